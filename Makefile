@@ -1,0 +1,25 @@
+# make demo   sets up and captions the bundled images
+# make test   sets up and passes the tests
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+PYTHON ?= python3.11
+PY := .venv/bin/python
+# cpu or gpu; a machine with an NVIDIA driver gets the CUDA build of vLLM. Override: make setup DEVICE=cpu
+DEVICE ?= $(shell command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi -L 2>/dev/null | grep -q GPU && echo gpu || echo cpu)
+STAMP := .venv/.setup-$(DEVICE)
+
+.PHONY: setup
+setup: $(STAMP)
+
+$(STAMP): requirements/$(DEVICE).txt pyproject.toml
+	@echo "Setting up .venv for $(DEVICE); once, a few minutes."
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "$(PYTHON) is not there or older than 3.11. Name another: make setup PYTHON=/path/to/python3.11"; exit 1; }
+	@test -x $(PY) || $(PYTHON) -m venv .venv
+ifeq ($(DEVICE),gpu)
+	@$(PY) -m pip install -q --disable-pip-version-check -r requirements/gpu.txt
+else
+	@$(PY) -m pip install -q --disable-pip-version-check torch==2.13.0
+	@$(PY) -m pip install -q --disable-pip-version-check --no-deps -r requirements/cpu.txt
+endif
+	@$(PY) -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
