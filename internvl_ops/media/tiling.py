@@ -1,0 +1,150 @@
+"""Cuts an image into the square tiles InternVL reads, by the model cards' dynamic tiling rule."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+import torch
+from PIL import Image
+
+Resize = Literal["fast", "exact"]
+
+# Pillow hands out read-only pixels. torch warns about them, and nothing here writes to them.
+warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+
+
+def choose_grid(
+    width: int, height: int, *, min_tiles: int = 1, max_tiles: int = 12, tile_size: int = 448
+) -> tuple[int, int]:
+    """Chooses how many columns and rows of tiles an image is cut into.
+
+    The grid whose shape is nearest to the image's wins. Between grids of the same shape (1x1, 2x2, 3x3) the larger one
+    wins only if the image has more than half the pixels it would be resized to.
+
+    Args:
+        width: Of the upright original, in pixels.
+        height: Of the upright original, in pixels.
+        min_tiles: Fewest tiles, thumbnail not counted.
+        max_tiles: Most tiles, thumbnail not counted.
+        tile_size: Side of a tile in pixels.
+
+    Returns:
+        Columns and rows.
+
+    Raises:
+        ValueError: A size below one pixel, or no grid between ``min_tiles`` and ``max_tiles``.
+    """
+    if width < 1 or height < 1:
+        raise ValueError(f"image size {width}x{height} is not allowed: both sides must be at least 1 pixel")
+    # The cards compare IEEE doubles: whether two grids tie depends on exactly these divisions.
+    shape = width / height
+    best, best_distance = (1, 1), float("inf")
+    for columns, rows in _grids(min_tiles, max_tiles):
+        distance = abs(shape - columns / rows)
+        enough_pixels = width * height > 0.5 * tile_size * tile_size * columns * rows
+        if distance < best_distance or (distance == best_distance and enough_pixels):
+            best, best_distance = (columns, rows), distance
+    return best
+
+
+def tile_image(
+    image: Image.Image | np.ndarray,
+    *,
+    tile_size: int = 448,
+    min_tiles: int = 1,
+    max_tiles: int = 12,
+    thumbnail: bool = True,
+    resize: Resize = "fast",
+    original_size: tuple[int, int] | None = None,
+) -> np.ndarray:
+    """Resizes an image to its grid and cuts it into tiles.
+
+    Args:
+        image: RGB, upright: a Pillow image, or uint8 of shape (height, width, 3), which is not copied.
+        tile_size: Side of a tile in pixels, the checkpoint's image size.
+        min_tiles: Fewest tiles, thumbnail not counted.
+        max_tiles: Most tiles, thumbnail not counted. 12 is what the 2.x checkpoints were trained with; 24 and more
+            help dense text.
+        thumbnail: Append the whole image, squashed to one tile, when there is more than one tile.
+        resize: "fast" uses torch's 8-bit bicubic: off the cards by at most 2/255, on under 1 % of values.
+            Use "exact" to reproduce the cards' pixels bit for bit, at about a third of the speed.
+        original_size: Width and height that decide the grid, where ``image`` was shrunk while decoding.
+
+    Returns:
+        uint8 of shape (tiles, 3, tile_size, tile_size), row by row from the top left, the thumbnail last.
+    """
+    width, height = original_size or _size(image)
+    columns, rows = choose_grid(width, height, min_tiles=min_tiles, max_tiles=max_tiles, tile_size=tile_size)
+    resized = _resizer(image, resize)
+    count = columns * rows
+    with_thumbnail = thumbnail and count != 1
+    tiles = np.empty((count + with_thumbnail, 3, tile_size, tile_size), dtype=np.uint8)
+    whole = resized(columns * tile_size, rows * tile_size).reshape(3, rows, tile_size, columns, tile_size)
+    by_position = tiles[:count].reshape(rows, columns, 3, tile_size, tile_size)
+    np.copyto(by_position, whole.transpose(1, 3, 0, 2, 4))
+    if with_thumbnail:
+        tiles[count] = resized(tile_size, tile_size)  # from the original, as the cards do, not from the resized one
+    return tiles
+
+
+def share_tile_budget(max_tiles: int, num_images: int, *, rule: Literal["training", "evaluation"] = "training") -> int:
+    """Gives the tiles each image of a prompt may have when the prompt holds several.
+
+    Args:
+        max_tiles: What one image alone may have.
+        num_images: Images in the prompt.
+        rule: "training" divides ``max_tiles`` among the images, as InternVL was trained. "evaluation" leaves each its
+            ``max_tiles`` as long as all together stay within 64, as VLMEvalKit does; use it to reproduce its scores.
+    """
+    if num_images < 1:
+        raise ValueError(f"num_images {num_images} is not allowed: tiles are shared among at least 1 image")
+    if rule == "training":
+        return max(1, max_tiles // num_images)
+    return max(1, min(max_tiles, 64 // num_images))
+
+
+@lru_cache(maxsize=256)
+def _grids(min_tiles: int, max_tiles: int) -> tuple[tuple[int, int], ...]:
+    if not 1 <= min_tiles <= max_tiles:
+        raise ValueError(
+            f"min_tiles {min_tiles} with max_tiles {max_tiles} is not allowed: 1 <= min_tiles <= max_tiles is needed"
+        )
+    grids = [
+        (columns, rows)
+        for columns in range(1, max_tiles + 1)
+        for rows in range(1, max_tiles // columns + 1)
+        if columns * rows >= min_tiles
+    ]
+    return tuple(sorted(grids, key=lambda grid: (grid[0] * grid[1], *grid)))
+
+
+def _size(image: Image.Image | np.ndarray) -> tuple[int, int]:
+    if isinstance(image, Image.Image):
+        if image.mode != "RGB":
+            raise ValueError(f"image mode {image.mode} is not allowed: convert it to RGB first")
+        return image.size
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise ValueError(f"array {image.dtype} {image.shape} is not allowed: uint8 (height, width, 3) is needed")
+    return image.shape[1], image.shape[0]
+
+
+def _resizer(image: Image.Image | np.ndarray, resize: Resize) -> Callable[[int, int], np.ndarray]:
+    """Returns a function (width, height) -> uint8 (3, height, width), the source converted once."""
+    if resize == "exact":
+        picture = image if isinstance(image, Image.Image) else Image.fromarray(image)
+        return lambda width, height: np.asarray(
+            picture.resize((width, height), Image.Resampling.BICUBIC), dtype=np.uint8
+        ).transpose(2, 0, 1)
+    if resize != "fast":
+        raise ValueError(f'resize {resize!r} is not allowed: "fast" or "exact"')
+    # A batch of one whose channels are innermost: the layout torch's vectorised 8-bit kernel takes without a copy.
+    batch = torch.from_numpy(np.asarray(image)).permute(2, 0, 1).unsqueeze(0)
+
+    def fast(width: int, height: int) -> np.ndarray:
+        return torch.nn.functional.interpolate(batch, size=(height, width), mode="bicubic", antialias=True)[0].numpy()
+
+    return fast
