@@ -15,6 +15,15 @@ INTERNVL_1_5 = (
 INTERNVL_2_5 = (
     "你是书生·万象，英文名是InternVL，是由上海人工智能实验室、清华大学及多家合作单位联合开发的多模态大语言模型。"
 )
+INTERNVL_3_5_GPT_OSS = (
+    "You are InternVL, a large language model trained by Shanghai AI Laboratory.\n"
+    "Knowledge cutoff: 2024-06\n"
+    "Current date: 2025-08-06\n"
+    "\n"
+    "Reasoning: low\n"
+    "\n"
+    "# Valid channels: final. Channel must be included for every message."
+)
 
 
 @dataclass(frozen=True)
@@ -22,72 +31,77 @@ class Template:
     """How turns become one text.
 
     Attributes:
-        system: Text around the system message, ``{}`` in its place. Empty for a template that has none.
-        user, assistant: What opens a turn.
-        user_end, assistant_end: What ends it. The first text in `stop` ends the assistant's in generation.
+        system: The system turn, with ``{}`` where the system message goes.
+        question: A question, with ``{}`` where its text goes.
+        answer: An earlier answer, with ``{}`` where its text goes.
+        reply: What stands where the next answer begins.
         system_message: Used unless the checkpoint's config brings its own.
-        stop: Texts that end an answer; each is one token of its checkpoints.
+        stop: Texts that end an answer; each is one token of the checkpoints that use the template.
     """
 
     system: str
-    user: str
-    assistant: str
-    user_end: str
-    assistant_end: str
+    question: str
+    answer: str
+    reply: str
     system_message: str
     stop: tuple[str, ...]
 
 
-def _im_start(system_message: str, separator: str) -> Template:
+def _im_start(system_message: str, end: str) -> Template:
     return Template(
-        system="<|im_start|>system\n{}" + separator,
-        user="<|im_start|>user\n",
-        assistant="<|im_start|>assistant\n",
-        user_end=separator,
-        assistant_end=separator,
+        system="<|im_start|>system\n{}" + end,
+        question="<|im_start|>user\n{}" + end,
+        answer="<|im_start|>assistant\n{}" + end,
+        reply="<|im_start|>assistant\n",
         system_message=system_message,
         stop=("<|im_end|>",),
     )
 
 
-# 1.x and 2.0 close a turn without a newline, 2.5 on with one.
 TEMPLATES: dict[str, Template] = {
+    # Up to 2.0 a turn ends without a newline, from 2.5 on with one.
     "Hermes-2": _im_start(INTERNVL_1_5, "<|im_end|>"),
     "internlm2-chat": _im_start(INTERNVL_1_5, "<|im_end|>"),
     "phi3-chat": Template(
         system="<|system|>\n{}<|end|>",
-        user="<|user|>\n",
-        assistant="<|assistant|>\n",
-        user_end="<|end|>",
-        assistant_end="<|end|>",
+        question="<|user|>\n{}<|end|>",
+        answer="<|assistant|>\n{}<|end|>",
+        reply="<|assistant|>\n",
         system_message=INTERNVL_1_5,
         stop=("<|end|>",),
     ),
     "internvl2_5": _im_start(INTERNVL_2_5, "<|im_end|>\n"),
     "internvl_zh": Template(
-        system="{}",
-        user=" <human>: ",
-        assistant=" <bot>:",
-        user_end="",
-        assistant_end="</s>",
+        system="{} ",
+        question="<human>: {} ",
+        answer="<bot>: {}</s>",
+        reply="<bot>:",
         system_message="",
         stop=("</s>",),
+    ),
+    # An earlier answer is given as the model wrote it, its channel header included.
+    "internvl3_5_gpt_oss": Template(
+        system="<|start|>system<|message|>{}<|end|>",
+        question="<|start|>user<|message|>{}<|end|>",
+        answer="<|start|>assistant{}<|end|>",
+        reply="<|start|>assistant",
+        system_message=INTERNVL_3_5_GPT_OSS,
+        stop=("<|return|>", "<|end|>"),
     ),
 }
 
 
-def render(template: str, system_message: str, turns: Sequence[tuple[str, str | None]]) -> str:
-    """The whole prompt as text, ending where the assistant is to answer.
+def render(template: str, system_message: str, history: Sequence[tuple[str, str]], question: str) -> str:
+    """The whole prompt as text, up to where the next answer begins.
 
     Args:
         template: A key of `TEMPLATES`.
         system_message: Text of the system turn.
-        turns: (question, answer) pairs, oldest first; the last answer is None.
+        history: (question, answer) pairs, oldest first.
+        question: What is asked now.
     """
     form = TEMPLATES[template]
     parts = [form.system.format(system_message)]
-    for question, answer in turns:
-        parts += [form.user, question, form.user_end, form.assistant]
-        if answer is not None:
-            parts += [answer, form.assistant_end]
-    return "".join(parts)
+    for asked, answered in history:
+        parts += [form.question.format(asked), form.answer.format(answered)]
+    return "".join([*parts, form.question.format(question), form.reply])

@@ -1,0 +1,130 @@
+"""A checkpoint's tokenizer: text to ids, ids to text, and the ids that matter to rendering and generation."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from internvl_ops.errors import ConfigurationError
+from internvl_ops.models.config import Checkpoint
+from internvl_ops.models.conversation import TEMPLATES
+
+IMAGE_START, IMAGE_CONTEXT, IMAGE_END = "<img>", "<IMG_CONTEXT>", "</img>"
+
+# Of these classes tokenizer.json says everything; others rework it when they load, so that transformers has to.
+SELF_CONTAINED = {"PreTrainedTokenizerFast", "TokenizersBackend", "Qwen2Tokenizer", "Qwen2TokenizerFast"}
+
+
+class Tokenizer:
+    """Loads a checkpoint's tokenizer once; a few milliseconds where tokenizer.json is enough.
+
+    Args:
+        checkpoint: Whose tokenizer.
+        trust_remote_code: Whether a tokenizer class that comes as code with the checkpoint may run.
+
+    Raises:
+        ConfigurationError: The tokenizer cannot be loaded, or lacks a token that the family needs.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, *, trust_remote_code: bool = False) -> None:
+        self._model = checkpoint.model
+        folder = checkpoint.folder()
+        self._backend = _load(folder, checkpoint.model, trust_remote_code)
+        self.image_start_id = self.token_id(IMAGE_START)
+        self.image_context_id = self.token_id(IMAGE_CONTEXT)
+        self.image_end_id = self.token_id(IMAGE_END)
+        self.stop_ids = self._stop_ids(folder, TEMPLATES[checkpoint.template].stop)
+
+    def encode(self, text: str) -> np.ndarray:
+        """Ids of `text`, special tokens in it recognised, a beginning token in front where the checkpoint has one.
+
+        Returns:
+            int32, shape (tokens,).
+        """
+        return np.asarray(self._backend.encode(text), dtype=np.int32)
+
+    def decode(self, token_ids: Sequence[int], *, keep_special: bool = False) -> str:
+        """The answer's text, without the token that ended it and without blanks around it.
+
+        Args:
+            token_ids: As generated.
+            keep_special: Keep ``<ref>``, ``<box>`` and their like, which all are special tokens. Wanted for
+                grounding; otherwise they are noise.
+        """
+        ids = [int(token) for token in token_ids]
+        end = next((index for index, token in enumerate(ids) if token in self.stop_ids), len(ids))
+        return self._backend.decode(ids[:end], keep_special).strip()
+
+    def token_id(self, token: str) -> int:
+        """The id of one token by its exact text; ConfigurationError where the tokenizer has no such token."""
+        found = self._backend.token_id(token)
+        if found is None:
+            raise ConfigurationError(
+                f"--model {self._model}: the tokenizer has no token {token!r}, which this checkpoint's prompts need. "
+                "The tokenizer files are those of another model or incomplete; download them again."
+            )
+        return found
+
+    def _stop_ids(self, folder: Path, stop: Sequence[str]) -> frozenset[int]:
+        """What ends an answer: the template's own, and the ends that the checkpoint's configs name besides."""
+        ids = {self.token_id(token) for token in stop}
+        for config in (_read(folder / "generation_config.json"), _read(folder / "config.json").get("llm_config", {})):
+            named = config.get("eos_token_id")
+            ids.update([named] if isinstance(named, int) else named or [])
+        return frozenset(ids)
+
+
+class _Backend:
+    """The three calls that the two tokenizer libraries spell differently."""
+
+    def __init__(
+        self,
+        encode: Callable[[str], list[int]],
+        decode: Callable[[list[int], bool], str],
+        token_id: Callable[[str], int | None],
+    ) -> None:
+        self.encode, self.decode, self.token_id = encode, decode, token_id
+
+
+def _load(folder: Path, model: str, trust_remote_code: bool) -> _Backend:
+    try:
+        class_name = _read(folder / "tokenizer_config.json").get("tokenizer_class")
+        if (folder / "tokenizer.json").is_file() and class_name in SELF_CONTAINED:
+            return _from_json(folder / "tokenizer.json")
+        return _from_transformers(folder, trust_remote_code)
+    except Exception as error:  # the libraries raise bare Exception for a damaged file
+        raise ConfigurationError(
+            f"--model {model}: the tokenizer does not load: {type(error).__name__}: {error}. Download its files again; "
+            "if the checkpoint brings its tokenizer as code, add --trust-remote-code."
+        ) from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def _from_json(path: Path) -> _Backend:
+    from tokenizers import Tokenizer as Rust
+
+    rust = Rust.from_file(str(path))
+    return _Backend(
+        encode=lambda text: rust.encode(text).ids,
+        decode=lambda ids, keep_special: rust.decode(ids, skip_special_tokens=not keep_special),
+        token_id=rust.token_to_id,
+    )
+
+
+def _from_transformers(folder: Path, trust_remote_code: bool) -> _Backend:
+    from transformers import AutoTokenizer  # four seconds: only where tokenizer.json is not enough
+
+    loaded = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
+    vocabulary = loaded.get_vocab()
+    return _Backend(
+        encode=lambda text: loaded.encode(text),
+        decode=lambda ids, keep_special: str(loaded.decode(ids, skip_special_tokens=not keep_special)),
+        token_id=vocabulary.get,
+    )
