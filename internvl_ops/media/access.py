@@ -77,6 +77,12 @@ class ReadPolicy:
             raise self.refusal(uri, normal)
         return normal
 
+    def is_local(self, uri: str) -> bool:
+        """Whether a URI names a local file, judged by its text alone: checking that one asks the file system."""
+        if _SCHEME.match(uri) or uri[:5].lower() == "data:":
+            return uri[:7].lower() == "file://"
+        return uri.startswith("/") or _scheme(self.base) == "file"
+
     def trusts(self, normal: str) -> bool:
         """Whether a URI, in the form ``check`` returns, stands under a prefix of ``--allow``."""
         return any(_covers(prefix, normal) for prefix in self.allow)

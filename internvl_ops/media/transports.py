@@ -1,0 +1,319 @@
+"""One attempt to read one object, from a local file, an http(s) address or an S3 store.
+
+What a transport raises is either a ``UnitError``, which trying again does not mend, or ``Transient``, which it may.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import aiohttp
+import botocore.exceptions as aws
+import fsspec
+from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
+
+from internvl_ops.errors import Kind, UnitError
+from internvl_ops.media.access import ReadPolicy, safe_uri
+from internvl_ops.media.addresses import is_public
+
+CHUNK_BYTES = 1 << 18
+MAX_REDIRECTS = 10
+_TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504, 507, 509, 520, 521, 522, 523, 524, 529})
+_GONE = frozenset({404, 410})
+
+
+@dataclass
+class Transient(Exception):
+    """An attempt that failed for a reason that may pass.
+
+    Args:
+        message: What happened, without the URI.
+        kind: What it is called if no attempt succeeds.
+        wait_s: How long the server asks to wait before the next attempt.
+    """
+
+    message: str
+    kind: Kind = "storage"
+    wait_s: float = 0.0
+
+
+class Body:
+    """The bytes received so far, never more than the cap."""
+
+    def __init__(self, uri: str, max_bytes: int) -> None:
+        self._uri, self._max_bytes = uri, max_bytes
+        self._data = bytearray()
+
+    def announce(self, length: int | None) -> None:
+        """Takes the length the sender states, so that what is too large is not even begun."""
+        if length is not None and length > self._max_bytes:
+            raise self._too_large(f"{length:,} bytes")
+
+    def add(self, chunk: bytes) -> None:
+        if len(self._data) + len(chunk) > self._max_bytes:
+            raise self._too_large(f"over {self._max_bytes:,} bytes")
+        self._data += chunk
+
+    def finish(self, length: int | None) -> bytes:
+        """The whole body; ``Transient`` if it is shorter than was stated."""
+        if length is not None and len(self._data) != length:
+            raise Transient(f"the body ended after {len(self._data):,} of {length:,} bytes")
+        return bytes(self._data)
+
+    def _too_large(self, size: str) -> UnitError:
+        return UnitError(
+            "fetch", "too_large", f"{safe_uri(self._uri)} is {size}; allowed are {self._max_bytes:,}. Raise --max-bytes"
+        )
+
+
+def read_local(path: str, max_bytes: int) -> bytes:
+    """Reads a regular file. ``path`` is the real path that the policy returned."""
+    # No symlink is left in a real path: one that is there now was put there after the check. Without O_NONBLOCK a
+    # named pipe would hold the thread for ever.
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        with open(os.open(path, flags), "rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise UnitError("fetch", "unsupported", f"{safe_uri(path)} is not a regular file")
+            body = Body(path, max_bytes)
+            body.announce(status.st_size)
+            body.add(file.read(max_bytes + 1))
+            return body.finish(None)
+    except (FileNotFoundError, NotADirectoryError):
+        raise UnitError("fetch", "not_found", f"{safe_uri(path)} does not exist") from None
+    except OSError as error:
+        if error.errno == errno.EISDIR:
+            raise UnitError("fetch", "unsupported", f"{safe_uri(path)} is a folder, not a file") from None
+        if error.errno == errno.ELOOP:
+            raise UnitError("fetch", "refused", f"{safe_uri(path)} became a symlink while it was read") from None
+        if error.errno in (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.EINVAL):
+            # Counted as storage although it is not tried again: once mended, --retry-errors takes these rows up.
+            raise UnitError("fetch", "storage", f"{safe_uri(path)}: {error.strerror}") from None
+        raise Transient(f"{error.strerror or type(error).__name__}") from None
+
+
+class PrivateAddress(OSError):
+    """A connection to an address that is not public was about to be made."""
+
+
+class GuardedResolver(AbstractResolver):
+    """Gives only names of which every address is public."""
+
+    def __init__(self, inner: AbstractResolver) -> None:
+        self._inner = inner
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        answers = await self._inner.resolve(host, port, family)
+        for answer in answers:
+            if not is_public(answer["host"]):
+                raise PrivateAddress(errno.EACCES, answer["host"])
+        return answers
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
+def _guarded_socket(address_info: Any) -> socket.socket:
+    """Makes the socket for an address that is about to be connected to: the last look, whatever came before."""
+    family, kind, protocol, _, address = address_info
+    if not is_public(str(address[0])):
+        raise PrivateAddress(errno.EACCES, str(address[0]))
+    return socket.socket(family=family, type=kind, proto=protocol)
+
+
+class HttpReader:
+    """Reads http(s) addresses. Must be made and used on one event loop.
+
+    Addresses under a prefix of ``--allow`` go through a connector of their own; all others through one that cannot
+    connect to an address that is not public, so that neither a redirect, nor a DNS name that changes its mind between
+    check and connection, nor an odd way of writing an address gets anywhere.
+    """
+
+    def __init__(
+        self, policy: ReadPolicy, *, timeout_s: float, connections: int, resolver: Callable[[], AbstractResolver]
+    ) -> None:
+        self._policy = policy
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=min(10.0, timeout_s), sock_read=min(30.0, timeout_s))
+
+        def session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
+            return aiohttp.ClientSession(
+                connector=connector,
+                timeout=timeout,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers={"User-Agent": "internvl-batch", "Accept-Encoding": "identity"},
+            )
+
+        self._public = session(
+            aiohttp.TCPConnector(
+                limit=connections, resolver=GuardedResolver(resolver()), socket_factory=_guarded_socket
+            )
+        )
+        self._trusted = session(aiohttp.TCPConnector(limit=connections, resolver=resolver()))
+
+    async def read(self, uri: str, max_bytes: int) -> bytes:
+        """Reads a checked URL, following redirects, each of them checked."""
+        url = uri
+        for _ in range(MAX_REDIRECTS + 1):
+            session = self._trusted if self._policy.trusts(url) else self._public
+            try:
+                async with session.get(URL(url, encoded=True), allow_redirects=False) as response:
+                    if response.status not in (301, 302, 303, 307, 308):
+                        return await _receive(uri, response, max_bytes)
+                    url = self._follow(uri, url, response.headers.get("Location", ""))
+            except (aiohttp.ClientError, OSError, UnicodeError) as error:
+                raise self._failure(uri, url, error) from None
+        raise UnitError("fetch", "refused", f"{safe_uri(uri)} redirects more than {MAX_REDIRECTS} times")
+
+    async def close(self) -> None:
+        await self._public.close()
+        await self._trusted.close()
+
+    def _follow(self, uri: str, url: str, location: str) -> str:
+        try:
+            target = str(URL(url, encoded=True).join(URL(location)))
+        except ValueError:
+            target = ""
+        if not location or not target.startswith(("http://", "https://")):
+            raise UnitError(
+                "fetch", "refused", f"{safe_uri(uri)} redirects to {safe_uri(location)!r}, which is no http(s) address"
+            )
+        try:
+            return self._policy.check(target)
+        except UnitError as error:
+            raise UnitError("fetch", error.kind, f"{safe_uri(uri)} redirects. {error.message}") from None
+
+    def _failure(self, uri: str, url: str, error: Exception) -> Exception:
+        cause = getattr(error, "os_error", error)
+        if isinstance(cause, PrivateAddress):
+            via = "" if url == uri else f" ({safe_uri(uri)} redirects to it)"
+            return self._policy.refusal(url, url, f": it leads to {cause.strerror}, which is not public{via}")
+        if isinstance(error, aiohttp.ClientConnectorCertificateError):
+            return UnitError("fetch", "refused", f"{safe_uri(url)}: the server's certificate is not valid")
+        if isinstance(error, aiohttp.InvalidURL | UnicodeError):
+            return UnitError("fetch", "bad_row", f"{safe_uri(url)} is no URL that can be asked for")
+        if isinstance(error, TimeoutError):
+            return Transient("no answer in time", "timeout")
+        if isinstance(error, aiohttp.ClientConnectorDNSError):
+            unknown = getattr(cause, "errno", None) == socket.EAI_NONAME
+            return Transient("the host name does not resolve", "not_found" if unknown else "storage")
+        if isinstance(error, aiohttp.ClientPayloadError):
+            return Transient("the body ended early")
+        reason = os.strerror(cause.errno) if isinstance(cause, OSError) and cause.errno else type(error).__name__
+        return Transient(f"the connection failed: {reason}")
+
+
+async def _receive(uri: str, response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
+    status = response.status
+    if status in _TRY_AGAIN:
+        raise Transient(f"HTTP {status}", wait_s=_retry_after(response.headers.get("Retry-After")))
+    if status in _GONE:
+        raise UnitError("fetch", "not_found", f"{safe_uri(uri)}: HTTP {status}")
+    if status not in (200, 203):
+        raise UnitError("fetch", "refused", f"{safe_uri(uri)}: the server refuses it, HTTP {status}")
+    # The stated length is that of the body as sent, so it says nothing about one that arrives compressed.
+    length = None if "Content-Encoding" in response.headers else response.content_length
+    body = Body(uri, max_bytes)
+    body.announce(length)
+    async for chunk in response.content.iter_chunked(CHUNK_BYTES):
+        body.add(chunk)
+    return body.finish(length)
+
+
+def _retry_after(value: str | None) -> float:
+    """Seconds a ``Retry-After`` header asks for, given as seconds or as a date; 0 if there is none to be read."""
+    if not value:
+        return 0.0
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return 0.0
+
+
+class S3Reader:
+    """Reads ``s3://`` objects with the credentials and endpoint of the usual ``AWS_*`` variables, as s3fs finds them.
+
+    Must be made and used on one event loop.
+    """
+
+    def __init__(self, *, timeout_s: float, connections: int) -> None:
+        self._settings = {
+            "connect_timeout": min(10.0, timeout_s),
+            "read_timeout": min(30.0, timeout_s),
+            "max_pool_connections": connections,
+            "retries": {"total_max_attempts": 1},  # the Fetcher does the retrying, for every transport alike
+        }
+        self._filesystem: Any = None
+
+    async def read(self, uri: str, max_bytes: int) -> bytes:
+        """Reads an object by its checked ``s3://bucket/key``."""
+        bucket, _, key = uri.removeprefix("s3://").partition("/")
+        if not key:
+            raise UnitError("fetch", "bad_row", f"{safe_uri(uri)} names a bucket and no object")
+        try:
+            client = await self._client()
+            answer = await client.get_object(Bucket=bucket, Key=key)
+            body = Body(uri, max_bytes)
+            async with answer["Body"] as stream:
+                body.announce(answer.get("ContentLength"))
+                while chunk := await stream.read(CHUNK_BYTES):
+                    body.add(chunk)
+            return body.finish(answer.get("ContentLength"))
+        except aws.ClientError as error:
+            raise _s3_failure(uri, error) from None
+        except aws.NoCredentialsError:
+            raise UnitError(
+                "fetch", "storage", f"{safe_uri(uri)}: no credentials. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            ) from None
+        except aws.ParamValidationError:
+            raise UnitError("fetch", "bad_row", f"{safe_uri(uri)} is no valid bucket and key") from None
+        except (aws.ConnectTimeoutError, aws.ReadTimeoutError, TimeoutError):
+            raise Transient("no answer in time", "timeout") from None
+        except (aws.BotoCoreError, aiohttp.ClientError, OSError) as error:
+            raise Transient(f"the connection failed: {type(error).__name__}") from None
+
+    async def close(self) -> None:
+        if self._filesystem is not None:
+            client = await self._filesystem.set_session()
+            await client.close()
+
+    async def _client(self) -> Any:
+        if self._filesystem is None:
+            self._filesystem = fsspec.filesystem(
+                "s3",
+                asynchronous=True,
+                loop=asyncio.get_running_loop(),
+                skip_instance_cache=True,
+                config_kwargs=self._settings,
+            )
+        return await self._filesystem.set_session()
+
+
+def _s3_failure(uri: str, error: aws.ClientError) -> Exception:
+    code = str(error.response.get("Error", {}).get("Code", ""))
+    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    if code in ("NoSuchKey", "NoSuchBucket", "NoSuchVersion") or status in _GONE:
+        return UnitError("fetch", "not_found", f"{safe_uri(uri)}: {code or status}")
+    if status in _TRY_AGAIN or code in ("SlowDown", "RequestTimeout", "RequestTimeTooSkewed", "InternalError"):
+        headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+        return Transient(f"{code or 'error'} (HTTP {status})", wait_s=_retry_after(headers.get("retry-after")))
+    # Mostly credentials, which an operator mends: storage, so that --retry-errors takes these rows up again.
+    return UnitError(
+        "fetch", "storage", f"{safe_uri(uri)}: {code or 'error'} (HTTP {status}). Check the AWS_* variables"
+    )
