@@ -6,13 +6,15 @@ Colour is kept simple: embedded profiles are ignored and every file is taken as 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
+import cv2
 import numpy as np
 import pillow_heif
+import simplejpeg
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from internvl_ops.errors import UnitError
@@ -22,15 +24,15 @@ from internvl_ops.media.tiling import Resize, choose_grid, tile_image
 # Only formats that datasets hold. Pillow knows others, some of which start programs (EPS) or are unbounded in time.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "HEIF", "JPEG2000", "PPM")
 
-# EXIF orientation -> what turns the stored image upright.
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
+# EXIF orientation -> what turns the stored pixels upright.
+_UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+    2: lambda pixels: cv2.flip(pixels, 1),
+    3: lambda pixels: cv2.rotate(pixels, cv2.ROTATE_180),
+    4: lambda pixels: cv2.flip(pixels, 0),
+    5: cv2.transpose,
+    6: lambda pixels: cv2.rotate(pixels, cv2.ROTATE_90_CLOCKWISE),
+    7: lambda pixels: cv2.transpose(cv2.rotate(pixels, cv2.ROTATE_180)),
+    8: lambda pixels: cv2.rotate(pixels, cv2.ROTATE_90_COUNTERCLOCKWISE),
 }
 _SIDEWAYS = (5, 6, 7, 8)
 _EXIF_ORIENTATION = 0x0112
@@ -101,9 +103,9 @@ def load_image(data: bytes, options: ImageOptions | None = None) -> TiledImage:
     """
     options = options or ImageOptions()
     with _failures_told(data), _truncation(options.truncated):
-        rgb, size, notes = _decode_upright(data, options)
+        pixels, size, notes = _decode_upright(data, options)
     tiles = tile_image(
-        rgb,
+        pixels,
         tile_size=options.tile_size,
         min_tiles=options.min_tiles,
         max_tiles=options.max_tiles,
@@ -114,8 +116,8 @@ def load_image(data: bytes, options: ImageOptions | None = None) -> TiledImage:
     return TiledImage(tiles, *size, notes)
 
 
-def _decode_upright(data: bytes, options: ImageOptions) -> tuple[Image.Image, tuple[int, int], list[str]]:
-    """Returns the RGB image, the size of the original (the image may have been shrunk while decoding), and notes."""
+def _decode_upright(data: bytes, options: ImageOptions) -> tuple[np.ndarray, tuple[int, int], list[str]]:
+    """Returns uint8 (height, width, 3), the original's size (the pixels may have been shrunk), and notes."""
     image = _open(data, options)
     notes: list[str] = []
     _note_frames(image, notes)
@@ -124,15 +126,35 @@ def _decode_upright(data: bytes, options: ImageOptions) -> tuple[Image.Image, tu
     photograph = image.format in ("JPEG", "MPO")
     if photograph:
         orientation, stored_size = _orientation(image, notes), image.size
-        if options.jpeg_scaling:
-            _shrink_while_decoding(image, _upright_size(stored_size, orientation), orientation, options, notes)
-    image.load()
-    if not photograph:
+        pixels = _decode_jpeg(data, image, orientation, options, notes)
+    else:
+        image.load()
         orientation, stored_size = _orientation(image, notes), image.size
-    rgb = _to_rgb(image, options.alpha, notes)
+        pixels = np.asarray(_to_rgb(image, options.alpha, notes))
     if orientation in _UPRIGHT:
-        rgb = rgb.transpose(_UPRIGHT[orientation])
-    return rgb, _upright_size(stored_size, orientation), notes
+        pixels = _UPRIGHT[orientation](pixels)
+    return pixels, _upright_size(stored_size, orientation), notes
+
+
+def _decode_jpeg(
+    data: bytes, image: Image.Image, orientation: int, options: ImageOptions, notes: list[str]
+) -> np.ndarray:
+    """Decodes with simplejpeg, whose pixels are Pillow's and which is faster; Pillow decides about everything odd."""
+    width, height = image.size
+    if options.jpeg_scaling:
+        width, height = _shrink_while_decoding(image, orientation, options, notes)
+    if image.mode in ("RGB", "L"):
+        try:
+            pixels = simplejpeg.decode_jpeg(data, min_width=width, min_height=height)
+            if pixels.shape[:2] == (height, width):
+                return pixels
+        except ValueError as error:
+            # Also raised for what libjpeg only warns about, where Pillow gives an image without a word.
+            warning = str(error)
+            image.load()
+            notes.append(f"damaged in part: {warning}")
+    image.load()
+    return np.asarray(_to_rgb(image, options.alpha, notes))
 
 
 def _open(data: bytes, options: ImageOptions) -> Image.Image:
@@ -174,16 +196,20 @@ def _upright_size(stored_size: tuple[int, int], orientation: int) -> tuple[int, 
 
 
 def _shrink_while_decoding(
-    image: Image.Image, upright_size: tuple[int, int], orientation: int, options: ImageOptions, notes: list[str]
-) -> None:
+    image: Image.Image, orientation: int, options: ImageOptions, notes: list[str]
+) -> tuple[int, int]:
+    """Lets the decoder shrink by the most that still covers the tiles; returns the stored size that leaves."""
     columns, rows = choose_grid(
-        *upright_size, min_tiles=options.min_tiles, max_tiles=options.max_tiles, tile_size=options.tile_size
+        *_upright_size(image.size, orientation),
+        min_tiles=options.min_tiles,
+        max_tiles=options.max_tiles,
+        tile_size=options.tile_size,
     )
-    wanted = _upright_size((columns * options.tile_size, rows * options.tile_size), orientation)
     before = image.width
-    image.draft(None, wanted)  # the smallest of 1, 1/2, 1/4, 1/8 that still covers the tiles
+    image.draft(None, _upright_size((columns * options.tile_size, rows * options.tile_size), orientation))
     if image.width != before:
         notes.append(f"decoded at 1/{round(before / image.width)} size")
+    return image.size
 
 
 def _note_frames(image: Image.Image, notes: list[str]) -> None:
