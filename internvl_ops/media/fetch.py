@@ -174,7 +174,7 @@ class _Worker:
             except Exception as error:
                 # A transport's surprise must cost one row and not the job. Its text may repeat the URI: left out.
                 message = f"{safe_uri(uri)}: unexpected {type(error).__name__}"
-                raise UnitError("fetch", "storage", message, attempt) from error
+                raise UnitError("fetch", "storage", message, attempt) from None
             await asyncio.sleep(wait)
         raise AssertionError("unreachable")
 

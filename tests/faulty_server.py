@@ -1,0 +1,120 @@
+"""An HTTP server on loopback that misbehaves in the ways real ones do."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import Counter
+
+from aiohttp import web
+
+BODY = bytes(range(256)) * 40
+
+
+class FaultyServer:
+    """Serves ``BODY`` under every path; the query says what goes wrong first.
+
+    ``?status=503&times=2``: that status for the first two requests of the path, with ``&after=N`` as Retry-After.
+    ``?reset=1``: the first request's connection is reset. ``?short=1``: the first body ends early. ``?stall=1``: the
+    first request gets half a body and then nothing. ``?endless=1``: a body without end or length.
+    ``?claims=N``: a stated length of N bytes. ``?to=URL``: a redirect. ``?gzip=1``: a compressed body.
+    ``?circle=1``: a redirect to itself. ``?delay=S``: an answer after S seconds.
+
+    Attributes:
+        hits: How often each path was asked for.
+        most_at_once: Most requests that were open at the same time.
+        headers: The last request's headers.
+        fail_next: How many of the next requests, whatever they ask for, are answered 503.
+    """
+
+    def __init__(self) -> None:
+        self.hits: Counter[str] = Counter()
+        self.most_at_once = 0
+        self.headers: dict[str, str] = {}
+        self.fail_next = 0
+        self._open = 0
+        self._loop = asyncio.new_event_loop()
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> FaultyServer:
+        self._thread.start()
+        self._ready.wait()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+
+    def url(self, path: str = "/") -> str:
+        return f"http://127.0.0.1:{self.port}{path}"
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_until_complete(self._start())
+        self._ready.set()
+        self._loop.run_forever()
+
+    async def _start(self) -> None:
+        app = web.Application()
+        app.router.add_route("GET", "/{path:.*}", self._answer)
+        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        self.port = self._runner.addresses[0][1]
+
+    async def _stop(self) -> None:
+        await self._runner.cleanup()
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        self.hits[request.path] += 1
+        self.headers = dict(request.headers)
+        self._open += 1
+        self.most_at_once = max(self.most_at_once, self._open)
+        try:
+            return await self._misbehave(request, self.hits[request.path], request.query)
+        finally:
+            self._open -= 1
+
+    async def _misbehave(self, request: web.Request, hit: int, query) -> web.StreamResponse:
+        if self.fail_next > 0:
+            self.fail_next -= 1
+            return web.Response(status=503)
+        if "delay" in query:
+            await asyncio.sleep(float(query["delay"]))
+        if "status" in query and hit <= int(query.get("times", 1_000_000)):
+            headers = {"Retry-After": query["after"]} if "after" in query else {}
+            return web.Response(status=int(query["status"]), headers=headers, text="no")
+        if "to" in query:
+            return web.Response(status=302, headers={"Location": query["to"]})
+        if "circle" in query:
+            return web.Response(status=302, headers={"Location": str(request.rel_url)})
+        if "gzip" in query:
+            response = web.Response(body=BODY)
+            response.enable_compression(web.ContentCoding.gzip)
+            return response
+        if "reset" in query and hit == 1:
+            request.transport.abort()
+        if "endless" in query or "claims" in query or (hit == 1 and ("short" in query or "stall" in query)):
+            return await self._stream(request, query)
+        return web.Response(body=BODY)
+
+    async def _stream(self, request: web.Request, query) -> web.StreamResponse:
+        response = web.StreamResponse()
+        if "endless" not in query:
+            response.content_length = int(query.get("claims", len(BODY)))
+        await response.prepare(request)
+        await response.write(BODY[: len(BODY) // 2])
+        if "short" in query:
+            request.transport.close()
+        while "endless" in query:
+            await response.write(BODY)
+        if "stall" in query:
+            await asyncio.Event().wait()
+        return response
