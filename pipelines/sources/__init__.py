@@ -1,0 +1,24 @@
+"""Manifests and media listings as Arrow tables, split by split; every row accounted for."""
+
+from pipelines.sources.options import (
+    ERROR_TYPE,
+    FORMATS,
+    MEDIA_TYPE,
+    SourceOptions,
+    SourcePlan,
+    Split,
+)
+from pipelines.sources.plan import count_rows, count_split, plan_source, read_split
+
+__all__ = [
+    "ERROR_TYPE",
+    "FORMATS",
+    "MEDIA_TYPE",
+    "SourceOptions",
+    "SourcePlan",
+    "Split",
+    "count_rows",
+    "count_split",
+    "plan_source",
+    "read_split",
+]

@@ -1,0 +1,86 @@
+"""A directory or glob of media files as the manifest."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from internvl_ops.errors import ConfigurationError
+from pipelines.sources.lines import batches
+from pipelines.sources.listing import list_files
+from pipelines.sources.options import MEDIA_SUFFIXES, MediaKind, SourceOptions, SourcePlan, Split
+from pipelines.sources.rows import RawRows
+
+# So many entries are listed at start and handed to tasks in parts; a longer listing is streamed by one task instead,
+# because nobody should wait for it, nor the driver hold it.
+_LISTED_AT_START = 50_000
+_ENTRIES_A_SPLIT = 10_000
+
+
+def media_suffixes(options: SourceOptions) -> tuple[str, ...]:
+    kind: MediaKind = next(iter(options.named_media), "image")
+    return MEDIA_SUFFIXES[kind]
+
+
+def plan_splits(options: SourceOptions, base: str) -> list[Split]:
+    """Cuts the listing into splits; ConfigurationError when nothing is in it."""
+    listing = list_files(options, media_suffixes(options))
+    names = list(islice(listing, _LISTED_AT_START))
+    if not names:
+        raise ConfigurationError(
+            f"--input {options.uri}: no file with a known suffix ({', '.join(media_suffixes(options))}). "
+            "Look at the path, or name the files by a glob that ends in their suffix."
+        )
+    if next(listing, None) is not None:
+        return [Split(0, base, "listing")]
+    return [
+        Split(
+            0,
+            base,
+            "listing",
+            first_row=start,
+            rows=min(_ENTRIES_A_SPLIT, len(names) - start),
+            paths=tuple(names[start : start + _ENTRIES_A_SPLIT]),
+        )
+        for start in range(0, len(names), _ENTRIES_A_SPLIT)
+    ]
+
+
+def inspect(splits: list[Split], options: SourceOptions) -> tuple[pa.Schema, list[Split], dict[str, Any]]:
+    named = next(iter(options.named_media.values()), "image")
+    return pa.schema([(named, pa.string())]), splits, {}
+
+
+def count(plan: SourcePlan, split: Split) -> int:
+    return split.rows if split.rows is not None else sum(1 for _ in _entries(plan, split))
+
+
+def _entries(plan: SourcePlan, split: Split) -> Iterator[str]:
+    names = split.paths if split.paths is not None else list_files(plan.options, media_suffixes(plan.options))
+    return islice(names, split.max_rows)
+
+
+def read(plan: SourcePlan, split: Split, batch_rows: int, batch_bytes: int) -> Iterator[RawRows]:
+    row = split.first_row
+    for names in batches(iter(_entries(plan, split)), batch_rows):
+        yield _rows(plan, names, row)
+        row += len(names)
+
+
+def _rows(plan: SourcePlan, names: list[str], first: int) -> RawRows:
+    problems = {}
+    for row, name in enumerate(names):
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            names[row] = os.fsencode(name).decode(errors="backslashreplace")
+            problems[row] = f"file name {names[row]!r} is not UTF-8; rename the file"
+    ids = pa.array(names, pa.string())
+    root = plan.base.rstrip("/")
+    uris = pa.array([f"{root}/{name}" for name in names], pa.string())
+    return RawRows({plan.media_column: uris}, np.arange(first + 1, first + len(names) + 1), problems, ids)

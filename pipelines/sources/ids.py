@@ -1,0 +1,83 @@
+"""Ids: from the id column, or made from what a row asks."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+_BYTES_OF_ID = 16
+
+
+def ids_from_column(column: pa.Array) -> pa.Array:
+    """Ids as strings, null where there is none. Binary ids that are not UTF-8 come as hexadecimal."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    kind = column.type
+    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind):
+        ids = pa.array([_text(value) for value in column.to_pylist()], pa.string())
+    else:
+        try:
+            ids = column.cast(pa.string())
+        except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
+            ids = pa.array([None if value is None else str(value) for value in column.to_pylist()], pa.string())
+    return pc.if_else(pc.equal(ids, ""), pa.scalar(None, pa.string()), ids)
+
+
+def _text(value: bytes | None) -> str | None:
+    if value is None:
+        return None
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.hex()
+
+
+def made_ids(media: pa.ListArray, prompts: dict[str, pa.Array]) -> pa.Array:
+    """Ids of rows that have none: the same media and the same prompt give the same id, wherever the row stands.
+
+    Inline bytes count by their content *and* their path: in published datasets the path alone is often the same in
+    every row. A prompt column that is null or empty counts as one that is not there.
+
+    Args:
+        media: ``list<struct<uri, bytes>>``.
+        prompts: The prompt columns by name, all as long as `media`.
+    """
+    items = media.flatten()
+    uris, contents = pc.struct_field(items, "uri"), pc.struct_field(items, "bytes")
+    keys = pc.fill_null(_framed(uris), "")
+    if contents.null_count < len(contents):
+        digests = [None if value is None else "#" + _digest(value) for value in _views(contents)]
+        keys = pc.binary_join_element_wise(keys, pc.fill_null(pa.array(digests, pa.string()), ""), "")
+    lengths = pc.fill_null(pc.list_value_length(media), 0)
+    offsets = pc.cumulative_sum(pa.concat_arrays([pa.array([0], pa.int32()), lengths]))
+    key = pc.binary_join(pa.ListArray.from_arrays(offsets, keys), "")
+    for name in sorted(prompts):
+        values = _as_text(prompts[name])
+        part = pc.binary_join_element_wise(f"|{name}=", _framed(values), "")
+        empty = pc.fill_null(pc.equal(values, ""), True)
+        key = pc.binary_join_element_wise(key, pc.if_else(empty, "", part), "")
+    blake2b = hashlib.blake2b
+    return pa.array([blake2b(k.encode(), digest_size=_BYTES_OF_ID).hexdigest() for k in key.to_pylist()], pa.string())
+
+
+def _framed(values: pa.Array) -> pa.Array:
+    """Each value behind its length, so that joined values cannot be read in two ways."""
+    return pc.binary_join_element_wise(pc.binary_length(values).cast(pa.string()), values, ":")
+
+
+def _as_text(values: pa.Array) -> pa.Array:
+    if pa.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
+    if pa.types.is_nested(values.type):
+        return pa.array([None if value is None else repr(value) for value in values.to_pylist()], pa.string())
+    return values.cast(pa.string())
+
+
+def _views(contents: pa.Array) -> list[pa.Buffer | None]:
+    return [scalar.as_buffer() if scalar.is_valid else None for scalar in contents]
+
+
+def _digest(value: pa.Buffer) -> str:
+    return hashlib.blake2b(value, digest_size=_BYTES_OF_ID).hexdigest()

@@ -1,0 +1,115 @@
+"""Arrow types for JSON values: found in a sample, then held against every later value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pyarrow as pa
+
+_EXACT_IN_DOUBLE = 1 << 53
+_INT64 = 1 << 63
+
+# A shape is what a sample of values has in common: one of the names below, a list of one shape as ("list", shape), or
+# an object as a dict of shapes. Arrow types cannot stand in, because they forget whether an integer fits a double.
+Shape = Any
+_UNKNOWN = "null"
+_ARROW = {
+    "bool": pa.bool_(),
+    "int": pa.int64(),
+    "large int": pa.int64(),
+    "float": pa.float64(),
+    "string": pa.string(),
+    _UNKNOWN: pa.string(),  # no value seen: text is what a later one most likely is
+}
+
+
+class Mixed(Exception):
+    """The values have no type in common."""
+
+
+def shape_of(value: Any) -> Shape:
+    """Shape of one value as orjson gives it."""
+    if value is None:
+        return _UNKNOWN
+    if isinstance(value, bool):
+        return "bool"
+    if isinstance(value, int):
+        if not -_INT64 <= value < _INT64:
+            raise Mixed
+        return "int" if abs(value) <= _EXACT_IN_DOUBLE else "large int"
+    if isinstance(value, float):
+        return "float"
+    if isinstance(value, str):
+        return "string"
+    if isinstance(value, list):
+        return ("list", common_shape(value))
+    return {key: shape_of(item) for key, item in value.items()}
+
+
+def common_shape(values: Iterable[Any]) -> Shape:
+    """Shape that all values fit. Raises Mixed."""
+    shape: Shape = _UNKNOWN
+    for value in values:
+        shape = _merge(shape, shape_of(value))
+    return shape
+
+
+def _merge(one: Shape, other: Shape) -> Shape:
+    if one == other or other == _UNKNOWN:
+        return one
+    if one == _UNKNOWN:
+        return other
+    if isinstance(one, dict) and isinstance(other, dict):
+        return {key: _merge(one.get(key, _UNKNOWN), other.get(key, _UNKNOWN)) for key in one | other}
+    if isinstance(one, tuple) and isinstance(other, tuple):
+        return ("list", _merge(one[1], other[1]))
+    if isinstance(one, str) and isinstance(other, str):
+        numbers = {one, other}
+        if numbers == {"int", "float"}:
+            return "float"
+        if numbers == {"int", "large int"}:
+            return "large int"
+    raise Mixed
+
+
+def arrow_type(shape: Shape) -> pa.DataType:
+    """Arrow type for a shape. Raises Mixed for an object without keys, which Parquet cannot hold."""
+    if isinstance(shape, str):
+        return _ARROW[shape]
+    if isinstance(shape, tuple):
+        return pa.list_(arrow_type(shape[1]))
+    if not shape:
+        raise Mixed
+    return pa.struct([(key, arrow_type(item)) for key, item in shape.items()])
+
+
+def checker(kind: pa.DataType) -> Callable[[Any], bool]:
+    """Makes a function that says whether a value fits the type exactly, nothing lost or converted."""
+    if pa.types.is_struct(kind):
+        fields = {field.name: checker(field.type) for field in kind}
+        return lambda value: (
+            value is None
+            or (type(value) is dict and all(key in fields and fields[key](item) for key, item in value.items()))
+        )
+    if pa.types.is_list(kind):
+        fits = checker(kind.value_type)
+        return lambda value: value is None or (type(value) is list and all(map(fits, value)))
+    if pa.types.is_int64(kind):
+        return lambda value: value is None or (type(value) is int and -_INT64 <= value < _INT64)
+    if pa.types.is_float64(kind):
+        return lambda value: (
+            value is None or type(value) is float or (type(value) is int and abs(value) <= _EXACT_IN_DOUBLE)
+        )
+    plain = bool if pa.types.is_boolean(kind) else str
+    return lambda value: value is None or type(value) is plain
+
+
+# Python types of which any value fits, so that a whole column is checked at once; numbers also need their range looked
+# at, which building the array does.
+PLAIN_TYPES: dict[pa.DataType, set[type]] = {
+    pa.bool_(): {bool, type(None)},
+    pa.int64(): {int, type(None)},
+    pa.float64(): {float, int, type(None)},
+    pa.string(): {str, type(None)},
+}

@@ -1,0 +1,123 @@
+"""Which files the input names, and of which format they are."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator
+from itertools import islice
+
+from internvl_ops.errors import ConfigurationError
+from pipelines.sources.options import FORMATS, MEDIA_KINDS, MEDIA_SUFFIXES, SourceOptions, Split
+from pipelines.sources.storage import S3, has_magic, kind_of, parent_of, split_glob, suffix_of, walk
+
+MANIFEST_SUFFIXES: dict[str, tuple[str, ...]] = {
+    "parquet": (".parquet", ".pq"),
+    "jsonl": (".jsonl", ".ndjson", ".json"),
+    "csv": (".csv", ".tsv"),
+    "webdataset": (".tar", ".tgz"),
+    "txt": (".txt",),
+}
+_FORMAT_OF = {suffix: name for name, suffixes in MANIFEST_SUFFIXES.items() for suffix in suffixes}
+_LOOKED_AT = 10_000  # entries of a directory, to tell what it holds
+
+
+def list_files(options: SourceOptions, suffixes: tuple[str, ...]) -> Iterator[str]:
+    """Lists the input's files, relative to its folder; by suffix, unless a glob spells the suffix out."""
+    if not has_magic(options.uri):
+        if kind_of(options.uri) == "file":
+            yield options.uri.rpartition("/")[2]
+            return
+        for name in walk(options.uri, recursive=options.recursive):
+            if suffix_of(name) in suffixes:
+                yield name
+        return
+    import fsspec.utils
+
+    root, pattern = split_glob(options.uri)
+    matches = re.compile(fsspec.utils.glob_translate(pattern)).match
+    spelled_out = bool(re.search(r"\.\w+$", pattern))
+    for name in walk(root, recursive="/" in pattern):
+        if matches(name) and (spelled_out or suffix_of(name) in suffixes):
+            yield name
+
+
+def folder_of(options: SourceOptions) -> str:
+    """Folder or prefix that the names of :func:`list_files` are relative to."""
+    if has_magic(options.uri):
+        return split_glob(options.uri)[0]
+    return options.uri if kind_of(options.uri) == "directory" else parent_of(options.uri)
+
+
+def check_exists(options: SourceOptions) -> None:
+    """Raises ConfigurationError when nothing stands at the input."""
+    target = split_glob(options.uri)[0] if has_magic(options.uri) else options.uri
+    if target.startswith(S3) and "/" not in target[len(S3) :] and kind_of(target) is None:
+        raise ConfigurationError(f"--input {options.uri}: there is no bucket '{target[len(S3) :]}'.")
+    if kind_of(target) is None:
+        near = [] if target.startswith(S3) else _neighbours(target)
+        hint = f" Did you mean {near[0]}?" if near else " Look at the path."
+        raise ConfigurationError(f"--input {options.uri}: {target} does not exist.{hint}")
+
+
+def _neighbours(path: str) -> list[str]:
+    import difflib
+
+    folder, name = os.path.split(path)
+    if not os.path.isdir(folder):
+        return []
+    return [os.path.join(folder, near) for near in difflib.get_close_matches(name, os.listdir(folder), n=1)]
+
+
+def resolve_format(options: SourceOptions) -> str:
+    """Settles ``auto`` by suffix: of the file, or of what a directory or glob holds."""
+    if options.format != "auto":
+        if options.format not in FORMATS:
+            raise ConfigurationError(f"--input-format {options.format}: allowed are {', '.join(FORMATS)}.")
+        return options.format
+    if not has_magic(options.uri) and kind_of(options.uri) == "file":
+        return _format_of_file(options)
+    every = tuple(_FORMAT_OF) + tuple(suffix for kind in MEDIA_KINDS for suffix in MEDIA_SUFFIXES[kind])
+    seen = Counter(_FORMAT_OF.get(suffix_of(name), "files") for name in islice(list_files(options, every), _LOOKED_AT))
+    if len(seen) > 1:
+        seen.pop("txt", None)  # a caption beside each image, a licence: not what the directory is about
+    if len(seen) > 1:
+        found = ", ".join(f"{name} ({number})" for name, number in seen.most_common())
+        raise ConfigurationError(
+            f"--input {options.uri} holds several formats: {found}. Say which by --input-format, or name the file."
+        )
+    if not seen:
+        raise ConfigurationError(
+            f"--input {options.uri}: no file of a known suffix ({', '.join(_FORMAT_OF)}, or an image's, a video's or "
+            ".pdf). Look at the path, or say --input-format."
+        )
+    return next(iter(seen))
+
+
+def _format_of_file(options: SourceOptions) -> str:
+    suffix = suffix_of(options.uri)
+    if suffix in _FORMAT_OF:
+        return _FORMAT_OF[suffix]
+    if any(suffix in MEDIA_SUFFIXES[kind] for kind in MEDIA_KINDS):
+        return "files"
+    raise ConfigurationError(
+        f"--input {options.uri}: suffix '{suffix}' does not tell the format; known are {', '.join(_FORMAT_OF)}. "
+        f"Say --input-format ({', '.join(FORMATS[1:])})."
+    )
+
+
+def manifest_splits(options: SourceOptions, format: str, base: str) -> list[Split]:
+    """One split a manifest file; ConfigurationError when there is none."""
+    names = [name for name in list_files(options, MANIFEST_SUFFIXES[format]) if not _is_bookkeeping(name)]
+    if not names:
+        raise ConfigurationError(
+            f"--input {options.uri}: no file with a suffix of {format} ({', '.join(MANIFEST_SUFFIXES[format])})."
+        )
+    root = base.rstrip("/")
+    return [Split(index, f"{root}/{name}", name) for index, name in enumerate(names)]
+
+
+def _is_bookkeeping(name: str) -> bool:
+    """Files that writers leave beside the data: ``_SUCCESS``, ``_metadata``, ``_runs/…``."""
+    return any(part.startswith("_") for part in name.split("/"))

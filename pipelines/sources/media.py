@@ -1,0 +1,146 @@
+"""The media of a row: which column names them, and every accepted shape brought to one."""
+
+from __future__ import annotations
+
+import difflib
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from internvl_ops.errors import ConfigurationError
+from pipelines.sources.options import DEFAULT_MEDIA_COLUMNS, MEDIA_TYPE, MediaKind, SourceOptions
+
+_ITEM = MEDIA_TYPE.value_type
+_EXPECTED = "a URI, a list of URIs, or a struct {bytes, path}"
+
+
+def choose_media_column(columns: pa.Schema, options: SourceOptions) -> tuple[str, MediaKind]:
+    """Finds the column that holds the media and what they are.
+
+    Raises:
+        ConfigurationError: None, or several without an option, or of a type that cannot be media.
+    """
+    named = options.named_media
+    if named:
+        kind, name = next(iter(named.items()))
+        if name not in columns.names:
+            raise ConfigurationError(_missing(f"--{kind}-column {name}", name, columns))
+    else:
+        found = [name for name in columns.names if name in DEFAULT_MEDIA_COLUMNS]
+        if not found:
+            raise ConfigurationError(
+                _missing(
+                    f"--input {options.uri}", "image", columns, "no media column (image, images, video, document, pdf)"
+                )
+            )
+        if len(found) > 1:
+            kinds = " or ".join(f"--{DEFAULT_MEDIA_COLUMNS[name]}-column {name}" for name in found)
+            raise ConfigurationError(
+                f"--input {options.uri} has several media columns: {', '.join(found)}. Say which to use: {kinds}."
+            )
+        name, kind = found[0], DEFAULT_MEDIA_COLUMNS[found[0]]
+    if uri_type(columns.field(name).type) is False:
+        raise ConfigurationError(f"Column '{name}' is {columns.field(name).type}; media need {_EXPECTED}.")
+    return name, kind
+
+
+def _missing(subject: str, wanted: str, columns: pa.Schema, what: str = "no such column in the manifest") -> str:
+    close = difflib.get_close_matches(wanted.lower(), columns.names, n=1, cutoff=0.6) or [
+        name
+        for name in columns.names
+        if any(word in name.lower() for word in (wanted.lower(), "url", "uri", "path", "file"))
+    ]
+    hint = f" Did you mean --image-column {close[0]}?" if close and subject.startswith("--input") else ""
+    hint = hint or (f" Did you mean {close[0]}?" if close else "")
+    return f"{subject}: {what}. Columns there: {', '.join(columns.names) or 'none'}.{hint}"
+
+
+def uri_type(kind: pa.DataType) -> pa.DataType | bool | None:
+    """Type in which a media column passes through: its URIs without inline bytes.
+
+    Returns:
+        ``None`` when the column is bytes only and nothing passes through; ``False`` when the type cannot be media.
+    """
+    if pa.types.is_dictionary(kind):
+        return uri_type(kind.value_type)
+    if _is_list(kind):
+        inner = uri_type(kind.value_type)
+        return pa.list_(inner) if isinstance(inner, pa.DataType) and not _is_list(inner) else inner
+    if pa.types.is_struct(kind):
+        names = [field.name for field in kind]
+        return pa.string() if "path" in names else None if "bytes" in names else False
+    if _is_text(kind):
+        return pa.string()
+    return None if _is_binary(kind) else False
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+
+
+def _is_binary(kind: pa.DataType) -> bool:
+    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind)
+
+
+def to_media(column: pa.Array) -> tuple[pa.ListArray, pa.Array | None, dict[int, str]]:
+    """Brings a media column to one shape.
+
+    Args:
+        column: Of any type for which :func:`uri_type` is not ``False``.
+
+    Returns:
+        The media (``list<struct<uri, bytes>>``, null where there are none), the URIs as they pass through (``None``
+        for a column of bare bytes), and by row what is wrong.
+    """
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    size = len(column)
+    if _is_list(column.type):
+        if not pa.types.is_list(column.type):
+            column = column.cast(pa.list_(column.type.value_type))
+        lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
+        items, paths = _to_items(column.flatten())
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    else:
+        items, paths = _to_items(column)
+        offsets = np.arange(size + 1, dtype=np.int32)
+    rows = np.repeat(np.arange(size), np.diff(offsets))
+    missing = pc.is_null(items).to_numpy(zero_copy_only=False)
+    problems = dict.fromkeys(np.flatnonzero(np.diff(offsets) == 0).tolist(), f"no media; {_EXPECTED} is needed")
+    problems |= dict.fromkeys(rows[missing].tolist(), f"a null or empty media value; {_EXPECTED} is needed")
+    bad = np.zeros(size, bool)
+    bad[list(problems)] = True
+    media = pa.ListArray.from_arrays(pa.array(offsets), items)
+    if bad.any():
+        media = pc.if_else(pa.array(~bad), media, pa.scalar(None, MEDIA_TYPE))
+    passthrough = paths
+    if paths is not None and _is_list(column.type):
+        passthrough = pa.ListArray.from_arrays(pa.array(offsets), paths, mask=pc.is_null(column))
+    return media, passthrough, problems
+
+
+def _to_items(column: pa.Array) -> tuple[pa.StructArray, pa.Array | None]:
+    """One ``struct<uri, bytes>`` a value, null where there is neither, and the URIs that pass through."""
+    size, uris, contents = len(column), None, None
+    if pa.types.is_struct(column.type):
+        names = [field.name for field in column.type]
+        uris = pc.struct_field(column, "path") if "path" in names else None
+        contents = pc.struct_field(column, "bytes") if "bytes" in names else None
+        if contents is not None and not _is_binary(contents.type):
+            contents = None  # a text format holds no bytes
+    elif _is_binary(column.type):
+        contents = column
+    else:
+        uris = column
+    paths = uris.cast(pa.string()) if uris is not None else None
+    uris = paths if paths is not None else pa.nulls(size, pa.string())
+    uris = pc.if_else(pc.equal(uris, ""), pa.scalar(None, pa.string()), uris)
+    contents = contents.cast(pa.large_binary()) if contents is not None else pa.nulls(size, pa.large_binary())
+    contents = pc.if_else(pc.equal(pc.binary_length(contents), 0), pa.scalar(None, pa.large_binary()), contents)
+    missing = pc.and_(pc.is_null(uris), pc.is_null(contents))
+    return pa.StructArray.from_arrays([uris, contents], fields=list(_ITEM), mask=missing), paths

@@ -1,0 +1,142 @@
+"""What a source is told (options), what it answers at start (plan), and what travels to the tasks (splits)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+import pyarrow as pa
+
+Format = Literal["auto", "parquet", "jsonl", "csv", "txt", "webdataset", "files"]
+MediaKind = Literal["image", "video", "document"]
+
+FORMATS: tuple[str, ...] = get_args(Format)
+MEDIA_KINDS: tuple[MediaKind, ...] = get_args(MediaKind)
+
+# Column names that are taken for media without being named by an option.
+DEFAULT_MEDIA_COLUMNS: dict[str, MediaKind] = {
+    "image": "image",
+    "images": "image",
+    "video": "video",
+    "document": "document",
+    "pdf": "document",
+}
+
+MEDIA_SUFFIXES: dict[MediaKind, tuple[str, ...]] = {
+    "image": (
+        *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
+        *(".heic", ".heif", ".avif", ".jp2", ".j2k", ".ppm", ".pgm", ".pbm", ".tga", ".ico"),
+    ),
+    "video": (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".flv", ".wmv", ".ogv", ".3gp"),
+    "document": (".pdf",),
+}
+
+MEDIA_TYPE = pa.list_(pa.struct([("uri", pa.string()), ("bytes", pa.large_binary())]))
+ERROR_TYPE = pa.struct(
+    [
+        ("stage", pa.string()),
+        ("kind", pa.string()),
+        ("message", pa.string()),
+        ("attempts", pa.int32()),
+        ("retriable", pa.bool_()),
+    ]
+)
+# Added to every row beside `id` and the passthrough columns; a manifest cannot have columns of these names.
+OWN_COLUMNS = pa.schema(
+    [("__source", pa.string()), ("__position", pa.int64()), ("__media", MEDIA_TYPE), ("__error", ERROR_TYPE)]
+)
+POSITION_BITS = 40  # of a row's number within its file, in `__position`
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """What to read and which columns mean what.
+
+    Args:
+        uri: A manifest file, a directory or glob of manifest parts or media files; a local path or ``s3://``.
+        format: ``auto`` goes by suffix; name it when the suffix does not tell.
+        id_column: Column that identifies a row. Default: ``id`` where there is one, else an id is made.
+        image_column: Column with images. At most one of the three media columns may be named.
+        video_column: Column with videos. With ``txt`` and ``files``, naming it makes every entry a video.
+        document_column: Column with PDFs; likewise.
+        limit: Read the first rows only.
+        prompt_columns: Columns whose values count towards a made id, beside the media.
+        recursive: Whether a directory is read with its subdirectories.
+    """
+
+    uri: str
+    format: Format = "auto"
+    id_column: str | None = None
+    image_column: str | None = None
+    video_column: str | None = None
+    document_column: str | None = None
+    limit: int | None = None
+    prompt_columns: tuple[str, ...] = ("question", "phrase")
+    recursive: bool = True
+
+    @property
+    def named_media(self) -> dict[MediaKind, str]:
+        """Media columns named by an option."""
+        named = {"image": self.image_column, "video": self.video_column, "document": self.document_column}
+        return {kind: named[kind] for kind in MEDIA_KINDS if named[kind]}  # type: ignore[misc]
+
+
+@dataclass(frozen=True)
+class Split:
+    """What one task reads: a manifest file, or a part of a directory's listing.
+
+    Args:
+        index: Number of the file in the plan; the upper bits of ``__position``.
+        uri: The file.
+        name: The file relative to the input; what ``__source`` and made ids of error rows say.
+        first_row: Rows of the same index in earlier splits.
+        rows: Exact number of rows, where it is known without reading.
+        max_rows: Rows after which reading stops (``limit``).
+        paths: The entries themselves, for a part of a listing.
+    """
+
+    index: int
+    uri: str
+    name: str
+    first_row: int = 0
+    rows: int | None = None
+    max_rows: int | None = None
+    paths: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class SourcePlan:
+    """How the input will be read. Picklable; made by :func:`plan_source`.
+
+    Args:
+        options: As given.
+        format: The resolved format, never ``auto``.
+        base: Folder or prefix that relative media URIs resolve against, without a trailing slash.
+        columns: Columns as the reader of the format yields them.
+        schema: Passthrough columns: their names and types in every table.
+        id_column: Column that holds the id; ``None`` when ids are made.
+        media_column: Column that holds the media.
+        media_kind: What the media are.
+        splits: One a manifest file, in the order of the rows.
+        total_rows: Exact, where it costs nothing to know.
+        sample_uris: Some of the media URIs, as given, for checks at start.
+        details: What the reader of the format found out; its own business.
+    """
+
+    options: SourceOptions
+    format: str
+    base: str
+    columns: pa.Schema
+    schema: pa.Schema
+    id_column: str | None
+    media_column: str
+    media_kind: MediaKind
+    splits: list[Split]
+    total_rows: int | None = None
+    sample_uris: list[str] = field(default_factory=list)
+    details: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def table_schema(self) -> pa.Schema:
+        """Schema of every table that :func:`read_split` yields."""
+        return pa.schema([pa.field("id", pa.string()), *self.schema, *OWN_COLUMNS])

@@ -1,0 +1,120 @@
+"""Parquet manifests: footers at start, then batch after batch without holding a row group in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from internvl_ops.errors import ConfigurationError
+from pipelines.sources.options import SourceOptions, SourcePlan, Split
+from pipelines.sources.rows import RawRows
+from pipelines.sources.storage import S3, Watched, open_input
+
+_FOOTERS_AT_START = 2_000
+_CONNECTIONS = 32
+
+
+def inspect(splits: list[Split], options: SourceOptions) -> tuple[pa.Schema, list[Split], dict[str, Any]]:
+    """Reads the footers: the columns of all files, and the rows of each.
+
+    Of more than 2,000 files a sample is read, and rows stay unknown.
+    """
+    step = -(-len(splits) // _FOOTERS_AT_START) or 1
+    chosen = splits[::step]
+    with ThreadPoolExecutor(_CONNECTIONS if options.uri.startswith(S3) else 1) as pool:
+        footers = list(pool.map(_footer, chosen))
+    columns = pa.schema([])
+    for split, (schema, _) in zip(chosen, footers, strict=True):
+        try:
+            columns = pa.unify_schemas([columns, schema], promote_options="permissive")
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            raise ConfigurationError(
+                f"--input {options.uri}: {split.name} differs from the files before it: {error}"
+            ) from None
+    columns = pa.schema([pa.field(f.name, f.type) for f in columns])
+    if step == 1:
+        splits = [replace(split, rows=rows) for split, (_, rows) in zip(splits, footers, strict=True)]
+    return columns, splits, {}
+
+
+def _footer(split: Split) -> tuple[pa.Schema, int]:
+    with Watched(open_input(split.uri)) as file:
+        try:
+            parquet = pq.ParquetFile(file)
+            return parquet.schema_arrow, parquet.metadata.num_rows
+        except (pa.ArrowInvalid, OSError, ValueError) as error:
+            if file.failed is not None:
+                raise
+            raise ConfigurationError(
+                f"--input: {split.uri} cannot be read as Parquet: {error}. "
+                "Give the right --input-format, or write the file anew if it was cut short."
+            ) from None
+
+
+def count(plan: SourcePlan, split: Split) -> int:
+    return split.rows if split.rows is not None else _footer(split)[1]
+
+
+def read(plan: SourcePlan, split: Split, batch_rows: int, batch_bytes: int) -> Iterator[RawRows]:
+    """Yields the rows of one file. A row group that is damaged costs its remaining rows, each an error row."""
+    with Watched(open_input(split.uri)) as file:
+        # Buffered column streams: a row group of any size goes through a few megabytes of memory.
+        buffer = (8 << 20) if split.uri.startswith(S3) else (1 << 20)
+        parquet = pq.ParquetFile(file, buffer_size=buffer, pre_buffer=False)
+        end = parquet.metadata.num_rows if split.max_rows is None else min(split.max_rows, parquet.metadata.num_rows)
+        start = 0
+        for index in range(parquet.metadata.num_row_groups):
+            group = parquet.metadata.row_group(index)
+            stop, at = start + group.num_rows, start
+            size = max(1, min(batch_rows, batch_bytes * group.num_rows // max(1, group.total_byte_size)))
+            try:
+                for batch in parquet.iter_batches(batch_size=size, row_groups=[index], use_threads=False):
+                    batch = batch.slice(0, max(0, end - at))
+                    if not batch.num_rows:
+                        return
+                    yield _typed(plan, batch, at)
+                    at += batch.num_rows
+            except (pa.ArrowException, OSError) as error:
+                if file.failed is not None:
+                    raise
+                message = f"row group {index} is damaged from row {at + 1} on ({error}); write the file anew"
+                while at < min(stop, end):
+                    rows = min(batch_rows, min(stop, end) - at)
+                    yield _lost(plan, at, rows, message)
+                    at += rows
+            start = stop
+
+
+def _typed(plan: SourcePlan, batch: pa.RecordBatch, at: int) -> RawRows:
+    """Gives every column the type of the plan; files written at different times may differ."""
+    size = batch.num_rows
+    raw = RawRows({}, np.arange(at + 1, at + size + 1))
+    for field in plan.columns:
+        where = batch.schema.get_field_index(field.name)
+        column = batch.column(where) if where >= 0 else pa.nulls(size, field.type)
+        if not column.type.equals(field.type):
+            try:
+                column = column.cast(field.type)
+            except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
+                raw.problems |= dict.fromkeys(
+                    range(size),
+                    f"column '{field.name}' is {column.type} in this file and {field.type} in others ({error})",
+                )
+                column = pa.nulls(size, field.type)
+        raw.columns[field.name] = column
+    extra = [name for name in batch.schema.names if name not in plan.columns.names]
+    if extra:
+        message = f"column '{extra[0]}' is not in the files looked at on start; write all parts with the same columns"
+        raw.problems |= dict.fromkeys(range(size), message)
+    return raw
+
+
+def _lost(plan: SourcePlan, at: int, rows: int, message: str) -> RawRows:
+    columns = {field.name: pa.nulls(rows, field.type) for field in plan.columns}
+    return RawRows(columns, np.arange(at + 1, at + rows + 1), dict.fromkeys(range(rows), message))

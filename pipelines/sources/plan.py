@@ -1,0 +1,179 @@
+"""Looks at the input before anything starts: what it is, which columns it has, how many rows, split by split."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
+from typing import Any
+
+import pyarrow as pa
+
+from internvl_ops.errors import ConfigurationError
+from pipelines.sources import csv, files, jsonl, parquet, txt
+from pipelines.sources.listing import check_exists, folder_of, manifest_splits, resolve_format
+from pipelines.sources.media import choose_media_column, uri_type
+from pipelines.sources.options import OWN_COLUMNS, MediaKind, SourceOptions, SourcePlan, Split
+from pipelines.sources.rows import finish
+from pipelines.sources.storage import S3, check_scheme
+
+# A reader is a module: inspect(splits, options) at start, count(plan, split), and read(plan, split, rows, bytes).
+_READERS: dict[str, Any] = {"parquet": parquet, "jsonl": jsonl, "csv": csv, "txt": txt, "files": files}
+
+_SAMPLED_ROWS = 1_000
+_SAMPLED_URIS = 100
+
+
+def plan_source(options: SourceOptions) -> SourcePlan:
+    """Settles how the input is read: format, files, columns, types. Reads a sample of it, never the whole.
+
+    Raises:
+        ConfigurationError: Naming the option, its value and what is allowed: the input does not exist, is empty of
+            files, of an unknown or unreadable format; a column is missing or not of a usable type.
+    """
+    options = _checked(replace(options, uri=check_scheme("--input", options.uri)))
+    try:
+        return _plan(options)
+    except _storage_errors(options) as error:
+        raise ConfigurationError(f"--input {options.uri} cannot be read: {error}") from error
+
+
+def _plan(options: SourceOptions) -> SourcePlan:
+    check_exists(options)
+    format = resolve_format(options)
+    if format not in _READERS:
+        raise ConfigurationError(f"--input-format {format}: allowed are {', '.join(_READERS)}.")
+    base = folder_of(options)
+    splits = files.plan_splits(options, base) if format == "files" else manifest_splits(options, format, base)
+    columns, splits, details = _READERS[format].inspect(splits, options)
+    _check_columns(columns, options)
+    column, kind = _media(columns, options)
+    id_column = options.id_column or ("id" if "id" in columns.names else None)
+    plan = SourcePlan(
+        options=options,
+        format=format,
+        base=base,
+        columns=columns if columns.names else pa.schema([(column, pa.string())]),
+        schema=_passthrough(columns, column),
+        id_column=id_column if columns.names else None,
+        media_column=column,
+        media_kind=kind,
+        splits=splits,
+        details=details,
+    )
+    plan = _limited(plan)
+    rows = [split.rows for split in plan.splits]
+    known = None if None in rows else sum(rows)  # type: ignore[arg-type]
+    return replace(plan, total_rows=known, sample_uris=_sample(plan))
+
+
+def read_split(
+    plan: SourcePlan, split: Split, batch_rows: int = 1_000, *, batch_bytes: int = 64 << 20
+) -> Iterator[pa.Table]:
+    """Reads one split as tables of ``plan.table_schema``, in the manifest's order.
+
+    A row that cannot be read is a row of the table that carries its error. Only a storage that fails raises (OSError).
+
+    Args:
+        batch_rows: Rows of a table at most.
+        batch_bytes: About the size of a table at most; makes tables shorter when media are inline.
+    """
+    for raw in _READERS[plan.format].read(plan, split, batch_rows, batch_bytes):
+        yield finish(plan, split, raw)
+
+
+def count_rows(plan: SourcePlan) -> int:
+    """Exact number of rows that the splits will yield. Reads text manifests through."""
+    return sum(count_split(plan, split) for split in plan.splits)
+
+
+def count_split(plan: SourcePlan, split: Split) -> int:
+    rows = _READERS[plan.format].count(plan, split)
+    return rows if split.max_rows is None else min(rows, split.max_rows)
+
+
+def _checked(options: SourceOptions) -> SourceOptions:
+    named = options.named_media
+    if len(named) > 1:
+        flags = " and ".join(f"--{kind}-column {name}" for kind, name in named.items())
+        raise ConfigurationError(f"{flags}: a job reads one kind of media; keep one of them.")
+    if options.limit is not None and options.limit < 0:
+        raise ConfigurationError(f"--limit {options.limit}: allowed are 0 and more.")
+    return options
+
+
+def _storage_errors(options: SourceOptions) -> tuple[type[Exception], ...]:
+    if not options.uri.startswith(S3):
+        return (OSError,)
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    return OSError, BotoCoreError, ClientError
+
+
+def _check_columns(columns: pa.Schema, options: SourceOptions) -> None:
+    names = columns.names
+    if not names:
+        return
+    taken = [name for name in names if name in OWN_COLUMNS.names]
+    if taken:
+        raise ConfigurationError(f"--input {options.uri}: column '{taken[0]}' is a name the pipeline uses; rename it.")
+    if options.id_column and options.id_column not in names:
+        raise ConfigurationError(
+            f"--id-column {options.id_column}: no such column in the manifest. Columns there: {', '.join(names)}."
+        )
+    if options.id_column not in (None, "id") and "id" in names:
+        raise ConfigurationError(
+            f"--id-column {options.id_column}: the manifest also has a column 'id', and the output can hold one only. "
+            "Rename it, or leave the option out to use it."
+        )
+
+
+def _media(columns: pa.Schema, options: SourceOptions) -> tuple[str, MediaKind]:
+    if columns.names:
+        return choose_media_column(columns, options)
+    kind, name = next(iter(options.named_media.items()), ("image", "image"))  # nothing in it: a job of zero rows
+    return name, kind
+
+
+def _passthrough(columns: pa.Schema, media_column: str) -> pa.Schema:
+    if not columns.names:
+        return pa.schema([(media_column, pa.string())])
+    fields = []
+    for field in columns:
+        kind = uri_type(field.type) if field.name == media_column else field.type
+        if field.name != "id" and isinstance(kind, pa.DataType):
+            fields.append(pa.field(field.name, kind))
+    return pa.schema(fields)
+
+
+def _limited(plan: SourcePlan) -> SourcePlan:
+    """Cuts the splits to the first `limit` rows, the same ones in every run."""
+    left = plan.options.limit
+    if left is None:
+        return plan
+    kept = []
+    for number, split in enumerate(plan.splits):
+        if left <= 0:
+            break
+        capped = replace(split, max_rows=left)
+        only = number == len(plan.splits) - 1 and split.rows is None
+        rows = None if only else min(left, count_split(plan, capped))
+        kept.append(replace(capped, rows=rows))
+        left -= rows or 0
+    return replace(plan, splits=kept)
+
+
+def _sample(plan: SourcePlan) -> list[str]:
+    """Some URIs from the head of the manifest, those in places not seen before first."""
+    places: dict[str, str] = {}
+    others: list[str] = []
+    for split in plan.splits[:1]:
+        for table in islice(read_split(plan, split, batch_rows=_SAMPLED_ROWS), 1):
+            for media in table["__media"].combine_chunks().flatten().to_pylist():
+                if media["uri"] is None or media["bytes"] is not None:
+                    continue
+                place = media["uri"].rpartition("/")[0]
+                if place in places:
+                    others.append(media["uri"])
+                places.setdefault(place, media["uri"])
+    return [*places.values(), *others][:_SAMPLED_URIS]

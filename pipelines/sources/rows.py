@@ -1,0 +1,84 @@
+"""From what a reader yields to the tables that travel on: id, passthrough columns, position, media, error."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.sources.ids import ids_from_column, made_ids
+from pipelines.sources.media import to_media
+from pipelines.sources.options import ERROR_TYPE, POSITION_BITS, SourcePlan, Split
+
+
+@dataclass
+class RawRows:
+    """Some rows as a reader found them.
+
+    Args:
+        columns: The manifest's columns, by name, of the types in ``plan.columns``.
+        numbers: int64 (n,): line or row of each in its file, from 1.
+        problems: What is wrong, by index in these arrays. A row may have values all the same.
+        ids: Ids that the format itself gives, as strings.
+    """
+
+    columns: dict[str, pa.Array]
+    numbers: np.ndarray
+    problems: dict[int, str] = field(default_factory=dict)
+    ids: pa.Array | None = None
+
+
+def finish(plan: SourcePlan, split: Split, raw: RawRows) -> pa.Table:
+    """Makes a table of ``plan.table_schema``; rows that cannot go on carry an error of kind ``bad_row``."""
+    size = len(raw.numbers)
+    numbers = pa.array(raw.numbers, pa.int64())
+    sources = pc.binary_join_element_wise(split.name, numbers.cast(pa.string()), ":")
+    media, paths, problems = to_media(raw.columns[plan.media_column])
+    problems = {row: f"column '{plan.media_column}': {text}" for row, text in problems.items()}
+    ids = _ids(plan, raw, media)
+    given = raw.ids is not None or plan.id_column is not None
+    if given:
+        empty = np.flatnonzero(pc.is_null(ids).to_numpy(zero_copy_only=False)).tolist()
+        problems |= dict.fromkeys(empty, f"column '{plan.id_column}': null or empty; every row needs an id")
+    problems |= raw.problems
+    if problems:  # a row that has an id keeps it, so that it can be found again
+        without = np.zeros(size, bool)
+        without[[row for row in problems if not given or not ids[row].is_valid]] = True
+        ids = pc.if_else(pa.array(without), sources, ids)
+    passing = {name: raw.columns.get(name) for name in plan.schema.names} | {plan.media_column: paths}
+    made = {
+        "id": ids,
+        "__source": sources,
+        "__position": pa.array((np.int64(split.index) << POSITION_BITS) + raw.numbers),
+        "__media": media,
+        "__error": _errors(sources, problems),
+    }
+    schema = plan.table_schema
+    return pa.table([made.get(f.name, passing.get(f.name)) for f in schema], schema=schema)
+
+
+def _ids(plan: SourcePlan, raw: RawRows, media: pa.ListArray) -> pa.Array:
+    if raw.ids is not None:
+        return raw.ids
+    if plan.id_column is not None:
+        return ids_from_column(raw.columns[plan.id_column])
+    return made_ids(media, {n: raw.columns[n] for n in plan.options.prompt_columns if n in raw.columns})
+
+
+def _errors(sources: pa.Array, problems: dict[int, str]) -> pa.Array:
+    size = len(sources)
+    if not problems:
+        return pa.nulls(size, ERROR_TYPE)
+    messages: list[str | None] = [None] * size
+    for row, text in problems.items():
+        messages[row] = f"{sources[row].as_py()}: {text}"
+    filled = [
+        pa.array(["read"] * size, pa.string()),
+        pa.array(["bad_row"] * size, pa.string()),
+        pa.array(messages, pa.string()),
+        pa.array(np.ones(size, np.int32)),
+        pa.array(np.zeros(size, bool)),
+    ]
+    return pa.StructArray.from_arrays(filled, fields=list(ERROR_TYPE), mask=pc.is_null(filled[2]))

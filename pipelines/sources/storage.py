@@ -1,0 +1,174 @@
+"""Opening and listing inputs, local and on S3, alike."""
+
+from __future__ import annotations
+
+import functools
+import io
+import os
+import re
+import stat
+from collections.abc import Iterator
+from typing import Any, BinaryIO, Literal
+
+from internvl_ops.errors import ConfigurationError
+
+S3 = "s3://"
+_S3_BLOCK = 8 << 20
+_COMPRESSION = {".gz": "gzip", ".gzip": "gzip", ".zst": "zstd", ".zstd": "zstd", ".bz2": "bz2"}
+_MAGIC = re.compile(r"[*?\[]")
+
+
+def check_scheme(option: str, uri: str) -> str:
+    """Returns the input URI without a trailing slash, local ones absolute; refuses schemes that are not read."""
+    if uri.startswith("file://"):
+        uri = uri[len("file://") :]
+    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", uri)
+    if scheme and uri.startswith(S3):
+        return uri.rstrip("/") if len(uri.rstrip("/")) > len(S3) - 1 else uri
+    if scheme:
+        raise ConfigurationError(
+            f"{option} {uri}: scheme '{scheme[1]}' is not read; allowed are local paths and s3://. "
+            "Copy the manifest there; its media may still be http(s):// addresses."
+        )
+    if not uri:
+        raise ConfigurationError(f"{option} is empty; give a local path or an s3:// URI.")
+    return os.path.abspath(os.path.expanduser(uri))
+
+
+def has_magic(uri: str) -> bool:
+    """Whether the URI is a glob. A local path that exists as written is not."""
+    return bool(_MAGIC.search(uri)) and (uri.startswith(S3) or not os.path.lexists(uri))
+
+
+def split_glob(uri: str) -> tuple[str, str]:
+    """Splits a glob into the folder before its first wildcard and the pattern relative to that folder."""
+    parts = uri.split("/")
+    first = next(i for i, part in enumerate(parts) if _MAGIC.search(part))
+    return "/".join(parts[:first]) or "/", "/".join(parts[first:])
+
+
+def kind_of(uri: str) -> Literal["file", "directory"] | None:
+    """What stands at the URI; ``None`` when nothing does. OSError when the storage does not say."""
+    if uri.startswith(S3):
+        try:
+            info = s3().info(uri)
+        except FileNotFoundError:
+            return None
+        return "file" if info["type"] == "file" else "directory"
+    try:
+        mode = os.stat(uri).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return "directory" if stat.S_ISDIR(mode) else "file"
+
+
+def parent_of(uri: str) -> str:
+    """Folder or prefix that the file stands in, without a trailing slash."""
+    return uri.rpartition("/")[0] or "/"
+
+
+def suffix_of(name: str) -> str:
+    """Lower-case suffix of a file name, that of a compression set aside: ``.jsonl`` of ``a.jsonl.gz``."""
+    stem, suffix = os.path.splitext(name.lower())
+    return os.path.splitext(stem)[1] if suffix in _COMPRESSION else suffix
+
+
+def open_input(uri: str) -> BinaryIO:
+    """Opens for reading, seekable."""
+    if uri.startswith(S3):
+        return s3().open(uri, "rb", block_size=_S3_BLOCK)
+    return open(uri, "rb", buffering=0)
+
+
+def open_stream(uri: str) -> tuple[Any, Watched]:
+    """Opens for reading from front to back, decompressed by suffix.
+
+    Returns:
+        The stream of plain bytes, and the file below it: when reading the stream fails, ``file.failed`` tells a storage
+        that failed from contents that are damaged.
+    """
+    import pyarrow as pa
+
+    file = Watched(open_input(uri))
+    codec = _COMPRESSION.get(os.path.splitext(uri.lower())[1])
+    return (pa.CompressedInputStream(pa.PythonFile(file, mode="r"), codec) if codec else file), file
+
+
+class Watched(io.RawIOBase):
+    """A file that remembers whether a read of it failed, because decoders turn every failure into their own."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.failed: BaseException | None = None
+
+    def read(self, size: int = -1) -> bytes:
+        try:
+            return self._file.read(size)
+        except BaseException as error:
+            self.failed = error
+            raise
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def walk(root: str, *, recursive: bool = True) -> Iterator[str]:
+    """Lists the files below a directory or prefix, sorted, relative to it; hidden files and folders are left out.
+
+    Streams: on S3 a page of 1,000 keys at a time, locally one directory at a time.
+    """
+    if root.startswith(S3):
+        yield from _walk_s3(root, recursive)
+    else:
+        yield from _walk_local(root, "", recursive, ())
+
+
+def _walk_local(root: str, prefix: str, recursive: bool, above: tuple[tuple[int, int], ...]) -> Iterator[str]:
+    folder = os.path.join(root, prefix)
+    here = os.stat(folder)
+    identity = (here.st_dev, here.st_ino)
+    if identity in above:  # a symbolic link to a folder above: it would never end
+        return
+    with os.scandir(folder) as entries:
+        found = sorted((entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith("."))
+    for name, is_directory in found:
+        if not is_directory:
+            yield prefix + name
+        elif recursive:
+            yield from _walk_local(root, f"{prefix}{name}/", recursive, (*above, identity))
+
+
+def _walk_s3(root: str, recursive: bool) -> Iterator[str]:
+    bucket, _, prefix = root[len(S3) :].partition("/")
+    prefix = f"{prefix}/" if prefix else ""
+    request = {"Bucket": bucket, "Prefix": prefix} | ({} if recursive else {"Delimiter": "/"})
+    while True:
+        page = s3().call_s3("list_objects_v2", **request)
+        for entry in page.get("Contents", ()):
+            name = entry["Key"][len(prefix) :]
+            if name and not name.endswith("/") and not any(part.startswith(".") for part in name.split("/")):
+                yield name
+        if not page.get("IsTruncated"):
+            return
+        request["ContinuationToken"] = page["NextContinuationToken"]
+
+
+@functools.cache
+def s3() -> Any:
+    """The S3 file system; credentials, region and endpoint come from the usual ``AWS_*`` variables."""
+    import s3fs
+
+    return s3fs.S3FileSystem(use_listings_cache=False, skip_instance_cache=True)
