@@ -1,0 +1,214 @@
+"""The vLLM engine, fed with rendered prompts and tiles: in this process nothing decodes, resizes or tokenises."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import warnings
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from internvl_ops.engines.base import Completion, EngineDead, Request, Sampling
+from internvl_ops.errors import ConfigurationError, UnitError
+from internvl_ops.models import vllm_plugin
+from internvl_ops.models.config import Checkpoint
+from internvl_ops.models.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from vllm import SamplingParams
+    from vllm.v1.engine.async_llm import AsyncLLM
+
+GIB = 1 << 30
+
+
+class VllmEngine:
+    """One vLLM engine, on the accelerators this process sees or else on the CPU.
+
+    Args:
+        checkpoint: What to load.
+        tensor_parallel: Devices to spread the model over.
+        max_tiles: Most tiles one image will have, thumbnail not counted, if the job asks for more than the
+            checkpoint's config says: vLLM plans its memory by it.
+        engine_args: vLLM's engine arguments, such as ``{"quantization": "awq"}``; they win over what is chosen here.
+        trust_remote_code: Whether code that comes with the checkpoint may run.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        *,
+        tensor_parallel: int = 1,
+        max_tiles: int | None = None,
+        engine_args: Mapping[str, Any] | None = None,
+        trust_remote_code: bool = False,
+    ) -> None:
+        if checkpoint.attention_heads % tensor_parallel:
+            raise ConfigurationError(
+                f"tensor parallel {tensor_parallel}: the language model of {checkpoint.model} has "
+                f"{checkpoint.attention_heads} attention heads, which {tensor_parallel} does not divide. "
+                "Set --gpus-per-engine to a number that does."
+            )
+        self.checkpoint = checkpoint
+        self._tensor_parallel = tensor_parallel
+        self._max_tiles = max_tiles
+        self._engine_args = dict(engine_args or {})
+        self._trust_remote_code = trust_remote_code
+        self._llm: AsyncLLM | None = None
+        self._params: dict[Sampling, SamplingParams] = {}
+
+    @property
+    def dead(self) -> bool:
+        """Whether the engine was started and is gone; it does not come back."""
+        return self._llm is not None and self._llm.errored
+
+    async def start(self) -> None:
+        """Loads the model and returns when it answers; minutes for a big one.
+
+        Raises:
+            ConfigurationError: vLLM does not know an engine argument, or refuses its value.
+            EngineDead: The engine did not come up; vLLM's log above says why.
+        """
+        if self._llm is None:
+            await asyncio.to_thread(self._start)  # the event loop stays free meanwhile
+
+    def _start(self) -> None:
+        vllm_plugin.make_findable()
+        # Set before vLLM is imported; the user's own settings win.
+        os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
+        os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+        from vllm import AsyncEngineArgs
+        from vllm.v1.engine.async_llm import AsyncLLM
+
+        vllm_plugin.register()
+        tokenizer = Tokenizer(self.checkpoint, trust_remote_code=self._trust_remote_code)
+        self._context_id, self._stop_ids = tokenizer.image_context_id, sorted(tokenizer.stop_ids)
+        try:
+            config = AsyncEngineArgs(**self._arguments()).create_engine_config()
+        except (TypeError, ValueError) as error:  # pydantic's ValidationError is a ValueError
+            raise ConfigurationError(
+                f"vLLM refuses its arguments: {error}. Given by --engine-args: {self._engine_args}."
+            ) from error
+        try:
+            self._llm = AsyncLLM.from_vllm_config(config, disable_log_stats=True)
+        except Exception as error:
+            raise EngineDead(f"vLLM did not start: {error} Its own log above says why.") from error
+
+    @property
+    def context_length(self) -> int:
+        """Longest prompt and answer together, in tokens; known once started. Less than the checkpoint's where the
+        device has no room for it."""
+        return self._started().model_config.max_model_len
+
+    async def generate(self, request: Request, sampling: Sampling) -> Completion:
+        """The answer to one request. Cancelling the task takes the request out of the engine.
+
+        Raises:
+            UnitError: ``prompt_too_long``, or ``engine_failed`` for this request alone.
+            EngineDead: The engine is gone.
+        """
+        from vllm.exceptions import VLLMClientError
+        from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
+
+        llm = self._started()
+        if len(request.token_ids) >= llm.model_config.max_model_len:
+            raise UnitError(
+                "generate",
+                "prompt_too_long",
+                f"the prompt is {len(request.token_ids)} tokens; the engine runs with a context of "
+                f"{llm.model_config.max_model_len}. Lower --max-tiles, or raise max_model_len in --engine-args.",
+            )
+        output = None
+        try:
+            async for step in llm.generate(self._input(request), self._sampling(sampling), request.request_id):
+                output = step
+        except EngineDeadError as error:
+            raise EngineDead(f"vLLM died while {request.request_id} was under way: {error}") from error
+        except (VLLMClientError, EngineGenerateError, ValueError) as error:
+            raise UnitError("generate", "engine_failed", f"vLLM refused the request: {error}") from error
+        if output is None or not output.finished:
+            raise UnitError("generate", "engine_failed", "vLLM ended the request without an answer.")
+        return _completion(output, len(request.token_ids))
+
+    def shutdown(self) -> None:
+        """Ends vLLM's processes and frees the device; harmless to repeat."""
+        llm, self._llm = self._llm, None
+        if llm is not None:
+            llm.shutdown()
+
+    def _started(self) -> AsyncLLM:
+        if self._llm is None:
+            raise EngineDead("the engine is not running: call start() first.")
+        return self._llm
+
+    def _arguments(self) -> dict[str, Any]:
+        from vllm.platforms import current_platform
+
+        chosen: dict[str, Any] = {
+            "model": self.checkpoint.model,
+            "tensor_parallel_size": self._tensor_parallel,
+            "trust_remote_code": self._trust_remote_code,
+            "max_model_len": self.checkpoint.context_length,
+            "skip_tokenizer_init": True,
+            # Prompts come rendered, so that vLLM's cache of processed images would only hold memory.
+            "mm_processor_cache_gb": 0,
+            "enable_log_requests": False,
+            "disable_log_stats": True,
+        }
+        if self._max_tiles is not None and self._max_tiles > self.checkpoint.max_tiles:
+            chosen["hf_overrides"] = {"max_dynamic_patch": self._max_tiles, "dynamic_image_size": True}
+        if current_platform.is_cpu():
+            chosen |= _cpu_arguments()
+        return chosen | self._engine_args
+
+    def _input(self, request: Request) -> Any:
+        import torch
+        from vllm.inputs.engine import tokens_input
+
+        from internvl_ops.models.vllm_plugin.inputs import image_input
+
+        token_ids = request.token_ids.tolist()
+        if request.tiles is None or not len(request.tiles):
+            return tokens_input(token_ids)
+        with warnings.catch_warnings():  # the tiles may be a read-only view, and nobody writes to them
+            warnings.filterwarnings("ignore", message="The given NumPy array is not writ")
+            tiles = torch.from_numpy(np.ascontiguousarray(request.tiles))
+        return image_input(
+            token_ids,
+            tiles,
+            spans=[(image.offset + 1, image.length - 2, image.num_tiles) for image in request.images],
+            hashes=request.image_hashes,
+            context_id=self._context_id,
+        )
+
+    def _sampling(self, sampling: Sampling) -> SamplingParams:
+        if sampling not in self._params:
+            from vllm import SamplingParams
+            from vllm.sampling_params import RequestOutputKind
+
+            self._params[sampling] = SamplingParams(
+                max_tokens=sampling.max_new_tokens,
+                temperature=sampling.temperature,
+                top_p=sampling.top_p,
+                repetition_penalty=sampling.repetition_penalty,
+                seed=sampling.seed,
+                stop_token_ids=[] if sampling.ignore_stop else [*self._stop_ids, *sampling.stop_token_ids],
+                ignore_eos=sampling.ignore_stop,
+                logprobs=sampling.logprobs or None,
+                detokenize=False,
+                output_kind=RequestOutputKind.FINAL_ONLY,  # one message a request through this process
+            )
+        return self._params[sampling]
+
+
+def _cpu_arguments() -> dict[str, Any]:
+    return {}
+
+
+def _completion(output: Any, prompt_tokens: int) -> Completion:
+    answer = output.outputs[0]
+    if answer.finish_reason not in ("stop", "length"):
+        raise UnitError("generate", "engine_failed", f"vLLM ended the request with {answer.finish_reason!r}.")
+    logprobs = [{token: entry.logprob for token, entry in position.items()} for position in answer.logprobs or []]
+    return Completion(list(answer.token_ids), prompt_tokens, answer.finish_reason, logprobs)

@@ -1,0 +1,42 @@
+"""The vLLM plugin: InternVL checkpoints without remote code, fed with uint8 tiles.
+
+vLLM runs `register` in each of its processes. It finds it by entry point: that of the installed package, or, where the
+project runs from its sources, that in the folder `entry_point` beside this file.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+NAME = "internvl_batch"  # of the entry point
+_ENTRY_POINT_FOLDER = Path(__file__).parent / "entry_point"
+_SOURCE_FOLDER = Path(__file__).parents[3]
+
+
+def register() -> None:
+    """Makes `internvl_chat` checkpoints known to transformers and vLLM. Harmless to repeat."""
+    from transformers import AutoConfig
+    from vllm import ModelRegistry
+
+    from internvl_ops.models.vllm_plugin.config import InternVLChatConfig
+
+    AutoConfig.register("internvl_chat", InternVLChatConfig, exist_ok=True)
+    # By name: importing the class here would initialise CUDA in a process that is yet to fork.
+    ModelRegistry.register_model("InternVLChatModel", "internvl_ops.models.vllm_plugin.model:TiledInternVLChatModel")
+
+
+def make_findable() -> None:
+    """Lets every process that this one starts find the plugin, installed or not.
+
+    The path is put first in `sys.path`, which spawned processes inherit, and in PYTHONPATH, which others do: vLLM
+    inspects a model class in a fresh interpreter.
+    """
+    folders = [str(_SOURCE_FOLDER), str(_ENTRY_POINT_FOLDER)]
+    sys.path[:0] = [folder for folder in folders if folder not in sys.path]
+    known = [folder for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if folder]
+    os.environ["PYTHONPATH"] = os.pathsep.join([folder for folder in folders if folder not in known] + known)
+    chosen = os.environ.get("VLLM_PLUGINS")
+    if chosen is not None and NAME not in chosen.split(","):
+        os.environ["VLLM_PLUGINS"] = ",".join(filter(None, [chosen, NAME]))

@@ -1,0 +1,39 @@
+"""The config class of the published checkpoints, so that none of their own code has to run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from transformers import CONFIG_MAPPING, PretrainedConfig
+
+
+class InternVLChatConfig(PretrainedConfig):
+    """`internvl_chat` as published: a vision config, and the language model's under `llm_config`.
+
+    The language model's is of transformers' own class where there is one, a plain one where there is none.
+    """
+
+    model_type = "internvl_chat"
+    has_no_defaults_at_init = True
+
+    def __init__(
+        self,
+        vision_config: dict[str, Any] | None = None,
+        llm_config: dict[str, Any] | None = None,
+        **others: Any,
+    ) -> None:
+        self.vision_config = PretrainedConfig(**(vision_config or {}))
+        self.text_config = _language_config(dict(llm_config or {}))
+        super().__init__(**others)
+
+    def get_text_config(self, *_: Any, **__: Any) -> PretrainedConfig:
+        return self.text_config
+
+
+def _language_config(settings: dict[str, Any]) -> PretrainedConfig:
+    model_type = settings.pop("model_type", None)
+    if model_type in CONFIG_MAPPING:
+        return CONFIG_MAPPING[model_type](**settings)
+    config = PretrainedConfig(**settings)
+    config.model_type = model_type or ""  # type: ignore[misc]
+    return config
