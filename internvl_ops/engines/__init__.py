@@ -1,0 +1,8 @@
+"""What runs the model."""
+
+from internvl_ops.engines.base import Completion, Engine, EngineDead, Request, Sampling
+from internvl_ops.engines.vllm import VllmEngine
+
+ENGINES = {"vllm": VllmEngine}
+
+__all__ = ["ENGINES", "Completion", "Engine", "EngineDead", "Request", "Sampling", "VllmEngine"]

@@ -1,0 +1,80 @@
+"""An engine that is started anew when it dies."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from internvl_ops.engines.base import Completion, Engine, EngineDead, Request, Sampling
+from internvl_ops.errors import UnitError
+
+
+class Recovering:
+    """Runs an engine, and another when that one dies.
+
+    A request may be what killed it. So a request that was in flight at a death is tried once more with nothing else in
+    flight; if the engine dies again, that request alone is the cause and fails with kind ``engine_failed``.
+
+    Args:
+        make_engine: Makes an engine that is not yet started.
+    """
+
+    def __init__(self, make_engine: Callable[[], Engine]) -> None:
+        self._make_engine = make_engine
+        self._engine = make_engine()
+        self._running = 0
+        self._changed = asyncio.Condition()
+        self._suspect = asyncio.Lock()  # held by the one request that is tried alone
+
+    async def start(self) -> None:
+        """Starts the engine; minutes for a large model."""
+        await self._engine.start()
+
+    async def generate(self, request: Request, sampling: Sampling) -> Completion:
+        """One completion.
+
+        Raises:
+            UnitError: The request cannot be served, or it is what kills the engine.
+        """
+        try:
+            async with self._among_others():
+                return await self._engine.generate(request, sampling)
+        except EngineDead:
+            async with self._alone():
+                return await self._once_more(request, sampling)
+
+    async def _once_more(self, request: Request, sampling: Sampling) -> Completion:
+        if self._engine.dead:
+            await self._restart()
+        try:
+            return await self._engine.generate(request, sampling)
+        except EngineDead as death:
+            message = f"the engine died twice with this unit in flight, the second time with it alone: {death}"
+            raise UnitError("generate", "engine_failed", message, attempts=2) from death
+
+    async def _restart(self) -> None:
+        self._engine.shutdown()
+        self._engine = self._make_engine()
+        await self._engine.start()
+
+    @asynccontextmanager
+    async def _among_others(self) -> AsyncIterator[None]:
+        async with self._changed:
+            await self._changed.wait_for(lambda: not self._suspect.locked())
+            self._running += 1
+        try:
+            yield
+        finally:
+            async with self._changed:
+                self._running -= 1
+                self._changed.notify_all()
+
+    @asynccontextmanager
+    async def _alone(self) -> AsyncIterator[None]:
+        async with self._suspect:
+            async with self._changed:
+                await self._changed.wait_for(lambda: self._running == 0)
+            yield
+        async with self._changed:
+            self._changed.notify_all()

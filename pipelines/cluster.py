@@ -1,0 +1,122 @@
+"""The Ray side of a run: connecting, what the cluster has, whether the plan fits, and blocks of a fixed number of rows."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import ray
+from ray.data import ActorPoolStrategy, DataContext, Dataset, TaskPoolStrategy
+from ray.data._internal.logical.interfaces import LogicalPlan
+from ray.data._internal.logical.operators import StreamingRepartition
+
+from internvl_ops.errors import ConfigurationError
+from internvl_ops.models.config import Checkpoint
+from pipelines.options import JobOptions
+
+BLOCK_BYTES = 64 * 2**20
+READERS = 2  # manifest files read side by side; parsing is never what a run waits for
+ROW_OVERHEAD = 2**16  # bytes of a row besides its tiles: ids, a preview
+
+
+@dataclass(frozen=True)
+class Workers:
+    """How many actors run what, settled from the options and from what the cluster has."""
+
+    engines: int
+    gpus_per_engine: int
+    prepare_actors: int
+    in_flight: int
+    rows_per_block: int
+
+
+def connect(options: JobOptions) -> None:
+    """Connects to the cluster of the options or of ``RAY_ADDRESS``, or starts a local one for this job."""
+    # Ray starts workers at niceness 15, where anything else on the machine slows the engine's start to minutes.
+    os.environ.setdefault("RAY_worker_niceness", "0")
+    address = options.ray_address or os.environ.get("RAY_ADDRESS") or "local"
+    local = {"include_dashboard": False} if address == "local" else {}
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level="ERROR", **local)
+    except ConnectionError as error:
+        raise ConfigurationError(f"--ray-address {address}: no Ray cluster answers there ({error}).") from None
+    context = DataContext.get_current()
+    context.enable_progress_bars = False  # the job has one of its own
+    context.target_max_block_size = BLOCK_BYTES
+    # An engine may take many minutes to load and a long row minutes to answer; nothing is stuck then.
+    context.execution_no_progress_timeout_s = 6 * 3600
+    context.print_on_execution_start = False
+
+
+def rows_per_block(options: JobOptions, checkpoint: Checkpoint) -> int:
+    """Rows that travel together: as many as surely stay under Ray's block size, so that no block is ever split.
+
+    A block that Ray splits by its bytes is cut elsewhere when a retried task meets another outcome, which loses rows.
+    """
+    if options.rows_per_block is not None:
+        return options.rows_per_block
+    row = (options.max_tiles + 1) * 3 * checkpoint.tile_size**2 + ROW_OVERHEAD
+    return max(1, min(8, BLOCK_BYTES // row))
+
+
+def settle(options: JobOptions, checkpoint: Checkpoint, cluster: dict[str, float]) -> Workers:
+    """Settles the number of actors.
+
+    Args:
+        options: Of the job.
+        checkpoint: Gives the size of a block.
+        cluster: Total resources, as ``ray.cluster_resources()`` has them.
+
+    Raises:
+        ConfigurationError: The cluster is too small; says what is missing. Ray would wait for it without a word.
+    """
+    cpus, gpus = int(cluster.get("CPU", 0)), int(cluster.get("GPU", 0))
+    per_engine = options.gpus_per_engine if options.gpus_per_engine is not None else min(1, gpus)
+    engines = options.engines or (max(1, gpus // per_engine) if per_engine else 1)
+    if engines * per_engine > gpus:
+        raise ConfigurationError(
+            f"{engines} engines of --gpus-per-engine {per_engine} need {engines * per_engine} GPUs, the cluster has "
+            f"{gpus}. Add GPUs, or lower --engines or --gpus-per-engine (0 runs on CPUs)."
+        )
+    prepare_actors = options.prepare_actors or max(1, cpus - engines)
+    if engines + prepare_actors > cpus:
+        raise ConfigurationError(
+            f"{engines} engines and {prepare_actors} prepare actors need {engines + prepare_actors} CPUs, the cluster "
+            f"has {cpus}. Add CPUs (ray start --num-cpus N), or lower --engines or --prepare-actors."
+        )
+    return Workers(
+        engines=engines,
+        gpus_per_engine=per_engine,
+        prepare_actors=prepare_actors,
+        in_flight=options.in_flight or (320 if per_engine else 32),
+        rows_per_block=rows_per_block(options, checkpoint),
+    )
+
+
+def reading() -> TaskPoolStrategy:
+    return TaskPoolStrategy(size=READERS)
+
+
+def pool(size: int, calls: int) -> ActorPoolStrategy:
+    """``size`` actors, each running ``calls`` blocks at once in threads, with a few more at hand."""
+    return ActorPoolStrategy(
+        size=size,
+        max_concurrent_calls_per_actor=calls,
+        max_tasks_in_flight_per_actor=calls + 2,
+        enable_true_multi_threading=True,
+    )
+
+
+def in_blocks_of(dataset: Dataset, rows: int) -> Dataset:
+    """``dataset`` in blocks of ``rows`` rows, split off as they are read.
+
+    ``Dataset.repartition(target_num_rows_per_block=…)`` is this operator with a whole CPU to itself, for which a plan
+    that gives every CPU to actors would wait for ever; it takes no resources as an argument.
+    """
+    operator = StreamingRepartition(
+        target_num_rows_per_block=rows,
+        input_dependencies=[dataset._logical_plan.dag],
+        ray_remote_args={"num_cpus": 0},
+        compute=reading(),
+    )
+    return Dataset._from_parent(dataset, LogicalPlan(operator, dataset.context))

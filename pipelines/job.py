@@ -1,0 +1,109 @@
+"""What every job does around its pipeline: validate first, run, say how it ended."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+import yaml
+
+from internvl_ops.errors import ConfigurationError
+from pipelines.command_line import exit_with, groups, parse_options
+from pipelines.options import JobOptions
+
+if TYPE_CHECKING:
+    from internvl_ops.models.config import Checkpoint
+    from internvl_ops.tasks import Task
+    from pipelines.sources import SourcePlan
+
+
+def run_job(task: Task, options_class: type[JobOptions], description: str) -> NoReturn:
+    """Runs ``task`` as the command line asks and ends the process.
+
+    Exit status: 0 done; 1 failed or interrupted; 2 wrong configuration, said before a cluster or a model is touched;
+    3 done, with more errors than ``--max-error-rate``.
+    """
+    options, dry_run = parse_options(options_class, description)
+    try:
+        plan, checkpoint = check(options, writes=not dry_run)
+        if dry_run:
+            print(describe(options, plan, checkpoint, task))
+            sys.exit(0)
+        # Ray takes seconds to import; a wrong configuration is said before.
+        from pipelines.annotate import annotate
+
+        record = annotate(options, task, plan, checkpoint)
+    except ConfigurationError as error:
+        exit_with(error)
+    print(record.summary())
+    sys.exit(record.exit_status)
+
+
+def check(options: JobOptions, *, writes: bool = True) -> tuple[SourcePlan, Checkpoint]:
+    """Validates what options alone cannot say: model, input, what may be read, output. Without Ray, without torch.
+
+    Args:
+        options: Of the job.
+        writes: Whether to try the output with a small file.
+
+    Raises:
+        ConfigurationError: Naming the option, its value, what is allowed, and the likely mend.
+    """
+    from internvl_ops.media.access import ReadPolicy
+    from internvl_ops.models.config import load_checkpoint
+    from pipelines.output import OutputFolder
+    from pipelines.sources import SourceOptions, plan_source
+
+    if options.engine != "vllm":
+        raise ConfigurationError(f"--engine {options.engine}: not there yet; allowed is vllm.")
+    if options.min_tiles > options.max_tiles:
+        raise ConfigurationError(
+            f"--min-tiles {options.min_tiles} is above --max-tiles {options.max_tiles}. Lower one or raise the other."
+        )
+    checkpoint = load_checkpoint(options.model)
+    plan = plan_source(
+        SourceOptions(
+            uri=options.input,
+            format=options.input_format,
+            id_column=options.id_column,
+            image_column=options.image_column,
+            video_column=options.video_column,
+            document_column=options.document_column,
+            limit=options.limit,
+        )
+    )
+    refused = ReadPolicy(plan.base, options.allow).explain(plan.sample_uris)
+    if refused:
+        raise ConfigurationError(refused)
+    output = OutputFolder(options.output)
+    if writes:
+        output.check_writable()
+    return plan, checkpoint
+
+
+def describe(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint, task: Task) -> str:
+    """What ``--dry-run`` prints: every option as resolved, and the plan."""
+    values = options.model_dump(mode="json")
+    lines = ["# Options, as for --config"]
+    for title, names in groups(type(options)).items():
+        lines += ["", f"# {title}"]
+        lines += [_yaml_line(name, values[name]) for name in names]
+    rows = "unknown until read" if plan.total_rows is None else f"{plan.total_rows:,}"
+    tokens = (options.max_tiles + 1) * checkpoint.tokens_per_tile
+    lines += [
+        "",
+        "# Plan",
+        f"#   read      {plan.format}, {len(plan.splits):,} file(s), rows: {rows}; "
+        f"{plan.media_kind} in column {plan.media_column!r}, id from {plan.id_column or 'the URI and prompt fields'}",
+        f"#   prepare   tiles of {checkpoint.tile_size} pixels, up to {options.max_tiles} and a thumbnail: "
+        f"{tokens:,} image tokens at most, of a context of {checkpoint.context_length:,}",
+        f"#   generate  {options.engine}, template {checkpoint.template}, prompt: {options.prompt or task.prompt}",
+        f"#   write     {options.output}: {', '.join(task.columns.names)} and "
+        f"{', '.join(plan.schema.names)} from the manifest",
+    ]
+    return "\n".join(lines)
+
+
+def _yaml_line(name: str, value: object) -> str:
+    key = name.replace("_", "-")
+    return f"# {key}:" if value is None else yaml.safe_dump({key: value}, allow_unicode=True, width=1000).rstrip()

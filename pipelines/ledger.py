@@ -1,0 +1,165 @@
+"""The book of one run: every unit of the input, and what became of it.
+
+One Ray actor on the driver's node holds it. The source stage claims units here, the writer marks them written, and at
+the end of the run a unit that was claimed and not written is a lost row, named by its place in the manifest. Kept in
+SQLite in a temporary file, so that memory does not grow with the input.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from enum import IntEnum
+from pathlib import Path
+
+
+class State(IntEnum):
+    """What is known of a unit."""
+
+    DONE_BEFORE = 0  # a result of an earlier run stands in results/
+    FAILED_BEFORE = 1  # an error of an earlier run stands in errors/
+    CLAIMED = 2  # read from the manifest in this run, not yet written
+    RESULT = 3
+    ERROR = 4
+
+
+SKIP, RUN = 0, 1  # what claim() answers; n >= 2: the n-th occurrence of that id
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Units of one run. Conservation: ``units == results + errors + already_done + already_failed``."""
+
+    units: int
+    results: int
+    errors: int
+    already_done: int
+    already_failed: int
+
+    @property
+    def lost(self) -> int:
+        return self.units - self.results - self.errors - self.already_done - self.already_failed
+
+    def as_dict(self) -> dict[str, int]:
+        return asdict(self)
+
+
+def unit_key(unit_id: str, occurrence: int = 1) -> bytes:
+    """16 bytes that stand for a unit: its id, and for the error row of a repeated id which repetition it is."""
+    text = unit_id if occurrence == 1 else f"{unit_id}\0{occurrence}"
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+class Ledger:
+    """See the module. Every method may be repeated with the same arguments: Ray retries calls.
+
+    Not a Ray actor itself, so that it can be tested in a plain process; ``pipelines.annotate`` makes it one.
+    """
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="internvl-ledger-")
+        # One writer and nothing to recover: the output is the checkpoint, the ledger is rebuilt from it.
+        self._db = sqlite3.connect(Path(self._folder.name) / "units.db", isolation_level=None, check_same_thread=False)
+        self._db.execute("PRAGMA journal_mode = OFF")
+        self._db.execute("PRAGMA synchronous = OFF")
+        self._db.execute("PRAGMA cache_size = -65536")
+        self._db.execute(
+            "CREATE TABLE units (key BLOB PRIMARY KEY, position INTEGER, state INTEGER NOT NULL) WITHOUT ROWID"
+        )
+
+    def ready(self) -> bool:
+        """Answers once the actor runs."""
+        return True
+
+    def preload(self, keys: Iterable[bytes], state: State) -> None:
+        """Books units of earlier runs. A unit booked twice keeps its first state: a result outlives an old error."""
+        with self._transaction():
+            self._db.executemany(
+                "INSERT OR IGNORE INTO units VALUES (?, NULL, ?)", ((key, int(state)) for key in sorted(keys))
+            )
+
+    def claim(self, ids: Sequence[str], positions: Sequence[int]) -> list[int]:
+        """Books manifest rows.
+
+        Args:
+            ids: Unit ids.
+            positions: Where each stands in the manifest; tells a repeated id from the same row read again.
+
+        Returns:
+            For each row ``RUN``, ``SKIP`` (its result or its error stands already), or ``n >= 2``: the id was seen
+            before, this is its n-th occurrence.
+        """
+        with self._transaction():
+            return [self._claim(unit_id, position) for unit_id, position in zip(ids, positions, strict=True)]
+
+    def _claim(self, unit_id: str, position: int) -> int:
+        occurrence = 1
+        while True:
+            key = unit_key(unit_id, occurrence)
+            row = self._db.execute("SELECT position, state FROM units WHERE key = ?", (key,)).fetchone()
+            if row is None:
+                self._db.execute("INSERT INTO units VALUES (?, ?, ?)", (key, position, int(State.CLAIMED)))
+                return occurrence
+            known_position, state = row
+            if known_position is None:
+                self._db.execute("UPDATE units SET position = ? WHERE key = ?", (position, key))
+                return SKIP
+            if known_position == position:
+                return SKIP if state in (State.DONE_BEFORE, State.FAILED_BEFORE) else occurrence
+            occurrence += 1
+
+    def pending(self, keys: Sequence[bytes]) -> list[bool]:
+        """Which of ``keys`` are not yet written in this run; a row that comes twice is written once."""
+        return [
+            state is not None and state[0] == State.CLAIMED
+            for state in (self._db.execute("SELECT state FROM units WHERE key = ?", (key,)).fetchone() for key in keys)
+        ]
+
+    def written(self, keys: Sequence[bytes], state: State) -> None:
+        """Books units whose rows stand in a finished file."""
+        with self._transaction():
+            self._db.executemany("UPDATE units SET state = ? WHERE key = ?", ((int(state), key) for key in keys))
+
+    def states(self, keys: Sequence[bytes]) -> list[int | None]:
+        """The state of each key, ``None`` for an unknown one."""
+        found = (self._db.execute("SELECT state FROM units WHERE key = ?", (key,)).fetchone() for key in keys)
+        return [row[0] if row else None for row in found]
+
+    def counts(self) -> Counts:
+        """Units of the manifest by what became of them; rows of earlier runs that are not in it do not count."""
+        by_state = dict(
+            self._db.execute("SELECT state, COUNT(*) FROM units WHERE position IS NOT NULL GROUP BY state").fetchall()
+        )
+        return Counts(
+            units=sum(by_state.values()),
+            results=by_state.get(State.RESULT, 0),
+            errors=by_state.get(State.ERROR, 0),
+            already_done=by_state.get(State.DONE_BEFORE, 0),
+            already_failed=by_state.get(State.FAILED_BEFORE, 0),
+        )
+
+    def lost(self, limit: int = 20) -> list[int]:
+        """Positions of units that were read and never written."""
+        rows = self._db.execute(
+            "SELECT position FROM units WHERE state = ? ORDER BY position LIMIT ?", (int(State.CLAIMED), limit)
+        )
+        return [position for (position,) in rows]
+
+    def _transaction(self) -> _Transaction:
+        return _Transaction(self._db)
+
+
+class _Transaction:
+    """BEGIN … COMMIT: a thousand inserts at once cost as much as one."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def __enter__(self) -> None:
+        self._db.execute("BEGIN")
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self._db.execute("COMMIT")

@@ -1,0 +1,109 @@
+"""What a job can be told: one class a group of options, joined into one flat model a task inherits from.
+
+Validated before Ray or a model is touched. A field is a flag (``max_tiles`` is ``--max-tiles``) and a key of
+``--config job.yaml``; its description is the ``--help`` text, the class it stands in is the ``--help`` group.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Positive = Annotated[int, Field(ge=1)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class InputOptions(BaseModel):
+    """Input"""
+
+    input: str = Field(description="Manifest, directory or glob: a local path or s3://, gs://, http(s):// URI.")
+    input_format: Literal["auto", "parquet", "jsonl", "csv", "txt", "webdataset", "files"] = Field(
+        "auto", description="Format of the input; auto goes by the suffix."
+    )
+    id_column: str | None = Field(None, description="Column with the id of a row. Without it and without a column "
+        "named id, a stable id is made from the URI and the prompt fields.")  # fmt: skip
+    image_column: str | None = Field(None, description="Column with the image: a URI, a list of URIs, or a Hugging "
+        "Face image struct. Default: image or images.")  # fmt: skip
+    video_column: str | None = Field(None, description="Column with the video URI. Default: video.")
+    document_column: str | None = Field(None, description="Column with the PDF URI. Default: document or pdf.")
+    limit: Positive | None = Field(None, description="Read at most so many manifest rows.")
+    allow: tuple[str, ...] = Field((), description="URI prefix that may be read besides the manifest's own bucket or "
+        "folder and public http(s) addresses. Repeat for more.")  # fmt: skip
+
+
+class OutputOptions(BaseModel):
+    """Output"""
+
+    output: str = Field(description="Directory for results/, errors/ and _runs/: a local path or s3:// URI.")
+    overwrite: bool = Field(False, description="Delete what stands in the output first; the default is to resume.")
+    retry_errors: bool = Field(False, description="Run again what errors/ calls retriable.")
+    max_error_rate: Fraction = Field(1.0, description="Exit with status 3 when more than this fraction of units failed.")
+    rows_per_file: Positive = Field(1000, description="Rows in one Parquet file of results/.")
+    commit_seconds: Positive = Field(60, description="Write finished rows at least this often, so that a killed job "
+        "repeats little.")  # fmt: skip
+
+
+class ModelOptions(BaseModel):
+    """Model"""
+
+    model: str = Field(description="InternVL checkpoint: a local directory or a Hugging Face name.")
+    engine: Literal["vllm", "openai", "transformers"] = Field("vllm", description="What runs the model.")
+    engines: Positive | None = Field(None, description="Number of engines. Default: as many as the GPUs of the "
+        "cluster carry, or one on CPUs.")  # fmt: skip
+    gpus_per_engine: Annotated[int, Field(ge=0)] | None = Field(None, description="Tensor parallel size: GPUs one "
+        "engine is spread over. Default: 1, or 0 on a cluster without GPUs.")  # fmt: skip
+    engine_args: dict[str, Any] = Field({}, description="Engine options as JSON, passed to vLLM as they are: "
+        '\'{"quantization": "awq"}\'.')  # fmt: skip
+    trust_remote_code: bool = Field(False, description="Let the checkpoint's own Python code run.")
+
+
+class PromptOptions(BaseModel):
+    """Prompt and answer"""
+
+    prompt: str | None = Field(None, description="Prompt for every unit; a row's own question column wins. Default: "
+        "the task's.")  # fmt: skip
+    system_message: str | None = Field(None, description="System message. Default: the checkpoint's.")
+    max_new_tokens: Positive = Field(1024, description="Tokens an answer may have.")
+    temperature: Annotated[float, Field(ge=0, le=2)] = Field(0.0, description="0 is greedy, as InternVL evaluates.")
+    top_p: Annotated[float, Field(gt=0, le=1)] = Field(1.0, description="Nucleus sampling; matters above temperature 0.")
+    repetition_penalty: Annotated[float, Field(gt=0, le=2)] = Field(1.0, description="Above 1 discourages repetition.")
+    seed: int = Field(0, description="Seed of sampling; matters above temperature 0.")
+
+
+class MediaOptions(BaseModel):
+    """Media"""
+
+    max_tiles: Annotated[int, Field(ge=1, le=40)] = Field(12, description="Tiles an image is cut into at most, the "
+        "thumbnail not counted.")  # fmt: skip
+    min_tiles: Annotated[int, Field(ge=1, le=40)] = Field(1, description="Tiles an image is cut into at least.")
+    resize: Literal["fast", "exact"] = Field("fast", description="exact is bit-identical with the model cards' code; "
+        "fast differs by at most 2/255 on under 1 % of values.")  # fmt: skip
+    alpha: Literal["white", "drop"] = Field("white", description="Transparency: composited on white, or dropped as the "
+        "model cards do.")  # fmt: skip
+    truncated: Literal["error", "accept"] = Field("error", description="A file that ends early: an error, or decoded "
+        "as far as it goes.")  # fmt: skip
+    max_bytes: Positive = Field(100_000_000, description="Largest file fetched, in bytes.")
+    max_pixels: Positive = Field(200_000_000, description="Largest image decoded, in pixels.")
+    fetch_timeout: Positive = Field(60, description="Seconds one fetch may take.")
+    decode_timeout: Positive = Field(60, description="Seconds one decode may take.")
+    decode_memory: Positive = Field(4096, description="MiB of memory one decode may take.")
+
+
+class ClusterOptions(BaseModel):
+    """Cluster"""
+
+    ray_address: str | None = Field(None, description="Ray cluster to run on. Default: RAY_ADDRESS, which "
+        "`ray job submit` sets, or a local one started for the job.")  # fmt: skip
+    prepare_actors: Positive | None = Field(None, description="CPU actors that fetch, decode and tile. Default: the "
+        "cluster's CPUs less one for each engine.")  # fmt: skip
+    in_flight: Positive | None = Field(None, description="Units an engine holds at once, running and queued. Default: "
+        "320 on a GPU, 32 on CPUs.")  # fmt: skip
+    rows_per_block: Positive | None = Field(None, description="Units that travel together. Default: what makes a "
+        "block of at most 64 MiB of tiles, 8 at most.")  # fmt: skip
+
+
+class JobOptions(ClusterOptions, MediaOptions, PromptOptions, ModelOptions, OutputOptions, InputOptions):
+    """Every option; a task's own class narrows the defaults."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)

