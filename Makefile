@@ -23,3 +23,29 @@ else
 endif
 	@$(PY) -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
+
+MODEL := .cache/tiny-internvl
+$(MODEL)/config.json: internvl_ops/models/tiny.py | setup
+	@$(PY) -m internvl_ops.models.tiny $(MODEL)
+
+.PHONY: demo
+demo: setup $(MODEL)/config.json
+	@echo "Captioning examples/demo/images. The model has random weights: the captions are noise, the rest is real."
+	@$(PY) jobs/caption_dataset.py --input examples/demo/images --output demo-output --model $(MODEL) --overwrite
+
+.PHONY: test test-slow test-s3 lint lock
+test: setup lint
+	@$(PY) -m pytest -q
+
+test-slow: setup
+	@$(PY) -m pytest -q -m slow
+
+# Against the object store at AWS_ENDPOINT_URL, with the usual AWS_* variables.
+test-s3: setup
+	@test -n "$${AWS_ENDPOINT_URL:-}" || { echo "AWS_ENDPOINT_URL is not set: start an object store and export its AWS_* variables."; exit 1; }
+	@$(PY) -m pytest -q -m s3
+
+lint: setup
+	@.venv/bin/ruff check -q .
+	@.venv/bin/ruff format -q --check .
+	@.venv/bin/mypy

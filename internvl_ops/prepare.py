@@ -103,7 +103,7 @@ class Preparer:
             trust_remote_code=trust_remote_code,
         )
         self._fetcher = Fetcher(policy, max_bytes=max_bytes, timeout_s=fetch_timeout_s)
-        self._sandbox = Sandbox(memory_mib=decode_memory_mib)
+        self._sandbox = Sandbox(memory_limit=decode_memory_mib << 20)
         self._decode_timeout_s = decode_timeout_s
 
     def prepare(self, units: Sequence[Unit]) -> list[Prepared | UnitError]:
