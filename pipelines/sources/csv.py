@@ -20,7 +20,7 @@ from internvl_ops.errors import ConfigurationError
 from pipelines.sources.lines import MAX_LINE_BYTES, Broken, Line, batches, read_lines
 from pipelines.sources.options import SourceOptions, SourcePlan, Split
 from pipelines.sources.rows import RawRows
-from pipelines.sources.storage import suffix_of
+from pipelines.sources.storage import look_at, suffix_of
 
 _MAX_LINES = 1_000
 _MAX_CHARACTERS = 1 << 20
@@ -29,7 +29,7 @@ Record = tuple[int, "list[str] | Broken"]
 
 
 def inspect(splits: list[Split], options: SourceOptions) -> tuple[pa.Schema, list[Split], dict[str, Any]]:
-    headers = [(split, header) for split in splits if (header := _header(split)) is not None]
+    headers = [(split, header) for split, header in look_at(splits, _header) if header is not None]
     if not headers:
         return pa.schema([]), splits, {}
     first, columns = headers[0]
@@ -47,8 +47,12 @@ def _header(split: Split) -> list[str] | None:
     _, header = next(read_records(split, with_header=True), (1, None))
     if header is None:
         return None
-    if isinstance(header, Broken) or any(not name.isprintable() for name in header):
-        what = header.message if isinstance(header, Broken) else "it is not UTF-8 text"
+    try:
+        what = header.message if isinstance(header, Broken) else None
+        "".join(header if isinstance(header, list) else ()).encode()
+    except UnicodeEncodeError:
+        what = "it is not UTF-8"
+    if isinstance(header, Broken) or what:
         raise ConfigurationError(f"--input: header of {split.uri} cannot be read: {what}. CSV in UTF-8 is needed.")
     names = [name.strip() or f"unnamed_{position}" for position, name in enumerate(header)]
     twice = {name for name in names if names.count(name) > 1}
@@ -89,7 +93,12 @@ def _rows(plan: SourcePlan, names: list[str], batch: list[Record]) -> RawRows:
         except UnicodeEncodeError:
             columns[name] = pa.array([_clean(problems, row, value) for row, value in enumerate(values)], pa.string())
     numbers = np.fromiter((number for number, _ in batch), np.int64, len(batch))
-    return RawRows({name: columns[name] for name in plan.columns.names}, numbers, problems)
+    if set(names) != set(plan.columns.names):  # of so many files not every header was looked at
+        odd = min(set(names) ^ set(plan.columns.names))
+        message = f"column '{odd}' is in some of the files only; write all parts with the same columns"
+        problems |= dict.fromkeys(range(len(batch)), message)
+    missing = pa.nulls(len(batch), pa.string())
+    return RawRows({name: columns.get(name, missing) for name in plan.columns.names}, numbers, problems)
 
 
 def _clean(problems: dict[int, str], row: int, value: str | None) -> str | None:

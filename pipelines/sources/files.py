@@ -13,7 +13,7 @@ import pyarrow as pa
 from internvl_ops.errors import ConfigurationError
 from pipelines.sources.lines import batches
 from pipelines.sources.listing import list_files
-from pipelines.sources.options import MEDIA_SUFFIXES, MediaKind, SourceOptions, SourcePlan, Split
+from pipelines.sources.options import MEDIA_SUFFIXES, SourceOptions, SourcePlan, Split
 from pipelines.sources.rows import RawRows
 
 # So many entries are listed at start and handed to tasks in parts; a longer listing is streamed by one task instead,
@@ -23,8 +23,7 @@ _ENTRIES_A_SPLIT = 10_000
 
 
 def media_suffixes(options: SourceOptions) -> tuple[str, ...]:
-    kind: MediaKind = next(iter(options.named_media), "image")
-    return MEDIA_SUFFIXES[kind]
+    return MEDIA_SUFFIXES[options.media_name[0]]
 
 
 def plan_splits(options: SourceOptions, base: str) -> list[Split]:
@@ -52,8 +51,7 @@ def plan_splits(options: SourceOptions, base: str) -> list[Split]:
 
 
 def inspect(splits: list[Split], options: SourceOptions) -> tuple[pa.Schema, list[Split], dict[str, Any]]:
-    named = next(iter(options.named_media.values()), "image")
-    return pa.schema([(named, pa.string())]), splits, {}
+    return pa.schema([(options.media_name[1], pa.string())]), splits, {}
 
 
 def count(plan: SourcePlan, split: Split) -> int:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from pipelines.sources.storage import open_stream
+from pipelines.sources.storage import is_compressed, open_input, open_stream
 
 MAX_LINE_BYTES = 16 << 20
 _CHUNK = 1 << 20
+_COMPRESSED_CHUNK = 1 << 16  # all that one read spans is lost where a compressed stream breaks off
+_PLACES = 4  # looked at for a sample, beside the head
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -30,11 +33,12 @@ def read_lines(uri: str) -> Iterator[Line]:
     there is no way to find the next line in it. A storage that fails raises its OSError.
     """
     stream, file = open_stream(uri)
+    chunk_size = _COMPRESSED_CHUNK if is_compressed(uri) else _CHUNK
     number, head, pieces, size, damage = 1, True, [], 0, None
     with file:
         while True:
             try:
-                chunk = stream.read(_CHUNK)
+                chunk = stream.read(chunk_size)
             except (OSError, EOFError, ValueError) as error:
                 if file.failed is not None:
                     raise
@@ -70,6 +74,32 @@ def _join(pieces: list[bytes], size: int) -> bytes | Broken:
 def read_filled_lines(uri: str) -> Iterator[Line]:
     """Lines that are not blank."""
     return (item for item in read_lines(uri) if isinstance(item[1], Broken) or (not item[1].isspace() and item[1]))
+
+
+def sample_lines(uri: str, rows: int, size: int) -> Iterator[bytes | Broken]:
+    """A sample of the lines: half of it the head, the rest from places further in, where other rows may stand.
+
+    Args:
+        rows: Lines at most.
+        size: Bytes at most, about.
+    """
+    head = 0
+    for _, line in islice(read_filled_lines(uri), rows // 2 or 1):
+        head += len(line) if isinstance(line, bytes) else 0
+        yield line
+        if head > size // 2:
+            break
+    if is_compressed(uri):
+        return
+    with open_input(uri) as file:
+        end = file.seek(0, os.SEEK_END)
+        for place in range(1, _PLACES + 1):
+            start = max(head, (end - _CHUNK) * place // _PLACES)
+            if start >= end:
+                return
+            file.seek(start)
+            _, *lines = file.read(min(_CHUNK, size // 2 // _PLACES)).split(b"\n")  # the first may be half a line
+            yield from (line for line in lines[:-1][: rows // 2 // _PLACES] if line and not line.isspace())
 
 
 def batches(items: Iterator, size: int) -> Iterator[list]:

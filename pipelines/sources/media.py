@@ -15,8 +15,8 @@ _ITEM = MEDIA_TYPE.value_type
 _EXPECTED = "a URI, a list of URIs, or a struct {bytes, path}"
 
 
-def choose_media_column(columns: pa.Schema, options: SourceOptions) -> tuple[str, MediaKind]:
-    """Finds the column that holds the media and what they are.
+def choose_media_column(columns: pa.Schema, options: SourceOptions) -> tuple[MediaKind, str]:
+    """Finds what the media are and the column that holds them.
 
     Raises:
         ConfigurationError: None, or several without an option, or of a type that cannot be media.
@@ -42,7 +42,7 @@ def choose_media_column(columns: pa.Schema, options: SourceOptions) -> tuple[str
         name, kind = found[0], DEFAULT_MEDIA_COLUMNS[found[0]]
     if uri_type(columns.field(name).type) is False:
         raise ConfigurationError(f"Column '{name}' is {columns.field(name).type}; media need {_EXPECTED}.")
-    return name, kind
+    return kind, name
 
 
 def _missing(subject: str, wanted: str, columns: pa.Schema, what: str = "no such column in the manifest") -> str:

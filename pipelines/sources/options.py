@@ -77,8 +77,14 @@ class SourceOptions:
     @property
     def named_media(self) -> dict[MediaKind, str]:
         """Media columns named by an option."""
+        named: dict[MediaKind, str | None]
         named = {"image": self.image_column, "video": self.video_column, "document": self.document_column}
-        return {kind: named[kind] for kind in MEDIA_KINDS if named[kind]}  # type: ignore[misc]
+        return {kind: name for kind in MEDIA_KINDS if (name := named[kind])}
+
+    @property
+    def media_name(self) -> tuple[MediaKind, str]:
+        """Kind and column name for formats that have no columns of their own."""
+        return next(iter(self.named_media.items()), ("image", "image"))
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import pyarrow as pa
@@ -14,10 +14,7 @@ import pyarrow.parquet as pq
 from internvl_ops.errors import ConfigurationError
 from pipelines.sources.options import SourceOptions, SourcePlan, Split
 from pipelines.sources.rows import RawRows
-from pipelines.sources.storage import S3, Watched, open_input
-
-_FOOTERS_AT_START = 2_000
-_CONNECTIONS = 32
+from pipelines.sources.storage import S3, Watched, look_at, open_input
 
 
 def inspect(splits: list[Split], options: SourceOptions) -> tuple[pa.Schema, list[Split], dict[str, Any]]:
@@ -25,22 +22,28 @@ def inspect(splits: list[Split], options: SourceOptions) -> tuple[pa.Schema, lis
 
     Of more than 2,000 files a sample is read, and rows stay unknown.
     """
-    step = -(-len(splits) // _FOOTERS_AT_START) or 1
-    chosen = splits[::step]
-    with ThreadPoolExecutor(_CONNECTIONS if options.uri.startswith(S3) else 1) as pool:
-        footers = list(pool.map(_footer, chosen))
+    footers = look_at(splits, _footer)
     columns = pa.schema([])
-    for split, (schema, _) in zip(chosen, footers, strict=True):
+    for split, (schema, _) in footers:
+        schema = pa.schema([pa.field(f.name, f.type) for f in schema])
         try:
             columns = pa.unify_schemas([columns, schema], promote_options="permissive")
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
             raise ConfigurationError(
-                f"--input {options.uri}: {split.name} differs from the files before it: {error}"
+                f"--input {options.uri}: columns of {split.name} differ from the files before it: {error}"
             ) from None
-    columns = pa.schema([pa.field(f.name, f.type) for f in columns])
-    if step == 1:
-        splits = [replace(split, rows=rows) for split, (_, rows) in zip(splits, footers, strict=True)]
+    partitions = {name for split in splits for name in _partitions(split)} - set(columns.names)
+    for name in sorted(partitions):
+        columns = columns.append(pa.field(name, pa.string()))
+    if len(footers) == len(splits):
+        splits = [replace(split, rows=rows) for split, (_, rows) in footers]
     return columns, splits, {}
+
+
+def _partitions(split: Split) -> dict[str, str]:
+    """Columns that stand in the path, as Hive and Spark write them: ``lang=en/part-0.parquet``."""
+    pairs = [folder.split("=", 1) for folder in split.name.split("/")[:-1] if "=" in folder]
+    return {name: unquote(value) for name, value in pairs if value != "__HIVE_DEFAULT_PARTITION__"}
 
 
 def _footer(split: Split) -> tuple[pa.Schema, int]:
@@ -78,7 +81,7 @@ def read(plan: SourcePlan, split: Split, batch_rows: int, batch_bytes: int) -> I
                     batch = batch.slice(0, max(0, end - at))
                     if not batch.num_rows:
                         return
-                    yield _typed(plan, batch, at)
+                    yield _typed(plan, split, batch, at)
                     at += batch.num_rows
             except (pa.ArrowException, OSError) as error:
                 if file.failed is not None:
@@ -91,13 +94,19 @@ def read(plan: SourcePlan, split: Split, batch_rows: int, batch_bytes: int) -> I
             start = stop
 
 
-def _typed(plan: SourcePlan, batch: pa.RecordBatch, at: int) -> RawRows:
+def _typed(plan: SourcePlan, split: Split, batch: pa.RecordBatch, at: int) -> RawRows:
     """Gives every column the type of the plan; files written at different times may differ."""
     size = batch.num_rows
     raw = RawRows({}, np.arange(at + 1, at + size + 1))
+    in_path = _partitions(split)
     for field in plan.columns:
         where = batch.schema.get_field_index(field.name)
-        column = batch.column(where) if where >= 0 else pa.nulls(size, field.type)
+        if where >= 0:
+            column = batch.column(where)
+        elif field.name in in_path:
+            column = pa.repeat(in_path[field.name], size)
+        else:
+            column = pa.nulls(size, field.type)
         if not column.type.equals(field.type):
             try:
                 column = column.cast(field.type)

@@ -10,17 +10,26 @@ from typing import Any
 import pyarrow as pa
 
 from internvl_ops.errors import ConfigurationError
-from pipelines.sources import csv, files, jsonl, parquet, txt
+from pipelines.sources import csv, files, jsonl, parquet, txt, webdataset
 from pipelines.sources.listing import check_exists, folder_of, manifest_splits, resolve_format
 from pipelines.sources.media import choose_media_column, uri_type
-from pipelines.sources.options import OWN_COLUMNS, MediaKind, SourceOptions, SourcePlan, Split
+from pipelines.sources.options import OWN_COLUMNS, SourceOptions, SourcePlan, Split
 from pipelines.sources.rows import finish
 from pipelines.sources.storage import S3, check_scheme
 
 # A reader is a module: inspect(splits, options) at start, count(plan, split), and read(plan, split, rows, bytes).
-_READERS: dict[str, Any] = {"parquet": parquet, "jsonl": jsonl, "csv": csv, "txt": txt, "files": files}
+_READERS: dict[str, Any] = {
+    "parquet": parquet,
+    "jsonl": jsonl,
+    "csv": csv,
+    "txt": txt,
+    "webdataset": webdataset,
+    "files": files,
+}
 
-_SAMPLED_ROWS = 1_000
+_SAMPLED_FILES = 4
+_SAMPLED_ROWS = 500
+_SAMPLED_BYTES = 4 << 20
 _SAMPLED_URIS = 100
 
 
@@ -41,21 +50,21 @@ def plan_source(options: SourceOptions) -> SourcePlan:
 def _plan(options: SourceOptions) -> SourcePlan:
     check_exists(options)
     format = resolve_format(options)
-    if format not in _READERS:
-        raise ConfigurationError(f"--input-format {format}: allowed are {', '.join(_READERS)}.")
     base = folder_of(options)
     splits = files.plan_splits(options, base) if format == "files" else manifest_splits(options, format, base)
     columns, splits, details = _READERS[format].inspect(splits, options)
+    inline = format == "webdataset"  # media stand beside the columns, not in one
+    if not columns.names and not inline:
+        columns = _columns_of_nothing(options)
     _check_columns(columns, options)
-    column, kind = _media(columns, options)
-    id_column = options.id_column or ("id" if "id" in columns.names else None)
+    kind, column = options.media_name if inline else choose_media_column(columns, options)
     plan = SourcePlan(
         options=options,
         format=format,
         base=base,
-        columns=columns if columns.names else pa.schema([(column, pa.string())]),
-        schema=_passthrough(columns, column),
-        id_column=id_column if columns.names else None,
+        columns=columns,
+        schema=_passthrough(columns, None if inline else column),
+        id_column=options.id_column or ("id" if "id" in columns.names else None),
         media_column=column,
         media_kind=kind,
         splits=splits,
@@ -65,6 +74,12 @@ def _plan(options: SourceOptions) -> SourcePlan:
     rows = [split.rows for split in plan.splits]
     known = None if None in rows else sum(rows)  # type: ignore[arg-type]
     return replace(plan, total_rows=known, sample_uris=_sample(plan))
+
+
+def _columns_of_nothing(options: SourceOptions) -> pa.Schema:
+    """Columns of an empty manifest, which is a job of zero rows: those the options name."""
+    names = dict.fromkeys([options.media_name[1], options.id_column])
+    return pa.schema([(name, pa.string()) for name in names if name])
 
 
 def read_split(
@@ -82,14 +97,24 @@ def read_split(
         yield finish(plan, split, raw)
 
 
-def count_rows(plan: SourcePlan) -> int:
-    """Exact number of rows that the splits will yield. Reads text manifests through."""
-    return sum(count_split(plan, split) for split in plan.splits)
+def count_rows(plan: SourcePlan) -> int | None:
+    """Exact number of rows that the splits will yield. Reads text manifests through.
+
+    ``None`` for WebDataset shards on S3 or compressed: to count them is to read them.
+    """
+    total = 0
+    for split in plan.splits:
+        rows = count_split(plan, split)
+        if rows is None:
+            return None
+        total += rows
+    return total
 
 
-def count_split(plan: SourcePlan, split: Split) -> int:
-    rows = _READERS[plan.format].count(plan, split)
-    return rows if split.max_rows is None else min(rows, split.max_rows)
+def count_split(plan: SourcePlan, split: Split) -> int | None:
+    """Exact number of rows of one split, as :func:`count_rows`."""
+    rows = split.rows if split.rows is not None else _READERS[plan.format].count(plan, split)
+    return rows if rows is None or split.max_rows is None else min(rows, split.max_rows)
 
 
 def _checked(options: SourceOptions) -> SourceOptions:
@@ -112,14 +137,13 @@ def _storage_errors(options: SourceOptions) -> tuple[type[Exception], ...]:
 
 def _check_columns(columns: pa.Schema, options: SourceOptions) -> None:
     names = columns.names
-    if not names:
-        return
     taken = [name for name in names if name in OWN_COLUMNS.names]
     if taken:
         raise ConfigurationError(f"--input {options.uri}: column '{taken[0]}' is a name the pipeline uses; rename it.")
     if options.id_column and options.id_column not in names:
         raise ConfigurationError(
-            f"--id-column {options.id_column}: no such column in the manifest. Columns there: {', '.join(names)}."
+            f"--id-column {options.id_column}: no such column in the manifest. "
+            f"Columns there: {', '.join(names) or 'none'}."
         )
     if options.id_column not in (None, "id") and "id" in names:
         raise ConfigurationError(
@@ -128,16 +152,7 @@ def _check_columns(columns: pa.Schema, options: SourceOptions) -> None:
         )
 
 
-def _media(columns: pa.Schema, options: SourceOptions) -> tuple[str, MediaKind]:
-    if columns.names:
-        return choose_media_column(columns, options)
-    kind, name = next(iter(options.named_media.items()), ("image", "image"))  # nothing in it: a job of zero rows
-    return name, kind
-
-
-def _passthrough(columns: pa.Schema, media_column: str) -> pa.Schema:
-    if not columns.names:
-        return pa.schema([(media_column, pa.string())])
+def _passthrough(columns: pa.Schema, media_column: str | None) -> pa.Schema:
     fields = []
     for field in columns:
         kind = uri_type(field.type) if field.name == media_column else field.type
@@ -156,19 +171,19 @@ def _limited(plan: SourcePlan) -> SourcePlan:
         if left <= 0:
             break
         capped = replace(split, max_rows=left)
-        only = number == len(plan.splits) - 1 and split.rows is None
-        rows = None if only else min(left, count_split(plan, capped))
+        unread = number == len(plan.splits) - 1 and split.rows is None  # nothing after it depends on its number
+        rows = None if unread else count_split(plan, capped)
         kept.append(replace(capped, rows=rows))
         left -= rows or 0
     return replace(plan, splits=kept)
 
 
 def _sample(plan: SourcePlan) -> list[str]:
-    """Some URIs from the head of the manifest, those in places not seen before first."""
+    """Some URIs from the heads of a few files, those in places not seen before first."""
     places: dict[str, str] = {}
     others: list[str] = []
-    for split in plan.splits[:1]:
-        for table in islice(read_split(plan, split, batch_rows=_SAMPLED_ROWS), 1):
+    for split in plan.splits[:: -(-len(plan.splits) // _SAMPLED_FILES) or 1]:
+        for table in islice(read_split(plan, split, _SAMPLED_ROWS, batch_bytes=_SAMPLED_BYTES), 1):
             for media in table["__media"].combine_chunks().flatten().to_pylist():
                 if media["uri"] is None or media["bytes"] is not None:
                     continue

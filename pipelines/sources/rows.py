@@ -22,12 +22,14 @@ class RawRows:
         numbers: int64 (n,): line or row of each in its file, from 1.
         problems: What is wrong, by index in these arrays. A row may have values all the same.
         ids: Ids that the format itself gives, as strings.
+        media: Media, of a format that has no column for them.
     """
 
     columns: dict[str, pa.Array]
     numbers: np.ndarray
     problems: dict[int, str] = field(default_factory=dict)
     ids: pa.Array | None = None
+    media: pa.Array | None = None
 
 
 def finish(plan: SourcePlan, split: Split, raw: RawRows) -> pa.Table:
@@ -35,7 +37,7 @@ def finish(plan: SourcePlan, split: Split, raw: RawRows) -> pa.Table:
     size = len(raw.numbers)
     numbers = pa.array(raw.numbers, pa.int64())
     sources = pc.binary_join_element_wise(split.name, numbers.cast(pa.string()), ":")
-    media, paths, problems = to_media(raw.columns[plan.media_column])
+    media, paths, problems = to_media(raw.columns[plan.media_column] if raw.media is None else raw.media)
     problems = {row: f"column '{plan.media_column}': {text}" for row, text in problems.items()}
     ids = _ids(plan, raw, media)
     given = raw.ids is not None or plan.id_column is not None
@@ -47,11 +49,11 @@ def finish(plan: SourcePlan, split: Split, raw: RawRows) -> pa.Table:
         without = np.zeros(size, bool)
         without[[row for row in problems if not given or not ids[row].is_valid]] = True
         ids = pc.if_else(pa.array(without), sources, ids)
-    passing = {name: raw.columns.get(name) for name in plan.schema.names} | {plan.media_column: paths}
+    passing = raw.columns if raw.media is not None else raw.columns | {plan.media_column: paths}
     made = {
         "id": ids,
         "__source": sources,
-        "__position": pa.array((np.int64(split.index) << POSITION_BITS) + raw.numbers),
+        "__position": pa.array((np.int64(split.index) << POSITION_BITS) + raw.numbers - 1),
         "__media": media,
         "__error": _errors(sources, problems),
     }

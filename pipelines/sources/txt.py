@@ -15,8 +15,7 @@ from pipelines.sources.rows import RawRows
 
 
 def inspect(splits: list[Split], options: SourceOptions) -> tuple[pa.Schema, list[Split], dict[str, Any]]:
-    named = next(iter(options.named_media.values()), "image")
-    return pa.schema([(named, pa.string())]), splits, {}
+    return pa.schema([(options.media_name[1], pa.string())]), splits, {}
 
 
 def count(plan: SourcePlan, split: Split) -> int:

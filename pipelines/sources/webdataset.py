@@ -1,0 +1,154 @@
+"""WebDataset shards: tar files in which members of one key make one row.
+
+The key (the path up to the first dot of the file name) is the row's id, the media members are its media, inline, the
+``.json`` member's fields and the text members are its columns. Other members are left out.
+"""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+
+from internvl_ops.errors import ConfigurationError
+from pipelines.sources.json_columns import Build, build_columns, find_columns, make_builders
+from pipelines.sources.options import MEDIA_SUFFIXES, SourceOptions, SourcePlan, Split
+from pipelines.sources.rows import RawRows
+from pipelines.sources.storage import S3, is_compressed, look_at
+from pipelines.sources.tar import Shard
+
+_TEXT_MEMBERS = ("txt", "text", "caption", "cls")
+_MAX_MEDIA_BYTES = 1 << 30
+_MAX_TEXT_BYTES = 16 << 20
+_SAMPLED_ROWS = 200
+_MEDIA = pa.list_(pa.struct([("path", pa.string()), ("bytes", pa.large_binary())]))
+
+
+@dataclass
+class Sample:
+    """One row of a shard.
+
+    Args:
+        key: Name that its members share.
+        fields: Columns, from the ``.json`` and text members.
+        media: Path and content of each media member.
+        size: Bytes of all members that were kept.
+        problem: What is wrong with it.
+    """
+
+    key: str | None
+    fields: dict[str, Any] = field(default_factory=dict)
+    media: list[tuple[str, bytes]] = field(default_factory=list)
+    size: int = 0
+    problem: str | None = None
+
+
+def inspect(splits: list[Split], options: SourceOptions) -> tuple[pa.Schema, list[Split], dict[str, Any]]:
+    """Finds columns and types in the first samples of up to 2,000 shards; ConfigurationError when one is no tar."""
+    share = max(1, _SAMPLED_ROWS // max(1, len(splits)))
+    looks = look_at(splits, lambda split: list(islice(read_samples(split, options), share)))
+    for split, samples in looks:
+        if samples and samples[0].key is None:
+            raise ConfigurationError(f"--input: {split.uri} is no tar that can be read: {samples[0].problem}.")
+    columns, details = find_columns([sample.fields for _, samples in looks for sample in samples], options)
+    return columns, splits, details
+
+
+def count(plan: SourcePlan, split: Split) -> int | None:
+    """Number of samples; ``None`` where telling it means reading the whole shard."""
+    if split.max_rows is None and (split.uri.startswith(S3) or is_compressed(split.uri)):
+        return None
+    return sum(1 for _ in islice(read_samples(split, plan.options, contents=False), split.max_rows))
+
+
+def read(plan: SourcePlan, split: Split, batch_rows: int, batch_bytes: int) -> Iterator[RawRows]:
+    """Yields the samples of one shard. What cannot be read of a damaged shard is one error row at its end."""
+    builders = make_builders(plan)
+    batch: list[Sample] = []
+    start = size = 0
+    for sample in islice(read_samples(split, plan.options), split.max_rows):
+        if batch and (len(batch) == batch_rows or size + sample.size > batch_bytes):
+            yield _rows(plan, builders, batch, start)
+            start, batch, size = start + len(batch), [], 0
+        batch.append(sample)
+        size += sample.size
+    if batch:
+        yield _rows(plan, builders, batch, start)
+
+
+def _rows(plan: SourcePlan, builders: dict[str, Build], batch: list[Sample], start: int) -> RawRows:
+    problems = {row: sample.problem for row, sample in enumerate(batch) if sample.problem}
+    columns = build_columns(builders, [sample.fields for sample in batch], problems)
+    media = pa.array([[{"path": path, "bytes": data} for path, data in sample.media] for sample in batch], _MEDIA)
+    ids = pa.array([sample.key for sample in batch], pa.string()) if plan.id_column is None else None
+    return RawRows(columns, np.arange(start + 1, start + len(batch) + 1), problems, ids, media)
+
+
+def read_samples(split: Split, options: SourceOptions, *, contents: bool = True) -> Iterator[Sample]:
+    """Yields the samples of one shard, from front to back. Damage turns the sample it is found in into the last one.
+
+    Args:
+        contents: Whether members are read; without, a sample is no more than its key.
+    """
+    takes_media = _media_filter(options)
+    sample: Sample | None = None
+    with Shard(split.uri, streamed=contents or is_compressed(split.uri)) as shard:
+        while (member := shard.next_member()) is not None:
+            key, suffix = _key_and_suffix(member.name)
+            if sample is None or key != sample.key:
+                if sample is not None:
+                    yield sample
+                sample = Sample(key)
+            if contents:
+                _add(sample, shard, member, suffix, takes_media(suffix))
+            if shard.damage:
+                break
+        if shard.damage:
+            sample = sample or Sample(None)
+            sample.problem = f"the shard cannot be read from here on ({shard.damage}); write it anew"
+    if sample is not None:
+        yield sample
+
+
+def _media_filter(options: SourceOptions) -> Callable[[str], bool]:
+    """Says by its suffix whether a member is media: all of the kind, or those the option names (``seg.png``)."""
+    kind, named = options.media_name
+    named = named.lower().removeprefix(".")
+    if named == kind:
+        return lambda suffix: f".{suffix.rpartition('.')[2]}" in MEDIA_SUFFIXES[kind]
+    return lambda suffix: suffix == named
+
+
+def _key_and_suffix(path: str) -> tuple[str, str]:
+    folder, slash, name = path.removeprefix("./").rpartition("/")
+    stem, _, suffix = name.partition(".")
+    return folder + slash + stem, suffix.lower()
+
+
+def _add(sample: Sample, shard: Shard, member: tarfile.TarInfo, suffix: str, is_media: bool) -> None:
+    if not (is_media or suffix == "json" or suffix in _TEXT_MEMBERS):
+        return
+    limit = _MAX_MEDIA_BYTES if is_media else _MAX_TEXT_BYTES
+    if member.size > limit:
+        sample.problem = f"member '{member.name}' has {member.size:,} bytes; at most {limit:,} are read"
+        return
+    data = shard.read(member)
+    sample.size += len(data)
+    if is_media:
+        sample.media.append((member.name, data))
+        return
+    try:
+        fields = orjson.loads(data) if suffix == "json" else {suffix: data.decode()}
+    except ValueError as error:
+        sample.problem = f"member '{member.name}' cannot be read ({error}); JSON and text members are UTF-8"
+        return
+    if isinstance(fields, dict):
+        sample.fields |= fields
+    else:
+        sample.problem = f"member '{member.name}' holds a JSON {type(fields).__name__}; an object is needed"
