@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import warnings
 from dataclasses import dataclass
 
 import ray
@@ -34,18 +36,24 @@ def connect(options: JobOptions) -> None:
     """Connects to the cluster of the options or of ``RAY_ADDRESS``, or starts a local one for this job."""
     # Ray starts workers at niceness 15, where anything else on the machine slows the engine's start to minutes.
     os.environ.setdefault("RAY_worker_niceness", "0")
+    # Ray's C++ core reports at every start that an actor's arguments are in the object store, as an error.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     address = options.ray_address or os.environ.get("RAY_ADDRESS") or "local"
     local = {"include_dashboard": False} if address == "local" else {}
     try:
         ray.init(address=address, log_to_driver=False, logging_level="ERROR", **local)
     except ConnectionError as error:
         raise ConfigurationError(f"--ray-address {address}: no Ray cluster answers there ({error}).") from None
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="ray.data")
     context = DataContext.get_current()
     context.enable_progress_bars = False  # the job has one of its own
     context.target_max_block_size = BLOCK_BYTES
     # An engine may take many minutes to load and a long row minutes to answer; nothing is stuck then.
     context.execution_no_progress_timeout_s = 6 * 3600
     context.print_on_execution_start = False
+    # What an actor cannot start with, it cannot start with the next time: a missing file, a model the device refuses.
+    context.actor_init_retry_on_errors = False
 
 
 def rows_per_block(options: JobOptions, checkpoint: Checkpoint) -> int:

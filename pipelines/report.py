@@ -14,6 +14,7 @@ from typing import Any
 
 import jinja2
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from internvl_ops.media.access import safe_uri
 from internvl_ops.tasks import Task
@@ -54,7 +55,7 @@ class RunRecord:
         """Keeps the first pictures for the report; gives back ``rows`` without them."""
         self._first_row = self._first_row or time.monotonic()
         if len(self._shown) < SHOWN:
-            kept = rows.filter(pa.compute.is_valid(rows[c.PREVIEW]) & pa.compute.is_valid(rows["response"]))
+            kept = rows.filter(pc.and_(pc.is_valid(rows[c.PREVIEW]), pc.is_null(rows[c.ERROR])))
             self._shown += kept.slice(0, SHOWN - len(self._shown)).to_pylist()
         return rows.drop_columns([c.PREVIEW])
 

@@ -139,6 +139,8 @@ def _add(sample: Sample, shard: Shard, member: tarfile.TarInfo, suffix: str, is_
         sample.problem = f"member '{member.name}' has {member.size:,} bytes; at most {limit:,} are read"
         return
     data = shard.read(member)
+    if shard.damage:
+        return
     sample.size += len(data)
     if is_media:
         sample.media.append((member.name, data))
