@@ -72,9 +72,9 @@ def annotate(options: JobOptions, task: Task, plan: SourcePlan, checkpoint: Chec
         prepared = prepare(units, options, task, plan, checkpoint, workers)
         completed = generate(prepared, options, checkpoint, workers)
         results = parse(completed, options, task, checkpoint)
-        with ProgressLine() as progress, interruptible():
-            record.interrupted = not write(results, writer, record, progress, plan)
         book = RemoteBook(ledger)
+        with ProgressLine() as progress, interruptible():
+            record.ended = write(results, writer, record, progress, plan, book)
         if older_errors:
             drop_superseded_errors(book, output, older_errors)
         record.finish(writer.totals, book.counts(), [place(plan, position) for position in book.lost()])
@@ -191,10 +191,16 @@ def _map(rows: Dataset, stage: type, arguments: dict, **resources: object) -> Da
     )
 
 
-def write(results: Dataset, writer: Writer, record: RunRecord, progress: ProgressLine, plan: SourcePlan) -> bool:
-    """Drives the pipeline: takes finished rows as they come and hands them to the writer. False if interrupted.
+def write(
+    results: Dataset, writer: Writer, record: RunRecord, progress: ProgressLine, plan: SourcePlan, book: RemoteBook
+) -> str:
+    """Drives the pipeline: takes finished rows as they come and hands them to the writer.
 
-    The driver is the one consumer, which is what makes each row arrive once; it carries text only.
+    The driver is the one consumer, which is what makes each row arrive once; it carries text only. Whatever ends it,
+    the rows that arrived are written.
+
+    Returns:
+        "done", "interrupted", or why the pipeline failed.
     """
     progress.say(f"starting engines and reading {record.options.input}")
     threading.Thread(target=lambda: progress.total(count_units(plan)), daemon=True).start()
@@ -208,11 +214,18 @@ def write(results: Dataset, writer: Writer, record: RunRecord, progress: Progres
             failed += len(rows) - rows[c.ERROR].null_count
             tokens += pc.sum(rows["completion_tokens"]).as_py() or 0
             progress.update(finished, tokens, failed)
-        return True
+        return "done"
     except (Interrupted, KeyboardInterrupt):
-        return False
+        return "interrupted"
+    except ray.exceptions.RayError as error:
+        return last_line(error)
     finally:
         writer.close()
+
+
+def last_line(error: BaseException) -> str:
+    """What went wrong in a worker, without the traceback Ray puts in front."""
+    return [line.strip() for line in str(error).splitlines() if line.strip()][-1]
 
 
 def count_units(plan: SourcePlan) -> int:

@@ -41,7 +41,7 @@ def connect(options: JobOptions) -> None:
     address = options.ray_address or os.environ.get("RAY_ADDRESS") or "local"
     local = {"include_dashboard": False} if address == "local" else {}
     try:
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR", **local)
+        ray.init(address=address, log_to_driver=options.verbose, logging_level="ERROR", **local)
     except ConnectionError as error:
         raise ConfigurationError(f"--ray-address {address}: no Ray cluster answers there ({error}).") from None
     logging.getLogger("ray.data").setLevel(logging.ERROR)

@@ -11,6 +11,8 @@ from internvl_ops.errors import ConfigurationError
 from pipelines.command_line import exit_with, groups, parse_options
 from pipelines.options import JobOptions
 
+STRAY = 0.1  # of the sampled URIs may be unreadable without ending the job
+
 if TYPE_CHECKING:
     from internvl_ops.models.config import Checkpoint
     from internvl_ops.tasks import Task
@@ -72,7 +74,7 @@ def check(options: JobOptions, *, writes: bool = True) -> tuple[SourcePlan, Chec
             limit=options.limit,
         )
     )
-    refused = ReadPolicy(plan.base, options.allow).explain(plan.sample_uris)
+    refused = ReadPolicy(plan.base, options.allow).explain(plan.sample_uris, tolerated=STRAY)
     if refused:
         raise ConfigurationError(refused)
     output = OutputFolder(options.output)

@@ -44,16 +44,18 @@ class RunRecord:
         self._clock = time.monotonic()
         # Sorts by time, and two runs of the same second do not meet.
         self.run_id = f"{self.started:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
-        self.interrupted = False
+        self.ended = "failed"
         self.counts: Counts | None = None
         self.totals = Totals()
         self.lost: list[str] = []
         self._shown: list[dict[str, Any]] = []
         self._first_row: float | None = None
+        self._first_rows = 0
 
     def take_previews(self, rows: pa.Table) -> pa.Table:
         """Keeps the first pictures for the report; gives back ``rows`` without them."""
-        self._first_row = self._first_row or time.monotonic()
+        if self._first_row is None:  # what came with the first block took no time of its own
+            self._first_row, self._first_rows = time.monotonic(), len(rows)
         if len(self._shown) < SHOWN:
             kept = rows.filter(pc.and_(pc.is_valid(rows[c.PREVIEW]), pc.is_null(rows[c.ERROR])))
             self._shown += kept.slice(0, SHOWN - len(self._shown)).to_pylist()
@@ -69,7 +71,6 @@ class RunRecord:
         """
         self.totals, self.counts, self.lost = totals, counts, lost
         self.seconds = time.monotonic() - self._clock
-        self.working_seconds = time.monotonic() - (self._first_row or self._clock)
         folder = f"{RUNS}/{self.run_id}"
         self._output.write_bytes(f"{folder}/run.json", json.dumps(self.as_dict(), indent=2, ensure_ascii=False).encode())
         self._output.write_bytes(f"{folder}/report.html", self._page().encode())
@@ -82,8 +83,8 @@ class RunRecord:
 
     @property
     def status(self) -> str:
-        if self.interrupted:
-            return "interrupted"
+        if self.ended != "done":
+            return "interrupted" if self.ended == "interrupted" else "failed"
         if self.counts is None or self.counts.lost:
             return "rows lost"
         return "too many errors" if self.error_rate > self.options.max_error_rate else "done"
@@ -99,6 +100,7 @@ class RunRecord:
         return {
             "run_id": self.run_id,
             "status": self.status,
+            **({"failure": self.ended} if self.status == "failed" else {}),
             "task": self.task.name,
             "prompt": self.options.prompt or self.task.prompt,
             "started": self.started.isoformat(timespec="seconds"),
@@ -111,10 +113,19 @@ class RunRecord:
             "error_kinds": dict(totals.kinds.most_common()),
             "tokens": {"prompt": totals.prompt_tokens, "completion": totals.completion_tokens},
             "tiles": totals.tiles,
-            "rates": {
-                "units_per_second": round((totals.results + totals.errors) / max(1e-9, self.working_seconds), 2),
-                "completion_tokens_per_second": round(totals.completion_tokens / max(1e-9, self.working_seconds), 1),
-            },
+            "rates": self.rates(),
+        }
+
+    def rates(self) -> dict[str, float]:
+        """Units and tokens a second, without start-up: from the first finished block to the end."""
+        totals = self.totals
+        units = totals.results + totals.errors
+        seconds, share = self.seconds, 1.0
+        if self._first_row is not None and units > self._first_rows:
+            seconds, share = time.monotonic() - self._first_row, 1 - self._first_rows / units
+        return {
+            "units_per_second": round(units * share / seconds, 2),
+            "completion_tokens_per_second": round(totals.completion_tokens * share / seconds, 1),
         }
 
     def configuration(self) -> dict[str, Any]:
@@ -140,6 +151,8 @@ class RunRecord:
             {
                 "done": "Done.",
                 "interrupted": "Interrupted. What is written is valid; the same command resumes where this one stopped.",
+                "failed": f"FAILED: {self.ended}\nWhat is written is valid; the same command resumes. "
+                "--verbose shows what the workers say.",
                 "rows lost": "FAILED: rows were read and never written.",
                 "too many errors": f"Done, but {self.error_rate:.1%} of the units failed, "
                 f"more than --max-error-rate {self.options.max_error_rate:.1%}.",

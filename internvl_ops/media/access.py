@@ -107,11 +107,13 @@ class ReadPolicy:
         parts.extend(safe_uri(prefix) for prefix in self.allow)
         return ", ".join(parts)
 
-    def explain(self, uris: Iterable[str], *, resolve: bool = True) -> str | None:
-        """One message naming every ``--allow`` option that a sample of URIs lacks, or None if all may be read.
+    def explain(self, uris: Iterable[str], *, tolerated: float = 0.0, resolve: bool = True) -> str | None:
+        """One message naming every ``--allow`` option that a sample of URIs lacks, or None if enough may be read.
 
         Args:
             uris: A sample of the manifest's URIs.
+            tolerated: Fraction of the sample that may be refused without a message: a stray URI is its own row's
+                error, a forgotten prefix concerns many.
             resolve: Also ask DNS, for at most about a second, whether host names lead to private addresses.
         """
         refused: list[tuple[str, str]] = []
@@ -131,7 +133,7 @@ class ReadPolicy:
                 names.setdefault(URL(normal).host or "", (uri, normal))
         if resolve:
             refused.extend(names[host] for host in _private_names(list(names)))
-        if not refused:
+        if len(refused) <= tolerated * count:
             return None
         options = " ".join(
             f"--allow {shlex.quote(prefix)}" for prefix in _shortest([_prefix_for(n) for _, n in refused])

@@ -1,0 +1,110 @@
+"""A real Ray cluster and a real S3 endpoint over HTTP, for the tests of whole jobs."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import s3fs
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_for(what: str, condition, seconds: float = 90) -> None:
+    """Waits until ``condition()`` is true; fails naming ``what`` after ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what}: not within {seconds:.0f} s")
+        time.sleep(0.2)
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@contextmanager
+def s3_server() -> Iterator[dict[str, str]]:
+    """moto's S3 server in a process of its own; yields the environment that leads to it."""
+    port = free_port()
+    server = subprocess.Popen(
+        [BIN / "moto_server", "-H", "127.0.0.1", "-p", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        wait_for("moto's S3 server", lambda: listens(port))
+        yield {
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test-secret-9f2c",
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }
+    finally:
+        server.kill()
+        server.wait()
+
+
+def filesystem(environment: dict[str, str]) -> s3fs.S3FileSystem:
+    return s3fs.S3FileSystem(
+        key=environment["AWS_ACCESS_KEY_ID"],
+        secret=environment["AWS_SECRET_ACCESS_KEY"],
+        endpoint_url=environment["AWS_ENDPOINT_URL"],
+        client_kwargs={"region_name": environment["AWS_DEFAULT_REGION"]},
+        skip_instance_cache=True,
+        use_listings_cache=False,
+    )
+
+
+class RayHead:
+    """``ray start --head`` in a folder of its own, and ``ray job submit`` to it."""
+
+    def __init__(self, folder: Path, environment: dict[str, str], cpus: int = 2) -> None:
+        self._gcs, self.dashboard = free_port(), free_port()
+        self._environment = os.environ | environment | {"RAY_AUTH_MODE": "disabled", "RAY_worker_niceness": "0"}
+        self._environment["PATH"] = f"{BIN}:{os.environ['PATH']}"  # as in an activated environment
+        self._environment.pop("RAY_ADDRESS", None)
+        self._process = subprocess.Popen(
+            [BIN / "ray", "start", "--head", "--block", f"--num-cpus={cpus}", "--disable-usage-stats"]
+            + [f"--port={self._gcs}", f"--dashboard-port={self.dashboard}", "--dashboard-host=127.0.0.1"]
+            + [f"--temp-dir={folder}", "--object-store-memory=1500000000"],
+            env=self._environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        self._address = {"RAY_ADDRESS": f"http://127.0.0.1:{self.dashboard}"}
+        wait_for("the Ray head's job server", lambda: self.ray("job", "list").returncode == 0, 120)
+
+    def ray(self, *arguments: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [BIN / "ray", *arguments], env=self._environment | self._address, capture_output=True, text=True, timeout=timeout
+        )
+
+    def submit(self, *job: str, wait: bool = True, timeout: float = 600) -> subprocess.CompletedProcess[str]:
+        """``ray job submit --working-dir . -- python jobs/…``."""
+        flags = [] if wait else ["--no-wait"]
+        return self.ray(
+            *("job", "submit", f"--working-dir={ROOT}", *flags, "--", "python", *job),
+            timeout=timeout,
+        )
+
+    def stop(self) -> None:
+        os.killpg(self._process.pid, 15)
+        try:
+            self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, 9)
+            self._process.wait()
