@@ -32,14 +32,19 @@ def find_columns(rows: list[dict], options: SourceOptions) -> tuple[pa.Schema, d
 def _type_of(name: str, values: list[Any], options: SourceOptions) -> pa.DataType | None:
     if name == "id" and options.id_column in (None, "id"):
         return pa.string()  # comes out as a string whatever it is, so numbers and strings may mix
-    if name in DEFAULT_MEDIA_COLUMNS or name in options.named_media.values():
-        types = {type(value) for value in values}
-        if {list, str} <= types:
-            values = [[value] if isinstance(value, str) else value for value in values]
+    is_media = name in DEFAULT_MEDIA_COLUMNS or name in options.named_media.values()
+    some_lists = is_media and any(isinstance(value, list) for value in values)
+    if some_lists:
+        values = [[value] if isinstance(value, str) else value for value in values]
     try:
         return arrow_type(common_shape(values))
     except Mixed:
-        return None
+        pass
+    if some_lists:
+        return pa.list_(pa.string())
+    # JSON text would put quotes around a URI, an id or a prompt.
+    is_text = is_media or name == options.id_column or name in options.prompt_columns
+    return pa.string() if is_text else None
 
 
 def make_builders(plan: SourcePlan) -> dict[str, Build]:
@@ -90,7 +95,7 @@ def _builder(plan: SourcePlan, field: pa.Field) -> Build:
 
 
 def _preparation(plan: SourcePlan, field: pa.Field) -> Callable[[Any], Any] | None:
-    if field.name == "id" and plan.id_column == "id":
+    if field.name == plan.id_column and pa.types.is_string(field.type):
         return lambda value: value if type(value) is str or value is None else _id_text(value)
     if field.name == plan.media_column and pa.types.is_list(field.type):
         return lambda value: [value] if type(value) is str else value

@@ -19,6 +19,7 @@ from pipelines.sources.rows import RawRows
 _SAMPLED_ROWS = 10_000
 _SAMPLED_BYTES = 16 << 20
 _SAMPLED_FILES = 50
+_MEND_ARRAY = "jq -c '.[]' FILE > FILE.jsonl"
 
 
 def inspect(splits: list[Split], options: SourceOptions) -> tuple[pa.Schema, list[Split], dict[str, Any]]:
@@ -27,6 +28,7 @@ def inspect(splits: list[Split], options: SourceOptions) -> tuple[pa.Schema, lis
     first_bad = None
     chosen = splits[:: -(-len(splits) // _SAMPLED_FILES) or 1]
     for split in chosen:
+        _refuse_array(split)
         for line in sample_lines(split.uri, _SAMPLED_ROWS // len(chosen) or 1, _SAMPLED_BYTES // len(chosen)):
             value = _parse(line)
             if isinstance(value, dict):
@@ -39,9 +41,15 @@ def inspect(splits: list[Split], options: SourceOptions) -> tuple[pa.Schema, lis
     if first_bad is None:
         return pa.schema([]), splits, {"json_text": []}
     raise ConfigurationError(
-        f"--input {options.uri}: none of the lines sampled is a JSON object: {first_bad}. JSONL has one object a line; "
-        "a JSON array becomes that by: jq -c '.[]'. A compressed file needs its suffix (.gz, .zst, .bz2)."
+        f"--input {options.uri}: none of the lines sampled is a JSON object: {first_bad}. JSONL has one object a line, "
+        f"in UTF-8. A compressed file needs its suffix (.gz, .zst, .bz2); a JSON array: {_MEND_ARRAY}"
     )
+
+
+def _refuse_array(split: Split) -> None:
+    """One array over the whole file is the other thing that is called JSON, and may well have an object a line."""
+    if next((line for _, line in read_filled_lines(split.uri)), b"") in (b"[", b"[\r"):
+        raise ConfigurationError(f"--input: {split.uri} is a JSON array; one object a line is needed: {_MEND_ARRAY}")
 
 
 def count(plan: SourcePlan, split: Split) -> int:

@@ -12,7 +12,8 @@ from pipelines.sources.storage import is_compressed, open_input, open_stream
 MAX_LINE_BYTES = 16 << 20
 _CHUNK = 1 << 20
 _COMPRESSED_CHUNK = 1 << 16  # all that one read spans is lost where a compressed stream breaks off
-_PLACES = 4  # looked at for a sample, beside the head
+_PLACES = 8  # looked at for a sample, beside the head
+_WINDOW = 1 << 18
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -91,15 +92,16 @@ def sample_lines(uri: str, rows: int, size: int) -> Iterator[bytes | Broken]:
             break
     if is_compressed(uri):
         return
-    with open_input(uri) as file:
+    window = min(_WINDOW, size // 2 // _PLACES)
+    with open_input(uri, block_size=_WINDOW) as file:
         end = file.seek(0, os.SEEK_END)
         for place in range(1, _PLACES + 1):
-            start = max(head, (end - _CHUNK) * place // _PLACES)
+            start = max(head, (end - window) * place // _PLACES)
             if start >= end:
                 return
             file.seek(start)
-            _, *lines = file.read(min(_CHUNK, size // 2 // _PLACES)).split(b"\n")  # the first may be half a line
-            yield from (line for line in lines[:-1][: rows // 2 // _PLACES] if line and not line.isspace())
+            _, *lines = file.read(window).split(b"\n")  # the first may be half a line, and so may the last
+            yield from (line for line in lines[:-1][-rows // 2 // _PLACES :] if line and not line.isspace())
 
 
 def batches(items: Iterator, size: int) -> Iterator[list]:

@@ -116,12 +116,31 @@ def _typed(plan: SourcePlan, split: Split, batch: pa.RecordBatch, at: int) -> Ra
                     f"column '{field.name}' is {column.type} in this file and {field.type} in others ({error})",
                 )
                 column = pa.nulls(size, field.type)
-        raw.columns[field.name] = column
+        raw.columns[field.name] = _checked(column, field.name, raw.problems)
     extra = [name for name in batch.schema.names if name not in plan.columns.names]
     if extra:
         message = f"column '{extra[0]}' is not in the files looked at on start; write all parts with the same columns"
         raw.problems |= dict.fromkeys(range(size), message)
     return raw
+
+
+def _checked(column: pa.Array, name: str, problems: dict[int, str]) -> pa.Array:
+    """The column without values that are not what its type says, such as text that is not UTF-8.
+
+    Parquet readers do not look, and everything further down would fail for the whole batch.
+    """
+    try:
+        column.validate(full=True)
+        return column
+    except pa.ArrowInvalid:
+        keep: list[int | None] = list(range(len(column)))
+    for row in range(len(column)):
+        try:
+            column.take(pa.array([row])).validate(full=True)  # a copy: a slice would look at its neighbours too
+        except pa.ArrowInvalid as error:
+            problems[row] = f"column '{name}' holds a damaged value ({error}); text has to be UTF-8"
+            keep[row] = None
+    return column.take(pa.array(keep, pa.int64()))
 
 
 def _lost(plan: SourcePlan, at: int, rows: int, message: str) -> RawRows:

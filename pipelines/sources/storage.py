@@ -17,7 +17,7 @@ from pipelines.sources.options import Split
 T = TypeVar("T")
 
 S3 = "s3://"
-_S3_BLOCK = 8 << 20
+_KEYS_A_PAGE = 1_000
 _LOOKED_AT = 2_000
 _CONNECTIONS = 32
 _COMPRESSION = {
@@ -94,10 +94,10 @@ def _codec(uri: str) -> str | None:
     return _COMPRESSION.get(os.path.splitext(uri.lower())[1])
 
 
-def open_input(uri: str) -> BinaryIO:
-    """Opens for reading, seekable."""
+def open_input(uri: str, *, block_size: int = 8 << 20) -> BinaryIO:
+    """Opens for reading, seekable. `block_size` is what one request to S3 asks for; less when jumping about."""
     if uri.startswith(S3):
-        return s3().open(uri, "rb", block_size=_S3_BLOCK)
+        return s3().open(uri, "rb", block_size=block_size)
     return open(uri, "rb", buffering=0)
 
 
@@ -175,7 +175,7 @@ def _walk_local(root: str, prefix: str, recursive: bool, above: tuple[tuple[int,
 def _walk_s3(root: str, recursive: bool) -> Iterator[str]:
     bucket, _, prefix = root[len(S3) :].partition("/")
     prefix = f"{prefix}/" if prefix else ""
-    request = {"Bucket": bucket, "Prefix": prefix} | ({} if recursive else {"Delimiter": "/"})
+    request = {"Bucket": bucket, "Prefix": prefix, "MaxKeys": _KEYS_A_PAGE} | ({} if recursive else {"Delimiter": "/"})
     while True:
         page = s3().call_s3("list_objects_v2", **request)
         for entry in page.get("Contents", ()):
@@ -197,9 +197,13 @@ def look_at(splits: Sequence[Split], look: Callable[[Split], T]) -> list[tuple[S
         return list(zip(chosen, pool.map(look, chosen), strict=True))
 
 
-@functools.cache
 def s3() -> Any:
     """The S3 file system; credentials, region and endpoint come from the usual ``AWS_*`` variables."""
+    return _s3_as_configured(tuple(sorted(item for item in os.environ.items() if item[0].startswith("AWS_"))))
+
+
+@functools.lru_cache(maxsize=4)
+def _s3_as_configured(environment: tuple[tuple[str, str], ...]) -> Any:
     import s3fs
 
     return s3fs.S3FileSystem(use_listings_cache=False, skip_instance_cache=True)

@@ -135,8 +135,11 @@ def _add(sample: Sample, shard: Shard, member: tarfile.TarInfo, suffix: str, is_
     if not (is_media or suffix == "json" or suffix in _TEXT_MEMBERS):
         return
     limit = _MAX_MEDIA_BYTES if is_media else _MAX_TEXT_BYTES
-    if member.size > limit:
+    if is_media and not member.size:
+        sample.problem = f"member '{member.name}' is empty"
+    elif member.size > limit:
         sample.problem = f"member '{member.name}' has {member.size:,} bytes; at most {limit:,} are read"
+    if sample.problem:
         return
     data = shard.read(member)
     if shard.damage:

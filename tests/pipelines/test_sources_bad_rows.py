@@ -1,0 +1,201 @@
+"""Rows that are broken cost themselves: an error with its place and what to do, and every other row comes through."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipelines.sources import lines
+from tests.pipelines.manifests import errors, plan_of, read_manifest, read_plan, uris, write_manifest
+
+GOOD = b'{"id": "g", "image": "a.jpg", "question": "Why?", "n": 1, "o": {"k": 1}, "l": [1], "f": 0.5, "ok": true}\n'
+
+
+class TestJsonl:
+    @pytest.mark.parametrize(
+        ("line", "says"),
+        [
+            ('{"image": "a.jpg"', "not JSON"),
+            ("[1, 2]", "a JSON list, where an object is needed"),
+            ("null", "a JSON NoneType"),
+            ('{"id": "x", "image": "\\ud800"}', "not JSON"),
+            (b'{"id": "x", "image": "\xff"}', "not JSON"),
+            ('{"id": "x", "image": "a", "n": NaN}', "not JSON"),
+            ("[" * 100_000, "not JSON"),
+            ('{"id": "x", "image": "a", "new": 1}', "key 'new' is in none of the rows sampled"),
+            (
+                '{"id": "x", "image": "a", "n": "one"}',
+                "column 'n' is 'one', but the rows sampled at start make it int64",
+            ),
+            ('{"id": "x", "image": "a", "n": true}', "column 'n' is True"),
+            ('{"id": "x", "image": "a", "n": 1.5}', "column 'n' is 1.5"),
+            ('{"id": "x", "image": "a", "n": 9223372036854775808}', "column 'n' is 9223372036854775808"),
+            ('{"id": "x", "image": "a", "f": 9007199254740993}', "column 'f' is 9007199254740993"),
+            ('{"id": "x", "image": "a", "ok": 1}', "column 'ok' is 1"),
+            ('{"id": "x", "image": "a", "o": {"k": 1, "new": 2}}', "column 'o' is {'k': 1, 'new': 2}"),
+            ('{"id": "x", "image": "a", "o": {"k": "1"}}', "column 'o' is"),
+            ('{"id": "x", "image": "a", "l": [1, "2"]}', "column 'l' is [1, '2']"),
+            ('{"id": "x", "image": "a", "question": ["why"]}', "column 'question' is ['why']"),
+            ('{"id": "x", "image": 7}', "column 'image' is 7"),
+            ('{"id": "x", "image": null}', "column 'image': a null or empty media value"),
+            ('{"id": "x", "image": ""}', "column 'image': a null or empty media value"),
+            ('{"id": "x"}', "column 'image': a null or empty media value"),
+            ('{"id": null, "image": "a"}', "column 'id': null or empty"),
+            ('{"id": "", "image": "a"}', "column 'id': null or empty"),
+            ('{"id": [1], "image": "a"}', "column 'id' is [1]"),
+            ('{"image": "a"}', "column 'id': null or empty"),
+        ],
+        ids=lambda value: str(value)[:40],
+    )
+    def test_a_bad_line_costs_that_line(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: bytes | str, says: str
+    ) -> None:
+        monkeypatch.setattr("pipelines.sources.jsonl._SAMPLED_ROWS", 100)  # which ends before the line in question
+        line = line if isinstance(line, bytes) else line.encode()
+        (tmp_path / "m.jsonl").write_bytes(GOOD * 100 + line + b"\n" + GOOD * 100)
+        table = read_manifest(tmp_path / "m.jsonl")
+        (message,) = errors(table).values()
+        assert list(errors(table)) == ["m.jsonl:101"]
+        assert message.startswith("m.jsonl:101: ")
+        assert says in message
+        has_id = b'"id": "x"' in line and says != "not JSON"
+        assert table["id"].to_pylist()[100] == ("x" if has_id else "m.jsonl:101")
+
+    def test_a_line_beyond_the_limit(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(lines, "MAX_LINE_BYTES", 3_000_000)
+        long = '{"image": "' + "x" * 4_000_000 + '"}'
+        (tmp_path / "m.jsonl").write_text(f'{{"image": "a"}}\n{long}\n{{"image": "b"}}\n')
+        table = read_manifest(tmp_path / "m.jsonl")
+        assert uris(table) == [["a"], None, ["b"]]
+        assert "line of 4,000,013 bytes" in errors(table)["m.jsonl:2"]
+
+
+class TestCsv:
+    @pytest.mark.parametrize(
+        ("broken", "bad_lines", "says"),
+        [
+            ("x.jpg", [3], "1 values for the 2 columns"),
+            ("x.jpg,b,c", [3], "3 values for the 2 columns"),
+            ('"x.jpg,b', [3], "not CSV (unexpected end of data)"),
+            ('x.jpg,"b"c', [3], "not CSV"),
+            ('x.jpg,"two\nlines" more', [3, 4], "not CSV"),
+            (",b", [3], "column 'image': a null or empty media value"),
+        ],
+    )
+    def test_a_bad_line_costs_that_line(self, tmp_path: Path, broken: str, bad_lines: list[int], says: str) -> None:
+        (tmp_path / "m.csv").write_text(f"image,note\na.jpg,1\n{broken}\nb.jpg,2\nc.jpg,3\n")
+        table = read_manifest(tmp_path / "m.csv")
+        assert list(errors(table)) == [f"m.csv:{line}" for line in bad_lines]
+        assert says in errors(table)["m.csv:3"]
+        assert [media[0] for media in uris(table) if media] == ["a.jpg", "b.jpg", "c.jpg"]
+
+    def test_invalid_utf8_costs_that_line(self, tmp_path: Path) -> None:
+        (tmp_path / "m.csv").write_bytes(b"image,note\na.jpg,1\nb.jpg,\xff\xfe\nc.jpg,\xc3\xa9\n")
+        table = read_manifest(tmp_path / "m.csv")
+        assert list(errors(table)) == ["m.csv:3"]
+        assert table["note"].to_pylist() == ["1", None, "é"]
+
+    def test_an_unclosed_quote_does_not_swallow_the_file(self, tmp_path: Path) -> None:
+        good = [f"{number}.jpg,fine" for number in range(5_000)]
+        (tmp_path / "m.csv").write_text("\n".join(["image,note", *good[:2_500], 'x.jpg,"open', *good[2_500:]]))
+        table = read_manifest(tmp_path / "m.csv")
+        assert "not closed within 1,000 lines" in errors(table)["m.csv:2502"]
+        assert [media[0] for media in uris(table) if media] == [f"{number}.jpg" for number in range(5_000)]
+
+    def test_a_value_may_be_long_and_hold_many_lines(self, tmp_path: Path) -> None:
+        text = "line\n" * 900 + "x" * 500_000
+        (tmp_path / "m.csv").write_text(f'image,note\na.jpg,"{text}"\n')
+        assert read_manifest(tmp_path / "m.csv")["note"].to_pylist() == [text]
+
+
+class TestTxt:
+    def test_invalid_utf8_costs_that_line(self, tmp_path: Path) -> None:
+        (tmp_path / "m.txt").write_bytes(b"a.jpg\n\xff.jpg\n\nc.jpg")
+        table = read_manifest(tmp_path / "m.txt")
+        assert uris(table) == [["a.jpg"], None, ["c.jpg"]]
+        assert table["id"].to_pylist()[1] == "m.txt:2"
+        assert "not UTF-8" in errors(table)["m.txt:2"]
+
+
+class TestParquet:
+    @pytest.mark.parametrize(
+        "values",
+        [
+            pa.array(["a", None, ""]),
+            pa.array([["a"], None, []], pa.list_(pa.string())),
+            pa.array([["a"], [None], ["b", None]], pa.list_(pa.string())),
+            pa.array([b"a", None, b""]),
+            pa.array(
+                [{"path": "a", "bytes": b"x"}, None, {"path": None, "bytes": None}],
+                pa.struct([("path", pa.string()), ("bytes", pa.binary())]),
+            ),
+            pa.array(["a", None, ""]).dictionary_encode(),
+        ],
+        ids=lambda values: str(values.type),
+    )
+    def test_a_row_without_media(self, tmp_path: Path, values: pa.Array) -> None:
+        pq.write_table(pa.table({"image": values, "id": [1, 2, 3]}), tmp_path / "m.parquet")
+        table = read_manifest(tmp_path / "m.parquet")
+        assert list(errors(table)) == ["m.parquet:2", "m.parquet:3"]
+        assert table["id"].to_pylist() == ["1", "2", "3"]
+        assert table["__media"].is_null().to_pylist() == [False, True, True]
+
+    def test_a_null_id(self, tmp_path: Path) -> None:
+        table = read_manifest(write_manifest(tmp_path / "m.parquet", [{"image": "a", "id": i} for i in (1, None, 3)]))
+        assert table["id"].to_pylist() == ["1", "m.parquet:2", "3"]
+        assert list(errors(table)) == ["m.parquet:2"]
+
+    def test_text_that_is_not_utf8(self, tmp_path: Path) -> None:
+        notes = pa.array([b"fine", b"\xff", b"fine"]).view(pa.string())
+        tags = pa.ListArray.from_arrays([0, 1, 1, 2], pa.array([b"a", b"\xc3"]).view(pa.string()))
+        pq.write_table(pa.table({"image": ["a", "b", "c"], "note": notes, "tags": tags}), tmp_path / "m.parquet")
+        table = read_manifest(tmp_path / "m.parquet")
+        assert list(errors(table)) == ["m.parquet:2", "m.parquet:3"]
+        assert "column 'note' holds a damaged value" in errors(table)["m.parquet:2"]
+        assert table["note"].to_pylist() == ["fine", None, "fine"]
+        assert table["tags"].to_pylist() == [["a"], [], None]
+
+    def test_a_damaged_row_group_costs_its_rows_and_no_others(self, tmp_path: Path) -> None:
+        path = tmp_path / "m.parquet"
+        uri = [f"{number:05d}.jpg" for number in range(3_000)]
+        pq.write_table(pa.table({"image": uri}), path, row_group_size=1_000, compression="zstd", use_dictionary=False)
+        column = pq.ParquetFile(path).metadata.row_group(1).column(0)
+        data = bytearray(path.read_bytes())
+        middle = column.data_page_offset + column.total_compressed_size // 2
+        data[middle : middle + 200] = bytes(200)
+        path.write_bytes(data)
+        table = read_manifest(path)
+        assert len(table) == 3_000
+        assert set(errors(table)) <= {f"m.parquet:{row}" for row in range(1_001, 2_001)}
+        assert errors(table)["m.parquet:2000"].startswith("m.parquet:2000: row group 1 is damaged from row")
+        fine = [media[0] for media in uris(table) if media]
+        assert set(uri[:1_000] + uri[2_000:]) <= set(fine)
+
+    def test_a_file_with_a_column_that_only_it_has(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("pipelines.sources.storage._LOOKED_AT", 2)
+        for part in range(4):
+            extra = {"odd": 1} if part == 1 else {}
+            write_manifest(tmp_path / f"{part}.parquet", [{"image": f"{part}.jpg"} | extra])
+            write_manifest(tmp_path / f"{part}.csv", [{"image": f"{part}.jpg"} | extra])
+        for suffix, place in (("parquet", "1.parquet:1"), ("csv", "1.csv:2")):
+            table = read_plan(plan_of(tmp_path, format=suffix))
+            assert list(errors(table)) == [place]
+            assert "'odd'" in errors(table)[place]
+
+
+class TestCutShort:
+    @pytest.mark.parametrize("suffix", ["jsonl", "csv", "txt"])
+    def test_a_compressed_file_keeps_what_comes_before_the_end(self, tmp_path: Path, suffix: str) -> None:
+        rows = [{"image": f"{number:06d}.jpg"} for number in range(100_000)]
+        plain = write_manifest(tmp_path / f"m.{suffix}", rows)
+        packed = tmp_path / f"m.{suffix}.gz"
+        packed.write_bytes(gzip.compress(plain.read_bytes())[:-1_000])
+        table = read_manifest(packed)
+        (message,) = errors(table).values()
+        assert "cannot be decompressed" in message
+        assert len(table) > 80_000
+        assert uris(table)[:-1] == [[row["image"]] for row in rows[: len(table) - 1]]

@@ -1,0 +1,77 @@
+"""A directory or glob of media files as the manifest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.pipelines.manifests import errors, plan_of, read_manifest, read_plan, uris
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    shown = ["b.JPG", "a.png", "sub/c.webp", "sub/deep/d.tiff", "n.txt", "v.mp4", "p.pdf"]
+    for name in [*shown, ".hidden.png", ".h/x.png"]:
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).touch()
+    return tmp_path / "in"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "options", "found"),
+    [
+        ("", {}, ["a.png", "b.JPG", "sub/c.webp", "sub/deep/d.tiff"]),
+        ("/", {"format": "files"}, ["a.png", "b.JPG", "sub/c.webp", "sub/deep/d.tiff"]),
+        ("", {"recursive": False}, ["a.png", "b.JPG"]),
+        ("", {"video_column": "video"}, ["v.mp4"]),
+        ("", {"document_column": "pdf"}, ["p.pdf"]),
+        ("/*.png", {}, ["a.png"]),
+        ("/**/*.tiff", {}, ["sub/deep/d.tiff"]),
+        ("/sub/*", {}, ["c.webp"]),
+        ("/n.*", {"format": "files"}, None),
+        ("/b.JPG", {}, ["b.JPG"]),
+    ],
+    ids=repr,
+)
+def test_lists_what_is_asked_for(folder: Path, pattern: str, options: dict, found: list | None) -> None:
+    if found is None:
+        with pytest.raises(Exception, match="no file with a known suffix"):
+            read_manifest(f"{folder}{pattern}", **options)
+        return
+    plan = plan_of(f"{folder}{pattern}", **options)
+    table = read_plan(plan)
+    assert table["id"].to_pylist() == found
+    assert uris(table) == [[f"{plan.base}/{name}"] for name in found]
+    assert all(Path(item[0]).exists() for item in uris(table))
+
+
+def test_a_long_listing_is_cut_up_and_a_longer_one_streamed_with_the_same_rows(folder: Path, monkeypatch) -> None:
+    whole = read_manifest(folder)
+    monkeypatch.setattr("pipelines.sources.files._ENTRIES_A_SPLIT", 3)
+    cut = plan_of(folder)
+    monkeypatch.setattr("pipelines.sources.files._LISTED_AT_START", 3)
+    streamed = plan_of(folder)
+    assert (len(cut.splits), len(streamed.splits), streamed.total_rows) == (2, 1, None)
+    assert read_plan(cut).equals(whole)
+    assert read_plan(streamed, batch_rows=3).equals(whole)
+
+
+def test_links_that_go_round_in_circles_end(folder: Path) -> None:
+    (folder / "sub" / "up").symlink_to(folder)
+    assert read_manifest(folder)["id"].to_pylist()[:2] == ["a.png", "b.JPG"]
+
+
+def test_names_with_odd_characters(tmp_path: Path) -> None:
+    names = ["a b#1?.png", "glob[1]*.png", "zeile\n2.png", "图.png"]
+    for name in names:
+        (tmp_path / name).touch()
+    (tmp_path / b"\xff.png".decode(errors="surrogateescape")).touch()
+    table = read_manifest(tmp_path)
+    assert table["id"].to_pylist() == [*names, "\\xff.png"]
+    assert "not UTF-8" in next(iter(errors(table).values()))
+    assert len(read_manifest(tmp_path / "glob[1]*.png")) == 1
+
+
+def test_captions_beside_the_images_do_not_make_the_folder_ambiguous(folder: Path) -> None:
+    assert plan_of(folder).format == "files"

@@ -1,0 +1,162 @@
+"""Media in every shape a manifest may hold them, and the ids of rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.pipelines.manifests import errors, plan_of, read_manifest, read_plan, uris, write_manifest
+
+MANIFESTS = ["parquet", "jsonl", "csv", "txt"]
+ROWS = [{"image": f"pictures/{number}.jpg", "question": f"What is {number}?", "shelf": "00123"} for number in range(25)]
+
+
+class TestMedia:
+    def test_a_hugging_face_struct_passes_on_its_path_and_keeps_its_bytes_inline(self, tmp_path: Path) -> None:
+        images = [
+            {"bytes": b"\xff\xd8", "path": "a.jpg"},
+            {"bytes": None, "path": "b.jpg"},
+            {"bytes": b"PNG", "path": None},
+        ]
+        table = read_manifest(write_manifest(tmp_path / "m.parquet", [{"image": image} for image in images]))
+        assert table["image"].to_pylist() == ["a.jpg", "b.jpg", None]
+        assert table["__media"].to_pylist() == [[{"uri": i["path"], "bytes": i["bytes"]}] for i in images]
+
+    def test_bare_bytes_do_not_pass_through(self, tmp_path: Path) -> None:
+        plan = plan_of(write_manifest(tmp_path / "m.parquet", [{"image": b"one", "n": 1}, {"image": b"two", "n": 2}]))
+        table = read_plan(plan)
+        assert plan.schema.names == ["n"]
+        assert plan.sample_uris == []
+        assert [media[0]["bytes"] for media in table["__media"].to_pylist()] == [b"one", b"two"]
+        assert len(set(table["id"].to_pylist())) == 2
+
+    @pytest.mark.parametrize(
+        "kind",
+        [
+            pa.list_(pa.string()),
+            pa.large_list(pa.large_string()),
+            pa.list_(pa.dictionary(pa.int32(), pa.string())),
+            pa.list_(pa.string_view()),
+        ],
+        ids=str,
+    )
+    def test_a_list_of_uris(self, tmp_path: Path, kind: pa.DataType) -> None:
+        values = [["a.jpg", "b.jpg"], ["c.jpg"], ["d.jpg", "e.jpg", "f.jpg"]]
+        pq.write_table(pa.table({"images": pa.array(values, kind)}), tmp_path / "m.parquet")
+        table = read_manifest(tmp_path / "m.parquet")
+        assert uris(table) == values
+        assert table["images"].to_pylist() == values
+
+    def test_a_list_of_structs(self, tmp_path: Path) -> None:
+        rows = [
+            {"images": [{"bytes": b"x", "path": "a"}, {"bytes": b"y", "path": "b"}]},
+            {"images": [{"bytes": b"z", "path": "c"}]},
+        ]
+        table = read_manifest(write_manifest(tmp_path / "m.parquet", rows))
+        assert table["images"].to_pylist() == [["a", "b"], ["c"]]
+        assert [[m["bytes"] for m in media] for media in table["__media"].to_pylist()] == [[b"x", b"y"], [b"z"]]
+
+    def test_one_uri_and_lists_may_stand_in_one_jsonl_column(self, tmp_path: Path) -> None:
+        (tmp_path / "m.jsonl").write_text('{"image": "a"}\n{"image": ["b", "c"]}\n{"image": {"path": "d"}}\n')
+        table = read_manifest(tmp_path / "m.jsonl")
+        assert uris(table) == [["a"], ["b", "c"], None]
+        assert table["image"].to_pylist() == [["a"], ["b", "c"], None]
+        assert list(errors(table)) == ["m.jsonl:3"]
+
+    def test_a_struct_in_jsonl_names_a_path(self, tmp_path: Path) -> None:
+        (tmp_path / "m.jsonl").write_text('{"image": {"path": "a", "bytes": null}}\n{"image": {"path": "b"}}\n')
+        assert uris(read_manifest(tmp_path / "m.jsonl")) == [["a"], ["b"]]
+
+    @pytest.mark.parametrize(
+        ("column", "kind"), [("images", "image"), ("video", "video"), ("document", "document"), ("pdf", "document")]
+    )
+    def test_default_names_say_what_the_media_are(self, tmp_path: Path, column: str, kind: str) -> None:
+        plan = plan_of(write_manifest(tmp_path / "m.jsonl", [{column: "x", "note": "y"}]))
+        assert (plan.media_column, plan.media_kind) == (column, kind)
+
+    def test_an_option_names_another_column(self, tmp_path: Path) -> None:
+        plan = plan_of(write_manifest(tmp_path / "m.csv", [{"image": "i", "clip_url": "v"}]), video_column="clip_url")
+        assert (plan.media_column, plan.media_kind) == ("clip_url", "video")
+        assert read_plan(plan).select(["image", "clip_url"]).to_pylist() == [{"image": "i", "clip_url": "v"}]
+
+    def test_sample_uris_look_at_several_files_and_every_place_in_them(self, tmp_path: Path) -> None:
+        write_manifest(
+            tmp_path / "a.jsonl", [{"image": f"s3://one/{n}.jpg"} for n in range(300)] + [{"image": "/etc/x"}]
+        )
+        write_manifest(tmp_path / "b.jsonl", [{"image": "http://two/x.jpg"}])
+        sample = plan_of(tmp_path).sample_uris
+        assert {"s3://one/0.jpg", "/etc/x", "http://two/x.jpg"} <= set(sample)
+        assert len(sample) <= 100
+
+
+class TestIds:
+    @pytest.mark.parametrize(
+        ("values", "ids"),
+        [
+            (pa.array([1, 20]), ["1", "20"]),
+            (pa.array([b"k", b"\xff\x00"]), ["k", "ff00"]),
+            (pa.array(["x", "x"]).dictionary_encode(), ["x", "x"]),
+            (pa.array([True, False]), ["true", "false"]),
+        ],
+        ids=["int", "binary", "dictionary", "bool"],
+    )
+    def test_an_id_column_of_any_type_becomes_a_string(self, tmp_path: Path, values: pa.Array, ids: list) -> None:
+        pq.write_table(pa.table({"image": ["a", "b"], "id": values, "key": values}), tmp_path / "m.parquet")
+        assert read_manifest(tmp_path / "m.parquet")["id"].to_pylist() == ids
+
+    def test_a_named_id_column_also_passes_through(self, tmp_path: Path) -> None:
+        table = read_manifest(write_manifest(tmp_path / "m.jsonl", [{"key": 7, "image": "a"}]), id_column="key")
+        assert table.select(["id", "key"]).to_pylist() == [{"id": "7", "key": 7}]
+
+    def test_jsonl_ids_may_mix_numbers_and_strings(self, tmp_path: Path) -> None:
+        rows = [{"id": value, "image": "a"} for value in (1, "b", 2**64 - 1, 1.5, True)]
+        table = read_manifest(write_manifest(tmp_path / "m.jsonl", rows))
+        assert table["id"].to_pylist() == ["1", "b", "18446744073709551615", "1.5", "true"]
+
+    def test_a_made_id_depends_on_media_and_prompt_only(self, tmp_path: Path) -> None:
+        one = write_manifest(tmp_path / "a.jsonl", ROWS)
+        turned = [{"note": n, "image": [row["image"]], "question": row["question"]} for n, row in enumerate(ROWS[::-1])]
+        other = write_manifest(tmp_path / "b.jsonl", turned)
+        ids = read_manifest(one)["id"].to_pylist()
+        assert ids == read_manifest(other)["id"].to_pylist()[::-1]
+        assert len(set(ids)) == len(ROWS)
+
+    def test_a_made_id_is_the_same_in_every_format(self, tmp_path: Path) -> None:
+        plain = [{"image": row["image"]} for row in ROWS]
+        made = [
+            read_manifest(write_manifest(tmp_path / f"m.{suffix}", plain))["id"].to_pylist() for suffix in MANIFESTS
+        ]
+        empty_prompt = write_manifest(tmp_path / "empty.jsonl", [{**row, "question": None} for row in plain])
+        assert made.count(made[0]) == len(MANIFESTS)
+        assert read_manifest(empty_prompt)["id"].to_pylist() == made[0]
+
+    def test_a_made_id_stays_the_same_over_versions(self, tmp_path: Path) -> None:
+        path = write_manifest(tmp_path / "m.jsonl", [{"image": "a.jpg", "question": "Why?"}])
+        assert read_manifest(path)["id"].to_pylist() == ["48d939a847e86979a284376d841403a7"]
+
+    @pytest.mark.parametrize(
+        ("one", "other"),
+        [
+            ({"image": "a"}, {"image": "b"}),
+            ({"image": ["a", "b"]}, {"image": ["ab"]}),
+            ({"image": ["a", "b"]}, {"image": ["b", "a"]}),
+            ({"image": "a", "question": "x"}, {"image": "a", "question": "y"}),
+            ({"image": "a", "question": "x", "phrase": ""}, {"image": "a", "question": "", "phrase": "x"}),
+            ({"image": "1:a|question=1:x"}, {"image": "a", "question": "x"}),
+        ],
+        ids=repr,
+    )
+    def test_different_rows_have_different_made_ids(self, tmp_path: Path, one: dict, other: dict) -> None:
+        ids = [
+            read_manifest(write_manifest(tmp_path / f"{name}.jsonl", [row]))["id"].to_pylist()
+            for name, row in (("one", one), ("other", other))
+        ]
+        assert ids[0] != ids[1]
+
+    def test_inline_bytes_count_even_when_every_path_is_the_same(self, tmp_path: Path) -> None:
+        rows = [{"image": {"bytes": data, "path": "image.png"}} for data in (b"1", b"2", b"1")]
+        one, other, again = read_manifest(write_manifest(tmp_path / "m.parquet", rows))["id"].to_pylist()
+        assert one == again != other

@@ -1,0 +1,127 @@
+"""WebDataset shards."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from tests.pipelines.manifests import errors, plan_of, read_manifest, read_plan, shard
+
+
+def samples(count: int, first: int = 0) -> dict[str, dict[str, bytes]]:
+    return {
+        f"{number:05d}": {
+            "jpg": b"image %d" % number + bytes(2_000),
+            "json": json.dumps({"width": number, "meta": {"from": "web"}}).encode(),
+            "txt": f"caption {number}".encode(),
+        }
+        for number in range(first, first + count)
+    }
+
+
+def contents(table: object) -> list:
+    return [media and [item["bytes"] for item in media] for media in table["__media"].to_pylist()]  # type: ignore[index]
+
+
+def test_a_key_makes_a_row(tmp_path: Path) -> None:
+    (tmp_path / "0.tar").write_bytes(shard(samples(3)))
+    (tmp_path / "1.tar.gz").write_bytes(gzip.compress(shard(samples(2, first=3))))
+    plan = plan_of(tmp_path)
+    table = read_plan(plan, batch_rows=2)
+    assert (plan.format, plan.schema.names, plan.total_rows) == ("webdataset", ["width", "meta", "txt"], None)
+    assert table["id"].to_pylist() == [f"{number:05d}" for number in range(5)]
+    assert contents(table) == [[b"image %d" % number + bytes(2_000)] for number in range(5)]
+    assert table["txt"].to_pylist() == [f"caption {number}" for number in range(5)]
+    assert table["meta"].to_pylist() == [{"from": "web"}] * 5
+    assert table["__source"].to_pylist() == ["0.tar:1", "0.tar:2", "0.tar:3", "1.tar.gz:1", "1.tar.gz:2"]
+
+
+def test_folders_dots_and_other_members(tmp_path: Path) -> None:
+    data = {
+        "./a/x": {"0.png": b"1", "1.png": b"2", "npy": b"?"},
+        "b/x": {"JPG": b"3"},
+        "c": {"seg.png": b"4", "png": b"5"},
+    }
+    (tmp_path / "m.tar").write_bytes(shard(data))
+    table = read_manifest(tmp_path / "m.tar")
+    assert table["id"].to_pylist() == ["a/x", "b/x", "c"]
+    assert contents(table) == [[b"1", b"2"], [b"3"], [b"4", b"5"]]
+    assert contents(read_manifest(tmp_path / "m.tar", image_column="seg.png"))[2] == [b"4"]
+
+
+@pytest.mark.parametrize(("option", "member"), [("video_column", "mp4"), ("document_column", "pdf")])
+def test_other_media(tmp_path: Path, option: str, member: str) -> None:
+    (tmp_path / "m.tar").write_bytes(shard({"a": {"jpg": b"no", member: b"yes"}}))
+    for name in (member, option.removesuffix("_column")):
+        assert contents(read_manifest(tmp_path / "m.tar", **{option: name})) == [[b"yes"]]
+
+
+def test_an_id_in_the_json_member(tmp_path: Path) -> None:
+    (tmp_path / "m.tar").write_bytes(shard({"k": {"jpg": b"x", "json": b'{"key": 7, "uid": "u"}'}}))
+    assert read_manifest(tmp_path / "m.tar", id_column="uid")["id"].to_pylist() == ["u"]
+
+
+@pytest.mark.parametrize(
+    ("members", "says"),
+    [
+        ({"json": b"{}"}, "no media"),
+        ({"jpg": b"", "json": b"{}"}, "member '00005.jpg' is empty"),
+        ({"jpg": b"x", "json": b"{"}, "member '00005.json' cannot be read"),
+        ({"jpg": b"x", "json": b"[1]"}, "holds a JSON list"),
+        ({"jpg": b"x", "txt": b"\xff"}, "member '00005.txt' cannot be read"),
+        ({"jpg": b"x", "json": b'{"width": "wide"}'}, "column 'width' is 'wide'"),
+        ({"jpg": b"x", "json": b'{"new": 1}'}, "key 'new'"),
+    ],
+)
+def test_a_bad_sample_costs_that_sample(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, members: dict, says: str
+) -> None:
+    monkeypatch.setattr("pipelines.sources.webdataset._SAMPLED_ROWS", 3)
+    (tmp_path / "m.tar").write_bytes(shard(samples(5) | {"00005": members} | samples(2, first=6)))
+    table = read_manifest(tmp_path / "m.tar")
+    assert list(errors(table)) == ["m.tar:6"]
+    assert says in errors(table)["m.tar:6"]
+    assert table["id"].to_pylist() == [f"{number:05d}" for number in range(8)]
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("cut", [0.2, 0.5, 0.51, 0.9, 0.97])
+def test_a_shard_cut_short_keeps_what_comes_before(tmp_path: Path, cut: float, compressed: bool) -> None:
+    data = shard(samples(100))
+    path = tmp_path / ("m.tar.gz" if compressed else "m.tar")
+    data = gzip.compress(data, 0) if compressed else data
+    path.write_bytes(data[: int(len(data) * cut)])
+    table = read_manifest(path)
+    assert list(errors(table)) == [f"{path.name}:{len(table)}"]
+    assert "cannot be read from here on" in errors(table)[f"{path.name}:{len(table)}"]
+    assert len(table) > 100 * cut - (20 if compressed else 6)
+
+
+def test_a_broken_header_is_not_taken_for_the_end(tmp_path: Path) -> None:
+    data = bytearray(shard(samples(10)))
+    with tarfile.open(fileobj=io.BytesIO(bytes(data))) as tar:
+        member = tar.getmember("00004.jpg")
+    data[member.offset : member.offset + 512] = b"\x01" * 512
+    (tmp_path / "m.tar").write_bytes(data)
+    table = read_manifest(tmp_path / "m.tar")
+    assert table["id"].to_pylist() == [f"{number:05d}" for number in range(4)]
+    assert list(errors(table)) == ["m.tar:4"]
+
+
+def test_limit(tmp_path: Path) -> None:
+    for part in range(3):
+        (tmp_path / f"{part}.tar").write_bytes(shard(samples(4, first=4 * part)))
+    assert len(read_manifest(tmp_path, limit=6)) == 6
+
+
+def test_batches_stay_within_their_bytes(tmp_path: Path) -> None:
+    from pipelines.sources import read_split
+
+    (tmp_path / "m.tar").write_bytes(shard({str(n): {"jpg": bytes([n]) * 300_000} for n in range(20)}))
+    plan = plan_of(tmp_path / "m.tar")
+    assert [len(table) for table in read_split(plan, plan.splits[0], batch_bytes=1_000_000)] == [3] * 6 + [2]
