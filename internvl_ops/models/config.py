@@ -35,6 +35,7 @@ class Checkpoint:
         context_length: Longest prompt and answer together, in tokens, that the language model takes.
         backbone: `model_type` of the language model, such as ``qwen2``.
         attention_heads: Of the language model; a tensor-parallel size has to divide it.
+        kv_bytes_per_token: Memory that the engine keeps for each token of a prompt or answer, at 16 bits a value.
         dtype: Of the weights as stored, such as ``bfloat16``.
         quantization: Method of a quantised checkpoint, such as ``awq``; None otherwise.
     """
@@ -50,6 +51,7 @@ class Checkpoint:
     context_length: int
     backbone: str
     attention_heads: int
+    kv_bytes_per_token: int
     dtype: str
     quantization: str | None = None
 
@@ -103,6 +105,7 @@ def _describe(model: str, config: dict[str, Any]) -> Checkpoint:
     vision, language = config["vision_config"], config["llm_config"]
     tile_size = int(config.get("force_image_size") or vision["image_size"])
     side = tile_size // int(vision["patch_size"])
+    heads = int(language["num_attention_heads"])
     dynamic = bool(config.get("dynamic_image_size", True))
     message = config.get("system_message")
     return Checkpoint(
@@ -116,7 +119,12 @@ def _describe(model: str, config: dict[str, Any]) -> Checkpoint:
         use_thumbnail=dynamic and bool(config.get("use_thumbnail", True)),
         context_length=int(language["max_position_embeddings"]),
         backbone=str(language.get("model_type", "unknown")),
-        attention_heads=int(language["num_attention_heads"]),
+        attention_heads=heads,
+        kv_bytes_per_token=2
+        * 2
+        * int(language["num_hidden_layers"])
+        * int(language.get("num_key_value_heads") or heads)
+        * int(language.get("head_dim") or int(language["hidden_size"]) // heads),
         dtype=str(_first(config, "torch_dtype", "dtype") or _first(language, "torch_dtype", "dtype") or "bfloat16"),
         quantization=_quantization(config, language),
     )
