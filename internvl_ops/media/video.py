@@ -1,0 +1,216 @@
+"""From a video file to the tiles of the frames InternVL is shown."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from internvl_ops.errors import UnitError
+from internvl_ops.media import shared
+from internvl_ops.media.sampling import sample_range, sample_times, spread
+from internvl_ops.media.tiling import Resize, tile_image
+from internvl_ops.media.video_file import DecodedFrame, VideoFile
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoOptions:
+    """How videos are sampled and decoded.
+
+    Args:
+        num_frames: Frames taken evenly from the video. 8 is what the cards show, 16 what video benchmarks use.
+        fps: Take so many frames a second instead, by their time, and at most ``max_frames``.
+        start: Seconds from the first frame where sampling begins; the beginning if None.
+        end: Seconds where it ends; the end if None. An end past the video's is the video's.
+        max_frames: Most frames taken. More than about 64 seldom fit the context: a frame is 256 tokens.
+        max_tiles: Most tiles of one frame. The cards' videos have 1.
+        thumbnail: Append the whole frame as one more tile where a frame has several.
+        tile_size: Side of a tile in pixels, from the checkpoint.
+        resize: "fast" or "exact"; see `tile_image`.
+        max_pixels: Most pixels of a frame; larger ones are refused before decoding.
+        max_seconds: Longest video.
+        truncated: "error" refuses a video that ends early, or of which more than half the frames cannot be decoded.
+            "accept" takes what is there.
+        decoder: "pyav" decodes only what leads to a wanted frame: on H.264 1.8 times as fast as decord, with the same
+            pixels, and it knows AV1. "decord" decodes as the model cards do, and falls back to PyAV where it cannot.
+        threads: For decoding one video. 1 is best where as many actors as cores work beside each other.
+    """
+
+    num_frames: int = 8
+    fps: float | None = None
+    start: float | None = None
+    end: float | None = None
+    max_frames: int = 128
+    max_tiles: int = 1
+    thumbnail: bool = True
+    tile_size: int = 448
+    resize: Resize = "fast"
+    max_pixels: int = 1 << 26
+    max_seconds: float = 6 * 3600.0
+    truncated: Literal["error", "accept"] = "error"
+    decoder: Literal["pyav", "decord"] = "pyav"
+    threads: int = 1
+
+
+@dataclass
+class SampledVideo:
+    """A video ready for the model.
+
+    Args:
+        tiles: uint8 of shape (tiles, 3, tile_size, tile_size), frame after frame.
+        tiles_per_frame: How many of them each frame has.
+        frame_numbers: Which frames these are, in presentation order, from 0. A short video repeats some.
+        timestamps: When each is shown, in seconds from the first frame.
+        width: Upright, in pixels.
+        height: Upright, in pixels.
+        video_frames: Frames the whole video has.
+        fps: Average frame rate.
+        duration_s: Of the whole video.
+        notes: What a reader of the result should know, such as "damaged frames: 12".
+    """
+
+    tiles: np.ndarray
+    tiles_per_frame: list[int]
+    frame_numbers: list[int]
+    timestamps: list[float]
+    width: int
+    height: int
+    video_frames: int
+    fps: float
+    duration_s: float
+    notes: list[str] = field(default_factory=list)
+
+
+def load_video(source: bytes | str, options: VideoOptions | None = None) -> SampledVideo:
+    """Samples, decodes and tiles one video.
+
+    Args:
+        source: The file's bytes, or the path of a local file, which may be read.
+        options: How.
+
+    Raises:
+        UnitError: Stage "decode": "unsupported" for what holds no video (sound only, say), "corrupt" for a damaged
+            one, "too_large" beyond a limit, "bad_row" where start and end leave no frame.
+    """
+    options = options or VideoOptions()
+    video = VideoFile(source, max_pixels=options.max_pixels, max_seconds=options.max_seconds, threads=options.threads)
+    notes = _completeness(video, options)
+    numbers = _choose(video, options, notes)
+    tiles, (width, height) = _decode(source, video, numbers, options, notes)
+    shown = [tiles[number] for number in numbers]
+    return SampledVideo(
+        tiles=np.concatenate(shown, out=shared.empty((sum(map(len, shown)), *shown[0].shape[1:]))),
+        tiles_per_frame=[len(frame) for frame in shown],
+        frame_numbers=numbers,
+        timestamps=[float(video.timestamps[number]) for number in numbers],
+        width=width,
+        height=height,
+        video_frames=video.num_frames,
+        fps=video.fps,
+        duration_s=video.duration_s,
+        notes=notes,
+    )
+
+
+def _completeness(video: VideoFile, options: VideoOptions) -> list[str]:
+    # A frame or two fewer than the header says is ordinary; a tenth of a second is not worth an error.
+    if video.missing_frames <= max(2, video.fps / 10):
+        return []
+    promised = video.num_frames + video.missing_frames
+    told = f"the file ends early: {video.num_frames} of {promised} frames are there"
+    if options.truncated == "error":
+        raise UnitError("decode", "corrupt", f"{told}; fetch it again or accept truncated files")
+    return [told]
+
+
+def _choose(video: VideoFile, options: VideoOptions, notes: list[str]) -> list[int]:
+    start, end = options.start, options.end
+    if options.fps is None:
+        wanted = min(options.num_frames, options.max_frames)
+        return sample_range(video.timestamps, video.fps, wanted, start=start, end=end)
+    numbers = sample_times(video.timestamps, options.fps, start=start, end=end)
+    if len(numbers) <= options.max_frames:
+        return numbers
+    notes.append(f"{options.max_frames} frames taken evenly instead of {len(numbers)} at {options.fps:g} a second")
+    return spread(numbers[0], numbers[-1], options.max_frames)
+
+
+def _decode(
+    source: bytes | str, video: VideoFile, numbers: list[int], options: VideoOptions, notes: list[str]
+) -> tuple[dict[int, np.ndarray], tuple[int, int]]:
+    """Returns the tiles of each frame, and the size of the first, upright."""
+    tiles: dict[int, np.ndarray] = {}
+    size: dict[int, tuple[int, int]] = {}
+    lost, damaged = set(numbers), []
+    with _own_memory():
+        for frame in _frames(source, video, numbers, options, notes):
+            if not frame.stands_in:
+                lost.discard(frame.number)
+            if frame.damaged:
+                damaged.append(frame.number)
+            tiles[frame.number] = _tile(frame.pixels, options)
+            size[frame.number] = frame.pixels.shape[1], frame.pixels.shape[0]
+    if not tiles or (options.truncated == "error" and 2 * len(lost) > len(set(numbers))):
+        told = f"{len(lost)} of {len(set(numbers))} frames cannot be decoded, the first is frame {min(lost)}"
+        raise UnitError("decode", "corrupt", f"{told}; fetch the file again or accept truncated files")
+    if damaged:
+        notes.append(f"damaged frames: {_listed(damaged)}")
+    if lost:
+        notes.append(f"lost frames, for which the nearest one stands in: {_listed(lost)}")
+    for number in lost - set(tiles):
+        nearest = min(tiles.keys() - lost or tiles, key=lambda other: abs(other - number))
+        tiles[number], size[number] = tiles[nearest], size[nearest]
+    return tiles, size[numbers[0]]
+
+
+def _listed(numbers: Iterable[int]) -> str:
+    return ", ".join(map(str, sorted(numbers)))
+
+
+def _tile(pixels: np.ndarray, options: VideoOptions) -> np.ndarray:
+    return tile_image(
+        pixels,
+        tile_size=options.tile_size,
+        max_tiles=options.max_tiles,
+        thumbnail=options.thumbnail,
+        resize=options.resize,
+    )
+
+
+def _frames(
+    source: bytes | str, video: VideoFile, numbers: list[int], options: VideoOptions, notes: list[str]
+) -> Iterator[DecodedFrame]:
+    if options.decoder == "decord":
+        opened = _open_with_decord(source, video, options)
+        if opened is not None:
+            for number in sorted(set(numbers)):
+                yield DecodedFrame(number, opened[number].asnumpy())
+            return
+        notes.append("decoded with PyAV: decord cannot open or index it")
+    yield from video.frames(numbers)
+
+
+def _open_with_decord(source: bytes | str, video: VideoFile, options: VideoOptions) -> Any:
+    """decord's reader, or None where it fails or counts other frames than are shown."""
+    import decord  # slow to import, and seldom asked for
+
+    try:
+        file = io.BytesIO(source) if isinstance(source, bytes) else source
+        reader = decord.VideoReader(file, ctx=decord.cpu(0), num_threads=options.threads)
+    except decord.DECORDError:
+        return None
+    return reader if len(reader) == video.num_frames else None
+
+
+@contextlib.contextmanager
+def _own_memory() -> Iterator[None]:
+    """Single frames in ordinary memory: only the tiles of all of them together are worth sharing."""
+    before, shared.allocate = shared.allocate, None
+    try:
+        yield
+    finally:
+        shared.allocate = before
