@@ -73,6 +73,7 @@ class Renderer:
         self.tokenizer = Tokenizer(checkpoint, trust_remote_code=trust_remote_code)
         self._context_length = checkpoint.context_length if context_length is None else context_length
         self._max_new_tokens = max(1, max_new_tokens)
+        self._limit = self._context_length - self._max_new_tokens
 
     def render(
         self,
@@ -111,7 +112,10 @@ class Renderer:
         repeats = np.ones(len(ids), dtype=np.int64)
         contexts = self._contexts(ids, pieces)
         repeats[contexts] = np.asarray(num_tiles_per_image, dtype=np.int64) * self.checkpoint.tokens_per_tile
-        self._check_length(int(repeats.sum()), num_tiles_per_image, media)
+        tokens = int(repeats.sum())
+        if tokens > self._limit:
+            bare = len(self.tokenizer.encode(self.text(question, 0, history)))
+            raise self._too_long(tokens, bare, num_tiles_per_image, media)
         starts = np.cumsum(repeats) - repeats
         images = [
             Placeholder(offset=int(starts[at]) - 1, length=int(repeats[at]) + 2, num_tiles=int(tiles))
@@ -142,32 +146,31 @@ class Renderer:
         quoted = np.cumsum([piece.count(_ONE_TOKEN_IMAGE) for piece in pieces[:-1]], dtype=np.int64)
         return found[framed][quoted + np.arange(len(pieces) - 1)]
 
-    def _check_length(self, tokens: int, num_tiles_per_image: Sequence[int], media: Media) -> None:
-        limit = self._context_length - self._max_new_tokens
-        if tokens <= limit:
-            return
-        per_tile = self.checkpoint.tokens_per_tile
-        tiles = sum(num_tiles_per_image)
-        fit = max(0, (limit - (tokens - tiles * per_tile)) // per_tile)
-        raise UnitError(
+    def _too_long(self, tokens: int, bare: int, num_tiles_per_image: Sequence[int], media: Media) -> UnitError:
+        """The error for a prompt of `tokens` tokens, `bare` of them without any media."""
+        return UnitError(
             "render",
             "prompt_too_long",
-            f"the prompt is {tokens} tokens, {tiles} tiles of {per_tile} in it; the context of {self._context_length} "
-            f"less {self._max_new_tokens} for the answer leaves {limit}. "
-            + self._mend(fit, len(num_tiles_per_image), media),
+            f"the prompt is {tokens} tokens, of which {sum(num_tiles_per_image)} tiles have "
+            f"{self.checkpoint.tokens_per_tile} each; the context of {self._context_length} less "
+            f"{self._max_new_tokens} for the answer leaves {self._limit}. "
+            + self._mend(tokens, bare, num_tiles_per_image, media),
         )
 
-    def _mend(self, fit: int, num_images: int, media: Media) -> str:
-        if not num_images or fit < num_images:
-            return (
-                "Shorten the question, or the history." if not num_images else "Give fewer images, or a shorter text."
-            )
+    def _mend(self, tokens: int, bare: int, num_tiles_per_image: Sequence[int], media: Media) -> str:
+        """What would make it fit."""
+        limit, per_tile = self._limit, self.checkpoint.tokens_per_tile
+        images, tiles = len(num_tiles_per_image), sum(num_tiles_per_image)
+        if not images or bare >= limit:
+            return "Shorten the question, or the history."
         if media == "video":
-            return f"{fit} frames would fit: sample fewer."
-        if num_images > 1:
+            return f"{int((limit - bare) * images / (tokens - bare))} frames would fit: sample fewer."
+        fit = (limit - (tokens - tiles * per_tile)) // per_tile
+        if fit < images:
+            return "Give fewer images."
+        if images > 1:
             return f"{fit} tiles in all would fit: lower --max-tiles, or give fewer images."
-        thumbnail = self.checkpoint.use_thumbnail and fit > 1
-        return f"{fit} tiles would fit: --max-tiles {fit - 1 if thumbnail else fit}."
+        return f"{fit} tiles would fit: --max-tiles {fit - 1 if self.checkpoint.use_thumbnail and fit > 1 else fit}."
 
 
 def _in_front(num_images: int, media: Media) -> str:

@@ -1,0 +1,58 @@
+"""What many tests share: the tiny checkpoint, and one running engine with it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from internvl_ops.engines.base import Completion, Request, Sampling
+from internvl_ops.engines.vllm import VllmEngine
+from internvl_ops.models.config import Checkpoint, load_checkpoint
+
+T = TypeVar("T")
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny InternVL with random weights. Shared: copy it before you change it."""
+    from internvl_ops.models.tiny import make_tiny_checkpoint  # loads torch, which most tests can do without
+
+    return make_tiny_checkpoint(tmp_path_factory.mktemp("checkpoint") / "tiny-internvl")
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tiny_checkpoint: Path) -> Checkpoint:
+    return load_checkpoint(str(tiny_checkpoint))
+
+
+class RunningEngine:
+    """An engine on an event loop of its own, for tests that are plain functions."""
+
+    def __init__(self, engine: VllmEngine) -> None:
+        self.engine = engine
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+        self.run(engine.start())
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=240)
+
+    def generate(self, request: Request, sampling: Sampling) -> Completion:
+        return self.run(self.engine.generate(request, sampling))
+
+    def close(self) -> None:
+        self.engine.shutdown()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+
+
+@pytest.fixture(scope="session")
+def vllm_engine(checkpoint: Checkpoint) -> Iterator[RunningEngine]:
+    """The tiny checkpoint in vLLM, in float32 so that its answers can be compared closely. Started once a session."""
+    running = RunningEngine(VllmEngine(checkpoint, engine_args={"dtype": "float32"}))
+    yield running
+    running.close()

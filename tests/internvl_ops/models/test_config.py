@@ -1,0 +1,154 @@
+"""What a checkpoint's files say, and what is said of files that are wrong."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from internvl_ops.errors import ConfigurationError
+from internvl_ops.models.config import load_checkpoint
+from internvl_ops.models.conversation import INTERNVL_2_5
+
+
+@pytest.fixture
+def copy(tiny_checkpoint: Path, tmp_path: Path) -> Path:
+    """A copy of the tiny checkpoint to damage."""
+    return Path(shutil.copytree(tiny_checkpoint, tmp_path / "model"))
+
+
+def change(checkpoint: Path, **values: Any) -> None:
+    path = checkpoint / "config.json"
+    config = json.loads(path.read_text())
+    for name, value in values.items():
+        if value is None:
+            config.pop(name)
+        else:
+            config[name] = value
+    path.write_text(json.dumps(config))
+
+
+class TestWhatIsRead:
+    def test_everything_comes_from_the_config(self, tiny_checkpoint: Path) -> None:
+        read = load_checkpoint(str(tiny_checkpoint))
+        assert (read.template, read.system_message) == ("internvl2_5", INTERNVL_2_5)
+        assert (read.tile_size, read.tokens_per_tile) == (112, 16)
+        assert (read.min_tiles, read.max_tiles, read.use_thumbnail) == (1, 12, True)
+        assert (read.context_length, read.backbone, read.attention_heads) == (8192, "qwen2", 2)
+        assert (read.dtype, read.quantization) == ("bfloat16", None)
+        assert read.kv_bytes_per_token == 2 * 2 * 2 * 1 * 64  # k and v, two bytes, two layers, one head of 64
+
+    def test_a_published_tile_is_256_tokens(self, copy: Path) -> None:
+        change(copy, force_image_size=448)
+        assert load_checkpoint(str(copy)).tokens_per_tile == 256
+
+    def test_its_own_system_message_wins(self, copy: Path) -> None:
+        change(copy, system_message="Say little.")
+        assert load_checkpoint(str(copy)).system_message == "Say little."
+
+    def test_an_empty_system_message_is_one_too(self, copy: Path) -> None:
+        change(copy, system_message="")
+        assert load_checkpoint(str(copy)).system_message == ""
+
+    def test_without_dynamic_tiling_an_image_is_one_tile(self, copy: Path) -> None:
+        change(copy, dynamic_image_size=False)
+        read = load_checkpoint(str(copy))
+        assert (read.min_tiles, read.max_tiles, read.use_thumbnail) == (1, 1, False)
+
+    def test_quantisation_is_found_where_the_published_ones_have_it(self, copy: Path) -> None:
+        language = json.loads((copy / "config.json").read_text())["llm_config"]
+        change(copy, llm_config={**language, "quantization_config": {"quant_method": "awq"}})
+        assert load_checkpoint(str(copy)).quantization == "awq"
+
+    def test_it_travels_between_processes(self, tiny_checkpoint: Path) -> None:
+        read = load_checkpoint(str(tiny_checkpoint))
+        assert pickle.loads(pickle.dumps(read)) == read
+
+    def test_reading_loads_neither_torch_nor_transformers(self, tiny_checkpoint: Path) -> None:
+        code = (
+            "import sys; from internvl_ops.models.config import load_checkpoint; "
+            f"load_checkpoint({str(tiny_checkpoint)!r}); print(sorted({{'torch', 'transformers'}} & set(sys.modules)))"
+        )
+        ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert ran.stdout.strip() == "[]"
+
+
+class TestWhatIsWrong:
+    def refusal(self, model: Path | str) -> str:
+        with pytest.raises(ConfigurationError) as refused:
+            load_checkpoint(str(model))
+        return str(refused.value)
+
+    def test_no_config(self, copy: Path) -> None:
+        (copy / "config.json").unlink()
+        message = self.refusal(copy)
+        assert str(copy) in message
+        assert "no config.json" in message
+
+    def test_a_file_instead_of_a_folder(self, copy: Path) -> None:
+        assert "is a file" in self.refusal(copy / "model.safetensors")
+
+    @pytest.mark.parametrize("model", ["/no/such/folder", "./models/internvl", "model", "a/b/c", "~/internvl"])
+    def test_neither_folder_nor_hub_name(self, model: str) -> None:
+        message = self.refusal(model)
+        assert "no such folder" in message
+        assert "OpenGVLab/InternVL2_5-1B" in message
+
+    def test_another_architecture(self, copy: Path) -> None:
+        change(copy, model_type="llava")
+        message = self.refusal(copy)
+        assert "'llava'" in message
+        assert "'internvl_chat'" in message
+
+    def test_the_layout_of_transformers(self, copy: Path) -> None:
+        change(copy, model_type="internvl")
+        assert "without '-HF'" in self.refusal(copy)
+
+    def test_an_unknown_template(self, copy: Path) -> None:
+        change(copy, template="vicuna")
+        message = self.refusal(copy)
+        assert "'vicuna'" in message
+        assert "internvl2_5" in message
+
+    def test_a_config_with_a_part_missing(self, copy: Path) -> None:
+        change(copy, llm_config=None)
+        assert "llm_config" in self.refusal(copy)
+
+    def test_a_config_that_is_not_json(self, copy: Path) -> None:
+        (copy / "config.json").write_text("<html>not found</html>")
+        assert "cannot be read as JSON" in self.refusal(copy)
+
+    def test_no_tokenizer(self, copy: Path) -> None:
+        (copy / "tokenizer.json").unlink()
+        assert "no tokenizer; looked for tokenizer.json" in self.refusal(copy)
+
+    def test_no_weights(self, copy: Path) -> None:
+        (copy / "model.safetensors").unlink()
+        assert "no weights; looked for model.safetensors" in self.refusal(copy)
+
+    def test_a_missing_shard(self, copy: Path) -> None:
+        (copy / "model.safetensors").rename(copy / "model-00001-of-00002.safetensors")
+        shards = {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}
+        (copy / "model.safetensors.index.json").write_text(json.dumps({"weight_map": shards}))
+        message = self.refusal(copy)
+        assert "1 of 2" in message
+        assert "model-00002-of-00002.safetensors" in message
+
+
+class TestTheHub:
+    def test_a_name_that_the_hub_does_not_give(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+        code = (
+            "from internvl_ops.models.config import load_checkpoint\n"
+            "from internvl_ops.errors import ConfigurationError\n"
+            "try: load_checkpoint('OpenGVLab/No-Such-Checkpoint')\n"
+            "except ConfigurationError as error: print(error)"
+        )
+        ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert "OpenGVLab/No-Such-Checkpoint: no such local folder, and the Hugging Face hub did not" in ran.stdout
