@@ -8,7 +8,7 @@ from pipelines.sources.options import (
     SourcePlan,
     Split,
 )
-from pipelines.sources.plan import count_rows, count_split, plan_source, read_split
+from pipelines.sources.plan import count_rows, count_split, has_rows, plan_source, read_split
 
 __all__ = [
     "ERROR_TYPE",
@@ -19,6 +19,7 @@ __all__ = [
     "Split",
     "count_rows",
     "count_split",
+    "has_rows",
     "plan_source",
     "read_split",
 ]

@@ -44,7 +44,7 @@ def inspect(splits: list[Split], options: SourceOptions) -> tuple[pa.Schema, lis
 
 def _header(split: Split) -> list[str] | None:
     """Column names; ``None`` of an empty file. A name left empty, as pandas writes for its index, gets one."""
-    _, header = next(read_records(split, with_header=True), (1, None))
+    _, header = next(read_records(split, header=True), (1, None))
     if header is None:
         return None
     try:
@@ -68,9 +68,15 @@ def count(plan: SourcePlan, split: Split) -> int:
 
 
 def read(plan: SourcePlan, split: Split, batch_rows: int, batch_bytes: int) -> Iterator[RawRows]:
-    names = _header(split) or []
+    try:
+        names, trouble = _header(split) or [], None
+    except ConfigurationError as error:  # of many files not every header was looked at on start
+        names, trouble = [], str(error)
     for batch in batches(islice(read_records(split), split.max_rows), batch_rows):
-        yield _rows(plan, names, batch)
+        raw = _rows(plan, names, batch)
+        if trouble:
+            raw.problems = dict.fromkeys(range(len(batch)), trouble)
+        yield raw
 
 
 def _rows(plan: SourcePlan, names: list[str], batch: list[Record]) -> RawRows:
@@ -111,12 +117,16 @@ def _clean(problems: dict[int, str], row: int, value: str | None) -> str | None:
     return value
 
 
-def read_records(split: Split, *, with_header: bool = False) -> Iterator[Record]:
-    """Yields each row with the number of the line it begins on; blank lines are skipped."""
+def read_records(split: Split, *, header: bool = False) -> Iterator[Record]:
+    """Yields each row with the number of the line it begins on; blank lines are skipped.
+
+    Args:
+        header: Begin with the header, which is all that will be read.
+    """
     # The module's own limit of 128 KiB a value would refuse long prompts.
     csv.field_size_limit(MAX_LINE_BYTES)
-    records = _records(_Lines(read_lines(split.uri)), "\t" if suffix_of(split.uri) == ".tsv" else ",")
-    return records if with_header else islice(records, 1, None)
+    records = _records(_Lines(read_lines(split.uri, head_only=header)), "\t" if suffix_of(split.uri) == ".tsv" else ",")
+    return records if header else islice(records, 1, None)
 
 
 def _records(lines: _Lines, delimiter: str) -> Iterator[Record]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,22 +13,26 @@ _BYTES_OF_ID = 16
 
 def ids_from_column(column: pa.Array) -> pa.Array:
     """Ids as strings, null where there is none. Binary ids that are not UTF-8 come as hexadecimal."""
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    kind = column.type
-    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind):
-        ids = pa.array([_text(value) for value in column.to_pylist()], pa.string())
-    else:
-        try:
-            ids = column.cast(pa.string())
-        except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
-            ids = pa.array([None if value is None else str(value) for value in column.to_pylist()], pa.string())
+    ids = _as_text(column)
     return pc.if_else(pc.equal(ids, ""), pa.scalar(None, pa.string()), ids)
 
 
-def _text(value: bytes | None) -> str | None:
-    if value is None:
-        return None
+def _as_text(column: pa.Array) -> pa.Array:
+    """Values of any type as strings, each by itself, so that it does not matter which rows share a batch."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    kind = column.type
+    if not (pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind)):
+        try:
+            return column.cast(pa.string())
+        except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
+            pass
+    return pa.array([_text(value) for value in column.to_pylist()], pa.string())
+
+
+def _text(value: Any) -> str | None:
+    if not isinstance(value, bytes):
+        return None if value is None else str(value)
     try:
         return value.decode()
     except UnicodeDecodeError:
@@ -65,14 +70,6 @@ def made_ids(media: pa.ListArray, prompts: dict[str, pa.Array]) -> pa.Array:
 def _framed(values: pa.Array) -> pa.Array:
     """Each value behind its length, so that joined values cannot be read in two ways."""
     return pc.binary_join_element_wise(pc.binary_length(values).cast(pa.string()), values, ":")
-
-
-def _as_text(values: pa.Array) -> pa.Array:
-    if pa.types.is_dictionary(values.type):
-        values = values.dictionary_decode()
-    if pa.types.is_nested(values.type):
-        return pa.array([None if value is None else repr(value) for value in values.to_pylist()], pa.string())
-    return values.cast(pa.string())
 
 
 def _views(contents: pa.Array) -> list[pa.Buffer | None]:

@@ -28,8 +28,10 @@ def inspect(splits: list[Split], options: SourceOptions) -> tuple[pa.Schema, lis
     first_bad = None
     chosen = splits[:: -(-len(splits) // _SAMPLED_FILES) or 1]
     for split in chosen:
-        _refuse_array(split)
-        for line in sample_lines(split.uri, _SAMPLED_ROWS // len(chosen) or 1, _SAMPLED_BYTES // len(chosen)):
+        lines = sample_lines(split.uri, _SAMPLED_ROWS // len(chosen) or 1, _SAMPLED_BYTES // len(chosen))
+        for place, line in enumerate(lines):
+            if place == 0:
+                _refuse_array(split, line)
             value = _parse(line)
             if isinstance(value, dict):
                 rows.append(value)
@@ -46,9 +48,9 @@ def inspect(splits: list[Split], options: SourceOptions) -> tuple[pa.Schema, lis
     )
 
 
-def _refuse_array(split: Split) -> None:
+def _refuse_array(split: Split, first: bytes | Broken) -> None:
     """One array over the whole file is the other thing that is called JSON, and may well have an object a line."""
-    if next((line for _, line in read_filled_lines(split.uri)), b"") in (b"[", b"[\r"):
+    if first in (b"[", b"[\r"):
         raise ConfigurationError(f"--input: {split.uri} is a JSON array; one object a line is needed: {_MEND_ARRAY}")
 
 

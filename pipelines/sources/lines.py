@@ -27,14 +27,17 @@ class Broken:
 Line = tuple[int, "bytes | Broken"]
 
 
-def read_lines(uri: str) -> Iterator[Line]:
+def read_lines(uri: str, *, head_only: bool = False) -> Iterator[Line]:
     """Yields each line's number, from 1, and its bytes without the newline.
 
     A line above 16 MiB, and what cannot be decompressed, come as :class:`Broken`; the latter ends the file, because
     there is no way to find the next line in it. A storage that fails raises its OSError.
+
+    Args:
+        head_only: Few lines will be asked for; reads less ahead.
     """
-    stream, file = open_stream(uri)
-    chunk_size = _COMPRESSED_CHUNK if is_compressed(uri) else _CHUNK
+    stream, file = open_stream(uri, **({"block_size": _WINDOW} if head_only else {}))
+    chunk_size = _COMPRESSED_CHUNK if is_compressed(uri) else _WINDOW if head_only else _CHUNK
     number, head, pieces, size, damage = 1, True, [], 0, None
     with file:
         while True:
@@ -72,9 +75,10 @@ def _join(pieces: list[bytes], size: int) -> bytes | Broken:
     return b"".join(pieces)
 
 
-def read_filled_lines(uri: str) -> Iterator[Line]:
+def read_filled_lines(uri: str, *, head_only: bool = False) -> Iterator[Line]:
     """Lines that are not blank."""
-    return (item for item in read_lines(uri) if isinstance(item[1], Broken) or (not item[1].isspace() and item[1]))
+    lines = read_lines(uri, head_only=head_only)
+    return (item for item in lines if isinstance(item[1], Broken) or (item[1] and not item[1].isspace()))
 
 
 def sample_lines(uri: str, rows: int, size: int) -> Iterator[bytes | Broken]:
@@ -85,7 +89,7 @@ def sample_lines(uri: str, rows: int, size: int) -> Iterator[bytes | Broken]:
         size: Bytes at most, about.
     """
     head = 0
-    for _, line in islice(read_filled_lines(uri), rows // 2 or 1):
+    for _, line in islice(read_filled_lines(uri, head_only=True), rows // 2 or 1):
         head += len(line) if isinstance(line, bytes) else 0
         yield line
         if head > size // 2:

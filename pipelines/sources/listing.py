@@ -38,7 +38,8 @@ def list_files(options: SourceOptions, suffixes: tuple[str, ...]) -> Iterator[st
     root, pattern = split_glob(options.uri)
     matches = re.compile(fsspec.utils.glob_translate(pattern)).match
     spelled_out = bool(re.search(r"\.\w+$", pattern))
-    for name in walk(root, recursive="/" in pattern):
+    beginning = re.split(r"[*?\[]", pattern, maxsplit=1)[0]
+    for name in walk(root, recursive="/" in pattern, beginning=beginning):
         if matches(name) and (spelled_out or suffix_of(name) in suffixes):
             yield name
 
@@ -109,13 +110,18 @@ def _format_of_file(options: SourceOptions) -> str:
 
 def manifest_splits(options: SourceOptions, format: str, base: str) -> list[Split]:
     """One split a manifest file; ConfigurationError when there is none."""
-    names = [name for name in list_files(options, MANIFEST_SUFFIXES[format]) if not _is_bookkeeping(name)]
+    names = list(list_files(options, MANIFEST_SUFFIXES[format]))
+    if names != [options.uri.rpartition("/")[2]]:
+        names = [name for name in names if not _is_bookkeeping(name)]
     if not names:
         raise ConfigurationError(
             f"--input {options.uri}: no file with a suffix of {format} ({', '.join(MANIFEST_SUFFIXES[format])})."
         )
     root = base.rstrip("/")
-    return [Split(index, f"{root}/{name}", name) for index, name in enumerate(names)]
+    return [
+        Split(index, f"{root}/{name}", os.fsencode(name).decode(errors="backslashreplace"))
+        for index, name in enumerate(names)
+    ]
 
 
 def _is_bookkeeping(name: str) -> bool:

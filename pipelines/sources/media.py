@@ -139,8 +139,14 @@ def _to_items(column: pa.Array) -> tuple[pa.StructArray, pa.Array | None]:
         uris = column
     paths = uris.cast(pa.string()) if uris is not None else None
     uris = paths if paths is not None else pa.nulls(size, pa.string())
-    uris = pc.if_else(pc.equal(uris, ""), pa.scalar(None, pa.string()), uris)
+    uris = _without_empty(uris)
     contents = contents.cast(pa.large_binary()) if contents is not None else pa.nulls(size, pa.large_binary())
-    contents = pc.if_else(pc.equal(pc.binary_length(contents), 0), pa.scalar(None, pa.large_binary()), contents)
+    contents = _without_empty(contents)
     missing = pc.and_(pc.is_null(uris), pc.is_null(contents))
     return pa.StructArray.from_arrays([uris, contents], fields=list(_ITEM), mask=missing), paths
+
+
+def _without_empty(values: pa.Array) -> pa.Array:
+    """Empty values as null; a copy only where there are any, for they may be many megabytes of images."""
+    empty = pc.fill_null(pc.equal(pc.binary_length(values), 0), False)
+    return pc.if_else(empty, pa.scalar(None, values.type), values) if pc.any(empty).as_py() else values

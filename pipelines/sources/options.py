@@ -146,3 +146,7 @@ class SourcePlan:
     def table_schema(self) -> pa.Schema:
         """Schema of every table that :func:`read_split` yields."""
         return pa.schema([pa.field("id", pa.string()), *self.schema, *OWN_COLUMNS])
+
+    def place(self, position: int) -> str:
+        """A ``__position`` as a person names it: ``manifest.jsonl:17``."""
+        return f"{self.splits[position >> POSITION_BITS].name}:{(position & (1 << POSITION_BITS) - 1) + 1}"

@@ -25,6 +25,9 @@ def inspect(splits: list[Split], options: SourceOptions) -> tuple[pa.Schema, lis
     footers = look_at(splits, _footer)
     columns = pa.schema([])
     for split, (schema, _) in footers:
+        twice = {name for name in schema.names if schema.names.count(name) > 1}
+        if twice:
+            raise ConfigurationError(f"--input: {split.uri} has two columns '{min(twice)}'; rename one of them.")
         schema = pa.schema([pa.field(f.name, f.type) for f in schema])
         try:
             columns = pa.unify_schemas([columns, schema], promote_options="permissive")
@@ -47,29 +50,40 @@ def _partitions(split: Split) -> dict[str, str]:
 
 
 def _footer(split: Split) -> tuple[pa.Schema, int]:
-    with Watched(open_input(split.uri)) as file:
-        try:
-            parquet = pq.ParquetFile(file)
-            return parquet.schema_arrow, parquet.metadata.num_rows
-        except (pa.ArrowInvalid, OSError, ValueError) as error:
-            if file.failed is not None:
-                raise
-            raise ConfigurationError(
-                f"--input: {split.uri} cannot be read as Parquet: {error}. "
-                "Give the right --input-format, or write the file anew if it was cut short."
-            ) from None
+    with Watched(open_input(split.uri, block_size=None)) as file:
+        parquet = _open(split, file)
+        return parquet.schema_arrow, parquet.metadata.num_rows
+
+
+def _open(split: Split, file: Watched) -> pq.ParquetFile:
+    # Buffered column streams: a row group of any size goes through a few megabytes of memory.
+    buffer = (4 << 20) if split.uri.startswith(S3) else (1 << 20)
+    try:
+        return pq.ParquetFile(file, buffer_size=buffer, pre_buffer=False)
+    except (pa.ArrowInvalid, OSError, ValueError) as error:
+        if file.failed is not None:
+            raise
+        raise ConfigurationError(
+            f"--input: {split.uri} cannot be read as Parquet: {error}. "
+            "Give the right --input-format, or write the file anew if it was cut short."
+        ) from None
 
 
 def count(plan: SourcePlan, split: Split) -> int:
-    return split.rows if split.rows is not None else _footer(split)[1]
+    try:
+        return _footer(split)[1]
+    except ConfigurationError:
+        return 1  # the error row that stands for the file
 
 
 def read(plan: SourcePlan, split: Split, batch_rows: int, batch_bytes: int) -> Iterator[RawRows]:
     """Yields the rows of one file. A row group that is damaged costs its remaining rows, each an error row."""
-    with Watched(open_input(split.uri)) as file:
-        # Buffered column streams: a row group of any size goes through a few megabytes of memory.
-        buffer = (8 << 20) if split.uri.startswith(S3) else (1 << 20)
-        parquet = pq.ParquetFile(file, buffer_size=buffer, pre_buffer=False)
+    with Watched(open_input(split.uri, block_size=None)) as file:
+        try:
+            parquet = _open(split, file)
+        except ConfigurationError as error:  # of many files not every footer was looked at on start
+            yield _lost(plan, 0, 1, str(error))
+            return
         end = parquet.metadata.num_rows if split.max_rows is None else min(split.max_rows, parquet.metadata.num_rows)
         start = 0
         for index in range(parquet.metadata.num_row_groups):

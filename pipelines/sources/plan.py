@@ -83,7 +83,7 @@ def _columns_of_nothing(options: SourceOptions) -> pa.Schema:
 
 
 def read_split(
-    plan: SourcePlan, split: Split, batch_rows: int = 1_000, *, batch_bytes: int = 64 << 20
+    plan: SourcePlan, split: Split, batch_rows: int = 1_000, *, batch_bytes: int = 16 << 20
 ) -> Iterator[pa.Table]:
     """Reads one split as tables of ``plan.table_schema``, in the manifest's order.
 
@@ -109,6 +109,13 @@ def count_rows(plan: SourcePlan) -> int | None:
             return None
         total += rows
     return total
+
+
+def has_rows(plan: SourcePlan) -> bool:
+    """Whether there is any row; reads no more than one table."""
+    if plan.total_rows is not None:
+        return plan.total_rows > 0
+    return any(len(table) for split in plan.splits for table in islice(read_split(plan, split, batch_rows=1), 1))
 
 
 def count_split(plan: SourcePlan, split: Split) -> int | None:

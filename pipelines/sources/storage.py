@@ -17,6 +17,7 @@ from pipelines.sources.options import Split
 T = TypeVar("T")
 
 S3 = "s3://"
+_BLOCK = 8 << 20
 _KEYS_A_PAGE = 1_000
 _LOOKED_AT = 2_000
 _CONNECTIONS = 32
@@ -94,14 +95,20 @@ def _codec(uri: str) -> str | None:
     return _COMPRESSION.get(os.path.splitext(uri.lower())[1])
 
 
-def open_input(uri: str, *, block_size: int = 8 << 20) -> BinaryIO:
-    """Opens for reading, seekable. `block_size` is what one request to S3 asks for; less when jumping about."""
+def open_input(uri: str, *, block_size: int | None = _BLOCK) -> BinaryIO:
+    """Opens for reading, seekable.
+
+    Args:
+        block_size: What a request to S3 asks for beyond what is read; less for a look at the head, ``None`` for a
+            reader that asks for exactly what it needs.
+    """
     if uri.startswith(S3):
-        return s3().open(uri, "rb", block_size=block_size)
+        cache = {"cache_type": "none"} if block_size is None else {"block_size": block_size}
+        return s3().open(uri, "rb", **cache)
     return open(uri, "rb", buffering=0)
 
 
-def open_stream(uri: str) -> tuple[Any, Watched]:
+def open_stream(uri: str, *, block_size: int = _BLOCK) -> tuple[Any, Watched]:
     """Opens for reading from front to back, decompressed by suffix.
 
     Returns:
@@ -110,7 +117,7 @@ def open_stream(uri: str) -> tuple[Any, Watched]:
     """
     import pyarrow as pa
 
-    file = Watched(open_input(uri))
+    file = Watched(open_input(uri, block_size=block_size))
     codec = _codec(uri)
     return (pa.CompressedInputStream(pa.PythonFile(file, mode="r"), codec) if codec else file), file
 
@@ -146,13 +153,16 @@ class Watched(io.RawIOBase):
         super().close()
 
 
-def walk(root: str, *, recursive: bool = True) -> Iterator[str]:
+def walk(root: str, *, recursive: bool = True, beginning: str = "") -> Iterator[str]:
     """Lists the files below a directory or prefix, sorted, relative to it; hidden files and folders are left out.
 
     Streams: on S3 a page of 1,000 keys at a time, locally one directory at a time.
+
+    Args:
+        beginning: Names that begin otherwise need not be listed, and on S3 are not.
     """
     if root.startswith(S3):
-        yield from _walk_s3(root, recursive)
+        yield from _walk_s3(root, recursive, beginning)
     else:
         yield from _walk_local(root, "", recursive, ())
 
@@ -172,10 +182,12 @@ def _walk_local(root: str, prefix: str, recursive: bool, above: tuple[tuple[int,
             yield from _walk_local(root, f"{prefix}{name}/", recursive, (*above, identity))
 
 
-def _walk_s3(root: str, recursive: bool) -> Iterator[str]:
+def _walk_s3(root: str, recursive: bool, beginning: str) -> Iterator[str]:
     bucket, _, prefix = root[len(S3) :].partition("/")
     prefix = f"{prefix}/" if prefix else ""
-    request = {"Bucket": bucket, "Prefix": prefix, "MaxKeys": _KEYS_A_PAGE} | ({} if recursive else {"Delimiter": "/"})
+    request = {"Bucket": bucket, "Prefix": prefix + beginning, "MaxKeys": _KEYS_A_PAGE} | (
+        {} if recursive else {"Delimiter": "/"}
+    )
     while True:
         page = s3().call_s3("list_objects_v2", **request)
         for entry in page.get("Contents", ()):

@@ -161,6 +161,10 @@ class TestTypes:
         assert read_manifest(tmp_path / "m.tsv")["note"].to_pylist() == ["one, two"]
 
 
+def test_a_file_named_outright_may_begin_with_an_underscore(tmp_path: Path) -> None:
+    assert len(read_manifest(write_manifest(tmp_path / "_m.jsonl", ROWS))) == len(ROWS)
+
+
 def test_planning_loads_nothing_heavy(tmp_path: Path) -> None:
     path = write_manifest(tmp_path / "m.parquet", ROWS)
     code = (

@@ -187,6 +187,23 @@ class TestParquet:
             assert "'odd'" in errors(table)[place]
 
 
+class TestFilesNotLookedAt:
+    @pytest.mark.parametrize(
+        ("suffix", "broken", "rows"),
+        [("parquet", b"no Parquet", ["1.parquet:1"]), ("csv", b'"image\na\nb\n', ["1.csv:2", "1.csv:3"])],
+    )
+    def test_one_that_cannot_be_read_is_error_rows(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, broken: bytes, rows: list[str]
+    ) -> None:
+        monkeypatch.setattr("pipelines.sources.storage._LOOKED_AT", 2)
+        for part in range(4):
+            write_manifest(tmp_path / f"{part}.{suffix}", [{"image": f"{part}.jpg"}])
+        (tmp_path / f"1.{suffix}").write_bytes(broken)
+        table = read_manifest(tmp_path)
+        assert list(errors(table)) == rows
+        assert [media[0] for media in uris(table) if media] == ["0.jpg", "2.jpg", "3.jpg"]
+
+
 class TestCutShort:
     @pytest.mark.parametrize("suffix", ["jsonl", "csv", "txt"])
     def test_a_compressed_file_keeps_what_comes_before_the_end(self, tmp_path: Path, suffix: str) -> None:

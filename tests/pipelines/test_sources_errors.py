@@ -89,3 +89,9 @@ def test_parquet_parts_whose_types_cannot_be_brought_together(tmp_path: Path) ->
     pq.write_table(pa.table({"image": ["a"], "n": [[1]]}), tmp_path / "2.parquet")
     with pytest.raises(ConfigurationError, match=r"columns of 2\.parquet differ"):
         plan_of(tmp_path)
+
+
+def test_a_parquet_file_with_two_columns_of_one_name(tmp_path: Path) -> None:
+    pq.write_table(pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], ["image", "image"]), tmp_path / "m.parquet")
+    with pytest.raises(ConfigurationError, match="two columns 'image'"):
+        plan_of(tmp_path / "m.parquet")

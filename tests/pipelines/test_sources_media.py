@@ -107,6 +107,17 @@ class TestIds:
         pq.write_table(pa.table({"image": ["a", "b"], "id": values, "key": values}), tmp_path / "m.parquet")
         assert read_manifest(tmp_path / "m.parquet")["id"].to_pylist() == ids
 
+    def test_a_prompt_column_of_any_type_counts_towards_a_made_id(self, tmp_path: Path) -> None:
+        questions = [
+            pa.array([b"\xff", b"why"]),
+            pa.array([["a"], ["b"]]),
+            pa.array([1, 2]),
+            pa.array(["x", "y"]).dictionary_encode(),
+        ]
+        for values in questions:
+            pq.write_table(pa.table({"image": ["a", "a"], "question": values}), tmp_path / "m.parquet")
+            assert len(set(read_manifest(tmp_path / "m.parquet")["id"].to_pylist())) == 2
+
     def test_a_named_id_column_also_passes_through(self, tmp_path: Path) -> None:
         table = read_manifest(write_manifest(tmp_path / "m.jsonl", [{"key": 7, "image": "a"}]), id_column="key")
         assert table.select(["id", "key"]).to_pylist() == [{"id": "7", "key": 7}]
