@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import functools
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from typing import Any
 
-import pyarrow.compute as pc
 import ray
 from ray.data import ActorPoolStrategy, Dataset
 
@@ -19,20 +15,14 @@ from internvl_ops.models.config import Checkpoint
 from internvl_ops.prepare import Preparer
 from internvl_ops.tasks import Task
 from pipelines import cluster, stages
-from pipelines import columns as c
-from pipelines.ledger import Ledger
-from pipelines.output import ERRORS, OutputFolder
+from pipelines.drive import drive
+from pipelines.ledger_actor import RemoteLedger, start_ledger
 from pipelines.options import JobOptions
-from pipelines.progress import ProgressLine
+from pipelines.output import ERRORS, OutputFolder
 from pipelines.report import RunRecord
-from pipelines.resume import drop_superseded_errors, load_output
-from pipelines.sources import SourcePlan, count_rows
-from pipelines.sources.options import POSITION_BITS
-from pipelines.writer import Writer, result_schema
-
-
-class Interrupted(Exception):
-    """Ctrl-C or SIGTERM."""
+from pipelines.resume import drop_superseded_errors
+from pipelines.sources import SourcePlan, has_rows
+from pipelines.writer import Writer, kept_names, result_schema
 
 
 def annotate(options: JobOptions, task: Task, plan: SourcePlan, checkpoint: Checkpoint) -> RunRecord:
@@ -58,37 +48,40 @@ def annotate(options: JobOptions, task: Task, plan: SourcePlan, checkpoint: Chec
         if options.overwrite:
             output.clear()
         older_errors = output.files(ERRORS)
-        ledger = start_ledger(output, options.retry_errors)
+        actor = start_ledger(output, retry_errors=options.retry_errors)
+        ledger = RemoteLedger(actor)
         writer = Writer(
             output,
-            RemoteBook(ledger),
+            ledger,
             result_schema(plan.schema, task, options.prompt or task.prompt),
             run_id=record.run_id,
             model=options.model,
             rows_per_file=options.rows_per_file,
             commit_seconds=options.commit_seconds,
         )
-        units = read_units(plan, ledger, workers)
-        prepared = prepare(units, options, task, plan, checkpoint, workers)
-        completed = generate(prepared, options, checkpoint, workers)
-        results = parse(completed, options, task, checkpoint)
-        book = RemoteBook(ledger)
-        with ProgressLine() as progress, interruptible():
-            record.ended = write(results, writer, record, progress, plan, book)
-        if older_errors:
-            drop_superseded_errors(book, output, older_errors)
-        record.finish(writer.totals, book.counts(), [place(plan, position) for position in book.lost()])
+        if has_rows(plan):
+            units = read_units(plan, task, actor, workers)
+            prepared = prepare(units, options, task, plan, checkpoint, workers)
+            completed = generate(prepared, options, checkpoint, workers)
+            results = parse(completed, options, task, checkpoint)
+            record.ended = drive(results, writer, record, plan, ledger)
+        else:
+            record.ended = "done"  # without loading a model
+        writer.close()
+        drop_superseded_errors(ledger, output, older_errors)
+        record.finish(writer.totals, ledger.counts(), [plan.place(position) for position in ledger.lost()])
     finally:
         ray.shutdown()
     return record
 
 
-def read_units(plan: SourcePlan, ledger: ray.actor.ActorHandle, workers: cluster.Workers) -> Dataset:
+def read_units(plan: SourcePlan, task: Task, ledger: Any, workers: cluster.Workers) -> Dataset:
     """Manifest rows not done yet, in blocks of a fixed number of rows."""
-    splits = ray.data.from_items([{"split": index} for index in range(len(plan.splits))] or [{"split": -1}])
+    splits = ray.data.from_items([{"split": index} for index in range(len(plan.splits))])
+    read: Any = stages.read
     rows = splits.map_batches(
-        stages.read,
-        fn_kwargs={"plan": plan, "ledger": ledger},
+        read,
+        fn_kwargs={"plan": plan, "names": kept_names(plan.schema, task), "ledger": ledger},
         batch_size=1,
         batch_format="pyarrow",
         num_cpus=0,
@@ -179,7 +172,7 @@ def parse(completed: Dataset, options: JobOptions, task: Task, checkpoint: Check
     )
 
 
-def _map(rows: Dataset, stage: type, arguments: dict, **resources: object) -> Dataset:
+def _map(rows: Dataset, stage: type, arguments: dict[str, Any], **resources: Any) -> Dataset:
     """One block in, one block out, rows in order: see `cluster.rows_per_block` for why that must be so."""
     return rows.map_batches(
         stage,
@@ -189,91 +182,3 @@ def _map(rows: Dataset, stage: type, arguments: dict, **resources: object) -> Da
         zero_copy_batch=True,
         **resources,
     )
-
-
-def write(
-    results: Dataset, writer: Writer, record: RunRecord, progress: ProgressLine, plan: SourcePlan, book: RemoteBook
-) -> str:
-    """Drives the pipeline: takes finished rows as they come and hands them to the writer.
-
-    The driver is the one consumer, which is what makes each row arrive once; it carries text only. Whatever ends it,
-    the rows that arrived are written.
-
-    Returns:
-        "done", "interrupted", or why the pipeline failed.
-    """
-    progress.say(f"starting engines and reading {record.options.input}")
-    threading.Thread(target=lambda: progress.total(count_units(plan)), daemon=True).start()
-    finished = failed = tokens = 0
-    try:
-        for rows in results.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=2):
-            if not len(rows):
-                continue
-            writer.add(record.take_previews(rows))
-            finished += len(rows)
-            failed += len(rows) - rows[c.ERROR].null_count
-            tokens += pc.sum(rows["completion_tokens"]).as_py() or 0
-            progress.update(finished, tokens, failed)
-        return "done"
-    except (Interrupted, KeyboardInterrupt):
-        return "interrupted"
-    except ray.exceptions.RayError as error:
-        return last_line(error)
-    finally:
-        writer.close()
-
-
-def last_line(error: BaseException) -> str:
-    """What went wrong in a worker, without the traceback Ray puts in front."""
-    return [line.strip() for line in str(error).splitlines() if line.strip()][-1]
-
-
-def count_units(plan: SourcePlan) -> int:
-    """Manifest rows; reads text manifests through, so it runs beside the pipeline."""
-    return plan.total_rows if plan.total_rows is not None else count_rows(plan)
-
-
-def place(plan: SourcePlan, position: int) -> str:
-    """A ledger position as a person names it: ``manifest.jsonl:17``."""
-    return f"{plan.splits[position >> POSITION_BITS].name}:{(position & (1 << POSITION_BITS) - 1) + 1}"
-
-
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """Turns SIGTERM, which is how a job is stopped on a cluster, into an exception the run can end on."""
-
-    def interrupt(*_: object) -> None:
-        raise Interrupted
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-class LedgerActor(Ledger):
-    """The ledger as an actor, filled from what earlier runs left."""
-
-    def __init__(self, output_uri: str, retry_errors: bool) -> None:
-        super().__init__()
-        load_output(self, OutputFolder(output_uri), retry_errors=retry_errors)
-
-
-def start_ledger(output: OutputFolder, retry_errors: bool) -> ray.actor.ActorHandle:
-    here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
-        ray.get_runtime_context().get_node_id(), soft=False
-    )
-    ledger = ray.remote(LedgerActor).options(num_cpus=0, scheduling_strategy=here).remote(output.uri, retry_errors)
-    ray.get(ledger.ready.remote())
-    return ledger
-
-
-class RemoteBook:
-    """The ledger as the driver calls it."""
-
-    def __init__(self, ledger: ray.actor.ActorHandle) -> None:
-        self._ledger = ledger
-
-    def __getattr__(self, name: str) -> Callable:
-        return lambda *arguments: ray.get(getattr(self._ledger, name).remote(*arguments))

@@ -1,4 +1,4 @@
-"""The Ray side of a run: connecting, what the cluster has, whether the plan fits, and blocks of a fixed number of rows."""
+"""The Ray side of a run: connecting, whether the plan fits the cluster, and blocks of a fixed number of rows."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 import os
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import ray
 from ray.data import ActorPoolStrategy, DataContext, Dataset, TaskPoolStrategy
@@ -39,9 +40,9 @@ def connect(options: JobOptions) -> None:
     # Ray's C++ core reports at every start that an actor's arguments are in the object store, as an error.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     address = options.ray_address or os.environ.get("RAY_ADDRESS") or "local"
-    local = {"include_dashboard": False} if address == "local" else {}
+    local: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
     try:
-        ray.init(address=address, log_to_driver=options.verbose, logging_level="ERROR", **local)
+        ray.init(address=address, log_to_driver=options.verbose, logging_level=logging.ERROR, **local)
     except ConnectionError as error:
         raise ConfigurationError(f"--ray-address {address}: no Ray cluster answers there ({error}).") from None
     logging.getLogger("ray.data").setLevel(logging.ERROR)

@@ -6,7 +6,8 @@ Names start with ``__`` so that they cannot meet a manifest's own; none of them 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pyarrow as pa
 
@@ -73,8 +74,8 @@ def error_value(error: UnitError) -> dict[str, object]:
     }
 
 
-def with_columns(table: pa.Table, columns: dict[str, Sequence | pa.Array], schema: pa.Schema) -> pa.Table:
-    """``table`` with ``columns`` added or replaced, each typed as in ``schema``."""
+def with_columns(table: pa.Table, columns: Mapping[str, Any], schema: pa.Schema) -> pa.Table:
+    """``table`` with ``columns`` (arrays or lists) added or replaced, each typed as in ``schema``."""
     for name, values in columns.items():
         array = values if isinstance(values, pa.Array) else pa.array(values, schema.field(name).type)
         index = table.schema.get_field_index(name)

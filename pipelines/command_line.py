@@ -82,7 +82,9 @@ def groups(cls: type[BaseModel]) -> dict[str, list[str]]:
 def _parser(cls: type[BaseModel], description: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description, argument_default=argparse.SUPPRESS, allow_abbrev=False)
     parser.add_argument("--config", metavar="FILE", help="YAML file with any of the options below; flags win.")
-    parser.add_argument("--dry-run", action="store_true", help="Print the resolved options and the plan; start nothing.")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="Print the resolved options and the plan; start nothing."
+    )
     for title, names in groups(cls).items():
         group = parser.add_argument_group(title)
         for name in names:
@@ -92,7 +94,9 @@ def _parser(cls: type[BaseModel], description: str) -> argparse.ArgumentParser:
 
 def _add(group: Any, name: str, field: Any) -> None:
     annotation = _without_none(field.annotation)
-    text = field.description + ("" if field.default in (PydanticUndefined, None, (), {}) else f" (default: {field.default})")
+    text = field.description + (
+        "" if field.default in (PydanticUndefined, None, (), {}) else f" (default: {field.default})"
+    )
     if field.is_required():
         text += " (required)"
     text = text.replace("%", "%%")

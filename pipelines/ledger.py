@@ -60,6 +60,7 @@ class Ledger:
     """
 
     def __init__(self) -> None:
+        self._skipped = 0
         self._folder = tempfile.TemporaryDirectory(prefix="internvl-ledger-")
         # One writer and nothing to recover: the output is the checkpoint, the ledger is rebuilt from it.
         self._db = sqlite3.connect(Path(self._folder.name) / "units.db", isolation_level=None, check_same_thread=False)
@@ -106,6 +107,7 @@ class Ledger:
             known_position, state = row
             if known_position is None:
                 self._db.execute("UPDATE units SET position = ? WHERE key = ?", (position, key))
+                self._skipped += 1
                 return SKIP
             if known_position == position:
                 return SKIP if state in (State.DONE_BEFORE, State.FAILED_BEFORE) else occurrence
@@ -140,6 +142,10 @@ class Ledger:
             already_done=by_state.get(State.DONE_BEFORE, 0),
             already_failed=by_state.get(State.FAILED_BEFORE, 0),
         )
+
+    def skipped(self) -> int:
+        """Units of this run's manifest that needed no work, so far."""
+        return self._skipped
 
     def lost(self, limit: int = 20) -> list[int]:
         """Positions of units that were read and never written."""

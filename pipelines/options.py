@@ -38,7 +38,9 @@ class OutputOptions(BaseModel):
     output: str = Field(description="Directory for results/, errors/ and _runs/: a local path or s3:// URI.")
     overwrite: bool = Field(False, description="Delete what stands in the output first; the default is to resume.")
     retry_errors: bool = Field(False, description="Run again what errors/ calls retriable.")
-    max_error_rate: Fraction = Field(1.0, description="Exit with status 3 when more than this fraction of units failed.")
+    max_error_rate: Fraction = Field(
+        1.0, description="Exit with status 3 when more than this fraction of units failed."
+    )
     rows_per_file: Positive = Field(1000, description="Rows in one Parquet file of results/.")
     commit_seconds: Positive = Field(60, description="Write finished rows at least this often, so that a killed job "
         "repeats little.")  # fmt: skip
@@ -66,7 +68,9 @@ class PromptOptions(BaseModel):
     system_message: str | None = Field(None, description="System message. Default: the checkpoint's.")
     max_new_tokens: Positive = Field(1024, description="Tokens an answer may have.")
     temperature: Annotated[float, Field(ge=0, le=2)] = Field(0.0, description="0 is greedy, as InternVL evaluates.")
-    top_p: Annotated[float, Field(gt=0, le=1)] = Field(1.0, description="Nucleus sampling; matters above temperature 0.")
+    top_p: Annotated[float, Field(gt=0, le=1)] = Field(
+        1.0, description="Nucleus sampling; matters above temperature 0."
+    )
     repetition_penalty: Annotated[float, Field(gt=0, le=2)] = Field(1.0, description="Above 1 discourages repetition.")
     seed: int = Field(0, description="Seed of sampling; matters above temperature 0.")
 

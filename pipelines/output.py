@@ -58,7 +58,7 @@ class OutputFolder:
                 os.makedirs(posixpath.dirname(probe), exist_ok=True)
             self.fs.pipe_file(probe, b"")
             self.fs.rm_file(probe)
-        except Exception as error:  # noqa: BLE001 - whatever a store raises, the user is told before anything starts
+        except Exception as error:
             raise ConfigurationError(f"--output {self.uri}: not writable: {_reason(error)}") from None
 
     def clear(self) -> None:
@@ -106,7 +106,7 @@ class OutputFolder:
                 return self._write_once(self._path(name), data)
             except _PERMANENT:
                 raise
-            except Exception as error:  # noqa: BLE001 - botocore, aiohttp and the operating system each have their own
+            except Exception as error:
                 if attempt == _WRITE_ATTEMPTS:
                     raise OSError(f"{self.uri}/{name} could not be written: {_reason(error)}") from error
                 time.sleep(min(60, 2**attempt / 2) * random.uniform(0.5, 1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
+from typing import TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
@@ -23,13 +24,16 @@ class ProgressLine:
         stream: A terminal gets a bar that redraws itself; anything else a line every ten seconds.
     """
 
-    def __init__(self, stream=sys.stderr) -> None:  # noqa: ANN001 - any text stream
-        self._console = Console(file=stream)
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._console = Console(file=stream or sys.stderr)
         self._live = self._console.is_terminal
         self._total: int | None = None
+        self._skipped = 0
         self._seen: deque[tuple[float, int, int]] = deque()
         self._next_log = time.monotonic() + LOG_SECONDS
-        self._bar = Progress(SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), _Said(), console=self._console)
+        self._bar = Progress(
+            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), _Said(), console=self._console
+        )
         self._task = self._bar.add_task("starting", total=None, said="")
 
     def __enter__(self) -> ProgressLine:
@@ -51,6 +55,10 @@ class ProgressLine:
         """Tells how many units there are in all, once that is known."""
         self._total = units
 
+    def skipped(self, units: int) -> None:
+        """Tells how many units need no work, as far as they are read."""
+        self._skipped = units
+
     def update(self, finished: int, tokens: int, failed: int) -> None:
         """Args: units finished, tokens generated and units failed so far, those of earlier runs not counted."""
         now = time.monotonic()
@@ -59,21 +67,24 @@ class ProgressLine:
             self._seen.popleft()
         if self._live:
             said = self._said(finished, tokens, failed)
-            self._bar.update(self._task, description="units", completed=finished, total=self._total, said=said)
+            self._bar.update(
+                self._task, description="units", completed=finished + self._skipped, total=self._total, said=said
+            )
         elif now >= self._next_log:
             self._next_log = now + LOG_SECONDS
             self._console.print(self._said(finished, tokens, failed), highlight=False, soft_wrap=True)
 
     def _said(self, finished: int, tokens: int, failed: int) -> str:
         then, finished_then, tokens_then = self._seen[0]
-        seconds = max(1e-6, self._seen[-1][0] - then)
-        rate = (finished - finished_then) / seconds
-        of = f"/{self._total:,}" if self._total is not None else ""
-        left = ""
-        if self._total is not None and rate > 0:
-            left = f", {duration((self._total - finished) / rate)} left"
-        token_rate = (tokens - tokens_then) / seconds
-        return f"{finished:,}{of} units, {rate:.1f} units/s, {token_rate:,.0f} tokens/s, {failed:,} failed{left}"
+        seconds = self._seen[-1][0] - then
+        todo = None if self._total is None else self._total - self._skipped
+        said = [f"{finished:,} units" if todo is None else f"{finished:,}/{todo:,} units"]
+        if finished > finished_then and seconds > 0:
+            rate = (finished - finished_then) / seconds
+            said += [f"{rate:.1f} units/s", f"{(tokens - tokens_then) / seconds:,.0f} tokens/s"]
+            if todo is not None:
+                said.append(f"{duration((todo - finished) / rate)} left")
+        return ", ".join([*said, f"{failed:,} failed"])
 
 
 class _Said(ProgressColumn):

@@ -72,7 +72,9 @@ class RunRecord:
         self.totals, self.counts, self.lost = totals, counts, lost
         self.seconds = time.monotonic() - self._clock
         folder = f"{RUNS}/{self.run_id}"
-        self._output.write_bytes(f"{folder}/run.json", json.dumps(self.as_dict(), indent=2, ensure_ascii=False).encode())
+        self._output.write_bytes(
+            f"{folder}/run.json", json.dumps(self.as_dict(), indent=2, ensure_ascii=False).encode()
+        )
         self._output.write_bytes(f"{folder}/report.html", self._page().encode())
 
     @property
@@ -150,7 +152,7 @@ class RunRecord:
         lines = [
             {
                 "done": "Done.",
-                "interrupted": "Interrupted. What is written is valid; the same command resumes where this one stopped.",
+                "interrupted": "Interrupted. What is written is valid; the same command goes on from here.",
                 "failed": f"FAILED: {self.ended}\nWhat is written is valid; the same command resumes. "
                 "--verbose shows what the workers say.",
                 "rows lost": "FAILED: rows were read and never written.",

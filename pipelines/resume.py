@@ -5,6 +5,8 @@ The output is the checkpoint. A unit is done when its row stands in ``results/``
 
 from __future__ import annotations
 
+from typing import Any
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -45,11 +47,11 @@ def error_keys(table: pa.Table, occurrences: dict[str, int]) -> list[bytes]:
     return keys
 
 
-def drop_superseded_errors(ledger: Ledger, output: OutputFolder, names: list[str]) -> None:
+def drop_superseded_errors(ledger: Any, output: OutputFolder, names: list[str]) -> None:
     """Removes from error files of earlier runs the rows whose units have a newer row.
 
     Args:
-        ledger: Of the run that ends.
+        ledger: Of the run that ends, or what calls it.
         output: The output.
         names: Error files that stood there when the run started.
     """

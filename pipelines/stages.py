@@ -27,16 +27,24 @@ from internvl_ops.tasks import Task
 from internvl_ops.tasks.base import Answered
 from pipelines import columns as c
 from pipelines.ledger import RUN, SKIP, unit_key
-from pipelines.sources import SourcePlan, Split, read_split
+from pipelines.sources import SourcePlan, read_split
 
 PREVIEWS = 24  # pictures each prepare actor makes for the report
 
 
-def read(batch: pa.Table, plan: SourcePlan, ledger: Any) -> Iterator[pa.Table]:
-    """Manifest rows that need work: claimed in the ledger, rows already done left out, repeated ids as errors."""
+def read(batch: pa.Table, plan: SourcePlan, names: dict[str, str], ledger: Any) -> Iterator[pa.Table]:
+    """Manifest rows that need work: claimed in the ledger, rows already done left out, repeated ids as errors.
+
+    Args:
+        batch: Numbers of splits, in the column ``split``.
+        plan: Whose splits they are.
+        names: What the manifest's columns are called from here on.
+        ledger: The actor.
+    """
     for index in batch["split"].to_pylist():
         for rows in read_split(plan, plan.splits[index]):
-            yield claim(rows, ledger)
+            renamed = rows.rename_columns([names.get(name, name) for name in rows.column_names])
+            yield claim(renamed, ledger)
 
 
 def claim(rows: pa.Table, ledger: Any) -> pa.Table:
@@ -149,7 +157,7 @@ class Generate:
     async def _complete(self, requests: list[Request | None]) -> list[Completion | UnitError | None]:
         async def one(request: Request | None) -> Completion | UnitError | None:
             try:
-                return request and await self._engine.generate(request, self._sampling)
+                return await self._engine.generate(request, self._sampling) if request else None
             except UnitError as error:
                 return error
 
@@ -184,4 +192,3 @@ class Parse:
         rows = c.set_errors(rows.drop_columns([c.COMPLETION]), errors)
         schema = pa.unify_schemas([c.ANSWERED, self._task.columns])
         return c.with_columns(rows, {name: [answer.get(name) for answer in answers] for name in schema.names}, schema)
-

@@ -7,7 +7,7 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -54,19 +54,28 @@ class Totals:
     messages: Counter[tuple[str, str]] = field(default_factory=Counter)  # (kind, message)
 
 
-def result_schema(passthrough: pa.Schema, task: Task, prompt: str) -> pa.Schema:
-    """Columns of ``results/``: id, the manifest's own, the answer, the task's, what was measured.
+def own_columns(task: Task) -> pa.Schema:
+    """What a result says besides id and the manifest's columns: the answer, the task's columns, what was measured."""
+    tail = pa.schema([("notes", pa.list_(pa.string())), ("model", pa.string()), ("run_id", pa.string())])
+    return pa.unify_schemas([pa.schema([("response", pa.string())]), task.columns, MEASURES, c.ANSWERED, tail])
 
-    A manifest column whose name a result needs is kept as ``manifest_<name>``. The schema's metadata, and that of the
-    task's columns, say task and prompt.
+
+def kept_names(passthrough: pa.Schema, task: Task) -> dict[str, str]:
+    """What each manifest column is called in ``results/``: its name, or ``manifest_<name>`` where a result needs it."""
+    taken = {*own_columns(task).names, *c.PREPARED.names}
+    return {name: f"manifest_{name}" if name in taken else name for name in passthrough.names}
+
+
+def result_schema(passthrough: pa.Schema, task: Task, prompt: str) -> pa.Schema:
+    """Columns of ``results/``: id, the manifest's own (see `kept_names`), and `own_columns`.
+
+    The schema's metadata, and that of the task's columns, say task and prompt.
     """
     said = {b"task": task.name.encode(), b"prompt": prompt.encode()}
-    own = pa.unify_schemas([pa.schema([("response", pa.string())]), task.columns, MEASURES, c.ANSWERED])
-    tail = pa.schema([("notes", pa.list_(pa.string())), ("model", pa.string()), ("run_id", pa.string())])
-    taken = {"id", *own.names, *tail.names}
-    kept = [f.with_name(f"manifest_{f.name}") if f.name in taken else f for f in passthrough]
-    answers = [f.with_metadata(said) if f.name in task.columns.names else f for f in own]
-    return pa.schema([pa.field("id", pa.string()), *kept, *answers, *tail], metadata=said)
+    names = kept_names(passthrough, task)
+    kept = [field.with_name(names[field.name]) for field in passthrough]
+    own = [f.with_metadata(said) if f.name in task.columns.names else f for f in own_columns(task)]
+    return pa.schema([pa.field("id", pa.string()), *kept, *own], metadata=said)
 
 
 class Writer:
@@ -151,7 +160,7 @@ class Writer:
                     return
                 self._take(rows)
                 self._flush_old()
-        except BaseException as failure:  # noqa: BLE001 - raised again in the thread that calls add() or close()
+        except BaseException as failure:
             self._failure = failure
 
     def _take(self, rows: pa.Table) -> None:

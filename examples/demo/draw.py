@@ -58,11 +58,15 @@ def landscape(size: tuple[int, int]) -> Image.Image:
     draw = ImageDraw.Draw(image)
     for y in range(height):
         share = y / height
-        draw.line([(0, y), (width, y)], fill=(round(90 + 150 * share), round(150 + 70 * share), round(230 - 40 * share)))
+        draw.line(
+            [(0, y), (width, y)], fill=(round(90 + 150 * share), round(150 + 70 * share), round(230 - 40 * share))
+        )
     draw.ellipse((width * 0.68, height * 0.14, width * 0.68 + height * 0.2, height * 0.34), fill="#ffe680")
     for layer, colour in enumerate(["#7a9", "#586", "#364"]):
         top = height * (0.55 + 0.13 * layer)
-        ridge = [(x, top + height * 0.06 * math.sin(x / width * (5 + 2 * layer) + layer * 2)) for x in range(0, width + 8, 8)]
+        ridge = [
+            (x, top + height * 0.06 * math.sin(x / width * (5 + 2 * layer) + layer * 2)) for x in range(0, width + 8, 8)
+        ]
         draw.polygon([(0, height), *ridge, (width, height)], fill=colour)
     return image
 
@@ -73,7 +77,9 @@ def main() -> None:
     for index, size in enumerate(sizes):
         shapes(size, index).save(HERE / f"shapes-{index + 1}.{['png', 'jpg', 'webp', 'gif', 'png'][index]}")
     sign((800, 300), ["OPEN", "MON - SAT 9 - 18"]).save(HERE / "sign-open.png")
-    sign((600, 800), ["INVOICE 2041", "3 x coffee  9.60", "2 x bread   5.20", "total      14.80"]).save(HERE / "invoice.png")
+    sign((600, 800), ["INVOICE 2041", "3 x coffee  9.60", "2 x bread   5.20", "total      14.80"]).save(
+        HERE / "invoice.png"
+    )
     sign((1000, 200), ["PLATFORM 4  -  NORTH"]).save(HERE / "platform.png")
     landscape((960, 640)).save(HERE / "landscape.jpg", quality=88)
     sideways = landscape((640, 960)).rotate(90, expand=True)

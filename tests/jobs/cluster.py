@@ -90,7 +90,11 @@ class RayHead:
 
     def ray(self, *arguments: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [BIN / "ray", *arguments], env=self._environment | self._address, capture_output=True, text=True, timeout=timeout
+            [BIN / "ray", *arguments],
+            env=self._environment | self._address,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
         )
 
     def submit(self, *job: str, wait: bool = True, timeout: float = 600) -> subprocess.CompletedProcess[str]:

@@ -56,7 +56,13 @@ def head(store, tmp_path_factory):
 
 def caption(model, output, *more):
     return [
-        *("jobs/caption_dataset.py", "--input", "s3://captions-in/manifest.jsonl", "--output", f"s3://captions-out/{output}"),
+        *(
+            "jobs/caption_dataset.py",
+            "--input",
+            "s3://captions-in/manifest.jsonl",
+            "--output",
+            f"s3://captions-out/{output}",
+        ),
         *("--model", str(model), "--max-new-tokens", "4", "--max-tiles", "4", "--max-bytes", "3000000"),
         *("--commit-seconds", "2", "--rows-per-file", "100", *more),
     ]
@@ -157,7 +163,9 @@ def test_a_finished_job_run_again_does_nothing(head, fs, model, undisturbed):
 
 def kill_driver(output: str) -> None:
     """SIGKILL to the job's own process, as the kernel does it out of memory."""
-    found = subprocess.run(["pgrep", "-f", f"^python jobs/caption_dataset.py .*{output}( |$)"], capture_output=True, text=True)
+    found = subprocess.run(
+        ["pgrep", "-f", f"^python jobs/caption_dataset.py .*{output}( |$)"], capture_output=True, text=True
+    )
     pids = [int(pid) for pid in found.stdout.split()]
     assert pids
     for pid in pids:

@@ -22,7 +22,15 @@ def refused(capsys, *argv):
 
 def test_flags_are_typed():
     options, dry_run = parse(
-        "--max-tiles", "6", "--allow", "s3://a/", "--allow", "/b", "--engine-args", '{"quantization": "awq"}', "--overwrite"
+        "--max-tiles",
+        "6",
+        "--allow",
+        "s3://a/",
+        "--allow",
+        "/b",
+        "--engine-args",
+        '{"quantization": "awq"}',
+        "--overwrite",
     )
     assert (options.max_tiles, options.allow, options.engine_args, options.overwrite, dry_run) == (
         6,

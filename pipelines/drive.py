@@ -1,0 +1,96 @@
+"""Running the graph: finished rows are taken as they come and handed to the writer, until the end or a signal."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import ray
+from ray.data import Dataset
+
+from pipelines import columns as c
+from pipelines.progress import ProgressLine
+from pipelines.report import RunRecord
+from pipelines.sources import SourcePlan, count_rows
+from pipelines.writer import Writer
+
+SKIPPED_EVERY = 50  # blocks between two questions to the ledger how many units needed no work
+
+
+class Interrupted(Exception):
+    """SIGTERM, which is how a job is stopped on a cluster."""
+
+
+def drive(results: Dataset, writer: Writer, record: RunRecord, plan: SourcePlan, ledger: Any) -> str:
+    """Runs the graph that ends in ``results`` and writes what comes out of it.
+
+    The driver is the one consumer, which is what makes each row arrive once; it carries text only.
+
+    Args:
+        results: The graph; nothing of it has run yet.
+        writer: Takes the finished rows.
+        record: Keeps some pictures for the report.
+        plan: Of the input, for the number of units to come.
+        ledger: Knows how many units need no work.
+
+    Returns:
+        "done", "interrupted", or why the pipeline failed.
+
+    Raises:
+        OSError: The output could not be written.
+    """
+    try:
+        with _interruptible(), ProgressLine() as progress:
+            progress.say(f"starting engines and reading {plan.options.uri}")
+            threading.Thread(target=lambda: progress.total(_count(plan)), daemon=True).start()
+            _take_all(results, writer, record, progress, ledger)
+        return "done"
+    except (Interrupted, KeyboardInterrupt):
+        return "interrupted"
+    except ray.exceptions.RayError as error:
+        return _last_line(error)
+
+
+def _take_all(results: Dataset, writer: Writer, record: RunRecord, progress: ProgressLine, ledger: Any) -> None:
+    finished = failed = tokens = 0
+    blocks: Any = results.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=2)
+    rows: pa.Table
+    for number, rows in enumerate(blocks):
+        if not len(rows):
+            continue
+        writer.add(record.take_previews(rows))
+        finished += len(rows)
+        failed += len(rows) - rows[c.ERROR].null_count
+        tokens += pc.sum(rows["completion_tokens"]).as_py() or 0
+        if number % SKIPPED_EVERY == 0:
+            progress.skipped(ledger.skipped())
+        progress.update(finished, tokens, failed)
+
+
+def _count(plan: SourcePlan) -> int:
+    """Manifest rows; reads text manifests through, so it runs beside the pipeline."""
+    if plan.total_rows is not None:
+        return plan.total_rows
+    return count_rows(plan)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    def interrupt(*_: object) -> None:
+        raise Interrupted
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _last_line(error: BaseException) -> str:
+    """What went wrong in a worker, without the traceback Ray puts in front."""
+    return [line.strip() for line in str(error).splitlines() if line.strip()][-1]
