@@ -72,8 +72,8 @@ def _take_all(results: Dataset, writer: Writer, record: RunRecord, progress: Pro
         progress.update(finished, tokens, failed)
 
 
-def _count(plan: SourcePlan) -> int:
-    """Manifest rows; reads text manifests through, so it runs beside the pipeline."""
+def _count(plan: SourcePlan) -> int | None:
+    """Manifest rows, if that can be known; reads text manifests through, so it runs beside the pipeline."""
     if plan.total_rows is not None:
         return plan.total_rows
     return count_rows(plan)

@@ -29,6 +29,7 @@ class ProgressLine:
         self._live = self._console.is_terminal
         self._total: int | None = None
         self._skipped = 0
+        self._last: tuple[int, ...] = ()
         self._seen: deque[tuple[float, int, int]] = deque()
         self._next_log = time.monotonic() + LOG_SECONDS
         self._bar = Progress(
@@ -43,6 +44,8 @@ class ProgressLine:
 
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
+        if self._last and not self._live:
+            self._log()
 
     def say(self, what: str) -> None:
         """Names the phase the job is in, such as "loading the model"."""
@@ -62,6 +65,7 @@ class ProgressLine:
     def update(self, finished: int, tokens: int, failed: int) -> None:
         """Args: units finished, tokens generated and units failed so far, those of earlier runs not counted."""
         now = time.monotonic()
+        self._last = finished, tokens, failed
         self._seen.append((now, finished, tokens))
         while now - self._seen[0][0] > WINDOW_SECONDS:
             self._seen.popleft()
@@ -72,7 +76,10 @@ class ProgressLine:
             )
         elif now >= self._next_log:
             self._next_log = now + LOG_SECONDS
-            self._console.print(self._said(finished, tokens, failed), highlight=False, soft_wrap=True)
+            self._log()
+
+    def _log(self) -> None:
+        self._console.print(self._said(*self._last), highlight=False, soft_wrap=True)
 
     def _said(self, finished: int, tokens: int, failed: int) -> str:
         then, finished_then, tokens_then = self._seen[0]

@@ -31,7 +31,11 @@ def choose_media_column(columns: pa.Schema, options: SourceOptions) -> tuple[Med
         if not found:
             raise ConfigurationError(
                 _missing(
-                    f"--input {options.uri}", "image", columns, "no media column (image, images, video, document, pdf)"
+                    f"--input {options.uri}",
+                    "image",
+                    columns,
+                    "no media column (image, images, video, document, pdf); name yours with --image-column, --video-column or "
+                    "--document-column",
                 )
             )
         if len(found) > 1:

@@ -77,9 +77,11 @@ class RayHead:
         self._environment["PATH"] = f"{BIN}:{os.environ['PATH']}"  # as in an activated environment
         self._environment.pop("RAY_ADDRESS", None)
         self._process = subprocess.Popen(
-            [BIN / "ray", "start", "--head", "--block", f"--num-cpus={cpus}", "--disable-usage-stats"]
-            + [f"--port={self._gcs}", f"--dashboard-port={self.dashboard}", "--dashboard-host=127.0.0.1"]
-            + [f"--temp-dir={folder}", "--object-store-memory=1500000000"],
+            [
+                *(BIN / "ray", "start", "--head", "--block", f"--num-cpus={cpus}", "--disable-usage-stats"),
+                *(f"--port={self._gcs}", f"--dashboard-port={self.dashboard}", "--dashboard-host=127.0.0.1"),
+                *(f"--temp-dir={folder}", "--object-store-memory=1500000000"),
+            ],
             env=self._environment,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

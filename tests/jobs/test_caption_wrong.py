@@ -1,0 +1,158 @@
+"""The caption job called wrongly: exit status 2 within two seconds, and a message that names the option and the mend."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from internvl_ops.models.tiny import make_tiny_checkpoint
+from tests.datasets import write_images
+from tests.jobs.cluster import ROOT
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return make_tiny_checkpoint(tmp_path_factory.mktemp("model") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("images")
+    write_images(folder, 3, large=0)
+    return folder
+
+
+def run(*arguments, timeout=60) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "jobs/caption_dataset.py", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=timeout)
+
+
+def refused(*arguments) -> str:
+    done = run(*arguments)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def parquet(path: Path, **columns) -> Path:
+    pq.write_table(pa.table(columns), path)
+    return path
+
+
+def broken_model(tmp_path, model, **changes) -> Path:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for file in model.iterdir():
+        (folder / file.name).symlink_to(file)
+    (folder / "config.json").unlink()
+    config = json.loads((model / "config.json").read_text()) | changes
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+def test_missing_options_are_all_named():
+    message = refused()
+    assert all(f"--{name} is required" in message for name in ("input", "output", "model"))
+
+
+def test_input_that_is_not_there(tmp_path, model):
+    message = refused("--input", tmp_path / "none.parquet", "--output", tmp_path / "out", "--model", model)
+    assert "--input" in message
+    assert "none.parquet" in message
+
+
+def test_manifest_that_is_not_what_its_suffix_says(tmp_path, model):
+    (tmp_path / "rows.parquet").write_text("not parquet")
+    message = refused("--input", tmp_path / "rows.parquet", "--output", tmp_path / "out", "--model", model)
+    assert "rows.parquet" in message
+
+
+def test_suffix_nobody_knows(tmp_path, model):
+    (tmp_path / "rows.xlsx").write_text("x")
+    message = refused("--input", tmp_path / "rows.xlsx", "--output", tmp_path / "out", "--model", model)
+    assert "--input-format" in message
+
+
+def test_missing_column_names_those_that_are_there(tmp_path, model):
+    manifest = parquet(tmp_path / "rows.parquet", picture=["a.jpg"], title=["A"])
+    message = refused("--input", manifest, "--output", tmp_path / "out", "--model", model)
+    assert "--image-column" in message
+    assert "picture" in message
+
+
+def test_named_column_that_is_not_there(tmp_path, model):
+    manifest = parquet(tmp_path / "rows.parquet", image=["a.jpg"])
+    message = refused("--input", manifest, "--output", tmp_path / "out", "--model", model, "--image-column", "img")
+    assert "--image-column img" in message
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is where nobody may write")
+def test_output_that_cannot_be_written(images, model):
+    message = refused("--input", images, "--output", "/proc/captions", "--model", model)
+    assert "--output /proc/captions: not writable" in message
+
+
+def test_output_of_an_unknown_scheme(images, model):
+    assert "--output foo://x" in refused("--input", images, "--output", "foo://x", "--model", model)
+
+
+def test_model_folder_without_config(tmp_path, images):
+    message = refused("--input", images, "--output", tmp_path / "out", "--model", tmp_path)
+    assert "config.json" in message
+    assert str(tmp_path) in message
+
+
+def test_model_of_another_family(tmp_path, images, model):
+    other = broken_model(tmp_path, model, model_type="llama")
+    assert "'llama'" in refused("--input", images, "--output", tmp_path / "out", "--model", other)
+
+
+def test_unknown_template_names_the_known_ones(tmp_path, images, model):
+    other = broken_model(tmp_path, model, template="vicuna")
+    message = refused("--input", images, "--output", tmp_path / "out", "--model", other)
+    assert "vicuna" in message
+    assert "internvl2_5" in message
+
+
+def test_forgotten_prefix_ends_the_job_with_the_option_to_add(tmp_path, model):
+    manifest = parquet(tmp_path / "rows.parquet", image=[f"s3://elsewhere/{n}.jpg" for n in range(50)])
+    message = refused("--input", manifest, "--output", tmp_path / "out", "--model", model)
+    assert "--allow s3://elsewhere/" in message
+
+
+def test_wrong_configuration_is_said_before_anything_slow_is_even_imported(tmp_path, images, model):
+    """What keeps the answer under two seconds: each of these takes seconds to import."""
+    other = broken_model(tmp_path, model, template="vicuna")
+    arguments = ["--input", images, "--output", tmp_path / "out", "--model", other]
+    command = [sys.executable, "-X", "importtime", "jobs/caption_dataset.py", *map(str, arguments)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    imported = {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines() if line.startswith("import time")}
+    assert "pydantic" in imported
+    assert imported.isdisjoint({"ray", "torch", "transformers", "vllm", "s3fs"})
+
+
+def test_dry_run_prints_options_and_plan_and_starts_and_writes_nothing(tmp_path, images, model):
+    done = run("--input", images, "--output", tmp_path / "out", "--model", model, "--max-tiles", "9", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert "max-tiles: 9" in done.stdout
+    assert "rows: 3" in done.stdout
+    assert not (tmp_path / "out").exists()
+
+
+def test_too_few_cpus_are_said_at_start(tmp_path, images, model):
+    done = run("--input", images, "--output", tmp_path / "out", "--model", model, "--prepare-actors", "4000")
+    assert done.returncode == 2, done.stderr
+    assert "4001 CPUs" in done.stderr
+    assert "--prepare-actors" in done.stderr
+
+
+def test_an_empty_manifest_is_done_with_zero_rows(tmp_path, model):
+    (tmp_path / "rows.jsonl").write_text("")
+    done = run("--input", tmp_path / "rows.jsonl", "--output", tmp_path / "out", "--model", model)
+    assert done.returncode == 0, done.stderr
+    assert "0 units in = 0 results + 0 errors + 0 already done" in done.stdout
