@@ -34,8 +34,8 @@ def choose_media_column(columns: pa.Schema, options: SourceOptions) -> tuple[Med
                     f"--input {options.uri}",
                     "image",
                     columns,
-                    "no media column (image, images, video, document, pdf); name yours with --image-column, --video-column or "
-                    "--document-column",
+                    "no media column (image, images, video, document, pdf); name yours with --image-column, "
+                    "--video-column or --document-column",
                 )
             )
         if len(found) > 1:

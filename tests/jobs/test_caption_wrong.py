@@ -1,4 +1,4 @@
-"""The caption job called wrongly: exit status 2 within two seconds, and a message that names the option and the mend."""
+"""The caption job called wrongly: exit status 2, and a message that names the option and the mend."""
 
 import json
 import subprocess
