@@ -20,6 +20,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from internvl_ops.errors import UnitError
 from internvl_ops.media.sniff import described, unreadable
 from internvl_ops.media.tiling import Resize, choose_grid, tile_image
+from internvl_ops.media.workspace import Workspace
 
 # Only formats that datasets hold. Pillow knows others, some of which start programs (EPS) or are unbounded in time.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "HEIF", "JPEG2000", "PPM")
@@ -36,6 +37,7 @@ _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
 }
 _SIDEWAYS = (5, 6, 7, 8)
 _EXIF_ORIENTATION = 0x0112
+_workspace = Workspace()
 
 pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
 pillow_heif.options.DECODE_THREADS = 1  # many of these run beside each other, one on each core
@@ -112,6 +114,7 @@ def load_image(data: bytes, options: ImageOptions | None = None) -> TiledImage:
         thumbnail=options.thumbnail,
         resize=options.resize,
         original_size=size,
+        workspace=_workspace,
     )
     return TiledImage(tiles, *size, notes)
 
@@ -145,14 +148,15 @@ def _decode_jpeg(
         width, height = _shrink_while_decoding(image, orientation, options, notes)
     if image.mode in ("RGB", "L"):
         try:
-            pixels = simplejpeg.decode_jpeg(data, min_width=width, min_height=height)
+            buffer = _workspace.array(0, (height, width, 3))
+            pixels = simplejpeg.decode_jpeg(data, min_width=width, min_height=height, buffer=buffer)
             if pixels.shape[:2] == (height, width):
                 return pixels
         except ValueError as error:
             # Also raised for what libjpeg only warns about, where Pillow gives an image without a word.
             warning = str(error)
             image.load()
-            notes.append(f"damaged in part: {warning}")
+            notes.append(f"JPEG decoder warned: {warning}")
     image.load()
     return np.asarray(_to_rgb(image, options.alpha, notes))
 

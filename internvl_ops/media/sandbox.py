@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import fcntl
-import mmap
 import os
 import pickle
 import queue
@@ -15,30 +12,22 @@ import socket
 import subprocess
 import sys
 import weakref
-from collections import deque
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from internvl_ops.errors import Stage, UnitError
 from internvl_ops.media import sandbox_wire as wire
+from internvl_ops.media.sandbox_memory import Lending, Loan
 
 Result = TypeVar("Result")
 
 _START_SECONDS = 300.0  # importing torch from a cold network disk
 _BLOB_BYTES = 4 << 10
 _MAX_KEPT_REQUEST_BYTES = 64 << 20
-_MAX_LENT_BYTES = 1 << 30  # shared memory that results still in use may hold; later results are copied out
-_MAX_LENT_SEGMENTS = 64  # each holds a file descriptor
 
 _KEEPER = "import sys; from internvl_ops.media.sandbox_child import keep; keep(int(sys.argv[1]), int(sys.argv[2]))"
-# One thread each: there are as many sandboxes as cores. Freed memory is kept for the next image instead of going back
-# to the system, which is 5 % faster at 12 megapixels; above 256 MiB it does go back.
-_ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "GLIBC_TUNABLES": "glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=268435456:glibc.malloc.top_pad=16777216",
-}
+# One thread each: there are as many sandboxes as cores.
+_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 # All a decoder needs of the job's environment: no credentials among it.
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR", "HOME", "VIRTUAL_ENV")
 
@@ -61,7 +50,7 @@ class Sandbox:
             raise ValueError(f"workers {workers} is not allowed: at least 1 is needed")
         self._stage = stage
         self._children = [_Child(memory_limit) for _ in range(workers)]
-        self._free: queue.LifoQueue[_Child] = queue.LifoQueue()  # the last used has the warmest memory
+        self._free: queue.SimpleQueue[_Child] = queue.SimpleQueue()
         for child in self._children:
             self._free.put(child)
         self._closer = weakref.finalize(self, _close_all, self._children)
@@ -126,21 +115,20 @@ class _Child:
         self._peak = 0
 
     def call(self, function: Callable[..., Any], args: tuple[Any, ...], timeout_s: float, stage: Stage) -> Any:
-        worker = self._ready(function.__module__)
-        request = worker.prepare(function, args)
+        worker = self._send(function, args)
         try:
-            outcome, value = worker.run(request, timeout_s)
+            outcome, value = worker.receive(timeout_s)
         except TimeoutError:
-            self._end_worker(kill=True)
+            self._end_worker()
             raise UnitError(stage, "timeout", f"decoding took longer than {timeout_s:g} s and was stopped") from None
         except wire.Ended:
             said = worker.messages()
-            raise self._told(stage, self._end_worker(), said) from None
+            raise self._death(stage, self._end_worker(), said) from None
         except Exception as error:  # an answer that makes no sense; what follows it on the channel would not either
-            self._end_worker(kill=True)
-            raise UnitError(stage, "decoder_crashed", f"the decoder's answer cannot be read: {error}") from None
+            self._end_worker()
+            raise UnitError(stage, "decoder_crashed", f"the decoder's answer cannot be read: {error}") from error
         except BaseException:  # Ctrl-C: the next call must not read the answer to this one
-            self._end_worker(kill=True)
+            self._end_worker()
             raise
         if outcome == "result":
             return value
@@ -151,19 +139,16 @@ class _Child:
         message, trace = value
         raise UnitError(stage, "decoder_crashed", f"{message}{_place(trace)}")
 
-    def _ready(self, module: str) -> _Worker:
+    def _send(self, function: Callable[..., Any], args: tuple[Any, ...]) -> _Worker:
         """Starts whatever is not running, or has died since the last call, as the system's memory killer may do."""
-        if self._worker is not None and self._worker.gone():
-            self._end_worker()
-        try:
-            return self._start(module)
-        except wire.Ended:
-            self.close()
-        try:
-            return self._start(module)
-        except wire.Ended:
-            self.close()
-            raise RuntimeError("the sandbox's process ended twice while starting; the log says why") from None
+        for _ in range(3):
+            try:
+                worker = self._start(function.__module__)
+                worker.send(function, args)
+                return worker
+            except wire.Ended:
+                self.close()
+        raise RuntimeError("the sandbox's process ended three times while starting; the log says why")
 
     def _start(self, module: str) -> _Worker:
         if self._keeper is None:
@@ -174,7 +159,7 @@ class _Child:
             self._worker = self._start_worker()
         return self._worker
 
-    def _told(self, stage: Stage, status: int, said: str) -> UnitError:
+    def _death(self, stage: Stage, status: int, said: str) -> UnitError:
         if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
             return UnitError(stage, "too_large", "the system stopped the decoder, most likely for want of memory")
         if "bad_alloc" in said:
@@ -212,7 +197,7 @@ class _Child:
 
     def _import(self, module: str) -> None:
         if self._worker is not None:
-            self._end_worker(kill=True)
+            self._end_worker()
         failure, _ = self._ask_keeper("import", module)
         if failure:
             raise ValueError(f"module {module} cannot be imported in a sandbox: {failure}")
@@ -227,12 +212,13 @@ class _Child:
             raise
         return _Worker(pid, socket.socket(fileno=channel), requests, messages)
 
-    def _end_worker(self, *, kill: bool = False) -> int:
+    def _end_worker(self) -> int:
         """Ends the worker and returns its wait status; the keeper stays, unless it went as well."""
         assert self._worker is not None
-        if kill:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self._worker.pid, signal.SIGKILL)
+        # Without effect on one that has died of something else. The number cannot mean another process yet: the
+        # keeper has not been told to reap.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._worker.pid, signal.SIGKILL)
         self._worker.close()
         self._worker = None
         try:
@@ -273,20 +259,16 @@ class _Worker:
         self._channel = channel
         self._requests = requests
         self._messages = messages
-        self._loan = _Loan()
+        self._loan = Loan()
 
-    def prepare(self, function: Callable[..., Any], args: tuple[Any, ...]) -> bytes:
-        return pickle.dumps((function, self._write_blobs(args), self._loan.take_back()))
+    def send(self, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        request = pickle.dumps((function, self._write_blobs(args)))
+        wire.send(self._channel, pickle.dumps((self._loan.take_back(), request)))
 
-    def run(self, request: bytes, timeout_s: float) -> tuple[str, Any]:
-        wire.send(self._channel, request)
+    def receive(self, timeout_s: float) -> wire.Answer:
         message, descriptors = wire.receive(self._channel, timeout_s)
-        outcome, payload, places, fresh, dropped = wire.loads_result(message)
-        self._loan.learn(fresh, descriptors, dropped)
-        return outcome, wire.loads_result(payload, self._loan.buffers(places))
-
-    def gone(self) -> bool:
-        return wire.gone(self._channel)
+        lending, payload = Lending.unpack(message)
+        return wire.Answer(*wire.loads_result(payload, self._loan.accept(lending, descriptors)))
 
     def _write_blobs(self, args: tuple[Any, ...]) -> list[Any]:
         offset = 0
@@ -310,54 +292,6 @@ class _Worker:
         self._channel.close()
         os.close(self._requests)
         os.close(self._messages)
-
-
-class _Loan:
-    """Shared memory of one worker: which segments results in this process still use."""
-
-    def __init__(self) -> None:
-        self._segments: dict[int, mmap.mmap] = {}
-        self._users: dict[int, int] = {}
-        self._released: deque[int] = deque()  # filled from any thread in which a result dies
-
-    def learn(self, fresh: list[int], descriptors: list[int], dropped: list[int]) -> None:
-        for number, descriptor in zip(fresh, descriptors, strict=True):
-            # A file cut short under this process's mapping would kill this process.
-            fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
-            self._segments[number] = mmap.mmap(descriptor, os.fstat(descriptor).st_size)
-            os.close(descriptor)
-        for number in dropped:
-            self._segments.pop(number, None)
-
-    def buffers(self, places: list[tuple[int, int, int]]) -> list[Any]:
-        """What the arrays of one result stand on: the shared memory, or a copy when much is lent already."""
-        copying = (
-            len(self._users) >= _MAX_LENT_SEGMENTS
-            or sum(len(self._segments[number]) for number in self._users) > _MAX_LENT_BYTES
-        )
-        buffers: list[Any] = []
-        for number, offset, size in places:
-            self._users[number] = self._users.get(number, 0) + 1
-            if copying:
-                buffers.append(bytearray(memoryview(self._segments[number])[offset : offset + size]))
-                self._released.append(number)
-                continue
-            # A ctypes array: of the things an array can stand on, the one that is its alone and can be watched.
-            buffer = (ctypes.c_ubyte * size).from_buffer(self._segments[number], offset)
-            weakref.finalize(buffer, self._released.append, number).atexit = False
-            buffers.append(buffer)
-        return buffers
-
-    def take_back(self) -> list[int]:
-        """The segments that no result has come to use any more since it was last asked."""
-        unused = []
-        while self._released:
-            number = self._released.popleft()
-            self._users[number] -= 1
-            if not self._users[number]:
-                del self._users[number]
-                unused.append(number)
-        return unused
 
 
 def _place(trace: str) -> str:

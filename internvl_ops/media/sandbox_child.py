@@ -10,26 +10,20 @@ import ctypes
 import faulthandler
 import gc
 import importlib
-import mmap
 import os
 import pickle
 import resource
 import signal
 import socket
 import traceback
-from collections.abc import Callable
 from typing import Any, NoReturn
-
-import numpy as np
 
 from internvl_ops.errors import UnitError
 from internvl_ops.media import sandbox_wire as wire
 from internvl_ops.media import shared
+from internvl_ops.media.sandbox_memory import Lender
 
 _PR_SET_PDEATHSIG = 1
-_OUT_OF_BAND_BYTES = 64 << 10  # smaller arrays travel inside the message
-_MAX_IDLE_BYTES = 256 << 20  # shared memory kept for the next results
-_SEGMENT_GRANULE = 1 << 20
 
 
 # ---------------------------------------------------------------- keeper
@@ -123,17 +117,13 @@ def _written_memory() -> int:
 
 
 class Worker:
-    """Runs one function after another and hands out the shared memory their results are written to."""
+    """Runs one function after another."""
 
     def __init__(self, channel: socket.socket, requests: int) -> None:
         self._channel = channel
         self._requests = requests
-        self._segments: dict[int, mmap.mmap] = {}
-        self._idle: dict[int, int] = {}  # number -> size; the parent does not use these
-        self._used: dict[int, int] = {}  # number -> address; handed out during this call
-        self._unsent: dict[int, int] = {}  # number -> descriptor; the parent has not mapped these yet
-        self._last = 0
-        shared.allocate = self.allocate
+        self._lender = Lender()
+        shared.allocate = self._lender.allocate
 
     def serve(self) -> None:
         while True:
@@ -141,104 +131,42 @@ class Worker:
                 message, _ = wire.receive(self._channel)
             except wire.Ended:
                 return
-            os.ftruncate(2, 0)
-            os.lseek(2, 0, os.SEEK_SET)
-            outcome, value = self._run(message)
-            self._reply(outcome, value)
+            if os.lseek(2, 0, os.SEEK_END):  # what the last call said
+                os.ftruncate(2, 0)
+                os.lseek(2, 0, os.SEEK_SET)
+            self._reply(*self._run(message))
 
-    def _run(self, message: bytes) -> tuple[str, Any]:
+    def _run(self, message: bytes) -> wire.Answer:
         try:
-            function, arguments, returned = pickle.loads(message)
-            for number in returned:
-                self._idle[number] = len(self._segments[number])
-            return "result", function(*[self._argument(argument) for argument in arguments])
+            unused, request = pickle.loads(message)
+            self._lender.take_back(unused)
+            function, arguments = pickle.loads(request)
+            return wire.Answer("result", function(*[self._argument(argument) for argument in arguments]))
         except UnitError as error:
-            return "unit error", error
-        except MemoryError:
-            return "out of memory", ""
+            return wire.Answer("unit error", error)
         except Exception as error:
-            if "can't allocate memory" in str(error) or "Cannot allocate memory" in str(error):
-                return "out of memory", ""
-            return "exception", (f"{type(error).__name__}: {error}", traceback.format_exc(limit=-6))
+            return _failure(error)
 
     def _argument(self, argument: Any) -> Any:
         if not isinstance(argument, wire.Blob):
             return argument
         return _read(self._requests, argument)
 
-    def allocate(self, size: int) -> memoryview:
-        fitting = [number for number, capacity in self._idle.items() if capacity >= size]
-        if fitting:
-            number = min(fitting, key=self._idle.__getitem__)
-            del self._idle[number]
-        else:
-            number = self._new_segment(-(-max(size, 1) // _SEGMENT_GRANULE) * _SEGMENT_GRANULE)
-        view = memoryview(self._segments[number])
-        self._used[number] = np.frombuffer(view, np.uint8).ctypes.data
-        return view[:size]
-
-    def _new_segment(self, capacity: int) -> int:
-        descriptor = os.memfd_create("sandbox-result", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    def _reply(self, outcome: wire.Outcome, value: Any) -> None:
         try:
-            os.ftruncate(descriptor, capacity)
-            segment = mmap.mmap(descriptor, capacity)
-        except OSError as error:
-            os.close(descriptor)
-            raise MemoryError(f"no shared memory for a result of {capacity:,} bytes") from error
-        self._last += 1
-        self._segments[self._last] = segment
-        self._unsent[self._last] = descriptor
-        return self._last
-
-    def _reply(self, outcome: str, value: Any) -> None:
-        places: list[tuple[int, int, int]] = []
-        try:
-            payload = pickle.dumps(value, protocol=5, buffer_callback=self._place_into(places))
-        except MemoryError:
-            outcome, payload, places = "out of memory", pickle.dumps(""), []
+            payload, lending = self._lender.pickle((outcome, value))
         except Exception as error:  # a result that cannot be pickled
-            outcome, payload, places = "exception", pickle.dumps((f"{type(error).__name__}: {error}", "")), []
-        lent = {number for number, _, _ in places}
-        for number in self._used.keys() - lent:
-            self._idle[number] = len(self._segments[number])
-        self._used.clear()
-        fresh = [number for number in lent if number in self._unsent]
-        descriptors = [self._unsent.pop(number) for number in fresh]
-        dropped = self._drop_idle()
-        wire.send(self._channel, pickle.dumps((outcome, payload, places, fresh, dropped)), descriptors)
+            payload, lending = self._lender.pickle(tuple(_failure(error)))
+        lending, descriptors = self._lender.settle(lending)
+        wire.send(self._channel, lending.pack() + payload, descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
 
-    def _place_into(self, places: list[tuple[int, int, int]]) -> Callable[[pickle.PickleBuffer], bool]:
-        def place(buffer: pickle.PickleBuffer) -> bool:
-            raw = buffer.raw()
-            if raw.nbytes < _OUT_OF_BAND_BYTES:
-                return True  # inside the message
-            address = np.frombuffer(raw, np.uint8).ctypes.data
-            for number, start in self._used.items():
-                if start <= address < start + len(self._segments[number]):
-                    places.append((number, address - start, raw.nbytes))
-                    return False
-            view = self.allocate(raw.nbytes)
-            view[:] = raw
-            places.append((next(reversed(self._used)), 0, raw.nbytes))
-            return False
 
-        return place
-
-    def _drop_idle(self) -> list[int]:
-        """Lets go of idle memory above the limit; the parent does so on reading the numbers."""
-        dropped = []
-        excess = sum(self._idle.values()) - _MAX_IDLE_BYTES
-        for number in sorted(self._idle, key=self._idle.__getitem__, reverse=True):
-            if excess <= 0:
-                break
-            excess -= self._idle.pop(number)
-            del self._segments[number]
-            if number in self._unsent:
-                os.close(self._unsent.pop(number))
-            dropped.append(number)
-        return dropped
+def _failure(error: Exception) -> wire.Answer:
+    if isinstance(error, MemoryError) or "allocate memory" in str(error):  # torch's own words for it
+        return wire.Answer("out of memory", None)
+    return wire.Answer("exception", (f"{type(error).__name__}: {error}", traceback.format_exc(limit=-6)))
 
 
 def _read(descriptor: int, blob: wire.Blob) -> bytes:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import io
 import pickle
 import socket
 import struct
 import time
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple
 
 _LENGTH = struct.Struct("<Q")
+_FIRST_READ = 64 << 10
 _MAX_DESCRIPTORS = 64
 
 # What a result may be made of besides plain values and this package's dataclasses.
@@ -30,26 +33,34 @@ class Blob(NamedTuple):
     size: int
 
 
+Outcome = Literal["result", "unit error", "out of memory", "exception"]
+
+
+class Answer(NamedTuple):
+    """What a worker says about one call: the result, the `UnitError`, nothing, or a message and a traceback."""
+
+    outcome: Outcome
+    value: Any
+
+
 class Ended(Exception):
     """The process at the other end has gone."""
 
 
 def send(channel: socket.socket, payload: bytes, descriptors: Sequence[int] = ()) -> None:
     """Sends one message, and duplicates of open file descriptors with it."""
+    message = _LENGTH.pack(len(payload)) + payload
     try:
-        channel.settimeout(None)
-        header = _LENGTH.pack(len(payload))
         if descriptors:
-            socket.send_fds(channel, [header], list(descriptors))  # 8 bytes: never sent in part
-            channel.sendall(payload)
-        else:
-            channel.sendall(header + payload)
+            sent = socket.send_fds(channel, [message], list(descriptors))
+            message = message[sent:]
+        channel.sendall(message)
     except (BrokenPipeError, ConnectionResetError):
         raise Ended from None
 
 
 def receive(channel: socket.socket, timeout_s: float | None = None) -> tuple[bytes, list[int]]:
-    """Receives one message and its file descriptors.
+    """Receives one message and its file descriptors. Messages take turns, so there is never a second one behind it.
 
     Raises:
         Ended: The other end has gone.
@@ -58,22 +69,12 @@ def receive(channel: socket.socket, timeout_s: float | None = None) -> tuple[byt
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
     try:
         channel.settimeout(timeout_s)
-        header, descriptors, _, _ = socket.recv_fds(channel, _LENGTH.size, _MAX_DESCRIPTORS)
-        header += _exactly(channel, _LENGTH.size - len(header), deadline)
-        return _exactly(channel, _LENGTH.unpack(header)[0], deadline), descriptors
+        message, descriptors, _, _ = socket.recv_fds(channel, _FIRST_READ, _MAX_DESCRIPTORS)
+        message += _exactly(channel, _LENGTH.size - len(message), deadline)
+        size = _LENGTH.unpack_from(message)[0]
+        return message[_LENGTH.size :] + _exactly(channel, size + _LENGTH.size - len(message), deadline), descriptors
     except ConnectionResetError:
         raise Ended from None
-
-
-def gone(channel: socket.socket) -> bool:
-    """Whether the other end has gone, asked while no message is expected from it."""
-    try:
-        channel.settimeout(0)
-        return not channel.recv(1, socket.MSG_PEEK)
-    except BlockingIOError:
-        return False
-    except ConnectionResetError:
-        return True
 
 
 def _exactly(channel: socket.socket, size: int, deadline: float | None) -> bytes:
@@ -88,18 +89,23 @@ def _exactly(channel: socket.socket, size: int, deadline: float | None) -> bytes
     return bytes(parts)
 
 
+@lru_cache(maxsize=256)
+def _allowed(module: str, name: str) -> Any:
+    if name in _SAFE.get(module, ()):
+        return getattr(importlib.import_module(module), name)
+    if module.split(".")[0] == "internvl_ops":
+        found = getattr(importlib.import_module(module), name, None)
+        if isinstance(found, type) and dataclasses.is_dataclass(found):
+            return found
+    raise pickle.UnpicklingError(f"{module}.{name} is not allowed in a sandbox's answer")
+
+
 class _ResultUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
-        if name in _SAFE.get(module, ()):
-            return super().find_class(module, name)
-        if module.split(".")[0] == "internvl_ops":
-            found = super().find_class(module, name)
-            if isinstance(found, type) and dataclasses.is_dataclass(found):
-                return found
-        raise pickle.UnpicklingError(f"{module}.{name} is not allowed in a sandbox's answer")
+        return _allowed(module, name)
 
 
-def loads_result(payload: bytes, buffers: Sequence[Any] = ()) -> Any:
+def loads_result(payload: bytes | memoryview, buffers: Sequence[Any] = ()) -> Any:
     """Unpickles what a sandbox answers.
 
     A decoder that a hostile file has taken over writes these bytes, so only data can be made from them: plain values,

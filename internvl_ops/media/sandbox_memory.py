@@ -1,0 +1,184 @@
+"""The shared memory in which a sandbox's results come back: the worker lends it, and has it back when a result dies."""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import mmap
+import os
+import pickle
+import struct
+import sys
+from typing import Any, NamedTuple
+
+_OUT_OF_BAND_BYTES = 64 << 10  # smaller arrays travel inside the message
+_GRANULE = 1 << 20
+_MAX_IDLE_BYTES = 256 << 20  # kept by a worker for its next results
+_MAX_LENT_BYTES = 1 << 30  # that results still in use may hold; later results are copied out
+_MAX_LENT_SEGMENTS = 64  # each holds a file descriptor
+_REFERENCES_WHEN_UNUSED = 2  # the entry of the list, and the argument of getrefcount
+_COUNTS = struct.Struct("<III")
+
+
+class Place(NamedTuple):
+    """Where the bytes of one array lie."""
+
+    segment: int
+    offset: int
+    size: int
+
+
+class Lending(NamedTuple):
+    """What an answer says about shared memory, beside the pickle that refers to it."""
+
+    places: list[Place]  # of the arrays, in the order the pickle wants them
+    fresh: list[int]  # segments whose file descriptors come with this answer
+    dropped: list[int]  # segments that will not be used again
+
+    def pack(self) -> bytes:
+        numbers = [number for place in self.places for number in place] + self.fresh + self.dropped
+        counts = _COUNTS.pack(len(self.places), len(self.fresh), len(self.dropped))
+        return counts + struct.pack(f"<{len(numbers)}Q", *numbers)
+
+    @staticmethod
+    def unpack(message: bytes) -> tuple[Lending, memoryview]:
+        """Returns the lending, and what follows it in the message."""
+        places, fresh, dropped = _COUNTS.unpack_from(message)
+        form = f"<{3 * places + fresh + dropped}Q"
+        numbers = list(struct.unpack_from(form, message, _COUNTS.size))
+        arrays = [Place(*numbers[start : start + 3]) for start in range(0, 3 * places, 3)]
+        rest = numbers[3 * places :]
+        end = _COUNTS.size + struct.calcsize(form)
+        return Lending(arrays, rest[:fresh], rest[fresh:]), memoryview(message)[end:]
+
+
+class Lender:
+    """The worker's side: hands out segments, and takes back those the parent's results have done with."""
+
+    def __init__(self) -> None:
+        self._segments: dict[int, mmap.mmap] = {}
+        self._addresses: dict[int, int] = {}
+        self._idle: dict[int, int] = {}  # number -> size; nobody uses these
+        self._used: list[int] = []  # handed out during this call
+        self._unsent: dict[int, int] = {}  # number -> descriptor; the parent has not mapped these yet
+        self._last = 0
+
+    def allocate(self, size: int) -> memoryview:
+        """Writable memory of ``size`` bytes, its contents undefined; the smallest idle segment that holds it."""
+        fitting = [number for number, capacity in self._idle.items() if capacity >= size]
+        if fitting:
+            number = min(fitting, key=self._idle.__getitem__)
+            del self._idle[number]
+        else:
+            number = self._new_segment(-(-max(size, 1) // _GRANULE) * _GRANULE)
+        self._used.append(number)
+        return memoryview(self._segments[number])[:size]
+
+    def take_back(self, numbers: list[int]) -> None:
+        for number in numbers:
+            self._idle[number] = len(self._segments[number])
+
+    def pickle(self, value: Any) -> tuple[bytes, Lending]:
+        """Pickles a result; its large arrays stay in shared memory, or are copied there if made elsewhere."""
+        places: list[Place] = []
+
+        def place(buffer: pickle.PickleBuffer) -> bool:
+            raw = buffer.raw()
+            if raw.nbytes < _OUT_OF_BAND_BYTES:
+                return True  # inside the message
+            places.append(self._place(raw))
+            return False
+
+        payload = pickle.dumps(value, protocol=5, buffer_callback=place)
+        fresh = [number for number in dict.fromkeys(place.segment for place in places) if number in self._unsent]
+        return payload, Lending(places, fresh, [])
+
+    def settle(self, lending: Lending) -> tuple[Lending, list[int]]:
+        """Ends a call: what was handed out and is not in the result is idle again.
+
+        Returns:
+            The lending with what is dropped, and the file descriptors to send and then close.
+        """
+        lent = {place.segment for place in lending.places}
+        self.take_back([number for number in self._used if number not in lent])
+        self._used.clear()
+        descriptors = [self._unsent.pop(number) for number in lending.fresh]
+        return lending._replace(dropped=self._drop_idle()), descriptors
+
+    def _place(self, raw: memoryview) -> Place:
+        # PickleBuffer.raw() of a read-only array cannot be addressed this way; it was not made here either.
+        address = 0 if raw.readonly else ctypes.addressof(ctypes.c_ubyte.from_buffer(raw))
+        for number in self._used:
+            offset = address - self._addresses[number]
+            if 0 <= offset < len(self._segments[number]):
+                return Place(number, offset, raw.nbytes)
+        self.allocate(raw.nbytes)[:] = raw
+        return Place(self._used[-1], 0, raw.nbytes)
+
+    def _new_segment(self, capacity: int) -> int:
+        descriptor = os.memfd_create("sandbox-result", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        try:
+            os.ftruncate(descriptor, capacity)
+            segment = mmap.mmap(descriptor, capacity)
+        except OSError as error:
+            os.close(descriptor)
+            raise MemoryError(f"no shared memory for a result of {capacity:,} bytes") from error
+        self._last += 1
+        self._segments[self._last] = segment
+        self._addresses[self._last] = ctypes.addressof(ctypes.c_ubyte.from_buffer(segment))
+        self._unsent[self._last] = descriptor
+        return self._last
+
+    def _drop_idle(self) -> list[int]:
+        dropped: list[int] = []
+        excess = sum(self._idle.values()) - _MAX_IDLE_BYTES
+        for number in sorted(self._idle, key=self._idle.__getitem__, reverse=True):
+            if excess <= 0:
+                break
+            excess -= self._idle.pop(number)
+            del self._segments[number], self._addresses[number]
+            if number in self._unsent:
+                os.close(self._unsent.pop(number))
+            dropped.append(number)
+        return dropped
+
+
+class Loan:
+    """The parent's side: which segments the results in this process still use."""
+
+    def __init__(self) -> None:
+        self._segments: dict[int, mmap.mmap] = {}
+        # What arrays stand on, and the segment it lies in. An array in use is one more reference to it than this list;
+        # counting is cheaper than a finalizer, and no thread can interrupt it halfway.
+        self._lent: list[tuple[Any, int]] = []
+        self._copied: list[int] = []
+
+    def accept(self, lending: Lending, descriptors: list[int]) -> list[Any]:
+        """Maps what is new and returns what the arrays of one result stand on: shared memory, or copies of it."""
+        for number, descriptor in zip(lending.fresh, descriptors, strict=True):
+            # A file cut short under this process's mapping would kill this process.
+            fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
+            self._segments[number] = mmap.mmap(descriptor, os.fstat(descriptor).st_size)
+            os.close(descriptor)
+        for number in lending.dropped:
+            self._segments.pop(number, None)
+        if self._much_is_lent():
+            self._copied += {place.segment for place in lending.places}
+            return [bytearray(self._segments[number][start : start + size]) for number, start, size in lending.places]
+        # ctypes arrays: of the things an array can stand on, those that are its alone and can be counted.
+        buffers = [(ctypes.c_ubyte * size).from_buffer(self._segments[n], start) for n, start, size in lending.places]
+        self._lent += zip(buffers, [place.segment for place in lending.places], strict=True)
+        return buffers
+
+    def take_back(self) -> list[int]:
+        """The segments that no result uses any more, each told once."""
+        before = {number for _, number in self._lent}
+        self._lent = [entry for entry in self._lent if sys.getrefcount(entry[0]) > _REFERENCES_WHEN_UNUSED]
+        unused = list(before - {number for _, number in self._lent}) + self._copied
+        self._copied = []
+        return unused
+
+    def _much_is_lent(self) -> bool:
+        if len(self._lent) >= _MAX_LENT_SEGMENTS:
+            return True
+        return sum(len(self._segments[number]) for _, number in self._lent) > _MAX_LENT_BYTES
