@@ -21,7 +21,8 @@ from aiohttp.resolver import ThreadedResolver
 
 from internvl_ops.errors import UnitError
 from internvl_ops.media.access import ReadPolicy, safe_uri
-from internvl_ops.media.transports import Body, HttpReader, S3Reader, Transient, read_local
+from internvl_ops.media.s3 import S3Reader
+from internvl_ops.media.transports import Body, HttpReader, Transient, read_local
 
 T = TypeVar("T")
 LONGEST_WAIT_S = 30.0  # between two attempts; a server that asks for more gets this

@@ -1,11 +1,10 @@
-"""One attempt to read one object, from a local file, an http(s) address or an S3 store.
+"""One attempt to read one object, from a local file or an http(s) address; `s3` does the same for object stores.
 
 What a transport raises is either a ``UnitError``, which trying again does not mend, or ``Transient``, which it may.
 """
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import os
 import socket
@@ -17,8 +16,6 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 import aiohttp
-import botocore.exceptions as aws
-import fsspec
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
@@ -28,8 +25,8 @@ from internvl_ops.media.addresses import is_public
 
 CHUNK_BYTES = 1 << 18
 MAX_REDIRECTS = 10
-_TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504, 507, 509, 520, 521, 522, 523, 524, 529})
-_GONE = frozenset({404, 410})
+TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504, 507, 509, 520, 521, 522, 523, 524, 529})
+GONE = frozenset({404, 410})
 
 
 @dataclass
@@ -171,7 +168,7 @@ class HttpReader:
             try:
                 async with session.get(URL(url, encoded=True), allow_redirects=False) as response:
                     if response.status not in (301, 302, 303, 307, 308):
-                        return await _receive(uri, response, max_bytes)
+                        return await receive(uri, response, max_bytes)
                     url = self._follow(uri, url, response.headers.get("Location", ""))
             except (aiohttp.ClientError, OSError, UnicodeError) as error:
                 raise self._failure(uri, url, error) from None
@@ -215,11 +212,12 @@ class HttpReader:
         return Transient(f"the connection failed: {reason}")
 
 
-async def _receive(uri: str, response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
+async def receive(uri: str, response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
+    """The body of a response, or the error its status stands for."""
     status = response.status
-    if status in _TRY_AGAIN:
-        raise Transient(f"HTTP {status}", wait_s=_retry_after(response.headers.get("Retry-After")))
-    if status in _GONE:
+    if status in TRY_AGAIN:
+        raise Transient(f"HTTP {status}", wait_s=retry_after(response.headers.get("Retry-After")))
+    if status in GONE:
         raise UnitError("fetch", "not_found", f"{safe_uri(uri)}: HTTP {status}")
     if status not in (200, 203):
         raise UnitError("fetch", "refused", f"{safe_uri(uri)}: the server refuses it, HTTP {status}")
@@ -232,7 +230,7 @@ async def _receive(uri: str, response: aiohttp.ClientResponse, max_bytes: int) -
     return body.finish(length)
 
 
-def _retry_after(value: str | None) -> float:
+def retry_after(value: str | None) -> float:
     """Seconds a ``Retry-After`` header asks for, given as seconds or as a date; 0 if there is none to be read."""
     if not value:
         return 0.0
@@ -244,76 +242,3 @@ def _retry_after(value: str | None) -> float:
         return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
     except (ValueError, TypeError):
         return 0.0
-
-
-class S3Reader:
-    """Reads ``s3://`` objects with the credentials and endpoint of the usual ``AWS_*`` variables, as s3fs finds them.
-
-    Must be made and used on one event loop.
-    """
-
-    def __init__(self, *, timeout_s: float, connections: int) -> None:
-        self._settings = {
-            "connect_timeout": min(10.0, timeout_s),
-            "read_timeout": min(30.0, timeout_s),
-            "max_pool_connections": connections,
-            "retries": {"total_max_attempts": 1},  # the Fetcher does the retrying, for every transport alike
-        }
-        self._filesystem: Any = None
-
-    async def read(self, uri: str, max_bytes: int) -> bytes:
-        """Reads an object by its checked ``s3://bucket/key``."""
-        bucket, _, key = uri.removeprefix("s3://").partition("/")
-        if not key:
-            raise UnitError("fetch", "bad_row", f"{safe_uri(uri)} names a bucket and no object")
-        try:
-            client = await self._client()
-            answer = await client.get_object(Bucket=bucket, Key=key)
-            body = Body(uri, max_bytes)
-            async with answer["Body"] as stream:
-                body.announce(answer.get("ContentLength"))
-                while chunk := await stream.read(CHUNK_BYTES):
-                    body.add(chunk)
-            return body.finish(answer.get("ContentLength"))
-        except aws.ClientError as error:
-            raise _s3_failure(uri, error) from None
-        except aws.NoCredentialsError:
-            raise UnitError(
-                "fetch", "storage", f"{safe_uri(uri)}: no credentials. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-            ) from None
-        except aws.ParamValidationError:
-            raise UnitError("fetch", "bad_row", f"{safe_uri(uri)} is no valid bucket and key") from None
-        except (aws.ConnectTimeoutError, aws.ReadTimeoutError, TimeoutError):
-            raise Transient("no answer in time", "timeout") from None
-        except (aws.BotoCoreError, aiohttp.ClientError, OSError) as error:
-            raise Transient(f"the connection failed: {type(error).__name__}") from None
-
-    async def close(self) -> None:
-        if self._filesystem is not None:
-            client = await self._filesystem.set_session()
-            await client.close()
-
-    async def _client(self) -> Any:
-        if self._filesystem is None:
-            self._filesystem = fsspec.filesystem(
-                "s3",
-                asynchronous=True,
-                loop=asyncio.get_running_loop(),
-                skip_instance_cache=True,
-                config_kwargs=self._settings,
-            )
-        return await self._filesystem.set_session()
-
-
-def _s3_failure(uri: str, error: aws.ClientError) -> Exception:
-    code = str(error.response.get("Error", {}).get("Code", ""))
-    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-    if code in ("NoSuchKey", "NoSuchBucket", "NoSuchVersion") or status in _GONE:
-        return UnitError("fetch", "not_found", f"{safe_uri(uri)}: {code or status}")
-    if status in _TRY_AGAIN or code in ("SlowDown", "RequestTimeout", "RequestTimeTooSkewed", "InternalError"):
-        headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-        return Transient(f"{code or 'error'} (HTTP {status})", wait_s=_retry_after(headers.get("retry-after")))
-    # Mostly credentials, which an operator mends: storage, so that --retry-errors takes these rows up again.
-    return UnitError(
-        "fetch", "storage", f"{safe_uri(uri)}: {code or 'error'} (HTTP {status}). Check the AWS_* variables"
-    )
