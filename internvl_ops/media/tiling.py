@@ -155,17 +155,20 @@ def _fast_resizer(image: Image.Image | np.ndarray, workspace: Workspace) -> Call
     pixels = np.asarray(image)
 
     def fast(width: int, height: int, buffer: int) -> np.ndarray:
-        widened = workspace.array(1, (pixels.shape[0], width, 3))
-        _bicubic(pixels, widened)
+        old_height, old_width = pixels.shape[:2]
+        # Values are rounded between the two axes, so their order shows in the result. This is Pillow's since 13.0.
+        rows_first = old_height > height and old_height - height > 2 * (old_width - width)
+        between = workspace.array(1, (height, old_width, 3) if rows_first else (old_height, width, 3))
+        _bicubic(pixels, between)
         resized = workspace.array(buffer, (height, width, 3))
-        _bicubic(widened, resized)
+        _bicubic(between, resized)
         return resized
 
     return fast
 
 
 def _bicubic(source: np.ndarray, target: np.ndarray) -> None:
-    """Resizes uint8 (height, width, 3) along one axis at a time; rounded between the two, as in Pillow."""
+    """Resizes uint8 (height, width, 3) along the axis in which ``target`` differs."""
     size = target.shape[:2]
     torch.ops.aten._upsample_bicubic2d_aa.out(_batch(source), size, False, out=_batch(target))
 
