@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Literal
@@ -16,9 +15,6 @@ from internvl_ops.media import shared
 from internvl_ops.media.workspace import Workspace
 
 Resize = Literal["fast", "exact"]
-
-# Pillow hands out read-only pixels. torch warns about them, and nothing here writes to them.
-warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
 
 
 def choose_grid(
@@ -152,7 +148,7 @@ def _exact_resizer(image: Image.Image | np.ndarray) -> Callable[[int, int, int],
 
 
 def _fast_resizer(image: Image.Image | np.ndarray, workspace: Workspace) -> Callable[[int, int, int], np.ndarray]:
-    pixels = np.asarray(image)
+    pixels = np.require(image, np.uint8, ["C", "W"])  # torch takes no read-only memory, which Pillow hands out
 
     def fast(width: int, height: int, buffer: int) -> np.ndarray:
         old_height, old_width = pixels.shape[:2]
