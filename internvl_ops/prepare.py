@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from PIL import Image
@@ -13,7 +13,8 @@ from PIL import Image
 from internvl_ops.errors import UnitError
 from internvl_ops.media.access import ReadPolicy, safe_uri
 from internvl_ops.media.fetch import Fetcher
-from internvl_ops.media.image import ImageOptions, TiledImage, load_image
+from internvl_ops.media.file_cache import FileCache
+from internvl_ops.media.parts import WHOLE, Loaded, MediaOptions, Part, list_parts, load
 from internvl_ops.media.sandbox import Sandbox
 from internvl_ops.media.tiling import share_tile_budget
 from internvl_ops.models.config import Checkpoint
@@ -24,7 +25,7 @@ PREVIEW_SIDE = 320  # pixels of the longer side
 
 @dataclass(frozen=True)
 class MediaRef:
-    """One image of a unit: where it is, or its bytes."""
+    """One file of a unit: where it is, or its bytes."""
 
     uri: str
     data: bytes | None = None
@@ -32,10 +33,11 @@ class MediaRef:
 
 @dataclass(frozen=True)
 class Unit:
-    """What is asked about which images."""
+    """What is asked about which files, or which part of one."""
 
     question: str
     media: Sequence[MediaRef]
+    part: Part = WHOLE
 
 
 @dataclass
@@ -45,9 +47,9 @@ class Prepared:
     Args:
         token_ids: int32 of shape (tokens,), the whole prompt.
         tiles: uint8 of shape (tiles, 3, S, S), all images one after the other.
-        images: Where each image stands in the prompt.
-        hashes: For each image, a hash of its file and of how it was tiled; equal hashes mean equal tiles.
-        width: Of the first image, upright, in pixels.
+        images: Where each image or frame stands in the prompt.
+        hashes: For each of them, a hash of its file and of how it was tiled; equal hashes mean equal tiles.
+        width: Of the first one, upright, in pixels.
         height: Likewise.
         notes: What a reader of the result should know, such as "first frame of 12".
     """
@@ -61,115 +63,170 @@ class Prepared:
     notes: list[str] = field(default_factory=list)
 
 
-class Preparer:
-    """Fetches, decodes, tiles and renders.
-
-    Fetching happens in a background thread, many at a time; decoding in a process of its own, where a crash, a hang or
-    a memory bomb costs one unit. Safe to call from several threads, which keeps the decoder busy while another call
-    waits for its fetches.
+@dataclass(frozen=True, kw_only=True)
+class ReadLimits:
+    """What reading one file may cost.
 
     Args:
-        checkpoint: Whose tile size and template to use.
-        policy: Which URIs may be read.
-        image: How images are decoded and tiled; ``tile_size`` and ``thumbnail`` are taken from the checkpoint.
-        system_message: Instead of the checkpoint's.
-        max_new_tokens: Room left in the context for the answer.
-        max_bytes: Largest file fetched.
+        max_bytes: Size of the file.
         fetch_timeout_s: Seconds one fetch may take.
         decode_timeout_s: Seconds one decode may take.
         decode_memory_mib: Memory one decode may take.
+    """
+
+    max_bytes: int = 1 << 28
+    fetch_timeout_s: float = 60
+    decode_timeout_s: float = 60
+    decode_memory_mib: int = 4096
+
+
+class MediaReader:
+    """Fetches and decodes: many fetches at a time in the background, decoding in a process of its own.
+
+    A crash, a hang or a memory bomb in a decoder costs one unit. Safe to call from several threads, which keeps the
+    decoder busy while another call waits for its fetches.
+
+    Args:
+        policy: Which URIs may be read.
+        options: How.
+        limits: What one file may cost.
+    """
+
+    def __init__(self, policy: ReadPolicy, options: MediaOptions, limits: ReadLimits) -> None:
+        self.options = options
+        self._fetcher = Fetcher(policy, max_bytes=limits.max_bytes, timeout_s=limits.fetch_timeout_s)
+        # Of a file that is several units every unit would fetch the whole.
+        self._cache = FileCache(self._fetcher) if options.explodes else None
+        self._sandbox = Sandbox(memory_limit=limits.decode_memory_mib << 20)
+        self._timeout_s = limits.decode_timeout_s
+
+    def files(self, units: Sequence[Unit]) -> Iterator[tuple[int, int, bytes | str | UnitError]]:
+        """(unit, place in its media, bytes or local path or error) of every file, as soon as it is there."""
+        remote = []
+        for row, unit in enumerate(units):
+            for place, media in enumerate(unit.media):
+                if media.data is not None:
+                    yield row, place, media.data
+                elif self._cache is not None:
+                    yield row, place, self._cached(self._cache, media.uri)
+                else:
+                    remote.append((row, place))
+        for index, file in self._fetcher.stream([units[row].media[place].uri for row, place in remote]):
+            yield *remote[index], file
+
+    def load(self, source: bytes | str, unit: Unit, place: int) -> Loaded | UnitError:
+        """Decodes one file of ``unit``, or the part that the unit is."""
+        max_tiles = share_tile_budget(self.options.image.max_tiles, len(unit.media))
+        try:
+            return self._sandbox.call(load, source, unit.part, self.options, max_tiles, timeout_s=self._timeout_s)
+        except UnitError as error:
+            return _named(error, unit.media[place].uri)
+
+    def list_parts(self, unit: Unit) -> list[Part] | UnitError:
+        """The units that the file of ``unit`` is."""
+        for _, place, source in self.files([unit]):
+            if isinstance(source, UnitError):
+                return source
+            try:
+                return self._sandbox.call(list_parts, source, self.options, timeout_s=self._timeout_s)
+            except UnitError as error:
+                return _named(UnitError("explode", error.kind, error.message, error.attempts), unit.media[place].uri)
+        return [WHOLE]
+
+    def close(self) -> None:
+        """Ends the background thread and the decoder's process."""
+        self._fetcher.close()
+        self._sandbox.close()
+        if self._cache is not None:
+            self._cache.close()
+
+    def _cached(self, cache: FileCache, uri: str) -> str | UnitError:
+        try:
+            return cache.path(uri)
+        except UnitError as error:
+            return error
+
+
+class Preparer:
+    """Reads media and renders prompts.
+
+    Args:
+        checkpoint: Whose tile size and template to use.
+        reader: Policy, options and limits of a `MediaReader`.
+        system_message: Instead of the checkpoint's.
+        max_new_tokens: Room left in the context for the answer.
         trust_remote_code: Let a tokenizer's own code run.
     """
 
     def __init__(
         self,
         checkpoint: Checkpoint,
-        policy: ReadPolicy,
-        image: ImageOptions,
+        reader: tuple[ReadPolicy, MediaOptions, ReadLimits],
         *,
         system_message: str | None = None,
         max_new_tokens: int = 1,
-        max_bytes: int = 1 << 28,
-        fetch_timeout_s: float = 60,
-        decode_timeout_s: float = 60,
-        decode_memory_mib: int = 4096,
         trust_remote_code: bool = False,
     ) -> None:
-        self._image = replace(image, tile_size=checkpoint.tile_size, thumbnail=checkpoint.use_thumbnail)
+        policy, options, limits = reader
+        self._tile_size = checkpoint.tile_size
+        self._media = MediaReader(policy, options.for_tiles(checkpoint.tile_size, checkpoint.use_thumbnail), limits)
         self._renderer = Renderer(
             checkpoint,
             system_message=system_message,
             max_new_tokens=max_new_tokens,
             trust_remote_code=trust_remote_code,
         )
-        self._fetcher = Fetcher(policy, max_bytes=max_bytes, timeout_s=fetch_timeout_s)
-        self._sandbox = Sandbox(memory_limit=decode_memory_mib << 20)
-        self._decode_timeout_s = decode_timeout_s
 
     def prepare(self, units: Sequence[Unit]) -> list[Prepared | UnitError]:
         """Prepares units side by side; the answers are in the order of ``units``, a failure is its unit's alone."""
-        works = [_Work(unit) for unit in units]
-        for work, place, file in self._files(works):
-            if work.failure is None:
-                work.failure = self._decode(work, place, file)
-        return [work.failure or self._render(work) for work in works]
+        loaded: list[list[Loaded | None]] = [[None] * len(unit.media) for unit in units]
+        hashes = [[b""] * len(unit.media) for unit in units]
+        failed: dict[int, UnitError] = {}
+        for row, place, source in self._media.files(units):
+            if row in failed:
+                continue
+            outcome = source if isinstance(source, UnitError) else self._media.load(source, units[row], place)
+            if isinstance(outcome, UnitError):
+                failed[row] = outcome
+            else:
+                loaded[row][place] = outcome
+                hashes[row][place] = self._hash(source, units[row], place)
+        return [
+            failed.get(row) or self._render(unit, [item for item in loaded[row] if item is not None], hashes[row])
+            for row, unit in enumerate(units)
+        ]
 
     def close(self) -> None:
-        self._fetcher.close()
-        self._sandbox.close()
+        """Ends what the reader started."""
+        self._media.close()
 
-    def _files(self, works: Sequence[_Work]) -> Iterator[tuple[_Work, int, bytes | UnitError]]:
-        """Every image file as soon as it is there: inline bytes first, then in the order the store answers."""
-        remote = []
-        for work in works:
-            for place, media in enumerate(work.unit.media):
-                if media.data is None:
-                    remote.append((work, place))
-                else:
-                    yield work, place, media.data
-        for index, file in self._fetcher.stream([work.unit.media[place].uri for work, place in remote]):
-            yield *remote[index], file
+    def _hash(self, source: bytes | str | UnitError, unit: Unit, place: int) -> bytes:
+        """Tells tiles apart: by the file's bytes, or of a file read in parts by its URI and the part."""
+        identity = source if isinstance(source, bytes) else unit.media[place].uri.encode()
+        how = repr((unit.part, len(unit.media), self._media.options)).encode()
+        return hashlib.blake2b(hashlib.blake2b(identity).digest() + how, digest_size=16).digest()
 
-    def _decode(self, work: _Work, place: int, file: bytes | UnitError) -> UnitError | None:
-        if isinstance(file, UnitError):
-            return file
-        options = replace(self._image, max_tiles=share_tile_budget(self._image.max_tiles, len(work.unit.media)))
-        options = replace(options, min_tiles=min(options.min_tiles, options.max_tiles))
+    def _render(self, unit: Unit, loaded: list[Loaded], hashes: list[bytes]) -> Prepared | UnitError:
+        video = self._media.options.kind == "video"
+        counts = [count for item in loaded for count in item.tiles_per_image]
         try:
-            work.images[place] = self._sandbox.call(load_image, file, options, timeout_s=self._decode_timeout_s)
-        except UnitError as error:
-            uri = work.unit.media[place].uri
-            return UnitError(error.stage, error.kind, f"{safe_uri(uri)}: {error.message}" if uri else error.message)
-        work.hashes[place] = hashlib.blake2b(file + repr(options).encode(), digest_size=16).hexdigest()
-        return None
-
-    def _render(self, work: _Work) -> Prepared | UnitError:
-        images = [image for image in work.images if image is not None]
-        try:
-            rendered = self._renderer.render(work.unit.question, [len(image.tiles) for image in images])
+            rendered = self._renderer.render(unit.question, counts, media="video" if video else "images")
         except UnitError as error:
             return error
-        side = self._image.tile_size
-        empty = np.empty((0, 3, side, side), np.uint8)
+        empty = np.empty((0, 3, self._tile_size, self._tile_size), np.uint8)
         return Prepared(
             token_ids=rendered.token_ids,
-            tiles=images[0].tiles if len(images) == 1 else np.concatenate([empty, *(image.tiles for image in images)]),
+            tiles=loaded[0].tiles if len(loaded) == 1 else np.concatenate([empty, *(item.tiles for item in loaded)]),
             images=rendered.images,
-            hashes=work.hashes,
-            width=images[0].width if images else 0,
-            height=images[0].height if images else 0,
-            notes=[note for image in images for note in image.notes],
+            hashes=[
+                f"{digest.hex()}-{frame}"
+                for item, digest in zip(loaded, hashes, strict=True)
+                for frame in range(len(item.tiles_per_image))
+            ],
+            width=loaded[0].width if loaded else 0,
+            height=loaded[0].height if loaded else 0,
+            notes=[note for item in loaded for note in item.notes],
         )
-
-
-class _Work:
-    """A unit on its way through `Preparer.prepare`."""
-
-    def __init__(self, unit: Unit) -> None:
-        self.unit = unit
-        self.images: list[TiledImage | None] = [None] * len(unit.media)
-        self.hashes = [""] * len(unit.media)
-        self.failure: UnitError | None = None
 
 
 def preview(prepared: Prepared) -> bytes | None:
@@ -182,3 +239,8 @@ def preview(prepared: Prepared) -> bytes | None:
     file = io.BytesIO()
     Image.fromarray(tile.transpose(1, 2, 0)).resize(size).save(file, "JPEG", quality=80)
     return file.getvalue()
+
+
+def _named(error: UnitError, uri: str) -> UnitError:
+    """``error`` with the file's name in front, so that a list of errors can be read."""
+    return UnitError(error.stage, error.kind, f"{safe_uri(uri)}: {error.message}" if uri else error.message)

@@ -14,6 +14,7 @@ from ray.data._internal.logical.interfaces import LogicalPlan
 from ray.data._internal.logical.operators import StreamingRepartition
 
 from internvl_ops.errors import ConfigurationError
+from internvl_ops.media.video import VideoOptions
 from internvl_ops.models.config import Checkpoint
 from pipelines.options import JobOptions
 
@@ -31,6 +32,11 @@ class Workers:
     prepare_actors: int
     in_flight: int
     rows_per_block: int
+
+    @property
+    def blocks_in_flight(self) -> int:
+        """Blocks an engine holds at once."""
+        return max(1, self.in_flight // self.rows_per_block)
 
 
 def connect(options: JobOptions) -> None:
@@ -57,23 +63,25 @@ def connect(options: JobOptions) -> None:
     context.actor_init_retry_on_errors = False
 
 
-def rows_per_block(options: JobOptions, checkpoint: Checkpoint) -> int:
+def rows_per_block(options: JobOptions, checkpoint: Checkpoint, media_kind: str) -> int:
     """Rows that travel together: as many as surely stay under Ray's block size, so that no block is ever split.
 
     A block that Ray splits by its bytes is cut elsewhere when a retried task meets another outcome, which loses rows.
     """
     if options.rows_per_block is not None:
         return options.rows_per_block
-    row = (options.max_tiles + 1) * 3 * checkpoint.tile_size**2 + ROW_OVERHEAD
+    video_tiles = options.num_frames if options.fps is None else VideoOptions.max_frames
+    row = (video_tiles if media_kind == "video" else options.max_tiles + 1) * 3 * checkpoint.tile_size**2 + ROW_OVERHEAD
     return max(1, min(8, BLOCK_BYTES // row))
 
 
-def settle(options: JobOptions, checkpoint: Checkpoint, cluster: dict[str, float]) -> Workers:
+def settle(options: JobOptions, checkpoint: Checkpoint, media_kind: str, cluster: dict[str, float]) -> Workers:
     """Settles the number of actors.
 
     Args:
         options: Of the job.
-        checkpoint: Gives the size of a block.
+        checkpoint: Gives the size of a tile.
+        media_kind: Of the units; videos have another number of tiles.
         cluster: Total resources, as ``ray.cluster_resources()`` has them.
 
     Raises:
@@ -98,7 +106,7 @@ def settle(options: JobOptions, checkpoint: Checkpoint, cluster: dict[str, float
         gpus_per_engine=per_engine,
         prepare_actors=prepare_actors,
         in_flight=options.in_flight or (320 if per_engine else 32),
-        rows_per_block=rows_per_block(options, checkpoint),
+        rows_per_block=rows_per_block(options, checkpoint, media_kind),
     )
 
 

@@ -19,6 +19,7 @@ POSITION = "__position"  # the same for the ledger: one int64 a manifest row, st
 KEY = "__key"  # 16 bytes that stand for the unit in the ledger
 MEDIA = "__media"
 ERROR = "__error"
+PART = "__part"  # which page or clip of the file the unit is
 PROMPT = "__prompt"  # token ids of the whole rendered prompt
 TILES = "__tiles"  # uint8 tiles of all images, (tiles, 3, S, S) in C order
 IMAGES = "__images"  # where each image stands in the prompt
@@ -34,12 +35,22 @@ ERROR_TYPE = pa.struct(
         ("retriable", pa.bool_()),
     ]
 )
+PART_TYPE = pa.struct([("page", pa.int32()), ("start", pa.float64()), ("end", pa.float64())])
 MEDIA_TYPE = pa.list_(pa.struct([("uri", pa.string()), ("bytes", pa.large_binary())]))
 IMAGES_TYPE = pa.list_(
     pa.struct([("offset", pa.int32()), ("length", pa.int32()), ("num_tiles", pa.int32()), ("hash", pa.string())])
 )
 COMPLETION_TYPE = pa.struct(
     [("token_ids", pa.list_(pa.int32())), ("prompt_tokens", pa.int32()), ("finish_reason", pa.string())]
+)
+EXPLODED = pa.schema(
+    [
+        (PART, PART_TYPE),
+        ("parent", pa.string()),
+        ("page", pa.int32()),
+        ("clip_start", pa.float64()),
+        ("clip_end", pa.float64()),
+    ]
 )
 PREPARED = pa.schema(
     [
@@ -49,6 +60,7 @@ PREPARED = pa.schema(
         ("width", pa.int32()),
         ("height", pa.int32()),
         ("num_tiles", pa.int32()),
+        ("num_frames", pa.int32()),
         ("notes", pa.list_(pa.string())),
         (PREVIEW, pa.binary()),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import threading
 from collections.abc import Iterator
@@ -22,6 +23,9 @@ from pipelines.writer import Writer
 SKIPPED_EVERY = 50  # blocks between two questions to the ledger how many units needed no work
 
 
+_EXCEPTION = re.compile(r"([a-z_]\w*\.)*[A-Z]\w*(: |$)")
+
+
 class Interrupted(Exception):
     """SIGTERM, which is how a job is stopped on a cluster."""
 
@@ -36,7 +40,7 @@ def drive(results: Dataset, writer: Writer, record: RunRecord, plan: SourcePlan,
         writer: Takes the finished rows.
         record: Keeps some pictures for the report.
         plan: Of the input, for the number of units to come.
-        ledger: Knows how many units need no work.
+        ledger: The actor, which knows how many units need no work.
 
     Returns:
         "done", "interrupted", or why the pipeline failed.
@@ -53,7 +57,7 @@ def drive(results: Dataset, writer: Writer, record: RunRecord, plan: SourcePlan,
     except (Interrupted, KeyboardInterrupt):
         return "interrupted"
     except ray.exceptions.RayError as error:
-        return _last_line(error)
+        return cause(error)
 
 
 def _take_all(results: Dataset, writer: Writer, record: RunRecord, progress: ProgressLine, ledger: Any) -> None:
@@ -68,7 +72,7 @@ def _take_all(results: Dataset, writer: Writer, record: RunRecord, progress: Pro
         failed += len(rows) - rows[c.ERROR].null_count
         tokens += pc.sum(rows["completion_tokens"]).as_py() or 0
         if number % SKIPPED_EVERY == 0:
-            progress.skipped(ledger.skipped())
+            progress.skipped(ray.get(ledger.skipped.remote()))
         progress.update(finished, tokens, failed)
 
 
@@ -91,6 +95,8 @@ def _interruptible() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _last_line(error: BaseException) -> str:
-    """What went wrong in a worker, without the traceback Ray puts in front."""
-    return [line.strip() for line in str(error).splitlines() if line.strip()][-1]
+def cause(error: BaseException) -> str:
+    """What went wrong in a worker: its own exception, without the tracebacks Ray puts around it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    said = [line for line in lines if _EXCEPTION.match(line) and not line.startswith("ray.")]
+    return (said or lines or [type(error).__name__])[0]

@@ -24,6 +24,7 @@ class State(IntEnum):
     CLAIMED = 2  # read from the manifest in this run, not yet written
     RESULT = 3
     ERROR = 4
+    EXPLODED = 5  # no unit itself: its pages or clips are
 
 
 SKIP, RUN = 0, 1  # what claim() answers; n >= 2: the n-th occurrence of that id
@@ -96,6 +97,21 @@ class Ledger:
         with self._transaction():
             return [self._claim(unit_id, position) for unit_id, position in zip(ids, positions, strict=True)]
 
+    def explode(self, parent: bytes, ids: Sequence[str], position: int) -> list[int]:
+        """Books the pages or clips of a claimed file in its place.
+
+        Args:
+            parent: The file's key.
+            ids: Of its units.
+            position: Of the file in the manifest; that of its units, too.
+
+        Returns:
+            As `claim`.
+        """
+        with self._transaction():
+            self._db.execute("UPDATE units SET state = ? WHERE key = ?", (int(State.EXPLODED), parent))
+            return [self._claim(unit_id, position) for unit_id in ids]
+
     def _claim(self, unit_id: str, position: int) -> int:
         occurrence = 1
         while True:
@@ -135,6 +151,7 @@ class Ledger:
         by_state = dict(
             self._db.execute("SELECT state, COUNT(*) FROM units WHERE position IS NOT NULL GROUP BY state").fetchall()
         )
+        by_state.pop(State.EXPLODED, None)
         return Counts(
             units=sum(by_state.values()),
             results=by_state.get(State.RESULT, 0),

@@ -87,6 +87,21 @@ class MediaOptions(BaseModel):
         "model cards do.")  # fmt: skip
     truncated: Literal["error", "accept"] = Field("error", description="A file that ends early: an error, or decoded "
         "as far as it goes.")  # fmt: skip
+    jpeg_scaling: bool = Field(False, description="Let the decoder shrink JPEGs far larger than their tiles.")
+    num_frames: Positive = Field(8, description="Frames of a video, taken evenly.")
+    fps: Annotated[float, Field(gt=0)] | None = Field(None, description="Frames a second instead of --num-frames.")
+    start: Annotated[float, Field(ge=0)] | None = Field(None, description="Second of the video to start from; a row's "
+        "own start column wins.")  # fmt: skip
+    end: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="Second to end at; a row's own end column wins."
+    )
+    clip_seconds: Annotated[float, Field(gt=0)] | None = Field(None, description="Split videos into clips so "
+        "long, each a unit id#clip=n.")  # fmt: skip
+    clip_scenes: bool = Field(False, description="Split videos where scenes change, each scene a unit id#clip=n.")
+    pages: str = Field("", description="Pages of a document, such as 1-3,7 or 10-; each is a unit id#page=n. "
+        "Default: all.")  # fmt: skip
+    dpi: Annotated[float, Field(gt=0)] | None = Field(None, description="Resolution of pages. Default: what fills "
+        "--max-tiles.")  # fmt: skip
     max_bytes: Positive = Field(100_000_000, description="Largest file fetched, in bytes.")
     max_pixels: Positive = Field(200_000_000, description="Largest image decoded, in pixels.")
     fetch_timeout: Positive = Field(60, description="Seconds one fetch may take.")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,10 +19,11 @@ import ray
 from internvl_ops.engines.base import Completion, Engine, Request, Sampling
 from internvl_ops.engines.recovering import Recovering
 from internvl_ops.errors import UnitError
+from internvl_ops.media.parts import WHOLE, Part
 from internvl_ops.models.config import Checkpoint
 from internvl_ops.models.rendering import Placeholder
 from internvl_ops.models.tokenizer import Tokenizer
-from internvl_ops.prepare import MediaRef, Prepared, Preparer, Unit, preview
+from internvl_ops.prepare import MediaReader, MediaRef, Prepared, Preparer, Unit, preview
 from internvl_ops.tasks import Task
 from internvl_ops.tasks.base import Answered
 from pipelines import columns as c
@@ -61,12 +62,63 @@ def claim(rows: pa.Table, ledger: Any) -> pa.Table:
     return rows.filter(pa.array([answer != SKIP for answer in answers], pa.bool_()))
 
 
+class Explode:
+    """CPU actor: a document becomes its pages, a video its clips; each is claimed in the ledger."""
+
+    def __init__(self, make_reader: Callable[[], MediaReader], ledger: Any) -> None:
+        self._reader, self._ledger = make_reader(), ledger
+
+    def __call__(self, rows: pa.Table) -> pa.Table:
+        if not len(rows):
+            return _with_parts(rows, [])
+        return pa.concat_tables([self._explode(rows.slice(row, 1)) for row in range(len(rows))])
+
+    def _explode(self, row: pa.Table) -> pa.Table:
+        parts = [] if row[c.ERROR][0].is_valid else self._reader.list_parts(Unit("", _media(row)[0]))
+        if isinstance(parts, UnitError) or not parts:
+            errors = [c.error_value(parts)] if isinstance(parts, UnitError) else row[c.ERROR].to_pylist()
+            return _with_parts(c.set_errors(row, errors), [None])
+        ids = [part_id(row[c.ID][0].as_py(), number, part) for number, part in enumerate(parts, 1)]
+        call = self._ledger.explode.remote(row[c.KEY][0].as_py(), ids, row[c.POSITION][0].as_py())
+        wanted = [number for number, answer in enumerate(ray.get(call)) if answer != SKIP]
+        units = row.take(pa.array([0] * len(wanted), pa.int64()))
+        own = {c.ID: [ids[number] for number in wanted], c.KEY: [unit_key(ids[number]) for number in wanted]}
+        units = c.with_columns(units, own, pa.schema([(c.ID, pa.string()), (c.KEY, pa.binary(16))]))
+        return _with_parts(units, [parts[number] for number in wanted], parent=row[c.ID][0].as_py())
+
+
+def part_id(parent: str, number: int, part: Part) -> str:
+    """``parent#page=3`` or ``parent#clip=2``, both counted from 1."""
+    return f"{parent}#page={part.page}" if part.page is not None else f"{parent}#clip={number}"
+
+
+def _with_parts(rows: pa.Table, parts: Sequence[Part | None], parent: str | None = None) -> pa.Table:
+    columns = {
+        c.PART: [part and vars(part) for part in parts],
+        "parent": [parent] * len(parts),
+        "page": [part and part.page for part in parts],
+        "clip_start": [part and part.start for part in parts],
+        "clip_end": [part and part.end for part in parts],
+    }
+    return c.with_columns(rows, columns, c.EXPLODED)
+
+
+def _media(rows: pa.Table) -> list[list[MediaRef]]:
+    return [[MediaRef(item["uri"] or "", item["bytes"]) for item in media or []] for media in rows[c.MEDIA].to_pylist()]
+
+
 class Prepare:
     """CPU actor: fetch, decode, tile, render."""
 
-    def __init__(self, make_preparer: Callable[[], Preparer], prompt: str, question_column: str | None) -> None:
+    def __init__(
+        self,
+        make_preparer: Callable[[], Preparer],
+        prompt: str,
+        question_column: str | None = None,
+        clip_columns: tuple[str, str] | None = None,
+    ) -> None:
         self._preparer = make_preparer()
-        self._prompt, self._question_column = prompt, question_column
+        self._prompt, self._question_column, self._clip_columns = prompt, question_column, clip_columns
         self._previews_left = PREVIEWS
 
     def __call__(self, rows: pa.Table) -> pa.Table:
@@ -79,15 +131,24 @@ class Prepare:
                 errors[row] = c.error_value(outcome)
             else:
                 prepared[row] = outcome
-        rows = c.set_errors(rows.drop_columns([c.MEDIA]), errors)
+        spent = [name for name in (c.MEDIA, c.PART) if name in rows.column_names]
+        rows = c.set_errors(rows.drop_columns(spent), errors)
         return c.with_columns(rows, self._columns(prepared), c.PREPARED)
 
     def _units(self, rows: pa.Table) -> list[Unit]:
         questions = rows[self._question_column].to_pylist() if self._question_column else [None] * len(rows)
         return [
-            Unit(question or self._prompt, [MediaRef(item["uri"] or "", item["bytes"]) for item in media or []])
-            for question, media in zip(questions, rows[c.MEDIA].to_pylist(), strict=True)
+            Unit(question or self._prompt, media, part)
+            for question, media, part in zip(questions, _media(rows), self._parts(rows), strict=True)
         ]
+
+    def _parts(self, rows: pa.Table) -> list[Part]:
+        if c.PART in rows.column_names:
+            return [Part(**part) if part else WHOLE for part in rows[c.PART].to_pylist()]
+        if self._clip_columns:
+            times = zip(*(rows[name].to_pylist() for name in self._clip_columns), strict=True)
+            return [Part(start=start, end=end) for start, end in times]
+        return [WHOLE] * len(rows)
 
     def _columns(self, prepared: list[Prepared | None]) -> dict[str, list]:
         return {
@@ -102,6 +163,7 @@ class Prepare:
             "width": [p and p.width for p in prepared],
             "height": [p and p.height for p in prepared],
             "num_tiles": [p and len(p.tiles) for p in prepared],
+            "num_frames": [p and len(p.images) for p in prepared],
             "notes": [p and p.notes for p in prepared],
         }
 

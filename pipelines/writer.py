@@ -29,7 +29,22 @@ ERROR_SCHEMA = pa.schema(
         ("run_id", pa.string()),
     ]
 )
-MEASURES = pa.schema([("width", pa.int32()), ("height", pa.int32()), ("num_tiles", pa.int32())])
+SIZE = [("width", pa.int32()), ("height", pa.int32()), ("num_tiles", pa.int32())]
+# What is measured of a unit, by the kind of media and whether files were exploded into units.
+MEASURES: dict[tuple[str, bool], pa.Schema] = {
+    ("image", False): pa.schema(SIZE),
+    ("document", True): pa.schema([("parent", pa.string()), ("page", pa.int32()), *SIZE]),
+    ("video", False): pa.schema([*SIZE, ("num_frames", pa.int32())]),
+    ("video", True): pa.schema(
+        [
+            ("parent", pa.string()),
+            ("clip_start", pa.float64()),
+            ("clip_end", pa.float64()),
+            *SIZE,
+            ("num_frames", pa.int32()),
+        ]
+    ),
+}
 MESSAGES_KEPT = 200  # error messages the run record counts apart; the rest is in errors/
 
 
@@ -54,27 +69,27 @@ class Totals:
     messages: Counter[tuple[str, str]] = field(default_factory=Counter)  # (kind, message)
 
 
-def own_columns(task: Task) -> pa.Schema:
+def own_columns(task: Task, measures: pa.Schema) -> pa.Schema:
     """What a result says besides id and the manifest's columns: the answer, the task's columns, what was measured."""
     tail = pa.schema([("notes", pa.list_(pa.string())), ("model", pa.string()), ("run_id", pa.string())])
-    return pa.unify_schemas([pa.schema([("response", pa.string())]), task.columns, MEASURES, c.ANSWERED, tail])
+    return pa.unify_schemas([pa.schema([("response", pa.string())]), task.columns, measures, c.ANSWERED, tail])
 
 
-def kept_names(passthrough: pa.Schema, task: Task) -> dict[str, str]:
+def kept_names(passthrough: pa.Schema, task: Task, measures: pa.Schema) -> dict[str, str]:
     """What each manifest column is called in ``results/``: its name, or ``manifest_<name>`` where a result needs it."""
-    taken = {*own_columns(task).names, *c.PREPARED.names}
+    taken = {*own_columns(task, measures).names, *c.PREPARED.names}
     return {name: f"manifest_{name}" if name in taken else name for name in passthrough.names}
 
 
-def result_schema(passthrough: pa.Schema, task: Task, prompt: str) -> pa.Schema:
+def result_schema(passthrough: pa.Schema, task: Task, measures: pa.Schema, prompt: str) -> pa.Schema:
     """Columns of ``results/``: id, the manifest's own (see `kept_names`), and `own_columns`.
 
     The schema's metadata, and that of the task's columns, say task and prompt.
     """
     said = {b"task": task.name.encode(), b"prompt": prompt.encode()}
-    names = kept_names(passthrough, task)
+    names = kept_names(passthrough, task, measures)
     kept = [field.with_name(names[field.name]) for field in passthrough]
-    own = [f.with_metadata(said) if f.name in task.columns.names else f for f in own_columns(task)]
+    own = [f.with_metadata(said) if f.name in task.columns.names else f for f in own_columns(task, measures)]
     return pa.schema([pa.field("id", pa.string()), *kept, *own], metadata=said)
 
 
@@ -125,6 +140,12 @@ class Writer:
             OSError: An earlier file could not be written.
         """
         self._put(rows)
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Writes what is left.

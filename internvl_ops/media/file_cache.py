@@ -1,0 +1,66 @@
+"""Files that are read part by part: fetched once, kept on local disk while their parts are under way."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import threading
+from collections import OrderedDict
+from pathlib import Path
+
+from internvl_ops.media.fetch import Fetcher
+
+_NAME = "file-"
+
+
+class FileCache:
+    """The last fetched files, as local paths. Safe to use from several threads; each file is fetched once.
+
+    Args:
+        fetcher: Fetches a file that is not there.
+        max_bytes: Disk used at most, in bytes; the file asked for last is kept even if it alone has more.
+        max_files: Files kept at most.
+    """
+
+    def __init__(self, fetcher: Fetcher, *, max_bytes: int = 4 << 30, max_files: int = 16) -> None:
+        self._fetcher, self._max_bytes, self._max_files = fetcher, max_bytes, max_files
+        self._folder = tempfile.TemporaryDirectory(prefix="internvl-files-")
+        self._sizes: OrderedDict[str, int] = OrderedDict()  # the last used at the end
+        self._busy: dict[str, threading.Lock] = {}
+        self._lock = threading.Lock()
+
+    def path(self, uri: str) -> str:
+        """Local path of a file; valid until ``max_files`` others were asked for.
+
+        Raises:
+            UnitError: Of stage "fetch".
+        """
+        with self._lock:
+            busy = self._busy.setdefault(uri, threading.Lock())
+        with busy:
+            path = self._place(uri)
+            if not path.exists():
+                data = self._fetcher.fetch(uri)
+                path.write_bytes(data)
+            with self._lock:
+                self._sizes[uri] = path.stat().st_size
+                self._sizes.move_to_end(uri)
+                self._drop_oldest()
+        return str(path)
+
+    def close(self) -> None:
+        """Removes the files."""
+        self._folder.cleanup()
+
+    def _place(self, uri: str) -> Path:
+        return Path(self._folder.name) / (_NAME + hashlib.blake2b(uri.encode(), digest_size=16).hexdigest())
+
+    def _drop_oldest(self) -> None:
+        while len(self._sizes) > 1 and (
+            len(self._sizes) > self._max_files or sum(self._sizes.values()) > self._max_bytes
+        ):
+            oldest, _ = self._sizes.popitem(last=False)
+            self._busy.pop(oldest, None)
+            # A decoder that has it open keeps it; whoever asks next fetches it again.
+            os.unlink(self._place(oldest))

@@ -1,0 +1,149 @@
+"""One kind of media, one way to tiles: what to call for an image, a page, a video or a clip."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from internvl_ops.errors import UnitError
+from internvl_ops.media.clips import ClipOptions, split_video
+from internvl_ops.media.document import DocumentOptions, count_pages, render_page, select_pages
+from internvl_ops.media.image import ImageOptions, load_image
+from internvl_ops.media.video import SampledVideo, VideoOptions, load_video
+
+MediaKind = Literal["image", "video", "document"]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Which part of a file a unit is.
+
+    Args:
+        page: Of a document, from 1.
+        start: Where a clip begins, in seconds.
+        end: Where it ends.
+    """
+
+    page: int | None = None
+    start: float | None = None
+    end: float | None = None
+
+
+WHOLE = Part()
+
+
+@dataclass
+class Loaded:
+    """A file, or a part of one, as tiles.
+
+    Args:
+        tiles: uint8 of shape (tiles, 3, S, S).
+        tiles_per_image: How many belong to each image or frame, in order.
+        width: Upright, in pixels.
+        height: Upright, in pixels.
+        notes: What a reader of the result should know.
+    """
+
+    tiles: np.ndarray
+    tiles_per_image: list[int]
+    width: int
+    height: int
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MediaOptions:
+    """How media of any kind are read; what concerns other kinds is not looked at.
+
+    Args:
+        kind: What the files are.
+        image: For images.
+        video: For videos and clips.
+        document: For documents.
+        clips: How videos are split; None leaves them whole.
+        pages: Which pages of a document are units, such as "1-3,7"; empty means all.
+    """
+
+    kind: MediaKind = "image"
+    image: ImageOptions = field(default_factory=ImageOptions)
+    video: VideoOptions = field(default_factory=VideoOptions)
+    document: DocumentOptions = field(default_factory=DocumentOptions)
+    clips: ClipOptions | None = None
+    pages: str = ""
+
+    @property
+    def explodes(self) -> bool:
+        """Whether a file is several units."""
+        return self.kind == "document" or (self.kind == "video" and self.clips is not None)
+
+    def for_tiles(self, tile_size: int, thumbnail: bool) -> MediaOptions:
+        """The same for a checkpoint's tiles."""
+        tiles: dict[str, Any] = {"tile_size": tile_size, "thumbnail": thumbnail}
+        return replace(
+            self,
+            image=replace(self.image, **tiles),
+            video=replace(self.video, **tiles),
+            document=replace(self.document, **tiles),
+        )
+
+
+def load(source: bytes | str, part: Part, options: MediaOptions, max_tiles: int) -> Loaded:
+    """Decodes and tiles one file or part. Picklable and at module level, so that it can run in a sandbox.
+
+    Args:
+        source: The file's bytes, or a local path.
+        part: Which part of it.
+        options: How.
+        max_tiles: Tiles an image of this unit may have: the images of a unit share its budget.
+
+    Raises:
+        UnitError: Of stage "decode".
+    """
+    return _LOADERS[options.kind](source, part, options, max_tiles)
+
+
+def list_parts(source: bytes | str, options: MediaOptions) -> list[Part]:
+    """The units a file is: its pages, its clips, or itself. Picklable, as `load`.
+
+    Raises:
+        UnitError: The file cannot be read, or is of too many parts.
+    """
+    if options.kind == "document":
+        count = count_pages(source, options.document)
+        pages = select_pages(options.pages, count)
+        if not pages:
+            raise UnitError("explode", "bad_row", f"pages {options.pages!r} are none of its {count} pages")
+        return [Part(page=page) for page in pages]
+    if options.clips is not None:
+        return [Part(start=clip.start_s, end=clip.end_s) for clip in split_video(source, options.clips)]
+    return [WHOLE]
+
+
+def _image(source: bytes | str, part: Part, options: MediaOptions, max_tiles: int) -> Loaded:
+    assert isinstance(source, bytes), "images are small enough to be passed as bytes"
+    image = load_image(
+        source, replace(options.image, max_tiles=max_tiles, min_tiles=min(options.image.min_tiles, max_tiles))
+    )
+    return Loaded(image.tiles, [len(image.tiles)], image.width, image.height, image.notes)
+
+
+def _video(source: bytes | str, part: Part, options: MediaOptions, max_tiles: int) -> Loaded:
+    start = options.video.start if part.start is None else part.start
+    end = options.video.end if part.end is None else part.end
+    video: SampledVideo = load_video(source, replace(options.video, start=start, end=end))
+    return Loaded(video.tiles, video.tiles_per_frame, video.width, video.height, video.notes)
+
+
+def _page(source: bytes | str, part: Part, options: MediaOptions, max_tiles: int) -> Loaded:
+    page = render_page(source, part.page or 1, options.document)
+    return Loaded(page.tiles, [len(page.tiles)], page.width, page.height, page.notes)
+
+
+_LOADERS: dict[str, Callable[[bytes | str, Part, MediaOptions, int], Loaded]] = {
+    "image": _image,
+    "video": _video,
+    "document": _page,
+}

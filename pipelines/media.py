@@ -1,0 +1,62 @@
+"""From a job's options to how its media are read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from internvl_ops.media.access import ReadPolicy
+from internvl_ops.media.clips import ClipOptions
+from internvl_ops.media.document import DocumentOptions
+from internvl_ops.media.image import ImageOptions
+from internvl_ops.media.parts import MediaOptions
+from internvl_ops.media.video import VideoOptions
+from internvl_ops.prepare import ReadLimits
+from pipelines.options import JobOptions
+from pipelines.sources import SourcePlan
+
+Reading = tuple[ReadPolicy, MediaOptions, ReadLimits]
+
+
+def reading(options: JobOptions, plan: SourcePlan) -> Reading:
+    """What may be read, how, and what one file may cost."""
+    limits = ReadLimits(
+        max_bytes=options.max_bytes,
+        fetch_timeout_s=options.fetch_timeout,
+        decode_timeout_s=options.decode_timeout,
+        decode_memory_mib=options.decode_memory,
+    )
+    return ReadPolicy(plan.base, options.allow), media_options(options, plan), limits
+
+
+def media_options(options: JobOptions, plan: SourcePlan) -> MediaOptions:
+    tiles: dict[str, Any] = {"min_tiles": options.min_tiles, "max_tiles": options.max_tiles, "resize": options.resize}
+    return MediaOptions(
+        kind=plan.media_kind,
+        image=ImageOptions(
+            max_pixels=options.max_pixels,
+            alpha=options.alpha,
+            truncated=options.truncated,
+            jpeg_scaling=options.jpeg_scaling,
+            **tiles,
+        ),
+        video=VideoOptions(
+            num_frames=options.num_frames,
+            fps=options.fps,
+            start=options.start,
+            end=options.end,
+            resize=options.resize,
+            max_pixels=options.max_pixels,
+            truncated=options.truncated,
+        ),
+        document=DocumentOptions(dpi=options.dpi, max_pixels=options.max_pixels, **tiles),
+        clips=_clips(options),
+        pages=options.pages,
+    )
+
+
+def _clips(options: JobOptions) -> ClipOptions | None:
+    if options.clip_scenes:
+        return ClipOptions(by="scenes", max_pixels=options.max_pixels)
+    if options.clip_seconds is not None:
+        return ClipOptions(by="length", length_s=options.clip_seconds, max_pixels=options.max_pixels)
+    return None

@@ -1,0 +1,99 @@
+"""The caption job over documents and videos: a file becomes its pages or clips, and each is a unit of its own."""
+
+import io
+import json
+import subprocess
+import sys
+
+import pypdfium2 as pdfium
+import pytest
+from PIL import Image
+
+from internvl_ops.models.tiny import make_tiny_checkpoint
+from tests import corpus_video
+from tests.jobs.cluster import ROOT
+from tests.jobs.output import read_output
+
+pytestmark = pytest.mark.timeout(600)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return make_tiny_checkpoint(tmp_path_factory.mktemp("model") / "tiny")
+
+
+def caption(folder, model, manifest, *more):
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in manifest))
+    command = [
+        *(sys.executable, "jobs/caption_dataset.py", "--input", folder / "rows.jsonl", "--output", folder / "out"),
+        *("--model", model, "--max-new-tokens", "4", "--max-tiles", "4", *more),
+    ]
+    done = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True, timeout=400)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def pdf(pages: int) -> bytes:
+    document = pdfium.PdfDocument.new()
+    for number in range(pages):
+        document.new_page(200 + 100 * number, 300)
+    file = io.BytesIO()
+    document.save(file)
+    return file.getvalue()
+
+
+def test_documents_become_pages_and_a_second_run_adds_only_what_is_new(tmp_path, model):
+    (tmp_path / "a.pdf").write_bytes(pdf(3))
+    (tmp_path / "broken.pdf").write_bytes(pdf(3)[:200])
+    (tmp_path / "picture.pdf").write_bytes(b"")
+    rows = [{"id": name, "document": f"{name}.pdf", "year": 7} for name in ("a", "broken", "picture", "missing")]
+    said = caption(tmp_path, model, rows)
+    assert "6 units in = 3 results + 3 errors + 0 already done" in said
+    results, errors = read_output(tmp_path / "out")
+    assert sorted(results.id) == ["a#page=1", "a#page=2", "a#page=3"]
+    assert list(results.sort_values("id").page) == [1, 2, 3]
+    assert set(results.parent) == {"a"}
+    assert set(results.year) == {7}
+    widths = results.sort_values("page").width
+    assert widths.is_monotonic_increasing or results.sort_values("page").height.is_monotonic_decreasing
+    assert set(errors.id) == {"broken", "picture", "missing"}
+
+    (tmp_path / "b.pdf").write_bytes(pdf(2))
+    said = caption(tmp_path, model, [*rows, {"id": "b", "document": "b.pdf", "year": 8}], "--pages", "2-")
+    assert "6 units in = 1 results + 0 errors + 2 already done + 3 already failed" in said
+    results, _ = read_output(tmp_path / "out")
+    assert sorted(results.id) == ["a#page=1", "a#page=2", "a#page=3", "b#page=2"]
+
+
+def test_videos_become_clips_with_their_times(tmp_path, model):
+    clip = corpus_video.make(corpus_video.Clip(codec="h264", frames=60, fps=20))
+    (tmp_path / "a.mp4").write_bytes(clip)
+    (tmp_path / "broken.mp4").write_bytes(clip[:100])
+    (tmp_path / "sound.mp4").write_bytes(corpus_video.audio_only())
+    rows = [{"id": name, "video": f"{name}.mp4"} for name in ("a", "broken", "sound")]
+    said = caption(tmp_path, model, rows, "--clip-seconds", "1", "--num-frames", "3")
+    assert "5 units in = 3 results + 2 errors + 0 already done" in said
+    results, errors = read_output(tmp_path / "out")
+    results = results.sort_values("id")
+    assert list(results.id) == ["a#clip=1", "a#clip=2", "a#clip=3"]
+    assert list(results.clip_start) == [0, 1, 2]
+    assert list(results.clip_end) == [1, 2, 3]
+    assert set(results.num_frames) == {3}
+    assert dict(zip(errors.id, errors.kind, strict=True)) == {"broken": "corrupt", "sound": "unsupported"}
+
+
+def test_images_given_inline_need_no_file(tmp_path, model):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    file = io.BytesIO()
+    Image.new("RGB", (64, 48), "red").save(file, "PNG")
+    struct = {"bytes": file.getvalue(), "path": "red.png"}
+    pq.write_table(pa.table({"id": ["red", "none"], "image": [struct, None]}), tmp_path / "rows.parquet")
+    command = [sys.executable, "jobs/caption_dataset.py", "--input", tmp_path / "rows.parquet"]
+    command += ["--output", tmp_path / "out", "--model", model, "--max-new-tokens", "4"]
+    done = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True, timeout=400)
+    assert done.returncode == 0, done.stderr
+    results, errors = read_output(tmp_path / "out")
+    assert results[["id", "width", "height", "image"]].values.tolist() == [["red", 64, 48, "red.png"]]
+    assert errors[["id", "kind"]].values.tolist() == [["none", "bad_row"]]
