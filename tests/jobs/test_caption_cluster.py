@@ -20,8 +20,22 @@ pytestmark = pytest.mark.timeout(900)
 
 @pytest.fixture(scope="module")
 def store():
+    if os.environ.get("TEST_S3") == "real":  # make test-s3
+        yield {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+        return
     with s3_server() as environment:
         yield environment
+
+
+@pytest.fixture(scope="module")
+def buckets(fs):
+    """Buckets of their own, for input and output; removed afterwards, since the store may be somebody's."""
+    names = [f"captions-{word}-{os.urandom(4).hex()}" for word in ("in", "out")]
+    for name in names:
+        fs.call_s3("create_bucket", Bucket=name)
+    yield names
+    for name in names:
+        fs.rm(name, recursive=True)
 
 
 @pytest.fixture(scope="module")
@@ -30,13 +44,11 @@ def fs(store):
 
 
 @pytest.fixture(scope="module")
-def failing(store, fs, tmp_path_factory):
-    """The dataset in s3://captions-in; gives id -> kind of the rows that must fail."""
+def failing(fs, buckets, tmp_path_factory):
+    """Puts the dataset into the store; gives id -> kind of the rows that must fail."""
     folder = tmp_path_factory.mktemp("dataset")
     failing = write_dataset(folder, good=GOOD)
-    fs.call_s3("create_bucket", Bucket="captions-in")
-    fs.call_s3("create_bucket", Bucket="captions-out")
-    fs.put(f"{folder}/", "captions-in/", recursive=True)
+    fs.put(f"{folder}/", f"{buckets[0]}/", recursive=True)
     return failing
 
 
@@ -54,54 +66,57 @@ def head(store, tmp_path_factory):
     head.stop()
 
 
-def caption(model, output, *more):
-    return [
-        *(
-            "jobs/caption_dataset.py",
-            "--input",
-            "s3://captions-in/manifest.jsonl",
-            "--output",
-            f"s3://captions-out/{output}",
-        ),
-        *("--model", str(model), "--max-new-tokens", "4", "--max-tiles", "4", "--max-bytes", "3000000"),
-        *("--commit-seconds", "2", "--rows-per-file", "100", *more),
-    ]
+class Output:
+    """One output folder in the store, and the command that fills it."""
 
+    def __init__(self, fs, buckets, model, name):
+        self.fs, self.path = fs, f"{buckets[1]}/{name}"
+        self.command = [
+            *(
+                "jobs/caption_dataset.py",
+                "--input",
+                f"s3://{buckets[0]}/manifest.jsonl",
+                "--output",
+                f"s3://{self.path}",
+            ),
+            *("--model", str(model), "--max-new-tokens", "4", "--max-tiles", "4", "--max-bytes", "3000000"),
+            *("--commit-seconds", "2", "--rows-per-file", "100"),
+        ]
 
-def rows(fs, output, folder):
-    tables = [pq.read_table(fs.open(path)) for path in sorted(fs.glob(f"captions-out/{output}/{folder}/*.parquet"))]
-    return pd.concat([table.to_pandas() for table in tables], ignore_index=True)
+    def files(self, folder):
+        return sorted(self.fs.glob(f"{self.path}/{folder}/*.parquet"))
 
-
-def run_records(fs, output):
-    return [json.load(fs.open(path)) for path in sorted(fs.glob(f"captions-out/{output}/_runs/*/run.json"))]
+    def rows(self, folder):
+        tables = [pq.read_table(self.fs.open(path)).to_pandas() for path in self.files(folder)]
+        return pd.concat(tables, ignore_index=True)
 
 
 @pytest.fixture(scope="module")
-def undisturbed(head, fs, failing, model):
+def whole(head, fs, buckets, failing, model):
     """One whole run; every test of its output reads it."""
-    done = head.submit(*caption(model, "whole"))
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done
+    output = Output(fs, buckets, model, "whole")
+    output.job = head.submit(*output.command)
+    assert output.job.returncode == 0, output.job.stdout + output.job.stderr
+    return output
 
 
-def test_job_succeeds_and_says_that_no_row_was_lost(undisturbed):
-    assert "500 units in = 480 results + 20 errors + 0 already done" in undisturbed.stdout
-    assert "succeeded" in undisturbed.stdout
+def test_job_succeeds_and_says_that_no_row_was_lost(whole):
+    assert "500 units in = 480 results + 20 errors + 0 already done" in whole.job.stdout
+    assert "succeeded" in whole.job.stdout
 
 
-def test_log_tells_how_far_the_job_is(undisturbed):
-    assert "/500 units" in undisturbed.stdout
-    assert "tokens/s" in undisturbed.stdout
+def test_log_tells_how_far_the_job_is(whole):
+    assert "/500 units" in whole.job.stdout
+    assert "tokens/s" in whole.job.stdout
 
 
-def test_summary_has_the_three_most_frequent_errors(undisturbed, failing):
-    said = [line for line in undisturbed.stdout.splitlines() if " × " in line]
+def test_summary_has_the_three_most_frequent_errors(whole):
+    said = [line for line in whole.job.stdout.splitlines() if " × " in line]
     assert [line.split(" × ")[1].split(":")[0] for line in said] == ["unsupported", "corrupt", "too_large"]
 
 
-def test_every_good_image_has_a_result_with_its_own_columns(undisturbed, fs, failing):
-    results = rows(fs, "whole", "results")
+def test_every_good_image_has_a_result_with_its_own_columns(whole, failing):
+    results = whole.rows("results")
     assert len(results) == results.id.nunique() == GOOD
     assert set(results.id).isdisjoint(failing)
     assert results.year.dtype == "int64"
@@ -111,61 +126,63 @@ def test_every_good_image_has_a_result_with_its_own_columns(undisturbed, fs, fai
     assert (results.completion_tokens > 0).all()
 
 
-def test_every_broken_row_is_an_error_with_a_true_and_distinct_reason(undisturbed, fs, failing):
-    errors = rows(fs, "whole", "errors")
+def test_every_broken_row_is_an_error_with_a_true_and_distinct_reason(whole, failing):
+    errors = whole.rows("errors")
     assert dict(zip(errors.id, errors.kind, strict=True)) == failing
     assert errors.message.nunique() == len(failing)
     assert errors.source.str.match(r"manifest\.jsonl:\d+$").all()
 
 
-def test_output_reads_back_in_duckdb_as_in_pandas(undisturbed, fs, tmp_path):
-    fs.get("captions-out/whole/results/", f"{tmp_path}/", recursive=True)
+def test_output_reads_back_in_duckdb_as_in_pandas(whole, fs, tmp_path):
+    fs.get(f"{whole.path}/results/", f"{tmp_path}/", recursive=True)
     found = duckdb.sql(f"SELECT count(*), count(DISTINCT id), sum(num_tiles) FROM '{tmp_path}/*.parquet'").fetchall()
-    results = rows(fs, "whole", "results")
-    assert found == [(GOOD, GOOD, results.num_tiles.sum())]
+    assert found == [(GOOD, GOOD, whole.rows("results").num_tiles.sum())]
 
 
-def test_run_record_counts_and_keeps_no_secret(undisturbed, fs, store):
-    (record,) = run_records(fs, "whole")
+def test_run_record_counts_and_nothing_written_holds_a_secret(whole, fs, store):
+    (path,) = fs.glob(f"{whole.path}/_runs/*/run.json")
+    record = json.load(fs.open(path))
     assert record["status"] == "done"
     assert record["counts"]["lost"] == 0
     assert sum(record["error_kinds"].values()) == 20
-    for path in fs.find("captions-out/whole"):
+    for path in fs.find(whole.path):
         assert store["AWS_SECRET_ACCESS_KEY"].encode() not in fs.cat_file(path), path
 
 
-def test_killed_half_way_and_submitted_again_it_ends_as_if_undisturbed(head, fs, failing, model, undisturbed):
-    started = head.submit(*caption(model, "killed"), wait=False)
+def test_killed_half_way_and_submitted_again_it_ends_as_if_undisturbed(head, fs, buckets, model, failing, whole):
+    output = Output(fs, buckets, model, "killed")
+    started = head.submit(*output.command, wait=False)
     assert started.returncode == 0, started.stderr
-    wait_for("the first results", lambda: len(fs.glob("captions-out/killed/results/*.parquet")) >= 1, 240)
-    kill_driver("s3://captions-out/killed")
+    wait_for("the first results", lambda: output.files("results"), 240)
+    kill_driver(output.path)
     wait_for("the job's end", lambda: "RUNNING" not in head.ray("job", "list").stdout, 120)
-    before = rows(fs, "killed", "results")
+    before = output.rows("results")
     assert 0 < len(before) < GOOD
 
-    again = head.submit(*caption(model, "killed"))
+    again = head.submit(*output.command)
     assert again.returncode == 0, again.stdout + again.stderr
     assert f"+ {len(before):,} already done" in again.stdout
     columns = ["id", "image", "year", "width", "height", "num_tiles", "prompt_tokens", "notes"]
-    final, whole = (rows(fs, name, "results").sort_values("id")[columns].astype(str) for name in ("killed", "whole"))
+    final, expected = (
+        one.rows("results").sort_values("id")[columns].astype(str).reset_index(drop=True) for one in (output, whole)
+    )
     assert len(final) == GOOD
-    assert final.reset_index(drop=True).equals(whole.reset_index(drop=True))
-    assert dict(rows(fs, "killed", "errors")[["id", "kind"]].itertuples(index=False)) == failing
+    assert final.equals(expected)
+    assert dict(output.rows("errors")[["id", "kind"]].itertuples(index=False)) == failing
 
 
-def test_a_finished_job_run_again_does_nothing(head, fs, model, undisturbed):
-    before = fs.find("captions-out/whole/results")
-    again = head.submit(*caption(model, "whole"))
+def test_a_finished_job_run_again_does_nothing(head, whole):
+    before = whole.files("results")
+    again = head.submit(*whole.command)
     assert again.returncode == 0, again.stdout
     assert "500 units in = 0 results + 0 errors + 480 already done + 20 already failed" in again.stdout
-    assert fs.find("captions-out/whole/results") == before
+    assert whole.files("results") == before
 
 
 def kill_driver(output: str) -> None:
     """SIGKILL to the job's own process, as the kernel does it out of memory."""
-    found = subprocess.run(
-        ["pgrep", "-f", f"^python jobs/caption_dataset.py .*{output}( |$)"], capture_output=True, text=True
-    )
+    pattern = f"^python jobs/caption_dataset.py .*{output}( |$)"
+    found = subprocess.run(["pgrep", "-f", pattern], capture_output=True, text=True)
     pids = [int(pid) for pid in found.stdout.split()]
     assert pids
     for pid in pids:
