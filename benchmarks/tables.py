@@ -1,0 +1,55 @@
+"""Writes the README's tables from benchmarks/results/*.json: python -m benchmarks.tables"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+START, END = "<!-- tables: made by python -m benchmarks.tables -->", "<!-- /tables -->"
+# File -> heading; in the order of the README.
+SECTIONS = {
+    "pipeline": "Whole pipeline against ray.data.llm and vLLM alone (`make bench`)",
+    "media": "Images (`make bench-media`)",
+    "video": "Videos (`make bench-media`)",
+    "document": "Documents (`make bench-media`)",
+    "fetch": "Object store with 50 ms a request (`make bench-media`)",
+    "memory": "Memory over 5,000 rows (`make bench-memory`)",
+}
+
+
+def table(records: list[dict]) -> str:
+    """A Markdown table of benchmark records; a record without a rival shows its own figure only."""
+    rows = ["| what | unit | here | rival | rival's | ratio | rows |", "|---|---|---:|---|---:|---:|---|"]
+    for record in records:
+        rival = record.get("rival_name") or ""
+        rows.append(
+            f"| {record['name'].replace('_', ' ')} | {record['unit']} | {_number(record['ours'])} | {rival} "
+            f"| {_number(record.get('rival'))} | {_number(record.get('ratio'))} "
+            f"| {record.get('got')} of {record.get('expected')} |"
+        )
+    return "\n".join(rows)
+
+
+def _number(value: float | int | None) -> str:
+    return "" if value is None else f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def main() -> None:
+    parts = []
+    for name, heading in SECTIONS.items():
+        path = RESULTS / f"{name}.json"
+        if not path.exists():
+            continue
+        records = json.loads(path.read_text())
+        machines = sorted({record["machine"] for record in records})
+        parts.append(f"**{heading}**, on {'; '.join(machines)}\n\n{table(records)}")
+    readme = ROOT / "README.md"
+    before, rest = readme.read_text().split(START)
+    after = rest.split(END)[1]
+    readme.write_text(before + START + "\n\n" + "\n\n".join(parts) + "\n\n" + END + after)
+
+
+if __name__ == "__main__":
+    main()
