@@ -102,6 +102,11 @@ class VllmEngine:
         device has no room for it."""
         return self._started().model_config.max_model_len
 
+    @property
+    def unfinished(self) -> int:
+        """Requests that are under way."""
+        return self._started().get_num_unfinished_requests()
+
     async def generate(self, request: Request, sampling: Sampling) -> Completion:
         """The answer to one request. Cancelling the task takes the request out of the engine.
 
@@ -113,13 +118,7 @@ class VllmEngine:
         from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
         llm = self._started()
-        if len(request.token_ids) >= llm.model_config.max_model_len:
-            raise UnitError(
-                "generate",
-                "prompt_too_long",
-                f"the prompt is {len(request.token_ids)} tokens; the engine runs with a context of "
-                f"{llm.model_config.max_model_len}. Lower --max-tiles, or raise max_model_len in --engine-args.",
-            )
+        self._check(request)
         output = None
         try:
             async for step in llm.generate(self._input(request), self._sampling(sampling), request.request_id):
@@ -183,6 +182,34 @@ class VllmEngine:
             chosen["distributed_executor_backend"] = "uni"
         return chosen
 
+    def _check(self, request: Request) -> None:
+        """Refuses a request that vLLM would fail on: in its worker an error of shape ends the engine for all."""
+        model = self._started().model_config
+        if len(request.token_ids) >= model.max_model_len:
+            raise UnitError(
+                "generate",
+                "prompt_too_long",
+                f"the prompt is {len(request.token_ids)} tokens; the engine runs with a context of "
+                f"{model.max_model_len}. Lower --max-tiles, or raise max_model_len in --engine-args.",
+            )
+        size = self.checkpoint.tile_size
+        shape = (sum(image.num_tiles for image in request.images), 3, size, size)
+        given = (0, *shape[1:]) if request.tiles is None else request.tiles.shape
+        if given != shape or len(request.image_hashes) != len(request.images):
+            raise UnitError(
+                "generate",
+                "engine_failed",
+                f"tiles of shape {given} and {len(request.image_hashes)} hashes for a prompt whose "
+                f"{len(request.images)} images need tiles of shape {shape}. This is an error of the caller.",
+            )
+        if (highest := int(request.token_ids.max())) >= model.get_vocab_size():
+            raise UnitError(
+                "generate",
+                "engine_failed",
+                f"token {highest} in the prompt; the model knows {model.get_vocab_size()} tokens. Its tokenizer files "
+                "are those of another checkpoint; download them again.",
+            )
+
     def _input(self, request: Request) -> Any:
         import torch
         from vllm.inputs.engine import tokens_input
@@ -190,7 +217,7 @@ class VllmEngine:
         from internvl_ops.models.vllm_plugin.inputs import image_input
 
         token_ids = request.token_ids.tolist()
-        if request.tiles is None or not len(request.tiles):
+        if request.tiles is None or not request.images:
             return tokens_input(token_ids)
         with warnings.catch_warnings():  # the tiles may be a read-only view, and nobody writes to them
             warnings.filterwarnings("ignore", message="The given NumPy array is not writ")
