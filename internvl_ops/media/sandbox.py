@@ -147,7 +147,10 @@ class _Child:
                 worker.send(function, args)
                 return worker
             except wire.Ended:
-                self.close()
+                if self._worker is None:
+                    self.close()  # the keeper
+                else:
+                    self._end_worker()
         raise RuntimeError("the sandbox's process ended three times while starting; the log says why")
 
     def _start(self, module: str) -> _Worker:

@@ -28,7 +28,7 @@ def cards_grid(width: int, height: int, least: int, most: int, side: int) -> tup
 
 
 def cards_pixels(image: Image.Image, side: int, most: int) -> np.ndarray:
-    """The cards' float32 input, (tiles, 3, side, side): each tile to [0, 1], then normalised with ImageNet's figures."""
+    """The cards' float32 input, (tiles, 3, side, side): each tile to [0, 1], then ImageNet's mean and deviation."""
     columns, rows = cards_grid(*image.size, 1, most, side)
     whole = image.resize((columns * side, rows * side))
     boxes = [(x * side, y * side, (x + 1) * side, (y + 1) * side) for y in range(rows) for x in range(columns)]
