@@ -51,7 +51,7 @@ def connect(options: JobOptions) -> None:
         ray.init(address=address, log_to_driver=options.verbose, logging_level=logging.ERROR, **local)
     except ConnectionError as error:
         raise ConfigurationError(f"--ray-address {address}: no Ray cluster answers there ({error}).") from None
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    logging.getLogger("ray.data").setLevel(logging.ERROR if options.verbose else logging.CRITICAL)
     warnings.filterwarnings("ignore", module="ray.data")
     context = DataContext.get_current()
     context.enable_progress_bars = False  # the job has one of its own

@@ -15,6 +15,8 @@ import ray
 from ray.data import Dataset
 
 from pipelines import columns as c
+from pipelines.media import media_options
+from pipelines.options import JobOptions
 from pipelines.progress import ProgressLine
 from pipelines.report import RunRecord
 from pipelines.sources import SourcePlan, count_rows
@@ -51,7 +53,7 @@ def drive(results: Dataset, writer: Writer, record: RunRecord, plan: SourcePlan,
     try:
         with _interruptible(), ProgressLine() as progress:
             progress.say(f"starting engines and reading {plan.options.uri}")
-            threading.Thread(target=lambda: progress.total(_count(plan)), daemon=True).start()
+            threading.Thread(target=lambda: progress.total(_count(plan, record.options)), daemon=True).start()
             _take_all(results, writer, record, progress, ledger)
         return "done"
     except (Interrupted, KeyboardInterrupt):
@@ -76,8 +78,10 @@ def _take_all(results: Dataset, writer: Writer, record: RunRecord, progress: Pro
         progress.update(finished, tokens, failed)
 
 
-def _count(plan: SourcePlan) -> int | None:
-    """Manifest rows, if that can be known; reads text manifests through, so it runs beside the pipeline."""
+def _count(plan: SourcePlan, options: JobOptions) -> int | None:
+    """Units, if that can be known; reads text manifests through, so it runs beside the pipeline."""
+    if media_options(options, plan).explodes:
+        return None  # how many pages or clips a file has is known once it is read
     if plan.total_rows is not None:
         return plan.total_rows
     return count_rows(plan)
@@ -98,5 +102,6 @@ def _interruptible() -> Iterator[None]:
 def cause(error: BaseException) -> str:
     """What went wrong in a worker: its own exception, without the tracebacks Ray puts around it."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    said = [line for line in lines if _EXCEPTION.match(line) and not line.startswith("ray.")]
-    return (said or lines or [type(error).__name__])[0]
+    own = [line for line in lines if _EXCEPTION.match(line) and not line.startswith("ray.")]
+    # Of a chain of exceptions the last is the one that was raised for whoever reads it.
+    return (own or lines or [type(error).__name__])[-1]

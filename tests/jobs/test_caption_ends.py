@@ -1,0 +1,78 @@
+"""How the caption job ends when it does not simply finish: too many errors, a signal, a model that does not load."""
+
+import json
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from internvl_ops.models.tiny import make_tiny_checkpoint
+from tests.datasets import write_images
+from tests.jobs.cluster import ROOT, wait_for
+from tests.jobs.output import read_output
+
+pytestmark = pytest.mark.timeout(600)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return make_tiny_checkpoint(tmp_path_factory.mktemp("model") / "tiny")
+
+
+def start(folder, model, *more) -> subprocess.Popen[str]:
+    command = [sys.executable, "jobs/caption_dataset.py", "--input", folder / "in", "--output", folder / "out"]
+    command += ["--model", model, "--max-new-tokens", "4", "--max-tiles", "1", *more]
+    return subprocess.Popen(
+        list(map(str, command)), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def run(*arguments) -> tuple[int, str, str]:
+    process = start(*arguments)
+    out, err = process.communicate(timeout=400)
+    return process.returncode, out, err
+
+
+def record(folder):
+    (path,) = (folder / "out" / "_runs").glob("*/run.json")
+    return json.loads(path.read_text())
+
+
+def test_more_errors_than_allowed_is_status_3_with_every_row_written(tmp_path, model):
+    write_images(tmp_path / "in", 3, large=0)
+    (tmp_path / "in" / "page.jpg").write_text("<html></html>")
+    status, out, err = run(tmp_path, model, "--max-error-rate", "0.2")
+    assert status == 3, out + err
+    assert "25.0% of the units failed, more than --max-error-rate 20.0%" in out
+    results, errors = read_output(tmp_path / "out")
+    assert (len(results), len(errors)) == (3, 1)
+    assert record(tmp_path)["status"] == "too many errors"
+
+
+def test_sigterm_leaves_what_is_written_valid_and_says_how_to_go_on(tmp_path, model):
+    write_images(tmp_path / "in", 400, large=0)
+    job = start(tmp_path, model, "--rows-per-file", "8")
+    wait_for("the first results", lambda: list((tmp_path / "out" / "results").glob("*.parquet")), 200)
+    job.send_signal(signal.SIGTERM)
+    out, err = job.communicate(timeout=100)
+    assert job.returncode == 1, out + err
+    assert "the same command goes on from here" in out
+    results, _ = read_output(tmp_path / "out")
+    assert 0 < len(results) == results.id.nunique() < 400
+    assert record(tmp_path)["status"] == "interrupted"
+
+
+def test_a_model_that_does_not_load_fails_the_job_with_its_reason(tmp_path, model):
+    broken = tmp_path / "model"
+    broken.mkdir()
+    for file in model.iterdir():
+        (broken / file.name).write_bytes(file.read_bytes())
+    weights = broken / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    write_images(tmp_path / "in", 2, large=0)
+    status, out, err = run(tmp_path, broken)
+    assert status == 1, out + err
+    assert "FAILED: " in out
+    assert "Traceback" not in out + err
+    assert record(tmp_path)["status"] == "failed"
