@@ -49,3 +49,23 @@ lint: setup
 	@.venv/bin/ruff check -q .
 	@.venv/bin/ruff format -q --check .
 	@.venv/bin/mypy
+
+# Images, videos, documents and fetching, each on one core, against the model cards' code and the bare decoders.
+.PHONY: bench-media bench-sources bench-tables
+bench-media: setup
+	@for part in media video document fetch; do $(PY) -m benchmarks.bench_$$part; done
+	@$(PY) -m benchmarks.tables
+
+bench-sources: setup
+	@$(PY) -m benchmarks.bench_sources
+
+# Renews requirements/*.txt from pyproject.toml. The three overrides are why the cpu list is installed with --no-deps.
+lock: setup
+	@$(PY) -m pip install -q uv
+	@printf "%s ; sys_platform == 'never'\n" torchvision torchaudio torchcodec > .cache/overrides.txt
+	@.venv/bin/uv pip compile -q pyproject.toml --extra cpu --extra dev --override .cache/overrides.txt \
+		--python-version 3.11 --python-platform x86_64-manylinux_2_28 --no-header --no-annotate -o .cache/cpu.txt
+	@.venv/bin/uv pip compile -q pyproject.toml --extra gpu --extra dev \
+		--python-version 3.11 --python-platform x86_64-manylinux_2_28 --no-header --no-annotate -o .cache/gpu.txt
+	@for list in cpu gpu; do { grep '^#' requirements/$$list.txt; cat .cache/$$list.txt; } > .cache/new.txt; mv .cache/new.txt requirements/$$list.txt; done
+	@sed -i -E '/^(torch|triton)(==|\+)/d' requirements/cpu.txt
