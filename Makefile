@@ -62,7 +62,7 @@ bench-sources: setup
 # Renews requirements/*.txt from pyproject.toml. The three overrides are why the cpu list is installed with --no-deps.
 lock: setup
 	@$(PY) -m pip install -q uv
-	@printf "%s ; sys_platform == 'never'\n" torchvision torchaudio torchcodec > .cache/overrides.txt
+	@mkdir -p .cache; printf "%s ; sys_platform == 'never'\n" torchvision torchaudio torchcodec > .cache/overrides.txt
 	@.venv/bin/uv pip compile -q pyproject.toml --extra cpu --extra dev --override .cache/overrides.txt \
 		--python-version 3.11 --python-platform x86_64-manylinux_2_28 --no-header --no-annotate -o .cache/cpu.txt
 	@.venv/bin/uv pip compile -q pyproject.toml --extra gpu --extra dev \

@@ -17,7 +17,7 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 class InputOptions(BaseModel):
     """Input"""
 
-    input: str = Field(description="Manifest, directory or glob: a local path or s3://, gs://, http(s):// URI.")
+    input: str = Field(description="Manifest, directory or glob: a local path or s3://bucket/key.")
     input_format: Literal["auto", "parquet", "jsonl", "csv", "txt", "webdataset", "files"] = Field(
         "auto", description="Format of the input; auto goes by the suffix."
     )
