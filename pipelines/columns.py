@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from internvl_ops.errors import UnitError
+from pipelines.sources.options import ERROR_TYPE
 
 ID = "id"
 SOURCE = "__source"  # where in the manifest the row stands, for a person: "manifest.jsonl:17"
@@ -26,17 +27,7 @@ IMAGES = "__images"  # where each image stands in the prompt
 PREVIEW = "__preview"  # a small JPEG for the report; only some rows have one
 COMPLETION = "__completion"
 
-ERROR_TYPE = pa.struct(
-    [
-        ("stage", pa.string()),
-        ("kind", pa.string()),
-        ("message", pa.string()),
-        ("attempts", pa.int32()),
-        ("retriable", pa.bool_()),
-    ]
-)
 PART_TYPE = pa.struct([("page", pa.int32()), ("start", pa.float64()), ("end", pa.float64())])
-MEDIA_TYPE = pa.list_(pa.struct([("uri", pa.string()), ("bytes", pa.large_binary())]))
 IMAGES_TYPE = pa.list_(
     pa.struct([("offset", pa.int32()), ("length", pa.int32()), ("num_tiles", pa.int32()), ("hash", pa.string())])
 )
