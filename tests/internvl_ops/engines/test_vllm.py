@@ -129,6 +129,34 @@ class TestTheFrontEndProcess:
         assert given.data_ptr() == asked.tiles.ctypes.data
 
 
+class TestMemoryPlan:
+    """vLLM plans by the biggest image there can be, and measures with it where it profiles a device's memory."""
+
+    def test_the_biggest_image_is_the_checkpoints(self, vllm_engine: RunningEngine) -> None:
+        llm = vllm_engine.engine._llm
+        assert llm is not None
+        info = llm.renderer.mm_processor.info
+        assert info.get_mm_max_tokens_per_item(8192, {"image": 1}) == {"image": 13 * 16}
+        assert info.get_mm_max_tokens_per_item(100, {"image": 1}) == {"image": 100}
+
+    def test_it_is_measured_as_tiles(self, vllm_engine: RunningEngine) -> None:
+        llm = vllm_engine.engine._llm
+        assert llm is not None
+        given = llm.renderer.mm_processor.get_dummy_mm_inputs({"image": 1})
+        tiles = given["mm_kwargs"]["image"][0]["pixel_values_flat"].data
+        assert (tuple(tiles.shape), str(tiles.dtype)) == ((13, 3, 112, 112), "torch.uint8")
+        (place,) = given["mm_placeholders"]["image"]
+        assert (place.offset, place.length) == (0, 13 * 16)
+
+    def test_a_job_may_ask_for_bigger_ones(self, vllm_engine: RunningEngine, checkpoint: Checkpoint) -> None:
+        from vllm import AsyncEngineArgs
+        from vllm.multimodal import MULTIMODAL_REGISTRY
+
+        engine = VllmEngine(checkpoint, max_tiles=40)
+        config = AsyncEngineArgs(**engine._arguments()).create_engine_config()
+        assert MULTIMODAL_REGISTRY.get_processing_info(config.model_config).max_tiles() == 41
+
+
 class TestRefusals:
     def refused(self, vllm_engine: RunningEngine, asked: Request) -> UnitError:
         with pytest.raises(UnitError) as error:
