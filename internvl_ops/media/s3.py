@@ -13,7 +13,16 @@ from yarl import URL
 
 from internvl_ops.errors import UnitError
 from internvl_ops.media.access import safe_uri
-from internvl_ops.media.transports import CHUNK_BYTES, GONE, TRY_AGAIN, Body, Transient, receive, retry_after
+from internvl_ops.media.transports import (
+    BUFFER_BYTES,
+    CHUNK_BYTES,
+    GONE,
+    TRY_AGAIN,
+    Body,
+    Transient,
+    receive,
+    retry_after,
+)
 
 
 class S3Reader:
@@ -70,6 +79,7 @@ class S3Reader:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=self._connections),
                 timeout=self._timeouts(),
+                read_bufsize=BUFFER_BYTES,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": "internvl-batch", "Accept-Encoding": "identity"},
                 trust_env=bool(getproxies()),  # the store is the operator's, and so are the proxies that lead there

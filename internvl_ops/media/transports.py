@@ -24,6 +24,8 @@ from internvl_ops.media.access import ReadPolicy, safe_uri
 from internvl_ops.media.addresses import is_public
 
 CHUNK_BYTES = 1 << 18
+# With aiohttp's own 64 KiB a connection pauses and resumes several times an image, a third of the work of receiving it.
+BUFFER_BYTES = 1 << 20
 MAX_REDIRECTS = 10
 TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504, 507, 509, 520, 521, 522, 523, 524, 529})
 GONE = frozenset({404, 410})
@@ -149,6 +151,7 @@ class HttpReader:
             return aiohttp.ClientSession(
                 connector=connector,
                 timeout=timeout,
+                read_bufsize=BUFFER_BYTES,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": "internvl-batch", "Accept-Encoding": "identity"},
             )

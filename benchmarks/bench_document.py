@@ -1,0 +1,121 @@
+"""PDF pages a second on one core: from the document to tiles, against pypdfium2 rendering the same pages and no more.
+
+Both render to the same height in pixels. CPU time, best of several rounds taken in turn. Every page carries its number
+as a bar; ``got`` counts the pages that show the right one. The last record goes
+through a document of 2,000 pages; its memory says that pages come and go.
+
+    python benchmarks/bench_document.py
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import numpy as np
+import pypdfium2
+
+from internvl_ops.media.document import DocumentOptions, render_pages
+from tests.corpus_documents import Document, make, scan, scanned
+
+RESULTS = Path(__file__).parent / "results" / "document.json"
+GRID_HEIGHT = 3 * 448  # what an A4 page fills with at most 12 tiles
+AT_ONCE = 16  # pages for which the document is opened once
+ONE_TILE = DocumentOptions(dpi=60, max_tiles=1)
+
+
+def pages_ours(data: bytes, count: int, options: DocumentOptions) -> Iterator[np.ndarray]:
+    """Tiles of every page, rendered some at a time."""
+    for first in range(1, count + 1, AT_ONCE):
+        for page in render_pages(data, range(first, min(first + AT_ONCE, count + 1)), options):
+            yield page.tiles
+
+
+def pages_alone(data: bytes, count: int, options: DocumentOptions) -> Iterator[np.ndarray]:
+    document = pypdfium2.PdfDocument(data)
+    scale = GRID_HEIGHT / document[0].get_height() if options.dpi is None else options.dpi / 72
+    for page in range(count):
+        yield document[page].render(scale=scale, rev_byteorder=True).to_numpy()
+
+
+def bar(thumbnail: np.ndarray) -> int:
+    """The number a page shows as a bar, from its thumbnail (3, height, width)."""
+    row = thumbnail[:, int(thumbnail.shape[1] * 0.45)].mean(axis=0)
+    return round(100 * int((row < 128).sum()) / len(row))
+
+
+def measure(way: Callable[[], Iterator], rounds: int, others: Callable[[], Iterator]) -> tuple[float, float]:
+    """Least CPU seconds of the one and of the other, taken in turn."""
+    least = [float("inf"), float("inf")]
+    for _ in range(rounds):
+        for place, pages in enumerate((way, others)):
+            begun = time.process_time()
+            for _ in pages():
+                pass
+            least[place] = min(least[place], time.process_time() - begun)
+    return least[0], least[1]
+
+
+def bench(name: str, data: bytes, count: int, options: DocumentOptions, rounds: int = 5, numbered: bool = True) -> dict:
+    before = peak_memory_mb()
+    pages = enumerate(pages_ours(data, count, options), start=1)
+    right = sum(not numbered or bar(tiles[-1]) == number % 100 for number, tiles in pages)
+    growth = peak_memory_mb() - before
+    ours, alone = measure(lambda: pages_ours(data, count, options), rounds, lambda: pages_alone(data, count, options))
+    return {
+        "name": name,
+        "unit": "pages/s",
+        "ours": round(count / ours, 1),
+        "rival_name": "pypdfium2 rendering, and nothing else",
+        "rival": round(count / alone, 1),
+        "ratio": round(alone / ours, 2),
+        "expected": count,
+        "got": right,
+        "memory_growth_mb": round(growth, 1),
+        "machine": describe_machine(),
+    }
+
+
+def peak_memory_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def describe_machine() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "")
+    return f"{model or platform.machine()}, 1 core, Python {platform.python_version()}"
+
+
+def main() -> int:
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    text = make(Document(pages=48, lines=55))
+    scans = scanned(*(scan(number) for number in range(1, 17)))
+    records = [
+        bench("text_into_grid", text, 48, DocumentOptions()),
+        bench("text_150_dpi", text, 48, DocumentOptions(dpi=150)),
+        bench("scan_into_grid", scans, 16, DocumentOptions(), numbered=False),
+        bench("scan_150_dpi", scans, 16, DocumentOptions(dpi=150), numbered=False),
+        bench("text_2000_pages_into_one_tile", make(Document(pages=2000, lines=40)), 2000, ONE_TILE, rounds=1),
+    ]
+    for record in records:
+        print(json.dumps(record), flush=True)
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(records, indent=1) + "\n")
+    wrong = [record["name"] for record in records if record["expected"] != record["got"]]
+    if wrong:
+        print(f"pages differ: {', '.join(wrong)}")
+    return bool(wrong)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
