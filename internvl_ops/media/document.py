@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -213,17 +214,49 @@ def _draw(page: pdfium.PdfPage, width: int, height: int) -> np.ndarray:
 
 @contextlib.contextmanager
 def _open(source: bytes | str) -> Iterator[pdfium.PdfDocument]:
+    if isinstance(source, str):
+        # Pages of a long document are asked for one after the other, and finding one's way through 2,000 pages takes
+        # longer than rendering one of them: the last file stays open.
+        yield _kept.open(source)
+        return
+    document = _load(source)
+    try:
+        yield document
+    finally:
+        document.close()
+
+
+def _load(source: bytes | str) -> pdfium.PdfDocument:
     try:
         document = pdfium.PdfDocument(source)
     except pdfium.PdfiumError as error:
         raise _unreadable(source, getattr(error, "err_code", None)) from None
-    try:
-        if not len(document):
-            raise UnitError("decode", "corrupt", "the document has no page")
-        document.init_forms()  # what is filled into its forms is drawn too
-        yield document
-    finally:
+    if not len(document):
         document.close()
+        raise UnitError("decode", "corrupt", "the document has no page")
+    document.init_forms()  # what is filled into its forms is drawn too
+    return document
+
+
+class _Kept:
+    """The document opened last, for as long as its file stays what it was."""
+
+    def __init__(self) -> None:
+        self._identity: tuple = ()
+        self._document: pdfium.PdfDocument | None = None
+
+    def open(self, path: str) -> pdfium.PdfDocument:
+        status = os.stat(path)
+        identity = (path, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+        if self._document is None or identity != self._identity:
+            if self._document is not None:
+                self._document.close()
+            self._document = None
+            self._document, self._identity = _load(path), identity
+        return self._document
+
+
+_kept = _Kept()
 
 
 def _unreadable(source: bytes | str, code: int | None) -> UnitError:

@@ -59,6 +59,18 @@ class TestPages:
         assert count_pages(str(tmp_path / "a.pdf")) == 3
         np.testing.assert_array_equal(render_page(str(tmp_path / "a.pdf"), 2).tiles, render_page(A4, 2).tiles)
 
+    def test_a_file_that_is_replaced_is_read_anew(self, tmp_path):
+        path = tmp_path / "a.pdf"
+        path.write_bytes(A4)
+        assert bar_length(whole(render_page(str(path), 2), 2, 3)) == 2
+        path.write_bytes(make(Document(pages=1, size=(842, 595))))
+        assert count_pages(str(path)) == 1
+        assert render_page(str(path), 1).width > render_page(A4, 1).width
+        path.write_bytes(b"no longer a document")
+        assert failure(count_pages, str(path)).kind == "unsupported"
+        path.write_bytes(A4)
+        assert count_pages(str(path)) == 3
+
     def test_any_page_of_a_long_document_is_rendered_without_the_others(self):
         document = make(Document(pages=2000, lines=5))
         assert count_pages(document) == 2000
