@@ -130,10 +130,11 @@ class Ledger:
             occurrence += 1
 
     def pending(self, keys: Sequence[bytes]) -> list[bool]:
-        """Which of ``keys`` are not yet written in this run; a row that comes twice is written once."""
+        """Which of ``keys`` are not yet written in this run; of a key that comes twice, only the first."""
+        first = dict(zip(reversed(keys), range(len(keys) - 1, -1, -1), strict=True))
         return [
-            state is not None and state[0] == State.CLAIMED
-            for state in (self._db.execute("SELECT state FROM units WHERE key = ?", (key,)).fetchone() for key in keys)
+            state == State.CLAIMED and first[key] == place
+            for place, (key, state) in enumerate(zip(keys, self.states(keys), strict=True))
         ]
 
     def written(self, keys: Sequence[bytes], state: State) -> None:

@@ -18,10 +18,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from internvl_ops.errors import ConfigurationError
+from internvl_ops.media.access import safe_uri
 
 RESULTS, ERRORS, RUNS = "results", "errors", "_runs"
-_WRITE_ATTEMPTS = 9  # with the waits below about four minutes: an object store that is down for two comes back in time
-_PERMANENT = (PermissionError, FileNotFoundError, NotADirectoryError, IsADirectoryError)
+_WRITE_ATTEMPTS = 11  # with the waits below about four minutes: an object store that is down for two comes back in time
+_PERMANENT = (PermissionError, FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError)
 
 
 class OutputFolder:
@@ -39,7 +40,9 @@ class OutputFolder:
         try:
             self.fs, self.root = fsspec.core.url_to_fs(self.uri, **self._storage_options())
         except (ValueError, ImportError) as error:
-            raise ConfigurationError(f"--output {uri}: {error}. Use a local path or s3://bucket/prefix.") from None
+            raise ConfigurationError(
+                f"--output {safe_uri(uri)}: {error}. Use a local path or s3://bucket/prefix."
+            ) from None
         self.local = "file" in self.fs.protocol
 
     def _storage_options(self) -> dict[str, object]:
@@ -59,7 +62,7 @@ class OutputFolder:
             self.fs.pipe_file(probe, b"")
             self.fs.rm_file(probe)
         except Exception as error:
-            raise ConfigurationError(f"--output {self.uri}: not writable: {_reason(error)}") from None
+            raise ConfigurationError(f"--output {safe_uri(self.uri)}: not writable: {_reason(error)}") from None
 
     def clear(self) -> None:
         """Removes every result and every error; what ``--overwrite`` does."""
@@ -108,7 +111,7 @@ class OutputFolder:
                 raise
             except Exception as error:
                 if attempt == _WRITE_ATTEMPTS:
-                    raise OSError(f"{self.uri}/{name} could not be written: {_reason(error)}") from error
+                    raise OSError(f"{safe_uri(self.uri)}/{name} could not be written: {_reason(error)}") from error
                 time.sleep(min(60, 2**attempt / 2) * random.uniform(0.5, 1))
 
     def remove(self, name: str) -> None:

@@ -53,13 +53,17 @@ def drop_superseded_errors(ledger: Any, output: OutputFolder, names: list[str]) 
     Args:
         ledger: Of the run that ends, or what calls it.
         output: The output.
-        names: Error files that stood there when the run started.
+        names: Error files that stood there when the run started, the oldest first.
     """
     occurrences: dict[str, int] = {}
-    newer = (State.DONE_BEFORE, State.RESULT, State.ERROR)
-    for name in names:
+    newer = (State.DONE_BEFORE, State.RESULT, State.ERROR, State.EXPLODED)
+    seen: set[bytes] = set()
+    for name in reversed(names):
         table = output.read_table(name)
-        keep = [state not in newer for state in ledger.states(error_keys(table, occurrences))]
+        keys = error_keys(table, occurrences)
+        # A run that retried errors and was killed before it came here left two rows of a unit: the newer one is kept.
+        keep = [state not in newer and key not in seen for key, state in zip(keys, ledger.states(keys), strict=True)]
+        seen.update(keys)
         if all(keep):
             continue
         table = table.filter(pa.array(keep, pa.bool_()))

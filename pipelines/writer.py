@@ -76,9 +76,20 @@ def own_columns(task: Task, measures: pa.Schema) -> pa.Schema:
 
 
 def kept_names(passthrough: pa.Schema, task: Task, measures: pa.Schema) -> dict[str, str]:
-    """What each manifest column is called in ``results/``: its name, or ``manifest_<name>`` where a result needs it."""
-    taken = {*own_columns(task, measures).names, *c.PREPARED.names}
-    return {name: f"manifest_{name}" if name in taken else name for name in passthrough.names}
+    """What each manifest column is called in ``results/``: its name, or ``manifest_<name>`` where a result needs it.
+
+    A manifest that is itself an output may have both names; ``manifest_`` is put in front until the name is free.
+    """
+    exploded = c.EXPLODED.names if "parent" in measures.names else []
+    taken = {*own_columns(task, measures).names, *c.PREPARED.names, *exploded}
+    names = {name: name for name in passthrough.names if name not in taken}
+    for name in passthrough.names:
+        if name in taken:
+            free = f"manifest_{name}"
+            while free in taken or free in names.values():
+                free = f"manifest_{free}"
+            names[name] = free
+    return names
 
 
 def result_schema(passthrough: pa.Schema, task: Task, measures: pa.Schema, prompt: str) -> pa.Schema:

@@ -1,0 +1,181 @@
+"""The output is the checkpoint: whatever happens to runs, each unit ends with one row."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from internvl_ops.tasks import CAPTION
+from pipelines.ledger import RUN, SKIP, Ledger, State, unit_key
+from pipelines.output import ERRORS, RESULTS, OutputFolder
+from pipelines.resume import drop_superseded_errors, load_output
+from pipelines.writer import ERROR_SCHEMA
+from tests.pipelines.runs import Killed, Run, execute, observe
+from tests.pipelines.runs import State as Observed
+
+
+def predict(before: Observed, manifest: Sequence[str], run: Run) -> Observed:
+    """What a run that is neither killed nor interrupted makes of the output."""
+    state = {} if run.overwrite else dict(before)
+    seen: Counter[str] = Counter()
+    for unit_id in manifest:
+        seen[unit_id] += 1
+        unit = unit_id, seen[unit_id]
+        if state.get(unit) is None or (run.retry_errors and state[unit] == "timeout"):
+            state[unit] = run.outcome(unit_id) if seen[unit_id] == 1 else "duplicate_id"
+    return state
+
+
+# Few ids, so that they repeat; x is a corrupt file, capitals fail in an outage.
+RUNS = st.builds(
+    Run,
+    new_ids=st.text("abcxABC", max_size=8),
+    outage=st.booleans(),
+    retry_errors=st.booleans(),
+    overwrite=st.sampled_from([False, False, False, True]),
+    delivered_twice=st.booleans(),
+    killed_at=st.none() | st.integers(0, 6),
+    killed_after=st.booleans(),
+    interrupted_after=st.none() | st.integers(0, 3),
+)
+
+
+class TestAnySequenceOfRuns:
+    @settings(max_examples=60, deadline=None)
+    @given(st.lists(RUNS, min_size=1, max_size=7))
+    # A retried unit fails for good, and the run dies before it drops the old error.
+    @example([Run("AB", outage=True), Run(outage=True, retry_errors=True, killed_at=1), Run()])
+    @example([Run("AxA", outage=True), Run(retry_errors=True, killed_at=1), Run(retry_errors=True)])
+    @example([Run("aaa", killed_at=1), Run("a", delivered_twice=True), Run()])
+    def test_ends_with_one_row_a_unit(self, runs: list[Run]) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            manifest: list[str] = []
+            state: Observed = {}
+            for number, run in enumerate([*runs, Run()]):
+                manifest += run.new_ids
+                state = self._check(folder, manifest, run, f"run-{number:03d}", state)
+            assert len(state) == len(manifest)
+
+    def _check(self, uri: str, manifest: list[str], run: Run, run_id: str, before: Observed) -> Observed:
+        whole = predict(before, manifest, run)
+        killed = False
+        try:
+            counts = execute(uri, manifest, run, run_id)
+        except Killed:
+            killed = True
+        after, rows = observe(uri)
+        if not killed:
+            assert set(rows.values()) <= {1}
+            assert counts.lost == 0
+        if killed or run.interrupted_after is not None:
+            # Each unit is as it was or as the whole run would have left it; what was there is gone only by overwriting.
+            for unit in {**before, **whole}:
+                allowed = {whole.get(unit), None if run.overwrite else before.get(unit), before.get(unit)}
+                assert after.get(unit) in allowed | ({None} if run.overwrite else set())
+        else:
+            assert after == whole
+        return after
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> OutputFolder:
+    return OutputFolder(str(tmp_path))
+
+
+def write_results(output: OutputFolder, name: str, *ids: str) -> None:
+    output.write_table(f"{RESULTS}/{name}.parquet", pa.table({"id": ids, CAPTION.name: ids}))
+
+
+def write_errors(output: OutputFolder, name: str, *errors: tuple[str, str, bool]) -> None:
+    rows = [{"id": unit_id, "kind": kind, "retriable": retriable} for unit_id, kind, retriable in errors]
+    output.write_table(f"{ERRORS}/{name}.parquet", pa.Table.from_pylist(rows, ERROR_SCHEMA))
+
+
+def errors_in(output: OutputFolder) -> list[tuple[str, str]]:
+    tables = [table for _, table in output.read_tables(ERRORS, ["id", "kind"])]
+    return [(row["id"], row["kind"]) for table in tables for row in table.to_pylist()]
+
+
+class TestLoading:
+    def test_results_and_errors_need_no_work(self, output: OutputFolder) -> None:
+        write_results(output, "1", "a", "b")
+        write_errors(output, "1", ("c", "corrupt", False), ("d", "timeout", True))
+        ledger = Ledger()
+        load_output(ledger, output, retry_errors=False)
+        assert ledger.claim("abcde", range(5)) == [SKIP, SKIP, SKIP, SKIP, RUN]
+
+    def test_retrying_takes_up_what_is_called_retriable(self, output: OutputFolder) -> None:
+        write_results(output, "1", "a")
+        write_errors(output, "1", ("c", "corrupt", False), ("d", "timeout", True))
+        ledger = Ledger()
+        load_output(ledger, output, retry_errors=True)
+        assert ledger.claim("acd", range(3)) == [SKIP, SKIP, RUN]
+
+    def test_a_result_outlives_an_old_error_of_the_same_unit(self, output: OutputFolder) -> None:
+        write_results(output, "2", "a")
+        write_errors(output, "1", ("a", "timeout", True))
+        ledger = Ledger()
+        load_output(ledger, output, retry_errors=False)
+        assert ledger.states([unit_key("a")]) == [State.DONE_BEFORE]
+
+    def test_repeated_ids_are_counted_across_files(self, output: OutputFolder) -> None:
+        write_results(output, "1", "a")
+        write_errors(output, "1", ("a", "duplicate_id", False))
+        write_errors(output, "2", ("a", "duplicate_id", False))
+        ledger = Ledger()
+        load_output(ledger, output, retry_errors=False)
+        assert ledger.claim("aaaa", range(4)) == [SKIP, SKIP, SKIP, 4]
+
+    def test_an_empty_output(self, output: OutputFolder) -> None:
+        ledger = Ledger()
+        load_output(ledger, output, retry_errors=False)
+        assert ledger.claim("a", [0]) == [RUN]
+
+
+class TestDroppingOldErrors:
+    def drop(self, output: OutputFolder, ledger: Ledger) -> list[tuple[str, str]]:
+        drop_superseded_errors(ledger, output, output.files(ERRORS))
+        return errors_in(output)
+
+    def test_those_of_units_with_a_newer_row_go(self, output: OutputFolder) -> None:
+        write_errors(output, "1", ("a", "timeout", True), ("b", "timeout", True), ("c", "timeout", True))
+        ledger = Ledger()
+        ledger.claim("abc", range(3))
+        ledger.written([unit_key("a")], State.RESULT)
+        ledger.written([unit_key("b")], State.ERROR)
+        assert self.drop(output, ledger) == [("c", "timeout")]  # interrupted before c: its error still stands
+
+    def test_a_file_without_rows_goes_altogether(self, output: OutputFolder) -> None:
+        write_errors(output, "1", ("a", "timeout", True))
+        ledger = Ledger()
+        ledger.preload([unit_key("a")], State.DONE_BEFORE)
+        assert self.drop(output, ledger) == []
+        assert output.files(ERRORS) == []
+
+    def test_the_error_of_a_document_goes_when_its_pages_are_there(self, output: OutputFolder) -> None:
+        write_errors(output, "1", ("book", "timeout", True))
+        ledger = Ledger()
+        ledger.claim(["book"], [0])
+        ledger.explode(unit_key("book"), ["book#page=1"], 0)
+        assert self.drop(output, ledger) == []
+
+    def test_the_newer_of_two_errors_stays(self, output: OutputFolder) -> None:
+        write_errors(output, "1", ("a", "timeout", True), ("b", "timeout", True))
+        write_errors(output, "2", ("a", "corrupt", False))
+        ledger = Ledger()
+        load_output(ledger, output, retry_errors=False)
+        assert self.drop(output, ledger) == [("b", "timeout"), ("a", "corrupt")]
+
+    def test_errors_of_rows_that_left_the_manifest_stay(self, output: OutputFolder) -> None:
+        write_errors(output, "1", ("gone", "corrupt", False))
+        ledger = Ledger()
+        load_output(ledger, output, retry_errors=False)
+        ledger.claim("a", [0])
+        assert self.drop(output, ledger) == [("gone", "corrupt")]
