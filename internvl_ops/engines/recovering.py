@@ -14,7 +14,8 @@ class Recovering:
     """Runs an engine, and another when that one dies.
 
     A request may be what killed it. So a request that was in flight at a death is tried once more with nothing else in
-    flight; if the engine dies again, that request alone is the cause and fails with kind ``engine_failed``.
+    flight; if the engine dies again, that request alone is the cause and fails with kind ``engine_failed``. A request
+    that comes while the engine is down was not in flight: it waits, and goes on among the others.
 
     Args:
         make_engine: Makes an engine that is not yet started.
@@ -23,6 +24,7 @@ class Recovering:
     def __init__(self, make_engine: Callable[[], Engine]) -> None:
         self._make_engine = make_engine
         self._engine = make_engine()
+        self._up = True
         self._running = 0
         self._changed = asyncio.Condition()
         self._suspect = asyncio.Lock()  # held by the one request that is tried alone
@@ -36,33 +38,43 @@ class Recovering:
 
         Raises:
             UnitError: The request cannot be served, or it is what kills the engine.
+            EngineDead: The engine died and does not start again.
         """
         try:
             async with self._among_others():
-                return await self._engine.generate(request, sampling)
+                return await self._ask(request, sampling)
         except EngineDead:
             async with self._alone():
+                await self._revive()
                 return await self._once_more(request, sampling)
 
-    async def _once_more(self, request: Request, sampling: Sampling) -> Completion:
-        if self._engine.dead:
-            await self._restart()
+    async def _ask(self, request: Request, sampling: Sampling) -> Completion:
         try:
             return await self._engine.generate(request, sampling)
+        except EngineDead:
+            self._up = False
+            raise
+
+    async def _once_more(self, request: Request, sampling: Sampling) -> Completion:
+        try:
+            return await self._ask(request, sampling)
         except EngineDead as death:
             message = f"the engine died twice with this unit in flight, the second time with it alone: {death}"
             raise UnitError("generate", "engine_failed", message, attempts=2) from death
 
-    async def _restart(self) -> None:
+    async def _revive(self) -> None:
+        if self._up:
+            return
         self._engine.shutdown()
         self._engine = self._make_engine()
         await self._engine.start()
+        self._up = True
 
     @asynccontextmanager
     async def _among_others(self) -> AsyncIterator[None]:
-        async with self._changed:
-            await self._changed.wait_for(lambda: not self._suspect.locked())
-            self._running += 1
+        while not await self._joined():
+            async with self._alone():
+                await self._revive()
         try:
             yield
         finally:
@@ -70,11 +82,19 @@ class Recovering:
                 self._running -= 1
                 self._changed.notify_all()
 
+    async def _joined(self) -> bool:
+        async with self._changed:
+            await self._changed.wait_for(lambda: not self._suspect.locked())
+            self._running += self._up
+            return self._up
+
     @asynccontextmanager
     async def _alone(self) -> AsyncIterator[None]:
-        async with self._suspect:
+        try:
+            async with self._suspect:
+                async with self._changed:
+                    await self._changed.wait_for(lambda: self._running == 0)
+                yield
+        finally:  # whoever waits for the lock to be free goes on, however this request ended
             async with self._changed:
-                await self._changed.wait_for(lambda: self._running == 0)
-            yield
-        async with self._changed:
-            self._changed.notify_all()
+                self._changed.notify_all()
