@@ -25,7 +25,7 @@ class ProgressLine:
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:
-        self._console = Console(file=stream or sys.stderr)
+        self._console = Console(file=stream or sys.stderr, markup=False)
         self._live = self._console.is_terminal
         self._total: int | None = None
         self._skipped = 0
@@ -33,7 +33,7 @@ class ProgressLine:
         self._seen: deque[tuple[float, int, int]] = deque()
         self._next_log = time.monotonic() + LOG_SECONDS
         self._bar = Progress(
-            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), _Said(), console=self._console
+            SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), _Said(), console=self._console
         )
         self._task = self._bar.add_task("starting", total=None, said="")
 
@@ -43,8 +43,9 @@ class ProgressLine:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-        if self._last and not self._live:
+        if self._live:
+            self._bar.stop()
+        elif self._last:
             self._log()
 
     def say(self, what: str) -> None:

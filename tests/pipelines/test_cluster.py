@@ -1,0 +1,126 @@
+"""What runs where is settled before anything starts, and said where it cannot be."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from internvl_ops.errors import ConfigurationError
+from internvl_ops.media.tiling import share_tile_budget
+from internvl_ops.models.config import Checkpoint
+from pipelines.cluster import BLOCK_BYTES, Workers, rows_per_block, settle
+from pipelines.options import JobOptions
+
+# Ray leaves a block whole that is up to half as large again as it should be.
+RAY_SPLITS_ABOVE = 1.5 * BLOCK_BYTES
+
+
+def options(**given: object) -> JobOptions:
+    return JobOptions.model_validate({"input": "in.jsonl", "output": "out", "model": "m", **given})
+
+
+class TestSettle:
+    def settle(self, checkpoint: Checkpoint, cluster: dict[str, float], **given: object) -> Workers:
+        return settle(options(**given), checkpoint, "image", cluster)
+
+    @pytest.mark.parametrize(
+        ("cluster", "given", "expected"),
+        [
+            ({"CPU": 2.0}, {}, (1, 0, 1)),
+            ({"CPU": 16.0}, {}, (1, 0, 15)),
+            ({"CPU": 16.0, "GPU": 1.0}, {}, (1, 1, 15)),
+            ({"CPU": 64.0, "GPU": 8.0}, {}, (8, 1, 56)),
+            ({"CPU": 64.0, "GPU": 8.0}, {"gpus_per_engine": 4}, (2, 4, 62)),
+            ({"CPU": 64.0, "GPU": 8.0}, {"gpus_per_engine": 3}, (2, 3, 62)),
+            ({"CPU": 64.0, "GPU": 8.0}, {"engines": 2}, (2, 1, 62)),
+            ({"CPU": 64.0, "GPU": 8.0}, {"gpus_per_engine": 0}, (1, 0, 63)),
+            ({"CPU": 64.0, "GPU": 8.0}, {"prepare_actors": 20}, (8, 1, 20)),
+            ({"CPU": 8.0}, {"engines": 2}, (2, 0, 6)),
+        ],
+    )
+    def test_the_whole_cluster_is_used(
+        self, checkpoint: Checkpoint, cluster: dict[str, float], given: dict, expected: tuple[int, int, int]
+    ) -> None:
+        workers = self.settle(checkpoint, cluster, **given)
+        assert (workers.engines, workers.gpus_per_engine, workers.prepare_actors) == expected
+
+    @pytest.mark.parametrize(
+        ("cluster", "given", "said"),
+        [
+            ({}, {}, ["need 2 CPUs", "has 0", "ray start --num-cpus"]),
+            ({"CPU": 1.0}, {}, ["need 2 CPUs", "has 1", "--prepare-actors"]),
+            ({"CPU": 4.0}, {"prepare_actors": 4}, ["need 5 CPUs", "has 4"]),
+            ({"CPU": 8.0, "GPU": 8.0}, {}, ["8 engines and 1 prepare actors need 9 CPUs", "has 8", "--engines"]),
+            ({"CPU": 8.0}, {"gpus_per_engine": 1}, ["need 1 GPUs", "has 0", "--gpus-per-engine"]),
+            ({"CPU": 8.0, "GPU": 2.0}, {"gpus_per_engine": 4}, ["--gpus-per-engine 4 need 4 GPUs", "has 2"]),
+            ({"CPU": 8.0, "GPU": 2.0}, {"engines": 3}, ["3 engines", "need 3 GPUs", "has 2"]),
+        ],
+    )
+    def test_a_cluster_that_is_too_small_is_told_what_is_missing(
+        self, checkpoint: Checkpoint, cluster: dict[str, float], given: dict, said: list[str]
+    ) -> None:
+        with pytest.raises(ConfigurationError) as refused:
+            self.settle(checkpoint, cluster, **given)
+        assert all(part in str(refused.value) for part in said), str(refused.value)
+
+    @given(
+        cpus=st.integers(0, 200),
+        gpus=st.integers(0, 64),
+        engines=st.none() | st.integers(1, 70),
+        per_engine=st.none() | st.integers(0, 8),
+        prepare=st.none() | st.integers(1, 200),
+    )
+    def test_a_plan_that_is_accepted_fits(
+        self, checkpoint: Checkpoint, cpus: int, gpus: int, engines: int | None, per_engine: int, prepare: int | None
+    ) -> None:
+        given = {"engines": engines, "gpus_per_engine": per_engine, "prepare_actors": prepare}
+        try:
+            workers = self.settle(checkpoint, {"CPU": float(cpus), "GPU": float(gpus)}, **given)
+        except ConfigurationError:
+            return
+        assert workers.engines * workers.gpus_per_engine <= gpus
+        assert workers.engines + workers.prepare_actors <= cpus
+        assert workers.engines == (engines or workers.engines)
+        assert min(workers.engines, workers.prepare_actors, workers.in_flight, workers.rows_per_block) >= 1
+        assert workers.blocks_in_flight >= 1
+
+    def test_engines_on_gpus_hold_more_units_at_once(self, checkpoint: Checkpoint) -> None:
+        on_gpu = self.settle(checkpoint, {"CPU": 8.0, "GPU": 1.0})
+        assert (on_gpu.in_flight, on_gpu.blocks_in_flight) == (320, 320 // on_gpu.rows_per_block)
+        assert self.settle(checkpoint, {"CPU": 8.0}).in_flight == 32
+        assert self.settle(checkpoint, {"CPU": 8.0}, in_flight=3).blocks_in_flight == 1
+
+
+class TestRowsPerBlock:
+    """A block that Ray splits by its bytes may lose rows when a task is retried."""
+
+    @given(
+        max_tiles=st.integers(1, 40),
+        tile_size=st.sampled_from([28, 112, 224, 336, 448, 896, 1344]),
+        images=st.integers(1, 10),
+    )
+    def test_the_largest_images_stay_under_rays_block_size(
+        self, checkpoint: Checkpoint, max_tiles: int, tile_size: int, images: int
+    ) -> None:
+        rows = rows_per_block(options(max_tiles=max_tiles), replace(checkpoint, tile_size=tile_size), "image")
+        each = share_tile_budget(max_tiles, images)
+        tiles = images * (each + (each > 1))
+        if tiles > 1.5 * max_tiles:  # more images than tiles: each has one all the same
+            return
+        assert rows == 1 or rows * tiles * 3 * tile_size**2 < RAY_SPLITS_ABOVE
+
+    @given(num_frames=st.integers(1, 600), fps=st.none() | st.floats(0.1, 60), tile_size=st.sampled_from([112, 448]))
+    def test_so_do_videos(self, checkpoint: Checkpoint, num_frames: int, fps: float | None, tile_size: int) -> None:
+        given = options(num_frames=num_frames, fps=fps)
+        rows = rows_per_block(given, replace(checkpoint, tile_size=tile_size), "video")
+        frames = num_frames if fps is None else 1
+        assert rows == 1 or rows * frames * 3 * tile_size**2 < BLOCK_BYTES
+
+    def test_small_tiles_do_not_make_huge_blocks(self, checkpoint: Checkpoint) -> None:
+        assert rows_per_block(options(max_tiles=1), replace(checkpoint, tile_size=28), "image") == 8
+
+    def test_the_option_wins(self, checkpoint: Checkpoint) -> None:
+        assert rows_per_block(options(rows_per_block=3), checkpoint, "image") == 3
