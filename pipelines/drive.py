@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import ray
 from ray.data import Dataset
 
+from internvl_ops.media.access import safe_uri
 from pipelines import columns as c
 from pipelines.media import media_options
 from pipelines.options import JobOptions
@@ -52,7 +53,7 @@ def drive(results: Dataset, writer: Writer, record: RunRecord, plan: SourcePlan,
     """
     try:
         with _interruptible(), ProgressLine() as progress:
-            progress.say(f"starting engines and reading {plan.options.uri}")
+            progress.say(f"starting engines and reading {safe_uri(plan.options.uri)}")
             threading.Thread(target=lambda: progress.total(_count(plan, record.options)), daemon=True).start()
             _take_all(results, writer, record, progress, ledger)
         return "done"

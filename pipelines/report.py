@@ -75,7 +75,8 @@ class RunRecord:
             lost: Places in the manifest of units that were read and never written; the first twenty.
         """
         self.totals, self.counts, self.lost = totals, counts, lost
-        self.seconds = time.monotonic() - self._clock
+        self._end = time.monotonic()
+        self.seconds = self._end - self._clock
         folder = f"{RUNS}/{self.run_id}"
         self._output.write_bytes(
             f"{folder}/run.json", json.dumps(self.as_dict(), indent=2, ensure_ascii=False).encode()
@@ -129,7 +130,8 @@ class RunRecord:
         units = totals.results + totals.errors
         seconds, share = self.seconds, 1.0
         if self._first_row is not None and units > self._first_rows:
-            seconds, share = time.monotonic() - self._first_row, 1 - self._first_rows / units
+            seconds, share = self._end - self._first_row, 1 - self._first_rows / units
+        seconds = max(seconds, 1e-3)
         return {
             "units_per_second": round(units * share / seconds, 2),
             "completion_tokens_per_second": round(totals.completion_tokens * share / seconds, 1),

@@ -1,0 +1,245 @@
+"""The record of a run: what it says, how it ends the job, and what must not get into it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from html.parser import HTMLParser
+from pathlib import Path
+from types import SimpleNamespace
+
+import pyarrow as pa
+import pytest
+
+from internvl_ops.tasks import CAPTION
+from pipelines import columns as c
+from pipelines.ledger import Counts
+from pipelines.options import JobOptions
+from pipelines.output import OutputFolder
+from pipelines.report import SHOWN, RunRecord
+from pipelines.writer import Totals
+from tests.pipelines.finished_rows import row, table
+
+PREVIEW = pa.schema([(c.PREVIEW, pa.binary())])
+ATTACK = "<script>alert(1)</script><img src=x onerror=alert(1)>\" onmouseover='x' {{ 7*7 }} {% endif %} </p></html>"
+
+
+def record(tmp_path: Path, **options: object) -> RunRecord:
+    given = {"input": "in.jsonl", "output": str(tmp_path / "out"), "model": "org/model", **options}
+    return RunRecord(JobOptions.model_validate(given), CAPTION, OutputFolder(str(tmp_path / "out")))
+
+
+def counts(results: int = 0, errors: int = 0, done: int = 0, failed: int = 0, lost: int = 0) -> Counts:
+    return Counts(results + errors + done + failed + lost, results, errors, done, failed)
+
+
+def finish(
+    made: RunRecord, *, ended: str = "done", totals: Totals | None = None, counted: Counts | None = None
+) -> None:
+    made.ended = ended
+    made.finish(totals or Totals(results=3), counted or counts(results=3), [])
+
+
+def written(tmp_path: Path) -> tuple[dict, str]:
+    """run.json and report.html."""
+    (folder,) = (tmp_path / "out" / "_runs").iterdir()
+    return json.loads((folder / "run.json").read_text()), (folder / "report.html").read_text()
+
+
+class Page(HTMLParser):
+    """What a browser would make of the page: its elements with their attributes, and its text."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+class TestTheReportIsText:
+    def test_markup_from_anywhere_is_inert(self, tmp_path: Path) -> None:
+        made = record(tmp_path, prompt=ATTACK, input=ATTACK, engine_args={ATTACK: ATTACK})
+        unit = row(ATTACK) | {"response": ATTACK, "notes": [ATTACK], c.PREVIEW: b"\xff\xd8jpeg"}
+        made.take_previews(table([unit], PREVIEW))
+        finish(
+            made,
+            ended=ATTACK,
+            totals=Totals(errors=1, kinds=Counter(corrupt=1), messages=Counter({("corrupt", ATTACK): 1})),
+        )
+        _, html = written(tmp_path)
+        page = Page(html)
+        assert {tag for tag, _ in page.elements}.isdisjoint({"script", "iframe", "object", "a", "form"})
+        images = [attributes for tag, attributes in page.elements if tag == "img"]
+        assert images == [{"src": "data:image/jpeg;base64,/9hqcGVn", "alt": ""}]
+        assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
+        assert page.text.count(ATTACK) >= 6  # prompt, answer, id, note, message, input: all there, as text
+        assert "49" not in page.text  # nor is it a template
+
+    def test_it_needs_nothing_from_elsewhere(self, tmp_path: Path) -> None:
+        finish(record(tmp_path))
+        _, html = written(tmp_path)
+        assert "http://" not in html
+        assert "https://" not in html
+
+    def test_the_first_units_with_pictures_are_shown(self, tmp_path: Path) -> None:
+        made = record(tmp_path)
+        rows = [row(f"unit-{number:03d}") | {c.PREVIEW: b"jpeg"} for number in range(SHOWN + 5)]
+        rows[1][c.PREVIEW] = None
+        rows[2] = row("unit-002", kind="bad_answer") | {c.PREVIEW: b"jpeg"}
+        left = made.take_previews(table(rows, PREVIEW))
+        assert c.PREVIEW not in left.column_names
+        assert len(left) == len(rows)
+        finish(made)
+        shown = Page(written(tmp_path)[1]).text
+        assert "unit-000" in shown
+        assert "unit-001" not in shown
+        assert "unit-002" not in shown
+        assert f"unit-{SHOWN + 1:03d}" in shown
+        assert f"unit-{SHOWN + 2:03d}" not in shown
+
+
+class TestSecrets:
+    @pytest.mark.parametrize(
+        ("options", "still_said"),
+        [
+            ({"input": "https://me:s3cret@host/m.jsonl"}, "https://host/m.jsonl"),
+            ({"input": "https://host/m.jsonl?X-Amz-Signature=s3cret&X-Amz-Date=1"}, "https://host/m.jsonl"),
+            ({"output": "s3://AKIA:s3cret@bucket/out"}, "s3://bucket/out"),
+            ({"model": "https://token:s3cret@hub/org/model"}, "https://hub/org/model"),
+            ({"allow": ["https://me:s3cret@cdn/", "s3://open/"]}, "s3://open/"),
+            ({"ray_address": "ray://me:s3cret@head:10001"}, "ray://head:10001"),
+            ({"engine_args": {"hf_token": "s3cret", "max_num_batched_tokens": 8192}}, "8192"),
+            ({"engine_args": {"api_key": "s3cret"}}, "api_key"),
+            ({"engine_args": {"model_loader_extra_config": {"aws_secret_access_key": "s3cret"}}}, "extra_config"),
+            (
+                {"engine_args": {"plugins": [{"Password": "s3cret"}, {"url": "https://s3cret@host/x"}]}},
+                "https://host/x",
+            ),
+        ],
+    )
+    def test_none_reaches_the_record_the_page_or_the_log(
+        self, tmp_path: Path, options: dict[str, object], still_said: str
+    ) -> None:
+        made = record(tmp_path, **options)
+        finish(made)
+        run, html = written(tmp_path)
+        said = json.dumps(run)
+        assert still_said in said
+        assert "s3cret" not in said + html + made.summary()
+
+    def test_the_log_names_the_output_without_its_user(self, tmp_path: Path) -> None:
+        made = record(tmp_path)
+        finish(made)
+        made._output.uri = "s3://AKIA:s3cret@bucket/out"
+        assert "s3://bucket/out/results/" in made.summary()
+        assert "s3cret" not in made.summary()
+
+    def test_other_options_are_recorded_as_they_were(self, tmp_path: Path) -> None:
+        made = record(tmp_path, prompt="Is the key under the token?", seed=7, engine_args={"dtype": "float32"})
+        said = made.configuration()
+        assert said == made.options.model_dump(mode="json")
+
+
+class TestTheEnd:
+    @pytest.mark.parametrize(
+        ("ended", "counted", "errors", "status", "exit_status", "said"),
+        [
+            ("done", counts(results=9, errors=1), 1, "done", 0, "Done."),
+            ("done", counts(), 0, "done", 0, "Done."),
+            ("done", counts(results=9, errors=3), 3, "too many errors", 3, "25.0% of the units failed"),
+            ("done", counts(results=9, lost=1), 0, "rows lost", 1, "never written"),
+            ("interrupted", counts(results=9, lost=1), 0, "interrupted", 1, "the same command goes on"),
+            ("EngineDead: no room", counts(results=9), 0, "failed", 1, "FAILED: EngineDead: no room"),
+        ],
+    )
+    def test_status(
+        self, tmp_path: Path, ended: str, counted: Counts, errors: int, status: str, exit_status: int, said: str
+    ) -> None:
+        made = record(tmp_path, max_error_rate=0.2)
+        assert made.exit_status == 1  # until the end is known
+        finish(made, ended=ended, totals=Totals(results=counted.results, errors=errors), counted=counted)
+        assert (made.status, made.exit_status) == (status, exit_status)
+        assert said in made.summary()
+        run, _ = written(tmp_path)
+        assert run["status"] == status
+        assert run.get("failure") == (ended if status == "failed" else None)
+
+    def test_lost_rows_are_named(self, tmp_path: Path) -> None:
+        made = record(tmp_path)
+        made.ended = "done"
+        made.finish(Totals(results=1), counts(results=1, lost=2), ["m.jsonl:7", "m.jsonl:9"])
+        assert "lost: m.jsonl:7, m.jsonl:9" in made.summary()
+        assert written(tmp_path)[0]["lost_rows"] == ["m.jsonl:7", "m.jsonl:9"]
+        assert written(tmp_path)[0]["counts"]["lost"] == 2
+
+    @pytest.mark.parametrize(
+        ("counted", "sentence"),
+        [
+            (counts(), "0 units in = 0 results + 0 errors + 0 already done"),
+            (counts(results=1200, errors=3, done=40), "1,243 units in = 1,200 results + 3 errors + 40 already done"),
+            (counts(done=1, failed=2), "3 units in = 0 results + 0 errors + 1 already done + 2 already failed"),
+            (counts(results=1, lost=2), "3 units in ≠ 1 results + 0 errors + 0 already done"),
+        ],
+    )
+    def test_conservation(self, tmp_path: Path, counted: Counts, sentence: str) -> None:
+        made = record(tmp_path)
+        finish(made, counted=counted)
+        assert made.conservation() == sentence
+        assert written(tmp_path)[0]["conservation"] == sentence
+        assert sentence in Page(written(tmp_path)[1]).text
+
+    def test_errors_are_said_by_kind(self, tmp_path: Path) -> None:
+        made = record(tmp_path)
+        totals = Totals(1, 2, kinds=Counter(corrupt=2), messages=Counter({("corrupt", "a.jpg: ends early"): 2}))
+        finish(made, totals=totals, counted=counts(results=1, errors=2))
+        assert "2 × corrupt: a.jpg: ends early" in made.summary()
+        assert written(tmp_path)[0]["error_kinds"] == {"corrupt": 2}
+        assert "a.jpg: ends early" in Page(written(tmp_path)[1]).text
+
+    def test_two_runs_of_one_second_do_not_meet(self, tmp_path: Path) -> None:
+        assert len({record(tmp_path).run_id for _ in range(50)}) == 50
+
+
+class TestRates:
+    @pytest.fixture
+    def clock(self, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+        clock = SimpleNamespace(now=100.0)
+        monkeypatch.setattr("pipelines.report.time", SimpleNamespace(monotonic=lambda: clock.now))
+        return clock
+
+    def test_start_up_does_not_count(self, tmp_path: Path, clock: SimpleNamespace) -> None:
+        made = record(tmp_path)
+        clock.now += 600  # the model loads
+        made.take_previews(table([row("a") | {c.PREVIEW: None}, row("b") | {c.PREVIEW: None}], PREVIEW))
+        clock.now += 10
+        finish(made, totals=Totals(results=100, errors=2, completion_tokens=1020), counted=counts(100, 2))
+        run, html = written(tmp_path)
+        assert run["seconds"] == 610
+        assert run["rates"] == {"units_per_second": 10.0, "completion_tokens_per_second": 100.0}
+        assert "10.0" in Page(html).text
+
+    def test_the_record_and_the_page_say_the_same(self, tmp_path: Path, clock: SimpleNamespace) -> None:
+        made = record(tmp_path)
+        made.take_previews(table([row("a") | {c.PREVIEW: None}], PREVIEW))
+        clock.now += 10
+        finish(made, totals=Totals(results=101), counted=counts(101))
+        clock.now += 1000
+        assert made.rates() == written(tmp_path)[0]["rates"]
+
+    def test_one_block_only(self, tmp_path: Path, clock: SimpleNamespace) -> None:
+        made = record(tmp_path)
+        clock.now += 2
+        made.take_previews(table([row("a") | {c.PREVIEW: None}], PREVIEW))
+        finish(made, totals=Totals(results=1, completion_tokens=8), counted=counts(1))
+        assert made.rates() == {"units_per_second": 0.5, "completion_tokens_per_second": 4.0}
+
+    def test_a_run_that_took_no_time(self, tmp_path: Path, clock: SimpleNamespace) -> None:
+        made = record(tmp_path)
+        finish(made, totals=Totals(), counted=counts())
+        assert made.rates() == {"units_per_second": 0.0, "completion_tokens_per_second": 0.0}
