@@ -243,4 +243,5 @@ def preview(prepared: Prepared) -> bytes | None:
 
 def _named(error: UnitError, uri: str) -> UnitError:
     """``error`` with the file's name in front, so that a list of errors can be read."""
-    return UnitError(error.stage, error.kind, f"{safe_uri(uri)}: {error.message}" if uri else error.message)
+    message = f"{safe_uri(uri)}: {error.message}" if uri else error.message
+    return UnitError(error.stage, error.kind, message, error.attempts)

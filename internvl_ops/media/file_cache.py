@@ -9,6 +9,7 @@ import threading
 from collections import OrderedDict
 from pathlib import Path
 
+from internvl_ops.errors import UnitError
 from internvl_ops.media.fetch import Fetcher
 
 _NAME = "file-"
@@ -38,11 +39,12 @@ class FileCache:
         """
         with self._lock:
             busy = self._busy.setdefault(uri, threading.Lock())
+            if uri in self._sizes:  # so that it is not the one that another thread drops now
+                self._sizes.move_to_end(uri)
         with busy:
             path = self._place(uri)
             if not path.exists():
-                data = self._fetcher.fetch(uri)
-                path.write_bytes(data)
+                self._write(path, self._fetcher.fetch(uri))
             with self._lock:
                 self._sizes[uri] = path.stat().st_size
                 self._sizes.move_to_end(uri)
@@ -52,6 +54,16 @@ class FileCache:
     def close(self) -> None:
         """Removes the files."""
         self._folder.cleanup()
+
+    def _write(self, path: Path, data: bytes) -> None:
+        unfinished = path.with_suffix(".unfinished")  # the name itself promises a whole file
+        try:
+            unfinished.write_bytes(data)
+        except OSError as error:
+            unfinished.unlink(missing_ok=True)
+            message = f"{len(data):,} bytes do not go into {self._folder.name}: {error.strerror}"
+            raise UnitError("fetch", "storage", f"{message}. Set TMPDIR to a larger disk.") from error
+        unfinished.rename(path)
 
     def _place(self, uri: str) -> Path:
         return Path(self._folder.name) / (_NAME + hashlib.blake2b(uri.encode(), digest_size=16).hexdigest())
