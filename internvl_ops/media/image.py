@@ -37,6 +37,7 @@ _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
 }
 _SIDEWAYS = (5, 6, 7, 8)
 _EXIF_ORIENTATION = 0x0112
+_CHOICES = {"alpha": ("white", "drop"), "truncated": ("error", "accept"), "resize": ("fast", "exact")}
 _workspace = Workspace()
 
 pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
@@ -49,8 +50,8 @@ class ImageOptions:
     """How image files are read.
 
     Args:
-        max_pixels: Larger images are refused from their header, before decoding. 200 million is about 1.5 GB of memory
-            while one is decoded; lower it on small machines.
+        max_pixels: Larger images are refused from their header, before decoding. 200 million need 1 to 2.5 GB while
+            one is decoded; lower it on small machines.
         alpha: "white" composites transparent pixels on white. "drop" ignores transparency, as the model cards do, and
             shows whatever colour hides under it; use it to reproduce their pixels.
         truncated: "error" refuses a file that ends early. "accept" keeps what is there and leaves the rest grey or
@@ -73,6 +74,19 @@ class ImageOptions:
     thumbnail: bool = True
     resize: Resize = "fast"
     jpeg_scaling: bool = False
+
+    def __post_init__(self) -> None:
+        for name, allowed in _CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} {getattr(self, name)!r} is not allowed: {' or '.join(allowed)}")
+        if not 1 <= self.min_tiles <= self.max_tiles:
+            raise ValueError(
+                f"min_tiles {self.min_tiles} with max_tiles {self.max_tiles} is not allowed: "
+                "1 <= min_tiles <= max_tiles is needed"
+            )
+        for name in ("max_pixels", "tile_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} {getattr(self, name)} is not allowed: at least 1 is needed")
 
 
 @dataclass
@@ -232,10 +246,10 @@ def _to_rgb(image: Image.Image, alpha: str, notes: list[str]) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":
         return _deep_to_rgb(image, notes)
     if alpha == "white" and image.has_transparency_data:
-        with_alpha = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        white.alpha_composite(with_alpha)
-        return white.convert("RGB")
+        with_alpha = image if image.mode == "RGBA" else image.convert("RGBA")
+        white = Image.new("RGB", image.size, "white")
+        white.paste(with_alpha, mask=with_alpha)
+        return white
     if image.mode == "RGB":
         return image
     try:

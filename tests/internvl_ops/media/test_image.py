@@ -57,6 +57,7 @@ class TestFormats:
             {"subsampling": 0},
             {"subsampling": 1, "quality": 30},
             {"restart_marker_rows": 1},
+            {"keep_rgb": True},
             {"icc_profile": ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()},
         ],
     )
@@ -110,6 +111,21 @@ class TestFormats:
         assert load_image(data).tiles.shape == (7, 3, 448, 448)
         options = ImageOptions(tile_size=28, max_tiles=24, min_tiles=20, thumbnail=False)
         assert load_image(data, options).tiles.shape == (24, 3, 28, 28)
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"alpha": "black"}, "alpha 'black' is not allowed: white or drop"),
+            ({"truncated": "maybe"}, "truncated 'maybe' is not allowed: error or accept"),
+            ({"resize": "quick"}, "resize 'quick' is not allowed: fast or exact"),
+            ({"min_tiles": 7, "max_tiles": 6}, "min_tiles 7 with max_tiles 6"),
+            ({"tile_size": 0}, "tile_size 0 is not allowed: at least 1"),
+            ({"max_pixels": 0}, "max_pixels 0 is not allowed: at least 1"),
+        ],
+    )
+    def test_options_that_do_not_exist_are_refused(self, options: dict, message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            ImageOptions(**options)
 
     def test_results_are_not_touched_by_the_next_image(self) -> None:
         first = load_image(encoded(natural(301, 203), "JPEG"), SMALL).tiles
