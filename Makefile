@@ -16,7 +16,7 @@ $(STAMP): requirements/$(DEVICE).txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "$(PYTHON) is not there or older than 3.11. Name another: make setup PYTHON=/path/to/python3.11"; exit 1; }
 	@test -x $(PY) || $(PYTHON) -m venv .venv
 ifeq ($(DEVICE),gpu)
-	@$(PY) -m pip install -q --disable-pip-version-check -r requirements/gpu.txt
+	@$(PY) -m pip install -q --disable-pip-version-check --no-deps -r requirements/gpu.txt
 else
 	@$(PY) -m pip install -q --disable-pip-version-check torch==2.13.0
 	@$(PY) -m pip install -q --disable-pip-version-check --no-deps -r requirements/cpu.txt
@@ -59,13 +59,14 @@ bench-media: setup
 bench-sources: setup
 	@$(PY) -m benchmarks.bench_sources
 
-# Renews requirements/*.txt from pyproject.toml. The three overrides are why the cpu list is installed with --no-deps.
+# Renews requirements/*.txt from pyproject.toml. The overrides are why the lists are installed with --no-deps.
 lock: setup
 	@$(PY) -m pip install -q uv
-	@mkdir -p .cache; printf "%s ; sys_platform == 'never'\n" torchvision torchaudio torchcodec > .cache/overrides.txt
+	@mkdir -p .cache; printf "%s ; sys_platform == 'never'\n" torchvision torchaudio torchcodec opencv-python > .cache/overrides.txt
 	@.venv/bin/uv pip compile -q pyproject.toml --extra cpu --extra dev --override .cache/overrides.txt \
 		--python-version 3.11 --python-platform x86_64-manylinux_2_28 --no-header --no-annotate -o .cache/cpu.txt
-	@.venv/bin/uv pip compile -q pyproject.toml --extra gpu --extra dev \
+	@sed -i '/^torch/d' .cache/overrides.txt
+	@.venv/bin/uv pip compile -q pyproject.toml --extra gpu --extra dev --override .cache/overrides.txt \
 		--python-version 3.11 --python-platform x86_64-manylinux_2_28 --no-header --no-annotate -o .cache/gpu.txt
 	@for list in cpu gpu; do { grep '^#' requirements/$$list.txt; cat .cache/$$list.txt; } > .cache/new.txt; mv .cache/new.txt requirements/$$list.txt; done
 	@sed -i -E '/^(torch|triton)(==|\+)/d' requirements/cpu.txt
