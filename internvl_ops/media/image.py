@@ -50,7 +50,7 @@ class ImageOptions:
     """How image files are read.
 
     Args:
-        max_pixels: Larger images are refused from their header, before decoding. 200 million need 1 to 2.5 GB while
+        max_pixels: Larger images are refused from their header, before decoding. 200 million need 1 to 3 GB while
             one is decoded; lower it on small machines.
         alpha: "white" composites transparent pixels on white. "drop" ignores transparency, as the model cards do, and
             shows whatever colour hides under it; use it to reproduce their pixels.

@@ -27,13 +27,19 @@ _MAX_KEPT_REQUEST_BYTES = 64 << 20
 
 _KEEPER = "import sys; from internvl_ops.media.sandbox_child import keep; keep(int(sys.argv[1]), int(sys.argv[2]))"
 # One thread each: there are as many sandboxes as cores.
-_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+_ENVIRONMENT = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"), "1"
+)
 # All a decoder needs of the job's environment: no credentials among it.
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR", "HOME", "VIRTUAL_ENV")
 
 
 class Sandbox:
     """A pool of child processes that run functions on data nobody vouches for.
+
+    A crash, a hang, a memory bomb or a nonsensical answer costs the call it happens in. A decoder that a file has taken
+    over could still read what this user can read and spoil later results of its process: for files from people who
+    would do that, run the job in a container of its own.
 
     Args:
         workers: Calls that may run at once. Use 1 in an actor that has one core; threads then take turns.
@@ -115,7 +121,7 @@ class _Child:
         self._peak = 0
 
     def call(self, function: Callable[..., Any], args: tuple[Any, ...], timeout_s: float, stage: Stage) -> Any:
-        worker = self._send(function, args)
+        worker = self._send(function, args, timeout_s)
         try:
             outcome, value = worker.receive(timeout_s)
         except TimeoutError:
@@ -139,12 +145,12 @@ class _Child:
         message, trace = value
         raise UnitError(stage, "decoder_crashed", f"{message}{_place(trace)}")
 
-    def _send(self, function: Callable[..., Any], args: tuple[Any, ...]) -> _Worker:
+    def _send(self, function: Callable[..., Any], args: tuple[Any, ...], timeout_s: float) -> _Worker:
         """Starts whatever is not running, or has died since the last call, as the system's memory killer may do."""
         for _ in range(3):
             try:
                 worker = self._start(function.__module__)
-                worker.send(function, args)
+                worker.send(function, args, timeout_s)
                 return worker
             except wire.Ended:
                 if self._worker is None:
@@ -194,8 +200,11 @@ class _Child:
 
     def _ask_keeper(self, *order: Any, descriptors: tuple[int, ...] = ()) -> tuple[Any, list[int]]:
         assert self._control is not None
-        wire.send(self._control, pickle.dumps(order), descriptors)
-        message, received = wire.receive(self._control, _START_SECONDS)
+        try:
+            wire.send(self._control, pickle.dumps(order), descriptors)
+            message, received = wire.receive(self._control, _START_SECONDS)
+        except TimeoutError:
+            raise wire.Ended from None
         return wire.loads_result(message), received
 
     def _import(self, module: str) -> None:
@@ -226,7 +235,7 @@ class _Child:
         self._worker = None
         try:
             (status, peak), _ = self._ask_keeper("reap")
-        except (wire.Ended, TimeoutError):
+        except wire.Ended:
             self.close()
             return signal.SIGKILL
         self._peak = max(self._peak, peak)
@@ -264,9 +273,13 @@ class _Worker:
         self._messages = messages
         self._loan = Loan()
 
-    def send(self, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
+    def send(self, function: Callable[..., Any], args: tuple[Any, ...], timeout_s: float) -> None:
         request = pickle.dumps((function, self._write_blobs(args)))
-        wire.send(self._channel, pickle.dumps((self._loan.take_back(), request)))
+        message = pickle.dumps((self._loan.take_back(), request))
+        try:
+            wire.send(self._channel, message, timeout_s=timeout_s)
+        except TimeoutError:  # a worker that waits for nothing takes a message at once
+            raise wire.Ended from None
 
     def receive(self, timeout_s: float) -> wire.Answer:
         message, descriptors = wire.receive(self._channel, timeout_s)

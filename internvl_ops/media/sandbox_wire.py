@@ -47,10 +47,18 @@ class Ended(Exception):
     """The process at the other end has gone."""
 
 
-def send(channel: socket.socket, payload: bytes, descriptors: Sequence[int] = ()) -> None:
-    """Sends one message, and duplicates of open file descriptors with it."""
+def send(
+    channel: socket.socket, payload: bytes, descriptors: Sequence[int] = (), timeout_s: float | None = None
+) -> None:
+    """Sends one message, and duplicates of open file descriptors with it.
+
+    Raises:
+        Ended: The other end has gone.
+        TimeoutError: It did not take the message within ``timeout_s``.
+    """
     message = _LENGTH.pack(len(payload)) + payload
     try:
+        channel.settimeout(timeout_s)
         if descriptors:
             sent = socket.send_fds(channel, [message], list(descriptors))
             message = message[sent:]
