@@ -196,8 +196,8 @@ def _frames(
             while left and len(reader) == video.num_frames:
                 yield DecodedFrame(left[0], reader[left[0]].asnumpy())
                 left.pop(0)
-        except decord.DECORDError:
-            pass  # also raised in the middle, where its index and the packets disagree
+        except (decord.DECORDError, RuntimeError):  # also in the middle, where its index and the packets disagree
+            pass
         if left:
             notes.append("decoded with PyAV: decord cannot open or index it")
     if left:

@@ -92,8 +92,11 @@ class VideoFile:
         with self._open() as (container, stream):
             self._check_header(container, stream, max_seconds)
             self._read_index(container, stream)
-        if self.timestamps[-1] > max_seconds:
-            raise _too_long(float(self.timestamps[-1]), max_seconds)
+        seconds = float(self.timestamps[-1])
+        if seconds > max(max_seconds, 100 * self.num_frames / self.fps):
+            raise UnitError("decode", "corrupt", f"times of frames jump to {seconds:,.0f} s; fetch the file again")
+        if seconds > max_seconds:
+            raise _too_long(seconds, max_seconds)
 
     @property
     def duration_s(self) -> float:
@@ -115,9 +118,11 @@ class VideoFile:
         """Seconds and pixels, RGB with ``side`` as the longer side, of every frame, in order and as they are stored."""
         with self._open() as (container, stream):
             first = self._shown[0][0] if self._timed else 0
+            width = height = 0  # those of the first frame: some videos change theirs on the way
             for count, frame in enumerate(_all_frames(container, stream)):
-                scale = side / max(frame.width, frame.height)
-                width, height = max(2, round(frame.width * scale)), max(2, round(frame.height * scale))
+                if not width:
+                    scale = side / max(frame.width, frame.height)
+                    width, height = max(2, round(frame.width * scale)), max(2, round(frame.height * scale))
                 timed = self._timed and frame.pts is not None
                 seconds = float((frame.pts - first) * stream.time_base) if timed else count / self.fps
                 yield (
@@ -281,10 +286,16 @@ def _all_frames(container: Any, stream: Any) -> Iterator[Any]:
 
 def _packets(container: Any, stream: Any) -> Iterator[Any]:
     """The stream's packets; a file that breaks off ends them."""
-    with contextlib.suppress(av.error.FFmpegError):
-        for packet in container.demux(stream):
-            if packet.size:
-                yield packet
+    while True:
+        try:
+            for packet in container.demux(stream):
+                if packet.size:
+                    yield packet
+            return
+        except av.error.FFmpegError:
+            return
+        except IndexError:
+            continue  # PyAV stumbles over a stream that begins in the middle of the file; that packet is not ours
 
 
 def _decode(context: Any, packet: Any) -> list[Any]:
