@@ -285,7 +285,19 @@ def _all_frames(container: Any, stream: Any) -> Iterator[Any]:
 
 
 def _packets(container: Any, stream: Any) -> Iterator[Any]:
-    """The stream's packets; a file that breaks off ends them."""
+    """The stream's packets, in decoding order and on one time line; a file that breaks off ends them."""
+    shift, latest, step = 0, None, max(1, round(1 / (stream.time_base * (stream.average_rate or 25))))
+    for packet in _raw_packets(container, stream):
+        if packet.dts is not None and packet.pts is not None:
+            # Recordings put together from several, or of a broadcast, begin to count again.
+            if latest is not None and (packet.dts + shift - latest) * stream.time_base < -1:
+                shift = latest + step - packet.dts
+            latest = packet.dts + shift
+            packet.dts, packet.pts = latest, packet.pts + shift
+        yield packet
+
+
+def _raw_packets(container: Any, stream: Any) -> Iterator[Any]:
     while True:
         try:
             for packet in container.demux(stream):

@@ -300,6 +300,31 @@ class TestWhatIsNoGoodVideo:
                 kinds.add(error.kind)
         assert kinds <= {"corrupt", "unsupported", "too_large"}
 
+    def test_a_stream_that_begins_in_the_middle_of_the_file_does_no_harm(self):
+        data = kind("transport_stream") + make(Clip(container="mpegts", audio=True))
+        video = VideoFile(data)
+        assert video.num_frames > 90
+        assert {frame.number: read_number(frame.pixels) for frame in video.frames([0, 30, 59])} == {
+            0: 0,
+            30: 30,
+            59: 59,
+        }
+
+    def test_parts_that_count_their_time_anew_follow_each_other(self):
+        """As in recordings put together by writing one file after the other."""
+        video = VideoFile(kind("transport_stream") * 3)
+        assert video.num_frames == 180
+        assert np.all(np.diff(video.timestamps) > 0)
+        found = {frame.number: read_number(frame.pixels) for frame in video.frames(list(range(0, 180, 7)))}
+        assert found == {number: number % 60 for number in range(0, 180, 7)}
+
+    def test_frames_may_change_their_size_on_the_way(self):
+        data = kind("transport_stream") + make(Clip(container="mpegts", width=160, height=240))
+        video = load_video(data, VideoOptions(max_tiles=4))
+        assert (video.width, video.height) == (320, 180)
+        assert sum(video.tiles_per_frame) == len(video.tiles)
+        assert split_video(data, ClipOptions(by="scenes"))
+
     def test_a_video_of_which_most_frames_are_lost_is_corrupt(self):
         data = bytearray(kind("long_gop"))
         start, end = data.find(b"mdat") + 2000, len(data) - 3000
