@@ -50,6 +50,14 @@ lint: setup
 	@.venv/bin/ruff format -q --check .
 	@.venv/bin/mypy
 
+# The whole pipeline against ray.data.llm and vLLM alone, on an otherwise idle machine; six minutes on two cores.
+.PHONY: bench bench-memory
+bench: setup
+	@$(PY) -m benchmarks.bench_pipeline
+
+bench-memory: setup
+	@$(PY) -m benchmarks.bench_memory
+
 # Images, videos, documents and fetching, each on one core, against the model cards' code and the bare decoders.
 .PHONY: bench-media bench-sources bench-tables
 bench-media: setup

@@ -1,0 +1,144 @@
+"""The processes of a running pipeline, seen from the driver: which is the engine's front-end, CPU time, memory."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+_ENGINE_CORE = "VLLM::EngineCore"  # the title vLLM gives that process
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time, user and system, of all threads of one process; 0 once it is gone."""
+    try:
+        # The name, in brackets, may hold spaces.
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def memory(pid: int) -> dict[str, int]:
+    """``pss``, ``uss`` and ``rss`` of a process in bytes. ``uss`` is what would be free if it ended: its own memory,
+    the object store, which it shares with every other worker, not counted."""
+    kib = {
+        name: int(value)
+        for name, value in re.findall(r"^(\w+):\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.M)
+    }
+    uss = kib["Private_Clean"] + kib["Private_Dirty"] + kib.get("Private_Hugetlb", 0)
+    return {"pss": kib["Pss"] << 10, "uss": uss << 10, "rss": kib["Rss"] << 10}
+
+
+def _is_engine(process: psutil.Process) -> bool:
+    try:
+        return process.cmdline()[:1] == [_ENGINE_CORE]
+    except psutil.Error:
+        return False
+
+
+@dataclass
+class Point:
+    """How far a run is: seconds of a monotonic clock, rows finished, CPU seconds used so far by part."""
+
+    at: float
+    rows: int
+    cpu: dict[str, float]
+
+
+class Timeline:
+    """Follows a run of an engine that is a descendant of this process: rows finished, and CPU time by part.
+
+    Parts are ``front_end``, the process that hosts AsyncLLM; ``engine``, vLLM's engine process; and ``all``, which is
+    everything from this process down. The last reading of a process that has ended goes on counting.
+    """
+
+    def __init__(self, every_s: float = 0.25) -> None:
+        self.points: list[Point] = []
+        self.front_end: int | None = None
+        self._used: dict[int, float] = {}
+        self._engine: int | None = None
+        self._every_s, self._stop = every_s, threading.Event()
+        self._reading = threading.Lock()
+        self._thread = threading.Thread(target=self._follow, daemon=True)
+
+    def __enter__(self) -> Timeline:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def note(self, rows: int) -> None:
+        """Call with 0 when the engine is ready, and when ``rows`` rows in all are finished."""
+        self._read()
+        cpu = {"all": sum(self._used.values())}
+        if self.front_end is not None and self._engine is not None:
+            cpu |= {"front_end": self._used[self.front_end], "engine": self._used[self._engine]}
+        self.points.append(Point(time.monotonic(), rows, cpu))
+
+    def rates(self) -> dict[str, float]:
+        """Images a second, and CPU seconds an image by part, from the first note to the last."""
+        start, end = self.points[0], self.points[-1]
+        rows = end.rows - start.rows
+        spent = {part: (end.cpu[part] - start.cpu[part]) / rows for part in ("front_end", "engine", "all")}
+        return {
+            "images_per_second": rows / (end.at - start.at),
+            **{f"{part}_cpu": seconds for part, seconds in spent.items()},
+        }
+
+    def _follow(self) -> None:
+        while not self._stop.wait(self._every_s):
+            self._read()
+
+    def _read(self) -> None:
+        with self._reading:
+            me = psutil.Process()
+            for process in (me, *me.children(recursive=True)):
+                self._used[process.pid] = max(cpu_seconds(process.pid), self._used.get(process.pid, 0.0))
+                if self._engine is None and _is_engine(process):
+                    self._engine, self.front_end = process.pid, process.ppid()
+
+
+class MemorySampler:
+    """Samples the memory of this process and of the engine's front-end while a pipeline runs.
+
+    Attributes:
+        samples: (rows finished, role, bytes by kind), roles being "driver" and "front_end".
+        rows: How many rows are finished; set by whoever follows the run.
+    """
+
+    def __init__(self, every_s: float = 0.5) -> None:
+        self.samples: list[tuple[int, str, dict[str, int]]] = []
+        self.rows = 0
+        self._every_s, self._stop = every_s, threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> MemorySampler:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        timeline = Timeline()
+        while not self._stop.wait(self._every_s):
+            rows = self.rows
+            if rows and timeline.front_end is None:
+                timeline.note(rows)
+            if not rows or timeline.front_end is None:
+                continue
+            try:
+                self.samples.append((rows, "front_end", memory(timeline.front_end)))
+                self.samples.append((rows, "driver", memory(os.getpid())))
+            except (FileNotFoundError, ProcessLookupError):
+                continue  # the engine is being taken down
