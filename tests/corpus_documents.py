@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import zlib
 from dataclasses import dataclass
+from typing import Literal
 
 from PIL import Image, ImageDraw
 
@@ -51,6 +53,36 @@ def make(document: Document) -> bytes:
             content = key.encrypt(content, number)
         objects.append(b"<< /Length %d >>\nstream\n%s\nendstream" % (len(content), content))
     return _assemble(objects, key)
+
+
+def bomb(kind: Literal["stream", "image", "drawing"]) -> bytes:
+    """A small document that asks for gigabytes or for minutes.
+
+    A content stream of 3 GB packed twice, a picture of 40,000 pixels a side, or twenty million rectangles.
+    """
+    content, resources, picture = _packed(b"595 0 0 842 0 0 cm /I Do"), b"", []
+    if kind == "stream":
+        twice = zlib.compress(_packed_zeros(3 << 30))
+        content = b"<< /Filter [/FlateDecode /FlateDecode] /Length %d >>\nstream\n%s\nendstream" % (len(twice), twice)
+    elif kind == "drawing":
+        content = _packed(b"0 0 595 842 re f\n" * 20_000_000)
+    else:
+        resources, pixels = b"/XObject << /I 5 0 R >>", _packed_zeros(40_000 * 40_000 * 3)
+        head = b"/Type /XObject /Subtype /Image /Width 40000 /Height 40000 /ColorSpace /DeviceRGB /BitsPerComponent 8"
+        picture = [b"<< %s /Filter /FlateDecode /Length %d >>\nstream\n%s\nendstream" % (head, len(pixels), pixels)]
+    page = b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Resources << %s >> /Contents 4 0 R >>" % resources
+    pages = b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>"
+    return _assemble([b"<< /Type /Catalog /Pages 2 0 R >>", pages, page, content, *picture], None)
+
+
+def _packed(data: bytes) -> bytes:
+    data = zlib.compress(data, 9)
+    return b"<< /Filter /FlateDecode /Length %d >>\nstream\n%s\nendstream" % (len(data), data)
+
+
+def _packed_zeros(count: int) -> bytes:
+    packer, some = zlib.compressobj(9), bytes(1 << 20)
+    return b"".join(packer.compress(some) for _ in range(-(-count // len(some)))) + packer.flush()
 
 
 def scanned(*pictures: Image.Image) -> bytes:

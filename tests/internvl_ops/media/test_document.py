@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from internvl_ops.errors import UnitError
 from internvl_ops.media.document import DocumentOptions, count_pages, render_page, render_pages, select_pages
 from internvl_ops.media.image import TiledImage
+from internvl_ops.media.sandbox import Sandbox
 from internvl_ops.media.tiling import choose_grid, tile_image
-from tests.corpus_documents import Document, make, scan, scanned
+from tests.corpus_documents import Document, bomb, make, scan, scanned
 
 A4 = make(Document(pages=3, lines=30))
 
@@ -204,3 +205,15 @@ class TestWhatIsNoGoodDocument:
         except UnitError:
             return
         assert all(isinstance(page, TiledImage | UnitError) for page in pages)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["stream", "image", "drawing"])
+def test_a_bomb_costs_one_page_and_no_more_time_or_memory_than_allowed(kind):
+    with Sandbox(memory_limit=2 << 30) as sandbox:
+        try:
+            sandbox.call(render_page, bomb(kind), 1, timeout_s=15)
+        except UnitError as error:
+            assert error.kind in ("too_large", "decoder_crashed", "timeout")  # noqa: PT017
+        assert sandbox.peak_memory() < 4 << 30
+        np.testing.assert_array_equal(sandbox.call(render_page, A4, 1).tiles, render_page(A4, 1).tiles)
