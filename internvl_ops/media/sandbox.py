@@ -270,12 +270,18 @@ class _Worker:
         self.pid = pid
         self._channel = channel
         self._requests = requests
+        self._request_bytes = 0
         self._messages = messages
         self._loan = Loan()
 
     def send(self, function: Callable[..., Any], args: tuple[Any, ...], timeout_s: float) -> None:
-        request = pickle.dumps((function, self._write_blobs(args)))
-        message = pickle.dumps((self._loan.take_back(), request))
+        arguments = self._write_blobs(args)
+        unused = self._loan.take_back()
+        try:
+            message = pickle.dumps((unused, function, arguments), pickle.HIGHEST_PROTOCOL)
+        except Exception:
+            self._loan.keep(unused)  # to be told with the next call
+            raise
         try:
             wire.send(self._channel, message, timeout_s=timeout_s)
         except TimeoutError:  # a worker that waits for nothing takes a message at once
@@ -296,8 +302,10 @@ class _Worker:
                 offset += len(argument)
             else:
                 written.append(argument)
-        if offset < _MAX_KEPT_REQUEST_BYTES < os.fstat(self._requests).st_size:
+        if offset < _MAX_KEPT_REQUEST_BYTES < self._request_bytes:
             os.ftruncate(self._requests, _MAX_KEPT_REQUEST_BYTES)
+            self._request_bytes = _MAX_KEPT_REQUEST_BYTES
+        self._request_bytes = max(self._request_bytes, offset)
         return written
 
     def messages(self) -> str:

@@ -138,9 +138,8 @@ class Worker:
 
     def _run(self, message: bytes) -> wire.Answer:
         try:
-            unused, request = pickle.loads(message)
+            unused, function, arguments = pickle.loads(message)
             self._lender.take_back(unused)
-            function, arguments = pickle.loads(request)
             return wire.Answer("result", function(*[self._argument(argument) for argument in arguments]))
         except UnitError as error:
             return wire.Answer("unit error", error)

@@ -151,7 +151,7 @@ class Loan:
         # What arrays stand on, and the segment it lies in. An array in use is one more reference to it than this list;
         # counting is cheaper than a finalizer, and no thread can interrupt it halfway.
         self._lent: list[tuple[Any, int]] = []
-        self._copied: list[int] = []
+        self._untold: list[int] = []  # not in use, and the worker does not know it
 
     def accept(self, lending: Lending, descriptors: list[int]) -> list[Any]:
         """Maps what is new and returns what the arrays of one result stand on: shared memory, or copies of it."""
@@ -163,7 +163,7 @@ class Loan:
         for number in lending.dropped:
             self._segments.pop(number, None)
         if self._much_is_lent():
-            self._copied += {place.segment for place in lending.places}
+            self.keep([*{place.segment for place in lending.places}])
             return [bytearray(self._segments[number][start : start + size]) for number, start, size in lending.places]
         # ctypes arrays: of the things an array can stand on, those that are its alone and can be counted.
         buffers = [(ctypes.c_ubyte * size).from_buffer(self._segments[n], start) for n, start, size in lending.places]
@@ -174,9 +174,13 @@ class Loan:
         """The segments that no result uses any more, each told once."""
         before = {number for _, number in self._lent}
         self._lent = [entry for entry in self._lent if sys.getrefcount(entry[0]) > _REFERENCES_WHEN_UNUSED]
-        unused = list(before - {number for _, number in self._lent}) + self._copied
-        self._copied = []
+        unused = [*(before - {number for _, number in self._lent}), *self._untold]
+        self._untold = []
         return unused
+
+    def keep(self, unused: list[int]) -> None:
+        """Keeps numbers of unused segments for the next `take_back`."""
+        self._untold += unused
 
     def _much_is_lent(self) -> bool:
         if len(self._lent) >= _MAX_LENT_SEGMENTS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import dataclasses
 import importlib
 import io
@@ -15,7 +16,7 @@ from typing import Any, Literal, NamedTuple
 
 _LENGTH = struct.Struct("<Q")
 _FIRST_READ = 64 << 10
-_MAX_DESCRIPTORS = 64
+_ANCILLARY_BYTES = socket.CMSG_LEN(64 * array.array("i").itemsize)
 
 # What a result may be made of besides plain values and this package's dataclasses.
 _SAFE = {
@@ -77,12 +78,24 @@ def receive(channel: socket.socket, timeout_s: float | None = None) -> tuple[byt
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
     try:
         channel.settimeout(timeout_s)
-        message, descriptors, _, _ = socket.recv_fds(channel, _FIRST_READ, _MAX_DESCRIPTORS)
-        message += _exactly(channel, _LENGTH.size - len(message), deadline)
-        size = _LENGTH.unpack_from(message)[0]
-        return message[_LENGTH.size :] + _exactly(channel, size + _LENGTH.size - len(message), deadline), descriptors
+        message, ancillary, _, _ = channel.recvmsg(_FIRST_READ, _ANCILLARY_BYTES)
+        descriptors = _descriptors(ancillary) if ancillary else []
+        if len(message) < _LENGTH.size:
+            message += _exactly(channel, _LENGTH.size - len(message), deadline)
+        missing = _LENGTH.unpack_from(message)[0] + _LENGTH.size - len(message)
+        if missing > 0:
+            message += _exactly(channel, missing, deadline)
+        return message[_LENGTH.size :], descriptors
     except ConnectionResetError:
         raise Ended from None
+
+
+def _descriptors(ancillary: list[tuple[int, int, bytes]]) -> list[int]:
+    descriptors = array.array("i")
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            descriptors.frombytes(data[: len(data) - len(data) % descriptors.itemsize])
+    return list(descriptors)
 
 
 def _exactly(channel: socket.socket, size: int, deadline: float | None) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import select
 import signal
 import subprocess
@@ -160,6 +161,11 @@ class TestFailures:
     def test_functions_the_child_cannot_find_are_refused(self, sandbox: Sandbox) -> None:
         with pytest.raises(ValueError, match="top of a module"):
             sandbox.call(lambda: 0)
+
+    def test_arguments_that_cannot_be_pickled_are_the_callers_mistake(self, sandbox: Sandbox) -> None:
+        with pytest.raises((AttributeError, TypeError, pickle.PicklingError)):
+            sandbox.call(hostile.give_back, lambda: 0)
+        assert sandbox.call(hostile.give_back, 1) == 1
 
     def test_a_module_that_cannot_be_imported_is_named(self, sandbox: Sandbox) -> None:
         def elsewhere() -> None: ...
