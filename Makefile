@@ -51,9 +51,13 @@ lint: setup
 	@.venv/bin/mypy
 
 # The whole pipeline against ray.data.llm and vLLM alone, on an otherwise idle machine; six minutes on two cores.
-.PHONY: bench bench-memory
+.PHONY: bench bench-memory bench-parity
 bench: setup
 	@$(PY) -m benchmarks.bench_pipeline
+
+# Our rendered prompts and tiles against vLLM's own processor, token by token.
+bench-parity: setup
+	@$(PY) -m benchmarks.bench_parity
 
 bench-memory: setup
 	@$(PY) -m benchmarks.bench_memory
