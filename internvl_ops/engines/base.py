@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -42,9 +42,12 @@ class Sampling:
         repetition_penalty: Above 1 makes tokens that were said less likely.
         seed: Makes a draw repeatable.
         stop_token_ids: End the answer besides the checkpoint's own. Only ids: a stop text would have the engine turn
-            every token back to text; cut the decoded answer instead.
+            every token back to text; see `Watch` for texts.
         ignore_stop: Always generate `max_new_tokens`; for benchmarks.
-        logprobs: How many of the likeliest tokens to report at each position; 0 reports none.
+        logprobs: Report the log-probability of each token of the answer, and of so many of the likeliest at its
+            position besides; None reports nothing.
+        json_schema: JSON text of a schema that the answer is held to while it is generated.
+        choices: Texts one of which the answer is held to.
     """
 
     max_new_tokens: int = 30
@@ -54,7 +57,19 @@ class Sampling:
     seed: int | None = None
     stop_token_ids: tuple[int, ...] = ()
     ignore_stop: bool = False
-    logprobs: int = 0
+    logprobs: int | None = None
+    json_schema: str | None = None
+    choices: tuple[str, ...] = ()
+
+    @property
+    def constrained(self) -> bool:
+        """Whether the answer is held to a form."""
+        return self.json_schema is not None or bool(self.choices)
+
+
+Watch = Callable[[Sequence[int] | str], bool]
+"""Looks at an answer while it is generated: called every few tokens with all of it so far, as token ids or, from an
+engine that has no ids, as text. True ends the answer there, with `finish_reason` ``watch``."""
 
 
 @dataclass
@@ -62,16 +77,24 @@ class Completion:
     """An answer as the engine gives it.
 
     Attributes:
-        token_ids: Of the answer; the token that stopped it may be the last.
+        token_ids: Of the answer; the token that stopped it may be the last. Empty from an engine that has no ids.
         prompt_tokens: Length of the prompt in tokens.
-        finish_reason: ``stop``, or ``length`` where `max_new_tokens` or the context was used up.
-        logprobs: For each token the likeliest tokens' log-probabilities by id, if asked for.
+        finish_reason: ``stop``; ``length`` where `max_new_tokens` or the context was used up; ``watch`` where a `Watch`
+            ended it.
+        logprobs: For each token its own and the likeliest tokens' log-probabilities by id, if asked for.
+        text: The answer from an engine that has no ids, which counts `completion_tokens` itself; None otherwise.
+        completion_tokens: Tokens of the answer.
     """
 
     token_ids: list[int]
     prompt_tokens: int
     finish_reason: str
     logprobs: list[dict[int, float]] = field(default_factory=list)
+    text: str | None = None
+    completion_tokens: int = 0
+
+    def __post_init__(self) -> None:
+        self.completion_tokens = self.completion_tokens or len(self.token_ids)
 
 
 class EngineDead(Exception):
@@ -88,8 +111,13 @@ class Engine(Protocol):
     async def start(self) -> None:
         """Loads the model; minutes for a big one."""
 
-    async def generate(self, request: Request, sampling: Sampling) -> Completion:
-        """The answer to one request. Cancelling the task takes the request out of the engine."""
+    async def generate(self, request: Request, sampling: Sampling, watch: Watch | None = None) -> Completion:
+        """The answer to one request. Cancelling the task takes the request out of the engine.
+
+        Raises:
+            UnitError: For this request alone.
+            EngineDead: The engine is gone.
+        """
 
     def shutdown(self) -> None:
         """Frees the device; harmless to repeat."""

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from internvl_ops.engines.base import Completion, Engine, EngineDead, Request, Sampling
+from internvl_ops.engines.base import Completion, Engine, EngineDead, Request, Sampling, Watch
 from internvl_ops.errors import UnitError
 
 
@@ -33,7 +33,7 @@ class Recovering:
         """Starts the engine; minutes for a large model."""
         await self._engine.start()
 
-    async def generate(self, request: Request, sampling: Sampling) -> Completion:
+    async def generate(self, request: Request, sampling: Sampling, watch: Watch | None = None) -> Completion:
         """One completion.
 
         Raises:
@@ -42,22 +42,22 @@ class Recovering:
         """
         try:
             async with self._among_others():
-                return await self._ask(request, sampling)
+                return await self._ask(request, sampling, watch)
         except EngineDead:
             async with self._alone():
                 await self._revive()
-                return await self._once_more(request, sampling)
+                return await self._once_more(request, sampling, watch)
 
-    async def _ask(self, request: Request, sampling: Sampling) -> Completion:
+    async def _ask(self, request: Request, sampling: Sampling, watch: Watch | None) -> Completion:
         try:
-            return await self._engine.generate(request, sampling)
+            return await self._engine.generate(request, sampling, watch)
         except EngineDead:
             self._up = False
             raise
 
-    async def _once_more(self, request: Request, sampling: Sampling) -> Completion:
+    async def _once_more(self, request: Request, sampling: Sampling, watch: Watch | None) -> Completion:
         try:
-            return await self._ask(request, sampling)
+            return await self._ask(request, sampling, watch)
         except EngineDead as death:
             message = f"the engine died twice with this unit in flight, the second time with it alone: {death}"
             raise UnitError("generate", "engine_failed", message, attempts=2) from death

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import os
 import warnings
 from collections.abc import Mapping
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from internvl_ops.engines.base import Completion, EngineDead, Request, Sampling
+from internvl_ops.engines.base import Completion, EngineDead, Request, Sampling, Watch
 from internvl_ops.errors import ConfigurationError, UnitError
 from internvl_ops.models import vllm_plugin
 from internvl_ops.models.config import Checkpoint
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from vllm.v1.engine.async_llm import AsyncLLM
 
 GIB = 1 << 30
+WATCHED_EVERY = 16  # tokens between two looks of a `Watch`
 
 
 class VllmEngine:
@@ -31,6 +34,7 @@ class VllmEngine:
         tensor_parallel: Devices to spread the model over.
         max_tiles: Most tiles one image will have, thumbnail not counted, if the job asks for more than the
             checkpoint's config says: vLLM plans its memory by it.
+        constrained: Whether requests may hold their answers to a form, for which vLLM loads a tokenizer of its own.
         engine_args: vLLM's engine arguments, such as ``{"quantization": "awq"}``; they win over what is chosen here.
         trust_remote_code: Whether code that comes with the checkpoint may run.
     """
@@ -41,6 +45,7 @@ class VllmEngine:
         *,
         tensor_parallel: int = 1,
         max_tiles: int | None = None,
+        constrained: bool = False,
         engine_args: Mapping[str, Any] | None = None,
         trust_remote_code: bool = False,
     ) -> None:
@@ -53,10 +58,11 @@ class VllmEngine:
         self.checkpoint = checkpoint
         self._tensor_parallel = tensor_parallel
         self._max_tiles = max_tiles
+        self._constrained = constrained
         self._engine_args = dict(engine_args or {})
         self._trust_remote_code = trust_remote_code
         self._llm: AsyncLLM | None = None
-        self._params: dict[Sampling, SamplingParams] = {}
+        self._params = functools.lru_cache(256)(self._sampling_params)  # rows may bring their own
 
     @property
     def dead(self) -> bool:
@@ -107,7 +113,7 @@ class VllmEngine:
         """Requests that are under way."""
         return self._started().get_num_unfinished_requests()
 
-    async def generate(self, request: Request, sampling: Sampling) -> Completion:
+    async def generate(self, request: Request, sampling: Sampling, watch: Watch | None = None) -> Completion:
         """The answer to one request. Cancelling the task takes the request out of the engine.
 
         Raises:
@@ -121,15 +127,19 @@ class VllmEngine:
         self._check(request)
         output = None
         try:
-            async for step in llm.generate(self._input(request), self._sampling(sampling), request.request_id):
-                output = step
+            params = self._params(sampling, watch is not None)
+            # Leaving the loop early closes the generator, which takes the request out of the engine.
+            async with contextlib.aclosing(llm.generate(self._input(request), params, request.request_id)) as steps:
+                async for output in steps:
+                    if watch is not None and not output.finished and watch(output.outputs[0].token_ids):
+                        return _completion(output, len(request.token_ids), "watch")
         except EngineDeadError as error:
             raise EngineDead(f"vLLM died while {request.request_id} was under way: {error}") from error
         except (VLLMClientError, EngineGenerateError, ValueError) as error:
             raise UnitError("generate", "engine_failed", f"vLLM refused the request: {error}") from error
         if output is None or not output.finished:
             raise UnitError("generate", "engine_failed", "vLLM ended the request without an answer.")
-        return _completion(output, len(request.token_ids))
+        return _completion(output, len(request.token_ids), output.outputs[0].finish_reason)
 
     def shutdown(self) -> None:
         """Ends vLLM's processes and frees the device; harmless to repeat."""
@@ -150,7 +160,7 @@ class VllmEngine:
             "tensor_parallel_size": self._tensor_parallel,
             "trust_remote_code": self._trust_remote_code,
             "max_model_len": -1,  # the checkpoint's context, or as much of it as the device has room for
-            "skip_tokenizer_init": True,
+            "skip_tokenizer_init": not self._constrained,
             # Prompts come rendered, so that vLLM's cache of processed images would only hold memory.
             "mm_processor_cache_gb": 0,
             "use_tqdm_on_load": False,
@@ -232,29 +242,33 @@ class VllmEngine:
             context_id=self._context_id,
         )
 
-    def _sampling(self, sampling: Sampling) -> SamplingParams:
-        if sampling not in self._params:
-            from vllm import SamplingParams
-            from vllm.sampling_params import RequestOutputKind
+    def _sampling_params(self, sampling: Sampling, watched: bool) -> SamplingParams:
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
-            self._params[sampling] = SamplingParams(
-                max_tokens=sampling.max_new_tokens,
-                temperature=sampling.temperature,
-                top_p=sampling.top_p,
-                repetition_penalty=sampling.repetition_penalty,
-                seed=sampling.seed,
-                stop_token_ids=[] if sampling.ignore_stop else [*self._stop_ids, *sampling.stop_token_ids],
-                ignore_eos=sampling.ignore_stop,
-                logprobs=sampling.logprobs or None,
-                detokenize=False,
-                output_kind=RequestOutputKind.FINAL_ONLY,  # one message a request through this process
-            )
-        return self._params[sampling]
+        form: StructuredOutputsParams | None = None
+        if sampling.constrained:
+            form = StructuredOutputsParams(json=sampling.json_schema, choice=list(sampling.choices) or None)
+        return SamplingParams(
+            max_tokens=sampling.max_new_tokens,
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            repetition_penalty=sampling.repetition_penalty,
+            seed=sampling.seed,
+            stop_token_ids=[] if sampling.ignore_stop else [*self._stop_ids, *sampling.stop_token_ids],
+            ignore_eos=sampling.ignore_stop,
+            logprobs=sampling.logprobs,
+            structured_outputs=form,
+            detokenize=False,
+            # One message a request through this process, or one now and then for who watches.
+            output_kind=RequestOutputKind.CUMULATIVE if watched else RequestOutputKind.FINAL_ONLY,
+            stream_interval=WATCHED_EVERY if watched else None,
+        )
 
 
-def _completion(output: Any, prompt_tokens: int) -> Completion:
+def _completion(output: Any, prompt_tokens: int, finish_reason: str) -> Completion:
+    if finish_reason not in ("stop", "length", "watch"):
+        raise UnitError("generate", "engine_failed", f"vLLM ended the request with {finish_reason!r}.")
     answer = output.outputs[0]
-    if answer.finish_reason not in ("stop", "length"):
-        raise UnitError("generate", "engine_failed", f"vLLM ended the request with {answer.finish_reason!r}.")
     logprobs = [{token: entry.logprob for token, entry in position.items()} for position in answer.logprobs or []]
-    return Completion(list(answer.token_ids), prompt_tokens, answer.finish_reason, logprobs)
+    return Completion(list(answer.token_ids), prompt_tokens, finish_reason, logprobs)
