@@ -1,0 +1,163 @@
+"""Answers that repeat themselves: seen while they are generated, and judged when they are finished.
+
+Both rules ask the same of a stretch with a period: it must be longer than a few periods *and* longer than what people
+write in that form. Nobody writes "the" thirty times, but a table may well have eighty rows of "N/A". The limits were
+set on the texts of ``tests/repetition.py`` and on source files and documentation; ``make bench-repetition`` measures
+them.
+"""
+
+from __future__ import annotations
+
+import re
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+# A tail of m + 2 periods is a loop, with m in tokens or in characters. Loops of signs alone need more characters,
+# because rulers, blank lines of a form and rows of empty cells are long in characters and short in tokens.
+TAIL_TOKENS = 200
+TAIL_CHARACTERS = 600
+TAIL_SIGNS = 3000
+MOST_CANDIDATES = 32
+
+# A stretch of m + 3 periods in a finished answer, m in characters.
+RUNNING_TEXT = 60
+ROWS_OR_COUNTING = 400  # the period holds a line break, a cell or a number that counts up
+NO_LETTERS = 2000
+WINDOW = 16  # characters that must recur before a distance is thought a period
+MOST_PERIODS = 8
+
+# Sentences said before, in no fixed order: so many, and such a part of the text.
+MOST_SAID_BEFORE = 10
+SHARE_SAID_BEFORE = 0.7
+SENTENCE = re.compile(r"[^.!?。！？\n]{8,}[.!?。！？]")
+
+
+@dataclass(frozen=True)
+class Loop:
+    """A stretch at the end of an answer in which every item equals the one a period before.
+
+    Attributes:
+        start: Where the first round begins; what stands before it, and the round itself, may still be of use.
+        period: Length of a round.
+        length: Of the whole stretch, to the end of the answer.
+
+    All in tokens where the answer was given as tokens, in characters where it was given as text.
+    """
+
+    start: int
+    period: int
+    length: int
+
+
+def find_loop(answer: Sequence[int] | str) -> Loop | None:
+    """Whether an answer ends in a loop; cheap enough to be asked every few tokens.
+
+    Args:
+        answer: All of the answer so far: token ids, or text.
+
+    Returns:
+        The loop with the shortest period; None without one.
+    """
+    if isinstance(answer, str):
+        loop = _find_loop(answer, TAIL_CHARACTERS)
+        if loop and loop.length < TAIL_SIGNS and not _has_letters(answer[-loop.period :]):
+            return None
+        return loop
+    if len(answer) <= TAIL_TOKENS:
+        return None
+    # As text of one character a token, whose search and comparison run at the speed of C.
+    return _find_loop(array("I", answer).tobytes().decode("utf-32", "surrogatepass"), TAIL_TOKENS)
+
+
+def _find_loop(items: str, tail: int) -> Loop | None:
+    size = len(items)
+    anchor = items[-tail:]
+    found = size - tail
+    for _ in range(MOST_CANDIDATES):
+        # Where the last items stood before: that far back may be a period.
+        found = items.rfind(anchor, 0, found + tail - 1)
+        period = size - tail - found
+        if found < 0 or 2 * period + tail > size:
+            return None
+        if items.endswith(items[-period - tail :], 0, size - period):
+            tails = range(size - 2 * period)
+            start = bisect_left(tails, True, key=lambda k: items[k : size - period] == items[k + period :])
+            return Loop(start, period, size - start)
+    return None
+
+
+def is_repetitive(text: str) -> bool:
+    """Whether a finished answer holds a stretch that repeats more often than people write.
+
+    Finds loops anywhere, with any period, in any script, and those in which a number counts up ("Figure 1: a cat.
+    Figure 2: a cat. …"). What people do repeat does not count: refrains, rules, leaders, columns of equal cells, rows
+    whose numbers differ.
+
+    Args:
+        text: The answer, without special tokens.
+    """
+    return _goes_round(text) or _says_again(text)
+
+
+def _goes_round(text: str) -> bool:
+    codes, numbers = _items(text)
+    for period in _likely_periods(codes):
+        for start, length, counting in _stretches(codes, numbers, period):
+            if length >= 3 * period + _limit("".join(map(chr, codes[start : start + period])), counting):
+                return True
+    return False
+
+
+def _says_again(text: str) -> bool:
+    sentences = [sentence.strip().lower() for sentence in SENTENCE.findall(text)]
+    again = len("".join(sentences)) - len("".join(set(sentences)))
+    return len(sentences) - len(set(sentences)) >= MOST_SAID_BEFORE and again >= SHARE_SAID_BEFORE * len(text.strip())
+
+
+def _limit(period: str, counting: bool) -> int:
+    if not _has_letters(period):
+        return NO_LETTERS
+    return ROWS_OR_COUNTING if counting or re.search(r"[\n\t|<]", period) else RUNNING_TEXT
+
+
+def _has_letters(text: str) -> bool:
+    return any(map(str.isalpha, text))
+
+
+def _items(text: str) -> tuple[np.ndarray, np.ndarray]:
+    """Code points int32 and values float64, shape (items,): a number is one item "0" with its value, a run of blanks is
+    one blank or line break."""
+    text = re.sub(r"\s+", lambda match: "\n" if "\n" in match[0] else " ", text.strip()).lower()
+    values = [float(number[-15:]) for number in re.findall(r"\d+", text)]
+    codes = np.frombuffer(re.sub(r"\d+", "0", text).encode("utf-32-le", "surrogatepass"), np.int32)
+    numbers = np.zeros(len(codes))
+    numbers[codes == ord("0")] = values
+    return codes, numbers
+
+
+def _likely_periods(codes: np.ndarray) -> np.ndarray:
+    """The commonest distances between a window of characters and the same window before it."""
+    if len(codes) <= WINDOW:
+        return np.array([], np.int64)
+    hashes = np.zeros(len(codes) - WINDOW + 1, np.uint64)
+    for offset in range(WINDOW):
+        hashes = hashes * np.uint64(1_000_003) + codes[offset : len(hashes) + offset].astype(np.uint64)
+    order = np.argsort(hashes, kind="stable")
+    same = hashes[order[1:]] == hashes[order[:-1]]
+    distances, counts = np.unique(np.diff(order)[same], return_counts=True)
+    return distances[np.argsort(-counts, kind="stable")[:MOST_PERIODS]]
+
+
+def _stretches(codes: np.ndarray, numbers: np.ndarray, period: int) -> Iterator[tuple[int, int, bool]]:
+    """Start and length of each stretch of more than three such periods, and whether a number counts in it."""
+    steps = numbers[period:] - numbers[:-period]
+    equal = codes[period:] == codes[:-period]
+    equal[period:] &= steps[period:] == steps[:-period]  # a number may count up, by the same step in every round
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], equal, [False]))))
+    for start, end in zip(edges[::2], edges[1::2], strict=True):
+        if end - start > 2 * period:
+            yield int(start), int(end - start + period), bool(steps[start:end].any())
