@@ -49,12 +49,7 @@ class VllmEngine:
         engine_args: Mapping[str, Any] | None = None,
         trust_remote_code: bool = False,
     ) -> None:
-        if checkpoint.attention_heads % tensor_parallel:
-            raise ConfigurationError(
-                f"tensor parallel {tensor_parallel}: the language model of {checkpoint.model} has "
-                f"{checkpoint.attention_heads} attention heads, which {tensor_parallel} does not divide. "
-                "Set --gpus-per-engine to a number that does."
-            )
+        checkpoint.check_tensor_parallel(tensor_parallel)
         self.checkpoint = checkpoint
         self._tensor_parallel = tensor_parallel
         self._max_tiles = max_tiles
@@ -139,7 +134,7 @@ class VllmEngine:
             raise UnitError("generate", "engine_failed", f"vLLM refused the request: {error}") from error
         if output is None or not output.finished:
             raise UnitError("generate", "engine_failed", "vLLM ended the request without an answer.")
-        return _completion(output, len(request.token_ids), output.outputs[0].finish_reason)
+        return _completion(output, len(request.token_ids), str(output.outputs[0].finish_reason))
 
     def shutdown(self) -> None:
         """Ends vLLM's processes and frees the device; harmless to repeat."""

@@ -5,19 +5,22 @@ Runs in the two seconds in which a job is validated, so it reads JSON and looks 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from internvl_ops.errors import ConfigurationError
+from internvl_ops.models import weights
+from internvl_ops.models.architecture import Architecture, read_architecture, side
 from internvl_ops.models.conversation import TEMPLATES
+from internvl_ops.models.json_files import read_json
 
 # What a hub checkpoint needs here besides its weights, which the engine downloads itself.
-HUB_FILES = ["*.json", "tokenizer.model", "*.txt"]
+HUB_FILES = ["*.json", "*.jinja", "tokenizer.model", "*.txt"]
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
-WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
+
+Layout = Literal["internvl_chat", "internvl"]
 
 
 @dataclass(frozen=True)
@@ -33,11 +36,11 @@ class Checkpoint:
         min_tiles, max_tiles: Tile limits of one image by the checkpoint's config; a job may ask for others.
         use_thumbnail: Whether an image of several tiles gets a thumbnail, which is not counted in `max_tiles`.
         context_length: Longest prompt and answer together, in tokens, that the language model takes.
-        backbone: `model_type` of the language model, such as ``qwen2``.
-        attention_heads: Of the language model; a tensor-parallel size has to divide it.
-        kv_bytes_per_token: Memory that the engine keeps for each token of a prompt or answer, at 16 bits a value.
+        architecture: Sizes of its two models: parameters, memory, tensor-parallel sizes.
         dtype: Of the weights as stored, such as ``bfloat16``.
         quantization: Method of a quantised checkpoint, such as ``awq``; None otherwise.
+        weight_bytes: Size of the weights as stored: of their files, or, where those are not here yet, by the config.
+        layout: ``internvl_chat``, the family's own, or ``internvl``, that of transformers' own class.
     """
 
     model: str
@@ -49,11 +52,29 @@ class Checkpoint:
     max_tiles: int
     use_thumbnail: bool
     context_length: int
-    backbone: str
-    attention_heads: int
-    kv_bytes_per_token: int
+    architecture: Architecture
     dtype: str
     quantization: str | None = None
+    weight_bytes: int = 0
+    layout: Layout = "internvl_chat"
+
+    @property
+    def backbone(self) -> str:
+        """`model_type` of the language model, such as ``qwen2``."""
+        return self.architecture.language.model_type
+
+    @property
+    def kv_bytes_per_token(self) -> int:
+        """Memory that the engine keeps for each token of a prompt or answer, at 16 bits a value."""
+        return self.architecture.language.kv_bytes_per_token
+
+    def check_tensor_parallel(self, size: int) -> None:
+        """ConfigurationError where an engine cannot spread the model over `size` devices."""
+        if fault := self.architecture.refuses_tensor_parallel(size):
+            raise ConfigurationError(
+                f"--gpus-per-engine {size}: {fault}. {self.model} can be spread over "
+                f"{', '.join(map(str, self.architecture.tensor_parallel_sizes()))}."
+            )
 
     def folder(self) -> Path:
         """The folder with config and tokenizer on this machine; a hub name is downloaded here if it is not yet."""
@@ -72,22 +93,18 @@ def load_checkpoint(model: str) -> Checkpoint:
             looked for and the likely mend.
     """
     folder = _folder(model)
-    config = _read_json(folder / "config.json")
-    model_type = config.get("model_type")
-    if model_type == "internvl":
+    config = read_json(folder / "config.json")
+    layout = config.get("model_type")
+    if layout not in ("internvl_chat", "internvl"):
         raise ConfigurationError(
-            f"--model {model}: config.json has model_type 'internvl', the layout of transformers' own InternVL class; "
-            "supported is 'internvl_chat'. Use the repository of the same name without '-HF'."
-        )
-    if model_type != "internvl_chat":
-        raise ConfigurationError(
-            f"--model {model}: config.json has model_type {model_type!r}, not an InternVL checkpoint; expected is "
-            "'internvl_chat', as in OpenGVLab/InternVL2_5-1B."
+            f"--model {model}: config.json has model_type {layout!r}, not an InternVL checkpoint; expected is "
+            "'internvl_chat', as in OpenGVLab/InternVL2_5-1B, or 'internvl', as in OpenGVLab/InternVL3-1B-hf."
         )
     if Path(model).is_dir():
-        _check_files(folder, model)
+        _check_tokenizer(folder, model)
+        weights.check(folder, model)
     try:
-        return _describe(model, config)
+        return _native(model, folder, config) if layout == "internvl" else _chat(model, folder, config)
     except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
         raise ConfigurationError(
             f"--model {model}: config.json is not as published: {type(error).__name__} {error}. "
@@ -95,39 +112,82 @@ def load_checkpoint(model: str) -> Checkpoint:
         ) from error
 
 
-def _describe(model: str, config: dict[str, Any]) -> Checkpoint:
+def _chat(model: str, folder: Path, config: dict[str, Any]) -> Checkpoint:
+    """The family's own layout."""
     template = config["template"]
     if template not in TEMPLATES:
         raise ConfigurationError(
             f"--model {model}: config.json names the conversation template {template!r}; known are "
             f"{', '.join(sorted(TEMPLATES))}. Set 'template' in config.json to the one the checkpoint was trained with."
         )
+    if config.get("use_llm_lora") or config.get("use_backbone_lora"):
+        _refuse_unmerged(model, folder)
     vision, language = config["vision_config"], config["llm_config"]
     tile_size = int(config.get("force_image_size") or vision["image_size"])
-    side = tile_size // int(vision["patch_size"])
-    heads = int(language["num_attention_heads"])
     dynamic = bool(config.get("dynamic_image_size", True))
     message = config.get("system_message")
+    architecture = read_architecture(config)
+    quantization = _quantization(config, language)
     return Checkpoint(
         model=model,
         template=template,
         system_message=TEMPLATES[template].system_message if message is None else str(message),
         tile_size=tile_size,
-        tokens_per_tile=int(side**2 * float(config["downsample_ratio"]) ** 2),
+        tokens_per_tile=_tokens_per_tile(tile_size, config, architecture),
         min_tiles=int(config.get("min_dynamic_patch", 1)) if dynamic else 1,
         max_tiles=int(config.get("max_dynamic_patch", 12)) if dynamic else 1,
         use_thumbnail=dynamic and bool(config.get("use_thumbnail", True)),
-        context_length=int(language["max_position_embeddings"]),
-        backbone=str(language.get("model_type", "unknown")),
-        attention_heads=heads,
-        kv_bytes_per_token=2
-        * 2
-        * int(language["num_hidden_layers"])
-        * int(language.get("num_key_value_heads") or heads)
-        * int(language.get("head_dim") or int(language["hidden_size"]) // heads),
+        context_length=architecture.language.context,
+        architecture=architecture,
         dtype=str(_first(config, "torch_dtype", "dtype") or _first(language, "torch_dtype", "dtype") or "bfloat16"),
-        quantization=_quantization(config, language),
+        quantization=quantization,
+        weight_bytes=weights.stored_bytes(folder) or _weight_bytes(architecture, quantization),
     )
+
+
+def _native(model: str, folder: Path, config: dict[str, Any]) -> Checkpoint:
+    """transformers' own layout. It names no template: the conversion kept the weights, so the template stays theirs."""
+    path = folder / "preprocessor_config.json"
+    images = read_json(path) if path.is_file() else {}
+    template = "internvl3_5_gpt_oss" if config["text_config"].get("model_type") == "gpt_oss" else "internvl2_5"
+    tile_size = side(config["vision_config"]["image_size"])
+    dynamic = bool(images.get("crop_to_patches", True))
+    architecture = read_architecture(config)
+    quantization = _quantization(config, config["text_config"])
+    return Checkpoint(
+        model=model,
+        template=template,
+        system_message=TEMPLATES[template].system_message,
+        tile_size=tile_size,
+        tokens_per_tile=_tokens_per_tile(tile_size, config, architecture),
+        min_tiles=int(images.get("min_patches", 1)) if dynamic else 1,
+        max_tiles=int(images.get("max_patches", 12)) if dynamic else 1,
+        use_thumbnail=dynamic,
+        context_length=architecture.language.context,
+        architecture=architecture,
+        dtype=str(_first(config, "dtype", "torch_dtype") or "bfloat16"),
+        quantization=quantization,
+        weight_bytes=weights.stored_bytes(folder) or _weight_bytes(architecture, quantization),
+        layout="internvl",
+    )
+
+
+def _tokens_per_tile(tile_size: int, config: Mapping[str, Any], architecture: Architecture) -> int:
+    patches = (tile_size // architecture.vision.patch_size) ** 2
+    return int(patches * float(config["downsample_ratio"]) ** 2)
+
+
+def _weight_bytes(architecture: Architecture, quantization: str | None) -> int:
+    return architecture.weight_bytes(16 if quantization is None else 4 if "awq" in quantization else 8)
+
+
+def _refuse_unmerged(model: str, folder: Path) -> None:
+    """A checkpoint of the family's LoRA fine-tuning, whose adapters stand in its weights until they are merged."""
+    if any(".lora_A." in name for name in weights.names(folder)):
+        raise ConfigurationError(
+            f"--model {model}: the weights hold LoRA adapters that are not merged. "
+            "Merge them with InternVL's tools/merge_lora.py and name the folder that it writes."
+        )
 
 
 def _quantization(config: Mapping[str, Any], language: Mapping[str, Any]) -> str | None:
@@ -171,35 +231,9 @@ def _download(name: str) -> Path:
         ) from error
 
 
-def _check_files(folder: Path, model: str) -> None:
+def _check_tokenizer(folder: Path, model: str) -> None:
     if not any((folder / name).is_file() for name in TOKENIZER_FILES):
         raise ConfigurationError(
             f"--model {model}: no tokenizer; looked for {', '.join(TOKENIZER_FILES)}. "
             "Download the checkpoint's tokenizer files again."
         )
-    for name in WEIGHT_FILES:
-        if (folder / name).is_file():
-            return
-        index = folder / f"{name}.index.json"
-        if index.is_file():
-            shards = sorted(set(_read_json(index).get("weight_map", {}).values()))
-            missing = [shard for shard in shards if not (folder / shard).is_file()]
-            if missing:
-                raise ConfigurationError(
-                    f"--model {model}: {len(missing)} of {len(shards)} weight files that {index.name} names are "
-                    f"missing, the first is {missing[0]}. Finish the download."
-                )
-            return
-    raise ConfigurationError(
-        f"--model {model}: no weights; looked for {', '.join(WEIGHT_FILES)} and their .index.json. Finish the download."
-    )
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigurationError(f"{path}: cannot be read as JSON: {error}. Download it again.") from error
-    if not isinstance(value, dict):
-        raise ConfigurationError(f"{path}: holds a JSON {type(value).__name__}, expected an object. Download it again.")
-    return value

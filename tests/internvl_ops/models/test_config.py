@@ -7,6 +7,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,9 @@ class TestWhatIsRead:
         assert (read.template, read.system_message) == ("internvl2_5", INTERNVL_2_5)
         assert (read.tile_size, read.tokens_per_tile) == (112, 16)
         assert (read.min_tiles, read.max_tiles, read.use_thumbnail) == (1, 12, True)
-        assert (read.context_length, read.backbone, read.attention_heads) == (8192, "qwen2", 2)
+        assert (read.context_length, read.backbone, read.layout) == (8192, "qwen2", "internvl_chat")
         assert (read.dtype, read.quantization) == ("bfloat16", None)
+        assert read.weight_bytes == (tiny_checkpoint / "model.safetensors").stat().st_size
         assert read.kv_bytes_per_token == 2 * 2 * 2 * 1 * 64  # k and v, two bytes, two layers, one head of 64
 
     def test_a_published_tile_is_256_tokens(self, copy: Path) -> None:
@@ -79,6 +81,42 @@ class TestWhatIsRead:
         assert ran.stdout.strip() == "[]"
 
 
+class TestTheLayoutOfTransformers:
+    @pytest.fixture
+    def native(self, copy: Path) -> Path:
+        """The tiny checkpoint's config as transformers writes it; the weights are not looked at."""
+        config = json.loads((copy / "config.json").read_text())
+        vision = config["vision_config"] | {"image_size": [112, 112], "patch_size": [14, 14], "attention_bias": True}
+        del vision["qkv_bias"], vision["qk_normalization"]
+        native = {
+            "model_type": "internvl",
+            "architectures": ["InternVLForConditionalGeneration"],
+            "text_config": config["llm_config"],
+            "vision_config": vision,
+            "downsample_ratio": 0.5,
+            "image_seq_length": 16,
+            "dtype": "bfloat16",
+        }
+        (copy / "config.json").write_text(json.dumps(native))
+        processor = {"crop_to_patches": True, "min_patches": 1, "max_patches": 6}
+        (copy / "preprocessor_config.json").write_text(json.dumps(processor))
+        return copy
+
+    def test_it_says_the_same(self, native: Path, tiny_checkpoint: Path) -> None:
+        ours, theirs = load_checkpoint(str(tiny_checkpoint)), load_checkpoint(str(native))
+        assert theirs == replace(ours, model=str(native), layout="internvl", max_tiles=6)
+
+    def test_its_image_processor_has_the_tile_limits(self, native: Path) -> None:
+        (native / "preprocessor_config.json").write_text('{"crop_to_patches": false}')
+        read = load_checkpoint(str(native))
+        assert (read.min_tiles, read.max_tiles, read.use_thumbnail) == (1, 1, False)
+
+    def test_the_backbone_says_the_template(self, native: Path) -> None:
+        text = json.loads((native / "config.json").read_text())["text_config"]
+        change(native, text_config=text | {"model_type": "gpt_oss"})
+        assert load_checkpoint(str(native)).template == "internvl3_5_gpt_oss"
+
+
 class TestWhatIsWrong:
     def refusal(self, model: Path | str) -> str:
         with pytest.raises(ConfigurationError) as refused:
@@ -106,10 +144,6 @@ class TestWhatIsWrong:
         assert "'llava'" in message
         assert "'internvl_chat'" in message
 
-    def test_the_layout_of_transformers(self, copy: Path) -> None:
-        change(copy, model_type="internvl")
-        assert "without '-HF'" in self.refusal(copy)
-
     def test_an_unknown_template(self, copy: Path) -> None:
         change(copy, template="vicuna")
         message = self.refusal(copy)
@@ -131,6 +165,36 @@ class TestWhatIsWrong:
     def test_no_weights(self, copy: Path) -> None:
         (copy / "model.safetensors").unlink()
         assert "no weights; looked for model.safetensors" in self.refusal(copy)
+
+    def test_weights_that_are_cut_off(self, copy: Path) -> None:
+        path = copy / "model.safetensors"
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-1])
+        message = self.refusal(copy)
+        assert f"model.safetensors is {len(whole) - 1:,} bytes long, its header says {len(whole):,}" in message
+
+    @pytest.mark.parametrize("content", [b"", b"short", b"<html>not found</html>", b"\x10" + bytes(7) + b"{" * 16])
+    def test_weights_that_are_something_else(self, copy: Path, content: bytes) -> None:
+        (copy / "model.safetensors").write_bytes(content)
+        assert "not a safetensors file" in self.refusal(copy)
+
+    def test_adapters_that_were_not_merged(self, copy: Path) -> None:
+        change(copy, use_llm_lora=16)
+        load_checkpoint(str(copy))  # merged: the config of the published tool still says so
+        (copy / "model.safetensors").rename(copy / "model-00001-of-00001.safetensors")
+        name = "language_model.base_model.model.model.layers.0.self_attn.q_proj.lora_A.default.weight"
+        shards = {name: "model-00001-of-00001.safetensors"}
+        (copy / "model.safetensors.index.json").write_text(json.dumps({"weight_map": shards}))
+        assert "not merged" in self.refusal(copy)
+
+    @pytest.mark.parametrize(
+        ("size", "said"), [(3, "2 attention heads, which 3 does not divide"), (4, "2 attention heads")]
+    )
+    def test_a_tensor_parallel_size(self, tiny_checkpoint: Path, size: int, said: str) -> None:
+        checkpoint = load_checkpoint(str(tiny_checkpoint))
+        checkpoint.check_tensor_parallel(2)
+        with pytest.raises(ConfigurationError, match=f"--gpus-per-engine {size}: .*{said}.*can be spread over 1, 2"):
+            checkpoint.check_tensor_parallel(size)
 
     def test_a_missing_shard(self, copy: Path) -> None:
         (copy / "model.safetensors").rename(copy / "model-00001-of-00002.safetensors")

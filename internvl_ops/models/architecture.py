@@ -1,0 +1,226 @@
+"""The sizes of a checkpoint's two models, and what follows from them: parameters, memory, tensor-parallel sizes.
+
+Everything is read from a config.json, so that it holds for a checkpoint nobody has heard of as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Bits = Literal[16, 8, 4]
+
+GIB = 1 << 30
+# What a device needs besides weights and key-value cache: activations, vLLM's own buffers, the CUDA context.
+WORKSPACE = 2 * GIB
+# Shortest context worth starting with: one image of 12 tiles and its thumbnail with room for a long answer.
+LEAST_CONTEXT = 4096
+# 4-bit weights come in groups of 128 with a scale of 16 bits and a zero point of 4 bits each.
+GROUP_OVERHEAD = 20 / 128
+
+
+@dataclass(frozen=True)
+class VisionTower:
+    """Sizes of an InternViT."""
+
+    hidden: int
+    layers: int
+    heads: int
+    intermediate: int
+    image_size: int = 448
+    patch_size: int = 14
+    qkv_bias: bool = True
+    qk_norm: bool = False
+
+    @property
+    def attention_parameters(self) -> int:
+        """Of the attention's linear layers in the whole tower."""
+        qkv = 3 * self.hidden * (self.hidden + self.qkv_bias)
+        return self.layers * (qkv + self.hidden * (self.hidden + 1))
+
+    @property
+    def mlp_parameters(self) -> int:
+        """Of the other linear layers."""
+        return self.layers * (2 * self.hidden * self.intermediate + self.intermediate + self.hidden)
+
+    @property
+    def other_parameters(self) -> int:
+        """Embeddings, norms and layer scales."""
+        positions = (self.image_size // self.patch_size) ** 2 + 1
+        embeddings = self.hidden * (2 + positions + 3 * self.patch_size**2)
+        # A LayerNorm has weight and bias, an RMSNorm, which the tower with qk norm uses throughout, a weight alone.
+        norms = 2 + 2 if self.qk_norm else 2 * 2
+        return embeddings + self.layers * self.hidden * (norms + 2)
+
+
+@dataclass(frozen=True)
+class LanguageModel:
+    """Sizes of a language model. `model_type` is transformers' name for its class, such as ``qwen2``."""
+
+    model_type: str
+    hidden: int
+    layers: int
+    heads: int
+    kv_heads: int
+    intermediate: int
+    vocabulary: int
+    context: int
+    head_dim: int = 0
+    tied: bool = False
+    experts: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.head_dim:
+            object.__setattr__(self, "head_dim", self.hidden // self.heads)
+
+    @property
+    def linear_parameters(self) -> int:
+        """Of the layers' matrices, which are what quantisation makes smaller."""
+        attention = self.hidden * self.head_dim * (2 * self.heads + 2 * self.kv_heads)
+        mlp = 3 * self.hidden * self.intermediate
+        return self.layers * (attention + mlp * max(1, self.experts))
+
+    @property
+    def other_parameters(self) -> int:
+        """Embeddings, the output layer, norms, biases, routers."""
+        layer = 2 * self.hidden + self.hidden * self.experts
+        if self.model_type in ("qwen2", "gpt_oss"):
+            layer += self.head_dim * (self.heads + 2 * self.kv_heads)
+        if self.model_type in ("qwen3", "qwen3_moe"):
+            layer += 2 * self.head_dim
+        if self.model_type == "gpt_oss":
+            layer += self.hidden + self.heads + self.experts * (2 * self.intermediate + self.hidden + 1)
+        return self.hidden * (self.vocabulary * (1 if self.tied else 2) + 1) + self.layers * layer
+
+    @property
+    def kv_bytes_per_token(self) -> int:
+        """Keys and values of one token, at 16 bits a value."""
+        return 2 * 2 * self.layers * self.kv_heads * self.head_dim
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Both models and the projector between them."""
+
+    vision: VisionTower
+    language: LanguageModel
+
+    @property
+    def projector_parameters(self) -> int:
+        width = 4 * self.vision.hidden
+        return 2 * width + self.language.hidden * (width + 1) + self.language.hidden * (self.language.hidden + 1)
+
+    @property
+    def parameters(self) -> int:
+        """Of the whole checkpoint."""
+        vision, language = self.vision, self.language
+        return (
+            vision.attention_parameters
+            + vision.mlp_parameters
+            + vision.other_parameters
+            + self.projector_parameters
+            + language.linear_parameters
+            + language.other_parameters
+        )
+
+    def weight_bytes(self, bits: Bits = 16, tensor_parallel: int = 1) -> int:
+        """Memory of the weights on each of `tensor_parallel` devices.
+
+        Args:
+            bits: 16; 8 for what vLLM quantises as it loads (fp8) and for bitsandbytes, all linear layers; 4 for AWQ,
+                the language model's linear layers.
+            tensor_parallel: Devices the model is spread over. vLLM keeps the projector, the embeddings of the vision
+                tower and, where its heads do not divide, the tower's attention whole on each of them.
+        """
+        vision, language = self.vision, self.language
+        language_bits = bits + GROUP_OVERHEAD if bits == 4 else bits
+        vision_bits = 8 if bits == 8 else 16
+        split = language.linear_parameters * language_bits + language.other_parameters * 16
+        split += vision.mlp_parameters * vision_bits
+        whole = (vision.other_parameters + self.projector_parameters) * 16
+        if vision.heads % tensor_parallel:
+            whole += vision.attention_parameters * vision_bits
+        else:
+            split += vision.attention_parameters * vision_bits
+        return int(split / tensor_parallel + whole) // 8
+
+    def kv_bytes_per_token(self, tensor_parallel: int = 1) -> int:
+        """Key-value cache of one token on each device; heads fewer than devices are kept several times."""
+        heads = max(1, self.language.kv_heads // tensor_parallel)
+        return self.language.kv_bytes_per_token * heads // self.language.kv_heads
+
+    def refuses_tensor_parallel(self, size: int) -> str | None:
+        """Why the model cannot be spread over `size` devices, or None where it can.
+
+        The tower's heads are no reason: where they do not divide, such as the 25 of InternViT-6B, vLLM keeps the
+        tower's attention whole on every device.
+        """
+        language = self.language
+        if language.heads % size:
+            return f"the language model has {language.heads} attention heads, which {size} does not divide"
+        if language.kv_heads % size and size % language.kv_heads:
+            return f"the language model has {language.kv_heads} key-value heads, which do not spread evenly over {size}"
+        for name, width in (("language model", language.intermediate), ("vision model", self.vision.intermediate)):
+            if width % size:
+                return f"the {name}'s MLPs are {width} wide, which {size} does not divide"
+        return None
+
+    def tensor_parallel_sizes(self, most: int = 16) -> list[int]:
+        """Numbers of devices up to `most` that the model can be spread over."""
+        return [size for size in range(1, most + 1) if self.refuses_tensor_parallel(size) is None]
+
+    def needed_bytes(self, weights: int, tensor_parallel: int = 1) -> int:
+        """What each device must have free to start with, of which `weights` bytes are weights."""
+        context = min(LEAST_CONTEXT, self.language.context)
+        return weights + WORKSPACE + context * self.kv_bytes_per_token(tensor_parallel)
+
+    def devices_needed(self, device_bytes: int, bits: Bits = 16) -> int | None:
+        """Fewest devices of so much usable memory that carry the model; None where none up to 16 do."""
+        for size in self.tensor_parallel_sizes():
+            if self.needed_bytes(self.weight_bytes(bits, size), size) <= device_bytes:
+                return size
+        return None
+
+
+def read_architecture(config: Mapping[str, Any]) -> Architecture:
+    """The architecture that a config.json describes, in the family's own layout or in transformers'.
+
+    Raises:
+        KeyError, TypeError, ValueError, ZeroDivisionError: The config is not as published.
+    """
+    vision = config["vision_config"]
+    language = config["llm_config"] if "llm_config" in config else config["text_config"]
+    experts = int(language.get("num_experts") or language.get("num_local_experts") or 0)
+    heads = int(language["num_attention_heads"])
+    tied = bool(language.get("tie_word_embeddings", False))
+    return Architecture(
+        VisionTower(
+            hidden=int(vision["hidden_size"]),
+            layers=int(vision["num_hidden_layers"]),
+            heads=int(vision["num_attention_heads"]),
+            intermediate=int(vision["intermediate_size"]),
+            image_size=side(vision["image_size"]),
+            patch_size=side(vision["patch_size"]),
+            qkv_bias=bool(vision.get("qkv_bias", vision.get("attention_bias", False))),
+            qk_norm=bool(vision.get("qk_normalization", vision.get("use_qk_norm", False))),
+        ),
+        LanguageModel(
+            model_type=str(language.get("model_type", "unknown")),
+            hidden=int(language["hidden_size"]),
+            layers=int(language["num_hidden_layers"]),
+            heads=heads,
+            kv_heads=int(language.get("num_key_value_heads") or heads),
+            intermediate=int((experts and language.get("moe_intermediate_size")) or language["intermediate_size"]),
+            vocabulary=int(language["vocab_size"]),
+            context=int(language["max_position_embeddings"]),
+            head_dim=int(language.get("head_dim") or 0),
+            tied=tied,
+            experts=experts,
+        ),
+    )
+
+
+def side(size: int | list[int]) -> int:
+    """A side in pixels: the family's own layout writes ``448``, transformers' ``[448, 448]``."""
+    return int(size[0] if isinstance(size, list) else size)
