@@ -25,8 +25,10 @@ MOST_CANDIDATES = 32
 
 # A stretch of m + 3 periods in a finished answer, m in characters.
 RUNNING_TEXT = 60
-ROWS_OR_COUNTING = 400  # the period holds a line break, a cell or a number that counts up
-NO_LETTERS = 2000
+ROWS_OR_COUNTING = 400  # the period holds a line break, a cell, or a number that counts up
+NO_WORDS = 2000
+NO_WORDS_COUNTING = 8000
+NO_WORD = re.compile(r"<[^<>]*>|^[^<>]*>|<[^<>]*$|\w*\d\w*")  # tags, 12, 0x00
 WINDOW = 16  # characters that must recur before a distance is thought a period
 MOST_PERIODS = 8
 
@@ -64,7 +66,7 @@ def find_loop(answer: Sequence[int] | str) -> Loop | None:
     """
     if isinstance(answer, str):
         loop = _find_loop(answer, TAIL_CHARACTERS)
-        if loop and loop.length < TAIL_SIGNS and not _has_letters(answer[-loop.period :]):
+        if loop and loop.length < TAIL_SIGNS and not _has_words(answer[-loop.period :]):
             return None
         return loop
     if len(answer) <= TAIL_TOKENS:
@@ -119,13 +121,14 @@ def _says_again(text: str) -> bool:
 
 
 def _limit(period: str, counting: bool) -> int:
-    if not _has_letters(period):
-        return NO_LETTERS
+    if not _has_words(period):
+        return NO_WORDS_COUNTING if counting else NO_WORDS
     return ROWS_OR_COUNTING if counting or re.search(r"[\n\t|<]", period) else RUNNING_TEXT
 
 
-def _has_letters(text: str) -> bool:
-    return any(map(str.isalpha, text))
+def _has_words(period: str) -> bool:
+    """Whether anything is said, tags and numbers left aside; the period may begin in the middle of a tag."""
+    return any(map(str.isalpha, NO_WORD.sub("", 2 * period)))
 
 
 def _items(text: str) -> tuple[np.ndarray, np.ndarray]:
