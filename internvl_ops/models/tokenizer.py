@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,8 @@ import numpy as np
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.models.config import Checkpoint
 from internvl_ops.models.conversation import TEMPLATES
+from internvl_ops.models.json_files import read_json
+from internvl_ops.models.sentencepiece_tokenizer import SentencePieceTokenizer, is_sentencepiece
 
 IMAGE_START, IMAGE_CONTEXT, IMAGE_END = "<img>", "<IMG_CONTEXT>", "</img>"
 
@@ -72,14 +73,18 @@ class Tokenizer:
     def _stop_ids(self, folder: Path, stop: Sequence[str]) -> frozenset[int]:
         """What ends an answer: the template's own, and the ends that the checkpoint's configs name besides."""
         ids = {self.token_id(token) for token in stop}
-        for config in (_read(folder / "generation_config.json"), _read(folder / "config.json").get("llm_config", {})):
+        for config in (_read(folder / "generation_config.json"), _language(_read(folder / "config.json"))):
             named = config.get("eos_token_id")
             ids.update([named] if isinstance(named, int) else named or [])
         return frozenset(ids)
 
 
+def _language(config: dict[str, Any]) -> dict[str, Any]:
+    return config.get("llm_config") or config.get("text_config") or {}
+
+
 class _Backend:
-    """The three calls that the two tokenizer libraries spell differently."""
+    """The three calls that the tokenizer libraries spell differently."""
 
     def __init__(
         self,
@@ -92,8 +97,11 @@ class _Backend:
 
 def _load(folder: Path, model: str, trust_remote_code: bool) -> _Backend:
     try:
-        class_name = _read(folder / "tokenizer_config.json").get("tokenizer_class")
-        if (folder / "tokenizer.json").is_file() and class_name in SELF_CONTAINED:
+        config = _read(folder / "tokenizer_config.json")
+        if is_sentencepiece(folder, config):
+            pieces = SentencePieceTokenizer(folder, config)
+            return _Backend(pieces.encode, pieces.decode, pieces.token_id)
+        if (folder / "tokenizer.json").is_file() and config.get("tokenizer_class") in SELF_CONTAINED:
             return _from_json(folder / "tokenizer.json")
         return _from_transformers(folder, trust_remote_code)
     except Exception as error:  # the libraries raise bare Exception for a damaged file
@@ -104,7 +112,7 @@ def _load(folder: Path, model: str, trust_remote_code: bool) -> _Backend:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return read_json(path) if path.is_file() else {}
 
 
 def _from_json(path: Path) -> _Backend:

@@ -1,0 +1,175 @@
+"""Tokenizers published as a SentencePiece model, without the Python code that comes beside it.
+
+InternLM2's repositories have a ``tokenizer.model`` and a class of their own to read it, Yi's and Phi-3's the class
+LlamaTokenizer. The model cards load the slow one of each (``use_fast=False``). What those classes do around
+SentencePiece is done here, so that the ids are the same: added tokens are split off first, and each piece of text
+between them goes through SentencePiece alone.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from internvl_ops.models.json_files import read_json
+
+# Classes whose slow tokenizer does nothing else to the text; Llama's as long as its `legacy` is not false.
+PLAIN = {"InternLM2Tokenizer", "InternLM2TokenizerFast", "InternLM3Tokenizer"}
+LLAMA = {"LlamaTokenizer", "LlamaTokenizerFast"}
+
+ROLES = ("bos_token", "eos_token", "unk_token", "pad_token")
+SPACE = "▁"  # how SentencePiece writes a blank
+
+
+@dataclass(frozen=True)
+class AddedToken:
+    """A token outside SentencePiece's reach. `lstrip` and `rstrip`: it swallows the blanks on that side."""
+
+    id: int
+    special: bool = True
+    lstrip: bool = False
+    rstrip: bool = False
+
+
+def is_sentencepiece(folder: Path, tokenizer_config: dict[str, Any]) -> bool:
+    """Whether the checkpoint's tokenizer is one that this module reads."""
+    return (folder / "tokenizer.model").is_file() and tokenizer_config.get("tokenizer_class") in PLAIN | LLAMA
+
+
+class SentencePieceTokenizer:
+    """A checkpoint's ``tokenizer.model`` with its added tokens.
+
+    Args:
+        folder: With ``tokenizer.model`` and ``tokenizer_config.json``; older ones list their added tokens in
+            ``added_tokens.json`` and ``special_tokens_map.json``.
+        config: Content of ``tokenizer_config.json``.
+
+    Raises:
+        OSError, RuntimeError, ValueError: The files are damaged.
+    """
+
+    def __init__(self, folder: Path, config: dict[str, Any]) -> None:
+        from sentencepiece import SentencePieceProcessor
+
+        self._text = SentencePieceProcessor(model_file=str(folder / "tokenizer.model"))
+        self._legacy = config.get("tokenizer_class") in PLAIN or config.get("legacy") is not False
+        if not self._legacy:
+            self._text = _without_dummy_prefix(self._text)
+        self._prefix_blank = not self._legacy and config.get("add_prefix_space") is not False
+        map_path = folder / "special_tokens_map.json"
+        config = (read_json(map_path) if map_path.is_file() else {}) | config
+        named = {role: _content(config[role]) for role in ROLES if config.get(role)}
+        self._special = {*named.values(), *(_content(token) for token in config.get("additional_special_tokens") or [])}
+        self._added = _added_tokens(folder, config, self._special)
+        for token in named.values():
+            if token not in self._added:
+                self._added[token] = AddedToken(self._text.piece_to_id(token))
+        self._by_id = {token.id: (content, token.special) for content, token in self._added.items()}
+        self._splitter = _splitter(self._added)
+        self._before = self._ends(config, named, "bos", default=True)
+        self._after = self._ends(config, named, "eos", default=False)
+        self._unknown = named.get("unk_token", "<unk>")
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of `text`, those that the checkpoint wants at the beginning and the end included."""
+        ids = [*self._before]
+        pieces = self._splitter.split(self._prepare(text))
+        for place, piece in enumerate(pieces):
+            if place % 2:  # re.split puts what its group matched between the rest
+                ids.append(self._added[piece.strip() if piece not in self._added else piece].id)
+            elif piece and not (place == 0 and self._is_prefix_alone(piece, pieces)):
+                ids += self._encode_text(piece)
+        return ids + self._after
+
+    def decode(self, ids: list[int], keep_special: bool) -> str:
+        """Text of `ids`; special tokens are left out or kept."""
+        parts: list[str] = []
+        run: list[int] = []
+        for token in ids:
+            added = self._by_id.get(token)
+            if added is None:
+                run.append(token)
+                continue
+            content, special = added
+            parts.append(self._text.decode(run))
+            run = []
+            if keep_special or not special:
+                parts.append(content)
+        return "".join([*parts, self._text.decode(run)])
+
+    def token_id(self, token: str) -> int | None:
+        """Id of one token by its exact text."""
+        if token in self._added:
+            return self._added[token].id
+        found = self._text.piece_to_id(token)
+        return found if self._text.id_to_piece(found) == token else None
+
+    def _prepare(self, text: str) -> str:
+        if self._legacy or not text:
+            return text
+        text = text.replace(SPACE, " ")
+        return SPACE + text if self._prefix_blank else text
+
+    def _is_prefix_alone(self, piece: str, pieces: list[str]) -> bool:
+        """Whether all of the text before the first added token is the blank that `_prepare` put there.
+
+        The published class takes it away before a token that its files list as special, and leaves it before others.
+        """
+        return self._prefix_blank and piece == SPACE and len(pieces) > 1 and pieces[1].strip() in self._special
+
+    def _encode_text(self, text: str) -> list[int]:
+        if self._legacy or not text.startswith((SPACE, " ")):
+            return self._text.encode(text)
+        # SentencePiece drops a blank at the beginning, unless something stands before it.
+        skipped = len(self._text.encode(self._unknown))
+        return self._text.encode(self._unknown + text)[skipped:]
+
+    def _ends(self, config: dict[str, Any], named: dict[str, str], which: str, *, default: bool) -> list[int]:
+        wanted = config.get(f"add_{which}_token")
+        token = named.get(f"{which}_token")
+        return [self._added[token].id] if token and (default if wanted is None else wanted) else []
+
+
+def _without_dummy_prefix(processor: Any) -> Any:
+    """The same model that puts no blank before the text: what `legacy: false` means."""
+    from sentencepiece import SentencePieceProcessor
+    from sentencepiece.sentencepiece_model_pb2 import ModelProto  # type: ignore[attr-defined]
+
+    model = ModelProto.FromString(processor.serialized_model_proto())
+    model.normalizer_spec.add_dummy_prefix = False
+    return SentencePieceProcessor(model_proto=model.SerializeToString())
+
+
+def _added_tokens(folder: Path, config: dict[str, Any], special: set[str]) -> dict[str, AddedToken]:
+    if decoder := config.get("added_tokens_decoder"):
+        return {
+            str(entry["content"]): AddedToken(
+                int(token_id),
+                bool(entry.get("special")) or entry["content"] in special,
+                bool(entry.get("lstrip")),
+                bool(entry.get("rstrip")),
+            )
+            for token_id, entry in decoder.items()
+        }
+    path = folder / "added_tokens.json"
+    return {
+        content: AddedToken(int(token_id), content in special)
+        for content, token_id in (read_json(path) if path.is_file() else {}).items()
+    }
+
+
+def _content(token: str | dict[str, Any]) -> str:
+    return token if isinstance(token, str) else str(token["content"])
+
+
+def _splitter(added: dict[str, AddedToken]) -> re.Pattern[str]:
+    """Finds added tokens, the longest where several match, with the blanks that they swallow."""
+    if not added:
+        return re.compile("(?!)")
+    forms = [
+        (r"\s*" if added[content].lstrip else "") + re.escape(content) + (r"\s*" if added[content].rstrip else "")
+        for content in sorted(added, key=len, reverse=True)
+    ]
+    return re.compile(f"({'|'.join(forms)})")
