@@ -1,0 +1,141 @@
+"""Asks nano-InternVL held-out questions in plain torch, without the pipeline, and scores its answers.
+
+python examples/nano/evaluate.py examples/nano/checkpoint --count 500 --json accuracy.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import draw
+import numpy as np
+import torch
+import train
+
+HELD_OUT = 2**48  # first seed; those of training are below
+LONGEST = 80  # tokens of an answer
+
+
+@torch.inference_mode()
+def ask(model: train.NanoInternVL, asker: train.Asker, samples: list[draw.Sample]) -> list[str]:
+    """Greedy answers, special tokens kept, in the order of the samples."""
+    tiles = [train.tiles_of(sample) for sample in samples]
+    prompts = [asker.prompt(sample, parts) for sample, parts in zip(samples, tiles, strict=True)]
+    visual = [model.see(torch.from_numpy(np.concatenate(parts))).flatten(0, 1) for parts in tiles]
+    expected = [asker.answer(sample)[0] for sample in samples]
+    chosen = _next(model, asker, prompts, visual, [answer[:-1] for answer in expected])
+    # Where each token of the expected answer is the model's choice after those before it, it is the greedy answer.
+    answers: list[list[int]] = [
+        answer[:-1] if choice[-len(answer) :] == answer else [] for answer, choice in zip(expected, chosen, strict=True)
+    ]
+    open_ones = [at for at, choice in enumerate(chosen) if choice[-len(expected[at]) :] != expected[at]]
+    for _ in range(LONGEST):
+        if not open_ones:
+            break
+        some = (prompts, visual, answers)
+        chosen = _next(model, asker, *([part[at] for at in open_ones] for part in some))  # type: ignore[arg-type]
+        still = []
+        for at, choice in zip(open_ones, chosen, strict=True):
+            if choice[-1] != asker.end:
+                answers[at].append(choice[-1])
+                still.append(at)
+        open_ones = still
+    return [asker.tokenizer.decode(answer, skip_special_tokens=False) for answer in answers]
+
+
+def _next(
+    model: train.NanoInternVL,
+    asker: train.Asker,
+    prompts: list[np.ndarray],
+    visual: list[Any],
+    answers: list[list[int]],
+) -> list[list[int]]:
+    """The model's choice after the prompt and after each token of the answer."""
+    rows = [np.concatenate([prompt, answer]).astype(np.int64) for prompt, answer in zip(prompts, answers, strict=True)]
+    length = max(map(len, rows))
+    ids = np.zeros((len(rows), length), np.int64)
+    for row, one in zip(ids, rows, strict=True):
+        row[: len(one)] = one
+    places = np.concatenate(
+        [at * length + np.flatnonzero(prompt == asker.context_id) for at, prompt in enumerate(prompts)]
+    )
+    hidden, _ = model.tell(torch.from_numpy(ids), torch.cat(visual), torch.from_numpy(places))
+    return [
+        model.words(hidden[at, len(prompt) - 1 : len(one)]).argmax(-1).tolist()
+        for at, (prompt, one) in enumerate(zip(prompts, rows, strict=True))
+    ]
+
+
+def edits(a: str, b: str) -> int:
+    """Levenshtein distance."""
+    row = list(range(len(b) + 1))
+    for i, x in enumerate(a, 1):
+        last, row[0] = row[0], i
+        for j, y in enumerate(b, 1):
+            last, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, last + (x != y))
+    return row[-1]
+
+
+def overlap(answer: str, sample: draw.Sample) -> float:
+    """Intersection over union of the answered box and the drawn one, which is not rounded; 0 without a box."""
+    found = re.search(r"<box>\[\[(\d+), (\d+), (\d+), (\d+)\]\]</box>", answer)
+    if not found:
+        return 0.0
+    picture = sample.pictures[0]
+    height, width = picture.pixels.shape[:2]
+    name = sample.question.split("<ref>")[1].split("</ref>")[0]
+    box = next(shape.box for shape in picture.shapes if shape.name == name)
+    a = np.array([int(part) for part in found.groups()])
+    b = np.array(box) / [width, height, width, height] * 1000
+    sides = np.clip(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0, None)
+    both = sides.prod()
+    return float(both / ((a[2:] - a[:2]).prod() + (b[2:] - b[:2]).prod() - both))
+
+
+def score(task: str, samples: list[draw.Sample], answers: list[str]) -> dict[str, float]:
+    """Counts, and the share that the task is judged by."""
+    pairs = list(zip(samples, answers, strict=True))
+    exact = sum(sample.answer == answer for sample, answer in pairs)
+    result: dict[str, float] = {"samples": len(pairs), "exact": exact, "exact_share": exact / len(pairs)}
+    if task == "ocr":
+        wrong, letters = sum(edits(s.answer, a) for s, a in pairs), sum(len(s.answer) for s in samples)
+        result |= {"edits": wrong, "characters": letters, "character_error_rate": wrong / letters}
+    if task == "ground":
+        hits = sum(overlap(answer, sample) >= 0.5 for sample, answer in pairs)
+        result |= {"hits": hits, "precision_at_0.5": hits / len(pairs)}
+    return result
+
+
+def evaluate(folder: Path, count: int, tasks: list[str], show: Callable[[str], None] = print) -> dict[str, Any]:
+    """Scores of each task over `count` held-out samples."""
+    model, asker = train.load(folder)
+    results = {}
+    for task in tasks:
+        samples = [draw.draw(task, HELD_OUT + at) for at in range(count)]
+        answers = [text for at in range(0, count, 50) for text in ask(model, asker, samples[at : at + 50])]
+        results[task] = score(task, samples, answers)
+        show(f"{task}: {results[task]}")
+        wrong = [(s.answer, a) for s, a in zip(samples, answers, strict=True) if s.answer != a][:4]
+        show("".join(f"    expected {expected!r}\n    answered {answered!r}\n" for expected, answered in wrong))
+    return results
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Score nano-InternVL in plain torch.")
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("--count", type=int, default=500, help="held-out samples a task")
+    parser.add_argument("--tasks", nargs="+", default=list(train.MIXTURE))
+    parser.add_argument("--json", type=Path, help="write the scores here as well")
+    options = parser.parse_args()
+    results = evaluate(options.checkpoint, options.count, options.tasks)
+    if options.json:
+        options.json.write_text(json.dumps(results, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
