@@ -6,11 +6,11 @@ import asyncio
 import threading
 from collections.abc import Coroutine, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import pytest
 
-from internvl_ops.engines.base import Completion, Request, Sampling
+from internvl_ops.engines.base import Completion, Engine, Request, Sampling, Watch
 from internvl_ops.engines.vllm import VllmEngine
 from internvl_ops.models.config import Checkpoint, load_checkpoint
 
@@ -30,10 +30,13 @@ def checkpoint(tiny_checkpoint: Path) -> Checkpoint:
     return load_checkpoint(str(tiny_checkpoint))
 
 
-class RunningEngine:
+E = TypeVar("E", bound=Engine)
+
+
+class RunningEngine(Generic[E]):
     """An engine on an event loop of its own, for tests that are plain functions."""
 
-    def __init__(self, engine: VllmEngine) -> None:
+    def __init__(self, engine: E) -> None:
         self.engine = engine
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
@@ -42,8 +45,8 @@ class RunningEngine:
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=240)
 
-    def generate(self, request: Request, sampling: Sampling) -> Completion:
-        return self.run(self.engine.generate(request, sampling))
+    def generate(self, request: Request, sampling: Sampling, watch: Watch | None = None) -> Completion:
+        return self.run(self.engine.generate(request, sampling, watch))
 
     def close(self) -> None:
         self.engine.shutdown()

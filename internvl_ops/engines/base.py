@@ -71,6 +71,8 @@ Watch = Callable[[Sequence[int] | str], bool]
 """Looks at an answer while it is generated: called every few tokens with all of it so far, as token ids or, from an
 engine that has no ids, as text. True ends the answer there, with `finish_reason` ``watch``."""
 
+WATCHED_EVERY = 16  # tokens between two looks
+
 
 @dataclass
 class Completion:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from internvl_ops.engines.base import Completion, EngineDead, Request, Sampling, Watch
+from internvl_ops.engines.base import WATCHED_EVERY, Completion, EngineDead, Request, Sampling, Watch
 from internvl_ops.errors import ConfigurationError, UnitError
 from internvl_ops.models import vllm_plugin
 from internvl_ops.models.config import Checkpoint
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from vllm.v1.engine.async_llm import AsyncLLM
 
 GIB = 1 << 30
-WATCHED_EVERY = 16  # tokens between two looks of a `Watch`
 
 
 class VllmEngine:
@@ -261,7 +260,7 @@ class VllmEngine:
         )
 
 
-def _completion(output: Any, prompt_tokens: int, finish_reason: str) -> Completion:
+def _completion(output: Any, prompt_tokens: int, finish_reason: str | None) -> Completion:
     if finish_reason not in ("stop", "length", "watch"):
         raise UnitError("generate", "engine_failed", f"vLLM ended the request with {finish_reason!r}.")
     answer = output.outputs[0]

@@ -15,9 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, pre_tokenizers, trainers
 from tokenizers import models as tokenizer_models
+
+from internvl_ops.models.json_files import read_json
+from internvl_ops.models.native import native_config, native_weights
 
 # In the order in which the family added them to its backbones' vocabularies.
 INTERNVL_TOKENS = ["<img>", "</img>", "<IMG_CONTEXT>", "<quad>", "</quad>", "<ref>", "</ref>", "<box>", "</box>"]
@@ -78,6 +81,32 @@ def make_tiny_checkpoint(
         for name, tensor in _weights(generator, tile_size, layers, hidden, vocabulary)
     }
     save_file(weights, out / "model.safetensors", metadata={"format": "pt"})
+    return out
+
+
+def make_tiny_native_checkpoint(out: str | Path, **options: Any) -> Path:
+    """The checkpoint that `make_tiny_checkpoint` writes with the same options, in transformers' own layout.
+
+    Weights and tokenizer are the same, so that both give the same answers.
+    """
+    out = make_tiny_checkpoint(out, **options)
+    config = read_json(out / "config.json")
+    native = native_config(config, str(out))
+    native["image_token_id"] = Tokenizer.from_file(str(out / "tokenizer.json")).token_to_id("<IMG_CONTEXT>")
+    weights = {
+        name: tensor.contiguous()
+        for name, tensor in native_weights(config, load_file(out / "model.safetensors").items())
+    }
+    save_file(weights, out / "model.safetensors", metadata={"format": "pt"})
+    _write_json(out / "config.json", native | {"dtype": "bfloat16"})
+    size = config["force_image_size"]
+    images = {"crop_to_patches": True, "min_patches": 1, "max_patches": 12, "size": {"height": size, "width": size}}
+    _write_json(out / "preprocessor_config.json", {"image_processor_type": "GotOcr2ImageProcessorFast", **images})
+    _write_json(
+        out / "tokenizer_config.json",
+        read_json(out / "tokenizer_config.json")
+        | {"start_image_token": "<img>", "end_image_token": "</img>", "context_image_token": "<IMG_CONTEXT>"},
+    )
     return out
 
 
@@ -245,8 +274,9 @@ def main() -> None:
     parser.add_argument("--hidden", type=int, default=128, help="width of both models, a multiple of 64")
     parser.add_argument("--template", default="internvl2_5", help="conversation template named in config.json")
     parser.add_argument("--seed", type=int, default=7)
-    options = parser.parse_args()
-    print(make_tiny_checkpoint(**vars(options)))
+    parser.add_argument("--native", action="store_true", help="in the layout of transformers' own InternVL class")
+    options = vars(parser.parse_args())
+    print((make_tiny_native_checkpoint if options.pop("native") else make_tiny_checkpoint)(**options))
 
 
 if __name__ == "__main__":

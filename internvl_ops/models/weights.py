@@ -24,7 +24,7 @@ def check(folder: Path, model: str) -> None:
     Raises:
         ConfigurationError: Says which file is missing or cut off.
     """
-    files, index = _files(folder)
+    files, index = files_and_index(folder)
     if not files:
         raise ConfigurationError(
             f"--model {model}: no weights; looked for {', '.join(WHOLE_FILES)} and their .index.json. "
@@ -43,7 +43,7 @@ def check(folder: Path, model: str) -> None:
 
 def stored_bytes(folder: Path) -> int:
     """Size of the weights: of the files, else as the index says; 0 where neither is here."""
-    files, index = _files(folder)
+    files, index = files_and_index(folder)
     if files and all(path.is_file() for path in files):
         return sum(path.stat().st_size for path in files)
     if index:
@@ -53,14 +53,14 @@ def stored_bytes(folder: Path) -> int:
 
 def names(folder: Path) -> Iterator[str]:
     """Names of all weights, as far as an index or a safetensors header says them."""
-    files, index = _files(folder)
+    files, index = files_and_index(folder)
     if index:
         yield from read_json(folder / index).get("weight_map", {})
     elif files and files[0].suffix == ".safetensors":
         yield from (name for name in _header(files[0]) if name != "__metadata__")
 
 
-def _files(folder: Path) -> tuple[list[Path], str]:
+def files_and_index(folder: Path) -> tuple[list[Path], str]:
     """The weight files, and the name of the index that lists them, if there is one."""
     for name in WHOLE_FILES:
         if (folder / name).is_file():

@@ -12,6 +12,7 @@ import torch
 from vllm.inputs.engine import MultiModalInput
 from vllm.multimodal import MULTIMODAL_REGISTRY
 
+from internvl_ops.models.pixels import normalised
 from internvl_ops.models.vllm_plugin.inputs import image_input
 
 
@@ -34,10 +35,6 @@ def _import_internvl() -> types.ModuleType:
 
 
 _internvl = _import_internvl()
-
-# ImageNet's, which all of the family was trained with.
-MEAN = (0.485, 0.456, 0.406)
-STD = (0.229, 0.224, 0.225)
 
 
 class TiledProcessingInfo(_internvl.InternVLProcessingInfo):  # type: ignore[name-defined,misc]
@@ -100,12 +97,6 @@ class TiledInternVLChatModel(_internvl.InternVLChatModel):  # type: ignore[name-
             Shape (tiles, tokens per tile, width of the language model).
         """
         if pixel_values.dtype == torch.uint8:
-            pixel_values = self._normalise(pixel_values)
+            dtype = self.vision_model.embeddings.patch_embedding.weight.dtype
+            pixel_values = normalised(pixel_values).to(dtype)
         return super().extract_feature(pixel_values)
-
-    def _normalise(self, tiles: torch.Tensor) -> torch.Tensor:
-        mean = torch.tensor(MEAN, device=tiles.device).view(1, 3, 1, 1)
-        std = torch.tensor(STD, device=tiles.device).view(1, 3, 1, 1)
-        dtype = self.vision_model.embeddings.patch_embedding.weight.dtype
-        # In float32 up to the last step, and in the order of the cards' code, whose rounding this then shares.
-        return tiles.float().div_(255).sub_(mean).div_(std).to(dtype)

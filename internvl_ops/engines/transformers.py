@@ -1,0 +1,244 @@
+"""The plain reference: transformers' own InternVL class, one request after another. Slow, and in full view.
+
+For comparing answers and for machines where vLLM does not run; `VllmEngine` is many times as fast.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import warnings
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from internvl_ops.engines.base import WATCHED_EVERY, Completion, EngineDead, Request, Sampling, Watch
+from internvl_ops.errors import ConfigurationError, UnitError
+from internvl_ops.models.config import Checkpoint
+from internvl_ops.models.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import GenerationConfig
+
+NOT_CONSTRAINED = (
+    "--engine transformers cannot hold an answer to a JSON schema or to choices. Use --engine vllm or --engine openai."
+)
+
+
+class TransformersEngine:
+    """InternVL in plain torch, on the first accelerator this process sees or else on the CPU.
+
+    Takes both layouts: transformers' own (`internvl`), and the published one (`internvl_chat`) through
+    `internvl_ops.models.native`. No code that comes with a checkpoint runs.
+
+    Args:
+        checkpoint: What to load.
+        tensor_parallel: Has to be 1.
+        max_tiles: Not looked at: memory is taken as it is needed.
+        constrained: Has to be False: answers cannot be held to a form here.
+        engine_args: Arguments of `from_pretrained`, such as ``{"dtype": "float32", "attn_implementation": "eager"}``.
+        trust_remote_code: Whether a tokenizer that comes as code with the checkpoint may run.
+
+    Raises:
+        ConfigurationError: It asks for what only another engine can do.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        *,
+        tensor_parallel: int = 1,
+        max_tiles: int | None = None,
+        constrained: bool = False,
+        engine_args: Mapping[str, Any] | None = None,
+        trust_remote_code: bool = False,
+    ) -> None:
+        if tensor_parallel > 1:
+            raise ConfigurationError(
+                f"--gpus-per-engine {tensor_parallel}: --engine transformers runs on one device. Use --engine vllm."
+            )
+        if constrained:
+            raise ConfigurationError(NOT_CONSTRAINED)
+        if checkpoint.quantization:
+            raise ConfigurationError(
+                f"--model {checkpoint.model}: its weights are quantised ({checkpoint.quantization}), which "
+                "--engine transformers does not run. Use --engine vllm, or the checkpoint they were made from."
+            )
+        self.checkpoint = checkpoint
+        self.dead = False
+        self._arguments = {"dtype": checkpoint.dtype} | dict(engine_args or {})
+        self._trust_remote_code = trust_remote_code
+        self._model: Any = None  # transformers' InternVLForConditionalGeneration
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="transformers")
+
+    async def start(self) -> None:
+        """Loads the model; minutes for a big one.
+
+        Raises:
+            ConfigurationError: The checkpoint lacks a weight, or transformers refuses an argument.
+            EngineDead: The model does not fit the device.
+        """
+        if self._model is None:
+            await asyncio.get_running_loop().run_in_executor(self._worker, self._start)
+
+    def _start(self) -> None:
+        import torch
+
+        from internvl_ops.models.native import load_native
+
+        tokenizer = Tokenizer(self.checkpoint, trust_remote_code=self._trust_remote_code)
+        self._stop_ids = tokenizer.stop_ids
+        self._device = torch.accelerator.current_accelerator() or torch.device("cpu")
+        try:
+            model = load_native(self.checkpoint.model, tokenizer.image_context_id, self._arguments)
+            self._model = model.to(self._device)
+        except (torch.OutOfMemoryError, torch.AcceleratorError) as error:
+            raise EngineDead(f"the model does not fit the device: {error}") from error
+
+    async def generate(self, request: Request, sampling: Sampling, watch: Watch | None = None) -> Completion:
+        """The answer to one request. Cancelling the task ends the request at its next token.
+
+        Raises:
+            UnitError: ``prompt_too_long``, or ``engine_failed`` for this request alone.
+            EngineDead: The engine is not running, or the device failed.
+        """
+        import torch
+
+        model = self._model
+        if model is None or self.dead:
+            raise EngineDead("the engine is not running: call start() first.")
+        if sampling.constrained:
+            raise UnitError("generate", "engine_failed", NOT_CONSTRAINED)
+        self._check(request)
+        ended = threading.Event()
+        try:
+            return await asyncio.get_running_loop().run_in_executor(
+                self._worker, self._generate, model, request, sampling, watch, ended
+            )
+        except torch.OutOfMemoryError as error:
+            message = f"no memory for {len(request.token_ids)} tokens with their tiles: {error}"
+            raise UnitError("generate", "engine_failed", f"{message} Lower --max-tiles.") from error
+        except torch.AcceleratorError as error:  # the device answers nothing more to this process
+            self.dead = True
+            raise EngineDead(f"the device failed: {error}") from error
+        finally:
+            ended.set()  # a cancelled request goes on in its thread until its next token
+
+    def shutdown(self) -> None:
+        """Frees the device; harmless to repeat."""
+        self._model = None
+        self._worker.shutdown(wait=False, cancel_futures=True)
+
+    def _check(self, request: Request) -> None:
+        if len(request.token_ids) >= self.checkpoint.context_length:
+            raise UnitError(
+                "generate",
+                "prompt_too_long",
+                f"the prompt is {len(request.token_ids)} tokens; the context is {self.checkpoint.context_length}. "
+                "Lower --max-tiles.",
+            )
+
+    def _generate(
+        self,
+        model: Any,
+        request: Request,
+        sampling: Sampling,
+        watch: Watch | None,
+        ended: threading.Event,
+    ) -> Completion:
+        import torch
+
+        prompt = torch.from_numpy(request.token_ids.astype(np.int64))[None].to(self._device)
+        stop_ids = frozenset() if sampling.ignore_stop else self._stop_ids | set(sampling.stop_token_ids)
+        watcher = _Watcher(prompt.shape[1], watch, ended)
+        with torch.inference_mode(), _seeded(sampling.seed, self._device):
+            output = model.generate(
+                input_ids=prompt,
+                inputs_embeds=self._embedded(model, prompt, request),
+                attention_mask=torch.ones_like(prompt),
+                generation_config=self._settings(sampling, prompt.shape[1], stop_ids),
+                stopping_criteria=[watcher],
+            )
+        token_ids = output.sequences[0, prompt.shape[1] :].tolist()
+        reason = "stop" if token_ids[-1] in stop_ids else "watch" if watcher.fired else "length"
+        logprobs = [] if sampling.logprobs is None else _logprobs(output.logits, token_ids, sampling.logprobs)
+        return Completion(token_ids, prompt.shape[1], reason, logprobs)
+
+    def _embedded(self, model: Any, prompt: torch.Tensor, request: Request) -> torch.Tensor:
+        """The prompt as the language model sees it: (1, tokens, width), the tiles' features in their places.
+
+        By place and not by token, because a question may quote the context token.
+        """
+        import torch
+
+        from internvl_ops.models.pixels import normalised
+
+        embedded = model.get_input_embeddings()(prompt)
+        if request.tiles is None or not request.images:
+            return embedded
+        with warnings.catch_warnings():  # the tiles may be a read-only view, and nobody writes to them
+            warnings.filterwarnings("ignore", message="The given NumPy array is not writ")
+            tiles = torch.from_numpy(np.ascontiguousarray(request.tiles)).to(self._device)
+        features = model.get_image_features(pixel_values=normalised(tiles), return_dict=True).pooler_output
+        places = np.concatenate(
+            [np.arange(image.offset + 1, image.offset + image.length - 1) for image in request.images]
+        )
+        embedded[0, torch.from_numpy(places).to(self._device)] = features.flatten(0, 1).to(embedded.dtype)
+        return embedded
+
+    def _settings(self, sampling: Sampling, prompt_tokens: int, stop_ids: frozenset[int]) -> GenerationConfig:
+        from transformers import GenerationConfig
+
+        drawn = {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
+        return GenerationConfig(
+            max_new_tokens=min(sampling.max_new_tokens, self.checkpoint.context_length - prompt_tokens),
+            do_sample=sampling.temperature > 0,
+            repetition_penalty=sampling.repetition_penalty,
+            eos_token_id=sorted(stop_ids) or None,
+            pad_token_id=0,  # nothing is padded; unset, transformers says so at every request
+            return_dict_in_generate=True,
+            output_logits=sampling.logprobs is not None,
+            **(drawn if sampling.temperature > 0 else {}),
+        )
+
+
+class _Watcher:
+    """Ends an answer when its watcher or its caller says so; transformers calls it after each token."""
+
+    def __init__(self, prompt_tokens: int, watch: Watch | None, ended: threading.Event) -> None:
+        self._prompt_tokens, self._watch, self._ended = prompt_tokens, watch, ended
+        self.fired = False
+
+    def __call__(self, token_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
+        import torch
+
+        answer = token_ids[0, self._prompt_tokens :]
+        if self._watch is not None and len(answer) % WATCHED_EVERY == 0:
+            self.fired = self._watch(answer.tolist())
+        return torch.tensor([self.fired or self._ended.is_set()], device=token_ids.device)
+
+
+@contextlib.contextmanager
+def _seeded(seed: int | None, device: torch.device) -> Iterator[None]:
+    import torch
+
+    with torch.random.fork_rng([device] if device.type != "cpu" else [], device_type=device.type):
+        if seed is None:
+            torch.seed()
+        else:
+            torch.manual_seed(seed)
+        yield
+
+
+def _logprobs(logits: tuple[torch.Tensor, ...], token_ids: list[int], likeliest: int) -> list[dict[int, float]]:
+    """For each token its own and the likeliest tokens' log-probabilities, before temperature and penalties."""
+    found = []
+    for token, position in zip(token_ids, logits, strict=True):
+        logprobs = position[0].float().log_softmax(-1)
+        values, ids = logprobs.topk(likeliest)
+        found.append({token: float(logprobs[token])} | dict(zip(ids.tolist(), values.tolist(), strict=True)))
+    return found
