@@ -1,0 +1,67 @@
+"""RefCOCO's score, counted as InternVL's ``eval/refcoco/evaluate_grounding.py`` counts it.
+
+That script reads less than `internvl_ops.tasks.boxes.parse_boxes` does, and published scores hold what it misses. So it
+has a parser of its own here: the first four things between brackets and commas, or else a box of zeros.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+FIRST_FOUR = re.compile(r"\[++" + r"([^,\n]*+)," * 3 + r"([^\]\n]*+)\]")  # what lazy dots match, in linear time
+LEAST_IOU = 0.5
+
+
+class Located(NamedTuple):
+    """An answer and where the phrase is.
+
+    Attributes:
+        response: The model's text, special tokens kept.
+        box: The right one: x1, y1, x2, y2 in pixels.
+        width: Of the image, in pixels.
+        height: Likewise.
+    """
+
+    response: str
+    box: Sequence[float]
+    width: int
+    height: int
+
+
+def precision_at_05(located: Iterable[Located]) -> float:
+    """The share of answers whose first box overlaps the right one by an IoU of at least 0.5; nan of no answers."""
+    right = [iou(_first_box(each), each.box) >= LEAST_IOU for each in located]
+    return sum(right) / len(right) if right else float("nan")
+
+
+def iou(first: Sequence[float] | np.ndarray, second: Sequence[float] | np.ndarray) -> float:
+    """Area of the overlap over area of both together, in the float32 of the reference; nan of two boxes without area.
+
+    Args:
+        first: x1, y1, x2, y2. Nothing is put in order: swapped corners have a negative area or none at all, as in the
+            reference.
+        second: Likewise.
+    """
+    a, b = np.asarray(first, np.float32), np.asarray(second, np.float32)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        width, height = np.maximum(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0)
+        overlap = width * height
+        both = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - overlap
+        return float(overlap / both)
+
+
+def _first_box(located: Located) -> np.ndarray:
+    """float32, x1, y1, x2, y2 in pixels; thousandths if the numbers sum to 4 or more, fractions otherwise."""
+    try:
+        found = FIRST_FOUR.findall(located.response)[0]
+        box = np.array([float(number) for number in found], np.float32)
+    except (IndexError, ValueError):
+        box = np.zeros(4, np.float32)
+    with np.errstate(invalid="ignore", over="ignore"):
+        if box.sum() >= 4:
+            box = box / np.float32(1000)
+        return box * np.array([located.width, located.height] * 2, np.float32)

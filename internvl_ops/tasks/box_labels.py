@@ -1,0 +1,99 @@
+"""What each box of an answer is a box of."""
+
+from __future__ import annotations
+
+import json
+import re
+from bisect import bisect_right
+
+REF = re.compile(r"<ref>((?:(?!<ref>|<box>|<quad>).)*?)</ref>|<ref>(.*?)(?=<|\[\[|\Z)", re.DOTALL)
+OBJECT_REACH = 2000  # characters; a JSON object with a box is smaller
+LABEL_KEY = re.compile(
+    r"""["'](?:label|text|text_content|name|category|class|object|description|phrase|标签|名称|类别|文字|文本)["']\s*:\s*"""
+    r"""(?:"((?:[^"\\]|\\.)*+)"|'((?:[^'\\]|\\.)*+)')"""
+)
+LAST_KEY = re.compile(r"""["']([^"'{}\[\]]+)["']\s*:[\s\[(]*\Z""")
+BOX_KEY = re.compile(
+    r"b?box(?:es)?(?:_?2d)?|bounding_?box(?:es)?|coord\w*|positions?|locations?|rect|坐标\w*|位置|边界框|x_?(?:1|min)|left",
+    re.IGNORECASE,
+)
+MARKUP = re.compile(r"</?\w{1,20}>|<\|\w{1,20}\|>|```(?:json)?|\b(?:user|assistant)\s*:", re.IGNORECASE)
+LIST_MARK = re.compile(r"\A(?:[-*•]|\d{1,3}[.)])\s+")
+NOT_A_LABEL = re.compile(r"\bbounding box|\bcoordinates?\b|坐标|边界框", re.IGNORECASE)
+
+
+def find_refs(plain: str) -> list[re.Match[str]]:
+    """Each ``<ref>label</ref>``, or what stands for one where the end is missing."""
+    return list(REF.finditer(plain))
+
+
+def find_labels(response: str, plain: str, refs: list[re.Match[str]], groups: list[tuple[int, int]]) -> list[str]:
+    """One label for each group of numbers: from its JSON object, the ``<ref>`` or the text before it, or the group's
+    before it; empty if there is nothing.
+
+    Args:
+        response: The answer.
+        plain: The same, sign for sign, without full-width signs.
+        refs: As `find_refs` gives them for ``plain``.
+        groups: Start and end of each group's numbers, ascending.
+    """
+    ref_ends = [ref.end() for ref in refs]
+    labels: list[str] = []
+    end = 0
+    for start, next_end in groups:
+        ref = bisect_right(ref_ends, start) - 1
+        label = _in_object(response, plain, start, next_end)
+        if label is None and ref >= 0 and ref_ends[ref] > end:
+            label = _after_line_break(response, plain, ref_ends[ref], start) or _of_ref(response, refs[ref])
+        elif label is None:
+            between = "" if refs and "<box>" in plain[end:start] else _text(response[end:start], plain[end:start])
+            label = between or (labels[-1] if labels else "")
+        labels.append(label)
+        end = next_end
+    return labels
+
+
+def _of_ref(response: str, ref: re.Match[str]) -> str:
+    start, end = ref.span(1 if ref[1] is not None else 2)
+    return " ".join(response[start:end].split())
+
+
+def _after_line_break(response: str, plain: str, start: int, end: int) -> str:
+    """The label where an answer repeats the question with its ``<ref>`` and then drops the tags (#953)."""
+    between = plain[start:end]
+    return _text(response[start:end], between) if "\n" in between.strip() and "<box>" not in between else ""
+
+
+def _text(response: str, plain: str) -> str:
+    """What of the text before a box is its label: the last line, without signs that belong to the boxes."""
+    size = len(plain.rstrip(" \t\n\r:=-*[({\"'"))
+    line = MARKUP.sub("", response[:size]).rstrip()
+    line = line[line.rfind("\n") + 1 :].lstrip(" ])},;.，。；、】）\"'")
+    line = " ".join(LIST_MARK.sub("", line).strip(" *：:").split())
+    return "" if NOT_A_LABEL.search(line) or not any(map(str.isalnum, line)) else line
+
+
+def _in_object(response: str, plain: str, start: int, end: int) -> str | None:
+    """The label in the JSON object that the numbers stand in, or else the key they stand under; None where they stand
+    in no object, empty where it says nothing."""
+    low = max(0, start - OBJECT_REACH)
+    label, inner = None, start
+    while (opening := plain.rfind("{", low, inner)) >= 0 and plain.rfind("}", low, inner) < opening:
+        closing = plain.find("}", end, end + OBJECT_REACH)
+        end = closing + 1 if closing >= 0 else min(len(plain), end + OBJECT_REACH)
+        if found := LABEL_KEY.search(plain, opening, end):
+            return _unescaped(response[slice(*found.span(1 if found[1] is not None else 2))])
+        if key := LAST_KEY.search(plain, opening, inner):
+            if not BOX_KEY.fullmatch(key[1]):
+                return response[slice(*key.span(1))].strip()
+            label, inner = "", opening
+        else:
+            break
+    return label
+
+
+def _unescaped(text: str) -> str:
+    try:
+        return " ".join(json.loads(f'"{text}"', strict=False).split())
+    except ValueError:
+        return text

@@ -1,0 +1,96 @@
+"""Boxes from answers, and answers from boxes."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from internvl_ops.tasks.boxes import Box, format_box, parse_boxes
+from tests.internvl_ops.tasks.box_cases import CASES
+
+
+def written(boxes: list[Box] | None) -> str:
+    """As in ``box_cases``."""
+    if boxes is None:
+        return "?"
+    return " | ".join(f"{box.label} {box.x1:g} {box.y1:g} {box.x2:g} {box.y2:g}".strip() for box in boxes) or "none"
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [pytest.param(*case, id=f"{kind}-{number}") for kind, cases in CASES.items() for number, case in enumerate(cases)],
+)
+def test_case(answer: str, expected: str) -> None:
+    assert written(parse_boxes(answer, 1000, 1000)) == expected.strip()
+
+
+def test_there_are_two_hundred_cases() -> None:
+    assert len({answer for cases in CASES.values() for answer, _ in cases}) >= 200
+
+
+def test_boxes_are_in_pixels_of_the_image() -> None:
+    assert parse_boxes("<ref>a</ref><box>[[250, 500, 750, 1000]]</box>", 640, 480) == [Box("a", 160, 240, 480, 480)]
+
+
+SIZES = st.integers(1, 20_000)
+# What answers are made of, put together at random: more often near the rules than any text is.
+PIECES = st.sampled_from(
+    [
+        *"[](){},;:. \n<>|\"'-，【】",
+        *("<ref>", "</ref>", "<box>", "</box>", "<quad>", "[[", "]]", "```json", '"label": "x"', '"bbox_2d": ', "x1="),
+        *("0.5", "12", "999", "-3", "1e9", "car", "车", "no box"),
+    ]
+)
+
+
+@given(st.text() | st.lists(PIECES, max_size=60).map("".join), st.integers(0, 20_000), st.integers(0, 20_000))
+@example("[[1, 2, 3, 4]]", 0, 0)
+def test_takes_any_text_and_stays_within_the_image(answer: str, width: int, height: int) -> None:
+    for box in parse_boxes(answer, width, height) or []:
+        assert 0 <= box.x1 <= box.x2 <= width
+        assert 0 <= box.y1 <= box.y2 <= height
+
+
+@st.composite
+def boxes_in_images(draw: st.DrawFn) -> tuple[list[Box], int, int]:
+    width, height = draw(SIZES), draw(SIZES)
+
+    def span(size: int) -> tuple[float, float]:
+        ends = st.floats(0, size) | st.integers(0, size)
+        return tuple(sorted((float(draw(ends)), float(draw(ends)))))  # type: ignore[return-value]
+
+    boxes = []
+    for _ in range(draw(st.integers(1, 4))):
+        (x1, x2), (y1, y2) = span(width), span(height)
+        boxes.append(Box(draw(st.sampled_from(["car", "红色的车", "[1, 2]", "a: b", "no box"])), x1, y1, x2, y2))
+    return boxes, width, height
+
+
+@given(boxes_in_images())
+@example(([Box("car", 0, 0, 1, 1)], 1000, 1000))
+def test_pixels_to_answer_to_pixels_within_one_unit_of_the_grid(made: tuple[list[Box], int, int]) -> None:
+    boxes, width, height = made
+
+    again = parse_boxes("".join(format_box(box, width, height) for box in boxes), width, height)
+
+    assert again is not None
+    assert [box.label for box in again] == [box.label for box in boxes]
+    for box, other in zip(boxes, again, strict=True):
+        assert (other.x1, other.x2) == pytest.approx((box.x1, box.x2), rel=0, abs=width / 1000)
+        assert (other.y1, other.y2) == pytest.approx((box.y1, box.y2), rel=0, abs=height / 1000)
+
+
+def test_writes_what_the_family_writes() -> None:
+    assert format_box(Box("a car", 48, 240, 96.2, 480), 640, 480) == "<ref>a car</ref><box>[[75, 500, 150, 1000]]</box>"
+    assert format_box(Box("", -5, 0, 700, 480), 640, 480) == "<box>[[0, 0, 1000, 1000]]</box>"
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    "piece",
+    ["[", "<ref>", "<box>", "<ref>a", " ", "1", "1 ", "1, 2, ", "[1", "{", '{"a": [1,2,3,4', "\\", '"label": "', "x1="],
+)
+def test_an_answer_of_one_piece_takes_no_time_that_hurts(piece: str) -> None:
+    parse_boxes("<box>[[" + piece * (40_000 // len(piece)), 100, 100)
+    parse_boxes(piece * (40_000 // len(piece)), 100, 100)
