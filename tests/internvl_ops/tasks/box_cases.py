@@ -215,7 +215,7 @@ CASES: dict[str, list[tuple[str, str]]] = {
             "car 1 2 3 4 | bus 5 6 7 8",
         ),
         (
-            '```json\n[\n\t{"bbox_2d": [1, 2, 3, 4], "label": "car"},\n\t{"bbox_2d": [5, 6, 7, 8], "label": "bus"}]\n```',
+            '```json\n[\n{"bbox_2d": [1, 2, 3, 4], "label": "car"},\n\t{"bbox_2d": [5, 6, 7, 8], "label": "bus"}]\n```',
             "car 1 2 3 4 | bus 5 6 7 8",
         ),
         ('Here is the JSON:\n```json\n{"bbox": [75, 658, 305, 850], "label": "car"}\n```', "car 75 658 305 850"),
