@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from internvl_ops.engines.base import Sampling
 from internvl_ops.errors import UnitError
+from internvl_ops.generation import RenderedConversation
 from internvl_ops.media.access import ReadPolicy, safe_uri
 from internvl_ops.media.fetch import Fetcher
 from internvl_ops.media.file_cache import FileCache
@@ -18,7 +21,9 @@ from internvl_ops.media.parts import WHOLE, Loaded, MediaOptions, Part, list_par
 from internvl_ops.media.sandbox import Sandbox
 from internvl_ops.media.tiling import share_tile_budget
 from internvl_ops.models.config import Checkpoint
-from internvl_ops.models.rendering import Placeholder, Renderer
+from internvl_ops.models.rendering import Media, Renderer
+from internvl_ops.tasks.base import Conversation
+from internvl_ops.tasks.forms import repair_question
 
 PREVIEW_SIDE = 320  # pixels of the longer side
 
@@ -33,11 +38,19 @@ class MediaRef:
 
 @dataclass(frozen=True)
 class Unit:
-    """What is asked about which files, or which part of one."""
+    """What is asked about which files, or which part of one.
 
-    question: str
+    Args:
+        conversations: What is asked.
+        media: The files.
+        part: Of the file, if not all of it.
+        sampling: How answers are generated, where it is not as in the rest of the job.
+    """
+
+    conversations: Sequence[Conversation]
     media: Sequence[MediaRef]
     part: Part = WHOLE
+    sampling: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -45,18 +58,18 @@ class Prepared:
     """A unit ready for the engine.
 
     Args:
-        token_ids: int32 of shape (tokens,), the whole prompt.
+        conversations: Rendered, in the order of the unit's.
         tiles: uint8 of shape (tiles, 3, S, S), all images one after the other.
-        images: Where each image or frame stands in the prompt.
-        hashes: For each of them, a hash of its file and of how it was tiled; equal hashes mean equal tiles.
+        tiles_per_image: How many are of each image or frame.
+        hashes: For each image or frame, a hash of its file and of how it was tiled; equal hashes mean equal tiles.
         width: Of the first one, upright, in pixels.
         height: Likewise.
         notes: What a reader of the result should know, such as "first frame of 12".
     """
 
-    token_ids: np.ndarray
+    conversations: list[RenderedConversation]
     tiles: np.ndarray
-    images: list[Placeholder]
+    tiles_per_image: list[int]
     hashes: list[str]
     width: int
     height: int
@@ -153,8 +166,10 @@ class Preparer:
     Args:
         checkpoint: Whose tile size and template to use.
         reader: Policy, options and limits of a `MediaReader`.
+        sampling: How answers are generated.
         system_message: Instead of the checkpoint's.
-        max_new_tokens: Room left in the context for the answer.
+        combine_images: Several images of a unit stand in the prompt as one, all their tiles together; otherwise each
+            for itself. The model cards show both.
         trust_remote_code: Let a tokenizer's own code run.
     """
 
@@ -163,17 +178,18 @@ class Preparer:
         checkpoint: Checkpoint,
         reader: tuple[ReadPolicy, MediaOptions, ReadLimits],
         *,
+        sampling: Sampling,
         system_message: str | None = None,
-        max_new_tokens: int = 1,
+        combine_images: bool = False,
         trust_remote_code: bool = False,
     ) -> None:
         policy, options, limits = reader
+        self._sampling, self._combine = sampling, combine_images
         self._tile_size = checkpoint.tile_size
         self._media = MediaReader(policy, options.for_tiles(checkpoint.tile_size, checkpoint.use_thumbnail), limits)
         self._renderer = Renderer(
             checkpoint,
             system_message=system_message,
-            max_new_tokens=max_new_tokens,
             trust_remote_code=trust_remote_code,
         )
 
@@ -207,33 +223,52 @@ class Preparer:
         return hashlib.blake2b(hashlib.blake2b(identity).digest() + how, digest_size=16).digest()
 
     def _render(self, unit: Unit, loaded: list[Loaded], hashes: list[bytes]) -> Prepared | UnitError:
-        video = self._media.options.kind == "video"
         counts = [count for item in loaded for count in item.tiles_per_image]
+        names = [
+            f"{digest.hex()}-{frame}"
+            for item, digest in zip(loaded, hashes, strict=True)
+            for frame in range(len(item.tiles_per_image))
+        ]
+        if self._combine and self._media.options.kind == "image" and len(counts) > 1:
+            counts, names = [sum(counts)], ["+".join(names)]
         try:
-            rendered = self._renderer.render(unit.question, counts, media="video" if video else "images")
+            conversations = [self._conversation(one, counts, unit.sampling) for one in unit.conversations]
         except UnitError as error:
             return error
         empty = np.empty((0, 3, self._tile_size, self._tile_size), np.uint8)
         return Prepared(
-            token_ids=rendered.token_ids,
+            conversations=conversations,
             tiles=loaded[0].tiles if len(loaded) == 1 else np.concatenate([empty, *(item.tiles for item in loaded)]),
-            images=rendered.images,
-            hashes=[
-                f"{digest.hex()}-{frame}"
-                for item, digest in zip(loaded, hashes, strict=True)
-                for frame in range(len(item.tiles_per_image))
-            ],
+            tiles_per_image=[count for item in loaded for count in item.tiles_per_image],
+            hashes=names,
             width=loaded[0].width if loaded else 0,
             height=loaded[0].height if loaded else 0,
             notes=[note for item in loaded for note in item.notes],
         )
 
+    def _conversation(
+        self, asked: Conversation, counts: Sequence[int], sampling: Mapping[str, Any]
+    ) -> RenderedConversation:
+        form: dict[str, Any] = {"json_schema": asked.json_schema, "choices": asked.choices}
+        how = replace(self._sampling, **({"max_new_tokens": asked.max_new_tokens} | form | dict(sampling)))
+        first, *others = asked.questions
+        media: Media = "video" if self._media.options.kind == "video" else "images"
+        rendered = self._renderer.render(first, counts, media=media, max_new_tokens=how.max_new_tokens)
+        repair = repair_question(asked)
+        return RenderedConversation(
+            token_ids=rendered.token_ids,
+            images=rendered.images,
+            follow_ups=[self._renderer.follow_up(question) for question in others],
+            repair=None if repair is None else self._renderer.follow_up(repair),
+            sampling=how,
+        )
+
 
 def preview(prepared: Prepared) -> bytes | None:
     """A small JPEG of the first image for the report, made from its thumbnail; ``None`` for a unit without images."""
-    if not prepared.images:
+    if not prepared.tiles_per_image:
         return None
-    tile = prepared.tiles[prepared.images[0].num_tiles - 1]
+    tile = prepared.tiles[prepared.tiles_per_image[0] - 1]
     scale = PREVIEW_SIDE / max(prepared.width, prepared.height)
     size = max(1, round(prepared.width * scale)), max(1, round(prepared.height * scale))
     file = io.BytesIO()

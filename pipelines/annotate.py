@@ -11,10 +11,12 @@ import ray
 from ray.data import ActorPoolStrategy, Dataset
 
 from internvl_ops.engines import ENGINES, Sampling
+from internvl_ops.generation import Retries
 from internvl_ops.models.config import Checkpoint
 from internvl_ops.prepare import MediaReader, Preparer
 from internvl_ops.tasks import Task
 from pipelines import cluster, stages
+from pipelines import columns as c
 from pipelines.drive import drive
 from pipelines.ledger_actor import RemoteLedger, start_ledger
 from pipelines.media import media_options, reading
@@ -23,7 +25,7 @@ from pipelines.output import ERRORS, OutputFolder
 from pipelines.report import RunRecord
 from pipelines.resume import drop_superseded_errors
 from pipelines.sources import SourcePlan, has_rows
-from pipelines.writer import MEASURES, Writer, kept_names, result_schema
+from pipelines.writer import MEASURES, Writer, kept_names, own_columns, result_schema
 
 
 def annotate(options: JobOptions, task: Task, plan: SourcePlan, checkpoint: Checkpoint) -> RunRecord:
@@ -55,7 +57,7 @@ def annotate(options: JobOptions, task: Task, plan: SourcePlan, checkpoint: Chec
         with Writer(
             output,
             RemoteLedger(ledger),
-            result_schema(plan.schema, task, graph.measures, options.prompt or task.prompt),
+            result_schema(plan.schema, task, graph.said_of_units),
             run_id=record.run_id,
             model=options.model,
             rows_per_file=options.rows_per_file,
@@ -93,7 +95,7 @@ class Graph:
             stages.read,  # type: ignore[arg-type]
             fn_kwargs={
                 "plan": self.plan,
-                "names": kept_names(self.plan.schema, self.task, self.measures),
+                "names": kept_names(self.plan.schema, self.said_of_units),
                 "ledger": self.ledger,
             },
             batch_size=1,
@@ -120,8 +122,9 @@ class Graph:
             Preparer,
             self.checkpoint,
             reading(self.options, self.plan),
+            sampling=self.sampling,
             system_message=self.options.system_message,
-            max_new_tokens=self.options.max_new_tokens,
+            combine_images=self.options.combine_images,
             trust_remote_code=self.options.trust_remote_code,
         )
         return self._map(
@@ -129,9 +132,9 @@ class Graph:
             stages.Prepare,
             {
                 "make_preparer": make_preparer,
-                "prompt": self.options.prompt or self.task.prompt,
-                "question_column": "question" if "question" in self.plan.schema.names else None,
+                "task": self.task,
                 "clip_columns": self._clip_columns(),
+                "sampling_column": "sampling_params" if "sampling_params" in self.plan.schema.names else None,
             },
             # Two blocks at once: one is fetched while the other is decoded.
             compute=cluster.pool(self.workers.prepare_actors, calls=2),
@@ -145,20 +148,22 @@ class Graph:
             self.checkpoint,
             tensor_parallel=max(1, self.workers.gpus_per_engine),
             max_tiles=self.options.max_tiles,
+            constrained=self.task.constrained,
             engine_args=self.options.engine_args,
             trust_remote_code=self.options.trust_remote_code,
         )
-        sampling = Sampling(
-            max_new_tokens=self.options.max_new_tokens,
-            temperature=self.options.temperature,
-            top_p=self.options.top_p,
-            repetition_penalty=self.options.repetition_penalty,
-            seed=self.options.seed,
+        make_generator = functools.partial(
+            stages.make_generator,
+            checkpoint=self.checkpoint,
+            trust_remote_code=self.options.trust_remote_code,
+            retries=Retries(times=self.options.retries, cut=self.options.retry_cut),
+            stop=self.options.stop,
+            samples=self.options.n,
         )
         return self._map(
             prepared,
             stages.Generate,
-            {"make_engine": make_engine, "sampling": sampling, "tile_size": self.checkpoint.tile_size},
+            {"make_engine": make_engine, "make_generator": make_generator, "tile_size": self.checkpoint.tile_size},
             compute=cluster.pool(self.workers.engines, calls=self.workers.blocks_in_flight),
             num_cpus=1,
             num_gpus=self.workers.gpus_per_engine,
@@ -172,6 +177,7 @@ class Graph:
             {
                 "checkpoint": self.checkpoint,
                 "task": self.task,
+                "columns": self.answered,
                 "trust_remote_code": self.options.trust_remote_code,
             },
             compute=ActorPoolStrategy(size=1),
@@ -195,9 +201,26 @@ class Graph:
         return media_options(self.options, self.plan).explodes
 
     @property
-    def measures(self) -> pa.Schema:
-        """What results say of their media."""
-        return MEASURES[self.plan.media_kind, self.explodes]
+    def answered(self) -> pa.Schema:
+        """What results say of their answers, the task's own columns aside."""
+        return c.answered(self.task.columns, samples=self.options.n, log_probs=self.options.log_probs)
+
+    @property
+    def said_of_units(self) -> pa.Schema:
+        """Columns of results besides the manifest's."""
+        return own_columns(self.task.columns, self.answered, MEASURES[self.plan.media_kind, self.explodes])
+
+    @property
+    def sampling(self) -> Sampling:
+        """How answers are generated, unless a row says otherwise."""
+        return Sampling(
+            max_new_tokens=self.task.max_new_tokens,
+            temperature=self.options.temperature,
+            top_p=self.options.top_p,
+            repetition_penalty=self.options.repetition_penalty,
+            seed=self.options.seed,
+            logprobs=0 if self.options.log_probs else None,
+        )
 
     def _clip_columns(self) -> tuple[str, str] | None:
         """A row of a video may say itself which seconds of it are asked about."""

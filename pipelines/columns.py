@@ -21,19 +21,37 @@ KEY = "__key"  # 16 bytes that stand for the unit in the ledger
 MEDIA = "__media"
 ERROR = "__error"
 PART = "__part"  # which page or clip of the file the unit is
-PROMPT = "__prompt"  # token ids of the whole rendered prompt
+CONVERSATIONS = "__conversations"  # rendered: token ids, where the images stand, how to answer
 TILES = "__tiles"  # uint8 tiles of all images, (tiles, 3, S, S) in C order
-IMAGES = "__images"  # where each image stands in the prompt
+HASHES = "__hashes"  # of each image in the prompt
 PREVIEW = "__preview"  # a small JPEG for the report; only some rows have one
-COMPLETION = "__completion"
+REPLIES = "__replies"  # by conversation, sample and turn
 
+IDS_TYPE = pa.list_(pa.int32())
 PART_TYPE = pa.struct([("page", pa.int32()), ("start", pa.float64()), ("end", pa.float64())])
-IMAGES_TYPE = pa.list_(
-    pa.struct([("offset", pa.int32()), ("length", pa.int32()), ("num_tiles", pa.int32()), ("hash", pa.string())])
+CONVERSATIONS_TYPE = pa.list_(
+    pa.struct(
+        [
+            ("token_ids", IDS_TYPE),
+            ("images", pa.list_(pa.struct([(name, pa.int32()) for name in ("offset", "length", "num_tiles")]))),
+            ("follow_ups", pa.list_(IDS_TYPE)),
+            ("repair", IDS_TYPE),
+            ("sampling", pa.string()),  # JSON
+        ]
+    )
 )
-COMPLETION_TYPE = pa.struct(
-    [("token_ids", pa.list_(pa.int32())), ("prompt_tokens", pa.int32()), ("finish_reason", pa.string())]
+REPLY_TYPE = pa.struct(
+    [
+        ("token_ids", IDS_TYPE),
+        ("text", pa.string()),
+        ("prompt_tokens", pa.int32()),
+        ("completion_tokens", pa.int32()),
+        ("finish_reason", pa.string()),
+        ("attempts", pa.int32()),
+        ("mean_logprob", pa.float64()),
+    ]
 )
+REPLIES_TYPE = pa.list_(pa.list_(pa.list_(REPLY_TYPE)))
 EXPLODED = pa.schema(
     [
         (PART, PART_TYPE),
@@ -45,9 +63,9 @@ EXPLODED = pa.schema(
 )
 PREPARED = pa.schema(
     [
-        (PROMPT, pa.list_(pa.int32())),
+        (CONVERSATIONS, CONVERSATIONS_TYPE),
         (TILES, pa.large_binary()),
-        (IMAGES, IMAGES_TYPE),
+        (HASHES, pa.list_(pa.string())),
         ("width", pa.int32()),
         ("height", pa.int32()),
         ("num_tiles", pa.int32()),
@@ -56,14 +74,24 @@ PREPARED = pa.schema(
         (PREVIEW, pa.binary()),
     ]
 )
-ANSWERED = pa.schema(
-    [
-        ("response", pa.string()),
-        ("prompt_tokens", pa.int32()),
-        ("completion_tokens", pa.int32()),
-        ("finish_reason", pa.string()),
-    ]
-)
+_MEASURED = [("completion_tokens", pa.int32()), ("finish_reason", pa.string()), ("attempts", pa.int32())]
+_LOGPROB = [("mean_logprob", pa.float64())]
+
+
+def answered(task_columns: pa.Schema, *, samples: int = 1, log_probs: bool = False) -> pa.Schema:
+    """What a result says of its answer, the task's own columns aside.
+
+    Args:
+        task_columns: They stand in each of several samples too.
+        samples: How many answers a unit has; the columns are those of the first, and ``samples`` has all of them.
+        log_probs: Whether with mean log-probabilities.
+    """
+    measured = [*_MEASURED, *(_LOGPROB if log_probs else [])]
+    schema = pa.schema([("response", pa.string()), ("prompt_tokens", pa.int32()), *measured])
+    if samples > 1:
+        sample = pa.struct([("response", pa.string()), *task_columns, *measured])
+        schema = schema.append(pa.field("samples", pa.list_(sample)))
+    return schema
 
 
 def error_value(error: UnitError) -> dict[str, object]:

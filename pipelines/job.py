@@ -17,17 +17,18 @@ if TYPE_CHECKING:
     from internvl_ops.models.config import Checkpoint
     from internvl_ops.tasks import Task
     from pipelines.sources import SourcePlan
+    from pipelines.tasks import MakeTask
 
 
-def run_job(task: Task, options_class: type[JobOptions], description: str) -> NoReturn:
-    """Runs ``task`` as the command line asks and ends the process.
+def run_job(make_task: MakeTask, options_class: type[JobOptions], description: str) -> NoReturn:
+    """Runs the task that ``make_task`` makes as the command line asks, and ends the process.
 
     Exit status: 0 done; 1 failed or interrupted; 2 wrong configuration, said before a cluster or a model is touched;
     3 done, with more errors than ``--max-error-rate``.
     """
     options, dry_run = parse_options(options_class, description)
     try:
-        plan, checkpoint = check(options, writes=not dry_run)
+        plan, checkpoint, task = check(options, make_task, writes=not dry_run)
         if dry_run:
             print(describe(options, plan, checkpoint, task))
             sys.exit(0)
@@ -41,11 +42,12 @@ def run_job(task: Task, options_class: type[JobOptions], description: str) -> No
     sys.exit(record.exit_status)
 
 
-def check(options: JobOptions, *, writes: bool = True) -> tuple[SourcePlan, Checkpoint]:
-    """Validates what options alone cannot say: model, input, what may be read, output. Without Ray, without torch.
+def check(options: JobOptions, make_task: MakeTask, *, writes: bool = True) -> tuple[SourcePlan, Checkpoint, Task]:
+    """Validates what options alone cannot say: model, input, task, what may be read, output. Without Ray, without torch.
 
     Args:
         options: Of the job.
+        make_task: Makes the task from the options and the plan of the input.
         writes: Whether to try the output with a small file.
 
     Raises:
@@ -77,10 +79,15 @@ def check(options: JobOptions, *, writes: bool = True) -> tuple[SourcePlan, Chec
     refused = ReadPolicy(plan.base, options.allow).explain(plan.sample_uris, tolerated=STRAY)
     if refused:
         raise ConfigurationError(refused)
+    task = make_task(options, plan)
+    if options.n > 1 and options.temperature == 0:
+        raise ConfigurationError(
+            f"--n {options.n} at --temperature 0 gives the same answer {options.n} times. Add --temperature 0.7."
+        )
     output = OutputFolder(options.output)
     if writes:
         output.check_writable()
-    return plan, checkpoint
+    return plan, checkpoint, task
 
 
 def describe(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint, task: Task) -> str:
@@ -99,7 +106,7 @@ def describe(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint, task
         f"{plan.media_kind} in column {plan.media_column!r}, id from {plan.id_column or 'the URI and prompt fields'}",
         f"#   prepare   tiles of {checkpoint.tile_size} pixels, up to {options.max_tiles} and a thumbnail: "
         f"{tokens:,} image tokens at most, of a context of {checkpoint.context_length:,}",
-        f"#   generate  {options.engine}, template {checkpoint.template}, prompt: {options.prompt or task.prompt}",
+        f"#   generate  {options.engine}, template {checkpoint.template}, prompt: {task.prompt}",
         f"#   write     {options.output}: {', '.join(task.columns.names)} and "
         f"{', '.join(plan.schema.names)} from the manifest",
     ]

@@ -6,9 +6,12 @@ Validated before Ray or a model is touched. A field is a flag (``max_tiles`` is 
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from internvl_ops.errors import UnitError
 
 Positive = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -60,19 +63,67 @@ class ModelOptions(BaseModel):
     trust_remote_code: bool = Field(False, description="Let the checkpoint's own Python code run.")
 
 
+NewTokens = Positive
+Temperature = Annotated[float, Field(ge=0, le=2)]
+TopP = Annotated[float, Field(gt=0, le=1)]
+RepetitionPenalty = Annotated[float, Field(gt=0, le=2)]
+
+
 class PromptOptions(BaseModel):
     """Prompt and answer"""
 
     prompt: str | None = Field(None, description="Prompt for every unit; a row's own question column wins. Default: "
         "the task's.")  # fmt: skip
     system_message: str | None = Field(None, description="System message. Default: the checkpoint's.")
-    max_new_tokens: Positive = Field(1024, description="Tokens an answer may have.")
-    temperature: Annotated[float, Field(ge=0, le=2)] = Field(0.0, description="0 is greedy, as InternVL evaluates.")
-    top_p: Annotated[float, Field(gt=0, le=1)] = Field(
-        1.0, description="Nucleus sampling; matters above temperature 0."
-    )
-    repetition_penalty: Annotated[float, Field(gt=0, le=2)] = Field(1.0, description="Above 1 discourages repetition.")
+    max_new_tokens: NewTokens | None = Field(None, description="Tokens an answer may have. Default: the task's.")
+    temperature: Temperature = Field(0.0, description="0 is greedy, as InternVL evaluates. A row's own sampling_params "
+        'column, such as {"temperature": 0.7, "seed": 3}, wins for this and the next four.')  # fmt: skip
+    top_p: TopP = Field(1.0, description="Nucleus sampling; matters above temperature 0.")
+    repetition_penalty: RepetitionPenalty = Field(1.0, description="Above 1 discourages repetition.")
     seed: int = Field(0, description="Seed of sampling; matters above temperature 0.")
+    n: Annotated[int, Field(ge=1, le=64)] = Field(1, description="Answers to each unit, drawn independently: the first "
+        "is the result, the column samples has all. Wants a temperature above 0.")  # fmt: skip
+    log_probs: bool = Field(False, description="Add the column mean_logprob: the mean log-probability of the answer's "
+        "tokens.")  # fmt: skip
+    stop: tuple[str, ...] = Field((), description="Text that ends an answer and is not part of it. Repeat for more.")
+    retries: Annotated[int, Field(ge=0, le=4)] = Field(2, description="How often an answer that goes round in circles "
+        "or is cut off is generated again, at temperatures 0.2, 0.5, 0.8, 1.")  # fmt: skip
+    retry_cut: bool = Field(True, description="Generate again what was cut off at --max-new-tokens, not only what went "
+        "round in circles.")  # fmt: skip
+    combine_images: bool = Field(False, description="Several images of a row stand in the prompt as one <image>, "
+        "instead of Image-1: <image>, Image-2: <image> …")  # fmt: skip
+
+
+class RowSampling(BaseModel):
+    """What a row's ``sampling_params`` may say; what it leaves out is as in the job."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    max_new_tokens: NewTokens | None = None
+    temperature: Temperature | None = None
+    top_p: TopP | None = None
+    repetition_penalty: RepetitionPenalty | None = None
+    seed: int | None = None
+
+
+def row_sampling(given: object) -> dict[str, Any]:
+    """A row's own sampling, from a struct, a map or JSON text.
+
+    Raises:
+        UnitError: ``bad_row``, with what is allowed.
+    """
+    try:
+        values = json.loads(given) if isinstance(given, str) else dict(given or {})  # type: ignore[call-overload]
+        return RowSampling.model_validate(values).model_dump(exclude_none=True)
+    except ValidationError as error:
+        detail = error.errors()[0]
+        name = ".".join(map(str, detail["loc"]))
+        message = (
+            f"{name} = {detail['input']!r:.80}: {detail['msg']}. Allowed are {', '.join(RowSampling.model_fields)}"
+        )
+    except (TypeError, ValueError) as error:
+        message = f"{given!r:.80} is no JSON object: {error}"
+    raise UnitError("render", "bad_row", f"column 'sampling_params': {message}")
 
 
 class MediaOptions(BaseModel):

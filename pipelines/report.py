@@ -110,7 +110,7 @@ class RunRecord:
             "status": self.status,
             **({"failure": self.ended} if self.status == "failed" else {}),
             "task": self.task.name,
-            "prompt": self.options.prompt or self.task.prompt,
+            "prompt": self.task.prompt,
             "started": self.started.isoformat(timespec="seconds"),
             "seconds": round(self.seconds, 1),
             "configuration": self.configuration(),

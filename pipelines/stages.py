@@ -7,6 +7,8 @@ passes every stage untouched.
 from __future__ import annotations
 
 import asyncio
+import functools
+import json
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -16,18 +18,19 @@ import numpy as np
 import pyarrow as pa
 import ray
 
-from internvl_ops.engines.base import Completion, Engine, Request, Sampling
+from internvl_ops.engines.base import Engine, Sampling
 from internvl_ops.engines.recovering import Recovering
 from internvl_ops.errors import UnitError
+from internvl_ops.generation import FINISH_REASONS, Generator, RenderedConversation, Retries
 from internvl_ops.media.parts import WHOLE, Part
 from internvl_ops.models.config import Checkpoint
 from internvl_ops.models.rendering import Placeholder
 from internvl_ops.models.tokenizer import Tokenizer
 from internvl_ops.prepare import MediaReader, MediaRef, Prepared, Preparer, Unit, preview
-from internvl_ops.tasks import Task
-from internvl_ops.tasks.base import Answered
+from internvl_ops.tasks import Answered, Conversation, Dialogue, Task
 from pipelines import columns as c
 from pipelines.ledger import RUN, SKIP, unit_key
+from pipelines.options import row_sampling
 from pipelines.sources import SourcePlan, read_split
 
 PREVIEWS = 24  # pictures each prepare actor makes for the report
@@ -74,7 +77,7 @@ class Explode:
         return pa.concat_tables([self._explode(rows.slice(row, 1)) for row in range(len(rows))])
 
     def _explode(self, row: pa.Table) -> pa.Table:
-        parts = [] if row[c.ERROR][0].is_valid else self._reader.list_parts(Unit("", _media(row)[0]))
+        parts = [] if row[c.ERROR][0].is_valid else self._reader.list_parts(Unit((), _media(row)[0]))
         if isinstance(parts, UnitError) or not parts:
             errors = [c.error_value(parts)] if isinstance(parts, UnitError) else row[c.ERROR].to_pylist()
             return _with_parts(c.set_errors(row, errors), [None])
@@ -108,25 +111,36 @@ def _media(rows: pa.Table) -> list[list[MediaRef]]:
 
 
 class Prepare:
-    """CPU actor: fetch, decode, tile, render."""
+    """CPU actor: fetch, decode, tile, render.
+
+    Args:
+        make_preparer: Of the preparer that does it.
+        task: What is asked.
+        clip_columns: Columns in which a row says which seconds of its video are asked about.
+        sampling_column: Column in which a row says how its answer is generated.
+    """
 
     def __init__(
         self,
         make_preparer: Callable[[], Preparer],
-        prompt: str,
-        question_column: str | None = None,
+        task: Task,
         clip_columns: tuple[str, str] | None = None,
+        sampling_column: str | None = None,
     ) -> None:
         self._preparer = make_preparer()
-        self._prompt, self._question_column, self._clip_columns = prompt, question_column, clip_columns
+        self._task, self._clip_columns, self._sampling_column = task, clip_columns, sampling_column
         self._previews_left = PREVIEWS
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         errors = rows[c.ERROR].to_pylist()
-        fine = [row for row, error in enumerate(errors) if error is None]
-        units = self._units(rows)
+        units: dict[int, Unit] = {}
+        for row, unit in enumerate(self._units(rows, errors)):
+            if isinstance(unit, UnitError):
+                errors[row] = c.error_value(unit)
+            elif unit is not None:
+                units[row] = unit
         prepared: list[Prepared | None] = [None] * len(rows)
-        for row, outcome in zip(fine, self._preparer.prepare([units[row] for row in fine]), strict=True):
+        for row, outcome in zip(units, self._preparer.prepare(list(units.values())), strict=True):
             if isinstance(outcome, UnitError):
                 errors[row] = c.error_value(outcome)
             else:
@@ -135,12 +149,17 @@ class Prepare:
         rows = c.set_errors(rows.drop_columns(spent), errors)
         return c.with_columns(rows, self._columns(prepared), c.PREPARED)
 
-    def _units(self, rows: pa.Table) -> list[Unit]:
-        questions = rows[self._question_column].to_pylist() if self._question_column else [None] * len(rows)
-        return [
-            Unit(question or self._prompt, media, part)
-            for question, media, part in zip(questions, _media(rows), self._parts(rows), strict=True)
-        ]
+    def _units(self, rows: pa.Table, errors: Sequence[dict | None]) -> Iterator[Unit | UnitError | None]:
+        """A unit a row, None for one that has failed before."""
+        asked = _asked(rows, self._task)
+        samplings = rows[self._sampling_column].to_pylist() if self._sampling_column else [None] * len(rows)
+        for error, row, media, part, sampling in zip(
+            errors, asked, _media(rows), self._parts(rows), samplings, strict=True
+        ):
+            try:
+                yield None if error else Unit(self._task.converse(row), media, part, row_sampling(sampling))
+            except UnitError as problem:
+                yield problem
 
     def _parts(self, rows: pa.Table) -> list[Part]:
         if c.PART in rows.column_names:
@@ -152,18 +171,15 @@ class Prepare:
 
     def _columns(self, prepared: list[Prepared | None]) -> dict[str, list]:
         return {
-            c.PROMPT: [p and p.token_ids for p in prepared],
+            c.CONVERSATIONS: [p and [_as_value(one) for one in p.conversations] for p in prepared],
             # The array itself, not its bytes: Arrow copies it once into the block that goes to the engine.
             c.TILES: [None if p is None else np.ascontiguousarray(p.tiles).data.cast("B") for p in prepared],
-            c.IMAGES: [
-                p and [vars(image) | {"hash": hash_} for image, hash_ in zip(p.images, p.hashes, strict=True)]
-                for p in prepared
-            ],
+            c.HASHES: [p and p.hashes for p in prepared],
             c.PREVIEW: [p and self._preview(p) for p in prepared],
             "width": [p and p.width for p in prepared],
             "height": [p and p.height for p in prepared],
             "num_tiles": [p and len(p.tiles) for p in prepared],
-            "num_frames": [p and len(p.images) for p in prepared],
+            "num_frames": [p and len(p.tiles_per_image) for p in prepared],
             "notes": [p and p.notes for p in prepared],
         }
 
@@ -174,6 +190,25 @@ class Prepare:
         return preview(prepared)
 
 
+def _asked(rows: pa.Table, task: Task) -> list[dict[str, object]]:
+    """What the task looks at in each row."""
+    there = [name for name in task.reads if name in rows.column_names]
+    return rows.select(there).to_pylist() if there else [{} for _ in range(len(rows))]
+
+
+def _as_value(conversation: RenderedConversation) -> dict[str, object]:
+    return vars(conversation) | {
+        "images": [vars(image) for image in conversation.images],
+        "sampling": json.dumps(vars(conversation.sampling)),
+    }
+
+
+@functools.lru_cache(256)
+def _sampling(text: str) -> Sampling:
+    values = json.loads(text)
+    return Sampling(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+
+
 class Generate:
     """GPU actor: hosts the engine and keeps it full.
 
@@ -181,76 +216,146 @@ class Generate:
     engine runs. A slow row keeps back the few rows of its own block and nothing else.
     """
 
-    def __init__(self, make_engine: Callable[[], Engine], sampling: Sampling, tile_size: int) -> None:
-        self._sampling, self._side = sampling, tile_size
+    def __init__(
+        self, make_engine: Callable[[], Engine], make_generator: Callable[[Recovering], Generator], tile_size: int
+    ) -> None:
+        self._side = tile_size
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, daemon=True, name="engine").start()
-        self._engine = Recovering(make_engine)
-        self._on_loop(self._engine.start())
+        engine = Recovering(make_engine)
+        self._generator = make_generator(engine)
+        self._on_loop(engine.start())
 
     def _on_loop(self, coroutine: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         errors = rows[c.ERROR].to_pylist()
-        requests = [self._request(rows, row) if error is None else None for row, error in enumerate(errors)]
-        outcomes = self._on_loop(self._complete(requests))
-        completions: list[dict | None] = [None] * len(rows)
-        for row, outcome in enumerate(outcomes):
+        fine = [row for row, error in enumerate(errors) if error is None]
+        replies: list[list | None] = [None] * len(rows)
+        for row, outcome in zip(fine, self._on_loop(self._answer(rows, fine)), strict=True):
             if isinstance(outcome, UnitError):
                 errors[row] = c.error_value(outcome)
-            elif outcome is not None:
-                completions[row] = vars(outcome)
-        rows = c.set_errors(rows.drop_columns([c.PROMPT, c.TILES, c.IMAGES]), errors)
-        return c.with_columns(rows, {c.COMPLETION: completions}, pa.schema([(c.COMPLETION, c.COMPLETION_TYPE)]))
+            else:
+                replies[row] = [[[vars(reply) for reply in turns] for turns in samples] for samples in outcome]
+        rows = c.set_errors(rows.drop_columns([c.CONVERSATIONS, c.TILES, c.HASHES]), errors)
+        return c.with_columns(rows, {c.REPLIES: replies}, pa.schema([(c.REPLIES, c.REPLIES_TYPE)]))
 
-    def _request(self, rows: pa.Table, row: int) -> Request:
-        tiles = np.frombuffer(rows[c.TILES][row].as_buffer(), np.uint8).reshape(-1, 3, self._side, self._side)
-        images = rows[c.IMAGES][row].as_py()
-        return Request(
+    async def _answer(self, rows: pa.Table, fine: Sequence[int]) -> list[list | UnitError]:
+        async def one(row: int) -> list | UnitError:
             # The place in the manifest, so that an id that a user gives twice cannot meet itself in the engine.
-            request_id=f"{rows[c.POSITION][row].as_py()}-{os.urandom(4).hex()}",
-            token_ids=rows[c.PROMPT][row].values.to_numpy(),
-            tiles=tiles,
-            images=[Placeholder(image["offset"], image["length"], image["num_tiles"]) for image in images],
-            image_hashes=[image["hash"] for image in images],
-        )
-
-    async def _complete(self, requests: list[Request | None]) -> list[Completion | UnitError | None]:
-        async def one(request: Request | None) -> Completion | UnitError | None:
+            name = f"{rows[c.POSITION][row].as_py()}-{os.urandom(4).hex()}"
+            tiles = np.frombuffer(rows[c.TILES][row].as_buffer(), np.uint8).reshape(-1, 3, self._side, self._side)
             try:
-                return await self._engine.generate(request, self._sampling) if request else None
+                return await self._generator.answer(name, _conversations(rows, row), tiles, rows[c.HASHES][row].as_py())
             except UnitError as error:
                 return error
 
-        return await asyncio.gather(*(one(request) for request in requests))
+        return await asyncio.gather(*(one(row) for row in fine))
+
+
+def make_generator(
+    engine: Recovering,
+    checkpoint: Checkpoint,
+    trust_remote_code: bool,
+    retries: Retries,
+    stop: Sequence[str],
+    samples: int,
+) -> Generator:
+    """What has the conversations with ``engine``."""
+    tokenizer = Tokenizer(checkpoint, trust_remote_code=trust_remote_code)
+    return Generator(engine, tokenizer, retries=retries, stop=stop, samples=samples)
+
+
+def _conversations(rows: pa.Table, row: int) -> list[RenderedConversation]:
+    """The conversations of a row; token ids as views, since turning thousands of them into numbers takes a while."""
+    values = rows[c.CONVERSATIONS][row].values
+    prompts = values.field("token_ids")
+    return [
+        RenderedConversation(
+            token_ids=prompts[number].values.to_numpy(),
+            images=[Placeholder(**image) for image in values.field("images")[number].as_py()],
+            follow_ups=[np.asarray(ids, np.int32) for ids in values.field("follow_ups")[number].as_py()],
+            repair=_ids(values.field("repair")[number].as_py()),
+            sampling=_sampling(values.field("sampling")[number].as_py()),
+        )
+        for number in range(len(values))
+    ]
+
+
+def _ids(values: list[int] | None) -> np.ndarray | None:
+    return None if values is None else np.asarray(values, np.int32)
 
 
 class Parse:
     """From token ids to the task's columns."""
 
-    def __init__(self, checkpoint: Checkpoint, task: Task, trust_remote_code: bool) -> None:
+    def __init__(self, checkpoint: Checkpoint, task: Task, columns: pa.Schema, trust_remote_code: bool) -> None:
         self._tokenizer = Tokenizer(checkpoint, trust_remote_code=trust_remote_code)
-        self._task = task
+        self._task, self._columns = task, pa.unify_schemas([columns, task.columns])
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         errors = rows[c.ERROR].to_pylist()
         answers: list[dict[str, Any]] = [{} for _ in errors]
         sizes = zip(rows["width"].to_pylist(), rows["height"].to_pylist(), strict=True)
-        for row, (completion, size) in enumerate(zip(rows[c.COMPLETION].to_pylist(), sizes, strict=True)):
-            if completion is None:
+        asked = _asked(rows, self._task)
+        for row, (replies, size) in enumerate(zip(rows[c.REPLIES].to_pylist(), sizes, strict=True)):
+            if replies is None:
                 continue
-            response = self._tokenizer.decode(completion["token_ids"], keep_special=True)
-            answers[row] = {
-                "response": response,
-                "prompt_tokens": completion["prompt_tokens"],
-                "completion_tokens": len(completion["token_ids"]),
-                "finish_reason": completion["finish_reason"],
-            }
             try:
-                answers[row] |= self._task.parse(Answered(response, *size))
+                answers[row] = self._parsed(self._task.converse(asked[row]), replies, size)
             except UnitError as error:
                 errors[row] = c.error_value(error)
-        rows = c.set_errors(rows.drop_columns([c.COMPLETION]), errors)
-        schema = pa.unify_schemas([c.ANSWERED, self._task.columns])
-        return c.with_columns(rows, {name: [answer.get(name) for answer in answers] for name in schema.names}, schema)
+        rows = c.set_errors(rows.drop_columns([c.REPLIES]), errors)
+        names = self._columns.names
+        return c.with_columns(rows, {name: [answer.get(name) for answer in answers] for name in names}, self._columns)
+
+    def _parsed(self, conversations: list[Conversation], replies: list, size: tuple[int, int]) -> dict[str, Any]:
+        """The columns of the first sample, and all samples."""
+        first, *others = (list(dialogues) for dialogues in zip(*replies, strict=True))
+        samples = [self._sample(conversations, first, size)]
+        for dialogues in others:
+            try:
+                samples.append(self._sample(conversations, dialogues, size))
+            except UnitError:  # the unit has its answer; this sample of it has only its text
+                samples.append(self._measured(dialogues, self._had(conversations, dialogues, size)))
+        prompts = (dialogues[0][-1]["prompt_tokens"] for dialogues in replies)
+        return samples[0] | {
+            "prompt_tokens": sum(prompts),
+            "completion_tokens": sum(sample["completion_tokens"] for sample in samples),
+            "samples": samples,
+        }
+
+    def _sample(self, conversations: list[Conversation], replies: list, size: tuple[int, int]) -> dict[str, Any]:
+        answered = self._had(conversations, replies, size)
+        return self._measured(replies, answered) | dict(self._task.parse(answered))
+
+    def _had(self, conversations: list[Conversation], replies: list, size: tuple[int, int]) -> Answered:
+        dialogues = [
+            Dialogue(conversation, [self._text(reply) for reply in dialogue])
+            for conversation, dialogue in zip(conversations, replies, strict=True)
+        ]
+        return Answered(dialogues, *size)
+
+    def _measured(self, replies: list, answered: Answered) -> dict[str, Any]:
+        turns = [reply for dialogue in replies for reply in dialogue]
+        return {
+            "response": answered.response,
+            "completion_tokens": sum(reply["completion_tokens"] for reply in turns),
+            "finish_reason": max((reply["finish_reason"] for reply in turns), key=FINISH_REASONS.index),
+            "attempts": max(reply["attempts"] for reply in turns),
+            "mean_logprob": _mean_logprob(turns),
+        }
+
+    def _text(self, reply: dict[str, Any]) -> str:
+        if reply["text"] is not None:
+            return reply["text"]
+        return self._tokenizer.decode(reply["token_ids"], keep_special=True)
+
+
+def _mean_logprob(turns: list[dict[str, Any]]) -> float | None:
+    """Over all tokens of all turns."""
+    tokens = sum(reply["completion_tokens"] for reply in turns)
+    if not tokens or any(reply["mean_logprob"] is None for reply in turns):
+        return None
+    return sum(reply["mean_logprob"] * reply["completion_tokens"] for reply in turns) / tokens

@@ -69,19 +69,19 @@ class Totals:
     messages: Counter[tuple[str, str]] = field(default_factory=Counter)  # (kind, message)
 
 
-def own_columns(task: Task, measures: pa.Schema) -> pa.Schema:
+def own_columns(task_columns: pa.Schema, answered: pa.Schema, measures: pa.Schema) -> pa.Schema:
     """What a result says besides id and the manifest's columns: the answer, the task's columns, what was measured."""
     tail = pa.schema([("notes", pa.list_(pa.string())), ("model", pa.string()), ("run_id", pa.string())])
-    return pa.unify_schemas([pa.schema([("response", pa.string())]), task.columns, measures, c.ANSWERED, tail])
+    return pa.unify_schemas([pa.schema([answered.field("response")]), task_columns, measures, answered, tail])
 
 
-def kept_names(passthrough: pa.Schema, task: Task, measures: pa.Schema) -> dict[str, str]:
+def kept_names(passthrough: pa.Schema, own: pa.Schema) -> dict[str, str]:
     """What each manifest column is called in ``results/``: its name, or ``manifest_<name>`` where a result needs it.
 
     A manifest that is itself an output may have both names; ``manifest_`` is put in front until the name is free.
     """
-    exploded = c.EXPLODED.names if "parent" in measures.names else []
-    taken = {*own_columns(task, measures).names, *c.PREPARED.names, *exploded}
+    exploded = c.EXPLODED.names if "parent" in own.names else []
+    taken = {*own.names, *c.PREPARED.names, *exploded}
     names = {name: name for name in passthrough.names if name not in taken}
     for name in passthrough.names:
         if name in taken:
@@ -92,16 +92,16 @@ def kept_names(passthrough: pa.Schema, task: Task, measures: pa.Schema) -> dict[
     return names
 
 
-def result_schema(passthrough: pa.Schema, task: Task, measures: pa.Schema, prompt: str) -> pa.Schema:
-    """Columns of ``results/``: id, the manifest's own (see `kept_names`), and `own_columns`.
+def result_schema(passthrough: pa.Schema, task: Task, own: pa.Schema) -> pa.Schema:
+    """Columns of ``results/``: id, the manifest's own (see `kept_names`), and ``own`` (see `own_columns`).
 
     The schema's metadata, and that of the task's columns, say task and prompt.
     """
-    said = {b"task": task.name.encode(), b"prompt": prompt.encode()}
-    names = kept_names(passthrough, task, measures)
+    said = {b"task": task.name.encode(), b"prompt": task.prompt.encode()}
+    names = kept_names(passthrough, own)
     kept = [field.with_name(names[field.name]) for field in passthrough]
-    own = [f.with_metadata(said) if f.name in task.columns.names else f for f in own_columns(task, measures)]
-    return pa.schema([pa.field("id", pa.string()), *kept, *own], metadata=said)
+    columns = [field.with_metadata(said) if field.name in task.columns.names else field for field in own]
+    return pa.schema([pa.field("id", pa.string()), *kept, *columns], metadata=said)
 
 
 class Writer:

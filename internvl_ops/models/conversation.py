@@ -105,3 +105,9 @@ def render(template: str, system_message: str, history: Sequence[tuple[str, str]
     for asked, answered in history:
         parts += [form.question.format(asked), form.answer.format(answered)]
     return "".join([*parts, form.question.format(question), form.reply])
+
+
+def follow_up(template: str, question: str) -> str:
+    """What stands between an answer and the next one, where ``question`` is asked after it."""
+    form = TEMPLATES[template]
+    return form.answer.split("{}")[1] + form.question.format(question) + form.reply

@@ -73,7 +73,6 @@ class Renderer:
         self.tokenizer = Tokenizer(checkpoint, trust_remote_code=trust_remote_code)
         self._context_length = checkpoint.context_length if context_length is None else context_length
         self._max_new_tokens = max(1, max_new_tokens)
-        self._limit = self._context_length - self._max_new_tokens
 
     def render(
         self,
@@ -82,6 +81,7 @@ class Renderer:
         history: Sequence[tuple[str, str]] = (),
         *,
         media: Media = "images",
+        max_new_tokens: int | None = None,
     ) -> Rendered:
         """The ids that tokenising the prompt's full text would give, with every image's context tokens in place.
 
@@ -94,6 +94,7 @@ class Renderer:
             num_tiles_per_image: Tiles of each image or frame, thumbnail included; empty for a text-only prompt.
             history: (question, answer) pairs of earlier turns, oldest first.
             media: Whether the images are images, or the frames of one video.
+            max_new_tokens: Room for the answer, if other than the renderer's.
 
         Raises:
             UnitError: ``prompt_too_long``, with the number of tiles that would fit; or ``bad_row`` where the tags are
@@ -113,15 +114,20 @@ class Renderer:
         contexts = self._contexts(ids, pieces)
         repeats[contexts] = np.asarray(num_tiles_per_image, dtype=np.int64) * self.checkpoint.tokens_per_tile
         tokens = int(repeats.sum())
-        if tokens > self._limit:
+        room = max(1, max_new_tokens or self._max_new_tokens)
+        if tokens > self._context_length - room:
             bare = len(self.tokenizer.encode(self.text(question, 0, history)))
-            raise self._too_long(tokens, bare, num_tiles_per_image, media)
+            raise self._too_long(tokens, bare, num_tiles_per_image, media, room)
         starts = np.cumsum(repeats) - repeats
         images = [
             Placeholder(offset=int(starts[at]) - 1, length=int(repeats[at]) + 2, num_tiles=int(tiles))
             for at, tiles in zip(contexts, num_tiles_per_image, strict=True)
         ]
         return Rendered(token_ids=np.repeat(ids, repeats), images=images)
+
+    def follow_up(self, question: str) -> np.ndarray:
+        """The ids, int32, between an answer and the next, where `question` is asked after it."""
+        return self.tokenizer.encode(conversation.follow_up(self.checkpoint.template, question), start=False)
 
     def text(
         self, question: str, num_images: int = 0, history: Sequence[tuple[str, str]] = (), *, media: Media = "images"
@@ -146,20 +152,22 @@ class Renderer:
         quoted = np.cumsum([piece.count(_ONE_TOKEN_IMAGE) for piece in pieces[:-1]], dtype=np.int64)
         return found[framed][quoted + np.arange(len(pieces) - 1)]
 
-    def _too_long(self, tokens: int, bare: int, num_tiles_per_image: Sequence[int], media: Media) -> UnitError:
+    def _too_long(
+        self, tokens: int, bare: int, num_tiles_per_image: Sequence[int], media: Media, room: int
+    ) -> UnitError:
         """The error for a prompt of `tokens` tokens, `bare` of them without any media."""
+        limit = self._context_length - room
         return UnitError(
             "render",
             "prompt_too_long",
             f"the prompt is {tokens} tokens, of which {sum(num_tiles_per_image)} tiles have "
             f"{self.checkpoint.tokens_per_tile} each; the context of {self._context_length} less "
-            f"{self._max_new_tokens} for the answer leaves {self._limit}. "
-            + self._mend(tokens, bare, num_tiles_per_image, media),
+            f"{room} for the answer leaves {limit}. " + self._mend(tokens, bare, num_tiles_per_image, media, limit),
         )
 
-    def _mend(self, tokens: int, bare: int, num_tiles_per_image: Sequence[int], media: Media) -> str:
+    def _mend(self, tokens: int, bare: int, num_tiles_per_image: Sequence[int], media: Media, limit: int) -> str:
         """What would make it fit."""
-        limit, per_tile = self._limit, self.checkpoint.tokens_per_tile
+        per_tile = self.checkpoint.tokens_per_tile
         images, tiles = len(num_tiles_per_image), sum(num_tiles_per_image)
         if not images or bare >= limit:
             return "Shorten the question, or the history."

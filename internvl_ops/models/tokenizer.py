@@ -40,13 +40,18 @@ class Tokenizer:
         self.image_end_id = self.token_id(IMAGE_END)
         self.stop_ids = self._stop_ids(folder, TEMPLATES[checkpoint.template].stop)
 
-    def encode(self, text: str) -> np.ndarray:
-        """Ids of `text`, special tokens in it recognised, a beginning token in front where the checkpoint has one.
+    def encode(self, text: str, *, start: bool = True) -> np.ndarray:
+        """Ids of `text`, special tokens in it recognised.
+
+        Args:
+            text: Any.
+            start: Whether it is the beginning of a prompt, and so has a beginning token in front where the checkpoint
+                uses one.
 
         Returns:
             int32, shape (tokens,).
         """
-        return np.asarray(self._backend.encode(text), dtype=np.int32)
+        return np.asarray(self._backend.encode(text, start), dtype=np.int32)
 
     def decode(self, token_ids: Sequence[int], *, keep_special: bool = False) -> str:
         """The answer's text, without the token that ended it and without blanks around it.
@@ -88,7 +93,7 @@ class _Backend:
 
     def __init__(
         self,
-        encode: Callable[[str], list[int]],
+        encode: Callable[[str, bool], list[int]],
         decode: Callable[[list[int], bool], str],
         token_id: Callable[[str], int | None],
     ) -> None:
@@ -120,7 +125,7 @@ def _from_json(path: Path) -> _Backend:
 
     rust = Rust.from_file(str(path))
     return _Backend(
-        encode=lambda text: rust.encode(text).ids,
+        encode=lambda text, start: rust.encode(text, add_special_tokens=start).ids,
         decode=lambda ids, keep_special: rust.decode(ids, skip_special_tokens=not keep_special),
         token_id=rust.token_to_id,
     )
@@ -132,7 +137,7 @@ def _from_transformers(folder: Path, trust_remote_code: bool) -> _Backend:
     loaded = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
     vocabulary = loaded.get_vocab()
     return _Backend(
-        encode=lambda text: loaded.encode(text),
+        encode=lambda text, start: loaded.encode(text, add_special_tokens=start),
         decode=lambda ids, keep_special: str(loaded.decode(ids, skip_special_tokens=not keep_special)),
         token_id=vocabulary.get,
     )

@@ -1,6 +1,10 @@
 """What is asked of the model, and how its answer becomes columns: one module a task."""
 
-from internvl_ops.tasks.base import Task
-from internvl_ops.tasks.caption import CAPTION
+from internvl_ops.tasks.base import Answered, Conversation, Dialogue, Task
+from internvl_ops.tasks.caption import caption
+from internvl_ops.tasks.grounding import ground
+from internvl_ops.tasks.ocr import ocr
+from internvl_ops.tasks.question import ask
+from internvl_ops.tasks.several import several
 
-__all__ = ["CAPTION", "Task"]
+__all__ = ["Answered", "Conversation", "Dialogue", "Task", "ask", "caption", "ground", "ocr", "several"]

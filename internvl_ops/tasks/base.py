@@ -2,10 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
+
+from internvl_ops.errors import UnitError
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """What is asked about a unit's media, one question after the other; each sees the answers before it.
+
+    Args:
+        questions: At least one. The media stand in front of the first, unless it places them with ``<image>``.
+        max_new_tokens: Longest answer, in tokens.
+        json_schema: JSON text of a schema that the last answer has to follow.
+        choices: Texts one of which the last answer has to be.
+        phrase: What is looked for, where the task looks for something.
+        task: Name of the task that asks, where several do.
+    """
+
+    questions: tuple[str, ...]
+    max_new_tokens: int
+    json_schema: str | None = None
+    choices: tuple[str, ...] = ()
+    phrase: str = ""
+    task: str = ""
+
+
+@dataclass(frozen=True)
+class Dialogue:
+    """A conversation that was had.
+
+    Args:
+        conversation: What was asked.
+        responses: An answer a question, special tokens kept, stop token removed.
+    """
+
+    conversation: Conversation
+    responses: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -13,29 +49,79 @@ class Answered:
     """One answered unit, as a task's parser sees it.
 
     Args:
-        response: The model's text, special tokens kept, stop token removed.
+        dialogues: In the order in which the task asked for them.
         width: Of the upright original, in pixels; 0 without an image.
         height: Likewise.
     """
 
-    response: str
+    dialogues: Sequence[Dialogue]
     width: int
     height: int
+
+    @property
+    def response(self) -> str:
+        """The raw answer: the last one of each dialogue, one after the other."""
+        return "\n".join(dialogue.responses[-1] for dialogue in self.dialogues)
+
+
+Row = Mapping[str, object]
 
 
 @dataclass(frozen=True)
 class Task:
-    """One task.
+    """One task, as it was set up for a job.
 
     Args:
         name: As in ``jobs/<name>_dataset.py``.
-        prompt: Asked where neither the job nor the row gives another.
+        prompt: Asked where a row has no question of its own; said in the metadata of the results.
         columns: The task's own result columns.
-        parse: From an answer to a value for each of ``columns``. Raises ``UnitError`` of stage ``parse`` and kind
-            ``bad_answer`` where the answer cannot be used.
+        converse: From a row's values in ``reads`` to what is asked. Raises ``UnitError`` of stage ``render`` and kind
+            ``bad_row`` where the row does not say what to ask.
+        parse: From the answers to a value for each of ``columns``. Raises ``UnitError`` of stage ``parse`` and kind
+            ``bad_answer`` where an answer cannot be used.
+        max_new_tokens: Longest answer, in tokens.
+        reads: Manifest columns that ``converse`` looks at, where there are such.
+        needs_media: Whether a unit without an image, a page or a video is an error.
+        constrained: Whether answers are held to a form while they are generated, in every job of this task.
+        unparsed: The column that is null where an answer held nothing that could be parsed.
+        parts: Of several tasks in one pass, each of them.
     """
 
     name: str
     prompt: str
     columns: pa.Schema
+    converse: Callable[[Row], list[Conversation]]
     parse: Callable[[Answered], Mapping[str, object]]
+    max_new_tokens: int
+    reads: tuple[str, ...] = ()
+    needs_media: bool = True
+    constrained: bool = False
+    unparsed: str | None = None
+    parts: tuple[Task, ...] = ()
+
+
+def one_question(prompt: str, max_new_tokens: int) -> Callable[[Row], list[Conversation]]:
+    """Asks the row's own question, or ``prompt`` where it has none."""
+
+    def converse(row: Row) -> list[Conversation]:
+        return [Conversation((text_of(row, "question") or prompt,), max_new_tokens)]
+
+    return converse
+
+
+def text_of(row: Row, column: str) -> str | None:
+    """A row's text in ``column``; None where it is null, blank or not there.
+
+    Raises:
+        UnitError: ``bad_row`` where it is not a text.
+    """
+    value = row.get(column)
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise bad_row(f"column '{column}' holds {value!r:.80}; a text is needed")
+    return value if value.strip() else None
+
+
+def bad_row(message: str) -> UnitError:
+    return UnitError("render", "bad_row", message)

@@ -1,0 +1,227 @@
+"""Having a unit's conversations with an engine: turn after turn, again where an answer went wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import numpy as np
+
+from internvl_ops.engines.base import Completion, Request, Sampling, Watch
+from internvl_ops.models.rendering import Placeholder
+from internvl_ops.models.tokenizer import Tokenizer
+from internvl_ops.quality.repetition import find_loop, is_repetitive
+from internvl_ops.tasks.forms import problem_of
+
+RAMP = (0.2, 0.5, 0.8, 1.0)  # temperatures of the second, third … attempt at an answer
+FINISH_REASONS = ("stop", "length", "repetition")  # the best first
+
+
+@dataclass(frozen=True)
+class RenderedConversation:
+    """A conversation ready for the engine.
+
+    Args:
+        token_ids: int32 of shape (tokens,): the prompt up to the first answer.
+        images: Where each image stands in it.
+        follow_ups: For each further question the ids, int32, that stand between the answer before it and its own.
+        repair: The ids that ask again for an answer of the form asked for; None where any answer will do.
+        sampling: How answers are generated; a form that it names is that of the last one.
+    """
+
+    token_ids: np.ndarray
+    images: Sequence[Placeholder]
+    follow_ups: Sequence[np.ndarray]
+    repair: np.ndarray | None
+    sampling: Sampling
+
+
+@dataclass
+class Reply:
+    """One answer.
+
+    Args:
+        token_ids: As generated, the token that stopped it included; empty from an engine that gives none.
+        text: The answer, where it is not what the ids say: cut at a stop text, or from an engine without ids.
+        prompt_tokens: Of the prompt with everything said before.
+        completion_tokens: Of the answer.
+        finish_reason: ``stop``, ``length``, or ``repetition``: it went round in circles and was ended.
+        attempts: How often it was generated; the best is kept.
+        mean_logprob: Mean log-probability of its tokens, natural logarithm; None unless asked for.
+    """
+
+    token_ids: list[int]
+    text: str | None
+    prompt_tokens: int
+    completion_tokens: int
+    finish_reason: str
+    attempts: int = 1
+    mean_logprob: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retries:
+    """When an answer is generated again, at a higher temperature.
+
+    Args:
+        times: At most so often; 0 takes the first answer as it is.
+        cut: Also an answer that was cut off at its longest, not only one that goes round in circles.
+    """
+
+    times: int = 2
+    cut: bool = True
+
+
+class Generates(Protocol):
+    """What is asked of an engine here."""
+
+    def generate(self, request: Request, sampling: Sampling, watch: Watch | None = None) -> Awaitable[Completion]: ...
+
+
+@dataclass
+class Generator:
+    """Answers the conversations of one unit after another; any number of calls may be under way.
+
+    Conversations of a unit are had one after the other, not at once: what they have in common, above all the images in
+    front, is then in the engine's caches when the next one comes.
+
+    Args:
+        engine: Started.
+        tokenizer: Of the checkpoint.
+        retries: When to try again.
+        stop: Texts that end an answer and are not part of it.
+        samples: Answers to each conversation, drawn independently.
+        listener: Told each answer as it grows; for showing it to a person.
+    """
+
+    engine: Generates
+    tokenizer: Tokenizer
+    retries: Retries = field(default_factory=Retries)
+    stop: Sequence[str] = ()
+    samples: int = 1
+    listener: Callable[[str], None] | None = None
+
+    async def answer(
+        self, request_id: str, conversations: Sequence[RenderedConversation], tiles: np.ndarray, hashes: Sequence[str]
+    ) -> list[list[list[Reply]]]:
+        """Replies by conversation, sample and turn.
+
+        Args:
+            request_id: Unique among the units under way.
+            conversations: Of the unit.
+            tiles: uint8 of shape (tiles, 3, S, S), of all its images.
+            hashes: One an image.
+
+        Raises:
+            UnitError: One of the answers cannot be had.
+            EngineDead: The engine is gone and does not start again.
+        """
+        numbers = itertools.count()
+
+        def request(token_ids: np.ndarray, images: Sequence[Placeholder]) -> Request:
+            return Request(f"{request_id}-{next(numbers)}", token_ids, tiles, images, hashes)
+
+        return [
+            list(await asyncio.gather(*(self._converse(request, one, sample) for sample in range(self.samples))))
+            for one in conversations
+        ]
+
+    async def _converse(
+        self,
+        request: Callable[[np.ndarray, Sequence[Placeholder]], Request],
+        rendered: RenderedConversation,
+        sample: int,
+    ) -> list[Reply]:
+        formed = replace(rendered.sampling, seed=_other_seed(rendered.sampling.seed, sample))
+        free = replace(formed, json_schema=None, choices=())
+        prompt, replies = rendered.token_ids, []
+        for following in [*rendered.follow_ups, None]:
+            last = following is None
+            how = formed if last else free
+            reply = await self._reply(request(prompt, rendered.images), how)
+            if last and rendered.repair is not None and problem_of(self._text(reply), formed):
+                prompt = np.concatenate([prompt, self._said(reply), rendered.repair])
+                second = await self._reply(request(prompt, rendered.images), how)
+                reply = replace(second, attempts=reply.attempts + second.attempts)
+            replies.append(reply)
+            if following is not None:
+                prompt = np.concatenate([prompt, self._said(reply), following])
+        return replies
+
+    async def _reply(self, request: Request, sampling: Sampling) -> Reply:
+        """An answer that ends by itself, or the best of all attempts at one."""
+        kept: Reply | None = None
+        hotter = [temperature for temperature in RAMP if temperature > sampling.temperature][: self.retries.times]
+        for attempt, temperature in enumerate([sampling.temperature, *hotter]):
+            how = replace(sampling, temperature=temperature, seed=_other_seed(sampling.seed, attempt * self.samples))
+            again = replace(request, request_id=f"{request.request_id}.{attempt}")
+            reply = self._judged(await self.engine.generate(again, how, self._watch()))
+            if kept is None or FINISH_REASONS.index(reply.finish_reason) < FINISH_REASONS.index(kept.finish_reason):
+                kept = reply
+            kept.attempts = attempt + 1
+            if reply.finish_reason == "stop" or (reply.finish_reason == "length" and not self.retries.cut):
+                break
+        assert kept is not None
+        return kept
+
+    def _watch(self) -> Watch:
+        def watch(answer: Sequence[int] | str) -> bool:
+            if self.listener is not None:
+                self.listener(self._cut(answer if isinstance(answer, str) else self.tokenizer.decode(answer))[0])
+            if self.stop:
+                text = answer if isinstance(answer, str) else self.tokenizer.decode(answer, keep_special=True)
+                return self._cut(text)[1] or find_loop(answer) is not None
+            return find_loop(answer) is not None
+
+        return watch
+
+    def _judged(self, completion: Completion) -> Reply:
+        """How the answer ended: at a stop text, in circles, or as the engine says."""
+        text = completion.text
+        if text is None:
+            text = self.tokenizer.decode(completion.token_ids, keep_special=True)
+        text, stopped = self._cut(text)
+        reason = completion.finish_reason
+        if stopped:
+            reason = "stop"
+        elif reason == "watch" or find_loop(completion.token_ids or text) is not None or is_repetitive(text):
+            reason = "repetition"
+        return Reply(
+            token_ids=completion.token_ids,
+            text=text if stopped or completion.text is not None else None,
+            prompt_tokens=completion.prompt_tokens,
+            completion_tokens=completion.completion_tokens,
+            finish_reason=reason,
+            mean_logprob=_mean_logprob(completion),
+        )
+
+    def _cut(self, text: str) -> tuple[str, bool]:
+        """``text`` up to the first stop text in it, and whether there is one."""
+        places = [place for place in map(text.find, self.stop) if place >= 0]
+        return (text[: min(places)], True) if places else (text, False)
+
+    def _text(self, reply: Reply) -> str:
+        return reply.text if reply.text is not None else self.tokenizer.decode(reply.token_ids, keep_special=True)
+
+    def _said(self, reply: Reply) -> np.ndarray:
+        """The ids of an answer as they stand in the prompt of the next question."""
+        if reply.text is not None:
+            return self.tokenizer.encode(reply.text, start=False)
+        ids = reply.token_ids
+        end = next((index for index, token in enumerate(ids) if token in self.tokenizer.stop_ids), len(ids))
+        return np.asarray(ids[:end], np.int32)
+
+
+def _other_seed(seed: int | None, number: int) -> int | None:
+    """A seed of its own for the ``number``-th draw; the first keeps the one given."""
+    return None if seed is None else seed + number
+
+
+def _mean_logprob(completion: Completion) -> float | None:
+    if not completion.logprobs:
+        return None
+    chosen = [at[token] for at, token in zip(completion.logprobs, completion.token_ids, strict=False)]
+    return float(np.mean(chosen)) if chosen else None

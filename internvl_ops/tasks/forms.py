@@ -1,0 +1,103 @@
+"""Answers of a given form: JSON that follows a schema, or one of several texts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import jsonschema
+
+from internvl_ops.errors import ConfigurationError, UnitError
+from internvl_ops.tasks.base import Dialogue
+
+REPAIR = {
+    "json": "This is not JSON of the form that was asked for. Answer again, with the JSON alone.",
+    "choice": "This is none of the answers that are allowed. Answer again, with one of them alone.",
+}
+
+
+def read_schema(given: str) -> str:
+    """A JSON schema as text.
+
+    Args:
+        given: The schema itself, or the path of a file with it.
+
+    Raises:
+        ConfigurationError: No such file, not JSON, or no valid schema.
+    """
+    text = given
+    if not given.lstrip().startswith("{"):
+        try:
+            text = Path(given).read_text(encoding="utf-8")
+        except OSError as error:
+            raise ConfigurationError(
+                f"--json-schema {given}: {error.strerror}. Give a file, or the schema itself, as in "
+                '\'{"type": "object"}\'.'
+            ) from None
+    try:
+        schema = json.loads(text)
+        jsonschema.validators.validator_for(schema).check_schema(schema)
+    except ValueError as error:
+        raise ConfigurationError(f"--json-schema {given:.200}: not JSON: {error}") from None
+    except jsonschema.SchemaError as error:
+        where = "/".join(map(str, error.path)) or "the schema"
+        raise ConfigurationError(f"--json-schema {given:.200}: not a JSON schema: {where}: {error.message}") from None
+    return json.dumps(schema, ensure_ascii=False)
+
+
+class Form(Protocol):
+    """What says of which form an answer has to be: a conversation, or the sampling of its last answer."""
+
+    @property
+    def json_schema(self) -> str | None: ...
+
+    @property
+    def choices(self) -> Sequence[str]: ...
+
+
+def problem_of(text: str, form: Form) -> str | None:
+    """Why ``text`` is not of ``form``; None where it is, or where any text is."""
+    if form.json_schema is not None:
+        return _json_problem(text, json.loads(form.json_schema))
+    if form.choices and text.strip() not in form.choices:
+        return f"none of {', '.join(map(repr, form.choices))}"
+    return None
+
+
+def checked(dialogue: Dialogue) -> str:
+    """The last answer without blanks around it.
+
+    Raises:
+        UnitError: ``bad_answer``, with the answer's beginning, where it is not of the form asked for.
+    """
+    text = dialogue.responses[-1]
+    problem = problem_of(text, dialogue.conversation)
+    if problem is not None:
+        raise UnitError("parse", "bad_answer", f"the answer is {problem}: {text[:300]!r}", attempts=2)
+    return text.strip()
+
+
+def repair_question(form: Form) -> str | None:
+    """What is said to a model whose answer is not of ``form``; None where any text is."""
+    if form.json_schema is not None:
+        return REPAIR["json"]
+    return REPAIR["choice"] if form.choices else None
+
+
+def choices_of(given: Sequence[Any]) -> tuple[str, ...]:
+    """Allowed answers as texts, in order, each once."""
+    return tuple(dict.fromkeys(str(choice).strip() for choice in given if str(choice).strip()))
+
+
+def _json_problem(text: str, schema: Any) -> str | None:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        return f"not JSON ({error})"
+    error = jsonschema.exceptions.best_match(jsonschema.validators.validator_for(schema)(schema).iter_errors(value))
+    if error is None:
+        return None
+    where = "/".join(map(str, error.path))
+    return f"JSON that does not follow the schema ({f'{where}: ' if where else ''}{error.message:.200})"

@@ -1,0 +1,114 @@
+"""Finding things: phrases to boxes, or every object there is. Prompts and limits of InternVL's RefCOCO evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from internvl_ops.errors import ConfigurationError
+from internvl_ops.tasks.base import Answered, Conversation, Row, Task, bad_row
+from internvl_ops.tasks.boxes import Box, parse_boxes
+
+PROMPT = "Please provide the bounding box coordinates of the region this sentence describes: <ref>{}</ref>"
+DETECT = "Please detect and label all objects in the following image and mark their positions."
+MAX_NEW_TOKENS = {"phrase": 100, "detect": 1024}
+
+BOX = pa.struct([("label", pa.string()), *((side, pa.float32()) for side in ("x1", "y1", "x2", "y2"))])
+BOXES = pa.list_(BOX)
+PHRASES = pa.list_(pa.struct([("phrase", pa.string()), ("response", pa.string()), ("num_boxes", pa.int32())]))
+
+
+def ground(
+    phrases: Sequence[str] = (),
+    *,
+    detect: bool = False,
+    in_manifest: bool = True,
+    prompt: str | None = None,
+    max_new_tokens: int | None = None,
+) -> Task:
+    """The grounding task: column ``boxes``, in pixels of the upright original.
+
+    A phrase is a question of its own, as the family was trained, and its boxes are labelled with it; ``found`` says for
+    each phrase what was answered and how many boxes it has, null where the answer held nothing that is a box.
+
+    Args:
+        phrases: Looked for where a row has no ``phrase``.
+        detect: Every object is looked for and labelled by the model, phrases are not read.
+        in_manifest: Whether rows may have a ``phrase``: a text, or a list of texts.
+        prompt: Instead of the family's own; with ``{}`` where the phrase goes, unless `detect`.
+        max_new_tokens: Longest answer of one question.
+
+    Raises:
+        ConfigurationError: Nothing to look for, or a prompt without a place for the phrase.
+    """
+    asked = prompt or (DETECT if detect else PROMPT)
+    tokens = max_new_tokens or MAX_NEW_TOKENS["detect" if detect else "phrase"]
+    if detect:
+        return Task(
+            name="ground",
+            prompt=asked,
+            columns=pa.schema([pa.field("boxes", BOXES)]),
+            converse=lambda row: [Conversation((asked,), tokens)],
+            parse=_parse_objects,
+            max_new_tokens=tokens,
+            unparsed="boxes",
+        )
+    if "{}" not in asked:
+        raise ConfigurationError(f"--prompt {asked!r}: has no {{}}, where each phrase goes.")
+    if not phrases and not in_manifest:
+        raise ConfigurationError(
+            "Nothing to look for: the manifest has no column 'phrase'. Add it, or --phrase TEXT, or --detect for every "
+            "object."
+        )
+
+    def converse(row: Row) -> list[Conversation]:
+        looked_for = phrases_of(row) or phrases_given()
+        return [Conversation((asked.replace("{}", phrase),), tokens, phrase=phrase) for phrase in looked_for]
+
+    def phrases_given() -> Sequence[str]:
+        if not phrases:
+            raise bad_row("column 'phrase' is empty: nothing to look for. Give a text, or --phrase for every row")
+        return phrases
+
+    return Task(
+        name="ground",
+        prompt=asked,
+        columns=pa.schema([pa.field("boxes", BOXES), pa.field("found", PHRASES)]),
+        converse=converse,
+        parse=_parse_phrases,
+        max_new_tokens=tokens,
+        reads=("phrase",),
+        unparsed="boxes",
+    )
+
+
+def phrases_of(row: Row) -> list[str]:
+    """The phrases of a row, as they stand there; none where its column is null or not there.
+
+    Raises:
+        UnitError: ``bad_row`` where one of them is empty or no text.
+    """
+    value = row.get("phrase")
+    given = [] if value is None else value if isinstance(value, list) else [value]
+    for number, phrase in enumerate(given, 1):
+        if not isinstance(phrase, str) or not phrase.strip():
+            raise bad_row(f"column 'phrase': number {number} of {len(given)} is {phrase!r:.80}; a text is needed")
+    return given
+
+
+def _parse_phrases(answered: Answered) -> dict[str, object]:
+    boxes: list[dict[str, object]] = []
+    found = []
+    for dialogue in answered.dialogues:
+        phrase, response = dialogue.conversation.phrase, dialogue.responses[-1]
+        parsed = parse_boxes(response, answered.width, answered.height)
+        found.append({"phrase": phrase, "response": response, "num_boxes": None if parsed is None else len(parsed)})
+        boxes += [vars(box) | {"label": phrase} for box in parsed or []]
+    nothing = all(one["num_boxes"] is None for one in found)
+    return {"boxes": None if nothing else boxes, "found": found}
+
+
+def _parse_objects(answered: Answered) -> dict[str, object]:
+    boxes: list[Box] | None = parse_boxes(answered.response, answered.width, answered.height)
+    return {"boxes": None if boxes is None else [vars(box) for box in boxes]}

@@ -1,0 +1,92 @@
+"""Questions, one or several a unit: about images, a video, or nothing but text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from internvl_ops.tasks.base import Answered, Conversation, Row, Task, bad_row
+from internvl_ops.tasks.forms import checked, choices_of
+
+MAX_NEW_TOKENS = 100  # InternVL's own DocVQA, ChartQA and InfoVQA settings
+TURNS = pa.list_(pa.struct([("question", pa.string()), ("answer", pa.string())]))
+
+
+def ask(
+    *,
+    prompt: str | None = None,
+    json_schema: str | None = None,
+    choices: Sequence[str] = (),
+    in_manifest: Sequence[str] = ("question", "choices"),
+    max_new_tokens: int | None = None,
+) -> Task:
+    """The question task: columns ``answer``, that of the last question, and ``turns``, every question with its answer.
+
+    Args:
+        prompt: Asked where a row has no ``question`` of its own: a text, or a list of texts that are asked in turn.
+        json_schema: JSON text of a schema that the last answer has to follow.
+        choices: Texts one of which the last answer has to be; a row's own ``choices`` win.
+        in_manifest: Columns that the manifest has.
+        max_new_tokens: Longest answer of one question.
+    """
+    tokens = max_new_tokens or MAX_NEW_TOKENS
+    allowed = choices_of(choices)
+
+    def converse(row: Row) -> list[Conversation]:
+        questions = questions_of(row) or ([prompt] if prompt else [])
+        if not questions:
+            raise bad_row("no question: column 'question' is null or empty. Fill it, or give --prompt for such rows")
+        own = choices_of_row(row) or allowed
+        return [Conversation(tuple(questions), tokens, json_schema=json_schema, choices=own)]
+
+    return Task(
+        name="ask",
+        prompt=prompt or "the row's question",
+        columns=pa.schema([pa.field("answer", pa.string()), pa.field("turns", TURNS)]),
+        converse=converse,
+        parse=_parse,
+        max_new_tokens=tokens,
+        reads=("question", "choices"),
+        needs_media=False,
+        constrained=json_schema is not None or bool(allowed) or "choices" in in_manifest,
+    )
+
+
+def questions_of(row: Row) -> list[str]:
+    """The questions of a row in their order; none where its column is null, empty or not there.
+
+    Raises:
+        UnitError: ``bad_row`` where one of several is empty or no text.
+    """
+    value = row.get("question")
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return []
+    given = value if isinstance(value, list) else [value]
+    for number, question in enumerate(given, 1):
+        if not isinstance(question, str) or not question.strip():
+            raise bad_row(f"column 'question': number {number} of {len(given)} is {question!r:.80}; a text is needed")
+    return given
+
+
+def choices_of_row(row: Row) -> tuple[str, ...]:
+    """The answers that a row allows; none where it says nothing of them.
+
+    Raises:
+        UnitError: ``bad_row`` where the column is no list.
+    """
+    value = row.get("choices")
+    if value is None:
+        return ()
+    if not isinstance(value, list):
+        raise bad_row(f"column 'choices' holds {value!r:.80}; a list of texts is needed")
+    return choices_of(value)
+
+
+def _parse(answered: Answered) -> dict[str, object]:
+    (dialogue,) = answered.dialogues
+    asked = zip(dialogue.conversation.questions, dialogue.responses, strict=True)
+    return {
+        "answer": checked(dialogue),
+        "turns": [{"question": question, "answer": response.strip()} for question, response in asked],
+    }

@@ -1,0 +1,61 @@
+"""Several tasks over the same media in one pass."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import pyarrow as pa
+
+from internvl_ops.errors import ConfigurationError
+from internvl_ops.tasks.base import Answered, Conversation, Row, Task
+
+
+def several(tasks: Sequence[Task]) -> Task:
+    """One task that asks for all of ``tasks`` and has the columns of all, and each one's raw answer as
+    ``<task>_response``.
+
+    Args:
+        tasks: In the order in which they are asked.
+
+    Raises:
+        ConfigurationError: Two of them have a column in common.
+    """
+    fields: dict[str, pa.Field] = {}
+    for task in tasks:
+        for field in [*task.columns, pa.field(f"{task.name}_response", pa.string())]:
+            if field.name in fields:
+                raise ConfigurationError(
+                    f"--tasks {','.join(one.name for one in tasks)}: two of them have a column '{field.name}'. Run "
+                    "them as jobs of their own."
+                )
+            fields[field.name] = field
+
+    def converse(row: Row) -> list[Conversation]:
+        asked = [(task.name, conversation) for task in tasks for conversation in task.converse(_own(row, task))]
+        return [replace(conversation, task=name) for name, conversation in asked]
+
+    def parse(answered: Answered) -> Mapping[str, object]:
+        values: dict[str, object] = {}
+        for task in tasks:
+            its = replace(answered, dialogues=[one for one in answered.dialogues if one.conversation.task == task.name])
+            values |= {**task.parse(its), f"{task.name}_response": its.response}
+        return values
+
+    return Task(
+        name="annotate",
+        prompt=" | ".join(task.prompt for task in tasks),
+        columns=pa.schema(list(fields.values())),
+        converse=converse,
+        parse=parse,
+        max_new_tokens=max(task.max_new_tokens for task in tasks),
+        reads=tuple(dict.fromkeys(column for task in tasks for column in task.reads)),
+        constrained=any(task.constrained for task in tasks),
+        unparsed=next((task.unparsed for task in tasks if task.unparsed), None),
+        parts=tuple(tasks),
+    )
+
+
+def _own(row: Row, task: Task) -> Row:
+    """A row's question is for the task that asks questions, not for each of several."""
+    return row if task.name == "ask" else {name: value for name, value in row.items() if name != "question"}

@@ -1,0 +1,124 @@
+"""The tasks as a job's options name them: one class of options a task, and how they become the task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+from internvl_ops.errors import ConfigurationError
+from internvl_ops.tasks import Task, ask, caption, ground, ocr, several
+from internvl_ops.tasks.forms import read_schema
+from pipelines.options import JobOptions
+from pipelines.sources import SourcePlan
+
+
+class CaptionOptions(BaseModel):
+    """Caption"""
+
+    style: Literal["short", "detailed", "dense"] = Field("short", description="How much a caption says.")
+    language: Literal["en", "zh"] = Field("en", description="Language of the task's own prompt, and so of the answer.")
+
+
+class OcrOptions(BaseModel):
+    """OCR"""
+
+    ocr_format: Literal["text", "markdown", "boxes", "json"] = Field("text", description="What text is read as: plain, "
+        "Markdown with tables and formulas, lines with their boxes, or JSON by --json-schema.")  # fmt: skip
+    language: Literal["en", "zh"] = Field("en", description="Language of the task's own prompt, and so of the answer.")
+    json_schema: str | None = Field(None, description="JSON schema the answer has to follow: a file, or the schema.")
+
+
+class GroundOptions(BaseModel):
+    """Grounding"""
+
+    phrase: tuple[str, ...] = Field((), description="What to look for in rows without a phrase of their own. Repeat "
+        "for more.")  # fmt: skip
+    detect: bool = Field(False, description="Look for every object, and let the model name them.")
+
+
+class AskOptions(BaseModel):
+    """Question"""
+
+    json_schema: str | None = Field(None, description="JSON schema the answer has to follow: a file, or the schema.")
+    choices: tuple[str, ...] = Field((), description="An answer that is allowed; repeat for the others. A row's own "
+        "choices column wins.")  # fmt: skip
+
+
+class AnnotateOptions(AskOptions, GroundOptions, OcrOptions, CaptionOptions):
+    """Tasks"""
+
+    tasks: str = Field("caption,ocr,ground", description="Tasks to do in one pass, in this order, with commas between "
+        "them: caption, ocr, ground, ask.")  # fmt: skip
+
+
+def make_caption(options: Any, plan: SourcePlan) -> Task:
+    return caption(
+        options.style,
+        options.language,
+        media_kind=plan.media_kind,
+        prompt=options.prompt,
+        max_new_tokens=options.max_new_tokens,
+    )
+
+
+def make_ocr(options: Any, plan: SourcePlan) -> Task:
+    _only_images("ocr", plan)
+    return ocr(
+        options.ocr_format,
+        options.language,
+        json_schema=_schema(options),
+        prompt=options.prompt,
+        max_new_tokens=options.max_new_tokens,
+    )
+
+
+def make_ground(options: Any, plan: SourcePlan) -> Task:
+    _only_images("ground", plan)
+    return ground(
+        options.phrase,
+        detect=options.detect,
+        in_manifest="phrase" in plan.schema.names,
+        prompt=options.prompt,
+        max_new_tokens=options.max_new_tokens,
+    )
+
+
+def make_ask(options: Any, plan: SourcePlan) -> Task:
+    if "question" not in plan.schema.names and not options.prompt:
+        raise ConfigurationError(
+            "Nothing to ask: the manifest has no column 'question'. Add it, or give --prompt TEXT."
+        )
+    return ask(
+        prompt=options.prompt,
+        json_schema=_schema(options),
+        choices=options.choices,
+        in_manifest=plan.schema.names,
+        max_new_tokens=options.max_new_tokens,
+    )
+
+
+def make_several(options: Any, plan: SourcePlan) -> Task:
+    names = [name.strip() for name in options.tasks.split(",") if name.strip()]
+    for name in names:
+        if name not in MAKERS:
+            raise ConfigurationError(f"--tasks {options.tasks}: {name!r} is no task; allowed are {', '.join(MAKERS)}.")
+    if len(set(names)) < len(names) or not names:
+        raise ConfigurationError(f"--tasks {options.tasks}: name each task once, at least one.")
+    if options.prompt and names != ["ask"]:
+        raise ConfigurationError("--prompt: several tasks have a prompt each; it is for jobs of one task.")
+    return several([MAKERS[name](options, plan) for name in names])
+
+
+MakeTask = Callable[[Any, SourcePlan], Task]
+MAKERS: dict[str, MakeTask] = {"caption": make_caption, "ocr": make_ocr, "ground": make_ground, "ask": make_ask}
+
+
+def _schema(options: Any) -> str | None:
+    return None if options.json_schema is None else read_schema(options.json_schema)
+
+
+def _only_images(task: str, plan: SourcePlan) -> None:
+    if plan.media_kind == "video":
+        raise ConfigurationError(f"The task {task} reads images and pages; column '{plan.media_column}' has videos.")
