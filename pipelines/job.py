@@ -43,7 +43,7 @@ def run_job(make_task: MakeTask, options_class: type[JobOptions], description: s
 
 
 def check(options: JobOptions, make_task: MakeTask, *, writes: bool = True) -> tuple[SourcePlan, Checkpoint, Task]:
-    """Validates what options alone cannot say: model, input, task, what may be read, output. Without Ray, without torch.
+    """Validates what options alone cannot say: model, input, task, what may be read, output. Without Ray or torch.
 
     Args:
         options: Of the job.

@@ -178,3 +178,8 @@ class JobOptions(ClusterOptions, MediaOptions, PromptOptions, ModelOptions, Outp
     """Every option; a task's own class narrows the defaults."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def tiles(default: int) -> Any:
+    """``--max-tiles`` with a task's own default."""
+    return Field(default, ge=1, le=40, description=JobOptions.model_fields["max_tiles"].description)

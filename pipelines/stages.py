@@ -205,7 +205,7 @@ def _as_value(conversation: RenderedConversation) -> dict[str, object]:
 
 @functools.lru_cache(256)
 def _sampling(text: str) -> Sampling:
-    values = json.loads(text)
+    values: dict[str, Any] = json.loads(text)
     return Sampling(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
@@ -10,7 +10,6 @@ from pydantic import BaseModel, Field
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.tasks import Task, ask, caption, ground, ocr, several
 from internvl_ops.tasks.forms import read_schema
-from pipelines.options import JobOptions
 from pipelines.sources import SourcePlan
 
 

@@ -96,8 +96,8 @@ def _json_problem(text: str, schema: Any) -> str | None:
         value = json.loads(text)
     except ValueError as error:
         return f"not JSON ({error})"
-    error = jsonschema.exceptions.best_match(jsonschema.validators.validator_for(schema)(schema).iter_errors(value))
-    if error is None:
+    worst = jsonschema.exceptions.best_match(jsonschema.validators.validator_for(schema)(schema).iter_errors(value))
+    if worst is None:
         return None
-    where = "/".join(map(str, error.path))
-    return f"JSON that does not follow the schema ({f'{where}: ' if where else ''}{error.message:.200})"
+    where = "/".join(map(str, worst.path))
+    return f"JSON that does not follow the schema ({f'{where}: ' if where else ''}{worst.message:.200})"

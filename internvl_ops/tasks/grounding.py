@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pyarrow as pa
 
@@ -89,7 +90,7 @@ def phrases_of(row: Row) -> list[str]:
     Raises:
         UnitError: ``bad_row`` where one of them is empty or no text.
     """
-    value = row.get("phrase")
+    value: Any = row.get("phrase")
     given = [] if value is None else value if isinstance(value, list) else [value]
     for number, phrase in enumerate(given, 1):
         if not isinstance(phrase, str) or not phrase.strip():

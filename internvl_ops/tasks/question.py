@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pyarrow as pa
 
@@ -59,7 +60,7 @@ def questions_of(row: Row) -> list[str]:
     Raises:
         UnitError: ``bad_row`` where one of several is empty or no text.
     """
-    value = row.get("question")
+    value: Any = row.get("question")
     if value is None or (isinstance(value, str) and not value.strip()):
         return []
     given = value if isinstance(value, list) else [value]
