@@ -39,19 +39,20 @@ def run(rows: int, scratch: Path) -> tuple[MemorySampler, int]:
     import pyarrow.dataset as ds
 
     from internvl_ops.models.tiny import make_tiny_checkpoint
-    from internvl_ops.tasks import CAPTION
-    from jobs.caption_dataset import CaptionOptions
+    from jobs.caption_dataset import Options
     from pipelines.annotate import annotate
     from pipelines.job import check
     from pipelines.progress import ProgressLine
+    from pipelines.tasks import make_caption
 
     draw_images(scratch / "images", rows)
-    options = CaptionOptions(
+    options = Options(
         input=str(scratch / "images"),
         output=str(scratch / "out"),
         model=str(make_tiny_checkpoint(scratch / "model", tile_size=56, layers=1, hidden=64)),
         max_tiles=2,
         max_new_tokens=2,
+        retries=0,
         commit_seconds=5,
         rows_per_file=500,
     )
@@ -65,7 +66,7 @@ def run(rows: int, scratch: Path) -> tuple[MemorySampler, int]:
     ProgressLine.update = noted  # type: ignore[method-assign]
     try:
         with sampler:
-            record = annotate(options, CAPTION, *check(options))
+            record = annotate(options, *check(options, make_caption))
     finally:
         ProgressLine.update = update  # type: ignore[method-assign]
     print(record.summary(), json.dumps(record.rates()))

@@ -92,11 +92,11 @@ def ours(urls: list[str], model: str, resize: str) -> tuple[Timeline, list[dict[
     """The caption job's pipeline, as ``jobs/caption_dataset.py`` calls it."""
     import pyarrow.parquet as pq
 
-    from internvl_ops.tasks import CAPTION
-    from jobs.caption_dataset import CaptionOptions
+    from jobs.caption_dataset import Options
     from pipelines.annotate import annotate
     from pipelines.job import check
     from pipelines.progress import ProgressLine
+    from pipelines.tasks import make_caption
 
     timeline = Timeline()
     update = ProgressLine.update
@@ -109,7 +109,7 @@ def ours(urls: list[str], model: str, resize: str) -> tuple[Timeline, list[dict[
     with tempfile.TemporaryDirectory() as scratch:
         manifest = Path(scratch) / "images.txt"
         manifest.write_text("\n".join(urls))
-        options = CaptionOptions(
+        options = Options(
             input=str(manifest),
             output=f"{scratch}/out",
             model=model,
@@ -117,6 +117,7 @@ def ours(urls: list[str], model: str, resize: str) -> tuple[Timeline, list[dict[
             fetch_timeout=store.WAIT_S,
             max_tiles=TILES - 1,
             max_new_tokens=NEW_TOKENS,
+            retries=0,
             engine_args=ENGINE,
             prepare_actors=1,
             engines=1,
@@ -124,7 +125,7 @@ def ours(urls: list[str], model: str, resize: str) -> tuple[Timeline, list[dict[
         )
         with timeline:
             store.when_actor_is_ready("Generate", lambda: rivals.start(timeline, urls))
-            run = annotate(options, CAPTION, *check(options))
+            run = annotate(options, *check(options, make_caption))
         print(run.summary(), file=sys.stderr)
         rows = pq.read_table(f"{scratch}/out/results", columns=["prompt_tokens", "completion_tokens"]).to_pylist()
     return timeline, rows
@@ -134,7 +135,7 @@ def run_system(name: str, address: str, count: int, model: str, batch_size: int,
     """Runs one system in this process and says how it went."""
     from internvl_ops.models.config import load_checkpoint
     from internvl_ops.models.rendering import Renderer
-    from internvl_ops.tasks import CAPTION
+    from internvl_ops.tasks import caption
 
     urls = [f"{address}/{index:04d}.jpg" for index in range(count)]
     renderer = Renderer(load_checkpoint(model))
@@ -143,13 +144,13 @@ def run_system(name: str, address: str, count: int, model: str, batch_size: int,
     else:
         stop = sorted(renderer.tokenizer.stop_ids)
         sampling = {"temperature": 0.0, "max_tokens": NEW_TOKENS, "stop_token_ids": stop}
-        prompt = renderer.text(CAPTION.prompt, 1)
+        prompt = renderer.text(caption().prompt, 1)
         timeline, rows = rivals.RIVALS[name](urls, model, prompt, ENGINE, sampling, batch_size)
     return timeline.rates() | {
         "rows": len(rows),
         "rows_expected": count,
         "prompt_tokens": sum(row["prompt_tokens"] for row in rows),
-        "prompt_tokens_expected": count * len(renderer.render(CAPTION.prompt, [TILES]).token_ids),
+        "prompt_tokens_expected": count * len(renderer.render(caption().prompt, [TILES]).token_ids),
         "completion_tokens": sum(row["completion_tokens"] for row in rows),
     }
 

@@ -28,14 +28,14 @@ from pipelines.sources import SourcePlan, has_rows
 from pipelines.writer import MEASURES, Writer, kept_names, own_columns, result_schema
 
 
-def annotate(options: JobOptions, task: Task, plan: SourcePlan, checkpoint: Checkpoint) -> RunRecord:
+def annotate(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint, task: Task) -> RunRecord:
     """Runs ``task`` over the units of ``plan`` and writes the output folder.
 
     Args:
         options: Validated; see `pipelines.options`.
-        task: What is asked, and how answers are parsed.
         plan: Of the input.
         checkpoint: Of the model.
+        task: What is asked, and how answers are parsed.
 
     Returns:
         The record of the run, as in ``_runs/<run id>/run.json``; its ``exit_status`` is the job's.
@@ -60,6 +60,7 @@ def annotate(options: JobOptions, task: Task, plan: SourcePlan, checkpoint: Chec
             result_schema(plan.schema, task, graph.said_of_units),
             run_id=record.run_id,
             model=options.model,
+            unparsed=task.unparsed,
             rows_per_file=options.rows_per_file,
             commit_seconds=options.commit_seconds,
         ) as writer:

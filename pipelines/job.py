@@ -35,7 +35,7 @@ def run_job(make_task: MakeTask, options_class: type[JobOptions], description: s
         # Ray takes seconds to import; a wrong configuration is said before.
         from pipelines.annotate import annotate
 
-        record = annotate(options, task, plan, checkpoint)
+        record = annotate(options, plan, checkpoint, task)
     except ConfigurationError as error:
         exit_with(error)
     print(record.summary())
@@ -74,6 +74,7 @@ def check(options: JobOptions, make_task: MakeTask, *, writes: bool = True) -> t
             video_column=options.video_column,
             document_column=options.document_column,
             limit=options.limit,
+            media_optional=options.media_optional,
         )
     )
     refused = ReadPolicy(plan.base, options.allow).explain(plan.sample_uris, tolerated=STRAY)
@@ -103,7 +104,7 @@ def describe(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint, task
         "",
         "# Plan",
         f"#   read      {plan.format}, {len(plan.splits):,} file(s), rows: {rows}; "
-        f"{plan.media_kind} in column {plan.media_column!r}, id from {plan.id_column or 'the URI and prompt fields'}",
+        f"{_media(plan)}, id from {plan.id_column or 'the URI and prompt fields'}",
         f"#   prepare   tiles of {checkpoint.tile_size} pixels, up to {options.max_tiles} and a thumbnail: "
         f"{tokens:,} image tokens at most, of a context of {checkpoint.context_length:,}",
         f"#   generate  {options.engine}, template {checkpoint.template}, prompt: {task.prompt}",
@@ -111,6 +112,10 @@ def describe(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint, task
         f"{', '.join(plan.schema.names)} from the manifest",
     ]
     return "\n".join(lines)
+
+
+def _media(plan: SourcePlan) -> str:
+    return "text alone" if plan.media_column is None else f"{plan.media_kind} in column {plan.media_column!r}"
 
 
 def _yaml_line(name: str, value: object) -> str:

@@ -7,7 +7,7 @@ Validated before Ray or a model is touched. A field is a flag (``max_tiles`` is 
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -114,7 +114,9 @@ def row_sampling(given: object) -> dict[str, Any]:
     """
     try:
         values = json.loads(given) if isinstance(given, str) else dict(given or {})  # type: ignore[call-overload]
-        return RowSampling.model_validate(values).model_dump(exclude_none=True)
+        # A column of structs has every row's fields in every row.
+        given = {name: value for name, value in values.items() if value is not None}
+        return RowSampling.model_validate(given).model_dump(exclude_none=True)
     except ValidationError as error:
         detail = error.errors()[0]
         name = ".".join(map(str, detail["loc"]))
@@ -178,6 +180,7 @@ class JobOptions(ClusterOptions, MediaOptions, PromptOptions, ModelOptions, Outp
     """Every option; a task's own class narrows the defaults."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    media_optional: ClassVar[bool] = False  # whether a row may do without media
 
 
 def tiles(default: int) -> Any:

@@ -121,6 +121,8 @@ class RunRecord:
             "error_kinds": dict(totals.kinds.most_common()),
             "tokens": {"prompt": totals.prompt_tokens, "completion": totals.completion_tokens},
             "tiles": totals.tiles,
+            "finish_reasons": dict(totals.finish_reasons.most_common()),
+            **({"unparsed": totals.unparsed} if self.task.unparsed else {}),
             "rates": self.rates(),
         }
 
@@ -170,6 +172,12 @@ class RunRecord:
         ]
         if self.status == "rows lost":
             lines.append(f"  lost: {', '.join(self.lost)}")
+        if self.totals.unparsed:
+            lines.append(
+                f"  {self.totals.unparsed:,} answers held nothing that could be parsed: {self.task.unparsed} is null"
+            )
+        if looping := self.totals.finish_reasons["repetition"]:
+            lines.append(f"  {looping:,} answers went round in circles: finish_reason is repetition")
         lines += [f"  results   {folder}/results/", f"  report    {folder}/{RUNS}/{self.run_id}/report.html"]
         if self.totals.errors:
             lines.append(f"  errors    {folder}/errors/")

@@ -172,8 +172,7 @@ class Prepare:
     def _columns(self, prepared: list[Prepared | None]) -> dict[str, list]:
         return {
             c.CONVERSATIONS: [p and [_as_value(one) for one in p.conversations] for p in prepared],
-            # The array itself, not its bytes: Arrow copies it once into the block that goes to the engine.
-            c.TILES: [None if p is None else np.ascontiguousarray(p.tiles).data.cast("B") for p in prepared],
+            c.TILES: [p and _buffer(p.tiles) for p in prepared],
             c.HASHES: [p and p.hashes for p in prepared],
             c.PREVIEW: [p and self._preview(p) for p in prepared],
             "width": [p and p.width for p in prepared],
@@ -188,6 +187,11 @@ class Prepare:
             return None
         self._previews_left -= 1
         return preview(prepared)
+
+
+def _buffer(tiles: np.ndarray) -> memoryview | bytes:
+    """The array itself, not a copy of its bytes: Arrow copies it once into the block that goes to the engine."""
+    return np.ascontiguousarray(tiles).data.cast("B") if tiles.size else b""
 
 
 def _asked(rows: pa.Table, task: Task) -> list[dict[str, object]]:
@@ -205,8 +209,9 @@ def _as_value(conversation: RenderedConversation) -> dict[str, object]:
 
 @functools.lru_cache(256)
 def _sampling(text: str) -> Sampling:
-    values: dict[str, Any] = json.loads(text)
-    return Sampling(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+    values = json.loads(text)
+    lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+    return Sampling(**(values | lists))
 
 
 class Generate:

@@ -65,6 +65,8 @@ class Totals:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     tiles: int = 0
+    unparsed: int = 0  # answers that held nothing the task looks for
+    finish_reasons: Counter[str] = field(default_factory=Counter)
     kinds: Counter[str] = field(default_factory=Counter)
     messages: Counter[tuple[str, str]] = field(default_factory=Counter)  # (kind, message)
 
@@ -116,6 +118,7 @@ class Writer:
         schema: Of ``results/``; see `result_schema`.
         run_id: Goes into file names and into every row.
         model: Goes into every result.
+        unparsed: Column that is null where an answer held nothing the task looks for.
         rows_per_file: Rows of a full file.
         commit_seconds: Longest wait of a finished row.
     """
@@ -128,12 +131,13 @@ class Writer:
         *,
         run_id: str,
         model: str,
+        unparsed: str | None = None,
         rows_per_file: int = 1000,
         commit_seconds: float = 60,
     ) -> None:
         self.totals = Totals()
         self._output, self._book, self._schema = output, book, schema
-        self._run_id, self._model = run_id, model
+        self._run_id, self._model, self._unparsed = run_id, model, unparsed
         self._rows_per_file, self._commit_seconds = rows_per_file, commit_seconds
         self._buffers: dict[str, list[tuple[list[bytes], pa.Table]]] = {RESULTS: [], ERRORS: []}
         self._oldest: dict[str, float] = {}
@@ -258,6 +262,9 @@ class Writer:
             totals.prompt_tokens += pc.sum(rows["prompt_tokens"]).as_py() or 0
             totals.completion_tokens += pc.sum(rows["completion_tokens"]).as_py() or 0
             totals.tiles += pc.sum(rows["num_tiles"]).as_py() or 0
+            totals.finish_reasons.update(rows["finish_reason"].to_pylist())
+            if self._unparsed is not None:
+                totals.unparsed += rows[self._unparsed].null_count
             return
         totals.errors += len(rows)
         totals.kinds.update(rows["kind"].to_pylist())

@@ -81,7 +81,6 @@ class Task:
             ``bad_answer`` where an answer cannot be used.
         max_new_tokens: Longest answer, in tokens.
         reads: Manifest columns that ``converse`` looks at, where there are such.
-        needs_media: Whether a unit without an image, a page or a video is an error.
         constrained: Whether answers are held to a form while they are generated, in every job of this task.
         unparsed: The column that is null where an answer held nothing that could be parsed.
         parts: Of several tasks in one pass, each of them.
@@ -94,7 +93,6 @@ class Task:
     parse: Callable[[Answered], Mapping[str, object]]
     max_new_tokens: int
     reads: tuple[str, ...] = ()
-    needs_media: bool = True
     constrained: bool = False
     unparsed: str | None = None
     parts: tuple[Task, ...] = ()

@@ -49,7 +49,6 @@ def ask(
         parse=_parse,
         max_new_tokens=tokens,
         reads=("question", "choices"),
-        needs_media=False,
         constrained=json_schema is not None or bool(allowed) or "choices" in in_manifest,
     )
 

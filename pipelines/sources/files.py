@@ -81,4 +81,4 @@ def _rows(plan: SourcePlan, names: list[str], first: int) -> RawRows:
     ids = pa.array(names, pa.string())
     root = plan.base.rstrip("/")
     uris = pa.array([f"{root}/{name}" for name in names], pa.string())
-    return RawRows({plan.media_column: uris}, np.arange(first + 1, first + len(names) + 1), problems, ids)
+    return RawRows({str(plan.media_column): uris}, np.arange(first + 1, first + len(names) + 1), problems, ids)

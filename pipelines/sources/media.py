@@ -15,8 +15,8 @@ _ITEM = MEDIA_TYPE.value_type
 _EXPECTED = "a URI, a list of URIs, or a struct {bytes, path}"
 
 
-def choose_media_column(columns: pa.Schema, options: SourceOptions) -> tuple[MediaKind, str]:
-    """Finds what the media are and the column that holds them.
+def choose_media_column(columns: pa.Schema, options: SourceOptions) -> tuple[MediaKind, str | None]:
+    """Finds what the media are and the column that holds them; None where there are none and may be none.
 
     Raises:
         ConfigurationError: None, or several without an option, or of a type that cannot be media.
@@ -28,6 +28,8 @@ def choose_media_column(columns: pa.Schema, options: SourceOptions) -> tuple[Med
             raise ConfigurationError(_missing(f"--{kind}-column {name}", name, columns))
     else:
         found = [name for name in columns.names if name in DEFAULT_MEDIA_COLUMNS]
+        if not found and options.media_optional:
+            return "image", None
         if not found:
             raise ConfigurationError(
                 _missing(
@@ -91,11 +93,12 @@ def _is_binary(kind: pa.DataType) -> bool:
     return pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind)
 
 
-def to_media(column: pa.Array) -> tuple[pa.ListArray, pa.Array | None, dict[int, str]]:
+def to_media(column: pa.Array, *, optional: bool = False) -> tuple[pa.ListArray, pa.Array | None, dict[int, str]]:
     """Brings a media column to one shape.
 
     Args:
         column: Of any type for which :func:`uri_type` is not ``False``.
+        optional: A row without any media is fine.
 
     Returns:
         The media (``list<struct<uri, bytes>>``, null where there are none), the URIs as they pass through (``None``
@@ -115,10 +118,13 @@ def to_media(column: pa.Array) -> tuple[pa.ListArray, pa.Array | None, dict[int,
         offsets = np.arange(size + 1, dtype=np.int32)
     rows = np.repeat(np.arange(size), np.diff(offsets))
     missing = pc.is_null(items).to_numpy(zero_copy_only=False)
-    problems = dict.fromkeys(np.flatnonzero(np.diff(offsets) == 0).tolist(), f"no media; {_EXPECTED} is needed")
+    without = np.flatnonzero(np.diff(offsets) == 0).tolist()
+    problems = dict.fromkeys(without, f"no media; {_EXPECTED} is needed")
     problems |= dict.fromkeys(rows[missing].tolist(), f"a null or empty media value; {_EXPECTED} is needed")
     bad = np.zeros(size, bool)
     bad[list(problems)] = True
+    if optional:
+        problems = {row: text for row, text in problems.items() if _is_list(column.type) and row not in set(without)}
     media = pa.ListArray.from_arrays(pa.array(offsets), items)
     if bad.any():
         media = pc.if_else(pa.array(~bad), media, pa.scalar(None, MEDIA_TYPE))

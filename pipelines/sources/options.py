@@ -61,6 +61,7 @@ class SourceOptions:
         document_column: Column with PDFs; likewise.
         limit: Read the first rows only.
         prompt_columns: Columns whose values count towards a made id, beside the media.
+        media_optional: Whether a row, or the whole manifest, may do without media.
         recursive: Whether a directory is read with its subdirectories.
     """
 
@@ -71,7 +72,8 @@ class SourceOptions:
     video_column: str | None = None
     document_column: str | None = None
     limit: int | None = None
-    prompt_columns: tuple[str, ...] = ("question", "phrase")
+    prompt_columns: tuple[str, ...] = ("question", "phrase", "choices")
+    media_optional: bool = False
     recursive: bool = True
 
     @property
@@ -121,7 +123,7 @@ class SourcePlan:
         columns: Columns as the reader of the format yields them.
         schema: Passthrough columns: their names and types in every table.
         id_column: Column that holds the id; ``None`` when ids are made.
-        media_column: Column that holds the media.
+        media_column: Column that holds the media; ``None`` in a manifest of text alone.
         media_kind: What the media are.
         splits: One a manifest file, in the order of the rows.
         total_rows: Exact, where it costs nothing to know.
@@ -135,7 +137,7 @@ class SourcePlan:
     columns: pa.Schema
     schema: pa.Schema
     id_column: str | None
-    media_column: str
+    media_column: str | None
     media_kind: MediaKind
     splits: list[Split]
     total_rows: int | None = None

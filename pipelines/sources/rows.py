@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from pipelines.sources.ids import ids_from_column, made_ids
 from pipelines.sources.media import to_media
-from pipelines.sources.options import ERROR_TYPE, POSITION_BITS, SourcePlan, Split
+from pipelines.sources.options import ERROR_TYPE, MEDIA_TYPE, POSITION_BITS, SourcePlan, Split
 
 
 @dataclass
@@ -37,7 +37,7 @@ def finish(plan: SourcePlan, split: Split, raw: RawRows) -> pa.Table:
     size = len(raw.numbers)
     numbers = pa.array(raw.numbers, pa.int64())
     sources = pc.binary_join_element_wise(split.name, numbers.cast(pa.string()), ":")
-    media, paths, problems = to_media(raw.columns[plan.media_column] if raw.media is None else raw.media)
+    media, paths, problems = _media(plan, raw)
     problems = {row: f"column '{plan.media_column}': {text}" for row, text in problems.items()}
     ids = _ids(plan, raw, media)
     given = raw.ids is not None or plan.id_column is not None
@@ -49,7 +49,9 @@ def finish(plan: SourcePlan, split: Split, raw: RawRows) -> pa.Table:
         without = np.zeros(size, bool)
         without[[row for row in problems if not given or not ids[row].is_valid]] = True
         ids = pc.if_else(pa.array(without), sources, ids)
-    passing = raw.columns if raw.media is not None else raw.columns | {plan.media_column: paths}
+    passing = (
+        raw.columns if raw.media is not None or plan.media_column is None else raw.columns | {plan.media_column: paths}
+    )
     made = {
         "id": ids,
         "__source": sources,
@@ -59,6 +61,14 @@ def finish(plan: SourcePlan, split: Split, raw: RawRows) -> pa.Table:
     }
     schema = plan.table_schema
     return pa.table([made.get(f.name, passing.get(f.name)) for f in schema], schema=schema)
+
+
+def _media(plan: SourcePlan, raw: RawRows) -> tuple[pa.ListArray, pa.Array | None, dict[int, str]]:
+    if raw.media is not None:
+        return to_media(raw.media)
+    if plan.media_column is None:
+        return pa.nulls(len(raw.numbers), MEDIA_TYPE), None, {}
+    return to_media(raw.columns[plan.media_column], optional=plan.options.media_optional)
 
 
 def _ids(plan: SourcePlan, raw: RawRows, media: pa.ListArray) -> pa.Array:

@@ -37,4 +37,4 @@ def _rows(plan: SourcePlan, batch: list[Line]) -> RawRows:
             problems[row] = line.message if isinstance(line, Broken) else f"line is not UTF-8 ({error})"
             uris.append(None)
     numbers = np.fromiter((number for number, _ in batch), np.int64, len(batch))
-    return RawRows({plan.media_column: pa.array(uris, pa.string())}, numbers, problems)
+    return RawRows({str(plan.media_column): pa.array(uris, pa.string())}, numbers, problems)

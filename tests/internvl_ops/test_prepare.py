@@ -17,7 +17,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from internvl_ops.engines.base import Sampling
 from internvl_ops.errors import UnitError
+from internvl_ops.generation import RenderedConversation
 from internvl_ops.media.access import ReadPolicy
 from internvl_ops.media.clips import ClipOptions
 from internvl_ops.media.document import DocumentOptions
@@ -29,6 +31,7 @@ from internvl_ops.media.video import VideoOptions
 from internvl_ops.models.config import Checkpoint
 from internvl_ops.models.rendering import Renderer
 from internvl_ops.prepare import MediaReader, MediaRef, Prepared, Preparer, ReadLimits, Unit, preview
+from internvl_ops.tasks import Conversation
 from tests import corpus_documents, corpus_video
 from tests.pictures import encoded, natural
 
@@ -90,7 +93,7 @@ def make_preparer(folder: Path, server: CountingServer, checkpoint: Checkpoint) 
 
     def make(options: MediaOptions = IMAGES) -> Preparer:
         reading = ReadPolicy(str(folder), (server.address,)), options, ReadLimits(max_bytes=10_000_000)
-        return made.setdefault(repr(options), Preparer(checkpoint, reading))
+        return made.setdefault(repr(options), Preparer(checkpoint, reading, sampling=Sampling()))
 
     yield make
     for preparer in made.values():
@@ -98,7 +101,12 @@ def make_preparer(folder: Path, server: CountingServer, checkpoint: Checkpoint) 
 
 
 def unit(*names: str, question: str = "What is this?", part: Part = WHOLE) -> Unit:
-    return Unit(question, [MediaRef(name) for name in names], part)
+    return Unit([Conversation((question,), 30)], [MediaRef(name) for name in names], part)
+
+
+def prompt(prepared: Prepared) -> RenderedConversation:
+    (conversation,) = prepared.conversations
+    return conversation
 
 
 def fine(outcome: Prepared | UnitError) -> Prepared:
@@ -121,8 +129,8 @@ class TestImages:
         expected = load_image((folder / "wide.png").read_bytes(), options)
         rendered = Renderer(checkpoint).render("What is this?", [len(expected.tiles)])
         assert np.array_equal(prepared.tiles, expected.tiles)
-        assert np.array_equal(prepared.token_ids, rendered.token_ids)
-        assert prepared.images == rendered.images
+        assert np.array_equal(prompt(prepared).token_ids, rendered.token_ids)
+        assert prompt(prepared).images == rendered.images
         assert (prepared.width, prepared.height) == (800, 200)
         assert prepared.notes == []
 
@@ -155,8 +163,8 @@ class TestImages:
 
     def test_several_images_share_the_tiles_and_the_first_gives_the_size(self, make_preparer: MakePreparer) -> None:
         alone, together = map(fine, make_preparer().prepare([unit("wide.png"), unit("wide.png", "tall.png")]))
-        assert alone.images[0].num_tiles == 4 + 1  # of 6; the thumbnail is one more
-        assert [image.num_tiles for image in together.images] == [3 + 1, 3 + 1]  # of 3 each
+        assert prompt(alone).images[0].num_tiles == 4 + 1  # of 6; the thumbnail is one more
+        assert [image.num_tiles for image in prompt(together).images] == [3 + 1, 3 + 1]  # of 3 each
         assert len(together.tiles) == 8
         assert len(together.hashes) == 2
         assert (together.width, together.height) == (800, 200)
@@ -165,14 +173,14 @@ class TestImages:
         one, other = map(
             fine, make_preparer().prepare([unit("wide.png", "square.png"), unit("square.png", "wide.png")])
         )
-        first = one.images[0].num_tiles
-        assert np.array_equal(one.tiles[:first], other.tiles[other.images[0].num_tiles :])
+        first = prompt(one).images[0].num_tiles
+        assert np.array_equal(one.tiles[:first], other.tiles[prompt(other).images[0].num_tiles :])
         assert one.hashes == other.hashes[::-1]
 
     def test_bytes_in_the_row(self, make_preparer: MakePreparer, folder: Path) -> None:
         data = (folder / "tall.png").read_bytes()
-        inline = Unit("What is this?", [MediaRef("", data)])
-        broken = Unit("What is this?", [MediaRef("", b"no image")])
+        inline = Unit([Conversation(("What is this?",), 30)], [MediaRef("", data)])
+        broken = Unit([Conversation(("What is this?",), 30)], [MediaRef("", b"no image")])
         outcomes = make_preparer().prepare([inline, broken, unit("tall.png")])
         assert np.array_equal(fine(outcomes[0]).tiles, fine(outcomes[2]).tiles)
         assert fine(outcomes[0]).hashes == fine(outcomes[2]).hashes
@@ -182,7 +190,7 @@ class TestImages:
         (outcome,) = make_preparer().prepare([unit(question="Why?")])
         prepared = fine(outcome)
         side = checkpoint.tile_size
-        assert (prepared.tiles.shape, prepared.images, prepared.hashes) == ((0, 3, side, side), [], [])
+        assert (prepared.tiles.shape, prompt(prepared).images, prepared.hashes) == ((0, 3, side, side), [], [])
         assert (prepared.width, prepared.height) == (0, 0)
         assert preview(prepared) is None
 
@@ -236,10 +244,10 @@ class TestVideos:
     def test_a_whole_video(self, make_preparer: MakePreparer, checkpoint: Checkpoint) -> None:
         (outcome,) = make_preparer(FRAMES).prepare([unit("film.mp4")])
         prepared = fine(outcome)
-        assert [image.num_tiles for image in prepared.images] == [1, 1, 1, 1]
+        assert [image.num_tiles for image in prompt(prepared).images] == [1, 1, 1, 1]
         assert (prepared.width, prepared.height) == (320, 180)
         rendered = Renderer(checkpoint).render("What is this?", [1] * 4, media="video")
-        assert np.array_equal(prepared.token_ids, rendered.token_ids)
+        assert np.array_equal(prompt(prepared).token_ids, rendered.token_ids)
 
     def test_a_clip_is_frames_of_its_own_seconds(self, make_preparer: MakePreparer) -> None:
         clips = [unit("film.mp4", part=Part(start=second, end=second + 1)) for second in (0.0, 1.0, 2.0)]
@@ -251,7 +259,7 @@ class TestVideos:
         assert [(round(part.start), round(part.end)) for part in parts] == [(0, 1), (1, 2), (2, 3)]  # type: ignore
 
     def test_bytes_in_the_row(self, make_preparer: MakePreparer, folder: Path) -> None:
-        inline = Unit("What is this?", [MediaRef("", (folder / "film.mp4").read_bytes())])
+        inline = Unit([Conversation(("What is this?",), 30)], [MediaRef("", (folder / "film.mp4").read_bytes())])
         one, other = map(fine, make_preparer(FRAMES).prepare([inline, unit("film.mp4")]))
         assert np.array_equal(one.tiles, other.tiles)
 
@@ -261,7 +269,7 @@ class TestDocuments:
         self, folder: Path, server: CountingServer, checkpoint: Checkpoint
     ) -> None:
         reading = ReadPolicy(str(folder), (server.address,)), PAGES, ReadLimits()
-        preparer = Preparer(checkpoint, reading)
+        preparer = Preparer(checkpoint, reading, sampling=Sampling())
         server.hits.clear()
         book = server.address + "book.pdf"
         try:
@@ -272,7 +280,7 @@ class TestDocuments:
             preparer.close()
         assert server.hits == ["/book.pdf"]
         assert len({outcome.tiles.tobytes() for outcome in outcomes}) == 4
-        assert (outcomes[0].width < outcomes[0].height, outcomes[0].images[0].num_tiles) == (True, 3)
+        assert (outcomes[0].width < outcomes[0].height, prompt(outcomes[0]).images[0].num_tiles) == (True, 3)
 
     def test_its_units_are_its_pages(self, folder: Path) -> None:
         reader = MediaReader(ReadPolicy(str(folder)), replace(PAGES, pages="2-3,9"), ReadLimits())

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from internvl_ops.errors import Kind, UnitError
-from internvl_ops.tasks import CAPTION
+from internvl_ops.tasks import caption
 from pipelines import columns as c
 from pipelines.ledger import unit_key
 from pipelines.writer import MEASURES, own_columns
 
-IMAGE = MEASURES["image", False]
+CAPTION = caption(prompt="What is this?")
+IMAGE = own_columns(CAPTION.columns, c.answered(CAPTION.columns), MEASURES["image", False])
 # What Parse leaves of a row: no media, no tiles, no completion.
 FINISHED = pa.schema(
     [
@@ -21,7 +22,7 @@ FINISHED = pa.schema(
         (c.POSITION, pa.int64()),
         (c.KEY, pa.binary(16)),
         (c.ERROR, c.ERROR_TYPE),
-        *(field for field in own_columns(CAPTION, IMAGE) if field.name not in ("model", "run_id")),
+        *(field for field in IMAGE if field.name not in ("model", "run_id")),
     ]
 )
 
@@ -40,6 +41,7 @@ def row(unit_id: str, *, kind: Kind | None = None, occurrence: int = 1, message:
         "prompt_tokens": 100,
         "completion_tokens": 7,
         "finish_reason": "stop",
+        "attempts": 1,
         "notes": [],
     }
 

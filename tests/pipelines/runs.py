@@ -10,12 +10,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from internvl_ops.tasks import CAPTION
 from pipelines.ledger import RUN, SKIP, Counts, Ledger
 from pipelines.output import ERRORS, RESULTS, OutputFolder
 from pipelines.resume import drop_superseded_errors, load_output
 from pipelines.writer import Writer, result_schema
-from tests.pipelines.finished_rows import IMAGE, row, table
+from tests.pipelines.finished_rows import CAPTION, IMAGE, row, table
 
 BATCH = 3  # rows that are claimed and finished together
 ROWS_PER_FILE = 2
@@ -112,7 +111,7 @@ def execute(uri: str, manifest: Sequence[str], run: Run, run_id: str) -> Counts:
     book = Ledger()
     load_output(book, output, retry_errors=run.retry_errors)
     ledger = OneCallAtATime(book)
-    schema = result_schema(pa.schema([]), CAPTION, IMAGE, "")
+    schema = result_schema(pa.schema([]), CAPTION, IMAGE)
     with Writer(output, ledger, schema, run_id=run_id, model="tiny", rows_per_file=ROWS_PER_FILE) as writer:
         for number, start in enumerate(range(0, len(manifest), BATCH)):
             if number == run.interrupted_after:

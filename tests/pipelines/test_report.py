@@ -11,14 +11,13 @@ from types import SimpleNamespace
 import pyarrow as pa
 import pytest
 
-from internvl_ops.tasks import CAPTION
 from pipelines import columns as c
 from pipelines.ledger import Counts
 from pipelines.options import JobOptions
 from pipelines.output import OutputFolder
 from pipelines.report import SHOWN, RunRecord
 from pipelines.writer import Totals
-from tests.pipelines.finished_rows import row, table
+from tests.pipelines.finished_rows import CAPTION, row, table
 
 PREVIEW = pa.schema([(c.PREVIEW, pa.binary())])
 ATTACK = "<script>alert(1)</script><img src=x onerror=alert(1)>\" onmouseover='x' {{ 7*7 }} {% endif %} </p></html>"

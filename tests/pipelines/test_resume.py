@@ -12,7 +12,6 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from internvl_ops.tasks import CAPTION
 from pipelines.ledger import RUN, SKIP, Ledger, State, unit_key
 from pipelines.output import ERRORS, RESULTS, OutputFolder
 from pipelines.resume import drop_superseded_errors, load_output
@@ -90,7 +89,7 @@ def output(tmp_path: Path) -> OutputFolder:
 
 
 def write_results(output: OutputFolder, name: str, *ids: str) -> None:
-    output.write_table(f"{RESULTS}/{name}.parquet", pa.table({"id": ids, CAPTION.name: ids}))
+    output.write_table(f"{RESULTS}/{name}.parquet", pa.table({"id": ids, "caption": ids}))
 
 
 def write_errors(output: OutputFolder, name: str, *errors: tuple[str, str, bool]) -> None:

@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from internvl_ops.tasks import CAPTION
+from pipelines import columns as c
 from pipelines.ledger import Ledger, State, unit_key
 from pipelines.output import ERRORS, RESULTS, OutputFolder
-from pipelines.writer import ERROR_SCHEMA, MEASURES, Writer, kept_names, result_schema
-from tests.pipelines.finished_rows import IMAGE, row, table
+from pipelines.writer import ERROR_SCHEMA, MEASURES, Writer, kept_names, own_columns, result_schema
+from tests.pipelines.finished_rows import CAPTION, IMAGE, row, table
 
 NO_COLUMNS = pa.schema([])
 
@@ -30,7 +30,7 @@ def output(tmp_path: Path) -> OutputFolder:
 
 
 def writer(output: OutputFolder, ledger: Ledger, passthrough: pa.Schema = NO_COLUMNS, **options) -> Writer:
-    schema = result_schema(passthrough, CAPTION, IMAGE, "What is this?")
+    schema = result_schema(passthrough, CAPTION, IMAGE)
     return Writer(output, ledger, schema, run_id="run", model="tiny", **options)
 
 
@@ -49,7 +49,7 @@ class TestFiles:
         with writer(output, ledger, passthrough) as out:
             out.add(table([row("a") | {"year": 1999}], passthrough))
         written = read(output, RESULTS)
-        promised = result_schema(passthrough, CAPTION, IMAGE, "What is this?")
+        promised = result_schema(passthrough, CAPTION, IMAGE)
         assert written.schema.equals(promised)
         assert written.schema.metadata == promised.metadata
         assert written.schema.field("caption").metadata == promised.field("caption").metadata
@@ -65,6 +65,7 @@ class TestFiles:
                 "prompt_tokens": 100,
                 "completion_tokens": 7,
                 "finish_reason": "stop",
+                "attempts": 1,
                 "notes": [],
                 "model": "tiny",
                 "run_id": "run",
@@ -72,7 +73,7 @@ class TestFiles:
         ]
 
     def test_the_tasks_columns_say_task_and_prompt(self) -> None:
-        schema = result_schema(NO_COLUMNS, CAPTION, IMAGE, "What is this?")
+        schema = result_schema(NO_COLUMNS, CAPTION, IMAGE)
         said = {b"task": b"caption", b"prompt": b"What is this?"}
         assert schema.metadata == said
         assert schema.field("caption").metadata == said
@@ -135,17 +136,17 @@ class TestManifestColumns:
     )
     def test_one_that_a_result_needs_is_renamed(self, manifest: list[str], kept: list[str]) -> None:
         passthrough = pa.schema([(name, pa.string()) for name in manifest])
-        names = kept_names(passthrough, CAPTION, IMAGE)
+        names = kept_names(passthrough, IMAGE)
         assert [names[name] for name in manifest] == kept
-        written = result_schema(passthrough, CAPTION, IMAGE, "").names
+        written = result_schema(passthrough, CAPTION, IMAGE).names
         assert len(written) == len(set(written))
 
     @pytest.mark.parametrize("kind", ["video", "document"])
     def test_one_that_exploding_needs_is_renamed(self, kind: str) -> None:
         passthrough = pa.schema([("page", pa.string()), ("clip_start", pa.string())])
-        names = kept_names(passthrough, CAPTION, MEASURES[kind, True])
+        names = kept_names(passthrough, own_columns(CAPTION.columns, c.answered(CAPTION.columns), MEASURES[kind, True]))
         assert names == {"page": "manifest_page", "clip_start": "manifest_clip_start"}
-        assert set(kept_names(passthrough, CAPTION, IMAGE).values()) == {"page", "clip_start"}
+        assert set(kept_names(passthrough, IMAGE).values()) == {"page", "clip_start"}
 
 
 class TestOnce:

@@ -1,0 +1,22 @@
+"""Answers a question, or several in turn, about each row's images, page or video, or about nothing but text.
+
+python jobs/ask_dataset.py --input s3://bucket/questions.jsonl --output s3://bucket/answers \\
+    --model OpenGVLab/InternVL2_5-8B --choices yes --choices no
+"""
+
+from typing import ClassVar
+
+from pipelines.job import run_job
+from pipelines.options import JobOptions, tiles
+from pipelines.tasks import AskOptions, make_ask
+
+
+class Options(AskOptions, JobOptions):
+    """Defaults of InternVL's own ChartQA evaluation: 12 tiles, 100 new tokens, greedy."""
+
+    max_tiles: int = tiles(12)
+    media_optional: ClassVar[bool] = True
+
+
+if __name__ == "__main__":
+    run_job(make_ask, Options, __doc__)

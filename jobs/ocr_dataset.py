@@ -1,0 +1,19 @@
+"""Reads the text of images and PDF pages with an InternVL checkpoint: plain, as Markdown, with boxes, or as JSON.
+
+python jobs/ocr_dataset.py --input s3://bucket/papers.parquet --output s3://bucket/text \\
+    --model OpenGVLab/InternVL2_5-8B --ocr-format markdown
+"""
+
+from pipelines.job import run_job
+from pipelines.options import JobOptions, tiles
+from pipelines.tasks import OcrOptions, make_ocr
+
+
+class Options(OcrOptions, JobOptions):
+    """InternVL misses small text with fewer than about 24 tiles."""
+
+    max_tiles: int = tiles(24)
+
+
+if __name__ == "__main__":
+    run_job(make_ocr, Options, __doc__)
