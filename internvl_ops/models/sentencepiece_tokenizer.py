@@ -72,16 +72,16 @@ class SentencePieceTokenizer:
         self._after = self._ends(config, named, "eos", default=False)
         self._unknown = named.get("unk_token", "<unk>")
 
-    def encode(self, text: str) -> list[int]:
-        """Ids of `text`, those that the checkpoint wants at the beginning and the end included."""
-        ids = [*self._before]
+    def encode(self, text: str, start: bool = True) -> list[int]:
+        """Ids of `text`; at the start of a prompt with those that the checkpoint wants at the beginning and the end."""
+        ids = [*self._before] if start else []
         pieces = self._splitter.split(self._prepare(text))
         for place, piece in enumerate(pieces):
             if place % 2:  # re.split puts what its group matched between the rest
                 ids.append(self._added[piece.strip() if piece not in self._added else piece].id)
             elif piece and not (place == 0 and self._is_prefix_alone(piece, pieces)):
                 ids += self._encode_text(piece)
-        return ids + self._after
+        return ids + self._after if start else ids
 
     def decode(self, ids: list[int], keep_special: bool) -> str:
         """Text of `ids`; special tokens are left out or kept."""
