@@ -68,6 +68,11 @@ bench-media: setup
 	@for part in media video document fetch; do $(PY) -m benchmarks.bench_$$part; done
 	@$(PY) -m benchmarks.tables
 
+# Loops found and other texts left alone, over the labelled texts and some thousand installed files; one minute.
+.PHONY: bench-repetition
+bench-repetition: setup
+	@$(PY) -m benchmarks.bench_repetition
+
 bench-sources: setup
 	@$(PY) -m benchmarks.bench_sources
 

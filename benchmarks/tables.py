@@ -16,6 +16,7 @@ SECTIONS = {
     "video": "Videos (`make bench-media`)",
     "document": "Documents (`make bench-media`)",
     "fetch": "Object store with 50 ms a request (`make bench-media`)",
+    "repetition": "Answers that repeat themselves (`make bench-repetition`)",
     "memory": "Memory over 5,000 rows (`make bench-memory`)",
 }
 
