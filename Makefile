@@ -25,7 +25,7 @@ endif
 	@touch $@
 
 MODEL := .cache/tiny-internvl
-$(MODEL)/config.json: internvl_ops/models/tiny.py | setup
+$(MODEL)/config.json: $(wildcard internvl_ops/models/tiny/*.py) | setup
 	@$(PY) -m internvl_ops.models.tiny $(MODEL)
 
 .PHONY: demo

@@ -7,6 +7,7 @@ have is a setting of `Variant`, so that a test can show that it would be noticed
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +34,24 @@ class Variant:
 AS_PUBLISHED = Variant()
 
 
+@dataclass(frozen=True)
+class Names:
+    """What a language model calls its parts."""
+
+    embeddings: str = "model.embed_tokens"
+    logits: str = "lm_head"
+    attention_norm: str = "input_layernorm"
+    mlp_norm: str = "post_attention_layernorm"
+    output: str = "self_attn.o_proj"
+    down: str = "mlp.down_proj"
+
+
+NAMES = {"qwen2": Names(), "llama": Names(), "phi3": Names()}
+NAMES["internlm2"] = Names(
+    "model.tok_embeddings", "output", "attention_norm", "ffn_norm", "attention.wo", "feed_forward.w2"
+)
+
+
 def tile(image: Image.Image, columns: int, rows: int, size: int, variant: Variant) -> np.ndarray:
     """uint8 tiles (tiles, 3, size, size) of an RGB image for a given grid."""
     resized = image.resize((columns * size, rows * size), Image.Resampling.BICUBIC)
@@ -50,7 +69,7 @@ class ReferenceInternVL:
     """The whole model, run from the first token at every step.
 
     Args:
-        folder: A checkpoint with InternViT of the 300M type and Qwen2.
+        folder: A checkpoint with either type of InternViT, and Qwen2, Llama, InternLM2 or Phi-3.
         dtype: To compute in.
     """
 
@@ -80,7 +99,8 @@ class ReferenceInternVL:
             float32, shape (answer + 1, vocabulary).
         """
         ids = torch.tensor([*prompt.tolist(), *answer])
-        hidden = self.weights["language_model.model.embed_tokens.weight"][ids]
+        names = NAMES[self.config["llm_config"]["model_type"]]
+        hidden = self.weights[f"language_model.{names.embeddings}.weight"][ids]
         if tiles is not None:
             hidden = hidden.clone()
             places = torch.from_numpy(np.flatnonzero(prompt == context_id))  # not in the answer, where it is a token
@@ -122,47 +142,78 @@ class ReferenceInternVL:
         patches = patches.flatten(2).transpose(1, 2)
         first = weights[f"{name}.class_embedding"].expand(len(patches), -1, -1)
         x = torch.cat([first, patches], dim=1) + weights[f"{name}.position_embedding"]
-        for layer in range(config["num_hidden_layers"]):
+        eps = config["layer_norm_eps"]
+        # The last of the hidden states, the embeddings counted first, is `select_layer` -1.
+        for layer in range(config["num_hidden_layers"] + 1 + self.config["select_layer"]):
             name = f"vision_model.encoder.layers.{layer}"
-            normed = self._layer_norm(f"{name}.norm1", x, config["layer_norm_eps"])
-            q, k, v = (
-                part.unflatten(-1, (config["num_attention_heads"], -1)).transpose(1, 2)
-                for part in self._linear(f"{name}.attn.qkv", normed).chunk(3, dim=-1)
-            )
+            normed = self._vision_norm(f"{name}.norm1", x)
+            q, k, v = self._linear(f"{name}.attn.qkv", normed).chunk(3, dim=-1)
+            if config["qk_normalization"]:  # over all heads at once
+                q, k = self._rms_norm(f"{name}.attn.q_norm", q, eps), self._rms_norm(f"{name}.attn.k_norm", k, eps)
+            q, k, v = (part.unflatten(-1, (config["num_attention_heads"], -1)).transpose(1, 2) for part in (q, k, v))
             attended = _attention(q, k, v).transpose(1, 2).flatten(2)
             x = x + self._linear(f"{name}.attn.proj", attended) * weights[f"{name}.ls1"]
-            normed = self._layer_norm(f"{name}.norm2", x, config["layer_norm_eps"])
+            normed = self._vision_norm(f"{name}.norm2", x)
             wide = F.gelu(self._linear(f"{name}.mlp.fc1", normed))
             x = x + self._linear(f"{name}.mlp.fc2", wide) * weights[f"{name}.ls2"]
         return x
 
+    def _vision_norm(self, name: str, x: torch.Tensor) -> torch.Tensor:
+        config = self.config["vision_config"]
+        norm = {"rms_norm": self._rms_norm, "layer_norm": self._layer_norm}[config["norm_type"]]
+        return norm(name, x, config["layer_norm_eps"])
+
     def language_model(self, x: torch.Tensor) -> torch.Tensor:
-        """Qwen2: logits (tokens, vocabulary) of embeddings (tokens, width)."""
+        """Logits (tokens, vocabulary) of embeddings (tokens, width)."""
         config = self.config["llm_config"]
-        heads, groups = config["num_attention_heads"], config["num_key_value_heads"]
+        eps, heads, groups = config["rms_norm_eps"], config["num_attention_heads"], config["num_key_value_heads"]
         mask = torch.full((len(x), len(x)), -torch.inf).triu(1)
+        names = NAMES[config["model_type"]]
         for layer in range(config["num_hidden_layers"]):
             name = f"language_model.model.layers.{layer}"
-            normed = self._rms_norm(f"{name}.input_layernorm", x)
-            q, k, v = (
-                self._linear(f"{name}.self_attn.{part}_proj", normed).unflatten(-1, (count, -1)).transpose(0, 1)
-                for part, count in (("q", heads), ("k", groups), ("v", groups))
-            )
+            normed = self._rms_norm(f"{name}.{names.attention_norm}", x, eps)
+            q, k, v = (part.transpose(0, 1) for part in self._queries_keys_values(name, normed))
             q, k = self._rotate(q), self._rotate(k)
             k, v = (part.repeat_interleave(heads // groups, dim=0) for part in (k, v))
             attended = _attention(q, k, v, mask).transpose(0, 1).flatten(1)
-            x = x + self._linear(f"{name}.self_attn.o_proj", attended)
-            normed = self._rms_norm(f"{name}.post_attention_layernorm", x)
-            gate = F.silu(self._linear(f"{name}.mlp.gate_proj", normed))
-            x = x + self._linear(f"{name}.mlp.down_proj", gate * self._linear(f"{name}.mlp.up_proj", normed))
-        return self._linear("language_model.lm_head", self._rms_norm("language_model.model.norm", x))
+            x = x + self._linear(f"{name}.{names.output}", attended)
+            gate, up = self._gate_and_up(name, self._rms_norm(f"{name}.{names.mlp_norm}", x, eps))
+            x = x + self._linear(f"{name}.{names.down}", F.silu(gate) * up)
+        return self._linear(f"language_model.{names.logits}", self._rms_norm("language_model.model.norm", x, eps))
+
+    def _queries_keys_values(self, name: str, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Each of shape (tokens, heads, width of a head)."""
+        config = self.config["llm_config"]
+        heads, groups = config["num_attention_heads"], config["num_key_value_heads"]
+        if config["model_type"] == "internlm2":  # for each key head: its queries, its key, its value
+            every = self._linear(f"{name}.attention.wqkv", x).unflatten(-1, (groups, heads // groups + 2, -1))
+            return every[:, :, :-2].flatten(1, 2), every[:, :, -2], every[:, :, -1]
+        if config["model_type"] == "phi3":
+            every = self._linear(f"{name}.self_attn.qkv_proj", x).unflatten(-1, (heads + 2 * groups, -1))
+            return every[:, :heads], every[:, heads:-groups], every[:, -groups:]
+        counts = {"q": heads, "k": groups, "v": groups}
+        q, k, v = (self._linear(f"{name}.self_attn.{p}_proj", x).unflatten(-1, (n, -1)) for p, n in counts.items())
+        return q, k, v
+
+    def _gate_and_up(self, name: str, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        if self.config["llm_config"]["model_type"] == "internlm2":
+            return self._linear(f"{name}.feed_forward.w1", x), self._linear(f"{name}.feed_forward.w3", x)
+        if self.config["llm_config"]["model_type"] == "phi3":
+            gate, up = self._linear(f"{name}.mlp.gate_up_proj", x).chunk(2, dim=-1)
+            return gate, up
+        return self._linear(f"{name}.mlp.gate_proj", x), self._linear(f"{name}.mlp.up_proj", x)
 
     def _rotate(self, x: torch.Tensor) -> torch.Tensor:
         """Rotary positions on (heads, tokens, width of a head), first half against second."""
-        half = x.shape[-1] // 2
-        frequencies = self.config["llm_config"]["rope_theta"] ** (-torch.arange(half) / half)
-        angles = torch.arange(x.shape[1])[:, None] * frequencies
-        cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+        config, half, scale = self.config["llm_config"], x.shape[-1] // 2, 1.0
+        frequencies = config["rope_theta"] ** (-torch.arange(half) / half)
+        rope = config.get("rope_scaling") or {}
+        if rope.get("type") == "su":  # Phi-3's; within the context that it was first trained with, the short factors
+            trained = config["original_max_position_embeddings"]
+            frequencies = frequencies / torch.tensor(rope["short_factor"])
+            scale = math.sqrt(1 + math.log(config["max_position_embeddings"] / trained) / math.log(trained))
+        angles = torch.arange(x.shape[1])[:, None] * frequencies  # `dynamic` changes nothing within the context
+        cos, sin = (scale * angles.cos()).to(x.dtype), (scale * angles.sin()).to(x.dtype)
         a, b = x[..., :half], x[..., half:]
         return torch.cat([a * cos - b * sin, b * cos + a * sin], dim=-1)
 
@@ -172,9 +223,9 @@ class ReferenceInternVL:
     def _layer_norm(self, name: str, x: torch.Tensor, eps: float) -> torch.Tensor:
         return F.layer_norm(x, x.shape[-1:], self.weights[f"{name}.weight"], self.weights[f"{name}.bias"], eps)
 
-    def _rms_norm(self, name: str, x: torch.Tensor) -> torch.Tensor:
+    def _rms_norm(self, name: str, x: torch.Tensor, eps: float) -> torch.Tensor:
         wide = x.float()
-        scale = (wide.square().mean(-1, keepdim=True) + self.config["llm_config"]["rms_norm_eps"]).rsqrt()
+        scale = (wide.square().mean(-1, keepdim=True) + eps).rsqrt()
         return (wide * scale).to(x.dtype) * self.weights[f"{name}.weight"]
 
 

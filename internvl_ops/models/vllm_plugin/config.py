@@ -32,6 +32,9 @@ class InternVLChatConfig(PretrainedConfig):
 
 def _language_config(settings: dict[str, Any]) -> PretrainedConfig:
     model_type = settings.pop("model_type", None)
+    original = settings.get("original_max_position_embeddings")
+    if settings.get("rope_scaling") and original:  # Phi-3's; transformers expects it one level below where it stands
+        settings["rope_scaling"] = {"original_max_position_embeddings": original, **settings["rope_scaling"]}
     if model_type in CONFIG_MAPPING:
         return CONFIG_MAPPING[model_type](**settings)
     config = PretrainedConfig(**settings)

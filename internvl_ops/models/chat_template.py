@@ -1,0 +1,78 @@
+"""Whether a tokenizer's chat template says the same as the conversation template that prompts are built from.
+
+The two are not the same thing. The chat templates of InternVL 2.5 and 3 carry Qwen's system message
+(OpenGVLab/InternVL#1094), and prompts built from them lose accuracy (#1208), so they are never used here.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from internvl_ops.models.config import Checkpoint
+from internvl_ops.models.conversation import render
+from internvl_ops.models.json_files import read_json
+
+QUESTION = "Hello"
+SHOWN = 60  # characters of each prompt from where they part
+
+
+def disagreement(checkpoint: Checkpoint, system_message: str | None = None) -> str | None:
+    """One sentence where the tokenizer's chat template would write another prompt; None where it would not.
+
+    Args:
+        checkpoint: Whose two templates.
+        system_message: What the job puts in the system turn, if not the checkpoint's own.
+    """
+    if system_message is None:
+        system_message = checkpoint.system_message
+    used = render(checkpoint.template, system_message, [], QUESTION)
+    theirs = _rendered(checkpoint.folder())
+    if theirs is None or theirs == used:
+        return None
+    same = zip(theirs, used, strict=False)
+    parted = next((place for place, (one, other) in enumerate(same) if one != other), min(len(theirs), len(used)))
+    start = max(0, parted - SHOWN // 3)
+    return (
+        f"The tokenizer of {checkpoint.model} has a chat template that differs from the conversation template "
+        f"{checkpoint.template!r}: it writes {theirs[start : start + SHOWN]!r} where that has "
+        f"{used[start : start + SHOWN]!r}. Used is {checkpoint.template!r}, which the checkpoint was trained with."
+    )
+
+
+def _rendered(folder: Path) -> str | None:
+    """A question by the chat template; None where there is no template or it does not take a plain question."""
+    config = _read(folder / "special_tokens_map.json") | _read(folder / "tokenizer_config.json")
+    source = _source(folder, config)
+    if source is None:
+        return None
+    from jinja2 import TemplateError
+    from jinja2.sandbox import ImmutableSandboxedEnvironment  # the template came with the checkpoint
+
+    tokens = {name: _content(config.get(name)) for name in ("bos_token", "eos_token", "pad_token", "unk_token")}
+    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+    messages = [{"role": "user", "content": QUESTION}]
+    try:
+        text = environment.from_string(source).render(messages=messages, add_generation_prompt=True, **tokens)
+    except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError):
+        return None
+    return text.removeprefix(tokens["bos_token"])  # which the tokenizer adds by itself
+
+
+def _source(folder: Path, config: dict[str, Any]) -> str | None:
+    """The template where the published files have it: a file of its own since 2025, in the tokenizer's before."""
+    path = folder / "chat_template.jinja"
+    if path.is_file():
+        return path.read_text(encoding="utf-8")
+    found = config.get("chat_template") or _read(folder / "chat_template.json").get("chat_template")
+    if isinstance(found, list):  # several with names
+        found = next((entry.get("template") for entry in found if entry.get("name") == "default"), None)
+    return found if isinstance(found, str) else None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return read_json(path) if path.is_file() else {}
+
+
+def _content(token: Any) -> str:
+    return str(token.get("content", "")) if isinstance(token, dict) else str(token or "")
