@@ -27,6 +27,12 @@ def find_refs(plain: str) -> list[re.Match[str]]:
     return list(REF.finditer(plain))
 
 
+def label_of_ref(response: str, ref: re.Match[str]) -> str:
+    """The text of one of `find_refs`, as it stands in the answer but for its blanks."""
+    start, end = ref.span(1 if ref[1] is not None else 2)
+    return " ".join(response[start:end].split())
+
+
 def find_labels(response: str, plain: str, refs: list[re.Match[str]], groups: list[tuple[int, int]]) -> list[str]:
     """One label for each group of numbers: from its JSON object, the ``<ref>`` or the text before it, or the group's
     before it; empty if there is nothing.
@@ -44,18 +50,13 @@ def find_labels(response: str, plain: str, refs: list[re.Match[str]], groups: li
         ref = bisect_right(ref_ends, start) - 1
         label = _in_object(response, plain, start, next_end)
         if label is None and ref >= 0 and ref_ends[ref] > end:
-            label = _after_line_break(response, plain, ref_ends[ref], start) or _of_ref(response, refs[ref])
+            label = _after_line_break(response, plain, ref_ends[ref], start) or label_of_ref(response, refs[ref])
         elif label is None:
             between = "" if refs and "<box>" in plain[end:start] else _text(response[end:start], plain[end:start])
             label = between or (labels[-1] if labels else "")
         labels.append(label)
         end = next_end
     return labels
-
-
-def _of_ref(response: str, ref: re.Match[str]) -> str:
-    start, end = ref.span(1 if ref[1] is not None else 2)
-    return " ".join(response[start:end].split())
 
 
 def _after_line_break(response: str, plain: str, start: int, end: int) -> str:

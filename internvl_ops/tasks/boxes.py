@@ -7,24 +7,17 @@ original image (InternVL issues #844, #1009, #1063). What it gives in practice i
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import groupby
 
-from internvl_ops.tasks.box_labels import find_labels, find_refs
+from internvl_ops.tasks.box_labels import find_labels, find_refs, label_of_ref
+from internvl_ops.tasks.box_numbers import find_groups, fours
 
 GRID = 1000
 
 # One sign for one sign, so that a place in the plain text is the same place in the answer.
 WIDE = "（）【】［］｛｝〔〕，、；：＜＞／．－“”„＂‘’＇０１２３４５６７８９\u3000\u00a0"
 PLAIN = str.maketrans(WIDE, '()[][]{}[],,;:<>/.-""""\'\'\'0123456789  ')
-TOKEN = re.compile(
-    r"(?P<number>(?<![\w.])(?:(?<![\w.])[-+])?(?:\d++(?:\.\d*+)?|\.\d++)(?:[eE][-+]?\d{1,3})?(?![A-Za-z\d._]))"
-    r"|(?P<tag></?(?:box|quad)>|<\|box_(?:start|end)\|>)|(?P<open>[\[({])|(?P<close>[\])}])|(?P<gap>[,;\s]++)",
-    re.ASCII,
-)
-CORNER = re.compile(
-    r"""["']?\b(?:(x1|x_?min|left)|y1|y_?min|top|x2|x_?max|right|y2|y_?max|bottom)\b["']?\s*[:=]\s*""", re.IGNORECASE
-)
 NO_BOX = re.compile(
     r"\A\W*(?:none|null|nothing|no|n/a)\b|\bno (?:\w+ ){0,4}(?:box|boxes|object|objects|match|matches|text|region)\b"
     r"|\bthere (?:is|are) (?:no|not)\b|\bnot (?:\w+ )?"
@@ -35,6 +28,16 @@ NO_BOX = re.compile(
     re.IGNORECASE,
 )
 EMPTY = re.compile(r"\[\s*\]|<box>\s*</box>")
+NO_TEXT = re.compile(
+    r"|none\.?|null|n/a|\[[\s\[\]]*\]|```(?:json)?\s*\[\s*\]\s*```|<ref>\s*</ref>(?:<box>[\s\[\]]*</box>)?"
+    r"|(?:there is )?no (?:\w+ )?text(?: (?:in|on|is|was|found|visible|detected)\b[^\n]{0,50})?\.?"
+    r"|(?:the|this) (?:image|picture|page) (?:has|contains|does not contain) (?:no|any) text[^\n]{0,50}"
+    r"|[^\n]{0,12}没有[^\n]{0,8}文[字本][^\n]{0,10}|无(?:文[字本])?",
+    re.IGNORECASE,
+)
+TAGS = re.compile(r"</?(?:ref|box|quad)>")
+JSON = re.compile(r"\s*(?:```(?:json)?\s*)?[\[{]\s*[\[{\"]")
+BEHIND = re.compile(r"[\])}]*")
 
 
 @dataclass(frozen=True)
@@ -46,27 +49,6 @@ class Box:
     y1: float
     x2: float
     y2: float
-
-
-@dataclass
-class _Group:
-    """Numbers that stand together.
-
-    Attributes:
-        start: Where the first one begins in the answer.
-        end: Behind the last one.
-        numbers: As they are written.
-        enclosed: Whether a bracket or a tag stands before or behind them.
-        linked: Whether only brackets stand between them and the group before.
-        quad: Whether they are the four corners of a tilted box.
-    """
-
-    start: int
-    enclosed: bool
-    linked: bool
-    quad: bool
-    end: int = 0
-    numbers: list[str] = field(default_factory=list)
 
 
 def parse_boxes(response: str, width: int, height: int) -> list[Box] | None:
@@ -91,16 +73,55 @@ def parse_boxes(response: str, width: int, height: int) -> list[Box] | None:
     """
     plain = response.translate(PLAIN)
     refs = find_refs(plain)
-    groups = [(group, fours) for group in _groups(plain, refs) if (fours := list(_fours(group)))]
+    groups = find_groups(plain, refs)
     if not groups:
         return [] if EMPTY.search(plain) or NO_BOX.search(response) else None
-    labels = find_labels(response, plain, refs, [(group.start, group.end) for group, _ in groups])
-    fractions = any(_is_fraction(four) and "." in "".join(four) for _, fours in groups for four in fours)
+    labels = find_labels(response, plain, refs, [(group.start, group.end) for group in groups])
+    found = [(label, four) for label, group in zip(labels, groups, strict=True) for four in fours(group)]
+    fractions = any(_is_fraction(four) and "." in "".join(four) for _, four in found)
     return [
         _box(label, [*map(float, four)], 1 if fractions and _is_fraction(four) else GRID, width, height)
-        for label, (_, fours) in zip(labels, groups, strict=True)
-        for four in fours
+        for label, four in found
     ]
+
+
+def parse_text_boxes(response: str, width: int, height: int) -> tuple[str, list[Box] | None]:
+    """The text of an OCR answer with boxes, ``<ref>text</ref><box>…</box>`` for each line, and the boxes of its lines.
+
+    The order is the model's, which reads as people do. A line whose box is missing or cut off is in the text all the
+    same; one with several boxes is there once. Where the tags were dropped, the text is the answer without coordinates.
+
+    Args:
+        response: The model's text, special tokens kept if the tokenizer can.
+        width: Of the upright original, in pixels.
+        height: Likewise.
+
+    Returns:
+        The text, a line a line, and the boxes, labelled with their text; no boxes if the answer says that there is no
+        text; None where it has text but nothing that is a box.
+    """
+    plain = response.translate(PLAIN)
+    if NO_TEXT.fullmatch(plain.strip()):
+        return "", []
+    refs = find_refs(plain)
+    boxes = parse_boxes(response, width, height) or None
+    if refs:
+        lines = [label_of_ref(response, ref) for ref in refs]
+    elif boxes and JSON.match(plain):
+        lines = [label for label, _ in groupby(box.label for box in boxes)]
+    else:
+        lines = _without_groups(response, plain).splitlines()
+    return "\n".join(line.strip() for line in lines if line.strip()), boxes
+
+
+def _without_groups(response: str, plain: str) -> str:
+    parts, end = [], 0
+    for group in find_groups(plain, []):
+        start = len(plain[end : group.start].rstrip(" [({")) + end
+        parts.append(response[end:start])
+        behind = BEHIND.match(plain, group.end)
+        end = behind.end() if behind else group.end
+    return TAGS.sub("", "".join([*parts, response[end:]]))
 
 
 def format_box(box: Box, width: int, height: int) -> str:
@@ -125,78 +146,3 @@ def _box(label: str, numbers: list[float], grid: int, width: int, height: int) -
     x1, x2 = sorted(min(max(number / grid, 0.0), 1.0) * width for number in numbers[::2])
     y1, y2 = sorted(min(max(number / grid, 0.0), 1.0) * height for number in numbers[1::2])
     return Box(label, x1, y1, x2, y2)
-
-
-def _fours(group: _Group) -> Iterator[list[str]]:
-    """The boxes in a group of numbers, as two corners each."""
-    numbers = group.numbers
-    if group.quad and len(numbers) >= 8:
-        for first in range(0, len(numbers) - 7, 8):
-            across, down = (sorted(numbers[first + axis : first + 8 : 2], key=float) for axis in (0, 1))
-            yield [across[0], down[0], across[-1], down[-1]]
-        return
-    step = 5 if len(numbers) % 5 == 0 and len(numbers) % 4 else 4
-    for first in range(0, len(numbers) - 3, step):
-        yield numbers[first : first + 4]
-
-
-def _groups(plain: str, refs: list[re.Match[str]]) -> list[_Group]:
-    """The numbers that may be boxes: those in brackets or tags; without any, each four or five that stand alone."""
-    groups = list(_joined(_numbers(_without_labels(plain, refs))))
-    if groups and groups[-1].end == len(plain):
-        _drop_broken_number(groups[-1])
-    return [group for group in groups if group.enclosed] or [group for group in groups if len(group.numbers) in (4, 5)]
-
-
-def _without_labels(plain: str, refs: list[re.Match[str]]) -> str:
-    """The same text with blanks for labels, whose numbers are no coordinates, and for the names of corners, the first
-    of which leaves a bracket."""
-    parts, end = [], 0
-    for ref in refs:
-        parts += [plain[end : ref.start()], " " * (ref.end() - ref.start())]
-        end = ref.end()
-    return CORNER.sub(lambda name: ("[" if name[1] else "").ljust(len(name[0])), "".join([*parts, plain[end:]]))
-
-
-def _numbers(plain: str) -> Iterator[_Group]:
-    group: _Group | None = None
-    before: str | None = None
-    quad, linked, end = False, False, 0
-    for token in TOKEN.finditer(plain):
-        if token.start() != end:  # other text stands between
-            group, before, linked, quad = None, None, False, False
-        kind, end = token.lastgroup, token.end()
-        if kind == "number":
-            if group is None:
-                group = _Group(token.start(), before in ("open", "tag"), linked, quad)
-                yield group
-            group.numbers.append(token[0])
-            group.end, linked = end, True
-        elif kind != "gap":
-            if group and kind in ("close", "tag"):
-                group.enclosed = True
-            group, before = None, kind
-            if kind == "tag":
-                quad, linked = token[0] == "<quad>", False
-
-
-def _joined(groups: Iterator[_Group]) -> Iterator[_Group]:
-    """Points in brackets of their own made into boxes."""
-    waiting: _Group | None = None
-    for group in list(groups):
-        if waiting and group.linked and len(group.numbers) == 2:
-            waiting.numbers += group.numbers
-            waiting.end = group.end
-            waiting.enclosed &= group.enclosed
-            if len(waiting.numbers) == (8 if waiting.quad else 4):
-                waiting = None
-            continue
-        waiting = group if len(group.numbers) == 2 else None
-        yield group
-
-
-def _drop_broken_number(group: _Group) -> None:
-    """Where the answer ends with a number that is too small for the lower edge, its last digits were cut off."""
-    numbers = group.numbers
-    if len(numbers) % 4 == 0 and float(numbers[-1]) < float(numbers[-3]):
-        del numbers[-1]

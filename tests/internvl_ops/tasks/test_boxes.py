@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from internvl_ops.tasks.boxes import Box, format_box, parse_boxes
+from internvl_ops.tasks.boxes import Box, format_box, parse_boxes, parse_text_boxes
 from tests.internvl_ops.tasks.box_cases import CASES
 
 
@@ -94,3 +94,51 @@ def test_writes_what_the_family_writes() -> None:
 def test_an_answer_of_one_piece_takes_no_time_that_hurts(piece: str) -> None:
     parse_boxes("<box>[[" + piece * (40_000 // len(piece)), 100, 100)
     parse_boxes(piece * (40_000 // len(piece)), 100, 100)
+
+
+LINES = [
+    ("<ref>Invoice</ref><box>[[1, 2, 3, 4]]</box>\n<ref>No. 12</ref><box>[[5, 6, 7, 8]]</box>", "Invoice|No. 12", 2),
+    (
+        "<ref>Name: A</ref><box>[[1, 2, 3, 4]]</box><ref>Fee: 3.50</ref><box>[[5, 6, 7, 8]]</box>",
+        "Name: A|Fee: 3.50",
+        2,
+    ),
+    ("<ref>图书馆</ref><box>[[1, 2, 3, 4]]</box>\n<ref>（开）</ref><box>[[5, 6, 7, 8]]</box>", "图书馆|（开）", 2),
+    ("<ref>one line</ref><box>[[1, 2, 3, 4], [5, 6, 7, 8]]</box>", "one line", 2),
+    ("<ref>twice</ref><box>[[1, 2, 3, 4]]</box>\n<ref>twice</ref><box>[[5, 6, 7, 8]]</box>", "twice|twice", 2),
+    ("<ref>whole</ref><box>[[1, 2, 3, 4]]</box>\n<ref>cut off</ref><box>[[5, 6", "whole|cut off", 1),
+    ("<ref>whole</ref><box>[[1, 2, 3, 4]]</box>\n<ref>cut o", "whole|cut o", 1),
+    ("<ref>[ ] yes, <b> 5 > 4</ref><box>[[1, 2, 3, 4]]</box>", "[ ] yes, <b> 5 > 4", 1),
+    ("Name:[[1, 2, 3, 4]]\nFee (net): 3.50[[5, 6, 7, 8]]", "Name:|Fee (net): 3.50", 2),
+    ("Heading\nFee[[1, 2, 3, 4]]\nuser: hello", "Heading|Fee|user: hello", 1),
+    ('[{"bbox_2d": [1, 2, 3, 4], "text": "Name:"}, {"bbox_2d": [5, 6, 7, 8], "text": "Fee"}]', "Name:|Fee", 2),
+    ("No smoking", "No smoking", None),
+    ("[ ] yes\n[ ] no", "[ ] yes|[ ] no", None),
+    ("<ref>Hello</ref><box>[[]]</box>", "Hello", None),
+    ("", "", 0),
+    ("[]", "", 0),
+    ("There is no text in the image.", "", 0),
+    ("图中没有文字。", "", 0),
+]
+
+
+@pytest.mark.parametrize(("answer", "text", "num_boxes"), LINES)
+def test_text_and_boxes_of_an_ocr_answer(answer: str, text: str, num_boxes: int | None) -> None:
+    found, boxes = parse_text_boxes(answer, 1000, 1000)
+
+    assert found.splitlines() == [line for line in text.split("|") if line]
+    assert (None if boxes is None else len(boxes)) == num_boxes
+
+
+def test_boxes_are_labelled_with_their_text() -> None:
+    _, boxes = parse_text_boxes("<ref>Name: A</ref><box>[[1, 2, 3, 4]]</box>", 1000, 1000)
+
+    assert boxes == [Box("Name: A", 1, 2, 3, 4)]
+
+
+@given(st.text() | st.lists(PIECES, max_size=60).map("".join))
+def test_reads_any_text(answer: str) -> None:
+    text, boxes = parse_text_boxes(answer, 640, 480)
+
+    assert isinstance(text, str)
+    assert boxes is None or boxes or not text
