@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.tasks.base import Answered, Conversation, Row, Task, text_of
-from internvl_ops.tasks.boxes import parse_boxes
+from internvl_ops.tasks.boxes import parse_text_boxes
 from internvl_ops.tasks.forms import checked
 from internvl_ops.tasks.grounding import BOXES
 
@@ -94,7 +94,5 @@ def _parse_json(answered: Answered) -> dict[str, object]:
 
 
 def _parse_boxes(answered: Answered) -> dict[str, object]:
-    boxes = parse_boxes(answered.response, answered.width, answered.height)
-    if boxes is None:
-        return _parse_text(answered) | {"boxes": None}
-    return {"text": "\n".join(box.label for box in boxes), "boxes": [vars(box) for box in boxes]}
+    text, boxes = parse_text_boxes(answered.response, answered.width, answered.height)
+    return {"text": text, "boxes": None if boxes is None else [vars(box) for box in boxes]}
