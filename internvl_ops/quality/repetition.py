@@ -28,14 +28,15 @@ RUNNING_TEXT = 60
 ROWS_OR_COUNTING = 400  # the period holds a line break, a cell, or a number that counts up
 NO_WORDS = 2000
 NO_WORDS_COUNTING = 8000
-NO_WORD = re.compile(r"<[^<>]*>|^[^<>]*>|<[^<>]*$|\w*\d\w*")  # tags, 12, 0x00
+TAG = re.compile(r"<[^<>]*>|^[^<>]*>|<[^<>]*$")
 WINDOW = 16  # characters that must recur before a distance is thought a period
 MOST_PERIODS = 8
 
 # Sentences said before, in no fixed order: so many, and such a part of the text.
 MOST_SAID_BEFORE = 10
 SHARE_SAID_BEFORE = 0.7
-SENTENCE = re.compile(r"[^.!?。！？\n]{8,}[.!?。！？]")
+SENTENCE = re.compile(r"[^.!?。！？\n]++[.!?。！？]?")
+SHORTEST_SENTENCE = 9  # characters
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,8 @@ def _goes_round(text: str) -> bool:
 
 
 def _says_again(text: str) -> bool:
-    sentences = [sentence.strip().lower() for sentence in SENTENCE.findall(text)]
+    parts = [part.strip().lower() for part in SENTENCE.findall(text)]
+    sentences = [part for part in parts if part.endswith(tuple(".!?。！？")) and len(part) >= SHORTEST_SENTENCE]
     again = len("".join(sentences)) - len("".join(set(sentences)))
     return len(sentences) - len(set(sentences)) >= MOST_SAID_BEFORE and again >= SHARE_SAID_BEFORE * len(text.strip())
 
@@ -127,8 +129,10 @@ def _limit(period: str, counting: bool) -> int:
 
 
 def _has_words(period: str) -> bool:
-    """Whether anything is said, tags and numbers left aside; the period may begin in the middle of a tag."""
-    return any(map(str.isalpha, NO_WORD.sub("", 2 * period)))
+    """Whether anything is said, tags and what has a digit in it (12, 0x00) left aside. The period may begin anywhere,
+    in a tag as well."""
+    words = re.findall(r"\w++", TAG.sub(" ", 2 * period))
+    return any(any(map(str.isalpha, word)) and not any(map(str.isdigit, word)) for word in words)
 
 
 def _items(text: str) -> tuple[np.ndarray, np.ndarray]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -82,3 +84,14 @@ def test_takes_any_text(text: str) -> None:
 @given(st.text(alphabet="ab1 \n", max_size=40), st.integers(1, 300))
 def test_takes_any_text_again_and_again(text: str, times: int) -> None:
     assert is_repetitive(text * times) in (True, False)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("piece", ["a", "1", "1 ", " \n", "<", "<a ", "字", "0x00, ", "Ab cd ef gh. ", "_", "\\"])
+def test_a_long_answer_of_one_piece_takes_no_time_that_hurts(piece: str) -> None:
+    is_repetitive(piece * (100_000 // len(piece)))
+
+
+@pytest.mark.timeout(20)
+def test_a_long_line_without_an_end_takes_no_time_that_hurts() -> None:
+    assert not is_repetitive("".join(random.Random(0).choices("ab", k=100_000)))
