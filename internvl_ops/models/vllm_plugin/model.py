@@ -9,11 +9,16 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from transformers import BatchFeature
 from vllm.inputs.engine import MultiModalInput
 from vllm.multimodal import MULTIMODAL_REGISTRY
+from vllm.multimodal.processing import PromptReplacement
 
+from internvl_ops.models.jinja_template import PLACEHOLDER
 from internvl_ops.models.pixels import normalised
+from internvl_ops.models.tokenizer import IMAGE_CONTEXT
 from internvl_ops.models.vllm_plugin.inputs import image_input
+from internvl_ops.models.vllm_plugin.processor import replacements, tiled
 
 
 def _import_internvl() -> types.ModuleType:
@@ -61,9 +66,30 @@ class TiledProcessingInfo(_internvl.InternVLProcessingInfo):  # type: ignore[nam
 
 
 class TiledMultiModalProcessor(_internvl.InternVLMultiModalProcessor):  # type: ignore[name-defined,misc]
-    """Gives memory profiling the biggest image there can be, as tiles: nothing is drawn, resized or tokenised."""
+    """Tiles the pictures that a server's clients send; a rendered input passes by.
+
+    Gives memory profiling the biggest image there can be, as tiles: nothing is drawn, resized or tokenised.
+    """
 
     requires_tokenizer = False
+
+    def _call_hf_processor(self, hf_data: Mapping[str, Any], hf_kwargs: Mapping[str, object]) -> BatchFeature:
+        info: TiledProcessingInfo = self.info
+        options = info.ctx.get_merged_mm_kwargs(hf_kwargs)
+        return tiled(hf_data["images"], info.tile_size(), info.get_hf_config(), options)
+
+    def _postprocess_hf_mm_data(
+        self, mm_data: Mapping[str, object], hf_processor_mm_kwargs: Mapping[str, object], processed_data: BatchFeature
+    ) -> BatchFeature:
+        context_id = self.info.get_tokenizer().convert_tokens_to_ids(IMAGE_CONTEXT)
+        processed_data["image_token_id"] = torch.tensor(context_id)
+        return processed_data
+
+    def _get_prompt_updates(
+        self, mm_items: Any, hf_processor_mm_kwargs: Mapping[str, object], out_mm_kwargs: Any
+    ) -> list[PromptReplacement]:
+        num_tiles = out_mm_kwargs.get_data().get("image_num_patches", torch.empty(0, dtype=torch.int64)).tolist()
+        return replacements(self.info.get_tokenizer(), self.info.tokens_per_tile(), num_tiles)
 
     def get_dummy_mm_inputs(self, mm_counts: Mapping[str, int], **_: Any) -> MultiModalInput:
         info: TiledProcessingInfo = self.info
@@ -86,6 +112,10 @@ class TiledMultiModalProcessor(_internvl.InternVLMultiModalProcessor):  # type: 
 )
 class TiledInternVLChatModel(_internvl.InternVLChatModel):  # type: ignore[name-defined,misc]
     """InternVL that takes tiles as uint8, a quarter of the bytes of float32 on the way to the device."""
+
+    @classmethod
+    def get_placeholder_str(cls, modality: str, i: int) -> str | None:
+        return PLACEHOLDER if modality.startswith("image") else None
 
     def extract_feature(self, pixel_values: torch.Tensor) -> torch.Tensor:
         """Features of tiles.
