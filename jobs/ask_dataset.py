@@ -8,13 +8,13 @@ from typing import ClassVar
 
 from pipelines.job import run_job
 from pipelines.options import JobOptions, tiles
-from pipelines.tasks import AskOptions, make_ask
+from pipelines.tasks import DEFAULT_TILES, AskOptions, make_ask
 
 
 class Options(AskOptions, JobOptions):
     """Defaults of InternVL's own ChartQA evaluation: 12 tiles, 100 new tokens, greedy."""
 
-    max_tiles: int = tiles(12)
+    max_tiles: int = tiles(DEFAULT_TILES["ask"])
     media_optional: ClassVar[bool] = True
 
 

@@ -6,13 +6,13 @@ python jobs/caption_dataset.py --input s3://bucket/manifest.parquet --output s3:
 
 from pipelines.job import run_job
 from pipelines.options import JobOptions, tiles
-from pipelines.tasks import CaptionOptions, make_caption
+from pipelines.tasks import DEFAULT_TILES, CaptionOptions, make_caption
 
 
 class Options(CaptionOptions, JobOptions):
     """Defaults of InternVL's own caption evaluation: 6 tiles, 30 new tokens, greedy."""
 
-    max_tiles: int = tiles(6)
+    max_tiles: int = tiles(DEFAULT_TILES["caption"])
 
 
 if __name__ == "__main__":

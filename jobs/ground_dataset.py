@@ -6,13 +6,13 @@ python jobs/ground_dataset.py --input s3://bucket/phrases.parquet --output s3://
 
 from pipelines.job import run_job
 from pipelines.options import JobOptions, tiles
-from pipelines.tasks import GroundOptions, make_ground
+from pipelines.tasks import DEFAULT_TILES, GroundOptions, make_ground
 
 
 class Options(GroundOptions, JobOptions):
     """Defaults of InternVL's own RefCOCO evaluation: 6 tiles, 100 new tokens, greedy."""
 
-    max_tiles: int = tiles(6)
+    max_tiles: int = tiles(DEFAULT_TILES["ground"])
 
 
 if __name__ == "__main__":

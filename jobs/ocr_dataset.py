@@ -6,13 +6,13 @@ python jobs/ocr_dataset.py --input s3://bucket/papers.parquet --output s3://buck
 
 from pipelines.job import run_job
 from pipelines.options import JobOptions, tiles
-from pipelines.tasks import OcrOptions, make_ocr
+from pipelines.tasks import DEFAULT_TILES, OcrOptions, make_ocr
 
 
 class Options(OcrOptions, JobOptions):
     """InternVL misses small text with fewer than about 24 tiles."""
 
-    max_tiles: int = tiles(24)
+    max_tiles: int = tiles(DEFAULT_TILES["ocr"])
 
 
 if __name__ == "__main__":

@@ -199,7 +199,7 @@ class Graph:
     @property
     def explodes(self) -> bool:
         """Whether a manifest row is several units."""
-        return media_options(self.options, self.plan).explodes
+        return media_options(self.options, self.plan.media_kind).explodes
 
     @property
     def answered(self) -> pa.Schema:

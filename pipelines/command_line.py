@@ -20,13 +20,22 @@ from internvl_ops.errors import ConfigurationError
 Options = TypeVar("Options", bound=BaseModel)
 
 
-def parse_options(cls: type[Options], description: str, argv: list[str] | None = None) -> tuple[Options, bool]:
+def parse_options(
+    cls: type[Options],
+    description: str,
+    argv: list[str] | None = None,
+    *,
+    positional: str | None = None,
+    dry_run: bool = True,
+) -> tuple[Options, bool]:
     """Reads the options of one job.
 
     Args:
         cls: The task's options.
         description: First paragraph of ``--help``.
         argv: Command line without the program's name; the process's own by default.
+        positional: Name of a list of options that is given without a flag.
+        dry_run: Whether there is such a flag.
 
     Returns:
         The options, and whether ``--dry-run`` was given.
@@ -34,12 +43,12 @@ def parse_options(cls: type[Options], description: str, argv: list[str] | None =
     Raises:
         SystemExit: With status 2 where an option is wrong (said on standard error), with 0 after ``--help``.
     """
-    parser = _parser(cls, description)
+    parser = _parser(cls, description, positional, dry_run)
     given = vars(parser.parse_args(argv))
-    dry_run = given.pop("dry_run", False)
+    only_shown = given.pop("dry_run", False)
     config = given.pop("config", None)
     try:
-        return build_options(cls, {**(_read_yaml(config) if config else {}), **given}), dry_run
+        return build_options(cls, {**(_read_yaml(config) if config else {}), **given}), only_shown
     except ConfigurationError as error:
         exit_with(error)
 
@@ -79,15 +88,20 @@ def groups(cls: type[BaseModel]) -> dict[str, list[str]]:
     return dict(sorted(found.items(), key=lambda item: order.index(item[0])))
 
 
-def _parser(cls: type[BaseModel], description: str) -> argparse.ArgumentParser:
+def _parser(cls: type[BaseModel], description: str, positional: str | None, dry_run: bool) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description, argument_default=argparse.SUPPRESS, allow_abbrev=False)
     parser.add_argument("--config", metavar="FILE", help="YAML file with any of the options below; flags win.")
-    parser.add_argument(
-        "--dry-run", action="store_true", help="Print the resolved options and the plan; start nothing."
-    )
+    if dry_run:
+        parser.add_argument(
+            "--dry-run", action="store_true", help="Print the resolved options and the plan; start nothing."
+        )
+    if positional:
+        parser.add_argument(positional, nargs="*", help=cls.model_fields[positional].description)
     for title, names in groups(cls).items():
         group = parser.add_argument_group(title)
         for name in names:
+            if name == positional:
+                continue
             _add(group, name, cls.model_fields[name])
     return parser
 

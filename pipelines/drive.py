@@ -81,7 +81,7 @@ def _take_all(results: Dataset, writer: Writer, record: RunRecord, progress: Pro
 
 def _count(plan: SourcePlan, options: JobOptions) -> int | None:
     """Units, if that can be known; reads text manifests through, so it runs beside the pipeline."""
-    if media_options(options, plan).explodes:
+    if media_options(options, plan.media_kind).explodes:
         return None  # how many pages or clips a file has is known once it is read
     if plan.total_rows is not None:
         return plan.total_rows

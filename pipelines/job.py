@@ -47,7 +47,7 @@ def check(options: JobOptions, make_task: MakeTask, *, writes: bool = True) -> t
 
     Args:
         options: Of the job.
-        make_task: Makes the task from the options and the plan of the input.
+        make_task: Makes the task from the options and what the input holds.
         writes: Whether to try the output with a small file.
 
     Raises:
@@ -80,7 +80,7 @@ def check(options: JobOptions, make_task: MakeTask, *, writes: bool = True) -> t
     refused = ReadPolicy(plan.base, options.allow).explain(plan.sample_uris, tolerated=STRAY)
     if refused:
         raise ConfigurationError(refused)
-    task = make_task(options, plan)
+    task = make_task(options, plan.media_kind, plan.schema.names)
     if options.n > 1 and options.temperature == 0:
         raise ConfigurationError(
             f"--n {options.n} at --temperature 0 gives the same answer {options.n} times. Add --temperature 0.7."

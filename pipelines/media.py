@@ -12,26 +12,31 @@ from internvl_ops.media.parts import MediaOptions
 from internvl_ops.media.video import VideoOptions
 from internvl_ops.prepare import ReadLimits
 from pipelines.options import JobOptions
+from pipelines.options import MediaOptions as Decoding
 from pipelines.sources import SourcePlan
+from pipelines.sources.options import MediaKind
 
 Reading = tuple[ReadPolicy, MediaOptions, ReadLimits]
 
 
 def reading(options: JobOptions, plan: SourcePlan) -> Reading:
     """What may be read, how, and what one file may cost."""
-    limits = ReadLimits(
+    return ReadPolicy(plan.base, options.allow), media_options(options, plan.media_kind), read_limits(options)
+
+
+def read_limits(options: Decoding) -> ReadLimits:
+    return ReadLimits(
         max_bytes=options.max_bytes,
         fetch_timeout_s=options.fetch_timeout,
         decode_timeout_s=options.decode_timeout,
         decode_memory_mib=options.decode_memory,
     )
-    return ReadPolicy(plan.base, options.allow), media_options(options, plan), limits
 
 
-def media_options(options: JobOptions, plan: SourcePlan) -> MediaOptions:
+def media_options(options: Decoding, kind: MediaKind) -> MediaOptions:
     tiles: dict[str, Any] = {"min_tiles": options.min_tiles, "max_tiles": options.max_tiles, "resize": options.resize}
     return MediaOptions(
-        kind=plan.media_kind,
+        kind=kind,
         image=ImageOptions(
             max_pixels=options.max_pixels,
             alpha=options.alpha,
@@ -54,7 +59,7 @@ def media_options(options: JobOptions, plan: SourcePlan) -> MediaOptions:
     )
 
 
-def _clips(options: JobOptions) -> ClipOptions | None:
+def _clips(options: Decoding) -> ClipOptions | None:
     if options.clip_scenes:
         return ClipOptions(by="scenes", max_pixels=options.max_pixels)
     if options.clip_seconds is not None:

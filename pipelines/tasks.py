@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.tasks import Task, ask, caption, ground, ocr, several
 from internvl_ops.tasks.forms import read_schema
-from pipelines.sources import SourcePlan
+from pipelines.sources.options import MediaKind
 
 
 class CaptionOptions(BaseModel):
@@ -52,18 +52,18 @@ class AnnotateOptions(AskOptions, GroundOptions, OcrOptions, CaptionOptions):
         "them: caption, ocr, ground, ask.")  # fmt: skip
 
 
-def make_caption(options: Any, plan: SourcePlan) -> Task:
+def make_caption(options: Any, media: MediaKind, columns: Sequence[str]) -> Task:
     return caption(
         options.style,
         options.language,
-        media_kind=plan.media_kind,
+        media_kind=media,
         prompt=options.prompt,
         max_new_tokens=options.max_new_tokens,
     )
 
 
-def make_ocr(options: Any, plan: SourcePlan) -> Task:
-    _only_images("ocr", plan)
+def make_ocr(options: Any, media: MediaKind, columns: Sequence[str]) -> Task:
+    _only_images("ocr", media)
     return ocr(
         options.ocr_format,
         options.language,
@@ -73,19 +73,19 @@ def make_ocr(options: Any, plan: SourcePlan) -> Task:
     )
 
 
-def make_ground(options: Any, plan: SourcePlan) -> Task:
-    _only_images("ground", plan)
+def make_ground(options: Any, media: MediaKind, columns: Sequence[str]) -> Task:
+    _only_images("ground", media)
     return ground(
         options.phrase,
         detect=options.detect,
-        in_manifest="phrase" in plan.schema.names,
+        in_manifest="phrase" in columns,
         prompt=options.prompt,
         max_new_tokens=options.max_new_tokens,
     )
 
 
-def make_ask(options: Any, plan: SourcePlan) -> Task:
-    if "question" not in plan.schema.names and not options.prompt:
+def make_ask(options: Any, media: MediaKind, columns: Sequence[str]) -> Task:
+    if "question" not in columns and not options.prompt:
         raise ConfigurationError(
             "Nothing to ask: the manifest has no column 'question'. Add it, or give --prompt TEXT."
         )
@@ -93,12 +93,12 @@ def make_ask(options: Any, plan: SourcePlan) -> Task:
         prompt=options.prompt,
         json_schema=_schema(options),
         choices=options.choices,
-        in_manifest=plan.schema.names,
+        in_manifest=columns,
         max_new_tokens=options.max_new_tokens,
     )
 
 
-def make_several(options: Any, plan: SourcePlan) -> Task:
+def make_several(options: Any, media: MediaKind, columns: Sequence[str]) -> Task:
     names = [name.strip() for name in options.tasks.split(",") if name.strip()]
     for name in names:
         if name not in MAKERS:
@@ -107,10 +107,14 @@ def make_several(options: Any, plan: SourcePlan) -> Task:
         raise ConfigurationError(f"--tasks {options.tasks}: name each task once, at least one.")
     if options.prompt and names != ["ask"]:
         raise ConfigurationError("--prompt: several tasks have a prompt each; it is for jobs of one task.")
-    return several([MAKERS[name](options, plan) for name in names])
+    return several([MAKERS[name](options, media, columns) for name in names])
 
 
-MakeTask = Callable[[Any, SourcePlan], Task]
+# Tiles an image is cut into at most: 6 for captions and grounding as InternVL evaluates, 24 because it misses small
+# text with fewer, 12 as for ChartQA.
+DEFAULT_TILES = {"caption": 6, "ocr": 24, "ground": 6, "ask": 12}
+# From options, what the media are, and the manifest's columns.
+MakeTask = Callable[[Any, MediaKind, Sequence[str]], Task]
 MAKERS: dict[str, MakeTask] = {"caption": make_caption, "ocr": make_ocr, "ground": make_ground, "ask": make_ask}
 
 
@@ -118,6 +122,6 @@ def _schema(options: Any) -> str | None:
     return None if options.json_schema is None else read_schema(options.json_schema)
 
 
-def _only_images(task: str, plan: SourcePlan) -> None:
-    if plan.media_kind == "video":
-        raise ConfigurationError(f"The task {task} reads images and pages; column '{plan.media_column}' has videos.")
+def _only_images(task: str, media: MediaKind) -> None:
+    if media == "video":
+        raise ConfigurationError(f"The task {task} reads images and pages; the input has videos.")

@@ -40,6 +40,7 @@ class TransformersEngine:
         tensor_parallel: Has to be 1.
         max_tiles: Not looked at: memory is taken as it is needed.
         constrained: Has to be False: answers cannot be held to a form here.
+        watched_every: Tokens between two looks of a `Watch`.
         engine_args: Arguments of `from_pretrained`, such as ``{"dtype": "float32", "attn_implementation": "eager"}``.
         trust_remote_code: Whether a tokenizer that comes as code with the checkpoint may run.
 
@@ -54,6 +55,7 @@ class TransformersEngine:
         tensor_parallel: int = 1,
         max_tiles: int | None = None,
         constrained: bool = False,
+        watched_every: int = WATCHED_EVERY,
         engine_args: Mapping[str, Any] | None = None,
         trust_remote_code: bool = False,
     ) -> None:
@@ -69,6 +71,7 @@ class TransformersEngine:
                 "--engine transformers does not run. Use --engine vllm, or the checkpoint they were made from."
             )
         self.checkpoint = checkpoint
+        self._watched_every = watched_every
         self.dead = False
         self._arguments = {"dtype": checkpoint.dtype} | dict(engine_args or {})
         self._trust_remote_code = trust_remote_code
@@ -154,7 +157,7 @@ class TransformersEngine:
 
         prompt = torch.from_numpy(request.token_ids.astype(np.int64))[None].to(self._device)
         stop_ids = frozenset() if sampling.ignore_stop else self._stop_ids | set(sampling.stop_token_ids)
-        watcher = _Watcher(prompt.shape[1], watch, ended)
+        watcher = _Watcher(prompt.shape[1], watch, self._watched_every, ended)
         with torch.inference_mode(), _seeded(sampling.seed, self._device):
             output = model.generate(
                 input_ids=prompt,
@@ -209,15 +212,15 @@ class TransformersEngine:
 class _Watcher:
     """Ends an answer when its watcher or its caller says so; transformers calls it after each token."""
 
-    def __init__(self, prompt_tokens: int, watch: Watch | None, ended: threading.Event) -> None:
-        self._prompt_tokens, self._watch, self._ended = prompt_tokens, watch, ended
+    def __init__(self, prompt_tokens: int, watch: Watch | None, every: int, ended: threading.Event) -> None:
+        self._prompt_tokens, self._watch, self._every, self._ended = prompt_tokens, watch, every, ended
         self.fired = False
 
     def __call__(self, token_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
         import torch
 
         answer = token_ids[0, self._prompt_tokens :]
-        if self._watch is not None and len(answer) % WATCHED_EVERY == 0:
+        if self._watch is not None and len(answer) % self._every == 0:
             self.fired = self._watch(answer.tolist())
         return torch.tensor([self.fired or self._ended.is_set()], device=token_ids.device)
 

@@ -34,6 +34,7 @@ class VllmEngine:
         max_tiles: Most tiles one image will have, thumbnail not counted, if the job asks for more than the
             checkpoint's config says: vLLM plans its memory by it.
         constrained: Whether requests may hold their answers to a form, for which vLLM loads a tokenizer of its own.
+        watched_every: Tokens between two looks of a `Watch`.
         engine_args: vLLM's engine arguments, such as ``{"quantization": "awq"}``; they win over what is chosen here.
         trust_remote_code: Whether code that comes with the checkpoint may run.
     """
@@ -45,6 +46,7 @@ class VllmEngine:
         tensor_parallel: int = 1,
         max_tiles: int | None = None,
         constrained: bool = False,
+        watched_every: int = WATCHED_EVERY,
         engine_args: Mapping[str, Any] | None = None,
         trust_remote_code: bool = False,
     ) -> None:
@@ -52,7 +54,7 @@ class VllmEngine:
         self.checkpoint = checkpoint
         self._tensor_parallel = tensor_parallel
         self._max_tiles = max_tiles
-        self._constrained = constrained
+        self._constrained, self._watched_every = constrained, watched_every
         self._engine_args = dict(engine_args or {})
         self._trust_remote_code = trust_remote_code
         self._llm: AsyncLLM | None = None
@@ -256,7 +258,7 @@ class VllmEngine:
             detokenize=False,
             # One message a request through this process, or one now and then for who watches.
             output_kind=RequestOutputKind.CUMULATIVE if watched else RequestOutputKind.FINAL_ONLY,
-            stream_interval=WATCHED_EVERY if watched else None,
+            stream_interval=self._watched_every if watched else None,
         )
 
 

@@ -98,6 +98,22 @@ def tile_image(
     return tiles
 
 
+def join_tiles(tiles: np.ndarray, columns: int, rows: int) -> np.ndarray:
+    """The picture that was cut into tiles.
+
+    Args:
+        tiles: uint8 of shape (tiles, 3, S, S), as `tile_image` gives them, with or without the thumbnail.
+        columns: Of the grid.
+        rows: Of the grid.
+
+    Returns:
+        uint8 of shape (rows · S, columns · S, 3).
+    """
+    size = tiles.shape[-1]
+    grid = tiles[: columns * rows].reshape(rows, columns, 3, size, size)
+    return grid.transpose(0, 3, 1, 4, 2).reshape(rows * size, columns * size, 3)
+
+
 def share_tile_budget(max_tiles: int, num_images: int, *, rule: Literal["training", "evaluation"] = "training") -> int:
     """Gives the tiles each image of a prompt may have when the prompt holds several.
 

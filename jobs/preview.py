@@ -1,0 +1,17 @@
+"""Answers one or a few images, PDF pages or videos and shows the answer while it grows: for finding a prompt.
+
+python jobs/preview.py photo.jpg --task ground --phrase "the dog" --model OpenGVLab/InternVL2_5-8B
+"""
+
+import sys
+
+from internvl_ops.errors import ConfigurationError
+from pipelines.command_line import exit_with, parse_options
+from pipelines.preview import PreviewOptions, preview
+
+if __name__ == "__main__":
+    options, _ = parse_options(PreviewOptions, __doc__, positional="inputs", dry_run=False)
+    try:
+        sys.exit(preview(options))
+    except ConfigurationError as error:
+        exit_with(error)

@@ -1,0 +1,236 @@
+"""One or a few inputs, answered as the jobs answer them and shown while the answer grows. Without Ray."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from PIL import Image
+from pydantic import ConfigDict, Field
+
+from internvl_ops.engines import ENGINES, Engine, EngineDead, Sampling
+from internvl_ops.errors import ConfigurationError, UnitError
+from internvl_ops.generation import Generator, Reply, Retries
+from internvl_ops.media.access import ReadPolicy
+from internvl_ops.media.parts import WHOLE, Part
+from internvl_ops.media.tiling import choose_grid, join_tiles
+from internvl_ops.models.config import load_checkpoint
+from internvl_ops.models.tokenizer import Tokenizer
+from internvl_ops.prepare import MediaReader, MediaRef, Prepared, Preparer, Unit
+from internvl_ops.tasks import Answered, Dialogue, Task
+from internvl_ops.tasks.boxes import Box
+from internvl_ops.tasks.drawing import draw_boxes
+from pipelines.media import Reading, media_options, read_limits
+from pipelines.options import MediaOptions, ModelOptions, PromptOptions
+from pipelines.sources.options import MEDIA_SUFFIXES, MediaKind
+from pipelines.tasks import DEFAULT_TILES, MAKERS, AnnotateOptions
+
+DRAWN_SIDE = 1600  # pixels of the longer side of a picture with boxes
+
+
+class PreviewOptions(AnnotateOptions, MediaOptions, PromptOptions, ModelOptions):
+    """Preview"""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    inputs: tuple[str, ...] = Field(description="Images, PDFs or videos: local paths or URIs.", min_length=1)
+    task: Literal["caption", "ocr", "ground", "ask"] = Field("caption", description="What is asked.")
+    drawings: str = Field(".", description="Folder for pictures with the boxes that were found.")
+    max_tiles: int = Field(0, ge=0, le=40, description="Tiles an image is cut into at most; 0 is as in the task's job.")
+
+
+def preview(options: PreviewOptions) -> int:
+    """Answers every input and shows the answers.
+
+    Returns:
+        The exit status: 0, or 1 where an input could not be answered.
+
+    Raises:
+        ConfigurationError: As the jobs would raise it.
+    """
+    _quiet()
+    options = options.model_copy(update={"max_tiles": options.max_tiles or DEFAULT_TILES[options.task]})
+    return asyncio.run(_Preview(options).run())
+
+
+class _Preview:
+    def __init__(self, options: PreviewOptions) -> None:
+        self._options = options
+        self._checkpoint = load_checkpoint(options.model)
+        self._tasks = {kind: MAKERS[options.task](options, kind, ()) for kind in map(kind_of, options.inputs)}
+        self._tokenizer = Tokenizer(self._checkpoint, trust_remote_code=options.trust_remote_code)
+
+    async def run(self) -> int:
+        options = self._options
+        print(f"loading {options.model}", file=sys.stderr)
+        engine: Engine = ENGINES[options.engine](
+            self._checkpoint,
+            tensor_parallel=max(1, options.gpus_per_engine or 1),
+            max_tiles=options.max_tiles,
+            constrained=any(task.constrained for task in self._tasks.values()),
+            watched_every=1,
+            engine_args=options.engine_args,
+            trust_remote_code=options.trust_remote_code,
+        )
+        try:
+            await engine.start()
+            return 1 if [uri for uri in options.inputs if not await self._answer(uri, engine)] else 0
+        except EngineDead as death:
+            raise ConfigurationError(f"--model {options.model}: {death}") from None
+        finally:
+            engine.shutdown()
+
+    async def _answer(self, uri: str, engine: Engine) -> bool:
+        """Whether the input could be answered, all of its pages or clips."""
+        options, kind = self._options, kind_of(uri)
+        task = self._tasks[kind]
+        # Whoever names a file wants it read.
+        reading = ReadPolicy(os.getcwd(), (uri,)), media_options(options, kind), read_limits(options)
+        preparer = Preparer(
+            self._checkpoint,
+            reading,
+            sampling=Sampling(
+                temperature=options.temperature,
+                top_p=options.top_p,
+                repetition_penalty=options.repetition_penalty,
+                seed=options.seed,
+            ),
+            system_message=options.system_message,
+            trust_remote_code=options.trust_remote_code,
+        )
+        fine = True
+        try:
+            for name, part in _parts(reading, uri):
+                try:
+                    await self._show(name, Unit(task.converse({}), [MediaRef(uri)], part), task, preparer, engine)
+                except UnitError as error:
+                    fine = False
+                    print(f"{name}: {error}", file=sys.stderr)
+        finally:
+            preparer.close()
+        return fine
+
+    async def _show(self, name: str, unit: Unit, task: Task, preparer: Preparer, engine: Engine) -> None:
+        (prepared,) = preparer.prepare([unit])
+        if isinstance(prepared, UnitError):
+            raise prepared
+        print(f"\n── {name}  {prepared.width}x{prepared.height}, {len(prepared.tiles)} tiles")
+        screen = _Screen()
+        generator = Generator(
+            engine,
+            self._tokenizer,
+            retries=Retries(times=self._options.retries, cut=self._options.retry_cut),
+            stop=self._options.stop,
+            samples=self._options.n,
+            listener=screen.grow if self._options.n == 1 else None,
+        )
+        started = time.monotonic()
+        dialogues = []
+        for conversation, rendered in zip(unit.conversations, prepared.conversations, strict=True):
+            if len(unit.conversations) > 1:
+                print(f"\n{conversation.questions[-1]}")
+            (samples,) = await generator.answer(name, [rendered], prepared.tiles, prepared.hashes)
+            texts = [[self._text(reply) for reply in turns] for turns in samples]
+            for turns, said in zip(samples, texts, strict=True):
+                screen.finish(said[-1], turns[-1], time.monotonic() - started)
+            dialogues.append(Dialogue(conversation, texts[0]))
+        self._draw(name, task.parse(Answered(dialogues, prepared.width, prepared.height)), prepared)
+
+    def _text(self, reply: Reply) -> str:
+        return reply.text if reply.text is not None else self._tokenizer.decode(reply.token_ids, keep_special=True)
+
+    def _draw(self, name: str, values: Any, prepared: Prepared) -> None:
+        if "boxes" not in values:
+            return
+        boxes = [Box(**box) for box in values["boxes"] or []]
+        for box in boxes:
+            print(f"   {box.label}: {box.x1:.0f}, {box.y1:.0f} to {box.x2:.0f}, {box.y2:.0f}")
+        if not boxes:
+            print("   no boxes")
+            return
+        path = Path(self._options.drawings) / f"{Path(urlsplit(name).path).stem}.boxes.png"
+        draw_boxes(self._picture(prepared), _scaled(boxes, prepared)).save(path)
+        print(f"   drawn in {path}")
+
+    def _picture(self, prepared: Prepared) -> Image.Image:
+        columns, rows = choose_grid(
+            prepared.width,
+            prepared.height,
+            min_tiles=min(self._options.min_tiles, self._options.max_tiles),
+            max_tiles=self._options.max_tiles,
+            tile_size=self._checkpoint.tile_size,
+        )
+        return Image.fromarray(join_tiles(prepared.tiles, columns, rows)).resize(_drawn_size(prepared))
+
+
+@dataclass
+class _Screen:
+    """Shows an answer as it grows; one that is tried again begins anew."""
+
+    shown: str = ""
+
+    def grow(self, text: str) -> None:
+        if not text.startswith(self.shown):
+            print("\n   again:")
+            self.shown = ""
+        print(text[len(self.shown) :], end="", flush=True)
+        self.shown = text
+
+    def finish(self, text: str, reply: Reply, seconds: float) -> None:
+        self.grow(text)
+        self.shown = ""
+        tried = f", attempt {reply.attempts}" if reply.attempts > 1 else ""
+        print(
+            f"\n   {reply.prompt_tokens} + {reply.completion_tokens} tokens, "
+            f"{reply.finish_reason}{tried}, {seconds:.1f} s"
+        )
+
+
+def _quiet() -> None:
+    """The answer is what a person wants to see, not what the libraries say while they load."""
+    os.environ.setdefault("PYTHONWARNINGS", "ignore")
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    warnings.simplefilter("ignore")
+    logging.getLogger("torch").setLevel(logging.ERROR)
+
+
+def kind_of(uri: str) -> MediaKind:
+    """What a file is, by its suffix; an image where the suffix says nothing."""
+    suffix = Path(urlsplit(uri).path).suffix.lower()
+    return next((kind for kind, suffixes in MEDIA_SUFFIXES.items() if suffix in suffixes), "image")
+
+
+def _parts(reading: Reading, uri: str) -> Iterator[tuple[str, Part]]:
+    """The units of a file with their names; of a document the first page, unless pages are named."""
+    if not reading[1].explodes:
+        yield uri, WHOLE
+        return
+    reader = MediaReader(*reading)
+    try:
+        parts = reader.list_parts(Unit((), [MediaRef(uri)]))
+    finally:
+        reader.close()
+    if isinstance(parts, UnitError):
+        raise parts
+    for number, part in enumerate(parts if reading[1].pages or reading[1].clips else parts[:1], 1):
+        yield f"{uri}#page={part.page}" if part.page is not None else f"{uri}#clip={number}", part
+
+
+def _drawn_size(prepared: Prepared) -> tuple[int, int]:
+    scale = min(1.0, DRAWN_SIDE / max(prepared.width, prepared.height))
+    return max(1, round(prepared.width * scale)), max(1, round(prepared.height * scale))
+
+
+def _scaled(boxes: list[Box], prepared: Prepared) -> list[Box]:
+    width, height = _drawn_size(prepared)
+    across, down = width / prepared.width, height / prepared.height
+    return [Box(box.label, box.x1 * across, box.y1 * down, box.x2 * across, box.y2 * down) for box in boxes]
