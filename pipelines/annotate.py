@@ -17,6 +17,7 @@ from internvl_ops.prepare import MediaReader, Preparer
 from internvl_ops.tasks import Task
 from pipelines import cluster, stages
 from pipelines import columns as c
+from pipelines.documents import write_documents
 from pipelines.drive import drive
 from pipelines.ledger_actor import RemoteLedger, start_ledger
 from pipelines.media import media_options, reading
@@ -68,6 +69,8 @@ def annotate(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint, task
             record.ended = drive(graph.results(), writer, record, plan, ledger) if has_rows(plan) else "done"
         book = RemoteLedger(ledger)
         drop_superseded_errors(book, output, older_errors)
+        if record.ended == "done" and graph.makes_documents:
+            record.documents = write_documents(output, str(task.text), options.documents, record.run_id)
         record.finish(writer.totals, book.counts(), [plan.place(position) for position in book.lost()])
     finally:
         ray.shutdown()
@@ -200,6 +203,11 @@ class Graph:
     def explodes(self) -> bool:
         """Whether a manifest row is several units."""
         return media_options(self.options, self.plan.media_kind).explodes
+
+    @property
+    def makes_documents(self) -> bool:
+        """Whether pages are put together again."""
+        return self.plan.media_kind == "document" and self.task.text is not None and self.options.documents != "none"
 
     @property
     def answered(self) -> pa.Schema:

@@ -44,6 +44,8 @@ class OutputOptions(BaseModel):
     max_error_rate: Fraction = Field(
         1.0, description="Exit with status 3 when more than this fraction of units failed."
     )
+    documents: Literal["parquet", "markdown", "none"] = Field("parquet", description="What pages of PDFs that were "
+        "read are put together to again, in documents/: a row or a Markdown file a document.")  # fmt: skip
     rows_per_file: Positive = Field(1000, description="Rows in one Parquet file of results/.")
     commit_seconds: Positive = Field(60, description="Write finished rows at least this often, so that a killed job "
         "repeats little.")  # fmt: skip

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.media.access import safe_uri
 
-RESULTS, ERRORS, RUNS = "results", "errors", "_runs"
+RESULTS, ERRORS, DOCUMENTS, RUNS = "results", "errors", "documents", "_runs"
 _WRITE_ATTEMPTS = 11  # with the waits below about four minutes: an object store that is down for two comes back in time
 _PERMANENT = (PermissionError, FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError)
 
@@ -65,8 +65,8 @@ class OutputFolder:
             raise ConfigurationError(f"--output {safe_uri(self.uri)}: not writable: {_reason(error)}") from None
 
     def clear(self) -> None:
-        """Removes every result and every error; what ``--overwrite`` does."""
-        for folder in (RESULTS, ERRORS):
+        """Removes every result, error and document; what ``--overwrite`` does."""
+        for folder in (RESULTS, ERRORS, DOCUMENTS):
             if self.fs.exists(self._path(folder)):
                 self.fs.rm(self._path(folder), recursive=True)
 

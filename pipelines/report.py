@@ -53,6 +53,7 @@ class RunRecord:
         self.counts: Counts | None = None
         self.totals = Totals()
         self.lost: list[str] = []
+        self.documents: int | None = None  # put together from pages
         self._shown: list[dict[str, Any]] = []
         self._first_row: float | None = None
         self._first_rows = 0
@@ -121,6 +122,7 @@ class RunRecord:
             "error_kinds": dict(totals.kinds.most_common()),
             "tokens": {"prompt": totals.prompt_tokens, "completion": totals.completion_tokens},
             "tiles": totals.tiles,
+            **({} if self.documents is None else {"documents": self.documents}),
             "finish_reasons": dict(totals.finish_reasons.most_common()),
             **({"unparsed": totals.unparsed} if self.task.unparsed else {}),
             "rates": self.rates(),
@@ -178,6 +180,8 @@ class RunRecord:
             )
         if looping := self.totals.finish_reasons["repetition"]:
             lines.append(f"  {looping:,} answers went round in circles: finish_reason is repetition")
+        if self.documents is not None:
+            lines.append(f"  documents {folder}/documents/  {self.documents:,} from their pages")
         lines += [f"  results   {folder}/results/", f"  report    {folder}/{RUNS}/{self.run_id}/report.html"]
         if self.totals.errors:
             lines.append(f"  errors    {folder}/errors/")

@@ -83,6 +83,7 @@ class Task:
         reads: Manifest columns that ``converse`` looks at, where there are such.
         constrained: Whether answers are held to a form while they are generated, in every job of this task.
         unparsed: The column that is null where an answer held nothing that could be parsed.
+        text: The column with what stands on a page, where the task reads that.
         parts: Of several tasks in one pass, each of them.
     """
 
@@ -95,6 +96,7 @@ class Task:
     reads: tuple[str, ...] = ()
     constrained: bool = False
     unparsed: str | None = None
+    text: str | None = None
     parts: tuple[Task, ...] = ()
 
 

@@ -77,6 +77,7 @@ def ocr(
         parse={"boxes": _parse_boxes, "json": _parse_json}.get(format, _parse_text),
         max_new_tokens=tokens,
         reads=("question",),
+        text=None if format == "json" else "text",
         constrained=schema is not None,
         unparsed="boxes" if format == "boxes" else None,
     )

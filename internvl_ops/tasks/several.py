@@ -52,6 +52,7 @@ def several(tasks: Sequence[Task]) -> Task:
         reads=tuple(dict.fromkeys(column for task in tasks for column in task.reads)),
         constrained=any(task.constrained for task in tasks),
         unparsed=next((task.unparsed for task in tasks if task.unparsed), None),
+        text=next((task.text for task in tasks if task.text), None),
         parts=tuple(tasks),
     )
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pypdfium2 as pdfium
 import pytest
 from PIL import Image
@@ -120,14 +121,18 @@ def test_ocr_of_pages_as_json(media, model):
     assert {errors.kind[name] for name in errors.index if name in pages} <= {"bad_answer"}
 
 
-def test_several_tasks_in_one_pass(media, model):
-    rows = [{"id": name, "image": f"{name}.png", "phrase": "the thing"} for name in ("red", "blue", "wide")]
-    more = ["--tasks", "caption,ocr,ground", "--max-new-tokens", "6", "--style", "detailed"]
-    results, errors, _ = run("annotate", media, model, rows, *more)
-    assert (len(results), len(errors)) == (3, 0)
-    assert {"caption", "text", "boxes", "found"} <= set(results.columns)
+def test_several_tasks_in_one_pass_over_pages(media, model):
+    rows = [{"id": "book", "document": "book.pdf"}, {"id": "broken", "document": "red.png"}]
+    more = ["--tasks", "caption,ocr,ground", "--detect", "--max-new-tokens", "6", "--style", "detailed"]
+    results, errors, said = run("annotate", media, model, rows, *more)
+    assert (list(results.index), list(errors.index)) == (["book#page=1", "book#page=2"], ["broken"])
+    assert {"caption", "text", "boxes", "page"} <= set(results.columns)
     for name in results.index:
         row = results.loc[name]
         assert row.caption == row.caption_response.strip()
         assert row.response == "\n".join([row.caption_response, row.ocr_response, row.ground_response])
         assert row.completion_tokens <= 3 * 6
+    (book,) = pd.read_parquet(media / "annotate-out" / "documents").itertuples()
+    assert (book.id, book.num_pages, list(book.failed_pages)) == ("book", 2, [])
+    assert book.text == "\n\n".join(results.text)
+    assert "1 from their pages" in said

@@ -1,0 +1,149 @@
+"""Pages put together again: one row, or one Markdown file, a document, in page order, failed pages marked.
+
+``documents/`` is made from ``results/`` and ``errors/`` at the end of a run, all of it anew, so that it always says
+what they say. Pages are sorted in SQLite in a temporary file: memory does not grow with them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import re
+import sqlite3
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pyarrow as pa
+
+from pipelines.output import DOCUMENTS, ERRORS, RESULTS, OutputFolder
+
+DOCUMENTS_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("text", pa.string()),
+        ("num_pages", pa.int32()),
+        ("failed_pages", pa.list_(pa.struct([("page", pa.int32()), ("kind", pa.string()), ("message", pa.string())]))),
+        ("cut_pages", pa.list_(pa.int32())),
+        ("run_id", pa.string()),
+    ]
+)
+ROWS_PER_FILE = 1000
+_LONGEST_NAME = 150  # characters of a file's name
+_PAGE_ID = re.compile(r"(.*)#page=(\d+)", re.DOTALL)
+
+Page = tuple[int, str | None, str | None, str | None, str | None]  # number, text, finish reason, error kind, message
+
+
+def write_documents(output: OutputFolder, text_column: str, form: str, run_id: str) -> int:
+    """Writes ``documents/`` anew.
+
+    A document's text is that of its pages with an empty line between them; a page that failed stands in its place as an
+    HTML comment that says why. A document of which no page could be listed is in ``errors/`` alone.
+
+    Args:
+        output: With the finished pages.
+        text_column: Of ``results/``, what was read.
+        form: ``parquet``: files of many documents; ``markdown``: a file each, named by the document's id.
+        run_id: Goes into file names and rows.
+
+    Returns:
+        The number of documents.
+    """
+    before = output.files(DOCUMENTS)
+    with tempfile.TemporaryDirectory(prefix="internvl-documents-") as folder:
+        pages = _sorted_pages(output, text_column, Path(folder) / "pages.db")
+        documents = (_document(name, group, run_id) for name, group in _grouped(pages))
+        count = (_write_markdown if form == "markdown" else _write_parquet)(output, documents, run_id)
+    for name in before:
+        output.remove(name)
+    return count
+
+
+def _sorted_pages(output: OutputFolder, text_column: str, path: Path) -> Iterator[tuple[str, Page]]:
+    db = sqlite3.connect(path, isolation_level=None)
+    db.execute("PRAGMA journal_mode = OFF")
+    db.execute("PRAGMA synchronous = OFF")
+    db.execute("CREATE TABLE pages (parent TEXT, page INTEGER, text TEXT, reason TEXT, kind TEXT, message TEXT)")
+    db.execute("BEGIN")
+    for rows in itertools.chain(_read_pages(output, text_column), _failed_pages(output)):
+        db.executemany("INSERT INTO pages VALUES (?, ?, ?, ?, ?, ?)", rows)
+    db.execute("COMMIT")
+    db.execute("CREATE INDEX by_page ON pages (parent, page)")
+    # A page that was read after it had failed: the text comes first.
+    for parent, *page in db.execute("SELECT * FROM pages ORDER BY parent, page, kind IS NOT NULL"):
+        yield parent, tuple(page)
+    db.close()
+
+
+def _read_pages(output: OutputFolder, text_column: str) -> Iterator[Iterable[tuple]]:
+    for _, table in output.read_tables(RESULTS, ["parent", "page", text_column, "finish_reason"]):
+        columns = (table[name].to_pylist() for name in ("parent", "page", text_column, "finish_reason"))
+        yield ((*row, None, None) for row in zip(*columns, strict=True) if row[0] is not None)
+
+
+def _failed_pages(output: OutputFolder) -> Iterator[Iterable[tuple]]:
+    for _, table in output.read_tables(ERRORS, ["id", "kind", "message"]):
+        rows = zip(*(table[name].to_pylist() for name in ("id", "kind", "message")), strict=True)
+        yield (
+            (match[1], int(match[2]), None, None, kind, message)
+            for unit_id, kind, message in rows
+            if kind != "duplicate_id" and (match := _PAGE_ID.fullmatch(unit_id))
+        )
+
+
+def _grouped(pages: Iterator[tuple[str, Page]]) -> Iterator[tuple[str, list[Page]]]:
+    for parent, group in itertools.groupby(pages, key=lambda item: item[0]):
+        by_number = itertools.groupby((page for _, page in group), key=lambda page: page[0])
+        yield parent, [next(same) for _, same in by_number]
+
+
+def _document(name: str, pages: list[Page], run_id: str) -> dict[str, Any]:
+    return {
+        "id": name,
+        "text": "\n\n".join(_page_text(page) for page in pages),
+        "num_pages": len(pages),
+        "failed_pages": [
+            {"page": number, "kind": kind, "message": message} for number, _, _, kind, message in pages if kind
+        ],
+        "cut_pages": [number for number, _, reason, _, _ in pages if reason not in (None, "stop")],
+        "run_id": run_id,
+    }
+
+
+def _page_text(page: Page) -> str:
+    number, text, _, kind, message = page
+    if kind is None:
+        return text or ""
+    said = f"page {number} failed: {kind}: {message}".replace("--", "- -").replace("\n", " ")
+    return f"<!-- {said} -->"
+
+
+def _write_parquet(output: OutputFolder, documents: Iterator[dict[str, Any]], run_id: str) -> int:
+    count = 0
+    for number in itertools.count():
+        rows = list(itertools.islice(documents, ROWS_PER_FILE))
+        if not rows:
+            return count
+        table = pa.Table.from_pylist(rows, DOCUMENTS_SCHEMA)
+        output.write_table(f"{DOCUMENTS}/{run_id}-{number:06d}.parquet", table)
+        count += len(rows)
+    return count
+
+
+def _write_markdown(output: OutputFolder, documents: Iterator[dict[str, Any]], run_id: str) -> int:
+    count = 0
+    for document in documents:
+        output.write_bytes(f"{DOCUMENTS}/{file_name(document['id'])}.md", (document["text"] + "\n").encode())
+        count += 1
+    return count
+
+
+def file_name(document_id: str) -> str:
+    """A name for a file from any id: what a path cannot hold is percent-encoded, what is too long ends in a hash."""
+    name = quote(document_id, safe=" ()[]+,=@")
+    if len(name) <= _LONGEST_NAME and name.strip(". "):
+        return name
+    return f"{name[: _LONGEST_NAME - 33]}-{hashlib.blake2b(document_id.encode(), digest_size=16).hexdigest()}"
