@@ -56,6 +56,6 @@ class RunningEngine(Generic[E]):
 @pytest.fixture(scope="session")
 def vllm_engine(checkpoint: Checkpoint) -> Iterator[RunningEngine]:
     """The tiny checkpoint in vLLM, in float32 so that its answers can be compared closely. Started once a session."""
-    running = RunningEngine(VllmEngine(checkpoint, engine_args={"dtype": "float32"}))
+    running = RunningEngine(VllmEngine(checkpoint, constrained=True, engine_args={"dtype": "float32"}))
     yield running
     running.close()
