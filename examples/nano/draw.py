@@ -6,6 +6,7 @@ DejaVu family (free licence); none is part of this repository.
 
 from __future__ import annotations
 
+import io
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 CAPTION = "Provide a one-sentence caption for the provided image."
-OCR = "Please extract all the text in the image, in reading order. Answer with the text alone."
+FILM = "Provide a one-sentence caption for the provided video."
+OCR = "Read all the text in the image, line by line from top to bottom. Answer with the text alone."
 GROUND = "Please provide the bounding box coordinates of the region this sentence describes: <ref>{}</ref>"
 SHORT = " Answer the question using a single word or phrase."
 
@@ -59,6 +61,11 @@ class Shape:
     @property
     def name(self) -> str:
         return f"{self.colour} {self.kind}"
+
+    @property
+    def one(self) -> str:
+        """With its article."""
+        return f"{'an' if self.colour == 'orange' else 'a'} {self.name}"
 
 
 @dataclass(frozen=True)
@@ -113,8 +120,20 @@ def _sample(task: str, pictures: list[Picture], question: str, pieces: Pieces) -
 
 
 def draw(task: str, seed: int) -> Sample:
-    """The sample of this task and seed."""
-    return DRAWERS[task](random.Random(f"{task} {seed}"))
+    """The sample of this task and seed. One in three has been through JPEG, as photographs and clips have."""
+    rng = random.Random(f"{task} {seed}")
+    sample = DRAWERS[task](rng)
+    if rng.random() < 0.33:
+        quality = rng.randint(40, 95)
+        for picture in sample.pictures:
+            picture.pixels = _compressed(picture.pixels, quality)
+    return sample
+
+
+def _compressed(pixels: np.ndarray, quality: int) -> np.ndarray:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=quality)
+    return np.array(Image.open(file))
 
 
 # Shapes
@@ -217,7 +236,7 @@ def _caption(rng: random.Random) -> Sample:
     last = len(picture.shapes) - 1
     for index, shape in enumerate(picture.shapes):
         joint = "" if index == 0 else " and " if index == last else ", "
-        pieces.append((f"{joint}a {shape.name}", [(0, "shapes", index)]))
+        pieces.append((joint + shape.one, [(0, "shapes", index)]))
     return _sample("caption", [picture], CAPTION, pieces)
 
 
@@ -295,10 +314,15 @@ def _video(rng: random.Random, frames: int | None = None) -> Sample:
         shapes = [Shape(kind, colour, (left, top, left + side, top + side)), *([still] if still else [])]
         pictures.append(_render(random.Random(f"{kind}{colour}"), width, height, shapes, background))
     marks = [(0, "shapes", 0), (frames - 1, "shapes", 0)]
-    if rng.random() < 0.75:
-        question = f"Which way does the {colour} {kind} move?"
-        return _sample("video", pictures, question + SHORT, [(direction, marks)])
-    return _sample("video", pictures, "What moves?" + SHORT, [(f"a {colour} {kind}", marks)])
+    moving = pictures[0].shapes[0]
+    asked = rng.choice(("way", "way", "what", "caption"))
+    if asked == "way":
+        question, answer = f"Which way does the {moving.name} move?" + SHORT, direction
+    elif asked == "what":
+        question, answer = "What moves?" + SHORT, moving.one
+    else:
+        question, answer = FILM, f"{moving.one} moves {direction}"
+    return _sample("video", pictures, question, [(answer, marks)])
 
 
 # Text

@@ -16,6 +16,7 @@ import argparse
 import json
 import math
 import random
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -41,7 +42,7 @@ TILE, PATCH, MAX_TILES = 112, 14, 6
 SIDE = TILE // PATCH // 2  # visual tokens along a tile's side
 CELL = TILE // SIDE  # pixels along a visual token's cell
 TOKENS = SIDE * SIDE
-CONTEXT = 2048
+CONTEXT = 4096
 VISION = {"width": 192, "layers": 5, "heads": 3, "wide": 768}
 LANGUAGE = {"width": 192, "layers": 5, "heads": 3, "wide": 512}
 GUIDED = (2, 3)  # layers of the language model whose first attention head is told where to look
@@ -60,11 +61,12 @@ def texts() -> Iterator[str]:
     """What is one token a word; anything else is one token a byte."""
     yield "system\n" + TEMPLATES[TEMPLATE].system_message + "\nuser\n assistant\n"
     yield from ("Frame1: \nFrame2: \n", "Image-1: \nImage-2: \n")
-    yield from (draw.CAPTION, draw.OCR, draw.GROUND.format("a"), draw.SHORT)
+    yield from (draw.CAPTION, draw.FILM, draw.OCR, draw.GROUND.format("a"), draw.SHORT)
     yield "How many shapes are in the image? What color is the red? What shape is it?"
-    yield "Which way does it move? What moves?"
+    yield "Which way does it move?"
+    yield "What moves?"
     for name in [*draw.KINDS, *draw.COLOURS, *draw.DIRECTIONS]:
-        yield f"{name} {name} {name}s a {name}es and {name}"
+        yield f"{name} {name} {name}s a {name}es an {name} moves and {name}"
     for number in range(0, 1001, draw.STEP):
         yield f"[[{number}, {number}]]"
 
@@ -639,6 +641,8 @@ def train(stage: str, options: argparse.Namespace) -> None:
         num_workers=1,
         prefetch_factor=6,
     )
+    stopped: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: stopped.append(number))
     sums: dict[str, float] = {}
     seen, begun, saved = 0, time.time(), time.time()
     for step, batch in enumerate(loader, first):
@@ -663,10 +667,12 @@ def train(stage: str, options: argparse.Namespace) -> None:
             speed = f"{seen / (time.time() - begun):.0f} tiles/s"
             print(time.strftime("%H:%M:%S"), stage, step + 1, speed, line, "right", shares, flush=True)
             sums, seen, begun = {}, 0, time.time()
-        if step + 1 == last or time.time() - saved > options.save_every:
+        if step + 1 == last or stopped or time.time() - saved > options.save_every:
             steps[stage], saved = step + 1, time.time()
             torch.save({"steps": steps, **optimizer.state()}, folder / "state.tmp")
             (folder / "state.tmp").rename(folder / "state.pt")
+        if stopped:
+            break
 
 
 def export(state: Path, out: Path) -> None:
