@@ -16,7 +16,10 @@ _GATE = "/open"
 
 @contextmanager
 def gated_store(folder: Path) -> Iterator[str]:
-    """Serves the files of ``folder`` from memory; requests wait until `open_gate` is called. Yields the address."""
+    """Serves the files of ``folder`` from memory. Yields the address.
+
+    Requests wait until `open_gate` is called, but for those that end in ``?early``.
+    """
     files = {f"/{path.name}": path.read_bytes() for path in folder.iterdir()}
     gate = threading.Event()
 
@@ -27,9 +30,10 @@ def gated_store(folder: Path) -> Iterator[str]:
         def do_GET(self) -> None:
             if self.path == _GATE:
                 gate.set()
-            else:
+            path, _, query = self.path.partition("?")
+            if query != "early":
                 gate.wait(WAIT_S)
-            body = files.get(self.path, b"")
+            body = files.get(path, b"")
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()

@@ -17,6 +17,7 @@ SECTIONS = {
     "document": "Documents (`make bench-media`)",
     "fetch": "Object store with 50 ms a request (`make bench-media`)",
     "repetition": "Answers that repeat themselves (`make bench-repetition`)",
+    "resume": "Ten million finished rows known again (`make bench-resume`)",
     "memory": "Memory over 5,000 rows (`make bench-memory`)",
 }
 

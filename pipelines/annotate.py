@@ -19,12 +19,14 @@ from pipelines import cluster, stages
 from pipelines import columns as c
 from pipelines.documents import write_documents
 from pipelines.drive import drive
+from pipelines.lease import Lease
 from pipelines.ledger_actor import RemoteLedger, start_ledger
 from pipelines.media import media_options, reading
 from pipelines.options import JobOptions
 from pipelines.output import ERRORS, OutputFolder
 from pipelines.report import RunRecord
 from pipelines.resume import drop_superseded_errors
+from pipelines.settings import metadata
 from pipelines.sources import SourcePlan, has_rows
 from pipelines.writer import MEASURES, Writer, kept_names, own_columns, result_schema
 
@@ -42,38 +44,40 @@ def annotate(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint, task
         The record of the run, as in ``_runs/<run id>/run.json``; its ``exit_status`` is the job's.
 
     Raises:
-        ConfigurationError: The cluster is too small for the plan.
+        ConfigurationError: The cluster is too small for the plan, or another run is writing to the output.
         OSError: The output could not be written.
     """
     output = OutputFolder(options.output)
     record = RunRecord(options, task, output)
-    cluster.connect(options)
-    try:
-        workers = cluster.settle(options, checkpoint, plan.media_kind, ray.cluster_resources())
-        if options.overwrite:
-            output.clear()
-        older_errors = output.files(ERRORS)
-        ledger = start_ledger(output, retry_errors=options.retry_errors)
-        graph = Graph(options, task, plan, checkpoint, workers, ledger)
-        with Writer(
-            output,
-            RemoteLedger(ledger),
-            result_schema(plan.schema, task, graph.said_of_units),
-            run_id=record.run_id,
-            model=options.model,
-            unparsed=task.unparsed,
-            rows_per_file=options.rows_per_file,
-            commit_seconds=options.commit_seconds,
-        ) as writer:
-            # Without rows nothing is started, least of all a model.
-            record.ended = drive(graph.results(), writer, record, plan, ledger) if has_rows(plan) else "done"
-        book = RemoteLedger(ledger)
-        drop_superseded_errors(book, output, older_errors)
-        if record.ended == "done" and graph.makes_documents:
-            record.documents = write_documents(output, str(task.text), options.documents, record.run_id)
-        record.finish(writer.totals, book.counts(), [plan.place(position) for position in book.lost()])
-    finally:
-        ray.shutdown()
+    with Lease(output, record.run_id):
+        cluster.connect(options)
+        try:
+            workers = cluster.settle(options, checkpoint, plan.media_kind, ray.cluster_resources())
+            if options.overwrite:
+                output.clear()
+            older_errors = output.files(ERRORS)
+            ledger = start_ledger(output, retry_errors=options.retry_errors)
+            graph = Graph(options, task, plan, checkpoint, workers, ledger)
+            with Writer(
+                output,
+                RemoteLedger(ledger),
+                result_schema(plan.schema, task, graph.said_of_units),
+                run_id=record.run_id,
+                model=options.model,
+                unparsed=task.unparsed,
+                rows_per_file=options.rows_per_file,
+                commit_seconds=options.commit_seconds,
+                metadata=metadata(options, task),
+            ) as writer:
+                # Without rows nothing is started, least of all a model.
+                record.ended = drive(graph.results(), writer, record, plan, ledger) if has_rows(plan) else "done"
+            book = RemoteLedger(ledger)
+            drop_superseded_errors(book, output, older_errors)
+            if record.ended == "done" and graph.makes_documents:
+                record.documents = write_documents(output, str(task.text), options.documents, record.run_id)
+            record.finish(writer.totals, book.counts(), [plan.place(position) for position in book.lost()])
+        finally:
+            ray.shutdown()
     return record
 
 
@@ -167,7 +171,11 @@ class Graph:
         return self._map(
             prepared,
             stages.Generate,
-            {"make_engine": make_engine, "make_generator": make_generator, "tile_size": self.checkpoint.tile_size},
+            {
+                "make_engine": make_engine,
+                "make_generator": make_generator,
+                "tile_size": self.checkpoint.tile_size,
+            },
             compute=cluster.pool(self.workers.engines, calls=self.workers.blocks_in_flight),
             num_cpus=1,
             num_gpus=self.workers.gpus_per_engine,

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticUndefined
 
 from internvl_ops.errors import ConfigurationError
+from internvl_ops.media.access import safe_text
 
 Options = TypeVar("Options", bound=BaseModel)
 
@@ -66,10 +67,10 @@ def build_options(cls: type[Options], values: dict[str, Any]) -> Options:
         raise ConfigurationError("\n".join(_say(cls, detail) for detail in error.errors())) from None
 
 
-def exit_with(error: ConfigurationError) -> NoReturn:
-    """Ends the process as a wrong configuration does: the message on standard error, status 2."""
-    print(f"{Path(sys.argv[0]).name}: error: {error}", file=sys.stderr)
-    sys.exit(2)
+def exit_with(error: Exception, status: int = 2) -> NoReturn:
+    """Ends the process with a message on standard error; as a wrong configuration does, with status 2."""
+    print(f"{Path(sys.argv[0]).name}: error: {safe_text(str(error))}", file=sys.stderr)
+    sys.exit(status)
 
 
 def flag(name: str) -> str:

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import ray
 from ray.data import Dataset
 
-from internvl_ops.media.access import safe_uri
+from internvl_ops.media.access import safe_text, safe_uri
 from pipelines import columns as c
 from pipelines.media import media_options
 from pipelines.options import JobOptions
@@ -105,4 +105,4 @@ def cause(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     own = [line for line in lines if _EXCEPTION.match(line) and not line.startswith("ray.")]
     # Of a chain of exceptions the last is the one that was raised for whoever reads it.
-    return (own or lines or [type(error).__name__])[-1]
+    return safe_text((own or lines or [type(error).__name__])[-1])

@@ -10,6 +10,7 @@ import yaml
 from internvl_ops.errors import ConfigurationError
 from pipelines.command_line import exit_with, groups, parse_options
 from pipelines.options import JobOptions
+from pipelines.redaction import shown
 
 STRAY = 0.1  # of the sampled URIs may be unreadable without ending the job
 
@@ -38,6 +39,8 @@ def run_job(make_task: MakeTask, options_class: type[JobOptions], description: s
         record = annotate(options, plan, checkpoint, task)
     except ConfigurationError as error:
         exit_with(error)
+    except OSError as error:
+        exit_with(error, 1)
     print(record.summary())
     sys.exit(record.exit_status)
 
@@ -56,6 +59,7 @@ def check(options: JobOptions, make_task: MakeTask, *, writes: bool = True) -> t
     from internvl_ops.media.access import ReadPolicy
     from internvl_ops.models.config import load_checkpoint
     from pipelines.output import OutputFolder
+    from pipelines.settings import check_settings
     from pipelines.sources import SourceOptions, plan_source
 
     if options.engine != "vllm":
@@ -88,12 +92,14 @@ def check(options: JobOptions, make_task: MakeTask, *, writes: bool = True) -> t
     output = OutputFolder(options.output)
     if writes:
         output.check_writable()
+    if not options.overwrite:
+        check_settings(output, options, task)
     return plan, checkpoint, task
 
 
 def describe(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint, task: Task) -> str:
     """What ``--dry-run`` prints: every option as resolved, and the plan."""
-    values = options.model_dump(mode="json")
+    values = shown(options)
     lines = ["# Options, as for --config"]
     for title, names in groups(type(options)).items():
         lines += ["", f"# {title}"]
@@ -108,7 +114,7 @@ def describe(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint, task
         f"#   prepare   tiles of {checkpoint.tile_size} pixels, up to {options.max_tiles} and a thumbnail: "
         f"{tokens:,} image tokens at most, of a context of {checkpoint.context_length:,}",
         f"#   generate  {options.engine}, template {checkpoint.template}, prompt: {task.prompt}",
-        f"#   write     {options.output}: {', '.join(task.columns.names)} and "
+        f"#   write     {values['output']}: {', '.join(task.columns.names)} and "
         f"{', '.join(plan.schema.names)} from the manifest",
     ]
     return "\n".join(lines)

@@ -1,19 +1,21 @@
 """The book of one run: every unit of the input, and what became of it.
 
 One Ray actor on the driver's node holds it. The source stage claims units here, the writer marks them written, and at
-the end of the run a unit that was claimed and not written is a lost row, named by its place in the manifest. Kept in
-SQLite in a temporary file, so that memory does not grow with the input.
+the end of the run a unit that was claimed and not written is a lost row, named by its place in the manifest. Units of
+this run are kept in SQLite in a temporary file, so that memory does not grow with the input; those of earlier runs, of
+which only a key is known, as `pipelines.finished`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import IntEnum
 from pathlib import Path
+
+from pipelines.finished import UNSEEN, FinishedUnits, unit_key
 
 
 class State(IntEnum):
@@ -48,12 +50,6 @@ class Counts:
         return asdict(self)
 
 
-def unit_key(unit_id: str, occurrence: int = 1) -> bytes:
-    """16 bytes that stand for a unit: its id, and for the error row of a repeated id which repetition it is."""
-    text = unit_id if occurrence == 1 else f"{unit_id}\0{occurrence}"
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-
-
 class Ledger:
     """See the module. Every method may be repeated with the same arguments: Ray retries calls.
 
@@ -62,6 +58,7 @@ class Ledger:
 
     def __init__(self) -> None:
         self._skipped = 0
+        self._finished = FinishedUnits()
         self._folder = tempfile.TemporaryDirectory(prefix="internvl-ledger-")
         # One writer and nothing to recover: the output is the checkpoint, the ledger is rebuilt from it.
         self._db = sqlite3.connect(Path(self._folder.name) / "units.db", isolation_level=None, check_same_thread=False)
@@ -69,19 +66,22 @@ class Ledger:
         self._db.execute("PRAGMA synchronous = OFF")
         self._db.execute("PRAGMA cache_size = -65536")
         self._db.execute(
-            "CREATE TABLE units (key BLOB PRIMARY KEY, position INTEGER, state INTEGER NOT NULL) WITHOUT ROWID"
+            "CREATE TABLE units (key BLOB PRIMARY KEY, position INTEGER NOT NULL, state INTEGER NOT NULL) WITHOUT ROWID"
         )
 
     def ready(self) -> bool:
         """Answers once the actor runs."""
         return True
 
-    def preload(self, keys: Iterable[bytes], state: State) -> None:
-        """Books units of earlier runs. A unit booked twice keeps its first state: a result outlives an old error."""
-        with self._transaction():
-            self._db.executemany(
-                "INSERT OR IGNORE INTO units VALUES (?, NULL, ?)", ((key, int(state)) for key in sorted(keys))
-            )
+    def preload(self, keys: bytes, state: State) -> None:
+        """Books units of earlier runs, before any other call.
+
+        Args:
+            keys: As `unit_key` makes them, one behind the other. A unit booked twice keeps its first state: a result
+                outlives an old error.
+            state: ``DONE_BEFORE`` or ``FAILED_BEFORE``.
+        """
+        self._finished.add(keys, int(state))
 
     def claim(self, ids: Sequence[str], positions: Sequence[int]) -> list[int]:
         """Books manifest rows.
@@ -95,7 +95,7 @@ class Ledger:
             before, this is its n-th occurrence.
         """
         with self._transaction():
-            return [self._claim(unit_id, position) for unit_id, position in zip(ids, positions, strict=True)]
+            return self._claim_all(ids, positions)
 
     def explode(self, parent: bytes, ids: Sequence[str], position: int) -> list[int]:
         """Books the pages or clips of a claimed file in its place.
@@ -110,24 +110,36 @@ class Ledger:
         """
         with self._transaction():
             self._db.execute("UPDATE units SET state = ? WHERE key = ?", (int(State.EXPLODED), parent))
-            return [self._claim(unit_id, position) for unit_id in ids]
+            return self._claim_all(ids, [position] * len(ids))
 
-    def _claim(self, unit_id: str, position: int) -> int:
+    def _claim_all(self, ids: Sequence[str], positions: Sequence[int]) -> list[int]:
+        keys = [unit_key(unit_id) for unit_id in ids]
+        places = self._finished.find(keys).tolist()
+        return [
+            self._claim(unit_id, position, key, place)
+            for unit_id, position, key, place in zip(ids, positions, keys, places, strict=True)
+        ]
+
+    def _claim(self, unit_id: str, position: int, key: bytes, place: int) -> int:
         occurrence = 1
         while True:
-            key = unit_key(unit_id, occurrence)
-            row = self._db.execute("SELECT position, state FROM units WHERE key = ?", (key,)).fetchone()
-            if row is None:
+            known = self._finished.position(place) if place >= 0 else self._position(key)
+            if known is None:
                 self._db.execute("INSERT INTO units VALUES (?, ?, ?)", (key, position, int(State.CLAIMED)))
                 return occurrence
-            known_position, state = row
-            if known_position is None:
-                self._db.execute("UPDATE units SET position = ? WHERE key = ?", (position, key))
+            if known == UNSEEN:
+                self._finished.meet(place, position)
                 self._skipped += 1
                 return SKIP
-            if known_position == position:
-                return SKIP if state in (State.DONE_BEFORE, State.FAILED_BEFORE) else occurrence
+            if known == position:
+                return SKIP if place >= 0 else occurrence
             occurrence += 1
+            key = unit_key(unit_id, occurrence)
+            (place,) = self._finished.find([key])
+
+    def _position(self, key: bytes) -> int | None:
+        row = self._db.execute("SELECT position FROM units WHERE key = ?", (key,)).fetchone()
+        return row[0] if row else None
 
     def pending(self, keys: Sequence[bytes]) -> list[bool]:
         """Which of ``keys`` are not yet written in this run; of a key that comes twice, only the first."""
@@ -144,13 +156,19 @@ class Ledger:
 
     def states(self, keys: Sequence[bytes]) -> list[int | None]:
         """The state of each key, ``None`` for an unknown one."""
-        found = (self._db.execute("SELECT state FROM units WHERE key = ?", (key,)).fetchone() for key in keys)
-        return [row[0] if row else None for row in found]
+        return [
+            self._state(key) if place < 0 else self._finished.state(place)
+            for key, place in zip(keys, self._finished.find(keys).tolist(), strict=True)
+        ]
+
+    def _state(self, key: bytes) -> int | None:
+        row = self._db.execute("SELECT state FROM units WHERE key = ?", (key,)).fetchone()
+        return row[0] if row else None
 
     def counts(self) -> Counts:
         """Units of the manifest by what became of them; rows of earlier runs that are not in it do not count."""
-        by_state = dict(
-            self._db.execute("SELECT state, COUNT(*) FROM units WHERE position IS NOT NULL GROUP BY state").fetchall()
+        by_state = self._finished.met() | dict(
+            self._db.execute("SELECT state, COUNT(*) FROM units GROUP BY state").fetchall()
         )
         by_state.pop(State.EXPLODED, None)
         return Counts(

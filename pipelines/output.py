@@ -5,11 +5,11 @@ A file appears whole or not at all: one PUT in an object store, a rename on loca
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import posixpath
-import random
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
@@ -19,10 +19,9 @@ import pyarrow.parquet as pq
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.media.access import safe_uri
+from pipelines.patience import patiently, reason
 
 RESULTS, ERRORS, DOCUMENTS, RUNS = "results", "errors", "documents", "_runs"
-_WRITE_ATTEMPTS = 11  # with the waits below about four minutes: an object store that is down for two comes back in time
-_PERMANENT = (PermissionError, FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError)
 
 
 class OutputFolder:
@@ -39,11 +38,12 @@ class OutputFolder:
         self.uri = uri.rstrip("/") or "/"
         try:
             self.fs, self.root = fsspec.core.url_to_fs(self.uri, **self._storage_options())
-        except (ValueError, ImportError) as error:
+        except (ValueError, ImportError, OSError) as error:
             raise ConfigurationError(
                 f"--output {safe_uri(uri)}: {error}. Use a local path or s3://bucket/prefix."
             ) from None
         self.local = "file" in self.fs.protocol
+        self.before_change: Callable[[], None] | None = None  # may wait, and raises where nothing may be changed
 
     def _storage_options(self) -> dict[str, object]:
         # A listing made before this run's files were written must not be served again after.
@@ -62,27 +62,37 @@ class OutputFolder:
             self.fs.pipe_file(probe, b"")
             self.fs.rm_file(probe)
         except Exception as error:
-            raise ConfigurationError(f"--output {safe_uri(self.uri)}: not writable: {_reason(error)}") from None
+            raise ConfigurationError(f"--output {safe_uri(self.uri)}: not writable: {reason(error)}") from None
 
     def clear(self) -> None:
         """Removes every result, error and document; what ``--overwrite`` does."""
+        self._ask()
         for folder in (RESULTS, ERRORS, DOCUMENTS):
             if self.fs.exists(self._path(folder)):
                 self.fs.rm(self._path(folder), recursive=True)
 
     def files(self, folder: str) -> list[str]:
         """Names of the finished Parquet files in ``results`` or ``errors``, relative to the output, sorted."""
-        try:
-            paths = self.fs.ls(self._path(folder), detail=False)
-        except FileNotFoundError:
-            return []
-        names = (posixpath.basename(path) for path in paths)
+        names = patiently(lambda: self.list_names(folder), f"{safe_uri(self.uri)}/{folder} could not be listed")
         return sorted(f"{folder}/{name}" for name in names if name.endswith(".parquet") and not name.startswith("."))
 
     def read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
-        """One Parquet file, or some of its columns."""
-        with self.fs.open(self._path(name), "rb") as file:
-            return pq.read_table(file, columns=columns)
+        """One Parquet file, or some of its columns; transient failures of the store are waited out."""
+
+        def read() -> pa.Table:
+            with self.fs.open(self._path(name), "rb") as file:
+                return pq.read_table(file, columns=columns)
+
+        return patiently(read, f"{safe_uri(self.uri)}/{name} could not be read")
+
+    def read_metadata(self, name: str) -> dict[bytes, bytes]:
+        """What the schema of one Parquet file says besides columns."""
+
+        def read() -> dict[bytes, bytes]:
+            with self.fs.open(self._path(name), "rb") as file:
+                return pq.read_schema(file).metadata or {}
+
+        return patiently(read, f"{safe_uri(self.uri)}/{name} could not be read")
 
     def read_tables(self, folder: str, columns: list[str], threads: int = 16) -> Iterator[tuple[str, pa.Table]]:
         """Some columns of every file in ``folder``, read side by side, a few at a time."""
@@ -104,20 +114,57 @@ class OutputFolder:
         Raises:
             OSError: The store refused, or did not recover in about four minutes.
         """
-        for attempt in range(1, _WRITE_ATTEMPTS + 1):
-            try:
-                return self._write_once(self._path(name), data)
-            except _PERMANENT:
-                raise
-            except Exception as error:
-                if attempt == _WRITE_ATTEMPTS:
-                    raise OSError(f"{safe_uri(self.uri)}/{name} could not be written: {_reason(error)}") from error
-                time.sleep(min(60, 2**attempt / 2) * random.uniform(0.5, 1))
+
+        def write() -> None:
+            self._ask()  # before every attempt: minutes may lie between two
+            self.replace_bytes(name, data)
+
+        patiently(write, f"{safe_uri(self.uri)}/{name} could not be written")
 
     def remove(self, name: str) -> None:
-        self.fs.rm_file(self._path(name))
+        """Removes a file; transient failures of the store are waited out."""
+        self._ask()
+        patiently(lambda: self.remove_quietly(name), f"{safe_uri(self.uri)}/{name} could not be removed")
 
-    def _write_once(self, path: str, data: bytes) -> None:
+    def read_bytes(self, name: str) -> bytes:
+        """A whole file. This and the methods below ask the store once."""
+        return self.fs.cat_file(self._path(name))
+
+    def list_names(self, folder: str) -> list[str]:
+        """What stands in ``folder``, by bare names; nothing where there is no such folder."""
+        try:
+            return [posixpath.basename(path) for path in self.fs.ls(self._path(folder), detail=False)]
+        except FileNotFoundError:
+            return []
+
+    def remove_quietly(self, name: str) -> None:
+        """Removes a file or finds it gone."""
+        with contextlib.suppress(FileNotFoundError):
+            self.fs.rm_file(self._path(name))
+
+    def create_bytes(self, name: str, data: bytes) -> None:
+        """Writes a whole file unless there is one of that name.
+
+        Who wants to know which it was reads it back: after an answer that was lost the store itself does not know.
+        """
+        path = self._path(name)
+        if self.local:
+            os.makedirs(posixpath.dirname(path), exist_ok=True)
+            with contextlib.suppress(FileExistsError), open(path, "xb") as file:
+                file.write(data)
+            return
+        try:
+            self.fs.pipe_file(path, data, mode="create")
+        except Exception as error:
+            if self.fs.exists(path):
+                return
+            if getattr(error, "errno", None) != errno.ENOSYS:
+                raise
+            self.fs.pipe_file(path, data)  # a store that has no conditional PUT and says so
+
+    def replace_bytes(self, name: str, data: bytes) -> None:
+        """Writes a whole file."""
+        path = self._path(name)
         if not self.local:
             self.fs.pipe_file(path, data)
             return
@@ -130,11 +177,9 @@ class OutputFolder:
             os.fsync(file.fileno())
         os.replace(unfinished, path)
 
+    def _ask(self) -> None:
+        if self.before_change is not None:
+            self.before_change()
+
     def _path(self, name: str) -> str:
         return posixpath.join(self.root, name)
-
-
-def _reason(error: BaseException) -> str:
-    text = str(error) or type(error).__name__
-    cause = error.__cause__
-    return f"{text} ({cause})" if cause and str(cause) and str(cause) not in text else text

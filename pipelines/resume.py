@@ -10,7 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.ledger import Ledger, State, unit_key
+from pipelines.finished import unit_key, unit_keys
+from pipelines.ledger import Ledger, State
 from pipelines.output import ERRORS, RESULTS, OutputFolder
 
 
@@ -23,12 +24,12 @@ def load_output(ledger: Ledger, output: OutputFolder, *, retry_errors: bool) -> 
         retry_errors: Leave out errors called retriable, so that their units run again.
     """
     for _, table in output.read_tables(RESULTS, ["id"]):
-        ledger.preload([unit_key(unit_id) for unit_id in table["id"].to_pylist()], State.DONE_BEFORE)
+        ledger.preload(unit_keys(table["id"]), State.DONE_BEFORE)
     occurrences: dict[str, int] = {}
     for _, table in output.read_tables(ERRORS, ["id", "kind", "retriable"]):
         if retry_errors:
             table = table.filter(pc.invert(table["retriable"]))
-        ledger.preload(error_keys(table, occurrences), State.FAILED_BEFORE)
+        ledger.preload(b"".join(error_keys(table, occurrences)), State.FAILED_BEFORE)
 
 
 def error_keys(table: pa.Table, occurrences: dict[str, int]) -> list[bytes]:

@@ -20,8 +20,9 @@ import ray
 
 from internvl_ops.engines.base import Engine, Sampling
 from internvl_ops.engines.recovering import Recovering
-from internvl_ops.errors import UnitError
+from internvl_ops.errors import Stage, UnitError
 from internvl_ops.generation import FINISH_REASONS, Generator, RenderedConversation, Retries
+from internvl_ops.media.access import safe_uri
 from internvl_ops.media.parts import WHOLE, Part
 from internvl_ops.models.config import Checkpoint
 from internvl_ops.models.rendering import Placeholder
@@ -29,8 +30,10 @@ from internvl_ops.models.tokenizer import Tokenizer
 from internvl_ops.prepare import MediaReader, MediaRef, Prepared, Preparer, Unit, preview
 from internvl_ops.tasks import Answered, Conversation, Dialogue, Task
 from pipelines import columns as c
-from pipelines.ledger import RUN, SKIP, unit_key
+from pipelines.finished import unit_key
+from pipelines.ledger import RUN, SKIP
 from pipelines.options import row_sampling
+from pipelines.patience import read_patiently
 from pipelines.sources import SourcePlan, read_split
 
 PREVIEWS = 24  # pictures each prepare actor makes for the report
@@ -46,7 +49,10 @@ def read(batch: pa.Table, plan: SourcePlan, names: dict[str, str], ledger: Any) 
         ledger: The actor.
     """
     for index in batch["split"].to_pylist():
-        for rows in read_split(plan, plan.splits[index]):
+        split = plan.splits[index]
+        for rows in read_patiently(
+            functools.partial(read_split, plan, split), f"{safe_uri(split.uri)} could not be read on"
+        ):
             renamed = rows.rename_columns([names.get(name, name) for name in rows.column_names])
             yield claim(renamed, ledger)
 
@@ -58,11 +64,15 @@ def claim(rows: pa.Table, ledger: Any) -> pa.Table:
     errors = rows[c.ERROR].to_pylist()
     for row, answer in enumerate(answers):
         if answer > RUN:
-            message = f"id {ids[row]!r} at {sources[row]} stands further up already; the first row with it is kept"
-            errors[row] = c.error_value(UnitError("read", "duplicate_id", message))
+            errors[row] = _repeated("read", ids[row], sources[row])
     keys = [unit_key(unit_id, max(1, answer)) for unit_id, answer in zip(ids, answers, strict=True)]
     rows = c.set_errors(rows, errors).append_column(c.KEY, pa.array(keys, pa.binary(16)))
     return rows.filter(pa.array([answer != SKIP for answer in answers], pa.bool_()))
+
+
+def _repeated(stage: Stage, unit_id: str, source: str) -> dict[str, object]:
+    message = f"id {unit_id!r} at {source} stands further up already; the first unit with it is kept"
+    return c.error_value(UnitError(stage, "duplicate_id", message))
 
 
 class Explode:
@@ -82,11 +92,17 @@ class Explode:
             errors = [c.error_value(parts)] if isinstance(parts, UnitError) else row[c.ERROR].to_pylist()
             return _with_parts(c.set_errors(row, errors), [None])
         ids = [part_id(row[c.ID][0].as_py(), number, part) for number, part in enumerate(parts, 1)]
-        call = self._ledger.explode.remote(row[c.KEY][0].as_py(), ids, row[c.POSITION][0].as_py())
-        wanted = [number for number, answer in enumerate(ray.get(call)) if answer != SKIP]
+        answers = ray.get(self._ledger.explode.remote(row[c.KEY][0].as_py(), ids, row[c.POSITION][0].as_py()))
+        wanted = [number for number, answer in enumerate(answers) if answer != SKIP]
         units = row.take(pa.array([0] * len(wanted), pa.int64()))
-        own = {c.ID: [ids[number] for number in wanted], c.KEY: [unit_key(ids[number]) for number in wanted]}
+        own = {
+            c.ID: [ids[number] for number in wanted],
+            c.KEY: [unit_key(ids[number], answers[number]) for number in wanted],
+        }
         units = c.with_columns(units, own, pa.schema([(c.ID, pa.string()), (c.KEY, pa.binary(16))]))
+        source = row[c.SOURCE][0].as_py()
+        errors = [_repeated("explode", ids[number], source) if answers[number] > RUN else None for number in wanted]
+        units = c.set_errors(units, errors)
         return _with_parts(units, [parts[number] for number in wanted], parent=row[c.ID][0].as_py())
 
 
@@ -227,9 +243,8 @@ class Generate:
         self._side = tile_size
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, daemon=True, name="engine").start()
-        engine = Recovering(make_engine)
-        self._generator = make_generator(engine)
-        self._on_loop(engine.start())
+        # Its engine is started by the first request: a run that finds nothing to do loads no model.
+        self._generator = make_generator(Recovering(make_engine))
 
     def _on_loop(self, coroutine: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()

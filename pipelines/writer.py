@@ -6,6 +6,7 @@ import queue
 import threading
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -121,6 +122,7 @@ class Writer:
         unparsed: Column that is null where an answer held nothing the task looks for.
         rows_per_file: Rows of a full file.
         commit_seconds: Longest wait of a finished row.
+        metadata: Goes into the schema of every file.
     """
 
     def __init__(
@@ -134,11 +136,13 @@ class Writer:
         unparsed: str | None = None,
         rows_per_file: int = 1000,
         commit_seconds: float = 60,
+        metadata: Mapping[bytes, bytes] | None = None,
     ) -> None:
         self.totals = Totals()
         self._output, self._book, self._schema = output, book, schema
         self._run_id, self._model, self._unparsed = run_id, model, unparsed
         self._rows_per_file, self._commit_seconds = rows_per_file, commit_seconds
+        self._metadata = dict(metadata or {})
         self._buffers: dict[str, list[tuple[list[bytes], pa.Table]]] = {RESULTS: [], ERRORS: []}
         self._oldest: dict[str, float] = {}
         self._files: Counter[str] = Counter()
@@ -249,6 +253,7 @@ class Writer:
         rows = rows.filter(pa.array(pending, pa.bool_()))
         if not len(rows):
             return
+        rows = rows.replace_schema_metadata({**(rows.schema.metadata or {}), **self._metadata})
         self._output.write_table(f"{folder}/{self._run_id}-{self._files[folder]:06d}.parquet", rows)
         self._files[folder] += 1
         written = [key for key, new in zip(keys, pending, strict=True) if new]

@@ -23,15 +23,16 @@ class Recovering:
 
     def __init__(self, make_engine: Callable[[], Engine]) -> None:
         self._make_engine = make_engine
-        self._engine = make_engine()
-        self._up = True
+        self._engine: Engine | None = None
+        self._up = False
         self._running = 0
         self._changed = asyncio.Condition()
         self._suspect = asyncio.Lock()  # held by the one request that is tried alone
 
     async def start(self) -> None:
-        """Starts the engine; minutes for a large model."""
-        await self._engine.start()
+        """Starts the engine, minutes for a large model; else the first request does."""
+        async with self._alone():
+            await self._revive()
 
     async def generate(self, request: Request, sampling: Sampling, watch: Watch | None = None) -> Completion:
         """One completion.
@@ -40,15 +41,17 @@ class Recovering:
             UnitError: The request cannot be served, or it is what kills the engine.
             EngineDead: The engine died and does not start again.
         """
-        try:
-            async with self._among_others():
+        async with self._among_others():
+            try:
                 return await self._ask(request, sampling, watch)
-        except EngineDead:
-            async with self._alone():
-                await self._revive()
-                return await self._once_more(request, sampling, watch)
+            except EngineDead:
+                pass  # tried once more below, alone
+        async with self._alone():
+            await self._revive()
+            return await self._once_more(request, sampling, watch)
 
     async def _ask(self, request: Request, sampling: Sampling, watch: Watch | None) -> Completion:
+        assert self._engine is not None
         try:
             return await self._engine.generate(request, sampling, watch)
         except EngineDead:
@@ -65,7 +68,8 @@ class Recovering:
     async def _revive(self) -> None:
         if self._up:
             return
-        self._engine.shutdown()
+        if self._engine is not None:
+            self._engine.shutdown()
         self._engine = self._make_engine()
         await self._engine.start()
         self._up = True

@@ -21,6 +21,7 @@ from internvl_ops.media.addresses import is_public, literal_address
 SCHEMES = ("file", "s3", "http", "https", "data")
 _ALIASES = {"s3a": "s3", "s3n": "s3"}
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_URI = re.compile(_SCHEME.pattern + r"[^\s'\"<>|\\]+")
 _SHOWN = 300  # characters of a URI that a message repeats
 
 
@@ -175,6 +176,11 @@ def safe_uri(uri: str) -> str:
         uri = match[0] + authority.rpartition("@")[2] + slash + rest
     shown = "".join(c if c.isprintable() else "�" for c in uri)
     return shown if len(shown) <= _SHOWN else shown[:_SHOWN] + "…"
+
+
+def safe_text(text: str) -> str:
+    """``text`` with every URI in it as `safe_uri` shows it."""
+    return _URI.sub(lambda found: safe_uri(found[0]), text)
 
 
 def _absolute(location: str, option: str) -> str:

@@ -58,11 +58,27 @@ def test_documents_become_pages_and_a_second_run_adds_only_what_is_new(tmp_path,
     assert widths.is_monotonic_increasing or results.sort_values("page").height.is_monotonic_decreasing
     assert set(errors.id) == {"broken", "picture", "missing"}
 
+    # Nothing is new, so that no engine is started; this one could not be.
+    said = caption(tmp_path, model, rows, "--engine-args", '{"no_such_argument": 1}')
+    assert "6 units in = 0 results + 0 errors + 3 already done + 3 already failed" in said
+
     (tmp_path / "b.pdf").write_bytes(pdf(2))
     said = caption(tmp_path, model, [*rows, {"id": "b", "document": "b.pdf", "year": 8}], "--pages", "2-")
     assert "6 units in = 1 results + 0 errors + 2 already done + 3 already failed" in said
     results, _ = read_output(tmp_path / "out")
     assert sorted(results.id) == ["a#page=1", "a#page=2", "a#page=3", "b#page=2"]
+
+
+def test_a_page_with_the_id_of_another_row_is_an_error_and_not_lost(tmp_path, model):
+    (tmp_path / "a.pdf").write_bytes(pdf(3))
+    rows = [{"id": name, "document": "a.pdf"} for name in ("a", "a#page=2")]
+    said = caption(tmp_path, model, rows, "--pages", "1-2")
+    assert "4 units in = 3 results + 1 errors + 0 already done" in said
+    results, errors = read_output(tmp_path / "out")
+    assert sorted(results.id) == ["a#page=1", "a#page=2#page=1", "a#page=2#page=2"]
+    assert errors[["id", "kind", "stage"]].values.tolist() == [["a#page=2", "duplicate_id", "explode"]]
+    said = caption(tmp_path, model, rows, "--pages", "1-2")
+    assert "4 units in = 0 results + 0 errors + 3 already done + 1 already failed" in said
 
 
 def test_videos_become_clips_with_their_times(tmp_path, model):

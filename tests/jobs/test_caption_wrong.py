@@ -156,3 +156,31 @@ def test_an_empty_manifest_is_done_with_zero_rows(tmp_path, model):
     done = run("--input", tmp_path / "rows.jsonl", "--output", tmp_path / "out", "--model", model)
     assert done.returncode == 0, done.stderr
     assert "0 units in = 0 results + 0 errors + 0 already done" in done.stdout
+
+
+@pytest.mark.parametrize("option", ["--input", "--output", "--allow"])
+def test_credentials_in_a_uri_are_not_repeated(tmp_path, images, model, option):
+    arguments = {"--input": images, "--output": tmp_path / "out", "--allow": "https://me:s3cret@host/?sig=s3cret"}
+    arguments[option] = "ftp://me:s3cret@host/x?sig=s3cret"
+    said = refused(*(part for pair in arguments.items() for part in pair), "--model", model)
+    assert "host/x" in said
+    assert "s3cret" not in said
+
+
+def test_a_dry_run_shows_no_secret(tmp_path, images, model):
+    args = ["--engine-args", '{"hf_token": "s3cret"}', "--allow", "https://me:s3cret@host/a?sig=s3cret"]
+    done = run("--input", images, "--output", tmp_path / "out", "--model", model, "--dry-run", *args)
+    assert done.returncode == 0, done.stderr
+    assert "https://host/a?…" in done.stdout
+    assert "s3cret" not in done.stdout + done.stderr
+
+
+def test_an_output_of_another_prompt_is_not_mixed_with_this_one(tmp_path, images, model):
+    (tmp_path / "out" / "results").mkdir(parents=True)
+    older = pa.table({"id": ["a"]}).replace_schema_metadata({"task": "caption", "prompt": "Which colours?"})
+    pq.write_table(older, tmp_path / "out" / "results" / "older.parquet")
+    arguments = ["--input", images, "--output", tmp_path / "out", "--model", model]
+    message = refused(*arguments)
+    assert "--prompt 'Which colours?' there" in message
+    assert run(*arguments, "--prompt", "Which colours?", "--dry-run").returncode == 0
+    assert run(*arguments, "--overwrite", "--dry-run").returncode == 0

@@ -9,7 +9,7 @@ import pyarrow as pa
 from internvl_ops.errors import Kind, UnitError
 from internvl_ops.tasks import caption
 from pipelines import columns as c
-from pipelines.ledger import unit_key
+from pipelines.finished import unit_key
 from pipelines.writer import MEASURES, own_columns
 
 CAPTION = caption(prompt="What is this?")

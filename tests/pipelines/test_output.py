@@ -10,52 +10,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
-import boto3
 import duckdb
 import fsspec
 import pandas as pd
 import pyarrow as pa
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
-from moto.server import ThreadedMotoServer
 
 from internvl_ops.errors import ConfigurationError
 from pipelines.output import ERRORS, RESULTS, RUNS, OutputFolder
 
 ROOT = Path(__file__).parents[2]
 TABLE = pa.table({"id": ["a", "b"], "n": [1, 2]})
-
-
-@pytest.fixture(scope="module")
-def s3_address() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-@pytest.fixture
-def bucket(s3_address: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    for name, value in {
-        "AWS_ENDPOINT_URL": s3_address,
-        "AWS_ACCESS_KEY_ID": "testing",
-        "AWS_SECRET_ACCESS_KEY": "testing-secret",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    fsspec.get_filesystem_class("s3").clear_instance_cache()  # one of another test knows another endpoint
-    client = boto3.client("s3")
-    client.create_bucket(Bucket="outputs")
-    yield "s3://outputs"
-    for entry in client.list_objects_v2(Bucket="outputs").get("Contents", ()):
-        client.delete_object(Bucket="outputs", Key=entry["Key"])
-    client.delete_bucket(Bucket="outputs")
-
-
-@pytest.fixture(params=["local", "s3"])
-def uri(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return str(tmp_path / "out") if request.param == "local" else request.getfixturevalue("bucket") + "/run/out"
 
 
 class TestEveryStore:
@@ -202,7 +168,7 @@ fsspec.register_implementation("failing", FailingStore, clobber=True)
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The seconds that a write would have waited, which it does not."""
     seconds: list[float] = []
-    monkeypatch.setattr("pipelines.output.time", SimpleNamespace(sleep=seconds.append))
+    monkeypatch.setattr("pipelines.patience.time", SimpleNamespace(sleep=seconds.append))
     return seconds
 
 

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipelines.ledger import RUN, SKIP, Ledger, State, unit_key
+from pipelines.finished import unit_key
+from pipelines.ledger import RUN, SKIP, Ledger, State
 from pipelines.output import ERRORS, RESULTS, OutputFolder
 from pipelines.resume import drop_superseded_errors, load_output
 from pipelines.writer import ERROR_SCHEMA
@@ -154,7 +155,7 @@ class TestDroppingOldErrors:
     def test_a_file_without_rows_goes_altogether(self, output: OutputFolder) -> None:
         write_errors(output, "1", ("a", "timeout", True))
         ledger = Ledger()
-        ledger.preload([unit_key("a")], State.DONE_BEFORE)
+        ledger.preload(unit_key("a"), State.DONE_BEFORE)
         assert self.drop(output, ledger) == []
         assert output.files(ERRORS) == []
 

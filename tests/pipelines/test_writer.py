@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines import columns as c
-from pipelines.ledger import Ledger, State, unit_key
+from pipelines.finished import unit_key
+from pipelines.ledger import Ledger, State
 from pipelines.output import ERRORS, RESULTS, OutputFolder
 from pipelines.writer import ERROR_SCHEMA, MEASURES, Writer, kept_names, own_columns, result_schema
 from tests.pipelines.finished_rows import CAPTION, IMAGE, row, table

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from internvl_ops.engines.base import Completion, EngineDead, Request, Sampling
+from internvl_ops.engines.base import Completion, EngineDead, Request, Sampling, Watch
 from internvl_ops.engines.recovering import Recovering
 from internvl_ops.errors import UnitError
 
@@ -44,7 +44,7 @@ class FragileEngine:
     def shutdown(self) -> None:
         self._shut = True
 
-    async def generate(self, request: Request, sampling: Sampling) -> Completion:
+    async def generate(self, request: Request, sampling: Sampling, watch: Watch | None = None) -> Completion:
         if self._gone is None or self._shut:
             raise EngineDead("not running")
         self._host.asked.append(int(request.token_ids[0]))

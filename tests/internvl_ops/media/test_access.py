@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from internvl_ops.errors import ConfigurationError, UnitError
-from internvl_ops.media.access import ReadPolicy, safe_uri
+from internvl_ops.media.access import ReadPolicy, safe_text, safe_uri
 from internvl_ops.media.addresses import is_public, literal_address
 
 
@@ -251,3 +251,17 @@ class TestSafeUri:
 def test_a_policy_travels_to_the_workers():
     policy = ReadPolicy("s3://own/m", allow=("/data", "https://10.0.0.1/"))
     assert pickle.loads(pickle.dumps(policy)) == policy
+
+
+class TestTexts:
+    @pytest.mark.parametrize(
+        ("text", "shown"),
+        [
+            ("cannot read 'https://me:pw@host/a?sig=1'.", "cannot read 'https://host/a?…'."),
+            ("s3://key:secret@bucket/a?.jpg and ftp://u:p@h", "s3://bucket/a?.jpg and ftp://h"),
+            ("no URI: a/b, 12:30, C:\\x", "no URI: a/b, 12:30, C:\\x"),
+        ],
+    )
+    def test_every_uri_in_one_loses_its_credentials(self, text, shown):
+        assert safe_text(text) == shown
+        assert safe_text(shown) == shown

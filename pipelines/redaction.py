@@ -1,0 +1,30 @@
+"""Options as they may be shown and recorded: without what may be a secret in them."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from pydantic import BaseModel
+
+from internvl_ops.media.access import safe_uri
+
+# Not every "token": max_num_batched_tokens is a number that a reader of the record wants to see.
+_SECRET = re.compile(
+    r"(^|[_-])(token|secret|password|passphrase|key|key_id|credentials?|authorization)$", re.IGNORECASE
+)
+
+
+def shown(options: BaseModel) -> dict[str, Any]:
+    """Every option as JSON values, with URIs as `safe_uri` shows them and nothing under a name such as hf_token."""
+    return {name: _without_secrets(value, name) for name, value in options.model_dump(mode="json").items()}
+
+
+def _without_secrets(value: Any, name: str = "") -> Any:
+    if value and _SECRET.search(name):
+        return "…"
+    if isinstance(value, dict):
+        return {key: _without_secrets(item, key) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_secrets(item) for item in value]
+    return safe_uri(value) if isinstance(value, str) and "://" in value else value

@@ -1,0 +1,205 @@
+"""Two runs never write one output: the second is refused, a dead one's output is taken over, and it writes no more."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from internvl_ops.errors import ConfigurationError
+from pipelines import lease
+from pipelines.lease import LEASES, Lease, LeaseLost
+from pipelines.output import OutputFolder
+
+ROOT = Path(__file__).parents[2]
+OWNER = """
+import sys
+from pipelines import lease
+lease.RENEWED_EVERY_S, lease.FRESH_S = 0.1, 0.4
+with lease.Lease(lease.OutputFolder(sys.argv[1]), "first"):
+    print("holds", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "RENEWED_EVERY_S", 0.1)
+    monkeypatch.setattr(lease, "FRESH_S", 0.4)
+    monkeypatch.setattr(lease, "EXPIRES_S", 1.0)
+
+
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other run is on another machine: whether its process lives cannot be asked."""
+    monkeypatch.setattr(lease, "_machine", lambda: "another")
+
+
+class Owner:
+    """A run in a process of its own that holds an output until it is told to end."""
+
+    def __init__(self, uri: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", OWNER, uri], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline() == "holds\n"
+
+    def __enter__(self) -> Owner:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+    def end(self) -> None:
+        assert self.process.communicate("")[0] == ""
+        assert self.process.returncode == 0
+
+
+def silent(line: str) -> None:
+    pass
+
+
+class TestTheSecondRun:
+    def test_is_refused_and_told_who_and_what_to_do(self, uri: str, elsewhere: None) -> None:
+        with Owner(uri) as owner:
+            with (
+                pytest.raises(ConfigurationError, match="run first is writing to it") as refused,
+                Lease(OutputFolder(uri), "second", silent),
+            ):
+                pass
+            assert f"process {owner.process.pid}" in str(refused.value)
+            assert "Give another --output, or end that run" in str(refused.value)
+            owner.end()
+
+    def test_goes_on_at_once_when_the_first_has_ended(self, uri: str, elsewhere: None) -> None:
+        with Owner(uri) as owner:
+            owner.end()
+        said: list[str] = []
+        with Lease(OutputFolder(uri), "second", said.append):
+            assert said == []
+
+    def test_waits_for_one_that_does_not_answer(self, uri: str, elsewhere: None) -> None:
+        with Owner(uri) as owner:
+            owner.process.kill()
+            owner.process.wait()
+            said: list[str] = []
+            with Lease(OutputFolder(uri), "second", said.append) as held:
+                held.hold()
+            assert "Run first" in said[0]
+
+    def test_does_not_wait_for_a_process_that_is_gone_from_this_machine(self, uri: str) -> None:
+        with Owner(uri) as owner:
+            owner.process.kill()
+            owner.process.wait()
+        said: list[str] = []
+        with Lease(OutputFolder(uri), "second", said.append):
+            assert said == []
+
+
+class TestTheFirstRun:
+    def test_that_was_stopped_and_taken_over_writes_no_more(self, tmp_path: Path, elsewhere: None) -> None:
+        output = OutputFolder(str(tmp_path))
+        taken, over = threading.Event(), threading.Event()
+
+        def take_over() -> None:
+            with Lease(OutputFolder(str(tmp_path)), "second", silent):
+                taken.set()
+                over.wait()
+
+        with Lease(output, "first", silent) as first:
+            output.write_bytes("results/a.parquet", b"1")
+            # As a machine that is suspended: it renews nothing, and does not know.
+            first._ended.set()
+            first._thread.join()
+            other = threading.Thread(target=take_over)
+            other.start()
+            taken.wait()
+            first._ended.clear()
+            first._keep()
+            for change in (
+                lambda: output.write_bytes("results/b.parquet", b"1"),
+                lambda: output.remove("results/a.parquet"),
+                output.clear,
+            ):
+                with pytest.raises(LeaseLost, match="taken over by run second"):
+                    change()
+        over.set()
+        other.join()
+        assert output.files("results") == ["results/a.parquet"]
+        (left,) = output.list_names(LEASES)
+        assert json.loads(output.read_bytes(f"{LEASES}/{left}"))["run_id"] == "second"
+
+    def test_waits_with_its_writes_while_it_cannot_renew(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        output = OutputFolder(str(tmp_path))
+        up = threading.Event()
+        replace = OutputFolder.replace_bytes
+
+        def failing(self: OutputFolder, name: str, data: bytes) -> None:
+            if name.startswith(LEASES) and not up.is_set():
+                raise ConnectionError("the store is down")
+            replace(self, name, data)
+
+        with Lease(output, "first", silent) as held:
+            monkeypatch.setattr(OutputFolder, "replace_bytes", failing)
+            held._renewed -= 10
+            writer = threading.Thread(target=output.write_bytes, args=("results/a.parquet", b"1"))
+            writer.start()
+            writer.join(0.5)
+            assert writer.is_alive()
+            assert output.files("results") == []
+            up.set()
+            writer.join()
+            assert output.files("results") == ["results/a.parquet"]
+
+    def test_is_let_go_when_it_fails(self, tmp_path: Path) -> None:
+        with pytest.raises(RuntimeError), Lease(OutputFolder(str(tmp_path)), "first", silent):
+            raise RuntimeError
+        with Lease(OutputFolder(str(tmp_path)), "second", silent):
+            pass
+
+
+def test_of_many_that_want_it_at_once_one_gets_it(uri: str) -> None:
+    barrier, done = threading.Barrier(6), threading.Event()
+    outcomes: list[str] = []
+
+    def want(number: int) -> None:
+        output = OutputFolder(uri)
+        barrier.wait()
+        try:
+            with Lease(output, str(number), silent):
+                outcomes.append("got it")
+                done.wait()
+        except ConfigurationError:
+            outcomes.append("refused")
+        finally:
+            if len(outcomes) == 6:
+                done.set()
+
+    threads = [threading.Thread(target=want, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads[:]:
+        while thread.is_alive() and len(outcomes) < 6:
+            thread.join(0.1)
+    done.set()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes) == ["got it"] + ["refused"] * 5
+
+
+def test_a_suspended_process_loses_it(tmp_path: Path, elsewhere: None) -> None:
+    with Owner(str(tmp_path)) as owner:
+        os.kill(owner.process.pid, signal.SIGSTOP)
+        with Lease(OutputFolder(str(tmp_path)), "second", silent):
+            os.kill(owner.process.pid, signal.SIGCONT)
+            owner.end()
+        (left,) = OutputFolder(str(tmp_path)).list_names(LEASES)
+        assert b'"second"' in OutputFolder(str(tmp_path)).read_bytes(f"{LEASES}/{left}")
