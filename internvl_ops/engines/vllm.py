@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from internvl_ops.engines.base import WATCHED_EVERY, Completion, EngineDead, Request, Sampling, Watch
+from internvl_ops.engines.fitting import check_memory, quantization_arguments
 from internvl_ops.errors import ConfigurationError, UnitError
 from internvl_ops.models import vllm_plugin
 from internvl_ops.models.config import Checkpoint
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from vllm.v1.engine.async_llm import AsyncLLM
 
 GIB = 1 << 30
+GPU_UTILIZATION = 0.92  # vLLM's default
 
 
 class VllmEngine:
@@ -51,6 +53,7 @@ class VllmEngine:
         trust_remote_code: bool = False,
     ) -> None:
         checkpoint.check_tensor_parallel(tensor_parallel)
+        self._quantization = quantization_arguments(checkpoint, tensor_parallel, engine_args or {})
         self.checkpoint = checkpoint
         self._tensor_parallel = tensor_parallel
         self._max_tiles = max_tiles
@@ -85,6 +88,7 @@ class VllmEngine:
         from vllm.v1.engine.async_llm import AsyncLLM
 
         vllm_plugin.register()
+        self._check_memory()
         tokenizer = Tokenizer(self.checkpoint, trust_remote_code=self._trust_remote_code)
         self._context_id, self._stop_ids = tokenizer.image_context_id, sorted(tokenizer.stop_ids)
         try:
@@ -97,6 +101,19 @@ class VllmEngine:
             self._llm = AsyncLLM.from_vllm_config(config, disable_log_stats=True)
         except Exception as error:
             raise EngineDead(f"vLLM did not start: {error} Its own log above says why.") from error
+
+    def _check_memory(self) -> None:
+        import psutil
+        from vllm.platforms import current_platform
+
+        on_cpu = current_platform.is_cpu()
+        check_memory(
+            self.checkpoint,
+            psutil.virtual_memory().available if on_cpu else current_platform.get_device_total_memory(),
+            tensor_parallel=1 if on_cpu else self._tensor_parallel,  # CPUs share one memory
+            utilization=1 if on_cpu else float(self._engine_args.get("gpu_memory_utilization", GPU_UTILIZATION)),
+            engine_args=self._engine_args,
+        )
 
     @property
     def context_length(self) -> int:
@@ -163,6 +180,7 @@ class VllmEngine:
             "enable_log_requests": False,
             "disable_log_stats": True,
         }
+        chosen |= self._quantization
         if self._max_tiles is not None and self._max_tiles > self.checkpoint.max_tiles:
             chosen["hf_overrides"] = {"max_dynamic_patch": self._max_tiles, "dynamic_image_size": True}
         if current_platform.is_cpu():

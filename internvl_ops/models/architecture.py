@@ -150,11 +150,15 @@ class Architecture:
         heads = max(1, self.language.kv_heads // tensor_parallel)
         return self.language.kv_bytes_per_token * heads // self.language.kv_heads
 
-    def refuses_tensor_parallel(self, size: int) -> str | None:
+    def refuses_tensor_parallel(self, size: int, group: int = 1) -> str | None:
         """Why the model cannot be spread over `size` devices, or None where it can.
 
         The tower's heads are no reason: where they do not divide, such as the 25 of InternViT-6B, vLLM keeps the
         tower's attention whole on every device.
+
+        Args:
+            size: Number of devices.
+            group: Weights of the language model that share a scale and so have to stay together.
         """
         language = self.language
         if language.heads % size:
@@ -164,11 +168,16 @@ class Architecture:
         for name, width in (("language model", language.intermediate), ("vision model", self.vision.intermediate)):
             if width % size:
                 return f"the {name}'s MLPs are {width} wide, which {size} does not divide"
+        if size > 1 and language.intermediate // size % group:
+            return (
+                f"the language model's MLPs are quantised in groups of {group}, and {language.intermediate} / {size} "
+                "is no multiple of it"
+            )
         return None
 
-    def tensor_parallel_sizes(self, most: int = 16) -> list[int]:
+    def tensor_parallel_sizes(self, most: int = 16, group: int = 1) -> list[int]:
         """Numbers of devices up to `most` that the model can be spread over."""
-        return [size for size in range(1, most + 1) if self.refuses_tensor_parallel(size) is None]
+        return [size for size in range(1, most + 1) if self.refuses_tensor_parallel(size, group) is None]
 
     def needed_bytes(self, weights: int, tensor_parallel: int = 1) -> int:
         """What each device must have free to start with, of which `weights` bytes are weights."""

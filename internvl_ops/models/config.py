@@ -39,6 +39,7 @@ class Checkpoint:
         architecture: Sizes of its two models: parameters, memory, tensor-parallel sizes.
         dtype: Of the weights as stored, such as ``bfloat16``.
         quantization: Method of a quantised checkpoint, such as ``awq``; None otherwise.
+        quantization_group: Weights that share a scale, of a quantised checkpoint that has such groups; else 1.
         weight_bytes: Size of the weights as stored: of their files, or, where those are not here yet, by the config.
         layout: ``internvl_chat``, the family's own, or ``internvl``, that of transformers' own class.
     """
@@ -55,6 +56,7 @@ class Checkpoint:
     architecture: Architecture
     dtype: str
     quantization: str | None = None
+    quantization_group: int = 1
     weight_bytes: int = 0
     layout: Layout = "internvl_chat"
 
@@ -70,10 +72,10 @@ class Checkpoint:
 
     def check_tensor_parallel(self, size: int) -> None:
         """ConfigurationError where an engine cannot spread the model over `size` devices."""
-        if fault := self.architecture.refuses_tensor_parallel(size):
+        if fault := self.architecture.refuses_tensor_parallel(size, self.quantization_group):
+            sizes = self.architecture.tensor_parallel_sizes(group=self.quantization_group)
             raise ConfigurationError(
-                f"--gpus-per-engine {size}: {fault}. {self.model} can be spread over "
-                f"{', '.join(map(str, self.architecture.tensor_parallel_sizes()))}."
+                f"--gpus-per-engine {size}: {fault}. {self.model} can be spread over {', '.join(map(str, sizes))}."
             )
 
     def folder(self) -> Path:
@@ -127,7 +129,7 @@ def _chat(model: str, folder: Path, config: dict[str, Any]) -> Checkpoint:
     dynamic = bool(config.get("dynamic_image_size", True))
     message = config.get("system_message")
     architecture = read_architecture(config)
-    quantization = _quantization(config, language)
+    quantization, group = _quantization(config, language)
     return Checkpoint(
         model=model,
         template=template,
@@ -141,6 +143,7 @@ def _chat(model: str, folder: Path, config: dict[str, Any]) -> Checkpoint:
         architecture=architecture,
         dtype=str(_first(config, "torch_dtype", "dtype") or _first(language, "torch_dtype", "dtype") or "bfloat16"),
         quantization=quantization,
+        quantization_group=group,
         weight_bytes=weights.stored_bytes(folder) or _weight_bytes(architecture, quantization),
     )
 
@@ -153,7 +156,7 @@ def _native(model: str, folder: Path, config: dict[str, Any]) -> Checkpoint:
     tile_size = side(config["vision_config"]["image_size"])
     dynamic = bool(images.get("crop_to_patches", True))
     architecture = read_architecture(config)
-    quantization = _quantization(config, config["text_config"])
+    quantization, group = _quantization(config, config["text_config"])
     return Checkpoint(
         model=model,
         template=template,
@@ -167,6 +170,7 @@ def _native(model: str, folder: Path, config: dict[str, Any]) -> Checkpoint:
         architecture=architecture,
         dtype=str(_first(config, "dtype", "torch_dtype") or "bfloat16"),
         quantization=quantization,
+        quantization_group=group,
         weight_bytes=weights.stored_bytes(folder) or _weight_bytes(architecture, quantization),
         layout="internvl",
     )
@@ -190,9 +194,12 @@ def _refuse_unmerged(model: str, folder: Path) -> None:
         )
 
 
-def _quantization(config: Mapping[str, Any], language: Mapping[str, Any]) -> str | None:
+def _quantization(config: Mapping[str, Any], language: Mapping[str, Any]) -> tuple[str | None, int]:
+    """Method and group size; the published AWQ checkpoints say them in the language model's config."""
     settings = config.get("quantization_config") or language.get("quantization_config")
-    return None if not settings else str(settings.get("quant_method", "unknown"))
+    if not settings:
+        return None, 1
+    return str(settings.get("quant_method", "unknown")), max(1, int(settings.get("group_size") or 1))
 
 
 def _first(config: Mapping[str, Any], *names: str) -> Any:

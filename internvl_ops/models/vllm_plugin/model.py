@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 import types
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -117,6 +117,11 @@ class TiledInternVLChatModel(_internvl.InternVLChatModel):  # type: ignore[name-
     def get_placeholder_str(cls, modality: str, i: int) -> str | None:
         return PLACEHOLDER if modality.startswith("image") else None
 
+    def load_weights(self, weights: Iterable[tuple[str, torch.Tensor]]) -> set[str]:
+        """Loads what the model has: with a `select_layer` below the last, the published files hold more layers."""
+        used = len(self.vision_model.encoder.layers)
+        return super().load_weights((name, weight) for name, weight in weights if _vision_layer(name) < used)
+
     def extract_feature(self, pixel_values: torch.Tensor) -> torch.Tensor:
         """Features of tiles.
 
@@ -130,3 +135,9 @@ class TiledInternVLChatModel(_internvl.InternVLChatModel):  # type: ignore[name-
             dtype = self.vision_model.embeddings.patch_embedding.weight.dtype
             pixel_values = normalised(pixel_values).to(dtype)
         return super().extract_feature(pixel_values)
+
+
+def _vision_layer(name: str) -> int:
+    """Number of the vision layer that a weight belongs to; -1 for any other weight."""
+    prefix = "vision_model.encoder.layers."
+    return int(name[len(prefix) :].split(".")[0]) if name.startswith(prefix) else -1

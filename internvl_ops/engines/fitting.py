@@ -1,0 +1,104 @@
+"""Whether a checkpoint suits the devices it is to run on, found out before minutes of loading."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping
+from typing import Any
+
+from internvl_ops.errors import ConfigurationError
+from internvl_ops.models.architecture import GIB, WORKSPACE, Bits
+from internvl_ops.models.config import Checkpoint
+
+# What vLLM makes of 16-bit weights as it loads them, to bits a weight.
+ON_LOAD: dict[str, Bits] = {
+    "fp8": 8, "fp8_per_tensor": 8, "fp8_per_channel": 8, "fp8_per_block": 8, "int8_per_channel_weight_only": 8,
+    "mxfp8": 8, "bitsandbytes": 4,
+}  # fmt: skip
+
+
+def quantization_arguments(
+    checkpoint: Checkpoint, tensor_parallel: int, engine_args: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Arguments that vLLM needs for a checkpoint's weights besides what it reads in config.json.
+
+    Args:
+        checkpoint: Perhaps quantised. What its config leaves as it is (`modules_to_not_convert`), vLLM reads itself.
+        tensor_parallel: Devices to spread it over.
+        engine_args: What the user gives to vLLM.
+
+    Raises:
+        ConfigurationError: It cannot be loaded like that; says what can.
+    """
+    asked = engine_args.get("quantization")
+    stored = checkpoint.quantization
+    if stored is not None and asked in ON_LOAD and asked != stored:
+        raise ConfigurationError(
+            f'--engine-args: "quantization": "{asked}", but {checkpoint.model} is quantised already, by {stored}. '
+            "Leave it out, or name the 16-bit checkpoint."
+        )
+    if "bitsandbytes" not in (asked, stored):
+        return {}
+    if importlib.util.find_spec("vllm_bnb_plugin") is None:
+        raise ConfigurationError(
+            f"{checkpoint.model} with bitsandbytes: vLLM reads it with a plugin of its own, which is not installed. "
+            "Install vllm-bnb-plugin (it needs a GPU), or name the 16-bit checkpoint and add --engine-args "
+            '\'{"quantization": "fp8"}\', or name the AWQ one.'
+        )
+    if stored == "bitsandbytes" and tensor_parallel > 1:
+        raise ConfigurationError(
+            f"--gpus-per-engine {tensor_parallel}: {checkpoint.model} is quantised by bitsandbytes, which vLLM cannot "
+            "spread over several GPUs. Set 1, or name the 16-bit or AWQ checkpoint."
+        )
+    return {"quantization": "bitsandbytes", "load_format": "bitsandbytes"}
+
+
+def check_memory(
+    checkpoint: Checkpoint,
+    device_bytes: int,
+    *,
+    tensor_parallel: int = 1,
+    utilization: float = 0.92,
+    engine_args: Mapping[str, Any] | None = None,
+) -> None:
+    """ConfigurationError where weights and the shortest useful context have no room on a device.
+
+    Args:
+        checkpoint: Any; its weights count as stored.
+        device_bytes: Memory of each device.
+        tensor_parallel: Devices to spread it over.
+        utilization: Part of a device that the engine takes.
+        engine_args: What the user gives to vLLM: quantising on load makes the weights smaller.
+    """
+    usable = int(device_bytes * utilization)
+    arguments = engine_args or {}
+
+    def needed(size: int, quantization: str | None) -> tuple[int, int]:
+        weights = _weights(checkpoint, size, quantization, str(arguments.get("dtype", "auto")))
+        return weights, checkpoint.architecture.needed_bytes(weights, size)
+
+    weights, total = needed(tensor_parallel, arguments.get("quantization"))
+    if total <= usable:
+        return
+    sizes = checkpoint.architecture.tensor_parallel_sizes(group=checkpoint.quantization_group)
+    enough = [size for size in sizes if needed(size, arguments.get("quantization"))[1] <= usable]
+    mends = [f"spread it over {enough[0]}: --gpus-per-engine {enough[0]}"] if enough else []
+    if checkpoint.quantization is None and needed(tensor_parallel, "fp8")[1] <= usable:
+        mends.append('quantise it as it loads: --engine-args \'{"quantization": "fp8"}\'')
+    if not mends:
+        mends.append("name a smaller checkpoint")
+    raise ConfigurationError(
+        f"{checkpoint.model} needs {total / GIB:.1f} GiB on each of {tensor_parallel} device(s): {weights / GIB:.1f} "
+        f"for weights, {WORKSPACE / GIB:.0f} for activations, the rest for a short context. There are "
+        f"{device_bytes / GIB:.1f} GiB, of which {utilization:.0%} are used. Mend: {' or '.join(mends)}."
+    )
+
+
+def _weights(checkpoint: Checkpoint, tensor_parallel: int, quantization: str | None, dtype: str) -> int:
+    """Bytes of the weights on each device."""
+    architecture = checkpoint.architecture
+    if checkpoint.quantization is None and quantization in ON_LOAD:
+        return architecture.weight_bytes(ON_LOAD[quantization], tensor_parallel)
+    share = architecture.weight_bytes(16, tensor_parallel) / architecture.weight_bytes(16)
+    wider = 2 if dtype in ("float32", "float") and checkpoint.dtype != "float32" else 1
+    return int(checkpoint.weight_bytes * share * wider)
