@@ -85,7 +85,7 @@ class TestMemory:
 
     def test_an_engine_looks_before_it_loads(self, checkpoint: Checkpoint) -> None:
         huge = replace(checkpoint, weight_bytes=10**15)
-        with pytest.raises(ConfigurationError, match="931322.6 for weights"):
+        with pytest.raises(ConfigurationError, match=r"931322\.6 for weights"):
             asyncio.run(VllmEngine(huge).start())
 
 
