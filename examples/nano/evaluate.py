@@ -1,6 +1,6 @@
 """Asks nano-InternVL held-out questions in plain torch, without the pipeline, and scores its answers.
 
-python examples/nano/evaluate.py examples/nano/checkpoint --count 500 --json accuracy.json
+python -m examples.nano.evaluate examples/nano/checkpoint --count 500 --json accuracy.json
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import draw
 import numpy as np
 import torch
-import train
+
+from examples.nano import draw, train
 
 HELD_OUT = 2**48  # first seed; those of training are below
 LONGEST = 80  # tokens of an answer

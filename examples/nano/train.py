@@ -1,8 +1,9 @@
 """Trains nano-InternVL from scratch on what draw.py draws, and writes it in the published file layout.
 
-    python examples/nano/train.py see  --steps 3000          # the vision model alone
-    python examples/nano/train.py tell --steps 20000         # everything
-    python examples/nano/train.py export --out examples/nano/checkpoint
+    python -m examples.nano.train see --steps 3000             # the vision model alone
+    python -m examples.nano.train tell --steps 4000 --freeze   # the language model on top of it
+    python -m examples.nano.train tell --steps 12000           # both
+    python -m examples.nano.train export --out examples/nano/checkpoint
 
 Each command resumes from --state where there is one. The picture tells more than the answer does: as the script draws
 it, it knows which letters and shapes lie in each visual token's cell, and from which cells each token of the answer
@@ -24,7 +25,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import draw
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
@@ -33,6 +33,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
+from examples.nano import draw
 from internvl_ops.media.tiling import choose_grid, tile_image
 from internvl_ops.models.config import load_checkpoint
 from internvl_ops.models.conversation import TEMPLATES
@@ -655,7 +656,7 @@ def train(stage: str, options: argparse.Namespace) -> None:
             losses.update(more)
             right["answer tokens"] = share
         sum(losses.values()).backward()  # type: ignore[union-attr]
-        rate = min(1.0, (step - first + 1) / 100, max(0.01, (last - step) / max(1, options.decay)))
+        rate = min(1.0, (step + 1) / 100, max(0.01, (last - step) / max(1, options.decay)))
         optimizer.step(options.lr * rate)
         seen += len(batch["tiles"])
         for name, value in losses.items():
