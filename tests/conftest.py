@@ -13,6 +13,7 @@ import pytest
 from internvl_ops.engines.base import Completion, Engine, Request, Sampling, Watch
 from internvl_ops.engines.vllm import VllmEngine
 from internvl_ops.models.config import Checkpoint, load_checkpoint
+from tests.serving import served
 
 T = TypeVar("T")
 
@@ -59,3 +60,10 @@ def vllm_engine(checkpoint: Checkpoint) -> Iterator[RunningEngine]:
     running = RunningEngine(VllmEngine(checkpoint, constrained=True, engine_args={"dtype": "float32"}))
     yield running
     running.close()
+
+
+@pytest.fixture(scope="session")
+def tiny_server(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a server of the tiny checkpoint, in float32. Started once a session, 25 seconds on two cores."""
+    with served(tiny_checkpoint, tmp_path_factory.mktemp("server") / "log") as url:
+        yield url

@@ -11,9 +11,28 @@ import numpy as np
 from internvl_ops.models.rendering import Placeholder
 
 
+@dataclass(frozen=True)
+class Chat:
+    """A prompt as texts and pictures, for an engine that renders and tiles itself.
+
+    Attributes:
+        question: What is asked now; in it and in the history ``<image>`` stands where a picture goes.
+        history: (question, answer) pairs of earlier turns, oldest first.
+        pictures: In the order of the tags: the bytes of a PNG, JPEG or WebP file, or a URI that the engine can read.
+        system_message: None leaves it to the engine's own template.
+        max_tiles: Most tiles of each picture, thumbnail not counted; None leaves it to the engine's own setting.
+    """
+
+    question: str
+    history: Sequence[tuple[str, str]] = ()
+    pictures: Sequence[bytes | str] = ()
+    system_message: str | None = None
+    max_tiles: int | None = None
+
+
 @dataclass
 class Request:
-    """One prompt, ready to be generated from.
+    """One prompt, ready to be generated from: rendered, or for an engine that renders itself as a `Chat`.
 
     Attributes:
         request_id: Unique among the requests that are under way.
@@ -22,13 +41,15 @@ class Request:
             text-only prompt. May be a read-only view on shared memory: it is not written to, and not copied here.
         images: Where each image stands in the prompt.
         image_hashes: One an image. Equal hashes promise equal tiles, and such an image is encoded once.
+        chat: The prompt for an engine that renders itself; no other looks at it.
     """
 
     request_id: str
-    token_ids: np.ndarray
+    token_ids: np.ndarray = field(default_factory=lambda: np.empty(0, np.int32))
     tiles: np.ndarray | None = None
     images: Sequence[Placeholder] = ()
     image_hashes: Sequence[str] = ()
+    chat: Chat | None = None
 
 
 @dataclass(frozen=True)

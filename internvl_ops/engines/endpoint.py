@@ -1,0 +1,237 @@
+"""HTTP to a model server: asked again while it is away or busy, and what it says against a request in our terms."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import re
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import aiohttp
+
+from internvl_ops.engines.base import EngineDead
+from internvl_ops.errors import ConfigurationError, UnitError
+from internvl_ops.media.access import safe_uri
+from internvl_ops.media.transports import retry_after
+
+T = TypeVar("T")
+
+KEY_VARIABLE = "OPENAI_API_KEY"
+AWAY = frozenset({502, 503, 504})  # what a proxy says while the server behind it is down
+BUSY = frozenset({408, 409, 425, 429})
+LONGEST_PAUSE_S = 30.0
+LONGEST_WORDS = 300  # of a server, in a message
+_TOO_LONG = re.compile(r"context length|context window|maximum.{0,20}(length|tokens)|too (long|many tokens)", re.I)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patience:
+    """How long an endpoint is waited for.
+
+    Args:
+        away_s: Seconds it may be away, or turn requests down as too many, before a request gives up.
+        answer_s: Seconds one answer may take.
+        attempts: How often one request may fail otherwise, such as by status 500 or an answer that is no JSON.
+        pause_s: Seconds before the second attempt; doubled for each further one.
+    """
+
+    away_s: float = 300.0
+    answer_s: float = 600.0
+    attempts: int = 3
+    pause_s: float = 0.5
+
+
+class Again(Exception):
+    """An attempt failed in a way that may pass.
+
+    Args:
+        reason: For a message.
+        away: Whether the server is away, rather than in trouble with this request.
+        busy: Whether it has too much to do.
+        slow: Whether it did not answer in time.
+        wait_s: Seconds it asks to be left alone for.
+    """
+
+    def __init__(
+        self, reason: str, *, away: bool = False, busy: bool = False, slow: bool = False, wait_s: float = 0.0
+    ) -> None:
+        super().__init__(reason)
+        self.reason, self.away, self.busy, self.slow, self.wait_s = reason, away, busy, slow, wait_s
+
+
+class Endpoint:
+    """One OpenAI-compatible server. Belongs to the event loop in which it is made.
+
+    Args:
+        url: Up to and with ``/v1``.
+        key: Sent as bearer token, if not empty. Never part of a message.
+        patience: How long it is waited for.
+        connections: Most requests at once.
+    """
+
+    def __init__(self, url: str, key: str, patience: Patience, connections: int) -> None:
+        self._url, self._key, self._patience = url.rstrip("/"), key, patience
+        self.name = safe_uri(self._url)
+        self._session = aiohttp.ClientSession(
+            headers={"Authorization": f"Bearer {key}"} if key else {},
+            timeout=aiohttp.ClientTimeout(total=patience.answer_s, sock_connect=10),
+            connector=aiohttp.TCPConnector(limit=connections),
+        )
+
+    async def get(self, path: str) -> Any:
+        """The JSON at ``path``; errors as of `post`."""
+        return await self._patiently(lambda: self._json("GET", path, None))
+
+    async def post(self, path: str, body: dict[str, Any], read: Callable[[Any], T]) -> T:
+        """What ``read`` makes of the JSON answer.
+
+        Args:
+            path: Such as ``/chat/completions``.
+            body: Sent as JSON.
+            read: Raises KeyError, TypeError, IndexError or ValueError for what is not such an answer, which is then
+                asked for again.
+
+        Raises:
+            UnitError: The server refuses this request, or fails at it again and again.
+            ConfigurationError: It refuses every request like it: the key, the address, the model.
+            EngineDead: It is away for longer than the patience.
+        """
+
+        async def once() -> T:
+            return _read(read, await self._json("POST", path, body))
+
+        return await self._patiently(once)
+
+    async def stream(self, path: str, body: dict[str, Any], read: Callable[[AsyncIterator[Any]], Awaitable[T]]) -> T:
+        """What ``read`` makes of the answer's parts as they come; it may leave early. Errors as of `post`."""
+
+        async def once() -> T:
+            async with self._send("POST", path, body) as response:
+                await self._check(response)
+                try:
+                    return await read(_events(response))
+                except (KeyError, TypeError, IndexError, ValueError) as error:
+                    raise Again(f"a part of the answer is not as expected: {error!r:.100}") from error
+
+        return await self._patiently(once)
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    def _send(self, method: str, path: str, body: Any) -> Any:
+        # A redirect would take the key, and turn a POST into a GET.
+        return self._session.request(method, self._url + path, json=body, allow_redirects=False)
+
+    async def _json(self, method: str, path: str, body: Any) -> Any:
+        async with self._send(method, path, body) as response:
+            await self._check(response)
+            text = await response.text(errors="replace")
+        return _read(json.loads, text)
+
+    async def _patiently(self, once: Callable[[], Awaitable[T]]) -> T:
+        failures, since, attempt = 0, None, 0
+        while True:
+            attempt += 1
+            try:
+                return await once()
+            except (aiohttp.ClientError, TimeoutError, Again) as error:
+                again = _again(error, self._patience.answer_s)
+            pause = min(LONGEST_PAUSE_S, self._patience.pause_s * 2 ** min(attempt - 1, 10)) * random.uniform(0.5, 1)
+            pause = max(pause, again.wait_s)
+            if again.away or again.busy:
+                since = time.monotonic() if since is None else since
+                over = time.monotonic() + pause - since > self._patience.away_s
+            else:
+                failures += 1
+                over = failures >= self._patience.attempts
+            if over:
+                raise self._given_up(again, attempt)
+            await asyncio.sleep(pause)
+
+    def _given_up(self, last: Again, attempts: int) -> Exception:
+        if last.away:
+            return EngineDead(
+                f"{self.name} is away: {self._safe(last.reason)}. It was asked {attempts} times within "
+                f"{self._patience.away_s:g} s. Start it again, or correct --base-url, and run the job again: it goes "
+                "on where it stopped."
+            )
+        message = f"{self.name} failed at this request {attempts} times, at last: {self._safe(last.reason)}"
+        return UnitError("generate", "timeout" if last.slow else "engine_failed", message, attempts)
+
+    async def _check(self, response: aiohttp.ClientResponse) -> None:
+        status = response.status
+        if 200 <= status < 300:
+            return
+        words = self._safe(_words(await response.text(errors="replace")))
+        if status in AWAY or status in BUSY:
+            wait_s = retry_after(response.headers.get("Retry-After"))
+            raise Again(f"status {status}: {words}", away=status in AWAY, busy=status in BUSY, wait_s=wait_s)
+        if status >= 500:
+            raise Again(f"status {status}: {words}")
+        if status in (401, 403):
+            raise ConfigurationError(
+                f"{self.name} refuses the key ({status}): {words}. Set {KEY_VARIABLE} where the engines run."
+            )
+        if status in (404, 405) or status < 400:
+            raise ConfigurationError(
+                f"{self.name} has no {response.url.path} (status {status}): {words}. --base-url has to be "
+                "its address up to and with /v1, and --model a name that it serves."
+            )
+        if "mm_processor_kwargs" in words:
+            raise ConfigurationError(
+                f"{self.name} lets no request say how many tiles it wants: {words} Start the server with "
+                "--trust-request-mm-kwargs, as python -m internvl_ops.serve does, or add --engine-args "
+                "'{\"send_max_tiles\": false}' to take the tiles that it was started with."
+            )
+        if _TOO_LONG.search(words):
+            raise UnitError("generate", "prompt_too_long", f"{self.name}: {words} Lower --max-tiles.")
+        raise UnitError("generate", "engine_failed", f"{self.name} refuses the request ({status}): {words}")
+
+    def _safe(self, words: str) -> str:
+        """Without the key, which some servers repeat."""
+        return words.replace(self._key, "***") if self._key else words
+
+
+def _again(error: Exception, answer_s: float) -> Again:
+    if isinstance(error, Again):
+        return error
+    reason = str(error) or type(error).__name__
+    if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ConnectionTimeoutError):
+        return Again(f"no answer within {answer_s:g} s", slow=True)
+    return Again(reason, away=isinstance(error, aiohttp.ClientConnectionError))
+
+
+def _read(read: Callable[[Any], T], answer: Any) -> T:
+    try:
+        return read(answer)
+    except (KeyError, TypeError, IndexError, ValueError, AttributeError) as error:
+        raise Again(f"the answer is no chat completion: {str(answer)[:LONGEST_WORDS]!r}") from error
+
+
+def _words(text: str) -> str:
+    """What a server says about an error, out of the forms in which servers say it."""
+    try:
+        said = json.loads(text)
+        said = said.get("error", said)
+        text = str(said.get("message") or said.get("detail") or said) if isinstance(said, dict) else str(said)
+    except (ValueError, AttributeError):
+        pass
+    return " ".join(text.split())[:LONGEST_WORDS] or "no words"
+
+
+async def _events(response: aiohttp.ClientResponse) -> AsyncIterator[Any]:
+    """The JSON values of a server-sent event stream up to its end mark."""
+    async for line in response.content:
+        if not line.startswith(b"data:"):
+            continue
+        data = line[5:].strip()
+        if data == b"[DONE]":
+            return
+        event = json.loads(data)
+        if "error" in event:  # the status was sent before it went wrong
+            raise Again(f"while answering: {_words(data.decode(errors='replace'))}")
+        yield event

@@ -1,0 +1,265 @@
+"""Any OpenAI-compatible server as an engine: `internvl_ops.serve`, vLLM's own, LMDeploy's, SGLang's.
+
+The server renders and tiles. Of what is sent besides OpenAI's own fields, servers that do not know a field pass it by.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import threading
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+from internvl_ops.engines.base import WATCHED_EVERY, Chat, Completion, EngineDead, Request, Sampling, Watch
+from internvl_ops.engines.endpoint import KEY_VARIABLE, Endpoint, Patience
+from internvl_ops.errors import ConfigurationError, UnitError
+from internvl_ops.models.conversation import TEMPLATES
+from internvl_ops.models.rendering import TAG
+
+CHAT = "/chat/completions"
+_STOPS = tuple({stop for template in TEMPLATES.values() for stop in template.stop})
+_KINDS = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpeg", b"RIFF": "webp"}
+
+
+class OpenAIEngine:
+    """An endpoint. The key is read from the environment variable OPENAI_API_KEY, where there is one.
+
+    Args:
+        base_url: The server's address up to and with ``/v1``.
+        model: What the server calls the model; empty for the only one it serves.
+        concurrency: Most requests at once.
+        patience: How long the server is waited for.
+        streams: Whether an answer that is watched comes in parts; without, it is looked at when it is there.
+        send_max_tiles: Whether a request says how many tiles it wants at most.
+        extra_body: Fields added to each request.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        model: str = "",
+        *,
+        concurrency: int = 64,
+        patience: Patience = Patience(),  # noqa: B008 - frozen
+        streams: bool = True,
+        send_max_tiles: bool = True,
+        extra_body: dict[str, Any] | None = None,
+    ) -> None:
+        self.dead = False
+        self._base_url, self._model, self._concurrency, self._patience = base_url, model, concurrency, patience
+        self._streams, self._send_max_tiles, self._extra_body = streams, send_max_tiles, dict(extra_body or {})
+        self._endpoint: Endpoint | None = None
+        self._is_vllm = False
+
+    async def start(self) -> None:
+        """Waits until the server answers.
+
+        Raises:
+            ConfigurationError: It refuses the key, or does not serve the model.
+            EngineDead: It is away for longer than the patience.
+        """
+        if self._endpoint is not None:
+            return
+        self._loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
+        endpoint = Endpoint(self._base_url, os.environ.get(KEY_VARIABLE, ""), self._patience, self._concurrency)
+        try:
+            served = {model["id"]: model for model in (await endpoint.get("/models"))["data"]}
+            if not self._model and len(served) == 1:
+                self._model = next(iter(served))
+            if self._model not in served:
+                raise ConfigurationError(
+                    f"--model {self._model}: {endpoint.name} does not serve it. It serves {', '.join(served)}."
+                )
+        except (KeyError, TypeError, UnitError) as error:
+            await endpoint.close()
+            raise ConfigurationError(
+                f"--base-url {endpoint.name}: its /models gives no list of models ({error}). Name an OpenAI-compatible "
+                "server, its address up to and with /v1."
+            ) from error
+        except BaseException:
+            await endpoint.close()
+            raise
+        self._is_vllm = served[self._model].get("owned_by") == "vllm"
+        self._endpoint = endpoint
+
+    async def generate(self, request: Request, sampling: Sampling, watch: Watch | None = None) -> Completion:
+        """The answer to one request. Cancelling the task closes its connection, which ends it on the server.
+
+        Raises:
+            UnitError: ``prompt_too_long``, ``timeout``, or ``engine_failed`` for this request alone.
+            ConfigurationError: The server refuses every request of the kind.
+            EngineDead: The server is away for longer than the patience.
+        """
+        endpoint, chat = self._endpoint, request.chat
+        if endpoint is None:
+            raise EngineDead("the engine is not running: call start() first.")
+        if chat is None:
+            raise UnitError("generate", "engine_failed", "a rendered prompt for an engine that renders itself.")
+        body = self._body(chat, sampling)
+        if watch is None or not self._streams:
+            completion = await endpoint.post(CHAT, body, _completion)
+        else:
+            body |= {"stream": True, "stream_options": {"include_usage": True, "continuous_usage_stats": True}}
+            completion = await endpoint.stream(CHAT, body, lambda parts: _watched(parts, watch))
+        if completion.finish_reason not in ("stop", "length", "watch"):
+            message = f"{endpoint.name} ended the answer with {completion.finish_reason!r}."
+            raise UnitError("generate", "engine_failed", message)
+        return completion
+
+    def shutdown(self) -> None:
+        """Closes the connections; harmless to repeat. The server goes on."""
+        endpoint, self._endpoint = self._endpoint, None
+        if endpoint is None:
+            return
+        closed = asyncio.run_coroutine_threadsafe(endpoint.close(), self._loop)
+        if threading.get_ident() != self._thread:
+            closed.result(timeout=10)
+
+    def _body(self, chat: Chat, sampling: Sampling) -> dict[str, Any]:
+        body: dict[str, Any] = {
+            "model": self._model,
+            "messages": self._messages(chat),
+            "max_tokens": sampling.max_new_tokens,
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "skip_special_tokens": False,  # boxes and what they belong to are written with special tokens
+        }
+        if sampling.seed is not None:
+            body["seed"] = sampling.seed
+        if sampling.repetition_penalty != 1:
+            body["repetition_penalty"] = sampling.repetition_penalty
+        if sampling.stop_token_ids:
+            body["stop_token_ids"] = list(sampling.stop_token_ids)
+        if sampling.ignore_stop:
+            body["ignore_eos"] = True
+        if sampling.logprobs is not None:
+            body |= {"logprobs": True, "top_logprobs": sampling.logprobs, "return_tokens_as_token_ids": True}
+        if sampling.json_schema is not None:
+            schema = {"name": "answer", "schema": json.loads(sampling.json_schema)}
+            body["response_format"] = {"type": "json_schema", "json_schema": schema}
+        if sampling.choices:
+            body["structured_outputs"] = {"choice": list(sampling.choices)}
+        if self._is_vllm:
+            body["return_token_ids"] = True
+            if chat.pictures and self._tiles(chat):
+                body["mm_processor_kwargs"] = {"max_dynamic_patch": chat.max_tiles}
+        return body | self._extra_body
+
+    def _tiles(self, chat: Chat) -> int | None:
+        return chat.max_tiles if self._send_max_tiles else None
+
+    def _messages(self, chat: Chat) -> list[dict[str, Any]]:
+        pictures = iter(chat.pictures)
+        messages: list[dict[str, Any]] = []
+        if chat.system_message is not None:
+            messages.append({"role": "system", "content": chat.system_message})
+        tags = sum(question.count(TAG) for question in (*(asked for asked, _ in chat.history), chat.question))
+        if tags != len(chat.pictures):
+            message = f"the prompt has {tags} {TAG} tags for {len(chat.pictures)} pictures. Write one tag a picture."
+            raise UnitError("render", "bad_row", message)
+        for asked, answered in chat.history:
+            messages.append({"role": "user", "content": self._content(asked, pictures, chat)})
+            messages.append({"role": "assistant", "content": answered})
+        return [*messages, {"role": "user", "content": self._content(chat.question, pictures, chat)}]
+
+    def _content(self, question: str, pictures: Iterator[bytes | str], chat: Chat) -> str | list[dict[str, Any]]:
+        """A question in parts, its pictures between the texts around them.
+
+        One picture in front is sent without the line break after it, which servers write themselves. Otherwise there
+        are two texts at least: by that the template of `internvl_ops.serve` tells that the places matter.
+        """
+        texts = question.split(TAG)
+        if len(texts) == 1:
+            return question
+        if len(texts) == 2 and not texts[0]:
+            return [self._picture(next(pictures), chat), {"type": "text", "text": texts[1].removeprefix("\n")}]
+        parts: list[dict[str, Any]] = [{"type": "text", "text": texts[0]}]
+        for text in texts[1:]:
+            parts += [self._picture(next(pictures), chat), {"type": "text", "text": text}]
+        empty = {"type": "text", "text": ""}
+        kept = [part for part in parts if part != empty]
+        return kept if sum(part["type"] == "text" for part in kept) > 1 else parts
+
+    def _picture(self, picture: bytes | str, chat: Chat) -> dict[str, Any]:
+        url = picture if isinstance(picture, str) else _data_url(picture)
+        image: dict[str, Any] = {"url": url}
+        if self._tiles(chat) and not self._is_vllm:
+            image["max_dynamic_patch"] = chat.max_tiles  # LMDeploy's and SGLang's way
+        return {"type": "image_url", "image_url": image}
+
+
+def _data_url(picture: bytes) -> str:
+    kind = next((kind for start, kind in _KINDS.items() if picture.startswith(start)), None)
+    if kind is None:
+        raise UnitError("generate", "unsupported", "a picture that is no PNG, JPEG or WebP. Convert it first.")
+    return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
+
+
+def _completion(answer: Any) -> Completion:
+    choice, usage = answer["choices"][0], answer.get("usage") or {}
+    text = choice["message"]["content"] or ""
+    return Completion(
+        token_ids=choice.get("token_ids") or [],
+        prompt_tokens=usage.get("prompt_tokens", 0),
+        finish_reason=str(choice["finish_reason"]),
+        logprobs=_logprobs(choice.get("logprobs")),
+        text=_answer_of(text),
+        completion_tokens=usage.get("completion_tokens", 0),
+    )
+
+
+async def _watched(parts: AsyncIterator[Any], watch: Watch) -> Completion:
+    completion = Completion([], 0, "", text="")
+    text, next_look = "", WATCHED_EVERY
+    async for part in parts:
+        usage = part.get("usage") or {}
+        completion.prompt_tokens = usage.get("prompt_tokens", completion.prompt_tokens)
+        # Where a server counts only at the end, a part is taken for a token until then.
+        completion.completion_tokens = usage.get("completion_tokens", completion.completion_tokens + 1)
+        if not part["choices"]:
+            continue
+        choice = part["choices"][0]
+        text += choice["delta"].get("content") or ""
+        completion.token_ids += choice.get("token_ids") or []
+        completion.logprobs += _logprobs(choice.get("logprobs"))
+        completion.finish_reason = choice.get("finish_reason") or completion.finish_reason
+        if completion.finish_reason or completion.completion_tokens < next_look:
+            continue
+        next_look = completion.completion_tokens + WATCHED_EVERY
+        if watch(_answer_of(text)):
+            completion.finish_reason = "watch"
+            break
+    if not completion.finish_reason:
+        raise ValueError("it breaks off")
+    completion.text = _answer_of(text)
+    return completion
+
+
+def _answer_of(text: str) -> str:
+    """Without blanks around it, and without the token that ended it, which some servers leave."""
+    text = text.strip()
+    for stop in _STOPS:
+        text = text.removesuffix(stop)
+    return text.strip()
+
+
+def _logprobs(said: Any) -> list[dict[int, float]]:
+    """For each token its own and the likeliest tokens' log-probabilities by id."""
+    positions = (said or {}).get("content") or []
+    return [
+        {_token_id(entry["token"]): float(entry["logprob"]) for entry in [*(at.get("top_logprobs") or []), at]}
+        for at in positions
+    ]
+
+
+def _token_id(token: str) -> int:
+    name, _, number = token.partition(":")
+    if name != "token_id" or not number.isdigit():
+        raise ConfigurationError(
+            f"--log-probs: the server names tokens by their text, such as {token!r}, which does not tell them apart. "
+            "Use a server that knows return_tokens_as_token_ids, as vLLM's does, or leave the option out."
+        )
+    return int(number)
