@@ -175,6 +175,7 @@ class Graph:
                 "make_engine": make_engine,
                 "make_generator": make_generator,
                 "tile_size": self.checkpoint.tile_size,
+                "hang_s": self.options.engine_timeout,
             },
             compute=cluster.pool(self.workers.engines, calls=self.workers.blocks_in_flight),
             num_cpus=1,

@@ -62,6 +62,8 @@ class ModelOptions(BaseModel):
         "engine is spread over. Default: 1, or 0 on a cluster without GPUs.")  # fmt: skip
     engine_args: dict[str, Any] = Field({}, description="Engine options as JSON, passed to vLLM as they are: "
         '\'{"quantization": "awq"}\'.')  # fmt: skip
+    engine_timeout: Positive = Field(600, description="Seconds without a new token after which an engine that has "
+        "requests is taken for hung, and started anew.")  # fmt: skip
     trust_remote_code: bool = Field(False, description="Let the checkpoint's own Python code run.")
 
 

@@ -18,6 +18,7 @@ _INDIFFERENT = {
     "engines",
     "gpus_per_engine",
     "engine_args",
+    "engine_timeout",
     "trust_remote_code",
     "truncated",
     "pages",

@@ -238,13 +238,17 @@ class Generate:
     """
 
     def __init__(
-        self, make_engine: Callable[[], Engine], make_generator: Callable[[Recovering], Generator], tile_size: int
+        self,
+        make_engine: Callable[[], Engine],
+        make_generator: Callable[[Recovering], Generator],
+        tile_size: int,
+        hang_s: float,
     ) -> None:
         self._side = tile_size
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, daemon=True, name="engine").start()
         # Its engine is started by the first request: a run that finds nothing to do loads no model.
-        self._generator = make_generator(Recovering(make_engine))
+        self._generator = make_generator(Recovering(make_engine, hang_s=hang_s))
 
     def _on_loop(self, coroutine: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import math
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from internvl_ops.engines.base import Completion, Engine, EngineDead, Request, Sampling, Watch
@@ -17,12 +19,24 @@ class Recovering:
     flight; if the engine dies again, that request alone is the cause and fails with kind ``engine_failed``. A request
     that comes while the engine is down was not in flight: it waits, and goes on among the others.
 
+    An engine that makes no token for `hang_s` while it has requests counts as dead, too. And since too many requests at
+    once may have been the cause, as where a device runs out of memory, after a death that no single request is to blame
+    for there are a quarter fewer at once than there were; each time as many have been answered, one more is let in.
+
     Args:
         make_engine: Makes an engine that is not yet started.
+        hang_s: Seconds without a token after which the engine is taken for hung. Longer than the engine needs to read
+            the longest prompt.
     """
 
-    def __init__(self, make_engine: Callable[[], Engine]) -> None:
-        self._make_engine = make_engine
+    def __init__(self, make_engine: Callable[[], Engine], *, hang_s: float = 600.0) -> None:
+        self._make_engine, self._hang_s = make_engine, hang_s
+        self._limit = math.inf  # requests at once
+        self._before_death = math.inf
+        self._last_token = 0.0
+        self._asking: set[asyncio.Task[Completion]] = set()
+        self._hung: set[asyncio.Task[Completion]] = set()
+        self._watchdog: asyncio.Task[None] | None = None
         self._engine: Engine | None = None
         self._up = False
         self._running = 0
@@ -52,16 +66,53 @@ class Recovering:
 
     async def _ask(self, request: Request, sampling: Sampling, watch: Watch | None) -> Completion:
         assert self._engine is not None
+        asked = asyncio.ensure_future(self._engine.generate(request, sampling, self._noting(watch)))
+        if not self._asking:
+            self._last_token = time.monotonic()
+        self._asking.add(asked)
         try:
-            return await self._engine.generate(request, sampling, watch)
+            answer = await asked
         except EngineDead:
-            self._up = False
+            self._mourn()
             raise
+        except asyncio.CancelledError:
+            if asked not in self._hung:
+                raise
+            raise EngineDead(f"no token in {self._hang_s:g} s") from None
+        finally:
+            self._asking.discard(asked)
+            self._hung.discard(asked)
+        self._last_token = time.monotonic()
+        self._limit += 1 / self._limit
+        return answer
+
+    def _noting(self, watch: Watch | None) -> Watch:
+        def noted(answer: Sequence[int] | str) -> bool:
+            self._last_token = time.monotonic()
+            return watch is not None and watch(answer)
+
+        return noted
+
+    def _mourn(self) -> None:
+        if self._up and not self._suspect.locked():  # a suspect is alone: then it was not that they were many
+            self._before_death, self._limit = self._limit, max(1.0, 0.75 * self._running)
+        self._up = False
+
+    async def _watch_over(self) -> None:
+        """Ends the requests of an engine that hangs; each then learns that the engine is dead."""
+        while self._up:
+            await asyncio.sleep(self._hang_s / 10)
+            if self._asking and time.monotonic() - self._last_token > self._hang_s:
+                self._mourn()
+                self._hung |= self._asking
+                for asked in self._hung:
+                    asked.cancel()
 
     async def _once_more(self, request: Request, sampling: Sampling, watch: Watch | None) -> Completion:
         try:
             return await self._ask(request, sampling, watch)
         except EngineDead as death:
+            self._limit = self._before_death
             message = f"the engine died twice with this unit in flight, the second time with it alone: {death}"
             raise UnitError("generate", "engine_failed", message, attempts=2) from death
 
@@ -73,6 +124,7 @@ class Recovering:
         self._engine = self._make_engine()
         await self._engine.start()
         self._up = True
+        self._watchdog = asyncio.create_task(self._watch_over())
 
     @asynccontextmanager
     async def _among_others(self) -> AsyncIterator[None]:
@@ -88,7 +140,7 @@ class Recovering:
 
     async def _joined(self) -> bool:
         async with self._changed:
-            await self._changed.wait_for(lambda: not self._suspect.locked())
+            await self._changed.wait_for(lambda: not self._suspect.locked() and self._running < self._limit)
             self._running += self._up
             return self._up
 

@@ -56,6 +56,14 @@ class FragileEngine:
                     self._gone.set_result(None)
                 if self._gone.done():
                     raise EngineDead("the process is gone")
+            if self._host.under_way > self._host.room:
+                self._gone.set_result(None)
+                raise EngineDead("out of memory")
+            while self._host.token_every_s and not self._host.may_answer.is_set():
+                await asyncio.sleep(self._host.token_every_s)
+                self._host.tokens += 1
+                assert watch is not None
+                watch([self._host.tokens])
             await self._host.may_answer.wait()
             if self._gone.done():
                 raise EngineDead("the process is gone")
@@ -73,6 +81,9 @@ class Host:
         self.starts = self.under_way = 0
         self.asked: list[int] = []  # the first token of every request that an engine was given
         self.breaks_at: int | None = None
+        self.room = 1000  # requests at once
+        self.token_every_s = 0.0
+        self.tokens = 0
         self.may_start, self.may_answer = asyncio.Event(), asyncio.Event()
         self.may_start.set()
         self.may_answer.set()
@@ -246,5 +257,93 @@ class TestCancelling:
             assert isinstance(done[cancelled], asyncio.CancelledError)
             for other in {1, 2} - {cancelled}:
                 assert isinstance(done[other], Completion)
+
+        play(scene)
+
+
+class TestHanging:
+    def hang(self, scene: Callable[[Host, Recovering], Coroutine[Any, Any, None]]) -> Host:
+        async def whole() -> Host:
+            host = Host()
+            engine = Recovering(lambda: FragileEngine(host), hang_s=0.2)
+            await engine.start()
+            await asyncio.wait_for(scene(host, engine), timeout=20)
+            return host
+
+        return asyncio.run(whole())
+
+    def test_an_engine_that_makes_no_token_is_replaced_and_nobody_is_lost(self) -> None:
+        async def scene(host: Host, engine: Recovering) -> None:
+            host.may_answer.clear()
+            tasks = ask(engine, *(request(name) for name in range(5)))
+            while host.starts == 1:
+                await asyncio.sleep(0.01)
+            host.may_answer.set()
+            assert all(isinstance(each, Completion) for each in await outcomes(tasks))
+
+        assert self.hang(scene).starts == 2
+
+    def test_a_request_that_hangs_every_engine_is_an_error(self) -> None:
+        async def scene(host: Host, engine: Recovering) -> None:
+            host.may_answer.clear()
+            (error,) = await outcomes(ask(engine, request(0)))
+            assert isinstance(error, UnitError)
+            assert "no token in 0.2 s" in error.message
+            host.may_answer.set()
+            assert isinstance(await engine.generate(request(1), SAMPLING), Completion)
+
+        assert self.hang(scene).starts == 3
+
+    def test_a_slow_answer_that_grows_is_waited_for(self) -> None:
+        async def scene(host: Host, engine: Recovering) -> None:
+            host.token_every_s = 0.05
+            host.may_answer.clear()
+            tasks = ask(engine, request(0), request(1))
+            while host.tokens < 40:
+                await asyncio.sleep(0.01)
+            host.may_answer.set()
+            assert all(isinstance(each, Completion) for each in await outcomes(tasks))
+
+        assert self.hang(scene).starts == 1
+
+    def test_who_cancels_a_request_does_not_end_the_engine(self) -> None:
+        async def scene(host: Host, engine: Recovering) -> None:
+            host.may_answer.clear()
+            tasks = ask(engine, request(0))
+            await turns()
+            tasks[0].cancel()
+            assert isinstance((await outcomes(tasks))[0], asyncio.CancelledError)
+            assert host.under_way == 0
+            host.may_answer.set()
+            assert isinstance(await engine.generate(request(1), SAMPLING), Completion)
+
+        assert self.hang(scene).starts == 1
+
+
+class TestTooManyAtOnce:
+    def test_where_many_exhaust_the_device_there_are_fewer_after(self) -> None:
+        """As an accelerator that runs out of memory: alone every request is fine."""
+
+        async def scene(host: Host, engine: Recovering) -> None:
+            host.room = 10
+            done = await outcomes(ask(engine, *(request(name) for name in range(16))))
+            assert all(isinstance(each, Completion) for each in done)
+            deaths = host.starts
+            for _ in range(3):
+                again = await outcomes(ask(engine, *(request(name) for name in range(10))))
+                assert all(isinstance(each, Completion) for each in again)
+            assert host.starts == deaths
+
+        assert play(scene).starts <= 4
+
+    def test_where_one_is_to_blame_there_are_as_many_after(self) -> None:
+        async def scene(host: Host, engine: Recovering) -> None:
+            await outcomes(ask(engine, *(request(name, name == 4) for name in range(8))))
+            host.may_answer.clear()
+            tasks = ask(engine, *(request(name) for name in range(50)))
+            await turns(60)
+            assert host.under_way == 50
+            host.may_answer.set()
+            await outcomes(tasks)
 
         play(scene)
