@@ -47,7 +47,9 @@ class OutputFolder:
 
     def _storage_options(self) -> dict[str, object]:
         # A listing made before this run's files were written must not be served again after.
-        return {"use_listings_cache": False} if urlsplit(self.uri).scheme == "s3" else {}
+        # And the waiting is done by `patiently`, not in several places at once, each for minutes.
+        retries = {"config_kwargs": {"retries": {"total_max_attempts": 1}}}
+        return {"use_listings_cache": False, **retries} if urlsplit(self.uri).scheme == "s3" else {}
 
     def check_writable(self) -> None:
         """Writes and removes a small file.
