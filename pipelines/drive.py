@@ -33,6 +33,10 @@ class Interrupted(Exception):
     """SIGTERM, which is how a job is stopped on a cluster."""
 
 
+class TooManyErrors(Exception):
+    """More units have failed than ``--max-error-rate`` allows of all there are, so that nothing can mend it."""
+
+
 def drive(results: Dataset, writer: Writer, record: RunRecord, plan: SourcePlan, ledger: Any) -> str:
     """Runs the graph that ends in ``results`` and writes what comes out of it.
 
@@ -46,7 +50,7 @@ def drive(results: Dataset, writer: Writer, record: RunRecord, plan: SourcePlan,
         ledger: The actor, which knows how many units need no work.
 
     Returns:
-        "done", "interrupted", or why the pipeline failed.
+        "done", "interrupted", "too many errors" where that is certain before the end, or why the pipeline failed.
 
     Raises:
         OSError: The output could not be written.
@@ -59,6 +63,8 @@ def drive(results: Dataset, writer: Writer, record: RunRecord, plan: SourcePlan,
         return "done"
     except (Interrupted, KeyboardInterrupt):
         return "interrupted"
+    except TooManyErrors:
+        return "too many errors"
     except ray.exceptions.RayError as error:
         return cause(error)
 
@@ -77,6 +83,12 @@ def _take_all(results: Dataset, writer: Writer, record: RunRecord, progress: Pro
         if number % SKIPPED_EVERY == 0:
             progress.skipped(ray.get(ledger.skipped.remote()))
         progress.update(finished, tokens, failed)
+        if (
+            progress.todo is not None
+            and finished < progress.todo
+            and failed > record.options.max_error_rate * progress.todo
+        ):
+            raise TooManyErrors
 
 
 def _count(plan: SourcePlan, options: JobOptions) -> int | None:

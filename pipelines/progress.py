@@ -63,6 +63,11 @@ class ProgressLine:
         """Tells how many units need no work, as far as they are read."""
         self._skipped = units
 
+    @property
+    def todo(self) -> int | None:
+        """Units that this run has to do, at most; None while that is not known."""
+        return None if self._total is None else self._total - self._skipped
+
     def update(self, finished: int, tokens: int, failed: int) -> None:
         """Args: units finished, tokens generated and units failed so far, those of earlier runs not counted."""
         now = time.monotonic()
@@ -85,7 +90,7 @@ class ProgressLine:
     def _said(self, finished: int, tokens: int, failed: int) -> str:
         then, finished_then, tokens_then = self._seen[0]
         seconds = self._seen[-1][0] - then
-        todo = None if self._total is None else self._total - self._skipped
+        todo = self.todo
         said = [f"{finished:,} units" if todo is None else f"{finished:,}/{todo:,} units"]
         if finished > finished_then and seconds > 0:
             rate = (finished - finished_then) / seconds

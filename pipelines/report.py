@@ -89,7 +89,7 @@ class RunRecord:
     @property
     def status(self) -> str:
         if self.ended != "done":
-            return "interrupted" if self.ended == "interrupted" else "failed"
+            return self.ended if self.ended in ("interrupted", "too many errors") else "failed"
         if self.counts is None or self.counts.lost:
             return "rows lost"
         return "too many errors" if self.error_rate > self.options.max_error_rate else "done"
@@ -163,7 +163,10 @@ class RunRecord:
                 "failed": f"FAILED: {self.ended}\nWhat is written is valid; the same command resumes. "
                 "--verbose shows what the workers say.",
                 "rows lost": "FAILED: rows were read and never written.",
-                "too many errors": f"Done, but {self.error_rate:.1%} of the units failed, "
+                "too many errors": "Stopped: so many units failed that they are more than --max-error-rate "
+                f"{self.options.max_error_rate:.1%} of all, whatever the others do. The same command goes on from here."
+                if self.ended != "done"
+                else f"Done, but {self.error_rate:.1%} of the units failed, "
                 f"more than --max-error-rate {self.options.max_error_rate:.1%}.",
             }[self.status],
             f"  {self.conservation()}",

@@ -50,6 +50,19 @@ def test_more_errors_than_allowed_is_status_3_with_every_row_written(tmp_path, m
     assert record(tmp_path)["status"] == "too many errors"
 
 
+def test_a_job_that_is_sure_to_have_too_many_errors_stops(tmp_path, model):
+    (tmp_path / "in").mkdir()
+    for number in range(400):
+        (tmp_path / "in" / f"{number:03d}.jpg").write_text("<html></html>")
+    status, out, err = run(tmp_path, model, "--max-error-rate", "0.1")
+    assert status == 3, out + err
+    assert "Stopped: " in out
+    said = record(tmp_path)
+    assert said["status"] == "too many errors"
+    _, errors = read_output(tmp_path / "out")
+    assert 40 < len(errors) == said["counts"]["errors"] < 400
+
+
 def test_sigterm_leaves_what_is_written_valid_and_says_how_to_go_on(tmp_path, model):
     write_images(tmp_path / "in", 400, large=0)
     job = start(tmp_path, model, "--rows-per-file", "8")

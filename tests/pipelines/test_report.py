@@ -153,6 +153,7 @@ class TestTheEnd:
             ("done", counts(), 0, "done", 0, "Done."),
             ("done", counts(results=9, errors=3), 3, "too many errors", 3, "25.0% of the units failed"),
             ("done", counts(results=9, lost=1), 0, "rows lost", 1, "never written"),
+            ("too many errors", counts(results=1, errors=9, lost=5), 9, "too many errors", 3, "whatever the others do"),
             ("interrupted", counts(results=9, lost=1), 0, "interrupted", 1, "the same command goes on"),
             ("EngineDead: no room", counts(results=9), 0, "failed", 1, "FAILED: EngineDead: no room"),
         ],
