@@ -51,13 +51,17 @@ lint: setup
 	@.venv/bin/mypy
 
 # The whole pipeline against ray.data.llm and vLLM alone, on an otherwise idle machine; six minutes on two cores.
-.PHONY: bench bench-memory bench-parity
+.PHONY: bench bench-memory bench-parity bench-tasks
 bench: setup
 	@$(PY) -m benchmarks.bench_pipeline
 
 # Our rendered prompts and tiles against vLLM's own processor, token by token.
 bench-parity: setup
 	@$(PY) -m benchmarks.bench_parity
+
+# Three tasks over the same images in one pass, against three passes and against one task alone.
+bench-tasks: setup
+	@$(PY) -m benchmarks.bench_tasks
 
 bench-memory: setup
 	@$(PY) -m benchmarks.bench_memory

@@ -11,6 +11,7 @@ START, END = "<!-- tables: made by python -m benchmarks.tables -->", "<!-- /tabl
 # File -> heading; in the order of the README.
 SECTIONS = {
     "pipeline": "Whole pipeline against ray.data.llm and vLLM alone (`make bench`)",
+    "tasks": "Three tasks over each image in one pass (`make bench-tasks`)",
     "parity": "Same prompt ids and greedy tokens as vLLM's own processor (`make bench-parity`)",
     "media": "Images (`make bench-media`)",
     "video": "Videos (`make bench-media`)",

@@ -122,7 +122,8 @@ class Generator:
         numbers = itertools.count()
 
         def request(token_ids: np.ndarray, images: Sequence[Placeholder]) -> Request:
-            return Request(f"{request_id}-{next(numbers)}", token_ids, tiles, images, hashes)
+            number = next(numbers)
+            return Request(f"{request_id}-{number}", token_ids, tiles, images, hashes, follows=number > 0)
 
         return [
             list(await asyncio.gather(*(self._converse(request, one, sample) for sample in range(self.samples))))
@@ -157,7 +158,9 @@ class Generator:
         hotter = [temperature for temperature in RAMP if temperature > sampling.temperature][: self.retries.times]
         for attempt, temperature in enumerate([sampling.temperature, *hotter]):
             how = replace(sampling, temperature=temperature, seed=_other_seed(sampling.seed, attempt * self.samples))
-            again = replace(request, request_id=f"{request.request_id}.{attempt}")
+            again = replace(
+                request, request_id=f"{request.request_id}.{attempt}", follows=request.follows or attempt > 0
+            )
             reply = self._judged(await self.engine.generate(again, how, self._watch()))
             if kept is None or FINISH_REASONS.index(reply.finish_reason) < FINISH_REASONS.index(kept.finish_reason):
                 kept = reply

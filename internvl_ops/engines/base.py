@@ -42,6 +42,8 @@ class Request:
         images: Where each image stands in the prompt.
         image_hashes: One an image. Equal hashes promise equal tiles, and such an image is encoded once.
         chat: The prompt for an engine that renders itself; no other looks at it.
+        follows: Whether it begins as one that was just answered: it goes first, while what it has in common with that
+            one is still in the engine's caches.
     """
 
     request_id: str
@@ -50,6 +52,7 @@ class Request:
     images: Sequence[Placeholder] = ()
     image_hashes: Sequence[str] = ()
     chat: Chat | None = None
+    follows: bool = False
 
 
 @dataclass(frozen=True)
