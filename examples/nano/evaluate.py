@@ -18,6 +18,7 @@ import torch
 from examples.nano import draw, train
 
 HELD_OUT = 2**48  # first seed; those of training are below
+TASKS = ["caption", "count", "question", "ground", "video", "ocr"]
 LONGEST = 80  # tokens of an answer
 
 
@@ -129,7 +130,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Score nano-InternVL in plain torch.")
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("--count", type=int, default=500, help="held-out samples a task")
-    parser.add_argument("--tasks", nargs="+", default=list(train.MIXTURE))
+    parser.add_argument("--tasks", nargs="+", default=TASKS)
     parser.add_argument("--json", type=Path, help="write the scores here as well")
     options = parser.parse_args()
     results = evaluate(options.checkpoint, options.count, options.tasks)
