@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -65,6 +65,7 @@ class Prepared:
         width: Of the first one, upright, in pixels.
         height: Likewise.
         notes: What a reader of the result should know, such as "first frame of 12".
+        version: Of the files as they were read, one after the other; see `internvl_ops.media.transports.Received`.
     """
 
     conversations: list[RenderedConversation]
@@ -74,6 +75,7 @@ class Prepared:
     width: int
     height: int
     notes: list[str] = field(default_factory=list)
+    version: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,6 +136,10 @@ class MediaReader:
             return self._sandbox.call(load, source, unit.part, self.options, max_tiles, timeout_s=self._timeout_s)
         except UnitError as error:
             return _named(error, unit.media[place].uri)
+
+    def version(self, media: MediaRef) -> str:
+        """The version of a file as it was read; empty for one that was given as bytes."""
+        return "" if media.data is not None else self._fetcher.version(media.uri)
 
     def list_parts(self, unit: Unit) -> list[Part] | UnitError:
         """The units that the file of ``unit`` is."""
@@ -244,6 +250,7 @@ class Preparer:
             width=loaded[0].width if loaded else 0,
             height=loaded[0].height if loaded else 0,
             notes=[note for item in loaded for note in item.notes],
+            version=joined_versions(map(self._media.version, unit.media)),
         )
 
     def _conversation(
@@ -262,6 +269,11 @@ class Preparer:
             repair=None if repair is None else self._renderer.follow_up(repair),
             sampling=how,
         )
+
+
+def joined_versions(versions: Iterable[str]) -> str:
+    """The versions of a unit's files as one."""
+    return " ".join(versions).strip()
 
 
 def preview(prepared: Prepared) -> bytes | None:

@@ -24,6 +24,7 @@ from pipelines.ledger_actor import RemoteLedger, start_ledger
 from pipelines.media import media_options, reading
 from pipelines.options import JobOptions
 from pipelines.output import ERRORS, OutputFolder
+from pipelines.refresh import drop_changed
 from pipelines.report import RunRecord
 from pipelines.resume import drop_superseded_errors
 from pipelines.settings import metadata
@@ -55,6 +56,8 @@ def annotate(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint, task
             workers = cluster.settle(options, checkpoint, plan.media_kind, ray.cluster_resources())
             if options.overwrite:
                 output.clear()
+            elif options.refresh == "changed":
+                drop_changed(output, plan, reading(options, plan)[0])
             older_errors = output.files(ERRORS)
             ledger = start_ledger(output, retry_errors=options.retry_errors)
             graph = Graph(options, task, plan, checkpoint, workers, ledger)

@@ -71,6 +71,7 @@ PREPARED = pa.schema(
         ("num_tiles", pa.int32()),
         ("num_frames", pa.int32()),
         ("notes", pa.list_(pa.string())),
+        ("source_version", pa.string()),
         (PREVIEW, pa.binary()),
     ]
 )

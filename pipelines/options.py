@@ -40,6 +40,8 @@ class OutputOptions(BaseModel):
 
     output: str = Field(description="Directory for results/, errors/ and _runs/: a local path or s3:// URI.")
     overwrite: bool = Field(False, description="Delete what stands in the output first; the default is to resume.")
+    refresh: Literal["none", "changed"] = Field("none", description="changed: do finished units again whose media "
+        "changed since, by ETag, or by size and time of a local file.")  # fmt: skip
     retry_errors: bool = Field(False, description="Run again what errors/ calls retriable.")
     max_error_rate: Fraction = Field(
         1.0, description="Exit with status 3 when more than this fraction of units failed."

@@ -196,6 +196,7 @@ class Prepare:
             "num_tiles": [p and len(p.tiles) for p in prepared],
             "num_frames": [p and len(p.tiles_per_image) for p in prepared],
             "notes": [p and p.notes for p in prepared],
+            "source_version": [p and (p.version or None) for p in prepared],
         }
 
     def _preview(self, prepared: Prepared) -> bytes | None:

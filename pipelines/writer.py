@@ -72,9 +72,12 @@ class Totals:
     messages: Counter[tuple[str, str]] = field(default_factory=Counter)  # (kind, message)
 
 
+_SAID_AT_THE_END = ("source_version", "model", "run_id")
+
+
 def own_columns(task_columns: pa.Schema, answered: pa.Schema, measures: pa.Schema) -> pa.Schema:
     """What a result says besides id and the manifest's columns: the answer, the task's columns, what was measured."""
-    tail = pa.schema([("notes", pa.list_(pa.string())), ("model", pa.string()), ("run_id", pa.string())])
+    tail = pa.schema([("notes", pa.list_(pa.string())), *((name, pa.string()) for name in _SAID_AT_THE_END)])
     return pa.unify_schemas([pa.schema([answered.field("response")]), task_columns, measures, answered, tail])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import threading
 from collections import Counter
@@ -28,6 +29,7 @@ class FaultyProxy:
     Attributes:
         rate: Fraction of requests that something happens to.
         down: Nobody is answered at all.
+        slow: What is answered late, by a part of its path, and how many seconds.
         kinds: What happens, drawn evenly.
         fired: How often each did.
     """
@@ -35,6 +37,7 @@ class FaultyProxy:
     def __init__(self, upstream: str, *, rate: float = 0.0, kinds: tuple[str, ...] = KINDS, seed: int = 0) -> None:
         self.upstream, self.rate, self.kinds = upstream.rstrip("/"), rate, kinds
         self.down, self.stall_s = False, 3.0
+        self.slow: tuple[str, float] | None = None
         self.fired: Counter[str] = Counter()
         self._rng = random.Random(seed)
         self._loop = asyncio.new_event_loop()
@@ -81,6 +84,8 @@ class FaultyProxy:
             self.fired[kind] += 1
         if kind == "status":
             return web.Response(status=self._rng.choice(STATUSES))
+        if self.slow and self.slow[0] in request.path:
+            await asyncio.sleep(self.slow[1])
         if kind == "stall":
             await asyncio.sleep(self.stall_s)
         if kind in ("down", "reset", "stall"):
@@ -97,9 +102,10 @@ class FaultyProxy:
         if kind == "cut" and len(content) > 1:
             await response.write(content[: len(content) // 2])
             return self._hang_up(request)
-        if request.method != "HEAD":
-            await response.write(content)
-        await response.write_eof()
+        with contextlib.suppress(ConnectionError):  # the client may have given up
+            if request.method != "HEAD":
+                await response.write(content)
+            await response.write_eof()
         return response
 
     async def _passed_on(self, request: web.Request, body: bytes) -> tuple[int, dict[str, str], bytes]:

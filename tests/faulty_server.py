@@ -58,7 +58,7 @@ class FaultyServer:
 
     async def _start(self) -> None:
         app = web.Application()
-        app.router.add_route("GET", "/{path:.*}", self._answer)
+        app.router.add_route("*", "/{path:.*}", self._answer)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)

@@ -6,11 +6,13 @@ import asyncio
 import base64
 import binascii
 import itertools
+import os
 import queue
 import random
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
@@ -22,9 +24,10 @@ from aiohttp.resolver import ThreadedResolver
 from internvl_ops.errors import UnitError
 from internvl_ops.media.access import ReadPolicy, safe_uri
 from internvl_ops.media.s3 import S3Reader
-from internvl_ops.media.transports import Body, HttpReader, Transient, read_local
+from internvl_ops.media.transports import Body, HttpReader, Received, Transient, local_version, read_local
 
 T = TypeVar("T")
+_VERSIONS_KEPT = 10_000
 LONGEST_WAIT_S = 30.0  # between two attempts; a server that asks for more gets this
 
 
@@ -64,6 +67,7 @@ class Fetcher:
         self.policy = policy
         self.max_bytes, self.timeout_s, self.attempts, self.outage_s = max_bytes, timeout_s, attempts, outage_s
         self.concurrency, self.backoff_s, self.resolver = concurrency, backoff_s, resolver
+        self._versions: OrderedDict[str, str] = OrderedDict()  # in the order in which they came
         self._worker: _Worker | None = None
         self._lock = threading.Lock()
 
@@ -73,7 +77,7 @@ class Fetcher:
         Raises:
             UnitError: stage ``fetch``; ``attempts`` says how often it was tried.
         """
-        return self._submit(uri).result()
+        return self._submit(uri, _Worker.fetch).result()
 
     def fetch_many(self, uris: Iterable[str]) -> list[bytes | UnitError]:
         """The bytes of each object, or what went wrong with it, in the order of ``uris``."""
@@ -92,7 +96,7 @@ class Fetcher:
         try:
             while True:
                 for index, uri in itertools.islice(pending, 2 * self.concurrency - len(open_futures)):
-                    open_futures[index] = self._submit(uri)
+                    open_futures[index] = self._submit(uri, _Worker.fetch)
                     open_futures[index].add_done_callback(partial(_put, done, index))
                 if not open_futures:
                     return
@@ -105,6 +109,20 @@ class Fetcher:
         finally:
             for future in open_futures.values():
                 future.cancel()
+
+    def version(self, uri: str) -> str:
+        """The version of an object fetched lately, as it was then; see `Received`. Empty where there is none."""
+        return self._versions.get(uri, "")
+
+    def versions_now(self, uris: Iterable[str]) -> list[str | None]:
+        """The version of each object as it is now; ``None`` where it cannot be asked for."""
+        futures = [self._submit(uri, _Worker.version) for uri in uris]
+        return [None if future.exception() else future.result() for future in futures]
+
+    def note_version(self, uri: str, version: str) -> None:
+        self._versions[uri] = version
+        while len(self._versions) > _VERSIONS_KEPT:
+            self._versions.popitem(last=False)
 
     def close(self) -> None:
         """Ends the background thread and its connections; the next call would start it anew."""
@@ -125,11 +143,11 @@ class Fetcher:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _worker=None, _lock=threading.Lock())
 
-    def _submit(self, uri: str) -> Future[bytes]:
+    def _submit(self, uri: str, ask: Callable[[_Worker, str], Coroutine[Any, Any, T]]) -> Future[T]:
         with self._lock:
             if self._worker is None:
                 self._worker = _Worker(self)
-            return self._worker.run(self._worker.fetch(uri))
+            return self._worker.run(ask(self._worker, uri))
 
 
 def _put(done: queue.SimpleQueue[tuple[int, Future[bytes]]], index: int, future: Future[bytes]) -> None:
@@ -155,14 +173,24 @@ class _Worker:
         self._loop.call_soon_threadsafe(self._loop.stop)
 
     async def fetch(self, uri: str) -> bytes:
-        """One object, tried as often as makes sense."""
+        """One object."""
+        received = await self._patiently(uri, self._read)
+        self._settings.note_version(uri, received.version)
+        return received.data
+
+    async def version(self, uri: str) -> str:
+        """The version of one object now."""
+        return await self._patiently(uri, self._version)
+
+    async def _patiently(self, uri: str, ask: Callable[[str], Awaitable[T]]) -> T:
+        """What ``ask`` gives, tried as often as makes sense."""
         if not self._settings.policy.is_local(uri):  # a path is checked where it is read, in a thread
             uri = self._settings.policy.check(uri)
         began = time.monotonic()
         for attempt in itertools.count(1):
             try:
                 async with self._slots:
-                    return await self._attempt(uri)
+                    return await self._attempt(uri, ask)
             except UnitError as error:
                 error.attempts = attempt
                 raise
@@ -188,15 +216,15 @@ class _Worker:
             return True
         return uri.startswith("s3://") and elapsed_s < self._settings.outage_s
 
-    async def _attempt(self, uri: str) -> bytes:
+    async def _attempt(self, uri: str, ask: Callable[[str], Awaitable[T]]) -> T:
         limit = self._settings.timeout_s
         try:
             async with asyncio.timeout(limit):
-                return await self._read(uri)
+                return await ask(uri)
         except TimeoutError:
             raise Transient(f"not there after {limit:g} s", "timeout") from None
 
-    async def _read(self, uri: str) -> bytes:
+    async def _read(self, uri: str) -> Received:
         max_bytes = self._settings.max_bytes
         if self._settings.policy.is_local(uri):
             return await asyncio.to_thread(self._read_local, uri, max_bytes)
@@ -204,9 +232,16 @@ class _Worker:
             return await self._s3.read(uri, max_bytes)
         if uri.startswith("http"):
             return await self._http.read(uri, max_bytes)
-        return read_data(uri, max_bytes)
+        return Received(read_data(uri, max_bytes), "")
 
-    def _read_local(self, uri: str, max_bytes: int) -> bytes:
+    async def _version(self, uri: str) -> str:
+        if self._settings.policy.is_local(uri):
+            return await asyncio.to_thread(lambda: local_version(os.stat(self._settings.policy.check(uri))))
+        if uri.startswith("s3://"):
+            return await self._s3.version(uri)
+        return await self._http.version(uri) if uri.startswith("http") else ""
+
+    def _read_local(self, uri: str, max_bytes: int) -> Received:
         return read_local(self._settings.policy.check(uri), max_bytes)
 
     async def _open(self) -> None:

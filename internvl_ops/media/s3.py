@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 from urllib.request import getproxies
 
 import aiohttp
@@ -19,10 +20,13 @@ from internvl_ops.media.transports import (
     GONE,
     TRY_AGAIN,
     Body,
+    Received,
     Transient,
     receive,
     retry_after,
 )
+
+T = TypeVar("T")
 
 
 class S3Reader:
@@ -41,15 +45,29 @@ class S3Reader:
         self._filesystem: Any = None
         self._session: aiohttp.ClientSession | None = None
 
-    async def read(self, uri: str, max_bytes: int) -> bytes:
+    async def read(self, uri: str, max_bytes: int) -> Received:
         """Reads an object by its checked ``s3://bucket/key``."""
+
+        async def get(client: Any, bucket: str, key: str) -> Received:
+            data = await self._read_signed(client, uri, bucket, key, max_bytes)
+            return await _get_object(client, uri, bucket, key, max_bytes) if data is None else data
+
+        return await self._ask(uri, get)
+
+    async def version(self, uri: str) -> str:
+        """The ETag of an object now."""
+
+        async def head(client: Any, bucket: str, key: str) -> str:
+            return (await client.head_object(Bucket=bucket, Key=key))["ETag"]
+
+        return await self._ask(uri, head)
+
+    async def _ask(self, uri: str, ask: Callable[[Any, str, str], Awaitable[T]]) -> T:
         bucket, _, key = uri.removeprefix("s3://").partition("/")
         if not key:
             raise UnitError("fetch", "bad_row", f"{safe_uri(uri)} names a bucket and no object")
         try:
-            client = await self._client()
-            data = await self._read_signed(client, uri, bucket, key, max_bytes)
-            return await _get_object(client, uri, bucket, key, max_bytes) if data is None else data
+            return await ask(await self._client(), bucket, key)
         except aws.ClientError as error:
             raise _failure(uri, error) from None
         except aws.NoCredentialsError:
@@ -72,7 +90,7 @@ class S3Reader:
             client = await self._filesystem.set_session()
             await client.close()
 
-    async def _read_signed(self, client: Any, uri: str, bucket: str, key: str, max_bytes: int) -> bytes | None:
+    async def _read_signed(self, client: Any, uri: str, bucket: str, key: str, max_bytes: int) -> Received | None:
         """The object; None where botocore should try."""
         url = await client.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": key})
         if self._session is None:
@@ -116,14 +134,14 @@ class S3Reader:
         )
 
 
-async def _get_object(client: Any, uri: str, bucket: str, key: str, max_bytes: int) -> bytes:
+async def _get_object(client: Any, uri: str, bucket: str, key: str, max_bytes: int) -> Received:
     answer = await client.get_object(Bucket=bucket, Key=key)
     body = Body(uri, max_bytes)
     async with answer["Body"] as stream:
         body.announce(answer.get("ContentLength"))
         while chunk := await stream.read(CHUNK_BYTES):
             body.add(chunk)
-    return body.finish(answer.get("ContentLength"))
+    return Received(body.finish(answer.get("ContentLength")), answer["ETag"])
 
 
 def _failure(uri: str, error: aws.ClientError) -> Exception:

@@ -9,11 +9,11 @@ import errno
 import os
 import socket
 import stat
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -22,6 +22,8 @@ from yarl import URL
 from internvl_ops.errors import Kind, UnitError
 from internvl_ops.media.access import ReadPolicy, safe_uri
 from internvl_ops.media.addresses import is_public
+
+T = TypeVar("T")
 
 CHUNK_BYTES = 1 << 18
 # With aiohttp's own 64 KiB a connection pauses and resumes several times an image, a third of the work of receiving it.
@@ -44,6 +46,19 @@ class Transient(Exception):
     message: str
     kind: Kind = "storage"
     wait_s: float = 0.0
+
+
+class Received(NamedTuple):
+    """One object as it was received.
+
+    Args:
+        data: All of it.
+        version: What tells it from another version of it: the ETag or else the date of last change that the server
+            states, size and time of a local file; empty where there is neither.
+    """
+
+    data: bytes
+    version: str
 
 
 class Body:
@@ -75,7 +90,15 @@ class Body:
         )
 
 
-def read_local(path: str, max_bytes: int) -> bytes:
+def local_version(status: os.stat_result) -> str:
+    return f"{status.st_size}-{status.st_mtime_ns}"
+
+
+def stated_version(headers: Mapping[str, str]) -> str:
+    return headers.get("ETag") or headers.get("Last-Modified") or ""
+
+
+def read_local(path: str, max_bytes: int) -> Received:
     """Reads a regular file. ``path`` is the real path that the policy returned."""
     # No symlink is left in a real path: one that is there now was put there after the check. Without O_NONBLOCK a
     # named pipe would hold the thread for ever.
@@ -88,7 +111,7 @@ def read_local(path: str, max_bytes: int) -> bytes:
             body = Body(path, max_bytes)
             body.announce(status.st_size)
             body.add(file.read(max_bytes + 1))
-            return body.finish(None)
+            return Received(body.finish(None), local_version(status))
     except (FileNotFoundError, NotADirectoryError):
         raise UnitError("fetch", "not_found", f"{safe_uri(path)} does not exist") from None
     except OSError as error:
@@ -163,15 +186,22 @@ class HttpReader:
         )
         self._trusted = session(aiohttp.TCPConnector(limit=connections, resolver=resolver()))
 
-    async def read(self, uri: str, max_bytes: int) -> bytes:
+    async def read(self, uri: str, max_bytes: int) -> Received:
         """Reads a checked URL, following redirects, each of them checked."""
+        return await self._ask("GET", uri, lambda response: receive(uri, response, max_bytes))
+
+    async def version(self, uri: str) -> str:
+        """The version of what stands at a checked URL now."""
+        return await self._ask("HEAD", uri, lambda response: version_of(uri, response))
+
+    async def _ask(self, method: str, uri: str, take: Callable[[aiohttp.ClientResponse], Awaitable[T]]) -> T:
         url = uri
         for _ in range(MAX_REDIRECTS + 1):
             session = self._trusted if self._policy.trusts(url) else self._public
             try:
-                async with session.get(URL(url, encoded=True), allow_redirects=False) as response:
+                async with session.request(method, URL(url, encoded=True), allow_redirects=False) as response:
                     if response.status not in (301, 302, 303, 307, 308):
-                        return await receive(uri, response, max_bytes)
+                        return await take(response)
                     url = self._follow(uri, url, response.headers.get("Location", ""))
             except (aiohttp.ClientError, OSError, UnicodeError) as error:
                 raise self._failure(uri, url, error) from None
@@ -215,8 +245,20 @@ class HttpReader:
         return Transient(f"the connection failed: {reason}")
 
 
-async def receive(uri: str, response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
+async def receive(uri: str, response: aiohttp.ClientResponse, max_bytes: int) -> Received:
     """The body of a response, or the error its status stands for."""
+    version = await version_of(uri, response)
+    # The stated length is that of the body as sent, so it says nothing about one that arrives compressed.
+    length = None if "Content-Encoding" in response.headers else response.content_length
+    body = Body(uri, max_bytes)
+    body.announce(length)
+    async for chunk in response.content.iter_chunked(CHUNK_BYTES):
+        body.add(chunk)
+    return Received(body.finish(length), version)
+
+
+async def version_of(uri: str, response: aiohttp.ClientResponse) -> str:
+    """The version that a response states, or the error its status stands for."""
     status = response.status
     if status in TRY_AGAIN:
         raise Transient(f"HTTP {status}", wait_s=retry_after(response.headers.get("Retry-After")))
@@ -224,13 +266,7 @@ async def receive(uri: str, response: aiohttp.ClientResponse, max_bytes: int) ->
         raise UnitError("fetch", "not_found", f"{safe_uri(uri)}: HTTP {status}")
     if status not in (200, 203):
         raise UnitError("fetch", "refused", f"{safe_uri(uri)}: the server refuses it, HTTP {status}")
-    # The stated length is that of the body as sent, so it says nothing about one that arrives compressed.
-    length = None if "Content-Encoding" in response.headers else response.content_length
-    body = Body(uri, max_bytes)
-    body.announce(length)
-    async for chunk in response.content.iter_chunked(CHUNK_BYTES):
-        body.add(chunk)
-    return body.finish(length)
+    return stated_version(response.headers)
 
 
 def retry_after(value: str | None) -> float:

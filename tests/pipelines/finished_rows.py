@@ -43,6 +43,7 @@ def row(unit_id: str, *, kind: Kind | None = None, occurrence: int = 1, message:
         "finish_reason": "stop",
         "attempts": 1,
         "notes": [],
+        "source_version": '"etag"',
     }
 
 

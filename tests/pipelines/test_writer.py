@@ -68,6 +68,7 @@ class TestFiles:
                 "finish_reason": "stop",
                 "attempts": 1,
                 "notes": [],
+                "source_version": '"etag"',
                 "model": "tiny",
                 "run_id": "run",
             }

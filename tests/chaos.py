@@ -1,0 +1,308 @@
+"""A job on a cluster of several nodes to which everything happens that can: in the end no row is lost or there twice.
+
+The same job runs twice from S3 to S3, on the real engine with a tiny checkpoint: undisturbed, and while faults are
+fired at random times, until every fault has been and the job has ended by itself. Then the outputs are compared row for
+row. Reads the usual ``AWS_*`` variables where ``TEST_S3=real``, else starts moto's server.
+
+    python -m tests.chaos --rows 2000 --faults 20 --minutes 25
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import psutil
+import pyarrow.parquet as pq
+
+from tests.datasets import write_dataset
+from tests.faulty_proxy import FaultyProxy
+from tests.jobs.cluster import ROOT, filesystem, s3_server
+
+MARK = "INTERNVL_CHAOS"  # in the environment of every process that is ours to kill
+FILES = 120
+FETCHED_AT_ONCE = 4  # images, with the options below; so paced, that fetching alone takes a quarter of the minutes
+HUNG_S = 15  # --engine-timeout
+GRACE_S = 30.0  # after SIGTERM
+
+
+class Cluster:
+    """A head that runs drivers, and two nodes that work and may be lost."""
+
+    def __init__(self) -> None:
+        from ray.cluster_utils import Cluster as RayCluster
+
+        self._cluster = RayCluster(initialize_head=True, head_node_args={"num_cpus": 0})
+        self.nodes = [self._cluster.add_node(num_cpus=2) for _ in range(2)]
+        self.address = self._cluster.address
+
+    def lose_node(self, rng: random.Random) -> None:
+        """Kills a node with all its processes; another one takes its place, as an autoscaler does it."""
+        lost = self.nodes.pop(rng.randrange(len(self.nodes)))
+        self._cluster.remove_node(lost, allow_graceful=False)
+        self.nodes.append(self._cluster.add_node(num_cpus=2))
+
+    def stop(self) -> None:
+        self._cluster.shutdown()
+
+
+class Job:
+    """The command, run again as often as it takes."""
+
+    def __init__(self, command: list[str], log: Path) -> None:
+        self._command, self._log = command, log
+        self.process: subprocess.Popen | None = None
+        self.runs = 0
+        self.slowest_end = 0.0
+
+    @property
+    def running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def start(self) -> None:
+        self.runs += 1
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(self._command, cwd=ROOT, stdout=log, stderr=log)
+
+    def send(self, number: int) -> None:
+        assert self.process is not None
+        began = time.monotonic()
+        self.process.send_signal(number)
+        self.process.wait(GRACE_S * 4)
+        if number == signal.SIGTERM:
+            self.slowest_end = max(self.slowest_end, time.monotonic() - began)
+
+    def work_off(self, deadline: float) -> None:
+        """Runs to the end, again after every end that is not one."""
+        self.start()
+        while True:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"not done in time; the job's words are in {self._log}")
+            time.sleep(0.2)
+            if self.running:
+                continue
+            assert self.process is not None
+            if self.process.returncode == 0:
+                return
+            if self.process.returncode in (2, 3):
+                raise RuntimeError(f"exit status {self.process.returncode}; the job's words are in {self._log}")
+            self.start()
+
+
+class Chaos:
+    """Fires faults, one after the other, at random times.
+
+    Attributes:
+        fired: (what, second, whether there was something to do it to).
+    """
+
+    def __init__(self, job: Job, cluster: Cluster, proxy: FaultyProxy, results: Callable[[], int], rng: random.Random):
+        self._job, self._cluster, self._proxy, self._results, self._rng = job, cluster, proxy, results, rng
+        self.fired: Counter[str] = Counter()
+        self.kinds: dict[str, Callable[[], bool]] = {
+            "engine process: SIGKILL": lambda: _signal("VLLM::Engine", signal.SIGKILL),
+            "engine process: hangs": lambda: _signal("VLLM::Engine", signal.SIGSTOP),
+            "GPU actor: SIGKILL": lambda: _signal("Generate", signal.SIGKILL),
+            "CPU actor: SIGKILL": lambda: _signal("Prepare", signal.SIGKILL),
+            "worker node: lost": self._lose_node,
+            "driver: SIGKILL": lambda: self._end(signal.SIGKILL),
+            "driver: SIGTERM": lambda: self._end(signal.SIGTERM),
+            "store: 20 % of requests fail": self._flaky,
+            "store: down": self._down,
+        }
+        self.done = threading.Event()
+        self.failure: BaseException | None = None
+
+    def run(self, faults: int) -> None:
+        try:
+            names: list[str] = []
+            while sum(self.fired.values()) < faults:
+                if not names:
+                    names = self._rng.sample(list(self.kinds), len(self.kinds))
+                time.sleep(self._rng.uniform(1, 6))
+                before = self._results()
+                name = names.pop()
+                if self._job.running and self.kinds[name]():
+                    self.fired[name] += 1
+                    print(f"{time.strftime('%X')} {name}", flush=True)
+                    self._until_it_goes_on(before)
+                else:
+                    names.insert(0, name)
+        except BaseException as failure:
+            self.failure = failure
+        finally:
+            self._proxy.rate, self._proxy.down = 0.0, False
+            self.done.set()
+
+    def _until_it_goes_on(self, before: int) -> None:
+        """A fault a file of results: what is already down cannot be hit again."""
+        patience = time.monotonic() + 90
+        while self._results() <= before and time.monotonic() < patience:
+            time.sleep(0.5)
+
+    def _lose_node(self) -> bool:
+        self._cluster.lose_node(self._rng)
+        return True
+
+    def _end(self, number: int) -> bool:
+        if self._results() == 0:
+            return False
+        self._job.send(number)
+        return True
+
+    def _flaky(self) -> bool:
+        self._proxy.rate = 0.2
+        threading.Timer(20, lambda: setattr(self._proxy, "rate", 0.0)).start()
+        return True
+
+    def _down(self) -> bool:
+        self._proxy.down = True
+        threading.Timer(self._rng.uniform(5, 30), lambda: setattr(self._proxy, "down", False)).start()
+        return True
+
+
+def _signal(name: str, number: int) -> bool:
+    """Sends a signal to one process of this cluster whose title has ``name`` in it."""
+    for process in psutil.process_iter():
+        try:
+            title = " ".join(process.cmdline())
+            if name in title and "python -" not in title and process.environ().get(MARK) == os.environ[MARK]:
+                process.send_signal(number)
+                return True
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return False
+
+
+def make_input(fs: Any, bucket: str, rows: int, folder: Path) -> None:
+    write_dataset(folder, good=FILES, large=0)
+    fs.put(f"{folder}/images/", f"{bucket}/images/", recursive=True)
+    names = sorted(path.name for path in (folder / "images").iterdir())
+    lines = [json.dumps({"id": f"{n:05d}", "image": f"images/{names[n % len(names)]}", "n": n}) for n in range(rows)]
+    with fs.open(f"{bucket}/manifest.jsonl", "wb") as file:
+        file.write("\n".join(lines).encode())
+
+
+def command(bucket: str, name: str, model: Path, address: str, *more: str) -> list[str]:
+    return [
+        *(sys.executable, "jobs/caption_dataset.py", "--input", f"s3://{bucket}/manifest.jsonl"),
+        *("--output", f"s3://{bucket}/{name}", "--model", str(model), "--ray-address", address),
+        *("--max-new-tokens", "24", "--max-tiles", "2", "--max-bytes", "3000000", "--retries", "0"),
+        *("--engine-args", '{"dtype": "float32", "max_num_seqs": 4}', "--engine-timeout", str(HUNG_S)),
+        *("--engines", "1", "--prepare-actors", "1", "--in-flight", "8", "--rows-per-block", "2"),
+        *("--rows-per-file", "40", "--commit-seconds", "2", *more),
+    ]
+
+
+def table(fs: Any, path: str) -> pd.DataFrame:
+    names = sorted(fs.glob(f"{path}/*.parquet"))
+    return pd.concat([pq.read_table(fs.open(name)).to_pandas() for name in names], ignore_index=True)
+
+
+def differences(fs: Any, bucket: str) -> list[str]:
+    """What the disturbed output has otherwise than the undisturbed one."""
+    found = []
+    for folder, columns in (
+        ("results", ["id", "n", "response", "caption", "width", "height", "num_tiles", "prompt_tokens"]),
+        ("errors", ["id", "kind", "stage", "message"]),
+    ):
+        calm, stormy = (
+            table(fs, f"{bucket}/{name}/{folder}")[columns].sort_values(columns[:1]).astype(str) for name in ("a", "b")
+        )
+        twice = stormy.id[stormy.id.duplicated()].tolist()
+        missing, extra = sorted(set(calm.id) - set(stormy.id)), sorted(set(stormy.id) - set(calm.id))
+        both = calm.merge(stormy, on="id", suffixes=("", "_now"))
+        other = [row["id"] for _, row in both.iterrows() if any(row[c] != row[f"{c}_now"] for c in columns[1:])]
+        for what, ids in {"twice": twice, "missing": missing, "too many": extra, "different": other}.items():
+            if ids:
+                found.append(f"{folder}: {len(ids)} {what}: {', '.join(ids[:5])}")
+        print(f"{folder}: {len(calm):,} rows undisturbed, {len(stormy):,} after the faults")
+    return found
+
+
+@contextmanager
+def store() -> Iterator[dict[str, str]]:
+    real = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+    with nullcontext(real) if os.environ.get("TEST_S3") == "real" else s3_server() as environment:
+        yield environment
+
+
+def run(rows: int, faults: int, minutes: float, seed: int) -> list[str]:
+    """The whole of it.
+
+    Returns:
+        What is wrong with the output.
+    """
+    from internvl_ops.models.tiny import make_tiny_checkpoint
+
+    rng, deadline = random.Random(seed), time.monotonic() + 60 * minutes
+    print(f"seed {seed}: {rows:,} rows, {faults} faults, at most {minutes:g} minutes", flush=True)
+    with ExitStack() as stack:
+        environment = stack.enter_context(store())
+        scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="chaos"))
+        proxy = stack.enter_context(FaultyProxy(environment["AWS_ENDPOINT_URL"], seed=seed))
+        os.environ.update(environment | {"AWS_ENDPOINT_URL": proxy.url, MARK: uuid.uuid4().hex})
+        os.environ.update({"PYTHONPATH": str(ROOT), "RAY_worker_niceness": "0"})
+        fs, bucket = filesystem(environment), f"chaos-{uuid.uuid4().hex[:8]}"
+        fs.call_s3("create_bucket", Bucket=bucket)
+        model = make_tiny_checkpoint(Path(scratch) / "tiny")
+        make_input(fs, bucket, rows, Path(scratch) / "dataset")
+        cluster, log = Cluster(), Path(tempfile.gettempdir()) / f"chaos-{seed}.log"
+        try:
+            calm = Job(command(bucket, "a", model, cluster.address), log)
+            calm.work_off(deadline)
+            stormy = Job(command(bucket, "b", model, cluster.address, "--retry-errors"), log)
+            chaos = Chaos(stormy, cluster, proxy, lambda: len(fs.glob(f"{bucket}/b/results/*.parquet")), rng)
+            threading.Thread(target=chaos.run, args=(faults,), daemon=True).start()
+            proxy.slow = ("/images/", FETCHED_AT_ONCE / rows * (minutes * 60 / 4))
+            stormy.work_off(deadline)
+            chaos.done.wait(1)
+            if sum(chaos.fired.values()) < faults:
+                print(f"the job was done before {faults} faults had been fired: give it more --rows or --minutes")
+            stormy.work_off(deadline)  # takes up what was an error only because of the faults
+            found = differences(fs, bucket)
+        finally:
+            for job in (calm, stormy) if "stormy" in locals() else (calm,):
+                if job.running and job.process is not None:
+                    job.process.kill()
+            cluster.stop()
+            fs.rm(bucket, recursive=True)
+        print(f"{'fault':32} fired")
+        for name, number in sorted(chaos.fired.items()):
+            print(f"{name:32} {number}")
+        print(f"requests to the store that went wrong: {dict(proxy.fired)}")
+        print(f"the job was started {stormy.runs} times; after SIGTERM it ended in {stormy.slowest_end:.0f} s at most")
+        if stormy.slowest_end > GRACE_S:
+            found.append(f"{stormy.slowest_end:.0f} s to end after SIGTERM; {GRACE_S:.0f} s are allowed")
+        return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=2000)
+    parser.add_argument("--faults", type=int, default=20)
+    parser.add_argument("--minutes", type=float, default=28)
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10_000))
+    arguments = parser.parse_args()
+    found = run(arguments.rows, arguments.faults, arguments.minutes, arguments.seed)
+    print("\n".join(found) or "identical: every row once, none lost")
+    sys.exit(bool(found))
+
+
+if __name__ == "__main__":
+    main()

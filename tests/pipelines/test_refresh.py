@@ -1,0 +1,120 @@
+"""``--refresh changed``: what was made from media that changed is taken out, and nothing else is."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import boto3
+import pyarrow as pa
+import pytest
+
+from internvl_ops.media.access import ReadPolicy
+from internvl_ops.media.fetch import Fetcher
+from pipelines.output import RESULTS, OutputFolder
+from pipelines.refresh import drop_changed
+from pipelines.sources import SourceOptions, plan_source
+from tests.faulty_server import BODY, FaultyServer
+
+
+class Dataset:
+    """Media and a manifest in a folder, local or in a store, and the output of a run over them."""
+
+    def __init__(self, uri: str) -> None:
+        self.uri, self.output = uri, OutputFolder(f"{uri}/out")
+
+    def put(self, name: str, data: bytes) -> None:
+        if self.uri.startswith("s3://"):
+            boto3.client("s3").put_object(Bucket="outputs", Key=f"run/out/{name}", Body=data)
+        else:
+            path = Path(self.uri) / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+
+    def manifest(self, *rows: dict) -> None:
+        self.put("m.jsonl", "".join(json.dumps(row) + "\n" for row in rows).encode())
+
+    def finish(self, name: str, *rows: dict) -> None:
+        """A file of results as a run writes it now."""
+        with Fetcher(ReadPolicy(self.uri)) as fetcher:
+            for row in rows:
+                uris = row["image"] if isinstance(row["image"], list) else [row["image"]]
+                fetcher.fetch_many(uris)
+                row["source_version"] = " ".join(map(fetcher.version, uris))
+        self.output.write_table(f"{RESULTS}/{name}.parquet", pa.Table.from_pylist(list(rows)))
+
+    def refresh(self) -> list[str]:
+        """Ids that are left."""
+        plan = plan_source(SourceOptions(uri=f"{self.uri}/m.jsonl"))
+        before = self.ids()
+        dropped = drop_changed(self.output, plan, ReadPolicy(self.uri))
+        assert dropped == len(before) - len(self.ids())
+        return self.ids()
+
+    def ids(self) -> list[str]:
+        return [id_ for _, table in self.output.read_tables(RESULTS, ["id"]) for id_ in table["id"].to_pylist()]
+
+
+@pytest.fixture
+def dataset(uri: str) -> Dataset:
+    made = Dataset(uri)
+    for name in ("a.jpg", "b.jpg", "c.jpg"):
+        made.put(name, name.encode())
+    return made
+
+
+def test_only_what_changed_goes(dataset: Dataset) -> None:
+    rows = [{"id": name, "image": f"{name}.jpg"} for name in "abc"]
+    dataset.manifest(*rows)
+    dataset.finish("1", *rows[:2])
+    dataset.finish("2", *rows[2:])
+    assert dataset.refresh() == ["a", "b", "c"]
+    dataset.put("b.jpg", b"another picture")
+    assert dataset.refresh() == ["a", "c"]
+    dataset.put("c.jpg", b"another picture")
+    assert dataset.refresh() == ["a"]
+    assert dataset.output.files(RESULTS) == [f"{RESULTS}/1.parquet"]
+
+
+def test_rows_gone_from_the_manifest_stay_and_so_do_those_whose_media_are_gone(dataset: Dataset) -> None:
+    rows = [{"id": name, "image": f"{name}.jpg"} for name in "ab"]
+    dataset.manifest(rows[0])
+    dataset.finish("1", *rows)
+    dataset.put("b.jpg", b"another picture")
+    assert dataset.refresh() == ["a", "b"]
+    if not dataset.uri.startswith("s3://"):
+        os.unlink(Path(dataset.uri) / "a.jpg")
+        assert dataset.refresh() == ["a", "b"]
+
+
+def test_one_of_several_images_of_a_row(dataset: Dataset) -> None:
+    row = {"id": "both", "image": ["a.jpg", "b.jpg"]}
+    dataset.manifest(row)
+    dataset.finish("1", row)
+    assert dataset.refresh() == ["both"]
+    dataset.put("b.jpg", b"another picture")
+    assert dataset.refresh() == []
+
+
+def test_pages_of_a_document_that_changed(dataset: Dataset) -> None:
+    dataset.manifest({"id": "doc", "image": "a.jpg"}, {"id": "other", "image": "b.jpg"})
+    pages = [
+        {"id": f"{doc}#page=1", "parent": doc, "image": name} for doc, name in (("doc", "a.jpg"), ("other", "b.jpg"))
+    ]
+    dataset.finish("1", *pages)
+    dataset.put("a.jpg", b"another document")
+    assert dataset.refresh() == ["other#page=1"]
+
+
+def test_a_result_that_says_no_version_stays(dataset: Dataset) -> None:
+    dataset.manifest({"id": "a", "image": "a.jpg"})
+    dataset.output.write_table(f"{RESULTS}/old.parquet", pa.table({"id": ["a"], "image": ["a.jpg"]}))
+    assert dataset.refresh() == ["a"]
+
+
+def test_a_web_server_that_states_no_version(tmp_path: Path) -> None:
+    with FaultyServer() as server, Fetcher(ReadPolicy("", (server.url(),))) as fetcher:
+        assert fetcher.fetch(server.url("/a")) == BODY
+        assert fetcher.version(server.url("/a")) == ""
+        assert fetcher.versions_now([server.url("/a?status=404"), server.url("/b")]) == [None, ""]
