@@ -221,6 +221,11 @@ class VllmEngine:
         """
         of_a_token = config.model_config.get_inputs_embeds_size() * config.model_config.dtype.itemsize
         scheduler = config.scheduler_config
+        checkpoint = self.checkpoint
+        tiles = max(self._max_tiles or 0, checkpoint.max_tiles) + checkpoint.use_thumbnail
+        # What vLLM can encode in one step. It refuses more only where its cache is no larger than that, as it is by
+        # default, and otherwise waits for ever for room.
+        self._longest_image = max(scheduler.max_num_encoder_input_tokens, tiles * checkpoint.tokens_per_tile)
         scheduler.encoder_cache_size = max(scheduler.encoder_cache_size, ENCODED_BYTES // of_a_token)
 
     def _check(self, request: Request) -> None:
@@ -232,6 +237,14 @@ class VllmEngine:
                 "prompt_too_long",
                 f"the prompt is {len(request.token_ids)} tokens; the engine runs with a context of "
                 f"{model.max_model_len}. Lower --max-tiles, or raise max_model_len in --engine-args.",
+            )
+        longest = max((image.length - 2 for image in request.images), default=0)
+        if longest > self._longest_image:
+            raise UnitError(
+                "generate",
+                "prompt_too_long",
+                f"an image of {longest} tokens; the engine encodes at most {self._longest_image} at a time. Lower "
+                "--max-tiles, leave out --combine-images, or raise max_num_batched_tokens in --engine-args.",
             )
         size = self.checkpoint.tile_size
         shape = (sum(image.num_tiles for image in request.images), 3, size, size)

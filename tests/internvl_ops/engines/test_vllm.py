@@ -100,7 +100,6 @@ class TestTheFrontEndProcess:
         llm = vllm_engine.engine._llm
         assert llm is not None
         processor = llm.renderer.mm_processor
-        assert llm.renderer.tokenizer is None
 
         def forbidden(*_: object, **__: object) -> None:
             raise AssertionError("preprocessing in the engine's process")
@@ -115,6 +114,8 @@ class TestTheFrontEndProcess:
             (type(llm.renderer), "render_cmpl"),
             (type(llm.renderer), "_process_multimodal"),
             (type(llm.renderer), "_tokenize_prompt"),
+            (type(llm.renderer.tokenizer), "encode"),  # there for answers that are held to a form
+            (type(llm.renderer.tokenizer), "decode"),
             (type(renderer.tokenizer), "encode"),
             (type(renderer.tokenizer), "decode"),
         ]:
@@ -169,7 +170,7 @@ class TestRefusals:
         assert self.refused(vllm_engine, asked).kind == "prompt_too_long"
 
     def test_more_tiles_than_the_engine_planned_for(self, vllm_engine: RunningEngine, renderer: Renderer) -> None:
-        assert "--limit-mm-per-prompt" in self.refused(vllm_engine, request(renderer, "big", 400)).message
+        assert "max_num_batched_tokens" in self.refused(vllm_engine, request(renderer, "big", 400)).message
 
     def test_tiles_that_do_not_match_the_prompt(self, vllm_engine: RunningEngine, renderer: Renderer) -> None:
         asked = request(renderer, "mismatch", 4)
