@@ -33,7 +33,7 @@ demo: setup $(MODEL)/config.json
 	@echo "Captioning examples/demo/images. The model has random weights: the captions are noise, the rest is real."
 	@$(PY) jobs/caption_dataset.py --input examples/demo/images --output demo-output --model $(MODEL) --overwrite
 
-.PHONY: test test-slow test-s3 lint lock
+.PHONY: test test-slow test-s3 chaos lint lock
 test: setup lint
 	@$(PY) -m pytest -q
 
@@ -44,6 +44,11 @@ test-slow: setup
 test-s3: setup
 	@test -n "$${AWS_ENDPOINT_URL:-}" || { echo "AWS_ENDPOINT_URL is not set: start an object store and export its AWS_* variables."; exit 1; }
 	@TEST_S3=real $(PY) -m pytest -q tests/jobs/test_caption_cluster.py
+
+# Everything that can happen to a job, at random times, on a cluster of three nodes on this machine; half an hour. With
+# TEST_S3=real against the store at AWS_ENDPOINT_URL.
+chaos: setup
+	@$(PY) -m tests.chaos
 
 lint: setup
 	@.venv/bin/ruff check -q .

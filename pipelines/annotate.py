@@ -12,6 +12,7 @@ from ray.data import ActorPoolStrategy, Dataset
 
 from internvl_ops.engines import ENGINES, Sampling
 from internvl_ops.generation import Retries
+from internvl_ops.media.access import safe_uri
 from internvl_ops.models.config import Checkpoint
 from internvl_ops.prepare import MediaReader, Preparer
 from internvl_ops.tasks import Task
@@ -66,7 +67,7 @@ def annotate(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint, task
                 RemoteLedger(ledger),
                 result_schema(plan.schema, task, graph.said_of_units),
                 run_id=record.run_id,
-                model=options.model,
+                model=safe_uri(options.model),
                 unparsed=task.unparsed,
                 rows_per_file=options.rows_per_file,
                 commit_seconds=options.commit_seconds,

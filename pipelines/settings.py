@@ -11,6 +11,7 @@ from internvl_ops.tasks import Task
 from pipelines.command_line import flag
 from pipelines.options import ClusterOptions, InputOptions, JobOptions, OutputOptions
 from pipelines.output import ERRORS, RESULTS, OutputFolder
+from pipelines.redaction import shown
 
 KEY = b"settings"  # in the metadata of results/*.parquet and errors/*.parquet
 # Limits and retries turn errors into answers or back, and never one answer into another; pages say which there are.
@@ -35,8 +36,8 @@ _ENGINE_ARGS = ("dtype", "quantization", "revision", "code_revision", "tokenizer
 def settings(options: JobOptions, task: Task) -> dict[str, Any]:
     """What decides the answers of a job: task, prompt, model, and every option that is not known to be indifferent."""
     elsewhere = {*ClusterOptions.model_fields, *InputOptions.model_fields, *OutputOptions.model_fields}
-    values = options.model_dump(mode="json", exclude=elsewhere | _INDIFFERENT)
-    values |= {name: options.engine_args.get(name) for name in _ENGINE_ARGS}
+    values = {name: value for name, value in shown(options).items() if name not in elsewhere | _INDIFFERENT}
+    values |= {name: shown(options)["engine_args"].get(name) for name in _ENGINE_ARGS}
     return values | {"task": task.name, "prompt": task.prompt, "model": safe_uri(options.model)}
 
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from internvl_ops.errors import ConfigurationError
+from internvl_ops.media.access import safe_uri
 from internvl_ops.tasks import Task, caption
 from pipelines.ledger import Ledger
 from pipelines.options import JobOptions
@@ -33,7 +34,9 @@ def run(folder: Path, *, fails: bool = False, **given: Any) -> None:
     ledger.claim(["a"], [0])
     schema = result_schema(pa.schema([]), CAPTION, IMAGE)
     said = metadata(made, task(made))
-    with Writer(OutputFolder(str(folder)), ledger, schema, run_id="1", model=made.model, metadata=said) as out:
+    with Writer(
+        OutputFolder(str(folder)), ledger, schema, run_id="1", model=safe_uri(made.model), metadata=said
+    ) as out:
         out.add(table([row("a", kind="corrupt" if fails else None)]))
 
 
@@ -100,6 +103,14 @@ def test_an_output_that_says_task_and_prompt_only_is_judged_by_them(tmp_path: Pa
     check(tmp_path, prompt="Why?", max_tiles=2)
     with pytest.raises(ConfigurationError, match="--prompt 'Why\\?' there"):
         check(tmp_path)
+
+
+def test_no_secret_stands_in_a_file(tmp_path: Path) -> None:
+    hidden = {"hf_token": "s3cret", "hf_overrides": {"api_key": "s3cret"}}
+    run(tmp_path, model="https://me:s3cret@hub/org/model", allow=("https://me:s3cret@cdn/",), engine_args=hidden)
+    (path,) = (tmp_path / "results").iterdir()
+    assert b"hub/org/model" in path.read_bytes()
+    assert b"s3cret" not in path.read_bytes()
 
 
 def test_an_empty_output_takes_anything(tmp_path: Path) -> None:

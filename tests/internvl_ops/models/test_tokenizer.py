@@ -69,6 +69,17 @@ class TestLoading:
         with pytest.raises(ConfigurationError, match="the tokenizer does not load"):
             Tokenizer(load_checkpoint(str(copy)))
 
+    def test_code_that_comes_with_a_checkpoint_runs_only_where_it_is_allowed(self, copy: Path) -> None:
+        path = copy / "tokenizer_config.json"
+        own = {"tokenizer_class": "Own", "auto_map": {"AutoTokenizer": [None, "configuration_internvl_chat.Own"]}}
+        path.write_text(json.dumps(json.loads(path.read_text()) | own))
+        checkpoint = load_checkpoint(str(copy))
+        with pytest.raises(ConfigurationError, match="add --trust-remote-code") as refused:
+            Tokenizer(checkpoint)
+        assert "code of the checkpoint was run" not in str(refused.value)
+        with pytest.raises(ConfigurationError, match="code of the checkpoint was run"):
+            Tokenizer(checkpoint, trust_remote_code=True)
+
     def test_the_tokenizer_of_another_model(self, copy: Path) -> None:
         content = (copy / "tokenizer.json").read_text()
         (copy / "tokenizer.json").write_text(content.replace("<IMG_CONTEXT>", "<PICTURE>"))
