@@ -17,6 +17,7 @@ from internvl_ops.quality.repetition import find_loop, is_repetitive
 from internvl_ops.tasks.forms import problem_of
 
 RAMP = (0.2, 0.5, 0.8, 1.0)  # temperatures of the second, third … attempt at an answer
+LOOKED_AT_EVERY = 512  # tokens between two looks at the text for what repeats itself with a counter in it
 FINISH_REASONS = ("stop", "length", "repetition")  # the best first
 
 
@@ -171,13 +172,22 @@ class Generator:
         return kept
 
     def _watch(self) -> Watch:
+        looked_at = 0
+
         def watch(answer: Sequence[int] | str) -> bool:
+            nonlocal looked_at
             if self.listener is not None:
                 self.listener(self._cut(answer if isinstance(answer, str) else self.tokenizer.decode(answer))[0])
             if self.stop:
                 text = answer if isinstance(answer, str) else self.tokenizer.decode(answer, keep_special=True)
-                return self._cut(text)[1] or find_loop(answer) is not None
-            return find_loop(answer) is not None
+                if self._cut(text)[1]:
+                    return True
+            if find_loop(answer) is not None:
+                return True
+            if len(answer) - looked_at < LOOKED_AT_EVERY:
+                return False
+            looked_at = len(answer)
+            return is_repetitive(answer if isinstance(answer, str) else self.tokenizer.decode(answer))
 
         return watch
 
