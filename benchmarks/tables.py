@@ -1,13 +1,17 @@
-"""Writes the README's tables from benchmarks/results/*.json: python -m benchmarks.tables"""
+"""Writes the README's tables, from benchmarks/results/*.json and from the code: python -m benchmarks.tables"""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
+from internvl_ops.models import family_table
+from pipelines import tasks
+
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-START, END = "<!-- tables: made by python -m benchmarks.tables -->", "<!-- /tables -->"
+README = ROOT / "README.md"
+START, END = "<!-- {}: made by python -m benchmarks.tables -->", "<!-- /{} -->"
 # File -> heading; in the order of the README.
 SECTIONS = {
     "pipeline": "Whole pipeline against ray.data.llm and vLLM alone (`make bench`)",
@@ -40,7 +44,8 @@ def _number(value: float | int | None) -> str:
     return "" if value is None else f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
-def main() -> None:
+def measured() -> str:
+    """Every benchmark's records as tables."""
     parts = []
     for name, heading in SECTIONS.items():
         path = RESULTS / f"{name}.json"
@@ -49,11 +54,21 @@ def main() -> None:
         records = json.loads(path.read_text())
         machines = sorted({record["machine"] for record in records})
         parts.append(f"**{heading}**, on {'; '.join(machines)}\n\n{table(records)}")
-    readme = ROOT / "README.md"
-    before, rest = readme.read_text().split(START)
-    after = rest.split(END)[1]
-    readme.write_text(before + START + "\n\n" + "\n\n".join(parts) + "\n\n" + END + after)
+    return "\n\n".join(parts)
+
+
+# What stands between two marks of the README.
+BLOCKS = {"tasks": tasks.table, "family": family_table.markdown, "tables": measured}
+
+
+def with_blocks(text: str) -> str:
+    """The README with its tables made anew."""
+    for name, make in BLOCKS.items():
+        before, rest = text.split(START.format(name))
+        after = rest.split(END.format(name))[1]
+        text = f"{before}{START.format(name)}\n\n{make().strip()}\n\n{END.format(name)}{after}"
+    return text
 
 
 if __name__ == "__main__":
-    main()
+    README.write_text(with_blocks(README.read_text()))

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.tasks import Task, ask, caption, ground, ocr, several
+from internvl_ops.tasks.caption import STYLES
 from internvl_ops.tasks.forms import read_schema
 from pipelines.sources.options import MediaKind
 
@@ -125,3 +126,36 @@ def _schema(options: Any) -> str | None:
 def _only_images(task: str, media: MediaKind) -> None:
     if media == "video":
         raise ConfigurationError(f"The task {task} reads images and pages; the input has videos.")
+
+
+def table() -> str:
+    """The tasks as a Markdown table, for the README: python -m pipelines.tasks"""
+    rows = [
+        "| job | reads | asks by default | columns | tiles | new tokens |",
+        "|---|---|---|---|---:|---:|",
+    ]
+    shown: list[tuple[str, str, Task]] = [
+        *(("caption", f"`--style {style}`", caption(style)) for style in STYLES),
+        *(("caption", f"`--style {style}`", caption(style, media_kind="video")) for style in STYLES[:1]),
+        *(("ocr", f"`--ocr-format {format}`", ocr(format)) for format in ("text", "markdown", "boxes")),
+        ("ocr", "`--ocr-format json`", ocr("json", json_schema="{}")),
+        ("ground", "`phrase` column or `--phrase`", ground()),
+        ("ground", "`--detect`", ground(detect=True)),
+        ("ask", "`question` column or `--prompt`", ask()),
+    ]
+    for name, option, task in shown:
+        reads = MEDIA_OF["video"] if "video" in task.prompt else MEDIA_OF[name]
+        columns = ", ".join(f"`{column}`" for column in task.columns.names)
+        prompt = "*the row's question*" if task.prompt == ask().prompt else f"`{task.prompt.splitlines()[0]}`"
+        rows.append(
+            f"| `{name}_dataset.py` {option} | {reads} | {prompt} | {columns} | {DEFAULT_TILES[name]} "
+            f"| {task.max_new_tokens:,} |"
+        )
+    return "\n".join(rows)
+
+
+MEDIA_OF = {"caption": "images, pages", "ocr": "images, pages", "ground": "images, pages",
+            "ask": "images (one or several), pages, videos, text alone", "video": "videos"}  # fmt: skip
+
+if __name__ == "__main__":
+    print(table())

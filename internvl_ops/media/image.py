@@ -6,6 +6,7 @@ Colour is kept simple: embedded profiles are ignored and every file is taken as 
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -179,10 +180,23 @@ def _open(data: bytes, options: ImageOptions) -> Image.Image:
     """Reads the header only."""
     if not data:
         raise UnitError("decode", "corrupt", "the file is empty (0 bytes); it was probably never downloaded")
+    # Of a GIF Pillow makes a canvas while it opens the file, as large as the first frame reaches.
+    Image.MAX_IMAGE_PIXELS = options.max_pixels // 2 + 1 if data.startswith(b"GIF") else None
     try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # from half the limit on
+            image = Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError:
         raise unreadable(data) from None
+    except Image.DecompressionBombError as error:
+        raise UnitError(
+            "decode",
+            "too_large",
+            f"GIF whose first frame is too large ({error}); at most {options.max_pixels:,} pixels are allowed: raise "
+            "--max-pixels if memory allows",
+        ) from None
+    finally:
+        Image.MAX_IMAGE_PIXELS = None
     width, height = image.size
     if width < 1 or height < 1:
         raise UnitError(
@@ -193,7 +207,7 @@ def _open(data: bytes, options: ImageOptions) -> Image.Image:
             "decode",
             "too_large",
             f"{image.format} of {width}x{height} = {width * height:,} pixels; "
-            f"at most {options.max_pixels:,} are allowed: raise max_pixels if memory allows",
+            f"at most {options.max_pixels:,} are allowed: raise --max-pixels if memory allows",
         )
     return image
 
@@ -293,7 +307,11 @@ def _failures_told(data: bytes) -> Iterator[None]:
     except UnitError:
         raise
     except MemoryError:
-        raise UnitError("decode", "too_large", "decoding needs more memory than allowed: lower max_pixels") from None
+        raise UnitError(
+            "decode",
+            "too_large",
+            "decoding needs more memory than allowed: lower --max-pixels, or raise --decode-memory",
+        ) from None
     except Exception as error:
         told = str(error).strip() or type(error).__name__
         if "truncated" in told:

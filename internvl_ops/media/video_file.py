@@ -159,7 +159,7 @@ class VideoFile:
                 "decode",
                 "too_large",
                 f"frames of {width}x{height} = {width * height:,} pixels; at most {self._max_pixels:,} are allowed: "
-                "raise max_pixels if memory allows",
+                "raise --max-pixels if memory allows",
             )
         seconds = float(stream.duration * stream.time_base) if stream.duration else 0.0
         if seconds > max_seconds:

@@ -12,7 +12,7 @@ from internvl_ops.tasks.base import Answered, Task, one_question
 Style = Literal["short", "detailed", "dense"]
 Language = Literal["en", "zh"]
 
-STYLES: tuple[str, ...] = get_args(Style)
+STYLES: tuple[Style, ...] = get_args(Style)
 MAX_NEW_TOKENS: dict[str, int] = {"short": 30, "detailed": 512, "dense": 1024}
 PROMPTS: dict[tuple[str, str, str], str] = {
     ("image", "short", "en"): "Provide a one-sentence caption for the provided image.",

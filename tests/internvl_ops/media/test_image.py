@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import struct
 import tracemalloc
 import zlib
 
@@ -307,6 +308,13 @@ class TestLimits:
     def test_a_long_thin_scan_is_no_bomb(self) -> None:
         image = load_image(encoded(Image.new("1", (50_000, 100)), "PNG"), SMALL)
         assert (image.width, image.height, len(image.tiles)) == (50_000, 100, 13)
+
+    def test_a_gif_whose_frame_reaches_far_out_makes_no_canvas(self) -> None:
+        frame = b"!\xf9\x04\x08\0\0\0\0" + b"," + struct.pack("<4HB", 60_000, 60_000, 60_000, 60_000, 0)
+        data = b"GIF89a" + struct.pack("<2H3B", 10, 10, 0, 0, 0) + frame + b"\x02\x02\x44\x01\0;"
+        error = failure(data)
+        assert error.kind == "too_large"
+        assert "first frame" in error.message  # which Pillow would have made a canvas of 3.6 GB for
 
     def test_a_text_chunk_that_unpacks_to_much_is_an_error(self) -> None:
         data = png(np.zeros((9, 9, 3), np.uint8))

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from internvl_ops.models import family_table
 from internvl_ops.models.architecture import Architecture, read_architecture
 from internvl_ops.models.conversation import TEMPLATES
 from internvl_ops.models.json_files import read_json
@@ -96,8 +95,3 @@ class TestTable:
         for entry in REGISTRY:
             assert entry.name in ran.stdout
             assert entry.backbone in ran.stdout
-
-    def test_the_readme_has_it(self) -> None:
-        assert family_table.markdown() in README.read_text(encoding="utf-8"), (
-            "renew it: python -m internvl_ops.models --readme README.md"
-        )
