@@ -50,14 +50,25 @@ class Cluster:
         self._cluster = RayCluster(initialize_head=True, head_node_args={"num_cpus": 0})
         self.nodes = [self._cluster.add_node(num_cpus=2) for _ in range(2)]
         self.address = self._cluster.address
+        self._replacing: threading.Thread | None = None
 
-    def lose_node(self, rng: random.Random) -> None:
+    def lose_node(self, rng: random.Random) -> bool:
         """Kills a node with all its processes; another one takes its place, as an autoscaler does it."""
+        if self._replacing is not None and self._replacing.is_alive():
+            return False  # the one that is left has to do the work meanwhile
         lost = self.nodes.pop(rng.randrange(len(self.nodes)))
+        lost.kill_raylet(allow_graceful=False)
+        self._replacing = threading.Thread(target=self._replace, args=(lost,), daemon=True)
+        self._replacing.start()
+        return True
+
+    def _replace(self, lost: Any) -> None:
         self._cluster.remove_node(lost, allow_graceful=False)
         self.nodes.append(self._cluster.add_node(num_cpus=2))
 
     def stop(self) -> None:
+        if self._replacing is not None:
+            self._replacing.join()
         self._cluster.shutdown()
 
 
@@ -108,7 +119,7 @@ class Chaos:
     """Fires faults, one after the other, at random times.
 
     Attributes:
-        fired: (what, second, whether there was something to do it to).
+        fired: How often each was.
     """
 
     def __init__(self, job: Job, cluster: Cluster, proxy: FaultyProxy, results: Callable[[], int], rng: random.Random):
@@ -151,13 +162,12 @@ class Chaos:
 
     def _until_it_goes_on(self, before: int) -> None:
         """A fault a file of results: what is already down cannot be hit again."""
-        patience = time.monotonic() + 90
+        patience = time.monotonic() + 60
         while self._results() <= before and time.monotonic() < patience:
             time.sleep(0.5)
 
     def _lose_node(self) -> bool:
-        self._cluster.lose_node(self._rng)
-        return True
+        return self._cluster.lose_node(self._rng)
 
     def _end(self, number: int) -> bool:
         if self._results() == 0:
