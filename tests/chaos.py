@@ -57,7 +57,6 @@ class Cluster:
         if self._replacing is not None and self._replacing.is_alive():
             return False  # the one that is left has to do the work meanwhile
         lost = self.nodes.pop(rng.randrange(len(self.nodes)))
-        lost.kill_raylet(allow_graceful=False)
         self._replacing = threading.Thread(target=self._replace, args=(lost,), daemon=True)
         self._replacing.start()
         return True
@@ -281,7 +280,8 @@ def run(rows: int, faults: int, minutes: float, seed: int) -> list[str]:
             threading.Thread(target=chaos.run, args=(faults,), daemon=True).start()
             proxy.slow = ("/images/", FETCHED_AT_ONCE / rows * (minutes * 60 / 4))
             stormy.work_off(deadline)
-            chaos.done.wait(1)
+            if chaos.failure is not None:
+                raise chaos.failure
             if sum(chaos.fired.values()) < faults:
                 print(f"the job was done before {faults} faults had been fired: give it more --rows or --minutes")
             stormy.work_off(deadline)  # takes up what was an error only because of the faults
