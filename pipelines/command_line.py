@@ -90,7 +90,15 @@ def groups(cls: type[BaseModel]) -> dict[str, list[str]]:
 
 
 def _parser(cls: type[BaseModel], description: str, positional: str | None, dry_run: bool) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=description, argument_default=argparse.SUPPRESS, allow_abbrev=False)
+    required = [flag(name) for name, field in cls.model_fields.items() if field.is_required() and name != positional]
+    words = [*([f"{positional.upper()}…"] if positional else []), *(f"{name} …" for name in required)]
+    parser = _Parser(
+        usage=" ".join(["%(prog)s", *words, "[options]"]),
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
+    )
     parser.add_argument("--config", metavar="FILE", help="YAML file with any of the options below; flags win.")
     if dry_run:
         parser.add_argument(
@@ -105,6 +113,17 @@ def _parser(cls: type[BaseModel], description: str, positional: str | None, dry_
                 continue
             _add(group, name, cls.model_fields[name])
     return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong, without a list of all options around it."""
+
+    def error(self, message: str) -> NoReturn:
+        known = [option for action in self._actions for option in action.option_strings]
+        unknown = [word for word in message.split() if word.startswith("--")] if "unrecognized" in message else []
+        close = [match for word in unknown for match in difflib.get_close_matches(word, known, 1)]
+        hint = f" Did you mean {', '.join(close)}?" if close else ""
+        self.exit(2, f"{self.prog}: error: {message}.{hint} --help lists the options.\n")
 
 
 def _add(group: Any, name: str, field: Any) -> None:

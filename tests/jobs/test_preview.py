@@ -1,0 +1,50 @@
+"""The preview: answers on the terminal, boxes in a file, and a bad file beside a good one."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.jobs.cluster import ROOT
+
+
+def preview(*arguments: object, timeout: float = 200) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "jobs/preview.py", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=timeout)
+
+
+def test_answers_are_shown_and_a_broken_file_is_named(tmp_path: Path, tiny_checkpoint: Path) -> None:
+    Image.new("RGB", (300, 200), "red").save(tmp_path / "red.png")
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    schema = {"type": "object", "properties": {"x": {"enum": ["left", "right"]}}, "required": ["x"]}
+    done = preview(
+        *(tmp_path / "red.png", tmp_path / "broken.png", "--model", tiny_checkpoint, "--task", "ask"),
+        *("--prompt", "Where is it?", "--json-schema", json.dumps(schema), "--max-new-tokens", 60),
+    )
+    assert done.returncode == 1
+    assert "red.png  300x200" in done.stdout
+    assert "broken.png: unsupported in decode" in done.stderr
+    assert "tokens," in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--model", "m"], "--inputs is required"),
+        (["x.png", "--model", "no/such/folder"], "no/such/folder"),
+        (["x.mp4", "--model", "{tiny}", "--task", "ocr"], "videos"),
+        (["x.png", "--model", "{tiny}", "--task", "read"], "--task read"),
+        (["x.png", "--model", "{tiny}", "--task", "ask"], "--prompt"),
+    ],
+)
+def test_what_is_wrong_is_said_before_a_model_is_loaded(arguments: list[str], said: str, tiny_checkpoint: Path) -> None:
+    done = preview(*(argument.format(tiny=tiny_checkpoint) for argument in arguments), timeout=60)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
