@@ -163,6 +163,7 @@ class Graph:
             constrained=self.task.constrained,
             engine_args=self.options.engine_args,
             trust_remote_code=self.options.trust_remote_code,
+            **({"lora": self.options.lora} if self.options.lora else {}),
         )
         make_generator = functools.partial(
             stages.make_generator,

@@ -27,12 +27,16 @@ def run_job(make_task: MakeTask, options_class: type[JobOptions], description: s
     Exit status: 0 done; 1 failed or interrupted; 2 wrong configuration, said before a cluster or a model is touched;
     3 done, with more errors than ``--max-error-rate``.
     """
+    from internvl_ops.models.chat_template import disagreement
+
     options, dry_run = parse_options(options_class, description)
     try:
         plan, checkpoint, task = check(options, make_task, writes=not dry_run)
         if dry_run:
             print(describe(options, plan, checkpoint, task))
             sys.exit(0)
+        if note := disagreement(checkpoint, options.system_message):
+            print(f"Note: {note}", file=sys.stderr)
         # Ray takes seconds to import; a wrong configuration is said before.
         from pipelines.annotate import annotate
 
@@ -69,6 +73,7 @@ def check(options: JobOptions, make_task: MakeTask, *, writes: bool = True) -> t
             f"--min-tiles {options.min_tiles} is above --max-tiles {options.max_tiles}. Lower one or raise the other."
         )
     checkpoint = load_checkpoint(options.model)
+    _check_model(options, checkpoint)
     plan = plan_source(
         SourceOptions(
             uri=options.input,
@@ -95,6 +100,17 @@ def check(options: JobOptions, make_task: MakeTask, *, writes: bool = True) -> t
     if not options.overwrite:
         check_settings(output, options, task)
     return plan, checkpoint, task
+
+
+def _check_model(options: JobOptions, checkpoint: Checkpoint) -> None:
+    """Whether checkpoint and engine options suit each other; what the devices have room for, the engine finds out."""
+    from internvl_ops.models.lora import load_adapter
+
+    checkpoint.check_tensor_parallel(max(1, options.gpus_per_engine or 1))
+    if options.lora:
+        if options.engine != "vllm":
+            raise ConfigurationError(f"--lora {options.lora}: --engine {options.engine} takes none; use --engine vllm.")
+        load_adapter(options.lora, checkpoint)
 
 
 def describe(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint, task: Task) -> str:

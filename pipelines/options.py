@@ -66,6 +66,8 @@ class ModelOptions(BaseModel):
         '\'{"quantization": "awq"}\'.')  # fmt: skip
     engine_timeout: Positive = Field(600, description="Seconds without a new token after which an engine that has "
         "requests is taken for hung, and started anew.")  # fmt: skip
+    lora: str | None = Field(None, description="LoRA adapter that changes the model: PATH or NAME=PATH of a folder as "
+        "PEFT saves it.")  # fmt: skip
     trust_remote_code: bool = Field(False, description="Let the checkpoint's own Python code run.")
 
 

@@ -16,6 +16,8 @@ ON_LOAD: dict[str, Bits] = {
     "mxfp8": 8, "bitsandbytes": 4,
 }  # fmt: skip
 
+ON_LOAD_GPU, ON_LOAD_CPU = "fp8", "int8_per_channel_weight_only"  # the ones to recommend
+
 
 def quantization_arguments(
     checkpoint: Checkpoint, tensor_parallel: int, engine_args: Mapping[str, Any]
@@ -53,6 +55,16 @@ def quantization_arguments(
     return {"quantization": "bitsandbytes", "load_format": "bitsandbytes"}
 
 
+def check_quantization(checkpoint: Checkpoint, engine_args: Mapping[str, Any], *, on_cpu: bool) -> None:
+    """ConfigurationError where the device has no arithmetic for the weights. Of GPUs, vLLM knows which have."""
+    method = engine_args.get("quantization") or checkpoint.quantization or ""
+    if on_cpu and ("fp8" in method or "fp4" in method or "mxfp" in method):
+        raise ConfigurationError(
+            f"{checkpoint.model} with {method}: CPUs cannot compute with it. They can with AWQ checkpoints, and with "
+            f'--engine-args \'{{"quantization": "{ON_LOAD_CPU}"}}\' on 16-bit ones.'
+        )
+
+
 def check_memory(
     checkpoint: Checkpoint,
     device_bytes: int,
@@ -60,6 +72,7 @@ def check_memory(
     tensor_parallel: int = 1,
     utilization: float = 0.92,
     engine_args: Mapping[str, Any] | None = None,
+    on_cpu: bool = False,
 ) -> None:
     """ConfigurationError where weights and the shortest useful context have no room on a device.
 
@@ -69,6 +82,7 @@ def check_memory(
         tensor_parallel: Devices to spread it over.
         utilization: Part of a device that the engine takes.
         engine_args: What the user gives to vLLM: quantising on load makes the weights smaller.
+        on_cpu: Whether the device is a CPU, which is not offered what only GPUs can.
     """
     usable = int(device_bytes * utilization)
     arguments = engine_args or {}
@@ -81,10 +95,11 @@ def check_memory(
     if total <= usable:
         return
     sizes = checkpoint.architecture.tensor_parallel_sizes(group=checkpoint.quantization_group)
-    enough = [size for size in sizes if needed(size, arguments.get("quantization"))[1] <= usable]
+    enough = [size for size in sizes if not on_cpu and needed(size, arguments.get("quantization"))[1] <= usable]
     mends = [f"spread it over {enough[0]}: --gpus-per-engine {enough[0]}"] if enough else []
-    if checkpoint.quantization is None and needed(tensor_parallel, "fp8")[1] <= usable:
-        mends.append('quantise it as it loads: --engine-args \'{"quantization": "fp8"}\'')
+    smaller = ON_LOAD_CPU if on_cpu else ON_LOAD_GPU
+    if checkpoint.quantization is None and needed(tensor_parallel, smaller)[1] <= usable:
+        mends.append(f'quantise it as it loads: --engine-args \'{{"quantization": "{smaller}"}}\'')
     if not mends:
         mends.append("name a smaller checkpoint")
     raise ConfigurationError(

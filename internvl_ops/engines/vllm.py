@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from internvl_ops.engines.base import WATCHED_EVERY, Completion, EngineDead, Request, Sampling, Watch
-from internvl_ops.engines.fitting import check_memory, quantization_arguments
+from internvl_ops.engines.fitting import check_memory, check_quantization, quantization_arguments
 from internvl_ops.errors import ConfigurationError, UnitError
 from internvl_ops.models import vllm_plugin
 from internvl_ops.models.config import Checkpoint
+from internvl_ops.models.lora import load_adapter
 from internvl_ops.models.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from vllm import SamplingParams
+    from vllm.lora.request import LoRARequest
     from vllm.v1.engine.async_llm import AsyncLLM
 
 GIB = 1 << 30
@@ -38,6 +40,7 @@ class VllmEngine:
             checkpoint's config says: vLLM plans its memory by it.
         constrained: Whether requests may hold their answers to a form, for which vLLM loads a tokenizer of its own.
         watched_every: Tokens between two looks of a `Watch`.
+        lora: An adapter that changes the checkpoint, as `models.lora.load_adapter` reads it.
         engine_args: vLLM's engine arguments, such as ``{"quantization": "awq"}``; they win over what is chosen here.
         trust_remote_code: Whether code that comes with the checkpoint may run.
     """
@@ -50,6 +53,7 @@ class VllmEngine:
         max_tiles: int | None = None,
         constrained: bool = False,
         watched_every: int = WATCHED_EVERY,
+        lora: str | None = None,
         engine_args: Mapping[str, Any] | None = None,
         trust_remote_code: bool = False,
     ) -> None:
@@ -57,6 +61,7 @@ class VllmEngine:
         self._quantization = quantization_arguments(checkpoint, tensor_parallel, engine_args or {})
         self.checkpoint = checkpoint
         self._tensor_parallel = tensor_parallel
+        self._lora = load_adapter(lora, checkpoint) if lora else None
         self._max_tiles = max_tiles
         self._constrained, self._watched_every = constrained, watched_every
         self._engine_args = dict(engine_args or {})
@@ -89,7 +94,7 @@ class VllmEngine:
         from vllm.v1.engine.async_llm import AsyncLLM
 
         vllm_plugin.register()
-        self._check_memory()
+        self._check_device()
         tokenizer = Tokenizer(self.checkpoint, trust_remote_code=self._trust_remote_code)
         self._context_id, self._stop_ids = tokenizer.image_context_id, sorted(tokenizer.stop_ids)
         try:
@@ -104,17 +109,19 @@ class VllmEngine:
         except Exception as error:
             raise EngineDead(f"vLLM did not start: {error} Its own log above says why.") from error
 
-    def _check_memory(self) -> None:
+    def _check_device(self) -> None:
         import psutil
         from vllm.platforms import current_platform
 
         on_cpu = current_platform.is_cpu()
+        check_quantization(self.checkpoint, self._engine_args, on_cpu=on_cpu)
         check_memory(
             self.checkpoint,
             psutil.virtual_memory().available if on_cpu else current_platform.get_device_total_memory(),
             tensor_parallel=1 if on_cpu else self._tensor_parallel,  # CPUs share one memory
             utilization=1 if on_cpu else float(self._engine_args.get("gpu_memory_utilization", GPU_UTILIZATION)),
             engine_args=self._engine_args,
+            on_cpu=on_cpu,
         )
 
     @property
@@ -144,7 +151,13 @@ class VllmEngine:
         try:
             params = self._params(sampling, watch is not None)
             # Leaving the loop early closes the generator, which takes the request out of the engine.
-            steps = llm.generate(self._input(request), params, request.request_id, priority=-int(request.follows))
+            steps = llm.generate(
+                self._input(request),
+                params,
+                request.request_id,
+                lora_request=self._lora_request(),
+                priority=-int(request.follows),
+            )
             async with contextlib.aclosing(steps):
                 async for output in steps:
                     if watch is not None and not output.finished and watch(output.outputs[0].token_ids):
@@ -185,6 +198,9 @@ class VllmEngine:
             "disable_log_stats": True,
         }
         chosen |= self._quantization
+        if self._lora is not None:
+            chosen |= {"enable_lora": True, "max_lora_rank": self._lora.rank, "max_loras": 1}
+            chosen["enable_tower_connector_lora"] = self._lora.sees
         if self._max_tiles is not None and self._max_tiles > self.checkpoint.max_tiles:
             chosen["hf_overrides"] = {"max_dynamic_patch": self._max_tiles, "dynamic_image_size": True}
         if current_platform.is_cpu():
@@ -263,6 +279,11 @@ class VllmEngine:
                 f"token {highest} in the prompt; the model knows {model.get_vocab_size()} tokens. Its tokenizer files "
                 "are those of another checkpoint; download them again.",
             )
+
+    def _lora_request(self) -> LoRARequest | None:
+        from vllm.lora.request import LoRARequest
+
+        return LoRARequest(self._lora.name, 1, self._lora.path) if self._lora else None
 
     def _input(self, request: Request) -> Any:
         import torch

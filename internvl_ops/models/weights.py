@@ -37,8 +37,8 @@ def check(folder: Path, model: str) -> None:
             f"missing, the first is {missing[0]}. Finish the download."
         )
     for path in files:
-        if path.suffix == ".safetensors" and (fault := _fault(path)):
-            raise ConfigurationError(f"--model {model}: {path.name} {fault}. Download it again.")
+        if path.suffix == ".safetensors" and (wrong := fault(path)):
+            raise ConfigurationError(f"--model {model}: {path.name} {wrong}. Download it again.")
 
 
 def stored_bytes(folder: Path) -> int:
@@ -71,7 +71,7 @@ def files_and_index(folder: Path) -> tuple[list[Path], str]:
     return [], ""
 
 
-def _fault(path: Path) -> str | None:
+def fault(path: Path) -> str | None:
     """What is wrong with a safetensors file, by its header and its size."""
     size = path.stat().st_size
     try:
@@ -81,6 +81,11 @@ def _fault(path: Path) -> str | None:
         return "is not a safetensors file or begins with a damaged header"
     expected = 8 + _header_length(path) + end
     return None if size == expected else f"is {size:,} bytes long, its header says {expected:,}"
+
+
+def shapes(path: Path) -> dict[str, list[int]]:
+    """Shape of every tensor in a safetensors file."""
+    return {name: tensor["shape"] for name, tensor in _header(path).items() if name != "__metadata__"}
 
 
 def _header(path: Path) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from internvl_ops.engines import fitting
-from internvl_ops.engines.fitting import check_memory, quantization_arguments
+from internvl_ops.engines.fitting import check_memory, check_quantization, quantization_arguments
 from internvl_ops.engines.vllm import VllmEngine
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.models.architecture import GIB
@@ -76,6 +76,12 @@ class TestMemory:
         check_memory(published(checkpoint, "InternVL2_5-78B", 4, "awq"), GPU_80)
         assert "quantization" not in self.refusal(published(checkpoint, "InternVL2_5-78B", 4, "awq"), GPU_24)
 
+    def test_a_cpu_is_offered_what_it_can(self, checkpoint: Checkpoint) -> None:
+        message = self.refusal(published(checkpoint, "InternVL2_5-8B"), 12 * GIB, utilization=1, on_cpu=True)
+        assert "int8_per_channel_weight_only" in message
+        assert "fp8" not in message
+        assert "--gpus-per-engine" not in message
+
     def test_nothing_helps(self, checkpoint: Checkpoint) -> None:
         assert "smaller checkpoint" in self.refusal(published(checkpoint, "InternVL3_5-241B-A28B"), 8 * GIB)
 
@@ -113,6 +119,15 @@ class TestQuantised:
         assert quantization_arguments(checkpoint, 1, {}) == expected
         with pytest.raises(ConfigurationError, match="cannot spread over several GPUs"):
             quantization_arguments(checkpoint, 2, {})
+
+    @pytest.mark.parametrize("method", ["fp8", "fp8_per_block", "mxfp8", "nvfp4_per_token"])
+    def test_what_a_cpu_cannot_compute(self, checkpoint: Checkpoint, method: str) -> None:
+        with pytest.raises(ConfigurationError, match=r"CPUs cannot compute with it.*int8_per_channel_weight_only"):
+            check_quantization(checkpoint, {"quantization": method}, on_cpu=True)
+        check_quantization(checkpoint, {"quantization": method}, on_cpu=False)
+
+    def test_what_a_cpu_can(self, copy: Path) -> None:
+        check_quantization(quantised(copy, AWQ), {}, on_cpu=True)
 
     def test_quantised_twice(self, copy: Path) -> None:
         with pytest.raises(ConfigurationError, match="quantised already, by awq"):

@@ -1,0 +1,98 @@
+"""LoRA adapters: what their files say, and whether they belong to the checkpoint."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from internvl_ops.errors import ConfigurationError
+from internvl_ops.models import weights
+from internvl_ops.models.config import Checkpoint
+from internvl_ops.models.json_files import read_json
+from internvl_ops.models.registry import REGISTRY
+
+CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # what vLLM makes room for
+
+# Modules whose input is as wide as the language model.
+_WIDTH = re.compile(r"\.(q_proj|k_proj|v_proj|qkv_proj|wqkv|gate_proj|up_proj|gate_up_proj|w1|w3)\.lora_A\b")
+_LANGUAGE_LAYER = re.compile(r"language_model\.(?:base_model\.)?(?:model\.)*layers\.(\d+)\.")
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """One adapter.
+
+    Attributes:
+        name: What results are to call it.
+        path: Its folder.
+        rank: Room for its rank that vLLM has to make.
+        sees: Whether it changes the vision model or the projector too.
+    """
+
+    name: str
+    path: str
+    rank: int
+    sees: bool
+
+
+def load_adapter(option: str, checkpoint: Checkpoint) -> Adapter:
+    """Reads an adapter as PEFT saves it.
+
+    Args:
+        option: ``PATH`` or ``NAME=PATH`` of its folder, the same on every node.
+        checkpoint: That it is to change.
+
+    Raises:
+        ConfigurationError: It is not there, not whole, not a LoRA adapter, or one of another checkpoint.
+    """
+    name, _, path = option.rpartition("=")
+    folder = Path(path)
+    missing = [file for file in (CONFIG, WEIGHTS) if not (folder / file).is_file()]
+    if missing:
+        raise ConfigurationError(
+            f"--lora {option}: no {' and no '.join(missing)} in {folder}. "
+            "Name the folder that PEFT's save_pretrained wrote."
+        )
+    config = read_json(folder / CONFIG)
+    if config.get("peft_type") != "LORA":
+        raise ConfigurationError(
+            f"--lora {option}: is an adapter of type {config.get('peft_type')!r}; allowed is LORA."
+        )
+    if fault := weights.fault(folder / WEIGHTS):
+        raise ConfigurationError(f"--lora {option}: {WEIGHTS} {fault}. Copy it again.")
+    shapes = weights.shapes(folder / WEIGHTS)
+    rank = max((shape[0] for module, shape in shapes.items() if ".lora_A" in module), default=0)
+    if not 0 < rank <= RANKS[-1]:
+        raise ConfigurationError(f"--lora {option}: is of rank {rank}; allowed is 1 to {RANKS[-1]}.")
+    _check_base(option, str(config.get("base_model_name_or_path") or ""), shapes, checkpoint)
+    return Adapter(
+        name=name or folder.name,
+        path=str(folder),
+        rank=next(room for room in RANKS if rank <= room),
+        sees=any("vision_" in module or ".mlp1." in module or "projector" in module for module in shapes),
+    )
+
+
+def _check_base(option: str, base: str, shapes: dict[str, list[int]], checkpoint: Checkpoint) -> None:
+    """By the sizes of its matrices, which a folder's name cannot hide; and by name where both are published names."""
+    language = checkpoint.architecture.language
+    for module, shape in shapes.items():
+        if "vision_" not in module and _WIDTH.search(module) and shape[1] != language.hidden:
+            raise ConfigurationError(
+                f"--lora {option}: {module} is for a language model {shape[1]} wide, that of {checkpoint.model} is "
+                f"{language.hidden} wide. It was trained on {base or 'another checkpoint'}."
+            )
+        layer = _LANGUAGE_LAYER.search(module)
+        if layer and int(layer[1]) >= language.layers:
+            raise ConfigurationError(
+                f"--lora {option}: {module} is of layer {layer[1]}, the language model of {checkpoint.model} has "
+                f"{language.layers}. It was trained on {base or 'another checkpoint'}."
+            )
+    published = {name for entry in REGISTRY for name in entry.names}
+    trained_on, given = base.rstrip("/").rpartition("/")[2], checkpoint.model.rstrip("/").rpartition("/")[2]
+    if trained_on != given and {trained_on, given} <= published:
+        raise ConfigurationError(
+            f"--lora {option}: was trained on {base}, --model is {checkpoint.model}. Name its own base with --model."
+        )
