@@ -98,11 +98,11 @@ class FaultyProxy:
             response.headers.update({"Content-Length": headers.get("X-Length", "0")})
         else:
             response.content_length = len(content)
-        await response.prepare(request)
-        if kind == "cut" and len(content) > 1:
-            await response.write(content[: len(content) // 2])
-            return self._hang_up(request)
         with contextlib.suppress(ConnectionError):  # the client may have given up
+            await response.prepare(request)
+            if kind == "cut" and len(content) > 1:
+                await response.write(content[: len(content) // 2])
+                return self._hang_up(request)
             if request.method != "HEAD":
                 await response.write(content)
             await response.write_eof()
