@@ -633,6 +633,8 @@ def train(stage: str, options: argparse.Namespace) -> None:
         state = torch.load(folder / "state.pt", weights_only=True)
         optimizer.load(state)
         steps = state["steps"]
+    elif options.start:
+        optimizer.load({"masters": optimizer.masters | load_file(Path(options.start) / "model.safetensors")})
     first, last = steps[stage], options.steps
     print(f"{stage}: steps {first} to {last}, {sum(p.numel() for p in model.parameters()):,} weights", flush=True)
     loader = DataLoader(
@@ -696,6 +698,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train nano-InternVL.")
     parser.add_argument("stage", choices=("see", "tell", "export"))
     parser.add_argument("--state", default="nano-state", help="folder of the training state, resumed from")
+    parser.add_argument("--start", help="folder of a checkpoint to begin with where there is no state yet")
     parser.add_argument("--steps", type=int, default=3000, help="of this stage in all, earlier runs counted")
     parser.add_argument("--decay", type=int, default=0, help="last steps, in which the learning rate falls to nothing")
     parser.add_argument("--batch", type=int, default=48, help="samples a step")

@@ -8,15 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from examples.nano import draw, evaluate, train
 from internvl_ops.models.config import load_checkpoint
 from internvl_ops.models.tokenizer import Tokenizer
 
 
-def options(state: Path, steps: int) -> argparse.Namespace:
+def options(state: Path, steps: int, start: Path | None = None, lr: float = 1e-3) -> argparse.Namespace:
     return argparse.Namespace(
-        state=str(state), steps=steps, decay=0, batch=3, lr=1e-3, seed=5, freeze=False, save_every=1e9
+        state=str(state), start=start, steps=steps, decay=0, batch=3, lr=lr, seed=5, freeze=False, save_every=1e9
     )
 
 
@@ -76,6 +77,17 @@ def test_training_that_was_stopped_goes_on_to_the_same_weights(tmp_path: Path) -
             train.train("tell", options(tmp_path / folder, stop))
     whole, parts = (torch.load(tmp_path / name / "state.pt")["masters"] for name in ("whole", "parts"))
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+def test_training_begins_with_an_exported_checkpoint(tmp_path: Path) -> None:
+    for folder in ("first", "second"):
+        (tmp_path / folder).mkdir()
+    train.train("see", options(tmp_path / "first", 1))
+    train.export(tmp_path / "first", tmp_path / "exported")
+    train.train("see", options(tmp_path / "second", 1, start=tmp_path / "exported", lr=0.0))
+    train.export(tmp_path / "second", tmp_path / "again")
+    first, again = (load_file(tmp_path / name / "model.safetensors") for name in ("exported", "again"))
+    assert all(torch.equal(first[name], again[name]) for name in first)
 
 
 class TestScores:
