@@ -10,7 +10,6 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from internvl_ops.models.tiny import make_tiny_checkpoint
 from tests.datasets import write_dataset
 from tests.jobs.cluster import RayHead, filesystem, s3_server, wait_for
 
@@ -50,11 +49,6 @@ def failing(fs, buckets, tmp_path_factory):
     failing = write_dataset(folder, good=GOOD)
     fs.put(f"{folder}/", f"{buckets[0]}/", recursive=True)
     return failing
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return make_tiny_checkpoint(tmp_path_factory.mktemp("model") / "tiny")
 
 
 @pytest.fixture(scope="module")

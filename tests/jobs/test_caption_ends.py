@@ -7,17 +7,11 @@ import sys
 
 import pytest
 
-from internvl_ops.models.tiny import make_tiny_checkpoint
 from tests.datasets import write_images
 from tests.jobs.cluster import ROOT, wait_for
 from tests.jobs.output import read_output
 
 pytestmark = pytest.mark.timeout(600)
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return make_tiny_checkpoint(tmp_path_factory.mktemp("model") / "tiny")
 
 
 def start(folder, model, *more) -> subprocess.Popen[str]:

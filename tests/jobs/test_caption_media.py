@@ -9,17 +9,11 @@ import pypdfium2 as pdfium
 import pytest
 from PIL import Image
 
-from internvl_ops.models.tiny import make_tiny_checkpoint
 from tests import corpus_video
 from tests.jobs.cluster import ROOT
 from tests.jobs.output import read_output
 
 pytestmark = pytest.mark.timeout(600)
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return make_tiny_checkpoint(tmp_path_factory.mktemp("model") / "tiny")
 
 
 def caption(folder, model, manifest, *more):

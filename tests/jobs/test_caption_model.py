@@ -10,14 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from internvl_ops.models.tiny import make_tiny_checkpoint
 from tests.datasets import write_images
 from tests.jobs.cluster import ROOT
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tiny_checkpoint(tmp_path_factory.mktemp("model") / "tiny")
 
 
 @pytest.fixture(scope="module")

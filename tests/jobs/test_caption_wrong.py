@@ -9,14 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from internvl_ops.models.tiny import make_tiny_checkpoint
 from tests.datasets import write_images
 from tests.jobs.cluster import ROOT
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return make_tiny_checkpoint(tmp_path_factory.mktemp("model") / "tiny")
 
 
 @pytest.fixture(scope="module")

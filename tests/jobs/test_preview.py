@@ -18,12 +18,12 @@ def preview(*arguments: object, timeout: float = 200) -> subprocess.CompletedPro
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=timeout)
 
 
-def test_answers_are_shown_and_a_broken_file_is_named(tmp_path: Path, tiny_checkpoint: Path) -> None:
+def test_answers_are_shown_and_a_broken_file_is_named(tmp_path: Path, model: Path) -> None:
     Image.new("RGB", (300, 200), "red").save(tmp_path / "red.png")
     (tmp_path / "broken.png").write_bytes(b"no picture")
     schema = {"type": "object", "properties": {"x": {"enum": ["left", "right"]}}, "required": ["x"]}
     done = preview(
-        *(tmp_path / "red.png", tmp_path / "broken.png", "--model", tiny_checkpoint, "--task", "ask"),
+        *(tmp_path / "red.png", tmp_path / "broken.png", "--model", model, "--task", "ask"),
         *("--prompt", "Where is it?", "--json-schema", json.dumps(schema), "--max-new-tokens", 60),
     )
     assert done.returncode == 1
@@ -43,8 +43,8 @@ def test_answers_are_shown_and_a_broken_file_is_named(tmp_path: Path, tiny_check
         (["x.png", "--model", "{tiny}", "--task", "ask"], "--prompt"),
     ],
 )
-def test_what_is_wrong_is_said_before_a_model_is_loaded(arguments: list[str], said: str, tiny_checkpoint: Path) -> None:
-    done = preview(*(argument.format(tiny=tiny_checkpoint) for argument in arguments), timeout=60)
+def test_what_is_wrong_is_said_before_a_model_is_loaded(arguments: list[str], said: str, model: Path) -> None:
+    done = preview(*(argument.format(tiny=model) for argument in arguments), timeout=60)
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr
