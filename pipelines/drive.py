@@ -18,6 +18,7 @@ from internvl_ops.media.access import safe_text, safe_uri
 from pipelines import columns as c
 from pipelines.media import media_options
 from pipelines.options import JobOptions
+from pipelines.patience import patiently
 from pipelines.progress import ProgressLine
 from pipelines.report import RunRecord
 from pipelines.sources import SourcePlan, count_rows
@@ -97,7 +98,10 @@ def _count(plan: SourcePlan, options: JobOptions) -> int | None:
         return None  # how many pages or clips a file has is known once it is read
     if plan.total_rows is not None:
         return plan.total_rows
-    return count_rows(plan)
+    try:
+        return patiently(lambda: count_rows(plan), "rows not counted")
+    except OSError:
+        return None  # the readers meet the same, and say it
 
 
 @contextmanager

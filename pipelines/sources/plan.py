@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from typing import Any
 
 import pyarrow as pa
 
 from internvl_ops.errors import ConfigurationError
+from internvl_ops.media.access import safe_uri
+from pipelines.patience import read_patiently
 from pipelines.sources import csv, files, jsonl, parquet, txt, webdataset
 from pipelines.sources.listing import check_exists, folder_of, manifest_splits, resolve_format
 from pipelines.sources.media import choose_media_column, uri_type
@@ -115,7 +118,11 @@ def has_rows(plan: SourcePlan) -> bool:
     """Whether there is any row; reads no more than one table."""
     if plan.total_rows is not None:
         return plan.total_rows > 0
-    return any(len(table) for split in plan.splits for table in islice(read_split(plan, split, batch_rows=1), 1))
+    return any(len(table) for split in plan.splits for table in islice(_first_rows(plan, split), 1))
+
+
+def _first_rows(plan: SourcePlan, split: Split) -> Iterator[pa.Table]:
+    return read_patiently(partial(read_split, plan, split, batch_rows=1), f"{safe_uri(split.uri)} could not be read")
 
 
 def count_split(plan: SourcePlan, split: Split) -> int | None:

@@ -32,7 +32,7 @@ with lease.Lease(lease.OutputFolder(sys.argv[1]), "first"):
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease, "RENEWED_EVERY_S", 0.1)
     monkeypatch.setattr(lease, "FRESH_S", 0.4)
-    monkeypatch.setattr(lease, "EXPIRES_S", 1.0)
+    monkeypatch.setattr(lease, "EXPIRES_S", 2.5)
 
 
 @pytest.fixture
