@@ -27,6 +27,20 @@ SECTIONS = {
 }
 
 
+# Records that the README names first: file, record, rival.
+HIGHLIGHTS = [
+    ("pipeline", "images end to end, light engine", "ray.data.llm"),
+    ("pipeline", "CPU of the engine's front-end, light engine", "ray.data.llm"),
+    ("pipeline", "images end to end, one vision layer", "ray.data.llm"),
+    ("pipeline", "images end to end, one vision layer", "vLLM alone"),
+    ("tasks", "three tasks in one pass", "three passes"),
+    ("media", "jpeg_1536x1152_12_tiles", None),
+    ("video", "h264_720p_8_of_600_against_raw", None),
+    ("fetch", "s3_adding_50_ms_1536x1152", None),
+    ("resume", "10,000,000 finished rows in 10,000 files, memory", None),
+]
+
+
 def table(records: list[dict]) -> str:
     """A Markdown table of benchmark records; a record without a rival shows its own figure only."""
     rows = ["| what | unit | here | rival | rival's | ratio | rows |", "|---|---|---:|---|---:|---:|---|"]
@@ -45,7 +59,7 @@ def _number(value: float | int | None) -> str:
 
 
 def measured() -> str:
-    """Every benchmark's records as tables."""
+    """Some records, and every benchmark's, folded."""
     parts = []
     for name, heading in SECTIONS.items():
         path = RESULTS / f"{name}.json"
@@ -53,8 +67,20 @@ def measured() -> str:
             continue
         records = json.loads(path.read_text())
         machines = sorted({record["machine"] for record in records})
-        parts.append(f"**{heading}**, on {'; '.join(machines)}\n\n{table(records)}")
-    return "\n\n".join(parts)
+        heading = heading.replace("`", "")
+        parts.append(
+            f"<details><summary>{heading}, on {'; '.join(machines)}</summary>\n\n{table(records)}\n\n</details>"
+        )
+    return "\n\n".join([table(highlights()), *parts])
+
+
+def highlights() -> list[dict]:
+    return [
+        record
+        for file, name, rival in HIGHLIGHTS
+        for record in json.loads((RESULTS / f"{file}.json").read_text())
+        if record["name"] == name and rival in (None, record["rival_name"])
+    ]
 
 
 # What stands between two marks of the README.
