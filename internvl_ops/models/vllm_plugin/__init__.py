@@ -16,15 +16,18 @@ _SOURCE_FOLDER = Path(__file__).parents[3]
 
 
 def register() -> None:
-    """Makes `internvl_chat` checkpoints known to transformers and vLLM. Harmless to repeat."""
+    """Makes checkpoints of both layouts known to transformers and vLLM. Harmless to repeat."""
     from transformers import AutoConfig
     from vllm import ModelRegistry
 
-    from internvl_ops.models.vllm_plugin.config import InternVLChatConfig
+    from internvl_ops.models.vllm_plugin.config import InternVLChatConfig, InternVLNativeConfig
 
     AutoConfig.register("internvl_chat", InternVLChatConfig, exist_ok=True)
+    AutoConfig.register("internvl", InternVLNativeConfig, exist_ok=True)
     # By name: importing the class here would initialise CUDA in a process that is yet to fork.
-    ModelRegistry.register_model("InternVLChatModel", "internvl_ops.models.vllm_plugin.model:TiledInternVLChatModel")
+    module = "internvl_ops.models.vllm_plugin.model"
+    ModelRegistry.register_model("InternVLChatModel", f"{module}:TiledInternVLChatModel")
+    ModelRegistry.register_model("InternVLForConditionalGeneration", f"{module}:TiledNativeInternVLModel")
 
 
 def make_findable() -> None:

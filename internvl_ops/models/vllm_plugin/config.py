@@ -1,10 +1,12 @@
-"""The config class of the published checkpoints, so that none of their own code has to run."""
+"""The config classes of the family's checkpoints, so that none of their own code has to run."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from transformers import CONFIG_MAPPING, PretrainedConfig
+
+from internvl_ops.models.architecture import side
 
 
 class InternVLChatConfig(PretrainedConfig):
@@ -28,6 +30,36 @@ class InternVLChatConfig(PretrainedConfig):
 
     def get_text_config(self, *_: Any, **__: Any) -> PretrainedConfig:
         return self.text_config
+
+
+class InternVLNativeConfig(InternVLChatConfig):
+    """transformers' own layout, `internvl`, with the values under the names of the published one."""
+
+    model_type = "internvl"
+
+    def __init__(
+        self,
+        vision_config: dict[str, Any] | None = None,
+        text_config: dict[str, Any] | None = None,
+        **others: Any,
+    ) -> None:
+        vision = dict(vision_config or {})
+        vision |= {name: side(vision[name]) for name in ("image_size", "patch_size") if name in vision}
+        vision |= {
+            "qkv_bias": vision.get("attention_bias", False),
+            "qk_normalization": vision.get("use_qk_norm", False),
+            "initializer_factor": 1.0,
+        }
+        published = {
+            "force_image_size": vision.get("image_size"),
+            "select_layer": others.get("vision_feature_layer", -1),
+            "ps_version": "v2",
+            "dynamic_image_size": True,
+            "min_dynamic_patch": 1,
+            "max_dynamic_patch": 12,
+            "use_thumbnail": True,
+        }
+        super().__init__(vision, text_config, **(published | others))
 
 
 def _language_config(settings: dict[str, Any]) -> PretrainedConfig:

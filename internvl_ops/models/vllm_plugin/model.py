@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
 import types
 from collections.abc import Iterable, Mapping
@@ -11,6 +12,7 @@ from typing import Any
 import torch
 from transformers import BatchFeature
 from vllm.inputs.engine import MultiModalInput
+from vllm.model_executor.models.utils import WeightsMapper
 from vllm.multimodal import MULTIMODAL_REGISTRY
 from vllm.multimodal.processing import PromptReplacement
 
@@ -138,6 +140,34 @@ class TiledInternVLChatModel(_internvl.InternVLChatModel):  # type: ignore[name-
 
 
 def _vision_layer(name: str) -> int:
-    """Number of the vision layer that a weight belongs to; -1 for any other weight."""
-    prefix = "vision_model.encoder.layers."
-    return int(name[len(prefix) :].split(".")[0]) if name.startswith(prefix) else -1
+    """Number of the vision layer that a weight of either layout belongs to; -1 for any other weight."""
+    found = re.match(r"(vision_model|model\.vision_tower)\.encoder\.layers?\.(\d+)\.", name)
+    return int(found[2]) if found else -1
+
+
+class TiledNativeInternVLModel(TiledInternVLChatModel):
+    """The same model from a checkpoint in transformers' own layout, whose weights have other names."""
+
+    hf_to_vllm_mapper = WeightsMapper(
+        orig_to_new_stacked={f".attention.{part}_proj": (".attn.qkv", part) for part in "qkv"},
+        orig_to_new_prefix={
+            "model.vision_tower.embeddings.cls_token": "vision_model.embeddings.class_embedding",
+            "model.vision_tower.embeddings.position_embeddings": "vision_model.embeddings.position_embedding",
+            "model.vision_tower.embeddings.patch_embeddings.projection.": "vision_model.embeddings.patch_embedding.",
+            "model.vision_tower.encoder.layer.": "vision_model.encoder.layers.",
+            "model.multi_modal_projector.layer_norm.": "mlp1.0.",
+            "model.multi_modal_projector.linear_1.": "mlp1.1.",
+            "model.multi_modal_projector.linear_2.": "mlp1.3.",
+            "model.language_model.": "language_model.model.",
+            "lm_head.": "language_model.lm_head.",
+        },
+        orig_to_new_substr={
+            ".attention.projection_layer.": ".attn.proj.",
+            ".attention.q_norm.": ".attn.q_norm.",
+            ".attention.k_norm.": ".attn.k_norm.",
+            ".layernorm_before.": ".norm1.",
+            ".layernorm_after.": ".norm2.",
+            ".lambda_1": ".ls1",
+            ".lambda_2": ".ls2",
+        },
+    )

@@ -20,7 +20,7 @@ from internvl_ops.engines.vllm import VllmEngine
 from internvl_ops.media.tiling import tile_image
 from internvl_ops.models.config import load_checkpoint
 from internvl_ops.models.rendering import Renderer
-from internvl_ops.models.tiny import LANGUAGES, VISIONS, make_tiny_checkpoint
+from internvl_ops.models.tiny import LANGUAGES, VISIONS, make_tiny_checkpoint, make_tiny_native_checkpoint
 from tests.conftest import RunningEngine
 from tests.reference.internvl import ReferenceInternVL
 
@@ -42,12 +42,12 @@ def picture(seed: int) -> Image.Image:
 class Loaded:
     """One cell in vLLM and in plain torch."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, reference: ReferenceInternVL | None = None) -> None:
         self.folder = folder
         self.checkpoint = load_checkpoint(str(folder))
         self.renderer = Renderer(self.checkpoint)
         self.running = RunningEngine(VllmEngine(self.checkpoint, engine_args={"dtype": "float32"}))
-        self.reference = ReferenceInternVL(folder)
+        self.reference = reference or ReferenceInternVL(folder)
 
     def ask(self, seed: int = 0) -> tuple[np.ndarray, np.ndarray, list[int], list[dict[int, float]]]:
         """Prompt, tiles, answer and its log-probabilities, of a picture of seven tiles."""
@@ -109,3 +109,15 @@ def test_an_earlier_layer(tmp_path: Path) -> None:
     cell.reference.config["select_layer"] = -1
     assert cell.difference(cell.reference) > NOTICED
     cell.running.close()
+
+
+@pytest.mark.parametrize("vision", ["6b", pytest.param("300m", marks=pytest.mark.slow)])
+def test_the_layout_of_transformers(tmp_path: Path, vision: str) -> None:
+    """The same weights under transformers' own names give what the published ones give."""
+    published = make_tiny_checkpoint(tmp_path / "published", vision=vision)
+    cell = Loaded(make_tiny_native_checkpoint(tmp_path / "native", vision=vision), ReferenceInternVL(published))
+    try:
+        assert cell.checkpoint.layout == "internvl"
+        assert cell.difference(cell.reference) < TOLERANCE
+    finally:
+        cell.running.close()
