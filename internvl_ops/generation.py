@@ -6,11 +6,11 @@ import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
-from internvl_ops.engines.base import Completion, Request, Sampling, Watch
+from internvl_ops.engines.base import Chat, Completion, Request, Sampling, Watch
 from internvl_ops.models.rendering import Placeholder
 from internvl_ops.models.tokenizer import Tokenizer
 from internvl_ops.quality.repetition import find_loop, is_repetitive
@@ -38,6 +38,76 @@ class RenderedConversation:
     follow_ups: Sequence[np.ndarray]
     repair: np.ndarray | None
     sampling: Sampling
+
+    @property
+    def prompt(self) -> RenderedPrompt:
+        """Up to the first answer."""
+        return RenderedPrompt(self.token_ids, self.images)
+
+
+@dataclass(frozen=True)
+class RenderedPrompt:
+    """A conversation up to where the next answer begins."""
+
+    token_ids: np.ndarray
+    images: Sequence[Placeholder]
+
+    def then(self, said: np.ndarray, following: np.ndarray) -> RenderedPrompt:
+        return replace(self, token_ids=np.concatenate([self.token_ids, said, following]))
+
+
+@dataclass(frozen=True)
+class ChatConversation:
+    """A conversation for an engine that renders and tiles itself.
+
+    Args:
+        chat: Up to the first answer, its pictures left out: they travel beside it.
+        follow_ups: The further questions.
+        repair: Asks again for an answer of the form asked for; None where any answer will do.
+        sampling: As of `RenderedConversation`.
+    """
+
+    chat: Chat
+    follow_ups: Sequence[str]
+    repair: str | None
+    sampling: Sampling
+
+    @property
+    def prompt(self) -> ChatPrompt:
+        """Up to the first answer."""
+        return ChatPrompt(self.chat)
+
+
+@dataclass(frozen=True)
+class ChatPrompt:
+    """A conversation up to where the next answer begins."""
+
+    chat: Chat
+
+    def then(self, said: str, following: str) -> ChatPrompt:
+        history = [*self.chat.history, (self.chat.question, said)]
+        return ChatPrompt(replace(self.chat, history=history, question=following))
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a unit's conversations are about.
+
+    Args:
+        tiles: uint8 of shape (tiles, 3, S, S), of all its images.
+        hashes: One an image.
+        pictures: Files, PNG or JPEG, for an engine that tiles itself.
+    """
+
+    tiles: np.ndarray | None = None
+    hashes: Sequence[str] = ()
+    pictures: Sequence[bytes] = ()
+
+    def request(self, request_id: str, prompt: RenderedPrompt | ChatPrompt) -> Request:
+        """Asks for the next answer."""
+        if isinstance(prompt, ChatPrompt):
+            return Request(request_id, chat=replace(prompt.chat, pictures=self.pictures))
+        return Request(request_id, prompt.token_ids, self.tiles, prompt.images, self.hashes)
 
 
 @dataclass
@@ -91,7 +161,7 @@ class Generator:
 
     Args:
         engine: Started.
-        tokenizer: Of the checkpoint.
+        tokenizer: Of the checkpoint; None where the engine answers in texts.
         retries: When to try again.
         stop: Texts that end an answer and are not part of it.
         samples: Answers to each conversation, drawn independently.
@@ -99,22 +169,21 @@ class Generator:
     """
 
     engine: Generates
-    tokenizer: Tokenizer
+    tokenizer: Tokenizer | None
     retries: Retries = field(default_factory=Retries)
     stop: Sequence[str] = ()
     samples: int = 1
     listener: Callable[[str], None] | None = None
 
     async def answer(
-        self, request_id: str, conversations: Sequence[RenderedConversation], tiles: np.ndarray, hashes: Sequence[str]
+        self, request_id: str, conversations: Sequence[RenderedConversation | ChatConversation], shown: Shown
     ) -> list[list[list[Reply]]]:
         """Replies by conversation, sample and turn.
 
         Args:
             request_id: Unique among the units under way.
             conversations: Of the unit.
-            tiles: uint8 of shape (tiles, 3, S, S), of all its images.
-            hashes: One an image.
+            shown: What they are about.
 
         Raises:
             UnitError: One of the answers cannot be had.
@@ -122,9 +191,9 @@ class Generator:
         """
         numbers = itertools.count()
 
-        def request(token_ids: np.ndarray, images: Sequence[Placeholder]) -> Request:
+        def request(prompt: RenderedPrompt | ChatPrompt) -> Request:
             number = next(numbers)
-            return Request(f"{request_id}-{number}", token_ids, tiles, images, hashes, follows=number > 0)
+            return replace(shown.request(f"{request_id}-{number}", prompt), follows=number > 0)
 
         return [
             list(await asyncio.gather(*(self._converse(request, one, sample) for sample in range(self.samples))))
@@ -133,24 +202,25 @@ class Generator:
 
     async def _converse(
         self,
-        request: Callable[[np.ndarray, Sequence[Placeholder]], Request],
-        rendered: RenderedConversation,
+        request: Callable[[RenderedPrompt | ChatPrompt], Request],
+        conversation: RenderedConversation | ChatConversation,
         sample: int,
     ) -> list[Reply]:
-        formed = replace(rendered.sampling, seed=_other_seed(rendered.sampling.seed, sample))
+        formed = replace(conversation.sampling, seed=_other_seed(conversation.sampling.seed, sample))
         free = replace(formed, json_schema=None, choices=())
-        prompt, replies = rendered.token_ids, []
-        for following in [*rendered.follow_ups, None]:
+        prompt: Any = conversation.prompt
+        replies: list[Reply] = []
+        for following in [*conversation.follow_ups, None]:
             last = following is None
             how = formed if last else free
-            reply = await self._reply(request(prompt, rendered.images), how)
-            if last and rendered.repair is not None and problem_of(self._text(reply), formed):
-                prompt = np.concatenate([prompt, self._said(reply), rendered.repair])
-                second = await self._reply(request(prompt, rendered.images), how)
+            reply = await self._reply(request(prompt), how)
+            if last and conversation.repair is not None and problem_of(self._text(reply), formed):
+                prompt = prompt.then(self._said(reply, prompt), conversation.repair)
+                second = await self._reply(request(prompt), how)
                 reply = replace(second, attempts=reply.attempts + second.attempts)
             replies.append(reply)
             if following is not None:
-                prompt = np.concatenate([prompt, self._said(reply), following])
+                prompt = prompt.then(self._said(reply, prompt), following)
         return replies
 
     async def _reply(self, request: Request, sampling: Sampling) -> Reply:
@@ -177,9 +247,10 @@ class Generator:
         def watch(answer: Sequence[int] | str) -> bool:
             nonlocal looked_at
             if self.listener is not None:
-                self.listener(self._cut(answer if isinstance(answer, str) else self.tokenizer.decode(answer))[0])
+                shown = answer if isinstance(answer, str) else self._decoded(answer, keep_special=False)
+                self.listener(self._cut(shown)[0])
             if self.stop:
-                text = answer if isinstance(answer, str) else self.tokenizer.decode(answer, keep_special=True)
+                text = answer if isinstance(answer, str) else self._decoded(answer)
                 if self._cut(text)[1]:
                     return True
             if find_loop(answer) is not None:
@@ -187,7 +258,7 @@ class Generator:
             if len(answer) - looked_at < LOOKED_AT_EVERY:
                 return False
             looked_at = len(answer)
-            return is_repetitive(answer if isinstance(answer, str) else self.tokenizer.decode(answer))
+            return is_repetitive(answer if isinstance(answer, str) else self._decoded(answer, keep_special=False))
 
         return watch
 
@@ -195,7 +266,7 @@ class Generator:
         """How the answer ended: at a stop text, in circles, or as the engine says."""
         text = completion.text
         if text is None:
-            text = self.tokenizer.decode(completion.token_ids, keep_special=True)
+            text = self._decoded(completion.token_ids)
         text, stopped = self._cut(text)
         reason = completion.finish_reason
         if stopped:
@@ -217,10 +288,17 @@ class Generator:
         return (text[: min(places)], True) if places else (text, False)
 
     def _text(self, reply: Reply) -> str:
-        return reply.text if reply.text is not None else self.tokenizer.decode(reply.token_ids, keep_special=True)
+        return reply.text if reply.text is not None else self._decoded(reply.token_ids)
 
-    def _said(self, reply: Reply) -> np.ndarray:
-        """The ids of an answer as they stand in the prompt of the next question."""
+    def _decoded(self, token_ids: Sequence[int], *, keep_special: bool = True) -> str:
+        assert self.tokenizer is not None, "an engine that has no texts needs a tokenizer"
+        return self.tokenizer.decode(token_ids, keep_special=keep_special)
+
+    def _said(self, reply: Reply, prompt: RenderedPrompt | ChatPrompt) -> np.ndarray | str:
+        """An answer as it stands in the prompt of the next question."""
+        if isinstance(prompt, ChatPrompt):
+            return self._text(reply)
+        assert self.tokenizer is not None, "a rendered prompt has a tokenizer"
         if reply.text is not None:
             return self.tokenizer.encode(reply.text, start=False)
         ids = reply.token_ids

@@ -16,7 +16,7 @@ import pypdfium2.raw as pdfium_c
 
 from internvl_ops.errors import UnitError
 from internvl_ops.media import shared
-from internvl_ops.media.image import TiledImage
+from internvl_ops.media.image import Picture, TiledImage, encode_png
 from internvl_ops.media.tiling import Resize, choose_grid, tile_image
 
 _POINTS_PER_INCH = 72
@@ -136,7 +136,42 @@ def render_pages(
     return results
 
 
+def picture_page(source: bytes | str, page: int, options: DocumentOptions | None = None) -> tuple[Picture, int]:
+    """Renders one page without cutting it into tiles.
+
+    Args:
+        source: The file's bytes, or the path of a local file, which may be read.
+        page: Its number, from 1.
+        options: How.
+
+    Returns:
+        The page as a PNG, and the `max_tiles` with which `tile_image` cuts it as `render_page` does. Width and height
+        are those that `render_page` tells.
+
+    Raises:
+        UnitError: As `render_page`.
+    """
+    options = options or DocumentOptions()
+    with _open(source) as document, _page(document, page) as (opened, width, height):
+        if options.dpi is not None:
+            pixels, note = _draw_at(opened, width, height, options.dpi, options)
+            return Picture(encode_png(pixels), pixels.shape[1], pixels.shape[0], [note]), options.max_tiles
+        columns, rows = _grid(width, height, options)
+        scale = max(columns * options.tile_size / width, rows * options.tile_size / height)
+        file = encode_png(_draw(opened, columns * options.tile_size, rows * options.tile_size))
+        return Picture(file, round(width * scale), round(height * scale), [_note(scale)]), columns * rows
+
+
 def _render(document: pdfium.PdfDocument, number: int, options: DocumentOptions) -> TiledImage:
+    with _page(document, number) as (page, width, height):
+        if options.dpi is None:
+            return _into_grid(page, width, height, options)
+        return _at_resolution(page, width, height, options.dpi, options)
+
+
+@contextlib.contextmanager
+def _page(document: pdfium.PdfDocument, number: int) -> Iterator[tuple[pdfium.PdfPage, float, float]]:
+    """A page with its width and height in points."""
     if not 1 <= number <= len(document):
         raise UnitError("decode", "bad_row", f"page {number} is not there: the document has {len(document)} pages")
     try:
@@ -147,23 +182,26 @@ def _render(document: pdfium.PdfDocument, number: int, options: DocumentOptions)
         width, height = page.get_size()
         if not (0 < width < math.inf and 0 < height < math.inf):
             raise UnitError("decode", "corrupt", f"page {number} has size {width}x{height} points; above 0 is needed")
-        if options.dpi is None:
-            return _into_grid(page, width, height, options)
-        return _at_resolution(page, width, height, options.dpi, options)
+        yield page, width, height
     finally:
         page.close()
 
 
-def _into_grid(page: pdfium.PdfPage, width: float, height: float, options: DocumentOptions) -> TiledImage:
-    side = options.tile_size
+def _grid(width: float, height: float, options: DocumentOptions) -> tuple[int, int]:
+    """Columns and rows: of the page's shape, and as many as there may be."""
     stretch = _LARGE / min(width, height)
-    columns, rows = choose_grid(
+    return choose_grid(
         max(1, round(width * stretch)),
         max(1, round(height * stretch)),
         min_tiles=options.min_tiles,
         max_tiles=options.max_tiles,
-        tile_size=side,
+        tile_size=options.tile_size,
     )
+
+
+def _into_grid(page: pdfium.PdfPage, width: float, height: float, options: DocumentOptions) -> TiledImage:
+    side = options.tile_size
+    columns, rows = _grid(width, height, options)
     pixels = _draw(page, columns * side, rows * side)
     count = columns * rows
     with_thumbnail = options.thumbnail and count != 1
@@ -180,10 +218,7 @@ def _into_grid(page: pdfium.PdfPage, width: float, height: float, options: Docum
 def _at_resolution(
     page: pdfium.PdfPage, width: float, height: float, dpi: float, options: DocumentOptions
 ) -> TiledImage:
-    wanted = dpi / _POINTS_PER_INCH
-    scale = min(wanted, math.sqrt(options.max_pixels / (width * height)), _LONGEST_SIDE / max(width, height))
-    whole = math.floor if scale < wanted else math.ceil  # as pypdfium2 itself, and never above a limit
-    pixels = _draw(page, max(1, whole(width * scale)), max(1, whole(height * scale)))
+    pixels, note = _draw_at(page, width, height, dpi, options)
     tiles = tile_image(
         pixels,
         tile_size=options.tile_size,
@@ -192,8 +227,19 @@ def _at_resolution(
         thumbnail=options.thumbnail,
         resize=options.resize,
     )
+    return TiledImage(tiles, pixels.shape[1], pixels.shape[0], [note])
+
+
+def _draw_at(
+    page: pdfium.PdfPage, width: float, height: float, dpi: float, options: DocumentOptions
+) -> tuple[np.ndarray, str]:
+    """The page at a resolution, or at the highest that the limits leave, and which that was."""
+    wanted = dpi / _POINTS_PER_INCH
+    scale = min(wanted, math.sqrt(options.max_pixels / (width * height)), _LONGEST_SIDE / max(width, height))
+    whole = math.floor if scale < wanted else math.ceil  # as pypdfium2 itself, and never above a limit
+    pixels = _draw(page, max(1, whole(width * scale)), max(1, whole(height * scale)))
     instead = f" instead of {dpi:g}: the page is very large" if scale < wanted else ""
-    return TiledImage(tiles, pixels.shape[1], pixels.shape[0], [_note(scale) + instead])
+    return pixels, _note(scale) + instead
 
 
 def _note(scale: float) -> str:

@@ -9,7 +9,7 @@ import io
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import cv2
@@ -132,6 +132,54 @@ def load_image(data: bytes, options: ImageOptions | None = None) -> TiledImage:
         workspace=_workspace,
     )
     return TiledImage(tiles, *size, notes)
+
+
+@dataclass
+class Picture:
+    """An image, page or frame as a file that any model server reads.
+
+    Args:
+        data: The file: a JPEG or PNG.
+        width: Upright, in pixels.
+        height: Upright, in pixels.
+        notes: What a reader of the result should know.
+    """
+
+    data: bytes
+    width: int
+    height: int
+    notes: list[str] = field(default_factory=list)
+
+
+def load_picture(data: bytes, options: ImageOptions | None = None) -> Picture:
+    """Decodes one image file, turns it upright and encodes it without loss: for servers that tile themselves.
+
+    A JPEG that needs nothing done is handed on as it is.
+
+    Args:
+        data: The file's bytes.
+        options: How to read it; what concerns tiles is not looked at.
+
+    Raises:
+        UnitError: As `load_image`.
+    """
+    options = replace(options or ImageOptions(), jpeg_scaling=False)
+    with _failures_told(data), _truncation(options.truncated):
+        pixels, size, notes = _decode_upright(data, options)
+        as_it_is = options.truncated == "error" and not notes and _is_plain_jpeg(data)
+    return Picture(data if as_it_is else encode_png(pixels), *size, notes)
+
+
+def encode_png(pixels: np.ndarray) -> bytes:
+    """A PNG file, quick rather than small, of uint8 pixels of shape (height, width, 3), RGB."""
+    done, file = cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    assert done, "pixels in memory can always be encoded"
+    return file.tobytes()
+
+
+def _is_plain_jpeg(data: bytes) -> bool:
+    image = Image.open(io.BytesIO(data), formats=FORMATS)
+    return image.format == "JPEG" and image.mode in ("RGB", "L") and _orientation(image, []) == 1
 
 
 def _decode_upright(data: bytes, options: ImageOptions) -> tuple[np.ndarray, tuple[int, int], list[str]]:

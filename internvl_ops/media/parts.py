@@ -10,8 +10,8 @@ import numpy as np
 
 from internvl_ops.errors import UnitError
 from internvl_ops.media.clips import ClipOptions, split_video
-from internvl_ops.media.document import DocumentOptions, count_pages, render_page, select_pages
-from internvl_ops.media.image import ImageOptions, load_image
+from internvl_ops.media.document import DocumentOptions, count_pages, picture_page, render_page, select_pages
+from internvl_ops.media.image import ImageOptions, Picture, encode_png, load_image, load_picture
 from internvl_ops.media.video import SampledVideo, VideoOptions, load_video
 
 MediaKind = Literal["image", "video", "document"]
@@ -37,7 +37,7 @@ WHOLE = Part()
 
 @dataclass
 class Loaded:
-    """A file, or a part of one, as tiles.
+    """A file, or a part of one, as tiles, or as pictures for a server that tiles itself.
 
     Args:
         tiles: uint8 of shape (tiles, 3, S, S).
@@ -45,6 +45,8 @@ class Loaded:
         width: Upright, in pixels.
         height: Upright, in pixels.
         notes: What a reader of the result should know.
+        pictures: Files, PNG or JPEG, one an image or frame.
+        max_tiles: Into how many tiles each picture is to be cut at most.
     """
 
     tiles: np.ndarray
@@ -52,6 +54,8 @@ class Loaded:
     width: int
     height: int
     notes: list[str] = field(default_factory=list)
+    pictures: list[bytes] = field(default_factory=list)
+    max_tiles: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +69,7 @@ class MediaOptions:
         document: For documents.
         clips: How videos are split; None leaves them whole.
         pages: Which pages of a document are units, such as "1-3,7"; empty means all.
+        as_pictures: Load pictures instead of tiles.
     """
 
     kind: MediaKind = "image"
@@ -73,6 +78,7 @@ class MediaOptions:
     document: DocumentOptions = field(default_factory=DocumentOptions)
     clips: ClipOptions | None = None
     pages: str = ""
+    as_pictures: bool = False
 
     @property
     def explodes(self) -> bool:
@@ -102,7 +108,7 @@ def load(source: bytes | str, part: Part, options: MediaOptions, max_tiles: int)
     Raises:
         UnitError: Of stage "decode".
     """
-    return _LOADERS[options.kind](source, part, options, max_tiles)
+    return (_PICTURES if options.as_pictures else _LOADERS)[options.kind](source, part, options, max_tiles)
 
 
 def list_parts(source: bytes | str, options: MediaOptions) -> list[Part]:
@@ -142,8 +148,27 @@ def _page(source: bytes | str, part: Part, options: MediaOptions, max_tiles: int
     return Loaded(page.tiles, [len(page.tiles)], page.width, page.height, page.notes)
 
 
-_LOADERS: dict[str, Callable[[bytes | str, Part, MediaOptions, int], Loaded]] = {
-    "image": _image,
-    "video": _video,
-    "document": _page,
-}
+def _picture_of_image(source: bytes | str, part: Part, options: MediaOptions, max_tiles: int) -> Loaded:
+    assert isinstance(source, bytes), "images are small enough to be passed as bytes"
+    return _as_pictures(load_picture(source, options.image), max_tiles)
+
+
+def _pictures_of_video(source: bytes | str, part: Part, options: MediaOptions, max_tiles: int) -> Loaded:
+    """A frame has one tile, which is its picture."""
+    video = _video(source, part, options, max_tiles)
+    pictures = [encode_png(np.ascontiguousarray(tile.transpose(1, 2, 0))) for tile in video.tiles]
+    return Loaded(NO_TILES, [], video.width, video.height, video.notes, pictures, 1)
+
+
+def _picture_of_page(source: bytes | str, part: Part, options: MediaOptions, max_tiles: int) -> Loaded:
+    return _as_pictures(*picture_page(source, part.page or 1, options.document))
+
+
+def _as_pictures(picture: Picture, max_tiles: int) -> Loaded:
+    return Loaded(NO_TILES, [], picture.width, picture.height, picture.notes, [picture.data], max_tiles)
+
+
+Loader = Callable[[bytes | str, Part, MediaOptions, int], Loaded]
+NO_TILES = np.empty((0, 3, 1, 1), np.uint8)
+_LOADERS: dict[str, Loader] = {"image": _image, "video": _video, "document": _page}
+_PICTURES: dict[str, Loader] = {"image": _picture_of_image, "video": _pictures_of_video, "document": _picture_of_page}

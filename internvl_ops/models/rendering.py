@@ -135,7 +135,7 @@ class Renderer:
         """The prompt as text, with an ``<image>`` tag where an image goes."""
         asked = [*(turn for turn, _ in history), question]
         if num_images and not any(TAG in turn for turn in asked):
-            asked[0] = _in_front(num_images, media) + asked[0]
+            asked[0] = in_front(num_images, media) + asked[0]
         answers = [answer for _, answer in history]
         turns = list(zip(asked[:-1], answers, strict=True))
         return conversation.render(self.checkpoint.template, self.system_message, turns, asked[-1])
@@ -181,7 +181,8 @@ class Renderer:
         return f"{fit} tiles would fit: --max-tiles {fit - 1 if self.checkpoint.use_thumbnail and fit > 1 else fit}."
 
 
-def _in_front(num_images: int, media: Media) -> str:
+def in_front(num_images: int, media: Media) -> str:
+    """How images stand in front of a question that does not place them, each as an ``<image>`` tag."""
     if media == "video":
         return "".join(f"Frame{number}: {TAG}\n" for number in range(1, num_images + 1))
     if num_images == 1:
