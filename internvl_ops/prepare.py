@@ -13,7 +13,7 @@ from PIL import Image
 
 from internvl_ops.engines.base import Sampling
 from internvl_ops.errors import UnitError
-from internvl_ops.generation import RenderedConversation
+from internvl_ops.generation import ChatConversation, RenderedConversation
 from internvl_ops.media.access import ReadPolicy, safe_uri
 from internvl_ops.media.fetch import Fetcher
 from internvl_ops.media.file_cache import FileCache
@@ -58,7 +58,7 @@ class Prepared:
     """A unit ready for the engine.
 
     Args:
-        conversations: Rendered, in the order of the unit's.
+        conversations: Rendered, or as chats, in the order of the unit's.
         tiles: uint8 of shape (tiles, 3, S, S), all images one after the other.
         tiles_per_image: How many are of each image or frame.
         hashes: For each image or frame, a hash of its file and of how it was tiled; equal hashes mean equal tiles.
@@ -66,9 +66,10 @@ class Prepared:
         height: Likewise.
         notes: What a reader of the result should know, such as "first frame of 12".
         version: Of the files as they were read, one after the other; see `internvl_ops.media.transports.Received`.
+        pictures: Files, one an image or frame, instead of tiles, for an engine that tiles itself.
     """
 
-    conversations: list[RenderedConversation]
+    conversations: Sequence[RenderedConversation | ChatConversation]
     tiles: np.ndarray
     tiles_per_image: list[int]
     hashes: list[str]
@@ -76,6 +77,17 @@ class Prepared:
     height: int
     notes: list[str] = field(default_factory=list)
     version: str = ""
+    pictures: list[bytes] = field(default_factory=list)
+
+    @property
+    def num_tiles(self) -> int | None:
+        """None where the engine tiles."""
+        return None if self.pictures else len(self.tiles)
+
+    @property
+    def num_images(self) -> int:
+        """Images, or frames."""
+        return len(self.pictures or self.tiles_per_image)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,38 +178,11 @@ class MediaReader:
             return error
 
 
-class Preparer:
-    """Reads media and renders prompts.
+class UnitPreparer:
+    """Reads the media of units side by side; a kind of preparer says what becomes of them."""
 
-    Args:
-        checkpoint: Whose tile size and template to use.
-        reader: Policy, options and limits of a `MediaReader`.
-        sampling: How answers are generated.
-        system_message: Instead of the checkpoint's.
-        combine_images: Several images of a unit stand in the prompt as one, all their tiles together; otherwise each
-            for itself. The model cards show both.
-        trust_remote_code: Let a tokenizer's own code run.
-    """
-
-    def __init__(
-        self,
-        checkpoint: Checkpoint,
-        reader: tuple[ReadPolicy, MediaOptions, ReadLimits],
-        *,
-        sampling: Sampling,
-        system_message: str | None = None,
-        combine_images: bool = False,
-        trust_remote_code: bool = False,
-    ) -> None:
-        policy, options, limits = reader
-        self._sampling, self._combine = sampling, combine_images
-        self._tile_size = checkpoint.tile_size
-        self._media = MediaReader(policy, options.for_tiles(checkpoint.tile_size, checkpoint.use_thumbnail), limits)
-        self._renderer = Renderer(
-            checkpoint,
-            system_message=system_message,
-            trust_remote_code=trust_remote_code,
-        )
+    def __init__(self, reader: MediaReader) -> None:
+        self._media = reader
 
     def prepare(self, units: Sequence[Unit]) -> list[Prepared | UnitError]:
         """Prepares units side by side; the answers are in the order of ``units``, a failure is its unit's alone."""
@@ -229,6 +214,44 @@ class Preparer:
         return hashlib.blake2b(hashlib.blake2b(identity).digest() + how, digest_size=16).digest()
 
     def _render(self, unit: Unit, loaded: list[Loaded], hashes: list[bytes]) -> Prepared | UnitError:
+        raise NotImplementedError
+
+
+class Preparer(UnitPreparer):
+    """Reads media and renders prompts.
+
+    Args:
+        checkpoint: Whose tile size and template to use.
+        reader: Policy, options and limits of a `MediaReader`.
+        sampling: How answers are generated.
+        system_message: Instead of the checkpoint's.
+        combine_images: Several images of a unit stand in the prompt as one, all their tiles together; otherwise each
+            for itself. The model cards show both.
+        trust_remote_code: Let a tokenizer's own code run.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        reader: tuple[ReadPolicy, MediaOptions, ReadLimits],
+        *,
+        sampling: Sampling,
+        system_message: str | None = None,
+        combine_images: bool = False,
+        trust_remote_code: bool = False,
+    ) -> None:
+        policy, options, limits = reader
+        self._sampling, self._combine = sampling, combine_images
+        self._tile_size = checkpoint.tile_size
+        options = options.for_tiles(checkpoint.tile_size, checkpoint.use_thumbnail)
+        super().__init__(MediaReader(policy, options, limits))
+        self._renderer = Renderer(
+            checkpoint,
+            system_message=system_message,
+            trust_remote_code=trust_remote_code,
+        )
+
+    def _render(self, unit: Unit, loaded: list[Loaded], hashes: list[bytes]) -> Prepared | UnitError:
         counts = [count for item in loaded for count in item.tiles_per_image]
         names = [
             f"{digest.hex()}-{frame}"
@@ -256,8 +279,7 @@ class Preparer:
     def _conversation(
         self, asked: Conversation, counts: Sequence[int], sampling: Mapping[str, Any]
     ) -> RenderedConversation:
-        form: dict[str, Any] = {"json_schema": asked.json_schema, "choices": asked.choices}
-        how = replace(self._sampling, **({"max_new_tokens": asked.max_new_tokens} | form | dict(sampling)))
+        how = sampling_of(asked, self._sampling, sampling)
         first, *others = asked.questions
         media: Media = "video" if self._media.options.kind == "video" else "images"
         rendered = self._renderer.render(first, counts, media=media, max_new_tokens=how.max_new_tokens)
@@ -276,16 +298,28 @@ def joined_versions(versions: Iterable[str]) -> str:
     return " ".join(versions).strip()
 
 
+def sampling_of(asked: Conversation, job: Sampling, row: Mapping[str, Any]) -> Sampling:
+    """How a conversation's answers are generated: as in the job, but of its length and form, and as its row says."""
+    own = {"max_new_tokens": asked.max_new_tokens, "json_schema": asked.json_schema, "choices": asked.choices}
+    return replace(job, **(own | dict(row)))
+
+
 def preview(prepared: Prepared) -> bytes | None:
-    """A small JPEG of the first image for the report, made from its thumbnail; ``None`` for a unit without images."""
-    if not prepared.tiles_per_image:
+    """A small JPEG of the first image for the report; ``None`` for a unit without images."""
+    if not prepared.num_images:
         return None
-    tile = prepared.tiles[prepared.tiles_per_image[0] - 1]
+    if prepared.pictures:
+        file = Image.open(io.BytesIO(prepared.pictures[0]))
+        file.draft("RGB", (PREVIEW_SIDE, PREVIEW_SIDE))  # a JPEG is not decoded in full
+        image = file.convert("RGB")
+    else:
+        tile = prepared.tiles[prepared.tiles_per_image[0] - 1]
+        image = Image.fromarray(tile.transpose(1, 2, 0))
     scale = PREVIEW_SIDE / max(prepared.width, prepared.height)
     size = max(1, round(prepared.width * scale)), max(1, round(prepared.height * scale))
-    file = io.BytesIO()
-    Image.fromarray(tile.transpose(1, 2, 0)).resize(size).save(file, "JPEG", quality=80)
-    return file.getvalue()
+    small = io.BytesIO()
+    image.resize(size).save(small, "JPEG", quality=80)
+    return small.getvalue()
 
 
 def _named(error: UnitError, uri: str) -> UnitError:

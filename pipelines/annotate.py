@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,16 +11,18 @@ import pyarrow as pa
 import ray
 from ray.data import ActorPoolStrategy, Dataset
 
-from internvl_ops.engines import ENGINES, Sampling
+from internvl_ops.engines import Sampling
 from internvl_ops.generation import Retries
 from internvl_ops.media.access import safe_uri
 from internvl_ops.models.config import Checkpoint
-from internvl_ops.prepare import MediaReader, Preparer
+from internvl_ops.prepare import MediaReader, Preparer, UnitPreparer
+from internvl_ops.prepare_chat import ChatPreparer
 from internvl_ops.tasks import Task
 from pipelines import cluster, stages
 from pipelines import columns as c
 from pipelines.documents import write_documents
 from pipelines.drive import drive
+from pipelines.engines import engine_maker, tile_size
 from pipelines.lease import Lease
 from pipelines.ledger_actor import RemoteLedger, start_ledger
 from pipelines.media import media_options, reading
@@ -33,13 +36,13 @@ from pipelines.sources import SourcePlan, has_rows
 from pipelines.writer import MEASURES, Writer, kept_names, own_columns, result_schema
 
 
-def annotate(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint, task: Task) -> RunRecord:
+def annotate(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | None, task: Task) -> RunRecord:
     """Runs ``task`` over the units of ``plan`` and writes the output folder.
 
     Args:
         options: Validated; see `pipelines.options`.
         plan: Of the input.
-        checkpoint: Of the model.
+        checkpoint: Of the model; None where only a server has it.
         task: What is asked, and how answers are parsed.
 
     Returns:
@@ -92,7 +95,7 @@ class Graph:
     options: JobOptions
     task: Task
     plan: SourcePlan
-    checkpoint: Checkpoint
+    checkpoint: Checkpoint | None
     workers: cluster.Workers
     ledger: Any
 
@@ -130,20 +133,11 @@ class Graph:
 
     def prepare(self, units: Dataset) -> Dataset:
         """Fetch, decode, orient, tile, render: CPU actors."""
-        make_preparer = functools.partial(
-            Preparer,
-            self.checkpoint,
-            reading(self.options, self.plan),
-            sampling=self.sampling,
-            system_message=self.options.system_message,
-            combine_images=self.options.combine_images,
-            trust_remote_code=self.options.trust_remote_code,
-        )
         return self._map(
             units,
             stages.Prepare,
             {
-                "make_preparer": make_preparer,
+                "make_preparer": self._make_preparer(),
                 "task": self.task,
                 "clip_columns": self._clip_columns(),
                 "sampling_column": "sampling_params" if "sampling_params" in self.plan.schema.names else None,
@@ -155,19 +149,9 @@ class Graph:
 
     def generate(self, prepared: Dataset) -> Dataset:
         """vLLM: one actor an engine, with enough blocks in flight to keep it full."""
-        make_engine = functools.partial(
-            ENGINES[self.options.engine],
-            self.checkpoint,
-            tensor_parallel=max(1, self.workers.gpus_per_engine),
-            max_tiles=self.options.max_tiles,
-            constrained=self.task.constrained,
-            engine_args=self.options.engine_args,
-            trust_remote_code=self.options.trust_remote_code,
-            **({"lora": self.options.lora} if self.options.lora else {}),
-        )
         make_generator = functools.partial(
             stages.make_generator,
-            checkpoint=self.checkpoint,
+            checkpoint=self.tokens_of,
             trust_remote_code=self.options.trust_remote_code,
             retries=Retries(times=self.options.retries, cut=self.options.retry_cut),
             stop=self.options.stop,
@@ -177,9 +161,9 @@ class Graph:
             prepared,
             stages.Generate,
             {
-                "make_engine": make_engine,
+                "make_engine": engine_maker(self.options, self.checkpoint, self.task, self.workers.gpus_per_engine),
                 "make_generator": make_generator,
-                "tile_size": self.checkpoint.tile_size,
+                "tile_size": tile_size(self.checkpoint),
                 "hang_s": self.options.engine_timeout,
             },
             compute=cluster.pool(self.workers.engines, calls=self.workers.blocks_in_flight),
@@ -193,7 +177,7 @@ class Graph:
             completed,
             stages.Parse,
             {
-                "checkpoint": self.checkpoint,
+                "checkpoint": self.tokens_of,
                 "task": self.task,
                 "columns": self.answered,
                 "trust_remote_code": self.options.trust_remote_code,
@@ -212,6 +196,25 @@ class Graph:
             zero_copy_batch=True,
             **resources,
         )
+
+    def _make_preparer(self) -> Callable[[], UnitPreparer]:
+        media = reading(self.options, self.plan)
+        said: dict[str, Any] = {"sampling": self.sampling, "system_message": self.options.system_message}
+        if self.tokens_of is None:
+            return functools.partial(ChatPreparer, media, tile_size=tile_size(self.checkpoint), **said)
+        return functools.partial(
+            Preparer,
+            self.tokens_of,
+            media,
+            combine_images=self.options.combine_images,
+            trust_remote_code=self.options.trust_remote_code,
+            **said,
+        )
+
+    @property
+    def tokens_of(self) -> Checkpoint | None:
+        """The checkpoint whose tokens prompts and answers are; None where a server takes and gives texts."""
+        return None if self.options.engine == "openai" else self.checkpoint
 
     @property
     def explodes(self) -> bool:

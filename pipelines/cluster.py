@@ -16,6 +16,7 @@ from ray.data._internal.logical.operators import StreamingRepartition
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.media.video import VideoOptions
 from internvl_ops.models.config import Checkpoint
+from pipelines.engines import IN_FLIGHT
 from pipelines.options import JobOptions
 
 BLOCK_BYTES = 64 * 2**20
@@ -63,19 +64,21 @@ def connect(options: JobOptions) -> None:
     context.actor_init_retry_on_errors = False
 
 
-def rows_per_block(options: JobOptions, checkpoint: Checkpoint, media_kind: str) -> int:
+def rows_per_block(options: JobOptions, checkpoint: Checkpoint | None, media_kind: str) -> int:
     """Rows that travel together: as many as surely stay under Ray's block size, so that no block is ever split.
 
     A block that Ray splits by its bytes is cut elsewhere when a retried task meets another outcome, which loses rows.
     """
     if options.rows_per_block is not None:
         return options.rows_per_block
+    if options.engine == "openai" or checkpoint is None:
+        return 1  # a picture as it is may be of any size
     video_tiles = options.num_frames if options.fps is None else VideoOptions.max_frames
     row = (video_tiles if media_kind == "video" else options.max_tiles + 1) * 3 * checkpoint.tile_size**2 + ROW_OVERHEAD
     return max(1, min(8, BLOCK_BYTES // row))
 
 
-def settle(options: JobOptions, checkpoint: Checkpoint, media_kind: str, cluster: dict[str, float]) -> Workers:
+def settle(options: JobOptions, checkpoint: Checkpoint | None, media_kind: str, cluster: dict[str, float]) -> Workers:
     """Settles the number of actors.
 
     Args:
@@ -88,6 +91,8 @@ def settle(options: JobOptions, checkpoint: Checkpoint, media_kind: str, cluster
         ConfigurationError: The cluster is too small; says what is missing. Ray would wait for it without a word.
     """
     cpus, gpus = int(cluster.get("CPU", 0)), int(cluster.get("GPU", 0))
+    if options.engine == "openai":
+        gpus = 0  # the server's are its own
     per_engine = options.gpus_per_engine if options.gpus_per_engine is not None else min(1, gpus)
     engines = options.engines or (max(1, gpus // per_engine) if per_engine else 1)
     if engines * per_engine > gpus:
@@ -105,7 +110,7 @@ def settle(options: JobOptions, checkpoint: Checkpoint, media_kind: str, cluster
         engines=engines,
         gpus_per_engine=per_engine,
         prepare_actors=prepare_actors,
-        in_flight=options.in_flight or (320 if per_engine else 32),
+        in_flight=options.in_flight or (IN_FLIGHT if options.engine == "openai" else 320 if per_engine else 32),
         rows_per_block=rows_per_block(options, checkpoint, media_kind),
     )
 

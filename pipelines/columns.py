@@ -24,6 +24,7 @@ PART = "__part"  # which page or clip of the file the unit is
 CONVERSATIONS = "__conversations"  # rendered: token ids, where the images stand, how to answer
 TILES = "__tiles"  # uint8 tiles of all images, (tiles, 3, S, S) in C order
 HASHES = "__hashes"  # of each image in the prompt
+PICTURES = "__pictures"  # files instead of tiles, for an engine that tiles itself
 PREVIEW = "__preview"  # a small JPEG for the report; only some rows have one
 REPLIES = "__replies"  # by conversation, sample and turn
 
@@ -37,6 +38,7 @@ CONVERSATIONS_TYPE = pa.list_(
             ("follow_ups", pa.list_(IDS_TYPE)),
             ("repair", IDS_TYPE),
             ("sampling", pa.string()),  # JSON
+            ("chat", pa.string()),  # JSON; the conversation for an engine that renders itself, instead of all above
         ]
     )
 )
@@ -66,6 +68,7 @@ PREPARED = pa.schema(
         (CONVERSATIONS, CONVERSATIONS_TYPE),
         (TILES, pa.large_binary()),
         (HASHES, pa.list_(pa.string())),
+        (PICTURES, pa.list_(pa.large_binary())),
         ("width", pa.int32()),
         ("height", pa.int32()),
         ("num_tiles", pa.int32()),

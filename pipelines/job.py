@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 import yaml
 
 from internvl_ops.errors import ConfigurationError
+from internvl_ops.media.access import safe_uri
 from pipelines.command_line import exit_with, groups, parse_options
 from pipelines.options import JobOptions
 from pipelines.redaction import shown
@@ -49,7 +50,9 @@ def run_job(make_task: MakeTask, options_class: type[JobOptions], description: s
     sys.exit(record.exit_status)
 
 
-def check(options: JobOptions, make_task: MakeTask, *, writes: bool = True) -> tuple[SourcePlan, Checkpoint, Task]:
+def check(
+    options: JobOptions, make_task: MakeTask, *, writes: bool = True
+) -> tuple[SourcePlan, Checkpoint | None, Task]:
     """Validates what options alone cannot say: model, input, task, what may be read, output. Without Ray or torch.
 
     Args:
@@ -61,19 +64,16 @@ def check(options: JobOptions, make_task: MakeTask, *, writes: bool = True) -> t
         ConfigurationError: Naming the option, its value, what is allowed, and the likely mend.
     """
     from internvl_ops.media.access import ReadPolicy
-    from internvl_ops.models.config import load_checkpoint
+    from pipelines.engines import check_engine, load_model
     from pipelines.output import OutputFolder
     from pipelines.settings import check_settings
     from pipelines.sources import SourceOptions, plan_source
 
-    if options.engine != "vllm":
-        raise ConfigurationError(f"--engine {options.engine}: not there yet; allowed is vllm.")
     if options.min_tiles > options.max_tiles:
         raise ConfigurationError(
             f"--min-tiles {options.min_tiles} is above --max-tiles {options.max_tiles}. Lower one or raise the other."
         )
-    checkpoint = load_checkpoint(options.model)
-    _check_model(options, checkpoint)
+    checkpoint = load_model(options)
     plan = plan_source(
         SourceOptions(
             uri=options.input,
@@ -90,6 +90,7 @@ def check(options: JobOptions, make_task: MakeTask, *, writes: bool = True) -> t
     if refused:
         raise ConfigurationError(refused)
     task = make_task(options, plan.media_kind, plan.schema.names)
+    check_engine(options, checkpoint, task)
     if options.n > 1 and options.temperature == 0:
         raise ConfigurationError(
             f"--n {options.n} at --temperature 0 gives the same answer {options.n} times. Add --temperature 0.7."
@@ -102,18 +103,7 @@ def check(options: JobOptions, make_task: MakeTask, *, writes: bool = True) -> t
     return plan, checkpoint, task
 
 
-def _check_model(options: JobOptions, checkpoint: Checkpoint) -> None:
-    """Whether checkpoint and engine options suit each other; what the devices have room for, the engine finds out."""
-    from internvl_ops.models.lora import load_adapter
-
-    checkpoint.check_tensor_parallel(max(1, options.gpus_per_engine or 1))
-    if options.lora:
-        if options.engine != "vllm":
-            raise ConfigurationError(f"--lora {options.lora}: --engine {options.engine} takes none; use --engine vllm.")
-        load_adapter(options.lora, checkpoint)
-
-
-def describe(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint, task: Task) -> str:
+def describe(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | None, task: Task) -> str:
     """What ``--dry-run`` prints: every option as resolved, and the plan."""
     values = shown(options)
     lines = ["# Options, as for --config"]
@@ -121,19 +111,31 @@ def describe(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint, task
         lines += ["", f"# {title}"]
         lines += [_yaml_line(name, values[name]) for name in names]
     rows = "unknown until read" if plan.total_rows is None else f"{plan.total_rows:,}"
-    tokens = (options.max_tiles + 1) * checkpoint.tokens_per_tile
     lines += [
         "",
         "# Plan",
         f"#   read      {plan.format}, {len(plan.splits):,} file(s), rows: {rows}; "
         f"{_media(plan)}, id from {plan.id_column or 'the URI and prompt fields'}",
-        f"#   prepare   tiles of {checkpoint.tile_size} pixels, up to {options.max_tiles} and a thumbnail: "
-        f"{tokens:,} image tokens at most, of a context of {checkpoint.context_length:,}",
-        f"#   generate  {options.engine}, template {checkpoint.template}, prompt: {task.prompt}",
+        *_model(options, checkpoint, task),
         f"#   write     {values['output']}: {', '.join(task.columns.names)} and "
         f"{', '.join(plan.schema.names)} from the manifest",
     ]
     return "\n".join(lines)
+
+
+def _model(options: JobOptions, checkpoint: Checkpoint | None, task: Task) -> list[str]:
+    if options.engine == "openai" or checkpoint is None:
+        return [
+            f"#   prepare   upright pictures, for the server to cut into {options.max_tiles} tiles at most",
+            f"#   generate  {options.engine}, {options.model} at {safe_uri(options.base_url or '')}, "
+            f"prompt: {task.prompt}",
+        ]
+    tokens = (options.max_tiles + 1) * checkpoint.tokens_per_tile
+    return [
+        f"#   prepare   tiles of {checkpoint.tile_size} pixels, up to {options.max_tiles} and a thumbnail: "
+        f"{tokens:,} image tokens at most, of a context of {checkpoint.context_length:,}",
+        f"#   generate  {options.engine}, template {checkpoint.template}, prompt: {task.prompt}",
+    ]
 
 
 def _media(plan: SourcePlan) -> str:

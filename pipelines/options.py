@@ -56,14 +56,19 @@ class OutputOptions(BaseModel):
 class ModelOptions(BaseModel):
     """Model"""
 
-    model: str = Field(description="InternVL checkpoint: a local directory or a Hugging Face name.")
-    engine: Literal["vllm", "openai", "transformers"] = Field("vllm", description="What runs the model.")
+    model: str = Field(description="InternVL checkpoint: a local directory or a Hugging Face name; with --engine "
+        "openai what the server calls it.")  # fmt: skip
+    engine: Literal["vllm", "openai", "transformers"] = Field("vllm", description="What runs the model: vLLM in this "
+        "job, a server with the OpenAI interface at --base-url, or plain transformers, which is slow.")  # fmt: skip
+    base_url: str | None = Field(None, description="Address of the server for --engine openai, up to and with /v1. Its "
+        "key is read from the environment variable OPENAI_API_KEY.")  # fmt: skip
     engines: Positive | None = Field(None, description="Number of engines. Default: as many as the GPUs of the "
         "cluster carry, or one on CPUs.")  # fmt: skip
     gpus_per_engine: Annotated[int, Field(ge=0)] | None = Field(None, description="Tensor parallel size: GPUs one "
         "engine is spread over. Default: 1, or 0 on a cluster without GPUs.")  # fmt: skip
-    engine_args: dict[str, Any] = Field({}, description="Engine options as JSON, passed to vLLM as they are: "
-        '\'{"quantization": "awq"}\'.')  # fmt: skip
+    engine_args: dict[str, Any] = Field({}, description="Engine options as JSON: of vLLM, such as "
+        '\'{"quantization": "awq"}\'; of from_pretrained for transformers; for openai concurrency, away_s, answer_s, '
+        "attempts, streams, send_max_tiles, extra_body.")  # fmt: skip
     engine_timeout: Positive = Field(600, description="Seconds without a new token after which an engine that has "
         "requests is taken for hung, and started anew.")  # fmt: skip
     lora: str | None = Field(None, description="LoRA adapter that changes the model: PATH or NAME=PATH of a folder as "

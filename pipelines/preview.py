@@ -19,7 +19,7 @@ from pydantic import ConfigDict, Field
 
 from internvl_ops.engines import ENGINES, Engine, EngineDead, Sampling
 from internvl_ops.errors import ConfigurationError, UnitError
-from internvl_ops.generation import Generator, Reply, Retries
+from internvl_ops.generation import Generator, Reply, Retries, Shown
 from internvl_ops.media.access import ReadPolicy
 from internvl_ops.media.parts import WHOLE, Part
 from internvl_ops.media.tiling import choose_grid, join_tiles
@@ -65,6 +65,10 @@ def preview(options: PreviewOptions) -> int:
 class _Preview:
     def __init__(self, options: PreviewOptions) -> None:
         self._options = options
+        if options.engine == "openai":
+            raise ConfigurationError(
+                "--engine openai: a preview runs the model itself. Allowed are vllm, transformers."
+            )
         self._checkpoint = load_checkpoint(options.model)
         self._tasks = {kind: MAKERS[options.task](options, kind, ()) for kind in map(kind_of, options.inputs)}
         self._tokenizer = Tokenizer(self._checkpoint, trust_remote_code=options.trust_remote_code)
@@ -138,7 +142,7 @@ class _Preview:
         for conversation, rendered in zip(unit.conversations, prepared.conversations, strict=True):
             if len(unit.conversations) > 1:
                 print(f"\n{conversation.questions[-1]}")
-            (samples,) = await generator.answer(name, [rendered], prepared.tiles, prepared.hashes)
+            (samples,) = await generator.answer(name, [rendered], Shown(prepared.tiles, prepared.hashes))
             texts = [[self._text(reply) for reply in turns] for turns in samples]
             for turns, said in zip(samples, texts, strict=True):
                 screen.finish(said[-1], turns[-1], time.monotonic() - started)

@@ -18,6 +18,7 @@ KEY = b"settings"  # in the metadata of results/*.parquet and errors/*.parquet
 _INDIFFERENT = {
     "engines",
     "gpus_per_engine",
+    "base_url",
     "engine_args",
     "engine_timeout",
     "trust_remote_code",

@@ -18,16 +18,16 @@ import numpy as np
 import pyarrow as pa
 import ray
 
-from internvl_ops.engines.base import Engine, Sampling
+from internvl_ops.engines.base import Chat, Engine, Sampling
 from internvl_ops.engines.recovering import Recovering
 from internvl_ops.errors import Stage, UnitError
-from internvl_ops.generation import FINISH_REASONS, Generator, RenderedConversation, Retries
+from internvl_ops.generation import FINISH_REASONS, ChatConversation, Generator, RenderedConversation, Retries, Shown
 from internvl_ops.media.access import safe_uri
 from internvl_ops.media.parts import WHOLE, Part
 from internvl_ops.models.config import Checkpoint
 from internvl_ops.models.rendering import Placeholder
 from internvl_ops.models.tokenizer import Tokenizer
-from internvl_ops.prepare import MediaReader, MediaRef, Prepared, Preparer, Unit, preview
+from internvl_ops.prepare import MediaReader, MediaRef, Prepared, Unit, UnitPreparer, preview
 from internvl_ops.tasks import Answered, Conversation, Dialogue, Task
 from pipelines import columns as c
 from pipelines.finished import unit_key
@@ -138,7 +138,7 @@ class Prepare:
 
     def __init__(
         self,
-        make_preparer: Callable[[], Preparer],
+        make_preparer: Callable[[], UnitPreparer],
         task: Task,
         clip_columns: tuple[str, str] | None = None,
         sampling_column: str | None = None,
@@ -190,11 +190,12 @@ class Prepare:
             c.CONVERSATIONS: [p and [_as_value(one) for one in p.conversations] for p in prepared],
             c.TILES: [p and _buffer(p.tiles) for p in prepared],
             c.HASHES: [p and p.hashes for p in prepared],
+            c.PICTURES: [p and p.pictures for p in prepared],
             c.PREVIEW: [p and self._preview(p) for p in prepared],
             "width": [p and p.width for p in prepared],
             "height": [p and p.height for p in prepared],
-            "num_tiles": [p and len(p.tiles) for p in prepared],
-            "num_frames": [p and len(p.tiles_per_image) for p in prepared],
+            "num_tiles": [p and p.num_tiles for p in prepared],
+            "num_frames": [p and p.num_images for p in prepared],
             "notes": [p and p.notes for p in prepared],
             "source_version": [p and (p.version or None) for p in prepared],
         }
@@ -217,7 +218,10 @@ def _asked(rows: pa.Table, task: Task) -> list[dict[str, object]]:
     return rows.select(there).to_pylist() if there else [{} for _ in range(len(rows))]
 
 
-def _as_value(conversation: RenderedConversation) -> dict[str, object]:
+def _as_value(conversation: RenderedConversation | ChatConversation) -> dict[str, object]:
+    if isinstance(conversation, ChatConversation):
+        told = {"chat": vars(conversation.chat), "follow_ups": conversation.follow_ups, "repair": conversation.repair}
+        return {"chat": json.dumps(told), "sampling": json.dumps(vars(conversation.sampling))}
     return vars(conversation) | {
         "images": [vars(image) for image in conversation.images],
         "sampling": json.dumps(vars(conversation.sampling)),
@@ -263,38 +267,46 @@ class Generate:
                 errors[row] = c.error_value(outcome)
             else:
                 replies[row] = [[[vars(reply) for reply in turns] for turns in samples] for samples in outcome]
-        rows = c.set_errors(rows.drop_columns([c.CONVERSATIONS, c.TILES, c.HASHES]), errors)
+        rows = c.set_errors(rows.drop_columns([c.CONVERSATIONS, c.TILES, c.HASHES, c.PICTURES]), errors)
         return c.with_columns(rows, {c.REPLIES: replies}, pa.schema([(c.REPLIES, c.REPLIES_TYPE)]))
 
     async def _answer(self, rows: pa.Table, fine: Sequence[int]) -> list[list | UnitError]:
         async def one(row: int) -> list | UnitError:
             # The place in the manifest, so that an id that a user gives twice cannot meet itself in the engine.
             name = f"{rows[c.POSITION][row].as_py()}-{os.urandom(4).hex()}"
-            tiles = np.frombuffer(rows[c.TILES][row].as_buffer(), np.uint8).reshape(-1, 3, self._side, self._side)
             try:
-                return await self._generator.answer(name, _conversations(rows, row), tiles, rows[c.HASHES][row].as_py())
+                return await self._generator.answer(name, _conversations(rows, row), self._shown(rows, row))
             except UnitError as error:
                 return error
 
         return await asyncio.gather(*(one(row) for row in fine))
 
+    def _shown(self, rows: pa.Table, row: int) -> Shown:
+        return Shown(
+            np.frombuffer(rows[c.TILES][row].as_buffer(), np.uint8).reshape(-1, 3, self._side, self._side),
+            rows[c.HASHES][row].as_py(),
+            rows[c.PICTURES][row].as_py(),
+        )
+
 
 def make_generator(
     engine: Recovering,
-    checkpoint: Checkpoint,
+    checkpoint: Checkpoint | None,
     trust_remote_code: bool,
     retries: Retries,
     stop: Sequence[str],
     samples: int,
 ) -> Generator:
-    """What has the conversations with ``engine``."""
-    tokenizer = Tokenizer(checkpoint, trust_remote_code=trust_remote_code)
+    """What has the conversations with ``engine``; without a checkpoint where that answers in texts."""
+    tokenizer = None if checkpoint is None else Tokenizer(checkpoint, trust_remote_code=trust_remote_code)
     return Generator(engine, tokenizer, retries=retries, stop=stop, samples=samples)
 
 
-def _conversations(rows: pa.Table, row: int) -> list[RenderedConversation]:
+def _conversations(rows: pa.Table, row: int) -> list[RenderedConversation] | list[ChatConversation]:
     """The conversations of a row; token ids as views, since turning thousands of them into numbers takes a while."""
     values = rows[c.CONVERSATIONS][row].values
+    if values.field("chat").null_count == 0:
+        return [_chat(value) for value in values.to_pylist()]
     prompts = values.field("token_ids")
     return [
         RenderedConversation(
@@ -308,6 +320,11 @@ def _conversations(rows: pa.Table, row: int) -> list[RenderedConversation]:
     ]
 
 
+def _chat(value: dict[str, str]) -> ChatConversation:
+    told = json.loads(value["chat"])
+    return ChatConversation(Chat(**told["chat"]), told["follow_ups"], told["repair"], _sampling(value["sampling"]))
+
+
 def _ids(values: list[int] | None) -> np.ndarray | None:
     return None if values is None else np.asarray(values, np.int32)
 
@@ -315,8 +332,9 @@ def _ids(values: list[int] | None) -> np.ndarray | None:
 class Parse:
     """From token ids to the task's columns."""
 
-    def __init__(self, checkpoint: Checkpoint, task: Task, columns: pa.Schema, trust_remote_code: bool) -> None:
-        self._tokenizer = Tokenizer(checkpoint, trust_remote_code=trust_remote_code)
+    def __init__(self, checkpoint: Checkpoint | None, task: Task, columns: pa.Schema, trust_remote_code: bool) -> None:
+        # Without a checkpoint answers come as texts.
+        self._tokenizer = None if checkpoint is None else Tokenizer(checkpoint, trust_remote_code=trust_remote_code)
         self._task, self._columns = task, pa.unify_schemas([columns, task.columns])
 
     def __call__(self, rows: pa.Table) -> pa.Table:
@@ -375,6 +393,7 @@ class Parse:
     def _text(self, reply: dict[str, Any]) -> str:
         if reply["text"] is not None:
             return reply["text"]
+        assert self._tokenizer is not None, "answers without texts are of a checkpoint"
         return self._tokenizer.decode(reply["token_ids"], keep_special=True)
 
 

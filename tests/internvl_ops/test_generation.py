@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from internvl_ops.engines.base import Completion, Request, Sampling, Watch
-from internvl_ops.generation import Generator, RenderedConversation, Reply, Retries
+from internvl_ops.generation import Generator, RenderedConversation, Reply, Retries, Shown
 from internvl_ops.models.config import Checkpoint
 from internvl_ops.models.rendering import Renderer
 from internvl_ops.tasks.forms import problem_of, repair_question
@@ -56,7 +56,7 @@ class Having:
         options = {"retries": Retries(times=0)} | options
         generator = Generator(self._engine.engine, self._renderer.tokenizer, **options)  # type: ignore[arg-type]
         hashes = ["noise"] if conversations[0].images else []
-        return self._engine.run(generator.answer("unit", conversations, self._tiles if hashes else None, hashes))
+        return self._engine.run(generator.answer("unit", conversations, Shown(self._tiles if hashes else None, hashes)))
 
     def text(self, reply: Reply) -> str:
         if reply.text is not None:
@@ -178,7 +178,7 @@ class TestRetries:
     async def _reply(self, renderer: Renderer, engine: ScriptedEngine, **options: object) -> Reply:
         generator = Generator(engine, renderer.tokenizer, **options)  # type: ignore[arg-type]
         asked = rendered(renderer, "What?", num_tiles=())
-        return (await generator.answer("unit", [asked], None, []))[0][0][0]  # type: ignore[arg-type]
+        return (await generator.answer("unit", [asked], Shown()))[0][0][0]  # type: ignore[arg-type]
 
     @pytest.mark.parametrize(
         ("answers", "options", "kept", "reason", "temperatures"),
