@@ -224,7 +224,10 @@ def _words(text: str) -> str:
 
 
 async def _events(response: aiohttp.ClientResponse) -> AsyncIterator[Any]:
-    """The JSON values of a server-sent event stream up to its end mark."""
+    """The JSON values of a server-sent event stream up to its end mark; or the one of a server that does not stream."""
+    if response.content_type == "application/json":
+        yield json.loads(await response.text(errors="replace"))
+        return
     async for line in response.content:
         if not line.startswith(b"data:"):
             continue

@@ -222,7 +222,7 @@ async def _watched(parts: AsyncIterator[Any], watch: Watch) -> Completion:
         if not part["choices"]:
             continue
         choice = part["choices"][0]
-        text += choice["delta"].get("content") or ""
+        text += (choice.get("delta") or choice["message"]).get("content") or ""
         completion.token_ids += choice.get("token_ids") or []
         completion.logprobs += _logprobs(choice.get("logprobs"))
         completion.finish_reason = choice.get("finish_reason") or completion.finish_reason

@@ -197,6 +197,10 @@ class TestAnswers:
         given = answer(server, watch=lambda _: False)
         assert (given.finish_reason, given.text, given.completion_tokens) == ("stop", "A red square.", 3)
 
+    def test_a_server_that_does_not_stream(self, server: ModelServer) -> None:
+        given = answer(server, watch=lambda _: False)
+        assert (given.text, given.finish_reason, given.completion_tokens) == ("A square.", "stop", 3)
+
     def test_without_streaming(self, server: ModelServer) -> None:
         assert answer(server, watch=lambda _: True, streams=False).finish_reason == "stop"
         assert "stream" not in server.bodies[-1]
