@@ -36,7 +36,11 @@ def run_job(make_task: MakeTask, options_class: type[JobOptions], description: s
         if dry_run:
             print(describe(options, plan, checkpoint, task))
             sys.exit(0)
-        if note := disagreement(checkpoint, options.system_message):
+        if (
+            checkpoint is not None
+            and options.engine != "openai"
+            and (note := disagreement(checkpoint, options.system_message))
+        ):
             print(f"Note: {note}", file=sys.stderr)
         # Ray takes seconds to import; a wrong configuration is said before.
         from pipelines.annotate import annotate
