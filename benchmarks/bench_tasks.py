@@ -42,7 +42,7 @@ class Bench:
 
     def __init__(self, folder: Path) -> None:
         from internvl_ops.engines import Sampling, VllmEngine
-        from internvl_ops.generation import Generator, Retries
+        from internvl_ops.generation import Generator, Retries, Shown
         from internvl_ops.media.access import ReadPolicy
         from internvl_ops.media.image import ImageOptions
         from internvl_ops.media.parts import MediaOptions
@@ -81,7 +81,7 @@ class Bench:
         prepared = [one for one in self.preparer.prepare(units) if not isinstance(one, UnitError)]
         answers = await asyncio.gather(
             *(
-                self._generator.answer(f"{name}-{self._drawn}", one.conversations, one.tiles, one.hashes)
+                self._generator.answer(f"{name}-{self._drawn}", one.conversations, Shown(one.tiles, one.hashes))
                 for name, one in zip(names, prepared, strict=True)
             )
         )
