@@ -42,7 +42,7 @@ class Bench:
 
     def __init__(self, folder: Path) -> None:
         from internvl_ops.engines import Sampling, VllmEngine
-        from internvl_ops.generation import Generator, Retries, Shown
+        from internvl_ops.generation import Generator, Retries
         from internvl_ops.media.access import ReadPolicy
         from internvl_ops.media.image import ImageOptions
         from internvl_ops.media.parts import MediaOptions
@@ -79,6 +79,8 @@ class Bench:
         conversations = [one for task in tasks for one in task.converse({"phrase": "the red square"})]
         units = [Unit(conversations, [MediaRef(name)]) for name in names]
         prepared = [one for one in self.preparer.prepare(units) if not isinstance(one, UnitError)]
+        from internvl_ops.generation import Shown
+
         answers = await asyncio.gather(
             *(
                 self._generator.answer(f"{name}-{self._drawn}", one.conversations, Shown(one.tiles, one.hashes))
