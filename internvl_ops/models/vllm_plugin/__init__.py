@@ -21,7 +21,9 @@ def register() -> None:
     from vllm import ModelRegistry
 
     from internvl_ops.models.vllm_plugin.config import InternVLChatConfig, InternVLNativeConfig
+    from internvl_ops.models.vllm_plugin.orphans import end_with_parent
 
+    end_with_parent()
     AutoConfig.register("internvl_chat", InternVLChatConfig, exist_ok=True)
     AutoConfig.register("internvl", InternVLNativeConfig, exist_ok=True)
     # By name: importing the class here would initialise CUDA in a process that is yet to fork.
