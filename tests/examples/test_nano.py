@@ -70,6 +70,7 @@ def test_the_files_are_a_checkpoint_whose_tokens_give_the_texts_back(tmp_path: P
         assert tokenizer.decode(tokenizer.encode(answer), keep_special=True) == answer
 
 
+@pytest.mark.slow
 def test_training_that_was_stopped_goes_on_to_the_same_weights(tmp_path: Path) -> None:
     for folder, stops in (("whole", [3]), ("parts", [1, 3])):
         (tmp_path / folder).mkdir()

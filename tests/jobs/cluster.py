@@ -102,10 +102,11 @@ class RayHead:
     def submit(self, *job: str, wait: bool = True, timeout: float = 600) -> subprocess.CompletedProcess[str]:
         """``ray job submit --working-dir . -- python jobs/…``."""
         flags = [] if wait else ["--no-wait"]
-        return self.ray(
-            *("job", "submit", f"--working-dir={ROOT}", *flags, "--", "python", *job),
-            timeout=timeout,
-        )
+        while True:
+            done = self.ray("job", "submit", f"--working-dir={ROOT}", *flags, "--", "python", *job, timeout=timeout)
+            # The job server answers before the agent that starts jobs is there, the later the busier the machine is.
+            if "No available agent to submit job" not in done.stdout + done.stderr:
+                return done
 
     def stop(self) -> None:
         os.killpg(self._process.pid, 15)
