@@ -72,7 +72,7 @@ def drive(results: Dataset, writer: Writer, record: RunRecord, plan: SourcePlan,
 
 def _take_all(results: Dataset, writer: Writer, record: RunRecord, progress: ProgressLine, ledger: Any) -> None:
     finished = failed = tokens = 0
-    blocks: Any = results.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=2)
+    blocks: Any = results.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
     rows: pa.Table
     for number, rows in enumerate(blocks):
         if not len(rows):
