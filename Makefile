@@ -24,14 +24,13 @@ endif
 	@$(PY) -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-MODEL := .cache/tiny-internvl
-$(MODEL)/config.json: $(wildcard internvl_ops/models/tiny/*.py) | setup
-	@$(PY) -m internvl_ops.models.tiny $(MODEL)
-
+MODEL := examples/nano/checkpoint
 .PHONY: demo
-demo: setup $(MODEL)/config.json
-	@echo "Captioning examples/demo/images. The model has random weights: the captions are noise, the rest is real."
+demo: setup
 	@$(PY) jobs/caption_dataset.py --input examples/demo/images --output demo-output --model $(MODEL) --overwrite
+	@echo "What phrases describe in the same pictures, and what is written in others:"
+	@$(PY) jobs/ground_dataset.py --input examples/demo/phrases.jsonl --output demo-output/boxes --model $(MODEL) --overwrite
+	@$(PY) jobs/ocr_dataset.py --input examples/demo/text --output demo-output/text --model $(MODEL) --max-tiles 6 --overwrite
 
 .PHONY: test test-slow test-s3 chaos lint lock
 test: setup lint

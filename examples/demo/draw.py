@@ -1,95 +1,62 @@
-"""Draws the demo's pictures, so that they are free of anybody's rights: python examples/demo/draw.py
+"""Draws the demo's pictures, so that they are free of anybody's rights: python -m examples.demo.draw
 
-Shapes, signs and a photograph-like gradient, in several formats and sizes, one of them stored sideways with an EXIF
-orientation as phones do.
+Scenes and texts as ``examples/nano`` draws them, of seeds that it was not trained on, in the formats that a dataset
+really holds: one lies on its side and says so in its EXIF block, one is not a picture at all.
 """
 
 from __future__ import annotations
 
-import math
-import random
+import itertools
+import json
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
-HERE = Path(__file__).parent / "images"
-COLOURS = {"red": "#d33", "green": "#2a5", "blue": "#36d", "yellow": "#ec3", "purple": "#83b", "orange": "#e82"}
-PAPER = "#f7f4ee"
-INK = "#222"
+from examples.nano.draw import Sample, draw
 
-
-def shapes(size: tuple[int, int], seed: int) -> Image.Image:
-    """A few coloured shapes, side by side."""
-    rng = random.Random(seed)
-    image = Image.new("RGB", size, PAPER)
-    draw = ImageDraw.Draw(image)
-    width, height = size
-    count = rng.randint(2, 4)
-    for index, colour in enumerate(rng.sample(list(COLOURS.values()), count)):
-        side = min(width / count, height) * rng.uniform(0.45, 0.75)
-        x = width * (index + 0.5) / count
-        y = height * rng.uniform(0.4, 0.6)
-        box = (x - side / 2, y - side / 2, x + side / 2, y + side / 2)
-        kind = rng.choice(["circle", "square", "triangle"])
-        if kind == "circle":
-            draw.ellipse(box, fill=colour)
-        elif kind == "square":
-            draw.rectangle(box, fill=colour)
-        else:
-            draw.polygon([(x, box[1]), (box[2], box[3]), (box[0], box[3])], fill=colour)
-    return image
+HERE = Path(__file__).parent
+HELD_OUT = 2**48 + 10_000  # seeds of training are below, those of the evaluation just above 2**48
+FORMATS = itertools.cycle(["png", "jpg", "webp", "gif"])
+SCENES, TEXTS = 8, 4
+ON_ITS_SIDE = 6  # EXIF: to be turned clockwise by a quarter
 
 
-def sign(size: tuple[int, int], lines: list[str]) -> Image.Image:
-    """Lines of text, each as large as fits."""
-    image = Image.new("RGB", size, PAPER)
-    draw = ImageDraw.Draw(image)
-    row = size[1] / len(lines)
-    for index, line in enumerate(lines):
-        font = ImageFont.load_default(min(row * 0.6, size[0] * 1.6 / len(line)))
-        draw.text((size[0] / 2, row * (index + 0.5)), line, font=font, fill=INK, anchor="mm")
-    return image
+def samples(task: str, least: int) -> Iterator[Sample]:
+    """Those whose picture is not small and has ``least`` shapes, or lines of text."""
+    for seed in itertools.count(HELD_OUT):
+        sample = draw(task, seed)
+        height, width, _ = sample.pictures[0].pixels.shape
+        marks = len(sample.pictures[0].shapes) or len(sample.answer.splitlines())
+        if min(width, height) >= 100 and max(width, height) >= 220 and marks >= least:
+            yield sample
 
 
-def landscape(size: tuple[int, int]) -> Image.Image:
-    """A sky, a sun and hills."""
-    width, height = size
-    image = Image.new("RGB", size)
-    draw = ImageDraw.Draw(image)
-    for y in range(height):
-        share = y / height
-        draw.line(
-            [(0, y), (width, y)], fill=(round(90 + 150 * share), round(150 + 70 * share), round(230 - 40 * share))
-        )
-    draw.ellipse((width * 0.68, height * 0.14, width * 0.68 + height * 0.2, height * 0.34), fill="#ffe680")
-    for layer, colour in enumerate(["#7a9", "#586", "#364"]):
-        top = height * (0.55 + 0.13 * layer)
-        ridge = [
-            (x, top + height * 0.06 * math.sin(x / width * (5 + 2 * layer) + layer * 2)) for x in range(0, width + 8, 8)
-        ]
-        draw.polygon([(0, height), *ridge, (width, height)], fill=colour)
-    return image
+def save(sample: Sample, path: Path, *, on_its_side: bool = False) -> None:
+    image = Image.fromarray(sample.pictures[0].pixels)
+    exif = Image.Exif()
+    if on_its_side:
+        image = image.transpose(Image.Transpose.ROTATE_90)
+        exif[0x0112] = ON_ITS_SIDE
+    image.save(path, exif=exif, quality=90)
 
 
 def main() -> None:
-    HERE.mkdir(exist_ok=True)
-    sizes = [(640, 480), (480, 640), (900, 300), (320, 320), (300, 800)]
-    for index, size in enumerate(sizes):
-        shapes(size, index).save(HERE / f"shapes-{index + 1}.{['png', 'jpg', 'webp', 'gif', 'png'][index]}")
-    sign((800, 300), ["OPEN", "MON - SAT 9 - 18"]).save(HERE / "sign-open.png")
-    sign((600, 800), ["INVOICE 2041", "3 x coffee  9.60", "2 x bread   5.20", "total      14.80"]).save(
-        HERE / "invoice.png"
-    )
-    sign((1000, 200), ["PLATFORM 4  -  NORTH"]).save(HERE / "platform.png")
-    landscape((960, 640)).save(HERE / "landscape.jpg", quality=88)
-    sideways = landscape((640, 960)).rotate(90, expand=True)
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    sideways.save(HERE / "landscape-phone.jpg", quality=88, exif=exif)
-    logo = Image.new("RGBA", (400, 400))
-    ImageDraw.Draw(logo).ellipse((40, 40, 360, 360), fill="#36d")
-    logo.save(HERE / "logo-transparent.png")
-    (HERE / "not-an-image.jpg").write_text("<html><body>404 Not Found</body></html>\n")
+    for folder in (HERE / "images", HERE / "text"):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+    phrases = []
+    for number, sample in enumerate(itertools.islice(samples("ground", 2), SCENES), 1):
+        name = "scene-phone.jpg" if number == 2 else f"scene-{number}.{next(FORMATS)}"
+        save(sample, HERE / "images" / name, on_its_side=number == 2)
+        phrase = sample.question.split("<ref>")[1].split("</ref>")[0]
+        phrases.append({"id": name, "image": f"images/{name}", "phrase": phrase})
+    (HERE / "images" / "not-an-image.jpg").write_text("<html><body>503 Slow Down</body></html>\n")
+    (HERE / "phrases.jsonl").write_text("".join(json.dumps(row) + "\n" for row in phrases))
+    short = (sample for sample in samples("ocr", 1) if len(sample.answer.splitlines()) <= 2)
+    for number, sample in enumerate(itertools.islice(short, TEXTS), 1):
+        save(sample, HERE / "text" / f"text-{number}.png")
 
 
 if __name__ == "__main__":
