@@ -137,9 +137,9 @@ def test_an_endpoint_that_refuses_the_key_ends_the_job(media: Path, tmp_path: Pa
 def test_a_server_without_a_checkpoint_here(media: Path, tmp_path: Path) -> None:
     """The model is whatever the server calls it; rubbish costs the row that met it."""
     with ModelServer() as server:
-        server.script = [says("rubbish")] * 3
+        server.script = [says("rubbish")]
         done = run("caption", media / "captions.jsonl", tmp_path / "out", "tiny", "--engine", "openai",
-                   "--base-url", server.url, "--engine-args", '{"concurrency": 1, "streams": false}')  # fmt: skip
+                   "--base-url", server.url, "--engine-args", '{"attempts": 1, "streams": false}')  # fmt: skip
     found, errors = results(done, tmp_path / "out")
     assert found.caption.tolist() == ["A square."] * 4
     assert sorted(errors.kind) == ["engine_failed", "unsupported"]
