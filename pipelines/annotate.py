@@ -11,7 +11,6 @@ import pyarrow as pa
 import ray
 from ray.data import ActorPoolStrategy, Dataset
 
-from internvl_ops.engines import Sampling
 from internvl_ops.generation import Retries
 from internvl_ops.media.access import safe_uri
 from internvl_ops.models.config import Checkpoint
@@ -22,7 +21,7 @@ from pipelines import cluster, stages
 from pipelines import columns as c
 from pipelines.documents import write_documents
 from pipelines.drive import drive
-from pipelines.engines import engine_maker, tile_size
+from pipelines.engines import engine_maker, sampling_of, tile_size
 from pipelines.lease import Lease
 from pipelines.ledger_actor import RemoteLedger, start_ledger
 from pipelines.media import media_options, reading
@@ -199,7 +198,10 @@ class Graph:
 
     def _make_preparer(self) -> Callable[[], UnitPreparer]:
         media = reading(self.options, self.plan)
-        said: dict[str, Any] = {"sampling": self.sampling, "system_message": self.options.system_message}
+        said: dict[str, Any] = {
+            "sampling": sampling_of(self.options, self.task.max_new_tokens),
+            "system_message": self.options.system_message,
+        }
         if self.tokens_of is None:
             return functools.partial(ChatPreparer, media, tile_size=tile_size(self.checkpoint), **said)
         return functools.partial(
@@ -235,18 +237,6 @@ class Graph:
     def said_of_units(self) -> pa.Schema:
         """Columns of results besides the manifest's."""
         return own_columns(self.task.columns, self.answered, MEASURES[self.plan.media_kind, self.explodes])
-
-    @property
-    def sampling(self) -> Sampling:
-        """How answers are generated, unless a row says otherwise."""
-        return Sampling(
-            max_new_tokens=self.task.max_new_tokens,
-            temperature=self.options.temperature,
-            top_p=self.options.top_p,
-            repetition_penalty=self.options.repetition_penalty,
-            seed=self.options.seed,
-            logprobs=0 if self.options.log_probs else None,
-        )
 
     def _clip_columns(self) -> tuple[str, str] | None:
         """A row of a video may say itself which seconds of it are asked about."""

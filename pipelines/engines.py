@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from internvl_ops.engines import ENGINES, Engine
+from internvl_ops.engines import ENGINES, Engine, Sampling
 from internvl_ops.engines.endpoint import Patience
 from internvl_ops.engines.openai import OpenAIEngine
 from internvl_ops.errors import ConfigurationError
@@ -17,7 +17,7 @@ from internvl_ops.media.access import safe_uri
 from internvl_ops.models.config import Checkpoint, load_checkpoint
 from internvl_ops.models.lora import load_adapter
 from internvl_ops.tasks import Task
-from pipelines.options import JobOptions
+from pipelines.options import JobOptions, PromptOptions
 
 IN_FLIGHT = 64  # requests that an endpoint gets at once, unless the job says otherwise
 TILE_SIZE = 448  # of every published checkpoint
@@ -34,6 +34,18 @@ def load_model(options: JobOptions) -> Checkpoint | None:
     if options.engine == "openai" and not Path(options.model).is_dir():
         return None
     return load_checkpoint(options.model)
+
+
+def sampling_of(options: PromptOptions, max_new_tokens: int) -> Sampling:
+    """How answers are generated, unless a row says otherwise."""
+    return Sampling(
+        max_new_tokens=max_new_tokens,
+        temperature=options.temperature,
+        top_p=options.top_p,
+        repetition_penalty=options.repetition_penalty,
+        seed=options.seed,
+        logprobs=0 if options.log_probs else None,
+    )
 
 
 def tile_size(checkpoint: Checkpoint | None) -> int:

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from PIL import Image
 from pydantic import ConfigDict, Field
 
-from internvl_ops.engines import ENGINES, Engine, EngineDead, Sampling
+from internvl_ops.engines import ENGINES, Engine, EngineDead
 from internvl_ops.errors import ConfigurationError, UnitError
 from internvl_ops.generation import Generator, Reply, Retries, Shown
 from internvl_ops.media.access import ReadPolicy
@@ -29,6 +29,7 @@ from internvl_ops.prepare import MediaReader, MediaRef, Prepared, Preparer, Unit
 from internvl_ops.tasks import Answered, Dialogue, Task
 from internvl_ops.tasks.boxes import Box
 from internvl_ops.tasks.drawing import draw_boxes
+from pipelines.engines import sampling_of
 from pipelines.media import Reading, media_options, read_limits
 from pipelines.options import MediaOptions, ModelOptions, PromptOptions
 from pipelines.sources.options import MEDIA_SUFFIXES, MediaKind
@@ -102,12 +103,7 @@ class _Preview:
         preparer = Preparer(
             self._checkpoint,
             reading,
-            sampling=Sampling(
-                temperature=options.temperature,
-                top_p=options.top_p,
-                repetition_penalty=options.repetition_penalty,
-                seed=options.seed,
-            ),
+            sampling=sampling_of(options, task.max_new_tokens),
             system_message=options.system_message,
             trust_remote_code=options.trust_remote_code,
         )

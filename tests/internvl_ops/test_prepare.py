@@ -287,35 +287,6 @@ class TestVideos:
         parts = make_preparer(CLIPS)._media.list_parts(unit("film.mp4"))
         assert [(round(part.start), round(part.end)) for part in parts] == [(0, 1), (1, 2), (2, 3)]  # type: ignore
 
-    def test_combined_they_stand_in_the_prompt_as_one(self, folder: Path, checkpoint: Checkpoint) -> None:
-        reading = ReadPolicy(str(folder)), IMAGES, ReadLimits()
-        preparer = Preparer(checkpoint, reading, sampling=Sampling(), combine_images=True)
-        (outcome,) = preparer.prepare([unit("wide.png", "tall.png")])
-        preparer.close()
-        prepared = fine(outcome)
-        rendered = Renderer(checkpoint).render("<image>\nWhat is this?", [8])
-        assert np.array_equal(prompt(prepared).token_ids, rendered.token_ids)
-        assert [image.num_tiles for image in prompt(prepared).images] == [8]
-        assert len(prepared.hashes) == 1
-        assert prepared.tiles_per_image == [4, 4]
-
-    def test_each_conversation_has_its_own_length_and_turns(
-        self, make_preparer: MakePreparer, checkpoint: Checkpoint
-    ) -> None:
-        asked = [Conversation(("What is this?",), 30), Conversation(("Where?", "Why?"), 70, choices=("a", "b"))]
-        own = {"max_new_tokens": 5, "temperature": 0.5}
-        one, other = make_preparer().prepare(
-            [Unit(asked, [MediaRef("wide.png")]), Unit(asked, [MediaRef("wide.png")], sampling=own)]
-        )
-        first, second = fine(one).conversations
-        assert (first.sampling.max_new_tokens, second.sampling.max_new_tokens) == (30, 70)
-        assert (first.follow_ups, first.repair, first.sampling.choices) == ([], None, ())
-        assert np.array_equal(second.follow_ups[0], Renderer(checkpoint).follow_up("Why?"))
-        assert second.repair is not None
-        assert second.sampling.choices == ("a", "b")
-        assert {each.sampling.max_new_tokens for each in fine(other).conversations} == {5}
-        assert {each.sampling.temperature for each in fine(other).conversations} == {0.5}
-
     def test_bytes_in_the_row(self, make_preparer: MakePreparer, folder: Path) -> None:
         inline = Unit([Conversation(("What is this?",), 30)], [MediaRef("", (folder / "film.mp4").read_bytes())])
         one, other = map(fine, make_preparer(FRAMES).prepare([inline, unit("film.mp4")]))
