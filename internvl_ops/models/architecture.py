@@ -69,6 +69,7 @@ class LanguageModel:
     head_dim: int = 0
     tied: bool = False
     experts: int = 0
+    active_experts: int = 0  # of them, those that a token goes through
 
     def __post_init__(self) -> None:
         if not self.head_dim:
@@ -77,9 +78,16 @@ class LanguageModel:
     @property
     def linear_parameters(self) -> int:
         """Of the layers' matrices, which are what quantisation makes smaller."""
+        return self._linear(max(1, self.experts))
+
+    @property
+    def active_linear_parameters(self) -> int:
+        """Of the matrices that a token is multiplied with, routers included; all but the output layer."""
+        return self._linear(max(1, self.active_experts)) + self.layers * self.hidden * self.experts
+
+    def _linear(self, mlps: int) -> int:
         attention = self.hidden * self.head_dim * (2 * self.heads + 2 * self.kv_heads)
-        mlp = 3 * self.hidden * self.intermediate
-        return self.layers * (attention + mlp * max(1, self.experts))
+        return self.layers * (attention + mlps * 3 * self.hidden * self.intermediate)
 
     @property
     def other_parameters(self) -> int:
@@ -201,6 +209,7 @@ def read_architecture(config: Mapping[str, Any]) -> Architecture:
     vision = config["vision_config"]
     language = config["llm_config"] if "llm_config" in config else config["text_config"]
     experts = int(language.get("num_experts") or language.get("num_local_experts") or 0)
+    active = int(language.get("num_experts_per_tok") or language.get("experts_per_token") or experts)
     heads = int(language["num_attention_heads"])
     tied = bool(language.get("tie_word_embeddings", False))
     return Architecture(
@@ -226,6 +235,7 @@ def read_architecture(config: Mapping[str, Any]) -> Architecture:
             head_dim=int(language.get("head_dim") or 0),
             tied=tied,
             experts=experts,
+            active_experts=active if experts else 0,
         ),
     )
 

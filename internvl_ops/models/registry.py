@@ -20,8 +20,9 @@ VISION_NAMES = {INTERNVIT_300M: "InternViT-300M", INTERNVIT_6B: "InternViT-6B"}
 
 
 def _model(kind: str, hidden: int, layers: int, heads: int, kv: int, mlp: int, vocabulary: int, context: int,
-           head_dim: int = 0, experts: int = 0) -> LanguageModel:  # fmt: skip
-    return LanguageModel(kind, hidden, layers, heads, kv, mlp, vocabulary, context, head_dim, experts=experts)
+           head_dim: int = 0, experts: int = 0, active: int = 0) -> LanguageModel:  # fmt: skip
+    sizes = (hidden, layers, heads, kv, mlp, vocabulary, context, head_dim)
+    return LanguageModel(kind, *sizes, experts=experts, active_experts=active)
 
 
 BACKBONES = {
@@ -48,9 +49,9 @@ BACKBONES = {
     "Qwen3-8B": _model("qwen3", 4096, 36, 32, 8, 12288, 151936, 40960, head_dim=128),
     "Qwen3-14B": _model("qwen3", 5120, 40, 40, 8, 17408, 151936, 40960, head_dim=128),
     "Qwen3-32B": _model("qwen3", 5120, 64, 64, 8, 25600, 151936, 40960, head_dim=128),
-    "Qwen3-30B-A3B": _model("qwen3_moe", 2048, 48, 32, 4, 768, 151936, 40960, head_dim=128, experts=128),
-    "Qwen3-235B-A22B": _model("qwen3_moe", 4096, 94, 64, 4, 1536, 151936, 40960, head_dim=128, experts=128),
-    "GPT-OSS-20B": _model("gpt_oss", 2880, 24, 64, 8, 2880, 201088, 131072, head_dim=64, experts=32),
+    "Qwen3-30B-A3B": _model("qwen3_moe", 2048, 48, 32, 4, 768, 151936, 40960, head_dim=128, experts=128, active=8),
+    "Qwen3-235B-A22B": _model("qwen3_moe", 4096, 94, 64, 4, 1536, 151936, 40960, head_dim=128, experts=128, active=8),
+    "GPT-OSS-20B": _model("gpt_oss", 2880, 24, 64, 8, 2880, 201088, 131072, head_dim=64, experts=32, active=4),
 }
 
 

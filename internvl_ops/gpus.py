@@ -1,0 +1,78 @@
+"""What GPUs can do by their data sheets, for estimating what a job takes of them."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+
+from internvl_ops.errors import ConfigurationError
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One kind.
+
+    Attributes:
+        name: As ``--gpu`` takes it.
+        flops: Dense bf16 operations a second, a multiply-add being two.
+        bandwidth: Of its memory, in bytes a second.
+        memory: In bytes.
+    """
+
+    name: str
+    flops: float
+    bandwidth: float
+    memory: float
+
+
+def _gpu(name: str, teraflops: float, gigabytes_per_s: float, gigabytes: float) -> Gpu:
+    return Gpu(name, teraflops * 1e12, gigabytes_per_s * 1e9, gigabytes * 1e9)
+
+
+# NVIDIA's data sheets. Where a sheet gives the rate of tensor cores "with sparsity" only, half of it: these are dense.
+GPUS = {
+    gpu.name: gpu
+    for gpu in (
+        _gpu("b200", 2250, 7700, 180),  # HGX B200: eight have 36 PFLOP/s with sparsity, 62 TB/s, 1,440 GB
+        _gpu("h200", 989.5, 4800, 141),  # H200 SXM: 1,979 with sparsity
+        _gpu("h100", 989.5, 3350, 80),  # H100 SXM: 1,979 with sparsity
+        _gpu("h100-pcie", 756, 2000, 80),  # H100 PCIe: 1,513 with sparsity
+        _gpu("h20", 148, 4000, 96),  # H20: 148 dense
+        _gpu("a100", 312, 2039, 80),  # A100 80GB SXM
+        _gpu("a100-40g", 312, 1555, 40),  # A100 40GB SXM
+        _gpu("l40s", 362, 864, 48),  # L40S
+        _gpu("l4", 121, 300, 24),  # L4: 242 with sparsity
+        _gpu("a10", 125, 600, 24),  # A10
+        _gpu("a10g", 70, 600, 24),  # A10G, the one of AWS G5
+        _gpu("rtx4090", 165.2, 1008, 24),  # Ada whitepaper, bf16 with fp32 accumulation
+    )
+}
+DEFAULT = "h100"
+
+
+def find_gpu(name: str) -> Gpu:
+    """The GPU called ``name``: a key of `GPUS`, or what a driver or Ray calls it, such as ``NVIDIA H100 80GB HBM3``.
+
+    Raises:
+        ConfigurationError: It is none of them.
+    """
+    plain = re.sub(r"[^a-z0-9]+", " ", name.lower())
+    words = plain.replace("geforce rtx ", "rtx").split()
+    if name.lower() in GPUS:
+        return GPUS[name.lower()]
+    known = next((GPUS[word] for word in words if word in GPUS), None)
+    if known is None:
+        raise ConfigurationError(f"--gpu {name}: not a known GPU. Known are {', '.join(GPUS)}.")
+    smaller = GPUS.get(f"{known.name}-pcie" if "pcie" in words else f"{known.name}-40g" if "40gb" in words else "")
+    return smaller or known
+
+
+def gpu_here() -> str | None:
+    """What the driver of this machine calls its first GPU; None without one."""
+    if shutil.which("nvidia-smi") is None:
+        return None
+    query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    said = subprocess.run(query, capture_output=True, text=True, check=False)
+    return said.stdout.splitlines()[0].strip() if said.returncode == 0 and said.stdout.strip() else None
