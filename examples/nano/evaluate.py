@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from examples.nano import draw, train
+from internvl_ops.metrics import edits
 
 HELD_OUT = 2**48  # first seed; those of training are below
 TASKS = ["caption", "count", "question", "ground", "video", "ocr"]
@@ -70,16 +71,6 @@ def _next(
         model.words(hidden[at, len(prompt) - 1 : len(one)]).argmax(-1).tolist()
         for at, (prompt, one) in enumerate(zip(prompts, rows, strict=True))
     ]
-
-
-def edits(a: str, b: str) -> int:
-    """Levenshtein distance."""
-    row = list(range(len(b) + 1))
-    for i, x in enumerate(a, 1):
-        last, row[0] = row[0], i
-        for j, y in enumerate(b, 1):
-            last, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, last + (x != y))
-    return row[-1]
 
 
 def overlap(answer: str, sample: draw.Sample) -> float:

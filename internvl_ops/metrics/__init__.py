@@ -1,5 +1,33 @@
 """Scores of answers against what is right, as the family's authors compute them."""
 
-from internvl_ops.metrics.grounding import iou, precision_at_05
+from internvl_ops.metrics.captions import bleu, cider, rouge_l, tokens
+from internvl_ops.metrics.edits import character_errors, edits, error_rate, word_errors
+from internvl_ops.metrics.grounding import Located, hit, iou, precision_at_05
+from internvl_ops.metrics.letters import mmbench_letter, mvbench_hit, video_mme_letter
+from internvl_ops.metrics.mme import mme_scores, yes_or_no
+from internvl_ops.metrics.questions import anls, exact_match, ocrbench_hit, relaxed_accuracy, vqa_accuracy
 
-__all__ = ["iou", "precision_at_05"]
+__all__ = [
+    "Located",
+    "anls",
+    "bleu",
+    "character_errors",
+    "cider",
+    "edits",
+    "error_rate",
+    "exact_match",
+    "hit",
+    "iou",
+    "mmbench_letter",
+    "mme_scores",
+    "mvbench_hit",
+    "ocrbench_hit",
+    "precision_at_05",
+    "relaxed_accuracy",
+    "rouge_l",
+    "tokens",
+    "video_mme_letter",
+    "vqa_accuracy",
+    "word_errors",
+    "yes_or_no",
+]

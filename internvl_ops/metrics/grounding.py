@@ -33,9 +33,14 @@ class Located(NamedTuple):
 
 
 def precision_at_05(located: Iterable[Located]) -> float:
-    """The share of answers whose first box overlaps the right one by an IoU of at least 0.5; nan of no answers."""
-    right = [iou(_first_box(each), each.box) >= LEAST_IOU for each in located]
+    """The share of answers that are a `hit`; nan of no answers."""
+    right = [hit(each) for each in located]
     return sum(right) / len(right) if right else float("nan")
+
+
+def hit(located: Located) -> bool:
+    """Whether the answer's first box overlaps the right one by an IoU of at least 0.5."""
+    return iou(_first_box(located), located.box) >= LEAST_IOU
 
 
 def iou(first: Sequence[float] | np.ndarray, second: Sequence[float] | np.ndarray) -> float:

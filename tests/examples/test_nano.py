@@ -92,10 +92,6 @@ def test_training_begins_with_an_exported_checkpoint(tmp_path: Path) -> None:
 
 
 class TestScores:
-    def test_edits(self) -> None:
-        assert evaluate.edits("", "abc") == 3
-        assert evaluate.edits("kitten", "sitting") == 3
-
     def test_a_box_as_drawn_overlaps_and_a_missing_one_does_not(self) -> None:
         sample = draw.draw("ground", 1)
         assert evaluate.overlap(sample.answer, sample) > 0.8  # answers are rounded

@@ -1,0 +1,126 @@
+"""BLEU, ROUGE-L and CIDEr of captions, as pycocoevalcap computes them on the same tokens.
+
+The published scores were tokenised by Stanford's PTBTokenizer, a Java program. `tokens` stands in for it: lower case,
+contractions split, punctuation dropped, hyphens kept within words. METEOR needs Java too and is left out.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+N = 4
+BETA = 1.2  # of ROUGE-L: weighs recall
+SIGMA = 6.0  # of CIDEr: width of the penalty for another length
+_SMALL, _TINY = 1e-9, 1e-15  # what pycocoevalcap adds to the counts of BLEU
+_WORD = re.compile(r"[^\W_]+(?:[-./&][^\W_]+)*|'(?:s|re|ve|ll|d|m)\b")
+_NOT = re.compile(r"n't\b")
+
+Tokens = list[str]
+NGrams = Counter[tuple[str, ...]]
+
+
+def tokens(caption: str) -> Tokens:
+    """Words of a caption."""
+    text = _NOT.sub(" nt_", caption.lower().replace("’", "'"))
+    return ["n't" if word == "nt" else word for word in _WORD.findall(text)]
+
+
+def bleu(responses: Sequence[Tokens], references: Sequence[Sequence[Tokens]]) -> list[float]:
+    """BLEU-1 to BLEU-4 of a whole set, from 0 to 1; the reference nearest in length counts for brevity.
+
+    Args:
+        responses: A caption an image.
+        references: At least one an image.
+    """
+    total, right, length, nearest = [0] * N, [0] * N, 0, 0
+    for response, its in zip(responses, references, strict=True):
+        length += len(response)
+        nearest += min((abs(len(one) - len(response)), len(one)) for one in its)[1]
+        for n in range(N):
+            given, allowed = _ngrams(response, n + 1), Counter[tuple[str, ...]]()
+            for one in its:
+                allowed |= _ngrams(one, n + 1)
+            total[n] += max(0, len(response) - n)
+            right[n] += (given & allowed).total()
+    ratio = (length + _TINY) / (nearest + _SMALL)
+    brevity = math.exp(1 - 1 / ratio) if ratio < 1 else 1.0
+    scores, product = [], 1.0
+    for n in range(N):
+        product *= (right[n] + _TINY) / (total[n] + _SMALL)
+        scores.append(product ** (1 / (n + 1)) * brevity)
+    return scores
+
+
+def rouge_l(response: Tokens, references: Sequence[Tokens]) -> float:
+    """F-measure of the longest common subsequence, of the best precision and the best recall over the references."""
+    common = [_longest_common(response, one) for one in references]
+    precision = max(length / len(response) if response else 0.0 for length in common)
+    recall = max(length / len(one) if one else 0.0 for length, one in zip(common, references, strict=True))
+    if not precision or not recall:
+        return 0.0
+    return (1 + BETA**2) * precision * recall / (recall + BETA**2 * precision)
+
+
+def cider(responses: Sequence[Tokens], references: Sequence[Sequence[Tokens]]) -> list[float]:
+    """CIDEr-D of each caption, from 0 to 10; that of a set is the mean.
+
+    Rare n-grams count more, and how rare they are is learnt from the references themselves: of a set of one image every
+    score is 0.
+    """
+    counted = [[_all_ngrams(one) for one in its] for its in references]
+    images_with = Counter(ngram for its in counted for ngram in set().union(*its))
+    all_images = math.log(len(references)) if references else 0.0
+
+    def weighted(ngrams: NGrams) -> dict[tuple[str, ...], float]:
+        return {ngram: count * (all_images - math.log(max(1, images_with[ngram]))) for ngram, count in ngrams.items()}
+
+    scores = []
+    for response, its in zip(responses, counted, strict=True):
+        ngrams = _all_ngrams(response)
+        given = weighted(ngrams)
+        likeness = [_likeness(given, weighted(one), _pairs(ngrams) - _pairs(one)) for one in its]
+        scores.append(10 * sum(likeness) / len(likeness))
+    return scores
+
+
+def _likeness(given: dict[tuple[str, ...], float], right: dict[tuple[str, ...], float], longer: int) -> float:
+    """Mean over n of the clipped cosine, less for another length."""
+    cosines = []
+    for n in range(1, N + 1):
+        product = sum(
+            min(weight, right.get(ngram, 0.0)) * right.get(ngram, 0.0)
+            for ngram, weight in given.items()
+            if len(ngram) == n
+        )
+        norms = _norm(given, n) * _norm(right, n)
+        cosines.append(product / norms if norms else product)
+    return sum(cosines) / N * math.exp(-(longer**2) / (2 * SIGMA**2))
+
+
+def _norm(weights: dict[tuple[str, ...], float], n: int) -> float:
+    return math.sqrt(sum(weight**2 for ngram, weight in weights.items() if len(ngram) == n))
+
+
+def _pairs(ngrams: NGrams) -> int:
+    """What pycocoevalcap takes for the length: the number of bigrams."""
+    return sum(count for ngram, count in ngrams.items() if len(ngram) == 2)
+
+
+def _ngrams(words: Tokens, n: int) -> NGrams:
+    return Counter(tuple(words[at : at + n]) for at in range(len(words) - n + 1))
+
+
+def _all_ngrams(words: Tokens) -> NGrams:
+    return sum((_ngrams(words, n) for n in range(1, N + 1)), Counter())
+
+
+def _longest_common(first: Tokens, second: Tokens) -> int:
+    row = [0] * (len(second) + 1)
+    for word in first:
+        diagonal = 0
+        for at, other in enumerate(second, 1):
+            diagonal, row[at] = row[at], diagonal + 1 if word == other else max(row[at], row[at - 1])
+    return row[-1]

@@ -1,0 +1,89 @@
+"""Scores of short answers to questions, each from 0 to 1."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+from internvl_ops.metrics.edits import edits
+from internvl_ops.metrics.vqa_normalisation import normalise
+
+LEAST_ANLS = 0.5
+RELATIVE_CHANGE = 0.05
+HANDWRITTEN_MATHS = "Handwritten Mathematical Expression Recognition"
+
+
+def anls(response: str, answers: Sequence[str]) -> float:
+    """Normalised Levenshtein similarity to the nearest answer; below 0.5 it is 0 (DocVQA, InfoVQA).
+
+    Compared without case and repeated blanks, but divided by the longer of the texts as they are: the evaluation of the
+    Robust Reading Competition, as VLMEvalKit has it. Two empty texts are alike.
+    """
+    similarity = 1 - min(_distance(response, answer) for answer in answers)
+    return similarity if similarity >= LEAST_ANLS else 0.0
+
+
+def _distance(response: str, answer: str) -> float:
+    longest = max(len(response), len(answer))
+    return edits(_plain(response), _plain(answer)) / longest if longest else 0.0
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.lower().split())
+
+
+def relaxed_accuracy(response: str, answers: Sequence[str]) -> float:
+    """1 if a number is within 5 % of an answer, or a text is one but for its case (ChartQA).
+
+    ``12%`` is 0.12. An answer of zero, which has no 5 %, is compared as text, as in the reference, pix2struct's metric.
+    """
+    return float(any(_relaxed(response.strip(), answer) for answer in answers))
+
+
+def _relaxed(response: str, answer: str) -> bool:
+    given, right = _number(response), _number(answer)
+    if given is None or not right:
+        return response.lower() == answer.lower()
+    return abs(given - right) / abs(right) <= RELATIVE_CHANGE
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text.rstrip("%")) / 100 if text.endswith("%") else float(text)
+    except ValueError:
+        return None
+
+
+def vqa_accuracy(response: str, answers: Sequence[str]) -> float:
+    """The share of people's answers that agree, three being enough (TextVQA, VQAv2, VizWiz).
+
+    min(1, n / 3) of the n like answers among nine of the ten, averaged over the ten that may be left out: 0, 0.3, 0.6,
+    0.9 or 1 for none, one, two, three, or more. Texts are normalised as by EvalAI, see `normalise`.
+
+    Args:
+        response: Of the model.
+        answers: Ten in the published sets.
+    """
+    matches = sum(normalise(answer) == normalise(response) for answer in answers)
+    others = len(answers) - matches
+    shares = matches * min(Fraction(1), Fraction(matches - 1, 3)) + others * min(Fraction(1), Fraction(matches, 3))
+    return float(shares / len(answers)) if matches else 0.0
+
+
+def exact_match(response: str, answers: Sequence[str]) -> float:
+    """1 if the response is an answer but for case and the blanks around it, as InternVL scores GQA and AI2D."""
+    return float(response.strip().lower() in {answer.strip().lower() for answer in answers})
+
+
+def ocrbench_hit(response: str, answers: Sequence[str], category: str = "") -> float:
+    """1 if an answer stands somewhere in the response (OCRBench, as VLMEvalKit counts it).
+
+    Without case, line breaks as blanks; handwritten formulas with their case and without any blank.
+    """
+    maths = category == HANDWRITTEN_MATHS
+
+    def plain(text: str) -> str:
+        text = text.strip().replace("\n", " ")
+        return text.replace(" ", "") if maths else text.lower()
+
+    return float(any(plain(answer) in plain(response) for answer in answers))
