@@ -30,13 +30,15 @@ import pandas as pd
 import psutil
 import pyarrow.parquet as pq
 
+from tests import engine_faults
 from tests.datasets import write_dataset
 from tests.faulty_proxy import FaultyProxy
 from tests.jobs.cluster import ROOT, filesystem, s3_server
 
 MARK = "INTERNVL_CHAOS"  # in the environment of every process that is ours to kill
 FILES = 120
-FETCHED_AT_ONCE = 4  # images, with the options below; so paced, that fetching alone takes a quarter of the minutes
+FETCHED_AT_ONCE = 4  # images, with the options below
+POISONOUS_ROWS = 2
 HUNG_S = 15  # --engine-timeout
 GRACE_S = 30.0  # after SIGTERM
 
@@ -116,18 +118,45 @@ class Job:
 
 
 class Chaos:
-    """Fires faults, one after the other, at random times.
+    """Fires faults, one after the other, at random times, and slows the job down where it is ahead of them.
+
+    Args:
+        job: Disturbed.
+        cluster: It runs on.
+        proxy: Between the job and its store.
+        done: Rows in ``results/`` by now.
+        rows: In all.
+        faults: To fire.
+        minutes: In which the rows are fetched where nothing but the pace holds them up.
+        scratch: For the flag that says to an engine that its memory is full.
+        rng: When and which.
 
     Attributes:
         fired: How often each was.
     """
 
-    def __init__(self, job: Job, cluster: Cluster, proxy: FaultyProxy, results: Callable[[], int], rng: random.Random):
-        self._job, self._cluster, self._proxy, self._results, self._rng = job, cluster, proxy, results, rng
+    def __init__(
+        self,
+        job: Job,
+        cluster: Cluster,
+        proxy: FaultyProxy,
+        done: Callable[[], int],
+        *,
+        rows: int,
+        faults: int,
+        minutes: float,
+        scratch: Path,
+        rng: random.Random,
+    ) -> None:
+        self._job, self._cluster, self._proxy, self._done, self._rng = job, cluster, proxy, done, rng
+        self._rows, self._faults, self._no_memory = rows, faults, scratch / "no-memory"
+        self._pace = ("/images/", FETCHED_AT_ONCE * minutes * 60 / rows)
+        self._patience = 0.0
         self.fired: Counter[str] = Counter()
         self.kinds: dict[str, Callable[[], bool]] = {
             "engine process: SIGKILL": lambda: _signal("VLLM::Engine", signal.SIGKILL),
             "engine process: hangs": lambda: _signal("VLLM::Engine", signal.SIGSTOP),
+            "engine process: out of memory": self._fill_memory,
             "GPU actor: SIGKILL": lambda: _signal("Generate", signal.SIGKILL),
             "CPU actor: SIGKILL": lambda: _signal("Prepare", signal.SIGKILL),
             "worker node: lost": self._lose_node,
@@ -135,55 +164,70 @@ class Chaos:
             "driver: SIGTERM": lambda: self._end(signal.SIGTERM),
             "store: 20 % of requests fail": self._flaky,
             "store: down": self._down,
+            "store: full": self._full,
         }
         self.done = threading.Event()
         self.failure: BaseException | None = None
 
-    def run(self, faults: int) -> None:
+    def run(self) -> None:
         try:
             names: list[str] = []
-            while sum(self.fired.values()) < faults:
+            while sum(self.fired.values()) < self._faults:
                 if not names:
                     names = self._rng.sample(list(self.kinds), len(self.kinds))
-                time.sleep(self._rng.uniform(1, 6))
-                before = self._results()
+                self._let_pass(self._rng.uniform(1, 6))
+                before = self._done()
                 name = names.pop()
+                self._patience = 60
                 if self._job.running and self.kinds[name]():
                     self.fired[name] += 1
-                    print(f"{time.strftime('%X')} {name}", flush=True)
-                    self._until_it_goes_on(before)
+                    print(f"{time.strftime('%X')} {before:5} rows  {name}", flush=True)
+                    self._let_pass(self._patience, lambda before=before: self._done() > before)
                 else:
                     names.insert(0, name)
         except BaseException as failure:
             self.failure = failure
         finally:
-            self._proxy.rate, self._proxy.down = 0.0, False
+            self._proxy.rate, self._proxy.down, self._proxy.full, self._proxy.slow = 0.0, False, False, None
             self.done.set()
 
-    def _until_it_goes_on(self, before: int) -> None:
-        """A fault a file of results: what is already down cannot be hit again."""
-        patience = time.monotonic() + 60
-        while self._results() <= before and time.monotonic() < patience:
+    def _let_pass(self, seconds: float, enough: Callable[[], bool] = lambda: False) -> None:
+        """Until the time is up, or the job went on: what is already down cannot be hit again."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and not enough():
+            ahead = self._done() / self._rows > (1 + sum(self.fired.values())) / (1 + self._faults)
+            self._proxy.slow = self._pace if ahead else None
             time.sleep(0.5)
 
     def _lose_node(self) -> bool:
         return self._cluster.lose_node(self._rng)
 
     def _end(self, number: int) -> bool:
-        if self._results() == 0:
+        if self._done() == 0:
             return False
         self._job.send(number)
         return True
 
-    def _flaky(self) -> bool:
-        self._proxy.rate = 0.2
-        threading.Timer(20, lambda: setattr(self._proxy, "rate", 0.0)).start()
+    def _fill_memory(self) -> bool:
+        self._no_memory.touch()
         return True
 
-    def _down(self) -> bool:
-        self._proxy.down = True
-        threading.Timer(self._rng.uniform(5, 30), lambda: setattr(self._proxy, "down", False)).start()
+    def _for_a_while(self, attribute: str, value: Any, seconds: float) -> bool:
+        before = getattr(self._proxy, attribute)
+        setattr(self._proxy, attribute, value)
+        threading.Timer(seconds, lambda: setattr(self._proxy, attribute, before)).start()
+        self._patience += seconds
         return True
+
+    def _flaky(self) -> bool:
+        return self._for_a_while("rate", 0.2, 20)
+
+    def _down(self) -> bool:
+        """Two minutes the first time."""
+        return self._for_a_while("down", True, self._rng.uniform(5, 30) if self.fired["store: down"] else 120)
+
+    def _full(self) -> bool:
+        return self._for_a_while("full", True, self._rng.uniform(5, 20))
 
 
 def _signal(name: str, number: int) -> bool:
@@ -199,13 +243,27 @@ def _signal(name: str, number: int) -> bool:
     return False
 
 
-def make_input(fs: Any, bucket: str, rows: int, folder: Path) -> None:
+def make_input(fs: Any, bucket: str, rows: int, folder: Path, rng: random.Random) -> None:
     write_dataset(folder, good=FILES, large=0)
     fs.put(f"{folder}/images/", f"{bucket}/images/", recursive=True)
     names = sorted(path.name for path in (folder / "images").iterdir())
-    lines = [json.dumps({"id": f"{n:05d}", "image": f"images/{names[n % len(names)]}", "n": n}) for n in range(rows)]
+    poisonous = set(rng.sample(range(rows), POISONOUS_ROWS))
+    lines = [
+        json.dumps(
+            {
+                "id": f"{n:05d}",
+                "image": f"images/{names[n % len(names)]}",
+                "n": n,
+                "sampling_params": {"seed": engine_faults.POISONOUS if n in poisonous else 0},
+            }
+        )
+        for n in range(rows)
+    ]
     with fs.open(f"{bucket}/manifest.jsonl", "wb") as file:
         file.write("\n".join(lines).encode())
+
+
+ENGINE_ARGS = {"dtype": "float32", "max_num_seqs": 4, "logits_processors": ["tests.engine_faults:EngineFaults"]}
 
 
 def command(bucket: str, name: str, model: Path, address: str, *more: str) -> list[str]:
@@ -213,7 +271,7 @@ def command(bucket: str, name: str, model: Path, address: str, *more: str) -> li
         *(sys.executable, "jobs/caption_dataset.py", "--input", f"s3://{bucket}/manifest.jsonl"),
         *("--output", f"s3://{bucket}/{name}", "--model", str(model), "--ray-address", address),
         *("--max-new-tokens", "24", "--max-tiles", "2", "--max-bytes", "3000000", "--retries", "0"),
-        *("--engine-args", '{"dtype": "float32", "max_num_seqs": 4}', "--engine-timeout", str(HUNG_S)),
+        *("--engine-args", json.dumps(ENGINE_ARGS), "--engine-timeout", str(HUNG_S)),
         *("--engines", "1", "--prepare-actors", "1", "--in-flight", "8", "--rows-per-block", "2"),
         *("--rows-per-file", "40", "--commit-seconds", "2", *more),
     ]
@@ -222,6 +280,21 @@ def command(bucket: str, name: str, model: Path, address: str, *more: str) -> li
 def table(fs: Any, path: str) -> pd.DataFrame:
     names = sorted(fs.glob(f"{path}/*.parquet"))
     return pd.concat([pq.read_table(fs.open(name)).to_pandas() for name in names], ignore_index=True)
+
+
+class RowsDone:
+    """Counts the rows in a folder of Parquet files that only ever grows; each file is looked into once."""
+
+    def __init__(self, fs: Any, path: str) -> None:
+        self._fs, self._path = fs, path
+        self._of: dict[str, int] = {}
+
+    def __call__(self) -> int:
+        for name in self._fs.glob(f"{self._path}/*.parquet"):
+            if name not in self._of:
+                with self._fs.open(name) as file:
+                    self._of[name] = pq.read_metadata(file).num_rows
+        return sum(self._of.values())
 
 
 def differences(fs: Any, bucket: str) -> list[str]:
@@ -268,25 +341,41 @@ def run(rows: int, faults: int, minutes: float, seed: int) -> list[str]:
         proxy = stack.enter_context(FaultyProxy(environment["AWS_ENDPOINT_URL"], seed=seed))
         os.environ.update(environment | {"AWS_ENDPOINT_URL": proxy.url, MARK: uuid.uuid4().hex})
         os.environ.update({"PYTHONPATH": str(ROOT), "RAY_worker_niceness": "0"})
+        fired_inside = Path(scratch) / "fired"
+        fired_inside.touch()
+        os.environ[engine_faults.FIRED] = str(fired_inside)
+        os.environ[engine_faults.NO_MEMORY] = str(Path(scratch) / "no-memory")
         fs, bucket = filesystem(environment), f"chaos-{uuid.uuid4().hex[:8]}"
         fs.call_s3("create_bucket", Bucket=bucket)
         model = make_tiny_checkpoint(Path(scratch) / "tiny")
-        make_input(fs, bucket, rows, Path(scratch) / "dataset")
+        make_input(fs, bucket, rows, Path(scratch) / "dataset", rng)
         cluster, log = Cluster(), Path(tempfile.gettempdir()) / f"chaos-{seed}.log"
         try:
             calm = Job(command(bucket, "a", model, cluster.address), log)
             calm.work_off(deadline)
             stormy = Job(command(bucket, "b", model, cluster.address, "--retry-errors"), log)
-            chaos = Chaos(stormy, cluster, proxy, lambda: len(fs.glob(f"{bucket}/b/results/*.parquet")), rng)
-            threading.Thread(target=chaos.run, args=(faults,), daemon=True).start()
-            proxy.slow = ("/images/", FETCHED_AT_ONCE / rows * (minutes * 60 / 4))
+            fired_inside.write_text("")
+            chaos = Chaos(
+                stormy,
+                cluster,
+                proxy,
+                RowsDone(fs, f"{bucket}/b/results"),
+                rows=rows,
+                faults=faults,
+                minutes=minutes / 2,
+                scratch=Path(scratch),
+                rng=rng,
+            )
+            threading.Thread(target=chaos.run, daemon=True).start()
             stormy.work_off(deadline)
             if chaos.failure is not None:
                 raise chaos.failure
-            if sum(chaos.fired.values()) < faults:
-                print(f"the job was done before {faults} faults had been fired: give it more --rows or --minutes")
             stormy.work_off(deadline)  # takes up what was an error only because of the faults
             found = differences(fs, bucket)
+            fired = sum(chaos.fired.values())
+            if fired < faults:
+                found.append(f"the job was done after {fired} of {faults} faults: give it more --rows or --minutes")
+            inside = Counter(fired_inside.read_text().splitlines())
         finally:
             for job in (calm, stormy) if "stormy" in locals() else (calm,):
                 if job.running and job.process is not None:
@@ -296,6 +385,7 @@ def run(rows: int, faults: int, minutes: float, seed: int) -> list[str]:
         print(f"{'fault':32} fired")
         for name, number in sorted(chaos.fired.items()):
             print(f"{name:32} {number}")
+        print(f"inside the engine: {dict(inside)}")
         print(f"requests to the store that went wrong: {dict(proxy.fired)}")
         print(f"the job was started {stormy.runs} times; after SIGTERM it ended in {stormy.slowest_end:.0f} s at most")
         if stormy.slowest_end > GRACE_S:

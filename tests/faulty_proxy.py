@@ -29,6 +29,7 @@ class FaultyProxy:
     Attributes:
         rate: Fraction of requests that something happens to.
         down: Nobody is answered at all.
+        full: What would be stored is refused, as by a store without room.
         slow: What is answered late, by a part of its path, and how many seconds.
         kinds: What happens, drawn evenly.
         fired: How often each did.
@@ -36,7 +37,8 @@ class FaultyProxy:
 
     def __init__(self, upstream: str, *, rate: float = 0.0, kinds: tuple[str, ...] = KINDS, seed: int = 0) -> None:
         self.upstream, self.rate, self.kinds = upstream.rstrip("/"), rate, kinds
-        self.down, self.stall_s = False, 3.0
+        self.down = self.full = False
+        self.stall_s = 3.0
         self.slow: tuple[str, float] | None = None
         self.fired: Counter[str] = Counter()
         self._rng = random.Random(seed)
@@ -84,6 +86,9 @@ class FaultyProxy:
             self.fired[kind] += 1
         if kind == "status":
             return web.Response(status=self._rng.choice(STATUSES))
+        if self.full and request.method == "PUT":
+            self.fired["full"] += 1
+            return web.Response(status=507)
         if self.slow and self.slow[0] in request.path:
             await asyncio.sleep(self.slow[1])
         if kind == "stall":

@@ -119,10 +119,16 @@ def _sample(task: str, pictures: list[Picture], question: str, pieces: Pieces) -
     return Sample(task, pictures, question, answer, [marks for text, marks in pieces for _ in text])
 
 
-def draw(task: str, seed: int) -> Sample:
-    """The sample of this task and seed. One in three has been through JPEG, as photographs and clips have."""
+def draw(task: str, seed: int, **how: int) -> Sample:
+    """The sample of this task and seed. One in three has been through JPEG, as photographs and clips have.
+
+    Args:
+        task: A key of `DRAWERS`.
+        seed: Of everything that is drawn by chance.
+        how: ``frames`` of a clip.
+    """
     rng = random.Random(f"{task} {seed}")
-    sample = DRAWERS[task](rng)
+    sample = DRAWERS[task](rng, **how)
     if rng.random() < 0.33:
         quality = rng.randint(40, 95)
         for picture in sample.pictures:
@@ -433,7 +439,7 @@ def _clutter(rng: random.Random) -> Sample:
     return _sample("clutter", [picture], CAPTION, [("", [])])
 
 
-DRAWERS: dict[str, Callable[[random.Random], Sample]] = {
+DRAWERS: dict[str, Callable[..., Sample]] = {
     "caption": _caption,
     "count": _count,
     "question": _question,
