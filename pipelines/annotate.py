@@ -24,6 +24,7 @@ from pipelines.drive import drive
 from pipelines.engines import engine_maker, sampling_of, tile_size
 from pipelines.lease import Lease
 from pipelines.ledger_actor import RemoteLedger, start_ledger
+from pipelines.measures import PREPARE_PLACES, Measures
 from pipelines.media import media_options, reading
 from pipelines.options import JobOptions
 from pipelines.output import ERRORS, OutputFolder
@@ -56,7 +57,9 @@ def annotate(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | Non
     with Lease(output, record.run_id):
         cluster.connect(options)
         try:
-            workers = cluster.settle(options, checkpoint, plan.media_kind, ray.cluster_resources())
+            resources = ray.cluster_resources()
+            workers = cluster.settle(options, checkpoint, plan.media_kind, resources)
+            record.measures = Measures(cluster.setting(workers, checkpoint, task, resources))
             if options.overwrite:
                 output.clear()
             elif options.refresh == "changed":
@@ -142,7 +145,7 @@ class Graph:
                 "sampling_column": "sampling_params" if "sampling_params" in self.plan.schema.names else None,
             },
             # Two blocks at once: one is fetched while the other is decoded.
-            compute=cluster.pool(self.workers.prepare_actors, calls=2),
+            compute=cluster.pool(self.workers.prepare_actors, calls=PREPARE_PLACES),
             num_cpus=1,
         )
 

@@ -13,13 +13,18 @@ from ray.data import ActorPoolStrategy, DataContext, Dataset, TaskPoolStrategy
 from ray.data._internal.logical.interfaces import LogicalPlan
 from ray.data._internal.logical.operators import StreamingRepartition
 
+from internvl_ops.cost import Cost
 from internvl_ops.errors import ConfigurationError
+from internvl_ops.gpus import find_gpu
 from internvl_ops.media.video import VideoOptions
 from internvl_ops.models.config import Checkpoint
+from internvl_ops.tasks import Task
 from pipelines.engines import IN_FLIGHT
+from pipelines.measures import Setting
 from pipelines.options import JobOptions
 
 BLOCK_BYTES = 64 * 2**20
+GPU_KIND = "accelerator_type:"
 READERS = 2  # manifest files read side by side; parsing is never what a run waits for
 ROW_OVERHEAD = 2**16  # bytes of a row besides its tiles: ids, a preview
 
@@ -112,6 +117,31 @@ def settle(options: JobOptions, checkpoint: Checkpoint | None, media_kind: str, 
         prepare_actors=prepare_actors,
         in_flight=options.in_flight or (IN_FLIGHT if options.engine == "openai" else 320 if per_engine else 32),
         rows_per_block=rows_per_block(options, checkpoint, media_kind),
+    )
+
+
+def setting(workers: Workers, checkpoint: Checkpoint | None, task: Task, cluster: dict[str, float]) -> Setting:
+    """What the run runs on, for `pipelines.measures`.
+
+    Args:
+        workers: Settled.
+        checkpoint: None where only a server has it.
+        task: Several in one pass share what is cached of a prompt, so that their operations are not known.
+        cluster: As for `settle`; Ray names the kinds of its GPUs among the resources.
+    """
+    kinds = [name.removeprefix(GPU_KIND) for name in cluster if name.startswith(GPU_KIND)]
+    gpu, why = None, "no GPU" if not workers.gpus_per_engine else f"GPUs of {len(kinds)} kinds: {', '.join(kinds)}"
+    if workers.gpus_per_engine and len(kinds) == 1:
+        try:
+            gpu = find_gpu(kinds[0])
+        except ConfigurationError:
+            why = f"what a {kinds[0]} can do is not known"
+    return Setting(
+        cost=None if checkpoint is None or task.parts else Cost.of(checkpoint),
+        gpu=gpu,
+        no_gpu=why,
+        gpus=workers.engines * workers.gpus_per_engine,
+        in_flight=workers.in_flight,
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from internvl_ops.errors import UnitError
+from internvl_ops.gauge import Reading
 from pipelines.sources.options import ERROR_TYPE
 
 ID = "id"
@@ -27,6 +28,8 @@ HASHES = "__hashes"  # of each image in the prompt
 PICTURES = "__pictures"  # files instead of tiles, for an engine that tiles itself
 PREVIEW = "__preview"  # a small JPEG for the report; only some rows have one
 REPLIES = "__replies"  # by conversation, sample and turn
+PREPARE_GAUGE = "__prepare_gauge"  # of the actor that prepared the row, when it was done
+ENGINE_GAUGE = "__engine_gauge"  # of the actor that answered, when the row came to it
 
 IDS_TYPE = pa.list_(pa.int32())
 PART_TYPE = pa.struct([("page", pa.int32()), ("start", pa.float64()), ("end", pa.float64())])
@@ -54,6 +57,13 @@ REPLY_TYPE = pa.struct(
     ]
 )
 REPLIES_TYPE = pa.list_(pa.list_(pa.list_(REPLY_TYPE)))
+# An `internvl_ops.gauge.Reading`, whose it is, and seconds that its devices computed.
+READING_TYPE = pa.struct(
+    [
+        ("worker", pa.string()),
+        *((name, pa.float64()) for name in ("since", "at", "busy_s", "held_s", "device_s")),
+    ]
+)
 EXPLODED = pa.schema(
     [
         (PART, PART_TYPE),
@@ -117,6 +127,12 @@ def with_columns(table: pa.Table, columns: Mapping[str, Any], schema: pa.Schema)
         field = schema.field(name)
         table = table.append_column(field, array) if index < 0 else table.set_column(index, field, array)
     return table
+
+
+def with_reading(table: pa.Table, column: str, worker: str, reading: Reading | None, **more: float | None) -> pa.Table:
+    """``table`` with the same reading in every row."""
+    value = None if reading is None else {"worker": worker, **vars(reading), **more}
+    return table.append_column(column, pa.repeat(pa.scalar(value, READING_TYPE), len(table)))
 
 
 def set_errors(table: pa.Table, errors: Sequence[dict | None]) -> pa.Table:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -77,7 +78,10 @@ def _take_all(results: Dataset, writer: Writer, record: RunRecord, progress: Pro
     for number, rows in enumerate(blocks):
         if not len(rows):
             continue
+        record.measures.take(rows)
+        before = time.monotonic()
         writer.add(record.take_previews(rows))
+        record.measures.writing_s += time.monotonic() - before
         finished += len(rows)
         failed += len(rows) - rows[c.ERROR].null_count
         tokens += pc.sum(rows["completion_tokens"]).as_py() or 0

@@ -189,7 +189,21 @@ class ClusterOptions(BaseModel):
         "block of at most 64 MiB of tiles, 8 at most.")  # fmt: skip
 
 
-class JobOptions(ClusterOptions, MediaOptions, PromptOptions, ModelOptions, OutputOptions, InputOptions):
+class EstimateOptions(BaseModel):
+    """Estimate"""
+
+    gpu: str | None = Field(None, description="Kind of GPU that --estimate is for, such as h100. Default: the one of "
+        "this machine, else h100.")  # fmt: skip
+    price_per_gpu_hour: Annotated[float, Field(ge=0)] | None = Field(None, description="Price of a GPU for an hour, in "
+        "any currency: for --estimate, and for the record of a run.")  # fmt: skip
+    completion_tokens: Positive | None = Field(None, description="Tokens that --estimate takes an answer to have. "
+        "Default: all it may have.")  # fmt: skip
+    sample_rows: Positive = Field(1000, description="Rows of the manifest that --estimate looks at.")
+
+
+class JobOptions(
+    EstimateOptions, ClusterOptions, MediaOptions, PromptOptions, ModelOptions, OutputOptions, InputOptions
+):
     """Every option; a task's own class narrows the defaults."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)

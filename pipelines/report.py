@@ -20,6 +20,7 @@ from internvl_ops.media.access import safe_uri
 from internvl_ops.tasks import Task
 from pipelines import columns as c
 from pipelines.ledger import Counts
+from pipelines.measures import Measures
 from pipelines.options import JobOptions
 from pipelines.output import RUNS, OutputFolder
 from pipelines.progress import most_frequent
@@ -50,14 +51,11 @@ class RunRecord:
         self.totals = Totals()
         self.lost: list[str] = []
         self.documents: int | None = None  # put together from pages
+        self.measures = Measures()
         self._shown: list[dict[str, Any]] = []
-        self._first_row: float | None = None
-        self._first_rows = 0
 
     def take_previews(self, rows: pa.Table) -> pa.Table:
         """Keeps the first pictures for the report; gives back ``rows`` without them."""
-        if self._first_row is None:  # what came with the first block took no time of its own
-            self._first_row, self._first_rows = time.monotonic(), len(rows)
         if len(self._shown) < SHOWN:
             kept = rows.filter(pc.and_(pc.is_valid(rows[c.PREVIEW]), pc.is_null(rows[c.ERROR])))
             self._shown += kept.slice(0, SHOWN - len(self._shown)).to_pylist()
@@ -72,8 +70,7 @@ class RunRecord:
             lost: Places in the manifest of units that were read and never written; the first twenty.
         """
         self.totals, self.counts, self.lost = totals, counts, lost
-        self._end = time.monotonic()
-        self.seconds = self._end - self._clock
+        self.seconds = time.monotonic() - self._clock
         folder = f"{RUNS}/{self.run_id}"
         self._output.write_bytes(
             f"{folder}/run.json", json.dumps(self.as_dict(), indent=2, ensure_ascii=False).encode()
@@ -121,21 +118,19 @@ class RunRecord:
             **({} if self.documents is None else {"documents": self.documents}),
             "finish_reasons": dict(totals.finish_reasons.most_common()),
             **({"unparsed": totals.unparsed} if self.task.unparsed else {}),
-            "rates": self.rates(),
+            "rates": self.measures.rates(),
+            "device": self.measures.device(),
+            "stages": self.measures.stages(),
+            "bound": self.measures.bound,
+            "advice": self.measures.advice(),
+            **self._price(),
         }
 
-    def rates(self) -> dict[str, float]:
-        """Units and tokens a second, without start-up: from the first finished block to the end."""
-        totals = self.totals
-        units = totals.results + totals.errors
-        seconds, share = self.seconds, 1.0
-        if self._first_row is not None and units > self._first_rows:
-            seconds, share = self._end - self._first_row, 1 - self._first_rows / units
-        seconds = max(seconds, 1e-3)
-        return {
-            "units_per_second": round(units * share / seconds, 2),
-            "completion_tokens_per_second": round(totals.completion_tokens * share / seconds, 1),
-        }
+    def _price(self) -> dict[str, float]:
+        """Of all GPUs for all of the run, start-up included."""
+        price = self.options.price_per_gpu_hour
+        hours = self.measures.setting.gpus * self.seconds / 3600
+        return {} if price is None else {"gpu_hours": round(hours, 4), "price": round(hours * price, 4)}
 
     def configuration(self) -> dict[str, Any]:
         """The options as recorded: without what may be a secret in them."""
@@ -181,6 +176,8 @@ class RunRecord:
             lines.append(f"  {looping:,} answers went round in circles: finish_reason is repetition")
         if self.documents is not None:
             lines.append(f"  documents {folder}/documents/  {self.documents:,} from their pages")
+        if (rate := self.measures.rates()["units_per_second"]) is not None and self.measures.units:
+            lines.append(f"  speed     {rate:,.3g} units/s; {self.measures.advice()}")
         lines += [f"  results   {folder}/results/", f"  report    {folder}/{RUNS}/{self.run_id}/report.html"]
         if self.totals.errors:
             lines.append(f"  errors    {folder}/errors/")

@@ -9,7 +9,7 @@ from internvl_ops.errors import ConfigurationError
 from internvl_ops.media.access import safe_uri
 from internvl_ops.tasks import Task
 from pipelines.command_line import flag
-from pipelines.options import ClusterOptions, InputOptions, JobOptions, OutputOptions
+from pipelines.options import ClusterOptions, EstimateOptions, InputOptions, JobOptions, OutputOptions
 from pipelines.output import ERRORS, RESULTS, OutputFolder
 from pipelines.redaction import shown
 
@@ -36,7 +36,8 @@ _ENGINE_ARGS = ("dtype", "quantization", "revision", "code_revision", "tokenizer
 
 def settings(options: JobOptions, task: Task) -> dict[str, Any]:
     """What decides the answers of a job: task, prompt, model, and every option that is not known to be indifferent."""
-    elsewhere = {*ClusterOptions.model_fields, *InputOptions.model_fields, *OutputOptions.model_fields}
+    groups = (ClusterOptions, EstimateOptions, InputOptions, OutputOptions)
+    elsewhere = {name for group in groups for name in group.model_fields}
     values = {name: value for name, value in shown(options).items() if name not in elsewhere | _INDIFFERENT}
     values |= {name: shown(options)["engine_args"].get(name) for name in _ENGINE_ARGS}
     return values | {"task": task.name, "prompt": task.prompt, "model": safe_uri(options.model)}

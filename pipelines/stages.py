@@ -10,6 +10,7 @@ import asyncio
 import functools
 import json
 import os
+import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -19,8 +20,10 @@ import pyarrow as pa
 import ray
 
 from internvl_ops.engines.base import Chat, Engine, Sampling
+from internvl_ops.engines.device_load import DeviceLoad
 from internvl_ops.engines.recovering import Recovering
 from internvl_ops.errors import Stage, UnitError
+from internvl_ops.gauge import Gauge
 from internvl_ops.generation import FINISH_REASONS, ChatConversation, Generator, RenderedConversation, Retries, Shown
 from internvl_ops.media.access import safe_uri
 from internvl_ops.media.parts import WHOLE, Part
@@ -146,8 +149,14 @@ class Prepare:
         self._preparer = make_preparer()
         self._task, self._clip_columns, self._sampling_column = task, clip_columns, sampling_column
         self._previews_left = PREVIEWS
+        self._name, self._gauge = _worker_name(), Gauge()
 
     def __call__(self, rows: pa.Table) -> pa.Table:
+        with self._gauge:
+            rows = self._prepare(rows)
+        return c.with_reading(rows, c.PREPARE_GAUGE, self._name, self._gauge.read())
+
+    def _prepare(self, rows: pa.Table) -> pa.Table:
         errors = rows[c.ERROR].to_pylist()
         units: dict[int, Unit] = {}
         for row, unit in enumerate(self._units(rows, errors)):
@@ -207,6 +216,11 @@ class Prepare:
         return preview(prepared)
 
 
+def _worker_name() -> str:
+    """Of an actor, among all of a run."""
+    return f"{socket.gethostname()}-{os.getpid()}"
+
+
 def _buffer(tiles: np.ndarray) -> memoryview | bytes:
     """The array itself, not a copy of its bytes: Arrow copies it once into the block that goes to the engine."""
     return np.ascontiguousarray(tiles).data.cast("B") if tiles.size else b""
@@ -253,12 +267,17 @@ class Generate:
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, daemon=True, name="engine").start()
         # Its engine is started by the first request: a run that finds nothing to do loads no model.
-        self._generator = make_generator(Recovering(make_engine, hang_s=hang_s))
+        self._engine = Recovering(make_engine, hang_s=hang_s)
+        self._generator = make_generator(self._engine)
+        self._name, self._load = _worker_name(), DeviceLoad()
 
     def _on_loop(self, coroutine: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
     def __call__(self, rows: pa.Table) -> pa.Table:
+        # Read as the rows come, the last reading is of when rows remained; what follows is the end running out.
+        arrived = self._engine.asked.read()
+        device_s = self._load.busy_s if arrived else None
         errors = rows[c.ERROR].to_pylist()
         fine = [row for row, error in enumerate(errors) if error is None]
         replies: list[list | None] = [None] * len(rows)
@@ -268,7 +287,9 @@ class Generate:
             else:
                 replies[row] = [[[vars(reply) for reply in turns] for turns in samples] for samples in outcome]
         rows = c.set_errors(rows.drop_columns([c.CONVERSATIONS, c.TILES, c.HASHES, c.PICTURES]), errors)
-        return c.with_columns(rows, {c.REPLIES: replies}, pa.schema([(c.REPLIES, c.REPLIES_TYPE)]))
+        rows = c.with_columns(rows, {c.REPLIES: replies}, pa.schema([(c.REPLIES, c.REPLIES_TYPE)]))
+        reading = arrived or self._engine.asked.at_start()  # loading the model is no idling
+        return c.with_reading(rows, c.ENGINE_GAUGE, self._name, reading, device_s=device_s)
 
     async def _answer(self, rows: pa.Table, fine: Sequence[int]) -> list[list | UnitError]:
         async def one(row: int) -> list | UnitError:

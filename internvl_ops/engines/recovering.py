@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 
 from internvl_ops.engines.base import Completion, Engine, EngineDead, Request, Sampling, Watch
 from internvl_ops.errors import UnitError
+from internvl_ops.gauge import Gauge
 
 
 class Recovering:
@@ -27,10 +28,14 @@ class Recovering:
         make_engine: Makes an engine that is not yet started.
         hang_s: Seconds without a token after which the engine is taken for hung. Longer than the engine needs to read
             the longest prompt.
+
+    Attributes:
+        asked: The requests that a running engine has.
     """
 
     def __init__(self, make_engine: Callable[[], Engine], *, hang_s: float = 600.0) -> None:
         self._make_engine, self._hang_s = make_engine, hang_s
+        self.asked = Gauge()
         self._limit = math.inf  # requests at once
         self._before_death = math.inf
         self._last_token = 0.0
@@ -71,7 +76,8 @@ class Recovering:
             self._last_token = time.monotonic()
         self._asking.add(asked)
         try:
-            answer = await asked
+            with self.asked:
+                answer = await asked
         except EngineDead:
             self._mourn()
             raise

@@ -6,7 +6,6 @@ import json
 from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
-from types import SimpleNamespace
 
 import pyarrow as pa
 import pytest
@@ -18,6 +17,7 @@ from pipelines.output import OutputFolder
 from pipelines.report import SHOWN, RunRecord
 from pipelines.writer import Totals
 from tests.pipelines.finished_rows import CAPTION, row, table
+from tests.pipelines.test_measures import prepare_bound
 
 PREVIEW = pa.schema([(c.PREVIEW, pa.binary())])
 ATTACK = "<script>alert(1)</script><img src=x onerror=alert(1)>\" onmouseover='x' {{ 7*7 }} {% endif %} </p></html>"
@@ -206,40 +206,31 @@ class TestTheEnd:
         assert len({record(tmp_path).run_id for _ in range(50)}) == 50
 
 
-class TestRates:
-    @pytest.fixture
-    def clock(self, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-        clock = SimpleNamespace(now=100.0)
-        monkeypatch.setattr("pipelines.report.time", SimpleNamespace(monotonic=lambda: clock.now))
-        return clock
-
-    def test_start_up_does_not_count(self, tmp_path: Path, clock: SimpleNamespace) -> None:
+class TestSpeed:
+    def test_the_record_the_page_and_the_log_say_the_same(self, tmp_path: Path) -> None:
         made = record(tmp_path)
-        clock.now += 600  # the model loads
-        made.take_previews(table([row("a") | {c.PREVIEW: None}, row("b") | {c.PREVIEW: None}], PREVIEW))
-        clock.now += 10
-        finish(made, totals=Totals(results=100, errors=2, completion_tokens=1020), counted=counts(100, 2))
+        made.measures = prepare_bound()
+        finish(made)
         run, html = written(tmp_path)
-        assert run["seconds"] == 610
-        assert run["rates"] == {"units_per_second": 10.0, "completion_tokens_per_second": 100.0}
-        assert "10.0" in Page(html).text
+        assert run["rates"]["units_per_second"] == made.measures.rates()["units_per_second"]
+        assert run["bound"] == "prepare"
+        assert str(run["rates"]["units_per_second"]) in Page(html).text
+        assert run["advice"] in Page(html).text
+        assert run["advice"] in made.summary()
 
-    def test_the_record_and_the_page_say_the_same(self, tmp_path: Path, clock: SimpleNamespace) -> None:
-        made = record(tmp_path)
-        made.take_previews(table([row("a") | {c.PREVIEW: None}], PREVIEW))
-        clock.now += 10
-        finish(made, totals=Totals(results=101), counted=counts(101))
-        clock.now += 1000
-        assert made.rates() == written(tmp_path)[0]["rates"]
-
-    def test_one_block_only(self, tmp_path: Path, clock: SimpleNamespace) -> None:
-        made = record(tmp_path)
-        clock.now += 2
-        made.take_previews(table([row("a") | {c.PREVIEW: None}], PREVIEW))
-        finish(made, totals=Totals(results=1, completion_tokens=8), counted=counts(1))
-        assert made.rates() == {"units_per_second": 0.5, "completion_tokens_per_second": 4.0}
-
-    def test_a_run_that_took_no_time(self, tmp_path: Path, clock: SimpleNamespace) -> None:
+    def test_a_run_without_rows_has_no_speed(self, tmp_path: Path) -> None:
         made = record(tmp_path)
         finish(made, totals=Totals(), counted=counts())
-        assert made.rates() == {"units_per_second": 0.0, "completion_tokens_per_second": 0.0}
+        run, _ = written(tmp_path)
+        assert run["rates"]["units_per_second"] is None
+        assert run["device"]["model_flop_utilisation"] is None
+        assert run["bound"] is None
+        assert "units/s" not in made.summary()
+
+    def test_what_the_run_cost(self, tmp_path: Path) -> None:
+        made = record(tmp_path, price_per_gpu_hour=3.6)
+        made.measures = prepare_bound()
+        finish(made)
+        made.seconds = 1000
+        assert made.as_dict()["gpu_hours"] == round(2 * 1000 / 3600, 4)
+        assert made.as_dict()["price"] == 2.0
