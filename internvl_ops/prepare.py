@@ -17,7 +17,7 @@ from internvl_ops.generation import ChatConversation, RenderedConversation
 from internvl_ops.media.access import ReadPolicy, safe_uri
 from internvl_ops.media.fetch import Fetcher
 from internvl_ops.media.file_cache import FileCache
-from internvl_ops.media.parts import WHOLE, Loaded, MediaOptions, Part, list_parts, load
+from internvl_ops.media.parts import WHOLE, Loaded, MediaOptions, Part, count_image_tiles, list_parts, load
 from internvl_ops.media.sandbox import Sandbox
 from internvl_ops.media.tiling import share_tile_budget
 from internvl_ops.models.config import Checkpoint
@@ -146,6 +146,25 @@ class MediaReader:
         max_tiles = share_tile_budget(self.options.image.max_tiles, len(unit.media))
         try:
             return self._sandbox.call(load, source, unit.part, self.options, max_tiles, timeout_s=self._timeout_s)
+        except UnitError as error:
+            return _named(error, unit.media[place].uri)
+
+    def count_tiles(self, units: Sequence[Unit]) -> list[int | UnitError]:
+        """Tiles of each unit of images, by the headers of its files: nothing is decoded."""
+        counts: list[int | UnitError] = [0] * len(units)
+        for row, place, source in self.files(units):
+            found = source if isinstance(source, UnitError) else self._count_tiles(source, units[row], place)
+            so_far = counts[row]
+            if isinstance(found, UnitError):
+                counts[row] = found
+            elif not isinstance(so_far, UnitError):
+                counts[row] = so_far + found
+        return counts
+
+    def _count_tiles(self, source: bytes | str, unit: Unit, place: int) -> int | UnitError:
+        max_tiles = share_tile_budget(self.options.image.max_tiles, len(unit.media))
+        try:
+            return self._sandbox.call(count_image_tiles, source, self.options, max_tiles, timeout_s=self._timeout_s)
         except UnitError as error:
             return _named(error, unit.media[place].uri)
 

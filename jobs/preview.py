@@ -10,7 +10,7 @@ from pipelines.command_line import exit_with, parse_options
 from pipelines.preview import PreviewOptions, preview
 
 if __name__ == "__main__":
-    options, _ = parse_options(PreviewOptions, __doc__, positional="inputs", dry_run=False)
+    options, _ = parse_options(PreviewOptions, __doc__, positional="inputs", modes=False)
     try:
         sys.exit(preview(options))
     except ConfigurationError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,20 +13,20 @@ from ray.data import ActorPoolStrategy, Dataset
 from internvl_ops.generation import Retries
 from internvl_ops.media.access import safe_uri
 from internvl_ops.models.config import Checkpoint
-from internvl_ops.prepare import MediaReader, Preparer, UnitPreparer
-from internvl_ops.prepare_chat import ChatPreparer
+from internvl_ops.prepare import MediaReader
 from internvl_ops.tasks import Task
 from pipelines import cluster, stages
 from pipelines import columns as c
 from pipelines.documents import write_documents
 from pipelines.drive import drive
-from pipelines.engines import engine_maker, sampling_of, tile_size
+from pipelines.engines import engine_maker, tile_size, tokens_of
 from pipelines.lease import Lease
 from pipelines.ledger_actor import RemoteLedger, start_ledger
 from pipelines.measures import PREPARE_PLACES, Measures
 from pipelines.media import media_options, reading
 from pipelines.options import JobOptions
 from pipelines.output import ERRORS, OutputFolder
+from pipelines.preparing import prepare_arguments
 from pipelines.refresh import drop_changed
 from pipelines.report import RunRecord
 from pipelines.resume import drop_superseded_errors
@@ -138,12 +137,7 @@ class Graph:
         return self._map(
             units,
             stages.Prepare,
-            {
-                "make_preparer": self._make_preparer(),
-                "task": self.task,
-                "clip_columns": self._clip_columns(),
-                "sampling_column": "sampling_params" if "sampling_params" in self.plan.schema.names else None,
-            },
+            prepare_arguments(self.options, self.plan, self.checkpoint, self.task),
             # Two blocks at once: one is fetched while the other is decoded.
             compute=cluster.pool(self.workers.prepare_actors, calls=PREPARE_PLACES),
             num_cpus=1,
@@ -153,7 +147,7 @@ class Graph:
         """vLLM: one actor an engine, with enough blocks in flight to keep it full."""
         make_generator = functools.partial(
             stages.make_generator,
-            checkpoint=self.tokens_of,
+            checkpoint=tokens_of(self.options, self.checkpoint),
             trust_remote_code=self.options.trust_remote_code,
             retries=Retries(times=self.options.retries, cut=self.options.retry_cut),
             stop=self.options.stop,
@@ -179,7 +173,7 @@ class Graph:
             completed,
             stages.Parse,
             {
-                "checkpoint": self.tokens_of,
+                "checkpoint": tokens_of(self.options, self.checkpoint),
                 "task": self.task,
                 "columns": self.answered,
                 "trust_remote_code": self.options.trust_remote_code,
@@ -198,28 +192,6 @@ class Graph:
             zero_copy_batch=True,
             **resources,
         )
-
-    def _make_preparer(self) -> Callable[[], UnitPreparer]:
-        media = reading(self.options, self.plan)
-        said: dict[str, Any] = {
-            "sampling": sampling_of(self.options, self.task.max_new_tokens),
-            "system_message": self.options.system_message,
-        }
-        if self.tokens_of is None:
-            return functools.partial(ChatPreparer, media, tile_size=tile_size(self.checkpoint), **said)
-        return functools.partial(
-            Preparer,
-            self.tokens_of,
-            media,
-            combine_images=self.options.combine_images,
-            trust_remote_code=self.options.trust_remote_code,
-            **said,
-        )
-
-    @property
-    def tokens_of(self) -> Checkpoint | None:
-        """The checkpoint whose tokens prompts and answers are; None where a server takes and gives texts."""
-        return None if self.options.engine == "openai" else self.checkpoint
 
     @property
     def explodes(self) -> bool:
@@ -240,8 +212,3 @@ class Graph:
     def said_of_units(self) -> pa.Schema:
         """Columns of results besides the manifest's."""
         return own_columns(self.task.columns, self.answered, MEASURES[self.plan.media_kind, self.explodes])
-
-    def _clip_columns(self) -> tuple[str, str] | None:
-        """A row of a video may say itself which seconds of it are asked about."""
-        there = {"start", "end"} <= set(self.plan.schema.names)
-        return ("start", "end") if there and self.plan.media_kind == "video" and not self.explodes else None

@@ -9,7 +9,7 @@ import sys
 import types
 import typing
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, Literal, NoReturn, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -19,6 +19,11 @@ from internvl_ops.errors import ConfigurationError
 from internvl_ops.media.access import safe_text
 
 Options = TypeVar("Options", bound=BaseModel)
+Mode = Literal["run", "dry-run", "estimate"]
+MODES = {
+    "dry-run": "Print the resolved options and the plan; start nothing.",
+    "estimate": "Say from a sample of the input what all of it takes: GPU hours, price, CPU cores; start nothing.",
+}
 
 
 def parse_options(
@@ -27,8 +32,8 @@ def parse_options(
     argv: list[str] | None = None,
     *,
     positional: str | None = None,
-    dry_run: bool = True,
-) -> tuple[Options, bool]:
+    modes: bool = True,
+) -> tuple[Options, Mode]:
     """Reads the options of one job.
 
     Args:
@@ -36,20 +41,20 @@ def parse_options(
         description: First paragraph of ``--help``.
         argv: Command line without the program's name; the process's own by default.
         positional: Name of a list of options that is given without a flag.
-        dry_run: Whether there is such a flag.
+        modes: Whether there are flags for other than running.
 
     Returns:
-        The options, and whether ``--dry-run`` was given.
+        The options, and what is to be done.
 
     Raises:
         SystemExit: With status 2 where an option is wrong (said on standard error), with 0 after ``--help``.
     """
-    parser = _parser(cls, description, positional, dry_run)
+    parser = _parser(cls, description, positional, modes)
     given = vars(parser.parse_args(argv))
-    only_shown = given.pop("dry_run", False)
+    mode = given.pop("mode", "run")
     config = given.pop("config", None)
     try:
-        return build_options(cls, {**(_read_yaml(config) if config else {}), **given}), only_shown
+        return build_options(cls, {**(_read_yaml(config) if config else {}), **given}), mode
     except ConfigurationError as error:
         exit_with(error)
 
@@ -89,7 +94,7 @@ def groups(cls: type[BaseModel]) -> dict[str, list[str]]:
     return dict(sorted(found.items(), key=lambda item: order.index(item[0])))
 
 
-def _parser(cls: type[BaseModel], description: str, positional: str | None, dry_run: bool) -> argparse.ArgumentParser:
+def _parser(cls: type[BaseModel], description: str, positional: str | None, modes: bool) -> argparse.ArgumentParser:
     required = [flag(name) for name, field in cls.model_fields.items() if field.is_required() and name != positional]
     words = [*([f"{positional.upper()}…"] if positional else []), *(f"{name} …" for name in required)]
     parser = _Parser(
@@ -100,10 +105,9 @@ def _parser(cls: type[BaseModel], description: str, positional: str | None, dry_
         allow_abbrev=False,
     )
     parser.add_argument("--config", metavar="FILE", help="YAML file with any of the options below; flags win.")
-    if dry_run:
-        parser.add_argument(
-            "--dry-run", action="store_true", help="Print the resolved options and the plan; start nothing."
-        )
+    if modes:
+        for mode, text in MODES.items():
+            parser.add_argument(f"--{mode}", action="store_const", const=mode, dest="mode", help=text)
     if positional:
         parser.add_argument(positional, nargs="*", help=cls.model_fields[positional].description)
     for title, names in groups(cls).items():

@@ -53,6 +53,11 @@ def tile_size(checkpoint: Checkpoint | None) -> int:
     return TILE_SIZE if checkpoint is None else checkpoint.tile_size
 
 
+def tokens_of(options: JobOptions, checkpoint: Checkpoint | None) -> Checkpoint | None:
+    """The checkpoint whose tokens prompts and answers are; None where a server takes and gives texts."""
+    return None if options.engine == "openai" else checkpoint
+
+
 def engine_maker(
     options: JobOptions, checkpoint: Checkpoint | None, task: Task, gpus_per_engine: int
 ) -> Callable[[], Engine]:

@@ -30,11 +30,16 @@ def run_job(make_task: MakeTask, options_class: type[JobOptions], description: s
     """
     from internvl_ops.models.chat_template import disagreement
 
-    options, dry_run = parse_options(options_class, description)
+    options, mode = parse_options(options_class, description)
     try:
-        plan, checkpoint, task = check(options, make_task, writes=not dry_run)
-        if dry_run:
+        plan, checkpoint, task = check(options, make_task, writes=mode == "run")
+        if mode == "dry-run":
             print(describe(options, plan, checkpoint, task))
+            sys.exit(0)
+        if mode == "estimate":
+            from pipelines.estimate import estimate
+
+            print(estimate(options, plan, checkpoint, task).text())
             sys.exit(0)
         if (
             checkpoint is not None

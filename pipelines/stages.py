@@ -90,7 +90,7 @@ class Explode:
         return pa.concat_tables([self._explode(rows.slice(row, 1)) for row in range(len(rows))])
 
     def _explode(self, row: pa.Table) -> pa.Table:
-        parts = [] if row[c.ERROR][0].is_valid else self._reader.list_parts(Unit((), _media(row)[0]))
+        parts = [] if row[c.ERROR][0].is_valid else self._reader.list_parts(Unit((), media_of(row)[0]))
         if isinstance(parts, UnitError) or not parts:
             errors = [c.error_value(parts)] if isinstance(parts, UnitError) else row[c.ERROR].to_pylist()
             return _with_parts(c.set_errors(row, errors), [None])
@@ -125,7 +125,8 @@ def _with_parts(rows: pa.Table, parts: Sequence[Part | None], parent: str | None
     return c.with_columns(rows, columns, c.EXPLODED)
 
 
-def _media(rows: pa.Table) -> list[list[MediaRef]]:
+def media_of(rows: pa.Table) -> list[list[MediaRef]]:
+    """The files of each row."""
     return [[MediaRef(item["uri"] or "", item["bytes"]) for item in media or []] for media in rows[c.MEDIA].to_pylist()]
 
 
@@ -156,6 +157,10 @@ class Prepare:
             rows = self._prepare(rows)
         return c.with_reading(rows, c.PREPARE_GAUGE, self._name, self._gauge.read())
 
+    def close(self) -> None:
+        """Ends the decoder's process; an actor's ends with the actor."""
+        self._preparer.close()
+
     def _prepare(self, rows: pa.Table) -> pa.Table:
         errors = rows[c.ERROR].to_pylist()
         units: dict[int, Unit] = {}
@@ -179,7 +184,7 @@ class Prepare:
         asked = _asked(rows, self._task)
         samplings = rows[self._sampling_column].to_pylist() if self._sampling_column else [None] * len(rows)
         for error, row, media, part, sampling in zip(
-            errors, asked, _media(rows), self._parts(rows), samplings, strict=True
+            errors, asked, media_of(rows), self._parts(rows), samplings, strict=True
         ):
             try:
                 yield None if error else Unit(self._task.converse(row), media, part, row_sampling(sampling))

@@ -134,6 +134,17 @@ def load_image(data: bytes, options: ImageOptions | None = None) -> TiledImage:
     return TiledImage(tiles, *size, notes)
 
 
+def image_size(data: bytes, options: ImageOptions | None = None) -> tuple[int, int]:
+    """Width and height of an upright image in pixels, by its header: nothing is decoded.
+
+    Raises:
+        UnitError: As `load_image`, as far as a header shows it.
+    """
+    with _failures_told(data):
+        image = _open(data, options or ImageOptions())
+        return _upright_size(image.size, _orientation(image, []))
+
+
 @dataclass
 class Picture:
     """An image, page or frame as a file that any model server reads.

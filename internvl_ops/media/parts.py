@@ -11,7 +11,8 @@ import numpy as np
 from internvl_ops.errors import UnitError
 from internvl_ops.media.clips import ClipOptions, split_video
 from internvl_ops.media.document import DocumentOptions, count_pages, picture_page, render_page, select_pages
-from internvl_ops.media.image import ImageOptions, Picture, encode_png, load_image, load_picture
+from internvl_ops.media.image import ImageOptions, Picture, encode_png, image_size, load_image, load_picture
+from internvl_ops.media.tiling import count_tiles
 from internvl_ops.media.video import SampledVideo, VideoOptions, load_video
 
 MediaKind = Literal["image", "video", "document"]
@@ -109,6 +110,23 @@ def load(source: bytes | str, part: Part, options: MediaOptions, max_tiles: int)
         UnitError: Of stage "decode".
     """
     return (_PICTURES if options.as_pictures else _LOADERS)[options.kind](source, part, options, max_tiles)
+
+
+def count_image_tiles(source: bytes | str, options: MediaOptions, max_tiles: int) -> int:
+    """How many tiles `load` would make of an image, by its header. Picklable, as `load`.
+
+    Raises:
+        UnitError: Of stage "decode", as far as a header shows it.
+    """
+    assert isinstance(source, bytes), "images are small enough to be passed as bytes"
+    image = options.image
+    return count_tiles(
+        *image_size(source, image),
+        min_tiles=min(image.min_tiles, max_tiles),
+        max_tiles=max_tiles,
+        tile_size=image.tile_size,
+        thumbnail=image.thumbnail,
+    )
 
 
 def list_parts(source: bytes | str, options: MediaOptions) -> list[Part]:

@@ -51,6 +51,14 @@ def choose_grid(
     return best
 
 
+def count_tiles(
+    width: int, height: int, *, min_tiles: int = 1, max_tiles: int = 12, tile_size: int = 448, thumbnail: bool = True
+) -> int:
+    """How many tiles `tile_image` makes of an image, the thumbnail counted; arguments as there."""
+    columns, rows = choose_grid(width, height, min_tiles=min_tiles, max_tiles=max_tiles, tile_size=tile_size)
+    return columns * rows + (thumbnail and columns * rows != 1)
+
+
 def tile_image(
     image: Image.Image | np.ndarray,
     *,

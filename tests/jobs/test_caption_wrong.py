@@ -178,3 +178,17 @@ def test_an_output_of_another_prompt_is_not_mixed_with_this_one(tmp_path, images
     assert "--prompt 'Which colours?' there" in message
     assert run(*arguments, "--prompt", "Which colours?", "--dry-run").returncode == 0
     assert run(*arguments, "--overwrite", "--dry-run").returncode == 0
+
+
+def test_an_estimate_for_an_unknown_gpu(images, tmp_path, model):
+    message = refused(
+        *("--input", images, "--output", tmp_path / "out", "--model", model), "--estimate", "--gpu", "v9000"
+    )
+    assert "--gpu v9000" in message
+    assert "Known are b200, h200, h100" in message
+
+
+def test_an_estimate_of_a_model_that_a_server_has(images, tmp_path):
+    where = ("--engine", "openai", "--base-url", "http://127.0.0.1:9/v1", "--model", "some-model")
+    message = refused("--input", images, "--output", tmp_path / "out", *where, "--estimate")
+    assert "--estimate with --engine openai" in message

@@ -21,7 +21,7 @@ def refused(capsys, *argv):
 
 
 def test_flags_are_typed():
-    options, dry_run = parse(
+    options, mode = parse(
         "--max-tiles",
         "6",
         "--allow",
@@ -32,13 +32,18 @@ def test_flags_are_typed():
         '{"quantization": "awq"}',
         "--overwrite",
     )
-    assert (options.max_tiles, options.allow, options.engine_args, options.overwrite, dry_run) == (
+    assert (options.max_tiles, options.allow, options.engine_args, options.overwrite, mode) == (
         6,
         ("s3://a/", "/b"),
         {"quantization": "awq"},
         True,
-        False,
+        "run",
     )
+
+
+@pytest.mark.parametrize("mode", ["dry-run", "estimate"])
+def test_other_things_than_running(mode):
+    assert parse(f"--{mode}")[1] == mode
 
 
 def test_config_file_sets_any_option_and_flags_win(tmp_path):
