@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, NoReturn
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import yaml
 
@@ -18,12 +19,29 @@ STRAY = 0.1  # of the sampled URIs may be unreadable without ending the job
 if TYPE_CHECKING:
     from internvl_ops.models.config import Checkpoint
     from internvl_ops.tasks import Task
-    from pipelines.sources import SourcePlan
+    from pipelines.sources import SourceOptions, SourcePlan
     from pipelines.tasks import MakeTask
 
+    MakePlan = Callable[[Any], SourcePlan]
 
-def run_job(make_task: MakeTask, options_class: type[JobOptions], description: str) -> NoReturn:
+
+def run_job(
+    make_task: MakeTask,
+    options_class: type[JobOptions],
+    description: str,
+    *,
+    make_plan: MakePlan | None = None,
+    closing: Callable[[Any, SourcePlan], str] | None = None,
+) -> NoReturn:
     """Runs the task that ``make_task`` makes as the command line asks, and ends the process.
+
+    Args:
+        make_task: Makes the task from the options and what the input holds.
+        options_class: Of the job.
+        description: First paragraph of ``--help``.
+        make_plan: Of the input; `plan_of` by default.
+        closing: Called once all of the input is done, with the options and the plan of the input; what it returns is
+            printed last.
 
     Exit status: 0 done; 1 failed or interrupted; 2 wrong configuration, said before a cluster or a model is touched;
     3 done, with more errors than ``--max-error-rate``.
@@ -32,7 +50,7 @@ def run_job(make_task: MakeTask, options_class: type[JobOptions], description: s
 
     options, mode = parse_options(options_class, description)
     try:
-        plan, checkpoint, task = check(options, make_task, writes=mode == "run")
+        plan, checkpoint, task = check(options, make_task, make_plan=make_plan, writes=mode == "run")
         if mode == "dry-run":
             print(describe(options, plan, checkpoint, task))
             sys.exit(0)
@@ -51,22 +69,25 @@ def run_job(make_task: MakeTask, options_class: type[JobOptions], description: s
         from pipelines.annotate import annotate
 
         record = annotate(options, plan, checkpoint, task)
+        print(record.summary())
+        if closing is not None and record.all_done:
+            print(closing(options, plan))
     except ConfigurationError as error:
         exit_with(error)
     except OSError as error:
         exit_with(error, 1)
-    print(record.summary())
     sys.exit(record.exit_status)
 
 
 def check(
-    options: JobOptions, make_task: MakeTask, *, writes: bool = True
+    options: JobOptions, make_task: MakeTask, *, make_plan: MakePlan | None = None, writes: bool = True
 ) -> tuple[SourcePlan, Checkpoint | None, Task]:
     """Validates what options alone cannot say: model, input, task, what may be read, output. Without Ray or torch.
 
     Args:
         options: Of the job.
         make_task: Makes the task from the options and what the input holds.
+        make_plan: Of the input; `plan_of` by default.
         writes: Whether to try the output with a small file.
 
     Raises:
@@ -76,25 +97,13 @@ def check(
     from pipelines.engines import check_engine, load_model
     from pipelines.output import OutputFolder
     from pipelines.settings import check_settings
-    from pipelines.sources import SourceOptions, plan_source
 
     if options.min_tiles > options.max_tiles:
         raise ConfigurationError(
             f"--min-tiles {options.min_tiles} is above --max-tiles {options.max_tiles}. Lower one or raise the other."
         )
     checkpoint = load_model(options)
-    plan = plan_source(
-        SourceOptions(
-            uri=options.input,
-            format=options.input_format,
-            id_column=options.id_column,
-            image_column=options.image_column,
-            video_column=options.video_column,
-            document_column=options.document_column,
-            limit=options.limit,
-            media_optional=options.media_optional,
-        )
-    )
+    plan = (make_plan or plan_of)(options)
     refused = ReadPolicy(plan.base, options.allow).explain(plan.sample_uris, tolerated=STRAY)
     if refused:
         raise ConfigurationError(refused)
@@ -110,6 +119,34 @@ def check(
     if not options.overwrite:
         check_settings(output, options, task)
     return plan, checkpoint, task
+
+
+def plan_of(options: JobOptions) -> SourcePlan:
+    """How the input of a job is read.
+
+    Raises:
+        ConfigurationError: It cannot be.
+    """
+    from pipelines.sources import plan_source
+
+    return plan_source(source_options(options))
+
+
+def source_options(options: JobOptions) -> SourceOptions:
+    """What the sources are told of a job's options."""
+    from pipelines.sources import SourceOptions
+
+    return SourceOptions(
+        uri=options.input,
+        format=options.input_format,
+        id_column=options.id_column,
+        image_column=options.image_column,
+        video_column=options.video_column,
+        document_column=options.document_column,
+        limit=options.limit,
+        media_optional=options.media_optional,
+        media_root=options.media_root,
+    )
 
 
 def describe(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | None, task: Task) -> str:

@@ -30,6 +30,8 @@ class InputOptions(BaseModel):
         "Face image struct. Default: image or images.")  # fmt: skip
     video_column: str | None = Field(None, description="Column with the video URI. Default: video.")
     document_column: str | None = Field(None, description="Column with the PDF URI. Default: document or pdf.")
+    media_root: str | None = Field(None, description="What relative media paths of a manifest are relative to. "
+        "Default: the manifest's folder.")  # fmt: skip
     limit: Positive | None = Field(None, description="Read at most so many manifest rows.")
     allow: tuple[str, ...] = Field((), description="URI prefix that may be read besides the manifest's own bucket or "
         "folder and public http(s) addresses. Repeat for more.")  # fmt: skip
@@ -210,6 +212,6 @@ class JobOptions(
     media_optional: ClassVar[bool] = False  # whether a row may do without media
 
 
-def tiles(default: int) -> Any:
-    """``--max-tiles`` with a task's own default."""
+def tiles(default: int | None) -> Any:
+    """``--max-tiles`` with a task's own default; None where something else of the options gives it."""
     return Field(default, ge=1, le=40, description=JobOptions.model_fields["max_tiles"].description)

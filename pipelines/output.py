@@ -21,7 +21,7 @@ from internvl_ops.errors import ConfigurationError
 from internvl_ops.media.access import safe_uri
 from pipelines.patience import patiently, reason
 
-RESULTS, ERRORS, DOCUMENTS, RUNS = "results", "errors", "documents", "_runs"
+RESULTS, ERRORS, DOCUMENTS, EVALUATION, RUNS = "results", "errors", "documents", "evaluation", "_runs"
 
 
 class OutputFolder:
@@ -67,9 +67,9 @@ class OutputFolder:
             raise ConfigurationError(f"--output {safe_uri(self.uri)}: not writable: {reason(error)}") from None
 
     def clear(self) -> None:
-        """Removes every result, error and document; what ``--overwrite`` does."""
+        """Removes every result, error, document and score; what ``--overwrite`` does."""
         self._ask()
-        for folder in (RESULTS, ERRORS, DOCUMENTS):
+        for folder in (RESULTS, ERRORS, DOCUMENTS, EVALUATION):
             if self.fs.exists(self._path(folder)):
                 self.fs.rm(self._path(folder), recursive=True)
 

@@ -92,6 +92,11 @@ class RunRecord:
         return "too many errors" if self.error_rate > self.options.max_error_rate else "done"
 
     @property
+    def all_done(self) -> bool:
+        """Whether every unit of the input has a result or an error."""
+        return self.ended == "done" and self.counts is not None and not self.counts.lost
+
+    @property
     def exit_status(self) -> int:
         return {"done": 0, "too many errors": 3}.get(self.status, 1)
 

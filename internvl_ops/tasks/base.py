@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 
 from internvl_ops.errors import UnitError
+
+_MARKS = re.compile(r"</?(?:ref|box|quad|img)>|<IMG_CONTEXT>")
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,11 @@ def text_of(row: Row, column: str) -> str | None:
     if not isinstance(value, str):
         raise bad_row(f"column '{column}' holds {value!r:.80}; a text is needed")
     return value if value.strip() else None
+
+
+def without_marks(text: str) -> str:
+    """``text`` without the family's special tokens, as ``chat()`` of the model cards gives answers."""
+    return _MARKS.sub("", text)
 
 
 def bad_row(message: str) -> UnitError:

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 import pyarrow as pa
 
 from internvl_ops.errors import ConfigurationError
-from internvl_ops.tasks.base import Answered, Conversation, Row, Task, text_of
+from internvl_ops.tasks.base import Answered, Conversation, Row, Task, text_of, without_marks
 from internvl_ops.tasks.boxes import parse_text_boxes
 from internvl_ops.tasks.forms import checked
 from internvl_ops.tasks.grounding import BOXES
@@ -33,7 +33,6 @@ PROMPTS: dict[tuple[str, str], str] = {
     ("json", "zh"): "请按以下JSON模式，用JSON回答图中的内容：\n",
 }
 _FENCE = re.compile(r"\A```[a-z]*\n(.*?)\n?(?:```)?\Z", re.DOTALL)
-_MARKS = re.compile(r"</?(?:ref|box|quad|img)>|<IMG_CONTEXT>")
 
 
 def ocr(
@@ -84,7 +83,7 @@ def ocr(
 
 
 def _parse_text(answered: Answered) -> dict[str, object]:
-    text = _MARKS.sub("", answered.response).strip()
+    text = without_marks(answered.response).strip()
     fenced = _FENCE.match(text)  # models like to put a whole page into a code block
     return {"text": fenced[1].strip() if fenced else text}
 

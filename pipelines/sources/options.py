@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 import pyarrow as pa
+
+if TYPE_CHECKING:
+    from pipelines.sources.rows import RawRows
 
 Format = Literal["auto", "parquet", "jsonl", "csv", "txt", "webdataset", "files"]
 MediaKind = Literal["image", "video", "document"]
@@ -48,6 +51,16 @@ OWN_COLUMNS = pa.schema(
 POSITION_BITS = 40  # of a row's number within its file, in `__position`
 
 
+class Reshape(Protocol):
+    """Turns rows as a reader yields them into rows of other columns. Picklable."""
+
+    def columns(self, given: pa.Schema) -> pa.Schema:
+        """The columns after `rows`. Raises ConfigurationError where ``given`` are not the right ones."""
+
+    def rows(self, plan: SourcePlan, split: Split, raw: RawRows) -> RawRows:
+        """The same rows, one each, in those columns."""
+
+
 @dataclass(frozen=True)
 class SourceOptions:
     """What to read and which columns mean what.
@@ -63,6 +76,8 @@ class SourceOptions:
         prompt_columns: Columns whose values count towards a made id, beside the media.
         media_optional: Whether a row, or the whole manifest, may do without media.
         recursive: Whether a directory is read with its subdirectories.
+        media_root: What relative media URIs are relative to, instead of the manifest's folder.
+        reshape: Brings the rows of a manifest into other columns; media and id are then looked for among those.
     """
 
     uri: str
@@ -75,6 +90,8 @@ class SourceOptions:
     prompt_columns: tuple[str, ...] = ("question", "phrase", "choices")
     media_optional: bool = False
     recursive: bool = True
+    media_root: str | None = None
+    reshape: Reshape | None = None
 
     @property
     def named_media(self) -> dict[MediaKind, str]:

@@ -18,7 +18,7 @@ from pipelines.sources.listing import check_exists, folder_of, manifest_splits, 
 from pipelines.sources.media import choose_media_column, uri_type
 from pipelines.sources.options import OWN_COLUMNS, SourceOptions, SourcePlan, Split
 from pipelines.sources.rows import finish
-from pipelines.sources.storage import S3, check_scheme
+from pipelines.sources.storage import S3, check_scheme, kind_of
 
 # A reader is a module: inspect(splits, options) at start, count(plan, split), and read(plan, split, rows, bytes).
 _READERS: dict[str, Any] = {
@@ -59,15 +59,16 @@ def _plan(options: SourceOptions) -> SourcePlan:
     inline = format == "webdataset"  # media stand beside the columns, not in one
     if not columns.names and not inline:
         columns = _columns_of_nothing(options)
-    _check_columns(columns, options)
-    kind, column = options.media_name if inline else choose_media_column(columns, options)
+    shaped = options.reshape.columns(columns) if options.reshape else columns
+    _check_columns(shaped, options)
+    kind, column = options.media_name if inline else choose_media_column(shaped, options)
     plan = SourcePlan(
         options=options,
         format=format,
-        base=base,
+        base=_media_root(options, format) or base,
         columns=columns,
-        schema=_passthrough(columns, None if inline else column),
-        id_column=options.id_column or ("id" if "id" in columns.names else None),
+        schema=_passthrough(shaped, None if inline else column),
+        id_column=options.id_column or ("id" if "id" in shaped.names else None),
         media_column=column,
         media_kind=kind,
         splits=splits,
@@ -77,6 +78,17 @@ def _plan(options: SourceOptions) -> SourcePlan:
     rows = [split.rows for split in plan.splits]
     known = None if None in rows else sum(rows)  # type: ignore[arg-type]
     return replace(plan, total_rows=known, sample_uris=_sample(plan))
+
+
+def _media_root(options: SourceOptions, format: str) -> str | None:
+    if options.media_root is None:
+        return None
+    if format in ("files", "webdataset"):
+        raise ConfigurationError(f"--media-root {options.media_root}: the media of {format} are the input itself.")
+    root = check_scheme("--media-root", options.media_root).rstrip("/") or "/"
+    if kind_of(root) != "directory":
+        raise ConfigurationError(f"--media-root {options.media_root}: no such folder.")
+    return root
 
 
 def _columns_of_nothing(options: SourceOptions) -> pa.Schema:
@@ -96,8 +108,9 @@ def read_split(
         batch_rows: Rows of a table at most.
         batch_bytes: About the size of a table at most; makes tables shorter when media are inline.
     """
+    reshape = plan.options.reshape
     for raw in _READERS[plan.format].read(plan, split, batch_rows, batch_bytes):
-        yield finish(plan, split, raw)
+        yield finish(plan, split, reshape.rows(plan, split, raw) if reshape else raw)
 
 
 def count_rows(plan: SourcePlan) -> int | None:

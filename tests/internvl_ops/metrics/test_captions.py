@@ -30,7 +30,7 @@ class TestBleu:
         responses = [tokens("the the cat"), tokens("a dog runs")]
         references = [[tokens("the cat sat")], [tokens("a dog sits"), tokens("a dog walks")]]
 
-        # 1-grams: the (once) and cat of 3, a and dog of 3: 4/6. 2-grams: the cat of 2, a dog of 2: 2/4. Lengths 6 and 6.
+        # 1-grams: the (once) and cat of 3, a and dog of 3: 4/6. 2-grams: the cat of 2, a dog of 2: 2/4. No brevity.
         expected = [4 / 6, math.sqrt(4 / 6 * 2 / 4)]
         assert bleu(responses, references)[:2] == pytest.approx(expected)
         # No 3-gram is right: the product of three with next to nothing.

@@ -1,0 +1,105 @@
+"""What a benchmark says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One question of a benchmark, and what became of it.
+
+    Attributes:
+        id: Unique; where in the data the question stands.
+        split: Which part of the benchmark it is of.
+        response: The answer, without special tokens and the blanks around it; empty if the question failed.
+        failed: Whether there is no answer because something went wrong.
+        question: As read, without the benchmark's prompt.
+        answers: The right ones.
+        category: What scores are also given by.
+        group: Questions that are scored together have the same.
+        options: To choose from, in order.
+        box: x1, y1, x2, y2 in pixels.
+        width: Of the upright image, in pixels.
+        height: Likewise.
+    """
+
+    id: str
+    split: str
+    response: str = ""
+    failed: bool = False
+    question: str = ""
+    answers: Sequence[str] = ()
+    category: str = ""
+    group: str = ""
+    options: Sequence[str] = ()
+    box: Sequence[float] = ()
+    width: int = 0
+    height: int = 0
+
+
+@dataclass
+class Figures:
+    """What a benchmark comes to.
+
+    Attributes:
+        table: By column of the published tables.
+        categories: Figures by category.
+    """
+
+    table: dict[str, float]
+    categories: dict[str, dict[str, float]] = field(default_factory=dict)
+
+
+Score = Callable[[Sequence[Sample]], list[float]]
+Summary = Callable[[Sequence[Sample], Sequence[float]], Figures]
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """One benchmark.
+
+    Args:
+        title: As the published tables write it.
+        metric: What its figure is, for a person.
+        prompt: What is asked, with ``{}`` where the row's question goes.
+        needs: Columns of the data by what `read` calls them, each with all names that the published forms have for it.
+        may_have: The same for columns that need not be there.
+        read: From a row's values, by the names in ``needs`` and ``may_have``, and the split it is of to fields of
+            `Sample`. Raises ``ValueError`` where the row cannot be asked or scored.
+        fields: Fields of `Sample` that `read` gives, besides the split; and ``start`` and ``end``, in seconds, where
+            a row may be about a part of its video.
+        score: Of each sample; a failed one is wrong.
+        summarise: From all samples and their scores.
+        splits: Its published splits, as their files are named.
+        media: ``image`` or ``video``.
+        max_tiles: Most tiles an image is cut into.
+        max_new_tokens: Longest answer, in tokens.
+        num_frames: Of a video.
+        categories: What ``Sample.category`` is, for a person; empty if there are none.
+    """
+
+    title: str
+    metric: str
+    prompt: str
+    needs: Mapping[str, tuple[str, ...]]
+    read: Callable[[Row, str], dict[str, Any]]
+    score: Score
+    summarise: Summary
+    fields: tuple[str, ...] = ("question", "answers")
+    may_have: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    splits: tuple[str, ...] = ()
+    media: str = "image"
+    max_tiles: int = 6
+    max_new_tokens: int = 100
+    num_frames: int = 8
+    categories: str = ""
+
+    def evaluate(self, samples: Sequence[Sample]) -> tuple[list[float], Figures]:
+        """The score of each sample, and what all come to."""
+        scores = self.score(samples)
+        return scores, self.summarise(samples, scores)

@@ -1,0 +1,211 @@
+"""The benchmarks. Prompts, tiles and token limits are those of InternVL's own evaluation, or VLMEvalKit's where the
+family's figures were measured with that."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+from internvl_ops.evaluation import rows, scoring
+from internvl_ops.evaluation.benchmark import Benchmark
+from internvl_ops.metrics import anls, exact_match, ocrbench_hit, relaxed_accuracy, vqa_accuracy
+from internvl_ops.tasks.caption import PROMPTS
+from internvl_ops.tasks.grounding import PROMPT as GROUND
+from internvl_ops.tasks.ocr import PROMPTS as OCR_PROMPTS
+
+Name = Literal["refcoco", "docvqa", "infovqa", "chartqa", "textvqa", "vizwiz", "ocrbench", "mme", "mmbench",
+               "mmbench_cn", "mvbench", "videomme", "captions", "exact_match", "ocr"]  # fmt: skip
+
+SHORT = "{} Answer the question using a single word or phrase."
+LETTER = "{}\nAnswer with the option's letter from the given choices directly."
+QUESTION = ("question", "query")
+ANSWERS = ("answers", "answer", "label", "annotation")
+_ASKED = {"question": QUESTION, "answers": ANSWERS}
+_MMBENCH = {
+    "needs": {"question": ("question",), "answers": ("answer",), "index": ("index",), "A": ("A",), "B": ("B",)},
+    "may_have": {"hint": ("hint",), "category": ("category",), "C": ("C",), "D": ("D",), "E": ("E",)},
+    "read": rows.mmbench,
+    "fields": ("question", "answers", "options", "category", "group"),
+    "score": scoring.letter_of_options,
+    "splits": ("dev", "test"),
+    "categories": "category",
+}
+REFCOCO_SPLITS = ("refcoco_val", "refcoco_testA", "refcoco_testB", "refcoco+_val", "refcoco+_testA", "refcoco+_testB",
+                  "refcocog_val", "refcocog_test")  # fmt: skip
+
+BENCHMARKS: dict[str, Benchmark] = {
+    "refcoco": Benchmark(
+        title="RefCOCO",
+        metric="precision at an IoU of 0.5",
+        prompt=GROUND,
+        needs={"question": ("sent", "sentence", "phrase"), "box": ("bbox",)},
+        read=rows.box,
+        fields=("question", "box"),
+        score=scoring.found,
+        summarise=scoring.mean_of_means("RefCOCO", REFCOCO_SPLITS, "avg."),
+        splits=REFCOCO_SPLITS,
+    ),
+    "docvqa": Benchmark(
+        title="DocVQA",
+        metric="ANLS",
+        prompt=SHORT,
+        needs=_ASKED,
+        read=rows.question,
+        score=scoring.by_answers(anls),
+        summarise=scoring.means("DocVQA"),
+        splits=("val",),
+        max_tiles=18,
+    ),
+    "infovqa": Benchmark(
+        title="InfoVQA",
+        metric="ANLS",
+        prompt=SHORT,
+        needs=_ASKED,
+        read=rows.question,
+        score=scoring.by_answers(anls),
+        summarise=scoring.means("InfoVQA"),
+        splits=("val",),
+        max_tiles=24,
+    ),
+    "chartqa": Benchmark(
+        title="ChartQA",
+        metric="relaxed accuracy",
+        prompt=SHORT,
+        needs=_ASKED,
+        may_have={"kind": ("type", "human_or_machine")},
+        read=rows.chart,
+        score=scoring.by_answers(relaxed_accuracy),
+        summarise=scoring.mean_of_means("ChartQA", ("human", "augmented"), "ChartQA avg."),
+        splits=("test_human", "test_augmented", "test"),
+        max_tiles=12,
+    ),
+    "textvqa": Benchmark(
+        title="TextVQA",
+        metric="VQA accuracy",
+        prompt=SHORT,
+        needs=_ASKED,
+        read=rows.vqa,
+        score=scoring.by_answers(vqa_accuracy),
+        summarise=scoring.means("TextVQA"),
+        splits=("val",),
+        max_new_tokens=10,
+    ),
+    "vizwiz": Benchmark(
+        title="VizWiz",
+        metric="VQA accuracy",
+        prompt="{} When the provided information is insufficient, respond with 'Unanswerable'. Answer the question "
+        "using a single word or phrase.",
+        needs=_ASKED,
+        read=rows.vqa,
+        score=scoring.by_answers(vqa_accuracy),
+        summarise=scoring.means("VizWiz"),
+        splits=("val",),
+        max_new_tokens=10,
+    ),
+    "ocrbench": Benchmark(
+        title="OCRBench",
+        metric="right answers of 1,000",
+        prompt="{}",
+        needs=_ASKED | {"category": ("question_type", "category")},
+        read=rows.ocrbench,
+        fields=("question", "answers", "category"),
+        score=scoring.each(lambda sample: ocrbench_hit(sample.response, sample.answers, sample.category)),
+        summarise=scoring.ocrbench,
+        max_tiles=24,
+        categories="kind of question",
+    ),
+    "mme": Benchmark(
+        title="MME",
+        metric="accuracy and accuracy+, added up",
+        prompt=SHORT,
+        needs=_ASKED | {"category": ("category",), "image_id": ("question_id", "image_path", "image_name")},
+        read=rows.mme,
+        fields=("question", "answers", "category", "group"),
+        score=scoring.yes_no,
+        summarise=scoring.mme,
+        max_new_tokens=20,
+        categories="category",
+    ),
+    "mmbench": Benchmark(
+        title="MMBench-EN",
+        metric="circular accuracy",
+        prompt=LETTER,
+        summarise=scoring.circular("MMBench-EN"),
+        **_MMBENCH,  # type: ignore[arg-type]
+    ),
+    "mmbench_cn": Benchmark(
+        title="MMBench-CN",
+        metric="circular accuracy",
+        prompt="{}\n请直接回答选项字母。",
+        summarise=scoring.circular("MMBench-CN"),
+        **_MMBENCH,  # type: ignore[arg-type]
+    ),
+    "mvbench": Benchmark(
+        title="MVBench",
+        metric="accuracy",
+        prompt="Carefully watch the video and pay attention to the cause and sequence of events, the detail and "
+        "movement of objects, and the action and pose of persons. Based on your observations, select the best option "
+        "that accurately addresses the question.\n\n{}\nOnly give the best option.",
+        needs={"question": ("question",), "answers": ("answer",), "options": ("candidates",)},
+        may_have={"category": ("task_type",), "start": ("start",), "end": ("end",)},
+        read=rows.mvbench,
+        fields=("question", "answers", "options", "category", "start", "end"),
+        score=scoring.first_word,
+        summarise=scoring.overall("MVBench"),
+        media="video",
+        max_tiles=1,
+        max_new_tokens=1000,
+        num_frames=16,
+        categories="task",
+    ),
+    "videomme": Benchmark(
+        title="Video-MME w/o subs",
+        metric="accuracy",
+        prompt="Select the best answer to the following multiple-choice question based on the video. Respond with only "
+        "the letter (A, B, C, or D) of the correct option.\n{}\nThe best answer is:",
+        needs={"question": ("question",), "answers": ("answer",), "options": ("options",)},
+        may_have={"category": ("duration",)},
+        read=rows.video_mme,
+        fields=("question", "answers", "options", "category"),
+        score=scoring.letter_of_four,
+        summarise=scoring.overall("Video-MME w/o subs"),
+        media="video",
+        max_tiles=1,
+        max_new_tokens=1000,
+        num_frames=16,
+        categories="duration",
+    ),
+    "captions": Benchmark(
+        title="Captions (COCO, Flickr30k, NoCaps)",
+        metric="CIDEr, BLEU, ROUGE-L",
+        prompt=PROMPTS["image", "short", "en"],
+        needs={"answers": ("answers", "captions", "caption", "answer", "annotations_captions")},
+        read=rows.caption,
+        fields=("answers",),
+        score=scoring.caption_scores,
+        summarise=scoring.captions,
+        max_new_tokens=30,
+    ),
+    "exact_match": Benchmark(
+        title="Exact match",
+        metric="equal but for case",
+        prompt=SHORT,
+        needs=_ASKED,
+        read=rows.question,
+        score=scoring.by_answers(exact_match),
+        summarise=scoring.means("Exact match"),
+        max_tiles=12,
+    ),
+    "ocr": Benchmark(
+        title="Text recognition",
+        metric="character and word error rate",
+        prompt=OCR_PROMPTS["text", "en"],
+        needs={"answers": ("text", "answers", "answer")},
+        read=rows.caption,
+        fields=("answers",),
+        score=scoring.character_error_rates,
+        summarise=scoring.error_rates,
+        max_tiles=24,
+        max_new_tokens=1536,
+    ),
+}
+assert tuple(BENCHMARKS) == get_args(Name)

@@ -1,0 +1,148 @@
+"""From a row of a benchmark's data to what is asked and what is right. Each raises ``ValueError`` where it cannot."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from internvl_ops.evaluation.benchmark import Row
+from internvl_ops.metrics.letters import LETTERS
+
+Fields = dict[str, Any]
+PEOPLE = 10  # that answered each question of the VQA sets
+MMBENCH_ROUND = 1_000_000  # added to a question's index for each further order of its options
+
+
+def question(row: Row, split: str) -> Fields:
+    """A question and its answers."""
+    return {"question": _text(row, "question"), "answers": _texts(row, "answers")}
+
+
+def vqa(row: Row, split: str) -> Fields:
+    """A question and the answers of ten people."""
+    answers = _texts(row, "answers")
+    if len(answers) != PEOPLE:
+        raise ValueError(
+            f"{len(answers)} answer(s) where VQA accuracy needs those of {PEOPLE} people. If they stand in the VQA "
+            "annotation file, name it by --annotations FILE"
+        )
+    return {"question": _text(row, "question"), "answers": answers}
+
+
+def chart(row: Row, split: str) -> Fields:
+    """ChartQA: by people or made from captions, said by a column or by the file's name."""
+    kind = row.get("kind")
+    # HuggingFaceM4/ChartQA numbers them in the order of the names of its class label.
+    part = {"0": "human", "1": "augmented"}.get(str(kind), str(kind or split))
+    part = "human" if "human" in part else "augmented" if "augmented" in part or "machine" in part else split
+    return question(row, split) | {"split": part}
+
+
+def caption(row: Row, split: str) -> Fields:
+    """An image and its captions."""
+    return {"answers": _texts(row, "answers")}
+
+
+def box(row: Row, split: str) -> Fields:
+    """What an expression refers to: x1, y1, x2, y2 in pixels."""
+    corners = row.get("box")
+    numbers = [float(number) for number in corners] if isinstance(corners, Sequence) else []
+    if len(numbers) != 4 or not all(map(math.isfinite, numbers)):
+        raise ValueError(f"box {corners!r:.80}: four numbers are needed, x1, y1, x2, y2 in pixels")
+    if numbers[0] >= numbers[2] or numbers[1] >= numbers[3]:
+        raise ValueError(f"box {corners!r:.80} has no area: x1, y1, x2, y2 are needed, not x, y, width, height")
+    return {"question": _text(row, "question"), "box": numbers}
+
+
+def ocrbench(row: Row, split: str) -> Fields:
+    """OCRBench; VLMEvalKit's table writes the list of answers as Python does."""
+    answers = row.get("answers")
+    if isinstance(answers, str) and answers.startswith("[") and answers.endswith("]"):
+        with contextlib.suppress(ValueError, SyntaxError):
+            row = {**row, "answers": ast.literal_eval(answers)}
+    return question(row, split) | {"category": _text(row, "category")}
+
+
+def mme(row: Row, split: str) -> Fields:
+    """A yes and a no question an image, which the question's id names."""
+    fields = question(row, split)
+    category = _text(row, "category")
+    if fields["answers"][0].lower() not in ("yes", "no"):
+        raise ValueError(f"answer {fields['answers'][0]!r:.80}; Yes or No is needed")
+    return fields | {"category": category, "group": f"{category}/{_text(row, 'image_id')}"}
+
+
+def mmbench(row: Row, split: str) -> Fields:
+    """A hint, the question, and up to five options a line each."""
+    options = [option for letter in LETTERS[:5] if (option := _given(row, letter))]
+    right = _text(row, "answers")
+    if right not in tuple(LETTERS[: len(options)]):
+        raise ValueError(f"answer {right!r:.80} is no letter of the {len(options)} options")
+    lines = [_given(row, "hint"), _text(row, "question")]
+    lines += [f"{letter}. {option}" for letter, option in zip(LETTERS, options, strict=False)]
+    return {
+        "question": "\n".join(line for line in lines if line),
+        "answers": [right],
+        "options": options,
+        "category": _given(row, "category"),
+        "group": str(int(float(_text(row, "index"))) % MMBENCH_ROUND),
+    }
+
+
+def mvbench(row: Row, split: str) -> Fields:
+    """A question with its options; about some seconds of the video if the row says which."""
+    options, right = _texts(row, "options"), _text(row, "answers")
+    if right not in options:
+        raise ValueError(f"answer {right!r:.80} is none of the options {options!r:.200}")
+    lines = [f"Question: {_text(row, 'question')}", "Options:"]
+    lines += [f"({letter}) {option}" for letter, option in zip(LETTERS, options, strict=False)]
+    return {
+        "question": "\n".join(lines),
+        "answers": [right],
+        "options": options,
+        "category": _given(row, "category") or split,
+        "start": _number(row, "start"),
+        "end": _number(row, "end"),
+    }
+
+
+def video_mme(row: Row, split: str) -> Fields:
+    """A question with four options that say their letters themselves."""
+    options, right = _texts(row, "options"), _text(row, "answers")
+    if right not in tuple("ABCD"):
+        raise ValueError(f"answer {right!r:.80}; a letter from A to D is needed")
+    asked = "\n".join([_text(row, "question"), *options])
+    return {"question": asked, "answers": [right], "options": options, "category": _given(row, "category")}
+
+
+def _text(row: Row, name: str) -> str:
+    text = _given(row, name)
+    if not text:
+        raise ValueError(f"no {name}: the column is null or empty")
+    return text
+
+
+def _given(row: Row, name: str) -> str:
+    """A value as text; empty where there is none, which pandas writes as nan."""
+    value = row.get(name)
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    text = str(value)
+    return "" if text.strip().lower() in ("", "nan") else text
+
+
+def _texts(row: Row, name: str) -> list[str]:
+    value = row.get(name)
+    given = value if isinstance(value, list | tuple) else [] if value is None else [value]
+    texts = [str(one["answer"] if isinstance(one, dict) and "answer" in one else one) for one in given]
+    if not texts:
+        raise ValueError(f"no {name}: those of test splits are not published, and such rows cannot be scored")
+    return texts
+
+
+def _number(row: Row, name: str) -> float | None:
+    value = row.get(name)
+    return None if value is None else float(value)

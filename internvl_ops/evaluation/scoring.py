@@ -1,0 +1,174 @@
+"""From answers to the figures that are published: a score a sample, then a figure a split or category.
+
+A failed sample scores nothing and stays in every denominator.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+
+from internvl_ops.evaluation.benchmark import Figures, Sample, Score, Summary
+from internvl_ops.metrics import (
+    Located,
+    bleu,
+    character_errors,
+    cider,
+    error_rate,
+    hit,
+    mmbench_letter,
+    mme_scores,
+    mvbench_hit,
+    rouge_l,
+    tokens,
+    video_mme_letter,
+    word_errors,
+    yes_or_no,
+)
+from internvl_ops.metrics.mme import COGNITION, PERCEPTION
+
+
+def each(score: Callable[[Sample], float]) -> Score:
+    """Each sample by itself."""
+    return lambda samples: [0.0 if sample.failed else float(score(sample)) for sample in samples]
+
+
+def by_answers(score: Callable[[str, Sequence[str]], float]) -> Score:
+    """Each response against its answers."""
+    return each(lambda sample: score(sample.response, sample.answers))
+
+
+found = each(lambda sample: hit(Located(sample.response, sample.box, sample.width, sample.height)))
+letter_of_options = each(lambda sample: mmbench_letter(sample.response, sample.options) == sample.answers[0])
+letter_of_four = each(lambda sample: video_mme_letter(sample.response) == sample.answers[0])
+first_word = each(lambda sample: mvbench_hit(sample.response, sample.options, sample.answers[0]))
+yes_no = each(lambda sample: yes_or_no(sample.response) == sample.answers[0].lower())
+
+
+def means(title: str) -> Summary:
+    """The mean of each split, and of each category, times 100."""
+
+    def summarise(samples: Sequence[Sample], scores: Sequence[float]) -> Figures:
+        splits = _means((_column(title, sample.split), score) for sample, score in zip(samples, scores, strict=True))
+        return Figures(splits, _by_category(samples, scores))
+
+    return summarise
+
+
+def overall(title: str) -> Summary:
+    """The mean of all, and of each category, times 100."""
+    return lambda samples, scores: Figures(_means((title, score) for score in scores), _by_category(samples, scores))
+
+
+def mean_of_means(title: str, parts: Sequence[str], mean: str) -> Summary:
+    """The mean of each split in ``parts``, and where all are there the mean of those means as ``mean``."""
+
+    def summarise(samples: Sequence[Sample], scores: Sequence[float]) -> Figures:
+        figures = means(title)(samples, scores)
+        columns = [_column(title, part) for part in parts]
+        if all(column in figures.table for column in columns):
+            average = sum(figures.table[column] for column in columns) / len(columns)
+            figures.table = {mean: average} | figures.table
+        return figures
+
+    return summarise
+
+
+def ocrbench(samples: Sequence[Sample], scores: Sequence[float]) -> Figures:
+    """The number of right answers, of 1,000 in the published set."""
+    return Figures({"OCRBench": sum(scores)}, _by_category(samples, scores))
+
+
+def mme(samples: Sequence[Sample], scores: Sequence[float]) -> Figures:
+    """Accuracy and accuracy+ of each category, added up over those of perception, of cognition, and all."""
+    answered = ((sample.category, sample.group, score == 1) for sample, score in zip(samples, scores, strict=True))
+    categories = mme_scores(answered)
+
+    def total(names: Iterable[str]) -> float:
+        return sum(categories[name]["score"] for name in names if name in categories)
+
+    table = {
+        "MME sum": total(categories),
+        "MME perception": total(PERCEPTION),
+        "MME cognition": total(COGNITION),
+    }
+    return Figures(table, categories)
+
+
+def circular(title: str) -> Summary:
+    """A question is right if it is in every order of its options that the data has; questions without an answer to any
+    order count as wrong."""
+
+    def summarise(samples: Sequence[Sample], scores: Sequence[float]) -> Figures:
+        firsts: dict[str, Sample] = {}
+        right: dict[str, float] = {}
+        for sample, score in zip(samples, scores, strict=True):
+            question = f"{sample.split}/{sample.group or sample.id}"
+            firsts.setdefault(question, sample)
+            right[question] = min(score, right.get(question, 1.0))
+        return means(title)(list(firsts.values()), list(right.values()))
+
+    return summarise
+
+
+def caption_scores(samples: Sequence[Sample]) -> list[float]:
+    """CIDEr of each caption; a failed one is an empty caption."""
+    return cider(
+        [tokens(sample.response) for sample in samples], [list(map(tokens, sample.answers)) for sample in samples]
+    )
+
+
+def captions(samples: Sequence[Sample], scores: Sequence[float]) -> Figures:
+    """CIDEr, BLEU-4 and ROUGE-L times 100, as they are published."""
+    answered = [sample for sample in samples if sample.answers]
+    responses = [tokens(sample.response) for sample in answered]
+    references = [list(map(tokens, sample.answers)) for sample in answered]
+    rouge = [rouge_l(response, its) for response, its in zip(responses, references, strict=True)]
+    count = max(1, len(samples))
+    orders = {f"BLEU-{n}": 100 * score for n, score in enumerate(bleu(responses, references), 1)}
+    return Figures({"CIDEr": 100 * sum(scores) / count, **orders, "ROUGE-L": 100 * sum(rouge) / count})
+
+
+def character_error_rates(samples: Sequence[Sample]) -> list[float]:
+    """Edits over characters of each text; a failed one is an empty text."""
+    return [error_rate([_nearest(sample)]) for sample in samples]
+
+
+def error_rates(samples: Sequence[Sample], scores: Sequence[float]) -> Figures:
+    """Edits over characters and over words of all texts together, and the share of texts without an edit, times 100."""
+    characters = [_nearest(sample) for sample in samples]
+    words = [word_errors(sample.response, _right(sample)) for sample in samples]
+    exact = sum(wrong == 0 and not sample.failed for (wrong, _), sample in zip(characters, samples, strict=True))
+    table = {"character error rate": error_rate(characters), "word error rate": error_rate(words)}
+    table["exact"] = exact / max(1, len(samples))
+    return Figures({name: 100 * value for name, value in table.items()})
+
+
+def _nearest(sample: Sample) -> tuple[int, int]:
+    return character_errors(sample.response, _right(sample))
+
+
+def _right(sample: Sample) -> str:
+    return sample.answers[0] if sample.answers else ""
+
+
+def _by_category(samples: Sequence[Sample], scores: Sequence[float]) -> dict[str, dict[str, float]]:
+    pairs = [(sample.category, score) for sample, score in zip(samples, scores, strict=True) if sample.category]
+    counts: dict[str, int] = defaultdict(int)
+    for category, _ in pairs:
+        counts[category] += 1
+    return {name: {"score": value, "questions": counts[name]} for name, value in _means(pairs).items()}
+
+
+def _means(pairs: Iterable[tuple[str, float]]) -> dict[str, float]:
+    scores: dict[str, list[float]] = defaultdict(list)
+    for name, score in pairs:
+        scores[name].append(score)
+    return {name: 100 * sum(values) / len(values) for name, values in scores.items()}
+
+
+def _column(title: str, split: str) -> str:
+    """``RefCOCO val`` of the split ``refcoco_val``, ``DocVQA val`` of ``val``."""
+    dataset, _, part = split.rpartition("_")
+    written = {"refcoco": "RefCOCO", "refcoco+": "RefCOCO+", "refcocog": "RefCOCOg"}.get(dataset)
+    return f"{written} {part}" if written else f"{title} {split}".strip()

@@ -1,0 +1,49 @@
+"""A benchmark as a task of the pipeline."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from internvl_ops.errors import ConfigurationError
+from internvl_ops.evaluation.benchmark import Benchmark
+from internvl_ops.tasks import Answered, Conversation, Task
+from internvl_ops.tasks.base import Row, bad_row, text_of, without_marks
+
+PLACE = "{}"  # of the question in a prompt
+
+
+def evaluate(benchmark: Benchmark, *, prompt: str | None = None, max_new_tokens: int | None = None) -> Task:
+    """Asks a benchmark's questions; column ``answer``, as the reference evaluation sees it: without special tokens.
+
+    Args:
+        benchmark: Whose rows have a ``question``, unless its prompt has no place for one.
+        prompt: Instead of the benchmark's own.
+        max_new_tokens: Likewise.
+
+    Raises:
+        ConfigurationError: ``prompt`` has no place for the question.
+    """
+    asked = prompt or benchmark.prompt
+    tokens = max_new_tokens or benchmark.max_new_tokens
+    if PLACE in benchmark.prompt and PLACE not in asked:
+        raise ConfigurationError(f"--prompt {asked!r}: has no {{}}, where each question of {benchmark.title} goes.")
+
+    def converse(row: Row) -> list[Conversation]:
+        question = text_of(row, "question")
+        if question is None and PLACE in asked:
+            raise bad_row("column 'question' is null or empty: nothing to ask")
+        return [Conversation((asked.replace(PLACE, question or ""),), tokens)]
+
+    return Task(
+        name="evaluate",
+        prompt=asked,
+        columns=pa.schema([pa.field("answer", pa.string())]),
+        converse=converse,
+        parse=_parse,
+        max_new_tokens=tokens,
+        reads=("question",),
+    )
+
+
+def _parse(answered: Answered) -> dict[str, object]:
+    return {"answer": without_marks(answered.response).strip()}

@@ -1,0 +1,194 @@
+"""The published data of a benchmark, in whichever form, as rows that are asked and scored."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+import pyarrow as pa
+
+from internvl_ops.errors import ConfigurationError
+from internvl_ops.evaluation import BENCHMARKS, Benchmark
+from pipelines.sources import SourcePlan, Split
+from pipelines.sources.rows import RawRows
+
+TYPES = {
+    "answers": pa.list_(pa.string()),
+    "options": pa.list_(pa.string()),
+    "box": pa.list_(pa.float64()),
+    "start": pa.float64(),
+    "end": pa.float64(),
+}
+QUESTION_ID = ("question_id", "questionId", "index")
+MEDIA = {"image": ("image", "images"), "video": ("video", "videoID", "video_path")}
+INLINE = pa.struct([("bytes", pa.large_binary()), ("path", pa.string())])
+SHARD = re.compile(r"-\d+-of-\d+$")
+_SHORTEST_BASE64 = 64  # characters; no picture is shorter, and what stands for another row's picture is
+
+
+@dataclass(frozen=True)
+class BenchmarkRows:
+    """Reads one benchmark's data; a `pipelines.sources.options.Reshape`.
+
+    Args:
+        name: Of the benchmark.
+        input: As named, for messages.
+        split: As named by ``--split``; else by the files.
+        media_column: Instead of the usual names.
+        id_column: Column with ids; else a row's place in the data is its id.
+        answers: By question id, from an annotation file.
+    """
+
+    name: str
+    input: str
+    split: str | None = None
+    media_column: str | None = None
+    id_column: str | None = None
+    answers: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    @property
+    def benchmark(self) -> Benchmark:
+        return BENCHMARKS[self.name]
+
+    @property
+    def fields(self) -> pa.Schema:
+        """What a row says besides its id and media."""
+        return pa.schema(
+            [(name, TYPES.get(name, pa.string())) for name in ("split", "question_id", *self.benchmark.fields)]
+        )
+
+    def columns(self, given: pa.Schema) -> pa.Schema:
+        """The columns after `rows`: id, media, and `fields`.
+
+        Raises:
+            ConfigurationError: The data has not what the benchmark needs.
+        """
+        self._chosen(given.names)
+        media = given.field(self._media(given.names))
+        kind = INLINE if _is_text(media.type) and self.benchmark.media == "image" else media.type
+        return pa.schema([("id", pa.string()), (self.benchmark.media, kind), *self.fields])
+
+    def rows(self, plan: SourcePlan, split: Split, raw: RawRows) -> RawRows:
+        """The same rows in the columns of `columns`; one that cannot be asked or scored is noted as a problem."""
+        chosen = self._chosen(list(raw.columns))
+        values = {name: _values(plan, column, raw.columns[column]) for name, column in chosen.items()}
+        part, problems = self.split_of(split.name), dict(raw.problems)
+        samples: list[dict[str, Any]] = []
+        for index in range(len(raw.numbers)):
+            row = {name: column[index] for name, column in values.items()}
+            sample: dict[str, Any] = {"split": part, "question_id": _as_id(row.pop("question_id", None))}
+            if sample["question_id"] in self.answers:
+                row["answers"] = list(self.answers[sample["question_id"]])
+            try:
+                if index not in problems:
+                    sample |= self.benchmark.read(row, part)
+            except (ValueError, TypeError) as error:
+                problems[index] = f"{self.benchmark.title}: {error}"
+            samples.append(sample)
+        columns = {field.name: _column(samples, field) for field in self.fields}
+        columns["id"] = self._ids(split, raw)
+        columns[self.benchmark.media] = self._pictures(raw)
+        return RawRows(columns, raw.numbers, problems)
+
+    def split_of(self, file: str) -> str:
+        """The benchmark's split that a file is of: as asked for, else the one its name says, else its name."""
+        stem = SHARD.sub("", file.rpartition("/")[2].split(".")[0])
+        named = [split for split in self.benchmark.splits if split in stem]
+        return self.split or max(named, key=len, default=stem)
+
+    def _chosen(self, names: Sequence[str]) -> dict[str, str]:
+        """Columns by what the benchmark calls them."""
+        benchmark, chosen = self.benchmark, {}
+        wanted = {**benchmark.needs, **benchmark.may_have, "question_id": QUESTION_ID}
+        for name, candidates in wanted.items():
+            there = [candidate for candidate in candidates if candidate in names]
+            if there:
+                chosen[name] = there[0]
+            elif name in benchmark.needs and not (name == "answers" and self.answers):
+                raise ConfigurationError(
+                    f"--benchmark {self.name}: {self.input} has no column {' or '.join(map(repr, candidates))} for "
+                    f"the {name}. Columns there: {', '.join(names) or 'none'}. Is it the data of another benchmark?"
+                )
+        return chosen
+
+    def _media(self, names: Sequence[str]) -> str:
+        candidates = (self.media_column,) if self.media_column else MEDIA[self.benchmark.media]
+        there = [name for name in candidates if name in names]
+        if not there:
+            raise ConfigurationError(
+                f"--benchmark {self.name}: {self.input} has no column {' or '.join(map(repr, candidates))}. Columns "
+                f"there: {', '.join(names) or 'none'}. Name yours by --{self.benchmark.media}-column."
+            )
+        return there[0]
+
+    def _ids(self, split: Split, raw: RawRows) -> pa.Array:
+        if self.id_column:
+            return pa.array([_as_id(value) for value in raw.columns[self.id_column].to_pylist()], pa.string())
+        return pa.array([f"{split.name}:{number}" for number in raw.numbers.tolist()], pa.string())
+
+    def _pictures(self, raw: RawRows) -> pa.Array:
+        name = self._media(list(raw.columns))
+        column = raw.columns[name]
+        if not _is_text(column.type):
+            return column
+        if self.benchmark.media == "video":  # Video-MME names videos without their suffix
+            return pa.array([path and (path if "." in path else f"{path}.mp4") for path in column.to_pylist()])
+        return pa.array([_inline(text) for text in column.to_pylist()], INLINE)
+
+
+def read_annotations(path: str, text: bytes) -> dict[str, list[str]]:
+    """Answers by question id from an annotation file: of the VQA challenges (TextVQA, VizWiz) or of DocVQA.
+
+    Raises:
+        ConfigurationError: It is neither.
+    """
+    try:
+        value = orjson.loads(text)
+        entries = value.get("annotations") or value["data"]
+        return {str(entry.get("question_id", entry.get("questionId"))): list(_answers(entry)) for entry in entries}
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigurationError(
+            f'--annotations {path}: {error!r}. It has to be JSON: {{"annotations": [{{"question_id": 1, '
+            f'"answers": [{{"answer": "…"}}, …]}}, …]}}, or {{"data": [{{"questionId": 1, "answers": ["…"]}}, …]}}.'
+        ) from None
+
+
+def _answers(entry: dict[str, Any]) -> Iterator[str]:
+    for answer in entry["answers"]:
+        yield str(answer["answer"] if isinstance(answer, dict) else answer)
+
+
+def _values(plan: SourcePlan, name: str, column: pa.Array) -> list[Any]:
+    values = column.to_pylist()
+    if name in plan.details.get("json_text", ()):  # its values have no type in common
+        return [None if value is None else orjson.loads(value) for value in values]
+    return values
+
+
+def _column(samples: list[dict[str, Any]], field: pa.Field) -> pa.Array:
+    return pa.array([sample.get(field.name) for sample in samples], field.type)
+
+
+def _as_id(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def _inline(text: str | None) -> dict[str, Any] | None:
+    """A path, or the picture itself in base64, as MMBench's tables have it."""
+    if not text:
+        return None
+    if len(text) < _SHORTEST_BASE64 or "." in text:
+        return {"path": text}
+    try:
+        return {"bytes": base64.b64decode(text, validate=True)}
+    except binascii.Error:
+        return {"path": text}
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)

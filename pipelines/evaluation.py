@@ -1,0 +1,196 @@
+"""A benchmark through the pipeline: its data as a manifest, and afterwards the scores of results and errors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+from typing import Any
+
+import fsspec
+import pyarrow as pa
+from pydantic import BaseModel, Field, model_validator
+
+from internvl_ops.errors import ConfigurationError
+from internvl_ops.evaluation import BENCHMARKS, Name, Sample, evaluate
+from internvl_ops.evaluation.published import PUBLISHED, beside_published
+from internvl_ops.media.access import safe_uri
+from internvl_ops.tasks import Task
+from pipelines.benchmark_rows import BenchmarkRows, read_annotations
+from pipelines.job import source_options
+from pipelines.output import ERRORS, EVALUATION, RESULTS, OutputFolder
+from pipelines.sources import SourcePlan, plan_source, read_split
+from pipelines.sources.listing import MANIFEST_SUFFIXES
+from pipelines.sources.options import MediaKind
+from pipelines.sources.storage import has_magic, kind_of, suffix_of, walk
+
+TABLES = ("parquet", "jsonl", "csv")  # formats of manifests that can hold a benchmark
+SAMPLES, SCORES = f"{EVALUATION}/samples.parquet", f"{EVALUATION}/scores.json"
+
+
+class EvaluateOptions(BaseModel):
+    """Benchmark"""
+
+    benchmark: Name = Field(description="Which one the input is; see the table in the README.")
+    split: str | None = Field(None, description="Its split. Of a directory, read the files with this in their names. "
+        "Default: what the file's name says.")  # fmt: skip
+    annotations: str | None = Field(None, description="JSON file with the answers by question id, as TextVQA, VizWiz "
+        "and DocVQA publish it, where the input does not have them.")  # fmt: skip
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Those of the benchmark."""
+        benchmark = BENCHMARKS.get(values.get("benchmark", ""))
+        if benchmark is None:
+            return values
+        return {"max_tiles": benchmark.max_tiles, "num_frames": benchmark.num_frames, **values}
+
+
+def plan_benchmark(options: Any) -> SourcePlan:
+    """How the benchmark's data is read.
+
+    Raises:
+        ConfigurationError: It cannot be, or is not the benchmark's: a column is missing, no file is of the split, none
+            of the first rows can be asked and scored.
+    """
+    benchmark = BENCHMARKS[options.benchmark]
+    rows = BenchmarkRows(
+        name=options.benchmark,
+        input=options.input,
+        split=options.split,
+        media_column=options.video_column if benchmark.media == "video" else options.image_column,
+        id_column=options.id_column,
+        answers=_annotations(options.annotations),
+    )
+    named = dict.fromkeys(("id_column", "image_column", "video_column", "document_column"))  # `rows` looks at them
+    changes: dict[str, Any] = {**_files(options), **named, "reshape": rows}
+    plan = plan_source(replace(source_options(options), **changes))
+    first = next((table for split in plan.splits for table in islice(read_split(plan, split, 100), 1)), None)
+    if first is not None and len(first) and not first["__error"].null_count:
+        raise ConfigurationError(
+            f"--benchmark {options.benchmark}: none of the first {len(first)} rows can be used. "
+            f"{first['__error'][0]['message'].as_py()}."
+        )
+    return plan
+
+
+def _files(options: Any) -> dict[str, str]:
+    """Which files are read, and as what: of a directory the tables, not the pictures beside them, and those of the
+    split."""
+    uri = options.input.rstrip("/")
+    if has_magic(uri) or kind_of(uri) != "directory":
+        return {"uri": options.input, "format": options.input_format}
+    there = {suffix_of(name) for name in walk(uri, recursive=True)}
+    held = [format for format in TABLES if there & set(MANIFEST_SUFFIXES[format])]
+    format = held[0] if options.input_format == "auto" and len(held) == 1 else options.input_format
+    return {"uri": uri if options.split is None else f"{uri}/**/*{options.split}*", "format": format}
+
+
+def _annotations(uri: str | None) -> dict[str, list[str]]:
+    if uri is None:
+        return {}
+    try:
+        with fsspec.open(uri, "rb") as file:
+            text = file.read()
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"--annotations {safe_uri(uri)}: {error}") from None
+    return read_annotations(safe_uri(uri), text)
+
+
+def make_evaluate(options: Any, media: MediaKind, columns: Sequence[str]) -> Task:
+    """The benchmark's task."""
+    return evaluate(BENCHMARKS[options.benchmark], prompt=options.prompt, max_new_tokens=options.max_new_tokens)
+
+
+def score_benchmark(options: Any, plan: SourcePlan) -> str:
+    """Scores all that stands in the output and writes ``evaluation/``: each sample, and the figures.
+
+    Returns:
+        What the job prints: a table of the figures beside those that were published.
+    """
+    output, benchmark = OutputFolder(options.output), BENCHMARKS[options.benchmark]
+    reshape: Any = plan.options.reshape
+    answered = list(_answered(output, reshape))
+    rows = [*answered, *_failed(output, plan, reshape, {row["id"] for row in answered})]
+    samples = [_sample(row) for row in rows]
+    scores, figures = benchmark.evaluate(samples)
+    scored = [{**row, "score": score} for row, score in zip(rows, scores, strict=True)]
+    failed = sum(sample.failed for sample in samples)
+    own = [("response", pa.string()), ("score", pa.float64()), ("error", pa.string())]
+    schema = pa.schema([("id", pa.string()), *reshape.fields, *own])
+    output.write_table(SAMPLES, pa.Table.from_pylist(scored, schema))
+    result = {
+        "benchmark": options.benchmark,
+        "model": safe_uri(options.model),
+        "questions": len(samples),
+        "failed": failed,
+        "figures": figures.table,
+        "categories": figures.categories,
+        "published": _published(options.benchmark),
+        "prompt": options.prompt or benchmark.prompt,
+        "max_tiles": options.max_tiles,
+        "max_new_tokens": options.max_new_tokens or benchmark.max_new_tokens,
+    }
+    output.write_bytes(SCORES, json.dumps(result, indent=1, ensure_ascii=False).encode())
+    said = f", {failed:,} of which failed and count as wrong" if failed else ""
+    folder = safe_uri(output.uri)
+    parts = [
+        f"\n{benchmark.title}, {benchmark.metric}: {len(samples):,} questions{said}.",
+        beside_published(options.benchmark, safe_uri(options.model), figures.table),
+        *([_categories(figures.categories)] if figures.categories else []),
+        f"  scores    {folder}/{SCORES}\n  samples   {folder}/{SAMPLES}",
+    ]
+    return "\n\n".join(parts)
+
+
+def _answered(output: OutputFolder, reshape: BenchmarkRows) -> Iterator[dict[str, Any]]:
+    for _, table in output.read_tables(RESULTS, ["id", *reshape.fields.names, "answer", "width", "height"]):
+        for row in table.to_pylist():
+            yield row | {"response": row["answer"], "error": None}
+
+
+def _failed(
+    output: OutputFolder, plan: SourcePlan, reshape: BenchmarkRows, answered: set[str]
+) -> Iterator[dict[str, Any]]:
+    """Failed questions, with what the data says of them, so that they are missed where they belong."""
+    messages = {
+        row["source"]: row
+        for _, table in output.read_tables(ERRORS, ["id", "source", "kind", "message"])
+        for row in table.to_pylist()
+        if row["kind"] == "duplicate_id" or row["id"] not in answered
+    }
+    read: dict[str, dict[str, Any]] = {}
+    for split in plan.splits if messages else ():
+        for table in read_split(plan, split):
+            wanted = [row for row, source in enumerate(table["__source"].to_pylist()) if source in messages]
+            if wanted:
+                rows = table.select([*reshape.fields.names, "__source"]).take(wanted).to_pylist()
+                read |= {row["__source"]: row for row in rows}
+    for source, message in messages.items():
+        unread = {"split": reshape.split_of(source.rpartition(":")[0])}
+        error = f"{message['kind']}: {message['message']}"
+        yield {**read.get(source, unread), "id": message["id"], "response": None, "error": error}
+
+
+def _sample(row: dict[str, Any]) -> Sample:
+    names = ("split", "question", "answers", "category", "group", "options", "box", "width", "height", "response")
+    there = {name: row[name] for name in names if row.get(name) is not None}
+    return Sample(id=row["id"], failed=row["error"] is not None, **{"split": "", **there})
+
+
+def _categories(categories: dict[str, dict[str, float]]) -> str:
+    columns = list(next(iter(categories.values())))
+    lines = [f"| category | {' | '.join(columns)} |", f"|---|{'---:|' * len(columns)}"]
+    for name, figures in categories.items():
+        shown = (f"{value:.1f}" if isinstance(value, float) else f"{value:,}" for value in figures.values())
+        lines.append(f"| {name} | {' | '.join(shown)} |")
+    return "\n".join(lines)
+
+
+def _published(name: str) -> dict[str, dict[str, float | None]]:
+    if name not in PUBLISHED:
+        return {}
+    table = PUBLISHED[name]
+    return {model: dict(zip(table.columns, figures, strict=True)) for model, figures in table.models.items()}
