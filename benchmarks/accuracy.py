@@ -28,6 +28,7 @@ import pyarrow.parquet as pq
 from benchmarks import records
 from examples.nano import evaluate, held_out, train
 from examples.nano.held_out import Asked
+from internvl_ops.metrics import edits
 from internvl_ops.tasks.boxes import parse_boxes
 from tests.jobs.cluster import ROOT, filesystem, s3_server
 
@@ -53,7 +54,7 @@ def score(task: str, asked: Sequence[Asked], answers: Sequence[Any]) -> float:
     """
     pairs = list(zip((one.sample for one in asked), answers, strict=True))
     if task == "ocr":
-        wrong = sum(evaluate.edits(sample.answer, answer or "") for sample, answer in pairs)
+        wrong = sum(edits(sample.answer, answer or "") for sample, answer in pairs)
         return wrong / sum(len(sample.answer) for sample, _ in pairs)
     if task == "ground":
         right = sum(any(_overlap(box, held_out.true_box(s)) >= 0.5 for box in (a or [])[:1]) for s, a in pairs)

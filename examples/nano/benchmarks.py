@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from examples.nano.draw import SHORT, Picture, draw
+from examples.nano.held_out import phrase_of, true_box
 
 HELD_OUT = 2**48 + 20_000  # seeds: those of training, of evaluate.py and of the demo are below
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])  # of a Hugging Face dataset
@@ -43,13 +44,11 @@ def draw_refcoco(folder: Path, count: int) -> Path:
     lines = []
     for seed in range(HELD_OUT, HELD_OUT + count):
         sample = draw("ground", seed)
-        picture = sample.pictures[0]
-        name = sample.question.split("<ref>")[1].split("</ref>")[0]
-        box = next(shape.box for shape in picture.shapes if shape.name == name)
+        picture, box = sample.pictures[0], [round(side, 2) for side in true_box(sample)]
         path = f"images/{seed - HELD_OUT:06d}.png"
         (folder / path).write_bytes(png(picture))
         height, width, _ = picture.pixels.shape
-        row = {"image": path, "sent": name, "bbox": [round(side, 2) for side in box], "height": height, "width": width}
+        row = {"image": path, "sent": phrase_of(sample), "bbox": box, "height": height, "width": width}
         lines.append(json.dumps(row) + "\n")
     (folder / "refcoco_drawn.jsonl").write_text("".join(lines))
     return folder / "refcoco_drawn.jsonl"
