@@ -77,6 +77,13 @@ bench-media: setup
 	@$(PY) -m benchmarks.tables
 
 # Loops found and other texts left alone, over the labelled texts and some thousand installed files; one minute.
+# nano-InternVL through the whole pipeline and in a plain loop, then what mistakes in the pipeline do to it; ten minutes.
+.PHONY: accuracy
+accuracy: setup
+	@$(PY) -m benchmarks.accuracy
+	@$(PY) -m benchmarks.mutations
+	@$(PY) -m benchmarks.tables
+
 .PHONY: bench-repetition
 bench-repetition: setup
 	@$(PY) -m benchmarks.bench_repetition

@@ -108,10 +108,14 @@ def plainly(task: str, asked: Sequence[Asked], folder: Path) -> list[Any]:
     return found
 
 
+def weights_sha256() -> str:
+    """Which weights a figure is of."""
+    return hashlib.sha256((CHECKPOINT / "model.safetensors").read_bytes()).hexdigest()
+
+
 def measure(count: int, tasks: Sequence[str], say: Callable[[str], None]) -> dict[str, Any]:
     """What ``benchmarks/results/accuracy.json`` holds."""
-    weights = hashlib.sha256((CHECKPOINT / "model.safetensors").read_bytes()).hexdigest()
-    found: dict[str, Any] = {"weights_sha256": weights, "machine": records.machine()}
+    found: dict[str, Any] = {"weights_sha256": weights_sha256(), "machine": records.machine()}
     given = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
     with (
         nullcontext(given) if "AWS_ENDPOINT_URL" in given else s3_server() as environment,

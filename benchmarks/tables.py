@@ -83,8 +83,39 @@ def highlights() -> list[dict]:
     ]
 
 
+def accuracy() -> str:
+    """nano-InternVL through the pipeline and in a plain loop, and what mistakes in the pipeline do to it."""
+    found = json.loads((RESULTS / "accuracy.json").read_text())
+    rows = ["| | aim | pipeline | plain loop | questions |", "|---|---:|---:|---:|---:|"]
+    for name, title in FIGURES.items():
+        one = found[name]
+        aim = f"{'at most' if name == 'ocr_cer' else 'at least'} {one['aim']:.0%}"
+        rows.append(f"| {title} | {aim} | {one['pipeline']:.1%} | {one['plain_loop']:.1%} | {one['n']} |")
+    broken = json.loads((RESULTS / "mutations.json").read_text())
+    rows += ["", f"| mistake ({broken['n']} questions each) | {' | '.join(FIGURES.values())} |", "|---|---:|---:|---:|---:|"]
+    right = broken["mutations"]["none"]
+    for mistake, scores in broken["mutations"].items():
+        cells = [_against(scores[name], right[name], name == "ocr_cer") for name in FIGURES]
+        rows.append(f"| {mistake} | {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def _against(score: float, right: float, is_error: bool) -> str:
+    """Bold where it is clearly worse than without a mistake."""
+    worse = score - right if is_error else right - score
+    return f"**{score:.1%}**" if worse >= 0.1 else f"{score:.1%}"
+
+
+FIGURES = {
+    "caption_exact_match": "captions, exact",
+    "ocr_cer": "text over several tiles, wrong characters",
+    "grounding_p50": "boxes, precision@0.5",
+    "video_question_accuracy": "questions about clips",
+}
+
+
 # What stands between two marks of the README.
-BLOCKS = {"tasks": tasks.table, "family": family_table.markdown, "tables": measured}
+BLOCKS = {"accuracy": accuracy, "tasks": tasks.table, "family": family_table.markdown, "tables": measured}
 
 
 def with_blocks(text: str) -> str:
