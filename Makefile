@@ -28,9 +28,10 @@ MODEL := examples/nano/checkpoint
 .PHONY: demo
 demo: setup
 	@$(PY) jobs/caption_dataset.py --input examples/demo/images --output demo-output --model $(MODEL) --overwrite
-	@echo "What phrases describe in the same pictures, and what is written in others:"
+	@echo "What phrases describe in the same pictures, what is written in others, and what moves in a clip:"
 	@$(PY) jobs/ground_dataset.py --input examples/demo/phrases.jsonl --output demo-output/boxes --model $(MODEL) --overwrite
 	@$(PY) jobs/ocr_dataset.py --input examples/demo/text --output demo-output/text --model $(MODEL) --max-tiles 6 --overwrite
+	@$(PY) jobs/ask_dataset.py --input examples/demo/questions.jsonl --output demo-output/clips --model $(MODEL) --overwrite
 
 .PHONY: test test-slow test-s3 chaos lint lock
 test: setup lint

@@ -1,7 +1,7 @@
 """Draws the demo's pictures, so that they are free of anybody's rights: python -m examples.demo.draw
 
-Scenes and texts as ``examples/nano`` draws them, of seeds that it was not trained on, in the formats that a dataset
-really holds: one lies on its side and says so in its EXIF block, one is not a picture at all.
+Scenes, texts and a clip as ``examples/nano`` draws them, of seeds that it was not trained on, in the formats that a
+dataset really holds: one lies on its side and says so in its EXIF block, one is not a picture at all.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from PIL import Image
-
-from examples.nano.draw import Sample, draw
+from examples.nano.draw import SHORT, Sample, draw
+from examples.nano.held_out import FRAMES, write_clip, write_picture
 
 HERE = Path(__file__).parent
 HELD_OUT = 2**48 + 10_000  # seeds of training are below, those of the evaluation just above 2**48
@@ -33,30 +32,27 @@ def samples(task: str, least: int) -> Iterator[Sample]:
             yield sample
 
 
-def save(sample: Sample, path: Path, *, on_its_side: bool = False) -> None:
-    image = Image.fromarray(sample.pictures[0].pixels)
-    exif = Image.Exif()
-    if on_its_side:
-        image = image.transpose(Image.Transpose.ROTATE_90)
-        exif[0x0112] = ON_ITS_SIDE
-    image.save(path, exif=exif, quality=90)
-
-
 def main() -> None:
-    for folder in (HERE / "images", HERE / "text"):
+    for folder in (HERE / "images", HERE / "text", HERE / "clips"):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
     phrases = []
     for number, sample in enumerate(itertools.islice(samples("ground", 2), SCENES), 1):
         name = "scene-phone.jpg" if number == 2 else f"scene-{number}.{next(FORMATS)}"
-        save(sample, HERE / "images" / name, on_its_side=number == 2)
+        write_picture(HERE / "images" / name, sample.pictures[0].pixels, ON_ITS_SIDE if number == 2 else 1)
         phrase = sample.question.split("<ref>")[1].split("</ref>")[0]
         phrases.append({"id": name, "image": f"images/{name}", "phrase": phrase})
     (HERE / "images" / "not-an-image.jpg").write_text("<html><body>503 Slow Down</body></html>\n")
     (HERE / "phrases.jsonl").write_text("".join(json.dumps(row) + "\n" for row in phrases))
     short = (sample for sample in samples("ocr", 1) if len(sample.answer.splitlines()) <= 2)
     for number, sample in enumerate(itertools.islice(short, TEXTS), 1):
-        save(sample, HERE / "text" / f"text-{number}.png")
+        write_picture(HERE / "text" / f"text-{number}.png", sample.pictures[0].pixels)
+    clip = draw("video", HELD_OUT, frames=FRAMES)
+    write_clip(HERE / "clips" / "clip.mp4", [picture.pixels for picture in clip.pictures])
+    moving = clip.pictures[0].shapes[0].name
+    questions = ["What moves?" + SHORT, f"Which way does the {moving} move?" + SHORT]
+    rows = [{"id": f"clip-{at}", "video": "clips/clip.mp4", "question": asked} for at, asked in enumerate(questions, 1)]
+    (HERE / "questions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 if __name__ == "__main__":
