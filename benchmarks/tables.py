@@ -92,7 +92,11 @@ def accuracy() -> str:
         aim = f"{'at most' if name == 'ocr_cer' else 'at least'} {one['aim']:.0%}"
         rows.append(f"| {title} | {aim} | {one['pipeline']:.1%} | {one['plain_loop']:.1%} | {one['n']} |")
     broken = json.loads((RESULTS / "mutations.json").read_text())
-    rows += ["", f"| mistake ({broken['n']} questions each) | {' | '.join(FIGURES.values())} |", "|---|---:|---:|---:|---:|"]
+    rows += [
+        "",
+        f"| mistake ({broken['n']} questions each) | {' | '.join(FIGURES.values())} |",
+        "|---|---:|---:|---:|---:|",
+    ]
     right = broken["mutations"]["none"]
     for mistake, scores in broken["mutations"].items():
         cells = [_against(scores[name], right[name], name == "ocr_cer") for name in FIGURES]

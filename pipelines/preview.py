@@ -115,6 +115,9 @@ class _Preview:
                 except UnitError as error:
                     fine = False
                     print(f"{name}: {error}", file=sys.stderr)
+        except UnitError as error:  # its pages or clips could not be listed
+            fine = False
+            print(f"{uri}: {error}", file=sys.stderr)
         finally:
             preparer.close()
         return fine

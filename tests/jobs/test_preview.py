@@ -21,14 +21,16 @@ def preview(*arguments: object, timeout: float = 200) -> subprocess.CompletedPro
 def test_answers_are_shown_and_a_broken_file_is_named(tmp_path: Path, model: Path) -> None:
     Image.new("RGB", (300, 200), "red").save(tmp_path / "red.png")
     (tmp_path / "broken.png").write_bytes(b"no picture")
+    (tmp_path / "broken.pdf").write_bytes(b"no pages")
     schema = {"type": "object", "properties": {"x": {"enum": ["left", "right"]}}, "required": ["x"]}
     done = preview(
-        *(tmp_path / "red.png", tmp_path / "broken.png", "--model", model, "--task", "ask"),
+        *(tmp_path / "broken.pdf", tmp_path / "red.png", tmp_path / "broken.png", "--model", model, "--task", "ask"),
         *("--prompt", "Where is it?", "--json-schema", json.dumps(schema), "--max-new-tokens", 60),
     )
     assert done.returncode == 1
     assert "red.png  300x200" in done.stdout
     assert "broken.png: unsupported in decode" in done.stderr
+    assert "broken.pdf: unsupported in explode" in done.stderr
     assert "tokens," in done.stdout
     assert "Traceback" not in done.stderr
 
