@@ -71,6 +71,11 @@ bench-tasks: setup
 bench-memory: setup
 	@$(PY) -m benchmarks.bench_memory
 
+# nano-InternVL on sets drawn in the formats of RefCOCO and DocVQA, by jobs/evaluate_model.py and in plain torch.
+.PHONY: bench-evaluation
+bench-evaluation: setup
+	@$(PY) -m benchmarks.bench_evaluation
+
 # Images, videos, documents and fetching, each on one core, against the model cards' code and the bare decoders.
 .PHONY: bench-media bench-sources bench-resume bench-tables
 bench-media: setup

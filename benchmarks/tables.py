@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from internvl_ops.evaluation import table as benchmark_table
 from internvl_ops.models import family_table
 from pipelines import tasks
 
@@ -118,8 +119,22 @@ FIGURES = {
 }
 
 
+def drawn_benchmarks() -> str:
+    """The drawn benchmarks of `bench_evaluation`."""
+    found = json.loads((RESULTS / "evaluation.json").read_text())
+    machines = sorted({record["machine"] for record in found})
+    return f"{table(found)}\n\nMeasured on {'; '.join(machines)}."
+
+
 # What stands between two marks of the README.
-BLOCKS = {"accuracy": accuracy, "tasks": tasks.table, "family": family_table.markdown, "tables": measured}
+BLOCKS = {
+    "accuracy": accuracy,
+    "tasks": tasks.table,
+    "family": family_table.markdown,
+    "tables": measured,
+    "benchmarks": benchmark_table.markdown,
+    "drawn": drawn_benchmarks,
+}
 
 
 def with_blocks(text: str) -> str:
