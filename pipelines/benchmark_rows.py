@@ -96,10 +96,12 @@ class BenchmarkRows:
         return RawRows(columns, raw.numbers, problems)
 
     def split_of(self, file: str) -> str:
-        """The benchmark's split that a file is of: as asked for, else the one its name says, else its name."""
+        """The benchmark's split that a file is of: as ``--split`` or its name says, else that itself."""
         stem = SHARD.sub("", file.rpartition("/")[2].split(".")[0])
-        named = [split for split in self.benchmark.splits if split in stem]
-        return self.split or max(named, key=len, default=stem)
+        for said in (self.split or stem, stem):
+            if named := [split for split in self.benchmark.splits if split in said]:
+                return max(named, key=len)
+        return self.split or stem
 
     def _chosen(self, names: Sequence[str]) -> dict[str, str]:
         """Columns by what the benchmark calls them."""

@@ -1,5 +1,5 @@
 """The benchmarks. Prompts, tiles and token limits are those of InternVL's own evaluation, or VLMEvalKit's where the
-family's figures were measured with that."""
+family's figures were measured with that; the prompt of Video-MME is its authors'."""
 
 from __future__ import annotations
 

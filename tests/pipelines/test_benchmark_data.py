@@ -78,6 +78,7 @@ class TestInternVLsOwnFiles:
 
         assert sorted(read("refcoco", tmp_path)["split"].to_pylist()) == ["refcoco_val", "refcocog_val"]
         assert only(read("refcoco", tmp_path, split="refcocog_val"))["split"] == "refcocog_val"
+        assert only(read("refcoco", tmp_path, split="cog_val"))["split"] == "refcocog_val"
 
     def test_paths_are_relative_to_the_media_root(self, tmp_path: Path) -> None:
         row = {"image": "data/docvqa/1.png", "question": "What?", "question_id": 7, "answer": ["a", "b"]}
@@ -129,12 +130,13 @@ class TestInternVLsOwnFiles:
 
 
 class TestHuggingFaceExports:
-    def test_docvqa(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("split", ["val", "validation"])
+    def test_docvqa(self, tmp_path: Path, split: str) -> None:
         row = {"questionId": "337", "question": "what is the date?", "question_types": ["form"], "image": INLINE,
                "docId": 279, "answers": ["1/8/93"], "data_split": "val"}  # fmt: skip
         parquet(tmp_path / "DocVQA" / "test-00000-of-00001.parquet", {**row, "answers": None, "data_split": "test"})
         parquet(tmp_path / "DocVQA" / "validation-00000-of-00006.parquet", row)
-        found = only(read("docvqa", tmp_path, split="val"))
+        found = only(read("docvqa", tmp_path, split=split))
 
         assert (found["answers"], found["question_id"], found["split"]) == (["1/8/93"], "337", "val")
         assert found["__media"] == [{"uri": None, "bytes": PICTURE}]

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from internvl_ops.errors import ConfigurationError
 from tests.pipelines.manifests import errors, plan_of, read_manifest, read_plan, uris, write_manifest
 
 MANIFESTS = ["parquet", "jsonl", "csv", "txt"]
@@ -24,6 +25,15 @@ class TestMedia:
         table = read_manifest(write_manifest(tmp_path / "m.parquet", [{"image": image} for image in images]))
         assert table["image"].to_pylist() == ["a.jpg", "b.jpg", None]
         assert table["__media"].to_pylist() == [[{"uri": i["path"], "bytes": i["bytes"]}] for i in images]
+
+    def test_relative_paths_start_from_the_media_root(self, tmp_path: Path) -> None:
+        (tmp_path / "elsewhere").mkdir()
+        path = write_manifest(tmp_path / "m.jsonl", ROWS)
+        assert plan_of(path, media_root=str(tmp_path / "elsewhere")).base == str(tmp_path / "elsewhere")
+        with pytest.raises(ConfigurationError, match=r"--media-root .*gone: no such folder"):
+            plan_of(path, media_root=str(tmp_path / "gone"))
+        with pytest.raises(ConfigurationError, match="the media of files are the input itself"):
+            plan_of(path, format="files", media_root=str(tmp_path))
 
     def test_bare_bytes_do_not_pass_through(self, tmp_path: Path) -> None:
         plan = plan_of(write_manifest(tmp_path / "m.parquet", [{"image": b"one", "n": 1}, {"image": b"two", "n": 2}]))
