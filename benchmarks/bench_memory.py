@@ -69,7 +69,7 @@ def run(rows: int, scratch: Path) -> tuple[MemorySampler, int]:
             record = annotate(options, *check(options, make_caption))
     finally:
         ProgressLine.update = update  # type: ignore[method-assign]
-    print(record.summary(), json.dumps(record.rates()))
+    print(record.summary(), json.dumps(record.measures.rates()))
     return sampler, ds.dataset(scratch / "out" / "results").count_rows()
 
 

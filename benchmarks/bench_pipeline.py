@@ -17,13 +17,16 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
 from benchmarks import records, rivals, store
 from benchmarks.processes import Timeline
+
+if TYPE_CHECKING:
+    from pipelines.report import RunRecord
 
 ROOT = Path(__file__).parents[1]
 CACHE = ROOT / ".cache" / "benchmarks"
@@ -56,15 +59,15 @@ OURS, RAY, ALONE = "this pipeline", "ray.data.llm", "vLLM alone"
 SYSTEMS = {"ours": OURS, "ray_data_llm": RAY, "vllm_alone": ALONE}
 
 
-def draw_images(folder: Path, count: int) -> list[str]:
+def draw_images(folder: Path, count: int, size: tuple[int, int] = SIZE) -> list[str]:
     """Writes ``count`` different JPEGs with the detail, and so the file size, of photographs."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
-    scene = np.zeros((SIZE[1], SIZE[0], 3), np.float32)
+    scene = np.zeros((size[1], size[0], 3), np.float32)
     for cells, strength in ((5, 90), (40, 30), (300, 12)):  # from large shapes to texture
         noise = rng.normal(0, strength, (cells * 3 // 4, cells, 3)).astype(np.float32)
         for channel in range(3):
-            scene[..., channel] += np.asarray(Image.fromarray(noise[..., channel]).resize(SIZE, Image.BICUBIC))
+            scene[..., channel] += np.asarray(Image.fromarray(noise[..., channel]).resize(size, Image.BICUBIC))
     scene = np.clip(scene + 128, 0, 255).astype(np.uint8)
     paths = [folder / f"{index:04d}.jpg" for index in range(count)]
     for index, path in enumerate(paths):  # moved, so that no two are alike and nothing is answered from a cache
@@ -89,8 +92,8 @@ def make_model(folder: Path, kind: str) -> str:
     return str(folder)
 
 
-def ours(urls: list[str], model: str, resize: str) -> tuple[Timeline, list[dict[str, Any]]]:
-    """The caption job's pipeline, as ``jobs/caption_dataset.py`` calls it."""
+def ours(urls: list[str], model: str, **others: Any) -> tuple[Timeline, list[dict[str, Any]], RunRecord]:
+    """The caption job's pipeline, as ``jobs/caption_dataset.py`` calls it, with ``others`` of its options."""
     import pyarrow.parquet as pq
 
     from jobs.caption_dataset import Options
@@ -114,27 +117,27 @@ def ours(urls: list[str], model: str, resize: str) -> tuple[Timeline, list[dict[
     with tempfile.TemporaryDirectory() as scratch:
         manifest = Path(scratch) / "images.txt"
         manifest.write_text("\n".join([*early, *urls]))
-        options = Options(
-            input=str(manifest),
-            output=f"{scratch}/out",
-            model=model,
-            allow=(f"{address}/",),
-            rows_per_block=BLOCK,
-            fetch_timeout=store.WAIT_S,
-            max_tiles=TILES - 1,
-            max_new_tokens=NEW_TOKENS,
-            retries=0,
-            engine_args=ENGINE,
-            prepare_actors=1,
-            engines=1,
-            resize=resize,
-        )
+        chosen: dict[str, Any] = {
+            "input": str(manifest),
+            "output": f"{scratch}/out",
+            "model": model,
+            "allow": (f"{address}/",),
+            "rows_per_block": BLOCK,
+            "fetch_timeout": store.WAIT_S,
+            "max_tiles": TILES - 1,
+            "max_new_tokens": NEW_TOKENS,
+            "retries": 0,
+            "engine_args": ENGINE,
+            "prepare_actors": 1,
+            "engines": 1,
+        }
+        options = Options.model_validate(chosen | others)
         with timeline:
             run = annotate(options, *check(options, make_caption))
         print(run.summary(), file=sys.stderr)
         columns = ["image", "prompt_tokens", "completion_tokens"]
         rows = pq.read_table(f"{scratch}/out/results", columns=columns).to_pylist()
-    return timeline, [row for row in rows if row["image"] not in early]
+    return timeline, [row for row in rows if row["image"] not in early], run
 
 
 def run_system(name: str, address: str, count: int, model: str, batch_size: int, resize: str) -> dict[str, Any]:
@@ -146,7 +149,7 @@ def run_system(name: str, address: str, count: int, model: str, batch_size: int,
     urls = [f"{address}/{index:04d}.jpg" for index in range(count)]
     renderer = Renderer(load_checkpoint(model))
     if name == "ours":
-        timeline, rows = ours(urls, model, resize)
+        timeline, rows, _ = ours(urls, model, resize=resize)
     else:
         stop = sorted(renderer.tokenizer.stop_ids)
         sampling = {"temperature": 0.0, "max_tokens": NEW_TOKENS, "stop_token_ids": stop}

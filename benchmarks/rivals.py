@@ -9,6 +9,7 @@ remote code.
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import io
 import logging
 import os
@@ -50,6 +51,14 @@ def install(cache: Path) -> dict[str, str]:
     here = Path(__file__).parent
     path = os.pathsep.join([str(here / "rival_plugin"), str(folder), str(here.parent)])
     return {"PYTHONPATH": path, "VLLM_PLUGINS": PLUGIN}
+
+
+def environment(cache: Path) -> dict[str, str]:
+    """What the rivals run in: with torchvision as it is installed, as on a machine with a GPU, else as of `install`."""
+    if importlib.util.find_spec("torchvision") is None:
+        return install(cache)
+    here = Path(__file__).parent
+    return {"PYTHONPATH": os.pathsep.join([str(here / "rival_plugin"), str(here.parent)]), "VLLM_PLUGINS": PLUGIN}
 
 
 def engine_arguments(chosen: dict[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from pipelines import columns as c
 
 SHORTEST_S = 1.0  # a rate over less says nothing
 SHORTEST_BOUND_S = 10.0  # nor does a share of less: stages take turns at filling and draining
+FILLED = 2  # times what the engines hold at once: fewer units cannot keep them full
 BUSY = 0.5  # of a stage's places in use, from which on others can be waiting for it
 PREPARE_PLACES = 2  # blocks a prepare actor has at once
 
@@ -144,7 +145,7 @@ class Measures:
     def stages(self) -> dict[str, float] | None:
         """Share of each stage's places that was in use while rows remained; None where that was too short to say."""
         window = sum(worker.spent("at") for worker in self._engines.values())
-        if window < SHORTEST_BOUND_S:
+        if window < SHORTEST_BOUND_S or self.units < FILLED * self.setting.in_flight * len(self._engines):
             return None
         held = sum(worker.spent("held_s") for worker in self._engines.values())
         prepared = sum(worker.spent("held_s") for worker in self._prepare.values())

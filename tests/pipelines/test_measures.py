@@ -82,6 +82,10 @@ class TestTheStageThatBinds:
         assert made.bound is None
         assert made.advice() == "too short to say which stage bound the run"
 
+    def test_nor_of_one_with_fewer_units_than_fill_the_engines(self) -> None:
+        blocks = [block(START + number, prepare=2, engine=6) for number in range(60)]
+        assert measured(blocks, ended=START + 60).bound is None
+
     def test_one_block_says_nothing(self) -> None:
         made = measured([block(START, prepare=0, engine=0)], ended=START + 100)
         assert made.bound is None
@@ -95,7 +99,7 @@ class TestTheStageThatBinds:
                 rows = c.with_reading(rows, c.PREPARE_GAUGE, name, Reading(0, at, 0, held * (at - START)))
                 rows = c.with_reading(rows, c.ENGINE_GAUGE, "engine", Reading(START, at, 0, 0), device_s=None)
                 halves.append(rows)
-        stages = measured(halves, ended=START + 100).stages()
+        stages = measured(halves, Setting(in_flight=2), ended=START + 100).stages()
         assert stages is not None
         assert stages["prepare"] == 0.5
 
