@@ -19,7 +19,7 @@ from internvl_ops.media.fetch import Fetcher
 from internvl_ops.media.file_cache import FileCache
 from internvl_ops.media.parts import WHOLE, Loaded, MediaOptions, Part, count_image_tiles, list_parts, load
 from internvl_ops.media.sandbox import Sandbox
-from internvl_ops.media.tiling import share_tile_budget
+from internvl_ops.media.tiling import RESIZER, share_tile_budget
 from internvl_ops.models.config import Checkpoint
 from internvl_ops.models.rendering import Media, Renderer
 from internvl_ops.tasks.base import Conversation
@@ -124,7 +124,7 @@ class MediaReader:
         self._fetcher = Fetcher(policy, max_bytes=limits.max_bytes, timeout_s=limits.fetch_timeout_s)
         # Of a file that is several units every unit would fetch the whole.
         self._cache = FileCache(self._fetcher) if options.explodes else None
-        self._sandbox = Sandbox(memory_limit=limits.decode_memory_mib << 20)
+        self._sandbox = Sandbox(memory_limit=limits.decode_memory_mib << 20, preload=[RESIZER])
         self._timeout_s = limits.decode_timeout_s
 
     def files(self, units: Sequence[Unit]) -> Iterator[tuple[int, int, bytes | str | UnitError]]:

@@ -188,7 +188,7 @@ class ClusterOptions(BaseModel):
     in_flight: Positive | None = Field(None, description="Units an engine holds at once, running and queued. Default: "
         "320 on a GPU, 32 on CPUs.")  # fmt: skip
     rows_per_block: Positive | None = Field(None, description="Units that travel together. Default: what makes a "
-        "block of at most 64 MiB of tiles, 8 at most.")  # fmt: skip
+        "block of at most 64 MiB of tiles, and at most an eighth of --in-flight, or 8.")  # fmt: skip
 
 
 class EstimateOptions(BaseModel):

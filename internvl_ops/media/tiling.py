@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import cv2
 import numpy as np
-import torch
 from PIL import Image
 
 from internvl_ops.media import shared
 from internvl_ops.media.workspace import Workspace
 
+if TYPE_CHECKING:
+    import torch
+
 Resize = Literal["fast", "exact"]
+RESIZER = "torch"  # imported by those who resize: seconds, which the driver and the engines' actors do without
 
 
 def choose_grid(
@@ -189,11 +192,15 @@ def _fast_resizer(image: Image.Image | np.ndarray, workspace: Workspace) -> Call
 
 def _bicubic(source: np.ndarray, target: np.ndarray) -> None:
     """Resizes uint8 (height, width, 3) along the axis in which ``target`` differs."""
+    import torch
+
     size = target.shape[:2]
     torch.ops.aten._upsample_bicubic2d_aa.out(_batch(source), size, False, out=_batch(target))
 
 
 def _batch(pixels: np.ndarray) -> torch.Tensor:
+    import torch
+
     # Batch first, then permuted: only so does torch see channels-last memory, read it without a copy and answer in
     # kind. The same permutation made before the batch dimension costs two to three times as much.
     return torch.from_numpy(pixels).unsqueeze(0).permute(0, 3, 1, 2)

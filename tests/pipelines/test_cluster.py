@@ -105,7 +105,9 @@ class TestRowsPerBlock:
     def test_the_largest_images_stay_under_rays_block_size(
         self, checkpoint: Checkpoint, max_tiles: int, tile_size: int, images: int
     ) -> None:
-        rows = rows_per_block(options(max_tiles=max_tiles), replace(checkpoint, tile_size=tile_size), "image")
+        rows = rows_per_block(
+            options(max_tiles=max_tiles), replace(checkpoint, tile_size=tile_size), "image", in_flight=320
+        )
         each = share_tile_budget(max_tiles, images)
         tiles = images * (each + (each > 1))
         if tiles > 1.5 * max_tiles:  # more images than tiles: each has one all the same
@@ -115,12 +117,14 @@ class TestRowsPerBlock:
     @given(num_frames=st.integers(1, 600), fps=st.none() | st.floats(0.1, 60), tile_size=st.sampled_from([112, 448]))
     def test_so_do_videos(self, checkpoint: Checkpoint, num_frames: int, fps: float | None, tile_size: int) -> None:
         given = options(num_frames=num_frames, fps=fps)
-        rows = rows_per_block(given, replace(checkpoint, tile_size=tile_size), "video")
+        rows = rows_per_block(given, replace(checkpoint, tile_size=tile_size), "video", in_flight=320)
         frames = num_frames if fps is None else 1
         assert rows == 1 or rows * frames * 3 * tile_size**2 < BLOCK_BYTES
 
     def test_small_tiles_do_not_make_huge_blocks(self, checkpoint: Checkpoint) -> None:
-        assert rows_per_block(options(max_tiles=1), replace(checkpoint, tile_size=28), "image") == 8
+        small = replace(checkpoint, tile_size=28)
+        assert rows_per_block(options(max_tiles=1), small, "image", in_flight=32) == 8
+        assert rows_per_block(options(max_tiles=1), small, "image", in_flight=320) == 40
 
     def test_the_option_wins(self, checkpoint: Checkpoint) -> None:
-        assert rows_per_block(options(rows_per_block=3), checkpoint, "image") == 3
+        assert rows_per_block(options(rows_per_block=3), checkpoint, "image", in_flight=32) == 3
