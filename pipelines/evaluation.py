@@ -82,10 +82,23 @@ def _files(options: Any) -> dict[str, str]:
     uri = options.input.rstrip("/")
     if has_magic(uri) or kind_of(uri) != "directory":
         return {"uri": options.input, "format": options.input_format}
-    there = {suffix_of(name) for name in walk(uri, recursive=True)}
-    held = [format for format in TABLES if there & set(MANIFEST_SUFFIXES[format])]
-    format = held[0] if options.input_format == "auto" and len(held) == 1 else options.input_format
-    return {"uri": uri if options.split is None else f"{uri}/**/*{options.split}*", "format": format}
+    names = list(walk(uri, recursive=True))
+    held = [kind for kind in TABLES if any(suffix_of(name) in MANIFEST_SUFFIXES[kind] for name in names)]
+    found = {
+        "uri": uri,
+        "format": held[0] if options.input_format == "auto" and len(held) == 1 else options.input_format,
+    }
+    if options.split is None:
+        return found
+    tables = [name for name in names if any(suffix_of(name) in MANIFEST_SUFFIXES[kind] for kind in held)]
+    if not any(options.split in name.rpartition("/")[2] for name in tables):
+        known = ", ".join(BENCHMARKS[options.benchmark].splits) or "none by name"
+        raise ConfigurationError(
+            f"--split {options.split}: none of the files in {options.input} has it in its name: "
+            f"{', '.join(tables[:10]) or 'there are none'}. Splits of {options.benchmark}: {known}. Or name the file "
+            "itself as --input."
+        )
+    return found | {"uri": f"{uri}/**/*{options.split}*"}
 
 
 def _annotations(uri: str | None) -> dict[str, list[str]]:

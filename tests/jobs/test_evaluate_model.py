@@ -75,7 +75,7 @@ def test_docvqa(tmp_path: Path) -> None:
     [
         (["docvq"], "--benchmark docvq: must be 'refcoco', 'docvqa'"),
         (["docvqa"], "has no column 'question' or 'query' for the question"),
-        (["refcoco", "--split", "testC"], "testC"),
+        (["refcoco", "--split", "testC"], "has it in its name: refcoco_drawn.jsonl. Splits of refcoco: refcoco_val, "),
         (["refcoco", "--prompt", "Where?"], "has no {}, where each question of RefCOCO goes"),
         (["refcoco", "--media-root", "/not/there"], "--media-root /not/there: no such folder"),
     ],
