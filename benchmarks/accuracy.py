@@ -34,10 +34,11 @@ from tests.jobs.cluster import ROOT, filesystem, s3_server
 
 CHECKPOINT = ROOT / "examples" / "nano" / "checkpoint"
 TILES = ("--max-tiles", str(train.MAX_TILES))
-# Task -> name of its figure, aim, job, column of the answer.
-FIGURES = {
+# Task -> name of its figure, aim if there is one, job, column of the answer.
+FIGURES: dict[str, tuple[str, float | None, str, str]] = {
     "caption": ("caption_exact_match", 0.9, "caption_dataset.py", "caption"),
-    "ocr": ("ocr_cer", 0.05, "ocr_dataset.py", "text"),
+    "line": ("ocr_cer", 0.05, "ocr_dataset.py", "text"),
+    "text": ("ocr_cer_several_lines", None, "ocr_dataset.py", "text"),
     "ground": ("grounding_p50", 0.85, "ground_dataset.py", "boxes"),
     "video": ("video_question_accuracy", 0.8, "ask_dataset.py", "answer"),
 }
@@ -53,7 +54,7 @@ def score(task: str, asked: Sequence[Asked], answers: Sequence[Any]) -> float:
         answers: Texts; for ``ground`` lists of boxes (x1, y1, x2, y2) in pixels.
     """
     pairs = list(zip((one.sample for one in asked), answers, strict=True))
-    if task == "ocr":
+    if task in ("line", "text"):
         wrong = sum(edits(sample.answer, answer or "") for sample, answer in pairs)
         return wrong / sum(len(sample.answer) for sample, _ in pairs)
     if task == "ground":

@@ -39,7 +39,7 @@ from tests.conftest import RunningEngine
 
 TASKS: dict[str, tuple[Task, str]] = {
     "caption": (caption(), "caption"),
-    "ocr": (ocr(), "text"),
+    "line": (ocr(), "text"),
     "ground": (ground(), "boxes"),
     "video": (ask(), "answer"),
 }

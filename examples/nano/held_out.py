@@ -19,7 +19,8 @@ from PIL import Image, ImageOps
 from examples.nano import draw
 
 FIRST_SEED = 2**48  # those of training are below
-TASKS = ("caption", "ocr", "ground", "video")
+# What is asked -> the drawer. A line runs over several tiles; a text has several such lines.
+TASKS = {"caption": "caption", "line": "ocr", "text": "ocr", "ground": "ground", "video": "video"}
 FORMATS = ("png", "jpg", "webp")
 FRAMES, RATE = 24, 8  # of a clip; frames a second
 ORIENTATION = 0x0112
@@ -46,10 +47,10 @@ class Asked:
 
 
 def samples(task: str) -> Iterator[draw.Sample]:
-    """Held-out samples of `TASKS`: texts have a line that runs over several tiles, clips are asked a question."""
+    """Held-out samples of one of `TASKS`; clips are asked a question."""
     for seed in itertools.count(FIRST_SEED):
-        sample = draw.draw(task, seed, **({"frames": FRAMES} if task == "video" else {}))
-        if task == "ocr" and not spans_tiles(sample):
+        sample = draw.draw(TASKS[task], seed, **({"frames": FRAMES} if task == "video" else {}))
+        if task in ("line", "text") and not (spans_tiles(sample) and ("\n" in sample.answer) == (task == "text")):
             continue
         if task == "video" and sample.question == draw.FILM:
             continue
