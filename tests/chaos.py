@@ -118,7 +118,7 @@ class Job:
 
 
 class Chaos:
-    """Fires faults, one after the other, at random times, and slows the job down where it is ahead of them.
+    """Fires faults, one after the other, at random times, and slows the job down so that it meets them all.
 
     Args:
         job: Disturbed.
@@ -127,7 +127,8 @@ class Chaos:
         done: Rows in ``results/`` by now.
         rows: In all.
         faults: To fire.
-        minutes: In which the rows are fetched where nothing but the pace holds them up.
+        minutes: In which the rows are fetched where nothing but their pace holds them up; a third of that pace where
+            the job is ahead of the faults.
         scratch: For the flag that says to an engine that its memory is full.
         rng: When and which.
 
@@ -150,7 +151,7 @@ class Chaos:
     ) -> None:
         self._job, self._cluster, self._proxy, self._done, self._rng = job, cluster, proxy, done, rng
         self._rows, self._faults, self._no_memory = rows, faults, scratch / "no-memory"
-        self._pace = ("/images/", FETCHED_AT_ONCE * minutes * 60 / rows)
+        self._late_s = FETCHED_AT_ONCE * minutes * 60 / rows
         self._patience = 0.0
         self.fired: Counter[str] = Counter()
         self.kinds: dict[str, Callable[[], bool]] = {
@@ -196,7 +197,7 @@ class Chaos:
         end = time.monotonic() + seconds
         while time.monotonic() < end and not enough():
             ahead = self._done() / self._rows > (1 + sum(self.fired.values())) / (1 + self._faults)
-            self._proxy.slow = self._pace if ahead else None
+            self._proxy.slow = ("/images/", self._late_s * (3 if ahead else 1))
             time.sleep(0.5)
 
     def _lose_node(self) -> bool:

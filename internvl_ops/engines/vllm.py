@@ -163,7 +163,7 @@ class VllmEngine:
                     if watch is not None and not output.finished and watch(output.outputs[0].token_ids):
                         return _completion(output, len(request.token_ids), "watch")
         except EngineDeadError as error:
-            raise EngineDead(f"vLLM died while {request.request_id} was under way: {error}") from error
+            raise EngineDead(f"vLLM died: {error}") from error
         except (VLLMClientError, EngineGenerateError, ValueError) as error:
             raise UnitError("generate", "engine_failed", f"vLLM refused the request: {error}") from error
         if output is None or not output.finished:
