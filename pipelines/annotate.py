@@ -184,7 +184,7 @@ class Graph:
 
     def _map(self, rows: Dataset, stage: type, arguments: dict[str, Any], **resources: Any) -> Dataset:
         """One block in, one block out, rows in order: see `cluster.rows_per_block` for why that must be so."""
-        return rows.map_batches(
+        return rows.map_batches_internal(  # map_batches refuses whole blocks to a stage that has GPUs
             stage,
             fn_constructor_kwargs=arguments,
             batch_size=None,

@@ -20,12 +20,13 @@ from internvl_ops.media.video import VideoOptions
 from internvl_ops.models.config import Checkpoint
 from internvl_ops.tasks import Task
 from pipelines.engines import IN_FLIGHT
+from pipelines.estimate import GPU_IN_FLIGHT
 from pipelines.measures import Setting
 from pipelines.options import JobOptions
 
 BLOCK_BYTES = 64 * 2**20
 GPU_KIND = "accelerator_type:"
-BLOCKS_IN_FLIGHT = 8  # an engine holds at least so many at once, since a block is as slow as its slowest row
+ROWS_PER_BLOCK = 8  # more are cheaper to move, and keep more rows back for their slowest one: docs/performance.md
 READERS = 2  # manifest files read side by side; parsing is never what a run waits for
 ROW_OVERHEAD = 2**16  # bytes of a row besides its tiles: ids, a preview
 
@@ -71,12 +72,10 @@ def connect(options: JobOptions) -> None:
     context.actor_init_retry_on_errors = False
 
 
-def rows_per_block(options: JobOptions, checkpoint: Checkpoint | None, media_kind: str, in_flight: int) -> int:
+def rows_per_block(options: JobOptions, checkpoint: Checkpoint | None, media_kind: str) -> int:
     """Rows that travel together: as many as surely stay under Ray's block size, so that no block is ever split.
 
     A block that Ray splits by its bytes is cut elsewhere when a retried task meets another outcome, which loses rows.
-    Otherwise the more rows the cheaper, since most of what a block costs does not depend on what is in it: see
-    docs/performance.md.
     """
     if options.rows_per_block is not None:
         return options.rows_per_block
@@ -84,7 +83,7 @@ def rows_per_block(options: JobOptions, checkpoint: Checkpoint | None, media_kin
         return 1  # a picture as it is may be of any size
     video_tiles = options.num_frames if options.fps is None else VideoOptions.max_frames
     row = (video_tiles if media_kind == "video" else options.max_tiles + 1) * 3 * checkpoint.tile_size**2 + ROW_OVERHEAD
-    return max(1, min(max(8, in_flight // BLOCKS_IN_FLIGHT), BLOCK_BYTES // row))
+    return max(1, min(ROWS_PER_BLOCK, BLOCK_BYTES // row))
 
 
 def settle(options: JobOptions, checkpoint: Checkpoint | None, media_kind: str, cluster: dict[str, float]) -> Workers:
@@ -115,13 +114,13 @@ def settle(options: JobOptions, checkpoint: Checkpoint | None, media_kind: str, 
             f"{engines} engines and {prepare_actors} prepare actors need {engines + prepare_actors} CPUs, the cluster "
             f"has {cpus}. Add CPUs (ray start --num-cpus N), or lower --engines or --prepare-actors."
         )
-    in_flight = options.in_flight or (IN_FLIGHT if options.engine == "openai" else 320 if per_engine else 32)
     return Workers(
         engines=engines,
         gpus_per_engine=per_engine,
         prepare_actors=prepare_actors,
-        in_flight=in_flight,
-        rows_per_block=rows_per_block(options, checkpoint, media_kind, in_flight),
+        in_flight=options.in_flight
+        or (IN_FLIGHT if options.engine == "openai" else GPU_IN_FLIGHT if per_engine else 32),
+        rows_per_block=rows_per_block(options, checkpoint, media_kind),
     )
 
 

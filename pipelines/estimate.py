@@ -18,7 +18,7 @@ from pipelines.options import JobOptions
 from pipelines.sample import Sample, Seen, take_sample
 from pipelines.sources import SourcePlan, count_rows
 
-GPU_IN_FLIGHT = 320  # units an engine holds on a GPU, unless the job says otherwise
+GPU_IN_FLIGHT = 512  # units an engine holds on a GPU, unless the job says otherwise
 ASSUMED = Efficiency()
 
 

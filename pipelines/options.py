@@ -186,9 +186,9 @@ class ClusterOptions(BaseModel):
     prepare_actors: Positive | None = Field(None, description="CPU actors that fetch, decode and tile. Default: the "
         "cluster's CPUs less one for each engine.")  # fmt: skip
     in_flight: Positive | None = Field(None, description="Units an engine holds at once, running and queued. Default: "
-        "320 on a GPU, 32 on CPUs.")  # fmt: skip
+        "512 on a GPU, 32 on CPUs.")  # fmt: skip
     rows_per_block: Positive | None = Field(None, description="Units that travel together. Default: what makes a "
-        "block of at most 64 MiB of tiles, and at most an eighth of --in-flight, or 8.")  # fmt: skip
+        "block of at most 64 MiB of tiles, 8 at most.")  # fmt: skip
 
 
 class EstimateOptions(BaseModel):

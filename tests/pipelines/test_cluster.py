@@ -89,7 +89,7 @@ class TestSettle:
 
     def test_engines_on_gpus_hold_more_units_at_once(self, checkpoint: Checkpoint) -> None:
         on_gpu = self.settle(checkpoint, {"CPU": 8.0, "GPU": 1.0})
-        assert (on_gpu.in_flight, on_gpu.blocks_in_flight) == (320, 320 // on_gpu.rows_per_block)
+        assert (on_gpu.in_flight, on_gpu.blocks_in_flight) == (512, 512 // on_gpu.rows_per_block)
         assert self.settle(checkpoint, {"CPU": 8.0}).in_flight == 32
         assert self.settle(checkpoint, {"CPU": 8.0}, in_flight=3).blocks_in_flight == 1
 
@@ -105,9 +105,7 @@ class TestRowsPerBlock:
     def test_the_largest_images_stay_under_rays_block_size(
         self, checkpoint: Checkpoint, max_tiles: int, tile_size: int, images: int
     ) -> None:
-        rows = rows_per_block(
-            options(max_tiles=max_tiles), replace(checkpoint, tile_size=tile_size), "image", in_flight=320
-        )
+        rows = rows_per_block(options(max_tiles=max_tiles), replace(checkpoint, tile_size=tile_size), "image")
         each = share_tile_budget(max_tiles, images)
         tiles = images * (each + (each > 1))
         if tiles > 1.5 * max_tiles:  # more images than tiles: each has one all the same
@@ -117,14 +115,12 @@ class TestRowsPerBlock:
     @given(num_frames=st.integers(1, 600), fps=st.none() | st.floats(0.1, 60), tile_size=st.sampled_from([112, 448]))
     def test_so_do_videos(self, checkpoint: Checkpoint, num_frames: int, fps: float | None, tile_size: int) -> None:
         given = options(num_frames=num_frames, fps=fps)
-        rows = rows_per_block(given, replace(checkpoint, tile_size=tile_size), "video", in_flight=320)
+        rows = rows_per_block(given, replace(checkpoint, tile_size=tile_size), "video")
         frames = num_frames if fps is None else 1
         assert rows == 1 or rows * frames * 3 * tile_size**2 < BLOCK_BYTES
 
     def test_small_tiles_do_not_make_huge_blocks(self, checkpoint: Checkpoint) -> None:
-        small = replace(checkpoint, tile_size=28)
-        assert rows_per_block(options(max_tiles=1), small, "image", in_flight=32) == 8
-        assert rows_per_block(options(max_tiles=1), small, "image", in_flight=320) == 40
+        assert rows_per_block(options(max_tiles=1), replace(checkpoint, tile_size=28), "image") == 8
 
     def test_the_option_wins(self, checkpoint: Checkpoint) -> None:
-        assert rows_per_block(options(rows_per_block=3), checkpoint, "image", in_flight=32) == 3
+        assert rows_per_block(options(rows_per_block=3), checkpoint, "image") == 3
