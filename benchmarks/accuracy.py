@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 from benchmarks import records
 from examples.nano import evaluate, held_out, train
 from examples.nano.held_out import Asked
-from internvl_ops.metrics import edits
+from internvl_ops.metrics import edits, iou
 from internvl_ops.tasks.boxes import parse_boxes
 from tests.jobs.cluster import ROOT, filesystem, s3_server
 
@@ -58,15 +58,9 @@ def score(task: str, asked: Sequence[Asked], answers: Sequence[Any]) -> float:
         wrong = sum(edits(sample.answer, answer or "") for sample, answer in pairs)
         return wrong / sum(len(sample.answer) for sample, _ in pairs)
     if task == "ground":
-        right = sum(any(_overlap(box, held_out.true_box(s)) >= 0.5 for box in (a or [])[:1]) for s, a in pairs)
+        right = sum(any(iou(box, held_out.true_box(s)) >= 0.5 for box in (a or [])[:1]) for s, a in pairs)
         return right / len(pairs)
     return sum(answer == sample.answer for sample, answer in pairs) / len(pairs)
-
-
-def _overlap(a: Sequence[float], b: Sequence[float]) -> float:
-    """Intersection over union of two boxes (x1, y1, x2, y2)."""
-    both = max(0.0, min(a[2], b[2]) - max(a[0], b[0])) * max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
-    return both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both)
 
 
 def through_the_pipeline(task: str, asked: Sequence[Asked], bucket: str, fs: Any) -> list[Any]:

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 
 from examples.nano import draw, train
-from internvl_ops.metrics import edits
+from examples.nano.held_out import true_box
+from internvl_ops.metrics import edits, iou
 
 HELD_OUT = 2**48  # first seed; those of training are below
 TASKS = ["caption", "count", "question", "ground", "video", "ocr"]
@@ -80,13 +81,8 @@ def overlap(answer: str, sample: draw.Sample) -> float:
         return 0.0
     picture = sample.pictures[0]
     height, width = picture.pixels.shape[:2]
-    name = sample.question.split("<ref>")[1].split("</ref>")[0]
-    box = next(shape.box for shape in picture.shapes if shape.name == name)
-    a = np.array([int(part) for part in found.groups()])
-    b = np.array(box) / [width, height, width, height] * 1000
-    sides = np.clip(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0, None)
-    both = sides.prod()
-    return float(both / ((a[2:] - a[:2]).prod() + (b[2:] - b[:2]).prod() - both))
+    box = np.array(true_box(sample)) / [width, height, width, height] * 1000
+    return iou([int(part) for part in found.groups()], box)
 
 
 def score(task: str, samples: list[draw.Sample], answers: list[str]) -> dict[str, float]:
