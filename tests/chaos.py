@@ -50,7 +50,9 @@ class Cluster:
         from ray.cluster_utils import Cluster as RayCluster
 
         # Nodes are added from another thread, where no hook for the end of the process can be set.
-        self._cluster = RayCluster(initialize_head=True, head_node_args={"num_cpus": 0}, shutdown_at_exit=False)
+        self._cluster = RayCluster(
+            initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False}, shutdown_at_exit=False
+        )
         self.nodes = [self._cluster.add_node(num_cpus=2) for _ in range(2)]
         self.address = self._cluster.address
         self._replacing: threading.Thread | None = None
