@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -95,6 +97,16 @@ class TestSample:
         assert "nothing to ask a model about" in of(str(tmp_path / "m.jsonl"), tmp_path, tiny_checkpoint).text()
         (tmp_path / "m.jsonl").write_text("")
         assert "nothing to ask a model about" in of(str(tmp_path / "m.jsonl"), tmp_path, tiny_checkpoint).text()
+
+
+def test_the_job_says_it_and_starts_nothing(tmp_path: Path, tiny_checkpoint: Path) -> None:
+    where = ["--input", write_manifest(tmp_path, 2), "--output", str(tmp_path / "out")]
+    command = [sys.executable, "jobs/caption_dataset.py", *where, "--model", str(tiny_checkpoint), "--estimate"]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    assert "7 rows, of which 6 units can be asked about" in done.stdout
+    assert "GPU hours" in done.stdout
+    assert not (tmp_path / "out").exists()
 
 
 class TestArithmetic:
