@@ -16,6 +16,7 @@ START, END = "<!-- {}: made by python -m benchmarks.tables -->", "<!-- /{} -->"
 # File -> heading; in the order of the README.
 SECTIONS = {
     "pipeline": "Whole pipeline against ray.data.llm and vLLM alone (`make bench`)",
+    "gpu": "Real shapes with dummy weights (`make bench-gpu`)",
     "tasks": "Three tasks over each image in one pass (`make bench-tasks`)",
     "parity": "Same prompt ids and greedy tokens as vLLM's own processor (`make bench-parity`)",
     "media": "Images (`make bench-media`)",
