@@ -42,7 +42,6 @@ FIGURES: dict[str, tuple[str, float | None, str, str]] = {
     "ground": ("grounding_p50", 0.85, "ground_dataset.py", "boxes"),
     "video": ("video_question_accuracy", 0.8, "ask_dataset.py", "answer"),
 }
-Boxes = Sequence[Sequence[float]]
 
 
 def score(task: str, asked: Sequence[Asked], answers: Sequence[Any]) -> float:

@@ -48,7 +48,7 @@ VISION = {"width": 192, "layers": 5, "heads": 3, "wide": 768}
 LANGUAGE = {"width": 192, "layers": 5, "heads": 3, "wide": 512}
 GUIDED = (2, 3)  # layers of the language model whose first attention head is told where to look
 TEMPLATE = "internvl2_5"
-MIXTURE = {"caption": 3, "count": 2, "question": 2, "ground": 4, "video": 2, "ocr": 8, "letters": 2}
+MIXTURE = {"caption": 2, "count": 3, "question": 1, "ground": 3, "video": 2, "ocr": 12, "letters": 2}
 SLOTS = 4  # letters told for one cell
 IGNORED = -100
 

@@ -34,6 +34,7 @@ def test_it_captions_reads_finds_and_watches(guard: Guard) -> None:
     assert failing(guard.scores()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mutation", MUTATIONS)
 def test_a_mistake_in_the_pipeline_is_told_by_accuracy(guard: Guard, mutation: str) -> None:
     scores = guard.scores(MUTATIONS[mutation])
