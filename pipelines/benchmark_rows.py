@@ -69,6 +69,10 @@ class BenchmarkRows:
             ConfigurationError: The data has not what the benchmark needs.
         """
         self._chosen(given.names)
+        if self.id_column and self.id_column not in given.names:
+            raise ConfigurationError(
+                f"--id-column {self.id_column}: {self.input} has no such column. There are: {', '.join(given.names)}."
+            )
         media = given.field(self._media(given.names))
         kind = INLINE if _is_text(media.type) and self.benchmark.media == "image" else media.type
         return pa.schema([("id", pa.string()), (self.benchmark.media, kind), *self.fields])

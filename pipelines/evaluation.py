@@ -42,7 +42,7 @@ class EvaluateOptions(BaseModel):
     @classmethod
     def _defaults(cls, values: dict[str, Any]) -> dict[str, Any]:
         """Those of the benchmark."""
-        benchmark = BENCHMARKS.get(values.get("benchmark", ""))
+        benchmark = BENCHMARKS.get(str(values.get("benchmark")))
         if benchmark is None:
             return values
         return {"max_tiles": benchmark.max_tiles, "num_frames": benchmark.num_frames, **values}

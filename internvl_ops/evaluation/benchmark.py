@@ -80,7 +80,6 @@ class Benchmark:
         max_tiles: Most tiles an image is cut into.
         max_new_tokens: Longest answer, in tokens.
         num_frames: Of a video.
-        categories: What ``Sample.category`` is, for a person; empty if there are none.
     """
 
     title: str
@@ -97,7 +96,6 @@ class Benchmark:
     max_tiles: int = 6
     max_new_tokens: int = 100
     num_frames: int = 8
-    categories: str = ""
 
     def evaluate(self, samples: Sequence[Sample]) -> tuple[list[float], Figures]:
         """The score of each sample, and what all come to."""

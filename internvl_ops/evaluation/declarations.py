@@ -27,7 +27,6 @@ _MMBENCH = {
     "fields": ("question", "answers", "options", "category", "group"),
     "score": scoring.letter_of_options,
     "splits": ("dev", "test"),
-    "categories": "category",
 }
 REFCOCO_SPLITS = ("refcoco_val", "refcoco_testA", "refcoco_testB", "refcoco+_val", "refcoco+_testA", "refcoco+_testB",
                   "refcocog_val", "refcocog_test")  # fmt: skip
@@ -111,7 +110,6 @@ BENCHMARKS: dict[str, Benchmark] = {
         score=scoring.each(lambda sample: ocrbench_hit(sample.response, sample.answers, sample.category)),
         summarise=scoring.ocrbench,
         max_tiles=24,
-        categories="kind of question",
     ),
     "mme": Benchmark(
         title="MME",
@@ -123,7 +121,6 @@ BENCHMARKS: dict[str, Benchmark] = {
         score=scoring.yes_no,
         summarise=scoring.mme,
         max_new_tokens=20,
-        categories="category",
     ),
     "mmbench": Benchmark(
         title="MMBench-EN",
@@ -155,7 +152,6 @@ BENCHMARKS: dict[str, Benchmark] = {
         max_tiles=1,
         max_new_tokens=1000,
         num_frames=16,
-        categories="task",
     ),
     "videomme": Benchmark(
         title="Video-MME w/o subs",
@@ -172,7 +168,6 @@ BENCHMARKS: dict[str, Benchmark] = {
         max_tiles=1,
         max_new_tokens=1000,
         num_frames=16,
-        categories="duration",
     ),
     "captions": Benchmark(
         title="Captions (COCO, Flickr30k, NoCaps)",

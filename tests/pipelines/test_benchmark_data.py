@@ -233,6 +233,12 @@ class TestWrongData:
             read("docvqa", path)
         assert only(read("docvqa", path, image_column="picture"))["image"] == "1.png"
 
+    def test_ids_of_a_column(self, tmp_path: Path) -> None:
+        path = jsonl(tmp_path / "val.jsonl", {"image": "1.jpg", "question": "what?", "question_id": 5, "answer": "a"})
+        assert only(read("docvqa", path, id_column="question_id"))["id"] == "5"
+        with pytest.raises(ConfigurationError, match=r"--id-column questionId: .* has no such column"):
+            read("docvqa", path, id_column="questionId")
+
     def test_boxes_of_another_form(self, tmp_path: Path) -> None:
         path = jsonl(tmp_path / "refcoco_val.jsonl", {**REFERENCE, "bbox": [300, 200, 40, 50]})
         with pytest.raises(ConfigurationError, match=r"none of the first 1 rows can be used.*not x, y, width, height"):
