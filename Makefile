@@ -106,6 +106,23 @@ bench-sources: setup
 bench-resume: setup
 	@$(PY) -m benchmarks.bench_resume
 
+# What feeding an engine costs: the pipeline against the same engine fed from memory; five minutes on two cores.
+.PHONY: bench-feed bench-scale bench-rows
+bench-feed: setup
+	@$(PY) -m benchmarks.bench_feed
+	@$(PY) -m benchmarks.tables
+
+# Up to 64 stand-ins for engines on a Ray cluster of fake nodes on this machine; ten minutes, 16 GiB.
+bench-scale: setup
+	@$(PY) -m benchmarks.bench_batching
+	@$(PY) -m benchmarks.bench_scale
+	@$(PY) -m benchmarks.tables
+
+# Whether the cost of a row grows with the manifest; ten million: python -m benchmarks.bench_rows --help
+bench-rows: setup
+	@$(PY) -m benchmarks.bench_rows
+	@$(PY) -m benchmarks.tables
+
 # Renews requirements/*.txt from pyproject.toml. The overrides are why the lists are installed with --no-deps.
 lock: setup
 	@$(PY) -m pip install -q uv

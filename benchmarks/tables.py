@@ -25,6 +25,10 @@ SECTIONS = {
     "fetch": "Object store with 50 ms a request (`make bench-media`)",
     "repetition": "Answers that repeat themselves (`make bench-repetition`)",
     "resume": "Ten million finished rows known again (`make bench-resume`)",
+    "feed": "The pipeline against the same engine fed from memory (`make bench-feed`)",
+    "scale": "Many engines, each a stand-in, on fake nodes (`make bench-scale`)",
+    "batching": "Blocks, rows in flight and order, the engine a stand-in (`make bench-scale`)",
+    "rows": "Manifests of many rows, the engine a stand-in (`make bench-rows`)",
     "memory": "Memory over 5,000 rows (`make bench-memory`)",
 }
 

@@ -1,0 +1,243 @@
+"""How many engines one driver keeps busy: 1 to 64 GPU actors on a Ray cluster of fake nodes, with an engine stand-in.
+
+    python -m benchmarks.bench_scale [--engines 1 4 16 64] [--nodes 4 16]
+
+The cluster is real but for its nodes, which are all this machine, and its GPUs, which are numbers: scheduling, object
+store and pipeline are what they are on many machines. The engine is `benchmarks.stand_in`, which waits as long as a GPU
+would compute; rows are questions, so that preparing them costs next to nothing. The ideal is as many times what the
+device that is stood in for can do at most as there are engines.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import functools
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from benchmarks import records
+from benchmarks.processes import cpu_seconds, memory
+from benchmarks.stand_in import Latency, make_stand_in
+
+LENGTHS = (16, 24, 32, 40, 48)  # tokens of an answer
+NEW_TOKENS = 32  # on average
+# Two requests a second at most: a tenth of what a GPU does, so that two cores can drive many. 13 tiles to read, 32
+# tokens to make.
+DEVICE = Latency(prompt_tokens=3400, prefill_s=1 / 17_000, step_s=0.1, decode_s=0.003125, max_running=16)
+IN_FLIGHT = 2 * DEVICE.max_running
+SECONDS = 40  # that the rows of a run take at best
+SLOW = 4.0
+START_S = 30.0  # for the minutes that a large model takes
+STORE = 256 << 20
+
+
+def make_questions(path: Path, rows: int) -> str:
+    """A manifest of questions, each with the length of its answer, so that they do not end together."""
+    numbers = range(rows)
+    lengths = np.random.default_rng(0).permutation(np.resize(LENGTHS, rows))
+    columns = {
+        "id": [f"{n:06d}" for n in numbers],
+        "question": [f"What is {n} in words?" for n in numbers],
+        "sampling_params": [json.dumps({"max_new_tokens": int(length)}) for length in lengths],
+    }
+    pq.write_table(pa.table(columns), path)
+    return str(path)
+
+
+def cluster_of(nodes: int, engines: int) -> Any:
+    """A head with CPUs for prepare, and nodes that share the engines' GPUs."""
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "object_store_memory": STORE})
+    for number in range(min(nodes, engines)):
+        gpus = len(range(number, engines, nodes))
+        cluster.add_node(num_cpus=gpus, num_gpus=gpus, object_store_memory=STORE)
+    cluster.wait_for_nodes()
+    return cluster
+
+
+def run(engines: int, nodes: int, rows: int, slow: float, start_s: float, block: int, scratch: Path) -> dict[str, Any]:
+    """One run of the ask job's pipeline in this process."""
+    from internvl_ops.models.tiny import make_tiny_checkpoint
+    from jobs.ask_dataset import Options
+    from pipelines import annotate
+    from pipelines.job import check
+    from pipelines.progress import ProgressLine
+    from pipelines.tasks import make_ask
+
+    finished: list[tuple[float, int]] = []
+    update = ProgressLine.update
+
+    def noted(self: ProgressLine, done: int, tokens: int, failed: int) -> None:
+        finished.append((time.monotonic(), done))
+        update(self, done, tokens, failed)
+
+    ProgressLine.update = noted  # type: ignore[method-assign]
+    latency = replace(DEVICE, start_s=start_s)
+    annotate.engine_maker = lambda *_: functools.partial(make_stand_in, latency, slow, str(scratch / "slow"))
+    cluster = cluster_of(nodes, engines)
+    try:
+        options = Options(
+            input=make_questions(scratch / "manifest.parquet", rows),
+            output=str(scratch / "out"),
+            model=str(make_tiny_checkpoint(scratch / "model", layers=1, hidden=64)),
+            max_new_tokens=max(LENGTHS),
+            retries=0,
+            prepare_actors=1,
+            engines=engines,
+            gpus_per_engine=1,
+            in_flight=IN_FLIGHT,
+            rows_per_block=block,
+            ray_address=cluster.address,
+        )
+        with Usage() as usage:
+            record = annotate.annotate(options, *check(options, make_ask))
+    finally:
+        cluster.shutdown()
+    print(record.summary(), file=sys.stderr)
+    at, done = np.array(finished).T
+    # Steady is from where a fifth is through, when every engine is up, to where only what is in flight is left.
+    last = rows - engines * IN_FLIGHT
+    window = np.interp([0.2 * rows, last], done, at)
+    steady_s = float(window[1] - window[0])
+    return {
+        "results": record.totals.results,
+        "rate": (last - 0.2 * rows) / steady_s,
+        "tail_s": float(at[-1] - window[1]),
+        "cpu_s_per_row": {what: round(used / rows, 5) for what, used in usage.cpu(*window).items()},
+        "cores_busy": round(sum(usage.cpu(*window).values()) / steady_s, 2),
+        "worker_mib": usage.largest_worker_mib,
+        "seconds": round(record.seconds, 1),
+    }
+
+
+class Usage:
+    """CPU seconds of this process and its descendants, by what they do, over time; memory of the largest worker."""
+
+    def __init__(self) -> None:
+        self._seen: list[tuple[float, dict[str, float]]] = []
+        self._names: dict[int, str] = {}
+        self.largest_worker_mib = 0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._follow, daemon=True)
+
+    def __enter__(self) -> Usage:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def cpu(self, start: float, end: float) -> dict[str, float]:
+        """CPU seconds between two times of the monotonic clock."""
+        at = [when for when, _ in self._seen]
+        kinds = {kind for _, used in self._seen for kind in used}
+        both = {
+            kind: np.interp([start, end], at, [used.get(kind, 0.0) for _, used in self._seen]) for kind in sorted(kinds)
+        }
+        return {kind: float(used[1] - used[0]) for kind, used in both.items() if used[1] - used[0] > 0.1}
+
+    def _follow(self) -> None:
+        while not self._stop.wait(2.0):
+            used: dict[str, float] = {}
+            for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
+                kind = self._kind(process)
+                used[kind] = used.get(kind, 0.0) + cpu_seconds(process.pid)
+            self._seen.append((time.monotonic(), used))
+
+    def _kind(self, process: psutil.Process) -> str:
+        if process.pid == os.getpid():
+            return "driver"
+        name = self._names.get(process.pid, "")
+        if not name.startswith("ray::Map"):  # a worker is told late what it is for
+            with contextlib.suppress(psutil.Error):
+                name = self._names[process.pid] = (process.cmdline() or [""])[0]
+        if "MapWorker" in name:
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                self.largest_worker_mib = max(self.largest_worker_mib, memory(process.pid)["uss"] >> 20)
+        return next((stage for stage in ("Generate", "Prepare", "Parse", "Ledger") if stage in name), "Ray itself")
+
+
+def spawn(**said: Any) -> dict[str, Any]:
+    """One run in a process of its own."""
+    with tempfile.TemporaryDirectory() as scratch:
+        answer = Path(scratch) / "answer.json"
+        command = [sys.executable, "-m", "benchmarks.bench_scale", "--answer", str(answer), "--run", json.dumps(said)]
+        subprocess.run(command, check=True, env=os.environ | {"RAY_worker_niceness": "0"}, timeout=900)
+        return json.loads(answer.read_text())
+
+
+def rows_of(engines: int) -> int:
+    """Enough that each engine is filled several times over."""
+    return round(engines * SECONDS * DEVICE.rate(NEW_TOKENS))
+
+
+def as_record(name: str, engines: float, said: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
+    ideal = engines * DEVICE.rate(NEW_TOKENS)
+    return records.record(
+        name,
+        "rows/s",
+        found["rate"],
+        rival_name="what the devices can do at most",
+        rival=ideal,
+        expected=said["rows"],
+        got=found["results"],
+        **{key: value for key, value in found.items() if key not in ("rate", "results")},
+        rows_per_block=said["block"],
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--engines", type=int, nargs="+", default=[1, 4, 16, 64])
+    parser.add_argument("--nodes", type=int, nargs="+", default=[4, 16])
+    parser.add_argument("--blocks", type=int, nargs="+", default=[8], help="rows per block")
+    parser.add_argument("--without-special", action="store_true", help="no slow engines and no slow starts")
+    for hidden in ("--answer", "--run"):
+        parser.add_argument(hidden, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.run:
+        with tempfile.TemporaryDirectory() as scratch:
+            found = run(**json.loads(arguments.run), scratch=Path(scratch))
+        Path(arguments.answer).write_text(json.dumps(found))
+        return 0
+
+    plan: list[tuple[str, float, dict[str, Any]]] = []
+    usual = {"slow": 1.0, "start_s": 0.0, "block": arguments.blocks[0]}
+    for block in arguments.blocks:
+        for engines in arguments.engines:
+            for nodes in sorted({min(nodes, engines) for nodes in arguments.nodes}):
+                said = usual | {"engines": engines, "nodes": nodes, "rows": rows_of(engines), "block": block}
+                name = f"{engines} engine{'s' * (engines > 1)} on {nodes} node{'s' * (nodes > 1)}"
+                plan.append((name + f", blocks of {block}" * (block != arguments.blocks[0]), engines, said))
+    if not arguments.without_special:
+        special = {"engines": 4, "nodes": 4, "rows": rows_of(4)}
+        plan.append((f"4 engines, one {SLOW:g} times slower", 3 + 1 / SLOW, usual | special | {"slow": SLOW}))
+        plan.append((f"4 engines that start in {START_S:g} s", 4, usual | special | {"start_s": START_S}))
+    written = []
+    for name, engines, said in plan:
+        found = spawn(**said)
+        written.append(as_record(name, engines, said, found))
+        print(json.dumps(written[-1]), flush=True)
+    wrong = records.write("scale", written)
+    print(f"counts differ: {', '.join(wrong)}" if wrong else "every row is through")
+    return bool(wrong)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
