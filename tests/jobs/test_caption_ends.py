@@ -42,6 +42,8 @@ def test_more_errors_than_allowed_is_status_3_with_every_row_written(tmp_path, m
     results, errors = read_output(tmp_path / "out")
     assert (len(results), len(errors)) == (3, 1)
     assert record(tmp_path)["status"] == "too many errors"
+    assert record(tmp_path)["advice"] == "too short to say which stage bound the run"
+    assert record(tmp_path)["rates"]["seconds"] > 0
 
 
 def test_a_job_that_is_sure_to_have_too_many_errors_stops(tmp_path, model):

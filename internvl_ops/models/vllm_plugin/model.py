@@ -15,10 +15,12 @@ from vllm.inputs.engine import MultiModalInput
 from vllm.model_executor.models.utils import WeightsMapper
 from vllm.multimodal import MULTIMODAL_REGISTRY
 from vllm.multimodal.processing import PromptReplacement
+from vllm.platforms import current_platform
 
 from internvl_ops.models.jinja_template import PLACEHOLDER
 from internvl_ops.models.pixels import normalised
 from internvl_ops.models.tokenizer import IMAGE_CONTEXT
+from internvl_ops.models.vllm_plugin import cpu_draws
 from internvl_ops.models.vllm_plugin.inputs import image_input
 from internvl_ops.models.vllm_plugin.processor import replacements, tiled
 
@@ -114,6 +116,11 @@ class TiledMultiModalProcessor(_internvl.InternVLMultiModalProcessor):  # type: 
 )
 class TiledInternVLChatModel(_internvl.InternVLChatModel):  # type: ignore[name-defined,misc]
     """InternVL that takes tiles as uint8, a quarter of the bytes of float32 on the way to the device."""
+
+    def __init__(self, *, vllm_config: Any, prefix: str = "") -> None:
+        super().__init__(vllm_config=vllm_config, prefix=prefix)
+        if current_platform.is_cpu():  # only a worker makes a model, and its runner is imported by now
+            cpu_draws.take_back()
 
     @classmethod
     def get_placeholder_str(cls, modality: str, i: int) -> str | None:

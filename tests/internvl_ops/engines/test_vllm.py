@@ -69,6 +69,21 @@ class TestGenerating:
         assert drawn[0].token_ids == drawn[1].token_ids
         assert drawn[0].token_ids != drawn[2].token_ids
 
+    def test_a_seed_with_a_prompt_that_is_read_in_several_steps(
+        self, vllm_engine: RunningEngine, renderer: Renderer
+    ) -> None:
+        """On a CPU vLLM cannot take back what was drawn before a prompt's end, and died of it."""
+        tokens = np.random.default_rng(0).integers(100, 200, 7_000, np.int32)
+        sampling = replace(SHORT, temperature=1.0, seed=1)
+
+        async def together(*numbers: int) -> list[list[int]]:
+            asked = [Request(f"steps {number}", tokens[number:]) for number in numbers]
+            done = await asyncio.gather(*(vllm_engine.engine.generate(each, sampling) for each in asked))
+            return [completion.token_ids for completion in done]
+
+        alone = vllm_engine.run(together(0))
+        assert vllm_engine.run(together(1, 0, 2))[1] == alone[0]
+
     def test_the_same_image_twice_in_a_prompt(self, vllm_engine: RunningEngine, renderer: Renderer) -> None:
         once = request(renderer, "twice", 2, 2)
         half = once.tiles[:2]
