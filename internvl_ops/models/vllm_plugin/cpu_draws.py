@@ -35,4 +35,4 @@ def take_back() -> None:
         finally:
             generators.update(taken_back)
 
-    GPUModelRunner._bookkeeping_sync = without_turning
+    GPUModelRunner._bookkeeping_sync = without_turning  # type: ignore[method-assign]
