@@ -198,8 +198,8 @@ class EstimateOptions(BaseModel):
         "this machine, else h100.")  # fmt: skip
     price_per_gpu_hour: Annotated[float, Field(ge=0)] | None = Field(None, description="Price of a GPU for an hour, in "
         "any currency: for --estimate, and for the record of a run.")  # fmt: skip
-    completion_tokens: Positive | None = Field(None, description="Tokens that --estimate takes the answers of a unit to have. "
-        "Default: all it may have.")  # fmt: skip
+    completion_tokens: Positive | None = Field(None, description="Tokens that --estimate takes the answers of a unit "
+        "to have. Default: all they may have.")  # fmt: skip
     sample_rows: Positive = Field(1000, description="Rows of the manifest that --estimate looks at.")
 
 
