@@ -33,7 +33,7 @@ from benchmarks.processes import cpu_seconds, memory
 from benchmarks.stand_in import StandInEngine
 
 ROWS_A_PART = 1_000_000  # of the manifest
-ROWS_PER_FILE = 100_000  # of the results
+ROWS_PER_FILE = 10_000  # of the results
 MIB = 1 << 20
 WARM_UP = 0.1  # of the rows: until then actors start
 NOTED_EVERY_S = 2.0
@@ -183,7 +183,7 @@ def spawn(scratch: Path, manifest: str, **more: Any) -> dict[str, Any]:
 
 def make_output(scratch: Path, manifest: str, rows: int, rows_per_block: int) -> None:
     """Results of all rows, as runs before would have left them: those of a short run, with the ids of the others."""
-    spawn(scratch, manifest, rows_per_block=rows_per_block, limit=ROWS_PER_FILE // 100)
+    spawn(scratch, manifest, rows_per_block=rows_per_block, limit=ROWS_PER_FILE // 10)
     (first,) = (scratch / "out" / "results").iterdir()
     some = pq.read_table(first)
     column = some.column_names.index("id")
