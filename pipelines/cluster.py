@@ -96,20 +96,22 @@ def settle(options: JobOptions, checkpoint: Checkpoint | None, media_kind: str, 
         cluster: Total resources, as ``ray.cluster_resources()`` has them.
 
     Raises:
-        ConfigurationError: The cluster is too small; says what is missing. Ray would wait for it without a word.
+        ConfigurationError: The cluster is too small and does not grow; says what is missing. Ray would wait for it
+            without a word.
     """
     cpus, gpus = int(cluster.get("CPU", 0)), int(cluster.get("GPU", 0))
     if options.engine == "openai":
         gpus = 0  # the server's are its own
     per_engine = options.gpus_per_engine if options.gpus_per_engine is not None else min(1, gpus)
     engines = options.engines or (max(1, gpus // per_engine) if per_engine else 1)
-    if engines * per_engine > gpus:
+    if engines * per_engine > gpus and not options.autoscaling:
         raise ConfigurationError(
             f"{engines} engines of --gpus-per-engine {per_engine} need {engines * per_engine} GPUs, the cluster has "
-            f"{gpus}. Add GPUs, or lower --engines or --gpus-per-engine (0 runs on CPUs)."
+            f"{gpus}. Add GPUs, lower --engines or --gpus-per-engine (0 runs on CPUs), or say --autoscaling where the "
+            "cluster adds nodes by itself."
         )
     prepare_actors = options.prepare_actors or max(1, cpus - engines)
-    if engines + prepare_actors > cpus:
+    if engines + prepare_actors > cpus and not options.autoscaling:
         raise ConfigurationError(
             f"{engines} engines and {prepare_actors} prepare actors need {engines + prepare_actors} CPUs, the cluster "
             f"has {cpus}. Add CPUs (ray start --num-cpus N), or lower --engines or --prepare-actors."

@@ -102,6 +102,11 @@ def check(
         raise ConfigurationError(
             f"--min-tiles {options.min_tiles} is above --max-tiles {options.max_tiles}. Lower one or raise the other."
         )
+    if options.autoscaling and None in (options.engines, options.gpus_per_engine, options.prepare_actors):
+        raise ConfigurationError(
+            "--autoscaling: how far the cluster may grow is not known. Add --engines, --gpus-per-engine and "
+            "--prepare-actors; --estimate says how many cores prepare needs for each GPU."
+        )
     checkpoint = load_model(options)
     plan = (make_plan or plan_of)(options)
     refused = ReadPolicy(plan.base, options.allow).explain(plan.sample_uris, tolerated=STRAY)

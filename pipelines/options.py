@@ -183,6 +183,8 @@ class ClusterOptions(BaseModel):
     ray_address: str | None = Field(None, description="Ray cluster to run on. Default: RAY_ADDRESS, which "
         "`ray job submit` sets, or a local one started for the job.")  # fmt: skip
     verbose: bool = Field(False, description="Show what the workers say, the engine's own log included.")
+    autoscaling: bool = Field(False, description="The cluster adds nodes as they are asked for: ask for --engines, "
+        "--gpus-per-engine and --prepare-actors as they are given, whatever nodes are there by now.")  # fmt: skip
     prepare_actors: Positive | None = Field(None, description="CPU actors that fetch, decode and tile. Default: the "
         "cluster's CPUs less one for each engine.")  # fmt: skip
     in_flight: Positive | None = Field(None, description="Units an engine holds at once, running and queued. Default: "

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -68,19 +70,58 @@ def filesystem(environment: dict[str, str]) -> s3fs.S3FileSystem:
     )
 
 
-class RayHead:
-    """``ray start --head`` in a folder of its own, and ``ray job submit`` to it."""
+def _growing(resources: dict[str, int], gcs: str) -> dict:
+    """Configuration of an autoscaler whose nodes are processes of this machine."""
+    lists = ("initialization", "setup", "head_setup", "worker_setup", "head_start_ray", "worker_start_ray")
+    return {
+        "cluster_name": "fake_multinode",
+        "provider": {"type": "fake_multinode", "gcs_address": gcs},
+        "max_workers": 1,
+        "available_node_types": {
+            "head": {"resources": {"CPU": 1}, "node_config": {}, "max_workers": 0},
+            "worker": {"resources": resources, "node_config": {}, "min_workers": 0, "max_workers": 1},
+        },
+        "head_node_type": "head",
+        "upscaling_speed": 1.0,
+        "idle_timeout_minutes": 0.1,
+        "file_mounts": {},
+        "file_mounts_sync_continuously": False,
+        **{name: {} for name in ("auth", "docker")},
+        **{f"{name}_commands": [] for name in lists},
+        **{name: [] for name in ("cluster_synced_files", "rsync_exclude", "rsync_filter")},
+    }
 
-    def __init__(self, folder: Path, environment: dict[str, str], cpus: int = 2) -> None:
+
+class RayHead:
+    """``ray start --head`` in a folder of its own, and ``ray job submit`` to it.
+
+    Args:
+        folder: For what Ray writes.
+        environment: Besides this process's.
+        cpus: Of the head.
+        grows_by: Resources of a node that Ray's autoscaler starts on this machine when it is asked for, and ends when
+            it has been idle for some seconds; without it the head is all there is.
+    """
+
+    def __init__(
+        self, folder: Path, environment: dict[str, str], cpus: int = 2, grows_by: dict[str, int] | None = None
+    ) -> None:
         self._gcs, self.dashboard = free_port(), free_port()
         self._environment = os.environ | environment | {"RAY_AUTH_MODE": "disabled", "RAY_worker_niceness": "0"}
         self._environment["PATH"] = f"{BIN}:{os.environ['PATH']}"  # as in an activated environment
         self._environment.pop("RAY_ADDRESS", None)
+        more = []
+        if grows_by is not None:
+            self._environment |= {"RAY_FAKE_CLUSTER": "1", "AUTOSCALER_UPDATE_INTERVAL_S": "1"}
+            config = folder.parent / f"{folder.name}.autoscaling.json"
+            config.write_text(json.dumps(_growing(grows_by, f"127.0.0.1:{self._gcs}")))
+            more = [f"--autoscaling-config={config}"]
         self._process = subprocess.Popen(
             [
                 *(BIN / "ray", "start", "--head", "--block", f"--num-cpus={cpus}", "--disable-usage-stats"),
                 *(f"--port={self._gcs}", f"--dashboard-port={self.dashboard}", "--dashboard-host=127.0.0.1"),
                 *(f"--temp-dir={folder}", "--object-store-memory=1500000000"),
+                *more,
             ],
             env=self._environment,
             stdout=subprocess.DEVNULL,
@@ -89,6 +130,11 @@ class RayHead:
         )
         self._address = {"RAY_ADDRESS": f"http://127.0.0.1:{self.dashboard}"}
         wait_for("the Ray head's job server", lambda: self.ray("job", "list").returncode == 0, 120)
+
+    def resources(self) -> dict[str, float]:
+        """Of all nodes that are there."""
+        said = self.ray("status").stdout.split("Total Usage:")[-1]
+        return {name: float(total) for total, name in re.findall(r"/([\d.]+) (CPU|GPU)", said)}
 
     def ray(self, *arguments: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -66,6 +66,11 @@ class TestSettle:
             self.settle(checkpoint, cluster, **given)
         assert all(part in str(refused.value) for part in said), str(refused.value)
 
+    def test_a_cluster_that_grows_is_asked_for_what_is_not_there_yet(self, checkpoint: Checkpoint) -> None:
+        given = {"autoscaling": True, "engines": 8, "gpus_per_engine": 2, "prepare_actors": 24}
+        workers = self.settle(checkpoint, {"CPU": 1.0}, **given)
+        assert (workers.engines, workers.gpus_per_engine, workers.prepare_actors) == (8, 2, 24)
+
     @given(
         cpus=st.integers(0, 200),
         gpus=st.integers(0, 64),
