@@ -16,7 +16,6 @@ import re
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -29,7 +28,7 @@ import pyarrow.parquet as pq
 import ray
 
 from benchmarks import records
-from benchmarks.processes import cpu_seconds, memory
+from benchmarks.processes import Follower, cpu_seconds, memory
 from benchmarks.stand_in import StandInEngine
 
 ROWS_A_PART = 1_000_000  # of the manifest
@@ -61,7 +60,7 @@ def role(title: str) -> str | None:
     return "worker" if title.startswith("ray::") else None
 
 
-class Followed:
+class Followed(Follower):
     """Follows a run: rows that are through, and the memory and CPU seconds of its processes by role."""
 
     def __init__(self) -> None:
@@ -71,22 +70,9 @@ class Followed:
         self.titles: dict[int, str] = {}
         self.rows = 0
         self.ledger: Any = None
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        super().__init__(NOTED_EVERY_S)
 
-    def __enter__(self) -> Followed:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stop.wait(NOTED_EVERY_S):
-            self.note()
-
-    def note(self) -> None:
+    def look(self) -> None:
         if self.ledger is None:
             return
         self.through.append((time.monotonic(), self.rows + ray.get(self.ledger.skipped.remote())))
@@ -138,7 +124,7 @@ def run(manifest: str, output: str, model: str, rows_per_block: int, limit: int 
     def driven(*arguments: Any) -> str:
         followed.ledger = arguments[-1]
         ended = drive(*arguments)
-        followed.note()
+        followed.look()
         followed.ledger = None
         return ended
 

@@ -18,7 +18,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +29,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks import records
-from benchmarks.processes import cpu_seconds, memory
+from benchmarks.processes import Follower, cpu_seconds, memory
 from benchmarks.stand_in import Latency, make_stand_in
 
 LENGTHS = (16, 24, 32, 40, 48)  # tokens of an answer
@@ -124,23 +123,14 @@ def run(engines: int, nodes: int, rows: int, slow: float, start_s: float, block:
     }
 
 
-class Usage:
+class Usage(Follower):
     """CPU seconds of this process and its descendants, by what they do, over time; memory of the largest worker."""
 
     def __init__(self) -> None:
         self._seen: list[tuple[float, dict[str, float]]] = []
         self._names: dict[int, str] = {}
         self.largest_worker_mib = 0
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._follow, daemon=True)
-
-    def __enter__(self) -> Usage:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
+        super().__init__(2.0)
 
     def cpu(self, start: float, end: float) -> dict[str, float]:
         """CPU seconds between two times of the monotonic clock."""
@@ -151,13 +141,12 @@ class Usage:
         }
         return {kind: float(used[1] - used[0]) for kind, used in both.items() if used[1] - used[0] > 0.1}
 
-    def _follow(self) -> None:
-        while not self._stop.wait(2.0):
-            used: dict[str, float] = {}
-            for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
-                kind = self._kind(process)
-                used[kind] = used.get(kind, 0.0) + cpu_seconds(process.pid)
-            self._seen.append((time.monotonic(), used))
+    def look(self) -> None:
+        used: dict[str, float] = {}
+        for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
+            kind = self._kind(process)
+            used[kind] = used.get(kind, 0.0) + cpu_seconds(process.pid)
+        self._seen.append((time.monotonic(), used))
 
     def _kind(self, process: psutil.Process) -> str:
         if process.pid == os.getpid():

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import psutil
 
@@ -52,7 +54,30 @@ class Point:
     cpu: dict[str, float]
 
 
-class Timeline:
+class Follower:
+    """Calls `look` every ``every_s`` seconds, in a thread, for as long as it is entered."""
+
+    def __init__(self, every_s: float) -> None:
+        self._every_s, self._stop = every_s, threading.Event()
+        self._thread = threading.Thread(target=self._follow, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def look(self) -> None:
+        raise NotImplementedError
+
+    def _follow(self) -> None:
+        while not self._stop.wait(self._every_s):
+            self.look()
+
+
+class Timeline(Follower):
     """Follows a run of an engine that is a descendant of this process: rows finished, and CPU time by part.
 
     Parts are ``front_end``, the process that hosts AsyncLLM; ``engine``, vLLM's engine process; and ``all``, which is
@@ -64,21 +89,12 @@ class Timeline:
         self.front_end: int | None = None
         self._used: dict[int, float] = {}
         self._engine: int | None = None
-        self._every_s, self._stop = every_s, threading.Event()
         self._reading = threading.Lock()
-        self._thread = threading.Thread(target=self._follow, daemon=True)
-
-    def __enter__(self) -> Timeline:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
+        super().__init__(every_s)
 
     def note(self, rows: int) -> None:
         """Call with 0 when the engine is ready, and when ``rows`` rows in all are finished."""
-        self._read()
+        self.look()
         cpu = {"all": sum(self._used.values())}
         if self.front_end is not None and self._engine is not None:
             cpu |= {"front_end": self._used[self.front_end], "engine": self._used[self._engine]}
@@ -94,11 +110,7 @@ class Timeline:
             **{f"{part}_cpu": seconds for part, seconds in spent.items()},
         }
 
-    def _follow(self) -> None:
-        while not self._stop.wait(self._every_s):
-            self._read()
-
-    def _read(self) -> None:
+    def look(self) -> None:
         with self._reading:
             me = psutil.Process()
             for process in (me, *me.children(recursive=True)):
@@ -107,7 +119,7 @@ class Timeline:
                     self._engine, self.front_end = process.pid, process.ppid()
 
 
-class MemorySampler:
+class MemorySampler(Follower):
     """Samples the memory of this process and of the engine's front-end while a pipeline runs.
 
     Attributes:
@@ -118,27 +130,15 @@ class MemorySampler:
     def __init__(self, every_s: float = 0.5) -> None:
         self.samples: list[tuple[int, str, dict[str, int]]] = []
         self.rows = 0
-        self._every_s, self._stop = every_s, threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._timeline = Timeline()
+        super().__init__(every_s)
 
-    def __enter__(self) -> MemorySampler:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        timeline = Timeline()
-        while not self._stop.wait(self._every_s):
-            rows = self.rows
-            if rows and timeline.front_end is None:
-                timeline.note(rows)
-            if not rows or timeline.front_end is None:
-                continue
-            try:
-                self.samples.append((rows, "front_end", memory(timeline.front_end)))
-                self.samples.append((rows, "driver", memory(os.getpid())))
-            except (FileNotFoundError, ProcessLookupError):
-                continue  # the engine is being taken down
+    def look(self) -> None:
+        rows = self.rows
+        if rows and self._timeline.front_end is None:
+            self._timeline.note(rows)
+        if not rows or self._timeline.front_end is None:
+            return
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # the engine is being taken down
+            self.samples.append((rows, "front_end", memory(self._timeline.front_end)))
+            self.samples.append((rows, "driver", memory(os.getpid())))
