@@ -34,8 +34,9 @@ demo: setup
 	@$(PY) jobs/ask_dataset.py --input examples/demo/questions.jsonl --output demo-output/clips --model $(MODEL) --overwrite
 
 .PHONY: test test-slow test-s3 chaos lint lock
+# Two at a time, since jobs mostly wait for Ray and engines to start; one on a GPU, whose memory an engine takes whole.
 test: setup lint
-	@$(PY) -m pytest -q
+	@$(PY) -m pytest -q -n $(if $(filter gpu,$(DEVICE)),0,2) --dist loadfile
 
 test-slow: setup
 	@$(PY) -m pytest -q -m slow

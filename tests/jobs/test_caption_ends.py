@@ -33,6 +33,7 @@ def record(folder):
     return json.loads(path.read_text())
 
 
+@pytest.mark.slow
 def test_more_errors_than_allowed_is_status_3_with_every_row_written(tmp_path, model):
     write_images(tmp_path / "in", 3, large=0)
     (tmp_path / "in" / "page.jpg").write_text("<html></html>")

@@ -63,6 +63,7 @@ def test_documents_become_pages_and_a_second_run_adds_only_what_is_new(tmp_path,
     assert sorted(results.id) == ["a#page=1", "a#page=2", "a#page=3", "b#page=2"]
 
 
+@pytest.mark.slow
 def test_a_page_with_the_id_of_another_row_is_an_error_and_not_lost(tmp_path, model):
     (tmp_path / "a.pdf").write_bytes(pdf(3))
     rows = [{"id": name, "document": "a.pdf"} for name in ("a", "a#page=2")]
@@ -92,6 +93,7 @@ def test_videos_become_clips_with_their_times(tmp_path, model):
     assert dict(zip(errors.id, errors.kind, strict=True)) == {"broken": "corrupt", "sound": "unsupported"}
 
 
+@pytest.mark.slow
 def test_images_given_inline_need_no_file(tmp_path, model):
     import pyarrow as pa
     import pyarrow.parquet as pq

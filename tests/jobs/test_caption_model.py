@@ -66,6 +66,7 @@ def test_a_model_too_big_for_the_machine(images: Path, tmp_path: Path, model: Pa
     assert "Traceback" not in done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_the_chat_template_that_disagrees_is_said_once(images: Path, tmp_path: Path, model: Path) -> None:
     done = run(images, tmp_path / "out", model)
     assert done.returncode == 0, done.stderr

@@ -65,6 +65,7 @@ def nobody() -> str:
         return f"http://127.0.0.1:{found.getsockname()[1]}/v1"
 
 
+@pytest.mark.slow
 def test_captions_on_every_engine(media: Path, tiny_checkpoint: Path, tiny_server: str, tmp_path: Path) -> None:
     found = {}
     for engine in ("vllm", "transformers"):

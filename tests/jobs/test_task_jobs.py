@@ -102,6 +102,7 @@ def test_ground(media, model):
     assert dict(errors.kind) == {"empty": "bad_row", "none": "bad_row"}
 
 
+@pytest.mark.slow
 def test_ocr_of_pages_as_json(media, model):
     schema = {"type": "object", "properties": {"kind": {"enum": ["letter", "bill"]}}, "required": ["kind"],
               "additionalProperties": False}  # fmt: skip
