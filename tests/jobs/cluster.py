@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -96,16 +98,15 @@ class RayHead:
     """``ray start --head`` in a folder of its own, and ``ray job submit`` to it.
 
     Args:
-        folder: For what Ray writes.
         environment: Besides this process's.
         cpus: Of the head.
         grows_by: Resources of a node that Ray's autoscaler starts on this machine when it is asked for, and ends when
             it has been idle for some seconds; without it the head is all there is.
     """
 
-    def __init__(
-        self, folder: Path, environment: dict[str, str], cpus: int = 2, grows_by: dict[str, int] | None = None
-    ) -> None:
+    def __init__(self, environment: dict[str, str], cpus: int = 2, grows_by: dict[str, int] | None = None) -> None:
+        # Ray's sockets lie in its folder, and a socket's path may have 107 bytes: pytest's own folders are too long.
+        folder = self._folder = Path(tempfile.mkdtemp(prefix="ray"))
         self._gcs, self.dashboard = free_port(), free_port()
         self._environment = os.environ | environment | {"RAY_AUTH_MODE": "disabled", "RAY_worker_niceness": "0"}
         self._environment["PATH"] = f"{BIN}:{os.environ['PATH']}"  # as in an activated environment
@@ -113,7 +114,7 @@ class RayHead:
         more = []
         if grows_by is not None:
             self._environment |= {"RAY_FAKE_CLUSTER": "1", "AUTOSCALER_UPDATE_INTERVAL_S": "1"}
-            config = folder.parent / f"{folder.name}.autoscaling.json"
+            config = folder / "autoscaling.json"
             config.write_text(json.dumps(_growing(grows_by, f"127.0.0.1:{self._gcs}")))
             more = [f"--autoscaling-config={config}"]
         self._process = subprocess.Popen(
@@ -161,3 +162,4 @@ class RayHead:
         except subprocess.TimeoutExpired:
             os.killpg(self._process.pid, 9)
             self._process.wait()
+        shutil.rmtree(self._folder, ignore_errors=True)

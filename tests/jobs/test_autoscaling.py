@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -16,8 +15,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 def test_a_job_starts_on_no_gpu_node_and_leaves_none(tmp_path: Path, model: Path) -> None:
     write_images(tmp_path / "images", 12, large=0)
-    folder = Path(tempfile.mkdtemp(prefix="ray"))  # short: the path of a socket has 107 characters at most
-    head = RayHead(folder, {}, cpus=1, grows_by={"CPU": 3, "GPU": 1, "object_store_memory": 500_000_000})
+    head = RayHead({}, cpus=1, grows_by={"CPU": 3, "GPU": 1, "object_store_memory": 500_000_000})
     try:
         assert "GPU" not in head.resources()
         done = head.submit(

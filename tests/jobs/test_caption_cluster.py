@@ -52,10 +52,8 @@ def failing(fs, buckets, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def head(store, tmp_path_factory):
-    # Ray's sockets lie in its folder, and a socket's path may have 107 bytes.
-    folder = tmp_path_factory.mktemp("r")
-    head = RayHead(folder, store)
+def head(store):
+    head = RayHead(store)
     yield head
     head.stop()
 
