@@ -146,6 +146,13 @@ class RayHead:
             timeout=timeout,
         )
 
+    def run(self, *job: str, timeout: float = 400) -> subprocess.CompletedProcess[str]:
+        """``python jobs/…`` on this cluster. Nodes that come later unpack a submitted folder into the same place anew,
+        since they are one machine, and pull it away under those that are there."""
+        environment = self._environment | {"RAY_ADDRESS": f"127.0.0.1:{self._gcs}", "PYTHONPATH": str(ROOT)}
+        command = [sys.executable, *job]
+        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=timeout)
+
     def submit(self, *job: str, wait: bool = True, timeout: float = 600) -> subprocess.CompletedProcess[str]:
         """``ray job submit --working-dir . -- python jobs/…``."""
         flags = [] if wait else ["--no-wait"]

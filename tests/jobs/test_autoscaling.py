@@ -18,7 +18,7 @@ def test_a_job_starts_on_no_gpu_node_and_leaves_none(tmp_path: Path, model: Path
     head = RayHead({}, cpus=1, grows_by={"CPU": 3, "GPU": 1, "object_store_memory": 500_000_000})
     try:
         assert "GPU" not in head.resources()
-        done = head.submit(
+        done = head.run(
             *("jobs/caption_dataset.py", "--input", str(tmp_path / "images"), "--output", str(tmp_path / "out")),
             *("--model", str(model), "--max-new-tokens", "8", "--retries", "0", "--max-tiles", "2", "--autoscaling"),
             *("--engines", "1", "--gpus-per-engine", "1", "--prepare-actors", "1"),

@@ -20,7 +20,9 @@ from tests.pipelines.finished_rows import CAPTION, row, table
 from tests.pipelines.test_measures import prepare_bound
 
 PREVIEW = pa.schema([(c.PREVIEW, pa.binary())])
-ATTACK = "<script>alert(1)</script><img src=x onerror=alert(1)>\" onmouseover='x' {{ 8191*7919 }} {% endif %} </p></html>"
+ATTACK = (
+    "<script>alert(1)</script><img src=x onerror=alert(1)>\" onmouseover='x' {{ 8191*7919 }} {% endif %} </p></html>"
+)
 
 
 def record(tmp_path: Path, **options: object) -> RunRecord:
