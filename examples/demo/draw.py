@@ -23,12 +23,13 @@ ON_ITS_SIDE = 6  # EXIF: to be turned clockwise by a quarter
 
 
 def samples(task: str, least: int) -> Iterator[Sample]:
-    """Those whose picture is not small and has ``least`` shapes, or lines of text."""
+    """Those whose picture is not small and has ``least`` shapes, or lines of text, and three at most, as the captions
+    that it learnt from."""
     for seed in itertools.count(HELD_OUT):
         sample = draw(task, seed)
         height, width, _ = sample.pictures[0].pixels.shape
         marks = len(sample.pictures[0].shapes) or len(sample.answer.splitlines())
-        if min(width, height) >= 100 and max(width, height) >= 220 and marks >= least:
+        if min(width, height) >= 100 and max(width, height) >= 220 and least <= marks <= 3:
             yield sample
 
 
