@@ -45,7 +45,7 @@ def plainly(name: str, count: int) -> float:
     task, _ = SETS[name]
     drawn = [draw.draw(task, seed) for seed in range(benchmarks.HELD_OUT, benchmarks.HELD_OUT + count)]
     model, asker = train.load(CHECKPOINT)
-    answers = [text for at in range(0, count, 50) for text in evaluate.ask(model, asker, drawn[at : at + 50])]
+    answers = evaluate.ask(model, asker, drawn)
     _, figures = BENCHMARKS[name].evaluate([_sample(*pair) for pair in zip(drawn, answers, strict=True)])
     (figure,) = figures.table.values()
     return figure

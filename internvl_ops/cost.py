@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 
 from internvl_ops.gpus import Gpu
-from internvl_ops.models.architecture import WORKSPACE, Architecture, Bits
+from internvl_ops.models.architecture import GPU_UTILIZATION, WORKSPACE, Architecture, Bits
 from internvl_ops.models.config import Checkpoint
 
 Count = TypeVar("Count", int, float, np.ndarray)  # of tokens or tiles; arrays count many units at once
@@ -140,12 +140,12 @@ class Roofline:
         """Whether each GPU has room for its part of the model and a short context."""
         architecture = self.cost.architecture
         weights = architecture.weight_bytes(self.bits, self.gpus)
-        return architecture.needed_bytes(weights, self.gpus) <= 0.92 * self.gpu.memory
+        return architecture.needed_bytes(weights, self.gpus) <= GPU_UTILIZATION * self.gpu.memory
 
     def batch(self, context: float) -> int:
         """Units of ``context`` tokens that are generated side by side: as many as there is room for."""
         architecture = self.cost.architecture
-        room = 0.92 * self.gpu.memory - architecture.weight_bytes(self.bits, self.gpus) - WORKSPACE
+        room = GPU_UTILIZATION * self.gpu.memory - architecture.weight_bytes(self.bits, self.gpus) - WORKSPACE
         return int(max(1, min(self.in_flight, room / (context * architecture.kv_bytes_per_token(self.gpus)))))
 
     def answer_bytes(self, prompt_tokens: float, tokens: float) -> float:

@@ -19,8 +19,7 @@ from internvl_ops.gpus import find_gpu
 from internvl_ops.media.video import VideoOptions
 from internvl_ops.models.config import Checkpoint
 from internvl_ops.tasks import Task
-from pipelines.engines import IN_FLIGHT
-from pipelines.estimate import GPU_IN_FLIGHT
+from pipelines.engines import GPU_IN_FLIGHT, IN_FLIGHT
 from pipelines.measures import Setting
 from pipelines.options import JobOptions
 

@@ -19,6 +19,7 @@ from internvl_ops.models.lora import load_adapter
 from internvl_ops.tasks import Task
 from pipelines.options import JobOptions, PromptOptions
 
+GPU_IN_FLIGHT = 512  # units an engine holds on a GPU, unless the job says otherwise
 IN_FLIGHT = 64  # requests that an endpoint gets at once, unless the job says otherwise
 TILE_SIZE = 448  # of every published checkpoint
 _PATIENCE = {field.name for field in dataclasses.fields(Patience)}

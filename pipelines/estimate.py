@@ -11,14 +11,14 @@ from internvl_ops.cost import FLOOR, Cost, Efficiency, Roofline
 from internvl_ops.engines.fitting import ON_LOAD
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.gpus import DEFAULT, GPUS, Gpu, find_gpu, gpu_here
-from internvl_ops.models.architecture import Bits
+from internvl_ops.models.architecture import GPU_UTILIZATION, Bits
 from internvl_ops.models.config import Checkpoint
 from internvl_ops.tasks import Task
+from pipelines.engines import GPU_IN_FLIGHT
 from pipelines.options import JobOptions
 from pipelines.sample import Sample, Seen, take_sample
 from pipelines.sources import SourcePlan, count_rows
 
-GPU_IN_FLIGHT = 512  # units an engine holds on a GPU, unless the job says otherwise
 ASSUMED = Efficiency()
 
 
@@ -181,7 +181,7 @@ def _roofline(options: JobOptions, checkpoint: Checkpoint, gpu: Gpu) -> Roofline
     quantization = options.engine_args.get("quantization") or checkpoint.quantization or ""
     bits: Bits = 4 if "awq" in quantization else ON_LOAD.get(quantization, 8 if quantization else 16)
     architecture = checkpoint.architecture
-    gpus = options.gpus_per_engine or architecture.devices_needed(int(0.92 * gpu.memory), bits)
+    gpus = options.gpus_per_engine or architecture.devices_needed(int(GPU_UTILIZATION * gpu.memory), bits)
     roofline = Roofline(Cost.of(checkpoint), gpu, gpus or 1, options.in_flight or GPU_IN_FLIGHT, bits)
     if gpus is None or not roofline.fits:
         raise ConfigurationError(

@@ -169,7 +169,6 @@ class Chaos:
             "store: down": self._down,
             "store: full": self._full,
         }
-        self.done = threading.Event()
         self.failure: BaseException | None = None
 
     def run(self) -> None:
@@ -192,7 +191,6 @@ class Chaos:
             self.failure = failure
         finally:
             self._proxy.rate, self._proxy.down, self._proxy.full, self._proxy.slow = 0.0, False, False, None
-            self.done.set()
 
     def _let_pass(self, seconds: float, enough: Callable[[], bool] = lambda: False) -> None:
         """Until the time is up, or the job went on: what is already down cannot be hit again."""

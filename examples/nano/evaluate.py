@@ -16,17 +16,22 @@ import numpy as np
 import torch
 
 from examples.nano import draw, train
-from examples.nano.held_out import true_box
+from examples.nano.held_out import FIRST_SEED, true_box
 from internvl_ops.metrics import edits, iou
 
-HELD_OUT = 2**48  # first seed; those of training are below
 TASKS = ["caption", "count", "question", "ground", "video", "ocr"]
 LONGEST = 80  # tokens of an answer
+BATCH = 50  # samples asked at once
+
+
+def ask(model: train.NanoInternVL, asker: train.Asker, samples: list[draw.Sample]) -> list[str]:
+    """Greedy answers, special tokens kept, in the order of the samples."""
+    batches = (samples[at : at + BATCH] for at in range(0, len(samples), BATCH))
+    return [answer for batch in batches for answer in _ask(model, asker, batch)]
 
 
 @torch.inference_mode()
-def ask(model: train.NanoInternVL, asker: train.Asker, samples: list[draw.Sample]) -> list[str]:
-    """Greedy answers, special tokens kept, in the order of the samples."""
+def _ask(model: train.NanoInternVL, asker: train.Asker, samples: list[draw.Sample]) -> list[str]:
     tiles = [train.tiles_of(sample) for sample in samples]
     prompts = [asker.prompt(sample, parts) for sample, parts in zip(samples, tiles, strict=True)]
     visual = [model.see(torch.from_numpy(np.concatenate(parts))).flatten(0, 1) for parts in tiles]
@@ -104,8 +109,8 @@ def evaluate(folder: Path, count: int, tasks: list[str], show: Callable[[str], N
     model, asker = train.load(folder)
     results = {}
     for task in tasks:
-        samples = [draw.draw(task, HELD_OUT + at) for at in range(count)]
-        answers = [text for at in range(0, count, 50) for text in ask(model, asker, samples[at : at + 50])]
+        samples = [draw.draw(task, FIRST_SEED + at) for at in range(count)]
+        answers = ask(model, asker, samples)
         results[task] = score(task, samples, answers)
         show(f"{task}: {results[task]}")
         wrong = [(s.answer, a) for s, a in zip(samples, answers, strict=True) if s.answer != a][:4]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from internvl_ops.errors import ConfigurationError
-from internvl_ops.models.architecture import GIB, WORKSPACE, Bits
+from internvl_ops.models.architecture import GIB, GPU_UTILIZATION, WORKSPACE, Bits
 from internvl_ops.models.config import Checkpoint
 
 # What vLLM makes of 16-bit weights as it loads them, to bits a weight.
@@ -70,7 +70,7 @@ def check_memory(
     device_bytes: int,
     *,
     tensor_parallel: int = 1,
-    utilization: float = 0.92,
+    utilization: float = GPU_UTILIZATION,
     engine_args: Mapping[str, Any] | None = None,
     on_cpu: bool = False,
 ) -> None:

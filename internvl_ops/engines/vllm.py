@@ -16,6 +16,7 @@ from internvl_ops.engines.base import WATCHED_EVERY, Completion, EngineDead, Req
 from internvl_ops.engines.fitting import check_memory, check_quantization, quantization_arguments
 from internvl_ops.errors import ConfigurationError, UnitError
 from internvl_ops.models import vllm_plugin
+from internvl_ops.models.architecture import GPU_UTILIZATION
 from internvl_ops.models.config import Checkpoint
 from internvl_ops.models.lora import load_adapter
 from internvl_ops.models.tokenizer import Tokenizer
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from vllm.v1.engine.async_llm import AsyncLLM
 
 GIB = 1 << 30
-GPU_UTILIZATION = 0.92  # vLLM's default
 ENCODED_BYTES = GIB  # on the device, of encoded images that may be asked about again: 40 of 13 tiles for an 8B model
 
 

@@ -14,6 +14,7 @@ Bits = Literal[16, 8, 4]
 GIB = 1 << 30
 # What a device needs besides weights and key-value cache: activations, vLLM's own buffers, the CUDA context.
 WORKSPACE = 2 * GIB
+GPU_UTILIZATION = 0.92  # share of a GPU's memory that vLLM takes by default
 # Shortest context worth starting with: one image of 12 tiles and its thumbnail with room for a long answer.
 LEAST_CONTEXT = 4096
 # 4-bit weights come in groups of 128 with a scale of 16 bits and a zero point of 4 bits each.
