@@ -1,6 +1,6 @@
 """How many engines one driver keeps busy: 1 to 64 GPU actors on a Ray cluster of fake nodes, with an engine stand-in.
 
-    python -m benchmarks.bench_scale [--engines 1 4 16 64] [--nodes 4 16]
+    python -m benchmarks.bench_scale [--engines 1 4 16 64] [--nodes 4 16] [--pace 4]
 
 The cluster is real but for its nodes, which are all this machine, and its GPUs, which are numbers: scheduling, object
 store and pipeline are what they are on many machines. The engine is `benchmarks.stand_in`, which waits as long as a GPU
@@ -37,7 +37,7 @@ NEW_TOKENS = 32  # on average
 # Four requests a second at most, 13 tiles to read and 32 tokens to make: slow for a GPU, so that two cores drive many.
 DEVICE = Latency(prompt_tokens=3400, prefill_s=1 / 34_000, step_s=0.05, decode_s=0.0015625, max_running=16)
 IN_FLIGHT = 2 * DEVICE.max_running
-SECONDS = 50  # that the rows of a run take at best
+FILLINGS = 6  # rows of a run, in times of what its engines hold at once
 SLOW = 4.0
 START_S = 30.0  # for the minutes that a large model takes
 STORE = 256 << 20
@@ -60,7 +60,7 @@ def cluster_of(nodes: int, engines: int) -> Any:
     """A head with CPUs for prepare, and nodes that share the engines' GPUs."""
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "object_store_memory": STORE})
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 4, "object_store_memory": STORE})
     for number in range(min(nodes, engines)):
         gpus = len(range(number, engines, nodes))
         cluster.add_node(num_cpus=gpus, num_gpus=gpus, object_store_memory=STORE)
@@ -68,7 +68,9 @@ def cluster_of(nodes: int, engines: int) -> Any:
     return cluster
 
 
-def run(engines: int, nodes: int, rows: int, slow: float, start_s: float, block: int, scratch: Path) -> dict[str, Any]:
+def run(
+    engines: int, nodes: int, rows: int, slow: float, start_s: float, block: int, pace: float, scratch: Path
+) -> dict[str, Any]:
     """One run of the ask job's pipeline in this process."""
     from internvl_ops.models.tiny import make_tiny_checkpoint
     from jobs.ask_dataset import Options
@@ -85,7 +87,7 @@ def run(engines: int, nodes: int, rows: int, slow: float, start_s: float, block:
         update(self, done, tokens, failed)
 
     ProgressLine.update = noted  # type: ignore[method-assign]
-    latency = replace(DEVICE, start_s=start_s)
+    latency = replace(DEVICE.slower(pace), start_s=start_s)
     annotate.engine_maker = lambda *_: functools.partial(make_stand_in, latency, slow, str(scratch / "slow"))
     cluster = cluster_of(nodes, engines)
     try:
@@ -95,7 +97,7 @@ def run(engines: int, nodes: int, rows: int, slow: float, start_s: float, block:
             model=str(make_tiny_checkpoint(scratch / "model", layers=1, hidden=64)),
             max_new_tokens=max(LENGTHS),
             retries=0,
-            prepare_actors=1,
+            prepare_actors=max(1, engines // 16),
             engines=engines,
             gpus_per_engine=1,
             in_flight=IN_FLIGHT,
@@ -129,6 +131,7 @@ class Usage(Follower):
     def __init__(self) -> None:
         self._seen: list[tuple[float, dict[str, float]]] = []
         self._names: dict[int, str] = {}
+        self._looks = 0
         self.largest_worker_mib = 0
         super().__init__(2.0)
 
@@ -143,6 +146,7 @@ class Usage(Follower):
 
     def look(self) -> None:
         used: dict[str, float] = {}
+        self._looks += 1
         for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
             kind = self._kind(process)
             used[kind] = used.get(kind, 0.0) + cpu_seconds(process.pid)
@@ -155,7 +159,8 @@ class Usage(Follower):
         if not name.startswith("ray::Map"):  # a worker is told late what it is for
             with contextlib.suppress(psutil.Error):
                 name = self._names[process.pid] = (process.cmdline() or [""])[0]
-        if "MapWorker" in name:
+        # The kernel takes milliseconds to add up the memory of a process that shares as much.
+        if "MapWorker" in name and self._looks % 20 == 0:
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):
                 self.largest_worker_mib = max(self.largest_worker_mib, memory(process.pid)["uss"] >> 20)
         return next((stage for stage in ("Generate", "Prepare", "Parse", "Ledger") if stage in name), "Ray itself")
@@ -172,11 +177,11 @@ def spawn(**said: Any) -> dict[str, Any]:
 
 def rows_of(engines: int) -> int:
     """Enough that each engine is filled several times over."""
-    return round(engines * SECONDS * DEVICE.rate(NEW_TOKENS))
+    return engines * FILLINGS * IN_FLIGHT
 
 
 def as_record(name: str, engines: float, said: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
-    ideal = engines * DEVICE.rate(NEW_TOKENS)
+    ideal = engines * DEVICE.slower(said["pace"]).rate(NEW_TOKENS)
     return records.record(
         name,
         "rows/s",
@@ -195,6 +200,7 @@ def main() -> int:
     parser.add_argument("--engines", type=int, nargs="*", default=[1, 4, 16])
     parser.add_argument("--nodes", type=int, nargs="+", default=[4, 16])
     parser.add_argument("--blocks", type=int, nargs="+", default=[8], help="rows per block")
+    parser.add_argument("--pace", type=float, default=1, help="devices that are so many times slower")
     parser.add_argument("--without-special", action="store_true", help="no slow engines and no slow starts")
     for hidden in ("--answer", "--run"):
         parser.add_argument(hidden, help=argparse.SUPPRESS)
@@ -206,12 +212,13 @@ def main() -> int:
         return 0
 
     plan: list[tuple[str, float, dict[str, Any]]] = []
-    usual = {"slow": 1.0, "start_s": 0.0, "block": arguments.blocks[0]}
+    usual = {"slow": 1.0, "start_s": 0.0, "block": arguments.blocks[0], "pace": arguments.pace}
     for block in arguments.blocks:
         for engines in arguments.engines:
             for nodes in sorted({min(nodes, engines) for nodes in arguments.nodes}):
                 said = usual | {"engines": engines, "nodes": nodes, "rows": rows_of(engines), "block": block}
                 name = f"{engines} engine{'s' * (engines > 1)} on {nodes} node{'s' * (nodes > 1)}"
+                name += f", {arguments.pace:g} times slower" * (arguments.pace != 1)
                 plan.append((name + f", blocks of {block}" * (block != arguments.blocks[0]), engines, said))
     if not arguments.without_special:
         special = {"engines": 4, "nodes": 4, "rows": rows_of(4)}

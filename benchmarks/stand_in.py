@@ -45,6 +45,11 @@ class Latency:
         decode = new_tokens * (self.step_s / self.max_running + self.decode_s)
         return 1 / (self.prompt_tokens * self.prefill_s + decode)
 
+    def slower(self, times: float) -> Latency:
+        """A device that takes ``times`` as long for everything."""
+        parts = {"prefill_s": self.prefill_s, "step_s": self.step_s, "decode_s": self.decode_s}
+        return replace(self, **{name: times * seconds for name, seconds in parts.items()})
+
 
 @dataclass
 class _Asked:
@@ -119,6 +124,5 @@ def make_stand_in(latency: Latency, slow: float, mark: str) -> StandInEngine:
     """One of several; whoever is first to write the file ``mark`` takes ``slow`` times as long for everything."""
     if slow != 1:
         with contextlib.suppress(FileExistsError), open(mark, "x"):
-            times = {name: slow * getattr(latency, name) for name in ("prefill_s", "step_s", "decode_s")}
-            return StandInEngine(replace(latency, **times))
+            return StandInEngine(latency.slower(slow))
     return StandInEngine(latency)

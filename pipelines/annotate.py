@@ -56,9 +56,8 @@ def annotate(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | Non
     with Lease(output, record.run_id):
         cluster.connect(options)
         try:
-            resources = ray.cluster_resources()
-            workers = cluster.settle(options, checkpoint, plan.media_kind, resources)
-            record.measures = Measures(cluster.setting(workers, checkpoint, task, resources))
+            workers = cluster.settle(options, checkpoint, plan.media_kind, cluster.nodes())
+            record.measures = Measures(cluster.setting(workers, checkpoint, task, ray.cluster_resources()))
             if options.overwrite:
                 output.clear()
             elif options.refresh == "changed":
@@ -163,7 +162,8 @@ class Graph:
                 "hang_s": self.options.engine_timeout,
             },
             compute=cluster.pool(self.workers.engines, calls=self.workers.blocks_in_flight),
-            num_cpus=1,
+            # Prepare actors may have taken the last CPU of a node whose GPU would then be left without an engine.
+            num_cpus=0 if self.workers.gpus_per_engine else 1,
             num_gpus=self.workers.gpus_per_engine,
         )
 
@@ -178,7 +178,8 @@ class Graph:
                 "columns": self.answered,
                 "trust_remote_code": self.options.trust_remote_code,
             },
-            compute=ActorPoolStrategy(size=1),
+            # One for all engines: a millisecond a row, and as many blocks at once as they finish between two looks.
+            compute=cluster.pool(1, calls=1, at_hand=31),
             num_cpus=0,
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,29 +86,40 @@ def rows_per_block(options: JobOptions, checkpoint: Checkpoint | None, media_kin
     return max(1, min(ROWS_PER_BLOCK, BLOCK_BYTES // row))
 
 
-def settle(options: JobOptions, checkpoint: Checkpoint | None, media_kind: str, cluster: dict[str, float]) -> Workers:
+def nodes() -> list[dict[str, float]]:
+    """The resources of each node that is there."""
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def settle(
+    options: JobOptions, checkpoint: Checkpoint | None, media_kind: str, nodes: Sequence[dict[str, float]]
+) -> Workers:
     """Settles the number of actors.
 
     Args:
         options: Of the job.
         checkpoint: Gives the size of a tile.
         media_kind: Of the units; videos have another number of tiles.
-        cluster: Total resources, as ``ray.cluster_resources()`` has them.
+        nodes: Resources of each, ``CPU`` and ``GPU``; an engine has all its GPUs on one.
 
     Raises:
         ConfigurationError: The cluster is too small and does not grow; says what is missing. Ray would wait for it
             without a word.
     """
-    cpus, gpus = int(cluster.get("CPU", 0)), int(cluster.get("GPU", 0))
+    cpus = int(sum(node.get("CPU", 0) for node in nodes))
+    gpus = [int(node["GPU"]) for node in nodes if node.get("GPU")]
     if options.engine == "openai":
-        gpus = 0  # the server's are its own
-    per_engine = options.gpus_per_engine if options.gpus_per_engine is not None else min(1, gpus)
-    engines = options.engines or (max(1, gpus // per_engine) if per_engine else 1)
-    if engines * per_engine > gpus and not options.autoscaling:
+        gpus = []  # the server's are its own
+    per_engine = options.gpus_per_engine if options.gpus_per_engine is not None else min(1, sum(gpus))
+    places = sum(node // per_engine for node in gpus) if per_engine else 1
+    engines = options.engines or max(1, places)
+    if per_engine and engines > places and not options.autoscaling:
+        enough = engines * per_engine <= sum(gpus)
+        spread = f", on nodes of {', '.join(map(str, gpus))}, where {places} find room" if enough else ""
         raise ConfigurationError(
             f"{engines} engines of --gpus-per-engine {per_engine} need {engines * per_engine} GPUs, the cluster has "
-            f"{gpus}. Add GPUs, lower --engines or --gpus-per-engine (0 runs on CPUs), or say --autoscaling where the "
-            "cluster adds nodes by itself."
+            f"{sum(gpus)}{spread}. Add GPUs, lower --engines or --gpus-per-engine (0 runs on CPUs), or say "
+            "--autoscaling where the cluster adds nodes by itself."
         )
     prepare_actors = options.prepare_actors or max(1, cpus - engines)
     if engines + prepare_actors > cpus and not options.autoscaling:
@@ -132,7 +144,7 @@ def setting(workers: Workers, checkpoint: Checkpoint | None, task: Task, cluster
         workers: Settled.
         checkpoint: None where only a server has it.
         task: Several in one pass share what is cached of a prompt, so that their operations are not known.
-        cluster: As for `settle`; Ray names the kinds of its GPUs among the resources.
+        cluster: Total resources, as ``ray.cluster_resources()`` has them; Ray names the kinds of its GPUs there.
     """
     kinds = [name.removeprefix(GPU_KIND) for name in cluster if name.startswith(GPU_KIND)]
     gpu, why = None, "no GPU" if not workers.gpus_per_engine else f"GPUs of {len(kinds)} kinds: {', '.join(kinds)}"
@@ -145,6 +157,7 @@ def setting(workers: Workers, checkpoint: Checkpoint | None, task: Task, cluster
         cost=None if checkpoint is None or task.parts else Cost.of(checkpoint),
         gpu=gpu,
         no_gpu=why,
+        engines=workers.engines,
         gpus=workers.engines * workers.gpus_per_engine,
         in_flight=workers.in_flight,
     )
@@ -154,13 +167,17 @@ def reading() -> TaskPoolStrategy:
     return TaskPoolStrategy(size=READERS)
 
 
-def pool(size: int, calls: int) -> ActorPoolStrategy:
-    """``size`` actors, each running ``calls`` blocks at once in threads, with a few more at hand."""
+def pool(size: int, calls: int, at_hand: int = 2) -> ActorPoolStrategy:
+    """``size`` actors, each running ``calls`` blocks at once in threads, with ``at_hand`` more waiting for one.
+
+    Ray Data looks for finished blocks some five to ten times a second, so that an actor gets through no more blocks
+    than it was given at one look.
+    """
     return ActorPoolStrategy(
         size=size,
         max_concurrent_calls_per_actor=calls,
-        max_tasks_in_flight_per_actor=calls + 2,
-        enable_true_multi_threading=True,
+        max_tasks_in_flight_per_actor=calls + at_hand,
+        enable_true_multi_threading=calls > 1,
     )
 
 

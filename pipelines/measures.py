@@ -48,6 +48,7 @@ class Setting:
         cost: Of the checkpoint; None where only a server has it, or where several prompts share what is cached.
         gpu: The kind of all engines; None without GPUs, or where they are of several kinds or an unknown one.
         no_gpu: Then why.
+        engines: How many were asked for.
         gpus: Of all engines together.
         in_flight: Units an engine holds at once.
     """
@@ -55,6 +56,7 @@ class Setting:
     cost: Cost | None = None
     gpu: Gpu | None = None
     no_gpu: str = "no GPU"
+    engines: int = 1
     gpus: int = 0
     in_flight: int = 32
 
@@ -135,6 +137,8 @@ class Measures:
         return {
             "gpu": None if setting.gpu is None else setting.gpu.name,
             "gpus": setting.gpus,
+            "engines": setting.engines,
+            "engines_at_work": len(self._engines),
             "model_flop_per_second": None if achieved is None else float(f"{achieved:.4g}"),
             "model_flop_utilisation": utilisation,
             **({"unknown": why} if utilisation is None else {}),
@@ -170,6 +174,9 @@ class Measures:
         """One line."""
         if self.bound is None:
             return "too short to say which stage bound the run"
+        engines, at_work = self.setting.engines, len(self._engines)
+        if at_work < engines and self.units >= FILLED * self.setting.in_flight * engines:
+            return f"{engines - at_work} of {engines} engines never had a unit: `ray status` says what they wait for"
         return ADVICE[self.bound]
 
     @staticmethod

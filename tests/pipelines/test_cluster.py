@@ -24,7 +24,7 @@ def options(**given: object) -> JobOptions:
 
 class TestSettle:
     def settle(self, checkpoint: Checkpoint, cluster: dict[str, float], **given: object) -> Workers:
-        return settle(options(**given), checkpoint, "image", cluster)
+        return settle(options(**given), checkpoint, "image", [cluster])
 
     @pytest.mark.parametrize(
         ("cluster", "given", "expected"),
@@ -70,6 +70,13 @@ class TestSettle:
         given = {"autoscaling": True, "engines": 8, "gpus_per_engine": 2, "prepare_actors": 24}
         workers = self.settle(checkpoint, {"CPU": 1.0}, **given)
         assert (workers.engines, workers.gpus_per_engine, workers.prepare_actors) == (8, 2, 24)
+
+    def test_an_engine_has_all_its_gpus_on_one_node(self, checkpoint: Checkpoint) -> None:
+        nodes = [{"CPU": 16.0}, {"CPU": 8.0, "GPU": 3.0}, {"CPU": 8.0, "GPU": 3.0}]
+        pairs = options(gpus_per_engine=2)
+        assert settle(pairs, checkpoint, "image", nodes).engines == 2
+        with pytest.raises(ConfigurationError, match="need 6 GPUs, the cluster has 6, on nodes of 3, 3, where 2 find"):
+            settle(options(gpus_per_engine=2, engines=3), checkpoint, "image", nodes)
 
     @given(
         cpus=st.integers(0, 200),

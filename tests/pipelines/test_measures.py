@@ -76,6 +76,13 @@ class TestTheStageThatBinds:
     def test_the_manifest(self) -> None:
         assert run(200, prepare=0.3, engine=30).bound == "read"
 
+    def test_engines_that_never_started_come_first(self) -> None:
+        shares = {"prepare": 0.4, "engine": 100.0}
+        blocks = [block(START + 2 * number, **shares) for number in range(101)]
+        made = measured(blocks, Setting(engines=3, gpus=3, in_flight=100), ended=START + 200)
+        assert made.advice() == "2 of 3 engines never had a unit: `ray status` says what they wait for"
+        assert (made.device()["engines"], made.device()["engines_at_work"]) == (3, 1)
+
     def test_of_a_run_of_seconds_none(self) -> None:
         made = run(5, prepare=2, engine=6)
         assert made.stages() is None
