@@ -28,6 +28,9 @@ BLOCK_BYTES = 64 * 2**20
 GPU_KIND = "accelerator_type:"
 ROWS_PER_BLOCK = 8  # more are cheaper to move, and keep more rows back for their slowest one: docs/performance.md
 READERS = 2  # manifest files read side by side; parsing is never what a run waits for
+# Of blocks that were read and not yet taken, for each reader. Ray Data's own 2 are two rows' blocks at each of its five to
+# ten looks a second, which 30 engines or so use up.
+READ_AHEAD = {"_generator_backpressure_num_objects": 2 * 16}  # a block is two objects
 ROW_OVERHEAD = 2**16  # bytes of a row besides its tiles: ids, a preview
 
 
@@ -190,7 +193,7 @@ def in_blocks_of(dataset: Dataset, rows: int) -> Dataset:
     operator = StreamingRepartition(
         target_num_rows_per_block=rows,
         input_dependencies=[dataset._logical_plan.dag],
-        ray_remote_args={"num_cpus": 0},
+        ray_remote_args={"num_cpus": 0, **READ_AHEAD},
         compute=reading(),
     )
     return Dataset._from_parent(dataset, LogicalPlan(operator, dataset.context))
