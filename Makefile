@@ -113,7 +113,7 @@ bench-feed: setup
 	@$(PY) -m benchmarks.bench_feed
 	@$(PY) -m benchmarks.tables
 
-# Up to 16 stand-ins for engines on a Ray cluster of fake nodes on this machine; nine minutes. 64: --engines 64, 16 GiB.
+# Up to 64 stand-ins for engines on a Ray cluster of fake nodes on this machine; 20 minutes, 16 GiB.
 bench-scale: setup
 	@$(PY) -m benchmarks.bench_batching
 	@$(PY) -m benchmarks.bench_scale

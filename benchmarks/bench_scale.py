@@ -1,6 +1,6 @@
 """How many engines one driver keeps busy: 1 to 64 GPU actors on a Ray cluster of fake nodes, with an engine stand-in.
 
-    python -m benchmarks.bench_scale [--engines 1 4 16 64] [--nodes 4 16] [--pace 4]
+    python -m benchmarks.bench_scale [--engines 1 4 16 64] [--nodes 4 16]
 
 The cluster is real but for its nodes, which are all this machine, and its GPUs, which are numbers: scheduling, object
 store and pipeline are what they are on many machines. The engine is `benchmarks.stand_in`, which waits as long as a GPU
@@ -197,11 +197,10 @@ def as_record(name: str, engines: float, said: dict[str, Any], found: dict[str, 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--engines", type=int, nargs="*", default=[1, 4, 16])
+    parser.add_argument("--engines", type=int, nargs="*", default=[1, 4, 16, 64])
     parser.add_argument("--nodes", type=int, nargs="+", default=[4, 16])
     parser.add_argument("--blocks", type=int, nargs="+", default=[8], help="rows per block")
-    parser.add_argument("--pace", type=float, default=1, help="devices that are so many times slower")
-    parser.add_argument("--without-special", action="store_true", help="no slow engines and no slow starts")
+    parser.add_argument("--without-special", action="store_true", help="no slow engines, no slow starts")
     for hidden in ("--answer", "--run"):
         parser.add_argument(hidden, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -212,18 +211,19 @@ def main() -> int:
         return 0
 
     plan: list[tuple[str, float, dict[str, Any]]] = []
-    usual = {"slow": 1.0, "start_s": 0.0, "block": arguments.blocks[0], "pace": arguments.pace}
+    usual = {"slow": 1.0, "start_s": 0.0, "block": arguments.blocks[0], "pace": 1.0}
     for block in arguments.blocks:
         for engines in arguments.engines:
             for nodes in sorted({min(nodes, engines) for nodes in arguments.nodes}):
                 said = usual | {"engines": engines, "nodes": nodes, "rows": rows_of(engines), "block": block}
                 name = f"{engines} engine{'s' * (engines > 1)} on {nodes} node{'s' * (nodes > 1)}"
-                name += f", {arguments.pace:g} times slower" * (arguments.pace != 1)
                 plan.append((name + f", blocks of {block}" * (block != arguments.blocks[0]), engines, said))
     if not arguments.without_special:
         special = {"engines": 4, "nodes": 4, "rows": rows_of(4)}
         plan.append((f"4 engines, one {SLOW:g} times slower", 3 + 1 / SLOW, usual | special | {"slow": SLOW}))
         plan.append((f"4 engines that start in {START_S:g} s", 4, usual | special | {"start_s": START_S}))
+        many = {"engines": 64, "nodes": 16, "rows": rows_of(64), "pace": 2.0}
+        plan.append(("64 engines on 16 nodes, each half as fast", 64, usual | many))
     written = []
     for name, engines, said in plan:
         found = spawn(**said)
