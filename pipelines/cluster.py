@@ -29,7 +29,7 @@ GPU_KIND = "accelerator_type:"
 ROWS_PER_BLOCK = 8  # more are cheaper to move, and keep more rows back for their slowest one: docs/performance.md
 READERS = 2  # manifest files read side by side; parsing is never what a run waits for
 # Blocks that a reader is ahead. Ray Data's own 2 would be all that it takes at each of its five to ten looks a second.
-READ_AHEAD = {"_generator_backpressure_num_objects": 2 * 16}  # a block is two objects
+READ_AHEAD: dict[str, Any] = {"_generator_backpressure_num_objects": 2 * 16}  # a block is two objects
 ROW_OVERHEAD = 2**16  # bytes of a row besides its tiles: ids, a preview
 
 
