@@ -108,7 +108,7 @@ def from_memory(images: str, model: str, notes: str, core: int) -> dict[str, Any
     from pipelines.engines import sampling_of
     from pipelines.job import check
     from pipelines.media import reading
-    from pipelines.stages import make_generator
+    from pipelines.stages.generate import make_generator
     from pipelines.tasks import make_caption
 
     with tempfile.TemporaryDirectory() as scratch:

@@ -15,7 +15,7 @@ from internvl_ops.media.access import safe_uri
 from internvl_ops.models.config import Checkpoint
 from internvl_ops.prepare import MediaReader
 from internvl_ops.tasks import Task
-from pipelines import cluster, stages
+from pipelines import cluster
 from pipelines import columns as c
 from pipelines.documents import write_documents
 from pipelines.drive import drive
@@ -32,6 +32,11 @@ from pipelines.report import RunRecord
 from pipelines.resume import drop_superseded_errors
 from pipelines.settings import metadata
 from pipelines.sources import SourcePlan, has_rows
+from pipelines.stages.explode import Explode
+from pipelines.stages.generate import Generate, make_generator
+from pipelines.stages.parse import Parse
+from pipelines.stages.prepare import Prepare
+from pipelines.stages.read import read
 from pipelines.writer import MEASURES, Writer, kept_names, own_columns, result_schema
 
 
@@ -107,7 +112,7 @@ class Graph:
     def read(self) -> Dataset:
         """Manifest rows not done yet, in blocks of a fixed number of rows."""
         rows = ray.data.from_items([{"split": index} for index in range(len(self.plan.splits))]).map_batches(
-            stages.read,  # type: ignore[arg-type]
+            read,  # type: ignore[arg-type]
             fn_kwargs={
                 "plan": self.plan,
                 "names": kept_names(self.plan.schema, self.said_of_units),
@@ -125,18 +130,18 @@ class Graph:
         """Documents to pages, videos to clips, those done already left out."""
         units = self._map(
             files,
-            stages.Explode,
+            Explode,
             {"make_reader": functools.partial(MediaReader, *reading(self.options, self.plan)), "ledger": self.ledger},
             compute=ActorPoolStrategy(size=max(1, self.workers.prepare_actors // 4)),
             num_cpus=0,
         )
-        return cluster.in_blocks_of(units, self.workers.rows_per_block)
+        return cluster.in_blocks_of(units, self.workers.rows_per_block, cluster.SPLITTERS)
 
     def prepare(self, units: Dataset) -> Dataset:
         """Fetch, decode, orient, tile, render: CPU actors."""
         return self._map(
             units,
-            stages.Prepare,
+            Prepare,
             prepare_arguments(self.options, self.plan, self.checkpoint, self.task),
             # Two blocks at once: one is fetched while the other is decoded.
             compute=cluster.pool(self.workers.prepare_actors, calls=PREPARE_PLACES),
@@ -145,8 +150,8 @@ class Graph:
 
     def generate(self, prepared: Dataset) -> Dataset:
         """vLLM: one actor an engine, with enough blocks in flight to keep it full."""
-        make_generator = functools.partial(
-            stages.make_generator,
+        generator = functools.partial(
+            make_generator,
             checkpoint=tokens_of(self.options, self.checkpoint),
             trust_remote_code=self.options.trust_remote_code,
             retries=Retries(times=self.options.retries, cut=self.options.retry_cut),
@@ -155,10 +160,10 @@ class Graph:
         )
         return self._map(
             prepared,
-            stages.Generate,
+            Generate,
             {
                 "make_engine": engine_maker(self.options, self.checkpoint, self.task, self.workers.gpus_per_engine),
-                "make_generator": make_generator,
+                "make_generator": generator,
                 "tile_size": tile_size(self.checkpoint),
                 "hang_s": self.options.engine_timeout,
             },
@@ -172,7 +177,7 @@ class Graph:
         """Token ids to text to the task's columns."""
         return self._map(
             completed,
-            stages.Parse,
+            Parse,
             {
                 "checkpoint": tokens_of(self.options, self.checkpoint),
                 "task": self.task,

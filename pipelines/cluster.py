@@ -28,6 +28,7 @@ BLOCK_BYTES = 64 * 2**20
 GPU_KIND = "accelerator_type:"
 ROWS_PER_BLOCK = 8  # more are cheaper to move, and keep more rows back for their slowest one: docs/performance.md
 READERS = 2  # manifest files read side by side; parsing is never what a run waits for
+SPLITTERS = 8  # of what documents and videos became: each takes one block at a look
 # Blocks that a reader is ahead. Ray Data's own 2 would be all that it takes at each of its five to ten looks a second.
 READ_AHEAD: dict[str, Any] = {"_generator_backpressure_num_objects": 2 * 16}  # a block is two objects
 ROW_OVERHEAD = 2**16  # bytes of a row besides its tiles: ids, a preview
@@ -183,8 +184,8 @@ def pool(size: int, calls: int, at_hand: int = 2) -> ActorPoolStrategy:
     )
 
 
-def in_blocks_of(dataset: Dataset, rows: int) -> Dataset:
-    """``dataset`` in blocks of ``rows`` rows, split off as they are read.
+def in_blocks_of(dataset: Dataset, rows: int, tasks: int = READERS) -> Dataset:
+    """``dataset`` in blocks of ``rows`` rows, split off as they are read, by so many ``tasks`` at once.
 
     ``Dataset.repartition(target_num_rows_per_block=…)`` is this operator with a whole CPU to itself, for which a plan
     that gives every CPU to actors would wait for ever; it takes no resources as an argument.
@@ -193,6 +194,6 @@ def in_blocks_of(dataset: Dataset, rows: int) -> Dataset:
         target_num_rows_per_block=rows,
         input_dependencies=[dataset._logical_plan.dag],
         ray_remote_args={"num_cpus": 0, **READ_AHEAD},
-        compute=reading(),
+        compute=TaskPoolStrategy(size=tasks),
     )
     return Dataset._from_parent(dataset, LogicalPlan(operator, dataset.context))

@@ -24,7 +24,8 @@ from pipelines.media import media_options, read_limits, reading
 from pipelines.options import JobOptions
 from pipelines.preparing import prepare_arguments
 from pipelines.sources import SourcePlan, read_split
-from pipelines.stages import Prepare, media_of
+from pipelines.stages.prepare import Prepare
+from pipelines.stages.rows import media_of
 
 FILES = 16  # of the manifest that are looked into, at most
 BLOCK = 4  # units prepared between two looks at the clock

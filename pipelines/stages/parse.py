@@ -1,0 +1,91 @@
+"""Answers become the task's columns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+
+from internvl_ops.errors import UnitError
+from internvl_ops.generation import FINISH_REASONS
+from internvl_ops.models.config import Checkpoint
+from internvl_ops.models.tokenizer import Tokenizer
+from internvl_ops.tasks import Answered, Conversation, Dialogue, Task
+from pipelines import columns as c
+from pipelines.stages.rows import asked_of
+
+
+class Parse:
+    """From token ids to the task's columns."""
+
+    def __init__(self, checkpoint: Checkpoint | None, task: Task, columns: pa.Schema, trust_remote_code: bool) -> None:
+        # Without a checkpoint answers come as texts.
+        self._tokenizer = None if checkpoint is None else Tokenizer(checkpoint, trust_remote_code=trust_remote_code)
+        self._task, self._columns = task, pa.unify_schemas([columns, task.columns])
+
+    def __call__(self, rows: pa.Table) -> pa.Table:
+        errors = rows[c.ERROR].to_pylist()
+        answers: list[dict[str, Any]] = [{} for _ in errors]
+        sizes = zip(rows["width"].to_pylist(), rows["height"].to_pylist(), strict=True)
+        asked = asked_of(rows, self._task)
+        for row, (replies, size) in enumerate(zip(rows[c.REPLIES].to_pylist(), sizes, strict=True)):
+            if replies is None:
+                continue
+            try:
+                answers[row] = self._parsed(self._task.converse(asked[row]), replies, size)
+            except UnitError as error:
+                errors[row] = c.error_value(error)
+        rows = c.set_errors(rows.drop_columns([c.REPLIES]), errors)
+        names = self._columns.names
+        return c.with_columns(rows, {name: [answer.get(name) for answer in answers] for name in names}, self._columns)
+
+    def _parsed(self, conversations: list[Conversation], replies: list, size: tuple[int, int]) -> dict[str, Any]:
+        """The columns of the first sample, and all samples."""
+        first, *others = (list(dialogues) for dialogues in zip(*replies, strict=True))
+        samples = [self._sample(conversations, first, size)]
+        for dialogues in others:
+            try:
+                samples.append(self._sample(conversations, dialogues, size))
+            except UnitError:  # the unit has its answer; this sample of it has only its text
+                samples.append(self._measured(dialogues, self._had(conversations, dialogues, size)))
+        prompts = (dialogues[0][-1]["prompt_tokens"] for dialogues in replies)
+        return samples[0] | {
+            "prompt_tokens": sum(prompts),
+            "completion_tokens": sum(sample["completion_tokens"] for sample in samples),
+            "samples": samples,
+        }
+
+    def _sample(self, conversations: list[Conversation], replies: list, size: tuple[int, int]) -> dict[str, Any]:
+        answered = self._had(conversations, replies, size)
+        return self._measured(replies, answered) | dict(self._task.parse(answered))
+
+    def _had(self, conversations: list[Conversation], replies: list, size: tuple[int, int]) -> Answered:
+        dialogues = [
+            Dialogue(conversation, [self._text(reply) for reply in dialogue])
+            for conversation, dialogue in zip(conversations, replies, strict=True)
+        ]
+        return Answered(dialogues, *size)
+
+    def _measured(self, replies: list, answered: Answered) -> dict[str, Any]:
+        turns = [reply for dialogue in replies for reply in dialogue]
+        return {
+            "response": answered.response,
+            "completion_tokens": sum(reply["completion_tokens"] for reply in turns),
+            "finish_reason": max((reply["finish_reason"] for reply in turns), key=FINISH_REASONS.index),
+            "attempts": max(reply["attempts"] for reply in turns),
+            "mean_logprob": _mean_logprob(turns),
+        }
+
+    def _text(self, reply: dict[str, Any]) -> str:
+        if reply["text"] is not None:
+            return reply["text"]
+        assert self._tokenizer is not None, "answers without texts are of a checkpoint"
+        return self._tokenizer.decode(reply["token_ids"], keep_special=True)
+
+
+def _mean_logprob(turns: list[dict[str, Any]]) -> float | None:
+    """Over all tokens of all turns."""
+    tokens = sum(reply["completion_tokens"] for reply in turns)
+    if not tokens or any(reply["mean_logprob"] is None for reply in turns):
+        return None
+    return sum(reply["mean_logprob"] * reply["completion_tokens"] for reply in turns) / tokens

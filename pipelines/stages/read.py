@@ -1,0 +1,49 @@
+"""Manifest rows that need work."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+import ray
+
+from internvl_ops.media.access import safe_uri
+from pipelines import columns as c
+from pipelines.finished import unit_key
+from pipelines.ledger import RUN, SKIP
+from pipelines.patience import read_patiently
+from pipelines.sources import SourcePlan, read_split
+from pipelines.stages.rows import repeated
+
+
+def read(batch: pa.Table, plan: SourcePlan, names: dict[str, str], ledger: Any) -> Iterator[pa.Table]:
+    """Manifest rows that need work: claimed in the ledger, rows already done left out, repeated ids as errors.
+
+    Args:
+        batch: Numbers of splits, in the column ``split``.
+        plan: Whose splits they are.
+        names: What the manifest's columns are called from here on.
+        ledger: The actor.
+    """
+    for index in batch["split"].to_pylist():
+        split = plan.splits[index]
+        for rows in read_patiently(
+            functools.partial(read_split, plan, split), f"{safe_uri(split.uri)} could not be read on"
+        ):
+            renamed = rows.rename_columns([names.get(name, name) for name in rows.column_names])
+            yield claim(renamed, ledger)
+
+
+def claim(rows: pa.Table, ledger: Any) -> pa.Table:
+    """``rows`` without those that have a result or an error already; a repeated id becomes an error."""
+    ids, sources = rows[c.ID].to_pylist(), rows[c.SOURCE].to_pylist()
+    answers = ray.get(ledger.claim.remote(ids, rows[c.POSITION].to_pylist()))
+    errors = rows[c.ERROR].to_pylist()
+    for row, answer in enumerate(answers):
+        if answer > RUN:
+            errors[row] = repeated("read", ids[row], sources[row])
+    keys = [unit_key(unit_id, max(1, answer)) for unit_id, answer in zip(ids, answers, strict=True)]
+    rows = c.set_errors(rows, errors).append_column(c.KEY, pa.array(keys, pa.binary(16)))
+    return rows.filter(pa.array([answer != SKIP for answer in answers], pa.bool_()))
