@@ -1,4 +1,4 @@
-"""Writes the README's tables, from benchmarks/results/*.json and from the code: python -m benchmarks.tables"""
+"""Writes tables of README and docs, from benchmarks/results/*.json and from the code: python -m benchmarks.tables"""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipelines import tasks
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-README = ROOT / "README.md"
+README, PERFORMANCE = ROOT / "README.md", ROOT / "docs" / "performance.md"
 START, END = "<!-- {}: made by python -m benchmarks.tables -->", "<!-- /{} -->"
 # File -> heading; in the order of the README.
 SECTIONS = {
@@ -43,6 +43,8 @@ HIGHLIGHTS = [
     ("media", "jpeg_1536x1152_12_tiles", None),
     ("video", "h264_720p_8_of_600_against_raw", None),
     ("fetch", "s3_adding_50_ms_1536x1152", None),
+    ("feed", "images end to end, engine on a core of its own", None),
+    ("scale", "64 engines on 16 nodes, each half as fast", None),
     ("resume", "10,000,000 finished rows in 10,000 files, memory", None),
 ]
 
@@ -130,20 +132,35 @@ def drawn_benchmarks() -> str:
     return f"{table(found)}\n\nMeasured on {'; '.join(machines)}."
 
 
-# What stands between two marks of the README.
+def scale() -> str:
+    """Engines that one driver keeps busy."""
+    rows = ["| | rows/s | of the ideal | cores busy | last rows take |", "|---|---:|---:|---:|---:|"]
+    for one in json.loads((RESULTS / "scale.json").read_text()):
+        rows.append(
+            f"| {one['name']} | {_number(one['ours'])} | {one['ours'] / one['rival']:.0%} | {one['cores_busy']} "
+            f"| {one['tail_s']:.0f} s |"
+        )
+    return "\n".join(rows)
+
+
+# What stands between two marks of each page.
 BLOCKS = {
-    "accuracy": accuracy,
-    "tasks": tasks.table,
-    "family": family_table.markdown,
-    "tables": measured,
-    "benchmarks": benchmark_table.markdown,
-    "drawn": drawn_benchmarks,
+    README: {
+        "accuracy": accuracy,
+        "tasks": tasks.table,
+        "family": family_table.markdown,
+        "tables": measured,
+        "benchmarks": benchmark_table.markdown,
+        "drawn": drawn_benchmarks,
+    },
+    PERFORMANCE: {"scale": scale},
 }
 
 
-def with_blocks(text: str) -> str:
-    """The README with its tables made anew."""
-    for name, make in BLOCKS.items():
+def up_to_date(page: Path) -> str:
+    """A page with its tables made anew."""
+    text = page.read_text()
+    for name, make in BLOCKS[page].items():
         before, rest = text.split(START.format(name))
         after = rest.split(END.format(name))[1]
         text = f"{before}{START.format(name)}\n\n{make().strip()}\n\n{END.format(name)}{after}"
@@ -151,4 +168,5 @@ def with_blocks(text: str) -> str:
 
 
 if __name__ == "__main__":
-    README.write_text(with_blocks(README.read_text()))
+    for path in BLOCKS:
+        path.write_text(up_to_date(path))

@@ -1,8 +1,12 @@
-"""The README's tables are what the code and the measured figures say."""
+"""The tables of README and docs are what the code and the measured figures say."""
 
-from benchmarks.tables import README, with_blocks
+from pathlib import Path
+
+import pytest
+
+from benchmarks.tables import BLOCKS, up_to_date
 
 
-def test_the_tables_are_up_to_date() -> None:
-    text = README.read_text()
-    assert with_blocks(text) == text, "run python -m benchmarks.tables"
+@pytest.mark.parametrize("page", BLOCKS, ids=lambda page: page.name)
+def test_the_tables_are_up_to_date(page: Path) -> None:
+    assert up_to_date(page) == page.read_text(), "run python -m benchmarks.tables"

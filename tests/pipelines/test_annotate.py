@@ -1,19 +1,26 @@
-"""The graph as it is built, before anything runs."""
+"""The graph as it is built, and where its actors go."""
 
+import functools
+import json
 from pathlib import Path
 
+import pytest
 import ray
+from ray.cluster_utils import Cluster
 from ray.data import DataContext, Dataset
 from ray.data._internal.logical.interfaces import LogicalPlan
 from ray.data._internal.logical.operators import InputData
 from ray.data._internal.stats import DatasetStats
 
 from internvl_ops.models.config import Checkpoint
+from jobs import ask_dataset
 from jobs.caption_dataset import Options
+from pipelines import annotate
 from pipelines.annotate import Graph
 from pipelines.cluster import Workers
 from pipelines.job import check
-from pipelines.tasks import make_caption
+from pipelines.tasks import make_ask, make_caption
+from tests.pipelines.meeting import StandInThatMeetsAnother
 
 
 def test_an_engine_on_gpus_takes_whole_blocks(tmp_path: Path, checkpoint: Checkpoint) -> None:
@@ -30,3 +37,33 @@ def test_an_engine_on_gpus_takes_whole_blocks(tmp_path: Path, checkpoint: Checkp
     assert stage.ray_remote_args["num_gpus"] == 4
     assert stage.batch_size is None
     assert not ray.is_initialized(), "building the graph runs nothing"
+
+
+@pytest.mark.timeout(180)
+def test_engines_find_room_on_a_node_with_more_gpus_than_cpus(
+    tmp_path: Path, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Prepare actors would otherwise leave GPUs without an engine, for as long as the job runs and without a word."""
+    manifest, met = tmp_path / "questions.jsonl", tmp_path / "met"
+    manifest.write_text("".join(json.dumps({"id": f"{n}", "question": "Why?"}) + "\n" for n in range(40)))
+    met.mkdir()
+    monkeypatch.setattr(annotate, "engine_maker", lambda *_: functools.partial(StandInThatMeetsAnother, met))
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "object_store_memory": 100 << 20})
+    try:
+        cluster.add_node(num_cpus=1, num_gpus=2, object_store_memory=100 << 20)
+        cluster.wait_for_nodes()
+        options = ask_dataset.Options(
+            input=str(manifest),
+            output=str(tmp_path / "out"),
+            model=checkpoint.model,
+            max_new_tokens=8,
+            retries=0,
+            in_flight=1,
+            rows_per_block=1,
+            ray_address=cluster.address,
+        )
+        record = annotate.annotate(options, *check(options, make_ask))
+    finally:
+        cluster.shutdown()
+    assert (record.ended, record.totals.results) == ("done", 40)
+    assert record.measures.device()["engines_at_work"] == 2
