@@ -72,12 +72,22 @@ def _short(value: float) -> float:
     return value if isinstance(value, int) else float(f"{value:.4g}")
 
 
-def write(name: str, records: list[dict[str, Any]]) -> list[str]:
+def write(name: str, records: list[dict[str, Any]], *, part: bool = False) -> list[str]:
     """Writes ``results/NAME.json``.
+
+    Args:
+        name: Of the benchmark.
+        records: Measured.
+        part: Records of other names stay as they are in the file, those of the same name in their places.
 
     Returns:
         The names of the records whose exact count is not what it had to be.
     """
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(json.dumps(records, indent=1, ensure_ascii=False) + "\n")
+    path = RESULTS / f"{name}.json"
+    if part and path.exists():
+        mine = {entry["name"]: entry for entry in records}
+        before = json.loads(path.read_text())
+        records = [mine.pop(entry["name"], entry) for entry in before] + list(mine.values())
+    path.write_text(json.dumps(records, indent=1, ensure_ascii=False) + "\n")
     return [entry["name"] for entry in records if entry["expected"] != entry["got"]]

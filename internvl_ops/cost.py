@@ -132,7 +132,7 @@ class Roofline:
     cost: Cost
     gpu: Gpu
     gpus: int = 1
-    in_flight: int = 320
+    in_flight: int = 512
     bits: Bits = 16
 
     @property
