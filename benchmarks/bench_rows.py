@@ -226,6 +226,7 @@ def main() -> int:
     parser.add_argument("--new", type=int, nargs="*", default=[100_000, 300_000], help="sizes that are run through")
     parser.add_argument("--done", type=int, nargs="*", default=[100_000, 1_000_000], help="sizes that are found done")
     parser.add_argument("--rows-per-block", type=int, default=1000)
+    parser.add_argument("--part", action="store_true", help="leave other records as they are")
     parser.add_argument("--limit", type=int, help=argparse.SUPPRESS)
     for hidden in ("--manifest", "--output", "--model", "--answer"):
         parser.add_argument(hidden, help=argparse.SUPPRESS)
@@ -241,7 +242,7 @@ def main() -> int:
         if sizes:
             every = {rows: measure(name, rows, arguments.rows_per_block) for rows in sizes}
             written += as_records(name, every, arguments.rows_per_block)
-    wrong = records.write("rows", written)
+    wrong = records.write("rows", written, part=arguments.part)
     print(f"counts differ: {', '.join(wrong)}" if wrong else "every row is through")
     return bool(wrong)
 

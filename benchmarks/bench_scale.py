@@ -1,6 +1,6 @@
 """How many engines one driver keeps busy: 1 to 64 GPU actors on a Ray cluster of fake nodes, with an engine stand-in.
 
-    python -m benchmarks.bench_scale [--engines 1 4 16 64] [--nodes 4 16] [--part]
+    python -m benchmarks.bench_scale [--engines 1 4 16 64] [--nodes 4 16] [--special half full] [--part]
 
 The cluster is real but for its nodes, which are all this machine, and its GPUs, which are numbers: scheduling, object
 store and pipeline are what they are on many machines. The engine is `benchmarks.stand_in`, which waits as long as a GPU
@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +34,73 @@ from benchmarks.stand_in import Latency, make_stand_in
 
 LENGTHS = (16, 24, 32, 40, 48)  # tokens of an answer
 NEW_TOKENS = 32  # on average
-# Four requests a second at most, 13 tiles to read and 32 tokens to make: slow for a GPU, so that two cores drive many.
-DEVICE = Latency(prompt_tokens=3400, prefill_s=1 / 34_000, step_s=0.05, decode_s=0.0015625, max_running=16)
-IN_FLIGHT = 2 * DEVICE.max_running
-FILLINGS = 6  # rows of a run, in times of what its engines hold at once
-SLOW = 4.0
-START_S = 30.0  # for the minutes that a large model takes
+# Four requests a second at most where 16 run, 13 tiles to read and 32 tokens to make: slow for a GPU, so that two cores drive many.
+DEVICE = Latency(prompt_tokens=3400, prefill_s=1 / 34_000, step_s=0.05, decode_s=0.0015625)
 STORE = 256 << 20
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run.
+
+    Args:
+        engines: Their number.
+        nodes: That have them.
+        running: Rows that run at once in an engine, which has twice as many in flight.
+        fillings: Rows of the run, in times of what its engines have in flight.
+        slow: How many times slower one of the engines is.
+        start_s: Seconds until an engine is ready.
+        pace: How many times slower all engines are.
+        block: Rows in a block.
+    """
+
+    engines: int
+    nodes: int
+    running: int = 16
+    fillings: int = 6
+    slow: float = 1.0
+    start_s: float = 0.0
+    pace: float = 1.0
+    block: int = 8
+
+    @property
+    def device(self) -> Latency:
+        return replace(DEVICE.slower(self.pace), start_s=self.start_s, max_running=self.running)
+
+    @property
+    def in_flight(self) -> int:
+        return 2 * self.running
+
+    @property
+    def rows(self) -> int:
+        return self.engines * self.fillings * self.in_flight
+
+    @property
+    def ideal(self) -> float:
+        """Rows a second that the devices can do at most."""
+        fast = self.engines - 1 if self.slow != 1 else self.engines
+        return (fast + (self.engines - fast) / self.slow) * self.device.rate(NEW_TOKENS)
+
+    @property
+    def name(self) -> str:
+        name = f"{self.engines} engine{'s' * (self.engines > 1)} on {self.nodes} node{'s' * (self.nodes > 1)}"
+        said = {
+            f"one {self.slow:g} times slower": self.slow != 1,
+            f"that start in {self.start_s:g} s": self.start_s != 0,
+            f"each {self.pace:g} times slower": self.pace != 1,
+            f"{self.in_flight} rows in flight in each": self.running != 16,
+            f"blocks of {self.block}": self.block != 8,
+        }
+        return ", ".join([name, *(what for what, so in said.items() if so)])
+
+
+# Runs with other engines than usual.
+SPECIAL = {
+    "slow": Run(4, 4, slow=4.0),
+    "start": Run(4, 4, start_s=30.0),  # for the minutes that a large model takes
+    "half": Run(64, 16, pace=2.0),
+    "full": Run(16, 4, running=256, fillings=3),  # in flight what is by default on a GPU
+}
 
 
 def make_questions(path: Path, rows: int) -> str:
@@ -68,10 +128,8 @@ def cluster_of(nodes: int, engines: int) -> Any:
     return cluster
 
 
-def run(
-    engines: int, nodes: int, rows: int, slow: float, start_s: float, block: int, pace: float, scratch: Path
-) -> dict[str, Any]:
-    """One run of the ask job's pipeline in this process."""
+def measure(run: Run, scratch: Path) -> dict[str, Any]:
+    """The ask job's pipeline in this process."""
     from internvl_ops.models.tiny import make_tiny_checkpoint
     from jobs.ask_dataset import Options
     from pipelines import annotate
@@ -87,21 +145,21 @@ def run(
         update(self, done, tokens, failed)
 
     ProgressLine.update = noted  # type: ignore[method-assign]
-    latency = replace(DEVICE.slower(pace), start_s=start_s)
-    annotate.engine_maker = lambda *_: functools.partial(make_stand_in, latency, slow, str(scratch / "slow"))
-    cluster = cluster_of(nodes, engines)
+    slow = str(scratch / "slow")
+    annotate.engine_maker = lambda *_: functools.partial(make_stand_in, run.device, run.slow, slow)
+    cluster = cluster_of(run.nodes, run.engines)
     try:
         options = Options(
-            input=make_questions(scratch / "manifest.parquet", rows),
+            input=make_questions(scratch / "manifest.parquet", run.rows),
             output=str(scratch / "out"),
             model=str(make_tiny_checkpoint(scratch / "model", layers=1, hidden=64)),
             max_new_tokens=max(LENGTHS),
             retries=0,
-            prepare_actors=max(1, engines // 16),
-            engines=engines,
+            prepare_actors=max(1, run.engines // 16),
+            engines=run.engines,
             gpus_per_engine=1,
-            in_flight=IN_FLIGHT,
-            rows_per_block=block,
+            in_flight=run.in_flight,
+            rows_per_block=run.block,
             ray_address=cluster.address,
         )
         with Usage() as usage:
@@ -111,15 +169,16 @@ def run(
     print(record.summary(), file=sys.stderr)
     at, done = np.array(finished).T
     # Steady is from where a fifth is through, when every engine is up, to where only what is in flight is left.
-    last = rows - engines * IN_FLIGHT
-    window = np.interp([0.2 * rows, last], done, at)
+    first, last = 0.2 * run.rows, run.rows - run.engines * run.in_flight
+    window = np.interp([first, last], done, at)
     steady_s = float(window[1] - window[0])
+    used = usage.cpu(*window)
     return {
         "results": record.totals.results,
-        "rate": (last - 0.2 * rows) / steady_s,
+        "rate": (last - first) / steady_s,
         "tail_s": float(at[-1] - window[1]),
-        "cpu_s_per_row": {what: round(used / rows, 5) for what, used in usage.cpu(*window).items()},
-        "cores_busy": round(sum(usage.cpu(*window).values()) / steady_s, 2),
+        "cpu_s_per_row": {what: round(seconds / (last - first), 5) for what, seconds in used.items()},
+        "cores_busy": round(sum(used.values()) / steady_s, 2),
         "worker_mib": usage.largest_worker_mib,
         "seconds": round(record.seconds, 1),
     }
@@ -166,32 +225,27 @@ class Usage(Follower):
         return next((stage for stage in ("Generate", "Prepare", "Parse", "Ledger") if stage in name), "Ray itself")
 
 
-def spawn(**said: Any) -> dict[str, Any]:
+def spawn(run: Run) -> dict[str, Any]:
     """One run in a process of its own."""
     with tempfile.TemporaryDirectory() as scratch:
         answer = Path(scratch) / "answer.json"
-        command = [sys.executable, "-m", "benchmarks.bench_scale", "--answer", str(answer), "--run", json.dumps(said)]
-        subprocess.run(command, check=True, env=os.environ | {"RAY_worker_niceness": "0"}, timeout=900)
+        said = json.dumps(asdict(run))
+        command = [sys.executable, "-m", "benchmarks.bench_scale", "--answer", str(answer), "--run", said]
+        subprocess.run(command, check=True, env=os.environ | {"RAY_worker_niceness": "0"}, timeout=1200)
         return json.loads(answer.read_text())
 
 
-def rows_of(engines: int) -> int:
-    """Enough that each engine is filled several times over."""
-    return engines * FILLINGS * IN_FLIGHT
-
-
-def as_record(name: str, engines: float, said: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
-    ideal = engines * DEVICE.slower(said["pace"]).rate(NEW_TOKENS)
+def as_record(run: Run, found: dict[str, Any]) -> dict[str, Any]:
     return records.record(
-        name,
+        run.name,
         "rows/s",
         found["rate"],
         rival_name="what the devices can do at most",
-        rival=ideal,
-        expected=said["rows"],
+        rival=run.ideal,
+        expected=run.rows,
         got=found["results"],
         **{key: value for key, value in found.items() if key not in ("rate", "results")},
-        rows_per_block=said["block"],
+        rows_per_block=run.block,
     )
 
 
@@ -200,35 +254,26 @@ def main() -> int:
     parser.add_argument("--engines", type=int, nargs="*", default=[1, 4, 16, 64])
     parser.add_argument("--nodes", type=int, nargs="+", default=[4, 16])
     parser.add_argument("--blocks", type=int, nargs="+", default=[8], help="rows per block")
-    parser.add_argument("--without-special", action="store_true", help="no slow engines, no slow starts")
+    parser.add_argument("--special", choices=SPECIAL, nargs="*", default=list(SPECIAL), help="other engines than usual")
     parser.add_argument("--part", action="store_true", help="leave other records as they are")
     for hidden in ("--answer", "--run"):
         parser.add_argument(hidden, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.run:
         with tempfile.TemporaryDirectory() as scratch:
-            found = run(**json.loads(arguments.run), scratch=Path(scratch))
+            found = measure(Run(**json.loads(arguments.run)), Path(scratch))
         Path(arguments.answer).write_text(json.dumps(found))
         return 0
 
-    plan: list[tuple[str, float, dict[str, Any]]] = []
-    usual = {"slow": 1.0, "start_s": 0.0, "block": arguments.blocks[0], "pace": 1.0}
-    for block in arguments.blocks:
-        for engines in arguments.engines:
-            for nodes in sorted({min(nodes, engines) for nodes in arguments.nodes}):
-                said = usual | {"engines": engines, "nodes": nodes, "rows": rows_of(engines), "block": block}
-                name = f"{engines} engine{'s' * (engines > 1)} on {nodes} node{'s' * (nodes > 1)}"
-                plan.append((name + f", blocks of {block}" * (block != arguments.blocks[0]), engines, said))
-    if not arguments.without_special:
-        special = {"engines": 4, "nodes": 4, "rows": rows_of(4)}
-        plan.append((f"4 engines, one {SLOW:g} times slower", 3 + 1 / SLOW, usual | special | {"slow": SLOW}))
-        plan.append((f"4 engines that start in {START_S:g} s", 4, usual | special | {"start_s": START_S}))
-        many = {"engines": 64, "nodes": 16, "rows": rows_of(64), "pace": 2.0}
-        plan.append(("64 engines on 16 nodes, each half as fast", 64, usual | many))
+    plan = [
+        Run(engines, nodes, block=block)
+        for block in arguments.blocks
+        for engines in arguments.engines
+        for nodes in sorted({min(nodes, engines) for nodes in arguments.nodes})
+    ]
     written = []
-    for name, engines, said in plan:
-        found = spawn(**said)
-        written.append(as_record(name, engines, said, found))
+    for run in [*plan, *(SPECIAL[name] for name in arguments.special)]:
+        written.append(as_record(run, spawn(run)))
         print(json.dumps(written[-1]), flush=True)
     wrong = records.write("scale", written, part=arguments.part)
     print(f"counts differ: {', '.join(wrong)}" if wrong else "every row is through")

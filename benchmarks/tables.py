@@ -44,7 +44,7 @@ HIGHLIGHTS = [
     ("video", "h264_720p_8_of_600_against_raw", None),
     ("fetch", "s3_adding_50_ms_1536x1152", None),
     ("feed", "images end to end, engine on a core of its own", None),
-    ("scale", "64 engines on 16 nodes, each half as fast", None),
+    ("scale", "64 engines on 16 nodes, each 2 times slower", None),
     ("resume", "10,000,000 finished rows in 10,000 files, memory", None),
 ]
 
