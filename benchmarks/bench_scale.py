@@ -34,7 +34,8 @@ from benchmarks.stand_in import Latency, make_stand_in
 
 LENGTHS = (16, 24, 32, 40, 48)  # tokens of an answer
 NEW_TOKENS = 32  # on average
-# Four requests a second at most where 16 run, 13 tiles to read and 32 tokens to make: slow for a GPU, so that two cores drive many.
+# Four requests a second at most where 16 run, each of 13 tiles and 32 new tokens: slow for a GPU, so that two cores
+# drive many.
 DEVICE = Latency(prompt_tokens=3400, prefill_s=1 / 34_000, step_s=0.05, decode_s=0.0015625)
 STORE = 256 << 20
 
