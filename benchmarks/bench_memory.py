@@ -3,7 +3,7 @@
     python -m benchmarks.bench_memory [--rows 5000]
 
 Small images and a tiny checkpoint, so that thousands of rows pass in minutes: what grows, grows by the row. Memory is
-what would be free if the process ended (USS); tiles in the object store, which all workers share, are not in it.
+anonymous pages; tiles in the object store, which all workers share, are not in it.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def run(rows: int, scratch: Path) -> tuple[MemorySampler, int]:
     return sampler, ds.dataset(scratch / "out" / "results").count_rows()
 
 
-def halves(sampler: MemorySampler, role: str, rows: int, kind: str = "uss") -> tuple[float, float]:
+def halves(sampler: MemorySampler, role: str, rows: int, kind: str = "own") -> tuple[float, float]:
     """Mean MiB over the first and over the second half of the rows after warm-up."""
     found = [(at, bytes_[kind] / MIB) for at, whose, bytes_ in sampler.samples if whose == role]
     warm, middle = rows * WARM_UP, rows * (1 + WARM_UP) / 2
@@ -95,7 +95,7 @@ def main() -> int:
         written.append(
             records.record(
                 f"memory of the {name}",
-                "MiB (USS)",
+                "MiB",
                 second,
                 rival_name=f"the same in the first half; {WARM_UP:.0%} of the rows left out as warm-up",
                 rival=first,

@@ -3,8 +3,8 @@
     python -m benchmarks.bench_rows [--new 100000 1000000] [--done 100000 1000000 10000000]
 
 Rows are questions without an image, and an engine stand-in answers them at once, so that what is left is the pipeline's
-own work on a row. Sizes are run into an empty output, or into one where every row is done already. Memory is what would
-be free if a process ended (USS); the object store, which all share, is not in it.
+own work on a row. Sizes are run into an empty output, or into one where every row is done already. Memory is a process's
+anonymous pages; the object store, which all share, is not in it.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Followed(Follower):
                 continue  # it has ended
 
     def _weigh(self, pid: int, what: str, title: str) -> None:
-        self.peaks[what] = max(self.peaks[what], memory(pid)["uss"])
+        self.peaks[what] = max(self.peaks[what], memory(pid)["own"])
         if "IDLE" not in title:
             self.titles[pid] = title
         self.cpu[pid] = cpu_seconds(pid)
@@ -214,9 +214,7 @@ def as_records(name: str, found: dict[int, dict[str, Any]], rows_per_block: int)
             least = found[smallest]["peak_mib"][who] if rows > smallest else None
             peak = mine["peak_mib"][who]
             written.append(
-                records.record(
-                    f"{what}: most memory of {shown}", "MiB (USS)", peak, rival=least, less_is_better=True, **said
-                )
+                records.record(f"{what}: most memory of {shown}", "MiB", peak, rival=least, less_is_better=True, **said)
             )
     return written
 

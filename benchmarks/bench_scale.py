@@ -222,7 +222,7 @@ class Usage(Follower):
         # The kernel takes milliseconds to add up the memory of a process that shares as much.
         if "MapWorker" in name and self._looks % 20 == 0:
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-                self.largest_worker_mib = max(self.largest_worker_mib, memory(process.pid)["uss"] >> 20)
+                self.largest_worker_mib = max(self.largest_worker_mib, memory(process.pid)["own"] >> 20)
         return next((stage for stage in ("Generate", "Prepare", "Parse", "Ledger") if stage in name), "Ray itself")
 
 

@@ -28,14 +28,13 @@ def cpu_seconds(pid: int) -> float:
 
 
 def memory(pid: int) -> dict[str, int]:
-    """``pss``, ``uss`` and ``rss`` of a process in bytes. ``uss`` is what would be free if it ended: its own memory,
-    the object store, which it shares with every other worker, not counted."""
+    """``pss``, ``own`` and ``rss`` of a process in bytes. ``own`` are its anonymous pages: what only it has mapped of the
+    object store, which is shared memory, counts as private as well and is not in it."""
     kib = {
         name: int(value)
         for name, value in re.findall(r"^(\w+):\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.M)
     }
-    uss = kib["Private_Clean"] + kib["Private_Dirty"] + kib.get("Private_Hugetlb", 0)
-    return {"pss": kib["Pss"] << 10, "uss": uss << 10, "rss": kib["Rss"] << 10}
+    return {"pss": kib["Pss"] << 10, "own": kib["Anonymous"] << 10, "rss": kib["Rss"] << 10}
 
 
 def _is_engine(process: psutil.Process) -> bool:
