@@ -3,8 +3,8 @@
     python -m benchmarks.bench_rows [--new 100000 1000000] [--done 100000 1000000 10000000]
 
 Rows are questions without an image, and an engine stand-in answers them at once, so that what is left is the pipeline's
-own work on a row. Sizes are run into an empty output, or into one where every row is done already. Memory is a process's
-anonymous pages; the object store, which all share, is not in it.
+own work on a row. Sizes are run into an empty output, or into one where every row is done already. Memory is anonymous
+pages; the object store, which all processes share, is not in it.
 """
 
 from __future__ import annotations

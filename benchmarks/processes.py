@@ -28,8 +28,8 @@ def cpu_seconds(pid: int) -> float:
 
 
 def memory(pid: int) -> dict[str, int]:
-    """``pss``, ``own`` and ``rss`` of a process in bytes. ``own`` are its anonymous pages: what only it has mapped of the
-    object store, which is shared memory, counts as private as well and is not in it."""
+    """``pss``, ``own`` and ``rss`` of a process in bytes. ``own`` are its anonymous pages: what only it has mapped of
+    the object store, which is shared memory, counts as private as well and is not in it."""
     kib = {
         name: int(value)
         for name, value in re.findall(r"^(\w+):\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.M)
