@@ -143,8 +143,13 @@ class Graph:
             units,
             Prepare,
             prepare_arguments(self.options, self.plan, self.checkpoint, self.task),
-            # Two blocks at once: one is fetched while the other is decoded.
-            compute=cluster.pool(self.workers.prepare_actors, calls=PREPARE_PLACES),
+            # Two blocks at once: one is fetched while the other is decoded. Small images are done sooner than Ray Data
+            # looks again, videos are not, and wait for an actor that has the fewest.
+            compute=cluster.pool(
+                self.workers.prepare_actors,
+                calls=PREPARE_PLACES,
+                at_hand=6 if self.plan.media_kind == "image" else 2,
+            ),
             num_cpus=1,
         )
 
