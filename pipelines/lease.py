@@ -105,7 +105,7 @@ class Lease:
     def _take(self) -> bool:
         """Whether this run is the holder now; if not, another was quicker."""
         number, text = self._newest()
-        if text and not _is_free(text):
+        if number and not _is_free(text):  # without text it has been created and is about to be written
             self._outwait(number, text)
         self._number = number + 1
         self._renewed = time.monotonic()
@@ -124,13 +124,13 @@ class Lease:
     def _outwait(self, number: int, text: bytes) -> None:
         """Returns when the lease is nobody's."""
         holder = _parse(text)
-        self._say(f"Run {holder.get('run_id')} on {holder.get('host')} did not end its work on this output; looking "
-                  f"for {EXPIRES_S:.0f} s whether it still runs.")  # fmt: skip
+        who = f"Run {holder['run_id']} on {holder['host']}" if holder else "A run that has hardly begun"
+        self._say(f"{who} did not end its work on this output; looking for {EXPIRES_S:.0f} s whether it still runs.")
         seen = time.monotonic()
         while time.monotonic() - seen < EXPIRES_S:
             time.sleep(RENEWED_EVERY_S / 5)
             newest, now = self._newest()
-            if not now or _is_free(now):
+            if not newest or _is_free(now):
                 return
             if (newest, now) != (number, text):
                 raise ConfigurationError(_refusal(self._output.uri, _parse(now)))

@@ -103,6 +103,29 @@ class TestTheSecondRun:
         with Lease(OutputFolder(uri), "second", said.append):
             assert said == []
 
+    def test_is_refused_by_one_that_has_created_its_lease_and_not_yet_written_to_it(self, tmp_path: Path) -> None:
+        output = OutputFolder(str(tmp_path))
+        lease_file = tmp_path / LEASES / "00000001.json"
+        lease_file.parent.mkdir(parents=True)
+        lease_file.touch()
+
+        def write(line: str) -> None:
+            lease_file.write_bytes(Lease(output, "first", silent)._text())
+
+        with (
+            pytest.raises(ConfigurationError, match="run first is writing to it"),
+            Lease(output, "second", write),
+        ):
+            pass
+
+    def test_takes_over_from_one_that_died_before_it_wrote_to_its_lease(self, tmp_path: Path) -> None:
+        (tmp_path / LEASES).mkdir(parents=True)
+        (tmp_path / LEASES / "00000001.json").touch()
+        said: list[str] = []
+        with Lease(OutputFolder(str(tmp_path)), "second", said.append) as held:
+            held.hold()
+        assert "A run that has hardly begun" in said[0]
+
 
 class TestTheFirstRun:
     def test_that_was_stopped_and_taken_over_writes_no_more(self, tmp_path: Path, elsewhere: None) -> None:
