@@ -25,6 +25,7 @@ def asked_of(rows: pa.Table, task: Task) -> list[dict[str, object]]:
 
 
 def repeated(stage: Stage, unit_id: str, source: str) -> dict[str, object]:
+    """The error of a unit whose id another has."""
     message = f"id {unit_id!r} at {source} stands further up already; the first unit with it is kept"
     return c.error_value(UnitError(stage, "duplicate_id", message))
 
