@@ -221,8 +221,10 @@ def as_records(name: str, found: dict[int, dict[str, Any]], rows_per_block: int)
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--new", type=int, nargs="*", default=[100_000, 1_000_000], help="sizes that are run through")
-    parser.add_argument("--done", type=int, nargs="*", default=[100_000, 1_000_000, 10_000_000], help="sizes that are found done")
+    parser.add_argument("--new", type=int, nargs="*", default=[100_000, 1_000_000], help="sizes run through")
+    parser.add_argument(
+        "--done", type=int, nargs="*", default=[100_000, 1_000_000, 10_000_000], help="sizes found done"
+    )
     parser.add_argument("--rows-per-block", type=int, default=1000)
     parser.add_argument("--part", action="store_true", help="leave other records as they are")
     parser.add_argument("--limit", type=int, help=argparse.SUPPRESS)
