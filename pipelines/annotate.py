@@ -122,6 +122,7 @@ class Graph:
             batch_format="pyarrow",
             num_cpus=0,
             compute=cluster.reading(),
+            **cluster.READ_AHEAD,
         )
         return cluster.in_blocks_of(rows, self.workers.rows_per_block)
 

@@ -30,7 +30,7 @@ ROWS_PER_BLOCK = 8  # more are cheaper to move, and keep more rows back for thei
 READERS = 2  # manifest files read side by side; parsing is never what a run waits for
 SPLITTERS = 8  # of what documents and videos became: each takes one block at a look
 # Blocks that a reader is ahead. Ray Data's own 2 would be all that it takes at each of its five to ten looks a second.
-READ_AHEAD = 16
+READ_AHEAD: dict[str, Any] = {"_generator_backpressure_num_objects": 2 * 16}  # a block is two objects
 ROW_OVERHEAD = 2**16  # bytes of a row besides its tiles: ids, a preview
 
 
@@ -67,7 +67,6 @@ def connect(options: JobOptions) -> None:
     context = DataContext.get_current()
     context.enable_progress_bars = False  # the job has one of its own
     context.target_max_block_size = BLOCK_BYTES
-    context._max_num_blocks_in_streaming_gen_buffer = READ_AHEAD  # of other stages each task makes one
     # An engine may take many minutes to load and a long row minutes to answer; nothing is stuck then.
     context.execution_no_progress_timeout_s = 6 * 3600
     context.print_on_execution_start = False
@@ -194,7 +193,7 @@ def in_blocks_of(dataset: Dataset, rows: int, tasks: int = READERS) -> Dataset:
     operator = StreamingRepartition(
         target_num_rows_per_block=rows,
         input_dependencies=[dataset._logical_plan.dag],
-        ray_remote_args={"num_cpus": 0},
+        ray_remote_args={"num_cpus": 0, **READ_AHEAD},
         compute=TaskPoolStrategy(size=tasks),
     )
     return Dataset._from_parent(dataset, LogicalPlan(operator, dataset.context))
