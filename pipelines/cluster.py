@@ -64,6 +64,7 @@ def connect(options: JobOptions) -> None:
         raise ConfigurationError(f"--ray-address {address}: no Ray cluster answers there ({error}).") from None
     logging.getLogger("ray.data").setLevel(logging.ERROR if options.verbose else logging.CRITICAL)
     warnings.filterwarnings("ignore", module="ray.data")
+    warnings.filterwarnings("ignore", message=".*ray_remote_args. is deprecated")  # READ_AHEAD has no other way in
     context = DataContext.get_current()
     context.enable_progress_bars = False  # the job has one of its own
     context.target_max_block_size = BLOCK_BYTES
