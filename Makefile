@@ -119,7 +119,7 @@ bench-scale: setup
 	@$(PY) -m benchmarks.bench_scale
 	@$(PY) -m benchmarks.tables
 
-# Whether the cost of a row grows with the manifest; ten minutes. Ten million new rows, 40 more: --new 10000000 --part.
+# Whether the cost of a row grows with the manifest; ten minutes. Ten million new rows, 48: --new 10000000 --done --part.
 bench-rows: setup
 	@$(PY) -m benchmarks.bench_rows
 	@$(PY) -m benchmarks.tables

@@ -79,8 +79,7 @@ class Run:
     @property
     def ideal(self) -> float:
         """Rows a second that the devices can do at most."""
-        fast = self.engines - 1 if self.slow != 1 else self.engines
-        return (fast + (self.engines - fast) / self.slow) * self.device.rate(NEW_TOKENS)
+        return (self.engines - 1 + 1 / self.slow) * self.device.rate(NEW_TOKENS)
 
     @property
     def name(self) -> str:
@@ -89,8 +88,8 @@ class Run:
             f"one {self.slow:g} times slower": self.slow != 1,
             f"that start in {self.start_s:g} s": self.start_s != 0,
             f"each {self.pace:g} times slower": self.pace != 1,
-            f"{self.in_flight} rows in flight in each": self.running != 16,
-            f"blocks of {self.block}": self.block != 8,
+            f"{self.in_flight} rows in flight in each": self.running != Run.running,
+            f"blocks of {self.block}": self.block != Run.block,
         }
         return ", ".join([name, *(what for what, so in said.items() if so)])
 
@@ -254,7 +253,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--engines", type=int, nargs="*", default=[1, 4, 16, 64])
     parser.add_argument("--nodes", type=int, nargs="+", default=[4, 16])
-    parser.add_argument("--blocks", type=int, nargs="+", default=[8], help="rows per block")
+    parser.add_argument("--blocks", type=int, nargs="+", default=[Run.block], help="rows per block")
     parser.add_argument("--special", choices=SPECIAL, nargs="*", default=list(SPECIAL), help="other engines than usual")
     parser.add_argument("--part", action="store_true", help="leave other records as they are")
     for hidden in ("--answer", "--run"):

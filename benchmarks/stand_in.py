@@ -47,8 +47,9 @@ class Latency:
 
     def slower(self, times: float) -> Latency:
         """A device that takes ``times`` as long for everything."""
-        parts = {"prefill_s": self.prefill_s, "step_s": self.step_s, "decode_s": self.decode_s}
-        return replace(self, **{name: times * seconds for name, seconds in parts.items()})
+        return replace(
+            self, prefill_s=times * self.prefill_s, step_s=times * self.step_s, decode_s=times * self.decode_s
+        )
 
 
 @dataclass

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 import ray
-from ray.data import ActorPoolStrategy, Dataset
+from ray.data import ActorPoolStrategy, Dataset, TaskPoolStrategy
 
 from internvl_ops.generation import Retries
 from internvl_ops.media.access import safe_uri
@@ -121,7 +121,7 @@ class Graph:
             batch_size=1,
             batch_format="pyarrow",
             num_cpus=0,
-            compute=cluster.reading(),
+            compute=TaskPoolStrategy(size=cluster.READERS),
             **cluster.READ_AHEAD,
         )
         return cluster.in_blocks_of(rows, self.workers.rows_per_block)

@@ -167,10 +167,6 @@ def setting(workers: Workers, checkpoint: Checkpoint | None, task: Task, cluster
     )
 
 
-def reading() -> TaskPoolStrategy:
-    return TaskPoolStrategy(size=READERS)
-
-
 def pool(size: int, calls: int, at_hand: int = 2) -> ActorPoolStrategy:
     """``size`` actors, each running ``calls`` blocks at once in threads, with ``at_hand`` more waiting for one.
 
