@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import traceback
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Literal, get_args
 
 Kind = Literal[
@@ -28,6 +30,19 @@ STAGES: tuple[str, ...] = get_args(Stage)
 # A failure of these kinds may go away by itself; the others are facts about the input.
 RETRIABLE: frozenset[str] = frozenset({"timeout", "engine_failed", "storage"})
 
+# The kind of a failure that no code foresaw, by the stage in which it happened.
+_UNFORESEEN: dict[Stage, Kind] = {
+    "read": "bad_row",
+    "explode": "decoder_crashed",
+    "fetch": "storage",
+    "decode": "decoder_crashed",
+    "render": "bad_row",
+    "generate": "engine_failed",
+    "parse": "bad_answer",
+    "write": "bad_row",
+}
+_LONGEST_MESSAGE = 300  # characters of an exception's own text
+
 
 @dataclass
 class UnitError(Exception):
@@ -49,6 +64,7 @@ class UnitError(Exception):
     attempts: int = 1
 
     def __post_init__(self) -> None:
+        self.message = well_formed(self.message)  # it may quote the row, and has to be written all the same
         super().__init__(self.stage, self.kind, self.message, self.attempts)  # what pickle rebuilds it from
 
     @property
@@ -61,3 +77,40 @@ class UnitError(Exception):
 
 class ConfigurationError(Exception):
     """The job cannot start as configured. Ends a job with exit status 2."""
+
+
+def unforeseen(stage: Stage, error: Exception) -> UnitError:
+    """Turns an exception that no code foresaw into the failure of the unit that was being worked on.
+
+    Args:
+        stage: Where it happened; the kind follows from it.
+        error: A `UnitError` is returned as it is.
+
+    Returns:
+        A failure whose message names the exception and the innermost line of code that raised it.
+    """
+    if isinstance(error, UnitError):
+        return error
+    frames = traceback.extract_tb(error.__traceback__)
+    place = ""
+    if frames:
+        innermost = frames[-1]
+        place = f", in {'/'.join(PurePath(innermost.filename).parts[-2:])} line {innermost.lineno}, {innermost.name}"
+    said = str(error)
+    if len(said) > _LONGEST_MESSAGE:
+        said = f"{said[:_LONGEST_MESSAGE]}…"
+    return UnitError(stage, _UNFORESEEN[stage], f"{type(error).__name__}: {said}{place}")
+
+
+def well_formed(text: str) -> str:
+    """Returns ``text`` as Unicode that can be written: a pair of surrogates is joined, a lone one becomes U+FFFD.
+
+    JSON may spell half a character as ``\\ud83d``; Python keeps it, and no file, log or Parquet column takes it.
+    """
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text

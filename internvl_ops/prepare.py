@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from internvl_ops.engines.base import Sampling
-from internvl_ops.errors import UnitError
+from internvl_ops.errors import UnitError, unforeseen
 from internvl_ops.generation import ChatConversation, RenderedConversation
 from internvl_ops.media.access import ReadPolicy, safe_uri
 from internvl_ops.media.fetch import Fetcher
@@ -193,8 +193,8 @@ class MediaReader:
     def _cached(self, cache: FileCache, uri: str) -> str | UnitError:
         try:
             return cache.path(uri)
-        except UnitError as error:
-            return error
+        except Exception as error:
+            return unforeseen("fetch", error)
 
 
 class UnitPreparer:
@@ -211,14 +211,14 @@ class UnitPreparer:
         for row, place, source in self._media.files(units):
             if row in failed:
                 continue
-            outcome = source if isinstance(source, UnitError) else self._media.load(source, units[row], place)
+            outcome = source if isinstance(source, UnitError) else self._load(source, units[row], place)
             if isinstance(outcome, UnitError):
                 failed[row] = outcome
             else:
                 loaded[row][place] = outcome
                 hashes[row][place] = self._hash(source, units[row], place)
         return [
-            failed.get(row) or self._render(unit, [item for item in loaded[row] if item is not None], hashes[row])
+            failed.get(row) or self._rendered(unit, [item for item in loaded[row] if item is not None], hashes[row])
             for row, unit in enumerate(units)
         ]
 
@@ -226,13 +226,25 @@ class UnitPreparer:
         """Ends what the reader started."""
         self._media.close()
 
+    def _load(self, source: bytes | str, unit: Unit, place: int) -> Loaded | UnitError:
+        try:
+            return self._media.load(source, unit, place)
+        except Exception as error:
+            return _named(unforeseen("decode", error), unit.media[place].uri)
+
+    def _rendered(self, unit: Unit, loaded: list[Loaded], hashes: list[bytes]) -> Prepared | UnitError:
+        try:
+            return self._render(unit, loaded, hashes)
+        except Exception as error:
+            return unforeseen("render", error)
+
     def _hash(self, source: bytes | str | UnitError, unit: Unit, place: int) -> bytes:
         """Tells tiles apart: by the file's bytes, or of a file read in parts by its URI and the part."""
         identity = source if isinstance(source, bytes) else unit.media[place].uri.encode()
         how = repr((unit.part, len(unit.media), self._media.options)).encode()
         return hashlib.blake2b(hashlib.blake2b(identity).digest() + how, digest_size=16).digest()
 
-    def _render(self, unit: Unit, loaded: list[Loaded], hashes: list[bytes]) -> Prepared | UnitError:
+    def _render(self, unit: Unit, loaded: list[Loaded], hashes: list[bytes]) -> Prepared:
         raise NotImplementedError
 
 
@@ -270,7 +282,7 @@ class Preparer(UnitPreparer):
             trust_remote_code=trust_remote_code,
         )
 
-    def _render(self, unit: Unit, loaded: list[Loaded], hashes: list[bytes]) -> Prepared | UnitError:
+    def _render(self, unit: Unit, loaded: list[Loaded], hashes: list[bytes]) -> Prepared:
         counts = [count for item in loaded for count in item.tiles_per_image]
         names = [
             f"{digest.hex()}-{frame}"
@@ -279,10 +291,7 @@ class Preparer(UnitPreparer):
         ]
         if self._combine and self._media.options.kind == "image" and len(counts) > 1:
             counts, names = [sum(counts)], ["+".join(names)]
-        try:
-            conversations = [self._conversation(one, counts, unit.sampling) for one in unit.conversations]
-        except UnitError as error:
-            return error
+        conversations = [self._conversation(one, counts, unit.sampling) for one in unit.conversations]
         empty = np.empty((0, 3, self._tile_size, self._tile_size), np.uint8)
         return Prepared(
             conversations=conversations,

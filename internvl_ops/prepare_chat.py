@@ -38,13 +38,10 @@ class ChatPreparer(UnitPreparer):
         options = replace(options.for_tiles(tile_size, thumbnail=True), as_pictures=True)
         super().__init__(MediaReader(policy, options, limits))
 
-    def _render(self, unit: Unit, loaded: list[Loaded], hashes: list[bytes]) -> Prepared | UnitError:
+    def _render(self, unit: Unit, loaded: list[Loaded], hashes: list[bytes]) -> Prepared:
         pictures = [picture for item in loaded for picture in item.pictures]
         max_tiles = max((item.max_tiles for item in loaded), default=None)
-        try:
-            conversations = [self._conversation(one, len(pictures), max_tiles, unit) for one in unit.conversations]
-        except UnitError as error:
-            return error
+        conversations = [self._conversation(one, len(pictures), max_tiles, unit) for one in unit.conversations]
         return Prepared(
             conversations=conversations,
             tiles=NO_TILES,

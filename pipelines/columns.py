@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from internvl_ops.errors import UnitError
+from internvl_ops.errors import UnitError, well_formed
 from internvl_ops.gauge import Reading
 from pipelines.sources.options import ERROR_TYPE
 
@@ -122,10 +122,9 @@ def error_value(error: UnitError) -> dict[str, object]:
 def with_columns(table: pa.Table, columns: Mapping[str, Any], schema: pa.Schema) -> pa.Table:
     """``table`` with ``columns`` (arrays or lists) added or replaced, each typed as in ``schema``."""
     for name, values in columns.items():
-        array = values if isinstance(values, pa.Array) else pa.array(values, schema.field(name).type)
-        index = table.schema.get_field_index(name)
-        field = schema.field(name)
-        table = table.append_column(field, array) if index < 0 else table.set_column(index, field, array)
+        index, field = table.schema.get_field_index(name), schema.field(name)
+        column = values if isinstance(values, pa.Array) else array(values, field.type)
+        table = table.append_column(field, column) if index < 0 else table.set_column(index, field, column)
     return table
 
 
@@ -138,3 +137,19 @@ def with_reading(table: pa.Table, column: str, worker: str, reading: Reading | N
 def set_errors(table: pa.Table, errors: Sequence[dict | None]) -> pa.Table:
     """``table`` with its error column replaced; ``None`` where a row is fine."""
     return with_columns(table, {ERROR: errors}, pa.schema([(ERROR, ERROR_TYPE)]))
+
+
+def array(values: Sequence[Any], type_: pa.DataType) -> pa.Array:
+    """An Arrow array of ``values``; half a character, as models spell emoji in JSON, becomes U+FFFD."""
+    try:
+        return pa.array(values, type_)
+    except UnicodeEncodeError:
+        return pa.array([_well_formed(value) for value in values], type_)
+
+
+def _well_formed(value: Any) -> Any:
+    if isinstance(value, str):
+        return well_formed(value)
+    if isinstance(value, Mapping):
+        return {_well_formed(name): _well_formed(one) for name, one in value.items()}
+    return [_well_formed(one) for one in value] if isinstance(value, list | tuple) else value

@@ -80,7 +80,7 @@ def _take_all(results: Dataset, writer: Writer, record: RunRecord, progress: Pro
             continue
         record.measures.take(rows)
         before = time.monotonic()
-        writer.add(record.take_previews(rows))
+        writer.add(_without_previews(rows, record))
         record.measures.writing_s += time.monotonic() - before
         finished += len(rows)
         failed += len(rows) - rows[c.ERROR].null_count
@@ -94,6 +94,14 @@ def _take_all(results: Dataset, writer: Writer, record: RunRecord, progress: Pro
             and failed > record.options.max_error_rate * progress.todo
         ):
             raise TooManyErrors
+
+
+def _without_previews(rows: pa.Table, record: RunRecord) -> pa.Table:
+    """``rows`` without the report's pictures; a picture that cannot be shown costs the report, never the run."""
+    try:
+        return record.take_previews(rows)
+    except Exception:
+        return rows.drop_columns([c.PREVIEW])
 
 
 def _count(plan: SourcePlan, options: JobOptions) -> int | None:

@@ -129,6 +129,8 @@ def row_sampling(given: object) -> dict[str, Any]:
     """
     try:
         values = json.loads(given) if isinstance(given, str) else dict(given or {})  # type: ignore[call-overload]
+        if not isinstance(values, dict):
+            raise TypeError(f"it is a {type(values).__name__}")
         # A column of structs has every row's fields in every row.
         given = {name: value for name, value in values.items() if value is not None}
         return RowSampling.model_validate(given).model_dump(exclude_none=True)
@@ -138,7 +140,7 @@ def row_sampling(given: object) -> dict[str, Any]:
         message = (
             f"{name} = {detail['input']!r:.80}: {detail['msg']}. Allowed are {', '.join(RowSampling.model_fields)}"
         )
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         message = f"{given!r:.80} is no JSON object: {error}"
     raise UnitError("render", "bad_row", f"column 'sampling_params': {message}")
 

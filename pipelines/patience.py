@@ -20,6 +20,13 @@ _PERMANENT = (
     NotADirectoryError,
     IsADirectoryError,
     ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    AttributeError,
+    MemoryError,
+    NotImplementedError,
+    RecursionError,
 )
 
 

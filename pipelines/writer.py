@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from internvl_ops.tasks import Task
 from pipelines import columns as c
+from pipelines.failures import errors_with, outcomes
 from pipelines.ledger import State
 from pipelines.output import ERRORS, RESULTS, OutputFolder
 
@@ -208,12 +209,17 @@ class Writer:
 
     def _take(self, rows: pa.Table) -> None:
         failed = pc.is_valid(rows[c.ERROR])
-        for folder, mine, shape in (
-            (RESULTS, rows.filter(pc.invert(failed)), self._as_results),
-            (ERRORS, rows.filter(failed), self._as_errors),
-        ):
-            if len(mine):
-                self._buffer(folder, mine[c.KEY].to_pylist(), shape(mine))
+        try:
+            results = self._as_results(rows.filter(pc.invert(failed)))
+        except Exception:  # some row's value does not go into the schema; it fails alone
+            rows = c.set_errors(rows, errors_with(rows, outcomes(rows, "write", self._as_results)))
+            failed = pc.is_valid(rows[c.ERROR])
+            results = self._as_results(rows.filter(pc.invert(failed)))
+        keys = rows[c.KEY]
+        if len(results):
+            self._buffer(RESULTS, keys.filter(pc.invert(failed)).to_pylist(), results)
+        if len(results) < len(rows):
+            self._buffer(ERRORS, keys.filter(failed).to_pylist(), self._as_errors(rows.filter(failed)))
 
     def _as_results(self, rows: pa.Table) -> pa.Table:
         constants = {"model": self._model, "run_id": self._run_id}

@@ -21,7 +21,7 @@ from urllib.parse import unquote_to_bytes
 from aiohttp.abc import AbstractResolver
 from aiohttp.resolver import ThreadedResolver
 
-from internvl_ops.errors import UnitError
+from internvl_ops.errors import UnitError, unforeseen
 from internvl_ops.media.access import ReadPolicy, safe_uri
 from internvl_ops.media.s3 import S3Reader
 from internvl_ops.media.transports import Body, HttpReader, Received, Transient, local_version, read_local
@@ -103,9 +103,12 @@ class Fetcher:
                 index, future = done.get()
                 del open_futures[index]
                 error = future.exception()
-                if error is not None and not isinstance(error, UnitError):
+                if error is None:
+                    yield index, future.result()
+                elif isinstance(error, Exception):
+                    yield index, unforeseen("fetch", error)
+                else:
                     raise error
-                yield index, error if error is not None else future.result()
         finally:
             for future in open_futures.values():
                 future.cancel()

@@ -93,11 +93,18 @@ def choices_of(given: Sequence[Any]) -> tuple[str, ...]:
 
 def _json_problem(text: str, schema: Any) -> str | None:
     try:
-        value = json.loads(text)
+        value = json.loads(text, parse_constant=_no_json)
+        worst = jsonschema.exceptions.best_match(jsonschema.validators.validator_for(schema)(schema).iter_errors(value))
     except ValueError as error:
         return f"not JSON ({error})"
-    worst = jsonschema.exceptions.best_match(jsonschema.validators.validator_for(schema)(schema).iter_errors(value))
+    except RecursionError:  # brackets without end are a loop that models fall into
+        return "JSON that is nested too deep to be read"
     if worst is None:
         return None
     where = "/".join(map(str, worst.path))
     return f"JSON that does not follow the schema ({f'{where}: ' if where else ''}{worst.message:.200})"
+
+
+def _no_json(constant: str) -> Any:
+    """Python reads NaN and Infinity, which are no JSON and which other readers refuse."""
+    raise ValueError(f"{constant} is not a JSON value")

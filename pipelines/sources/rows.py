@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from internvl_ops.errors import unforeseen
 from pipelines.sources.ids import ids_from_column, made_ids
 from pipelines.sources.media import to_media
 from pipelines.sources.options import ERROR_TYPE, MEDIA_TYPE, POSITION_BITS, SourcePlan, Split
@@ -31,9 +32,35 @@ class RawRows:
     ids: pa.Array | None = None
     media: pa.Array | None = None
 
+    def row(self, row: int) -> RawRows:
+        """One of them alone."""
+        return RawRows(
+            {name: column.slice(row, 1) for name, column in self.columns.items()},
+            self.numbers[row : row + 1],
+            {0: self.problems[row]} if row in self.problems else {},
+            None if self.ids is None else self.ids.slice(row, 1),
+            None if self.media is None else self.media.slice(row, 1),
+        )
+
 
 def finish(plan: SourcePlan, split: Split, raw: RawRows) -> pa.Table:
     """Makes a table of ``plan.table_schema``; rows that cannot go on carry an error of kind ``bad_row``."""
+    try:
+        return _finish(plan, split, raw)
+    except Exception:  # some row's value, such as no code foresaw; each row for itself says which
+        return pa.concat_tables(_alone(plan, split, raw.row(row)) for row in range(len(raw.numbers)))
+
+
+def _alone(plan: SourcePlan, split: Split, raw: RawRows) -> pa.Table:
+    try:
+        return _finish(plan, split, raw)
+    except Exception as error:
+        nothing = {name: pa.nulls(1, column.type) for name, column in raw.columns.items()}
+        message = unforeseen("read", error).message
+        return _finish(plan, split, RawRows(nothing, raw.numbers, {0: message}, raw.ids, None))
+
+
+def _finish(plan: SourcePlan, split: Split, raw: RawRows) -> pa.Table:
     size = len(raw.numbers)
     numbers = pa.array(raw.numbers, pa.int64())
     sources = pc.binary_join_element_wise(split.name, numbers.cast(pa.string()), ":")

@@ -12,6 +12,7 @@ from internvl_ops.errors import UnitError
 from internvl_ops.media.parts import Part
 from internvl_ops.prepare import MediaReader, Unit
 from pipelines import columns as c
+from pipelines.failures import errors_with, fill, outcomes
 from pipelines.finished import unit_key
 from pipelines.ledger import RUN, SKIP
 from pipelines.stages.rows import media_of, repeated
@@ -29,10 +30,9 @@ class Explode:
         return pa.concat_tables([self._explode(rows.slice(row, 1)) for row in range(len(rows))])
 
     def _explode(self, row: pa.Table) -> pa.Table:
-        parts = [] if row[c.ERROR][0].is_valid else self._reader.list_parts(Unit((), media_of(row)[0]))
+        (parts,) = found = outcomes(row, "explode", self._parts)
         if isinstance(parts, UnitError) or not parts:
-            errors = [c.error_value(parts)] if isinstance(parts, UnitError) else row[c.ERROR].to_pylist()
-            return _with_parts(c.set_errors(row, errors), [None])
+            return _with_parts(c.set_errors(row, errors_with(row, found)), [None])
         ids = [part_id(row[c.ID][0].as_py(), number, part) for number, part in enumerate(parts, 1)]
         answers = ray.get(self._ledger.explode.remote(row[c.KEY][0].as_py(), ids, row[c.POSITION][0].as_py()))
         wanted = [number for number, answer in enumerate(answers) if answer != SKIP]
@@ -47,6 +47,10 @@ class Explode:
         units = c.set_errors(units, errors)
         return _with_parts(units, [parts[number] for number in wanted], parent=row[c.ID][0].as_py())
 
+    def _parts(self, row: pa.Table) -> list[Part] | UnitError:
+        (media,) = media_of(row)
+        return self._reader.list_parts(Unit((), media))
+
 
 def part_id(parent: str, number: int, part: Part) -> str:
     """``parent#page=3`` or ``parent#clip=2``, both counted from 1."""
@@ -54,11 +58,14 @@ def part_id(parent: str, number: int, part: Part) -> str:
 
 
 def _with_parts(rows: pa.Table, parts: Sequence[Part | None], parent: str | None = None) -> pa.Table:
-    columns = {
-        c.PART: [part and vars(part) for part in parts],
-        "parent": [parent] * len(parts),
-        "page": [part and part.page for part in parts],
-        "clip_start": [part and part.start for part in parts],
-        "clip_end": [part and part.end for part in parts],
-    }
-    return c.with_columns(rows, columns, c.EXPLODED)
+    values = [
+        {
+            c.PART: part and vars(part),
+            "parent": parent,
+            "page": part and part.page,
+            "clip_start": part and part.start,
+            "clip_end": part and part.end,
+        }
+        for part in parts
+    ]
+    return fill(rows, "explode", values, c.EXPLODED)

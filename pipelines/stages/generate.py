@@ -13,15 +13,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from internvl_ops.engines.base import Chat, Engine, Sampling
+from internvl_ops.engines.base import Chat, Engine, EngineDead, Sampling
 from internvl_ops.engines.device_load import DeviceLoad
 from internvl_ops.engines.recovering import Recovering
-from internvl_ops.errors import UnitError
+from internvl_ops.errors import ConfigurationError, UnitError, unforeseen
 from internvl_ops.generation import ChatConversation, Generator, RenderedConversation, Retries, Shown
 from internvl_ops.models.config import Checkpoint
 from internvl_ops.models.rendering import Placeholder
 from internvl_ops.models.tokenizer import Tokenizer
 from pipelines import columns as c
+from pipelines.failures import fill
 from pipelines.stages.rows import worker_name
 
 
@@ -56,14 +57,15 @@ class Generate:
         device_s = self._load.busy_s if arrived else None
         errors = rows[c.ERROR].to_pylist()
         fine = [row for row, error in enumerate(errors) if error is None]
-        replies: list[list | None] = [None] * len(rows)
+        replies: list[dict | None] = [None] * len(rows)
         for row, outcome in zip(fine, self._on_loop(self._answer(rows, fine)), strict=True):
             if isinstance(outcome, UnitError):
                 errors[row] = c.error_value(outcome)
             else:
-                replies[row] = [[[vars(reply) for reply in turns] for turns in samples] for samples in outcome]
+                said = [[[vars(reply) for reply in turns] for turns in samples] for samples in outcome]
+                replies[row] = {c.REPLIES: said}
         rows = c.set_errors(rows.drop_columns([c.CONVERSATIONS, c.TILES, c.HASHES, c.PICTURES]), errors)
-        rows = c.with_columns(rows, {c.REPLIES: replies}, pa.schema([(c.REPLIES, c.REPLIES_TYPE)]))
+        rows = fill(rows, "generate", replies, pa.schema([(c.REPLIES, c.REPLIES_TYPE)]))
         reading = arrived or self._engine.asked.at_start()  # loading the model is no idling
         return c.with_reading(rows, c.ENGINE_GAUGE, self._name, reading, device_s=device_s)
 
@@ -73,8 +75,10 @@ class Generate:
             name = f"{rows[c.POSITION][row].as_py()}-{os.urandom(4).hex()}"
             try:
                 return await self._generator.answer(name, _conversations(rows, row), self._shown(rows, row))
-            except UnitError as error:
-                return error
+            except (EngineDead, ConfigurationError):
+                raise  # no unit's fault: the job ends, and the same command resumes it
+            except Exception as error:
+                return unforeseen("generate", error)
 
         return await asyncio.gather(*(one(row) for row in fine))
 

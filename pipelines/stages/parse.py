@@ -12,6 +12,7 @@ from internvl_ops.models.config import Checkpoint
 from internvl_ops.models.tokenizer import Tokenizer
 from internvl_ops.tasks import Answered, Conversation, Dialogue, Task
 from pipelines import columns as c
+from pipelines.failures import errors_with, fill, one_by_one, outcomes
 from pipelines.stages.rows import asked_of
 
 
@@ -24,20 +25,18 @@ class Parse:
         self._task, self._columns = task, pa.unify_schemas([columns, task.columns])
 
     def __call__(self, rows: pa.Table) -> pa.Table:
-        errors = rows[c.ERROR].to_pylist()
-        answers: list[dict[str, Any]] = [{} for _ in errors]
-        sizes = zip(rows["width"].to_pylist(), rows["height"].to_pylist(), strict=True)
-        asked = asked_of(rows, self._task)
-        for row, (replies, size) in enumerate(zip(rows[c.REPLIES].to_pylist(), sizes, strict=True)):
-            if replies is None:
-                continue
-            try:
-                answers[row] = self._parsed(self._task.converse(asked[row]), replies, size)
-            except UnitError as error:
-                errors[row] = c.error_value(error)
-        rows = c.set_errors(rows.drop_columns([c.REPLIES]), errors)
-        names = self._columns.names
-        return c.with_columns(rows, {name: [answer.get(name) for answer in answers] for name in names}, self._columns)
+        return one_by_one(self._parse, rows, "parse")
+
+    def _parse(self, rows: pa.Table) -> pa.Table:
+        answers = outcomes(rows, "parse", self._columns_of)
+        rows = c.set_errors(rows.drop_columns([c.REPLIES]), errors_with(rows, answers))
+        values = [None if isinstance(answer, UnitError) else answer for answer in answers]
+        return fill(rows, "parse", values, self._columns)
+
+    def _columns_of(self, row: pa.Table) -> dict[str, Any]:
+        """The answer's columns of the one row of ``row``."""
+        size = row["width"][0].as_py(), row["height"][0].as_py()
+        return self._parsed(self._task.converse(asked_of(row, self._task)), row[c.REPLIES][0].as_py(), size)
 
     def _parsed(self, conversations: list[Conversation], replies: list, size: tuple[int, int]) -> dict[str, Any]:
         """The columns of the first sample, and all samples."""
@@ -46,7 +45,7 @@ class Parse:
         for dialogues in others:
             try:
                 samples.append(self._sample(conversations, dialogues, size))
-            except UnitError:  # the unit has its answer; this sample of it has only its text
+            except Exception:  # the unit has its answer; this sample of it has only its text
                 samples.append(self._measured(dialogues, self._had(conversations, dialogues, size)))
         prompts = (dialogues[0][-1]["prompt_tokens"] for dialogues in replies)
         return samples[0] | {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +15,7 @@ from internvl_ops.media.parts import WHOLE, Part
 from internvl_ops.prepare import Prepared, Unit, UnitPreparer, preview
 from internvl_ops.tasks import Task
 from pipelines import columns as c
+from pipelines.failures import errors_with, fill, one_by_one, outcomes
 from pipelines.options import row_sampling
 from pipelines.stages.rows import asked_of, media_of, worker_name
 
@@ -45,7 +46,7 @@ class Prepare:
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         with self._gauge:
-            rows = self._prepare(rows)
+            rows = one_by_one(self._prepare, rows, "decode")
         return c.with_reading(rows, c.PREPARE_GAUGE, self._name, self._gauge.read())
 
     def close(self) -> None:
@@ -53,56 +54,44 @@ class Prepare:
         self._preparer.close()
 
     def _prepare(self, rows: pa.Table) -> pa.Table:
-        errors = rows[c.ERROR].to_pylist()
-        units: dict[int, Unit] = {}
-        for row, unit in enumerate(self._units(rows, errors)):
-            if isinstance(unit, UnitError):
-                errors[row] = c.error_value(unit)
-            elif unit is not None:
-                units[row] = unit
-        prepared: list[Prepared | None] = [None] * len(rows)
+        asked = outcomes(rows, "render", self._unit)
+        units = {row: unit for row, unit in enumerate(asked) if isinstance(unit, Unit)}
+        found: list[Prepared | UnitError | None] = [unit if isinstance(unit, UnitError) else None for unit in asked]
         for row, outcome in zip(units, self._preparer.prepare(list(units.values())), strict=True):
-            if isinstance(outcome, UnitError):
-                errors[row] = c.error_value(outcome)
-            else:
-                prepared[row] = outcome
-        spent = [name for name in (c.MEDIA, c.PART) if name in rows.column_names]
-        rows = c.set_errors(rows.drop_columns(spent), errors)
-        return c.with_columns(rows, self._columns(prepared), c.PREPARED)
+            found[row] = outcome
+        rows = c.set_errors(rows, errors_with(rows, found))
+        rows = rows.drop_columns([name for name in (c.MEDIA, c.PART) if name in rows.column_names])
+        values = [self._values(one) if isinstance(one, Prepared) else None for one in found]
+        return fill(rows, "render", values, c.PREPARED)
 
-    def _units(self, rows: pa.Table, errors: Sequence[dict | None]) -> Iterator[Unit | UnitError | None]:
-        """A unit a row, None for one that has failed before."""
-        asked = asked_of(rows, self._task)
-        samplings = rows[self._sampling_column].to_pylist() if self._sampling_column else [None] * len(rows)
-        for error, row, media, part, sampling in zip(
-            errors, asked, media_of(rows), self._parts(rows), samplings, strict=True
-        ):
-            try:
-                yield None if error else Unit(self._task.converse(row), media, part, row_sampling(sampling))
-            except UnitError as problem:
-                yield problem
+    def _unit(self, row: pa.Table) -> Unit:
+        """What the one row of ``row`` asks for."""
+        sampling = row[self._sampling_column][0].as_py() if self._sampling_column else None
+        (media,) = media_of(row)
+        return Unit(self._task.converse(asked_of(row, self._task)), media, self._part(row), row_sampling(sampling))
 
-    def _parts(self, rows: pa.Table) -> list[Part]:
-        if c.PART in rows.column_names:
-            return [Part(**part) if part else WHOLE for part in rows[c.PART].to_pylist()]
+    def _part(self, row: pa.Table) -> Part:
+        if c.PART in row.column_names:
+            part = row[c.PART][0].as_py()
+            return Part(**part) if part else WHOLE
         if self._clip_columns:
-            times = zip(*(rows[name].to_pylist() for name in self._clip_columns), strict=True)
-            return [Part(start=start, end=end) for start, end in times]
-        return [WHOLE] * len(rows)
+            start, end = (row[name][0].as_py() for name in self._clip_columns)
+            return Part(start=start, end=end)
+        return WHOLE
 
-    def _columns(self, prepared: list[Prepared | None]) -> dict[str, list]:
+    def _values(self, prepared: Prepared) -> dict[str, object]:
         return {
-            c.CONVERSATIONS: [p and [_as_value(one) for one in p.conversations] for p in prepared],
-            c.TILES: [p and _buffer(p.tiles) for p in prepared],
-            c.HASHES: [p and p.hashes for p in prepared],
-            c.PICTURES: [p and p.pictures for p in prepared],
-            c.PREVIEW: [p and self._preview(p) for p in prepared],
-            "width": [p and p.width for p in prepared],
-            "height": [p and p.height for p in prepared],
-            "num_tiles": [p and p.num_tiles for p in prepared],
-            "num_frames": [p and p.num_images for p in prepared],
-            "notes": [p and p.notes for p in prepared],
-            "source_version": [p and (p.version or None) for p in prepared],
+            c.CONVERSATIONS: [_as_value(one) for one in prepared.conversations],
+            c.TILES: _buffer(prepared.tiles),
+            c.HASHES: prepared.hashes,
+            c.PICTURES: prepared.pictures,
+            c.PREVIEW: self._preview(prepared),
+            "width": prepared.width,
+            "height": prepared.height,
+            "num_tiles": prepared.num_tiles,
+            "num_frames": prepared.num_images,
+            "notes": prepared.notes,
+            "source_version": prepared.version or None,
         }
 
     def _preview(self, prepared: Prepared) -> bytes | None:

@@ -18,10 +18,9 @@ def media_of(rows: pa.Table) -> list[list[MediaRef]]:
     return [[MediaRef(item["uri"] or "", item["bytes"]) for item in media or []] for media in rows[c.MEDIA].to_pylist()]
 
 
-def asked_of(rows: pa.Table, task: Task) -> list[dict[str, object]]:
-    """What the task looks at in each row."""
-    there = [name for name in task.reads if name in rows.column_names]
-    return rows.select(there).to_pylist() if there else [{} for _ in range(len(rows))]
+def asked_of(row: pa.Table, task: Task) -> dict[str, object]:
+    """What the task looks at in the one row of ``row``."""
+    return {name: row[name][0].as_py() for name in task.reads if name in row.column_names}
 
 
 def repeated(stage: Stage, unit_id: str, source: str) -> dict[str, object]:
