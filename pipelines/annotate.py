@@ -10,6 +10,7 @@ import pyarrow as pa
 import ray
 from ray.data import ActorPoolStrategy, Dataset, TaskPoolStrategy
 
+from internvl_ops.errors import ConfigurationError
 from internvl_ops.generation import Retries
 from internvl_ops.media.access import safe_uri
 from internvl_ops.models.config import Checkpoint
@@ -26,11 +27,12 @@ from pipelines.measures import PREPARE_PLACES, Measures
 from pipelines.media import media_options, reading
 from pipelines.options import JobOptions
 from pipelines.output import ERRORS, OutputFolder
+from pipelines.overwrite import begin, kind_of
 from pipelines.preparing import prepare_arguments
 from pipelines.refresh import drop_changed
 from pipelines.report import RunRecord
 from pipelines.resume import drop_superseded_errors
-from pipelines.settings import metadata
+from pipelines.settings import metadata, settings
 from pipelines.sources import SourcePlan, has_rows
 from pipelines.stages.explode import Explode
 from pipelines.stages.generate import Generate, make_generator
@@ -58,17 +60,22 @@ def annotate(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | Non
     """
     output = OutputFolder(options.output)
     record = RunRecord(options, task, output)
-    with Lease(output, record.run_id):
+    if options.overwrite and not has_rows(plan):
+        raise ConfigurationError(
+            f"--overwrite: --input {safe_uri(options.input)} has no rows, so nothing would replace what stands in "
+            f"{safe_uri(options.output)}. Look at what made the input, or remove the output yourself."
+        )
+    with Lease(output, record.run_id) as lease:
+        kind = kind_of(safe_uri(options.input), settings(options, task))
+        overwrite = begin(output, record.run_id, wanted=options.overwrite, kind=kind)
         cluster.connect(options)
         try:
             workers = cluster.settle(options, checkpoint, plan.media_kind, cluster.nodes())
             record.measures = Measures(cluster.setting(workers, checkpoint, task, ray.cluster_resources()))
-            if options.overwrite:
-                output.clear()
-            elif options.refresh == "changed":
-                drop_changed(output, plan, reading(options, plan)[0])
-            older_errors = output.files(ERRORS)
-            ledger = start_ledger(output, retry_errors=options.retry_errors)
+            if options.refresh == "changed":
+                drop_changed(output, plan, reading(options, plan)[0], overwrite.old)
+            older_errors = [name for name in output.files(ERRORS) if name not in overwrite.old]
+            ledger = start_ledger(output, retry_errors=options.retry_errors, passed_over=overwrite.old)
             graph = Graph(options, task, plan, checkpoint, workers, ledger)
             with Writer(
                 output,
@@ -80,14 +87,18 @@ def annotate(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | Non
                 rows_per_file=options.rows_per_file,
                 commit_seconds=options.commit_seconds,
                 metadata=metadata(options, task),
+                token=lease.token,
             ) as writer:
                 # Without rows nothing is started, least of all a model.
                 record.ended = drive(graph.results(), writer, record, plan, ledger) if has_rows(plan) else "done"
             book = RemoteLedger(ledger)
             drop_superseded_errors(book, output, older_errors)
+            counts = book.counts()
+            if record.ended == "done" and not counts.lost:
+                record.replaced = overwrite.finish(output, results=counts.results + counts.already_done)
             if record.ended == "done" and graph.makes_documents:
                 record.documents = write_documents(output, str(task.text), options.documents, record.run_id)
-            record.finish(writer.totals, book.counts(), [plan.place(position) for position in book.lost()])
+            record.finish(writer.totals, counts, [plan.place(position) for position in book.lost()])
         finally:
             ray.shutdown()
     return record

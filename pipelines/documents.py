@@ -1,12 +1,12 @@
 """Pages put together again: one row, or one Markdown file, a document, in page order, failed pages marked.
 
 ``documents/`` is made from ``results/`` and ``errors/`` at the end of a run, all of it anew, so that it always says
-what they say. Pages are sorted in SQLite in a temporary file: memory does not grow with them.
+what they say; what else is in that folder stays. Pages are sorted in SQLite in a temporary file: memory does not grow
+with them.
 """
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import re
 import sqlite3
@@ -14,11 +14,15 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import pyarrow as pa
 
+from pipelines.markdown import file_name, write_markdown
 from pipelines.output import DOCUMENTS, ERRORS, RESULTS, OutputFolder
+from pipelines.ownership import file_name as parquet_name
+from pipelines.ownership import mark
+
+__all__ = ["file_name", "write_documents"]
 
 DOCUMENTS_SCHEMA = pa.schema(
     [
@@ -31,7 +35,6 @@ DOCUMENTS_SCHEMA = pa.schema(
     ]
 )
 ROWS_PER_FILE = 1000
-_LONGEST_NAME = 150  # characters of a file's name
 _PAGE_ID = re.compile(r"(.*)#page=(\d+)", re.DOTALL)
 
 Page = tuple[int, str | None, str | None, str | None, str | None]  # number, text, finish reason, error kind, message
@@ -52,11 +55,15 @@ def write_documents(output: OutputFolder, text_column: str, form: str, run_id: s
     Returns:
         The number of documents.
     """
-    before = output.files(DOCUMENTS)
+    before = [name for name, run in output.writers(DOCUMENTS).items() if run is not None]
     with tempfile.TemporaryDirectory(prefix="internvl-documents-") as folder:
         pages = _sorted_pages(output, text_column, Path(folder) / "pages.db")
         documents = (_document(name, group, run_id) for name, group in _grouped(pages))
-        count = (_write_markdown if form == "markdown" else _write_parquet)(output, documents, run_id)
+        if form == "markdown":
+            count = write_markdown(output, ((row["id"], row["text"]) for row in documents), run_id)
+        else:
+            count = _write_parquet(output, documents, run_id)
+            write_markdown(output, iter(()), run_id)
     for name in before:
         output.remove(name)
     return count
@@ -127,23 +134,7 @@ def _write_parquet(output: OutputFolder, documents: Iterator[dict[str, Any]], ru
         rows = list(itertools.islice(documents, ROWS_PER_FILE))
         if not rows:
             return count
-        table = pa.Table.from_pylist(rows, DOCUMENTS_SCHEMA)
-        output.write_table(f"{DOCUMENTS}/{run_id}-{number:06d}.parquet", table)
+        table = pa.Table.from_pylist(rows, DOCUMENTS_SCHEMA).replace_schema_metadata(mark(run_id))
+        output.write_table(f"{DOCUMENTS}/{parquet_name(run_id, number)}", table)
         count += len(rows)
     return count
-
-
-def _write_markdown(output: OutputFolder, documents: Iterator[dict[str, Any]], run_id: str) -> int:
-    count = 0
-    for document in documents:
-        output.write_bytes(f"{DOCUMENTS}/{file_name(document['id'])}.md", (document["text"] + "\n").encode())
-        count += 1
-    return count
-
-
-def file_name(document_id: str) -> str:
-    """A name for a file from any id: what a path cannot hold is percent-encoded, what is too long ends in a hash."""
-    name = quote(document_id, safe=" ()[]+,=@")
-    if len(name) <= _LONGEST_NAME and name.strip(". "):
-        return name
-    return f"{name[: _LONGEST_NAME - 33]}-{hashlib.blake2b(document_id.encode(), digest_size=16).hexdigest()}"

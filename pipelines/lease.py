@@ -84,6 +84,11 @@ class Lease:
             with contextlib.suppress(OSError):  # it is found out without, in half a minute
                 patiently(lambda: self._write(ended=True), LEASES)
 
+    @property
+    def token(self) -> int:
+        """Number of this lease: a later holder of the output has a higher one."""
+        return self._number
+
     def hold(self) -> None:
         """Returns while this run may write; waits where that is not known, because the store does not answer.
 

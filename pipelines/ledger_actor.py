@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import ray
@@ -16,16 +16,19 @@ from pipelines.resume import load_output
 class LedgerActor(Ledger):
     """A ledger that starts with what earlier runs left in the output."""
 
-    def __init__(self, output_uri: str, retry_errors: bool) -> None:
+    def __init__(self, output_uri: str, retry_errors: bool, passed_over: Collection[str] = ()) -> None:
         super().__init__()
-        load_output(self, OutputFolder(output_uri), retry_errors=retry_errors)
+        load_output(self, OutputFolder(output_uri), retry_errors=retry_errors, passed_over=passed_over)
 
 
-def start_ledger(output: OutputFolder, *, retry_errors: bool) -> Any:
-    """The actor's handle, once it has read the output. It takes no CPU, and lives and dies with the driver's node."""
+def start_ledger(output: OutputFolder, *, retry_errors: bool, passed_over: Collection[str] = ()) -> Any:
+    """The actor's handle, once it has read the output but for ``passed_over``.
+
+    It takes no CPU, and lives and dies with the driver's node.
+    """
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     actor: Any = ray.remote(LedgerActor)
-    ledger = actor.options(num_cpus=0, scheduling_strategy=here).remote(output.uri, retry_errors)
+    ledger = actor.options(num_cpus=0, scheduling_strategy=here).remote(output.uri, retry_errors, passed_over)
     ray.get(ledger.ready.remote())
     return ledger
 

@@ -41,7 +41,8 @@ class OutputOptions(BaseModel):
     """Output"""
 
     output: str = Field(description="Directory for results/, errors/ and _runs/: a local path or s3:// URI.")
-    overwrite: bool = Field(False, description="Delete what stands in the output first; the default is to resume.")
+    overwrite: bool = Field(False, description="Do everything again, and remove the results of earlier runs once "
+        "the new ones are complete; the default is to resume.")  # fmt: skip
     refresh: Literal["none", "changed"] = Field("none", description="changed: do finished units again whose media "
         "changed since, by ETag, or by size and time of a local file.")  # fmt: skip
     retry_errors: bool = Field(False, description="Run again what errors/ calls retriable.")

@@ -9,7 +9,8 @@ import contextlib
 import errno
 import os
 import posixpath
-from collections.abc import Callable, Iterator
+import secrets
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
@@ -19,6 +20,7 @@ import pyarrow.parquet as pq
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.media.access import safe_uri
+from pipelines.ownership import named_run, writer_of
 from pipelines.patience import patiently, reason
 
 RESULTS, ERRORS, DOCUMENTS, EVALUATION, RUNS = "results", "errors", "documents", "evaluation", "_runs"
@@ -57,7 +59,7 @@ class OutputFolder:
         Raises:
             ConfigurationError: It could not; the message has the store's own reason.
         """
-        probe = self._path(f"{RUNS}/.probe-{os.getpid()}")
+        probe = self._path(f"{RUNS}/.probe-{secrets.token_hex(8)}")
         try:
             if self.local:
                 os.makedirs(posixpath.dirname(probe), exist_ok=True)
@@ -66,12 +68,36 @@ class OutputFolder:
         except Exception as error:
             raise ConfigurationError(f"--output {safe_uri(self.uri)}: not writable: {reason(error)}") from None
 
-    def clear(self) -> None:
-        """Removes every result, error, document and score; what ``--overwrite`` does."""
+    def clear(self, keep: Collection[str] = ()) -> None:
+        """Removes the results, errors and documents of every run but those in ``keep``.
+
+        What cannot be proven to be a run's own file stays, whatever folder it is in.
+        """
         self._ask()
-        for folder in (RESULTS, ERRORS, DOCUMENTS, EVALUATION):
-            if self.fs.exists(self._path(folder)):
-                self.fs.rm(self._path(folder), recursive=True)
+        for folder in (RESULTS, ERRORS, DOCUMENTS):
+            for name, run in self.writers(folder).items():
+                if run is not None and run not in keep:
+                    self.remove(name)
+
+    def writers(self, folder: str, threads: int = 16) -> dict[str, str | None]:
+        """The run that wrote each Parquet file of a folder, None where that cannot be proven."""
+        names = self.files(folder)
+        with ThreadPoolExecutor(threads) as pool:
+            return dict(zip(names, pool.map(self.writer, names), strict=True))
+
+    def writer(self, name: str) -> str | None:
+        """The run that wrote a Parquet file, None where that cannot be proven; see `pipelines.ownership`."""
+        if named_run(name) is None:
+            return None
+
+        def read() -> pq.FileMetaData:
+            with self.fs.open(self._path(name), "rb") as file:
+                return pq.read_metadata(file)
+
+        try:
+            return writer_of(name, patiently(read, f"{safe_uri(self.uri)}/{name} could not be read"))
+        except (pa.ArrowInvalid, FileNotFoundError):
+            return None
 
     def files(self, folder: str) -> list[str]:
         """Names of the finished Parquet files in ``results`` or ``errors``, relative to the output, sorted."""
@@ -96,9 +122,11 @@ class OutputFolder:
 
         return patiently(read, f"{safe_uri(self.uri)}/{name} could not be read")
 
-    def read_tables(self, folder: str, columns: list[str], threads: int = 16) -> Iterator[tuple[str, pa.Table]]:
-        """Some columns of every file in ``folder``, read side by side, a few at a time."""
-        names = self.files(folder)
+    def read_tables(
+        self, folder: str, columns: list[str], threads: int = 16, *, passed_over: Collection[str] = ()
+    ) -> Iterator[tuple[str, pa.Table]]:
+        """Some columns of every file in ``folder`` but ``passed_over``, read side by side, a few at a time."""
+        names = [name for name in self.files(folder) if name not in passed_over]
         with ThreadPoolExecutor(threads) as pool:
             for start in range(0, len(names), threads * 4):
                 chunk = names[start : start + threads * 4]
@@ -171,13 +199,18 @@ class OutputFolder:
             self.fs.pipe_file(path, data)
             return
         # Readers skip names that start with a dot, so a file that a killed job left half written is never seen.
-        unfinished = posixpath.join(posixpath.dirname(path), f".{posixpath.basename(path)}.{os.getpid()}")
+        unfinished = posixpath.join(posixpath.dirname(path), f".{posixpath.basename(path)}.{secrets.token_hex(8)}")
         os.makedirs(posixpath.dirname(path), exist_ok=True)
-        with open(unfinished, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
+        try:
+            with open(unfinished, "xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(unfinished, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.remove(unfinished)
+            raise
 
     def _ask(self) -> None:
         if self.before_change is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import partial
 
 import pyarrow as pa
@@ -15,7 +16,7 @@ from pipelines.patience import read_patiently
 from pipelines.sources import SourcePlan, read_split
 
 
-def drop_changed(output: OutputFolder, plan: SourcePlan, policy: ReadPolicy) -> int:
+def drop_changed(output: OutputFolder, plan: SourcePlan, policy: ReadPolicy, passed_over: Collection[str] = ()) -> int:
     """Removes from ``results/`` the rows of this manifest whose media have another version now than ``source_version``.
 
     Rows that left the manifest stay, as do those whose media cannot be asked for, and those whose version is not known
@@ -25,6 +26,7 @@ def drop_changed(output: OutputFolder, plan: SourcePlan, policy: ReadPolicy) -> 
         output: Of earlier runs.
         plan: Of the manifest as it is now.
         policy: What may be read.
+        passed_over: Files that are not looked at.
 
     Returns:
         How many rows were removed.
@@ -32,6 +34,8 @@ def drop_changed(output: OutputFolder, plan: SourcePlan, policy: ReadPolicy) -> 
     wanted, dropped = _units_of(plan), 0
     with Fetcher(policy) as fetcher:
         for name in output.files(RESULTS):
+            if name in passed_over or output.writer(name) is None:
+                continue
             table = output.read_table(name)
             if (
                 plan.media_column is None

@@ -50,6 +50,7 @@ class RunRecord:
         self.counts: Counts | None = None
         self.totals = Totals()
         self.lost: list[str] = []
+        self.replaced = True  # whether --overwrite removed what stood there before
         self.documents: int | None = None  # put together from pages
         self.measures = Measures()
         self._shown: list[dict[str, Any]] = []
@@ -179,6 +180,8 @@ class RunRecord:
             )
         if looping := self.totals.finish_reasons["repetition"]:
             lines.append(f"  {looping:,} answers went round in circles: finish_reason is repetition")
+        if not self.replaced:
+            lines.append("  --overwrite made no result, so the results that stood there before are kept")
         if self.documents is not None:
             lines.append(f"  documents {folder}/documents/  {self.documents:,} from their pages")
         if (rate := self.measures.rates()["units_per_second"]) is not None and self.measures.units:

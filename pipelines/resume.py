@@ -5,6 +5,7 @@ The output is the checkpoint. A unit is done when its row stands in ``results/``
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -15,18 +16,19 @@ from pipelines.ledger import Ledger, State
 from pipelines.output import ERRORS, RESULTS, OutputFolder
 
 
-def load_output(ledger: Ledger, output: OutputFolder, *, retry_errors: bool) -> None:
+def load_output(ledger: Ledger, output: OutputFolder, *, retry_errors: bool, passed_over: Collection[str] = ()) -> None:
     """Books in ``ledger`` what stands in ``output``.
 
     Args:
         ledger: Of the run that starts.
         output: Read by column projection, files side by side.
         retry_errors: Leave out errors called retriable, so that their units run again.
+        passed_over: Files that do not count.
     """
-    for _, table in output.read_tables(RESULTS, ["id"]):
+    for _, table in output.read_tables(RESULTS, ["id"], passed_over=passed_over):
         ledger.preload(unit_keys(table["id"]), State.DONE_BEFORE)
     occurrences: dict[str, int] = {}
-    for _, table in output.read_tables(ERRORS, ["id", "kind", "retriable"]):
+    for _, table in output.read_tables(ERRORS, ["id", "kind", "retriable"], passed_over=passed_over):
         if retry_errors:
             table = table.filter(pc.invert(table["retriable"]))
         ledger.preload(b"".join(error_keys(table, occurrences)), State.FAILED_BEFORE)
@@ -56,16 +58,31 @@ def drop_superseded_errors(ledger: Any, output: OutputFolder, names: list[str]) 
         output: The output.
         names: Error files that stood there when the run started, the oldest first.
     """
-    occurrences: dict[str, int] = {}
     newer = (State.DONE_BEFORE, State.RESULT, State.ERROR, State.EXPLODED)
     seen: set[bytes] = set()
-    for name in reversed(names):
-        table = output.read_table(name)
-        keys = error_keys(table, occurrences)
+
+    def remains(keys: list[bytes]) -> list[bool]:
         # A run that retried errors and was killed before it came here left two rows of a unit: the newer one is kept.
         keep = [state not in newer and key not in seen for key, state in zip(keys, ledger.states(keys), strict=True)]
         seen.update(keys)
-        if all(keep):
+        return keep
+
+    keep_error_rows(output, names, remains)
+
+
+def keep_error_rows(output: OutputFolder, names: Sequence[str], remains: Callable[[list[bytes]], list[bool]]) -> None:
+    """Leaves in error files only some of their rows. A file that no run of this project wrote stays as it is.
+
+    Args:
+        output: The output.
+        names: Of the files, the oldest first; the newest is looked at first.
+        remains: For the keys of a file, which rows stay.
+    """
+    occurrences: dict[str, int] = {}
+    for name in reversed(names):
+        table = output.read_table(name)
+        keep = remains(error_keys(table, occurrences))
+        if all(keep) or output.writer(name) is None:
             continue
         table = table.filter(pa.array(keep, pa.bool_()))
         # The shorter file takes the longer one's name, so that at no moment a row is in neither.

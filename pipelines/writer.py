@@ -18,6 +18,7 @@ from pipelines import columns as c
 from pipelines.failures import errors_with, outcomes
 from pipelines.ledger import State
 from pipelines.output import ERRORS, RESULTS, OutputFolder
+from pipelines.ownership import file_name, mark
 
 ERROR_SCHEMA = pa.schema(
     [
@@ -127,6 +128,7 @@ class Writer:
         rows_per_file: Rows of a full file.
         commit_seconds: Longest wait of a finished row.
         metadata: Goes into the schema of every file.
+        token: Of the lease that the run holds; stands in every file.
     """
 
     def __init__(
@@ -141,12 +143,13 @@ class Writer:
         rows_per_file: int = 1000,
         commit_seconds: float = 60,
         metadata: Mapping[bytes, bytes] | None = None,
+        token: int = 0,
     ) -> None:
         self.totals = Totals()
         self._output, self._book, self._schema = output, book, schema
         self._run_id, self._model, self._unparsed = run_id, model, unparsed
         self._rows_per_file, self._commit_seconds = rows_per_file, commit_seconds
-        self._metadata = dict(metadata or {})
+        self._metadata = {**(metadata or {}), **mark(run_id, token)}
         self._buffers: dict[str, list[tuple[list[bytes], pa.Table]]] = {RESULTS: [], ERRORS: []}
         self._oldest: dict[str, float] = {}
         self._files: Counter[str] = Counter()
@@ -263,7 +266,7 @@ class Writer:
         if not len(rows):
             return
         rows = rows.replace_schema_metadata({**(rows.schema.metadata or {}), **self._metadata})
-        self._output.write_table(f"{folder}/{self._run_id}-{self._files[folder]:06d}.parquet", rows)
+        self._output.write_table(f"{folder}/{file_name(self._run_id, self._files[folder])}", rows)
         self._files[folder] += 1
         written = [key for key, new in zip(keys, pending, strict=True) if new]
         self._book.written(written, State.RESULT if folder == RESULTS else State.ERROR)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from pipelines.ledger import RUN, SKIP, Counts, Ledger
 from pipelines.output import ERRORS, RESULTS, OutputFolder
+from pipelines.overwrite import MARKER, begin
 from pipelines.resume import drop_superseded_errors, load_output
 from pipelines.writer import Writer, result_schema
 from tests.pipelines.finished_rows import CAPTION, IMAGE, row, table
@@ -54,8 +57,11 @@ class MortalOutput(OutputFolder):
     def remove(self, name: str) -> None:
         self._change(super().remove, name)
 
-    def clear(self) -> None:
-        self._change(super().clear)
+    def write_bytes(self, name: str, data: bytes) -> None:
+        if name == MARKER:  # `write_table` writes bytes, too
+            self._change(super().write_bytes, name, data)
+        else:
+            super().write_bytes(name, data)
 
     def _change(self, change: Any, *arguments: Any) -> None:
         dies = self._left == 0
@@ -105,22 +111,26 @@ def execute(uri: str, manifest: Sequence[str], run: Run, run_id: str) -> Counts:
         Killed: As ``run`` wants it.
     """
     output = MortalOutput(uri, run.killed_at, after=run.killed_after)
-    if run.overwrite:
-        output.clear()
-    older_errors = output.files(ERRORS)
+    overwrite = begin(output, run_id, wanted=run.overwrite and bool(manifest), kind="the same")
+    older_errors = [name for name in output.files(ERRORS) if name not in overwrite.old]
     book = Ledger()
-    load_output(book, output, retry_errors=run.retry_errors)
+    load_output(book, output, retry_errors=run.retry_errors, passed_over=overwrite.old)
     ledger = OneCallAtATime(book)
     schema = result_schema(pa.schema([]), CAPTION, IMAGE)
+    ended = True
     with Writer(output, ledger, schema, run_id=run_id, model="tiny", rows_per_file=ROWS_PER_FILE) as writer:
         for number, start in enumerate(range(0, len(manifest), BATCH)):
             if number == run.interrupted_after:
+                ended = False
                 break
             rows = _finished(ledger, manifest[start : start + BATCH], start, run)
             for _ in range(1 + run.delivered_twice):
                 writer.add(rows)
     drop_superseded_errors(ledger, output, older_errors)
-    return ledger.counts()
+    counts = ledger.counts()
+    if ended:
+        overwrite.finish(output, results=counts.results + counts.already_done)
+    return counts
 
 
 def _finished(ledger: OneCallAtATime, ids: Sequence[str], start: int, run: Run) -> pa.Table:
@@ -133,19 +143,27 @@ def _finished(ledger: OneCallAtATime, ids: Sequence[str], start: int, run: Run) 
     return table(rows)
 
 
-def observe(uri: str) -> tuple[State, Counter[Unit]]:
+def overwriting(uri: str) -> tuple[str, ...]:
+    """The runs of an overwrite that has not ended."""
+    marker = Path(uri) / MARKER
+    return tuple(json.loads(marker.read_text())["runs"]) if marker.exists() else ()
+
+
+def observe(uri: str, runs: Collection[str] = ()) -> tuple[State, Counter[Unit]]:
     """What stands in the output: each unit's state (a result counts before an error, the newer error before the older
-    one), and how many rows it has."""
+    one), and how many rows it has. With ``runs`` only what they wrote."""
     output = OutputFolder(uri)
+    writers = {**output.writers(RESULTS), **output.writers(ERRORS)}
+    others = {name for name, run in writers.items() if runs and run not in runs}
     state: State = {}
     rows: Counter[Unit] = Counter()
     repeated: Counter[str] = Counter()
-    for _, results in output.read_tables(RESULTS, ["id"]):
+    for _, results in output.read_tables(RESULTS, ["id"], passed_over=others):
         for unit_id in results["id"].to_pylist():
             state[unit_id, 1] = "result"
             rows[unit_id, 1] += 1
     assert all(count == 1 for count in rows.values()), "two results of one unit"
-    for _, errors in output.read_tables(ERRORS, ["id", "kind"]):
+    for _, errors in output.read_tables(ERRORS, ["id", "kind"], passed_over=others):
         for unit_id, kind in zip(errors["id"].to_pylist(), errors["kind"].to_pylist(), strict=True):
             repeated[unit_id] += kind == "duplicate_id"
             unit = (unit_id, 1 + repeated[unit_id] if kind == "duplicate_id" else 1)

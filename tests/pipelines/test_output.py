@@ -18,7 +18,7 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from internvl_ops.errors import ConfigurationError
-from pipelines.output import ERRORS, RESULTS, RUNS, OutputFolder
+from pipelines.output import ERRORS, RESULTS, OutputFolder
 
 ROOT = Path(__file__).parents[2]
 TABLE = pa.table({"id": ["a", "b"], "n": [1, 2]})
@@ -65,15 +65,6 @@ class TestEveryStore:
         output.write_table("errors/one.parquet", TABLE)
         output.write_table("errors/one.parquet", TABLE.slice(1))
         assert output.read_table("errors/one.parquet")["id"].to_pylist() == ["b"]
-
-    def test_clear_leaves_the_records_of_earlier_runs(self, uri: str) -> None:
-        output = OutputFolder(uri)
-        output.clear()  # nothing there is fine, too
-        for name in ("results/a.parquet", "errors/a.parquet", "_runs/one/run.json"):
-            output.write_bytes(name, b"{}")
-        output.clear()
-        assert output.files(RESULTS) == output.files(ERRORS) == []
-        assert output.fs.cat_file(f"{output.root}/{RUNS}/one/run.json") == b"{}"
 
     def test_the_check_leaves_nothing_behind(self, uri: str) -> None:
         output = OutputFolder(uri)

@@ -13,6 +13,7 @@ import pytest
 from internvl_ops.media.access import ReadPolicy
 from internvl_ops.media.fetch import Fetcher
 from pipelines.output import RESULTS, OutputFolder
+from pipelines.ownership import file_name, mark
 from pipelines.refresh import drop_changed
 from pipelines.sources import SourceOptions, plan_source
 from tests.faulty_server import BODY, FaultyServer
@@ -42,7 +43,8 @@ class Dataset:
                 uris = row["image"] if isinstance(row["image"], list) else [row["image"]]
                 fetcher.fetch_many(uris)
                 row["source_version"] = " ".join(map(fetcher.version, uris))
-        self.output.write_table(f"{RESULTS}/{name}.parquet", pa.Table.from_pylist(list(rows)))
+        table = pa.Table.from_pylist(list(rows)).replace_schema_metadata(mark(name))
+        self.output.write_table(f"{RESULTS}/{file_name(name, 0)}", table)
 
     def refresh(self) -> list[str]:
         """Ids that are left."""
@@ -74,7 +76,7 @@ def test_only_what_changed_goes(dataset: Dataset) -> None:
     assert dataset.refresh() == ["a", "c"]
     dataset.put("c.jpg", b"another picture")
     assert dataset.refresh() == ["a"]
-    assert dataset.output.files(RESULTS) == [f"{RESULTS}/1.parquet"]
+    assert dataset.output.files(RESULTS) == [f"{RESULTS}/{file_name('1', 0)}"]
 
 
 def test_rows_gone_from_the_manifest_stay_and_so_do_those_whose_media_are_gone(dataset: Dataset) -> None:

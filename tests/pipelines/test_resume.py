@@ -15,15 +15,24 @@ from hypothesis import strategies as st
 from pipelines.finished import unit_key
 from pipelines.ledger import RUN, SKIP, Ledger, State
 from pipelines.output import ERRORS, RESULTS, OutputFolder
+from pipelines.ownership import file_name, mark
 from pipelines.resume import drop_superseded_errors, load_output
 from pipelines.writer import ERROR_SCHEMA
-from tests.pipelines.runs import Killed, Run, execute, observe
+from tests.pipelines.runs import Killed, Run, execute, observe, overwriting
 from tests.pipelines.runs import State as Observed
 
 
-def predict(before: Observed, manifest: Sequence[str], run: Run) -> Observed:
-    """What a run that is neither killed nor interrupted makes of the output."""
-    state = {} if run.overwrite else dict(before)
+def predict(before: Observed, manifest: Sequence[str], run: Run, *, going_on: bool) -> Observed:
+    """What a run that is neither killed nor interrupted makes of the output.
+
+    Args:
+        before: What counts there; while an overwrite goes on, what its runs wrote.
+        manifest: As it is then.
+        run: The run.
+        going_on: Whether an earlier run's overwrite has not ended.
+    """
+    anew = run.overwrite and bool(manifest) and not going_on
+    state = {} if anew else dict(before)
     seen: Counter[str] = Counter()
     for unit_id in manifest:
         seen[unit_id] += 1
@@ -60,28 +69,49 @@ class TestAnySequenceOfRuns:
             state: Observed = {}
             for number, run in enumerate([*runs, Run()]):
                 manifest += run.new_ids
-                state = self._check(folder, manifest, run, f"run-{number:03d}", state)
+                state = self._check(folder, manifest, run, f"run-{number:03d}")
             assert len(state) == len(manifest)
 
-    def _check(self, uri: str, manifest: list[str], run: Run, run_id: str, before: Observed) -> Observed:
-        whole = predict(before, manifest, run)
-        killed = False
+    def _check(self, uri: str, manifest: list[str], run: Run, run_id: str) -> Observed:
+        going_on = overwriting(uri)
+        everything, _ = observe(uri) if not going_on else ({}, None)
+        before, _ = observe(uri, going_on)
+        replaced = self._old(uri, going_on) if going_on else everything
+        overwrites = bool(going_on) or (run.overwrite and bool(manifest))
+        whole = predict(before, manifest, run, going_on=bool(going_on))
+        if overwrites and "result" not in whole.values():
+            whole |= {unit: kind for unit, kind in replaced.items() if kind == "result" or unit not in whole}
         try:
             counts = execute(uri, manifest, run, run_id)
         except Killed:
-            killed = True
-        after, rows = observe(uri)
-        if not killed:
-            assert set(rows.values()) <= {1}
-            assert counts.lost == 0
-        if killed or run.interrupted_after is not None:
-            # Each unit is as it was or as the whole run would have left it; what was there is gone only by overwriting.
-            for unit in {**before, **whole}:
-                allowed = {whole.get(unit), None if run.overwrite else before.get(unit), before.get(unit)}
-                assert after.get(unit) in allowed | ({None} if run.overwrite else set())
+            self._check_killed(uri, before, whole, replaced if overwrites else {})
+            return observe(uri, overwriting(uri))[0]
+        still = overwriting(uri)
+        after, rows = observe(uri, still)
+        assert set(rows.values()) <= {1}
+        assert counts.lost == 0
+        if run.interrupted_after is None:
+            assert (after, still) == (whole, ())
         else:
-            assert after == whole
+            self._check_killed(uri, before, whole, replaced if overwrites else {})
         return after
+
+    def _old(self, uri: str, runs: Sequence[str]) -> Observed:
+        """What the runs before an overwrite left."""
+        writers = {**OutputFolder(uri).writers(RESULTS), **OutputFolder(uri).writers(ERRORS)}
+        earlier = {run for run in writers.values() if run is not None} - set(runs)
+        return observe(uri, earlier)[0] if earlier else {}
+
+    def _check_killed(self, uri: str, before: Observed, whole: Observed, replaced: Observed) -> None:
+        """Each unit is as it was or as the whole run would have left it, and an old result is gone only when a new row
+        of its unit is there."""
+        still = overwriting(uri)
+        after, _ = observe(uri, still)
+        for unit in {**before, **whole}:
+            assert after.get(unit) in {whole.get(unit), before.get(unit), None if still else before.get(unit)}
+        old = self._old(uri, still) if still else {}
+        for unit in replaced:
+            assert unit in old or unit in after or (unit not in whole)
 
 
 @pytest.fixture
@@ -89,13 +119,18 @@ def output(tmp_path: Path) -> OutputFolder:
     return OutputFolder(str(tmp_path))
 
 
+def write(output: OutputFolder, folder: str, run: str, table: pa.Table) -> None:
+    """A file as the run writes it."""
+    output.write_table(f"{folder}/{file_name(run, 0)}", table.replace_schema_metadata(mark(run)))
+
+
 def write_results(output: OutputFolder, name: str, *ids: str) -> None:
-    output.write_table(f"{RESULTS}/{name}.parquet", pa.table({"id": ids, "caption": ids}))
+    write(output, RESULTS, name, pa.table({"id": ids, "caption": ids}))
 
 
 def write_errors(output: OutputFolder, name: str, *errors: tuple[str, str, bool]) -> None:
     rows = [{"id": unit_id, "kind": kind, "retriable": retriable} for unit_id, kind, retriable in errors]
-    output.write_table(f"{ERRORS}/{name}.parquet", pa.Table.from_pylist(rows, ERROR_SCHEMA))
+    write(output, ERRORS, name, pa.Table.from_pylist(rows, ERROR_SCHEMA))
 
 
 def errors_in(output: OutputFolder) -> list[tuple[str, str]]:

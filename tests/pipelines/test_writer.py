@@ -14,6 +14,7 @@ from pipelines import columns as c
 from pipelines.finished import unit_key
 from pipelines.ledger import Ledger, State
 from pipelines.output import ERRORS, RESULTS, OutputFolder
+from pipelines.ownership import mark
 from pipelines.writer import ERROR_SCHEMA, MEASURES, Writer, kept_names, own_columns, result_schema
 from tests.pipelines.finished_rows import CAPTION, IMAGE, row, table
 
@@ -52,7 +53,7 @@ class TestFiles:
         written = read(output, RESULTS)
         promised = result_schema(passthrough, CAPTION, IMAGE)
         assert written.schema.equals(promised)
-        assert written.schema.metadata == promised.metadata
+        assert written.schema.metadata == {**promised.metadata, **mark("run")}
         assert written.schema.field("caption").metadata == promised.field("caption").metadata
         assert written.to_pylist() == [
             {
