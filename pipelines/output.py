@@ -20,10 +20,12 @@ import pyarrow.parquet as pq
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.media.access import safe_uri
+from pipelines.fences import Fences, is_late, parse_fences
 from pipelines.ownership import named_run, writer_of
 from pipelines.patience import patiently, reason
 
 RESULTS, ERRORS, DOCUMENTS, EVALUATION, RUNS = "results", "errors", "documents", "evaluation", "_runs"
+LEASES = f"{RUNS}/.lease"  # see `pipelines.lease`
 
 
 class OutputFolder:
@@ -45,6 +47,7 @@ class OutputFolder:
                 f"--output {safe_uri(uri)}: {error}. Use a local path or s3://bucket/prefix."
             ) from None
         self.local = "file" in self.fs.protocol
+        self.fences: Fences | None = None  # of runs that were taken over; read when first needed
         self.before_change: Callable[[], None] | None = None  # may wait, and raises where nothing may be changed
 
     def _storage_options(self) -> dict[str, object]:
@@ -100,9 +103,24 @@ class OutputFolder:
             return None
 
     def files(self, folder: str) -> list[str]:
-        """Names of the finished Parquet files in ``results`` or ``errors``, relative to the output, sorted."""
+        """Names of the finished Parquet files in ``results`` or ``errors``, relative to the output, sorted.
+
+        Late files of a run that was taken over are left out; see `pipelines.fences`.
+        """
         names = patiently(lambda: self.list_names(folder), f"{safe_uri(self.uri)}/{folder} could not be listed")
-        return sorted(f"{folder}/{name}" for name in names if name.endswith(".parquet") and not name.startswith("."))
+        finished = (f"{folder}/{name}" for name in names if name.endswith(".parquet") and not name.startswith("."))
+        return sorted(name for name in finished if not is_late(self._known_fences(), name))
+
+    def _known_fences(self) -> Fences:
+        if self.fences is None:
+            self.fences = patiently(self._read_fences, f"{safe_uri(self.uri)}/{LEASES} could not be read")
+        return self.fences
+
+    def _read_fences(self) -> Fences:
+        with contextlib.suppress(FileNotFoundError):  # its holder ended and the next one removed it in between
+            if names := [name for name in self.list_names(LEASES) if name.removesuffix(".json").isdigit()]:
+                return parse_fences(self.read_bytes(f"{LEASES}/{max(names)}"))
+        return {}
 
     def read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
         """One Parquet file, or some of its columns; transient failures of the store are waited out."""
@@ -153,8 +171,12 @@ class OutputFolder:
 
     def remove(self, name: str) -> None:
         """Removes a file; transient failures of the store are waited out."""
-        self._ask()
-        patiently(lambda: self.remove_quietly(name), f"{safe_uri(self.uri)}/{name} could not be removed")
+
+        def remove() -> None:
+            self._ask()
+            self.remove_quietly(name)
+
+        patiently(remove, f"{safe_uri(self.uri)}/{name} could not be removed")
 
     def read_bytes(self, name: str) -> bytes:
         """A whole file. This and the methods below ask the store once."""

@@ -10,12 +10,15 @@ import sys
 import threading
 from pathlib import Path
 
+import psutil
+import pyarrow as pa
 import pytest
 
 from internvl_ops.errors import ConfigurationError
 from pipelines import lease
 from pipelines.lease import LEASES, Lease, LeaseLost
 from pipelines.output import OutputFolder
+from pipelines.ownership import file_name, mark
 
 ROOT = Path(__file__).parents[2]
 OWNER = """
@@ -126,6 +129,61 @@ class TestTheSecondRun:
             held.hold()
         assert "A run that has hardly begun" in said[0]
 
+    def test_is_refused_by_a_live_run_whose_clock_is_wrong(
+        self, uri: str, elsewhere: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(lease, "_now", lambda: "2001-01-01T00:00:00.000+00:00")
+        with (
+            Lease(OutputFolder(uri), "first", silent),
+            pytest.raises(ConfigurationError, match="run first is writing to it"),
+            Lease(OutputFolder(uri), "second", silent),
+        ):
+            pass
+
+    def test_counts_only_time_in_which_it_looked(
+        self, tmp_path: Path, elsewhere: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A second run that is stopped while it waits does not take over when it goes on."""
+        output = OutputFolder(str(tmp_path))
+        with Lease(output, "first", silent) as first:
+            monkeypatch.setattr(lease, "RENEWED_EVERY_S", 0.5)
+            waits = iter([*[0.0] * 3, 100.0])
+            clock = lease.time.monotonic
+            late = 0.0
+
+            def monotonic() -> float:
+                nonlocal late
+                late += next(waits, 0.0)
+                return clock() + late
+
+            monkeypatch.setattr(lease.time, "monotonic", monotonic)
+            with (
+                pytest.raises(ConfigurationError, match="run first is writing to it"),
+                Lease(OutputFolder(str(tmp_path)), "second", silent),
+            ):
+                pass
+            first.hold()
+
+
+class TestWhetherAProcessRuns:
+    def test_one_that_is_gone_does_not(self) -> None:
+        process = subprocess.Popen(["true"])
+        process.wait()
+        assert not lease._runs(process.pid, 0.0)
+
+    def test_one_that_has_the_number_of_another_does_not(self) -> None:
+        ticks = lease._ticks(os.getpid())
+        assert ticks is not None
+        assert lease._runs(os.getpid(), 0.0, ticks)  # the clock was set since it started
+        assert not lease._runs(os.getpid(), 0.0, ticks - 1)
+
+    def test_one_that_proc_does_not_show_may(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def hidden(pid: int) -> psutil.Process:
+            raise psutil.NoSuchProcess(pid)
+
+        monkeypatch.setattr(lease.psutil, "Process", hidden)
+        assert lease._runs(1, 0.0)
+
 
 class TestTheFirstRun:
     def test_that_was_stopped_and_taken_over_writes_no_more(self, tmp_path: Path, elsewhere: None) -> None:
@@ -160,6 +218,20 @@ class TestTheFirstRun:
         (left,) = output.list_names(LEASES)
         assert json.loads(output.read_bytes(f"{LEASES}/{left}"))["run_id"] == "second"
 
+    def test_that_wakes_from_suspension_looks_before_it_writes(
+        self, tmp_path: Path, elsewhere: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Its own renewal thread has not run yet, and its clock does not say that time has passed."""
+        output = OutputFolder(str(tmp_path))
+        with Lease(output, "first", silent) as first:
+            first._ended.set()
+            first._thread.join()
+            with Lease(OutputFolder(str(tmp_path)), "second", silent):
+                first._renewed = lease._awake()
+                with pytest.raises(LeaseLost, match="taken over by run second"):
+                    output.write_bytes("results/a.parquet", b"1")
+        assert output.files("results") == []
+
     def test_waits_with_its_writes_while_it_cannot_renew(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         output = OutputFolder(str(tmp_path))
         up = threading.Event()
@@ -187,6 +259,63 @@ class TestTheFirstRun:
             raise RuntimeError
         with Lease(OutputFolder(str(tmp_path)), "second", silent):
             pass
+
+
+class TestLateFiles:
+    """A file of a run that was taken over, which arrives after that."""
+
+    def put(self, uri: str, run: str, number: int) -> str:
+        name = f"results/{file_name(run, number)}"
+        table = pa.table({"id": [f"{run}-{number}"]}, metadata=mark(run))
+        OutputFolder(uri).write_table(name, table)
+        return name
+
+    def test_do_not_count_and_are_swept(self, uri: str, elsewhere: None) -> None:
+        with Owner(uri) as owner:
+            owner.process.kill()
+            owner.process.wait()
+        before = self.put(uri, "first", 0)
+        with Lease(OutputFolder(uri), "second", silent) as held:
+            late = self.put(uri, "first", 1)
+            assert held._output.files("results") == [before]
+            assert OutputFolder(uri).files("results") == [before]  # of whoever reads meanwhile
+        assert OutputFolder(uri).list_names("results") == [before.removeprefix("results/")]
+        self.put(uri, "first", 2)
+        with Lease(OutputFolder(uri), "third", silent):
+            assert OutputFolder(uri).list_names("results") == [before.removeprefix("results/")]
+        assert late != before
+
+    def test_are_told_even_where_the_next_run_died_right_after_it_took_over(self, tmp_path: Path) -> None:
+        uri = str(tmp_path)
+        output = OutputFolder(uri)
+        first, second = Lease(output, "first", silent), Lease(output, "second", silent)
+        for number, held in enumerate((first, second)):
+            held._number = number + 1
+            held._fences = {"first": None} if number else {}
+            dead = json.loads(held._text()) | {"pid": 1 << 30}
+            output.create_bytes(f"{LEASES}/{number + 1:08d}.json", json.dumps(dead).encode())
+        before = self.put(uri, "first", 0)
+        with Lease(OutputFolder(uri), "third", silent) as third:
+            self.put(uri, "first", 1)
+            self.put(uri, "second", 0)
+            assert third._output.files("results") == [before]
+
+    def test_of_a_run_that_ended_there_are_none(self, uri: str) -> None:
+        with Lease(OutputFolder(uri), "first", silent):
+            pass
+        with Lease(OutputFolder(uri), "second", silent) as held:
+            name = self.put(uri, "first", 0)
+            assert held._output.files("results") == [name]
+
+
+def test_leases_are_numbered_and_a_foreign_file_among_them_stays(tmp_path: Path) -> None:
+    (tmp_path / LEASES).mkdir(parents=True)
+    (tmp_path / LEASES / "00000003.json").write_text('{"mine": true}')
+    (tmp_path / LEASES / "notes.txt").write_text("mine")
+    lease_of_another_form = tmp_path / LEASES / "00000003.json"
+    with Lease(OutputFolder(str(tmp_path)), "first", silent) as held:
+        assert held.token == 4
+    assert lease_of_another_form.read_text() == '{"mine": true}'
 
 
 def test_of_many_that_want_it_at_once_one_gets_it(uri: str) -> None:
