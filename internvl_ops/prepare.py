@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -19,13 +18,12 @@ from internvl_ops.media.fetch import Fetcher
 from internvl_ops.media.file_cache import FileCache
 from internvl_ops.media.parts import WHOLE, Loaded, MediaOptions, Part, count_image_tiles, list_parts, load
 from internvl_ops.media.sandbox import Sandbox
+from internvl_ops.media.small import small_jpeg, small_jpeg_of
 from internvl_ops.media.tiling import RESIZER, share_tile_budget
 from internvl_ops.models.config import Checkpoint
 from internvl_ops.models.rendering import Media, Renderer
 from internvl_ops.tasks.base import Conversation
 from internvl_ops.tasks.forms import repair_question
-
-PREVIEW_SIDE = 320  # pixels of the longer side
 
 
 @dataclass(frozen=True)
@@ -124,7 +122,11 @@ class MediaReader:
         self._fetcher = Fetcher(policy, max_bytes=limits.max_bytes, timeout_s=limits.fetch_timeout_s)
         # Of a file that is several units every unit would fetch the whole.
         self._cache = FileCache(self._fetcher) if options.explodes else None
-        self._sandbox = Sandbox(memory_limit=limits.decode_memory_mib << 20, preload=[RESIZER])
+        self._sandbox = Sandbox(
+            memory_limit=limits.decode_memory_mib << 20,
+            preload=[RESIZER, small_jpeg_of.__module__],
+            readable=[] if self._cache is None else [self._cache.folder],
+        )
         self._timeout_s = limits.decode_timeout_s
 
     def files(self, units: Sequence[Unit]) -> Iterator[tuple[int, int, bytes | str | UnitError]]:
@@ -171,6 +173,13 @@ class MediaReader:
     def version(self, media: MediaRef) -> str:
         """The version of a file as it was read; empty for one that was given as bytes."""
         return "" if media.data is not None else self._fetcher.version(media.uri)
+
+    def preview(self, picture: bytes, width: int, height: int) -> bytes | None:
+        """A small JPEG of a picture; None where it cannot be made, which is no matter."""
+        try:
+            return self._sandbox.call(small_jpeg_of, picture, width, height, timeout_s=self._timeout_s)
+        except UnitError:
+            return None
 
     def list_parts(self, unit: Unit) -> list[Part] | UnitError:
         """The units that the file of ``unit`` is."""
@@ -221,6 +230,12 @@ class UnitPreparer:
             failed.get(row) or self._rendered(unit, [item for item in loaded[row] if item is not None], hashes[row])
             for row, unit in enumerate(units)
         ]
+
+    def preview(self, prepared: Prepared) -> bytes | None:
+        """A small JPEG of the first image for the report; ``None`` for a unit without images."""
+        if not prepared.pictures:
+            return preview(prepared)
+        return self._media.preview(prepared.pictures[0], prepared.width, prepared.height)
 
     def close(self) -> None:
         """Ends what the reader started."""
@@ -333,21 +348,15 @@ def sampling_of(asked: Conversation, job: Sampling, row: Mapping[str, Any]) -> S
 
 
 def preview(prepared: Prepared) -> bytes | None:
-    """A small JPEG of the first image for the report; ``None`` for a unit without images."""
-    if not prepared.num_images:
+    """A small JPEG of the first image for the report; ``None`` for a unit without tiles.
+
+    Pictures are files as they came: only `UnitPreparer.preview`, which has a sandbox, looks into them.
+    """
+    if prepared.pictures or not prepared.num_images:
         return None
-    if prepared.pictures:
-        file = Image.open(io.BytesIO(prepared.pictures[0]))
-        file.draft("RGB", (PREVIEW_SIDE, PREVIEW_SIDE))  # a JPEG is not decoded in full
-        image = file.convert("RGB")
-    else:
-        tile = prepared.tiles[prepared.tiles_per_image[0] - 1]
-        image = Image.fromarray(tile.transpose(1, 2, 0))
-    scale = PREVIEW_SIDE / max(prepared.width, prepared.height)
-    size = max(1, round(prepared.width * scale)), max(1, round(prepared.height * scale))
-    small = io.BytesIO()
-    image.resize(size).save(small, "JPEG", quality=80)
-    return small.getvalue()
+    tile = prepared.tiles[prepared.tiles_per_image[0] - 1]
+    image = Image.fromarray(tile.transpose(1, 2, 0))
+    return small_jpeg(image, prepared.width, prepared.height)
 
 
 def _named(error: UnitError, uri: str) -> UnitError:

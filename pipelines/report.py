@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from internvl_ops.media.access import safe_uri
+from internvl_ops.media.sandbox_confinement import available
 from internvl_ops.tasks import Task
 from pipelines import columns as c
 from pipelines.ledger import Counts
@@ -115,6 +116,8 @@ class RunRecord:
             "seconds": round(self.seconds, 1),
             "configuration": self.configuration(),
             "versions": versions(),
+            # Of the node the driver is on; kernels of one cluster are as good as always the same.
+            "decoder_confinement": vars(available()) | {"missing": available().missing},
             "counts": self.counts.as_dict() | {"lost" if self.ended == "done" else "not_finished": self.counts.lost},
             "lost_rows": self.lost if self.status == "rows lost" else [],
             "conservation": self.conservation(),

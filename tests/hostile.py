@@ -5,9 +5,15 @@ from __future__ import annotations
 import ctypes
 import os
 import pickle
+import platform
+import resource
 import socket
 import stat
+import subprocess
 import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -127,3 +133,43 @@ def forge_answer(path: str) -> None:
         channel = socket.socket(fileno=os.dup(descriptor))
         wire.send(channel, Lending([], [], []).pack() + pickle.dumps(("result", Command(path))))
     loop()
+
+
+def attempt(what: str, *args: Any) -> Any:
+    """What a decoder taken over by its file might try; raises where it is kept from it."""
+    return _ATTEMPTS[what](*args)
+
+
+def _system_call(number: int, *args: Any) -> int:
+    libc = ctypes.CDLL(None, use_errno=True)
+    found = libc.syscall(number, *args)
+    if found < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return found
+
+
+def _threads() -> list[int]:
+    with ThreadPoolExecutor(4) as pool:
+        return list(pool.map(lambda number: number * number, range(4)))
+
+
+_ATTEMPTS: dict[str, Callable[..., Any]] = {
+    "read": lambda path: Path(path).read_text(),
+    "list": os.listdir,
+    "write": lambda path: Path(path).write_text("changed"),
+    "remove": os.unlink,
+    "link": lambda path: os.symlink(path, f"{path}.link"),
+    "make_folder": lambda path: os.mkdir(f"{path}.folder"),
+    "connect": lambda port: socket.create_connection(("127.0.0.1", port), 3),
+    "fork": os.fork,
+    "run": lambda: subprocess.run(["true"], check=True),
+    "spawn": lambda: os.posix_spawn("/bin/true", ["true"], {}),
+    "signal": lambda process: os.kill(process, 0),
+    "limit": lambda process: resource.prlimit(process, resource.RLIMIT_CPU, (1, 1)),
+    "trace": lambda process: _system_call(101 if platform.machine() == "x86_64" else 117, 16, process, 0, 0),
+    "socket": socket.socket,
+    "namespace": lambda: _system_call(272 if platform.machine() == "x86_64" else 97, 0x10000000),
+    "ring": lambda: _system_call(425, 8, ctypes.create_string_buffer(120)),
+    "threads": _threads,
+    "status": lambda: Path("/proc/self/status").read_text().splitlines(),
+}

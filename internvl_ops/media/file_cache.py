@@ -51,6 +51,11 @@ class FileCache:
                 self._drop_oldest()
         return str(path)
 
+    @property
+    def folder(self) -> str:
+        """Where the files are."""
+        return self._folder.name
+
     def close(self) -> None:
         """Removes the files."""
         self._folder.cleanup()

@@ -58,6 +58,11 @@ class Loaded:
     pictures: list[bytes] = field(default_factory=list)
     max_tiles: int = 0
 
+    def __post_init__(self) -> None:
+        # Made by a decoder that a file may have taken over: what does not fit together would reach the engine.
+        if self.tiles.dtype != np.uint8 or self.tiles.ndim != 4 or sum(self.tiles_per_image) != len(self.tiles):
+            raise ValueError(f"tiles of shape {self.tiles.shape} for images of {self.tiles_per_image} tiles")
+
 
 @dataclass(frozen=True, kw_only=True)
 class MediaOptions:

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from internvl_ops.errors import Stage, UnitError
 from internvl_ops.media import sandbox_wire as wire
+from internvl_ops.media.sandbox_codec import decode
 from internvl_ops.media.sandbox_memory import Lending, Loan
 
 Result = TypeVar("Result")
@@ -38,8 +39,8 @@ class Sandbox:
     """A pool of child processes that run functions on data nobody vouches for.
 
     A crash, a hang, a memory bomb or a nonsensical answer costs the call it happens in. A decoder that a file has taken
-    over could still read what this user can read and spoil later results of its process: for files from people who
-    would do that, run the job in a container of its own.
+    over can read libraries and what is ``readable``, and spoil later results of its process. It reaches no other file,
+    process or address as far as the kernel can confine it; see `sandbox_confinement`.
 
     Args:
         workers: Calls that may run at once. Use 1 in an actor that has one core; threads then take turns.
@@ -47,6 +48,7 @@ class Sandbox:
         stage: What a failure is reported as.
         preload: Modules that the functions import when they run; imported before, neither time nor memory of a call
             goes into it.
+        readable: Files and folders that the functions may open; nothing else than libraries otherwise.
 
     Example:
         >>> with Sandbox() as sandbox:
@@ -60,11 +62,12 @@ class Sandbox:
         memory_limit: int = 4 << 30,
         stage: Stage = "decode",
         preload: Sequence[str] = (),
+        readable: Sequence[str] = (),
     ) -> None:
         if workers < 1:
             raise ValueError(f"workers {workers} is not allowed: at least 1 is needed")
         self._stage = stage
-        self._children = [_Child(memory_limit, preload) for _ in range(workers)]
+        self._children = [_Child(memory_limit, preload, readable) for _ in range(workers)]
         self._free: queue.SimpleQueue[_Child] = queue.SimpleQueue()
         for child in self._children:
             self._free.put(child)
@@ -121,8 +124,8 @@ def _close_all(children: list[_Child]) -> None:
 class _Child:
     """One keeper process and its present worker; used by one thread at a time."""
 
-    def __init__(self, memory_limit: int, preload: Sequence[str]) -> None:
-        self._memory_limit, self._preload = memory_limit, preload
+    def __init__(self, memory_limit: int, preload: Sequence[str], readable: Sequence[str]) -> None:
+        self._memory_limit, self._preload, self._readable = memory_limit, preload, list(readable)
         self._keeper: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._worker: _Worker | None = None
@@ -215,7 +218,7 @@ class _Child:
             message, received = wire.receive(self._control, _START_SECONDS)
         except TimeoutError:
             raise wire.Ended from None
-        return wire.loads_result(message), received
+        return decode(message), received
 
     def _import(self, module: str) -> None:
         if self._worker is not None:
@@ -228,7 +231,7 @@ class _Child:
     def _start_worker(self) -> _Worker:
         requests = os.memfd_create("sandbox-request")
         try:
-            pid, (channel, messages) = self._ask_keeper("start", descriptors=(requests,))
+            pid, (channel, messages) = self._ask_keeper("start", self._readable, descriptors=(requests,))
         except BaseException:
             os.close(requests)
             raise
@@ -300,7 +303,7 @@ class _Worker:
     def receive(self, timeout_s: float) -> wire.Answer:
         message, descriptors = wire.receive(self._channel, timeout_s)
         lending, payload = Lending.unpack(message)
-        return wire.Answer(*wire.loads_result(payload, self._loan.accept(lending, descriptors)))
+        return wire.read_answer(payload, self._loan.accept(lending, descriptors))
 
     def _write_blobs(self, args: tuple[Any, ...]) -> list[Any]:
         offset = 0

@@ -15,12 +15,16 @@ import pickle
 import resource
 import signal
 import socket
+import tempfile
 import traceback
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from internvl_ops.errors import UnitError
 from internvl_ops.media import sandbox_wire as wire
 from internvl_ops.media import shared
+from internvl_ops.media.sandbox_codec import encode
+from internvl_ops.media.sandbox_confinement import confine
 from internvl_ops.media.sandbox_memory import Lender
 
 _PR_SET_PDEATHSIG = 1
@@ -32,6 +36,7 @@ _PR_SET_PDEATHSIG = 1
 def keep(control_descriptor: int, memory_limit: int) -> NoReturn:
     """Runs the keeper: answers "import", "start" and "reap" until its parent goes, then ends with its worker."""
     control = socket.socket(fileno=control_descriptor)
+    tempfile.gettempdir()  # looks for a folder by writing to it, which a worker cannot; it remembers
     worker = 0
     while True:
         try:
@@ -44,7 +49,7 @@ def keep(control_descriptor: int, memory_limit: int) -> NoReturn:
         if order == "import":
             answer(control, _import(details[0]))
         elif order == "start":
-            worker = _start(control, descriptors[0], memory_limit)
+            worker = _start(control, descriptors[0], memory_limit, details[0])
         elif order == "reap":
             _, status, usage = os.wait4(worker, 0)
             worker = 0
@@ -53,7 +58,7 @@ def keep(control_descriptor: int, memory_limit: int) -> NoReturn:
 
 def answer(channel: socket.socket, value: Any, descriptors: tuple[int, ...] = ()) -> None:
     with contextlib.suppress(wire.Ended):  # noticed by the next receive
-        wire.send(channel, pickle.dumps(value), descriptors)
+        wire.send(channel, encode(value, lambda _: None), descriptors)
 
 
 def _import(module: str) -> str:
@@ -67,7 +72,7 @@ def _import(module: str) -> str:
     return ""
 
 
-def _start(control: socket.socket, requests: int, memory_limit: int) -> int:
+def _start(control: socket.socket, requests: int, memory_limit: int, readable: Sequence[str]) -> int:
     ours, theirs = socket.socketpair()
     messages = os.memfd_create("sandbox-stderr")
     pid = os.fork()
@@ -75,7 +80,8 @@ def _start(control: socket.socket, requests: int, memory_limit: int) -> int:
         try:
             control.close()
             ours.close()
-            _confine(messages, memory_limit)
+            _limit(messages, memory_limit)
+            confine(readable)
             Worker(theirs, requests).serve()
         except BaseException:
             traceback.print_exc()
@@ -89,8 +95,8 @@ def _start(control: socket.socket, requests: int, memory_limit: int) -> int:
     return pid
 
 
-def _confine(messages: int, memory_limit: int) -> None:
-    """Limits this process and ties its life to the keeper's."""
+def _limit(messages: int, memory_limit: int) -> None:
+    """Limits what this process uses and ties its life to the keeper's."""
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     os.dup2(messages, 1)
     os.dup2(messages, 2)
@@ -153,9 +159,9 @@ class Worker:
 
     def _reply(self, outcome: wire.Outcome, value: Any) -> None:
         try:
-            payload, lending = self._lender.pickle((outcome, value))
-        except Exception as error:  # a result that cannot be pickled
-            payload, lending = self._lender.pickle(tuple(_failure(error)))
+            payload, lending = self._lender.encode((outcome, value))
+        except Exception as error:  # a result that is no data
+            payload, lending = self._lender.encode(tuple(_failure(error)))
         lending, descriptors = self._lender.settle(lending)
         wire.send(self._channel, lending.pack() + payload, descriptors)
         for descriptor in descriptors:

@@ -6,10 +6,11 @@ import ctypes
 import fcntl
 import mmap
 import os
-import pickle
 import struct
 import sys
 from typing import Any, NamedTuple
+
+from internvl_ops.media.sandbox_codec import encode
 
 _OUT_OF_BAND_BYTES = 64 << 10  # smaller arrays travel inside the message
 _GRANULE = 1 << 20
@@ -29,9 +30,9 @@ class Place(NamedTuple):
 
 
 class Lending(NamedTuple):
-    """What an answer says about shared memory, beside the pickle that refers to it."""
+    """What an answer says about shared memory, beside the values that refer to it."""
 
-    places: list[Place]  # of the arrays, in the order the pickle wants them
+    places: list[Place]  # of the arrays, in the order in which the answer numbers them
     fresh: list[int]  # segments whose file descriptors come with this answer
     dropped: list[int]  # segments that will not be used again
 
@@ -78,18 +79,17 @@ class Lender:
         for number in numbers:
             self._idle[number] = len(self._segments[number])
 
-    def pickle(self, value: Any) -> tuple[bytes, Lending]:
-        """Pickles a result; its large arrays stay in shared memory, or are copied there if made elsewhere."""
+    def encode(self, value: Any) -> tuple[bytes, Lending]:
+        """Writes a result; its large arrays stay in shared memory, or are copied there if made elsewhere."""
         places: list[Place] = []
 
-        def place(buffer: pickle.PickleBuffer) -> bool:
-            raw = buffer.raw()
+        def lend(raw: memoryview) -> int | None:
             if raw.nbytes < _OUT_OF_BAND_BYTES:
-                return True  # inside the message
+                return None  # inside the message
             places.append(self._place(raw))
-            return False
+            return len(places) - 1
 
-        payload = pickle.dumps(value, protocol=5, buffer_callback=place)
+        payload = encode(value, lend)
         fresh = [number for number in dict.fromkeys(place.segment for place in places) if number in self._unsent]
         return payload, Lending(places, fresh, [])
 
@@ -106,7 +106,7 @@ class Lender:
         return lending._replace(dropped=self._drop_idle()), descriptors
 
     def _place(self, raw: memoryview) -> Place:
-        # PickleBuffer.raw() of a read-only array cannot be addressed this way; it was not made here either.
+        # A read-only array cannot be addressed this way; it was not made here either.
         address = 0 if raw.readonly else ctypes.addressof(ctypes.c_ubyte.from_buffer(raw))
         for number in self._used:
             offset = address - self._addresses[number]
@@ -155,11 +155,14 @@ class Loan:
 
     def accept(self, lending: Lending, descriptors: list[int]) -> list[Any]:
         """Maps what is new and returns what the arrays of one result stand on: shared memory, or copies of it."""
-        for number, descriptor in zip(lending.fresh, descriptors, strict=True):
-            # A file cut short under this process's mapping would kill this process.
-            fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
-            self._segments[number] = mmap.mmap(descriptor, os.fstat(descriptor).st_size)
-            os.close(descriptor)
+        try:
+            for number, descriptor in zip(lending.fresh, descriptors, strict=True):
+                # A file cut short under this process's mapping would kill this process.
+                fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
+                self._segments[number] = mmap.mmap(descriptor, os.fstat(descriptor).st_size)
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
         for number in lending.dropped:
             self._segments.pop(number, None)
         if self._much_is_lent():

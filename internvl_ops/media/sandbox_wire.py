@@ -1,30 +1,25 @@
-"""Messages between a process and its sandbox: pickles with a length in front, and file descriptors beside them."""
+"""Messages between a process and its sandbox: bytes with a length in front, and file descriptors beside them.
+
+What a process sends into its sandbox is pickled; what comes out is never unpickled, see `sandbox_codec`.
+"""
 
 from __future__ import annotations
 
 import array
-import dataclasses
-import importlib
-import io
-import pickle
 import socket
 import struct
 import time
 from collections.abc import Sequence
-from functools import lru_cache
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
+
+from internvl_ops.errors import KINDS, STAGES, UnitError
+from internvl_ops.media.sandbox_codec import decode
 
 _LENGTH = struct.Struct("<Q")
 _FIRST_READ = 64 << 10
 _ANCILLARY_BYTES = socket.CMSG_LEN(64 * array.array("i").itemsize)
 
-# What a result may be made of besides plain values and this package's dataclasses.
-_SAFE = {
-    "builtins": {"set", "frozenset", "complex", "slice", "range", "bytearray"},
-    "numpy": {"ndarray", "dtype"},
-    "numpy._core.multiarray": {"_reconstruct", "scalar"},
-    "numpy._core.numeric": {"_frombuffer"},
-}
+_LONGEST_MESSAGE = 256 << 20  # bytes; large arrays and files do not travel inside
 
 
 class Blob(NamedTuple):
@@ -74,6 +69,7 @@ def receive(channel: socket.socket, timeout_s: float | None = None) -> tuple[byt
     Raises:
         Ended: The other end has gone.
         TimeoutError: The message was not there in whole after ``timeout_s``.
+        ValueError: The message is longer than any can be.
     """
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
     try:
@@ -82,7 +78,10 @@ def receive(channel: socket.socket, timeout_s: float | None = None) -> tuple[byt
         descriptors = _descriptors(ancillary) if ancillary else []
         if len(message) < _LENGTH.size:
             message += _exactly(channel, _LENGTH.size - len(message), deadline)
-        missing = _LENGTH.unpack_from(message)[0] + _LENGTH.size - len(message)
+        (length,) = _LENGTH.unpack_from(message)
+        if length > _LONGEST_MESSAGE:
+            raise ValueError(f"a message of {length:,} bytes")
+        missing = length + _LENGTH.size - len(message)
         if missing > 0:
             message += _exactly(channel, missing, deadline)
         return message[_LENGTH.size :], descriptors
@@ -110,26 +109,22 @@ def _exactly(channel: socket.socket, size: int, deadline: float | None) -> bytes
     return bytes(parts)
 
 
-@lru_cache(maxsize=256)
-def _allowed(module: str, name: str) -> Any:
-    if name in _SAFE.get(module, ()):
-        return getattr(importlib.import_module(module), name)
-    if module.split(".")[0] == "internvl_ops":
-        found = getattr(importlib.import_module(module), name, None)
-        if isinstance(found, type) and dataclasses.is_dataclass(found):
-            return found
-    raise pickle.UnpicklingError(f"{module}.{name} is not allowed in a sandbox's answer")
+def read_answer(payload: bytes | memoryview, buffers: Sequence[Any] = ()) -> Answer:
+    """What a worker says about one call.
 
-
-class _ResultUnpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        return _allowed(module, name)
-
-
-def loads_result(payload: bytes | memoryview, buffers: Sequence[Any] = ()) -> Any:
-    """Unpickles what a sandbox answers.
-
-    A decoder that a hostile file has taken over writes these bytes, so only data can be made from them: plain values,
-    numpy arrays and dataclasses of this package.
+    Raises:
+        ValueError: A process that was taken over wrote something else.
+        TypeError: Likewise.
     """
-    return _ResultUnpickler(io.BytesIO(payload), buffers=buffers).load()
+    outcome, value = decode(payload, buffers)
+    if outcome not in get_args(Outcome):
+        raise ValueError(f"{outcome!r:.40} is no outcome of a call")
+    if outcome == "unit error" and not (
+        isinstance(value, UnitError) and value.stage in STAGES and value.kind in KINDS and type(value.attempts) is int
+    ):
+        raise ValueError(f"{value!r:.80} is no failure of a unit")
+    if outcome == "exception" and not (
+        isinstance(value, tuple) and len(value) == 2 and all(isinstance(part, str) for part in value)
+    ):
+        raise ValueError("an exception without its text")
+    return Answer(outcome, value)

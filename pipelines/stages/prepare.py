@@ -12,7 +12,7 @@ from internvl_ops.errors import UnitError
 from internvl_ops.gauge import Gauge
 from internvl_ops.generation import ChatConversation, RenderedConversation
 from internvl_ops.media.parts import WHOLE, Part
-from internvl_ops.prepare import Prepared, Unit, UnitPreparer, preview
+from internvl_ops.prepare import Prepared, Unit, UnitPreparer
 from internvl_ops.tasks import Task
 from pipelines import columns as c
 from pipelines.failures import errors_with, fill, one_by_one, outcomes
@@ -98,7 +98,7 @@ class Prepare:
         if self._previews_left <= 0:
             return None
         self._previews_left -= 1
-        return preview(prepared)
+        return self._preparer.preview(prepared)
 
 
 def _buffer(tiles: np.ndarray) -> memoryview | bytes:

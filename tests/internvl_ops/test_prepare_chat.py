@@ -23,7 +23,7 @@ from internvl_ops.media.parts import WHOLE, MediaOptions, Part
 from internvl_ops.media.tiling import tile_image
 from internvl_ops.media.video import VideoOptions
 from internvl_ops.models.config import Checkpoint
-from internvl_ops.prepare import MediaRef, Prepared, Preparer, ReadLimits, Unit, preview
+from internvl_ops.prepare import MediaRef, Prepared, Preparer, ReadLimits, Unit
 from internvl_ops.prepare_chat import ChatPreparer
 from internvl_ops.tasks import Conversation
 from tests import corpus_documents, corpus_video
@@ -135,13 +135,13 @@ class TestQuestions:
         lost, broken, fine = preparer.prepare(
             [unit("wide.png", question="<image> or <image>?"), unit("broken.jpg"), unit("small.png")]
         )
-        preparer.close()
         assert isinstance(lost, UnitError)
         assert (lost.kind, lost.stage) == ("bad_row", "render")
         assert isinstance(broken, UnitError)
         assert broken.kind == "corrupt"
         assert isinstance(fine, Prepared)
-        assert preview(fine) is not None
+        assert preparer.preview(fine) is not None
+        preparer.close()
 
 
 class TestPictures:

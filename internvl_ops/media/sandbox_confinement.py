@@ -1,0 +1,195 @@
+"""Takes from a process what a decoder has no use for: files, the network, other processes, and the way back to them.
+
+A file that takes over a decoder finds itself in a process that can read the libraries and the media it was given, and
+can answer. Everything here is the kernel's, needs no privilege, cannot be undone, and costs no measurable time. What a
+kernel does not have is left out, and `Confinement` says so.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import platform
+import struct
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_NO_NEW_PRIVILEGES, _SET_SECCOMP, _DROP_FROM_BOUND = 38, 22, 24
+_LAST_CAPABILITY = 63
+
+# Landlock: the same numbers on every architecture.
+_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
+_WRITE_FILE, _READ_FILE, _READ_FOLDER = 1 << 1, 1 << 2, 1 << 3
+_FILE_RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15}  # how many bits of rights on files each version knows; later ones 16
+_CONNECT_AND_BIND = 3
+_SIGNALS_AND_SOCKETS = 3
+
+# What a decoder needs to read besides its libraries: how the machine computes, and what the time zone is.
+_READABLE = ("/usr", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/fonts", "/etc/localtime", "/sys", "/proc/cpuinfo",
+             "/proc/meminfo", "/proc/self", "/dev/zero", "/dev/urandom")  # fmt: skip
+_WRITABLE = "/dev/null"  # some libraries open it as they are imported
+
+_AUDIT_ARCHITECTURE = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
+# System calls that fail with EPERM, by architecture: x86_64 and aarch64, None where there is none.
+_REFUSED: dict[str, tuple[int | None, int | None]] = {
+    "socket": (41, 198), "connect": (42, 203), "bind": (49, 200), "listen": (50, 201), "accept": (43, 202),
+    "accept4": (288, 242), "fork": (57, None), "vfork": (58, None), "execve": (59, 221), "execveat": (322, 281),
+    "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271), "tkill": (200, 130),
+    "pidfd_open": (434, 434), "pidfd_getfd": (438, 438), "pidfd_send_signal": (424, 424), "kcmp": (312, 272),
+    "mount": (165, 40), "umount2": (166, 39), "unshare": (272, 97), "setns": (308, 268), "pivot_root": (155, 41),
+    "chroot": (161, 51), "bpf": (321, 280), "perf_event_open": (298, 241), "reboot": (169, 142),
+    "kexec_load": (246, 104), "init_module": (175, 105), "finit_module": (313, 273), "delete_module": (176, 106),
+    "io_uring_setup": (425, 425), "io_uring_enter": (426, 426), "io_uring_register": (427, 427),
+    "add_key": (248, 217), "request_key": (249, 218), "keyctl": (250, 219), "userfaultfd": (323, 282),
+    "open_by_handle_at": (304, 265), "name_to_handle_at": (303, 264), "setsid": (112, 157), "chmod": (90, None),
+    "fchmodat": (268, 53), "chown": (92, None), "fchownat": (260, 54), "mknod": (133, None), "mknodat": (259, 33),
+    "process_madvise": (440, 440), "move_pages": (279, 239), "migrate_pages": (256, 238), "msgget": (68, 186),
+    "shmget": (29, 194), "semget": (64, 190), "mq_open": (240, 180),
+}  # fmt: skip
+_CLONE, _CLONE3, _KILL, _TGKILL, _PRLIMIT = (56, 220), (435, 435), (62, 129), (234, 131), (302, 261)
+_CLONE_THREAD = 0x00010000
+_X32 = 0x40000000  # of x86_64: the other numbers for the same system calls
+
+# A seccomp filter: what it loads, compares and returns.
+_LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+_ALLOW, _KILL_PROCESS, _ERROR = 0x7FFF0000, 0x80000000, 0x00050000
+_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16
+
+
+@dataclass(frozen=True)
+class Confinement:
+    """What holds a decoder.
+
+    Args:
+        landlock: Version of the kernel's Landlock that is in force: reading is for libraries and the media alone,
+            writing, executing and (from 4) connecting for nothing. 0 where the kernel has none.
+        seccomp: Whether system calls to reach processes, the network and the kernel's rarer parts are refused.
+        capabilities: Whether it has none, root or not, and can gain none.
+    """
+
+    landlock: int
+    seccomp: bool
+    capabilities: bool
+
+    @property
+    def missing(self) -> list[str]:
+        """What this kernel does not have, for a person."""
+        absent = {"Landlock": not self.landlock, "seccomp": not self.seccomp, "no_new_privs": not self.capabilities}
+        return [name for name, is_absent in absent.items() if is_absent]
+
+
+def confine(readable: Iterable[str]) -> Confinement:
+    """Confines this process, for good.
+
+    Args:
+        readable: Files and folders that it may read besides its libraries.
+    """
+    capabilities = _drop_capabilities()
+    return Confinement(_restrict_files(readable), _restrict_calls(), capabilities)
+
+
+def available() -> Confinement:
+    """What `confine` would put in force on this machine; changes nothing."""
+    seccomp = platform.machine() in _AUDIT_ARCHITECTURE and os.path.exists("/proc/sys/kernel/seccomp")
+    return Confinement(_landlock_version(), seccomp, _LIBC.prctl(39, 0, 0, 0, 0) >= 0)
+
+
+def libraries() -> list[str]:
+    """Folders from which this process may still import: Python's own, installed packages, and this one."""
+    installed = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
+    own = Path(__file__).resolve().parents[1]  # internvl_ops, and not what else lies beside it
+    return [sys.prefix, sys.base_prefix, *installed, str(own)]
+
+
+def _drop_capabilities() -> bool:
+    confined = _LIBC.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0) == 0
+    for capability in range(_LAST_CAPABILITY + 1):
+        _LIBC.prctl(_DROP_FROM_BOUND, capability, 0, 0, 0)
+    header = struct.pack("II", 0x20080522, 0)  # version 3, this process
+    _LIBC.capset(ctypes.c_char_p(header), ctypes.c_char_p(bytes(24)))
+    return confined
+
+
+# ---------------------------------------------------------------- files
+
+
+def _landlock_version() -> int:
+    return max(0, _LIBC.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), 1))
+
+
+def _restrict_files(readable: Iterable[str]) -> int:
+    version = _landlock_version()
+    if not version:
+        return 0
+    files = (1 << _FILE_RIGHTS.get(version, 16)) - 1
+    fields = [files, _CONNECT_AND_BIND if version >= 4 else 0, _SIGNALS_AND_SOCKETS]
+    attributes = struct.pack("QQQ", *fields)[: 24 if version >= 6 else 16 if version >= 4 else 8]
+    ruleset = _LIBC.syscall(_CREATE_RULESET, ctypes.c_char_p(attributes), ctypes.c_size_t(len(attributes)), 0)
+    if ruleset < 0:
+        return 0
+    try:
+        for path in {*_READABLE, *libraries(), *readable}:
+            _allow_file(ruleset, path, _READ_FILE)
+        _allow_file(ruleset, _WRITABLE, _READ_FILE | _WRITE_FILE)
+        return version if _LIBC.syscall(_RESTRICT_SELF, ruleset, 0) == 0 else 0
+    finally:
+        os.close(ruleset)
+
+
+def _allow_file(ruleset: int, path: str, rights: int) -> None:
+    try:
+        descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return  # not on this machine
+    try:
+        if os.path.isdir(path):
+            rights |= _READ_FOLDER
+        rule = struct.pack("=Qi", rights, descriptor)
+        _LIBC.syscall(_ADD_RULE, ruleset, 1, ctypes.c_char_p(rule), 0)
+    finally:
+        os.close(descriptor)
+
+
+# ---------------------------------------------------------------- system calls
+
+
+def _restrict_calls() -> bool:
+    architecture = _AUDIT_ARCHITECTURE.get(platform.machine())
+    if architecture is None:
+        return False
+    program = _filter(architecture, list(_AUDIT_ARCHITECTURE).index(platform.machine()), os.getpid())
+    instructions = ctypes.create_string_buffer(program, len(program))
+    described = struct.pack("HxxxxxxQ", len(program) // 8, ctypes.addressof(instructions))
+    return bool(_LIBC.prctl(_SET_SECCOMP, 2, ctypes.c_char_p(described), 0, 0) == 0)
+
+
+def _filter(architecture: int, column: int, own: int) -> bytes:
+    """A program of the kernel's: refuses what is listed, new processes, and all that acts on another process."""
+    refuse = (_RETURN, 0, 0, _ERROR | errno.EPERM)
+    allow = (_RETURN, 0, 0, _ALLOW)
+    steps: list[tuple[int, int, int, int]] = [
+        (_LOAD, 0, 0, _ARCHITECTURE),
+        (_EQUAL, 1, 0, architecture),
+        (_RETURN, 0, 0, _KILL_PROCESS),
+        (_LOAD, 0, 0, _NUMBER),
+        # glibc falls back on clone, whose arguments a filter can see.
+        (_EQUAL, 0, 1, _CLONE3[column]),
+        (_RETURN, 0, 0, _ERROR | errno.ENOSYS),
+    ]
+    if column == 0:
+        steps += [(_AT_LEAST, 0, 1, _X32), refuse]
+    for number in (numbers[column] for numbers in _REFUSED.values()):
+        if number is not None:
+            steps += [(_EQUAL, 0, 1, number), refuse]
+    steps += [(_EQUAL, 0, 4, _CLONE[column]), (_LOAD, 0, 0, _FIRST_ARGUMENT), (_ANY_BIT, 1, 0, _CLONE_THREAD)]
+    steps += [refuse, allow]
+    # A process names itself by its number, or where limits are set by 0.
+    for number, itself in ((_KILL[column], own), (_TGKILL[column], own), (_PRLIMIT[column], 0)):
+        steps += [(_EQUAL, 0, 5, number), (_LOAD, 0, 0, _FIRST_ARGUMENT)]
+        steps += [(_EQUAL, 2, 0, own), (_EQUAL, 1, 0, itself), refuse, allow]
+    steps.append(allow)
+    return b"".join(struct.pack("HBBI", *step) for step in steps)
