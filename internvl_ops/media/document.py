@@ -21,6 +21,8 @@ from internvl_ops.media.tiling import Resize, choose_grid, tile_image
 
 _POINTS_PER_INCH = 72
 _LONGEST_SIDE = 20_000  # pixels; resizing a strip of paper that is longer takes more memory than the strip
+_LONGEST_PAGE = 1_000_000  # points, 350 m
+_LARGEST_NUMBER = 2**31 - 1  # that the columns width and height hold
 _LARGE = 1 << 20  # pixels; a page is drawn at any size, so it never has too few of them for a larger grid
 
 
@@ -157,9 +159,9 @@ def picture_page(source: bytes | str, page: int, options: DocumentOptions | None
             pixels, note = _draw_at(opened, width, height, options.dpi, options)
             return Picture(encode_png(pixels), pixels.shape[1], pixels.shape[0], [note]), options.max_tiles
         columns, rows = _grid(width, height, options)
-        scale = max(columns * options.tile_size / width, rows * options.tile_size / height)
+        size, note = _size_in_grid(width, height, columns, rows, options)
         file = encode_png(_draw(opened, columns * options.tile_size, rows * options.tile_size))
-        return Picture(file, round(width * scale), round(height * scale), [_note(scale)]), columns * rows
+        return Picture(file, *size, [note]), columns * rows
 
 
 def _render(document: pdfium.PdfDocument, number: int, options: DocumentOptions) -> TiledImage:
@@ -182,6 +184,12 @@ def _page(document: pdfium.PdfDocument, number: int) -> Iterator[tuple[pdfium.Pd
         width, height = page.get_size()
         if not (0 < width < math.inf and 0 < height < math.inf):
             raise UnitError("decode", "corrupt", f"page {number} has size {width}x{height} points; above 0 is needed")
+        if max(width, height) > _LONGEST_PAGE:
+            raise UnitError(
+                "decode",
+                "too_large",
+                f"page {number} has size {width:g}x{height:g} points; at most {_LONGEST_PAGE:,} a side are allowed",
+            )
         yield page, width, height
     finally:
         page.close()
@@ -202,6 +210,7 @@ def _grid(width: float, height: float, options: DocumentOptions) -> tuple[int, i
 def _into_grid(page: pdfium.PdfPage, width: float, height: float, options: DocumentOptions) -> TiledImage:
     side = options.tile_size
     columns, rows = _grid(width, height, options)
+    size, note = _size_in_grid(width, height, columns, rows, options)
     pixels = _draw(page, columns * side, rows * side)
     count = columns * rows
     with_thumbnail = options.thumbnail and count != 1
@@ -211,8 +220,19 @@ def _into_grid(page: pdfium.PdfPage, width: float, height: float, options: Docum
         cv2.split(pixels[top : top + side, left : left + side], list(tiles[index]))
     if with_thumbnail:
         tiles[count] = tile_image(pixels, tile_size=side, max_tiles=1, resize=options.resize)[0]
-    scale = max(columns * side / width, rows * side / height)
-    return TiledImage(tiles, round(width * scale), round(height * scale), [_note(scale)])
+    return TiledImage(tiles, *size, [note])
+
+
+def _size_in_grid(
+    width: float, height: float, columns: int, rows: int, options: DocumentOptions
+) -> tuple[tuple[int, int], str]:
+    """Pixels that the page has at the resolution of its grid, and a note of that resolution."""
+    scale = max(columns * options.tile_size / width, rows * options.tile_size / height)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    if max(size) > _LARGEST_NUMBER:
+        message = f"a page of {width:g}x{height:g} points is too narrow for its length to be drawn"
+        raise UnitError("decode", "too_large", message)
+    return size, _note(scale)
 
 
 def _at_resolution(

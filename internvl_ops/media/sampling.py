@@ -30,7 +30,8 @@ def sample_indices(
         first: The first frame that may be taken.
 
     Returns:
-        ``num_frames`` frame numbers, ascending, each from 0 to ``video_frames - 1``.
+        ``num_frames`` frame numbers, each from 0 to ``video_frames - 1``; ascending, except for a start in the frame
+        after the last, where the cards' rule steps back from it to the last frames.
 
     Raises:
         UnitError: "bad_row" where start and end leave no frame.
@@ -42,8 +43,12 @@ def sample_indices(
     last = video_frames - 1
     # Half-way cases round to the even frame, as they do in the cards' code.
     begin = first if start is None else max(first, round(start * fps))
-    stop = last if end is None or math.isinf(end) else min(round(end * fps), last)
-    return spread(begin, stop, num_frames, video_frames / fps if start is not None or end is not None else None)
+    wanted = last if end is None or (math.isinf(end) and end > 0) else round(max(end, -1.0) * fps)
+    if begin == last + 1 and (end is None or wanted >= begin):
+        return _parts(begin, last, num_frames)
+    return spread(
+        begin, min(wanted, last), num_frames, video_frames / fps if start is not None or end is not None else None
+    )
 
 
 def sample_times(
@@ -94,6 +99,10 @@ def spread(begin: int, stop: int, num_frames: int, seconds: float | None = None)
             "bad_row",
             f"start and end leave no frame{length} (frames {begin} to {stop}); start must come first",
         )
+    return _parts(begin, stop, num_frames)
+
+
+def _parts(begin: int, stop: int, num_frames: int) -> list[int]:
     part = (stop - begin) / num_frames
     return [int(begin + part / 2 + np.round(part * k)) for k in range(num_frames)]
 
@@ -114,6 +123,11 @@ def _range_by_time(timestamps: np.ndarray, start: float | None, end: float | Non
     """The first and last frame shown from start to end."""
     _check_numbers(start, end)
     begin = 0 if start is None else int(np.searchsorted(timestamps, start - 1e-6))
+    last = len(timestamps) - 1
+    if start is not None and begin > last and (end is None or end >= start):
+        # The last frame is on the screen for as long as an average one.
+        shown_s = timestamps[-1] / last if last else 0.04
+        begin = last if start <= timestamps[-1] + shown_s + 1e-6 else begin
     stop = len(timestamps) - 1 if end is None else int(np.searchsorted(timestamps, end + 1e-6, side="right")) - 1
     if begin > stop:
         spread(begin, stop, 1, float(timestamps[-1]))

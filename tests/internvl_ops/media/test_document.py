@@ -130,6 +130,30 @@ class TestSize:
         if dpi is not None:
             assert page.width * page.height <= 4_000_000
 
+    @pytest.mark.parametrize("dpi", [None, 150])
+    @pytest.mark.parametrize(
+        "size",
+        [
+            (1, 10**9),
+            (10**9, 1),
+            (10**9, 10**9),
+            (2_000_000, 3),
+            ("0.001", 900_000),
+            (1, 10**37),
+            ("0.00001", "0.00001"),
+        ],
+    )
+    def test_an_absurd_size_is_an_error_of_its_page_or_fits_the_columns(self, size, dpi):
+        plain = make(Document(pages=2, size=(595, 842))).replace(b"[0 0 595 842]", b"[0 0 %s %s]" % tuple(
+            str(side).encode() for side in size
+        ))  # fmt: skip
+        page = render_pages(plain, [1], DocumentOptions(dpi=dpi))[0]
+        if isinstance(page, UnitError):
+            assert page.kind in ("too_large", "corrupt")
+            assert "points" in page.message
+        else:
+            assert 1 <= min(page.width, page.height) <= max(page.width, page.height) < 2**31
+
     def test_a_lower_resolution_is_told(self):
         page = render_page(make(Document(size=(14_400, 14_400))), 1, DocumentOptions(dpi=300, max_pixels=9_000_000))
         assert page.notes == ["rendered at 15 dpi instead of 300: the page is very large"]

@@ -70,13 +70,20 @@ class TestSampleIndices:
     )
     def test_a_part_is_sampled_as_by_the_cards(self, frames, count, fps, start, length):
         end = start + length
-        if round(start * fps) > min(round(end * fps), frames - 1):
+        expected = by_the_cards((start, end), fps, frames - 1, 0, count)
+        if round(start * fps) > frames:
             with pytest.raises(UnitError):
                 sample_indices(frames, count, fps=fps, start=start, end=end)
         else:
             taken = sample_indices(frames, count, fps=fps, start=start, end=end)
-            assert taken == by_the_cards((start, end), fps, frames - 1, 0, count)
+            assert taken == expected
             assert 0 <= min(taken) <= max(taken) < frames
+
+    def test_a_start_in_the_frame_after_the_last_takes_the_last_frames(self):
+        taken = sample_indices(334, 8, fps=29.97, start=11.14, end=12.14)
+        assert taken == by_the_cards((11.14, 12.14), 29.97, 333, 0, 8) == [333] * 5 + [332] * 3
+        uneven = np.array([0.0, 0.1, 3.0, 3.1])
+        assert sample_times(uneven, 1.0, start=3.2, end=5.0) == [3]
 
     def test_a_start_before_the_first_frame_is_the_first_frame(self):
         assert sample_indices(100, 4, fps=25, start=-3, end=2) == by_the_cards((-3, 2), 25, 99, 0, 4)
