@@ -61,6 +61,19 @@ def streams(*parts: str, end: bool = True) -> Reply:
     return reply
 
 
+def sends(data: bytes, in_pieces_of: int = 1 << 20) -> Reply:
+    """An event stream as it stands."""
+
+    async def reply(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        for start in range(0, len(data), in_pieces_of):
+            await response.write(data[start : start + in_pieces_of])
+        return response
+
+    return reply
+
+
 class ModelServer:
     """Answers chat requests by ``script``, one entry a request; afterwards always as ``otherwise``.
 

@@ -20,11 +20,15 @@ from internvl_ops.media.transports import retry_after
 
 T = TypeVar("T")
 
+# What reading something else than an answer raises.
+_NO_ANSWER = (KeyError, TypeError, IndexError, ValueError, AttributeError, RecursionError)
+
 KEY_VARIABLE = "OPENAI_API_KEY"
 AWAY = frozenset({502, 503, 504})  # what a proxy says while the server behind it is down
 BUSY = frozenset({408, 409, 425, 429})
 LONGEST_PAUSE_S = 30.0
 LONGEST_WORDS = 300  # of a server, in a message
+_LINE_END = re.compile(rb"\r\n|\n|\r(?=.)", re.DOTALL)  # a \r at the end may be half of one
 _TOO_LONG = re.compile(r"context length|context window|maximum.{0,20}(length|tokens)|too (long|many tokens)", re.I)
 
 
@@ -114,7 +118,7 @@ class Endpoint:
                 await self._check(response)
                 try:
                     return await read(_events(response))
-                except (KeyError, TypeError, IndexError, ValueError) as error:
+                except _NO_ANSWER as error:
                     raise Again(f"a part of the answer is not as expected: {error!r:.100}") from error
 
         return await self._patiently(once)
@@ -208,8 +212,9 @@ def _again(error: Exception, answer_s: float) -> Again:
 def _read(read: Callable[[Any], T], answer: Any) -> T:
     try:
         return read(answer)
-    except (KeyError, TypeError, IndexError, ValueError, AttributeError) as error:
-        raise Again(f"the answer is no chat completion: {str(answer)[:LONGEST_WORDS]!r}") from error
+    except _NO_ANSWER as error:
+        shown = answer[:LONGEST_WORDS] if isinstance(answer, str) else f"{type(error).__name__}: {error}"
+        raise Again(f"the answer is no chat completion: {shown!r}") from error
 
 
 def _words(text: str) -> str:
@@ -218,23 +223,56 @@ def _words(text: str) -> str:
         said = json.loads(text)
         said = said.get("error", said)
         text = str(said.get("message") or said.get("detail") or said) if isinstance(said, dict) else str(said)
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         pass
+    text = text[: 100 * LONGEST_WORDS].encode("utf-8", "replace").decode()  # half a surrogate pair is no text
     return " ".join(text.split())[:LONGEST_WORDS] or "no words"
 
 
 async def _events(response: aiohttp.ClientResponse) -> AsyncIterator[Any]:
-    """The JSON values of a server-sent event stream up to its end mark; or the one of a server that does not stream."""
+    """The JSON values of a server-sent event stream, and None for its end mark; or the one of a server that does not
+    stream, and None.
+
+    A value may be spread over several lines, and the blank line after it may be missing.
+    """
     if response.content_type == "application/json":
-        yield json.loads(await response.text(errors="replace"))
+        yield _event(json.loads(await response.text(errors="replace")))
+        yield None
         return
-    async for line in response.content:
+    begun = ""
+    async for line in _lines(response.content):
         if not line.startswith(b"data:"):
+            if begun.strip() and not line:
+                raise ValueError(f"{begun:.60}")
             continue
-        data = line[5:].strip()
-        if data == b"[DONE]":
+        begun += line[5:].decode(errors="replace") + "\n"
+        if begun.strip() == "[DONE]":
+            yield None
             return
-        event = json.loads(data)
-        if "error" in event:  # the status was sent before it went wrong
-            raise Again(f"while answering: {_words(data.decode(errors='replace'))}")
-        yield event
+        try:
+            event = json.loads(begun)
+        except ValueError:
+            continue
+        begun = ""
+        if event is not None:
+            yield _event(event)
+
+
+async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    """Lines of any length, however they end."""
+    rest = b""
+    async for chunk in content.iter_any():
+        *whole, rest = _LINE_END.split(rest + chunk)
+        for line in whole:
+            yield line
+    yield rest.rstrip(b"\r")
+
+
+def _event(event: Any) -> Any:
+    """An event, unless it says what went wrong after the status was sent."""
+    if isinstance(event, dict) and (event.get("error") or event.get("object") == "error"):
+        words = _words(json.dumps(event))
+        if _TOO_LONG.search(words):
+            raise UnitError("generate", "prompt_too_long", f"{words} Lower --max-tiles.")
+        raise Again(f"while answering: {words}")
+    return event

@@ -10,17 +10,16 @@ import base64
 import json
 import os
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-from internvl_ops.engines.base import WATCHED_EVERY, Chat, Completion, EngineDead, Request, Sampling, Watch
+from internvl_ops.engines import answers
+from internvl_ops.engines.base import Chat, Completion, EngineDead, Request, Sampling, Watch
 from internvl_ops.engines.endpoint import KEY_VARIABLE, Endpoint, Patience
 from internvl_ops.errors import ConfigurationError, UnitError
-from internvl_ops.models.conversation import TEMPLATES
 from internvl_ops.models.rendering import TAG
 
 CHAT = "/chat/completions"
-_STOPS = tuple({stop for template in TEMPLATES.values() for stop in template.stop})
 _KINDS = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpeg", b"RIFF": "webp"}
 
 
@@ -100,10 +99,10 @@ class OpenAIEngine:
             raise UnitError("generate", "engine_failed", "a rendered prompt for an engine that renders itself.")
         body = self._body(chat, sampling)
         if watch is None or not self._streams:
-            completion = await endpoint.post(CHAT, body, _completion)
+            completion = await endpoint.post(CHAT, body, answers.completion)
         else:
             body |= {"stream": True, "stream_options": {"include_usage": True, "continuous_usage_stats": True}}
-            completion = await endpoint.stream(CHAT, body, lambda parts: _watched(parts, watch))
+            completion = await endpoint.stream(CHAT, body, lambda parts: answers.watched(parts, watch))
         if completion.finish_reason not in ("stop", "length", "watch"):
             message = f"{endpoint.name} ended the answer with {completion.finish_reason!r}."
             raise UnitError("generate", "engine_failed", message)
@@ -196,70 +195,3 @@ def _data_url(picture: bytes) -> str:
     if kind is None:
         raise UnitError("generate", "unsupported", "a picture that is no PNG, JPEG or WebP. Convert it first.")
     return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
-
-
-def _completion(answer: Any) -> Completion:
-    choice, usage = answer["choices"][0], answer.get("usage") or {}
-    text = choice["message"]["content"] or ""
-    return Completion(
-        token_ids=choice.get("token_ids") or [],
-        prompt_tokens=usage.get("prompt_tokens", 0),
-        finish_reason=str(choice["finish_reason"]),
-        logprobs=_logprobs(choice.get("logprobs")),
-        text=_answer_of(text),
-        completion_tokens=usage.get("completion_tokens", 0),
-    )
-
-
-async def _watched(parts: AsyncIterator[Any], watch: Watch) -> Completion:
-    completion = Completion([], 0, "", text="")
-    text, next_look = "", WATCHED_EVERY
-    async for part in parts:
-        usage = part.get("usage") or {}
-        completion.prompt_tokens = usage.get("prompt_tokens", completion.prompt_tokens)
-        # Where a server counts only at the end, a part is taken for a token until then.
-        completion.completion_tokens = usage.get("completion_tokens", completion.completion_tokens + 1)
-        if not part["choices"]:
-            continue
-        choice = part["choices"][0]
-        text += (choice.get("delta") or choice["message"]).get("content") or ""
-        completion.token_ids += choice.get("token_ids") or []
-        completion.logprobs += _logprobs(choice.get("logprobs"))
-        completion.finish_reason = choice.get("finish_reason") or completion.finish_reason
-        if completion.finish_reason or completion.completion_tokens < next_look:
-            continue
-        next_look = completion.completion_tokens + WATCHED_EVERY
-        if watch(_answer_of(text)):
-            completion.finish_reason = "watch"
-            break
-    if not completion.finish_reason:
-        raise ValueError("it breaks off")
-    completion.text = _answer_of(text)
-    return completion
-
-
-def _answer_of(text: str) -> str:
-    """Without blanks around it, and without the token that ended it, which some servers leave."""
-    text = text.strip()
-    for stop in _STOPS:
-        text = text.removesuffix(stop)
-    return text.strip()
-
-
-def _logprobs(said: Any) -> list[dict[int, float]]:
-    """For each token its own and the likeliest tokens' log-probabilities by id."""
-    positions = (said or {}).get("content") or []
-    return [
-        {_token_id(entry["token"]): float(entry["logprob"]) for entry in [*(at.get("top_logprobs") or []), at]}
-        for at in positions
-    ]
-
-
-def _token_id(token: str) -> int:
-    name, _, number = token.partition(":")
-    if name != "token_id" or not number.isdigit():
-        raise ConfigurationError(
-            f"--log-probs: the server names tokens by their text, such as {token!r}, which does not tell them apart. "
-            "Use a server that knows return_tokens_as_token_ids, as vLLM's does, or leave the option out."
-        )
-    return int(number)

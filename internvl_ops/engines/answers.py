@@ -1,0 +1,182 @@
+"""What a model server says, read as leniently as servers differ: whole answers, and answers in parts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator
+from typing import Any
+
+from internvl_ops.engines.base import WATCHED_EVERY, Completion, Watch
+from internvl_ops.errors import ConfigurationError
+from internvl_ops.models.conversation import TEMPLATES
+
+_STOPS = tuple({stop for template in TEMPLATES.values() for stop in template.stop})
+_LARGEST_COUNT = 2**31 - 1  # what the columns of a result hold
+_CUT = frozenset({"length", "max_tokens", "max_length", "max_new_tokens", "model_length", "max_output_tokens"})
+# With these the server itself says that what it sent is not the model's answer. Any other reason is the end of one.
+_NO_ANSWER = frozenset({"content_filter", "content_filtered", "safety", "error", "abort", "aborted", "cancelled"})
+
+
+def completion(answer: Any) -> Completion:
+    """A whole answer.
+
+    Raises:
+        KeyError, TypeError, IndexError: It is none.
+    """
+    choice, usage = answer["choices"][0], _object(answer.get("usage"))
+    if not _said(choice):
+        raise KeyError("message")
+    return Completion(
+        token_ids=_token_ids(choice.get("token_ids")),
+        prompt_tokens=_count(usage.get("prompt_tokens"), 0),
+        finish_reason=_reason(choice.get("finish_reason")) or "stop",
+        logprobs=_logprobs(choice.get("logprobs")),
+        text=_answer_of(_text(choice)),
+        completion_tokens=_count(usage.get("completion_tokens"), 0),
+    )
+
+
+async def watched(parts: AsyncIterator[Any], watch: Watch) -> Completion:
+    """An answer of which ``watch`` sees what is there, every few parts.
+
+    Args:
+        parts: JSON values as a server sends them; None is its end mark.
+        watch: Ends the answer early by returning True.
+
+    Raises:
+        ValueError: The parts end before the answer does.
+    """
+    answer = Completion([], 0, "", text="")
+    text, next_look, begun = "", WATCHED_EVERY, False
+    async for part in parts:
+        if part is None:
+            # The end mark without a reason is an end, too: of an answer that has begun.
+            answer.finish_reason = answer.finish_reason or ("stop" if begun else "")
+            break
+        usage = _object(_object(part).get("usage"))
+        answer.prompt_tokens = _count(usage.get("prompt_tokens"), answer.prompt_tokens)
+        choice = _first_choice(part)
+        # Where a server counts only at the end, a part is taken for a token until then.
+        counted = answer.completion_tokens + bool(choice and _text(choice))
+        answer.completion_tokens = _count(usage.get("completion_tokens"), counted)
+        if not choice:
+            continue
+        begun = True
+        said = _text(choice)
+        # Some servers end a stream with the whole message.
+        whole = bool(text) and not choice.get("delta") and said.startswith(text)
+        text = said if whole else text + said
+        answer.token_ids += _token_ids(choice.get("token_ids"))
+        answer.logprobs += _logprobs(choice.get("logprobs"))
+        answer.finish_reason = _reason(choice.get("finish_reason")) or answer.finish_reason
+        if answer.finish_reason or answer.completion_tokens < next_look:
+            continue
+        next_look = answer.completion_tokens + WATCHED_EVERY
+        if watch(_answer_of(text)):
+            answer.finish_reason = "watch"
+            break
+    if not answer.finish_reason:
+        raise ValueError("it breaks off")
+    answer.text = _answer_of(text)
+    return answer
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _first_choice(part: Any) -> dict[str, Any]:
+    choices = _object(part).get("choices")
+    return _object(choices[0]) if isinstance(choices, list) and choices else {}
+
+
+def _said(choice: dict[str, Any]) -> bool:
+    return any(isinstance(choice.get(name), dict) for name in ("delta", "message")) or "text" in choice
+
+
+def _text(choice: dict[str, Any]) -> str:
+    """What a choice says, wherever its server writes that; empty where it says nothing."""
+    delta, message = _object(choice.get("delta")), _object(choice.get("message"))
+    for content in (delta.get("content"), message.get("content"), choice.get("text")):
+        if isinstance(content, str) and content:
+            return content
+        if isinstance(content, list):
+            return "".join(filter(None, map(_text_of_part, content)))
+    return ""
+
+
+def _text_of_part(part: Any) -> str:
+    text = part if isinstance(part, str) else _object(part).get("text")
+    return text if isinstance(text, str) else ""
+
+
+def _reason(said: Any) -> str:
+    """Why an answer ended in our terms; a server's own word only for what is no answer."""
+    if said is None or said == "":
+        return ""
+    reason = str(said).lower()
+    if reason in _CUT:
+        return "length"
+    return reason if reason in _NO_ANSWER else "stop"
+
+
+def _count(said: Any, otherwise: int) -> int:
+    """A number of tokens, where a server says one."""
+    if isinstance(said, bool):
+        return otherwise
+    try:
+        number = float(said)
+    except (TypeError, ValueError, OverflowError):
+        return otherwise
+    return int(number) if 0 <= number <= _LARGEST_COUNT else otherwise
+
+
+def _token_ids(said: Any) -> list[int]:
+    if not isinstance(said, list) or not all(type(number) is int and 0 <= number <= _LARGEST_COUNT for number in said):
+        return []
+    return said
+
+
+def _answer_of(text: str) -> str:
+    """Without blanks around it, and without the token that ended it, which some servers leave.
+
+    A character beyond 16 bits that came in two halves is joined; half a one becomes U+FFFD, since no file takes it.
+    """
+    if not text.isascii():
+        text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    text = text.strip()
+    for stop in _STOPS:
+        text = text.removesuffix(stop)
+    return text.strip()
+
+
+def _logprobs(said: Any) -> list[dict[int, float]]:
+    """For each token its own and the likeliest tokens' log-probabilities by id."""
+    positions = _object(said).get("content")
+    return [_position(at) for at in positions if isinstance(at, dict)] if isinstance(positions, list) else []
+
+
+def _position(at: dict[str, Any]) -> dict[int, float]:
+    likeliest = at.get("top_logprobs")
+    entries = [*(likeliest if isinstance(likeliest, list) else ()), at]
+    known = [(entry.get("token"), _number(entry.get("logprob"))) for entry in entries if isinstance(entry, dict)]
+    return {_token_id(token): number for token, number in known if number is not None}
+
+
+def _number(said: Any) -> float | None:
+    try:
+        number = float(said)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return None if math.isnan(number) else number
+
+
+def _token_id(token: Any) -> int:
+    name, _, number = str(token).partition(":")
+    if name != "token_id" or not (number.isascii() and number.isdigit()):
+        shown = repr(token).encode("utf-8", "replace").decode()[:80]
+        raise ConfigurationError(
+            f"--log-probs: the server names tokens by their text, such as {shown}, which does not tell them apart. "
+            "Use a server that knows return_tokens_as_token_ids, as vLLM's does, or leave the option out."
+        )
+    return int(number)
