@@ -10,16 +10,17 @@ from __future__ import annotations
 import bisect
 import contextlib
 import io
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import av
-import cv2
 import numpy as np
 
 from internvl_ops.errors import UnitError
 from internvl_ops.media.sniff import described
+from internvl_ops.media.video_packets import PacketReader, decode, packets
 
 # Demuxers that read one file and nothing else. Left out are those that follow what a file names (hls, dash, concat,
 # image sequences): a video must not be able to make the decoder read other files or addresses.
@@ -32,7 +33,6 @@ _MAGIC = (
     (8, b"AVI ", "AVI"), (0, b"FLV", "FLV"), (0, b"OggS", "Ogg"), (0, b"\x30\x26\xb2\x75", "ASF"),
     (0, b"\x00\x00\x01", "MPEG"), (188, b"\x47", "MPEG-TS"),
 )  # fmt: skip
-_TURN = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, -90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, -180: cv2.ROTATE_180}
 # Decoders that can leave out a frame no other frame refers to. It makes H.264 1.5 times and HEVC 1.9 times as fast.
 _CAN_SKIP = frozenset({"h264", "hevc", "mpeg4", "mpeg2video", "mpeg1video"})
 _MAX_PACKETS = 4_000_000
@@ -53,6 +53,14 @@ class DecodedFrame:
     pixels: np.ndarray
     stands_in: bool = False
     damaged: bool = False
+
+
+class _Shown(NamedTuple):
+    """A frame that is shown: when, and the first and last packet it is coded in (two where its fields are apart)."""
+
+    time: int
+    packet: int
+    last: int
 
 
 @dataclass(frozen=True)
@@ -110,20 +118,21 @@ class VideoFile:
         """
         wanted = sorted(set(numbers))
         with self._open() as (container, stream):
-            found = self._by_time(container, stream, wanted) if self._timed else _by_count(container, stream, wanted)
+            by_times = self._by_times
+            found = self._by_time(container, stream, wanted) if by_times else _by_count(container, stream, wanted)
             for number, frame, stands_in in found:
                 yield DecodedFrame(number, _upright(frame), stands_in, bool(frame.is_corrupt))
 
     def previews(self, side: int) -> Iterator[tuple[float, np.ndarray]]:
         """Seconds and pixels, RGB with ``side`` as the longer side, of every frame, in order and as they are stored."""
         with self._open() as (container, stream):
-            first = self._shown[0][0] if self._timed else 0
+            first = self._shown[0].time if self._timed else 0
             width = height = 0  # those of the first frame: some videos change theirs on the way
             for count, frame in enumerate(_all_frames(container, stream)):
                 if not width:
                     scale = side / max(frame.width, frame.height)
                     width, height = max(2, round(frame.width * scale)), max(2, round(frame.height * scale))
-                timed = self._timed and frame.pts is not None
+                timed = self._by_times and frame.pts is not None
                 seconds = float((frame.pts - first) * stream.time_base) if timed else count / self.fps
                 yield (
                     seconds,
@@ -166,36 +175,54 @@ class VideoFile:
             raise _too_long(seconds, max_seconds)
 
     def _read_index(self, container: Any, stream: Any) -> None:
-        shown: list[tuple[int, int]] = []  # time and packet number
+        context, self._timed = stream.codec_context, True
+        reader = PacketReader(context.codec.canonical_name, context.extradata)
+        shown: list[_Shown] = []
         keys: list[tuple[int, int]] = []
-        count = 0
-        self._timed = True
-        for packet in _packets(container, stream):
+        number = -1
+        for number, packet in enumerate(packets(container, stream)):
+            if number >= _MAX_PACKETS:
+                raise UnitError("decode", "too_large", f"more than {_MAX_PACKETS:,} frames; cut the video first")
+            what = reader.shows(packet)
+            if what == "second field":
+                if shown and shown[-1].packet == number - 1:
+                    shown[-1] = shown[-1]._replace(last=number)
+                continue
             if packet.pts is None:
                 self._timed = False
-            else:
-                if not packet.is_discard:  # cut away by an edit list, yet needed to decode what follows
-                    shown.append((packet.pts, count))
-                if packet.is_keyframe or not keys:
-                    keys.append((packet.pts, count))
-            count += 1
-            if count > _MAX_PACKETS:
-                raise UnitError("decode", "too_large", f"more than {_MAX_PACKETS:,} frames; cut the video first")
-        if not count or (self._timed and not shown):
+                shown.append(_Shown(0, number, number))
+                continue
+            if what == "frame" and not packet.is_discard:  # cut away by an edit list, yet needed for what follows
+                shown.append(_Shown(packet.pts, number, number))
+            if packet.is_keyframe or not keys:
+                keys.append((packet.pts, number))
+        if not shown:
             raise UnitError("decode", "corrupt", f"{_named(container)} announces a video and holds no frame of it")
-        self._shown, self._keys = sorted(shown), sorted(keys)
-        self.num_frames = len(shown) if self._timed else count
+        self._count(container, stream, shown, number + 1)
+        self._keys = sorted(keys)
+
+    def _count(self, container: Any, stream: Any, shown: list[_Shown], count: int) -> None:
+        """Numbers the frames by their times."""
+        in_order = all(one.time < next.time for one, next in itertools.pairwise(shown))
+        self._shown = sorted(shown)
+        self.num_frames = len(shown)
         self.fps = float(stream.average_rate or 0)
         if self._timed:
-            times = np.array([time for time, _ in self._shown], dtype=np.int64)
+            times = np.array([one.time for one in self._shown], dtype=np.int64)
             self.timestamps = (times - times[0]) * float(stream.time_base)
             if self.fps <= 0 and self.timestamps[-1] > 0:
                 self.fps = (self.num_frames - 1) / float(self.timestamps[-1])
         if self.fps <= 0:
             self.fps = 25.0
         if not self._timed:
-            self.timestamps = np.arange(count) / self.fps
+            self.timestamps = np.arange(self.num_frames) / self.fps
         self.missing_frames = max(0, self._promised(container, stream) - count)
+        # AVI has one time a packet, in decoding order: right for all frames together, and for none of those that are
+        # shown in another order. Equal times do not tell that order either.
+        in_decoding_order = in_order and container.format.name == "avi"
+        equal = len({one.time for one in shown}) < len(shown)
+        unclear = (in_decoding_order or equal) and stream.codec_context.has_b_frames
+        self._by_times = self._timed and not unclear
 
     def _promised(self, container: Any, stream: Any) -> int:
         """How many frames the header says there are, 0 where it does not say."""
@@ -204,7 +231,7 @@ class VideoFile:
         # Only these write the length into the header, where a cut file keeps it. It is that of the longest stream, so
         # it says something about the video only where there is no other.
         if container.format.name in ("matroska,webm", "flv") and len(container.streams) == 1 and container.duration:
-            lead_s = self._shown[0][0] * float(stream.time_base) if self._timed else 0.0
+            lead_s = self._shown[0].time * float(stream.time_base) if self._timed else 0.0
             missing_s = container.duration / av.time_base - lead_s - self.duration_s
             # A tenth, because an uneven frame rate leaves the last frame's length open.
             if missing_s > 0.1 * self.duration_s:
@@ -212,60 +239,86 @@ class VideoFile:
         return 0
 
     def _by_time(self, container: Any, stream: Any, wanted: list[int]) -> Iterator[tuple[int, Any, bool]]:
-        times = {self._shown[number][0]: number for number in wanted}
-        packets = enumerate(_packets(container, stream))
+        numbers = {self._shown[number].packet: number for number in wanted}
+        frames = _Decoded(stream, packets(container, stream))
         for run in self._runs(wanted):
-            pending = {self._shown[number][0] for number in run.numbers}
-            later: dict[int, Any] = {}  # for each pending time, the first frame after it
+            pending = {self._shown[number].packet: self._shown[number] for number in run.numbers}
+            later: dict[int, Any] = {}  # for each pending packet, the first frame after its own
             last = None
-            for frame in _run_frames(stream.codec_context, packets, run, pending):
+            for packet, time, frame in frames.of_run(run, pending):
                 last = frame
-                if frame.pts in pending:
-                    pending.discard(frame.pts)
-                    yield times[frame.pts], frame, False
-                elif frame.pts is not None:
-                    later.update((time, frame) for time in pending if time < frame.pts and time not in later)
-            for time in sorted(pending):
-                if stand_in := later.get(time, last):
-                    yield times[time], stand_in, True
+                if packet in pending:
+                    del pending[packet]
+                    yield numbers[packet], frame, False
+                elif time is not None:
+                    later.update(
+                        (one.packet, frame) for one in pending.values() if one.time < time and one.packet not in later
+                    )
+            for packet in sorted(pending):
+                if stand_in := later.get(packet, last):
+                    yield numbers[packet], stand_in, True
 
     def _runs(self, wanted: list[int]) -> Iterator[_Run]:
         run: _Run | None = None
         for number in wanted:
-            time, packet = self._shown[number]
+            time, packet, last = self._shown[number]
             key = bisect.bisect_right(self._keys, (time, _MAX_PACKETS)) - 1
             start = min(self._keys[max(key, 0)][1], packet)
             if run is not None and start <= run.stop:
-                run = _Run(min(run.start, start), max(run.stop, packet), (*run.numbers, number))
+                run = _Run(min(run.start, start), max(run.stop, last), (*run.numbers, number))
                 continue
             if run is not None:
                 yield run
-            run = _Run(start, packet, (number,))
+            run = _Run(start, last, (number,))
         if run is not None:
             yield run
 
 
-def _run_frames(context: Any, packets: Iterator[tuple[int, Any]], run: _Run, pending: set[int]) -> Iterator[Any]:
-    """Decodes a run's packets until nothing is pending any more, which the caller takes out as it finds it."""
-    can_skip, skip = context.name in _CAN_SKIP, "DEFAULT"
-    for number, packet in packets:
-        if number < run.start:
-            continue
-        needed = "DEFAULT" if packet.pts in pending or number == run.start else "NONREF"
-        if can_skip and needed != skip:
-            context.skip_frame = skip = needed
-        yield from _decode(context, packet)
-        if number >= run.stop or not pending:
-            break
-    if can_skip:
-        context.skip_frame = "DEFAULT"
-    if pending:
-        yield from _decode(context, None)
-    context.flush_buffers()
+class _Decoded:
+    """The frames of a stream's runs, each with the number and the time of the packet it comes from.
+
+    A packet goes to the decoder with its number for a time, which the decoder hands on: frames are told apart even
+    where several have the same time.
+    """
+
+    def __init__(self, stream: Any, source: Iterator[Any]) -> None:
+        self._context, self._packets = stream.codec_context, enumerate(source)
+        self._times: dict[int, int | None] = {}
+
+    def of_run(self, run: _Run, pending: Mapping[int, _Shown]) -> Iterator[tuple[int, int | None, Any]]:
+        """Decodes a run's packets until nothing is pending any more, which the caller takes out as it finds it."""
+        context, skip = self._context, "DEFAULT"
+        can_skip = context.name in _CAN_SKIP
+        needed = {number for one in pending.values() for number in (one.packet, one.last)} | {run.start}
+        self._times.clear()
+        for number, packet in self._packets:
+            if number < run.start:
+                continue
+            wish = "DEFAULT" if number in needed else "NONREF"
+            if can_skip and wish != skip:
+                context.skip_frame = skip = wish
+            yield from self._decode(number, packet)
+            if number >= run.stop or not pending:
+                break
+        if can_skip:
+            context.skip_frame = "DEFAULT"
+        if pending:
+            yield from self._known(decode(context, None))
+        context.flush_buffers()
+
+    def _decode(self, number: int, packet: Any) -> Iterator[tuple[int, int | None, Any]]:
+        self._times[number] = packet.pts
+        packet.pts = packet.dts = number
+        return self._known(decode(self._context, packet))
+
+    def _known(self, frames: list[Any]) -> Iterator[tuple[int, int | None, Any]]:
+        for frame in frames:
+            number = -1 if frame.pts is None else frame.pts
+            yield number, self._times.get(number), frame
 
 
 def _by_count(container: Any, stream: Any, wanted: list[int]) -> Iterator[tuple[int, Any, bool]]:
-    """Where packets have no times (AVI with B-frames, raw streams) only counting from the start finds a frame."""
+    """Where packets have no times of their own (AVI with B-frames, raw streams) a frame is found by counting."""
     pending = list(reversed(wanted))
     frame = None
     for number, frame in enumerate(_all_frames(container, stream)):
@@ -279,42 +332,9 @@ def _by_count(container: Any, stream: Any, wanted: list[int]) -> Iterator[tuple[
 
 
 def _all_frames(container: Any, stream: Any) -> Iterator[Any]:
-    for packet in _packets(container, stream):
-        yield from _decode(stream.codec_context, packet)
-    yield from _decode(stream.codec_context, None)
-
-
-def _packets(container: Any, stream: Any) -> Iterator[Any]:
-    """The stream's packets, in decoding order and on one time line; a file that breaks off ends them."""
-    shift, latest, step = 0, None, max(1, round(1 / (stream.time_base * (stream.average_rate or 25))))
-    for packet in _raw_packets(container, stream):
-        if packet.dts is not None and packet.pts is not None:
-            # Recordings put together from several, or of a broadcast, begin to count again.
-            if latest is not None and (packet.dts + shift - latest) * stream.time_base < -1:
-                shift = latest + step - packet.dts
-            latest = packet.dts + shift
-            packet.dts, packet.pts = latest, packet.pts + shift
-        yield packet
-
-
-def _raw_packets(container: Any, stream: Any) -> Iterator[Any]:
-    while True:
-        try:
-            for packet in container.demux(stream):
-                if packet.size:
-                    yield packet
-            return
-        except av.error.FFmpegError:
-            return
-        except IndexError:
-            continue  # PyAV stumbles over a stream that begins in the middle of the file; that packet is not ours
-
-
-def _decode(context: Any, packet: Any) -> list[Any]:
-    try:
-        return context.decode(packet)
-    except av.error.FFmpegError:
-        return []  # this packet is damaged; the next may not be
+    for packet in packets(container, stream):
+        yield from decode(stream.codec_context, packet)
+    yield from decode(stream.codec_context, None)
 
 
 def _video_stream(container: Any) -> Any:
@@ -333,8 +353,17 @@ def _video_stream(container: Any) -> Any:
 
 def _upright(frame: Any) -> np.ndarray:
     pixels = frame.to_ndarray(format="rgb24")
-    turn = _TURN.get(frame.rotation)
-    return pixels if turn is None else cv2.rotate(pixels, turn)
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return pixels
+    across, over, _, down, along = np.frombuffer(bytes(matrix), np.int32)[:5].tolist()
+    # A point (x, y) is shown at (across * x + down * y, over * x + along * y): the nearest of the eight ways to lay a
+    # picture on its sides.
+    turned = abs(over) + abs(down) > abs(across) + abs(along)
+    left, up = (down, over) if turned else (across, along)
+    if turned:
+        pixels = pixels.transpose(1, 0, 2)
+    return np.ascontiguousarray(pixels[:: -1 if up < 0 else 1, :: -1 if left < 0 else 1])
 
 
 def _named(container: Any) -> str:

@@ -2,6 +2,7 @@
 
 import io
 import math
+import struct
 
 import av
 import numpy as np
@@ -15,7 +16,8 @@ from internvl_ops.media.sampling import frame_labels, sample_indices, sample_tim
 from internvl_ops.media.tiling import tile_image
 from internvl_ops.media.video import VideoOptions, load_video
 from internvl_ops.media.video_file import VideoFile
-from tests.corpus_video import KINDS, Clip, audio_only, flipped, lying_size, make, read_number, truncated
+from tests import corpus_fields
+from tests.corpus_video import KINDS, Clip, audio_only, flipped, lying_size, make, paint, read_number, truncated
 
 _made: dict[str, bytes] = {}
 
@@ -31,6 +33,38 @@ def failure(data: bytes, **options) -> UnitError:
         load_video(data, VideoOptions(**options))
     assert caught.value.stage == "decode"
     return caught.value
+
+
+def with_hidden_frames(codec: str) -> bytes:
+    """A video in which a copy that is not shown goes before each keyframe, in a packet of its own."""
+    encoder, shown_bit = {"vp8": ("libvpx", 0x10), "vp9": ("libvpx-vp9", 0x02)}[codec]
+    target = io.BytesIO()
+    with av.open(target, "w", format="matroska") as out:
+        stream = out.add_stream(encoder, rate=25, options={"b": "1M", "cpu-used": "5", "g": "12"})
+        stream.width, stream.height, stream.pix_fmt = 320, 180, "yuv420p"
+        frames = [av.VideoFrame.from_ndarray(paint(number, Clip()), "rgb24") for number in range(60)]
+        for packet in [packet for frame in [*frames, None] for packet in stream.encode(frame)]:
+            if packet.is_keyframe:
+                data = bytearray(bytes(packet))
+                data[0] ^= shown_bit
+                hidden = av.Packet(bytes(data))
+                hidden.stream, hidden.time_base = stream, packet.time_base
+                hidden.pts = hidden.dts = packet.pts
+                out.mux(hidden)
+            out.mux(packet)
+    return target.getvalue()
+
+
+def in_groups_of_equal_time(data: bytes, together: int) -> bytes:
+    """The same video, of which so many frames each have one time."""
+    target = io.BytesIO()
+    with av.open(io.BytesIO(data)) as source, av.open(target, "w", format="matroska") as out:
+        copy = out.add_stream_from_template(source.streams.video[0])
+        for number, packet in enumerate(source.demux(video=0)):
+            if packet.size:
+                packet.stream, packet.pts, packet.dts = copy, *[number // together * 10_000] * 2
+                out.mux(packet)
+    return target.getvalue()
 
 
 def by_the_cards(bound, fps, max_frame, first, count):
@@ -181,6 +215,65 @@ class TestDecoding:
         frame = next(iter(VideoFile(kind(name)).frames([1])))
         assert np.abs(frame.pixels.astype(int) - stored).max() <= 2
         assert frame.pixels[corner].min() > 200
+
+    @pytest.mark.parametrize("matrix", [(1, 0, 0, 1), (-1, 0, 0, 1), (1, 0, 0, -1), (-1, 0, 0, -1),
+                                        (0, 1, 1, 0), (0, 1, -1, 0), (0, -1, 1, 0), (0, -1, -1, 0)])  # fmt: skip
+    @pytest.mark.parametrize("size", [1, 3])
+    def test_a_display_matrix_turns_and_mirrors(self, matrix, size):
+        """A point (x, y) is shown at (a x + c y, b x + d y), from the middle of the picture."""
+        stored = next(iter(VideoFile(kind("h264")).frames([1]))).pixels
+        a, b, c, d = matrix
+        data = bytearray(kind("h264"))
+        at = data.find(b"tkhd") + 44
+        data[at : at + 36] = struct.pack(">9i", *(size << 16) * np.array([a, b, 0, c, d, 0, 0, 0]), 1 << 30)
+        frame = next(iter(VideoFile(bytes(data)).frames([1]))).pixels
+        height, width = stored.shape[:2]
+        assert frame.shape[:2] == ((width, height) if b else (height, width))
+        for x, y in ((10, 20), (300, 5), (150, 170), (33, 44)):
+            across, down = x - (width - 1) / 2, y - (height - 1) / 2
+            shown_x = a * across + c * down + (frame.shape[1] - 1) / 2
+            shown_y = b * across + d * down + (frame.shape[0] - 1) / 2
+            np.testing.assert_array_equal(frame[int(shown_y), int(shown_x)], stored[y, x])
+        video = load_video(bytes(data), VideoOptions(num_frames=1))
+        assert (video.width, video.height) == (frame.shape[1], frame.shape[0])
+
+    @pytest.mark.parametrize("structure", ["f" * 20, "pffpppffpf" * 2])
+    @pytest.mark.parametrize("container", ["mpegts", "matroska", "mp4"])
+    @pytest.mark.parametrize("order", ["tb", "bt"])
+    def test_two_fields_are_one_frame(self, structure, container, order):
+        video = VideoFile(corpus_fields.make(structure, container, order))
+        assert video.num_frames == 20
+        np.testing.assert_allclose(np.diff(video.timestamps), 0.04, atol=1e-3)
+        for numbers in ([0], [7, 8, 19], list(range(20))):
+            frames = list(video.frames(numbers))
+            assert {frame.number: corpus_fields.read_number(frame.pixels) for frame in frames} == {
+                number: number for number in numbers
+            }
+            assert not any(frame.stands_in or frame.damaged for frame in frames)
+            assert all(np.ptp(frame.pixels) <= 1 for frame in frames)
+
+    @pytest.mark.parametrize("codec", ["vp8", "vp9"])
+    def test_frames_that_are_not_shown_are_not_counted(self, codec):
+        video = VideoFile(with_hidden_frames(codec))
+        assert video.num_frames == 60
+        assert {frame.number: read_number(frame.pixels) for frame in video.frames(list(range(60)))} == {
+            number: number for number in range(60)
+        }
+
+    @pytest.mark.parametrize("options", [{"bf": "3"}, {"bf": "0"}, {"bf": "2", "g": "10"}])
+    def test_in_avi_frames_are_shown_in_another_order_than_stored(self, options):
+        video = VideoFile(make(Clip(container="avi", options=options)))
+        found = {frame.number: read_number(frame.pixels) for frame in video.frames([3, 17, 38, 59])}
+        assert found == {number: number for number in (3, 17, 38, 59)}
+
+    @pytest.mark.parametrize("b_frames", ["0", "2"])
+    @pytest.mark.parametrize("together", [2, 60])
+    def test_frames_of_equal_time_are_frames_of_their_own(self, b_frames, together):
+        video = VideoFile(in_groups_of_equal_time(make(Clip(options={"bf": b_frames})), together))
+        assert video.num_frames == 60
+        assert {frame.number: read_number(frame.pixels) for frame in video.frames([0, 7, 8, 31, 59])} == {
+            number: number for number in (0, 7, 8, 31, 59)
+        }
 
     def test_frames_of_uneven_times_keep_their_times(self):
         video = VideoFile(kind("variable_rate"))
