@@ -13,6 +13,9 @@ from internvl_ops.metrics.letters import LETTERS
 
 Fields = dict[str, Any]
 PEOPLE = 10  # that answered each question of the VQA sets
+# Texts that pandas reads as no value: the published scripts read MMBench with it, so such options were never shown.
+PANDAS_NA = frozenset({"#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>",
+                       "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"})  # fmt: skip
 MMBENCH_ROUND = 1_000_000  # added to a question's index for each further order of its options
 
 
@@ -77,7 +80,7 @@ def mme(row: Row, split: str) -> Fields:
 
 def mmbench(row: Row, split: str) -> Fields:
     """A hint, the question, and up to five options a line each."""
-    options = [option for letter in LETTERS[:5] if (option := _given(row, letter))]
+    options = [option for letter in LETTERS[:5] if (option := _given(row, letter)) and option not in PANDAS_NA]
     right = _text(row, "answers")
     if right not in tuple(LETTERS[: len(options)]):
         raise ValueError(f"answer {right!r:.80} is no letter of the {len(options)} options")

@@ -6,36 +6,50 @@ import re
 from collections.abc import Sequence
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_SIGNS = str.maketrans(dict.fromkeys(".()[],:;!*#{}", " "))
+_REFUSALS = ("Sorry, I can't help with images of people yet.", "I can't process this file.",
+             "I'm sorry, but without the image provided", "Cannot determine the answer")  # fmt: skip
 # What Video-MME's script removes before it looks for a letter.
 _LEAD_INS = ("The best answer is", "The correct answer is", "The answer is", "The answer", "The best option is",
              "The correct option is", "Best answer:", "Best option:", "Answer:", "Option:")  # fmt: skip
 
 
 def mmbench_letter(response: str, options: Sequence[str]) -> str:
-    """The option that an answer to MMBench names, as InternVL's evaluation reads it; the whole answer if it names none.
+    """The option that an answer to MMBench names, as VLMEvalKit and MMBench's server read it without a judge; the whole
+    answer if it names none.
 
-    A single sign is taken as it is; then the first sign if it is an option's letter; then the first option whose text
-    stands in the answer.
+    The only option's letter that stands as a word of its own, signs around it aside; an article ``A`` is a letter too.
+    Where no letter does, or more than one, the only option whose text stands in the answer, without case. An answer
+    that refuses names none.
+
+    InternVL's script takes the first sign before it hands answers to that server, so that ``Both A and C`` is B there.
     """
     response = response.strip()
-    if len(response) <= 1:
+    if any(refusal in response for refusal in _REFUSALS):
         return response
+    words = response.translate(_SIGNS).split()
     letters = LETTERS[: len(options)]
-    if response[0] in letters:
-        return response[0]
-    return next((letter for letter, text in zip(letters, options, strict=True) if text and text in response), response)
+    named = [letter for letter in letters if letter in words]
+    if len(named) == 1:
+        return named[0]
+    if not named and "Z" in words:  # how an answer says that it takes none
+        return response
+    lower = response.lower()
+    told = [letter for letter, text in zip(letters, options, strict=True) if text and text.lower() in lower]
+    return told[0] if len(told) == 1 else response
 
 
 def mvbench_hit(response: str, options: Sequence[str], answer: str) -> float:
     """1 if the first word of the answer is the right option, as InternVL's MVBench evaluation reads it.
 
     Options are ``(A) text``. The first word, without its full stops, has to stand in ``(a)``, or ``(a)`` in it. Unlike
-    in the reference an empty answer, which stands in everything, is wrong.
+    in the reference an empty answer, which stands in everything, is wrong. Of equal options the last is right.
 
     Raises:
         ValueError: The answer is none of the options.
     """
-    right = f"({LETTERS[list(options).index(answer)].lower()})"
+    last = len(options) - 1 - list(options)[::-1].index(answer)
+    right = f"({LETTERS[last].lower()})"
     given = response.replace("Answer: ", "").lower().split(" ")[0]
     plain = given.replace(".", "")
     return float(bool(plain) and (plain in right or right in given))

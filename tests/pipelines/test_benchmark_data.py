@@ -183,6 +183,14 @@ class TestHuggingFaceExports:
 
         assert found["question"] == "Which?\nA. a cat\nB. a dog"
 
+    @pytest.mark.parametrize("option", ["None", "N/A", "null", "NA", "n/a"])
+    def test_mmbench_never_shows_options_that_pandas_reads_as_no_value(self, tmp_path: Path, option: str) -> None:
+        row = {"index": 241, "question": "Which?", "answer": "B", "A": "a cat", "B": "none", "C": option,
+               "image": INLINE}  # fmt: skip
+        found = only(read("mmbench", parquet(tmp_path / "dev-00000-of-00001.parquet", row)))
+
+        assert found["question"] == "Which?\nA. a cat\nB. none"
+
     def test_video_mme_names_videos_without_their_suffix(self, tmp_path: Path) -> None:
         row = {"video_id": "001", "duration": "short", "videoID": "fFjv93ACGo8", "question_id": "001-1",
                "question": "What is it?", "options": ["A. x", "B. y", "C. z", "D. w"], "answer": "C"}  # fmt: skip

@@ -17,8 +17,20 @@ COLOURS = ["red", "green", "blue"]
         ("b", "b"),  # a single sign is taken as it is, and so is wrong
         ("B. green", "B"),
         ("It is blue.", "C"),
-        ("either green or red", "A"),  # of two texts the first option's
-        ("Because it is green", "B"),  # a letter at the beginning goes before any text
+        ("(C)", "C"),
+        ("The answer is A", "A"),
+        ("A red cat, so option A.", "A"),  # an article is a letter
+        ("A cat, so option B", "A cat, so option B"),  # and so there are two
+        ("option B", "B"),
+        ("**B**: it is red", "B"),  # a letter goes before any text
+        ("I think (B).", "B"),
+        ("Both A and C", "Both A and C"),  # of two letters none, though the first sign is one
+        ("A or B: GREEN", "B"),  # but then the text decides
+        ("either green or red", "either green or red"),  # of two texts none
+        ("Because it is red", "A"),
+        ("D", "D"),
+        ("Z, it is red", "Z, it is red"),
+        ("Cannot determine the answer: B", "Cannot determine the answer: B"),
         ("Do not know", "Do not know"),
         ("", ""),
     ],
@@ -43,6 +55,11 @@ def test_mmbench(response: str, letter: str) -> None:
 )
 def test_mvbench(response: str, right: int) -> None:
     assert mvbench_hit(response, COLOURS, "green") == right
+
+
+@pytest.mark.parametrize(("response", "right"), [("(C) b c", 1), ("C", 1), ("(B)", 0), ("B", 0)])
+def test_of_equal_options_of_mvbench_the_last_is_right(response: str, right: int) -> None:
+    assert mvbench_hit(response, ["3", "b c", "b c"], "b c") == right
 
 
 def test_mvbench_needs_the_answer_among_the_options() -> None:

@@ -23,6 +23,8 @@ from internvl_ops.metrics.vqa_normalisation import normalise
         ("", ["cat"], 0),
         ("cat", [""], 0),
         ("dog", ["cat", "dog"], 1),
+        ("Straße", ["Strase"], 1 - 1 / 7),  # upper-cased it is STRASSE
+        ("ﬁsh", ["fish"], 1 - 2 / 4),  # a ligature of two letters
     ],
 )
 def test_anls(response: str, answers: list[str], score: float) -> None:
@@ -32,9 +34,11 @@ def test_anls(response: str, answers: list[str], score: float) -> None:
 @pytest.mark.parametrize(
     ("response", "answers", "right"),
     [
-        ("105", ["100"], True),  # 5 % off
-        ("95", ["100"], True),
-        ("105.1", ["100"], False),
+        ("105", ["100"], True),
+        ("105.1", ["100"], True),  # 5.1 is less than 5 % of the response
+        ("95", ["100"], False),  # 5 is more than that of 95
+        ("19", ["20"], False),
+        ("20", ["19"], True),
         ("-105", ["-100"], True),
         ("100", ["-100"], False),
         ("14%", ["0.14"], True),
@@ -42,6 +46,7 @@ def test_anls(response: str, answers: list[str], score: float) -> None:
         ("14%", ["14"], False),  # 0.14 is no 14
         ("14%", ["14%"], True),
         ("0", ["0"], True),  # 5 % of zero is nothing: compared as text
+        ("0", ["0.0"], False),
         ("0.0", ["0"], False),
         ("0.01", ["0"], False),
         ("Yes", ["yes"], True),
