@@ -27,8 +27,8 @@ Stage = Literal["read", "explode", "fetch", "decode", "render", "generate", "par
 KINDS: tuple[str, ...] = get_args(Kind)
 STAGES: tuple[str, ...] = get_args(Stage)
 
-# A failure of these kinds may go away by itself; the others are facts about the input.
-RETRIABLE: frozenset[str] = frozenset({"timeout", "engine_failed", "storage"})
+# A failure of these kinds may go away by itself: a file may come later. The others are facts about the input.
+RETRIABLE: frozenset[str] = frozenset({"timeout", "engine_failed", "storage", "not_found"})
 
 # The kind of a failure that no code foresaw, by the stage in which it happened.
 _UNFORESEEN: dict[Stage, Kind] = {

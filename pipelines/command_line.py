@@ -138,7 +138,10 @@ def _add(group: Any, name: str, field: Any) -> None:
     if field.is_required():
         text += " (required)"
     text = text.replace("%", "%%")
-    if annotation is bool:
+    if annotation is bool and tuple[str, ...] in typing.get_args(field.annotation):
+        group.add_argument(flag(name), nargs="?", const=True, metavar="KIND,KIND", help=text)
+        group.add_argument(f"--no-{flag(name)[2:]}", dest=name, action="store_false", help=argparse.SUPPRESS)
+    elif annotation is bool:
         group.add_argument(flag(name), action=argparse.BooleanOptionalAction, help=text)
     elif typing.get_origin(annotation) is tuple:
         group.add_argument(flag(name), action="append", metavar="PREFIX" if name == "allow" else "VALUE", help=text)

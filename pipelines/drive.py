@@ -21,7 +21,7 @@ from pipelines.media import media_options
 from pipelines.options import JobOptions
 from pipelines.patience import patiently
 from pipelines.progress import ProgressLine
-from pipelines.report import RunRecord
+from pipelines.report import RunRecord, exceeds
 from pipelines.sources import SourcePlan, count_rows
 from pipelines.writer import Writer
 
@@ -91,7 +91,7 @@ def _take_all(results: Dataset, writer: Writer, record: RunRecord, progress: Pro
         if (
             progress.todo is not None
             and finished < progress.todo
-            and failed > record.options.max_error_rate * progress.todo
+            and exceeds(failed, progress.todo, record.options.max_error_rate)
         ):
             raise TooManyErrors
 

@@ -44,7 +44,7 @@ def run_job(
             printed last.
 
     Exit status: 0 done; 1 failed or interrupted; 2 wrong configuration, said before a cluster or a model is touched;
-    3 done, with more errors than ``--max-error-rate``.
+    3 done, with more errors than ``--max-error-rate``, or with errors alone.
     """
     from internvl_ops.models.chat_template import disagreement
 

@@ -10,18 +10,18 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipelines.ledger import Ledger
 from pipelines.output import OutputFolder
-from pipelines.resume import load_output
+from pipelines.resume import Retry, load_output
 
 
 class LedgerActor(Ledger):
     """A ledger that starts with what earlier runs left in the output."""
 
-    def __init__(self, output_uri: str, retry_errors: bool, passed_over: Collection[str] = ()) -> None:
+    def __init__(self, output_uri: str, retry_errors: Retry, passed_over: Collection[str] = ()) -> None:
         super().__init__()
         load_output(self, OutputFolder(output_uri), retry_errors=retry_errors, passed_over=passed_over)
 
 
-def start_ledger(output: OutputFolder, *, retry_errors: bool, passed_over: Collection[str] = ()) -> Any:
+def start_ledger(output: OutputFolder, *, retry_errors: Retry, passed_over: Collection[str] = ()) -> Any:
     """The actor's handle, once it has read the output but for ``passed_over``.
 
     It takes no CPU, and lives and dies with the driver's node.

@@ -6,15 +6,35 @@ Validated before Ray or a model is touched. A field is a flag (``max_tiles`` is 
 
 from __future__ import annotations
 
+import difflib
 import json
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from internvl_ops.errors import UnitError
+from internvl_ops.errors import KINDS, UnitError
 
 Positive = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+def _kinds_to_retry(value: Any) -> Any:
+    """``--retry-errors`` alone is True; with kinds it is a tuple of them."""
+    if value is None or isinstance(value, bool):
+        return bool(value)
+    words = value.split(",") if isinstance(value, str) else list(value)
+    kinds = tuple(str(word).strip() for word in words)
+    if kinds == ("all",):
+        return KINDS
+    for kind in kinds:
+        if kind not in KINDS:
+            close = difflib.get_close_matches(kind, KINDS, 1)
+            mend = f" Did you mean {close[0]}?" if close else ""
+            raise ValueError(f"{kind!r} is no kind of error. Allowed are all, {', '.join(KINDS)}.{mend}")
+    return kinds
+
+
+RetryErrors = Annotated[bool | tuple[str, ...], BeforeValidator(_kinds_to_retry)]
 
 
 class InputOptions(BaseModel):
@@ -45,7 +65,9 @@ class OutputOptions(BaseModel):
         "the new ones are complete; the default is to resume.")  # fmt: skip
     refresh: Literal["none", "changed"] = Field("none", description="changed: do finished units again whose media "
         "changed since, by ETag, or by size and time of a local file.")  # fmt: skip
-    retry_errors: bool = Field(False, description="Run again what errors/ calls retriable.")
+    retry_errors: RetryErrors = Field(False, description="Run failed units again: alone those that errors/ calls "
+        "retriable (timeout, engine_failed, storage, not_found), with kinds those of these kinds, such as "
+        "corrupt,refused, with all every one.")  # fmt: skip
     max_error_rate: Fraction = Field(
         1.0, description="Exit with status 3 when more than this fraction of units failed."
     )

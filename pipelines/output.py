@@ -9,6 +9,7 @@ import contextlib
 import errno
 import os
 import posixpath
+import re
 import secrets
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,7 @@ from urllib.parse import urlsplit
 import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
+from fsspec.registry import available_protocols
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.media.access import safe_uri
@@ -26,6 +28,30 @@ from pipelines.patience import patiently, reason
 
 RESULTS, ERRORS, DOCUMENTS, EVALUATION, RUNS = "results", "errors", "documents", "evaluation", "_runs"
 LEASES = f"{RUNS}/.lease"  # see `pipelines.lease`
+
+
+SCHEMES = ("file", "s3")  # stores that keep what is written
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
+
+
+def _checked(uri: str) -> str:
+    """``uri``, with Spark's spellings of s3.
+
+    Raises:
+        ConfigurationError: Nothing that is written there would stay, or no bucket is named.
+    """
+    allowed = "Use a local path or s3://bucket/prefix."
+    match = _SCHEME.match(uri)
+    scheme = match[1].lower() if match else ""
+    if not uri.strip():
+        raise ConfigurationError(f"--output {uri!r} is empty. {allowed}")
+    if "::" in uri or (scheme not in SCHEMES and ("://" in uri or scheme in ("s3a", "s3n", *available_protocols()))):
+        if scheme in ("s3a", "s3n") and uri[len(scheme) :].startswith("://"):
+            return _checked(f"s3{uri[len(scheme) :]}")
+        raise ConfigurationError(f"--output {safe_uri(uri)}: results cannot be kept there. {allowed}")
+    if scheme == "s3" and not re.match(r"s3://[^/?#\s]", uri):
+        raise ConfigurationError(f"--output {safe_uri(uri)} names no bucket. {allowed}")
+    return uri
 
 
 class OutputFolder:
@@ -39,7 +65,7 @@ class OutputFolder:
     """
 
     def __init__(self, uri: str) -> None:
-        self.uri = uri.rstrip("/") or "/"
+        self.uri = _checked(uri).rstrip("/") or "/"
         try:
             self.fs, self.root = fsspec.core.url_to_fs(self.uri, **self._storage_options())
         except (ValueError, ImportError, OSError) as error:

@@ -20,6 +20,13 @@ def shown(options: BaseModel) -> dict[str, Any]:
     return {name: _without_secrets(value, name) for name, value in options.model_dump(mode="json").items()}
 
 
+def without_secrets(value: Any) -> Any:
+    """A JSON value without what stands under names such as hf_token; texts are left whole, so it is not for showing."""
+    if isinstance(value, dict):
+        return {key: "…" if item and _SECRET.search(key) else without_secrets(item) for key, item in value.items()}
+    return [without_secrets(item) for item in value] if isinstance(value, list) else value
+
+
 def _without_secrets(value: Any, name: str = "") -> Any:
     if value and _SECRET.search(name):
         return "…"

@@ -9,6 +9,7 @@ import platform
 import secrets
 import time
 from datetime import UTC, datetime
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,12 @@ class RunRecord:
         self._output.write_bytes(f"{folder}/report.html", self._page().encode())
 
     @property
+    def nothing_succeeded(self) -> bool:
+        """Whether units failed, now or before, and none of the input has a result."""
+        n = self.counts
+        return n is not None and not n.results + n.already_done and n.errors + n.already_failed > 0
+
+    @property
     def error_rate(self) -> float:
         """Failed units of this run by its finished ones; 0 if there are none."""
         finished = self.totals.results + self.totals.errors
@@ -91,7 +98,10 @@ class RunRecord:
             return self.ended if self.ended in ("interrupted", "too many errors") else "failed"
         if self.counts is None or self.counts.lost:
             return "rows lost"
-        return "too many errors" if self.error_rate > self.options.max_error_rate else "done"
+        finished = self.totals.results + self.totals.errors
+        if exceeds(self.totals.errors, finished, self.options.max_error_rate):
+            return "too many errors"
+        return "nothing succeeded" if self.nothing_succeeded else "done"
 
     @property
     def all_done(self) -> bool:
@@ -100,7 +110,7 @@ class RunRecord:
 
     @property
     def exit_status(self) -> int:
-        return {"done": 0, "too many errors": 3}.get(self.status, 1)
+        return {"done": 0, "too many errors": 3, "nothing succeeded": 3}.get(self.status, 1)
 
     def as_dict(self) -> dict[str, Any]:
         """What ``run.json`` holds."""
@@ -166,6 +176,7 @@ class RunRecord:
                 "interrupted": "Interrupted. What is written is valid; the same command goes on from here.",
                 "failed": f"FAILED: {self.ended}\nWhat is written is valid; the same command resumes. "
                 "--verbose shows what the workers say.",
+                "nothing succeeded": "Done, but no unit of the input has a result: every one failed.",
                 "rows lost": "FAILED: rows were read and never written.",
                 "too many errors": "Stopped: so many units failed that they are more than --max-error-rate "
                 f"{self.options.max_error_rate:.1%} of all, whatever the others do. The same command goes on from here."
@@ -193,6 +204,7 @@ class RunRecord:
         if self.totals.errors:
             lines.append(f"  errors    {folder}/errors/")
             lines += [f"    {number:,} × {kind}: {message}" for number, kind, message in most_frequent(self.totals)]
+            lines.append(f"    to run them again: --retry-errors {','.join(sorted(self.totals.kinds))}")
         return "\n".join(lines)
 
     def _page(self) -> str:
@@ -202,6 +214,11 @@ class RunRecord:
         return template.render(
             record=self, run=self.as_dict(), shown=self._shown, errors=most_frequent(self.totals, 20), preview=c.PREVIEW
         )
+
+
+def exceeds(errors: int, units: int, rate: float) -> bool:
+    """Whether more than ``rate`` of the units failed: exactly, where 0.29 * 100 as floats is a little below 29."""
+    return errors > Fraction(str(rate)) * units
 
 
 def versions() -> dict[str, str]:

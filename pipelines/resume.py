@@ -11,27 +11,38 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from internvl_ops.errors import RETRIABLE
 from pipelines.finished import unit_key, unit_keys
 from pipelines.ledger import Ledger, State
 from pipelines.output import ERRORS, RESULTS, OutputFolder
 
+Retry = bool | Collection[str]  # which errors run again: none, those called retriable, or those of these kinds
 
-def load_output(ledger: Ledger, output: OutputFolder, *, retry_errors: bool, passed_over: Collection[str] = ()) -> None:
+
+def load_output(
+    ledger: Ledger, output: OutputFolder, *, retry_errors: Retry, passed_over: Collection[str] = ()
+) -> None:
     """Books in ``ledger`` what stands in ``output``.
 
     Args:
         ledger: Of the run that starts.
         output: Read by column projection, files side by side.
-        retry_errors: Leave out errors called retriable, so that their units run again.
+        retry_errors: Leave out errors called retriable, or those of these kinds, so that their units run again.
         passed_over: Files that do not count.
     """
     for _, table in output.read_tables(RESULTS, ["id"], passed_over=passed_over):
         ledger.preload(unit_keys(table["id"]), State.DONE_BEFORE)
     occurrences: dict[str, int] = {}
     for _, table in output.read_tables(ERRORS, ["id", "kind", "retriable"], passed_over=passed_over):
-        if retry_errors:
-            table = table.filter(pc.invert(table["retriable"]))
+        table = table.filter(pc.invert(_tried_again(table, retry_errors)))
         ledger.preload(b"".join(error_keys(table, occurrences)), State.FAILED_BEFORE)
+
+
+def _tried_again(table: pa.Table, retry_errors: Retry) -> pa.ChunkedArray:
+    kinds = pa.array(RETRIABLE if retry_errors is True else retry_errors or (), pa.string())
+    asked = pc.is_in(table["kind"], kinds)
+    # An earlier version may have called more kinds retriable than this one.
+    return pc.or_(asked, pc.fill_null(table["retriable"], False)) if retry_errors is True else asked
 
 
 def error_keys(table: pa.Table, occurrences: dict[str, int]) -> list[bytes]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.media.access import safe_uri
 from internvl_ops.tasks import Task
+from internvl_ops.tasks.forms import read_schema
 from pipelines.command_line import flag
 from pipelines.options import ClusterOptions, EstimateOptions, InputOptions, JobOptions, OutputOptions
 from pipelines.output import ERRORS, RESULTS, OutputFolder
-from pipelines.redaction import shown
+from pipelines.redaction import shown, without_secrets
 
+_DIGEST = "blake2b"
 KEY = b"settings"  # in the metadata of results/*.parquet and errors/*.parquet
 # Limits and retries turn errors into answers or back, and never one answer into another; pages say which there are.
 _INDIFFERENT = {
@@ -31,16 +34,39 @@ _INDIFFERENT = {
     "decode_memory",
 }
 _ENGINE_ARGS = ("dtype", "quantization", "revision", "code_revision", "tokenizer_revision", "kv_cache_dtype",
-                "hf_overrides", "load_format")  # fmt: skip
+                "hf_overrides", "load_format", "torch_dtype", "mm_processor_kwargs", "override_generation_config",
+                "generation_config", "extra_body", "send_max_tiles")  # fmt: skip
+_SHOWN = 200  # characters of a value that are kept as they are
 
 
 def settings(options: JobOptions, task: Task) -> dict[str, Any]:
     """What decides the answers of a job: task, prompt, model, and every option that is not known to be indifferent."""
     groups = (ClusterOptions, EstimateOptions, InputOptions, OutputOptions)
     elsewhere = {name for group in groups for name in group.model_fields}
-    values = {name: value for name, value in shown(options).items() if name not in elsewhere | _INDIFFERENT}
-    values |= {name: shown(options)["engine_args"].get(name) for name in _ENGINE_ARGS}
+    as_shown, given = shown(options), options.model_dump(mode="json")
+    names = [name for name in given if name not in elsewhere | _INDIFFERENT]
+    values = {name: _setting(as_shown[name], given[name]) for name in names}
+    if (schema := given.get("json_schema")) is not None:
+        values["json_schema"] = _setting(as_shown["json_schema"], _content(schema), digest=True)
+    args = as_shown["engine_args"], given["engine_args"]
+    values |= {name: _setting(*(one.get(name) for one in args)) for name in _ENGINE_ARGS}
     return values | {"task": task.name, "prompt": task.prompt, "model": safe_uri(options.model)}
+
+
+def _setting(as_shown: Any, given: Any, *, digest: bool = False) -> Any:
+    """A value as it is kept: itself, or what may be shown of it with a digest of what was meant."""
+    if not digest and as_shown == given and len(str(given)) <= _SHOWN:
+        return given
+    text = json.dumps(without_secrets(given), sort_keys=True, default=str).encode("utf-8", "surrogatepass")
+    return {"shown": as_shown, _DIGEST: hashlib.blake2b(text, digest_size=16).hexdigest()}
+
+
+def _content(schema: str) -> Any:
+    """What a JSON schema says, whichever file it stands in."""
+    try:
+        return json.loads(read_schema(schema))
+    except (ConfigurationError, ValueError):  # `make_task` says what is wrong with it
+        return schema
 
 
 def metadata(options: JobOptions, task: Task) -> dict[bytes, bytes]:
@@ -62,7 +88,9 @@ def check_settings(output: OutputFolder, options: JobOptions, task: Task) -> Non
     there = {name: found[name.encode()].decode() for name in ("task", "prompt") if name.encode() in found}
     there |= json.loads(found.get(KEY, b"{}"))
     now = settings(options, task)
-    differing = [_difference(name, there[name], now.get(name)) for name in there if there[name] != now.get(name)]
+    differing = [
+        _difference(name, there[name], now.get(name)) for name in there if not _is_same(there[name], now.get(name))
+    ]
     if differing:
         raise ConfigurationError(
             f"--output {safe_uri(options.output)} holds answers of another kind: {'; '.join(differing)}. Give a new "
@@ -70,11 +98,26 @@ def check_settings(output: OutputFolder, options: JobOptions, task: Task) -> Non
         )
 
 
+def _is_same(there: Any, now: Any) -> bool:
+    if not _has_digest(now):
+        return bool(there == now)
+    # Versions before digests kept what was shown, which is all that can be compared with theirs.
+    return bool(there[_DIGEST] == now[_DIGEST] if _has_digest(there) else there == now["shown"])
+
+
+def _has_digest(value: Any) -> bool:
+    return isinstance(value, dict) and value.keys() == {"shown", _DIGEST}
+
+
 def _difference(name: str, there: Any, now: Any) -> str:
-    shown = name if name == "task" or name in _ENGINE_ARGS else flag(name)
-    return f"{shown} {_short(there)} there, {_short(now)} now"
+    shown_name = name if name == "task" or name in _ENGINE_ARGS else flag(name)
+    one, other = _short(there), _short(now)
+    if one == other:
+        return f"{shown_name} {one} there, and now a value that differs further on or in its content"
+    return f"{shown_name} {one} there, {other} now"
 
 
 def _short(value: Any) -> str:
+    value = value["shown"] if _has_digest(value) else value
     text = "the default" if value is None else str(value) if isinstance(value, int | float) else repr(value)
-    return text if len(text) <= 200 else text[:200] + "…"
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"

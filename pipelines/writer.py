@@ -84,19 +84,29 @@ def own_columns(task_columns: pa.Schema, answered: pa.Schema, measures: pa.Schem
 
 
 def kept_names(passthrough: pa.Schema, own: pa.Schema) -> dict[str, str]:
-    """What each manifest column is called in ``results/``: its name, or ``manifest_<name>`` where a result needs it.
+    """What each manifest column is called in ``results/``: its name, or ``manifest_<name>`` where that is taken.
 
-    A manifest that is itself an output may have both names; ``manifest_`` is put in front until the name is free.
+    Names that differ by case alone count as the same, as they do in SQL and Spark, and names that start with ``__``
+    are the pipeline's. A manifest that is itself an output may have both names; ``manifest_`` is put in front until
+    the name is free.
     """
     exploded = c.EXPLODED.names if "parent" in own.names else []
-    taken = {*own.names, *c.PREPARED.names, *exploded}
-    names = {name: name for name in passthrough.names if name not in taken}
+    needed = {name.casefold() for name in ("id", *own.names, *c.PREPARED.names, *exploded)}
+    names: dict[str, str] = {}
+    used: set[str] = set()
+    later = []
     for name in passthrough.names:
-        if name in taken:
-            free = f"manifest_{name}"
-            while free in taken or free in names.values():
-                free = f"manifest_{free}"
-            names[name] = free
+        if name.casefold() in needed | used or name.startswith("__"):
+            later.append(name)
+        else:
+            names[name] = name
+            used.add(name.casefold())
+    for name in later:
+        free = f"manifest_{name}"
+        while free.casefold() in needed | used:
+            free = f"manifest_{free}"
+        names[name] = free
+        used.add(free.casefold())
     return names
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from internvl_ops.errors import ConfigurationError
+from internvl_ops.errors import KINDS, ConfigurationError
 from pipelines.command_line import build_options, groups, parse_options
 from pipelines.options import JobOptions
 
@@ -91,3 +91,26 @@ def test_help_is_grouped_and_complete(capsys):
     assert ended.value.code == 0
     assert [title for title in groups(JobOptions) if f"{title}:" not in text] == []
     assert [name for name in JobOptions.model_fields if f"--{name.replace('_', '-')}" not in text] == []
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        ([], False),
+        (["--retry-errors"], True),
+        (["--retry-errors", "corrupt"], ("corrupt",)),
+        (["--retry-errors=refused, not_found"], ("refused", "not_found")),
+        (["--retry-errors", "all"], KINDS),
+        (["--retry-errors", "--no-retry-errors"], False),
+    ],
+)
+def test_errors_are_run_again_by_kind(words: list[str], meant: object) -> None:
+    assert parse(*words)[0].retry_errors == meant
+    in_yaml = list(meant) if isinstance(meant, tuple) else meant
+    config = {"input": "m", "output": "o", "model": "x", "retry-errors": in_yaml}
+    assert build_options(JobOptions, config).retry_errors == meant
+
+
+def test_a_kind_of_error_that_is_none_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"'corupt' is no kind of error\. Allowed are all, .* mean corrupt\?"):
+        build_options(JobOptions, {"input": "m", "output": "o", "model": "x", "retry-errors": "timeout,corupt"})

@@ -88,6 +88,24 @@ class TestRefusals:
         assert "s3cret" not in str(refused.value)
         assert "s3://bucket/prefix" in str(refused.value)
 
+    @pytest.mark.parametrize(
+        "uri",
+        [
+            *("memory://x", "github://a/b", "http://h/x", "https://h/x", "ftp://h/x", "zip://x", "hf://datasets/a"),
+            *("data:x", "s3:/b/k", "s3://", "s3:///k", "s3://?x", "simplecache::s3://b/k", "MEMORY://x", "", " "),
+            *("memory:/x", "S3:b", "dir://x", "reference://x", "S3://"),
+        ],
+    )
+    def test_a_place_that_keeps_nothing(self, uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(ConfigurationError, match=r"--output .* Use a local path or s3://bucket/prefix"):
+            OutputFolder(uri)
+        assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize("uri", ["out", "out:1", "./a b", "file:///tmp/x", "s3://b", "s3a://b/k", "run:2026"])
+    def test_others_are_taken(self, uri: str) -> None:
+        OutputFolder(uri)
+
 
 class TestLocalFilesAreWhole:
     def test_a_reader_never_sees_part_of_one(self, tmp_path: Path) -> None:
@@ -165,7 +183,8 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 class TestAStoreThatFails:
     @pytest.fixture
-    def output(self) -> Iterator[OutputFolder]:
+    def output(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[OutputFolder]:
+        monkeypatch.setattr("pipelines.output.SCHEMES", ("failing",))
         yield OutputFolder("failing://out")
         FailingStore.failures.clear()
         FailingStore.store.clear()

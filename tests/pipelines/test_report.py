@@ -153,6 +153,9 @@ class TestTheEnd:
         [
             ("done", counts(results=9, errors=1), 1, "done", 0, "Done."),
             ("done", counts(), 0, "done", 0, "Done."),
+            ("done", counts(errors=2, failed=1), 2, "too many errors", 3, "100.0% of the units failed"),
+            ("done", counts(failed=3), 0, "nothing succeeded", 3, "every one failed"),
+            ("done", counts(done=1, failed=3), 0, "done", 0, "Done."),
             ("done", counts(results=9, errors=3), 3, "too many errors", 3, "25.0% of the units failed"),
             ("done", counts(results=9, lost=1), 0, "rows lost", 1, "never written"),
             ("too many errors", counts(results=1, errors=9, lost=5), 9, "too many errors", 3, "whatever the others do"),

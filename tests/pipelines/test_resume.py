@@ -12,11 +12,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from internvl_ops.errors import KINDS
 from pipelines.finished import unit_key
 from pipelines.ledger import RUN, SKIP, Ledger, State
 from pipelines.output import ERRORS, RESULTS, OutputFolder
 from pipelines.ownership import file_name, mark
-from pipelines.resume import drop_superseded_errors, load_output
+from pipelines.resume import Retry, drop_superseded_errors, load_output
 from pipelines.writer import ERROR_SCHEMA
 from tests.pipelines.runs import Killed, Run, execute, observe, overwriting
 from tests.pipelines.runs import State as Observed
@@ -152,6 +153,26 @@ class TestLoading:
         ledger = Ledger()
         load_output(ledger, output, retry_errors=True)
         assert ledger.claim("acd", range(3)) == [SKIP, SKIP, RUN]
+
+    @pytest.mark.parametrize(
+        ("asked", "again"),
+        [
+            (False, ""),
+            (True, "dfs"),
+            (("corrupt",), "c"),
+            (("not_found", "refused"), "fr"),
+            (KINDS, "cdfrs"),
+        ],
+    )
+    def test_errors_run_again_by_kind(self, output: OutputFolder, asked: Retry, again: str) -> None:
+        kinds = {"c": "corrupt", "d": "timeout", "f": "not_found", "r": "refused"}
+        # A version before this one called no missing file retriable; another one may have called more so.
+        write_errors(output, "1", *((unit, kind, kind == "timeout") for unit, kind in kinds.items()))
+        write_errors(output, "2", ("s", "bad_answer", True))
+        ledger = Ledger()
+        load_output(ledger, output, retry_errors=asked)
+        answers = zip("cdfrs", ledger.claim("cdfrs", range(5)), strict=True)
+        assert "".join(unit for unit, answer in answers if answer == RUN) == again
 
     def test_a_result_outlives_an_old_error_of_the_same_unit(self, output: OutputFolder) -> None:
         write_results(output, "2", "a")

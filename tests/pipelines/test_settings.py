@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,17 @@ from pipelines.ledger import Ledger
 from pipelines.options import JobOptions
 from pipelines.output import ERRORS, RESULTS, OutputFolder
 from pipelines.settings import check_settings, metadata
+from pipelines.settings import settings as settings_of
+from pipelines.tasks import AskOptions
 from pipelines.writer import Writer, result_schema
 from tests.pipelines.finished_rows import CAPTION, IMAGE, row, table
+
+
+class AskJob(AskOptions, JobOptions):
+    pass
+
+
+NEEDED = {"input": "in", "output": "out", "model": "org/model"}
 
 
 def options(folder: Path, **given: Any) -> JobOptions:
@@ -65,6 +75,60 @@ def test_another_setting_is_refused_and_named(tmp_path: Path, changed: dict[str,
         check(tmp_path)
     assert said in str(refused.value)
     assert "--overwrite" in str(refused.value)
+
+
+LONG = "See https://wiki/labels. " + "x" * 400
+
+
+class TestWhatIsMeantIsCompared:
+    """Not what may be shown of it, nor where it is written down."""
+
+    @pytest.mark.parametrize(
+        ("one", "other"),
+        [
+            ({"system_message": LONG + "In English."}, {"system_message": LONG + "In French."}),
+            ({"stop": ("http://a/?x=1",)}, {"stop": ("http://a/?x=2",)}),
+            ({"stop": ("a", "b")}, {"stop": ("b", "a")}),
+            *(
+                ({"engine_args": {name: one}}, {"engine_args": {name: other}})
+                for name, one, other in [
+                    ("extra_body", {"top_k": 1}, {"top_k": 50}),
+                    ("extra_body", {"grammar": "http://a/?x=1"}, {"grammar": "http://a/?x=2"}),
+                    ("send_max_tiles", True, False),
+                    ("hf_overrides", {"text_config": {"n": 1}}, {"text_config": {"n": 2}}),
+                ]
+            ),
+        ],
+    )
+    def test_two_that_look_alike(self, tmp_path: Path, one: dict[str, Any], other: dict[str, Any]) -> None:
+        run(tmp_path, **one)
+        check(tmp_path, **one)
+        with pytest.raises(ConfigurationError, match="holds answers of another kind"):
+            check(tmp_path, **other)
+
+    def test_a_schema_is_what_its_file_says(self, tmp_path: Path) -> None:
+        path = tmp_path / "s.json"
+
+        def of(given: str) -> Any:
+            return settings_of(AskJob.model_validate({**NEEDED, "json_schema": given}), CAPTION)["json_schema"]
+
+        path.write_text('{"type": "object"}')
+        first = of(str(path))
+        assert of('{ "type" : "object" }')["blake2b"] == first["blake2b"]
+        path.write_text('{"type": "array"}')
+        assert of(str(path))["blake2b"] != first["blake2b"]
+
+    def test_of_a_version_that_kept_no_digests_what_was_shown_is_compared(self, tmp_path: Path) -> None:
+        there = {"system_message": safe_uri(LONG), "stop": ["http://a/?…"]}
+        schema = result_schema(pa.schema([]), CAPTION, IMAGE).with_metadata({"settings": json.dumps(there)})
+        OutputFolder(str(tmp_path)).write_table(f"{RESULTS}/old.parquet", schema.empty_table())
+        check(tmp_path, system_message=LONG, stop=("http://a/?x=1",))
+        with pytest.raises(ConfigurationError, match="--stop"):
+            check(tmp_path, system_message=LONG, stop=("http://b/?x=1",))
+
+    def test_a_secret_changes_nothing(self) -> None:
+        of = [options(Path("o"), engine_args={"extra_body": {"api_key": key}}) for key in ("one", "two")]
+        assert settings_of(of[0], CAPTION) == settings_of(of[1], CAPTION)
 
 
 def test_the_other_way_round_too(tmp_path: Path) -> None:

