@@ -127,7 +127,7 @@ class MediaReader:
             preload=[RESIZER, small_jpeg_of.__module__],
             readable=[] if self._cache is None else [self._cache.folder],
         )
-        self._timeout_s = limits.decode_timeout_s
+        self._timeout_s, self._max_bytes = limits.decode_timeout_s, limits.max_bytes
 
     def files(self, units: Sequence[Unit]) -> Iterator[tuple[int, int, bytes | str | UnitError]]:
         """(unit, place in its media, bytes or local path or error) of every file, as soon as it is there."""
@@ -135,13 +135,20 @@ class MediaReader:
         for row, unit in enumerate(units):
             for place, media in enumerate(unit.media):
                 if media.data is not None:
-                    yield row, place, media.data
+                    yield row, place, self._inline(media, media.data)
                 elif self._cache is not None:
                     yield row, place, self._cached(self._cache, media.uri)
                 else:
                     remote.append((row, place))
         for index, file in self._fetcher.stream([units[row].media[place].uri for row, place in remote]):
             yield *remote[index], file
+
+    def _inline(self, media: MediaRef, data: bytes) -> bytes | UnitError:
+        if len(data) <= self._max_bytes:
+            return data
+        name = f"{safe_uri(media.uri)} in the manifest" if media.uri else "media in the manifest"
+        text = f"{name} has {len(data):,} bytes, above the limit of {self._max_bytes:,}. Raise --max-bytes to read it"
+        return UnitError("fetch", "too_large", text)
 
     def load(self, source: bytes | str, unit: Unit, place: int) -> Loaded | UnitError:
         """Decodes one file of ``unit``, or the part that the unit is."""

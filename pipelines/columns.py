@@ -20,6 +20,7 @@ SOURCE = "__source"  # where in the manifest the row stands, for a person: "mani
 POSITION = "__position"  # the same for the ledger: one int64 a manifest row, stable over re-reads
 KEY = "__key"  # 16 bytes that stand for the unit in the ledger
 MEDIA = "__media"
+NOTES = "__notes"  # what a reader of the result should know of how the manifest was read
 ERROR = "__error"
 PART = "__part"  # which page or clip of the file the unit is
 CONVERSATIONS = "__conversations"  # rendered: token ids, where the images stand, how to answer

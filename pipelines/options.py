@@ -151,6 +151,8 @@ def row_sampling(given: object) -> dict[str, Any]:
         UnitError: ``bad_row``, with what is allowed.
     """
     try:
+        if isinstance(given, str):
+            given = given.strip() or None  # an empty cell of a CSV
         values = json.loads(given) if isinstance(given, str) else dict(given or {})  # type: ignore[call-overload]
         if not isinstance(values, dict):
             raise TypeError(f"it is a {type(values).__name__}")

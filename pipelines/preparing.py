@@ -49,8 +49,8 @@ def _preparer_maker(
     )
 
 
-def _clip_columns(options: JobOptions, plan: SourcePlan) -> tuple[str, str] | None:
-    """A row of a video may say itself which seconds of it are asked about."""
-    there = {"start", "end"} <= set(plan.schema.names)
-    explodes = media_options(options, plan.media_kind).explodes
-    return ("start", "end") if there and plan.media_kind == "video" and not explodes else None
+def _clip_columns(options: JobOptions, plan: SourcePlan) -> dict[str, str] | None:
+    """The columns in which a row of a video says itself where the seconds that are asked about start and end."""
+    if plan.media_kind != "video" or media_options(options, plan.media_kind).explodes:
+        return None
+    return {name: name for name in ("start", "end") if name in plan.schema.names} or None

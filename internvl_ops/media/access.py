@@ -29,9 +29,10 @@ _SHOWN = 300  # characters of a URI that a message repeats
 class ReadPolicy:
     """Decides which URIs may be read; knows nothing about reading them.
 
-    Readable without asking: objects in the manifest's own bucket, local files that really lie under ``base`` (symlinks
-    and ``..`` do not lead out), public http(s) addresses, and ``data:`` URIs, which carry their bytes. Everything else
-    must stand under a prefix in ``allow``.
+    Readable without asking: objects in the manifest's own bucket, local files that really lie under ``base``
+    (symlinks and ``..`` do not lead out; under ``/`` none, because that would be every file), public http(s)
+    addresses, and ``data:`` URIs, which carry their bytes. Everything else must stand under a prefix in
+    ``allow``.
 
     A host *name* is judged here only where it says what it is (``localhost``, ``127.1``). The addresses it resolves to
     are judged where the connection is made: see :class:`internvl_ops.media.fetch.Fetcher`.
@@ -69,7 +70,7 @@ class ReadPolicy:
         if scheme == "data" or self.trusts(normal):
             return normal
         if scheme == "file":
-            own = _scheme(self.base) == "file" and bool(self.base) and _under(normal, os.path.realpath(self.base))
+            own = self._owns_files() and _under(normal, os.path.realpath(self.base))
         elif scheme == "s3":
             own = _scheme(self.base) == "s3" and _bucket(self.base) == _bucket(normal)
         else:
@@ -77,6 +78,10 @@ class ReadPolicy:
         if not own:
             raise self.refusal(uri, normal)
         return normal
+
+    def _owns_files(self) -> bool:
+        """Whether local files under the base may be read. Under the root folder lies everything, secrets too."""
+        return bool(self.base) and _scheme(self.base) == "file" and os.path.realpath(self.base) != "/"
 
     def is_local(self, uri: str) -> bool:
         """Whether a URI names a local file, judged by its text alone: checking that one asks the file system."""
@@ -100,8 +105,10 @@ class ReadPolicy:
     def readable(self) -> str:
         """What may be read, in words, for messages."""
         parts = []
-        if self.base and _scheme(self.base) == "file":
+        if self._owns_files():
             parts.append(f"files under {self.base}")
+        elif self.base and _scheme(self.base) == "file":
+            parts.append("no local files, because the manifest lies in the root folder")
         elif self.base and _scheme(self.base) == "s3":
             parts.append(f"objects in s3://{_bucket(self.base)}")
         parts.append("public http(s) addresses")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -76,6 +77,15 @@ def choices_of_row(row: Row) -> tuple[str, ...]:
         UnitError: ``bad_row`` where the column is no list.
     """
     value = row.get("choices")
+    if isinstance(value, str):  # the only way a CSV has
+        if not value.strip():
+            return ()
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            raise bad_row(
+                f'column \'choices\' holds {value!r:.80}; a list of texts is needed, as text in JSON: ["yes", "no"]'
+            ) from None
     if value is None:
         return ()
     if not isinstance(value, list):

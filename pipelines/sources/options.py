@@ -44,10 +44,21 @@ ERROR_TYPE = pa.struct(
         ("retriable", pa.bool_()),
     ]
 )
-# Added to every row beside `id` and the passthrough columns; a manifest cannot have columns of these names.
+# Added to every row beside `id` and the passthrough columns.
 OWN_COLUMNS = pa.schema(
-    [("__source", pa.string()), ("__position", pa.int64()), ("__media", MEDIA_TYPE), ("__error", ERROR_TYPE)]
+    [
+        ("__source", pa.string()),
+        ("__position", pa.int64()),
+        ("__media", MEDIA_TYPE),
+        ("__error", ERROR_TYPE),
+        ("__notes", pa.list_(pa.string())),
+    ]
 )
+# A manifest cannot have columns of these names: stages after the sources add them.
+RESERVED_NAMES = frozenset(OWN_COLUMNS.names) | {
+    *("__key", "__part", "__conversations", "__tiles", "__hashes", "__pictures", "__preview"),
+    *("__replies", "__prepare_gauge", "__engine_gauge"),
+}
 POSITION_BITS = 40  # of a row's number within its file, in `__position`
 
 

@@ -16,7 +16,7 @@ from pipelines.patience import read_patiently
 from pipelines.sources import csv, files, jsonl, parquet, txt, webdataset
 from pipelines.sources.listing import check_exists, folder_of, manifest_splits, resolve_format
 from pipelines.sources.media import choose_media_column, uri_type
-from pipelines.sources.options import OWN_COLUMNS, SourceOptions, SourcePlan, Split
+from pipelines.sources.options import RESERVED_NAMES, SourceOptions, SourcePlan, Split
 from pipelines.sources.rows import finish
 from pipelines.sources.storage import S3, check_scheme, kind_of
 
@@ -164,7 +164,7 @@ def _storage_errors(options: SourceOptions) -> tuple[type[Exception], ...]:
 
 def _check_columns(columns: pa.Schema, options: SourceOptions) -> None:
     names = columns.names
-    taken = [name for name in names if name in OWN_COLUMNS.names]
+    taken = [name for name in names if name in RESERVED_NAMES]
     if taken:
         raise ConfigurationError(f"--input {options.uri}: column '{taken[0]}' is a name the pipeline uses; rename it.")
     if options.id_column and options.id_column not in names:

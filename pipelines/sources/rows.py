@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from internvl_ops.errors import unforeseen
 from pipelines.sources.ids import ids_from_column, made_ids
 from pipelines.sources.media import to_media
-from pipelines.sources.options import ERROR_TYPE, MEDIA_TYPE, POSITION_BITS, SourcePlan, Split
+from pipelines.sources.options import ERROR_TYPE, MEDIA_TYPE, OWN_COLUMNS, POSITION_BITS, SourcePlan, Split
 
 
 @dataclass
@@ -24,6 +24,7 @@ class RawRows:
         problems: What is wrong, by index in these arrays. A row may have values all the same.
         ids: Ids that the format itself gives, as strings.
         media: Media, of a format that has no column for them.
+        notes: What a reader of the results should know of a row that goes on.
     """
 
     columns: dict[str, pa.Array]
@@ -31,6 +32,7 @@ class RawRows:
     problems: dict[int, str] = field(default_factory=dict)
     ids: pa.Array | None = None
     media: pa.Array | None = None
+    notes: dict[int, list[str]] = field(default_factory=dict)
 
     def row(self, row: int) -> RawRows:
         """One of them alone."""
@@ -85,6 +87,7 @@ def _finish(plan: SourcePlan, split: Split, raw: RawRows) -> pa.Table:
         "__position": pa.array((np.int64(split.index) << POSITION_BITS) + raw.numbers - 1),
         "__media": media,
         "__error": _errors(sources, problems),
+        "__notes": _notes(size, raw.notes),
     }
     schema = plan.table_schema
     return pa.table([made.get(f.name, passing.get(f.name)) for f in schema], schema=schema)
@@ -104,6 +107,11 @@ def _ids(plan: SourcePlan, raw: RawRows, media: pa.ListArray) -> pa.Array:
     if plan.id_column is not None:
         return ids_from_column(raw.columns[plan.id_column])
     return made_ids(media, {n: raw.columns[n] for n in plan.options.prompt_columns if n in raw.columns})
+
+
+def _notes(size: int, notes: dict[int, list[str]]) -> pa.Array:
+    kind = OWN_COLUMNS.field("__notes").type
+    return pa.array([notes.get(row) for row in range(size)], kind) if notes else pa.nulls(size, kind)
 
 
 def _errors(sources: pa.Array, problems: dict[int, str]) -> pa.Array:

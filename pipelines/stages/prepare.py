@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +12,7 @@ from internvl_ops.errors import UnitError
 from internvl_ops.gauge import Gauge
 from internvl_ops.generation import ChatConversation, RenderedConversation
 from internvl_ops.media.parts import WHOLE, Part
+from internvl_ops.media.times import seconds_of
 from internvl_ops.prepare import Prepared, Unit, UnitPreparer
 from internvl_ops.tasks import Task
 from pipelines import columns as c
@@ -28,7 +29,7 @@ class Prepare:
     Args:
         make_preparer: Of the preparer that does it.
         task: What is asked.
-        clip_columns: Columns in which a row says which seconds of its video are asked about.
+        clip_columns: By ``start`` and ``end``, the column in which a row says it of its video.
         sampling_column: Column in which a row says how its answer is generated.
     """
 
@@ -36,7 +37,7 @@ class Prepare:
         self,
         make_preparer: Callable[[], UnitPreparer],
         task: Task,
-        clip_columns: tuple[str, str] | None = None,
+        clip_columns: Mapping[str, str] | None = None,
         sampling_column: str | None = None,
     ) -> None:
         self._preparer = make_preparer()
@@ -60,8 +61,12 @@ class Prepare:
         for row, outcome in zip(units, self._preparer.prepare(list(units.values())), strict=True):
             found[row] = outcome
         rows = c.set_errors(rows, errors_with(rows, found))
-        rows = rows.drop_columns([name for name in (c.MEDIA, c.PART) if name in rows.column_names])
-        values = [self._values(one) if isinstance(one, Prepared) else None for one in found]
+        rows = rows.drop_columns([name for name in (c.MEDIA, c.PART, c.NOTES) if name in rows.column_names])
+        read_with = rows[c.NOTES].to_pylist() if c.NOTES in rows.column_names else [None] * len(rows)
+        values = [
+            self._values(one, notes or []) if isinstance(one, Prepared) else None
+            for one, notes in zip(found, read_with, strict=True)
+        ]
         return fill(rows, "render", values, c.PREPARED)
 
     def _unit(self, row: pa.Table) -> Unit:
@@ -75,11 +80,11 @@ class Prepare:
             part = row[c.PART][0].as_py()
             return Part(**part) if part else WHOLE
         if self._clip_columns:
-            start, end = (row[name][0].as_py() for name in self._clip_columns)
-            return Part(start=start, end=end)
+            said = {end: seconds_of(row[name][0].as_py(), name) for end, name in self._clip_columns.items()}
+            return Part(start=said.get("start"), end=said.get("end"))
         return WHOLE
 
-    def _values(self, prepared: Prepared) -> dict[str, object]:
+    def _values(self, prepared: Prepared, notes: list[str]) -> dict[str, object]:
         return {
             c.CONVERSATIONS: [_as_value(one) for one in prepared.conversations],
             c.TILES: _buffer(prepared.tiles),
@@ -90,7 +95,7 @@ class Prepare:
             "height": prepared.height,
             "num_tiles": prepared.num_tiles,
             "num_frames": prepared.num_images,
-            "notes": prepared.notes,
+            "notes": [*notes, *prepared.notes],
             "source_version": prepared.version or None,
         }
 

@@ -206,6 +206,17 @@ class TestImages:
         assert {each.sampling.max_new_tokens for each in fine(other).conversations} == {5}
         assert {each.sampling.temperature for each in fine(other).conversations} == {0.5}
 
+    def test_bytes_in_the_row_are_limited_as_files_are(self, folder: Path) -> None:
+        reader = MediaReader(ReadPolicy(str(folder)), IMAGES, ReadLimits(max_bytes=1000))
+        try:
+            row = Unit((), [MediaRef("a.png", b"x" * 1000), MediaRef("b.png", b"x" * 1001)])
+            (_, _, small), (_, _, large) = reader.files([row])
+        finally:
+            reader.close()
+        assert small == b"x" * 1000
+        assert isinstance(large, UnitError)
+        assert (large.kind, "--max-bytes" in large.message, "b.png" in large.message) == ("too_large", True, True)
+
     def test_bytes_in_the_row(self, make_preparer: MakePreparer, folder: Path) -> None:
         data = (folder / "tall.png").read_bytes()
         inline = Unit([Conversation(("What is this?",), 30)], [MediaRef("", data)])

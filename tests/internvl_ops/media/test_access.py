@@ -21,6 +21,13 @@ def refused(policy: ReadPolicy, uri: str) -> str:
 
 
 class TestLocalFiles:
+    @pytest.mark.parametrize("base", ["/", "//", "/.", "file:///"])
+    def test_a_manifest_in_the_root_folder_does_not_open_the_whole_machine(self, folder, base):
+        assert "--allow /etc/" in refused(ReadPolicy(base), "/etc/passwd")
+        assert "lies in the root folder" in refused(ReadPolicy(base), "proc/self/environ")
+        picture = str(folder / "images/a.jpg")
+        assert ReadPolicy(base, (str(folder),)).check(picture) == picture
+
     @pytest.fixture
     def folder(self, tmp_path):
         (tmp_path / "set" / "images").mkdir(parents=True)

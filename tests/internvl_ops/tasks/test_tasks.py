@@ -137,7 +137,9 @@ class TestAsk:
         task = ask(choices=["yes", "no"])
         assert task.converse({"question": "Red?"})[0].choices == ("yes", "no")
         row = {"question": "Which?", "choices": ["A", "B", "A"]}
-        assert task.converse(row)[0].choices == ("A", "B")
+        for written in (row, row | {"choices": '["A", "B"]'}):
+            assert task.converse(written)[0].choices == ("A", "B")
+        assert task.converse({"question": "Which?", "choices": ""})[0].choices == ("yes", "no")
         with pytest.raises(UnitError, match="none of 'A', 'B'"):
             parsed(task, "C", row=row)
 
