@@ -1,8 +1,15 @@
 """Several tasks over each image in one pass: fetched, tiled and encoded once, one result row with every task's columns.
 
-python jobs/annotate_dataset.py --input s3://bucket/manifest.parquet --output s3://bucket/annotated \\
+python jobs/annotate_dataset.py --input s3://bucket/manifest.parquet \\
+    --output s3://bucket/annotated \\
     --model OpenGVLab/InternVL2_5-8B --tasks caption,ocr,ground --detect
 """
+
+if __name__ == "__main__":  # before what takes long to import
+    from pipelines import interruption
+
+    interruption.install()
+
 
 from pipelines.job import run_job
 from pipelines.options import JobOptions, tiles

@@ -1,8 +1,15 @@
 """Answers a question, or several in turn, about each row's images, page or video, or about nothing but text.
 
-python jobs/ask_dataset.py --input s3://bucket/questions.jsonl --output s3://bucket/answers \\
+python jobs/ask_dataset.py --input s3://bucket/questions.jsonl \\
+    --output s3://bucket/answers \\
     --model OpenGVLab/InternVL2_5-8B --choices yes --choices no
 """
+
+if __name__ == "__main__":  # before what takes long to import
+    from pipelines import interruption
+
+    interruption.install()
+
 
 from typing import ClassVar
 

@@ -1,8 +1,15 @@
 """Reads the text of images and PDF pages with an InternVL checkpoint: plain, as Markdown, with boxes, or as JSON.
 
-python jobs/ocr_dataset.py --input s3://bucket/papers.parquet --output s3://bucket/text \\
+python jobs/ocr_dataset.py --input s3://bucket/papers.parquet \\
+    --output s3://bucket/text \\
     --model OpenGVLab/InternVL2_5-8B --ocr-format markdown
 """
+
+if __name__ == "__main__":  # before what takes long to import
+    from pipelines import interruption
+
+    interruption.install()
+
 
 from pipelines.job import run_job
 from pipelines.options import JobOptions, tiles

@@ -3,6 +3,12 @@
 python jobs/preview.py photo.jpg --task ground --phrase "the dog" --model OpenGVLab/InternVL2_5-8B
 """
 
+if __name__ == "__main__":  # before what takes long to import
+    from pipelines import interruption
+
+    interruption.install()
+
+
 import sys
 
 from internvl_ops.errors import ConfigurationError

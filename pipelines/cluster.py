@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,12 +18,15 @@ from ray.data._internal.logical.operators import StreamingRepartition
 from internvl_ops.cost import Cost
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.gpus import find_gpu
+from internvl_ops.media.access import safe_uri
 from internvl_ops.media.video import VideoOptions
 from internvl_ops.models.config import Checkpoint
 from internvl_ops.tasks import Task
+from pipelines import interruption
 from pipelines.engines import GPU_IN_FLIGHT, IN_FLIGHT
 from pipelines.measures import Setting
 from pipelines.options import JobOptions
+from pipelines.ray_address import address_of, check_listening
 
 BLOCK_BYTES = 64 * 2**20
 GPU_KIND = "accelerator_type:"
@@ -32,6 +36,12 @@ SPLITTERS = 8  # of what documents and videos became: each takes one block at a 
 # Blocks that a reader is ahead. Ray Data's own 2 would be all that it takes at each of its five to ten looks a second.
 READ_AHEAD: dict[str, Any] = {"_generator_backpressure_num_objects": 2 * 16}  # a block is two objects
 ROW_OVERHEAD = 2**16  # bytes of a row besides its tiles: ids, a preview
+
+
+_TOKEN = (
+    "Where the cluster authenticates by token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH to "
+    "the cluster's."
+)
 
 
 @dataclass(frozen=True)
@@ -56,12 +66,20 @@ def connect(options: JobOptions) -> None:
     os.environ.setdefault("RAY_worker_niceness", "0")
     # Ray's C++ core reports at every start that an actor's arguments are in the object store, as an error.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    address = options.ray_address or os.environ.get("RAY_ADDRESS") or "local"
+    address, where = address_of(options)
     local: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
+    if address != "local":
+        print(f"connecting to the Ray cluster at {safe_uri(address)}", file=sys.stderr)
+    check_listening(address, where)
     try:
         ray.init(address=address, log_to_driver=options.verbose, logging_level=logging.ERROR, **local)
-    except ConnectionError as error:
-        raise ConfigurationError(f"--ray-address {address}: no Ray cluster answers there ({error}).") from None
+    except ray.exceptions.AuthenticationError as error:
+        raise ConfigurationError(f"{where} {address}: {_TOKEN} {str(error).splitlines()[0]}") from None
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        hint = f" {_TOKEN}" if address != "auto" else ""
+        raise ConfigurationError(f"{where} {address}: no Ray cluster answers there ({reason}).{hint}") from None
+    interruption.check()
     logging.getLogger("ray.data").setLevel(logging.ERROR if options.verbose else logging.CRITICAL)
     warnings.filterwarnings("ignore", module="ray.data")
     warnings.filterwarnings("ignore", message=".*ray_remote_args. is deprecated")  # READ_AHEAD has no other way in

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import re
-import signal
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pyarrow as pa
@@ -17,6 +14,7 @@ from ray.data import Dataset
 
 from internvl_ops.media.access import safe_text, safe_uri
 from pipelines import columns as c
+from pipelines.interruption import Interrupted, phase
 from pipelines.media import media_options
 from pipelines.options import JobOptions
 from pipelines.patience import patiently
@@ -29,10 +27,6 @@ SKIPPED_EVERY = 50  # blocks between two questions to the ledger how many units 
 
 
 _EXCEPTION = re.compile(r"([a-z_]\w*\.)*[A-Z]\w*(: |$)")
-
-
-class Interrupted(Exception):
-    """SIGTERM, which is how a job is stopped on a cluster."""
 
 
 class TooManyErrors(Exception):
@@ -58,7 +52,7 @@ def drive(results: Dataset, writer: Writer, record: RunRecord, plan: SourcePlan,
         OSError: The output could not be written.
     """
     try:
-        with _interruptible(), ProgressLine() as progress:
+        with phase("running"), ProgressLine() as progress:
             progress.say(f"starting engines and reading {safe_uri(plan.options.uri)}")
             threading.Thread(target=lambda: progress.total(_count(plan, record.options)), daemon=True).start()
             _take_all(results, writer, record, progress, ledger)
@@ -114,18 +108,6 @@ def _count(plan: SourcePlan, options: JobOptions) -> int | None:
         return patiently(lambda: count_rows(plan), "rows not counted")
     except OSError:
         return None  # the readers meet the same, and say it
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    def interrupt(*_: object) -> None:
-        raise Interrupted
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def cause(error: BaseException) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from internvl_ops.engines import ENGINES, Engine, Sampling
+from internvl_ops.engines.arguments import check_names, transformers_names, vllm_names
 from internvl_ops.engines.endpoint import Patience
 from internvl_ops.engines.openai import OpenAIEngine
 from internvl_ops.errors import ConfigurationError
@@ -22,6 +23,7 @@ from pipelines.options import JobOptions, PromptOptions
 GPU_IN_FLIGHT = 512  # units an engine holds on a GPU, unless the job says otherwise
 IN_FLIGHT = 64  # requests that an endpoint gets at once, unless the job says otherwise
 TILE_SIZE = 448  # of every published checkpoint
+_NAMES = {"vllm": vllm_names, "transformers": transformers_names}
 _PATIENCE = {field.name for field in dataclasses.fields(Patience)}
 _ENDPOINT = ("concurrency", "streams", "send_max_tiles", "extra_body", *sorted(_PATIENCE))
 
@@ -96,6 +98,8 @@ def check_engine(options: JobOptions, checkpoint: Checkpoint | None, task: Task)
     if options.lora and options.engine != "vllm":
         raise ConfigurationError(f"--lora {options.lora}: --engine {options.engine} takes none; use --engine vllm.")
     make = engine_maker(options, checkpoint, task, options.gpus_per_engine or 1)
+    if options.engine_args and options.engine in _NAMES:
+        check_names(options.engine, options.engine_args, _NAMES[options.engine]())
     if options.engine != "vllm" or checkpoint is None:
         make()
         return
@@ -120,11 +124,7 @@ def _endpoint(options: JobOptions) -> Callable[[], Engine]:
         raise ConfigurationError(
             f"--min-tiles {options.min_tiles}: the server tiles, and takes a most only. Leave it out."
         )
-    unknown = [name for name in options.engine_args if name not in _ENDPOINT]
-    if unknown:
-        raise ConfigurationError(
-            f"--engine-args: {unknown[0]!r} is none of --engine openai; allowed are {', '.join(_ENDPOINT)}."
-        )
+    check_names("openai", options.engine_args, _ENDPOINT)
     patience: dict[str, Any] = {name: value for name, value in options.engine_args.items() if name in _PATIENCE}
     others = {name: value for name, value in options.engine_args.items() if name not in _PATIENCE}
     others.setdefault("concurrency", options.in_flight or IN_FLIGHT)

@@ -10,7 +10,8 @@ import yaml
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.media.access import safe_uri
-from pipelines.command_line import exit_with, groups, parse_options
+from pipelines.command_line import exit_with, groups, parse_options, show
+from pipelines.interruption import Interrupted, end, phase, say
 from pipelines.options import JobOptions
 from pipelines.redaction import shown
 
@@ -52,12 +53,12 @@ def run_job(
     try:
         plan, checkpoint, task = check(options, make_task, make_plan=make_plan, writes=mode == "run")
         if mode == "dry-run":
-            print(describe(options, plan, checkpoint, task))
+            show(describe(options, plan, checkpoint, task))
             sys.exit(0)
         if mode == "estimate":
             from pipelines.estimate import estimate
 
-            print(estimate(options, plan, checkpoint, task).text())
+            show(estimate(options, plan, checkpoint, task).text())
             sys.exit(0)
         if (
             checkpoint is not None
@@ -68,10 +69,15 @@ def run_job(
         # Ray takes seconds to import; a wrong configuration is said before.
         from pipelines.annotate import annotate
 
-        record = annotate(options, plan, checkpoint, task)
-        print(record.summary())
-        if closing is not None and record.all_done:
-            print(closing(options, plan))
+        with phase("holding"):
+            record = annotate(options, plan, checkpoint, task)
+        with phase("closing"):
+            show(record.summary())
+            if closing is not None and record.all_done:
+                show(closing(options, plan))
+    except Interrupted:
+        say("Interrupted before any unit was done. The same command starts again.")
+        end()
     except ConfigurationError as error:
         exit_with(error)
     except OSError as error:
@@ -95,29 +101,23 @@ def check(
     """
     from internvl_ops.media.access import ReadPolicy
     from pipelines.engines import check_engine, load_model
+    from pipelines.option_rules import check_options, check_plan, check_sampling
     from pipelines.output import OutputFolder
+    from pipelines.ray_address import check_address, check_ray_job
     from pipelines.settings import check_settings
 
-    if options.min_tiles > options.max_tiles:
-        raise ConfigurationError(
-            f"--min-tiles {options.min_tiles} is above --max-tiles {options.max_tiles}. Lower one or raise the other."
-        )
-    if options.autoscaling and None in (options.engines, options.gpus_per_engine, options.prepare_actors):
-        raise ConfigurationError(
-            "--autoscaling: how far the cluster may grow is not known. Add --engines, --gpus-per-engine and "
-            "--prepare-actors; --estimate says how many cores prepare needs for each GPU."
-        )
+    check_options(options)
+    check_address(options)
+    check_ray_job(options)
     checkpoint = load_model(options)
     plan = (make_plan or plan_of)(options)
+    check_plan(options, plan.media_kind)
+    check_sampling(options, plan.schema.names)
     refused = ReadPolicy(plan.base, options.allow).explain(plan.sample_uris, tolerated=STRAY)
     if refused:
         raise ConfigurationError(refused)
     task = make_task(options, plan.media_kind, plan.schema.names)
     check_engine(options, checkpoint, task)
-    if options.n > 1 and options.temperature == 0:
-        raise ConfigurationError(
-            f"--n {options.n} at --temperature 0 gives the same answer {options.n} times. Add --temperature 0.7."
-        )
     output = OutputFolder(options.output)
     if writes:
         output.check_writable()

@@ -115,7 +115,8 @@ class PromptOptions(BaseModel):
     system_message: str | None = Field(None, description="System message. Default: the checkpoint's.")
     max_new_tokens: NewTokens | None = Field(None, description="Tokens an answer may have. Default: the task's.")
     temperature: Temperature = Field(0.0, description="0 is greedy, as InternVL evaluates. A row's own sampling_params "
-        'column, such as {"temperature": 0.7, "seed": 3}, wins for this and the next four.')  # fmt: skip
+        'column, such as {"temperature": 0.7, "seed": 3}, wins; it may hold max_new_tokens, temperature, top_p, '
+        "repetition_penalty and seed.")  # fmt: skip
     top_p: TopP = Field(1.0, description="Nucleus sampling; matters above temperature 0.")
     repetition_penalty: RepetitionPenalty = Field(1.0, description="Above 1 discourages repetition.")
     seed: int = Field(0, description="Seed of sampling; matters above temperature 0.")

@@ -11,6 +11,8 @@ from internvl_ops.errors import ConfigurationError
 from internvl_ops.tasks import Task, ask, caption, ground, ocr, several
 from internvl_ops.tasks.caption import STYLES
 from internvl_ops.tasks.forms import read_schema
+from pipelines.messages import nearest
+from pipelines.option_rules import check_ocr, check_tasks
 from pipelines.sources.options import MediaKind
 
 
@@ -65,6 +67,8 @@ def make_caption(options: Any, media: MediaKind, columns: Sequence[str]) -> Task
 
 def make_ocr(options: Any, media: MediaKind, columns: Sequence[str]) -> Task:
     _only_images("ocr", media)
+    if not isinstance(options, AskOptions):
+        check_ocr(options)
     return ocr(
         options.ocr_format,
         options.language,
@@ -103,11 +107,14 @@ def make_several(options: Any, media: MediaKind, columns: Sequence[str]) -> Task
     names = [name.strip() for name in options.tasks.split(",") if name.strip()]
     for name in names:
         if name not in MAKERS:
-            raise ConfigurationError(f"--tasks {options.tasks}: {name!r} is no task; allowed are {', '.join(MAKERS)}.")
+            raise ConfigurationError(
+                f"--tasks {options.tasks}: {name!r} is no task; allowed are {', '.join(MAKERS)}.{nearest(name, MAKERS)}"
+            )
     if len(set(names)) < len(names) or not names:
         raise ConfigurationError(f"--tasks {options.tasks}: name each task once, at least one.")
     if options.prompt and names != ["ask"]:
         raise ConfigurationError("--prompt: several tasks have a prompt each; it is for jobs of one task.")
+    check_tasks(options, names)
     return several([MAKERS[name](options, media, columns) for name in names])
 
 

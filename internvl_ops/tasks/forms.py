@@ -11,6 +11,7 @@ import jsonschema
 
 from internvl_ops.errors import ConfigurationError, UnitError
 from internvl_ops.tasks.base import Dialogue
+from internvl_ops.tasks.references import broken_reference
 
 REPAIR = {
     "json": "This is not JSON of the form that was asked for. Answer again, with the JSON alone.",
@@ -25,7 +26,7 @@ def read_schema(given: str) -> str:
         given: The schema itself, or the path of a file with it.
 
     Raises:
-        ConfigurationError: No such file, not JSON, or no valid schema.
+        ConfigurationError: No such file, not JSON, no valid schema, or one with a reference that cannot be followed.
     """
     text = given
     if not given.lstrip().startswith("{"):
@@ -38,12 +39,19 @@ def read_schema(given: str) -> str:
             ) from None
     try:
         schema = json.loads(text)
+        if not isinstance(schema, dict):
+            raise ConfigurationError(f"--json-schema {given:.200}: not a JSON schema: give an object, as in {{}}.")
         jsonschema.validators.validator_for(schema).check_schema(schema)
+        broken = broken_reference(schema)
     except ValueError as error:
         raise ConfigurationError(f"--json-schema {given:.200}: not JSON: {error}") from None
+    except RecursionError:
+        raise ConfigurationError(f"--json-schema {given:.200}: nested too deep to be read.") from None
     except jsonschema.SchemaError as error:
         where = "/".join(map(str, error.path)) or "the schema"
         raise ConfigurationError(f"--json-schema {given:.200}: not a JSON schema: {where}: {error.message}") from None
+    if broken is not None:
+        raise ConfigurationError(f"--json-schema {given:.200}: {broken}.")
     return json.dumps(schema, ensure_ascii=False)
 
 

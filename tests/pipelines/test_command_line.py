@@ -58,7 +58,7 @@ def test_config_file_sets_any_option_and_flags_win(tmp_path):
     [
         (["--max-tiles", "0"], ["--max-tiles 0", "greater than or equal to 1"]),
         (["--max-tiles", "41"], ["--max-tiles 41", "less than or equal to 40"]),
-        (["--max-tiles", "many"], ["--max-tiles many", "integer"]),
+        (["--max-tiles", "many"], ["--max-tiles many", "must be a whole number"]),
         (["--input-format", "xml"], ["--input-format xml", "parquet", "jsonl", "files"]),
         (["--engine-args", "{"], ["--engine-args", "not JSON"]),
         (["--engine-args", "[1]"], ["--engine-args", "JSON object"]),

@@ -1,0 +1,162 @@
+"""``--config job.yaml``: takes for each option what its flag takes, with ``~`` and ``${VAR}`` in paths."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import types
+import typing
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel
+
+from internvl_ops.errors import ConfigurationError
+
+# Options whose values are paths or addresses: ~ is the home folder there, and ${VAR} is of the environment.
+PLACES = frozenset({"input", "inputs", "output", "model", "media_root", "allow", "base_url", "lora", "json_schema",
+                    "annotations", "drawings", "ray_address"})  # fmt: skip
+_VARIABLE = re.compile(r"\$(?:\$|\{([^}]*)\}|([A-Za-z_]\w*))")
+_HOME = re.compile(r"^([\w.-]+=)?(~[^/\s]*)(?=/|$)")  # --lora also takes NAME=PATH
+
+
+def read_config(path: str, cls: type[BaseModel]) -> dict[str, Any]:
+    """The options in a YAML file, by field names.
+
+    Args:
+        path: Of the file.
+        cls: The options it may hold; a name that is none of them passes through.
+
+    Raises:
+        ConfigurationError: The file cannot be read, is not YAML, names an option twice or a variable that is not set.
+    """
+    try:
+        root = yaml.compose(Path(path).expanduser().read_text(encoding="utf-8-sig"), Loader=yaml.SafeLoader)
+        if not isinstance(root, yaml.MappingNode):
+            raise ConfigurationError(f"--config {path}: holds no options; write one a line, as in `max-tiles: 12`.")
+        values: dict[str, Any] = {}
+        for key, node in root.value:
+            name = str(key.value).replace("-", "_")
+            if name in values:
+                line = key.start_mark.line + 1
+                raise ConfigurationError(f"--config {path}: {key.value} is there twice, also in line {line}.")
+            values[name] = _value(name, node, cls)
+    except OSError as error:
+        raise ConfigurationError(f"--config {path}: {error.strerror}.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"--config {path}: not YAML: {error}") from None
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def as_the_flag(cls: type[BaseModel], name: str, value: Any) -> Any:
+    """``value`` as the flag of the option would have made it: one text for a list, a number for a text, JSON text for
+    an object."""
+    if name not in cls.model_fields:
+        return value
+    annotation = bare(cls.model_fields[name].annotation)
+    if typing.get_origin(annotation) is tuple:
+        values = value if isinstance(value, list | tuple) else [value]
+        value = [_text(item) for item in values]
+        return [_home(item) for item in value] if name in PLACES else value
+    if typing.get_origin(annotation) is dict and isinstance(value, str):
+        return json_object(name, value)
+    if annotation is str:
+        value = json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else _text(value)
+        return _home(value) if name in PLACES else value
+    return value
+
+
+def json_object(name: str, text: str) -> dict[str, Any]:
+    """The JSON object in ``text``.
+
+    Raises:
+        ConfigurationError: It is none, or names something twice.
+    """
+    flag = "--" + name.replace("_", "-")
+    try:
+        value = json.loads(text, object_pairs_hook=_once)
+    except (ValueError, RecursionError) as error:
+        raise ConfigurationError(f"{flag} {text!r:.200} is not JSON ({error}).") from None
+    if not isinstance(value, dict):
+        raise ConfigurationError(f"{flag} {text!r:.200} is not a JSON object; write it as '{{\"name\": value}}'.")
+    return value
+
+
+def bare(annotation: Any) -> Any:
+    """A field's type without None and without its limits."""
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        annotation = next(arg for arg in typing.get_args(annotation) if arg is not type(None))
+    return typing.get_args(annotation)[0] if typing.get_origin(annotation) is typing.Annotated else annotation
+
+
+def _once(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"{name!r} is there twice")
+        found[name] = value
+    return found
+
+
+def _value(name: str, node: Any, cls: type[BaseModel]) -> Any:
+    """What a node says. Texts are taken as they are written: YAML would make `no` a False and `010` an 8."""
+    known = cls.model_fields.get(name)
+    if known is not None and typing.get_origin(bare(known.annotation)) is dict and isinstance(node, yaml.MappingNode):
+        return _plain(node)
+    if isinstance(node, yaml.MappingNode):
+        return _plain(node)
+    if isinstance(node, yaml.SequenceNode):
+        found = [_value(name, item, cls) for item in node.value]
+        return ["" if item is None else item for item in found]
+    if node.tag == "tag:yaml.org,2002:null" and node.style is None:
+        return None
+    return _variables(name, node.value) if name in PLACES else node.value
+
+
+def _plain(node: Any) -> Any:
+    """Engine arguments and schemas are typed as YAML types them."""
+    if isinstance(node, yaml.MappingNode):
+        return _once_yaml(node)
+    if isinstance(node, yaml.SequenceNode):
+        return [_plain(item) for item in node.value]
+    loader = yaml.SafeLoader("")
+    return loader.construct_object(node)
+
+
+def _once_yaml(node: Any) -> dict[str, Any]:
+    try:
+        return _once((str(key.value), _plain(value)) for key, value in node.value)
+    except ValueError as error:
+        raise yaml.YAMLError(f"{error}, in line {node.start_mark.line + 1} and after") from None
+
+
+def _variables(name: str, text: str) -> str:
+    if name == "json_schema" and text.lstrip().startswith("{"):
+        return text  # the schema itself, with its $ref
+
+    def replace(found: re.Match[str]) -> str:
+        variable = found[1] if found[1] is not None else found[2]
+        if variable is None:
+            return "$"
+        if variable not in os.environ:
+            flag = name.replace("_", "-")
+            raise ConfigurationError(
+                f"--config: {flag}: {text}: the environment variable {variable} is not set. Set it, or write $$ "
+                "for a dollar sign."
+            )
+        return os.environ[variable]
+
+    return _VARIABLE.sub(replace, text)
+
+
+def _home(text: Any) -> Any:
+    if not isinstance(text, str):
+        return text
+    return _HOME.sub(lambda found: (found[1] or "") + os.path.expanduser(found[2]), text, count=1)
+
+
+def _text(value: Any) -> Any:
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
