@@ -17,6 +17,7 @@ import pypdfium2.raw as pdfium_c
 from internvl_ops.errors import UnitError
 from internvl_ops.media import shared
 from internvl_ops.media.image import Picture, TiledImage, encode_png
+from internvl_ops.media.sniff import unreadable
 from internvl_ops.media.tiling import Resize, choose_grid, tile_image
 
 _POINTS_PER_INCH = 72
@@ -329,16 +330,13 @@ def _unreadable(source: bytes | str, code: int | None) -> UnitError:
     if code in (pdfium_c.FPDF_ERR_PASSWORD, pdfium_c.FPDF_ERR_SECURITY):
         return UnitError("decode", "unsupported", "the document is encrypted and asks for a password; decrypt it first")
     head = _head(source)
-    if not head:
-        return UnitError("decode", "corrupt", "the file is empty (0 bytes); it was probably never downloaded")
-    if b"%PDF" in head:
+    if b"%PDF" in head[:1024]:
         return UnitError("decode", "corrupt", "PDF that is damaged or ends early; fetch it again")
-    what = "an HTML page" if b"<html" in head.lower() else f"a file that begins with bytes {head[:8].hex(' ')}"
-    return UnitError("decode", "unsupported", f"{what}, not a PDF; a document column needs PDF files")
+    return unreadable(head, "document")
 
 
 def _head(source: bytes | str) -> bytes:
     if isinstance(source, bytes):
-        return source[:1024]
+        return source[: 64 << 10]
     with open(source, "rb") as file:
-        return file.read(1024)
+        return file.read(64 << 10)

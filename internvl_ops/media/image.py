@@ -1,6 +1,8 @@
 """From the bytes of an image file to the tiles InternVL reads.
 
 Colour is kept simple: embedded profiles are ignored and every file is taken as sRGB, as the model cards do.
+Pillow opens a file where it reads its kind rightly; TIFF of other kinds, JPEG XL and what Pillow cannot decode have
+readers of their own, with the same few attributes (`Reader`).
 """
 
 from __future__ import annotations
@@ -14,17 +16,15 @@ from typing import Literal
 
 import cv2
 import numpy as np
-import pillow_heif
-import simplejpeg
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import Image, ImageFile
 
 from internvl_ops.errors import UnitError
-from internvl_ops.media.sniff import described, unreadable
+from internvl_ops.media import heif, jpeg
+from internvl_ops.media.image_file import FORMATS, Reader, open_image, too_much_text, without_text
+from internvl_ops.media.pillow_samples import pillow_rgb
+from internvl_ops.media.sniff import described
 from internvl_ops.media.tiling import Resize, choose_grid, tile_image
 from internvl_ops.media.workspace import Workspace
-
-# Only formats that datasets hold. Pillow knows others, some of which start programs (EPS) or are unbounded in time.
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "HEIF", "JPEG2000", "PPM")
 
 # EXIF orientation -> what turns the stored pixels upright.
 _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
@@ -40,10 +40,6 @@ _SIDEWAYS = (5, 6, 7, 8)
 _EXIF_ORIENTATION = 0x0112
 _CHOICES = {"alpha": ("white", "drop"), "truncated": ("error", "accept"), "resize": ("fast", "exact")}
 _workspace = Workspace()
-
-pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
-pillow_heif.options.DECODE_THREADS = 1  # many of these run beside each other, one on each core
-Image.MAX_IMAGE_PIXELS = None  # ImageOptions.max_pixels is checked here instead, before anything is decoded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,8 +137,11 @@ def image_size(data: bytes, options: ImageOptions | None = None) -> tuple[int, i
         UnitError: As `load_image`, as far as a header shows it.
     """
     with _failures_told(data):
-        image = _open(data, options or ImageOptions())
-        return _upright_size(image.size, _orientation(image, []))
+        image = open_image(data, (options or ImageOptions()).max_pixels)
+        if not isinstance(image, Image.Image):
+            return _upright_size(image.size, image.orientation)
+        left, top, right, bottom = _crop(data, image) or (0, 0, *image.size)
+        return _upright_size((right - left, bottom - top), _orientation(image, []))
 
 
 @dataclass
@@ -195,80 +194,91 @@ def _is_plain_jpeg(data: bytes) -> bool:
 
 def _decode_upright(data: bytes, options: ImageOptions) -> tuple[np.ndarray, tuple[int, int], list[str]]:
     """Returns uint8 (height, width, 3), the original's size (the pixels may have been shrunk), and notes."""
-    image = _open(data, options)
     notes: list[str] = []
+    image = open_image(data, options.max_pixels)
+    if not isinstance(image, Image.Image):
+        pixels, orientation, size = _read(image, options, notes), image.orientation, image.size
+    else:
+        try:
+            pixels, orientation, size = _decode_pillow(data, image, options, notes)
+        except ValueError as error:
+            if not too_much_text(error):
+                raise
+            notes.clear()
+            return _decode_upright(without_text(data), options)
+    if orientation in _UPRIGHT:
+        pixels = _UPRIGHT[orientation](pixels)
+    return pixels, _upright_size(size, orientation), notes
+
+
+def _read(reader: Reader, options: ImageOptions, notes: list[str]) -> np.ndarray:
+    pixels = reader.rgb(options.alpha, notes, accept_cut=options.truncated == "accept")
+    if (count := reader.count_pages()) > 1:
+        notes.insert(0, f"first page of {count}")
+    return pixels
+
+
+def _decode_pillow(
+    data: bytes, image: Image.Image, options: ImageOptions, notes: list[str]
+) -> tuple[np.ndarray, int, tuple[int, int]]:
+    """Returns the pixels as stored, what turns them upright, and the stored size."""
     _note_frames(image, notes)
     # A photograph's orientation is needed before its decoder may shrink it; the other decoders turn images
     # themselves (TIFF, HEIF) or read EXIF from the end of the file (PNG), so they are asked after decoding.
-    photograph = image.format in ("JPEG", "MPO")
-    if photograph:
-        orientation, stored_size = _orientation(image, notes), image.size
-        pixels = _decode_jpeg(data, image, orientation, options, notes)
-    else:
-        image.load()
-        orientation, stored_size = _orientation(image, notes), image.size
-        pixels = np.asarray(_to_rgb(image, options.alpha, notes))
-    if orientation in _UPRIGHT:
-        pixels = _UPRIGHT[orientation](pixels)
-    return pixels, _upright_size(stored_size, orientation), notes
+    if image.format in ("JPEG", "MPO"):
+        orientation, size = _orientation(image, notes), image.size
+        return _decode_jpeg(data, image, orientation, options, notes), orientation, size
+    _load(data, image, options)
+    orientation, size = _orientation(image, notes), image.size
+    pixels = pillow_rgb(image, data, options.alpha, notes)
+    if (crop := _crop(data, image)) is not None:
+        left, top, right, bottom = crop
+        pixels, size = pixels[top:bottom, left:right], (right - left, bottom - top)
+    return pixels, orientation, size
+
+
+def _load(data: bytes, image: Image.Image, options: ImageOptions) -> None:
+    # The picture within an icon may be larger than the icon says.
+    Image.MAX_IMAGE_PIXELS = options.max_pixels // 2 + 1 if image.format == "ICO" else None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image.load()
+    except Image.DecompressionBombError as error:
+        raise UnitError("decode", "too_large", f"{image.format} with a picture that is too large ({error})") from None
+    finally:
+        Image.MAX_IMAGE_PIXELS = None
 
 
 def _decode_jpeg(
     data: bytes, image: Image.Image, orientation: int, options: ImageOptions, notes: list[str]
 ) -> np.ndarray:
-    """Decodes with simplejpeg, whose pixels are Pillow's and which is faster; Pillow decides about everything odd."""
     width, height = image.size
     if options.jpeg_scaling:
         width, height = _shrink_while_decoding(image, orientation, options, notes)
-    if image.mode in ("RGB", "L"):
-        try:
-            buffer = _workspace.array(0, (height, width, 3))
-            pixels = simplejpeg.decode_jpeg(data, min_width=width, min_height=height, buffer=buffer)
-            if pixels.shape[:2] == (height, width):
-                return pixels
-        except ValueError as error:
-            # Also raised for what libjpeg only warns about, where Pillow gives an image without a word.
-            warning = str(error)
-            image.load()
-            notes.append(f"JPEG decoder warned: {warning}")
+    if image.mode in ("RGB", "L", "CMYK"):
+        inks = image.mode == "CMYK"
+        pixels = jpeg.decode(
+            data,
+            (width, height),
+            "CMYK" if inks else "RGB",
+            notes,
+            accept_cut=options.truncated == "accept",
+            buffer=_workspace.array(0, (height, width, 4 if inks else 3)),
+        )
+        if pixels is not None:
+            # Inks are stored as Adobe does, the other way round.
+            return np.asarray(Image.fromarray(255 - pixels, "CMYK").convert("RGB")) if inks else pixels
     image.load()
-    return np.asarray(_to_rgb(image, options.alpha, notes))
+    return pillow_rgb(image, data, options.alpha, notes)
 
 
-def _open(data: bytes, options: ImageOptions) -> Image.Image:
-    """Reads the header only."""
-    if not data:
-        raise UnitError("decode", "corrupt", "the file is empty (0 bytes); it was probably never downloaded")
-    # Of a GIF Pillow makes a canvas while it opens the file, as large as the first frame reaches.
-    Image.MAX_IMAGE_PIXELS = options.max_pixels // 2 + 1 if data.startswith(b"GIF") else None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # from half the limit on
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
-    except UnidentifiedImageError:
-        raise unreadable(data) from None
-    except Image.DecompressionBombError as error:
-        raise UnitError(
-            "decode",
-            "too_large",
-            f"GIF whose first frame is too large ({error}); at most {options.max_pixels:,} pixels are allowed: raise "
-            "--max-pixels if memory allows",
-        ) from None
-    finally:
-        Image.MAX_IMAGE_PIXELS = None
-    width, height = image.size
-    if width < 1 or height < 1:
-        raise UnitError(
-            "decode", "corrupt", f"{image.format} header says {width}x{height} pixels; at least 1x1 is needed"
-        )
-    if width * height > options.max_pixels:
-        raise UnitError(
-            "decode",
-            "too_large",
-            f"{image.format} of {width}x{height} = {width * height:,} pixels; "
-            f"at most {options.max_pixels:,} are allowed: raise --max-pixels if memory allows",
-        )
-    return image
+def _crop(data: bytes, image: Image.Image) -> tuple[int, int, int, int] | None:
+    """What is to be shown of an AVIF picture; decoders of the other formats crop themselves."""
+    if image.format != "AVIF":
+        return None
+    told = heif.primary(data)
+    return told.crop if told.size == image.size else None
 
 
 def _orientation(image: Image.Image, notes: list[str]) -> int:
@@ -309,42 +319,18 @@ def _note_frames(image: Image.Image, notes: list[str]) -> None:
     except Exception:  # a damaged tail: the first frame may be whole, how many follow is unknown
         count = 1
         notes.append("first frame of an unknown number")
-    image.seek(0)
+    if image.format == "HEIF":
+        shown = image.tell()  # opened at the primary picture, which need not be the first
+        if shown:
+            notes.append(f"picture {shown + 1} of {count}, the primary one")
+            return
+    elif image.format == "PSD":
+        return  # opened at the composite of its layers
+    else:
+        image.seek(0)
     if count > 1:
         word = {"TIFF": "page", "MPO": "picture", "HEIF": "picture"}.get(image.format or "", "frame")
         notes.append(f"first {word} of {count}")
-
-
-def _to_rgb(image: Image.Image, alpha: str, notes: list[str]) -> Image.Image:
-    if image.mode.startswith("I") or image.mode == "F":
-        return _deep_to_rgb(image, notes)
-    if alpha == "white" and image.has_transparency_data:
-        with_alpha = image if image.mode == "RGBA" else image.convert("RGBA")
-        white = Image.new("RGB", image.size, "white")
-        white.paste(with_alpha, mask=with_alpha)
-        return white
-    if image.mode == "RGB":
-        return image
-    try:
-        return image.convert("RGB")
-    except ValueError:
-        raise UnitError(
-            "decode", "unsupported", f"{image.format} in colour mode {image.mode}; convert the file to RGB"
-        ) from None
-
-
-def _deep_to_rgb(image: Image.Image, notes: list[str]) -> Image.Image:
-    """Grey with more than 8 bits a pixel: Pillow's own conversion would clip it to white."""
-    grey = np.asarray(image)
-    if image.mode.startswith("I;16"):
-        eight = (grey >> 8).astype(np.uint8)
-    else:
-        # 32-bit samples carry no agreed white point; their own range is the only honest scale.
-        finite = np.nan_to_num(grey.astype(np.float32), posinf=0.0, neginf=0.0)
-        low, high = float(finite.min()), float(finite.max())
-        eight = ((finite - low) * (255.0 / max(high - low, 1e-12))).astype(np.uint8)
-        notes.append(f"32-bit samples scaled from {low:g}..{high:g}")
-    return Image.fromarray(eight).convert("RGB")
 
 
 @contextmanager

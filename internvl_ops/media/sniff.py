@@ -1,9 +1,59 @@
-"""What a file's first bytes say it is, for messages that tell the person reading ``errors/`` what really lies there."""
+"""What a file is, from its bytes, for messages that tell the person who reads ``errors/`` what really lies there."""
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
+from typing import Literal
+
 from internvl_ops.errors import Kind, UnitError
 
+Family = Literal["image", "video", "sound", "document", "other", "damaged"]
+
+# Every image format that is read, and the suffixes its files have. A test holds the readers to it.
+IMAGE_FORMATS: dict[str, tuple[str, ...]] = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
+    "PNG": (".png", ".apng"),
+    "WebP": (".webp",),
+    "GIF": (".gif",),
+    "TIFF": (".tif", ".tiff"),
+    "BMP": (".bmp", ".dib"),
+    "AVIF": (".avif", ".avifs"),
+    "HEIC": (".heic", ".heif", ".hif"),
+    "JPEG 2000": (".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"),
+    "JPEG XL": (".jxl",),
+    "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
+    "ICO": (".ico",),
+    "TGA": (".tga",),
+    "PSD": (".psd",),
+}
+IMAGE_SUFFIXES: tuple[str, ...] = tuple(suffix for suffixes in IMAGE_FORMATS.values() for suffix in suffixes)
+
+_RAW = "a camera's raw file ({})"
+_DEVELOP = "develop it to JPEG, PNG or TIFF first"
+_IMAGE_COLUMN = "name it in the image column"
+_VIDEO_COLUMN = "name it in the video column"
+_CONVERT = "convert it to JPEG, PNG or WebP"
+
+
+@dataclass(frozen=True)
+class Sniffed:
+    """What a file is.
+
+    Args:
+        name: With its article: "a PDF document".
+        family: What sort of media it is; "damaged" for bytes that were a file once or never.
+        mend: What a user can do about it where something else is needed.
+        detail: What stands in it, where that helps.
+    """
+
+    name: str
+    family: Family
+    mend: str = ""
+    detail: str = ""
+
+
+# Offset, first bytes, format: the images that are read.
 _IMAGES = (
     (0, b"\xff\xd8\xff", "JPEG"),
     (0, b"\x89PNG\r\n\x1a\n", "PNG"),
@@ -15,28 +65,88 @@ _IMAGES = (
     (0, b"II+\x00", "BigTIFF"),
     (0, b"MM\x00+", "BigTIFF"),
     (0, b"BM", "BMP"),
-    (4, b"ftypavi", "AVIF"),
-    (4, b"ftyphe", "HEIC"),
-    (4, b"ftypmif1", "HEIF"),
-    (4, b"ftypmsf1", "HEIF"),
     (4, b"jP  \r\n\x87\n", "JPEG 2000"),
     (0, b"\xff\x4f\xff\x51", "JPEG 2000"),
+    (0, b"\xff\x0a", "JPEG XL"),
+    (4, b"JXL \r\n\x87\n", "JPEG XL"),
+    (0, b"8BPS", "PSD"),
+    (0, b"\x00\x00\x01\x00", "ICO"),
 )
-# Offset, bytes, what it is, what to do about it.
-_OTHERS = (
-    (0, b"%PDF", "a PDF document", "name it in the document column"),
-    (4, b"ftyp", "an MP4 or QuickTime video", "name it in the video column"),
-    (0, b"\x1a\x45\xdf\xa3", "a Matroska or WebM video", "name it in the video column"),
-    (8, b"AVI ", "an AVI video", "name it in the video column"),
-    (8, b"WAVE", "a WAVE sound file", "an image is needed"),
-    (0, b"\xff\x0a", "a JPEG XL image", "convert it to JPEG, PNG or WebP"),
-    (4, b"JXL ", "a JPEG XL image", "convert it to JPEG, PNG or WebP"),
-    (0, b"8BPS", "a Photoshop document", "convert it to JPEG, PNG or WebP"),
-    (0, b"%!PS", "a PostScript file", "convert it to PDF, JPEG or PNG"),
-    (0, b"PK\x03\x04", "a ZIP archive", "unpack it first"),
-    (0, b"\x1f\x8b", "a gzip archive", "unpack it first"),
-    (0, b"version https://git-lfs", "a Git LFS pointer, not the file itself", "run git lfs pull where it came from"),
+_OTHERS: tuple[tuple[int, bytes, Sniffed], ...] = (
+    (0, b"%PDF", Sniffed("a PDF document", "document", "name it in the document column")),
+    (0, b"\x1a\x45\xdf\xa3", Sniffed("a Matroska or WebM video", "video", _VIDEO_COLUMN)),
+    (8, b"AVI ", Sniffed("an AVI video", "video", _VIDEO_COLUMN)),
+    (0, b"FLV\x01", Sniffed("a Flash video", "video", _VIDEO_COLUMN)),
+    (0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", Sniffed("a Windows Media file", "video", _VIDEO_COLUMN)),
+    (0, b"\x00\x00\x01\xba", Sniffed("an MPEG video", "video", _VIDEO_COLUMN)),
+    (0, b"\x00\x00\x01\xb3", Sniffed("an MPEG video", "video", _VIDEO_COLUMN)),
+    (4, b"moov", Sniffed("a QuickTime video", "video", _VIDEO_COLUMN)),
+    (8, b"WAVE", Sniffed("a WAVE sound file", "sound")),
+    (0, b"ID3", Sniffed("an MP3 sound file", "sound")),
+    (0, b"fLaC", Sniffed("a FLAC sound file", "sound")),
+    (8, b"AIFF", Sniffed("an AIFF sound file", "sound")),
+    (8, b"AIFC", Sniffed("an AIFF sound file", "sound")),
+    (0, b"OggS", Sniffed("an Ogg file", "video", _VIDEO_COLUMN)),
+    (0, b"#!AMR", Sniffed("an AMR sound file", "sound")),
+    (0, b"FUJIFILMCCD-RAW", Sniffed(_RAW.format("Fujifilm RAF"), "other", _DEVELOP)),
+    (0, b"FOVb", Sniffed(_RAW.format("Sigma X3F"), "other", _DEVELOP)),
+    (6, b"HEAPCCDR", Sniffed(_RAW.format("Canon CRW"), "other", _DEVELOP)),
+    (0, b"\x00MRM", Sniffed(_RAW.format("Minolta MRW"), "other", _DEVELOP)),
+    (0, b"IIRO", Sniffed(_RAW.format("Olympus ORF"), "other", _DEVELOP)),
+    (0, b"IIRS", Sniffed(_RAW.format("Olympus ORF"), "other", _DEVELOP)),
+    (0, b"MMOR", Sniffed(_RAW.format("Olympus ORF"), "other", _DEVELOP)),
+    (0, b"IIU\x00", Sniffed(_RAW.format("Panasonic RW2 or Leica RWL"), "other", _DEVELOP)),
+    (0, b"ARRI", Sniffed(_RAW.format("ARRI"), "other", _DEVELOP)),
+    (0, b"\x76\x2f\x31\x01", Sniffed("an OpenEXR image", "other", _CONVERT)),
+    (0, b"#?RADIANCE", Sniffed("a Radiance HDR image", "other", _CONVERT)),
+    (0, b"SIMPLE  =", Sniffed("a FITS file", "other", _CONVERT)),
+    (128, b"DICM", Sniffed("a DICOM file", "other", _CONVERT)),
+    (0, b"DDS ", Sniffed("a DDS texture", "other", _CONVERT)),
+    (0, b"qoif", Sniffed("a QOI image", "other", _CONVERT)),
+    (0, b"AT&TFORM", Sniffed("a DjVu document", "other", "convert it to PDF")),
+    (0, b"\x00\x00\x02\x00", Sniffed("a Windows cursor", "other", _CONVERT)),
+    (0, b"%!PS", Sniffed("a PostScript file", "other", "convert it to PDF, JPEG or PNG")),
+    (0, b"\xc5\xd0\xd3\xc6", Sniffed("a PostScript file (EPS)", "other", "convert it to PDF, JPEG or PNG")),
+    (0, b"{\\rtf", Sniffed("an RTF document", "other", "convert it to PDF")),
+    (0, b"\x1f\x8b", Sniffed("a gzip archive", "other", "unpack it first")),
+    (0, b"BZh", Sniffed("a bzip2 archive", "other", "unpack it first")),
+    (0, b"\xfd7zXZ\x00", Sniffed("an xz archive", "other", "unpack it first")),
+    (0, b"\x28\xb5\x2f\xfd", Sniffed("a Zstandard archive", "other", "unpack it first")),
+    (0, b"7z\xbc\xaf\x27\x1c", Sniffed("a 7z archive", "other", "unpack it first")),
+    (0, b"Rar!\x1a\x07", Sniffed("a RAR archive", "other", "unpack it first")),
+    (257, b"ustar", Sniffed("a tar archive", "other", "unpack it first")),
+    (0, b"PAR1", Sniffed("a Parquet file", "other", "name it as the input, not in a row")),
+    (
+        0,
+        b"version https://git-lfs",
+        Sniffed("a Git LFS pointer, not the file itself", "other", "run git lfs pull where it came from"),
+    ),
+    (
+        0,
+        b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
+        Sniffed("an old Office document (DOC, XLS or PPT)", "other", "convert it to PDF"),
+    ),
 )
+# What stands in a ZIP archive of an office's or a publisher's making.
+_ZIPPED = (
+    (b"word/", "a Word document (DOCX)"),
+    (b"ppt/", "a PowerPoint document (PPTX)"),
+    (b"xl/", "an Excel document (XLSX)"),
+    (b"application/epub+zip", "an EPUB book"),
+    (b"application/vnd.oasis.opendocument", "an OpenDocument file"),
+    (b"FixedDocumentSequence", "an XPS document"),
+)
+_HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
+_HEIF_BRANDS = frozenset({b"mif1", b"mif2", b"mif3", b"msf1", b"miaf", b"vvic", b"avci", b"avcs", b"jpeg", b"j2ki"})
+_AVIF_BRANDS = frozenset({b"avif", b"avis"})
+_SOUND_BRANDS = frozenset({b"M4A ", b"M4B ", b"M4P ", b"F4A ", b"F4B ", b"aax ", b"aaxc"})
+_VIDEO_BRANDS = (
+    *(b"iso", b"mp4", b"mp7", b"qt  ", b"M4V", b"3gp", b"3g2", b"3ge", b"3gg", b"3gs", b"avc", b"hvc", b"hev", b"av01"),
+    *(b"dash", b"msdh", b"msix", b"cmf", b"MSNV", b"mmp4", b"f4v", b"F4V", b"XAVC", b"NDS", b"dby1", b"MFSM", b"KDDI"),
+    *(b"niko", b"pana", b"CAEP", b"dmb", b"mj", b"SDV", b"piff", b"roam", b"isml", b"ifrm", b"nvr", b"MPPI", b"da"),
+)
+_PROLOGUE_BYTES = 256 << 10
+_ROOT = re.compile(rb"<(?:[\w.-]{1,99}:)?([A-Za-z_][\w.-]{0,99})")
 
 
 def described(data: bytes) -> str:
@@ -44,41 +154,133 @@ def described(data: bytes) -> str:
     for offset, magic, name in _IMAGES:
         if data.startswith(magic, offset):
             return f"{name} file"
+    brands = brands_of(data)
+    for format_brands, name in ((_AVIF_BRANDS, "AVIF"), (_HEIC_BRANDS, "HEIC"), (_HEIF_BRANDS, "HEIF")):
+        if brands and brands[0] in format_brands:
+            return f"{name} file"
     return "file"
 
 
-def unreadable(data: bytes) -> UnitError:
-    """The error for bytes that no image decoder takes: what they are instead, and the likely mend."""
-    kind: Kind = "unsupported"
-    text = data[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if described(data) != "file":
-        message, kind = f"{described(data)} whose header is damaged; fetch it again", "corrupt"
-    elif b"<svg" in text:
-        message = "an SVG drawing, not a pixel image; render it to PNG first"
-    elif text.startswith((b"<!doctype html", b"<html", b"<head", b"<body")) or b"<html" in text:
-        message = "an HTML page, not an image; the server probably answered with an error or login page: fetch it again"
-    elif text.startswith(b"<?xml") or text.startswith(b"<error"):
-        message = f"an XML document, not an image, probably a storage error: {_excerpt(data)}"
-    elif text.startswith((b"{", b"[")):
-        message = f"a JSON document, not an image, probably a server's error: {_excerpt(data)}"
-    else:
-        message, kind = _other(data)
-    return UnitError("decode", kind, message)
+def brands_of(data: bytes) -> list[bytes]:
+    """The brands of an ISO base media file (MP4, HEIC, AVIF …): the major one, then those it is compatible with."""
+    if data[4:8] != b"ftyp":
+        return []
+    head = data[8 : min(int.from_bytes(data[:4], "big"), 512)] or data[8:12]
+    return [head[:4], *(head[at : at + 4] for at in range(8, len(head) - 3, 4))]
 
 
-def _other(data: bytes) -> tuple[str, Kind]:
-    for offset, magic, name, mend in _OTHERS:
+def sniffed(data: bytes) -> Sniffed:
+    """What a file is; the first 64 KiB are enough for nearly all."""
+    if not data:
+        return Sniffed("an empty file (0 bytes)", "damaged", "it was probably never downloaded")
+    if (name := described(data)) != "file":
+        return Sniffed(f"{'an' if name[0] in 'AI' else 'a'} {name}", "image", _IMAGE_COLUMN)
+    for offset, magic, found in _OTHERS:
         if data.startswith(magic, offset):
-            return f"{name}, not an image; {mend}", "unsupported"
+            return found
+    if data[4:8] == b"ftyp":
+        return _media_file(brands_of(data))
+    if data.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        return _zipped(data)
+    if len(data) > 3 and data[0] == 0xFF and data[1] & 0xE6 == 0xE2:
+        return Sniffed("an MP3 sound file", "sound")
+    if len(data) > 376 and data[0] == data[188] == data[376] == 0x47:
+        return Sniffed("an MPEG transport stream", "video", _VIDEO_COLUMN)
     if not any(data[:4096]):
-        return f"{len(data):,} bytes that begin with zeros only; the download was probably never filled in", "corrupt"
+        return Sniffed(f"{len(data):,} bytes that begin with zeros only", "damaged", "it was probably never filled in")
+    return _text(data) or Sniffed(f"a file that begins with bytes {data[:8].hex(' ')}", "other")
+
+
+def unreadable(data: bytes, wanted: Literal["image", "video", "document"] = "image") -> UnitError:
+    """The error for bytes that no decoder takes: what they are instead, and the likely mend.
+
+    Args:
+        data: The file, or its first 64 KiB.
+        wanted: What the row's column is for. A file of this sort is said to have a header that cannot be read.
+    """
+    found = sniffed(data)
+    if found.family == wanted:
+        return UnitError("decode", "corrupt", f"{found.name.split(' ', 1)[1]} whose header cannot be read")
+    kind: Kind = "corrupt" if found.family == "damaged" else "unsupported"
+    if not data:
+        return UnitError("decode", kind, "the file is empty (0 bytes); it was probably never downloaded")
+    if found.name.startswith("a file that begins"):
+        formats = {
+            "image": f"not an image this job reads ({', '.join(IMAGE_FORMATS)})",
+            "video": "not a video this job reads (MP4, WebM, AVI, …)",
+            "document": "not a PDF, and a document column needs PDF files",
+        }[wanted]
+        return UnitError("decode", kind, f"{formats}; it begins with bytes {data[:8].hex(' ')}")
+    needed = {"image": "an image", "video": "a video", "document": "a PDF"}[wanted]
+    mend = found.mend or f"{needed} is needed"
+    if wanted == "document" and found.mend == _CONVERT:
+        mend = "convert it to PDF"
+    detail = f": {found.detail}" if found.detail else ""
+    return UnitError("decode", kind, f"{found.name}, not {needed}; {mend}{detail}")
+
+
+def _media_file(brands: list[bytes]) -> Sniffed:
+    if b"crx " in brands:
+        return Sniffed(_RAW.format("Canon CR3"), "other", _DEVELOP)
+    if brands[0] in _SOUND_BRANDS:
+        return Sniffed("an MPEG-4 sound file", "sound")
+    for brand in brands:
+        if brand.startswith(_VIDEO_BRANDS):
+            return Sniffed("an MP4 or QuickTime video", "video", _VIDEO_COLUMN)
+    for brand in brands[1:]:
+        if brand in _HEIC_BRANDS | _HEIF_BRANDS | _AVIF_BRANDS:
+            return Sniffed("a HEIF file", "image", _IMAGE_COLUMN)
+    return Sniffed(f"an ISO media file of the unknown brand {brands[0].decode('ascii', 'replace')!r}", "other")
+
+
+def _zipped(data: bytes) -> Sniffed:
+    head, tail = data[: 64 << 10], data[-(64 << 10) :]
+    for mark, name in _ZIPPED:
+        if mark in head or mark in tail:
+            return Sniffed(name, "other", "convert it to PDF, or to images")
+    return Sniffed("a ZIP archive", "other", "unpack it first, or convert it to PDF where it is an Office document")
+
+
+def _text(data: bytes) -> Sniffed | None:
+    text = data[:_PROLOGUE_BYTES].lstrip(b"\xef\xbb\xbf \t\r\n")
+    lowered = text[:512].lower()
+    if text.startswith(b"<"):
+        root = _root_element(text)
+        if root == b"svg":
+            return Sniffed("an SVG drawing, which has no pixels", "other", "render it to PNG first")
+        if root in (b"html", b"head", b"body") or b"<html" in lowered or lowered.startswith(b"<!doctype html"):
+            mend = "the server probably answered with an error or login page: fetch it again"
+            return Sniffed("an HTML page", "other", mend)
+        if lowered.startswith(b"<?xml") or root == b"error":
+            return Sniffed("an XML document", "other", "it is probably a storage error", _excerpt(data))
+    if b"<html" in lowered:
+        mend = "the server probably answered with an error or login page: fetch it again"
+        return Sniffed("an HTML page", "other", mend)
+    if text.startswith((b"{", b"[")):
+        return Sniffed("a JSON document", "other", "it is probably a server's error", _excerpt(data))
     if _is_text(data[:512]):
-        return f"a text file, not an image: {_excerpt(data)}", "unsupported"
-    return (
-        f"not an image this job reads (JPEG, PNG, WebP, GIF, TIFF, BMP, AVIF, HEIC, JPEG 2000, PPM); "
-        f"it begins with bytes {data[:8].hex(' ')}",
-        "unsupported",
-    )
+        return Sniffed("a text file", "other", "", _excerpt(data))
+    return None
+
+
+def _root_element(text: bytes) -> bytes:
+    """The first element of an XML or HTML document, lower case and without its prefix; empty if there is none."""
+    at = 0
+    while (at := text.find(b"<", at)) >= 0:
+        if text.startswith(b"<!--", at):
+            end = text.find(b"-->", at)
+        elif text.startswith(b"<?", at):
+            end = text.find(b"?>", at)
+        elif text.startswith(b"<!", at):
+            bracket, close = text.find(b"[", at), text.find(b">", at)
+            end = text.find(b"]", bracket) if 0 <= bracket < close else close
+        else:
+            match = _ROOT.match(text, at)
+            return match[1].lower() if match else b""
+        if end < 0:
+            return b""
+        at = end + 1
+    return b""
 
 
 def _is_text(head: bytes) -> bool:

@@ -1,0 +1,156 @@
+"""Decides what an image file is and who reads it, from its header alone."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from typing import Protocol
+
+import numpy as np
+import pillow_heif
+from PIL import Image, UnidentifiedImageError
+
+from internvl_ops.errors import UnitError
+from internvl_ops.media import heif, jpeg
+from internvl_ops.media.jpegxl import JpegXl
+from internvl_ops.media.pillow_samples import psd_unread
+from internvl_ops.media.sniff import described, unreadable
+from internvl_ops.media.targa import is_targa
+from internvl_ops.media.tiff import Tiff
+
+# Only formats that datasets hold. Pillow knows others, some of which start programs (EPS) or are unbounded in time.
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "HEIF", "JPEG2000", "PPM", "ICO", "PSD")
+
+pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
+pillow_heif.options.DECODE_THREADS = 1  # many of these run beside each other, one on each core
+Image.MAX_IMAGE_PIXELS = None  # open_image checks the size instead, before anything is decoded
+
+
+class Reader(Protocol):
+    """A file of a kind that Pillow does not read, or not rightly, with its header read."""
+
+    format: str
+    size: tuple[int, int]
+    orientation: int
+
+    def count_pages(self) -> int:
+        """How many pages or frames follow each other in the file."""
+
+    def rgb(self, alpha: str, notes: list[str], *, accept_cut: bool) -> np.ndarray:
+        """Decodes: uint8 of shape (height, width, 3), as stored."""
+
+
+def open_image(data: bytes, max_pixels: int) -> Image.Image | Reader:
+    """Reads the header only, and decides who reads the rest."""
+    if not data:
+        raise UnitError("decode", "corrupt", "the file is empty (0 bytes); it was probably never downloaded")
+    image = _identify(data, max_pixels)
+    width, height = image.size
+    if width < 1 or height < 1:
+        raise UnitError(
+            "decode", "corrupt", f"{image.format} header says {width}x{height} pixels; at least 1x1 is needed"
+        )
+    if width * height > max_pixels:
+        raise _too_large(image.format or "image", width, height, max_pixels)
+    return image
+
+
+def _identify(data: bytes, max_pixels: int) -> Image.Image | Reader:
+    kind = described(data)
+    if kind in ("TIFF file", "BigTIFF file"):
+        return _identify_tiff(data, max_pixels)
+    if kind == "JPEG XL file":
+        return JpegXl(data)
+    unread = jpeg.unread(data) if kind == "JPEG file" else psd_unread(data)
+    if unread is not None:
+        raise unread
+    try:
+        return _pillow(data, max_pixels)
+    except UnidentifiedImageError:
+        pass
+    except ValueError as error:
+        if not too_much_text(error):
+            raise
+        return _pillow(without_text(data), max_pixels)
+    if kind in ("AVIF file", "HEIC file", "HEIF file"):
+        raise _unread_heif(data, kind, max_pixels)
+    if kind == "file" and is_targa(data):
+        return _pillow(data, max_pixels, ("TGA",))
+    raise unreadable(data)
+
+
+def _identify_tiff(data: bytes, max_pixels: int) -> Image.Image | Reader:
+    tiff: Tiff | None = None
+    try:
+        tiff = Tiff(data)
+        if not tiff.for_pillow:
+            return tiff
+    except UnitError:
+        raise
+    except Exception:  # damaged where tifffile looks; Pillow may see enough
+        if tiff is not None:
+            raise
+    try:
+        return _pillow(data, max_pixels)
+    except UnidentifiedImageError:
+        if tiff is not None:
+            return tiff
+        raise unreadable(data) from None
+
+
+def _pillow(data: bytes, max_pixels: int, formats: tuple[str, ...] = FORMATS) -> Image.Image:
+    # Of a GIF Pillow makes a canvas while it opens the file, as large as the first frame reaches.
+    Image.MAX_IMAGE_PIXELS = max_pixels // 2 + 1 if data.startswith(b"GIF") else None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # from half the limit on
+            return Image.open(io.BytesIO(data), formats=formats)
+    except Image.DecompressionBombError as error:
+        raise UnitError(
+            "decode",
+            "too_large",
+            f"GIF whose first frame is too large ({error}); at most {max_pixels:,} pixels are allowed: raise "
+            "--max-pixels if memory allows",
+        ) from None
+    finally:
+        Image.MAX_IMAGE_PIXELS = None
+
+
+def _unread_heif(data: bytes, kind: str, max_pixels: int) -> UnitError:
+    """Why Pillow's plug-ins do not take a HEIC, HEIF or AVIF file."""
+    told = heif.primary(data)
+    if told.sequence_only:
+        message = f"{kind} of frames without a picture beside them; name it in the video column"
+        return UnitError("decode", "unsupported", message)
+    if told.coding:
+        message = f"{kind} whose picture is coded as {told.coding}; convert it to JPEG, PNG or WebP"
+        return UnitError("decode", "unsupported", message)
+    if told.ends_early:
+        return UnitError("decode", "corrupt", f"{kind} that ends early; fetch it again")
+    if told.size is not None and told.size[0] * told.size[1] > min(max_pixels, heif.AVIF_PIXELS):
+        return _too_large(kind.split()[0], *told.size, max_pixels)
+    return unreadable(data)
+
+
+def _too_large(what: str, width: int, height: int, max_pixels: int) -> UnitError:
+    pixels = width * height
+    limit = f"at most {max_pixels:,} are allowed: raise --max-pixels if memory allows"
+    if pixels <= max_pixels:
+        limit = "its decoder takes no more than 16384x16384: make it smaller"
+    return UnitError("decode", "too_large", f"{what} of {width}x{height} = {pixels:,} pixels; {limit}")
+
+
+def too_much_text(error: ValueError) -> bool:
+    """Whether Pillow gave up at text or a colour profile, which nothing here reads."""
+    return "too large for PngImagePlugin" in str(error) or "memory used in text chunks" in str(error)
+
+
+def without_text(data: bytes) -> bytes:
+    """A PNG without its text and colour profile."""
+    kept, at = [data[:8]], 8
+    while at + 8 <= len(data):
+        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
+        if data[at + 4 : at + 8] not in (b"tEXt", b"zTXt", b"iTXt", b"iCCP"):
+            kept.append(data[at:end])
+        at = end
+    return b"".join(kept)

@@ -1,0 +1,105 @@
+"""What the samples of a picture that Pillow has decoded mean, and how they become 8-bit RGB."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from internvl_ops.errors import UnitError
+from internvl_ops.media.samples import Samples, to_rgb
+
+_MERGED_DATA = 1057  # of a PSD: whether it holds a composite of its layers
+_PSD_MODES = {0: (1, 8), 1: (8,), 2: (8,), 3: (8,), 4: (8,), 8: (8,), 9: (8,)}
+
+
+def pillow_rgb(image: Any, data: bytes, alpha: str, notes: list[str]) -> np.ndarray:
+    """Converts a decoded picture: uint8 of shape (height, width, 3).
+
+    Args:
+        image: As Pillow decoded it.
+        data: The file.
+        alpha: "white" composites on white, "drop" ignores transparency.
+        notes: What had to be decided is added.
+    """
+    if image.format == "PNG" and "transparency" in image.info:
+        _scale_colour_key(image, data)
+    if image.format == "PSD":
+        image = _composite_of_layers(image, data)
+    described = _deep_samples(image, data)
+    if described is not None:
+        pixels = np.asarray(image)
+        if image.format == "PPM" and image.mode == "I":
+            pixels = pixels.astype(np.uint16)
+        if alpha == "white" and isinstance(key := image.info.get("transparency"), int):
+            described = replace(described, nodata=float(key))
+        return to_rgb(pixels, described, alpha, notes)
+    return np.asarray(_shallow(image, alpha))
+
+
+def psd_unread(data: bytes) -> UnitError | None:
+    """The error for a Photoshop document that is sound and of a kind that is not read."""
+    if not data.startswith(b"8BPS") or len(data) < 26:
+        return None
+    version, bits, mode = (int.from_bytes(data[at : at + 2], "big") for at in (4, 22, 24))
+    if version == 1 and bits in _PSD_MODES.get(mode, ()):
+        return None
+    what = "a large Photoshop document (PSB)" if version == 2 else f"PSD of colour mode {mode} with {bits}-bit channels"
+    return UnitError("decode", "unsupported", f"{what}; save it as RGB with 8 bits a channel, or as JPEG or PNG")
+
+
+def _deep_samples(image: Any, data: bytes) -> Samples | None:
+    """Of modes that Pillow's own conversion would clip, or does not know."""
+    mode = image.mode
+    if mode == "LAB":
+        return Samples(colours="lab", bits=8)
+    if mode == "F":
+        return Samples(colours="grey", bits=32)
+    if mode.startswith("I"):
+        # Pillow brings PGM and JPEG 2000 of any depth to the full 16 bits; theirs is known.
+        known = image.format == "JPEG2000" or (image.format == "PPM" and _pnm_maximum(data) < 65535)
+        return Samples(colours="grey", bits=32 if mode == "I" and image.format != "PPM" else 16,
+                       maximum=65535 if known else None)  # fmt: skip
+    return None
+
+
+def _pnm_maximum(data: bytes) -> int:
+    """The third number of a PGM or PPM header, comments aside."""
+    lines = [line.split(b"#")[0] for line in data[:4096].splitlines()]
+    words = b" ".join(lines).split()
+    return int(words[3]) if len(words) > 3 and words[3].isdigit() else 65535
+
+
+def _scale_colour_key(image: Any, data: bytes) -> None:
+    """Brings a PNG's transparent colour to the depth that Pillow has brought the pixels to."""
+    bits, key = data[24], image.info["transparency"]
+    if isinstance(key, int) and bits < 8 and image.mode in ("1", "L"):
+        image.info["transparency"] = key * 255 // ((1 << bits) - 1)
+    elif isinstance(key, tuple) and bits == 16 and image.mode == "RGB":
+        image.info["transparency"] = tuple(value >> 8 for value in key)
+
+
+def _composite_of_layers(image: Any, data: bytes) -> Any:
+    if any(number == _MERGED_DATA and value[4:5] == b"\0" for number, _, value in image.resources):
+        message = "PSD saved without a composite of its layers; save it with maximum compatibility, or as JPEG or PNG"
+        raise UnitError("decode", "unsupported", message)
+    # A fourth channel is the transparency of the whole only where the layers say so; else it is a saved selection.
+    transparent = image._layers_position is not None and data[image._layers_position] & 0x80
+    return image.convert("RGB") if image.mode == "RGBA" and not transparent else image
+
+
+def _shallow(image: Any, alpha: str) -> Image.Image:
+    if alpha == "white" and image.has_transparency_data:
+        with_alpha = image if image.mode == "RGBA" else image.convert("RGBA")
+        white = Image.new("RGB", image.size, "white")
+        white.paste(with_alpha, mask=with_alpha)
+        return white
+    if image.mode == "RGB":
+        return image
+    try:
+        return image.convert("RGB")
+    except ValueError:
+        message = f"{image.format} in colour mode {image.mode}; convert the file to RGB"
+        raise UnitError("decode", "unsupported", message) from None

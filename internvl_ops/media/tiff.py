@@ -1,0 +1,235 @@
+"""TIFF: what its samples mean, by its tags, and the kinds that Pillow cannot read or reads wrongly."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import tifffile
+
+from internvl_ops.errors import UnitError
+from internvl_ops.media.samples import CHANNELS, Alpha, Colours, Samples, to_rgb
+
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it says about damaged files comes back as an error
+
+_WHITE_IS_ZERO, _PALETTE, _YCBCR, _CFA, _LINEAR_RAW = 0, 3, 6, 32803, 34892
+_COLOURS: dict[int, Colours] = {
+    0: "grey", 1: "grey", 2: "rgb", 3: "palette", 4: "grey", 5: "cmyk", 8: "lab", 9: "lab",
+}  # fmt: skip
+# Of cameras' own making: Sony, Samsung, Nikon, Pentax, Kodak, and the lossy one of DNG.
+_RAW_COMPRESSIONS = frozenset({32767, 32769, 32770, 34713, 65535, 65000, 34892, 52546})
+_RAW_NAMES = {"NIKON": "Nikon NEF", "SONY": "Sony ARW", "PENTAX": "Pentax PEF", "SAMSUNG": "Samsung SRW"}
+_PILLOW_COMPRESSIONS = frozenset({1, 2, 3, 4, 5, 7, 8, 32773, 32946, 50000})
+_OLD_JPEG = 6
+_ORIENTATION, _SUB_IFDS, _MAKE, _INK_SET, _DNG_VERSION, _GDAL_NODATA = 274, 330, 271, 332, 50706, 42113
+_FLOAT, _COMPLEX = 3, (5, 6)
+_LOOKED_AT = 8  # directories that may hold a sensor's data
+_TYPES = {1: "u", 2: "i", 3: "f", 4: "u"}
+
+
+class Tiff:
+    """The first page of a TIFF.
+
+    Args:
+        data: The file's bytes.
+
+    Raises:
+        UnitError: For a camera's raw file.
+        Exception: Of many types, for a file that is none or whose first directory is damaged.
+    """
+
+    format = "TIFF"
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._file: Any = tifffile.TiffFile(io.BytesIO(data))
+        self._page: Any = self._file.pages[0]
+        if camera := self._camera():
+            message = f"a camera's raw file ({camera}), not a picture yet; develop it to JPEG, PNG or TIFF first"
+            raise UnitError("decode", "unsupported", message)
+        self.size = (int(self._page.imagewidth), int(self._page.imagelength))
+        turned = self._tag(_ORIENTATION, 1)
+        self.orientation: int = turned if turned in range(1, 9) else 1
+
+    def count_pages(self) -> int:
+        return len(self._file.pages)
+
+    @property
+    def for_pillow(self) -> bool:
+        """8 bits or less of the usual meanings: Pillow reads them right, and JPEG and fax inside them."""
+        page = self._page
+        if page.compression not in _PILLOW_COMPRESSIONS or self._bits() not in (1, 2, 4, 8):
+            return False
+        if self._formats() - {1, 4} or page.photometric not in (0, 1, 2, 3, 5, 6):
+            return False
+        if page.compression != 1 and page.photometric == _YCBCR:
+            return True
+        own_colours = page.photometric == _PALETTE and (self._palette_is_old() or page.samplesperpixel > 1)
+        premultiplied = page.photometric in (0, 1) and page.samplesperpixel > 1
+        extra = len(page.extrasamples) > 1 or (page.photometric == 5 and page.samplesperpixel > 4)
+        return not (own_colours or premultiplied or extra)
+
+    def rgb(self, alpha: str, notes: list[str], *, accept_cut: bool) -> np.ndarray:
+        """Decodes the page as stored, not turned upright: uint8 of shape (height, width, 3).
+
+        Raises:
+            UnitError: "unsupported" with what the samples are; "corrupt" for a file that ends early.
+        """
+        samples = self._samples(notes)
+        self._check_whole(accept_cut)
+        if self._page.photometric == 4:
+            notes.append("a mask of transparency, read as grey")
+        return to_rgb(self._pixels(), samples, alpha, notes)
+
+    # ---------------------------------------------------------------- meaning
+
+    def _samples(self, notes: list[str]) -> Samples:
+        page = self._page
+        colours = _COLOURS.get(page.photometric)
+        bits, formats = self._bits(), self._formats()
+        if colours is None:
+            raise self._unsupported(f"the colour model {_named(page.photometric)}")
+        if bits is None or len(formats) > 1:
+            raise self._unsupported("samples of different kinds in one pixel")
+        if formats & set(_COMPLEX):
+            raise self._unsupported("complex numbers for samples")
+        if page.dtype is None:
+            raise self._unsupported(f"{bits}-bit samples of format {formats}")
+        if colours == "cmyk" and self._tag(_INK_SET, 1) != 1:
+            raise self._unsupported("inks other than cyan, magenta, yellow and black")
+        self._check_codec()
+        floating = _FLOAT in formats
+        count = page.samplesperpixel - CHANNELS[colours]
+        if count < 0:
+            raise self._unsupported(f"{page.samplesperpixel} samples for {colours}")
+        alpha = self._alpha(colours, count, notes)
+        return Samples(
+            colours=colours,
+            bits=bits,
+            alpha=alpha,
+            white_is_zero=page.photometric == _WHITE_IS_ZERO,
+            # Samples of 9 to 15 bits are packed by who knows their depth. Those of 8 and 16 are what files are made of.
+            maximum=None if floating or bits in (16, 32, 64) or 2 in formats else (1 << bits) - 1,
+            nodata=self._nodata(),
+            palette=self._palette() if colours == "palette" else None,
+            signed_lab=page.photometric == 8,
+        )
+
+    def _alpha(self, colours: Colours, count: int, notes: list[str]) -> Alpha:
+        kinds = [int(kind) for kind in self._page.extrasamples][:count]
+        if count and not kinds:
+            kinds = [0] * count
+        if count and kinds[0] in (1, 2):
+            if count > 1:
+                notes.append(f"{count - 1} samples beside colours and alpha left out")
+            return "premultiplied" if kinds[0] == 1 else "straight"
+        if colours == "grey" and count > 1:
+            raise self._unsupported(f"{count + 1} bands without colours; make an RGB image of three of them")
+        if count:
+            notes.append(f"{count} {'sample' if count == 1 else 'samples'} beside the colours left out")
+        return "none"
+
+    def _bits(self) -> int | None:
+        bits = self._page.bitspersample
+        bits = {int(bits)} if isinstance(bits, int) else {int(value) for value in bits}
+        return bits.pop() if len(bits) == 1 else None
+
+    def _formats(self) -> set[int]:
+        formats = self._page.sampleformat
+        return {int(formats)} if isinstance(formats, int) else {int(value) for value in formats}
+
+    def _nodata(self) -> float | None:
+        try:
+            value = float(str(self._tag(_GDAL_NODATA, "nan")).strip("\0 "))
+        except ValueError:
+            return None
+        return None if np.isnan(value) else value
+
+    def _map(self) -> np.ndarray:
+        colours = np.asarray(self._tag(320, ()), np.uint16)
+        if colours.size < 3:
+            raise UnitError("decode", "corrupt", "TIFF with a palette but no colours in it")
+        return colours[: colours.size // 3 * 3].reshape(3, -1)
+
+    def _palette_is_old(self) -> bool:
+        return int(self._map().max()) < 256
+
+    def _palette(self) -> np.ndarray:
+        """Old writers fill the colour map, which is one of 16 bits, with 0 to 255."""
+        colours = self._map().T
+        return (colours if self._palette_is_old() else colours >> 8).astype(np.uint8)
+
+    # ---------------------------------------------------------------- reading
+
+    def _pixels(self) -> np.ndarray:
+        page = self._page
+        pixels = page.asarray(maxworkers=1, lock=None)
+        if page.axes.startswith("S"):  # planes
+            pixels = np.moveaxis(pixels, 0, -1)
+        height, width = self.size[1], self.size[0]
+        pixels = pixels.reshape(-1, height, width, page.samplesperpixel)[0]
+        return pixels.astype(np.uint8) if pixels.dtype == bool else pixels
+
+    def _check_codec(self) -> None:
+        compression = self._page.compression
+        if compression == _OLD_JPEG:
+            raise self._unsupported("JPEG of the old kind inside (compression 6)")
+        try:
+            tifffile.TIFF.DECOMPRESSORS[compression]
+        except KeyError:
+            raise self._unsupported(f"the compression {_named(compression)}") from None
+
+    def _check_whole(self, accept_cut: bool) -> None:
+        """Says that the file ends early, which the decoder would fill with zeros or fail at in its own words."""
+        page = self._page
+        ends = [offset + count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False)]
+        missing = max(ends, default=0) - len(self._data)
+        if page.compression == 1 and not page.is_tiled and len(page.dataoffsets) == 1:
+            missing = max(missing, page.dataoffsets[0] + page.nbytes * (self._bits() or 8) // (8 * page.dtype.itemsize)
+                          - len(self._data))  # fmt: skip
+        if missing > 0 and not accept_cut:
+            message = f"TIFF file is truncated: {missing:,} bytes of its pixels are missing; fetch it again or accept "
+            raise UnitError("decode", "corrupt", message + "truncated files")
+
+    def _tag(self, code: int, default: Any) -> Any:
+        tag = self._page.tags.get(code)
+        return default if tag is None else tag.value
+
+    def _unsupported(self, what: str) -> UnitError:
+        return UnitError("decode", "unsupported", f"TIFF with {what}; convert it to an RGB or grey image")
+
+    # ---------------------------------------------------------------- cameras
+
+    def _camera(self) -> str:
+        """Names the raw format where the file is one: what Pillow reads of it is a thumbnail."""
+        if _DNG_VERSION in self._page.tags:
+            return "DNG"
+        if self._data[8:10] == b"CR" and self._data[:4] == b"II*\0":
+            return "Canon CR2"
+        make = str(self._tag(_MAKE, "")).upper()
+        for page in self._directories():
+            photometric, compression = page.photometric, page.compression
+            if photometric in (_CFA, _LINEAR_RAW) or (make and compression in _RAW_COMPRESSIONS):
+                return next((name for maker, name in _RAW_NAMES.items() if make.startswith(maker)), "TIFF/EP or DNG")
+        return ""
+
+    def _directories(self) -> Iterator[Any]:
+        yield self._page
+        if _SUB_IFDS not in self._page.tags:
+            return
+        for read in (lambda: self._page.pages, lambda: self._file.pages[1:_LOOKED_AT]):
+            yield from _some(read)
+
+
+def _some(read: Callable[[], Any]) -> list[Any]:
+    try:
+        return [page for page in list(read())[:_LOOKED_AT] if page is not None and hasattr(page, "photometric")]
+    except Exception:  # damaged further on: the first directory is what counts
+        return []
+
+
+def _named(value: Any) -> str:
+    return f"{getattr(value, 'name', '')} ({int(value)})".strip()
