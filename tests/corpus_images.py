@@ -250,7 +250,6 @@ def _no_images() -> Iterator[Entry]:
         "pointer.jpg": b"version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 12345\n",
         "drawing.eps": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
         "layers.psd": b"8BPS\0\x01" + bytes(30),
-        "photo.jxl": b"\xff\x0a\xfa\x7f\x01" + bytes(30),
         "noise.jpg": bytes(np.random.default_rng(0).integers(128, 256, 5000, dtype=np.uint8)),
     }
     corrupt = {
@@ -260,6 +259,7 @@ def _no_images() -> Iterator[Entry]:
         "start-only.png": b"\x89PNG\r\n\x1a\n",
         "start-only.gif": b"GIF89a",
         "start-only.webp": b"RIFF\x10\0\0\0WEBPVP8 ",
+        "photo.jxl": b"\xff\x0a\xfa\x7f\x01" + bytes(30),
         "start-only.tif": b"II*\0\x08\0\0\0",
     }
     for name, data in unsupported.items():

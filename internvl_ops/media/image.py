@@ -267,7 +267,7 @@ def _decode_jpeg(
             buffer=_workspace.array(0, (height, width, 4 if inks else 3)),
         )
         if pixels is not None:
-            # Inks are stored as Adobe does, the other way round.
+            # Inks are stored the other way round, as Adobe does it.
             return np.asarray(Image.fromarray(255 - pixels, "CMYK").convert("RGB")) if inks else pixels
     image.load()
     return pillow_rgb(image, data, options.alpha, notes)

@@ -11,8 +11,10 @@ _STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})
 _FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 _UNREAD = {
     0xC3: "lossless JPEG", 0xC5: "hierarchical JPEG", 0xC6: "hierarchical JPEG", 0xC7: "hierarchical JPEG",
-    0xF7: "JPEG-LS", 0xCB: "lossless JPEG", 0xCD: "hierarchical JPEG", 0xCE: "hierarchical JPEG", 0xCF: "hierarchical JPEG",
+    0xCB: "lossless JPEG", 0xCD: "hierarchical JPEG", 0xCE: "hierarchical JPEG", 0xCF: "hierarchical JPEG",
+    0xF7: "JPEG-LS",
 }  # fmt: skip
+_END = b"\xff\xd9"
 _LACKS_DATA = "premature end of data segment"
 _NO_END = "Premature end of JPEG file"
 
@@ -36,22 +38,33 @@ def decode(
     Raises:
         UnitError: "corrupt": a part of the picture is missing.
     """
-    width, height = size
     try:
-        pixels = simplejpeg.decode_jpeg(data, colours, min_width=width, min_height=height, buffer=buffer)
+        return _pixels(data, size, colours, buffer)
     except ValueError as error:
         warning = str(error)
-        if not accept_cut and (_LACKS_DATA in warning or (_NO_END in warning and not _scans_complete(data))):
-            message = "JPEG file is truncated: its decoder says that a part of the picture is missing; fetch it again "
-            raise UnitError("decode", "corrupt", message + "or accept truncated files") from None
+    if _NO_END in warning:  # the end mark may be all that is missing
         try:
-            pixels = simplejpeg.decode_jpeg(
-                data, colours, min_width=width, min_height=height, buffer=buffer, strict=False
-            )
-        except ValueError:
-            return None
-        if _NO_END not in warning or accept_cut:
+            if _scans_complete(data):
+                return _pixels(data + _END, size, colours, buffer)
+        except ValueError as error:
+            warning = str(error)
+    if _NO_END not in warning and _LACKS_DATA not in warning:
+        # Whatever else libjpeg warns of, Pillow decides, who gives an image without a word.
+        if not warning.startswith("tj"):  # TurboJPEG's own limits, such as rare subsampling, are no damage
             notes.append(f"JPEG decoder warned: {warning}")
+        return None
+    if not accept_cut:
+        message = "JPEG file is truncated: its decoder says that a part of the picture is missing; fetch it again "
+        raise UnitError("decode", "corrupt", message + "or accept truncated files")
+    notes.append(f"JPEG decoder warned: {warning}")
+    return _pixels(data, size, colours, buffer, strict=False)
+
+
+def _pixels(
+    data: bytes, size: tuple[int, int], colours: str, buffer: np.ndarray, *, strict: bool = True
+) -> np.ndarray | None:
+    width, height = size
+    pixels = simplejpeg.decode_jpeg(data, colours, min_width=width, min_height=height, buffer=buffer, strict=strict)
     return pixels if pixels.shape[:2] == (height, width) else None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import tifffile
@@ -45,8 +45,8 @@ class Tiff:
 
     def __init__(self, data: bytes) -> None:
         self._data = data
-        self._file: Any = tifffile.TiffFile(io.BytesIO(data))
-        self._page: Any = self._file.pages[0]
+        self._file = cast(Any, tifffile.TiffFile(io.BytesIO(data)))
+        self._page = self._file.pages[0]
         if camera := self._camera():
             message = f"a camera's raw file ({camera}), not a picture yet; develop it to JPEG, PNG or TIFF first"
             raise UnitError("decode", "unsupported", message)

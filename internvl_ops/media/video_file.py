@@ -19,7 +19,7 @@ import av
 import numpy as np
 
 from internvl_ops.errors import UnitError
-from internvl_ops.media.sniff import described
+from internvl_ops.media.sniff import sniffed, unreadable
 from internvl_ops.media.video_packets import PacketReader, decode, packets
 
 # Demuxers that read one file and nothing else. Left out are those that follow what a file names (hls, dash, concat,
@@ -388,12 +388,13 @@ def _failures_told(head: bytes) -> Iterator[None]:
 
 
 def _unreadable(head: bytes, reason: str) -> UnitError:
-    for offset, magic, name in _MAGIC:
-        if head.startswith(magic, offset):
-            mend = "it may end before its index: fetch it again"
-            return UnitError("decode", "corrupt", f"{name} file that cannot be opened ({reason}); {mend}")
-    if not head:
-        return UnitError("decode", "corrupt", "the file is empty (0 bytes); it was probably never downloaded")
-    what = "an HTML page" if b"<html" in head[:512].lower() else f"a {described(head)}"
-    begins = f"it begins with bytes {head[:8].hex(' ')}"
-    return UnitError("decode", "unsupported", f"{what}, not a video this job reads (MP4, WebM, AVI, …); {begins}")
+    found = sniffed(head)
+    if found.family not in ("video", "other") or not _is_video(head):
+        return unreadable(head, "video")
+    name = next(name for offset, magic, name in _MAGIC if head.startswith(magic, offset))
+    mend = "it may end before its index: fetch it again"
+    return UnitError("decode", "corrupt", f"{name} file that cannot be opened ({reason}); {mend}")
+
+
+def _is_video(head: bytes) -> bool:
+    return any(head.startswith(magic, offset) for offset, magic, _ in _MAGIC)

@@ -203,7 +203,13 @@ class TestWhatIsNoGoodDocument:
             (A4[:700], "corrupt", "ends early"),
             (b"%PDF-1.7\njunk", "corrupt", "damaged"),
             (b"<!DOCTYPE html><html>log in</html>", "unsupported", "HTML"),
-            (b"\x89PNG\r\n\x1a\n", "unsupported", "89 50 4e 47"),
+            (b"\x89PNG\r\n\x1a\n", "unsupported", "a PNG file, not a PDF; name it in the image column"),
+            (b"PK\3\4" + bytes(26) + b"word/document.xml", "unsupported", "a Word document (DOCX), not a PDF"),
+            (b"version https://git-lfs.github.com/spec/v1\n", "unsupported", "a Git LFS pointer"),
+            (b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>', "unsupported", "AccessDenied"),
+            (b'{"error":"expired"}', "unsupported", "a JSON document, not a PDF"),
+            (bytes(2000), "corrupt", "zeros only"),
+            (b"\xfe\xed\xfa\xce" * 9, "unsupported", "fe ed fa ce"),
         ],
     )
     def test_other_files(self, data, kind, told):
