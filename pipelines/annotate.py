@@ -18,6 +18,7 @@ from internvl_ops.prepare import MediaReader
 from internvl_ops.tasks import Task
 from pipelines import cluster
 from pipelines import columns as c
+from pipelines.continuity import fit_schema
 from pipelines.documents import write_documents
 from pipelines.drive import drive
 from pipelines.engines import engine_maker, tile_size, tokens_of
@@ -80,7 +81,7 @@ def annotate(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | Non
             with Writer(
                 output,
                 RemoteLedger(ledger),
-                result_schema(plan.schema, task, graph.said_of_units),
+                fit_schema(output, result_schema(plan.schema, task, graph.said_of_units), overwrite.old),
                 run_id=record.run_id,
                 model=safe_uri(options.model),
                 unparsed=task.unparsed,

@@ -35,7 +35,7 @@ DOCUMENTS_SCHEMA = pa.schema(
     ]
 )
 ROWS_PER_FILE = 1000
-_PAGE_ID = re.compile(r"(.*)#page=(\d+)", re.DOTALL)
+_PAGE_ID = re.compile(r"(.*)#page=([1-9][0-9]{0,8})", re.DOTALL)  # as `stages.explode` makes it
 
 Page = tuple[int, str | None, str | None, str | None, str | None]  # number, text, finish reason, error kind, message
 
@@ -92,12 +92,17 @@ def _read_pages(output: OutputFolder, text_column: str) -> Iterator[Iterable[tup
 
 
 def _failed_pages(output: OutputFolder) -> Iterator[Iterable[tuple]]:
-    for _, table in output.read_tables(ERRORS, ["id", "kind", "message"]):
-        rows = zip(*(table[name].to_pylist() for name in ("id", "kind", "message")), strict=True)
+    """Pages that failed. What failed as a whole document is none, whatever its id looks like."""
+    for name in output.files(ERRORS):
+        if "stage" not in output.read_schema(name).names:
+            continue
+        table = output.read_table(name, ["id", "kind", "message", "stage"])
         yield (
-            (match[1], int(match[2]), None, None, kind, message)
-            for unit_id, kind, message in rows
-            if kind != "duplicate_id" and (match := _PAGE_ID.fullmatch(unit_id))
+            (match[1], int(match[2]), None, None, row["kind"], row["message"])
+            for row in table.to_pylist()
+            if row["kind"] != "duplicate_id"
+            and row["stage"] not in ("read", "explode")
+            and (match := _PAGE_ID.fullmatch(row["id"]))
         )
 
 

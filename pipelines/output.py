@@ -159,10 +159,14 @@ class OutputFolder:
 
     def read_metadata(self, name: str) -> dict[bytes, bytes]:
         """What the schema of one Parquet file says besides columns."""
+        return self.read_schema(name).metadata or {}
 
-        def read() -> dict[bytes, bytes]:
+    def read_schema(self, name: str) -> pa.Schema:
+        """The columns of one Parquet file."""
+
+        def read() -> pa.Schema:
             with self.fs.open(self._path(name), "rb") as file:
-                return pq.read_schema(file).metadata or {}
+                return pq.read_schema(file)
 
         return patiently(read, f"{safe_uri(self.uri)}/{name} could not be read")
 

@@ -26,8 +26,8 @@ def results(output: OutputFolder, name: str, *pages: tuple[str, int, str], reaso
     output.write_table(f"{RESULTS}/{name}.parquet", pa.Table.from_pylist(rows))
 
 
-def errors(output: OutputFolder, name: str, *ids: str, kind: str = "corrupt") -> None:
-    rows = [{"id": unit_id, "kind": kind, "message": f"--> {unit_id} is\nbroken"} for unit_id in ids]
+def errors(output: OutputFolder, name: str, *ids: str, kind: str = "corrupt", stage: str = "decode") -> None:
+    rows = [{"id": unit_id, "stage": stage, "kind": kind, "message": f"--> {unit_id} is\nbroken"} for unit_id in ids]
     output.write_table(f"{ERRORS}/{name}.parquet", pa.Table.from_pylist(rows))
 
 
@@ -73,6 +73,16 @@ def test_a_page_that_was_cut_off_is_named(output: OutputFolder) -> None:
     results(output, "b", ("book", 2, "two two two"), reason="repetition")
     write_documents(output, "text", "parquet", "run")
     assert documents(output)["book"]["cut_pages"] == [2]
+
+
+@pytest.mark.parametrize(
+    ("unit_id", "stage"), [("book#page=3", "explode"), ("book#page=3", "read"), ("book#page=" + "9" * 20, "decode")]
+)
+def test_a_document_whose_own_id_looks_like_a_page_is_no_page(output: OutputFolder, unit_id: str, stage: str) -> None:
+    results(output, "a", ("book", 1, "one"))
+    errors(output, "a", unit_id, stage=stage)
+    assert write_documents(output, "text", "parquet", "run") == 1
+    assert documents(output)["book"]["num_pages"] == 1
 
 
 def test_a_later_run_writes_them_anew(output: OutputFolder) -> None:
