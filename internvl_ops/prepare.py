@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from internvl_ops.engines.base import Sampling
-from internvl_ops.errors import UnitError, unforeseen
+from internvl_ops.errors import ConfigurationError, UnitError, unforeseen
 from internvl_ops.generation import ChatConversation, RenderedConversation
 from internvl_ops.media.access import ReadPolicy, safe_uri
 from internvl_ops.media.fetch import Fetcher
@@ -209,6 +209,8 @@ class MediaReader:
     def _cached(self, cache: FileCache, uri: str) -> str | UnitError:
         try:
             return cache.path(uri)
+        except ConfigurationError:
+            raise
         except Exception as error:
             return unforeseen("fetch", error)
 

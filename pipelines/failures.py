@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from internvl_ops.errors import Stage, UnitError, unforeseen
+from internvl_ops.errors import ConfigurationError, Stage, UnitError, unforeseen
 from pipelines import columns as c
 
 
@@ -46,6 +46,8 @@ def one_by_one(work: Callable[[pa.Table], pa.Table], rows: pa.Table, stage: Stag
     """
     try:
         return work(rows)
+    except ConfigurationError:
+        raise  # every other row would meet it, too
     except Exception as error:
         if len(rows) > 1:
             return pa.concat_tables([one_by_one(work, rows.slice(row, 1), stage) for row in range(len(rows))])

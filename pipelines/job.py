@@ -99,9 +99,9 @@ def check(
     Raises:
         ConfigurationError: Naming the option, its value, what is allowed, and the likely mend.
     """
-    from internvl_ops.media.access import ReadPolicy
     from pipelines.engines import check_engine, load_model
     from pipelines.option_rules import check_options, check_plan, check_sampling
+    from pipelines.media import read_policy
     from pipelines.output import OutputFolder
     from pipelines.ray_address import check_address, check_ray_job
     from pipelines.settings import check_settings
@@ -113,7 +113,7 @@ def check(
     plan = (make_plan or plan_of)(options)
     check_plan(options, plan.media_kind)
     check_sampling(options, plan.schema.names)
-    refused = ReadPolicy(plan.base, options.allow).explain(plan.sample_uris, tolerated=STRAY)
+    refused = read_policy(options, plan).explain(plan.sample_uris, tolerated=STRAY)
     if refused:
         raise ConfigurationError(refused)
     task = make_task(options, plan.media_kind, plan.schema.names)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
+from internvl_ops.errors import ConfigurationError
 from internvl_ops.media.access import ReadPolicy
 from internvl_ops.media.clips import ClipOptions
 from internvl_ops.media.document import DocumentOptions
@@ -16,12 +18,35 @@ from pipelines.options import MediaOptions as Decoding
 from pipelines.sources import SourcePlan
 from pipelines.sources.options import MediaKind
 
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_OURS = frozenset({"host", "content-length", "transfer-encoding", "connection", "accept-encoding", "cookie", "range"})
+
 Reading = tuple[ReadPolicy, MediaOptions, ReadLimits]
 
 
 def reading(options: JobOptions, plan: SourcePlan) -> Reading:
     """What may be read, how, and what one file may cost."""
-    return ReadPolicy(plan.base, options.allow), media_options(options, plan.media_kind), read_limits(options)
+    return read_policy(options, plan), media_options(options, plan.media_kind), read_limits(options)
+
+
+def read_policy(options: JobOptions, plan: SourcePlan) -> ReadPolicy:
+    """What may be read, and the headers to ask with.
+
+    Raises:
+        ConfigurationError: A header is none, or would be sent to nobody.
+    """
+    return ReadPolicy(plan.base, options.allow, tuple(map(_header, options.http_header)))
+
+
+def _header(said: str) -> tuple[str, str]:
+    name, equals, value = said.partition("=")
+    name, value = name.strip(), value.strip()
+    # What is said is not repeated: it may be a secret.
+    if not (equals and _HEADER.fullmatch(name) and value.isprintable() and value):
+        raise ConfigurationError("--http-header: give NAME=VALUE, such as 'User-Agent=NAME (MAIL ADDRESS)'.")
+    if name.lower() in _OURS:
+        raise ConfigurationError(f"--http-header {name}=…: the fetches set it themselves. Leave it out.")
+    return name, value
 
 
 def read_limits(options: Decoding) -> ReadLimits:

@@ -55,6 +55,9 @@ class InputOptions(BaseModel):
     limit: Positive | None = Field(None, description="Read at most so many manifest rows.")
     allow: tuple[str, ...] = Field((), description="URI prefix that may be read besides the manifest's own bucket or "
         "folder and public http(s) addresses. Repeat for more.")  # fmt: skip
+    http_header: tuple[str, ...] = Field((), description="Header of http(s) fetches as NAME=VALUE, such as "
+        "'User-Agent=NAME (MAIL ADDRESS)'. One that may be a secret, such as Authorization, goes only to addresses "
+        "under --allow, and not to other hosts that these redirect to. Never shown. Repeat for more.")  # fmt: skip
 
 
 class OutputOptions(BaseModel):

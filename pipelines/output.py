@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from fsspec.registry import available_protocols
 
 from internvl_ops.errors import ConfigurationError
+from internvl_ops.media import s3_config
 from internvl_ops.media.access import safe_uri
 from pipelines.fences import Fences, is_late, parse_fences
 from pipelines.ownership import named_run, writer_of
@@ -79,8 +80,9 @@ class OutputFolder:
     def _storage_options(self) -> dict[str, object]:
         # A listing made before this run's files were written must not be served again after.
         # And the waiting is done by `patiently`, not in several places at once, each for minutes.
-        retries = {"config_kwargs": {"retries": {"total_max_attempts": 1}}}
-        return {"use_listings_cache": False, **retries} if urlsplit(self.uri).scheme == "s3" else {}
+        if urlsplit(self.uri).scheme != "s3":
+            return {}
+        return {"use_listings_cache": False, **s3_config.options(retries={"total_max_attempts": 1})}
 
     def check_writable(self) -> None:
         """Writes and removes a small file.

@@ -28,6 +28,8 @@ def without_secrets(value: Any) -> Any:
 
 
 def _without_secrets(value: Any, name: str = "") -> Any:
+    if name == "http_header":
+        return [f"{header.partition('=')[0]}=…" for header in value]
     if value and _SECRET.search(name):
         return "…"
     if isinstance(value, dict):

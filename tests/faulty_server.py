@@ -18,20 +18,27 @@ class FaultyServer:
     ``?reset=1``: the first request's connection is reset. ``?short=1``: the first body ends early. ``?stall=1``: the
     first request gets half a body and then nothing. ``?endless=1``: a body without end or length.
     ``?claims=N``: a stated length of N bytes. ``?to=URL``: a redirect. ``?gzip=1``: a compressed body.
+    ``?cookie=1``: a redirect to itself until the cookie comes back.
     ``?circle=1``: a redirect to itself. ``?delay=S``: an answer after S seconds.
 
     Attributes:
+        asked: What the request lines asked for, in order.
         hits: How often each path was asked for.
         most_at_once: Most requests that were open at the same time.
         headers: The last request's headers.
         fail_next: How many of the next requests, whatever they ask for, are answered 503.
+        location: Where ``?located=1`` redirects to.
+        expired_next: How many of the next are told that S3 credentials have expired, in the words ``expired_code``.
     """
 
     def __init__(self) -> None:
+        self.asked: list[str] = []
         self.hits: Counter[str] = Counter()
         self.most_at_once = 0
         self.headers: dict[str, str] = {}
         self.fail_next = 0
+        self.location = ""
+        self.expired_next, self.expired_code = 0, "ExpiredToken"
         self._open = 0
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
@@ -73,6 +80,7 @@ class FaultyServer:
         await asyncio.gather(*left, return_exceptions=True)
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
+        self.asked.append(request.raw_path)
         self.hits[request.path] += 1
         self.headers = dict(request.headers)
         self._open += 1
@@ -83,6 +91,10 @@ class FaultyServer:
             self._open -= 1
 
     async def _misbehave(self, request: web.Request, hit: int, query) -> web.StreamResponse:
+        if self.expired_next > 0:
+            self.expired_next -= 1
+            words = f"<Error><Code>{self.expired_code}</Code><Message>The token has expired.</Message></Error>"
+            return web.Response(status=403, text=words, content_type="application/xml")
         if self.fail_next > 0:
             self.fail_next -= 1
             return web.Response(status=503)
@@ -91,8 +103,14 @@ class FaultyServer:
         if "status" in query and hit <= int(query.get("times", 1_000_000)):
             headers = {"Retry-After": query["after"]} if "after" in query else {}
             return web.Response(status=int(query["status"]), headers=headers, text="no")
+        if "located" in query:
+            return web.Response(status=302, headers={"Location": self.location})
         if "to" in query:
             return web.Response(status=302, headers={"Location": query["to"]})
+        if "cookie" in query and "sid" not in request.cookies:
+            again = web.Response(status=302, headers={"Location": request.raw_path})
+            again.set_cookie("sid", "1")
+            return again
         if "circle" in query:
             return web.Response(status=302, headers={"Location": str(request.rel_url)})
         if "gzip" in query:

@@ -10,8 +10,8 @@ import socket
 import threading
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
-from urllib.parse import unquote, urlsplit
+from dataclasses import dataclass, field
+from urllib.parse import quote, unquote, urlsplit
 
 from yarl import URL
 
@@ -19,9 +19,13 @@ from internvl_ops.errors import ConfigurationError, UnitError
 from internvl_ops.media.addresses import is_public, literal_address
 
 SCHEMES = ("file", "s3", "http", "https", "data")
+# They say who asks and for what, and are no secret.
+OPEN_HEADERS = frozenset({"user-agent", "from", "accept", "accept-language", "referer"})
 _ALIASES = {"s3a": "s3", "s3n": "s3"}
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _URI = re.compile(_SCHEME.pattern + r"[^\s'\"<>|\\]+")
+_SENT = "".join(map(chr, range(0x21, 0x7F)))  # what a URL may be sent with as it stands
+_BASE64 = re.compile(r"(?:/9j/|iVBOR|R0lGOD|UklGR|JVBER)[A-Za-z0-9+/_\s-]{40,}={0,2}\s*", re.ASCII)
 _SHOWN = 300  # characters of a URI that a message repeats
 
 
@@ -42,6 +46,7 @@ class ReadPolicy:
             ``http(s)://host/folder``. Relative URIs are relative to it. Empty: there is none (a table in memory).
         allow: Prefixes given by ``--allow``. A prefix ends at a boundary: ``/data`` covers ``/data/a.jpg`` and not
             ``/database/a.jpg``. ``s3://``, ``http://`` and ``https://`` alone cover their whole scheme.
+        headers: Names and values that http(s) requests carry; `headers_for` says to whom. Never shown.
 
     Raises:
         ConfigurationError: ``base`` or a prefix has a scheme that cannot be read, or a prefix is empty.
@@ -49,11 +54,18 @@ class ReadPolicy:
 
     base: str
     allow: tuple[str, ...] = ()
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         # Made absolute where the job was started, since a worker's current directory is another.
         object.__setattr__(self, "base", _absolute(self.base, "--input") if self.base else "")
         object.__setattr__(self, "allow", tuple(_absolute(prefix, "--allow") for prefix in self.allow))
+        secret = [name for name, _ in self.headers if name.lower() not in OPEN_HEADERS]
+        if secret and not any(_scheme(prefix) in ("http", "https") for prefix in self.allow):
+            raise ConfigurationError(
+                f"--http-header {secret[0]}=…: it may be a secret, so it goes to addresses under --allow alone, and "
+                "none is given. Add --allow https://HOST/ for the host that it is meant for"
+            )
 
     def check(self, uri: str) -> str:
         """The URI in the form to open: absolute, symlinks and ``..`` resolved.
@@ -85,6 +97,7 @@ class ReadPolicy:
 
     def is_local(self, uri: str) -> bool:
         """Whether a URI names a local file, judged by its text alone: checking that one asks the file system."""
+        uri = _trimmed(uri)
         if _SCHEME.match(uri) or uri[:5].lower() == "data:":
             return uri[:7].lower() == "file://"
         return uri.startswith("/") or _scheme(self.base) == "file"
@@ -92,6 +105,19 @@ class ReadPolicy:
     def trusts(self, normal: str) -> bool:
         """Whether a URI, in the form ``check`` returns, stands under a prefix of ``--allow``."""
         return any(_covers(prefix, normal) for prefix in self.allow)
+
+    def headers_for(self, url: str, asked: str) -> dict[str, str]:
+        """The headers of a request.
+
+        Those that only say who asks go to every host. Any other may be a secret, so it goes to addresses under
+        ``allow`` alone, and after a redirect only to the host that the manifest names.
+
+        Args:
+            url: Where the request goes.
+            asked: What the manifest names; another URL after a redirect.
+        """
+        secret = self.trusts(url) and URL(url, encoded=True).origin() == URL(asked, encoded=True).origin()
+        return {name: value for name, value in self.headers if secret or name.lower() in OPEN_HEADERS}
 
     def refusal(self, uri: str, normal: str, because: str = "") -> UnitError:
         """The error for a URI that may not be read, naming the option that would allow it."""
@@ -126,8 +152,11 @@ class ReadPolicy:
         """
         refused: list[tuple[str, str]] = []
         names: dict[str, tuple[str, str]] = {}
-        count = 0
+        count = encoded = 0
         for count, uri in enumerate(uris, start=1):  # noqa: B007
+            if isinstance(uri, str) and _BASE64.fullmatch(uri):
+                encoded += 1
+                continue
             try:
                 normal = self._resolve(uri)
             except UnitError:
@@ -139,6 +168,11 @@ class ReadPolicy:
                 continue
             if _scheme(normal) in ("http", "https") and not self.trusts(normal):
                 names.setdefault(URL(normal).host or "", (uri, normal))
+        if encoded > tolerated * count:
+            return (
+                f"{encoded} of {count} sampled media values look like base64 text, not like paths or URIs. Write them "
+                "as data:image/jpeg;base64,…, with the type that they have, or put the bytes into a Parquet column"
+            )
         if resolve:
             refused.extend(names[host] for host in _private_names(list(names)))
         if len(refused) <= tolerated * count:
@@ -154,6 +188,7 @@ class ReadPolicy:
     def _resolve(self, uri: str) -> str:
         if not isinstance(uri, str) or not uri.strip() or "\x00" in uri:
             raise UnitError("fetch", "bad_row", f"{safe_uri(str(uri))!r} is no path or URI")
+        uri = _trimmed(uri)
         if uri[:5].lower() == "data:":
             return uri
         if _SCHEME.match(uri) or uri.startswith("/"):
@@ -167,6 +202,7 @@ class ReadPolicy:
 
 def safe_uri(uri: str) -> str:
     """A URI fit for a log: no user or password, no query (signatures live there), no data, at most 300 characters."""
+    uri = _trimmed(uri)
     if uri[:5].lower() == "data:":
         return f"{uri[:40].split(',')[0]},… ({len(uri):,} characters)"
     match = _SCHEME.match(uri)
@@ -188,6 +224,15 @@ def safe_uri(uri: str) -> str:
 def safe_text(text: str) -> str:
     """``text`` with every URI in it as `safe_uri` shows it."""
     return _URI.sub(lambda found: safe_uri(found[0]), text)
+
+
+def _trimmed(uri: str) -> str:
+    """Without the blanks that cells of tables have around URLs. Names of files and objects may have them."""
+    bare = uri.strip()
+    if bare[:7].lower() == "http://" or bare[:8].lower() == "https://":
+        return bare
+    bare = uri.lstrip()
+    return bare if _SCHEME.match(bare) or bare[:5].lower() == "data:" else uri
 
 
 def _absolute(location: str, option: str) -> str:
@@ -247,16 +292,31 @@ def _normalise_s3(uri: str, rest: str) -> str:
 
 
 def _normalise_url(uri: str) -> str:
+    """The URL as it is written, which a signature may cover: only what cannot be sent so is quoted.
+
+    A path that climbs is the exception: it is resolved, so that prefixes mean what they say.
+    """
     try:
-        quoted = URL(uri).with_fragment(None)
-        # A signed URL must be sent as it was written, so it is quoted anew only where it is not a plain URL already.
-        plain = uri.isascii() and uri.isprintable() and " " not in uri and not _has_dots(urlsplit(uri).path)
-        url = URL(uri.partition("#")[0], encoded=True) if plain else quoted
+        quoted = URL(uri).with_fragment(None)  # also tells what is no URL at all
+        url = quoted if _has_dots(urlsplit(uri).path) else URL(_quoted(uri.partition("#")[0]), encoded=True)
+        url.origin()
     except ValueError as error:
         raise UnitError("fetch", "bad_row", f"{safe_uri(uri)} is no URL: {str(error).split(':')[0]}") from None
     if not url.raw_host:
         raise UnitError("fetch", "bad_row", f"{safe_uri(uri)} names no host")
     return str(url)
+
+
+def _quoted(uri: str) -> str:
+    if uri.isascii() and uri.isprintable() and " " not in uri:
+        return uri
+    head = _SCHEME.match(uri)
+    assert head is not None
+    end = min((place for mark in "/?" if (place := uri.find(mark, head.end())) >= 0), default=len(uri))
+    authority = uri[:end]
+    if not authority.isascii():
+        authority = f"{head[0]}{URL(authority).raw_authority}"
+    return authority + quote(uri[end:], safe=_SENT)
 
 
 def _has_dots(path: str) -> bool:

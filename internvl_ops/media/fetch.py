@@ -21,7 +21,7 @@ from urllib.parse import unquote_to_bytes
 from aiohttp.abc import AbstractResolver
 from aiohttp.resolver import ThreadedResolver
 
-from internvl_ops.errors import UnitError, unforeseen
+from internvl_ops.errors import ConfigurationError, UnitError, unforeseen
 from internvl_ops.media.access import ReadPolicy, safe_uri
 from internvl_ops.media.s3 import S3Reader
 from internvl_ops.media.transports import Body, HttpReader, Received, Transient, local_version, read_local
@@ -105,7 +105,7 @@ class Fetcher:
                 error = future.exception()
                 if error is None:
                     yield index, future.result()
-                elif isinstance(error, Exception):
+                elif isinstance(error, Exception) and not isinstance(error, ConfigurationError):
                     yield index, unforeseen("fetch", error)
                 else:
                     raise error
@@ -202,6 +202,8 @@ class _Worker:
                 wait = self._wait(attempt, failure)
                 if not self._goes_on(uri, attempt, time.monotonic() - began + wait):
                     message = f"{safe_uri(uri)}: {failure.message}, after {attempt} attempts"
+                    if failure.ends_run:
+                        raise ConfigurationError(f"{message}. Renew them; the same command goes on") from None
                     raise UnitError("fetch", failure.kind, message, attempt) from None
             except Exception as error:
                 # A transport's surprise must cost one row and not the job. Its text may repeat the URI: left out.

@@ -13,6 +13,7 @@ import fsspec
 from yarl import URL
 
 from internvl_ops.errors import UnitError
+from internvl_ops.media import s3_config
 from internvl_ops.media.access import safe_uri
 from internvl_ops.media.transports import (
     BUFFER_BYTES,
@@ -28,13 +29,22 @@ from internvl_ops.media.transports import (
 
 T = TypeVar("T")
 
+_CREDENTIALS = f"Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE. {s3_config.ANONYMOUS}"
+# Credentials that were good once.
+_EXPIRED = frozenset(
+    {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "InvalidToken", "TokenRefreshRequired"}
+)
+
 
 class S3Reader:
-    """Reads ``s3://`` objects with the credentials and endpoint of the usual ``AWS_*`` variables, as s3fs finds them.
+    """Reads ``s3://`` objects with the credentials, endpoint and settings that `s3_config` finds.
 
     An object is asked for by a signed URL, and what comes is read by aiohttp: a third of the work of botocore's own
     ``get_object``, which beside a decoder on the same core costs 10 % of its rate. Where that does not give the object
-    at once, botocore has the word: it knows the error codes, other regions, and every setting.
+    at once, botocore has the word: it knows the error codes, other regions, and every setting. It also has it where
+    requests carry more than bucket and key, such as who pays for them.
+
+    Credentials that have expired are looked for anew, in the files, variables and services that they came from.
 
     Must be made and used on one event loop.
     """
@@ -43,14 +53,17 @@ class S3Reader:
         self._timeout_s = timeout_s
         self._connections = connections
         self._filesystem: Any = None
+        self._replaced: list[Any] = []  # clients that requests may still be using
+        self._renewing = asyncio.Lock()
         self._session: aiohttp.ClientSession | None = None
 
     async def read(self, uri: str, max_bytes: int) -> Received:
         """Reads an object by its checked ``s3://bucket/key``."""
 
         async def get(client: Any, bucket: str, key: str) -> Received:
-            data = await self._read_signed(client, uri, bucket, key, max_bytes)
-            return await _get_object(client, uri, bucket, key, max_bytes) if data is None else data
+            asked = self._parameters(client.get_object, bucket, key)
+            data = await self._read_signed(client, uri, asked, max_bytes) if len(asked) == 2 else None
+            return await _get_object(client, uri, asked, max_bytes) if data is None else data
 
         return await self._ask(uri, get)
 
@@ -58,7 +71,7 @@ class S3Reader:
         """The ETag of an object now."""
 
         async def head(client: Any, bucket: str, key: str) -> str:
-            return (await client.head_object(Bucket=bucket, Key=key))["ETag"]
+            return (await client.head_object(**self._parameters(client.head_object, bucket, key))).get("ETag", "")
 
         return await self._ask(uri, head)
 
@@ -66,14 +79,15 @@ class S3Reader:
         bucket, _, key = uri.removeprefix("s3://").partition("/")
         if not key:
             raise UnitError("fetch", "bad_row", f"{safe_uri(uri)} names a bucket and no object")
+        client = await self._client()
         try:
-            return await ask(await self._client(), bucket, key)
+            return await ask(client, bucket, key)
         except aws.ClientError as error:
+            if _expired(error):
+                await self._renew(client)
             raise _failure(uri, error) from None
         except aws.NoCredentialsError:
-            raise UnitError(
-                "fetch", "storage", f"{safe_uri(uri)}: no credentials. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-            ) from None
+            raise UnitError("fetch", "storage", f"{safe_uri(uri)}: no credentials. {_CREDENTIALS}") from None
         except aws.ParamValidationError:
             raise UnitError("fetch", "bad_row", f"{safe_uri(uri)} is no valid bucket and key") from None
         except (aws.ConnectTimeoutError, aws.ReadTimeoutError, TimeoutError):
@@ -87,12 +101,24 @@ class S3Reader:
         if self._session is not None:
             await self._session.close()
         if self._filesystem is not None:
-            client = await self._filesystem.set_session()
-            await client.close()
+            for client in (*self._replaced, await self._filesystem.set_session()):
+                await client.close()
 
-    async def _read_signed(self, client: Any, uri: str, bucket: str, key: str, max_bytes: int) -> Received | None:
+    async def _renew(self, client: Any) -> None:
+        """Has the credentials of a client looked for anew, unless another request did that meanwhile."""
+        async with self._renewing:
+            if client is await self._filesystem.set_session():
+                self._replaced.append(client)
+                await self._filesystem.set_session(refresh=True)
+
+    def _parameters(self, method: Any, bucket: str, key: str) -> dict[str, Any]:
+        """Bucket and key, and what s3fs is configured to send besides."""
+        found: dict[str, Any] = self._filesystem._get_s3_method_kwargs(method, Bucket=bucket, Key=key)
+        return found
+
+    async def _read_signed(self, client: Any, uri: str, asked: dict[str, Any], max_bytes: int) -> Received | None:
         """The object; None where botocore should try."""
-        url = await client.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": key})
+        url = await client.generate_presigned_url("get_object", Params=asked)
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=self._connections),
@@ -118,13 +144,13 @@ class S3Reader:
                 asynchronous=True,
                 loop=asyncio.get_running_loop(),
                 skip_instance_cache=True,
-                config_kwargs={
-                    "signature_version": "s3v4",
-                    "connect_timeout": timeouts.sock_connect,
-                    "read_timeout": timeouts.sock_read,
-                    "max_pool_connections": self._connections,
-                    "retries": {"total_max_attempts": 1},  # the Fetcher does the retrying, for every transport alike
-                },
+                **s3_config.options(
+                    signature_version="s3v4",
+                    connect_timeout=timeouts.sock_connect,
+                    read_timeout=timeouts.sock_read,
+                    max_pool_connections=self._connections,
+                    retries={"total_max_attempts": 1},  # the Fetcher does the retrying, for every transport alike
+                ),
             )
         return await self._filesystem.set_session()
 
@@ -134,18 +160,26 @@ class S3Reader:
         )
 
 
-async def _get_object(client: Any, uri: str, bucket: str, key: str, max_bytes: int) -> Received:
-    answer = await client.get_object(Bucket=bucket, Key=key)
+async def _get_object(client: Any, uri: str, asked: dict[str, Any], max_bytes: int) -> Received:
+    answer = await client.get_object(**asked)
     body = Body(uri, max_bytes)
     async with answer["Body"] as stream:
         body.announce(answer.get("ContentLength"))
         while chunk := await stream.read(CHUNK_BYTES):
             body.add(chunk)
-    return Received(body.finish(answer.get("ContentLength")), answer["ETag"])
+    return Received(body.finish(answer.get("ContentLength")), answer.get("ETag", ""))
+
+
+def _expired(error: aws.ClientError) -> bool:
+    said = error.response.get("Error", {})
+    code, words = str(said.get("Code", "")), str(said.get("Message", "")).lower()
+    return code in _EXPIRED or (code == "AccessDenied" and "expired" in words)
 
 
 def _failure(uri: str, error: aws.ClientError) -> Exception:
-    code = str(error.response.get("Error", {}).get("Code", ""))
+    if _expired(error):
+        return Transient(f"the credentials have expired ({_code(error)})", ends_run=True)
+    code = _code(error)
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     if code in ("NoSuchKey", "NoSuchBucket", "NoSuchVersion") or status in GONE:
         return UnitError("fetch", "not_found", f"{safe_uri(uri)}: {code or status}")
@@ -154,5 +188,11 @@ def _failure(uri: str, error: aws.ClientError) -> Exception:
         return Transient(f"{code or 'error'} (HTTP {status})", wait_s=retry_after(headers.get("retry-after")))
     # Mostly credentials, which an operator mends: storage, so that --retry-errors takes these rows up again.
     return UnitError(
-        "fetch", "storage", f"{safe_uri(uri)}: {code or 'error'} (HTTP {status}). Check the AWS_* variables"
+        "fetch",
+        "storage",
+        f"{safe_uri(uri)}: {code or 'error'} (HTTP {status}). Check the AWS_* variables. {s3_config.ANONYMOUS}",
     )
+
+
+def _code(error: aws.ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))

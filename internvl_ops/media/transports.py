@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple, TypeVar
+from urllib.parse import urljoin
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -22,6 +23,7 @@ from yarl import URL
 from internvl_ops.errors import Kind, UnitError
 from internvl_ops.media.access import ReadPolicy, safe_uri
 from internvl_ops.media.addresses import is_public
+from internvl_ops.media.real_paths import open_real
 
 T = TypeVar("T")
 
@@ -30,6 +32,7 @@ CHUNK_BYTES = 1 << 18
 BUFFER_BYTES = 1 << 20
 MAX_REDIRECTS = 10
 TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504, 507, 509, 520, 521, 522, 523, 524, 529})
+_CONTACT = ". Some hosts want to know who asks: --http-header 'User-Agent=NAME (MAIL ADDRESS)'"
 GONE = frozenset({404, 410})
 
 
@@ -41,11 +44,13 @@ class Transient(Exception):
         message: What happened, without the URI.
         kind: What it is called if no attempt succeeds.
         wait_s: How long the server asks to wait before the next attempt.
+        ends_run: Whether all that is still to be read would fail likewise, if no attempt succeeds.
     """
 
     message: str
     kind: Kind = "storage"
     wait_s: float = 0.0
+    ends_run: bool = False
 
 
 class Received(NamedTuple):
@@ -100,11 +105,8 @@ def stated_version(headers: Mapping[str, str]) -> str:
 
 def read_local(path: str, max_bytes: int) -> Received:
     """Reads a regular file. ``path`` is the real path that the policy returned."""
-    # No symlink is left in a real path: one that is there now was put there after the check. Without O_NONBLOCK a
-    # named pipe would hold the thread for ever.
-    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
-        with open(os.open(path, flags), "rb") as file:
+        with open(open_real(path), "rb") as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise UnitError("fetch", "unsupported", f"{safe_uri(path)} is not a regular file")
@@ -195,13 +197,18 @@ class HttpReader:
         return await self._ask("HEAD", uri, lambda response: version_of(uri, response))
 
     async def _ask(self, method: str, uri: str, take: Callable[[aiohttp.ClientResponse], Awaitable[T]]) -> T:
-        url = uri
+        url, cookies = uri, aiohttp.CookieJar(unsafe=True, quote_cookie=False)  # unsafe: of addresses, too
         for _ in range(MAX_REDIRECTS + 1):
             session = self._trusted if self._policy.trusts(url) else self._public
             try:
-                async with session.request(method, URL(url, encoded=True), allow_redirects=False) as response:
+                address = URL(url, encoded=True)
+                headers = self._policy.headers_for(url, uri)
+                if sent := cookies.filter_cookies(address):
+                    headers["Cookie"] = "; ".join(f"{cookie.key}={cookie.coded_value}" for cookie in sent.values())
+                async with session.request(method, address, headers=headers, allow_redirects=False) as response:
                     if response.status not in (301, 302, 303, 307, 308):
                         return await take(response)
+                    cookies.update_cookies(response.cookies, address)
                     url = self._follow(uri, url, response.headers.get("Location", ""))
             except (aiohttp.ClientError, OSError, UnicodeError) as error:
                 raise self._failure(uri, url, error) from None
@@ -212,8 +219,10 @@ class HttpReader:
         await self._trusted.close()
 
     def _follow(self, uri: str, url: str, location: str) -> str:
+        # Bytes that are no UTF-8 stand in it as lone surrogates.
+        location = "".join(f"%{ord(c) - 0xDC00:02X}" if 0xDC80 <= ord(c) <= 0xDCFF else c for c in location.strip())
         try:
-            target = str(URL(url, encoded=True).join(URL(location)))
+            target = urljoin(url, location)
         except ValueError:
             target = ""
         if not location or not target.startswith(("http://", "https://")):
@@ -265,7 +274,8 @@ async def version_of(uri: str, response: aiohttp.ClientResponse) -> str:
     if status in GONE:
         raise UnitError("fetch", "not_found", f"{safe_uri(uri)}: HTTP {status}")
     if status not in (200, 203):
-        raise UnitError("fetch", "refused", f"{safe_uri(uri)}: the server refuses it, HTTP {status}")
+        hint = _CONTACT if status == 403 else ""
+        raise UnitError("fetch", "refused", f"{safe_uri(uri)}: the server refuses it, HTTP {status}{hint}")
     return stated_version(response.headers)
 
 

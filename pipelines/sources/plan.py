@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from internvl_ops.errors import ConfigurationError
+from internvl_ops.media import s3_config
 from internvl_ops.media.access import safe_uri
 from pipelines.patience import read_patiently
 from pipelines.sources import csv, files, jsonl, parquet, txt, webdataset
@@ -47,7 +48,8 @@ def plan_source(options: SourceOptions) -> SourcePlan:
     try:
         return _plan(options)
     except _storage_errors(options) as error:
-        raise ConfigurationError(f"--input {options.uri} cannot be read: {error}") from error
+        hint = f". {s3_config.ANONYMOUS}" if "credentials" in str(error) else ""
+        raise ConfigurationError(f"--input {safe_uri(options.uri)} cannot be read: {error}{hint}") from error
 
 
 def _plan(options: SourceOptions) -> SourcePlan:

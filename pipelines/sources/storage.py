@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, BinaryIO, Literal, TypeVar
 
 from internvl_ops.errors import ConfigurationError
+from internvl_ops.media import s3_config
 from pipelines.sources.options import Split
 
 T = TypeVar("T")
@@ -210,12 +211,12 @@ def look_at(splits: Sequence[Split], look: Callable[[Split], T]) -> list[tuple[S
 
 
 def s3() -> Any:
-    """The S3 file system; credentials, region and endpoint come from the usual ``AWS_*`` variables."""
-    return _s3_as_configured(tuple(sorted(item for item in os.environ.items() if item[0].startswith("AWS_"))))
+    """The S3 file system, as `s3_config` finds it configured."""
+    return _s3_as_configured(s3_config.environment())
 
 
 @functools.lru_cache(maxsize=4)
 def _s3_as_configured(environment: tuple[tuple[str, str], ...]) -> Any:
     import s3fs
 
-    return s3fs.S3FileSystem(use_listings_cache=False, skip_instance_cache=True)
+    return s3fs.S3FileSystem(use_listings_cache=False, skip_instance_cache=True, **s3_config.options())
