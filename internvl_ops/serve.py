@@ -2,6 +2,10 @@
 
     python -m internvl_ops.serve OpenGVLab/InternVL2_5-8B --port 8000 --tensor-parallel-size 2
 
+It listens on this machine alone. For other machines add --host 0.0.0.0 and --api-key KEY (or set VLLM_API_KEY): whoever
+reaches it may use it. Pictures that requests name by URL are not fetched; send them as data: URLs, as this project's
+engine does, or name the hosts with --allowed-media-domains HOST.
+
 Everything after the model is an option of `vllm serve`; see `vllm serve --help=all`. No torchvision is needed and no
 code that comes with the checkpoint runs. What it serves is what `--engine openai` asks, and any other OpenAI client.
 """
@@ -9,9 +13,11 @@ code that comes with the checkpoint runs. What it serves is what `--engine opena
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import tempfile
 from pathlib import Path
+from typing import NoReturn
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.models import vllm_plugin
@@ -36,6 +42,7 @@ def main() -> None:
 
 
 def _serve(checkpoint: Checkpoint, template: Path, options: list[str]) -> None:
+    options = _safely(options)
     vllm_plugin.make_findable()
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
     # What `vllm serve` runs; the command itself fails in the CPU build, which does not know its own version.
@@ -51,6 +58,47 @@ def _serve(checkpoint: Checkpoint, template: Path, options: list[str]) -> None:
         chosen += ["--enforce-eager", "--kv-cache-memory-bytes", str(max(1 << 30, context + (1 << 26)))]
     sys.argv = ["vllm serve", "--model", checkpoint.model, *chosen, *options]
     vllm_serve()
+
+
+def _safely(options: list[str]) -> list[str]:
+    """The options with what keeps strangers out.
+
+    Raises:
+        SystemExit: Other machines are let in without a key, or the port is in use.
+    """
+    host, port = _value(options, "--host") or "127.0.0.1", _value(options, "--port") or "8000"
+    if _value(options, "--uds") is not None:
+        return options
+    if host not in ("127.0.0.1", "localhost", "::1") and not (
+        _value(options, "--api-key") or os.environ.get("VLLM_API_KEY")
+    ):
+        _refuse(f"--host {host}: whoever reaches this machine could use the server. Add --api-key KEY.")
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, int(port)))
+        except (OSError, ValueError, OverflowError) as error:
+            _refuse(f"--port {port} on {host}: {getattr(error, 'strerror', None) or error}. Choose another --port.")
+    if _value(options, "--host") is None:
+        options = ["--host", host, *options]
+    if _value(options, "--allowed-media-domains") is None:
+        options = [*options, "--allowed-media-domains", "none.invalid"]
+    return options
+
+
+def _value(options: list[str], name: str) -> str | None:
+    """The last value of an option, in either spelling; None where it is not given."""
+    found = None
+    for place, option in enumerate(options):
+        said, equals, value = option.partition("=")
+        if said.replace("_", "-") == name:
+            found = value if equals else "".join(options[place + 1 : place + 2])
+    return found
+
+
+def _refuse(message: str) -> NoReturn:
+    print(f"internvl_ops.serve: error: {message}", file=sys.stderr)
+    sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import functools
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from urllib.parse import urlsplit
 from internvl_ops.engines import ENGINES, Engine, Sampling
 from internvl_ops.engines.arguments import check_names, transformers_names, vllm_names
 from internvl_ops.engines.endpoint import Patience
-from internvl_ops.engines.openai import OpenAIEngine
+from internvl_ops.engines.openai import OpenAIEngine, check_served
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.media.access import safe_uri
 from internvl_ops.models.config import Checkpoint, load_checkpoint
@@ -106,6 +107,21 @@ def check_engine(options: JobOptions, checkpoint: Checkpoint | None, task: Task)
     checkpoint.check_tensor_parallel(max(1, options.gpus_per_engine or 1))
     if options.lora:
         load_adapter(options.lora, checkpoint)
+
+
+def check_endpoint(options: JobOptions) -> str | None:
+    """Asks the endpoint, if there is one, whether it serves the model.
+
+    Returns:
+        A line for the person who waits, where it does not answer: it may still be starting.
+
+    Raises:
+        ConfigurationError: It does not serve the model, or refuses the key.
+    """
+    if options.engine != "openai" or options.base_url is None:
+        return None
+    why = asyncio.run(check_served(options.base_url, options.model))
+    return why and f"waiting for {safe_uri(options.base_url)}: {why}"
 
 
 def _endpoint(options: JobOptions) -> Callable[[], Engine]:

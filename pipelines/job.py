@@ -48,6 +48,7 @@ def run_job(
     3 done, with more errors than ``--max-error-rate``, or with errors alone.
     """
     from internvl_ops.models.chat_template import disagreement
+    from pipelines.engines import check_endpoint
 
     options, mode = parse_options(options_class, description)
     try:
@@ -66,6 +67,8 @@ def run_job(
             and (note := disagreement(checkpoint, options.system_message))
         ):
             print(f"Note: {note}", file=sys.stderr)
+        if waiting := check_endpoint(options):
+            print(f"Note: {waiting}", file=sys.stderr)
         # Ray takes seconds to import; a wrong configuration is said before.
         from pipelines.annotate import annotate
 

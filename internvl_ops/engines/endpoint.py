@@ -10,12 +10,13 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import aiohttp
 
 from internvl_ops.engines.base import EngineDead
 from internvl_ops.errors import ConfigurationError, UnitError
-from internvl_ops.media.access import safe_uri
+from internvl_ops.media.access import safe_text, safe_uri
 from internvl_ops.media.transports import retry_after
 
 T = TypeVar("T")
@@ -142,6 +143,9 @@ class Endpoint:
             attempt += 1
             try:
                 return await once()
+            except (aiohttp.InvalidURL, UnicodeError, OverflowError):
+                # What they say repeats the address, its password included.
+                raise ConfigurationError(f"--base-url {self.name} is no address. Give http://HOST:PORT/v1.") from None
             except (aiohttp.ClientError, TimeoutError, Again) as error:
                 again = _again(error, self._patience.answer_s)
             pause = min(LONGEST_PAUSE_S, self._patience.pause_s * 2 ** min(attempt - 1, 10)) * random.uniform(0.5, 1)
@@ -196,8 +200,10 @@ class Endpoint:
         raise UnitError("generate", "engine_failed", f"{self.name} refuses the request ({status}): {words}")
 
     def _safe(self, words: str) -> str:
-        """Without the key, which some servers repeat."""
-        return words.replace(self._key, "***") if self._key else words
+        """Without the key, which some servers repeat, and without the password of the address."""
+        for secret in (self._key, urlsplit(self._url).netloc.rpartition("@")[0]):
+            words = words.replace(secret, "***") if secret else words
+        return safe_text(words)
 
 
 def _again(error: Exception, answer_s: float) -> Again:

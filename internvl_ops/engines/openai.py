@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import difflib
 import json
 import os
 import threading
@@ -69,9 +70,7 @@ class OpenAIEngine:
             if not self._model and len(served) == 1:
                 self._model = next(iter(served))
             if self._model not in served:
-                raise ConfigurationError(
-                    f"--model {self._model}: {endpoint.name} does not serve it. It serves {', '.join(served)}."
-                )
+                raise ConfigurationError(_not_served(self._model, endpoint.name, list(served)))
         except (KeyError, TypeError, UnitError) as error:
             await endpoint.close()
             raise ConfigurationError(
@@ -107,6 +106,12 @@ class OpenAIEngine:
             message = f"{endpoint.name} ended the answer with {completion.finish_reason!r}."
             raise UnitError("generate", "engine_failed", message)
         return completion
+
+    async def close(self) -> None:
+        """As `shutdown`, where there is an event loop to wait in: no connection is left when it returns."""
+        endpoint, self._endpoint = self._endpoint, None
+        if endpoint is not None:
+            await endpoint.close()
 
     def shutdown(self) -> None:
         """Closes the connections; harmless to repeat. The server goes on."""
@@ -188,6 +193,33 @@ class OpenAIEngine:
         if self._tiles(chat) and not self._is_vllm:
             image["max_dynamic_patch"] = chat.max_tiles  # LMDeploy's and SGLang's way
         return {"type": "image_url", "image_url": image}
+
+
+async def check_served(base_url: str, model: str, *, patience_s: float = 5.0) -> str | None:
+    """Asks an endpoint once, before anything starts, whether it serves the model.
+
+    Returns:
+        Why it does not answer yet, where it may still be starting; None where all is well.
+
+    Raises:
+        ConfigurationError: As of `OpenAIEngine.start`.
+    """
+    engine = OpenAIEngine(base_url, model, patience=Patience(away_s=0, answer_s=patience_s, attempts=1))
+    try:
+        await asyncio.wait_for(engine.start(), 2 * patience_s)
+    except (EngineDead, TimeoutError) as error:
+        return str(error).partition(". ")[0] or "it does not answer"
+    finally:
+        await engine.close()
+    return None
+
+
+def _not_served(model: str, server: str, served: list[str]) -> str:
+    near = difflib.get_close_matches(model, served, 1, 0.6) or [
+        name for name in served if name.rpartition("/")[2].lower() == model.rpartition("/")[2].lower()
+    ]
+    meant = f" Did you mean --model {near[0]}?" if near else ""
+    return f"--model {model}: {server} does not serve it. It serves {', '.join(served)}.{meant}"
 
 
 def _data_url(picture: bytes) -> str:

@@ -26,7 +26,7 @@ def options(**config: Any) -> dict[str, Any]:
     """
     # A variable is a text, and s3fs would take "false" for true.
     told: dict[str, Any] = {**fsspec.config.conf.get("s3", {}), **fsspec.config.conf.get("s3a", {}), **_variables()}
-    found = {name: _switch(told[name]) for name in _SWITCHES if name in told}
+    found: dict[str, Any] = {name: _switch(told[name]) for name in _SWITCHES if name in told}
     found |= {name: _object(told[name]) for name in _OBJECTS if name in told}
     if _switch(os.environ.get("AWS_NO_SIGN_REQUEST", "")):
         found["anon"] = True

@@ -15,7 +15,7 @@ from PIL import Image
 
 from internvl_ops.engines.base import Chat, Completion, EngineDead, Request, Sampling
 from internvl_ops.engines.endpoint import Patience
-from internvl_ops.engines.openai import OpenAIEngine
+from internvl_ops.engines.openai import OpenAIEngine, check_served
 from internvl_ops.engines.recovering import Recovering
 from internvl_ops.errors import ConfigurationError, UnitError
 from tests.model_server import ModelServer, completion, hangs, hangs_up, refuses, says, streams
@@ -378,6 +378,19 @@ class TestStarting:
         server.models = models
         with pytest.raises(ConfigurationError, match=said):
             answer(server)
+
+    def test_asked_before_anything_starts(self, server: ModelServer) -> None:
+        assert asyncio.run(check_served(server.url, "tiny")) is None
+        with pytest.raises(ConfigurationError, match=r"It serves tiny\. Did you mean --model tiny\?"):
+            asyncio.run(check_served(server.url, "tinny"))
+        server.models = refuses(503)
+        assert "is away" in (asyncio.run(check_served(server.url, "tiny")) or "")
+
+    @pytest.mark.parametrize("place", ["127.0.0.1:99999", "127.0.0.1:1", "[::1"])
+    def test_a_password_in_the_address_is_never_shown(self, place: str) -> None:
+        with pytest.raises((ConfigurationError, EngineDead, ValueError)) as error:
+            asyncio.run(OpenAIEngine(f"http://me:s3cr3t@{place}/v1", "tiny", patience=Patience(away_s=0)).start())
+        assert "s3cr3t" not in str(error.value)
 
     def test_nobody_there(self, server: ModelServer) -> None:
         server.down()
