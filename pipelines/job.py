@@ -103,8 +103,8 @@ def check(
         ConfigurationError: Naming the option, its value, what is allowed, and the likely mend.
     """
     from pipelines.engines import check_engine, load_model
-    from pipelines.option_rules import check_options, check_plan, check_sampling
     from pipelines.media import read_policy
+    from pipelines.option_rules import check_options, check_plan, check_sampling
     from pipelines.output import OutputFolder
     from pipelines.ray_address import check_address, check_ray_job
     from pipelines.settings import check_settings
