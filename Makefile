@@ -17,6 +17,8 @@ $(STAMP): requirements/$(DEVICE).txt pyproject.toml
 	@test -x $(PY) || $(PYTHON) -m venv .venv
 ifeq ($(DEVICE),gpu)
 	@$(PY) -m pip install -q --disable-pip-version-check --no-deps -r requirements/gpu.txt
+	@$(PY) -c 'import torch; assert torch.version.cuda, torch.__version__; print("torch", torch.__version__, "for CUDA", torch.version.cuda)' || { echo "This torch has no CUDA: remove .venv and set up again."; exit 1; }
+	@$(PY) -c 'import torchvision; print("torchvision", torchvision.__version__, "operators load")' || { echo "torchvision does not fit torch: remove .venv and set up again."; exit 1; }
 else
 	@$(PY) -m pip install -q --disable-pip-version-check torch==2.13.0
 	@$(PY) -m pip install -q --disable-pip-version-check --no-deps -r requirements/cpu.txt
@@ -88,7 +90,6 @@ bench-media: setup
 	@for part in media video document fetch; do $(PY) -m benchmarks.bench_$$part; done
 	@$(PY) -m benchmarks.tables
 
-# Loops found and other texts left alone, over the labelled texts and some thousand installed files; one minute.
 # nano-InternVL through the whole pipeline and in a plain loop, then what mistakes in the pipeline do to it; ten minutes.
 .PHONY: accuracy
 accuracy: setup
@@ -96,6 +97,7 @@ accuracy: setup
 	@$(PY) -m benchmarks.mutations
 	@$(PY) -m benchmarks.tables
 
+# Loops found and other texts left alone, over the labelled texts and some thousand installed files; one minute.
 .PHONY: bench-repetition
 bench-repetition: setup
 	@$(PY) -m benchmarks.bench_repetition
@@ -135,3 +137,5 @@ lock: setup
 		--python-version 3.11 --python-platform x86_64-manylinux_2_28 --no-header --no-annotate -o .cache/gpu.txt
 	@for list in cpu gpu; do { grep '^#' requirements/$$list.txt; cat .cache/$$list.txt; } > .cache/new.txt; mv .cache/new.txt requirements/$$list.txt; done
 	@sed -i -E '/^(torch|triton)(==|\+)/d' requirements/cpu.txt
+# Two equals signs also match 2.13.0+cpu, which sorts above it where an index has both.
+	@sed -i -E 's/^torch==/torch===/' requirements/gpu.txt

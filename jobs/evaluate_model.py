@@ -1,7 +1,7 @@
 """Runs a published benchmark through the pipeline, scores it, and prints the figures beside the family's own.
 
-python jobs/evaluate_model.py --benchmark docvqa --input DocVQA/ --split validation \\
-    --output s3://bucket/docvqa \\
+python jobs/evaluate_model.py --benchmark docvqa --input DocVQA/ \\
+    --split validation --output s3://bucket/docvqa \\
     --model OpenGVLab/InternVL2_5-8B
 """
 

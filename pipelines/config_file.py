@@ -113,6 +113,8 @@ def _value(name: str, node: Any, cls: type[BaseModel]) -> Any:
         return ["" if item is None else item for item in found]
     if node.tag == "tag:yaml.org,2002:null" and node.style is None:
         return None
+    if node.tag == "tag:yaml.org,2002:bool" and known is not None and bare(known.annotation) is bool:
+        return _plain(node)  # a switch, which may take more than a switch
     return _variables(name, node.value) if name in PLACES else node.value
 
 

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import os
+import re
 import sys
 import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
 from PIL import Image
 from pydantic import ConfigDict, Field
 
-from internvl_ops.engines import ENGINES, Engine, EngineDead
+from internvl_ops.engines import Engine, EngineDead
 from internvl_ops.errors import ConfigurationError, UnitError
 from internvl_ops.generation import Generator, Reply, Retries, Shown
 from internvl_ops.media.access import ReadPolicy
@@ -29,9 +31,10 @@ from internvl_ops.prepare import MediaReader, MediaRef, Prepared, Preparer, Unit
 from internvl_ops.tasks import Answered, Dialogue, Task
 from internvl_ops.tasks.boxes import Box
 from internvl_ops.tasks.drawing import draw_boxes
-from pipelines.engines import sampling_of
+from pipelines.engines import check_engine, engine_maker, sampling_of
 from pipelines.media import Reading, media_options, read_limits
-from pipelines.options import MediaOptions, ModelOptions, PromptOptions
+from pipelines.option_rules import check_tasks
+from pipelines.options import JobOptions, MediaOptions, ModelOptions, PromptOptions
 from pipelines.sources.options import MEDIA_SUFFIXES, MediaKind
 from pipelines.tasks import DEFAULT_TILES, MAKERS, AnnotateOptions
 
@@ -42,6 +45,15 @@ class PreviewOptions(AnnotateOptions, MediaOptions, PromptOptions, ModelOptions)
     """Preview"""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    left_out: ClassVar[dict[str, str]] = {
+        "tasks": "--task names the one that is done",
+        "engines": "a preview runs one",
+        "engine_timeout": "a preview is watched by whoever asked for it",
+        "log_probs": "a preview shows answers alone",
+        "combine_images": "each input is asked about by itself",
+        "base_url": "a preview runs the model itself",
+    }
 
     inputs: tuple[str, ...] = Field(description="Images, PDFs or videos: local paths or URIs.", min_length=1)
     task: Literal["caption", "ocr", "ground", "ask"] = Field("caption", description="What is asked.")
@@ -70,27 +82,41 @@ class _Preview:
             raise ConfigurationError(
                 "--engine openai: a preview runs the model itself. Allowed are vllm, transformers."
             )
+        for uri in options.inputs:
+            if "://" not in uri and not uri.startswith("data:") and not Path(uri).expanduser().is_file():
+                raise ConfigurationError(f"{uri}: no such file.")
+        if options.min_tiles > options.max_tiles:
+            raise ConfigurationError(
+                f"--min-tiles {options.min_tiles} is above --max-tiles {options.max_tiles}. Lower one or raise the "
+                "other."
+            )
+        if options.n > 1 and options.temperature == 0:
+            raise ConfigurationError(
+                f"--n {options.n} at --temperature 0 gives the same answer {options.n} times. Add --temperature 0.7."
+            )
+        check_tasks(options, [options.task])
         self._checkpoint = load_checkpoint(options.model)
         self._tasks = {kind: MAKERS[options.task](options, kind, ()) for kind in map(kind_of, options.inputs)}
+        # Its own fields are those of a job that the engine is made of.
+        job = JobOptions.model_construct(
+            **{name: getattr(options, name) for name in ModelOptions.model_fields}
+            | {"max_tiles": options.max_tiles, "min_tiles": options.min_tiles}
+        )
+        task = next((task for task in self._tasks.values() if task.constrained), next(iter(self._tasks.values())))
+        check_engine(job, self._checkpoint, task)
+        make = engine_maker(job, self._checkpoint, task, options.gpus_per_engine or 1)
+        assert isinstance(make, functools.partial)
+        self._make_engine = functools.partial(make, watched_every=1)
         self._tokenizer = Tokenizer(self._checkpoint, trust_remote_code=options.trust_remote_code)
 
     async def run(self) -> int:
-        options = self._options
-        print(f"loading {options.model}", file=sys.stderr)
-        engine: Engine = ENGINES[options.engine](
-            self._checkpoint,
-            tensor_parallel=max(1, options.gpus_per_engine or 1),
-            max_tiles=options.max_tiles,
-            constrained=any(task.constrained for task in self._tasks.values()),
-            watched_every=1,
-            engine_args=options.engine_args,
-            trust_remote_code=options.trust_remote_code,
-        )
+        print(f"loading {self._options.model}", file=sys.stderr)
+        engine: Engine = self._make_engine()
         try:
             await engine.start()
-            return 1 if [uri for uri in options.inputs if not await self._answer(uri, engine)] else 0
+            return 1 if [uri for uri in self._options.inputs if not await self._answer(uri, engine)] else 0
         except EngineDead as death:
-            raise ConfigurationError(f"--model {options.model}: {death}") from None
+            raise ConfigurationError(f"--model {self._options.model}: {death}") from None
         finally:
             engine.shutdown()
 
@@ -182,6 +208,9 @@ class _Screen:
     shown: str = ""
 
     def grow(self, text: str) -> None:
+        if not text.startswith(self.shown) and _plain(text) == _plain(self.shown):
+            self.shown = text  # the same answer, with the marks that boxes stand between
+            return
         if not text.startswith(self.shown):
             print("\n   again:")
             self.shown = ""
@@ -196,6 +225,11 @@ class _Screen:
             f"\n   {reply.prompt_tokens} + {reply.completion_tokens} tokens, "
             f"{reply.finish_reason}{tried}, {seconds:.1f} s"
         )
+
+
+def _plain(text: str) -> str:
+    """``text`` without special tokens and blanks around it."""
+    return re.sub(r"</?(ref|box)>|<\|[^|]*\|>|</s>", "", text).strip()
 
 
 def _quiet() -> None:

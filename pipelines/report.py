@@ -7,6 +7,7 @@ import importlib.metadata
 import json
 import platform
 import secrets
+import sys
 import time
 from datetime import UTC, datetime
 from fractions import Fraction
@@ -78,7 +79,12 @@ class RunRecord:
         self._output.write_bytes(
             f"{folder}/run.json", json.dumps(self.as_dict(), indent=2, ensure_ascii=False).encode()
         )
-        self._output.write_bytes(f"{folder}/report.html", self._page().encode())
+        try:
+            page = self._page()
+        except Exception as error:  # the run is done, and all that counts of it is written
+            print(f"Note: the report could not be made: {type(error).__name__}: {error}", file=sys.stderr)
+            return
+        self._output.write_bytes(f"{folder}/report.html", page.encode(errors="replace"))
 
     @property
     def nothing_succeeded(self) -> bool:
@@ -204,6 +210,8 @@ class RunRecord:
         if self.totals.errors:
             lines.append(f"  errors    {folder}/errors/")
             lines += [f"    {number:,} × {kind}: {message}" for number, kind, message in most_frequent(self.totals)]
+            if (others := len(self.totals.kinds) - 3) > 0:
+                lines.append(f"    and {others} other {'kind' if others == 1 else 'kinds'}: see the report")
             lines.append(f"    to run them again: --retry-errors {','.join(sorted(self.totals.kinds))}")
         return "\n".join(lines)
 

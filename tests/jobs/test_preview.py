@@ -40,13 +40,28 @@ def test_answers_are_shown_and_a_broken_file_is_named(tmp_path: Path, model: Pat
     [
         (["--model", "m"], "--inputs is required"),
         (["x.png", "--model", "no/such/folder"], "no/such/folder"),
-        (["x.mp4", "--model", "{tiny}", "--task", "ocr"], "videos"),
-        (["x.png", "--model", "{tiny}", "--task", "read"], "--task read"),
-        (["x.png", "--model", "{tiny}", "--task", "ask"], "--prompt"),
+        (["{clip}", "--model", "{tiny}", "--task", "ocr"], "videos"),
+        (["{picture}", "--model", "{tiny}", "--task", "read"], "--task read"),
+        (["{picture}", "--model", "{tiny}", "--task", "ask"], "--prompt"),
+        (["nowhere.png", "--model", "{tiny}"], "nowhere.png: no such file"),
+        (["{picture}", "--model", "{tiny}", "--lora", "/no/such"], "--lora /no/such"),
+        (["{picture}", "--model", "{tiny}", "--min-tiles", "8", "--max-tiles", "2"], "--min-tiles 8"),
+        (["{picture}", "--model", "{tiny}", "--n", "3"], "--n 3 at --temperature 0"),
+        (["{picture}", "--model", "{tiny}", "--phrase", "a dog"], "--phrase a dog has no effect"),
+        (["{picture}", "--model", "{tiny}", "--log-probs"], "--log-probs"),
+        (
+            ["{picture}", "--model", "{tiny}", "--engine-args", '{{"quantisation": "awq"}}'],
+            "Did you mean 'quantization'",
+        ),
     ],
 )
-def test_what_is_wrong_is_said_before_a_model_is_loaded(arguments: list[str], said: str, model: Path) -> None:
-    done = preview(*(argument.format(tiny=model) for argument in arguments), timeout=60)
+def test_what_is_wrong_is_said_before_a_model_is_loaded(
+    arguments: list[str], said: str, model: Path, tmp_path: Path
+) -> None:
+    files = {"picture": tmp_path / "x.png", "clip": tmp_path / "x.mp4"}
+    for file in files.values():
+        file.write_bytes(b"not looked at")
+    done = preview(*(argument.format(tiny=model, **files) for argument in arguments), timeout=60)
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr

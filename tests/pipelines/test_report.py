@@ -105,6 +105,33 @@ class TestTheReportIsText:
         assert f"unit-{SHOWN + 2:03d}" not in shown
 
 
+class TestTheReportIsASideline:
+    def test_one_that_cannot_be_made_leaves_the_run_as_it_is(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        made = record(tmp_path)
+        monkeypatch.setattr("pipelines.report.most_frequent", None)
+        finish(made)
+        assert made.exit_status == 0
+        assert [file.name for file in (tmp_path / "out" / "_runs").glob("*/*")] == ["run.json"]
+        assert "the report could not be made" in capsys.readouterr().err
+
+    def test_an_answer_of_nothing_and_a_server_without_tiles_are_said_as_they_are(self, tmp_path: Path) -> None:
+        made = record(tmp_path)
+        unit = row("a") | {"response": "", "num_tiles": None, c.PREVIEW: b"jpeg"}
+        made.take_previews(table([unit], PREVIEW))
+        finish(made)
+        text = Page(written(tmp_path)[1]).text
+        assert "The answer is empty." in text
+        assert "None" not in text
+
+    def test_kinds_of_errors_that_are_not_listed_are_counted(self, tmp_path: Path) -> None:
+        made = record(tmp_path)
+        kinds = Counter(corrupt=5, timeout=4, refused=3, too_large=2, storage=1)
+        finish(made, totals=Totals(results=1, errors=15, kinds=kinds), counted=counts(results=1, errors=15))
+        assert "and 2 other kinds: see the report" in made.summary()
+
+
 class TestSecrets:
     @pytest.mark.parametrize(
         ("options", "still_said"),
