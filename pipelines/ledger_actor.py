@@ -8,6 +8,7 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from internvl_ops.errors import ConfigurationError
 from pipelines.ledger import Ledger
 from pipelines.output import OutputFolder
 from pipelines.resume import Retry, load_output
@@ -18,7 +19,15 @@ class LedgerActor(Ledger):
 
     def __init__(self, output_uri: str, retry_errors: Retry, passed_over: Collection[str] = ()) -> None:
         super().__init__()
-        load_output(self, OutputFolder(output_uri), retry_errors=retry_errors, passed_over=passed_over)
+        self._problem = ""
+        try:
+            load_output(self, OutputFolder(output_uri), retry_errors=retry_errors, passed_over=passed_over)
+        except ConfigurationError as error:  # raised here it would reach the driver in a traceback
+            self._problem = str(error)
+
+    def problem(self) -> str:
+        """Why the output cannot be read on; empty where it can."""
+        return self._problem
 
 
 def start_ledger(output: OutputFolder, *, retry_errors: Retry, passed_over: Collection[str] = ()) -> Any:
@@ -29,7 +38,8 @@ def start_ledger(output: OutputFolder, *, retry_errors: Retry, passed_over: Coll
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     actor: Any = ray.remote(LedgerActor)
     ledger = actor.options(num_cpus=0, scheduling_strategy=here).remote(output.uri, retry_errors, passed_over)
-    ray.get(ledger.ready.remote())
+    if problem := ray.get(ledger.problem.remote()):
+        raise ConfigurationError(problem)
     return ledger
 
 

@@ -157,7 +157,14 @@ class OutputFolder:
             with self.fs.open(self._path(name), "rb") as file:
                 return pq.read_table(file, columns=columns)
 
-        return patiently(read, f"{safe_uri(self.uri)}/{name} could not be read")
+        try:
+            return patiently(read, f"{safe_uri(self.uri)}/{name} could not be read")
+        except pa.ArrowInvalid as error:
+            said = str(error).split(" Location", 1)[0].splitlines()[0]
+            raise ConfigurationError(
+                f"{safe_uri(self.uri)}/{name} is no whole file of a run: {said:.200}. Move it out of this folder; "
+                "units whose rows were in it run again."
+            ) from None
 
     def read_metadata(self, name: str) -> dict[bytes, bytes]:
         """What the schema of one Parquet file says besides columns."""

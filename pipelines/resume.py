@@ -11,7 +11,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from internvl_ops.errors import RETRIABLE
+from internvl_ops.errors import RETRIABLE, ConfigurationError
+from internvl_ops.media.access import safe_uri
 from pipelines.finished import unit_key, unit_keys
 from pipelines.ledger import Ledger, State
 from pipelines.output import ERRORS, RESULTS, OutputFolder
@@ -30,12 +31,23 @@ def load_output(
         retry_errors: Leave out errors called retriable, or those of these kinds, so that their units run again.
         passed_over: Files that do not count.
     """
-    for _, table in output.read_tables(RESULTS, ["id"], passed_over=passed_over):
+    for name, table in output.read_tables(RESULTS, ["id"], passed_over=passed_over):
+        _check_ids(output, name, table)
         ledger.preload(unit_keys(table["id"]), State.DONE_BEFORE)
     occurrences: dict[str, int] = {}
-    for _, table in output.read_tables(ERRORS, ["id", "kind", "retriable"], passed_over=passed_over):
+    for name, table in output.read_tables(ERRORS, ["id", "kind", "retriable"], passed_over=passed_over):
+        _check_ids(output, name, table)
         table = table.filter(pc.invert(_tried_again(table, retry_errors)))
         ledger.preload(b"".join(error_keys(table, occurrences)), State.FAILED_BEFORE)
+
+
+def _check_ids(output: OutputFolder, name: str, table: pa.Table) -> None:
+    type_ = table["id"].type
+    if not (pa.types.is_string(type_) or pa.types.is_large_string(type_)):
+        raise ConfigurationError(
+            f"{safe_uri(output.uri)}/{name} was not written by a run: its column id is {type_}, not text. Move it out "
+            "of this folder, or write its ids as text."
+        )
 
 
 def _tried_again(table: pa.Table, retry_errors: Retry) -> pa.ChunkedArray:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from internvl_ops.errors import KINDS
+from internvl_ops.errors import KINDS, ConfigurationError
 from pipelines.finished import unit_key
 from pipelines.ledger import RUN, SKIP, Ledger, State
 from pipelines.output import ERRORS, RESULTS, OutputFolder
@@ -188,6 +188,16 @@ class TestLoading:
         ledger = Ledger()
         load_output(ledger, output, retry_errors=False)
         assert ledger.claim("aaaa", range(4)) == [SKIP, SKIP, SKIP, 4]
+
+    @pytest.mark.parametrize("folder", [RESULTS, ERRORS])
+    @pytest.mark.parametrize("odd", [b"", b"PAR1damaged", pa.table({"x": [1]}), pa.table({"id": [1]})])
+    def test_a_file_that_is_no_runs_is_named(self, output: OutputFolder, folder: str, odd: bytes | pa.Table) -> None:
+        if isinstance(odd, bytes):
+            output.write_bytes(f"{folder}/odd.parquet", odd)
+        else:
+            output.write_table(f"{folder}/odd.parquet", odd)
+        with pytest.raises(ConfigurationError, match=rf"{folder}/odd\.parquet .*Move it out"):
+            load_output(Ledger(), output, retry_errors=False)
 
     def test_an_empty_output(self, output: OutputFolder) -> None:
         ledger = Ledger()
