@@ -130,6 +130,8 @@ class Recovering:
         self._engine = self._make_engine()
         await self._engine.start()
         self._up = True
+        if self._watchdog is not None:  # it may still sleep, and would go on beside the new one
+            self._watchdog.cancel()
         self._watchdog = asyncio.create_task(self._watch_over())
 
     @asynccontextmanager

@@ -147,13 +147,16 @@ def _grids(min_tiles: int, max_tiles: int) -> tuple[tuple[int, int], ...]:
         raise ValueError(
             f"min_tiles {min_tiles} with max_tiles {max_tiles} is not allowed: 1 <= min_tiles <= max_tiles is needed"
         )
-    grids = [
+    # The cards sort a set by area alone, so that grids of equal area stay in the order of the set. That follows from
+    # the hashes of the pairs and from the order in which they came in, which is the cards' here, repeats included.
+    grids = {
         (columns, rows)
-        for columns in range(1, max_tiles + 1)
-        for rows in range(1, max_tiles // columns + 1)
-        if columns * rows >= min_tiles
-    ]
-    return tuple(sorted(grids, key=lambda grid: (grid[0] * grid[1], *grid)))
+        for side in range(min_tiles, max_tiles + 1)
+        for columns in range(1, side + 1)
+        for rows in range(1, side + 1)
+        if min_tiles <= columns * rows <= max_tiles
+    }
+    return tuple(sorted(grids, key=lambda grid: grid[0] * grid[1]))
 
 
 def _size(image: Image.Image | np.ndarray) -> tuple[int, int]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from internvl_ops.models.bounded_jinja import SECONDS, Unbounded
+from internvl_ops.models.bounded_jinja import render as render_template
 from internvl_ops.models.config import Checkpoint
 from internvl_ops.models.conversation import render
 from internvl_ops.models.json_files import read_json
@@ -27,7 +29,13 @@ def disagreement(checkpoint: Checkpoint, system_message: str | None = None) -> s
     if system_message is None:
         system_message = checkpoint.system_message
     used = render(checkpoint.template, system_message, [], QUESTION)
-    theirs = _rendered(checkpoint.folder())
+    try:
+        theirs = _rendered(checkpoint.folder())
+    except Unbounded:
+        return (
+            f"The tokenizer of {checkpoint.model} has a chat template that does not come to an end: it was given "
+            f"{SECONDS} seconds. Used is {checkpoint.template!r}, which the checkpoint was trained with."
+        )
     if theirs is None or theirs == used:
         return None
     same = zip(theirs, used, strict=False)
@@ -46,15 +54,10 @@ def _rendered(folder: Path) -> str | None:
     source = _source(folder, config)
     if source is None:
         return None
-    from jinja2 import TemplateError
-    from jinja2.sandbox import ImmutableSandboxedEnvironment  # the template came with the checkpoint
-
     tokens = {name: _content(config.get(name)) for name in ("bos_token", "eos_token", "pad_token", "unk_token")}
-    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
     messages = [{"role": "user", "content": QUESTION}]
-    try:
-        text = environment.from_string(source).render(messages=messages, add_generation_prompt=True, **tokens)
-    except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError):
+    text = render_template(source, {"messages": messages, "add_generation_prompt": True, **tokens})
+    if text is None:
         return None
     return text.removeprefix(tokens["bos_token"])  # which the tokenizer adds by itself
 

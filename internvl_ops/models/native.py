@@ -18,8 +18,11 @@ from internvl_ops.errors import ConfigurationError
 from internvl_ops.models.json_files import read_json
 from internvl_ops.models.weights import files_and_index
 
-# What the language model is in transformers. InternLM2 is a Llama that keeps query, key and value in one matrix.
-LANGUAGE_MODELS = {"qwen2": "qwen2", "qwen3": "qwen3", "llama": "llama", "phi3": "phi3", "internlm2": "llama"}
+# What the language model is in transformers. InternLM2 is a Llama that keeps query, key and value in one matrix,
+# InternLM3 one whose two kinds of bias are switched by names of their own.
+LANGUAGE_MODELS = {
+    "qwen2": "qwen2", "qwen3": "qwen3", "llama": "llama", "phi3": "phi3", "internlm2": "llama", "internlm3": "llama",
+}  # fmt: skip
 
 WEIGHT_FILES = ["*.safetensors", "*.bin", "*.json"]
 
@@ -126,6 +129,14 @@ def native_config(config: Mapping[str, Any], model: str) -> dict[str, Any]:
     language["model_type"] = LANGUAGE_MODELS[backbone]
     if backbone == "internlm2":
         language["attention_bias"] = bool(language.pop("bias", False))
+    if backbone == "internlm3":  # `bias` is that of the output projection and of the MLP
+        biases = bool(language.pop("qkv_bias", False)), bool(language.pop("bias", False))
+        if biases[0] != biases[1]:
+            raise ConfigurationError(
+                f"--model {model}: its language model has biases in only some of its attention's matrices; "
+                "--engine transformers runs it with all or none. Use --engine vllm."
+            )
+        language["attention_bias"] = language["mlp_bias"] = biases[0]
     side, layer = vision["image_size"], int(config.get("select_layer", -1))
     return {
         "architectures": ["InternVLForConditionalGeneration"],

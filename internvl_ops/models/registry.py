@@ -5,7 +5,8 @@ Nothing depends on a checkpoint being listed: jobs read its own config.json. Thi
 Names and backbones are those of the model cards and of the model lists of VLMEvalKit and ms-swift. Sizes are those of
 the backbones' published configs, with the vocabulary that the family's nine tokens make; contexts are the backbones',
 and a checkpoint's own config.json may say another. Totals were compared with the cards' where they give one. Rows with
-`checked` false (InternVL 3.5) rest on the backbone that the card names; their configs were not at hand.
+`checked` false (InternVL 3.5, Chat V1.1 and V1.2) rest on the backbone that the card names; their configs were not at
+hand.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ BACKBONES = {
     "InternLM2.5-20B": _model("internlm2", 6144, 48, 48, 8, 16384, 92553, 32768),
     "InternLM3-8B": _model("internlm3", 4096, 48, 32, 2, 10240, 128521, 32768, head_dim=128),
     "Phi-3-mini-128k": _model("phi3", 3072, 32, 32, 32, 8192, 32020, 131072),
-    "Yi-34B": _model("llama", 7168, 60, 56, 8, 20480, 64009, 4096),
+    "Yi-34B": _model("llama", 7168, 60, 56, 8, 20480, 64007, 4096),
+    "LLaMA2-13B": _model("llama", 5120, 40, 40, 40, 13824, 32009, 4096),
     "Llama-3-70B": _model("llama", 8192, 80, 64, 8, 28672, 128265, 8192),
     "Qwen2-0.5B": _model("qwen2", 896, 24, 14, 2, 4864, 151655, 32768),
     "Qwen2.5-0.5B": _model("qwen2", 896, 24, 14, 2, 4864, 151674, 32768),
@@ -101,6 +103,8 @@ _V3 = ("-Instruct", "-Pretrained", "-AWQ")
 _V3_5 = ("-Instruct", "-Pretrained", "-MPO")
 
 REGISTRY = [
+    Entry("InternVL-Chat-V1-1", "LLaMA2-13B", INTERNVIT_6B, "internvl_zh", checked=False),
+    Entry("InternVL-Chat-V1-2", "Yi-34B", INTERNVIT_6B, "Hermes-2", ("-Plus",), checked=False),
     Entry("InternVL-Chat-V1-5", "InternLM2-20B", INTERNVIT_6B, "internlm2-chat", ("-Int8", "-AWQ")),
     Entry("Mini-InternVL-Chat-2B-V1-5", "InternLM2-1.8B", INTERNVIT_300M, "internlm2-chat"),
     Entry("Mini-InternVL-Chat-4B-V1-5", "Phi-3-mini-128k", INTERNVIT_300M, "phi3-chat"),

@@ -152,6 +152,17 @@ class TestWhoIsToBlame:
 
         assert play(scene).starts == 2
 
+    def test_no_death_leaves_a_watchdog_behind(self) -> None:
+        async def scene(host: Host, engine: Recovering) -> None:
+            before = len(asyncio.all_tasks())
+            for number in range(6):
+                await outcomes(ask(engine, request(number, poisonous=True)))
+                await engine.generate(request(50 + number), SAMPLING)
+            await turns()
+            assert len(asyncio.all_tasks()) == before
+
+        assert play(scene).starts == 13
+
     def test_a_refused_request_is_not_tried_again(self) -> None:
         async def scene(host: Host, engine: Recovering) -> None:
             refused = Request("no", np.array([7, REFUSED], np.int32))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from fractions import Fraction
+from functools import lru_cache
 
 import numpy as np
 import pytest
@@ -17,10 +19,18 @@ MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 STD = np.array([0.229, 0.224, 0.225], np.float32)
 
 
+@lru_cache(1000)
+def cards_shapes(least: int, most: int) -> list[tuple[int, int]]:
+    """By area; of equal areas in the order of the cards' set, which is that of its hashes and of what came in when."""
+    shapes: set[tuple[int, int]] = set()
+    for count in range(least, most + 1):
+        shapes.update((i, j) for i in range(1, count + 1) for j in range(1, count + 1) if least <= i * j <= most)
+    return [shape for area in range(least, most + 1) for shape in shapes if shape[0] * shape[1] == area]
+
+
 def cards_grid(width: int, height: int, least: int, most: int, side: int) -> tuple[int, int]:
     """Of the shapes nearest to the image's, the first by area, or the last one that its pixels more than half fill."""
-    shapes = [(i, j) for i in range(1, most + 1) for j in range(1, most + 1) if least <= i * j <= most]
-    shapes.sort(key=lambda shape: (shape[0] * shape[1], shape[0], shape[1]))
+    shapes = cards_shapes(least, most)
     distances = [abs(width / height - i / j) for i, j in shapes]
     nearest = [shape for shape, distance in zip(shapes, distances, strict=True) if distance == min(distances)]
     filled = [(i, j) for i, j in nearest[1:] if Fraction(width * height) > Fraction(side * side * i * j, 2)]
@@ -95,6 +105,22 @@ class TestChooseGrid:
         self, size: tuple[int, int], grid: tuple[int, int]
     ) -> None:
         assert choose_grid(*size) == grid
+
+    @pytest.mark.parametrize("size", [(3150, 1260), (3000, 1200), (2000, 800)])
+    def test_of_equal_areas_the_one_that_the_cards_set_has_first(self, size: tuple[int, int]) -> None:
+        assert choose_grid(*size, min_tiles=4, max_tiles=4) == (2, 2)
+
+    @pytest.mark.parametrize("most", [4, 6, 9, 12, 20])
+    def test_every_tie_between_two_grids(self, most: int) -> None:
+        for least in range(2, most + 1):
+            shapes = {(i, j) for i in range(1, most + 1) for j in range(1, most + 1) if least <= i * j <= most}
+            ratios = sorted({Fraction(i, j) for i, j in shapes})
+            for low, high in itertools.pairwise(ratios):
+                shape = (low + high) / 2
+                for factor in (1, -(-1500 // shape.numerator)):
+                    size = shape.numerator * factor, shape.denominator * factor
+                    expected = cards_grid(*size, least, most, 448)
+                    assert choose_grid(*size, min_tiles=least, max_tiles=most) == expected
 
     def test_a_shape_halfway_between_two_grids_is_a_tie_as_well(self) -> None:
         assert choose_grid(546, 364, max_tiles=2) == (1, 1)

@@ -85,3 +85,20 @@ def test_a_file_of_its_own_wins(copy: Path) -> None:
 )
 def test_a_template_that_cannot_be_rendered_is_left_alone(copy: Path, template: str) -> None:
     assert said(copy, template) is None
+
+
+@pytest.mark.parametrize(
+    "endless",
+    [
+        "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+        "{% set text = 'a' * 2000000000 %}{{ text }}",
+    ],
+    ids=["loops", "memory"],
+)
+def test_a_template_without_end_is_said_and_waited_for_no_longer(copy: Path, endless: str) -> None:
+    assert "does not come to an end" in (said(copy, endless) or "")
+
+
+@pytest.mark.parametrize("refusing", ["{{ raise_exception('no') }}", "{% if %}", "{{ messages[7].content.x.y }}"])
+def test_a_template_that_takes_no_plain_question_is_no_news(copy: Path, refusing: str) -> None:
+    assert said(copy, refusing) is None

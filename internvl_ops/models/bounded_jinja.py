@@ -1,0 +1,67 @@
+"""Renders a Jinja template that came with a checkpoint, within limits of time and memory.
+
+Jinja's sandbox keeps a template from reaching out, not from going on for ever. So a process of its own renders it.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+SECONDS = 3  # a template is a few pages of text, and takes milliseconds
+MEMORY_BYTES = 1 << 30
+OUTPUT_BYTES = 1 << 20
+_REFUSED = 3  # exit status: the template does not take these values
+
+
+class Unbounded(Exception):
+    """The template needs more time, memory or room than any chat template does."""
+
+
+def render(source: str, values: dict[str, Any]) -> str | None:
+    """The template's text; None where it refuses the values.
+
+    Args:
+        source: The template.
+        values: What it is given; plain JSON.
+
+    Raises:
+        Unbounded: It did not end within the limits.
+    """
+    given = json.dumps({"source": source, "values": values})
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-I", __file__], input=given, capture_output=True, text=True, timeout=SECONDS * 2
+        )
+    except subprocess.TimeoutExpired:
+        raise Unbounded from None
+    if ended.returncode == _REFUSED:
+        return None
+    if ended.returncode != 0:
+        raise Unbounded
+    return str(json.loads(ended.stdout))
+
+
+def _main() -> None:
+    import resource
+
+    from jinja2 import TemplateError
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
+    given = json.load(sys.stdin)
+    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+    try:
+        text = environment.from_string(given["source"]).render(**given["values"])
+    except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError):
+        sys.exit(_REFUSED)
+    if len(text) > OUTPUT_BYTES:
+        sys.exit(1)
+    json.dump(text, sys.stdout)
+
+
+if __name__ == "__main__":
+    _main()
