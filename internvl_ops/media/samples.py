@@ -14,8 +14,8 @@ CHANNELS: dict[Colours, int] = {"grey": 1, "rgb": 3, "cmyk": 4, "lab": 3, "palet
 # Depths that cameras, scanners and microscopes have. Data that stay below one are taken to be of it.
 _DEPTHS = (8, 10, 12, 14, 15, 16, 24, 31, 32, 63, 64)
 # What stands for "nothing was measured here" where a file does not say so itself.
-_USUAL_NODATA = (-999.0, -9999.0, -32767.0, -32768.0, -99999.0, 1e20)
-_ENORMOUS = 1e30
+_USUAL_NODATA = (-999.0, -9999.0, -32767.0, -32768.0, -99999.0)
+_ENORMOUS = 9e19
 _STRIP_PIXELS = 4 << 20  # converted at a time: intermediate arrays stay small beside the picture
 _SAMPLED = 1 << 20  # values a percentile is taken of
 # XYZ of D50, as Lab in files has it, to linear sRGB, the adaptation to D65 by Bradford included.
