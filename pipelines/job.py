@@ -103,7 +103,7 @@ def check(
         ConfigurationError: Naming the option, its value, what is allowed, and the likely mend.
     """
     from pipelines.engines import check_engine, load_model
-    from pipelines.media import read_policy
+    from pipelines.media import check_media_options, read_policy
     from pipelines.option_rules import check_options, check_plan, check_sampling
     from pipelines.output import OutputFolder
     from pipelines.ray_address import check_address, check_ray_job
@@ -116,6 +116,7 @@ def check(
     plan = (make_plan or plan_of)(options)
     check_plan(options, plan.media_kind)
     check_sampling(options, plan.schema.names)
+    check_media_options(options, plan.media_kind)
     refused = read_policy(options, plan).explain(plan.sample_uris, tolerated=STRAY)
     if refused:
         raise ConfigurationError(refused)
@@ -163,7 +164,7 @@ def describe(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | Non
     lines = ["# Options, as for --config"]
     for title, names in groups(type(options)).items():
         lines += ["", f"# {title}"]
-        lines += [_yaml_line(name, values[name]) for name in names]
+        lines += [_yaml_line(name, values[name]) for name in names if name in values]
     rows = "unknown until read" if plan.total_rows is None else f"{plan.total_rows:,}"
     lines += [
         "",

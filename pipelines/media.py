@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Any
 
@@ -20,7 +21,11 @@ from pipelines.sources.options import MediaKind
 
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _OURS = frozenset({"host", "content-length", "transfer-encoding", "connection", "accept-encoding", "cookie", "range"})
-
+# Options that mean nothing for media of another kind.
+_ONLY_FOR: dict[str, tuple[str, ...]] = {
+    "video": ("fps", "start", "end", "clip_seconds", "clip_scenes"),
+    "document": ("pages", "dpi"),
+}
 Reading = tuple[ReadPolicy, MediaOptions, ReadLimits]
 
 
@@ -58,6 +63,27 @@ def read_limits(options: Decoding) -> ReadLimits:
     )
 
 
+def check_media_options(options: Decoding, kind: MediaKind) -> None:
+    """Refuses options that media of this kind would pass over.
+
+    Raises:
+        ConfigurationError: Naming the option and its value.
+    """
+    for other, names in _ONLY_FOR.items():
+        for name in names if other != kind else ():
+            value = getattr(options, name)
+            if value != Decoding.model_fields[name].default:
+                raise ConfigurationError(
+                    f"--{name.replace('_', '-')} {value} is for a {other}, and the input has {kind}s. Leave it out, or "
+                    f"name the column with --{other}-column."
+                )
+    clips = options.clip_scenes or options.clip_seconds is not None
+    if clips and (options.start is not None or options.end is not None):
+        raise ConfigurationError(
+            "--start and --end are for whole videos; with --clip-seconds or --clip-scenes leave them out."
+        )
+
+
 def media_options(options: Decoding, kind: MediaKind) -> MediaOptions:
     tiles: dict[str, Any] = {"min_tiles": options.min_tiles, "max_tiles": options.max_tiles, "resize": options.resize}
     return MediaOptions(
@@ -76,17 +102,31 @@ def media_options(options: Decoding, kind: MediaKind) -> MediaOptions:
             end=options.end,
             resize=options.resize,
             max_pixels=options.max_pixels,
+            max_seconds=options.max_video_seconds,
             truncated=options.truncated,
         ),
-        document=DocumentOptions(dpi=options.dpi, max_pixels=options.max_pixels, **tiles),
+        document=DocumentOptions(
+            dpi=options.dpi,
+            max_pixels=options.max_pixels,
+            max_pages=options.max_pages,
+            password=_password(options),
+            **tiles,
+        ),
         clips=_clips(options),
         pages=options.pages,
     )
 
 
+def _password(options: Decoding) -> str:
+    if options.pdf_password is not None:
+        return options.pdf_password.get_secret_value()
+    return os.environ.get("INTERNVL_PDF_PASSWORD", "")
+
+
 def _clips(options: Decoding) -> ClipOptions | None:
+    limits: dict[str, Any] = {"max_pixels": options.max_pixels, "max_seconds": options.max_video_seconds}
     if options.clip_scenes:
-        return ClipOptions(by="scenes", max_pixels=options.max_pixels)
+        return ClipOptions(by="scenes", **limits)
     if options.clip_seconds is not None:
-        return ClipOptions(by="length", length_s=options.clip_seconds, max_pixels=options.max_pixels)
+        return ClipOptions(by="length", length_s=options.clip_seconds, **limits)
     return None

@@ -10,9 +10,19 @@ import difflib
 import json
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from internvl_ops.errors import KINDS, UnitError
+from internvl_ops.media.page_ranges import select_pages
 
 Positive = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -201,11 +211,43 @@ class MediaOptions(BaseModel):
         "Default: all.")  # fmt: skip
     dpi: Annotated[float, Field(gt=0)] | None = Field(None, description="Resolution of pages. Default: what fills "
         "--max-tiles.")  # fmt: skip
+    pdf_password: SecretStr | None = Field(None, description="Password of encrypted PDFs. Default: the environment "
+        "variable INTERNVL_PDF_PASSWORD, which other users of the machine cannot see.")  # fmt: skip
     max_bytes: Positive = Field(100_000_000, description="Largest file fetched, in bytes.")
     max_pixels: Positive = Field(200_000_000, description="Largest image decoded, in pixels.")
+    max_pages: Positive = Field(50_000, description="Most pages of a document.")
+    max_video_seconds: Positive = Field(6 * 3600, description="Longest video, in seconds.")
     fetch_timeout: Positive = Field(60, description="Seconds one fetch may take.")
     decode_timeout: Positive = Field(60, description="Seconds one decode may take.")
     decode_memory: Positive = Field(4096, description="MiB of memory one decode may take.")
+
+    @field_validator("pages", mode="before")
+    @classmethod
+    def _pages_can_be_read(cls, given: Any) -> Any:
+        given = str(given) if isinstance(given, int) and not isinstance(given, bool) else given
+        if isinstance(given, str):
+            select_pages(given, 1)
+        return given
+
+    @field_validator("pdf_password", mode="before")
+    @classmethod
+    def _password_is_text(cls, given: Any) -> Any:
+        return given if given is None or isinstance(given, SecretStr) else SecretStr(str(given))
+
+    @field_validator("end")
+    @classmethod
+    def _end_follows_start(cls, end: float | None, info: ValidationInfo) -> float | None:
+        start = info.data.get("start")
+        if end is not None and start is not None and end <= start:
+            raise ValueError(f"must be after --start {start:g}")
+        return end
+
+    @field_validator("clip_scenes")
+    @classmethod
+    def _clips_are_cut_in_one_way(cls, scenes: bool, info: ValidationInfo) -> bool:
+        if scenes and info.data.get("clip_seconds") is not None:
+            raise ValueError("cannot be combined with --clip-seconds; leave one of them out")
+        return scenes
 
 
 class ClusterOptions(BaseModel):

@@ -17,7 +17,10 @@ _SECRET = re.compile(
 
 def shown(options: BaseModel) -> dict[str, Any]:
     """Every option as JSON values, with URIs as `safe_uri` shows them and nothing under a name such as hf_token."""
-    return {name: _without_secrets(value, name) for name, value in options.model_dump(mode="json").items()}
+    return {
+        name: _without_secrets(value, name)
+        for name, value in options.model_dump(mode="json", exclude={"pdf_password"}).items()
+    }
 
 
 def without_secrets(value: Any) -> Any:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -42,6 +41,7 @@ class DocumentOptions:
         resize: "fast" or "exact"; see `tile_image`.
         max_pixels: A page that has more at ``dpi`` is rendered at a lower one, and the result says so.
         max_pages: Documents with more are refused.
+        password: Opens documents that are encrypted; others are read without it.
     """
 
     dpi: float | None = None
@@ -52,6 +52,7 @@ class DocumentOptions:
     resize: Resize = "fast"
     max_pixels: int = 50_000_000
     max_pages: int = 50_000
+    password: str = field(default="", repr=False)
 
 
 def count_pages(source: bytes | str, options: DocumentOptions | None = None) -> int:
@@ -65,40 +66,13 @@ def count_pages(source: bytes | str, options: DocumentOptions | None = None) -> 
         UnitError: Stage "decode"; "unsupported" for what is no PDF or is encrypted, "corrupt", "too_large".
     """
     options = options or DocumentOptions()
-    with _open(source) as document:
+    with _open(source, options) as document:
         count = len(document)
     if count > options.max_pages:
         raise UnitError(
-            "decode", "too_large", f"{count:,} pages; at most {options.max_pages:,} are allowed: raise max_pages"
+            "decode", "too_large", f"{count:,} pages; at most {options.max_pages:,} are allowed: raise --max-pages"
         )
     return count
-
-
-def select_pages(ranges: str, count: int) -> list[int]:
-    """The pages that ranges such as "1-3,7" or "10-" name, of a document with ``count`` pages.
-
-    Args:
-        ranges: Page numbers from 1 and ranges of them, separated by commas; empty means all. What lies past the end is
-            left out, since one setting serves documents of all lengths.
-        count: Pages of the document.
-
-    Returns:
-        Page numbers from 1, ascending, each once.
-
-    Raises:
-        ValueError: ``ranges`` cannot be read.
-    """
-    if not ranges.strip():
-        return list(range(1, count + 1))
-    pages: set[int] = set()
-    for part in ranges.split(","):
-        match = re.fullmatch(r"\s*(\d+)\s*(?:(-)\s*(\d*)\s*)?", part)
-        first = int(match[1]) if match else 0
-        last = first if match and not match[2] else int(match[3]) if match and match[3] else max(count, first)
-        if not 1 <= first <= last:
-            raise ValueError(f"pages {ranges!r} is not allowed: write numbers and ranges from 1, such as 1-3,7,10-")
-        pages.update(range(first, min(last, count) + 1))
-    return sorted(pages)
 
 
 def render_page(source: bytes | str, page: int, options: DocumentOptions | None = None) -> TiledImage:
@@ -115,8 +89,9 @@ def render_page(source: bytes | str, page: int, options: DocumentOptions | None 
     Raises:
         UnitError: Stage "decode"; "bad_row" where there is no such page, else as `count_pages`.
     """
-    with _open(source) as document:
-        return _render(document, page, options or DocumentOptions())
+    options = options or DocumentOptions()
+    with _open(source, options) as document:
+        return _render(document, page, options)
 
 
 def render_pages(
@@ -129,11 +104,12 @@ def render_pages(
     Raises:
         UnitError: The document as a whole cannot be read.
     """
+    options = options or DocumentOptions()
     results: list[TiledImage | UnitError] = []
-    with _open(source) as document:
+    with _open(source, options) as document:
         for page in pages:
             try:
-                results.append(_render(document, page, options or DocumentOptions()))
+                results.append(_render(document, page, options))
             except UnitError as error:
                 results.append(error)
     return results
@@ -155,7 +131,7 @@ def picture_page(source: bytes | str, page: int, options: DocumentOptions | None
         UnitError: As `render_page`.
     """
     options = options or DocumentOptions()
-    with _open(source) as document, _page(document, page) as (opened, width, height):
+    with _open(source, options) as document, _page(document, page) as (opened, width, height):
         if options.dpi is not None:
             pixels, note = _draw_at(opened, width, height, options.dpi, options)
             return Picture(encode_png(pixels), pixels.shape[1], pixels.shape[0], [note]), options.max_tiles
@@ -280,23 +256,26 @@ def _draw(page: pdfium.PdfPage, width: int, height: int) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def _open(source: bytes | str) -> Iterator[pdfium.PdfDocument]:
+def _open(source: bytes | str, options: DocumentOptions) -> Iterator[pdfium.PdfDocument]:
     if isinstance(source, str):
         # Pages of a long document are asked for one after the other, and finding one's way through 2,000 pages takes
         # longer than rendering one of them: the last file stays open.
-        yield _kept.open(source)
+        yield _kept.open(source, options.password)
         return
-    document = _load(source)
+    document = _load(source, options.password)
     try:
         yield document
     finally:
         document.close()
 
 
-def _load(source: bytes | str) -> pdfium.PdfDocument:
+def _load(source: bytes | str, password: str) -> pdfium.PdfDocument:
     try:
-        document = pdfium.PdfDocument(source)
+        document = pdfium.PdfDocument(source, password=password or None)
     except pdfium.PdfiumError as error:
+        if password and getattr(error, "err_code", None) == pdfium_c.FPDF_ERR_PASSWORD:
+            message = "the document is encrypted, and the password given does not open it"
+            raise UnitError("decode", "unsupported", message) from None
         raise _unreadable(source, getattr(error, "err_code", None)) from None
     if not len(document):
         document.close()
@@ -312,14 +291,14 @@ class _Kept:
         self._identity: tuple = ()
         self._document: pdfium.PdfDocument | None = None
 
-    def open(self, path: str) -> pdfium.PdfDocument:
+    def open(self, path: str, password: str) -> pdfium.PdfDocument:
         status = os.stat(path)
-        identity = (path, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+        identity = (path, password, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
         if self._document is None or identity != self._identity:
             if self._document is not None:
                 self._document.close()
             self._document = None
-            self._document, self._identity = _load(path), identity
+            self._document, self._identity = _load(path, password), identity
         return self._document
 
 
@@ -328,7 +307,9 @@ _kept = _Kept()
 
 def _unreadable(source: bytes | str, code: int | None) -> UnitError:
     if code in (pdfium_c.FPDF_ERR_PASSWORD, pdfium_c.FPDF_ERR_SECURITY):
-        return UnitError("decode", "unsupported", "the document is encrypted and asks for a password; decrypt it first")
+        return UnitError(
+            "decode", "unsupported", "the document is encrypted and asks for a password: give --pdf-password"
+        )
     head = _head(source)
     if b"%PDF" in head[:1024]:
         return UnitError("decode", "corrupt", "PDF that is damaged or ends early; fetch it again")

@@ -10,8 +10,9 @@ import numpy as np
 
 from internvl_ops.errors import UnitError
 from internvl_ops.media.clips import ClipOptions, split_video
-from internvl_ops.media.document import DocumentOptions, count_pages, picture_page, render_page, select_pages
+from internvl_ops.media.document import DocumentOptions, count_pages, picture_page, render_page
 from internvl_ops.media.image import ImageOptions, Picture, encode_png, image_size, load_image, load_picture
+from internvl_ops.media.page_ranges import select_pages
 from internvl_ops.media.tiling import count_tiles
 from internvl_ops.media.video import SampledVideo, VideoOptions, load_video
 

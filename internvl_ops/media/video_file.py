@@ -375,7 +375,7 @@ def _too_long(seconds: float, max_seconds: float) -> UnitError:
     return UnitError(
         "decode",
         "too_large",
-        f"video of {seconds:,.0f} s; at most {max_seconds:,.0f} s are allowed: raise max_seconds, or cut it into clips",
+        f"video of {seconds:,.0f} s; at most {max_seconds:,.0f} s are allowed: raise --max-video-seconds or cut it",
     )
 
 

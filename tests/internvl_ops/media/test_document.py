@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from internvl_ops.errors import UnitError
-from internvl_ops.media.document import DocumentOptions, count_pages, render_page, render_pages, select_pages
+from internvl_ops.media.document import DocumentOptions, count_pages, render_page, render_pages
 from internvl_ops.media.image import TiledImage
+from internvl_ops.media.page_ranges import select_pages
 from internvl_ops.media.sandbox import Sandbox
 from internvl_ops.media.tiling import choose_grid, tile_image
 from tests.corpus_documents import Document, bomb, make, scan, scanned
@@ -190,7 +191,20 @@ class TestWhatIsNoGoodDocument:
     def test_one_that_asks_for_a_password(self):
         error = failure(count_pages, make(Document(user_password="s3cret")))
         assert error.kind == "unsupported"
-        assert "password" in error.message
+        assert "--pdf-password" in error.message
+
+    def test_the_right_password_opens_it_and_is_never_shown(self, tmp_path):
+        encrypted = make(Document(user_password="s3cret"))
+        right, wrong = DocumentOptions(password="s3cret"), DocumentOptions(password="gu3ss")
+        assert bar_length(whole(render_page(encrypted, 2, right), 2, 3)) == 2
+        assert count_pages(A4, right) == 3
+        (tmp_path / "a.pdf").write_bytes(encrypted)
+        assert count_pages(str(tmp_path / "a.pdf"), right) == 3
+        for source in (encrypted, str(tmp_path / "a.pdf")):
+            error = failure(count_pages, source, wrong)
+            assert error.kind == "unsupported"
+            assert "does not open" in error.message
+            assert "gu3ss" not in error.message + repr(wrong)
 
     def test_one_encrypted_for_everybody_to_read_is_read(self):
         document = make(Document(user_password=""))
@@ -220,7 +234,7 @@ class TestWhatIsNoGoodDocument:
     def test_too_many_pages(self):
         error = failure(count_pages, A4, DocumentOptions(max_pages=2))
         assert error.kind == "too_large"
-        assert "max_pages" in error.message
+        assert "--max-pages" in error.message
 
     def test_a_document_without_pages(self):
         assert failure(count_pages, make(Document(pages=0))).kind == "corrupt"

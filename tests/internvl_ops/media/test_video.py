@@ -452,7 +452,7 @@ class TestLimits:
     def test_seconds(self):
         error = failure(kind("h264"), max_seconds=2.0)
         assert error.kind == "too_large"
-        assert "max_seconds" in error.message
+        assert "--max-video-seconds" in error.message
 
     def test_frames(self):
         assert len(load_video(kind("h264"), VideoOptions(num_frames=500, max_frames=12)).tiles) == 12
