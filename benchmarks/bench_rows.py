@@ -25,7 +25,6 @@ import numpy as np
 import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
-import ray
 
 from benchmarks import records
 from benchmarks.processes import Follower, cpu_seconds, memory
@@ -75,7 +74,7 @@ class Followed(Follower):
     def look(self) -> None:
         if self.ledger is None:
             return
-        self.through.append((time.monotonic(), self.rows + ray.get(self.ledger.skipped.remote())))
+        self.through.append((time.monotonic(), self.rows + self.ledger.skipped()))
         self._weigh(os.getpid(), "driver", "driver")
         for process in psutil.Process().children(recursive=True):
             try:

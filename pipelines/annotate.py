@@ -23,7 +23,8 @@ from pipelines.documents import write_documents
 from pipelines.drive import drive
 from pipelines.engines import engine_maker, tile_size, tokens_of
 from pipelines.lease import Lease
-from pipelines.ledger_actor import RemoteLedger, start_ledger
+from pipelines.ledger import Book
+from pipelines.ledger_actor import start_ledger
 from pipelines.measures import PREPARE_PLACES, Measures
 from pipelines.media import media_options, reading
 from pipelines.options import JobOptions
@@ -80,7 +81,7 @@ def annotate(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | Non
             graph = Graph(options, task, plan, checkpoint, workers, ledger)
             with Writer(
                 output,
-                RemoteLedger(ledger),
+                ledger,
                 fit_schema(output, result_schema(plan.schema, task, graph.said_of_units), overwrite.old),
                 run_id=record.run_id,
                 model=safe_uri(options.model),
@@ -92,14 +93,13 @@ def annotate(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | Non
             ) as writer:
                 # Without rows nothing is started, least of all a model.
                 record.ended = drive(graph.results(), writer, record, plan, ledger) if has_rows(plan) else "done"
-            book = RemoteLedger(ledger)
-            drop_superseded_errors(book, output, older_errors)
-            counts = book.counts()
+            drop_superseded_errors(ledger, output, older_errors)
+            counts = ledger.counts()
             if record.ended == "done" and not counts.lost:
                 record.replaced = overwrite.finish(output, results=counts.results + counts.already_done)
             if record.ended == "done" and graph.makes_documents:
                 record.documents = write_documents(output, str(task.text), options.documents, record.run_id)
-            record.finish(writer.totals, counts, [plan.place(position) for position in book.lost()])
+            record.finish(writer.totals, counts, [plan.place(position) for position in ledger.lost()])
         finally:
             ray.shutdown()
     return record
@@ -114,7 +114,7 @@ class Graph:
     plan: SourcePlan
     checkpoint: Checkpoint | None
     workers: cluster.Workers
-    ledger: Any
+    ledger: Book
 
     def results(self) -> Dataset:
         """The way of a row."""

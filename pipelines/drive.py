@@ -15,6 +15,7 @@ from ray.data import Dataset
 from internvl_ops.media.access import safe_text, safe_uri
 from pipelines import columns as c
 from pipelines.interruption import Interrupted, phase
+from pipelines.ledger import Book
 from pipelines.media import media_options
 from pipelines.options import JobOptions
 from pipelines.patience import patiently
@@ -33,7 +34,7 @@ class TooManyErrors(Exception):
     """More units have failed than ``--max-error-rate`` allows of all there are, so that nothing can mend it."""
 
 
-def drive(results: Dataset, writer: Writer, record: RunRecord, plan: SourcePlan, ledger: Any) -> str:
+def drive(results: Dataset, writer: Writer, record: RunRecord, plan: SourcePlan, ledger: Book) -> str:
     """Runs the graph that ends in ``results`` and writes what comes out of it.
 
     The driver is the one consumer, which is what makes each row arrive once; it carries text only.
@@ -43,7 +44,7 @@ def drive(results: Dataset, writer: Writer, record: RunRecord, plan: SourcePlan,
         writer: Takes the finished rows.
         record: Keeps some pictures for the report.
         plan: Of the input, for the number of units to come.
-        ledger: The actor, which knows how many units need no work.
+        ledger: Knows how many units need no work.
 
     Returns:
         "done", "interrupted", "too many errors" where that is certain before the end, or why the pipeline failed.
@@ -65,7 +66,7 @@ def drive(results: Dataset, writer: Writer, record: RunRecord, plan: SourcePlan,
         return cause(error)
 
 
-def _take_all(results: Dataset, writer: Writer, record: RunRecord, progress: ProgressLine, ledger: Any) -> None:
+def _take_all(results: Dataset, writer: Writer, record: RunRecord, progress: ProgressLine, ledger: Book) -> None:
     finished = failed = tokens = 0
     blocks: Any = results.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
     rows: pa.Table
@@ -80,7 +81,7 @@ def _take_all(results: Dataset, writer: Writer, record: RunRecord, progress: Pro
         failed += len(rows) - rows[c.ERROR].null_count
         tokens += pc.sum(rows["completion_tokens"]).as_py() or 0
         if number % SKIPPED_EVERY == 0:
-            progress.skipped(ray.get(ledger.skipped.remote()))
+            progress.skipped(ledger.skipped())
         progress.update(finished, tokens, failed)
         if (
             progress.todo is not None

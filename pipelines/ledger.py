@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import IntEnum
 from pathlib import Path
+from typing import Protocol
 
 from pipelines.finished import UNSEEN, FinishedUnits, unit_key
 
@@ -48,6 +49,26 @@ class Counts:
 
     def as_dict(self) -> dict[str, int]:
         return asdict(self)
+
+
+class Book(Protocol):
+    """What a run asks of its ledger: `Ledger` in a process, `pipelines.ledger_actor.RemoteLedger` on a cluster."""
+
+    def claim(self, ids: Sequence[str], positions: Sequence[int]) -> list[int]: ...
+
+    def explode(self, parent: bytes, ids: Sequence[str], position: int) -> list[int]: ...
+
+    def pending(self, keys: Sequence[bytes]) -> list[bool]: ...
+
+    def written(self, keys: Sequence[bytes], state: State) -> None: ...
+
+    def states(self, keys: Sequence[bytes]) -> list[int | None]: ...
+
+    def skipped(self) -> int: ...
+
+    def counts(self) -> Counts: ...
+
+    def lost(self, limit: int = 20) -> list[int]: ...
 
 
 class Ledger:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from internvl_ops.errors import ConfigurationError
-from pipelines.ledger import Ledger
+from pipelines.ledger import Counts, Ledger, State
 from pipelines.output import OutputFolder
 from pipelines.resume import Retry, load_output
 
@@ -30,8 +30,8 @@ class LedgerActor(Ledger):
         return self._problem
 
 
-def start_ledger(output: OutputFolder, *, retry_errors: Retry, passed_over: Collection[str] = ()) -> Any:
-    """The actor's handle, once it has read the output but for ``passed_over``.
+def start_ledger(output: OutputFolder, *, retry_errors: Retry, passed_over: Collection[str] = ()) -> RemoteLedger:
+    """The ledger of a run, once it has read the output but for ``passed_over``.
 
     It takes no CPU, and lives and dies with the driver's node.
     """
@@ -40,15 +40,39 @@ def start_ledger(output: OutputFolder, *, retry_errors: Retry, passed_over: Coll
     ledger = actor.options(num_cpus=0, scheduling_strategy=here).remote(output.uri, retry_errors, passed_over)
     if problem := ray.get(ledger.problem.remote()):
         raise ConfigurationError(problem)
-    return ledger
+    return RemoteLedger(ledger)
 
 
 class RemoteLedger:
-    """A `Ledger` whose every method is a call to the actor."""
+    """The actor's ledger, as every other process calls it: each method is one call that waits for its answer.
 
-    def __init__(self, ledger: Any) -> None:
-        self._ledger = ledger
+    Can be sent to actors and tasks.
+    """
 
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        method = getattr(self._ledger, name)
-        return lambda *arguments, **named: ray.get(method.remote(*arguments, **named))
+    def __init__(self, actor: Any) -> None:
+        self._actor = actor
+
+    def claim(self, ids: Sequence[str], positions: Sequence[int]) -> list[int]:
+        """See `Ledger.claim`, and likewise below."""
+        return ray.get(self._actor.claim.remote(ids, positions))
+
+    def explode(self, parent: bytes, ids: Sequence[str], position: int) -> list[int]:
+        return ray.get(self._actor.explode.remote(parent, ids, position))
+
+    def pending(self, keys: Sequence[bytes]) -> list[bool]:
+        return ray.get(self._actor.pending.remote(keys))
+
+    def written(self, keys: Sequence[bytes], state: State) -> None:
+        ray.get(self._actor.written.remote(keys, state))
+
+    def states(self, keys: Sequence[bytes]) -> list[int | None]:
+        return ray.get(self._actor.states.remote(keys))
+
+    def skipped(self) -> int:
+        return ray.get(self._actor.skipped.remote())
+
+    def counts(self) -> Counts:
+        return ray.get(self._actor.counts.remote())
+
+    def lost(self, limit: int = 20) -> list[int]:
+        return ray.get(self._actor.lost.remote(limit))

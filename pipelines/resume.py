@@ -6,7 +6,6 @@ The output is the checkpoint. A unit is done when its row stands in ``results/``
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,7 +13,7 @@ import pyarrow.compute as pc
 from internvl_ops.errors import RETRIABLE, ConfigurationError
 from internvl_ops.media.access import safe_uri
 from pipelines.finished import unit_key, unit_keys
-from pipelines.ledger import Ledger, State
+from pipelines.ledger import Book, Ledger, State
 from pipelines.output import ERRORS, RESULTS, OutputFolder
 
 Retry = bool | Collection[str]  # which errors run again: none, those called retriable, or those of these kinds
@@ -73,11 +72,11 @@ def error_keys(table: pa.Table, occurrences: dict[str, int]) -> list[bytes]:
     return keys
 
 
-def drop_superseded_errors(ledger: Any, output: OutputFolder, names: list[str]) -> None:
+def drop_superseded_errors(ledger: Book, output: OutputFolder, names: list[str]) -> None:
     """Removes from error files of earlier runs the rows whose units have a newer row.
 
     Args:
-        ledger: Of the run that ends, or what calls it.
+        ledger: Of the run that ends.
         output: The output.
         names: Error files that stood there when the run started, the oldest first.
     """

@@ -8,7 +8,6 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,7 +15,7 @@ import pyarrow.compute as pc
 from internvl_ops.tasks import Task
 from pipelines import columns as c
 from pipelines.failures import errors_with, outcomes
-from pipelines.ledger import State
+from pipelines.ledger import Book, State
 from pipelines.output import ERRORS, RESULTS, OutputFolder
 from pipelines.ownership import file_name, mark
 
@@ -49,14 +48,6 @@ MEASURES: dict[tuple[str, bool], pa.Schema] = {
     ),
 }
 MESSAGES_KEPT = 200  # error messages the run record counts apart; the rest is in errors/
-
-
-class Book(Protocol):
-    """What the writer asks of the ledger."""
-
-    def pending(self, keys: list[bytes]) -> list[bool]: ...
-
-    def written(self, keys: list[bytes], state: State) -> None: ...
 
 
 @dataclass

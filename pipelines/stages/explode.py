@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import pyarrow as pa
-import ray
 
 from internvl_ops.errors import UnitError
 from internvl_ops.media.parts import Part
@@ -14,14 +12,14 @@ from internvl_ops.prepare import MediaReader, Unit
 from pipelines import columns as c
 from pipelines.failures import errors_with, fill, outcomes
 from pipelines.finished import unit_key
-from pipelines.ledger import RUN, SKIP
+from pipelines.ledger import RUN, SKIP, Book
 from pipelines.stages.rows import media_of, repeated
 
 
 class Explode:
     """CPU actor: a document becomes its pages, a video its clips; each is claimed in the ledger."""
 
-    def __init__(self, make_reader: Callable[[], MediaReader], ledger: Any) -> None:
+    def __init__(self, make_reader: Callable[[], MediaReader], ledger: Book) -> None:
         self._reader, self._ledger = make_reader(), ledger
 
     def __call__(self, rows: pa.Table) -> pa.Table:
@@ -34,7 +32,7 @@ class Explode:
         if isinstance(parts, UnitError) or not parts:
             return _with_parts(c.set_errors(row, errors_with(row, found)), [None])
         ids = [part_id(row[c.ID][0].as_py(), number, part) for number, part in enumerate(parts, 1)]
-        answers = ray.get(self._ledger.explode.remote(row[c.KEY][0].as_py(), ids, row[c.POSITION][0].as_py()))
+        answers = self._ledger.explode(row[c.KEY][0].as_py(), ids, row[c.POSITION][0].as_py())
         wanted = [number for number, answer in enumerate(answers) if answer != SKIP]
         units = row.take(pa.array([0] * len(wanted), pa.int64()))
         own = {

@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from typing import Any
 
 import pyarrow as pa
-import ray
 
 from internvl_ops.media.access import safe_uri
 from pipelines import columns as c
 from pipelines.finished import unit_key
-from pipelines.ledger import RUN, SKIP
+from pipelines.ledger import RUN, SKIP, Book
 from pipelines.patience import read_patiently
 from pipelines.sources import SourcePlan, read_split
 from pipelines.stages.rows import repeated
 
 
-def read(batch: pa.Table, plan: SourcePlan, names: dict[str, str], ledger: Any) -> Iterator[pa.Table]:
+def read(batch: pa.Table, plan: SourcePlan, names: dict[str, str], ledger: Book) -> Iterator[pa.Table]:
     """Manifest rows that need work: claimed in the ledger, rows already done left out, repeated ids as errors.
 
     Args:
         batch: Numbers of splits, in the column ``split``.
         plan: Whose splits they are.
         names: What the manifest's columns are called from here on.
-        ledger: The actor.
+        ledger: Of the run.
     """
     for index in batch["split"].to_pylist():
         split = plan.splits[index]
@@ -36,10 +34,10 @@ def read(batch: pa.Table, plan: SourcePlan, names: dict[str, str], ledger: Any) 
             yield claim(renamed, ledger)
 
 
-def claim(rows: pa.Table, ledger: Any) -> pa.Table:
+def claim(rows: pa.Table, ledger: Book) -> pa.Table:
     """``rows`` without those that have a result or an error already; a repeated id becomes an error."""
     ids, sources = rows[c.ID].to_pylist(), rows[c.SOURCE].to_pylist()
-    answers = ray.get(ledger.claim.remote(ids, rows[c.POSITION].to_pylist()))
+    answers = ledger.claim(ids, rows[c.POSITION].to_pylist())
     errors = rows[c.ERROR].to_pylist()
     for row, answer in enumerate(answers):
         if answer > RUN:

@@ -33,6 +33,7 @@ from pipelines.stages.parse import Parse
 from pipelines.stages.prepare import Prepare
 from pipelines.writer import Writer, result_schema
 from tests.pipelines.finished_rows import CAPTION, IMAGE, row, table
+from tests.pipelines.stages.rows import manifest_rows
 
 ODD = [
     RecursionError("maximum recursion depth exceeded"),
@@ -45,18 +46,8 @@ ODD = [
 odd = pytest.mark.parametrize("problem", ODD, ids=lambda problem: type(problem).__name__)
 
 
-def rows(questions: Sequence[Any], **columns: pa.Array) -> pa.Table:
-    """Rows as they come from the manifest, without media."""
-    size = len(questions)
-    fixed = {
-        "id": pa.array([f"id{n}" for n in range(size)]),
-        c.SOURCE: pa.array([f"m.jsonl:{n + 1}" for n in range(size)]),
-        c.POSITION: pa.array(range(size), pa.int64()),
-        c.KEY: pa.array([bytes([n] * 16) for n in range(size)], pa.binary(16)),
-        c.MEDIA: pa.array([[]] * size, pa.list_(pa.struct([("uri", pa.string()), ("bytes", pa.large_binary())]))),
-        c.ERROR: pa.nulls(size, c.ERROR_TYPE),
-    }
-    return pa.table(fixed | {"question": pa.array(questions)} | columns)
+def rows(questions: Sequence[str]) -> pa.Table:
+    return manifest_rows([f"id{n}" for n in range(len(questions))], question=questions)
 
 
 def errors(table: pa.Table) -> list[dict | None]:
