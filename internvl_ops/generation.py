@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
 
 from internvl_ops.engines.base import Chat, Completion, Request, Sampling, Watch
+from internvl_ops.errors import UnitError
 from internvl_ops.models.rendering import Placeholder
 from internvl_ops.models.tokenizer import Tokenizer
 from internvl_ops.quality.repetition import find_loop, is_repetitive
@@ -186,7 +188,10 @@ class Generator:
             shown: What they are about.
 
         Raises:
-            UnitError: One of the answers cannot be had.
+            UnitError: One of the answers cannot be had: the conversation fails as a whole, and with it the unit. A later
+                question, or one that asks again for an answer's form, may be too much for the context:
+                ``prompt_too_long`` says which one it was. An answer that reaches the end of the context is cut off
+                there, with finish reason ``length``.
             EngineDead: The engine is gone and does not start again.
         """
         numbers = itertools.count()
@@ -210,13 +215,15 @@ class Generator:
         free = replace(formed, json_schema=None, choices=())
         prompt: Any = conversation.prompt
         replies: list[Reply] = []
-        for following in [*conversation.follow_ups, None]:
+        for number, following in enumerate([*conversation.follow_ups, None], 1):
             last = following is None
             how = formed if last else free
-            reply = await self._reply(request(prompt), how)
+            with _placed(number, len(conversation.follow_ups) + 1):
+                reply = await self._reply(request(prompt), how)
             if last and conversation.repair is not None and problem_of(self._text(reply), formed):
                 prompt = prompt.then(self._said(reply, prompt), conversation.repair)
-                second = await self._reply(request(prompt), how)
+                with _placed(number, number, again=True):
+                    second = await self._reply(request(prompt), how)
                 reply = replace(second, attempts=reply.attempts + second.attempts)
             replies.append(reply)
             if following is not None:
@@ -304,6 +311,20 @@ class Generator:
         ids = reply.token_ids
         end = next((index for index, token in enumerate(ids) if token in self.tokenizer.stop_ids), len(ids))
         return np.asarray(ids[:end], np.int32)
+
+
+@contextmanager
+def _placed(number: int, questions: int, *, again: bool = False) -> Iterator[None]:
+    """Lets a ``prompt_too_long`` say which question of a conversation it was, unless it was the first."""
+    try:
+        yield
+    except UnitError as error:
+        if error.kind != "prompt_too_long" or (number == 1 and not again):
+            raise
+        asked = f"question {number} of {questions}, with all that was said before"
+        asked = f"{asked}, asked again because the answer was not of its form" if again else asked
+        mend = "The whole conversation fails. Ask fewer or shorter questions of a row, or lower --max-new-tokens."
+        raise UnitError(error.stage, error.kind, f"{asked}: {error.message} {mend}", error.attempts) from error
 
 
 def _other_seed(seed: int | None, number: int) -> int | None:

@@ -282,6 +282,7 @@ class Preparer(UnitPreparer):
         system_message: Instead of the checkpoint's.
         combine_images: Several images of a unit stand in the prompt as one, all their tiles together; otherwise each
             for itself. The model cards show both.
+        context_length: Longest prompt and answer together, in tokens, if other than the checkpoint's.
         trust_remote_code: Let a tokenizer's own code run.
     """
 
@@ -293,6 +294,7 @@ class Preparer(UnitPreparer):
         sampling: Sampling,
         system_message: str | None = None,
         combine_images: bool = False,
+        context_length: int | None = None,
         trust_remote_code: bool = False,
     ) -> None:
         policy, options, limits = reader
@@ -303,6 +305,7 @@ class Preparer(UnitPreparer):
         self._renderer = Renderer(
             checkpoint,
             system_message=system_message,
+            context_length=context_length,
             trust_remote_code=trust_remote_code,
         )
 

@@ -7,7 +7,8 @@ reaches it may use it. Pictures that requests name by URL are not fetched; send 
 engine does, or name the hosts with --allowed-media-domains HOST.
 
 Everything after the model is an option of `vllm serve`; see `vllm serve --help=all`. No torchvision is needed and no
-code that comes with the checkpoint runs. What it serves is what `--engine openai` asks, and any other OpenAI client.
+code that comes with the checkpoint runs. A prompt and its answer may have the context that the checkpoint was trained
+for; `--max-model-len` sets another. What it serves is what `--engine openai` asks, and any other OpenAI client.
 """
 
 from __future__ import annotations
@@ -50,6 +51,9 @@ def _serve(checkpoint: Checkpoint, template: Path, options: list[str]) -> None:
     from vllm.platforms import current_platform
 
     chosen = ["--chat-template", str(template), "--chat-template-content-format", "openai"]
+    if not any(option.replace("_", "-").startswith("--max-model-len") for option in options):
+        # vLLM itself would promise what the config's `rope_scaling` does, and answer nonsense beyond the checkpoint's.
+        chosen += ["--max-model-len", str(checkpoint.served_context)]
     # A request may ask for fewer tiles than the checkpoint's; for more the plugin refuses it.
     chosen += ["--trust-request-mm-kwargs"]
     if current_platform.is_cpu():

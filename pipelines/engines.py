@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from internvl_ops.engines import ENGINES, Engine, Sampling
 from internvl_ops.engines.arguments import check_names, transformers_names, vllm_names
+from internvl_ops.engines.base import own_context
 from internvl_ops.engines.endpoint import Patience
 from internvl_ops.engines.openai import OpenAIEngine, check_served
 from internvl_ops.errors import ConfigurationError
@@ -24,9 +25,9 @@ from pipelines.options import JobOptions, PromptOptions
 GPU_IN_FLIGHT = 512  # units an engine holds on a GPU, unless the job says otherwise
 IN_FLIGHT = 64  # requests that an endpoint gets at once, unless the job says otherwise
 TILE_SIZE = 448  # of every published checkpoint
-_NAMES = {"vllm": vllm_names, "transformers": transformers_names}
+_NAMES = {"vllm": vllm_names, "transformers": lambda: [*transformers_names(), "max_model_len"]}
 _PATIENCE = {field.name for field in dataclasses.fields(Patience)}
-_ENDPOINT = ("concurrency", "streams", "send_max_tiles", "extra_body", *sorted(_PATIENCE))
+_ENDPOINT = ("max_model_len", "concurrency", "streams", "send_max_tiles", "extra_body", *sorted(_PATIENCE))
 
 
 def load_model(options: JobOptions) -> Checkpoint | None:
@@ -71,7 +72,7 @@ def engine_maker(
         ConfigurationError: The options do not fit the engine, or it cannot do what the task needs.
     """
     if options.engine == "openai":
-        return _endpoint(options)
+        return _endpoint(options, checkpoint)
     if options.base_url is not None:
         raise ConfigurationError(
             f"--base-url {safe_uri(options.base_url)}: --engine {options.engine} runs the model itself. "
@@ -124,7 +125,13 @@ def check_endpoint(options: JobOptions) -> str | None:
     return why and f"waiting for {safe_uri(options.base_url)}: {why}"
 
 
-def _endpoint(options: JobOptions) -> Callable[[], Engine]:
+def context_of(options: JobOptions, checkpoint: Checkpoint) -> int:
+    """Longest prompt and answer together, in tokens, by the options and the checkpoint."""
+    given = own_context(options.engine_args)
+    return given or (checkpoint.served_context if options.engine == "vllm" else checkpoint.context_length)
+
+
+def _endpoint(options: JobOptions, checkpoint: Checkpoint | None) -> Callable[[], Engine]:
     url = options.base_url
     if url is None:
         raise ConfigurationError("--engine openai: no server is named. Add --base-url http://HOST:PORT/v1.")
@@ -144,4 +151,6 @@ def _endpoint(options: JobOptions) -> Callable[[], Engine]:
     patience: dict[str, Any] = {name: value for name, value in options.engine_args.items() if name in _PATIENCE}
     others = {name: value for name, value in options.engine_args.items() if name not in _PATIENCE}
     others.setdefault("concurrency", options.in_flight or IN_FLIGHT)
+    others["context_length"] = own_context(options.engine_args) or (checkpoint and checkpoint.context_length)
+    others.pop("max_model_len", None)
     return functools.partial(OpenAIEngine, url, options.model, patience=Patience(**patience), **others)

@@ -10,7 +10,7 @@ from internvl_ops.models.config import Checkpoint
 from internvl_ops.prepare import Preparer, UnitPreparer
 from internvl_ops.prepare_chat import ChatPreparer
 from internvl_ops.tasks import Task
-from pipelines.engines import sampling_of, tile_size, tokens_of
+from pipelines.engines import context_of, sampling_of, tile_size, tokens_of
 from pipelines.media import media_options, reading
 from pipelines.options import JobOptions
 from pipelines.sources import SourcePlan
@@ -44,6 +44,7 @@ def _preparer_maker(
         whose,
         media,
         combine_images=options.combine_images,
+        context_length=context_of(options, whose),
         trust_remote_code=options.trust_remote_code,
         **said,
     )

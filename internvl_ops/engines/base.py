@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
+from internvl_ops.errors import UnitError
 from internvl_ops.models.rendering import Placeholder
 
 
@@ -121,6 +122,22 @@ class Completion:
 
     def __post_init__(self) -> None:
         self.completion_tokens = self.completion_tokens or len(self.token_ids)
+
+
+def own_context(engine_args: Mapping[str, Any]) -> int | None:
+    """The context that the user gives among an engine's arguments, in tokens; None leaves it to the checkpoint.
+
+    Engines hold a prompt and its answer to the context that the checkpoint was trained for. Who gives a length knows
+    better, or wants to see.
+    """
+    given = engine_args.get("max_model_len")
+    return given if isinstance(given, int) and given > 0 else None
+
+
+def too_long(tokens: int, limit: int, mend: str) -> UnitError:
+    """The error for a prompt of `tokens` tokens where prompt and answer together may have `limit`."""
+    message = f"the prompt is {tokens} tokens; the context is {limit} for prompt and answer together. {mend}"
+    return UnitError("generate", "prompt_too_long", message)
 
 
 class EngineDead(Exception):

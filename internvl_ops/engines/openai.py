@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from internvl_ops.engines import answers
-from internvl_ops.engines.base import Chat, Completion, EngineDead, Request, Sampling, Watch
+from internvl_ops.engines.base import Chat, Completion, EngineDead, Request, Sampling, Watch, too_long
 from internvl_ops.engines.endpoint import KEY_VARIABLE, Endpoint, Patience
 from internvl_ops.errors import ConfigurationError, UnitError
 from internvl_ops.models.rendering import TAG
@@ -35,6 +35,8 @@ class OpenAIEngine:
         streams: Whether an answer that is watched comes in parts; without, it is looked at when it is there.
         send_max_tiles: Whether a request says how many tiles it wants at most.
         extra_body: Fields added to each request.
+        context_length: Longest prompt and answer together, in tokens, of the checkpoint that is served, where it is
+            known here. A server may take more than the checkpoint was trained for; such answers are not taken.
     """
 
     def __init__(
@@ -47,10 +49,12 @@ class OpenAIEngine:
         streams: bool = True,
         send_max_tiles: bool = True,
         extra_body: dict[str, Any] | None = None,
+        context_length: int | None = None,
     ) -> None:
         self.dead = False
         self._base_url, self._model, self._concurrency, self._patience = base_url, model, concurrency, patience
         self._streams, self._send_max_tiles, self._extra_body = streams, send_max_tiles, dict(extra_body or {})
+        self._context_length = context_length
         self._endpoint: Endpoint | None = None
         self._is_vllm = False
 
@@ -105,6 +109,14 @@ class OpenAIEngine:
         if completion.finish_reason not in ("stop", "length", "watch"):
             message = f"{endpoint.name} ended the answer with {completion.finish_reason!r}."
             raise UnitError("generate", "engine_failed", message)
+        tokens = completion.prompt_tokens + completion.completion_tokens
+        if self._context_length is not None and tokens > self._context_length:
+            mend = (
+                f"The server took it, and {completion.completion_tokens} tokens of answer, which are not kept: the "
+                "checkpoint was trained for no more. Lower --max-tiles or --max-new-tokens, or shorten the question; "
+                "max_model_len in --engine-args sets another limit."
+            )
+            raise too_long(completion.prompt_tokens, self._context_length, mend)
         return completion
 
     async def close(self) -> None:

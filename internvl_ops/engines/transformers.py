@@ -15,7 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from internvl_ops.engines.base import WATCHED_EVERY, Completion, EngineDead, Request, Sampling, Watch
+from internvl_ops.engines.base import (
+    WATCHED_EVERY,
+    Completion,
+    EngineDead,
+    Request,
+    Sampling,
+    Watch,
+    own_context,
+    too_long,
+)
 from internvl_ops.errors import ConfigurationError, UnitError
 from internvl_ops.models.config import Checkpoint
 from internvl_ops.models.tokenizer import Tokenizer
@@ -42,6 +51,7 @@ class TransformersEngine:
         constrained: Has to be False: answers cannot be held to a form here.
         watched_every: Tokens between two looks of a `Watch`.
         engine_args: Arguments of `from_pretrained`, such as ``{"dtype": "float32", "attn_implementation": "eager"}``.
+            `max_model_len`, which is vLLM's, gives another context than the checkpoint's here too.
         trust_remote_code: Whether a tokenizer that comes as code with the checkpoint may run.
 
     Raises:
@@ -74,6 +84,8 @@ class TransformersEngine:
         self._watched_every = watched_every
         self.dead = False
         self._arguments = {"dtype": checkpoint.dtype} | dict(engine_args or {})
+        self.context_length = own_context(self._arguments) or checkpoint.context_length
+        self._arguments.pop("max_model_len", None)
         self._trust_remote_code = trust_remote_code
         self._model: Any = None  # transformers' InternVLForConditionalGeneration
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="transformers")
@@ -137,13 +149,8 @@ class TransformersEngine:
         self._worker.shutdown(wait=False, cancel_futures=True)
 
     def _check(self, request: Request) -> None:
-        if len(request.token_ids) >= self.checkpoint.context_length:
-            raise UnitError(
-                "generate",
-                "prompt_too_long",
-                f"the prompt is {len(request.token_ids)} tokens; the context is {self.checkpoint.context_length}. "
-                "Lower --max-tiles.",
-            )
+        if len(request.token_ids) >= self.context_length:
+            raise too_long(len(request.token_ids), self.context_length, "Lower --max-tiles, or shorten the question.")
 
     def _generate(
         self,
@@ -198,7 +205,7 @@ class TransformersEngine:
 
         drawn = {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
         return GenerationConfig(
-            max_new_tokens=min(sampling.max_new_tokens, self.checkpoint.context_length - prompt_tokens),
+            max_new_tokens=min(sampling.max_new_tokens, self.context_length - prompt_tokens),
             do_sample=sampling.temperature > 0,
             repetition_penalty=sampling.repetition_penalty,
             eos_token_id=sorted(stop_ids) or None,

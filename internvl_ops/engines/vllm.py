@@ -8,11 +8,21 @@ import functools
 import os
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from internvl_ops.engines.base import WATCHED_EVERY, Completion, EngineDead, Request, Sampling, Watch
+from internvl_ops.engines.base import (
+    WATCHED_EVERY,
+    Completion,
+    EngineDead,
+    Request,
+    Sampling,
+    Watch,
+    own_context,
+    too_long,
+)
 from internvl_ops.engines.fitting import check_memory, check_quantization, quantization_arguments
 from internvl_ops.errors import ConfigurationError, UnitError
 from internvl_ops.models import vllm_plugin
@@ -126,9 +136,14 @@ class VllmEngine:
 
     @property
     def context_length(self) -> int:
-        """Longest prompt and answer together, in tokens; known once started. Less than the checkpoint's where the
-        device has no room for it."""
-        return self._started().model_config.max_model_len
+        """Longest prompt and answer together, in tokens; known once started.
+
+        The checkpoint's, or less where the device has no room for it. Never more, whatever vLLM makes of the config's
+        `rope_scaling`: its rotary table ends with the checkpoint's context, and behind that it reads other memory.
+        Only an own `max_model_len` in `engine_args` goes further.
+        """
+        possible = self._started().model_config.max_model_len
+        return possible if own_context(self._engine_args) else min(possible, self.checkpoint.context_length)
 
     @property
     def unfinished(self) -> int:
@@ -149,7 +164,7 @@ class VllmEngine:
         self._check(request)
         output = None
         try:
-            params = self._params(sampling, watch is not None)
+            params = self._params(self._within_context(request, sampling), watch is not None)
             # Leaving the loop early closes the generator, which takes the request out of the engine.
             steps = llm.generate(
                 self._input(request),
@@ -247,13 +262,12 @@ class VllmEngine:
     def _check(self, request: Request) -> None:
         """Refuses a request that vLLM would fail on: in its worker an error of shape ends the engine for all."""
         model = self._started().model_config
-        if len(request.token_ids) >= model.max_model_len:
-            raise UnitError(
-                "generate",
-                "prompt_too_long",
-                f"the prompt is {len(request.token_ids)} tokens; the engine runs with a context of "
-                f"{model.max_model_len}. Lower --max-tiles, or raise max_model_len in --engine-args.",
-            )
+        if len(request.token_ids) >= self.context_length:
+            mend = "Lower --max-tiles, or shorten the question."
+            if self.context_length < self.checkpoint.context_length:
+                trained = self.checkpoint.context_length
+                mend = f"{mend[:-1]}, or raise max_model_len in --engine-args: the checkpoint takes {trained}."
+            raise too_long(len(request.token_ids), self.context_length, mend)
         longest = max((image.length - 2 for image in request.images), default=0)
         if longest > self._longest_image:
             raise UnitError(
@@ -279,6 +293,11 @@ class VllmEngine:
                 f"token {highest} in the prompt; the model knows {model.get_vocab_size()} tokens. Its tokenizer files "
                 "are those of another checkpoint; download them again.",
             )
+
+    def _within_context(self, request: Request, sampling: Sampling) -> Sampling:
+        """The answer ends with the context, as one cut off at its longest."""
+        left = self.context_length - len(request.token_ids)
+        return sampling if sampling.max_new_tokens <= left else replace(sampling, max_new_tokens=left)
 
     def _lora_request(self) -> LoRARequest | None:
         from vllm.lora.request import LoRARequest

@@ -35,13 +35,16 @@ class Checkpoint:
         tokens_per_tile: Length of a tile in the prompt.
         min_tiles, max_tiles: Tile limits of one image by the checkpoint's config; a job may ask for others.
         use_thumbnail: Whether an image of several tiles gets a thumbnail, which is not counted in `max_tiles`.
-        context_length: Longest prompt and answer together, in tokens, that the language model takes.
+        context_length: Longest prompt and answer together, in tokens, that the language model was trained for. A
+            config's `rope_scaling` may promise more: engines make nothing, or nonsense, of that.
         architecture: Sizes of its two models: parameters, memory, tensor-parallel sizes.
         dtype: Of the weights as stored, such as ``bfloat16``.
         quantization: Method of a quantised checkpoint, such as ``awq``; None otherwise.
         quantization_group: Weights that share a scale, of a quantised checkpoint that has such groups; else 1.
         weight_bytes: Size of the weights as stored: of their files, or, where those are not here yet, by the config.
         layout: ``internvl_chat``, the family's own, or ``internvl``, that of transformers' own class.
+        short_context: Where the rotary factors change with the length, as Phi-3's do, the length up to which the
+            first ones hold; 0 where they do not. vLLM uses one kind for all prompts: by default these.
     """
 
     model: str
@@ -59,6 +62,7 @@ class Checkpoint:
     quantization_group: int = 1
     weight_bytes: int = 0
     layout: Layout = "internvl_chat"
+    short_context: int = 0
 
     @property
     def backbone(self) -> str:
@@ -69,6 +73,11 @@ class Checkpoint:
     def kv_bytes_per_token(self) -> int:
         """Memory that the engine keeps for each token of a prompt or answer, at 16 bits a value."""
         return self.architecture.language.kv_bytes_per_token
+
+    @property
+    def served_context(self) -> int:
+        """Longest prompt and answer together, in tokens, that vLLM takes unless it is given another length."""
+        return self.short_context or self.context_length
 
     def check_tensor_parallel(self, size: int) -> None:
         """ConfigurationError where an engine cannot spread the model over `size` devices."""
@@ -140,6 +149,7 @@ def _chat(model: str, folder: Path, config: dict[str, Any]) -> Checkpoint:
         max_tiles=int(config.get("max_dynamic_patch", 12)) if dynamic else 1,
         use_thumbnail=dynamic and bool(config.get("use_thumbnail", True)),
         context_length=architecture.language.context,
+        short_context=_short_context(language),
         architecture=architecture,
         dtype=str(_first(config, "torch_dtype", "dtype") or _first(language, "torch_dtype", "dtype") or "bfloat16"),
         quantization=quantization,
@@ -167,6 +177,7 @@ def _native(model: str, folder: Path, config: dict[str, Any]) -> Checkpoint:
         max_tiles=int(images.get("max_patches", 12)) if dynamic else 1,
         use_thumbnail=dynamic,
         context_length=architecture.language.context,
+        short_context=_short_context(config["text_config"]),
         architecture=architecture,
         dtype=str(_first(config, "dtype", "torch_dtype") or "bfloat16"),
         quantization=quantization,
@@ -179,6 +190,13 @@ def _native(model: str, folder: Path, config: dict[str, Any]) -> Checkpoint:
 def _tokens_per_tile(tile_size: int, config: Mapping[str, Any], architecture: Architecture) -> int:
     patches = (tile_size // architecture.vision.patch_size) ** 2
     return int(patches * float(config["downsample_ratio"]) ** 2)
+
+
+def _short_context(language: Mapping[str, Any]) -> int:
+    rope = language.get("rope_scaling") or language.get("rope_parameters") or {}
+    if (rope.get("rope_type") or rope.get("type")) not in ("longrope", "su"):
+        return 0
+    return int(rope.get("original_max_position_embeddings") or language.get("original_max_position_embeddings") or 0)
 
 
 def _weight_bytes(architecture: Architecture, quantization: str | None) -> int:
