@@ -188,7 +188,7 @@ class Generator:
             shown: What they are about.
 
         Raises:
-            UnitError: One of the answers cannot be had: the conversation fails as a whole, and with it the unit. A later
+            UnitError: One of the answers cannot be had: the whole conversation fails, and with it the unit. A later
                 question, or one that asks again for an answer's form, may be too much for the context:
                 ``prompt_too_long`` says which one it was. An answer that reaches the end of the context is cut off
                 there, with finish reason ``length``.

@@ -42,6 +42,16 @@ def main() -> None:
         _serve(checkpoint, path, sys.argv[2:])
 
 
+def context_options(checkpoint: Checkpoint, options: list[str]) -> list[str]:
+    """Options of `vllm serve` that hold it to the checkpoint's context, unless `options` set another.
+
+    vLLM itself promises what the config's `rope_scaling` does, and answers nonsense beyond the checkpoint's.
+    """
+    if any(option.replace("_", "-").startswith("--max-model-len") for option in options):
+        return []
+    return ["--max-model-len", str(checkpoint.served_context)]
+
+
 def _serve(checkpoint: Checkpoint, template: Path, options: list[str]) -> None:
     options = _safely(options)
     vllm_plugin.make_findable()
@@ -51,9 +61,7 @@ def _serve(checkpoint: Checkpoint, template: Path, options: list[str]) -> None:
     from vllm.platforms import current_platform
 
     chosen = ["--chat-template", str(template), "--chat-template-content-format", "openai"]
-    if not any(option.replace("_", "-").startswith("--max-model-len") for option in options):
-        # vLLM itself would promise what the config's `rope_scaling` does, and answer nonsense beyond the checkpoint's.
-        chosen += ["--max-model-len", str(checkpoint.served_context)]
+    chosen += context_options(checkpoint, options)
     # A request may ask for fewer tiles than the checkpoint's; for more the plugin refuses it.
     chosen += ["--trust-request-mm-kwargs"]
     if current_platform.is_cpu():
