@@ -17,6 +17,7 @@ from typing import Literal
 import cv2
 import numpy as np
 from PIL import Image, ImageFile
+from PIL.Image import open as open_picture
 
 from internvl_ops.errors import UnitError
 from internvl_ops.media import heif, jpeg
@@ -188,7 +189,7 @@ def encode_png(pixels: np.ndarray) -> bytes:
 
 
 def _is_plain_jpeg(data: bytes) -> bool:
-    image = Image.open(io.BytesIO(data), formats=FORMATS)
+    image = open_picture(io.BytesIO(data), formats=FORMATS)
     return image.format == "JPEG" and image.mode in ("RGB", "L") and _orientation(image, []) == 1
 
 

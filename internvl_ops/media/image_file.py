@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 import pillow_heif
 from PIL import Image, UnidentifiedImageError
+from PIL.Image import open as open_picture
 
 from internvl_ops.errors import UnitError
 from internvl_ops.media import heif, jpeg
@@ -104,7 +105,7 @@ def _pillow(data: bytes, max_pixels: int, formats: tuple[str, ...] = FORMATS) ->
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # from half the limit on
-            return Image.open(io.BytesIO(data), formats=formats)
+            return open_picture(io.BytesIO(data), formats=formats)
     except Image.DecompressionBombError as error:
         raise UnitError(
             "decode",
