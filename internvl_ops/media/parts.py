@@ -14,6 +14,7 @@ from internvl_ops.media.document import DocumentOptions, count_pages, picture_pa
 from internvl_ops.media.image import ImageOptions, Picture, encode_png, image_size, load_image, load_picture
 from internvl_ops.media.page_ranges import select_pages
 from internvl_ops.media.tiling import count_tiles
+from internvl_ops.media.times import seconds_of
 from internvl_ops.media.video import SampledVideo, VideoOptions, load_video
 
 MediaKind = Literal["image", "video", "document"]
@@ -161,8 +162,9 @@ def _image(source: bytes | str, part: Part, options: MediaOptions, max_tiles: in
 
 
 def _video(source: bytes | str, part: Part, options: MediaOptions, max_tiles: int) -> Loaded:
-    start = options.video.start if part.start is None else part.start
-    end = options.video.end if part.end is None else part.end
+    start, end = seconds_of(part.start, "start"), seconds_of(part.end, "end")
+    start = options.video.start if start is None else start
+    end = options.video.end if end is None else end
     video: SampledVideo = load_video(source, replace(options.video, start=start, end=end))
     return Loaded(video.tiles, video.tiles_per_frame, video.width, video.height, video.notes)
 
