@@ -307,7 +307,7 @@ class Generator:
             return self._text(reply)
         assert self.tokenizer is not None, "a rendered prompt has a tokenizer"
         if reply.text is not None:
-            return self.tokenizer.encode(reply.text, start=False)
+            return self.tokenizer.encode(self.tokenizer.literal(reply.text), start=False)
         ids = reply.token_ids
         end = next((index for index, token in enumerate(ids) if token in self.tokenizer.stop_ids), len(ids))
         return np.asarray(ids[:end], np.int32)

@@ -21,7 +21,7 @@ from internvl_ops.media.sandbox import Sandbox
 from internvl_ops.media.small import small_jpeg, small_jpeg_of
 from internvl_ops.media.tiling import RESIZER, share_tile_budget
 from internvl_ops.models.config import Checkpoint
-from internvl_ops.models.rendering import Media, Renderer
+from internvl_ops.models.rendering import Media, Renderer, SpecialTokens
 from internvl_ops.tasks.base import Conversation
 from internvl_ops.tasks.forms import repair_question
 
@@ -282,6 +282,7 @@ class Preparer(UnitPreparer):
         system_message: Instead of the checkpoint's.
         combine_images: Several images of a unit stand in the prompt as one, all their tiles together; otherwise each
             for itself. The model cards show both.
+        special_tokens: Whether special tokens that a row's text spells are text; see `Renderer`.
         context_length: Longest prompt and answer together, in tokens, if other than the checkpoint's.
         trust_remote_code: Let a tokenizer's own code run.
     """
@@ -295,6 +296,7 @@ class Preparer(UnitPreparer):
         system_message: str | None = None,
         combine_images: bool = False,
         context_length: int | None = None,
+        special_tokens: SpecialTokens = "text",
         trust_remote_code: bool = False,
     ) -> None:
         policy, options, limits = reader
@@ -306,6 +308,7 @@ class Preparer(UnitPreparer):
             checkpoint,
             system_message=system_message,
             context_length=context_length,
+            special_tokens=special_tokens,
             trust_remote_code=trust_remote_code,
         )
 

@@ -20,7 +20,7 @@ from internvl_ops.media.access import safe_uri
 from internvl_ops.models.config import Checkpoint, load_checkpoint
 from internvl_ops.models.lora import load_adapter
 from internvl_ops.tasks import Task
-from pipelines.options import JobOptions, PromptOptions
+from pipelines.options import JobOptions, ModelOptions, PromptOptions
 
 GPU_IN_FLIGHT = 512  # units an engine holds on a GPU, unless the job says otherwise
 IN_FLIGHT = 64  # requests that an endpoint gets at once, unless the job says otherwise
@@ -125,7 +125,7 @@ def check_endpoint(options: JobOptions) -> str | None:
     return why and f"waiting for {safe_uri(options.base_url)}: {why}"
 
 
-def context_of(options: JobOptions, checkpoint: Checkpoint) -> int:
+def context_of(options: ModelOptions, checkpoint: Checkpoint) -> int:
     """Longest prompt and answer together, in tokens, by the options and the checkpoint."""
     given = own_context(options.engine_args)
     return given or (checkpoint.served_context if options.engine == "vllm" else checkpoint.context_length)

@@ -142,6 +142,9 @@ class PromptOptions(BaseModel):
         "or is cut off is generated again, at temperatures 0.2, 0.5, 0.8, 1.")  # fmt: skip
     retry_cut: bool = Field(True, description="Generate again what was cut off at --max-new-tokens, not only what went "
         "round in circles.")  # fmt: skip
+    special_tokens: Literal["text", "recognised"] = Field("text", description="What becomes of special tokens that a "
+        "question or system message spells, such as <|im_end|>. text: text, but for <image>, <ref>, <box> and <quad>. "
+        "recognised: the tokens. With --engine openai the server recognises its own.")  # fmt: skip
     combine_images: bool = Field(False, description="Several images of a row stand in the prompt as one <image>, "
         "instead of Image-1: <image>, Image-2: <image> …")  # fmt: skip
 

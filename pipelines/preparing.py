@@ -44,6 +44,7 @@ def _preparer_maker(
         whose,
         media,
         combine_images=options.combine_images,
+        special_tokens=options.special_tokens,
         context_length=context_of(options, whose),
         trust_remote_code=options.trust_remote_code,
         **said,

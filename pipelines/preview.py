@@ -31,7 +31,7 @@ from internvl_ops.prepare import MediaReader, MediaRef, Prepared, Preparer, Unit
 from internvl_ops.tasks import Answered, Dialogue, Task
 from internvl_ops.tasks.boxes import Box
 from internvl_ops.tasks.drawing import draw_boxes
-from pipelines.engines import check_engine, engine_maker, sampling_of
+from pipelines.engines import check_engine, context_of, engine_maker, sampling_of
 from pipelines.media import Reading, media_options, read_limits
 from pipelines.option_rules import check_tasks
 from pipelines.options import JobOptions, MediaOptions, ModelOptions, PromptOptions
@@ -131,6 +131,8 @@ class _Preview:
             reading,
             sampling=sampling_of(options, task.max_new_tokens),
             system_message=options.system_message,
+            special_tokens=options.special_tokens,
+            context_length=context_of(options, self._checkpoint),
             trust_remote_code=options.trust_remote_code,
         )
         fine = True

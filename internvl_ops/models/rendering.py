@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -17,6 +17,7 @@ TAG = "<image>"
 _ONE_TOKEN_IMAGE = IMAGE_START + IMAGE_CONTEXT + IMAGE_END
 
 Media = Literal["images", "video"]
+SpecialTokens = Literal["text", "recognised"]
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,9 @@ class Renderer:
         context_length: Longest prompt and answer together, in tokens, if the engine runs with less than the
             checkpoint's.
         max_new_tokens: Room in the context that is kept for the answer.
+        special_tokens: What becomes of special tokens that a question, an answer or the system message spells.
+            "text" reads them as text, but for ``<image>`` and the marks of boxes: nothing in a row can end its turn.
+            "recognised" makes them the tokens; the tags of images are then counted everywhere.
         trust_remote_code: Whether a tokenizer that comes as code with the checkpoint may run.
     """
 
@@ -66,9 +70,12 @@ class Renderer:
         system_message: str | None = None,
         context_length: int | None = None,
         max_new_tokens: int = 1,
+        special_tokens: SpecialTokens = "text",
         trust_remote_code: bool = False,
     ) -> None:
         self.checkpoint = checkpoint
+        self._as_text = special_tokens == "text"
+        self._controls_by_turns: dict[int, int] = {}
         self.system_message = checkpoint.system_message if system_message is None else system_message
         self.tokenizer = Tokenizer(checkpoint, trust_remote_code=trust_remote_code)
         self._context_length = checkpoint.context_length if context_length is None else context_length
@@ -100,23 +107,14 @@ class Renderer:
             UnitError: ``prompt_too_long``, with the number of tiles that would fit; or ``bad_row`` where the tags are
                 not as many as the images.
         """
-        text = self.text(question, len(num_tiles_per_image), history, media=media)
-        pieces = text.split(TAG)
-        if len(pieces) - 1 != len(num_tiles_per_image):
-            raise UnitError(
-                "render",
-                "bad_row",
-                f"the prompt has {len(pieces) - 1} {TAG} tags for {len(num_tiles_per_image)} images. Write one tag an "
-                "image, or none at all to have the images put in front of the question.",
-            )
-        ids = self.tokenizer.encode(_ONE_TOKEN_IMAGE.join(pieces))
+        ids, contexts = self._encoded(question, len(num_tiles_per_image), history, media)
         repeats = np.ones(len(ids), dtype=np.int64)
-        contexts = self._contexts(ids, pieces)
         repeats[contexts] = np.asarray(num_tiles_per_image, dtype=np.int64) * self.checkpoint.tokens_per_tile
         tokens = int(repeats.sum())
         room = max(1, max_new_tokens or self._max_new_tokens)
         if tokens > self._context_length - room:
-            bare = len(self.tokenizer.encode(self.text(question, 0, history)))
+            asked = [*(turn for turn, _ in history), question]
+            bare = len(self.tokenizer.encode(self._whole(asked, history, self._written, self._written)))
             raise self._too_long(tokens, bare, num_tiles_per_image, media, room)
         starts = np.cumsum(repeats) - repeats
         images = [
@@ -126,22 +124,99 @@ class Renderer:
         return Rendered(token_ids=np.repeat(ids, repeats), images=images)
 
     def follow_up(self, question: str) -> np.ndarray:
-        """The ids, int32, between an answer and the next, where `question` is asked after it."""
-        return self.tokenizer.encode(conversation.follow_up(self.checkpoint.template, question), start=False)
+        """The ids, int32, between an answer and the next, where `question` is asked after it.
+
+        Raises:
+            UnitError: ``bad_row``: the question has an ``<image>`` tag, but the images stand in the first one.
+        """
+        if TAG in question:
+            raise UnitError(
+                "render",
+                "bad_row",
+                f"a later question has an {TAG} tag: {question[:80]!r}. Images are shown with the first question of a "
+                "conversation. Write the tag there.",
+            )
+        text = conversation.follow_up(self.checkpoint.template, self._written(question))
+        return self.tokenizer.encode(text, start=False)
 
     def text(
         self, question: str, num_images: int = 0, history: Sequence[tuple[str, str]] = (), *, media: Media = "images"
     ) -> str:
         """The prompt as text, with an ``<image>`` tag where an image goes."""
+        return self._whole(self._asked(question, history, num_images, media), history, str, str)
+
+    def _asked(
+        self, question: str, history: Sequence[tuple[str, str]], num_images: int = 0, media: Media = "images"
+    ) -> list[str]:
+        """The questions, oldest first, with a tag for every image."""
         asked = [*(turn for turn, _ in history), question]
         if num_images and not any(TAG in turn for turn in asked):
             asked[0] = in_front(num_images, media) + asked[0]
-        answers = [answer for _, answer in history]
-        turns = list(zip(asked[:-1], answers, strict=True))
-        return conversation.render(self.checkpoint.template, self.system_message, turns, asked[-1])
+        return asked
+
+    def _whole(
+        self,
+        asked: Sequence[str],
+        history: Sequence[tuple[str, str]],
+        asking: Callable[[str], str],
+        saying: Callable[[str], str],
+    ) -> str:
+        """The prompt's text, of questions as `asking` writes them and all else as `saying` does."""
+        turns = [(asking(turn), saying(answer)) for turn, (_, answer) in zip(asked, history, strict=False)]
+        return conversation.render(self.checkpoint.template, saying(self.system_message), turns, asking(asked[-1]))
+
+    def _written(self, text: str) -> str:
+        """A text of the user's or the model's, as the tokenizer is to read it."""
+        return self.tokenizer.literal(text) if self._as_text else text
+
+    def _with_images(self, question: str) -> str:
+        return _ONE_TOKEN_IMAGE.join(map(self._written, question.split(TAG)))
+
+    def _encoded(
+        self, question: str, num_images: int, history: Sequence[tuple[str, str]], media: Media
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The prompt's ids with one context token an image, and the places of those."""
+        asked = self._asked(question, history, num_images, media)
+        pieces = self._whole(asked, history, str, str).split(TAG)
+        tags = sum(turn.count(TAG) for turn in asked) if self._as_text else len(pieces) - 1
+        if tags != num_images:
+            raise UnitError(
+                "render",
+                "bad_row",
+                f"the prompt has {tags} {TAG} tags for {num_images} images. Write one tag an image, or none at all to "
+                "have the images put in front of the question.",
+            )
+        if not self._as_text:
+            ids = self.tokenizer.encode(_ONE_TOKEN_IMAGE.join(pieces))
+            return ids, self._contexts(ids, pieces)
+        ids = self.tokenizer.encode(self._whole(asked, history, self._with_images, self._written))
+        contexts = np.flatnonzero(ids == self.tokenizer.image_context_id)
+        self._prove(ids, len(contexts), num_images, len(history))
+        return ids, contexts
+
+    def _prove(self, ids: np.ndarray, contexts: int, num_images: int, turns: int) -> None:
+        """Nothing in the texts has become an image, or the end of a turn."""
+        controls = int(np.isin(ids, self.tokenizer.control_ids).sum())
+        if contexts == num_images and controls == self._controls(turns):
+            return
+        raise UnitError(
+            "render",
+            "bad_row",
+            f"the prompt has {contexts} places for {num_images} images, and {controls} tokens that begin or end turns "
+            f"instead of {self._controls(turns)}: a text in it spells a special token in a way that could not be kept "
+            "apart. Write it otherwise.",
+        )
+
+    def _controls(self, turns: int) -> int:
+        """How many tokens of the template begin or end something in a prompt with so many earlier turns."""
+        if turns not in self._controls_by_turns:
+            bare = conversation.render(self.checkpoint.template, "", [("", "")] * turns, "")
+            ids = self.tokenizer.encode(bare)
+            self._controls_by_turns[turns] = int(np.isin(ids, self.tokenizer.control_ids).sum())
+        return self._controls_by_turns[turns]
 
     def _contexts(self, ids: np.ndarray, pieces: Sequence[str]) -> np.ndarray:
-        """Positions in `ids` of the images' context tokens.
+        """Positions in `ids` of the images' context tokens, where special tokens are recognised.
 
         A question may quote ``<img><IMG_CONTEXT></img>`` itself, so that ours are told by their place among all.
         """

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from internvl_ops.models.json_files import read_json
+from internvl_ops.models.seams import SEAM, is_mark
 
 # Classes whose slow tokenizer does nothing else to the text; Llama's as long as its `legacy` is not false.
 PLAIN = {"InternLM2Tokenizer", "InternLM2TokenizerFast", "InternLM3Tokenizer"}
@@ -72,6 +73,17 @@ class SentencePieceTokenizer:
         self._after = self._ends(config, named, "eos", default=False)
         self._unknown = named.get("unk_token", "<unk>")
 
+    @property
+    def added(self) -> list[str]:
+        """Texts that become one of the added tokens.
+
+        Where SentencePiece has room for them, it has pieces of other names for them: ``[UNUSED_TOKEN_145]``.
+        """
+        size = self._text.get_piece_size()
+        names = [self._text.id_to_piece(token.id) for token in self._added.values() if token.id < size]
+        own = [content for content, token in self._added.items() if token.special or is_mark(content)]
+        return list(dict.fromkeys([*own, *filter(is_mark, names)]))
+
     def encode(self, text: str, start: bool = True) -> list[int]:
         """Ids of `text`; at the start of a prompt with those that the checkpoint wants at the beginning and the end."""
         ids = [*self._before] if start else []
@@ -80,7 +92,7 @@ class SentencePieceTokenizer:
             if place % 2:  # re.split puts what its group matched between the rest
                 ids.append(self._added[piece.strip() if piece not in self._added else piece].id)
             elif piece and not (place == 0 and self._is_prefix_alone(piece, pieces)):
-                ids += self._encode_text(piece)
+                ids += self._encode_run(piece)
         return ids + self._after if start else ids
 
     def decode(self, ids: list[int], keep_special: bool) -> str:
@@ -118,6 +130,23 @@ class SentencePieceTokenizer:
         The published class takes it away before a token that its files list as special, and leaves it before others.
         """
         return self._prefix_blank and piece == SPACE and len(pieces) > 1 and pieces[1].strip() in self._special
+
+    def _encode_run(self, text: str) -> list[int]:
+        """Text between added tokens. SentencePiece needs no seams, unless it has pieces of its own for such tokens."""
+        ids = self._encode_text(text.replace(SEAM, ""))
+        if SEAM not in text or self._by_id.keys().isdisjoint(ids):
+            return ids
+        first, *others = text.split(SEAM)
+        ids = self._encode_text(first)
+        for part in others:
+            ids += self._after_something(part)
+        return ids
+
+    def _after_something(self, text: str) -> list[int]:
+        """Without the blank that SentencePiece puts in front of a text."""
+        before = self._text.encode(self._unknown)
+        ids = self._text.encode(self._unknown + text)
+        return ids[len(before) :] if ids[: len(before)] == before else self._encode_text(text)
 
     def _encode_text(self, text: str) -> list[int]:
         if self._legacy or not text.startswith((SPACE, " ")):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from internvl_ops.errors import ConfigurationError
 from internvl_ops.models.config import Checkpoint
 from internvl_ops.models.conversation import TEMPLATES
 from internvl_ops.models.json_files import read_json
+from internvl_ops.models.seams import KEPT, SEAM, Seams, is_mark
 from internvl_ops.models.sentencepiece_tokenizer import SentencePieceTokenizer, is_sentencepiece
 
 IMAGE_START, IMAGE_CONTEXT, IMAGE_END = "<img>", "<IMG_CONTEXT>", "</img>"
@@ -38,6 +39,10 @@ class Tokenizer:
         self.image_start_id = self.token_id(IMAGE_START)
         self.image_context_id = self.token_id(IMAGE_CONTEXT)
         self.image_end_id = self.token_id(IMAGE_END)
+        self._seams = Seams(self._backend.added)
+        kept = {*KEPT, IMAGE_START, IMAGE_CONTEXT, IMAGE_END}
+        ids = (self._backend.token_id(token) for token in self._backend.added if token not in kept)
+        self.control_ids = np.array(sorted({found for found in ids if found is not None}), np.int32)
         self.stop_ids = self._stop_ids(folder, TEMPLATES[checkpoint.template].stop)
 
     def encode(self, text: str, *, start: bool = True) -> np.ndarray:
@@ -51,7 +56,19 @@ class Tokenizer:
         Returns:
             int32, shape (tokens,).
         """
-        return np.asarray(self._backend.encode(text, start), dtype=np.int32)
+        if SEAM not in text or self._backend.takes_seams:
+            return np.asarray(self._backend.encode(text, start), dtype=np.int32)
+        # A token that the text itself does not have any more is as good as a seam for every tokenizer.
+        ids = np.asarray(self._backend.encode(text.replace(SEAM, IMAGE_END), start), dtype=np.int32)
+        ends_an_image = np.append(False, ids[:-1] == self.image_context_id)
+        return ids[(ids != self.image_end_id) | ends_an_image]
+
+    def literal(self, text: str) -> str:
+        """`text` for `encode` with nothing to recognise in it but the marks of boxes and what they belong to.
+
+        A row's text could otherwise end its own turn, speak as the model, or show an image that is not there.
+        """
+        return self._seams.put(text)
 
     def decode(self, token_ids: Sequence[int], *, keep_special: bool = False) -> str:
         """The answer's text, without the token that ended it and without blanks around it.
@@ -89,15 +106,19 @@ def _language(config: dict[str, Any]) -> dict[str, Any]:
 
 
 class _Backend:
-    """The three calls that the tokenizer libraries spell differently."""
+    """The three calls that the tokenizer libraries spell differently, and the tokens that text can spell."""
 
     def __init__(
         self,
         encode: Callable[[str, bool], list[int]],
         decode: Callable[[list[int], bool], str],
         token_id: Callable[[str], int | None],
+        added: Iterable[str],
+        *,
+        takes_seams: bool = False,
     ) -> None:
         self.encode, self.decode, self.token_id = encode, decode, token_id
+        self.added, self.takes_seams = list(added), takes_seams
 
 
 def _load(folder: Path, model: str, trust_remote_code: bool) -> _Backend:
@@ -105,7 +126,7 @@ def _load(folder: Path, model: str, trust_remote_code: bool) -> _Backend:
         config = _read(folder / "tokenizer_config.json")
         if is_sentencepiece(folder, config):
             pieces = SentencePieceTokenizer(folder, config)
-            return _Backend(pieces.encode, pieces.decode, pieces.token_id)
+            return _Backend(pieces.encode, pieces.decode, pieces.token_id, pieces.added, takes_seams=True)
         if (folder / "tokenizer.json").is_file() and config.get("tokenizer_class") in SELF_CONTAINED:
             return _from_json(folder / "tokenizer.json")
         return _from_transformers(folder, trust_remote_code)
@@ -128,6 +149,7 @@ def _from_json(path: Path) -> _Backend:
         encode=lambda text, start: rust.encode(text, add_special_tokens=start).ids,
         decode=lambda ids, keep_special: rust.decode(ids, skip_special_tokens=not keep_special),
         token_id=rust.token_to_id,
+        added=_marks(rust.get_added_tokens_decoder().values()),
     )
 
 
@@ -140,4 +162,9 @@ def _from_transformers(folder: Path, trust_remote_code: bool) -> _Backend:
         encode=lambda text, start: loaded.encode(text, add_special_tokens=start),
         decode=lambda ids, keep_special: str(loaded.decode(ids, skip_special_tokens=not keep_special)),
         token_id=vocabulary.get,
+        added={*_marks(loaded.added_tokens_decoder.values()), *loaded.all_special_tokens},
     )
+
+
+def _marks(tokens: Iterable[Any]) -> list[str]:
+    return [token.content for token in tokens if token.special or is_mark(token.content)]

@@ -144,7 +144,8 @@ class TestIds:
 
     @settings(deadline=None, max_examples=150)
     @given(data=st.data())
-    def test_whatever_is_asked(self, renderer: Renderer, data: st.DataObject) -> None:
+    def test_whatever_is_asked(self, checkpoint: Checkpoint, data: st.DataObject) -> None:
+        renderer = Renderer(checkpoint, special_tokens="recognised")
         pieces = [
             "<image>",
             "<img>",
