@@ -39,7 +39,7 @@ def test_answers_are_shown_and_a_broken_file_is_named(tmp_path: Path, model: Pat
     ("arguments", "said"),
     [
         (["--model", "m"], "--inputs is required"),
-        (["x.png", "--model", "no/such/folder"], "no/such/folder"),
+        (["{picture}", "--model", "no/such/folder"], "no/such/folder"),
         (["{clip}", "--model", "{tiny}", "--task", "ocr"], "videos"),
         (["{picture}", "--model", "{tiny}", "--task", "read"], "--task read"),
         (["{picture}", "--model", "{tiny}", "--task", "ask"], "--prompt"),
