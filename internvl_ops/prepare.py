@@ -16,6 +16,7 @@ from internvl_ops.generation import ChatConversation, RenderedConversation
 from internvl_ops.media.access import ReadPolicy, safe_uri
 from internvl_ops.media.fetch import Fetcher
 from internvl_ops.media.file_cache import FileCache
+from internvl_ops.media.frame_files import frames_of, pack_frames
 from internvl_ops.media.parts import WHOLE, Loaded, MediaOptions, Part, count_image_tiles, list_parts, load
 from internvl_ops.media.sandbox import Sandbox
 from internvl_ops.media.small import small_jpeg, small_jpeg_of
@@ -119,7 +120,12 @@ class MediaReader:
 
     def __init__(self, policy: ReadPolicy, options: MediaOptions, limits: ReadLimits) -> None:
         self.options = options
-        self._fetcher = Fetcher(policy, max_bytes=limits.max_bytes, timeout_s=limits.fetch_timeout_s)
+        self._fetcher = Fetcher(
+            policy,
+            max_bytes=limits.max_bytes,
+            timeout_s=limits.fetch_timeout_s,
+            frame_folders=options.kind == "video",
+        )
         # Of a file that is several units every unit would fetch the whole.
         self._cache = FileCache(self._fetcher) if options.explodes else None
         self._sandbox = Sandbox(
@@ -130,7 +136,36 @@ class MediaReader:
         self._timeout_s, self._max_bytes = limits.decode_timeout_s, limits.max_bytes
 
     def files(self, units: Sequence[Unit]) -> Iterator[tuple[int, int, bytes | str | UnitError]]:
-        """(unit, place in its media, bytes or local path or error) of every file, as soon as it is there."""
+        """(unit, place in its media, bytes or local path or error) of every file, as soon as it is there.
+
+        Several images where a video is wanted are its frames: they come as one file, in place 0.
+        """
+        if self.options.kind != "video":
+            yield from self._single_files(units)
+            return
+        several: dict[int, dict[int, bytes | str | UnitError]] = {}
+        for row, place, file in self._single_files(units):
+            media = units[row].media
+            if len(media) == 1:
+                yield row, place, file
+                continue
+            found = several.setdefault(row, {})
+            found[place] = file
+            if len(found) == len(media):
+                yield from ((row, place, file) for place, file in self._joined(several.pop(row)))
+
+    def _joined(self, files: dict[int, bytes | str | UnitError]) -> Iterator[tuple[int, bytes | str | UnitError]]:
+        """The files of one row of videos, by their place, or the one video whose frames they are."""
+        frames = frames_of(files[place] for place in sorted(files))
+        if frames is None:
+            yield from files.items()
+        elif sum(map(len, frames)) > self._max_bytes:
+            message = f"frames with more than {self._max_bytes:,} bytes together. Raise --max-bytes to read them"
+            yield 0, UnitError("fetch", "too_large", message)
+        else:
+            yield 0, pack_frames((f"{number:08}.jpg", data) for number, data in enumerate(frames))
+
+    def _single_files(self, units: Sequence[Unit]) -> Iterator[tuple[int, int, bytes | str | UnitError]]:
         remote = []
         for row, unit in enumerate(units):
             for place, media in enumerate(unit.media):
@@ -236,7 +271,12 @@ class UnitPreparer:
                 loaded[row][place] = outcome
                 hashes[row][place] = self._hash(source, units[row], place)
         return [
-            failed.get(row) or self._rendered(unit, [item for item in loaded[row] if item is not None], hashes[row])
+            failed.get(row)
+            or self._rendered(
+                unit,
+                [item for item in loaded[row] if item is not None],
+                [digest for digest in hashes[row] if digest],
+            )
             for row, unit in enumerate(units)
         ]
 

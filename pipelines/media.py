@@ -23,7 +23,7 @@ _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _OURS = frozenset({"host", "content-length", "transfer-encoding", "connection", "accept-encoding", "cookie", "range"})
 # Options that mean nothing for media of another kind.
 _ONLY_FOR: dict[str, tuple[str, ...]] = {
-    "video": ("fps", "start", "end", "clip_seconds", "clip_scenes"),
+    "video": ("fps", "frames_fps", "start", "end", "clip_seconds", "clip_scenes"),
     "document": ("pages", "dpi"),
 }
 Reading = tuple[ReadPolicy, MediaOptions, ReadLimits]
@@ -98,6 +98,7 @@ def media_options(options: Decoding, kind: MediaKind) -> MediaOptions:
         video=VideoOptions(
             num_frames=options.num_frames,
             fps=options.fps,
+            frames_fps=options.frames_fps,
             start=options.start,
             end=options.end,
             resize=options.resize,
@@ -124,7 +125,11 @@ def _password(options: Decoding) -> str:
 
 
 def _clips(options: Decoding) -> ClipOptions | None:
-    limits: dict[str, Any] = {"max_pixels": options.max_pixels, "max_seconds": options.max_video_seconds}
+    limits: dict[str, Any] = {
+        "max_pixels": options.max_pixels,
+        "max_seconds": options.max_video_seconds,
+        "frames_fps": options.frames_fps,
+    }
     if options.clip_scenes:
         return ClipOptions(by="scenes", **limits)
     if options.clip_seconds is not None:

@@ -202,6 +202,8 @@ class MediaOptions(BaseModel):
     jpeg_scaling: bool = Field(False, description="Let the decoder shrink JPEGs far larger than their tiles.")
     num_frames: Positive = Field(8, description="Frames of a video, taken evenly.")
     fps: Annotated[float, Field(gt=0)] | None = Field(None, description="Frames a second instead of --num-frames.")
+    frames_fps: Annotated[float, Field(gt=0)] = Field(3, description="Frames a second of a video that is a folder, a "
+        "glob or a list of frame images.")  # fmt: skip
     start: Annotated[float, Field(ge=0)] | None = Field(None, description="Second of the video to start from; a row's "
         "own start column wins.")  # fmt: skip
     end: Annotated[float, Field(gt=0)] | None = Field(

@@ -9,6 +9,7 @@ from fractions import Fraction
 from typing import Literal
 
 from internvl_ops.errors import UnitError
+from internvl_ops.media.frame_folder import FrameFolder, open_video
 from internvl_ops.media.video_file import VideoFile
 
 _PREVIEW_SIDE = 256  # pixels; what PySceneDetect's thresholds are set for
@@ -29,6 +30,7 @@ class ClipOptions:
         max_clips: A video that gives more is an error.
         max_seconds: Longest video.
         max_pixels: Most pixels of a frame.
+        frames_fps: As in `VideoOptions`.
         threads: For decoding.
     """
 
@@ -39,6 +41,7 @@ class ClipOptions:
     max_clips: int = 10_000
     max_seconds: float = 6 * 3600.0
     max_pixels: int = 1 << 26
+    frames_fps: float = 3.0
     threads: int = 1
 
 
@@ -61,7 +64,7 @@ def split_video(source: bytes | str, options: ClipOptions | None = None) -> list
         UnitError: As `load_video`; "too_large" also beyond ``max_clips``.
     """
     options = options or ClipOptions()
-    video = VideoFile(source, max_pixels=options.max_pixels, max_seconds=options.max_seconds, threads=options.threads)
+    video = _opened(source, options)
     cuts = _scene_cuts(video, options) if options.by == "scenes" else _even_cuts(video.duration_s, options)
     if len(cuts) + 1 > options.max_clips:
         raise UnitError(
@@ -70,6 +73,21 @@ def split_video(source: bytes | str, options: ClipOptions | None = None) -> list
             f"the video gives {len(cuts) + 1:,} clips; at most {options.max_clips:,} are allowed: make clips longer",
         )
     return [Clip(start, end) for start, end in itertools.pairwise([0.0, *cuts, video.duration_s])]
+
+
+def pixels_of(source: bytes | str, options: ClipOptions) -> float:
+    """Pixels of all frames of a video together, by its index: decoding it all takes time in proportion."""
+    return _opened(source, options).work
+
+
+def _opened(source: bytes | str, options: ClipOptions) -> VideoFile | FrameFolder:
+    return open_video(
+        source,
+        frames_fps=options.frames_fps,
+        max_pixels=options.max_pixels,
+        max_seconds=options.max_seconds,
+        threads=options.threads,
+    )
 
 
 def _even_cuts(duration_s: float, options: ClipOptions) -> list[float]:
@@ -81,7 +99,7 @@ def _even_cuts(duration_s: float, options: ClipOptions) -> list[float]:
     return [number * options.length_s for number in range(1, count)]
 
 
-def _scene_cuts(video: VideoFile, options: ClipOptions) -> list[float]:
+def _scene_cuts(video: VideoFile | FrameFolder, options: ClipOptions) -> list[float]:
     # Slow to import, and only this function needs them.
     import numpy as np
     from scenedetect.common import FrameTimecode, Timecode

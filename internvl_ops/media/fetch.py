@@ -23,6 +23,7 @@ from aiohttp.resolver import ThreadedResolver
 
 from internvl_ops.errors import ConfigurationError, UnitError, unforeseen
 from internvl_ops.media.access import ReadPolicy, safe_uri
+from internvl_ops.media.frame_files import frame_folder_version, is_frame_folder, read_frame_folder
 from internvl_ops.media.s3 import S3Reader
 from internvl_ops.media.transports import Body, HttpReader, Received, Transient, local_version, read_local
 
@@ -49,6 +50,7 @@ class Fetcher:
         concurrency: Most transfers at a time. 64 small objects in flight hide 50 ms of latency behind a decoder that
             takes 5 ms; raise it for slower stores.
         backoff_s: First wait between attempts; it doubles each time, up to half a minute, plus or minus a half.
+        frame_folders: Read a local folder, or a glob of names in one, as a video of frame images; see `frame_files`.
         resolver: Makes the DNS resolver; for tests.
     """
 
@@ -62,11 +64,13 @@ class Fetcher:
         outage_s: float = 180.0,
         concurrency: int = 64,
         backoff_s: float = 0.25,
+        frame_folders: bool = False,
         resolver: Callable[[], AbstractResolver] = ThreadedResolver,
     ) -> None:
         self.policy = policy
         self.max_bytes, self.timeout_s, self.attempts, self.outage_s = max_bytes, timeout_s, attempts, outage_s
         self.concurrency, self.backoff_s, self.resolver = concurrency, backoff_s, resolver
+        self.frame_folders = frame_folders
         self._versions: OrderedDict[str, str] = OrderedDict()  # in the order in which they came
         self._worker: _Worker | None = None
         self._lock = threading.Lock()
@@ -241,13 +245,25 @@ class _Worker:
 
     async def _version(self, uri: str) -> str:
         if self._settings.policy.is_local(uri):
-            return await asyncio.to_thread(lambda: local_version(os.stat(self._settings.policy.check(uri))))
+            return await asyncio.to_thread(self._local_version, uri)
         if uri.startswith("s3://"):
             return await self._s3.version(uri)
         return await self._http.version(uri) if uri.startswith("http") else ""
 
     def _read_local(self, uri: str, max_bytes: int) -> Received:
-        return read_local(self._settings.policy.check(uri), max_bytes)
+        path = self._settings.policy.check(uri)
+        if self._settings.frame_folders and is_frame_folder(path):
+            version = frame_folder_version(path)
+            return Received(read_frame_folder(path, self._read_frame, max_bytes), version)
+        return read_local(path, max_bytes)
+
+    def _read_frame(self, path: str) -> bytes:
+        # Checked as the folder was: a link in it may lead out of what may be read.
+        return read_local(self._settings.policy.check(path), self._settings.max_bytes).data
+
+    def _local_version(self, uri: str) -> str:
+        path = self._settings.policy.check(uri)
+        return frame_folder_version(path) if is_frame_folder(path) else local_version(os.stat(path))
 
     async def _open(self) -> None:
         settings = self._settings

@@ -181,6 +181,16 @@ def load_picture(data: bytes, options: ImageOptions | None = None) -> Picture:
     return Picture(data if as_it_is else encode_png(pixels), *size, notes)
 
 
+def decode_image(data: bytes, options: ImageOptions) -> np.ndarray:
+    """Decodes one image file and turns it upright. Returns uint8 (height, width, 3), RGB.
+
+    Raises:
+        UnitError: As `load_image`.
+    """
+    with _failures_told(data), _truncation(options.truncated):
+        return _decode_upright(data, options)[0]
+
+
 def encode_png(pixels: np.ndarray) -> bytes:
     """A PNG file, quick rather than small, of uint8 pixels of shape (height, width, 3), RGB."""
     done, file = cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 1])

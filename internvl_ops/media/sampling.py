@@ -73,15 +73,25 @@ def sample_times(
 
 
 def sample_range(
-    timestamps: np.ndarray, fps: float, num_frames: int, *, start: float | None = None, end: float | None = None
+    timestamps: np.ndarray,
+    fps: float,
+    num_frames: int,
+    *,
+    start: float | None = None,
+    end: float | None = None,
+    first: int = 0,
 ) -> list[int]:
     """As `sample_indices`, for a video whose frame times are known.
+
+    Frame 0 has the number ``first`` where seconds are turned into numbers.
 
     The cards turn seconds into frame numbers by the average frame rate. Where frames are not evenly spaced that names
     other frames than those of the seconds asked for; there the times decide.
     """
     if (start is None and end is None) or is_regular(timestamps, fps):
-        return sample_indices(len(timestamps), num_frames, fps=fps, start=start, end=end)
+        count = len(timestamps) + first
+        numbers = sample_indices(count, num_frames, fps=fps, start=start, end=end, first=first)
+        return [number - first for number in numbers]
     return spread(*_range_by_time(timestamps, start, end), num_frames, float(timestamps[-1]))
 
 

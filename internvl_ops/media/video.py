@@ -12,6 +12,7 @@ import numpy as np
 
 from internvl_ops.errors import UnitError
 from internvl_ops.media import shared
+from internvl_ops.media.frame_folder import FrameFolder, open_video
 from internvl_ops.media.sampling import sample_range, sample_times, spread
 from internvl_ops.media.tiling import Resize, tile_image
 from internvl_ops.media.video_file import DecodedFrame, VideoFile
@@ -39,6 +40,7 @@ class VideoOptions:
             pixels. "decord" is what the model cards use, with PyAV where it cannot open or index a file; use it to
             reproduce them to the letter, where it errs as well: it knows no AV1, and in MPEG-4 with B-frames it gives
             other frames than those asked for.
+        frames_fps: Frames a second of a video that is a folder or a list of frame images.
         threads: For decoding one video. 1 is best where as many actors as cores work beside each other.
     """
 
@@ -55,6 +57,7 @@ class VideoOptions:
     max_seconds: float = 6 * 3600.0
     truncated: Literal["error", "accept"] = "error"
     decoder: Literal["pyav", "decord"] = "pyav"
+    frames_fps: float = 3.0
     threads: int = 1
 
 
@@ -91,7 +94,7 @@ def load_video(source: bytes | str, options: VideoOptions | None = None) -> Samp
     """Samples, decodes and tiles one video.
 
     Args:
-        source: The file's bytes, or the path of a local file, which may be read.
+        source: The file's bytes, or the path of a local file, which may be read; frames as `pack_frames` packs them.
         options: How.
 
     Raises:
@@ -99,7 +102,13 @@ def load_video(source: bytes | str, options: VideoOptions | None = None) -> Samp
             one, "too_large" beyond a limit, "bad_row" where start and end leave no frame.
     """
     options = options or VideoOptions()
-    video = VideoFile(source, max_pixels=options.max_pixels, max_seconds=options.max_seconds, threads=options.threads)
+    video = open_video(
+        source,
+        frames_fps=options.frames_fps,
+        max_pixels=options.max_pixels,
+        max_seconds=options.max_seconds,
+        threads=options.threads,
+    )
     notes = _completeness(video, options)
     numbers = _choose(video, options, notes)
     tiles, (width, height) = _decode(source, video, numbers, options, notes)
@@ -118,7 +127,7 @@ def load_video(source: bytes | str, options: VideoOptions | None = None) -> Samp
     )
 
 
-def _completeness(video: VideoFile, options: VideoOptions) -> list[str]:
+def _completeness(video: VideoFile | FrameFolder, options: VideoOptions) -> list[str]:
     # A frame or two fewer than the header says is ordinary; a tenth of a second is not worth an error.
     if video.missing_frames <= max(2, video.fps / 10):
         return []
@@ -129,11 +138,11 @@ def _completeness(video: VideoFile, options: VideoOptions) -> list[str]:
     return [told]
 
 
-def _choose(video: VideoFile, options: VideoOptions, notes: list[str]) -> list[int]:
+def _choose(video: VideoFile | FrameFolder, options: VideoOptions, notes: list[str]) -> list[int]:
     start, end = options.start, options.end
     if options.fps is None:
         wanted = min(options.num_frames, options.max_frames)
-        return sample_range(video.timestamps, video.fps, wanted, start=start, end=end)
+        return sample_range(video.timestamps, video.fps, wanted, start=start, end=end, first=video.first_number)
     numbers = sample_times(video.timestamps, options.fps, start=start, end=end)
     if len(numbers) <= options.max_frames:
         return numbers
@@ -142,7 +151,7 @@ def _choose(video: VideoFile, options: VideoOptions, notes: list[str]) -> list[i
 
 
 def _decode(
-    source: bytes | str, video: VideoFile, numbers: list[int], options: VideoOptions, notes: list[str]
+    source: bytes | str, video: VideoFile | FrameFolder, numbers: list[int], options: VideoOptions, notes: list[str]
 ) -> tuple[dict[int, np.ndarray], tuple[int, int]]:
     """Returns the tiles of each frame, and the size of the first, upright."""
     tiles: dict[int, np.ndarray] = {}
@@ -184,10 +193,10 @@ def _tile(pixels: np.ndarray, options: VideoOptions) -> np.ndarray:
 
 
 def _frames(
-    source: bytes | str, video: VideoFile, numbers: list[int], options: VideoOptions, notes: list[str]
+    source: bytes | str, video: VideoFile | FrameFolder, numbers: list[int], options: VideoOptions, notes: list[str]
 ) -> Iterator[DecodedFrame]:
     left = sorted(set(numbers))
-    if options.decoder == "decord":
+    if options.decoder == "decord" and isinstance(video, VideoFile):
         import decord  # slow to import, and seldom asked for
 
         try:

@@ -91,6 +91,8 @@ class VideoFile:
         UnitError: Stage "decode"; "unsupported" for what holds no video that can be decoded, "corrupt", "too_large".
     """
 
+    first_number = 0  # frames are counted from
+
     def __init__(
         self, source: bytes | str, *, max_pixels: int = 1 << 26, max_seconds: float = 6 * 3600.0, threads: int = 1
     ) -> None:
@@ -104,12 +106,17 @@ class VideoFile:
         if seconds > max(max_seconds, 100 * self.num_frames / self.fps):
             raise UnitError("decode", "corrupt", f"times of frames jump to {seconds:,.0f} s; fetch the file again")
         if seconds > max_seconds:
-            raise _too_long(seconds, max_seconds)
+            raise too_long(seconds, max_seconds)
 
     @property
     def duration_s(self) -> float:
         """Seconds from the first frame to the end of the last."""
         return float(self.timestamps[-1]) + 1.0 / self.fps
+
+    @property
+    def work(self) -> float:
+        """Pixels of all frames: what decoding the whole video costs grows with them."""
+        return float(self.num_frames * self._frame_pixels)
 
     def frames(self, numbers: list[int]) -> Iterator[DecodedFrame]:
         """Decodes the frames of these numbers, each once, in no certain order.
@@ -170,9 +177,10 @@ class VideoFile:
                 f"frames of {width}x{height} = {width * height:,} pixels; at most {self._max_pixels:,} are allowed: "
                 "raise --max-pixels if memory allows",
             )
+        self._frame_pixels = width * height
         seconds = float(stream.duration * stream.time_base) if stream.duration else 0.0
         if seconds > max_seconds:
-            raise _too_long(seconds, max_seconds)
+            raise too_long(seconds, max_seconds)
 
     def _read_index(self, container: Any, stream: Any) -> None:
         context, self._timed = stream.codec_context, True
@@ -371,7 +379,8 @@ def _named(container: Any) -> str:
     return {"mov": "MP4", "matroska": "Matroska"}.get(name, name.upper()) + " file"
 
 
-def _too_long(seconds: float, max_seconds: float) -> UnitError:
+def too_long(seconds: float, max_seconds: float) -> UnitError:
+    """The error for a video that lasts longer than allowed."""
     return UnitError(
         "decode",
         "too_large",
