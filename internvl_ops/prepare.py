@@ -342,7 +342,12 @@ class Preparer(UnitPreparer):
         policy, options, limits = reader
         self._sampling, self._combine = sampling, combine_images
         self._tile_size = checkpoint.tile_size
-        options = options.for_tiles(checkpoint.tile_size, checkpoint.use_thumbnail)
+        options = options.for_tiles(
+            checkpoint.tile_size,
+            checkpoint.use_thumbnail,
+            dynamic=checkpoint.dynamic,
+            pad=checkpoint.pad_to_square,
+        )
         super().__init__(MediaReader(policy, options, limits))
         self._renderer = Renderer(
             checkpoint,

@@ -38,7 +38,8 @@ def load_model(options: JobOptions) -> Checkpoint | None:
     """
     if options.engine == "openai" and not Path(options.model).is_dir():
         return None
-    return load_checkpoint(options.model)
+    checkpoint = load_checkpoint(options.model)
+    return checkpoint.tiled(options.max_tiles) if options.tiling == "always" else checkpoint
 
 
 def sampling_of(options: PromptOptions, max_new_tokens: int) -> Sampling:

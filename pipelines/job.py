@@ -185,6 +185,12 @@ def _model(options: JobOptions, checkpoint: Checkpoint | None, task: Task) -> li
             f"#   generate  {options.engine}, {options.model} at {safe_uri(options.base_url or '')}, "
             f"prompt: {task.prompt}",
         ]
+    if not checkpoint.dynamic:
+        return [
+            f"#   prepare   one tile of {checkpoint.tile_size} pixels an image, as the checkpoint was trained "
+            "(dynamic_image_size false); --max-tiles counts only with --tiling always",
+            f"#   generate  {options.engine}, template {checkpoint.template}, prompt: {task.prompt}",
+        ]
     tokens = (options.max_tiles + 1) * checkpoint.tokens_per_tile
     return [
         f"#   prepare   tiles of {checkpoint.tile_size} pixels, up to {options.max_tiles} and a thumbnail: "

@@ -192,6 +192,9 @@ class MediaOptions(BaseModel):
 
     max_tiles: Annotated[int, Field(ge=1, le=40)] = Field(12, description="Tiles an image is cut into at most, the "
         "thumbnail not counted.")  # fmt: skip
+    tiling: Literal["checkpoint", "always"] = Field("checkpoint", description="Whether images are cut into tiles: as "
+        "the checkpoint was trained, which for V1.1 and V1.2 (dynamic_image_size false) is one tile an image, whatever "
+        "--max-tiles says; or always.")  # fmt: skip
     min_tiles: Annotated[int, Field(ge=1, le=40)] = Field(1, description="Tiles an image is cut into at least.")
     resize: Literal["fast", "exact"] = Field("fast", description="exact is bit-identical with the model cards' code; "
         "fast differs by at most 2/255 on under 1 % of values.")  # fmt: skip

@@ -95,7 +95,8 @@ class _Preview:
                 f"--n {options.n} at --temperature 0 gives the same answer {options.n} times. Add --temperature 0.7."
             )
         check_tasks(options, [options.task])
-        self._checkpoint = load_checkpoint(options.model)
+        checkpoint = load_checkpoint(options.model)
+        self._checkpoint = checkpoint.tiled(options.max_tiles) if options.tiling == "always" else checkpoint
         self._tasks = {kind: MAKERS[options.task](options, kind, ()) for kind in map(kind_of, options.inputs)}
         # Its own fields are those of a job that the engine is made of.
         job = JobOptions.model_construct(
@@ -193,6 +194,8 @@ class _Preview:
         print(f"   drawn in {path}")
 
     def _picture(self, prepared: Prepared) -> Image.Image:
+        if not self._checkpoint.dynamic:
+            return _unpadded(prepared, pad=self._checkpoint.pad_to_square).resize(_drawn_size(prepared))
         columns, rows = choose_grid(
             prepared.width,
             prepared.height,
@@ -201,6 +204,17 @@ class _Preview:
             tile_size=self._checkpoint.tile_size,
         )
         return Image.fromarray(join_tiles(prepared.tiles, columns, rows)).resize(_drawn_size(prepared))
+
+
+def _unpadded(prepared: Prepared, *, pad: bool) -> Image.Image:
+    """The one tile of an image, without what was padded."""
+    whole = Image.fromarray(join_tiles(prepared.tiles, 1, 1))
+    if not pad:
+        return whole
+    share = whole.width / max(prepared.width, prepared.height)
+    width, height = prepared.width * share, prepared.height * share
+    left, top = (whole.width - width) / 2, (whole.height - height) / 2
+    return whole.crop((round(left), round(top), round(left + width), round(top + height)))
 
 
 @dataclass

@@ -162,7 +162,11 @@ def _read_headers(
     text = round(fmean(unit.prompt_tokens - image_tokens * unit.tiles for unit in sample.seen))
     new = round(fmean(unit.new_tokens for unit in sample.seen))
     policy, media, _ = reading(options, plan)
-    reader = MediaReader(policy, media.for_tiles(checkpoint.tile_size, checkpoint.use_thumbnail), read_limits(options))
+    reader = MediaReader(
+        policy,
+        media.for_tiles(checkpoint.tile_size, checkpoint.use_thumbnail, dynamic=checkpoint.dynamic),
+        read_limits(options),
+    )
     fine = rows.filter(rows[c.ERROR].is_null())
     sample.errors.update(error["kind"] for error in rows[c.ERROR].to_pylist() if error)
     try:

@@ -216,8 +216,12 @@ class VllmEngine:
         if self._lora is not None:
             chosen |= {"enable_lora": True, "max_lora_rank": self._lora.rank, "max_loras": 1}
             chosen["enable_tower_connector_lora"] = self._lora.sees
-        if self._max_tiles is not None and self._max_tiles > self.checkpoint.max_tiles:
-            chosen["hf_overrides"] = {"max_dynamic_patch": self._max_tiles, "dynamic_image_size": True}
+        # The checkpoint may be `tiled`, which its config does not say.
+        if self._max_tiles is not None and self.checkpoint.dynamic and self._max_tiles > 1:
+            chosen["hf_overrides"] = {
+                "max_dynamic_patch": max(self._max_tiles, self.checkpoint.max_tiles),
+                "dynamic_image_size": True,
+            }
         if current_platform.is_cpu():
             chosen |= self._cpu_arguments()
         return chosen | self._engine_args
@@ -253,7 +257,10 @@ class VllmEngine:
         of_a_token = config.model_config.get_inputs_embeds_size() * config.model_config.dtype.itemsize
         scheduler = config.scheduler_config
         checkpoint = self.checkpoint
-        tiles = max(self._max_tiles or 0, checkpoint.max_tiles) + checkpoint.use_thumbnail
+        tiles = (
+            max(self._max_tiles if self._max_tiles and checkpoint.dynamic else 0, checkpoint.max_tiles)
+            + checkpoint.use_thumbnail
+        )
         # What vLLM can encode in one step. It refuses more only where its cache is no larger than that, as it is by
         # default, and otherwise waits for ever for room.
         self._longest_image = max(scheduler.max_num_encoder_input_tokens, tiles * checkpoint.tokens_per_tile)

@@ -38,6 +38,7 @@ class DocumentOptions:
         min_tiles: Fewest tiles, thumbnail not counted.
         max_tiles: Most tiles, thumbnail not counted. Small print wants 24.
         thumbnail: Append the whole page as one more tile when there are several.
+        pad: Make it a square first, with the mean colour; see `tile_image`.
         resize: "fast" or "exact"; see `tile_image`.
         max_pixels: A page that has more at ``dpi`` is rendered at a lower one, and the result says so.
         max_pages: Documents with more are refused.
@@ -49,6 +50,7 @@ class DocumentOptions:
     min_tiles: int = 1
     max_tiles: int = 12
     thumbnail: bool = True
+    pad: bool = False
     resize: Resize = "fast"
     max_pixels: int = 50_000_000
     max_pages: int = 50_000
@@ -222,6 +224,7 @@ def _at_resolution(
         min_tiles=options.min_tiles,
         max_tiles=options.max_tiles,
         thumbnail=options.thumbnail,
+        pad=options.pad,
         resize=options.resize,
     )
     return TiledImage(tiles, pixels.shape[1], pixels.shape[0], [note])

@@ -58,6 +58,7 @@ class ImageOptions:
         min_tiles: Fewest tiles, thumbnail not counted.
         max_tiles: Most tiles, thumbnail not counted.
         thumbnail: Append the whole image as one more tile when there are several.
+        pad: Make it a square first, with the mean colour; see `tile_image`.
         resize: "fast" or "exact"; see `tile_image`.
         jpeg_scaling: Let the JPEG decoder shrink by 2, 4 or 8 where the tiles need at most half the pixels. Faster on
             photographs far larger than their tiles; changes pixels slightly, so leave it off to compare with others.
@@ -70,6 +71,7 @@ class ImageOptions:
     min_tiles: int = 1
     max_tiles: int = 12
     thumbnail: bool = True
+    pad: bool = False
     resize: Resize = "fast"
     jpeg_scaling: bool = False
 
@@ -124,6 +126,7 @@ def load_image(data: bytes, options: ImageOptions | None = None) -> TiledImage:
         min_tiles=options.min_tiles,
         max_tiles=options.max_tiles,
         thumbnail=options.thumbnail,
+        pad=options.pad,
         resize=options.resize,
         original_size=size,
         workspace=_workspace,

@@ -93,9 +93,13 @@ class MediaOptions:
         """Whether a file is several units."""
         return self.kind == "document" or (self.kind == "video" and self.clips is not None)
 
-    def for_tiles(self, tile_size: int, thumbnail: bool) -> MediaOptions:
-        """The same for a checkpoint's tiles."""
-        tiles: dict[str, Any] = {"tile_size": tile_size, "thumbnail": thumbnail}
+    def for_tiles(self, tile_size: int, thumbnail: bool, *, dynamic: bool = True, pad: bool = False) -> MediaOptions:
+        """The same for a checkpoint's tiles; of one that is not `dynamic` an image is one tile."""
+        tiles: dict[str, Any] = {"tile_size": tile_size, "thumbnail": thumbnail, "pad": pad}
+        if not dynamic:
+            one: dict[str, Any] = {"min_tiles": 1, "max_tiles": 1}
+            image, document = replace(self.image, **one), replace(self.document, **one)
+            return replace(self, image=image, document=document).for_tiles(tile_size, thumbnail, pad=pad)
         return replace(
             self,
             image=replace(self.image, **tiles),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import torch
 
 Resize = Literal["fast", "exact"]
+MEAN_COLOUR = (123, 116, 103)  # ImageNet's, in whole numbers as the published code rounds them down
 RESIZER = "torch"  # imported by those who resize: seconds, which the driver and the engines' actors do without
 
 
@@ -72,6 +73,7 @@ def tile_image(
     resize: Resize = "fast",
     original_size: tuple[int, int] | None = None,
     workspace: Workspace | None = None,
+    pad: bool = False,
 ) -> np.ndarray:
     """Resizes an image to its grid and cuts it into tiles.
 
@@ -87,12 +89,16 @@ def tile_image(
         original_size: Width and height that decide the grid, where ``image`` was shrunk while decoding.
         workspace: Memory to resize in, kept from image to image. ``image`` may lie in its buffer 0 and is overwritten
             if it does.
+        pad: Make the image a square first, with the mean colour at its shorter sides.
 
     Returns:
         uint8 of shape (tiles, 3, tile_size, tile_size), row by row from the top left, the thumbnail last.
     """
     if resize not in ("fast", "exact"):
         raise ValueError(f'resize {resize!r} is not allowed: "fast" or "exact"')
+    width, height = _size(image)
+    if pad and width != height:
+        image, original_size, workspace = _padded(np.asarray(image)), None, None
     width, height = original_size or _size(image)
     columns, rows = choose_grid(width, height, min_tiles=min_tiles, max_tiles=max_tiles, tile_size=tile_size)
     resized = _exact_resizer(image) if resize == "exact" else _fast_resizer(image, workspace or Workspace())
@@ -167,6 +173,15 @@ def _size(image: Image.Image | np.ndarray) -> tuple[int, int]:
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise ValueError(f"array {image.dtype} {image.shape} is not allowed: uint8 (height, width, 3) is needed")
     return image.shape[1], image.shape[0]
+
+
+def _padded(pixels: np.ndarray) -> np.ndarray:
+    height, width = pixels.shape[:2]
+    side = max(width, height)
+    square = np.full((side, side, 3), MEAN_COLOUR, np.uint8)
+    top, left = (side - height) // 2, (side - width) // 2
+    square[top : top + height, left : left + width] = pixels
+    return square
 
 
 # Each returns a function (width, height, buffer of the workspace) -> uint8 (height, width, 3).

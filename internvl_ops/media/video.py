@@ -30,6 +30,7 @@ class VideoOptions:
         max_frames: Most frames taken. More than about 64 seldom fit the context: a frame is 256 tokens.
         max_tiles: Most tiles of one frame. The cards' videos have 1.
         thumbnail: Append the whole frame as one more tile where a frame has several.
+        pad: Make it a square first, with the mean colour; see `tile_image`.
         tile_size: Side of a tile in pixels, from the checkpoint.
         resize: "fast" or "exact"; see `tile_image`.
         max_pixels: Most pixels of a frame; larger ones are refused before decoding.
@@ -51,6 +52,7 @@ class VideoOptions:
     max_frames: int = 128
     max_tiles: int = 1
     thumbnail: bool = True
+    pad: bool = False
     tile_size: int = 448
     resize: Resize = "fast"
     max_pixels: int = 1 << 26
@@ -188,6 +190,7 @@ def _tile(pixels: np.ndarray, options: VideoOptions) -> np.ndarray:
         tile_size=options.tile_size,
         max_tiles=options.max_tiles,
         thumbnail=options.thumbnail,
+        pad=options.pad,
         resize=options.resize,
     )
 

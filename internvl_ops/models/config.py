@@ -6,7 +6,7 @@ Runs in the two seconds in which a job is validated, so it reads JSON and looks 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -45,6 +45,9 @@ class Checkpoint:
         layout: ``internvl_chat``, the family's own, or ``internvl``, that of transformers' own class.
         short_context: Where the rotary factors change with the length, as Phi-3's do, the length up to which the
             first ones hold; 0 where they do not. vLLM uses one kind for all prompts: by default these.
+        dynamic: Whether it was trained on images cut into tiles. If not, an image is one tile, whatever a job asks for.
+        pad_to_square: Whether such an image is padded to a square with the mean colour, instead of being squashed.
+        pixel_shuffle: ``v1`` puts an image's tokens column by column, as in V1.1 and V1.2; ``v2`` row by row.
     """
 
     model: str
@@ -63,6 +66,9 @@ class Checkpoint:
     weight_bytes: int = 0
     layout: Layout = "internvl_chat"
     short_context: int = 0
+    dynamic: bool = True
+    pad_to_square: bool = False
+    pixel_shuffle: str = "v2"
 
     @property
     def backbone(self) -> str:
@@ -73,6 +79,10 @@ class Checkpoint:
     def kv_bytes_per_token(self) -> int:
         """Memory that the engine keeps for each token of a prompt or answer, at 16 bits a value."""
         return self.architecture.language.kv_bytes_per_token
+
+    def tiled(self, max_tiles: int) -> Checkpoint:
+        """The same, with images cut into tiles although it was not trained on them."""
+        return self if self.dynamic else replace(self, dynamic=True, pad_to_square=False, max_tiles=max_tiles)
 
     @property
     def served_context(self) -> int:
@@ -135,7 +145,8 @@ def _chat(model: str, folder: Path, config: dict[str, Any]) -> Checkpoint:
         _refuse_unmerged(model, folder)
     vision, language = config["vision_config"], config["llm_config"]
     tile_size = int(config.get("force_image_size") or vision["image_size"])
-    dynamic = bool(config.get("dynamic_image_size", True))
+    # A key that is absent means what the published config class says, and V1.1 and V1.2 have none of them.
+    dynamic = bool(config.get("dynamic_image_size", False))
     message = config.get("system_message")
     architecture = read_architecture(config)
     quantization, group = _quantization(config, language)
@@ -146,10 +157,13 @@ def _chat(model: str, folder: Path, config: dict[str, Any]) -> Checkpoint:
         tile_size=tile_size,
         tokens_per_tile=_tokens_per_tile(tile_size, config, architecture),
         min_tiles=int(config.get("min_dynamic_patch", 1)) if dynamic else 1,
-        max_tiles=int(config.get("max_dynamic_patch", 12)) if dynamic else 1,
-        use_thumbnail=dynamic and bool(config.get("use_thumbnail", True)),
+        max_tiles=int(config.get("max_dynamic_patch", 6)) if dynamic else 1,
+        use_thumbnail=dynamic and bool(config.get("use_thumbnail", False)),
         context_length=architecture.language.context,
         short_context=_short_context(language),
+        dynamic=dynamic,
+        pad_to_square=not dynamic and bool(config.get("pad2square", False)),
+        pixel_shuffle=str(config.get("ps_version", "v1")),
         architecture=architecture,
         dtype=str(_first(config, "torch_dtype", "dtype") or _first(language, "torch_dtype", "dtype") or "bfloat16"),
         quantization=quantization,
@@ -178,6 +192,7 @@ def _native(model: str, folder: Path, config: dict[str, Any]) -> Checkpoint:
         use_thumbnail=dynamic,
         context_length=architecture.language.context,
         short_context=_short_context(config["text_config"]),
+        dynamic=dynamic,
         architecture=architecture,
         dtype=str(_first(config, "dtype", "torch_dtype") or "bfloat16"),
         quantization=quantization,
@@ -189,7 +204,7 @@ def _native(model: str, folder: Path, config: dict[str, Any]) -> Checkpoint:
 
 def _tokens_per_tile(tile_size: int, config: Mapping[str, Any], architecture: Architecture) -> int:
     patches = (tile_size // architecture.vision.patch_size) ** 2
-    return int(patches * float(config["downsample_ratio"]) ** 2)
+    return int(patches * float(config.get("downsample_ratio", 0.5)) ** 2)
 
 
 def _short_context(language: Mapping[str, Any]) -> int:

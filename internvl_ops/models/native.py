@@ -110,7 +110,7 @@ def native_config(config: Mapping[str, Any], model: str) -> dict[str, Any]:
         knows.
 
     Raises:
-        ConfigurationError: transformers' class has no such language model or pixel shuffle.
+        ConfigurationError: transformers' class has no such language model.
     """
     vision, language = config["vision_config"], dict(config["llm_config"])
     backbone = str(language.get("model_type"))
@@ -118,11 +118,6 @@ def native_config(config: Mapping[str, Any], model: str) -> dict[str, Any]:
         raise ConfigurationError(
             f"--model {model}: its language model is {backbone!r}; --engine transformers runs "
             f"{', '.join(LANGUAGE_MODELS)}. Use --engine vllm."
-        )
-    if config.get("ps_version", "v1") != "v2":
-        raise ConfigurationError(
-            f"--model {model}: config.json has ps_version {config.get('ps_version', 'v1')!r}; --engine transformers "
-            "runs 'v2'. Use --engine vllm."
         )
     for name in _RUNTIME:
         language.pop(name, None)
@@ -141,8 +136,8 @@ def native_config(config: Mapping[str, Any], model: str) -> dict[str, Any]:
     return {
         "architectures": ["InternVLForConditionalGeneration"],
         "model_type": "internvl",
-        "downsample_ratio": config["downsample_ratio"],
-        "image_seq_length": int((side // vision["patch_size"]) ** 2 * config["downsample_ratio"] ** 2),
+        "downsample_ratio": config.get("downsample_ratio", 0.5),
+        "image_seq_length": int((side // vision["patch_size"]) ** 2 * config.get("downsample_ratio", 0.5) ** 2),
         "projector_hidden_act": "gelu",
         "tie_word_embeddings": bool(language.get("tie_word_embeddings", False)),
         "vision_feature_layer": layer,

@@ -8,6 +8,19 @@ from transformers import CONFIG_MAPPING, PretrainedConfig
 
 from internvl_ops.models.architecture import side
 
+# What an absent key means: V1.1 and V1.2 were published without them.
+_CLASS_DEFAULTS: dict[str, Any] = {
+    "pad2square": False,
+    "select_layer": -1,
+    "force_image_size": None,
+    "downsample_ratio": 0.5,
+    "dynamic_image_size": False,
+    "use_thumbnail": False,
+    "ps_version": "v1",
+    "min_dynamic_patch": 1,
+    "max_dynamic_patch": 6,
+}
+
 
 class InternVLChatConfig(PretrainedConfig):
     """`internvl_chat` as published: a vision config, and the language model's under `llm_config`.
@@ -24,6 +37,7 @@ class InternVLChatConfig(PretrainedConfig):
         llm_config: dict[str, Any] | None = None,
         **others: Any,
     ) -> None:
+        others = _CLASS_DEFAULTS | others
         self.vision_config = PretrainedConfig(**(vision_config or {}))
         self.text_config = _language_config(dict(llm_config or {}))
         super().__init__(**others)
