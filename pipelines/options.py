@@ -226,7 +226,8 @@ class MediaOptions(BaseModel):
     max_pages: Positive = Field(50_000, description="Most pages of a document.")
     max_video_seconds: Positive = Field(6 * 3600, description="Longest video, in seconds.")
     fetch_timeout: Positive = Field(60, description="Seconds one fetch may take.")
-    decode_timeout: Positive = Field(60, description="Seconds one decode may take.")
+    decode_timeout: Positive = Field(60, description="Seconds one decode may take; with --clip-scenes, for each "
+        "minute of 1080p video.")  # fmt: skip
     decode_memory: Positive = Field(4096, description="MiB of memory one decode may take.")
 
     @field_validator("pages", mode="before")

@@ -17,7 +17,8 @@ import numpy as np
 from internvl_ops.errors import UnitError
 from internvl_ops.media.frame_files import FRAME_SUFFIXES, frame_names
 from internvl_ops.media.image import ImageOptions, decode_image
-from internvl_ops.media.video_file import DecodedFrame, VideoFile, too_long
+from internvl_ops.media.video_file import DecodedFrame, VideoFile
+from internvl_ops.media.video_stream import too_long
 
 _USTAR, _USTAR_AT = b"ustar", 257
 _DIGITS = re.compile(r"\d+")
@@ -58,10 +59,10 @@ class FrameFolder:
         return self.num_frames / self.fps
 
     @property
-    def work(self) -> float:
-        """Pixels of all frames, as far as the first one tells."""
+    def frame_pixels(self) -> int:
+        """Pixels of the first frame."""
         first = next(self.frames([0]), None)
-        return float(self.num_frames * (0 if first is None else first.pixels.shape[0] * first.pixels.shape[1]))
+        return 0 if first is None else first.pixels.shape[0] * first.pixels.shape[1]
 
     def frames(self, numbers: list[int]) -> Iterator[DecodedFrame]:
         """Decodes the frames of these numbers; one that cannot be is left out."""

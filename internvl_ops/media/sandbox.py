@@ -26,6 +26,7 @@ _START_SECONDS = 300.0  # importing torch from a cold network disk
 _BLOB_BYTES = 4 << 10
 _MAX_KEPT_REQUEST_BYTES = 64 << 20
 
+_TOO_SLOW = "decoding took longer than {:g} s and was stopped; if files are as large as this, raise --decode-timeout"
 _KEEPER = "import sys; from internvl_ops.media.sandbox_child import keep; keep(int(sys.argv[1]), int(sys.argv[2]))"
 # One thread each: there are as many sandboxes as cores.
 _ENVIRONMENT = dict.fromkeys(
@@ -138,7 +139,7 @@ class _Child:
             outcome, value = worker.receive(timeout_s)
         except TimeoutError:
             self._end_worker()
-            raise UnitError(stage, "timeout", f"decoding took longer than {timeout_s:g} s and was stopped") from None
+            raise UnitError(stage, "timeout", _TOO_SLOW.format(timeout_s)) from None
         except wire.Ended:
             said = worker.messages()
             raise self._death(stage, self._end_worker(), said) from None

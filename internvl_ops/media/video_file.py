@@ -19,20 +19,9 @@ import av
 import numpy as np
 
 from internvl_ops.errors import UnitError
-from internvl_ops.media.sniff import sniffed, unreadable
 from internvl_ops.media.video_packets import PacketReader, decode, packets
+from internvl_ops.media.video_stream import CONTAINERS, failures_told, named, too_long, upright, video_stream
 
-# Demuxers that read one file and nothing else. Left out are those that follow what a file names (hls, dash, concat,
-# image sequences): a video must not be able to make the decoder read other files or addresses.
-CONTAINERS = (
-    "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "mpegts", "mpeg", "flv", "asf", "ogg", "gif", "ivf", "nut",
-    "h264", "hevc", "m4v", "mpegvideo", "rm", "dv", "mxf", "wtv", "apng",
-)  # fmt: skip
-_MAGIC = (
-    (4, b"ftyp", "MP4"), (4, b"moov", "QuickTime"), (4, b"mdat", "QuickTime"), (0, b"\x1a\x45\xdf\xa3", "Matroska"),
-    (8, b"AVI ", "AVI"), (0, b"FLV", "FLV"), (0, b"OggS", "Ogg"), (0, b"\x30\x26\xb2\x75", "ASF"),
-    (0, b"\x00\x00\x01", "MPEG"), (188, b"\x47", "MPEG-TS"),
-)  # fmt: skip
 # Decoders that can leave out a frame no other frame refers to. It makes H.264 1.5 times and HEVC 1.9 times as fast.
 _CAN_SKIP = frozenset({"h264", "hevc", "mpeg4", "mpeg2video", "mpeg1video"})
 _MAX_PACKETS = 4_000_000
@@ -114,9 +103,9 @@ class VideoFile:
         return float(self.timestamps[-1]) + 1.0 / self.fps
 
     @property
-    def work(self) -> float:
-        """Pixels of all frames: what decoding the whole video costs grows with them."""
-        return float(self.num_frames * self._frame_pixels)
+    def frame_pixels(self) -> int:
+        """Pixels of a frame, by the header."""
+        return self._frame_pixels
 
     def frames(self, numbers: list[int]) -> Iterator[DecodedFrame]:
         """Decodes the frames of these numbers, each once, in no certain order.
@@ -128,7 +117,7 @@ class VideoFile:
             by_times = self._by_times
             found = self._by_time(container, stream, wanted) if by_times else _by_count(container, stream, wanted)
             for number, frame, stands_in in found:
-                yield DecodedFrame(number, _upright(frame), stands_in, bool(frame.is_corrupt))
+                yield DecodedFrame(number, upright(frame), stands_in, bool(frame.is_corrupt))
 
     def previews(self, side: int) -> Iterator[tuple[float, np.ndarray]]:
         """Seconds and pixels, RGB with ``side`` as the longer side, of every frame, in order and as they are stored."""
@@ -153,10 +142,10 @@ class VideoFile:
             head = file.read(4096)
             file.seek(0)
             with (
-                _failures_told(head),
+                failures_told(head),
                 av.open(file, metadata_errors="ignore", buffer_size=1 << 18, options=options) as container,
             ):
-                stream = _video_stream(container)
+                stream = video_stream(container)
                 for other in container.streams:
                     if other.index != stream.index:
                         other.discard = av.stream.Discard.all
@@ -169,7 +158,7 @@ class VideoFile:
     def _check_header(self, container: Any, stream: Any, max_seconds: float) -> None:
         width, height = stream.codec_context.width, stream.codec_context.height
         if width < 1 or height < 1:
-            raise UnitError("decode", "corrupt", f"{_named(container)} does not say how large its frames are")
+            raise UnitError("decode", "corrupt", f"{named(container)} does not say how large its frames are")
         if width * height > self._max_pixels:
             raise UnitError(
                 "decode",
@@ -205,7 +194,7 @@ class VideoFile:
             if packet.is_keyframe or not keys:
                 keys.append((packet.pts, number))
         if not shown:
-            raise UnitError("decode", "corrupt", f"{_named(container)} announces a video and holds no frame of it")
+            raise UnitError("decode", "corrupt", f"{named(container)} announces a video and holds no frame of it")
         self._count(container, stream, shown, number + 1)
         self._keys = sorted(keys)
 
@@ -343,67 +332,3 @@ def _all_frames(container: Any, stream: Any) -> Iterator[Any]:
     for packet in packets(container, stream):
         yield from decode(stream.codec_context, packet)
     yield from decode(stream.codec_context, None)
-
-
-def _video_stream(container: Any) -> Any:
-    covers = av.stream.Disposition.attached_pic
-    videos = [stream for stream in container.streams.video if not stream.disposition & covers]
-    if not videos:
-        kinds = sorted({stream.type for stream in container.streams if stream.type != "video"})
-        only = f"only {' and '.join(kinds)}" if kinds else "no stream at all"
-        raise UnitError("decode", "unsupported", f"{_named(container)} holds {only}, and a video is needed")
-    best = container.streams.best("video")
-    stream = best if best in videos else videos[0]
-    if stream.codec_context is None:
-        raise UnitError("decode", "unsupported", f"{_named(container)} is coded in a way that cannot be decoded here")
-    return stream
-
-
-def _upright(frame: Any) -> np.ndarray:
-    pixels = frame.to_ndarray(format="rgb24")
-    matrix = frame.side_data.get("DISPLAYMATRIX")
-    if matrix is None:
-        return pixels
-    across, over, _, down, along = np.frombuffer(bytes(matrix), np.int32)[:5].tolist()
-    # A point (x, y) is shown at (across * x + down * y, over * x + along * y): the nearest of the eight ways to lay a
-    # picture on its sides.
-    turned = abs(over) + abs(down) > abs(across) + abs(along)
-    left, up = (down, over) if turned else (across, along)
-    if turned:
-        pixels = pixels.transpose(1, 0, 2)
-    return np.ascontiguousarray(pixels[:: -1 if up < 0 else 1, :: -1 if left < 0 else 1])
-
-
-def _named(container: Any) -> str:
-    name = container.format.name.split(",")[0]
-    return {"mov": "MP4", "matroska": "Matroska"}.get(name, name.upper()) + " file"
-
-
-def too_long(seconds: float, max_seconds: float) -> UnitError:
-    """The error for a video that lasts longer than allowed."""
-    return UnitError(
-        "decode",
-        "too_large",
-        f"video of {seconds:,.0f} s; at most {max_seconds:,.0f} s are allowed: raise --max-video-seconds or cut it",
-    )
-
-
-@contextlib.contextmanager
-def _failures_told(head: bytes) -> Iterator[None]:
-    try:
-        yield
-    except av.error.FFmpegError as error:
-        raise _unreadable(head, error.strerror or type(error).__name__) from None
-
-
-def _unreadable(head: bytes, reason: str) -> UnitError:
-    found = sniffed(head)
-    if found.family not in ("video", "other") or not _is_video(head):
-        return unreadable(head, "video")
-    name = next(name for offset, magic, name in _MAGIC if head.startswith(magic, offset))
-    mend = "it may end before its index: fetch it again"
-    return UnitError("decode", "corrupt", f"{name} file that cannot be opened ({reason}); {mend}")
-
-
-def _is_video(head: bytes) -> bool:
-    return any(head.startswith(magic, offset) for offset, magic, _ in _MAGIC)

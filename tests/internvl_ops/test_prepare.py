@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import resource
@@ -293,6 +294,18 @@ class TestVideos:
         clips = [unit("film.mp4", part=Part(start=second, end=second + 1)) for second in (0.0, 1.0, 2.0)]
         prepared = [fine(outcome) for outcome in make_preparer(CLIPS).prepare(clips)]
         assert len({each.tiles.tobytes() for each in prepared}) == 3
+
+    def test_finding_scenes_for_too_long_names_the_option_and_is_not_tried_again(self, folder: Path) -> None:
+        clip = corpus_video.Clip("mpeg4", width=16, height=16, frames=5_000, numbered=False)
+        media = MediaRef("long.mp4", corpus_video.make(clip))
+        options = MediaOptions(kind="video", clips=ClipOptions(by="scenes"))
+        with contextlib.closing(
+            MediaReader(ReadPolicy(str(folder)), options, ReadLimits(decode_timeout_s=0.5))
+        ) as reader:
+            found = reader.list_parts(Unit((), [media]))
+        assert isinstance(found, UnitError)
+        assert (found.stage, found.kind, found.retriable) == ("explode", "too_large", False)
+        assert "--decode-timeout" in found.message
 
     def test_its_units_are_its_clips(self, make_preparer: MakePreparer) -> None:
         parts = make_preparer(CLIPS)._media.list_parts(unit("film.mp4"))

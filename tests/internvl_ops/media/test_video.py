@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from internvl_ops.errors import UnitError
-from internvl_ops.media.clips import ClipOptions, split_video
+from internvl_ops.media.clips import ClipOptions, scene_work, split_video
 from internvl_ops.media.sampling import frame_labels, sample_indices, sample_times
 from internvl_ops.media.tiling import tile_image
 from internvl_ops.media.video import VideoOptions, load_video
@@ -490,6 +490,14 @@ class TestClips:
     )
     def test_by_scene(self, clip):
         assert self.spans(make(clip), by="scenes") == [(0, 2), (2, 4.04), (4.04, 6), (6, 8)]
+
+    def test_the_work_grows_with_frames_and_their_size(self):
+        small, longer, larger = (
+            scene_work(make(Clip("mpeg4", width=width, height=height, frames=frames, numbered=False)), ClipOptions())
+            for width, height, frames in [(320, 180, 9), (320, 180, 90), (1920, 1080, 9)]
+        )
+        assert longer == pytest.approx(10 * small)
+        assert larger == pytest.approx(9 / 1800)
 
     def test_a_scene_is_not_shorter_than_the_least_length(self):
         assert all(end - start >= 2.5 for start, end in self.spans(make(self.scenes), by="scenes", min_length_s=2.5))

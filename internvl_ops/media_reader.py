@@ -1,0 +1,229 @@
+"""Which media a unit has, and the reader that fetches them and decodes them in a process of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from internvl_ops.errors import ConfigurationError, UnitError, unforeseen
+from internvl_ops.media.access import ReadPolicy, safe_uri
+from internvl_ops.media.clips import scene_work
+from internvl_ops.media.fetch import Fetcher
+from internvl_ops.media.file_cache import FileCache
+from internvl_ops.media.frame_files import frames_of, pack_frames
+from internvl_ops.media.parts import WHOLE, Loaded, MediaOptions, Part, count_image_tiles, list_parts, load
+from internvl_ops.media.sandbox import Sandbox
+from internvl_ops.media.small import small_jpeg_of
+from internvl_ops.media.tiling import RESIZER, share_tile_budget
+from internvl_ops.tasks.base import Conversation
+
+
+@dataclass(frozen=True)
+class MediaRef:
+    """One file of a unit: where it is, or its bytes."""
+
+    uri: str
+    data: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What is asked about which files, or which part of one.
+
+    Args:
+        conversations: What is asked.
+        media: The files.
+        part: Of the file, if not all of it.
+        sampling: How answers are generated, where it is not as in the rest of the job.
+    """
+
+    conversations: Sequence[Conversation]
+    media: Sequence[MediaRef]
+    part: Part = WHOLE
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadLimits:
+    """What reading one file may cost.
+
+    Args:
+        max_bytes: Size of the file.
+        fetch_timeout_s: Seconds one fetch may take.
+        decode_timeout_s: Seconds one decode may take; where scenes are looked for, which decodes a whole video, so much
+            for each minute of it at 1080p and 30 frames a second.
+        decode_memory_mib: Memory one decode may take.
+    """
+
+    max_bytes: int = 1 << 28
+    fetch_timeout_s: float = 60
+    decode_timeout_s: float = 60
+    decode_memory_mib: int = 4096
+
+
+class MediaReader:
+    """Fetches and decodes: many fetches at a time in the background, decoding in a process of its own.
+
+    A crash, a hang or a memory bomb in a decoder costs one unit. Safe to call from several threads, which keeps the
+    decoder busy while another call waits for its fetches.
+
+    Args:
+        policy: Which URIs may be read.
+        options: How.
+        limits: What one file may cost.
+    """
+
+    def __init__(self, policy: ReadPolicy, options: MediaOptions, limits: ReadLimits) -> None:
+        self.options = options
+        self._fetcher = Fetcher(
+            policy,
+            max_bytes=limits.max_bytes,
+            timeout_s=limits.fetch_timeout_s,
+            frame_folders=options.kind == "video",
+        )
+        # Of a file that is several units every unit would fetch the whole.
+        self._cache = FileCache(self._fetcher) if options.explodes else None
+        self._sandbox = Sandbox(
+            memory_limit=limits.decode_memory_mib << 20,
+            preload=[RESIZER, small_jpeg_of.__module__],
+            readable=[] if self._cache is None else [self._cache.folder],
+        )
+        self._timeout_s, self._max_bytes = limits.decode_timeout_s, limits.max_bytes
+
+    def files(self, units: Sequence[Unit]) -> Iterator[tuple[int, int, bytes | str | UnitError]]:
+        """(unit, place in its media, bytes or local path or error) of every file, as soon as it is there.
+
+        Several images where a video is wanted are its frames: they come as one file, in place 0.
+        """
+        if self.options.kind != "video":
+            yield from self._single_files(units)
+            return
+        several: dict[int, dict[int, bytes | str | UnitError]] = {}
+        for row, place, file in self._single_files(units):
+            media = units[row].media
+            if len(media) == 1:
+                yield row, place, file
+                continue
+            found = several.setdefault(row, {})
+            found[place] = file
+            if len(found) == len(media):
+                yield from ((row, place, file) for place, file in self._joined(several.pop(row)))
+
+    def _joined(self, files: dict[int, bytes | str | UnitError]) -> Iterator[tuple[int, bytes | str | UnitError]]:
+        """The files of one row of videos, by their place, or the one video whose frames they are."""
+        frames = frames_of(files[place] for place in sorted(files))
+        if frames is None:
+            yield from files.items()
+        elif sum(map(len, frames)) > self._max_bytes:
+            message = f"frames with more than {self._max_bytes:,} bytes together. Raise --max-bytes to read them"
+            yield 0, UnitError("fetch", "too_large", message)
+        else:
+            yield 0, pack_frames((f"{number:08}.jpg", data) for number, data in enumerate(frames))
+
+    def _single_files(self, units: Sequence[Unit]) -> Iterator[tuple[int, int, bytes | str | UnitError]]:
+        remote = []
+        for row, unit in enumerate(units):
+            for place, media in enumerate(unit.media):
+                if media.data is not None:
+                    yield row, place, self._inline(media, media.data)
+                elif self._cache is not None:
+                    yield row, place, self._cached(self._cache, media.uri)
+                else:
+                    remote.append((row, place))
+        for index, file in self._fetcher.stream([units[row].media[place].uri for row, place in remote]):
+            yield *remote[index], file
+
+    def _inline(self, media: MediaRef, data: bytes) -> bytes | UnitError:
+        if len(data) <= self._max_bytes:
+            return data
+        name = f"{safe_uri(media.uri)} in the manifest" if media.uri else "media in the manifest"
+        text = f"{name} has {len(data):,} bytes, above the limit of {self._max_bytes:,}. Raise --max-bytes to read it"
+        return UnitError("fetch", "too_large", text)
+
+    def load(self, source: bytes | str, unit: Unit, place: int) -> Loaded | UnitError:
+        """Decodes one file of ``unit``, or the part that the unit is."""
+        max_tiles = share_tile_budget(self.options.image.max_tiles, len(unit.media))
+        try:
+            return self._sandbox.call(load, source, unit.part, self.options, max_tiles, timeout_s=self._timeout_s)
+        except UnitError as error:
+            return named(error, unit.media[place].uri)
+
+    def count_tiles(self, units: Sequence[Unit]) -> list[int | UnitError]:
+        """Tiles of each unit of images, by the headers of its files: nothing is decoded."""
+        counts: list[int | UnitError] = [0] * len(units)
+        for row, place, source in self.files(units):
+            found = source if isinstance(source, UnitError) else self._count_tiles(source, units[row], place)
+            so_far = counts[row]
+            if isinstance(found, UnitError):
+                counts[row] = found
+            elif not isinstance(so_far, UnitError):
+                counts[row] = so_far + found
+        return counts
+
+    def _count_tiles(self, source: bytes | str, unit: Unit, place: int) -> int | UnitError:
+        max_tiles = share_tile_budget(self.options.image.max_tiles, len(unit.media))
+        try:
+            return self._sandbox.call(count_image_tiles, source, self.options, max_tiles, timeout_s=self._timeout_s)
+        except UnitError as error:
+            return named(error, unit.media[place].uri)
+
+    def version(self, media: MediaRef) -> str:
+        """The version of a file as it was read; empty for one that was given as bytes."""
+        return "" if media.data is not None else self._fetcher.version(media.uri)
+
+    def preview(self, picture: bytes, width: int, height: int) -> bytes | None:
+        """A small JPEG of a picture; None where it cannot be made, which is no matter."""
+        try:
+            return self._sandbox.call(small_jpeg_of, picture, width, height, timeout_s=self._timeout_s)
+        except UnitError:
+            return None
+
+    def list_parts(self, unit: Unit) -> list[Part] | UnitError:
+        """The units that the file of ``unit`` is."""
+        for _, place, source in self.files([unit]):
+            if isinstance(source, UnitError):
+                return source
+            try:
+                return self._list_parts(source)
+            except UnitError as error:
+                return named(UnitError("explode", error.kind, error.message, error.attempts), unit.media[place].uri)
+        return [WHOLE]
+
+    def _list_parts(self, source: bytes | str) -> list[Part]:
+        clips, timeout_s = self.options.clips, self._timeout_s
+        by_scenes = self.options.kind == "video" and clips is not None and clips.by == "scenes"
+        if by_scenes:  # decodes the whole video, so that its time grows with the video
+            timeout_s *= max(1.0, self._sandbox.call(scene_work, source, clips, timeout_s=timeout_s))
+        try:
+            return self._sandbox.call(list_parts, source, self.options, timeout_s=timeout_s)
+        except UnitError as error:
+            if not by_scenes or error.kind != "timeout":
+                raise
+            # No "timeout", which is tried again: the same video takes as long the next time.
+            message = (
+                f"finding its scenes takes longer than {timeout_s:,.0f} s, the time that --decode-timeout "
+                f"{self._timeout_s:g} gives to a video of this length. Raise it, or split by --clip-seconds"
+            )
+            raise UnitError("explode", "too_large", message) from None
+
+    def close(self) -> None:
+        """Ends the background thread and the decoder's process."""
+        self._fetcher.close()
+        self._sandbox.close()
+        if self._cache is not None:
+            self._cache.close()
+
+    def _cached(self, cache: FileCache, uri: str) -> str | UnitError:
+        try:
+            return cache.path(uri)
+        except ConfigurationError:
+            raise
+        except Exception as error:
+            return unforeseen("fetch", error)
+
+
+def named(error: UnitError, uri: str) -> UnitError:
+    """``error`` with the file's name in front, so that a list of errors can be read."""
+    message = f"{safe_uri(uri)}: {error.message}" if uri else error.message
+    return UnitError(error.stage, error.kind, message, error.attempts)
