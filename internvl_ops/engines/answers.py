@@ -8,7 +8,7 @@ from typing import Any
 
 from internvl_ops.engines.base import WATCHED_EVERY, Completion, Watch
 from internvl_ops.errors import ConfigurationError
-from internvl_ops.models.conversation import TEMPLATES
+from internvl_ops.models.conversation import TEMPLATES, final_part
 
 _STOPS = tuple({stop for template in TEMPLATES.values() for stop in template.stop})
 _LARGEST_COUNT = 2**31 - 1  # what the columns of a result hold
@@ -144,7 +144,7 @@ def _answer_of(text: str) -> str:
     """
     if not text.isascii():
         text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    text = text.strip()
+    text = final_part(text).strip()
     for stop in _STOPS:
         text = text.removesuffix(stop)
     return text.strip()

@@ -86,7 +86,7 @@ TEMPLATES: dict[str, Template] = {
         answer="<|start|>assistant{}<|end|>",
         reply="<|start|>assistant",
         system_message=INTERNVL_3_5_GPT_OSS,
-        stop=("<|return|>", "<|end|>"),
+        stop=("<|return|>",),  # `<|end|>` only ends what it thinks before its final part
     ),
 }
 
@@ -105,6 +105,28 @@ def render(template: str, system_message: str, history: Sequence[tuple[str, str]
     for asked, answered in history:
         parts += [form.question.format(asked), form.answer.format(answered)]
     return "".join([*parts, form.question.format(question), form.reply])
+
+
+# How GPT-OSS says which part of an answer is for the reader.
+CHANNEL, MESSAGE, FINAL = "<|channel|>", "<|message|>", "final"
+_PART_ENDS = ("<|end|>", "<|start|>", "<|return|>", CHANNEL)
+
+
+def final_part(text: str) -> str:
+    """What is for the reader in an answer with its special tokens; all of an answer that names no channel.
+
+    Of one that was cut off while the model still thought, that is nothing.
+    """
+    if CHANNEL not in text:
+        return text
+    found = ""
+    for part in text.split(CHANNEL)[1:]:
+        name, _, said = part.partition(MESSAGE)
+        if name.strip().startswith(FINAL):
+            found = said
+    for end in _PART_ENDS:
+        found = found.partition(end)[0]
+    return found.strip()
 
 
 def follow_up(template: str, question: str) -> str:

@@ -10,12 +10,14 @@ import numpy as np
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.models.config import Checkpoint
-from internvl_ops.models.conversation import TEMPLATES
+from internvl_ops.models.conversation import CHANNEL, FINAL, MESSAGE, TEMPLATES
 from internvl_ops.models.json_files import read_json
 from internvl_ops.models.seams import KEPT, SEAM, Seams, is_mark
 from internvl_ops.models.sentencepiece_tokenizer import SentencePieceTokenizer, is_sentencepiece
 
 IMAGE_START, IMAGE_CONTEXT, IMAGE_END = "<img>", "<IMG_CONTEXT>", "</img>"
+
+THINKS_IN_CHANNELS = "internvl3_5_gpt_oss"  # template
 
 # Of these classes tokenizer.json says everything; others rework it when they load, so that transformers has to.
 SELF_CONTAINED = {"PreTrainedTokenizerFast", "TokenizersBackend", "Qwen2Tokenizer", "Qwen2TokenizerFast"}
@@ -43,6 +45,8 @@ class Tokenizer:
         kept = {*KEPT, IMAGE_START, IMAGE_CONTEXT, IMAGE_END}
         ids = (self._backend.token_id(token) for token in self._backend.added if token not in kept)
         self.control_ids = np.array(sorted({found for found in ids if found is not None}), np.int32)
+        thinks = checkpoint.template == THINKS_IN_CHANNELS
+        self._channels = [self._backend.token_id(token) if thinks else None for token in (CHANNEL, MESSAGE)]
         self.stop_ids = self._stop_ids(folder, TEMPLATES[checkpoint.template].stop)
 
     def encode(self, text: str, *, start: bool = True) -> np.ndarray:
@@ -80,7 +84,21 @@ class Tokenizer:
         """
         ids = [int(token) for token in token_ids]
         end = next((index for index, token in enumerate(ids) if token in self.stop_ids), len(ids))
-        return self._backend.decode(ids[:end], keep_special).strip()
+        return self._backend.decode(self._final(ids[:end]), keep_special).strip()
+
+    def _final(self, ids: list[int]) -> list[int]:
+        """The ids of the part for the reader; as `conversation.final_part`, for text that keeps no special tokens."""
+        channel, message = self._channels
+        if channel is None or message is None or channel not in ids:
+            return ids
+        found: list[int] = []
+        for place in (place for place, token in enumerate(ids) if token == channel):
+            begin = next((at for at in range(place, len(ids)) if ids[at] == message), len(ids))
+            if self._backend.decode(ids[place + 1 : begin], False).strip().startswith(FINAL):
+                controls = set(self.control_ids.tolist())
+                end = next((at for at in range(begin + 1, len(ids)) if ids[at] in controls), len(ids))
+                found = ids[begin + 1 : end]
+        return found
 
     def token_id(self, token: str) -> int:
         """The id of one token by its exact text; ConfigurationError where the tokenizer has no such token."""
@@ -95,6 +113,8 @@ class Tokenizer:
     def _stop_ids(self, folder: Path, stop: Sequence[str]) -> frozenset[int]:
         """What ends an answer: the template's own, and the ends that the checkpoint's configs name besides."""
         ids = {self.token_id(token) for token in stop}
+        if self._channels[0] is not None:  # its config names the ends of other parts too
+            return frozenset(ids)
         for config in (_read(folder / "generation_config.json"), _language(_read(folder / "config.json"))):
             named = config.get("eos_token_id")
             ids.update([named] if isinstance(named, int) else named or [])

@@ -72,7 +72,7 @@ STOPS = {
     "internvl2_5": {"<|im_end|>"},
     "phi3-chat": {"<|end|>"},
     "internvl_zh": {"</s>"},
-    "internvl3_5_gpt_oss": {"<|return|>", "<|end|>"},
+    "internvl3_5_gpt_oss": {"<|return|>"},
 }
 
 
