@@ -1,4 +1,4 @@
-"""CSV manifests (RFC 4180): every value stays the string it is.
+"""CSV manifests (RFC 4180), and TSV without quoting: every value stays the string it is.
 
 A quoted value may hold newlines. A quote that is never closed must not swallow the rest of the file, so a row may span
 at most 1,000 lines and 1 MiB; beyond that, and wherever quoting is broken, the line on which the row began is the bad
@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from internvl_ops.errors import ConfigurationError
+from pipelines.sources.fitting import set_aside
 from pipelines.sources.lines import MAX_LINE_BYTES, Broken, Line, batches, read_lines
 from pipelines.sources.options import SourceOptions, SourcePlan, Split
 from pipelines.sources.rows import RawRows
@@ -29,22 +30,24 @@ Record = tuple[int, "list[str] | Broken"]
 
 
 def inspect(splits: list[Split], options: SourceOptions) -> tuple[pa.Schema, list[Split], dict[str, Any]]:
-    headers = [(split, header) for split, header in look_at(splits, _header) if header is not None]
-    if not headers:
-        return pa.schema([]), splits, {}
-    first, columns = headers[0]
-    for split, header in headers[1:]:
-        if sorted(header) != sorted(columns):
+    """Finds the columns of all files, those of the first one first."""
+    looks = look_at(splits, lambda split: _header(split, options))
+    headers = [(split, header) for split, header in looks if header is not None]
+    columns: dict[str, None] = {}
+    for split, header in headers:
+        if columns and not columns.keys() & set(header):
+            first = headers[0][0]
             raise ConfigurationError(
-                f"--input {options.uri}: {split.name} has columns {', '.join(header)}; "
-                f"{first.name} has {', '.join(columns)}. All parts need the same columns."
+                f"--input {options.uri}: {split.name} has columns {', '.join(header)}; {first.name} has "
+                f"{', '.join(columns)}. Where the files have no header, name their columns: --columns A,B."
             )
+        columns |= dict.fromkeys(header)
     return pa.schema([(name, pa.string()) for name in columns]), splits, {}
 
 
-def _header(split: Split) -> list[str] | None:
+def _header(split: Split, options: SourceOptions) -> list[str] | None:
     """Column names; ``None`` of an empty file. A name left empty, as pandas writes for its index, gets one."""
-    _, header = next(read_records(split, header=True), (1, None))
+    _, header = next(read_records(split, options, header=True), (1, None))
     if header is None:
         return None
     try:
@@ -54,6 +57,9 @@ def _header(split: Split) -> list[str] | None:
         what = "it is not UTF-8"
     if isinstance(header, Broken) or what:
         raise ConfigurationError(f"--input: header of {split.uri} cannot be read: {what}. CSV in UTF-8 is needed.")
+    if options.names and not _has_header(split, header, options):
+        return list(options.names)
+    _check_delimiter(split, header)
     names = [name.strip() or f"unnamed_{position}" for position, name in enumerate(header)]
     twice = {name for name in names if names.count(name) > 1}
     if twice:
@@ -63,16 +69,47 @@ def _header(split: Split) -> list[str] | None:
     return names
 
 
+def _has_header(split: Split, first: list[str], options: SourceOptions) -> bool:
+    """Whether the first line has the names that ``--columns`` gives, rather than values.
+
+    Raises:
+        ConfigurationError: It has some of the names, or is not as wide as they are many.
+    """
+    there = {name.strip() for name in first}
+    if there == set(options.names):
+        return True
+    said = f"--columns {','.join(options.names)}: the first line of {split.uri}"
+    if common := there & set(options.names):
+        raise ConfigurationError(
+            f"{said} is a header that names {', '.join(sorted(common))} too. Leave the option out to take the columns "
+            f"as they stand there: {', '.join(first)}."
+        )
+    if len(first) != len(options.names):
+        raise ConfigurationError(f"{said} has {len(first)} values, not {len(options.names)}. Name every column.")
+    return False
+
+
+def _check_delimiter(split: Split, header: list[str]) -> None:
+    if len(header) > 1:
+        return
+    for sign, name in ((";", "';'"), ("\t", "tabs"), ("|", "'|'"), (",", "commas")):
+        if sign in header[0]:
+            raise ConfigurationError(
+                f"--input: header of {split.uri} is one column, {header[0]!r:.200}, which looks separated by {name}. "
+                ".csv has commas between its values and .tsv tabs: write or name the file so."
+            )
+
+
 def count(plan: SourcePlan, split: Split) -> int:
-    return sum(1 for _ in islice(read_records(split), split.max_rows))
+    return sum(1 for _ in islice(read_records(split, plan.options), split.max_rows))
 
 
 def read(plan: SourcePlan, split: Split, batch_rows: int, batch_bytes: int) -> Iterator[RawRows]:
     try:
-        names, trouble = _header(split) or [], None
+        names, trouble = _header(split, plan.options) or [], None
     except ConfigurationError as error:  # of many files not every header was looked at on start
         names, trouble = [], str(error)
-    for batch in batches(islice(read_records(split), split.max_rows), batch_rows):
+    for batch in batches(islice(read_records(split, plan.options), split.max_rows), batch_rows):
         raw = _rows(plan, names, batch)
         if trouble:
             raw.problems = dict.fromkeys(range(len(batch)), trouble)
@@ -80,53 +117,93 @@ def read(plan: SourcePlan, split: Split, batch_rows: int, batch_bytes: int) -> I
 
 
 def _rows(plan: SourcePlan, names: list[str], batch: list[Record]) -> RawRows:
-    width, problems = len(names), {}
-    empty, rows = [None] * width, []
+    width = len(names)
+    raw = RawRows({}, np.fromiter((number for number, _ in batch), np.int64, len(batch)))
+    empty: list[str | None] = [None] * width
+    rows: list[list[str] | list[str | None]] = []
     for row, (_, cells) in enumerate(batch):
         if isinstance(cells, list) and len(cells) == width:
             rows.append(cells)
             continue
-        rows.append(empty)  # type: ignore[arg-type]
-        problems[row] = (
-            cells.message
-            if isinstance(cells, Broken)
-            else f"{len(cells)} values for the {width} columns of the header; quote values that hold a comma or newline"
-        )
+        rows.append(empty)
+        raw.problems[row] = cells.message if isinstance(cells, Broken) else _misfit(len(cells), width)
     columns = {}
     for name, values in zip(names, zip(*rows, strict=True), strict=True):
         try:
             columns[name] = pa.array(values, pa.string())
         except UnicodeEncodeError:
-            columns[name] = pa.array([_clean(problems, row, value) for row, value in enumerate(values)], pa.string())
-    numbers = np.fromiter((number for number, _ in batch), np.int64, len(batch))
-    if set(names) != set(plan.columns.names):  # of so many files not every header was looked at
-        odd = min(set(names) ^ set(plan.columns.names))
-        message = f"column '{odd}' is in some of the files only; write all parts with the same columns"
-        problems |= dict.fromkeys(range(len(batch)), message)
+            clean = [_clean(plan, raw, row, name, value) for row, value in enumerate(values)]
+            columns[name] = pa.array(clean, pa.string())
+    unknown = [name for name in names if name not in plan.columns.names]
+    if unknown:  # of so many files not every header was looked at
+        notes = [f"Not kept: column '{name}', which is not in the files looked at on start" for name in unknown]
+        for row in range(len(batch)):
+            raw.notes[row] = [*raw.notes.get(row, ()), *notes]
     missing = pa.nulls(len(batch), pa.string())
-    return RawRows({name: columns.get(name, missing) for name in plan.columns.names}, numbers, problems)
+    raw.columns = {name: columns.get(name, missing) for name in plan.columns.names}
+    return raw
 
 
-def _clean(problems: dict[int, str], row: int, value: str | None) -> str | None:
+def _misfit(found: int, width: int) -> str:
+    return (
+        f"{found} values for the {width} columns of the header; in a .csv quote values that hold a comma or newline, "
+        "in a .tsv no value can hold a tab or newline"
+    )
+
+
+def _clean(plan: SourcePlan, raw: RawRows, row: int, name: str, value: str | None) -> str | None:
     try:
         if value is not None:
             value.encode()
+        return value
     except UnicodeEncodeError:
-        problems[row] = "line is not UTF-8; write the manifest in UTF-8"
-        return None
-    return value
+        set_aside(plan, raw, row, name, "holds bytes that are not UTF-8; they are U+FFFD here")
+        return None if plan.is_asked(name) else str(value).encode(errors="surrogateescape").decode(errors="replace")
 
 
-def read_records(split: Split, *, header: bool = False) -> Iterator[Record]:
+def read_records(split: Split, options: SourceOptions, *, header: bool = False) -> Iterator[Record]:
     """Yields each row with the number of the line it begins on; blank lines are skipped.
 
     Args:
-        header: Begin with the header, which is all that will be read.
+        header: Begin with the first line, which is all that will be read; else with the first row.
     """
-    # The module's own limit of 128 KiB a value would refuse long prompts.
-    csv.field_size_limit(MAX_LINE_BYTES)
-    records = _records(_Lines(read_lines(split.uri, head_only=header)), "\t" if suffix_of(split.uri) == ".tsv" else ",")
-    return records if header else islice(records, 1, None)
+    lines = read_lines(split.uri, head_only=header)
+    if suffix_of(split.uri) == ".tsv" and options.reshape is None:
+        records = _unquoted(lines)
+    else:
+        # The module's own limit of 128 KiB a value would refuse long prompts.
+        csv.field_size_limit(MAX_LINE_BYTES)
+        records = _records(_Lines(lines), "\t" if suffix_of(split.uri) == ".tsv" else ",")
+    if header:
+        return records
+    return _below_header(split, options, records)
+
+
+def _below_header(split: Split, options: SourceOptions, records: Iterator[Record]) -> Iterator[Record]:
+    first = next(records, None)
+    if first is None:
+        return
+    if options.names and isinstance(first[1], list) and {name.strip() for name in first[1]} != set(options.names):
+        yield first
+    yield from records
+
+
+def _unquoted(lines: Iterator[Line]) -> Iterator[Record]:
+    """Rows of a TSV as captions are published: a quote is a quote. Benchmarks, as pandas writes them, have quoting."""
+    for number, line in lines:
+        if isinstance(line, Broken):
+            yield number, Broken(line.message)
+        elif line.strip(b"\r"):
+            cells = line.removesuffix(b"\r").decode(errors="surrogateescape").split("\t")
+            yield number, [_plain_cell(cell) for cell in cells]
+
+
+def _plain_cell(cell: str) -> str:
+    """Takes back the quoting of a value that only a program writes so: ``"a ""b"" c"``."""
+    inner = cell[1:-1]
+    if len(cell) > 3 and cell[0] == cell[-1] == '"' and '""' in inner and '"' not in inner.replace('""', ""):
+        return inner.replace('""', '"')
+    return cell
 
 
 def _records(lines: _Lines, delimiter: str) -> Iterator[Record]:

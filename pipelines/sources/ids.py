@@ -12,7 +12,7 @@ _BYTES_OF_ID = 16
 
 
 def ids_from_column(column: pa.Array) -> pa.Array:
-    """Ids as strings, null where there is none. Binary ids that are not UTF-8 come as hexadecimal."""
+    """Ids as strings, null where there is none. Binary ids that are no text come as hexadecimal."""
     ids = _as_text(column)
     return pc.if_else(pc.equal(ids, ""), pa.scalar(None, pa.string()), ids)
 
@@ -34,9 +34,10 @@ def _text(value: Any) -> str | None:
     if not isinstance(value, bytes):
         return None if value is None else str(value)
     try:
-        return value.decode()
+        text = value.decode()
     except UnicodeDecodeError:
         return value.hex()
+    return text if text.isprintable() else value.hex()
 
 
 def made_ids(media: pa.ListArray, prompts: dict[str, pa.Array]) -> pa.Array:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import orjson
 import pyarrow as pa
 
-from pipelines.sources.json_types import PLAIN_TYPES, Mixed, arrow_type, checker, common_shape
+from pipelines.sources.arrow_types import json_text
+from pipelines.sources.fitting import set_aside, shown
+from pipelines.sources.json_types import PLAIN_TYPES, Mixed, arrow_type, checker, common_shape, fitted
 from pipelines.sources.options import DEFAULT_MEDIA_COLUMNS, SourceOptions, SourcePlan
+from pipelines.sources.rows import RawRows
 
-Build = Callable[[list[Any], dict[int, str]], pa.Array]
+Build = Callable[[list[Any], RawRows], pa.Array]
 
 
 def find_columns(rows: list[dict], options: SourceOptions) -> tuple[pa.Schema, dict[str, Any]]:
@@ -43,41 +47,39 @@ def _type_of(name: str, values: list[Any], options: SourceOptions) -> pa.DataTyp
     if some_lists:
         return pa.list_(pa.string())
     # JSON text would put quotes around a URI, an id or a prompt.
-    is_text = is_media or name == options.id_column or name in options.prompt_columns
+    times = ("start", "end") if options.media_name[0] == "video" else ()
+    is_text = is_media or name == options.id_column or name in (*options.prompt_columns, *times)
     return pa.string() if is_text else None
 
 
 def make_builders(plan: SourcePlan) -> dict[str, Build]:
-    """For each column the function that turns values into an array.
+    """For each column the function that puts a column of values into rows as they are read.
 
-    It takes the values and the problems by row; a value that does not fit becomes null and is noted there.
+    A value that does not fit becomes what fits of it; the rest is noted there.
     """
     return {field.name: _builder(plan, field) for field in plan.columns}
 
 
-def build_columns(builders: dict[str, Build], rows: list[dict], problems: dict[int, str]) -> dict[str, pa.Array]:
-    """Arrays of the columns of `rows`; a key that the sample did not have is noted in `problems`."""
+def build_columns(builders: dict[str, Build], rows: list[dict], raw: RawRows) -> None:
+    """Puts the columns of ``rows`` into ``raw``; keys that the sample did not have are noted there."""
     known = builders.keys()
     for index, row in enumerate(rows):
         if not row.keys() <= known:
-            key = next(key for key in row if key not in known)
-            problems[index] = (
-                f"key '{key}' is in none of the rows sampled at start; columns there: {', '.join(known)}. "
-                "Give the first rows that key too, with null, or write the manifest as Parquet"
-            )
-    return {name: build([row.get(name) for row in rows], problems) for name, build in builders.items()}
+            unknown = {key: value for key, value in row.items() if key not in known}
+            text = f"Not kept: keys that are in none of the rows sampled at start: {shown(unknown)}"
+            raw.notes.setdefault(index, []).append(text)
+    for name, build in builders.items():
+        raw.columns[name] = build([row.get(name) for row in rows], raw)
 
 
 def _builder(plan: SourcePlan, field: pa.Field) -> Build:
     name, kind = field.name, field.type
     if name in plan.details["json_text"]:
-        return lambda values, problems: pa.array(
-            [None if value is None else orjson.dumps(value).decode() for value in values], pa.string()
-        )
+        return lambda values, raw: _as_text(plan, raw, name, values)
     fits = checker(kind)
     prepare = _preparation(plan, field)
 
-    def build(values: list[Any], problems: dict[int, str]) -> pa.Array:
+    def build(values: list[Any], raw: RawRows) -> pa.Array:
         if prepare:
             values = list(map(prepare, values))
         try:
@@ -86,12 +88,33 @@ def _builder(plan: SourcePlan, field: pa.Field) -> Build:
         except (pa.ArrowInvalid, OverflowError):
             pass  # a number out of range: found below
         for index, value in enumerate(values):
-            if not fits(value):
-                problems.setdefault(index, _misfit(name, value, kind))
+            if fits(value):
+                continue
+            if plan.is_asked(name):
+                raw.problems.setdefault(index, _misfit(name, value, kind))
                 values[index] = None
+            else:
+                try:
+                    values[index], lost = fitted(value, kind)
+                except RecursionError:
+                    values[index], lost = None, True
+                if lost:
+                    text = f"column '{name}' is {kind} by the rows sampled at start"
+                    raw.notes.setdefault(index, []).append(f"Not kept: {text}, and this row has {shown(value)}")
         return pa.array(values, kind)
 
     return build
+
+
+def _as_text(plan: SourcePlan, raw: RawRows, name: str, values: list[Any]) -> pa.Array:
+    texts: list[str | None] = []
+    for index, value in enumerate(values):
+        try:
+            texts.append(None if value is None else json_text(value))
+        except RecursionError:
+            set_aside(plan, raw, index, name, "is nested too deep")
+            texts.append(None)
+    return pa.array(texts, pa.string())
 
 
 def _preparation(plan: SourcePlan, field: pa.Field) -> Callable[[Any], Any] | None:
@@ -99,15 +122,24 @@ def _preparation(plan: SourcePlan, field: pa.Field) -> Callable[[Any], Any] | No
         return lambda value: value if type(value) is str or value is None else _id_text(value)
     if field.name == plan.media_column and pa.types.is_list(field.type):
         return lambda value: [value] if type(value) is str else value
+    if pa.types.is_string(field.type) and plan.media_kind == "video" and field.name in ("start", "end"):
+        return lambda value: value if type(value) is str or value is None else _id_text(value)
     return None
 
 
 def _id_text(value: Any) -> Any:
-    return orjson.dumps(value).decode() if isinstance(value, int | float) else value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)  # exact, however large
+    return orjson.dumps(value).decode() if isinstance(value, float) and math.isfinite(value) else value
 
 
 def _misfit(name: str, value: Any, kind: pa.DataType) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except RecursionError:
+        text = "a value nested too deep"
     text = text if len(text) <= 80 else text[:80] + "…"
     return (
         f"column '{name}' is {text}, but the rows sampled at start make it {kind}. "

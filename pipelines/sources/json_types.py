@@ -7,8 +7,11 @@ from typing import Any
 
 import pyarrow as pa
 
+from pipelines.sources.arrow_types import json_text
+
 _EXACT_IN_DOUBLE = 1 << 53
 _INT64 = 1 << 63
+_DEEPEST = 16  # levels of lists and objects; Parquet readers give up somewhere beyond 30
 
 # A shape is what a sample of values has in common: one of the names below, a list of one shape as ("list", shape), or
 # an object as a dict of shapes. Arrow types cannot stand in, because they forget whether an integer fits a double.
@@ -28,8 +31,10 @@ class Mixed(Exception):
     """The values have no type in common."""
 
 
-def shape_of(value: Any) -> Shape:
-    """Shape of one value as orjson gives it."""
+def shape_of(value: Any, depth: int = 0) -> Shape:
+    """Shape of one value as a JSON reader gives it. Raises Mixed for one that goes deeper than columns may."""
+    if depth > _DEEPEST:
+        raise Mixed
     if value is None:
         return _UNKNOWN
     if isinstance(value, bool):
@@ -43,15 +48,15 @@ def shape_of(value: Any) -> Shape:
     if isinstance(value, str):
         return "string"
     if isinstance(value, list):
-        return ("list", common_shape(value))
-    return {key: shape_of(item) for key, item in value.items()}
+        return ("list", common_shape(value, depth + 1))
+    return {key: shape_of(item, depth + 1) for key, item in value.items()}
 
 
-def common_shape(values: Iterable[Any]) -> Shape:
+def common_shape(values: Iterable[Any], depth: int = 0) -> Shape:
     """Shape that all values fit. Raises Mixed."""
     shape: Shape = _UNKNOWN
     for value in values:
-        shape = _merge(shape, shape_of(value))
+        shape = _merge(shape, shape_of(value, depth))
     return shape
 
 
@@ -103,6 +108,30 @@ def checker(kind: pa.DataType) -> Callable[[Any], bool]:
         )
     plain = bool if pa.types.is_boolean(kind) else str
     return lambda value: value is None or type(value) is plain
+
+
+def fitted(value: Any, kind: pa.DataType) -> tuple[Any, bool]:
+    """What of a value fits the type, and whether anything was lost.
+
+    A whole float is the integer it is, one value is a list of it, and anything is text; keys that the type does not
+    have are left out, and what else does not fit is null.
+    """
+    if checker(kind)(value):
+        return value, False
+    if pa.types.is_string(kind):
+        return json_text(value), False
+    if pa.types.is_list(kind):
+        found = [fitted(item, kind.value_type) for item in (value if isinstance(value, list) else [value])]
+        if not isinstance(value, list) and any(lost for _, lost in found):
+            return None, True
+        return [item for item, _ in found], any(lost for _, lost in found)
+    if pa.types.is_struct(kind) and isinstance(value, dict):
+        there = {field.name: fitted(value.get(field.name), field.type) for field in kind}
+        lost = any(lost for _, lost in there.values()) or any(key not in there for key in value)
+        return {key: item for key, (item, _) in there.items()}, lost
+    if pa.types.is_int64(kind) and isinstance(value, float) and value.is_integer() and abs(value) <= _EXACT_IN_DOUBLE:
+        return int(value), False
+    return None, True
 
 
 # Python types of which any value fits, so that a whole column is checked at once; numbers also need their range looked

@@ -7,11 +7,12 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
-import orjson
 import pyarrow as pa
 
 from internvl_ops.errors import ConfigurationError
+from pipelines.sources.fitting import set_aside
 from pipelines.sources.json_columns import Build, build_columns, find_columns, make_builders
+from pipelines.sources.json_objects import Parsed, parse_object
 from pipelines.sources.lines import Broken, Line, batches, read_filled_lines, sample_lines
 from pipelines.sources.options import SourceOptions, SourcePlan, Split
 from pipelines.sources.rows import RawRows
@@ -32,9 +33,9 @@ def inspect(splits: list[Split], options: SourceOptions) -> tuple[pa.Schema, lis
         for place, line in enumerate(lines):
             if place == 0:
                 _refuse_array(split, line)
-            value = _parse(line)
-            if isinstance(value, dict):
-                rows.append(value)
+            value = parse_line(line)
+            if isinstance(value, Parsed):
+                rows.append(value.fields)
             else:
                 first_bad = first_bad or f"the first in {split.name} is {value}"
     if rows:
@@ -44,7 +45,7 @@ def inspect(splits: list[Split], options: SourceOptions) -> tuple[pa.Schema, lis
         return pa.schema([]), splits, {"json_text": []}
     raise ConfigurationError(
         f"--input {options.uri}: none of the lines sampled is a JSON object: {first_bad}. JSONL has one object a line, "
-        f"in UTF-8. A compressed file needs its suffix (.gz, .zst, .bz2); a JSON array: {_MEND_ARRAY}"
+        f"in UTF-8. A compressed file needs its suffix (.gz, .zst, .bz2, .xz); a JSON array: {_MEND_ARRAY}"
     )
 
 
@@ -61,33 +62,29 @@ def count(plan: SourcePlan, split: Split) -> int:
 def read(plan: SourcePlan, split: Split, batch_rows: int, batch_bytes: int) -> Iterator[RawRows]:
     builders = make_builders(plan)
     for batch in batches(islice(read_filled_lines(split.uri), split.max_rows), batch_rows):
-        yield _rows(builders, batch)
+        yield _rows(plan, builders, batch)
 
 
-def _rows(builders: dict[str, Build], batch: list[Line]) -> RawRows:
-    problems: dict[int, str] = {}
+def _rows(plan: SourcePlan, builders: dict[str, Build], batch: list[Line]) -> RawRows:
+    raw = RawRows({}, np.fromiter((number for number, _ in batch), np.int64, len(batch)))
     rows: list[dict] = []
-    loads = orjson.loads
     for index, (_, line) in enumerate(batch):
-        try:
-            row = loads(line)  # type: ignore[arg-type]
-        except (orjson.JSONDecodeError, TypeError):
-            row = None
-        if type(row) is not dict:
-            problems[index] = str(_parse(line))
-            row = {}
-        rows.append(row)
-    columns = build_columns(builders, rows, problems)
-    numbers = np.fromiter((number for number, _ in batch), np.int64, len(batch))
-    return RawRows(columns, numbers, problems)
+        value = parse_line(line)
+        if isinstance(value, str):
+            raw.problems[index] = value
+            value = Parsed({})
+        for key in value.mended:
+            set_aside(plan, raw, index, key, value.mended[key])
+        rows.append(value.fields)
+    build_columns(builders, rows, raw)
+    return raw
 
 
-def _parse(line: bytes | Broken) -> dict | str:
+def parse_line(line: bytes | Broken) -> Parsed | str:
     """The object on a line, or what is wrong with it."""
     if isinstance(line, Broken):
         return line.message
     try:
-        value = orjson.loads(line)
-    except orjson.JSONDecodeError as error:
-        return f"not JSON ({error}); one object a line is needed"
-    return value if isinstance(value, dict) else f"a JSON {type(value).__name__}, where an object is needed"
+        return parse_object(line)
+    except ValueError as error:
+        return f"{error}; one object a line is needed" if str(error).startswith("not JSON") else str(error)

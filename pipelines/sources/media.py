@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from internvl_ops.errors import ConfigurationError
+from pipelines.sources.base64_media import decoded
 from pipelines.sources.options import DEFAULT_MEDIA_COLUMNS, MEDIA_TYPE, MediaKind, SourceOptions
 
 _ITEM = MEDIA_TYPE.value_type
@@ -152,8 +153,20 @@ def _to_items(column: pa.Array) -> tuple[pa.StructArray, pa.Array | None]:
     uris = _without_empty(uris)
     contents = contents.cast(pa.large_binary()) if contents is not None else pa.nulls(size, pa.large_binary())
     contents = _without_empty(contents)
+    if paths is not None:
+        uris, contents, inline = decoded(_without_blanks(uris), contents)
+        if pc.any(inline).as_py():
+            paths = pc.if_else(inline, pa.scalar(None, pa.string()), paths)
     missing = pc.and_(pc.is_null(uris), pc.is_null(contents))
     return pa.StructArray.from_arrays([uris, contents], fields=list(_ITEM), mask=missing), paths
+
+
+def _without_blanks(uris: pa.Array) -> pa.Array:
+    """Addresses without the blanks around them, which no server means. A path may have them."""
+    trimmed = pc.utf8_trim_whitespace(uris)
+    is_address = pc.match_substring_regex(trimmed, r"^[A-Za-z][A-Za-z0-9+.-]*://")
+    changed = pc.fill_null(pc.and_(is_address, pc.not_equal(trimmed, uris)), False)
+    return pc.if_else(changed, trimmed, uris) if pc.any(changed).as_py() else uris
 
 
 def _without_empty(values: pa.Array) -> pa.Array:

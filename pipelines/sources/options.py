@@ -44,7 +44,7 @@ ERROR_TYPE = pa.struct(
         ("retriable", pa.bool_()),
     ]
 )
-# Added to every row beside `id` and the passthrough columns.
+# Added to every row beside `id` and the passthrough columns; a manifest cannot have columns of these names.
 OWN_COLUMNS = pa.schema(
     [
         ("__source", pa.string()),
@@ -54,11 +54,6 @@ OWN_COLUMNS = pa.schema(
         ("__notes", pa.list_(pa.string())),
     ]
 )
-# A manifest cannot have columns of these names: stages after the sources add them.
-RESERVED_NAMES = frozenset(OWN_COLUMNS.names) | {
-    *("__key", "__part", "__conversations", "__tiles", "__hashes", "__pictures", "__preview"),
-    *("__replies", "__prepare_gauge", "__engine_gauge"),
-}
 POSITION_BITS = 40  # of a row's number within its file, in `__position`
 
 
@@ -88,6 +83,8 @@ class SourceOptions:
         media_optional: Whether a row, or the whole manifest, may do without media.
         recursive: Whether a directory is read with its subdirectories.
         media_root: What relative media URIs are relative to, instead of the manifest's folder.
+        max_bytes: Largest file read out of a shard.
+        names: Columns of a CSV that has no header.
         reshape: Brings the rows of a manifest into other columns; media and id are then looked for among those.
     """
 
@@ -103,6 +100,8 @@ class SourceOptions:
     recursive: bool = True
     media_root: str | None = None
     reshape: Reshape | None = None
+    max_bytes: int | None = None
+    names: tuple[str, ...] = ()
 
     @property
     def named_media(self) -> dict[MediaKind, str]:
@@ -157,6 +156,8 @@ class SourcePlan:
         total_rows: Exact, where it costs nothing to know.
         sample_uris: Some of the media URIs, as given, for checks at start.
         details: What the reader of the format found out; its own business.
+        in_path: Columns that stand in the paths of the files, not in the files.
+        left_out: Files of the input that are not read, by suffix.
     """
 
     options: SourceOptions
@@ -171,11 +172,19 @@ class SourcePlan:
     total_rows: int | None = None
     sample_uris: list[str] = field(default_factory=list)
     details: dict[str, Any] = field(default_factory=dict)
+    in_path: tuple[str, ...] = ()
+    left_out: dict[str, int] = field(default_factory=dict)
 
     @property
     def table_schema(self) -> pa.Schema:
         """Schema of every table that :func:`read_split` yields."""
         return pa.schema([pa.field("id", pa.string()), *self.schema, *OWN_COLUMNS])
+
+    def is_asked(self, column: str) -> bool:
+        """Whether a row is wrong where this column is: the others are only carried, and cost no row."""
+        if self.options.reshape or column in (self.id_column, self.media_column, *self.options.prompt_columns):
+            return True
+        return column == "sampling_params" or (self.media_kind == "video" and column in ("start", "end"))
 
     def place(self, position: int) -> str:
         """A ``__position`` as a person names it: ``manifest.jsonl:17``."""

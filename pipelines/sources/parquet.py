@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
-from urllib.parse import unquote
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from internvl_ops.errors import ConfigurationError
-from pipelines.sources.options import SourceOptions, SourcePlan, Split
+from pipelines.sources.arrow_types import merge, plain, settled
+from pipelines.sources.fitting import fit_column
+from pipelines.sources.options import DEFAULT_MEDIA_COLUMNS, SourceOptions, SourcePlan, Split
+from pipelines.sources.repeated_values import may_explode, pieces
 from pipelines.sources.rows import RawRows
 from pipelines.sources.storage import S3, Watched, look_at, open_input
 
@@ -23,30 +25,18 @@ def inspect(splits: list[Split], options: SourceOptions) -> tuple[pa.Schema, lis
     Of more than 2,000 files a sample is read, and rows stay unknown.
     """
     footers = look_at(splits, _footer)
-    columns = pa.schema([])
+    media = {*DEFAULT_MEDIA_COLUMNS, *options.named_media.values()}
+    columns: dict[str, pa.DataType] = {}
     for split, (schema, _) in footers:
         twice = {name for name in schema.names if schema.names.count(name) > 1}
         if twice:
             raise ConfigurationError(f"--input: {split.uri} has two columns '{min(twice)}'; rename one of them.")
-        schema = pa.schema([pa.field(f.name, f.type) for f in schema])
-        try:
-            columns = pa.unify_schemas([columns, schema], promote_options="permissive")
-        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-            raise ConfigurationError(
-                f"--input {options.uri}: columns of {split.name} differ from the files before it: {error}"
-            ) from None
-    partitions = {name for split in splits for name in _partitions(split)} - set(columns.names)
-    for name in sorted(partitions):
-        columns = columns.append(pa.field(name, pa.string()))
+        for field in schema:
+            kind = plain(field.type)
+            columns[field.name] = merge(columns.get(field.name, pa.null()), kind, media=field.name in media)
     if len(footers) == len(splits):
         splits = [replace(split, rows=rows) for split, (_, rows) in footers]
-    return columns, splits, {}
-
-
-def _partitions(split: Split) -> dict[str, str]:
-    """Columns that stand in the path, as Hive and Spark write them: ``lang=en/part-0.parquet``."""
-    pairs = [folder.split("=", 1) for folder in split.name.split("/")[:-1] if "=" in folder]
-    return {name: unquote(value) for name, value in pairs if value != "__HIVE_DEFAULT_PARTITION__"}
+    return pa.schema([(name, settled(kind)) for name, kind in columns.items()]), splits, {}
 
 
 def _footer(split: Split) -> tuple[pa.Schema, int]:
@@ -55,11 +45,18 @@ def _footer(split: Split) -> tuple[pa.Schema, int]:
         return parquet.schema_arrow, parquet.metadata.num_rows
 
 
-def _open(split: Split, file: Watched) -> pq.ParquetFile:
+def _open(split: Split, file: Watched, batch_rows: int = 0) -> pq.ParquetFile:
     # Buffered column streams: a row group of any size goes through a few megabytes of memory.
     buffer = (4 << 20) if split.uri.startswith(S3) else (1 << 20)
     try:
-        return pq.ParquetFile(file, buffer_size=buffer, pre_buffer=False)
+        parquet = pq.ParquetFile(file, buffer_size=buffer, pre_buffer=False)
+        if repeating := may_explode(parquet.metadata, batch_rows):
+            file.seek(0)
+            metadata = parquet.metadata
+            return pq.ParquetFile(
+                file, metadata=metadata, read_dictionary=repeating, buffer_size=buffer, pre_buffer=False
+            )
+        return parquet
     except (pa.ArrowInvalid, OSError, ValueError) as error:
         if file.failed is not None:
             raise
@@ -80,7 +77,7 @@ def read(plan: SourcePlan, split: Split, batch_rows: int, batch_bytes: int) -> I
     """Yields the rows of one file. A row group that is damaged costs its remaining rows, each an error row."""
     with Watched(open_input(split.uri, block_size=None)) as file:
         try:
-            parquet = _open(split, file)
+            parquet = _open(split, file, batch_rows)
         except ConfigurationError as error:  # of many files not every footer was looked at on start
             yield _lost(plan, 0, 1, str(error))
             return
@@ -95,8 +92,9 @@ def read(plan: SourcePlan, split: Split, batch_rows: int, batch_bytes: int) -> I
                     batch = batch.slice(0, max(0, end - at))
                     if not batch.num_rows:
                         return
-                    yield _typed(plan, split, batch, at)
-                    at += batch.num_rows
+                    for piece in pieces(batch, batch_bytes):
+                        yield _typed(plan, split, piece, at)
+                        at += piece.num_rows
             except (pa.ArrowException, OSError) as error:
                 if file.failed is not None:
                     raise
@@ -112,49 +110,14 @@ def _typed(plan: SourcePlan, split: Split, batch: pa.RecordBatch, at: int) -> Ra
     """Gives every column the type of the plan; files written at different times may differ."""
     size = batch.num_rows
     raw = RawRows({}, np.arange(at + 1, at + size + 1))
-    in_path = _partitions(split)
     for field in plan.columns:
         where = batch.schema.get_field_index(field.name)
-        if where >= 0:
-            column = batch.column(where)
-        elif field.name in in_path:
-            column = pa.repeat(in_path[field.name], size)
-        else:
-            column = pa.nulls(size, field.type)
-        if not column.type.equals(field.type):
-            try:
-                column = column.cast(field.type)
-            except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
-                raw.problems |= dict.fromkeys(
-                    range(size),
-                    f"column '{field.name}' is {column.type} in this file and {field.type} in others ({error})",
-                )
-                column = pa.nulls(size, field.type)
-        raw.columns[field.name] = _checked(column, field.name, raw.problems)
+        fit_column(plan, raw, field, batch.column(where) if where >= 0 else pa.nulls(size, field.type))
     extra = [name for name in batch.schema.names if name not in plan.columns.names]
     if extra:
-        message = f"column '{extra[0]}' is not in the files looked at on start; write all parts with the same columns"
-        raw.problems |= dict.fromkeys(range(size), message)
+        notes = [f"Not kept: column '{name}', which is not in the files looked at on start" for name in extra]
+        raw.notes |= {row: [*raw.notes.get(row, ()), *notes] for row in range(size)}
     return raw
-
-
-def _checked(column: pa.Array, name: str, problems: dict[int, str]) -> pa.Array:
-    """The column without values that are not what its type says, such as text that is not UTF-8.
-
-    Parquet readers do not look, and everything further down would fail for the whole batch.
-    """
-    try:
-        column.validate(full=True)
-        return column
-    except pa.ArrowInvalid:
-        keep: list[int | None] = list(range(len(column)))
-    for row in range(len(column)):
-        try:
-            column.take(pa.array([row])).validate(full=True)  # a copy: a slice would look at its neighbours too
-        except pa.ArrowInvalid as error:
-            problems[row] = f"column '{name}' holds a damaged value ({error}); text has to be UTF-8"
-            keep[row] = None
-    return column.take(pa.array(keep, pa.int64()))
 
 
 def _lost(plan: SourcePlan, at: int, rows: int, message: str) -> RawRows:

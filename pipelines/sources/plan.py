@@ -17,7 +17,8 @@ from pipelines.patience import read_patiently
 from pipelines.sources import csv, files, jsonl, parquet, txt, webdataset
 from pipelines.sources.listing import check_exists, folder_of, manifest_splits, resolve_format
 from pipelines.sources.media import choose_media_column, uri_type
-from pipelines.sources.options import RESERVED_NAMES, SourceOptions, SourcePlan, Split
+from pipelines.sources.options import OWN_COLUMNS, SourceOptions, SourcePlan, Split
+from pipelines.sources.places import columns_in_path, names_in_paths
 from pipelines.sources.rows import finish
 from pipelines.sources.storage import S3, check_scheme, kind_of
 
@@ -61,7 +62,9 @@ def _plan(options: SourceOptions) -> SourcePlan:
     inline = format == "webdataset"  # media stand beside the columns, not in one
     if not columns.names and not inline:
         columns = _columns_of_nothing(options)
-    shaped = options.reshape.columns(columns) if options.reshape else columns
+    in_path = () if format == "files" else names_in_paths(splits, columns)
+    given = pa.schema([*columns, *((name, pa.string()) for name in in_path)])
+    shaped = options.reshape.columns(given) if options.reshape else given
     _check_columns(shaped, options)
     kind, column = options.media_name if inline else choose_media_column(shaped, options)
     plan = SourcePlan(
@@ -75,6 +78,7 @@ def _plan(options: SourceOptions) -> SourcePlan:
         media_kind=kind,
         splits=splits,
         details=details,
+        in_path=in_path,
     )
     plan = _limited(plan)
     rows = [split.rows for split in plan.splits]
@@ -111,7 +115,10 @@ def read_split(
         batch_bytes: About the size of a table at most; makes tables shorter when media are inline.
     """
     reshape = plan.options.reshape
+    in_path = columns_in_path(split)
     for raw in _READERS[plan.format].read(plan, split, batch_rows, batch_bytes):
+        for name in plan.in_path:
+            raw.columns[name] = pa.repeat(pa.scalar(in_path.get(name), pa.string()), len(raw.numbers))
         yield finish(plan, split, reshape.rows(plan, split, raw) if reshape else raw)
 
 
@@ -166,7 +173,7 @@ def _storage_errors(options: SourceOptions) -> tuple[type[Exception], ...]:
 
 def _check_columns(columns: pa.Schema, options: SourceOptions) -> None:
     names = columns.names
-    taken = [name for name in names if name in RESERVED_NAMES]
+    taken = [name for name in names if name in OWN_COLUMNS.names]
     if taken:
         raise ConfigurationError(f"--input {options.uri}: column '{taken[0]}' is a name the pipeline uses; rename it.")
     if options.id_column and options.id_column not in names:

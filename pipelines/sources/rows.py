@@ -12,6 +12,13 @@ from internvl_ops.errors import unforeseen
 from pipelines.sources.ids import ids_from_column, made_ids
 from pipelines.sources.media import to_media
 from pipelines.sources.options import ERROR_TYPE, MEDIA_TYPE, OWN_COLUMNS, POSITION_BITS, SourcePlan, Split
+from pipelines.sources.places import below, folder_of_media
+
+
+class TooLarge(str):
+    """What is wrong with a row whose media are above a limit."""
+
+    __slots__ = ()
 
 
 @dataclass
@@ -66,7 +73,7 @@ def _finish(plan: SourcePlan, split: Split, raw: RawRows) -> pa.Table:
     size = len(raw.numbers)
     numbers = pa.array(raw.numbers, pa.int64())
     sources = pc.binary_join_element_wise(split.name, numbers.cast(pa.string()), ":")
-    media, paths, problems = _media(plan, raw)
+    media, paths, problems = _media(plan, split, raw)
     problems = {row: f"column '{plan.media_column}': {text}" for row, text in problems.items()}
     ids = _ids(plan, raw, media)
     given = raw.ids is not None or plan.id_column is not None
@@ -93,12 +100,14 @@ def _finish(plan: SourcePlan, split: Split, raw: RawRows) -> pa.Table:
     return pa.table([made.get(f.name, passing.get(f.name)) for f in schema], schema=schema)
 
 
-def _media(plan: SourcePlan, raw: RawRows) -> tuple[pa.ListArray, pa.Array | None, dict[int, str]]:
+def _media(plan: SourcePlan, split: Split, raw: RawRows) -> tuple[pa.ListArray, pa.Array | None, dict[int, str]]:
     if raw.media is not None:
         return to_media(raw.media)
     if plan.media_column is None:
         return pa.nulls(len(raw.numbers), MEDIA_TYPE), None, {}
-    return to_media(raw.columns[plan.media_column], optional=plan.options.media_optional)
+    media, paths, problems = to_media(raw.columns[plan.media_column], optional=plan.options.media_optional)
+    folder = "" if plan.format == "files" else folder_of_media(plan, split)
+    return below(media, folder) if folder else media, paths, problems
 
 
 def _ids(plan: SourcePlan, raw: RawRows, media: pa.ListArray) -> pa.Array:
@@ -119,11 +128,14 @@ def _errors(sources: pa.Array, problems: dict[int, str]) -> pa.Array:
     if not problems:
         return pa.nulls(size, ERROR_TYPE)
     messages: list[str | None] = [None] * size
+    kinds = ["bad_row"] * size
     for row, text in problems.items():
+        if isinstance(text, TooLarge):
+            kinds[row] = "too_large"
         messages[row] = f"{sources[row].as_py()}: {text}"
     filled = [
         pa.array(["read"] * size, pa.string()),
-        pa.array(["bad_row"] * size, pa.string()),
+        pa.array(kinds, pa.string()),
         pa.array(messages, pa.string()),
         pa.array(np.ones(size, np.int32)),
         pa.array(np.zeros(size, bool)),

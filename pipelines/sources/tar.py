@@ -70,11 +70,26 @@ class Shard:
         self.damage = str(error) or type(error).__name__
 
 
+_MAX_HEADER_BYTES = 1 << 20
 _DAMAGE = (tarfile.TarError, EOFError, ValueError, OverflowError, MemoryError)
 
 
 class _Header(tarfile.TarInfo):
     """Notes a broken header on the archive, because ``tarfile`` takes one for the end."""
+
+    def _proc_pax(self, tar: tarfile.TarFile) -> Any:
+        self._refuse_large(tar)
+        return super()._proc_pax(tar)  # type: ignore[misc]
+
+    def _proc_gnulong(self, tar: tarfile.TarFile) -> Any:
+        self._refuse_large(tar)
+        return super()._proc_gnulong(tar)  # type: ignore[misc]
+
+    def _refuse_large(self, tar: tarfile.TarFile) -> None:
+        """Such a header is read into memory whole, and packed well a short file holds one of gigabytes."""
+        if self.size > _MAX_HEADER_BYTES:
+            tar.damage = f"a header of {self.size:,} bytes"  # type: ignore[attr-defined]
+            raise tarfile.InvalidHeaderError(tar.damage)  # type: ignore[attr-defined]
 
     @classmethod
     def fromtarfile(cls, tar: tarfile.TarFile) -> Self:

@@ -10,16 +10,17 @@ import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-import orjson
 import pyarrow as pa
 
 from internvl_ops.errors import ConfigurationError
+from pipelines.sources.fitting import set_aside
 from pipelines.sources.json_columns import Build, build_columns, find_columns, make_builders
+from pipelines.sources.json_objects import parse_object
 from pipelines.sources.options import MEDIA_SUFFIXES, SourceOptions, SourcePlan, Split
-from pipelines.sources.rows import RawRows
+from pipelines.sources.rows import RawRows, TooLarge
 from pipelines.sources.storage import S3, is_compressed, look_at
 from pipelines.sources.tar import Shard
 
@@ -27,7 +28,9 @@ _TEXT_MEMBERS = ("txt", "text", "caption", "cls")
 _MAX_MEDIA_BYTES = 1 << 30
 _MAX_TEXT_BYTES = 16 << 20
 _SAMPLED_SHARDS = 8
-_SAMPLED_ROWS = 25
+_SAMPLED_ROWS = 1_000
+_SAMPLED_BYTES = 64 << 20  # of a shard that has to be read through, media and all
+Contents = Literal["all", "columns", "none"]
 _MEDIA = pa.list_(pa.struct([("path", pa.string()), ("bytes", pa.large_binary())]))
 
 
@@ -41,6 +44,7 @@ class Sample:
         media: Path and content of each media member.
         size: Bytes of all members that were kept.
         problem: What is wrong with it.
+        mended: By column, what is wrong with a value that was mended.
     """
 
     key: str | None
@@ -48,12 +52,13 @@ class Sample:
     media: list[tuple[str, bytes]] = field(default_factory=list)
     size: int = 0
     problem: str | None = None
+    mended: dict[str, str] = field(default_factory=dict)
 
 
 def inspect(splits: list[Split], options: SourceOptions) -> tuple[pa.Schema, list[Split], dict[str, Any]]:
     """Finds columns and types in the first samples of a few shards; ConfigurationError when one is no tar."""
     chosen = splits[:: -(-len(splits) // _SAMPLED_SHARDS) or 1]
-    looks = look_at(chosen, lambda split: list(islice(read_samples(split, options), _SAMPLED_ROWS)))
+    looks = look_at(chosen, lambda split: list(_first_samples(split, options)))
     for split, samples in looks:
         if samples and samples[0].key is None:
             raise ConfigurationError(f"--input: {split.uri} is no tar that can be read: {samples[0].problem}.")
@@ -61,11 +66,21 @@ def inspect(splits: list[Split], options: SourceOptions) -> tuple[pa.Schema, lis
     return columns, splits, details
 
 
+def _first_samples(split: Split, options: SourceOptions) -> Iterator[Sample]:
+    """Samples for their columns, without their media; one at least."""
+    read = 0
+    for sample in islice(read_samples(split, options, contents="columns"), _SAMPLED_ROWS):
+        yield sample
+        read += sample.size
+        if read > _SAMPLED_BYTES:
+            return
+
+
 def count(plan: SourcePlan, split: Split) -> int | None:
     """Number of samples; ``None`` where telling it means reading the whole shard."""
     if split.max_rows is None and (split.uri.startswith(S3) or is_compressed(split.uri)):
         return None
-    return sum(1 for _ in islice(read_samples(split, plan.options, contents=False), split.max_rows))
+    return sum(1 for _ in islice(read_samples(split, plan.options, contents="none"), split.max_rows))
 
 
 def read(plan: SourcePlan, split: Split, batch_rows: int, batch_bytes: int) -> Iterator[RawRows]:
@@ -84,30 +99,40 @@ def read(plan: SourcePlan, split: Split, batch_rows: int, batch_bytes: int) -> I
 
 
 def _rows(plan: SourcePlan, builders: dict[str, Build], batch: list[Sample], start: int) -> RawRows:
-    problems = {row: sample.problem for row, sample in enumerate(batch) if sample.problem}
-    columns = build_columns(builders, [sample.fields for sample in batch], problems)
-    media = pa.array([[{"path": path, "bytes": data} for path, data in sample.media] for sample in batch], _MEDIA)
-    ids = pa.array([sample.key for sample in batch], pa.string()) if plan.id_column is None else None
-    return RawRows(columns, np.arange(start + 1, start + len(batch) + 1), problems, ids, media)
+    raw = RawRows({}, np.arange(start + 1, start + len(batch) + 1))
+    raw.problems = {row: sample.problem for row, sample in enumerate(batch) if sample.problem}
+    for row, sample in enumerate(batch):
+        for key, why in sample.mended.items():
+            set_aside(plan, raw, row, key, why)
+    build_columns(builders, [sample.fields for sample in batch], raw)
+    raw.media = pa.array([[{"path": path, "bytes": data} for path, data in sample.media] for sample in batch], _MEDIA)
+    raw.ids = pa.array([sample.key for sample in batch], pa.string()) if plan.id_column is None else None
+    return raw
 
 
-def read_samples(split: Split, options: SourceOptions, *, contents: bool = True) -> Iterator[Sample]:
+def read_samples(split: Split, options: SourceOptions, *, contents: Contents = "all") -> Iterator[Sample]:
     """Yields the samples of one shard, from front to back. Damage turns the sample it is found in into the last one.
 
     Args:
-        contents: Whether members are read; without, a sample is no more than its key.
+        contents: Which members are read: ``columns`` leaves out media, and with ``none`` a sample is no more than
+            its key.
     """
     takes_media = _media_filter(options)
     sample: Sample | None = None
-    with Shard(split.uri, streamed=contents or is_compressed(split.uri)) as shard:
+    with Shard(split.uri, streamed=contents == "all" or is_compressed(split.uri)) as shard:
         while (member := shard.next_member()) is not None:
+            if _is_resource_fork(member.name):
+                continue
             key, suffix = _key_and_suffix(member.name)
             if sample is None or key != sample.key:
                 if sample is not None:
                     yield sample
                 sample = Sample(key)
-            if contents:
-                _add(sample, shard, member, suffix, takes_media(suffix))
+            is_media = takes_media(suffix)
+            if contents == "columns":
+                sample.size += member.size  # read over, where the shard is compressed or far away
+            if contents == "all" or (contents == "columns" and not is_media):
+                _add(sample, shard, member, suffix, is_media, options.max_bytes)
             if shard.damage:
                 break
         if shard.damage:
@@ -132,29 +157,46 @@ def _key_and_suffix(path: str) -> tuple[str, str]:
     return folder + slash + stem, suffix.lower()
 
 
-def _add(sample: Sample, shard: Shard, member: tarfile.TarInfo, suffix: str, is_media: bool) -> None:
+def _is_resource_fork(path: str) -> bool:
+    """Files in which macOS keeps what belongs to the file beside them: ``._a.jpg``, ``__MACOSX/…``."""
+    parts = path.split("/")
+    return parts[-1].startswith("._") or "__MACOSX" in parts
+
+
+def _add(
+    sample: Sample, shard: Shard, member: tarfile.TarInfo, suffix: str, is_media: bool, max_bytes: int | None
+) -> None:
     if not (is_media or suffix == "json" or suffix in _TEXT_MEMBERS):
         return
-    limit = _MAX_MEDIA_BYTES if is_media else _MAX_TEXT_BYTES
+    limit = min(max_bytes or _MAX_MEDIA_BYTES, _MAX_MEDIA_BYTES) if is_media else _MAX_TEXT_BYTES
     if is_media and not member.size:
         sample.problem = f"member '{member.name}' is empty"
     elif member.size > limit:
-        sample.problem = f"member '{member.name}' has {member.size:,} bytes; at most {limit:,} are read"
+        option = ". Raise --max-bytes to read it" if is_media and limit < _MAX_MEDIA_BYTES else ""
+        sample.problem = TooLarge(
+            f"member '{member.name}' has {member.size:,} bytes; at most {limit:,} are read{option}"
+        )
+    elif is_media and sample.size + member.size > _MAX_MEDIA_BYTES:
+        sample.problem = TooLarge(f"its members have more than {_MAX_MEDIA_BYTES:,} bytes together")
     if sample.problem:
+        sample.media.clear()
         return
     data = shard.read(member)
     if shard.damage:
         return
-    sample.size += len(data)
     if is_media:
+        sample.size += len(data)
         sample.media.append((member.name, data))
         return
-    try:
-        fields = orjson.loads(data) if suffix == "json" else {suffix: data.decode()}
-    except ValueError as error:
-        sample.problem = f"member '{member.name}' cannot be read ({error}); JSON and text members are UTF-8"
+    if suffix != "json":
+        sample.fields[suffix] = data.decode(errors="replace")
+        if data.decode(errors="ignore") != sample.fields[suffix]:
+            sample.mended[suffix] = "holds bytes that are not UTF-8; they are U+FFFD here"
         return
-    if isinstance(fields, dict):
-        sample.fields |= fields
-    else:
-        sample.problem = f"member '{member.name}' holds a JSON {type(fields).__name__}; an object is needed"
+    try:
+        found = parse_object(data)
+    except ValueError as error:
+        sample.problem = f"member '{member.name}' cannot be read: {error}"
+        return
+    sample.fields |= found.fields
+    sample.mended |= found.mended

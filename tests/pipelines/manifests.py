@@ -69,6 +69,12 @@ def uris(table: pa.Table) -> list[list[str] | None]:
     return [media and [item["uri"] for item in media] for media in table["__media"].to_pylist()]
 
 
+def notes(table: pa.Table) -> dict[str, list[str]]:
+    """What is noted of how rows were read, by where they stand."""
+    rows = table.select(["__source", "__notes"]).to_pylist()
+    return {row["__source"]: row["__notes"] for row in rows if row["__notes"]}
+
+
 def errors(table: pa.Table) -> dict[str, str]:
     """Messages of the bad rows, by where they stand."""
     rows = table.select(["__source", "__error"]).to_pylist()

@@ -100,7 +100,8 @@ class TestTypes:
             }
         )
         pq.write_table(table, tmp_path / "m.parquet")
-        assert read_manifest(tmp_path / "m.parquet").select(table.schema.names).equals(table)
+        plain = table.set_column(6, "label", pa.array(["cat", "cat"]))
+        assert read_manifest(tmp_path / "m.parquet").select(table.schema.names).equals(plain)
 
     def test_jsonl_types_come_from_the_sample(self, tmp_path: Path) -> None:
         rows = [

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.sources import lines
-from tests.pipelines.manifests import errors, plan_of, read_manifest, read_plan, uris, write_manifest
+from tests.pipelines.manifests import errors, notes, plan_of, read_manifest, read_plan, uris, write_manifest
 
 GOOD = b'{"id": "g", "image": "a.jpg", "question": "Why?", "n": 1, "o": {"k": 1}, "l": [1], "f": 0.5, "ok": true}\n'
 
@@ -22,23 +22,9 @@ class TestJsonl:
             ('{"image": "a.jpg"', "not JSON"),
             ("[1, 2]", "a JSON list, where an object is needed"),
             ("null", "a JSON NoneType"),
-            ('{"id": "x", "image": "\\ud800"}', "not JSON"),
-            (b'{"id": "x", "image": "\xff"}', "not JSON"),
-            ('{"id": "x", "image": "a", "n": NaN}', "not JSON"),
+            ('{"id": "x", "image": "\\ud800"}', "column 'image' holds characters that are cut or not UTF-8"),
+            (b'{"id": "x", "image": "\xff"}', "column 'image' holds characters that are cut or not UTF-8"),
             ("[" * 100_000, "not JSON"),
-            ('{"id": "x", "image": "a", "new": 1}', "key 'new' is in none of the rows sampled"),
-            (
-                '{"id": "x", "image": "a", "n": "one"}',
-                "column 'n' is 'one', but the rows sampled at start make it int64",
-            ),
-            ('{"id": "x", "image": "a", "n": true}', "column 'n' is True"),
-            ('{"id": "x", "image": "a", "n": 1.5}', "column 'n' is 1.5"),
-            ('{"id": "x", "image": "a", "n": 9223372036854775808}', "column 'n' is 9223372036854775808"),
-            ('{"id": "x", "image": "a", "f": 9007199254740993}', "column 'f' is 9007199254740993"),
-            ('{"id": "x", "image": "a", "ok": 1}', "column 'ok' is 1"),
-            ('{"id": "x", "image": "a", "o": {"k": 1, "new": 2}}', "column 'o' is {'k': 1, 'new': 2}"),
-            ('{"id": "x", "image": "a", "o": {"k": "1"}}', "column 'o' is"),
-            ('{"id": "x", "image": "a", "l": [1, "2"]}', "column 'l' is [1, '2']"),
             ('{"id": "x", "image": "a", "question": ["why"]}', "column 'question' is ['why']"),
             ('{"id": "x", "image": 7}', "column 'image' is 7"),
             ('{"id": "x", "image": null}', "column 'image': a null or empty media value"),
@@ -74,6 +60,58 @@ class TestJsonl:
         assert "line of 4,000,013 bytes" in errors(table)["m.jsonl:2"]
 
 
+class TestCarriedJson:
+    @pytest.mark.parametrize(
+        ("line", "column", "value", "note"),
+        [
+            ('{"n": NaN}', "n", None, "this row has null"),
+            ('{"f": NaN}', "f", "nan", None),
+            ('{"f": -Infinity}', "f", float("-inf"), None),
+            ('{"f": 7}', "f", 7.0, None),
+            ('{"n": 7.0}', "n", 7, None),
+            ('{"n": "one"}', "n", None, "column 'n' is int64 by the rows sampled at start, and this row has \"one\""),
+            ('{"n": true}', "n", None, "this row has true"),
+            ('{"n": 1.5}', "n", None, "this row has 1.5"),
+            ('{"n": 9223372036854775808}', "n", None, "this row has 9223372036854775808"),
+            ('{"n": 123456789012345678901234567890}', "n", None, "this row has 123456789012345678901234567890"),
+            ('{"f": 9007199254740993}', "f", None, "this row has 9007199254740993"),
+            ('{"ok": 1}', "ok", None, "this row has 1"),
+            ('{"o": {"k": 1, "new": 2}}', "o", {"k": 1}, 'this row has {"k":1,"new":2}'),
+            ('{"o": {"k": "1"}}', "o", {"k": None}, 'this row has {"k":"1"}'),
+            ('{"l": [1, "2"]}', "l", [1, None], 'this row has [1,"2"]'),
+            ('{"l": 4}', "l", [4], None),
+            ('{"note": 5}', "note", "5", None),
+            ('{"note": {"a": [1, null]}}', "note", '{"a":[1,null]}', None),
+            ('{"note": "cut \\ud83d"}', "note", "cut \ufffd", "holds characters that are cut or not UTF-8"),
+            ('{"note": "whole \\ud83d\\ude00"}', "note", "whole \U0001f600", None),
+            (b'{"note": "\xe9t\xe9"}', "note", "\ufffdt\ufffd", "holds characters that are cut or not UTF-8"),
+            ('{"new": 1}', "note", None, 'keys that are in none of the rows sampled at start: {"new":1}'),
+        ],
+        ids=lambda value: str(value)[:40],
+    )
+    def test_a_value_that_does_not_fit_costs_itself_at_most(
+        self,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        line: bytes | str,
+        column: str,
+        value: object,
+        note: str | None,
+    ) -> None:
+        monkeypatch.setattr("pipelines.sources.jsonl._SAMPLED_ROWS", 100)  # which ends before the line in question
+        line = line if isinstance(line, bytes) else line.encode()
+        good = GOOD.replace(b'"ok"', b'"note": "x", "ok"')
+        line = b'{"id": "x", "image": "a", ' + line.removeprefix(b"{")
+        (tmp_path / "m.jsonl").write_bytes(good * 100 + line + b"\n" + good * 100)
+        table = read_manifest(tmp_path / "m.jsonl")
+        assert not errors(table)
+        found = table[column].to_pylist()[100]
+        assert str(found) == value if value == "nan" else found == value
+        assert table["__media"].to_pylist()[100][0]["uri"] == "a"
+        assert list(notes(table)) == (["m.jsonl:101"] if note else [])
+        assert not note or note in notes(table)["m.jsonl:101"][0]
+
+
 class TestCsv:
     @pytest.mark.parametrize(
         ("broken", "bad_lines", "says"),
@@ -93,11 +131,14 @@ class TestCsv:
         assert says in errors(table)["m.csv:3"]
         assert [media[0] for media in uris(table) if media] == ["a.jpg", "b.jpg", "c.jpg"]
 
-    def test_invalid_utf8_costs_that_line(self, tmp_path: Path) -> None:
+    def test_invalid_utf8_costs_the_row_where_it_is_the_media(self, tmp_path: Path) -> None:
         (tmp_path / "m.csv").write_bytes(b"image,note\na.jpg,1\nb.jpg,\xff\xfe\nc.jpg,\xc3\xa9\n")
         table = read_manifest(tmp_path / "m.csv")
-        assert list(errors(table)) == ["m.csv:3"]
-        assert table["note"].to_pylist() == ["1", None, "é"]
+        assert not errors(table)
+        assert list(notes(table)) == ["m.csv:3"]
+        assert table["note"].to_pylist() == ["1", "\ufffd\ufffd", "é"]
+        (tmp_path / "m.csv").write_bytes(b"image,note\na.jpg,1\n\xff\xfe,2\n")
+        assert list(errors(read_manifest(tmp_path / "m.csv"))) == ["m.csv:3"]
 
     def test_an_unclosed_quote_does_not_swallow_the_file(self, tmp_path: Path) -> None:
         good = [f"{number}.jpg,fine" for number in range(5_000)]
@@ -150,14 +191,17 @@ class TestParquet:
         assert list(errors(table)) == ["m.parquet:2"]
 
     def test_text_that_is_not_utf8(self, tmp_path: Path) -> None:
-        notes = pa.array([b"fine", b"\xff", b"fine"]).view(pa.string())
+        notes_as_media = texts = pa.array([b"fine", b"\xff", b"fine"]).view(pa.string())
         tags = pa.ListArray.from_arrays([0, 1, 1, 2], pa.array([b"a", b"\xc3"]).view(pa.string()))
-        pq.write_table(pa.table({"image": ["a", "b", "c"], "note": notes, "tags": tags}), tmp_path / "m.parquet")
+        pq.write_table(pa.table({"image": ["a", "b", "c"], "note": texts, "tags": tags}), tmp_path / "m.parquet")
         table = read_manifest(tmp_path / "m.parquet")
-        assert list(errors(table)) == ["m.parquet:2", "m.parquet:3"]
-        assert "column 'note' holds a damaged value" in errors(table)["m.parquet:2"]
-        assert table["note"].to_pylist() == ["fine", None, "fine"]
+        assert not errors(table)
+        assert list(notes(table)) == ["m.parquet:2", "m.parquet:3"]
+        assert "column 'note' holds bytes that are not UTF-8" in notes(table)["m.parquet:2"][0]
+        assert table["note"].to_pylist() == ["fine", "\ufffd", "fine"]
         assert table["tags"].to_pylist() == [["a"], [], None]
+        pq.write_table(pa.table({"image": notes_as_media}), tmp_path / "m.parquet")
+        assert list(errors(read_manifest(tmp_path / "m.parquet"))) == ["m.parquet:2"]
 
     def test_a_damaged_row_group_costs_its_rows_and_no_others(self, tmp_path: Path) -> None:
         path = tmp_path / "m.parquet"
@@ -183,8 +227,8 @@ class TestParquet:
             write_manifest(tmp_path / f"{part}.csv", [{"image": f"{part}.jpg"} | extra])
         for suffix, place in (("parquet", "1.parquet:1"), ("csv", "1.csv:2")):
             table = read_plan(plan_of(tmp_path, format=suffix))
-            assert list(errors(table)) == [place]
-            assert "'odd'" in errors(table)[place]
+            assert not errors(table)
+            assert "'odd'" in notes(table)[place][0]
 
 
 class TestFilesNotLookedAt:

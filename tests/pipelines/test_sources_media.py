@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from internvl_ops.errors import ConfigurationError
-from tests.pipelines.manifests import errors, plan_of, read_manifest, read_plan, uris, write_manifest
+from tests.pipelines.manifests import errors, plan_of, read_manifest, read_plan, shard, uris, write_manifest
 
 MANIFESTS = ["parquet", "jsonl", "csv", "txt"]
 ROWS = [{"image": f"pictures/{number}.jpg", "question": f"What is {number}?", "shelf": "00123"} for number in range(25)]
@@ -181,3 +182,83 @@ class TestIds:
         rows = [{"image": {"bytes": data, "path": "image.png"}} for data in (b"1", b"2", b"1")]
         one, other, again = read_manifest(write_manifest(tmp_path / "m.parquet", rows))["id"].to_pylist()
         assert one == again != other
+
+
+class TestPlaces:
+    @pytest.mark.parametrize(
+        ("image", "there"),
+        [
+            ("0.png", "train/0.png"),
+            ("../shared/0.png", "train/../shared/0.png"),
+            ("/data/0.png", "/data/0.png"),
+            ("https://host/0.png", "https://host/0.png"),
+            ("data:image/png;base64,AAAA", "data:image/png;base64,AAAA"),
+        ],
+    )
+    @pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
+    def test_media_are_relative_to_their_own_manifest_file(
+        self, tmp_path: Path, image: str, there: str, suffix: str
+    ) -> None:
+        for part in ("train", "test"):
+            (tmp_path / part).mkdir()
+            write_manifest(tmp_path / part / f"m.{suffix}", [{"image": image, "n": "1"}])
+        table = read_manifest(tmp_path, format=suffix)
+        assert uris(table) == [[there.replace("train", "test", 1)], [there]]
+        assert table["image"].to_pylist() == [image, image]
+        assert len(set(table["id"].to_pylist())) == (1 if there == image else 2)
+        assert uris(read_manifest(tmp_path, format=suffix, media_root=str(tmp_path))) == [[image], [image]]
+
+    def test_the_id_of_a_row_does_not_depend_on_the_folder_of_a_single_manifest(self, tmp_path: Path) -> None:
+        (tmp_path / "sub").mkdir()
+        one = read_manifest(write_manifest(tmp_path / "m.jsonl", [{"image": "0.png"}]))
+        other = read_manifest(write_manifest(tmp_path / "sub" / "m.jsonl", [{"image": "0.png"}]))
+        assert one["id"].equals(other["id"])
+
+    @pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet", "tar"])
+    def test_folders_of_one_table_are_columns_and_no_place_for_media(self, tmp_path: Path, suffix: str) -> None:
+        folder = tmp_path / "lang=de%2Fat" / "day=1"
+        folder.mkdir(parents=True)
+        if suffix == "tar":
+            (folder / "0.tar").write_bytes(shard({"k": {"jpg": b"x"}}))
+        else:
+            write_manifest(folder / f"m.{suffix}", [{"image": "0.png"}])
+        table = read_manifest(tmp_path)
+        assert table.select(["lang", "day"]).to_pylist() == [{"lang": "de/at", "day": "1"}]
+        assert suffix == "tar" or uris(table) == [["0.png"]]
+
+
+JPEG = b"\xff\xd8\xff\xe0\x00\x10JFIF" + bytes(range(200))
+
+
+class TestWrittenInto:
+    @pytest.mark.parametrize(
+        "text",
+        [
+            base64.b64encode(JPEG).decode(),
+            base64.b64encode(JPEG).decode().rstrip("="),
+            base64.encodebytes(JPEG).decode(),
+            "image/jpeg;base64," + base64.b64encode(JPEG).decode(),
+        ],
+        ids=["plain", "unpadded", "lines", "prefixed"],
+    )
+    def test_base64_text_is_the_file(self, tmp_path: Path, text: str) -> None:
+        rows = [{"image": text}, {"image": "photos/9j.jpg"}]
+        table = read_manifest(write_manifest(tmp_path / "m.jsonl", rows))
+        first, second = table["__media"].to_pylist()
+        assert (first[0]["bytes"], first[0]["uri"], second[0]["uri"]) == (JPEG, None, "photos/9j.jpg")
+        assert table["image"].to_pylist() == [None, "photos/9j.jpg"]
+
+    @pytest.mark.parametrize(
+        "begin",
+        [b"\x89PNG\r\n\x1a\n", b"GIF89a", b"RIFF0000WEBP", b"II*\x00", b"MM\x00*", b"%PDF-1.7", b"\0\0\0 ftypavif"],
+    )
+    def test_base64_of_every_kind_of_file(self, tmp_path: Path, begin: bytes) -> None:
+        data = begin + bytes(range(100))
+        row = {"image": [base64.b64encode(data).decode()]}
+        table = read_manifest(write_manifest(tmp_path / "m.jsonl", [row]))
+        assert table["__media"].to_pylist()[0][0]["bytes"] == data
+
+    def test_blanks_around_an_address_are_no_part_of_it(self, tmp_path: Path) -> None:
+        rows = [{"image": value} for value in (" https://host/a.jpg", "s3://b/k.jpg \n", "\thttp://h/x", " a b.jpg ")]
+        table = read_manifest(write_manifest(tmp_path / "m.jsonl", rows))
+        assert uris(table) == [["https://host/a.jpg"], ["s3://b/k.jpg"], ["http://h/x"], [" a b.jpg "]]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipelines.manifests import errors, plan_of, read_manifest, read_plan, shard
+from tests.pipelines.manifests import errors, notes, plan_of, read_manifest, read_plan, shard
 
 
 def samples(count: int, first: int = 0) -> dict[str, dict[str, bytes]]:
@@ -72,10 +72,7 @@ def test_an_id_in_the_json_member(tmp_path: Path) -> None:
         ({"json": b"{}"}, "no media"),
         ({"jpg": b"", "json": b"{}"}, "member '00005.jpg' is empty"),
         ({"jpg": b"x", "json": b"{"}, "member '00005.json' cannot be read"),
-        ({"jpg": b"x", "json": b"[1]"}, "holds a JSON list"),
-        ({"jpg": b"x", "txt": b"\xff"}, "member '00005.txt' cannot be read"),
-        ({"jpg": b"x", "json": b'{"width": "wide"}'}, "column 'width' is 'wide'"),
-        ({"jpg": b"x", "json": b'{"new": 1}'}, "key 'new'"),
+        ({"jpg": b"x", "json": b"[1]"}, "a JSON list, where an object is needed"),
     ],
 )
 def test_a_bad_sample_costs_that_sample(
@@ -87,6 +84,24 @@ def test_a_bad_sample_costs_that_sample(
     assert list(errors(table)) == ["m.tar:6"]
     assert says in errors(table)["m.tar:6"]
     assert table["id"].to_pylist() == [f"{number:05d}" for number in range(8)]
+
+
+@pytest.mark.parametrize(
+    ("members", "says"),
+    [
+        ({"jpg": b"x", "txt": b"\xff"}, "column 'txt' holds bytes that are not UTF-8"),
+        ({"jpg": b"x", "json": b'{"width": "wide"}'}, "column 'width' is int64"),
+        ({"jpg": b"x", "json": b'{"new": 1}'}, 'sampled at start: {"new":1}'),
+    ],
+)
+def test_what_is_only_carried_costs_no_sample(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, members: dict, says: str
+) -> None:
+    monkeypatch.setattr("pipelines.sources.webdataset._SAMPLED_ROWS", 3)
+    (tmp_path / "m.tar").write_bytes(shard(samples(5) | {"00005": members} | samples(2, first=6)))
+    table = read_manifest(tmp_path / "m.tar")
+    assert not errors(table)
+    assert says in notes(table)["m.tar:6"][0]
 
 
 @pytest.mark.parametrize("compressed", [False, True])

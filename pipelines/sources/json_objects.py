@@ -1,0 +1,85 @@
+"""JSON as programs write it: with NaN, whole numbers of any size, and half an emoji where a text was cut."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+# Longer than any 64-bit number: there the fast reader makes a float of a whole number.
+_LONG_NUMBER = re.compile(rb"\d{20}")
+_MOST_DIGITS = 4_000  # of a whole number; Python refuses longer ones, which stay the text they are
+
+
+@dataclass
+class Parsed:
+    """An object.
+
+    Args:
+        fields: Its keys and values.
+        mended: By key, what is wrong with a value that was mended.
+    """
+
+    fields: dict[str, Any]
+    mended: dict[str, str] = field(default_factory=dict)
+
+
+def parse_object(data: bytes) -> Parsed:
+    """Reads one JSON object. Raises ValueError, saying what is wrong."""
+    plain = not _LONG_NUMBER.search(data)
+    try:
+        value = orjson.loads(data) if plain else _second_try(data, None)
+    except orjson.JSONDecodeError as error:
+        plain, value = False, _second_try(data, error)
+    if type(value) is not dict:
+        raise ValueError(f"a JSON {type(value).__name__}, where an object is needed")
+    try:
+        return Parsed(value) if plain else _mended(value)
+    except RecursionError:
+        raise ValueError("not JSON (nested too deep)") from None
+
+
+def _second_try(data: bytes, error: orjson.JSONDecodeError | None) -> Any:
+    try:
+        return json.loads(data.decode(errors="surrogateescape"), parse_int=_whole)
+    except (ValueError, RecursionError) as other:
+        why = "nested too deep" if isinstance(other, RecursionError) else error or other
+        raise ValueError(f"not JSON ({why})") from None
+
+
+def _whole(digits: str) -> int | str:
+    return int(digits) if len(digits) <= _MOST_DIGITS else digits
+
+
+def _mended(value: dict[str, Any]) -> Parsed:
+    """Without halves of characters and bytes that are no UTF-8, which no text of Arrow can hold."""
+    parsed = Parsed({})
+    for key, item in value.items():
+        found: list[bool] = []
+        whole = _well_formed(key)
+        parsed.fields[whole] = _deep(item, found)
+        if found:
+            parsed.mended[whole] = "holds characters that are cut or not UTF-8; they are U+FFFD here"
+    return parsed
+
+
+def _deep(value: Any, found: list[bool]) -> Any:
+    if isinstance(value, str):
+        whole = _well_formed(value)
+        if whole != value:
+            found.append(True)
+        return whole
+    if isinstance(value, list):
+        return [_deep(item, found) for item in value]
+    if isinstance(value, dict):
+        return {_well_formed(key): _deep(item, found) for key, item in value.items()}
+    return value
+
+
+def _well_formed(text: str) -> str:
+    if text.isascii():
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
