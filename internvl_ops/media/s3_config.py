@@ -10,8 +10,6 @@ import json
 import os
 from typing import Any
 
-import fsspec
-
 ANONYMOUS = "Set AWS_NO_SIGN_REQUEST=true to read a public bucket anonymously"
 _YES = frozenset({"1", "true", "yes", "on"})
 _SWITCHES = ("anon", "requester_pays", "use_ssl")
@@ -25,6 +23,8 @@ def options(**config: Any) -> dict[str, Any]:
         config: What this use wants of botocore's ``Config``; what the operator configured there wins.
     """
     # A variable is a text, and s3fs would take "false" for true.
+    import fsspec  # takes a while, and only who reads S3 needs it
+
     told: dict[str, Any] = {**fsspec.config.conf.get("s3", {}), **fsspec.config.conf.get("s3a", {}), **_variables()}
     found: dict[str, Any] = {name: _switch(told[name]) for name in _SWITCHES if name in told}
     found |= {name: _object(told[name]) for name in _OBJECTS if name in told}
