@@ -161,7 +161,7 @@ def _scale(colours: np.ndarray, samples: Samples, notes: list[str]) -> tuple[_Sc
 
 def _depth(values: np.ndarray, samples: Samples, notes: list[str]) -> int:
     """The bits that unsigned samples really have, such as 12 where a microscope writes them into 16."""
-    bits = samples.bits
+    bits = samples.bits - (values.dtype.kind == "i")  # no value is negative: a signed sample's first bit says nothing
     highest = int(values.max()) if values.size else 0
     shown = next(depth for depth in _DEPTHS if highest < 1 << depth)
     if bits <= 8 or shown >= bits or highest == 0:
@@ -169,9 +169,7 @@ def _depth(values: np.ndarray, samples: Samples, notes: list[str]) -> int:
     # A dark 8-bit picture that became a deep one: its bytes were spread over the whole range.
     if bits % 8 == 0 and not (values % (((1 << bits) - 1) // 255)).any():
         return bits
-    if values.dtype.kind == "i" and shown == bits - 1:
-        return shown
-    notes.append(f"{bits}-bit samples that reach {highest:,} only, read as {shown}-bit")
+    notes.append(f"{samples.bits}-bit samples that reach {highest:,} only, read as {shown}-bit")
     return shown
 
 

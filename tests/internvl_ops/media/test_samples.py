@@ -43,6 +43,11 @@ class TestTiff:
         assert shown(tiff(pixels, byteorder=order, **options)) == [51, 255]
         assert shown(tiff(pixels, "miniswhite", byteorder=order, **options)) == [204, 0]
 
+    @pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int32])
+    def test_signed_without_negative_values(self, order: str, options: dict, dtype: type) -> None:
+        top = np.iinfo(dtype).max
+        assert shown(tiff(halves(top // 5, top, dtype), byteorder=order, **options)) == pytest.approx([51, 255], abs=1)
+
     @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
     def test_planes(self, order: str, options: dict, dtype: type) -> None:
         top = np.iinfo(dtype).max
