@@ -22,8 +22,6 @@ def options(**config: Any) -> dict[str, Any]:
     Args:
         config: What this use wants of botocore's ``Config``; what the operator configured there wins.
     """
-    import fsspec  # a manifest on a local disk is planned without it
-
     # A variable is a text, and s3fs would take "false" for true.
     import fsspec  # takes a while, and only who reads S3 needs it
 
