@@ -15,6 +15,7 @@ import pypdfium2.raw as pdfium_c
 
 from internvl_ops.errors import UnitError
 from internvl_ops.media import shared
+from internvl_ops.media.document_notes import notes_of, refuse_dynamic_forms
 from internvl_ops.media.image import Picture, TiledImage, encode_png
 from internvl_ops.media.sniff import unreadable
 from internvl_ops.media.tiling import Resize, choose_grid, tile_image
@@ -136,18 +137,22 @@ def picture_page(source: bytes | str, page: int, options: DocumentOptions | None
     with _open(source, options) as document, _page(document, page) as (opened, width, height):
         if options.dpi is not None:
             pixels, note = _draw_at(opened, width, height, options.dpi, options)
-            return Picture(encode_png(pixels), pixels.shape[1], pixels.shape[0], [note]), options.max_tiles
+            notes = [note, *notes_of(document, opened)]
+            return Picture(encode_png(pixels), pixels.shape[1], pixels.shape[0], notes), options.max_tiles
         columns, rows = _grid(width, height, options)
         size, note = _size_in_grid(width, height, columns, rows, options)
         file = encode_png(_draw(opened, columns * options.tile_size, rows * options.tile_size))
-        return Picture(file, *size, [note]), columns * rows
+        return Picture(file, *size, [note, *notes_of(document, opened)]), columns * rows
 
 
 def _render(document: pdfium.PdfDocument, number: int, options: DocumentOptions) -> TiledImage:
     with _page(document, number) as (page, width, height):
         if options.dpi is None:
-            return _into_grid(page, width, height, options)
-        return _at_resolution(page, width, height, options.dpi, options)
+            tiled = _into_grid(page, width, height, options)
+        else:
+            tiled = _at_resolution(page, width, height, options.dpi, options)
+        tiled.notes += notes_of(document, page)
+        return tiled
 
 
 @contextlib.contextmanager
@@ -283,6 +288,11 @@ def _load(source: bytes | str, password: str) -> pdfium.PdfDocument:
     if not len(document):
         document.close()
         raise UnitError("decode", "corrupt", "the document has no page")
+    try:
+        refuse_dynamic_forms(document)
+    except UnitError:
+        document.close()
+        raise
     document.init_forms()  # what is filled into its forms is drawn too
     return document
 

@@ -1,0 +1,100 @@
+"""What of a PDF is not on its pages as they are drawn: letters without a font, forms made by a program, attachments."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator
+from typing import Any
+
+import pypdfium2 as pdfium
+import pypdfium2.raw as pdfium_c
+
+from internvl_ops.errors import UnitError
+
+_LONGEST_NAME = 200
+_DEEPEST = 8  # forms within forms
+_MOST_CHARACTERS = 200_000  # of a page that are looked at
+
+
+def refuse_dynamic_forms(document: pdfium.PdfDocument) -> None:
+    """Raises UnitError for a form whose pages only Adobe's programs can make; the page stored says "Please wait"."""
+    if document.get_formtype() == pdfium_c.FORMTYPE_XFA_FULL:
+        message = (
+            "a dynamic XFA form, whose pages Adobe Reader makes as it opens the file; the page stored in it only asks "
+            "to wait. Print it to a PDF there"
+        )
+        raise UnitError("decode", "unsupported", message)
+
+
+def notes_of(document: pdfium.PdfDocument, page: pdfium.PdfPage) -> list[str]:
+    """What a reader of the page's answer should know."""
+    notes = []
+    if missing := missing_letters(page):
+        notes.append(missing)
+    if count := document.count_attachments():
+        notes.append(f"the document has {count:,} attached file{'s' * (count > 1)} (a portfolio?), which are not read")
+    return notes
+
+
+def missing_letters(page: pdfium.PdfPage) -> str:
+    """A note of the letters that are not drawn, since the PDF does not embed their font and no font here has them."""
+    if not any(not _is_embedded(font) for font in _fonts(page)):
+        return ""
+    text = page.get_textpage()
+    try:
+        drawn: dict[tuple[int, int], bool] = {}
+        missing, names = 0, set()
+        count = min(pdfium_c.FPDFText_CountChars(text), _MOST_CHARACTERS)
+        for index in range(count):
+            letter = pdfium_c.FPDFText_GetUnicode(text, index)
+            # Spaces and control characters have no shape in any font; 0 is a code whose letter is not known.
+            if letter == 0 or not chr(letter if letter < 0x110000 else 32).isprintable() or letter in (32, 0x3000):
+                continue
+            shown = pdfium_c.FPDFText_GetTextObject(text, index)
+            font = pdfium_c.FPDFTextObj_GetFont(shown) if shown else None
+            if not font:
+                continue
+            key = ctypes.addressof(font.contents), letter
+            if key not in drawn:
+                drawn[key] = _is_embedded(font) or bool(pdfium_c.FPDFFont_GetGlyphPath(font, letter, 12.0))
+            if not drawn[key]:
+                missing += 1
+                names.add(_name(font))
+    finally:
+        text.close()
+    if not missing:
+        return ""
+    return (
+        f"{missing:,} of {count:,} characters are not drawn: the PDF does not embed {', '.join(sorted(names))}, and no "
+        "font installed here has them (install fonts-noto-cjk, or fonts of their script)"
+    )
+
+
+def _fonts(page: pdfium.PdfPage) -> Iterator[Any]:
+    seen: set[int] = set()
+    count, get = pdfium_c.FPDFPage_CountObjects(page), pdfium_c.FPDFPage_GetObject
+    yield from _fonts_in([get(page, index) for index in range(count)], seen, 0)
+
+
+def _fonts_in(objects: list[Any], seen: set[int], depth: int) -> Iterator[Any]:
+    for one in objects:
+        kind = pdfium_c.FPDFPageObj_GetType(one)
+        if kind == pdfium_c.FPDF_PAGEOBJ_TEXT:
+            font = pdfium_c.FPDFTextObj_GetFont(one)
+            if font and ctypes.addressof(font.contents) not in seen:
+                seen.add(ctypes.addressof(font.contents))
+                yield font
+        elif kind == pdfium_c.FPDF_PAGEOBJ_FORM and depth < _DEEPEST:
+            count = pdfium_c.FPDFFormObj_CountObjects(one)
+            inner = [pdfium_c.FPDFFormObj_GetObject(one, index) for index in range(max(0, count))]
+            yield from _fonts_in(inner, seen, depth + 1)
+
+
+def _is_embedded(font: Any) -> bool:
+    return pdfium_c.FPDFFont_GetIsEmbedded(font) != 0
+
+
+def _name(font: Any) -> str:
+    name = ctypes.create_string_buffer(_LONGEST_NAME)
+    pdfium_c.FPDFFont_GetBaseFontName(font, name, _LONGEST_NAME)
+    return name.value.decode("utf-8", "replace") or "a font"
