@@ -23,6 +23,7 @@ from fsspec.registry import available_protocols
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.media import s3_config
 from internvl_ops.media.access import safe_uri
+from internvl_ops.media.s3_config import refuse_keys
 from pipelines.fences import Fences, is_late, parse_fences
 from pipelines.ownership import named_run, writer_of
 from pipelines.patience import patiently, reason
@@ -52,6 +53,8 @@ def _checked(uri: str) -> str:
         raise ConfigurationError(f"--output {safe_uri(uri)}: results cannot be kept there. {allowed}")
     if scheme == "s3" and not re.match(r"s3://[^/?#\s]", uri):
         raise ConfigurationError(f"--output {safe_uri(uri)} names no bucket. {allowed}")
+    if scheme == "s3":
+        refuse_keys("--output", uri)
     return uri
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from internvl_ops.media.access import safe_text
 from internvl_ops.tasks import Task
 from pipelines import columns as c
 from pipelines.failures import errors_with, outcomes
@@ -237,7 +238,7 @@ class Writer:
 
     def _as_errors(self, rows: pa.Table) -> pa.Table:
         errors = [
-            {"id": unit_id, "source": source, **error, "run_id": self._run_id}
+            {"id": unit_id, "source": source, **error, "message": safe_text(error["message"]), "run_id": self._run_id}
             for unit_id, source, error in zip(
                 *(rows[name].to_pylist() for name in (c.ID, c.SOURCE, c.ERROR)), strict=True
             )

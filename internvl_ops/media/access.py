@@ -23,7 +23,12 @@ SCHEMES = ("file", "s3", "http", "https", "data")
 OPEN_HEADERS = frozenset({"user-agent", "from", "accept", "accept-language", "referer"})
 _ALIASES = {"s3a": "s3", "s3n": "s3"}
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
-_URI = re.compile(_SCHEME.pattern + r"[^\s'\"<>|\\]+")
+_URI = re.compile(_SCHEME.pattern + r"(?:[^\s/@]*@)?[^\s'\"<>|\\]+")
+_SIGNED = re.compile(
+    r"([?&](?:X-(?:Amz|Goog|Oss)-(?:Signature|Credential|Security-Token)|Signature|AWSAccessKeyId|GoogleAccessId"
+    r"|OSSAccessKeyId|Key-Pair-Id|Policy|sig|token|access_token|api_?key|key|auth|password|secret)=)[^&#]*",
+    re.IGNORECASE,
+)
 _SENT = "".join(map(chr, range(0x21, 0x7F)))  # what a URL may be sent with as it stands
 _BASE64 = re.compile(r"(?:/9j/|iVBOR|R0lGOD|UklGR|JVBER)[A-Za-z0-9+/_\s-]{40,}={0,2}\s*", re.ASCII)
 _SHOWN = 300  # characters of a URI that a message repeats
@@ -214,11 +219,31 @@ def safe_uri(uri: str) -> str:
             rest, question, _ = rest.split("#")[0].partition("?")
         uri = match[0] + authority + slash + rest + ("?…" if question else "")
     elif match:
-        # An s3 key may hold any character, but nothing before the bucket's @ is part of one.
-        authority, slash, rest = uri[match.end() :].partition("/")
-        uri = match[0] + authority.rpartition("@")[2] + slash + rest
+        uri = match[0] + _without_keys(uri[match.end() :])
     shown = "".join(c if c.isprintable() else "�" for c in uri)
     return shown if len(shown) <= _SHOWN else shown[:_SHOWN] + "…"
+
+
+def _without_keys(rest: str) -> str:
+    """What follows ``s3://`` without KEY:SECRET@. A secret may have slashes; no bucket has a colon or an @."""
+    authority, slash, key = rest.partition("/")
+    if "@" in authority:
+        return authority.rpartition("@")[2] + slash + key
+    if ":" in authority and not authority.startswith("arn:"):
+        return key.partition("@")[2] or f"…{slash}{key}"
+    return rest
+
+
+def without_credentials(uri: str) -> str:
+    """A URI that still names its file, without user, password and what signs it; any other text as it is."""
+    match = _SCHEME.match(uri.lstrip())
+    if not match:
+        return uri
+    rest = uri.lstrip()[match.end() :]
+    if match[1].lower() in ("s3", "s3a", "s3n"):
+        return match[0] + _without_keys(rest)
+    end = min((place for mark in "/?#" if (place := rest.find(mark)) >= 0), default=len(rest))
+    return match[0] + rest[:end].rpartition("@")[2] + _SIGNED.sub(r"\1…", rest[end:])
 
 
 def safe_text(text: str) -> str:

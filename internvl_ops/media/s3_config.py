@@ -10,6 +10,9 @@ import json
 import os
 from typing import Any
 
+from internvl_ops.errors import ConfigurationError
+from internvl_ops.media.access import safe_uri, without_credentials
+
 ANONYMOUS = "Set AWS_NO_SIGN_REQUEST=true to read a public bucket anonymously"
 _YES = frozenset({"1", "true", "yes", "on"})
 _SWITCHES = ("anon", "requester_pays", "use_ssl")
@@ -32,6 +35,19 @@ def options(**config: Any) -> dict[str, Any]:
         found["anon"] = True
     found["config_kwargs"] = config | found.get("config_kwargs", {})
     return found
+
+
+def refuse_keys(option: str, uri: str) -> None:
+    """Refuses ``s3://KEY:SECRET@bucket``: an address is repeated in logs and listings.
+
+    Raises:
+        ConfigurationError: Without the keys.
+    """
+    if without_credentials(uri) != uri:
+        raise ConfigurationError(
+            f"{option} {safe_uri(uri)}: no keys are taken from an address. Set AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, and leave them out of it."
+        )
 
 
 def _variables() -> dict[str, str]:

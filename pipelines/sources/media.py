@@ -9,9 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from internvl_ops.errors import ConfigurationError
+from internvl_ops.media.access import without_credentials
 from pipelines.sources.base64_media import decoded
 from pipelines.sources.options import DEFAULT_MEDIA_COLUMNS, MEDIA_TYPE, MediaKind, SourceOptions
 
+_TELLING = r"^\s*[A-Za-z][A-Za-z0-9+.-]*://.*[@?:]"  # addresses that may carry a password or a signature
 _ITEM = MEDIA_TYPE.value_type
 _EXPECTED = "a URI, a list of URIs, or a struct {bytes, path}"
 
@@ -129,6 +131,7 @@ def to_media(column: pa.Array, *, optional: bool = False) -> tuple[pa.ListArray,
     media = pa.ListArray.from_arrays(pa.array(offsets), items)
     if bad.any():
         media = pc.if_else(pa.array(~bad), media, pa.scalar(None, MEDIA_TYPE))
+    paths = None if paths is None else _shown(paths)
     passthrough = paths
     if paths is not None and _is_list(column.type):
         passthrough = pa.ListArray.from_arrays(pa.array(offsets), paths, mask=pc.is_null(column))
@@ -167,6 +170,15 @@ def _without_blanks(uris: pa.Array) -> pa.Array:
     is_address = pc.match_substring_regex(trimmed, r"^[A-Za-z][A-Za-z0-9+.-]*://")
     changed = pc.fill_null(pc.and_(is_address, pc.not_equal(trimmed, uris)), False)
     return pc.if_else(changed, trimmed, uris) if pc.any(changed).as_py() else uris
+
+
+def _shown(paths: pa.Array) -> pa.Array:
+    """URIs as results keep them: an address that carries a password or a signature is kept without it."""
+    told = pc.fill_null(pc.match_substring_regex(paths, _TELLING), False)
+    if not pc.any(told).as_py():
+        return paths
+    shown = pa.array([without_credentials(uri) for uri in paths.filter(told).to_pylist()], paths.type)
+    return pc.replace_with_mask(paths, told, shown)
 
 
 def _without_empty(values: pa.Array) -> pa.Array:

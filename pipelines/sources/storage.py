@@ -39,6 +39,7 @@ def check_scheme(option: str, uri: str) -> str:
         uri = uri[len("file://") :]
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", uri)
     if scheme and uri.startswith(S3):
+        s3_config.refuse_keys(option, uri)
         return uri.rstrip("/") if len(uri.rstrip("/")) > len(S3) - 1 else uri
     if scheme:
         raise ConfigurationError(

@@ -9,6 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from internvl_ops.errors import ConfigurationError
+from pipelines.output import OutputFolder
+from pipelines.sources import SourceOptions, plan_source
 from tests.pipelines.manifests import plan_of, write_manifest
 
 ROW = {"image": "a.jpg", "key": "k", "picture_url": "x"}
@@ -92,3 +94,11 @@ def test_a_parquet_file_with_two_columns_of_one_name(tmp_path: Path) -> None:
     pq.write_table(pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], ["image", "image"]), tmp_path / "m.parquet")
     with pytest.raises(ConfigurationError, match="two columns 'image'"):
         plan_of(tmp_path / "m.parquet")
+
+
+@pytest.mark.parametrize("uri", ["s3://AKIA:hunter2@bucket/x.jsonl", "s3://AKIA:hun/ter2@bucket/x.jsonl"])
+def test_keys_in_an_address_are_refused_and_not_repeated(uri):
+    for refuse in (lambda: plan_source(SourceOptions(uri)), lambda: OutputFolder(uri)):
+        with pytest.raises(ConfigurationError, match=r"s3://bucket/x.jsonl: no keys are taken") as caught:
+            refuse()
+        assert "ter2" not in str(caught.value)

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from internvl_ops.errors import ConfigurationError
+from pipelines.sources.media import to_media
 from tests.pipelines.manifests import errors, plan_of, read_manifest, read_plan, shard, uris, write_manifest
 
 MANIFESTS = ["parquet", "jsonl", "csv", "txt"]
@@ -262,3 +263,15 @@ class TestWrittenInto:
         rows = [{"image": value} for value in (" https://host/a.jpg", "s3://b/k.jpg \n", "\thttp://h/x", " a b.jpg ")]
         table = read_manifest(write_manifest(tmp_path / "m.jsonl", rows))
         assert uris(table) == [["https://host/a.jpg"], ["s3://b/k.jpg"], ["http://h/x"], [" a b.jpg "]]
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_passwords_and_signatures_of_addresses_are_used_and_not_kept(several):
+    signed, plain = "https://me:s3cr3t@h/a.jpg?sig=s3cr3t", "b.jpg"
+    column = pa.array([[signed, plain], [plain]] if several else [signed, plain])
+    media, kept, problems = to_media(column)
+    assert media[0].as_py()[0]["uri"] == signed
+    assert kept.to_pylist() == (
+        [["https://h/a.jpg?sig=…", plain], [plain]] if several else ["https://h/a.jpg?sig=…", plain]
+    )
+    assert not problems

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from internvl_ops.errors import ConfigurationError, UnitError
-from internvl_ops.media.access import ReadPolicy, safe_text, safe_uri
+from internvl_ops.media.access import ReadPolicy, safe_text, safe_uri, without_credentials
 from internvl_ops.media.addresses import is_public, literal_address
 
 
@@ -242,6 +242,8 @@ class TestSafeUri:
             ("https://host?token=s3cr3t", "https://host?…"),
             ("https://us@er:pw@host/a@b.jpg", "https://host/a@b.jpg"),
             ("s3://key:s3cr3t@bucket/a", "s3://bucket/a"),
+            ("s3://key:s3cr/3t@bucket/a", "s3://bucket/a"),
+            ("s3://key:s3cr3t/a", "s3://…/a"),
             ("s3://bucket/a?b.jpg", "s3://bucket/a?b.jpg"),
             ("/data/a b.jpg", "/data/a b.jpg"),
             ("data:image/png;base64,aGFsbG8=", "data:image/png;base64,… (30 characters)"),
@@ -260,12 +262,27 @@ def test_a_policy_travels_to_the_workers():
     assert pickle.loads(pickle.dumps(policy)) == policy
 
 
+@pytest.mark.parametrize(
+    ("uri", "kept"),
+    [
+        ("https://me:s3cr3t@host/a.jpg?id=5", "https://host/a.jpg?id=5"),
+        ("https://h/a.jpg?id=5&X-Amz-Signature=s3cr3t&w=2", "https://h/a.jpg?id=5&X-Amz-Signature=…&w=2"),
+        ("https://h/a.jpg?sig=s3cr%2F3t", "https://h/a.jpg?sig=…"),
+        ("s3://key:s3cr3t@bucket/a b@2x.jpg", "s3://bucket/a b@2x.jpg"),
+        ("photos/a:b@c.jpg?sig=1", "photos/a:b@c.jpg?sig=1"),
+    ],
+)
+def test_an_address_is_kept_without_what_opens_it(uri, kept):
+    assert without_credentials(uri) == kept == without_credentials(kept)
+
+
 class TestTexts:
     @pytest.mark.parametrize(
         ("text", "shown"),
         [
             ("cannot read 'https://me:pw@host/a?sig=1'.", "cannot read 'https://host/a?…'."),
             ("s3://key:secret@bucket/a?.jpg and ftp://u:p@h", "s3://bucket/a?.jpg and ftp://h"),
+            ("at http://me:p'w@host/a", "at http://host/a"),
             ("no URI: a/b, 12:30, C:\\x", "no URI: a/b, 12:30, C:\\x"),
         ],
     )
