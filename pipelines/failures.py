@@ -21,6 +21,8 @@ def outcomes(rows: pa.Table, stage: Stage, of: Callable[[pa.Table], Any]) -> lis
     for number, error in enumerate(rows[c.ERROR].to_pylist()):
         try:
             found.append(None if error else of(rows.slice(number, 1)))
+        except ConfigurationError:
+            raise  # every other row would meet it, too
         except Exception as problem:
             found.append(unforeseen(stage, problem))
     return found

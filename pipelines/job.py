@@ -104,7 +104,7 @@ def check(
     """
     from pipelines.engines import check_engine, load_model
     from pipelines.media import check_media_options, read_policy
-    from pipelines.option_rules import check_options, check_plan, check_sampling
+    from pipelines.option_rules import check_apart, check_options, check_plan, check_sampling
     from pipelines.output import OutputFolder
     from pipelines.ray_address import check_address, check_ray_job
     from pipelines.settings import check_settings
@@ -113,6 +113,7 @@ def check(
     check_address(options)
     check_ray_job(options)
     checkpoint = load_model(options)
+    check_apart(options)
     plan = (make_plan or plan_of)(options)
     check_plan(options, plan.media_kind)
     check_sampling(options, plan.schema.names)
@@ -155,6 +156,8 @@ def source_options(options: JobOptions) -> SourceOptions:
         limit=options.limit,
         media_optional=options.media_optional,
         media_root=options.media_root,
+        max_bytes=options.max_bytes,
+        names=tuple(name.strip() for name in (options.columns or "").split(",") if name.strip()),
     )
 
 
@@ -171,11 +174,17 @@ def describe(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | Non
         "# Plan",
         f"#   read      {plan.format}, {len(plan.splits):,} file(s), rows: {rows}; "
         f"{_media(plan)}, id from {plan.id_column or 'the URI and prompt fields'}",
+        *_left_out(plan),
         *_model(options, checkpoint, task),
         f"#   write     {values['output']}: {', '.join(task.columns.names)} and "
         f"{', '.join(plan.schema.names)} from the manifest",
     ]
     return "\n".join(lines)
+
+
+def _left_out(plan: SourcePlan) -> list[str]:
+    found = ", ".join(f"{number:,} × {suffix}" for suffix, number in plan.left_out.items())
+    return [f"#   left out  files that are no {plan.media_kind}: {found}"] if found else []
 
 
 def _model(options: JobOptions, checkpoint: Checkpoint | None, task: Task) -> list[str]:

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from internvl_ops.errors import ConfigurationError
+from internvl_ops.media.access import safe_uri
 from pipelines.options import JobOptions
 
 # Which of the tasks in one pass an option is for.
@@ -23,6 +24,9 @@ _TASK_OF = {
 }
 
 
+WRITTEN = ("results", "errors", "documents", "_runs")  # folders of an output
+
+
 def changed(options: BaseModel, name: str) -> bool:
     """Whether an option is there and has another value than its default."""
     field = getattr(type(options), "model_fields", {}).get(name)
@@ -30,6 +34,34 @@ def changed(options: BaseModel, name: str) -> bool:
         return False
     default = field.default
     return default is not PydanticUndefined and getattr(options, name) != default
+
+
+def check_apart(options: JobOptions) -> None:
+    """Refuses an output that stands in the input, or an input that stands in the output.
+
+    A run would otherwise read what the run before wrote.
+
+    Raises:
+        ConfigurationError: Naming both.
+    """
+    from pipelines.sources.storage import check_scheme, has_magic, kind_of, split_glob
+
+    given, output = check_scheme("--input", options.input), check_scheme("--output", options.output)
+    listed = split_glob(given)[0] if has_magic(given) else given
+    everything_below = "**" in given if has_magic(given) else kind_of(given) == "directory"
+    if everything_below and _is_below(output, listed):
+        mend = "Give an --output outside of it: the next run would read its own answers."
+    elif any(_is_below(listed, f"{output.rstrip('/')}/{name}") for name in WRITTEN):
+        mend = "Give another --output: a run may replace what stands there."
+    else:
+        return
+    raise ConfigurationError(
+        f"--output {safe_uri(options.output)} and --input {safe_uri(options.input)} overlap. {mend}"
+    )
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return f"{path.rstrip('/')}/".startswith(f"{folder.rstrip('/')}/")
 
 
 def check_options(options: Any) -> None:

@@ -54,6 +54,8 @@ class InputOptions(BaseModel):
     input_format: Literal["auto", "parquet", "jsonl", "csv", "txt", "webdataset", "files"] = Field(
         "auto", description="Format of the input; auto goes by the suffix."
     )
+    columns: str | None = Field(None, description="Names of the columns of a CSV or TSV without a header line, "
+        "separated by commas.")  # fmt: skip
     id_column: str | None = Field(None, description="Column with the id of a row. Without it and without a column "
         "named id, a stable id is made from the URI and the prompt fields.")  # fmt: skip
     image_column: str | None = Field(None, description="Column with the image: a URI, a list of URIs, or a Hugging "

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -13,13 +15,43 @@ import pyarrow as pa
 from internvl_ops.errors import ConfigurationError
 from pipelines.sources.lines import batches
 from pipelines.sources.listing import list_files
-from pipelines.sources.options import MEDIA_SUFFIXES, SourceOptions, SourcePlan, Split
+from pipelines.sources.options import MEDIA_KINDS, MEDIA_SUFFIXES, SourceOptions, SourcePlan, Split
 from pipelines.sources.rows import RawRows
+from pipelines.sources.storage import has_magic, kind_of, suffix_of, walk
 
 # So many entries are listed at start and handed to tasks in parts; a longer listing is streamed by one task instead,
 # because nobody should wait for it, nor the driver hold it.
 _LISTED_AT_START = 50_000
 _ENTRIES_A_SPLIT = 10_000
+_LOOKED_AT = 10_000  # entries, to tell of which kind most files are
+_KIND_OF = {suffix: kind for kind in MEDIA_KINDS for suffix in MEDIA_SUFFIXES[kind]}
+
+
+def with_kind(options: SourceOptions) -> SourceOptions:
+    """``options`` with the media column of the kind that most of the files are; as they are where one is named."""
+    if options.named_media:
+        return options
+    every = tuple(suffix for kind in MEDIA_KINDS for suffix in MEDIA_SUFFIXES[kind])
+    seen = Counter(_KIND_OF[suffix_of(name)] for name in islice(_known(options, every), _LOOKED_AT))
+    kind = max(MEDIA_KINDS, key=lambda kind: seen[kind])  # of equal numbers images, which come first
+    if kind == "video":
+        return replace(options, video_column=kind)
+    return replace(options, document_column=kind) if kind == "document" else options
+
+
+def left_out(options: SourceOptions) -> dict[str, int]:
+    """Files of the folder that are not read, by suffix, the most frequent first; of so many as are looked at."""
+    if has_magic(options.uri) or kind_of(options.uri) != "directory":
+        return {}
+    suffixes = media_suffixes(options)
+    names = islice(walk(options.uri, recursive=options.recursive), _LISTED_AT_START)
+    found = Counter(suffix_of(name) or "no suffix" for name in names)
+    return {suffix: number for suffix, number in found.most_common() if suffix not in suffixes}
+
+
+def _known(options: SourceOptions, suffixes: tuple[str, ...]) -> Iterator[str]:
+    """Names whose suffix is one of ``suffixes``, also where a glob spells another out."""
+    return (name for name in list_files(options, suffixes) if suffix_of(name) in suffixes)
 
 
 def media_suffixes(options: SourceOptions) -> tuple[str, ...]:

@@ -21,6 +21,18 @@ MANIFEST_SUFFIXES: dict[str, tuple[str, ...]] = {
 }
 _FORMAT_OF = {suffix: name for name, suffixes in MANIFEST_SUFFIXES.items() for suffix in suffixes}
 _LOOKED_AT = 10_000  # entries of a directory, to tell what it holds
+_MOST_EXPANDED = 100_000
+# What stands in the folder of a table, what it is called, and how to read it all the same.
+_TABLES: tuple[tuple[tuple[str, ...], str, str], ...] = (
+    (("_delta_log",), "a Delta table", "Write its rows to Parquet, as by DeltaTable(path).to_pyarrow_table()."),
+    (("metadata", "data"), "an Iceberg table", "Write its rows to Parquet, as by table.scan().to_arrow()."),
+    (("_versions", "data"), "a Lance dataset", "Write its rows to Parquet, as by lance.dataset(path).to_table()."),
+    (("_latest.manifest",), "a Lance dataset", "Write its rows to Parquet, as by lance.dataset(path).to_table()."),
+    (("state.json", "dataset_info.json"), "a dataset saved by `datasets` as .arrow files",
+     "Write it to Parquet, as by load_from_disk(path).to_parquet('rows.parquet')."),
+    (("dataset_dict.json",), "a dataset saved by `datasets` as .arrow files",
+     "Write a split to Parquet, as by load_from_disk(path)['train'].to_parquet('rows.parquet')."),
+)  # fmt: skip
 
 
 def list_files(options: SourceOptions, suffixes: tuple[str, ...]) -> Iterator[str]:
@@ -36,12 +48,58 @@ def list_files(options: SourceOptions, suffixes: tuple[str, ...]) -> Iterator[st
     import fsspec.utils
 
     root, pattern = split_glob(options.uri)
-    matches = re.compile(fsspec.utils.glob_translate(pattern)).match
+    patterns = expand_braces(pattern)
+    missing = {one for one in patterns if not has_wildcard(one)} if len(patterns) > 1 else set()
+    matches = re.compile("|".join(f"(?:{fsspec.utils.glob_translate(one)})" for one in patterns)).match
     spelled_out = bool(re.search(r"\.\w+$", pattern))
-    beginning = re.split(r"[*?\[]", pattern, maxsplit=1)[0]
+    beginning = re.split(r"[*?\[{]", pattern, maxsplit=1)[0]
     for name in walk(root, recursive="/" in pattern, beginning=beginning):
         if matches(name) and (spelled_out or suffix_of(name) in suffixes):
+            missing.discard(name)
             yield name
+    if missing:
+        raise ConfigurationError(
+            f"--input {options.uri}: {len(missing):,} of the files that it names are not there, the first is "
+            f"{root}/{min(missing)}."
+        )
+
+
+def has_wildcard(pattern: str) -> bool:
+    return bool(re.search(r"[*?\[]", pattern))
+
+
+def expand_braces(pattern: str) -> list[str]:
+    """The patterns that ``{a,b}`` and ``{00000..00003}`` stand for, as shells and WebDataset write them."""
+    braces = re.search(r"\{(?:(\d+)\.\.(\d+)|([^{}]*,[^{}]*))\}", pattern)
+    if braces is None:
+        return [pattern]
+    first, last, listed = braces.groups()
+    if listed is not None:
+        choices: list[str] = listed.split(",")
+    else:
+        if abs(int(last) - int(first)) >= _MOST_EXPANDED:
+            raise ConfigurationError(f"--input {pattern}: {braces[0]} names more than {_MOST_EXPANDED:,} files.")
+        step = 1 if int(first) <= int(last) else -1
+        width = len(first) if first.startswith("0") or last.startswith("0") else 0
+        choices = [f"{number:0{width}d}" for number in range(int(first), int(last) + step, step)]
+    before, after = pattern[: braces.start()], pattern[braces.end() :]
+    return [one for choice in choices for one in expand_braces(before + choice + after)]
+
+
+def refuse_tables(options: SourceOptions) -> None:
+    """Raises ConfigurationError for the folder of a table whose files are not its rows.
+
+    A table's log says which of its files count; removed rows would come back, and descriptions be read as rows.
+    """
+    if has_magic(options.uri) or kind_of(options.uri) != "directory":
+        return
+    root = options.uri.rstrip("/")
+    for marks, name, way_out in _TABLES:
+        if all(kind_of(f"{root}/{mark}") is not None for mark in marks):
+            raise ConfigurationError(
+                f"--input {options.uri} is {name} ({', '.join(marks)} stands there), whose files are not its rows. "
+                f"{way_out}"
+            )
 
 
 def folder_of(options: SourceOptions) -> str:
@@ -80,7 +138,8 @@ def resolve_format(options: SourceOptions) -> str:
     if not has_magic(options.uri) and kind_of(options.uri) == "file":
         return _format_of_file(options)
     every = tuple(_FORMAT_OF) + tuple(suffix for kind in MEDIA_KINDS for suffix in MEDIA_SUFFIXES[kind])
-    seen = Counter(_FORMAT_OF.get(suffix_of(name), "files") for name in islice(list_files(options, every), _LOOKED_AT))
+    names = (name for name in list_files(options, every) if not _is_bookkeeping(name))
+    seen = Counter(_FORMAT_OF.get(suffix_of(name), "files") for name in islice(names, _LOOKED_AT))
     if len(seen) > 1:
         seen.pop("txt", None)  # a caption beside each image, a licence: not what the directory is about
     if len(seen) > 1:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 import pyarrow as pa
 
+from internvl_ops.media.sniff import IMAGE_SUFFIXES
+
 if TYPE_CHECKING:
     from pipelines.sources.rows import RawRows
 
@@ -26,11 +28,29 @@ DEFAULT_MEDIA_COLUMNS: dict[str, MediaKind] = {
 }
 
 MEDIA_SUFFIXES: dict[MediaKind, tuple[str, ...]] = {
-    "image": (
-        *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
-        *(".heic", ".heif", ".avif", ".jp2", ".j2k", ".ppm", ".pgm", ".pbm", ".tga", ".ico"),
+    "image": IMAGE_SUFFIXES,
+    "video": (
+        ".mp4",
+        ".m4v",
+        ".mov",
+        ".mkv",
+        ".webm",
+        ".avi",
+        ".mpg",
+        ".mpeg",
+        ".ts",
+        ".flv",
+        ".wmv",
+        ".ogv",
+        ".3gp",
+        ".3g2",
+        ".mts",
+        ".m2ts",
+        ".asf",
+        ".vob",
+        ".m2v",
+        ".mxf",
     ),
-    "video": (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".flv", ".wmv", ".ogv", ".3gp"),
     "document": (".pdf",),
 }
 

@@ -15,7 +15,8 @@ from internvl_ops.media import s3_config
 from internvl_ops.media.access import safe_uri
 from pipelines.patience import read_patiently
 from pipelines.sources import csv, files, jsonl, parquet, txt, webdataset
-from pipelines.sources.listing import check_exists, folder_of, manifest_splits, resolve_format
+from pipelines.sources.files import with_kind
+from pipelines.sources.listing import check_exists, folder_of, manifest_splits, refuse_tables, resolve_format
 from pipelines.sources.media import choose_media_column, uri_type
 from pipelines.sources.options import OWN_COLUMNS, SourceOptions, SourcePlan, Split
 from pipelines.sources.places import columns_in_path, names_in_paths
@@ -55,7 +56,14 @@ def plan_source(options: SourceOptions) -> SourcePlan:
 
 def _plan(options: SourceOptions) -> SourcePlan:
     check_exists(options)
+    refuse_tables(options)
     format = resolve_format(options)
+    if options.names and format != "csv":
+        raise ConfigurationError(
+            f"--columns {','.join(options.names)}: names the columns of a CSV without a header; the input is {format}."
+        )
+    if format == "files":
+        options = with_kind(options)
     base = folder_of(options)
     splits = files.plan_splits(options, base) if format == "files" else manifest_splits(options, format, base)
     columns, splits, details = _READERS[format].inspect(splits, options)
@@ -79,6 +87,7 @@ def _plan(options: SourceOptions) -> SourcePlan:
         splits=splits,
         details=details,
         in_path=in_path,
+        left_out=files.left_out(options) if format == "files" else {},
     )
     plan = _limited(plan)
     rows = [split.rows for split in plan.splits]
@@ -175,7 +184,9 @@ def _check_columns(columns: pa.Schema, options: SourceOptions) -> None:
     names = columns.names
     taken = [name for name in names if name in OWN_COLUMNS.names]
     if taken:
-        raise ConfigurationError(f"--input {options.uri}: column '{taken[0]}' is a name the pipeline uses; rename it.")
+        raise ConfigurationError(
+            f"--input {safe_uri(options.uri)}: column '{taken[0]}' is a name the pipeline uses; rename it."
+        )
     if options.id_column and options.id_column not in names:
         raise ConfigurationError(
             f"--id-column {options.id_column}: no such column in the manifest. "

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import functools
 import io
+import lzma
 import os
 import re
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, BinaryIO, Literal, TypeVar
+from typing import Any, BinaryIO, Literal, TypeVar, cast
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.media import s3_config
+from internvl_ops.media.access import safe_uri
 from pipelines.sources.options import Split
 
 T = TypeVar("T")
@@ -29,21 +31,24 @@ _COMPRESSION = {
     ".zst": "zstd",
     ".zstd": "zstd",
     ".bz2": "bz2",
+    ".xz": "xz",
 }
-_MAGIC = re.compile(r"[*?\[]")
+_MAGIC = re.compile(r"[*?\[{]")
+_SPARKS_S3 = re.compile(r"^s3[an]://")  # as Hadoop spells it
 
 
 def check_scheme(option: str, uri: str) -> str:
     """Returns the input URI without a trailing slash, local ones absolute; refuses schemes that are not read."""
     if uri.startswith("file://"):
         uri = uri[len("file://") :]
+    uri = _SPARKS_S3.sub(S3, uri)
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", uri)
     if scheme and uri.startswith(S3):
         s3_config.refuse_keys(option, uri)
         return uri.rstrip("/") if len(uri.rstrip("/")) > len(S3) - 1 else uri
     if scheme:
         raise ConfigurationError(
-            f"{option} {uri}: scheme '{scheme[1]}' is not read; allowed are local paths and s3://. "
+            f"{option} {safe_uri(uri)}: scheme '{scheme[1]}' is not read; allowed are local paths and s3://. "
             "Copy the manifest there; its media may still be http(s):// addresses."
         )
     if not uri:
@@ -52,8 +57,10 @@ def check_scheme(option: str, uri: str) -> str:
 
 
 def has_magic(uri: str) -> bool:
-    """Whether the URI is a glob. A local path that exists as written is not."""
-    return bool(_MAGIC.search(uri)) and (uri.startswith(S3) or not os.path.lexists(uri))
+    """Whether the URI is a glob. What exists as it is written is not."""
+    if not _MAGIC.search(uri):
+        return False
+    return kind_of(uri) is None if uri.startswith(S3) else not os.path.lexists(uri)
 
 
 def split_glob(uri: str) -> tuple[str, str]:
@@ -70,6 +77,8 @@ def kind_of(uri: str) -> Literal["file", "directory"] | None:
             info = s3().info(uri)
         except FileNotFoundError:
             return None
+        if info["type"] == "file" and not info["size"] and next(walk(uri), None) is not None:
+            return "directory"  # an object of no bytes that some tools write for a folder
         return "file" if info["type"] == "file" else "directory"
     try:
         mode = os.stat(uri).st_mode
@@ -121,6 +130,8 @@ def open_stream(uri: str, *, block_size: int = _BLOCK) -> tuple[Any, Watched]:
 
     file = Watched(open_input(uri, block_size=block_size))
     codec = _codec(uri)
+    if codec == "xz":
+        return lzma.LZMAFile(cast(BinaryIO, file)), file  # Arrow has no reader of it
     return (pa.CompressedInputStream(pa.PythonFile(file, mode="r"), codec) if codec else file), file
 
 
