@@ -94,4 +94,4 @@ def test_help_lists_the_benchmarks() -> None:
     done = subprocess.run(
         [sys.executable, "jobs/evaluate_model.py", "--help"], cwd=ROOT, capture_output=True, text=True, timeout=60
     )
-    assert "{refcoco,docvqa,infovqa," in done.stdout
+    assert "refcoco,docvqa,infovqa," in "".join(done.stdout.split())
