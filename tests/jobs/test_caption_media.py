@@ -53,7 +53,7 @@ def test_documents_become_pages_and_a_second_run_adds_only_what_is_new(tmp_path,
     assert set(errors.id) == {"broken", "picture", "missing"}
 
     # Nothing is new, so that no engine is started; this one could not be.
-    said = caption(tmp_path, model, rows, "--engine-args", '{"dtype": "no_such_type"}')
+    said = caption(tmp_path, model, rows, "--engine-args", '{"max_num_seqs": -1}')
     assert "6 units in = 0 results + 0 errors + 3 already done + 3 already failed" in said
 
     (tmp_path / "b.pdf").write_bytes(pdf(2))
