@@ -68,6 +68,10 @@ class UnitPreparer:
     def __init__(self, reader: MediaReader) -> None:
         self._media = reader
 
+    def version(self, unit: Unit) -> str:
+        """Of the files of a unit as they were read, one after the other; empty where none was."""
+        return joined_versions(map(self._media.version, unit.media))
+
     def prepare(self, units: Sequence[Unit]) -> list[Prepared | UnitError]:
         """Prepares units side by side; the answers are in the order of ``units``, a failure is its unit's alone."""
         loaded: list[list[Loaded | None]] = [[None] * len(unit.media) for unit in units]

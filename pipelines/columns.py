@@ -20,6 +20,7 @@ SOURCE = "__source"  # where in the manifest the row stands, for a person: "mani
 POSITION = "__position"  # the same for the ledger: one int64 a manifest row, stable over re-reads
 KEY = "__key"  # 16 bytes that stand for the unit in the ledger
 MEDIA = "__media"
+PLACES = "__places"  # of the media, without credentials, for the error of a row that fails
 NOTES = "__notes"  # what a reader of the result should know of how the manifest was read
 ERROR = "__error"
 PART = "__part"  # which page or clip of the file the unit is
@@ -72,8 +73,10 @@ EXPLODED = pa.schema(
         ("page", pa.int32()),
         ("clip_start", pa.float64()),
         ("clip_end", pa.float64()),
+        ("source_version", pa.string()),
     ]
 )
+PART_COLUMNS = ("parent", "page", "clip_start", "clip_end")
 PREPARED = pa.schema(
     [
         (CONVERSATIONS, CONVERSATIONS_TYPE),
@@ -86,6 +89,7 @@ PREPARED = pa.schema(
         ("num_frames", pa.int32()),
         ("notes", pa.list_(pa.string())),
         ("source_version", pa.string()),
+        (PLACES, pa.list_(pa.string())),
         (PREVIEW, pa.binary()),
     ]
 )

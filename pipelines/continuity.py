@@ -8,7 +8,8 @@ import pyarrow as pa
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.media.access import safe_uri
-from pipelines.output import RESULTS, OutputFolder
+from pipelines.output import ERRORS, RESULTS, OutputFolder
+from pipelines.writer import ERROR_SCHEMA
 
 # Integers that a float column takes. Of 64 bits those beyond 2**53 do not fit; such a row becomes an error.
 _INTEGER_BITS = {pa.float32(): 16, pa.float64(): 64}
@@ -26,10 +27,13 @@ def fit_schema(output: OutputFolder, schema: pa.Schema, passed_over: Collection[
         ConfigurationError: A column has a type that the one in the output cannot hold, so that readers would fail or
             read wrong values. All such columns are named.
     """
-    names = [name for name in output.files(RESULTS) if name not in passed_over]
+    files = [*output.files(ERRORS), *output.files(RESULTS)]  # of results, if there are any
+    names = [name for name in files if name not in passed_over]
     if not names:
         return schema
     there = output.read_schema(names[-1])
+    if names[-1].startswith(f"{ERRORS}/"):
+        there = pa.schema([field for field in there if field.name not in ERROR_SCHEMA.names])
     differing = []
     for index, field in enumerate(schema):
         if field.name not in there.names or there.field(field.name).type == field.type:

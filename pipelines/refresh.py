@@ -11,13 +11,19 @@ from internvl_ops.media.access import ReadPolicy, safe_uri
 from internvl_ops.media.fetch import Fetcher
 from internvl_ops.prepare import joined_versions
 from pipelines.finished import FinishedUnits, unit_key, unit_keys
-from pipelines.output import RESULTS, OutputFolder
+from pipelines.output import ERRORS, RESULTS, OutputFolder
 from pipelines.patience import read_patiently
 from pipelines.sources import SourcePlan, read_split
+from pipelines.writer import ERROR_SCHEMA
+
+ABSENT = "absent"  # no store states it as a version of what it has
 
 
 def drop_changed(output: OutputFolder, plan: SourcePlan, policy: ReadPolicy, passed_over: Collection[str] = ()) -> int:
-    """Removes from ``results/`` the rows of this manifest whose media have another version now than ``source_version``.
+    """Removes rows of this manifest whose media have another version now than ``source_version``, so that they run again.
+
+    Of ``errors/``, too: a file that was corrupt may have been mended. One that was not found counts as changed when it
+    is there.
 
     Rows that left the manifest stay, as do those whose media cannot be asked for, and those whose version is not known
     because their store states none. A run that is killed right after finds those units not done, and does them.
@@ -33,23 +39,26 @@ def drop_changed(output: OutputFolder, plan: SourcePlan, policy: ReadPolicy, pas
     """
     wanted, dropped = _units_of(plan), 0
     with Fetcher(policy) as fetcher:
-        for name in output.files(RESULTS):
-            if name in passed_over or output.writer(name) is None:
+        for name in [*output.files(RESULTS), *output.files(ERRORS)]:
+            if plan.media_column is None or name in passed_over or output.writer(name) is None:
                 continue
             table = output.read_table(name)
-            if (
-                plan.media_column is None
-                or plan.media_column not in table.column_names
-                or "source_version" not in table.column_names
-            ):
-                continue
-            changed = _changed(table, plan.media_column, wanted, fetcher)
+            column = _media_column(name, plan.media_column)
+            if column not in table.column_names or "source_version" not in table.column_names:
+                continue  # errors of an earlier version say neither
+            changed = _changed(table, column, wanted, fetcher, failed=name.startswith(f"{ERRORS}/"))
             if not any(changed):
                 continue
             dropped += sum(changed)
             table = table.filter(pa.array([not one for one in changed]))
             output.write_table(name, table) if len(table) else output.remove(name)
     return dropped
+
+
+def _media_column(name: str, column: str) -> str:
+    """What the manifest's column of media is called in a file of the output."""
+    taken = {own.casefold() for own in ERROR_SCHEMA.names}
+    return f"manifest_{column}" if name.startswith(f"{ERRORS}/") and column.casefold() in taken else column
 
 
 def _units_of(plan: SourcePlan) -> FinishedUnits:
@@ -60,11 +69,20 @@ def _units_of(plan: SourcePlan) -> FinishedUnits:
     return units
 
 
-def _changed(table: pa.Table, media_column: str, wanted: FinishedUnits, fetcher: Fetcher) -> list[bool]:
-    owners = table["parent" if "parent" in table.column_names else "id"].to_pylist()
+def _changed(
+    table: pa.Table, media_column: str, wanted: FinishedUnits, fetcher: Fetcher, *, failed: bool
+) -> list[bool]:
+    owners = table["id"].to_pylist()
+    if "parent" in table.column_names:  # null where a file failed before it was taken apart
+        owners = [parent or own for parent, own in zip(table["parent"].to_pylist(), owners, strict=True)]
     there = (wanted.find([unit_key(owner) for owner in owners]) >= 0).tolist()
     media = [[value] if isinstance(value, str) else value or [] for value in table[media_column].to_pylist()]
     before = table["source_version"].to_pylist()
+    if failed:  # what was not found has no version: whatever is there now is new
+        before = [
+            ABSENT if kind == "not_found" and not version else version
+            for kind, version in zip(table["kind"].to_pylist(), before, strict=True)
+        ]
     asked = sorted(
         {uri for uris, known, mine in zip(media, before, there, strict=True) if known and mine for uri in uris}
     )

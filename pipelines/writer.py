@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from internvl_ops.errors import RETRIABLE
 from internvl_ops.media.access import safe_text
 from internvl_ops.tasks import Task
 from pipelines import columns as c
@@ -30,6 +31,9 @@ ERROR_SCHEMA = pa.schema(
         ("attempts", pa.int32()),
         ("retriable", pa.bool_()),
         ("run_id", pa.string()),
+        ("retry", pa.string()),  # the option with which the same command takes the unit up again
+        ("media", pa.list_(pa.string())),  # without credentials
+        ("source_version", pa.string()),
     ]
 )
 SIZE = [("width", pa.int32()), ("height", pa.int32()), ("num_tiles", pa.int32())]
@@ -64,6 +68,29 @@ class Totals:
     finish_reasons: Counter[str] = field(default_factory=Counter)
     kinds: Counter[str] = field(default_factory=Counter)
     messages: Counter[tuple[str, str]] = field(default_factory=Counter)  # (kind, message)
+
+
+def retried_by(kind: str) -> str:
+    """The option with which the same command takes up a unit that failed so."""
+    return "--retry-errors" if kind in RETRIABLE else f"--retry-errors {kind}"
+
+
+def _carried(rows: pa.Table, name: str, type_: pa.DataType) -> pa.Array | pa.ChunkedArray:
+    """A column of rows that failed: null where there is none or where a value is not of the type."""
+    if name not in rows.column_names:
+        return pa.nulls(len(rows), type_)
+    try:
+        return rows[name].cast(type_)
+    except Exception:
+        if len(rows) == 1:
+            return pa.nulls(1, type_)
+    return pa.chunked_array(
+        [chunk for row in range(len(rows)) for chunk in _chunks(_carried(rows.slice(row, 1), name, type_))], type_
+    )
+
+
+def _chunks(column: pa.Array | pa.ChunkedArray) -> list[pa.Array]:
+    return column.chunks if isinstance(column, pa.ChunkedArray) else [column]
 
 
 _SAID_AT_THE_END = ("source_version", "model", "run_id")
@@ -114,6 +141,25 @@ def result_schema(passthrough: pa.Schema, task: Task, own: pa.Schema) -> pa.Sche
     return pa.schema([pa.field("id", pa.string()), *kept, *columns], metadata=said)
 
 
+def error_schema(results: pa.Schema) -> tuple[pa.Schema, dict[str, str]]:
+    """Columns of ``errors/``: those of every error, which part of a file it was, and the manifest's own.
+
+    Args:
+        results: As `result_schema` makes it.
+
+    Returns:
+        The schema, and what each column is called in a finished row. A manifest's column has the name that it has in
+        results, or ``manifest_<name>`` where an error says something else by that name.
+    """
+    parts = [results.field(name) for name in c.PART_COLUMNS if name in results.names]
+    own = pa.schema([*ERROR_SCHEMA, *parts])
+    carried = [field for field in list(results)[1 : results.get_field_index("response")] if field.name != "id"]
+    names = kept_names(pa.schema(carried), own)
+    schema = pa.schema([*own, *(field.with_name(names[field.name]) for field in carried)])
+    there = {field.name: field.name for field in parts} | {names[field.name]: field.name for field in carried}
+    return schema, {"media": c.PLACES, "source_version": "source_version", **there}
+
+
 class Writer:
     """Collects finished rows and writes them as whole files, in a thread of its own.
 
@@ -149,6 +195,7 @@ class Writer:
     ) -> None:
         self.totals = Totals()
         self._output, self._book, self._schema = output, book, schema
+        self._error_schema, self._error_columns = error_schema(schema)
         self._run_id, self._model, self._unparsed = run_id, model, unparsed
         self._rows_per_file, self._commit_seconds = rows_per_file, commit_seconds
         self._metadata = {**(metadata or {}), **mark(run_id, token)}
@@ -238,12 +285,26 @@ class Writer:
 
     def _as_errors(self, rows: pa.Table) -> pa.Table:
         errors = [
-            {"id": unit_id, "source": source, **error, "message": safe_text(error["message"]), "run_id": self._run_id}
+            {
+                "id": unit_id,
+                "source": source,
+                **error,
+                "message": safe_text(error["message"]),
+                "run_id": self._run_id,
+                "retry": retried_by(error["kind"]),
+            }
             for unit_id, source, error in zip(
                 *(rows[name].to_pylist() for name in (c.ID, c.SOURCE, c.ERROR)), strict=True
             )
         ]
-        return pa.Table.from_pylist(errors, ERROR_SCHEMA)
+        table = pa.Table.from_pylist(errors, ERROR_SCHEMA)
+        columns = [
+            _carried(rows, self._error_columns[field.name], field.type)
+            if field.name in self._error_columns
+            else table[field.name]
+            for field in self._error_schema
+        ]
+        return pa.Table.from_arrays(columns, schema=self._error_schema)
 
     def _buffer(self, folder: str, keys: list[bytes], rows: pa.Table) -> None:
         self._buffers[folder].append((keys, rows))

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from internvl_ops.errors import UnitError
 from internvl_ops.media.parts import Part
-from internvl_ops.prepare import MediaReader, Unit
+from internvl_ops.prepare import MediaReader, Unit, joined_versions
 from pipelines import columns as c
 from pipelines.failures import errors_with, fill, outcomes
 from pipelines.finished import unit_key
@@ -30,7 +30,7 @@ class Explode:
     def _explode(self, row: pa.Table) -> pa.Table:
         (parts,) = found = outcomes(row, "explode", self._parts)
         if isinstance(parts, UnitError) or not parts:
-            return _with_parts(c.set_errors(row, errors_with(row, found)), [None])
+            return _with_parts(c.set_errors(row, errors_with(row, found)), [None], version=self._version(row))
         ids = [part_id(row[c.ID][0].as_py(), number, part) for number, part in enumerate(parts, 1)]
         answers = self._ledger.explode(row[c.KEY][0].as_py(), ids, row[c.POSITION][0].as_py())
         wanted = [number for number, answer in enumerate(answers) if answer != SKIP]
@@ -45,6 +45,14 @@ class Explode:
         units = c.set_errors(units, errors)
         return _with_parts(units, [parts[number] for number in wanted], parent=row[c.ID][0].as_py())
 
+    def _version(self, row: pa.Table) -> str | None:
+        """Of the file that could not be taken apart, as it was read."""
+        try:
+            (media,) = media_of(row)
+            return joined_versions(map(self._reader.version, media)) or None
+        except Exception:  # what no code foresaw is the row's error already
+            return None
+
     def _parts(self, row: pa.Table) -> list[Part] | UnitError:
         (media,) = media_of(row)
         return self._reader.list_parts(Unit((), media))
@@ -55,7 +63,9 @@ def part_id(parent: str, number: int, part: Part) -> str:
     return f"{parent}#page={part.page}" if part.page is not None else f"{parent}#clip={number}"
 
 
-def _with_parts(rows: pa.Table, parts: Sequence[Part | None], parent: str | None = None) -> pa.Table:
+def _with_parts(
+    rows: pa.Table, parts: Sequence[Part | None], parent: str | None = None, version: str | None = None
+) -> pa.Table:
     values = [
         {
             c.PART: part and vars(part),
@@ -63,6 +73,7 @@ def _with_parts(rows: pa.Table, parts: Sequence[Part | None], parent: str | None
             "page": part and part.page,
             "clip_start": part and part.start,
             "clip_end": part and part.end,
+            "source_version": version,
         }
         for part in parts
     ]

@@ -11,6 +11,7 @@ import pyarrow as pa
 from internvl_ops.errors import UnitError
 from internvl_ops.gauge import Gauge
 from internvl_ops.generation import ChatConversation, RenderedConversation
+from internvl_ops.media.access import safe_uri
 from internvl_ops.media.parts import WHOLE, Part
 from internvl_ops.media.times import seconds_of
 from internvl_ops.prepare import Prepared, Unit, UnitPreparer
@@ -61,12 +62,16 @@ class Prepare:
         for row, outcome in zip(units, self._preparer.prepare(list(units.values())), strict=True):
             found[row] = outcome
         rows = c.set_errors(rows, errors_with(rows, found))
-        rows = rows.drop_columns([name for name in (c.MEDIA, c.PART, c.NOTES) if name in rows.column_names])
+        places, known = _places(rows), _known_versions(rows)
         read_with = rows[c.NOTES].to_pylist() if c.NOTES in rows.column_names else [None] * len(rows)
+        rows = rows.drop_columns([name for name in (c.MEDIA, c.PART, c.NOTES) if name in rows.column_names])
         values = [
-            self._values(one, notes or []) if isinstance(one, Prepared) else None
-            for one, notes in zip(found, read_with, strict=True)
+            self._values(one, notes or [])
+            if isinstance(one, Prepared)
+            else {"source_version": self._version(units[row]) if row in units else known[row]}
+            for row, (one, notes) in enumerate(zip(found, read_with, strict=True))
         ]
+        values = [value | {c.PLACES: there} for value, there in zip(values, places, strict=True)]
         return fill(rows, "render", values, c.PREPARED)
 
     def _unit(self, row: pa.Table) -> Unit:
@@ -99,11 +104,32 @@ class Prepare:
             "source_version": prepared.version or None,
         }
 
+    def _version(self, unit: Unit) -> str | None:
+        """Of the media of a unit that failed, as far as they were read."""
+        return self._preparer.version(unit) or None
+
     def _preview(self, prepared: Prepared) -> bytes | None:
         if self._previews_left <= 0:
             return None
         self._previews_left -= 1
         return self._preparer.preview(prepared)
+
+
+def _places(rows: pa.Table) -> list[list[str] | None]:
+    """Where the media of each row are, fit to be shown; None of rows without."""
+    if c.MEDIA not in rows.column_names:
+        return [None] * len(rows)
+    column = rows[c.MEDIA]
+    found: list[list[str] | None] = []
+    for row in range(len(rows)):
+        items = column[row].values if column[row].is_valid else None
+        uris = [] if items is None else items.field("uri").to_pylist()  # the bytes beside them stay where they are
+        found.append([safe_uri(uri) for uri in uris if uri] or None)
+    return found
+
+
+def _known_versions(rows: pa.Table) -> list[str | None]:
+    return rows["source_version"].to_pylist() if "source_version" in rows.column_names else [None] * len(rows)
 
 
 def _buffer(tiles: np.ndarray) -> memoryview | bytes:

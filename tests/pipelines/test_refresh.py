@@ -12,7 +12,7 @@ import pytest
 
 from internvl_ops.media.access import ReadPolicy
 from internvl_ops.media.fetch import Fetcher
-from pipelines.output import RESULTS, OutputFolder
+from pipelines.output import ERRORS, RESULTS, OutputFolder
 from pipelines.ownership import file_name, mark
 from pipelines.refresh import drop_changed
 from pipelines.sources import SourceOptions, plan_source
@@ -53,6 +53,10 @@ class Dataset:
         dropped = drop_changed(self.output, plan, ReadPolicy(self.uri))
         assert dropped == len(before) - len(self.ids())
         return self.ids()
+
+    def refresh_errors(self) -> None:
+        plan = plan_source(SourceOptions(uri=f"{self.uri}/m.jsonl"))
+        drop_changed(self.output, plan, ReadPolicy(self.uri))
 
     def ids(self) -> list[str]:
         return [id_ for _, table in self.output.read_tables(RESULTS, ["id"]) for id_ in table["id"].to_pylist()]
@@ -120,3 +124,21 @@ def test_a_web_server_that_states_no_version(tmp_path: Path) -> None:
         assert fetcher.fetch(server.url("/a")) == BODY
         assert fetcher.version(server.url("/a")) == ""
         assert fetcher.versions_now([server.url("/a?status=404"), server.url("/b")]) == [None, ""]
+
+
+def test_errors_whose_media_were_mended_or_came_go_too(dataset: Dataset) -> None:
+    rows = [{"id": name, "image": f"{name}.jpg"} for name in "abc"]
+    dataset.manifest(*rows)
+    with Fetcher(ReadPolicy(dataset.uri)) as fetcher:
+        fetcher.fetch_many(["a.jpg", "b.jpg"])
+        versions = [fetcher.version("a.jpg"), fetcher.version("b.jpg"), None]
+    kinds = ["corrupt", "corrupt", "not_found"]
+    errors = [
+        row | {"kind": kind, "source_version": version}
+        for row, kind, version in zip(rows, kinds, versions, strict=True)
+    ]
+    dataset.put("b.jpg", b"a mended picture")
+    table = pa.Table.from_pylist(errors).replace_schema_metadata(mark("1"))
+    dataset.output.write_table(f"{ERRORS}/{file_name('1', 0)}", table)
+    dataset.refresh_errors()
+    assert [id_ for _, left in dataset.output.read_tables(ERRORS, ["id"]) for id_ in left["id"].to_pylist()] == ["a"]

@@ -88,7 +88,7 @@ class TestFiles:
             out.add(table([row("a", kind="corrupt", message="no end"), row("b", kind="timeout")]))
         assert output.files(RESULTS) == []
         written = read(output, ERRORS)
-        assert written.schema.equals(ERROR_SCHEMA)
+        assert written.schema.names[: len(ERROR_SCHEMA)] == ERROR_SCHEMA.names
         assert written.to_pylist()[0] == {
             "id": "a",
             "source": "m.jsonl:a",
@@ -288,3 +288,14 @@ class TestAStoreThatFails:
         with pytest.raises(KeyboardInterrupt):
             interrupted()
         assert read(output, RESULTS)["id"].to_pylist() == ["a"]
+
+
+def test_an_error_says_what_the_manifest_says_of_its_row(output: OutputFolder, ledger: Ledger) -> None:
+    claim(ledger, "a")
+    passthrough = pa.schema([("year", pa.int16()), ("source", pa.string())])
+    failed = row("a", kind="corrupt") | {"year": 1999, "source": "museum"}
+    with writer(output, ledger, passthrough) as out:
+        out.add(table([failed], passthrough))
+    (error,) = read(output, ERRORS).to_pylist()
+    assert (error["year"], error["manifest_source"], error["source"]) == (1999, "museum", "m.jsonl:a")
+    assert error["retry"] == "--retry-errors corrupt"
