@@ -20,7 +20,7 @@ ABSENT = "absent"  # no store states it as a version of what it has
 
 
 def drop_changed(output: OutputFolder, plan: SourcePlan, policy: ReadPolicy, passed_over: Collection[str] = ()) -> int:
-    """Removes rows of this manifest whose media have another version now than ``source_version``, so that they run again.
+    """Removes rows of this manifest whose media have another version now than ``source_version``: they run again.
 
     Of ``errors/``, too: a file that was corrupt may have been mended. One that was not found counts as changed when it
     is there.

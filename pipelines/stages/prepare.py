@@ -65,7 +65,7 @@ class Prepare:
         places, known = _places(rows), _known_versions(rows)
         read_with = rows[c.NOTES].to_pylist() if c.NOTES in rows.column_names else [None] * len(rows)
         rows = rows.drop_columns([name for name in (c.MEDIA, c.PART, c.NOTES) if name in rows.column_names])
-        values = [
+        values: list[dict[str, object]] = [
             self._values(one, notes or [])
             if isinstance(one, Prepared)
             else {"source_version": self._version(units[row]) if row in units else known[row]}

@@ -98,6 +98,9 @@ class TestFiles:
             "attempts": 1,
             "retriable": False,
             "run_id": "run",
+            "retry": "--retry-errors corrupt",
+            "media": None,
+            "source_version": None,
         }
         assert written["retriable"].to_pylist() == [False, True]
 
