@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
-from typing import Any
+from typing import Any, Literal
 
 import fsspec
 import pyarrow as pa
@@ -38,6 +38,10 @@ class EvaluateOptions(BaseModel):
     annotations: str | None = Field(None, description="JSON file with the answers by question id, as TextVQA, VizWiz "
         "and DocVQA publish it, where the input does not have them.")  # fmt: skip
 
+    frame_rule: Literal["cards", "steps"] = Field("cards", description="Which frames of a video are taken: the middles "
+        "of equal parts, as the model cards do, or those between equal parts, as VLMEvalKit does. Default: the "
+        "benchmark's.")  # fmt: skip
+
     @model_validator(mode="before")
     @classmethod
     def _defaults(cls, values: dict[str, Any]) -> dict[str, Any]:
@@ -45,7 +49,9 @@ class EvaluateOptions(BaseModel):
         benchmark = BENCHMARKS.get(str(values.get("benchmark")))
         if benchmark is None:
             return values
-        return {"max_tiles": benchmark.max_tiles, "num_frames": benchmark.num_frames, **values}
+        benchmark = benchmark.for_model(str(values.get("model", "")))
+        names = ("max_tiles", "num_frames", "frame_rule")
+        return {name: getattr(benchmark, name) for name in names} | values
 
 
 def plan_benchmark(options: Any) -> SourcePlan:
@@ -114,7 +120,12 @@ def _annotations(uri: str | None) -> dict[str, list[str]]:
 
 def make_evaluate(options: Any, media: MediaKind, columns: Sequence[str]) -> Task:
     """The benchmark's task."""
-    return evaluate(BENCHMARKS[options.benchmark], prompt=options.prompt, max_new_tokens=options.max_new_tokens)
+    return evaluate(
+        BENCHMARKS[options.benchmark].for_model(options.model),
+        prompt=options.prompt,
+        max_new_tokens=options.max_new_tokens,
+        num_frames=options.num_frames if options.fps is None else None,
+    )
 
 
 def score_benchmark(options: Any, plan: SourcePlan) -> str:
@@ -123,7 +134,7 @@ def score_benchmark(options: Any, plan: SourcePlan) -> str:
     Returns:
         What the job prints: a table of the figures beside those that were published.
     """
-    output, benchmark = OutputFolder(options.output), BENCHMARKS[options.benchmark]
+    output, benchmark = OutputFolder(options.output), BENCHMARKS[options.benchmark].for_model(options.model)
     reshape: Any = plan.options.reshape
     answered = list(_answered(output, reshape))
     rows = [*answered, *_failed(output, plan, reshape, {row["id"] for row in answered})]
@@ -145,6 +156,7 @@ def score_benchmark(options: Any, plan: SourcePlan) -> str:
         "prompt": options.prompt or benchmark.prompt,
         "max_tiles": options.max_tiles,
         "max_new_tokens": options.max_new_tokens or benchmark.max_new_tokens,
+        **({"num_frames": options.num_frames, "frame_rule": options.frame_rule} if benchmark.media == "video" else {}),
     }
     output.write_bytes(SCORES, json.dumps(result, indent=1, ensure_ascii=False).encode())
     said = f", {failed:,} of which failed and count as wrong" if failed else ""

@@ -97,6 +97,7 @@ def media_options(options: Decoding, kind: MediaKind) -> MediaOptions:
         ),
         video=VideoOptions(
             num_frames=options.num_frames,
+            rule=getattr(options, "frame_rule", "cards"),  # an option of evaluation alone
             fps=options.fps,
             frames_fps=options.frames_fps,
             start=options.start,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 Row = Mapping[str, Any]
 
@@ -80,6 +80,9 @@ class Benchmark:
         max_tiles: Most tiles an image is cut into.
         max_new_tokens: Longest answer, in tokens.
         num_frames: Of a video.
+        frame_rule: Which frames of a video are taken; see `VideoOptions`.
+        frame_labels: How frames are numbered in the prompt; see `media.sampling.frame_labels`.
+        releases: By a checkpoint's name what its figure was measured with, where that is something else.
     """
 
     title: str
@@ -96,6 +99,15 @@ class Benchmark:
     max_tiles: int = 6
     max_new_tokens: int = 100
     num_frames: int = 8
+    frame_rule: Literal["cards", "steps"] = "cards"
+    frame_labels: Literal["cards", "training"] = "cards"
+    releases: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def for_model(self, model: str) -> Benchmark:
+        """As the checkpoint was measured, by the last part of its name or path."""
+        name = model.rstrip("/").rpartition("/")[2].lower()
+        other = next((values for known, values in self.releases.items() if known.lower() == name), {})
+        return replace(self, **other)
 
     def evaluate(self, samples: Sequence[Sample]) -> tuple[list[float], Figures]:
         """The score of each sample, and what all come to."""

@@ -1,5 +1,5 @@
 """The benchmarks. Prompts, tiles and token limits are those of InternVL's own evaluation, or VLMEvalKit's where the
-family's figures were measured with that; the prompt of Video-MME is its authors'."""
+family's figures were measured with that: OCRBench and Video-MME. Releases that were measured otherwise say so."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from internvl_ops.evaluation import rows, scoring
 from internvl_ops.evaluation.benchmark import Benchmark
 from internvl_ops.metrics import anls, exact_match, ocrbench_hit, relaxed_accuracy, vqa_accuracy
 from internvl_ops.tasks.caption import PROMPTS
-from internvl_ops.tasks.grounding import PROMPT as GROUND
 from internvl_ops.tasks.ocr import PROMPTS as OCR_PROMPTS
 
 Name = Literal["refcoco", "docvqa", "infovqa", "chartqa", "textvqa", "vizwiz", "ocrbench", "mme", "mmbench",
                "mmbench_cn", "mvbench", "videomme", "captions", "exact_match", "ocr"]  # fmt: skip
 
 SHORT = "{} Answer the question using a single word or phrase."
+GROUND = "Please provide the bounding box coordinate of the region this sentence describes: <ref>{}</ref>"
 LETTER = "{}\nAnswer with the option's letter from the given choices directly."
 QUESTION = ("question", "query")
 ANSWERS = ("answers", "answer", "label", "annotation")
@@ -87,6 +87,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         summarise=scoring.means("TextVQA"),
         splits=("val",),
         max_new_tokens=10,
+        releases={"InternVL-Chat-V1-5": {"max_tiles": 24}},
     ),
     "vizwiz": Benchmark(
         title="VizWiz",
@@ -103,13 +104,14 @@ BENCHMARKS: dict[str, Benchmark] = {
     "ocrbench": Benchmark(
         title="OCRBench",
         metric="right answers of 1,000",
-        prompt="{}",
+        prompt="{}\nAnswer the question using a single word or phrase.",
         needs=_ASKED | {"category": ("question_type", "category")},
         read=rows.ocrbench,
         fields=("question", "answers", "category"),
         score=scoring.each(lambda sample: ocrbench_hit(sample.response, sample.answers, sample.category)),
         summarise=scoring.ocrbench,
         max_tiles=24,
+        max_new_tokens=1024,
     ),
     "mme": Benchmark(
         title="MME",
@@ -121,6 +123,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         score=scoring.yes_no,
         summarise=scoring.mme,
         max_new_tokens=20,
+        releases={"InternVL-Chat-V1-5": {"max_tiles": 12}},
     ),
     "mmbench": Benchmark(
         title="MMBench-EN",
@@ -156,8 +159,9 @@ BENCHMARKS: dict[str, Benchmark] = {
     "videomme": Benchmark(
         title="Video-MME w/o subs",
         metric="accuracy",
-        prompt="Select the best answer to the following multiple-choice question based on the video. Respond with only "
-        "the letter (A, B, C, or D) of the correct option.\n{}\nThe best answer is:",
+        prompt="\nThese are the frames of a video. Select the best answer to the following multiple-choice question "
+        "based on the video. Respond with only the letter (A, B, C, or D) of the correct option.\nQuestion: {} \n"
+        "Answer with the option's letter from the given choices directly.",
         needs={"question": ("question",), "answers": ("answer",), "options": ("options",)},
         may_have={"category": ("duration",)},
         read=rows.video_mme,
@@ -166,8 +170,10 @@ BENCHMARKS: dict[str, Benchmark] = {
         summarise=scoring.overall("Video-MME w/o subs"),
         media="video",
         max_tiles=1,
-        max_new_tokens=1000,
+        max_new_tokens=1024,
         num_frames=16,
+        frame_rule="steps",
+        frame_labels="training",
     ),
     "captions": Benchmark(
         title="Captions (COCO, Flickr30k, NoCaps)",

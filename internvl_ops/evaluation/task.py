@@ -6,19 +6,28 @@ import pyarrow as pa
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.evaluation.benchmark import Benchmark
+from internvl_ops.media.sampling import frame_labels
 from internvl_ops.tasks import Answered, Conversation, Task
 from internvl_ops.tasks.base import Row, bad_row, text_of, without_marks
 
 PLACE = "{}"  # of the question in a prompt
 
 
-def evaluate(benchmark: Benchmark, *, prompt: str | None = None, max_new_tokens: int | None = None) -> Task:
+def evaluate(
+    benchmark: Benchmark,
+    *,
+    prompt: str | None = None,
+    max_new_tokens: int | None = None,
+    num_frames: int | None = None,
+) -> Task:
     """Asks a benchmark's questions; column ``answer``, as the reference evaluation sees it: without special tokens.
 
     Args:
         benchmark: Whose rows have a ``question``, unless its prompt has no place for one.
         prompt: Instead of the benchmark's own.
         max_new_tokens: Likewise.
+        num_frames: Of each video, where it is known beforehand. The benchmark's own labels need it; without it frames
+            are labelled as for any video.
 
     Raises:
         ConfigurationError: ``prompt`` has no place for the question.
@@ -28,11 +37,14 @@ def evaluate(benchmark: Benchmark, *, prompt: str | None = None, max_new_tokens:
     if PLACE in benchmark.prompt and PLACE not in asked:
         raise ConfigurationError(f"--prompt {asked!r}: has no {{}}, where each question of {benchmark.title} goes.")
 
+    own = benchmark.media == "video" and benchmark.frame_labels != "cards" and num_frames
+    labels = frame_labels(num_frames, benchmark.frame_labels) if own and num_frames else ""
+
     def converse(row: Row) -> list[Conversation]:
         question = text_of(row, "question")
         if question is None and PLACE in asked:
             raise bad_row("column 'question' is null or empty: nothing to ask")
-        return [Conversation((asked.replace(PLACE, question or ""),), tokens)]
+        return [Conversation((labels + asked.replace(PLACE, question or ""),), tokens)]
 
     return Task(
         name="evaluate",

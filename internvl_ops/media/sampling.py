@@ -51,6 +51,15 @@ def sample_indices(
     )
 
 
+def step_indices(video_frames: int, num_frames: int) -> list[int]:
+    """Takes frames by VLMEvalKit's rule: those at whole steps of ``video_frames / (num_frames + 1)``, the first and
+    the last of the video left out."""
+    if video_frames < 1 or num_frames < 1:
+        raise ValueError(f"{num_frames} of {video_frames} frames is not allowed: both must be at least 1")
+    step = video_frames / (num_frames + 1)
+    return [int(number * step) for number in range(1, num_frames + 1)]
+
+
 def sample_times(
     timestamps: np.ndarray, rate: float, *, start: float | None = None, end: float | None = None
 ) -> list[int]:

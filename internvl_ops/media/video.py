@@ -13,7 +13,7 @@ import numpy as np
 from internvl_ops.errors import UnitError
 from internvl_ops.media import shared
 from internvl_ops.media.frame_folder import FrameFolder, open_video
-from internvl_ops.media.sampling import sample_range, sample_times, spread
+from internvl_ops.media.sampling import sample_range, sample_times, spread, step_indices
 from internvl_ops.media.tiling import Resize, tile_image
 from internvl_ops.media.video_file import DecodedFrame, VideoFile
 
@@ -27,6 +27,8 @@ class VideoOptions:
         fps: Take so many frames a second instead, by their time, and at most ``max_frames``.
         start: Seconds from the first frame where sampling begins; the beginning if None.
         end: Seconds where it ends; the end if None. An end past the video's is the video's.
+        rule: "cards" takes the middle of each of ``num_frames`` equal parts, "steps" the frames between
+            ``num_frames + 1`` equal parts, as VLMEvalKit does. A start or an end is read by "cards" alone.
         max_frames: Most frames taken. More than about 64 seldom fit the context: a frame is 256 tokens.
         max_tiles: Most tiles of one frame. The cards' videos have 1.
         thumbnail: Append the whole frame as one more tile where a frame has several.
@@ -49,6 +51,7 @@ class VideoOptions:
     fps: float | None = None
     start: float | None = None
     end: float | None = None
+    rule: Literal["cards", "steps"] = "cards"
     max_frames: int = 128
     max_tiles: int = 1
     thumbnail: bool = True
@@ -144,6 +147,8 @@ def _choose(video: VideoFile | FrameFolder, options: VideoOptions, notes: list[s
     start, end = options.start, options.end
     if options.fps is None:
         wanted = min(options.num_frames, options.max_frames)
+        if options.rule == "steps" and start is None and end is None:
+            return step_indices(video.num_frames, wanted)
         return sample_range(video.timestamps, video.fps, wanted, start=start, end=end, first=video.first_number)
     numbers = sample_times(video.timestamps, options.fps, start=start, end=end)
     if len(numbers) <= options.max_frames:
