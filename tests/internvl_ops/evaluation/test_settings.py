@@ -1,0 +1,94 @@
+"""What the benchmarks ask and how: the settings that the published figures were measured with."""
+
+from __future__ import annotations
+
+import pytest
+
+from internvl_ops.errors import ConfigurationError
+from internvl_ops.evaluation import BENCHMARKS
+from internvl_ops.evaluation.task import evaluate
+from internvl_ops.media.sampling import step_indices
+from jobs.evaluate_model import Options
+from pipelines.command_line import build_options
+
+SHORT = "What? Answer the question using a single word or phrase."
+
+
+def asked(name: str, question: str = "What?", **options: int) -> str:
+    [conversation] = evaluate(BENCHMARKS[name], **options).converse({"question": question})
+    return conversation.questions[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "prompt", "tiles", "tokens"),
+    [
+        ("docvqa", SHORT, 18, 100),
+        ("infovqa", SHORT, 24, 100),
+        ("chartqa", SHORT, 12, 100),
+        ("textvqa", SHORT, 6, 10),
+        ("mme", SHORT, 6, 20),
+        ("ocrbench", "What?\nAnswer the question using a single word or phrase.", 24, 1024),
+        ("mmbench", "What?\nAnswer with the option's letter from the given choices directly.", 6, 100),
+        ("refcoco", "Please provide the bounding box coordinate of the region this sentence describes: "
+         "<ref>What?</ref>", 6, 100),
+    ],
+)  # fmt: skip
+def test_images_are_asked_as_the_published_figures_were(name: str, prompt: str, tiles: int, tokens: int) -> None:
+    assert asked(name) == prompt
+    assert (BENCHMARKS[name].max_tiles, BENCHMARKS[name].max_new_tokens) == (tiles, tokens)
+
+
+def test_video_mme_is_asked_as_vlmevalkit_does() -> None:
+    assert asked("videomme", "Who?\nA. x\nB. y", num_frames=2) == (
+        "Frame-1: <image>\nFrame-2: <image>\n"
+        "\nThese are the frames of a video. Select the best answer to the following multiple-choice question based on "
+        "the video. Respond with only the letter (A, B, C, or D) of the correct option.\n"
+        "Question: Who?\nA. x\nB. y \nAnswer with the option's letter from the given choices directly."
+    )
+
+
+@pytest.mark.parametrize(
+    ("video", "wanted", "frames"),
+    [
+        (334, 16, [19, 39, 58, 78, 98, 117, 137, 157, 176, 196, 216, 235, 255, 275, 294, 314]),
+        (17, 16, list(range(1, 17))),
+        (3, 4, [0, 1, 1, 2]),
+        (1, 2, [0, 0]),
+    ],
+)
+def test_frames_at_whole_steps(video: int, wanted: int, frames: list[int]) -> None:
+    assert step_indices(video, wanted) == frames
+
+
+def test_no_frames_or_no_video_is_refused() -> None:
+    with pytest.raises(ValueError, match="both must be at least 1"):
+        step_indices(0, 16)
+
+
+@pytest.mark.parametrize(
+    ("model", "name", "tiles"),
+    [
+        ("OpenGVLab/InternVL-Chat-V1-5", "mme", 12),
+        ("OpenGVLab/InternVL-Chat-V1-5", "textvqa", 24),
+        ("/models/internvl-chat-v1-5/", "mme", 12),
+        ("OpenGVLab/Mini-InternVL-Chat-2B-V1-5", "mme", 6),
+        ("OpenGVLab/InternVL2-1B", "textvqa", 6),
+        ("OpenGVLab/InternVL-Chat-V1-5", "docvqa", 18),
+    ],
+)
+def test_a_release_is_measured_with_its_own_tiles(model: str, name: str, tiles: int) -> None:
+    options = {"benchmark": name, "input": "in", "output": "out", "model": model}
+    assert build_options(Options, options).max_tiles == tiles
+    assert build_options(Options, {**options, "max-tiles": 3}).max_tiles == 3
+
+
+def test_video_mme_takes_its_own_frames_unless_others_are_given() -> None:
+    options = {"benchmark": "videomme", "input": "in", "output": "out", "model": "model"}
+    assert (build_options(Options, options).num_frames, build_options(Options, options).frame_rule) == (16, "steps")
+    assert build_options(Options, {**options, "frame-rule": "cards"}).frame_rule == "cards"
+    assert build_options(Options, {**options, "benchmark": "mvbench"}).frame_rule == "cards"
+
+
+def test_a_prompt_without_a_place_for_the_question_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="where each question of OCRBench goes"):
+        evaluate(BENCHMARKS["ocrbench"], prompt="What is this?")
