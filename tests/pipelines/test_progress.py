@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from pipelines.progress import ProgressLine, duration, most_frequent
 from pipelines.writer import Totals
 
+TIME = "12:34:56"
+
 
 class Clock:
     """Time that stands still until a test moves it."""
@@ -27,7 +29,9 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr("pipelines.progress.time", SimpleNamespace(monotonic=clock.monotonic))
+    monkeypatch.setattr(
+        "pipelines.progress.time", SimpleNamespace(monotonic=clock.monotonic, strftime=lambda form: TIME)
+    )
     return clock
 
 
@@ -44,7 +48,9 @@ class Log:
 
     @property
     def lines(self) -> list[str]:
-        return self.file.getvalue().splitlines()
+        lines = self.file.getvalue().splitlines()
+        assert all(line.startswith(f"{TIME} ") for line in lines)
+        return [line.removeprefix(f"{TIME} ") for line in lines]
 
 
 @pytest.fixture
@@ -101,6 +107,19 @@ def test_the_first_block_has_no_rate_yet(log: Log) -> None:
     assert log.lines == ["5/5 units, 0 failed"] * 2
 
 
+def test_a_few_units_of_the_first_seconds_are_no_rate(log: Log) -> None:
+    with log.progress:
+        log.after(9, 8)
+        log.after(1.5, 1_000)
+    assert log.lines[0] == "1,000 units, 0 failed"
+
+
+def test_a_long_line_is_one_line(log: Log) -> None:
+    with log.progress:
+        log.progress.say("reading " + "a folder/" * 30)
+    assert len(log.lines) == 1
+
+
 @given(
     steps=st.lists(st.tuples(st.sampled_from([0.0, 0.0, 1e-9, 5.0, 500.0]), st.integers(0, 9)), min_size=1, max_size=9),
     total=st.none() | st.integers(0, 50),
@@ -109,7 +128,7 @@ def test_the_first_block_has_no_rate_yet(log: Log) -> None:
 def test_nothing_divides_by_zero(steps: list[tuple[float, int]], total: int | None, skipped: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         clock = Clock()
-        patch.setattr("pipelines.progress.time", SimpleNamespace(monotonic=clock.monotonic))
+        patch.setattr("pipelines.progress.time", SimpleNamespace(monotonic=clock.monotonic, strftime=lambda form: TIME))
         log, finished = Log(clock), 0
         with log.progress:
             log.progress.total(total)

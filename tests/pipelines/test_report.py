@@ -88,21 +88,67 @@ class TestTheReportIsText:
         assert "http://" not in html
         assert "https://" not in html
 
-    def test_the_first_units_with_pictures_are_shown(self, tmp_path: Path) -> None:
+    def test_a_sample_of_the_whole_run_is_shown(self, tmp_path: Path) -> None:
         made = record(tmp_path)
-        rows = [row(f"unit-{number:03d}") | {c.PREVIEW: b"jpeg"} for number in range(SHOWN + 5)]
-        rows[1][c.PREVIEW] = None
-        rows[2] = row("unit-002", kind="bad_answer") | {c.PREVIEW: b"jpeg"}
-        left = made.take_previews(table(rows, PREVIEW))
-        assert c.PREVIEW not in left.column_names
-        assert len(left) == len(rows)
+        names = [f"unit-{number:04d}" for number in range(1000)]
+        for name in names:
+            left = made.take_previews(table([row(name) | {c.PREVIEW: b"jpeg"}], PREVIEW))
+            assert c.PREVIEW not in left.column_names
+            assert len(left) == 1
         finish(made)
-        shown = Page(written(tmp_path)[1]).text
-        assert "unit-000" in shown
-        assert "unit-001" not in shown
-        assert "unit-002" not in shown
-        assert f"unit-{SHOWN + 1:03d}" in shown
-        assert f"unit-{SHOWN + 2:03d}" not in shown
+        text = Page(written(tmp_path)[1]).text
+        shown = [number for number, name in enumerate(names) if name in text]
+        assert len(shown) == SHOWN
+        assert shown[0] < 200
+        assert shown[-1] > 800  # of its end as well as of its start
+
+    def test_units_without_a_picture_or_an_answer_are_not_shown(self, tmp_path: Path) -> None:
+        made = record(tmp_path)
+        rows = [row("unit-0"), row("unit-1", kind="bad_answer") | {c.PREVIEW: b"jpeg"}, row("unit-2")]
+        rows[2][c.PREVIEW] = b"jpeg"
+        assert len(made.take_previews(table(rows, PREVIEW))) == 3
+        finish(made)
+        text = Page(written(tmp_path)[1]).text
+        assert [name for name in ("unit-0", "unit-1", "unit-2") if name in text] == ["unit-2"]
+
+    def test_a_column_that_is_only_carried_does_not_matter(self, tmp_path: Path) -> None:
+        made = record(tmp_path)
+        unit = table([row("unit-0") | {c.PREVIEW: b"jpeg"}], PREVIEW)
+        far = pa.array([2**40], pa.int64()).cast(pa.timestamp("s"))  # a year that Python's dates do not reach
+        made.take_previews(unit.append_column("taken", far))
+        finish(made)
+        assert "unit-0" in Page(written(tmp_path)[1]).text
+
+    def test_a_card_has_the_question_the_labels_and_the_times(self, tmp_path: Path) -> None:
+        made = record(tmp_path)
+        box = {"label": "the cat", "x1": 64.0, "y1": 48.0, "x2": 320.0, "y2": 240.0}
+        more = {
+            "question": "Where is it?",
+            "boxes": [box],
+            "clip_start": 4.0,
+            "clip_end": 9.5,
+            c.PREVIEW: b"jpeg",
+        }
+        unit = row("u") | more | {"response": "<ref>the cat</ref><box>[[100, 100, 500, 500]]</box>"}
+        box_type = pa.struct([("label", pa.string()), *((name, pa.float64()) for name in ("x1", "y1", "x2", "y2"))])
+        own = [("question", pa.string()), ("boxes", pa.list_(box_type))]
+        schema = pa.schema([*PREVIEW, *own, ("clip_start", pa.float64()), ("clip_end", pa.float64())])
+        made.take_previews(table([unit], schema))
+        finish(made)
+        page = Page(written(tmp_path)[1])
+        for said in ("Where is it?", "the cat", "4.0 to 9.5 s", "stop"):
+            assert said in page.text
+        assert "<ref>" not in page.text
+        assert "<box>" not in page.text
+        (frame,) = [attributes["style"] for tag, attributes in page.elements if tag == "i"]
+        assert frame == "left: 10.0%; top: 10.0%; width: 40.0%; height: 40.0%"
+
+    def test_the_configuration_lists_what_differs_from_the_defaults(self, tmp_path: Path) -> None:
+        made = record(tmp_path, seed=7)
+        finish(made)
+        text = Page(written(tmp_path)[1]).text
+        assert "seed" in text
+        assert "repetition_penalty" not in text
 
 
 class TestTheReportIsASideline:
