@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -71,7 +71,8 @@ def _plan(options: SourceOptions) -> SourcePlan:
     if not columns.names and not inline:
         columns = _columns_of_nothing(options)
     in_path = () if format == "files" else names_in_paths(splits, columns)
-    given = pa.schema([*columns, *((name, pa.string()) for name in in_path)])
+    named = _free_names(columns.names)
+    given = pa.schema([*(f.with_name(named[f.name]) for f in columns), *((name, pa.string()) for name in in_path)])
     shaped = options.reshape.columns(given) if options.reshape else given
     _check_columns(shaped, options)
     kind, column = options.media_name if inline else choose_media_column(shaped, options)
@@ -124,8 +125,9 @@ def read_split(
         batch_bytes: About the size of a table at most; makes tables shorter when media are inline.
     """
     reshape = plan.options.reshape
-    in_path = columns_in_path(split)
+    in_path, named = columns_in_path(split), _free_names(plan.columns.names)
     for raw in _READERS[plan.format].read(plan, split, batch_rows, batch_bytes):
+        raw.columns = {named.get(name, name): column for name, column in raw.columns.items()}
         for name in plan.in_path:
             raw.columns[name] = pa.repeat(pa.scalar(in_path.get(name), pa.string()), len(raw.numbers))
         yield finish(plan, split, reshape.rows(plan, split, raw) if reshape else raw)
@@ -182,11 +184,6 @@ def _storage_errors(options: SourceOptions) -> tuple[type[Exception], ...]:
 
 def _check_columns(columns: pa.Schema, options: SourceOptions) -> None:
     names = columns.names
-    taken = [name for name in names if name in OWN_COLUMNS.names]
-    if taken:
-        raise ConfigurationError(
-            f"--input {safe_uri(options.uri)}: column '{taken[0]}' is a name the pipeline uses; rename it."
-        )
     if options.id_column and options.id_column not in names:
         raise ConfigurationError(
             f"--id-column {options.id_column}: no such column in the manifest. "
@@ -197,6 +194,16 @@ def _check_columns(columns: pa.Schema, options: SourceOptions) -> None:
             f"--id-column {options.id_column}: the manifest also has a column 'id', and the output can hold one only. "
             "Rename it, or leave the option out to use it."
         )
+
+
+def _free_names(names: Sequence[str]) -> dict[str, str]:
+    """What each column is called from here on: ``manifest_<name>`` where the pipeline has a column of its name."""
+    free: dict[str, str] = {}
+    for name in names:
+        free[name] = name
+        while free[name] in OWN_COLUMNS.names or (free[name] != name and free[name] in names):
+            free[name] = f"manifest_{free[name]}"
+    return free
 
 
 def _passthrough(columns: pa.Schema, media_column: str | None) -> pa.Schema:

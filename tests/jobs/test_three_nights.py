@@ -180,9 +180,16 @@ def test_three_nights(tmp_path: Path) -> None:
         assert kinds["image 1"] == "corrupt"
         assert kinds["answer brackets"] == kinds["answer not a number"] == "bad_answer"
 
-        # Night two: the file has come, numbers have fractions, columns have grown; and the run is killed.
+        # Night two: a column that no longer makes one table with what stands there is refused by name …
+        write(tmp_path / "m.jsonl", [*lines, *plain_lines(2, 0.5, extra={"a": 2, "b": "x"})])
+        refused = nights.start()
+        said, _ = refused.communicate(timeout=400)
+        assert refused.returncode == 2
+        assert "column 'extra'" in said
+
+        # … the file has come, numbers have fractions, a column is new; and the run is killed.
         (tmp_path / "missing.png").write_bytes(png(5))
-        lines += plain_lines(2, 0.5, lang=None, extra={"a": 2, "b": "x"}, added="new")
+        lines += plain_lines(2, 0.5, lang=None, extra={"a": 2}, added="new")
         write(tmp_path / "m.jsonl", lines)
         nights.kill_half_way("--retry-errors", "not_found")
         said = nights.run("--retry-errors", "not_found")
@@ -190,9 +197,9 @@ def test_three_nights(tmp_path: Path) -> None:
         assert len(results) + len(errors) == len(lines)
         assert "image 0" in set(results.id)
 
-        # Night three: a column has become text, another is gone, the corrupt file was mended at its source.
+        # Night three: a text column holds numbers, another is gone, the corrupt file was mended at its source.
         (tmp_path / "corrupt.png").write_bytes(png(6))
-        lines += [row | {"lang": 7} for row in plain_lines(3, "n/a")]
+        lines += plain_lines(3, 2, lang=7)
         write(tmp_path / "m.jsonl", lines)
         nights.run("--refresh", "changed")
         results, errors = read_output(nights.out)

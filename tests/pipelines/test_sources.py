@@ -182,3 +182,11 @@ def test_batches_are_short_when_media_are_inline(tmp_path: Path) -> None:
     sizes = [len(table) for split in plan.splits for table in read_split(plan, split, batch_bytes=1_000_000)]
     assert sum(sizes) == 40
     assert max(sizes) <= 10
+
+
+def test_columns_named_like_the_pipelines_own_pass_under_another_name(tmp_path: Path) -> None:
+    rows = [{"image": "a.jpg", "__media": 1, "__error": "x", "manifest___error": "y"}]
+    (row,) = read_manifest(write_manifest(tmp_path / "m.jsonl", rows)).to_pylist()
+    assert row["manifest___media"] == 1
+    assert {row["manifest___error"], row["manifest_manifest___error"]} == {"x", "y"}
+    assert row["__error"] is None

@@ -48,7 +48,6 @@ ROW = {"image": "a.jpg", "key": "k", "picture_url": "x"}
         ({"m.csv": b"imag\na"}, "m.csv", {}, ["Did you mean --image-column imag?"]),
         ({"m.csv": b"image,video\na,b"}, "m.csv", {}, ["several media columns", "--video-column video"]),
         ({"m.jsonl": b'{"image": 1}'}, "m.jsonl", {}, ["Column 'image' is int64", "URI"]),
-        ({"m.jsonl": b'{"image": "a", "__media": 1}'}, "m.jsonl", {}, ["'__media'", "rename"]),
         ({"m.csv": b"image,id,key\n"}, "m.csv", {"id_column": "key"}, ["--id-column key", "also has a column 'id'"]),
         ({"m.csv": b"image\n"}, "m.csv", {"id_column": "key"}, ["--id-column key", "Columns there: image"]),
         ({"m.csv": b"image\n"}, "m.csv", {"image_column": "imaeg"}, ["--image-column imaeg", "Did you mean image?"]),
