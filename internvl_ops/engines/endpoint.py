@@ -59,13 +59,26 @@ class Again(Exception):
         busy: Whether it has too much to do.
         slow: Whether it did not answer in time.
         wait_s: Seconds it asks to be left alone for.
+        unreadable: Whether it streams what is no answer.
     """
 
     def __init__(
-        self, reason: str, *, away: bool = False, busy: bool = False, slow: bool = False, wait_s: float = 0.0
+        self,
+        reason: str,
+        *,
+        away: bool = False,
+        busy: bool = False,
+        slow: bool = False,
+        wait_s: float = 0.0,
+        unreadable: bool = False,
     ) -> None:
         super().__init__(reason)
         self.reason, self.away, self.busy, self.slow, self.wait_s = reason, away, busy, slow, wait_s
+        self.unreadable = unreadable
+
+
+class UnreadableStream(UnitError):
+    """What the server streams is no answer; asked for the whole answer at once, it may give one."""
 
 
 class Endpoint:
@@ -120,7 +133,8 @@ class Endpoint:
                 try:
                     return await read(_events(response))
                 except _NO_ANSWER as error:
-                    raise Again(f"a part of the answer is not as expected: {error!r:.100}") from error
+                    message = f"a part of the answer is not as expected: {error!r:.100}"
+                    raise Again(message, unreadable=True) from error
 
         return await self._patiently(once)
 
@@ -168,7 +182,8 @@ class Endpoint:
                 "on where it stopped."
             )
         message = f"{self.name} failed at this request {attempts} times, at last: {self._safe(last.reason)}"
-        return UnitError("generate", "timeout" if last.slow else "engine_failed", message, attempts)
+        kind = UnreadableStream if last.unreadable else UnitError
+        return kind("generate", "timeout" if last.slow else "engine_failed", message, attempts)
 
     async def _check(self, response: aiohttp.ClientResponse) -> None:
         status = response.status

@@ -16,7 +16,7 @@ from typing import Any
 
 from internvl_ops.engines import answers
 from internvl_ops.engines.base import Chat, Completion, EngineDead, Request, Sampling, Watch, too_long
-from internvl_ops.engines.endpoint import KEY_VARIABLE, Endpoint, Patience
+from internvl_ops.engines.endpoint import KEY_VARIABLE, Endpoint, Patience, UnreadableStream
 from internvl_ops.errors import ConfigurationError, UnitError
 from internvl_ops.models.rendering import TAG
 
@@ -101,11 +101,7 @@ class OpenAIEngine:
         if chat is None:
             raise UnitError("generate", "engine_failed", "a rendered prompt for an engine that renders itself.")
         body = self._body(chat, sampling)
-        if watch is None or not self._streams:
-            completion = await endpoint.post(CHAT, body, answers.completion)
-        else:
-            body |= {"stream": True, "stream_options": {"include_usage": True, "continuous_usage_stats": True}}
-            completion = await endpoint.stream(CHAT, body, lambda parts: answers.watched(parts, watch))
+        completion = await self._completion(endpoint, body, watch if self._streams else None)
         if completion.finish_reason not in ("stop", "length", "watch"):
             message = f"{endpoint.name} ended the answer with {completion.finish_reason!r}."
             raise UnitError("generate", "engine_failed", message)
@@ -118,6 +114,18 @@ class OpenAIEngine:
             )
             raise too_long(completion.prompt_tokens, self._context_length, mend)
         return completion
+
+    async def _completion(self, endpoint: Endpoint, body: dict[str, Any], watch: Watch | None) -> Completion:
+        if watch is None:
+            return await endpoint.post(CHAT, body, answers.completion)
+        streamed = body | {"stream": True, "stream_options": {"include_usage": True, "continuous_usage_stats": True}}
+        try:
+            return await endpoint.stream(CHAT, streamed, lambda parts: answers.watched(parts, watch))
+        except UnreadableStream as unreadable:
+            try:
+                return await endpoint.post(CHAT, body, answers.completion)
+            except UnitError:
+                raise unreadable from None
 
     async def close(self) -> None:
         """As `shutdown`, where there is an event loop to wait in: no connection is left when it returns."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from internvl_ops.engines.base import Chat, Completion, Request, Sampling
 from internvl_ops.engines.endpoint import Patience
@@ -23,6 +24,19 @@ DONE = b"data: [DONE]\n\n"
 def server() -> Iterator[ModelServer]:
     with ModelServer() as running:
         yield running
+
+
+@pytest.fixture
+def always(server: ModelServer) -> Iterator[Callable[[Any], Any]]:
+    """Makes the server answer every request of a test alike, not only the first."""
+    before = server.otherwise
+
+    def set_to(reply: Any) -> Any:
+        server.otherwise = reply
+        return reply
+
+    yield set_to
+    server.otherwise = before
 
 
 def ask(server: ModelServer, reply: Any, *, watched: bool = True) -> Completion:
@@ -184,9 +198,9 @@ def test_an_empty_answer_is_one(server: ModelServer, content: Any) -> None:
         stream({"error": {"message": "half \ud83d"}}),
     ],
 )
-def test_what_is_no_answer_is_one_units_error(server: ModelServer, sent: bytes) -> None:
+def test_what_is_no_answer_is_one_units_error(server: ModelServer, always: Callable[[Any], Any], sent: bytes) -> None:
     with pytest.raises(UnitError) as error:
-        ask(server, sends(sent))
+        ask(server, always(sends(sent)))
     assert error.value.kind == "engine_failed"
     error.value.message.encode()
 
@@ -200,3 +214,15 @@ def test_a_prompt_too_long_said_within_the_stream(server: ModelServer) -> None:
     with pytest.raises(UnitError) as error:
         ask(server, sends(stream({"error": {"message": "the maximum context length is 8192 tokens"}})))
     assert error.value.kind == "prompt_too_long"
+
+
+def test_a_server_whose_streams_are_no_answers_is_asked_for_the_whole_answer(
+    server: ModelServer, always: Callable[[Any], Any]
+) -> None:
+    async def reply(request: web.Request) -> web.StreamResponse:
+        asked = await request.json()
+        made = sends(b"data: []\n\ndata: [DONE]\n\n") if asked.get("stream") else says(completion("whole"))
+        response = made(request)
+        return await response if asyncio.iscoroutine(response) else response
+
+    assert ask(server, always(reply)).text == "whole"
