@@ -29,6 +29,8 @@ _FLOAT, _COMPLEX = 3, (5, 6)
 _LOOKED_AT = 8  # directories that may hold a sensor's data
 _TYPES = {1: "u", 2: "i", 3: "f", 4: "u"}
 
+_MOST_SAMPLES = 800_000_000  # four for each of 200 million pixels
+
 
 class Tiff:
     """The first page of a TIFF.
@@ -76,13 +78,27 @@ class Tiff:
         """Decodes the page as stored, not turned upright: uint8 of shape (height, width, 3).
 
         Raises:
-            UnitError: "unsupported" with what the samples are; "corrupt" for a file that ends early.
+            UnitError: "unsupported" with what the samples are; "corrupt" for a file that ends early; "too_large" for
+                one whose many channels take more than any picture.
         """
+        self._check_size()
         samples = self._samples(notes)
         self._check_whole(accept_cut)
         if self._page.photometric == 4:
             notes.append("a mask of transparency, read as grey")
         return to_rgb(self._pixels(), samples, alpha, notes)
+
+    def _check_size(self) -> None:
+        """A header of some bytes may claim thousands of channels, which all would be made before three are taken."""
+        width, height = self.size
+        count = width * height * self._page.samplesperpixel
+        if count > _MOST_SAMPLES:
+            raise UnitError(
+                "decode",
+                "too_large",
+                f"{width}x{height} pixels of {self._page.samplesperpixel:,} samples are {count:,}, more than the "
+                f"{_MOST_SAMPLES:,} samples allowed. Keep the channels that are looked at.",
+            )
 
     # ---------------------------------------------------------------- meaning
 

@@ -122,3 +122,15 @@ class TestTheEndOfAJpeg:
         with pytest.raises(UnitError, match="12 bits") as caught:
             load_image(data, SMALL)
         assert caught.value.kind == "unsupported"
+
+
+def test_a_small_file_that_claims_thousands_of_channels_is_too_large() -> None:
+    """65,536 by 1 pixels of 26,881 samples, in 154 bytes."""
+    data = bytes.fromhex(
+        "49492a00080000000a0000010400010000000000010001010400010000000100000002010300040000008680000003010300010000000100"
+        "000006010300010000000500000011010400010000008e000000150103000100000004696d6167650000749d700069010000000000000"
+        "02cf6000000000000000000040080001c010100030000000100000000000000f8000800080008008b628f00"
+    )
+    with pytest.raises(UnitError) as error:
+        load_image(data, ImageOptions(truncated="accept"))
+    assert error.value.kind == "too_large"
