@@ -28,6 +28,8 @@ QUESTION_ID = ("question_id", "questionId", "index")
 MEDIA = {"image": ("image", "images"), "video": ("video", "videoID", "video_path")}
 INLINE = pa.struct([("bytes", pa.large_binary()), ("path", pa.string())])
 SHARD = re.compile(r"-\d+-of-\d+$")
+_ADDRESS = re.compile(r"https?://|data:", re.IGNORECASE)
+_SUFFIX = re.compile(r"\.[A-Za-z0-9]{2,5}$|/$")
 _SHORTEST_BASE64 = 64  # characters; no picture is shorter, and what stands for another row's picture is
 
 
@@ -42,6 +44,7 @@ class BenchmarkRows:
         media_column: Instead of the usual names.
         id_column: Column with ids; else a row's place in the data is its id.
         answers: By question id, from an annotation file.
+        published_folders: Whether videos lie in the folders in which the benchmark publishes them.
     """
 
     name: str
@@ -50,6 +53,7 @@ class BenchmarkRows:
     media_column: str | None = None
     id_column: str | None = None
     answers: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    published_folders: bool = False
 
     @property
     def benchmark(self) -> Benchmark:
@@ -96,13 +100,14 @@ class BenchmarkRows:
             samples.append(sample)
         columns = {field.name: _column(samples, field) for field in self.fields}
         columns["id"] = self._ids(split, raw)
-        columns[self.benchmark.media] = self._pictures(raw)
+        columns[self.benchmark.media] = self._pictures(raw, [str(sample.get("category") or "") for sample in samples])
         return RawRows(columns, raw.numbers, problems)
 
     def split_of(self, file: str) -> str:
-        """The benchmark's split that a file is of: as ``--split`` or its name says, else that itself."""
-        stem = SHARD.sub("", file.rpartition("/")[2].split(".")[0])
-        for said in (self.split or stem, stem):
+        """The benchmark's split that a file is of: as ``--split``, its name or its folder says, else that itself."""
+        folder, _, name = file.rpartition("/")
+        stem = SHARD.sub("", name.split(".")[0])
+        for said in (self.split or stem, stem, folder.rpartition("/")[2]):
             if named := [split for split in self.benchmark.splits if split in said]:
                 return max(named, key=len)
         return self.split or stem
@@ -137,14 +142,23 @@ class BenchmarkRows:
             return pa.array([_as_id(value) for value in raw.columns[self.id_column].to_pylist()], pa.string())
         return pa.array([f"{split.name}:{number}" for number in raw.numbers.tolist()], pa.string())
 
-    def _pictures(self, raw: RawRows) -> pa.Array:
+    def _pictures(self, raw: RawRows, categories: Sequence[str]) -> pa.Array:
         name = self._media(list(raw.columns))
         column = raw.columns[name]
         if not _is_text(column.type):
             return column
-        if self.benchmark.media == "video":  # Video-MME names videos without their suffix
-            return pa.array([path and (path if "." in path else f"{path}.mp4") for path in column.to_pylist()])
+        if self.benchmark.media == "video":
+            named = zip(column.to_pylist(), categories, strict=True)
+            return pa.array([video and self._video(video, category) for video, category in named], pa.string())
         return pa.array([_inline(text) for text in column.to_pylist()], INLINE)
+
+    def _video(self, video: str, category: str) -> str:
+        if _ADDRESS.match(video):
+            return video
+        benchmark = self.benchmark
+        if benchmark.place is not None and self.published_folders:
+            video = benchmark.place(video, category)
+        return video if _SUFFIX.search(video) else video + benchmark.video_suffix
 
 
 def read_annotations(path: str, text: bytes) -> dict[str, list[str]]:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from pydantic import BaseModel, Field, model_validator
 
 from internvl_ops.errors import ConfigurationError
-from internvl_ops.evaluation import BENCHMARKS, Name, Sample, evaluate
+from internvl_ops.evaluation import BENCHMARKS, Benchmark, Name, Sample, evaluate
 from internvl_ops.evaluation.published import PUBLISHED, beside_published
 from internvl_ops.media.access import safe_uri
 from internvl_ops.tasks import Task
@@ -69,6 +69,7 @@ def plan_benchmark(options: Any) -> SourcePlan:
         media_column=options.video_column if benchmark.media == "video" else options.image_column,
         id_column=options.id_column,
         answers=_annotations(options.annotations),
+        published_folders=_has_published_folders(benchmark, options.media_root),
     )
     named = dict.fromkeys(("id_column", "image_column", "video_column", "document_column"))  # `rows` looks at them
     changes: dict[str, Any] = {**_files(options), **named, "reshape": rows}
@@ -80,6 +81,13 @@ def plan_benchmark(options: Any) -> SourcePlan:
             f"{first['__error'][0]['message'].as_py()}."
         )
     return plan
+
+
+def _has_published_folders(benchmark: Benchmark, root: str | None) -> bool:
+    """Whether media lie below ``--media-root`` in the folders in which the benchmark publishes them."""
+    if root is None:
+        return False
+    return any(kind_of(f"{root.rstrip('/')}/{folder}") == "directory" for folder in benchmark.folders)
 
 
 def _files(options: Any) -> dict[str, str]:

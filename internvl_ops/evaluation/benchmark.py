@@ -77,6 +77,9 @@ class Benchmark:
         summarise: From all samples and their scores.
         splits: Its published splits, as their files are named.
         media: ``image`` or ``video``.
+        video_suffix: Of videos that the data names without one. Where it is empty, such a name is a folder of frames.
+        folders: In which the benchmark publishes its videos, where their names alone do not say the folder.
+        place: From a video's name and its row's category to its place in those folders.
         max_tiles: Most tiles an image is cut into.
         max_new_tokens: Longest answer, in tokens.
         num_frames: Of a video.
@@ -96,6 +99,9 @@ class Benchmark:
     may_have: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     splits: tuple[str, ...] = ()
     media: str = "image"
+    video_suffix: str = ""
+    folders: tuple[str, ...] = ()
+    place: Callable[[str, str], str] | None = None
     max_tiles: int = 6
     max_new_tokens: int = 100
     num_frames: int = 8

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-from internvl_ops.evaluation import rows, scoring
+from internvl_ops.evaluation import mvbench, rows, scoring
 from internvl_ops.evaluation.benchmark import Benchmark
 from internvl_ops.metrics import anls, exact_match, ocrbench_hit, relaxed_accuracy, vqa_accuracy
 from internvl_ops.tasks.caption import PROMPTS
@@ -149,8 +149,11 @@ BENCHMARKS: dict[str, Benchmark] = {
         may_have={"category": ("task_type",), "start": ("start",), "end": ("end",)},
         read=rows.mvbench,
         fields=("question", "answers", "options", "category", "start", "end"),
+        folders=mvbench.FOLDERS,
+        place=mvbench.place_of,
         score=scoring.first_word,
         summarise=scoring.overall("MVBench"),
+        splits=tuple(mvbench.TASKS),
         media="video",
         max_tiles=1,
         max_new_tokens=1000,
@@ -169,6 +172,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         score=scoring.letter_of_four,
         summarise=scoring.overall("Video-MME w/o subs"),
         media="video",
+        video_suffix=".mp4",
         max_tiles=1,
         max_new_tokens=1024,
         num_frames=16,

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from internvl_ops.evaluation.benchmark import Row
+from internvl_ops.evaluation.mvbench import task_of
 from internvl_ops.metrics.letters import LETTERS
 
 Fields = dict[str, Any]
@@ -96,19 +97,21 @@ def mmbench(row: Row, split: str) -> Fields:
 
 
 def mvbench(row: Row, split: str) -> Fields:
-    """A question with its options; about some seconds of the video if the row says which."""
+    """A question with its options; about some seconds of the video if the row says which and its task asks so."""
     options, right = _texts(row, "options"), _text(row, "answers")
     if right not in options:
         raise ValueError(f"answer {right!r:.80} is none of the options {options!r:.200}")
     lines = [f"Question: {_text(row, 'question')}", "Options:"]
     lines += [f"({letter}) {option}" for letter, option in zip(LETTERS, options, strict=False)]
+    category = _given(row, "category") or split
+    task = task_of(category)
+    bounds = ("start", "end") if task is None or task.has_bounds else ()
     return {
         "question": "\n".join(lines),
         "answers": [right],
         "options": options,
-        "category": _given(row, "category") or split,
-        "start": _number(row, "start"),
-        "end": _number(row, "end"),
+        "category": category,
+        **{name: _number(row, name) for name in bounds},
     }
 
 

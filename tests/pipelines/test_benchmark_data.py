@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,9 +17,13 @@ import pytest
 from PIL import Image
 
 from internvl_ops.errors import ConfigurationError
+from internvl_ops.media.access import ReadPolicy
+from internvl_ops.media.fetch import Fetcher
+from internvl_ops.media.video import load_video
 from jobs.evaluate_model import Options
 from pipelines.command_line import build_options
 from pipelines.evaluation import plan_benchmark
+from pipelines.media import media_options
 from pipelines.sources import read_split
 
 
@@ -208,12 +214,96 @@ class TestHuggingFaceExports:
         assert found["question"] == "Question: What happened?\nOptions:\n(A) a\n(B) b"
         assert (found["start"], found["end"], found["category"]) == (1.5, 9, "action_sequence")
 
+    @pytest.mark.parametrize(
+        ("given", "video"),
+        [
+            ("fFjv93ACGo8", "fFjv93ACGo8.mp4"),
+            ("videos-1.0/fFjv93ACGo8", "videos-1.0/fFjv93ACGo8.mp4"),
+            ("../videos/-xyz", "../videos/-xyz.mp4"),
+            ("a.webm", "a.webm"),
+            ("https://host/watch?v=abc", "https://host/watch?v=abc"),
+        ],
+    )
+    def test_only_a_name_without_a_suffix_gets_one(self, tmp_path: Path, given: str, video: str) -> None:
+        row = {"video": given, "question": "What?", "options": ["A. x", "B. y"], "answer": "A"}
+
+        assert only(read("videomme", parquet(tmp_path / "test.parquet", row)))["__media"][0]["uri"] == video
+
     def test_captions(self, tmp_path: Path) -> None:
         found = only(
             read("captions", parquet(tmp_path / "t.parquet", {"image": INLINE, "caption": ["a cat", "one cat"]}))
         )
 
         assert found["answers"] == ["a cat", "one cat"]
+
+
+EPISODE = {"video": "castle_s07e24_seg02_clip_13", "question": "Why?", "candidates": ["a", "b"], "answer": "a"}
+
+
+def folder_of_frames(path: Path, count: int) -> None:
+    """Frames as MVBench has them: 00001.jpg and so on, each of a grey of its own."""
+    path.mkdir(parents=True)
+    for number in range(1, count + 1):
+        Image.new("RGB", (16, 16), (3 * number,) * 3).save(path / f"{number:05}.jpg")
+
+
+class TestMVBenchTasks:
+    @pytest.mark.parametrize("published", [True, False])
+    @pytest.mark.parametrize(("start", "end"), [(0.0, 17.8), (3.4, 9.9), (5, 1000.0), (22.0, 24.0)])
+    def test_episodic_reasoning_reads_folders_of_frames(
+        self, tmp_path: Path, published: bool, start: float, end: float
+    ) -> None:
+        videos = tmp_path / "video"
+        folder_of_frames((videos / "tvqa/frames_fps3_hq" if published else videos) / EPISODE["video"], 72)
+        table = jsonl(videos / "episodic_reasoning.jsonl", {**EPISODE, "start": start, "end": end})
+        options = build_options(Options, {"benchmark": "mvbench", "input": str(table), "output": "out",
+                                          "model": "model", "media_root": str(videos)})  # fmt: skip
+        plan = plan_benchmark(options)
+        row = only(next(iter(read_split(plan, plan.splits[0]))))
+        with Fetcher(ReadPolicy(plan.base), frame_folders=True) as fetcher:
+            data = fetcher.fetch(row["__media"][0]["uri"])
+        how = media_options(options, plan.media_kind).video
+        video = load_video(data, replace(how, start=row["start"], end=row["end"]))
+
+        # The published rule: frames count from 1, at 3 a second.
+        first, last = max(1, round(start * 3)), min(round(end * 3), 72)
+        step = (last - first) / 16
+        expected = [int(first + step / 2 + np.round(step * number)) for number in range(16)]
+        assert [number + 1 for number in video.frame_numbers] == expected
+        assert [round(float(tile.mean()) / 3) for tile in video.tiles] == expected
+
+    @pytest.mark.parametrize("name", ["task_type", "file", "folder"])
+    def test_only_tasks_that_ask_about_a_part_read_its_bounds(self, tmp_path: Path, name: str) -> None:
+        def bounds(title: str) -> tuple[float | None, float | None]:
+            row = {**EPISODE, "video": "a.mp4", "start": 1.5, "end": 9.0}
+            file = title.lower().replace(" ", "_").replace("-", "_")
+            path = {"file": f"{file}.parquet", "folder": f"{file}/train-00000-of-00001.parquet"}.get(name, "x.parquet")
+            said = {"task_type": title} if name == "task_type" else {}
+            table = parquet(tmp_path / file / path, row | said)
+            found = only(read("mvbench", tmp_path / file if name == "folder" else table))
+            return found["start"], found["end"]
+
+        assert bounds("Action Localization") == (1.5, 9.0)
+        assert bounds("Fine-grained Pose") == (None, None)
+
+    def test_videos_are_found_in_the_published_folders(self, tmp_path: Path) -> None:
+        (tmp_path / "video" / "star" / "Charades_v1_480").mkdir(parents=True)
+        rows = [
+            {**EPISODE, "video": "ZS9XR.mp4", "task_type": "Action Sequence"},
+            {**EPISODE, "video": "b.webm", "task_type": "Action Antonym"},
+            {**EPISODE, "task_type": "Episodic Reasoning"},
+            {**EPISODE, "video": "mine/c.mp4", "task_type": "Action Count"},
+            {**EPISODE, "video": "d.mp4", "task_type": "another"},
+        ]
+        table = jsonl(tmp_path / "all.jsonl", *rows)
+        found = [
+            [media[0]["uri"] for media in read("mvbench", table, **options)["__media"].to_pylist()]
+            for options in ({"media_root": str(tmp_path / "video")}, {"media_root": str(tmp_path)}, {})
+        ]
+
+        assert found[0] == ["star/Charades_v1_480/ZS9XR.mp4", "ssv2_video/b.webm",
+                            f"tvqa/frames_fps3_hq/{EPISODE['video']}", "mine/c.mp4", "d.mp4"]  # fmt: skip
+        assert found[1] == found[2] == [row["video"] for row in rows]
 
 
 def test_a_benchmarks_rows_have_the_columns_that_it_needs(tmp_path: Path) -> None:
