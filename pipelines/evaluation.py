@@ -8,7 +8,6 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any, Literal
 
-import fsspec
 import pyarrow as pa
 from pydantic import BaseModel, Field, model_validator
 
@@ -119,6 +118,8 @@ def _annotations(uri: str | None) -> dict[str, list[str]]:
     if uri is None:
         return {}
     try:
+        import fsspec
+
         with fsspec.open(uri, "rb") as file:
             text = file.read()
     except (OSError, ValueError) as error:

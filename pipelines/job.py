@@ -105,9 +105,7 @@ def check(
     from pipelines.engines import check_engine, load_model
     from pipelines.media import check_media_options, read_policy
     from pipelines.option_rules import check_apart, check_options, check_plan, check_sampling
-    from pipelines.output import OutputFolder
     from pipelines.ray_address import check_address, check_ray_job
-    from pipelines.settings import check_settings
 
     check_options(options)
     check_address(options)
@@ -123,6 +121,9 @@ def check(
         raise ConfigurationError(refused)
     task = make_task(options, plan.media_kind, plan.schema.names)
     check_engine(options, checkpoint, task)
+    from pipelines.output import OutputFolder
+    from pipelines.settings import check_settings
+
     output = OutputFolder(options.output)
     if writes:
         output.check_writable()

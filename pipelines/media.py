@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.media.access import ReadPolicy
-from internvl_ops.media.clips import ClipOptions
-from internvl_ops.media.document import DocumentOptions
-from internvl_ops.media.image import ImageOptions
-from internvl_ops.media.parts import MediaOptions
-from internvl_ops.media.video import VideoOptions
-from internvl_ops.prepare import ReadLimits
 from pipelines.options import JobOptions
 from pipelines.options import MediaOptions as Decoding
 from pipelines.sources import SourcePlan
 from pipelines.sources.options import MediaKind
+
+# The readers of media bring OpenCV, FFmpeg, PDFium and the clients of stores: a job imports them once its options are
+# found right.
+if TYPE_CHECKING:
+    from internvl_ops.media.clips import ClipOptions
+    from internvl_ops.media.parts import MediaOptions
+    from internvl_ops.prepare import ReadLimits
 
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _OURS = frozenset({"host", "content-length", "transfer-encoding", "connection", "accept-encoding", "cookie", "range"})
@@ -26,7 +27,7 @@ _ONLY_FOR: dict[str, tuple[str, ...]] = {
     "video": ("fps", "frames_fps", "start", "end", "clip_seconds", "clip_scenes"),
     "document": ("pages", "dpi"),
 }
-Reading = tuple[ReadPolicy, MediaOptions, ReadLimits]
+Reading: TypeAlias = "tuple[ReadPolicy, MediaOptions, ReadLimits]"
 
 
 def reading(options: JobOptions, plan: SourcePlan) -> Reading:
@@ -55,6 +56,8 @@ def _header(said: str) -> tuple[str, str]:
 
 
 def read_limits(options: Decoding) -> ReadLimits:
+    from internvl_ops.prepare import ReadLimits
+
     return ReadLimits(
         max_bytes=options.max_bytes,
         fetch_timeout_s=options.fetch_timeout,
@@ -85,6 +88,11 @@ def check_media_options(options: Decoding, kind: MediaKind) -> None:
 
 
 def media_options(options: Decoding, kind: MediaKind) -> MediaOptions:
+    from internvl_ops.media.document import DocumentOptions
+    from internvl_ops.media.image import ImageOptions
+    from internvl_ops.media.parts import MediaOptions
+    from internvl_ops.media.video import VideoOptions
+
     tiles: dict[str, Any] = {"min_tiles": options.min_tiles, "max_tiles": options.max_tiles, "resize": options.resize}
     return MediaOptions(
         kind=kind,
@@ -126,6 +134,8 @@ def _password(options: Decoding) -> str:
 
 
 def _clips(options: Decoding) -> ClipOptions | None:
+    from internvl_ops.media.clips import ClipOptions
+
     limits: dict[str, Any] = {
         "max_pixels": options.max_pixels,
         "max_seconds": options.max_video_seconds,

@@ -15,10 +15,8 @@ from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
-import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
-from fsspec.registry import available_protocols
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.media import s3_config
@@ -42,6 +40,8 @@ def _checked(uri: str) -> str:
     Raises:
         ConfigurationError: Nothing that is written there would stay, or no bucket is named.
     """
+    from fsspec.registry import available_protocols  # only once there is an output to look at, as below
+
     allowed = "Use a local path or s3://bucket/prefix."
     match = _SCHEME.match(uri)
     scheme = match[1].lower() if match else ""
@@ -69,6 +69,8 @@ class OutputFolder:
     """
 
     def __init__(self, uri: str) -> None:
+        import fsspec
+
         self.uri = _checked(uri).rstrip("/") or "/"
         try:
             self.fs, self.root = fsspec.core.url_to_fs(self.uri, **self._storage_options())

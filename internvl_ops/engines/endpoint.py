@@ -9,15 +9,15 @@ import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
-
-import aiohttp
 
 from internvl_ops.engines.base import EngineDead
 from internvl_ops.errors import ConfigurationError, UnitError
 from internvl_ops.media.access import safe_text, safe_uri
-from internvl_ops.media.transports import retry_after
+
+if TYPE_CHECKING:  # a quarter of a second, and every command imports this module for its options
+    import aiohttp
 
 T = TypeVar("T")
 
@@ -92,6 +92,8 @@ class Endpoint:
     """
 
     def __init__(self, url: str, key: str, patience: Patience, connections: int) -> None:
+        import aiohttp
+
         self._url, self._key, self._patience = url.rstrip("/"), key, patience
         self.name = safe_uri(self._url)
         self._session = aiohttp.ClientSession(
@@ -152,6 +154,8 @@ class Endpoint:
         return _read(json.loads, text)
 
     async def _patiently(self, once: Callable[[], Awaitable[T]]) -> T:
+        import aiohttp
+
         failures, since, attempt = 0, None, 0
         while True:
             attempt += 1
@@ -186,6 +190,8 @@ class Endpoint:
         return kind("generate", "timeout" if last.slow else "engine_failed", message, attempts)
 
     async def _check(self, response: aiohttp.ClientResponse) -> None:
+        from internvl_ops.media.transports import retry_after
+
         status = response.status
         if 200 <= status < 300:
             return
@@ -222,6 +228,8 @@ class Endpoint:
 
 
 def _again(error: Exception, answer_s: float) -> Again:
+    import aiohttp
+
     if isinstance(error, Again):
         return error
     reason = str(error) or type(error).__name__

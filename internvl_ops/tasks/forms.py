@@ -7,11 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-import jsonschema
-
 from internvl_ops.errors import ConfigurationError, UnitError
 from internvl_ops.tasks.base import Dialogue
-from internvl_ops.tasks.references import broken_reference
 
 REPAIR = {
     "json": "This is not JSON of the form that was asked for. Answer again, with the JSON alone.",
@@ -28,6 +25,10 @@ def read_schema(given: str) -> str:
     Raises:
         ConfigurationError: No such file, not JSON, no valid schema, or one with a reference that cannot be followed.
     """
+    import jsonschema  # takes a while, and only a task with a schema needs it
+
+    from internvl_ops.tasks.references import broken_reference
+
     text = given
     if not given.lstrip().startswith("{"):
         try:
@@ -100,6 +101,8 @@ def choices_of(given: Sequence[Any]) -> tuple[str, ...]:
 
 
 def _json_problem(text: str, schema: Any) -> str | None:
+    import jsonschema
+
     try:
         value = json.loads(text, parse_constant=_no_json)
         worst = jsonschema.exceptions.best_match(jsonschema.validators.validator_for(schema)(schema).iter_errors(value))
