@@ -8,11 +8,12 @@ from typing import Protocol
 
 import numpy as np
 import pillow_heif
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 from PIL.Image import open as open_picture
 
 from internvl_ops.errors import UnitError
-from internvl_ops.media import heif, jpeg
+from internvl_ops.media import heif, jpeg, jpeg2000
+from internvl_ops.media.jpeg2000 import Jpeg2000
 from internvl_ops.media.jpegxl import JpegXl
 from internvl_ops.media.pillow_samples import psd_unread
 from internvl_ops.media.sniff import described, unreadable
@@ -62,11 +63,14 @@ def _identify(data: bytes, max_pixels: int) -> Image.Image | Reader:
         return _identify_tiff(data, max_pixels)
     if kind == "JPEG XL file":
         return JpegXl(data)
-    unread = jpeg.unread(data) if kind == "JPEG file" else psd_unread(data)
-    if unread is not None:
+    if (unread := _unread(kind, data)) is not None:
         raise unread
     try:
-        return _pillow(data, max_pixels)
+        image = _pillow(data, max_pixels)
+        depth = jpeg2000.depth(data) if image.format == "JPEG2000" else None
+        if depth is not None and depth.bits > 8 and depth.uniform:
+            return Jpeg2000(data, image.size, image.mode, depth)
+        return image
     except UnidentifiedImageError:
         pass
     except ValueError as error:
@@ -80,6 +84,14 @@ def _identify(data: bytes, max_pixels: int) -> Image.Image | Reader:
     raise unreadable(data)
 
 
+def _unread(kind: str, data: bytes) -> UnitError | None:
+    if kind == "JPEG file":
+        return jpeg.unread(data)
+    if kind == "JPEG 2000 file":
+        return jpeg2000.unread(data)
+    return psd_unread(data)
+
+
 def _identify_tiff(data: bytes, max_pixels: int) -> Image.Image | Reader:
     tiff: Tiff | None = None
     try:
@@ -91,12 +103,16 @@ def _identify_tiff(data: bytes, max_pixels: int) -> Image.Image | Reader:
     except Exception:  # damaged where tifffile looks; Pillow may see enough
         if tiff is not None:
             raise
+    # Pillow itself reads samples that are not compressed, and takes no heed of fewer ones for colour than for light.
+    TiffImagePlugin.READ_LIBTIFF = tiff is not None and tiff.is_plain_ycbcr
     try:
         return _pillow(data, max_pixels)
     except UnidentifiedImageError:
         if tiff is not None:
             return tiff
         raise unreadable(data) from None
+    finally:
+        TiffImagePlugin.READ_LIBTIFF = False
 
 
 def _pillow(data: bytes, max_pixels: int, formats: tuple[str, ...] = FORMATS) -> Image.Image:

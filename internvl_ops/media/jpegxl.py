@@ -59,7 +59,8 @@ class JpegXl:
             colours="grey" if channels < 3 else "rgb",
             bits=self._depth,
             alpha="straight" if channels in (2, 4) else "none",
-            maximum=None if self._float else (1 << self._depth) - 1,
+            # 16 bits are also what fewer are put into.
+            maximum=None if self._float or self._depth == 16 else (1 << self._depth) - 1,
         )
         if self._animated:
             notes.append("first frame of an animation")

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from internvl_ops.errors import UnitError
+from internvl_ops.media import jpeg2000
 from internvl_ops.media.samples import Samples, to_rgb
 
 _MERGED_DATA = 1057  # of a PSD: whether it holds a composite of its layers
@@ -28,11 +29,17 @@ def pillow_rgb(image: Any, data: bytes, alpha: str, notes: list[str]) -> np.ndar
         _scale_colour_key(image, data)
     if image.format == "PSD":
         image = _composite_of_layers(image, data)
+    if image.format == "JPEG2000":
+        image = _stretch_few_bits(image, data)
+    if (deep := _deep_png(image, data)) is not None:
+        return to_rgb(*deep, alpha, notes)
     described = _deep_samples(image, data)
     if described is not None:
         pixels = np.asarray(image)
         if image.format == "PPM" and image.mode == "I":
             pixels = pixels.astype(np.uint16)
+        if image.format == "PNG":
+            described = replace(described, used_bits=_png_used_bits(data, pixels))
         if alpha == "white" and isinstance(key := image.info.get("transparency"), int):
             described = replace(described, nodata=float(key))
         return to_rgb(pixels, described, alpha, notes)
@@ -58,7 +65,7 @@ def _deep_samples(image: Any, data: bytes) -> Samples | None:
     if mode == "F":
         return Samples(colours="grey", bits=32)
     if mode.startswith("I"):
-        # Pillow brings PGM and JPEG 2000 of any depth to the full 16 bits; theirs is known.
+        # Pillow brings PGM of any depth to the full 16 bits; theirs is known.
         known = image.format == "JPEG2000" or (image.format == "PPM" and _pnm_maximum(data) < 65535)
         return Samples(colours="grey", bits=32 if mode == "I" and image.format != "PPM" else 16,
                        maximum=65535 if known else None)  # fmt: skip
@@ -79,6 +86,55 @@ def _scale_colour_key(image: Any, data: bytes) -> None:
         image.info["transparency"] = key * 255 // ((1 << bits) - 1)
     elif isinstance(key, tuple) and bits == 16 and image.mode == "RGB":
         image.info["transparency"] = tuple(value >> 8 for value in key)
+
+
+def _deep_png(image: Any, data: bytes) -> tuple[np.ndarray, Samples] | None:
+    """The 16 bits of a PNG that Pillow has cut to 8, where that may have cut too much; None for all others.
+
+    That is where a transparent colour may differ in its lower bits alone, and where no sample has higher ones.
+    """
+    if image.format != "PNG" or image.mode not in ("RGB", "RGBA", "LA") or data[24] != 16 or image.is_animated:
+        return None
+    shallow = np.asarray(image)
+    colours = 1 if image.mode == "LA" else 3
+    if "transparency" not in image.info and shallow[..., :colours].max(initial=0) >= 1 << 4:  # of 12 bits
+        return None
+    import imagecodecs  # only where it is needed: it is large
+
+    try:
+        pixels = imagecodecs.png_decode(data)
+    except imagecodecs.PngError:  # damaged at an end that Pillow does not look at
+        return None
+    channels = pixels.shape[2]
+    samples = Samples(
+        colours="grey" if channels == 2 else "rgb",
+        bits=16,
+        alpha="straight" if channels in (2, 4) else "none",
+        used_bits=_png_used_bits(data, pixels[..., :colours]),
+    )
+    return pixels, samples
+
+
+def _png_used_bits(data: bytes, values: np.ndarray) -> int | None:
+    """By the chunk sBIT: 16 where the samples have been stretched to the file's depth, as they should."""
+    start = data.find(b"sBIT", 33, data.find(b"IDAT"))
+    size = int.from_bytes(data[start - 4 : start], "big")
+    if start < 0 or not 1 <= size <= 4:
+        return None
+    used = max(data[start + 4 : start + 4 + size])
+    if not 0 < used < 16 or values.max(initial=0) >> used:
+        return 16
+    stretched = not (values % (1 << (16 - used))).any()
+    return 16 if stretched else used
+
+
+def _stretch_few_bits(image: Any, data: bytes) -> Any:
+    """Pillow shifts fewer than 8 bits up: of one bit, white would be 128."""
+    found = jpeg2000.depth(data)
+    if found is None or found.bits >= 8 or image.mode not in ("L", "LA", "RGB", "RGBA"):
+        return image
+    white = ((1 << found.bits) - 1) << (8 - found.bits)
+    return image.point([min(255, round(value * 255 / white)) for value in range(256)] * len(image.getbands()))
 
 
 def _composite_of_layers(image: Any, data: bytes) -> Any:

@@ -11,8 +11,9 @@ Colours = Literal["grey", "rgb", "cmyk", "lab", "palette"]
 Alpha = Literal["none", "straight", "premultiplied"]
 
 CHANNELS: dict[Colours, int] = {"grey": 1, "rgb": 3, "cmyk": 4, "lab": 3, "palette": 1}
-# Depths that cameras, scanners and microscopes have. Data that stay below one are taken to be of it.
-_DEPTHS = (8, 10, 12, 14, 15, 16, 24, 31, 32, 63, 64)
+# Depths that deeper files are often filled from. Each is a sixteenth of the next container at most, so that a picture
+# taken for one of them would be nearly black at the depth of its file. 13 to 15 bits in 16 may as well be a dark photo.
+_DEPTHS = (8, 10, 12, 16, 24, 32)
 # What stands for "nothing was measured here" where a file does not say so itself.
 _USUAL_NODATA = (-999.0, -9999.0, -32767.0, -32768.0, -99999.0)
 _ENORMOUS = 9e19
@@ -35,8 +36,9 @@ class Samples:
         bits: Of a sample, as the file states.
         alpha: What the channel after the colours is.
         white_is_zero: Grey runs from light to dark.
-        maximum: The sample that means full light, where the file states it; otherwise unsigned samples are taken to
-            be of the depth that their values show.
+        maximum: The sample that means full light, where the format states it; otherwise integers are scaled by
+            ``used_bits``, or by 8, 10 or 12 bits where none is above that, or else by all their bits.
+        used_bits: How many of the bits the file says are used; None where it does not say.
         nodata: The sample that stands for nothing.
         palette: uint8 colours of shape (entries, 3), for "palette".
         signed_lab: a and b are signed; else they are shifted by half their range.
@@ -47,6 +49,7 @@ class Samples:
     alpha: Alpha = "none"
     white_is_zero: bool = False
     maximum: int | None = None
+    used_bits: int | None = None
     nodata: float | None = None
     palette: np.ndarray | None = None
     signed_lab: bool = False
@@ -84,7 +87,7 @@ def to_rgb(pixels: np.ndarray, samples: Samples, alpha: str, notes: list[str]) -
     colours = pixels[..., : CHANNELS[samples.colours]]
     opacity = pixels[..., colours.shape[2]] if samples.alpha != "none" else None
     scale, nodata = _scale(colours, samples, notes)
-    alpha_scale = _alpha_scale(opacity, samples) if opacity is not None else None
+    alpha_scale = _alpha_scale(opacity, samples, scale) if opacity is not None else None
     rgb = np.empty((*pixels.shape[:2], 3), np.uint8)
     rows = max(1, _STRIP_PIXELS // max(1, pixels.shape[1]))
     for top in range(0, pixels.shape[0], rows):
@@ -122,7 +125,9 @@ def _lab(colours: np.ndarray, samples: Samples) -> np.ndarray:
     else:
         unit = float(1 << (samples.bits - 8))  # one step of 8 bits
         full = 255.0 * unit if not samples.signed_lab else float((1 << samples.bits) - 1)
-        lightness = colours[..., 0].astype(np.float32) * (100.0 / full)
+        # Some writers call all three signed, though lightness has no sign.
+        unsigned = colours[..., 0].astype(f"u{colours.dtype.itemsize}")
+        lightness = unsigned.astype(np.float32) * (100.0 / full)
         a, b = np.moveaxis(colours[..., 1:].astype(np.float32), 2, 0) / unit
         if samples.signed_lab:
             a, b = a - 256.0 * (a >= 128.0), b - 256.0 * (b >= 128.0)
@@ -160,11 +165,22 @@ def _scale(colours: np.ndarray, samples: Samples, notes: list[str]) -> tuple[_Sc
 
 
 def _depth(values: np.ndarray, samples: Samples, notes: list[str]) -> int:
-    """The bits that unsigned samples really have, such as 12 where a microscope writes them into 16."""
+    """The bits that integers without negative values really have: those that the file states, or plainly shows.
+
+    A microscope's 12 bits in 16 are plain, for at 16 bits the brightest of them would be 15 of 255. A dark photograph
+    of 16 bits stays dark.
+    """
     bits = samples.bits - (values.dtype.kind == "i")  # no value is negative: a signed sample's first bit says nothing
     highest = int(values.max()) if values.size else 0
-    shown = next(depth for depth in _DEPTHS if highest < 1 << depth)
-    if bits <= 8 or shown >= bits or highest == 0:
+    if bits <= 8 or highest == 0:
+        return bits
+    stated = samples.used_bits
+    if stated is not None and highest < 1 << stated:  # else the file contradicts itself
+        if stated < bits:
+            notes.append(f"{samples.bits}-bit samples of which {stated} bits are used, as the file says")
+        return min(stated, bits)
+    shown = next((depth for depth in _DEPTHS if highest < 1 << depth), bits)
+    if shown >= bits:
         return bits
     # A dark 8-bit picture that became a deep one: its bytes were spread over the whole range.
     if bits % 8 == 0 and not (values % (((1 << bits) - 1) // 255)).any():
@@ -250,9 +266,12 @@ def _is_nodata(colours: np.ndarray, nodata: float) -> np.ndarray:
     return np.asarray(nothing.all(axis=2))
 
 
-def _alpha_scale(opacity: np.ndarray, samples: Samples) -> _Scale:
+def _alpha_scale(opacity: np.ndarray, samples: Samples, colours: _Scale) -> _Scale:
     if opacity.dtype.kind == "f":
         highest = float(np.nanmax(opacity, initial=0.0))
         return _Scale(0.0, 1.0 if highest <= 1.0 or not np.isfinite(highest) else highest)
     signed = opacity.dtype.kind == "i"
-    return _Scale(0.0, float(samples.maximum or (1 << samples.bits - signed) - 1))
+    full = float(samples.maximum or (1 << samples.bits - signed) - 1)
+    if samples.colours not in ("palette", "lab") and colours.low == 0.0 and opacity.max(initial=0) <= colours.high:
+        full = min(full, colours.high)  # of fewer bits, as the colours beside it
+    return _Scale(0.0, full)

@@ -24,7 +24,7 @@ def is_targa(data: bytes) -> bool:
         return False
     if data.endswith(_FOOTER):
         return True
-    pixels = width * height * (depth + 7) // 8
+    pixels = height * ((width * depth + 7) // 8)
     start = 18 + id_bytes + entries * ((entry_bits + 7) // 8)
     if kind & 8:  # run-length coded: at least a run for every 128 pixels
         return len(data) >= start + width * height // 128

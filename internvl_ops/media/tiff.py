@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
@@ -11,6 +12,7 @@ import numpy as np
 import tifffile
 
 from internvl_ops.errors import UnitError
+from internvl_ops.media import jpeg2000
 from internvl_ops.media.samples import CHANNELS, Alpha, Colours, Samples, to_rgb
 
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it says about damaged files comes back as an error
@@ -26,6 +28,9 @@ _PILLOW_COMPRESSIONS = frozenset({1, 2, 3, 4, 5, 7, 8, 32773, 32946, 50000})
 _OLD_JPEG = 6
 _ORIENTATION, _SUB_IFDS, _MAKE, _INK_SET, _DNG_VERSION, _GDAL_NODATA = 274, 330, 271, 332, 50706, 42113
 _FLOAT, _COMPLEX = 3, (5, 6)
+_JPEG_2000 = frozenset({33003, 33004, 33005, 34712})
+_DESCRIPTION, _HIGHEST = 270, (281, 341)  # MaxSampleValue, SMaxSampleValue
+_SIGNIFICANT_BITS, _OME_CHARACTERS = re.compile(r'\bSignificantBits="(\d{1,2})"'), 1 << 20
 _LOOKED_AT = 8  # directories that may hold a sensor's data
 _TYPES = {1: "u", 2: "i", 3: "f", 4: "u"}
 
@@ -67,12 +72,20 @@ class Tiff:
             return False
         if self._formats() - {1, 4} or page.photometric not in (0, 1, 2, 3, 5, 6):
             return False
-        if page.compression != 1 and page.photometric == _YCBCR:
+        if page.photometric == _YCBCR:
             return True
+        if page.photometric == 5 and self._tag(_INK_SET, 1) != 1:
+            return False
         own_colours = page.photometric == _PALETTE and (self._palette_is_old() or page.samplesperpixel > 1)
         premultiplied = page.photometric in (0, 1) and page.samplesperpixel > 1
         extra = len(page.extrasamples) > 1 or (page.photometric == 5 and page.samplesperpixel > 4)
+        extra |= len(page.extrasamples) > 0 and page.planarconfig == 2
         return not (own_colours or premultiplied or extra)
+
+    @property
+    def is_plain_ycbcr(self) -> bool:
+        """YCbCr without compression."""
+        return bool(self._page.photometric == _YCBCR and self._page.compression == 1)
 
     def rgb(self, alpha: str, notes: list[str], *, accept_cut: bool) -> np.ndarray:
         """Decodes the page as stored, not turned upright: uint8 of shape (height, width, 3).
@@ -104,6 +117,7 @@ class Tiff:
 
     def _samples(self, notes: list[str]) -> Samples:
         page = self._page
+        self._check_codec()
         colours = _COLOURS.get(page.photometric)
         bits, formats = self._bits(), self._formats()
         if colours is None:
@@ -116,7 +130,7 @@ class Tiff:
             raise self._unsupported(f"{bits}-bit samples of format {formats}")
         if colours == "cmyk" and self._tag(_INK_SET, 1) != 1:
             raise self._unsupported("inks other than cyan, magenta, yellow and black")
-        self._check_codec()
+        bits = self._coded_bits(bits)
         floating = _FLOAT in formats
         count = page.samplesperpixel - CHANNELS[colours]
         if count < 0:
@@ -129,6 +143,7 @@ class Tiff:
             white_is_zero=page.photometric == _WHITE_IS_ZERO,
             # Samples of 9 to 15 bits are packed by who knows their depth. Those of 8 and 16 are what files are made of.
             maximum=None if floating or bits in (16, 32, 64) or 2 in formats else (1 << bits) - 1,
+            used_bits=None if floating else self._used_bits(bits),
             nodata=self._nodata(),
             palette=self._palette() if colours == "palette" else None,
             signed_lab=page.photometric == 8,
@@ -152,6 +167,36 @@ class Tiff:
         bits = self._page.bitspersample
         bits = {int(bits)} if isinstance(bits, int) else {int(value) for value in bits}
         return bits.pop() if len(bits) == 1 else None
+
+    def _coded_bits(self, bits: int) -> int:
+        """Of samples inside JPEG 2000, which has a depth of its own."""
+        page = self._page
+        if page.compression not in _JPEG_2000:
+            return bits
+        start = next((at for at, count in zip(page.dataoffsets, page.databytecounts, strict=False) if count), 0)
+        coded = jpeg2000.depth(self._data[start : start + 4096])
+        if coded is None:
+            return bits
+        if unread := jpeg2000.unread(self._data[start : start + 4096]):
+            raise unread
+        itemsize = next(size for size in (1, 2, 4) if coded.bits <= 8 * size)
+        if itemsize != page.dtype.itemsize or coded.signed != (page.dtype.kind == "i"):
+            sign = "signed " if coded.signed else ""
+            raise self._unsupported(f"JPEG 2000 of {sign}{coded.bits}-bit samples inside, which it calls {bits}-bit")
+        return coded.bits
+
+    def _used_bits(self, bits: int) -> int | None:
+        """How many bits of a sample are used, where the file says so."""
+        found = _SIGNIFICANT_BITS.search(str(self._tag(_DESCRIPTION, ""))[:_OME_CHARACTERS])
+        if found and 0 < int(found[1]) < bits:  # all of them is what OME's writers say when they do not know
+            return int(found[1])
+        for code in _HIGHEST:
+            value = self._tag(code, None)
+            highest = max(value, default=None) if isinstance(value, tuple) else value
+            # Other numbers are what the brightest pixel happens to have.
+            if isinstance(highest, int) and highest > 255 and not highest & (highest + 1):
+                return highest.bit_length()
+        return None
 
     def _formats(self) -> set[int]:
         formats = self._page.sampleformat
@@ -187,6 +232,8 @@ class Tiff:
             pixels = np.moveaxis(pixels, 0, -1)
         height, width = self.size[1], self.size[0]
         pixels = pixels.reshape(-1, height, width, page.samplesperpixel)[0]
+        if self._bits() == 24 and pixels.dtype.kind == "u" and not (pixels & 255).any():
+            pixels = pixels >> 8  # tifffile leaves 24 bits in the upper three bytes where the file is big-endian
         return pixels.astype(np.uint8) if pixels.dtype == bool else pixels
 
     def _check_codec(self) -> None:

@@ -11,6 +11,7 @@ import tifffile
 
 from internvl_ops.errors import UnitError
 from internvl_ops.media.image import ImageOptions, load_image
+from tests.image_files import png_file
 from tests.pictures import encoded, natural
 
 SMALL = ImageOptions(tile_size=56)
@@ -64,11 +65,61 @@ class TestTiff:
 
 
 class TestRanges:
-    @pytest.mark.parametrize(("top", "bits"), [(1023, 10), (4095, 12), (16383, 14)])
+    @pytest.mark.parametrize(("top", "bits"), [(255, 8), (1023, 10), (4095, 12)])
     def test_data_of_fewer_bits_than_the_file_are_scaled_by_theirs_and_it_is_said(self, top: int, bits: int) -> None:
         data = tiff(halves(top // 5, top, np.uint16))
         assert shown(data) == [51, 255]
         assert load_image(data, SMALL).notes == [f"16-bit samples that reach {top:,} only, read as {bits}-bit"]
+
+    @pytest.mark.parametrize("top", [4096, 9000, 16383, 32767])
+    def test_a_dark_photograph_stays_dark(self, top: int) -> None:
+        data = tiff(halves(0, top, np.uint16))
+        assert shown(data) == [0, round(top * 255 / 65535)]
+        assert load_image(data, SMALL).notes == []
+
+    @pytest.mark.parametrize("bits", [9, 11, 13, 14, 15])
+    def test_data_of_the_bits_that_the_file_states(self, bits: int) -> None:
+        top = (1 << bits) - 1
+        note = f"16-bit samples of which {bits} bits are used, as the file says"
+        pixels = halves(top // 5, top // 2, np.uint16)
+        ome = f'<?xml version="1.0"?><OME><Image><Pixels SignificantBits="{bits}"/></Image></OME>'
+        for data in (
+            tiff(pixels, extratags=[(281, "H", 1, top, True)]),
+            tiff(pixels, metadata=None, description=ome),
+            png_file(pixels, 16, 0, (b"sBIT", bytes([bits]))),
+        ):
+            assert shown(data) == pytest.approx([51, 127], abs=1)
+            assert load_image(data, SMALL).notes == [note]
+
+    def test_what_is_dark_in_a_file_that_states_its_full_depth_stays_dark(self) -> None:
+        pixels = halves(0, 4000, np.uint16)
+        stretched = halves(0, 3 << 10, np.uint16)  # of 6 bits, in the upper ones as PNG wants it
+        for data, light in (
+            (tiff(pixels, extratags=[(281, "H", 1, 65535, True)]), 16),
+            (png_file(pixels, 16, 0, (b"sBIT", b"\x10")), 16),
+            (png_file(stretched, 16, 0, (b"sBIT", b"\x06")), 12),
+        ):
+            assert shown(data) == [0, light]
+
+    @pytest.mark.parametrize("highest", [3000, 70])
+    def test_the_brightest_sample_as_a_statistic_states_no_depth(self, highest: int) -> None:
+        data = tiff(halves(0, 40000, np.uint16), extratags=[(281, "H", 1, highest, True)])
+        assert shown(data) == [0, 156]
+
+    @pytest.mark.parametrize("colours", [2, 3, 4])
+    def test_twelve_bits_in_a_png_of_colours_or_alpha(self, colours: int) -> None:
+        pixels = halves(819, 4095, np.uint16, colours)
+        if colours != 3:
+            pixels[..., -1] = 4095
+        data = png_file(pixels, 16, {2: 4, 3: 2, 4: 6}[colours])
+        assert shown(data) == [51, 255]
+        assert load_image(data, SMALL).notes == ["16-bit samples that reach 4,095 only, read as 12-bit"]
+
+    @pytest.mark.parametrize(("top", "bits"), [(4095, 12), (65535, 16), ((1 << 24) - 1, 24)])
+    def test_fewer_bits_in_32(self, top: int, bits: int) -> None:
+        data = tiff(halves(top // 5, top, np.uint32))
+        assert shown(data) == [51, 255]
+        assert load_image(data, SMALL).notes == [f"32-bit samples that reach {top:,} only, read as {bits}-bit"]
 
     def test_a_dark_8_bit_picture_made_deep_stays_dark(self) -> None:
         assert shown(tiff(halves(3 * 257, 12 * 257, np.uint16))) == [3, 12]

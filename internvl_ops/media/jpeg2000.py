@@ -1,0 +1,95 @@
+"""JPEG 2000: how deep its samples are, and a reader for the deep ones, whose white Pillow makes black."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from internvl_ops.errors import UnitError
+from internvl_ops.media.samples import Colours, Samples, to_rgb
+
+_START = b"\xff\x4f\xff\x51"  # of a codestream, whose first segment gives the sizes
+_COUNT_AT, _MAX_COMPONENTS = 40, 16384
+_MOST_BITS = 26  # OpenJPEG's numbers overflow beyond
+
+
+@dataclass(frozen=True)
+class Depth:
+    """The samples of a codestream.
+
+    Args:
+        bits: Of the deepest component.
+        signed: Whether any component has negative values.
+        uniform: Whether all components are alike.
+    """
+
+    bits: int
+    signed: bool
+    uniform: bool
+
+
+def depth(data: bytes) -> Depth | None:
+    """Reads the depth of a codestream or of the file around it; None where there is none."""
+    at = data.find(_START)
+    if at < 0:
+        return None
+    count = int.from_bytes(data[at + _COUNT_AT : at + _COUNT_AT + 2], "big")
+    first = at + _COUNT_AT + 2
+    components = data[first : first + 3 * min(count, _MAX_COMPONENTS) : 3]
+    if not components:
+        return None
+    return Depth(
+        bits=max((value & 127) + 1 for value in components),
+        signed=any(value & 128 for value in components),
+        uniform=len(set(components)) == 1,
+    )
+
+
+def unread(data: bytes) -> UnitError | None:
+    """The error for a file that is sound and deeper than its decoder takes; None for any other."""
+    found = depth(data)
+    if found is None or found.bits <= _MOST_BITS:
+        return None
+    message = f"JPEG 2000 with {found.bits} bits a sample; convert it to one with at most 16"
+    return UnitError("decode", "unsupported", message)
+
+
+class Jpeg2000:
+    """A JPEG 2000 file of more than 8 bits.
+
+    Args:
+        data: The file's bytes.
+        size: Width and height.
+        mode: Pillow's name for its colours.
+        depth: Of its samples.
+    """
+
+    format = "JPEG 2000"
+    orientation = 1
+
+    def __init__(self, data: bytes, size: tuple[int, int], mode: str, depth: Depth) -> None:
+        self._data, self.size, self._depth = data, size, depth
+        self._inks = mode == "CMYK"
+
+    def count_pages(self) -> int:
+        return 1
+
+    def rgb(self, alpha: str, notes: list[str], *, accept_cut: bool) -> np.ndarray:
+        """Decodes: uint8 of shape (height, width, 3)."""
+        import imagecodecs  # only where it is needed: it is large
+
+        pixels = imagecodecs.jpeg2k_decode(self._data)
+        pixels = pixels.reshape(self.size[1], self.size[0], -1)
+        bits, channels = self._depth.bits, pixels.shape[2]
+        if self._depth.signed:
+            pixels = (pixels.astype(np.int32) + (1 << (bits - 1))).astype(np.uint32)
+        colours: Colours = "grey" if channels < 3 else "rgb"
+        samples = Samples(
+            colours="cmyk" if self._inks else colours,
+            bits=bits,
+            alpha="straight" if channels in (2, 4) and not self._inks else "none",
+            # 16 bits are also what fewer are put into.
+            maximum=None if bits == 16 else (1 << bits) - 1,
+        )
+        return to_rgb(pixels, samples, alpha, notes)
