@@ -18,7 +18,7 @@ from internvl_ops.prepare import MediaReader
 from internvl_ops.tasks import Task
 from pipelines import cluster
 from pipelines import columns as c
-from pipelines.continuity import fit_schema
+from pipelines.continuity import Columns, columns_of
 from pipelines.documents import write_documents
 from pipelines.drive import drive
 from pipelines.engines import engine_maker, tile_size, tokens_of
@@ -41,7 +41,7 @@ from pipelines.stages.generate import Generate, make_generator
 from pipelines.stages.parse import Parse
 from pipelines.stages.prepare import Prepare
 from pipelines.stages.read import read
-from pipelines.writer import MEASURES, Writer, kept_names, own_columns, result_schema
+from pipelines.writer import Writer
 
 
 def annotate(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | None, task: Task) -> RunRecord:
@@ -78,11 +78,12 @@ def annotate(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | Non
                 drop_changed(output, plan, reading(options, plan)[0], overwrite.old)
             older_errors = [name for name in output.files(ERRORS) if name not in overwrite.old]
             ledger = start_ledger(output, retry_errors=options.retry_errors, passed_over=overwrite.old)
-            graph = Graph(options, task, plan, checkpoint, workers, ledger)
+            columns = columns_of(output, options, plan, task, overwrite.old)
+            graph = Graph(options, task, plan, checkpoint, workers, ledger, columns)
             with Writer(
                 output,
                 ledger,
-                fit_schema(output, result_schema(plan.schema, task, graph.said_of_units), overwrite.old),
+                columns.schema,
                 run_id=record.run_id,
                 model=safe_uri(options.model),
                 unparsed=task.unparsed,
@@ -90,6 +91,7 @@ def annotate(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | Non
                 commit_seconds=options.commit_seconds,
                 metadata=metadata(options, task),
                 token=lease.token,
+                absent=columns.absent,
             ) as writer:
                 # Without rows nothing is started, least of all a model.
                 record.ended = drive(graph.results(), writer, record, plan, ledger) if has_rows(plan) else "done"
@@ -115,6 +117,7 @@ class Graph:
     checkpoint: Checkpoint | None
     workers: cluster.Workers
     ledger: Book
+    columns: Columns
 
     def results(self) -> Dataset:
         """The way of a row."""
@@ -127,8 +130,9 @@ class Graph:
             read,  # type: ignore[arg-type]
             fn_kwargs={
                 "plan": self.plan,
-                "names": kept_names(self.plan.schema, self.said_of_units),
+                "names": self.columns.names,
                 "ledger": self.ledger,
+                "carry": self.columns.carry(self.plan),
             },
             batch_size=1,
             batch_format="pyarrow",
@@ -231,8 +235,3 @@ class Graph:
     def answered(self) -> pa.Schema:
         """What results say of their answers, the task's own columns aside."""
         return c.answered(self.task.columns, samples=self.options.n, log_probs=self.options.log_probs)
-
-    @property
-    def said_of_units(self) -> pa.Schema:
-        """Columns of results besides the manifest's."""
-        return own_columns(self.task.columns, self.answered, MEASURES[self.plan.media_kind, self.explodes])

@@ -32,6 +32,7 @@ PREVIEW = "__preview"  # a small JPEG for the report; only some rows have one
 REPLIES = "__replies"  # by conversation, sample and turn
 PREPARE_GAUGE = "__prepare_gauge"  # of the actor that prepared the row, when it was done
 ENGINE_GAUGE = "__engine_gauge"  # of the actor that answered, when the row came to it
+MORE = "more_columns"  # JSON of what a row has beside the columns that the output was begun with
 
 IDS_TYPE = pa.list_(pa.int32())
 PART_TYPE = pa.struct([("page", pa.int32()), ("start", pa.float64()), ("end", pa.float64())])

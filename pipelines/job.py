@@ -102,6 +102,7 @@ def check(
     Raises:
         ConfigurationError: Naming the option, its value, what is allowed, and the likely mend.
     """
+    from pipelines.continuity import check_columns
     from pipelines.engines import check_engine, load_model
     from pipelines.media import check_media_options, read_policy
     from pipelines.option_rules import check_apart, check_options, check_plan, check_sampling
@@ -129,6 +130,7 @@ def check(
         output.check_writable()
     if not options.overwrite:
         check_settings(output, options, task)
+        check_columns(output, options, plan, task)
     return plan, checkpoint, task
 
 

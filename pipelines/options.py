@@ -83,6 +83,10 @@ class OutputOptions(BaseModel):
     retry_errors: RetryErrors = Field(False, description="Run failed units again: alone those that errors/ calls "
         "retriable (timeout, engine_failed, storage, not_found), with kinds those of these kinds, such as "
         "corrupt,refused, with all every one.")  # fmt: skip
+    new_columns: Literal["json", "add", "refuse"] = Field("json", description="Columns of the input that an existing "
+        "output does not have. json: keep their values as JSON in the column more_columns, so that all files make one "
+        "table. add: add them to the new files alone, which Polars and datasets then refuse to read together by "
+        "default. refuse: start nothing.")  # fmt: skip
     max_error_rate: Fraction = Field(
         1.0, description="Exit with status 3 when more than this fraction of units failed."
     )

@@ -108,6 +108,15 @@ def begin(output: OutputFolder, run_id: str, *, wanted: bool, kind: str) -> Over
     return overwrite
 
 
+def replaced_files(output: OutputFolder) -> list[str]:
+    """Files that do not count, because an overwrite that has not ended will remove them."""
+    runs = _marker(output).get("runs")
+    if not runs:
+        return []
+    kept = set(_files_of(output, runs))
+    return [name for name in [*output.files(RESULTS), *output.files(ERRORS)] if name not in kept]
+
+
 def kind_of(input_uri: str, settings: dict[str, Any]) -> str:
     """Tells overwrites apart: another input or other settings make another overwrite."""
     text = json.dumps([input_uri, settings], sort_keys=True)

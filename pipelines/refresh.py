@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
 from functools import partial
 
@@ -10,6 +11,7 @@ import pyarrow as pa
 from internvl_ops.media.access import ReadPolicy, safe_uri
 from internvl_ops.media.fetch import Fetcher
 from internvl_ops.prepare import joined_versions
+from pipelines import columns as c
 from pipelines.finished import FinishedUnits, unit_key, unit_keys
 from pipelines.output import ERRORS, RESULTS, OutputFolder
 from pipelines.patience import read_patiently
@@ -43,14 +45,17 @@ def drop_changed(output: OutputFolder, plan: SourcePlan, policy: ReadPolicy, pas
             if plan.media_column is None or name in passed_over or output.writer(name) is None:
                 continue
             table = output.read_table(name)
+            columns = table.column_names
             column = _media_column(name, plan.media_column)
+            if column not in table.column_names and c.MORE in table.column_names:
+                table = table.append_column(column, _media_beside(table, plan.media_column))
             if column not in table.column_names or "source_version" not in table.column_names:
                 continue  # errors of an earlier version say neither
             changed = _changed(table, column, wanted, fetcher, failed=name.startswith(f"{ERRORS}/"))
             if not any(changed):
                 continue
             dropped += sum(changed)
-            table = table.filter(pa.array([not one for one in changed]))
+            table = table.filter(pa.array([not one for one in changed])).select(columns)
             output.write_table(name, table) if len(table) else output.remove(name)
     return dropped
 
@@ -59,6 +64,12 @@ def _media_column(name: str, column: str) -> str:
     """What the manifest's column of media is called in a file of the output."""
     taken = {own.casefold() for own in ERROR_SCHEMA.names}
     return f"manifest_{column}" if name.startswith(f"{ERRORS}/") and column.casefold() in taken else column
+
+
+def _media_beside(table: pa.Table, column: str) -> pa.Array:
+    """Media of an output whose first manifest had none by the name of ``column``."""
+    values = [json.loads(text or "{}").get(column) for text in table[c.MORE].to_pylist()]
+    return pa.array([[value] if isinstance(value, str) else value for value in values], pa.list_(pa.string()))
 
 
 def _units_of(plan: SourcePlan) -> FinishedUnits:

@@ -6,7 +6,7 @@ import queue
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -110,7 +110,7 @@ def kept_names(passthrough: pa.Schema, own: pa.Schema) -> dict[str, str]:
     the name is free.
     """
     exploded = c.EXPLODED.names if "parent" in own.names else []
-    needed = {name.casefold() for name in ("id", *own.names, *c.PREPARED.names, *exploded)}
+    needed = {name.casefold() for name in ("id", c.MORE, *own.names, *c.PREPARED.names, *exploded)}
     names: dict[str, str] = {}
     used: set[str] = set()
     later = []
@@ -129,16 +129,25 @@ def kept_names(passthrough: pa.Schema, own: pa.Schema) -> dict[str, str]:
     return names
 
 
-def result_schema(passthrough: pa.Schema, task: Task, own: pa.Schema) -> pa.Schema:
-    """Columns of ``results/``: id, the manifest's own (see `kept_names`), and ``own`` (see `own_columns`).
+def result_schema(
+    passthrough: pa.Schema, task: Task, own: pa.Schema, names: Mapping[str, str] | None = None
+) -> pa.Schema:
+    """Columns of ``results/``: id, the manifest's own, ``more_columns``, and ``own`` (see `own_columns`).
 
-    The schema's metadata, and that of the task's columns, say task and prompt.
+    The schema's metadata, and that of the task's columns, say task and prompt. ``names`` says what the manifest's
+    columns are called; by default it is `kept_names`.
     """
     said = {b"task": task.name.encode(), b"prompt": task.prompt.encode()}
-    names = kept_names(passthrough, own)
+    names = kept_names(passthrough, own) if names is None else names
     kept = [field.with_name(names[field.name]) for field in passthrough]
     columns = [field.with_metadata(said) if field.name in task.columns.names else field for field in own]
-    return pa.schema([pa.field("id", pa.string()), *kept, *columns], metadata=said)
+    return pa.schema([pa.field("id", pa.string()), *kept, pa.field(c.MORE, pa.string()), *columns], metadata=said)
+
+
+def carried_names(results: pa.Schema) -> list[str]:
+    """Columns of ``results/`` that a row brings from the manifest, ``more_columns`` among them."""
+    end = results.get_field_index("response")
+    return [name for name in results.names[: end if end >= 0 else None] if name != "id"]
 
 
 def error_schema(results: pa.Schema) -> tuple[pa.Schema, dict[str, str]]:
@@ -153,8 +162,8 @@ def error_schema(results: pa.Schema) -> tuple[pa.Schema, dict[str, str]]:
     """
     parts = [results.field(name) for name in c.PART_COLUMNS if name in results.names]
     own = pa.schema([*ERROR_SCHEMA, *parts])
-    carried = [field for field in list(results)[1 : results.get_field_index("response")] if field.name != "id"]
-    names = kept_names(pa.schema(carried), own)
+    carried = [results.field(name) for name in carried_names(results)]
+    names = kept_names(pa.schema([field for field in carried if field.name != c.MORE]), own) | {c.MORE: c.MORE}
     schema = pa.schema([*own, *(field.with_name(names[field.name]) for field in carried)])
     there = {field.name: field.name for field in parts} | {names[field.name]: field.name for field in carried}
     return schema, {"media": c.PLACES, "source_version": "source_version", **there}
@@ -177,6 +186,7 @@ class Writer:
         commit_seconds: Longest wait of a finished row.
         metadata: Goes into the schema of every file.
         token: Of the lease that the run holds; stands in every file.
+        absent: Columns of ``schema`` that this run has no values for; null in every row.
     """
 
     def __init__(
@@ -192,8 +202,10 @@ class Writer:
         commit_seconds: float = 60,
         metadata: Mapping[bytes, bytes] | None = None,
         token: int = 0,
+        absent: Collection[str] = (),
     ) -> None:
         self.totals = Totals()
+        self._absent = {c.MORE, *absent}
         self._output, self._book, self._schema = output, book, schema
         self._error_schema, self._error_columns = error_schema(schema)
         self._run_id, self._model, self._unparsed = run_id, model, unparsed
@@ -279,6 +291,8 @@ class Writer:
         for name, type_ in zip(self._schema.names, self._schema.types, strict=True):
             if name in constants:
                 arrays.append(pa.repeat(pa.scalar(constants[name], type_), len(rows)))
+            elif name in self._absent and name not in rows.column_names:
+                arrays.append(pa.nulls(len(rows), type_))
             else:
                 arrays.append(rows[name].cast(type_))
         return pa.Table.from_arrays(arrays, schema=self._schema)

@@ -19,18 +19,20 @@ Build = Callable[[list[Any], RawRows], pa.Array]
 
 
 def find_columns(rows: list[dict], options: SourceOptions) -> tuple[pa.Schema, dict[str, Any]]:
-    """Columns of the sampled objects, and for ``plan.details`` which of them pass through as JSON text.
-
-    Those are the columns whose sampled values have no type in common.
+    """Columns of the sampled objects, and for ``plan.details`` which of them pass through as JSON text (their sampled
+    values have no type in common) and which are null in all of the sample.
     """
     names = dict.fromkeys(name for row in rows for name in row)
-    columns, as_text = [], []
+    columns, as_text, unseen = [], [], []
     for name in names:
-        kind = _type_of(name, [row.get(name) for row in rows], options)
+        values = [row.get(name) for row in rows]
+        kind = _type_of(name, values, options)
         columns.append(pa.field(name, kind or pa.string()))
         if kind is None:
             as_text.append(name)
-    return pa.schema(columns), {"json_text": as_text}
+        if all(value is None for value in values):
+            unseen.append(name)
+    return pa.schema(columns), {"json_text": as_text, "unseen": unseen}
 
 
 def _type_of(name: str, values: list[Any], options: SourceOptions) -> pa.DataType | None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pyarrow as pa
 
 from internvl_ops.media.access import safe_uri
 from pipelines import columns as c
+from pipelines.carried import Carry
 from pipelines.finished import unit_key
 from pipelines.ledger import RUN, SKIP, Book
 from pipelines.patience import read_patiently
@@ -16,7 +17,9 @@ from pipelines.sources import SourcePlan, read_split
 from pipelines.stages.rows import repeated
 
 
-def read(batch: pa.Table, plan: SourcePlan, names: dict[str, str], ledger: Book) -> Iterator[pa.Table]:
+def read(
+    batch: pa.Table, plan: SourcePlan, names: Mapping[str, str], ledger: Book, carry: Carry | None = None
+) -> Iterator[pa.Table]:
     """Manifest rows that need work: claimed in the ledger, rows already done left out, repeated ids as errors.
 
     Args:
@@ -24,6 +27,7 @@ def read(batch: pa.Table, plan: SourcePlan, names: dict[str, str], ledger: Book)
         plan: Whose splits they are.
         names: What the manifest's columns are called from here on.
         ledger: Of the run.
+        carry: Brings columns that are only carried into those of the output.
     """
     for index in batch["split"].to_pylist():
         split = plan.splits[index]
@@ -31,7 +35,8 @@ def read(batch: pa.Table, plan: SourcePlan, names: dict[str, str], ledger: Book)
             functools.partial(read_split, plan, split), f"{safe_uri(split.uri)} could not be read on"
         ):
             renamed = rows.rename_columns([names.get(name, name) for name in rows.column_names])
-            yield claim(renamed, ledger)
+            claimed = claim(renamed, ledger)
+            yield claimed if carry is None else carry(claimed)
 
 
 def claim(rows: pa.Table, ledger: Book) -> pa.Table:

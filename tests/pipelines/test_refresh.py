@@ -142,3 +142,18 @@ def test_errors_whose_media_were_mended_or_came_go_too(dataset: Dataset) -> None
     dataset.output.write_table(f"{ERRORS}/{file_name('1', 0)}", table)
     dataset.refresh_errors()
     assert [id_ for _, left in dataset.output.read_tables(ERRORS, ["id"]) for id_ in left["id"].to_pylist()] == ["a"]
+
+
+def test_media_that_stand_in_more_columns(dataset: Dataset) -> None:
+    """The first manifest called them by another name."""
+    rows = [{"id": name, "image": f"{name}.jpg"} for name in "ab"]
+    dataset.manifest(*rows)
+    dataset.finish("1", *rows)
+    (name,) = dataset.output.files(RESULTS)
+    table = dataset.output.read_table(name)
+    beside = pa.array([json.dumps({"image": uri}) for uri in table["image"].to_pylist()])
+    dataset.output.write_table(name, table.drop_columns(["image"]).append_column("more_columns", beside))
+    dataset.put("b.jpg", b"another picture")
+    assert dataset.refresh() == ["a"]
+    assert dataset.output.read_table(name).column_names == ["id", "source_version", "more_columns"]
+    assert dataset.output.writer(name) == "1"

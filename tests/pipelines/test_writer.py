@@ -59,6 +59,7 @@ class TestFiles:
             {
                 "id": "a",
                 "year": 1999,
+                "more_columns": None,
                 "response": " a picture of a",
                 "caption": "a picture of a",
                 "width": 640,
@@ -101,6 +102,7 @@ class TestFiles:
             "retry": "--retry-errors corrupt",
             "media": None,
             "source_version": None,
+            "more_columns": None,
         }
         assert written["retriable"].to_pylist() == [False, True]
 
