@@ -95,7 +95,8 @@ def _fit(column: pa.Array, kind: pa.DataType) -> tuple[pa.Array, list[Any]]:
     try:
         return _as_type(column, kind), []
     except FAILURES:
-        fitted, misfits = [], []
+        fitted: list[pa.Array] = []
+        misfits: list[Any] = []
         for row in range(len(column)):
             one = column.slice(row, 1)
             try:
