@@ -220,7 +220,8 @@ def joined_versions(versions: Iterable[str]) -> str:
 def sampling_of(asked: Conversation, job: Sampling, row: Mapping[str, Any]) -> Sampling:
     """How a conversation's answers are generated: as in the job, but of its length and form, and as its row says."""
     own = {"max_new_tokens": asked.max_new_tokens, "json_schema": asked.json_schema, "choices": asked.choices}
-    return replace(job, **(own | dict(row)))
+    how = replace(job, **(own | dict(row)))
+    return replace(how, min_new_tokens=min(asked.min_new_tokens, how.max_new_tokens))
 
 
 def preview(prepared: Prepared) -> bytes | None:

@@ -73,6 +73,8 @@ class Sampling:
             position besides; None reports nothing.
         json_schema: JSON text of a schema that the answer is held to while it is generated.
         choices: Texts one of which the answer is held to.
+        min_new_tokens: No token ends the answer before it has so many, where the engine can do that; at most
+            `max_new_tokens`.
     """
 
     max_new_tokens: int = 30
@@ -85,6 +87,7 @@ class Sampling:
     logprobs: int | None = None
     json_schema: str | None = None
     choices: tuple[str, ...] = ()
+    min_new_tokens: int = 0
 
     @property
     def constrained(self) -> bool:

@@ -168,6 +168,8 @@ class OpenAIEngine:
             body["structured_outputs"] = {"choice": list(sampling.choices)}
         if self._is_vllm:
             body["return_token_ids"] = True
+            if sampling.min_new_tokens:  # other servers refuse the field, or have another name for it
+                body["min_tokens"] = sampling.min_new_tokens
             if chat.pictures and self._tiles(chat):
                 body["mm_processor_kwargs"] = {"max_dynamic_patch": chat.max_tiles}
         return body | self._extra_body

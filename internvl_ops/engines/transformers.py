@@ -207,8 +207,10 @@ class TransformersEngine:
         from transformers import GenerationConfig
 
         drawn = {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
+        longest = min(sampling.max_new_tokens, self.context_length - prompt_tokens)
         return GenerationConfig(
-            max_new_tokens=min(sampling.max_new_tokens, self.context_length - prompt_tokens),
+            max_new_tokens=longest,
+            min_new_tokens=min(sampling.min_new_tokens, longest) or None,
             do_sample=sampling.temperature > 0,
             repetition_penalty=sampling.repetition_penalty,
             eos_token_id=sorted(stop_ids) or None,

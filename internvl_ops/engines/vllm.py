@@ -340,6 +340,7 @@ class VllmEngine:
             form = StructuredOutputsParams(json=sampling.json_schema, choice=list(sampling.choices) or None)
         return SamplingParams(
             max_tokens=sampling.max_new_tokens,
+            min_tokens=sampling.min_new_tokens,
             temperature=sampling.temperature,
             top_p=sampling.top_p,
             repetition_penalty=sampling.repetition_penalty,

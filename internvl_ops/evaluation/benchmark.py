@@ -82,6 +82,7 @@ class Benchmark:
         place: From a video's name and its row's category to its place in those folders.
         max_tiles: Most tiles an image is cut into.
         max_new_tokens: Longest answer, in tokens.
+        min_new_tokens: Shortest answer, in tokens.
         num_frames: Of a video.
         frame_rule: Which frames of a video are taken; see `VideoOptions`.
         frame_labels: How frames are numbered in the prompt; see `media.sampling.frame_labels`.
@@ -104,6 +105,7 @@ class Benchmark:
     place: Callable[[str, str], str] | None = None
     max_tiles: int = 6
     max_new_tokens: int = 100
+    min_new_tokens: int = 0
     num_frames: int = 8
     frame_rule: Literal["cards", "steps"] = "cards"
     frame_labels: Literal["cards", "training"] = "cards"

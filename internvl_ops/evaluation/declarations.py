@@ -27,6 +27,7 @@ _MMBENCH = {
     "fields": ("question", "answers", "options", "category", "group"),
     "score": scoring.letter_of_options,
     "splits": ("dev", "test"),
+    "min_new_tokens": 1,
 }
 REFCOCO_SPLITS = ("refcoco_val", "refcoco_testA", "refcoco_testB", "refcoco+_val", "refcoco+_testA", "refcoco+_testB",
                   "refcocog_val", "refcocog_test")  # fmt: skip
@@ -42,6 +43,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         score=scoring.found,
         summarise=scoring.mean_of_means("RefCOCO", REFCOCO_SPLITS, "avg."),
         splits=REFCOCO_SPLITS,
+        min_new_tokens=1,
     ),
     "docvqa": Benchmark(
         title="DocVQA",
@@ -53,6 +55,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         summarise=scoring.means("DocVQA"),
         splits=("val",),
         max_tiles=18,
+        min_new_tokens=1,
     ),
     "infovqa": Benchmark(
         title="InfoVQA",
@@ -64,6 +67,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         summarise=scoring.means("InfoVQA"),
         splits=("val",),
         max_tiles=24,
+        min_new_tokens=1,
     ),
     "chartqa": Benchmark(
         title="ChartQA",
@@ -76,6 +80,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         summarise=scoring.mean_of_means("ChartQA", ("human", "augmented"), "ChartQA avg."),
         splits=("test_human", "test_augmented", "test"),
         max_tiles=12,
+        min_new_tokens=1,
     ),
     "textvqa": Benchmark(
         title="TextVQA",
@@ -88,6 +93,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         splits=("val",),
         max_new_tokens=10,
         releases={"InternVL-Chat-V1-5": {"max_tiles": 24}},
+        min_new_tokens=1,
     ),
     "vizwiz": Benchmark(
         title="VizWiz",
@@ -100,6 +106,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         summarise=scoring.means("VizWiz"),
         splits=("val",),
         max_new_tokens=10,
+        min_new_tokens=1,
     ),
     "ocrbench": Benchmark(
         title="OCRBench",
@@ -158,6 +165,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         max_tiles=1,
         max_new_tokens=1000,
         num_frames=16,
+        min_new_tokens=1,
     ),
     "videomme": Benchmark(
         title="Video-MME w/o subs",
@@ -189,6 +197,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         score=scoring.caption_scores,
         summarise=scoring.captions,
         max_new_tokens=30,
+        min_new_tokens=8,
     ),
     "exact_match": Benchmark(
         title="Exact match",

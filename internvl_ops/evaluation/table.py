@@ -18,10 +18,15 @@ def markdown() -> str:
         columns = "; ".join(" or ".join(f"`{column}`" for column in names) for names in one.needs.values())
         models = len(PUBLISHED[name].models) if name in PUBLISHED else ""
         lines.append(
-            f"| `{name}` | {one.title}: {one.metric} | {_prompt(one)} | {shown} | {one.max_new_tokens:,} | {columns} "
+            f"| `{name}` | {one.title}: {one.metric} | {_prompt(one)} | {shown} | {_lengths(one)} | {columns} "
             f"| {models} |"
         )
     return "\n".join(lines)
+
+
+def _lengths(benchmark: Benchmark) -> str:
+    least = f"{benchmark.min_new_tokens} to " if benchmark.min_new_tokens > 1 else ""
+    return f"{least}{benchmark.max_new_tokens:,}"
 
 
 def _prompt(benchmark: Benchmark) -> str:

@@ -44,7 +44,8 @@ def evaluate(
         question = text_of(row, "question")
         if question is None and PLACE in asked:
             raise bad_row("column 'question' is null or empty: nothing to ask")
-        return [Conversation((labels + asked.replace(PLACE, question or ""),), tokens)]
+        whole = labels + asked.replace(PLACE, question or "")
+        return [Conversation((whole,), tokens, min_new_tokens=benchmark.min_new_tokens)]
 
     return Task(
         name="evaluate",

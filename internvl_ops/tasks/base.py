@@ -24,6 +24,7 @@ class Conversation:
         choices: Texts one of which the last answer has to be.
         phrase: What is looked for, where the task looks for something.
         task: Name of the task that asks, where several do.
+        min_new_tokens: Shortest answer, in tokens, unless `max_new_tokens` is less.
     """
 
     questions: tuple[str, ...]
@@ -32,6 +33,7 @@ class Conversation:
     choices: tuple[str, ...] = ()
     phrase: str = ""
     task: str = ""
+    min_new_tokens: int = 0
 
 
 @dataclass(frozen=True)

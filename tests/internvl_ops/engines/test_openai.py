@@ -140,6 +140,15 @@ class TestWhatIsSent:
         assert body["structured_outputs"] == {"choice": ["yes", "no"]}
         assert (body["top_k"], body["temperature"]) == (4, 0.1)
 
+    def test_a_least_length_goes_to_servers_that_take_it(self, server: ModelServer) -> None:
+        answer(server, sampling=Sampling(30, min_new_tokens=8))
+        assert "min_tokens" not in server.bodies[-1]
+        server.models = says({"data": [{"id": "tiny", "owned_by": "vllm"}]})
+        answer(server, sampling=Sampling(30, min_new_tokens=8))
+        assert server.bodies[-1]["min_tokens"] == 8
+        answer(server, sampling=Sampling(30))
+        assert "min_tokens" not in server.bodies[-1]
+
     def test_tiles_in_each_servers_way(self, server: ModelServer) -> None:
         request = asked("<image>\nWhat is it?", "https://example.org/a.jpg", max_tiles=6)
         answer(server, request)

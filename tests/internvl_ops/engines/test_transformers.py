@@ -106,6 +106,17 @@ class TestSampling:
         place = free.index(free[3])
         assert (stopped.token_ids, stopped.finish_reason) == (free[: place + 1], "stop")
 
+    def test_an_answer_has_its_least_length(self, plain: RunningEngine, asked: Request) -> None:
+        free = plain.generate(asked, SHORT).token_ids
+        held = plain.generate(asked, Sampling(8, stop_token_ids=(free[1],), min_new_tokens=6)).token_ids
+        assert len(held) >= 6
+        assert free[1] not in held[:6]
+        assert held[: free.index(free[1])] == free[: free.index(free[1])]
+
+    def test_the_context_ends_an_answer_that_is_below_its_least_length(self, plain: RunningEngine) -> None:
+        full = Request("full", np.full(plain.engine.checkpoint.context_length - 3, 40, np.int32))
+        assert len(plain.generate(full, Sampling(30, min_new_tokens=8)).token_ids) == 3
+
     def test_the_context_ends_an_answer(self, plain: RunningEngine) -> None:
         full = Request("full", np.full(plain.engine.checkpoint.context_length - 20, 40, np.int32))
         answer = plain.generate(full, Sampling(1000, ignore_stop=True))

@@ -63,6 +63,14 @@ class TestGenerating:
         assert stopped.finish_reason == "stop"
         assert stopped.token_ids == answer[: answer.index(answer[2]) + 1]
 
+    def test_an_answer_has_its_least_length(self, vllm_engine: RunningEngine, renderer: Renderer) -> None:
+        asked = request(renderer, "least", 2)
+        free = vllm_engine.generate(asked, SHORT).token_ids
+        held = vllm_engine.generate(asked, Sampling(8, stop_token_ids=(free[1],), min_new_tokens=6)).token_ids
+        assert len(held) >= 6
+        assert free[1] not in held[:6]
+        assert held[: free.index(free[1])] == free[: free.index(free[1])]
+
     def test_a_seed_makes_a_draw_repeatable(self, vllm_engine: RunningEngine, renderer: Renderer) -> None:
         asked = request(renderer, "draw", 1)
         drawn = [vllm_engine.generate(asked, replace(SHORT, temperature=1.0, seed=seed)) for seed in (1, 1, 2)]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from internvl_ops.engines.base import Sampling
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.evaluation import BENCHMARKS
 from internvl_ops.evaluation.task import evaluate
 from internvl_ops.media.sampling import step_indices
+from internvl_ops.prepare import sampling_of
 from jobs.evaluate_model import Options
 from pipelines.command_line import build_options
 
@@ -36,6 +38,27 @@ def asked(name: str, question: str = "What?", **options: int) -> str:
 def test_images_are_asked_as_the_published_figures_were(name: str, prompt: str, tiles: int, tokens: int) -> None:
     assert asked(name) == prompt
     assert (BENCHMARKS[name].max_tiles, BENCHMARKS[name].max_new_tokens) == (tiles, tokens)
+
+
+@pytest.mark.parametrize(
+    ("name", "shortest"),
+    [
+        ("captions", 8),
+        *((name, 1) for name in ("refcoco", "docvqa", "infovqa", "chartqa", "textvqa", "vizwiz")),
+        *((name, 1) for name in ("mmbench", "mmbench_cn", "mvbench")),
+        *((name, 0) for name in ("mme", "ocrbench", "videomme", "exact_match", "ocr")),
+    ],
+)
+def test_an_answer_is_as_long_as_the_published_script_makes_it(name: str, shortest: int) -> None:
+    [conversation] = evaluate(BENCHMARKS[name]).converse({"question": "What?"})
+    assert sampling_of(conversation, Sampling(), {}).min_new_tokens == shortest
+
+
+@pytest.mark.parametrize(("given", "row"), [(5, {}), (None, {"max_new_tokens": 5})])
+def test_a_limit_below_the_least_length_wins(given: int | None, row: dict[str, int]) -> None:
+    [conversation] = evaluate(BENCHMARKS["captions"], max_new_tokens=given).converse({})
+    how = sampling_of(conversation, Sampling(), row)
+    assert (how.min_new_tokens, how.max_new_tokens) == (5, 5)
 
 
 def test_video_mme_is_asked_as_vlmevalkit_does() -> None:
