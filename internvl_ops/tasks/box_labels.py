@@ -14,12 +14,27 @@ LABEL_KEY = re.compile(
 )
 LAST_KEY = re.compile(r"""["']([^"'{}\[\]]+)["']\s*:[\s\[(]*\Z""")
 BOX_KEY = re.compile(
-    r"b?box(?:es)?(?:_?2d)?|bounding_?box(?:es)?|coord\w*|positions?|locations?|rect|坐标\w*|位置|边界框|x_?(?:1|min)|left",
+    r"b?box(?:es)?(?:_?2d)?|bounding_?box(?:es)?|coord\w*|positions?|locations?|rect|坐标\w*|位置|边界框"
+    r"|[xy]_?(?:1|2|min|max)?|left|top|right|bottom|w(?:idth)?|h(?:eight)?|(?:top|upper|bottom|lower)_?(?:left|right)|points?|corners?|start|end",
     re.IGNORECASE,
 )
 MARKUP = re.compile(r"</?\w{1,20}>|<\|\w{1,20}\|>|```(?:json)?|\b(?:user|assistant)\s*:", re.IGNORECASE)
 LIST_MARK = re.compile(r"\A(?:[-*•]|\d{1,3}[.)])\s+")
-NOT_A_LABEL = re.compile(r"\bbounding box|\bcoordinates?\b|坐标|边界框", re.IGNORECASE)
+NOT_A_LABEL = re.compile(r"\bbounding box|\bcoordinates?\b|\bx_?(?:1|min)\b|坐标|边界框", re.IGNORECASE)
+# What joins two boxes is no label: alone, or in front of the next one's.
+JOIN = re.compile(
+    r"(?:(?:and|or|also|then|plus|as well as|along with|together with|followed by|und|et|и|と|および"
+    r"|及び|그리고|및)(?!\w)"
+    r"|[&+]|以及|还有|或者|(?:和(?![服尚平谐牌室弦解])|与(?!会)|及(?!格)|跟(?!踪)|或|并且?)\s*)\s*",
+    re.IGNORECASE,
+)
+JOINING = re.compile(
+    r"(?:(?:and|or|also|then|plus|as|well|along|together|with|followed|by|to|from|between|another|one|the|other|at|in|is"
+    r"|are|located|respectively|und|et|и|と|および|及び|그리고|및|以及|还有|另一个|或者|和|与|及|跟|或|并|且|到|至|在|位于|从)(?![A-Za-z])"
+    r"|[\s&+,;.*~→>–—、-])++",
+    re.IGNORECASE,
+)
+FROM = re.compile(r"(?:(?<!\S)(?:from|between|spans|spanning)|从|由)\s*\Z", re.IGNORECASE)
 
 
 def find_refs(plain: str) -> list[re.Match[str]]:
@@ -52,7 +67,11 @@ def find_labels(response: str, plain: str, refs: list[re.Match[str]], groups: li
         if label is None and ref >= 0 and ref_ends[ref] > end:
             label = _after_line_break(response, plain, ref_ends[ref], start) or label_of_ref(response, refs[ref])
         elif label is None:
-            between = "" if refs and "<box>" in plain[end:start] else _text(response[end:start], plain[end:start])
+            between = (
+                ""
+                if refs and "<box>" in plain[end:start]
+                else _text(response[end:start], plain[end:start], joined=end > 0)
+            )
             label = between or (labels[-1] if labels else "")
         labels.append(label)
         end = next_end
@@ -65,13 +84,24 @@ def _after_line_break(response: str, plain: str, start: int, end: int) -> str:
     return _text(response[start:end], between) if "\n" in between.strip() and "<box>" not in between else ""
 
 
-def _text(response: str, plain: str) -> str:
-    """What of the text before a box is its label: the last line, without signs that belong to the boxes."""
+def _text(response: str, plain: str, joined: bool = False) -> str:
+    """What of the text before a box is its label: the last line, without signs that belong to the boxes.
+
+    Args:
+        response: The text, from the box before or the beginning.
+        plain: The same, sign for sign, without full-width signs.
+        joined: Whether there is a box before.
+    """
     size = len(plain.rstrip(" \t\n\r:=-*[({\"'"))
-    line = MARKUP.sub("", response[:size]).rstrip()
-    line = line[line.rfind("\n") + 1 :].lstrip(" ])},;.，。；、】）\"'")
-    line = " ".join(LIST_MARK.sub("", line).strip(" *：:").split())
-    return "" if NOT_A_LABEL.search(line) or not any(map(str.isalnum, line)) else line
+    text = MARKUP.sub("", response[:size]).rstrip()
+    line = text[text.rfind("\n") + 1 :].lstrip(" ])},;.，。；、】）\"'")
+    line = " ".join(LIST_MARK.sub("", FROM.sub("", line)).strip(" *#：:").split())
+    if NOT_A_LABEL.search(line) or not any(map(str.isalnum, line)):
+        return ""
+    own_line = "\n" in text and not plain[size:][:1].isspace()  # a line of text that a box follows, such as "And[[…"
+    if not joined or own_line:
+        return line
+    return "" if JOINING.fullmatch(line) else line if "\n" in text else JOIN.sub("", line, count=1)
 
 
 def _in_object(response: str, plain: str, start: int, end: int) -> str | None:

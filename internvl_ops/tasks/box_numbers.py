@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from internvl_ops.tasks.box_names import NUMBER, find_named, joined_points, thousandths
+
 TOKEN = re.compile(
-    r"(?P<number>(?<![\w.])[-+]?(?:\d++(?:\.\d*+)?|\.\d++)(?:[eE][-+]?\d{1,3})?(?![A-Za-z\d._]))"
-    r"|(?P<tag></?(?:box|quad)>|<\|box_(?:start|end)\|>)|(?P<open>[\[({])|(?P<close>[\])}])|(?P<gap>[,;\s]++)",
+    rf"(?P<number>{NUMBER})"
+    r"|(?P<tag></?(?:box|quad)>|<\|box_(?:start|end)\|>)|(?P<open>[\[({])|(?P<close>[\])}])|(?P<gap>[,;\s\x22\x27]++)",
     re.ASCII,
 )
 CORNER = re.compile(
     r"""["']?\b(?:(x1|x_?min|left)|y1|y_?min|top|x2|x_?max|right|y2|y_?max|bottom)\b["']?\s*[:=]\s*""", re.IGNORECASE
 )
+RELATION = re.compile(r"<pred>[^<\[]*+(?:</pred>)?")
+MARKS = re.compile(r"(?:</?(?:box|quad)>|<\|box_(?:start|end)\|>|[\s,;()\[\]{}])*+")
 
 
 @dataclass
@@ -38,22 +43,29 @@ class Group:
 
 
 def find_groups(plain: str, refs: list[re.Match[str]]) -> list[Group]:
-    """The numbers that are boxes: four and more in brackets or tags; without any, each four or five that stand alone.
+    """The numbers that are boxes: four and more in brackets or tags, or with names; without any, each four or five
+    that stand alone. Of four numbers all are percentages or none is.
 
     Args:
         plain: An answer without full-width signs.
         refs: The labels in it, whose numbers are no coordinates.
     """
-    groups = list(_joined(_numbers(_without_labels(plain, refs))))
+    plain_numbers = _without_labels(plain, refs)
+    groups = [Group(start, True, False, False, end, numbers) for start, end, numbers in find_named(plain_numbers)]
+    for group in groups:
+        covered = group.end - group.start
+        plain_numbers = f"{plain_numbers[: group.start]}{'|' * covered}{plain_numbers[group.end :]}"
+    groups += _joined(_numbers(_without_corners(joined_points(plain_numbers))))
+    groups.sort(key=lambda group: group.start)
     if groups and groups[-1].end == len(plain):
         _drop_broken_number(groups[-1])
-    groups = [group for group in groups if len(group.numbers) >= 4]
+    groups = [group for group in groups if len(group.numbers) >= 4 and _alike(group.numbers)]
     return [group for group in groups if group.enclosed] or [group for group in groups if len(group.numbers) <= 5]
 
 
 def fours(group: Group) -> Iterator[list[str]]:
     """The boxes in a group of numbers, as two corners each."""
-    numbers = group.numbers
+    numbers = list(map(thousandths, group.numbers))
     if group.quad and len(numbers) >= 8:
         for first in range(0, len(numbers) - 7, 8):
             across, down = (sorted(numbers[first + axis : first + 8 : 2], key=float) for axis in (0, 1))
@@ -64,14 +76,36 @@ def fours(group: Group) -> Iterator[list[str]]:
         yield numbers[first : first + 4]
 
 
+def of_relations(plain: str, groups: list[Group]) -> list[bool]:
+    """For each group whether it stands right behind a ``<pred>`` and so repeats the boxes of what that relates."""
+    said = [relation.end() for relation in RELATION.finditer(plain)]
+    flags: list[bool] = []
+    end = 0
+    for group in groups:
+        number = bisect_right(said, group.start) - 1
+        begins = number >= 0 and said[number] > end
+        after = said[number] if begins else end
+        flags.append((begins or (flags[-1:] == [True])) and bool(MARKS.fullmatch(plain, after, group.start)))
+        end = group.end
+    return flags
+
+
+def _alike(numbers: list[str]) -> bool:
+    return len({number.endswith("%") for number in numbers}) == 1
+
+
 def _without_labels(plain: str, refs: list[re.Match[str]]) -> str:
-    """The same text with blanks for labels, whose numbers are no coordinates, and for the names of corners, the first
-    of which leaves a bracket."""
+    """The same text with blanks for labels, whose numbers are no coordinates."""
     parts, end = [], 0
     for ref in refs:
         parts += [plain[end : ref.start()], " " * (ref.end() - ref.start())]
         end = ref.end()
-    return CORNER.sub(lambda name: ("[" if name[1] else "").ljust(len(name[0])), "".join([*parts, plain[end:]]))
+    return "".join([*parts, plain[end:]])
+
+
+def _without_corners(plain: str) -> str:
+    """The same text with blanks for the names of corners, the first of which leaves a bracket."""
+    return CORNER.sub(lambda name: ("[" if name[1] else "").ljust(len(name[0])), plain)
 
 
 def _numbers(plain: str) -> Iterator[Group]:
@@ -114,5 +148,5 @@ def _joined(groups: Iterator[Group]) -> Iterator[Group]:
 def _drop_broken_number(group: Group) -> None:
     """Where the answer ends with a number that is too small for the lower edge, its last digits were cut off."""
     numbers = group.numbers
-    if len(numbers) % 4 == 0 and float(numbers[-1]) < float(numbers[-3]):
+    if len(numbers) % 4 == 0 and float(thousandths(numbers[-1])) < float(thousandths(numbers[-3])):
         del numbers[-1]

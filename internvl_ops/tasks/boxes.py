@@ -11,13 +11,16 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from internvl_ops.tasks.box_labels import find_labels, find_refs, label_of_ref
-from internvl_ops.tasks.box_numbers import find_groups, fours
+from internvl_ops.tasks.box_numbers import find_groups, fours, of_relations
 
 GRID = 1000
 
 # One sign for one sign, so that a place in the plain text is the same place in the answer.
-WIDE = "（）【】［］｛｝〔〕，、；：＜＞／．－“”„＂‘’＇０１２３４５６７８９\u3000\u00a0"
-PLAIN = str.maketrans(WIDE, '()[][]{}[],,;:<>/.-""""\'\'\'0123456789  ')
+WIDE = (
+    "（）【】［］｛｝〔〕「」『』〖〗，、；：＜＞／．－\u2212＝％＋～＿＊“”„＂‘’＇０１２３４５６７８９"
+    "\u3000\u00a0\u2009\u202f"
+)
+PLAIN = str.maketrans(WIDE, '()[][]{}[][][][],,;:<>/.--=%+~_*""""\'\'\'0123456789    ')
 NO_BOX = re.compile(
     r"\A\W*(?:none|null|nothing|no|n/a)\b|\bno (?:\w+ ){0,4}(?:box|boxes|object|objects|match|matches|text|region)\b"
     r"|\bthere (?:is|are) (?:no|not)\b|\bnot (?:\w+ )?"
@@ -27,7 +30,14 @@ NO_BOX = re.compile(
     r"|没有|沒有|未找到|未发现|未检测|不存在|找不到|看不到|无法(?:找到|看到|识别|检测|定位)|\A\W*无",
     re.IGNORECASE,
 )
-EMPTY = re.compile(r"\[\s*\]|<box>\s*</box>")
+EMPTY = re.compile(
+    r"\[\s*\]|<box>[\s\[\](){}]*+</box>"
+    r"|(?:<box>|(?<!\[)\[)[\s\[(\"']*+(?:(?:null|none|nil|n/?a|empty|nothing|[无無空]|没有|不存在)\b[\s,\"']*)++"
+    r"[\s.)\]]*(?:</box>|\]|\Z)"
+    r"|\bb?box(?:es)?(?:_?2d)?[\"']?\s*:\s*(?:null|none|\{\s*\})"
+    r"|:\s*(?:null|none|n/a|无)\.?\s*\Z",
+    re.IGNORECASE,
+)
 NO_TEXT = re.compile(
     r"|none\.?|null|n/a|\[[\s\[\]]*\]|```(?:json)?\s*\[\s*\]\s*```|<ref>\s*</ref>(?:<box>[\s\[\]]*</box>)?"
     r"|(?:there is )?no (?:\w+ )?text(?: (?:in|on|is|was|found|visible|detected)\b[^\n]{0,50})?\.?"
@@ -57,8 +67,10 @@ def parse_boxes(response: str, width: int, height: int) -> list[Box] | None:
     Besides the family's own form it takes: several boxes to a label; tags that were dropped (``car[[75, 658, 305,
     850]]``), left open or cut off; boxes without a label; missing brackets; two corners in brackets of their own;
     ``<quad>``, of which the upright box around it is given; full-width signs; JSON (``{"bbox_2d": […], "label": …}``,
-    ``{"car": […]}``, ``{"x1": …}``). Five numbers are a box and one too many, the last; corners may be in any order;
-    what lies outside of the image is clipped.
+    ``{"car": […]}``, ``{"x1": …}``); corners and edges by name, in any order (``Top-left: (75, 658), …``, ``左上角…``,
+    ``x1: 75, …``, ``x, y, width, height``); two points with a word between; percentages. Boxes that repeat what a
+    ``<pred>`` of a scene graph relates are left out. Five numbers are a box and one too many, the last; corners may be
+    in any order; what lies outside of the image is clipped.
 
     Numbers are thousandths. As in the family's own evaluation four numbers that sum to less than 4 are fractions, but
     only in an answer that writes such numbers with a decimal point: ``[0, 0, 1, 1]`` alone is a box in the corner.
@@ -77,7 +89,12 @@ def parse_boxes(response: str, width: int, height: int) -> list[Box] | None:
     if not groups:
         return [] if EMPTY.search(plain) or NO_BOX.search(response) else None
     labels = find_labels(response, plain, refs, [(group.start, group.end) for group in groups])
-    found = [(label, four) for label, group in zip(labels, groups, strict=True) for four in fours(group)]
+    found = [
+        (label, four)
+        for label, group, repeated in zip(labels, groups, of_relations(plain, groups), strict=True)
+        if not repeated
+        for four in fours(group)
+    ]
     fractions = any(_is_fraction(four) and "." in "".join(four) for _, four in found)
     return [
         _box(label, [*map(float, four)], 1 if fractions and _is_fraction(four) else GRID, width, height)

@@ -257,7 +257,6 @@ CASES: dict[str, list[tuple[str, str]]] = {
         ("<ref>text</ref><quad>[[10, 10, 20, 5, 25, 15, 12, 18]]</quad>", "text 10 5 25 18"),
         ("<ref>text</ref><quad>[[10, 10], [20, 5], [25, 15], [12, 18]]</quad>", "text 10 5 25 18"),
         ("<ref>text</ref><quad>[[10, 10, 25, 18]]</quad>", "text 10 10 25 18"),
-        ("(75, 658) to (305, 850)", "?"),
     ],
     "nothing there": [
         ("[]", "none"),

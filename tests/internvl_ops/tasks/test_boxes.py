@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from internvl_ops.tasks.boxes import Box, format_box, parse_boxes, parse_text_boxes
 from tests.internvl_ops.tasks.box_cases import CASES
+from tests.internvl_ops.tasks.worded_box_cases import WORDED
 
 
 def written(boxes: list[Box] | None) -> str:
@@ -19,7 +20,11 @@ def written(boxes: list[Box] | None) -> str:
 
 @pytest.mark.parametrize(
     ("answer", "expected"),
-    [pytest.param(*case, id=f"{kind}-{number}") for kind, cases in CASES.items() for number, case in enumerate(cases)],
+    [
+        pytest.param(*case, id=f"{kind}-{number}")
+        for kind, cases in (CASES | WORDED).items()
+        for number, case in enumerate(cases)
+    ],
 )
 def test_case(answer: str, expected: str) -> None:
     assert written(parse_boxes(answer, 1000, 1000)) == expected.strip()
@@ -39,7 +44,8 @@ PIECES = st.sampled_from(
     [
         *"[](){},;:. \n<>|\"'-，【】",
         *("<ref>", "</ref>", "<box>", "</box>", "<quad>", "[[", "]]", "```json", '"label": "x"', '"bbox_2d": ', "x1="),
-        *("0.5", "12", "999", "-3", "1e9", "car", "车", "no box"),
+        *("0.5", "12", "999", "-3", "1e9", "car", "车", "no box", "null", "5%", "and", "和", "<pred>", "</pred>"),
+        *("top-left: ", "bottom-right: ", "(1, 2)", " to ", "y1: ", "x2=", "y2: ", "x: ", "y: ", "w: ", "h: "),
     ]
 )
 
@@ -81,6 +87,43 @@ def test_pixels_to_answer_to_pixels_within_one_unit_of_the_grid(made: tuple[list
         assert (other.y1, other.y2) == pytest.approx((box.y1, box.y2), rel=0, abs=height / 1000)
 
 
+SPELLINGS = [
+    "<ref>{0}</ref><box>[[{1}, {2}, {3}, {4}]]</box>",
+    "<ref>{0}</ref><box>[{1}, {2}, {3}, {4}]</box>, ",
+    "<ref>{0}</ref>[[{1},{2},{3},{4}]] and ",
+    "<ref>{0}</ref><box>[[{1}, {2}, {3}, {4}]]</box><pred>on</pred><box>[[1, 2, 3, 4]]</box><box>[[5, 6, 7, 8]]</box>",
+    "{0}[[{1}, {2}, {3}, {4}]]\n",
+    "{0}【{1}，{2}，{3}，{4}】；",
+    "{0}: ({1}, {2}), ({3}, {4})\n",
+    "{0}: ({1}, {2}) to ({3}, {4})\n",
+    "{0}: from ({3}, {4}) to ({1}, {2})\n",
+    "{0}：从（{1}，{2}）到（{3}，{4}）\n",
+    "**{0}**\n- **Top-left corner:** ({1}, {2})\n- **Bottom-right corner:** ({3}, {4})\n",
+    "{0}: bottom-left ({1}, {4}); top-right ({3}, {2})\n",
+    "{0}：左上角坐标为（{1}，{2}），右下角坐标为（{3}，{4}）。\n",
+    "{0}: x1: {1}, y1: {2}, x2: {3}, y2: {4}\n",
+    "{0}: xmin={1}, xmax={3}, ymin={2}, ymax={4}\n",
+    "{0}: top: {2}, left: {1}, bottom: {4}, right: {3}\n",
+    '{{"label": "{0}", "bbox_2d": [{1}, {2}, {3}, {4}]}}\n',
+    '{{"{0}": {{"top_left": [{1}, {2}], "bottom_right": [{3}, {4}]}}}}\n',
+]
+EDGES = st.tuples(st.integers(0, 1000), st.integers(0, 1000)).map(sorted)
+
+
+@given(
+    st.sampled_from(SPELLINGS),
+    st.lists(st.tuples(st.sampled_from(["car", "a red bus", "红色的车"]), EDGES, EDGES), min_size=1, max_size=4),
+)
+def test_boxes_are_read_in_every_spelling(
+    spelling: str, wanted: list[tuple[str, tuple[int, int], tuple[int, int]]]
+) -> None:
+    answer = "".join(spelling.format(label, x1, y1, x2, y2) for label, (x1, x2), (y1, y2) in wanted)
+
+    assert parse_boxes(answer + "\n", 1000, 1000) == [
+        Box(label, x1, y1, x2, y2) for label, (x1, x2), (y1, y2) in wanted
+    ]
+
+
 def test_writes_what_the_family_writes() -> None:
     assert format_box(Box("a car", 48, 240, 96.2, 480), 640, 480) == "<ref>a car</ref><box>[[75, 500, 150, 1000]]</box>"
     assert format_box(Box("", -5, 0, 700, 480), 640, 480) == "<box>[[0, 0, 1000, 1000]]</box>"
@@ -89,7 +132,10 @@ def test_writes_what_the_family_writes() -> None:
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize(
     "piece",
-    ["[", "<ref>", "<box>", "<ref>a", " ", "1", "1 ", "1, 2, ", "[1", "{", '{"a": [1,2,3,4', "\\", '"label": "', "x1="],
+    [
+        *("[", "<ref>", "<box>", "<ref>a", " ", "1", "1 ", "1, 2, ", "[1", "{", '{"a": [1,2,3,4', "\\", '"label": "'),
+        *("x1=", "x1: 1, ", "top left: (1, 2) ", "(1, 2) to ", "<pred>", "null", "[null, ", "and ", "is "),
+    ],
 )
 def test_an_answer_of_one_piece_takes_no_time_that_hurts(piece: str) -> None:
     parse_boxes("<box>[[" + piece * (40_000 // len(piece)), 100, 100)
