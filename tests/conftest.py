@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Coroutine, Iterator
 from pathlib import Path
@@ -14,6 +15,11 @@ from internvl_ops.engines.base import Completion, Engine, Request, Sampling, Wat
 from internvl_ops.engines.vllm import VllmEngine
 from internvl_ops.models.config import Checkpoint, load_checkpoint
 from tests.serving import served
+
+# Two of these processes share two cores, and each may run an engine: a tiny model needs one thread, and threads that
+# are bound to cores wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
 
 T = TypeVar("T")
 
