@@ -39,6 +39,8 @@ def plain(kind: pa.DataType, depth: int = 0) -> pa.DataType:
         return pa.struct([(field.name, plain(field.type, depth + 1)) for field in kind])
     if _t.is_decimal(kind):
         return pa.decimal128(kind.precision, kind.scale) if kind.precision <= 38 else pa.string()
+    if _t.is_timestamp(kind) and kind.unit == "ns":
+        return pa.timestamp("us", kind.tz)  # Spark reads none finer
     for is_kind, becomes in _PLAIN:
         if is_kind(kind):
             return becomes
@@ -158,9 +160,19 @@ def as_type(array: pa.Array, kind: pa.DataType) -> pa.Array:
         return _as_list(array, kind)
     if _t.is_struct(kind):
         return _as_struct(array, kind)
+    if _t.is_timestamp(given) and given.unit == "ns" and _t.is_timestamp(kind) and kind.unit != "ns":
+        return _microseconds(array).cast(kind)
     if kind == pa.string() and (is_list(given) or _t.is_nested(given) or _t.is_time(given)):
         return pa.array([_text(value) for value in _values(array)], kind)
     return array.cast(kind)
+
+
+def _microseconds(array: pa.Array) -> pa.Array:
+    """Nanoseconds without their last three digits, the earlier microsecond also before 1970."""
+    nanoseconds = array.cast(pa.int64())
+    whole = pc.divide(nanoseconds, 1000)
+    cut = pc.less(pc.subtract(nanoseconds, pc.multiply(whole, 1000)), 0)
+    return pc.subtract(whole, cut.cast(pa.int64())).cast(pa.timestamp("us", array.type.tz))
 
 
 def _as_list(array: pa.Array, kind: pa.DataType) -> pa.Array:

@@ -20,6 +20,7 @@ from typing import Any
 import duckdb
 import pandas as pd
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 import pytest
 from aiohttp import web
 from PIL import Image
@@ -216,6 +217,10 @@ def test_three_nights(tmp_path: Path) -> None:
     rows = {f"night {night} row {number}" for night in (1, 2, 3) for number in range(80)}
     assert rows <= set(results.id)
     files = sorted(nights.files())
+    # Polars and datasets want the same columns, in one order and of one type, in every file.
+    assert len({str(pq.read_schema(file).remove_metadata()) for file in files}) == 1
+    more = results.set_index("id").more_columns
+    assert {more[f"night 2 row {number}"] for number in range(80)} == {'{"added":"new"}'}
     assert len(duckdb.sql(f"SELECT * FROM read_parquet({files!r})").fetchall()) == len(results)
     assert ds.dataset(files).to_table().num_rows == len(results)
     assert len(pd.read_parquet(nights.out / "results")) == len(results)
