@@ -18,6 +18,7 @@ from internvl_ops.prepare import MediaReader
 from internvl_ops.tasks import Task
 from pipelines import cluster
 from pipelines import columns as c
+from pipelines.card import write_card
 from pipelines.continuity import Columns, columns_of
 from pipelines.documents import write_documents
 from pipelines.drive import drive
@@ -80,6 +81,7 @@ def annotate(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | Non
             ledger = start_ledger(output, retry_errors=options.retry_errors, passed_over=overwrite.old)
             columns = columns_of(output, options, plan, task, overwrite.old)
             graph = Graph(options, task, plan, checkpoint, workers, ledger, columns)
+            write_card(output, record.run_id)
             with Writer(
                 output,
                 ledger,

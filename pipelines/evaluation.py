@@ -18,7 +18,8 @@ from internvl_ops.media.access import safe_uri
 from internvl_ops.tasks import Task
 from pipelines.benchmark_rows import BenchmarkRows, read_annotations
 from pipelines.job import source_options
-from pipelines.output import ERRORS, EVALUATION, RESULTS, OutputFolder
+from pipelines.output import ERRORS, EVALUATION, RESULTS, RUNS, OutputFolder, as_parquet
+from pipelines.side_files import write_side_file
 from pipelines.sources import SourcePlan, plan_source, read_split
 from pipelines.sources.listing import MANIFEST_SUFFIXES
 from pipelines.sources.options import MediaKind
@@ -153,7 +154,8 @@ def score_benchmark(options: Any, plan: SourcePlan) -> str:
     failed = sum(sample.failed for sample in samples)
     own = [("response", pa.string()), ("score", pa.float64()), ("error", pa.string())]
     schema = pa.schema([("id", pa.string()), *reshape.fields, *own])
-    output.write_table(SAMPLES, pa.Table.from_pylist(scored, schema))
+    run_id = max((name for name in output.list_names(RUNS) if not name.startswith(".")), default="run")
+    samples_at = write_side_file(output, SAMPLES, as_parquet(pa.Table.from_pylist(scored, schema)), run_id, beside=True)
     result = {
         "benchmark": options.benchmark,
         "model": safe_uri(options.model),
@@ -168,14 +170,15 @@ def score_benchmark(options: Any, plan: SourcePlan) -> str:
         "min_new_tokens": benchmark.min_new_tokens,
         **({"num_frames": options.num_frames, "frame_rule": options.frame_rule} if benchmark.media == "video" else {}),
     }
-    output.write_bytes(SCORES, json.dumps(result, indent=1, ensure_ascii=False).encode())
+    text = json.dumps(result, indent=1, ensure_ascii=False).encode()
+    scores_at = write_side_file(output, SCORES, text, run_id, beside=True)
     said = f", {failed:,} of which failed and count as wrong" if failed else ""
     folder = safe_uri(output.uri)
     parts = [
         f"\n{benchmark.title}, {benchmark.metric}: {len(samples):,} questions{said}.",
         beside_published(options.benchmark, safe_uri(options.model), figures.table),
         *([_categories(figures.categories)] if figures.categories else []),
-        f"  scores    {folder}/{SCORES}\n  samples   {folder}/{SAMPLES}",
+        f"  scores    {folder}/{scores_at}\n  samples   {folder}/{samples_at}",
     ]
     return "\n\n".join(parts)
 

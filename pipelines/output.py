@@ -58,6 +58,13 @@ def _checked(uri: str) -> str:
     return uri
 
 
+def as_parquet(table: pa.Table) -> bytes:
+    """A whole Parquet file."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    return bytes(sink.getvalue().to_pybytes())
+
+
 class OutputFolder:
     """Reads and writes one output folder.
 
@@ -196,9 +203,7 @@ class OutputFolder:
 
     def write_table(self, name: str, table: pa.Table) -> None:
         """Writes ``table`` as the Parquet file ``name``; see `write_bytes`."""
-        sink = pa.BufferOutputStream()
-        pq.write_table(table, sink, compression="zstd")
-        self.write_bytes(name, sink.getvalue().to_pybytes())
+        self.write_bytes(name, as_parquet(table))
 
     def write_bytes(self, name: str, data: bytes) -> None:
         """Writes a whole file, or raises; transient failures of the store are waited out.
