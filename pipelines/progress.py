@@ -11,10 +11,14 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from pipelines.sorts import Sorts
 from pipelines.writer import Totals
 
 LOG_SECONDS = 10.0
 RATE_SECONDS = 5.0  # after the first finished units; before, their number says nothing of a rate
+KINDS_SHOWN = 3  # of errors, in the closing words
+SORTS_SHOWN = 3  # of messages of each
+_LONGEST_LINE = 300  # characters of a message there
 WINDOW_SECONDS = 120.0  # rates are of the last two minutes: what the job does now, not its warm-up
 
 
@@ -125,7 +129,36 @@ def duration(seconds: float) -> str:
     return f"{seconds // 3600}h {seconds % 3600 // 60:02d}m"
 
 
-def most_frequent(totals: Totals, count: int = 3) -> list[tuple[int, str, str]]:
-    """(how often, kind, an example's message) of the most frequent error kinds."""
-    examples = {kind: message for (kind, message), _ in reversed(totals.messages.most_common())}
-    return [(number, kind, examples.get(kind, "")) for kind, number in totals.kinds.most_common(count)]
+def most_frequent(totals: Totals, count: int = KINDS_SHOWN) -> list[tuple[int, str, str]]:
+    """(how often, kind, an example of its most frequent sort) of the most frequent error kinds."""
+    return [
+        (number, kind, next((sort.example for sort in _sorts(totals, kind).most_common(1)), ""))
+        for kind, number in totals.kinds.most_common(count)
+    ]
+
+
+def error_lines(totals: Totals) -> list[str]:
+    """The most frequent error kinds, and of each the most frequent sorts of message."""
+    lines = []
+    for number, kind, message in most_frequent(totals):
+        sorts = _sorts(totals, kind)
+        if len(sorts) < 2 and not sorts.others:
+            lines.append(f"{number:,} × {kind}: {_one_line(message)}")
+            continue
+        lines.append(f"{number:,} × {kind}: messages of {len(sorts):,} sorts{' and more' if sorts.others else ''}")
+        shown = sorts.most_common(SORTS_SHOWN)
+        lines += [f"  {sort.units:>6,}  {_one_line(sort.example)}" for sort in shown]
+        if rest := number - sum(sort.units for sort in shown):
+            lines.append(f"  {rest:>6,}  of other sorts: see the report")
+    if (others := len(totals.kinds) - KINDS_SHOWN) > 0:
+        lines.append(f"and {others} other {'kind' if others == 1 else 'kinds'}: see the report")
+    return lines
+
+
+def _sorts(totals: Totals, kind: str) -> Sorts:
+    return totals.messages.get(kind) or Sorts()
+
+
+def _one_line(message: str) -> str:
+    text = " ".join(message.split())
+    return text if len(text) <= _LONGEST_LINE else f"{text[:_LONGEST_LINE]}…"

@@ -28,7 +28,7 @@ from pipelines.measures import Measures
 from pipelines.option_rules import changed
 from pipelines.options import JobOptions
 from pipelines.output import RUNS, OutputFolder
-from pipelines.progress import most_frequent
+from pipelines.progress import error_lines
 from pipelines.redaction import shown
 from pipelines.run_sample import Sample
 from pipelines.writer import Totals
@@ -150,6 +150,12 @@ class RunRecord:
             "lost_rows": self.lost if self.status == "rows lost" else [],
             "conservation": self.conservation(),
             "error_kinds": dict(totals.kinds.most_common()),
+            "error_messages": {
+                kind: totals.messages[kind].as_list()
+                for kind, _ in totals.kinds.most_common()
+                if kind in totals.messages
+            },
+            "notes": totals.notes.as_list(),
             "tokens": {"prompt": totals.prompt_tokens, "completion": totals.completion_tokens},
             "tiles": totals.tiles,
             **({} if self.documents is None else {"documents": self.documents}),
@@ -221,9 +227,7 @@ class RunRecord:
         lines += [f"  results   {folder}/results/", f"  report    {folder}/{RUNS}/{self.run_id}/report.html"]
         if self.totals.errors:
             lines.append(f"  errors    {folder}/errors/")
-            lines += [f"    {number:,} × {kind}: {message}" for number, kind, message in most_frequent(self.totals)]
-            if (others := len(self.totals.kinds) - 3) > 0:
-                lines.append(f"    and {others} other {'kind' if others == 1 else 'kinds'}: see the report")
+            lines += [f"    {line}" for line in error_lines(self.totals)]
             lines.append(f"    to run them again: --retry-errors {','.join(sorted(self.totals.kinds))}")
         return "\n".join(lines)
 
@@ -234,7 +238,6 @@ class RunRecord:
         return template.render(
             run=self.as_dict(),
             shown=[_card(unit) for unit in self._shown.values()],
-            errors=most_frequent(self.totals, 20),
             preview=c.PREVIEW,
             changed=[
                 name

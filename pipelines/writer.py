@@ -20,6 +20,7 @@ from pipelines.failures import errors_with, outcomes
 from pipelines.ledger import Book, State
 from pipelines.output import ERRORS, RESULTS, OutputFolder
 from pipelines.ownership import file_name, mark
+from pipelines.sorts import Sorts
 
 ERROR_SCHEMA = pa.schema(
     [
@@ -52,7 +53,6 @@ MEASURES: dict[tuple[str, bool], pa.Schema] = {
         ]
     ),
 }
-MESSAGES_KEPT = 200  # error messages the run record counts apart; the rest is in errors/
 
 
 @dataclass
@@ -67,7 +67,20 @@ class Totals:
     unparsed: int = 0  # answers that held nothing the task looks for
     finish_reasons: Counter[str] = field(default_factory=Counter)
     kinds: Counter[str] = field(default_factory=Counter)
-    messages: Counter[tuple[str, str]] = field(default_factory=Counter)  # (kind, message)
+    messages: dict[str, Sorts] = field(default_factory=dict)  # of the errors, by kind
+    notes: Sorts = field(default_factory=Sorts)  # of the results
+
+    def add_error(self, kind: str, message: str, names: Collection[str] = ()) -> None:
+        """Counts one failed unit.
+
+        Args:
+            kind: Of the error.
+            message: Of the error.
+            names: What the unit is called and where its media are; see `sort_of`.
+        """
+        self.errors += 1
+        self.kinds[kind] += 1
+        self.messages.setdefault(kind, Sorts()).add_unit([message], names)
 
 
 def retried_by(kind: str) -> str:
@@ -357,11 +370,11 @@ class Writer:
             totals.completion_tokens += pc.sum(rows["completion_tokens"]).as_py() or 0
             totals.tiles += pc.sum(rows["num_tiles"]).as_py() or 0
             totals.finish_reasons.update(rows["finish_reason"].to_pylist())
+            for notes in rows["notes"].to_pylist():
+                totals.notes.add_unit(notes or ())
             if self._unparsed is not None:
                 totals.unparsed += rows[self._unparsed].null_count
             return
-        totals.errors += len(rows)
-        totals.kinds.update(rows["kind"].to_pylist())
-        for pair in zip(rows["kind"].to_pylist(), rows["message"].to_pylist(), strict=True):
-            if pair in totals.messages or len(totals.messages) < MESSAGES_KEPT:
-                totals.messages[pair] += 1
+        columns = (rows[name].to_pylist() for name in ("kind", "message", "id", "source", "media"))
+        for kind, message, *names, media in zip(*columns, strict=True):
+            totals.add_error(kind, message, [*filter(None, names), *(media or ())])

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.progress import ProgressLine, duration, most_frequent
+from pipelines.progress import ProgressLine, duration, error_lines, most_frequent
 from pipelines.writer import Totals
 
 TIME = "12:34:56"
@@ -165,8 +165,25 @@ def test_durations(seconds: float, said: str) -> None:
 
 
 def test_the_most_frequent_errors_come_with_their_most_frequent_message() -> None:
-    totals = Totals(
-        kinds=Counter(corrupt=5, timeout=2, refused=1, too_large=1),
-        messages=Counter({("corrupt", "rare"): 1, ("corrupt", "usual"): 4, ("timeout", "slow"): 2}),
-    )
+    totals = Totals()
+    for kind, message in [("corrupt", "rare"), *[("corrupt", "usual")] * 4, *[("timeout", "slow")] * 2]:
+        totals.add_error(kind, message)
+    totals.kinds += Counter(refused=1, too_large=1)
     assert most_frequent(totals) == [(5, "corrupt", "usual"), (2, "timeout", "slow"), (1, "refused", "")]
+
+
+def test_what_a_kind_does_not_show_is_counted() -> None:
+    totals = Totals()
+    for sort in "abcdefgh":
+        for _ in range(ord(sort)):
+            totals.add_error("unsupported", f"a file of sort {sort}")
+    shown = [line for line in error_lines(totals) if line.strip()[0].isdigit()]
+    assert [int(line.split()[0]) for line in shown[1:]] == [ord("h"), ord("g"), ord("f"), sum(map(ord, "abcde"))]
+
+
+def test_a_message_of_several_lines_is_one_in_the_closing_words() -> None:
+    totals = Totals()
+    totals.add_error("engine_failed", "vLLM says\n  what\tbroke " + "on and " * 1000)
+    (line,) = error_lines(totals)
+    assert line.startswith("1 × engine_failed: vLLM says what broke on and")
+    assert len(line) < 400

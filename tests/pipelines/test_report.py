@@ -34,6 +34,14 @@ def counts(results: int = 0, errors: int = 0, done: int = 0, failed: int = 0, lo
     return Counts(results + errors + done + failed + lost, results, errors, done, failed)
 
 
+def failures(*errors: tuple[str, str]) -> Totals:
+    """What a run counts that had these errors: kind and message."""
+    totals = Totals()
+    for kind, message in errors:
+        totals.add_error(kind, message)
+    return totals
+
+
 def finish(
     made: RunRecord, *, ended: str = "done", totals: Totals | None = None, counted: Counts | None = None
 ) -> None:
@@ -71,7 +79,7 @@ class TestTheReportIsText:
         finish(
             made,
             ended=ATTACK,
-            totals=Totals(errors=1, kinds=Counter(corrupt=1), messages=Counter({("corrupt", ATTACK): 1})),
+            totals=failures(("corrupt", ATTACK)),
         )
         _, html = written(tmp_path)
         page = Page(html)
@@ -156,7 +164,7 @@ class TestTheReportIsASideline:
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         made = record(tmp_path)
-        monkeypatch.setattr("pipelines.report.most_frequent", None)
+        monkeypatch.setattr("pipelines.report.changed", None)
         finish(made)
         assert made.exit_status == 0
         assert [file.name for file in (tmp_path / "out" / "_runs").glob("*/*")] == ["run.json"]
@@ -274,11 +282,31 @@ class TestTheEnd:
 
     def test_errors_are_said_by_kind(self, tmp_path: Path) -> None:
         made = record(tmp_path)
-        totals = Totals(1, 2, kinds=Counter(corrupt=2), messages=Counter({("corrupt", "a.jpg: ends early"): 2}))
-        finish(made, totals=totals, counted=counts(results=1, errors=2))
+        finish(made, totals=failures(*[("corrupt", "a.jpg: ends early")] * 2), counted=counts(results=1, errors=2))
         assert "2 × corrupt: a.jpg: ends early" in made.summary()
         assert written(tmp_path)[0]["error_kinds"] == {"corrupt": 2}
         assert "a.jpg: ends early" in Page(written(tmp_path)[1]).text
+
+    def test_messages_of_one_kind_are_told_apart_and_counted(self, tmp_path: Path) -> None:
+        made = record(tmp_path)
+        textures = [
+            ("unsupported", f"t{number}.tga: a file that begins with bytes 0{number}, no image") for number in range(9)
+        ]
+        totals = failures(*textures, ("unsupported", "a.svg: an SVG"), ("corrupt", "b.jpg: ends early"))
+        totals.notes.add_unit(["first frame of 12", "first frame of 3", "decoded at 1/2 size"])
+        totals.notes.add_unit(["first frame of 7"])
+        finish(made, totals=totals, counted=counts(results=2, errors=11))
+        words = made.summary()
+        assert "10 × unsupported: messages of 2 sorts" in words
+        assert "     9  t0.tga: a file that begins with bytes 00, no image" in words
+        assert "     1  a.svg: an SVG" in words
+        run, html = written(tmp_path)
+        assert [sort["units"] for sort in run["error_messages"]["unsupported"]] == [9, 1]
+        assert run["error_messages"]["corrupt"] == [{"units": 1, "example": "b.jpg: ends early"}]
+        assert [sort["units"] for sort in run["notes"]] == [2, 1]
+        text = Page(html).text
+        for said in ("a.svg: an SVG", "t0.tga", "decoded at 1/2 size"):
+            assert said in text
 
     def test_two_runs_of_one_second_do_not_meet(self, tmp_path: Path) -> None:
         assert len({record(tmp_path).run_id for _ in range(50)}) == 50

@@ -15,6 +15,7 @@ from pipelines.finished import unit_key
 from pipelines.ledger import Ledger, State
 from pipelines.output import ERRORS, RESULTS, OutputFolder
 from pipelines.ownership import mark
+from pipelines.sorts import SORTS_KEPT
 from pipelines.writer import ERROR_SCHEMA, MEASURES, Writer, kept_names, own_columns, result_schema
 from tests.pipelines.finished_rows import CAPTION, IMAGE, row, table
 
@@ -203,15 +204,39 @@ class TestTotals:
         assert (totals.results, totals.errors) == (2, 3)
         assert (totals.prompt_tokens, totals.completion_tokens, totals.tiles) == (200, 14, 6)
         assert totals.kinds == {"corrupt": 2, "timeout": 1}
-        assert totals.messages["corrupt", "other"] == 1
+        assert {sort.example: sort.units for sort in totals.messages["corrupt"].most_common()} == {
+            "it broke": 1,
+            "other": 1,
+        }
+
+    def test_errors_are_of_one_sort_whatever_the_files_are_called(self, output: OutputFolder, ledger: Ledger) -> None:
+        names = ["a b.tga", "bank (2).TGA", "üñ: x", "12"]
+        claim(ledger, *names)
+        rows = [
+            row(name, kind="unsupported", message=f"{name}: not an image this job reads") | {c.PLACES: [name]}
+            for name in names
+        ]
+        with writer(output, ledger) as out:
+            out.add(table(rows, pa.schema([(c.PLACES, pa.list_(pa.string()))])))
+        (sort,) = out.totals.messages["unsupported"].most_common()
+        assert (sort.units, sort.example) == (4, "a b.tga: not an image this job reads")
+
+    def test_notes_of_results_are_counted(self, output: OutputFolder, ledger: Ledger) -> None:
+        claim(ledger, *"abc")
+        rows = [row("a") | {"notes": ["first frame of 12"]}, row("b") | {"notes": ["first frame of 3"]}, row("c")]
+        with writer(output, ledger) as out:
+            out.add(table(rows))
+        (sort,) = out.totals.notes.most_common()
+        assert (sort.units, sort.example) == (2, "first frame of 12")
 
     def test_a_million_different_messages_are_not_all_kept(self, output: OutputFolder, ledger: Ledger) -> None:
         ids = [str(number) for number in range(300)]
         claim(ledger, *ids)
         with writer(output, ledger) as out:
-            out.add(table([row(unit_id, kind="corrupt", message=unit_id) for unit_id in ids]))
+            sorts = ["".join(chr(97 + int(digit)) for digit in unit_id) for unit_id in ids]
+            out.add(table([row(i, kind="corrupt", message=text) for i, text in zip(ids, sorts, strict=True)]))
         assert out.totals.kinds == {"corrupt": 300}
-        assert len(out.totals.messages) == 200
+        assert len(out.totals.messages["corrupt"]) == SORTS_KEPT
 
 
 class BookThatTells:

@@ -1,0 +1,109 @@
+"""Messages counted by sort: those that differ only in numbers, names and addresses are of one sort."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+SORTS_KEPT = 40  # the rest is counted together, so that a run of any length holds a page of them
+_LONGEST_SORT = 300  # characters that tell sorts apart
+_LONGEST_EXAMPLE = 500
+_VARIES = "…"
+
+# A status of HTTP and a line of this project's code tell what happened. They stay, all else that varies goes.
+_VARYING = re.compile(
+    r"""
+    (?<![A-Za-z]) (?:                                                   # nothing begins inside a word
+    (?P<stays> \bHTTP\ \d{3}\b | \b[\w/]+\.py\ line\ \d+ )
+    | (?<![\w'])'(?:[^'\\\n]|\\.)*'(?!\w) | (?<![\w"])"(?:[^"\\\n]|\\.)*"(?!\w)  # a value in quotes
+    | “[^”\n]*” | ‘[^’\n]*’ | «[^»\n]*» | `[^`\n]*`
+    | (?<![\w'"])['"][^\n]*…$                                           # one that the end of the message cuts off
+    | (?<![^\s'"(),;:=]) (?:
+        [A-Za-z][\w+.-]*://[^\s'"<>]*[^\s'"<>:;,.)]                      # an address
+        | [^\s'"(),;:/\\]*[/\\][^\s'"(),;:]*                            # a path
+        | [^\s'"(),;:]+\.(?:[A-Za-z]\w{1,4}|parquet|ndjson)\b(?!\.?\w)  # a file or a host
+        | [0-9a-fA-F]{2}(?:\ [0-9a-fA-F]{2})+\b | 0x[0-9a-fA-F]+\b      # bytes
+        | [0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b | (?=[a-f]*\d)[0-9a-f]{8,}\b
+    )
+    | (?<![A-Za-z_\d])(?:(?<![\w)])[-+])?\d+(?:[.,:_]\d+)*(?:[eE][-+]?\d+)?  # a number, with or without a unit
+    )
+    """,
+    re.VERBOSE,
+)
+_SEVERAL = re.compile(r"…(?:[\s,;:×x#.\[\]()/-]*…)+")  # a list of them, of whatever length
+_PLURAL = re.compile(r"(…[ -][^\W\d_]{3,}?)s\b")
+
+
+def sort_of(message: str, names: Collection[str] = ()) -> str:
+    """What ``message`` has in common with others of its sort.
+
+    Args:
+        message: For a person to read.
+        names: What the unit is called and where its media are. They may be any text, such as a name with blanks.
+    """
+    for name in sorted({one for one in names if one}, key=len, reverse=True):
+        if message.startswith(f"{name}: "):
+            message = _VARIES + message[len(name) :]
+        elif name in message and not (name.isalpha() and name.islower()):  # which may be a word of the sentence
+            message = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", _VARIES, message)
+    return _template(message[: 2 * _LONGEST_SORT])
+
+
+@functools.lru_cache(1024)
+def _template(message: str) -> str:
+    message = _VARYING.sub(lambda found: found["stays"] or _VARIES, " ".join(message.split()))
+    return _PLURAL.sub(r"\1", _SEVERAL.sub(_VARIES, message))[:_LONGEST_SORT]
+
+
+@dataclass
+class Sort:
+    """One sort of message.
+
+    Args:
+        units: That have it.
+        example: The first of them.
+    """
+
+    units: int
+    example: str
+
+
+class Sorts:
+    """Counts messages by sort, in bounded memory.
+
+    Where there are more sorts than are kept, a new one takes the place of the rarest. So those that are frequent stay,
+    and the sum is always exact; the number of a sort that came back is that of its later units.
+
+    Args:
+        kept: Sorts at most.
+    """
+
+    def __init__(self, kept: int = SORTS_KEPT) -> None:
+        self._kept, self._found = kept, dict[str, Sort]()
+        self.others = 0  # units whose sort is not kept
+
+    def add_unit(self, messages: Iterable[str], names: Collection[str] = ()) -> None:
+        """Counts one unit, once for each sort of ``messages``; see `sort_of`."""
+        for name, message in {sort_of(message, names): message for message in messages}.items():
+            if name in self._found:
+                self._found[name].units += 1
+                continue
+            if len(self._found) >= self._kept:
+                rarest = min(self._found, key=lambda one: self._found[one].units)  # of equal ones the oldest
+                self.others += self._found.pop(rarest).units
+            example = message if len(message) <= _LONGEST_EXAMPLE else f"{message[:_LONGEST_EXAMPLE]}…"
+            self._found[name] = Sort(1, example)
+
+    def most_common(self, count: int | None = None) -> list[Sort]:
+        """The most frequent first."""
+        return sorted(self._found.values(), key=lambda sort: -sort.units)[:count]
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def as_list(self) -> list[dict[str, object]]:
+        """As in ``run.json``: units and an example of each sort, and last the others, without an example."""
+        found: list[dict[str, object]] = [vars(sort).copy() for sort in self.most_common()]
+        return [*found, {"units": self.others, "example": None}] if self.others else found
