@@ -124,6 +124,7 @@ class Reply:
         finish_reason: ``stop``, ``length``, or ``repetition``: it went round in circles and was ended.
         attempts: How often it was generated; the best is kept.
         mean_logprob: Mean log-probability of its tokens, natural logarithm; None unless asked for.
+        left_out: Whether the model said more, to itself, than what the answer keeps.
     """
 
     token_ids: list[int]
@@ -133,6 +134,7 @@ class Reply:
     finish_reason: str
     attempts: int = 1
     mean_logprob: float | None = None
+    left_out: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -287,6 +289,7 @@ class Generator:
             completion_tokens=completion.completion_tokens,
             finish_reason=reason,
             mean_logprob=_mean_logprob(completion),
+            left_out=completion.left_out or self._leaves_out(completion),
         )
 
     def _cut(self, text: str) -> tuple[str, bool]:
@@ -301,13 +304,17 @@ class Generator:
         assert self.tokenizer is not None, "an engine that has no texts needs a tokenizer"
         return self.tokenizer.decode(token_ids, keep_special=keep_special)
 
+    def _leaves_out(self, completion: Completion) -> bool:
+        return self.tokenizer is not None and self.tokenizer.leaves_out(completion.token_ids)
+
     def _said(self, reply: Reply, prompt: RenderedPrompt | ChatPrompt) -> np.ndarray | str:
         """An answer as it stands in the prompt of the next question."""
         if isinstance(prompt, ChatPrompt):
             return self._text(reply)
         assert self.tokenizer is not None, "a rendered prompt has a tokenizer"
         if reply.text is not None:
-            return self.tokenizer.encode(self.tokenizer.literal(reply.text), start=False)
+            text = self.tokenizer.encode(self.tokenizer.literal(reply.text), start=False)
+            return np.concatenate([np.asarray(self.tokenizer.header(reply.token_ids), np.int32), text])
         ids = reply.token_ids
         end = next((index for index, token in enumerate(ids) if token in self.tokenizer.stop_ids), len(ids))
         return np.asarray(ids[:end], np.int32)

@@ -28,6 +28,7 @@ from pipelines.ledger import Book
 from pipelines.ledger_actor import start_ledger
 from pipelines.measures import PREPARE_PLACES, Measures
 from pipelines.media import media_options, reading
+from pipelines.notices import notices
 from pipelines.options import JobOptions
 from pipelines.output import ERRORS, OutputFolder
 from pipelines.overwrite import begin, kind_of
@@ -63,6 +64,7 @@ def annotate(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | Non
     """
     output = OutputFolder(options.output)
     record = RunRecord(options, task, output)
+    record.notices, record.left_out = notices(options, plan, checkpoint), plan.left_out
     if options.overwrite and not has_rows(plan):
         raise ConfigurationError(
             f"--overwrite: --input {safe_uri(options.input)} has no rows, so nothing would replace what stands in "

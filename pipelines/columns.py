@@ -57,6 +57,7 @@ REPLY_TYPE = pa.struct(
         ("finish_reason", pa.string()),
         ("attempts", pa.int32()),
         ("mean_logprob", pa.float64()),
+        ("left_out", pa.bool_()),
     ]
 )
 REPLIES_TYPE = pa.list_(pa.list_(pa.list_(REPLY_TYPE)))

@@ -18,7 +18,7 @@ from internvl_ops.engines.openai import OpenAIEngine, check_served
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.media.access import safe_uri
 from internvl_ops.models.config import Checkpoint, load_checkpoint
-from internvl_ops.models.lora import load_adapter
+from internvl_ops.models.lora import check_room, load_adapter
 from internvl_ops.tasks import Task
 from pipelines.options import JobOptions, ModelOptions, PromptOptions
 
@@ -108,7 +108,7 @@ def check_engine(options: JobOptions, checkpoint: Checkpoint | None, task: Task)
         return
     checkpoint.check_tensor_parallel(max(1, options.gpus_per_engine or 1))
     if options.lora:
-        load_adapter(options.lora, checkpoint)
+        check_room(load_adapter(options.lora, checkpoint), options.lora, options.engine_args)
 
 
 def check_endpoint(options: JobOptions) -> str | None:

@@ -47,8 +47,8 @@ def run_job(
     Exit status: 0 done; 1 failed or interrupted; 2 wrong configuration, said before a cluster or a model is touched;
     3 done, with more errors than ``--max-error-rate``, or with errors alone.
     """
-    from internvl_ops.models.chat_template import disagreement
     from pipelines.engines import check_endpoint
+    from pipelines.notices import notices
 
     options, mode = parse_options(options_class, description)
     try:
@@ -61,11 +61,7 @@ def run_job(
 
             show(estimate(options, plan, checkpoint, task).text())
             sys.exit(0)
-        if (
-            checkpoint is not None
-            and options.engine != "openai"
-            and (note := disagreement(checkpoint, options.system_message))
-        ):
+        for note in notices(options, plan, checkpoint):
             print(f"Note: {note}", file=sys.stderr)
         if waiting := check_endpoint(options):
             print(f"Note: {waiting}", file=sys.stderr)
@@ -177,17 +173,12 @@ def describe(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | Non
         "# Plan",
         f"#   read      {plan.format}, {len(plan.splits):,} file(s), rows: {rows}; "
         f"{_media(plan)}, id from {plan.id_column or 'the URI and prompt fields'}",
-        *_left_out(plan),
+        *([f"#   left out  {plan.left_out_in_words}"] if plan.left_out else []),
         *_model(options, checkpoint, task),
         f"#   write     {values['output']}: {', '.join(task.columns.names)} and "
         f"{', '.join(plan.schema.names)} from the manifest",
     ]
     return "\n".join(lines)
-
-
-def _left_out(plan: SourcePlan) -> list[str]:
-    found = ", ".join(f"{number:,} × {suffix}" for suffix, number in plan.left_out.items())
-    return [f"#   left out  files that are no {plan.media_kind}: {found}"] if found else []
 
 
 def _model(options: JobOptions, checkpoint: Checkpoint | None, task: Task) -> list[str]:

@@ -62,6 +62,8 @@ class RunRecord:
         self.lost: list[str] = []
         self.replaced = True  # whether --overwrite removed what stood there before
         self.documents: int | None = None  # put together from pages
+        self.notices: list[str] = []  # said at the start, see `pipelines.notices`
+        self.left_out: dict[str, int] = {}  # files of the input that are not read, by suffix
         self.measures = Measures()
         self._sample = Sample(SHOWN)
         self._shown: dict[bytes, dict[str, Any]] = {}
@@ -146,6 +148,8 @@ class RunRecord:
             "versions": versions(),
             # Of the node the driver is on; kernels of one cluster are as good as always the same.
             "decoder_confinement": vars(available()) | {"missing": available().missing},
+            "notices": self.notices,
+            "left_out": self.left_out,
             "counts": self.counts.as_dict() | {"lost" if self.ended == "done" else "not_finished": self.counts.lost},
             "lost_rows": self.lost if self.status == "rows lost" else [],
             "conservation": self.conservation(),
@@ -218,6 +222,7 @@ class RunRecord:
             )
         if looping := self.totals.finish_reasons["repetition"]:
             lines.append(f"  {looping:,} answers went round in circles: finish_reason is repetition")
+        lines += [f"  note: {notice}" for notice in self.notices]
         if not self.replaced:
             lines.append("  --overwrite made no result, so the results that stood there before are kept")
         if self.documents is not None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from internvl_ops.engines.base import WATCHED_EVERY, Completion, Watch
 from internvl_ops.errors import ConfigurationError
-from internvl_ops.models.conversation import TEMPLATES, final_part
+from internvl_ops.models.conversation import TEMPLATES, final_part, thinks_in_channels
 
 _STOPS = tuple({stop for template in TEMPLATES.values() for stop in template.stop})
 _LARGEST_COUNT = 2**31 - 1  # what the columns of a result hold
@@ -33,6 +33,7 @@ def completion(answer: Any) -> Completion:
         logprobs=_logprobs(choice.get("logprobs")),
         text=_answer_of(_text(choice)),
         completion_tokens=_count(usage.get("completion_tokens"), 0),
+        left_out=_thinks(choice) or thinks_in_channels(_text(choice)),
     )
 
 
@@ -66,6 +67,7 @@ async def watched(parts: AsyncIterator[Any], watch: Watch) -> Completion:
         # Some servers end a stream with the whole message.
         whole = bool(text) and not choice.get("delta") and said.startswith(text)
         text = said if whole else text + said
+        answer.left_out |= _thinks(choice)
         answer.token_ids += _token_ids(choice.get("token_ids"))
         answer.logprobs += _logprobs(choice.get("logprobs"))
         answer.finish_reason = _reason(choice.get("finish_reason")) or answer.finish_reason
@@ -78,6 +80,7 @@ async def watched(parts: AsyncIterator[Any], watch: Watch) -> Completion:
     if not answer.finish_reason:
         raise ValueError("it breaks off")
     answer.text = _answer_of(text)
+    answer.left_out |= thinks_in_channels(text)
     return answer
 
 
@@ -103,6 +106,14 @@ def _text(choice: dict[str, Any]) -> str:
         if isinstance(content, list):
             return "".join(filter(None, map(_text_of_part, content)))
     return ""
+
+
+def _thinks(choice: dict[str, Any]) -> bool:
+    """Whether the server keeps thoughts apart from the answer, under either of the names for them."""
+    for said in (_object(choice.get("delta")), _object(choice.get("message"))):
+        if any(isinstance(said.get(name), str) and said[name].strip() for name in ("reasoning", "reasoning_content")):
+            return True
+    return False
 
 
 def _text_of_part(part: Any) -> str:

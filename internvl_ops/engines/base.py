@@ -114,6 +114,7 @@ class Completion:
         logprobs: For each token its own and the likeliest tokens' log-probabilities by id, if asked for.
         text: The answer from an engine that has no ids, which counts `completion_tokens` itself; None otherwise.
         completion_tokens: Tokens of the answer.
+        left_out: Whether `text` is without what the model said to itself.
     """
 
     token_ids: list[int]
@@ -122,6 +123,7 @@ class Completion:
     logprobs: list[dict[int, float]] = field(default_factory=list)
     text: str | None = None
     completion_tokens: int = 0
+    left_out: bool = False
 
     def __post_init__(self) -> None:
         self.completion_tokens = self.completion_tokens or len(self.token_ids)

@@ -28,7 +28,7 @@ from internvl_ops.errors import ConfigurationError, UnitError
 from internvl_ops.models import vllm_plugin
 from internvl_ops.models.architecture import GPU_UTILIZATION
 from internvl_ops.models.config import Checkpoint
-from internvl_ops.models.lora import load_adapter
+from internvl_ops.models.lora import check_room, load_adapter
 from internvl_ops.models.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -72,6 +72,8 @@ class VllmEngine:
         self.checkpoint = checkpoint
         self._tensor_parallel = tensor_parallel
         self._lora = load_adapter(lora, checkpoint) if lora else None
+        if self._lora is not None:
+            check_room(self._lora, str(lora), engine_args or {})
         self._max_tiles = max_tiles
         self._constrained, self._watched_every = constrained, watched_every
         self._engine_args = dict(engine_args or {})
@@ -224,7 +226,11 @@ class VllmEngine:
             }
         if current_platform.is_cpu():
             chosen |= self._cpu_arguments()
-        return chosen | self._engine_args
+        given = dict(self._engine_args)
+        if isinstance(given.get("hf_overrides"), dict):
+            # Without these vLLM would wait for ever for room for an image that is larger than it planned for.
+            given["hf_overrides"] = given["hf_overrides"] | chosen.get("hf_overrides", {})
+        return chosen | given
 
     def _cpu_arguments(self) -> dict[str, Any]:
         """What is quickest on a CPU. Measured on two cores with 6 layers of 512, 7 tiles of 448 and 32 new tokens:

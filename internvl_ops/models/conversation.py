@@ -129,6 +129,12 @@ def final_part(text: str) -> str:
     return found.strip()
 
 
+def thinks_in_channels(text: str) -> bool:
+    """Whether an answer with its special tokens has a part that `final_part` leaves out."""
+    names = [part.partition(MESSAGE)[0].strip() for part in text.split(CHANNEL)[1:]]
+    return len(names) > 1 or any(not name.startswith(FINAL) for name in names)
+
+
 def follow_up(template: str, question: str) -> str:
     """What stands between an answer and the next one, where ``question`` is asked after it."""
     form = TEMPLATES[template]

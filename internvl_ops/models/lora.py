@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.models import weights
@@ -13,6 +15,9 @@ from internvl_ops.models.json_files import read_json
 from internvl_ops.models.registry import REGISTRY
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+# Kinds of adapter, by their key in the config, that vLLM refuses at the first request.
+UNREAD = ("use_dora", "lora_bias", "alora_invocation_tokens", "layer_replication", "use_bdlora", "use_qalora",
+          "modules_to_save")  # fmt: skip
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # what vLLM makes room for
 
 # Modules whose input is as wide as the language model.
@@ -60,10 +65,16 @@ def load_adapter(option: str, checkpoint: Checkpoint) -> Adapter:
         raise ConfigurationError(
             f"--lora {option}: is an adapter of type {config.get('peft_type')!r}; allowed is LORA."
         )
+    if named := [name for name in UNREAD if config.get(name)]:
+        raise ConfigurationError(
+            f"--lora {option}: {CONFIG} has {', '.join(named)}, which vLLM does not read. Merge the adapter into its "
+            "checkpoint (PEFT's merge_and_unload) and name that with --model."
+        )
     if fault := weights.fault(folder / WEIGHTS):
         raise ConfigurationError(f"--lora {option}: {WEIGHTS} {fault}. Copy it again.")
     shapes = weights.shapes(folder / WEIGHTS)
     rank = max((shape[0] for module, shape in shapes.items() if ".lora_A" in module), default=0)
+    rank = max(rank, config["r"]) if isinstance(config.get("r"), int) else rank  # vLLM makes room for what it says
     if not 0 < rank <= RANKS[-1]:
         raise ConfigurationError(f"--lora {option}: is of rank {rank}; allowed is 1 to {RANKS[-1]}.")
     _check_base(option, str(config.get("base_model_name_or_path") or ""), shapes, checkpoint)
@@ -73,6 +84,27 @@ def load_adapter(option: str, checkpoint: Checkpoint) -> Adapter:
         rank=next(room for room in RANKS if rank <= room),
         sees=any("vision_" in module or ".mlp1." in module or "projector" in module for module in shapes),
     )
+
+
+def check_room(adapter: Adapter, option: str, engine_args: Mapping[str, Any]) -> None:
+    """Whether the user's own arguments leave vLLM the room that the adapter needs; without it every request fails.
+
+    Raises:
+        ConfigurationError: They do not.
+    """
+    room = engine_args.get("max_lora_rank")
+    if isinstance(room, int) and room < adapter.rank:
+        raise ConfigurationError(
+            f"--lora {option}: needs room for rank {adapter.rank}; --engine-args has max_lora_rank {room}. "
+            "Leave it out: the room follows from the adapter."
+        )
+    switches = ["enable_lora", "max_loras", *(["enable_tower_connector_lora"] if adapter.sees else [])]
+    for name in switches:
+        if name in engine_args and not engine_args[name]:
+            raise ConfigurationError(
+                f"--lora {option}: --engine-args has {name} {engine_args[name]!r}, with which vLLM applies the adapter "
+                "in part or not at all. Leave it out."
+            )
 
 
 def _check_base(option: str, base: str, shapes: dict[str, list[int]], checkpoint: Checkpoint) -> None:

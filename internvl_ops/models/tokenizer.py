@@ -46,7 +46,8 @@ class Tokenizer:
         ids = (self._backend.token_id(token) for token in self._backend.added if token not in kept)
         self.control_ids = np.array(sorted({found for found in ids if found is not None}), np.int32)
         thinks = checkpoint.template == THINKS_IN_CHANNELS
-        self._channels = [self._backend.token_id(token) if thinks else None for token in (CHANNEL, MESSAGE)]
+        channels = [self._backend.token_id(token) if thinks else None for token in (CHANNEL, MESSAGE)]
+        self._channels = [None, None] if None in channels else channels
         self.stop_ids = self._stop_ids(folder, TEMPLATES[checkpoint.template].stop)
 
     def encode(self, text: str, *, start: bool = True) -> np.ndarray:
@@ -84,21 +85,41 @@ class Tokenizer:
         """
         ids = [int(token) for token in token_ids]
         end = next((index for index, token in enumerate(ids) if token in self.stop_ids), len(ids))
-        return self._backend.decode(self._final(ids[:end]), keep_special).strip()
+        begin, end = self._final(ids[:end])
+        return self._backend.decode(ids[begin:end], keep_special).strip()
 
-    def _final(self, ids: list[int]) -> list[int]:
-        """The ids of the part for the reader; as `conversation.final_part`, for text that keeps no special tokens."""
-        channel, message = self._channels
-        if channel is None or message is None or channel not in ids:
-            return ids
-        found: list[int] = []
-        for place in (place for place, token in enumerate(ids) if token == channel):
-            begin = next((at for at in range(place, len(ids)) if ids[at] == message), len(ids))
-            if self._backend.decode(ids[place + 1 : begin], False).strip().startswith(FINAL):
-                controls = set(self.control_ids.tolist())
-                end = next((at for at in range(begin + 1, len(ids)) if ids[at] in controls), len(ids))
-                found = ids[begin + 1 : end]
-        return found
+    def header(self, token_ids: Sequence[int]) -> list[int]:
+        """The ids of an answer in front of the part for the reader; none where a checkpoint has no such parts."""
+        return list(token_ids[: self._final(token_ids)[0]])
+
+    def leaves_out(self, token_ids: Sequence[int]) -> bool:
+        """Whether an answer has a part besides the one for the reader, such as what the model thought before it."""
+        channel = self._channels[0]
+        return channel in token_ids and self._place_of_final(token_ids) != list(token_ids).index(channel)
+
+    def _final(self, ids: Sequence[int]) -> tuple[int, int]:
+        """Where the part for the reader is; as `conversation.final_part`, for text that keeps no special tokens."""
+        if self._channels[0] not in ids:
+            return 0, len(ids)
+        place = self._place_of_final(ids)
+        if place is None:
+            return 0, 0
+        begin = self._message_after(ids, place) + 1
+        controls = set(self.control_ids.tolist())
+        return begin, next((at for at in range(begin, len(ids)) if ids[at] in controls), len(ids))
+
+    def _place_of_final(self, ids: Sequence[int]) -> int | None:
+        """The last channel that is for the reader."""
+        channel, _ = self._channels
+        for place in (at for at in reversed(range(len(ids))) if ids[at] == channel):
+            name = self._backend.decode([int(one) for one in ids[place + 1 : self._message_after(ids, place)]], False)
+            if name.strip().startswith(FINAL):
+                return place
+        return None
+
+    def _message_after(self, ids: Sequence[int], place: int) -> int:
+        message = self._channels[1]
+        return next((at for at in range(place, len(ids)) if ids[at] == message), len(ids))
 
     def token_id(self, token: str) -> int:
         """The id of one token by its exact text; ConfigurationError where the tokenizer has no such token."""

@@ -1,5 +1,6 @@
 """Whether an answer is fit to be kept."""
 
 from internvl_ops.quality.repetition import Loop, find_loop, is_repetitive
+from internvl_ops.quality.thoughts import thought_notes
 
-__all__ = ["Loop", "find_loop", "is_repetitive"]
+__all__ = ["Loop", "find_loop", "is_repetitive", "thought_notes"]

@@ -14,15 +14,17 @@ import pyarrow as pa
 
 from internvl_ops.errors import ConfigurationError
 from pipelines.sources.lines import batches
-from pipelines.sources.listing import list_files
+from pipelines.sources.listing import list_files, seen_files
 from pipelines.sources.options import MEDIA_KINDS, MEDIA_SUFFIXES, SourceOptions, SourcePlan, Split
 from pipelines.sources.rows import RawRows
-from pipelines.sources.storage import has_magic, kind_of, suffix_of, walk
+from pipelines.sources.storage import suffix_of
 
 # So many entries are listed at start and handed to tasks in parts; a longer listing is streamed by one task instead,
 # because nobody should wait for it, nor the driver hold it.
 _LISTED_AT_START = 50_000
 _ENTRIES_A_SPLIT = 10_000
+_SUFFIXES_KEPT = 50  # of files that are left out; whoever has more wants no list of them
+_OTHERS = "others"
 _LOOKED_AT = 10_000  # entries, to tell of which kind most files are
 _KIND_OF = {suffix: kind for kind in MEDIA_KINDS for suffix in MEDIA_SUFFIXES[kind]}
 
@@ -39,14 +41,26 @@ def with_kind(options: SourceOptions) -> SourceOptions:
     return replace(options, document_column=kind) if kind == "document" else options
 
 
-def left_out(options: SourceOptions) -> dict[str, int]:
-    """Files of the folder that are not read, by suffix, the most frequent first; of so many as are looked at."""
-    if has_magic(options.uri) or kind_of(options.uri) != "directory":
-        return {}
-    suffixes = media_suffixes(options)
-    names = islice(walk(options.uri, recursive=options.recursive), _LISTED_AT_START)
-    found = Counter(suffix_of(name) or "no suffix" for name in names)
-    return {suffix: number for suffix, number in found.most_common() if suffix not in suffixes}
+def left_out(options: SourceOptions) -> dict[str, Any]:
+    """What a plan says of the files of a folder or glob that are not read: of so many as are looked at."""
+    found: Counter[str] = Counter()
+    seen = 0
+    for name, is_read in islice(seen_files(options, media_suffixes(options)), _LISTED_AT_START):
+        seen += 1
+        if not is_read:
+            found[_shown_suffix(name)] += 1
+    by_suffix = dict(found.most_common(_SUFFIXES_KEPT))
+    if rest := found.total() - sum(by_suffix.values()):
+        by_suffix[_OTHERS] = by_suffix.get(_OTHERS, 0) + rest
+    return {"left_out": by_suffix, "looked_at": seen, "looked_at_all": seen < _LISTED_AT_START}
+
+
+def _shown_suffix(name: str) -> str:
+    suffix = suffix_of(name)
+    plain = suffix.encode(errors="backslashreplace").decode()  # names need not be UTF-8
+    if suffix in ("", "."):
+        return "no suffix"
+    return plain if plain.isprintable() and len(plain) < 20 else _OTHERS
 
 
 def _known(options: SourceOptions, suffixes: tuple[str, ...]) -> Iterator[str]:

@@ -37,13 +37,29 @@ _TABLES: tuple[tuple[tuple[str, ...], str, str], ...] = (
 
 def list_files(options: SourceOptions, suffixes: tuple[str, ...]) -> Iterator[str]:
     """Lists the input's files, relative to its folder; by suffix, unless a glob spells the suffix out."""
+    return (name for name, is_read in seen_files(options, suffixes) if is_read)
+
+
+def seen_files(options: SourceOptions, suffixes: tuple[str, ...]) -> Iterator[tuple[str, bool]]:
+    """Every file that the input could mean, and whether `list_files` has it."""
+    every = _names_files(options)
+    return ((name, every or suffix_of(name) in suffixes) for name in _named_files(options))
+
+
+def _names_files(options: SourceOptions) -> bool:
+    """Whether the input names files, so that their suffix does not matter, and not a folder of any."""
+    if has_magic(options.uri):
+        return bool(re.search(r"\.\w+$", split_glob(options.uri)[1]))
+    return kind_of(options.uri) == "file"
+
+
+def _named_files(options: SourceOptions) -> Iterator[str]:
+    """The files of a folder, those that match a glob, or the one file that the input is."""
     if not has_magic(options.uri):
         if kind_of(options.uri) == "file":
             yield options.uri.rpartition("/")[2]
-            return
-        for name in walk(options.uri, recursive=options.recursive):
-            if suffix_of(name) in suffixes:
-                yield name
+        else:
+            yield from walk(options.uri, recursive=options.recursive)
         return
     import fsspec.utils
 
@@ -51,10 +67,9 @@ def list_files(options: SourceOptions, suffixes: tuple[str, ...]) -> Iterator[st
     patterns = expand_braces(pattern)
     missing = {one for one in patterns if not has_wildcard(one)} if len(patterns) > 1 else set()
     matches = re.compile("|".join(f"(?:{fsspec.utils.glob_translate(one)})" for one in patterns)).match
-    spelled_out = bool(re.search(r"\.\w+$", pattern))
     beginning = re.split(r"[*?\[{]", pattern, maxsplit=1)[0]
     for name in walk(root, recursive="/" in pattern, beginning=beginning):
-        if matches(name) and (spelled_out or suffix_of(name) in suffixes):
+        if matches(name):
             missing.discard(name)
             yield name
     if missing:

@@ -74,6 +74,7 @@ OWN_COLUMNS = pa.schema(
         ("__notes", pa.list_(pa.string())),
     ]
 )
+_SUFFIXES_SHOWN = 8
 POSITION_BITS = 40  # of a row's number within its file, in `__position`
 
 
@@ -177,7 +178,9 @@ class SourcePlan:
         sample_uris: Some of the media URIs, as given, for checks at start.
         details: What the reader of the format found out; its own business.
         in_path: Columns that stand in the paths of the files, not in the files.
-        left_out: Files of the input that are not read, by suffix.
+        left_out: How many files of the input are not read, by suffix, the most frequent first.
+        looked_at: Files that were looked at for that.
+        looked_at_all: Whether these are all of them.
     """
 
     options: SourceOptions
@@ -194,6 +197,22 @@ class SourcePlan:
     details: dict[str, Any] = field(default_factory=dict)
     in_path: tuple[str, ...] = ()
     left_out: dict[str, int] = field(default_factory=dict)
+    looked_at: int = 0
+    looked_at_all: bool = True
+
+    @property
+    def left_out_in_words(self) -> str:
+        """A line on the files that are not read; empty where there are none."""
+        if not self.left_out:
+            return ""
+        first = "" if self.looked_at_all else "the first "
+        by_suffix = [f"{number:,} × {suffix}" for suffix, number in self.left_out.items()]
+        if len(by_suffix) > _SUFFIXES_SHOWN:
+            by_suffix[_SUFFIXES_SHOWN:] = [f"{len(by_suffix) - _SUFFIXES_SHOWN} other suffixes"]
+        return (
+            f"{sum(self.left_out.values()):,} of {first}{self.looked_at:,} files are left out: by their suffix they "
+            f"are no {self.media_kind}s ({', '.join(by_suffix)})"
+        )
 
     @property
     def table_schema(self) -> pa.Schema:

@@ -88,7 +88,7 @@ def _plan(options: SourceOptions) -> SourcePlan:
         splits=splits,
         details=details,
         in_path=in_path,
-        left_out=files.left_out(options) if format == "files" else {},
+        **(files.left_out(options) if format == "files" else {}),
     )
     plan = _limited(plan)
     rows = [split.rows for split in plan.splits]

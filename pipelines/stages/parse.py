@@ -10,6 +10,7 @@ from internvl_ops.errors import UnitError
 from internvl_ops.generation import FINISH_REASONS
 from internvl_ops.models.config import Checkpoint
 from internvl_ops.models.tokenizer import Tokenizer
+from internvl_ops.quality import thought_notes
 from internvl_ops.tasks import Answered, Conversation, Dialogue, Task
 from pipelines import columns as c
 from pipelines.failures import errors_with, fill, one_by_one, outcomes
@@ -22,7 +23,8 @@ class Parse:
     def __init__(self, checkpoint: Checkpoint | None, task: Task, columns: pa.Schema, trust_remote_code: bool) -> None:
         # Without a checkpoint answers come as texts.
         self._tokenizer = None if checkpoint is None else Tokenizer(checkpoint, trust_remote_code=trust_remote_code)
-        self._task, self._columns = task, pa.unify_schemas([columns, task.columns])
+        notes = pa.schema([c.PREPARED.field("notes")])
+        self._task, self._columns = task, pa.unify_schemas([columns, task.columns, notes])
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         return one_by_one(self._parse, rows, "parse")
@@ -36,7 +38,12 @@ class Parse:
     def _columns_of(self, row: pa.Table) -> dict[str, Any]:
         """The answer's columns of the one row of ``row``."""
         size = row["width"][0].as_py(), row["height"][0].as_py()
-        return self._parsed(self._task.converse(asked_of(row, self._task)), row[c.REPLIES][0].as_py(), size)
+        replies = [
+            [[reply | {"text": self._text(reply)} for reply in turns] for turns in samples]
+            for samples in row[c.REPLIES][0].as_py()
+        ]
+        values = self._parsed(self._task.converse(asked_of(row, self._task)), replies, size)
+        return values | {"notes": [*(row["notes"][0].as_py() or ()), *_notes(replies)]}
 
     def _parsed(self, conversations: list[Conversation], replies: list, size: tuple[int, int]) -> dict[str, Any]:
         """The columns of the first sample, and all samples."""
@@ -60,7 +67,7 @@ class Parse:
 
     def _had(self, conversations: list[Conversation], replies: list, size: tuple[int, int]) -> Answered:
         dialogues = [
-            Dialogue(conversation, [self._text(reply) for reply in dialogue])
+            Dialogue(conversation, [reply["text"] for reply in dialogue])
             for conversation, dialogue in zip(conversations, replies, strict=True)
         ]
         return Answered(dialogues, *size)
@@ -80,6 +87,11 @@ class Parse:
             return reply["text"]
         assert self._tokenizer is not None, "answers without texts are of a checkpoint"
         return self._tokenizer.decode(reply["token_ids"], keep_special=True)
+
+
+def _notes(conversations: list) -> list[str]:
+    replies = [reply for samples in conversations for turns in samples for reply in turns]
+    return thought_notes((reply["text"] for reply in replies), left_out=any(reply["left_out"] for reply in replies))
 
 
 def _mean_logprob(turns: list[dict[str, Any]]) -> float | None:
