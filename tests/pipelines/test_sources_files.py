@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,45 @@ def test_a_long_listing_is_cut_up_and_a_longer_one_streamed_with_the_same_rows(f
     assert (len(cut.splits), len(streamed.splits), streamed.total_rows) == (2, 1, None)
     assert read_plan(cut).equals(whole)
     assert read_plan(streamed, batch_rows=3).equals(whole)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "options", "left_out"),
+    [
+        ("", {"format": "files"}, {".txt": 1, ".mp4": 1, ".pdf": 1}),
+        ("", {"format": "files", "recursive": False}, {".txt": 1, ".mp4": 1, ".pdf": 1}),
+        ("", {"document_column": "pdf"}, {".jpg": 1, ".png": 1, ".txt": 1, ".webp": 1, ".tiff": 1, ".mp4": 1}),
+        ("/*", {"format": "files"}, {".txt": 1, ".mp4": 1, ".pdf": 1}),
+        ("/sub/*", {}, {}),
+        ("/*.png", {}, {}),
+        ("/b.JPG", {}, {}),
+    ],
+    ids=repr,
+)
+def test_files_that_are_not_read_are_counted_by_suffix(
+    folder: Path, pattern: str, options: dict, left_out: dict
+) -> None:
+    plan = plan_of(f"{folder}{pattern}", **options)
+    assert plan.left_out == left_out
+    assert bool(plan.left_out_in_words) == bool(left_out)
+
+
+def test_a_line_says_what_is_left_out_whatever_the_files_are_called(tmp_path: Path, monkeypatch) -> None:
+    names = ["a.png", "LICENSE", "dot.", "x.sen tence that is no suffix at all", *(f"f.s{n}" for n in range(70))]
+    for name in [*names, "two.s1"]:
+        (tmp_path / name).touch()
+    (tmp_path / b"odd.\xff".decode(errors="surrogateescape")).touch()
+    plan = plan_of(tmp_path)
+    assert sum(plan.left_out.values()) == 75
+    assert len(plan.left_out) <= 52
+    assert plan.left_out["no suffix"] == plan.left_out[".s1"] == 2
+    json.dumps(plan.left_out, ensure_ascii=False).encode()
+    words = plan.left_out_in_words
+    assert words.startswith("75 of 76 files are left out: by their suffix they are no images (")
+    assert "2 × .s1" in words
+    assert len(words) < 300
+    monkeypatch.setattr("pipelines.sources.files._LISTED_AT_START", 10)
+    assert "of the first 10 files" in plan_of(tmp_path).left_out_in_words
 
 
 def test_links_that_go_round_in_circles_end(folder: Path) -> None:
