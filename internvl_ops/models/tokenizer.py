@@ -94,8 +94,8 @@ class Tokenizer:
 
     def leaves_out(self, token_ids: Sequence[int]) -> bool:
         """Whether an answer has a part besides the one for the reader, such as what the model thought before it."""
-        channel = self._channels[0]
-        return channel in token_ids and self._place_of_final(token_ids) != list(token_ids).index(channel)
+        places = [place for place, token in enumerate(token_ids) if token == self._channels[0]]
+        return bool(places) and places[0] != self._place_of_final(token_ids)
 
     def _final(self, ids: Sequence[int]) -> tuple[int, int]:
         """Where the part for the reader is; as `conversation.final_part`, for text that keeps no special tokens."""
