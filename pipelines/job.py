@@ -162,6 +162,8 @@ def source_options(options: JobOptions) -> SourceOptions:
 
 def describe(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | None, task: Task) -> str:
     """What ``--dry-run`` prints: every option as resolved, and the plan."""
+    from pipelines.notices import notices
+
     values = shown(options)
     lines = ["# Options, as for --config"]
     for title, names in groups(type(options)).items():
@@ -173,7 +175,7 @@ def describe(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | Non
         "# Plan",
         f"#   read      {plan.format}, {len(plan.splits):,} file(s), rows: {rows}; "
         f"{_media(plan)}, id from {plan.id_column or 'the URI and prompt fields'}",
-        *([f"#   left out  {plan.left_out_in_words}"] if plan.left_out else []),
+        *(f"#   note      {note}" for note in notices(options, plan, checkpoint)),
         *_model(options, checkpoint, task),
         f"#   write     {values['output']}: {', '.join(task.columns.names)} and "
         f"{', '.join(plan.schema.names)} from the manifest",

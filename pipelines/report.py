@@ -222,7 +222,8 @@ class RunRecord:
             )
         if looping := self.totals.finish_reasons["repetition"]:
             lines.append(f"  {looping:,} answers went round in circles: finish_reason is repetition")
-        lines += [f"  note: {notice}" for notice in self.notices]
+        if self.left_out:
+            lines.append(f"  left out  {sum(self.left_out.values()):,} files by their suffix: see the report")
         if not self.replaced:
             lines.append("  --overwrite made no result, so the results that stood there before are kept")
         if self.documents is not None:

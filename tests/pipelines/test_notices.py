@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from internvl_ops.models.config import Checkpoint
+from pipelines.job import describe
 from pipelines.notices import notices
 from pipelines.options import JobOptions
 from pipelines.output import OutputFolder
@@ -90,6 +91,7 @@ def test_they_stand_in_the_record_the_page_and_the_closing_words(tmp_path: Path,
     assert run["left_out"] == {".txt": 2, "no suffix": 1}
     (said,) = run["notices"]
     assert "3 of 4 files are left out" in said
-    assert said in made.summary()
+    assert "left out  3 files by their suffix" in made.summary()
+    assert f"note      {said}" in describe(asked, plan, checkpoint, CAPTION)
     assert said in Page(html).text
     assert "LICENSE" not in json.dumps(run)
