@@ -218,7 +218,8 @@ def unreadable(data: bytes, wanted: Literal["image", "video", "document"] = "ima
     if wanted == "document" and found.mend == _CONVERT:
         mend = "convert it to PDF"
     detail = f": {found.detail}" if found.detail else ""
-    return UnitError("decode", kind, f"{found.name}, not {needed}; {mend}{detail}")
+    why = "of a format that is not read" if needed == "an image" and found.name.endswith("image") else f"not {needed}"
+    return UnitError("decode", kind, f"{found.name}, {why}; {mend}{detail}")
 
 
 def _media_file(brands: list[bytes]) -> Sniffed:

@@ -330,8 +330,8 @@ NOT_READ = {
     "complex": tiff(np.ones((8, 8), np.complex64), "minisblack"),
     "inks other than": tiff_file([INKS.tobytes()], tiff_tags(INKS, 8, 5, t332=(3, [2]))),
     "compression 6": tiff_file([bytes(48)], tiff_tags(PICTURE[:4, :4], 8, 6, 6)),
-    "PAM": b"P7\nWIDTH 1\nHEIGHT 1\nDEPTH 1\nMAXVAL 255\nTUPLTYPE GRAYSCALE\nENDHDR\n\0",
-    "PFM": b"PF\n1 1\n-1.0\n" + bytes(12),
+    "a PAM image, of a format": b"P7\nWIDTH 1\nHEIGHT 1\nDEPTH 1\nMAXVAL 255\nENDHDR\n\0",
+    "a PFM image in colour": b"PF\n1 1\n-1.0\n" + bytes(12),
     "cursor": b"\0\0\2\0\1\0\x20\x20" + bytes(40),
 }
 
