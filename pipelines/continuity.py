@@ -160,9 +160,9 @@ def _with_new(
         hint = "" if settled or new_columns == "refuse" else f" It was begun before there was a column {c.MORE}."
         keep = ", --new-columns json to keep them in the column more_columns" if settled and not own else ""
         raise ConfigurationError(
-            f"--output {safe_uri(output.uri)} has no column {', '.join(map(repr, refused))}, and files with other "
-            f"columns than the first are no table to Polars and datasets.{hint} Give a new --output{keep}, or "
-            "--new-columns add for readers that you tell so."
+            f"--output {safe_uri(output.uri)} has no column {', '.join(map(repr, refused))}; Polars and datasets do "
+            f"not read files with different columns as one table.{hint} Give a new --output{keep}, or --new-columns "
+            "add to write them to the new files alone."
         )
     if new_columns != "add":
         return pa.schema([*schema, *([] if settled else own)], metadata=schema.metadata)

@@ -24,7 +24,7 @@ _TASK_OF = {
 }
 
 
-WRITTEN = ("results", "errors", "documents", "_runs")  # folders of an output
+WRITTEN = ("results", "errors", "documents", "evaluation", "_runs")  # folders of an output
 
 
 def changed(options: BaseModel, name: str) -> bool:

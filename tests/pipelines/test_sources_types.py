@@ -9,6 +9,7 @@ import json
 import uuid
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -181,6 +182,14 @@ def test_whole_numbers_above_64_bits_are_exact(tmp_path: Path) -> None:
     assert table["id"].to_pylist() == [str(large), str(large + 1)]
     assert table["big"].to_pylist() == [str(large), str(large + 1)]
     assert json.loads(table["deep"].to_pylist()[0]) == {"n": large}
+
+
+def test_durations_are_whole_numbers_to_duckdb(tmp_path: Path) -> None:
+    taken = pa.array([datetime.timedelta(microseconds=5), None], pa.duration("us"))
+    pq.write_table(pa.table({"image": ["a", "b"], "taken": taken}), tmp_path / "m.parquet")
+    pq.write_table(read_manifest(tmp_path / "m.parquet").select(["taken"]), tmp_path / "out.parquet")
+    assert pq.read_table(tmp_path / "out.parquet")["taken"].to_pylist() == taken.to_pylist()
+    assert duckdb.sql(f"from '{tmp_path}/out.parquet'").fetchall() == [(5,), (None,)]
 
 
 def test_numbers_that_json_lacks(tmp_path: Path) -> None:
