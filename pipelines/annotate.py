@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -121,7 +121,7 @@ class Graph:
     checkpoint: Checkpoint | None
     workers: cluster.Workers
     ledger: Book
-    columns: Columns
+    columns: Columns = field(default_factory=lambda: Columns(pa.schema([]), {}))
 
     def results(self) -> Dataset:
         """The way of a row."""
