@@ -12,9 +12,9 @@ from ray.data import ActorPoolStrategy, Dataset, TaskPoolStrategy
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.generation import Retries
-from internvl_ops.media.access import safe_uri
 from internvl_ops.models.config import Checkpoint
 from internvl_ops.prepare import MediaReader
+from internvl_ops.redaction import safe_uri
 from internvl_ops.tasks import Task
 from pipelines import cluster
 from pipelines import columns as c
@@ -75,7 +75,7 @@ def annotate(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | Non
         overwrite = begin(output, record.run_id, wanted=options.overwrite, kind=kind)
         cluster.connect(options)
         try:
-            workers = cluster.settle(options, checkpoint, plan.media_kind, cluster.nodes())
+            workers = cluster.settle(options, checkpoint, plan.media_kind, cluster.nodes(), several=plan.several_media)
             record.measures = Measures(cluster.setting(workers, checkpoint, task, ray.cluster_resources()))
             if options.refresh == "changed":
                 drop_changed(output, plan, reading(options, plan)[0], overwrite.old)

@@ -18,9 +18,9 @@ from ray.data._internal.logical.operators import StreamingRepartition
 from internvl_ops.cost import Cost
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.gpus import find_gpu
-from internvl_ops.media.access import safe_uri
 from internvl_ops.media.video import VideoOptions
 from internvl_ops.models.config import Checkpoint
+from internvl_ops.redaction import safe_uri
 from internvl_ops.tasks import Task
 from pipelines import interruption
 from pipelines.engines import GPU_IN_FLIGHT, IN_FLIGHT
@@ -94,15 +94,23 @@ def connect(options: JobOptions) -> None:
     context.actor_init_retry_on_errors = False
 
 
-def rows_per_block(options: JobOptions, checkpoint: Checkpoint | None, media_kind: str) -> int:
+def rows_per_block(options: JobOptions, checkpoint: Checkpoint | None, media_kind: str, *, several: bool = True) -> int:
     """Rows that travel together: as many as surely stay under Ray's block size, so that no block is ever split.
 
     A block that Ray splits by its bytes is cut elsewhere when a retried task meets another outcome, which loses rows.
+    One row is never split.
+
+    Args:
+        options: Of the job; ``--rows-per-block`` wins.
+        checkpoint: Gives the size of a tile.
+        media_kind: Of the units.
+        several: Whether a row may have more than one file. Each has a tile at least, and nobody knows how many there
+            are, so that each of these rows travels alone.
     """
     if options.rows_per_block is not None:
         return options.rows_per_block
-    if options.engine == "openai" or checkpoint is None:
-        return 1  # a picture as it is may be of any size
+    if several or options.engine == "openai" or checkpoint is None:
+        return 1  # of any size; so is a picture as it is
     video_tiles = options.num_frames if options.fps is None else VideoOptions.max_frames
     row = (video_tiles if media_kind == "video" else options.max_tiles + 1) * 3 * checkpoint.tile_size**2 + ROW_OVERHEAD
     return max(1, min(ROWS_PER_BLOCK, BLOCK_BYTES // row))
@@ -114,7 +122,12 @@ def nodes() -> list[dict[str, float]]:
 
 
 def settle(
-    options: JobOptions, checkpoint: Checkpoint | None, media_kind: str, nodes: Sequence[dict[str, float]]
+    options: JobOptions,
+    checkpoint: Checkpoint | None,
+    media_kind: str,
+    nodes: Sequence[dict[str, float]],
+    *,
+    several: bool = True,
 ) -> Workers:
     """Settles the number of actors.
 
@@ -123,6 +136,7 @@ def settle(
         checkpoint: Gives the size of a tile.
         media_kind: Of the units; videos have another number of tiles.
         nodes: Resources of each, ``CPU`` and ``GPU``; an engine has all its GPUs on one.
+        several: Whether a row may have more than one file.
 
     Raises:
         ConfigurationError: The cluster is too small and does not grow; says what is missing. Ray would wait for it
@@ -155,7 +169,7 @@ def settle(
         prepare_actors=prepare_actors,
         in_flight=options.in_flight
         or (IN_FLIGHT if options.engine == "openai" else GPU_IN_FLIGHT if per_engine else 32),
-        rows_per_block=rows_per_block(options, checkpoint, media_kind),
+        rows_per_block=rows_per_block(options, checkpoint, media_kind, several=several),
     )
 
 

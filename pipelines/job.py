@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import yaml
 
 from internvl_ops.errors import ConfigurationError
-from internvl_ops.media.access import safe_uri
+from internvl_ops.redaction import safe_uri
 from pipelines.command_line import exit_with, groups, parse_options, show
 from pipelines.interruption import Interrupted, end, phase, say
 from pipelines.options import JobOptions
@@ -157,6 +157,7 @@ def source_options(options: JobOptions) -> SourceOptions:
         media_root=options.media_root,
         max_bytes=options.max_bytes,
         names=tuple(name.strip() for name in (options.columns or "").split(",") if name.strip()),
+        s3_anonymous=options.s3_anonymous,
     )
 
 

@@ -41,7 +41,9 @@ def read_policy(options: JobOptions, plan: SourcePlan) -> ReadPolicy:
     Raises:
         ConfigurationError: A header is none, or would be sent to nobody.
     """
-    return ReadPolicy(plan.base, options.allow, tuple(map(_header, options.http_header)))
+    return ReadPolicy(
+        plan.base, options.allow, tuple(map(_header, options.http_header)), s3_anonymous=options.s3_anonymous
+    )
 
 
 def _header(said: str) -> tuple[str, str]:
@@ -94,7 +96,6 @@ def media_options(options: Decoding, kind: MediaKind) -> MediaOptions:
     from internvl_ops.media.video import VideoOptions
 
     tiles: dict[str, Any] = {"min_tiles": options.min_tiles, "max_tiles": options.max_tiles, "resize": options.resize}
-    exif: Any = getattr(options, "exif", "apply")  # an option of evaluation alone
     return MediaOptions(
         kind=kind,
         image=ImageOptions(
@@ -102,7 +103,6 @@ def media_options(options: Decoding, kind: MediaKind) -> MediaOptions:
             alpha=options.alpha,
             truncated=options.truncated,
             jpeg_scaling=options.jpeg_scaling,
-            exif=exif,
             **tiles,
         ),
         video=VideoOptions(
@@ -110,7 +110,6 @@ def media_options(options: Decoding, kind: MediaKind) -> MediaOptions:
             rule=getattr(options, "frame_rule", "cards"),  # an option of evaluation alone
             fps=options.fps,
             frames_fps=options.frames_fps,
-            exif=exif,
             start=options.start,
             end=options.end,
             resize=options.resize,

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from internvl_ops.errors import ConfigurationError
-from internvl_ops.media.access import safe_uri
+from internvl_ops.redaction import safe_uri
 from pipelines.options import JobOptions
 
 # Which of the tasks in one pass an option is for.
@@ -44,8 +44,9 @@ def check_apart(options: JobOptions) -> None:
     Raises:
         ConfigurationError: Naming both.
     """
-    from pipelines.sources.storage import check_scheme, has_magic, kind_of, split_glob
+    from pipelines.sources.storage import check_scheme, has_magic, kind_of, read_anonymously, split_glob
 
+    read_anonymously(options.s3_anonymous)
     given, output = check_scheme("--input", options.input), check_scheme("--output", options.output)
     listed = split_glob(given)[0] if has_magic(given) else given
     everything_below = "**" in given if has_magic(given) else kind_of(given) == "directory"

@@ -70,6 +70,8 @@ class InputOptions(BaseModel):
     http_header: tuple[str, ...] = Field((), description="Header of http(s) fetches as NAME=VALUE, such as "
         "'User-Agent=NAME (MAIL ADDRESS)'. One that may be a secret, such as Authorization, goes only to addresses "
         "under --allow, and not to other hosts that these redirect to. Never shown. Repeat for more.")  # fmt: skip
+    s3_anonymous: bool = Field(False, description="Read the input and its media from S3 without credentials, as public "
+        "buckets allow. The output is written with them.")  # fmt: skip
 
 
 class OutputOptions(BaseModel):
@@ -278,7 +280,7 @@ class ClusterOptions(BaseModel):
     in_flight: Positive | None = Field(None, description="Units an engine holds at once, running and queued. Default: "
         "512 on a GPU, 32 on CPUs.")  # fmt: skip
     rows_per_block: Positive | None = Field(None, description="Units that travel together. Default: what makes a "
-        "block of at most 64 MiB of tiles, 8 at most.")  # fmt: skip
+        "block of at most 64 MiB of tiles, 8 at most; 1 where a row may have several files.")  # fmt: skip
 
 
 class EstimateOptions(BaseModel):

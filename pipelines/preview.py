@@ -35,6 +35,7 @@ class PreviewOptions(AnnotateOptions, MediaOptions, PromptOptions, ModelOptions)
 
     inputs: tuple[str, ...] = Field(description="Images, PDFs or videos: local paths or URIs.", min_length=1)
     task: Literal["caption", "ocr", "ground", "ask"] = Field("caption", description="What is asked.")
+    s3_anonymous: bool = Field(False, description="Read inputs from S3 without credentials, as public buckets allow.")
     drawings: str = Field(".", description="Folder for pictures with the boxes that were found.")
     max_tiles: int = Field(0, ge=0, le=40, description="Tiles an image is cut into at most; 0 is as in the task's job.")
 

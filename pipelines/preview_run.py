@@ -73,7 +73,8 @@ class Preview:
         options, kind = self._options, kind_of(uri)
         task = self._tasks[kind]
         # Whoever names a file wants it read.
-        reading = ReadPolicy(os.getcwd(), (uri,)), media_options(options, kind), read_limits(options)
+        policy = ReadPolicy(os.getcwd(), (uri,), s3_anonymous=options.s3_anonymous)
+        reading = policy, media_options(options, kind), read_limits(options)
         preparer = Preparer(
             self._checkpoint,
             reading,

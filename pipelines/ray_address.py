@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from internvl_ops.errors import ConfigurationError
-from internvl_ops.media.access import safe_uri
+from internvl_ops.redaction import safe_uri
 
 PROBE_S = 5.0
 _HOST_PORT = re.compile(r"(?:ray://)?(\[[0-9a-fA-F:.]+\]|[^\s:/@\[\]]+):(\d{1,5})/?")
@@ -74,7 +74,7 @@ def check_ray_job(options: Any) -> None:
     """
     if _RAY_JOB not in os.environ:
         return
-    for name in ("input", "output", "media_root", "annotations", "subtitles", "lora", "model"):
+    for name in ("input", "output", "media_root", "annotations", "lora", "model"):
         value = getattr(options, name, None)
         if not value or "://" in value or os.path.isabs(value.rpartition("=")[2] if name == "lora" else value):
             continue

@@ -7,7 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from internvl_ops.media.access import safe_uri
+from internvl_ops.media.uris import SCHEME
+from internvl_ops.redaction import safe_text, safe_uri
 
 # Not every "token": max_num_batched_tokens is a number that a reader of the record wants to see.
 _SECRET = re.compile(
@@ -39,4 +40,6 @@ def _without_secrets(value: Any, name: str = "") -> Any:
         return {key: _without_secrets(item, key) for key, item in value.items()}
     if isinstance(value, list):
         return [_without_secrets(item) for item in value]
-    return safe_uri(value) if isinstance(value, str) and "://" in value else value
+    if not isinstance(value, str) or "://" not in value:
+        return value
+    return safe_uri(value if SCHEME.match(value.lstrip()) else safe_text(value))

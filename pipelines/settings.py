@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from internvl_ops.errors import ConfigurationError
-from internvl_ops.media.access import safe_uri
+from internvl_ops.redaction import safe_uri
 from internvl_ops.tasks import Task
 from internvl_ops.tasks.forms import read_schema
 from pipelines.command_line import flag
@@ -35,9 +35,6 @@ _INDIFFERENT = {
     "fetch_timeout",
     "decode_timeout",
     "decode_memory",
-    # Of an evaluation: its tiles and frames are options themselves, and scores are made anew by each run.
-    "release",
-    "no_letter",
 }
 _ENGINE_ARGS = ("dtype", "quantization", "revision", "code_revision", "tokenizer_revision", "kv_cache_dtype",
                 "hf_overrides", "load_format", "torch_dtype", "mm_processor_kwargs", "override_generation_config",

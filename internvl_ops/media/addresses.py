@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import threading
+import time
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -64,3 +66,33 @@ def _carried_ipv4(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | Non
     if address in _NAT64:
         return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     return None
+
+
+def may_be_public(host: str) -> bool:
+    """Whether a host may be a public one, judged by its name alone."""
+    if host == "localhost" or host.endswith((".localhost", ".local", ".internal")):
+        return False
+    literal = literal_address(host)
+    return literal is None or is_public(literal)
+
+
+def private_names(hosts: list[str], patience_s: float = 1.0) -> list[str]:
+    """Those of the host names that DNS says are not public. What does not answer in time is left for later."""
+    private: set[str] = set()
+
+    def ask(host: str) -> None:
+        try:
+            answers = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError):
+            return
+        if any(not is_public(str(address[4][0])) for address in answers):
+            private.add(host)
+
+    # Daemons, not a pool: a pool would keep the process from ending until the last silent name server has timed out.
+    threads = [threading.Thread(target=ask, args=(host,), daemon=True) for host in hosts[:64]]
+    for thread in threads:
+        thread.start()
+    deadline = time.monotonic() + patience_s
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    return [host for host in hosts if host in private]

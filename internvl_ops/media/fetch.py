@@ -22,10 +22,12 @@ from aiohttp.abc import AbstractResolver
 from aiohttp.resolver import ThreadedResolver
 
 from internvl_ops.errors import ConfigurationError, UnitError, unforeseen
-from internvl_ops.media.access import ReadPolicy, safe_uri
+from internvl_ops.media.access import ReadPolicy
 from internvl_ops.media.frame_files import frame_folder_version, is_frame_folder, read_frame_folder
 from internvl_ops.media.s3 import S3Reader
+from internvl_ops.media.silence import Silence
 from internvl_ops.media.transports import Body, HttpReader, Received, Transient, local_version, read_local
+from internvl_ops.redaction import safe_uri
 
 T = TypeVar("T")
 _VERSIONS_KEPT = 10_000
@@ -45,8 +47,9 @@ class Fetcher:
         attempts: How often an object is tried where the failure may pass: 408, 429, 5xx, a reset or refused connection,
             a timeout, a body that ends early.
         outage_s: How long an S3 store may be down before its objects are given up, however many attempts that takes.
-            Raise it if your store has longer maintenance windows. A web server gets ``attempts`` and no more, since a
-            manifest from the web is full of dead ones.
+            One that then answers nothing at all ends the run. Raise it if your store has longer maintenance windows. A
+            web server gets ``attempts`` and no more, since a manifest from the web is full of dead ones; one that has
+            been silent for so long is passed over, but for an object every half minute.
         concurrency: Most transfers at a time. 64 small objects in flight hide 50 ms of latency behind a decoder that
             takes 5 ms; raise it for slower stores.
         backoff_s: First wait between attempts; it doubles each time, up to half a minute, plus or minus a half.
@@ -193,28 +196,48 @@ class _Worker:
         """What ``ask`` gives, tried as often as makes sense."""
         if not self._settings.policy.is_local(uri):  # a path is checked where it is read, in a thread
             uri = self._settings.policy.check(uri)
+        server = "/".join(uri.split("/", 3)[:3]) if uri.startswith("http") else ""
         began = time.monotonic()
         for attempt in itertools.count(1):
             try:
                 async with self._slots:
-                    return await self._attempt(uri, ask)
+                    if attempt == 1 and server:
+                        self._check_silence(uri, server)
+                    found = await self._attempt(uri, ask)
+                self._silence.answered(server)
+                return found
             except UnitError as error:
                 error.attempts = attempt
                 raise
             except Transient as failure:
                 # The slot is free while this waits, so that dead hosts do not hold up the living.
                 wait = self._wait(attempt, failure)
-                if not self._goes_on(uri, attempt, time.monotonic() - began + wait):
+                took_s = time.monotonic() - began
+                if not failure.silent:
+                    self._silence.answered(server)
+                if not self._goes_on(uri, attempt, took_s + wait):
                     message = f"{safe_uri(uri)}: {failure.message}, after {attempt} attempts"
+                    if failure.silent and server:
+                        self._silence.gave_up(server, took_s)
+                    elif failure.silent and uri.startswith("s3://"):
+                        await self._s3.check_answers(took_s)
                     if failure.ends_run:
                         raise ConfigurationError(f"{message}. Renew them; the same command goes on") from None
                     raise UnitError("fetch", failure.kind, message, attempt) from None
+            except ConfigurationError:
+                raise
             except Exception as error:
                 # A transport's surprise must cost one row and not the job. Its text may repeat the URI: left out.
                 message = f"{safe_uri(uri)}: unexpected {type(error).__name__}"
                 raise UnitError("fetch", "storage", message, attempt) from None
             await asyncio.sleep(wait)
         raise AssertionError("unreachable")
+
+    def _check_silence(self, uri: str, server: str) -> None:
+        seconds = self._silence.passed_over(server)
+        if seconds is not None:
+            message = f"{safe_uri(uri)}: its server has not answered for {seconds:.0f} s, so it was not asked again"
+            raise UnitError("fetch", "storage", message)
 
     def _wait(self, attempt: int, failure: Transient) -> float:
         backoff = self._settings.backoff_s * 2 ** min(attempt - 1, 16)
@@ -231,7 +254,7 @@ class _Worker:
             async with asyncio.timeout(limit):
                 return await ask(uri)
         except TimeoutError:
-            raise Transient(f"not there after {limit:g} s", "timeout") from None
+            raise Transient(f"not there after {limit:g} s", "timeout", silent=True) from None
 
     async def _read(self, uri: str) -> Received:
         max_bytes = self._settings.max_bytes
@@ -268,7 +291,12 @@ class _Worker:
     async def _open(self) -> None:
         settings = self._settings
         self._slots = asyncio.Semaphore(settings.concurrency)
-        self._s3 = S3Reader(timeout_s=settings.timeout_s, connections=settings.concurrency)
+        self._silence = Silence(settings.outage_s)
+        self._s3 = S3Reader(
+            timeout_s=settings.timeout_s,
+            connections=settings.concurrency,
+            anonymous=settings.policy.s3_anonymous,
+        )
         self._http = HttpReader(
             settings.policy,
             timeout_s=settings.timeout_s,

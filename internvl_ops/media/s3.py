@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import ssl
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
-from urllib.request import getproxies
 
 import aiohttp
 import botocore.exceptions as aws
 import fsspec
 from yarl import URL
 
-from internvl_ops.errors import UnitError
+from internvl_ops.errors import ConfigurationError, UnitError
 from internvl_ops.media import s3_config
-from internvl_ops.media.access import safe_uri
+from internvl_ops.media.proxies import proxy_for
 from internvl_ops.media.transports import (
     BUFFER_BYTES,
     CHUNK_BYTES,
@@ -26,10 +28,15 @@ from internvl_ops.media.transports import (
     receive,
     retry_after,
 )
+from internvl_ops.redaction import safe_text, safe_uri
 
 T = TypeVar("T")
 
 _CREDENTIALS = f"Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE. {s3_config.ANONYMOUS}"
+# Settings of botocore that say how it connects.
+_CONNECTS = frozenset({"proxies", "proxies_config", "client_cert", "connector_args", "http_session_cls"})
+_SILENT = (aws.ConnectionError, aws.HTTPClientError, aiohttp.ClientError, OSError, TimeoutError)
+_LOOK_S = 10.0  # how long one look at whether a store answers counts for
 # Credentials that were good once.
 _EXPIRED = frozenset(
     {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "InvalidToken", "TokenRefreshRequired"}
@@ -42,16 +49,25 @@ class S3Reader:
     An object is asked for by a signed URL, and what comes is read by aiohttp: a third of the work of botocore's own
     ``get_object``, which beside a decoder on the same core costs 10 % of its rate. Where that does not give the object
     at once, botocore has the word: it knows the error codes, other regions, and every setting. It also has it where
-    requests carry more than bucket and key, such as who pays for them.
+    requests carry more than bucket and key, such as who pays for them, and where botocore is configured to connect in
+    ways of its own.
 
     Credentials that have expired are looked for anew, in the files, variables and services that they came from.
 
     Must be made and used on one event loop.
+
+    Args:
+        timeout_s: Longest that one attempt may take.
+        connections: Most of them at once.
+        anonymous: Sign nothing, as public buckets allow.
     """
 
-    def __init__(self, *, timeout_s: float, connections: int) -> None:
+    def __init__(self, *, timeout_s: float, connections: int, anonymous: bool = False) -> None:
         self._timeout_s = timeout_s
         self._connections = connections
+        self._anonymous = anonymous
+        self._looked: tuple[float, bool] = (float("-inf"), True)
+        self._looking = asyncio.Lock()
         self._filesystem: Any = None
         self._replaced: list[Any] = []  # clients that requests may still be using
         self._renewing = asyncio.Lock()
@@ -62,7 +78,8 @@ class S3Reader:
 
         async def get(client: Any, bucket: str, key: str) -> Received:
             asked = self._parameters(client.get_object, bucket, key)
-            data = await self._read_signed(client, uri, asked, max_bytes) if len(asked) == 2 else None
+            quick = len(asked) == 2 and not _CONNECTS.intersection(self._filesystem.config_kwargs)
+            data = await self._read_signed(client, uri, asked, max_bytes) if quick else None
             return await _get_object(client, uri, asked, max_bytes) if data is None else data
 
         return await self._ask(uri, get)
@@ -91,11 +108,45 @@ class S3Reader:
         except aws.ParamValidationError:
             raise UnitError("fetch", "bad_row", f"{safe_uri(uri)} is no valid bucket and key") from None
         except (aws.ConnectTimeoutError, aws.ReadTimeoutError, TimeoutError):
-            raise Transient("no answer in time", "timeout") from None
+            raise Transient("no answer in time", "timeout", silent=True) from None
         except aiohttp.ClientPayloadError:
             raise Transient("the body ended early") from None
         except (aws.BotoCoreError, aiohttp.ClientError, OSError) as error:
-            raise Transient(f"the connection failed: {type(error).__name__}") from None
+            raise Transient(
+                f"the connection failed: {type(error).__name__}", silent=isinstance(error, _SILENT)
+            ) from None
+
+    async def check_answers(self, seconds: float) -> None:
+        """Asks whether the store says anything at all, be it that it refuses.
+
+        Args:
+            seconds: For how long an object was asked for in vain.
+
+        Raises:
+            ConfigurationError: It does not, so that every further object would be waited for as long.
+        """
+        async with self._looking:
+            at, answers = self._looked
+            if time.monotonic() - at > _LOOK_S:
+                answers = await self._answers()
+                self._looked = time.monotonic(), answers
+        if not answers:
+            where = safe_uri((await self._client()).meta.endpoint_url)
+            raise ConfigurationError(
+                f"{where}: this S3 store has not answered for {seconds:.0f} s. Check AWS_ENDPOINT_URL and the network; "
+                "the same command goes on"
+            )
+
+    async def _answers(self) -> bool:
+        client = await self._client()
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await client.list_buckets()
+        except _SILENT:
+            return False
+        except Exception:  # whatever it is that it answered
+            return True
+        return True
 
     async def close(self) -> None:
         if self._session is not None:
@@ -121,38 +172,59 @@ class S3Reader:
         url = await client.generate_presigned_url("get_object", Params=asked)
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self._connections),
+                connector=aiohttp.TCPConnector(limit=self._connections, ssl=self._certificates()),
                 timeout=self._timeouts(),
                 read_bufsize=BUFFER_BYTES,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": "internvl-batch", "Accept-Encoding": "identity"},
-                trust_env=bool(getproxies()),  # the store is the operator's, and so are the proxies that lead there
             )
+        address = URL(url, encoded=True)
         try:
-            async with self._session.get(URL(url, encoded=True), allow_redirects=False) as response:
+            async with self._session.get(address, allow_redirects=False, **proxy_for(address)) as response:
                 if response.status == 200 or response.status in TRY_AGAIN:
                     return await receive(uri, response, max_bytes)
                 return None
         except aiohttp.ClientSSLError:
-            return None  # a certificate that only the AWS settings know
+            return None  # botocore brings the authorities of certifi
+
+    def _certificates(self) -> ssl.SSLContext | bool:
+        """What certificates are checked by, as the operator configured botocore."""
+        told = self._filesystem.client_kwargs.get("verify")
+        if told is None:
+            told = self._filesystem.session.get_config_variable("ca_bundle")
+        if not isinstance(told, str):
+            return told is not False
+        folder = os.path.isdir(told)
+        return ssl.create_default_context(cafile=None if folder else told, capath=told if folder else None)
 
     async def _client(self) -> Any:
-        if self._filesystem is None:
-            timeouts = self._timeouts()
-            self._filesystem = fsspec.filesystem(
-                "s3",
-                asynchronous=True,
-                loop=asyncio.get_running_loop(),
-                skip_instance_cache=True,
-                **s3_config.options(
-                    signature_version="s3v4",
-                    connect_timeout=timeouts.sock_connect,
-                    read_timeout=timeouts.sock_read,
-                    max_pool_connections=self._connections,
-                    retries={"total_max_attempts": 1},  # the Fetcher does the retrying, for every transport alike
-                ),
-            )
-        return await self._filesystem.set_session()
+        try:
+            if self._filesystem is None:
+                self._filesystem = self._open()
+            return await self._filesystem.set_session()
+        except (aws.BotoCoreError, TypeError, ValueError, KeyError) as error:
+            self._filesystem = None
+            raise ConfigurationError(
+                f"S3 cannot be set up as configured: {safe_text(str(error))}. Check the AWS_* and FSSPEC_S3_* "
+                "variables, and their files"
+            ) from None
+
+    def _open(self) -> Any:
+        timeouts = self._timeouts()
+        return fsspec.filesystem(
+            "s3",
+            asynchronous=True,
+            loop=asyncio.get_running_loop(),
+            skip_instance_cache=True,
+            **s3_config.options(
+                anonymous=self._anonymous,
+                signature_version="s3v4",
+                connect_timeout=timeouts.sock_connect,
+                read_timeout=timeouts.sock_read,
+                max_pool_connections=self._connections,
+                retries={"total_max_attempts": 1},  # the Fetcher does the retrying, for every transport alike
+            ),
+        )
 
     def _timeouts(self) -> aiohttp.ClientTimeout:
         return aiohttp.ClientTimeout(

@@ -1,7 +1,7 @@
 """How S3 is reached: one reading of what the operator configured, for manifests, media and outputs alike.
 
 Credentials, region, endpoint and profile come from the usual ``AWS_*`` variables and files, which botocore reads. What
-s3fs takes besides comes from its ``FSSPEC_S3_*`` variables and configuration files.
+s3fs takes besides, or instead, comes from its ``FSSPEC_S3_*`` variables and configuration files.
 """
 
 from __future__ import annotations
@@ -11,30 +11,93 @@ import os
 from typing import Any
 
 from internvl_ops.errors import ConfigurationError
-from internvl_ops.media.access import safe_uri, without_credentials
+from internvl_ops.redaction import safe_uri, without_credentials
 
-ANONYMOUS = "Set AWS_NO_SIGN_REQUEST=true to read a public bucket anonymously"
+ANONYMOUS = "Add --s3-anonymous to read a public bucket without credentials"
 _YES = frozenset({"1", "true", "yes", "on"})
-_SWITCHES = ("anon", "requester_pays", "use_ssl")
-_OBJECTS = ("client_kwargs", "config_kwargs", "s3_additional_kwargs")
+_SWITCHES = frozenset(
+    {
+        "anon",
+        "requester_pays",
+        "use_ssl",
+        "version_aware",
+        "cache_regions",
+        "default_fill_cache",
+        "fixed_upload_size",
+        "local_expiry_check",
+    }
+)
+_NUMBERS = frozenset({"default_block_size", "max_concurrency"})
+_PROXIES = frozenset({"http_proxy", "https_proxy", "no_proxy"})
+_OBJECTS = frozenset({"client_kwargs", "config_kwargs", "s3_additional_kwargs"})
+# How the file system is made and listed is not the operator's: a stale listing would hide what a run wrote.
+_OURS = frozenset(
+    {"asynchronous", "loop", "skip_instance_cache", "use_listings_cache", "listings_expiry_time", "max_paths"}
+)
 
 
-def options(**config: Any) -> dict[str, Any]:
+def options(*, anonymous: bool = False, **config: Any) -> dict[str, Any]:
     """Arguments of ``S3FileSystem``.
 
     Args:
+        anonymous: Sign nothing, whatever credentials there are.
         config: What this use wants of botocore's ``Config``; what the operator configured there wins.
+
+    Raises:
+        ConfigurationError: A setting is of the wrong type.
     """
-    # A variable is a text, and s3fs would take "false" for true.
     import fsspec  # takes a while, and only who reads S3 needs it
 
     told: dict[str, Any] = {**fsspec.config.conf.get("s3", {}), **fsspec.config.conf.get("s3a", {}), **_variables()}
-    found: dict[str, Any] = {name: _switch(told[name]) for name in _SWITCHES if name in told}
-    found |= {name: _object(told[name]) for name in _OBJECTS if name in told}
-    if _switch(os.environ.get("AWS_NO_SIGN_REQUEST", "")):
+    found = {name: _typed(name, value) for name, value in told.items() if name not in _OURS}
+    if anonymous or _switch(os.environ.get("AWS_NO_SIGN_REQUEST", "")):
         found["anon"] = True
     found["config_kwargs"] = config | found.get("config_kwargs", {})
     return found
+
+
+def _variables() -> dict[str, Any]:
+    """What ``FSSPEC_S3`` and ``FSSPEC_S3_*`` say now, which need not be what they said when fsspec was imported.
+
+    fsspec reads the values as JSON where it can, and would take a key of digits for a number.
+    """
+    found: dict[str, Any] = {}
+    for prefix in ("FSSPEC_S3", "FSSPEC_S3A"):
+        if whole := os.environ.get(prefix):
+            found |= _object(prefix, whole)
+        found |= {
+            name[len(prefix) + 1 :].lower(): value
+            for name, value in os.environ.items()
+            if name.startswith(f"{prefix}_") and value
+        }
+    return found
+
+
+def _typed(name: str, value: Any) -> Any:
+    """A setting in the type that s3fs wants; a variable is a text, and s3fs would take "false" for true."""
+    if name in _SWITCHES:
+        return _switch(value)
+    if name in _OBJECTS:
+        return _object(f"FSSPEC_S3_{name.upper()}", value)
+    if name in _NUMBERS:
+        try:
+            return int(value)
+        except (TypeError, ValueError):
+            raise ConfigurationError(f"FSSPEC_S3_{name.upper()} {value!r:.80}: a number is needed.") from None
+    return str(value) if isinstance(value, int | float) else value
+
+
+def _switch(value: Any) -> bool:
+    return value.strip().lower() in _YES if isinstance(value, str) else bool(value)
+
+
+def _object(name: str, value: Any) -> dict[str, Any]:
+    try:
+        found = json.loads(value) if isinstance(value, str) else value
+        return dict(found)
+    except (TypeError, ValueError):
+        # What it says is not repeated: it may hold a secret.
+        raise ConfigurationError(f'{name}: a JSON object is needed, such as {{"region_name": "eu-west-1"}}.') from None
 
 
 def refuse_keys(option: str, uri: str) -> None:
@@ -50,22 +113,12 @@ def refuse_keys(option: str, uri: str) -> None:
         )
 
 
-def _variables() -> dict[str, str]:
-    """What ``FSSPEC_S3_*`` variables say now, which need not be what they said when fsspec was imported."""
-    prefix = "FSSPEC_S3_"
-    return {
-        name[len(prefix) :].lower(): value for name, value in os.environ.items() if name.startswith(prefix) and value
-    }
-
-
 def environment() -> tuple[tuple[str, str], ...]:
     """The variables that decide how S3 is reached."""
-    return tuple(sorted(item for item in os.environ.items() if item[0].startswith(("AWS_", "FSSPEC_S3"))))
-
-
-def _switch(value: Any) -> bool:
-    return value.strip().lower() in _YES if isinstance(value, str) else bool(value)
-
-
-def _object(value: Any) -> dict[str, Any]:
-    return dict(json.loads(value) if isinstance(value, str) else value)
+    return tuple(
+        sorted(
+            (name, value)
+            for name, value in os.environ.items()
+            if name.startswith(("AWS_", "FSSPEC_S3")) or name.lower() in _PROXIES
+        )
+    )

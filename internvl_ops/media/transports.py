@@ -21,9 +21,11 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from internvl_ops.errors import Kind, UnitError
-from internvl_ops.media.access import ReadPolicy, safe_uri
+from internvl_ops.media.access import ReadPolicy
 from internvl_ops.media.addresses import is_public
+from internvl_ops.media.proxies import proxy_for
 from internvl_ops.media.real_paths import open_real
+from internvl_ops.redaction import safe_uri
 
 T = TypeVar("T")
 
@@ -45,12 +47,14 @@ class Transient(Exception):
         kind: What it is called if no attempt succeeds.
         wait_s: How long the server asks to wait before the next attempt.
         ends_run: Whether all that is still to be read would fail likewise, if no attempt succeeds.
+        silent: Whether nothing was heard of the server.
     """
 
     message: str
     kind: Kind = "storage"
     wait_s: float = 0.0
     ends_run: bool = False
+    silent: bool = False
 
 
 class Received(NamedTuple):
@@ -163,7 +167,8 @@ class HttpReader:
 
     Addresses under a prefix of ``--allow`` go through a connector of their own; all others through one that cannot
     connect to an address that is not public, so that neither a redirect, nor a DNS name that changes its mind between
-    check and connection, nor an odd way of writing an address gets anywhere.
+    check and connection, nor an odd way of writing an address gets anywhere. The former go through the proxies of the
+    environment, the latter never do.
     """
 
     def __init__(
@@ -205,7 +210,11 @@ class HttpReader:
                 headers = self._policy.headers_for(url, uri)
                 if sent := cookies.filter_cookies(address):
                     headers["Cookie"] = "; ".join(f"{cookie.key}={cookie.coded_value}" for cookie in sent.values())
-                async with session.request(method, address, headers=headers, allow_redirects=False) as response:
+                # Behind a proxy nobody can tell which address a name leads to, so only what is trusted goes there.
+                proxy = proxy_for(address) if session is self._trusted else {}
+                async with session.request(
+                    method, address, headers=headers, allow_redirects=False, **proxy
+                ) as response:
                     if response.status not in (301, 302, 303, 307, 308):
                         return await take(response)
                     cookies.update_cookies(response.cookies, address)
@@ -244,14 +253,29 @@ class HttpReader:
         if isinstance(error, aiohttp.InvalidURL | UnicodeError):
             return UnitError("fetch", "bad_row", f"{safe_uri(url)} is no URL that can be asked for")
         if isinstance(error, TimeoutError):
-            return Transient("no answer in time", "timeout")
+            return Transient(f"no answer in time{self._about_proxies(url)}", "timeout", silent=True)
         if isinstance(error, aiohttp.ClientConnectorDNSError):
             unknown = getattr(cause, "errno", None) == socket.EAI_NONAME
-            return Transient("the host name does not resolve", "not_found" if unknown else "storage")
+            message = f"the host name does not resolve{self._about_proxies(url)}"
+            return Transient(message, "not_found" if unknown else "storage", silent=True)
+        if isinstance(error, aiohttp.ClientProxyConnectionError):
+            return Transient("the proxy that the environment names does not answer", silent=True)
+        if isinstance(error, aiohttp.ClientHttpProxyError):
+            return Transient(f"the proxy that the environment names answers HTTP {error.status}")
         if isinstance(error, aiohttp.ClientPayloadError):
             return Transient("the body ended early")
         reason = os.strerror(cause.errno) if isinstance(cause, OSError) and cause.errno else type(error).__name__
-        return Transient(f"the connection failed: {reason}")
+        return Transient(
+            f"the connection failed: {reason}{self._about_proxies(url)}",
+            silent=isinstance(error, aiohttp.ClientConnectorError),
+        )
+
+    def _about_proxies(self, url: str) -> str:
+        """What to do about an address that may be reached only through a proxy, which it was not asked through."""
+        address = URL(url, encoded=True)
+        if self._policy.trusts(url) or not proxy_for(address):
+            return ""
+        return f" ({address.scheme.upper()}_PROXY is for addresses under --allow alone; --allow {address.scheme}://)"
 
 
 async def receive(uri: str, response: aiohttp.ClientResponse, max_bytes: int) -> Received:

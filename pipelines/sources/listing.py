@@ -153,14 +153,15 @@ def resolve_format(options: SourceOptions) -> str:
     if not has_magic(options.uri) and kind_of(options.uri) == "file":
         return _format_of_file(options)
     every = tuple(_FORMAT_OF) + tuple(suffix for kind in MEDIA_KINDS for suffix in MEDIA_SUFFIXES[kind])
-    names = (name for name in list_files(options, every) if not _is_bookkeeping(name))
-    seen = Counter(_FORMAT_OF.get(suffix_of(name), "files") for name in islice(names, _LOOKED_AT))
+    names = list(islice((name for name in list_files(options, every) if not _is_bookkeeping(name)), _LOOKED_AT))
+    seen = Counter(_FORMAT_OF.get(suffix_of(name), "files") for name in names)
     if len(seen) > 1:
         seen.pop("txt", None)  # a caption beside each image, a licence: not what the directory is about
     if len(seen) > 1:
         found = ", ".join(f"{name} ({number})" for name, number in seen.most_common())
         raise ConfigurationError(
-            f"--input {options.uri} holds several formats: {found}. Say which by --input-format, or name the file."
+            f"--input {options.uri} holds several formats: {found}. {_described(names)}Say which by --input-format, or "
+            "name the file."
         )
     if not seen:
         raise ConfigurationError(
@@ -168,6 +169,19 @@ def resolve_format(options: SourceOptions) -> str:
             ".pdf). Look at the path, or say --input-format."
         )
     return next(iter(seen))
+
+
+def _described(names: list[str]) -> str:
+    """How to read media that metadata beside them describe, as `datasets` lays them out."""
+    suffixes = [suffix_of(name) for name in names if name.rpartition("/")[2].startswith("metadata.")]
+    formats = {_FORMAT_OF[suffix] for suffix in suffixes if suffix in _FORMAT_OF}
+    kinds = Counter(kind for name in names for kind in MEDIA_KINDS if suffix_of(name) in MEDIA_SUFFIXES[kind])
+    if len(formats) != 1 or not kinds:
+        return ""
+    return (
+        f"To read the media that its metadata describe, add --input-format {formats.pop()} "
+        f"--{kinds.most_common(1)[0][0]}-column file_name. "
+    )
 
 
 def _format_of_file(options: SourceOptions) -> str:

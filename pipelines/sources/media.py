@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from internvl_ops.errors import ConfigurationError
-from internvl_ops.media.access import without_credentials
+from internvl_ops.redaction import without_credentials
 from pipelines.sources.base64_media import decoded
 from pipelines.sources.options import DEFAULT_MEDIA_COLUMNS, MEDIA_TYPE, MediaKind, SourceOptions
 
-_TELLING = r"^\s*[A-Za-z][A-Za-z0-9+.-]*://.*[@?:]"  # addresses that may carry a password or a signature
+_TELLING = r"^\s*[A-Za-z][A-Za-z0-9+.-]*://.*[@?:#;]"  # addresses that may carry a password or a signature
 _ITEM = MEDIA_TYPE.value_type
 _EXPECTED = "a URI, a list of URIs, or a struct {bytes, path}"
 
@@ -82,6 +82,11 @@ def uri_type(kind: pa.DataType) -> pa.DataType | bool | None:
     if _is_text(kind):
         return pa.string()
     return None if _is_binary(kind) else False
+
+
+def holds_several(kind: pa.DataType) -> bool:
+    """Whether a value of a media column may be more than one file."""
+    return holds_several(kind.value_type) if pa.types.is_dictionary(kind) else _is_list(kind)
 
 
 def _is_list(kind: pa.DataType) -> bool:

@@ -75,6 +75,7 @@ OWN_COLUMNS = pa.schema(
     ]
 )
 _SUFFIXES_SHOWN = 8
+SEVERAL_MEDIA = "several_media"  # in the details of a plan, of a format that has no media column
 POSITION_BITS = 40  # of a row's number within its file, in `__position`
 
 
@@ -106,6 +107,7 @@ class SourceOptions:
         media_root: What relative media URIs are relative to, instead of the manifest's folder.
         max_bytes: Largest file read out of a shard.
         names: Columns of a CSV that has no header.
+        s3_anonymous: Read S3 without credentials.
         reshape: Brings the rows of a manifest into other columns; media and id are then looked for among those.
     """
 
@@ -123,6 +125,7 @@ class SourceOptions:
     reshape: Reshape | None = None
     max_bytes: int | None = None
     names: tuple[str, ...] = ()
+    s3_anonymous: bool = False
 
     @property
     def named_media(self) -> dict[MediaKind, str]:
@@ -181,6 +184,7 @@ class SourcePlan:
         left_out: How many files of the input are not read, by suffix, the most frequent first.
         looked_at: Files that were looked at for that.
         looked_at_all: Whether these are all of them.
+        several_media: Whether a row may have more than one file.
     """
 
     options: SourceOptions
@@ -199,6 +203,7 @@ class SourcePlan:
     left_out: dict[str, int] = field(default_factory=dict)
     looked_at: int = 0
     looked_at_all: bool = True
+    several_media: bool = False
 
     @property
     def left_out_in_words(self) -> str:

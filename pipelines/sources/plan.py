@@ -12,16 +12,16 @@ import pyarrow as pa
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.media import s3_config
-from internvl_ops.media.access import safe_uri
+from internvl_ops.redaction import safe_text, safe_uri
 from pipelines.patience import read_patiently
 from pipelines.sources import csv, files, jsonl, parquet, txt, webdataset
 from pipelines.sources.files import with_kind
 from pipelines.sources.listing import check_exists, folder_of, manifest_splits, refuse_tables, resolve_format
-from pipelines.sources.media import choose_media_column, uri_type
-from pipelines.sources.options import OWN_COLUMNS, SourceOptions, SourcePlan, Split
+from pipelines.sources.media import choose_media_column, holds_several, uri_type
+from pipelines.sources.options import OWN_COLUMNS, SEVERAL_MEDIA, SourceOptions, SourcePlan, Split
 from pipelines.sources.places import columns_in_path, names_in_paths
 from pipelines.sources.rows import finish
-from pipelines.sources.storage import S3, check_scheme, kind_of
+from pipelines.sources.storage import S3, check_scheme, kind_of, read_anonymously
 
 # A reader is a module: inspect(splits, options) at start, count(plan, split), and read(plan, split, rows, bytes).
 _READERS: dict[str, Any] = {
@@ -47,11 +47,14 @@ def plan_source(options: SourceOptions) -> SourcePlan:
             files, of an unknown or unreadable format; a column is missing or not of a usable type.
     """
     options = _checked(replace(options, uri=check_scheme("--input", options.uri)))
+    read_anonymously(options.s3_anonymous)
     try:
         return _plan(options)
     except _storage_errors(options) as error:
-        hint = f". {s3_config.ANONYMOUS}" if "credentials" in str(error) else ""
-        raise ConfigurationError(f"--input {safe_uri(options.uri)} cannot be read: {error}{hint}") from error
+        said = safe_text(str(error))
+        refused = options.uri.startswith(S3) and (isinstance(error, PermissionError) or "credentials" in said)
+        hint = f". {s3_config.ANONYMOUS}" if refused and not options.s3_anonymous else ""
+        raise ConfigurationError(f"--input {safe_uri(options.uri)} cannot be read: {said}{hint}") from error
 
 
 def _plan(options: SourceOptions) -> SourcePlan:
@@ -88,6 +91,9 @@ def _plan(options: SourceOptions) -> SourcePlan:
         splits=splits,
         details=details,
         in_path=in_path,
+        several_media=details.get(SEVERAL_MEDIA, False)
+        if column is None or inline
+        else holds_several(shaped.field(column).type),
         **(files.left_out(options) if format == "files" else {}),
     )
     plan = _limited(plan)
@@ -124,6 +130,7 @@ def read_split(
         batch_rows: Rows of a table at most.
         batch_bytes: About the size of a table at most; makes tables shorter when media are inline.
     """
+    read_anonymously(plan.options.s3_anonymous)
     reshape = plan.options.reshape
     in_path, named = columns_in_path(split), _free_names(plan.columns.names)
     for raw in _READERS[plan.format].read(plan, split, batch_rows, batch_bytes):
@@ -160,6 +167,7 @@ def _first_rows(plan: SourcePlan, split: Split) -> Iterator[pa.Table]:
 
 def count_split(plan: SourcePlan, split: Split) -> int | None:
     """Exact number of rows of one split, as :func:`count_rows`."""
+    read_anonymously(plan.options.s3_anonymous)
     rows = split.rows if split.rows is not None else _READERS[plan.format].count(plan, split)
     return rows if rows is None or split.max_rows is None else min(rows, split.max_rows)
 

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, Literal, TypeVar, cast
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.media import s3_config
-from internvl_ops.media.access import safe_uri
+from internvl_ops.redaction import safe_uri
 from pipelines.sources.options import Split
 
 T = TypeVar("T")
@@ -222,13 +222,27 @@ def look_at(splits: Sequence[Split], look: Callable[[Split], T]) -> list[tuple[S
         return list(zip(chosen, pool.map(look, chosen), strict=True))
 
 
+_anonymous = False
+
+
+def read_anonymously(anonymous: bool) -> None:
+    """Settles whether this process reads S3 inputs without credentials. Outputs are another's business."""
+    global _anonymous
+    _anonymous = anonymous
+
+
 def s3() -> Any:
-    """The S3 file system, as `s3_config` finds it configured."""
-    return _s3_as_configured(s3_config.environment())
+    """The S3 file system of inputs, as `s3_config` finds it configured."""
+    return _s3_as_configured(s3_config.environment(), _anonymous)
 
 
 @functools.lru_cache(maxsize=4)
-def _s3_as_configured(environment: tuple[tuple[str, str], ...]) -> Any:
+def _s3_as_configured(environment: tuple[tuple[str, str], ...], anonymous: bool) -> Any:
     import s3fs
 
-    return s3fs.S3FileSystem(use_listings_cache=False, skip_instance_cache=True, **s3_config.options())
+    # s3fs tries again by itself, and `read_patiently` after it: with botocore's own five attempts on top, a store that
+    # never answers would be waited for for many minutes before anything is said.
+    once: dict[str, Any] = {} if "AWS_MAX_ATTEMPTS" in os.environ else {"retries": {"total_max_attempts": 1}}
+    return s3fs.S3FileSystem(
+        use_listings_cache=False, skip_instance_cache=True, **s3_config.options(anonymous=anonymous, **once)
+    )

@@ -19,7 +19,7 @@ from internvl_ops.errors import ConfigurationError
 from pipelines.sources.fitting import set_aside
 from pipelines.sources.json_columns import Build, build_columns, find_columns, make_builders
 from pipelines.sources.json_objects import parse_object
-from pipelines.sources.options import MEDIA_SUFFIXES, SourceOptions, SourcePlan, Split
+from pipelines.sources.options import MEDIA_SUFFIXES, SEVERAL_MEDIA, SourceOptions, SourcePlan, Split
 from pipelines.sources.rows import RawRows, TooLarge
 from pipelines.sources.storage import S3, is_compressed, look_at
 from pipelines.sources.tar import Shard
@@ -42,6 +42,7 @@ class Sample:
         key: Name that its members share.
         fields: Columns, from the ``.json`` and text members.
         media: Path and content of each media member.
+        files: How many media members there are, read or not.
         size: Bytes of all members that were kept.
         problem: What is wrong with it.
         mended: By column, what is wrong with a value that was mended.
@@ -50,6 +51,7 @@ class Sample:
     key: str | None
     fields: dict[str, Any] = field(default_factory=dict)
     media: list[tuple[str, bytes]] = field(default_factory=list)
+    files: int = 0
     size: int = 0
     problem: str | None = None
     mended: dict[str, str] = field(default_factory=dict)
@@ -63,7 +65,8 @@ def inspect(splits: list[Split], options: SourceOptions) -> tuple[pa.Schema, lis
         if samples and samples[0].key is None:
             raise ConfigurationError(f"--input: {split.uri} is no tar that can be read: {samples[0].problem}.")
     columns, details = find_columns([sample.fields for _, samples in looks for sample in samples], options)
-    return columns, splits, details
+    several = any(sample.files > 1 for _, samples in looks for sample in samples)
+    return columns, splits, details | {SEVERAL_MEDIA: several}
 
 
 def _first_samples(split: Split, options: SourceOptions) -> Iterator[Sample]:
@@ -129,6 +132,7 @@ def read_samples(split: Split, options: SourceOptions, *, contents: Contents = "
                     yield sample
                 sample = Sample(key)
             is_media = takes_media(suffix)
+            sample.files += is_media
             if contents == "columns":
                 sample.size += member.size  # read over, where the shard is compressed or far away
             if contents == "all" or (contents == "columns" and not is_media):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from internvl_ops.errors import UnitError
 from internvl_ops.media.parts import Part
@@ -15,6 +16,8 @@ from pipelines.finished import unit_key
 from pipelines.ledger import RUN, SKIP, Book
 from pipelines.stages.rows import media_of, repeated
 
+TABLE_BYTES = 8 << 20  # of media in one table
+
 
 class Explode:
     """CPU actor: a document becomes its pages, a video its clips; each is claimed in the ledger."""
@@ -22,18 +25,29 @@ class Explode:
     def __init__(self, make_reader: Callable[[], MediaReader], ledger: Book) -> None:
         self._reader, self._ledger = make_reader(), ledger
 
-    def __call__(self, rows: pa.Table) -> pa.Table:
+    def __call__(self, rows: pa.Table) -> pa.Table | Iterator[pa.Table]:
         if not len(rows):
             return _with_parts(rows, [])
-        return pa.concat_tables([self._explode(rows.slice(row, 1)) for row in range(len(rows))])
+        tables = (table for row in range(len(rows)) for table in self._explode(rows.slice(row, 1)))
+        # Every page carries the bytes of its file where these came with the row: never all pages at once.
+        return tables if _carry_bytes(rows) else pa.concat_tables(tables)
 
-    def _explode(self, row: pa.Table) -> pa.Table:
+    def _explode(self, row: pa.Table) -> Iterator[pa.Table]:
         (parts,) = found = outcomes(row, "explode", self._parts)
         if isinstance(parts, UnitError) or not parts:
-            return _with_parts(c.set_errors(row, errors_with(row, found)), [None], version=self._version(row))
+            yield _with_parts(c.set_errors(row, errors_with(row, found)), [None], version=self._version(row))
+            return
         ids = [part_id(row[c.ID][0].as_py(), number, part) for number, part in enumerate(parts, 1)]
         answers = self._ledger.explode(row[c.KEY][0].as_py(), ids, row[c.POSITION][0].as_py())
         wanted = [number for number, answer in enumerate(answers) if answer != SKIP]
+        size = max(1, TABLE_BYTES // max(1, row[c.MEDIA].nbytes))
+        for start in range(0, max(1, len(wanted)), size):
+            yield self._units(row, parts, ids, answers, wanted[start : start + size])
+
+    def _units(
+        self, row: pa.Table, parts: list[Part], ids: list[str], answers: Sequence[int], wanted: list[int]
+    ) -> pa.Table:
+        """The units of those parts that are ``wanted``, by their numbers."""
         units = row.take(pa.array([0] * len(wanted), pa.int64()))
         own = {
             c.ID: [ids[number] for number in wanted],
@@ -56,6 +70,11 @@ class Explode:
     def _parts(self, row: pa.Table) -> list[Part] | UnitError:
         (media,) = media_of(row)
         return self._reader.list_parts(Unit((), media))
+
+
+def _carry_bytes(rows: pa.Table) -> bool:
+    contents = pc.struct_field(pc.list_flatten(rows[c.MEDIA]), "bytes")
+    return contents.null_count < len(contents)
 
 
 def part_id(parent: str, number: int, part: Part) -> str:

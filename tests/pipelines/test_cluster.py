@@ -24,7 +24,7 @@ def options(**given: object) -> JobOptions:
 
 class TestSettle:
     def settle(self, checkpoint: Checkpoint, cluster: dict[str, float], **given: object) -> Workers:
-        return settle(options(**given), checkpoint, "image", [cluster])
+        return settle(options(**given), checkpoint, "image", [cluster], several=False)
 
     @pytest.mark.parametrize(
         ("cluster", "given", "expected"),
@@ -112,27 +112,33 @@ class TestRowsPerBlock:
     @given(
         max_tiles=st.integers(1, 40),
         tile_size=st.sampled_from([28, 112, 224, 336, 448, 896, 1344]),
-        images=st.integers(1, 10),
+        images=st.integers(1, 1000),
     )
     def test_the_largest_images_stay_under_rays_block_size(
         self, checkpoint: Checkpoint, max_tiles: int, tile_size: int, images: int
     ) -> None:
-        rows = rows_per_block(options(max_tiles=max_tiles), replace(checkpoint, tile_size=tile_size), "image")
+        several = images > 1
+        rows = rows_per_block(
+            options(max_tiles=max_tiles), replace(checkpoint, tile_size=tile_size), "image", several=several
+        )
         each = share_tile_budget(max_tiles, images)
         tiles = images * (each + (each > 1))
-        if tiles > 1.5 * max_tiles:  # more images than tiles: each has one all the same
-            return
         assert rows == 1 or rows * tiles * 3 * tile_size**2 < RAY_SPLITS_ABOVE
 
     @given(num_frames=st.integers(1, 600), fps=st.none() | st.floats(0.1, 60), tile_size=st.sampled_from([112, 448]))
     def test_so_do_videos(self, checkpoint: Checkpoint, num_frames: int, fps: float | None, tile_size: int) -> None:
         given = options(num_frames=num_frames, fps=fps)
-        rows = rows_per_block(given, replace(checkpoint, tile_size=tile_size), "video")
+        rows = rows_per_block(given, replace(checkpoint, tile_size=tile_size), "video", several=False)
         frames = num_frames if fps is None else 1
         assert rows == 1 or rows * frames * 3 * tile_size**2 < BLOCK_BYTES
 
     def test_small_tiles_do_not_make_huge_blocks(self, checkpoint: Checkpoint) -> None:
-        assert rows_per_block(options(max_tiles=1), replace(checkpoint, tile_size=28), "image") == 8
+        assert rows_per_block(options(max_tiles=1), replace(checkpoint, tile_size=28), "image", several=False) == 8
+
+    @pytest.mark.parametrize("kind", ["image", "video", "document"])
+    def test_rows_of_any_number_of_files_travel_alone(self, checkpoint: Checkpoint, kind: str) -> None:
+        workers = settle(options(), checkpoint, kind, [{"CPU": 8.0}], several=True)
+        assert workers.rows_per_block == 1
 
     def test_the_option_wins(self, checkpoint: Checkpoint) -> None:
         assert rows_per_block(options(rows_per_block=3), checkpoint, "image") == 3

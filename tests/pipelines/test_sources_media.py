@@ -10,6 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from internvl_ops.errors import ConfigurationError
+from internvl_ops.media.access import ReadPolicy
+from internvl_ops.media.fetch import Fetcher
 from pipelines.sources.media import to_media
 from tests.pipelines.manifests import errors, plan_of, read_manifest, read_plan, shard, uris, write_manifest
 
@@ -275,3 +277,59 @@ def test_passwords_and_signatures_of_addresses_are_used_and_not_kept(several):
         [["https://h/a.jpg?sig=…", plain], [plain]] if several else ["https://h/a.jpg?sig=…", plain]
     )
     assert not problems
+
+
+class TestMediaThatMetadataDescribe:
+    """Folders as `datasets` lays them out: metadata with file_name beside the media, or above them."""
+
+    NAMES = ("0.png", "a [1].png", "b {x,y}.png", "c*?.png", "sub/d#%20.png")
+
+    def laid_out(self, root: Path, suffix: str, splits: tuple[str, ...]) -> None:
+        for part in splits:
+            for name in self.NAMES:
+                (root / part / name).parent.mkdir(parents=True, exist_ok=True)
+                (root / part / name).write_bytes(f"{part}/{name}".encode())
+            rows = [{"file_name": name, "text": f"{part}/{name}"} for name in self.NAMES]
+            write_manifest(root / part / f"metadata.{suffix}", rows)
+
+    @pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
+    @pytest.mark.parametrize("splits", [("",), ("train", "test"), ("data [v2]/train", "data [v2]/{a,b}")])
+    def test_each_row_gets_the_file_beside_its_own_metadata(
+        self, tmp_path: Path, suffix: str, splits: tuple[str, ...]
+    ) -> None:
+        self.laid_out(tmp_path / "set [1]", suffix, splits)
+        plan = plan_of(tmp_path / "set [1]", format=suffix, image_column="file_name")
+        rows = read_plan(plan)
+        assert len(set(rows["id"].to_pylist())) == len(rows) == len(splits) * len(self.NAMES)
+        with Fetcher(ReadPolicy(plan.base)) as fetcher:
+            found = fetcher.fetch_many([media[0]["uri"] for media in rows["__media"].to_pylist()])
+        assert found == [text.encode() for text in rows["text"].to_pylist()]
+
+    @pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
+    def test_the_way_to_read_them_is_said(self, tmp_path: Path, suffix: str) -> None:
+        self.laid_out(tmp_path, suffix, ("train",))
+        with pytest.raises(ConfigurationError, match=f"--input-format {suffix} --image-column file_name"):
+            plan_of(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("rows", "several"),
+    [
+        ([{"image": "a.jpg"}], False),
+        ([{"image": "a.jpg"}, {"image": ["b.jpg", "c.jpg"]}], True),
+        ([{"images": ["a.jpg"]}], True),
+        ([{"image": {"bytes": b"x", "path": "a.jpg"}}], False),
+        ([{"images": [{"bytes": b"x", "path": "a.jpg"}]}], True),
+    ],
+)
+def test_a_plan_says_whether_a_row_may_have_several_files(tmp_path: Path, rows: list[dict], several: bool) -> None:
+    inline = "bytes" in str(rows)
+    path = write_manifest(tmp_path / ("m.parquet" if inline else "m.jsonl"), rows)
+    assert plan_of(path).several_media is several
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_so_does_one_of_shards(tmp_path: Path, several: bool) -> None:
+    members = {"0.jpg": b"x"} | ({"1.jpg": b"y"} if several else {}) | {"txt": b"words"}
+    (tmp_path / "0.tar").write_bytes(shard({"a": members}))
+    assert plan_of(tmp_path / "0.tar").several_media is several

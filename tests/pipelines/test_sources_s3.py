@@ -11,6 +11,8 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from internvl_ops.errors import ConfigurationError
+from internvl_ops.media.access import ReadPolicy
+from internvl_ops.media.fetch import Fetcher
 from tests.pipelines.manifests import plan_of, read_manifest, read_plan, shard, uris, write_manifest
 
 ROWS = [{"image": f"pictures/{number}.jpg", "question": "Why?"} for number in range(25)]
@@ -86,6 +88,31 @@ def test_files(bucket) -> None:
     assert uris(table) == [[f"s3://manifests/in/{name}"] for name in names]
     assert read_manifest("s3://manifests/in/sub/*.png")["id"].to_pylist() == ["b.png"]
     assert read_manifest("s3://manifests/in", recursive=False)["id"].to_pylist() == ["a.jpg"]
+
+
+@pytest.mark.parametrize("credentials", [False, True])
+def test_a_public_bucket_is_read_without_credentials(
+    tmp_path: Path, bucket, monkeypatch: pytest.MonkeyPatch, credentials: bool
+) -> None:
+    manifest = write_manifest(tmp_path / "m.jsonl", ROWS).read_bytes()
+    for key, data in {"open/m.jsonl": manifest, "open/pictures/3.jpg": b"three"}.items():
+        bucket.put_object(Bucket="manifests", Key=key, Body=data, ACL="public-read")
+    if not credentials:
+        for name, value in {
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_CONFIG_FILE": str(tmp_path / "none"),
+            "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "none"),
+        }.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+        monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+        with pytest.raises(ConfigurationError, match="--s3-anonymous"):
+            plan_of("s3://manifests/open/m.jsonl")
+    plan = plan_of("s3://manifests/open/m.jsonl", s3_anonymous=True)
+    media = uris(read_plan(plan))[3]
+    assert media is not None
+    with Fetcher(ReadPolicy(plan.base, s3_anonymous=True)) as fetcher:
+        assert fetcher.fetch(media[0]) == b"three"
 
 
 def test_a_listing_of_several_pages_is_streamed(bucket, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,3 +94,19 @@ def test_an_empty_block_goes_through() -> None:
     pages = Explode(Reader, Ledger())(files("1.pdf").slice(0, 0))  # type: ignore[arg-type]
     assert len(pages) == 0
     assert set(c.EXPLODED.names) <= set(pages.column_names)
+
+
+def test_pages_that_carry_their_file_come_a_few_at_a_time() -> None:
+    data = bytes(3 << 20)
+    media = [[{"uri": uri, "bytes": content}] for uri, content in (("9.pdf", data), ("2.pdf", None), ("4.pdf", data))]
+    rows = manifest_rows(["a", "b", "c"], **{c.MEDIA: media})
+    ledger = Ledger()
+    ledger.claim(rows[c.ID].to_pylist(), rows[c.POSITION].to_pylist())
+    tables = list(Explode(Reader, ledger)(rows))  # type: ignore[arg-type]
+    pages = pa.concat_tables(table.drop_columns([c.MEDIA]) for table in tables)
+    wanted = {"a": 9, "b": 2, "c": 4}
+    assert pages[c.ID].to_pylist() == [f"{name}#page={page + 1}" for name in wanted for page in range(wanted[name])]
+    assert max(table[c.MEDIA].nbytes for table in tables) < 3 * len(data)
+    assert all(
+        len(media[0]["bytes"] or b"") in (0, len(data)) for table in tables for media in table[c.MEDIA].to_pylist()
+    )

@@ -1,0 +1,81 @@
+"""URIs and texts fit to be shown: without passwords, signatures and keys."""
+
+from __future__ import annotations
+
+import re
+
+from internvl_ops.media.uris import SCHEME, trimmed
+
+_S3 = ("s3", "s3a", "s3n")
+_SHOWN = 300  # characters of a URI that a message repeats
+# A URI in a text. A query may hold what ends a path.
+_URI = re.compile(SCHEME.pattern + r"(?:[^\s/@]*@)?[^\s'\"<>|\\?#]+(?:[?#][^\s'\"<>]*)?")
+# Parameters that sign a request or say who makes it, by the whole of their name or by a part of it.
+_SECRET_WHOLE = r"sig|sign|key|policy|auth|pass|pwd|jwt|hmac|hdnts|hdnea|Key-Pair-Id|AWSAccessKeyId|OSSAccessKeyId"
+_SECRET_PART = r"signature|credential|token|secret|password|passwd|api[-_]?key|access[-_]?(?:key|id)|authorization"
+_SIGNED = re.compile(rf"([?&#;](?:{_SECRET_WHOLE}|[\w.%-]*(?:{_SECRET_PART})[\w.%-]*)=)[^&#;\s'\"<>]*", re.IGNORECASE)
+# user:password@ of an address without scheme; a password may hold anything, a user no slash.
+_USER = re.compile(r"^(?://)?[^\s/:@]*:\S*@")
+_USER_IN_TEXT = re.compile(r"(?<![\w/@.])[\w.~%+-]+:[^\s/@'\"]+@(?=[\w\[])")
+_HEADER = re.compile(
+    r"((?:authorization|x-api-key|x-auth-token|cookie)['\"]?\s*[:=]\s*['\"]?)(?!…)"
+    r"(?:AWS4-HMAC-SHA256\s[^\r\n'\"]+|(?:Bearer|Basic|Digest|Token)\s+[^\s'\"]+|[^\s'\";]+(?:;\s*[^\s'\"=]+=[^\s'\"]*)*)",
+    re.IGNORECASE,
+)
+_BEARER = re.compile(r"\b(Bearer\s+)[\w.~+/=-]{8,}")
+
+
+def safe_uri(uri: str) -> str:
+    """A URI fit for a log: no user or password, no query (signatures live there), no data, at most 300 characters."""
+    uri = trimmed(uri)
+    if uri[:5].lower() == "data:":
+        return f"{uri[:40].split(',')[0]},… ({len(uri):,} characters)"
+    match = SCHEME.match(uri)
+    if match is None:
+        uri = _USER.sub("…@", _SIGNED.sub(r"\1…", uri), count=1)
+    elif match[1].lower() in _S3:
+        uri = match[0] + _SIGNED.sub(r"\1…", _without_keys(uri[match.end() :]))
+    elif match[1].lower() != "file":
+        path, question, _ = _without_user(uri[match.end() :]).partition("#")[0].partition("?")
+        uri = match[0] + safe_text(path) + ("?…" if question else "")
+    shown = "".join(c if c.isprintable() else "�" for c in uri)
+    return shown if len(shown) <= _SHOWN else shown[:_SHOWN] + "…"
+
+
+def safe_text(text: str) -> str:
+    """``text`` with every URI in it as `safe_uri` shows it, and without passwords and headers that it may quote."""
+    text = _URI.sub(lambda found: safe_uri(found[0]), text)
+    text = _BEARER.sub(r"\1…", _HEADER.sub(r"\1…", text))
+    return _USER_IN_TEXT.sub("…@", _SIGNED.sub(r"\1…", text))
+
+
+def without_credentials(uri: str) -> str:
+    """A URI that still names its file, without user, password and what signs it; any other text as it is."""
+    match = SCHEME.match(uri.lstrip())
+    if match is None:
+        return uri
+    rest = uri.lstrip()[match.end() :]
+    rest = _without_keys(rest) if match[1].lower() in _S3 else _without_user(rest)
+    return match[0] + _SIGNED.sub(r"\1…", rest)
+
+
+def _without_keys(rest: str) -> str:
+    """What follows ``s3://`` without KEY:SECRET@. A secret may have slashes; no bucket has a colon or an @."""
+    authority, slash, key = rest.partition("/")
+    if "@" in authority:
+        return authority.rpartition("@")[2] + slash + key
+    if ":" in authority and not authority.startswith("arn:"):
+        return key.partition("@")[2] or f"…{slash}{key}"
+    return rest
+
+
+def _without_user(rest: str) -> str:
+    """What follows ``https://`` without user:password@. A password may hold what otherwise ends a host."""
+    end = min((place for mark in "/?#" if (place := rest.find(mark)) >= 0), default=len(rest))
+    authority = rest[:end]
+    if "@" in authority:
+        return authority.rpartition("@")[2] + rest[end:]
+    _, colon, port = authority.partition(":")
+    if colon and not port.isdigit() and not authority.startswith("[") and "@" in rest:
+        return rest.rpartition("@")[2]
+    return rest
