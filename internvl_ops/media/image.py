@@ -16,12 +16,13 @@ from typing import Literal
 
 import cv2
 import numpy as np
-from PIL import Image, ImageFile
+from PIL import Image
 from PIL.Image import open as open_picture
 
 from internvl_ops.errors import UnitError
 from internvl_ops.media import heif, jpeg
 from internvl_ops.media.image_file import FORMATS, Reader, open_image, too_much_text, without_text
+from internvl_ops.media.library_settings import reading
 from internvl_ops.media.pillow_samples import pillow_rgb
 from internvl_ops.media.sniff import described
 from internvl_ops.media.tiling import Resize, choose_grid, tile_image
@@ -118,7 +119,7 @@ def load_image(data: bytes, options: ImageOptions | None = None) -> TiledImage:
             for one above ``max_pixels`` or beyond memory.
     """
     options = options or ImageOptions()
-    with _failures_told(data), _truncation(options.truncated):
+    with _failures_told(data), reading(options.truncated):
         pixels, size, notes = _decode_upright(data, options)
     tiles = tile_image(
         pixels,
@@ -140,7 +141,7 @@ def image_size(data: bytes, options: ImageOptions | None = None) -> tuple[int, i
     Raises:
         UnitError: As `load_image`, as far as a header shows it.
     """
-    with _failures_told(data):
+    with _failures_told(data), reading():
         image = open_image(data, (options or ImageOptions()).max_pixels)
         if not isinstance(image, Image.Image):
             return _upright_size(image.size, image.orientation)
@@ -178,7 +179,7 @@ def load_picture(data: bytes, options: ImageOptions | None = None) -> Picture:
         UnitError: As `load_image`.
     """
     options = replace(options or ImageOptions(), jpeg_scaling=False)
-    with _failures_told(data), _truncation(options.truncated):
+    with _failures_told(data), reading(options.truncated):
         pixels, size, notes = _decode_upright(data, options)
         as_it_is = options.truncated == "error" and not notes and _is_plain_jpeg(data)
     return Picture(data if as_it_is else encode_png(pixels), *size, notes)
@@ -190,7 +191,7 @@ def decode_image(data: bytes, options: ImageOptions) -> np.ndarray:
     Raises:
         UnitError: As `load_image`.
     """
-    with _failures_told(data), _truncation(options.truncated):
+    with _failures_told(data), reading(options.truncated):
         return _decode_upright(data, options)[0]
 
 
@@ -345,17 +346,6 @@ def _note_frames(image: Image.Image, notes: list[str]) -> None:
     if count > 1:
         word = {"TIFF": "page", "MPO": "picture", "HEIF": "picture"}.get(image.format or "", "frame")
         notes.append(f"first {word} of {count}")
-
-
-@contextmanager
-def _truncation(truncated: str) -> Iterator[None]:
-    """Pillow's switch is one for the whole process: threads of one process should agree on it."""
-    before = ImageFile.LOAD_TRUNCATED_IMAGES
-    ImageFile.LOAD_TRUNCATED_IMAGES = truncated == "accept"
-    try:
-        yield
-    finally:
-        ImageFile.LOAD_TRUNCATED_IMAGES = before
 
 
 @contextmanager

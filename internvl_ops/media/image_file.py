@@ -7,7 +7,6 @@ import warnings
 from typing import Protocol
 
 import numpy as np
-import pillow_heif
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 from PIL.Image import open as open_picture
 
@@ -22,10 +21,6 @@ from internvl_ops.media.tiff import Tiff
 
 # Only formats that datasets hold. Pillow knows others, some of which start programs (EPS) or are unbounded in time.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "HEIF", "JPEG2000", "PPM", "ICO", "PSD")
-
-pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
-pillow_heif.options.DECODE_THREADS = 1  # many of these run beside each other, one on each core
-Image.MAX_IMAGE_PIXELS = None  # open_image checks the size instead, before anything is decoded
 
 
 class Reader(Protocol):
@@ -43,7 +38,7 @@ class Reader(Protocol):
 
 
 def open_image(data: bytes, max_pixels: int) -> Image.Image | Reader:
-    """Reads the header only, and decides who reads the rest."""
+    """Reads the header only, and decides who reads the rest. Within `library_settings.reading`."""
     if not data:
         raise UnitError("decode", "corrupt", "the file is empty (0 bytes); it was probably never downloaded")
     image = _identify(data, max_pixels)

@@ -6,6 +6,8 @@ import io
 
 from PIL import Image
 
+from internvl_ops.media.library_settings import reading
+
 SIDE = 320  # pixels of the longer side
 
 
@@ -19,6 +21,7 @@ def small_jpeg(image: Image.Image, width: int, height: int) -> bytes:
 
 def small_jpeg_of(data: bytes, width: int, height: int) -> bytes:
     """The same of a file, PNG, JPEG or WebP. Picklable and at module level: files are opened in a sandbox alone."""
-    file = Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP"))
-    file.draft("RGB", (SIDE, SIDE))  # a JPEG is not decoded in full
-    return small_jpeg(file.convert("RGB"), width, height)
+    with reading():
+        file = Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP"))
+        file.draft("RGB", (SIDE, SIDE))  # a JPEG is not decoded in full
+        return small_jpeg(file.convert("RGB"), width, height)

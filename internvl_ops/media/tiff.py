@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
 import re
 from collections.abc import Callable, Iterator
 from typing import Any, cast
@@ -14,8 +13,6 @@ import tifffile
 from internvl_ops.errors import UnitError
 from internvl_ops.media import jpeg2000
 from internvl_ops.media.samples import CHANNELS, Alpha, Colours, Samples, to_rgb
-
-logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it says about damaged files comes back as an error
 
 _WHITE_IS_ZERO, _PALETTE, _YCBCR, _CFA, _LINEAR_RAW = 0, 3, 6, 32803, 34892
 _COLOURS: dict[int, Colours] = {
