@@ -42,7 +42,7 @@ class VideoOptions:
         decoder: "pyav" decodes only what leads to a wanted frame: on H.264 1.6 times as fast as decord, with the same
             pixels. "decord" is what the model cards use, with PyAV where it cannot open or index a file; use it to
             reproduce them to the letter, where it errs as well: it knows no AV1, and in MPEG-4 with B-frames it gives
-            other frames than those asked for.
+            other frames than those asked for. It is not installed with this project: pip install decord.
         frames_fps: Frames a second of a video that is a folder or a list of frame images.
         threads: For decoding one video. 1 is best where as many actors as cores work beside each other.
     """
