@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from internvl_ops.engines.base import Sampling
-from internvl_ops.errors import UnitError, unforeseen
+from internvl_ops.errors import ConfigurationError, UnitError, unforeseen
 from internvl_ops.generation import ChatConversation, RenderedConversation
 from internvl_ops.media.access import ReadPolicy
 from internvl_ops.media.parts import Loaded, MediaOptions
@@ -109,12 +109,16 @@ class UnitPreparer:
     def _load(self, source: bytes | str, unit: Unit, place: int) -> Loaded | UnitError:
         try:
             return self._media.load(source, unit, place)
+        except ConfigurationError:
+            raise  # every other unit would meet it, too
         except Exception as error:
             return named(unforeseen("decode", error), unit.media[place].uri)
 
     def _rendered(self, unit: Unit, loaded: list[Loaded], hashes: list[bytes]) -> Prepared | UnitError:
         try:
             return self._render(unit, loaded, hashes)
+        except ConfigurationError:
+            raise
         except Exception as error:
             return unforeseen("render", error)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from internvl_ops.errors import RETRIABLE
+from internvl_ops.errors import RETRIABLE, ConfigurationError
 from internvl_ops.media.access import safe_text
 from internvl_ops.tasks import Task
 from pipelines import columns as c
@@ -288,6 +288,8 @@ class Writer:
         failed = pc.is_valid(rows[c.ERROR])
         try:
             results = self._as_results(rows.filter(pc.invert(failed)))
+        except ConfigurationError:
+            raise  # every other row would meet it, too
         except Exception:  # some row's value does not go into the schema; it fails alone
             rows = c.set_errors(rows, errors_with(rows, outcomes(rows, "write", self._as_results)))
             failed = pc.is_valid(rows[c.ERROR])

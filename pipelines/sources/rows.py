@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from internvl_ops.errors import unforeseen
+from internvl_ops.errors import ConfigurationError, unforeseen
 from pipelines.sources.ids import ids_from_column, made_ids
 from pipelines.sources.media import to_media
 from pipelines.sources.options import ERROR_TYPE, MEDIA_TYPE, OWN_COLUMNS, POSITION_BITS, SourcePlan, Split
@@ -56,6 +56,8 @@ def finish(plan: SourcePlan, split: Split, raw: RawRows) -> pa.Table:
     """Makes a table of ``plan.table_schema``; rows that cannot go on carry an error of kind ``bad_row``."""
     try:
         return _finish(plan, split, raw)
+    except ConfigurationError:
+        raise  # every other row would meet it, too
     except Exception:  # some row's value, such as no code foresaw; each row for itself says which
         return pa.concat_tables(_alone(plan, split, raw.row(row)) for row in range(len(raw.numbers)))
 
@@ -63,6 +65,8 @@ def finish(plan: SourcePlan, split: Split, raw: RawRows) -> pa.Table:
 def _alone(plan: SourcePlan, split: Split, raw: RawRows) -> pa.Table:
     try:
         return _finish(plan, split, raw)
+    except ConfigurationError:
+        raise
     except Exception as error:
         nothing = {name: pa.nulls(1, column.type) for name, column in raw.columns.items()}
         message = unforeseen("read", error).message

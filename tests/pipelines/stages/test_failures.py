@@ -13,7 +13,7 @@ import pytest
 
 from internvl_ops.engines.base import Completion, EngineDead, Request, Sampling, Watch
 from internvl_ops.engines.recovering import Recovering
-from internvl_ops.errors import STAGES, UnitError, unforeseen
+from internvl_ops.errors import STAGES, ConfigurationError, UnitError, unforeseen
 from internvl_ops.generation import Generator, Retries
 from internvl_ops.media.access import ReadPolicy
 from internvl_ops.media.parts import MediaOptions, Part
@@ -292,3 +292,43 @@ def test_a_row_of_the_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     assert failed is not None
     assert (failed["stage"], failed["kind"]) == ("read", "bad_row")
     assert failed["message"].startswith("m.jsonl:2: ")
+
+
+class TestConfiguration:
+    """What is wrong for every row ends the job: no row is written off for it."""
+
+    def test_found_while_a_result_is_written(self, tmp_path: Path) -> None:
+        class Refused(Writer):
+            def _as_results(self, rows: pa.Table) -> pa.Table:
+                raise ConfigurationError("--output: the bucket takes no columns")
+
+        ledger, output = Ledger(), OutputFolder(str(tmp_path / "out"))
+        ledger.claim(["a"], [0])
+        writer = Refused(output, ledger, result_schema(pa.schema([]), CAPTION, IMAGE), run_id="run", model="tiny")
+        writer.add(table([row("a")]))
+        with pytest.raises(ConfigurationError, match="--output"):
+            writer.close()
+        assert output.files(ERRORS) == []
+        assert ledger.lost() == [0]
+
+    def test_found_while_a_row_is_read(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def ids(_: pa.Array) -> pa.Array:
+            raise ConfigurationError("--id-column: not for ids")
+
+        manifest = tmp_path / "m.jsonl"
+        manifest.write_text('{"id": "a", "image": "x.jpg"}\n{"id": "b", "image": "y.jpg"}\n')
+        plan = plan_source(SourceOptions(uri=str(manifest)))
+        monkeypatch.setattr("pipelines.sources.rows.ids_from_column", ids)
+        with pytest.raises(ConfigurationError, match="--id-column"):
+            [rows for split in plan.splits for rows in read_split(plan, split)]
+
+    def test_found_while_a_unit_is_prepared(self, checkpoint: Checkpoint) -> None:
+        class Refuses(Preparer):
+            def _render(self, unit: Unit, loaded: Any, hashes: Any) -> Prepared:
+                raise ConfigurationError("--system-message: not for this checkpoint")
+
+        reader = (ReadPolicy("/nowhere", ()), MediaOptions(kind="image"), ReadLimits())
+        stage = Prepare(lambda: Refuses(checkpoint, reader, sampling=Sampling(max_new_tokens=4)), ask())
+        with pytest.raises(ConfigurationError, match="--system-message"):
+            stage(rows(["Why?"]))
+        stage.close()
