@@ -36,6 +36,7 @@ from pipelines.preparing import prepare_arguments
 from pipelines.refresh import drop_changed
 from pipelines.report import RunRecord
 from pipelines.resume import drop_superseded_errors
+from pipelines.run_folder import run_folder
 from pipelines.settings import metadata, settings
 from pipelines.sources import SourcePlan, has_rows
 from pipelines.stages.explode import Explode
@@ -70,7 +71,7 @@ def annotate(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | Non
             f"--overwrite: --input {safe_uri(options.input)} has no rows, so nothing would replace what stands in "
             f"{safe_uri(options.output)}. Look at what made the input, or remove the output yourself."
         )
-    with Lease(output, record.run_id) as lease:
+    with run_folder(), Lease(output, record.run_id) as lease:
         kind = kind_of(safe_uri(options.input), settings(options, task))
         overwrite = begin(output, record.run_id, wanted=options.overwrite, kind=kind)
         cluster.connect(options)

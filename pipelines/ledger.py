@@ -2,8 +2,8 @@
 
 One Ray actor on the driver's node holds it. The source stage claims units here, the writer marks them written, and at
 the end of the run a unit that was claimed and not written is a lost row, named by its place in the manifest. Units of
-this run are kept in SQLite in a temporary file, so that memory does not grow with the input; those of earlier runs, of
-which only a key is known, as `pipelines.finished`.
+this run are kept in SQLite in a file without a name, so that memory does not grow with the input; those of earlier
+runs, of which only a key is known, as `pipelines.finished`.
 """
 
 from __future__ import annotations
@@ -80,15 +80,17 @@ class Ledger:
     def __init__(self) -> None:
         self._skipped = 0
         self._finished = FinishedUnits()
-        self._folder = tempfile.TemporaryDirectory(prefix="internvl-ledger-")
-        # One writer and nothing to recover: the output is the checkpoint, the ledger is rebuilt from it.
-        self._db = sqlite3.connect(Path(self._folder.name) / "units.db", isolation_level=None, check_same_thread=False)
-        self._db.execute("PRAGMA journal_mode = OFF")
-        self._db.execute("PRAGMA synchronous = OFF")
-        self._db.execute("PRAGMA cache_size = -65536")
-        self._db.execute(
-            "CREATE TABLE units (key BLOB PRIMARY KEY, position INTEGER NOT NULL, state INTEGER NOT NULL) WITHOUT ROWID"
-        )
+        # One writer and nothing to recover: the output is the checkpoint, the ledger is rebuilt from it. Its file loses
+        # its name at once, so that however the process ends, nothing of it stays.
+        with tempfile.TemporaryDirectory(prefix="internvl-ledger-") as folder:
+            self._db = sqlite3.connect(Path(folder) / "units.db", isolation_level=None, check_same_thread=False)
+            self._db.execute("PRAGMA journal_mode = OFF")
+            self._db.execute("PRAGMA synchronous = OFF")
+            self._db.execute("PRAGMA cache_size = -65536")
+            self._db.execute(
+                "CREATE TABLE units (key BLOB PRIMARY KEY, position INTEGER NOT NULL, state INTEGER NOT NULL) "
+                "WITHOUT ROWID"
+            )
 
     def ready(self) -> bool:
         """Answers once the actor runs."""

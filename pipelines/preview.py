@@ -15,6 +15,7 @@ from internvl_ops.models.config import load_checkpoint
 from pipelines.engines import check_engine, engine_maker
 from pipelines.option_rules import check_tasks
 from pipelines.options import JobOptions, MediaOptions, ModelOptions, PromptOptions
+from pipelines.run_folder import run_folder
 from pipelines.sources.options import MEDIA_SUFFIXES, MediaKind
 from pipelines.tasks import DEFAULT_TILES, MAKERS, AnnotateOptions
 
@@ -66,7 +67,8 @@ def preview(options: PreviewOptions) -> int:
     assert isinstance(make, functools.partial)
     from pipelines.preview_run import Preview  # takes seconds to import; what is wrong is said before
 
-    return asyncio.run(Preview(options, checkpoint, tasks, functools.partial(make, watched_every=1)).run())
+    with run_folder():
+        return asyncio.run(Preview(options, checkpoint, tasks, functools.partial(make, watched_every=1)).run())
 
 
 def kind_of(uri: str) -> MediaKind:
