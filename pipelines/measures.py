@@ -27,6 +27,10 @@ ADVICE = {
     "write": "write bound: the output's storage is slower than the engines; raise --rows-per-file, or write nearer",
     "read": "read bound: rows come slower than they are prepared; split the manifest into more files, or use Parquet",
 }
+NO_GPUS = (
+    "engine bound: what runs the model, the CPUs here or a server, is used up; run it on GPUs, give the server more, "
+    "or lower --max-tiles or --max-new-tokens"
+)
 
 
 @dataclass
@@ -177,6 +181,8 @@ class Measures:
         engines, at_work = self.setting.engines, len(self._engines)
         if at_work < engines and self.units >= FILLED * self.setting.in_flight * engines:
             return f"{engines - at_work} of {engines} engines never had a unit: `ray status` says what they wait for"
+        if self.bound == "engine" and not self.setting.gpus:
+            return NO_GPUS
         return ADVICE[self.bound]
 
     @staticmethod

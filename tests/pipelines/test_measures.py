@@ -44,10 +44,10 @@ def measured(blocks: list[pa.Table], setting: Setting = TWO_H100, *, ended: floa
     return made
 
 
-def run(seconds: float, **shares: float) -> Measures:
+def run(seconds: float, setting: Setting = TWO_H100, **shares: float) -> Measures:
     """A run of so long, in which a hundred blocks of eight came evenly."""
     blocks = [block(START + seconds * number / 100, **shares) for number in range(101)]
-    return measured(blocks, ended=START + seconds)
+    return measured(blocks, setting, ended=START + seconds)
 
 
 def prepare_bound() -> Measures:
@@ -67,6 +67,13 @@ class TestTheStageThatBinds:
         made = run(200, prepare=0.4, engine=300)
         assert made.bound == "engine"
         assert made.advice().startswith("engine bound: ")
+        assert "add GPUs" in made.advice()
+
+    def test_an_engine_without_gpus_is_not_advised_to_add_some(self) -> None:
+        made = run(200, Setting(in_flight=320), prepare=0.4, engine=300)
+        assert made.bound == "engine"
+        assert "add GPUs" not in made.advice()
+        assert "CPUs" in made.advice()
 
     def test_the_store_that_is_written_to(self) -> None:
         made = run(200, prepare=0.2, engine=30)
