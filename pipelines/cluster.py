@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from internvl_ops.tasks import Task
 from pipelines import interruption
 from pipelines.engines import GPU_IN_FLIGHT, IN_FLIGHT
 from pipelines.measures import Setting
+from pipelines.messages import say_now
 from pipelines.options import JobOptions
 from pipelines.ray_address import address_of, check_listening
 
@@ -68,8 +68,12 @@ def connect(options: JobOptions) -> None:
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     address, where = address_of(options)
     local: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
-    if address != "local":
-        print(f"connecting to the Ray cluster at {safe_uri(address)}", file=sys.stderr)
+    what = (
+        "starting Ray on this machine"
+        if address == "local"
+        else f"connecting to the Ray cluster at {safe_uri(address)}"
+    )
+    say_now(what)
     check_listening(address, where)
     try:
         ray.init(address=address, log_to_driver=options.verbose, logging_level=logging.ERROR, **local)

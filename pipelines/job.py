@@ -12,6 +12,7 @@ from internvl_ops.errors import ConfigurationError
 from internvl_ops.redaction import safe_uri
 from pipelines.command_line import exit_with, groups, parse_options, show
 from pipelines.interruption import Interrupted, end, phase, say
+from pipelines.messages import say_now
 from pipelines.options import JobOptions
 from pipelines.redaction import shown
 
@@ -65,6 +66,7 @@ def run_job(
             print(f"Note: {note}", file=sys.stderr)
         if waiting := check_endpoint(options):
             print(f"Note: {waiting}", file=sys.stderr)
+        say_now(f"checked the options and {len(plan.splits):,} file(s) of the input")
         # Ray takes seconds to import; a wrong configuration is said before.
         from pipelines.annotate import annotate
 

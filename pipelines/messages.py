@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import sys
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -62,3 +64,8 @@ def whose_option(given: str, own: Sequence[str]) -> str:
     if name == "tasks":
         having = ["annotate_dataset.py"]
     return f" It is an option of {' and '.join(having)}." if having else ""
+
+
+def say_now(what: str) -> None:
+    """A line on standard error, with the time of day, of what a job does now: for whoever waits for it."""
+    print(f"{time.strftime('%H:%M:%S')} {what}", file=sys.stderr, flush=True)
