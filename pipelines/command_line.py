@@ -10,7 +10,7 @@ import os
 import sys
 import textwrap
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeVar
 
@@ -131,6 +131,7 @@ def _parser(cls: type[BaseModel], description: str, positional: str | None, mode
     words = [*([f"{positional.upper()}…"] if positional else []), *(f"{name} …" for name in required)]
     parser = _Parser(
         names,
+        _left_out(cls),
         usage="\n  ".join(textwrap.wrap(" ".join(["%(prog)s", *words, "[options]"]), 60, break_on_hyphens=False)),
         description=description,
         formatter_class=_Help,
@@ -179,9 +180,9 @@ class _Help(argparse.RawDescriptionHelpFormatter):
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong, without a list of all options around it."""
 
-    def __init__(self, names: Sequence[str], **arguments: Any) -> None:
+    def __init__(self, names: Sequence[str], left_out: Mapping[str, str], **arguments: Any) -> None:
         super().__init__(**arguments)
-        self._names = names
+        self._names, self._left_out = names, left_out
 
     def _print_message(self, message: str, file: Any = None) -> None:
         if file in (None, sys.stdout):
@@ -193,10 +194,20 @@ class _Parser(argparse.ArgumentParser):
         words = message.split()
         unknown = [word.partition("=")[0] for word in words if word.startswith("--")] if "unrecognized" in words else []
         known = [option for action in self._actions for option in action.option_strings]
-        hints = [whose_option(word, self._names) or nearest(word, known) for word in unknown]
+        hints = [self._hint(word, known) for word in unknown]
+        if "unrecognized" in words and not unknown:
+            hints = [f" Values are named, as in --input {words[words.index('arguments:') + 1]}."]
         if "expected one argument" in message:
             hints = [" A value that begins with a dash is written with an equals sign: --option=-value."]
         self.exit(2, f"{self.prog}: error: {safe_text(message)}.{''.join(hints)} --help lists the options.\n")
+
+    def _hint(self, word: str, known: Sequence[str]) -> str:
+        name = word.lstrip("-").replace("-", "_")
+        if flag(name) in known:
+            return f" Did you mean {flag(name)}?"
+        if name in self._left_out:
+            return f" It is no option of this command: {self._left_out[name]}."
+        return whose_option(word, self._names) or nearest(flag(name), known)
 
 
 def _add(group: Any, name: str, field: Any) -> None:
@@ -258,4 +269,6 @@ def _say(cls: type[BaseModel], detail: Any) -> str:
         allowed = typing.get_args(bare(cls.model_fields[name].annotation))
         found = difflib.get_close_matches(str(detail["input"]), [str(value) for value in allowed], 1)
         close = f" Did you mean {found[0]}?" if found else ""
+    if name == "limit" and str(detail["input"]).strip() == "0":
+        close = " To read nothing but the plan, use --dry-run; for all rows, leave it out."
     return f"{flag(name)} {detail['input']}: {in_words(detail)}.{close}"

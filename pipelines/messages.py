@@ -46,8 +46,9 @@ def nearest(given: str, known: Iterable[str]) -> str:
 
 
 def whose_option(given: str, own: Sequence[str]) -> str:
-    """A sentence with the jobs that have an option which this one has not; empty where none has it."""
+    """A sentence with the commands that have an option which this one has not; empty where none has it."""
     from pipelines.evaluation import EvaluateOptions
+    from pipelines.options import JobOptions
     from pipelines.tasks import AskOptions, CaptionOptions, GroundOptions, OcrOptions
 
     name = given.lstrip("-").replace("-", "_")
@@ -63,6 +64,10 @@ def whose_option(given: str, own: Sequence[str]) -> str:
     having = [job for job, options in jobs.items() if name in options.model_fields]
     if name == "tasks":
         having = ["annotate_dataset.py"]
+    if name in ("task", "drawings", "inputs"):
+        having = ["preview.py"]
+    if name in JobOptions.model_fields or name in ("dry_run", "estimate"):
+        having = ["the jobs that write a dataset"]
     return f" It is an option of {' and '.join(having)}." if having else ""
 
 
