@@ -1,6 +1,7 @@
 """Scores of answers against what is right, as the family's authors compute them."""
 
-from internvl_ops.metrics.captions import bleu, cider, rouge_l, tokens
+from internvl_ops.metrics.caption_tokens import tokens
+from internvl_ops.metrics.captions import bleu, cider, rouge_l
 from internvl_ops.metrics.edits import character_errors, edits, error_rate, word_errors
 from internvl_ops.metrics.grounding import Located, hit, iou, precision_at_05
 from internvl_ops.metrics.letters import mmbench_letter, mvbench_hit, video_mme_letter

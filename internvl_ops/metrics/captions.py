@@ -1,31 +1,19 @@
-"""BLEU, ROUGE-L and CIDEr of captions, as pycocoevalcap computes them on the same tokens.
-
-The published scores were tokenised by Stanford's PTBTokenizer, a Java program. `tokens` stands in for it: lower case,
-contractions split, punctuation dropped, hyphens kept within words. METEOR needs Java too and is left out.
-"""
+"""BLEU, ROUGE-L and CIDEr of captions, as pycocoevalcap computes them. METEOR needs Java and is left out."""
 
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Sequence
+
+from internvl_ops.metrics.caption_tokens import Tokens
 
 N = 4
 BETA = 1.2  # of ROUGE-L: weighs recall
 SIGMA = 6.0  # of CIDEr: width of the penalty for another length
 _SMALL, _TINY = 1e-9, 1e-15  # what pycocoevalcap adds to the counts of BLEU
-_WORD = re.compile(r"[^\W_]+(?:[-./&][^\W_]+)*|'(?:s|re|ve|ll|d|m)\b")
-_NOT = re.compile(r"n't\b")
 
-Tokens = list[str]
 NGrams = Counter[tuple[str, ...]]
-
-
-def tokens(caption: str) -> Tokens:
-    """Words of a caption."""
-    text = _NOT.sub(" nt_", caption.lower().replace("’", "'"))
-    return ["n't" if word == "nt" else word for word in _WORD.findall(text)]
 
 
 def bleu(responses: Sequence[Tokens], references: Sequence[Sequence[Tokens]]) -> list[float]:

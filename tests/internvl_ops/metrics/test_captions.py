@@ -5,8 +5,63 @@ from __future__ import annotations
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from internvl_ops.metrics import bleu, cider, rouge_l, tokens
+from internvl_ops.metrics.caption_tokens import DROPPED
+
+# What pycocoevalcap 1.2 makes of these captions with its own Java tokenizer, PTBTokenizer of Stanford CoreNLP 3.4.1.
+# A blank that is part of a word is U+00A0, as the tokenizer writes it.
+TOKENISED = [
+    (
+        "We cannot go, you're gonna wanna stay; 'tis late, 'twas fun",
+        "we can not go you 're gon na wan na stay 't is late 't was fun",
+    ),
+    (
+        "I can't, won't, isn't; they've, he'd, it'll, let's, I'm",
+        "i ca n't wo n't is n't they 've he 'd it 'll let 's i 'm",
+    ),
+    ("1,000 people at 10:30, 12:30pm, 3.14 or .5 miles", "1,000 people at 10:30 12:30 pm 3.14 or .5 miles"),
+    ("5% off $5, £3, €2 and 5¢ & #1 @ home", "5 % off $ 5 # 3 $ 2 and 5 cents & # 1 @ home"),
+    ("½ cup, ¾ mile, 3½ miles, 5 1/2 feet", "1/2 cup 3/4 mile 3 1/2 miles 5\xa01/2 feet"),
+    (
+        "1/2, 24/7, 20-30, 7-Eleven, 3/4-inch, 1,000-year-old, 2x4, 10th",
+        "1/2 24/7 20-30 7-eleven 3/4-inch 1,000-year-old 2x4 10th",
+    ),
+    (
+        "Mr. Smith and Dr. Lee at Main St. vs. Co. Inc., Jr. etc.",
+        "mr. smith and dr. lee at main st. vs. co. inc. jr. etc.",
+    ),
+    (
+        "the U.S. flag at 5 p.m. in D.C., e.g. J.K. Rowling, Ph.D.",
+        "the u.s. flag at 5 p.m. in d.c. e.g. j.k. rowling ph.d.",
+    ),
+    ("the U.S.-based U.K.'s plan B. A dog.", "the u.s.-based u.k. 's plan b a dog"),
+    ("no. 5 bus, fig. 3, but he said no. He is in.", "no. 5 bus fig. 3 but he said no he is in"),
+    (
+        '(left) [right] {mid} a "quoted" word, “curly” ‘curly’ «fr»',
+        "-lrb- left -rrb- -lsb- right -rsb- -lcb- mid -rcb- a quoted word curly curly fr",
+    ),
+    (
+        "rock 'n' roll, fish'n'chips, mac 'n cheese, '90s, 1990's, dogs' toys",
+        "rock 'n' roll fish 'n' chips mac 'n cheese '90s 1990 's dogs toys",
+    ),
+    (
+        "o'clock ma'am O'Neill d'Angelo l'eau c'mon 'em goin' y'all",
+        "o'clock ma'am o'neill d'angelo l'eau c'mon 'em goin y' all",
+    ),
+    ("T-shirt's two-year-old mid-air x- - y -- z — w", "t-shirt 's two-year-old mid-air x y z w"),
+    ("AT&T R&B a&b b & w C++ C# w/o man/woman", "at&t r&b a & b b & w c++ c# w/o man/woman"),
+    ("what?! really?? wow! no... yes… end.", "what ?! really ?? wow no yes end"),
+    ("a cat;bird:fish,dog in. 10 ft. 6 in. tall 5'4 6'2\"", "a cat bird fish dog in 10 ft. 6 in tall 5 4 6 2"),
+    ("foo_bar café Zürich 日本語 50° * + = / ~", "foo_bar café zürich 日本語 50 ° * + = / ~"),
+    (
+        "me@x.com http://www.x.com, x.com #tag @user :) <3 &amp; <b>",
+        "me@x.com http://www.x.com x.com #tag @user :-rrb- < 3 & <b>",
+    ),
+    ("Sat. and Jan. 5, est. 1990, tel. 5, wash. Wash. sq. ft.", "sat and jan. 5 est. 1990 tel. 5 wash wash. sq. ft."),
+]
 
 
 @pytest.mark.parametrize(
@@ -19,6 +74,31 @@ from internvl_ops.metrics import bleu, cider, rouge_l, tokens
 )
 def test_tokens(caption: str, words: list[str]) -> None:
     assert tokens(caption) == words
+
+
+@pytest.mark.parametrize(("caption", "words"), TOKENISED)
+def test_tokens_are_those_of_the_java_tokenizer(caption: str, words: str) -> None:
+    assert tokens(caption) == words.split(" ")
+
+
+@given(
+    st.text()
+    | st.lists(
+        st.sampled_from(["a", "n't", "'s", "U.S.", "1,000", "½", "(", "'", ".", "-", "&", "<b", "\xa0", "…"])
+    ).map("".join)
+)
+def test_any_text_has_words_in_lower_case_without_punctuation(caption: str) -> None:
+    words = tokens(caption)
+
+    assert not DROPPED.intersection(words)
+    assert words == [word.lower() for word in words]
+    assert all(words)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("piece", ["a", "a.", "a-", "n't", "1,", "<a ", "&", "'", "a@", "http://", "a/", "1 ", "www."])
+def test_a_caption_of_one_piece_takes_no_time_that_hurts(piece: str) -> None:
+    tokens(piece * (20_000 // len(piece)))
 
 
 class TestBleu:
