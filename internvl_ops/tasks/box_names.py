@@ -11,24 +11,29 @@ NUMBER = r"(?<![\w.])[-+]?(?:\d++(?:\.\d*+)?|\.\d++)(?:[eE][-+]?\d{1,3})?(?![A-Z
 _EDGE = r"(?:[ _-]?(?:edge|side|border|boundary|bound|coordinate)s?)?"
 _RIM = r"(?:边|侧)?(?:界|缘|框)?"
 _SIDES = {
-    "x1": rf"x[ _-]?(?:1|min|left|start)|left{_EDGE}|左{_RIM}",
-    "y1": rf"y[ _-]?(?:1|min|top|start)|top{_EDGE}|上{_RIM}",
-    "x2": rf"x[ _-]?(?:2|max|right|end)|right{_EDGE}|右{_RIM}",
-    "y2": rf"y[ _-]?(?:2|max|bottom|end)|bottom{_EDGE}|下{_RIM}",
-    "x": "x",
-    "y": "y",
+    "x1": rf"x[ _-]?(?:1|min|left|start)|left{_EDGE}|左{_RIM}|左上角?的?x",
+    "y1": rf"y[ _-]?(?:1|min|top|start)|top{_EDGE}|上{_RIM}|左上角?的?y",
+    "x2": rf"x[ _-]?(?:2|max|right|end)|right{_EDGE}|右{_RIM}|右下角?的?x",
+    "y2": rf"y[ _-]?(?:2|max|bottom|end)|bottom{_EDGE}|下{_RIM}|右下角?的?y",
+    "x": "x(?:[ -](?:range|axis|coordinate)s?)?",
+    "y": "y(?:[ -](?:range|axis|coordinate)s?)?",
     "w": "w(?:idth)?|宽度?",
     "h": "h(?:eight)?|高度?",
 }
 _UPPER, _LOWER, _CORNER = "(?:top|upper)", "(?:bottom|lower)", r"(?:[ _-]?(?:corner|point|vertex|coordinate|coord)s?)*"
 _X1, _Y1, _X2, _Y2 = "x_?(?:1|min)", "y_?(?:1|min)", "x_?(?:2|max)", "y_?(?:2|max)"
 _CORNERS = {
-    "tl": rf"{_UPPER}[ _-]?left{_CORNER}|左上角?|(?:start(?:ing)?|first)[ _-](?:point|corner)|\(?{_X1}, ?{_Y1}\)?",
-    "tr": rf"{_UPPER}[ _-]?right{_CORNER}|右上角?|\(?{_X2}, ?{_Y1}\)?",
-    "bl": rf"{_LOWER}[ _-]?left{_CORNER}|左下角?|\(?{_X1}, ?{_Y2}\)?",
-    "br": rf"{_LOWER}[ _-]?right{_CORNER}|右下角?|(?:end(?:ing)?|second)[ _-](?:point|corner)|\(?{_X2}, ?{_Y2}\)?",
+    "tl": rf"{_UPPER}[ _-]?left{_CORNER}|左上角?|"
+    rf"(?:start(?:ing)?|first)[ _-](?:point|corner)|start|min|TL|\(?{_X1}, ?{_Y1}\)?",
+    "tr": rf"{_UPPER}[ _-]?right{_CORNER}|右上角?|TR|\(?{_X2}, ?{_Y1}\)?",
+    "bl": rf"{_LOWER}[ _-]?left{_CORNER}|左下角?|BL|\(?{_X1}, ?{_Y2}\)?",
+    "br": rf"{_LOWER}[ _-]?right{_CORNER}|右下角?|"
+    rf"(?:end(?:ing)?|second)[ _-](?:point|corner)|end|max|BR|\(?{_X2}, ?{_Y2}\)?",
 }
-_IS = r"""(?:[\s"'*_`:=]|\b(?:is|are|at|located)\b|的|坐标|顶点|点|为|是|在|位于|\(x, ?y\)){1,12}+"""
+_IS = (
+    r"""(?:[\s"'*_`:=]|\b(?:is|are|at|located|of the (?:bounding )?box|from|between)\b"""
+    r"""|的|坐标|顶点|点|为|是|在|位于|\(x, ?y\)){1,12}+"""
+)
 _POINT = rf"[\[(]{{0,2}}\s?(?:x ?[:=] ?)?{NUMBER} ?(?:[,;]\s?|\s)(?:y ?[:=] ?)?{NUMBER}\s?[\])]{{0,2}}"
 
 
@@ -38,16 +43,25 @@ def _any_of(names: dict[str, str]) -> str:
 
 _ENTRY = re.compile(
     r"(?<![A-Za-z\d])(?:(?:\d{1,2}[.)]|the|its)\s{1,3}[*_`]{0,3})?"
-    rf"(?:(?:{_any_of(_CORNERS)}){_IS}(?P<point>{_POINT})"
-    rf"|(?:{_any_of(_SIDES)})(?![A-Za-z\d]){_IS}[\[(]?(?P<side>{NUMBER}))",
+    rf"(?:(?:{_any_of(_CORNERS)})(?:{_IS}|(?=[(\[]))(?P<point>{_POINT})"
+    rf"|(?:{_any_of(_SIDES)})(?![A-Za-z\d]){_IS}[\[(]?"
+    rf"(?P<side>{NUMBER}(?:(?<=\d) ?(?:[-–~]|to|and|[到至]) ?{NUMBER})?))",
     re.IGNORECASE | re.ASCII,
 )
 _NUMBERS = re.compile(NUMBER, re.ASCII)
 _BETWEEN = re.compile(
-    r"""(?:[\s,;.*_`"'•\[\](){}-]|\d[.)]\s|\b(?:and|the|to|its|with)\b|[和与到至且而])*+""", re.IGNORECASE
+    r"""(?:[\s,;.*_`"'•\[\](){}-]|\d[.)]\s|\b(?:and|the|to|its|with|those|coordinates?|of)\b|[和与到至且而])*+""",
+    re.IGNORECASE,
 )
 _REACH = 60  # characters between two names of one box
-_COMPLETE = ({"x1", "y1", "x2", "y2"}, {"x1", "y1", "w", "h"}, {"x", "y", "w", "h"}, {"tl", "br"}, {"tr", "bl"})
+_COMPLETE = (
+    {"x1", "y1", "x2", "y2"},
+    {"x1", "y1", "w", "h"},
+    {"x", "y", "w", "h"},
+    {"tl", "br"},
+    {"tr", "bl"},
+    {"tl", "w", "h"},
+)
 # What stands between two points where they are the corners of a box.
 _JOINED = re.compile(
     rf"(?P<first>[(\[]\s?{NUMBER}\s?[,;]\s?{NUMBER}\s?[)\]])"
@@ -86,7 +100,10 @@ def find_named(plain: str) -> list[Named]:
         if not run:
             quoted = plain[entry.start() - 1 : entry.start()] in ('"', "'")
             start = entry.start("point" if entry["point"] else "side") if quoted else entry.start()
-        run[name] = _NUMBERS.findall(entry["point"] or entry["side"])
+        numbers = _NUMBERS.findall(entry["point"] or entry["side"])
+        run |= (
+            {f"{name}1": numbers[:1], f"{name}2": numbers[1:], name: numbers} if _is_range(entry) else {name: numbers}
+        )
         end = entry.end()
     last = next(reversed(run), "")
     if end == len(plain) and last in ("bl", "br") and _is_cut_off(run, last):
@@ -107,12 +124,19 @@ def thousandths(number: str) -> str:
     return f"{round(max(-1e9, min(value, 1e9)) * 1000)}e-3"
 
 
+def _is_range(entry: re.Match[str]) -> bool:
+    """Whether an axis has both edges at once: ``x: 12-64``."""
+    return (entry["x"] or entry["y"]) is not None and len(_NUMBERS.findall(entry["side"])) == 2
+
+
 def _boxes(run: dict[str, list[str]], start: int, end: int) -> Iterator[Named]:
     names = run.keys()
     if not any(complete <= names for complete in _COMPLETE):
         return
     points = [run[name] for name in _CORNERS if name in run]
-    if points:
+    if len(points) == 1 and {"tl", "w", "h"} <= names:
+        run = run | {"x": points[0][:1], "y": points[0][1:]}
+    elif len(points) > 1:
         across, down = (sorted((point[axis] for point in points), key=_value) for axis in (0, 1))
         yield Named(start, end, [across[0], down[0], across[-1], down[-1]])
         return
@@ -133,7 +157,7 @@ def _value(number: str) -> float:
 
 def _sum(first: str, second: str) -> str:
     """The sum of two numbers, a percentage or with a point where they are."""
-    sign = "%" if first.endswith("%") else ""
+    sign = "%" if "%" in first + second else ""
     places = max(len(number.rstrip("% ").partition(".")[2]) for number in (first, second))
     total = max(-1e99, min(float(first.rstrip("% ")) + float(second.rstrip("% ")), 1e99))
     return f"{total:.{min(places, 9)}f}{sign}"

@@ -17,7 +17,7 @@ TOKEN = re.compile(
 CORNER = re.compile(
     r"""["']?\b(?:(x1|x_?min|left)|y1|y_?min|top|x2|x_?max|right|y2|y_?max|bottom)\b["']?\s*[:=]\s*""", re.IGNORECASE
 )
-RELATION = re.compile(r"<pred>[^<\[]*+(?:</pred>)?")
+RELATION = re.compile(r"<pred>[^<\[]*+(?:</pred>)?", re.IGNORECASE)
 MARKS = re.compile(r"(?:</?(?:box|quad)>|<\|box_(?:start|end)\|>|[\s,;()\[\]{}])*+")
 
 

@@ -18,9 +18,9 @@ GRID = 1000
 # One sign for one sign, so that a place in the plain text is the same place in the answer.
 WIDE = (
     "（）【】［］｛｝〔〕「」『』〖〗，、；：＜＞／．－\u2212＝％＋～＿＊“”„＂‘’＇０１２３４５６７８９"
-    "\u3000\u00a0\u2009\u202f"
+    "₀₁₂₃₄₅₆₇₈₉\u3000\u00a0\u2009\u202f"
 )
-PLAIN = str.maketrans(WIDE, '()[][]{}[][][][],,;:<>/.--=%+~_*""""\'\'\'0123456789    ')
+PLAIN = str.maketrans(WIDE, '()[][]{}[][][][],,;:<>/.--=%+~_*""""\'\'\'01234567890123456789    ')
 NO_BOX = re.compile(
     r"\A\W*(?:none|null|nothing|no|n/a)\b|\bno (?:\w+ ){0,4}(?:box|boxes|object|objects|match|matches|text|region)\b"
     r"|\bthere (?:is|are) (?:no|not)\b|\bnot (?:\w+ )?"
@@ -32,8 +32,8 @@ NO_BOX = re.compile(
 )
 EMPTY = re.compile(
     r"\[\s*\]|<box>[\s\[\](){}]*+</box>"
-    r"|(?:<box>|(?<!\[)\[)[\s\[(\"']*+(?:(?:null|none|nil|n/?a|empty|nothing|[无無空]|没有|不存在)\b[\s,\"']*)++"
-    r"[\s.)\]]*(?:</box>|\]|\Z)"
+    r"|(?:<box>|<quad>|(?<!\[)\[)[\s\[(\"']*+(?:(?:null|none|nil|n/?a|empty|nothing|[无無空]|没有|不存在)\b[\s,\"']*)++"
+    r"[\s.)\]]*(?:</box>|</quad>|\]|\Z)"
     r"|\bb?box(?:es)?(?:_?2d)?[\"']?\s*:\s*(?:null|none|\{\s*\})"
     r"|:\s*(?:null|none|n/a|无)\.?\s*\Z",
     re.IGNORECASE,
