@@ -96,6 +96,7 @@ def media_options(options: Decoding, kind: MediaKind) -> MediaOptions:
     from internvl_ops.media.video import VideoOptions
 
     tiles: dict[str, Any] = {"min_tiles": options.min_tiles, "max_tiles": options.max_tiles, "resize": options.resize}
+    exif: Any = getattr(options, "exif", "apply")  # an option of evaluation alone
     return MediaOptions(
         kind=kind,
         image=ImageOptions(
@@ -103,6 +104,7 @@ def media_options(options: Decoding, kind: MediaKind) -> MediaOptions:
             alpha=options.alpha,
             truncated=options.truncated,
             jpeg_scaling=options.jpeg_scaling,
+            exif=exif,
             **tiles,
         ),
         video=VideoOptions(
@@ -110,6 +112,7 @@ def media_options(options: Decoding, kind: MediaKind) -> MediaOptions:
             rule=getattr(options, "frame_rule", "cards"),  # an option of evaluation alone
             fps=options.fps,
             frames_fps=options.frames_fps,
+            exif=exif,
             start=options.start,
             end=options.end,
             resize=options.resize,

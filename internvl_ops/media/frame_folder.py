@@ -16,7 +16,7 @@ import numpy as np
 
 from internvl_ops.errors import UnitError
 from internvl_ops.media.frame_files import FRAME_SUFFIXES, frame_names
-from internvl_ops.media.image import ImageOptions, decode_image
+from internvl_ops.media.image import Exif, ImageOptions, decode_image
 from internvl_ops.media.video_file import DecodedFrame, VideoFile
 from internvl_ops.media.video_stream import too_long
 
@@ -33,12 +33,15 @@ class FrameFolder:
     Args:
         source: The archive's bytes, or its path.
         fps: Frames a second.
+        exif: As in `ImageOptions`.
         max_pixels: Most pixels of a frame.
         max_seconds: Longest video.
     """
 
-    def __init__(self, source: bytes | str, *, fps: float, max_pixels: int, max_seconds: float) -> None:
-        self._source, self._options = source, ImageOptions(max_pixels=max_pixels, jpeg_scaling=False)
+    def __init__(
+        self, source: bytes | str, *, fps: float, max_pixels: int, max_seconds: float, exif: Exif = "apply"
+    ) -> None:
+        self._source, self._options = source, ImageOptions(max_pixels=max_pixels, jpeg_scaling=False, exif=exif)
         self.fps, self.missing_frames = float(fps), 0
         with self._open() as archive:
             entries = {entry.name: entry for entry in archive if entry.isreg()}
@@ -95,11 +98,17 @@ class FrameFolder:
 
 
 def open_video(
-    source: bytes | str, *, frames_fps: float, max_pixels: int, max_seconds: float, threads: int
+    source: bytes | str,
+    *,
+    frames_fps: float,
+    max_pixels: int,
+    max_seconds: float,
+    threads: int,
+    exif: Exif = "apply",
 ) -> VideoFile | FrameFolder:
     """A video, whether it is a file or frames; the arguments are those of `VideoFile` and `FrameFolder`."""
     if _is_archive(source):
-        return FrameFolder(source, fps=frames_fps, max_pixels=max_pixels, max_seconds=max_seconds)
+        return FrameFolder(source, fps=frames_fps, max_pixels=max_pixels, max_seconds=max_seconds, exif=exif)
     return VideoFile(source, max_pixels=max_pixels, max_seconds=max_seconds, threads=threads)
 
 

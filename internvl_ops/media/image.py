@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, get_args
 
 import cv2
 import numpy as np
@@ -40,7 +40,13 @@ _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
 }
 _SIDEWAYS = (5, 6, 7, 8)
 _EXIF_ORIENTATION = 0x0112
-_CHOICES = {"alpha": ("white", "drop"), "truncated": ("error", "accept"), "resize": ("fast", "exact")}
+Exif = Literal["apply", "ignore"]
+_CHOICES = {
+    "exif": get_args(Exif),
+    "alpha": ("white", "drop"),
+    "truncated": ("error", "accept"),
+    "resize": ("fast", "exact"),
+}
 _workspace = Workspace()
 
 
@@ -63,6 +69,8 @@ class ImageOptions:
         resize: "fast" or "exact"; see `tile_image`.
         jpeg_scaling: Let the JPEG decoder shrink by 2, 4 or 8 where the tiles need at most half the pixels. Faster on
             photographs far larger than their tiles; changes pixels slightly, so leave it off to compare with others.
+        exif: "apply" turns images upright by their EXIF orientation. "ignore" takes them as they are stored, as the
+            model cards' code does; use it to reproduce published figures. Pillow turns TIFF itself, and so do both.
     """
 
     max_pixels: int = 200_000_000
@@ -75,6 +83,7 @@ class ImageOptions:
     pad: bool = False
     resize: Resize = "fast"
     jpeg_scaling: bool = False
+    exif: Exif = "apply"
 
     def __post_init__(self) -> None:
         for name, allowed in _CHOICES.items():
@@ -146,7 +155,7 @@ def image_size(data: bytes, options: ImageOptions | None = None) -> tuple[int, i
         if not isinstance(image, Image.Image):
             return _upright_size(image.size, image.orientation)
         left, top, right, bottom = _crop(data, image) or (0, 0, *image.size)
-        return _upright_size((right - left, bottom - top), _orientation(image, []))
+        return _upright_size((right - left, bottom - top), _turn(image, options or ImageOptions(), []))
 
 
 @dataclass
@@ -241,10 +250,10 @@ def _decode_pillow(
     # A photograph's orientation is needed before its decoder may shrink it; the other decoders turn images
     # themselves (TIFF, HEIF) or read EXIF from the end of the file (PNG), so they are asked after decoding.
     if image.format in ("JPEG", "MPO"):
-        orientation, size = _orientation(image, notes), image.size
+        orientation, size = _turn(image, options, notes), image.size
         return _decode_jpeg(data, image, orientation, options, notes), orientation, size
     _load(data, image, options)
-    orientation, size = _orientation(image, notes), image.size
+    orientation, size = _turn(image, options, notes), image.size
     pixels = pillow_rgb(image, data, options.alpha, notes)
     if (crop := _crop(data, image)) is not None:
         left, top, right, bottom = crop
@@ -294,6 +303,13 @@ def _crop(data: bytes, image: Image.Image) -> tuple[int, int, int, int] | None:
         return None
     told = heif.primary(data)
     return told.crop if told.size == image.size else None
+
+
+def _turn(image: Image.Image, options: ImageOptions, notes: list[str]) -> int:
+    """The orientation that is left to be undone."""
+    if options.exif == "ignore" or image.format == "TIFF":  # Pillow turns TIFF itself, and gives its upright size
+        return 1
+    return _orientation(image, notes)
 
 
 def _orientation(image: Image.Image, notes: list[str]) -> int:

@@ -13,6 +13,7 @@ import numpy as np
 from internvl_ops.errors import UnitError
 from internvl_ops.media import shared
 from internvl_ops.media.frame_folder import FrameFolder, open_video
+from internvl_ops.media.image import Exif
 from internvl_ops.media.sampling import sample_range, sample_times, spread, step_indices
 from internvl_ops.media.tiling import Resize, tile_image
 from internvl_ops.media.video_file import DecodedFrame, VideoFile
@@ -44,6 +45,7 @@ class VideoOptions:
             reproduce them to the letter, where it errs as well: it knows no AV1, and in MPEG-4 with B-frames it gives
             other frames than those asked for. It is not installed with this project: pip install decord.
         frames_fps: Frames a second of a video that is a folder or a list of frame images.
+        exif: As in `ImageOptions`, of frame images.
         threads: For decoding one video. 1 is best where as many actors as cores work beside each other.
     """
 
@@ -63,6 +65,7 @@ class VideoOptions:
     truncated: Literal["error", "accept"] = "error"
     decoder: Literal["pyav", "decord"] = "pyav"
     frames_fps: float = 3.0
+    exif: Exif = "apply"
     threads: int = 1
 
 
@@ -110,6 +113,7 @@ def load_video(source: bytes | str, options: VideoOptions | None = None) -> Samp
     video = open_video(
         source,
         frames_fps=options.frames_fps,
+        exif=options.exif,
         max_pixels=options.max_pixels,
         max_seconds=options.max_seconds,
         threads=options.threads,

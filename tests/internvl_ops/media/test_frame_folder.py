@@ -75,6 +75,16 @@ class TestSampling:
         assert shown(video.tiles) == [0, 1, 2, 3, 3, 5, 6, 7, 8]
         assert video.notes == ["lost frames, for which the nearest one stands in: 4"]
 
+    def test_frames_on_their_side(self):
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        target = io.BytesIO()
+        Image.new("RGB", (32, 24)).save(target, "JPEG", exif=exif)
+        data = pack_frames([("1.jpg", target.getvalue())])
+        sizes = [(video.width, video.height) for exif in ("apply", "ignore")
+                 for video in [load_video(data, VideoOptions(exif=exif))]]  # fmt: skip
+        assert sizes == [(24, 32), (32, 24)]
+
     def test_limits(self):
         for data, options, told in [
             (frames(100), VideoOptions(max_seconds=30), "33"),

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from internvl_ops.errors import UnitError
-from internvl_ops.media.image import ImageOptions, load_image
+from internvl_ops.media.image import ImageOptions, decode_image, image_size, load_image, load_picture
 from internvl_ops.media.tiling import tile_image
 from tests.corpus_images import png, png_chunk, tiff_block
 from tests.pictures import encoded, natural
@@ -154,6 +154,22 @@ class TestOrientation:
         exif = Image.Exif()
         exif[0x0112] = value
         assert load_image(encoded(natural(120, 80), "JPEG", exif=exif.tobytes()), SMALL).width == 120
+
+    @pytest.mark.parametrize("orientation", [1, 2, 6])
+    @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "TIFF"])
+    def test_ignored_it_leaves_images_as_pillow_opens_them(self, file_format: str, orientation: int) -> None:
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        data = encoded(natural(120, 80), file_format, exif=exif.tobytes())
+        ignoring = ImageOptions(exif="ignore", max_tiles=1)
+        opened = Image.open(io.BytesIO(data)).convert("RGB")
+
+        assert (load_image(data, ignoring).width, load_image(data, ignoring).height) == opened.size
+        assert image_size(data, ignoring) == opened.size
+        assert image_size(data) == (load_image(data, SMALL).width, load_image(data, SMALL).height)
+        np.testing.assert_allclose(decode_image(data, ignoring), np.asarray(opened), atol=3)
+        picture = load_picture(data, ignoring)  # carries nothing that would turn it elsewhere
+        assert Image.open(io.BytesIO(picture.data)).getexif().get(0x0112, 1) == 1
 
     def test_a_broken_exif_block_costs_the_orientation_only(self) -> None:
         data = encoded(natural(120, 80), "WEBP", exif=tiff_block(order=b"XX*\0"))
