@@ -19,7 +19,7 @@ from internvl_ops.media.small import small_jpeg
 from internvl_ops.media_reader import MediaReader, MediaRef, ReadLimits, Unit, named
 from internvl_ops.models.config import Checkpoint
 from internvl_ops.models.rendering import Media, Renderer, SpecialTokens
-from internvl_ops.tasks.base import Conversation
+from internvl_ops.tasks.base import Conversation, with_subtitles
 from internvl_ops.tasks.forms import repair_question
 
 __all__ = ["MediaReader", "MediaRef", "Prepared", "Preparer", "ReadLimits", "Unit", "UnitPreparer", "preview"]
@@ -116,7 +116,9 @@ class UnitPreparer:
 
     def _rendered(self, unit: Unit, loaded: list[Loaded], hashes: list[bytes]) -> Prepared | UnitError:
         try:
-            return self._render(unit, loaded, hashes)
+            times = [time for item in loaded for time in item.frame_times]
+            asked = [with_subtitles(one, times) for one in unit.conversations]
+            return self._render(replace(unit, conversations=asked), loaded, hashes)
         except ConfigurationError:
             raise
         except Exception as error:

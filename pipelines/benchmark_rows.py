@@ -7,6 +7,8 @@ import binascii
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import PurePosixPath
 from typing import Any
 
 import orjson
@@ -14,8 +16,10 @@ import pyarrow as pa
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.evaluation import BENCHMARKS, Benchmark
+from internvl_ops.evaluation.subtitles import NONE, SUFFIX, as_text
 from pipelines.sources import SourcePlan, Split
 from pipelines.sources.rows import RawRows
+from pipelines.sources.storage import open_input
 
 TYPES = {
     "answers": pa.list_(pa.string()),
@@ -44,6 +48,7 @@ class BenchmarkRows:
         media_column: Instead of the usual names.
         id_column: Column with ids; else a row's place in the data is its id.
         answers: By question id, from an annotation file.
+        subtitles: Folder with an SRT file a video, of the same name, to show the model.
         published_folders: Whether videos lie in the folders in which the benchmark publishes them.
     """
 
@@ -54,6 +59,7 @@ class BenchmarkRows:
     id_column: str | None = None
     answers: Mapping[str, Sequence[str]] = field(default_factory=dict)
     published_folders: bool = False
+    subtitles: str | None = None
 
     @property
     def benchmark(self) -> Benchmark:
@@ -62,9 +68,8 @@ class BenchmarkRows:
     @property
     def fields(self) -> pa.Schema:
         """What a row says besides its id and media."""
-        return pa.schema(
-            [(name, TYPES.get(name, pa.string())) for name in ("split", "question_id", *self.benchmark.fields)]
-        )
+        names = ["split", "question_id", *self.benchmark.fields, *(["subtitles"] if self.subtitles else [])]
+        return pa.schema([(name, TYPES.get(name, pa.string())) for name in names])
 
     def columns(self, given: pa.Schema) -> pa.Schema:
         """The columns after `rows`: id, media, and `fields`.
@@ -87,6 +92,7 @@ class BenchmarkRows:
         values = {name: _values(plan, column, raw.columns[column]) for name, column in chosen.items()}
         part, problems = self.split_of(split.name), dict(raw.problems)
         samples: list[dict[str, Any]] = []
+        shown = self._subtitles(raw, problems)
         for index in range(len(raw.numbers)):
             row = {name: column[index] for name, column in values.items()}
             sample: dict[str, Any] = {"split": part, "question_id": _as_id(row.pop("question_id", None))}
@@ -97,7 +103,7 @@ class BenchmarkRows:
                     sample |= self.benchmark.read(row, part)
             except (ValueError, TypeError) as error:
                 problems[index] = f"{self.benchmark.title}: {error}"
-            samples.append(sample)
+            samples.append(sample | ({"subtitles": shown[index]} if shown else {}))
         columns = {field.name: _column(samples, field) for field in self.fields}
         columns["id"] = self._ids(split, raw)
         columns[self.benchmark.media] = self._pictures(raw, [str(sample.get("category") or "") for sample in samples])
@@ -152,6 +158,22 @@ class BenchmarkRows:
             return pa.array([video and self._video(video, category) for video, category in named], pa.string())
         return pa.array([_inline(text) for text in column.to_pylist()], INLINE)
 
+    def _subtitles(self, raw: RawRows, problems: dict[int, str]) -> list[str]:
+        """The subtitles of each row's video as text, none of one without a file; none at all where none are wanted."""
+        if not self.subtitles:
+            return []
+        column, found = raw.columns[self._media(list(raw.columns))], []
+        for index, video in enumerate(column.to_pylist()):
+            video = (video.get("path") if isinstance(video, dict) else video) or ""
+            name = PurePosixPath(str(video)).name
+            name = name if not _SUFFIX.search(name) else name.rpartition(".")[0]
+            try:
+                found.append(_subtitle_file(f"{self.subtitles.rstrip('/')}/{name}{SUFFIX}") if name else NONE)
+            except ValueError as error:
+                problems.setdefault(index, f"subtitles of {name}: {error}")
+                found.append(NONE)
+        return found
+
     def _video(self, video: str, category: str) -> str:
         if _ADDRESS.match(video):
             return video
@@ -159,6 +181,15 @@ class BenchmarkRows:
         if benchmark.place is not None and self.published_folders:
             video = benchmark.place(video, category)
         return video if _SUFFIX.search(video) else video + benchmark.video_suffix
+
+
+@lru_cache(maxsize=4)  # the questions about a video stand one after the other
+def _subtitle_file(uri: str) -> str:
+    try:
+        with open_input(uri) as file:
+            return as_text(file.read())
+    except FileNotFoundError:
+        return NONE  # a video in which nobody speaks
 
 
 def read_annotations(path: str, text: bytes) -> dict[str, list[str]]:

@@ -18,7 +18,7 @@ from internvl_ops.errors import ConfigurationError
 
 # Options whose values are paths or addresses: ~ is the home folder there, and ${VAR} is of the environment.
 PLACES = frozenset({"input", "inputs", "output", "model", "media_root", "allow", "base_url", "lora", "json_schema",
-                    "annotations", "drawings", "ray_address"})  # fmt: skip
+                    "annotations", "subtitles", "drawings", "ray_address"})  # fmt: skip
 _VARIABLE = re.compile(r"\$(?:\$|\{([^}]*)\}|([A-Za-z_]\w*))")
 _HOME = re.compile(r"^([\w.-]+=)?(~[^/\s]*)(?=/|$)")  # --lora also takes NAME=PATH
 

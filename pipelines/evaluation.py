@@ -13,7 +13,10 @@ from pydantic import BaseModel, Field, model_validator
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.evaluation import BENCHMARKS, Benchmark, Name, Sample, evaluate
+from internvl_ops.evaluation.benchmark import NoLetter
 from internvl_ops.evaluation.published import PUBLISHED, beside_published
+from internvl_ops.evaluation.releases import Release, release_of
+from internvl_ops.evaluation.subtitles import SUFFIX
 from internvl_ops.redaction import safe_uri
 from internvl_ops.tasks import Task
 from pipelines.benchmark_rows import BenchmarkRows, read_annotations
@@ -23,7 +26,7 @@ from pipelines.side_files import write_side_file
 from pipelines.sources import SourcePlan, plan_source, read_split
 from pipelines.sources.listing import MANIFEST_SUFFIXES
 from pipelines.sources.options import MediaKind
-from pipelines.sources.storage import has_magic, kind_of, suffix_of, walk
+from pipelines.sources.storage import check_scheme, has_magic, kind_of, suffix_of, walk
 
 TABLES = ("parquet", "jsonl", "csv")  # formats of manifests that can hold a benchmark
 SAMPLES, SCORES = f"{EVALUATION}/samples.parquet", f"{EVALUATION}/scores.json"
@@ -38,6 +41,16 @@ class EvaluateOptions(BaseModel):
     annotations: str | None = Field(None, description="JSON file with the answers by question id, as TextVQA, VizWiz "
         "and DocVQA publish it, where the input does not have them.")  # fmt: skip
 
+    release: Release | None = Field(None, description="Release whose settings are used: tiles, frames, and what counts "
+        "as an answer differ between releases. Default: the one that --model names, else InternVL2.")  # fmt: skip
+    exif: Literal["ignore", "apply"] = Field("ignore", description="Whether images and frames are turned upright by "
+        "their EXIF orientation. The published figures were measured without, so the default is ignore; for "
+        "--benchmark ocr, which has no published figures, it is apply. All other jobs apply it.")  # fmt: skip
+    subtitles: str | None = Field(None, description="Folder with the subtitles of --benchmark videomme, NAME.srt "
+        "for the video NAME: shows the model those of its frames, as the published figures do.")  # fmt: skip
+    no_letter: NoLetter | None = Field(None, description="How --benchmark videomme counts an answer without a letter: "
+        "skip leaves it out of the figures, as VLMEvalKit did up to InternVL2; text looks for an option's text in it, "
+        "as VLMEvalKit does since; wrong counts it as wrong. Default: as for the release.")  # fmt: skip
     frame_rule: Literal["cards", "steps"] = Field("cards", description="Which frames of a video are taken: the middles "
         "of equal parts, as the model cards do, or those between equal parts, as VLMEvalKit does. Default: the "
         "benchmark's.")  # fmt: skip
@@ -49,9 +62,10 @@ class EvaluateOptions(BaseModel):
         benchmark = BENCHMARKS.get(str(values.get("benchmark")))
         if benchmark is None:
             return values
-        benchmark = benchmark.for_model(str(values.get("model", "")))
-        names = ("max_tiles", "num_frames", "frame_rule")
-        return {name: getattr(benchmark, name) for name in names} | values
+        release = values.get("release") or release_of(str(values.get("model", "")))
+        benchmark = benchmark.for_release(release)
+        names = ("max_tiles", "num_frames", "frame_rule", "exif", "no_letter")
+        return {name: getattr(benchmark, name) for name in names} | values | {"release": release}
 
 
 def plan_benchmark(options: Any) -> SourcePlan:
@@ -62,6 +76,10 @@ def plan_benchmark(options: Any) -> SourcePlan:
             of the first rows can be asked and scored.
     """
     benchmark = BENCHMARKS[options.benchmark]
+    if options.no_letter is not None and not benchmark.scores:
+        raise ConfigurationError(f"--no-letter {options.no_letter} is for --benchmark videomme alone. Leave it out.")
+    if options.subtitles is not None:
+        _check_subtitles(options, benchmark)
     rows = BenchmarkRows(
         name=options.benchmark,
         input=options.input,
@@ -69,6 +87,7 @@ def plan_benchmark(options: Any) -> SourcePlan:
         media_column=options.video_column if benchmark.media == "video" else options.image_column,
         id_column=options.id_column,
         answers=_annotations(options.annotations),
+        subtitles=options.subtitles,
         published_folders=_has_published_folders(benchmark, options.media_root),
     )
     named = dict.fromkeys(("id_column", "image_column", "video_column", "document_column"))  # `rows` looks at them
@@ -81,6 +100,22 @@ def plan_benchmark(options: Any) -> SourcePlan:
             f"{first['__error'][0]['message'].as_py()}."
         )
     return plan
+
+
+def _check_subtitles(options: Any, benchmark: Benchmark) -> None:
+    if not benchmark.subtitles:
+        raise ConfigurationError(f"--subtitles {options.subtitles} is for --benchmark videomme alone. Leave it out.")
+    folder = check_scheme("--subtitles", options.subtitles).rstrip("/")
+    if kind_of(folder) != "directory":
+        raise ConfigurationError(f"--subtitles {options.subtitles}: no such folder.")
+    if not any(name.endswith(SUFFIX) for name in walk(folder, recursive=False)):
+        raise ConfigurationError(f"--subtitles {options.subtitles}: no {SUFFIX} file is in it. Unpack subtitle.zip.")
+
+
+def _asked(options: Any) -> Benchmark:
+    """The benchmark as the options want it."""
+    benchmark = BENCHMARKS[options.benchmark].for_release(options.release)
+    return benchmark if options.subtitles is None else benchmark.with_subtitles()
 
 
 def _has_published_folders(benchmark: Benchmark, root: str | None) -> bool:
@@ -131,7 +166,7 @@ def _annotations(uri: str | None) -> dict[str, list[str]]:
 def make_evaluate(options: Any, media: MediaKind, columns: Sequence[str]) -> Task:
     """The benchmark's task."""
     return evaluate(
-        BENCHMARKS[options.benchmark].for_model(options.model),
+        _asked(options),
         prompt=options.prompt,
         max_new_tokens=options.max_new_tokens,
         num_frames=options.num_frames if options.fps is None else None,
@@ -144,14 +179,15 @@ def score_benchmark(options: Any, plan: SourcePlan) -> str:
     Returns:
         What the job prints: a table of the figures beside those that were published.
     """
-    output, benchmark = OutputFolder(options.output), BENCHMARKS[options.benchmark].for_model(options.model)
+    output = OutputFolder(options.output)
+    benchmark = replace(_asked(options), no_letter=options.no_letter)
     reshape: Any = plan.options.reshape
     answered = list(_answered(output, reshape))
     rows = [*answered, *_failed(output, plan, reshape, {row["id"] for row in answered})]
     samples = [_sample(row) for row in rows]
     scores, figures = benchmark.evaluate(samples)
     scored = [{**row, "score": score} for row, score in zip(rows, scores, strict=True)]
-    failed = sum(sample.failed for sample in samples)
+    failed, left_out = sum(sample.failed for sample in samples), scores.count(None)
     own = [("response", pa.string()), ("score", pa.float64()), ("error", pa.string())]
     schema = pa.schema([("id", pa.string()), *reshape.fields, *own])
     run_id = max((name for name in output.list_names(RUNS) if not name.startswith(".")), default="run")
@@ -161,6 +197,8 @@ def score_benchmark(options: Any, plan: SourcePlan) -> str:
         "model": safe_uri(options.model),
         "questions": len(samples),
         "failed": failed,
+        "left_out": left_out,
+        "release": options.release,
         "figures": figures.table,
         "categories": figures.categories,
         "published": _published(options.benchmark),
@@ -168,14 +206,18 @@ def score_benchmark(options: Any, plan: SourcePlan) -> str:
         "max_tiles": options.max_tiles,
         "max_new_tokens": options.max_new_tokens or benchmark.max_new_tokens,
         "min_new_tokens": benchmark.min_new_tokens,
+        "exif": options.exif,
         **({"num_frames": options.num_frames, "frame_rule": options.frame_rule} if benchmark.media == "video" else {}),
+        **({"no_letter": options.no_letter} if benchmark.scores else {}),
     }
     text = json.dumps(result, indent=1, ensure_ascii=False).encode()
     scores_at = write_side_file(output, SCORES, text, run_id, beside=True)
     said = f", {failed:,} of which failed and count as wrong" if failed else ""
+    said += f", {left_out:,} of which have answers without a letter and are left out" if left_out else ""
     folder = safe_uri(output.uri)
     parts = [
-        f"\n{benchmark.title}, {benchmark.metric}: {len(samples):,} questions{said}.",
+        f"\n{benchmark.title}, {benchmark.metric}: {len(samples):,} questions{said}. "
+        f"Settings of the release: {options.release}.",
         beside_published(options.benchmark, safe_uri(options.model), figures.table),
         *([_categories(figures.categories)] if figures.categories else []),
         f"  scores    {folder}/{scores_at}\n  samples   {folder}/{samples_at}",

@@ -74,7 +74,7 @@ def check_ray_job(options: Any) -> None:
     """
     if _RAY_JOB not in os.environ:
         return
-    for name in ("input", "output", "media_root", "annotations", "lora", "model"):
+    for name in ("input", "output", "media_root", "annotations", "subtitles", "lora", "model"):
         value = getattr(options, name, None)
         if not value or "://" in value or os.path.isabs(value.rpartition("=")[2] if name == "lora" else value):
             continue

@@ -35,6 +35,9 @@ _INDIFFERENT = {
     "fetch_timeout",
     "decode_timeout",
     "decode_memory",
+    # Of an evaluation: its tiles and frames are options themselves, and scores are made anew by each run.
+    "release",
+    "no_letter",
 }
 _ENGINE_ARGS = ("dtype", "quantization", "revision", "code_revision", "tokenizer_revision", "kv_cache_dtype",
                 "hf_overrides", "load_format", "torch_dtype", "mm_processor_kwargs", "override_generation_config",

@@ -6,7 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from internvl_ops.evaluation.releases import Release, release_of
+
 Row = Mapping[str, Any]
+NoLetter = Literal["skip", "text", "wrong"]
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ class Figures:
     categories: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
-Score = Callable[[Sequence[Sample]], list[float]]
+Score = Callable[[Sequence[Sample]], Sequence[float | None]]
 Summary = Callable[[Sequence[Sample], Sequence[float]], Figures]
 
 
@@ -86,7 +89,11 @@ class Benchmark:
         num_frames: Of a video.
         frame_rule: Which frames of a video are taken; see `VideoOptions`.
         frame_labels: How frames are numbered in the prompt; see `media.sampling.frame_labels`.
-        releases: By a checkpoint's name what its figure was measured with, where that is something else.
+        exif: Whether images are turned upright by their EXIF orientation. The published scripts do not.
+        subtitles: Settings of the variant that shows the model the subtitles of its videos, where there is one.
+        no_letter: What an answer in which no letter is found counts as; one of ``scores``.
+        scores: Ways to score, by `no_letter`, where there are several; instead of ``score``.
+        releases: By release, the settings with which its figure was measured, where they are others.
     """
 
     title: str
@@ -109,15 +116,27 @@ class Benchmark:
     num_frames: int = 8
     frame_rule: Literal["cards", "steps"] = "cards"
     frame_labels: Literal["cards", "training"] = "cards"
-    releases: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    exif: Literal["ignore", "apply"] = "ignore"
+    subtitles: Mapping[str, Any] = field(default_factory=dict)
+    no_letter: NoLetter | None = None
+    scores: Mapping[str, Score] = field(default_factory=dict)
+    releases: Mapping[Release, Mapping[str, Any]] = field(default_factory=dict)
+
+    def for_release(self, release: Release) -> Benchmark:
+        """As the checkpoints of a release were measured."""
+        return replace(self, **self.releases.get(release, {}))
+
+    def with_subtitles(self) -> Benchmark:
+        """The variant that shows subtitles."""
+        return replace(self, **self.subtitles)
 
     def for_model(self, model: str) -> Benchmark:
-        """As the checkpoint was measured, by the last part of its name or path."""
-        name = model.rstrip("/").rpartition("/")[2].lower()
-        other = next((values for known, values in self.releases.items() if known.lower() == name), {})
-        return replace(self, **other)
+        """As the checkpoint was measured, by its name or path."""
+        return self.for_release(release_of(model))
 
-    def evaluate(self, samples: Sequence[Sample]) -> tuple[list[float], Figures]:
-        """The score of each sample, and what all come to."""
-        scores = self.score(samples)
-        return scores, self.summarise(samples, scores)
+    def evaluate(self, samples: Sequence[Sample]) -> tuple[list[float | None], Figures]:
+        """The score of each sample, None of one that counts in no figure, and what all come to."""
+        score = self.score if self.no_letter is None else self.scores[self.no_letter]
+        scores = list(score(samples))
+        counted = [(sample, given) for sample, given in zip(samples, scores, strict=True) if given is not None]
+        return scores, self.summarise([sample for sample, _ in counted], [given for _, given in counted])

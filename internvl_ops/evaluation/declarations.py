@@ -7,6 +7,7 @@ from typing import Literal, get_args
 
 from internvl_ops.evaluation import mvbench, rows, scoring
 from internvl_ops.evaluation.benchmark import Benchmark
+from internvl_ops.evaluation.releases import since
 from internvl_ops.metrics import anls, exact_match, ocrbench_hit, relaxed_accuracy, vqa_accuracy
 from internvl_ops.tasks.caption import PROMPTS
 from internvl_ops.tasks.ocr import PROMPTS as OCR_PROMPTS
@@ -17,6 +18,11 @@ Name = Literal["refcoco", "docvqa", "infovqa", "chartqa", "textvqa", "vizwiz", "
 SHORT = "{} Answer the question using a single word or phrase."
 GROUND = "Please provide the bounding box coordinate of the region this sentence describes: <ref>{}</ref>"
 LETTER = "{}\nAnswer with the option's letter from the given choices directly."
+VIDEO_MME = (
+    "\nThese are the frames of a video. {subtitles}Select the best answer to the following multiple-choice question "
+    "based on the video. Respond with only the letter (A, B, C, or D) of the correct option.\nQuestion: {} \n"
+    "Answer with the option's letter from the given choices directly."
+)
 QUESTION = ("question", "query")
 ANSWERS = ("answers", "answer", "label", "annotation")
 _ASKED = {"question": QUESTION, "answers": ANSWERS}
@@ -92,7 +98,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         summarise=scoring.means("TextVQA"),
         splits=("val",),
         max_new_tokens=10,
-        releases={"InternVL-Chat-V1-5": {"max_tiles": 24}},
+        releases={"V1.5": {"max_tiles": 24}},
         min_new_tokens=1,
     ),
     "vizwiz": Benchmark(
@@ -130,7 +136,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         score=scoring.yes_no,
         summarise=scoring.mme,
         max_new_tokens=20,
-        releases={"InternVL-Chat-V1-5": {"max_tiles": 12}},
+        releases={"V1.5": {"max_tiles": 12}},
     ),
     "mmbench": Benchmark(
         title="MMBench-EN",
@@ -170,9 +176,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "videomme": Benchmark(
         title="Video-MME w/o subs",
         metric="accuracy",
-        prompt="\nThese are the frames of a video. Select the best answer to the following multiple-choice question "
-        "based on the video. Respond with only the letter (A, B, C, or D) of the correct option.\nQuestion: {} \n"
-        "Answer with the option's letter from the given choices directly.",
+        prompt=VIDEO_MME.replace("{subtitles}", ""),
         needs={"question": ("question",), "answers": ("answer",), "options": ("options",)},
         may_have={"category": ("duration",)},
         read=rows.video_mme,
@@ -186,6 +190,14 @@ BENCHMARKS: dict[str, Benchmark] = {
         num_frames=16,
         frame_rule="steps",
         frame_labels="training",
+        subtitles={
+            "title": "Video-MME w subs",
+            "prompt": VIDEO_MME.replace("{subtitles}", "This video's subtitles are listed below:\n{subtitles}\n"),
+            "summarise": scoring.overall("Video-MME w subs"),
+        },
+        no_letter="skip",
+        scores={"skip": scoring.letters_found, "text": scoring.letter_or_text, "wrong": scoring.letter_of_four},
+        releases={release: {"no_letter": "text"} for release in since("InternVL2.5")},
     ),
     "captions": Benchmark(
         title="Captions (COCO, Flickr30k, NoCaps)",
@@ -220,6 +232,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         summarise=scoring.error_rates,
         max_tiles=24,
         max_new_tokens=1536,
+        exif="apply",  # nothing is published that its figures stand beside
     ),
 }
 assert tuple(BENCHMARKS) == get_args(Name)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
-from internvl_ops.evaluation.benchmark import Figures, Sample, Score, Summary
+from internvl_ops.evaluation.benchmark import Figures, Sample, Summary
 from internvl_ops.metrics import (
     Located,
     bleu,
@@ -22,18 +22,25 @@ from internvl_ops.metrics import (
     rouge_l,
     tokens,
     video_mme_letter,
+    video_mme_option,
     word_errors,
     yes_or_no,
 )
 from internvl_ops.metrics.mme import COGNITION, PERCEPTION
 
 
-def each(score: Callable[[Sample], float]) -> Score:
+def each(score: Callable[[Sample], float]) -> Callable[[Sequence[Sample]], list[float]]:
     """Each sample by itself."""
     return lambda samples: [0.0 if sample.failed else float(score(sample)) for sample in samples]
 
 
-def by_answers(score: Callable[[str, Sequence[str]], float]) -> Score:
+def letters_found(samples: Sequence[Sample]) -> list[float | None]:
+    """As `letter_of_four`, without the answers that say something, but no letter."""
+    unread = [not sample.failed and sample.response and not video_mme_letter(sample.response) for sample in samples]
+    return [None if skip else score for skip, score in zip(unread, letter_of_four(samples), strict=True)]
+
+
+def by_answers(score: Callable[[str, Sequence[str]], float]) -> Callable[[Sequence[Sample]], list[float]]:
     """Each response against its answers."""
     return each(lambda sample: score(sample.response, sample.answers))
 
@@ -41,6 +48,7 @@ def by_answers(score: Callable[[str, Sequence[str]], float]) -> Score:
 found = each(lambda sample: hit(Located(sample.response, sample.box, sample.width, sample.height)))
 letter_of_options = each(lambda sample: mmbench_letter(sample.response, sample.options) == sample.answers[0])
 letter_of_four = each(lambda sample: video_mme_letter(sample.response) == sample.answers[0])
+letter_or_text = each(lambda sample: video_mme_option(sample.response, sample.options) == sample.answers[0])
 first_word = each(lambda sample: mvbench_hit(sample.response, sample.options, sample.answers[0]))
 yes_no = each(lambda sample: yes_or_no(sample.response) == sample.answers[0].lower())
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pyarrow as pa
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.evaluation.benchmark import Benchmark
 from internvl_ops.media.sampling import frame_labels
 from internvl_ops.tasks import Answered, Conversation, Task
-from internvl_ops.tasks.base import Row, bad_row, text_of, without_marks
+from internvl_ops.tasks.base import SUBTITLES, Row, Subtitle, bad_row, text_of, without_marks
 
 PLACE = "{}"  # of the question in a prompt
 
@@ -45,7 +47,8 @@ def evaluate(
         if question is None and PLACE in asked:
             raise bad_row("column 'question' is null or empty: nothing to ask")
         whole = labels + asked.replace(PLACE, question or "")
-        return [Conversation((whole,), tokens, min_new_tokens=benchmark.min_new_tokens)]
+        shown = _subtitles(row) if SUBTITLES in asked else None
+        return [Conversation((whole,), tokens, min_new_tokens=benchmark.min_new_tokens, subtitles=shown)]
 
     return Task(
         name="evaluate",
@@ -54,8 +57,13 @@ def evaluate(
         converse=converse,
         parse=_parse,
         max_new_tokens=tokens,
-        reads=("question",),
+        reads=("question", "subtitles"),
     )
+
+
+def _subtitles(row: Row) -> tuple[Subtitle, ...]:
+    """From a row's column ``subtitles``, as `subtitles.as_text` writes them."""
+    return tuple(Subtitle(*one) for one in json.loads(text_of(row, "subtitles") or "[]"))
 
 
 def _parse(answered: Answered) -> dict[str, object]:

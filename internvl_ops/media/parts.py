@@ -50,6 +50,7 @@ class Loaded:
         notes: What a reader of the result should know.
         pictures: Files, PNG or JPEG, one an image or frame.
         max_tiles: Into how many tiles each picture is to be cut at most.
+        frame_times: Of a video, when each frame is shown, in seconds, by its number and the average frame rate.
     """
 
     tiles: np.ndarray
@@ -59,6 +60,7 @@ class Loaded:
     notes: list[str] = field(default_factory=list)
     pictures: list[bytes] = field(default_factory=list)
     max_tiles: int = 0
+    frame_times: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         # Made by a decoder that a file may have taken over: what does not fit together would reach the engine.
@@ -170,7 +172,8 @@ def _video(source: bytes | str, part: Part, options: MediaOptions, max_tiles: in
     start = options.video.start if start is None else start
     end = options.video.end if end is None else end
     video: SampledVideo = load_video(source, replace(options.video, start=start, end=end))
-    return Loaded(video.tiles, video.tiles_per_frame, video.width, video.height, video.notes)
+    times = [number / video.fps for number in video.frame_numbers]
+    return Loaded(video.tiles, video.tiles_per_frame, video.width, video.height, video.notes, frame_times=times)
 
 
 def _page(source: bytes | str, part: Part, options: MediaOptions, max_tiles: int) -> Loaded:
@@ -187,7 +190,7 @@ def _pictures_of_video(source: bytes | str, part: Part, options: MediaOptions, m
     """A frame has one tile, which is its picture."""
     video = _video(source, part, options, max_tiles)
     pictures = [encode_png(np.ascontiguousarray(tile.transpose(1, 2, 0))) for tile in video.tiles]
-    return Loaded(NO_TILES, [], video.width, video.height, video.notes, pictures, 1)
+    return Loaded(NO_TILES, [], video.width, video.height, video.notes, pictures, 1, video.frame_times)
 
 
 def _picture_of_page(source: bytes | str, part: Part, options: MediaOptions, max_tiles: int) -> Loaded:

@@ -4,7 +4,7 @@ from internvl_ops.metrics.caption_tokens import tokens
 from internvl_ops.metrics.captions import bleu, cider, rouge_l
 from internvl_ops.metrics.edits import character_errors, edits, error_rate, word_errors
 from internvl_ops.metrics.grounding import Located, hit, iou, precision_at_05
-from internvl_ops.metrics.letters import mmbench_letter, mvbench_hit, video_mme_letter
+from internvl_ops.metrics.letters import mmbench_letter, mvbench_hit, video_mme_letter, video_mme_option
 from internvl_ops.metrics.mme import mme_scores, yes_or_no
 from internvl_ops.metrics.questions import anls, exact_match, ocrbench_hit, relaxed_accuracy, vqa_accuracy
 
@@ -28,6 +28,7 @@ __all__ = [
     "rouge_l",
     "tokens",
     "video_mme_letter",
+    "video_mme_option",
     "vqa_accuracy",
     "word_errors",
     "yes_or_no",

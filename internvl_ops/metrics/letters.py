@@ -14,6 +14,9 @@ _LEAD_INS = ("The best answer is", "The correct answer is", "The answer is", "Th
              "The correct option is", "Best answer:", "Best option:", "Answer:", "Option:")  # fmt: skip
 
 
+_LETTER_IN_FRONT = re.compile(r"^\s*[A-Z]\.")
+
+
 def mmbench_letter(response: str, options: Sequence[str]) -> str:
     """The option that an answer to MMBench names, as VLMEvalKit and MMBench's server read it without a judge; the whole
     answer if it names none.
@@ -62,3 +65,18 @@ def video_mme_letter(response: str) -> str:
         response = response.replace(words, "")
     found = re.search("[ABCD]", response)
     return found[0] if found else ""
+
+
+def video_mme_option(response: str, options: Sequence[str]) -> str:
+    """The letter that an answer to Video-MME names; where it has none, that of the only option whose text stands in it,
+    as VLMEvalKit has read it since InternVL2 was published; empty if there is no such option.
+
+    Args:
+        response: The answer.
+        options: ``A. text``, in order.
+    """
+    if letter := video_mme_letter(response):
+        return letter
+    texts = [_LETTER_IN_FRONT.sub("", option).strip(". \n") for option in options]
+    found = mmbench_letter(response, texts)
+    return found if found in LETTERS[: len(texts)] else ""

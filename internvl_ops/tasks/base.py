@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import pyarrow as pa
 
 from internvl_ops.errors import UnitError
 
+SUBTITLES = "{subtitles}"  # of the frames, in a prompt
 _MARKS = re.compile(r"</?(?:ref|box|quad|img)>|<IMG_CONTEXT>")
+
+
+class Subtitle(NamedTuple):
+    """A text that is on the screen between two times, in milliseconds."""
+
+    start: int
+    end: int
+    text: str
 
 
 @dataclass(frozen=True)
@@ -25,6 +35,7 @@ class Conversation:
         phrase: What is looked for, where the task looks for something.
         task: Name of the task that asks, where several do.
         min_new_tokens: Shortest answer, in tokens, unless `max_new_tokens` is less.
+        subtitles: Of the video; those on the screen at the frames shown stand for `SUBTITLES` in the first question.
     """
 
     questions: tuple[str, ...]
@@ -34,6 +45,7 @@ class Conversation:
     phrase: str = ""
     task: str = ""
     min_new_tokens: int = 0
+    subtitles: tuple[Subtitle, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -112,6 +124,23 @@ def one_question(prompt: str, max_new_tokens: int) -> Callable[[Row], list[Conve
         return [Conversation((text_of(row, "question") or prompt,), max_new_tokens)]
 
     return converse
+
+
+def with_subtitles(conversation: Conversation, times: Sequence[float]) -> Conversation:
+    """With the subtitles that are on the screen at ``times``, in seconds, in the first question.
+
+    At each time the first subtitle that has begun and not ended, as VLMEvalKit takes them; one that spans several
+    frames is repeated.
+    """
+    if conversation.subtitles is None:
+        return conversation
+    lines = []
+    for time_ms in (round(1000 * time) for time in times):
+        shown = (one.text for one in conversation.subtitles if one.start < time_ms < one.end)
+        if (text := next(shown, "")).strip():
+            lines.append(text)
+    first, *others = conversation.questions
+    return replace(conversation, questions=(first.replace(SUBTITLES, "\n".join(lines), 1), *others), subtitles=None)
 
 
 def text_of(row: Row, column: str) -> str | None:

@@ -229,6 +229,27 @@ class TestHuggingFaceExports:
 
         assert only(read("videomme", parquet(tmp_path / "test.parquet", row)))["__media"][0]["uri"] == video
 
+    def test_subtitles_of_video_mme(self, tmp_path: Path) -> None:
+        row = {"question": "What?", "options": ["A. x", "B. y"], "answer": "A"}
+        names = ["fFjv93ACGo8", "videos/spoken.mp4", "silent", "../../etc/passwd", "broken"]
+        table = parquet(tmp_path / "test.parquet", *({**row, "videoID": name} for name in names))
+        folder = tmp_path / "subtitle"
+        folder.mkdir()
+        for name in ("fFjv93ACGo8", "spoken"):
+            (folder / f"{name}.srt").write_text(f"1\n00:00:01,000 --> 00:00:02,500\n{name}\nspeaks\n")
+        (folder / "broken.srt").write_bytes(b"\xff\xfe")
+        rows = read("videomme", table, subtitles=str(folder)).to_pylist()
+
+        assert [json.loads(row["subtitles"]) for row in rows] == [
+            [[1000, 2500, "fFjv93ACGo8 speaks"]], [[1000, 2500, "spoken speaks"]], [], [], [],
+        ]  # fmt: skip
+        assert [row["__error"] is None for row in rows] == [True, True, True, True, False]
+        assert "no SRT file in UTF-8" in rows[4]["__error"]["message"]
+        with pytest.raises(ConfigurationError, match=r"--subtitles .*: no \.srt file is in it"):
+            read("videomme", table, subtitles=str(tmp_path))
+        with pytest.raises(ConfigurationError, match=r"--subtitles .*: no such folder"):
+            read("videomme", table, subtitles=str(tmp_path / "gone"))
+
     def test_captions(self, tmp_path: Path) -> None:
         found = only(
             read("captions", parquet(tmp_path / "t.parquet", {"image": INLINE, "caption": ["a cat", "one cat"]}))

@@ -7,11 +7,13 @@ import pytest
 from internvl_ops.engines.base import Sampling
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.evaluation import BENCHMARKS
+from internvl_ops.evaluation.releases import release_of
 from internvl_ops.evaluation.task import evaluate
 from internvl_ops.media.sampling import step_indices
 from internvl_ops.prepare import sampling_of
 from jobs.evaluate_model import Options
 from pipelines.command_line import build_options
+from pipelines.media import media_options
 
 SHORT = "What? Answer the question using a single word or phrase."
 
@@ -97,12 +99,61 @@ def test_no_frames_or_no_video_is_refused() -> None:
         ("OpenGVLab/Mini-InternVL-Chat-2B-V1-5", "mme", 6),
         ("OpenGVLab/InternVL2-1B", "textvqa", 6),
         ("OpenGVLab/InternVL-Chat-V1-5", "docvqa", 18),
+        ("OpenGVLab/InternVL-Chat-V1-5-Int8", "mme", 12),
+        ("/hub/models--OpenGVLab--InternVL-Chat-V1-5/snapshots/0f1e2d3c", "mme", 12),
     ],
 )
 def test_a_release_is_measured_with_its_own_tiles(model: str, name: str, tiles: int) -> None:
     options = {"benchmark": name, "input": "in", "output": "out", "model": model}
     assert build_options(Options, options).max_tiles == tiles
     assert build_options(Options, {**options, "max-tiles": 3}).max_tiles == 3
+
+
+@pytest.mark.parametrize(
+    ("model", "release"),
+    [
+        ("OpenGVLab/InternVL-Chat-V1-5-AWQ", "V1.5"),
+        ("OpenGVLab/Mini-InternVL-Chat-4B-V1-5", "Mini-V1.5"),
+        ("OpenGVLab/InternVL2-8B-MPO", "InternVL2"),
+        ("OpenGVLab/InternVL2-Llama3-76B", "InternVL2"),
+        ("/models/InternVL2_5-8B/", "InternVL2.5"),
+        ("models/internvl2.5-finetuned", "InternVL2.5"),
+        ("OpenGVLab/InternVL3-1B-hf", "InternVL3"),
+        ("OpenGVLab/InternVL3_5-8B-Instruct", "InternVL3.5"),
+        ("/data/InternVL3_5/InternVL2-1B", "InternVL2"),
+        ("my-own", "InternVL2"),
+    ],
+)
+def test_the_release_is_the_one_that_the_model_names(model: str, release: str) -> None:
+    assert release_of(model) == release
+    options = {"benchmark": "mme", "input": "in", "output": "out", "model": model}
+    assert build_options(Options, options).release == release
+
+
+def test_a_release_can_be_named_and_brings_its_settings() -> None:
+    options = {"benchmark": "mme", "input": "in", "output": "out", "model": "/models/mine", "release": "V1.5"}
+    assert build_options(Options, options).max_tiles == 12
+    with pytest.raises(ConfigurationError, match=r"--release 1\.5: must be 'V1\.5', 'Mini-V1\.5', 'InternVL2'"):
+        build_options(Options, {**options, "release": "1.5"})
+
+
+@pytest.mark.parametrize(
+    ("release", "no_letter"), [("Mini-V1.5", "skip"), ("InternVL2", "skip"), ("InternVL3", "text")]
+)
+def test_an_answer_without_a_letter_counts_as_in_the_release(release: str, no_letter: str) -> None:
+    options = {"benchmark": "videomme", "input": "in", "output": "out", "model": "model", "release": release}
+    assert build_options(Options, options).no_letter == no_letter
+    assert build_options(Options, {**options, "no-letter": "wrong"}).no_letter == "wrong"
+
+
+@pytest.mark.parametrize(("name", "exif"), [("vizwiz", "ignore"), ("mvbench", "ignore"), ("ocr", "apply")])
+def test_orientation_is_ignored_where_figures_are_published(name: str, exif: str) -> None:
+    options = {"benchmark": name, "input": "in", "output": "out", "model": "model"}
+    kind = BENCHMARKS[name].media
+    read = media_options(build_options(Options, options), kind)
+    assert (read.image.exif, read.video.exif) == (exif, exif)
+    read = media_options(build_options(Options, {**options, "exif": "apply"}), kind)
+    assert (read.image.exif, read.video.exif) == ("apply", "apply")
 
 
 def test_video_mme_takes_its_own_frames_unless_others_are_given() -> None:

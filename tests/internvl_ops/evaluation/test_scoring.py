@@ -103,6 +103,25 @@ def test_letters_of_videos() -> None:
     assert figures.table == {"MVBench": 50}
 
 
+@pytest.mark.parametrize(
+    ("no_letter", "scores", "figure"),
+    [
+        # Right, wrong, no letter (its text is right), no letter (no text), empty, failed.
+        ("skip", [1, 0, None, None, 0, 0], 25),
+        ("text", [1, 0, 1, 0, 0, 0], 100 / 3),
+        ("wrong", [1, 0, 0, 0, 0, 0], 100 / 6),
+    ],
+)
+def test_answers_to_video_mme_without_a_letter(no_letter: str, scores: list, figure: float) -> None:
+    video = {"options": ["A. Cat.", "B. dog", "C. fox", "D. none"], "answers": ["A"]}
+    responses = ["(A)", "B", "it is the cat", "a dog or a fox", ""]
+    answered = samples(*({**video, "response": one} for one in responses), {**video, "failed": True})
+    found, figures = replace(BENCHMARKS["videomme"], no_letter=no_letter).evaluate(answered)
+
+    assert found == scores
+    assert figures.table == {"Video-MME w/o subs": pytest.approx(figure)}
+
+
 def test_a_failed_caption_and_a_failed_text_count() -> None:
     answered = samples(right(answers=["a cat sits here"]), right(answers=["two dogs run fast"]))
     answered = [replace(sample, response=sample.answers[0]) for sample in answered]
