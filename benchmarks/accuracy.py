@@ -30,7 +30,7 @@ from examples.nano import evaluate, held_out, train
 from examples.nano.held_out import Asked
 from internvl_ops.metrics import edits, iou
 from internvl_ops.tasks.boxes import parse_boxes
-from tests.jobs.cluster import ROOT, filesystem, s3_server
+from testing.cluster import ROOT, filesystem, s3_server
 
 CHECKPOINT = ROOT / "examples" / "nano" / "checkpoint"
 TILES = ("--max-tiles", str(train.MAX_TILES))

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks import records
-from benchmarks.stand_in import Latency, StandInEngine
 from internvl_ops.engines.base import Request, Sampling
+from testing.stand_in import Latency, StandInEngine
 
 # A step of 20 ms with 256 running, and 3,400 prompt tokens in 20 ms; a hundred times quicker than that.
 DEVICE = Latency(prompt_tokens=3400, prefill_s=6e-8, step_s=1.2e-4, decode_s=3e-7, max_running=256, tokens_per_step=8)

@@ -26,7 +26,7 @@ import numpy as np
 import pypdfium2
 
 from internvl_ops.media.document import DocumentOptions, render_page
-from tests.corpus_documents import Document, make, scan, scanned
+from testing.corpus_documents import Document, make, scan, scanned
 
 RESULTS = Path(__file__).parent / "results" / "document.json"
 GRID_HEIGHT = 3 * 448  # what an A4 page fills with at most 12 tiles

@@ -72,9 +72,9 @@ def pipeline(images: str, model: str, notes: str, core: int) -> dict[str, Any]:
     from ray.cluster_utils import Cluster
 
     from pipelines import annotate
-    from pipelines.job import check
-    from pipelines.report import RunRecord
-    from pipelines.tasks import make_caption
+    from pipelines.commands.job import check
+    from pipelines.options.tasks import make_caption
+    from pipelines.report.record import RunRecord
 
     through_driver = 0
     take = RunRecord.take_previews
@@ -105,11 +105,11 @@ def from_memory(images: str, model: str, notes: str, core: int) -> dict[str, Any
     from internvl_ops.engines.recovering import Recovering
     from internvl_ops.generation import Retries, Shown
     from internvl_ops.prepare import MediaRef, Preparer, Unit
-    from pipelines.engines import sampling_of
-    from pipelines.job import check
-    from pipelines.media import reading
+    from pipelines.commands.job import check
+    from pipelines.options.tasks import make_caption
     from pipelines.stages.generate import make_generator
-    from pipelines.tasks import make_caption
+    from pipelines.wiring.engines import sampling_of
+    from pipelines.wiring.media import reading
 
     with tempfile.TemporaryDirectory() as scratch:
         options = options_of(images, model, f"{scratch}/out")
@@ -252,7 +252,7 @@ def main() -> int:
         Path(arguments.answer).write_text(json.dumps(found))
         return 0
 
-    from internvl_ops.models.tiny import make_tiny_checkpoint
+    from testing.tiny import make_tiny_checkpoint
 
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name in SYSTEMS}
     with tempfile.TemporaryDirectory() as folder:

@@ -97,7 +97,7 @@ def draw(folder: Path, count: int) -> None:
 
 def ours(setting: Setting, model: str, folder: Path) -> dict[str, Any]:
     """The caption job's pipeline; that answers do not stop by themselves is no option of a job, and set here."""
-    from pipelines import preparing
+    from pipelines.wiring import preparers as preparing
 
     sampling_of = preparing.sampling_of
     # No seed, as the rivals: each request would have a random generator of its own.

@@ -36,9 +36,9 @@ from internvl_ops.errors import UnitError
 from internvl_ops.media.image import ImageOptions, load_image
 from internvl_ops.media.sandbox import Sandbox
 from internvl_ops.media.tiling import choose_grid
-from tests.corpus import entries, mutated
-from tests.corpus_images import image_entries
-from tests.pictures import encoded, natural
+from testing.corpus import entries, mutated
+from testing.corpus_images import image_entries
+from testing.pictures import encoded, natural
 
 RESULTS = Path(__file__).parent / "results" / "media.json"
 SIZES = [(640, 480), (1536, 1152), (4000, 3000)]

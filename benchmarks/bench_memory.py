@@ -38,12 +38,12 @@ def run(rows: int, scratch: Path) -> tuple[MemorySampler, int]:
     """Captions ``rows`` images; returns the samples and how many results stand in the output."""
     import pyarrow.dataset as ds
 
-    from internvl_ops.models.tiny import make_tiny_checkpoint
     from jobs.caption_dataset import Options
     from pipelines.annotate import annotate
-    from pipelines.job import check
-    from pipelines.progress import ProgressLine
-    from pipelines.tasks import make_caption
+    from pipelines.commands.job import check
+    from pipelines.options.tasks import make_caption
+    from pipelines.report.progress import ProgressLine
+    from testing.tiny import make_tiny_checkpoint
 
     draw_images(scratch / "images", rows)
     options = Options(

@@ -140,7 +140,7 @@ def main() -> None:
     model = parser.parse_args().model
     with tempfile.TemporaryDirectory() as folder:
         if model is None:
-            from internvl_ops.models.tiny import make_tiny_checkpoint
+            from testing.tiny import make_tiny_checkpoint
 
             model = str(make_tiny_checkpoint(folder, tile_size=448))
         compared = [compare(run("ours", model, dtype), run("vllms", model, dtype), dtype) for dtype in DTYPES]

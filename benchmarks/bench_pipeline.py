@@ -26,7 +26,7 @@ from benchmarks import records, rivals, store
 from benchmarks.processes import Timeline
 
 if TYPE_CHECKING:
-    from pipelines.report import RunRecord
+    from pipelines.report.record import RunRecord
 
 ROOT = Path(__file__).parents[1]
 CACHE = ROOT / ".cache" / "benchmarks"
@@ -79,7 +79,7 @@ def make_model(folder: Path, kind: str) -> str:
     """A checkpoint with tiles of 448, one language layer, and one vision layer or none."""
     from safetensors.torch import load_file, save_file
 
-    from internvl_ops.models.tiny import make_tiny_checkpoint
+    from testing.tiny import make_tiny_checkpoint
 
     make_tiny_checkpoint(folder, tile_size=448, layers=1, hidden=64)
     if kind == "light engine":
@@ -98,9 +98,9 @@ def ours(urls: list[str], model: str, **others: Any) -> tuple[Timeline, list[dic
 
     from jobs.caption_dataset import Options
     from pipelines.annotate import annotate
-    from pipelines.job import check
-    from pipelines.progress import ProgressLine
-    from pipelines.tasks import make_caption
+    from pipelines.commands.job import check
+    from pipelines.options.tasks import make_caption
+    from pipelines.report.progress import ProgressLine
 
     address = urls[0].rsplit("/", 1)[0]
     early = [f"{address}/{len(urls) + index:04d}.jpg?early" for index in range(BLOCK)]

@@ -25,8 +25,8 @@ from typing import Any
 
 from benchmarks import records
 from internvl_ops.quality import find_loop, is_repetitive
-from tests.repetition_held_out import held_out_texts
-from tests.repetition_texts import Labelled, labelled_texts
+from testing.repetition_held_out import held_out_texts
+from testing.repetition_texts import Labelled, labelled_texts
 
 PACKAGES = Path(sysconfig.get_paths()["purelib"])
 SUFFIXES = [".py", ".pyi", ".h", ".json", ".txt", ".md", ".rst", ".csv", ".html", ".css", ".js", ".yaml", ".yml"]

@@ -54,9 +54,9 @@ def peak() -> int:
 
 
 def ours(folder: str, files: int) -> dict[str, float]:
-    from pipelines.ledger import SKIP, Ledger
-    from pipelines.output import OutputFolder
-    from pipelines.resume import load_output
+    from pipelines.ledger.ledger import SKIP, Ledger
+    from pipelines.output.folder import OutputFolder
+    from pipelines.output.resume import load_output
 
     before, clock = memory(), time.perf_counter()
     ledger = Ledger()

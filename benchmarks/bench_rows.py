@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 
 from benchmarks import records
 from benchmarks.processes import Follower, cpu_seconds, memory
-from benchmarks.stand_in import StandInEngine
+from testing.stand_in import StandInEngine
 
 ROWS_A_PART = 1_000_000  # of the manifest
 ROWS_PER_FILE = 10_000  # of the results
@@ -109,9 +109,9 @@ def run(manifest: str, output: str, model: str, rows_per_block: int, limit: int 
     """One run of the ask job's pipeline in this process."""
     from jobs.ask_dataset import Options
     from pipelines import annotate
-    from pipelines.job import check
-    from pipelines.progress import ProgressLine
-    from pipelines.tasks import make_ask
+    from pipelines.commands.job import check
+    from pipelines.options.tasks import make_ask
+    from pipelines.report.progress import ProgressLine
 
     followed = Followed()
     update, drive = ProgressLine.update, annotate.drive
@@ -181,7 +181,7 @@ def make_output(scratch: Path, manifest: str, rows: int, rows_per_block: int) ->
 
 def measure(name: str, rows: int, rows_per_block: int) -> dict[str, Any]:
     """``new`` rows, or rows that are all ``done``."""
-    from internvl_ops.models.tiny import make_tiny_checkpoint
+    from testing.tiny import make_tiny_checkpoint
 
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)

@@ -3,7 +3,7 @@
     python -m benchmarks.bench_scale [--engines 1 4 16 64] [--nodes 4 16] [--special half full] [--part]
 
 The cluster is real but for its nodes, which are all this machine, and its GPUs, which are numbers: scheduling, object
-store and pipeline are what they are on many machines. The engine is `benchmarks.stand_in`, which waits as long as a GPU
+store and pipeline are what they are on many machines. The engine is `testing.stand_in`, which waits as long as a GPU
 would compute; rows are questions, so that preparing them costs next to nothing. The ideal is as many times what the
 device that is stood in for can do at most as there are engines.
 """
@@ -30,7 +30,7 @@ import pyarrow.parquet as pq
 
 from benchmarks import records
 from benchmarks.processes import Follower, cpu_seconds, memory
-from benchmarks.stand_in import Latency, make_stand_in
+from testing.stand_in import Latency, make_stand_in
 
 LENGTHS = (16, 24, 32, 40, 48)  # tokens of an answer
 NEW_TOKENS = 32  # on average
@@ -130,12 +130,12 @@ def cluster_of(nodes: int, engines: int) -> Any:
 
 def measure(run: Run, scratch: Path) -> dict[str, Any]:
     """The ask job's pipeline in this process."""
-    from internvl_ops.models.tiny import make_tiny_checkpoint
     from jobs.ask_dataset import Options
     from pipelines import annotate
-    from pipelines.job import check
-    from pipelines.progress import ProgressLine
-    from pipelines.tasks import make_ask
+    from pipelines.commands.job import check
+    from pipelines.options.tasks import make_ask
+    from pipelines.report.progress import ProgressLine
+    from testing.tiny import make_tiny_checkpoint
 
     finished: list[tuple[float, int]] = []
     update = ProgressLine.update

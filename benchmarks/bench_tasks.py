@@ -47,9 +47,9 @@ class Bench:
         from internvl_ops.media.image import ImageOptions
         from internvl_ops.media.parts import MediaOptions
         from internvl_ops.models.config import load_checkpoint
-        from internvl_ops.models.tiny import make_tiny_checkpoint
         from internvl_ops.models.tokenizer import Tokenizer
         from internvl_ops.prepare import Preparer, ReadLimits
+        from testing.tiny import make_tiny_checkpoint
 
         self._folder = folder
         checkpoint = load_checkpoint(str(make_tiny_checkpoint(folder / "model", **MODEL)))

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from internvl_ops.models.registry import REGISTRY
-from internvl_ops.models.tiny import LANGUAGES, make_tiny_checkpoint
+from testing.tiny import LANGUAGES, make_tiny_checkpoint
 
 LAYOUTS = {"internlm2": "internlm2", "qwen2": "qwen2"}  # backbone -> key of LANGUAGES
 

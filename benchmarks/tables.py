@@ -7,7 +7,7 @@ from pathlib import Path
 
 from internvl_ops.evaluation import table as benchmark_table
 from internvl_ops.models import family_table
-from pipelines import tasks
+from pipelines.options import tasks
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"

@@ -13,9 +13,9 @@ if __name__ == "__main__":  # before what takes long to import
 
 from typing import ClassVar
 
-from pipelines.job import run_job
-from pipelines.options import JobOptions, tiles
-from pipelines.tasks import DEFAULT_TILES, AskOptions, make_ask
+from pipelines.commands.job import run_job
+from pipelines.options.job_options import JobOptions, tiles
+from pipelines.options.tasks import DEFAULT_TILES, AskOptions, make_ask
 
 
 class Options(AskOptions, JobOptions):

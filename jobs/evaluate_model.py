@@ -15,9 +15,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from pipelines.evaluation import EvaluateOptions, make_evaluate, plan_benchmark, score_benchmark
-from pipelines.job import run_job
-from pipelines.options import JobOptions, tiles
+from pipelines.commands.evaluation import EvaluateOptions, make_evaluate, plan_benchmark, score_benchmark
+from pipelines.commands.job import run_job
+from pipelines.options.job_options import JobOptions, tiles
 
 
 class Options(EvaluateOptions, JobOptions):

@@ -11,9 +11,9 @@ if __name__ == "__main__":  # before what takes long to import
     interruption.install()
 
 
-from pipelines.job import run_job
-from pipelines.options import JobOptions, tiles
-from pipelines.tasks import DEFAULT_TILES, OcrOptions, make_ocr
+from pipelines.commands.job import run_job
+from pipelines.options.job_options import JobOptions, tiles
+from pipelines.options.tasks import DEFAULT_TILES, OcrOptions, make_ocr
 
 
 class Options(OcrOptions, JobOptions):

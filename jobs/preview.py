@@ -12,8 +12,8 @@ if __name__ == "__main__":  # before what takes long to import
 import sys
 
 from internvl_ops.errors import ConfigurationError
-from pipelines.command_line import exit_with, parse_options
-from pipelines.preview import PreviewOptions, preview
+from pipelines.commands.preview import PreviewOptions, preview
+from pipelines.options.command_line import exit_with, parse_options
 
 if __name__ == "__main__":
     options, _ = parse_options(PreviewOptions, __doc__, positional="inputs", modes=False)

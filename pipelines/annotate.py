@@ -18,40 +18,40 @@ from internvl_ops.redaction import safe_uri
 from internvl_ops.tasks import Task
 from pipelines import cluster
 from pipelines import columns as c
-from pipelines.card import write_card
-from pipelines.continuity import Columns, columns_of
-from pipelines.documents import write_documents
 from pipelines.drive import drive
-from pipelines.engines import engine_maker, tile_size, tokens_of
-from pipelines.lease import Lease
-from pipelines.ledger import Book
-from pipelines.ledger_actor import start_ledger
-from pipelines.measures import PREPARE_PLACES, Measures
-from pipelines.media import media_options, reading
-from pipelines.notices import notices
-from pipelines.options import JobOptions
-from pipelines.output import ERRORS, OutputFolder
-from pipelines.overwrite import begin, kind_of
-from pipelines.preparing import prepare_arguments
-from pipelines.refresh import drop_changed
-from pipelines.report import RunRecord
-from pipelines.resume import drop_superseded_errors
+from pipelines.ledger.actor import start_ledger
+from pipelines.ledger.ledger import Book
+from pipelines.options.job_options import JobOptions
+from pipelines.output.card import write_card
+from pipelines.output.continuity import Columns, columns_of
+from pipelines.output.documents import write_documents
+from pipelines.output.folder import ERRORS, OutputFolder
+from pipelines.output.lease import Lease
+from pipelines.output.overwrite import begin, kind_of
+from pipelines.output.refresh import drop_changed
+from pipelines.output.resume import drop_superseded_errors
+from pipelines.output.settings import metadata, settings
+from pipelines.output.writer import Writer
+from pipelines.report.measures import PREPARE_PLACES, Measures
+from pipelines.report.record import RunRecord
 from pipelines.run_folder import run_folder
-from pipelines.settings import metadata, settings
 from pipelines.sources import SourcePlan, has_rows
 from pipelines.stages.explode import Explode
 from pipelines.stages.generate import Generate, make_generator
 from pipelines.stages.parse import Parse
 from pipelines.stages.prepare import Prepare
 from pipelines.stages.read import read
-from pipelines.writer import Writer
+from pipelines.wiring.engines import engine_maker, tile_size, tokens_of
+from pipelines.wiring.media import media_options, reading
+from pipelines.wiring.notices import notices
+from pipelines.wiring.preparers import prepare_arguments
 
 
 def annotate(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | None, task: Task) -> RunRecord:
     """Runs ``task`` over the units of ``plan`` and writes the output folder.
 
     Args:
-        options: Validated; see `pipelines.options`.
+        options: Validated; see `pipelines.options.job_options`.
         plan: Of the input.
         checkpoint: Of the model; None where only a server has it.
         task: What is asked, and how answers are parsed.

@@ -22,11 +22,11 @@ from internvl_ops.models.config import Checkpoint
 from internvl_ops.redaction import safe_uri
 from internvl_ops.tasks import Task
 from pipelines import interruption
-from pipelines.engines import GPU_IN_FLIGHT, IN_FLIGHT
-from pipelines.measures import Setting
-from pipelines.messages import say_now
-from pipelines.options import JobOptions
+from pipelines.options.job_options import JobOptions
+from pipelines.options.messages import say_now
 from pipelines.ray_address import address_of, check_listening
+from pipelines.report.measures import Setting
+from pipelines.wiring.engines import GPU_IN_FLIGHT, IN_FLIGHT
 
 BLOCK_BYTES = 64 * 2**20
 GPU_KIND = "accelerator_type:"
@@ -178,7 +178,7 @@ def settle(
 
 
 def setting(workers: Workers, checkpoint: Checkpoint | None, task: Task, cluster: dict[str, float]) -> Setting:
-    """What the run runs on, for `pipelines.measures`.
+    """What the run runs on, for `pipelines.report.measures`.
 
     Args:
         workers: Settled.

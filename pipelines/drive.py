@@ -15,14 +15,14 @@ from ray.data import Dataset
 from internvl_ops.media.access import safe_text, safe_uri
 from pipelines import columns as c
 from pipelines.interruption import Interrupted, phase
-from pipelines.ledger import Book
-from pipelines.media import media_options
-from pipelines.options import JobOptions
+from pipelines.ledger.ledger import Book
+from pipelines.options.job_options import JobOptions
+from pipelines.output.writer import Writer
 from pipelines.patience import patiently
-from pipelines.progress import ProgressLine
-from pipelines.report import RunRecord, exceeds
+from pipelines.report.progress import ProgressLine
+from pipelines.report.record import RunRecord, exceeds
 from pipelines.sources import SourcePlan, count_rows
-from pipelines.writer import Writer
+from pipelines.wiring.media import media_options
 
 SKIPPED_EVERY = 50  # blocks between two questions to the ledger how many units needed no work
 

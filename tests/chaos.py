@@ -30,10 +30,10 @@ import pandas as pd
 import psutil
 import pyarrow.parquet as pq
 
-from tests import engine_faults
-from tests.datasets import write_dataset
-from tests.faulty_proxy import FaultyProxy
-from tests.jobs.cluster import ROOT, filesystem, s3_server
+from testing import engine_faults
+from testing.cluster import ROOT, filesystem, s3_server
+from testing.datasets import write_dataset
+from testing.faulty_proxy import FaultyProxy
 
 MARK = "INTERNVL_CHAOS"  # in the environment of every process that is ours to kill
 FILES = 120
@@ -264,7 +264,7 @@ def make_input(fs: Any, bucket: str, rows: int, folder: Path, rng: random.Random
         file.write("\n".join(lines).encode())
 
 
-ENGINE_ARGS = {"dtype": "float32", "max_num_seqs": 4, "logits_processors": ["tests.engine_faults:EngineFaults"]}
+ENGINE_ARGS = {"dtype": "float32", "max_num_seqs": 4, "logits_processors": ["testing.engine_faults:EngineFaults"]}
 
 
 def command(bucket: str, name: str, model: Path, address: str, *more: str) -> list[str]:
@@ -332,7 +332,7 @@ def run(rows: int, faults: int, minutes: float, seed: int) -> list[str]:
     Returns:
         What is wrong with the output.
     """
-    from internvl_ops.models.tiny import make_tiny_checkpoint
+    from testing.tiny import make_tiny_checkpoint
 
     rng, deadline = random.Random(seed), time.monotonic() + 60 * minutes
     print(f"seed {seed}: {rows:,} rows, {faults} faults, at most {minutes:g} minutes", flush=True)

@@ -14,7 +14,7 @@ import pytest
 from internvl_ops.engines.base import Completion, Engine, Request, Sampling, Watch
 from internvl_ops.engines.vllm import VllmEngine
 from internvl_ops.models.config import Checkpoint, load_checkpoint
-from tests.serving import served
+from testing.serving import served
 
 # Two of these processes share two cores, and each may run an engine: a tiny model needs one thread, and threads that
 # are bound to cores wait for each other.
@@ -27,7 +27,7 @@ T = TypeVar("T")
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a tiny InternVL with random weights. Shared: copy it before you change it."""
-    from internvl_ops.models.tiny import make_tiny_checkpoint  # loads torch, which most tests can do without
+    from testing.tiny import make_tiny_checkpoint  # loads torch, which most tests can do without
 
     return make_tiny_checkpoint(tmp_path_factory.mktemp("checkpoint") / "tiny-internvl")
 

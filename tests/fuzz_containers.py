@@ -16,8 +16,8 @@ from internvl_ops.media.document import DocumentOptions
 from internvl_ops.media.parts import MediaOptions, Part, list_parts, load
 from internvl_ops.media.sandbox import Sandbox
 from internvl_ops.media.video import VideoOptions
-from tests import corpus_documents, corpus_video
-from tests.corpus import DAMAGED, Entry, mutated
+from testing import corpus_documents, corpus_video
+from testing.corpus import DAMAGED, Entry, mutated
 
 OPTIONS = {
     "video": MediaOptions(kind="video", video=VideoOptions(num_frames=4, tile_size=28, max_pixels=2_000_000)),

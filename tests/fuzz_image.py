@@ -11,8 +11,8 @@ with atheris.instrument_imports(include=["PIL", "pillow_heif", "internvl_ops"]):
     from internvl_ops.errors import UnitError
     from internvl_ops.media.image import ImageOptions, load_image
 
-from tests.corpus import DAMAGED
-from tests.corpus_images import image_entries
+from testing.corpus import DAMAGED
+from testing.corpus_images import image_entries
 
 OPTIONS = [
     ImageOptions(tile_size=14, max_pixels=300_000),

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from internvl_ops.errors import ConfigurationError, UnitError
 from internvl_ops.media.access import ReadPolicy
 from internvl_ops.redaction import safe_text, safe_uri, without_credentials
-from pipelines.engines import engine_maker
-from pipelines.ledger import Ledger
-from pipelines.options import JobOptions
-from pipelines.output import ERRORS, OutputFolder
-from pipelines.redaction import shown
+from pipelines.ledger.ledger import Ledger
+from pipelines.options.job_options import JobOptions
+from pipelines.options.redaction import shown
+from pipelines.output.folder import ERRORS, OutputFolder
+from pipelines.output.writer import Writer, result_schema
 from pipelines.sources.media import to_media
-from pipelines.writer import Writer, result_schema
+from pipelines.wiring.engines import engine_maker
 from tests.pipelines.finished_rows import CAPTION, IMAGE, row, table
 
 SECRET = "hUnTeR2sEcReT"

@@ -12,8 +12,8 @@ from internvl_ops.media.parts import Part
 from internvl_ops.prepare import MediaReader, Unit, joined_versions
 from pipelines import columns as c
 from pipelines.failures import errors_with, fill, outcomes
-from pipelines.finished import unit_key
-from pipelines.ledger import RUN, SKIP, Book
+from pipelines.ledger.finished import unit_key
+from pipelines.ledger.ledger import RUN, SKIP, Book
 from pipelines.stages.rows import media_of, repeated
 
 TABLE_BYTES = 8 << 20  # of media in one table

@@ -18,8 +18,8 @@ from internvl_ops.prepare import Prepared, Unit, UnitPreparer
 from internvl_ops.tasks import Task
 from pipelines import columns as c
 from pipelines.failures import errors_with, fill, one_by_one, outcomes
-from pipelines.options import row_sampling
-from pipelines.run_sample import Sample
+from pipelines.options.job_options import row_sampling
+from pipelines.stages.previews import Sample
 from pipelines.stages.rows import asked_of, media_of, worker_name
 
 PREVIEWS = 24  # units in the report's sample

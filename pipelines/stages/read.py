@@ -9,11 +9,11 @@ import pyarrow as pa
 
 from internvl_ops.media.access import safe_uri
 from pipelines import columns as c
-from pipelines.carried import Carry
-from pipelines.finished import unit_key
-from pipelines.ledger import RUN, SKIP, Book
+from pipelines.ledger.finished import unit_key
+from pipelines.ledger.ledger import RUN, SKIP, Book
 from pipelines.patience import read_patiently
 from pipelines.sources import SourcePlan, read_split
+from pipelines.stages.carried import Carry
 from pipelines.stages.rows import repeated
 
 

@@ -12,7 +12,7 @@ from internvl_ops.errors import ConfigurationError
 from internvl_ops.gpus import GPUS, find_gpu
 from internvl_ops.models.config import load_checkpoint
 from internvl_ops.models.registry import REGISTRY
-from internvl_ops.models.tiny import make_tiny_checkpoint
+from testing.tiny import make_tiny_checkpoint
 
 ARCHITECTURES = {entry.name: entry.architecture for entry in REGISTRY}
 EIGHT = Cost(ARCHITECTURES["InternVL2_5-8B"], 256)

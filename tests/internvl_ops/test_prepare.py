@@ -33,8 +33,8 @@ from internvl_ops.models.config import Checkpoint
 from internvl_ops.models.rendering import Renderer
 from internvl_ops.prepare import MediaReader, MediaRef, Prepared, Preparer, ReadLimits, Unit, preview
 from internvl_ops.tasks import Conversation
-from tests import corpus_documents, corpus_video
-from tests.pictures import encoded, natural
+from testing import corpus_documents, corpus_video
+from testing.pictures import encoded, natural
 
 IMAGES = MediaOptions(image=ImageOptions(max_tiles=6))
 PAGES = MediaOptions(kind="document", document=DocumentOptions(max_tiles=2))

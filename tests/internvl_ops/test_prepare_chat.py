@@ -26,8 +26,8 @@ from internvl_ops.models.config import Checkpoint
 from internvl_ops.prepare import MediaRef, Prepared, Preparer, ReadLimits, Unit
 from internvl_ops.prepare_chat import ChatPreparer
 from internvl_ops.tasks import Conversation
-from tests import corpus_documents, corpus_video
-from tests.pictures import encoded, natural
+from testing import corpus_documents, corpus_video
+from testing.pictures import encoded, natural
 
 LIMITS = ReadLimits(max_bytes=10_000_000)
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.datasets import write_images
-from tests.jobs.cluster import RayHead, wait_for
+from testing.cluster import RayHead, wait_for
+from testing.datasets import write_images
 from tests.jobs.output import read_output
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]

@@ -10,8 +10,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from tests.datasets import write_dataset
-from tests.jobs.cluster import RayHead, filesystem, s3_server, wait_for
+from testing.cluster import RayHead, filesystem, s3_server, wait_for
+from testing.datasets import write_dataset
 
 GOOD = 480
 pytestmark = pytest.mark.timeout(900)

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from tests.datasets import write_images
-from tests.jobs.cluster import ROOT, wait_for
+from testing.cluster import ROOT, wait_for
+from testing.datasets import write_images
 from tests.jobs.output import read_output
 
 pytestmark = pytest.mark.timeout(600)

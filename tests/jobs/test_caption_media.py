@@ -9,8 +9,8 @@ import pypdfium2 as pdfium
 import pytest
 from PIL import Image
 
-from tests import corpus_video
-from tests.jobs.cluster import ROOT
+from testing import corpus_video
+from testing.cluster import ROOT
 from tests.jobs.output import read_output
 
 pytestmark = pytest.mark.timeout(600)

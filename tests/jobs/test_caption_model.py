@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.datasets import write_images
-from tests.jobs.cluster import ROOT
+from testing.cluster import ROOT
+from testing.datasets import write_images
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.datasets import write_images
-from tests.jobs.cluster import ROOT
+from testing.cluster import ROOT
+from testing.datasets import write_images
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from tests.jobs.cluster import ROOT
+from testing.cluster import ROOT
+from testing.model_server import ModelServer, refuses, says
 from tests.jobs.output import read_output
-from tests.model_server import ModelServer, refuses, says
 
 pytestmark = pytest.mark.timeout(600)
 

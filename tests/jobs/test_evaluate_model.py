@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from examples.nano import benchmarks, draw
-from tests.jobs.cluster import ROOT
+from testing.cluster import ROOT
 
 NANO = ROOT / "examples" / "nano" / "checkpoint"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.jobs.cluster import ROOT
+from testing.cluster import ROOT
 
 
 def preview(*arguments: object, timeout: float = 200) -> subprocess.CompletedProcess[str]:

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.jobs.cluster import ROOT
+from testing.cluster import ROOT
 
 # Seconds each of import; what needs one of them imports it then.
 SLOW = {"torch", "vllm", "ray", "transformers", "aiohttp", "jsonschema", "fsspec", "s3fs", "botocore", "cv2", "av"}

@@ -13,7 +13,7 @@ import pypdfium2 as pdfium
 import pytest
 from PIL import Image
 
-from tests.jobs.cluster import ROOT
+from testing.cluster import ROOT
 from tests.jobs.output import read_output
 
 pytestmark = pytest.mark.timeout(600)

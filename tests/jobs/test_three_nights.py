@@ -25,9 +25,9 @@ import pytest
 from aiohttp import web
 from PIL import Image
 
-from tests.jobs.cluster import ROOT
+from testing.cluster import ROOT
+from testing.model_server import ModelServer, completion, says
 from tests.jobs.output import read_output
-from tests.model_server import ModelServer, completion, says
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 

@@ -9,8 +9,8 @@ import pyarrow as pa
 from internvl_ops.errors import Kind, UnitError
 from internvl_ops.tasks import caption
 from pipelines import columns as c
-from pipelines.finished import unit_key
-from pipelines.writer import MEASURES, own_columns
+from pipelines.ledger.finished import unit_key
+from pipelines.output.writer import MEASURES, own_columns
 
 CAPTION = caption(prompt="What is this?")
 IMAGE = own_columns(CAPTION.columns, c.answered(CAPTION.columns), MEASURES["image", False])

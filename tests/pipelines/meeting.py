@@ -6,8 +6,8 @@ import asyncio
 import os
 from pathlib import Path
 
-from benchmarks.stand_in import StandInEngine
 from internvl_ops.engines.base import Completion, Request, Sampling, Watch
+from testing.stand_in import StandInEngine
 
 
 class StandInThatMeetsAnother(StandInEngine):

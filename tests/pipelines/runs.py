@@ -12,11 +12,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipelines.ledger import RUN, SKIP, Counts, Ledger
-from pipelines.output import ERRORS, RESULTS, OutputFolder
-from pipelines.overwrite import MARKER, begin
-from pipelines.resume import drop_superseded_errors, load_output
-from pipelines.writer import Writer, result_schema
+from pipelines.ledger.ledger import RUN, SKIP, Counts, Ledger
+from pipelines.output.folder import ERRORS, RESULTS, OutputFolder
+from pipelines.output.overwrite import MARKER, begin
+from pipelines.output.resume import drop_superseded_errors, load_output
+from pipelines.output.writer import Writer, result_schema
 from tests.pipelines.finished_rows import CAPTION, IMAGE, row, table
 
 BATCH = 3  # rows that are claimed and finished together

@@ -18,8 +18,8 @@ from jobs.caption_dataset import Options
 from pipelines import annotate
 from pipelines.annotate import Graph
 from pipelines.cluster import Workers
-from pipelines.job import check
-from pipelines.tasks import make_ask, make_caption
+from pipelines.commands.job import check
+from pipelines.options.tasks import make_ask, make_caption
 from tests.pipelines.meeting import StandInThatMeetsAnother
 
 

@@ -12,7 +12,7 @@ from internvl_ops.errors import ConfigurationError
 from internvl_ops.media.tiling import share_tile_budget
 from internvl_ops.models.config import Checkpoint
 from pipelines.cluster import BLOCK_BYTES, Workers, rows_per_block, settle
-from pipelines.options import JobOptions
+from pipelines.options.job_options import JobOptions
 
 # Ray leaves a block whole that is up to half as large again as it should be.
 RAY_SPLITS_ABOVE = 1.5 * BLOCK_BYTES

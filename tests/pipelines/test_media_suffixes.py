@@ -18,9 +18,9 @@ from internvl_ops.media.image import ImageOptions, load_image
 from internvl_ops.media.sampling import sample_indices
 from internvl_ops.media.video import VideoOptions, load_video
 from pipelines.sources.options import MEDIA_SUFFIXES
-from tests import corpus_documents
-from tests.corpus_video import Clip, paint, read_number
-from tests.pictures import encoded, natural
+from testing import corpus_documents
+from testing.corpus_video import Clip, paint, read_number
+from testing.pictures import encoded, natural
 
 PICTURE = natural(64, 48)
 CLIP = Clip(frames=12, width=176, height=144)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.finished import unit_key
-from pipelines.ledger import Ledger, State
+from pipelines.ledger.finished import unit_key
+from pipelines.ledger.ledger import Ledger, State
 from pipelines.run_folder import run_folder
 
 HOLD = """

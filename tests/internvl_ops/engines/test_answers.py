@@ -14,7 +14,7 @@ from internvl_ops.engines.base import Chat, Completion, Request, Sampling
 from internvl_ops.engines.endpoint import Patience
 from internvl_ops.engines.openai import OpenAIEngine
 from internvl_ops.errors import UnitError
-from tests.model_server import ModelServer, completion, says, sends
+from testing.model_server import ModelServer, completion, says, sends
 
 USAGE = {"prompt_tokens": 7, "completion_tokens": 3}
 DONE = b"data: [DONE]\n\n"

@@ -18,7 +18,7 @@ from internvl_ops.engines.endpoint import Patience
 from internvl_ops.engines.openai import OpenAIEngine, check_served
 from internvl_ops.engines.recovering import Recovering
 from internvl_ops.errors import ConfigurationError, UnitError
-from tests.model_server import ModelServer, completion, hangs, hangs_up, refuses, says, streams
+from testing.model_server import ModelServer, completion, hangs, hangs_up, refuses, says, streams
 
 QUICK = Patience(away_s=2, answer_s=5, pause_s=0.01)
 KEY = "sk-very-secret"

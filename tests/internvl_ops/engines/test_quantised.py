@@ -15,8 +15,8 @@ from internvl_ops.engines.vllm import VllmEngine
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.models.config import Checkpoint, load_checkpoint
 from internvl_ops.models.rendering import Renderer
-from internvl_ops.models.tiny import make_tiny_checkpoint
-from tests.awq import quantise
+from testing.awq import quantise
+from testing.tiny import make_tiny_checkpoint
 from tests.conftest import RunningEngine
 from tests.reference.internvl import ReferenceInternVL
 

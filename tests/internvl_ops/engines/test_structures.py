@@ -20,7 +20,7 @@ from internvl_ops.engines.vllm import VllmEngine
 from internvl_ops.media.tiling import tile_image
 from internvl_ops.models.config import load_checkpoint
 from internvl_ops.models.rendering import Renderer
-from internvl_ops.models.tiny import LANGUAGES, VISIONS, make_tiny_checkpoint, make_tiny_native_checkpoint
+from testing.tiny import LANGUAGES, VISIONS, make_tiny_checkpoint, make_tiny_native_checkpoint
 from tests.conftest import RunningEngine
 from tests.reference.internvl import ReferenceInternVL
 

@@ -21,7 +21,7 @@ from internvl_ops.errors import ConfigurationError, UnitError
 from internvl_ops.models.config import Checkpoint, load_checkpoint
 from internvl_ops.models.native import native_weights
 from internvl_ops.models.rendering import Renderer
-from internvl_ops.models.tiny import make_tiny_native_checkpoint
+from testing.tiny import make_tiny_native_checkpoint
 from tests.conftest import RunningEngine
 
 FLOAT32 = {"dtype": "float32"}

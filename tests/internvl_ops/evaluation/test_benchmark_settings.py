@@ -12,8 +12,8 @@ from internvl_ops.evaluation.task import evaluate
 from internvl_ops.media.sampling import step_indices
 from internvl_ops.prepare import sampling_of
 from jobs.evaluate_model import Options
-from pipelines.command_line import build_options
-from pipelines.media import media_options
+from pipelines.options.command_line import build_options
+from pipelines.wiring.media import media_options
 
 SHORT = "What? Answer the question using a single word or phrase."
 

@@ -10,8 +10,8 @@ import pytest
 from internvl_ops.errors import UnitError
 from internvl_ops.media.image import ImageOptions, TiledImage, load_image
 from internvl_ops.media.sandbox import Sandbox
-from tests.corpus import Entry, entries, mutated
-from tests.corpus_images import image_entries
+from testing.corpus import Entry, entries, mutated
+from testing.corpus_images import image_entries
 
 OPTIONS = ImageOptions(tile_size=56)  # small tiles: it is the decoders that are tried
 MEMORY = 2 << 30

@@ -12,7 +12,7 @@ from internvl_ops.media.image import TiledImage
 from internvl_ops.media.page_ranges import select_pages
 from internvl_ops.media.sandbox import Sandbox
 from internvl_ops.media.tiling import choose_grid, tile_image
-from tests.corpus_documents import Document, bomb, make, scan, scanned
+from testing.corpus_documents import Document, bomb, make, scan, scanned
 
 A4 = make(Document(pages=3, lines=30))
 

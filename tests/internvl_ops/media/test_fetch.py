@@ -12,7 +12,7 @@ from aiohttp.abc import AbstractResolver
 from internvl_ops.errors import UnitError
 from internvl_ops.media.access import ReadPolicy
 from internvl_ops.media.fetch import Fetcher
-from tests.faulty_server import BODY, FaultyServer
+from testing.faulty_server import BODY, FaultyServer
 
 
 @pytest.fixture(scope="module")

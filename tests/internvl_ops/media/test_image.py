@@ -17,8 +17,8 @@ from PIL import Image, ImageCms
 from internvl_ops.errors import UnitError
 from internvl_ops.media.image import ImageOptions, decode_image, image_size, load_image, load_picture
 from internvl_ops.media.tiling import tile_image
-from tests.corpus_images import png, png_chunk, tiff_block
-from tests.pictures import encoded, natural
+from testing.corpus_images import png, png_chunk, tiff_block
+from testing.pictures import encoded, natural
 
 SMALL = ImageOptions(tile_size=56)
 EXACT = ImageOptions(tile_size=56, resize="exact")

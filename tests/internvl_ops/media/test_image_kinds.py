@@ -16,7 +16,7 @@ from PIL import Image, ImageCms
 
 from internvl_ops.errors import UnitError
 from internvl_ops.media.image import ImageOptions, decode_image, image_size, load_image
-from tests.image_files import (
+from testing.image_files import (
     cropped_avif,
     packed,
     png_file,
@@ -25,7 +25,7 @@ from tests.image_files import (
     tiff_tags,
     ycbcr_units,
 )  # fmt: skip
-from tests.pictures import encoded, natural
+from testing.pictures import encoded, natural
 
 PICTURE = np.asarray(natural(96, 64))
 GREY = PICTURE[..., 1].copy()

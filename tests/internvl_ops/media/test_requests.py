@@ -15,7 +15,7 @@ from internvl_ops.errors import ConfigurationError, UnitError
 from internvl_ops.media import real_paths, s3_config
 from internvl_ops.media.access import ReadPolicy, safe_uri
 from internvl_ops.media.fetch import Fetcher
-from tests.faulty_server import BODY, FaultyServer
+from testing.faulty_server import BODY, FaultyServer
 
 _numbers = itertools.count()
 

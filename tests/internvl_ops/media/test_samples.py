@@ -11,8 +11,8 @@ import tifffile
 
 from internvl_ops.errors import UnitError
 from internvl_ops.media.image import ImageOptions, load_image
-from tests.image_files import png_file
-from tests.pictures import encoded, natural
+from testing.image_files import png_file
+from testing.pictures import encoded, natural
 
 SMALL = ImageOptions(tile_size=56)
 

@@ -17,7 +17,7 @@ import pytest
 
 from internvl_ops.errors import UnitError
 from internvl_ops.media.sandbox import Sandbox
-from tests import hostile
+from testing import hostile
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +121,7 @@ class TestFailures:
     def test_any_other_exception_is_an_error_that_says_where(self, sandbox: Sandbox) -> None:
         error = failure(sandbox, hostile.divide_by_zero)
         assert error.kind == "decoder_crashed"
-        assert "ZeroDivisionError: division by zero, in tests/hostile.py line" in error.message
+        assert "ZeroDivisionError: division by zero, in testing/hostile.py line" in error.message
 
     def test_a_hang_is_stopped(self, sandbox: Sandbox) -> None:
         error = failure(sandbox, hostile.loop, timeout_s=0.3)

@@ -13,7 +13,7 @@ import pytest
 from internvl_ops.errors import UnitError
 from internvl_ops.media.sandbox import Sandbox
 from internvl_ops.media.sandbox_confinement import Confinement, available
-from tests import hostile
+from testing import hostile
 
 needs_landlock = pytest.mark.skipif(available().landlock < 4, reason="the kernel's Landlock is older than version 4")
 needs_seccomp = pytest.mark.skipif(not available().seccomp, reason="the kernel or architecture has no seccomp")

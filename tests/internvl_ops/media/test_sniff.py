@@ -14,7 +14,7 @@ from internvl_ops.errors import UnitError
 from internvl_ops.media.image import ImageOptions, load_image
 from internvl_ops.media.sniff import IMAGE_FORMATS, IMAGE_SUFFIXES, sniffed, unreadable
 from internvl_ops.media.tiling import tile_image
-from tests.pictures import encoded, natural
+from testing.pictures import encoded, natural
 
 SMALL = ImageOptions(tile_size=56)
 

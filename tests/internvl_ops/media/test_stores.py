@@ -17,7 +17,7 @@ from internvl_ops.media import s3_config
 from internvl_ops.media.access import ReadPolicy
 from internvl_ops.media.fetch import Fetcher
 from internvl_ops.media.silence import Silence
-from tests.faulty_server import BODY, FaultyServer
+from testing.faulty_server import BODY, FaultyServer
 
 DEAD = "http://127.0.0.1:9"  # nothing listens on the discard port
 _numbers = itertools.count()

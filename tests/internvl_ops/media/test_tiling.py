@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from internvl_ops.media.tiling import choose_grid, share_tile_budget, tile_image
-from tests.pictures import natural
+from testing.pictures import natural
 
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 STD = np.array([0.229, 0.224, 0.225], np.float32)

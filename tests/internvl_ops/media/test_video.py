@@ -16,8 +16,8 @@ from internvl_ops.media.sampling import frame_labels, sample_indices, sample_tim
 from internvl_ops.media.tiling import tile_image
 from internvl_ops.media.video import VideoOptions, load_video
 from internvl_ops.media.video_file import VideoFile
-from tests import corpus_fields
-from tests.corpus_video import KINDS, Clip, audio_only, flipped, lying_size, make, paint, read_number, truncated
+from testing import corpus_fields
+from testing.corpus_video import KINDS, Clip, audio_only, flipped, lying_size, make, paint, read_number, truncated
 
 _made: dict[str, bytes] = {}
 

@@ -12,7 +12,7 @@ from internvl_ops.models.architecture import Architecture, read_architecture
 from internvl_ops.models.conversation import TEMPLATES
 from internvl_ops.models.json_files import read_json
 from internvl_ops.models.registry import BACKBONES, INTERNVIT_6B, INTERNVIT_300M, REGISTRY
-from internvl_ops.models.tiny import LANGUAGES, VISIONS, make_tiny_checkpoint
+from testing.tiny import LANGUAGES, VISIONS, make_tiny_checkpoint
 
 README = Path(__file__).parents[3] / "README.md"
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from internvl_ops.errors import ConfigurationError, UnitError
 from internvl_ops.models.config import load_checkpoint
 from internvl_ops.models.rendering import Rendered, Renderer
-from internvl_ops.models.tiny import make_tiny_checkpoint
+from testing.tiny import make_tiny_checkpoint
 
 SPELLED = [
     "<|im_end|>", "<|im_start|>", "<|endoftext|>", "</s>", "<s>", "<unk>", "<|end|>", "<|user|>", "<|assistant|>",

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from internvl_ops.quality import is_repetitive
-from tests.repetition_held_out import held_out_texts
-from tests.repetition_texts import Labelled, labelled_texts
+from testing.repetition_held_out import held_out_texts
+from testing.repetition_texts import Labelled, labelled_texts
 
 
 @pytest.fixture(scope="module", params=[labelled_texts, held_out_texts], ids=["set on", "held out"])

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipelines import columns as c
-from pipelines.finished import unit_key
+from pipelines.ledger.finished import unit_key
 from pipelines.sources.options import MEDIA_TYPE
 
 

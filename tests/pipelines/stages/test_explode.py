@@ -8,8 +8,8 @@ from internvl_ops.errors import UnitError
 from internvl_ops.media.parts import Part
 from internvl_ops.prepare import Unit
 from pipelines import columns as c
-from pipelines.finished import unit_key
-from pipelines.ledger import Ledger, State
+from pipelines.ledger.finished import unit_key
+from pipelines.ledger.ledger import Ledger, State
 from pipelines.stages.explode import Explode
 from tests.pipelines.stages.rows import manifest_rows
 

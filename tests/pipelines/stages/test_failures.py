@@ -23,15 +23,15 @@ from internvl_ops.prepare import Prepared, Preparer, ReadLimits, Unit
 from internvl_ops.tasks import Conversation, Task, ask
 from internvl_ops.tasks.base import Answered
 from pipelines import columns as c
-from pipelines.ledger import Ledger
-from pipelines.output import ERRORS, RESULTS, OutputFolder
+from pipelines.ledger.ledger import Ledger
+from pipelines.output.folder import ERRORS, RESULTS, OutputFolder
+from pipelines.output.writer import Writer, result_schema
 from pipelines.sources import SourceOptions, plan_source, read_split
 from pipelines.sources.ids import ids_from_column
 from pipelines.stages.explode import Explode
 from pipelines.stages.generate import Generate
 from pipelines.stages.parse import Parse
 from pipelines.stages.prepare import Prepare
-from pipelines.writer import Writer, result_schema
 from tests.pipelines.finished_rows import CAPTION, IMAGE, row, table
 from tests.pipelines.stages.rows import manifest_rows
 

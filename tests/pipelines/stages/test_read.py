@@ -7,8 +7,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipelines import columns as c
-from pipelines.finished import unit_key
-from pipelines.ledger import Ledger, State
+from pipelines.ledger.finished import unit_key
+from pipelines.ledger.ledger import Ledger, State
 from pipelines.sources import SourceOptions, plan_source
 from pipelines.stages.read import claim, read
 from tests.pipelines.stages.rows import manifest_rows

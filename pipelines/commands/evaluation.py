@@ -1,0 +1,276 @@
+"""A benchmark through the pipeline: its data as a manifest, and afterwards the scores of results and errors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+from typing import Any, Literal
+
+import pyarrow as pa
+from pydantic import BaseModel, Field, model_validator
+
+from internvl_ops.errors import ConfigurationError
+from internvl_ops.evaluation import BENCHMARKS, Benchmark, Name, Sample, evaluate
+from internvl_ops.evaluation.benchmark import NoLetter
+from internvl_ops.evaluation.published import PUBLISHED, beside_published
+from internvl_ops.evaluation.releases import Release, release_of
+from internvl_ops.evaluation.subtitles import SUFFIX
+from internvl_ops.redaction import safe_uri
+from internvl_ops.tasks import Task
+from pipelines.commands.benchmark_rows import BenchmarkRows, read_annotations
+from pipelines.commands.job import source_options
+from pipelines.output.folder import ERRORS, EVALUATION, RESULTS, RUNS, OutputFolder, as_parquet
+from pipelines.output.side_files import write_side_file
+from pipelines.sources import SourcePlan, plan_source, read_split
+from pipelines.sources.listing import MANIFEST_SUFFIXES
+from pipelines.sources.options import MediaKind
+from pipelines.sources.storage import check_scheme, has_magic, kind_of, suffix_of, walk
+
+TABLES = ("parquet", "jsonl", "csv")  # formats of manifests that can hold a benchmark
+SAMPLES, SCORES = f"{EVALUATION}/samples.parquet", f"{EVALUATION}/scores.json"
+
+
+class EvaluateOptions(BaseModel):
+    """Benchmark"""
+
+    benchmark: Name = Field(description="Which one the input is; see the table in the README.")
+    split: str | None = Field(None, description="Its split. Of a directory, read the files with this in their names. "
+        "Default: what the file's name says.")  # fmt: skip
+    annotations: str | None = Field(None, description="JSON file with the answers by question id, as TextVQA, VizWiz "
+        "and DocVQA publish it, where the input does not have them.")  # fmt: skip
+
+    release: Release | None = Field(None, description="Release whose settings are used: tiles, frames, and what counts "
+        "as an answer differ between releases. Default: the one that --model names, else InternVL2.")  # fmt: skip
+    exif: Literal["ignore", "apply"] = Field("ignore", description="Whether images and frames are turned upright by "
+        "their EXIF orientation. The published figures were measured without, so the default is ignore; for "
+        "--benchmark ocr, which has no published figures, it is apply. All other jobs apply it.")  # fmt: skip
+    subtitles: str | None = Field(None, description="Folder with the subtitles of --benchmark videomme, NAME.srt "
+        "for the video NAME: shows the model those of its frames, as the published figures do.")  # fmt: skip
+    no_letter: NoLetter | None = Field(None, description="How --benchmark videomme counts an answer without a letter: "
+        "skip leaves it out of the figures, as VLMEvalKit did up to InternVL2; text looks for an option's text in it, "
+        "as VLMEvalKit does since; wrong counts it as wrong. Default: as for the release.")  # fmt: skip
+    frame_rule: Literal["cards", "steps"] = Field("cards", description="Which frames of a video are taken: the middles "
+        "of equal parts, as the model cards do, or those between equal parts, as VLMEvalKit does. Default: the "
+        "benchmark's.")  # fmt: skip
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Those of the benchmark."""
+        benchmark = BENCHMARKS.get(str(values.get("benchmark")))
+        if benchmark is None:
+            return values
+        release = values.get("release") or release_of(str(values.get("model", "")))
+        benchmark = benchmark.for_release(release)
+        names = ("max_tiles", "num_frames", "frame_rule", "exif", "no_letter")
+        return {name: getattr(benchmark, name) for name in names} | values | {"release": release}
+
+
+def plan_benchmark(options: Any) -> SourcePlan:
+    """How the benchmark's data is read.
+
+    Raises:
+        ConfigurationError: It cannot be, or is not the benchmark's: a column is missing, no file is of the split, none
+            of the first rows can be asked and scored.
+    """
+    benchmark = BENCHMARKS[options.benchmark]
+    if options.no_letter is not None and not benchmark.scores:
+        raise ConfigurationError(f"--no-letter {options.no_letter} is for --benchmark videomme alone. Leave it out.")
+    if options.subtitles is not None:
+        _check_subtitles(options, benchmark)
+    rows = BenchmarkRows(
+        name=options.benchmark,
+        input=options.input,
+        split=options.split,
+        media_column=options.video_column if benchmark.media == "video" else options.image_column,
+        id_column=options.id_column,
+        answers=_annotations(options.annotations),
+        subtitles=options.subtitles,
+        published_folders=_has_published_folders(benchmark, options.media_root),
+    )
+    named = dict.fromkeys(("id_column", "image_column", "video_column", "document_column"))  # `rows` looks at them
+    changes: dict[str, Any] = {**_files(options), **named, "reshape": rows}
+    plan = plan_source(replace(source_options(options), **changes))
+    first = next((table for split in plan.splits for table in islice(read_split(plan, split, 100), 1)), None)
+    if first is not None and len(first) and not first["__error"].null_count:
+        raise ConfigurationError(
+            f"--benchmark {options.benchmark}: none of the first {len(first)} rows can be used. "
+            f"{first['__error'][0]['message'].as_py()}."
+        )
+    return plan
+
+
+def _check_subtitles(options: Any, benchmark: Benchmark) -> None:
+    if not benchmark.subtitles:
+        raise ConfigurationError(f"--subtitles {options.subtitles} is for --benchmark videomme alone. Leave it out.")
+    folder = check_scheme("--subtitles", options.subtitles).rstrip("/")
+    if kind_of(folder) != "directory":
+        raise ConfigurationError(f"--subtitles {options.subtitles}: no such folder.")
+    if not any(name.endswith(SUFFIX) for name in walk(folder, recursive=False)):
+        raise ConfigurationError(f"--subtitles {options.subtitles}: no {SUFFIX} file is in it. Unpack subtitle.zip.")
+
+
+def _asked(options: Any) -> Benchmark:
+    """The benchmark as the options want it."""
+    benchmark = BENCHMARKS[options.benchmark].for_release(options.release)
+    return benchmark if options.subtitles is None else benchmark.with_subtitles()
+
+
+def _has_published_folders(benchmark: Benchmark, root: str | None) -> bool:
+    """Whether media lie below ``--media-root`` in the folders in which the benchmark publishes them."""
+    if root is None:
+        return False
+    return any(kind_of(f"{root.rstrip('/')}/{folder}") == "directory" for folder in benchmark.folders)
+
+
+def _files(options: Any) -> dict[str, str]:
+    """Which files are read, and as what: of a directory the tables, not the pictures beside them, and those of the
+    split."""
+    uri = options.input.rstrip("/")
+    if has_magic(uri) or kind_of(uri) != "directory":
+        return {"uri": options.input, "format": options.input_format}
+    names = list(walk(uri, recursive=True))
+    held = [kind for kind in TABLES if any(suffix_of(name) in MANIFEST_SUFFIXES[kind] for name in names)]
+    found = {
+        "uri": uri,
+        "format": held[0] if options.input_format == "auto" and len(held) == 1 else options.input_format,
+    }
+    if options.split is None:
+        return found
+    tables = [name for name in names if any(suffix_of(name) in MANIFEST_SUFFIXES[kind] for kind in held)]
+    if not any(options.split in name.rpartition("/")[2] for name in tables):
+        known = ", ".join(BENCHMARKS[options.benchmark].splits) or "none by name"
+        raise ConfigurationError(
+            f"--split {options.split}: none of the files in {options.input} has it in its name: "
+            f"{', '.join(tables[:10]) or 'there are none'}. Splits of {options.benchmark}: {known}. Or name the file "
+            "itself as --input."
+        )
+    return found | {"uri": f"{uri}/**/*{options.split}*"}
+
+
+def _annotations(uri: str | None) -> dict[str, list[str]]:
+    if uri is None:
+        return {}
+    try:
+        import fsspec
+
+        with fsspec.open(uri, "rb") as file:
+            text = file.read()
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"--annotations {safe_uri(uri)}: {error}") from None
+    return read_annotations(safe_uri(uri), text)
+
+
+def make_evaluate(options: Any, media: MediaKind, columns: Sequence[str]) -> Task:
+    """The benchmark's task."""
+    return evaluate(
+        _asked(options),
+        prompt=options.prompt,
+        max_new_tokens=options.max_new_tokens,
+        num_frames=options.num_frames if options.fps is None else None,
+    )
+
+
+def score_benchmark(options: Any, plan: SourcePlan) -> str:
+    """Scores all that stands in the output and writes ``evaluation/``: each sample, and the figures.
+
+    Returns:
+        What the job prints: a table of the figures beside those that were published.
+    """
+    output = OutputFolder(options.output)
+    benchmark = replace(_asked(options), no_letter=options.no_letter)
+    reshape: Any = plan.options.reshape
+    answered = list(_answered(output, reshape))
+    rows = [*answered, *_failed(output, plan, reshape, {row["id"] for row in answered})]
+    samples = [_sample(row) for row in rows]
+    scores, figures = benchmark.evaluate(samples)
+    scored = [{**row, "score": score} for row, score in zip(rows, scores, strict=True)]
+    failed, left_out = sum(sample.failed for sample in samples), scores.count(None)
+    own = [("response", pa.string()), ("score", pa.float64()), ("error", pa.string())]
+    schema = pa.schema([("id", pa.string()), *reshape.fields, *own])
+    run_id = max((name for name in output.list_names(RUNS) if not name.startswith(".")), default="run")
+    samples_at = write_side_file(output, SAMPLES, as_parquet(pa.Table.from_pylist(scored, schema)), run_id, beside=True)
+    result = {
+        "benchmark": options.benchmark,
+        "model": safe_uri(options.model),
+        "questions": len(samples),
+        "failed": failed,
+        "left_out": left_out,
+        "release": options.release,
+        "figures": figures.table,
+        "categories": figures.categories,
+        "published": _published(options.benchmark),
+        "prompt": options.prompt or benchmark.prompt,
+        "max_tiles": options.max_tiles,
+        "max_new_tokens": options.max_new_tokens or benchmark.max_new_tokens,
+        "min_new_tokens": benchmark.min_new_tokens,
+        "exif": options.exif,
+        **({"num_frames": options.num_frames, "frame_rule": options.frame_rule} if benchmark.media == "video" else {}),
+        **({"no_letter": options.no_letter} if benchmark.scores else {}),
+    }
+    text = json.dumps(result, indent=1, ensure_ascii=False).encode()
+    scores_at = write_side_file(output, SCORES, text, run_id, beside=True)
+    said = f", {failed:,} of which failed and count as wrong" if failed else ""
+    said += f", {left_out:,} of which have answers without a letter and are left out" if left_out else ""
+    folder = safe_uri(output.uri)
+    parts = [
+        f"\n{benchmark.title}, {benchmark.metric}: {len(samples):,} questions{said}. "
+        f"Settings of the release: {options.release}.",
+        beside_published(options.benchmark, safe_uri(options.model), figures.table),
+        *([_categories(figures.categories)] if figures.categories else []),
+        f"  scores    {folder}/{scores_at}\n  samples   {folder}/{samples_at}",
+    ]
+    return "\n\n".join(parts)
+
+
+def _answered(output: OutputFolder, reshape: BenchmarkRows) -> Iterator[dict[str, Any]]:
+    for _, table in output.read_tables(RESULTS, ["id", *reshape.fields.names, "answer", "width", "height"]):
+        for row in table.to_pylist():
+            yield row | {"response": row["answer"], "error": None}
+
+
+def _failed(
+    output: OutputFolder, plan: SourcePlan, reshape: BenchmarkRows, answered: set[str]
+) -> Iterator[dict[str, Any]]:
+    """Failed questions, with what the data says of them, so that they are missed where they belong."""
+    messages = {
+        row["source"]: row
+        for _, table in output.read_tables(ERRORS, ["id", "source", "kind", "message"])
+        for row in table.to_pylist()
+        if row["kind"] == "duplicate_id" or row["id"] not in answered
+    }
+    read: dict[str, dict[str, Any]] = {}
+    for split in plan.splits if messages else ():
+        for table in read_split(plan, split):
+            wanted = [row for row, source in enumerate(table["__source"].to_pylist()) if source in messages]
+            if wanted:
+                rows = table.select([*reshape.fields.names, "__source"]).take(wanted).to_pylist()
+                read |= {row["__source"]: row for row in rows}
+    for source, message in messages.items():
+        unread = {"split": reshape.split_of(source.rpartition(":")[0])}
+        error = f"{message['kind']}: {message['message']}"
+        yield {**read.get(source, unread), "id": message["id"], "response": None, "error": error}
+
+
+def _sample(row: dict[str, Any]) -> Sample:
+    names = ("split", "question", "answers", "category", "group", "options", "box", "width", "height", "response")
+    there = {name: row[name] for name in names if row.get(name) is not None}
+    return Sample(id=row["id"], failed=row["error"] is not None, **{"split": "", **there})
+
+
+def _categories(categories: dict[str, dict[str, float]]) -> str:
+    columns = list(next(iter(categories.values())))
+    lines = [f"| category | {' | '.join(columns)} |", f"|---|{'---:|' * len(columns)}"]
+    for name, figures in categories.items():
+        shown = (f"{value:.1f}" if isinstance(value, float) else f"{value:,}" for value in figures.values())
+        lines.append(f"| {name} | {' | '.join(shown)} |")
+    return "\n".join(lines)
+
+
+def _published(name: str) -> dict[str, dict[str, float | None]]:
+    if name not in PUBLISHED:
+        return {}
+    table = PUBLISHED[name]
+    return {model: dict(zip(table.columns, figures, strict=True)) for model, figures in table.models.items()}

@@ -1,0 +1,216 @@
+"""What every job does around its pipeline: validate first, run, say how it ended."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import yaml
+
+from internvl_ops.errors import ConfigurationError
+from internvl_ops.redaction import safe_uri
+from pipelines.interruption import Interrupted, end, phase, say
+from pipelines.options.command_line import exit_with, groups, parse_options, show
+from pipelines.options.job_options import JobOptions
+from pipelines.options.messages import say_now
+from pipelines.options.redaction import shown
+
+STRAY = 0.1  # of the sampled URIs may be unreadable without ending the job
+
+if TYPE_CHECKING:
+    from internvl_ops.models.config import Checkpoint
+    from internvl_ops.tasks import Task
+    from pipelines.options.tasks import MakeTask
+    from pipelines.sources import SourceOptions, SourcePlan
+
+    MakePlan = Callable[[Any], SourcePlan]
+
+
+def run_job(
+    make_task: MakeTask,
+    options_class: type[JobOptions],
+    description: str,
+    *,
+    make_plan: MakePlan | None = None,
+    closing: Callable[[Any, SourcePlan], str] | None = None,
+) -> NoReturn:
+    """Runs the task that ``make_task`` makes as the command line asks, and ends the process.
+
+    Args:
+        make_task: Makes the task from the options and what the input holds.
+        options_class: Of the job.
+        description: First paragraph of ``--help``.
+        make_plan: Of the input; `plan_of` by default.
+        closing: Called once all of the input is done, with the options and the plan of the input; what it returns is
+            printed last.
+
+    Exit status: 0 done; 1 failed or interrupted; 2 wrong configuration, said before a cluster or a model is touched;
+    3 done, with more errors than ``--max-error-rate``, or with errors alone.
+    """
+    from pipelines.wiring.engines import check_endpoint
+    from pipelines.wiring.notices import notices
+
+    options, mode = parse_options(options_class, description)
+    try:
+        plan, checkpoint, task = check(options, make_task, make_plan=make_plan, writes=mode == "run")
+        if mode == "dry-run":
+            show(describe(options, plan, checkpoint, task))
+            sys.exit(0)
+        if mode == "estimate":
+            from pipelines.commands.estimate import estimate
+
+            show(estimate(options, plan, checkpoint, task).text())
+            sys.exit(0)
+        for note in notices(options, plan, checkpoint):
+            print(f"Note: {note}", file=sys.stderr)
+        if waiting := check_endpoint(options):
+            print(f"Note: {waiting}", file=sys.stderr)
+        say_now(f"checked the options and {len(plan.splits):,} file(s) of the input")
+        # Ray takes seconds to import; a wrong configuration is said before.
+        from pipelines.annotate import annotate
+
+        with phase("holding"):
+            record = annotate(options, plan, checkpoint, task)
+        with phase("closing"):
+            show(record.summary())
+            if closing is not None and record.all_done:
+                show(closing(options, plan))
+    except Interrupted:
+        say("Interrupted before any unit was done. The same command starts again.")
+        end()
+    except ConfigurationError as error:
+        exit_with(error)
+    except OSError as error:
+        exit_with(error, 1)
+    sys.exit(record.exit_status)
+
+
+def check(
+    options: JobOptions, make_task: MakeTask, *, make_plan: MakePlan | None = None, writes: bool = True
+) -> tuple[SourcePlan, Checkpoint | None, Task]:
+    """Validates what options alone cannot say: model, input, task, what may be read, output. Without Ray or torch.
+
+    Args:
+        options: Of the job.
+        make_task: Makes the task from the options and what the input holds.
+        make_plan: Of the input; `plan_of` by default.
+        writes: Whether to try the output with a small file.
+
+    Raises:
+        ConfigurationError: Naming the option, its value, what is allowed, and the likely mend.
+    """
+    from pipelines.options.rules import check_apart, check_options, check_plan, check_sampling
+    from pipelines.output.continuity import check_columns
+    from pipelines.ray_address import check_address, check_ray_job
+    from pipelines.wiring.engines import check_engine, load_model
+    from pipelines.wiring.media import check_media_options, read_policy
+
+    check_options(options)
+    check_address(options)
+    check_ray_job(options)
+    checkpoint = load_model(options)
+    check_apart(options)
+    plan = (make_plan or plan_of)(options)
+    check_plan(options, plan.media_kind)
+    check_sampling(options, plan.schema.names)
+    check_media_options(options, plan.media_kind)
+    refused = read_policy(options, plan).explain(plan.sample_uris, tolerated=STRAY)
+    if refused:
+        raise ConfigurationError(refused)
+    task = make_task(options, plan.media_kind, plan.schema.names)
+    check_engine(options, checkpoint, task)
+    from pipelines.output.folder import OutputFolder
+    from pipelines.output.settings import check_settings
+
+    output = OutputFolder(options.output)
+    if writes:
+        output.check_writable()
+    if not options.overwrite:
+        check_settings(output, options, task)
+        check_columns(output, options, plan, task)
+    return plan, checkpoint, task
+
+
+def plan_of(options: JobOptions) -> SourcePlan:
+    """How the input of a job is read.
+
+    Raises:
+        ConfigurationError: It cannot be.
+    """
+    from pipelines.sources import plan_source
+
+    return plan_source(source_options(options))
+
+
+def source_options(options: JobOptions) -> SourceOptions:
+    """What the sources are told of a job's options."""
+    from pipelines.sources import SourceOptions
+
+    return SourceOptions(
+        uri=options.input,
+        format=options.input_format,
+        id_column=options.id_column,
+        image_column=options.image_column,
+        video_column=options.video_column,
+        document_column=options.document_column,
+        limit=options.limit,
+        media_optional=options.media_optional,
+        media_root=options.media_root,
+        max_bytes=options.max_bytes,
+        names=tuple(name.strip() for name in (options.columns or "").split(",") if name.strip()),
+        s3_anonymous=options.s3_anonymous,
+    )
+
+
+def describe(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | None, task: Task) -> str:
+    """What ``--dry-run`` prints: every option as resolved, and the plan."""
+    from pipelines.wiring.notices import notices
+
+    values = shown(options)
+    lines = ["# Options, as for --config"]
+    for title, names in groups(type(options)).items():
+        lines += ["", f"# {title}"]
+        lines += [_yaml_line(name, values[name]) for name in names if name in values]
+    rows = "unknown until read" if plan.total_rows is None else f"{plan.total_rows:,}"
+    lines += [
+        "",
+        "# Plan",
+        f"#   read      {plan.format}, {len(plan.splits):,} file(s), rows: {rows}; "
+        f"{_media(plan)}, id from {plan.id_column or 'the URI and prompt fields'}",
+        *(f"#   note      {note}" for note in notices(options, plan, checkpoint)),
+        *_model(options, checkpoint, task),
+        f"#   write     {values['output']}: {', '.join(task.columns.names)} and "
+        f"{', '.join(plan.schema.names)} from the manifest",
+    ]
+    return "\n".join(lines)
+
+
+def _model(options: JobOptions, checkpoint: Checkpoint | None, task: Task) -> list[str]:
+    if options.engine == "openai" or checkpoint is None:
+        return [
+            f"#   prepare   upright pictures, for the server to cut into {options.max_tiles} tiles at most",
+            f"#   generate  {options.engine}, {options.model} at {safe_uri(options.base_url or '')}, "
+            f"prompt: {task.prompt}",
+        ]
+    if not checkpoint.dynamic:
+        return [
+            f"#   prepare   one tile of {checkpoint.tile_size} pixels an image, as the checkpoint was trained "
+            "(dynamic_image_size false); --max-tiles counts only with --tiling always",
+            f"#   generate  {options.engine}, template {checkpoint.template}, prompt: {task.prompt}",
+        ]
+    tokens = (options.max_tiles + 1) * checkpoint.tokens_per_tile
+    return [
+        f"#   prepare   tiles of {checkpoint.tile_size} pixels, up to {options.max_tiles} and a thumbnail: "
+        f"{tokens:,} image tokens at most, of a context of {checkpoint.context_length:,}",
+        f"#   generate  {options.engine}, template {checkpoint.template}, prompt: {task.prompt}",
+    ]
+
+
+def _media(plan: SourcePlan) -> str:
+    return "text alone" if plan.media_column is None else f"{plan.media_kind} in column {plan.media_column!r}"
+
+
+def _yaml_line(name: str, value: object) -> str:
+    key = name.replace("_", "-")
+    return f"# {key}:" if value is None else yaml.safe_dump({key: value}, allow_unicode=True, width=1000).rstrip()

@@ -1,0 +1,231 @@
+"""One or a few inputs, answered as the jobs answer them and shown while the answer grows. Without Ray."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from PIL import Image
+
+from internvl_ops.engines import Engine, EngineDead
+from internvl_ops.errors import ConfigurationError, UnitError
+from internvl_ops.generation import Generator, Reply, Retries, Shown
+from internvl_ops.media.access import ReadPolicy
+from internvl_ops.media.parts import WHOLE, Part
+from internvl_ops.media.tiling import choose_grid, join_tiles
+from internvl_ops.models.config import Checkpoint
+from internvl_ops.models.tokenizer import Tokenizer
+from internvl_ops.prepare import MediaReader, MediaRef, Prepared, Preparer, Unit
+from internvl_ops.tasks import Answered, Dialogue, Task
+from internvl_ops.tasks.boxes import Box
+from internvl_ops.tasks.drawing import draw_boxes
+from pipelines.commands.preview import PreviewOptions, kind_of
+from pipelines.sources.options import MediaKind
+from pipelines.wiring.engines import context_of, sampling_of
+from pipelines.wiring.media import Reading, media_options, read_limits
+
+DRAWN_SIDE = 1600  # pixels of the longer side of a picture with boxes
+
+
+class Preview:
+    """One preview.
+
+    Args:
+        options: Found right.
+        checkpoint: Of the model.
+        tasks: For each kind of input what is asked.
+        make_engine: Makes the engine.
+    """
+
+    def __init__(
+        self,
+        options: PreviewOptions,
+        checkpoint: Checkpoint,
+        tasks: Mapping[MediaKind, Task],
+        make_engine: Callable[[], Engine],
+    ) -> None:
+        _quiet()
+        self._options, self._checkpoint, self._tasks, self._make_engine = options, checkpoint, tasks, make_engine
+        self._tokenizer = Tokenizer(checkpoint, trust_remote_code=options.trust_remote_code)
+
+    async def run(self) -> int:
+        print(f"loading {self._options.model}", file=sys.stderr)
+        engine: Engine = self._make_engine()
+        try:
+            await engine.start()
+            return 1 if [uri for uri in self._options.inputs if not await self._answer(uri, engine)] else 0
+        except EngineDead as death:
+            raise ConfigurationError(f"--model {self._options.model}: {death}") from None
+        finally:
+            engine.shutdown()
+
+    async def _answer(self, uri: str, engine: Engine) -> bool:
+        """Whether the input could be answered, all of its pages or clips."""
+        options, kind = self._options, kind_of(uri)
+        task = self._tasks[kind]
+        # Whoever names a file wants it read.
+        policy = ReadPolicy(os.getcwd(), (uri,), s3_anonymous=options.s3_anonymous)
+        reading = policy, media_options(options, kind), read_limits(options)
+        preparer = Preparer(
+            self._checkpoint,
+            reading,
+            sampling=sampling_of(options, task.max_new_tokens),
+            system_message=options.system_message,
+            special_tokens=options.special_tokens,
+            context_length=context_of(options, self._checkpoint),
+            trust_remote_code=options.trust_remote_code,
+        )
+        fine = True
+        try:
+            for name, part in _parts(reading, uri):
+                try:
+                    await self._show(name, Unit(task.converse({}), [MediaRef(uri)], part), task, preparer, engine)
+                except UnitError as error:
+                    fine = False
+                    print(f"{name}: {error}", file=sys.stderr)
+        except UnitError as error:  # its pages or clips could not be listed
+            fine = False
+            print(f"{uri}: {error}", file=sys.stderr)
+        finally:
+            preparer.close()
+        return fine
+
+    async def _show(self, name: str, unit: Unit, task: Task, preparer: Preparer, engine: Engine) -> None:
+        (prepared,) = preparer.prepare([unit])
+        if isinstance(prepared, UnitError):
+            raise prepared
+        print(f"\n── {name}  {prepared.width}x{prepared.height}, {len(prepared.tiles)} tiles")
+        screen = _Screen()
+        generator = Generator(
+            engine,
+            self._tokenizer,
+            retries=Retries(times=self._options.retries, cut=self._options.retry_cut),
+            stop=self._options.stop,
+            samples=self._options.n,
+            listener=screen.grow if self._options.n == 1 else None,
+        )
+        started = time.monotonic()
+        dialogues = []
+        for conversation, rendered in zip(unit.conversations, prepared.conversations, strict=True):
+            if len(unit.conversations) > 1:
+                print(f"\n{conversation.questions[-1]}")
+            (samples,) = await generator.answer(name, [rendered], Shown(prepared.tiles, prepared.hashes))
+            texts = [[self._text(reply) for reply in turns] for turns in samples]
+            for turns, said in zip(samples, texts, strict=True):
+                screen.finish(said[-1], turns[-1], time.monotonic() - started)
+            dialogues.append(Dialogue(conversation, texts[0]))
+        self._draw(name, task.parse(Answered(dialogues, prepared.width, prepared.height)), prepared)
+
+    def _text(self, reply: Reply) -> str:
+        return reply.text if reply.text is not None else self._tokenizer.decode(reply.token_ids, keep_special=True)
+
+    def _draw(self, name: str, values: Any, prepared: Prepared) -> None:
+        if "boxes" not in values:
+            return
+        boxes = [Box(**box) for box in values["boxes"] or []]
+        for box in boxes:
+            print(f"   {box.label}: {box.x1:.0f}, {box.y1:.0f} to {box.x2:.0f}, {box.y2:.0f}")
+        if not boxes:
+            print("   no boxes")
+            return
+        path = Path(self._options.drawings) / f"{Path(urlsplit(name).path).stem}.boxes.png"
+        draw_boxes(self._picture(prepared), _scaled(boxes, prepared)).save(path)
+        print(f"   drawn in {path}")
+
+    def _picture(self, prepared: Prepared) -> Image.Image:
+        if not self._checkpoint.dynamic:
+            return _unpadded(prepared, pad=self._checkpoint.pad_to_square).resize(_drawn_size(prepared))
+        columns, rows = choose_grid(
+            prepared.width,
+            prepared.height,
+            min_tiles=min(self._options.min_tiles, self._options.max_tiles),
+            max_tiles=self._options.max_tiles,
+            tile_size=self._checkpoint.tile_size,
+        )
+        return Image.fromarray(join_tiles(prepared.tiles, columns, rows)).resize(_drawn_size(prepared))
+
+
+def _unpadded(prepared: Prepared, *, pad: bool) -> Image.Image:
+    """The one tile of an image, without what was padded."""
+    whole = Image.fromarray(join_tiles(prepared.tiles, 1, 1))
+    if not pad:
+        return whole
+    share = whole.width / max(prepared.width, prepared.height)
+    width, height = prepared.width * share, prepared.height * share
+    left, top = (whole.width - width) / 2, (whole.height - height) / 2
+    return whole.crop((round(left), round(top), round(left + width), round(top + height)))
+
+
+@dataclass
+class _Screen:
+    """Shows an answer as it grows; one that is tried again begins anew."""
+
+    shown: str = ""
+
+    def grow(self, text: str) -> None:
+        if not text.startswith(self.shown) and _plain(text) == _plain(self.shown):
+            self.shown = text  # the same answer, with the marks that boxes stand between
+            return
+        if not text.startswith(self.shown):
+            print("\n   again:")
+            self.shown = ""
+        print(text[len(self.shown) :], end="", flush=True)
+        self.shown = text
+
+    def finish(self, text: str, reply: Reply, seconds: float) -> None:
+        self.grow(text)
+        self.shown = ""
+        tried = f", attempt {reply.attempts}" if reply.attempts > 1 else ""
+        print(
+            f"\n   {reply.prompt_tokens} + {reply.completion_tokens} tokens, "
+            f"{reply.finish_reason}{tried}, {seconds:.1f} s"
+        )
+
+
+def _plain(text: str) -> str:
+    """``text`` without special tokens and blanks around it."""
+    return re.sub(r"</?(ref|box)>|<\|[^|]*\|>|</s>", "", text).strip()
+
+
+def _quiet() -> None:
+    """The answer is what a person wants to see, not what the libraries say while they load."""
+    os.environ.setdefault("PYTHONWARNINGS", "ignore")
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    warnings.simplefilter("ignore")
+    logging.getLogger("torch").setLevel(logging.ERROR)
+
+
+def _parts(reading: Reading, uri: str) -> Iterator[tuple[str, Part]]:
+    """The units of a file with their names; of a document the first page, unless pages are named."""
+    if not reading[1].explodes:
+        yield uri, WHOLE
+        return
+    reader = MediaReader(*reading)
+    try:
+        parts = reader.list_parts(Unit((), [MediaRef(uri)]))
+    finally:
+        reader.close()
+    if isinstance(parts, UnitError):
+        raise parts
+    for number, part in enumerate(parts if reading[1].pages or reading[1].clips else parts[:1], 1):
+        yield f"{uri}#page={part.page}" if part.page is not None else f"{uri}#clip={number}", part
+
+
+def _drawn_size(prepared: Prepared) -> tuple[int, int]:
+    scale = min(1.0, DRAWN_SIDE / max(prepared.width, prepared.height))
+    return max(1, round(prepared.width * scale)), max(1, round(prepared.height * scale))
+
+
+def _scaled(boxes: list[Box], prepared: Prepared) -> list[Box]:
+    width, height = _drawn_size(prepared)
+    across, down = width / prepared.width, height / prepared.height
+    return [Box(box.label, box.x1 * across, box.y1 * down, box.x2 * across, box.y2 * down) for box in boxes]

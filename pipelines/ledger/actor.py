@@ -1,0 +1,78 @@
+"""The ledger as a Ray actor on the driver's node, and as the driver calls it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from internvl_ops.errors import ConfigurationError
+from pipelines.ledger.ledger import Counts, Ledger, State
+from pipelines.output.folder import OutputFolder
+from pipelines.output.resume import Retry, load_output
+
+
+class LedgerActor(Ledger):
+    """A ledger that starts with what earlier runs left in the output."""
+
+    def __init__(self, output_uri: str, retry_errors: Retry, passed_over: Collection[str] = ()) -> None:
+        super().__init__()
+        self._problem = ""
+        try:
+            load_output(self, OutputFolder(output_uri), retry_errors=retry_errors, passed_over=passed_over)
+        except ConfigurationError as error:  # raised here it would reach the driver in a traceback
+            self._problem = str(error)
+
+    def problem(self) -> str:
+        """Why the output cannot be read on; empty where it can."""
+        return self._problem
+
+
+def start_ledger(output: OutputFolder, *, retry_errors: Retry, passed_over: Collection[str] = ()) -> RemoteLedger:
+    """The ledger of a run, once it has read the output but for ``passed_over``.
+
+    It takes no CPU, and lives and dies with the driver's node.
+    """
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    actor: Any = ray.remote(LedgerActor)
+    ledger = actor.options(num_cpus=0, scheduling_strategy=here).remote(output.uri, retry_errors, passed_over)
+    if problem := ray.get(ledger.problem.remote()):
+        raise ConfigurationError(problem)
+    return RemoteLedger(ledger)
+
+
+class RemoteLedger:
+    """The actor's ledger, as every other process calls it: each method is one call that waits for its answer.
+
+    Can be sent to actors and tasks.
+    """
+
+    def __init__(self, actor: Any) -> None:
+        self._actor = actor
+
+    def claim(self, ids: Sequence[str], positions: Sequence[int]) -> list[int]:
+        """See `Ledger.claim`, and likewise below."""
+        return ray.get(self._actor.claim.remote(ids, positions))
+
+    def explode(self, parent: bytes, ids: Sequence[str], position: int) -> list[int]:
+        return ray.get(self._actor.explode.remote(parent, ids, position))
+
+    def pending(self, keys: Sequence[bytes]) -> list[bool]:
+        return ray.get(self._actor.pending.remote(keys))
+
+    def written(self, keys: Sequence[bytes], state: State) -> None:
+        ray.get(self._actor.written.remote(keys, state))
+
+    def states(self, keys: Sequence[bytes]) -> list[int | None]:
+        return ray.get(self._actor.states.remote(keys))
+
+    def skipped(self) -> int:
+        return ray.get(self._actor.skipped.remote())
+
+    def counts(self) -> Counts:
+        return ray.get(self._actor.counts.remote())
+
+    def lost(self, limit: int = 20) -> list[int]:
+        return ray.get(self._actor.lost.remote(limit))

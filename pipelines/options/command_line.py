@@ -1,0 +1,274 @@
+"""From the command line and ``--config job.yaml`` to validated options, with errors a person can act on."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import functools
+import importlib.metadata
+import os
+import sys
+import textwrap
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, NoReturn, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticUndefined
+
+from internvl_ops.errors import ConfigurationError
+from internvl_ops.media.access import safe_text
+from pipelines.options.config_file import as_the_flag, bare, json_object, read_config
+from pipelines.options.job_options import EstimateOptions, JobOptions
+from pipelines.options.messages import in_words, nearest, whose_option
+
+Options = TypeVar("Options", bound=BaseModel)
+Mode = Literal["run", "dry-run", "estimate"]
+MODES = {
+    "dry-run": "Print the resolved options and the plan; start nothing.",
+    "estimate": "Say from a sample of the input what all of it takes: GPU hours, price, CPU cores; start nothing.",
+}
+# A price is also for the record of a run.
+_FOR_ESTIMATE = frozenset(EstimateOptions.model_fields) - {"price_per_gpu_hour"}
+
+
+def parse_options(
+    cls: type[Options],
+    description: str,
+    argv: list[str] | None = None,
+    *,
+    positional: str | None = None,
+    modes: bool = True,
+) -> tuple[Options, Mode]:
+    """Reads the options of one job.
+
+    Args:
+        cls: The task's options.
+        description: First paragraph of ``--help``.
+        argv: Command line without the program's name; the process's own by default.
+        positional: Name of a list of options that is given without a flag.
+        modes: Whether there are flags for other than running.
+
+    Returns:
+        The options, and what is to be done.
+
+    Raises:
+        SystemExit: With status 2 where an option is wrong (said on standard error), with 0 after ``--help``.
+    """
+    parser = _parser(cls, description, positional, modes)
+    given = vars(parser.parse_args(argv))
+    mode = given.pop("mode", "run")
+    config = given.pop("config", None)
+    if positional and not given.get(positional):
+        given.pop(positional, None)
+    try:
+        idle = sorted(_FOR_ESTIMATE & given.keys()) if mode == "run" else []
+        if idle:
+            raise ConfigurationError(f"{flag(idle[0])} is for --estimate alone. Add --estimate, or leave it out.")
+        return build_options(cls, {**(read_config(config, cls) if config else {}), **given}), mode
+    except ConfigurationError as error:
+        exit_with(error)
+
+
+def build_options(cls: type[Options], values: dict[str, Any]) -> Options:
+    """Validates ``values`` (option names, dashes or underscores).
+
+    Raises:
+        ConfigurationError: Naming each wrong option, its value and what is allowed.
+    """
+    values = {name.replace("-", "_"): value for name, value in values.items()}
+    for name in values.keys() & _left_out(cls).keys():
+        raise ConfigurationError(f"{flag(name)} is no option of this command: {_left_out(cls)[name]}.")
+    try:
+        return cls.model_validate({name: as_the_flag(cls, name, value) for name, value in values.items()})
+    except ValidationError as error:
+        raise ConfigurationError("\n".join(_say(cls, detail) for detail in error.errors())) from None
+
+
+def exit_with(error: Exception, status: int = 2) -> NoReturn:
+    """Ends the process with a message on standard error; as a wrong configuration does, with status 2."""
+    print(f"{Path(sys.argv[0]).name}: error: {safe_text(str(error))}", file=sys.stderr)
+    sys.exit(status)
+
+
+def show(text: str) -> None:
+    """Prints ``text``; that nobody reads on, as behind `| head`, is no error."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        # Python flushes once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def groups(cls: type[BaseModel]) -> dict[str, list[str]]:
+    """Field names by group, in the order of ``--help``: the task's own first."""
+    found: dict[str, list[str]] = {}
+    owners = [base for base in reversed(cls.__mro__) if issubclass(base, BaseModel) and base is not BaseModel]
+    for name in cls.model_fields:
+        if name in _left_out(cls):
+            continue
+        # The class that first names a field gives its group: a task that narrows a default does not move the option.
+        owner = next(base for base in owners if name in base.__annotations__)
+        found.setdefault((owner.__doc__ or owner.__name__).splitlines()[0], []).append(name)
+    own = [base for base in owners if base not in JobOptions.__mro__]
+    order = [(base.__doc__ or base.__name__).splitlines()[0] for base in [*own, *owners]]
+    return dict(sorted(found.items(), key=lambda item: order.index(item[0])))
+
+
+def _left_out(cls: type[BaseModel]) -> dict[str, str]:
+    """Inherited options that a command does not have, with the reason."""
+    return getattr(cls, "left_out", {})
+
+
+def _parser(cls: type[BaseModel], description: str, positional: str | None, modes: bool) -> argparse.ArgumentParser:
+    names = [name for name in cls.model_fields if name not in _left_out(cls)]
+    required = [flag(name) for name in names if cls.model_fields[name].is_required() and name != positional]
+    words = [*([f"{positional.upper()}…"] if positional else []), *(f"{name} …" for name in required)]
+    parser = _Parser(
+        names,
+        _left_out(cls),
+        usage="\n  ".join(textwrap.wrap(" ".join(["%(prog)s", *words, "[options]"]), 60, break_on_hyphens=False)),
+        description=description,
+        formatter_class=_Help,
+        argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=_version())
+    parser.add_argument("--config", metavar="FILE", help="YAML file with any of the options below; flags win.")
+    if modes:
+        for mode, text in MODES.items():
+            parser.add_argument(f"--{mode}", action="store_const", const=mode, dest="mode", help=text)
+    if positional:
+        parser.add_argument(positional, nargs="*", help=cls.model_fields[positional].description)
+    for title, fields in groups(cls).items():
+        group = parser.add_argument_group(title)
+        for name in fields:
+            if name != positional:
+                _add(group, name, cls.model_fields[name])
+    return parser
+
+
+def _version() -> str:
+    try:
+        return f"internvl-batch {importlib.metadata.version('internvl-batch')}"
+    except importlib.metadata.PackageNotFoundError:
+        return "internvl-batch, not installed"
+
+
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Breaks lines between words alone, and shows the negative of a switch only where the switch is on."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        """Paragraphs fill the width; commands stay as they are written."""
+        parts = [part if "\\\n" in part else "\n".join(self._split_lines(part, width)) for part in text.split("\n\n")]
+        return "\n\n".join(parts)
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False, break_long_words=False)
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        if isinstance(action, argparse.BooleanOptionalAction) and not action.metavar:
+            return action.option_strings[0]
+        return super()._format_action_invocation(action)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong, without a list of all options around it."""
+
+    def __init__(self, names: Sequence[str], left_out: Mapping[str, str], **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._names, self._left_out = names, left_out
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        if file in (None, sys.stdout):
+            show(message.rstrip("\n"))
+        else:
+            super()._print_message(message, file)
+
+    def error(self, message: str) -> NoReturn:
+        words = message.split()
+        unknown = [word.partition("=")[0] for word in words if word.startswith("--")] if "unrecognized" in words else []
+        known = [option for action in self._actions for option in action.option_strings]
+        hints = [self._hint(word, known) for word in unknown]
+        if "unrecognized" in words and not unknown:
+            hints = [f" Values are named, as in --input {words[words.index('arguments:') + 1]}."]
+        if "expected one argument" in message:
+            hints = [" A value that begins with a dash is written with an equals sign: --option=-value."]
+        self.exit(2, f"{self.prog}: error: {safe_text(message)}.{''.join(hints)} --help lists the options.\n")
+
+    def _hint(self, word: str, known: Sequence[str]) -> str:
+        name = word.lstrip("-").replace("-", "_")
+        if flag(name) in known:
+            return f" Did you mean {flag(name)}?"
+        if name in self._left_out:
+            return f" It is no option of this command: {self._left_out[name]}."
+        return whose_option(word, self._names) or nearest(flag(name), known)
+
+
+def _add(group: Any, name: str, field: Any) -> None:
+    annotation = bare(field.annotation)
+    text = field.description.replace("%", "%%") + _default(field, annotation)
+    if annotation is bool and tuple[str, ...] in typing.get_args(field.annotation):
+        group.add_argument(flag(name), nargs="?", const=True, metavar="KIND,KIND", help=text)
+        group.add_argument(f"--no-{flag(name)[2:]}", dest=name, action="store_false", help=argparse.SUPPRESS)
+    elif annotation is bool:
+        # A metavar is never shown for it; it tells _Help that the switch is on by default.
+        shown = {"metavar": "on"} if field.default is True else {}
+        group.add_argument(flag(name), action=argparse.BooleanOptionalAction, help=text, **shown)
+    elif typing.get_origin(annotation) is tuple:
+        metavar = {"allow": "PREFIX", "stop": "TEXT", "phrase": "TEXT", "choices": "TEXT"}.get(name, "VALUE")
+        group.add_argument(flag(name), action="append", metavar=metavar, help=text)
+    elif typing.get_origin(annotation) is dict:
+        group.add_argument(flag(name), type=functools.partial(_json_object, name), metavar="JSON", help=text)
+    elif typing.get_origin(annotation) is typing.Literal:
+        allowed = typing.get_args(annotation)
+        metavar = "{" + ",".join(allowed) + "}"
+        if len(metavar) > 60:
+            metavar, text = "NAME", f"{text} One of {', '.join(allowed)}."
+        group.add_argument(flag(name), metavar=metavar, help=text)
+    else:
+        metavar = {int: "N", float: "X"}.get(annotation, name.upper())
+        group.add_argument(flag(name), metavar=metavar, help=text)
+
+
+def _default(field: Any, annotation: Any) -> str:
+    """Said only where there is something to say."""
+    if field.is_required():
+        return " (required)"
+    if field.default in (PydanticUndefined, None, (), {}, "") or "Default:" in field.description:
+        return ""
+    if annotation is bool:
+        return " (default: on)" if field.default else ""
+    return f" (default: {field.default})"
+
+
+def _json_object(name: str, text: str) -> dict[str, Any]:
+    try:
+        return json_object(name, text)
+    except ConfigurationError as error:
+        raise argparse.ArgumentTypeError(str(error).removeprefix(f"{flag(name)} ").removesuffix(".")) from None
+
+
+def _say(cls: type[BaseModel], detail: Any) -> str:
+    name = str(detail["loc"][0]) if detail["loc"] else ""
+    if not name:  # of several options together: the message names them
+        return str(detail["msg"]).removeprefix("Value error, ")
+    if detail["type"] == "missing":
+        return f"{flag(name)} is required: {cls.model_fields[name].description}"
+    if detail["type"] == "extra_forbidden":
+        names = [field for field in cls.model_fields if field not in _left_out(cls)]
+        hint = whose_option(flag(name), names) or nearest(flag(name), [flag(field) for field in names])
+        return f"{flag(name)} is no option of this job.{hint}"
+    close = ""
+    if detail["type"] == "literal_error":
+        allowed = typing.get_args(bare(cls.model_fields[name].annotation))
+        found = difflib.get_close_matches(str(detail["input"]), [str(value) for value in allowed], 1)
+        close = f" Did you mean {found[0]}?" if found else ""
+    if name == "limit" and str(detail["input"]).strip() == "0":
+        close = " To read nothing but the plan, use --dry-run; for all rows, leave it out."
+    return f"{flag(name)} {detail['input']}: {in_words(detail)}.{close}"

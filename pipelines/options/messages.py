@@ -1,0 +1,76 @@
+"""Words for what is wrong with an option: what its value must be, what was meant, which job has it."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+_WORDS = {
+    "int_parsing": "must be a whole number",
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "int_parsing_size": "must be a whole number of fewer digits",
+    "float_parsing": "must be a number",
+    "float_type": "must be a number",
+    "finite_number": "must be a number that is not infinite",
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
+    "string_type": "must be a text",
+    "tuple_type": "must be a text, or a list of texts",
+    "dict_type": "must be a JSON object, such as {\"name\": value}",
+}  # fmt: skip
+_LIMITS = {"ge": "greater than or equal to", "gt": "greater than", "le": "less than or equal to", "lt": "less than"}
+
+
+def in_words(detail: Any) -> str:
+    """What a value must be, for whoever has never heard of the library that found out."""
+    known = _WORDS.get(detail["type"])
+    if known is not None:
+        return known
+    context = detail.get("ctx") or {}
+    for limit, words in _LIMITS.items():
+        if limit in context:
+            return f"must be {words} {context[limit]}"
+    if detail["type"] == "literal_error":
+        return f"must be {context['expected']}"
+    return str(detail["msg"]).removeprefix("Value error, ").replace("Input should be", "must be")
+
+
+def nearest(given: str, known: Iterable[str]) -> str:
+    """A sentence with the name that was meant; empty where none is near."""
+    close = difflib.get_close_matches(given, list(known), 1)
+    return f" Did you mean {close[0]}?" if close else ""
+
+
+def whose_option(given: str, own: Sequence[str]) -> str:
+    """A sentence with the commands that have an option which this one has not; empty where none has it."""
+    from pipelines.commands.evaluation import EvaluateOptions
+    from pipelines.options.job_options import JobOptions
+    from pipelines.options.tasks import AskOptions, CaptionOptions, GroundOptions, OcrOptions
+
+    name = given.lstrip("-").replace("-", "_")
+    if name in own:
+        return ""
+    jobs: dict[str, Any] = {
+        "caption_dataset.py": CaptionOptions,
+        "ocr_dataset.py": OcrOptions,
+        "ground_dataset.py": GroundOptions,
+        "ask_dataset.py": AskOptions,
+        "evaluate_model.py": EvaluateOptions,
+    }
+    having = [job for job, options in jobs.items() if name in options.model_fields]
+    if name == "tasks":
+        having = ["annotate_dataset.py"]
+    if name in ("task", "drawings", "inputs"):
+        having = ["preview.py"]
+    if name in JobOptions.model_fields or name in ("dry_run", "estimate"):
+        having = ["the jobs that write a dataset"]
+    return f" It is an option of {' and '.join(having)}." if having else ""
+
+
+def say_now(what: str) -> None:
+    """A line on standard error, with the time of day, of what a job does now: for whoever waits for it."""
+    print(f"{time.strftime('%H:%M:%S')} {what}", file=sys.stderr, flush=True)

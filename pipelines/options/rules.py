@@ -1,0 +1,164 @@
+"""What several options say together: none may contradict another, and none may be without effect."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from internvl_ops.errors import ConfigurationError
+from internvl_ops.redaction import safe_uri
+from pipelines.options.job_options import JobOptions
+
+# Which of the tasks in one pass an option is for.
+_TASK_OF = {
+    "style": ("caption",),
+    "language": ("caption", "ocr"),
+    "ocr_format": ("ocr",),
+    "json_schema": ("ocr", "ask"),
+    "phrase": ("ground",),
+    "detect": ("ground",),
+    "choices": ("ask",),
+}
+
+
+WRITTEN = ("results", "errors", "documents", "evaluation", "_runs")  # folders of an output
+
+
+def changed(options: BaseModel, name: str) -> bool:
+    """Whether an option is there and has another value than its default."""
+    field = getattr(type(options), "model_fields", {}).get(name)
+    if field is None:
+        return False
+    default = field.default
+    return default is not PydanticUndefined and getattr(options, name) != default
+
+
+def check_apart(options: JobOptions) -> None:
+    """Refuses an output that stands in the input, or an input that stands in the output.
+
+    A run would otherwise read what the run before wrote.
+
+    Raises:
+        ConfigurationError: Naming both.
+    """
+    from pipelines.sources.storage import check_scheme, has_magic, kind_of, read_anonymously, split_glob
+
+    read_anonymously(options.s3_anonymous)
+    given, output = check_scheme("--input", options.input), check_scheme("--output", options.output)
+    listed = split_glob(given)[0] if has_magic(given) else given
+    everything_below = "**" in given if has_magic(given) else kind_of(given) == "directory"
+    if everything_below and _is_below(output, listed):
+        mend = "Give an --output outside of it: the next run would read its own answers."
+    elif any(_is_below(listed, f"{output.rstrip('/')}/{name}") for name in WRITTEN):
+        mend = "Give another --output: a run may replace what stands there."
+    else:
+        return
+    raise ConfigurationError(
+        f"--output {safe_uri(options.output)} and --input {safe_uri(options.input)} overlap. {mend}"
+    )
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return f"{path.rstrip('/')}/".startswith(f"{folder.rstrip('/')}/")
+
+
+def check_options(options: Any) -> None:
+    """Refuses options that contradict each other, or that the others leave without effect.
+
+    Raises:
+        ConfigurationError: Naming both, and the mend.
+    """
+    if options.min_tiles > options.max_tiles:
+        raise ConfigurationError(
+            f"--min-tiles {options.min_tiles} is above --max-tiles {options.max_tiles}. Lower one or raise the other."
+        )
+    if options.n > 1 and options.temperature == 0:
+        raise ConfigurationError(
+            f"--n {options.n} at --temperature 0 gives the same answer {options.n} times. Add --temperature 0.7."
+        )
+    if options.autoscaling and None in (options.engines, options.gpus_per_engine, options.prepare_actors):
+        raise ConfigurationError(
+            "--autoscaling: how far the cluster may grow is not known. Add --engines, --gpus-per-engine and "
+            "--prepare-actors; --estimate says how many cores prepare needs for each GPU."
+        )
+    if options.overwrite:
+        _refuse(options, ("refresh", "retry_errors"), "--overwrite does all of it again anyway")
+    if options.engine == "openai":
+        _refuse(options, ("trust_remote_code",), "the server runs the model; leave it out with --engine openai")
+    if not options.retries:
+        _refuse(options, ("retry_cut",), "--retries 0 generates no answer again anyway")
+    if options.prompt:
+        _refuse(options, ("language",), "--prompt replaces the task's own prompt, whose language it is")
+    if getattr(options, "detect", False):
+        _refuse(options, ("phrase",), "--detect looks for every object")
+
+
+def check_sampling(options: JobOptions, columns: Collection[str]) -> None:
+    """Refuses sampling that greedy answers never use.
+
+    Args:
+        options: Of the job.
+        columns: Of the manifest: a row may bring a temperature of its own.
+
+    Raises:
+        ConfigurationError: Naming the option.
+    """
+    # An answer that is generated again is sampled, so that these matter then.
+    if options.temperature == 0 and not options.retries and "sampling_params" not in columns:
+        _refuse(options, ("top_p", "seed"), "answers at --temperature 0 are not drawn; add --temperature 0.7")
+
+
+def check_tasks(options: Any, tasks: Collection[str]) -> None:
+    """Refuses options of tasks that are not done.
+
+    Args:
+        options: Of a command with several tasks.
+        tasks: That it does.
+
+    Raises:
+        ConfigurationError: Naming the option and the tasks it is for.
+    """
+    for name, for_tasks in _TASK_OF.items():
+        if not set(tasks) & set(for_tasks):
+            _refuse(options, (name,), f"it is for the task {' or '.join(for_tasks)}; asked for is {', '.join(tasks)}")
+    if "ask" not in tasks and "ocr" in tasks:
+        check_ocr(options)
+
+
+def check_ocr(options: Any) -> None:
+    """Refuses a schema for an answer that is no JSON.
+
+    Raises:
+        ConfigurationError: With what to add.
+    """
+    if options.ocr_format != "json":
+        _refuse(options, ("json_schema",), f"--ocr-format {options.ocr_format} is no JSON; add --ocr-format json")
+
+
+def check_plan(options: Any, media_kind: str) -> None:
+    """Refuses options that the input leaves without effect.
+
+    Args:
+        options: Of the job.
+        media_kind: Of the input.
+
+    Raises:
+        ConfigurationError: Naming the option and what the input is.
+    """
+    if media_kind != "document":
+        _refuse(options, ("documents",), f"the input has {_PLURAL[media_kind]}, no documents")
+
+
+_PLURAL = {"image": "images", "video": "videos", "document": "documents"}
+
+
+def _refuse(options: Any, names: Collection[str], why: str) -> None:
+    for name in names:
+        if changed(options, name):
+            value = getattr(options, name)
+            said = "" if isinstance(value, bool) else f" {' '.join(value) if isinstance(value, tuple) else value}"
+            option = f"--{'no-' if value is False else ''}{name.replace('_', '-')}"
+            raise ConfigurationError(f"{option}{said:.200} has no effect: {why}. Leave it out, or change the other.")

@@ -1,0 +1,76 @@
+"""``README.md`` of an output: says what stands there, and makes ``datasets.load_dataset(OUTPUT)`` open it."""
+
+from __future__ import annotations
+
+from internvl_ops.media.access import safe_uri
+from pipelines.output.folder import OutputFolder
+from pipelines.output.side_files import write_side_file
+
+CARD = "README.md"
+# Folders that datasets opens by name, `results` without one.
+_CONFIGS = (
+    ("results", "results/*.parquet"),
+    ("errors", "errors/*.parquet"),
+    ("documents", "documents/*.parquet"),
+    ("evaluation", "evaluation/samples.parquet"),
+)
+_HERE = """from os.path import abspath
+OUT = abspath(".")  # the folder that this file stands in"""
+
+
+def write_card(output: OutputFolder, run_id: str) -> None:
+    """Writes the card, unless the user has a ``README.md`` there."""
+    write_side_file(output, CARD, card(output).encode(), run_id, beside=False)
+
+
+def card(output: OutputFolder) -> str:
+    """The text. It says nothing of a single run, so that it is written once."""
+    place = _HERE if output.local else f'OUT = "{safe_uri(output.uri)}"'
+    return f"""---
+configs:
+{_configs()}
+---
+
+# Answers of an InternVL model
+
+Written by internvl-batch. `results/` has one row for each unit that was answered, `errors/` one for each that failed;
+`_runs/` says how each run went. Task, prompt, model and settings stand in the metadata of every Parquet file. All files
+of a folder have the same columns; `more_columns` is JSON of what later manifests had besides.
+
+```python
+{place}
+
+import pandas as pd
+pd.read_parquet(f"{{OUT}}/results")
+
+import duckdb
+duckdb.sql(f"SELECT * FROM '{{OUT}}/results/*.parquet'")
+
+import polars as pl
+pl.read_parquet(f"{{OUT}}/results/*.parquet")
+
+from pyspark.sql import SparkSession
+SparkSession.builder.getOrCreate().read.parquet({_spark(output)})
+
+from datasets import load_dataset
+{_datasets(output)}
+```
+"""
+
+
+def _configs() -> str:
+    lines = []
+    for name, files in _CONFIGS:
+        lines += [f"- config_name: {name}", f"  data_files: {files}"]
+        lines += ["  default: true"] if name == "results" else []
+    return "\n".join(lines)
+
+
+def _datasets(output: OutputFolder) -> str:
+    if output.local:
+        return 'load_dataset(OUT, split="train")\nload_dataset(OUT, "errors", split="train")'
+    return 'load_dataset("parquet", data_files=f"{OUT}/results/*.parquet", split="train")'  # it opens folders by no URI
+
+
+def _spark(output: OutputFolder) -> str:
+    return 'f"{OUT}/results"' if output.local else 'f"{OUT}/results".replace("s3://", "s3a://")'

@@ -1,0 +1,209 @@
+"""One table over many nights: every file of an output has the columns, in the order and of the types, of its first.
+
+Polars and datasets refuse files whose columns differ, and old files are not written again. So the first run settles the
+columns. What a later manifest lacks is null; what it has besides goes into the column ``more_columns``, as JSON.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from internvl_ops.errors import ConfigurationError
+from internvl_ops.media.access import safe_uri
+from internvl_ops.tasks import Task
+from pipelines import columns as c
+from pipelines.options.job_options import JobOptions
+from pipelines.output.folder import ERRORS, RESULTS, OutputFolder
+from pipelines.output.overwrite import replaced_files
+from pipelines.output.ownership import named_run
+from pipelines.output.types_there import holds
+from pipelines.output.writer import ERROR_SCHEMA, MEASURES, carried_names, kept_names, own_columns, result_schema
+from pipelines.sources import SourcePlan, has_rows
+from pipelines.stages.carried import Carry
+from pipelines.wiring.media import media_options
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What a run writes, beside what stands there.
+
+    Args:
+        schema: Of ``results/``.
+        names: What the manifest's columns are called from the first stage on.
+        types: Those of the output, of carried columns that are read as others; by the names above.
+        folded: Columns that go into ``more_columns``: their names as above, and in the manifest.
+        absent: Columns that the output has and this run has no values for.
+    """
+
+    schema: pa.Schema
+    names: Mapping[str, str]
+    types: Mapping[str, pa.DataType] = field(default_factory=dict)
+    folded: Mapping[str, str] = field(default_factory=dict)
+    absent: tuple[str, ...] = ()
+
+    def carry(self, plan: SourcePlan) -> Carry:
+        """What brings the rows of ``plan`` into these columns."""
+        needed = tuple(kept for kept, name in self.folded.items() if plan.is_asked(name))
+        return Carry(dict(self.types), dict(self.folded), needed, more=c.MORE in self.schema.names)
+
+    @property
+    def note(self) -> str | None:
+        """What a person should know of it."""
+        if not self.folded:
+            return None
+        names = ", ".join(map(repr, self.folded.values()))
+        return f"the output was begun without column {names}: values go into {c.MORE}, as JSON (--new-columns)"
+
+
+def own_columns_of(options: JobOptions, plan: SourcePlan, task: Task) -> pa.Schema:
+    """Columns of results besides the manifest's."""
+    explodes = media_options(options, plan.media_kind).explodes
+    answered = c.answered(task.columns, samples=options.n, log_probs=options.log_probs)
+    return own_columns(task.columns, answered, MEASURES[plan.media_kind, explodes])
+
+
+def columns_of(
+    output: OutputFolder, options: JobOptions, plan: SourcePlan, task: Task, passed_over: Collection[str] = ()
+) -> Columns:
+    """The columns that a run writes, so that its files and the earlier ones are one table.
+
+    Raises:
+        ConfigurationError: They cannot be, or the options do not want it; the columns are named.
+    """
+    own, there = own_columns_of(options, plan, task), schema_there(output, passed_over)
+    names = _names(plan.schema, own, there)
+    now = result_schema(plan.schema, task, own, names)
+    if there is None:
+        return Columns(now, names)
+    new = {names[name]: name for name in plan.schema.names if names[name] not in there.names}
+    unseen = [names[name] for name in plan.details.get("unseen", ()) if name in names]
+    try:
+        schema = fit_schema(output, now, passed_over, new_columns=options.new_columns, unseen=unseen)
+    except ConfigurationError:
+        if has_rows(plan):
+            raise
+        return Columns(now, names)  # of an empty manifest nothing is written
+    carried = [name for name in carried_names(schema) if name in now.names]
+    return Columns(
+        schema=schema,
+        names=names,
+        types={name: schema.field(name).type for name in carried if schema.field(name).type != now.field(name).type},
+        folded={} if options.new_columns == "add" else new,
+        absent=tuple(name for name in schema.names if name not in now.names),
+    )
+
+
+def check_columns(output: OutputFolder, options: JobOptions, plan: SourcePlan, task: Task) -> None:
+    """Refuses, before anything starts, what `columns_of` would refuse. Says which columns are new."""
+    note = columns_of(output, options, plan, task, replaced_files(output)).note
+    if note:
+        print(f"Note: {note}", file=sys.stderr)
+
+
+def fit_schema(
+    output: OutputFolder,
+    schema: pa.Schema,
+    passed_over: Collection[str] = (),
+    *,
+    new_columns: str = "json",
+    unseen: Collection[str] = (),
+) -> pa.Schema:
+    """``schema`` with the columns of the newest results, where those can hold every value.
+
+    Args:
+        output: Of earlier runs.
+        schema: Of the results that this run would write.
+        passed_over: Files that do not count.
+        new_columns: What becomes of those that are not there; see the option.
+        unseen: Columns of which no value was seen, so that their type says nothing.
+
+    Raises:
+        ConfigurationError: A column has a type that the one in the output cannot hold, so that readers would fail or
+            read wrong values, or has no place there. All such columns are named.
+    """
+    there = schema_there(output, passed_over)
+    if there is None:
+        return schema
+    if not _has_results(output, passed_over):  # errors have the manifest's columns alone
+        start = schema.names.index("response") if "response" in schema.names else len(schema)
+        there = pa.schema([schema.field("id"), *there, *list(schema)[start:]])
+    differing, fields = [], []
+    for older in there:
+        now = schema.field(older.name) if older.name in schema.names else older.remove_metadata()
+        if holds(older.type, now.type) or now.name in unseen:
+            fields.append(now.with_type(older.type))
+        else:
+            differing.append(f"column {now.name!r} is {older.type} there, {now.type} now")
+    if differing:
+        raise ConfigurationError(
+            f"--output {safe_uri(output.uri)} and the input do not make one table: {'; '.join(differing)}. Give the "
+            "column its old type or another name in the input, give a new --output, or --overwrite to do all again."
+        )
+    new = [one for one in schema if one.name not in there.names]
+    return _with_new(output, pa.schema(fields, metadata=schema.metadata), new, carried_names(schema), new_columns)
+
+
+def _with_new(
+    output: OutputFolder, schema: pa.Schema, new: list[pa.Field], carried: list[str], new_columns: str
+) -> pa.Schema:
+    """``schema`` with the columns that the output does not have, as far as they become columns."""
+    settled = c.MORE in schema.names or not any(one.name == c.MORE for one in new)
+    manifests = [one for one in new if one.name in carried and one.name != c.MORE]
+    own = [one for one in new if one.name not in carried]
+    refused = [one.name for one in manifests if new_columns == "refuse" or not settled]
+    refused += [one.name for one in own if settled]  # of an older version's output they are new to it
+    if refused and new_columns != "add":
+        hint = "" if settled or new_columns == "refuse" else f" It was begun before there was a column {c.MORE}."
+        keep = ", --new-columns json to keep them in the column more_columns" if settled and not own else ""
+        raise ConfigurationError(
+            f"--output {safe_uri(output.uri)} has no column {', '.join(map(repr, refused))}; Polars and datasets do "
+            f"not read files with different columns as one table.{hint} Give a new --output{keep}, or --new-columns "
+            "add to write them to the new files alone."
+        )
+    if new_columns != "add":
+        return pa.schema([*schema, *([] if settled else own)], metadata=schema.metadata)
+    first = next((place for place, name in enumerate(schema.names) if name in (c.MORE, "response")), len(schema))
+    more = [one for one in new if one.name == c.MORE]
+    fields = list(schema)
+    return pa.schema([*fields[:first], *manifests, *more, *fields[first:], *own], metadata=schema.metadata)
+
+
+def schema_there(output: OutputFolder, passed_over: Collection[str] = ()) -> pa.Schema | None:
+    """The columns of the newest results; the manifest's in the newest errors where there are no results."""
+    for folder in (RESULTS, ERRORS):
+        if newest := _newest(output, folder, passed_over):
+            schema = output.read_schema(newest)
+            own = {*ERROR_SCHEMA.names, *c.PART_COLUMNS} if folder == ERRORS else set()
+            return pa.schema([one for one in schema if one.name not in own])
+    return None
+
+
+def _has_results(output: OutputFolder, passed_over: Collection[str]) -> bool:
+    return _newest(output, RESULTS, passed_over) is not None
+
+
+def _newest(output: OutputFolder, folder: str, passed_over: Collection[str]) -> str | None:
+    names = [name for name in output.files(folder) if name not in passed_over]
+    runs = [name for name in names if named_run(name)]  # names of other files say nothing of their age
+    return max(runs or names, default=None)
+
+
+def _names(passthrough: pa.Schema, own: pa.Schema, there: pa.Schema | None) -> dict[str, str]:
+    """As `kept_names`; columns that the output has come first, and one that differs by case alone is the same."""
+    known = [] if there is None else carried_names(there)
+    if there is not None:  # of another kind of media it may have other columns of its own
+        taken_there = {*own.names, *known, "id"}
+        own = pa.schema([*own, *(one for one in there if one.name not in taken_there)])
+    first = sorted(passthrough, key=lambda one: one.name not in known)
+    names = kept_names(pa.schema(first), own)
+    same = {name.casefold(): name for name in known}
+    taken = {name for name in names.values() if name in known}
+    for name, kept in names.items():
+        older = same.get(kept.casefold(), kept)
+        if kept not in known and older not in taken:
+            names[name] = older
+    return names

@@ -1,0 +1,145 @@
+"""Pages put together again: one row, or one Markdown file, a document, in page order, failed pages marked.
+
+``documents/`` is made from ``results/`` and ``errors/`` at the end of a run, all of it anew, so that it always says
+what they say; what else is in that folder stays. Pages are sorted in SQLite in a temporary file: memory does not grow
+with them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import sqlite3
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from pipelines.output.folder import DOCUMENTS, ERRORS, RESULTS, OutputFolder
+from pipelines.output.markdown import file_name, write_markdown
+from pipelines.output.ownership import file_name as parquet_name
+from pipelines.output.ownership import mark
+
+__all__ = ["file_name", "write_documents"]
+
+DOCUMENTS_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("text", pa.string()),
+        ("num_pages", pa.int32()),
+        ("failed_pages", pa.list_(pa.struct([("page", pa.int32()), ("kind", pa.string()), ("message", pa.string())]))),
+        ("cut_pages", pa.list_(pa.int32())),
+        ("run_id", pa.string()),
+    ]
+)
+ROWS_PER_FILE = 1000
+_PAGE_ID = re.compile(r"(.*)#page=([1-9][0-9]{0,8})", re.DOTALL)  # as `stages.explode` makes it
+
+Page = tuple[int, str | None, str | None, str | None, str | None]  # number, text, finish reason, error kind, message
+
+
+def write_documents(output: OutputFolder, text_column: str, form: str, run_id: str) -> int:
+    """Writes ``documents/`` anew.
+
+    A document's text is that of its pages with an empty line between them; a page that failed stands in its place as an
+    HTML comment that says why. A document of which no page could be listed is in ``errors/`` alone.
+
+    Args:
+        output: With the finished pages.
+        text_column: Of ``results/``, what was read.
+        form: ``parquet``: files of many documents; ``markdown``: a file each, named by the document's id.
+        run_id: Goes into file names and rows.
+
+    Returns:
+        The number of documents.
+    """
+    before = [name for name, run in output.writers(DOCUMENTS).items() if run is not None]
+    with tempfile.TemporaryDirectory(prefix="internvl-documents-") as folder:
+        pages = _sorted_pages(output, text_column, Path(folder) / "pages.db")
+        documents = (_document(name, group, run_id) for name, group in _grouped(pages))
+        if form == "markdown":
+            count = write_markdown(output, ((row["id"], row["text"]) for row in documents), run_id)
+        else:
+            count = _write_parquet(output, documents, run_id)
+            write_markdown(output, iter(()), run_id)
+    for name in before:
+        output.remove(name)
+    return count
+
+
+def _sorted_pages(output: OutputFolder, text_column: str, path: Path) -> Iterator[tuple[str, Page]]:
+    db = sqlite3.connect(path, isolation_level=None)
+    db.execute("PRAGMA journal_mode = OFF")
+    db.execute("PRAGMA synchronous = OFF")
+    db.execute("CREATE TABLE pages (parent TEXT, page INTEGER, text TEXT, reason TEXT, kind TEXT, message TEXT)")
+    db.execute("BEGIN")
+    for rows in itertools.chain(_read_pages(output, text_column), _failed_pages(output)):
+        db.executemany("INSERT INTO pages VALUES (?, ?, ?, ?, ?, ?)", rows)
+    db.execute("COMMIT")
+    db.execute("CREATE INDEX by_page ON pages (parent, page)")
+    # A page that was read after it had failed: the text comes first.
+    for parent, *page in db.execute("SELECT * FROM pages ORDER BY parent, page, kind IS NOT NULL"):
+        yield parent, tuple(page)
+    db.close()
+
+
+def _read_pages(output: OutputFolder, text_column: str) -> Iterator[Iterable[tuple]]:
+    for _, table in output.read_tables(RESULTS, ["parent", "page", text_column, "finish_reason"]):
+        columns = (table[name].to_pylist() for name in ("parent", "page", text_column, "finish_reason"))
+        yield ((*row, None, None) for row in zip(*columns, strict=True) if row[0] is not None)
+
+
+def _failed_pages(output: OutputFolder) -> Iterator[Iterable[tuple]]:
+    """Pages that failed. What failed as a whole document is none, whatever its id looks like."""
+    for name in output.files(ERRORS):
+        if "stage" not in output.read_schema(name).names:
+            continue
+        table = output.read_table(name, ["id", "kind", "message", "stage"])
+        yield (
+            (match[1], int(match[2]), None, None, row["kind"], row["message"])
+            for row in table.to_pylist()
+            if row["kind"] != "duplicate_id"
+            and row["stage"] not in ("read", "explode")
+            and (match := _PAGE_ID.fullmatch(row["id"]))
+        )
+
+
+def _grouped(pages: Iterator[tuple[str, Page]]) -> Iterator[tuple[str, list[Page]]]:
+    for parent, group in itertools.groupby(pages, key=lambda item: item[0]):
+        by_number = itertools.groupby((page for _, page in group), key=lambda page: page[0])
+        yield parent, [next(same) for _, same in by_number]
+
+
+def _document(name: str, pages: list[Page], run_id: str) -> dict[str, Any]:
+    return {
+        "id": name,
+        "text": "\n\n".join(_page_text(page) for page in pages),
+        "num_pages": len(pages),
+        "failed_pages": [
+            {"page": number, "kind": kind, "message": message} for number, _, _, kind, message in pages if kind
+        ],
+        "cut_pages": [number for number, _, reason, _, _ in pages if reason not in (None, "stop")],
+        "run_id": run_id,
+    }
+
+
+def _page_text(page: Page) -> str:
+    number, text, _, kind, message = page
+    if kind is None:
+        return text or ""
+    said = f"page {number} failed: {kind}: {message}".replace("--", "- -").replace("\n", " ")
+    return f"<!-- {said} -->"
+
+
+def _write_parquet(output: OutputFolder, documents: Iterator[dict[str, Any]], run_id: str) -> int:
+    count = 0
+    for number in itertools.count():
+        rows = list(itertools.islice(documents, ROWS_PER_FILE))
+        if not rows:
+            return count
+        table = pa.Table.from_pylist(rows, DOCUMENTS_SCHEMA).replace_schema_metadata(mark(run_id))
+        output.write_table(f"{DOCUMENTS}/{parquet_name(run_id, number)}", table)
+        count += len(rows)
+    return count

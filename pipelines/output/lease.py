@@ -1,0 +1,336 @@
+"""One run at a time on an output: the lease that the running one holds and renews.
+
+Leases are files ``_runs/.lease/00000007.json``, numbered upwards; the highest one counts. To take an output is to
+create the next number, which a file system and an object store with conditional PUT (``If-None-Match``) let only one
+do. The number is a fencing token: it stands in the metadata of every Parquet file that the holder writes, and before
+each change of the output the holder looks whether there is a higher one.
+
+The holder rewrites its file every few seconds. When it has not managed to for `FRESH_S`, time in suspension included,
+it writes nothing more until it has, and nothing at all once there is a higher number. A run that wants the output looks
+at the file until it has not seen it change for the longer `EXPIRES_S`. No clocks of two machines are compared. A file
+that the old holder still writes after that, because its request was on its way, is recognised and swept: see
+`pipelines.output.fences`.
+
+Where a store ignores conditional PUT, two runs that take a lease within the same moment are told apart by reading back
+who wrote last, which is no guarantee.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import itertools
+import json
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from internvl_ops.errors import ConfigurationError
+from internvl_ops.media.access import safe_uri
+from pipelines.output.fences import FENCED, KEPT, count_files, is_late, parse_fences
+from pipelines.output.folder import LEASES, OutputFolder
+from pipelines.patience import patiently
+
+RENEWED_EVERY_S = 5.0
+FRESH_S = 15.0
+EXPIRES_S = 30.0
+GIVEN_UP_S = 600.0  # without a renewal; longer than the outage that reads and writes wait out
+
+
+class LeaseLost(PermissionError):
+    """Another run has taken over the output."""
+
+
+class Lease:
+    """The right to write one output; a context manager.
+
+    Args:
+        output: Asks this lease before each change while it is held.
+        run_id: Of this run.
+        say: Takes a line for the person who waits; by default it goes to standard error.
+    """
+
+    def __init__(self, output: OutputFolder, run_id: str, say: Callable[[str], None] | None = None) -> None:
+        self._output, self._run_id = output, run_id
+        self._say = say or functools.partial(print, file=sys.stderr)
+        self._started = _now()
+        self._renewals = itertools.count()
+        self._number = 0
+        self._fences: dict[str, Mapping[str, int] | None] = {}
+        self._renewed = _awake()
+        self._taken_by = ""
+        self._changed = threading.Condition()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._keep, daemon=True, name="lease")
+
+    def __enter__(self) -> Lease:
+        """Takes the output.
+
+        Raises:
+            ConfigurationError: Another run is writing to it.
+        """
+        while not self._take():
+            pass
+        self._output.before_change = self.hold
+        self._thread.start()
+        self._fence()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+        self._output.before_change = None
+        if not self._taken_by:
+            with contextlib.suppress(Exception):  # the next run does it
+                self._sweep()
+            with contextlib.suppress(OSError):  # it is found out without, in half a minute
+                patiently(lambda: self._write(ended=True), LEASES)
+
+    @property
+    def token(self) -> int:
+        """Number of this lease: a later holder of the output has a higher one."""
+        return self._number
+
+    def hold(self) -> None:
+        """Returns while this run may write; waits where that is not known, because the store does not answer.
+
+        Raises:
+            LeaseLost: Another run has taken over, or the store has not answered for ten minutes.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._taken_by or self._is_fresh(), timeout=GIVEN_UP_S)
+            if not self._taken_by and not self._is_fresh():
+                raise LeaseLost(f"{safe_uri(self._output.uri)} does not answer, so that another run may have taken it.")
+        self._look_for_a_later_one()
+        if self._taken_by:
+            raise LeaseLost(
+                f"{safe_uri(self._output.uri)} was taken over by run {self._taken_by}, because this one did not "
+                f"answer for {EXPIRES_S:.0f} s. What it wrote before is valid and counts."
+            )
+
+    def _is_fresh(self) -> bool:
+        return _awake() - self._renewed < FRESH_S
+
+    def _look_for_a_later_one(self) -> None:
+        """Notes who has taken over, if anybody has."""
+        newest = max(self._numbers(), default=0)
+        if newest <= self._number or self._taken_by:
+            return
+        taken_by = "another"
+        with contextlib.suppress(FileNotFoundError):  # that one has ended, and a third has it
+            taken_by = str(_parse(self._read(newest)).get("run_id"))
+        with self._changed:
+            self._taken_by = taken_by
+            self._changed.notify_all()
+
+    def _take(self) -> bool:
+        """Whether this run is the holder now; if not, another was quicker."""
+        number, text = self._newest()
+        if number and not _is_free(text):  # without text it has been created and is about to be written
+            number, text = self._outwait(number, text)
+        before = _parse(text)
+        self._fences = parse_fences(text)
+        if before and not before.get("ended"):
+            self._fences[str(before.get("run_id"))] = None  # it may still have a file on its way
+        self._fences = dict(list(self._fences.items())[-KEPT:])
+        self._number = number + 1
+        self._renewed = _awake()
+        mine = self._text()
+        patiently(
+            lambda: self._output.create_bytes(_name(self._number), mine), f"{safe_uri(self._output.uri)}: no lease"
+        )
+        if self._newest() != (self._number, mine):
+            return False
+        with contextlib.suppress(Exception):  # they are in nobody's way
+            for older in self._numbers():
+                if older < self._number and _parse(self._read(older)).get("run_id"):
+                    self._output.remove_quietly(_name(older))
+        return True
+
+    def _outwait(self, number: int, text: bytes) -> tuple[int, bytes]:
+        """The newest lease, when it is nobody's."""
+        holder = _parse(text)
+        who = f"Run {holder.get('run_id')} on {holder.get('host')}" if holder else "A run that has hardly begun"
+        self._say(f"{who} did not end its work on this output; looking for {EXPIRES_S:.0f} s whether it still runs.")
+        watched, looked = 0.0, time.monotonic()
+        # Time counts only as far as it was spent looking: this process, too, may be stopped for a while.
+        while watched < EXPIRES_S:
+            time.sleep(RENEWED_EVERY_S / 5)
+            newest, now = self._newest()
+            if not newest or _is_free(now):
+                return newest, now
+            if (newest, now) != (number, text):
+                raise ConfigurationError(_refusal(self._output.uri, _parse(now)))
+            before, looked = looked, time.monotonic()
+            watched += min(looked - before, RENEWED_EVERY_S)
+        return number, text
+
+    def _fence(self) -> None:
+        """Notes which files of runs that were taken over count, and removes those that do not."""
+        counted = {folder: self._list(folder) for folder in FENCED} if None in self._fences.values() else {}
+        for run, fence in self._fences.items():
+            if fence is None:
+                self._fences[run] = {folder: count_files(run, names) for folder, names in counted.items()}
+        self._output.fences = self._fences
+        if counted:
+            patiently(self._write, f"{safe_uri(self._output.uri)}/{LEASES} could not be written")
+        self._sweep()
+
+    def _sweep(self) -> None:
+        for folder in FENCED if self._fences else ():
+            for name in self._list(folder):
+                if is_late(self._fences, f"{folder}/{name}") and self._output.writer(f"{folder}/{name}"):
+                    self._output.remove(f"{folder}/{name}")
+
+    def _list(self, folder: str) -> list[str]:
+        return patiently(
+            lambda: self._output.list_names(folder), f"{safe_uri(self._output.uri)}/{folder} could not be listed"
+        )
+
+    def _keep(self) -> None:
+        while not self._ended.wait(RENEWED_EVERY_S):
+            began = _awake()
+            try:
+                self._look_for_a_later_one()
+                if self._taken_by:
+                    return
+                self._write()
+            except Exception:  # the store does not answer: `hold` waits, and this tries again
+                continue
+            with self._changed:
+                self._renewed = began
+                self._changed.notify_all()
+
+    def _newest(self) -> tuple[int, bytes]:
+        def look() -> tuple[int, bytes]:
+            number = max(self._numbers(), default=0)
+            return number, self._read(number) if number else b""
+
+        while True:
+            try:
+                return patiently(look, f"{safe_uri(self._output.uri)}/{LEASES} could not be read")
+            except FileNotFoundError:  # its holder ended and the next one removed it in between
+                continue
+
+    def _numbers(self) -> list[int]:
+        stems = (name.removesuffix(".json") for name in self._output.list_names(LEASES))
+        return [int(stem) for stem in stems if stem.isdigit()]
+
+    def _read(self, number: int) -> bytes:
+        return self._output.read_bytes(_name(number))
+
+    def _write(self, *, ended: bool = False) -> None:
+        self._output.replace_bytes(_name(self._number), self._text(ended=ended))
+
+    def _text(self, *, ended: bool = False) -> bytes:
+        said = {
+            "run_id": self._run_id,
+            "started": self._started,
+            "renewed": _now(),  # for a person; no run compares it with its own clock
+            "renewals": next(self._renewals),  # so that the file changes whatever the clock says
+            "ended": ended,
+            "fences": self._fences,
+            **_this_process(),
+        }
+        return json.dumps(said).encode()
+
+
+def _name(number: int) -> str:
+    return f"{LEASES}/{number:08d}.json"
+
+
+def _parse(text: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError:  # its holder has created it and not yet written to it
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _is_free(text: bytes) -> bool:
+    """Whether the holder surely does not write any more: it ended, or its process on this machine is gone."""
+    lease = _parse(text)
+    if not lease:
+        return False
+    if lease.get("ended"):
+        return True
+    pid, started = lease.get("pid"), lease.get("process_started")
+    if lease.get("machine") != _machine() or not isinstance(pid, int) or not isinstance(started, int | float):
+        return False
+    return not _runs(pid, started, lease.get("process_ticks"))
+
+
+def _refusal(uri: str, holder: dict[str, Any]) -> str:
+    return (
+        f"--output {safe_uri(uri)}: run {holder.get('run_id')} is writing to it, on {holder.get('host')} (process "
+        f"{holder.get('pid')}) since {holder.get('started')}. Give another --output, or end that run; this command "
+        f"takes over {EXPIRES_S:.0f} s after it last showed itself."
+    )
+
+
+def _this_process() -> dict[str, Any]:
+    process = psutil.Process()
+    return {
+        "host": socket.gethostname(),
+        "machine": _machine(),
+        "pid": process.pid,
+        "process_started": process.create_time(),
+        "process_ticks": _ticks(process.pid),
+    }
+
+
+def _machine() -> str:
+    """Tells machines apart, and containers on one, whose process ids mean nothing to each other."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip() + os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return socket.gethostname()
+
+
+def _runs(pid: int, started: float, ticks: int | None = None) -> bool:
+    """Whether a process of this machine may still run. False only where that is certain.
+
+    Args:
+        pid: Of the process.
+        started: When it started, by the clock of that moment.
+        ticks: When it started, in ticks since the machine did. Unlike ``started`` it does not change with the clock.
+    """
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # of another user
+        pass
+    try:
+        process = psutil.Process(pid)
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return False
+        now = _ticks(pid)
+        return process.create_time() == started if ticks is None or now is None else now == ticks
+    except psutil.Error:  # /proc may hide processes of other users: that it shows none is no proof
+        return True
+
+
+def _ticks(pid: int) -> int | None:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return int(fields[19])
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def _awake() -> float:
+    """Seconds on a clock that nobody sets and that goes on while the machine is suspended."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

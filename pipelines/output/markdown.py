@@ -1,0 +1,102 @@
+"""Markdown files of documents, and the index that tells which of them a run wrote.
+
+A Markdown file says nothing of who wrote it. So its name and the digest of its content are written to
+``_runs/.markdown/`` before it is: a file that is not as the index has it was written or edited by somebody else, and
+stays as it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import itertools
+from collections.abc import Iterator
+from urllib.parse import quote
+
+import pyarrow as pa
+
+from internvl_ops.media.access import safe_uri
+from pipelines.output.folder import DOCUMENTS, RUNS, OutputFolder
+from pipelines.output.ownership import file_name as parquet_name
+from pipelines.output.ownership import mark
+from pipelines.patience import patiently
+
+INDEX = f"{RUNS}/.markdown"
+_INDEX_SCHEMA = pa.schema([("name", pa.string()), ("digest", pa.binary())])
+_FILES_AT_ONCE = 1000
+_LONGEST_NAME = 150  # characters of a file's name
+
+Known = dict[str, set[bytes]]  # digests that runs wrote under a name
+
+
+def write_markdown(output: OutputFolder, documents: Iterator[tuple[str, str]], run_id: str) -> int:
+    """Writes a file for each document, and removes those of earlier runs that are not written again.
+
+    Where the file of that name is not a run's, the document goes to ``<name>.<run id>.md`` beside it.
+
+    Args:
+        output: The output.
+        documents: Id and text of each.
+        run_id: Of this run.
+
+    Returns:
+        The number of documents.
+    """
+    indexes = [name for name, run in output.writers(INDEX).items() if run is not None]
+    known: Known = {}
+    for name in indexes:
+        table = output.read_table(name)
+        for file, digest in zip(table["name"].to_pylist(), table["digest"].to_pylist(), strict=True):
+            known.setdefault(file, set()).add(digest)
+    there = set(output.list_names(DOCUMENTS))
+    written: set[str] = set()
+    for number in itertools.count():
+        group = list(itertools.islice(documents, _FILES_AT_ONCE))
+        if not group:
+            break
+        files = _named(output, group, there, known, run_id)
+        rows = [{"name": name, "digest": _digest(data)} for name, data in files.items()]
+        index = pa.Table.from_pylist(rows, _INDEX_SCHEMA).replace_schema_metadata(mark(run_id))
+        output.write_table(f"{INDEX}/{parquet_name(run_id, number)}", index)
+        for name, data in files.items():
+            output.write_bytes(f"{DOCUMENTS}/{name}", data)
+        written |= files.keys()
+    for name in (known.keys() & there) - written:
+        if _is_ours(output, name, known):
+            output.remove(f"{DOCUMENTS}/{name}")
+    for name in indexes:
+        output.remove(name)
+    return len(written)
+
+
+def _named(
+    output: OutputFolder, documents: list[tuple[str, str]], there: set[str], known: Known, run_id: str
+) -> dict[str, bytes]:
+    files = {}
+    for document_id, text in documents:
+        data = (text + "\n").encode()
+        name = f"{file_name(document_id)}.md"
+        if name in there and not _is_ours(output, name, {name: known.get(name, set()) | {_digest(data)}}):
+            name = f"{file_name(document_id)}.{run_id}.md"
+        files[name] = data
+    return files
+
+
+def _is_ours(output: OutputFolder, name: str, known: Known) -> bool:
+    path = f"{DOCUMENTS}/{name}"
+    with contextlib.suppress(FileNotFoundError, IsADirectoryError):
+        data = patiently(lambda: output.read_bytes(path), f"{safe_uri(output.uri)}/{path} could not be read")
+        return _digest(data) in known[name]
+    return False
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=16).digest()
+
+
+def file_name(document_id: str) -> str:
+    """A name for a file from any id: what a path cannot hold is percent-encoded, what is too long ends in a hash."""
+    name = quote(document_id, safe=" ()[]+,=@")
+    if len(name) <= _LONGEST_NAME and name.strip(". "):
+        return name
+    return f"{name[: _LONGEST_NAME - 33]}-{hashlib.blake2b(document_id.encode(), digest_size=16).hexdigest()}"

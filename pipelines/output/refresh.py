@@ -1,0 +1,104 @@
+"""``--refresh changed``: results whose media changed since they were made are taken out, and so made again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from functools import partial
+
+import pyarrow as pa
+
+from internvl_ops.media.access import ReadPolicy, safe_uri
+from internvl_ops.media.fetch import Fetcher
+from internvl_ops.prepare import joined_versions
+from pipelines import columns as c
+from pipelines.ledger.finished import FinishedUnits, unit_key, unit_keys
+from pipelines.output.folder import ERRORS, RESULTS, OutputFolder
+from pipelines.output.writer import ERROR_SCHEMA
+from pipelines.patience import read_patiently
+from pipelines.sources import SourcePlan, read_split
+
+ABSENT = "absent"  # no store states it as a version of what it has
+
+
+def drop_changed(output: OutputFolder, plan: SourcePlan, policy: ReadPolicy, passed_over: Collection[str] = ()) -> int:
+    """Removes rows of this manifest whose media have another version now than ``source_version``: they run again.
+
+    Of ``errors/``, too: a file that was corrupt may have been mended. One that was not found counts as changed when it
+    is there.
+
+    Rows that left the manifest stay, as do those whose media cannot be asked for, and those whose version is not known
+    because their store states none. A run that is killed right after finds those units not done, and does them.
+
+    Args:
+        output: Of earlier runs.
+        plan: Of the manifest as it is now.
+        policy: What may be read.
+        passed_over: Files that are not looked at.
+
+    Returns:
+        How many rows were removed.
+    """
+    wanted, dropped = _units_of(plan), 0
+    with Fetcher(policy) as fetcher:
+        for name in [*output.files(RESULTS), *output.files(ERRORS)]:
+            if plan.media_column is None or name in passed_over or output.writer(name) is None:
+                continue
+            table = output.read_table(name)
+            columns = table.column_names
+            column = _media_column(name, plan.media_column)
+            if column not in table.column_names and c.MORE in table.column_names:
+                table = table.append_column(column, _media_beside(table, plan.media_column))
+            if column not in table.column_names or "source_version" not in table.column_names:
+                continue  # errors of an earlier version say neither
+            changed = _changed(table, column, wanted, fetcher, failed=name.startswith(f"{ERRORS}/"))
+            if not any(changed):
+                continue
+            dropped += sum(changed)
+            table = table.filter(pa.array([not one for one in changed])).select(columns)
+            output.write_table(name, table) if len(table) else output.remove(name)
+    return dropped
+
+
+def _media_column(name: str, column: str) -> str:
+    """What the manifest's column of media is called in a file of the output."""
+    taken = {own.casefold() for own in ERROR_SCHEMA.names}
+    return f"manifest_{column}" if name.startswith(f"{ERRORS}/") and column.casefold() in taken else column
+
+
+def _media_beside(table: pa.Table, column: str) -> pa.Array:
+    """Media of an output whose first manifest had none by the name of ``column``."""
+    values = [json.loads(text or "{}").get(column) for text in table[c.MORE].to_pylist()]
+    return pa.array([[value] if isinstance(value, str) else value for value in values], pa.list_(pa.string()))
+
+
+def _units_of(plan: SourcePlan) -> FinishedUnits:
+    units = FinishedUnits()
+    for split in plan.splits:
+        for rows in read_patiently(partial(read_split, plan, split), f"{safe_uri(split.uri)} could not be read on"):
+            units.add(unit_keys(rows["id"]), 0)
+    return units
+
+
+def _changed(
+    table: pa.Table, media_column: str, wanted: FinishedUnits, fetcher: Fetcher, *, failed: bool
+) -> list[bool]:
+    owners = table["id"].to_pylist()
+    if "parent" in table.column_names:  # null where a file failed before it was taken apart
+        owners = [parent or own for parent, own in zip(table["parent"].to_pylist(), owners, strict=True)]
+    there = (wanted.find([unit_key(owner) for owner in owners]) >= 0).tolist()
+    media = [[value] if isinstance(value, str) else value or [] for value in table[media_column].to_pylist()]
+    before = table["source_version"].to_pylist()
+    if failed:  # what was not found has no version: whatever is there now is new
+        before = [
+            ABSENT if kind == "not_found" and not version else version
+            for kind, version in zip(table["kind"].to_pylist(), before, strict=True)
+        ]
+    asked = sorted(
+        {uri for uris, known, mine in zip(media, before, there, strict=True) if known and mine for uri in uris}
+    )
+    now = dict(zip(asked, fetcher.versions_now(asked), strict=True))
+    return [
+        bool(known and mine and None not in (found := [now[uri] for uri in uris]) and joined_versions(found) != known)
+        for uris, known, mine in zip(media, before, there, strict=True)
+    ]

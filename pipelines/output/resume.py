@@ -1,0 +1,111 @@
+"""What earlier runs left in the output: the units that need no work again.
+
+The output is the checkpoint. A unit is done when its row stands in ``results/``; nothing else is remembered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from internvl_ops.errors import RETRIABLE, ConfigurationError
+from internvl_ops.media.access import safe_uri
+from pipelines.ledger.finished import unit_key, unit_keys
+from pipelines.ledger.ledger import Book, Ledger, State
+from pipelines.output.folder import ERRORS, RESULTS, OutputFolder
+
+Retry = bool | Collection[str]  # which errors run again: none, those called retriable, or those of these kinds
+
+
+def load_output(
+    ledger: Ledger, output: OutputFolder, *, retry_errors: Retry, passed_over: Collection[str] = ()
+) -> None:
+    """Books in ``ledger`` what stands in ``output``.
+
+    Args:
+        ledger: Of the run that starts.
+        output: Read by column projection, files side by side.
+        retry_errors: Leave out errors called retriable, or those of these kinds, so that their units run again.
+        passed_over: Files that do not count.
+    """
+    for name, table in output.read_tables(RESULTS, ["id"], passed_over=passed_over):
+        _check_ids(output, name, table)
+        ledger.preload(unit_keys(table["id"]), State.DONE_BEFORE)
+    occurrences: dict[str, int] = {}
+    for name, table in output.read_tables(ERRORS, ["id", "kind", "retriable"], passed_over=passed_over):
+        _check_ids(output, name, table)
+        table = table.filter(pc.invert(_tried_again(table, retry_errors)))
+        ledger.preload(b"".join(error_keys(table, occurrences)), State.FAILED_BEFORE)
+
+
+def _check_ids(output: OutputFolder, name: str, table: pa.Table) -> None:
+    type_ = table["id"].type
+    if not (pa.types.is_string(type_) or pa.types.is_large_string(type_)):
+        raise ConfigurationError(
+            f"{safe_uri(output.uri)}/{name} was not written by a run: its column id is {type_}, not text. Move it out "
+            "of this folder, or write its ids as text."
+        )
+
+
+def _tried_again(table: pa.Table, retry_errors: Retry) -> pa.ChunkedArray:
+    kinds = pa.array(RETRIABLE if retry_errors is True else retry_errors or (), pa.string())
+    asked = pc.is_in(table["kind"], kinds)
+    # An earlier version may have called more kinds retriable than this one.
+    return pc.or_(asked, pc.fill_null(table["retriable"], False)) if retry_errors is True else asked
+
+
+def error_keys(table: pa.Table, occurrences: dict[str, int]) -> list[bytes]:
+    """Keys of error rows. The error of a repeated id belongs to its second, third … occurrence, not to the id.
+
+    Args:
+        table: With columns ``id`` and ``kind``.
+        occurrences: How often each repeated id was seen so far; carried from file to file.
+    """
+    keys = []
+    for unit_id, kind in zip(table["id"].to_pylist(), table["kind"].to_pylist(), strict=True):
+        occurrence = 1
+        if kind == "duplicate_id":
+            occurrence = occurrences[unit_id] = occurrences.get(unit_id, 1) + 1
+        keys.append(unit_key(unit_id, occurrence))
+    return keys
+
+
+def drop_superseded_errors(ledger: Book, output: OutputFolder, names: list[str]) -> None:
+    """Removes from error files of earlier runs the rows whose units have a newer row.
+
+    Args:
+        ledger: Of the run that ends.
+        output: The output.
+        names: Error files that stood there when the run started, the oldest first.
+    """
+    newer = (State.DONE_BEFORE, State.RESULT, State.ERROR, State.EXPLODED)
+    seen: set[bytes] = set()
+
+    def remains(keys: list[bytes]) -> list[bool]:
+        # A run that retried errors and was killed before it came here left two rows of a unit: the newer one is kept.
+        keep = [state not in newer and key not in seen for key, state in zip(keys, ledger.states(keys), strict=True)]
+        seen.update(keys)
+        return keep
+
+    keep_error_rows(output, names, remains)
+
+
+def keep_error_rows(output: OutputFolder, names: Sequence[str], remains: Callable[[list[bytes]], list[bool]]) -> None:
+    """Leaves in error files only some of their rows. A file that no run of this project wrote stays as it is.
+
+    Args:
+        output: The output.
+        names: Of the files, the oldest first; the newest is looked at first.
+        remains: For the keys of a file, which rows stay.
+    """
+    occurrences: dict[str, int] = {}
+    for name in reversed(names):
+        table = output.read_table(name)
+        keep = remains(error_keys(table, occurrences))
+        if all(keep) or output.writer(name) is None:
+            continue
+        table = table.filter(pa.array(keep, pa.bool_()))
+        # The shorter file takes the longer one's name, so that at no moment a row is in neither.
+        output.write_table(name, table) if len(table) else output.remove(name)

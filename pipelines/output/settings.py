@@ -1,0 +1,129 @@
+"""What decides an answer, kept in every file of the output: another run adds to it only with the same."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from internvl_ops.errors import ConfigurationError
+from internvl_ops.redaction import safe_uri
+from internvl_ops.tasks import Task
+from internvl_ops.tasks.forms import read_schema
+from pipelines.options.command_line import flag
+from pipelines.options.job_options import ClusterOptions, EstimateOptions, InputOptions, JobOptions, OutputOptions
+from pipelines.options.redaction import shown, without_secrets
+from pipelines.output.folder import ERRORS, RESULTS, OutputFolder
+
+_DIGEST = "blake2b"
+KEY = b"settings"  # in the metadata of results/*.parquet and errors/*.parquet
+# Limits and retries turn errors into answers or back, and never one answer into another; pages say which there are.
+_INDIFFERENT = {
+    "engines",
+    "gpus_per_engine",
+    "base_url",
+    "engine_args",
+    "engine_timeout",
+    "trust_remote_code",
+    "truncated",
+    "pages",
+    "pdf_password",
+    "max_pages",
+    "max_video_seconds",
+    "max_bytes",
+    "max_pixels",
+    "fetch_timeout",
+    "decode_timeout",
+    "decode_memory",
+    # Of an evaluation: its tiles and frames are options themselves, and scores are made anew by each run.
+    "release",
+    "no_letter",
+}
+_ENGINE_ARGS = ("dtype", "quantization", "revision", "code_revision", "tokenizer_revision", "kv_cache_dtype",
+                "hf_overrides", "load_format", "torch_dtype", "mm_processor_kwargs", "override_generation_config",
+                "generation_config", "extra_body", "send_max_tiles")  # fmt: skip
+_SHOWN = 200  # characters of a value that are kept as they are
+
+
+def settings(options: JobOptions, task: Task) -> dict[str, Any]:
+    """What decides the answers of a job: task, prompt, model, and every option that is not known to be indifferent."""
+    groups = (ClusterOptions, EstimateOptions, InputOptions, OutputOptions)
+    elsewhere = {name for group in groups for name in group.model_fields}
+    as_shown, given = shown(options), options.model_dump(mode="json")
+    names = [name for name in given if name not in elsewhere | _INDIFFERENT]
+    values = {name: _setting(as_shown[name], given[name]) for name in names}
+    if (schema := given.get("json_schema")) is not None:
+        values["json_schema"] = _setting(as_shown["json_schema"], _content(schema), digest=True)
+    args = as_shown["engine_args"], given["engine_args"]
+    values |= {name: _setting(*(one.get(name) for one in args)) for name in _ENGINE_ARGS}
+    return values | {"task": task.name, "prompt": task.prompt, "model": safe_uri(options.model)}
+
+
+def _setting(as_shown: Any, given: Any, *, digest: bool = False) -> Any:
+    """A value as it is kept: itself, or what may be shown of it with a digest of what was meant."""
+    if not digest and as_shown == given and len(str(given)) <= _SHOWN:
+        return given
+    text = json.dumps(without_secrets(given), sort_keys=True, default=str).encode("utf-8", "surrogatepass")
+    return {"shown": as_shown, _DIGEST: hashlib.blake2b(text, digest_size=16).hexdigest()}
+
+
+def _content(schema: str) -> Any:
+    """What a JSON schema says, whichever file it stands in."""
+    try:
+        return json.loads(read_schema(schema))
+    except (ConfigurationError, ValueError):  # `make_task` says what is wrong with it
+        return schema
+
+
+def metadata(options: JobOptions, task: Task) -> dict[bytes, bytes]:
+    """The settings as metadata of a Parquet file."""
+    return {KEY: json.dumps(settings(options, task), sort_keys=True).encode()}
+
+
+def check_settings(output: OutputFolder, options: JobOptions, task: Task) -> None:
+    """Refuses an output whose answers were made with other settings.
+
+    Only the newest file is looked at: each run checked the ones before. Settings that it does not name, because it was
+    written by an older version, are not compared.
+
+    Raises:
+        ConfigurationError: Naming each difference.
+    """
+    newest = [*output.files(ERRORS)[-1:], *output.files(RESULTS)[-1:]]
+    found = output.read_metadata(newest[-1]) if newest else {}
+    there = {name: found[name.encode()].decode() for name in ("task", "prompt") if name.encode() in found}
+    there |= json.loads(found.get(KEY, b"{}"))
+    now = settings(options, task)
+    differing = [
+        _difference(name, there[name], now.get(name)) for name in there if not _is_same(there[name], now.get(name))
+    ]
+    if differing:
+        raise ConfigurationError(
+            f"--output {safe_uri(options.output)} holds answers of another kind: {'; '.join(differing)}. Give a new "
+            "--output, or --overwrite to do all of it again."
+        )
+
+
+def _is_same(there: Any, now: Any) -> bool:
+    if not _has_digest(now):
+        return bool(there == now)
+    # Versions before digests kept what was shown, which is all that can be compared with theirs.
+    return bool(there[_DIGEST] == now[_DIGEST] if _has_digest(there) else there == now["shown"])
+
+
+def _has_digest(value: Any) -> bool:
+    return isinstance(value, dict) and value.keys() == {"shown", _DIGEST}
+
+
+def _difference(name: str, there: Any, now: Any) -> str:
+    shown_name = name if name == "task" or name in _ENGINE_ARGS else flag(name)
+    one, other = _short(there), _short(now)
+    if one == other:
+        return f"{shown_name} {one} there, and now a value that differs further on or in its content"
+    return f"{shown_name} {one} there, {other} now"
+
+
+def _short(value: Any) -> str:
+    value = value["shown"] if _has_digest(value) else value
+    text = "the default" if value is None else str(value) if isinstance(value, int | float) else repr(value)
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"

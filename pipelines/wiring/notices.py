@@ -1,0 +1,63 @@
+"""What a person should know of a run before it starts: allowed, and perhaps not meant."""
+
+from __future__ import annotations
+
+from internvl_ops.engines.base import own_context
+from internvl_ops.models.chat_template import disagreement
+from internvl_ops.models.config import Checkpoint
+from pipelines.options.job_options import JobOptions
+from pipelines.sources import SourcePlan
+from pipelines.wiring.engines import context_of
+
+
+def notices(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | None) -> list[str]:
+    """A line each, for the log and the record of the run.
+
+    Args:
+        options: Of the job.
+        plan: Of the input.
+        checkpoint: Of the model; None where only a server has it.
+    """
+    found = [f"--input: {plan.left_out_in_words}."] if plan.left_out else []
+    if checkpoint is None:
+        return found
+    found += _own_context(options, checkpoint)
+    if options.engine != "openai":
+        found += _large_images(options, plan, checkpoint)
+        if note := disagreement(checkpoint, options.system_message):
+            found.append(note)
+    return found
+
+
+def _own_context(options: JobOptions, checkpoint: Checkpoint) -> list[str]:
+    given, trained = own_context(options.engine_args), checkpoint.context_length
+    if given is None:
+        return []
+    if given > trained:
+        asks = ""
+        if options.engine == "vllm":
+            asks = " vLLM takes more than config.json promises only with VLLM_ALLOW_LONG_MAX_MODEL_LEN=1."
+        return [
+            f"--engine-args: max_model_len {given:,} is above the {trained:,} tokens that {checkpoint.model} was "
+            f"trained for. What lies above may be nonsense, without an error. Leave it out to stay below.{asks}"
+        ]
+    if options.engine == "vllm" and 0 < checkpoint.short_context < given:
+        return [
+            f"--engine-args: max_model_len {given:,} is above {checkpoint.short_context:,}, so that vLLM takes the "
+            f"rotary factors of long prompts for short ones too, and answers those differently."
+        ]
+    return []
+
+
+def _large_images(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint) -> list[str]:
+    """Whether one image of the most tiles is more than the context: known from the config alone."""
+    if plan.media_kind == "video" or plan.media_column is None or not checkpoint.dynamic:
+        return []
+    tiles = options.max_tiles + (checkpoint.use_thumbnail and options.max_tiles > 1)
+    tokens, context = tiles * checkpoint.tokens_per_tile + 2, context_of(options, checkpoint)
+    if tokens < context:
+        return []
+    return [
+        f"--max-tiles {options.max_tiles}: an image of so many tiles is {tokens:,} tokens with its thumbnail; the "
+        f"context is {context:,}. Such images end as prompt_too_long in errors/. Lower --max-tiles."
+    ]

@@ -1,0 +1,172 @@
+"""A real Ray cluster and a real S3 endpoint over HTTP, for the tests of whole jobs."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import s3fs
+
+ROOT = Path(__file__).parents[1]
+BIN = Path(sys.executable).parent
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_for(what: str, condition, seconds: float = 90) -> None:
+    """Waits until ``condition()`` is true; fails naming ``what`` after ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what}: not within {seconds:.0f} s")
+        time.sleep(0.2)
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@contextmanager
+def s3_server() -> Iterator[dict[str, str]]:
+    """moto's S3 server in a process of its own; yields the environment that leads to it."""
+    port = free_port()
+    server = subprocess.Popen(
+        [BIN / "moto_server", "-H", "127.0.0.1", "-p", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        wait_for("moto's S3 server", lambda: listens(port))
+        yield {
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test-secret-9f2c",
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }
+    finally:
+        server.kill()
+        server.wait()
+
+
+def filesystem(environment: dict[str, str]) -> s3fs.S3FileSystem:
+    return s3fs.S3FileSystem(
+        key=environment["AWS_ACCESS_KEY_ID"],
+        secret=environment["AWS_SECRET_ACCESS_KEY"],
+        endpoint_url=environment["AWS_ENDPOINT_URL"],
+        client_kwargs={"region_name": environment["AWS_DEFAULT_REGION"]},
+        skip_instance_cache=True,
+        use_listings_cache=False,
+    )
+
+
+def _growing(resources: dict[str, int], gcs: str) -> dict:
+    """Configuration of an autoscaler whose nodes are processes of this machine."""
+    lists = ("initialization", "setup", "head_setup", "worker_setup", "head_start_ray", "worker_start_ray")
+    return {
+        "cluster_name": "fake_multinode",
+        "provider": {"type": "fake_multinode", "gcs_address": gcs},
+        "max_workers": 1,
+        "available_node_types": {
+            "head": {"resources": {"CPU": 1}, "node_config": {}, "max_workers": 0},
+            "worker": {"resources": resources, "node_config": {}, "min_workers": 0, "max_workers": 1},
+        },
+        "head_node_type": "head",
+        "upscaling_speed": 1.0,
+        "idle_timeout_minutes": 0.1,
+        "file_mounts": {},
+        "file_mounts_sync_continuously": False,
+        **{name: {} for name in ("auth", "docker")},
+        **{f"{name}_commands": [] for name in lists},
+        **{name: [] for name in ("cluster_synced_files", "rsync_exclude", "rsync_filter")},
+    }
+
+
+class RayHead:
+    """``ray start --head`` in a folder of its own, and ``ray job submit`` to it.
+
+    Args:
+        environment: Besides this process's.
+        cpus: Of the head.
+        grows_by: Resources of a node that Ray's autoscaler starts on this machine when it is asked for, and ends when
+            it has been idle for some seconds; without it the head is all there is.
+    """
+
+    def __init__(self, environment: dict[str, str], cpus: int = 2, grows_by: dict[str, int] | None = None) -> None:
+        # Ray's sockets lie in its folder, and a socket's path may have 107 bytes: pytest's own folders are too long.
+        folder = self._folder = Path(tempfile.mkdtemp(prefix="ray"))
+        self._gcs, self.dashboard = free_port(), free_port()
+        self._environment = os.environ | environment | {"RAY_AUTH_MODE": "disabled", "RAY_worker_niceness": "0"}
+        self._environment["PATH"] = f"{BIN}:{os.environ['PATH']}"  # as in an activated environment
+        self._environment.pop("RAY_ADDRESS", None)
+        more = []
+        if grows_by is not None:
+            self._environment |= {"RAY_FAKE_CLUSTER": "1", "AUTOSCALER_UPDATE_INTERVAL_S": "1"}
+            config = folder / "autoscaling.json"
+            config.write_text(json.dumps(_growing(grows_by, f"127.0.0.1:{self._gcs}")))
+            more = [f"--autoscaling-config={config}"]
+        self._process = subprocess.Popen(
+            [
+                *(BIN / "ray", "start", "--head", "--block", f"--num-cpus={cpus}", "--disable-usage-stats"),
+                *(f"--port={self._gcs}", f"--dashboard-port={self.dashboard}", "--dashboard-host=127.0.0.1"),
+                *(f"--temp-dir={folder}", "--object-store-memory=1500000000"),
+                *more,
+            ],
+            env=self._environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        self._address = {"RAY_ADDRESS": f"http://127.0.0.1:{self.dashboard}"}
+        wait_for("the Ray head's job server", lambda: self.ray("job", "list").returncode == 0, 120)
+
+    def resources(self) -> dict[str, float]:
+        """Of all nodes that are there."""
+        said = self.ray("status").stdout.split("Total Usage:")[-1]
+        return {name: float(total) for total, name in re.findall(r"/([\d.]+) (CPU|GPU)", said)}
+
+    def ray(self, *arguments: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [BIN / "ray", *arguments],
+            env=self._environment | self._address,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+
+    def run(self, *job: str, timeout: float = 400) -> subprocess.CompletedProcess[str]:
+        """``python jobs/…`` on this cluster. Nodes that come later unpack a submitted folder into the same place anew,
+        since they are one machine, and pull it away under those that are there."""
+        environment = self._environment | {"RAY_ADDRESS": f"127.0.0.1:{self._gcs}", "PYTHONPATH": str(ROOT)}
+        command = [sys.executable, *job]
+        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=timeout)
+
+    def submit(self, *job: str, wait: bool = True, timeout: float = 600) -> subprocess.CompletedProcess[str]:
+        """``ray job submit --working-dir . -- python jobs/…``."""
+        flags = [] if wait else ["--no-wait"]
+        while True:
+            done = self.ray("job", "submit", f"--working-dir={ROOT}", *flags, "--", "python", *job, timeout=timeout)
+            # The job server answers before the agent that starts jobs is there, the later the busier the machine is.
+            if "No available agent to submit job" not in done.stdout + done.stderr:
+                return done
+
+    def stop(self) -> None:
+        os.killpg(self._process.pid, 15)
+        try:
+            self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, 9)
+            self._process.wait()
+        shutil.rmtree(self._folder, ignore_errors=True)
