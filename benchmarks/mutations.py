@@ -1,6 +1,6 @@
 """What mistakes in the pipeline cost nano-InternVL in accuracy: python -m benchmarks.mutations --count 60
 
-Each of `tests.mutations.MUTATIONS` is put into the running code, and the same held-out questions are asked again.
+Each of `benchmarks.mistakes.MUTATIONS` is put into the running code, and the same held-out questions are asked again.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from pathlib import Path
 
 from benchmarks import records
 from benchmarks.accuracy import CHECKPOINT, FIGURES, weights_sha256
+from benchmarks.mistakes import MUTATIONS, Guard
 from internvl_ops.engines.vllm import VllmEngine
 from internvl_ops.models.config import load_checkpoint
-from tests.conftest import RunningEngine
-from tests.mutations import MUTATIONS, Guard
+from testing.running_engine import RunningEngine
 
 NONE = "none"
 

@@ -15,8 +15,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from pipelines.commands.evaluation import EvaluateOptions, make_evaluate, plan_benchmark, score_benchmark
+from pipelines.commands.evaluation import make_evaluate, plan_benchmark, score_benchmark
 from pipelines.commands.job import run_job
+from pipelines.options.benchmark import EvaluateOptions
 from pipelines.options.job_options import JobOptions, tiles
 
 

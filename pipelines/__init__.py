@@ -1,0 +1,49 @@
+"""Stages, and all that a run is made of. `pipelines.annotate` is the place to start reading."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from importlib.util import spec_from_loader
+from types import ModuleType
+
+# Modules that scripts of version 0.1 import, and where they are now. Kept for one release.
+_MOVED = {
+    "command_line": "options.command_line",
+    "documents": "output.documents",
+    "engines": "wiring.engines",
+    "finished": "ledger.finished",
+    "job": "commands.job",
+    "lease": "output.lease",
+    "media": "wiring.media",
+    "preparing": "wiring.preparers",
+    "refresh": "output.refresh",
+    "resume": "output.resume",
+    "settings": "output.settings",
+    "tasks": "options.tasks",
+    "writer": "output.writer",
+}
+
+
+class _Moved(MetaPathFinder, Loader):
+    """Imports a module under its old name."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        package, _, name = fullname.rpartition(".")
+        return spec_from_loader(fullname, self) if package == __name__ and name in _MOVED else None
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        module = importlib.import_module(f"{__name__}.{_MOVED[spec.name.rpartition('.')[2]]}")
+        self._own = module.__spec__
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__spec__ = self._own  # the import has set that of the old name
+
+
+sys.meta_path.append(_Moved())

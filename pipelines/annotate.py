@@ -29,7 +29,7 @@ from pipelines.output.folder import ERRORS, OutputFolder
 from pipelines.output.lease import Lease
 from pipelines.output.overwrite import begin, kind_of
 from pipelines.output.refresh import drop_changed
-from pipelines.output.resume import drop_superseded_errors
+from pipelines.output.resume import drop_superseded_errors, load_output
 from pipelines.output.settings import metadata, settings
 from pipelines.output.writer import Writer
 from pipelines.report.measures import PREPARE_PLACES, Measures
@@ -81,7 +81,13 @@ def annotate(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | Non
             if options.refresh == "changed":
                 drop_changed(output, plan, reading(options, plan)[0], overwrite.old)
             older_errors = [name for name in output.files(ERRORS) if name not in overwrite.old]
-            ledger = start_ledger(output, retry_errors=options.retry_errors, passed_over=overwrite.old)
+            load = functools.partial(
+                load_output,
+                output=OutputFolder(options.output),
+                retry_errors=options.retry_errors,
+                passed_over=overwrite.old,
+            )
+            ledger = start_ledger(load)
             columns = columns_of(output, options, plan, task, overwrite.old)
             graph = Graph(options, task, plan, checkpoint, workers, ledger, columns)
             write_card(output, record.run_id)

@@ -13,7 +13,6 @@ import pyarrow as pa
 
 from internvl_ops.errors import UnitError, well_formed
 from internvl_ops.gauge import Reading
-from pipelines.sources.options import ERROR_TYPE
 
 ID = "id"
 SOURCE = "__source"  # where in the manifest the row stands, for a person: "manifest.jsonl:17"
@@ -34,6 +33,26 @@ PREPARE_GAUGE = "__prepare_gauge"  # of the actor that prepared the row, when it
 ENGINE_GAUGE = "__engine_gauge"  # of the actor that answered, when the row came to it
 MORE = "more_columns"  # JSON of what a row has beside the columns that the output was begun with
 
+MEDIA_TYPE = pa.list_(pa.struct([("uri", pa.string()), ("bytes", pa.large_binary())]))
+ERROR_TYPE = pa.struct(
+    [
+        ("stage", pa.string()),
+        ("kind", pa.string()),
+        ("message", pa.string()),
+        ("attempts", pa.int32()),
+        ("retriable", pa.bool_()),
+    ]
+)
+# What reading adds to the manifest's own columns.
+READ = pa.schema(
+    [
+        (SOURCE, pa.string()),
+        (POSITION, pa.int64()),
+        (MEDIA, MEDIA_TYPE),
+        (ERROR, ERROR_TYPE),
+        (NOTES, pa.list_(pa.string())),
+    ]
+)
 IDS_TYPE = pa.list_(pa.int32())
 PART_TYPE = pa.struct([("page", pa.int32()), ("start", pa.float64()), ("end", pa.float64())])
 CONVERSATIONS_TYPE = pa.list_(

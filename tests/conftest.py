@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Generic, TypeVar
 
 import pytest
 
-from internvl_ops.engines.base import Completion, Engine, Request, Sampling, Watch
 from internvl_ops.engines.vllm import VllmEngine
 from internvl_ops.models.config import Checkpoint, load_checkpoint
+from testing.running_engine import RunningEngine
 from testing.serving import served
 
 # Two of these processes share two cores, and each may run an engine: a tiny model needs one thread, and threads that
 # are bound to cores wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
-
-T = TypeVar("T")
 
 
 @pytest.fixture(scope="session")
@@ -35,29 +30,6 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def checkpoint(tiny_checkpoint: Path) -> Checkpoint:
     return load_checkpoint(str(tiny_checkpoint))
-
-
-E = TypeVar("E", bound=Engine)
-
-
-class RunningEngine(Generic[E]):
-    """An engine on an event loop of its own, for tests that are plain functions."""
-
-    def __init__(self, engine: E) -> None:
-        self.engine = engine
-        self._loop = asyncio.new_event_loop()
-        threading.Thread(target=self._loop.run_forever, daemon=True).start()
-        self.run(engine.start())
-
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=240)
-
-    def generate(self, request: Request, sampling: Sampling, watch: Watch | None = None) -> Completion:
-        return self.run(self.engine.generate(request, sampling, watch))
-
-    def close(self) -> None:
-        self.engine.shutdown()
-        self._loop.call_soon_threadsafe(self._loop.stop)
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ray
@@ -10,18 +10,16 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from internvl_ops.errors import ConfigurationError
 from pipelines.ledger.ledger import Counts, Ledger, State
-from pipelines.output.folder import OutputFolder
-from pipelines.output.resume import Retry, load_output
 
 
 class LedgerActor(Ledger):
     """A ledger that starts with what earlier runs left in the output."""
 
-    def __init__(self, output_uri: str, retry_errors: Retry, passed_over: Collection[str] = ()) -> None:
+    def __init__(self, load: Callable[[Ledger], None]) -> None:
         super().__init__()
         self._problem = ""
         try:
-            load_output(self, OutputFolder(output_uri), retry_errors=retry_errors, passed_over=passed_over)
+            load(self)
         except ConfigurationError as error:  # raised here it would reach the driver in a traceback
             self._problem = str(error)
 
@@ -30,14 +28,18 @@ class LedgerActor(Ledger):
         return self._problem
 
 
-def start_ledger(output: OutputFolder, *, retry_errors: Retry, passed_over: Collection[str] = ()) -> RemoteLedger:
-    """The ledger of a run, once it has read the output but for ``passed_over``.
+def start_ledger(load: Callable[[Ledger], None]) -> RemoteLedger:
+    """Starts the ledger of a run on the driver's node; it takes no CPU.
 
-    It takes no CPU, and lives and dies with the driver's node.
+    Args:
+        load: Books what earlier runs left; called once, in the actor.
+
+    Raises:
+        ConfigurationError: What ``load`` raised as such.
     """
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     actor: Any = ray.remote(LedgerActor)
-    ledger = actor.options(num_cpus=0, scheduling_strategy=here).remote(output.uri, retry_errors, passed_over)
+    ledger = actor.options(num_cpus=0, scheduling_strategy=here).remote(load)
     if problem := ray.get(ledger.problem.remote()):
         raise ConfigurationError(problem)
     return RemoteLedger(ledger)

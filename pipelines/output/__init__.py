@@ -1,0 +1,3 @@
+from pipelines.output.folder import OutputFolder
+
+__all__ = ["OutputFolder"]

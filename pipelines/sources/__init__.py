@@ -1,13 +1,7 @@
 """Manifests and media listings as Arrow tables, split by split; every row accounted for."""
 
-from pipelines.sources.options import (
-    ERROR_TYPE,
-    FORMATS,
-    MEDIA_TYPE,
-    SourceOptions,
-    SourcePlan,
-    Split,
-)
+from pipelines.columns import ERROR_TYPE, MEDIA_TYPE
+from pipelines.sources.options import FORMATS, SourceOptions, SourcePlan, Split
 from pipelines.sources.plan import count_rows, count_split, has_rows, plan_source, read_split
 
 __all__ = [

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 import pyarrow as pa
 
 from internvl_ops.media.sniff import IMAGE_SUFFIXES
+from pipelines.columns import READ
 
 if TYPE_CHECKING:
     from pipelines.sources.rows import RawRows
@@ -54,26 +55,6 @@ MEDIA_SUFFIXES: dict[MediaKind, tuple[str, ...]] = {
     "document": (".pdf",),
 }
 
-MEDIA_TYPE = pa.list_(pa.struct([("uri", pa.string()), ("bytes", pa.large_binary())]))
-ERROR_TYPE = pa.struct(
-    [
-        ("stage", pa.string()),
-        ("kind", pa.string()),
-        ("message", pa.string()),
-        ("attempts", pa.int32()),
-        ("retriable", pa.bool_()),
-    ]
-)
-# Added to every row beside `id` and the passthrough columns; a manifest cannot have columns of these names.
-OWN_COLUMNS = pa.schema(
-    [
-        ("__source", pa.string()),
-        ("__position", pa.int64()),
-        ("__media", MEDIA_TYPE),
-        ("__error", ERROR_TYPE),
-        ("__notes", pa.list_(pa.string())),
-    ]
-)
 _SUFFIXES_SHOWN = 8
 SEVERAL_MEDIA = "several_media"  # in the details of a plan, of a format that has no media column
 POSITION_BITS = 40  # of a row's number within its file, in `__position`
@@ -222,7 +203,7 @@ class SourcePlan:
     @property
     def table_schema(self) -> pa.Schema:
         """Schema of every table that :func:`read_split` yields."""
-        return pa.schema([pa.field("id", pa.string()), *self.schema, *OWN_COLUMNS])
+        return pa.schema([pa.field("id", pa.string()), *self.schema, *READ])
 
     def is_asked(self, column: str) -> bool:
         """Whether a row is wrong where this column is: the others are only carried, and cost no row."""

@@ -8,7 +8,8 @@ from urllib.parse import unquote
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.sources.options import MEDIA_TYPE, SourcePlan, Split
+from pipelines.columns import MEDIA_TYPE
+from pipelines.sources.options import SourcePlan, Split
 
 _ABSOLUTE = r"^([A-Za-z][A-Za-z0-9+.-]*://|data:|DATA:|/)"
 

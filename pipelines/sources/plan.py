@@ -13,12 +13,13 @@ import pyarrow as pa
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.media import s3_config
 from internvl_ops.redaction import safe_text, safe_uri
+from pipelines.columns import READ
 from pipelines.patience import read_patiently
 from pipelines.sources import csv, files, jsonl, parquet, txt, webdataset
 from pipelines.sources.files import with_kind
 from pipelines.sources.listing import check_exists, folder_of, manifest_splits, refuse_tables, resolve_format
 from pipelines.sources.media import choose_media_column, holds_several, uri_type
-from pipelines.sources.options import OWN_COLUMNS, SEVERAL_MEDIA, SourceOptions, SourcePlan, Split
+from pipelines.sources.options import SEVERAL_MEDIA, SourceOptions, SourcePlan, Split
 from pipelines.sources.places import columns_in_path, names_in_paths
 from pipelines.sources.rows import finish
 from pipelines.sources.storage import S3, check_scheme, kind_of, read_anonymously
@@ -209,7 +210,7 @@ def _free_names(names: Sequence[str]) -> dict[str, str]:
     free: dict[str, str] = {}
     for name in names:
         free[name] = name
-        while free[name] in OWN_COLUMNS.names or (free[name] != name and free[name] in names):
+        while free[name] in READ.names or (free[name] != name and free[name] in names):
             free[name] = f"manifest_{free[name]}"
     return free
 

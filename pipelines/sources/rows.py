@@ -9,9 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from internvl_ops.errors import ConfigurationError, unforeseen
+from pipelines.columns import ERROR_TYPE, MEDIA_TYPE, READ
 from pipelines.sources.ids import ids_from_column, made_ids
 from pipelines.sources.media import to_media
-from pipelines.sources.options import ERROR_TYPE, MEDIA_TYPE, OWN_COLUMNS, POSITION_BITS, SourcePlan, Split
+from pipelines.sources.options import POSITION_BITS, SourcePlan, Split
 from pipelines.sources.places import below, folder_of_media
 
 
@@ -123,7 +124,7 @@ def _ids(plan: SourcePlan, raw: RawRows, media: pa.ListArray) -> pa.Array:
 
 
 def _notes(size: int, notes: dict[int, list[str]]) -> pa.Array:
-    kind = OWN_COLUMNS.field("__notes").type
+    kind = READ.field("__notes").type
     return pa.array([notes.get(row) for row in range(size)], kind) if notes else pa.nulls(size, kind)
 
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from benchmarks.accuracy import CHECKPOINT
+from benchmarks.mistakes import MUTATIONS, Guard
 from internvl_ops.engines.vllm import VllmEngine
 from internvl_ops.models.config import load_checkpoint
-from tests.conftest import RunningEngine
-from tests.mutations import MUTATIONS, Guard
+from testing.running_engine import RunningEngine
 
 COUNT = 30
 # Lowest share that passes; of text the highest share of wrong characters.

@@ -15,7 +15,7 @@ from examples.nano.held_out import FIRST_SEED
 from internvl_ops.engines.base import Request, Sampling
 from internvl_ops.engines.vllm import VllmEngine
 from internvl_ops.models.config import load_checkpoint
-from tests.conftest import RunningEngine
+from testing.running_engine import RunningEngine
 
 FOLDER = Path(os.environ.get("NANO", Path(train.__file__).parent / "checkpoint"))
 pytestmark = pytest.mark.skipif(not FOLDER.exists(), reason="examples/nano/checkpoint is not there")

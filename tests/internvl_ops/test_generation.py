@@ -14,7 +14,7 @@ from internvl_ops.generation import Generator, RenderedConversation, Reply, Retr
 from internvl_ops.models.config import Checkpoint
 from internvl_ops.models.rendering import Renderer
 from internvl_ops.tasks.forms import problem_of, repair_question
-from tests.conftest import RunningEngine
+from testing.running_engine import RunningEngine
 
 FREE = Sampling(max_new_tokens=12)
 SCHEMA = json.dumps({

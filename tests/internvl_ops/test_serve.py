@@ -27,7 +27,7 @@ from internvl_ops.errors import UnitError
 from internvl_ops.media.tiling import tile_image
 from internvl_ops.models.config import Checkpoint
 from internvl_ops.models.rendering import Renderer
-from tests.conftest import RunningEngine
+from testing.running_engine import RunningEngine
 
 SHORT = Sampling(12, ignore_stop=True)
 

@@ -22,7 +22,7 @@ from internvl_ops.generation import Generator, RenderedConversation, Retries, Sh
 from internvl_ops.models.config import Checkpoint, load_checkpoint
 from internvl_ops.models.rendering import Renderer
 from internvl_ops.serve import context_options
-from tests.conftest import RunningEngine
+from testing.running_engine import RunningEngine
 
 CONTEXT = 1024
 DYNAMIC = {"type": "dynamic", "factor": 2.0}

@@ -17,8 +17,8 @@ from internvl_ops.errors import ConfigurationError
 from internvl_ops.models.config import Checkpoint, load_checkpoint
 from internvl_ops.models.lora import load_adapter
 from internvl_ops.models.rendering import Renderer
+from testing.running_engine import RunningEngine
 from testing.tiny import make_tiny_checkpoint
-from tests.conftest import RunningEngine
 from tests.reference.internvl import ReferenceInternVL
 
 RANK, ALPHA = 4, 8

@@ -19,7 +19,7 @@ from internvl_ops.engines.vllm import VllmEngine
 from internvl_ops.media.tiling import tile_image
 from internvl_ops.models.config import Checkpoint
 from internvl_ops.models.rendering import Media, Renderer
-from tests.conftest import RunningEngine
+from testing.running_engine import RunningEngine
 from tests.reference.internvl import AS_PUBLISHED, ReferenceInternVL, Variant, tile
 
 TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.5}  # of log-probabilities

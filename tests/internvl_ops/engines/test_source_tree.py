@@ -16,7 +16,7 @@ import pytest
 from internvl_ops.engines.base import Request, Sampling
 from internvl_ops.models.config import Checkpoint
 from internvl_ops.models.rendering import Renderer
-from tests.conftest import RunningEngine
+from testing.running_engine import RunningEngine
 
 ROOT = Path(__file__).parents[3]
 

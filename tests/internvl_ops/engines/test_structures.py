@@ -20,8 +20,8 @@ from internvl_ops.engines.vllm import VllmEngine
 from internvl_ops.media.tiling import tile_image
 from internvl_ops.models.config import load_checkpoint
 from internvl_ops.models.rendering import Renderer
+from testing.running_engine import RunningEngine
 from testing.tiny import LANGUAGES, VISIONS, make_tiny_checkpoint, make_tiny_native_checkpoint
-from tests.conftest import RunningEngine
 from tests.reference.internvl import ReferenceInternVL
 
 TOLERANCE = 1e-3  # of log-probabilities

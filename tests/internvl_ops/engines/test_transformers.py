@@ -21,8 +21,8 @@ from internvl_ops.errors import ConfigurationError, UnitError
 from internvl_ops.models.config import Checkpoint, load_checkpoint
 from internvl_ops.models.native import native_weights
 from internvl_ops.models.rendering import Renderer
+from testing.running_engine import RunningEngine
 from testing.tiny import make_tiny_native_checkpoint
-from tests.conftest import RunningEngine
 
 FLOAT32 = {"dtype": "float32"}
 TOLERANCE = 1e-3  # of log-probabilities in float32

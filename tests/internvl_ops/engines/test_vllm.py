@@ -14,7 +14,7 @@ from internvl_ops.engines.vllm import VllmEngine
 from internvl_ops.errors import ConfigurationError, UnitError
 from internvl_ops.models.config import Checkpoint
 from internvl_ops.models.rendering import Renderer
-from tests.conftest import RunningEngine
+from testing.running_engine import RunningEngine
 
 SHORT = Sampling(8, ignore_stop=True)
 

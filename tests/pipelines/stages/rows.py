@@ -8,8 +8,8 @@ from typing import Any
 import pyarrow as pa
 
 from pipelines import columns as c
+from pipelines.columns import MEDIA_TYPE
 from pipelines.ledger.finished import unit_key
-from pipelines.sources.options import MEDIA_TYPE
 
 
 def manifest_rows(ids: Sequence[str], **columns: Sequence[Any]) -> pa.Table:

@@ -35,7 +35,7 @@ from internvl_ops.models.tokenizer import Tokenizer
 from internvl_ops.prepare import MediaRef, Preparer, ReadLimits, Unit
 from internvl_ops.tasks import ask, caption, ground, ocr
 from internvl_ops.tasks.base import Answered, Dialogue, Task
-from tests.conftest import RunningEngine
+from testing.running_engine import RunningEngine
 
 TASKS: dict[str, tuple[Task, str]] = {
     "caption": (caption(), "caption"),

@@ -1,0 +1,47 @@
+"""Options of the evaluation, beside those of every job."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field, model_validator
+
+from internvl_ops.evaluation import BENCHMARKS, Name
+from internvl_ops.evaluation.benchmark import NoLetter
+from internvl_ops.evaluation.releases import Release, release_of
+
+
+class EvaluateOptions(BaseModel):
+    """Benchmark"""
+
+    benchmark: Name = Field(description="Which one the input is; see the table in the README.")
+    split: str | None = Field(None, description="Its split. Of a directory, read the files with this in their names. "
+        "Default: what the file's name says.")  # fmt: skip
+    annotations: str | None = Field(None, description="JSON file with the answers by question id, as TextVQA, VizWiz "
+        "and DocVQA publish it, where the input does not have them.")  # fmt: skip
+
+    release: Release | None = Field(None, description="Release whose settings are used: tiles, frames, and what counts "
+        "as an answer differ between releases. Default: the one that --model names, else InternVL2.")  # fmt: skip
+    exif: Literal["ignore", "apply"] = Field("ignore", description="Whether images and frames are turned upright by "
+        "their EXIF orientation. The published figures were measured without, so the default is ignore; for "
+        "--benchmark ocr, which has no published figures, it is apply. All other jobs apply it.")  # fmt: skip
+    subtitles: str | None = Field(None, description="Folder with the subtitles of --benchmark videomme, NAME.srt "
+        "for the video NAME: shows the model those of its frames, as the published figures do.")  # fmt: skip
+    no_letter: NoLetter | None = Field(None, description="How --benchmark videomme counts an answer without a letter: "
+        "skip leaves it out of the figures, as VLMEvalKit did up to InternVL2; text looks for an option's text in it, "
+        "as VLMEvalKit does since; wrong counts it as wrong. Default: as for the release.")  # fmt: skip
+    frame_rule: Literal["cards", "steps"] = Field("cards", description="Which frames of a video are taken: the middles "
+        "of equal parts, as the model cards do, or those between equal parts, as VLMEvalKit does. Default: the "
+        "benchmark's.")  # fmt: skip
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Those of the benchmark."""
+        benchmark = BENCHMARKS.get(str(values.get("benchmark")))
+        if benchmark is None:
+            return values
+        release = values.get("release") or release_of(str(values.get("model", "")))
+        benchmark = benchmark.for_release(release)
+        names = ("max_tiles", "num_frames", "frame_rule", "exif", "no_letter")
+        return {name: getattr(benchmark, name) for name in names} | values | {"release": release}
