@@ -42,7 +42,7 @@ from pipelines.stages.parse import Parse
 from pipelines.stages.prepare import Prepare
 from pipelines.stages.read import read
 from pipelines.wiring.engines import engine_maker, tile_size, tokens_of
-from pipelines.wiring.media import media_options, reading
+from pipelines.wiring.media import explodes, reading
 from pipelines.wiring.notices import notices
 from pipelines.wiring.preparers import prepare_arguments
 
@@ -235,7 +235,7 @@ class Graph:
     @property
     def explodes(self) -> bool:
         """Whether a manifest row is several units."""
-        return media_options(self.options, self.plan.media_kind).explodes
+        return explodes(self.options, self.plan.media_kind)
 
     @property
     def makes_documents(self) -> bool:

@@ -22,7 +22,7 @@ from pipelines.patience import patiently
 from pipelines.report.progress import ProgressLine
 from pipelines.report.record import RunRecord, exceeds
 from pipelines.sources import SourcePlan, count_rows
-from pipelines.wiring.media import media_options
+from pipelines.wiring.media import explodes
 
 SKIPPED_EVERY = 50  # blocks between two questions to the ledger how many units needed no work
 
@@ -101,7 +101,7 @@ def _without_previews(rows: pa.Table, record: RunRecord) -> pa.Table:
 
 def _count(plan: SourcePlan, options: JobOptions) -> int | None:
     """Units, if that can be known; reads text manifests through, so it runs beside the pipeline."""
-    if media_options(options, plan.media_kind).explodes:
+    if explodes(options, plan.media_kind):
         return None  # how many pages or clips a file has is known once it is read
     if plan.total_rows is not None:
         return plan.total_rows

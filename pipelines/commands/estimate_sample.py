@@ -24,7 +24,7 @@ from pipelines.options.job_options import JobOptions
 from pipelines.sources import SourcePlan, read_split
 from pipelines.stages.prepare import Prepare
 from pipelines.stages.rows import media_of
-from pipelines.wiring.media import media_options, read_limits, reading
+from pipelines.wiring.media import explodes, read_limits, reading
 from pipelines.wiring.preparers import prepare_arguments
 
 FILES = 16  # of the manifest that are looked into, at most
@@ -86,7 +86,7 @@ def take_sample(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint, t
     rows = rows.take(order)
     # The stages want a key of each row. These are nobody's: nothing is looked up by them.
     rows = rows.append_column(c.KEY, pa.array([row.to_bytes(16, "big") for row in order], pa.binary(16)))
-    if media_options(options, plan.media_kind).explodes:
+    if explodes(options, plan.media_kind):
         rows = _explode(rows, options, plan, sample)
     done = _prepare(rows, options, plan, checkpoint, task, sample)
     if done < len(rows) and plan.media_kind == "image" and sample.seen:

@@ -24,7 +24,7 @@ from pipelines.output.types_there import holds
 from pipelines.output.writer import ERROR_SCHEMA, MEASURES, carried_names, kept_names, own_columns, result_schema
 from pipelines.sources import SourcePlan, has_rows
 from pipelines.stages.carried import Carry
-from pipelines.wiring.media import media_options
+from pipelines.wiring.media import explodes
 
 
 @dataclass(frozen=True)
@@ -61,9 +61,8 @@ class Columns:
 
 def own_columns_of(options: JobOptions, plan: SourcePlan, task: Task) -> pa.Schema:
     """Columns of results besides the manifest's."""
-    explodes = media_options(options, plan.media_kind).explodes
     answered = c.answered(task.columns, samples=options.n, log_probs=options.log_probs)
-    return own_columns(task.columns, answered, MEASURES[plan.media_kind, explodes])
+    return own_columns(task.columns, answered, MEASURES[plan.media_kind, explodes(options, plan.media_kind)])
 
 
 def columns_of(

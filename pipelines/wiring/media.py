@@ -89,6 +89,11 @@ def check_media_options(options: Decoding, kind: MediaKind) -> None:
         )
 
 
+def explodes(options: Decoding, kind: MediaKind) -> bool:
+    """Whether a file becomes several units, as `MediaOptions.explodes` says; a plan asks without the readers."""
+    return kind == "document" or (kind == "video" and (options.clip_scenes or options.clip_seconds is not None))
+
+
 def media_options(options: Decoding, kind: MediaKind) -> MediaOptions:
     from internvl_ops.media.document import DocumentOptions
     from internvl_ops.media.image import ImageOptions

@@ -13,7 +13,7 @@ from internvl_ops.tasks import Task
 from pipelines.options.job_options import JobOptions
 from pipelines.sources import SourcePlan
 from pipelines.wiring.engines import context_of, sampling_of, tile_size, tokens_of
-from pipelines.wiring.media import media_options, reading
+from pipelines.wiring.media import explodes, reading
 
 
 def prepare_arguments(
@@ -53,6 +53,6 @@ def _preparer_maker(
 
 def _clip_columns(options: JobOptions, plan: SourcePlan) -> dict[str, str] | None:
     """The columns in which a row of a video says itself where the seconds that are asked about start and end."""
-    if plan.media_kind != "video" or media_options(options, plan.media_kind).explodes:
+    if plan.media_kind != "video" or explodes(options, plan.media_kind):
         return None
     return {name: name for name in ("start", "end") if name in plan.schema.names} or None

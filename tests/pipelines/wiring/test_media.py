@@ -8,7 +8,7 @@ from internvl_ops.errors import ConfigurationError
 from pipelines.options.command_line import build_options
 from pipelines.options.job_options import JobOptions
 from pipelines.options.redaction import shown
-from pipelines.wiring.media import check_media_options, media_options
+from pipelines.wiring.media import check_media_options, explodes, media_options
 
 REQUIRED = {"input": "in.jsonl", "output": "out", "model": "m"}
 
@@ -86,3 +86,9 @@ class TestPassword:
         monkeypatch.setenv("INTERNVL_PDF_PASSWORD", "from-there")
         assert media_options(options(), "document").document.password == "from-there"
         assert media_options(options(pdf_password=1234), "document").document.password == "1234"
+
+
+@pytest.mark.parametrize("kind", ["image", "video", "document"])
+@pytest.mark.parametrize("chosen", [{}, {"clip_scenes": True}, {"clip_seconds": 2.0}])
+def test_a_plan_and_the_readers_agree_on_what_becomes_several_units(kind, chosen):
+    assert explodes(options(**chosen), kind) == media_options(options(**chosen), kind).explodes
