@@ -11,9 +11,9 @@ from pipelines.options import tasks
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-README, PERFORMANCE = ROOT / "README.md", ROOT / "docs" / "performance.md"
+README, DOCS = ROOT / "README.md", ROOT / "docs"
 START, END = "<!-- {}: made by python -m benchmarks.tables -->", "<!-- /{} -->"
-# File -> heading; in the order of the README.
+# File -> heading; in the order of docs/benchmarks.md.
 SECTIONS = {
     "pipeline": "Whole pipeline against ray.data.llm and vLLM alone (`make bench`)",
     "gpu": "Real shapes with dummy weights (`make bench-gpu`)",
@@ -67,7 +67,7 @@ def _number(value: float | int | None) -> str:
 
 
 def measured() -> str:
-    """Some records, and every benchmark's, folded."""
+    """Every benchmark's records, folded."""
     parts = []
     for name, heading in SECTIONS.items():
         path = RESULTS / f"{name}.json"
@@ -79,16 +79,18 @@ def measured() -> str:
         parts.append(
             f"<details><summary>{heading}, on {'; '.join(machines)}</summary>\n\n{table(records)}\n\n</details>"
         )
-    return "\n\n".join([table(highlights()), *parts])
+    return "\n\n".join(parts)
 
 
-def highlights() -> list[dict]:
-    return [
+def highlights() -> str:
+    """A few records, for the README."""
+    records = [
         record
         for file, name, rival in HIGHLIGHTS
         for record in json.loads((RESULTS / f"{file}.json").read_text())
         if record["name"] == name and rival in (None, record["rival_name"])
     ]
+    return table(records)
 
 
 def accuracy() -> str:
@@ -145,15 +147,11 @@ def scale() -> str:
 
 # What stands between two marks of each page.
 BLOCKS = {
-    README: {
-        "accuracy": accuracy,
-        "tasks": tasks.table,
-        "family": family_table.markdown,
-        "tables": measured,
-        "benchmarks": benchmark_table.markdown,
-        "drawn": drawn_benchmarks,
-    },
-    PERFORMANCE: {"scale": scale},
+    README: {"highlights": highlights},
+    DOCS / "tasks.md": {"tasks": tasks.table},
+    DOCS / "models.md": {"family": family_table.markdown},
+    DOCS / "evaluation.md": {"benchmarks": benchmark_table.markdown, "drawn": drawn_benchmarks},
+    DOCS / "benchmarks.md": {"scale": scale, "accuracy": accuracy, "tables": measured},
 }
 
 

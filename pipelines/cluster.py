@@ -30,7 +30,7 @@ from pipelines.wiring.engines import GPU_IN_FLIGHT, IN_FLIGHT
 
 BLOCK_BYTES = 64 * 2**20
 GPU_KIND = "accelerator_type:"
-ROWS_PER_BLOCK = 8  # more are cheaper to move, and keep more rows back for their slowest one: docs/performance.md
+ROWS_PER_BLOCK = 8  # more are cheaper to move, and keep more rows back for their slowest one: docs/benchmarks.md
 READERS = 2  # manifest files read side by side; parsing is never what a run waits for
 SPLITTERS = 8  # of what documents and videos became: each takes one block at a look
 # Blocks that a reader is ahead. Ray Data's own 2 would be all that it takes at each of its five to ten looks a second.

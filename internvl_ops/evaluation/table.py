@@ -1,4 +1,4 @@
-"""The benchmarks as a Markdown table, for the README."""
+"""The benchmarks as a Markdown table, for docs/evaluation.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The registry as a table, for the terminal and for the README."""
+"""The registry as a table, for the terminal and for docs/models.md."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def text() -> str:
 
 
 def markdown() -> str:
-    """For the README."""
+    """For docs/models.md."""
     lines = [_line(HEADER), _line(["---"] * len(HEADER)), *(_line(row(entry)) for entry in REGISTRY)]
     return "\n".join([*lines, "", NOTES])
 

@@ -14,7 +14,7 @@ from internvl_ops.evaluation.releases import Release, release_of
 class EvaluateOptions(BaseModel):
     """Benchmark"""
 
-    benchmark: Name = Field(description="Which one the input is; see the table in the README.")
+    benchmark: Name = Field(description="Which one the input is; see docs/evaluation.md.")
     split: str | None = Field(None, description="Its split. Of a directory, read the files with this in their names. "
         "Default: what the file's name says.")  # fmt: skip
     annotations: str | None = Field(None, description="JSON file with the answers by question id, as TextVQA, VizWiz "

@@ -136,7 +136,7 @@ def _only_images(task: str, media: MediaKind) -> None:
 
 
 def table() -> str:
-    """The tasks as a Markdown table, for the README: python -m pipelines.options.tasks"""
+    """The tasks as a Markdown table, for docs/tasks.md: python -m pipelines.options.tasks"""
     rows = [
         "| job | reads | asks by default | columns | tiles | new tokens |",
         "|---|---|---|---|---:|---:|",

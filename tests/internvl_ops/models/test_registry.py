@@ -1,4 +1,4 @@
-"""The family's table agrees with what is published, and the README's is the same."""
+"""The family's table agrees with what is published."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from internvl_ops.models.conversation import TEMPLATES
 from internvl_ops.models.json_files import read_json
 from internvl_ops.models.registry import BACKBONES, INTERNVIT_6B, INTERNVIT_300M, REGISTRY
 from testing.tiny import LANGUAGES, VISIONS, make_tiny_checkpoint
-
-README = Path(__file__).parents[3] / "README.md"
 
 # Parameters in billions as the model cards print them.
 CARDS = {
