@@ -68,7 +68,7 @@ def through_the_pipeline(task: str, asked: Sequence[Asked], bucket: str, fs: Any
     done = subprocess.run(
         [
             *(sys.executable, f"jobs/{job}", "--input", f"s3://{bucket}/data/{task}.jsonl"),
-            *("--output", f"s3://{bucket}/{task}", "--model", str(CHECKPOINT), *TILES),
+            *("--output", f"s3://{bucket}/{task}", "--model", str(CHECKPOINT), *(() if task == "video" else TILES)),
         ],
         cwd=ROOT,
         capture_output=True,

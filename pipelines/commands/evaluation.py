@@ -18,11 +18,12 @@ from internvl_ops.redaction import safe_uri
 from internvl_ops.tasks import Task
 from pipelines.commands.benchmark_rows import BenchmarkRows, read_annotations
 from pipelines.commands.job import source_options
+from pipelines.options.rules import refuse
 from pipelines.output.folder import ERRORS, EVALUATION, RESULTS, RUNS, OutputFolder, as_parquet
 from pipelines.output.side_files import write_side_file
 from pipelines.sources import SourcePlan, plan_source, read_split
 from pipelines.sources.listing import MANIFEST_SUFFIXES
-from pipelines.sources.options import MediaKind
+from pipelines.sources.options import MEDIA_KINDS, MediaKind
 from pipelines.sources.storage import check_scheme, has_magic, kind_of, suffix_of, walk
 
 TABLES = ("parquet", "jsonl", "csv")  # formats of manifests that can hold a benchmark
@@ -41,11 +42,15 @@ def plan_benchmark(options: Any) -> SourcePlan:
         raise ConfigurationError(f"--no-letter {options.no_letter} is for --benchmark videomme alone. Leave it out.")
     if options.subtitles is not None:
         _check_subtitles(options, benchmark)
+    media = benchmark.media
+    others = [f"{kind}_column" for kind in MEDIA_KINDS if kind != media]
+    refuse(options, others, f"--benchmark {options.benchmark} is of {media}s")
+    refuse(options, ("clip_seconds", "clip_scenes"), "a question is about the whole of its video")
     rows = BenchmarkRows(
         name=options.benchmark,
         input=options.input,
         split=options.split,
-        media_column=options.video_column if benchmark.media == "video" else options.image_column,
+        media_column=options.video_column if media == "video" else options.image_column,
         id_column=options.id_column,
         answers=_annotations(options.annotations),
         subtitles=options.subtitles,

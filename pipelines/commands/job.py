@@ -100,7 +100,7 @@ def check(
     Raises:
         ConfigurationError: Naming the option, its value, what is allowed, and the likely mend.
     """
-    from pipelines.options.rules import check_apart, check_options, check_plan, check_sampling
+    from pipelines.options.rules import check_apart, check_documents, check_options, check_plan, check_sampling
     from pipelines.output.continuity import check_columns
     from pipelines.ray_address import check_address, check_ray_job
     from pipelines.wiring.engines import check_engine, load_model
@@ -112,13 +112,14 @@ def check(
     checkpoint = load_model(options)
     check_apart(options)
     plan = (make_plan or plan_of)(options)
-    check_plan(options, plan.media_kind)
+    check_plan(options, plan)
     check_sampling(options, plan.schema.names)
-    check_media_options(options, plan.media_kind)
+    check_media_options(options, plan.media_kind if plan.media_column else ())
     refused = read_policy(options, plan).explain(plan.sample_uris, tolerated=STRAY)
     if refused:
         raise ConfigurationError(refused)
     task = make_task(options, plan.media_kind, plan.schema.names)
+    check_documents(options, task)
     check_engine(options, checkpoint, task)
     from pipelines.output.folder import OutputFolder
     from pipelines.output.settings import check_settings

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import functools
+from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
 from pydantic import ConfigDict, Field
@@ -13,11 +14,15 @@ from pydantic import ConfigDict, Field
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.models.config import load_checkpoint
 from pipelines.options.job_options import JobOptions, MediaOptions, ModelOptions, PromptOptions
-from pipelines.options.rules import check_tasks
+from pipelines.options.rules import check_answers, check_sampling, check_tasks, refuse
 from pipelines.options.tasks import DEFAULT_TILES, MAKERS, AnnotateOptions
 from pipelines.run_folder import run_folder
 from pipelines.sources.options import MEDIA_SUFFIXES, MediaKind
 from pipelines.wiring.engines import check_engine, engine_maker
+from pipelines.wiring.media import check_media_options
+
+if TYPE_CHECKING:
+    from pipelines.commands.preview_run import Preview
 
 
 class PreviewOptions(AnnotateOptions, MediaOptions, PromptOptions, ModelOptions):
@@ -34,11 +39,25 @@ class PreviewOptions(AnnotateOptions, MediaOptions, PromptOptions, ModelOptions)
         "base_url": "a preview runs the model itself",
     }
 
+    model: str = Field(description="InternVL checkpoint: a local directory or a Hugging Face name.")
+    engine: Literal["vllm", "transformers"] = Field("vllm", description="What runs the model: vLLM, or plain "
+        "transformers, which is slow.")  # fmt: skip
+    engine_args: dict[str, Any] = Field({}, description="Engine options as JSON: of vLLM, such as "
+        '\'{"quantization": "awq"}\'; of from_pretrained for transformers.')  # fmt: skip
+    gpus_per_engine: Annotated[int, Field(ge=1)] | None = Field(None, description="Tensor parallel size: GPUs the "
+        "engine is spread over. Default: 1.")  # fmt: skip
+    special_tokens: Literal["text", "recognised"] = Field("text", description="What becomes of special tokens that a "
+        "question or system message spells, such as <|im_end|>. text: text, but for <image>, <ref>, <box> and <quad>. "
+        "recognised: the tokens.")  # fmt: skip
     inputs: tuple[str, ...] = Field(description="Images, PDFs or videos: local paths or URIs.", min_length=1)
     task: Literal["caption", "ocr", "ground", "ask"] = Field("caption", description="What is asked.")
     s3_anonymous: bool = Field(False, description="Read inputs from S3 without credentials, as public buckets allow.")
     drawings: str = Field(".", description="Folder for pictures with the boxes that were found.")
     max_tiles: int = Field(0, ge=0, le=40, description="Tiles an image is cut into at most; 0 is as in the task's job.")
+
+    def own_defaults(self) -> dict[str, Any]:
+        """What options are where nobody gives them."""
+        return {"max_tiles": DEFAULT_TILES[self.task]}
 
 
 def preview(options: PreviewOptions) -> int:
@@ -49,6 +68,17 @@ def preview(options: PreviewOptions) -> int:
 
     Raises:
         ConfigurationError: As the jobs would raise it.
+    """
+    make = prepared_preview(options)
+    with run_folder():
+        return asyncio.run(make().run())
+
+
+def prepared_preview(options: PreviewOptions) -> Callable[[], Preview]:
+    """Makes a preview, whose options are checked; nothing is loaded yet.
+
+    Raises:
+        ConfigurationError: As `preview`.
     """
     options = options.model_copy(update={"max_tiles": options.max_tiles or DEFAULT_TILES[options.task]})
     _check(options)
@@ -62,13 +92,14 @@ def preview(options: PreviewOptions) -> int:
         | {"max_tiles": options.max_tiles, "min_tiles": options.min_tiles}
     )
     task = next((task for task in tasks.values() if task.constrained), next(iter(tasks.values())))
+    if "boxes" not in task.columns.names:
+        refuse(options, ("drawings",), f"the task {task.name} finds no boxes to draw here")
     check_engine(job, checkpoint, task)
     make = engine_maker(job, checkpoint, task, options.gpus_per_engine or 1)
     assert isinstance(make, functools.partial)
     from pipelines.commands.preview_run import Preview  # takes seconds to import; what is wrong is said before
 
-    with run_folder():
-        return asyncio.run(Preview(options, checkpoint, tasks, functools.partial(make, watched_every=1)).run())
+    return functools.partial(Preview, options, checkpoint, tasks, functools.partial(make, watched_every=1))
 
 
 def kind_of(uri: str) -> MediaKind:
@@ -78,17 +109,10 @@ def kind_of(uri: str) -> MediaKind:
 
 
 def _check(options: PreviewOptions) -> None:
-    if options.engine == "openai":
-        raise ConfigurationError("--engine openai: a preview runs the model itself. Allowed are vllm, transformers.")
     for uri in options.inputs:
         if "://" not in uri and not uri.startswith("data:") and not Path(uri).expanduser().is_file():
             raise ConfigurationError(f"{uri}: no such file.")
-    if options.min_tiles > options.max_tiles:
-        raise ConfigurationError(
-            f"--min-tiles {options.min_tiles} is above --max-tiles {options.max_tiles}. Lower one or raise the other."
-        )
-    if options.n > 1 and options.temperature == 0:
-        raise ConfigurationError(
-            f"--n {options.n} at --temperature 0 gives the same answer {options.n} times. Add --temperature 0.7."
-        )
+    check_answers(options)
+    check_sampling(options, ())
+    check_media_options(options, set(map(kind_of, options.inputs)))
     check_tasks(options, [options.task])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import re
@@ -68,22 +69,41 @@ class Preview:
         finally:
             engine.shutdown()
 
-    async def _answer(self, uri: str, engine: Engine) -> bool:
-        """Whether the input could be answered, all of its pages or clips."""
-        options, kind = self._options, kind_of(uri)
-        task = self._tasks[kind]
-        # Whoever names a file wants it read.
-        policy = ReadPolicy(os.getcwd(), (uri,), s3_anonymous=options.s3_anonymous)
-        reading = policy, media_options(options, kind), read_limits(options)
-        preparer = Preparer(
+    def reading(self, uri: str) -> Reading:
+        """How an input is read: whoever names a file wants it read."""
+        policy = ReadPolicy(os.getcwd(), (uri,), s3_anonymous=self._options.s3_anonymous)
+        return policy, media_options(self._options, kind_of(uri)), read_limits(self._options)
+
+    def preparer_maker(self, uri: str) -> Callable[[], Preparer]:
+        """Makes what prepares an input."""
+        options = self._options
+        return functools.partial(
+            Preparer,
             self._checkpoint,
-            reading,
-            sampling=sampling_of(options, task.max_new_tokens),
+            self.reading(uri),
+            sampling=sampling_of(options, self._tasks[kind_of(uri)].max_new_tokens),
             system_message=options.system_message,
             special_tokens=options.special_tokens,
             context_length=context_of(options, self._checkpoint),
             trust_remote_code=options.trust_remote_code,
         )
+
+    def generator_maker(self) -> Callable[..., Generator]:
+        """Makes what has the conversations, with an engine."""
+        options = self._options
+        return functools.partial(
+            Generator,
+            tokenizer=self._tokenizer,
+            retries=Retries(times=options.retries, cut=options.retry_cut),
+            stop=options.stop,
+            samples=options.n,
+        )
+
+    async def _answer(self, uri: str, engine: Engine) -> bool:
+        """Whether the input could be answered, all of its pages or clips."""
+        task = self._tasks[kind_of(uri)]
+        reading = self.reading(uri)
+        preparer = self.preparer_maker(uri)()
         fine = True
         try:
             for name, part in _parts(reading, uri):
@@ -105,14 +125,7 @@ class Preview:
             raise prepared
         print(f"\n── {name}  {prepared.width}x{prepared.height}, {len(prepared.tiles)} tiles")
         screen = _Screen()
-        generator = Generator(
-            engine,
-            self._tokenizer,
-            retries=Retries(times=self._options.retries, cut=self._options.retry_cut),
-            stop=self._options.stop,
-            samples=self._options.n,
-            listener=screen.grow if self._options.n == 1 else None,
-        )
+        generator = self.generator_maker()(engine, listener=screen.grow if self._options.n == 1 else None)
         started = time.monotonic()
         dialogues = []
         for conversation, rendered in zip(unit.conversations, prepared.conversations, strict=True):

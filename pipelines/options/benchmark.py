@@ -10,6 +10,8 @@ from internvl_ops.evaluation import BENCHMARKS, Name
 from internvl_ops.evaluation.benchmark import NoLetter
 from internvl_ops.evaluation.releases import Release, release_of
 
+_BY_BENCHMARK = ("max_tiles", "num_frames", "frame_rule", "exif", "no_letter")
+
 
 class EvaluateOptions(BaseModel):
     """Benchmark"""
@@ -34,14 +36,20 @@ class EvaluateOptions(BaseModel):
         "of equal parts, as the model cards do, or those between equal parts, as VLMEvalKit does. Default: the "
         "benchmark's.")  # fmt: skip
 
+    def own_defaults(self) -> dict[str, Any]:
+        """What options are where nobody gives them."""
+        return _defaults_of(self.benchmark, self.release)
+
     @model_validator(mode="before")
     @classmethod
     def _defaults(cls, values: dict[str, Any]) -> dict[str, Any]:
         """Those of the benchmark."""
-        benchmark = BENCHMARKS.get(str(values.get("benchmark")))
-        if benchmark is None:
+        if str(values.get("benchmark")) not in BENCHMARKS:
             return values
         release = values.get("release") or release_of(str(values.get("model", "")))
-        benchmark = benchmark.for_release(release)
-        names = ("max_tiles", "num_frames", "frame_rule", "exif", "no_letter")
-        return {name: getattr(benchmark, name) for name in names} | values | {"release": release}
+        return _defaults_of(str(values["benchmark"]), release) | values | {"release": release}
+
+
+def _defaults_of(name: str, release: Any) -> dict[str, Any]:
+    benchmark = BENCHMARKS[name].for_release(release)
+    return {option: getattr(benchmark, option) for option in _BY_BENCHMARK}

@@ -10,7 +10,9 @@ from pydantic_core import PydanticUndefined
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.redaction import safe_uri
+from internvl_ops.tasks import Task
 from pipelines.options.job_options import JobOptions
+from pipelines.sources.options import SourcePlan
 
 # Which of the tasks in one pass an option is for.
 _TASK_OF = {
@@ -32,7 +34,8 @@ def changed(options: BaseModel, name: str) -> bool:
     field = getattr(type(options), "model_fields", {}).get(name)
     if field is None:
         return False
-    default = field.default
+    own: dict[str, Any] = getattr(options, "own_defaults", dict)()
+    default = own.get(name, field.default)
     return default is not PydanticUndefined and getattr(options, name) != default
 
 
@@ -66,7 +69,28 @@ def _is_below(path: str, folder: str) -> bool:
 
 
 def check_options(options: Any) -> None:
-    """Refuses options that contradict each other, or that the others leave without effect.
+    """Refuses options of a job that contradict each other, or that the others leave without effect.
+
+    Raises:
+        ConfigurationError: Naming both, and the mend.
+    """
+    check_answers(options)
+    if options.autoscaling and None in (options.engines, options.gpus_per_engine, options.prepare_actors):
+        raise ConfigurationError(
+            "--autoscaling: how far the cluster may grow is not known. Add --engines, --gpus-per-engine and "
+            "--prepare-actors; --estimate says how many cores prepare needs for each GPU."
+        )
+    if options.overwrite:
+        refuse(options, ("refresh", "retry_errors"), "--overwrite does all of it again anyway")
+    if options.engine == "openai":
+        refuse(options, ("trust_remote_code",), "the server runs the model; leave it out with --engine openai")
+        refuse(options, ("tiling",), "the server cuts images into tiles")
+        refuse(options, ("jpeg_scaling",), "the server gets images in full")
+        refuse(options, ("special_tokens",), "the server recognises its own special tokens in any case")
+
+
+def check_answers(options: Any) -> None:
+    """The same for the options of a prompt, its images and its answers, which the preview has, too.
 
     Raises:
         ConfigurationError: Naming both, and the mend.
@@ -79,28 +103,19 @@ def check_options(options: Any) -> None:
         raise ConfigurationError(
             f"--n {options.n} at --temperature 0 gives the same answer {options.n} times. Add --temperature 0.7."
         )
-    if options.autoscaling and None in (options.engines, options.gpus_per_engine, options.prepare_actors):
-        raise ConfigurationError(
-            "--autoscaling: how far the cluster may grow is not known. Add --engines, --gpus-per-engine and "
-            "--prepare-actors; --estimate says how many cores prepare needs for each GPU."
-        )
-    if options.overwrite:
-        _refuse(options, ("refresh", "retry_errors"), "--overwrite does all of it again anyway")
-    if options.engine == "openai":
-        _refuse(options, ("trust_remote_code",), "the server runs the model; leave it out with --engine openai")
     if not options.retries:
-        _refuse(options, ("retry_cut",), "--retries 0 generates no answer again anyway")
+        refuse(options, ("retry_cut",), "--retries 0 generates no answer again anyway")
     if options.prompt:
-        _refuse(options, ("language",), "--prompt replaces the task's own prompt, whose language it is")
+        refuse(options, ("language",), "--prompt replaces the task's own prompt, whose language it is")
     if getattr(options, "detect", False):
-        _refuse(options, ("phrase",), "--detect looks for every object")
+        refuse(options, ("phrase",), "--detect looks for every object")
 
 
-def check_sampling(options: JobOptions, columns: Collection[str]) -> None:
+def check_sampling(options: Any, columns: Collection[str]) -> None:
     """Refuses sampling that greedy answers never use.
 
     Args:
-        options: Of the job.
+        options: Of a command.
         columns: Of the manifest: a row may bring a temperature of its own.
 
     Raises:
@@ -108,7 +123,7 @@ def check_sampling(options: JobOptions, columns: Collection[str]) -> None:
     """
     # An answer that is generated again is sampled, so that these matter then.
     if options.temperature == 0 and not options.retries and "sampling_params" not in columns:
-        _refuse(options, ("top_p", "seed"), "answers at --temperature 0 are not drawn; add --temperature 0.7")
+        refuse(options, ("top_p", "seed"), "answers at --temperature 0 are not drawn; add --temperature 0.7")
 
 
 def check_tasks(options: Any, tasks: Collection[str]) -> None:
@@ -123,42 +138,78 @@ def check_tasks(options: Any, tasks: Collection[str]) -> None:
     """
     for name, for_tasks in _TASK_OF.items():
         if not set(tasks) & set(for_tasks):
-            _refuse(options, (name,), f"it is for the task {' or '.join(for_tasks)}; asked for is {', '.join(tasks)}")
+            refuse(options, (name,), f"it is for the task {' or '.join(for_tasks)}; asked for is {', '.join(tasks)}")
     if "ask" not in tasks and "ocr" in tasks:
-        check_ocr(options)
+        check_schema(options)
+    if "caption" not in tasks and "ocr" in tasks:
+        check_language(options)
 
 
 def check_ocr(options: Any) -> None:
-    """Refuses a schema for an answer that is no JSON.
+    """Refuses options that have no effect on the chosen format.
 
     Raises:
         ConfigurationError: With what to add.
     """
+    check_schema(options)
+    check_language(options)
+
+
+def check_schema(options: Any) -> None:
+    """Refuses a schema for an answer that is no JSON."""
     if options.ocr_format != "json":
-        _refuse(options, ("json_schema",), f"--ocr-format {options.ocr_format} is no JSON; add --ocr-format json")
+        refuse(options, ("json_schema",), f"--ocr-format {options.ocr_format} is no JSON; add --ocr-format json")
 
 
-def check_plan(options: Any, media_kind: str) -> None:
+def check_language(options: Any) -> None:
+    """Refuses a language for the one prompt that asks for boxes."""
+    if options.ocr_format == "boxes":
+        refuse(options, ("language",), "--ocr-format boxes is asked for by one prompt, which the family knows")
+
+
+def check_plan(options: Any, plan: SourcePlan) -> None:
     """Refuses options that the input leaves without effect.
 
     Args:
         options: Of the job.
-        media_kind: Of the input.
+        plan: Of the input.
 
     Raises:
         ConfigurationError: Naming the option and what the input is.
     """
-    if media_kind != "document":
-        _refuse(options, ("documents",), f"the input has {_PLURAL[media_kind]}, no documents")
+    if plan.media_column is None:
+        refuse(options, ("allow", "http_header", "media_root", "refresh"), "the input has text alone, no media")
+    if plan.media_kind != "document":
+        refuse(options, ("documents",), "the input has no documents")
+    if plan.media_kind != "video" and options.engine == "openai":
+        refuse(options, ("resize",), "the server resizes images")
 
 
-_PLURAL = {"image": "images", "video": "videos", "document": "documents"}
+def check_documents(options: Any, task: Task) -> None:
+    """Refuses a form of documents where pages are not read.
+
+    Raises:
+        ConfigurationError: Naming the option.
+    """
+    if task.text is None:
+        refuse(options, ("documents",), f"the task {task.name} does not read the text of pages")
 
 
-def _refuse(options: Any, names: Collection[str], why: str) -> None:
+def refuse(options: Any, names: Collection[str], why: str) -> None:
+    """Refuses each of these options, where it is given.
+
+    Raises:
+        ConfigurationError: Naming the option and its value.
+    """
     for name in names:
         if changed(options, name):
-            value = getattr(options, name)
-            said = "" if isinstance(value, bool) else f" {' '.join(value) if isinstance(value, tuple) else value}"
-            option = f"--{'no-' if value is False else ''}{name.replace('_', '-')}"
-            raise ConfigurationError(f"{option}{said:.200} has no effect: {why}. Leave it out, or change the other.")
+            raise ConfigurationError(
+                f"{as_given(options, name)} has no effect: {why}. Leave it out, or change the other."
+            )
+
+
+def as_given(options: Any, name: str) -> str:
+    """An option as it stands on a command line."""
+    value = getattr(options, name)
+    said = "" if isinstance(value, bool) else f" {' '.join(value) if isinstance(value, tuple) else value}"
+    return f"--{'no-' if value is False else ''}{name.replace('_', '-')}{said:.200}"

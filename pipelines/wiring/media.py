@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.media.access import ReadPolicy
 from pipelines.options.job_options import JobOptions
 from pipelines.options.job_options import MediaOptions as Decoding
+from pipelines.options.rules import as_given, changed, refuse
 from pipelines.sources import SourcePlan
-from pipelines.sources.options import MediaKind
+from pipelines.sources.options import MEDIA_KINDS, MediaKind
 
 # The readers of media bring OpenCV, FFmpeg, PDFium and the clients of stores: a job imports them once its options are
 # found right.
@@ -22,10 +24,28 @@ if TYPE_CHECKING:
 
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _OURS = frozenset({"host", "content-length", "transfer-encoding", "connection", "accept-encoding", "cookie", "range"})
-# Options that mean nothing for media of another kind.
-_ONLY_FOR: dict[str, tuple[str, ...]] = {
-    "video": ("fps", "frames_fps", "start", "end", "clip_seconds", "clip_scenes"),
-    "document": ("pages", "dpi"),
+# The kinds of media that an option is for; what is not named here is for all of them.
+_FOR: dict[str, tuple[MediaKind, ...]] = {
+    "num_frames": ("video",),
+    "frame_rule": ("video",),
+    "fps": ("video",),
+    "frames_fps": ("video",),
+    "start": ("video",),
+    "end": ("video",),
+    "clip_seconds": ("video",),
+    "clip_scenes": ("video",),
+    "max_video_seconds": ("video",),
+    "pages": ("document",),
+    "dpi": ("document",),
+    "pdf_password": ("document",),
+    "max_pages": ("document",),
+    "alpha": ("image",),
+    "jpeg_scaling": ("image",),
+    "combine_images": ("image",),
+    "max_tiles": ("image", "document"),  # a frame is one tile
+    "min_tiles": ("image", "document"),
+    "tiling": ("image", "document"),
+    "truncated": ("image", "video"),
 }
 Reading: TypeAlias = "tuple[ReadPolicy, MediaOptions, ReadLimits]"
 
@@ -68,20 +88,30 @@ def read_limits(options: Decoding) -> ReadLimits:
     )
 
 
-def check_media_options(options: Decoding, kind: MediaKind) -> None:
-    """Refuses options that media of this kind would pass over.
+def check_media_options(options: Decoding, kinds: MediaKind | Collection[MediaKind]) -> None:
+    """Refuses options that media of these kinds would pass over.
+
+    Args:
+        options: Of a command.
+        kinds: Of its media; none where it reads text alone.
 
     Raises:
         ConfigurationError: Naming the option and its value.
     """
-    for other, names in _ONLY_FOR.items():
-        for name in names if other != kind else ():
-            value = getattr(options, name)
-            if value != Decoding.model_fields[name].default:
-                raise ConfigurationError(
-                    f"--{name.replace('_', '-')} {value} is for a {other}, and the input has {kind}s. Leave it out, or "
-                    f"name the column with --{other}-column."
-                )
+    kinds = (kinds,) if isinstance(kinds, str) else tuple(kinds)
+    read = " and ".join(f"{kind}s" for kind in kinds) or "text alone"
+    names = _FOR if kinds else dict.fromkeys([*Decoding.model_fields, "combine_images"], tuple(MEDIA_KINDS))
+    for name, for_kinds in names.items():
+        if not set(kinds) & set(for_kinds) and changed(options, name):
+            column = f", or name the column with --{for_kinds[0]}-column" if hasattr(options, "video_column") else ""
+            raise ConfigurationError(
+                f"{as_given(options, name)} is for {' or '.join(f'{kind}s' for kind in for_kinds)}, and the input has "
+                f"{read}. Leave it out{column}."
+            )
+    if kinds == ("document",) and options.dpi is None:
+        refuse(options, ("max_pixels",), "pages are drawn to fill --max-tiles; it is for pages at --dpi")
+    if options.fps is not None:
+        refuse(options, ("num_frames",), "--fps takes frames by their time")
     clips = options.clip_scenes or options.clip_seconds is not None
     if clips and (options.start is not None or options.end is not None):
         raise ConfigurationError(

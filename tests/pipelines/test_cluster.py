@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
+import ray
 from hypothesis import given
 from hypothesis import strategies as st
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.media.tiling import share_tile_budget
 from internvl_ops.models.config import Checkpoint
-from pipelines.cluster import BLOCK_BYTES, Workers, rows_per_block, settle
+from pipelines.cluster import BLOCK_BYTES, Workers, connect, rows_per_block, settle
 from pipelines.options.job_options import JobOptions
 
 # Ray leaves a block whole that is up to half as large again as it should be.
@@ -142,3 +144,12 @@ class TestRowsPerBlock:
 
     def test_the_option_wins(self, checkpoint: Checkpoint) -> None:
         assert rows_per_block(options(rows_per_block=3), checkpoint, "image") == 3
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+def test_verbose_shows_what_workers_say(monkeypatch: pytest.MonkeyPatch, verbose: bool) -> None:
+    asked: dict[str, Any] = {}
+    monkeypatch.setenv("RAY_ADDRESS", "")
+    monkeypatch.setattr(ray, "init", lambda **arguments: asked.update(arguments))
+    connect(options(verbose=verbose))
+    assert asked["log_to_driver"] is verbose
