@@ -114,5 +114,8 @@ def _check(options: PreviewOptions) -> None:
             raise ConfigurationError(f"{uri}: no such file.")
     check_answers(options)
     check_sampling(options, ())
-    check_media_options(options, set(map(kind_of, options.inputs)))
+    kinds = set(map(kind_of, options.inputs))
+    check_media_options(options, kinds)
+    if kinds == {"video"}:
+        refuse(options, ("max_tiles",), "a frame of a video is one tile")
     check_tasks(options, [options.task])

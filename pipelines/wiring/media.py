@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _OURS = frozenset({"host", "content-length", "transfer-encoding", "connection", "accept-encoding", "cookie", "range"})
-# The kinds of media that an option is for; what is not named here is for all of them.
+# The kinds of media that an option is for; what is not named here is for all of them. Where --max-tiles says nothing,
+# `notices` says so: one command line may serve media of every kind.
 _FOR: dict[str, tuple[MediaKind, ...]] = {
     "num_frames": ("video",),
     "frame_rule": ("video",),
@@ -42,7 +43,6 @@ _FOR: dict[str, tuple[MediaKind, ...]] = {
     "alpha": ("image",),
     "jpeg_scaling": ("image",),
     "combine_images": ("image",),
-    "max_tiles": ("image", "document"),  # a frame is one tile
     "min_tiles": ("image", "document"),
     "tiling": ("image", "document"),
     "truncated": ("image", "video"),
@@ -101,6 +101,7 @@ def check_media_options(options: Decoding, kinds: MediaKind | Collection[MediaKi
     kinds = (kinds,) if isinstance(kinds, str) else tuple(kinds)
     read = " and ".join(f"{kind}s" for kind in kinds) or "text alone"
     names = _FOR if kinds else dict.fromkeys([*Decoding.model_fields, "combine_images"], tuple(MEDIA_KINDS))
+    names = {name: for_kinds for name, for_kinds in names.items() if name != "max_tiles"}
     for name, for_kinds in names.items():
         if not set(kinds) & set(for_kinds) and changed(options, name):
             column = f", or name the column with --{for_kinds[0]}-column" if hasattr(options, "video_column") else ""

@@ -6,6 +6,7 @@ from internvl_ops.engines.base import own_context
 from internvl_ops.models.chat_template import disagreement
 from internvl_ops.models.config import Checkpoint
 from pipelines.options.job_options import JobOptions
+from pipelines.options.rules import changed
 from pipelines.sources import SourcePlan
 from pipelines.wiring.engines import context_of
 
@@ -19,6 +20,9 @@ def notices(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | None
         checkpoint: Of the model; None where only a server has it.
     """
     found = [f"--input: {plan.left_out_in_words}."] if plan.left_out else []
+    if (plan.media_kind == "video" or plan.media_column is None) and changed(options, "max_tiles"):
+        why = "the input is text alone" if plan.media_column is None else "a frame of a video is one tile"
+        found.append(f"--max-tiles {options.max_tiles} has no effect: {why}.")
     if checkpoint is None:
         return found
     found += _own_context(options, checkpoint)

@@ -22,6 +22,7 @@ from pipelines.output.continuity import own_columns_of
 from pipelines.output.writer import kept_names
 from pipelines.sources import SourcePlan
 from pipelines.wiring.media import reading
+from pipelines.wiring.notices import notices
 
 NODES = [{"CPU": 64.0, "GPU": 8.0}]
 # What media of a kind are read with; `MediaOptions` says that the rest is not looked at.
@@ -55,7 +56,7 @@ def built(options_class: type, values: Mapping[str, Any], make_task: Callable[..
     ledger: Any = None
     graph = Built(options, task, plan, checkpoint, workers, ledger)
     documents = options.documents if graph.makes_documents else None
-    return plain((graph.results(), workers, task, graph.answered, documents), plan)
+    return plain((graph.results(), workers, task, graph.answered, documents, notices(options, plan, checkpoint)), plan)
 
 
 def plain(value: Any, plan: SourcePlan | None = None, depth: int = 0) -> Any:

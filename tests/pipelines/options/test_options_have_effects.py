@@ -1,4 +1,4 @@
-"""Every option of every command changes what a run is made of, or is refused with a message that says why."""
+"""Every option of every command changes what a run is made of, or is refused or noted with the reason."""
 
 from __future__ import annotations
 
