@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from pipelines.output.sorts import Sorts
 from pipelines.output.writer import Totals
-from pipelines.report.sorts import Sorts
 
 LOG_SECONDS = 10.0
 RATE_SECONDS = 5.0  # after the first finished units; before, their number says nothing of a rate
