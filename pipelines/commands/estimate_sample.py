@@ -84,8 +84,6 @@ def take_sample(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint, t
     order = list(range(len(rows)))
     random.Random(0).shuffle(order)
     rows = rows.take(order)
-    # The stages want a key of each row. These are nobody's: nothing is looked up by them.
-    rows = rows.append_column(c.KEY, pa.array([row.to_bytes(16, "big") for row in order], pa.binary(16)))
     if explodes(options, plan.media_kind):
         rows = _explode(rows, options, plan, sample)
     done = _prepare(rows, options, plan, checkpoint, task, sample)

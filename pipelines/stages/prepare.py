@@ -66,7 +66,8 @@ class Prepare:
         places, known = _places(rows), _known_versions(rows)
         read_with = rows[c.NOTES].to_pylist() if c.NOTES in rows.column_names else [None] * len(rows)
         rows = rows.drop_columns([name for name in (c.MEDIA, c.PART, c.NOTES) if name in rows.column_names])
-        keys = rows[c.KEY].to_pylist()
+        # Rows that no ledger has seen, as those of an estimate, have no key and make no preview.
+        keys = rows[c.KEY].to_pylist() if c.KEY in rows.column_names else [None] * len(rows)
         values: list[dict[str, object]] = [
             self._values(one, notes or [], keys[row])
             if isinstance(one, Prepared)
@@ -91,13 +92,13 @@ class Prepare:
             return Part(start=said.get("start"), end=said.get("end"))
         return WHOLE
 
-    def _values(self, prepared: Prepared, notes: list[str], key: bytes) -> dict[str, object]:
+    def _values(self, prepared: Prepared, notes: list[str], key: bytes | None) -> dict[str, object]:
         return {
             c.CONVERSATIONS: [_as_value(one) for one in prepared.conversations],
             c.TILES: _buffer(prepared.tiles),
             c.HASHES: prepared.hashes,
             c.PICTURES: prepared.pictures,
-            c.PREVIEW: self._preparer.preview(prepared) if self._sample.takes(key) else None,
+            c.PREVIEW: self._preparer.preview(prepared) if key and self._sample.takes(key) else None,
             "width": prepared.width,
             "height": prepared.height,
             "num_tiles": prepared.num_tiles,
