@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar
 from urllib.parse import urlsplit
 
 from pydantic import ConfigDict, Field
@@ -14,7 +14,7 @@ from internvl_ops.errors import ConfigurationError
 from internvl_ops.models.config import load_checkpoint
 from pipelines.options.job_options import JobOptions, MediaOptions, ModelOptions, PromptOptions
 from pipelines.options.rules import check_tasks
-from pipelines.options.tasks import DEFAULT_TILES, MAKERS, AnnotateOptions
+from pipelines.options.tasks import TASKS, AnnotateOptions, TaskName, tasks_by_option
 from pipelines.run_folder import run_folder
 from pipelines.sources.options import MEDIA_SUFFIXES, MediaKind
 from pipelines.wiring.engines import check_engine, engine_maker
@@ -35,7 +35,7 @@ class PreviewOptions(AnnotateOptions, MediaOptions, PromptOptions, ModelOptions)
     }
 
     inputs: tuple[str, ...] = Field(description="Images, PDFs or videos: local paths or URIs.", min_length=1)
-    task: Literal["caption", "ocr", "ground", "ask"] = Field("caption", description="What is asked.")
+    task: TaskName = Field("caption", description="What is asked.")
     s3_anonymous: bool = Field(False, description="Read inputs from S3 without credentials, as public buckets allow.")
     drawings: str = Field(".", description="Folder for pictures with the boxes that were found.")
     max_tiles: int = Field(0, ge=0, le=40, description="Tiles an image is cut into at most; 0 is as in the task's job.")
@@ -50,12 +50,12 @@ def preview(options: PreviewOptions) -> int:
     Raises:
         ConfigurationError: As the jobs would raise it.
     """
-    options = options.model_copy(update={"max_tiles": options.max_tiles or DEFAULT_TILES[options.task]})
+    options = options.model_copy(update={"max_tiles": options.max_tiles or TASKS[options.task].tiles})
     _check(options)
     checkpoint = load_checkpoint(options.model)
     if options.tiling == "always":
         checkpoint = checkpoint.tiled(options.max_tiles)
-    tasks = {kind: MAKERS[options.task](options, kind, ()) for kind in map(kind_of, options.inputs)}
+    tasks = {kind: TASKS[options.task].task(options, kind, ()) for kind in map(kind_of, options.inputs)}
     # Its own fields are those of a job that the engine is made of.
     job = JobOptions.model_construct(
         **{name: getattr(options, name) for name in ModelOptions.model_fields}
@@ -91,4 +91,4 @@ def _check(options: PreviewOptions) -> None:
         raise ConfigurationError(
             f"--n {options.n} at --temperature 0 gives the same answer {options.n} times. Add --temperature 0.7."
         )
-    check_tasks(options, [options.task])
+    check_tasks(options, [options.task], tasks_by_option())
