@@ -62,7 +62,8 @@ def drive(results: Dataset, writer: Writer, record: RunRecord, plan: SourcePlan,
         OSError: The output could not be written.
     """
     try:
-        with phase("running"), Relay(ledger, [NodeWatch().look]), ProgressLine() as progress:
+        line = ProgressLine(as_records=record.options.log_json)
+        with phase("running"), Relay(ledger, [NodeWatch().look]), line as progress:
             progress.say(f"starting engines and reading {safe_uri(plan.options.uri)}")
             threading.Thread(target=lambda: progress.total(_count(plan, record.options)), daemon=True).start()
             _take_all(results, writer, record, progress, ledger)

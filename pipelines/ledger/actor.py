@@ -22,6 +22,7 @@ class LedgerActor(Ledger):
 
     def __init__(self, load: Callable[[Ledger], None]) -> None:
         super().__init__()
+        forward(self.put_event)  # of its own process
         self._problem = ""
         try:
             load(self)
