@@ -60,8 +60,13 @@ class EventCounts(logging.Handler):
         finally:
             self.release()
         return [
-            {"event": event, "count": sort.count, "first": _iso(sort.first), "last": _iso(sort.last)}
-            | {"example": sort.example}
+            {
+                "event": event,
+                "count": sort.count,
+                "first": _iso(sort.first),
+                "last": _iso(sort.last),
+                "example": sort.example,
+            }
             for event, sort in sorts
         ]
 
