@@ -28,7 +28,7 @@ class Mailbox:
 
     def read(self, start: int) -> list[tuple[int, dict[str, Any]]]:
         """Events from number ``start`` on, each with its number."""
-        return [(number, event) for number, event in self._events if number >= start]
+        return [(number, event) for number, event in list(self._events) if number >= start]
 
 
 class _HasEvents(Protocol):
