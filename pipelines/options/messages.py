@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import difflib
-import sys
-import time
+import logging
 from collections.abc import Iterable, Sequence
 from typing import Any
+
+from internvl_ops.events import note
+
+logger = logging.getLogger(__name__)
 
 _WORDS = {
     "int_parsing": "must be a whole number",
@@ -67,5 +70,5 @@ def whose_option(given: str, own: Sequence[str]) -> str:
 
 
 def say_now(what: str) -> None:
-    """A line on standard error, with the time of day, of what a job does now: for whoever waits for it."""
-    print(f"{time.strftime('%H:%M:%S')} {what}", file=sys.stderr, flush=True)
+    """Logs what a job does now, for whoever waits for it."""
+    note(logger, "phase", what, level=logging.INFO)

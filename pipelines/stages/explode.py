@@ -24,6 +24,7 @@ class Explode:
     """CPU actor: a document becomes its pages, a video its clips; each is claimed in the ledger."""
 
     def __init__(self, make_reader: Callable[[], MediaReader], ledger: Book) -> None:
+        ledger.take_events()
         self._reader, self._ledger = make_reader(), ledger
 
     def __call__(self, rows: pa.Table) -> pa.Table | Iterator[pa.Table]:

@@ -19,6 +19,7 @@ from internvl_ops.models.config import Checkpoint
 from internvl_ops.models.tokenizer import Tokenizer
 from pipelines import columns as c
 from pipelines.failures import fill
+from pipelines.ledger.ledger import Book
 from pipelines.stages import wire
 from pipelines.stages.rows import worker_name
 
@@ -36,7 +37,10 @@ class Generate:
         make_generator: Callable[[Recovering], Generator],
         tile_size: int,
         hang_s: float,
+        ledger: Book | None = None,
     ) -> None:
+        if ledger is not None:
+            ledger.take_events()
         self._side = tile_size
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, daemon=True, name="engine").start()

@@ -15,6 +15,7 @@ from internvl_ops.prepare import Prepared, Unit, UnitPreparer
 from internvl_ops.tasks import Task
 from pipelines import columns as c
 from pipelines.failures import errors_with, fill, one_by_one, outcomes
+from pipelines.ledger.ledger import Book
 from pipelines.options.job_options import row_sampling
 from pipelines.stages import wire
 from pipelines.stages.previews import Sample
@@ -31,6 +32,7 @@ class Prepare:
         task: What is asked.
         clip_columns: By ``start`` and ``end``, the column in which a row says it of its video.
         sampling_column: Column in which a row says how its answer is generated.
+        ledger: Takes the events of the process.
     """
 
     def __init__(
@@ -39,7 +41,10 @@ class Prepare:
         task: Task,
         clip_columns: Mapping[str, str] | None = None,
         sampling_column: str | None = None,
+        ledger: Book | None = None,
     ) -> None:
+        if ledger is not None:
+            ledger.take_events()
         self._preparer = make_preparer()
         self._task, self._clip_columns, self._sampling_column = task, clip_columns, sampling_column
         self._sample = Sample(PREVIEWS)
