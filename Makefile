@@ -57,6 +57,7 @@ lint: setup
 	@.venv/bin/ruff check -q .
 	@.venv/bin/ruff format -q --check .
 	@.venv/bin/mypy
+	@mkdir -p .cache; .venv/bin/lint-imports --no-logo --cache-dir .cache/imports > .cache/imports.txt || { cat .cache/imports.txt; exit 1; }
 
 # The whole pipeline against ray.data.llm and vLLM alone, on an otherwise idle machine; six minutes on two cores.
 .PHONY: bench bench-memory bench-parity bench-tasks

@@ -11,19 +11,10 @@ if __name__ == "__main__":  # before what takes long to import
     interruption.install()
 
 
-from typing import ClassVar
-
 from pipelines.commands.job import run_job
-from pipelines.options.job_options import JobOptions, tiles
-from pipelines.options.tasks import DEFAULT_TILES, AskOptions, make_ask
+from pipelines.options.tasks import TASKS
 
-
-class Options(AskOptions, JobOptions):
-    """Defaults of InternVL's own ChartQA evaluation: 12 tiles, 100 new tokens, greedy."""
-
-    max_tiles: int = tiles(DEFAULT_TILES["ask"])
-    media_optional: ClassVar[bool] = True
-
+Options = TASKS["ask"].job_options()
 
 if __name__ == "__main__":
-    run_job(make_ask, Options, __doc__)
+    run_job(TASKS["ask"].task, Options, __doc__)

@@ -12,15 +12,9 @@ if __name__ == "__main__":  # before what takes long to import
 
 
 from pipelines.commands.job import run_job
-from pipelines.options.job_options import JobOptions, tiles
-from pipelines.options.tasks import DEFAULT_TILES, CaptionOptions, make_caption
+from pipelines.options.tasks import TASKS
 
-
-class Options(CaptionOptions, JobOptions):
-    """Defaults of InternVL's own caption evaluation: 6 tiles, 30 new tokens, greedy."""
-
-    max_tiles: int = tiles(DEFAULT_TILES["caption"])
-
+Options = TASKS["caption"].job_options()
 
 if __name__ == "__main__":
-    run_job(make_caption, Options, __doc__)
+    run_job(TASKS["caption"].task, Options, __doc__)

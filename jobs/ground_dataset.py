@@ -12,15 +12,9 @@ if __name__ == "__main__":  # before what takes long to import
 
 
 from pipelines.commands.job import run_job
-from pipelines.options.job_options import JobOptions, tiles
-from pipelines.options.tasks import DEFAULT_TILES, GroundOptions, make_ground
+from pipelines.options.tasks import TASKS
 
-
-class Options(GroundOptions, JobOptions):
-    """Defaults of InternVL's own RefCOCO evaluation: 6 tiles, 100 new tokens, greedy."""
-
-    max_tiles: int = tiles(DEFAULT_TILES["ground"])
-
+Options = TASKS["ground"].job_options()
 
 if __name__ == "__main__":
-    run_job(make_ground, Options, __doc__)
+    run_job(TASKS["ground"].task, Options, __doc__)

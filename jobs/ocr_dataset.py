@@ -12,15 +12,9 @@ if __name__ == "__main__":  # before what takes long to import
 
 
 from pipelines.commands.job import run_job
-from pipelines.options.job_options import JobOptions, tiles
-from pipelines.options.tasks import DEFAULT_TILES, OcrOptions, make_ocr
+from pipelines.options.tasks import TASKS
 
-
-class Options(OcrOptions, JobOptions):
-    """InternVL misses small text with fewer than about 24 tiles."""
-
-    max_tiles: int = tiles(DEFAULT_TILES["ocr"])
-
+Options = TASKS["ocr"].job_options()
 
 if __name__ == "__main__":
-    run_job(make_ocr, Options, __doc__)
+    run_job(TASKS["ocr"].task, Options, __doc__)

@@ -11,6 +11,7 @@ import ray
 from ray.data import ActorPoolStrategy, Dataset, TaskPoolStrategy
 
 from internvl_ops.errors import ConfigurationError
+from internvl_ops.events import listening
 from internvl_ops.generation import Retries
 from internvl_ops.models.config import Checkpoint
 from internvl_ops.prepare import MediaReader
@@ -71,7 +72,7 @@ def annotate(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | Non
             f"--overwrite: --input {safe_uri(options.input)} has no rows, so nothing would replace what stands in "
             f"{safe_uri(options.output)}. Look at what made the input, or remove the output yourself."
         )
-    with run_folder(), Lease(output, record.run_id) as lease:
+    with run_folder(), listening(record.events), Lease(output, record.run_id) as lease:
         kind = kind_of(safe_uri(options.input), settings(options, task))
         overwrite = begin(output, record.run_id, wanted=options.overwrite, kind=kind)
         cluster.connect(options)
@@ -169,7 +170,7 @@ class Graph:
         return self._map(
             units,
             Prepare,
-            prepare_arguments(self.options, self.plan, self.checkpoint, self.task),
+            {**prepare_arguments(self.options, self.plan, self.checkpoint, self.task), "ledger": self.ledger},
             # Two blocks at once: one is fetched while the other is decoded. Small images are done sooner than Ray Data
             # looks again, videos are not, and wait for an actor that has the fewest.
             compute=cluster.pool(
@@ -198,6 +199,7 @@ class Graph:
                 "make_generator": generator,
                 "tile_size": tile_size(self.checkpoint),
                 "hang_s": self.options.engine_timeout,
+                "ledger": self.ledger,
             },
             compute=cluster.pool(self.workers.engines, calls=self.workers.blocks_in_flight),
             # Prepare actors may have taken the last CPU of a node whose GPU would then be left without an engine.

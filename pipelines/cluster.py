@@ -16,6 +16,7 @@ from ray.data._internal.logical.operators import StreamingRepartition
 
 from internvl_ops.cost import Cost
 from internvl_ops.errors import ConfigurationError
+from internvl_ops.events import note
 from internvl_ops.gpus import find_gpu
 from internvl_ops.media.video import VideoOptions
 from internvl_ops.models.config import Checkpoint
@@ -27,6 +28,8 @@ from pipelines.options.messages import say_now
 from pipelines.ray_address import address_of, check_listening
 from pipelines.report.measures import Setting
 from pipelines.wiring.engines import GPU_IN_FLIGHT, IN_FLIGHT
+
+logger = logging.getLogger(__name__)
 
 BLOCK_BYTES = 64 * 2**20
 GPU_KIND = "accelerator_type:"
@@ -123,6 +126,26 @@ def rows_per_block(options: JobOptions, checkpoint: Checkpoint | None, media_kin
 def nodes() -> list[dict[str, float]]:
     """The resources of each node that is there."""
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+class NodeWatch:
+    """Notes when the cluster loses a node or gets another one."""
+
+    def __init__(self) -> None:
+        self._there = self._alive()
+
+    def look(self) -> None:
+        now = self._alive()
+        for node in self._there.keys() - now.keys():
+            message = f"Node {self._there[node]} is lost; Ray repeats its blocks on the others."
+            note(logger, "node_lost", message, node=self._there[node])
+        for node in now.keys() - self._there.keys():
+            note(logger, "node_joined", f"Node {now[node]} has joined the cluster.", node=now[node])
+        self._there = now
+
+    @staticmethod
+    def _alive() -> dict[str, str]:
+        return {node["NodeID"]: node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}
 
 
 def settle(

@@ -12,7 +12,6 @@ from typing import Any
 import pyarrow as pa
 
 from internvl_ops.errors import UnitError, well_formed
-from internvl_ops.gauge import Reading
 
 ID = "id"
 SOURCE = "__source"  # where in the manifest the row stands, for a person: "manifest.jsonl:17"
@@ -152,12 +151,6 @@ def with_columns(table: pa.Table, columns: Mapping[str, Any], schema: pa.Schema)
         column = values if isinstance(values, pa.Array) else array(values, field.type)
         table = table.append_column(field, column) if index < 0 else table.set_column(index, field, column)
     return table
-
-
-def with_reading(table: pa.Table, column: str, worker: str, reading: Reading | None, **more: float | None) -> pa.Table:
-    """``table`` with the same reading in every row."""
-    value = None if reading is None else {"worker": worker, **vars(reading), **more}
-    return table.append_column(column, pa.repeat(pa.scalar(value, READING_TYPE), len(table)))
 
 
 def set_errors(table: pa.Table, errors: Sequence[dict | None]) -> pa.Table:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import re
 import threading
 import time
+from fractions import Fraction
 from typing import Any
 
 import pyarrow as pa
@@ -12,19 +15,25 @@ import pyarrow.compute as pc
 import ray
 from ray.data import Dataset
 
+from internvl_ops.events import note
 from internvl_ops.media.access import safe_text, safe_uri
 from pipelines import columns as c
+from pipelines.cluster import NodeWatch
 from pipelines.interruption import Interrupted, phase
+from pipelines.ledger.events import Relay
 from pipelines.ledger.ledger import Book
 from pipelines.options.job_options import JobOptions
 from pipelines.output.writer import Writer
 from pipelines.patience import patiently
+from pipelines.report.events import EventCounts
 from pipelines.report.progress import ProgressLine
 from pipelines.report.record import RunRecord, exceeds
 from pipelines.sources import SourcePlan, count_rows
 from pipelines.wiring.media import explodes
 
 SKIPPED_EVERY = 50  # blocks between two questions to the ledger how many units needed no work
+NEAR = 0.8  # of --max-error-rate, from which on the job warns
+logger = logging.getLogger(__name__)
 
 
 _EXCEPTION = re.compile(r"([a-z_]\w*\.)*[A-Z]\w*(: |$)")
@@ -53,7 +62,8 @@ def drive(results: Dataset, writer: Writer, record: RunRecord, plan: SourcePlan,
         OSError: The output could not be written.
     """
     try:
-        with phase("running"), ProgressLine() as progress:
+        line = ProgressLine(as_records=record.options.log_json)
+        with phase("running"), Relay(ledger, [NodeWatch().look]), line as progress:
             progress.say(f"starting engines and reading {safe_uri(plan.options.uri)}")
             threading.Thread(target=lambda: progress.total(_count(plan, record.options)), daemon=True).start()
             _take_all(results, writer, record, progress, ledger)
@@ -68,6 +78,7 @@ def drive(results: Dataset, writer: Writer, record: RunRecord, plan: SourcePlan,
 
 def _take_all(results: Dataset, writer: Writer, record: RunRecord, progress: ProgressLine, ledger: Book) -> None:
     finished = failed = tokens = 0
+    limit = ErrorLimit(record.options.max_error_rate)
     blocks: Any = results.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
     rows: pa.Table
     for number, rows in enumerate(blocks):
@@ -83,12 +94,57 @@ def _take_all(results: Dataset, writer: Writer, record: RunRecord, progress: Pro
         if number % SKIPPED_EVERY == 0:
             progress.skipped(ledger.skipped())
         progress.update(finished, tokens, failed)
-        if (
-            progress.todo is not None
-            and finished < progress.todo
-            and exceeds(failed, progress.todo, record.options.max_error_rate)
-        ):
+        count_retries(rows, record.events)
+        if limit.passed(finished, failed, progress.todo):
             raise TooManyErrors
+    limit.at_end(finished, failed)
+
+
+class ErrorLimit:
+    """Compares the failed units with what ``--max-error-rate`` allows of all, and warns once when they come near.
+
+    Args:
+        rate: Of all units, may fail.
+    """
+
+    def __init__(self, rate: float) -> None:
+        self._rate, self._warned = rate, False
+
+    def passed(self, finished: int, failed: int, todo: int | None) -> bool:
+        """Whether the job should stop, because the limit is passed whatever the other units do.
+
+        Args:
+            finished: Units so far.
+            failed: Of these.
+            todo: Units in all; None while that is not known.
+        """
+        if todo is None or not failed:
+            return False
+        said = f"{failed:,} of {todo:,} units have failed; --max-error-rate {self._rate:g} allows"
+        allowed = math.floor(Fraction(str(self._rate)) * todo)
+        fields = {"failed": failed, "units": todo, "allowed": allowed}
+        if finished < todo and exceeds(failed, todo, self._rate):
+            note(logger, "error_limit_passed", f"{said} {allowed:,}.", level=logging.ERROR, **fields)
+            return True
+        if not self._warned and self._rate < 1 and failed >= NEAR * allowed:
+            self._warned = True
+            note(logger, "error_limit_near", f"{said} {allowed:,}.", **fields)
+        return False
+
+    def at_end(self, finished: int, failed: int) -> None:
+        """The same of a run that has done all its units."""
+        if exceeds(failed, finished, self._rate):
+            message = f"{failed:,} of {finished:,} units failed, more than --max-error-rate {self._rate:g} allows."
+            note(logger, "error_limit_passed", message, level=logging.ERROR, failed=failed, units=finished)
+
+
+def count_retries(rows: pa.Table, events: EventCounts) -> None:
+    """Counts the units of a block whose answer was generated more than once: too many for a line each."""
+    if "attempts" not in rows.column_names:
+        return
+    again = pc.sum(pc.greater(rows["attempts"], 1)).as_py()
+    if again:
+        events.add("answers_tried_again", "Answers were cut off or repetitive, and were generated again.", count=again)
 
 
 def _without_previews(rows: pa.Table, record: RunRecord) -> pa.Table:

@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Literal, NoReturn
 
@@ -72,10 +72,18 @@ def end() -> NoReturn:
     os._exit(1)
 
 
+def plain(text: str) -> str:
+    """A line as a person reads it."""
+    return text
+
+
+form: Callable[[str], str] = plain  # of a line; `pipelines.report.logs` has another for machines
+
+
 def say(text: str) -> None:
     """A line on standard error, also from within a handler, where print may not be called again."""
     with contextlib.suppress(OSError):
-        os.write(2, f"{text}\n".encode())
+        os.write(2, f"{form(text)}\n".encode())
 
 
 def _handle(number: int, frame: FrameType | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import random
 import re
 import time
@@ -14,12 +15,14 @@ from urllib.parse import urlsplit
 
 from internvl_ops.engines.base import EngineDead
 from internvl_ops.errors import ConfigurationError, UnitError
+from internvl_ops.events import note
 from internvl_ops.media.access import safe_text, safe_uri
 
 if TYPE_CHECKING:  # a quarter of a second, and every command imports this module for its options
     import aiohttp
 
 T = TypeVar("T")
+logger = logging.getLogger(__name__)
 
 # What reading something else than an answer raises.
 _NO_ANSWER = (KeyError, TypeError, IndexError, ValueError, AttributeError, RecursionError)
@@ -96,6 +99,7 @@ class Endpoint:
 
         self._url, self._key, self._patience = url.rstrip("/"), key, patience
         self.name = safe_uri(self._url)
+        self._away_since: float | None = None
         self._session = aiohttp.ClientSession(
             headers={"Authorization": f"Bearer {key}"} if key else {},
             timeout=aiohttp.ClientTimeout(total=patience.answer_s, sock_connect=10),
@@ -160,7 +164,9 @@ class Endpoint:
         while True:
             attempt += 1
             try:
-                return await once()
+                answer = await once()
+                self._is_back()
+                return answer
             except (aiohttp.InvalidURL, UnicodeError, OverflowError):
                 # What they say repeats the address, its password included.
                 raise ConfigurationError(f"--base-url {self.name} is no address. Give http://HOST:PORT/v1.") from None
@@ -176,7 +182,20 @@ class Endpoint:
                 over = failures >= self._patience.attempts
             if over:
                 raise self._given_up(again, attempt)
+            if again.away:
+                self._is_away(again)
             await asyncio.sleep(pause)
+
+    def _is_away(self, last: Again) -> None:
+        if self._away_since is None:  # of all requests the first one that meets it
+            self._away_since = time.monotonic()
+            message = f"{self.name} is away: {self._safe(last.reason)}. Trying again for {self._patience.away_s:g} s."
+            note(logger, "server_away", message)
+
+    def _is_back(self) -> None:
+        if self._away_since is not None:
+            seconds, self._away_since = round(time.monotonic() - self._away_since, 1), None
+            note(logger, "server_back", f"{self.name} answers again after {seconds:g} s.", seconds=seconds)
 
     def _given_up(self, last: Again, attempts: int) -> Exception:
         if last.away:

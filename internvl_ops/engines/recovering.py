@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -10,7 +11,10 @@ from contextlib import asynccontextmanager
 
 from internvl_ops.engines.base import Completion, Engine, EngineDead, Request, Sampling, Watch
 from internvl_ops.errors import UnitError
+from internvl_ops.events import note
 from internvl_ops.gauge import Gauge
+
+logger = logging.getLogger(__name__)
 
 
 class Recovering:
@@ -78,8 +82,8 @@ class Recovering:
         try:
             with self.asked:
                 answer = await asked
-        except EngineDead:
-            self._mourn()
+        except EngineDead as death:
+            self._mourn("engine_died", str(death))
             raise
         except asyncio.CancelledError:
             if asked not in self._hung:
@@ -99,17 +103,25 @@ class Recovering:
 
         return noted
 
-    def _mourn(self) -> None:
-        if self._up and not self._suspect.locked():  # a suspect is alone: then it was not that they were many
-            self._before_death, self._limit = self._limit, max(1.0, 0.75 * self._running)
+    def _mourn(self, event: str, why: str) -> None:
+        if not self._up:  # each request that was under way learns of the same death
+            return
         self._up = False
+        if self._suspect.locked():  # a suspect is alone: then it was not that they were many
+            note(logger, event, f"The engine died with one request alone under way: {why}", requests=1)
+            return
+        requests = self._running
+        note(logger, event, f"The engine died with {requests} requests under way: {why}", requests=requests)
+        self._before_death, self._limit = self._limit, max(1.0, 0.75 * requests)
+        limit = math.ceil(self._limit)
+        note(logger, "engine_limit_lowered", f"The engine gets at most {limit} requests at once for now.", limit=limit)
 
     async def _watch_over(self) -> None:
         """Ends the requests of an engine that hangs; each then learns that the engine is dead."""
         while self._up:
             await asyncio.sleep(self._hang_s / 10)
             if self._asking and time.monotonic() - self._last_token > self._hang_s:
-                self._mourn()
+                self._mourn("engine_hung", f"it has made no token for {self._hang_s:g} s")
                 self._hung |= self._asking
                 for asked in self._hung:
                     asked.cancel()
@@ -119,17 +131,26 @@ class Recovering:
             return await self._ask(request, sampling, watch)
         except EngineDead as death:
             self._limit = self._before_death
+            note(logger, "unit_kills_engine", "One unit killed the engine twice, the second time alone; it fails.")
             message = f"the engine died twice with this unit in flight, the second time with it alone: {death}"
             raise UnitError("generate", "engine_failed", message, attempts=2) from death
 
     async def _revive(self) -> None:
         if self._up:
             return
+        again, began = self._engine is not None, time.monotonic()
         if self._engine is not None:
             self._engine.shutdown()
         self._engine = self._make_engine()
-        await self._engine.start()
+        try:
+            await self._engine.start()
+        except Exception as error:
+            note(logger, "engine_not_started", f"The engine does not start: {error}", level=logging.ERROR)
+            raise
         self._up = True
+        if again:
+            seconds = round(time.monotonic() - began, 1)
+            note(logger, "engine_restarted", f"The engine runs again; it started in {seconds:g} s.", seconds=seconds)
         if self._watchdog is not None:  # it may still sleep, and would go on beside the new one
             self._watchdog.cancel()
         self._watchdog = asyncio.create_task(self._watch_over())

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+
+from internvl_ops.events import note
+from internvl_ops.redaction import safe_uri
+
+logger = logging.getLogger(__name__)
 
 _KEPT = 10_000  # servers that are remembered
 
@@ -15,6 +21,7 @@ class _Silent:
     since: float
     given_up: int = 0
     asked: float = float("-inf")
+    noted: bool = False
 
 
 class Silence:
@@ -34,7 +41,9 @@ class Silence:
         self._silent: OrderedDict[str, _Silent] = OrderedDict()
 
     def answered(self, server: str) -> None:
-        self._silent.pop(server, None)
+        found = self._silent.pop(server, None)
+        if found is not None and found.noted:
+            note(logger, "fetch_server_back", f"{safe_uri(server)} answers again.", server=server)
 
     def gave_up(self, server: str, took_s: float) -> None:
         """Notes an object that a server was asked for in vain for ``took_s`` seconds."""
@@ -52,4 +61,13 @@ class Silence:
         if now - found.asked >= self._look_s:
             found.asked = now
             return None
+        if not found.noted:
+            found.noted = True
+            note(
+                logger,
+                "fetch_server_given_up",
+                f"{safe_uri(server)} has not answered for {now - found.since:.0f} s. Its files become errors unasked, "
+                f"but for one every {self._look_s:g} s.",
+                server=server,
+            )
         return now - found.since

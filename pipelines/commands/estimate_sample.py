@@ -23,7 +23,7 @@ from pipelines import columns as c
 from pipelines.options.job_options import JobOptions
 from pipelines.sources import SourcePlan, read_split
 from pipelines.stages.prepare import Prepare
-from pipelines.stages.rows import media_of
+from pipelines.stages.wire import encode_part, media_of
 from pipelines.wiring.media import explodes, read_limits, reading
 from pipelines.wiring.preparers import prepare_arguments
 
@@ -84,8 +84,6 @@ def take_sample(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint, t
     order = list(range(len(rows)))
     random.Random(0).shuffle(order)
     rows = rows.take(order)
-    # The stages want a key of each row. These are nobody's: nothing is looked up by them.
-    rows = rows.append_column(c.KEY, pa.array([row.to_bytes(16, "big") for row in order], pa.binary(16)))
     if explodes(options, plan.media_kind):
         rows = _explode(rows, options, plan, sample)
     done = _prepare(rows, options, plan, checkpoint, task, sample)
@@ -130,7 +128,7 @@ def _explode(rows: pa.Table, options: JobOptions, plan: SourcePlan, sample: Samp
         reader.close()
     sample.rows, sample.units_per_row = len(kept), fmean(counts) if counts else 1.0
     table = c.set_errors(rows, errors).take(kept)
-    return c.with_columns(table, {c.PART: [vars(part) for part in parts]}, c.EXPLODED)
+    return c.with_columns(table, {c.PART: [encode_part(part) for part in parts]}, c.EXPLODED)
 
 
 def _prepare(

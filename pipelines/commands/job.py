@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -9,12 +10,16 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import yaml
 
 from internvl_ops.errors import ConfigurationError
+from internvl_ops.events import note
 from internvl_ops.redaction import safe_uri
 from pipelines.interruption import Interrupted, end, phase, say
 from pipelines.options.command_line import exit_with, groups, parse_options, show
 from pipelines.options.job_options import JobOptions
 from pipelines.options.messages import say_now
 from pipelines.options.redaction import shown
+from pipelines.report.logs import configure
+
+logger = logging.getLogger(__name__)
 
 STRAY = 0.1  # of the sampled URIs may be unreadable without ending the job
 
@@ -52,6 +57,7 @@ def run_job(
     from pipelines.wiring.notices import notices
 
     options, mode = parse_options(options_class, description)
+    configure(as_json=options.log_json)
     try:
         plan, checkpoint, task = check(options, make_task, make_plan=make_plan, writes=mode == "run")
         if mode == "dry-run":
@@ -62,10 +68,9 @@ def run_job(
 
             show(estimate(options, plan, checkpoint, task).text())
             sys.exit(0)
-        for note in notices(options, plan, checkpoint):
-            print(f"Note: {note}", file=sys.stderr)
-        if waiting := check_endpoint(options):
-            print(f"Note: {waiting}", file=sys.stderr)
+        for said in [*notices(options, plan, checkpoint), check_endpoint(options)]:
+            if said:
+                note(logger, "notice", f"Note: {said}")
         say_now(f"checked the options and {len(plan.splits):,} file(s) of the input")
         # Ray takes seconds to import; a wrong configuration is said before.
         from pipelines.annotate import annotate
@@ -80,10 +85,18 @@ def run_job(
         say("Interrupted before any unit was done. The same command starts again.")
         end()
     except ConfigurationError as error:
-        exit_with(error)
+        _fail(error, 2, options)
     except OSError as error:
-        exit_with(error, 1)
+        _fail(error, 1, options)
     sys.exit(record.exit_status)
+
+
+def _fail(error: Exception, status: int, options: JobOptions) -> NoReturn:
+    """Ends the process with the error as the last line of its log."""
+    if not options.log_json:
+        exit_with(error, status)
+    note(logger, "job_failed", str(error), level=logging.ERROR, status=status)
+    sys.exit(status)
 
 
 def check(

@@ -15,7 +15,7 @@ from internvl_ops.errors import ConfigurationError
 from internvl_ops.models.config import load_checkpoint
 from pipelines.options.job_options import JobOptions, MediaOptions, ModelOptions, PromptOptions
 from pipelines.options.rules import check_answers, check_sampling, check_tasks, refuse
-from pipelines.options.tasks import DEFAULT_TILES, MAKERS, AnnotateOptions
+from pipelines.options.tasks import TASKS, AnnotateOptions, TaskName, tasks_by_option
 from pipelines.run_folder import run_folder
 from pipelines.sources.options import MEDIA_SUFFIXES, MediaKind
 from pipelines.wiring.engines import check_engine, engine_maker
@@ -50,14 +50,14 @@ class PreviewOptions(AnnotateOptions, MediaOptions, PromptOptions, ModelOptions)
         "question or system message spells, such as <|im_end|>. text: text, but for <image>, <ref>, <box> and <quad>. "
         "recognised: the tokens.")  # fmt: skip
     inputs: tuple[str, ...] = Field(description="Images, PDFs or videos: local paths or URIs.", min_length=1)
-    task: Literal["caption", "ocr", "ground", "ask"] = Field("caption", description="What is asked.")
+    task: TaskName = Field("caption", description="What is asked.")
     s3_anonymous: bool = Field(False, description="Read inputs from S3 without credentials, as public buckets allow.")
     drawings: str = Field(".", description="Folder for pictures with the boxes that were found.")
     max_tiles: int = Field(0, ge=0, le=40, description="Tiles an image is cut into at most; 0 is as in the task's job.")
 
     def own_defaults(self) -> dict[str, Any]:
         """What options are where nobody gives them."""
-        return {"max_tiles": DEFAULT_TILES[self.task]}
+        return {"max_tiles": TASKS[self.task].tiles}
 
 
 def preview(options: PreviewOptions) -> int:
@@ -80,12 +80,12 @@ def prepared_preview(options: PreviewOptions) -> Callable[[], Preview]:
     Raises:
         ConfigurationError: As `preview`.
     """
-    options = options.model_copy(update={"max_tiles": options.max_tiles or DEFAULT_TILES[options.task]})
+    options = options.model_copy(update={"max_tiles": options.max_tiles or TASKS[options.task].tiles})
     _check(options)
     checkpoint = load_checkpoint(options.model)
     if options.tiling == "always":
         checkpoint = checkpoint.tiled(options.max_tiles)
-    tasks = {kind: MAKERS[options.task](options, kind, ()) for kind in map(kind_of, options.inputs)}
+    tasks = {kind: TASKS[options.task].task(options, kind, ()) for kind in map(kind_of, options.inputs)}
     # Its own fields are those of a job that the engine is made of.
     job = JobOptions.model_construct(
         **{name: getattr(options, name) for name in ModelOptions.model_fields}
@@ -118,4 +118,4 @@ def _check(options: PreviewOptions) -> None:
     check_media_options(options, kinds)
     if kinds == {"video"}:
         refuse(options, ("max_tiles",), "a frame of a video is one tile")
-    check_tasks(options, [options.task])
+    check_tasks(options, [options.task], tasks_by_option())

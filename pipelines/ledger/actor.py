@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,7 +11,10 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from internvl_ops.errors import ConfigurationError
+from internvl_ops.events import forward, note
 from pipelines.ledger.ledger import Counts, Ledger, State
+
+logger = logging.getLogger(__name__)
 
 
 class LedgerActor(Ledger):
@@ -17,6 +22,7 @@ class LedgerActor(Ledger):
 
     def __init__(self, load: Callable[[Ledger], None]) -> None:
         super().__init__()
+        forward(self.put_event)  # of its own process
         self._problem = ""
         try:
             load(self)
@@ -78,3 +84,16 @@ class RemoteLedger:
 
     def lost(self, limit: int = 20) -> list[int]:
         return ray.get(self._actor.lost.remote(limit))
+
+    def events(self, start: int) -> list[tuple[int, dict[str, Any]]]:
+        return ray.get(self._actor.events.remote(start))
+
+    def take_events(self) -> None:
+        """Sends the events of this worker to the ledger from now on, without waiting for them to arrive.
+
+        An actor that Ray has started again reports that first.
+        """
+        forward(lambda event: self._actor.put_event.remote(event))
+        with contextlib.suppress(Exception):  # a task, or a cluster that does not say: then nothing is known
+            if ray.get_runtime_context().was_current_actor_reconstructed:
+                note(logger, "actor_restarted", "A worker process died; Ray started it again and repeats its blocks.")

@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import IntEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
+from pipelines.ledger.events import Mailbox
 from pipelines.ledger.finished import UNSEEN, FinishedUnits, unit_key
 
 
@@ -70,6 +71,10 @@ class Book(Protocol):
 
     def lost(self, limit: int = 20) -> list[int]: ...
 
+    def events(self, start: int) -> list[tuple[int, dict[str, Any]]]: ...
+
+    def take_events(self) -> None: ...
+
 
 class Ledger:
     """See the module. Every method may be repeated with the same arguments: Ray retries calls.
@@ -79,6 +84,7 @@ class Ledger:
 
     def __init__(self) -> None:
         self._skipped = 0
+        self._mailbox = Mailbox()
         self._finished = FinishedUnits()
         # One writer and nothing to recover: the output is the checkpoint, the ledger is rebuilt from it. Its file loses
         # its name at once, so that however the process ends, nothing of it stays.
@@ -212,6 +218,17 @@ class Ledger:
             "SELECT position FROM units WHERE state = ? ORDER BY position LIMIT ?", (int(State.CLAIMED), limit)
         )
         return [position for (position,) in rows]
+
+    def put_event(self, event: dict[str, Any]) -> None:
+        """Keeps an event of a worker for the driver; see `internvl_ops.events`."""
+        self._mailbox.put(event)
+
+    def events(self, start: int) -> list[tuple[int, dict[str, Any]]]:
+        """Events of workers from number ``start`` on, each with its number."""
+        return self._mailbox.read(start)
+
+    def take_events(self) -> None:
+        """Sends the events of this process here; nothing to do where the driver is the same process."""
 
     def _transaction(self) -> _Transaction:
         return _Transaction(self._db)

@@ -273,6 +273,8 @@ class ClusterOptions(BaseModel):
     ray_address: str | None = Field(None, description="Ray cluster to run on. Default: RAY_ADDRESS, which "
         "`ray job submit` sets, or a local one started for the job.")  # fmt: skip
     verbose: bool = Field(False, description="Show what the workers say, the engine's own log included.")
+    log_json: bool = Field(False, description="Write the log on standard error as JSON, one object a line, progress "
+        "included.")  # fmt: skip
     autoscaling: bool = Field(False, description="The cluster adds nodes as they are asked for: ask for --engines, "
         "--gpus-per-engine and --prepare-actors as they are given, whatever nodes are there by now.")  # fmt: skip
     prepare_actors: Positive | None = Field(None, description="CPU actors that fetch, decode and tile. Default: the "

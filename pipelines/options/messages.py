@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import difflib
-import sys
-import time
+import logging
 from collections.abc import Iterable, Sequence
 from typing import Any
+
+from internvl_ops.events import note
+
+logger = logging.getLogger(__name__)
 
 _WORDS = {
     "int_parsing": "must be a whole number",
@@ -49,19 +52,14 @@ def whose_option(given: str, own: Sequence[str]) -> str:
     """A sentence with the commands that have an option which this one has not; empty where none has it."""
     from pipelines.options.benchmark import EvaluateOptions
     from pipelines.options.job_options import JobOptions
-    from pipelines.options.tasks import AskOptions, CaptionOptions, GroundOptions, OcrOptions
+    from pipelines.options.tasks import TASKS
 
     name = given.lstrip("-").replace("-", "_")
     if name in own:
         return ""
-    jobs: dict[str, Any] = {
-        "caption_dataset.py": CaptionOptions,
-        "ocr_dataset.py": OcrOptions,
-        "ground_dataset.py": GroundOptions,
-        "ask_dataset.py": AskOptions,
-        "evaluate_model.py": EvaluateOptions,
-    }
-    having = [job for job, options in jobs.items() if name in options.model_fields]
+    having = [task.job for task in TASKS.values() if name in task.options.model_fields]
+    if name in EvaluateOptions.model_fields:
+        having.append("evaluate_model.py")
     if name == "tasks":
         having = ["annotate_dataset.py"]
     if name in ("task", "drawings", "inputs"):
@@ -72,5 +70,5 @@ def whose_option(given: str, own: Sequence[str]) -> str:
 
 
 def say_now(what: str) -> None:
-    """A line on standard error, with the time of day, of what a job does now: for whoever waits for it."""
-    print(f"{time.strftime('%H:%M:%S')} {what}", file=sys.stderr, flush=True)
+    """Logs what a job does now, for whoever waits for it."""
+    note(logger, "phase", what, level=logging.INFO)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from pydantic import BaseModel
@@ -13,18 +13,6 @@ from internvl_ops.redaction import safe_uri
 from internvl_ops.tasks import Task
 from pipelines.options.job_options import JobOptions
 from pipelines.sources.options import SourcePlan
-
-# Which of the tasks in one pass an option is for.
-_TASK_OF = {
-    "style": ("caption",),
-    "language": ("caption", "ocr"),
-    "ocr_format": ("ocr",),
-    "json_schema": ("ocr", "ask"),
-    "phrase": ("ground",),
-    "detect": ("ground",),
-    "choices": ("ask",),
-}
-
 
 WRITTEN = ("results", "errors", "documents", "evaluation", "_runs")  # folders of an output
 
@@ -126,17 +114,18 @@ def check_sampling(options: Any, columns: Collection[str]) -> None:
         refuse(options, ("top_p", "seed"), "answers at --temperature 0 are not drawn; add --temperature 0.7")
 
 
-def check_tasks(options: Any, tasks: Collection[str]) -> None:
+def check_tasks(options: Any, tasks: Collection[str], by_option: Mapping[str, Collection[str]]) -> None:
     """Refuses options of tasks that are not done.
 
     Args:
         options: Of a command with several tasks.
-        tasks: That it does.
+        tasks: Names of those that it does.
+        by_option: For each option of a task the tasks that have it.
 
     Raises:
         ConfigurationError: Naming the option and the tasks it is for.
     """
-    for name, for_tasks in _TASK_OF.items():
+    for name, for_tasks in by_option.items():
         if not set(tasks) & set(for_tasks):
             refuse(options, (name,), f"it is for the task {' or '.join(for_tasks)}; asked for is {', '.join(tasks)}")
     if "ask" not in tasks and "ocr" in tasks:

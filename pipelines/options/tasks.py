@@ -1,16 +1,21 @@
-"""The tasks as a job's options name them: one class of options a task, and how they become the task."""
+"""The tasks as a job's options name them, in one registry: `TASKS`.
+
+A new task is a module in internvl_ops/tasks, a job in jobs/, and here its options and its row in `TASKS`. The command
+line, ``--tasks`` of annotate_dataset.py, the preview, hints of messages and the table in docs/tasks.md follow.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, create_model
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.tasks import Task, ask, caption, ground, ocr, several
-from internvl_ops.tasks.caption import STYLES
 from internvl_ops.tasks.forms import read_schema
+from pipelines.options.job_options import JobOptions, PromptOptions, tiles
 from pipelines.options.messages import nearest
 from pipelines.options.rules import check_ocr, check_tasks
 from pipelines.sources.options import MediaKind
@@ -48,13 +53,6 @@ class AskOptions(BaseModel):
         "choices column wins.")  # fmt: skip
 
 
-class AnnotateOptions(AskOptions, GroundOptions, OcrOptions, CaptionOptions):
-    """Tasks"""
-
-    tasks: str = Field("caption,ocr,ground", description="Tasks to do in one pass, in this order, with commas between "
-        "them: caption, ocr, ground, ask.")  # fmt: skip
-
-
 def make_caption(options: Any, media: MediaKind, columns: Sequence[str]) -> Task:
     return caption(
         options.style,
@@ -66,7 +64,6 @@ def make_caption(options: Any, media: MediaKind, columns: Sequence[str]) -> Task
 
 
 def make_ocr(options: Any, media: MediaKind, columns: Sequence[str]) -> Task:
-    _only_images("ocr", media)
     if not isinstance(options, AskOptions):
         check_ocr(options)
     return ocr(
@@ -79,7 +76,6 @@ def make_ocr(options: Any, media: MediaKind, columns: Sequence[str]) -> Task:
 
 
 def make_ground(options: Any, media: MediaKind, columns: Sequence[str]) -> Task:
-    _only_images("ground", media)
     return ground(
         options.phrase,
         detect=options.detect,
@@ -103,66 +99,191 @@ def make_ask(options: Any, media: MediaKind, columns: Sequence[str]) -> Task:
     )
 
 
+def _schema(options: Any) -> str | None:
+    return None if options.json_schema is None else read_schema(options.json_schema)
+
+
+# Makes a task from options, what the media are, and the manifest's columns.
+MakeTask = Callable[[Any, MediaKind, Sequence[str]], Task]
+
+
+@dataclass(frozen=True)
+class Example:
+    """A line of the table of tasks in docs/tasks.md.
+
+    Args:
+        shown: What a person gives, in Markdown.
+        options: The same, as options.
+        reads: The media, in words.
+        media: The kind of media.
+    """
+
+    shown: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    reads: str = "images, pages"
+    media: MediaKind = "image"
+
+
+@dataclass(frozen=True)
+class RegisteredTask:
+    """What the commands need to know of a task.
+
+    Args:
+        name: In ``--tasks``, in the preview's ``--task``, and in the name of its job.
+        options: The task's own options. Their docstring is their title in ``--help``.
+        make: Makes the task. It can rely on ``media`` being one of those below.
+        tiles: Default of ``--max-tiles``.
+        media: Kinds of media that it reads.
+        text_alone: Whether a row may do without media.
+        examples: Lines of the table in docs/tasks.md.
+    """
+
+    name: str
+    options: type[BaseModel]
+    make: MakeTask
+    tiles: int
+    media: tuple[MediaKind, ...] = ("image", "document")
+    text_alone: bool = False
+    examples: tuple[Example, ...] = ()
+
+    @property
+    def job(self) -> str:
+        """File name of its job."""
+        return f"{self.name}_dataset.py"
+
+    def task(self, options: Any, media: MediaKind, columns: Sequence[str]) -> Task:
+        """The task for this input.
+
+        Raises:
+            ConfigurationError: The task does not read such media, or the options do not fit.
+        """
+        if media not in self.media:
+            reads = " and ".join(_PLURAL[kind] for kind in self.media)
+            raise ConfigurationError(f"The task {self.name} reads {reads}; the input has {_PLURAL[media]}.")
+        return self.make(options, media, columns)
+
+    def job_options(self) -> type[JobOptions]:
+        """Options of its job: its own and every job's."""
+
+        class Options(self.options, JobOptions):  # type: ignore[misc, name-defined]
+            max_tiles: int = tiles(self.tiles)
+            media_optional: ClassVar[bool] = self.text_alone
+
+        return Options
+
+
+_PLURAL: dict[MediaKind, str] = {"image": "images", "document": "pages", "video": "videos"}
+TASKS: dict[str, RegisteredTask] = {
+    row.name: row
+    for row in (
+        RegisteredTask(
+            "caption",
+            CaptionOptions,
+            make_caption,
+            tiles=6,  # as InternVL evaluates captions
+            media=("image", "document", "video"),
+            examples=(
+                *(Example(f"`--style {style}`", {"style": style}) for style in ("short", "detailed", "dense")),
+                Example("`--style short`", reads="videos", media="video"),
+            ),
+        ),
+        RegisteredTask(
+            "ocr",
+            OcrOptions,
+            make_ocr,
+            tiles=24,  # InternVL misses small text with fewer
+            examples=(
+                *(Example(f"`--ocr-format {name}`", {"ocr_format": name}) for name in ("text", "markdown", "boxes")),
+                Example("`--ocr-format json`", {"ocr_format": "json", "json_schema": "{}"}),
+            ),
+        ),
+        RegisteredTask(
+            "ground",
+            GroundOptions,
+            make_ground,
+            tiles=6,  # as InternVL evaluates RefCOCO
+            examples=(
+                Example("`phrase` column or `--phrase`"),
+                Example("`--detect`", {"detect": True}),
+            ),
+        ),
+        RegisteredTask(
+            "ask",
+            AskOptions,
+            make_ask,
+            tiles=12,  # as InternVL evaluates ChartQA
+            media=("image", "document", "video"),
+            text_alone=True,
+            examples=(
+                Example(
+                    "`question` column or `--prompt`",
+                    reads="images (one or several), pages, videos, text alone",
+                ),
+            ),
+        ),
+    )
+}
+
+if TYPE_CHECKING:
+    TaskName = str
+    EveryTask = BaseModel
+else:
+    TaskName = Literal[tuple(TASKS)]
+    EveryTask = create_model("EveryTask", __base__=tuple(row.options for row in reversed(TASKS.values())))
+
+
+class AnnotateOptions(EveryTask):
+    """Tasks"""
+
+    tasks: str = Field(
+        "caption,ocr,ground",
+        description=f"Tasks to do in one pass, in this order, with commas between them: {', '.join(TASKS)}.",
+    )
+
+
 def make_several(options: Any, media: MediaKind, columns: Sequence[str]) -> Task:
     names = [name.strip() for name in options.tasks.split(",") if name.strip()]
     for name in names:
-        if name not in MAKERS:
+        if name not in TASKS:
             raise ConfigurationError(
-                f"--tasks {options.tasks}: {name!r} is no task; allowed are {', '.join(MAKERS)}.{nearest(name, MAKERS)}"
+                f"--tasks {options.tasks}: {name!r} is no task; allowed are {', '.join(TASKS)}.{nearest(name, TASKS)}"
             )
     if len(set(names)) < len(names) or not names:
         raise ConfigurationError(f"--tasks {options.tasks}: name each task once, at least one.")
     if options.prompt and names != ["ask"]:
         raise ConfigurationError("--prompt: several tasks have a prompt each; it is for jobs of one task.")
-    check_tasks(options, names)
-    return several([MAKERS[name](options, media, columns) for name in names])
+    check_tasks(options, names, tasks_by_option())
+    return several([TASKS[name].task(options, media, columns) for name in names])
 
 
-# Tiles an image is cut into at most: 6 for captions and grounding as InternVL evaluates, 24 because it misses small
-# text with fewer, 12 as for ChartQA.
-DEFAULT_TILES = {"caption": 6, "ocr": 24, "ground": 6, "ask": 12}
-# From options, what the media are, and the manifest's columns.
-MakeTask = Callable[[Any, MediaKind, Sequence[str]], Task]
-MAKERS: dict[str, MakeTask] = {"caption": make_caption, "ocr": make_ocr, "ground": make_ground, "ask": make_ask}
-
-
-def _schema(options: Any) -> str | None:
-    return None if options.json_schema is None else read_schema(options.json_schema)
-
-
-def _only_images(task: str, media: MediaKind) -> None:
-    if media == "video":
-        raise ConfigurationError(f"The task {task} reads images and pages; the input has videos.")
+def tasks_by_option() -> dict[str, list[str]]:
+    """For each option of a task the tasks that have it."""
+    found: dict[str, list[str]] = {}
+    for name, row in TASKS.items():
+        for option in row.options.model_fields:
+            found.setdefault(option, []).append(name)
+    return found
 
 
 def table() -> str:
     """The tasks as a Markdown table, for docs/tasks.md: python -m pipelines.options.tasks"""
-    rows = [
+    lines = [
         "| job | reads | asks by default | columns | tiles | new tokens |",
         "|---|---|---|---|---:|---:|",
     ]
-    shown: list[tuple[str, str, Task]] = [
-        *(("caption", f"`--style {style}`", caption(style)) for style in STYLES),
-        *(("caption", f"`--style {style}`", caption(style, media_kind="video")) for style in STYLES[:1]),
-        *(("ocr", f"`--ocr-format {format}`", ocr(format)) for format in ("text", "markdown", "boxes")),
-        ("ocr", "`--ocr-format json`", ocr("json", json_schema="{}")),
-        ("ground", "`phrase` column or `--phrase`", ground()),
-        ("ground", "`--detect`", ground(detect=True)),
-        ("ask", "`question` column or `--prompt`", ask()),
-    ]
-    for name, option, task in shown:
-        reads = MEDIA_OF["video"] if "video" in task.prompt else MEDIA_OF[name]
-        columns = ", ".join(f"`{column}`" for column in task.columns.names)
-        prompt = "*the row's question*" if task.prompt == ask().prompt else f"`{task.prompt.splitlines()[0]}`"
-        rows.append(
-            f"| `{name}_dataset.py` {option} | {reads} | {prompt} | {columns} | {DEFAULT_TILES[name]} "
-            f"| {task.max_new_tokens:,} |"
-        )
-    return "\n".join(rows)
+    for row in TASKS.values():
+        options = create_model("Options", __base__=(row.options, PromptOptions))
+        for example in row.examples:
+            task = row.task(options(**example.options), example.media, ("question", "phrase"))
+            asked = f"`{task.prompt.splitlines()[0]}`"
+            prompt = "*the row's question*" if task.prompt == ask().prompt else asked
+            columns = ", ".join(f"`{column}`" for column in task.columns.names)
+            lines.append(
+                f"| `{row.job}` {example.shown} | {example.reads} | {prompt} | {columns} | {row.tiles} "
+                f"| {task.max_new_tokens:,} |"
+            )
+    return "\n".join(lines)
 
-
-MEDIA_OF = {"caption": "images, pages", "ocr": "images, pages", "ground": "images, pages",
-            "ask": "images (one or several), pages, videos, text alone", "video": "videos"}  # fmt: skip
 
 if __name__ == "__main__":
     print(table())

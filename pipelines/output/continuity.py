@@ -6,13 +6,14 @@ columns. What a later manifest lacks is null; what it has besides goes into the 
 
 from __future__ import annotations
 
-import sys
+import logging
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import pyarrow as pa
 
 from internvl_ops.errors import ConfigurationError
+from internvl_ops.events import note
 from internvl_ops.media.access import safe_uri
 from internvl_ops.tasks import Task
 from pipelines import columns as c
@@ -25,6 +26,8 @@ from pipelines.output.writer import ERROR_SCHEMA, MEASURES, carried_names, kept_
 from pipelines.sources import SourcePlan, has_rows
 from pipelines.stages.carried import Carry
 from pipelines.wiring.media import explodes
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -98,9 +101,9 @@ def columns_of(
 
 def check_columns(output: OutputFolder, options: JobOptions, plan: SourcePlan, task: Task) -> None:
     """Refuses, before anything starts, what `columns_of` would refuse. Says which columns are new."""
-    note = columns_of(output, options, plan, task, replaced_files(output)).note
-    if note:
-        print(f"Note: {note}", file=sys.stderr)
+    said = columns_of(output, options, plan, task, replaced_files(output)).note
+    if said:
+        note(logger, "notice", f"Note: {said}")
 
 
 def fit_schema(

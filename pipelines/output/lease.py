@@ -21,9 +21,9 @@ import contextlib
 import functools
 import itertools
 import json
+import logging
 import os
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -34,10 +34,13 @@ from typing import Any
 import psutil
 
 from internvl_ops.errors import ConfigurationError
+from internvl_ops.events import note
 from internvl_ops.media.access import safe_uri
 from pipelines.output.fences import FENCED, KEPT, count_files, is_late, parse_fences
 from pipelines.output.folder import LEASES, OutputFolder
-from pipelines.patience import patiently
+from pipelines.patience import patiently, reason
+
+logger = logging.getLogger(__name__)
 
 RENEWED_EVERY_S = 5.0
 FRESH_S = 15.0
@@ -55,12 +58,12 @@ class Lease:
     Args:
         output: Asks this lease before each change while it is held.
         run_id: Of this run.
-        say: Takes a line for the person who waits; by default it goes to standard error.
+        say: Takes a line for the person who waits; by default it is logged.
     """
 
     def __init__(self, output: OutputFolder, run_id: str, say: Callable[[str], None] | None = None) -> None:
         self._output, self._run_id = output, run_id
-        self._say = say or functools.partial(print, file=sys.stderr)
+        self._say = say or functools.partial(note, logger, "lease_held")
         self._started = _now()
         self._renewals = itertools.count()
         self._number = 0
@@ -127,6 +130,8 @@ class Lease:
         taken_by = "another"
         with contextlib.suppress(FileNotFoundError):  # that one has ended, and a third has it
             taken_by = str(_parse(self._read(newest)).get("run_id"))
+        message = f"Run {taken_by} has taken over {safe_uri(self._output.uri)}; this run writes nothing more."
+        note(logger, "lease_lost", message, level=logging.ERROR, run=taken_by)
         with self._changed:
             self._taken_by = taken_by
             self._changed.notify_all()
@@ -149,6 +154,10 @@ class Lease:
         )
         if self._newest() != (self._number, mine):
             return False
+        if before and not before.get("ended"):
+            run = before.get("run_id")
+            message = f"Took {safe_uri(self._output.uri)} over from run {run}, which did not end its work on it."
+            note(logger, "lease_taken_over", message, run=run)
         with contextlib.suppress(Exception):  # they are in nobody's way
             for older in self._numbers():
                 if older < self._number and _parse(self._read(older)).get("run_id"):
@@ -196,6 +205,7 @@ class Lease:
         )
 
     def _keep(self) -> None:
+        failed = False
         while not self._ended.wait(RENEWED_EVERY_S):
             began = _awake()
             try:
@@ -203,8 +213,15 @@ class Lease:
                 if self._taken_by:
                     return
                 self._write()
-            except Exception:  # the store does not answer: `hold` waits, and this tries again
+            except Exception as error:  # the store does not answer: `hold` waits, and this tries again
+                if not failed:
+                    message = f"The lease on {safe_uri(self._output.uri)} could not be renewed: {reason(error)}"
+                    note(logger, "lease_not_renewed", message)
+                failed = True
                 continue
+            if failed:
+                note(logger, "lease_renewed", f"The lease on {safe_uri(self._output.uri)} is renewed again.")
+                failed = False
             with self._changed:
                 self._renewed = began
                 self._changed.notify_all()

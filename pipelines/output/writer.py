@@ -20,7 +20,7 @@ from pipelines.failures import errors_with, outcomes
 from pipelines.ledger.ledger import Book, State
 from pipelines.output.folder import ERRORS, RESULTS, OutputFolder
 from pipelines.output.ownership import file_name, mark
-from pipelines.report.sorts import Sorts
+from pipelines.output.sorts import Sorts
 
 ERROR_SCHEMA = pa.schema(
     [

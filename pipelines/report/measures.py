@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from internvl_ops.cost import Cost
 from internvl_ops.gpus import Gpu
 from pipelines import columns as c
+from pipelines.stages.wire import Mark, decode_reading
 
 SHORTEST_S = 1.0  # a rate over less says nothing
 SHORTEST_BOUND_S = 10.0  # nor does a share of less: stages take turns at filling and draining
@@ -37,11 +38,11 @@ NO_GPUS = (
 class Worker:
     """The first and the last reading of one actor."""
 
-    first: dict[str, Any]
-    last: dict[str, Any]
+    first: Mark
+    last: Mark
 
     def spent(self, name: str) -> float:
-        return self.last[name] - self.first[name]
+        return getattr(self.last, name) - getattr(self.first, name)
 
 
 @dataclass(frozen=True)
@@ -93,13 +94,13 @@ class Measures:
         self.ended = self.clock()
         self.units += len(rows)
         if c.ENGINE_GAUGE in rows.column_names:
-            engine, prepare = rows[c.ENGINE_GAUGE][0].as_py(), rows[c.PREPARE_GAUGE][0].as_py()
+            engine, prepare = decode_reading(rows, c.ENGINE_GAUGE), decode_reading(rows, c.PREPARE_GAUGE)
             if engine is not None:
-                self.since = min(self.since or engine["since"], engine["since"])
+                self.since = min(self.since or engine.since, engine.since)
                 _note(self._engines, engine)
-                if engine["device_s"] is not None:
+                if engine.device_s is not None:
                     _note(self._devices, engine)
-            if prepare is not None and self.since is not None and prepare["at"] >= self.since:
+            if prepare is not None and self.since is not None and prepare.at >= self.since:
                 _note(self._prepare, prepare)
         tiles, prompts, answers = (
             pc.fill_null(rows[name], 0).to_numpy().astype(np.float64)
@@ -193,9 +194,9 @@ class Measures:
         return round(max(0.0, 1 - sum(worker.spent(busy) for worker in workers.values()) / window), 3)
 
 
-def _note(workers: dict[str, Worker], reading: dict[str, Any]) -> None:
-    worker = workers.setdefault(reading["worker"], Worker(reading, reading))
-    if reading["at"] < worker.first["at"]:
+def _note(workers: dict[str, Worker], reading: Mark) -> None:
+    worker = workers.setdefault(reading.worker, Worker(reading, reading))
+    if reading.at < worker.first.at:
         worker.first = reading
-    if reading["at"] > worker.last["at"]:
+    if reading.at > worker.last.at:
         worker.last = reading

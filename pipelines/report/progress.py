@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections import deque
@@ -11,8 +12,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from internvl_ops.events import note
+from pipelines.output.sorts import Sorts
 from pipelines.output.writer import Totals
-from pipelines.report.sorts import Sorts
+
+logger = logging.getLogger(__name__)
 
 LOG_SECONDS = 10.0
 RATE_SECONDS = 5.0  # after the first finished units; before, their number says nothing of a rate
@@ -27,11 +31,13 @@ class ProgressLine:
 
     Args:
         stream: A terminal gets a bar that redraws itself; anything else a line every ten seconds.
+        as_records: Whether to log these lines, with their numbers, instead; never a bar.
     """
 
-    def __init__(self, stream: TextIO | None = None) -> None:
+    def __init__(self, stream: TextIO | None = None, *, as_records: bool = False) -> None:
         self._console = Console(file=stream or sys.stderr, markup=False)
-        self._live = self._console.is_terminal
+        self._as_records = as_records
+        self._live = self._console.is_terminal and not as_records
         self._total: int | None = None
         self._skipped = 0
         self._last: tuple[int, ...] = ()
@@ -63,7 +69,7 @@ class ProgressLine:
         if self._live:
             self._bar.update(self._task, description=what)
         else:
-            self._line(what)
+            self._line(what, "phase")
 
     def total(self, units: int | None) -> None:
         """Tells how many units there are in all, once that is known."""
@@ -95,10 +101,15 @@ class ProgressLine:
             self._log()
 
     def _log(self) -> None:
-        self._line(self._said(*self._last))
+        finished, tokens, failed = self._last
+        text = self._said(finished, tokens, failed)
+        self._line(text, "progress", units=finished, todo=self.todo, tokens=tokens, failed=failed)
 
-    def _line(self, text: str) -> None:
+    def _line(self, text: str, event: str, **fields: object) -> None:
         """In a log: with the time of day, and as long as it is."""
+        if self._as_records:
+            note(logger, event, text, level=logging.INFO, **fields)
+            return
         self._console.print(f"{time.strftime('%H:%M:%S')} {text}", highlight=False, soft_wrap=True)
 
     def _said(self, finished: int, tokens: int, failed: int) -> str:

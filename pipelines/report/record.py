@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 import importlib.metadata
 import json
+import logging
 import platform
 import re
 import secrets
-import sys
 import time
 from datetime import UTC, datetime
 from fractions import Fraction
@@ -19,6 +19,7 @@ import jinja2
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from internvl_ops.events import note
 from internvl_ops.media.access import safe_uri
 from internvl_ops.media.sandbox_confinement import available
 from internvl_ops.tasks import Task
@@ -29,9 +30,12 @@ from pipelines.options.redaction import shown
 from pipelines.options.rules import changed
 from pipelines.output.folder import RUNS, OutputFolder
 from pipelines.output.writer import Totals
+from pipelines.report.events import EventCounts
 from pipelines.report.measures import Measures
 from pipelines.report.progress import error_lines
 from pipelines.stages.previews import Sample
+
+logger = logging.getLogger(__name__)
 
 SHOWN = 24  # units on the report page
 _QUESTIONS = ("question", "phrase")  # columns of a manifest in which a row asks something of its own
@@ -65,6 +69,7 @@ class RunRecord:
         self.notices: list[str] = []  # said at the start, see `pipelines.wiring.notices`
         self.left_out: dict[str, int] = {}  # files of the input that are not read, by suffix
         self.measures = Measures()
+        self.events = EventCounts()
         self._sample = Sample(SHOWN)
         self._shown: dict[bytes, dict[str, Any]] = {}
 
@@ -96,7 +101,7 @@ class RunRecord:
         try:
             page = self._page()
         except Exception as error:  # the run is done, and all that counts of it is written
-            print(f"Note: the report could not be made: {type(error).__name__}: {error}", file=sys.stderr)
+            note(logger, "report_not_made", f"Note: the report could not be made: {type(error).__name__}: {error}")
             return
         self._output.write_bytes(f"{folder}/report.html", page.encode(errors="replace"))
 
@@ -149,6 +154,7 @@ class RunRecord:
             # Of the node the driver is on; kernels of one cluster are as good as always the same.
             "decoder_confinement": vars(available()) | {"missing": available().missing},
             "notices": self.notices,
+            "events": self.events.as_list(),
             "left_out": self.left_out,
             "counts": self.counts.as_dict() | {"lost" if self.ended == "done" else "not_finished": self.counts.lost},
             "lost_rows": self.lost if self.status == "rows lost" else [],

@@ -14,7 +14,8 @@ from pipelines import columns as c
 from pipelines.failures import errors_with, fill, outcomes
 from pipelines.ledger.finished import unit_key
 from pipelines.ledger.ledger import RUN, SKIP, Book
-from pipelines.stages.rows import media_of, repeated
+from pipelines.stages import wire
+from pipelines.stages.rows import repeated
 
 TABLE_BYTES = 8 << 20  # of media in one table
 
@@ -23,6 +24,7 @@ class Explode:
     """CPU actor: a document becomes its pages, a video its clips; each is claimed in the ledger."""
 
     def __init__(self, make_reader: Callable[[], MediaReader], ledger: Book) -> None:
+        ledger.take_events()
         self._reader, self._ledger = make_reader(), ledger
 
     def __call__(self, rows: pa.Table) -> pa.Table | Iterator[pa.Table]:
@@ -62,13 +64,13 @@ class Explode:
     def _version(self, row: pa.Table) -> str | None:
         """Of the file that could not be taken apart, as it was read."""
         try:
-            (media,) = media_of(row)
+            (media,) = wire.media_of(row)
             return joined_versions(map(self._reader.version, media)) or None
         except Exception:  # what no code foresaw is the row's error already
             return None
 
     def _parts(self, row: pa.Table) -> list[Part] | UnitError:
-        (media,) = media_of(row)
+        (media,) = wire.media_of(row)
         return self._reader.list_parts(Unit((), media))
 
 
@@ -85,15 +87,5 @@ def part_id(parent: str, number: int, part: Part) -> str:
 def _with_parts(
     rows: pa.Table, parts: Sequence[Part | None], parent: str | None = None, version: str | None = None
 ) -> pa.Table:
-    values = [
-        {
-            c.PART: part and vars(part),
-            "parent": parent,
-            "page": part and part.page,
-            "clip_start": part and part.start,
-            "clip_end": part and part.end,
-            "source_version": version,
-        }
-        for part in parts
-    ]
+    values = [wire.exploded(part, parent=parent, version=version) for part in parts]
     return fill(rows, "explode", values, c.EXPLODED)

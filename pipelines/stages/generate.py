@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import functools
-import json
 import os
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
-from internvl_ops.engines.base import Chat, Engine, EngineDead, Sampling
+from internvl_ops.engines.base import Engine, EngineDead
 from internvl_ops.engines.device_load import DeviceLoad
 from internvl_ops.engines.recovering import Recovering
 from internvl_ops.errors import ConfigurationError, UnitError, unforeseen
-from internvl_ops.generation import ChatConversation, Generator, RenderedConversation, Retries, Shown
+from internvl_ops.generation import Generator, Retries
 from internvl_ops.models.config import Checkpoint
-from internvl_ops.models.rendering import Placeholder
 from internvl_ops.models.tokenizer import Tokenizer
 from pipelines import columns as c
 from pipelines.failures import fill
+from pipelines.ledger.ledger import Book
+from pipelines.stages import wire
 from pipelines.stages.rows import worker_name
 
 
@@ -39,7 +37,10 @@ class Generate:
         make_generator: Callable[[Recovering], Generator],
         tile_size: int,
         hang_s: float,
+        ledger: Book | None = None,
     ) -> None:
+        if ledger is not None:
+            ledger.take_events()
         self._side = tile_size
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, daemon=True, name="engine").start()
@@ -62,32 +63,26 @@ class Generate:
             if isinstance(outcome, UnitError):
                 errors[row] = c.error_value(outcome)
             else:
-                said = [[[vars(reply) for reply in turns] for turns in samples] for samples in outcome]
-                replies[row] = {c.REPLIES: said}
+                replies[row] = {c.REPLIES: wire.encode_replies(outcome)}
         rows = c.set_errors(rows.drop_columns([c.CONVERSATIONS, c.TILES, c.HASHES, c.PICTURES]), errors)
         rows = fill(rows, "generate", replies, pa.schema([(c.REPLIES, c.REPLIES_TYPE)]))
         reading = arrived or self._engine.asked.at_start()  # loading the model is no idling
-        return c.with_reading(rows, c.ENGINE_GAUGE, self._name, reading, device_s=device_s)
+        return wire.with_reading(rows, c.ENGINE_GAUGE, self._name, reading, device_s=device_s)
 
     async def _answer(self, rows: pa.Table, fine: Sequence[int]) -> list[list | UnitError]:
         async def one(row: int) -> list | UnitError:
             # The place in the manifest, so that an id that a user gives twice cannot meet itself in the engine.
             name = f"{rows[c.POSITION][row].as_py()}-{os.urandom(4).hex()}"
             try:
-                return await self._generator.answer(name, _conversations(rows, row), self._shown(rows, row))
+                conversations = wire.decode_conversations(rows, row)
+                assert conversations is not None, "a row without an error is prepared"
+                return await self._generator.answer(name, conversations, wire.decode_shown(rows, row, self._side))
             except (EngineDead, ConfigurationError):
                 raise  # no unit's fault: the job ends, and the same command resumes it
             except Exception as error:
                 return unforeseen("generate", error)
 
         return await asyncio.gather(*(one(row) for row in fine))
-
-    def _shown(self, rows: pa.Table, row: int) -> Shown:
-        return Shown(
-            np.frombuffer(rows[c.TILES][row].as_buffer(), np.uint8).reshape(-1, 3, self._side, self._side),
-            rows[c.HASHES][row].as_py(),
-            rows[c.PICTURES][row].as_py(),
-        )
 
 
 def make_generator(
@@ -101,37 +96,3 @@ def make_generator(
     """What has the conversations with ``engine``; without a checkpoint where that answers in texts."""
     tokenizer = None if checkpoint is None else Tokenizer(checkpoint, trust_remote_code=trust_remote_code)
     return Generator(engine, tokenizer, retries=retries, stop=stop, samples=samples)
-
-
-def _conversations(rows: pa.Table, row: int) -> list[RenderedConversation] | list[ChatConversation]:
-    """The conversations of a row; token ids as views, since turning thousands of them into numbers takes a while."""
-    values = rows[c.CONVERSATIONS][row].values
-    if values.field("chat").null_count == 0:
-        return [_chat(value) for value in values.to_pylist()]
-    prompts = values.field("token_ids")
-    return [
-        RenderedConversation(
-            token_ids=prompts[number].values.to_numpy(),
-            images=[Placeholder(**image) for image in values.field("images")[number].as_py()],
-            follow_ups=[np.asarray(ids, np.int32) for ids in values.field("follow_ups")[number].as_py()],
-            repair=_ids(values.field("repair")[number].as_py()),
-            sampling=_sampling(values.field("sampling")[number].as_py()),
-        )
-        for number in range(len(values))
-    ]
-
-
-def _chat(value: dict[str, str]) -> ChatConversation:
-    told = json.loads(value["chat"])
-    return ChatConversation(Chat(**told["chat"]), told["follow_ups"], told["repair"], _sampling(value["sampling"]))
-
-
-def _ids(values: list[int] | None) -> np.ndarray | None:
-    return None if values is None else np.asarray(values, np.int32)
-
-
-@functools.lru_cache(256)
-def _sampling(text: str) -> Sampling:
-    values = json.loads(text)
-    lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
-    return Sampling(**(values | lists))

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
 
 from internvl_ops.errors import UnitError
-from internvl_ops.generation import FINISH_REASONS
+from internvl_ops.generation import FINISH_REASONS, Reply
 from internvl_ops.models.config import Checkpoint
 from internvl_ops.models.tokenizer import Tokenizer
 from internvl_ops.quality import thought_notes
 from internvl_ops.tasks import Answered, Conversation, Dialogue, Task
 from pipelines import columns as c
 from pipelines.failures import errors_with, fill, one_by_one, outcomes
-from pipelines.stages.rows import asked_of
+from pipelines.stages import wire
 
 
 class Parse:
@@ -39,10 +41,10 @@ class Parse:
         """The answer's columns of the one row of ``row``."""
         size = row["width"][0].as_py(), row["height"][0].as_py()
         replies = [
-            [[reply | {"text": self._text(reply)} for reply in turns] for turns in samples]
-            for samples in row[c.REPLIES][0].as_py()
+            [[replace(reply, text=self._text(reply)) for reply in turns] for turns in samples]
+            for samples in wire.decode_replies(row, 0) or ()
         ]
-        values = self._parsed(self._task.converse(asked_of(row, self._task)), replies, size)
+        values = self._parsed(self._task.converse(wire.asked_of(row, self._task)), replies, size)
         return values | {"notes": [*(row["notes"][0].as_py() or ()), *_notes(replies)]}
 
     def _parsed(self, conversations: list[Conversation], replies: list, size: tuple[int, int]) -> dict[str, Any]:
@@ -54,7 +56,7 @@ class Parse:
                 samples.append(self._sample(conversations, dialogues, size))
             except Exception:  # the unit has its answer; this sample of it has only its text
                 samples.append(self._measured(dialogues, self._had(conversations, dialogues, size)))
-        prompts = (dialogues[0][-1]["prompt_tokens"] for dialogues in replies)
+        prompts = (dialogues[0][-1].prompt_tokens for dialogues in replies)
         return samples[0] | {
             "prompt_tokens": sum(prompts),
             "completion_tokens": sum(sample["completion_tokens"] for sample in samples),
@@ -67,7 +69,7 @@ class Parse:
 
     def _had(self, conversations: list[Conversation], replies: list, size: tuple[int, int]) -> Answered:
         dialogues = [
-            Dialogue(conversation, [reply["text"] for reply in dialogue])
+            Dialogue(conversation, [reply.text or "" for reply in dialogue])
             for conversation, dialogue in zip(conversations, replies, strict=True)
         ]
         return Answered(dialogues, *size)
@@ -76,27 +78,26 @@ class Parse:
         turns = [reply for dialogue in replies for reply in dialogue]
         return {
             "response": answered.response,
-            "completion_tokens": sum(reply["completion_tokens"] for reply in turns),
-            "finish_reason": max((reply["finish_reason"] for reply in turns), key=FINISH_REASONS.index),
-            "attempts": max(reply["attempts"] for reply in turns),
+            "completion_tokens": sum(reply.completion_tokens for reply in turns),
+            "finish_reason": max((reply.finish_reason for reply in turns), key=FINISH_REASONS.index),
+            "attempts": max(reply.attempts for reply in turns),
             "mean_logprob": _mean_logprob(turns),
         }
 
-    def _text(self, reply: dict[str, Any]) -> str:
-        if reply["text"] is not None:
-            return reply["text"]
+    def _text(self, reply: Reply) -> str:
+        if reply.text is not None:
+            return reply.text
         assert self._tokenizer is not None, "answers without texts are of a checkpoint"
-        return self._tokenizer.decode(reply["token_ids"], keep_special=True)
+        return self._tokenizer.decode(reply.token_ids, keep_special=True)
 
 
 def _notes(conversations: list) -> list[str]:
     replies = [reply for samples in conversations for turns in samples for reply in turns]
-    return thought_notes((reply["text"] for reply in replies), left_out=any(reply["left_out"] for reply in replies))
+    return thought_notes((reply.text or "" for reply in replies), left_out=any(reply.left_out for reply in replies))
 
 
-def _mean_logprob(turns: list[dict[str, Any]]) -> float | None:
+def _mean_logprob(turns: Sequence[Reply]) -> float | None:
     """Over all tokens of all turns."""
-    tokens = sum(reply["completion_tokens"] for reply in turns)
-    if not tokens or any(reply["mean_logprob"] is None for reply in turns):
-        return None
-    return sum(reply["mean_logprob"] * reply["completion_tokens"] for reply in turns) / tokens
+    tokens = sum(reply.completion_tokens for reply in turns)
+    weighed = [reply.mean_logprob * reply.completion_tokens for reply in turns if reply.mean_logprob is not None]
+    return sum(weighed) / tokens if tokens and len(weighed) == len(turns) else None

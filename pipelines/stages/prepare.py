@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 
-import numpy as np
 import pyarrow as pa
 
 from internvl_ops.errors import UnitError
 from internvl_ops.gauge import Gauge
-from internvl_ops.generation import ChatConversation, RenderedConversation
 from internvl_ops.media.access import safe_uri
 from internvl_ops.media.parts import WHOLE, Part
 from internvl_ops.media.times import seconds_of
@@ -18,9 +15,11 @@ from internvl_ops.prepare import Prepared, Unit, UnitPreparer
 from internvl_ops.tasks import Task
 from pipelines import columns as c
 from pipelines.failures import errors_with, fill, one_by_one, outcomes
+from pipelines.ledger.ledger import Book
 from pipelines.options.job_options import row_sampling
+from pipelines.stages import wire
 from pipelines.stages.previews import Sample
-from pipelines.stages.rows import asked_of, media_of, worker_name
+from pipelines.stages.rows import worker_name
 
 PREVIEWS = 24  # units in the report's sample
 
@@ -33,6 +32,7 @@ class Prepare:
         task: What is asked.
         clip_columns: By ``start`` and ``end``, the column in which a row says it of its video.
         sampling_column: Column in which a row says how its answer is generated.
+        ledger: Takes the events of the process.
     """
 
     def __init__(
@@ -41,7 +41,10 @@ class Prepare:
         task: Task,
         clip_columns: Mapping[str, str] | None = None,
         sampling_column: str | None = None,
+        ledger: Book | None = None,
     ) -> None:
+        if ledger is not None:
+            ledger.take_events()
         self._preparer = make_preparer()
         self._task, self._clip_columns, self._sampling_column = task, clip_columns, sampling_column
         self._sample = Sample(PREVIEWS)
@@ -50,7 +53,7 @@ class Prepare:
     def __call__(self, rows: pa.Table) -> pa.Table:
         with self._gauge:
             rows = one_by_one(self._prepare, rows, "decode")
-        return c.with_reading(rows, c.PREPARE_GAUGE, self._name, self._gauge.read())
+        return wire.with_reading(rows, c.PREPARE_GAUGE, self._name, self._gauge.read())
 
     def close(self) -> None:
         """Ends the decoder's process; an actor's ends with the actor."""
@@ -66,45 +69,32 @@ class Prepare:
         places, known = _places(rows), _known_versions(rows)
         read_with = rows[c.NOTES].to_pylist() if c.NOTES in rows.column_names else [None] * len(rows)
         rows = rows.drop_columns([name for name in (c.MEDIA, c.PART, c.NOTES) if name in rows.column_names])
-        keys = rows[c.KEY].to_pylist()
+        # Rows that no ledger has seen, as those of an estimate, have no key and make no preview.
+        keys = rows[c.KEY].to_pylist() if c.KEY in rows.column_names else [None] * len(rows)
         values: list[dict[str, object]] = [
-            self._values(one, notes or [], keys[row])
+            wire.prepared(one, notes=notes or [], places=places[row], preview=self._preview(one, keys[row]))
             if isinstance(one, Prepared)
-            else {"source_version": self._version(units[row]) if row in units else known[row]}
+            else {"source_version": self._version(units[row]) if row in units else known[row], c.PLACES: places[row]}
             for row, (one, notes) in enumerate(zip(found, read_with, strict=True))
         ]
-        values = [value | {c.PLACES: there} for value, there in zip(values, places, strict=True)]
         return fill(rows, "render", values, c.PREPARED)
 
     def _unit(self, row: pa.Table) -> Unit:
         """What the one row of ``row`` asks for."""
         sampling = row[self._sampling_column][0].as_py() if self._sampling_column else None
-        (media,) = media_of(row)
-        return Unit(self._task.converse(asked_of(row, self._task)), media, self._part(row), row_sampling(sampling))
+        (media,) = wire.media_of(row)
+        return Unit(self._task.converse(wire.asked_of(row, self._task)), media, self._part(row), row_sampling(sampling))
 
     def _part(self, row: pa.Table) -> Part:
         if c.PART in row.column_names:
-            part = row[c.PART][0].as_py()
-            return Part(**part) if part else WHOLE
+            return wire.decode_part(row) or WHOLE
         if self._clip_columns:
             said = {end: seconds_of(row[name][0].as_py(), name) for end, name in self._clip_columns.items()}
             return Part(start=said.get("start"), end=said.get("end"))
         return WHOLE
 
-    def _values(self, prepared: Prepared, notes: list[str], key: bytes) -> dict[str, object]:
-        return {
-            c.CONVERSATIONS: [_as_value(one) for one in prepared.conversations],
-            c.TILES: _buffer(prepared.tiles),
-            c.HASHES: prepared.hashes,
-            c.PICTURES: prepared.pictures,
-            c.PREVIEW: self._preparer.preview(prepared) if self._sample.takes(key) else None,
-            "width": prepared.width,
-            "height": prepared.height,
-            "num_tiles": prepared.num_tiles,
-            "num_frames": prepared.num_images,
-            "notes": [*notes, *prepared.notes],
-            "source_version": prepared.version or None,
-        }
+    def _preview(self, prepared: Prepared, key: bytes | None) -> bytes | None:
+        return self._preparer.preview(prepared) if key and self._sample.takes(key) else None
 
     def _version(self, unit: Unit) -> str | None:
         """Of the media of a unit that failed, as far as they were read."""
@@ -126,18 +116,3 @@ def _places(rows: pa.Table) -> list[list[str] | None]:
 
 def _known_versions(rows: pa.Table) -> list[str | None]:
     return rows["source_version"].to_pylist() if "source_version" in rows.column_names else [None] * len(rows)
-
-
-def _buffer(tiles: np.ndarray) -> memoryview | bytes:
-    """The array itself, not a copy of its bytes: Arrow copies it once into the block that goes to the engine."""
-    return np.ascontiguousarray(tiles).data.cast("B") if tiles.size else b""
-
-
-def _as_value(conversation: RenderedConversation | ChatConversation) -> dict[str, object]:
-    if isinstance(conversation, ChatConversation):
-        told = {"chat": vars(conversation.chat), "follow_ups": conversation.follow_ups, "repair": conversation.repair}
-        return {"chat": json.dumps(told), "sampling": json.dumps(vars(conversation.sampling))}
-    return vars(conversation) | {
-        "images": [vars(image) for image in conversation.images],
-        "sampling": json.dumps(vars(conversation.sampling)),
-    }

@@ -29,6 +29,7 @@ def read(
         ledger: Of the run.
         carry: Brings columns that are only carried into those of the output.
     """
+    ledger.take_events()
     for index in batch["split"].to_pylist():
         split = plan.splits[index]
         for rows in read_patiently(

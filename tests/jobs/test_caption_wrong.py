@@ -171,7 +171,8 @@ def test_a_dry_run_shows_no_secret(tmp_path, images, model):
 
 def test_an_output_of_another_prompt_is_not_mixed_with_this_one(tmp_path, images, model):
     (tmp_path / "out" / "results").mkdir(parents=True)
-    older = pa.table({"id": ["a"]}).replace_schema_metadata({"task": "caption", "prompt": "Which colours?"})
+    older = pa.table({"id": ["a"], "image": ["a.jpg"]})
+    older = older.replace_schema_metadata({"task": "caption", "prompt": "Which colours?"})
     pq.write_table(older, tmp_path / "out" / "results" / "older.parquet")
     arguments = ["--input", images, "--output", tmp_path / "out", "--model", model]
     message = refused(*arguments)

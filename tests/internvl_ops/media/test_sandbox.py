@@ -196,7 +196,7 @@ class TestProcesses:
 
     def test_children_end_with_a_killed_parent(self) -> None:
         code = (
-            "from internvl_ops.media.sandbox import Sandbox; from tests import hostile; import os, signal\n"
+            "from internvl_ops.media.sandbox import Sandbox; from testing import hostile; import os, signal\n"
             "sandbox = Sandbox(); print(*sandbox.call(hostile.process_numbers), flush=True)\n"
             "os.kill(os.getpid(), signal.SIGKILL)"
         )

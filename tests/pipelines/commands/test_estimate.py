@@ -76,7 +76,10 @@ class TestSample:
         assert found.sample.rows == 5
         assert found.units == pytest.approx(13)
 
-    def test_a_document_is_its_pages(self, tmp_path: Path, tiny_checkpoint: Path) -> None:
+    def test_a_document_is_its_pages(
+        self, tmp_path: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sample, "PATIENCE_S", 200)  # both are looked at, however slow the machine
         for name, pages in (("a.pdf", 2), ("b.pdf", 4)):
             file = corpus_documents.make(corpus_documents.Document(pages=pages))
             (tmp_path / name).write_bytes(file)

@@ -11,6 +11,7 @@ from internvl_ops.errors import KINDS, ConfigurationError
 from pipelines.options.command_line import build_options, groups, parse_options
 from pipelines.options.job_options import JobOptions
 from pipelines.options.rules import check_options
+from pipelines.options.tasks import TASKS
 from pipelines.ray_address import check_address, check_listening, check_ray_job
 
 NEEDED = ["--input", "in.jsonl", "--output", "out", "--model", "m"]
@@ -123,14 +124,7 @@ def test_a_kind_of_error_that_is_none_is_refused() -> None:
         build_options(JobOptions, {"input": "m", "output": "o", "model": "x", "retry-errors": "timeout,corupt"})
 
 
-COMMANDS = [
-    "caption_dataset",
-    "ocr_dataset",
-    "ground_dataset",
-    "ask_dataset",
-    "annotate_dataset",
-    "evaluate_model",
-]
+COMMANDS = [*(task.job.removesuffix(".py") for task in TASKS.values()), "annotate_dataset", "evaluate_model"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

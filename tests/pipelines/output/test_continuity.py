@@ -236,13 +236,13 @@ class TestColumnsOfTonight:
 
     @pytest.mark.parametrize("chosen", ["json", "refuse"])
     def test_refused_by_name_where_that_is_wanted(
-        self, nights: Nights, chosen: str, capsys: pytest.CaptureFixture[str]
+        self, nights: Nights, chosen: str, caplog: pytest.LogCaptureFixture
     ) -> None:
         nights.run([{"id": "a"}])
         options = nights.options([{"id": "b", "added": 1}], new_columns=chosen)
         if chosen == "json":
             check_columns(nights.output, options, plan_of(options), CAPTION)
-            assert "'added'" in capsys.readouterr().err
+            assert "'added'" in caplog.text
             return
         with pytest.raises(ConfigurationError, match=r"no column 'added'.*--new-columns json"):
             check_columns(nights.output, options, plan_of(options), CAPTION)

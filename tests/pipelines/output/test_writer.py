@@ -15,8 +15,8 @@ from pipelines.ledger.finished import unit_key
 from pipelines.ledger.ledger import Ledger, State
 from pipelines.output.folder import ERRORS, RESULTS, OutputFolder
 from pipelines.output.ownership import mark
+from pipelines.output.sorts import SORTS_KEPT
 from pipelines.output.writer import ERROR_SCHEMA, MEASURES, Writer, kept_names, own_columns, result_schema
-from pipelines.report.sorts import SORTS_KEPT
 from tests.pipelines.finished_rows import CAPTION, IMAGE, row, table
 
 NO_COLUMNS = pa.schema([])

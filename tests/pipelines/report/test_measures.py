@@ -18,6 +18,7 @@ from pipelines import cluster
 from pipelines import columns as c
 from pipelines.cluster import Workers
 from pipelines.report.measures import Measures, Setting
+from pipelines.stages.wire import with_reading
 from tests.pipelines.finished_rows import row, table
 
 EIGHT = Cost(next(entry.architecture for entry in REGISTRY if entry.name == "InternVL2_5-8B"), 256)
@@ -32,8 +33,8 @@ def block(at: float, *, prepare: float, engine: float, busy: float = 1.0, units:
     since = at - START
     prepared = Reading(0.0, at, since, since * prepare)
     asked = Reading(START, at, since * busy, since * engine)
-    rows = c.with_reading(rows, c.PREPARE_GAUGE, "node-1", prepared)
-    return c.with_reading(rows, c.ENGINE_GAUGE, "node-2", asked, device_s=since * busy / 2)
+    rows = with_reading(rows, c.PREPARE_GAUGE, "node-1", prepared)
+    return with_reading(rows, c.ENGINE_GAUGE, "node-2", asked, device_s=since * busy / 2)
 
 
 def measured(blocks: list[pa.Table], setting: Setting = TWO_H100, *, ended: float) -> Measures:
@@ -110,8 +111,8 @@ class TestTheStageThatBinds:
         for name, held in (("a", 2.0), ("b", 0.0)):
             for at in (START, START + 100):
                 rows = table([row(f"{name}{at}")])
-                rows = c.with_reading(rows, c.PREPARE_GAUGE, name, Reading(0, at, 0, held * (at - START)))
-                rows = c.with_reading(rows, c.ENGINE_GAUGE, "engine", Reading(START, at, 0, 0), device_s=None)
+                rows = with_reading(rows, c.PREPARE_GAUGE, name, Reading(0, at, 0, held * (at - START)))
+                rows = with_reading(rows, c.ENGINE_GAUGE, "engine", Reading(START, at, 0, 0), device_s=None)
                 halves.append(rows)
         stages = measured(halves, Setting(in_flight=2), ended=START + 100).stages()
         assert stages is not None

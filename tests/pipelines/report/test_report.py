@@ -161,14 +161,24 @@ class TestTheReportIsText:
 
 class TestTheReportIsASideline:
     def test_one_that_cannot_be_made_leaves_the_run_as_it_is(
-        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         made = record(tmp_path)
         monkeypatch.setattr("pipelines.report.record.changed", None)
         finish(made)
         assert made.exit_status == 0
         assert [file.name for file in (tmp_path / "out" / "_runs").glob("*/*")] == ["run.json"]
-        assert "the report could not be made" in capsys.readouterr().err
+        assert "the report could not be made" in caplog.text
+
+    def test_events_stand_in_both_files(self, tmp_path: Path) -> None:
+        made = record(tmp_path)
+        made.events.add("engine_died", "The engine died: out of memory <b>", count=3)
+        finish(made)
+        run, html = written(tmp_path)
+        assert [(one["event"], one["count"]) for one in run["events"]] == [("engine_died", 3)]
+        text = Page(html).text
+        assert "engine_died" in text
+        assert "out of memory <b>" in text
 
     def test_an_answer_of_nothing_and_a_server_without_tiles_are_said_as_they_are(self, tmp_path: Path) -> None:
         made = record(tmp_path)

@@ -228,7 +228,7 @@ def test_listing_the_pages_of_a_file(problem: Exception) -> None:
         def list_parts(self, unit: Unit) -> list[Part]:
             raise problem
 
-    table = Explode(Reader, ledger=None)(rows(["?"]))  # type: ignore[arg-type]
+    table = Explode(Reader, Ledger())(rows(["?"]))  # type: ignore[arg-type]
     (failed,) = errors(table)
     assert failed is not None
     assert (failed["stage"], failed["kind"]) == ("explode", "decoder_crashed")

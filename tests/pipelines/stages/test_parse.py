@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import pyarrow as pa
 
-from internvl_ops.tasks import ask
+from internvl_ops.generation import Reply
+from internvl_ops.tasks import Answered, Conversation, Task, ask
 from pipelines import columns as c
 from pipelines.stages.parse import Parse
+from pipelines.stages.wire import encode_replies
 from tests.pipelines.stages.rows import manifest_rows
 
 
-def reply(text: str, **more: Any) -> dict:
-    counts = {"prompt_tokens": 5, "completion_tokens": 2, "finish_reason": "stop", "attempts": 1}
-    return {"token_ids": [], "text": text} | counts | more
+def reply(text: str, *, left_out: bool = False) -> Reply:
+    return Reply([], text, prompt_tokens=5, completion_tokens=2, finish_reason="stop", left_out=left_out)
 
 
-def parsed(*answers: dict, notes: list[list[str] | None]) -> pa.Table:
-    rows = manifest_rows([f"u{number}" for number in range(len(answers))], question=["What?"] * len(answers))
+def answered_rows(samples: Sequence[Sequence[Reply]], notes: Sequence[list[str] | None] = (None,)) -> pa.Table:
+    """A row of one question for each of ``samples``."""
+    size = len(samples)
+    rows = manifest_rows([f"u{number}" for number in range(size)], question=["What?"] * size)
     for name in ("width", "height"):
-        rows = rows.append_column(name, pa.array([1] * len(answers), pa.int32()))
+        rows = rows.append_column(name, pa.array([1] * size, pa.int32()))
     rows = rows.append_column("notes", pa.array(notes, pa.list_(pa.string())))
-    rows = rows.append_column(c.REPLIES, pa.array([[[[one]]] for one in answers], c.REPLIES_TYPE))
-    task = ask()
+    replies = [encode_replies([[[one] for one in drawn]]) for drawn in samples]
+    return rows.append_column(c.REPLIES, pa.array(replies, c.REPLIES_TYPE))
+
+
+def parsed(*answers: Reply, notes: list[list[str] | None]) -> pa.Table:
+    rows, task = answered_rows([[one] for one in answers], notes), ask()
     return Parse(None, task, c.answered(task.columns), trust_remote_code=False)(rows)
 
 
@@ -38,3 +45,30 @@ def test_thoughts_are_noted_and_stay_in_the_text() -> None:
     assert plain == []
     assert held == ["first frame of 3", "the answer holds thoughts: <think>…</think>"]
     assert left_out == ["thoughts before the answer are left out"]
+
+
+class TestSeveralSamples:
+    """The first sample is a unit's answer; the others stand beside it."""
+
+    def parsed(self, *texts: str) -> dict:
+        def parse(answered: Answered) -> dict[str, object]:
+            return {"score": int(answered.response)}
+
+        schema = pa.schema([("score", pa.int32())])
+        task = Task("score", "?", schema, lambda _: [Conversation(("?",), 4)], parse, 4)
+        rows = answered_rows([[reply(text) for text in texts]])
+        columns = c.answered(task.columns, samples=len(texts))
+        return Parse(None, task, columns, trust_remote_code=False)(rows).to_pylist()[0]
+
+    def test_a_second_one_that_fails_to_parse_has_its_text_alone(self) -> None:
+        row = self.parsed("7", "many", "9")
+        assert row[c.ERROR] is None
+        assert (row["response"], row["score"]) == ("7", 7)
+        assert [(one["response"], one["score"]) for one in row["samples"]] == [("7", 7), ("many", None), ("9", 9)]
+        assert row["completion_tokens"] == 6
+        assert row["prompt_tokens"] == 5
+
+    def test_a_first_one_that_fails_to_parse_is_the_error_of_the_row(self) -> None:
+        row = self.parsed("many", "7")
+        assert row[c.ERROR]["kind"] == "bad_answer"
+        assert row["samples"] is None

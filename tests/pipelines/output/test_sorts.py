@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.report.sorts import SORTS_KEPT, Sorts, sort_of
+from pipelines.output.sorts import SORTS_KEPT, Sorts, sort_of
 
 ALIKE = [
     ("5 of 30 frames cannot be decoded", "12 of 1,024 frames cannot be decoded"),
