@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import datetime
 
@@ -14,6 +16,7 @@ from pipelines import interruption
 from pipelines.options.messages import say_now
 from pipelines.report.logs import LINES_OF_EACH, configure
 from pipelines.report.progress import ProgressLine
+from testing.cluster import ROOT
 
 logger = logging.getLogger("pipelines.somewhere")
 
@@ -93,3 +96,13 @@ def test_a_frequent_event_becomes_rare_in_the_log_and_others_do_not(capsys: pyte
     lines = [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()]
     assert LINES_OF_EACH < lines.count("store_away") < LINES_OF_EACH + 15
     assert lines[-1] == "engine_died"
+
+
+@pytest.mark.parametrize(("more", "is_json"), [((), False), (("--log-json",), True)])
+def test_a_job_says_why_it_ends_in_the_form_that_is_asked_for(more: tuple[str, ...], is_json: bool) -> None:
+    command = [sys.executable, "jobs/caption_dataset.py", "--input", "no-such-folder", "--output", "x"]
+    command += ["--model", "examples/nano/checkpoint", *more]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100)
+    (line,) = done.stderr.splitlines()[-1:]
+    assert done.returncode == 2
+    assert "no-such-folder does not exist" in (json.loads(line)["message"] if is_json else line)
