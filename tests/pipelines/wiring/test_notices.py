@@ -74,8 +74,9 @@ def test_an_image_that_no_context_holds(tmp_path: Path, plan: SourcePlan, checkp
     assert "prompt_too_long" in note
     for other in (replace(exceeds, dynamic=False),):
         assert noticed(asked, plan, other) == []
-    assert noticed(asked, replace(plan, media_kind="video"), exceeds) == []
-    assert noticed(asked, replace(plan, media_column=None), exceeds) == []
+    for other_media in (replace(plan, media_kind="video"), replace(plan, media_column=None)):
+        (note,) = noticed(asked, other_media, exceeds)
+        assert note.startswith("--max-tiles 8 has no effect")
 
 
 def test_they_stand_in_the_record_the_page_and_the_closing_words(tmp_path: Path, checkpoint: Checkpoint) -> None:
