@@ -33,6 +33,7 @@ from pipelines.output.refresh import drop_changed
 from pipelines.output.resume import drop_superseded_errors, load_output
 from pipelines.output.settings import metadata, settings
 from pipelines.output.writer import Writer
+from pipelines.ray_internals import READ_AHEAD, in_blocks_of, whole_blocks
 from pipelines.report.measures import PREPARE_PLACES, Measures
 from pipelines.report.record import RunRecord
 from pipelines.run_folder import run_folder
@@ -150,9 +151,9 @@ class Graph:
             batch_format="pyarrow",
             num_cpus=0,
             compute=TaskPoolStrategy(size=cluster.READERS),
-            **cluster.READ_AHEAD,
+            **READ_AHEAD,
         )
-        return cluster.in_blocks_of(rows, self.workers.rows_per_block)
+        return in_blocks_of(rows, self.workers.rows_per_block, cluster.READERS)
 
     def explode(self, files: Dataset) -> Dataset:
         """Documents to pages, videos to clips, those done already left out."""
@@ -163,7 +164,7 @@ class Graph:
             compute=ActorPoolStrategy(size=max(1, self.workers.prepare_actors // 4)),
             num_cpus=0,
         )
-        return cluster.in_blocks_of(units, self.workers.rows_per_block, cluster.SPLITTERS)
+        return in_blocks_of(units, self.workers.rows_per_block, cluster.SPLITTERS)
 
     def prepare(self, units: Dataset) -> Dataset:
         """Fetch, decode, orient, tile, render: CPU actors."""
@@ -225,14 +226,7 @@ class Graph:
 
     def _map(self, rows: Dataset, stage: type, arguments: dict[str, Any], **resources: Any) -> Dataset:
         """One block in, one block out, rows in order: see `cluster.rows_per_block` for why that must be so."""
-        return rows.map_batches_internal(  # map_batches refuses whole blocks to a stage that has GPUs
-            stage,
-            fn_constructor_kwargs=arguments,
-            batch_size=None,
-            batch_format="pyarrow",
-            zero_copy_batch=True,
-            **resources,
-        )
+        return whole_blocks(rows, stage, arguments, **resources)
 
     @property
     def explodes(self) -> bool:

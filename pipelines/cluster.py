@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
-from ray.data import ActorPoolStrategy, DataContext, Dataset, TaskPoolStrategy
-from ray.data._internal.logical.interfaces import LogicalPlan
-from ray.data._internal.logical.operators import StreamingRepartition
+from ray.data import ActorPoolStrategy, DataContext
 
 from internvl_ops.cost import Cost
 from internvl_ops.errors import ConfigurationError
@@ -36,8 +34,6 @@ GPU_KIND = "accelerator_type:"
 ROWS_PER_BLOCK = 8  # more are cheaper to move, and keep more rows back for their slowest one: docs/benchmarks.md
 READERS = 2  # manifest files read side by side; parsing is never what a run waits for
 SPLITTERS = 8  # of what documents and videos became: each takes one block at a look
-# Blocks that a reader is ahead. Ray Data's own 2 would be all that it takes at each of its five to ten looks a second.
-READ_AHEAD: dict[str, Any] = {"_generator_backpressure_num_objects": 2 * 16}  # a block is two objects
 ROW_OVERHEAD = 2**16  # bytes of a row besides its tiles: ids, a preview
 
 
@@ -238,18 +234,3 @@ def pool(size: int, calls: int, at_hand: int = 2) -> ActorPoolStrategy:
         max_tasks_in_flight_per_actor=calls + at_hand,
         enable_true_multi_threading=calls > 1,
     )
-
-
-def in_blocks_of(dataset: Dataset, rows: int, tasks: int = READERS) -> Dataset:
-    """``dataset`` in blocks of ``rows`` rows, split off as they are read, by so many ``tasks`` at once.
-
-    ``Dataset.repartition(target_num_rows_per_block=…)`` is this operator with a whole CPU to itself, for which a plan
-    that gives every CPU to actors would wait for ever; it takes no resources as an argument.
-    """
-    operator = StreamingRepartition(
-        target_num_rows_per_block=rows,
-        input_dependencies=[dataset._logical_plan.dag],
-        ray_remote_args={"num_cpus": 0, **READ_AHEAD},
-        compute=TaskPoolStrategy(size=tasks),
-    )
-    return Dataset._from_parent(dataset, LogicalPlan(operator, dataset.context))
