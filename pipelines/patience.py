@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
 import random
 import time
 from collections.abc import Callable, Iterator
+from time import monotonic
 from typing import TypeVar
 
 import pyarrow as pa
@@ -44,7 +46,7 @@ def patiently(work: Callable[[], T], what: str) -> T:
     Raises:
         OSError: The store did not recover in about four minutes, or refuses.
     """
-    waited = 0.0
+    absence = _Absence(what)
     for attempt in range(1, ATTEMPTS + 1):
         try:
             done = work()
@@ -53,9 +55,10 @@ def patiently(work: Callable[[], T], what: str) -> T:
         except Exception as error:
             if attempt == ATTEMPTS:
                 raise OSError(f"{what}: {reason(error)}") from error
-            waited += _wait(attempt, what, error)
+            absence.begins(error)
+            _wait(attempt)
         else:
-            _note_back(what, waited)
+            absence.ends()
             return done
     raise AssertionError("unreachable")
 
@@ -71,7 +74,7 @@ def read_patiently(tables: Callable[[], Iterator[pa.Table]], what: str) -> Itera
         OSError: The store did not recover in about four minutes, or refuses.
     """
     given = failures = 0
-    waited = 0.0
+    absence = _Absence(what)
     while True:
         place = 0
         try:
@@ -79,8 +82,8 @@ def read_patiently(tables: Callable[[], Iterator[pa.Table]], what: str) -> Itera
                 fresh = table.slice(min(len(table), max(0, given - place)))
                 place += len(table)
                 if len(fresh):
-                    _note_back(what, waited)
-                    given, failures, waited = place, 0, 0.0
+                    absence.ends()
+                    given, failures = place, 0
                     yield fresh
             return
         except _PERMANENT:
@@ -89,7 +92,8 @@ def read_patiently(tables: Callable[[], Iterator[pa.Table]], what: str) -> Itera
             failures += 1
             if failures == ATTEMPTS:
                 raise OSError(f"{what}: {reason(error)}") from error
-            waited += _wait(failures, what, error)
+            absence.begins(error)
+            _wait(failures)
 
 
 def reason(error: BaseException) -> str:
@@ -99,16 +103,27 @@ def reason(error: BaseException) -> str:
     return f"{text} ({cause})" if cause and str(cause) and str(cause) not in text else text
 
 
-def _wait(attempt: int, what: str, error: Exception) -> float:
-    """Waits before the next attempt; returns for how many seconds."""
-    if attempt == 1:
-        note(logger, "store_away", f"{what}: {reason(error)}. Trying again for about four minutes.")
-    seconds = min(60, 2**attempt / 2) * random.uniform(0.5, 1)
-    time.sleep(seconds)
-    return seconds
+def _wait(attempt: int) -> None:
+    time.sleep(min(60, 2**attempt / 2) * random.uniform(0.5, 1))
 
 
-def _note_back(what: str, waited: float) -> None:
-    if waited:
-        message = f"The store answers again after {waited:.1f} s. Before: {what}."
-        note(logger, "store_back", message, seconds=round(waited, 1))
+class _Absence:
+    """Notes that the store fails and that it answers again, once each."""
+
+    def __init__(self, what: str) -> None:
+        self._what, self._since = what, math.inf
+
+    def begins(self, error: Exception) -> None:
+        if self._since == math.inf:
+            self._since = monotonic()
+            note(logger, "store_away", f"{self._what}: {reason(error)}. Trying again for about four minutes.")
+
+    def ends(self) -> None:
+        if self._since < math.inf:
+            seconds, self._since = round(monotonic() - self._since, 1), math.inf
+            note(
+                logger,
+                "store_back",
+                f"The store answers again after {seconds} s. Before: {self._what}.",
+                seconds=seconds,
+            )
