@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.events import note
-from internvl_ops.media.access import safe_uri
+from internvl_ops.redaction import safe_uri
 from internvl_ops.tasks import Task
 from pipelines import columns as c
 from pipelines.options.job_options import JobOptions
@@ -76,15 +76,16 @@ def columns_of(
     Raises:
         ConfigurationError: They cannot be, or the options do not want it; the columns are named.
     """
-    own, there = own_columns_of(options, plan, task), schema_there(output, passed_over)
+    own, earlier = own_columns_of(options, plan, task), _look(output, passed_over)
+    there = None if earlier is None else earlier.schema
     names = _names(plan.schema, own, there)
     now = result_schema(plan.schema, task, own, names)
-    if there is None:
+    if earlier is None or there is None:
         return Columns(now, names)
     new = {names[name]: name for name in plan.schema.names if names[name] not in there.names}
     unseen = [names[name] for name in plan.details.get("unseen", ()) if name in names]
     try:
-        schema = fit_schema(output, now, passed_over, new_columns=options.new_columns, unseen=unseen)
+        schema = _fit(output, now, earlier, options.new_columns, unseen)
     except ConfigurationError:
         if has_rows(plan):
             raise
@@ -127,10 +128,16 @@ def fit_schema(
         ConfigurationError: A column has a type that the one in the output cannot hold, so that readers would fail or
             read wrong values, or has no place there. All such columns are named.
     """
-    there = schema_there(output, passed_over)
-    if there is None:
-        return schema
-    if not _has_results(output, passed_over):  # errors have the manifest's columns alone
+    earlier = _look(output, passed_over)
+    return schema if earlier is None else _fit(output, schema, earlier, new_columns, unseen)
+
+
+def _fit(
+    output: OutputFolder, schema: pa.Schema, earlier: _Earlier, new_columns: str, unseen: Collection[str]
+) -> pa.Schema:
+    """See `fit_schema`."""
+    there = earlier.schema
+    if earlier.folder == ERRORS:  # errors have the manifest's columns alone
         start = schema.names.index("response") if "response" in schema.names else len(schema)
         there = pa.schema([schema.field("id"), *there, *list(schema)[start:]])
     differing, fields = [], []
@@ -174,18 +181,21 @@ def _with_new(
     return pa.schema([*fields[:first], *manifests, *more, *fields[first:], *own], metadata=schema.metadata)
 
 
-def schema_there(output: OutputFolder, passed_over: Collection[str] = ()) -> pa.Schema | None:
+@dataclass(frozen=True)
+class _Earlier:
     """The columns of the newest results; the manifest's in the newest errors where there are no results."""
+
+    schema: pa.Schema
+    folder: str
+
+
+def _look(output: OutputFolder, passed_over: Collection[str]) -> _Earlier | None:
     for folder in (RESULTS, ERRORS):
         if newest := _newest(output, folder, passed_over):
             schema = output.read_schema(newest)
             own = {*ERROR_SCHEMA.names, *c.PART_COLUMNS} if folder == ERRORS else set()
-            return pa.schema([one for one in schema if one.name not in own])
+            return _Earlier(pa.schema([one for one in schema if one.name not in own]), folder)
     return None
-
-
-def _has_results(output: OutputFolder, passed_over: Collection[str]) -> bool:
-    return _newest(output, RESULTS, passed_over) is not None
 
 
 def _newest(output: OutputFolder, folder: str, passed_over: Collection[str]) -> str | None:
