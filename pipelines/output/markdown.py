@@ -7,7 +7,6 @@ stays as it is.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import itertools
 from collections.abc import Iterator
@@ -15,11 +14,10 @@ from urllib.parse import quote
 
 import pyarrow as pa
 
-from internvl_ops.media.access import safe_uri
 from pipelines.output.folder import DOCUMENTS, RUNS, OutputFolder
 from pipelines.output.ownership import file_name as parquet_name
 from pipelines.output.ownership import mark
-from pipelines.patience import patiently
+from pipelines.output.side_files import content_of, digest
 
 INDEX = f"{RUNS}/.markdown"
 _INDEX_SCHEMA = pa.schema([("name", pa.string()), ("digest", pa.binary())])
@@ -46,8 +44,8 @@ def write_markdown(output: OutputFolder, documents: Iterator[tuple[str, str]], r
     known: Known = {}
     for name in indexes:
         table = output.read_table(name)
-        for file, digest in zip(table["name"].to_pylist(), table["digest"].to_pylist(), strict=True):
-            known.setdefault(file, set()).add(digest)
+        for file, kept in zip(table["name"].to_pylist(), table["digest"].to_pylist(), strict=True):
+            known.setdefault(file, set()).add(kept)
     there = set(output.list_names(DOCUMENTS))
     written: set[str] = set()
     for number in itertools.count():
@@ -55,7 +53,7 @@ def write_markdown(output: OutputFolder, documents: Iterator[tuple[str, str]], r
         if not group:
             break
         files = _named(output, group, there, known, run_id)
-        rows = [{"name": name, "digest": _digest(data)} for name, data in files.items()]
+        rows = [{"name": name, "digest": digest(data)} for name, data in files.items()]
         index = pa.Table.from_pylist(rows, _INDEX_SCHEMA).replace_schema_metadata(mark(run_id))
         output.write_table(f"{INDEX}/{parquet_name(run_id, number)}", index)
         for name, data in files.items():
@@ -76,22 +74,15 @@ def _named(
     for document_id, text in documents:
         data = (text + "\n").encode()
         name = f"{file_name(document_id)}.md"
-        if name in there and not _is_ours(output, name, {name: known.get(name, set()) | {_digest(data)}}):
+        if name in there and not _is_ours(output, name, {name: known.get(name, set()) | {digest(data)}}):
             name = f"{file_name(document_id)}.{run_id}.md"
         files[name] = data
     return files
 
 
 def _is_ours(output: OutputFolder, name: str, known: Known) -> bool:
-    path = f"{DOCUMENTS}/{name}"
-    with contextlib.suppress(FileNotFoundError, IsADirectoryError):
-        data = patiently(lambda: output.read_bytes(path), f"{safe_uri(output.uri)}/{path} could not be read")
-        return _digest(data) in known[name]
-    return False
-
-
-def _digest(data: bytes) -> bytes:
-    return hashlib.blake2b(data, digest_size=16).digest()
+    data = content_of(output, f"{DOCUMENTS}/{name}")
+    return data is not None and digest(data) in known[name]
 
 
 def file_name(document_id: str) -> str:

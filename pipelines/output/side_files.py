@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import json
 
-from internvl_ops.media.access import safe_uri
+from internvl_ops.redaction import safe_uri
 from pipelines.output.folder import RUNS, OutputFolder
 from pipelines.patience import patiently
 
@@ -32,18 +32,18 @@ def write_side_file(output: OutputFolder, name: str, data: bytes, run_id: str, *
     Returns:
         Where it stands now.
     """
-    there = _content(output, name)
+    there = content_of(output, name)
     if there == data:
         return name
     known = _known(output)
     target = name
-    if there is not None and _digest(there) not in known.get(name, ()):
+    if there is not None and _hex(there) not in known.get(name, ()):
         if not beside:
             return None
         stem, _, suffix = name.rpartition(".")
         target = f"{stem}.{run_id}.{suffix}"
-    older = [_digest(there)] if there is not None and target == name else []
-    known[target] = [*older, _digest(data)]
+    older = [_hex(there)] if there is not None and target == name else []
+    known[target] = [*older, _hex(data)]
     _write_index(output, known)
     output.write_bytes(target, data)
     _remove_other_runs(output, name, target, known)
@@ -58,23 +58,24 @@ def _remove_other_runs(output: OutputFolder, name: str, target: str, known: Know
         if other not in (name, target) and other.startswith(f"{stem}.") and other.endswith(suffix)
     ]
     for other in others:
-        there = _content(output, other)
-        if there is not None and _digest(there) in known[other]:
+        there = content_of(output, other)
+        if there is not None and _hex(there) in known[other]:
             output.remove(other)
         del known[other]
     if others:
         _write_index(output, known)
 
 
-def _content(output: OutputFolder, name: str) -> bytes | None:
-    with contextlib.suppress(FileNotFoundError):
+def content_of(output: OutputFolder, name: str) -> bytes | None:
+    """A whole file; None where no file stands."""
+    with contextlib.suppress(FileNotFoundError, IsADirectoryError):
         return patiently(lambda: output.read_bytes(name), f"{safe_uri(output.uri)}/{name} could not be read")
     return None
 
 
 def _known(output: OutputFolder) -> Known:
     try:
-        value = json.loads(_content(output, INDEX) or b"{}")
+        value = json.loads(content_of(output, INDEX) or b"{}")
     except ValueError:
         return {}
     return value if isinstance(value, dict) else {}
@@ -84,5 +85,10 @@ def _write_index(output: OutputFolder, known: Known) -> None:
     output.write_bytes(INDEX, json.dumps(known, indent=1).encode())
 
 
-def _digest(data: bytes) -> str:
-    return hashlib.blake2b(data, digest_size=16).hexdigest()
+def digest(data: bytes) -> bytes:
+    """By which the content of a file is known again."""
+    return hashlib.blake2b(data, digest_size=16).digest()
+
+
+def _hex(data: bytes) -> str:
+    return digest(data).hex()
