@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 import pillow_heif
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, TiffImagePlugin
 
 _lock = threading.Lock()
 _readers = 0  # that read a file at this moment, in whichever thread
@@ -30,6 +30,7 @@ def reading(truncated: Literal["error", "accept"] = "error") -> Iterator[None]:
         wanted: list[tuple[Any, str, Any]] = [
             (Image, "MAX_IMAGE_PIXELS", None),  # `open_image` looks at the size instead, before anything is decoded
             (ImageFile, "LOAD_TRUNCATED_IMAGES", truncated == "accept"),
+            (TiffImagePlugin, "READ_LIBTIFF", False),  # `open_image` switches it on for one kind of file
             (pillow_heif.options, "DECODE_THREADS", 1),  # many decoders run beside each other, one on each core
             *((pillow_heif.options, name, False) for name in ("THUMBNAILS", "DEPTH_IMAGES", "AUX_IMAGES")),
             (logging.getLogger("tifffile"), "disabled", True),  # what it says of damaged files comes back as an error
