@@ -5,19 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-import threading
 from collections import Counter
 
 import aiohttp
 from aiohttp import web
 from yarl import URL
 
+from testing.background import Background
+
 STATUSES = (500, 503, 429)
 KINDS = ("status", "reset", "lost", "cut", "stall")
 _OF_CONNECTIONS = {"connection", "transfer-encoding", "keep-alive", "content-length"}
 
 
-class FaultyProxy:
+class FaultyProxy(Background):
     """Passes requests on to ``upstream``, but for some of them.
 
     - ``status``: answered 500, 503 or 429, and not passed on.
@@ -36,35 +37,17 @@ class FaultyProxy:
     """
 
     def __init__(self, upstream: str, *, rate: float = 0.0, kinds: tuple[str, ...] = KINDS, seed: int = 0) -> None:
+        super().__init__()
         self.upstream, self.rate, self.kinds = upstream.rstrip("/"), rate, kinds
         self.down = self.full = False
         self.stall_s = 3.0
         self.slow: tuple[str, float] | None = None
         self.fired: Counter[str] = Counter()
         self._rng = random.Random(seed)
-        self._loop = asyncio.new_event_loop()
-        self._ready = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def __enter__(self) -> FaultyProxy:
-        self._thread.start()
-        self._ready.wait()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
-
-    def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        self._loop.run_until_complete(self._start())
-        self._ready.set()
-        self._loop.run_forever()
 
     async def _start(self) -> None:
         self._client = aiohttp.ClientSession(auto_decompress=False, connector=aiohttp.TCPConnector(limit=0))

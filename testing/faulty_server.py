@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections import Counter
 
 from aiohttp import web
 
+from testing.background import Background
+
 BODY = bytes(range(256)) * 40
 
 
-class FaultyServer:
+class FaultyServer(Background):
     """Serves ``BODY`` under every path; the query says what goes wrong first.
 
     ``?status=503&times=2``: that status for the first two requests of the path, with ``&after=N`` as Retry-After.
@@ -32,6 +33,7 @@ class FaultyServer:
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.asked: list[str] = []
         self.hits: Counter[str] = Counter()
         self.most_at_once = 0
@@ -40,28 +42,9 @@ class FaultyServer:
         self.location = ""
         self.expired_next, self.expired_code = 0, "ExpiredToken"
         self._open = 0
-        self._loop = asyncio.new_event_loop()
-        self._ready = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def __enter__(self) -> FaultyServer:
-        self._thread.start()
-        self._ready.wait()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
 
     def url(self, path: str = "/") -> str:
         return f"http://127.0.0.1:{self.port}{path}"
-
-    def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        self._loop.run_until_complete(self._start())
-        self._ready.set()
-        self._loop.run_forever()
 
     async def _start(self) -> None:
         app = web.Application()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from pathlib import Path
 
@@ -9,14 +10,6 @@ import pytest
 from pydantic import BaseModel
 
 from benchmarks.tables import BLOCKS, up_to_date
-from jobs import (
-    annotate_dataset,
-    ask_dataset,
-    caption_dataset,
-    evaluate_model,
-    ground_dataset,
-    ocr_dataset,
-)
 from pipelines.commands.preview import PreviewOptions
 from pipelines.options.command_line import MODES, flag
 
@@ -26,20 +19,8 @@ PAGES = [
     *sorted(ROOT.glob("docs/*.md")),
     *sorted(ROOT.glob("examples/*/README.md")),
 ]
-COMMANDS: list[type[BaseModel]] = [
-    *(
-        job.Options
-        for job in (
-            annotate_dataset,
-            ask_dataset,
-            caption_dataset,
-            evaluate_model,
-            ground_dataset,
-            ocr_dataset,
-        )
-    ),
-    PreviewOptions,
-]
+JOBS = [importlib.import_module(f"jobs.{path.stem}") for path in sorted(ROOT.glob("jobs/[a-z]*.py"))]
+COMMANDS: list[type[BaseModel]] = [PreviewOptions, *(job.Options for job in JOBS if hasattr(job, "Options"))]
 # Options of other programs that the pages show.
 OTHERS = {
     "--working-dir": "ray job submit",

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import boto3
 import fsspec
 import pytest
-from moto.server import ThreadedMotoServer
+
+from testing.object_store import object_store
 
 
 @pytest.fixture(scope="module")
 def s3_address() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with object_store() as address:
+        yield address
 
 
 @pytest.fixture
-def bucket(s3_address: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def s3_client(s3_address: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A client of the store for the test itself; the environment is set for the code under test."""
     for name, value in {
         "AWS_ENDPOINT_URL": s3_address,
         "AWS_ACCESS_KEY_ID": "testing",
@@ -30,12 +31,23 @@ def bucket(s3_address: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     }.items():
         monkeypatch.setenv(name, value)
     fsspec.get_filesystem_class("s3").clear_instance_cache()  # one of another test knows another endpoint
-    client = boto3.client("s3")
-    client.create_bucket(Bucket="outputs")
-    yield "s3://outputs"
-    for entry in client.list_objects_v2(Bucket="outputs").get("Contents", ()):
-        client.delete_object(Bucket="outputs", Key=entry["Key"])
-    client.delete_bucket(Bucket="outputs")
+    return boto3.client("s3")
+
+
+@contextmanager
+def bucket_named(client: Any, name: str) -> Iterator[None]:
+    """A bucket that is there meanwhile, and then gone with all that is in it."""
+    client.create_bucket(Bucket=name)
+    yield
+    for entry in client.list_objects_v2(Bucket=name).get("Contents", ()):
+        client.delete_object(Bucket=name, Key=entry["Key"])
+    client.delete_bucket(Bucket=name)
+
+
+@pytest.fixture
+def bucket(s3_client: Any) -> Iterator[str]:
+    with bucket_named(s3_client, "outputs"):
+        yield "s3://outputs"
 
 
 @pytest.fixture(params=["local", "s3"])

@@ -13,21 +13,7 @@ from internvl_ops.errors import UnitError
 from internvl_ops.media.access import ReadPolicy
 from internvl_ops.media.fetch import Fetcher
 from testing.faulty_server import BODY, FaultyServer
-
-
-@pytest.fixture(scope="module")
-def server():
-    with FaultyServer() as running:
-        yield running
-
-
-_paths = itertools.count()
-
-
-@pytest.fixture
-def path():
-    """A path no other test has asked for."""
-    return f"/{next(_paths)}.jpg"
+from testing.object_store import object_store
 
 
 @pytest.fixture
@@ -296,13 +282,8 @@ class TestDataUris:
 class TestS3:
     @pytest.fixture(scope="class")
     def endpoint(self):
-        from moto.server import ThreadedMotoServer
-
-        server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-        server.start()
-        host, port = server.get_host_and_port()
-        yield f"http://{host}:{port}"
-        server.stop()
+        with object_store() as address:
+            yield address
 
     @pytest.fixture
     def store(self, endpoint, monkeypatch):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,22 +11,10 @@ from hypothesis import strategies as st
 
 from internvl_ops.errors import ConfigurationError, UnitError
 from internvl_ops.media import real_paths, s3_config
-from internvl_ops.media.access import ReadPolicy, safe_uri
+from internvl_ops.media.access import ReadPolicy
 from internvl_ops.media.fetch import Fetcher
+from internvl_ops.redaction import safe_uri
 from testing.faulty_server import BODY, FaultyServer
-
-_numbers = itertools.count()
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[FaultyServer]:
-    with FaultyServer() as running:
-        yield running
-
-
-@pytest.fixture
-def path() -> str:
-    return f"/{next(_numbers)}.jpg"
 
 
 def get(server: FaultyServer, uri: str, *allow: str, headers: tuple[tuple[str, str], ...] = ()) -> bytes:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import socket
 import threading
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -20,18 +18,6 @@ from internvl_ops.media.silence import Silence
 from testing.faulty_server import BODY, FaultyServer
 
 DEAD = "http://127.0.0.1:9"  # nothing listens on the discard port
-_numbers = itertools.count()
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[FaultyServer]:
-    with FaultyServer() as running:
-        yield running
-
-
-@pytest.fixture
-def path() -> str:
-    return f"/{next(_numbers)}.jpg"
 
 
 @pytest.fixture(autouse=True)

@@ -6,42 +6,21 @@ import gzip
 from collections.abc import Iterator
 from pathlib import Path
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.media.access import ReadPolicy
 from internvl_ops.media.fetch import Fetcher
+from tests.pipelines.conftest import bucket_named
 from tests.pipelines.manifests import plan_of, read_manifest, read_plan, shard, uris, write_manifest
 
 ROWS = [{"image": f"pictures/{number}.jpg", "question": "Why?"} for number in range(25)]
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
 @pytest.fixture
-def bucket(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
-    for name, value in {
-        "AWS_ENDPOINT_URL": server,
-        "AWS_ACCESS_KEY_ID": "testing",
-        "AWS_SECRET_ACCESS_KEY": "testing-secret",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    client = boto3.client("s3")
-    client.create_bucket(Bucket="manifests")
-    yield client
-    for entry in client.list_objects_v2(Bucket="manifests").get("Contents", ()):
-        client.delete_object(Bucket="manifests", Key=entry["Key"])
-    client.delete_bucket(Bucket="manifests")
+def bucket(s3_client: object) -> Iterator[object]:
+    with bucket_named(s3_client, "manifests"):
+        yield s3_client
 
 
 def put(client, key: str, data: bytes) -> None:
