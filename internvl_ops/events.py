@@ -77,13 +77,18 @@ class Forwarder(logging.Handler):
             )
 
 
-def forward(send: Callable[[dict[str, Any]], None]) -> None:
-    """Sends the events of this process from now on; a second call replaces the first."""
+def attach(handler: logging.Handler) -> None:
+    """Gives ``handler`` all records of the project from now on, in place of an earlier one of its class."""
     for name in LOGGERS:
         logger = logging.getLogger(name)
-        for handler in [one for one in logger.handlers if isinstance(one, Forwarder)]:
-            logger.removeHandler(handler)
-        logger.addHandler(Forwarder(send))
+        for earlier in [one for one in logger.handlers if type(one) is type(handler)]:
+            logger.removeHandler(earlier)
+        logger.addHandler(handler)
+
+
+def forward(send: Callable[[dict[str, Any]], None]) -> None:
+    """Sends the events of this process from now on; a second call replaces the first."""
+    attach(Forwarder(send))
 
 
 def receive(value: dict[str, Any]) -> None:

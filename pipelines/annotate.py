@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, field
-from typing import Any
+import logging
+from dataclasses import dataclass
 
 import pyarrow as pa
 import ray
 from ray.data import ActorPoolStrategy, Dataset, TaskPoolStrategy
 
 from internvl_ops.errors import ConfigurationError
-from internvl_ops.events import listening
+from internvl_ops.events import listening, note
 from internvl_ops.generation import Retries
 from internvl_ops.models.config import Checkpoint
 from internvl_ops.prepare import MediaReader
@@ -48,6 +48,8 @@ from pipelines.wiring.media import explodes, reading
 from pipelines.wiring.notices import notices
 from pipelines.wiring.preparers import prepare_arguments
 
+logger = logging.getLogger(__name__)
+
 
 def annotate(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | None, task: Task) -> RunRecord:
     """Runs ``task`` over the units of ``plan`` and writes the output folder.
@@ -68,6 +70,8 @@ def annotate(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | Non
     output = OutputFolder(options.output)
     record = RunRecord(options, task, output)
     record.notices, record.left_out = notices(options, plan, checkpoint), plan.left_out
+    for notice in record.notices:
+        note(logger, "notice", f"Note: {notice}")
     if options.overwrite and not has_rows(plan):
         raise ConfigurationError(
             f"--overwrite: --input {safe_uri(options.input)} has no rows, so nothing would replace what stands in "
@@ -85,7 +89,7 @@ def annotate(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | Non
             older_errors = [name for name in output.files(ERRORS) if name not in overwrite.old]
             load = functools.partial(
                 load_output,
-                output=OutputFolder(options.output),
+                output=OutputFolder(options.output),  # `output` has the lease, which cannot go to the ledger's process
                 retry_errors=options.retry_errors,
                 passed_over=overwrite.old,
             )
@@ -130,7 +134,7 @@ class Graph:
     checkpoint: Checkpoint | None
     workers: cluster.Workers
     ledger: Book
-    columns: Columns = field(default_factory=lambda: Columns(pa.schema([]), {}))
+    columns: Columns
 
     def results(self) -> Dataset:
         """The way of a row."""
@@ -157,7 +161,7 @@ class Graph:
 
     def explode(self, files: Dataset) -> Dataset:
         """Documents to pages, videos to clips, those done already left out."""
-        units = self._map(
+        units = whole_blocks(
             files,
             Explode,
             {"make_reader": functools.partial(MediaReader, *reading(self.options, self.plan)), "ledger": self.ledger},
@@ -168,7 +172,7 @@ class Graph:
 
     def prepare(self, units: Dataset) -> Dataset:
         """Fetch, decode, orient, tile, render: CPU actors."""
-        return self._map(
+        return whole_blocks(
             units,
             Prepare,
             {**prepare_arguments(self.options, self.plan, self.checkpoint, self.task), "ledger": self.ledger},
@@ -192,7 +196,7 @@ class Graph:
             stop=self.options.stop,
             samples=self.options.n,
         )
-        return self._map(
+        return whole_blocks(
             prepared,
             Generate,
             {
@@ -210,7 +214,7 @@ class Graph:
 
     def parse(self, completed: Dataset) -> Dataset:
         """Token ids to text to the task's columns."""
-        return self._map(
+        return whole_blocks(
             completed,
             Parse,
             {
@@ -223,10 +227,6 @@ class Graph:
             compute=cluster.pool(1, calls=1, at_hand=31),
             num_cpus=0,
         )
-
-    def _map(self, rows: Dataset, stage: type, arguments: dict[str, Any], **resources: Any) -> Dataset:
-        """One block in, one block out, rows in order: see `cluster.rows_per_block` for why that must be so."""
-        return whole_blocks(rows, stage, arguments, **resources)
 
     @property
     def explodes(self) -> bool:

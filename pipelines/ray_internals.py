@@ -28,7 +28,9 @@ def in_blocks_of(dataset: Dataset, rows: int, tasks: int) -> Dataset:
 
 
 def whole_blocks(rows: Dataset, stage: type, arguments: dict[str, Any], **resources: Any) -> Dataset:
-    """One block in, one block out, rows in order; ``map_batches`` refuses whole blocks to a stage that has GPUs.
+    """One block in, one block out, rows in order: see `pipelines.cluster.rows_per_block` for why that must be so.
+
+    ``map_batches`` refuses whole blocks to a stage that has GPUs.
 
     Args:
         rows: What goes in.

@@ -54,7 +54,6 @@ def run_job(
     3 done, with more errors than ``--max-error-rate``, or with errors alone.
     """
     from pipelines.wiring.engines import check_endpoint
-    from pipelines.wiring.notices import notices
 
     options, mode = parse_options(options_class, description)
     configure(as_json=options.log_json)
@@ -68,9 +67,8 @@ def run_job(
 
             show(estimate(options, plan, checkpoint, task).text())
             sys.exit(0)
-        for said in [*notices(options, plan, checkpoint), check_endpoint(options)]:
-            if said:
-                note(logger, "notice", f"Note: {said}")
+        if waiting := check_endpoint(options):
+            note(logger, "notice", f"Note: {waiting}")
         say_now(f"checked the options and {len(plan.splits):,} file(s) of the input")
         # Ray takes seconds to import; a wrong configuration is said before.
         from pipelines.annotate import annotate

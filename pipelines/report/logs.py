@@ -10,7 +10,7 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 
-from internvl_ops.events import LOGGERS
+from internvl_ops.events import LOGGERS, attach
 from internvl_ops.redaction import safe_text
 from pipelines import interruption
 
@@ -65,11 +65,9 @@ def configure(*, as_json: bool) -> None:
     """
     handler = _StandardError()
     handler.setFormatter(_Json() if as_json else _Plain())
+    attach(handler)
     for name in LOGGERS:
         logger = logging.getLogger(name)
-        for earlier in [one for one in logger.handlers if isinstance(one, _StandardError)]:
-            logger.removeHandler(earlier)
-        logger.addHandler(handler)
         logger.setLevel(logging.INFO)
         logger.propagate = False  # a library may have given the root a handler, which would write each line again
     interruption.form = _interrupted if as_json else interruption.plain

@@ -4,6 +4,7 @@ import functools
 import json
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 import ray
 from ray.cluster_utils import Cluster
@@ -20,6 +21,7 @@ from pipelines.annotate import Graph
 from pipelines.cluster import Workers
 from pipelines.commands.job import check
 from pipelines.options.tasks import make_ask, make_caption
+from pipelines.output.continuity import Columns
 from tests.pipelines.meeting import StandInThatMeetsAnother
 
 
@@ -32,7 +34,7 @@ def test_an_engine_on_gpus_takes_whole_blocks(tmp_path: Path, checkpoint: Checkp
     workers = Workers(engines=2, gpus_per_engine=4, prepare_actors=1, in_flight=512, rows_per_block=8)
     context = DataContext.get_current()
     nothing = Dataset(LogicalPlan(InputData(input_data=[]), context), context, DatasetStats(metadata={}, parent=None))
-    rows = Graph(options, task, plan, checkpoint_, workers, None).generate(nothing)
+    rows = Graph(options, task, plan, checkpoint_, workers, None, Columns(pa.schema([]), {})).generate(nothing)
     stage = rows._logical_plan.dag
     assert stage.ray_remote_args["num_gpus"] == 4
     assert stage.batch_size is None
