@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from internvl_ops.errors import ConfigurationError, UnitError, unforeseen
-from internvl_ops.media.access import ReadPolicy, safe_uri
+from internvl_ops.media.access import ReadPolicy
 from internvl_ops.media.clips import scene_work
 from internvl_ops.media.fetch import Fetcher
 from internvl_ops.media.file_cache import FileCache
@@ -16,6 +16,7 @@ from internvl_ops.media.parts import WHOLE, Loaded, MediaOptions, Part, count_im
 from internvl_ops.media.sandbox import Sandbox
 from internvl_ops.media.small import small_jpeg_of
 from internvl_ops.media.tiling import RESIZER, share_tile_budget
+from internvl_ops.redaction import safe_uri
 from internvl_ops.tasks.base import Conversation
 
 

@@ -26,9 +26,7 @@ from internvl_ops.media.uris import (
     shortest,
     trimmed,
 )
-from internvl_ops.redaction import safe_text, safe_uri, without_credentials
-
-__all__ = ["OPEN_HEADERS", "SCHEMES", "ReadPolicy", "safe_text", "safe_uri", "without_credentials"]
+from internvl_ops.redaction import safe_uri
 
 SCHEMES = ("file", "s3", "http", "https", "data")
 # They say who asks and for what, and are no secret.

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticUndefined
 
 from internvl_ops.errors import ConfigurationError
-from internvl_ops.media.access import safe_text
+from internvl_ops.redaction import safe_text
 from pipelines.options.config_file import as_the_flag, bare, json_object, read_config
 from pipelines.options.job_options import EstimateOptions, JobOptions
 from pipelines.options.messages import in_words, nearest, whose_option

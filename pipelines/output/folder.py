@@ -20,8 +20,8 @@ import pyarrow.parquet as pq
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.media import s3_config
-from internvl_ops.media.access import safe_uri
 from internvl_ops.media.s3_config import refuse_keys
+from internvl_ops.redaction import safe_uri
 from pipelines.output.fences import Fences, is_late, parse_fences
 from pipelines.output.ownership import named_run, writer_of
 from pipelines.patience import patiently, reason

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from internvl_ops.errors import RETRIABLE, ConfigurationError
-from internvl_ops.media.access import safe_text
+from internvl_ops.redaction import safe_text
 from internvl_ops.tasks import Task
 from pipelines import columns as c
 from pipelines.failures import errors_with, outcomes

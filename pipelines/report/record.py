@@ -20,8 +20,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from internvl_ops.events import note
-from internvl_ops.media.access import safe_uri
 from internvl_ops.media.sandbox_confinement import available
+from internvl_ops.redaction import safe_uri
 from internvl_ops.tasks import Task
 from pipelines import columns as c
 from pipelines.ledger.ledger import Counts

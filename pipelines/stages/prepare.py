@@ -8,10 +8,10 @@ import pyarrow as pa
 
 from internvl_ops.errors import UnitError
 from internvl_ops.gauge import Gauge
-from internvl_ops.media.access import safe_uri
 from internvl_ops.media.parts import WHOLE, Part
 from internvl_ops.media.times import seconds_of
 from internvl_ops.prepare import Prepared, Unit, UnitPreparer
+from internvl_ops.redaction import safe_uri
 from internvl_ops.tasks import Task
 from pipelines import columns as c
 from pipelines.failures import errors_with, fill, one_by_one, outcomes

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from internvl_ops.errors import ConfigurationError, UnitError
-from internvl_ops.media.access import ReadPolicy, safe_text, safe_uri, without_credentials
+from internvl_ops.media.access import ReadPolicy
 from internvl_ops.media.addresses import is_public, literal_address
+from internvl_ops.redaction import safe_text, safe_uri, without_credentials
 
 
 def refused(policy: ReadPolicy, uri: str) -> str:
