@@ -18,8 +18,8 @@ from pipelines import cluster
 from pipelines.annotate import Graph
 from pipelines.commands.job import check
 from pipelines.options.command_line import build_options
-from pipelines.output.continuity import own_columns_of
-from pipelines.output.writer import kept_names
+from pipelines.output.continuity import columns_of
+from pipelines.output.folder import OutputFolder
 from pipelines.sources import SourcePlan
 from pipelines.wiring.media import reading
 from pipelines.wiring.notices import notices
@@ -29,19 +29,25 @@ NODES = [{"CPU": 64.0, "GPU": 8.0}]
 READ_WITH = {"image": ("image",), "video": ("video", "clips"), "document": ("document", "pages")}
 
 
+@dataclasses.dataclass(frozen=True)
+class Described:
+    """What `Graph` asks of Ray Data, instead of a Dataset."""
+
+    steps: tuple[Any, ...]
+
+    def map_batches_internal(self, stage: Any, *, fn_constructor_kwargs: dict[str, Any], **resources: Any) -> Described:
+        return Described((*self.steps, (stage, fn_constructor_kwargs, resources)))
+
+
 class Built(Graph):
     """The stages with what they are made of, instead of Ray Data operators."""
 
     def read(self) -> Any:
-        names = kept_names(self.plan.schema, own_columns_of(self.options, self.plan, self.task))
-        return "read", self.plan, names, self.workers.rows_per_block
+        return Described((("read", self.plan, self.columns.names, self.workers.rows_per_block),))
 
     def explode(self, files: Any) -> Any:
         reader = functools.partial(MediaReader, *reading(self.options, self.plan))
-        return self._map(files, "explode", {"make_reader": reader}, size=self.workers.prepare_actors // 4)
-
-    def _map(self, rows: Any, stage: Any, arguments: dict[str, Any], **resources: Any) -> Any:
-        return rows, stage, {name: value for name, value in arguments.items() if name != "options"}, resources
+        return Described((*files.steps, ("explode", reader, self.workers.prepare_actors // 4)))
 
 
 def built(options_class: type, values: Mapping[str, Any], make_task: Callable[..., Task], make_plan: Any = None) -> Any:
@@ -54,7 +60,8 @@ def built(options_class: type, values: Mapping[str, Any], make_task: Callable[..
     plan, checkpoint, task = check(options, make_task, make_plan=make_plan, writes=False)
     workers = cluster.settle(options, checkpoint, plan.media_kind, NODES)
     ledger: Any = None
-    graph = Built(options, task, plan, checkpoint, workers, ledger)
+    columns = columns_of(OutputFolder(options.output), options, plan, task, [])
+    graph = Built(options, task, plan, checkpoint, workers, ledger, columns)
     documents = options.documents if graph.makes_documents else None
     return plain((graph.results(), workers, task, graph.answered, documents, notices(options, plan, checkpoint)), plan)
 
