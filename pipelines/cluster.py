@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,14 +75,16 @@ def connect(options: JobOptions) -> None:
     )
     say_now(what)
     check_listening(address, where)
+    start = functools.partial(
+        ray.init, address=address, log_to_driver=options.verbose, logging_level=logging.ERROR, **local
+    )
     try:
-        ray.init(address=address, log_to_driver=options.verbose, logging_level=logging.ERROR, **local)
+        _start_here(start) if address == "local" else start()
     except ray.exceptions.AuthenticationError as error:
         raise ConfigurationError(f"{where} {address}: {_TOKEN} {str(error).splitlines()[0]}") from None
     except (ConnectionError, RuntimeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         hint = f" {_TOKEN}" if address != "auto" else ""
-        raise ConfigurationError(f"{where} {address}: no Ray cluster answers there ({reason}).{hint}") from None
+        raise ConfigurationError(f"{where} {address}: no Ray cluster answers there ({_reason(error)}).{hint}") from None
     interruption.check()
     logging.getLogger("ray.data").setLevel(logging.ERROR if options.verbose else logging.CRITICAL)
     warnings.filterwarnings("ignore", module="ray.data")
@@ -95,6 +98,34 @@ def connect(options: JobOptions) -> None:
     context.memory_usage_poll_interval_s = None  # a thread a task, for a figure that nobody looks at
     # What an actor cannot start with, it cannot start with the next time: a missing file, a model the device refuses.
     context.actor_init_retry_on_errors = False
+
+
+def _start_here(start: Callable[[], object]) -> None:
+    """Starts Ray on this machine, a second time where the first took too long.
+
+    Ray gives its own processes 30 seconds, which no setting changes and a busy machine may need; what it read from the
+    disk is in memory the second time.
+
+    Raises:
+        ConfigurationError: It did not start.
+    """
+    try:
+        try:
+            start()
+        except Exception as error:  # Ray raises nothing narrower
+            if "timed out during startup" not in str(error):
+                raise
+            logger.info("Ray was not there within 30 seconds; starting it once more")
+            start()
+    except Exception as error:
+        raise ConfigurationError(
+            f"Ray did not start on this machine ({_reason(error)}). Its logs are in /tmp/ray/session_latest/logs. "
+            "If the machine is busy, try again later; if another Ray is half up, end it with `ray stop`."
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
 def rows_per_block(options: JobOptions, checkpoint: Checkpoint | None, media_kind: str, *, several: bool = True) -> int:

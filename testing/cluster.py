@@ -27,7 +27,7 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def wait_for(what: str, condition, seconds: float = 90) -> None:
+def wait_for(what: str, condition, seconds: float = 600) -> None:
     """Waits until ``condition()`` is true; fails naming ``what`` after ``seconds``."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -130,7 +130,7 @@ class RayHead:
             start_new_session=True,
         )
         self._address = {"RAY_ADDRESS": f"http://127.0.0.1:{self.dashboard}"}
-        wait_for("the Ray head's job server", lambda: self.ray("job", "list").returncode == 0, 120)
+        wait_for("the Ray head's job server", lambda: self.ray("job", "list").returncode == 0)
 
     def resources(self) -> dict[str, float]:
         """Of all nodes that are there."""

@@ -23,7 +23,7 @@ class RunningEngine(Generic[E]):
         self.run(engine.start())
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=240)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=500)
 
     def generate(self, request: Request, sampling: Sampling, watch: Watch | None = None) -> Completion:
         return self.run(self.engine.generate(request, sampling, watch))

@@ -125,6 +125,11 @@ class VllmEngine:
         import psutil
         from vllm.platforms import current_platform
 
+        if current_platform.is_unspecified():
+            raise ConfigurationError(
+                "vLLM finds no device here: it is built for GPUs, and this machine shows none (nvidia-smi lists those "
+                "that the driver sees; CUDA_VISIBLE_DEVICES may hide them). Without a GPU, install vLLM's CPU build."
+            )
         on_cpu = current_platform.is_cpu()
         check_quantization(self.checkpoint, self._engine_args, on_cpu=on_cpu)
         check_memory(

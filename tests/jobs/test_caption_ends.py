@@ -11,7 +11,7 @@ from testing.cluster import ROOT, wait_for
 from testing.datasets import write_images
 from tests.jobs.output import read_output
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1500)
 
 
 def start(folder, model, *more) -> subprocess.Popen[str]:
@@ -24,7 +24,7 @@ def start(folder, model, *more) -> subprocess.Popen[str]:
 
 def run(*arguments) -> tuple[int, str, str]:
     process = start(*arguments)
-    out, err = process.communicate(timeout=400)
+    out, err = process.communicate(timeout=900)
     return process.returncode, out, err
 
 
@@ -63,9 +63,9 @@ def test_a_job_that_is_sure_to_have_too_many_errors_stops(tmp_path, model):
 def test_sigterm_leaves_what_is_written_valid_and_says_how_to_go_on(tmp_path, model):
     write_images(tmp_path / "in", 400, large=0)
     job = start(tmp_path, model, "--rows-per-file", "8")
-    wait_for("the first results", lambda: list((tmp_path / "out" / "results").glob("*.parquet")), 200)
+    wait_for("the first results", lambda: list((tmp_path / "out" / "results").glob("*.parquet")))
     job.send_signal(signal.SIGTERM)
-    out, err = job.communicate(timeout=100)
+    out, err = job.communicate(timeout=600)
     assert job.returncode == 1, out + err
     assert "the same command goes on from here" in out
     results, _ = read_output(tmp_path / "out")

@@ -13,7 +13,7 @@ from testing import corpus_video
 from testing.cluster import ROOT
 from tests.jobs.output import read_output
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1500)
 
 
 def caption(folder, model, manifest, *more):
@@ -22,7 +22,7 @@ def caption(folder, model, manifest, *more):
         *(sys.executable, "jobs/caption_dataset.py", "--input", folder / "rows.jsonl", "--output", folder / "out"),
         *("--model", model, "--max-new-tokens", "4", "--max-tiles", "4", *more),
     ]
-    done = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True, timeout=400)
+    done = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -104,7 +104,7 @@ def test_images_given_inline_need_no_file(tmp_path, model):
     pq.write_table(pa.table({"id": ["red", "none"], "image": [struct, None]}), tmp_path / "rows.parquet")
     command = [sys.executable, "jobs/caption_dataset.py", "--input", tmp_path / "rows.parquet"]
     command += ["--output", tmp_path / "out", "--model", model, "--max-new-tokens", "4"]
-    done = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True, timeout=400)
+    done = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
     results, errors = read_output(tmp_path / "out")
     assert results[["id", "width", "height", "image"]].values.tolist() == [["red", 64, 48, "red.png"]]

@@ -23,7 +23,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(images: Path, out: Path, model: Path, *more: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "jobs/caption_dataset.py", "--input", images, "--output", out, "--model", model, *more]
-    return subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True, timeout=200)
+    return subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True, timeout=400)
 
 
 def refused(images: Path, tmp_path: Path, model: Path, *more: str) -> str:

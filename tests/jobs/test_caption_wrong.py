@@ -20,7 +20,7 @@ def images(tmp_path_factory):
     return folder
 
 
-def run(*arguments, timeout=60) -> subprocess.CompletedProcess[str]:
+def run(*arguments, timeout=300) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "jobs/caption_dataset.py", *map(str, arguments)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=timeout)
 
@@ -123,7 +123,7 @@ def test_wrong_configuration_is_said_before_anything_slow_is_even_imported(tmp_p
     other = broken_model(tmp_path, model, template="vicuna")
     arguments = ["--input", images, "--output", tmp_path / "out", "--model", other]
     command = [sys.executable, "-X", "importtime", "jobs/caption_dataset.py", *map(str, arguments)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 2
     imported = {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines() if line.startswith("import time")}
     assert "pydantic" in imported

@@ -16,7 +16,7 @@ from testing.cluster import ROOT
 from testing.model_server import ModelServer, refuses, says
 from tests.jobs.output import read_output
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1500)
 
 FLOAT32 = ("--engine-args", '{"dtype": "float32"}')
 # Whether an answer of random weights goes in circles is no question of the engine, and another draw would differ.
@@ -49,7 +49,7 @@ def write(path: Path, rows: list[dict]) -> None:
 
 def run(job: str, manifest: Path, output: Path, model: Path | str, *more: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, f"jobs/{job}_dataset.py", "--input", manifest, "--output", output, "--model", model]
-    return subprocess.run([*map(str, command), *more], cwd=ROOT, capture_output=True, text=True, timeout=400)
+    return subprocess.run([*map(str, command), *more], cwd=ROOT, capture_output=True, text=True, timeout=900)
 
 
 def results(done: subprocess.CompletedProcess[str], output: Path) -> tuple[pd.DataFrame, pd.DataFrame]:

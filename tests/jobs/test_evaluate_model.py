@@ -19,7 +19,7 @@ NANO = ROOT / "examples" / "nano" / "checkpoint"
 def run(name: str, data: Path, output: Path, *more: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "jobs/evaluate_model.py", "--benchmark", name, "--input", data, "--output", output]
     command += ["--model", NANO, "--max-tiles", "6", *more]
-    return subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True, timeout=400)
+    return subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True, timeout=900)
 
 
 def scores(output: Path) -> tuple[dict, pd.DataFrame]:
@@ -27,7 +27,7 @@ def scores(output: Path) -> tuple[dict, pd.DataFrame]:
     return figures, pd.read_parquet(output / "evaluation" / "samples.parquet").set_index("id")
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1500)
 def test_refcoco(tmp_path: Path) -> None:
     data, output = tmp_path / "refcoco", tmp_path / "out"
     path = benchmarks.draw_refcoco(data, 18)
@@ -57,7 +57,7 @@ def test_refcoco(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1500)
 def test_docvqa(tmp_path: Path) -> None:
     benchmarks.draw_docvqa(tmp_path / "docvqa", 20)
 

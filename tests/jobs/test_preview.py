@@ -61,7 +61,7 @@ def test_what_is_wrong_is_said_before_a_model_is_loaded(
     files = {"picture": tmp_path / "x.png", "clip": tmp_path / "x.mp4"}
     for file in files.values():
         file.write_bytes(b"not looked at")
-    done = preview(*(argument.format(tiny=model, **files) for argument in arguments), timeout=60)
+    done = preview(*(argument.format(tiny=model, **files) for argument in arguments), timeout=300)
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr

@@ -22,7 +22,7 @@ NANO = ("--model", "examples/nano/checkpoint")
 def run(job, *arguments):
     """Exit status, standard error, and the slow libraries that were imported."""
     command = [sys.executable, "-c", PROGRAM, f"jobs/{job}.py", *map(str, arguments)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     return done.returncode, done.stderr, SLOW & set(json.loads(done.stdout.splitlines()[-1]))
 
 

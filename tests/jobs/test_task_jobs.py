@@ -16,7 +16,7 @@ from PIL import Image
 from testing.cluster import ROOT
 from tests.jobs.output import read_output
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1500)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def run(job: str, media: Path, model: Path, rows: list[dict], *more: str) -> tup
     manifest.write_text("".join(json.dumps(row) + "\n" for row in rows))
     command = [sys.executable, f"jobs/{job}_dataset.py", "--input", manifest, "--output", media / f"{job}-out"]
     command += ["--model", model, "--max-tiles", "2", "--retries", "1", *more]
-    done = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True, timeout=400)
+    done = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
     results, errors = read_output(media / f"{job}-out")
     return *(rows.set_index("id") if len(rows) else rows for rows in (results, errors)), done.stdout

@@ -41,7 +41,7 @@ def test_an_engine_on_gpus_takes_whole_blocks(tmp_path: Path, checkpoint: Checkp
     assert not ray.is_initialized(), "building the graph runs nothing"
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 def test_engines_find_room_on_a_node_with_more_gpus_than_cpus(
     tmp_path: Path, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -153,3 +153,35 @@ def test_verbose_shows_what_workers_say(monkeypatch: pytest.MonkeyPatch, verbose
     monkeypatch.setattr(ray, "init", lambda **arguments: asked.update(arguments))
     connect(options(verbose=verbose))
     assert asked["log_to_driver"] is verbose
+
+
+class TestRayOnThisMachine:
+    SLOW = "The current node timed out during startup. This could happen because some of the raylet failed to startup."
+
+    def start(self, monkeypatch: pytest.MonkeyPatch, *outcomes: Exception | None) -> int:
+        """Connects where Ray's starts end like that; gives the number of starts."""
+        left = list(outcomes)
+
+        def init(**_: object) -> None:
+            outcome = left.pop(0)
+            if outcome is not None:
+                raise outcome
+
+        monkeypatch.setenv("RAY_ADDRESS", "")
+        monkeypatch.setattr(ray, "init", init)
+        connect(options())
+        return len(outcomes) - len(left)
+
+    def test_is_started_again_where_it_was_too_slow(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert self.start(monkeypatch, Exception(self.SLOW), None) == 2
+
+    @pytest.mark.parametrize("reason", [OSError("No space left on device"), RuntimeError("a port is taken")])
+    def test_that_it_cannot_start_is_one_line_with_the_reason(
+        self, monkeypatch: pytest.MonkeyPatch, reason: Exception
+    ) -> None:
+        with pytest.raises(ConfigurationError, match=f"did not start on this machine .{reason}"):
+            self.start(monkeypatch, reason)
+
+    def test_twice_too_slow_is_said(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with pytest.raises(ConfigurationError, match="timed out during startup"):
+            self.start(monkeypatch, Exception(self.SLOW), Exception(self.SLOW))

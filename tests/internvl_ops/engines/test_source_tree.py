@@ -41,7 +41,7 @@ def ran(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> dict
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=500,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-4000:]

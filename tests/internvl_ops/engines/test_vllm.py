@@ -7,7 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import vllm.platforms
 from PIL import Image
+from vllm.platforms.interface import UnspecifiedPlatform
 
 from internvl_ops.engines.base import EngineDead, Request, Sampling
 from internvl_ops.engines.vllm import VllmEngine
@@ -231,3 +233,9 @@ class TestStarting:
         with pytest.raises(ConfigurationError, match="--engine-args") as refused:
             asyncio.run(VllmEngine(checkpoint, engine_args=wrong).start())
         assert next(iter(wrong)) in str(refused.value)
+
+
+def test_a_build_for_gpus_without_one_is_said(monkeypatch: pytest.MonkeyPatch, checkpoint: Checkpoint) -> None:
+    monkeypatch.setattr(vllm.platforms, "_current_platform", UnspecifiedPlatform())
+    with pytest.raises(ConfigurationError, match="vLLM finds no device here"):
+        asyncio.run(VllmEngine(checkpoint).start())

@@ -105,7 +105,7 @@ class TestSample:
 def test_the_job_says_it_and_starts_nothing(tmp_path: Path, tiny_checkpoint: Path) -> None:
     where = ["--input", write_manifest(tmp_path, 2), "--output", str(tmp_path / "out")]
     command = [sys.executable, "jobs/caption_dataset.py", *where, "--model", str(tiny_checkpoint), "--estimate"]
-    done = subprocess.run(command, cwd=Path(__file__).parents[3], capture_output=True, text=True, timeout=200)
+    done = subprocess.run(command, cwd=Path(__file__).parents[3], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "7 rows, of which 6 units can be asked about" in done.stdout
     assert "GPU hours" in done.stdout

@@ -102,7 +102,7 @@ def test_a_frequent_event_becomes_rare_in_the_log_and_others_do_not(capsys: pyte
 def test_a_job_says_why_it_ends_in_the_form_that_is_asked_for(more: tuple[str, ...], is_json: bool) -> None:
     command = [sys.executable, "jobs/caption_dataset.py", "--input", "no-such-folder", "--output", "x"]
     command += ["--model", "examples/nano/checkpoint", *more]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     (line,) = done.stderr.splitlines()[-1:]
     assert done.returncode == 2
     assert "no-such-folder does not exist" in (json.loads(line)["message"] if is_json else line)
