@@ -1,4 +1,4 @@
-"""Having a unit's conversations with an engine: turn after turn, again where an answer went wrong."""
+"""Holds a unit's conversations with an engine, turn by turn; a failed answer is generated again."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from internvl_ops.quality.repetition import find_loop, is_repetitive
 from internvl_ops.tasks.forms import problem_of
 
 RAMP = (0.2, 0.5, 0.8, 1.0)  # temperatures of the second, third … attempt at an answer
-LOOKED_AT_EVERY = 512  # tokens between two looks at the text for what repeats itself with a counter in it
-FINISH_REASONS = ("stop", "length", "repetition")  # the best first
+LOOKED_AT_EVERY = 512  # tokens between two checks of the text for loops that contain a counter
+FINISH_REASONS = ("stop", "length", "repetition")  # best first
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,10 @@ class RenderedConversation:
 
     Args:
         token_ids: int32 of shape (tokens,): the prompt up to the first answer.
-        images: Where each image stands in it.
-        follow_ups: For each further question the ids, int32, that stand between the answer before it and its own.
-        repair: The ids that ask again for an answer of the form asked for; None where any answer will do.
-        sampling: How answers are generated; a form that it names is that of the last one.
+        images: The place of each image in the prompt.
+        follow_ups: One int32 array per further question: the ids between the previous answer and the next one.
+        repair: The ids that ask for the answer again in the requested form; None where any answer is accepted.
+        sampling: How answers are generated. A form in it applies to the last answer only.
     """
 
     token_ids: np.ndarray
@@ -43,13 +43,13 @@ class RenderedConversation:
 
     @property
     def prompt(self) -> RenderedPrompt:
-        """Up to the first answer."""
+        """The prompt up to the first answer."""
         return RenderedPrompt(self.token_ids, self.images)
 
 
 @dataclass(frozen=True)
 class RenderedPrompt:
-    """A conversation up to where the next answer begins."""
+    """A conversation up to the start of the next answer."""
 
     token_ids: np.ndarray
     images: Sequence[Placeholder]
@@ -63,10 +63,10 @@ class ChatConversation:
     """A conversation for an engine that renders and tiles itself.
 
     Args:
-        chat: Up to the first answer, its pictures left out: they travel beside it.
+        chat: The conversation up to the first answer, without its pictures: `Shown` carries those.
         follow_ups: The further questions.
-        repair: Asks again for an answer of the form asked for; None where any answer will do.
-        sampling: As of `RenderedConversation`.
+        repair: A question that asks for the answer again in the requested form; None where any answer is accepted.
+        sampling: As in `RenderedConversation`.
     """
 
     chat: Chat
@@ -76,13 +76,13 @@ class ChatConversation:
 
     @property
     def prompt(self) -> ChatPrompt:
-        """Up to the first answer."""
+        """The prompt up to the first answer."""
         return ChatPrompt(self.chat)
 
 
 @dataclass(frozen=True)
 class ChatPrompt:
-    """A conversation up to where the next answer begins."""
+    """A conversation up to the start of the next answer."""
 
     chat: Chat
 
@@ -93,12 +93,12 @@ class ChatPrompt:
 
 @dataclass(frozen=True)
 class Shown:
-    """What a unit's conversations are about.
+    """The images that a unit's conversations are about.
 
     Args:
-        tiles: uint8 of shape (tiles, 3, S, S), of all its images.
-        hashes: One an image.
-        pictures: Files, PNG or JPEG, for an engine that tiles itself.
+        tiles: The tiles of all images, uint8 of shape (tiles, 3, S, S).
+        hashes: One hash per image.
+        pictures: PNG or JPEG files, for an engine that tiles itself.
     """
 
     tiles: np.ndarray | None = None
@@ -106,7 +106,7 @@ class Shown:
     pictures: Sequence[bytes] = ()
 
     def request(self, request_id: str, prompt: RenderedPrompt | ChatPrompt) -> Request:
-        """Asks for the next answer."""
+        """The request for the next answer."""
         if isinstance(prompt, ChatPrompt):
             return Request(request_id, chat=replace(prompt.chat, pictures=self.pictures))
         return Request(request_id, prompt.token_ids, self.tiles, prompt.images, self.hashes)
@@ -117,14 +117,14 @@ class Reply:
     """One answer.
 
     Args:
-        token_ids: As generated, the token that stopped it included; empty from an engine that gives none.
-        text: The answer, where it is not what the ids say: cut at a stop text, or from an engine without ids.
-        prompt_tokens: Of the prompt with everything said before.
-        completion_tokens: Of the answer.
-        finish_reason: ``stop``, ``length``, or ``repetition``: it went round in circles and was ended.
-        attempts: How often it was generated; the best is kept.
-        mean_logprob: Mean log-probability of its tokens, natural logarithm; None unless asked for.
-        left_out: Whether the model said more, to itself, than what the answer keeps.
+        token_ids: The generated ids, including the token that ended the answer; empty if the engine returns no ids.
+        text: The answer, where it differs from the decoded ids: cut at a stop text, or from an engine without ids.
+        prompt_tokens: Length of the prompt, including all earlier turns.
+        completion_tokens: Length of the answer.
+        finish_reason: ``stop``, ``length``, or ``repetition`` for an answer that was cut off in a loop.
+        attempts: How often the answer was generated; the best attempt is kept.
+        mean_logprob: Mean log-probability of its tokens, natural logarithm; None unless requested.
+        left_out: Whether the model generated thoughts that are not part of the answer.
     """
 
     token_ids: list[int]
@@ -142,8 +142,8 @@ class Retries:
     """When an answer is generated again, at a higher temperature.
 
     Args:
-        times: At most so often; 0 takes the first answer as it is.
-        cut: Also an answer that was cut off at its longest, not only one that goes round in circles.
+        times: Maximum number of further attempts; 0 keeps the first answer.
+        cut: Also try again when an answer reaches its maximum length, not only when it loops.
     """
 
     times: int = 2
@@ -151,25 +151,25 @@ class Retries:
 
 
 class Generates(Protocol):
-    """What is asked of an engine here."""
+    """The part of an engine that this module uses."""
 
     def generate(self, request: Request, sampling: Sampling, watch: Watch | None = None) -> Awaitable[Completion]: ...
 
 
 @dataclass
 class Generator:
-    """Answers the conversations of one unit after another; any number of calls may be under way.
+    """Answers a unit's conversations, one after another. Calls for several units may run at the same time.
 
-    Conversations of a unit are had one after the other, not at once: what they have in common, above all the images in
-    front, is then in the engine's caches when the next one comes.
+    The conversations of a unit run in sequence, because they share a prefix, above all the images. The engine still
+    has that prefix in its caches when the next conversation starts.
 
     Args:
-        engine: Started.
-        tokenizer: Of the checkpoint; None where the engine answers in texts.
+        engine: A started engine.
+        tokenizer: The checkpoint's tokenizer; None where the engine answers in text.
         retries: When to try again.
         stop: Texts that end an answer and are not part of it.
-        samples: Answers to each conversation, drawn independently.
-        listener: Told each answer as it grows; for showing it to a person.
+        samples: Number of answers to each conversation, drawn independently.
+        listener: Called with each answer as it grows, to show it to a person.
     """
 
     engine: Generates
@@ -185,16 +185,16 @@ class Generator:
         """Replies by conversation, sample and turn.
 
         Args:
-            request_id: Unique among the units under way.
-            conversations: Of the unit.
-            shown: What they are about.
+            request_id: Unique among the running units.
+            conversations: The unit's conversations.
+            shown: The images they are about.
 
         Raises:
-            UnitError: One of the answers cannot be had: the whole conversation fails, and with it the unit. A later
-                question, or one that asks again for an answer's form, may be too much for the context:
-                ``prompt_too_long`` says which one it was. An answer that reaches the end of the context is cut off
-                there, with finish reason ``length``.
-            EngineDead: The engine is gone and does not start again.
+            UnitError: One answer failed; the whole conversation fails, and with it the unit. A later question, or a
+                request to repeat an answer in its form, may exceed the context: ``prompt_too_long`` names the
+                question. An answer that reaches the end of the context is cut off there, with finish reason
+                ``length``.
+            EngineDead: The engine died and cannot be restarted.
         """
         numbers = itertools.count()
 
@@ -233,7 +233,7 @@ class Generator:
         return replies
 
     async def _reply(self, request: Request, sampling: Sampling) -> Reply:
-        """An answer that ends by itself, or the best of all attempts at one."""
+        """The first attempt that ends by itself, or the best of all attempts."""
         kept: Reply | None = None
         hotter = [temperature for temperature in RAMP if temperature > sampling.temperature][: self.retries.times]
         for attempt, temperature in enumerate([sampling.temperature, *hotter]):
@@ -272,7 +272,7 @@ class Generator:
         return watch
 
     def _judged(self, completion: Completion) -> Reply:
-        """How the answer ended: at a stop text, in circles, or as the engine says."""
+        """The reply with its finish reason: ended by a stop text, by a loop, or for the engine's own reason."""
         text = completion.text
         if text is None:
             text = self._decoded(completion.token_ids)
@@ -308,7 +308,7 @@ class Generator:
         return self.tokenizer is not None and self.tokenizer.leaves_out(completion.token_ids)
 
     def _said(self, reply: Reply, prompt: RenderedPrompt | ChatPrompt) -> np.ndarray | str:
-        """An answer as it stands in the prompt of the next question."""
+        """The answer as it appears in the prompt of the next question."""
         if isinstance(prompt, ChatPrompt):
             return self._text(reply)
         assert self.tokenizer is not None, "a rendered prompt has a tokenizer"
@@ -322,7 +322,7 @@ class Generator:
 
 @contextmanager
 def _placed(number: int, questions: int, *, again: bool = False) -> Iterator[None]:
-    """Lets a ``prompt_too_long`` say which question of a conversation it was, unless it was the first."""
+    """Adds to a ``prompt_too_long`` error which question of the conversation failed, unless it was the first."""
     try:
         yield
     except UnitError as error:
@@ -335,7 +335,7 @@ def _placed(number: int, questions: int, *, again: bool = False) -> Iterator[Non
 
 
 def _other_seed(seed: int | None, number: int) -> int | None:
-    """A seed of its own for the ``number``-th draw; the first keeps the one given."""
+    """The seed of the ``number``-th draw; draw 0 keeps the given seed."""
     return None if seed is None else seed + number
 
 

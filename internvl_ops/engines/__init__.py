@@ -1,4 +1,4 @@
-"""What runs the model."""
+"""Engines: they run the model and generate answers."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""What a model server says, read as leniently as servers differ: whole answers, and answers in parts."""
+"""Reads the answers of model servers, whole or streamed, and accepts the formats in which servers differ."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from internvl_ops.errors import ConfigurationError
 from internvl_ops.models.conversation import TEMPLATES, final_part, thinks_in_channels
 
 _STOPS = tuple({stop for template in TEMPLATES.values() for stop in template.stop})
-_LARGEST_COUNT = 2**31 - 1  # what the columns of a result hold
+_LARGEST_COUNT = 2**31 - 1  # the maximum of the columns of a result
 _CUT = frozenset({"length", "max_tokens", "max_length", "max_new_tokens", "model_length", "max_output_tokens"})
-# With these the server itself says that what it sent is not the model's answer. Any other reason is the end of one.
+# With these reasons the server itself says that this is not the model's answer. Any other reason ends an answer.
 _NO_ANSWER = frozenset({"content_filter", "content_filtered", "safety", "error", "abort", "aborted", "cancelled"})
 
 
@@ -21,7 +21,7 @@ def completion(answer: Any) -> Completion:
     """A whole answer.
 
     Raises:
-        KeyError, TypeError, IndexError: It is none.
+        KeyError, TypeError, IndexError: This is not an answer.
     """
     choice, usage = answer["choices"][0], _object(answer.get("usage"))
     if not _said(choice):
@@ -38,7 +38,7 @@ def completion(answer: Any) -> Completion:
 
 
 async def watched(parts: AsyncIterator[Any], watch: Watch) -> Completion:
-    """An answer of which ``watch`` sees what is there, every few parts.
+    """A streamed answer; ``watch`` sees the text so far, every few parts.
 
     Args:
         parts: JSON values as a server sends them; None is its end mark.
@@ -51,20 +51,20 @@ async def watched(parts: AsyncIterator[Any], watch: Watch) -> Completion:
     text, next_look, begun = "", WATCHED_EVERY, False
     async for part in parts:
         if part is None:
-            # The end mark without a reason is an end, too: of an answer that has begun.
+            # An end mark without a reason also ends an answer, if the answer has begun.
             answer.finish_reason = answer.finish_reason or ("stop" if begun else "")
             break
         usage = _object(_object(part).get("usage"))
         answer.prompt_tokens = _count(usage.get("prompt_tokens"), answer.prompt_tokens)
         choice = _first_choice(part)
-        # Where a server counts only at the end, a part is taken for a token until then.
+        # Where a server counts tokens only at the end, each part counts as one token until then.
         counted = answer.completion_tokens + bool(choice and _text(choice))
         answer.completion_tokens = _count(usage.get("completion_tokens"), counted)
         if not choice:
             continue
         begun = True
         said = _text(choice)
-        # Some servers end a stream with the whole message.
+        # Some servers repeat the whole message at the end of a stream.
         whole = bool(text) and not choice.get("delta") and said.startswith(text)
         text = said if whole else text + said
         answer.left_out |= _thinks(choice)
@@ -98,7 +98,7 @@ def _said(choice: dict[str, Any]) -> bool:
 
 
 def _text(choice: dict[str, Any]) -> str:
-    """What a choice says, wherever its server writes that; empty where it says nothing."""
+    """The text of a choice, in any of the fields that servers use; empty if there is none."""
     delta, message = _object(choice.get("delta")), _object(choice.get("message"))
     for content in (delta.get("content"), message.get("content"), choice.get("text")):
         if isinstance(content, str) and content:
@@ -109,7 +109,7 @@ def _text(choice: dict[str, Any]) -> str:
 
 
 def _thinks(choice: dict[str, Any]) -> bool:
-    """Whether the server keeps thoughts apart from the answer, under either of the names for them."""
+    """Whether the server returns thoughts apart from the answer; servers use two names for them."""
     for said in (_object(choice.get("delta")), _object(choice.get("message"))):
         if any(isinstance(said.get(name), str) and said[name].strip() for name in ("reasoning", "reasoning_content")):
             return True
@@ -122,7 +122,7 @@ def _text_of_part(part: Any) -> str:
 
 
 def _reason(said: Any) -> str:
-    """Why an answer ended in our terms; a server's own word only for what is no answer."""
+    """The finish reason in this project's terms; the server's own word only where this is not an answer."""
     if said is None or said == "":
         return ""
     reason = str(said).lower()
@@ -132,7 +132,7 @@ def _reason(said: Any) -> str:
 
 
 def _count(said: Any, otherwise: int) -> int:
-    """A number of tokens, where a server says one."""
+    """A number of tokens, if the server sends one; else ``otherwise``."""
     if isinstance(said, bool):
         return otherwise
     try:
@@ -149,9 +149,10 @@ def _token_ids(said: Any) -> list[int]:
 
 
 def _answer_of(text: str) -> str:
-    """Without blanks around it, and without the token that ended it, which some servers leave.
+    """The text without surrounding whitespace and without the end token, which some servers leave in it.
 
-    A character beyond 16 bits that came in two halves is joined; half a one becomes U+FFFD, since no file takes it.
+    A character beyond 16 bits that arrives as two halves is joined. A single half becomes U+FFFD, since no file can
+    hold it.
     """
     if not text.isascii():
         text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
@@ -162,7 +163,7 @@ def _answer_of(text: str) -> str:
 
 
 def _logprobs(said: Any) -> list[dict[int, float]]:
-    """For each token its own and the likeliest tokens' log-probabilities by id."""
+    """For each position, the log-probabilities of the chosen and of the likeliest tokens, by id."""
     positions = _object(said).get("content")
     return [_position(at) for at in positions if isinstance(at, dict)] if isinstance(positions, list) else []
 

@@ -1,4 +1,4 @@
-"""Names of engine arguments, read from the sources of the installed libraries: importing those takes too long."""
+"""Names of engine arguments, read from the source files of the installed libraries; importing them takes too long."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ def check_names(engine: str, given: Iterable[str], known: Collection[str]) -> No
     """Refuses names that the engine does not have.
 
     Args:
-        engine: As ``--engine`` names it.
+        engine: The engine's name, as in ``--engine``.
         given: Names in ``--engine-args``.
-        known: That it has; nothing is refused where they could not be found out.
+        known: Names that the engine has; if empty, nothing is refused.
 
     Raises:
-        ConfigurationError: With the nearest name.
+        ConfigurationError: A name is unknown; the message suggests the nearest known name.
     """
     for name in given:
         if not known or name in known:
@@ -33,7 +33,7 @@ def check_names(engine: str, given: Iterable[str], known: Collection[str]) -> No
 
 
 def vllm_names() -> list[str]:
-    """Fields of the installed vLLM's ``EngineArgs`` and ``AsyncEngineArgs``; empty where there is no vLLM."""
+    """Fields of the installed vLLM's ``EngineArgs`` and ``AsyncEngineArgs``; empty if vLLM is not installed."""
     text = _source("vllm", "engine/arg_utils.py")
     if text is None:
         return []

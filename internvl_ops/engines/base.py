@@ -1,4 +1,4 @@
-"""What goes into an engine and what comes out of it, the same for every engine."""
+"""The input and output of an engine, the same for every engine."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class Chat:
     """A prompt as texts and pictures, for an engine that renders and tiles itself.
 
     Attributes:
-        question: What is asked now; in it and in the history ``<image>`` stands where a picture goes.
+        question: The current question. Here and in the history, ``<image>`` marks the place of a picture.
         history: (question, answer) pairs of earlier turns, oldest first.
         pictures: In the order of the tags: the bytes of a PNG, JPEG or WebP file, or a URI that the engine can read.
-        system_message: None leaves it to the engine's own template.
-        max_tiles: Most tiles of each picture, thumbnail not counted; None leaves it to the engine's own setting.
+        system_message: None uses the engine's own template.
+        max_tiles: Maximum tiles of each picture, without the thumbnail; None uses the engine's own setting.
     """
 
     question: str
@@ -33,18 +33,18 @@ class Chat:
 
 @dataclass
 class Request:
-    """One prompt, ready to be generated from: rendered, or for an engine that renders itself as a `Chat`.
+    """One prompt, ready for generation: rendered, or a `Chat` for an engine that renders itself.
 
     Attributes:
-        request_id: Unique among the requests that are under way.
-        token_ids: int32, shape (tokens,): the whole prompt, context tokens of the images included.
+        request_id: Unique among the running requests.
+        token_ids: int32, shape (tokens,): the whole prompt, including the context tokens of the images.
         tiles: uint8, shape (tiles of all images, 3, S, S), RGB, in the order of the prompt; None or of length 0 for a
-            text-only prompt. May be a read-only view on shared memory: it is not written to, and not copied here.
-        images: Where each image stands in the prompt.
-        image_hashes: One an image. Equal hashes promise equal tiles, and such an image is encoded once.
-        chat: The prompt for an engine that renders itself; no other looks at it.
-        follows: Whether it begins as one that was just answered: it goes first, while what it has in common with that
-            one is still in the engine's caches.
+            text-only prompt. It may be a read-only view on shared memory: it is neither written to nor copied here.
+        images: The place of each image in the prompt.
+        image_hashes: One hash per image. Images with equal hashes must have equal tiles; they are encoded once.
+        chat: The prompt for an engine that renders itself; other engines ignore it.
+        follows: Whether the prompt starts like one that was just answered. Such a request is served first, while
+            their common prefix is still in the engine's caches.
     """
 
     request_id: str
@@ -58,22 +58,22 @@ class Request:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How an answer is generated. Greedy by default, as the family is evaluated.
+    """How an answer is generated. Greedy by default, as in the evaluations of the InternVL family.
 
     Attributes:
-        max_new_tokens: Longest answer, in tokens.
+        max_new_tokens: Maximum length of the answer, in tokens.
         temperature: 0 is greedy.
         top_p: Draw from the likeliest tokens that together have this probability.
-        repetition_penalty: Above 1 makes tokens that were said less likely.
+        repetition_penalty: Values above 1 make tokens that already occurred less likely.
         seed: Makes a draw repeatable.
-        stop_token_ids: End the answer besides the checkpoint's own. Only ids: a stop text would have the engine turn
-            every token back to text; see `Watch` for texts.
+        stop_token_ids: Tokens that end the answer, besides the checkpoint's own. Only ids: for a stop text, the engine
+            would have to decode every token; see `Watch` for texts.
         ignore_stop: Always generate `max_new_tokens`; for benchmarks.
-        logprobs: Report the log-probability of each token of the answer, and of so many of the likeliest at its
-            position besides; None reports nothing.
-        json_schema: JSON text of a schema that the answer is held to while it is generated.
-        choices: Texts one of which the answer is held to.
-        min_new_tokens: No token ends the answer before it has so many, where the engine can do that; at most
+        logprobs: Report the log-probabilities of each token of the answer and of this many of the likeliest tokens at
+            its position; None reports nothing.
+        json_schema: JSON text of a schema; generation is constrained to it.
+        choices: Generation is constrained to one of these texts.
+        min_new_tokens: Minimum length of the answer in tokens, where the engine supports it; at most
             `max_new_tokens`.
     """
 
@@ -91,7 +91,7 @@ class Sampling:
 
     @property
     def constrained(self) -> bool:
-        """Whether the answer is held to a form."""
+        """Whether generation is constrained to a form."""
         return self.json_schema is not None or bool(self.choices)
 
 
@@ -99,22 +99,23 @@ Watch = Callable[[Sequence[int] | str], bool]
 """Looks at an answer while it is generated: called every few tokens with all of it so far, as token ids or, from an
 engine that has no ids, as text. True ends the answer there, with `finish_reason` ``watch``."""
 
-WATCHED_EVERY = 16  # tokens between two looks
+WATCHED_EVERY = 16  # tokens between two calls of a watch
 
 
 @dataclass
 class Completion:
-    """An answer as the engine gives it.
+    """An answer as the engine returns it.
 
     Attributes:
-        token_ids: Of the answer; the token that stopped it may be the last. Empty from an engine that has no ids.
+        token_ids: The answer's ids; the token that ended it may be the last. Empty from an engine without ids.
         prompt_tokens: Length of the prompt in tokens.
         finish_reason: ``stop``; ``length`` where `max_new_tokens` or the context was used up; ``watch`` where a `Watch`
             ended it.
-        logprobs: For each token its own and the likeliest tokens' log-probabilities by id, if asked for.
-        text: The answer from an engine that has no ids, which counts `completion_tokens` itself; None otherwise.
-        completion_tokens: Tokens of the answer.
-        left_out: Whether `text` is without what the model said to itself.
+        logprobs: For each position, the log-probabilities of the chosen and of the likeliest tokens, by id, if
+            requested.
+        text: The answer from an engine without ids, which counts `completion_tokens` itself; else None.
+        completion_tokens: Length of the answer in tokens.
+        left_out: Whether the model generated thoughts that are not part of `text`.
     """
 
     token_ids: list[int]
@@ -130,42 +131,42 @@ class Completion:
 
 
 def own_context(engine_args: Mapping[str, Any]) -> int | None:
-    """The context that the user gives among an engine's arguments, in tokens; None leaves it to the checkpoint.
+    """The context length in tokens that the user sets in an engine's arguments; None uses the checkpoint's.
 
-    Engines hold a prompt and its answer to the context that the checkpoint was trained for. Who gives a length knows
-    better, or wants to see.
+    Engines limit a prompt and its answer to the context that the checkpoint was trained for. A user's own length
+    overrides that limit.
     """
     given = engine_args.get("max_model_len")
     return given if isinstance(given, int) and given > 0 else None
 
 
 def too_long(tokens: int, limit: int, mend: str) -> UnitError:
-    """The error for a prompt of `tokens` tokens where prompt and answer together may have `limit`."""
+    """The error for a prompt of `tokens` tokens that exceeds `limit`, the maximum for prompt and answer together."""
     message = f"the prompt is {tokens} tokens; the context is {limit} for prompt and answer together. {mend}"
     return UnitError("generate", "prompt_too_long", message)
 
 
 class EngineDead(Exception):
-    """The engine is gone and answers no more; requests under way are lost. Start another one and send them again."""
+    """The engine has died, and running requests are lost. Start another engine and send them again."""
 
 
 class Engine(Protocol):
-    """Generates completions. Any number of requests may be under way at once; more of them is faster."""
+    """Generates completions. Any number of requests may run at once; more of them run faster."""
 
     @property
     def dead(self) -> bool:
-        """Whether the engine was started and is gone; it does not come back."""
+        """Whether the engine was started and has died; it does not recover."""
 
     async def start(self) -> None:
-        """Loads the model; minutes for a big one."""
+        """Loads the model; takes minutes for a large one."""
 
     async def generate(self, request: Request, sampling: Sampling, watch: Watch | None = None) -> Completion:
-        """The answer to one request. Cancelling the task takes the request out of the engine.
+        """The answer to one request. Cancelling the task removes the request from the engine.
 
         Raises:
-            UnitError: For this request alone.
-            EngineDead: The engine is gone.
+            UnitError: This request failed; others are not affected.
+            EngineDead: The engine has died.
         """
 
     def shutdown(self) -> None:
-        """Frees the device; harmless to repeat."""
+        """Frees the device; safe to call again."""

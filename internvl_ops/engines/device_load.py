@@ -1,4 +1,4 @@
-"""How much of the time the GPUs of this process compute, as their driver says."""
+"""Measures how long the GPUs of this process compute, as their driver reports it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ EVERY_S = 1.0
 
 
 class DeviceLoad:
-    """Asks the driver once a second, in a thread of its own, for the share of time in which a kernel ran.
+    """Reads the share of time in which a kernel ran from the driver, once a second, in its own thread.
 
-    Asks through NVML, which does not touch the devices: CUDA must not be started in this process.
+    It uses NVML, which does not touch the devices: this process must not initialise CUDA.
     """
 
     def __init__(self) -> None:
@@ -25,7 +25,7 @@ class DeviceLoad:
 
     @property
     def busy_s(self) -> float | None:
-        """Seconds, mean of the devices, in which one computed since the start; None without an NVIDIA GPU."""
+        """Seconds in which a device computed since the start, averaged over devices; None without an NVIDIA GPU."""
         return self._busy_s
 
     def _follow(self, handles: list[Any]) -> None:
@@ -37,7 +37,7 @@ class DeviceLoad:
             try:
                 percent = [pynvml.nvmlDeviceGetUtilizationRates(handle).gpu for handle in handles]
             except pynvml.NVMLError:
-                self._busy_s = None  # no figure rather than a wrong one
+                self._busy_s = None  # report no number rather than a wrong one
                 return
             now = time.monotonic()
             self._busy_s = (self._busy_s or 0.0) + (now - last) * sum(percent) / (100 * len(percent))
@@ -48,7 +48,7 @@ def _visible() -> list[Any]:
     """NVML's handles of the devices that this process may use."""
     try:
         import pynvml
-    except ImportError:  # comes with vLLM for GPUs
+    except ImportError:  # NVML's bindings come with vLLM for GPUs
         return []
     try:
         pynvml.nvmlInit()

@@ -1,4 +1,4 @@
-"""HTTP to a model server: asked again while it is away or busy, and what it says against a request in our terms."""
+"""HTTP to a model server: retries while it is away or busy, and translates its errors into this project's errors."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ from internvl_ops.errors import ConfigurationError, UnitError
 from internvl_ops.events import note
 from internvl_ops.redaction import safe_text, safe_uri
 
-if TYPE_CHECKING:  # a quarter of a second, and every command imports this module for its options
+if TYPE_CHECKING:  # the import takes a quarter of a second, and every command imports this module for its options
     import aiohttp
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
-# What reading something else than an answer raises.
+# Errors that are raised when the response is not an answer.
 _NO_ANSWER = (KeyError, TypeError, IndexError, ValueError, AttributeError, RecursionError)
 
 KEY_VARIABLE = "OPENAI_API_KEY"
-AWAY = frozenset({502, 503, 504})  # what a proxy says while the server behind it is down
+AWAY = frozenset({502, 503, 504})  # what a proxy returns while the server behind it is down
 BUSY = frozenset({408, 409, 425, 429})
 LONGEST_PAUSE_S = 30.0
-LONGEST_WORDS = 300  # of a server, in a message
-_LINE_END = re.compile(rb"\r\n|\n|\r(?=.)", re.DOTALL)  # a \r at the end may be half of one
+LONGEST_WORDS = 300  # maximum characters of a server's text in a message
+_LINE_END = re.compile(rb"\r\n|\n|\r(?=.)", re.DOTALL)  # a \r at the end may be the first half of \r\n
 _TOO_LONG = re.compile(r"context length|context window|maximum.{0,20}(length|tokens)|too (long|many tokens)", re.I)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Patience:
-    """How long an endpoint is waited for.
+    """How long to wait for an endpoint.
 
     Args:
-        away_s: Seconds it may be away, or turn requests down as too many, before a request gives up.
-        answer_s: Seconds one answer may take.
-        attempts: How often one request may fail otherwise, such as by status 500 or an answer that is no JSON.
-        pause_s: Seconds before the second attempt; doubled for each further one.
+        away_s: Seconds for which it may be away, or refuse requests because it is busy, before a request fails.
+        answer_s: Maximum seconds for one answer.
+        attempts: How often one request may fail for other reasons, such as status 500 or an answer that is not JSON.
+        pause_s: Seconds before the second attempt; doubled before each further one.
     """
 
     away_s: float = 300.0
@@ -54,15 +54,15 @@ class Patience:
 
 
 class Again(Exception):
-    """An attempt failed in a way that may pass.
+    """An attempt failed for a reason that may be temporary.
 
     Args:
-        reason: For a message.
-        away: Whether the server is away, rather than in trouble with this request.
-        busy: Whether it has too much to do.
+        reason: Text for a message.
+        away: Whether the server is away, rather than failing at this request.
+        busy: Whether it is overloaded.
         slow: Whether it did not answer in time.
-        wait_s: Seconds it asks to be left alone for.
-        unreadable: Whether it streams what is no answer.
+        wait_s: Seconds that it asks clients to wait.
+        unreadable: Whether its stream is not a readable answer.
     """
 
     def __init__(
@@ -81,17 +81,17 @@ class Again(Exception):
 
 
 class UnreadableStream(UnitError):
-    """What the server streams is no answer; asked for the whole answer at once, it may give one."""
+    """The server's stream is not a readable answer; the same request without streaming may work."""
 
 
 class Endpoint:
-    """One OpenAI-compatible server. Belongs to the event loop in which it is made.
+    """One OpenAI-compatible server. Bound to the event loop in which it is made.
 
     Args:
-        url: Up to and with ``/v1``.
-        key: Sent as bearer token, if not empty. Never part of a message.
-        patience: How long it is waited for.
-        connections: Most requests at once.
+        url: The address, including ``/v1``.
+        key: Sent as bearer token unless empty. Never part of a message.
+        patience: How long to wait for it.
+        connections: Maximum number of simultaneous requests.
     """
 
     def __init__(self, url: str, key: str, patience: Patience, connections: int) -> None:
@@ -107,22 +107,22 @@ class Endpoint:
         )
 
     async def get(self, path: str) -> Any:
-        """The JSON at ``path``; errors as of `post`."""
+        """The JSON at ``path``; raises the same errors as `post`."""
         return await self._patiently(lambda: self._json("GET", path, None))
 
     async def post(self, path: str, body: dict[str, Any], read: Callable[[Any], T]) -> T:
-        """What ``read`` makes of the JSON answer.
+        """The result of ``read`` on the JSON answer.
 
         Args:
             path: Such as ``/chat/completions``.
             body: Sent as JSON.
-            read: Raises KeyError, TypeError, IndexError or ValueError for what is not such an answer, which is then
-                asked for again.
+            read: Raises KeyError, TypeError, IndexError or ValueError if the JSON is not such an answer; the request
+                is then sent again.
 
         Raises:
-            UnitError: The server refuses this request, or fails at it again and again.
-            ConfigurationError: It refuses every request like it: the key, the address, the model.
-            EngineDead: It is away for longer than the patience.
+            UnitError: The server refuses this request, or fails at it repeatedly.
+            ConfigurationError: The server refuses every such request, because of the key, the address or the model.
+            EngineDead: The server is away for longer than the patience allows.
         """
 
         async def once() -> T:
@@ -131,7 +131,7 @@ class Endpoint:
         return await self._patiently(once)
 
     async def stream(self, path: str, body: dict[str, Any], read: Callable[[AsyncIterator[Any]], Awaitable[T]]) -> T:
-        """What ``read`` makes of the answer's parts as they come; it may leave early. Errors as of `post`."""
+        """The result of ``read`` on the streamed parts; it may return early. Raises the same errors as `post`."""
 
         async def once() -> T:
             async with self._send("POST", path, body) as response:
@@ -148,7 +148,7 @@ class Endpoint:
         await self._session.close()
 
     def _send(self, method: str, path: str, body: Any) -> Any:
-        # A redirect would take the key, and turn a POST into a GET.
+        # A redirect would carry the key along, and turn a POST into a GET.
         return self._session.request(method, self._url + path, json=body, allow_redirects=False)
 
     async def _json(self, method: str, path: str, body: Any) -> Any:
@@ -168,7 +168,7 @@ class Endpoint:
                 self._is_back()
                 return answer
             except (aiohttp.InvalidURL, UnicodeError, OverflowError):
-                # What they say repeats the address, its password included.
+                # The library's messages repeat the address, including its password.
                 raise ConfigurationError(f"--base-url {self.name} is no address. Give http://HOST:PORT/v1.") from None
             except (aiohttp.ClientError, TimeoutError, Again) as error:
                 again = _again(error, self._patience.answer_s)
@@ -187,7 +187,7 @@ class Endpoint:
             await asyncio.sleep(pause)
 
     def _is_away(self, last: Again) -> None:
-        if self._away_since is None:  # of all requests the first one that meets it
+        if self._away_since is None:  # only the first request that fails sets it
             self._away_since = time.monotonic()
             message = f"{self.name} is away: {self._safe(last.reason)}. Trying again for {self._patience.away_s:g} s."
             note(logger, "server_away", message)
@@ -240,7 +240,7 @@ class Endpoint:
         raise UnitError("generate", "engine_failed", f"{self.name} refuses the request ({status}): {words}")
 
     def _safe(self, words: str) -> str:
-        """Without the key, which some servers repeat, and without the password of the address."""
+        """``words`` without the key, which some servers repeat, and without the password of the address."""
         for secret in (self._key, urlsplit(self._url).netloc.rpartition("@")[0]):
             words = words.replace(secret, "***") if secret else words
         return safe_text(words)
@@ -266,22 +266,22 @@ def _read(read: Callable[[Any], T], answer: Any) -> T:
 
 
 def _words(text: str) -> str:
-    """What a server says about an error, out of the forms in which servers say it."""
+    """The error text of a server, from any of the formats that servers use."""
     try:
         said = json.loads(text)
         said = said.get("error", said)
         text = str(said.get("message") or said.get("detail") or said) if isinstance(said, dict) else str(said)
     except (ValueError, AttributeError, RecursionError):
         pass
-    text = text[: 100 * LONGEST_WORDS].encode("utf-8", "replace").decode()  # half a surrogate pair is no text
+    text = text[: 100 * LONGEST_WORDS].encode("utf-8", "replace").decode()  # replaces lone surrogates
     return " ".join(text.split())[:LONGEST_WORDS] or "no words"
 
 
 async def _events(response: aiohttp.ClientResponse) -> AsyncIterator[Any]:
-    """The JSON values of a server-sent event stream, and None for its end mark; or the one of a server that does not
-    stream, and None.
+    """The JSON values of a server-sent event stream, then None for its end mark. A server that does not stream sends
+    one value, which is followed by None.
 
-    A value may be spread over several lines, and the blank line after it may be missing.
+    A value may span several lines, and the blank line after it may be missing.
     """
     if response.content_type == "application/json":
         yield _event(json.loads(await response.text(errors="replace")))
@@ -307,7 +307,7 @@ async def _events(response: aiohttp.ClientResponse) -> AsyncIterator[Any]:
 
 
 async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
-    """Lines of any length, however they end."""
+    """Lines of any length, with any line ending."""
     rest = b""
     async for chunk in content.iter_any():
         *whole, rest = _LINE_END.split(rest + chunk)
@@ -317,7 +317,7 @@ async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
 
 
 def _event(event: Any) -> Any:
-    """An event, unless it says what went wrong after the status was sent."""
+    """The event; raises if it reports an error that occurred after the status was sent."""
     if isinstance(event, dict) and (event.get("error") or event.get("object") == "error"):
         words = _words(json.dumps(event))
         if _TOO_LONG.search(words):

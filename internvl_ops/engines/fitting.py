@@ -1,4 +1,4 @@
-"""Whether a checkpoint suits the devices it is to run on, found out before minutes of loading."""
+"""Checks whether a checkpoint fits its devices, before minutes of loading."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from internvl_ops.errors import ConfigurationError
 from internvl_ops.models.architecture import GIB, GPU_UTILIZATION, WORKSPACE, Bits
 from internvl_ops.models.config import Checkpoint
 
-# What vLLM makes of 16-bit weights as it loads them, to bits a weight.
+# vLLM's methods to quantise 16-bit weights on load, with the resulting bits per weight.
 ON_LOAD: dict[str, Bits] = {
     "fp8": 8, "fp8_per_tensor": 8, "fp8_per_channel": 8, "fp8_per_block": 8, "int8_per_channel_weight_only": 8,
     "mxfp8": 8, "bitsandbytes": 4,
 }  # fmt: skip
 
-ON_LOAD_GPU, ON_LOAD_CPU = "fp8", "int8_per_channel_weight_only"  # the ones to recommend
+ON_LOAD_GPU, ON_LOAD_CPU = "fp8", "int8_per_channel_weight_only"  # the recommended ones
 
 
 def quantization_arguments(
     checkpoint: Checkpoint, tensor_parallel: int, engine_args: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Arguments that vLLM needs for a checkpoint's weights besides what it reads in config.json.
+    """Arguments that vLLM needs for a checkpoint's weights, besides what it reads in config.json.
 
     Args:
-        checkpoint: Perhaps quantised. What its config leaves as it is (`modules_to_not_convert`), vLLM reads itself.
-        tensor_parallel: Devices to spread it over.
-        engine_args: What the user gives to vLLM.
+        checkpoint: May be quantised. vLLM itself reads which modules stay unquantised (`modules_to_not_convert`).
+        tensor_parallel: Number of devices to spread it over.
+        engine_args: The user's arguments for vLLM.
 
     Raises:
-        ConfigurationError: It cannot be loaded like that; says what can.
+        ConfigurationError: It cannot be loaded this way; the message says what works.
     """
     asked = engine_args.get("quantization")
     stored = checkpoint.quantization
@@ -56,7 +56,7 @@ def quantization_arguments(
 
 
 def check_quantization(checkpoint: Checkpoint, engine_args: Mapping[str, Any], *, on_cpu: bool) -> None:
-    """ConfigurationError where the device has no arithmetic for the weights. Of GPUs, vLLM knows which have."""
+    """ConfigurationError where a CPU cannot compute with the weights. For GPUs, vLLM itself checks this."""
     method = engine_args.get("quantization") or checkpoint.quantization or ""
     if on_cpu and ("fp8" in method or "fp4" in method or "mxfp" in method):
         raise ConfigurationError(
@@ -74,15 +74,15 @@ def check_memory(
     engine_args: Mapping[str, Any] | None = None,
     on_cpu: bool = False,
 ) -> None:
-    """ConfigurationError where weights and the shortest useful context have no room on a device.
+    """ConfigurationError where the weights and the shortest useful context do not fit a device.
 
     Args:
-        checkpoint: Any; its weights count as stored.
+        checkpoint: Any checkpoint; its weights count as stored.
         device_bytes: Memory of each device.
-        tensor_parallel: Devices to spread it over.
-        utilization: Part of a device that the engine takes.
-        engine_args: What the user gives to vLLM: quantising on load makes the weights smaller.
-        on_cpu: Whether the device is a CPU, which is not offered what only GPUs can.
+        tensor_parallel: Number of devices to spread it over.
+        utilization: Share of a device that the engine takes.
+        engine_args: The user's arguments for vLLM; quantising on load makes the weights smaller.
+        on_cpu: Whether the device is a CPU; the message then leaves out what only GPUs support.
     """
     usable = int(device_bytes * utilization)
     arguments = engine_args or {}
@@ -110,7 +110,7 @@ def check_memory(
 
 
 def _weights(checkpoint: Checkpoint, tensor_parallel: int, quantization: str | None, dtype: str) -> int:
-    """Bytes of the weights on each device."""
+    """Size of the weights on each device, in bytes."""
     architecture = checkpoint.architecture
     if checkpoint.quantization is None and quantization in ON_LOAD:
         return architecture.weight_bytes(ON_LOAD[quantization], tensor_parallel)

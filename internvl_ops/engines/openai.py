@@ -1,6 +1,6 @@
-"""Any OpenAI-compatible server as an engine: `internvl_ops.serve`, vLLM's own, LMDeploy's, SGLang's.
+"""An engine for any OpenAI-compatible server: `internvl_ops.serve`, vLLM's own, LMDeploy's, SGLang's.
 
-The server renders and tiles. Of what is sent besides OpenAI's own fields, servers that do not know a field pass it by.
+The server renders and tiles. Requests carry fields besides OpenAI's own; servers ignore the ones they do not know.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ _KINDS = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpeg", b"RIFF": "webp"}
 
 
 class OpenAIEngine:
-    """An endpoint. The key is read from the environment variable OPENAI_API_KEY, where there is one.
+    """An endpoint. The key is read from the environment variable OPENAI_API_KEY, if that is set.
 
     Args:
-        base_url: The server's address up to and with ``/v1``.
-        model: What the server calls the model; empty for the only one it serves.
-        concurrency: Most requests at once.
-        patience: How long the server is waited for.
-        streams: Whether an answer that is watched comes in parts; without, it is looked at when it is there.
-        send_max_tiles: Whether a request says how many tiles it wants at most.
+        base_url: The server's address, including ``/v1``.
+        model: The server's name of the model; may be empty if it serves only one.
+        concurrency: Maximum number of simultaneous requests.
+        patience: How long to wait for the server.
+        streams: Whether a watched answer is streamed; if not, the watch sees it only when it is complete.
+        send_max_tiles: Whether requests name their maximum number of tiles.
         extra_body: Fields added to each request.
-        context_length: Longest prompt and answer together, in tokens, of the checkpoint that is served, where it is
-            known here. A server may take more than the checkpoint was trained for; such answers are not taken.
+        context_length: Maximum length of prompt and answer together, in tokens, of the served checkpoint, if known
+            here. A server may accept more than the checkpoint was trained for; such answers are refused here.
     """
 
     def __init__(
@@ -62,8 +62,8 @@ class OpenAIEngine:
         """Waits until the server answers.
 
         Raises:
-            ConfigurationError: It refuses the key, or does not serve the model.
-            EngineDead: It is away for longer than the patience.
+            ConfigurationError: The server refuses the key, or does not serve the model.
+            EngineDead: The server is away for longer than the patience allows.
         """
         if self._endpoint is not None:
             return
@@ -88,12 +88,12 @@ class OpenAIEngine:
         self._endpoint = endpoint
 
     async def generate(self, request: Request, sampling: Sampling, watch: Watch | None = None) -> Completion:
-        """The answer to one request. Cancelling the task closes its connection, which ends it on the server.
+        """The answer to one request. Cancelling the task closes its connection, which ends the request on the server.
 
         Raises:
             UnitError: ``prompt_too_long``, ``timeout``, or ``engine_failed`` for this request alone.
-            ConfigurationError: The server refuses every request of the kind.
-            EngineDead: The server is away for longer than the patience.
+            ConfigurationError: The server refuses every request of this kind.
+            EngineDead: The server is away for longer than the patience allows.
         """
         endpoint, chat = self._endpoint, request.chat
         if endpoint is None:
@@ -128,13 +128,13 @@ class OpenAIEngine:
                 raise unreadable from None
 
     async def close(self) -> None:
-        """As `shutdown`, where there is an event loop to wait in: no connection is left when it returns."""
+        """Like `shutdown`, but awaitable: when it returns, every connection is closed."""
         endpoint, self._endpoint = self._endpoint, None
         if endpoint is not None:
             await endpoint.close()
 
     def shutdown(self) -> None:
-        """Closes the connections; harmless to repeat. The server goes on."""
+        """Closes the connections; safe to call again. The server keeps running."""
         endpoint, self._endpoint = self._endpoint, None
         if endpoint is None:
             return
@@ -149,7 +149,7 @@ class OpenAIEngine:
             "max_tokens": sampling.max_new_tokens,
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
-            "skip_special_tokens": False,  # boxes and what they belong to are written with special tokens
+            "skip_special_tokens": False,  # boxes and their labels are written with special tokens
         }
         if sampling.seed is not None:
             body["seed"] = sampling.seed
@@ -168,7 +168,7 @@ class OpenAIEngine:
             body["structured_outputs"] = {"choice": list(sampling.choices)}
         if self._is_vllm:
             body["return_token_ids"] = True
-            if sampling.min_new_tokens:  # other servers refuse the field, or have another name for it
+            if sampling.min_new_tokens:  # other servers refuse the field, or name it differently
                 body["min_tokens"] = sampling.min_new_tokens
             if chat.pictures and self._tiles(chat):
                 body["mm_processor_kwargs"] = {"max_dynamic_patch": chat.max_tiles}
@@ -194,8 +194,8 @@ class OpenAIEngine:
     def _content(self, question: str, pictures: Iterator[bytes | str], chat: Chat) -> str | list[dict[str, Any]]:
         """A question in parts, its pictures between the texts around them.
 
-        One picture in front is sent without the line break after it, which servers write themselves. Otherwise there
-        are two texts at least: by that the template of `internvl_ops.serve` tells that the places matter.
+        A single picture at the start is sent without the line break after it, since servers add one. Otherwise there
+        are at least two texts: from that, the template of `internvl_ops.serve` detects that the places matter.
         """
         texts = question.split(TAG)
         if len(texts) == 1:
@@ -213,18 +213,18 @@ class OpenAIEngine:
         url = picture if isinstance(picture, str) else _data_url(picture)
         image: dict[str, Any] = {"url": url}
         if self._tiles(chat) and not self._is_vllm:
-            image["max_dynamic_patch"] = chat.max_tiles  # LMDeploy's and SGLang's way
+            image["max_dynamic_patch"] = chat.max_tiles  # the field that LMDeploy and SGLang use
         return {"type": "image_url", "image_url": image}
 
 
 async def check_served(base_url: str, model: str, *, patience_s: float = 5.0) -> str | None:
-    """Asks an endpoint once, before anything starts, whether it serves the model.
+    """Checks once, before anything starts, whether an endpoint serves the model.
 
     Returns:
-        Why it does not answer yet, where it may still be starting; None where all is well.
+        Why it does not answer yet, if it may still be starting; None if it serves the model.
 
     Raises:
-        ConfigurationError: As of `OpenAIEngine.start`.
+        ConfigurationError: As in `OpenAIEngine.start`.
     """
     engine = OpenAIEngine(base_url, model, patience=Patience(away_s=0, answer_s=patience_s, attempts=1))
     try:

@@ -1,4 +1,4 @@
-"""An engine that is started anew when it dies."""
+"""An engine that is restarted when it dies."""
 
 from __future__ import annotations
 
@@ -18,29 +18,30 @@ logger = logging.getLogger(__name__)
 
 
 class Recovering:
-    """Runs an engine, and another when that one dies.
+    """Runs an engine, and starts a new one when it dies.
 
-    A request may be what killed it. So a request that was in flight at a death is tried once more with nothing else in
-    flight; if the engine dies again, that request alone is the cause and fails with kind ``engine_failed``. A request
-    that comes while the engine is down was not in flight: it waits, and goes on among the others.
+    A request may be the cause of a death. So each request that was running when the engine died is tried once more,
+    alone. If the engine dies again, that request is the cause and fails with kind ``engine_failed``. A request that
+    arrives while the engine is down was not running: it waits, and then runs among the others.
 
-    An engine that makes no token for `hang_s` while it has requests counts as dead, too. And since too many requests at
-    once may have been the cause, as where a device runs out of memory, after a death that no single request is to blame
-    for there are a quarter fewer at once than there were; each time as many have been answered, one more is let in.
+    An engine that generates no token for `hang_s` while it has requests also counts as dead. The cause may be too many
+    requests at once, for example on a device that runs out of memory. So after a death for which no single request is
+    to blame, the limit on simultaneous requests drops to three quarters of their number. It rises by one each time
+    that many requests were answered.
 
     Args:
         make_engine: Makes an engine that is not yet started.
-        hang_s: Seconds without a token after which the engine is taken for hung. Longer than the engine needs to read
-            the longest prompt.
+        hang_s: Seconds without a token after which the engine counts as hung. Must be longer than the engine needs
+            to read the longest prompt.
 
     Attributes:
-        asked: The requests that a running engine has.
+        asked: The requests that a running engine is processing.
     """
 
     def __init__(self, make_engine: Callable[[], Engine], *, hang_s: float = 600.0) -> None:
         self._make_engine, self._hang_s = make_engine, hang_s
         self.asked = Gauge()
-        self._limit = math.inf  # requests at once
+        self._limit = math.inf  # maximum number of simultaneous requests
         self._before_death = math.inf
         self._last_token = 0.0
         self._asking: set[asyncio.Task[Completion]] = set()
@@ -50,10 +51,10 @@ class Recovering:
         self._up = False
         self._running = 0
         self._changed = asyncio.Condition()
-        self._suspect = asyncio.Lock()  # held by the one request that is tried alone
+        self._suspect = asyncio.Lock()  # held by the one request that is tried again alone
 
     async def start(self) -> None:
-        """Starts the engine, minutes for a large model; else the first request does."""
+        """Starts the engine, which takes minutes for a large model. Without this call, the first request starts it."""
         async with self._alone():
             await self._revive()
 
@@ -61,14 +62,14 @@ class Recovering:
         """One completion.
 
         Raises:
-            UnitError: The request cannot be served, or it is what kills the engine.
-            EngineDead: The engine died and does not start again.
+            UnitError: The request cannot be served, or it kills the engine.
+            EngineDead: The engine died and cannot be restarted.
         """
         async with self._among_others():
             try:
                 return await self._ask(request, sampling, watch)
             except EngineDead:
-                pass  # tried once more below, alone
+                pass  # tried again below, alone
         async with self._alone():
             await self._revive()
             return await self._once_more(request, sampling, watch)
@@ -104,10 +105,10 @@ class Recovering:
         return noted
 
     def _mourn(self, event: str, why: str) -> None:
-        if not self._up:  # each request that was under way learns of the same death
+        if not self._up:  # every request that was running reports the same death
             return
         self._up = False
-        if self._suspect.locked():  # a suspect is alone: then it was not that they were many
+        if self._suspect.locked():  # a suspect runs alone, so the number of requests is not the cause
             note(logger, event, f"The engine died with one request alone under way: {why}", requests=1)
             return
         requests = self._running
@@ -117,7 +118,7 @@ class Recovering:
         note(logger, "engine_limit_lowered", f"The engine gets at most {limit} requests at once for now.", limit=limit)
 
     async def _watch_over(self) -> None:
-        """Ends the requests of an engine that hangs; each then learns that the engine is dead."""
+        """Ends the requests of a hung engine; each request then reports that the engine is dead."""
         while self._up:
             await asyncio.sleep(self._hang_s / 10)
             if self._asking and time.monotonic() - self._last_token > self._hang_s:
@@ -151,7 +152,7 @@ class Recovering:
         if again:
             seconds = round(time.monotonic() - began, 1)
             note(logger, "engine_restarted", f"The engine runs again; it started in {seconds:g} s.", seconds=seconds)
-        if self._watchdog is not None:  # it may still sleep, and would go on beside the new one
+        if self._watchdog is not None:  # the old one may still sleep, and would run beside the new one
             self._watchdog.cancel()
         self._watchdog = asyncio.create_task(self._watch_over())
 
@@ -180,6 +181,6 @@ class Recovering:
                 async with self._changed:
                     await self._changed.wait_for(lambda: self._running == 0)
                 yield
-        finally:  # whoever waits for the lock to be free goes on, however this request ended
+        finally:  # requests that wait for the lock continue, however this request ended
             async with self._changed:
                 self._changed.notify_all()

@@ -1,6 +1,6 @@
-"""The plain reference: transformers' own InternVL class, one request after another. Slow, and in full view.
+"""The reference engine: transformers' own InternVL class, one request after another. Slow and simple.
 
-For comparing answers and for machines where vLLM does not run; `VllmEngine` is many times as fast.
+For comparing answers, and for machines where vLLM does not run; `VllmEngine` is many times as fast.
 """
 
 from __future__ import annotations
@@ -39,23 +39,23 @@ NOT_CONSTRAINED = (
 
 
 class TransformersEngine:
-    """InternVL in plain torch, on the first accelerator this process sees or else on the CPU.
+    """InternVL in plain torch, on the first accelerator that this process sees, else on the CPU.
 
     Takes both layouts: transformers' own (`internvl`), and the published one (`internvl_chat`) through
-    `internvl_ops.models.native`. No code that comes with a checkpoint runs.
+    `internvl_ops.models.native`. It never runs code from a checkpoint's repository.
 
     Args:
         checkpoint: What to load.
-        tensor_parallel: Has to be 1.
-        max_tiles: Not looked at: memory is taken as it is needed.
-        constrained: Has to be False: answers cannot be held to a form here.
-        watched_every: Tokens between two looks of a `Watch`.
+        tensor_parallel: Must be 1.
+        max_tiles: Ignored: memory is allocated as needed.
+        constrained: Must be False: this engine cannot constrain an answer to a form.
+        watched_every: Tokens between two calls of a `Watch`.
         engine_args: Arguments of `from_pretrained`, such as ``{"dtype": "float32", "attn_implementation": "eager"}``.
-            `max_model_len`, which is vLLM's, gives another context than the checkpoint's here too.
+            vLLM's `max_model_len` is accepted too: it overrides the checkpoint's context.
         trust_remote_code: Whether a tokenizer that comes as code with the checkpoint may run.
 
     Raises:
-        ConfigurationError: It asks for what only another engine can do.
+        ConfigurationError: An argument needs another engine.
     """
 
     def __init__(
@@ -91,11 +91,11 @@ class TransformersEngine:
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="transformers")
 
     async def start(self) -> None:
-        """Loads the model; minutes for a big one.
+        """Loads the model; takes minutes for a large one.
 
         Raises:
             ConfigurationError: The checkpoint lacks a weight, or transformers refuses an argument.
-            EngineDead: The model does not fit the device.
+            EngineDead: The model does not fit on the device.
         """
         if self._model is None:
             await asyncio.get_running_loop().run_in_executor(self._worker, self._start)
@@ -137,14 +137,14 @@ class TransformersEngine:
         except torch.OutOfMemoryError as error:
             message = f"no memory for {len(request.token_ids)} tokens with their tiles: {error}"
             raise UnitError("generate", "engine_failed", f"{message} Lower --max-tiles.") from error
-        except torch.AcceleratorError as error:  # the device answers nothing more to this process
+        except torch.AcceleratorError as error:  # the device no longer works for this process
             self.dead = True
             raise EngineDead(f"the device failed: {error}") from error
         finally:
-            ended.set()  # a cancelled request goes on in its thread until its next token
+            ended.set()  # the thread of a cancelled request runs until the next token
 
     def shutdown(self) -> None:
-        """Frees the device; harmless to repeat."""
+        """Frees the device; safe to call again."""
         self._model = None
         self._worker.shutdown(wait=False, cancel_futures=True)
 
@@ -179,9 +179,9 @@ class TransformersEngine:
         return Completion(token_ids, prompt.shape[1], reason, logprobs)
 
     def _embedded(self, model: Any, prompt: torch.Tensor, request: Request) -> torch.Tensor:
-        """The prompt as the language model sees it: (1, tokens, width), the tiles' features in their places.
+        """The prompt's embeddings, shape (1, tokens, width), with the tiles' features in their places.
 
-        By place and not by token, because a question may quote the context token.
+        Features are placed by position, not by token id, because a question may contain the context token.
         """
         import torch
 
@@ -190,11 +190,11 @@ class TransformersEngine:
         embedded = model.get_input_embeddings()(prompt)
         if request.tiles is None or not request.images:
             return embedded
-        with warnings.catch_warnings():  # the tiles may be a read-only view, and nobody writes to them
+        with warnings.catch_warnings():  # the tiles may be a read-only view; nothing writes to them
             warnings.filterwarnings("ignore", message="The given NumPy array is not writ")
             tiles = torch.from_numpy(np.ascontiguousarray(request.tiles)).to(self._device)
         features = model.get_image_features(pixel_values=normalised(tiles), return_dict=True).pooler_output
-        if self.checkpoint.pixel_shuffle == "v1":  # column by column, which the class does not know
+        if self.checkpoint.pixel_shuffle == "v1":  # column by column, which the class does not support
             side = round(features.shape[1] ** 0.5)
             features = features.unflatten(1, (side, side)).transpose(1, 2).flatten(1, 2)
         places = np.concatenate(
@@ -214,7 +214,7 @@ class TransformersEngine:
             do_sample=sampling.temperature > 0,
             repetition_penalty=sampling.repetition_penalty,
             eos_token_id=sorted(stop_ids) or None,
-            pad_token_id=0,  # nothing is padded; unset, transformers says so at every request
+            pad_token_id=0,  # nothing is padded; if unset, transformers logs a line per request
             return_dict_in_generate=True,
             output_logits=sampling.logprobs is not None,
             **(drawn if sampling.temperature > 0 else {}),
@@ -222,7 +222,7 @@ class TransformersEngine:
 
 
 class _Watcher:
-    """Ends an answer when its watcher or its caller says so; transformers calls it after each token."""
+    """Ends an answer when its watch or its caller asks for that; transformers calls it after each token."""
 
     def __init__(self, prompt_tokens: int, watch: Watch | None, every: int, ended: threading.Event) -> None:
         self._prompt_tokens, self._watch, self._every, self._ended = prompt_tokens, watch, every, ended
@@ -250,7 +250,8 @@ def _seeded(seed: int | None, device: torch.device) -> Iterator[None]:
 
 
 def _logprobs(logits: tuple[torch.Tensor, ...], token_ids: list[int], likeliest: int) -> list[dict[int, float]]:
-    """For each token its own and the likeliest tokens' log-probabilities, before temperature and penalties."""
+    """For each position, the log-probabilities of the chosen and of the likeliest tokens, before temperature and
+    penalties."""
     found = []
     for token, position in zip(token_ids, logits, strict=True):
         logprobs = position[0].float().log_softmax(-1)

@@ -1,4 +1,4 @@
-"""The vLLM engine, fed with rendered prompts and tiles: in this process nothing decodes, resizes or tokenises."""
+"""The vLLM engine. It receives rendered prompts and tiles: this process does not decode, resize or tokenise."""
 
 from __future__ import annotations
 
@@ -37,21 +37,21 @@ if TYPE_CHECKING:
     from vllm.v1.engine.async_llm import AsyncLLM
 
 GIB = 1 << 30
-ENCODED_BYTES = GIB  # on the device, of encoded images that may be asked about again: 40 of 13 tiles for an 8B model
+ENCODED_BYTES = GIB  # on the device, for encoded images that may be used again: 40 of 13 tiles for an 8B model
 
 
 class VllmEngine:
-    """One vLLM engine, on the accelerators this process sees or else on the CPU.
+    """One vLLM engine, on the accelerators that this process sees, else on the CPU.
 
     Args:
         checkpoint: What to load.
-        tensor_parallel: Devices to spread the model over.
-        max_tiles: Most tiles one image will have, thumbnail not counted, if the job asks for more than the
-            checkpoint's config says: vLLM plans its memory by it.
-        constrained: Whether requests may hold their answers to a form, for which vLLM loads a tokenizer of its own.
-        watched_every: Tokens between two looks of a `Watch`.
-        lora: An adapter that changes the checkpoint, as `models.lora.load_adapter` reads it.
-        engine_args: vLLM's engine arguments, such as ``{"quantization": "awq"}``; they win over what is chosen here.
+        tensor_parallel: Number of devices to spread the model over.
+        max_tiles: Maximum tiles of one image, without the thumbnail, if the job uses more than the checkpoint's
+            config says: vLLM plans its memory by it.
+        constrained: Whether requests may constrain their answers to a form; vLLM then loads its own tokenizer.
+        watched_every: Tokens between two calls of a `Watch`.
+        lora: An adapter for the checkpoint, as returned by `models.lora.load_adapter`.
+        engine_args: vLLM's engine arguments, such as ``{"quantization": "awq"}``; they override the choices made here.
         trust_remote_code: Whether code that comes with the checkpoint may run.
     """
 
@@ -79,26 +79,26 @@ class VllmEngine:
         self._engine_args = dict(engine_args or {})
         self._trust_remote_code = trust_remote_code
         self._llm: AsyncLLM | None = None
-        self._params = functools.lru_cache(256)(self._sampling_params)  # rows may bring their own
+        self._params = functools.lru_cache(256)(self._sampling_params)  # rows may have their own
 
     @property
     def dead(self) -> bool:
-        """Whether the engine was started and is gone; it does not come back."""
+        """Whether the engine was started and has died; it does not recover."""
         return self._llm is not None and self._llm.errored
 
     async def start(self) -> None:
-        """Loads the model and returns when it answers; minutes for a big one.
+        """Loads the model and returns when it can answer; takes minutes for a large model.
 
         Raises:
-            ConfigurationError: vLLM does not know an engine argument, or refuses its value.
-            EngineDead: The engine did not come up; vLLM's log above says why.
+            ConfigurationError: vLLM does not have an engine argument, or refuses its value.
+            EngineDead: The engine did not start; vLLM's log above says why.
         """
         if self._llm is None:
-            await asyncio.to_thread(self._start)  # the event loop stays free meanwhile
+            await asyncio.to_thread(self._start)  # keeps the event loop free
 
     def _start(self) -> None:
         vllm_plugin.make_findable()
-        # Set before vLLM is imported; the user's own settings win.
+        # Must be set before the import of vLLM; the user's own settings have priority.
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
         os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
         from vllm import AsyncEngineArgs
@@ -143,26 +143,26 @@ class VllmEngine:
 
     @property
     def context_length(self) -> int:
-        """Longest prompt and answer together, in tokens; known once started.
+        """Maximum length of prompt and answer together, in tokens; known once started.
 
-        The checkpoint's, or less where the device has no room for it. Never more, whatever vLLM makes of the config's
-        `rope_scaling`: its rotary table ends with the checkpoint's context, and behind that it reads other memory.
-        Only an own `max_model_len` in `engine_args` goes further.
+        It is the checkpoint's context, or less where the device has no room for it. It is never more, whatever vLLM
+        derives from `rope_scaling` in the config: vLLM's rotary table ends with the checkpoint's context, and beyond
+        it vLLM reads other memory. Only the user's own `max_model_len` in `engine_args` goes further.
         """
         possible = self._started().model_config.max_model_len
         return possible if own_context(self._engine_args) else min(possible, self.checkpoint.context_length)
 
     @property
     def unfinished(self) -> int:
-        """Requests that are under way."""
+        """Number of running requests."""
         return self._started().get_num_unfinished_requests()
 
     async def generate(self, request: Request, sampling: Sampling, watch: Watch | None = None) -> Completion:
-        """The answer to one request. Cancelling the task takes the request out of the engine.
+        """The answer to one request. Cancelling the task removes the request from the engine.
 
         Raises:
             UnitError: ``prompt_too_long``, or ``engine_failed`` for this request alone.
-            EngineDead: The engine is gone.
+            EngineDead: The engine has died.
         """
         from vllm.exceptions import VLLMClientError
         from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
@@ -172,7 +172,7 @@ class VllmEngine:
         output = None
         try:
             params = self._params(self._within_context(request, sampling), watch is not None)
-            # Leaving the loop early closes the generator, which takes the request out of the engine.
+            # Leaving the loop early closes the generator, which removes the request from the engine.
             steps = llm.generate(
                 self._input(request),
                 params,
@@ -193,7 +193,7 @@ class VllmEngine:
         return _completion(output, len(request.token_ids), str(output.outputs[0].finish_reason))
 
     def shutdown(self) -> None:
-        """Ends vLLM's processes and frees the device; harmless to repeat."""
+        """Ends vLLM's processes and frees the device; safe to call again."""
         llm, self._llm = self._llm, None
         if llm is not None:
             llm.shutdown()
@@ -211,9 +211,9 @@ class VllmEngine:
             "tensor_parallel_size": self._tensor_parallel,
             "trust_remote_code": self._trust_remote_code,
             "scheduling_policy": "priority",  # see `Request.follows`
-            "max_model_len": -1,  # the checkpoint's context, or as much of it as the device has room for
+            "max_model_len": -1,  # the checkpoint's context, or as much of it as fits on the device
             "skip_tokenizer_init": not self._constrained,
-            # Prompts come rendered, so that vLLM's cache of processed images would only hold memory.
+            # Prompts are already rendered, so vLLM's cache of processed images would only waste memory.
             "mm_processor_cache_gb": 0,
             "use_tqdm_on_load": False,
             "enable_log_requests": False,
@@ -223,7 +223,7 @@ class VllmEngine:
         if self._lora is not None:
             chosen |= {"enable_lora": True, "max_lora_rank": self._lora.rank, "max_loras": 1}
             chosen["enable_tower_connector_lora"] = self._lora.sees
-        # The checkpoint may be `tiled`, which its config does not say.
+        # The checkpoint may be `tiled`, which its config does not show.
         if self._max_tiles is not None and self.checkpoint.dynamic and self._max_tiles > 1:
             chosen["hf_overrides"] = {
                 "max_dynamic_patch": max(self._max_tiles, self.checkpoint.max_tiles),
@@ -233,18 +233,18 @@ class VllmEngine:
             chosen |= self._cpu_arguments()
         given = dict(self._engine_args)
         if isinstance(given.get("hf_overrides"), dict):
-            # Without these vLLM would wait for ever for room for an image that is larger than it planned for.
+            # Without these, vLLM would wait forever for room for an image that is larger than it planned for.
             given["hf_overrides"] = given["hf_overrides"] | chosen.get("hf_overrides", {})
         return chosen | given
 
     def _cpu_arguments(self) -> dict[str, Any]:
-        """What is quickest on a CPU. Measured on two cores with 6 layers of 512, 7 tiles of 448 and 32 new tokens:
+        """The fastest settings on a CPU. Measured on two cores with 6 layers of 512, 7 tiles of 448, 32 new tokens:
 
         - One process for engine and worker starts in 14 s instead of 21 and does 0.9 requests a second instead of 0.5:
           two processes keep a core busy waiting for each other.
         - Compiling adds 14 to 25 s to the start and nothing to the speed.
-        - The key-value cache is written to in full at the start, a second a GiB.
-        - Threads that spin while they wait are no quicker alone, and beside a busy process a third as quick.
+        - The start writes the whole key-value cache, which takes a second per GiB.
+        - Threads that spin while they wait are no faster alone, and a third as fast beside a busy process.
         """
         import psutil
 
@@ -259,11 +259,11 @@ class VllmEngine:
         return chosen
 
     def _keep_encoded(self, config: Any) -> None:
-        """Lets vLLM keep more than the one or two encoded images that it has room for by default.
+        """Makes vLLM keep more than the one or two encoded images for which it has room by default.
 
-        The last tokens of an image share a block of the prefix cache with the question behind it, so that another
-        question needs the image's embeddings again, however much of the prompt is cached: without them the image is
-        encoded anew, for which three questions cost as much as three images.
+        The last tokens of an image share a block of the prefix cache with the question after it. So another question
+        needs the image's embeddings again, however much of the prompt is cached. Without them the image is encoded
+        again, and three questions cost as much as three images.
         """
         of_a_token = config.model_config.get_inputs_embeds_size() * config.model_config.dtype.itemsize
         scheduler = config.scheduler_config
@@ -272,13 +272,13 @@ class VllmEngine:
             max(self._max_tiles if self._max_tiles and checkpoint.dynamic else 0, checkpoint.max_tiles)
             + checkpoint.use_thumbnail
         )
-        # What vLLM can encode in one step. It refuses more only where its cache is no larger than that, as it is by
-        # default, and otherwise waits for ever for room.
+        # What vLLM can encode in one step. vLLM refuses a larger image only where its cache is no larger than that,
+        # which is its default; otherwise it waits forever for room.
         self._longest_image = max(scheduler.max_num_encoder_input_tokens, tiles * checkpoint.tokens_per_tile)
         scheduler.encoder_cache_size = max(scheduler.encoder_cache_size, ENCODED_BYTES // of_a_token)
 
     def _check(self, request: Request) -> None:
-        """Refuses a request that vLLM would fail on: in its worker an error of shape ends the engine for all."""
+        """Refuses a request on which vLLM would fail: a shape error in its worker ends the engine for all requests."""
         model = self._started().model_config
         if len(request.token_ids) >= self.context_length:
             mend = "Lower --max-tiles, or shorten the question."
@@ -313,7 +313,7 @@ class VllmEngine:
             )
 
     def _within_context(self, request: Request, sampling: Sampling) -> Sampling:
-        """The answer ends with the context, as one cut off at its longest."""
+        """The sampling, with its maximum length cut to what is left of the context."""
         left = self.context_length - len(request.token_ids)
         return sampling if sampling.max_new_tokens <= left else replace(sampling, max_new_tokens=left)
 
@@ -331,7 +331,7 @@ class VllmEngine:
         token_ids = request.token_ids.tolist()
         if request.tiles is None or not request.images:
             return tokens_input(token_ids)
-        with warnings.catch_warnings():  # the tiles may be a read-only view, and nobody writes to them
+        with warnings.catch_warnings():  # the tiles may be a read-only view; nothing writes to them
             warnings.filterwarnings("ignore", message="The given NumPy array is not writ")
             tiles = torch.from_numpy(np.ascontiguousarray(request.tiles))
         return image_input(
@@ -361,7 +361,7 @@ class VllmEngine:
             logprobs=sampling.logprobs,
             structured_outputs=form,
             detokenize=False,
-            # One message a request through this process, or one now and then for who watches.
+            # One message per request through this process, or one every few tokens for a watched request.
             output_kind=RequestOutputKind.CUMULATIVE if watched else RequestOutputKind.FINAL_ONLY,
             stream_interval=self._watched_every if watched else None,
         )
