@@ -1,6 +1,6 @@
-"""The sizes of a checkpoint's two models, and what follows from them: parameters, memory, tensor-parallel sizes.
+"""Sizes of a checkpoint's two models, and what follows from them: parameters, memory, tensor-parallel sizes.
 
-Everything is read from a config.json, so that it holds for a checkpoint nobody has heard of as well.
+Everything is read from config.json, so it also works for checkpoints that this project does not list.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, Literal
 Bits = Literal[16, 8, 4]
 
 GIB = 1 << 30
-# What a device needs besides weights and key-value cache: activations, vLLM's own buffers, the CUDA context.
+# Memory that a device needs besides weights and key-value cache: activations, vLLM's own buffers, the CUDA context.
 WORKSPACE = 2 * GIB
 GPU_UTILIZATION = 0.92  # share of a GPU's memory that vLLM takes by default
 # Shortest context worth starting with: one image of 12 tiles and its thumbnail with room for a long answer.
@@ -36,21 +36,21 @@ class VisionTower:
 
     @property
     def attention_parameters(self) -> int:
-        """Of the attention's linear layers in the whole tower."""
+        """Parameters of the attention's linear layers in the whole tower."""
         qkv = 3 * self.hidden * (self.hidden + self.qkv_bias)
         return self.layers * (qkv + self.hidden * (self.hidden + 1))
 
     @property
     def mlp_parameters(self) -> int:
-        """Of the other linear layers."""
+        """Parameters of the MLPs in the whole tower."""
         return self.layers * (2 * self.hidden * self.intermediate + self.intermediate + self.hidden)
 
     @property
     def other_parameters(self) -> int:
-        """Embeddings, norms and layer scales."""
+        """Parameters of embeddings, norms and layer scales."""
         positions = (self.image_size // self.patch_size) ** 2 + 1
         embeddings = self.hidden * (2 + positions + 3 * self.patch_size**2)
-        # A LayerNorm has weight and bias, an RMSNorm, which the tower with qk norm uses throughout, a weight alone.
+        # A LayerNorm has weight and bias. An RMSNorm has a weight alone; a tower with qk norm uses it throughout.
         norms = 2 + 2 if self.qk_norm else 2 * 2
         return embeddings + self.layers * self.hidden * (norms + 2)
 
@@ -70,7 +70,7 @@ class LanguageModel:
     head_dim: int = 0
     tied: bool = False
     experts: int = 0
-    active_experts: int = 0  # of them, those that a token goes through
+    active_experts: int = 0  # experts that process each token
 
     def __post_init__(self) -> None:
         if not self.head_dim:
@@ -78,12 +78,12 @@ class LanguageModel:
 
     @property
     def linear_parameters(self) -> int:
-        """Of the layers' matrices, which are what quantisation makes smaller."""
+        """Parameters of the layers' matrices, which quantisation makes smaller."""
         return self._linear(max(1, self.experts))
 
     @property
     def active_linear_parameters(self) -> int:
-        """Of the matrices that a token is multiplied with, routers included; all but the output layer."""
+        """Parameters of the matrices that process one token, including routers but without the output layer."""
         return self._linear(max(1, self.active_experts)) + self.layers * self.hidden * self.experts
 
     def _linear(self, mlps: int) -> int:
@@ -92,7 +92,7 @@ class LanguageModel:
 
     @property
     def other_parameters(self) -> int:
-        """Embeddings, the output layer, norms, biases, routers."""
+        """Parameters of embeddings, the output layer, norms, biases and routers."""
         layer = 2 * self.hidden + self.hidden * self.experts
         if self.model_type in ("qwen2", "gpt_oss"):
             layer += self.head_dim * (self.heads + 2 * self.kv_heads)
@@ -104,7 +104,7 @@ class LanguageModel:
 
     @property
     def kv_bytes_per_token(self) -> int:
-        """Keys and values of one token, at 16 bits a value."""
+        """Size of the keys and values of one token, at 16 bits per value."""
         return 2 * 2 * self.layers * self.kv_heads * self.head_dim
 
 
@@ -122,7 +122,7 @@ class Architecture:
 
     @property
     def parameters(self) -> int:
-        """Of the whole checkpoint."""
+        """Parameters of the whole checkpoint."""
         vision, language = self.vision, self.language
         return (
             vision.attention_parameters
@@ -134,13 +134,13 @@ class Architecture:
         )
 
     def weight_bytes(self, bits: Bits = 16, tensor_parallel: int = 1) -> int:
-        """Memory of the weights on each of `tensor_parallel` devices.
+        """Size of the weights on each of `tensor_parallel` devices, in bytes.
 
         Args:
-            bits: 16; 8 for what vLLM quantises as it loads (fp8) and for bitsandbytes, all linear layers; 4 for AWQ,
-                the language model's linear layers.
-            tensor_parallel: Devices the model is spread over. vLLM keeps the projector, the embeddings of the vision
-                tower and, where its heads do not divide, the tower's attention whole on each of them.
+            bits: 16: not quantised. 8: all linear layers, as quantised by vLLM on load (fp8) or by bitsandbytes. 4: the
+                language model's linear layers, as in AWQ.
+            tensor_parallel: Number of devices. vLLM keeps the projector and the tower's embeddings whole on each of
+                them, and also the tower's attention if the number does not divide its heads.
         """
         vision, language = self.vision, self.language
         language_bits = bits + GROUP_OVERHEAD if bits == 4 else bits
@@ -155,19 +155,19 @@ class Architecture:
         return int(split / tensor_parallel + whole) // 8
 
     def kv_bytes_per_token(self, tensor_parallel: int = 1) -> int:
-        """Key-value cache of one token on each device; heads fewer than devices are kept several times."""
+        """Key-value cache of one token on each device. With more devices than heads, heads are replicated."""
         heads = max(1, self.language.kv_heads // tensor_parallel)
         return self.language.kv_bytes_per_token * heads // self.language.kv_heads
 
     def refuses_tensor_parallel(self, size: int, group: int = 1) -> str | None:
-        """Why the model cannot be spread over `size` devices, or None where it can.
+        """Why the model cannot be spread over `size` devices; None if it can.
 
-        The tower's heads are no reason: where they do not divide, such as the 25 of InternViT-6B, vLLM keeps the
-        tower's attention whole on every device.
+        The tower's heads never prevent it: if `size` does not divide them, such as the 25 of InternViT-6B, vLLM keeps
+        the tower's attention whole on every device.
 
         Args:
             size: Number of devices.
-            group: Weights of the language model that share a scale and so have to stay together.
+            group: Number of the language model's weights that share a scale and so must stay together.
         """
         language = self.language
         if language.heads % size:
@@ -189,12 +189,12 @@ class Architecture:
         return [size for size in range(1, most + 1) if self.refuses_tensor_parallel(size, group) is None]
 
     def needed_bytes(self, weights: int, tensor_parallel: int = 1) -> int:
-        """What each device must have free to start with, of which `weights` bytes are weights."""
+        """Memory that each device must have free at the start, including `weights` bytes of weights."""
         context = min(LEAST_CONTEXT, self.language.context)
         return weights + WORKSPACE + context * self.kv_bytes_per_token(tensor_parallel)
 
     def devices_needed(self, device_bytes: int, bits: Bits = 16) -> int | None:
-        """Fewest devices of so much usable memory that carry the model; None where none up to 16 do."""
+        """Fewest devices with this much usable memory that hold the model; None if even 16 do not."""
         for size in self.tensor_parallel_sizes():
             if self.needed_bytes(self.weight_bytes(bits, size), size) <= device_bytes:
                 return size
@@ -242,5 +242,5 @@ def read_architecture(config: Mapping[str, Any]) -> Architecture:
 
 
 def side(size: int | list[int]) -> int:
-    """A side in pixels: the family's own layout writes ``448``, transformers' ``[448, 448]``."""
+    """A side in pixels. The family's own layout writes ``448``, transformers' layout ``[448, 448]``."""
     return int(size[0] if isinstance(size, list) else size)

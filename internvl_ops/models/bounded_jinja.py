@@ -1,6 +1,6 @@
 """Renders a Jinja template that came with a checkpoint, within limits of time and memory.
 
-Jinja's sandbox keeps a template from reaching out, not from going on for ever. So a process of its own renders it.
+Jinja's sandbox prevents access to the system, but not endless loops. So a separate process renders the template.
 """
 
 from __future__ import annotations
@@ -10,25 +10,25 @@ import subprocess
 import sys
 from typing import Any
 
-SECONDS = 3  # a template is a few pages of text, and takes milliseconds
+SECONDS = 3  # a template is a few pages of text and renders in milliseconds
 MEMORY_BYTES = 1 << 30
 OUTPUT_BYTES = 1 << 20
-_REFUSED = 3  # exit status: the template does not take these values
+_REFUSED = 3  # exit status: the template refuses these values
 
 
 class Unbounded(Exception):
-    """The template needs more time, memory or room than any chat template does."""
+    """The template needs more time, memory or output than any chat template does."""
 
 
 def render(source: str, values: dict[str, Any]) -> str | None:
-    """The template's text; None where it refuses the values.
+    """The template's text; None if it refuses the values.
 
     Args:
         source: The template.
-        values: What it is given; plain JSON.
+        values: The template's variables, as plain JSON.
 
     Raises:
-        Unbounded: It did not end within the limits.
+        Unbounded: The template did not finish within the limits.
     """
     given = json.dumps({"source": source, "values": values})
     try:

@@ -1,7 +1,7 @@
-"""Whether a tokenizer's chat template says the same as the conversation template that prompts are built from.
+"""Compares a tokenizer's chat template with the conversation template from which prompts are built.
 
-The two are not the same thing. The chat templates of InternVL 2.5 and 3 carry Qwen's system message
-(OpenGVLab/InternVL#1094), and prompts built from them lose accuracy (#1208), so they are never used here.
+The two differ. The chat templates of InternVL 2.5 and 3 carry Qwen's system message (OpenGVLab/InternVL#1094), and
+prompts built from them lose accuracy (#1208), so they are never used here.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from internvl_ops.models.conversation import render
 from internvl_ops.models.json_files import read_json
 
 QUESTION = "Hello"
-SHOWN = 60  # characters of each prompt from where they part
+SHOWN = 60  # characters of each prompt to show, from where they differ
 
 
 def disagreement(checkpoint: Checkpoint, system_message: str | None = None) -> str | None:
-    """One sentence where the tokenizer's chat template would write another prompt; None where it would not.
+    """One sentence if the tokenizer's chat template writes a different prompt; None if the prompts are equal.
 
     Args:
-        checkpoint: Whose two templates.
-        system_message: What the job puts in the system turn, if not the checkpoint's own.
+        checkpoint: The checkpoint with both templates.
+        system_message: The job's system message, if not the checkpoint's own.
     """
     if system_message is None:
         system_message = checkpoint.system_message
@@ -49,7 +49,7 @@ def disagreement(checkpoint: Checkpoint, system_message: str | None = None) -> s
 
 
 def _rendered(folder: Path) -> str | None:
-    """A question by the chat template; None where there is no template or it does not take a plain question."""
+    """A question in the chat template; None if there is no template or it refuses a plain question."""
     config = _read(folder / "special_tokens_map.json") | _read(folder / "tokenizer_config.json")
     source = _source(folder, config)
     if source is None:
@@ -59,16 +59,16 @@ def _rendered(folder: Path) -> str | None:
     text = render_template(source, {"messages": messages, "add_generation_prompt": True, **tokens})
     if text is None:
         return None
-    return text.removeprefix(tokens["bos_token"])  # which the tokenizer adds by itself
+    return text.removeprefix(tokens["bos_token"])  # the tokenizer adds it itself
 
 
 def _source(folder: Path, config: dict[str, Any]) -> str | None:
-    """The template where the published files have it: a file of its own since 2025, in the tokenizer's before."""
+    """The template of the published files: since 2025 a file of its own, before that part of the tokenizer's config."""
     path = folder / "chat_template.jinja"
     if path.is_file():
         return path.read_text(encoding="utf-8")
     found = config.get("chat_template") or _read(folder / "chat_template.json").get("chat_template")
-    if isinstance(found, list):  # several with names
+    if isinstance(found, list):  # several named templates
         found = next((entry.get("template") for entry in found if entry.get("name") == "default"), None)
     return found if isinstance(found, str) else None
 

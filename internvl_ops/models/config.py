@@ -1,6 +1,6 @@
-"""What a checkpoint's own files say about it, read without loading torch or transformers.
+"""A checkpoint's properties, read from its own files without loading torch or transformers.
 
-Runs in the two seconds in which a job is validated, so it reads JSON and looks at file names, no more.
+It runs within the two seconds in which a job is validated, so it only reads JSON and looks at file names.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from internvl_ops.models.architecture import Architecture, read_architecture, si
 from internvl_ops.models.conversation import TEMPLATES
 from internvl_ops.models.json_files import read_json
 
-# What a hub checkpoint needs here besides its weights, which the engine downloads itself.
+# The files of a hub checkpoint that are needed here. The engine downloads the weights itself.
 HUB_FILES = ["*.json", "*.jinja", "tokenizer.model", "*.txt"]
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 
@@ -25,29 +25,30 @@ Layout = Literal["internvl_chat", "internvl"]
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One InternVL checkpoint: everything model-specific that tiling, rendering and the engine ask for. Picklable.
+    """One InternVL checkpoint: everything model-specific that tiling, rendering and the engine need. Picklable.
 
     Attributes:
-        model: As the user named it: a local folder or a hub name. This is what the engine loads.
+        model: The user's name for it: a local folder or a hub name. The engine loads it by this name.
         template: Name of the conversation template, a key of `conversation.TEMPLATES`.
-        system_message: What the prompt's system turn says: the config's own, else the template's.
+        system_message: The system message of the prompt: the config's own, else the template's.
         tile_size: Side of a tile in pixels.
-        tokens_per_tile: Length of a tile in the prompt.
-        min_tiles, max_tiles: Tile limits of one image by the checkpoint's config; a job may ask for others.
+        tokens_per_tile: Number of tokens of a tile in the prompt.
+        min_tiles, max_tiles: Tile limits of one image in the checkpoint's config; a job may set others.
         use_thumbnail: Whether an image of several tiles gets a thumbnail, which is not counted in `max_tiles`.
-        context_length: Longest prompt and answer together, in tokens, that the language model was trained for. A
-            config's `rope_scaling` may promise more: engines make nothing, or nonsense, of that.
+        context_length: Maximum length of prompt and answer together, in tokens, that the language model was trained
+            for. `rope_scaling` in a config may promise more; engines ignore that, or generate nonsense.
         architecture: Sizes of its two models: parameters, memory, tensor-parallel sizes.
-        dtype: Of the weights as stored, such as ``bfloat16``.
-        quantization: Method of a quantised checkpoint, such as ``awq``; None otherwise.
-        quantization_group: Weights that share a scale, of a quantised checkpoint that has such groups; else 1.
-        weight_bytes: Size of the weights as stored: of their files, or, where those are not here yet, by the config.
+        dtype: Type of the stored weights, such as ``bfloat16``.
+        quantization: Method of a quantised checkpoint, such as ``awq``; else None.
+        quantization_group: Number of weights that share a scale in a checkpoint that is quantised in groups; else 1.
+        weight_bytes: Size of the stored weights: of their files, or computed from the config if there are no files yet.
         layout: ``internvl_chat``, the family's own, or ``internvl``, that of transformers' own class.
-        short_context: Where the rotary factors change with the length, as Phi-3's do, the length up to which the
-            first ones hold; 0 where they do not. vLLM uses one kind for all prompts: by default these.
-        dynamic: Whether it was trained on images cut into tiles. If not, an image is one tile, whatever a job asks for.
-        pad_to_square: Whether such an image is padded to a square with the mean colour, instead of being squashed.
-        pixel_shuffle: ``v1`` puts an image's tokens column by column, as in V1.1 and V1.2; ``v2`` row by row.
+        short_context: For rotary factors that change with the length, as Phi-3's do, the length up to which the first
+            ones apply; else 0. vLLM uses one kind for all prompts: by default the first.
+        dynamic: Whether it was trained on images cut into tiles. If not, an image is always one tile, whatever the job
+            asks for.
+        pad_to_square: Whether such an image is padded to a square with the mean colour, instead of being distorted.
+        pixel_shuffle: ``v1`` orders an image's tokens column by column, as in V1.1 and V1.2; ``v2`` row by row.
     """
 
     model: str
@@ -77,20 +78,20 @@ class Checkpoint:
 
     @property
     def kv_bytes_per_token(self) -> int:
-        """Memory that the engine keeps for each token of a prompt or answer, at 16 bits a value."""
+        """Memory that the engine needs for each token of a prompt or answer, at 16 bits per value."""
         return self.architecture.language.kv_bytes_per_token
 
     def tiled(self, max_tiles: int) -> Checkpoint:
-        """The same, with images cut into tiles although it was not trained on them."""
+        """The same checkpoint with images cut into tiles, although it was not trained on them."""
         return self if self.dynamic else replace(self, dynamic=True, pad_to_square=False, max_tiles=max_tiles)
 
     @property
     def served_context(self) -> int:
-        """Longest prompt and answer together, in tokens, that vLLM takes unless it is given another length."""
+        """Maximum length of prompt and answer together, in tokens, that vLLM accepts by default."""
         return self.short_context or self.context_length
 
     def check_tensor_parallel(self, size: int) -> None:
-        """ConfigurationError where an engine cannot spread the model over `size` devices."""
+        """ConfigurationError if an engine cannot spread the model over `size` devices."""
         if fault := self.architecture.refuses_tensor_parallel(size, self.quantization_group):
             sizes = self.architecture.tensor_parallel_sizes(group=self.quantization_group)
             raise ConfigurationError(
@@ -98,20 +99,20 @@ class Checkpoint:
             )
 
     def folder(self) -> Path:
-        """The folder with config and tokenizer on this machine; a hub name is downloaded here if it is not yet."""
+        """The local folder with config and tokenizer; a hub checkpoint's files are downloaded if necessary."""
         return _folder(self.model)
 
 
 def load_checkpoint(model: str) -> Checkpoint:
-    """Reads a checkpoint's config and checks that its files are there.
+    """Reads a checkpoint's config and checks that its files are present.
 
     Args:
-        model: A local folder, or a name on the Hugging Face hub such as ``OpenGVLab/InternVL2_5-1B``. Of a hub
-            checkpoint only config and tokenizer are downloaded.
+        model: A local folder, or a name on the Hugging Face hub such as ``OpenGVLab/InternVL2_5-1B``. From the hub,
+            only config and tokenizer are downloaded.
 
     Raises:
-        ConfigurationError: The folder is not an InternVL checkpoint, or not a whole one. The message says what was
-            looked for and the likely mend.
+        ConfigurationError: The folder is not an InternVL checkpoint, or an incomplete one. The message says which
+            file is missing and how to get it.
     """
     folder = _folder(model)
     config = read_json(folder / "config.json")
@@ -145,7 +146,7 @@ def _chat(model: str, folder: Path, config: dict[str, Any]) -> Checkpoint:
         _refuse_unmerged(model, folder)
     vision, language = config["vision_config"], config["llm_config"]
     tile_size = int(config.get("force_image_size") or vision["image_size"])
-    # A key that is absent means what the published config class says, and V1.1 and V1.2 have none of them.
+    # A missing key has the default of the published config class; V1.1 and V1.2 have none of these keys.
     dynamic = bool(config.get("dynamic_image_size", False))
     message = config.get("system_message")
     architecture = read_architecture(config)
@@ -173,7 +174,7 @@ def _chat(model: str, folder: Path, config: dict[str, Any]) -> Checkpoint:
 
 
 def _native(model: str, folder: Path, config: dict[str, Any]) -> Checkpoint:
-    """transformers' own layout. It names no template: the conversion kept the weights, so the template stays theirs."""
+    """transformers' own layout. It names no template; a conversion keeps the weights, so their template is used."""
     path = folder / "preprocessor_config.json"
     images = read_json(path) if path.is_file() else {}
     template = "internvl3_5_gpt_oss" if config["text_config"].get("model_type") == "gpt_oss" else "internvl2_5"
@@ -219,7 +220,7 @@ def _weight_bytes(architecture: Architecture, quantization: str | None) -> int:
 
 
 def _refuse_unmerged(model: str, folder: Path) -> None:
-    """A checkpoint of the family's LoRA fine-tuning, whose adapters stand in its weights until they are merged."""
+    """Refuses a checkpoint of the family's LoRA fine-tuning whose adapters are not merged into the weights yet."""
     if any(".lora_A." in name for name in weights.names(folder)):
         raise ConfigurationError(
             f"--model {model}: the weights hold LoRA adapters that are not merged. "
@@ -228,7 +229,7 @@ def _refuse_unmerged(model: str, folder: Path) -> None:
 
 
 def _quantization(config: Mapping[str, Any], language: Mapping[str, Any]) -> tuple[str | None, int]:
-    """Method and group size; the published AWQ checkpoints say them in the language model's config."""
+    """Method and group size; the published AWQ checkpoints have them in the language model's config."""
     settings = config.get("quantization_config") or language.get("quantization_config")
     if not settings:
         return None, 1
@@ -259,11 +260,11 @@ def _folder(model: str) -> Path:
 
 
 def _download(name: str) -> Path:
-    from huggingface_hub import snapshot_download  # only when a hub name is given: takes a network
+    from huggingface_hub import snapshot_download  # only for a hub name: needs a network
 
     try:
         return Path(snapshot_download(name, allow_patterns=HUB_FILES))
-    except Exception as error:  # whatever the hub's client raises, the user's answer is the same
+    except Exception as error:  # the hub's client raises many types; the message for the user is the same
         first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ConfigurationError(
             f"--model {name}: no such local folder, and the Hugging Face hub did not give it: {first_line} "

@@ -1,7 +1,7 @@
 """The family's conversation templates, as text.
 
-A checkpoint's config names the one it was trained with. The chat template in its tokenizer files is another thing
-(another system message, another separator) and costs accuracy, so it is not used here.
+A checkpoint's config names the template that it was trained with. The chat template in its tokenizer files differs (in
+the system message or the separator) and costs accuracy, so it is not used here.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ class Template:
     """How turns become one text.
 
     Attributes:
-        system: The system turn, with ``{}`` where the system message goes.
-        question: A question, with ``{}`` where its text goes.
-        answer: An earlier answer, with ``{}`` where its text goes.
-        reply: What stands where the next answer begins.
-        system_message: Used unless the checkpoint's config brings its own.
-        stop: Texts that end an answer; each is one token of the checkpoints that use the template.
+        system: The system turn, with ``{}`` for the system message.
+        question: A question, with ``{}`` for its text.
+        answer: An earlier answer, with ``{}`` for its text.
+        reply: The text directly before the next answer.
+        system_message: Used unless the checkpoint's config has its own.
+        stop: Texts that end an answer; each is one token in the checkpoints that use the template.
     """
 
     system: str
@@ -59,7 +59,7 @@ def _im_start(system_message: str, end: str) -> Template:
 
 
 TEMPLATES: dict[str, Template] = {
-    # Up to 2.0 a turn ends without a newline, from 2.5 on with one.
+    # Up to 2.0, a turn ends without a newline; since 2.5, with one.
     "Hermes-2": _im_start(INTERNVL_1_5, "<|im_end|>"),
     "internlm2-chat": _im_start(INTERNVL_1_5, "<|im_end|>"),
     "phi3-chat": Template(
@@ -79,26 +79,26 @@ TEMPLATES: dict[str, Template] = {
         system_message="",
         stop=("</s>",),
     ),
-    # An earlier answer is given as the model wrote it, its channel header included.
+    # An earlier answer is written as the model generated it, including its channel header.
     "internvl3_5_gpt_oss": Template(
         system="<|start|>system<|message|>{}<|end|>",
         question="<|start|>user<|message|>{}<|end|>",
         answer="<|start|>assistant{}<|end|>",
         reply="<|start|>assistant",
         system_message=INTERNVL_3_5_GPT_OSS,
-        stop=("<|return|>",),  # `<|end|>` only ends what it thinks before its final part
+        stop=("<|return|>",),  # `<|end|>` only ends the thoughts before the final part
     ),
 }
 
 
 def render(template: str, system_message: str, history: Sequence[tuple[str, str]], question: str) -> str:
-    """The whole prompt as text, up to where the next answer begins.
+    """The whole prompt as text, up to the start of the next answer.
 
     Args:
         template: A key of `TEMPLATES`.
         system_message: Text of the system turn.
         history: (question, answer) pairs, oldest first.
-        question: What is asked now.
+        question: The current question.
     """
     form = TEMPLATES[template]
     parts = [form.system.format(system_message)]
@@ -107,15 +107,15 @@ def render(template: str, system_message: str, history: Sequence[tuple[str, str]
     return "".join([*parts, form.question.format(question), form.reply])
 
 
-# How GPT-OSS says which part of an answer is for the reader.
+# GPT-OSS marks the part of an answer that is for the reader with these.
 CHANNEL, MESSAGE, FINAL = "<|channel|>", "<|message|>", "final"
 _PART_ENDS = ("<|end|>", "<|start|>", "<|return|>", CHANNEL)
 
 
 def final_part(text: str) -> str:
-    """What is for the reader in an answer with its special tokens; all of an answer that names no channel.
+    """The part of an answer that is for the reader; the whole answer if it names no channel.
 
-    Of one that was cut off while the model still thought, that is nothing.
+    It is empty if the answer was cut off in the thoughts. ``text`` includes the special tokens.
     """
     if CHANNEL not in text:
         return text
@@ -130,12 +130,12 @@ def final_part(text: str) -> str:
 
 
 def thinks_in_channels(text: str) -> bool:
-    """Whether an answer with its special tokens has a part that `final_part` leaves out."""
+    """Whether an answer, given with its special tokens, has a part that `final_part` leaves out."""
     names = [part.partition(MESSAGE)[0].strip() for part in text.split(CHANNEL)[1:]]
     return len(names) > 1 or any(not name.startswith(FINAL) for name in names)
 
 
 def follow_up(template: str, question: str) -> str:
-    """What stands between an answer and the next one, where ``question`` is asked after it."""
+    """The text between an answer and the next one, in which ``question`` is asked."""
     form = TEMPLATES[template]
     return form.answer.split("{}")[1] + form.question.format(question) + form.reply

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from internvl_ops.models.architecture import GIB, LEAST_CONTEXT, WORKSPACE, Bits
 from internvl_ops.models.registry import REGISTRY, VISION_NAMES, Entry
 
-USABLE = 0.9  # part of a device's memory that vLLM takes
+USABLE = 0.9  # share of a device's memory that vLLM takes
 DEVICES = {24: 24 * 10**9, 80: 80 * 10**9}  # bytes
 PRECISIONS: tuple[Bits, ...] = (16, 8, 4)
 
@@ -53,20 +53,20 @@ def _devices(entry: Entry, device_bytes: int) -> str:
 
 
 def _arguments(entry: Entry) -> str:
-    """What to say besides ``--model``, for the weights as published on GPUs of 80 GB."""
+    """The arguments needed besides ``--model`` for the published weights on GPUs of 80 GB."""
     count = entry.architecture.devices_needed(int(DEVICES[80] * USABLE))
     return "" if count == 1 else f"--gpus-per-engine {count}"
 
 
 def text() -> str:
-    """For the terminal."""
+    """The table for the terminal."""
     rows = [HEADER, *(row(entry) for entry in REGISTRY)]
     widths = [max(len(cell[place]) for cell in rows) for place in range(len(HEADER))]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in rows)
 
 
 def markdown() -> str:
-    """For docs/models.md."""
+    """The table for docs/models.md."""
     lines = [_line(HEADER), _line(["---"] * len(HEADER)), *(_line(row(entry)) for entry in REGISTRY)]
     return "\n".join([*lines, "", NOTES])
 

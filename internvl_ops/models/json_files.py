@@ -1,4 +1,4 @@
-"""Reading a checkpoint's JSON files."""
+"""Reads a checkpoint's JSON files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from internvl_ops.errors import ConfigurationError
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object in the file `path`; ConfigurationError where it cannot be read or holds something else."""
+    """The object in the file `path`; ConfigurationError if it cannot be read or holds something else."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""LoRA adapters: what their files say, and whether they belong to the checkpoint."""
+"""LoRA adapters: reads their files and checks that they fit the checkpoint."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from internvl_ops.models.json_files import read_json
 from internvl_ops.models.registry import REGISTRY
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
-# Kinds of adapter, by their key in the config, that vLLM refuses at the first request.
+# Kinds of adapter, by their key in the config, that vLLM refuses only at the first request.
 UNREAD = ("use_dora", "lora_bias", "alora_invocation_tokens", "layer_replication", "use_bdlora", "use_qalora",
           "modules_to_save")  # fmt: skip
-RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # what vLLM makes room for
+RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # the maximum ranks that vLLM offers
 
 # Modules whose input is as wide as the language model.
 _WIDTH = re.compile(r"\.(q_proj|k_proj|v_proj|qkv_proj|wqkv|gate_proj|up_proj|gate_up_proj|w1|w3)\.lora_A\b")
@@ -30,10 +30,10 @@ class Adapter:
     """One adapter.
 
     Attributes:
-        name: What results are to call it.
+        name: Its name in results.
         path: Its folder.
-        rank: Room for its rank that vLLM has to make.
-        sees: Whether it changes the vision model or the projector too.
+        rank: The maximum rank that vLLM must be started with.
+        sees: Whether it also changes the vision model or the projector.
     """
 
     name: str
@@ -43,14 +43,14 @@ class Adapter:
 
 
 def load_adapter(option: str, checkpoint: Checkpoint) -> Adapter:
-    """Reads an adapter as PEFT saves it.
+    """Reads an adapter in the format in which PEFT saves it.
 
     Args:
         option: ``PATH`` or ``NAME=PATH`` of its folder, the same on every node.
-        checkpoint: That it is to change.
+        checkpoint: The checkpoint that it is for.
 
     Raises:
-        ConfigurationError: It is not there, not whole, not a LoRA adapter, or one of another checkpoint.
+        ConfigurationError: It is missing, incomplete, not a LoRA adapter, or for another checkpoint.
     """
     name, _, path = option.rpartition("=")
     folder = Path(path)
@@ -74,7 +74,7 @@ def load_adapter(option: str, checkpoint: Checkpoint) -> Adapter:
         raise ConfigurationError(f"--lora {option}: {WEIGHTS} {fault}. Copy it again.")
     shapes = weights.shapes(folder / WEIGHTS)
     rank = max((shape[0] for module, shape in shapes.items() if ".lora_A" in module), default=0)
-    rank = max(rank, config["r"]) if isinstance(config.get("r"), int) else rank  # vLLM makes room for what it says
+    rank = max(rank, config["r"]) if isinstance(config.get("r"), int) else rank  # vLLM goes by the config's rank
     if not 0 < rank <= RANKS[-1]:
         raise ConfigurationError(f"--lora {option}: is of rank {rank}; allowed is 1 to {RANKS[-1]}.")
     _check_base(option, str(config.get("base_model_name_or_path") or ""), shapes, checkpoint)
@@ -87,7 +87,7 @@ def load_adapter(option: str, checkpoint: Checkpoint) -> Adapter:
 
 
 def check_room(adapter: Adapter, option: str, engine_args: Mapping[str, Any]) -> None:
-    """Whether the user's own arguments leave vLLM the room that the adapter needs; without it every request fails.
+    """Checks that the user's own arguments leave vLLM the room that the adapter needs; without it, all requests fail.
 
     Raises:
         ConfigurationError: They do not.
@@ -108,7 +108,7 @@ def check_room(adapter: Adapter, option: str, engine_args: Mapping[str, Any]) ->
 
 
 def _check_base(option: str, base: str, shapes: dict[str, list[int]], checkpoint: Checkpoint) -> None:
-    """By the sizes of its matrices, which a folder's name cannot hide; and by name where both are published names."""
+    """Compares the sizes of its matrices, whatever its folder is called, and the names where both are published."""
     language = checkpoint.architecture.language
     for module, shape in shapes.items():
         if "vision_" not in module and _WIDTH.search(module) and shape[1] != language.hidden:

@@ -1,7 +1,7 @@
-"""Checkpoints in transformers' own InternVL class, so that plain torch runs them without remote code.
+"""Loads checkpoints into transformers' own InternVL class, so that plain torch runs them without remote code.
 
-A published checkpoint (`internvl_chat`) names its weights otherwise than `InternVLForConditionalGeneration`
-(`internvl`), and keeps some of them in one piece that the class keeps in three. The values are the same.
+A published checkpoint (`internvl_chat`) and `InternVLForConditionalGeneration` (`internvl`) name the weights
+differently, and the class splits some matrices into three. The values are the same.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from internvl_ops.errors import ConfigurationError
 from internvl_ops.models.json_files import read_json
 from internvl_ops.models.weights import files_and_index
 
-# What the language model is in transformers. InternLM2 is a Llama that keeps query, key and value in one matrix,
-# InternLM3 one whose two kinds of bias are switched by names of their own.
+# The language models' types in transformers. InternLM2 is a Llama that keeps query, key and value in one matrix.
+# InternLM3 is a Llama whose two kinds of bias are switched by other names.
 LANGUAGE_MODELS = {
     "qwen2": "qwen2", "qwen3": "qwen3", "llama": "llama", "phi3": "phi3", "internlm2": "llama", "internlm3": "llama",
 }  # fmt: skip
 
 WEIGHT_FILES = ["*.safetensors", "*.bin", "*.json"]
 
-# How a config was run when it was saved, not what the model is.
+# How a config was run when it was saved; these are not properties of the model.
 _RUNTIME = ("attn_implementation", "_attn_implementation", "architectures", "auto_map", "torch_dtype", "dtype")
 
 _RENAMED = [
@@ -62,10 +62,10 @@ def load_native(model: str, context_id: int, arguments: Mapping[str, Any]) -> An
     Args:
         model: A local folder or a hub name.
         context_id: Id of the context token.
-        arguments: Of `from_pretrained`.
+        arguments: Arguments of `from_pretrained`.
 
     Raises:
-        ConfigurationError: The class has no such language model, a weight is not there, or an argument is refused.
+        ConfigurationError: The class has no such language model, a weight is missing, or an argument is refused.
     """
     import transformers
 
@@ -94,20 +94,20 @@ def load_native(model: str, context_id: int, arguments: Mapping[str, Any]) -> An
                 "The weights are not those of config.json; download them again."
             )
     loaded.config.image_token_id = context_id
-    loaded.generation_config = transformers.GenerationConfig()  # each request says how it is answered
+    loaded.generation_config = transformers.GenerationConfig()  # each request brings its own settings
     return loaded.eval()
 
 
 def native_config(config: Mapping[str, Any], model: str) -> dict[str, Any]:
-    """A published `config.json` as the one that transformers' class reads.
+    """A published `config.json`, converted to the one that transformers' class reads.
 
     Args:
-        config: Of an `internvl_chat` checkpoint.
-        model: Its name, for messages.
+        config: The config of an `internvl_chat` checkpoint.
+        model: The checkpoint's name, for messages.
 
     Returns:
-        The `config.json` of the same model as an `internvl` checkpoint; without `image_token_id`, which the tokenizer
-        knows.
+        The `config.json` of the same model as an `internvl` checkpoint. It has no `image_token_id`: that is in the
+        tokenizer's files.
 
     Raises:
         ConfigurationError: transformers' class has no such language model.
@@ -124,7 +124,7 @@ def native_config(config: Mapping[str, Any], model: str) -> dict[str, Any]:
     language["model_type"] = LANGUAGE_MODELS[backbone]
     if backbone == "internlm2":
         language["attention_bias"] = bool(language.pop("bias", False))
-    if backbone == "internlm3":  # `bias` is that of the output projection and of the MLP
+    if backbone == "internlm3":  # its `bias` is for the output projection and the MLP
         biases = bool(language.pop("qkv_bias", False)), bool(language.pop("bias", False))
         if biases[0] != biases[1]:
             raise ConfigurationError(
@@ -158,7 +158,7 @@ def native_config(config: Mapping[str, Any], model: str) -> dict[str, Any]:
             "use_qk_norm": vision.get("qk_normalization", True),
             "attention_bias": vision.get("qkv_bias", False),
             "use_absolute_position_embeddings": True,
-            "use_mean_pooling": True,  # leaves the last layer as it is, without one more norm
+            "use_mean_pooling": True,  # adds no further norm after the last layer
         },
     }
 
@@ -166,11 +166,11 @@ def native_config(config: Mapping[str, Any], model: str) -> dict[str, Any]:
 def native_weights(
     config: Mapping[str, Any], weights: Iterable[tuple[str, torch.Tensor]]
 ) -> Iterator[tuple[str, torch.Tensor]]:
-    """Published weights by the names, and in the pieces, of transformers' class.
+    """Published weights, renamed and split for transformers' class.
 
     Args:
         config: The published `config.json`.
-        weights: By published name; in any order.
+        weights: (published name, weight) pairs in any order.
     """
     language = config["llm_config"]
     for published, weight in weights:
@@ -189,7 +189,7 @@ def native_weights(
 
 
 def _split_grouped(weight: torch.Tensor, language: Mapping[str, Any]) -> tuple[torch.Tensor, ...]:
-    """InternLM2 keeps each key head, its value head and the queries that share them side by side."""
+    """InternLM2 stores each key head, its value head and the queries that share them side by side."""
     heads = int(language["num_attention_heads"])
     key_heads = int(language.get("num_key_value_heads") or heads)
     groups = heads // key_heads
@@ -201,7 +201,7 @@ def _split_grouped(weight: torch.Tensor, language: Mapping[str, Any]) -> tuple[t
 def _folder(model: str) -> Path:
     if Path(model).is_dir():
         return Path(model)
-    from huggingface_hub import snapshot_download  # only when a hub name is given: takes a network
+    from huggingface_hub import snapshot_download  # only for a hub name: needs a network
 
     return Path(snapshot_download(model, allow_patterns=WEIGHT_FILES))
 

@@ -1,16 +1,16 @@
-"""From tiles as they travel to pixels as the vision model takes them."""
+"""Converts tiles from the uint8 in which they travel to the pixel values that the vision model takes."""
 
 from __future__ import annotations
 
 import torch
 
-# ImageNet's, which all of the family was trained with.
+# ImageNet's values, with which the whole family was trained.
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 
 
 def normalised(tiles: torch.Tensor) -> torch.Tensor:
-    """Tiles on their device, normalised as the cards' code does it: in this order in float32, whose rounding it shares.
+    """Tiles, normalised on their device in float32, in the same order as in the model cards' code, with its rounding.
 
     Args:
         tiles: uint8, shape (tiles, 3, S, S), RGB.

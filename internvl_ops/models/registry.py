@@ -1,12 +1,12 @@
-"""The published checkpoints of the family: what they are made of, and the memory and devices they take.
+"""The published checkpoints of the family: their parts, and the memory and devices that they need.
 
-Nothing depends on a checkpoint being listed: jobs read its own config.json. This is for choosing one.
+No job depends on this list: jobs read a checkpoint's own config.json. The list helps to choose a checkpoint.
 
-Names and backbones are those of the model cards and of the model lists of VLMEvalKit and ms-swift. Sizes are those of
-the backbones' published configs, with the vocabulary that the family's nine tokens make; contexts are the backbones',
-and a checkpoint's own config.json may say another. Totals were compared with the cards' where they give one. Rows with
-`checked` false (InternVL 3.5, Chat V1.1 and V1.2) rest on the backbone that the card names; their configs were not at
-hand.
+Names and backbones come from the model cards and from the model lists of VLMEvalKit and ms-swift. Sizes come from the
+backbones' published configs, with the vocabulary that includes the family's nine tokens. Contexts are the backbones';
+a checkpoint's own config.json may differ. Totals were compared with the cards' where they give one. Rows with
+`checked` false (InternVL 3.5, Chat V1.1 and V1.2) rely on the backbone that the card names; their configs were not
+available.
 """
 
 from __future__ import annotations
@@ -59,13 +59,13 @@ BACKBONES = {
 
 @dataclass(frozen=True)
 class Entry:
-    """One size of one generation.
+    """One size in one generation.
 
     Attributes:
-        name: On the hub, under OpenGVLab/.
+        name: Its name on the hub, without OpenGVLab/.
         backbone: A key of `BACKBONES`.
         vision: Its InternViT.
-        template: Of its config.
+        template: The conversation template that its config names.
         variants: Suffixes of further checkpoints of the same architecture; ``-AWQ`` is the 4-bit one.
         checked: Whether the sizes were compared with a config or a card of the checkpoint.
     """
@@ -83,7 +83,7 @@ class Entry:
 
     @property
     def names(self) -> list[str]:
-        """Every checkpoint of the row."""
+        """The name of every checkpoint in the row."""
         return [self.name, *(self.name + variant for variant in self.variants)]
 
 

@@ -1,4 +1,4 @@
-"""From a question and its images' tile counts to the token ids of the whole prompt."""
+"""Renders a question and its images' tile counts as the token ids of the whole prompt."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ SpecialTokens = Literal["text", "recognised"]
 
 @dataclass(frozen=True)
 class Placeholder:
-    """Where one image stands in the prompt.
+    """The place of one image in the prompt.
 
     Attributes:
         offset: Position of ``<img>`` in the token ids.
-        length: Tokens from ``<img>`` to ``</img>``, both counted: tokens_per_tile · num_tiles + 2.
-        num_tiles: Tiles of the image, its thumbnail included.
+        length: Number of tokens from ``<img>`` to ``</img>``, both included: tokens_per_tile · num_tiles + 2.
+        num_tiles: Tiles of the image, including its thumbnail.
     """
 
     offset: int
@@ -41,7 +41,7 @@ class Rendered:
 
     Attributes:
         token_ids: int32, shape (tokens,).
-        images: One entry an image, in the order of the prompt, which is the order of the tiles.
+        images: One entry per image, in the order of the prompt, which is the order of the tiles.
     """
 
     token_ids: np.ndarray
@@ -49,17 +49,17 @@ class Rendered:
 
 
 class Renderer:
-    """Renders prompts for one checkpoint. Cheap to call: a prompt of 40 tiles is tokenised as one of 40 tokens.
+    """Renders prompts for one checkpoint. Cheap to call: an image of 40 tiles is tokenised as one of 40 tokens.
 
     Args:
-        checkpoint: Whose template, system message and tokenizer.
-        system_message: Instead of the checkpoint's.
-        context_length: Longest prompt and answer together, in tokens, if the engine runs with less than the
+        checkpoint: Provides template, system message and tokenizer.
+        system_message: Replaces the checkpoint's.
+        context_length: Maximum length of prompt and answer together, in tokens, if the engine runs with less than the
             checkpoint's.
-        max_new_tokens: Room in the context that is kept for the answer.
-        special_tokens: What becomes of special tokens that a question, an answer or the system message spells.
-            "text" reads them as text, but for ``<image>`` and the marks of boxes: nothing in a row can end its turn.
-            "recognised" makes them the tokens; the tags of images are then counted everywhere.
+        max_new_tokens: Room in the context that is reserved for the answer.
+        special_tokens: How special tokens in the text of a question, an answer or the system message are handled.
+            "text" reads them as plain text, except ``<image>`` and the marks of boxes, so nothing in a row can end its
+            turn. "recognised" reads them as tokens; image tags then count everywhere.
         trust_remote_code: Whether a tokenizer that comes as code with the checkpoint may run.
     """
 
@@ -90,22 +90,22 @@ class Renderer:
         media: Media = "images",
         max_new_tokens: int | None = None,
     ) -> Rendered:
-        """The ids that tokenising the prompt's full text would give, with every image's context tokens in place.
+        """The ids of the prompt's full text, including the context tokens of all images.
 
-        Images go where ``<image>`` stands in the questions, history first. If none of them has one, the
-        conversation's first question gets them in front, as the model cards write it: ``<image>`` alone for one image,
+        Images go where ``<image>`` stands in the questions, history first. If no question has a tag, the images go
+        in front of the conversation's first question, as in the model cards: ``<image>`` alone for one image,
         ``Image-1: <image>`` and so on for several, ``Frame1: <image>`` and so on for a video.
 
         Args:
-            question: What is asked now.
-            num_tiles_per_image: Tiles of each image or frame, thumbnail included; empty for a text-only prompt.
+            question: The current question.
+            num_tiles_per_image: Tiles of each image or frame, including the thumbnail; empty for a text-only prompt.
             history: (question, answer) pairs of earlier turns, oldest first.
-            media: Whether the images are images, or the frames of one video.
-            max_new_tokens: Room for the answer, if other than the renderer's.
+            media: Whether the images are separate images or the frames of one video.
+            max_new_tokens: Room for the answer, if different from the renderer's.
 
         Raises:
-            UnitError: ``prompt_too_long``, with the number of tiles that would fit; or ``bad_row`` where the tags are
-                not as many as the images.
+            UnitError: ``prompt_too_long``, with the number of tiles that would fit; or ``bad_row`` if the numbers of
+                tags and images differ.
         """
         ids, contexts = self._encoded(question, len(num_tiles_per_image), history, media)
         repeats = np.ones(len(ids), dtype=np.int64)
@@ -124,10 +124,10 @@ class Renderer:
         return Rendered(token_ids=np.repeat(ids, repeats), images=images)
 
     def follow_up(self, question: str) -> np.ndarray:
-        """The ids, int32, between an answer and the next, where `question` is asked after it.
+        """The ids, int32, between an answer and the next one, in which `question` is asked.
 
         Raises:
-            UnitError: ``bad_row``: the question has an ``<image>`` tag, but the images stand in the first one.
+            UnitError: ``bad_row``: the question has an ``<image>`` tag, but images belong in the first question.
         """
         if TAG in question:
             raise UnitError(
@@ -142,7 +142,7 @@ class Renderer:
     def text(
         self, question: str, num_images: int = 0, history: Sequence[tuple[str, str]] = (), *, media: Media = "images"
     ) -> str:
-        """The prompt as text, with an ``<image>`` tag where an image goes."""
+        """The prompt as text, with an ``<image>`` tag for each image."""
         return self._whole(self._asked(question, history, num_images, media), history, str, str)
 
     def _asked(
@@ -161,12 +161,12 @@ class Renderer:
         asking: Callable[[str], str],
         saying: Callable[[str], str],
     ) -> str:
-        """The prompt's text, of questions as `asking` writes them and all else as `saying` does."""
+        """The prompt's text: `asking` writes the questions, `saying` everything else."""
         turns = [(asking(turn), saying(answer)) for turn, (_, answer) in zip(asked, history, strict=False)]
         return conversation.render(self.checkpoint.template, saying(self.system_message), turns, asking(asked[-1]))
 
     def _written(self, text: str) -> str:
-        """A text of the user's or the model's, as the tokenizer is to read it."""
+        """A text of the user or the model, prepared for the tokenizer."""
         return self.tokenizer.literal(text) if self._as_text else text
 
     def _with_images(self, question: str) -> str:
@@ -175,7 +175,7 @@ class Renderer:
     def _encoded(
         self, question: str, num_images: int, history: Sequence[tuple[str, str]], media: Media
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The prompt's ids with one context token an image, and the places of those."""
+        """The prompt's ids with one context token per image, and the positions of those tokens."""
         asked = self._asked(question, history, num_images, media)
         pieces = self._whole(asked, history, str, str).split(TAG)
         tags = sum(turn.count(TAG) for turn in asked) if self._as_text else len(pieces) - 1
@@ -195,7 +195,7 @@ class Renderer:
         return ids, contexts
 
     def _prove(self, ids: np.ndarray, contexts: int, num_images: int, turns: int) -> None:
-        """Nothing in the texts has become an image, or the end of a turn."""
+        """Checks that no text has become an image or the end of a turn."""
         controls = int(np.isin(ids, self.tokenizer.control_ids).sum())
         if contexts == num_images and controls == self._controls(turns):
             return
@@ -208,7 +208,7 @@ class Renderer:
         )
 
     def _controls(self, turns: int) -> int:
-        """How many tokens of the template begin or end something in a prompt with so many earlier turns."""
+        """Number of the template's tokens that begin or end something, in a prompt with this many earlier turns."""
         if turns not in self._controls_by_turns:
             bare = conversation.render(self.checkpoint.template, "", [("", "")] * turns, "")
             ids = self.tokenizer.encode(bare)
@@ -218,7 +218,7 @@ class Renderer:
     def _contexts(self, ids: np.ndarray, pieces: Sequence[str]) -> np.ndarray:
         """Positions in `ids` of the images' context tokens, where special tokens are recognised.
 
-        A question may quote ``<img><IMG_CONTEXT></img>`` itself, so that ours are told by their place among all.
+        A question may contain ``<img><IMG_CONTEXT></img>`` itself, so the images' own are found by their place.
         """
         tokenizer = self.tokenizer
         found = np.flatnonzero(ids == tokenizer.image_context_id)
@@ -241,7 +241,7 @@ class Renderer:
         )
 
     def _mend(self, tokens: int, bare: int, num_tiles_per_image: Sequence[int], media: Media, limit: int) -> str:
-        """What would make it fit."""
+        """A suggestion for making the prompt fit."""
         per_tile = self.checkpoint.tokens_per_tile
         images, tiles = len(num_tiles_per_image), sum(num_tiles_per_image)
         if not images or bare >= limit:
@@ -257,7 +257,7 @@ class Renderer:
 
 
 def in_front(num_images: int, media: Media) -> str:
-    """How images stand in front of a question that does not place them, each as an ``<image>`` tag."""
+    """The text in front of a question that does not place its images, with an ``<image>`` tag for each."""
     if media == "video":
         return "".join(f"Frame{number}: {TAG}\n" for number in range(1, num_images + 1))
     if num_images == 1:

@@ -1,7 +1,7 @@
-"""Text that a tokenizer takes for text, whatever special tokens it spells.
+"""Makes a tokenizer read text as plain text, even if it spells special tokens.
 
-A tokenizer splits off its added tokens before it reads the text between them. Where a text spells one, a seam is put
-inside: a character that no text has, at which the tokenizer's own reading is interrupted. It is gone from the ids.
+A tokenizer splits off its added tokens before it reads the text between them. Where a text spells such a token, a seam
+is put inside: a character that no text contains, which interrupts the tokenizer there. It is absent from the ids.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from collections.abc import Iterable
 
 SEAM = "\ufdd0"  # a noncharacter: Unicode keeps it out of text, for uses such as this one
 _MARK = re.compile(r"<.+>|\[.+\]", re.DOTALL)
-# What the family writes boxes and what they belong to with.
+# The family writes boxes and their labels with these.
 KEPT = ("<ref>", "</ref>", "<box>", "</box>", "<quad>", "</quad>")
 
 
 def is_mark(token: str) -> bool:
-    """Whether an added token is markup by its looks, such as ``<think>``, and no word that somebody added."""
+    """Whether an added token looks like markup, such as ``<think>``, rather than like a word."""
     return _MARK.fullmatch(token) is not None
 
 
@@ -25,22 +25,22 @@ class Seams:
     """Puts seams where a text spells special tokens.
 
     Args:
-        tokens: That are not to be recognised.
+        tokens: Tokens that must not be recognised.
     """
 
     def __init__(self, tokens: Iterable[str]) -> None:
         forms = sorted({token for token in tokens if len(token) > 1 and token not in KEPT}, key=len, reverse=True)
-        # By looking ahead, so that tokens are found that begin inside another one.
+        # The lookahead also finds tokens that begin inside another one.
         self._found = re.compile(f"(?={'|'.join(map(re.escape, forms))})") if forms else None
 
     def put(self, text: str) -> str:
-        """``text`` with a seam in every special token that it spells, also in characters that are only alike."""
+        """``text`` with a seam in every special token that it spells, including spellings with similar characters."""
         text = text.replace(SEAM, "\ufffd")
         if self._found is None:
             return text
         if text.isascii():
             return self._ascii(text)
-        # A tokenizer may fold a fullwidth `<` into an ASCII one before it looks.
+        # A tokenizer may fold a fullwidth `<` into an ASCII one before it searches.
         folded = [unicodedata.normalize("NFKC", character) or character for character in text]
         place_of = [place for place, characters in enumerate(folded) for _ in characters]
         places = {place_of[match.start()] for match in self._found.finditer("".join(folded))}

@@ -1,9 +1,9 @@
-"""Tokenizers published as a SentencePiece model, without the Python code that comes beside it.
+"""Tokenizers published as a SentencePiece model, read without the Python code beside it.
 
-InternLM2's repositories have a ``tokenizer.model`` and a class of their own to read it, Yi's and Phi-3's the class
-LlamaTokenizer. The model cards load the slow one of each (``use_fast=False``). What those classes do around
-SentencePiece is done here, so that the ids are the same: added tokens are split off first, and each piece of text
-between them goes through SentencePiece alone.
+InternLM2's repositories have a ``tokenizer.model`` and their own class to read it; Yi's and Phi-3's use the class
+LlamaTokenizer. The model cards load the slow variant of each (``use_fast=False``). This module does what those classes
+do around SentencePiece, so that the ids are the same: it first splits off added tokens, then passes each piece of text
+between them to SentencePiece.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from internvl_ops.models.json_files import read_json
 from internvl_ops.models.seams import SEAM, is_mark
 
-# Classes whose slow tokenizer does nothing else to the text; Llama's as long as its `legacy` is not false.
+# Classes whose slow tokenizer changes the text in no other way; Llama's too, unless its `legacy` is false.
 PLAIN = {"InternLM2Tokenizer", "InternLM2TokenizerFast", "InternLM3Tokenizer"}
 LLAMA = {"LlamaTokenizer", "LlamaTokenizerFast"}
 
@@ -26,7 +26,7 @@ SPACE = "▁"  # how SentencePiece writes a blank
 
 @dataclass(frozen=True)
 class AddedToken:
-    """A token outside SentencePiece's reach. `lstrip` and `rstrip`: it swallows the blanks on that side."""
+    """A token that SentencePiece does not handle. With `lstrip` or `rstrip` it removes the spaces on that side."""
 
     id: int
     special: bool = True
@@ -35,7 +35,7 @@ class AddedToken:
 
 
 def is_sentencepiece(folder: Path, tokenizer_config: dict[str, Any]) -> bool:
-    """Whether the checkpoint's tokenizer is one that this module reads."""
+    """Whether this module reads the checkpoint's tokenizer."""
     return (folder / "tokenizer.model").is_file() and tokenizer_config.get("tokenizer_class") in PLAIN | LLAMA
 
 
@@ -43,9 +43,9 @@ class SentencePieceTokenizer:
     """A checkpoint's ``tokenizer.model`` with its added tokens.
 
     Args:
-        folder: With ``tokenizer.model`` and ``tokenizer_config.json``; older ones list their added tokens in
+        folder: Has ``tokenizer.model`` and ``tokenizer_config.json``; older ones list their added tokens in
             ``added_tokens.json`` and ``special_tokens_map.json``.
-        config: Content of ``tokenizer_config.json``.
+        config: The contents of ``tokenizer_config.json``.
 
     Raises:
         OSError, RuntimeError, ValueError: The files are damaged.
@@ -77,7 +77,7 @@ class SentencePieceTokenizer:
     def added(self) -> list[str]:
         """Texts that become one of the added tokens.
 
-        Where SentencePiece has room for them, it has pieces of other names for them: ``[UNUSED_TOKEN_145]``.
+        SentencePiece may have reserved pieces with other names for them: ``[UNUSED_TOKEN_145]``.
         """
         size = self._text.get_piece_size()
         names = [self._text.id_to_piece(token.id) for token in self._added.values() if token.id < size]
@@ -85,18 +85,18 @@ class SentencePieceTokenizer:
         return list(dict.fromkeys([*own, *filter(is_mark, names)]))
 
     def encode(self, text: str, start: bool = True) -> list[int]:
-        """Ids of `text`; at the start of a prompt with those that the checkpoint wants at the beginning and the end."""
+        """Ids of `text`; with `start`, including the checkpoint's own tokens at the beginning and the end."""
         ids = [*self._before] if start else []
         pieces = self._splitter.split(self._prepare(text))
         for place, piece in enumerate(pieces):
-            if place % 2:  # re.split puts what its group matched between the rest
+            if place % 2:  # re.split alternates between the rest and what the group matched
                 ids.append(self._added[piece.strip() if piece not in self._added else piece].id)
             elif piece and not (place == 0 and self._is_prefix_alone(piece, pieces)):
                 ids += self._encode_run(piece)
         return ids + self._after if start else ids
 
     def decode(self, ids: list[int], keep_special: bool) -> str:
-        """Text of `ids`; special tokens are left out or kept."""
+        """Text of `ids`, with or without special tokens."""
         parts: list[str] = []
         run: list[int] = []
         for token in ids:
@@ -125,14 +125,14 @@ class SentencePieceTokenizer:
         return SPACE + text if self._prefix_blank else text
 
     def _is_prefix_alone(self, piece: str, pieces: list[str]) -> bool:
-        """Whether all of the text before the first added token is the blank that `_prepare` put there.
+        """Whether the text before the first added token is only the space that `_prepare` put there.
 
-        The published class takes it away before a token that its files list as special, and leaves it before others.
+        The published class removes it before a token that its files list as special, and keeps it before others.
         """
         return self._prefix_blank and piece == SPACE and len(pieces) > 1 and pieces[1].strip() in self._special
 
     def _encode_run(self, text: str) -> list[int]:
-        """Text between added tokens. SentencePiece needs no seams, unless it has pieces of its own for such tokens."""
+        """Ids of text between added tokens. Seams go, unless SentencePiece has its own pieces for such tokens."""
         ids = self._encode_text(text.replace(SEAM, ""))
         if SEAM not in text or self._by_id.keys().isdisjoint(ids):
             return ids
@@ -143,7 +143,7 @@ class SentencePieceTokenizer:
         return ids
 
     def _after_something(self, text: str) -> list[int]:
-        """Without the blank that SentencePiece puts in front of a text."""
+        """Ids without the space that SentencePiece puts in front of a text."""
         before = self._text.encode(self._unknown)
         ids = self._text.encode(self._unknown + text)
         return ids[len(before) :] if ids[: len(before)] == before else self._encode_text(text)
@@ -151,7 +151,7 @@ class SentencePieceTokenizer:
     def _encode_text(self, text: str) -> list[int]:
         if self._legacy or not text.startswith((SPACE, " ")):
             return self._text.encode(text)
-        # SentencePiece drops a blank at the beginning, unless something stands before it.
+        # SentencePiece drops a space at the beginning, unless something precedes it.
         skipped = len(self._text.encode(self._unknown))
         return self._text.encode(self._unknown + text)[skipped:]
 
@@ -162,7 +162,7 @@ class SentencePieceTokenizer:
 
 
 def _without_dummy_prefix(processor: Any) -> Any:
-    """The same model that puts no blank before the text: what `legacy: false` means."""
+    """The same model without the space before the text, which is the meaning of `legacy: false`."""
     from sentencepiece import SentencePieceProcessor
     from sentencepiece.sentencepiece_model_pb2 import ModelProto  # type: ignore[attr-defined]
 
@@ -194,7 +194,7 @@ def _content(token: str | dict[str, Any]) -> str:
 
 
 def _splitter(added: dict[str, AddedToken]) -> re.Pattern[str]:
-    """Finds added tokens, the longest where several match, with the blanks that they swallow."""
+    """Finds added tokens, the longest of several matches, with the spaces that they remove."""
     if not added:
         return re.compile("(?!)")
     forms = [

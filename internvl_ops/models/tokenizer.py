@@ -1,4 +1,4 @@
-"""A checkpoint's tokenizer: text to ids, ids to text, and the ids that matter to rendering and generation."""
+"""A checkpoint's tokenizer: text to ids, ids to text, and the ids that rendering and generation use."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ IMAGE_START, IMAGE_CONTEXT, IMAGE_END = "<img>", "<IMG_CONTEXT>", "</img>"
 
 THINKS_IN_CHANNELS = "internvl3_5_gpt_oss"  # template
 
-# Of these classes tokenizer.json says everything; others rework it when they load, so that transformers has to.
+# For these classes, tokenizer.json is complete. transformers changes others on load, so it has to load them.
 SELF_CONTAINED = {"PreTrainedTokenizerFast", "TokenizersBackend", "Qwen2Tokenizer", "Qwen2TokenizerFast"}
 
 
 class Tokenizer:
-    """Loads a checkpoint's tokenizer once; a few milliseconds where tokenizer.json is enough.
+    """Loads a checkpoint's tokenizer once; takes a few milliseconds if tokenizer.json is enough.
 
     Args:
-        checkpoint: Whose tokenizer.
+        checkpoint: The checkpoint.
         trust_remote_code: Whether a tokenizer class that comes as code with the checkpoint may run.
 
     Raises:
@@ -51,37 +51,36 @@ class Tokenizer:
         self.stop_ids = self._stop_ids(folder, TEMPLATES[checkpoint.template].stop)
 
     def encode(self, text: str, *, start: bool = True) -> np.ndarray:
-        """Ids of `text`, special tokens in it recognised.
+        """Ids of `text`, in which special tokens are recognised.
 
         Args:
-            text: Any.
-            start: Whether it is the beginning of a prompt, and so has a beginning token in front where the checkpoint
-                uses one.
+            text: Any text.
+            start: Whether it starts a prompt; it then gets a beginning token if the checkpoint uses one.
 
         Returns:
             int32, shape (tokens,).
         """
         if SEAM not in text or self._backend.takes_seams:
             return np.asarray(self._backend.encode(text, start), dtype=np.int32)
-        # A token that the text itself does not have any more is as good as a seam for every tokenizer.
+        # A token that no longer occurs in the text works as a seam for every tokenizer.
         ids = np.asarray(self._backend.encode(text.replace(SEAM, IMAGE_END), start), dtype=np.int32)
         ends_an_image = np.append(False, ids[:-1] == self.image_context_id)
         return ids[(ids != self.image_end_id) | ends_an_image]
 
     def literal(self, text: str) -> str:
-        """`text` for `encode` with nothing to recognise in it but the marks of boxes and what they belong to.
+        """`text` for `encode`, in which only the marks of boxes and their labels are recognised.
 
-        A row's text could otherwise end its own turn, speak as the model, or show an image that is not there.
+        Otherwise a row's text could end its own turn, speak as the model, or refer to an image that does not exist.
         """
         return self._seams.put(text)
 
     def decode(self, token_ids: Sequence[int], *, keep_special: bool = False) -> str:
-        """The answer's text, without the token that ended it and without blanks around it.
+        """The answer's text, without the token that ended it and without surrounding whitespace.
 
         Args:
-            token_ids: As generated.
-            keep_special: Keep ``<ref>``, ``<box>`` and their like, which all are special tokens. Wanted for
-                grounding; otherwise they are noise.
+            token_ids: The generated ids.
+            keep_special: Keep ``<ref>``, ``<box>`` and the like, which are all special tokens. Grounding needs them;
+                other tasks do not.
         """
         ids = [int(token) for token in token_ids]
         end = next((index for index, token in enumerate(ids) if token in self.stop_ids), len(ids))
@@ -89,16 +88,16 @@ class Tokenizer:
         return self._backend.decode(ids[begin:end], keep_special).strip()
 
     def header(self, token_ids: Sequence[int]) -> list[int]:
-        """The ids of an answer in front of the part for the reader; none where a checkpoint has no such parts."""
+        """The ids of an answer before the part for the reader; empty if the checkpoint does not split its answers."""
         return list(token_ids[: self._final(token_ids)[0]])
 
     def leaves_out(self, token_ids: Sequence[int]) -> bool:
-        """Whether an answer has a part besides the one for the reader, such as what the model thought before it."""
+        """Whether an answer has other parts than the one for the reader, such as the model's thoughts."""
         places = [place for place, token in enumerate(token_ids) if token == self._channels[0]]
         return bool(places) and places[0] != self._place_of_final(token_ids)
 
     def _final(self, ids: Sequence[int]) -> tuple[int, int]:
-        """Where the part for the reader is; as `conversation.final_part`, for text that keeps no special tokens."""
+        """The place of the part for the reader, like `conversation.final_part`, for text without special tokens."""
         if self._channels[0] not in ids:
             return 0, len(ids)
         place = self._place_of_final(ids)
@@ -109,7 +108,7 @@ class Tokenizer:
         return begin, next((at for at in range(begin, len(ids)) if ids[at] in controls), len(ids))
 
     def _place_of_final(self, ids: Sequence[int]) -> int | None:
-        """The last channel that is for the reader."""
+        """The place of the last channel for the reader."""
         channel, _ = self._channels
         for place in (at for at in reversed(range(len(ids))) if ids[at] == channel):
             name = self._backend.decode([int(one) for one in ids[place + 1 : self._message_after(ids, place)]], False)
@@ -122,7 +121,7 @@ class Tokenizer:
         return next((at for at in range(place, len(ids)) if ids[at] == message), len(ids))
 
     def token_id(self, token: str) -> int:
-        """The id of one token by its exact text; ConfigurationError where the tokenizer has no such token."""
+        """The id of one token by its exact text; ConfigurationError if the tokenizer has no such token."""
         found = self._backend.token_id(token)
         if found is None:
             raise ConfigurationError(
@@ -132,9 +131,9 @@ class Tokenizer:
         return found
 
     def _stop_ids(self, folder: Path, stop: Sequence[str]) -> frozenset[int]:
-        """What ends an answer: the template's own, and the ends that the checkpoint's configs name besides."""
+        """Tokens that end an answer: the template's own, and those in the checkpoint's configs."""
         ids = {self.token_id(token) for token in stop}
-        if self._channels[0] is not None:  # its config names the ends of other parts too
+        if self._channels[0] is not None:  # its config also names the ends of other parts
             return frozenset(ids)
         for config in (_read(folder / "generation_config.json"), _language(_read(folder / "config.json"))):
             named = config.get("eos_token_id")
@@ -147,7 +146,7 @@ def _language(config: dict[str, Any]) -> dict[str, Any]:
 
 
 class _Backend:
-    """The three calls that the tokenizer libraries spell differently, and the tokens that text can spell."""
+    """The three calls that differ between tokenizer libraries, and the tokens that text can spell."""
 
     def __init__(
         self,
@@ -195,7 +194,7 @@ def _from_json(path: Path) -> _Backend:
 
 
 def _from_transformers(folder: Path, trust_remote_code: bool) -> _Backend:
-    from transformers import AutoTokenizer  # four seconds: only where tokenizer.json is not enough
+    from transformers import AutoTokenizer  # takes four seconds: only where tokenizer.json is not enough
 
     loaded = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
     vocabulary = loaded.get_vocab()

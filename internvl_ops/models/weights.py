@@ -1,4 +1,4 @@
-"""A checkpoint's weight files, judged by names, sizes and headers: a second even for hundreds of gigabytes."""
+"""Checks a checkpoint's weight files by names, sizes and headers; takes a second even for hundreds of gigabytes."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from internvl_ops.errors import ConfigurationError
 from internvl_ops.models.json_files import read_json
 
 WHOLE_FILES = ("model.safetensors", "pytorch_model.bin")
-LONGEST_HEADER = 100_000_000  # bytes, the format's own limit
+LONGEST_HEADER = 100_000_000  # bytes; the limit of the format
 
 
 def check(folder: Path, model: str) -> None:
-    """Whether all weight files are there and whole.
+    """Checks that all weight files are present and complete.
 
     Args:
-        folder: Of the checkpoint.
-        model: As the user named it, for the message.
+        folder: The checkpoint's folder.
+        model: The user's name for the checkpoint, for the message.
 
     Raises:
-        ConfigurationError: Says which file is missing or cut off.
+        ConfigurationError: A file is missing or truncated; the message names it.
     """
     files, index = files_and_index(folder)
     if not files:
@@ -42,7 +42,7 @@ def check(folder: Path, model: str) -> None:
 
 
 def stored_bytes(folder: Path) -> int:
-    """Size of the weights: of the files, else as the index says; 0 where neither is here."""
+    """Size of the weights: of the files, else as the index says; 0 if there is neither."""
     files, index = files_and_index(folder)
     if files and all(path.is_file() for path in files):
         return sum(path.stat().st_size for path in files)
@@ -52,7 +52,7 @@ def stored_bytes(folder: Path) -> int:
 
 
 def names(folder: Path) -> Iterator[str]:
-    """Names of all weights, as far as an index or a safetensors header says them."""
+    """Names of all weights that an index or a safetensors header lists."""
     files, index = files_and_index(folder)
     if index:
         yield from read_json(folder / index).get("weight_map", {})
@@ -72,7 +72,7 @@ def files_and_index(folder: Path) -> tuple[list[Path], str]:
 
 
 def fault(path: Path) -> str | None:
-    """What is wrong with a safetensors file, by its header and its size."""
+    """The defect of a safetensors file, judged by its header and its size; None if there is none."""
     size = path.stat().st_size
     try:
         header = _header(path)
@@ -89,7 +89,7 @@ def shapes(path: Path) -> dict[str, list[int]]:
 
 
 def _header(path: Path) -> dict[str, Any]:
-    """The format: 8 bytes of length, little-endian, then so many bytes of JSON, then the data."""
+    """The header. The format: 8 bytes of length, little-endian, then a JSON header of that length, then the data."""
     length = _header_length(path)
     if length > min(LONGEST_HEADER, path.stat().st_size - 8):
         raise ValueError("header longer than the file")

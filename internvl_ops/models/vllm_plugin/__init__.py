@@ -1,7 +1,7 @@
-"""The vLLM plugin: InternVL checkpoints without remote code, fed with uint8 tiles.
+"""The vLLM plugin: runs InternVL checkpoints without remote code, and feeds them uint8 tiles.
 
-vLLM runs `register` in each of its processes. It finds it by entry point: that of the installed package, or, where the
-project runs from its sources, that in the folder `entry_point` beside this file.
+vLLM runs `register` in each of its processes. It finds `register` by entry point: that of the installed package, or, if
+the project runs from its sources, that in the folder `entry_point` beside this file.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import os
 import sys
 from pathlib import Path
 
-NAME = "internvl_batch"  # of the entry point
+NAME = "internvl_batch"  # name of the entry point
 _ENTRY_POINT_FOLDER = Path(__file__).parent / "entry_point"
 _SOURCE_FOLDER = Path(__file__).parents[3]
 
 
 def register() -> None:
-    """Makes checkpoints of both layouts known to transformers and vLLM. Harmless to repeat."""
+    """Registers checkpoints of both layouts with transformers and vLLM. Safe to call again."""
     from transformers import AutoConfig
     from vllm import ModelRegistry
 
@@ -26,17 +26,17 @@ def register() -> None:
     end_with_parent()
     AutoConfig.register("internvl_chat", InternVLChatConfig, exist_ok=True)
     AutoConfig.register("internvl", InternVLNativeConfig, exist_ok=True)
-    # By name: importing the class here would initialise CUDA in a process that is yet to fork.
+    # By name: importing the class here would initialise CUDA in a process that will fork later.
     module = "internvl_ops.models.vllm_plugin.model"
     ModelRegistry.register_model("InternVLChatModel", f"{module}:TiledInternVLChatModel")
     ModelRegistry.register_model("InternVLForConditionalGeneration", f"{module}:TiledNativeInternVLModel")
 
 
 def make_findable() -> None:
-    """Lets every process that this one starts find the plugin, installed or not.
+    """Makes the plugin findable for every process that this one starts, installed or not.
 
-    The path is put first in `sys.path`, which spawned processes inherit, and in PYTHONPATH, which others do: vLLM
-    inspects a model class in a fresh interpreter.
+    The path is put first in `sys.path`, which spawned processes inherit, and in PYTHONPATH, which other processes use:
+    vLLM inspects a model class in a fresh interpreter.
     """
     folders = [str(_SOURCE_FOLDER), str(_ENTRY_POINT_FOLDER)]
     sys.path[:0] = [folder for folder in folders if folder not in sys.path]

@@ -1,4 +1,4 @@
-"""The config classes of the family's checkpoints, so that none of their own code has to run."""
+"""The config classes of the family's checkpoints, so that none of the checkpoints' own code has to run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from transformers import CONFIG_MAPPING, PretrainedConfig
 
 from internvl_ops.models.architecture import side
 
-# What an absent key means: V1.1 and V1.2 were published without them.
+# Defaults of absent keys: V1.1 and V1.2 were published without them.
 _CLASS_DEFAULTS: dict[str, Any] = {
     "pad2square": False,
     "select_layer": -1,
@@ -25,7 +25,7 @@ _CLASS_DEFAULTS: dict[str, Any] = {
 class InternVLChatConfig(PretrainedConfig):
     """`internvl_chat` as published: a vision config, and the language model's under `llm_config`.
 
-    The language model's is of transformers' own class where there is one, a plain one where there is none.
+    The language model's config uses transformers' own class if there is one, else a plain one.
     """
 
     model_type = "internvl_chat"
@@ -47,7 +47,7 @@ class InternVLChatConfig(PretrainedConfig):
 
 
 class InternVLNativeConfig(InternVLChatConfig):
-    """transformers' own layout, `internvl`, with the values under the names of the published one."""
+    """transformers' own layout, `internvl`, with the values under the names of the published layout."""
 
     model_type = "internvl"
 
@@ -79,7 +79,7 @@ class InternVLNativeConfig(InternVLChatConfig):
 def _language_config(settings: dict[str, Any]) -> PretrainedConfig:
     model_type = settings.pop("model_type", None)
     original = settings.get("original_max_position_embeddings")
-    if settings.get("rope_scaling") and original:  # Phi-3's; transformers expects it one level below where it stands
+    if settings.get("rope_scaling") and original:  # Phi-3's; transformers expects it one level deeper
         settings["rope_scaling"] = {"original_max_position_embeddings": original, **settings["rope_scaling"]}
     if model_type in CONFIG_MAPPING:
         return CONFIG_MAPPING[model_type](**settings)

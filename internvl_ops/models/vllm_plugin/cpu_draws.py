@@ -1,7 +1,7 @@
 """Seeded draws on a CPU, where vLLM cannot take one back.
 
-A prompt that is read in several steps draws a token in each, and vLLM takes back all but the last by turning the
-request's random generator back by one draw. Only CUDA's generators can be: on a CPU torch raises "CPU Generator does
+A prompt that is read in several steps draws a token in each. vLLM takes back all but the last by turning the request's
+random generator back by one draw. Only CUDA's generators support that: on a CPU, torch raises "CPU Generator does
 not use offset" (vLLM 0.32), which ends the engine for all requests.
 """
 
@@ -13,15 +13,15 @@ _patched = False
 
 
 def take_back() -> None:
-    """Turns a request's generator back to its seed instead: no draw before the end of its prompt was kept.
+    """Resets a request's generator to its seed instead: no draw before the end of its prompt is kept anyway.
 
-    Call in the process of the worker, once its runner is imported. Harmless to repeat.
+    Call this in the worker's process, once its runner is imported. Safe to call again.
     """
     global _patched
     if _patched:
         return
     _patched = True
-    from vllm.v1.worker.gpu_model_runner import GPUModelRunner  # of which the one for CPUs is a subclass
+    from vllm.v1.worker.gpu_model_runner import GPUModelRunner  # the base class of the CPU runner
 
     bookkeeping = GPUModelRunner._bookkeeping_sync
 

@@ -1,4 +1,4 @@
-"""A rendered prompt and its tiles as vLLM's engine takes them, past all of its preprocessing."""
+"""Passes a rendered prompt and its tiles to vLLM's engine, without any of vLLM's preprocessing."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def image_input(
     Args:
         token_ids: The whole prompt.
         tiles: uint8, shape (tiles of all images, 3, S, S).
-        spans: For each image the position of its first context token, the number of its context tokens, and the
-            number of its tiles.
-        hashes: One an image: equal hashes promise equal tiles, and the engine encodes such an image once.
+        spans: One triple per image: the position of its first context token, the number of its context tokens, and
+            the number of its tiles.
+        hashes: One hash per image. Images with equal hashes must have equal tiles; the engine encodes them once.
         context_id: Id of the context token.
     """
     num_tiles = torch.tensor([count for _, _, count in spans])

@@ -1,4 +1,4 @@
-"""vLLM's InternVL, taking uint8 tiles and normalising them on the device."""
+"""vLLM's InternVL, which here takes uint8 tiles and normalises them on the device."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from internvl_ops.models.vllm_plugin.processor import replacements, tiled
 
 
 def _import_internvl() -> types.ModuleType:
-    """vLLM's module, also where torchvision is not installed.
+    """vLLM's module; the import also works if torchvision is not installed.
 
-    The module imports torchvision for its own preprocessing, which never runs here: tiles come ready. Empty modules
-    stand in during the import only, so that nobody else takes torchvision for installed.
+    The module imports torchvision for its own preprocessing, which never runs here, because the tiles are ready. Empty
+    modules replace it during the import only, so that no other code finds a torchvision that is not there.
     """
     stand_ins: dict[str, types.ModuleType] = {}
     if importlib.util.find_spec("torchvision") is None:
@@ -47,15 +47,16 @@ _internvl = _import_internvl()
 
 
 class TiledProcessingInfo(_internvl.InternVLProcessingInfo):  # type: ignore[name-defined,misc]
-    """What vLLM asks about image inputs, answered from the checkpoint's config, with no tokenizer and no image."""
+    """Answers vLLM's questions about image inputs from the checkpoint's config, without a tokenizer or an image."""
 
-    ctx_video_token = None  # a video comes as images
+    ctx_video_token = None  # a video is passed as images
 
     def get_mm_max_tokens_per_item(self, seq_len: int, mm_counts: Mapping[str, int]) -> Mapping[str, int]:
         return {"image": min(seq_len, self.max_tiles() * self.tokens_per_tile())}
 
     def max_tiles(self) -> int:
-        """Of one image, thumbnail included. A job that asks for more sets `max_dynamic_patch` through hf_overrides."""
+        """Tiles of one image, including the thumbnail. A job that needs more sets `max_dynamic_patch` in
+        hf_overrides."""
         config = self.get_hf_config()
         tiles = config.max_dynamic_patch if config.dynamic_image_size else 1
         return tiles + 1 if config.use_thumbnail and tiles > 1 else tiles
@@ -70,9 +71,9 @@ class TiledProcessingInfo(_internvl.InternVLProcessingInfo):  # type: ignore[nam
 
 
 class TiledMultiModalProcessor(_internvl.InternVLMultiModalProcessor):  # type: ignore[name-defined,misc]
-    """Tiles the pictures that a server's clients send; a rendered input passes by.
+    """Tiles the pictures that a server's clients send; rendered inputs bypass it.
 
-    Gives memory profiling the biggest image there can be, as tiles: nothing is drawn, resized or tokenised.
+    For memory profiling it returns the largest possible image, as tiles: nothing is drawn, resized or tokenised.
     """
 
     requires_tokenizer = False
@@ -115,11 +116,11 @@ class TiledMultiModalProcessor(_internvl.InternVLMultiModalProcessor):  # type: 
     TiledMultiModalProcessor, info=TiledProcessingInfo, dummy_inputs=_internvl.InternVLDummyInputsBuilder
 )
 class TiledInternVLChatModel(_internvl.InternVLChatModel):  # type: ignore[name-defined,misc]
-    """InternVL that takes tiles as uint8, a quarter of the bytes of float32 on the way to the device."""
+    """InternVL with uint8 tiles: a quarter of the bytes of float32 on the way to the device."""
 
     def __init__(self, *, vllm_config: Any, prefix: str = "") -> None:
         super().__init__(vllm_config=vllm_config, prefix=prefix)
-        if current_platform.is_cpu():  # only a worker makes a model, and its runner is imported by now
+        if current_platform.is_cpu():  # only a worker makes a model, so its runner is already imported
             cpu_draws.take_back()
 
     @classmethod
@@ -127,7 +128,7 @@ class TiledInternVLChatModel(_internvl.InternVLChatModel):  # type: ignore[name-
         return PLACEHOLDER if modality.startswith("image") else None
 
     def load_weights(self, weights: Iterable[tuple[str, torch.Tensor]]) -> set[str]:
-        """Loads what the model has: with a `select_layer` below the last, the published files hold more layers."""
+        """Loads the weights of existing layers: with a `select_layer` below the last, the files hold more layers."""
         used = len(self.vision_model.encoder.layers)
         return super().load_weights((name, weight) for name, weight in weights if _vision_layer(name) < used)
 
@@ -135,7 +136,7 @@ class TiledInternVLChatModel(_internvl.InternVLChatModel):  # type: ignore[name-
         """Features of tiles.
 
         Args:
-            pixel_values: uint8 of shape (tiles, 3, S, S), RGB; or floats that are normalised already.
+            pixel_values: uint8 of shape (tiles, 3, S, S), RGB; or floats that are already normalised.
 
         Returns:
             Shape (tiles, tokens per tile, width of the language model).
@@ -147,7 +148,7 @@ class TiledInternVLChatModel(_internvl.InternVLChatModel):  # type: ignore[name-
 
 
 def _vision_layer(name: str) -> int:
-    """Number of the vision layer that a weight of either layout belongs to; -1 for any other weight."""
+    """Number of the vision layer that a weight belongs to, in either layout; -1 for any other weight."""
     found = re.match(r"(vision_model|model\.vision_tower)\.encoder\.layers?\.(\d+)\.", name)
     return int(found[2]) if found else -1
 

@@ -1,4 +1,4 @@
-"""An engine process does not outlive the process that started it."""
+"""Ends an engine process when the process that started it is gone."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _watching = False
 
 
 def end_with_parent() -> None:
-    """Ends this process soon after the one that started it is gone; does nothing in a process of no such kind.
+    """Ends this process soon after its parent is gone; does nothing in a process that was not spawned.
 
-    vLLM's processes are told to end by their parent. One that is killed tells nobody: its engine would keep the memory
-    of the device, and the next engine would find none. Harmless to repeat.
+    vLLM's processes end when their parent asks them to. A parent that is killed cannot ask: its engine would keep the
+    device's memory, and the next engine would find none. Safe to call again.
     """
     global _watching
     if multiprocessing.parent_process() is None or _watching:

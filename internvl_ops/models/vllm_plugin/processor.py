@@ -1,4 +1,4 @@
-"""Pictures that reach vLLM undecided, as a server's clients send them: tiled as this project tiles, in uint8."""
+"""Tiles the pictures that a server's clients send to vLLM, with this project's own tiling, in uint8."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from internvl_ops.models.tokenizer import IMAGE_CONTEXT, IMAGE_END, IMAGE_START
 def tiled(
     images: Sequence[Image.Image], tile_size: int, config: PretrainedConfig, options: Mapping[str, Any]
 ) -> BatchFeature:
-    """Pictures as the model takes them.
+    """Pictures, tiled for the model.
 
     Args:
-        images: Upright.
+        images: Images in upright orientation.
         tile_size: Side of a tile in pixels.
-        config: The checkpoint's, by whose tile limits the engine planned its memory.
-        options: A request's own `max_dynamic_patch` and `min_dynamic_patch`.
+        config: The checkpoint's config; the engine planned its memory by the tile limits in it.
+        options: The request's own `max_dynamic_patch` and `min_dynamic_patch`.
 
     Raises:
-        ValueError: More tiles are asked for than were planned for.
+        ValueError: The request asks for more tiles than were planned for.
     """
     most = config.max_dynamic_patch if config.dynamic_image_size else 1
     max_tiles = int(options.get("max_dynamic_patch", most))
@@ -60,8 +60,8 @@ def tiled(
 def replacements(tokenizer: Any, tokens_per_tile: int, num_tiles: Sequence[int]) -> list[PromptReplacement]:
     """How a picture's placeholder becomes its context tokens.
 
-    The placeholder is of special tokens, as in `internvl_ops.models.jinja_template`, which no neighbour merges with. A
-    prompt that is written by hand may have `<image>` instead.
+    The placeholder consists of special tokens, as in `internvl_ops.models.jinja_template`, so that it does not merge
+    with the text around it. A prompt that is written by hand may use `<image>` instead.
     """
     start, context, end = tokenizer.convert_tokens_to_ids([IMAGE_START, IMAGE_CONTEXT, IMAGE_END])
 
