@@ -1,1 +1,1 @@
-"""From URIs to what the model reads: fetch, decode, tile; and the sandbox in which decoding is done."""
+"""Turns URIs into what the model reads: fetches, decodes and tiles files. Decoding runs in a sandbox."""

@@ -1,4 +1,4 @@
-"""Which URIs a job may read."""
+"""Decides which URIs a job may read."""
 
 from __future__ import annotations
 
@@ -29,32 +29,33 @@ from internvl_ops.media.uris import (
 from internvl_ops.redaction import safe_uri
 
 SCHEMES = ("file", "s3", "http", "https", "data")
-# They say who asks and for what, and are no secret.
+# Headers that only say who asks and for what; they hold no secret.
 OPEN_HEADERS = frozenset({"user-agent", "from", "accept", "accept-language", "referer"})
 _ALIASES = {"s3a": "s3", "s3n": "s3"}
-_SENT = "".join(map(chr, range(0x21, 0x7F)))  # what a URL may be sent with as it stands
+_SENT = "".join(map(chr, range(0x21, 0x7F)))  # characters that a URL may contain unquoted
 _BASE64 = re.compile(r"(?:/9j/|iVBOR|R0lGOD|UklGR|JVBER)[A-Za-z0-9+/_\s-]{40,}={0,2}\s*", re.ASCII)
 
 
 @dataclass(frozen=True)
 class ReadPolicy:
-    """Decides which URIs may be read; knows nothing about reading them.
+    """Decides which URIs may be read; it reads nothing itself.
 
-    Readable without asking: objects in the manifest's own bucket, local files that really lie under ``base``
-    (symlinks and ``..`` do not lead out; under ``/`` none, because that would be every file), public http(s)
-    addresses, and ``data:`` URIs, which carry their bytes. Everything else must stand under a prefix in
+    These are readable by default: objects in the manifest's own bucket, local files whose real path is under ``base``
+    (symlinks and ``..`` cannot lead out; under ``/`` no file is readable, because that would be every file), public
+    http(s) addresses, and ``data:`` URIs, which carry their bytes. Everything else must be under a prefix in
     ``allow``.
 
-    A host *name* is judged here only where it says what it is (``localhost``, ``127.1``). The addresses it resolves to
-    are judged where the connection is made: see :class:`internvl_ops.media.fetch.Fetcher`.
+    A host *name* is judged here only if it is an address itself (``localhost``, ``127.1``). The addresses that it
+    resolves to are judged when the connection is made: see :class:`internvl_ops.media.fetch.Fetcher`.
 
     Args:
-        base: Folder the manifest lies in, or the input directory: a local path, ``s3://bucket/prefix`` or
-            ``http(s)://host/folder``. Relative URIs are relative to it. Empty: there is none (a table in memory).
-        allow: Prefixes given by ``--allow``. A prefix ends at a boundary: ``/data`` covers ``/data/a.jpg`` and not
+        base: The manifest's folder, or the input directory: a local path, ``s3://bucket/prefix`` or
+            ``http(s)://host/folder``. Relative URIs are relative to it. Empty if there is none (a table in memory).
+        allow: Prefixes from ``--allow``. A prefix ends at a boundary: ``/data`` covers ``/data/a.jpg`` but not
             ``/database/a.jpg``. ``s3://``, ``http://`` and ``https://`` alone cover their whole scheme.
-        headers: Names and values that http(s) requests carry; `headers_for` says to whom. Never shown.
-        s3_anonymous: Ask S3 stores without credentials, as public buckets allow.
+        headers: Names and values of headers for http(s) requests; `headers_for` decides which hosts get them. Never
+            shown.
+        s3_anonymous: Read S3 stores without credentials, as public buckets allow.
 
     Raises:
         ConfigurationError: ``base`` or a prefix has a scheme that cannot be read, or a prefix is empty.
@@ -66,7 +67,7 @@ class ReadPolicy:
     s3_anonymous: bool = False
 
     def __post_init__(self) -> None:
-        # Made absolute where the job was started, since a worker's current directory is another.
+        # Made absolute where the job starts, since workers have another current directory.
         object.__setattr__(self, "base", _absolute(self.base, "--input") if self.base else "")
         object.__setattr__(self, "allow", tuple(_absolute(prefix, "--allow") for prefix in self.allow))
         secret = [name for name, _ in self.headers if name.lower() not in OPEN_HEADERS]
@@ -77,14 +78,14 @@ class ReadPolicy:
             )
 
     def check(self, uri: str) -> str:
-        """The URI in the form to open: absolute, symlinks and ``..`` resolved.
+        """The URI in the form to open: absolute, with symlinks and ``..`` resolved.
 
         Returns:
             A real local path without ``file://``, an ``s3://`` URI, an http(s) URL, or the ``data:`` URI itself.
 
         Raises:
             UnitError: ``refused`` if the policy forbids it, ``unsupported`` for an unknown scheme, ``bad_row`` if it
-                is no URI at all.
+                is not a URI at all.
         """
         normal = self._resolve(uri)
         scheme = scheme_of(normal)
@@ -101,35 +102,35 @@ class ReadPolicy:
         return normal
 
     def _owns_files(self) -> bool:
-        """Whether local files under the base may be read. Under the root folder lies everything, secrets too."""
+        """Whether local files under the base may be read. Files under ``/`` may not: it holds all secrets."""
         return bool(self.base) and scheme_of(self.base) == "file" and os.path.realpath(self.base) != "/"
 
     def is_local(self, uri: str) -> bool:
-        """Whether a URI names a local file, judged by its text alone: checking that one asks the file system."""
+        """Whether a URI names a local file, judged by its text alone; `check` would access the file system."""
         uri = trimmed(uri)
         if SCHEME.match(uri) or uri[:5].lower() == "data:":
             return uri[:7].lower() == "file://"
         return uri.startswith("/") or scheme_of(self.base) == "file"
 
     def trusts(self, normal: str) -> bool:
-        """Whether a URI, in the form ``check`` returns, stands under a prefix of ``--allow``."""
+        """Whether a URI, in the form that ``check`` returns, is under a prefix of ``--allow``."""
         return any(covers(prefix, normal) for prefix in self.allow)
 
     def headers_for(self, url: str, asked: str) -> dict[str, str]:
         """The headers of a request.
 
-        Those that only say who asks go to every host. Any other may be a secret, so it goes to addresses under
-        ``allow`` alone, and after a redirect only to the host that the manifest names.
+        Headers that only identify the client go to every host. Any other may be a secret, so it goes only to addresses
+        under ``allow``, and after a redirect only to the host that the manifest names.
 
         Args:
-            url: Where the request goes.
-            asked: What the manifest names; another URL after a redirect.
+            url: The address of the request.
+            asked: The URL in the manifest; differs from ``url`` after a redirect.
         """
         secret = self.trusts(url) and URL(url, encoded=True).origin() == URL(asked, encoded=True).origin()
         return {name: value for name, value in self.headers if secret or name.lower() in OPEN_HEADERS}
 
     def refusal(self, uri: str, normal: str, because: str = "") -> UnitError:
-        """The error for a URI that may not be read, naming the option that would allow it."""
+        """The error for a URI that may not be read; it names the option that would allow it."""
         return UnitError(
             "fetch",
             "refused",
@@ -138,7 +139,7 @@ class ReadPolicy:
         )
 
     def readable(self) -> str:
-        """What may be read, in words, for messages."""
+        """Describes what may be read, for messages."""
         parts = []
         if self._owns_files():
             parts.append(f"files under {self.base}")
@@ -151,12 +152,12 @@ class ReadPolicy:
         return ", ".join(parts)
 
     def explain(self, uris: Iterable[str], *, tolerated: float = 0.0, resolve: bool = True) -> str | None:
-        """One message naming every ``--allow`` option that a sample of URIs lacks, or None if enough may be read.
+        """One message with every ``--allow`` option that a sample of URIs needs, or None if enough may be read.
 
         Args:
             uris: A sample of the manifest's URIs.
-            tolerated: Fraction of the sample that may be refused without a message: a stray URI is its own row's
-                error, a forgotten prefix concerns many.
+            tolerated: Fraction of the sample that may be refused without a message. A stray URI is an error of its
+                own row; a forgotten prefix affects many.
             resolve: Also ask DNS, for at most about a second, whether host names lead to private addresses.
         """
         refused: list[tuple[str, str]] = []
@@ -169,7 +170,7 @@ class ReadPolicy:
             try:
                 normal = self._resolve(uri)
             except UnitError:
-                continue  # a bad row is one row's error, which no option mends
+                continue  # an error of this row alone; no option would fix it
             try:
                 self.check(uri)
             except UnitError:
@@ -258,12 +259,12 @@ def _normalise_s3(uri: str, rest: str) -> str:
 
 
 def _normalise_url(uri: str) -> str:
-    """The URL as it is written, which a signature may cover: only what cannot be sent so is quoted.
+    """The URL as written, since a signature may cover it: only characters that cannot be sent are quoted.
 
-    A path that climbs is the exception: it is resolved, so that prefixes mean what they say.
+    A path with ``..`` is the exception: it is resolved, so that prefixes apply to the real path.
     """
     try:
-        quoted = URL(uri).with_fragment(None)  # also tells what is no URL at all
+        quoted = URL(uri).with_fragment(None)  # also raises for text that is not a URL
         url = quoted if has_dots(urlsplit(uri).path) else URL(_quoted(uri.partition("#")[0]), encoded=True)
         url.origin()
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Which network addresses are public, whatever form they are written in."""
+"""Decides which network addresses are public, in any notation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
-# Global on paper, yet never a web server: the 6to4 relay, IPv6 documentation, and the platform endpoint inside Azure.
+# Formally global, yet never web servers: the 6to4 relay, IPv6 documentation, and the platform endpoint inside Azure.
 _NEVER = tuple(
     ipaddress.ip_network(network) for network in ("192.88.99.0/24", "192.0.0.0/24", "3fff::/20", "168.63.129.16/32")
 )
@@ -24,7 +24,7 @@ def is_public(address: str) -> bool:
     link-local, shared, multicast, reserved and documentation ranges are not public, nor is anything unreadable.
 
     Args:
-        address: An address as the resolver or the socket gives it; an IPv6 zone (``%eth0``) is allowed.
+        address: An address as the resolver or the socket returns it; an IPv6 zone (``%eth0``) is allowed.
     """
     try:
         parsed: Address = ipaddress.ip_address(address)
@@ -42,9 +42,9 @@ def is_public(address: str) -> bool:
 
 
 def literal_address(host: str) -> str | None:
-    """The address a URL's host stands for without asking DNS, or None where it is a name.
+    """The address that a URL's host denotes without DNS, or None if it is a name.
 
-    Besides the ordinary forms this reads what a C resolver reads: decimal (``2130706433``), hexadecimal
+    Besides the usual forms, this reads what a C resolver reads: decimal (``2130706433``), hexadecimal
     (``0x7f.0.0.1``), octal (``0177.0.0.1``) and shortened (``127.1``) IPv4.
     """
     bare = host.strip("[]").replace("%25", "%").rstrip(".")
@@ -69,7 +69,7 @@ def _carried_ipv4(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | Non
 
 
 def may_be_public(host: str) -> bool:
-    """Whether a host may be a public one, judged by its name alone."""
+    """Whether a host may be public, judged by its name alone."""
     if host == "localhost" or host.endswith((".localhost", ".local", ".internal")):
         return False
     literal = literal_address(host)
@@ -77,7 +77,7 @@ def may_be_public(host: str) -> bool:
 
 
 def private_names(hosts: list[str], patience_s: float = 1.0) -> list[str]:
-    """Those of the host names that DNS says are not public. What does not answer in time is left for later."""
+    """The host names that DNS resolves to non-public addresses. Names without a timely answer are left for later."""
     private: set[str] = set()
 
     def ask(host: str) -> None:
@@ -88,7 +88,7 @@ def private_names(hosts: list[str], patience_s: float = 1.0) -> list[str]:
         if any(not is_public(str(address[4][0])) for address in answers):
             private.add(host)
 
-    # Daemons, not a pool: a pool would keep the process from ending until the last silent name server has timed out.
+    # Daemon threads, not a pool: a pool would keep the process alive until the last silent name server times out.
     threads = [threading.Thread(target=ask, args=(host,), daemon=True) for host in hosts[:64]]
     for thread in threads:
         thread.start()

@@ -1,4 +1,4 @@
-"""Splits a video into clips, by length or where scenes change."""
+"""Splits a video into clips, by length or at scene changes."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from internvl_ops.errors import UnitError
 from internvl_ops.media.frame_folder import FrameFolder, open_video
 from internvl_ops.media.video_file import VideoFile
 
-_PREVIEW_SIDE = 256  # pixels; what PySceneDetect's thresholds are set for
+_PREVIEW_SIDE = 256  # pixels; PySceneDetect's thresholds are made for this size
 _PIXELS_A_MINUTE = 1920 * 1080 * 30 * 60
-_LEAST_PIXELS = 1 << 18  # comparing a frame with the one before it costs as much as decoding so many
-_TICKS = 1_000_000  # a second
+_LEAST_PIXELS = 1 << 18  # comparing a frame with the previous one costs as much as decoding this many pixels
+_TICKS = 1_000_000  # per second
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,15 +25,15 @@ class ClipOptions:
     Args:
         by: "length" cuts every ``length_s`` seconds and decodes nothing. "scenes" cuts where the picture changes, which
             decodes the whole video.
-        length_s: Seconds of a clip, cut by length.
-        min_length_s: A shorter rest is joined to the clip before it, and a scene does not end sooner.
-        threshold: How much the picture must change for a new scene, from 0 to 255 as PySceneDetect's ContentDetector
-            counts. Lower it for soft cuts, raise it for flashes and fast motion.
-        max_clips: A video that gives more is an error.
-        max_seconds: Longest video.
-        max_pixels: Most pixels of a frame.
+        length_s: Seconds of a clip, when cutting by length.
+        min_length_s: A shorter rest is joined to the previous clip, and a scene lasts at least this long.
+        threshold: How much the picture must change for a new scene, from 0 to 255, as PySceneDetect's ContentDetector
+            measures it. Lower it for soft cuts, raise it for flashes and fast motion.
+        max_clips: A video with more clips is an error.
+        max_seconds: Maximum length of a video.
+        max_pixels: Maximum number of pixels of a frame.
         frames_fps: As in `VideoOptions`.
-        threads: For decoding.
+        threads: Number of threads for decoding.
     """
 
     by: Literal["length", "scenes"] = "length"
@@ -49,21 +49,21 @@ class ClipOptions:
 
 @dataclass(frozen=True)
 class Clip:
-    """A part of a video, in seconds from its first frame; ``end_s`` is where the next begins."""
+    """A part of a video, in seconds from its first frame; ``end_s`` is the start of the next clip."""
 
     start_s: float
     end_s: float
 
 
 def split_video(source: bytes | str, options: ClipOptions | None = None) -> list[Clip]:
-    """The clips of a video, in order and without gaps; a video too short to be split is one clip.
+    """The clips of a video, in order and without gaps; a video that is too short to split is one clip.
 
     Args:
-        source: The file's bytes, or the path of a local file, which may be read.
-        options: How.
+        source: The file's bytes, or the path of a readable local file.
+        options: How to split it.
 
     Raises:
-        UnitError: As `load_video`; "too_large" also beyond ``max_clips``.
+        UnitError: As in `load_video`; also "too_large" for more than ``max_clips`` clips.
     """
     options = options or ClipOptions()
     video = _opened(source, options)
@@ -78,9 +78,9 @@ def split_video(source: bytes | str, options: ClipOptions | None = None) -> list
 
 
 def scene_work(source: bytes | str, options: ClipOptions) -> float:
-    """How many minutes of 1080p with 30 frames a second are as much work as a video, by its index.
+    """The work of finding a video's scenes, in minutes of 1080p at 30 frames per second, estimated from its index.
 
-    Finding the scenes of such a minute takes 10 seconds on one core, in H.264.
+    One such minute takes 10 seconds on one core, in H.264.
     """
     video = _opened(source, options)
     return video.num_frames * max(video.frame_pixels, _LEAST_PIXELS) / _PIXELS_A_MINUTE

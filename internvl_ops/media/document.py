@@ -1,4 +1,4 @@
-"""From the pages of a PDF document to the tiles InternVL reads. One page is rendered at a time, never the document."""
+"""Renders pages of a PDF document as the tiles that InternVL reads: one page at a time, never the whole document."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from internvl_ops.media.sniff import unreadable
 from internvl_ops.media.tiling import Resize, choose_grid, tile_image
 
 _POINTS_PER_INCH = 72
-_LONGEST_SIDE = 20_000  # pixels; resizing a strip of paper that is longer takes more memory than the strip
+_LONGEST_SIDE = 20_000  # pixels; resizing a longer strip of paper takes more memory than the strip itself
 _LONGEST_PAGE = 1_000_000  # points, 350 m
-_LARGEST_NUMBER = 2**31 - 1  # that the columns width and height hold
-_LARGE = 1 << 20  # pixels; a page is drawn at any size, so it never has too few of them for a larger grid
+_LARGEST_NUMBER = 2**31 - 1  # the maximum of the columns width and height
+_LARGE = 1 << 20  # pixels; a page can be drawn at any size, so it always has enough pixels for a larger grid
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,18 +32,18 @@ class DocumentOptions:
     """How pages are rendered.
 
     Args:
-        dpi: Pixels an inch. None draws each page straight into the grid of tiles that suits its shape, as large as
+        dpi: Pixels per inch. None draws each page directly into the grid of tiles that suits its shape, as large as
             ``max_tiles`` allows: nothing is resized afterwards, so small print stays sharp. Give a number to
-            reproduce a pipeline that renders at one.
+            reproduce a pipeline that renders at that resolution.
         tile_size: Side of a tile in pixels, from the checkpoint.
-        min_tiles: Fewest tiles, thumbnail not counted.
-        max_tiles: Most tiles, thumbnail not counted. Small print wants 24.
+        min_tiles: Minimum number of tiles, without the thumbnail.
+        max_tiles: Maximum number of tiles, without the thumbnail. Small print needs 24.
         thumbnail: Append the whole page as one more tile when there are several.
-        pad: Make it a square first, with the mean colour; see `tile_image`.
+        pad: First make it a square, with the mean colour; see `tile_image`.
         resize: "fast" or "exact"; see `tile_image`.
-        max_pixels: A page that has more at ``dpi`` is rendered at a lower one, and the result says so.
-        max_pages: Documents with more are refused.
-        password: Opens documents that are encrypted; others are read without it.
+        max_pixels: A page with more pixels at ``dpi`` is rendered at a lower resolution, with a note in the result.
+        max_pages: Documents with more pages are refused.
+        password: Opens encrypted documents; others ignore it.
     """
 
     dpi: float | None = None
@@ -59,14 +59,14 @@ class DocumentOptions:
 
 
 def count_pages(source: bytes | str, options: DocumentOptions | None = None) -> int:
-    """How many pages a document has.
+    """The number of pages of a document.
 
     Args:
-        source: The file's bytes, or the path of a local file, which may be read.
-        options: For the limit on pages.
+        source: The file's bytes, or the path of a readable local file.
+        options: Provides the limit on pages.
 
     Raises:
-        UnitError: Stage "decode"; "unsupported" for what is no PDF or is encrypted, "corrupt", "too_large".
+        UnitError: Stage "decode"; "unsupported" for what is not a PDF or is encrypted, "corrupt", "too_large".
     """
     options = options or DocumentOptions()
     with _open(source, options) as document:
@@ -82,15 +82,16 @@ def render_page(source: bytes | str, page: int, options: DocumentOptions | None 
     """Renders one page.
 
     Args:
-        source: The file's bytes, or the path of a local file, which may be read.
+        source: The file's bytes, or the path of a readable local file.
         page: Its number, from 1.
-        options: How.
+        options: How to render it.
 
     Returns:
-        Its tiles; width and height are those of the page at the resolution it was rendered at, which a note tells.
+        Its tiles; width and height are those of the page at the resolution at which it was rendered. A note names the
+        resolution.
 
     Raises:
-        UnitError: Stage "decode"; "bad_row" where there is no such page, else as `count_pages`.
+        UnitError: Stage "decode"; "bad_row" if there is no such page, else as in `count_pages`.
     """
     options = options or DocumentOptions()
     with _open(source, options) as document:
@@ -102,7 +103,7 @@ def render_pages(
 ) -> list[TiledImage | UnitError]:
     """Renders several pages of one document, which is read once; a page that fails is an error in its place.
 
-    All of them are in memory at the end: ask for some tens of pages at a time.
+    The result holds all pages in memory: request some tens of pages at a time.
 
     Raises:
         UnitError: The document as a whole cannot be read.
@@ -122,16 +123,16 @@ def picture_page(source: bytes | str, page: int, options: DocumentOptions | None
     """Renders one page without cutting it into tiles.
 
     Args:
-        source: The file's bytes, or the path of a local file, which may be read.
+        source: The file's bytes, or the path of a readable local file.
         page: Its number, from 1.
-        options: How.
+        options: How to render it.
 
     Returns:
         The page as a PNG, and the `max_tiles` with which `tile_image` cuts it as `render_page` does. Width and height
-        are those that `render_page` tells.
+        are the same as from `render_page`.
 
     Raises:
-        UnitError: As `render_page`.
+        UnitError: As in `render_page`.
     """
     options = options or DocumentOptions()
     with _open(source, options) as document, _page(document, page) as (opened, width, height):
@@ -180,7 +181,7 @@ def _page(document: pdfium.PdfDocument, number: int) -> Iterator[tuple[pdfium.Pd
 
 
 def _grid(width: float, height: float, options: DocumentOptions) -> tuple[int, int]:
-    """Columns and rows: of the page's shape, and as many as there may be."""
+    """Columns and rows of the grid that suits the page's shape, as large as allowed."""
     stretch = _LARGE / min(width, height)
     return choose_grid(
         max(1, round(width * stretch)),
@@ -210,7 +211,7 @@ def _into_grid(page: pdfium.PdfPage, width: float, height: float, options: Docum
 def _size_in_grid(
     width: float, height: float, columns: int, rows: int, options: DocumentOptions
 ) -> tuple[tuple[int, int], str]:
-    """Pixels that the page has at the resolution of its grid, and a note of that resolution."""
+    """The page's size in pixels at the resolution of its grid, and a note that names the resolution."""
     scale = max(columns * options.tile_size / width, rows * options.tile_size / height)
     size = max(1, round(width * scale)), max(1, round(height * scale))
     if max(size) > _LARGEST_NUMBER:
@@ -238,10 +239,10 @@ def _at_resolution(
 def _draw_at(
     page: pdfium.PdfPage, width: float, height: float, dpi: float, options: DocumentOptions
 ) -> tuple[np.ndarray, str]:
-    """The page at a resolution, or at the highest that the limits leave, and which that was."""
+    """The page at the given resolution, or at the highest within the limits, and a note that names it."""
     wanted = dpi / _POINTS_PER_INCH
     scale = min(wanted, math.sqrt(options.max_pixels / (width * height)), _LONGEST_SIDE / max(width, height))
-    whole = math.floor if scale < wanted else math.ceil  # as pypdfium2 itself, and never above a limit
+    whole = math.floor if scale < wanted else math.ceil  # like pypdfium2, and never above a limit
     pixels = _draw(page, max(1, whole(width * scale)), max(1, whole(height * scale)))
     instead = f" instead of {dpi:g}: the page is very large" if scale < wanted else ""
     return pixels, _note(scale) + instead
@@ -253,7 +254,7 @@ def _note(scale: float) -> str:
 
 def _draw(page: pdfium.PdfPage, width: int, height: int) -> np.ndarray:
     """Draws a page, filling width and height, on white. Returns uint8 (height, width, 3), RGB."""
-    # With a spare byte in each pixel PDFium draws 15 % faster, and taking it out costs next to nothing.
+    # PDFium draws 15 % faster with a spare byte in each pixel, and removing it costs next to nothing.
     bitmap = pdfium.PdfBitmap.new_native(width, height, pdfium_c.FPDFBitmap_BGRx, rev_byteorder=True)
     bitmap.fill_rect((255, 255, 255, 255), 0, 0, width, height)
     place = (bitmap, page, 0, 0, width, height, 0, pdfium_c.FPDF_ANNOT | pdfium_c.FPDF_REVERSE_BYTE_ORDER)
@@ -266,8 +267,8 @@ def _draw(page: pdfium.PdfPage, width: int, height: int) -> np.ndarray:
 @contextlib.contextmanager
 def _open(source: bytes | str, options: DocumentOptions) -> Iterator[pdfium.PdfDocument]:
     if isinstance(source, str):
-        # Pages of a long document are asked for one after the other, and finding one's way through 2,000 pages takes
-        # longer than rendering one of them: the last file stays open.
+        # The last file stays open: callers request the pages of a long document one after another, and finding a page
+        # among 2,000 takes longer than rendering it.
         yield _kept.open(source, options.password)
         return
     document = _load(source, options.password)
@@ -293,12 +294,12 @@ def _load(source: bytes | str, password: str) -> pdfium.PdfDocument:
     except UnitError:
         document.close()
         raise
-    document.init_forms()  # what is filled into its forms is drawn too
+    document.init_forms()  # also draws the contents of form fields
     return document
 
 
 class _Kept:
-    """The document opened last, for as long as its file stays what it was."""
+    """The last opened document, kept until its file changes."""
 
     def __init__(self) -> None:
         self._identity: tuple = ()

@@ -1,4 +1,4 @@
-"""What of a PDF is not on its pages as they are drawn: letters without a font, forms made by a program, attachments."""
+"""Finds parts of a PDF that its drawn pages do not show: letters without a font, dynamic forms, attachments."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from internvl_ops.errors import UnitError
 
 _LONGEST_NAME = 200
 _DEEPEST = 8  # forms within forms
-_MOST_CHARACTERS = 200_000  # of a page that are looked at
+_MOST_CHARACTERS = 200_000  # maximum characters of a page to examine
 
 
 def refuse_dynamic_forms(document: pdfium.PdfDocument) -> None:
-    """Raises UnitError for a form whose pages only Adobe's programs can make; the page stored says "Please wait"."""
+    """Raises UnitError for a form whose pages only Adobe's programs can draw; the stored page says "Please wait"."""
     if document.get_formtype() == pdfium_c.FORMTYPE_XFA_FULL:
         message = (
             "a dynamic XFA form, whose pages Adobe Reader makes as it opens the file; the page stored in it only asks "
@@ -37,7 +37,7 @@ def notes_of(document: pdfium.PdfDocument, page: pdfium.PdfPage) -> list[str]:
 
 
 def missing_letters(page: pdfium.PdfPage) -> str:
-    """A note of the letters that are not drawn, since the PDF does not embed their font and no font here has them."""
+    """A note of the letters that are not drawn, because neither the PDF nor this machine has their font."""
     if not any(not _is_embedded(font) for font in _fonts(page)):
         return ""
     text = page.get_textpage()
@@ -47,7 +47,7 @@ def missing_letters(page: pdfium.PdfPage) -> str:
         count = min(pdfium_c.FPDFText_CountChars(text), _MOST_CHARACTERS)
         for index in range(count):
             letter = pdfium_c.FPDFText_GetUnicode(text, index)
-            # Spaces and control characters have no shape in any font; 0 is a code whose letter is not known.
+            # Spaces and control characters have no shape in any font; 0 means that the letter is unknown.
             if letter == 0 or not chr(letter if letter < 0x110000 else 32).isprintable() or letter in (32, 0x3000):
                 continue
             shown = pdfium_c.FPDFText_GetTextObject(text, index)

@@ -1,4 +1,4 @@
-"""Reads media by URI: many at a time, trying again what may pass, never more than allowed."""
+"""Reads media by URI: many in parallel, with retries after temporary failures, and only what the policy allows."""
 
 from __future__ import annotations
 
@@ -31,27 +31,27 @@ from internvl_ops.redaction import safe_uri
 
 T = TypeVar("T")
 _VERSIONS_KEPT = 10_000
-LONGEST_WAIT_S = 30.0  # between two attempts; a server that asks for more gets this
+LONGEST_WAIT_S = 30.0  # between two attempts, even if a server asks for more
 
 
 class Fetcher:
     """Reads local files, ``s3://``, ``http(s)://`` and ``data:`` URIs into memory.
 
-    Every method may be called from any thread. One background thread runs all transfers; it starts with the first one,
-    so a Fetcher can be pickled and costs nothing until it is used.
+    Every method may be called from any thread. One background thread runs all transfers. It starts with the first
+    transfer, so a Fetcher can be pickled and costs nothing until it is used.
 
     Args:
         policy: What may be read.
-        max_bytes: Most bytes of one object, enforced from the stated length and while the body arrives.
-        timeout_s: Longest that one attempt may take, in seconds.
-        attempts: How often an object is tried where the failure may pass: 408, 429, 5xx, a reset or refused connection,
-            a timeout, a body that ends early.
-        outage_s: How long an S3 store may be down before its objects are given up, however many attempts that takes.
-            One that then answers nothing at all ends the run. Raise it if your store has longer maintenance windows. A
-            web server gets ``attempts`` and no more, since a manifest from the web is full of dead ones; one that has
-            been silent for so long is passed over, but for an object every half minute.
-        concurrency: Most transfers at a time. 64 small objects in flight hide 50 ms of latency behind a decoder that
-            takes 5 ms; raise it for slower stores.
+        max_bytes: Maximum bytes of one object, enforced by the stated length and while the body arrives.
+        timeout_s: Maximum seconds for one attempt.
+        attempts: How often an object is tried if the failure may be temporary: 408, 429, 5xx, a reset or refused
+            connection, a timeout, a truncated body.
+        outage_s: How long an S3 store may be down before its objects fail, however many attempts that takes. If the
+            store then gives no response at all, the run ends. Raise it if your store has longer maintenance windows.
+            For a web server, ``attempts`` alone applies, since a manifest from the web contains many dead servers. A
+            web server that has been silent for this long is skipped, except for one object every half minute.
+        concurrency: Maximum number of parallel transfers. 64 small objects in flight hide a latency of 50 ms behind a
+            decoder that takes 5 ms; raise it for slower stores.
         backoff_s: First wait between attempts; it doubles each time, up to half a minute, plus or minus a half.
         frame_folders: Read a local folder, or a glob of names in one, as a video of frame images; see `frame_files`.
         resolver: Makes the DNS resolver; for tests.
@@ -74,7 +74,7 @@ class Fetcher:
         self.max_bytes, self.timeout_s, self.attempts, self.outage_s = max_bytes, timeout_s, attempts, outage_s
         self.concurrency, self.backoff_s, self.resolver = concurrency, backoff_s, resolver
         self.frame_folders = frame_folders
-        self._versions: OrderedDict[str, str] = OrderedDict()  # in the order in which they came
+        self._versions: OrderedDict[str, str] = OrderedDict()  # in the order of arrival
         self._worker: _Worker | None = None
         self._lock = threading.Lock()
 
@@ -82,20 +82,20 @@ class Fetcher:
         """The bytes of one object.
 
         Raises:
-            UnitError: stage ``fetch``; ``attempts`` says how often it was tried.
+            UnitError: stage ``fetch``; ``attempts`` is the number of attempts.
         """
         return self._submit(uri, _Worker.fetch).result()
 
     def fetch_many(self, uris: Iterable[str]) -> list[bytes | UnitError]:
-        """The bytes of each object, or what went wrong with it, in the order of ``uris``."""
+        """The bytes or the error of each object, in the order of ``uris``."""
         found = dict(self.stream(uris))
         return [found[index] for index in range(len(found))]
 
     def stream(self, uris: Iterable[str]) -> Iterator[tuple[int, bytes | UnitError]]:
-        """Pairs of (position in ``uris``, bytes or error), in the order in which they are there.
+        """Pairs of (position in ``uris``, bytes or error), in the order of completion.
 
-        ``uris`` is drawn on only as fast as results are taken: at most twice ``concurrency`` objects are in flight or
-        waiting to be taken. Leaving the loop early cancels what is in flight.
+        It reads ``uris`` only as fast as results are consumed: at most twice ``concurrency`` objects are in flight or
+        ready. Leaving the loop early cancels what is in flight.
         """
         done: queue.SimpleQueue[tuple[int, Future[bytes]]] = queue.SimpleQueue()
         open_futures: dict[int, Future[bytes]] = {}
@@ -121,11 +121,11 @@ class Fetcher:
                 future.cancel()
 
     def version(self, uri: str) -> str:
-        """The version of an object fetched lately, as it was then; see `Received`. Empty where there is none."""
+        """The version of a recently fetched object when it was read; see `Received`. Empty if unknown."""
         return self._versions.get(uri, "")
 
     def versions_now(self, uris: Iterable[str]) -> list[str | None]:
-        """The version of each object as it is now; ``None`` where it cannot be asked for."""
+        """The current version of each object; ``None`` if it cannot be determined."""
         futures = [self._submit(uri, _Worker.version) for uri in uris]
         return [None if future.exception() else future.result() for future in futures]
 
@@ -135,7 +135,7 @@ class Fetcher:
             self._versions.popitem(last=False)
 
     def close(self) -> None:
-        """Ends the background thread and its connections; the next call would start it anew."""
+        """Ends the background thread and its connections; the next call starts it again."""
         with self._lock:
             worker, self._worker = self._worker, None
         if worker is not None:
@@ -183,18 +183,18 @@ class _Worker:
         self._loop.call_soon_threadsafe(self._loop.stop)
 
     async def fetch(self, uri: str) -> bytes:
-        """One object."""
+        """The bytes of one object."""
         received = await self._patiently(uri, self._read)
         self._settings.note_version(uri, received.version)
         return received.data
 
     async def version(self, uri: str) -> str:
-        """The version of one object now."""
+        """The current version of one object."""
         return await self._patiently(uri, self._version)
 
     async def _patiently(self, uri: str, ask: Callable[[str], Awaitable[T]]) -> T:
-        """What ``ask`` gives, tried as often as makes sense."""
-        if not self._settings.policy.is_local(uri):  # a path is checked where it is read, in a thread
+        """The result of ``ask``, with retries after temporary failures."""
+        if not self._settings.policy.is_local(uri):  # a local path is checked when it is read, in a thread
             uri = self._settings.policy.check(uri)
         server = "/".join(uri.split("/", 3)[:3]) if uri.startswith("http") else ""
         began = time.monotonic()
@@ -210,7 +210,7 @@ class _Worker:
                 error.attempts = attempt
                 raise
             except Transient as failure:
-                # The slot is free while this waits, so that dead hosts do not hold up the living.
+                # The slot is free during this wait, so that dead hosts do not delay the others.
                 wait = self._wait(attempt, failure)
                 took_s = time.monotonic() - began
                 if not failure.silent:
@@ -227,7 +227,7 @@ class _Worker:
             except ConfigurationError:
                 raise
             except Exception as error:
-                # A transport's surprise must cost one row and not the job. Its text may repeat the URI: left out.
+                # An unexpected error must fail one row, not the job. Its text is left out: it may repeat the URI.
                 message = f"{safe_uri(uri)}: unexpected {type(error).__name__}"
                 raise UnitError("fetch", "storage", message, attempt) from None
             await asyncio.sleep(wait)
@@ -281,7 +281,7 @@ class _Worker:
         return read_local(path, max_bytes)
 
     def _read_frame(self, path: str) -> bytes:
-        # Checked as the folder was: a link in it may lead out of what may be read.
+        # Checked like the folder: a link in the folder may lead to a file that may not be read.
         return read_local(self._settings.policy.check(path), self._settings.max_bytes).data
 
     def _local_version(self, uri: str) -> str:

@@ -1,4 +1,4 @@
-"""Files that are read part by part: fetched once, kept on local disk while their parts are under way."""
+"""Keeps files that are read in parts on local disk, so that each is fetched once."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ class FileCache:
     """The last fetched files, as local paths. Safe to use from several threads; each file is fetched once.
 
     Args:
-        fetcher: Fetches a file that is not there.
-        max_bytes: Disk used at most, in bytes; the file asked for last is kept even if it alone has more.
-        max_files: Files kept at most.
+        fetcher: Fetches a file that is not in the cache.
+        max_bytes: Maximum disk space, in bytes; the last requested file is kept even if it alone is larger.
+        max_files: Maximum number of files.
     """
 
     def __init__(self, fetcher: Fetcher, *, max_bytes: int = 4 << 30, max_files: int = 16) -> None:
         self._fetcher, self._max_bytes, self._max_files = fetcher, max_bytes, max_files
         self._folder = tempfile.TemporaryDirectory(prefix="internvl-files-")
-        self._sizes: OrderedDict[str, int] = OrderedDict()  # the last used at the end
+        self._sizes: OrderedDict[str, int] = OrderedDict()  # the most recently used at the end
         self._busy: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
 
     def path(self, uri: str) -> str:
-        """Local path of a file; valid until ``max_files`` others were asked for.
+        """Local path of a file; valid until ``max_files`` other files were requested.
 
         Raises:
-            UnitError: Of stage "fetch".
+            UnitError: Stage "fetch".
         """
         with self._lock:
             busy = self._busy.setdefault(uri, threading.Lock())
-            if uri in self._sizes:  # so that it is not the one that another thread drops now
+            if uri in self._sizes:  # moved to the end, so that no other thread drops it now
                 self._sizes.move_to_end(uri)
         with busy:
             path = self._place(uri)
@@ -53,7 +53,7 @@ class FileCache:
 
     @property
     def folder(self) -> str:
-        """Where the files are."""
+        """The folder of the files."""
         return self._folder.name
 
     def close(self) -> None:
@@ -61,7 +61,7 @@ class FileCache:
         self._folder.cleanup()
 
     def _write(self, path: Path, data: bytes) -> None:
-        unfinished = path.with_suffix(".unfinished")  # the name itself promises a whole file
+        unfinished = path.with_suffix(".unfinished")  # only a complete file gets the final name
         try:
             unfinished.write_bytes(data)
         except OSError as error:
@@ -79,5 +79,5 @@ class FileCache:
         ):
             oldest, _ = self._sizes.popitem(last=False)
             self._busy.pop(oldest, None)
-            # A decoder that has it open keeps it; whoever asks next fetches it again.
+            # A decoder that has the file open can still read it; the next request fetches it again.
             os.unlink(self._place(oldest))

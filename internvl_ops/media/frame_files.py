@@ -1,6 +1,6 @@
-"""Frame images that are a video together: a folder of them, or a list, packed into one archive.
+"""Frame images that form a video, in a folder or a list, packed into one archive.
 
-One archive, so that a folder is fetched, kept, limited and decoded as any file is; see `frame_folder`.
+As one archive, a folder is fetched, kept, limited and decoded like any file; see `frame_folder`.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ _DIGITS = re.compile(r"(\d+)")
 
 
 def frame_names(names: Iterable[str], pattern: str = "*") -> list[str]:
-    """The names of frame images among ``names``, ascending, with numbers in them taken as numbers."""
+    """The names of frame images among ``names``, in ascending order; numbers in names are compared as numbers."""
     chosen = [name for name in names if name.lower().endswith(FRAME_SUFFIXES) and fnmatch.fnmatch(name, pattern)]
     return sorted((name for name in chosen if not os.path.basename(name).startswith(".")), key=_natural)
 
 
 def pack_frames(frames: Iterable[tuple[str, bytes]]) -> bytes:
-    """One archive of frame images, given with their names."""
+    """One archive of frame images, given as (name, bytes) pairs."""
     target = io.BytesIO()
     with tarfile.open(fileobj=target, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for name, data in frames:
@@ -43,11 +43,11 @@ def read_frame_folder(path: str, read: Callable[[str], bytes], max_bytes: int) -
 
     Args:
         path: The folder, or a glob of names in it, such as ``/data/clip/*.jpg``.
-        read: Gives the bytes of one file, and refuses what may not be read.
-        max_bytes: Most bytes of all frames together.
+        read: Returns the bytes of one file; raises if it may not be read.
+        max_bytes: Maximum bytes of all frames together.
 
     Raises:
-        UnitError: Stage "fetch"; "not_found" where there is no such frame, "too_large".
+        UnitError: Stage "fetch"; "not_found" if there is no such frame, "too_large".
     """
     folder, names = _listed(path)
     if not names:
@@ -62,21 +62,21 @@ def read_frame_folder(path: str, read: Callable[[str], bytes], max_bytes: int) -
 
 
 def frame_folder_version(path: str) -> str:
-    """Tells one state of a folder of frames from another, by the names, sizes and dates of its files."""
+    """Identifies the state of a folder of frames by the names, sizes and dates of its files."""
     folder, names = _listed(path)
     states = [(name, status.st_size, status.st_mtime_ns) for name in names if (status := os.stat(f"{folder}/{name}"))]
     return hashlib.blake2b(repr(states).encode(), digest_size=12).hexdigest()
 
 
 def check_size(name: str, size: int, max_bytes: int) -> None:
-    """Raises UnitError where frames have more bytes together than one file may."""
+    """Raises UnitError if all frames together have more bytes than one file may have."""
     if size > max_bytes:
         message = f"the frames of {name} have more than {max_bytes:,} bytes together. Raise --max-bytes to read them"
         raise UnitError("fetch", "too_large", message)
 
 
 def is_frame_folder(path: str) -> bool:
-    """Whether a real local path means a folder of frames: a folder, or a glob of names where there is no such file."""
+    """Whether a real local path denotes a folder of frames: a folder, or a glob of names that is not a file's name."""
     if os.path.isdir(path):
         return True
     folder, name = os.path.split(path)
@@ -84,10 +84,10 @@ def is_frame_folder(path: str) -> bool:
 
 
 def frames_of(files: Iterable[bytes | str | UnitError]) -> list[bytes] | None:
-    """The files' bytes if all of them are images; None if any is not, or is a GIF, which is a video itself.
+    """The files' bytes if all of them are images; None if any is not, or is a GIF, which is itself a video.
 
     Args:
-        files: Their bytes, local paths, or why there are none.
+        files: Their bytes, local paths, or errors.
     """
     frames = []
     for file in files:

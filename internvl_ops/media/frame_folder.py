@@ -1,6 +1,6 @@
-"""A video that is a folder of frame images, or a list of them, read as a video file is.
+"""Reads a folder or a list of frame images like a video file.
 
-`frame_files` packs them into one archive. A tar file of frames that somebody else has made is read likewise.
+`frame_files` packs the frames into one archive. A tar file of frames from another source is read in the same way.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ _DIGITS = re.compile(r"\d+")
 
 
 class FrameFolder:
-    """Frame images as a video: what `VideoFile` offers, for an archive that `pack_frames` made.
+    """Frame images as a video, with the same methods as `VideoFile`; reads an archive from `pack_frames`.
 
-    Frame ``n`` of a folder whose first name ends in 1 is shown at ``n / fps`` seconds where a row's start and end are
-    looked up: frames cut out by ffmpeg are named so, and benchmarks count so. `first_number` says it.
+    If the first name in a folder ends in 1, frame ``n`` is shown at ``n / fps`` seconds when a row's start and end are
+    looked up: ffmpeg names frames this way, and benchmarks count this way. `first_number` holds the first number.
 
     Args:
         source: The archive's bytes, or its path.
-        fps: Frames a second.
+        fps: Frames per second.
         exif: As in `ImageOptions`.
-        max_pixels: Most pixels of a frame.
-        max_seconds: Longest video.
+        max_pixels: Maximum number of pixels of a frame.
+        max_seconds: Maximum length of the video.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class FrameFolder:
         return 0 if first is None else first.pixels.shape[0] * first.pixels.shape[1]
 
     def frames(self, numbers: list[int]) -> Iterator[DecodedFrame]:
-        """Decodes the frames of these numbers; one that cannot be is left out."""
+        """Decodes the frames with these numbers; frames that cannot be decoded are left out."""
         with self._open() as archive:
             for number in sorted(set(numbers)):
                 file = archive.extractfile(self._entries[number])
@@ -106,7 +106,7 @@ def open_video(
     threads: int,
     exif: Exif = "apply",
 ) -> VideoFile | FrameFolder:
-    """A video, whether it is a file or frames; the arguments are those of `VideoFile` and `FrameFolder`."""
+    """Opens a video, whether it is a file or frames; the arguments are those of `VideoFile` and `FrameFolder`."""
     if _is_archive(source):
         return FrameFolder(source, fps=frames_fps, max_pixels=max_pixels, max_seconds=max_seconds, exif=exif)
     return VideoFile(source, max_pixels=max_pixels, max_seconds=max_seconds, threads=threads)

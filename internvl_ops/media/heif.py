@@ -1,4 +1,4 @@
-"""The boxes of HEIC, HEIF and AVIF files: which picture is the primary one, how large, how coded and how cropped."""
+"""Reads the boxes of HEIC, HEIF and AVIF files: the primary picture, its size, coding and crop."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-# How a picture may be coded, for those that no decoder here reads.
+# Codings of pictures that no decoder here reads.
 _CODINGS = {
     b"vvc1": "VVC (H.266)", b"avc1": "H.264", b"jpeg": "JPEG", b"j2k1": "JPEG 2000", b"unci": "without compression",
     b"evc1": "EVC", b"mski": "a mask", b"jxl ": "JPEG XL",
 }  # fmt: skip
 _READ = frozenset({b"hvc1", b"av01", b"grid", b"iden", b"iovl", b"tmap"})
 _MAX_BOXES = 100_000
-AVIF_PIXELS = 16384 * 16384  # what its decoder takes at most
+AVIF_PIXELS = 16384 * 16384  # the maximum of its decoder
 
 
 @dataclass(frozen=True)
 class Primary:
-    """What the boxes say of the picture to be shown.
+    """The boxes' description of the picture to show.
 
     Args:
-        size: As coded, before it is cropped and turned; None where the file does not say.
-        crop: left, top, right, bottom in coded pixels; None where all of it is shown.
-        coding: The name of a coding that is not read, else empty.
-        sequence_only: The file has frames in a track and no picture beside them.
-        ends_early: A box is longer than the file.
+        size: As coded, before cropping and turning; None if the file does not state it.
+        crop: left, top, right, bottom in coded pixels; None if the whole picture is shown.
+        coding: The name of a coding that no decoder here reads, else empty.
+        sequence_only: The file has frames in a track and no separate picture.
+        ends_early: A box extends beyond the end of the file.
     """
 
     size: tuple[int, int] | None = None
@@ -36,7 +36,7 @@ class Primary:
 
 
 def primary(data: bytes) -> Primary:
-    """Reads the boxes; what is damaged in them is left out."""
+    """Reads the boxes; damaged ones are ignored."""
     try:
         return _primary(data)
     except (struct.error, IndexError, ValueError, ZeroDivisionError, OverflowError):
@@ -63,7 +63,7 @@ def _primary(data: bytes) -> Primary:
 
 
 def _boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Yields each box's type and where its content begins and ends; the last may end beyond the data."""
+    """Yields each box's type and the start and end of its content; the last may end beyond the data."""
     for _ in range(_MAX_BOXES):
         if at + 8 > end:
             return
@@ -134,7 +134,7 @@ def _associated(ipma: bytes, item: int) -> list[int]:
 
 
 def _crop(clap: tuple[int, ...], size: tuple[int, int]) -> tuple[int, int, int, int] | None:
-    """The crop in whole pixels; None for one that reaches beyond the picture, which readers pass over."""
+    """The crop in whole pixels; None for a crop that extends beyond the picture, which readers ignore."""
     width, height = clap[0] / clap[1], clap[2] / clap[3]
     left = clap[4] / clap[5] + (size[0] - width) / 2
     top = clap[6] / clap[7] + (size[1] - height) / 2

@@ -1,8 +1,8 @@
-"""From the bytes of an image file to the tiles InternVL reads.
+"""Turns the bytes of an image file into the tiles that InternVL reads.
 
-Colour is kept simple: embedded profiles are ignored and every file is taken as sRGB, as the model cards do.
-Pillow opens a file where it reads its kind rightly; TIFF of other kinds, JPEG XL and what Pillow cannot decode have
-readers of their own, with the same few attributes (`Reader`).
+Colour is kept simple: embedded profiles are ignored and every file is treated as sRGB, as in the model cards.
+Pillow opens the kinds of files that it reads correctly. TIFF of other kinds, JPEG XL and files that Pillow cannot
+decode have their own readers, with the same few attributes (`Reader`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from internvl_ops.media.sniff import described
 from internvl_ops.media.tiling import Resize, choose_grid, tile_image
 from internvl_ops.media.workspace import Workspace
 
-# EXIF orientation -> what turns the stored pixels upright.
+# EXIF orientation -> the function that turns the stored pixels upright.
 _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     2: lambda pixels: cv2.flip(pixels, 1),
     3: lambda pixels: cv2.rotate(pixels, cv2.ROTATE_180),
@@ -55,22 +55,22 @@ class ImageOptions:
     """How image files are read.
 
     Args:
-        max_pixels: Larger images are refused from their header, before decoding. 200 million need 1 to 3 GB while
-            one is decoded; lower it on small machines.
+        max_pixels: Larger images are refused by their header, before decoding. 200 million pixels need 1 to 3 GB during
+            decoding; lower the limit on small machines.
         alpha: "white" composites transparent pixels on white. "drop" ignores transparency, as the model cards do, and
-            shows whatever colour hides under it; use it to reproduce their pixels.
-        truncated: "error" refuses a file that ends early. "accept" keeps what is there and leaves the rest grey or
-            black; use it where a part of an image is better than none.
+            shows the colour under it; use it to reproduce their pixels.
+        truncated: "error" refuses a truncated file. "accept" keeps what is there and leaves the rest grey or black; use
+            it where a part of an image is better than none.
         tile_size: Side of a tile in pixels, from the checkpoint.
-        min_tiles: Fewest tiles, thumbnail not counted.
-        max_tiles: Most tiles, thumbnail not counted.
+        min_tiles: Minimum number of tiles, without the thumbnail.
+        max_tiles: Maximum number of tiles, without the thumbnail.
         thumbnail: Append the whole image as one more tile when there are several.
-        pad: Make it a square first, with the mean colour; see `tile_image`.
+        pad: First make it a square, with the mean colour; see `tile_image`.
         resize: "fast" or "exact"; see `tile_image`.
-        jpeg_scaling: Let the JPEG decoder shrink by 2, 4 or 8 where the tiles need at most half the pixels. Faster on
-            photographs far larger than their tiles; changes pixels slightly, so leave it off to compare with others.
-        exif: "apply" turns images upright by their EXIF orientation. "ignore" takes them as they are stored, as the
-            model cards' code does; use it to reproduce published figures. Pillow turns TIFF itself, and so do both.
+        jpeg_scaling: Let the JPEG decoder shrink by 2, 4 or 8 if the tiles need at most half the pixels. Faster for
+            photographs far larger than their tiles; changes pixels slightly, so leave it off for comparisons.
+        exif: "apply" turns images upright by their EXIF orientation. "ignore" keeps them as stored, like the model
+            cards' code; use it to reproduce published figures. TIFF is always turned, because Pillow does so itself.
     """
 
     max_pixels: int = 200_000_000
@@ -105,8 +105,8 @@ class TiledImage:
 
     Args:
         tiles: uint8 of shape (tiles, 3, tile_size, tile_size), the thumbnail last.
-        width: Of the upright original, in pixels.
-        height: Of the upright original, in pixels.
+        width: Width of the upright original, in pixels.
+        height: Height of the upright original, in pixels.
         notes: What a reader of the result should know, such as "first frame of 12".
     """
 
@@ -124,7 +124,7 @@ def load_image(data: bytes, options: ImageOptions | None = None) -> TiledImage:
         options: How to read it.
 
     Raises:
-        UnitError: Stage "decode"; kind "unsupported" for what is no image, "corrupt" for a damaged one, "too_large"
+        UnitError: Stage "decode"; kind "unsupported" for what is not an image, "corrupt" for a damaged one, "too_large"
             for one above ``max_pixels`` or beyond memory.
     """
     options = options or ImageOptions()
@@ -145,10 +145,10 @@ def load_image(data: bytes, options: ImageOptions | None = None) -> TiledImage:
 
 
 def image_size(data: bytes, options: ImageOptions | None = None) -> tuple[int, int]:
-    """Width and height of an upright image in pixels, by its header: nothing is decoded.
+    """Width and height of an upright image in pixels, read from its header without decoding.
 
     Raises:
-        UnitError: As `load_image`, as far as a header shows it.
+        UnitError: As in `load_image`, for problems that the header shows.
     """
     with _failures_told(data), reading():
         image = open_image(data, (options or ImageOptions()).max_pixels)
@@ -163,9 +163,9 @@ class Picture:
     """An image, page or frame as a file that any model server reads.
 
     Args:
-        data: The file: a JPEG or PNG.
-        width: Upright, in pixels.
-        height: Upright, in pixels.
+        data: A JPEG or PNG file.
+        width: Width of the upright picture, in pixels.
+        height: Height of the upright picture, in pixels.
         notes: What a reader of the result should know.
     """
 
@@ -176,16 +176,16 @@ class Picture:
 
 
 def load_picture(data: bytes, options: ImageOptions | None = None) -> Picture:
-    """Decodes one image file, turns it upright and encodes it without loss: for servers that tile themselves.
+    """Decodes one image file, turns it upright and encodes it without loss, for servers that tile themselves.
 
-    A JPEG that needs nothing done is handed on as it is.
+    A JPEG that needs no change is returned as it is.
 
     Args:
         data: The file's bytes.
-        options: How to read it; what concerns tiles is not looked at.
+        options: How to read it; options for tiles are ignored.
 
     Raises:
-        UnitError: As `load_image`.
+        UnitError: As in `load_image`.
     """
     options = replace(options or ImageOptions(), jpeg_scaling=False)
     with _failures_told(data), reading(options.truncated):
@@ -198,14 +198,14 @@ def decode_image(data: bytes, options: ImageOptions) -> np.ndarray:
     """Decodes one image file and turns it upright. Returns uint8 (height, width, 3), RGB.
 
     Raises:
-        UnitError: As `load_image`.
+        UnitError: As in `load_image`.
     """
     with _failures_told(data), reading(options.truncated):
         return _decode_upright(data, options)[0]
 
 
 def encode_png(pixels: np.ndarray) -> bytes:
-    """A PNG file, quick rather than small, of uint8 pixels of shape (height, width, 3), RGB."""
+    """Encodes uint8 pixels of shape (height, width, 3), RGB, as PNG; fast rather than small."""
     done, file = cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 1])
     assert done, "pixels in memory can always be encoded"
     return file.tobytes()
@@ -245,10 +245,10 @@ def _read(reader: Reader, options: ImageOptions, notes: list[str]) -> np.ndarray
 def _decode_pillow(
     data: bytes, image: Image.Image, options: ImageOptions, notes: list[str]
 ) -> tuple[np.ndarray, int, tuple[int, int]]:
-    """Returns the pixels as stored, what turns them upright, and the stored size."""
+    """Returns the pixels as stored, the orientation still to undo, and the stored size."""
     _note_frames(image, notes)
-    # A photograph's orientation is needed before its decoder may shrink it; the other decoders turn images
-    # themselves (TIFF, HEIF) or read EXIF from the end of the file (PNG), so they are asked after decoding.
+    # A photograph's orientation is needed before its decoder may shrink it. The other decoders turn images themselves
+    # (TIFF, HEIF) or read EXIF from the end of the file (PNG), so their orientation is read after decoding.
     if image.format in ("JPEG", "MPO"):
         orientation, size = _turn(image, options, notes), image.size
         return _decode_jpeg(data, image, orientation, options, notes), orientation, size
@@ -262,7 +262,7 @@ def _decode_pillow(
 
 
 def _load(data: bytes, image: Image.Image, options: ImageOptions) -> None:
-    # The picture within an icon may be larger than the icon says.
+    # The picture in an icon file may be larger than the icon's header states.
     Image.MAX_IMAGE_PIXELS = options.max_pixels // 2 + 1 if image.format == "ICO" else None
     try:
         with warnings.catch_warnings():
@@ -291,14 +291,14 @@ def _decode_jpeg(
             buffer=_workspace.array(0, (height, width, 4 if inks else 3)),
         )
         if pixels is not None:
-            # Inks are stored the other way round, as Adobe does it.
+            # Inks are stored inverted, as Adobe does it.
             return np.asarray(Image.fromarray(255 - pixels, "CMYK").convert("RGB")) if inks else pixels
     image.load()
     return pillow_rgb(image, data, options.alpha, notes)
 
 
 def _crop(data: bytes, image: Image.Image) -> tuple[int, int, int, int] | None:
-    """What is to be shown of an AVIF picture; decoders of the other formats crop themselves."""
+    """The visible area of an AVIF picture; the decoders of other formats crop by themselves."""
     if image.format != "AVIF":
         return None
     told = heif.primary(data)
@@ -306,8 +306,8 @@ def _crop(data: bytes, image: Image.Image) -> tuple[int, int, int, int] | None:
 
 
 def _turn(image: Image.Image, options: ImageOptions, notes: list[str]) -> int:
-    """The orientation that is left to be undone."""
-    if options.exif == "ignore" or image.format == "TIFF":  # Pillow turns TIFF itself, and gives its upright size
+    """The orientation that remains to be undone."""
+    if options.exif == "ignore" or image.format == "TIFF":  # Pillow turns TIFF itself, and returns its upright size
         return 1
     return _orientation(image, notes)
 
@@ -317,7 +317,7 @@ def _orientation(image: Image.Image, notes: list[str]) -> int:
     try:
         value = image.getexif().get(_EXIF_ORIENTATION, 1)
         return value if value in _UPRIGHT else 1
-    except Exception as error:  # EXIF parsing fails in as many ways as files do: zero division, struct, syntax, key
+    except Exception as error:  # EXIF parsing raises many types: zero division, struct, syntax, key
         notes.append(f"EXIF unreadable, orientation not applied: {type(error).__name__}")
         return 1
 
@@ -330,7 +330,7 @@ def _upright_size(stored_size: tuple[int, int], orientation: int) -> tuple[int, 
 def _shrink_while_decoding(
     image: Image.Image, orientation: int, options: ImageOptions, notes: list[str]
 ) -> tuple[int, int]:
-    """Lets the decoder shrink by the most that still covers the tiles; returns the stored size that leaves."""
+    """Lets the decoder shrink as far as the pixels still cover the tiles; returns the resulting stored size."""
     columns, rows = choose_grid(
         *_upright_size(image.size, orientation),
         min_tiles=options.min_tiles,
@@ -347,16 +347,16 @@ def _shrink_while_decoding(
 def _note_frames(image: Image.Image, notes: list[str]) -> None:
     try:
         count = getattr(image, "n_frames", 1)
-    except Exception:  # a damaged tail: the first frame may be whole, how many follow is unknown
+    except Exception:  # the end is damaged: the first frame may be whole, the number of frames is unknown
         count = 1
         notes.append("first frame of an unknown number")
     if image.format == "HEIF":
-        shown = image.tell()  # opened at the primary picture, which need not be the first
+        shown = image.tell()  # Pillow opens the primary picture, which need not be the first
         if shown:
             notes.append(f"picture {shown + 1} of {count}, the primary one")
             return
     elif image.format == "PSD":
-        return  # opened at the composite of its layers
+        return  # Pillow opens the composite of its layers
     else:
         image.seek(0)
     if count > 1:
@@ -366,7 +366,7 @@ def _note_frames(image: Image.Image, notes: list[str]) -> None:
 
 @contextmanager
 def _failures_told(data: bytes) -> Iterator[None]:
-    """Turns whatever a decoder raises into a `UnitError`: Pillow's plug-ins raise a dozen types on damaged files."""
+    """Converts any decoder error into a `UnitError`: Pillow's plug-ins raise a dozen types on damaged files."""
     try:
         yield
     except UnitError:
