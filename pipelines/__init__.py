@@ -1,4 +1,4 @@
-"""Stages, and all that a run is made of. `pipelines.annotate` is the place to start reading."""
+"""Stages and everything else that a run consists of. Start reading at `pipelines.annotate`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from importlib.machinery import ModuleSpec
 from importlib.util import spec_from_loader
 from types import ModuleType
 
-# Modules that scripts of version 0.1 import, and where they are now. Kept for one release.
+# Old module names that scripts of version 0.1 import, and the new ones. Kept for one release.
 _MOVED = {
     "command_line": "options.command_line",
     "documents": "output.documents",
@@ -43,7 +43,7 @@ class _Moved(MetaPathFinder, Loader):
         return module
 
     def exec_module(self, module: ModuleType) -> None:
-        module.__spec__ = self._own  # the import has set that of the old name
+        module.__spec__ = self._own  # the import system has set the spec of the old name
 
 
 sys.meta_path.append(_Moved())

@@ -1,4 +1,4 @@
-"""The pipeline: from a manifest to Parquet, one task on every unit. Read it top to bottom."""
+"""The pipeline: reads a manifest, runs one task on every unit, writes Parquet. Read it top to bottom."""
 
 from __future__ import annotations
 
@@ -55,10 +55,10 @@ def annotate(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | Non
     """Runs ``task`` over the units of ``plan`` and writes the output folder.
 
     Args:
-        options: Validated; see `pipelines.options.job_options`.
-        plan: Of the input.
-        checkpoint: Of the model; None where only a server has it.
-        task: What is asked, and how answers are parsed.
+        options: Validated options; see `pipelines.options.job_options`.
+        plan: Plan of the input.
+        checkpoint: Checkpoint of the model; None if only a server has it.
+        task: Makes the prompts and parses the answers.
 
     Returns:
         The record of the run, as in ``_runs/<run id>/run.json``; its ``exit_status`` is the job's.
@@ -89,7 +89,7 @@ def annotate(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | Non
             older_errors = [name for name in output.files(ERRORS) if name not in overwrite.old]
             load = functools.partial(
                 load_output,
-                output=OutputFolder(options.output),  # `output` has the lease, which cannot go to the ledger's process
+                output=OutputFolder(options.output),  # `output` holds the lease, which cannot be pickled
                 retry_errors=options.retry_errors,
                 passed_over=overwrite.old,
             )
@@ -110,7 +110,7 @@ def annotate(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | Non
                 token=lease.token,
                 absent=columns.absent,
             ) as writer:
-                # Without rows nothing is started, least of all a model.
+                # If there are no rows, nothing is started and no model is loaded.
                 record.ended = drive(graph.results(), writer, record, plan, ledger) if has_rows(plan) else "done"
             drop_superseded_errors(ledger, output, older_errors)
             counts = ledger.counts()
@@ -137,12 +137,12 @@ class Graph:
     columns: Columns
 
     def results(self) -> Dataset:
-        """The way of a row."""
+        """All stages, in the order in which a row passes them."""
         units = self.explode(self.read()) if self.explodes else self.read()
         return self.parse(self.generate(self.prepare(units)))
 
     def read(self) -> Dataset:
-        """Manifest rows not done yet, in blocks of a fixed number of rows."""
+        """Reads the manifest rows that are not done yet, in blocks of a fixed number of rows."""
         rows = ray.data.from_items([{"split": index} for index in range(len(self.plan.splits))]).map_batches(
             read,  # type: ignore[arg-type]
             fn_kwargs={
@@ -160,7 +160,7 @@ class Graph:
         return in_blocks_of(rows, self.workers.rows_per_block, cluster.READERS)
 
     def explode(self, files: Dataset) -> Dataset:
-        """Documents to pages, videos to clips, those done already left out."""
+        """Splits documents into pages and videos into clips; leaves out those that are done already."""
         units = whole_blocks(
             files,
             Explode,
@@ -171,13 +171,13 @@ class Graph:
         return in_blocks_of(units, self.workers.rows_per_block, cluster.SPLITTERS)
 
     def prepare(self, units: Dataset) -> Dataset:
-        """Fetch, decode, orient, tile, render: CPU actors."""
+        """Fetches, decodes, orients, tiles and renders, in CPU actors."""
         return whole_blocks(
             units,
             Prepare,
             {**prepare_arguments(self.options, self.plan, self.checkpoint, self.task), "ledger": self.ledger},
-            # Two blocks at once: one is fetched while the other is decoded. Small images are done sooner than Ray Data
-            # looks again, videos are not, and wait for an actor that has the fewest.
+            # Two blocks at once: an actor fetches one while it decodes the other. An actor finishes small images before
+            # Ray Data looks again, so more blocks wait at it. Videos take longer and go to the least busy actor.
             compute=cluster.pool(
                 self.workers.prepare_actors,
                 calls=PREPARE_PLACES,
@@ -187,7 +187,7 @@ class Graph:
         )
 
     def generate(self, prepared: Dataset) -> Dataset:
-        """vLLM: one actor an engine, with enough blocks in flight to keep it full."""
+        """Generates answers with vLLM: one actor per engine, with enough blocks in flight to keep it full."""
         generator = functools.partial(
             make_generator,
             checkpoint=tokens_of(self.options, self.checkpoint),
@@ -207,13 +207,13 @@ class Graph:
                 "ledger": self.ledger,
             },
             compute=cluster.pool(self.workers.engines, calls=self.workers.blocks_in_flight),
-            # Prepare actors may have taken the last CPU of a node whose GPU would then be left without an engine.
+            # A node whose CPUs are all taken by prepare actors can still run an engine on its GPU.
             num_cpus=0 if self.workers.gpus_per_engine else 1,
             num_gpus=self.workers.gpus_per_engine,
         )
 
     def parse(self, completed: Dataset) -> Dataset:
-        """Token ids to text to the task's columns."""
+        """Turns token ids into text and text into the task's columns."""
         return whole_blocks(
             completed,
             Parse,
@@ -223,22 +223,22 @@ class Graph:
                 "columns": self.answered,
                 "trust_remote_code": self.options.trust_remote_code,
             },
-            # One for all engines: a millisecond a row, and as many blocks at once as they finish between two looks.
+            # One actor for all engines: it needs a millisecond per row and takes all blocks finished between two looks.
             compute=cluster.pool(1, calls=1, at_hand=31),
             num_cpus=0,
         )
 
     @property
     def explodes(self) -> bool:
-        """Whether a manifest row is several units."""
+        """Whether one manifest row becomes several units."""
         return explodes(self.options, self.plan.media_kind)
 
     @property
     def makes_documents(self) -> bool:
-        """Whether pages are put together again."""
+        """Whether the run reassembles pages into documents."""
         return self.plan.media_kind == "document" and self.task.text is not None and self.options.documents != "none"
 
     @property
     def answered(self) -> pa.Schema:
-        """What results say of their answers, the task's own columns aside."""
+        """Columns of a result that describe its answer, without the task's own columns."""
         return c.answered(self.task.columns, samples=self.options.n, log_probs=self.options.log_probs)

@@ -1,4 +1,4 @@
-"""The Ray side of a run: connecting, whether the plan fits the cluster, and blocks of a fixed number of rows."""
+"""The Ray side of a run: connects, checks that the plan fits the cluster, sets the number of rows in a block."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ logger = logging.getLogger(__name__)
 
 BLOCK_BYTES = 64 * 2**20
 GPU_KIND = "accelerator_type:"
-ROWS_PER_BLOCK = 8  # more are cheaper to move, and keep more rows back for their slowest one: docs/benchmarks.md
-READERS = 2  # manifest files read side by side; parsing is never what a run waits for
-SPLITTERS = 8  # of what documents and videos became: each takes one block at a look
+ROWS_PER_BLOCK = 8  # more rows are cheaper to move, but all of them wait for the slowest one: docs/benchmarks.md
+READERS = 2  # manifest files read in parallel; parsing is never the bottleneck
+SPLITTERS = 8  # tasks that split exploded documents and videos into blocks; each takes one block at a time
 ROW_OVERHEAD = 2**16  # bytes of a row besides its tiles: ids, a preview
 
 
@@ -46,7 +46,7 @@ _TOKEN = (
 
 @dataclass(frozen=True)
 class Workers:
-    """How many actors run what, settled from the options and from what the cluster has."""
+    """How many actors of each kind run; settled from the options and the resources of the cluster."""
 
     engines: int
     gpus_per_engine: int
@@ -56,15 +56,15 @@ class Workers:
 
     @property
     def blocks_in_flight(self) -> int:
-        """Blocks an engine holds at once."""
+        """Number of blocks that an engine holds at once."""
         return max(1, self.in_flight // self.rows_per_block)
 
 
 def connect(options: JobOptions) -> None:
-    """Connects to the cluster of the options or of ``RAY_ADDRESS``, or starts a local one for this job."""
-    # Ray starts workers at niceness 15, where anything else on the machine slows the engine's start to minutes.
+    """Connects to the cluster that the options or ``RAY_ADDRESS`` name, or starts a local one for this job."""
+    # Ray starts workers at niceness 15. Any other load on the machine then delays the engine's start by minutes.
     os.environ.setdefault("RAY_worker_niceness", "0")
-    # Ray's C++ core reports at every start that an actor's arguments are in the object store, as an error.
+    # At every start Ray's C++ core logs, as an error, that an actor's arguments are in the object store.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     address, where = address_of(options)
     local: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
@@ -88,23 +88,23 @@ def connect(options: JobOptions) -> None:
     interruption.check()
     logging.getLogger("ray.data").setLevel(logging.ERROR if options.verbose else logging.CRITICAL)
     warnings.filterwarnings("ignore", module="ray.data")
-    warnings.filterwarnings("ignore", message=".*ray_remote_args. is deprecated")  # READ_AHEAD has no other way in
+    warnings.filterwarnings("ignore", message=".*ray_remote_args. is deprecated")  # READ_AHEAD needs them
     context = DataContext.get_current()
-    context.enable_progress_bars = False  # the job has one of its own
+    context.enable_progress_bars = False  # the job has its own progress line
     context.target_max_block_size = BLOCK_BYTES
-    # An engine may take many minutes to load and a long row minutes to answer; nothing is stuck then.
+    # An engine may take many minutes to load, and a long row may take minutes to answer; neither is a hang.
     context.execution_no_progress_timeout_s = 6 * 3600
     context.print_on_execution_start = False
-    context.memory_usage_poll_interval_s = None  # a thread a task, for a figure that nobody looks at
-    # What an actor cannot start with, it cannot start with the next time: a missing file, a model the device refuses.
+    context.memory_usage_poll_interval_s = None  # polling costs one thread per task, and nobody reads the figure
+    # An actor that fails to start fails again the next time: a file is missing, or the device refuses the model.
     context.actor_init_retry_on_errors = False
 
 
 def _start_here(start: Callable[[], object]) -> None:
-    """Starts Ray on this machine, a second time where the first took too long.
+    """Starts Ray on this machine; tries a second time if the first start timed out.
 
-    Ray gives its own processes 30 seconds, which no setting changes and a busy machine may need; what it read from the
-    disk is in memory the second time.
+    Ray gives its own processes 30 seconds, which no setting changes. A busy machine may need more. The second start is
+    faster because the files are then cached in memory.
 
     Raises:
         ConfigurationError: It did not start.
@@ -112,7 +112,7 @@ def _start_here(start: Callable[[], object]) -> None:
     try:
         try:
             start()
-        except Exception as error:  # Ray raises nothing narrower
+        except Exception as error:  # Ray raises no narrower exception
             if "timed out during startup" not in str(error):
                 raise
             logger.info("Ray was not there within 30 seconds; starting it once more")
@@ -129,34 +129,34 @@ def _reason(error: Exception) -> str:
 
 
 def rows_per_block(options: JobOptions, checkpoint: Checkpoint | None, media_kind: str, *, several: bool = True) -> int:
-    """Rows that travel together: as many as surely stay under Ray's block size, so that no block is ever split.
+    """Number of rows in a block: as many as surely stay below Ray's block size, so that no block is ever split.
 
-    A block that Ray splits by its bytes is cut elsewhere when a retried task meets another outcome, which loses rows.
-    One row is never split.
+    Ray splits a block that is too large by its bytes. If a retried task then produces other bytes, Ray cuts the block
+    elsewhere, and rows are lost. Ray never splits a block of one row.
 
     Args:
-        options: Of the job; ``--rows-per-block`` wins.
+        options: Options of the job; ``--rows-per-block`` overrides everything else.
         checkpoint: Gives the size of a tile.
-        media_kind: Of the units.
-        several: Whether a row may have more than one file. Each has a tile at least, and nobody knows how many there
-            are, so that each of these rows travels alone.
+        media_kind: Kind of media of the units.
+        several: Whether a row may have more than one file. Each file has at least one tile, and the number of files is
+            not known, so each of these rows travels alone.
     """
     if options.rows_per_block is not None:
         return options.rows_per_block
     if several or options.engine == "openai" or checkpoint is None:
-        return 1  # of any size; so is a picture as it is
+        return 1  # such a row may be of any size, and so may a picture that is not tiled here
     video_tiles = options.num_frames if options.fps is None else VideoOptions.max_frames
     row = (video_tiles if media_kind == "video" else options.max_tiles + 1) * 3 * checkpoint.tile_size**2 + ROW_OVERHEAD
     return max(1, min(ROWS_PER_BLOCK, BLOCK_BYTES // row))
 
 
 def nodes() -> list[dict[str, float]]:
-    """The resources of each node that is there."""
+    """The resources of each live node."""
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
 class NodeWatch:
-    """Notes when the cluster loses a node or gets another one."""
+    """Logs an event when the cluster loses or gains a node."""
 
     def __init__(self) -> None:
         self._there = self._alive()
@@ -186,20 +186,20 @@ def settle(
     """Settles the number of actors.
 
     Args:
-        options: Of the job.
+        options: Options of the job.
         checkpoint: Gives the size of a tile.
-        media_kind: Of the units; videos have another number of tiles.
-        nodes: Resources of each, ``CPU`` and ``GPU``; an engine has all its GPUs on one.
+        media_kind: Kind of media of the units; videos have another number of tiles.
+        nodes: Resources of each node, ``CPU`` and ``GPU``. All GPUs of one engine are on one node.
         several: Whether a row may have more than one file.
 
     Raises:
-        ConfigurationError: The cluster is too small and does not grow; says what is missing. Ray would wait for it
-            without a word.
+        ConfigurationError: The cluster is too small and does not grow; the message says what is missing. Without this
+            check Ray would wait silently.
     """
     cpus = int(sum(node.get("CPU", 0) for node in nodes))
     gpus = [int(node["GPU"]) for node in nodes if node.get("GPU")]
     if options.engine == "openai":
-        gpus = []  # the server's are its own
+        gpus = []  # the server has its own GPUs
     per_engine = options.gpus_per_engine if options.gpus_per_engine is not None else min(1, sum(gpus))
     places = sum(node // per_engine for node in gpus) if per_engine else 1
     engines = options.engines or max(1, places)
@@ -228,13 +228,13 @@ def settle(
 
 
 def setting(workers: Workers, checkpoint: Checkpoint | None, task: Task, cluster: dict[str, float]) -> Setting:
-    """What the run runs on, for `pipelines.report.measures`.
+    """Describes what the run runs on, for `pipelines.report.measures`.
 
     Args:
-        workers: Settled.
-        checkpoint: None where only a server has it.
-        task: Several in one pass share what is cached of a prompt, so that their operations are not known.
-        cluster: Total resources, as ``ray.cluster_resources()`` has them; Ray names the kinds of its GPUs there.
+        workers: The settled numbers of actors.
+        checkpoint: Checkpoint of the model; None if only a server has it.
+        task: Task of the job. Several tasks in one pass share the cached prompt, so their operations are not known.
+        cluster: Total resources, as ``ray.cluster_resources()`` returns them; they include the kinds of the GPUs.
     """
     kinds = [name.removeprefix(GPU_KIND) for name in cluster if name.startswith(GPU_KIND)]
     gpu, why = None, "no GPU" if not workers.gpus_per_engine else f"GPUs of {len(kinds)} kinds: {', '.join(kinds)}"
@@ -254,10 +254,10 @@ def setting(workers: Workers, checkpoint: Checkpoint | None, task: Task, cluster
 
 
 def pool(size: int, calls: int, at_hand: int = 2) -> ActorPoolStrategy:
-    """``size`` actors, each running ``calls`` blocks at once in threads, with ``at_hand`` more waiting for one.
+    """``size`` actors; each runs ``calls`` blocks at once in threads and has ``at_hand`` more waiting.
 
-    Ray Data looks for finished blocks some five to ten times a second, so that an actor gets through no more blocks
-    than it was given at one look.
+    Ray Data looks for finished blocks about five to ten times a second. Between two looks an actor finishes at most the
+    blocks that it was given at the first one.
     """
     return ActorPoolStrategy(
         size=size,

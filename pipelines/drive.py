@@ -1,4 +1,4 @@
-"""Running the graph: finished rows are taken as they come and handed to the writer, until the end or a signal."""
+"""Runs the graph: takes finished rows as they come and hands them to the writer, until the end or a signal."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ from pipelines.report.record import RunRecord, exceeds
 from pipelines.sources import SourcePlan, count_rows
 from pipelines.wiring.media import explodes
 
-SKIPPED_EVERY = 50  # blocks between two questions to the ledger how many units needed no work
-NEAR = 0.8  # of --max-error-rate, from which on the job warns
+SKIPPED_EVERY = 50  # ask the ledger for the number of skipped units once in this many blocks
+NEAR = 0.8  # warn once the failed units reach this share of --max-error-rate
 logger = logging.getLogger(__name__)
 
 
@@ -40,23 +40,23 @@ _EXCEPTION = re.compile(r"([a-z_]\w*\.)*[A-Z]\w*(: |$)")
 
 
 class TooManyErrors(Exception):
-    """More units have failed than ``--max-error-rate`` allows of all there are, so that nothing can mend it."""
+    """More units have failed than ``--max-error-rate`` allows of all units; the remaining units cannot change that."""
 
 
 def drive(results: Dataset, writer: Writer, record: RunRecord, plan: SourcePlan, ledger: Book) -> str:
-    """Runs the graph that ends in ``results`` and writes what comes out of it.
+    """Runs the graph that ends in ``results`` and writes its output.
 
-    The driver is the one consumer, which is what makes each row arrive once; it carries text only.
+    The driver is the only consumer, so each row arrives once. It handles text only.
 
     Args:
         results: The graph; nothing of it has run yet.
         writer: Takes the finished rows.
         record: Keeps some pictures for the report.
-        plan: Of the input, for the number of units to come.
-        ledger: Knows how many units need no work.
+        plan: Plan of the input; gives the number of units to come.
+        ledger: Gives the number of units that need no work.
 
     Returns:
-        "done", "interrupted", "too many errors" where that is certain before the end, or why the pipeline failed.
+        "done", "interrupted", "too many errors" if that is certain before the end, or why the pipeline failed.
 
     Raises:
         OSError: The output could not be written.
@@ -101,22 +101,22 @@ def _take_all(results: Dataset, writer: Writer, record: RunRecord, progress: Pro
 
 
 class ErrorLimit:
-    """Compares the failed units with what ``--max-error-rate`` allows of all, and warns once when they come near.
+    """Compares the number of failed units with ``--max-error-rate``; warns once when it comes near the limit.
 
     Args:
-        rate: Of all units, may fail.
+        rate: Share of all units that may fail.
     """
 
     def __init__(self, rate: float) -> None:
         self._rate, self._warned = rate, False
 
     def passed(self, finished: int, failed: int, todo: int | None) -> bool:
-        """Whether the job should stop, because the limit is passed whatever the other units do.
+        """Whether the job should stop, because the limit is exceeded even if all remaining units succeed.
 
         Args:
-            finished: Units so far.
-            failed: Of these.
-            todo: Units in all; None while that is not known.
+            finished: Number of finished units so far.
+            failed: How many of these failed.
+            todo: Total number of units; None while it is not known.
         """
         if todo is None or not failed:
             return False
@@ -132,14 +132,14 @@ class ErrorLimit:
         return False
 
     def at_end(self, finished: int, failed: int) -> None:
-        """The same of a run that has done all its units."""
+        """Makes the same check for a run that has finished all its units."""
         if exceeds(failed, finished, self._rate):
             message = f"{failed:,} of {finished:,} units failed, more than --max-error-rate {self._rate:g} allows."
             note(logger, "error_limit_passed", message, level=logging.ERROR, failed=failed, units=finished)
 
 
 def count_retries(rows: pa.Table, events: EventCounts) -> None:
-    """Counts the units of a block whose answer was generated more than once: too many for a line each."""
+    """Counts the units of a block whose answer was generated more than once. They are too many to log each."""
     if "attempts" not in rows.column_names:
         return
     again = pc.sum(pc.greater(rows["attempts"], 1)).as_py()
@@ -148,7 +148,7 @@ def count_retries(rows: pa.Table, events: EventCounts) -> None:
 
 
 def _without_previews(rows: pa.Table, record: RunRecord) -> pa.Table:
-    """``rows`` without the report's pictures; a picture that cannot be shown costs the report, never the run."""
+    """``rows`` without the report's pictures. A picture that cannot be kept does not end the run."""
     try:
         return record.take_previews(rows)
     except Exception:
@@ -156,20 +156,20 @@ def _without_previews(rows: pa.Table, record: RunRecord) -> pa.Table:
 
 
 def _count(plan: SourcePlan, options: JobOptions) -> int | None:
-    """Units, if that can be known; reads text manifests through, so it runs beside the pipeline."""
+    """Number of units, if it can be known. Reads text manifests to their end, so it runs beside the pipeline."""
     if explodes(options, plan.media_kind):
-        return None  # how many pages or clips a file has is known once it is read
+        return None  # the number of pages or clips in a file is known only after the file is read
     if plan.total_rows is not None:
         return plan.total_rows
     try:
         return patiently(lambda: count_rows(plan), "rows not counted")
     except OSError:
-        return None  # the readers meet the same, and say it
+        return None  # the readers meet the same error and report it
 
 
 def cause(error: BaseException) -> str:
-    """What went wrong in a worker: its own exception, without the tracebacks Ray puts around it."""
+    """What went wrong in a worker: its own exception, without the tracebacks that Ray adds."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     own = [line for line in lines if _EXCEPTION.match(line) and not line.startswith("ray.")]
-    # Of a chain of exceptions the last is the one that was raised for whoever reads it.
+    # The last exception of a chain is the one that was raised for the user.
     return safe_text((own or lines or [type(error).__name__])[-1])

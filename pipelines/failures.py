@@ -1,7 +1,7 @@
-"""What one row sets off costs that row: not its block, not its stage, not the job.
+"""An error in one row fails that row only: not its block, not its stage, not the job.
 
-No code foresees what stands in everybody's manifests and in every model's answers. Stages run each row's own work
-through these functions, so that any exception becomes that row's error, with the place it came from.
+No code foresees everything that manifests and model answers may contain. Stages run the work of each row through
+these functions, so that any exception becomes the error of that row and names the place in the code.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from pipelines import columns as c
 
 
 def outcomes(rows: pa.Table, stage: Stage, of: Callable[[pa.Table], Any]) -> list[Any]:
-    """``of`` each row, as a table of one; None for a row that has failed, a `UnitError` where it raises."""
+    """Calls ``of`` on each row, as a table of one. None for rows that failed before, a `UnitError` if ``of`` raises."""
     found: list[Any] = []
     for number, error in enumerate(rows[c.ERROR].to_pylist()):
         try:
             found.append(None if error else of(rows.slice(number, 1)))
         except ConfigurationError:
-            raise  # every other row would meet it, too
+            raise  # every other row would fail in the same way
         except Exception as problem:
             found.append(unforeseen(stage, problem))
     return found
 
 
 def errors_with(rows: pa.Table, found: Sequence[Any]) -> list[dict | None]:
-    """The errors of ``rows``, with those of ``found`` that are a `UnitError`."""
+    """The errors of ``rows``, combined with those outcomes in ``found`` that are a `UnitError`."""
     return [
         c.error_value(outcome) if isinstance(outcome, UnitError) else error
         for error, outcome in zip(rows[c.ERROR].to_pylist(), found, strict=True)
@@ -37,19 +37,20 @@ def errors_with(rows: pa.Table, found: Sequence[Any]) -> list[dict | None]:
 
 
 def one_by_one(work: Callable[[pa.Table], pa.Table], rows: pa.Table, stage: Stage) -> pa.Table:
-    """``work(rows)``; where that raises, on each row alone, and a row on which it raises carries the error from there.
+    """Calls ``work(rows)``; if it raises, calls it on each row alone.
 
-    The net under a stage, for what its finer guards let through.
+    A row that raises alone gets the exception as its error. This catches what the more specific guards of a stage let
+    through.
 
     Args:
-        work: One row in, one row out, in order; it leaves a row alone that has failed before.
-        rows: With the column ``__error``.
-        stage: Named in the errors.
+        work: One row in, one row out, in order; it leaves rows that failed before untouched.
+        rows: Rows with the column ``__error``.
+        stage: Stage that the errors name.
     """
     try:
         return work(rows)
     except ConfigurationError:
-        raise  # every other row would meet it, too
+        raise  # every other row would fail in the same way
     except Exception as error:
         if len(rows) > 1:
             return pa.concat_tables([one_by_one(work, rows.slice(row, 1), stage) for row in range(len(rows))])
@@ -59,17 +60,17 @@ def one_by_one(work: Callable[[pa.Table], pa.Table], rows: pa.Table, stage: Stag
 
 
 def fill(table: pa.Table, stage: Stage, values: Sequence[Mapping[str, Any] | None], schema: pa.Schema) -> pa.Table:
-    """``table`` with the columns of ``schema`` added or replaced; a row whose values they cannot hold fails alone.
+    """``table`` with the columns of ``schema`` added or replaced. A row whose values do not fit fails alone.
 
     Args:
-        table: With the column ``__error``.
-        stage: Named in the error of such a row.
-        values: For each row its values by column; None, or a column left out, is null.
-        schema: Of the columns.
+        table: Rows with the column ``__error``.
+        stage: Stage that the error of such a row names.
+        values: For each row, its values by column. None, or a missing column, becomes null.
+        schema: Schema of the columns.
     """
     try:
         columns = _arrays(values, schema)
-    except Exception:  # some row's value; which one, a look at each says
+    except Exception:  # the value of some row does not fit; check each row to find it
         found = [_outcome(stage, row, schema) for row in values]
         table = c.set_errors(table, errors_with(table, found))
         columns = _arrays([None if isinstance(row, UnitError) else row for row in found], schema)

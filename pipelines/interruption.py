@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C, from a job's first line to its last: one line on standard error, exit status 1, no traceback."""
+"""Handles SIGTERM and Ctrl-C during the whole job: one line on standard error, exit status 1, no traceback."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Literal, NoReturn
 
-TOGETHER_S = 1.0  # a terminal and a scheduler often send several at once; they count as one
+TOGETHER_S = 1.0  # a terminal or a scheduler often sends several signals within this time; they count as one
 
 Phase = Literal["starting", "holding", "running", "closing"]
 
 
 class Interrupted(BaseException):
-    """The job is asked to stop; no library may take it for an error of its own."""
+    """The job was asked to stop. It is a BaseException, so that no library handles it as an ordinary error."""
 
 
 class _State:
@@ -34,11 +34,11 @@ def install() -> None:
 
 @contextlib.contextmanager
 def phase(name: Phase) -> Iterator[None]:
-    """What a signal means meanwhile.
+    """Sets what a signal does inside the block.
 
     Args:
-        name: "starting": the process ends at once, since it holds nothing. "holding": what is held is released first.
-            "running": what is finished is written first. "closing": the end is near anyway, and comes as it would.
+        name: "starting": the process ends at once, since it holds nothing. "holding": it first releases what it holds.
+            "running": it first writes what is finished. "closing": the end is near, so the signal changes nothing.
 
     Raises:
         Interrupted: On a signal in "holding" and "running".
@@ -59,13 +59,13 @@ def phase(name: Phase) -> Iterator[None]:
 
 
 def check() -> None:
-    """Raises `Interrupted` again where a library has swallowed it."""
+    """Raises `Interrupted` again if a library has swallowed it."""
     if _State.first is not None:
         raise Interrupted
 
 
 def end() -> NoReturn:
-    """Ends an interrupted process now: libraries that were interrupted while they started do not end well."""
+    """Ends an interrupted process at once. Libraries that are interrupted while they start do not shut down cleanly."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
@@ -73,15 +73,15 @@ def end() -> NoReturn:
 
 
 def plain(text: str) -> str:
-    """A line as a person reads it."""
+    """Returns a line unchanged, for a person."""
     return text
 
 
-form: Callable[[str], str] = plain  # of a line; `pipelines.report.logs` has another for machines
+form: Callable[[str], str] = plain  # formats a line; `pipelines.report.logs` sets a JSON format for machines
 
 
 def say(text: str) -> None:
-    """A line on standard error, also from within a handler, where print may not be called again."""
+    """Writes a line to standard error. Works within a signal handler too, where print may not be called again."""
     with contextlib.suppress(OSError):
         os.write(2, f"{form(text)}\n".encode())
 

@@ -1,4 +1,4 @@
-"""Waiting out a store that fails for a while."""
+"""Waits and tries again while a store fails temporarily."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from internvl_ops.events import note
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
-ATTEMPTS = 11  # with the waits below about four minutes: an object store that is down for two comes back in time
-# What a store says for good, and what is wrong with the data and not with the store.
+ATTEMPTS = 11  # about four minutes with the waits below; an object store that is down for two minutes recovers in time
+# Final answers of a store, and errors of the data, not of the store.
 _PERMANENT = (
     PermissionError,
     FileNotFoundError,
@@ -37,11 +37,11 @@ _PERMANENT = (
 
 
 def patiently(work: Callable[[], T], what: str) -> T:
-    """What ``work()`` returns, tried again while the store fails.
+    """Returns the result of ``work()``; calls it again while the store fails.
 
     Args:
-        work: May be called again after it failed.
-        what: For the message: "s3://bucket/out/results could not be listed".
+        work: Can be called again after it failed.
+        what: Text for the message: "s3://bucket/out/results could not be listed".
 
     Raises:
         OSError: The store did not recover in about four minutes, or refuses.
@@ -64,11 +64,11 @@ def patiently(work: Callable[[], T], what: str) -> T:
 
 
 def read_patiently(tables: Callable[[], Iterator[pa.Table]], what: str) -> Iterator[pa.Table]:
-    """The rows of ``tables()``, each once and in order; where it fails it is begun anew and wound forward.
+    """The rows of ``tables()``, each once and in order. If reading fails, starts again and skips what it has yielded.
 
     Args:
-        tables: Yields the same rows each time it is called, in tables of whatever lengths.
-        what: For the message.
+        tables: Yields the same rows each time it is called; the lengths of the tables may differ.
+        what: Text for the message.
 
     Raises:
         OSError: The store did not recover in about four minutes, or refuses.
@@ -97,7 +97,7 @@ def read_patiently(tables: Callable[[], Iterator[pa.Table]], what: str) -> Itera
 
 
 def reason(error: BaseException) -> str:
-    """What an error says, and what caused it."""
+    """The message of an error, and that of its cause."""
     text = str(error) or type(error).__name__
     cause = error.__cause__
     return f"{text} ({cause})" if cause and str(cause) and str(cause) not in text else text
@@ -108,7 +108,7 @@ def _wait(attempt: int) -> None:
 
 
 class _Absence:
-    """Notes that the store fails and that it answers again, once each."""
+    """Logs once that the store fails, and once that it answers again."""
 
     def __init__(self, what: str) -> None:
         self._what, self._since = what, math.inf

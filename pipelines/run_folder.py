@@ -1,8 +1,9 @@
-"""One temporary folder a run: all that the processes of the run leave behind stands in it, and goes with it.
+"""One temporary folder per run. It holds everything that the run's processes leave behind, and is removed with it.
 
-Libraries write into ``TMPDIR`` and forget about it, and a killed process cannot tidy up. So ``TMPDIR`` is a folder of
-the run's own, which the run removes at its end, and of a run that was killed the next one. The folder is locked for as
-long as its process lives; a lock goes with its process, where a process id could be another's by then.
+Libraries write into ``TMPDIR`` and do not clean up, and a killed process cannot clean up. So each run sets ``TMPDIR``
+to a folder of its own and removes it at its end. If a run was killed, the next run removes its folder. A run locks
+its folder while its process lives. The lock ends with the process; a process id could belong to another process by
+then.
 """
 
 from __future__ import annotations
@@ -23,16 +24,16 @@ PREFIX = "internvl-run-"
 
 @contextlib.contextmanager
 def run_folder() -> Iterator[Path]:
-    """The temporary folder of this process and of those that it starts meanwhile.
+    """The temporary folder of this process and of the processes that it starts meanwhile.
 
-    Ray's own folder stays where it is: other processes find a cluster by it, its sockets need short names, and its
-    logs are read after a run that failed.
+    Ray's own folder stays where it is: other processes use it to find a cluster, its sockets need short names, and
+    users read its logs after a failed run.
     """
     base = tempfile.gettempdir()
     remove_dead(base)
     folder, lock = _locked_folder(base)
     variables = {"TMPDIR": folder, "RAY_TMPDIR": os.environ.get("RAY_TMPDIR", base)}
-    # What is compiled is kept for all runs, where torch keeps it by default.
+    # Compiled code is kept for all runs, in the place where torch keeps it by default.
     compiled = os.path.join(base, f"torchinductor_{_user()}")
     variables["TORCHINDUCTOR_CACHE_DIR"] = os.environ.get("TORCHINDUCTOR_CACHE_DIR", compiled)
     before, default = {name: os.environ.get(name) for name in variables}, tempfile.tempdir
@@ -53,12 +54,12 @@ def run_folder() -> Iterator[Path]:
 def _user() -> str:
     try:
         return re.sub(r'[\\/:*?"<>|]', "_", getpass.getuser())
-    except (KeyError, ImportError, OSError):  # a container's user need not have a name
+    except (KeyError, ImportError, OSError):  # the user of a container may have no name
         return f"uid_{os.getuid()}"
 
 
 def _remove(folder: str) -> None:
-    """Removes the folder, in which processes that are about to end may still write."""
+    """Removes the folder. Processes that are about to end may still write to it, so it tries several times."""
     for _ in range(50):
         shutil.rmtree(folder, ignore_errors=True)
         if not os.path.exists(folder):
@@ -67,9 +68,9 @@ def _remove(folder: str) -> None:
 
 
 def remove_dead(base: str) -> None:
-    """Removes the folders in ``base`` whose runs are gone; those of other users, and what is no run's, stay."""
+    """Removes the folders in ``base`` whose runs have ended. Folders of other users, and other folders, stay."""
     for folder in Path(base).glob(f"{PREFIX}*"):
-        with contextlib.suppress(OSError):  # locked by a run that lives, another user's, or just removed
+        with contextlib.suppress(OSError):  # locked by a live run, owned by another user, or just removed
             if folder.lstat().st_uid != os.getuid():
                 continue
             lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
@@ -83,7 +84,7 @@ def remove_dead(base: str) -> None:
 def _locked_folder(base: str) -> tuple[str, int]:
     while True:
         folder = tempfile.mkdtemp(prefix=PREFIX, dir=base)
-        with contextlib.suppress(FileNotFoundError, BlockingIOError):  # another run took it for a dead one's
+        with contextlib.suppress(FileNotFoundError, BlockingIOError):  # another run took it for an ended run's folder
             lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.path.exists(folder):

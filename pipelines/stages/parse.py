@@ -1,4 +1,4 @@
-"""Answers become the task's columns."""
+"""Turns answers into the task's columns."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from pipelines.stages import wire
 
 
 class Parse:
-    """From token ids to the task's columns."""
+    """Actor that turns token ids into the task's columns."""
 
     def __init__(self, checkpoint: Checkpoint | None, task: Task, columns: pa.Schema, trust_remote_code: bool) -> None:
-        # Without a checkpoint answers come as texts.
+        # Without a checkpoint, answers are texts.
         self._tokenizer = None if checkpoint is None else Tokenizer(checkpoint, trust_remote_code=trust_remote_code)
         notes = pa.schema([c.PREPARED.field("notes")])
         self._task, self._columns = task, pa.unify_schemas([columns, task.columns, notes])
@@ -38,7 +38,7 @@ class Parse:
         return fill(rows, "parse", values, self._columns)
 
     def _columns_of(self, row: pa.Table) -> dict[str, Any]:
-        """The answer's columns of the one row of ``row``."""
+        """The answer's columns for the single row in ``row``."""
         size = row["width"][0].as_py(), row["height"][0].as_py()
         replies = [
             [[replace(reply, text=self._text(reply)) for reply in turns] for turns in samples]
@@ -54,7 +54,7 @@ class Parse:
         for dialogues in others:
             try:
                 samples.append(self._sample(conversations, dialogues, size))
-            except Exception:  # the unit has its answer; this sample of it has only its text
+            except Exception:  # the unit keeps its answer; this sample keeps only its text
                 samples.append(self._measured(dialogues, self._had(conversations, dialogues, size)))
         prompts = (dialogues[0][-1].prompt_tokens for dialogues in replies)
         return samples[0] | {
@@ -97,7 +97,7 @@ def _notes(conversations: list) -> list[str]:
 
 
 def _mean_logprob(turns: Sequence[Reply]) -> float | None:
-    """Over all tokens of all turns."""
+    """Mean log-probability over all tokens of all turns."""
     tokens = sum(reply.completion_tokens for reply in turns)
     weighed = [reply.mean_logprob * reply.completion_tokens for reply in turns if reply.mean_logprob is not None]
     return sum(weighed) / tokens if tokens and len(weighed) == len(turns) else None

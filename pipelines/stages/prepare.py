@@ -1,4 +1,4 @@
-"""Media become tiles and token ids."""
+"""Turns media into tiles and token ids."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ PREVIEWS = 24  # units in the report's sample
 
 
 class Prepare:
-    """CPU actor: fetch, decode, tile, render.
+    """CPU actor: fetches, decodes, tiles and renders.
 
     Args:
-        make_preparer: Of the preparer that does it.
-        task: What is asked.
-        clip_columns: By ``start`` and ``end``, the column in which a row says it of its video.
-        sampling_column: Column in which a row says how its answer is generated.
-        ledger: Takes the events of the process.
+        make_preparer: Factory of the preparer; called once, in the actor.
+        task: Task of the job; makes the prompts.
+        clip_columns: For ``start`` and ``end``, the column in which a row gives that time of its video.
+        sampling_column: Column in which a row gives its sampling parameters.
+        ledger: Receives the events of the process.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Prepare:
         return wire.with_reading(rows, c.PREPARE_GAUGE, self._name, self._gauge.read())
 
     def close(self) -> None:
-        """Ends the decoder's process; an actor's ends with the actor."""
+        """Ends the decoder's process. In an actor it ends with the actor."""
         self._preparer.close()
 
     def _prepare(self, rows: pa.Table) -> pa.Table:
@@ -69,7 +69,7 @@ class Prepare:
         places, known = _places(rows), _known_versions(rows)
         read_with = rows[c.NOTES].to_pylist() if c.NOTES in rows.column_names else [None] * len(rows)
         rows = rows.drop_columns([name for name in (c.MEDIA, c.PART, c.NOTES) if name in rows.column_names])
-        # Rows that no ledger has seen, as those of an estimate, have no key and make no preview.
+        # Rows without a ledger, such as those of an estimate, have no key and make no preview.
         keys = rows[c.KEY].to_pylist() if c.KEY in rows.column_names else [None] * len(rows)
         values: list[dict[str, object]] = [
             wire.prepared(one, notes=notes or [], places=places[row], preview=self._preview(one, keys[row]))
@@ -80,7 +80,7 @@ class Prepare:
         return fill(rows, "render", values, c.PREPARED)
 
     def _unit(self, row: pa.Table) -> Unit:
-        """What the one row of ``row`` asks for."""
+        """The unit of the single row in ``row``."""
         sampling = row[self._sampling_column][0].as_py() if self._sampling_column else None
         (media,) = wire.media_of(row)
         return Unit(self._task.converse(wire.asked_of(row, self._task)), media, self._part(row), row_sampling(sampling))
@@ -97,19 +97,19 @@ class Prepare:
         return self._preparer.preview(prepared) if key and self._sample.takes(key) else None
 
     def _version(self, unit: Unit) -> str | None:
-        """Of the media of a unit that failed, as far as they were read."""
+        """Version of the media of a failed unit, as far as they were read."""
         return self._preparer.version(unit) or None
 
 
 def _places(rows: pa.Table) -> list[list[str] | None]:
-    """Where the media of each row are, fit to be shown; None of rows without."""
+    """Locations of each row's media, safe to display; None for rows without media."""
     if c.MEDIA not in rows.column_names:
         return [None] * len(rows)
     column = rows[c.MEDIA]
     found: list[list[str] | None] = []
     for row in range(len(rows)):
         items = column[row].values if column[row].is_valid else None
-        uris = [] if items is None else items.field("uri").to_pylist()  # the bytes beside them stay where they are
+        uris = [] if items is None else items.field("uri").to_pylist()  # does not copy the bytes beside them
         found.append([safe_uri(uri) for uri in uris if uri] or None)
     return found
 

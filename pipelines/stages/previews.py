@@ -1,4 +1,4 @@
-"""A few units out of a whole run, each as likely as any other, while nobody knows how many will come."""
+"""Draws a uniform sample of units from a run whose number of units is not known in advance."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import bisect
 
 
 class Sample:
-    """The units with the smallest keys. A key is a hash of the unit's id, so this is a fair draw.
+    """The units with the smallest keys. A key is a hash of the unit's id, so the sample is uniform.
 
-    Several workers may each keep a sample of their own: the sample of the whole is among what they took. A unit that
-    comes again is the same unit.
+    Several workers may each keep their own sample: the sample of all units is among those that they took. A unit that
+    comes twice counts once.
 
     Args:
-        size: Units in the sample.
+        size: Number of units in the sample.
     """
 
     def __init__(self, size: int) -> None:
@@ -20,7 +20,7 @@ class Sample:
         self.keys: list[bytes] = []
 
     def takes(self, key: bytes) -> bool:
-        """Whether the unit is in the sample of all units so far; a later one may take its place."""
+        """Whether the unit is in the sample of all units so far. A later unit may replace it."""
         place = bisect.bisect_left(self.keys, key)
         if place >= self._size or key in self.keys[place : place + 1]:
             return False

@@ -1,4 +1,4 @@
-"""Manifest rows that need work."""
+"""Reads the manifest rows that need work."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from pipelines.stages.rows import repeated
 def read(
     batch: pa.Table, plan: SourcePlan, names: Mapping[str, str], ledger: Book, carry: Carry | None = None
 ) -> Iterator[pa.Table]:
-    """Manifest rows that need work: claimed in the ledger, rows already done left out, repeated ids as errors.
+    """Yields the manifest rows that need work, claimed in the ledger. Skips finished rows; a repeated id is an error.
 
     Args:
         batch: Numbers of splits, in the column ``split``.
-        plan: Whose splits they are.
-        names: What the manifest's columns are called from here on.
-        ledger: Of the run.
-        carry: Brings columns that are only carried into those of the output.
+        plan: Plan that the splits belong to.
+        names: New names of the manifest's columns.
+        ledger: Ledger of the run.
+        carry: Converts columns that are only carried to those of the output.
     """
     ledger.take_events()
     for index in batch["split"].to_pylist():

@@ -1,4 +1,4 @@
-"""From a job's options to its engine: which one, and with what."""
+"""Builds the engine of a job from its options."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from internvl_ops.redaction import safe_uri
 from internvl_ops.tasks import Task
 from pipelines.options.job_options import JobOptions, ModelOptions, PromptOptions
 
-GPU_IN_FLIGHT = 512  # units an engine holds on a GPU, unless the job says otherwise
-IN_FLIGHT = 64  # requests that an endpoint gets at once, unless the job says otherwise
-TILE_SIZE = 448  # of every published checkpoint
+GPU_IN_FLIGHT = 512  # units that an engine holds on a GPU by default
+IN_FLIGHT = 64  # requests that an endpoint gets at once by default
+TILE_SIZE = 448  # tile size of every published checkpoint
 _NAMES = {"vllm": vllm_names, "transformers": lambda: [*transformers_names(), "max_model_len"]}
 _PATIENCE = {field.name for field in dataclasses.fields(Patience)}
 _ENDPOINT = ("max_model_len", "concurrency", "streams", "send_max_tiles", "extra_body", *sorted(_PATIENCE))
 
 
 def load_model(options: JobOptions) -> Checkpoint | None:
-    """The checkpoint, or None where an endpoint has it and this side does not.
+    """The checkpoint; None if only an endpoint has it.
 
     Raises:
-        ConfigurationError: It is not one, or not a whole one; see `load_checkpoint`.
+        ConfigurationError: It is no checkpoint, or an incomplete one; see `load_checkpoint`.
     """
     if options.engine == "openai" and not Path(options.model).is_dir():
         return None
@@ -43,7 +43,7 @@ def load_model(options: JobOptions) -> Checkpoint | None:
 
 
 def sampling_of(options: PromptOptions, max_new_tokens: int) -> Sampling:
-    """How answers are generated, unless a row says otherwise."""
+    """The sampling parameters for all rows that have none of their own."""
     return Sampling(
         max_new_tokens=max_new_tokens,
         temperature=options.temperature,
@@ -55,22 +55,22 @@ def sampling_of(options: PromptOptions, max_new_tokens: int) -> Sampling:
 
 
 def tile_size(checkpoint: Checkpoint | None) -> int:
-    """Of the model, in pixels."""
+    """Tile size of the model, in pixels."""
     return TILE_SIZE if checkpoint is None else checkpoint.tile_size
 
 
 def tokens_of(options: JobOptions, checkpoint: Checkpoint | None) -> Checkpoint | None:
-    """The checkpoint whose tokens prompts and answers are; None where a server takes and gives texts."""
+    """The checkpoint that tokenizes prompts and answers; None if a server takes and returns texts."""
     return None if options.engine == "openai" else checkpoint
 
 
 def engine_maker(
     options: JobOptions, checkpoint: Checkpoint | None, task: Task, gpus_per_engine: int
 ) -> Callable[[], Engine]:
-    """Makes the job's engine; picklable.
+    """Returns a picklable function that makes the job's engine.
 
     Raises:
-        ConfigurationError: The options do not fit the engine, or it cannot do what the task needs.
+        ConfigurationError: The options do not fit the engine, or the engine cannot do what the task needs.
     """
     if options.engine == "openai":
         return _endpoint(options, checkpoint)
@@ -93,7 +93,7 @@ def engine_maker(
 
 
 def check_engine(options: JobOptions, checkpoint: Checkpoint | None, task: Task) -> None:
-    """Whether the options suit the engine and the checkpoint; what the devices have room for, the engine finds out.
+    """Checks that the options suit the engine and the checkpoint. Whether the device memory suffices shows only later.
 
     Raises:
         ConfigurationError: As `engine_maker`.
@@ -115,7 +115,7 @@ def check_endpoint(options: JobOptions) -> str | None:
     """Asks the endpoint, if there is one, whether it serves the model.
 
     Returns:
-        A line for the person who waits, where it does not answer: it may still be starting.
+        A line for the user if the endpoint does not answer: it may still be starting.
 
     Raises:
         ConfigurationError: It does not serve the model, or refuses the key.
@@ -127,7 +127,7 @@ def check_endpoint(options: JobOptions) -> str | None:
 
 
 def context_of(options: ModelOptions, checkpoint: Checkpoint) -> int:
-    """Longest prompt and answer together, in tokens, by the options and the checkpoint."""
+    """Most tokens of a prompt and its answer together, by the options and the checkpoint."""
     given = own_context(options.engine_args)
     return given or (checkpoint.served_context if options.engine == "vllm" else checkpoint.context_length)
 
