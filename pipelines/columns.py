@@ -1,7 +1,7 @@
-"""The columns a row travels with between stages, and how a failed row carries its failure.
+"""The columns of a row between stages, and the column that holds a row's error.
 
 A table between stages holds ``id``, the manifest's own columns (passed through untouched), and the columns named here.
-Names start with ``__`` so that they cannot meet a manifest's own; none of them reaches a file.
+Internal names start with ``__``, so that they cannot clash with a manifest's own columns; they never reach a file.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ import pyarrow as pa
 from internvl_ops.errors import UnitError, well_formed
 
 ID = "id"
-SOURCE = "__source"  # where in the manifest the row stands, for a person: "manifest.jsonl:17"
-POSITION = "__position"  # the same for the ledger: one int64 a manifest row, stable over re-reads
-KEY = "__key"  # 16 bytes that stand for the unit in the ledger
+SOURCE = "__source"  # where the row is in the manifest, for a person: "manifest.jsonl:17"
+POSITION = "__position"  # the same for the ledger: one int64 per manifest row, stable when it is read again
+KEY = "__key"  # 16 bytes that identify the unit in the ledger
 MEDIA = "__media"
-PLACES = "__places"  # of the media, without credentials, for the error of a row that fails
-NOTES = "__notes"  # what a reader of the result should know of how the manifest was read
+PLACES = "__places"  # locations of the media, without credentials, for the error of a row that fails
+NOTES = "__notes"  # what the user should know about how the manifest was read
 ERROR = "__error"
-PART = "__part"  # which page or clip of the file the unit is
-CONVERSATIONS = "__conversations"  # rendered: token ids, where the images stand, how to answer
+PART = "__part"  # page or clip of the file that the unit is
+CONVERSATIONS = "__conversations"  # rendered: token ids, positions of the images, sampling
 TILES = "__tiles"  # uint8 tiles of all images, (tiles, 3, S, S) in C order
-HASHES = "__hashes"  # of each image in the prompt
-PICTURES = "__pictures"  # files instead of tiles, for an engine that tiles itself
+HASHES = "__hashes"  # hash of each image in the prompt
+PICTURES = "__pictures"  # image files instead of tiles, for an engine that tiles itself
 PREVIEW = "__preview"  # a small JPEG for the report; only some rows have one
 REPLIES = "__replies"  # by conversation, sample and turn
-PREPARE_GAUGE = "__prepare_gauge"  # of the actor that prepared the row, when it was done
-ENGINE_GAUGE = "__engine_gauge"  # of the actor that answered, when the row came to it
-MORE = "more_columns"  # JSON of what a row has beside the columns that the output was begun with
+PREPARE_GAUGE = "__prepare_gauge"  # gauge of the actor that prepared the row, read when the row was done
+ENGINE_GAUGE = "__engine_gauge"  # gauge of the actor that answered, read when the row arrived
+MORE = "more_columns"  # JSON of the values for which the output has no column
 
 MEDIA_TYPE = pa.list_(pa.struct([("uri", pa.string()), ("bytes", pa.large_binary())]))
 ERROR_TYPE = pa.struct(
@@ -42,7 +42,7 @@ ERROR_TYPE = pa.struct(
         ("retriable", pa.bool_()),
     ]
 )
-# What reading adds to the manifest's own columns.
+# Columns that the read stage adds to the manifest's own.
 READ = pa.schema(
     [
         (SOURCE, pa.string()),
@@ -62,7 +62,7 @@ CONVERSATIONS_TYPE = pa.list_(
             ("follow_ups", pa.list_(IDS_TYPE)),
             ("repair", IDS_TYPE),
             ("sampling", pa.string()),  # JSON
-            ("chat", pa.string()),  # JSON; the conversation for an engine that renders itself, instead of all above
+            ("chat", pa.string()),  # JSON; replaces all fields above for an engine that renders itself
         ]
     )
 )
@@ -79,7 +79,7 @@ REPLY_TYPE = pa.struct(
     ]
 )
 REPLIES_TYPE = pa.list_(pa.list_(pa.list_(REPLY_TYPE)))
-# An `internvl_ops.gauge.Reading`, whose it is, and seconds that its devices computed.
+# An `internvl_ops.gauge.Reading`, the name of its worker, and the seconds that its devices computed.
 READING_TYPE = pa.struct(
     [
         ("worker", pa.string()),
@@ -118,12 +118,12 @@ _LOGPROB = [("mean_logprob", pa.float64())]
 
 
 def answered(task_columns: pa.Schema, *, samples: int = 1, log_probs: bool = False) -> pa.Schema:
-    """What a result says of its answer, the task's own columns aside.
+    """The columns of a result that describe its answer, without the task's own columns.
 
     Args:
-        task_columns: They stand in each of several samples too.
-        samples: How many answers a unit has; the columns are those of the first, and ``samples`` has all of them.
-        log_probs: Whether with mean log-probabilities.
+        task_columns: The task's columns; with several samples, each sample has them too.
+        samples: Number of answers per unit. The columns describe the first; ``samples`` holds all of them.
+        log_probs: Whether there are mean log-probabilities.
     """
     measured = [*_MEASURED, *(_LOGPROB if log_probs else [])]
     schema = pa.schema([("response", pa.string()), ("prompt_tokens", pa.int32()), *measured])
@@ -154,12 +154,12 @@ def with_columns(table: pa.Table, columns: Mapping[str, Any], schema: pa.Schema)
 
 
 def set_errors(table: pa.Table, errors: Sequence[dict | None]) -> pa.Table:
-    """``table`` with its error column replaced; ``None`` where a row is fine."""
+    """``table`` with its error column replaced; ``None`` for rows without an error."""
     return with_columns(table, {ERROR: errors}, pa.schema([(ERROR, ERROR_TYPE)]))
 
 
 def array(values: Sequence[Any], type_: pa.DataType) -> pa.Array:
-    """An Arrow array of ``values``; half a character, as models spell emoji in JSON, becomes U+FFFD."""
+    """An Arrow array of ``values``; a lone surrogate, which models produce in JSON emoji, becomes U+FFFD."""
     try:
         return pa.array(values, type_)
     except UnicodeEncodeError:

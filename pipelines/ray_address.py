@@ -1,4 +1,4 @@
-"""The address of a Ray cluster, looked at before Ray is: Ray itself waits for minutes, or ends with a traceback."""
+"""Checks the address of a Ray cluster before Ray uses it: Ray itself waits for minutes, or ends with a traceback."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from internvl_ops.redaction import safe_uri
 
 PROBE_S = 5.0
 _HOST_PORT = re.compile(r"(?:ray://)?(\[[0-9a-fA-F:.]+\]|[^\s:/@\[\]]+):(\d{1,5})/?")
-# A job of `ray job submit` finds this in its environment.
+# `ray job submit` sets this in the environment of a job.
 _RAY_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 
 
 def address_of(options: Any) -> tuple[str, str]:
-    """The address, and what gave it."""
+    """The address, and the option or variable that gave it."""
     if options.ray_address:
         return options.ray_address, "--ray-address"
     given = os.environ.get("RAY_ADDRESS", "").strip()
@@ -26,10 +26,10 @@ def address_of(options: Any) -> tuple[str, str]:
 
 
 def check_address(options: Any) -> None:
-    """Refuses what is no address of a cluster.
+    """Refuses an address that cannot be that of a cluster.
 
     Raises:
-        ConfigurationError: With what an address looks like.
+        ConfigurationError: The address is invalid; the message shows valid forms.
     """
     address, where = address_of(options)
     if address in ("local", "auto"):
@@ -47,7 +47,7 @@ def check_address(options: Any) -> None:
 
 
 def check_listening(address: str, where: str) -> None:
-    """Whether anything listens at the address.
+    """Checks that something listens at the address.
 
     Raises:
         ConfigurationError: Nothing does, within a few seconds.
@@ -67,10 +67,10 @@ def check_listening(address: str, where: str) -> None:
 
 
 def check_ray_job(options: Any) -> None:
-    """Refuses relative paths within `ray job submit`: they would lead into a temporary folder of the head node.
+    """Refuses relative paths within `ray job submit`: they would point into a temporary folder of the head node.
 
     Raises:
-        ConfigurationError: With what the path would have become.
+        ConfigurationError: A path is relative; the message shows what it would resolve to.
     """
     if _RAY_JOB not in os.environ:
         return
@@ -79,7 +79,7 @@ def check_ray_job(options: Any) -> None:
         if not value or "://" in value or os.path.isabs(value.rpartition("=")[2] if name == "lora" else value):
             continue
         if name == "model" and not Path(value).exists():
-            continue  # a name on the hub
+            continue  # a name on the model hub
         raise ConfigurationError(
             f"--{name.replace('_', '-')} {value}: a job of `ray job submit` runs in a temporary folder of the head "
             f"node, so that this would be {os.path.abspath(value)}. Give an absolute path that every node sees, or "

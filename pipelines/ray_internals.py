@@ -1,4 +1,4 @@
-"""What is used of Ray without its promise to keep it: an upgrade looks here first, and `docs/upgrading.md` says how."""
+"""Uses of Ray's private interfaces. After an upgrade check this module first; `docs/upgrading.md` describes how."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from ray.data import Dataset, TaskPoolStrategy
 from ray.data._internal.logical.interfaces import LogicalPlan
 from ray.data._internal.logical.operators import StreamingRepartition
 
-# Blocks that a reader is ahead. Ray Data's own 2 would be all that it takes at each of its five to ten looks a second.
+# Blocks that a reader reads ahead. With Ray Data's default of 2, Ray would take only 2 blocks at each of its five to
+# ten looks per second.
 READ_AHEAD: dict[str, Any] = {"_generator_backpressure_num_objects": 2 * 16}  # a block is two objects
 
 
 def in_blocks_of(dataset: Dataset, rows: int, tasks: int) -> Dataset:
-    """``dataset`` in blocks of ``rows`` rows, split off as they are read, by so many ``tasks`` at once.
+    """``dataset`` in blocks of ``rows`` rows, split as they are read, by up to ``tasks`` tasks at once.
 
-    ``Dataset.repartition(target_num_rows_per_block=…)`` is this operator with a whole CPU to itself, for which a plan
-    that gives every CPU to actors would wait for ever; it takes no resources as an argument.
+    ``Dataset.repartition(target_num_rows_per_block=…)`` uses the same operator but reserves a whole CPU for it and has
+    no argument to change that. A plan that gives every CPU to actors would wait for that CPU forever.
     """
     operator = StreamingRepartition(
         target_num_rows_per_block=rows,
@@ -28,15 +29,15 @@ def in_blocks_of(dataset: Dataset, rows: int, tasks: int) -> Dataset:
 
 
 def whole_blocks(rows: Dataset, stage: type, arguments: dict[str, Any], **resources: Any) -> Dataset:
-    """One block in, one block out, rows in order: see `pipelines.cluster.rows_per_block` for why that must be so.
+    """Runs a stage with one block in and one block out, rows in order; `pipelines.cluster.rows_per_block` says why.
 
-    ``map_batches`` refuses whole blocks to a stage that has GPUs.
+    ``map_batches`` does not allow whole blocks for a stage that has GPUs.
 
     Args:
-        rows: What goes in.
-        stage: Class whose instances are called with a table of each block.
-        arguments: Of its constructor.
-        resources: As of ``map_batches``.
+        rows: Input of the stage.
+        stage: Class whose instances are called with each block as a table.
+        arguments: Arguments of its constructor.
+        resources: As in ``map_batches``.
     """
     return rows.map_batches_internal(
         stage,

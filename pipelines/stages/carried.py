@@ -1,4 +1,4 @@
-"""What a row only carries, as the columns of the output have it: values that have no place there go on as JSON."""
+"""Converts columns that a row only carries to the columns of the output; values that do not fit go on as JSON."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _t = pa.types
 
 @dataclass(frozen=True)
 class Carry:
-    """Brings the manifest's columns into those of the output.
+    """Converts the manifest's columns to those of the output.
 
     Args:
-        types: Types of the output, of columns that are read as others.
-        folded: Columns that go into ``more_columns``, and what they are called there.
-        needed: Those of them that later stages look at.
+        types: For columns that are read with another type than the output's, the type of the output.
+        folded: Columns that go into ``more_columns``, and their names there.
+        needed: Those folded columns that later stages read.
         more: Whether the output has ``more_columns``.
     """
 
@@ -32,7 +32,7 @@ class Carry:
     more: bool = False
 
     def __call__(self, rows: pa.Table) -> pa.Table:
-        """``rows`` with the output's types; a value that does not fit is null there and stands in ``more_columns``."""
+        """``rows`` with the output's types; a value that does not fit becomes null and is kept in ``more_columns``."""
         beside: list[dict[str, Any]] = [{} for _ in range(len(rows))]
         for name, called in self.folded.items():
             _put(beside, called, _values(rows[name]))
@@ -54,7 +54,7 @@ def _put(beside: list[dict[str, Any]], name: str, values: list[Any]) -> None:
 
 
 def _values(column: pa.ChunkedArray) -> list[Any]:
-    """Python values; null where Python has none."""
+    """Python values; null where Python has no such value."""
     try:
         return list(column.to_pylist())
     except FAILURES:
@@ -80,7 +80,7 @@ def _text(values: dict[str, Any]) -> str:
 
 
 def _spelled(value: Any) -> Any:
-    """Numbers that JSON lacks by their names, so that they are not null."""
+    """Replaces numbers that JSON lacks by their names, so that they do not become null."""
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     if isinstance(value, dict):
@@ -89,7 +89,7 @@ def _spelled(value: Any) -> Any:
 
 
 def _fit(column: pa.Array, kind: pa.DataType) -> tuple[pa.Array, list[Any]]:
-    """The values in ``kind``, and those that do not fit, each in its row."""
+    """The values as ``kind``, and the values that do not fit, each at its row."""
     if column.null_count == len(column):
         return pa.nulls(len(column), kind), []
     try:
@@ -115,7 +115,7 @@ def _as_type(column: pa.Array, kind: pa.DataType) -> pa.Array:
 
 
 def _noted(rows: pa.Table, beside: list[dict[str, Any]]) -> pa.Table:
-    """Notes of what an output without ``more_columns`` has no place for."""
+    """Adds notes about values that an output without ``more_columns`` cannot keep."""
     if not any(beside) or c.NOTES not in rows.column_names:
         return rows
     notes = [list(there or ()) for there in rows[c.NOTES].to_pylist()]

@@ -1,4 +1,4 @@
-"""Documents become their pages, videos their clips."""
+"""Splits documents into pages and videos into clips."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from pipelines.ledger.ledger import RUN, SKIP, Book
 from pipelines.stages import wire
 from pipelines.stages.rows import repeated
 
-TABLE_BYTES = 8 << 20  # of media in one table
+TABLE_BYTES = 8 << 20  # bytes of media in one table
 
 
 class Explode:
-    """CPU actor: a document becomes its pages, a video its clips; each is claimed in the ledger."""
+    """CPU actor: splits documents into pages and videos into clips, and claims each in the ledger."""
 
     def __init__(self, make_reader: Callable[[], MediaReader], ledger: Book) -> None:
         ledger.take_events()
@@ -31,7 +31,7 @@ class Explode:
         if not len(rows):
             return _with_parts(rows, [])
         tables = (table for row in range(len(rows)) for table in self._explode(rows.slice(row, 1)))
-        # Every page carries the bytes of its file where these came with the row: never all pages at once.
+        # If media came inline, every page carries the bytes of its whole file, so the pages are not put into one table.
         return tables if _carry_bytes(rows) else pa.concat_tables(tables)
 
     def _explode(self, row: pa.Table) -> Iterator[pa.Table]:
@@ -49,7 +49,7 @@ class Explode:
     def _units(
         self, row: pa.Table, parts: list[Part], ids: list[str], answers: Sequence[int], wanted: list[int]
     ) -> pa.Table:
-        """The units of those parts that are ``wanted``, by their numbers."""
+        """The units of the parts whose numbers are in ``wanted``."""
         units = row.take(pa.array([0] * len(wanted), pa.int64()))
         own = {
             c.ID: [ids[number] for number in wanted],
@@ -62,11 +62,11 @@ class Explode:
         return _with_parts(units, [parts[number] for number in wanted], parent=row[c.ID][0].as_py())
 
     def _version(self, row: pa.Table) -> str | None:
-        """Of the file that could not be taken apart, as it was read."""
+        """Version of a file that could not be split, as it was read."""
         try:
             (media,) = wire.media_of(row)
             return joined_versions(map(self._reader.version, media)) or None
-        except Exception:  # what no code foresaw is the row's error already
+        except Exception:  # an unforeseen exception is the row's error already
             return None
 
     def _parts(self, row: pa.Table) -> list[Part] | UnitError:

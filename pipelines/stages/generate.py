@@ -1,4 +1,4 @@
-"""Tiles and token ids become answers."""
+"""Turns tiles and token ids into answers."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from pipelines.stages.rows import worker_name
 class Generate:
     """GPU actor: hosts the engine and keeps it full.
 
-    Ray calls it from many threads at once, each with a small block; all of them wait on one event loop, in which the
-    engine runs. A slow row keeps back the few rows of its own block and nothing else.
+    Ray calls it from many threads at once, each with a small block. All threads wait on one event loop, in which the
+    engine runs. A slow row delays only the few rows of its own block.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Generate:
         self._side = tile_size
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, daemon=True, name="engine").start()
-        # Its engine is started by the first request: a run that finds nothing to do loads no model.
+        # The first request starts the engine, so a run that has nothing to do loads no model.
         self._engine = Recovering(make_engine, hang_s=hang_s)
         self._generator = make_generator(self._engine)
         self._name, self._load = worker_name(), DeviceLoad()
@@ -53,7 +53,7 @@ class Generate:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
     def __call__(self, rows: pa.Table) -> pa.Table:
-        # Read as the rows come, the last reading is of when rows remained; what follows is the end running out.
+        # Read the gauge when rows arrive: the last reading then excludes the end of the run, when no rows remain.
         arrived = self._engine.asked.read()
         device_s = self._load.busy_s if arrived else None
         errors = rows[c.ERROR].to_pylist()
@@ -66,19 +66,19 @@ class Generate:
                 replies[row] = {c.REPLIES: wire.encode_replies(outcome)}
         rows = c.set_errors(rows.drop_columns([c.CONVERSATIONS, c.TILES, c.HASHES, c.PICTURES]), errors)
         rows = fill(rows, "generate", replies, pa.schema([(c.REPLIES, c.REPLIES_TYPE)]))
-        reading = arrived or self._engine.asked.at_start()  # loading the model is no idling
+        reading = arrived or self._engine.asked.at_start()  # loading the model does not count as idle time
         return wire.with_reading(rows, c.ENGINE_GAUGE, self._name, reading, device_s=device_s)
 
     async def _answer(self, rows: pa.Table, fine: Sequence[int]) -> list[list | UnitError]:
         async def one(row: int) -> list | UnitError:
-            # The place in the manifest, so that an id that a user gives twice cannot meet itself in the engine.
+            # The name contains the position in the manifest, so that a repeated id does not clash in the engine.
             name = f"{rows[c.POSITION][row].as_py()}-{os.urandom(4).hex()}"
             try:
                 conversations = wire.decode_conversations(rows, row)
                 assert conversations is not None, "a row without an error is prepared"
                 return await self._generator.answer(name, conversations, wire.decode_shown(rows, row, self._side))
             except (EngineDead, ConfigurationError):
-                raise  # no unit's fault: the job ends, and the same command resumes it
+                raise  # not the unit's fault: the job ends, and the same command resumes it
             except Exception as error:
                 return unforeseen("generate", error)
 
@@ -93,6 +93,6 @@ def make_generator(
     stop: Sequence[str],
     samples: int,
 ) -> Generator:
-    """What has the conversations with ``engine``; without a checkpoint where that answers in texts."""
+    """Makes the generator for ``engine``. There is no tokenizer if the engine answers in text (no checkpoint)."""
     tokenizer = None if checkpoint is None else Tokenizer(checkpoint, trust_remote_code=trust_remote_code)
     return Generator(engine, tokenizer, retries=retries, stop=stop, samples=samples)

@@ -1,4 +1,4 @@
-"""What several stages write into rows."""
+"""Values that several stages write into rows."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pipelines import columns as c
 
 
 def repeated(stage: Stage, unit_id: str, source: str) -> dict[str, object]:
-    """The error of a unit whose id another has."""
+    """The error of a unit whose id another unit has too."""
     message = f"id {unit_id!r} at {source} stands further up already; the first unit with it is kept"
     return c.error_value(UnitError(stage, "duplicate_id", message))
 
 
 def worker_name() -> str:
-    """Of an actor, among all of a run."""
+    """Name of an actor, unique within a run."""
     return f"{socket.gethostname()}-{os.getpid()}"

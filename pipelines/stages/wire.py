@@ -1,8 +1,8 @@
-"""What travels between the stages: how values become Arrow columns, and how the next stage gets them back.
+"""What travels between the stages: encodes values as Arrow columns and decodes them in the next stage.
 
-Each kind of value has its pair here: `encode_replies` and `decode_replies`, and so on; their Arrow types stand in
-`pipelines.columns`. Both directions are strict. A field that the other side does not know, or does not send, is a
-`WireError` that names it, not a null.
+Each kind of value has its pair here: `encode_replies` and `decode_replies`, and so on. Their Arrow types are in
+`pipelines.columns`. Both directions are strict: an unknown or missing field is not a null but a `WireError` that names
+the field.
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ _T = TypeVar("_T")
 Conversation = RenderedConversation | ChatConversation
 _CONVERSATION = c.CONVERSATIONS_TYPE.value_type
 _IMAGE = _CONVERSATION.field("images").type.value_type
-_CHAT = ("chat", "follow_ups", "repair")  # in the JSON of a chat conversation
+_CHAT = ("chat", "follow_ups", "repair")  # keys in the JSON of a chat conversation
 _MEND = "Install the same version of this project on every node."
 
 
 class WireError(ConfigurationError):
-    """Two stages disagree about what travels between them. Every row would meet it, so it ends the job."""
+    """Two stages disagree about the data between them. Every row would fail in the same way, so it ends the job."""
 
 
 @dataclass(frozen=True)
 class Mark:
-    """A gauge of one actor, as a row brings it along.
+    """A reading of one actor's gauge, attached to a row.
 
     Args:
-        worker: The actor.
-        since: As of `Reading`, like the next three.
+        worker: Name of the actor.
+        since: As in `Reading`, like the next three.
         at: Time of the reading.
-        busy_s: Seconds with anything under way.
-        held_s: Seconds of all things together.
-        device_s: Seconds that its devices computed; None where nothing measures them.
+        busy_s: Seconds in which anything was in progress.
+        held_s: Seconds of all items together.
+        device_s: Seconds that its devices computed; None if nothing measures them.
     """
 
     worker: str
@@ -66,23 +66,23 @@ def media_of(rows: pa.Table) -> list[list[MediaRef]]:
 
 
 def asked_of(row: pa.Table, task: Task) -> dict[str, object]:
-    """What the task looks at in the one row of ``row``."""
+    """The values that the task reads from the single row in ``row``."""
     return {name: row[name][0].as_py() for name in task.reads if name in row.column_names}
 
 
 def encode_part(part: Part | None) -> dict[str, object] | None:
-    """A part of a file as a cell of ``__part``."""
+    """Encodes a part of a file as a cell of ``__part``."""
     return None if part is None else _packed(part, _names(c.PART_TYPE))
 
 
 def decode_part(row: pa.Table) -> Part | None:
-    """The part that the one row of ``row`` is; None where it is a whole file."""
+    """The part in the single row of ``row``; None if the unit is a whole file."""
     found = _column(row, c.PART, c.PART_TYPE)[0].as_py()
     return None if found is None else _unpacked(Part, found)
 
 
 def exploded(part: Part | None, *, parent: str | None, version: str | None) -> dict[str, object]:
-    """What explode says of one unit: a value for each column of `columns.EXPLODED`."""
+    """The values that the explode stage adds for one unit, one for each column of `columns.EXPLODED`."""
     shown = Part() if part is None else part
     values = {
         c.PART: encode_part(part),
@@ -98,13 +98,13 @@ def exploded(part: Part | None, *, parent: str | None, version: str | None) -> d
 def prepared(
     unit: Prepared, *, notes: Sequence[str], places: Sequence[str] | None, preview: bytes | None
 ) -> dict[str, object]:
-    """What prepare says of one unit: a value for each column of `columns.PREPARED`.
+    """The values that the prepare stage adds for one unit, one for each column of `columns.PREPARED`.
 
     Args:
-        unit: Ready for the engine.
-        notes: Of how the manifest was read; they stand before those of the unit.
-        places: Where its media are, fit to be shown.
-        preview: For the report.
+        unit: The prepared unit.
+        notes: Notes on how the manifest was read; they come before those of the unit.
+        places: Locations of its media, safe to display.
+        preview: Picture for the report.
     """
     values = {
         c.CONVERSATIONS: encode_conversations(unit.conversations),
@@ -124,14 +124,14 @@ def prepared(
 
 
 def encode_conversations(conversations: Iterable[Conversation]) -> list[dict[str, object]]:
-    """A unit's conversations as a cell of ``__conversations``."""
+    """Encodes a unit's conversations as a cell of ``__conversations``."""
     return [_chat_value(one) if isinstance(one, ChatConversation) else _rendered_value(one) for one in conversations]
 
 
 def decode_conversations(rows: pa.Table, row: int) -> list[Conversation] | None:
-    """The conversations of a row; None of one that has none because it failed.
+    """The conversations of a row; None if the row failed and has none.
 
-    Token ids of prompts are views on the column, since turning thousands of them into numbers takes a while.
+    Token ids of prompts are views on the column, since converting thousands of them to Python numbers is slow.
     """
     cell = _column(rows, c.CONVERSATIONS, c.CONVERSATIONS_TYPE)[row]
     if not cell.is_valid:
@@ -144,7 +144,7 @@ def decode_conversations(rows: pa.Table, row: int) -> list[Conversation] | None:
 
 
 def encode_tiles(tiles: np.ndarray) -> memoryview | bytes:
-    """The array itself, not a copy of its bytes: Arrow copies it once into the block that goes to the engine."""
+    """The buffer of the array, without a copy: Arrow copies it once into the block that goes to the engine."""
     return np.ascontiguousarray(tiles).data.cast("B") if tiles.size else b""
 
 
@@ -157,20 +157,20 @@ def decode_tiles(rows: pa.Table, row: int, side: int) -> np.ndarray:
 
 
 def decode_shown(rows: pa.Table, row: int, side: int) -> Shown:
-    """What the conversations of a row are about."""
+    """The tiles, hashes and pictures that the conversations of a row are about."""
     hashes = _column(rows, c.HASHES, c.PREPARED.field(c.HASHES).type)
     pictures = _column(rows, c.PICTURES, c.PREPARED.field(c.PICTURES).type)
     return Shown(decode_tiles(rows, row, side), hashes[row].as_py(), pictures[row].as_py())
 
 
 def encode_replies(replies: Iterable[Iterable[Iterable[Reply]]]) -> list[list[list[dict[str, object]]]]:
-    """Replies by conversation, sample and turn as a cell of ``__replies``."""
+    """Encodes replies, by conversation, sample and turn, as a cell of ``__replies``."""
     names = _names(c.REPLY_TYPE)
     return [[[_packed(reply, names) for reply in turns] for turns in samples] for samples in replies]
 
 
 def decode_replies(rows: pa.Table, row: int) -> list[list[list[Reply]]] | None:
-    """The replies of a row by conversation, sample and turn; None of one that has none because it failed."""
+    """The replies of a row, by conversation, sample and turn; None if the row failed and has none."""
     found = _column(rows, c.REPLIES, c.REPLIES_TYPE)[row].as_py()
     if found is None:
         return None
@@ -183,10 +183,10 @@ def with_reading(
     """``table`` with the same reading of a gauge in every row.
 
     Args:
-        table: Without such a column.
+        table: A table without this column.
         column: ``__prepare_gauge`` or ``__engine_gauge``.
-        worker: Whose gauge it is.
-        reading: None before anything began; null then.
+        worker: Name of the worker that the gauge belongs to.
+        reading: The reading; None, written as null, if nothing has begun yet.
         device_s: Seconds that the worker's devices computed.
     """
     value = None
@@ -196,7 +196,7 @@ def with_reading(
 
 
 def decode_reading(rows: pa.Table, column: str) -> Mark | None:
-    """The reading in the rows of one block; None of an empty block, or before anything began."""
+    """The reading in the rows of one block; None if the block is empty or nothing had begun."""
     cells = _column(rows, column, c.READING_TYPE)
     found = cells[0].as_py() if len(cells) else None
     return None if found is None else _unpacked(Mark, found)
@@ -220,7 +220,7 @@ def _rendered(values: pa.StructArray, number: int) -> RenderedConversation:
 
 
 def _chat_value(conversation: ChatConversation) -> dict[str, object]:
-    """All but the sampling stands in ``chat``; the rest of the columns are those of a rendered conversation."""
+    """Encodes everything but the sampling in ``chat``; the other columns belong to rendered conversations."""
     value = _packed(conversation, [*_CHAT, "sampling"])
     if conversation.chat.pictures:
         raise WireError(f"{c.CONVERSATIONS}: a chat's 'pictures' travel in {c.PICTURES}, not in the chat")
@@ -265,14 +265,14 @@ def _unpacked(made: type[_T], values: Mapping[str, Any]) -> _T:
 
 
 def _complete(values: Mapping[str, Any], names: Sequence[str], what: str) -> dict[str, Any]:
-    """``values``, which have exactly these names."""
+    """``values``, after a check that they have exactly these names."""
     if values.keys() != set(names):
         raise WireError(_differ(what, values, names))
     return dict(values)
 
 
 def _column(rows: pa.Table, name: str, type_: pa.DataType) -> pa.ChunkedArray:
-    """A column, of exactly this type."""
+    """A column, after a check that it has exactly this type."""
     if name not in rows.column_names:
         raise WireError(_differ("a row", rows.column_names, [*rows.column_names, name]))
     column = rows[name]

@@ -1,4 +1,4 @@
-"""From a job's options to how its media are read."""
+"""Settles from a job's options how its media are read."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from pipelines.options.rules import as_given, changed, refuse
 from pipelines.sources import SourcePlan
 from pipelines.sources.options import MEDIA_KINDS, MediaKind
 
-# The readers of media bring OpenCV, FFmpeg, PDFium and the clients of stores: a job imports them once its options are
-# found right.
+# The media readers import OpenCV, FFmpeg, PDFium and store clients, so a job imports them only after its options are
+# checked.
 if TYPE_CHECKING:
     from internvl_ops.media.clips import ClipOptions
     from internvl_ops.media.parts import MediaOptions
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _OURS = frozenset({"host", "content-length", "transfer-encoding", "connection", "accept-encoding", "cookie", "range"})
-# The kinds of media that an option is for; what is not named here is for all of them. Where --max-tiles says nothing,
-# `notices` says so: one command line may serve media of every kind.
+# The kinds of media that an option applies to; options not listed apply to all kinds. `notices` reports a --max-tiles
+# without effect instead of refusing it, because one command line may serve media of every kind.
 _FOR: dict[str, tuple[MediaKind, ...]] = {
     "num_frames": ("video",),
     "frame_rule": ("video",),
@@ -51,15 +51,15 @@ Reading: TypeAlias = "tuple[ReadPolicy, MediaOptions, ReadLimits]"
 
 
 def reading(options: JobOptions, plan: SourcePlan) -> Reading:
-    """What may be read, how, and what one file may cost."""
+    """The read policy, the media options and the limits for one file."""
     return read_policy(options, plan), media_options(options, plan.media_kind), read_limits(options)
 
 
 def read_policy(options: JobOptions, plan: SourcePlan) -> ReadPolicy:
-    """What may be read, and the headers to ask with.
+    """Which media may be read, and the headers to request them with.
 
     Raises:
-        ConfigurationError: A header is none, or would be sent to nobody.
+        ConfigurationError: A header is invalid or reserved.
     """
     return ReadPolicy(
         plan.base, options.allow, tuple(map(_header, options.http_header)), s3_anonymous=options.s3_anonymous
@@ -69,7 +69,7 @@ def read_policy(options: JobOptions, plan: SourcePlan) -> ReadPolicy:
 def _header(said: str) -> tuple[str, str]:
     name, equals, value = said.partition("=")
     name, value = name.strip(), value.strip()
-    # What is said is not repeated: it may be a secret.
+    # The message does not repeat the value: it may be a secret.
     if not (equals and _HEADER.fullmatch(name) and value.isprintable() and value):
         raise ConfigurationError("--http-header: give NAME=VALUE, such as 'User-Agent=NAME (MAIL ADDRESS)'.")
     if name.lower() in _OURS:
@@ -89,14 +89,14 @@ def read_limits(options: Decoding) -> ReadLimits:
 
 
 def check_media_options(options: Decoding, kinds: MediaKind | Collection[MediaKind]) -> None:
-    """Refuses options that media of these kinds would pass over.
+    """Refuses options that have no effect on media of these kinds.
 
     Args:
-        options: Of a command.
-        kinds: Of its media; none where it reads text alone.
+        options: Options of a command.
+        kinds: Kinds of its media; empty if it reads text alone.
 
     Raises:
-        ConfigurationError: Naming the option and its value.
+        ConfigurationError: An option has no effect; the message names it and its value.
     """
     kinds = (kinds,) if isinstance(kinds, str) else tuple(kinds)
     read = " and ".join(f"{kind}s" for kind in kinds) or "text alone"
@@ -121,7 +121,7 @@ def check_media_options(options: Decoding, kinds: MediaKind | Collection[MediaKi
 
 
 def explodes(options: Decoding, kind: MediaKind) -> bool:
-    """Whether a file becomes several units, as `MediaOptions.explodes` says; a plan asks without the readers."""
+    """Whether a file becomes several units, as in `MediaOptions.explodes`; does not import the media readers."""
     return kind == "document" or (kind == "video" and (options.clip_scenes or options.clip_seconds is not None))
 
 
@@ -132,7 +132,7 @@ def media_options(options: Decoding, kind: MediaKind) -> MediaOptions:
     from internvl_ops.media.video import VideoOptions
 
     tiles: dict[str, Any] = {"min_tiles": options.min_tiles, "max_tiles": options.max_tiles, "resize": options.resize}
-    exif: Any = getattr(options, "exif", "apply")  # an option of evaluation alone
+    exif: Any = getattr(options, "exif", "apply")  # only evaluation has this option
     return MediaOptions(
         kind=kind,
         image=ImageOptions(
@@ -145,7 +145,7 @@ def media_options(options: Decoding, kind: MediaKind) -> MediaOptions:
         ),
         video=VideoOptions(
             num_frames=options.num_frames,
-            rule=getattr(options, "frame_rule", "cards"),  # an option of evaluation alone
+            rule=getattr(options, "frame_rule", "cards"),  # only evaluation has this option
             fps=options.fps,
             frames_fps=options.frames_fps,
             exif=exif,

@@ -1,4 +1,4 @@
-"""What a person should know of a run before it starts: allowed, and perhaps not meant."""
+"""Notices for the user before a run starts: allowed settings that may not be intended."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pipelines.wiring.engines import context_of
 
 
 def notices(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | None) -> list[str]:
-    """A line each, for the log and the record of the run.
+    """The notices, one line each, for the log and the record of the run.
 
     Args:
-        options: Of the job.
-        plan: Of the input.
-        checkpoint: Of the model; None where only a server has it.
+        options: Options of the job.
+        plan: Plan of the input.
+        checkpoint: Checkpoint of the model; None if only a server has it.
     """
     found = [f"--input: {plan.left_out_in_words}."] if plan.left_out else []
     if (plan.media_kind == "video" or plan.media_column is None) and changed(options, "max_tiles"):
@@ -54,7 +54,7 @@ def _own_context(options: JobOptions, checkpoint: Checkpoint) -> list[str]:
 
 
 def _large_images(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint) -> list[str]:
-    """Whether one image of the most tiles is more than the context: known from the config alone."""
+    """Warns if one image of the most tiles exceeds the context; this is known from the config alone."""
     if plan.media_kind == "video" or plan.media_column is None or not checkpoint.dynamic:
         return []
     tiles = options.max_tiles + (checkpoint.use_thumbnail and options.max_tiles > 1)

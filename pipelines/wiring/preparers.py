@@ -1,4 +1,4 @@
-"""From a job's options to what its prepare stage is made of."""
+"""Builds the arguments of the prepare stage from a job's options."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _preparer_maker(
 
 
 def _clip_columns(options: JobOptions, plan: SourcePlan) -> dict[str, str] | None:
-    """The columns in which a row of a video says itself where the seconds that are asked about start and end."""
+    """The columns in which a row gives the start and end, in seconds, of the part of its video to use."""
     if plan.media_kind != "video" or explodes(options, plan.media_kind):
         return None
     return {name: name for name in ("start", "end") if name in plan.schema.names} or None
