@@ -1,4 +1,4 @@
-"""Decides what an image file is and who reads it, from its header alone."""
+"""Decides from the header of an image file what it is and which reader decodes it."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from internvl_ops.media.sniff import described, unreadable
 from internvl_ops.media.targa import is_targa
 from internvl_ops.media.tiff import Tiff
 
-# Only formats that datasets hold. Pillow knows others, some of which start programs (EPS) or are unbounded in time.
+# Only formats that occur in datasets. Pillow supports others, some of which start programs (EPS) or may never end.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "HEIF", "JPEG2000", "PPM", "ICO", "PSD")
 
 
 class Reader(Protocol):
-    """A file of a kind that Pillow does not read, or not rightly, with its header read."""
+    """A file that Pillow does not read, or reads wrongly; its header is already read."""
 
     format: str
     size: tuple[int, int]
     orientation: int
 
     def count_pages(self) -> int:
-        """How many pages or frames follow each other in the file."""
+        """The number of pages or frames in the file."""
 
     def rgb(self, alpha: str, notes: list[str], *, accept_cut: bool) -> np.ndarray:
-        """Decodes: uint8 of shape (height, width, 3), as stored."""
+        """Decodes the file: uint8 of shape (height, width, 3), as stored."""
 
 
 def open_image(data: bytes, max_pixels: int) -> Image.Image | Reader:
-    """Reads the header only, and decides who reads the rest. Within `library_settings.reading`."""
+    """Reads only the header, and chooses the reader for the rest. Call it within `library_settings.reading`."""
     if not data:
         raise UnitError("decode", "corrupt", "the file is empty (0 bytes); it was probably never downloaded")
     image = _identify(data, max_pixels)
@@ -95,10 +95,10 @@ def _identify_tiff(data: bytes, max_pixels: int) -> Image.Image | Reader:
             return tiff
     except UnitError:
         raise
-    except Exception:  # damaged where tifffile looks; Pillow may see enough
+    except Exception:  # damaged in a place that tifffile reads; Pillow may read enough
         if tiff is not None:
             raise
-    # Pillow itself reads samples that are not compressed, and takes no heed of fewer ones for colour than for light.
+    # Pillow's own code reads uncompressed samples, but ignores that there may be fewer for colour than for light.
     TiffImagePlugin.READ_LIBTIFF = tiff is not None and tiff.is_plain_ycbcr
     try:
         return _pillow(data, max_pixels)
@@ -111,11 +111,11 @@ def _identify_tiff(data: bytes, max_pixels: int) -> Image.Image | Reader:
 
 
 def _pillow(data: bytes, max_pixels: int, formats: tuple[str, ...] = FORMATS) -> Image.Image:
-    # Of a GIF Pillow makes a canvas while it opens the file, as large as the first frame reaches.
+    # Pillow allocates a GIF's canvas when it opens the file, as large as the extent of the first frame.
     Image.MAX_IMAGE_PIXELS = max_pixels // 2 + 1 if data.startswith(b"GIF") else None
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # from half the limit on
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # Pillow warns from half the limit on
             return open_picture(io.BytesIO(data), formats=formats)
     except Image.DecompressionBombError as error:
         raise UnitError(
@@ -129,7 +129,7 @@ def _pillow(data: bytes, max_pixels: int, formats: tuple[str, ...] = FORMATS) ->
 
 
 def _unread_heif(data: bytes, kind: str, max_pixels: int) -> UnitError:
-    """Why Pillow's plug-ins do not take a HEIC, HEIF or AVIF file."""
+    """Why Pillow's plug-ins refuse a HEIC, HEIF or AVIF file."""
     told = heif.primary(data)
     if told.sequence_only:
         message = f"{kind} of frames without a picture beside them; name it in the video column"
@@ -153,7 +153,7 @@ def _too_large(what: str, width: int, height: int, max_pixels: int) -> UnitError
 
 
 def too_much_text(error: ValueError) -> bool:
-    """Whether Pillow gave up at text or a colour profile, which nothing here reads."""
+    """Whether Pillow gave up at text or a colour profile, which are not needed here."""
     return "too large for PngImagePlugin" in str(error) or "memory used in text chunks" in str(error)
 
 

@@ -1,4 +1,4 @@
-"""JPEG: decoding, and what a file that does not decode is: damaged, or of a kind that is not read."""
+"""Decodes JPEG files, and tells damaged files from sound ones of a kind that is not supported."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ _NO_END = "Premature end of JPEG file"
 def decode(
     data: bytes, size: tuple[int, int], colours: str, notes: list[str], *, accept_cut: bool, buffer: np.ndarray
 ) -> np.ndarray | None:
-    """Decodes with libjpeg-turbo by simplejpeg, whose pixels are Pillow's and which is faster.
+    """Decodes with libjpeg-turbo through simplejpeg, which gives the same pixels as Pillow and is faster.
 
     Args:
         data: The file.
-        size: Width and height the pixels must have, as stored.
+        size: Width and height that the pixels must have, as stored.
         colours: "RGB", or "CMYK" for four inks as they are stored.
-        notes: What the decoder warned of is added.
-        accept_cut: Take a picture of which a part is missing.
-        buffer: Where the pixels go.
+        notes: The decoder's warnings are appended.
+        accept_cut: Accept a picture of which a part is missing.
+        buffer: Memory for the pixels.
 
     Returns:
-        uint8 of shape (height, width, channels); None where Pillow has to decide.
+        uint8 of shape (height, width, channels); None if Pillow must decode the file.
 
     Raises:
         UnitError: "corrupt": a part of the picture is missing.
@@ -42,15 +42,15 @@ def decode(
         return _pixels(data, size, colours, buffer)
     except ValueError as error:
         warning = str(error)
-    if _NO_END in warning:  # the end mark may be all that is missing
+    if _NO_END in warning:  # perhaps only the end mark is missing
         try:
             if _scans_complete(data):
                 return _pixels(data + _END, size, colours, buffer)
         except ValueError as error:
             warning = str(error)
     if _NO_END not in warning and _LACKS_DATA not in warning:
-        # Whatever else libjpeg warns of, Pillow decides, who gives an image without a word.
-        if not warning.startswith("tj"):  # TurboJPEG's own limits, such as rare subsampling, are no damage
+        # For any other warning of libjpeg, Pillow decodes the file: it returns an image without a warning.
+        if not warning.startswith("tj"):  # TurboJPEG's own limits, such as rare subsampling, are not damage
             notes.append(f"JPEG decoder warned: {warning}")
         return None
     if not accept_cut:
@@ -69,7 +69,7 @@ def _pixels(
 
 
 def unread(data: bytes) -> UnitError | None:
-    """The error for a JPEG that is sound and of a kind that is not read; None for any other."""
+    """The error for a JPEG that is sound but of an unsupported kind; None for any other."""
     frame = _frame(data)
     if frame is None:
         return None
@@ -83,7 +83,7 @@ def unread(data: bytes) -> UnitError | None:
 
 
 def _frame(data: bytes) -> tuple[int, int, int] | None:
-    """The kind of the first frame, by its marker, the bits of its samples, and where it stands."""
+    """The marker of the first frame, which gives its kind, the bits of its samples, and its position."""
     at = 2
     while at + 5 <= len(data):
         if data[at] != 0xFF:
@@ -105,13 +105,13 @@ def _frame(data: bytes) -> tuple[int, int, int] | None:
 
 
 def _scans_complete(data: bytes) -> bool:
-    """Whether every coefficient of every component has had its last scan: then only the end mark is missing."""
+    """Whether every coefficient of every component had its last scan; then only the end mark is missing."""
     frame = _frame(data)
     if frame is None:
         return False
     at = frame[2]
     components = set(data[at + 10 : at + 10 + 3 * data[at + 9] : 3])
-    low: dict[tuple[int, int], int] = {}  # of each coefficient, the lowest bit that a scan has brought
+    low: dict[tuple[int, int], int] = {}  # for each coefficient, the lowest bit of all scans so far
     while (at := data.find(b"\xff\xda", at)) >= 0:
         count = data[at + 4] if at + 4 < len(data) else 0
         head = data[at + 5 : at + 5 + 2 * count + 3]

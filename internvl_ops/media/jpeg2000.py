@@ -1,4 +1,4 @@
-"""JPEG 2000: how deep its samples are, and a reader for the deep ones, whose white Pillow makes black."""
+"""JPEG 2000: finds the depth of samples, and reads files of more than 8 bits, whose white Pillow turns black."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 from internvl_ops.errors import UnitError
 from internvl_ops.media.samples import Colours, Samples, to_rgb
 
-_START = b"\xff\x4f\xff\x51"  # of a codestream, whose first segment gives the sizes
+_START = b"\xff\x4f\xff\x51"  # start of a codestream; its first segment holds the sizes
 _COUNT_AT, _MAX_COMPONENTS = 40, 16384
-_MOST_BITS = 26  # OpenJPEG's numbers overflow beyond
+_MOST_BITS = 26  # OpenJPEG's numbers overflow beyond this
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Depth:
     """The samples of a codestream.
 
     Args:
-        bits: Of the deepest component.
+        bits: Bits of the deepest component.
         signed: Whether any component has negative values.
         uniform: Whether all components are alike.
     """
@@ -30,7 +30,7 @@ class Depth:
 
 
 def depth(data: bytes) -> Depth | None:
-    """Reads the depth of a codestream or of the file around it; None where there is none."""
+    """Reads the depth of a codestream, also inside a container file; None if there is no codestream."""
     at = data.find(_START)
     if at < 0:
         return None
@@ -47,7 +47,7 @@ def depth(data: bytes) -> Depth | None:
 
 
 def unread(data: bytes) -> UnitError | None:
-    """The error for a file that is sound and deeper than its decoder takes; None for any other."""
+    """The error for a file that is sound but deeper than its decoder supports; None for any other."""
     found = depth(data)
     if found is None or found.bits <= _MOST_BITS:
         return None
@@ -62,7 +62,7 @@ class Jpeg2000:
         data: The file's bytes.
         size: Width and height.
         mode: Pillow's name for its colours.
-        depth: Of its samples.
+        depth: Depth of its samples.
     """
 
     format = "JPEG 2000"
@@ -76,8 +76,8 @@ class Jpeg2000:
         return 1
 
     def rgb(self, alpha: str, notes: list[str], *, accept_cut: bool) -> np.ndarray:
-        """Decodes: uint8 of shape (height, width, 3)."""
-        import imagecodecs  # only where it is needed: it is large
+        """Decodes the file: uint8 of shape (height, width, 3)."""
+        import imagecodecs  # imported only when needed: it is large
 
         pixels = imagecodecs.jpeg2k_decode(self._data)
         pixels = pixels.reshape(self.size[1], self.size[0], -1)

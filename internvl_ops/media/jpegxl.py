@@ -1,4 +1,4 @@
-"""JPEG XL: the header, which says how much a picture will take, and the pixels by libjxl."""
+"""JPEG XL: reads the header, which gives the size of a picture, and decodes the pixels with libjxl."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class JpegXl:
         data: The file's bytes.
 
     Raises:
-        ValueError: The header is none.
+        ValueError: The header is not valid.
     """
 
     format = "JPEG XL"
@@ -29,7 +29,7 @@ class JpegXl:
         bits = _Bits(_codestream(data))
         self._depth, self._float, self._animated, turned = 8, False, False, False
         height_first = _size(bits)
-        if not bits.take(1):  # not all is as by default
+        if not bits.take(1):  # some values differ from their defaults
             if bits.take(1):  # extra fields
                 turned = bits.take(3) >= 4
                 if bits.take(1):
@@ -46,11 +46,11 @@ class JpegXl:
         self.size = (height, width) if turned else (width, height)
 
     def count_pages(self) -> int:
-        return 1  # how many frames follow is not in the header
+        return 1  # the header does not state the number of frames
 
     def rgb(self, alpha: str, notes: list[str], *, accept_cut: bool) -> np.ndarray:
         """Decodes the first frame: uint8 of shape (height, width, 3)."""
-        import imagecodecs  # only where it is needed: it is large
+        import imagecodecs  # imported only when needed: it is large
 
         pixels = imagecodecs.jpegxl_decode(self._data, index=0, numthreads=1)
         pixels = pixels.reshape(self.size[1], self.size[0], -1)
@@ -68,7 +68,7 @@ class JpegXl:
 
 
 class _Bits:
-    """Reads numbers from the lowest bit on."""
+    """Reads numbers bit by bit, starting with the lowest bit."""
 
     def __init__(self, data: bytes) -> None:
         self._bits, self._left = int.from_bytes(data[:256], "little"), 8 * min(len(data), 256)
@@ -82,13 +82,13 @@ class _Bits:
         return value
 
     def choice(self, kinds: tuple[tuple[int, int], ...]) -> int:
-        """One of four kinds of number: how many bits, and what is added to them."""
+        """A number in one of four encodings: each has a number of bits, and an offset that is added to them."""
         count, base = kinds[self.take(2)]
         return base + self.take(count)
 
 
 def _codestream(data: bytes) -> bytes:
-    """The first bytes of the picture, out of its container if it is in one."""
+    """The first bytes of the codestream, taken out of its container if there is one."""
     if not data.startswith(_CONTAINER):
         return data[2:300]
     at = 0

@@ -1,4 +1,4 @@
-"""Settings of image libraries that hold for a whole process: changed while a file is read, and put back afterwards."""
+"""Process-wide settings of image libraries: changed while a file is read, and restored afterwards."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ import pillow_heif
 from PIL import Image, ImageFile, TiffImagePlugin
 
 _lock = threading.Lock()
-_readers = 0  # that read a file at this moment, in whichever thread
+_readers = 0  # files being read at this moment, in all threads
 _before: list[tuple[Any, str, Any]] = []
 
 
 @contextmanager
 def reading(truncated: Literal["error", "accept"] = "error") -> Iterator[None]:
-    """Sets the libraries up for one file. The settings of the process come back with the end of the last reader.
+    """Sets up the libraries for one file. When the last reader ends, the settings of the process are restored.
 
     Args:
-        truncated: Whether files that end early are decoded as far as they go; threads should agree on it.
+        truncated: Whether truncated files are decoded as far as possible; all threads should use the same value.
     """
     global _readers
     with _lock:
         _register_heif()
         wanted: list[tuple[Any, str, Any]] = [
-            (Image, "MAX_IMAGE_PIXELS", None),  # `open_image` looks at the size instead, before anything is decoded
+            (Image, "MAX_IMAGE_PIXELS", None),  # `open_image` checks the size instead, before anything is decoded
             (ImageFile, "LOAD_TRUNCATED_IMAGES", truncated == "accept"),
             (TiffImagePlugin, "READ_LIBTIFF", False),  # `open_image` switches it on for one kind of file
-            (pillow_heif.options, "DECODE_THREADS", 1),  # many decoders run beside each other, one on each core
+            (pillow_heif.options, "DECODE_THREADS", 1),  # many decoders run in parallel, one on each core
             *((pillow_heif.options, name, False) for name in ("THUMBNAILS", "DEPTH_IMAGES", "AUX_IMAGES")),
-            (logging.getLogger("tifffile"), "disabled", True),  # what it says of damaged files comes back as an error
+            (logging.getLogger("tifffile"), "disabled", True),  # its messages about damaged files become errors
         ]
         if not _readers:
             _before[:] = [(owner, name, getattr(owner, name)) for owner, name, _ in wanted]
@@ -55,5 +55,5 @@ def _set(values: list[tuple[Any, str, Any]]) -> None:
 
 @functools.cache
 def _register_heif() -> None:
-    """With the first file: a process that only imports this keeps the readers that it has."""
+    """Called for the first file: a process that only imports this module keeps its own readers."""
     pillow_heif.register_heif_opener()

@@ -1,4 +1,4 @@
-"""Which pages of a document are meant by such as "1-3,7"."""
+"""Selects pages of a document by ranges such as "1-3,7"."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import re
 
 
 def select_pages(ranges: str, count: int) -> list[int]:
-    """The pages that ranges such as "1-3,7" or "10-" name, of a document with ``count`` pages.
+    """The pages selected by ranges such as "1-3,7" or "10-", in a document with ``count`` pages.
 
     Args:
-        ranges: Page numbers from 1 and ranges of them, separated by commas; empty means all. What lies past the end is
+        ranges: Page numbers from 1 and ranges of them, separated by commas; empty means all. Numbers past the end are
             left out, since one setting serves documents of all lengths.
-        count: Pages of the document.
+        count: Number of pages of the document.
 
     Returns:
         Page numbers from 1, ascending, each once.

@@ -1,4 +1,4 @@
-"""One kind of media, one way to tiles: what to call for an image, a page, a video or a clip."""
+"""Loads any kind of media as tiles: selects the functions for an image, a page, a video or a clip."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ MediaKind = Literal["image", "video", "document"]
 
 @dataclass(frozen=True)
 class Part:
-    """Which part of a file a unit is.
+    """The part of a file that a unit is.
 
     Args:
-        page: Of a document, from 1.
-        start: Where a clip begins, in seconds.
-        end: Where it ends.
+        page: Page of a document, from 1.
+        start: Start of a clip, in seconds.
+        end: End of a clip, in seconds.
     """
 
     page: int | None = None
@@ -40,17 +40,17 @@ WHOLE = Part()
 
 @dataclass
 class Loaded:
-    """A file, or a part of one, as tiles, or as pictures for a server that tiles itself.
+    """A file, or a part of one, as tiles, or as pictures for a server that tiles by itself.
 
     Args:
         tiles: uint8 of shape (tiles, 3, S, S).
-        tiles_per_image: How many belong to each image or frame, in order.
-        width: Upright, in pixels.
-        height: Upright, in pixels.
+        tiles_per_image: Number of tiles of each image or frame, in order.
+        width: Width of the upright original, in pixels.
+        height: Height of the upright original, in pixels.
         notes: What a reader of the result should know.
-        pictures: Files, PNG or JPEG, one an image or frame.
-        max_tiles: Into how many tiles each picture is to be cut at most.
-        frame_times: Of a video, when each frame is shown, in seconds, by its number and the average frame rate.
+        pictures: PNG or JPEG files, one per image or frame.
+        max_tiles: Maximum number of tiles into which each picture is cut.
+        frame_times: For a video, when each frame is shown, in seconds, by its number and the average frame rate.
     """
 
     tiles: np.ndarray
@@ -63,22 +63,22 @@ class Loaded:
     frame_times: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        # Made by a decoder that a file may have taken over: what does not fit together would reach the engine.
+        # A file may have compromised the decoder that made this; inconsistent arrays must not reach the engine.
         if self.tiles.dtype != np.uint8 or self.tiles.ndim != 4 or sum(self.tiles_per_image) != len(self.tiles):
             raise ValueError(f"tiles of shape {self.tiles.shape} for images of {self.tiles_per_image} tiles")
 
 
 @dataclass(frozen=True, kw_only=True)
 class MediaOptions:
-    """How media of any kind are read; what concerns other kinds is not looked at.
+    """How media of any kind are read; the options of other kinds are ignored.
 
     Args:
-        kind: What the files are.
-        image: For images.
-        video: For videos and clips.
-        document: For documents.
+        kind: The kind of the files.
+        image: Options for images.
+        video: Options for videos and clips.
+        document: Options for documents.
         clips: How videos are split; None leaves them whole.
-        pages: Which pages of a document are units, such as "1-3,7"; empty means all.
+        pages: The pages of a document that become units, such as "1-3,7"; empty means all.
         as_pictures: Load pictures instead of tiles.
     """
 
@@ -92,11 +92,11 @@ class MediaOptions:
 
     @property
     def explodes(self) -> bool:
-        """Whether a file is several units."""
+        """Whether one file may become several units."""
         return self.kind == "document" or (self.kind == "video" and self.clips is not None)
 
     def for_tiles(self, tile_size: int, thumbnail: bool, *, dynamic: bool = True, pad: bool = False) -> MediaOptions:
-        """The same for a checkpoint's tiles; of one that is not `dynamic` an image is one tile."""
+        """The same options for a checkpoint's tiles; if it is not `dynamic`, an image is one tile."""
         tiles: dict[str, Any] = {"tile_size": tile_size, "thumbnail": thumbnail, "pad": pad}
         if not dynamic:
             one: dict[str, Any] = {"min_tiles": 1, "max_tiles": 1}
@@ -115,21 +115,21 @@ def load(source: bytes | str, part: Part, options: MediaOptions, max_tiles: int)
 
     Args:
         source: The file's bytes, or a local path.
-        part: Which part of it.
-        options: How.
-        max_tiles: Tiles an image of this unit may have: the images of a unit share its budget.
+        part: The part to load.
+        options: How to load it.
+        max_tiles: Maximum tiles of one image in this unit; the images of a unit share its budget.
 
     Raises:
-        UnitError: Of stage "decode".
+        UnitError: Stage "decode".
     """
     return (_PICTURES if options.as_pictures else _LOADERS)[options.kind](source, part, options, max_tiles)
 
 
 def count_image_tiles(source: bytes | str, options: MediaOptions, max_tiles: int) -> int:
-    """How many tiles `load` would make of an image, by its header. Picklable, as `load`.
+    """The number of tiles that `load` would make of an image, by its header. Picklable, like `load`.
 
     Raises:
-        UnitError: Of stage "decode", as far as a header shows it.
+        UnitError: Stage "decode", for problems that the header shows.
     """
     assert isinstance(source, bytes), "images are small enough to be passed as bytes"
     image = options.image
@@ -143,10 +143,10 @@ def count_image_tiles(source: bytes | str, options: MediaOptions, max_tiles: int
 
 
 def list_parts(source: bytes | str, options: MediaOptions) -> list[Part]:
-    """The units a file is: its pages, its clips, or itself. Picklable, as `load`.
+    """The units of a file: its pages, its clips, or the file itself. Picklable, like `load`.
 
     Raises:
-        UnitError: The file cannot be read, or is of too many parts.
+        UnitError: The file cannot be read, or has too many parts.
     """
     if options.kind == "document":
         count = count_pages(source, options.document)
@@ -187,7 +187,7 @@ def _picture_of_image(source: bytes | str, part: Part, options: MediaOptions, ma
 
 
 def _pictures_of_video(source: bytes | str, part: Part, options: MediaOptions, max_tiles: int) -> Loaded:
-    """A frame has one tile, which is its picture."""
+    """Loads frames as pictures; each frame is one tile."""
     video = _video(source, part, options, max_tiles)
     pictures = [encode_png(np.ascontiguousarray(tile.transpose(1, 2, 0))) for tile in video.tiles]
     return Loaded(NO_TILES, [], video.width, video.height, video.notes, pictures, 1, video.frame_times)

@@ -1,4 +1,4 @@
-"""What the samples of a picture that Pillow has decoded mean, and how they become 8-bit RGB."""
+"""Interprets the samples of a picture that Pillow has decoded, and converts them to 8-bit RGB."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from internvl_ops.errors import UnitError
 from internvl_ops.media import jpeg2000
 from internvl_ops.media.samples import Samples, to_rgb
 
-_MERGED_DATA = 1057  # of a PSD: whether it holds a composite of its layers
+_MERGED_DATA = 1057  # resource of a PSD that says whether it holds a composite of its layers
 _PSD_MODES = {0: (1, 8), 1: (8,), 2: (8,), 3: (8,), 4: (8,), 8: (8,), 9: (8,)}
 
 
@@ -20,10 +20,10 @@ def pillow_rgb(image: Any, data: bytes, alpha: str, notes: list[str]) -> np.ndar
     """Converts a decoded picture: uint8 of shape (height, width, 3).
 
     Args:
-        image: As Pillow decoded it.
+        image: The picture from Pillow.
         data: The file.
         alpha: "white" composites on white, "drop" ignores transparency.
-        notes: What had to be decided is added.
+        notes: Notes about decisions are appended.
     """
     if image.format == "PNG" and "transparency" in image.info:
         _scale_colour_key(image, data)
@@ -47,7 +47,7 @@ def pillow_rgb(image: Any, data: bytes, alpha: str, notes: list[str]) -> np.ndar
 
 
 def psd_unread(data: bytes) -> UnitError | None:
-    """The error for a Photoshop document that is sound and of a kind that is not read."""
+    """The error for a Photoshop document that is sound but of an unsupported kind; None for any other."""
     if not data.startswith(b"8BPS") or len(data) < 26:
         return None
     version, bits, mode = (int.from_bytes(data[at : at + 2], "big") for at in (4, 22, 24))
@@ -58,14 +58,14 @@ def psd_unread(data: bytes) -> UnitError | None:
 
 
 def _deep_samples(image: Any, data: bytes) -> Samples | None:
-    """Of modes that Pillow's own conversion would clip, or does not know."""
+    """The samples' meaning, for modes that Pillow's own conversion would clip or does not support; else None."""
     mode = image.mode
     if mode == "LAB":
         return Samples(colours="lab", bits=8)
     if mode == "F":
         return Samples(colours="grey", bits=32)
     if mode.startswith("I"):
-        # Pillow brings PGM of any depth to the full 16 bits; theirs is known.
+        # Pillow scales PGM of any depth to the full 16 bits, so the depth of these is known.
         known = image.format == "JPEG2000" or (image.format == "PPM" and _pnm_maximum(data) < 65535)
         return Samples(colours="grey", bits=32 if mode == "I" and image.format != "PPM" else 16,
                        maximum=65535 if known else None)  # fmt: skip
@@ -80,7 +80,7 @@ def _pnm_maximum(data: bytes) -> int:
 
 
 def _scale_colour_key(image: Any, data: bytes) -> None:
-    """Brings a PNG's transparent colour to the depth that Pillow has brought the pixels to."""
+    """Scales a PNG's transparent colour to the depth to which Pillow has scaled the pixels."""
     bits, key = data[24], image.info["transparency"]
     if isinstance(key, int) and bits < 8 and image.mode in ("1", "L"):
         image.info["transparency"] = key * 255 // ((1 << bits) - 1)
@@ -89,9 +89,9 @@ def _scale_colour_key(image: Any, data: bytes) -> None:
 
 
 def _deep_png(image: Any, data: bytes) -> tuple[np.ndarray, Samples] | None:
-    """The 16 bits of a PNG that Pillow has cut to 8, where that may have cut too much; None for all others.
+    """The 16-bit samples of a PNG, where Pillow's cut to 8 bits may have lost too much; None for all others.
 
-    That is where a transparent colour may differ in its lower bits alone, and where no sample has higher ones.
+    It may lose too much if a transparent colour differs only in its lower bits, or if no sample uses the upper bits.
     """
     if image.format != "PNG" or image.mode not in ("RGB", "RGBA", "LA") or data[24] != 16 or image.is_animated:
         return None
@@ -99,11 +99,11 @@ def _deep_png(image: Any, data: bytes) -> tuple[np.ndarray, Samples] | None:
     colours = 1 if image.mode == "LA" else 3
     if "transparency" not in image.info and shallow[..., :colours].max(initial=0) >= 1 << 4:  # of 12 bits
         return None
-    import imagecodecs  # only where it is needed: it is large
+    import imagecodecs  # imported only when needed: it is large
 
     try:
         pixels = imagecodecs.png_decode(data)
-    except imagecodecs.PngError:  # damaged at an end that Pillow does not look at
+    except imagecodecs.PngError:  # damaged at the end, which Pillow does not read
         return None
     channels = pixels.shape[2]
     samples = Samples(
@@ -116,7 +116,7 @@ def _deep_png(image: Any, data: bytes) -> tuple[np.ndarray, Samples] | None:
 
 
 def _png_used_bits(data: bytes, values: np.ndarray) -> int | None:
-    """By the chunk sBIT: 16 where the samples have been stretched to the file's depth, as they should."""
+    """The used bits, by the chunk sBIT: 16 if the samples are stretched to the file's depth, as they should be."""
     start = data.find(b"sBIT", 33, data.find(b"IDAT"))
     size = int.from_bytes(data[start - 4 : start], "big")
     if start < 0 or not 1 <= size <= 4:
@@ -129,7 +129,7 @@ def _png_used_bits(data: bytes, values: np.ndarray) -> int | None:
 
 
 def _stretch_few_bits(image: Any, data: bytes) -> Any:
-    """Pillow shifts fewer than 8 bits up: of one bit, white would be 128."""
+    """Stretches samples of fewer than 8 bits. Pillow only shifts them up: white of one bit would be 128."""
     found = jpeg2000.depth(data)
     if found is None or found.bits >= 8 or image.mode not in ("L", "LA", "RGB", "RGBA"):
         return image
@@ -141,7 +141,7 @@ def _composite_of_layers(image: Any, data: bytes) -> Any:
     if any(number == _MERGED_DATA and value[4:5] == b"\0" for number, _, value in image.resources):
         message = "PSD saved without a composite of its layers; save it with maximum compatibility, or as JPEG or PNG"
         raise UnitError("decode", "unsupported", message)
-    # A fourth channel is the transparency of the whole only where the layers say so; else it is a saved selection.
+    # A fourth channel is the picture's transparency only if the layers say so; else it is a saved selection.
     transparent = image._layers_position is not None and data[image._layers_position] & 0x80
     return image.convert("RGB") if image.mode == "RGBA" and not transparent else image
 

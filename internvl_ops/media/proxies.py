@@ -1,4 +1,4 @@
-"""The proxy that leads to an address, as ``HTTP_PROXY``, ``HTTPS_PROXY`` and ``NO_PROXY`` say."""
+"""Selects the proxy for an address, by ``HTTP_PROXY``, ``HTTPS_PROXY`` and ``NO_PROXY``."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from internvl_ops.redaction import safe_uri
 
 
 def proxy_for(url: URL) -> dict[str, Any]:
-    """Arguments that send an aiohttp request through the proxy; none where there is none for the address.
+    """Arguments that send an aiohttp request through the proxy; empty if the address needs no proxy.
 
     Raises:
-        ConfigurationError: The variable names no http(s) proxy.
+        ConfigurationError: The variable does not name an http(s) proxy.
     """
     proxies = getproxies()
     told = proxies.get(url.scheme, "")

@@ -1,4 +1,4 @@
-"""Opens files by real paths: no part of them may be a symlink, also not one that was put there a moment ago."""
+"""Opens files by real paths: no part of the path may be a symlink, not even one that was created a moment ago."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import sys
 _OPENAT2 = 437  # on every architecture
 _RESOLVE_NO_SYMLINKS = 0x04
 _AT_FDCWD = -100
-# Without O_NONBLOCK a named pipe would hold the thread for ever.
+# Without O_NONBLOCK, opening a named pipe would block the thread forever.
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-_UNKNOWN = frozenset({errno.ENOSYS, errno.EPERM, errno.EINVAL})  # of kernels before 5.6, and of containers
+_UNKNOWN = frozenset({errno.ENOSYS, errno.EPERM, errno.EINVAL})  # from kernels before 5.6, and from containers
 
 
 class _How(ctypes.Structure):
@@ -25,10 +25,10 @@ _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 def open_real(path: str) -> int:
-    """A descriptor of the file at ``path``, an absolute path that was found to have no symlink in it.
+    """A descriptor of the file at ``path``, an absolute path in which a check found no symlink.
 
     Raises:
-        OSError: ``ELOOP`` where there is one by now.
+        OSError: ``ELOOP`` if the path has a symlink now.
     """
     if _libc is not None:
         descriptor = _libc.syscall(
@@ -43,9 +43,9 @@ def open_real(path: str) -> int:
 
 
 def walk(path: str) -> int:
-    """As `open_real`, folder by folder, where the kernel has no call for it."""
+    """Does the same as `open_real`, folder by folder, for kernels without the system call."""
     *folders, name = path.strip("/").split("/")
-    # O_PATH: a folder that may be passed through need not be readable. With it a symlink is opened, not followed.
+    # O_PATH: folders on the way need no read permission. With it, a symlink is opened, not followed.
     passing = getattr(os, "O_PATH", os.O_RDONLY) | os.O_NOFOLLOW | os.O_CLOEXEC
     here = os.open("/", passing)
     try:

@@ -1,4 +1,4 @@
-"""One attempt to read one object of an S3 store."""
+"""Makes one attempt to read one object of an S3 store."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ from internvl_ops.redaction import safe_text, safe_uri
 T = TypeVar("T")
 
 _CREDENTIALS = f"Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE. {s3_config.ANONYMOUS}"
-# Settings of botocore that say how it connects.
+# Settings of botocore that change how it connects.
 _CONNECTS = frozenset({"proxies", "proxies_config", "client_cert", "connector_args", "http_session_cls"})
 _SILENT = (aws.ConnectionError, aws.HTTPClientError, aiohttp.ClientError, OSError, TimeoutError)
-_LOOK_S = 10.0  # how long one look at whether a store answers counts for
-# Credentials that were good once.
+_LOOK_S = 10.0  # how long the result of one check whether a store answers is used
+# Error codes for credentials that were valid before.
 _EXPIRED = frozenset(
     {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "InvalidToken", "TokenRefreshRequired"}
 )
@@ -46,19 +46,19 @@ _EXPIRED = frozenset(
 class S3Reader:
     """Reads ``s3://`` objects with the credentials, endpoint and settings that `s3_config` finds.
 
-    An object is asked for by a signed URL, and what comes is read by aiohttp: a third of the work of botocore's own
-    ``get_object``, which beside a decoder on the same core costs 10 % of its rate. Where that does not give the object
-    at once, botocore has the word: it knows the error codes, other regions, and every setting. It also has it where
-    requests carry more than bucket and key, such as who pays for them, and where botocore is configured to connect in
-    ways of its own.
+    An object is requested by a signed URL, and aiohttp reads the response. That is a third of the work of botocore's
+    own ``get_object``, which costs a decoder on the same core 10 % of its rate. If that does not return the object at
+    once, botocore tries: it handles error codes, other regions, and every setting. botocore also reads the object if
+    requests carry more than bucket and key, such as who pays for them, or if it is configured to connect in its own
+    way.
 
-    Credentials that have expired are looked for anew, in the files, variables and services that they came from.
+    Expired credentials are looked up again, in the files, variables and services that they came from.
 
     Must be made and used on one event loop.
 
     Args:
-        timeout_s: Longest that one attempt may take.
-        connections: Most of them at once.
+        timeout_s: Maximum seconds for one attempt.
+        connections: Maximum number of simultaneous connections.
         anonymous: Sign nothing, as public buckets allow.
     """
 
@@ -74,7 +74,7 @@ class S3Reader:
         self._session: aiohttp.ClientSession | None = None
 
     async def read(self, uri: str, max_bytes: int) -> Received:
-        """Reads an object by its checked ``s3://bucket/key``."""
+        """Reads an object by a checked ``s3://bucket/key`` URI."""
 
         async def get(client: Any, bucket: str, key: str) -> Received:
             asked = self._parameters(client.get_object, bucket, key)
@@ -85,7 +85,7 @@ class S3Reader:
         return await self._ask(uri, get)
 
     async def version(self, uri: str) -> str:
-        """The ETag of an object now."""
+        """The current ETag of an object."""
 
         async def head(client: Any, bucket: str, key: str) -> str:
             return (await client.head_object(**self._parameters(client.head_object, bucket, key))).get("ETag", "")
@@ -117,13 +117,13 @@ class S3Reader:
             ) from None
 
     async def check_answers(self, seconds: float) -> None:
-        """Asks whether the store says anything at all, be it that it refuses.
+        """Checks whether the store responds at all, even with a refusal.
 
         Args:
-            seconds: For how long an object was asked for in vain.
+            seconds: For how long requests for an object failed.
 
         Raises:
-            ConfigurationError: It does not, so that every further object would be waited for as long.
+            ConfigurationError: It does not respond, so every further object would take as long.
         """
         async with self._looking:
             at, answers = self._looked
@@ -144,7 +144,7 @@ class S3Reader:
                 await client.list_buckets()
         except _SILENT:
             return False
-        except Exception:  # whatever it is that it answered
+        except Exception:  # any response counts, whatever it is
             return True
         return True
 
@@ -156,19 +156,19 @@ class S3Reader:
                 await client.close()
 
     async def _renew(self, client: Any) -> None:
-        """Has the credentials of a client looked for anew, unless another request did that meanwhile."""
+        """Looks up a client's credentials again, unless another request did so in the meantime."""
         async with self._renewing:
             if client is await self._filesystem.set_session():
                 self._replaced.append(client)
                 await self._filesystem.set_session(refresh=True)
 
     def _parameters(self, method: Any, bucket: str, key: str) -> dict[str, Any]:
-        """Bucket and key, and what s3fs is configured to send besides."""
+        """Bucket and key, and the further parameters that s3fs is configured to send."""
         found: dict[str, Any] = self._filesystem._get_s3_method_kwargs(method, Bucket=bucket, Key=key)
         return found
 
     async def _read_signed(self, client: Any, uri: str, asked: dict[str, Any], max_bytes: int) -> Received | None:
-        """The object; None where botocore should try."""
+        """The object; None if botocore should try."""
         url = await client.generate_presigned_url("get_object", Params=asked)
         if self._session is None:
             self._session = aiohttp.ClientSession(
@@ -185,10 +185,10 @@ class S3Reader:
                     return await receive(uri, response, max_bytes)
                 return None
         except aiohttp.ClientSSLError:
-            return None  # botocore brings the authorities of certifi
+            return None  # botocore uses certifi's authorities
 
     def _certificates(self) -> ssl.SSLContext | bool:
-        """What certificates are checked by, as the operator configured botocore."""
+        """Which authorities verify certificates, as the operator configured botocore."""
         told = self._filesystem.client_kwargs.get("verify")
         if told is None:
             told = self._filesystem.session.get_config_variable("ca_bundle")
@@ -222,7 +222,7 @@ class S3Reader:
                 connect_timeout=timeouts.sock_connect,
                 read_timeout=timeouts.sock_read,
                 max_pool_connections=self._connections,
-                retries={"total_max_attempts": 1},  # the Fetcher does the retrying, for every transport alike
+                retries={"total_max_attempts": 1},  # the Fetcher retries, in the same way for every transport
             ),
         )
 
@@ -258,7 +258,7 @@ def _failure(uri: str, error: aws.ClientError) -> Exception:
     if status in TRY_AGAIN or code in ("SlowDown", "RequestTimeout", "RequestTimeTooSkewed", "InternalError"):
         headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
         return Transient(f"{code or 'error'} (HTTP {status})", wait_s=retry_after(headers.get("retry-after")))
-    # Mostly credentials, which an operator mends: storage, so that --retry-errors takes these rows up again.
+    # Mostly wrong credentials, which an operator can fix. Kind "storage" makes --retry-errors read these rows again.
     return UnitError(
         "fetch",
         "storage",

@@ -1,7 +1,7 @@
-"""How S3 is reached: one reading of what the operator configured, for manifests, media and outputs alike.
+"""S3 settings, read from the operator's configuration in one place for manifests, media and outputs.
 
-Credentials, region, endpoint and profile come from the usual ``AWS_*`` variables and files, which botocore reads. What
-s3fs takes besides, or instead, comes from its ``FSSPEC_S3_*`` variables and configuration files.
+Credentials, region, endpoint and profile come from the usual ``AWS_*`` variables and files, which botocore reads.
+Other settings of s3fs come from its ``FSSPEC_S3_*`` variables and configuration files.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _SWITCHES = frozenset(
 _NUMBERS = frozenset({"default_block_size", "max_concurrency"})
 _PROXIES = frozenset({"http_proxy", "https_proxy", "no_proxy"})
 _OBJECTS = frozenset({"client_kwargs", "config_kwargs", "s3_additional_kwargs"})
-# How the file system is made and listed is not the operator's: a stale listing would hide what a run wrote.
+# Settings that the operator cannot change: a stale listing, for example, would hide what a run wrote.
 _OURS = frozenset(
     {"asynchronous", "loop", "skip_instance_cache", "use_listings_cache", "listings_expiry_time", "max_paths"}
 )
@@ -41,12 +41,12 @@ def options(*, anonymous: bool = False, **config: Any) -> dict[str, Any]:
 
     Args:
         anonymous: Sign nothing, whatever credentials there are.
-        config: What this use wants of botocore's ``Config``; what the operator configured there wins.
+        config: This caller's values for botocore's ``Config``; the operator's configuration overrides them.
 
     Raises:
-        ConfigurationError: A setting is of the wrong type.
+        ConfigurationError: A setting has the wrong type.
     """
-    import fsspec  # takes a while, and only who reads S3 needs it
+    import fsspec  # imported here because it is slow and only S3 needs it
 
     told: dict[str, Any] = {**fsspec.config.conf.get("s3", {}), **fsspec.config.conf.get("s3a", {}), **_variables()}
     found = {name: _typed(name, value) for name, value in told.items() if name not in _OURS}
@@ -57,9 +57,9 @@ def options(*, anonymous: bool = False, **config: Any) -> dict[str, Any]:
 
 
 def _variables() -> dict[str, Any]:
-    """What ``FSSPEC_S3`` and ``FSSPEC_S3_*`` say now, which need not be what they said when fsspec was imported.
+    """The current values of ``FSSPEC_S3`` and ``FSSPEC_S3_*``, which may have changed since the import of fsspec.
 
-    fsspec reads the values as JSON where it can, and would take a key of digits for a number.
+    They are read here because fsspec reads values as JSON where it can, and turns a key of digits into a number.
     """
     found: dict[str, Any] = {}
     for prefix in ("FSSPEC_S3", "FSSPEC_S3A"):
@@ -74,7 +74,7 @@ def _variables() -> dict[str, Any]:
 
 
 def _typed(name: str, value: Any) -> Any:
-    """A setting in the type that s3fs wants; a variable is a text, and s3fs would take "false" for true."""
+    """A setting in the type that s3fs expects. A variable is always text, and s3fs would treat "false" as true."""
     if name in _SWITCHES:
         return _switch(value)
     if name in _OBJECTS:
@@ -96,15 +96,15 @@ def _object(name: str, value: Any) -> dict[str, Any]:
         found = json.loads(value) if isinstance(value, str) else value
         return dict(found)
     except (TypeError, ValueError):
-        # What it says is not repeated: it may hold a secret.
+        # The value is not repeated: it may hold a secret.
         raise ConfigurationError(f'{name}: a JSON object is needed, such as {{"region_name": "eu-west-1"}}.') from None
 
 
 def refuse_keys(option: str, uri: str) -> None:
-    """Refuses ``s3://KEY:SECRET@bucket``: an address is repeated in logs and listings.
+    """Refuses ``s3://KEY:SECRET@bucket``, because addresses appear in logs and listings.
 
     Raises:
-        ConfigurationError: Without the keys.
+        ConfigurationError: The address has keys; the message does not repeat them.
     """
     if without_credentials(uri) != uri:
         raise ConfigurationError(
@@ -114,7 +114,7 @@ def refuse_keys(option: str, uri: str) -> None:
 
 
 def environment() -> tuple[tuple[str, str], ...]:
-    """The variables that decide how S3 is reached."""
+    """The environment variables that decide how S3 is reached."""
     return tuple(
         sorted(
             (name, value)

@@ -1,4 +1,4 @@
-"""What the numbers of a picture mean, and how they become 8-bit RGB: nothing is scaled before that is known."""
+"""Interprets the numbers of a picture and converts them to 8-bit RGB; nothing is scaled before its range is known."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ Colours = Literal["grey", "rgb", "cmyk", "lab", "palette"]
 Alpha = Literal["none", "straight", "premultiplied"]
 
 CHANNELS: dict[Colours, int] = {"grey": 1, "rgb": 3, "cmyk": 4, "lab": 3, "palette": 1}
-# Depths that deeper files are often filled from. Each is a sixteenth of the next container at most, so that a picture
-# taken for one of them would be nearly black at the depth of its file. 13 to 15 bits in 16 may as well be a dark photo.
+# Depths whose samples are often stored in deeper files. Each is at most a sixteenth of the next container, so a picture
+# of that depth would be nearly black at its file's depth. 13 to 15 bits in 16 could as well be a dark photograph.
 _DEPTHS = (8, 10, 12, 16, 24, 32)
-# What stands for "nothing was measured here" where a file does not say so itself.
+# Usual values for "nothing was measured here", for files that name none.
 _USUAL_NODATA = (-999.0, -9999.0, -32767.0, -32768.0, -99999.0)
 _ENORMOUS = 9e19
-_STRIP_PIXELS = 4 << 20  # converted at a time: intermediate arrays stay small beside the picture
-_SAMPLED = 1 << 20  # values a percentile is taken of
-# XYZ of D50, as Lab in files has it, to linear sRGB, the adaptation to D65 by Bradford included.
+_STRIP_PIXELS = 4 << 20  # converted at a time, so that intermediate arrays are small compared with the picture
+_SAMPLED = 1 << 20  # number of values from which a percentile is computed
+# XYZ of D50, as used by Lab in files, to linear sRGB, including the adaptation to D65 by Bradford.
 _D50 = np.array([0.96422, 1.0, 0.82521], np.float32)
 _XYZ_TO_RGB = np.array(
     [[3.1338561, -1.6168667, -0.4906146], [-0.9787684, 1.9161415, 0.0334540], [0.0719453, -0.2289914, 1.4052427]],
@@ -29,17 +29,17 @@ _XYZ_TO_RGB = np.array(
 
 @dataclass(frozen=True, kw_only=True)
 class Samples:
-    """What the samples of a picture mean, as its headers tell.
+    """The meaning of a picture's samples, as its headers state it.
 
     Args:
         colours: What the first channels are. "lab" has lightness, then a and b.
-        bits: Of a sample, as the file states.
+        bits: Bits of a sample, as the file states.
         alpha: What the channel after the colours is.
         white_is_zero: Grey runs from light to dark.
-        maximum: The sample that means full light, where the format states it; otherwise integers are scaled by
-            ``used_bits``, or by 8, 10 or 12 bits where none is above that, or else by all their bits.
-        used_bits: How many of the bits the file says are used; None where it does not say.
-        nodata: The sample that stands for nothing.
+        maximum: The sample value of full light, if the format states it. Otherwise integers are scaled by
+            ``used_bits``, or by 8, 10 or 12 bits if no value is above that, or else by all their bits.
+        used_bits: How many of the bits are used; None if the file does not state it.
+        nodata: The sample value that means "no data".
         palette: uint8 colours of shape (entries, 3), for "palette".
         signed_lab: a and b are signed; else they are shifted by half their range.
     """
@@ -57,7 +57,7 @@ class Samples:
 
 @dataclass(frozen=True)
 class _Scale:
-    """The values that become black and white."""
+    """The sample values that become black and white."""
 
     low: float
     high: float
@@ -74,11 +74,11 @@ def to_rgb(pixels: np.ndarray, samples: Samples, alpha: str, notes: list[str]) -
     """Converts a picture to 8-bit RGB.
 
     Args:
-        pixels: Of shape (height, width) or (height, width, channels); channels that ``samples`` does not tell of are
+        pixels: Of shape (height, width) or (height, width, channels); channels that ``samples`` does not describe are
             left out.
-        samples: What they mean.
+        samples: Their meaning.
         alpha: "white" composites on white, "drop" ignores transparency.
-        notes: What had to be decided is added here.
+        notes: Notes about decisions are appended.
 
     Returns:
         uint8 of shape (height, width, 3).
@@ -152,7 +152,7 @@ def _composite(light: np.ndarray, opacity: np.ndarray, kind: Alpha, wanted: str)
 
 
 def _scale(colours: np.ndarray, samples: Samples, notes: list[str]) -> tuple[_Scale, float | None]:
-    """The values for black and white, and the one for nothing."""
+    """The values for black and white, and the value for "no data"."""
     if samples.colours in ("palette", "lab"):
         return _Scale(0.0, 255.0), None
     if samples.maximum is not None:
@@ -165,12 +165,12 @@ def _scale(colours: np.ndarray, samples: Samples, notes: list[str]) -> tuple[_Sc
 
 
 def _depth(values: np.ndarray, samples: Samples, notes: list[str]) -> int:
-    """The bits that integers without negative values really have: those that the file states, or plainly shows.
+    """The real number of bits of integers without negative values: as stated by the file, or evident from the values.
 
-    A microscope's 12 bits in 16 are plain, for at 16 bits the brightest of them would be 15 of 255. A dark photograph
-    of 16 bits stays dark.
+    A microscope's 12 bits in 16 are evident: at 16 bits, the brightest value would be 15 of 255. A dark photograph of
+    16 bits stays dark.
     """
-    bits = samples.bits - (values.dtype.kind == "i")  # no value is negative: a signed sample's first bit says nothing
+    bits = samples.bits - (values.dtype.kind == "i")  # no value is negative, so the sign bit carries no information
     highest = int(values.max()) if values.size else 0
     if bits <= 8 or highest == 0:
         return bits
@@ -182,7 +182,7 @@ def _depth(values: np.ndarray, samples: Samples, notes: list[str]) -> int:
     shown = next((depth for depth in _DEPTHS if highest < 1 << depth), bits)
     if shown >= bits:
         return bits
-    # A dark 8-bit picture that became a deep one: its bytes were spread over the whole range.
+    # A dark 8-bit picture that was converted to more bits: its bytes were spread over the whole range.
     if bits % 8 == 0 and not (values % (((1 << bits) - 1) // 255)).any():
         return bits
     notes.append(f"{samples.bits}-bit samples that reach {highest:,} only, read as {shown}-bit")
@@ -190,7 +190,8 @@ def _depth(values: np.ndarray, samples: Samples, notes: list[str]) -> int:
 
 
 def _own_range(colours: np.ndarray, samples: Samples, notes: list[str]) -> tuple[_Scale, float | None]:
-    """Black and white of samples with no agreed ones: 0 and 1 where they lie between, else where most of them lie."""
+    """Black and white for samples without a standard range: 0 and 1 if all values lie between them, else the range of
+    most values."""
     values = colours[np.isfinite(colours)] if colours.dtype.kind == "f" else colours.ravel()
     nodata = samples.nodata if samples.nodata is not None else _guessed_nodata(values)
     if nodata is not None:
@@ -211,7 +212,7 @@ def _own_range(colours: np.ndarray, samples: Samples, notes: list[str]) -> tuple
 
 
 def _without_outliers(values: np.ndarray, low: float, high: float) -> tuple[float, float]:
-    """Half a percent at either end may lie far out without making the rest one shade."""
+    """Narrows the range where outliers, up to half a percent at either end, would leave one shade for the rest."""
     some = values[:: max(1, values.size // _SAMPLED)]
     usual_low, usual_high = (float(value) for value in np.percentile(some.astype(np.float64), (0.5, 99.5)))
     reach = 2.0 * (usual_high - usual_low)
@@ -223,7 +224,7 @@ def _without_outliers(values: np.ndarray, low: float, high: float) -> tuple[floa
 
 
 def _guessed_nodata(values: np.ndarray) -> float | None:
-    """A usual or enormous value at either end, further from the rest than the rest is wide."""
+    """A usual "no data" value, or an enormous one, at either end, further from the rest than the rest is wide."""
     if values.size < 2:
         return None
     for extreme in (float(values.min()), float(values.max())):
@@ -245,7 +246,7 @@ def _without(values: np.ndarray, nodata: float) -> np.ndarray:
 def _equal(values: np.ndarray, nodata: float) -> np.ndarray:
     if values.dtype.kind == "f":
         with np.errstate(over="ignore"):
-            near = values.dtype.type(nodata)  # text in the file, so often rounded otherwise
+            near = values.dtype.type(nodata)  # it is text in the file, so it is often rounded differently
         close = values == near
         if np.isfinite(near) and abs(nodata) > 1e6:
             close |= np.abs(values.astype(np.float64) - nodata) <= abs(nodata) * 1e-6
@@ -259,7 +260,7 @@ def _equal(values: np.ndarray, nodata: float) -> np.ndarray:
 
 
 def _is_nodata(colours: np.ndarray, nodata: float) -> np.ndarray:
-    """True, of shape (rows, width), where every channel is nodata or no number."""
+    """True, of shape (rows, width), where every channel is nodata or not a number."""
     nothing = _equal(colours, nodata)
     if colours.dtype.kind == "f":
         nothing |= np.isnan(colours)
@@ -273,5 +274,5 @@ def _alpha_scale(opacity: np.ndarray, samples: Samples, colours: _Scale) -> _Sca
     signed = opacity.dtype.kind == "i"
     full = float(samples.maximum or (1 << samples.bits - signed) - 1)
     if samples.colours not in ("palette", "lab") and colours.low == 0.0 and opacity.max(initial=0) <= colours.high:
-        full = min(full, colours.high)  # of fewer bits, as the colours beside it
+        full = min(full, colours.high)  # of fewer bits, like the colours beside it
     return _Scale(0.0, full)

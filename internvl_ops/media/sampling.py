@@ -1,4 +1,4 @@
-"""Which frames of a video are shown to the model."""
+"""Selects the frames of a video that the model sees."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ def sample_indices(
     """Takes frames evenly, by the model cards' rule: one from the middle of each of ``num_frames`` equal parts.
 
     Args:
-        video_frames: Frames the video has.
-        num_frames: Frames to take. More than there are repeats some.
-        fps: Frames a second; only start and end need it.
-        start: Seconds where sampling begins; None is the beginning.
-        end: Seconds where it ends; None, or a time past the end, is the end.
+        video_frames: Number of frames of the video.
+        num_frames: Number of frames to take. If it exceeds the video's, some frames are repeated.
+        fps: Frames per second; needed only for start and end.
+        start: Start of the sampled range in seconds; None is the beginning.
+        end: End of the range in seconds; None, or a time past the end, is the end.
         first: The first frame that may be taken.
 
     Returns:
-        ``num_frames`` frame numbers, each from 0 to ``video_frames - 1``; ascending, except for a start in the frame
-        after the last, where the cards' rule steps back from it to the last frames.
+        ``num_frames`` frame numbers, each from 0 to ``video_frames - 1``. They ascend, except if the start is in the
+        frame after the last, where the cards' rule steps back to the last frames.
 
     Raises:
-        UnitError: "bad_row" where start and end leave no frame.
-        ValueError: Less than one frame to take or to take from.
+        UnitError: "bad_row" if no frame lies between start and end.
+        ValueError: The number of frames to take, or of the video, is below one.
     """
     if video_frames < 1 or num_frames < 1:
         raise ValueError(f"{num_frames} of {video_frames} frames is not allowed: both must be at least 1")
     _check_numbers(start, end)
     last = video_frames - 1
-    # Half-way cases round to the even frame, as they do in the cards' code.
+    # Halves round to the even frame, as in the cards' code.
     begin = first if start is None else max(first, round(start * fps))
     wanted = last if end is None or (math.isinf(end) and end > 0) else round(max(end, -1.0) * fps)
     if begin == last + 1 and (end is None or wanted >= begin):
@@ -52,8 +52,8 @@ def sample_indices(
 
 
 def step_indices(video_frames: int, num_frames: int) -> list[int]:
-    """Takes frames by VLMEvalKit's rule: those at whole steps of ``video_frames / (num_frames + 1)``, the first and
-    the last of the video left out."""
+    """Takes frames by VLMEvalKit's rule: at whole steps of ``video_frames / (num_frames + 1)``, without the first and
+    the last frame of the video."""
     if video_frames < 1 or num_frames < 1:
         raise ValueError(f"{num_frames} of {video_frames} frames is not allowed: both must be at least 1")
     step = video_frames / (num_frames + 1)
@@ -67,7 +67,7 @@ def sample_times(
 
     Args:
         timestamps: When each frame is shown, in seconds, ascending.
-        rate: Frames to take a second.
+        rate: Frames to take per second.
         start: Seconds; None is the first frame's time.
         end: Seconds; None is just after the last frame's time.
     """
@@ -76,7 +76,7 @@ def sample_times(
         raise ValueError(f"fps {rate} is not allowed: it must be above 0")
     begin_s = max(0.0 if start is None else start, 0.0)
     count = int((timestamps[stop] - begin_s) * rate + 1e-6) + 1
-    # The small step forward keeps a time that falls on a frame from landing just before it.
+    # The small offset keeps a time that falls exactly on a frame from landing just before it.
     times = begin_s + np.arange(max(count, 1)) / rate + 1e-6
     return [int(number) for number in np.clip(np.searchsorted(timestamps, times, side="right") - 1, begin, stop)]
 
@@ -90,12 +90,12 @@ def sample_range(
     end: float | None = None,
     first: int = 0,
 ) -> list[int]:
-    """As `sample_indices`, for a video whose frame times are known.
+    """Does the same as `sample_indices`, for a video whose frame times are known.
 
-    Frame 0 has the number ``first`` where seconds are turned into numbers.
+    To convert seconds to frame numbers, frame 0 counts as number ``first``.
 
-    The cards turn seconds into frame numbers by the average frame rate. Where frames are not evenly spaced that names
-    other frames than those of the seconds asked for; there the times decide.
+    The cards convert seconds to frame numbers by the average frame rate. If frames are not evenly spaced, that selects
+    frames outside the given seconds; in this case the frame times are used.
     """
     if (start is None and end is None) or is_regular(timestamps, fps):
         count = len(timestamps) + first
@@ -105,12 +105,12 @@ def sample_range(
 
 
 def is_regular(timestamps: np.ndarray, fps: float) -> bool:
-    """Whether every frame is shown within one frame's time of where an even spacing would put it."""
+    """Whether every frame is shown within one frame's duration of its place in an even spacing."""
     return bool(np.all(np.abs(timestamps - np.arange(len(timestamps)) / fps) <= 1.0 / fps))
 
 
 def spread(begin: int, stop: int, num_frames: int, seconds: float | None = None) -> list[int]:
-    """The middles of ``num_frames`` equal parts of the frames ``begin`` to ``stop``, as the cards round them."""
+    """The middles of ``num_frames`` equal parts of the frames ``begin`` to ``stop``, rounded as in the cards."""
     if begin > stop:
         length = "" if seconds is None else f" of a video of {seconds:.1f} s"
         raise UnitError(
@@ -130,7 +130,7 @@ def frame_labels(num_frames: int, style: Literal["cards", "training"] = "cards")
     """The lines that stand for the frames in a prompt, before the question.
 
     Args:
-        num_frames: How many.
+        num_frames: Number of frames.
         style: "cards" writes ``Frame1: <image>``. "training" writes ``Frame-1: <image>``, as InternVL's training data
             and VLMEvalKit do; use it to reproduce their scores.
     """
@@ -139,7 +139,7 @@ def frame_labels(num_frames: int, style: Literal["cards", "training"] = "cards")
 
 
 def _range_by_time(timestamps: np.ndarray, start: float | None, end: float | None) -> tuple[int, int]:
-    """The first and last frame shown from start to end."""
+    """The first and last frame that are shown between start and end."""
     _check_numbers(start, end)
     begin = 0 if start is None else int(np.searchsorted(timestamps, start - 1e-6))
     last = len(timestamps) - 1
