@@ -1,4 +1,4 @@
-"""Runs a decoder where a crash, a hang or a memory bomb costs one unit and nothing else."""
+"""Runs a decoder in a child process, where a crash, a hang or a memory bomb costs only one unit."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from internvl_ops.media.sandbox_memory import Lending, Loan
 
 Result = TypeVar("Result")
 
-_START_SECONDS = 300.0  # importing torch from a cold network disk
+_START_SECONDS = 300.0  # for importing torch from a slow network disk
 _BLOB_BYTES = 4 << 10
 _MAX_KEPT_REQUEST_BYTES = 64 << 20
 
@@ -32,24 +32,24 @@ _KEEPER = "import sys; from internvl_ops.media.sandbox_child import keep; keep(i
 _ENVIRONMENT = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"), "1"
 )
-# All a decoder needs of the job's environment: no credentials among it.
+# The variables of the job's environment that a decoder needs; none of them holds credentials.
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR", "HOME", "VIRTUAL_ENV")
 
 
 class Sandbox:
-    """A pool of child processes that run functions on data nobody vouches for.
+    """A pool of child processes that run functions on untrusted data.
 
-    A crash, a hang, a memory bomb or a nonsensical answer costs the call it happens in. A decoder that a file has taken
-    over can read libraries and what is ``readable``, and spoil later results of its process. It reaches no other file,
-    process or address as far as the kernel can confine it; see `sandbox_confinement`.
+    A crash, a hang, a memory bomb or an invalid result fails only the call in which it happens. If a file takes over a
+    decoder, the decoder can read libraries and the paths in ``readable``, and falsify later results of its process. It
+    reaches no other file, process or address, as far as the kernel can confine it; see `sandbox_confinement`.
 
     Args:
-        workers: Calls that may run at once. Use 1 in an actor that has one core; threads then take turns.
-        memory_limit: Bytes a call may allocate, above what the imports hold. 4 GiB decodes 200 megapixels.
-        stage: What a failure is reported as.
-        preload: Modules that the functions import when they run; imported before, neither time nor memory of a call
-            goes into it.
-        readable: Files and folders that the functions may open; nothing else than libraries otherwise.
+        workers: Maximum number of parallel calls. Use 1 in an actor that has one core; threads then take turns.
+        memory_limit: Bytes that a call may allocate, beyond the memory of the imports. 4 GiB decodes 200 megapixels.
+        stage: The stage of reported failures.
+        preload: Modules that the functions import when they run. They are imported in advance, so that they count
+            neither towards the time nor towards the memory of a call.
+        readable: Files and folders that the functions may open besides libraries.
 
     Example:
         >>> with Sandbox() as sandbox:
@@ -77,19 +77,19 @@ class Sandbox:
     def call(self, function: Callable[..., Result], *args: Any, timeout_s: float = 60.0) -> Result:
         """Runs ``function(*args)`` in a child process and returns its result.
 
-        Arrays in the result lie in memory shared with the child and are not copied on the way; they are the caller's,
-        to keep and to write to. ``bytes`` arguments are copied once.
+        Arrays in the result lie in memory shared with the child and are not copied. The caller owns them, and may keep
+        and modify them. ``bytes`` arguments are copied once.
 
         Args:
             function: Defined at the top of an importable module; not a lambda, not in ``__main__``.
             args: Anything that can be pickled.
-            timeout_s: Seconds the call may take before its process is killed. Starting the process and importing the
-                function's module, once, is not counted.
+            timeout_s: Seconds after which the process is killed. Starting the process and importing the function's
+                module, once, do not count.
 
         Raises:
-            UnitError: What ``function`` raised as such; "decoder_crashed" when its process died or it raised anything
-                else; "timeout"; "too_large" when it hit the memory limit.
-            ValueError: ``function`` cannot be imported by the child.
+            UnitError: Raised by ``function`` itself; "decoder_crashed" if its process died or it raised another type;
+                "timeout"; "too_large" if it reached the memory limit.
+            ValueError: The child cannot import ``function``.
         """
         if function.__module__ == "__main__" or "<" in function.__qualname__:
             raise ValueError(
@@ -103,7 +103,7 @@ class Sandbox:
             self._free.put(child)
 
     def peak_memory(self) -> int:
-        """The most bytes any one of the child processes held at a time so far, imports included."""
+        """The highest number of bytes that any child process has held so far, including imports."""
         return max(child.peak_memory() for child in self._children)
 
     def close(self) -> None:
@@ -123,7 +123,7 @@ def _close_all(children: list[_Child]) -> None:
 
 
 class _Child:
-    """One keeper process and its present worker; used by one thread at a time."""
+    """One keeper process and its current worker; used by one thread at a time."""
 
     def __init__(self, memory_limit: int, preload: Sequence[str], readable: Sequence[str]) -> None:
         self._memory_limit, self._preload, self._readable = memory_limit, preload, list(readable)
@@ -143,7 +143,7 @@ class _Child:
         except wire.Ended:
             said = worker.messages()
             raise self._death(stage, self._end_worker(), said) from None
-        except Exception as error:  # an answer that makes no sense; what follows it on the channel would not either
+        except Exception as error:  # an invalid answer; what follows it on the channel would be invalid too
             self._end_worker()
             raise UnitError(stage, "decoder_crashed", f"the decoder's answer cannot be read: {error}") from error
         except BaseException:  # Ctrl-C: the next call must not read the answer to this one
@@ -159,7 +159,7 @@ class _Child:
         raise UnitError(stage, "decoder_crashed", f"{message}{_place(trace)}")
 
     def _send(self, function: Callable[..., Any], args: tuple[Any, ...], timeout_s: float) -> _Worker:
-        """Starts whatever is not running, or has died since the last call, as the system's memory killer may do."""
+        """Sends a call. First starts processes that are not running, or that the system's memory killer has ended."""
         for _ in range(3):
             try:
                 worker = self._start(function.__module__)
@@ -207,7 +207,7 @@ class _Child:
                 pass_fds=[theirs.fileno()],
                 env=environment,
                 stdin=subprocess.DEVNULL,
-                start_new_session=True,  # Ctrl-C in a terminal is for the job, which then ends this
+                start_new_session=True,  # Ctrl-C in a terminal reaches the job, which then ends this process
             )
         self._control = ours
         self._imported.clear()
@@ -239,10 +239,10 @@ class _Child:
         return _Worker(pid, socket.socket(fileno=channel), requests, messages)
 
     def _end_worker(self) -> int:
-        """Ends the worker and returns its wait status; the keeper stays, unless it went as well."""
+        """Ends the worker and returns its wait status; the keeper keeps running, unless it has died too."""
         assert self._worker is not None
-        # Without effect on one that has died of something else. The number cannot mean another process yet: the
-        # keeper has not been told to reap.
+        # Has no effect if the worker has already died. Its number cannot belong to another process yet, because the
+        # keeper reaps the worker only on request.
         with contextlib.suppress(ProcessLookupError):
             os.kill(self._worker.pid, signal.SIGKILL)
         self._worker.close()
@@ -266,12 +266,12 @@ class _Child:
             self._worker.close()
             self._worker = None
         if self._control is not None:
-            self._control.close()  # at which the keeper ends its worker and itself
+            self._control.close()  # this makes the keeper end its worker and itself
             self._control = None
         if self._keeper is not None:
             try:
                 self._keeper.wait(timeout=5)
-            except subprocess.TimeoutExpired:  # still importing
+            except subprocess.TimeoutExpired:  # it is still importing
                 self._keeper.kill()
                 self._keeper.wait()
             self._keeper = None
@@ -294,11 +294,11 @@ class _Worker:
         try:
             message = pickle.dumps((unused, function, arguments), pickle.HIGHEST_PROTOCOL)
         except Exception:
-            self._loan.keep(unused)  # to be told with the next call
+            self._loan.keep(unused)  # reported with the next call
             raise
         try:
             wire.send(self._channel, message, timeout_s=timeout_s)
-        except TimeoutError:  # a worker that waits for nothing takes a message at once
+        except TimeoutError:  # an idle worker accepts a message at once, so this one is stuck
             raise wire.Ended from None
 
     def receive(self, timeout_s: float) -> wire.Answer:
@@ -323,7 +323,7 @@ class _Worker:
         return written
 
     def messages(self) -> str:
-        """What the worker wrote to stderr during the present call."""
+        """What the worker wrote to stderr during the current call."""
         return os.pread(self._messages, 16 << 10, 0).decode("utf-8", "replace")
 
     def close(self) -> None:
@@ -333,7 +333,7 @@ class _Worker:
 
 
 def _place(trace: str) -> str:
-    """Where it happened: the innermost line of a Python traceback, or of what faulthandler writes on a crash."""
+    """The location of a failure: the innermost line of a Python traceback or of faulthandler's output on a crash."""
     raised = re.findall(r'File "(.+?)", line (\d+), in (\S+)', trace)
     crashed = re.findall(r'File "(.+?)", line (\d+) in (\S+)', trace)
     if not raised and not crashed:

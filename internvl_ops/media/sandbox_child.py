@@ -1,6 +1,6 @@
-"""The other side of `sandbox.Sandbox`: a keeper process that imports once, and the worker it forks to do the work.
+"""The child's side of `sandbox.Sandbox`: a keeper process that imports once, and the worker that it forks.
 
-The keeper never touches a file from outside. When a worker dies, the next one is a fork away, imports and all.
+The keeper never touches untrusted data. When a worker dies, the keeper forks the next one with all imports in place.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ _PR_SET_PDEATHSIG = 1
 
 
 def keep(control_descriptor: int, memory_limit: int) -> NoReturn:
-    """Runs the keeper: answers "import", "start" and "reap" until its parent goes, then ends with its worker."""
+    """Runs the keeper: handles "import", "start" and "reap" until its parent ends, then ends with its worker."""
     control = socket.socket(fileno=control_descriptor)
-    tempfile.gettempdir()  # looks for a folder by writing to it, which a worker cannot; it remembers
+    tempfile.gettempdir()  # finds a folder by writing to it, which a worker cannot do, and remembers it
     worker = 0
     while True:
         try:
@@ -57,18 +57,18 @@ def keep(control_descriptor: int, memory_limit: int) -> NoReturn:
 
 
 def answer(channel: socket.socket, value: Any, descriptors: tuple[int, ...] = ()) -> None:
-    with contextlib.suppress(wire.Ended):  # noticed by the next receive
+    with contextlib.suppress(wire.Ended):  # the next receive detects it
         wire.send(channel, encode(value, lambda _: None), descriptors)
 
 
 def _import(module: str) -> str:
-    """Returns the traceback, empty when all went well."""
+    """Returns the traceback; empty if the import succeeded."""
     try:
         importlib.import_module(module)
     except Exception:
         return traceback.format_exc(limit=-4)
     gc.collect()
-    gc.freeze()  # what is imported stays shared between keeper and workers
+    gc.freeze()  # imported modules stay shared between keeper and workers
     return ""
 
 
@@ -96,19 +96,19 @@ def _start(control: socket.socket, requests: int, memory_limit: int, readable: S
 
 
 def _limit(messages: int, memory_limit: int) -> None:
-    """Limits what this process uses and ties its life to the keeper's."""
+    """Limits this process's resources, and makes it end with the keeper."""
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     os.dup2(messages, 1)
     os.dup2(messages, 2)
     faulthandler.enable(file=2, all_threads=False)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    # RLIMIT_AS would count libraries and address space that is reserved but never used; this counts what can be
-    # written. Above what the imports already hold.
+    # RLIMIT_AS would also count libraries and address space that is reserved but never used; this limit counts writable
+    # memory, in addition to what the imports already hold.
     limit = _written_memory() + memory_limit
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     resource.setrlimit(resource.RLIMIT_FSIZE, (memory_limit, memory_limit))  # the shared memory of results
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
-        score.write("1000")  # if the machine runs out of memory nevertheless, this process goes and not the job's
+        score.write("1000")  # if the machine runs out of memory, the kernel kills this process and not the job's
 
 
 def _written_memory() -> int:
@@ -137,7 +137,7 @@ class Worker:
                 message, _ = wire.receive(self._channel)
             except wire.Ended:
                 return
-            if os.lseek(2, 0, os.SEEK_END):  # what the last call said
+            if os.lseek(2, 0, os.SEEK_END):  # the last call's output
                 os.ftruncate(2, 0)
                 os.lseek(2, 0, os.SEEK_SET)
             self._reply(*self._run(message))
@@ -160,7 +160,7 @@ class Worker:
     def _reply(self, outcome: wire.Outcome, value: Any) -> None:
         try:
             payload, lending = self._lender.encode((outcome, value))
-        except Exception as error:  # a result that is no data
+        except Exception as error:  # the result cannot be encoded
             payload, lending = self._lender.encode(tuple(_failure(error)))
         lending, descriptors = self._lender.settle(lending)
         wire.send(self._channel, lending.pack() + payload, descriptors)
@@ -169,7 +169,7 @@ class Worker:
 
 
 def _failure(error: Exception) -> wire.Answer:
-    if isinstance(error, MemoryError) or "allocate memory" in str(error):  # torch's own words for it
+    if isinstance(error, MemoryError) or "allocate memory" in str(error):  # torch's message
         return wire.Answer("out of memory", None)
     return wire.Answer("exception", (f"{type(error).__name__}: {error}", traceback.format_exc(limit=-6)))
 

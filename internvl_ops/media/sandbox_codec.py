@@ -1,8 +1,8 @@
-"""How a sandbox's answers are written: plain values, arrays of numbers and this package's dataclasses, nothing else.
+"""Encodes a sandbox's answers: plain values, arrays of numbers and this package's dataclasses, nothing else.
 
-A decoder that a hostile file has taken over writes these bytes, so reading them must not do anything but make data.
-Pickle cannot promise that, whatever it may import: an array of objects over bytes of the decoder's choice makes its
-reader follow a pointer of the decoder's choice. Here every length, type and name is checked before anything is made.
+A decoder that a hostile file has taken over writes these bytes, so reading them must only create data. Pickle cannot
+guarantee that, however its imports are restricted: an array of objects over the decoder's own bytes makes the reader
+follow a pointer that the decoder chose. Here every length, type and name is checked before an object is created.
 """
 
 from __future__ import annotations
@@ -19,35 +19,35 @@ import msgpack
 import numpy as np
 
 _TUPLE, _SET, _DATACLASS, _ARRAY, _NUMBER, _BYTES = range(1, 7)
-_NUMBERS = re.compile(r"[<>|=]?[biufc]\d{1,2}")  # dtypes whose values are numbers
+_NUMBERS = re.compile(r"[<>|=]?[biufc]\d{1,2}")  # dtypes of numbers
 _MOST_DIMENSIONS = 8
-_DEEPEST = 32  # dataclasses, tuples and sets within each other
-_PACKAGES = ("internvl_ops.errors.", "internvl_ops.media.")  # whose dataclasses an answer may hold
+_DEEPEST = 32  # nested dataclasses, tuples and sets
+_PACKAGES = ("internvl_ops.errors.", "internvl_ops.media.")  # an answer may hold dataclasses of these
 
 Lend = Callable[[memoryview], int | None]
 """Puts bytes into shared memory and returns their place among the answer's; None for what is better kept inside."""
 
 
 def encode(value: Any, lend: Lend) -> bytes:
-    """``value`` as bytes; what ``lend`` takes stays outside of them.
+    """``value`` as bytes; parts that ``lend`` accepts are not included.
 
     Raises:
-        TypeError: It is not data, or a part of it is not.
-        OverflowError: An integer of more than 64 bits.
+        TypeError: The value, or a part of it, is not data.
+        OverflowError: An integer has more than 64 bits.
     """
 
     return _pack(_lent(value, lend), lend)
 
 
 def decode(payload: bytes | memoryview, buffers: Sequence[Any] = ()) -> Any:
-    """What `encode` wrote.
+    """The value from bytes that `encode` wrote.
 
     Args:
-        payload: Written by a process that is not trusted.
-        buffers: What was lent, by place; arrays stand on them without a copy.
+        payload: Written by an untrusted process.
+        buffers: The lent memory, by place; arrays use it without a copy.
 
     Raises:
-        ValueError: It is no such bytes, or something in it is not allowed.
+        ValueError: The bytes are not valid, or contain something that is not allowed.
         TypeError: Likewise.
     """
 
@@ -56,7 +56,7 @@ def decode(payload: bytes | memoryview, buffers: Sequence[Any] = ()) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class Lent:
-    """Stands for bytes that lie in shared memory."""
+    """Represents bytes that lie in shared memory."""
 
     place: int
 
@@ -69,7 +69,7 @@ def _pack(part: Any, lend: Lend) -> bytes:
 
 
 def _extension(lend: Lend, part: Any) -> msgpack.ExtType:
-    """What msgpack has no form for."""
+    """Encodes types that msgpack does not support."""
     if isinstance(part, np.ndarray):
         part = np.asarray(part, order="C")
         raw = part.data.cast("B") if part.size else memoryview(b"")
@@ -92,14 +92,14 @@ def _extension(lend: Lend, part: Any) -> msgpack.ExtType:
 
 
 def _unpack(payload: bytes | memoryview, buffers: Sequence[Any], depth: int) -> Any:
-    # No function of its own that refers to itself: that would hold the shared memory until the next collection.
+    # Not a nested function that refers to itself: that would hold the shared memory until the next collection.
     hook = partial(_data, buffers, depth)
     return msgpack.unpackb(payload, ext_hook=hook, strict_map_key=False, unicode_errors="surrogatepass")
 
 
 def _data(buffers: Sequence[Any], depth: int, code: int, part: bytes) -> Any:
-    """What `_extension` was given."""
-    if not depth:  # each level takes the reader's stack, which ends before Python counts to its limit
+    """Decodes what `_extension` encoded."""
+    if not depth:  # each level uses the reader's stack, which overflows before Python's own limit
         raise ValueError(f"parts more than {_DEEPEST} deep are not allowed in a sandbox's answer")
     content = _unpack(part, buffers, depth - 1)
     if code == _TUPLE:
@@ -121,7 +121,7 @@ def _data(buffers: Sequence[Any], depth: int, code: int, part: bytes) -> Any:
 
 
 def _lent(value: Any, lend: Lend) -> Any:
-    """``value`` with its large bytes lent; arrays and dataclasses are seen to when they are packed."""
+    """``value`` with its large bytes lent; arrays and dataclasses are handled when they are packed."""
     if isinstance(value, bytes):
         place = lend(memoryview(value))
         return value if place is None else Lent(place)
@@ -153,7 +153,7 @@ def _array(dtype: Any, shape: Any, raw: Any) -> np.ndarray:
         raise ValueError(f"an array of {size} bytes cannot stand on {memoryview(raw).nbytes}")
     if not size:
         return np.empty(sizes, kind)
-    # In-band bytes are read-only where they lie, and results are the caller's to write to.
+    # Bytes inside the message are read-only, but the caller may modify results.
     return np.frombuffer(bytearray(raw) if isinstance(raw, bytes) else raw, kind).reshape(sizes)
 
 

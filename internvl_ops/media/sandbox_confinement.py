@@ -1,8 +1,8 @@
-"""Takes from a process what a decoder has no use for: files, the network, other processes, and the way back to them.
+"""Removes from a process what a decoder does not need: files, the network, other processes, and ways to regain them.
 
-A file that takes over a decoder finds itself in a process that can read the libraries and the media it was given, and
-can answer. Everything here is the kernel's, needs no privilege, cannot be undone, and costs no measurable time. What a
-kernel does not have is left out, and `Confinement` says so.
+A file that takes over a decoder is then in a process that can read the libraries and its media, and send an answer. All
+of this is done by the kernel. It needs no privilege, cannot be undone, and costs no measurable time. Parts that a
+kernel does not support are left out, and `Confinement` lists them.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ _LAST_CAPABILITY = 63
 # Landlock: the same numbers on every architecture.
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _WRITE_FILE, _READ_FILE, _READ_FOLDER = 1 << 1, 1 << 2, 1 << 3
-_FILE_RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15}  # how many bits of rights on files each version knows; later ones 16
+_FILE_RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15}  # number of bits for rights on files, by version; later versions have 16
 _CONNECT_AND_BIND = 3
 _SIGNALS_AND_SOCKETS = 3
 
-# What a decoder needs to read besides its libraries: how the machine computes, and what the time zone is.
+# What a decoder must read besides its libraries: properties of the machine, and the time zone.
 _READABLE = ("/usr", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/fonts", "/etc/localtime", "/sys", "/proc/cpuinfo",
              "/proc/meminfo", "/proc/self", "/dev/zero", "/dev/urandom")  # fmt: skip
-_WRITABLE = "/dev/null"  # some libraries open it as they are imported
+_WRITABLE = "/dev/null"  # some libraries open it during their import
 
 _AUDIT_ARCHITECTURE = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
-# System calls that fail with EPERM, by architecture: x86_64 and aarch64, None where there is none.
+# System calls that fail with EPERM, as (x86_64, aarch64); None if the architecture lacks the call.
 _REFUSED: dict[str, tuple[int | None, int | None]] = {
     "socket": (41, 198), "connect": (42, 203), "bind": (49, 200), "listen": (50, 201), "accept": (43, 202),
     "accept4": (288, 242), "fork": (57, None), "vfork": (58, None), "execve": (59, 221), "execveat": (322, 281),
@@ -52,9 +52,9 @@ _REFUSED: dict[str, tuple[int | None, int | None]] = {
 }  # fmt: skip
 _CLONE, _CLONE3, _KILL, _TGKILL, _PRLIMIT = (56, 220), (435, 435), (62, 129), (234, 131), (302, 261)
 _CLONE_THREAD = 0x00010000
-_X32 = 0x40000000  # of x86_64: the other numbers for the same system calls
+_X32 = 0x40000000  # x86_64's second set of numbers for the same system calls
 
-# A seccomp filter: what it loads, compares and returns.
+# Instructions of a seccomp filter: load, compare, return.
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _KILL_PROCESS, _ERROR = 0x7FFF0000, 0x80000000, 0x00050000
 _NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16
@@ -62,13 +62,13 @@ _NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16
 
 @dataclass(frozen=True)
 class Confinement:
-    """What holds a decoder.
+    """The protections that confine a decoder.
 
     Args:
-        landlock: Version of the kernel's Landlock that is in force: reading is for libraries and the media alone,
-            writing, executing and (from 4) connecting for nothing. 0 where the kernel has none.
-        seccomp: Whether system calls to reach processes, the network and the kernel's rarer parts are refused.
-        capabilities: Whether it has none, root or not, and can gain none.
+        landlock: Version of the kernel's Landlock that is active. Only libraries and the media are readable; writing,
+            executing and (from version 4) connecting are forbidden. 0 if the kernel lacks it.
+        seccomp: Whether system calls for processes, the network and rare parts of the kernel are refused.
+        capabilities: Whether the process has no capabilities, root or not, and can gain none.
     """
 
     landlock: int
@@ -77,31 +77,31 @@ class Confinement:
 
     @property
     def missing(self) -> list[str]:
-        """What this kernel does not have, for a person."""
+        """Describes what this kernel does not support, for a person."""
         absent = {"Landlock": not self.landlock, "seccomp": not self.seccomp, "no_new_privs": not self.capabilities}
         return [name for name, is_absent in absent.items() if is_absent]
 
 
 def confine(readable: Iterable[str]) -> Confinement:
-    """Confines this process, for good.
+    """Confines this process permanently.
 
     Args:
-        readable: Files and folders that it may read besides its libraries.
+        readable: Files and folders that it may read, besides its libraries.
     """
     capabilities = _drop_capabilities()
     return Confinement(_restrict_files(readable), _restrict_calls(), capabilities)
 
 
 def available() -> Confinement:
-    """What `confine` would put in force on this machine; changes nothing."""
+    """The protections that `confine` would activate on this machine; changes nothing."""
     seccomp = platform.machine() in _AUDIT_ARCHITECTURE and os.path.exists("/proc/sys/kernel/seccomp")
     return Confinement(_landlock_version(), seccomp, _LIBC.prctl(39, 0, 0, 0, 0) >= 0)
 
 
 def libraries() -> list[str]:
-    """Folders from which this process may still import: Python's own, installed packages, and this one."""
+    """Folders from which this process may still import: Python's own, installed packages, and this package."""
     installed = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
-    own = Path(__file__).resolve().parents[1]  # internvl_ops, and not what else lies beside it
+    own = Path(__file__).resolve().parents[1]  # internvl_ops, without its neighbours
     return [sys.prefix, sys.base_prefix, *installed, str(own)]
 
 
@@ -144,7 +144,7 @@ def _allow_file(ruleset: int, path: str, rights: int) -> None:
     try:
         descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except OSError:
-        return  # not on this machine
+        return  # the path does not exist on this machine
     try:
         if os.path.isdir(path):
             rights |= _READ_FOLDER
@@ -168,7 +168,7 @@ def _restrict_calls() -> bool:
 
 
 def _filter(architecture: int, column: int, own: int) -> bytes:
-    """A program of the kernel's: refuses what is listed, new processes, and all that acts on another process."""
+    """A filter program for the kernel: refuses listed calls, new processes, and all that acts on other processes."""
     refuse = (_RETURN, 0, 0, _ERROR | errno.EPERM)
     allow = (_RETURN, 0, 0, _ALLOW)
     steps: list[tuple[int, int, int, int]] = [
@@ -176,7 +176,7 @@ def _filter(architecture: int, column: int, own: int) -> bytes:
         (_EQUAL, 1, 0, architecture),
         (_RETURN, 0, 0, _KILL_PROCESS),
         (_LOAD, 0, 0, _NUMBER),
-        # glibc falls back on clone, whose arguments a filter can see.
+        # glibc then uses clone instead, whose arguments a filter can inspect.
         (_EQUAL, 0, 1, _CLONE3[column]),
         (_RETURN, 0, 0, _ERROR | errno.ENOSYS),
     ]
@@ -187,7 +187,7 @@ def _filter(architecture: int, column: int, own: int) -> bytes:
             steps += [(_EQUAL, 0, 1, number), refuse]
     steps += [(_EQUAL, 0, 4, _CLONE[column]), (_LOAD, 0, 0, _FIRST_ARGUMENT), (_ANY_BIT, 1, 0, _CLONE_THREAD)]
     steps += [refuse, allow]
-    # A process names itself by its number, or where limits are set by 0.
+    # A process refers to itself by its number, or by 0 in the call that sets limits.
     for number, itself in ((_KILL[column], own), (_TGKILL[column], own), (_PRLIMIT[column], 0)):
         steps += [(_EQUAL, 0, 5, number), (_LOAD, 0, 0, _FIRST_ARGUMENT)]
         steps += [(_EQUAL, 2, 0, own), (_EQUAL, 1, 0, itself), refuse, allow]

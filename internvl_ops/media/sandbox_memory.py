@@ -1,4 +1,4 @@
-"""The shared memory in which a sandbox's results come back: the worker lends it, and has it back when a result dies."""
+"""The shared memory for a sandbox's results: the worker lends it, and gets it back when a result is freed."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from typing import Any, NamedTuple
 
 from internvl_ops.media.sandbox_codec import encode
 
-_OUT_OF_BAND_BYTES = 64 << 10  # smaller arrays travel inside the message
+_OUT_OF_BAND_BYTES = 64 << 10  # smaller arrays are sent inside the message
 _GRANULE = 1 << 20
-_MAX_IDLE_BYTES = 256 << 20  # kept by a worker for its next results
-_MAX_LENT_BYTES = 1 << 30  # that results still in use may hold; later results are copied out
+_MAX_IDLE_BYTES = 256 << 20  # a worker keeps this much for its next results
+_MAX_LENT_BYTES = 1 << 30  # results in use may hold this much; later results are copied out
 _MAX_LENT_SEGMENTS = 64  # each holds a file descriptor
-_REFERENCES_WHEN_UNUSED = 2  # the entry of the list, and the argument of getrefcount
+_REFERENCES_WHEN_UNUSED = 2  # the entry in the list, and the argument of getrefcount
 _COUNTS = struct.Struct("<III")
 
 
 class Place(NamedTuple):
-    """Where the bytes of one array lie."""
+    """The location of one array's bytes."""
 
     segment: int
     offset: int
@@ -30,10 +30,10 @@ class Place(NamedTuple):
 
 
 class Lending(NamedTuple):
-    """What an answer says about shared memory, beside the values that refer to it."""
+    """The part of an answer that describes shared memory; values in the answer refer to it."""
 
-    places: list[Place]  # of the arrays, in the order in which the answer numbers them
-    fresh: list[int]  # segments whose file descriptors come with this answer
+    places: list[Place]  # of the arrays, in the order of their numbers in the answer
+    fresh: list[int]  # segments whose file descriptors are sent with this answer
     dropped: list[int]  # segments that will not be used again
 
     def pack(self) -> bytes:
@@ -43,7 +43,7 @@ class Lending(NamedTuple):
 
     @staticmethod
     def unpack(message: bytes) -> tuple[Lending, memoryview]:
-        """Returns the lending, and what follows it in the message."""
+        """Returns the lending, and the rest of the message."""
         places, fresh, dropped = _COUNTS.unpack_from(message)
         form = f"<{3 * places + fresh + dropped}Q"
         numbers = list(struct.unpack_from(form, message, _COUNTS.size))
@@ -54,18 +54,18 @@ class Lending(NamedTuple):
 
 
 class Lender:
-    """The worker's side: hands out segments, and takes back those the parent's results have done with."""
+    """The worker's side: hands out segments, and takes back those that the parent's results no longer use."""
 
     def __init__(self) -> None:
         self._segments: dict[int, mmap.mmap] = {}
         self._addresses: dict[int, int] = {}
-        self._idle: dict[int, int] = {}  # number -> size; nobody uses these
+        self._idle: dict[int, int] = {}  # number -> size; not in use
         self._used: list[int] = []  # handed out during this call
-        self._unsent: dict[int, int] = {}  # number -> descriptor; the parent has not mapped these yet
+        self._unsent: dict[int, int] = {}  # number -> descriptor; not yet mapped by the parent
         self._last = 0
 
     def allocate(self, size: int) -> memoryview:
-        """Writable memory of ``size`` bytes, its contents undefined; the smallest idle segment that holds it."""
+        """Writable memory of ``size`` bytes with undefined contents, in the smallest sufficient idle segment."""
         fitting = [number for number, capacity in self._idle.items() if capacity >= size]
         if fitting:
             number = min(fitting, key=self._idle.__getitem__)
@@ -80,12 +80,12 @@ class Lender:
             self._idle[number] = len(self._segments[number])
 
     def encode(self, value: Any) -> tuple[bytes, Lending]:
-        """Writes a result; its large arrays stay in shared memory, or are copied there if made elsewhere."""
+        """Encodes a result; its large arrays stay in shared memory, or are copied there if they were made elsewhere."""
         places: list[Place] = []
 
         def lend(raw: memoryview) -> int | None:
             if raw.nbytes < _OUT_OF_BAND_BYTES:
-                return None  # inside the message
+                return None  # sent inside the message
             places.append(self._place(raw))
             return len(places) - 1
 
@@ -94,10 +94,10 @@ class Lender:
         return payload, Lending(places, fresh, [])
 
     def settle(self, lending: Lending) -> tuple[Lending, list[int]]:
-        """Ends a call: what was handed out and is not in the result is idle again.
+        """Ends a call: segments that were handed out but are not in the result become idle again.
 
         Returns:
-            The lending with what is dropped, and the file descriptors to send and then close.
+            The lending with the dropped segments, and the file descriptors to send and then close.
         """
         lent = {place.segment for place in lending.places}
         self.take_back([number for number in self._used if number not in lent])
@@ -106,7 +106,7 @@ class Lender:
         return lending._replace(dropped=self._drop_idle()), descriptors
 
     def _place(self, raw: memoryview) -> Place:
-        # A read-only array cannot be addressed this way; it was not made here either.
+        # A read-only array has no address that can be taken this way, and was not made here either.
         address = 0 if raw.readonly else ctypes.addressof(ctypes.c_ubyte.from_buffer(raw))
         for number in self._used:
             offset = address - self._addresses[number]
@@ -148,16 +148,16 @@ class Loan:
 
     def __init__(self) -> None:
         self._segments: dict[int, mmap.mmap] = {}
-        # What arrays stand on, and the segment it lies in. An array in use is one more reference to it than this list;
-        # counting is cheaper than a finalizer, and no thread can interrupt it halfway.
+        # The buffer of each array, and its segment. An array in use holds one more reference to the buffer than this
+        # list; counting references is cheaper than a finalizer, and no thread can interrupt it halfway.
         self._lent: list[tuple[Any, int]] = []
-        self._untold: list[int] = []  # not in use, and the worker does not know it
+        self._untold: list[int] = []  # not in use, but not yet reported to the worker
 
     def accept(self, lending: Lending, descriptors: list[int]) -> list[Any]:
-        """Maps what is new and returns what the arrays of one result stand on: shared memory, or copies of it."""
+        """Maps new segments and returns the buffers for the arrays of one result: shared memory, or copies of it."""
         try:
             for number, descriptor in zip(lending.fresh, descriptors, strict=True):
-                # A file cut short under this process's mapping would kill this process.
+                # If the worker truncated a file that this process has mapped, this process would be killed.
                 fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
                 self._segments[number] = mmap.mmap(descriptor, os.fstat(descriptor).st_size)
         finally:
@@ -168,13 +168,13 @@ class Loan:
         if self._much_is_lent():
             self.keep([*{place.segment for place in lending.places}])
             return [bytearray(self._segments[number][start : start + size]) for number, start, size in lending.places]
-        # ctypes arrays: of the things an array can stand on, those that are its alone and can be counted.
+        # ctypes arrays: the kind of buffer that belongs to one array alone and whose references can be counted.
         buffers = [(ctypes.c_ubyte * size).from_buffer(self._segments[n], start) for n, start, size in lending.places]
         self._lent += zip(buffers, [place.segment for place in lending.places], strict=True)
         return buffers
 
     def take_back(self) -> list[int]:
-        """The segments that no result uses any more, each told once."""
+        """The segments that no result uses any more; each is returned once."""
         before = {number for _, number in self._lent}
         self._lent = [entry for entry in self._lent if sys.getrefcount(entry[0]) > _REFERENCES_WHEN_UNUSED]
         unused = [*(before - {number for _, number in self._lent}), *self._untold]
@@ -182,7 +182,7 @@ class Loan:
         return unused
 
     def keep(self, unused: list[int]) -> None:
-        """Keeps numbers of unused segments for the next `take_back`."""
+        """Returns numbers of unused segments to the list for the next `take_back`."""
         self._untold += unused
 
     def _much_is_lent(self) -> bool:

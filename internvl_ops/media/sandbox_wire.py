@@ -1,6 +1,6 @@
-"""Messages between a process and its sandbox: bytes with a length in front, and file descriptors beside them.
+"""Messages between a process and its sandbox: bytes after their length, and file descriptors with them.
 
-What a process sends into its sandbox is pickled; what comes out is never unpickled, see `sandbox_codec`.
+Messages into the sandbox are pickled. Messages out of it are never unpickled; see `sandbox_codec`.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ _LENGTH = struct.Struct("<Q")
 _FIRST_READ = 64 << 10
 _ANCILLARY_BYTES = socket.CMSG_LEN(64 * array.array("i").itemsize)
 
-_LONGEST_MESSAGE = 256 << 20  # bytes; large arrays and files do not travel inside
+_LONGEST_MESSAGE = 256 << 20  # bytes; large arrays and files are not part of messages
 
 
 class Blob(NamedTuple):
-    """Stands for an argument of type bytes that lies in the request memory."""
+    """Represents an argument of type bytes that lies in the request memory."""
 
     offset: int
     size: int
@@ -33,24 +33,24 @@ Outcome = Literal["result", "unit error", "out of memory", "exception"]
 
 
 class Answer(NamedTuple):
-    """What a worker says about one call: the result, the `UnitError`, nothing, or a message and a traceback."""
+    """A worker's answer to one call: the result, the `UnitError`, nothing, or a message and a traceback."""
 
     outcome: Outcome
     value: Any
 
 
 class Ended(Exception):
-    """The process at the other end has gone."""
+    """The process at the other end has ended."""
 
 
 def send(
     channel: socket.socket, payload: bytes, descriptors: Sequence[int] = (), timeout_s: float | None = None
 ) -> None:
-    """Sends one message, and duplicates of open file descriptors with it.
+    """Sends one message, with duplicates of open file descriptors.
 
     Raises:
-        Ended: The other end has gone.
-        TimeoutError: It did not take the message within ``timeout_s``.
+        Ended: The process at the other end has ended.
+        TimeoutError: It did not accept the message within ``timeout_s``.
     """
     message = _LENGTH.pack(len(payload)) + payload
     try:
@@ -64,12 +64,12 @@ def send(
 
 
 def receive(channel: socket.socket, timeout_s: float | None = None) -> tuple[bytes, list[int]]:
-    """Receives one message and its file descriptors. Messages take turns, so there is never a second one behind it.
+    """Receives one message and its file descriptors. The two sides take turns, so no second message can follow it.
 
     Raises:
-        Ended: The other end has gone.
-        TimeoutError: The message was not there in whole after ``timeout_s``.
-        ValueError: The message is longer than any can be.
+        Ended: The process at the other end has ended.
+        TimeoutError: The message was not complete after ``timeout_s``.
+        ValueError: The message is longer than allowed.
     """
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
     try:
@@ -110,10 +110,10 @@ def _exactly(channel: socket.socket, size: int, deadline: float | None) -> bytes
 
 
 def read_answer(payload: bytes | memoryview, buffers: Sequence[Any] = ()) -> Answer:
-    """What a worker says about one call.
+    """Decodes a worker's answer to one call.
 
     Raises:
-        ValueError: A process that was taken over wrote something else.
+        ValueError: The bytes are not an answer; a compromised process may have written them.
         TypeError: Likewise.
     """
     outcome, value = decode(payload, buffers)

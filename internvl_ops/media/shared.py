@@ -1,6 +1,6 @@
-"""Where results are written: ordinary memory, or memory shared with the process that asked for them.
+"""Memory for results: ordinary memory, or memory shared with the process that requested them.
 
-A function that makes a large result with `empty` costs its sandboxed caller no copy; anywhere else it is ``np.empty``.
+A large result that is made with `empty` is passed to a sandboxed caller without a copy; elsewhere it is ``np.empty``.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-# Set by the sandbox's child: hands out writable shared memory of the asked size in bytes.
+# Set by the sandbox's child: returns writable shared memory of the given size in bytes.
 allocate: Callable[[int], memoryview] | None = None
 
 
 def empty(shape: tuple[int, ...], dtype: type = np.uint8) -> np.ndarray:
-    """An array whose contents are undefined, in shared memory when this process has some to give."""
+    """An array with undefined contents, in shared memory if this process has some."""
     if allocate is None:
         return np.empty(shape, dtype)
     count = math.prod(shape)

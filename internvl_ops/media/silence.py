@@ -1,4 +1,4 @@
-"""Web servers that have not answered for so long that asking them again for every object would take hours."""
+"""Detects silent web servers: so many objects failed there that trying each further one would take hours."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from internvl_ops.redaction import safe_uri
 
 logger = logging.getLogger(__name__)
 
-_KEPT = 10_000  # servers that are remembered
+_KEPT = 10_000  # maximum number of remembered servers
 
 
 @dataclass
@@ -25,13 +25,13 @@ class _Silent:
 
 
 class Silence:
-    """Tells which servers to pass over. What is said of one is forgotten as soon as it answers.
+    """Decides which servers to skip. A server's record is deleted as soon as it answers.
 
     Args:
-        after_s: Seconds without an answer after which a server is passed over.
-        objects: Objects that were given up meanwhile, at least: a server may well stay silent about one.
-        look_s: Seconds between two objects that a silent server is asked for all the same.
-        clock: Of seconds.
+        after_s: Seconds without an answer after which a server is skipped.
+        objects: Minimum number of objects that failed in that time, since a server may be silent about a single one.
+        look_s: Seconds between two objects that are still requested from a silent server.
+        clock: Returns the time in seconds.
     """
 
     def __init__(
@@ -46,14 +46,14 @@ class Silence:
             note(logger, "fetch_server_back", f"{safe_uri(server)} answers again.", server=server)
 
     def gave_up(self, server: str, took_s: float) -> None:
-        """Notes an object that a server was asked for in vain for ``took_s`` seconds."""
+        """Records an object for which a server gave no answer for ``took_s`` seconds."""
         found = self._silent.setdefault(server, _Silent(self._clock() - took_s))
         found.given_up += 1
         if len(self._silent) > _KEPT:
             self._silent.popitem(last=False)
 
     def passed_over(self, server: str) -> float | None:
-        """For how many seconds a server has been silent, if it is not to be asked now."""
+        """How many seconds a server has been silent, if it must be skipped now; else None."""
         found = self._silent.get(server)
         now = self._clock()
         if found is None or found.given_up < self._objects or now - found.since < self._after_s:

@@ -12,7 +12,7 @@ SIDE = 320  # pixels of the longer side
 
 
 def small_jpeg(image: Image.Image, width: int, height: int) -> bytes:
-    """``image`` as a small JPEG of the proportions of ``width`` to ``height``, in pixels of the original."""
+    """``image`` as a small JPEG with the proportions of ``width`` to ``height``, in pixels of the original."""
     scale = SIDE / max(width, height)
     small = io.BytesIO()
     image.resize((max(1, round(width * scale)), max(1, round(height * scale)))).save(small, "JPEG", quality=80)
@@ -20,8 +20,8 @@ def small_jpeg(image: Image.Image, width: int, height: int) -> bytes:
 
 
 def small_jpeg_of(data: bytes, width: int, height: int) -> bytes:
-    """The same of a file, PNG, JPEG or WebP. Picklable and at module level: files are opened in a sandbox alone."""
+    """Does the same for a PNG, JPEG or WebP file. Picklable and at module level: files are opened in a sandbox."""
     with reading():
         file = Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP"))
-        file.draft("RGB", (SIDE, SIDE))  # a JPEG is not decoded in full
+        file.draft("RGB", (SIDE, SIDE))  # avoids decoding a JPEG in full
         return small_jpeg(file.convert("RGB"), width, height)

@@ -1,4 +1,4 @@
-"""What a file is, from its bytes, for messages that tell the person who reads ``errors/`` what really lies there."""
+"""Identifies files by their bytes, so that messages in ``errors/`` can say what a file really is."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from internvl_ops.errors import Kind, UnitError
 
 Family = Literal["image", "video", "sound", "document", "other", "damaged"]
 
-# Every image format that is read, and the suffixes its files have. A test holds the readers to it.
+# Every supported image format, with the suffixes of its files. A test compares it with the readers.
 IMAGE_FORMATS: dict[str, tuple[str, ...]] = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
     "PNG": (".png", ".apng"),
@@ -41,10 +41,10 @@ class Sniffed:
     """What a file is.
 
     Args:
-        name: With its article: "a PDF document".
-        family: What sort of media it is; "damaged" for bytes that were a file once or never.
-        mend: What a user can do about it where something else is needed.
-        detail: What stands in it, where that helps.
+        name: Its kind, with an article: "a PDF document".
+        family: Its sort of media; "damaged" for bytes that are no longer, or never were, a file.
+        mend: What a user can do about it if another kind is needed.
+        detail: Its contents, if that helps.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Sniffed:
     detail: str = ""
 
 
-# Offset, first bytes, format: the images that are read.
+# Offset, first bytes, format: the supported images.
 _IMAGES = (
     (0, b"\xff\xd8\xff", "JPEG"),
     (0, b"\x89PNG\r\n\x1a\n", "PNG"),
@@ -129,7 +129,7 @@ _OTHERS: tuple[tuple[int, bytes, Sniffed], ...] = (
         Sniffed("an old Office document (DOC, XLS or PPT)", "other", "convert it to PDF"),
     ),
 )
-# What stands in a ZIP archive of an office's or a publisher's making.
+# Typical contents of ZIP archives from office and publishing programs.
 _ZIPPED = (
     (b"word/", "a Word document (DOCX)"),
     (b"ppt/", "a PowerPoint document (PPTX)"),
@@ -152,7 +152,7 @@ _ROOT = re.compile(rb"<(?:[\w.-]{1,99}:)?([A-Za-z_][\w.-]{0,99})")
 
 
 def described(data: bytes) -> str:
-    """Names the image format the first bytes announce, such as "JPEG file", or "file" when they announce none."""
+    """Names the image format that the first bytes indicate, such as "JPEG file"; "file" if they indicate none."""
     for offset, magic, name in _IMAGES:
         if data.startswith(magic, offset):
             return f"{name} file"
@@ -172,7 +172,7 @@ def brands_of(data: bytes) -> list[bytes]:
 
 
 def sniffed(data: bytes) -> Sniffed:
-    """What a file is; the first 64 KiB are enough for nearly all."""
+    """Identifies a file; the first 64 KiB are enough for nearly all."""
     if not data:
         return Sniffed("an empty file (0 bytes)", "damaged", "it was probably never downloaded")
     if (name := described(data)) != "file":
@@ -194,11 +194,12 @@ def sniffed(data: bytes) -> Sniffed:
 
 
 def unreadable(data: bytes, wanted: Literal["image", "video", "document"] = "image") -> UnitError:
-    """The error for bytes that no decoder takes: what they are instead, and the likely mend.
+    """The error for bytes that no decoder accepts: what they are instead, and how to fix it.
 
     Args:
         data: The file, or its first 64 KiB.
-        wanted: What the row's column is for. A file of this sort is said to have a header that cannot be read.
+        wanted: The kind that the row's column is for. If the file is of this kind, the message says that its header
+            cannot be read.
     """
     found = sniffed(data)
     if found.family == wanted:
@@ -267,7 +268,7 @@ def _text(data: bytes) -> Sniffed | None:
 
 
 def _root_element(text: bytes) -> bytes:
-    """The first element of an XML or HTML document, lower case and without its prefix; empty if there is none."""
+    """The first element of an XML or HTML document, in lower case and without its prefix; empty if there is none."""
     at = 0
     while (at := text.find(b"<", at)) >= 0:
         if text.startswith(b"<!--", at):
@@ -294,7 +295,7 @@ def _decodes(head: bytes) -> bool:
     try:
         head.decode("utf-8")
     except UnicodeDecodeError as error:
-        return error.start >= len(head) - 3  # a character cut by the end of the excerpt
+        return error.start >= len(head) - 3  # a character that the end of the excerpt cuts
     return True
 
 

@@ -1,16 +1,16 @@
-"""TGA files begin with no mark of their own: whether bytes are one is known by all that their header says."""
+"""Recognises TGA files. They have no signature, so all values in their header are checked."""
 
 from __future__ import annotations
 
 import struct
 
 _FOOTER = b"TRUEVISION-XFILE.\0"
-# Kind of image without compression -> depths it comes in.
+# Kind of uncompressed image -> its possible depths.
 _DEPTHS = {1: (8,), 2: (16, 24, 32), 3: (1, 8, 16)}
 
 
 def is_targa(data: bytes) -> bool:
-    """Whether these bytes are a TGA image, whole or cut."""
+    """Whether these bytes are a TGA image, complete or truncated."""
     if len(data) < 18:
         return False
     id_bytes, mapped, kind, _, entries, entry_bits = struct.unpack_from("<BBBHHB", data)
@@ -26,6 +26,6 @@ def is_targa(data: bytes) -> bool:
         return True
     pixels = height * ((width * depth + 7) // 8)
     start = 18 + id_bytes + entries * ((entry_bits + 7) // 8)
-    if kind & 8:  # run-length coded: at least a run for every 128 pixels
+    if kind & 8:  # run-length encoded: at least one run per 128 pixels
         return len(data) >= start + width * height // 128
     return start + pixels <= len(data) <= start + pixels + (64 << 10)
