@@ -1,4 +1,4 @@
-"""The ledger as a Ray actor on the driver's node, and as the driver calls it."""
+"""The ledger as a Ray actor on the driver's node, and the client that calls it."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ logger = logging.getLogger(__name__)
 
 
 class LedgerActor(Ledger):
-    """A ledger that starts with what earlier runs left in the output."""
+    """A ledger that starts with the units that earlier runs left in the output."""
 
     def __init__(self, load: Callable[[Ledger], None]) -> None:
         super().__init__()
-        forward(self.put_event)  # of its own process
+        forward(self.put_event)  # events of its own process
         self._problem = ""
         try:
             load(self)
-        except ConfigurationError as error:  # raised here it would reach the driver in a traceback
+        except ConfigurationError as error:  # raised here, the error would reach the driver as a traceback
             self._problem = str(error)
 
     def problem(self) -> str:
-        """Why the output cannot be read on; empty where it can."""
+        """Why the output cannot be read; empty if it can."""
         return self._problem
 
 
@@ -38,10 +38,10 @@ def start_ledger(load: Callable[[Ledger], None]) -> RemoteLedger:
     """Starts the ledger of a run on the driver's node; it takes no CPU.
 
     Args:
-        load: Books what earlier runs left; called once, in the actor.
+        load: Books the units of earlier runs; called once, in the actor.
 
     Raises:
-        ConfigurationError: What ``load`` raised as such.
+        ConfigurationError: ``load`` raised it.
     """
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     actor: Any = ray.remote(LedgerActor)
@@ -54,14 +54,14 @@ def start_ledger(load: Callable[[Ledger], None]) -> RemoteLedger:
 class RemoteLedger:
     """The actor's ledger, as every other process calls it: each method is one call that waits for its answer.
 
-    Can be sent to actors and tasks.
+    It can be sent to actors and tasks.
     """
 
     def __init__(self, actor: Any) -> None:
         self._actor = actor
 
     def claim(self, ids: Sequence[str], positions: Sequence[int]) -> list[int]:
-        """See `Ledger.claim`, and likewise below."""
+        """See `Ledger.claim`. The other methods do the same as those of `Ledger`."""
         return ray.get(self._actor.claim.remote(ids, positions))
 
     def explode(self, parent: bytes, ids: Sequence[str], position: int) -> list[int]:
@@ -89,11 +89,11 @@ class RemoteLedger:
         return ray.get(self._actor.events.remote(start))
 
     def take_events(self) -> None:
-        """Sends the events of this worker to the ledger from now on, without waiting for them to arrive.
+        """From now on sends the events of this worker to the ledger, without waiting for them to arrive.
 
-        An actor that Ray has started again reports that first.
+        An actor that Ray has restarted reports that first.
         """
         forward(lambda event: self._actor.put_event.remote(event))
-        with contextlib.suppress(Exception):  # a task, or a cluster that does not say: then nothing is known
+        with contextlib.suppress(Exception):  # in a task, or on a cluster that does not tell, restarts are not known
             if ray.get_runtime_context().was_current_actor_reconstructed:
                 note(logger, "actor_restarted", "A worker process died; Ray started it again and repeats its blocks.")

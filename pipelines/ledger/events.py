@@ -1,4 +1,4 @@
-"""Events of the workers, on their way through the ledger to the driver."""
+"""Passes events of the workers through the ledger to the driver."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 class Mailbox:
-    """Keeps the newest events until they are read; each has a number, so that reading may be repeated."""
+    """Keeps the newest events until they are read. Each event has a number, so a read can be repeated."""
 
     def __init__(self) -> None:
         self._numbers = itertools.count()
@@ -36,11 +36,11 @@ class _HasEvents(Protocol):
 
 
 class Relay:
-    """Logs in the driver, while it is entered, what workers have sent to the ledger.
+    """Context manager that logs in the driver the events that workers send to the ledger.
 
     Args:
-        ledger: Of the run.
-        looks: Called as often; each notes what it finds out about the cluster.
+        ledger: Ledger of the run.
+        looks: Functions that are called at the same intervals; each logs what it finds out about the cluster.
     """
 
     def __init__(self, ledger: _HasEvents, looks: Sequence[Callable[[], None]] = ()) -> None:
@@ -58,7 +58,7 @@ class Relay:
         self._thread.join(timeout=10)
 
     def look(self) -> None:
-        """Logs what has come since the last time."""
+        """Logs the events that have arrived since the last call."""
         for number, event in self._ledger.events(self._next):
             if number > self._next:
                 note(logger, "events_left_out", f"{number - self._next:,} events came too fast and are not counted.")
@@ -73,5 +73,5 @@ class Relay:
                 self.look()
                 for look in self._looks:
                     look()
-            except Exception:  # the ledger is gone, and with it the run: its own error says so
+            except Exception:  # the ledger is gone, and so is the run, whose own error says why
                 return

@@ -1,9 +1,9 @@
-"""The book of one run: every unit of the input, and what became of it.
+"""The book of one run: every unit of the input and its state.
 
-One Ray actor on the driver's node holds it. The source stage claims units here, the writer marks them written, and at
-the end of the run a unit that was claimed and not written is a lost row, named by its place in the manifest. Units of
-this run are kept in SQLite in a file without a name, so that memory does not grow with the input; those of earlier
-runs, of which only a key is known, as `pipelines.ledger.finished`.
+One Ray actor on the driver's node holds it. The source stage claims units here, and the writer marks them as written.
+At the end of the run, a unit that was claimed and not written is a lost row; its place in the manifest is reported.
+Units of this run are kept in SQLite, in a file without a name, so memory does not grow with the input. For units of
+earlier runs only keys are kept, in `pipelines.ledger.finished`.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from pipelines.ledger.finished import UNSEEN, FinishedUnits, unit_key
 
 
 class State(IntEnum):
-    """What is known of a unit."""
+    """The state of a unit."""
 
-    DONE_BEFORE = 0  # a result of an earlier run stands in results/
-    FAILED_BEFORE = 1  # an error of an earlier run stands in errors/
+    DONE_BEFORE = 0  # an earlier run wrote its result to results/
+    FAILED_BEFORE = 1  # an earlier run wrote its error to errors/
     CLAIMED = 2  # read from the manifest in this run, not yet written
     RESULT = 3
     ERROR = 4
-    EXPLODED = 5  # no unit itself: its pages or clips are
+    EXPLODED = 5  # not a unit itself: its pages or clips are
 
 
-SKIP, RUN = 0, 1  # what claim() answers; n >= 2: the n-th occurrence of that id
+SKIP, RUN = 0, 1  # answers of claim(); n >= 2: the n-th occurrence of that id
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Units of one run. Conservation: ``units == results + errors + already_done + already_failed``."""
+    """Counts of the units of one run. Conservation: ``units == results + errors + already_done + already_failed``."""
 
     units: int
     results: int
@@ -53,7 +53,7 @@ class Counts:
 
 
 class Book(Protocol):
-    """What a run asks of its ledger: `Ledger` in a process, `pipelines.ledger.actor.RemoteLedger` on a cluster."""
+    """The ledger's interface: `Ledger` within a process, `pipelines.ledger.actor.RemoteLedger` on a cluster."""
 
     def claim(self, ids: Sequence[str], positions: Sequence[int]) -> list[int]: ...
 
@@ -77,17 +77,18 @@ class Book(Protocol):
 
 
 class Ledger:
-    """See the module. Every method may be repeated with the same arguments: Ray retries calls.
+    """See the module. Every method may be repeated with the same arguments, because Ray retries calls.
 
-    Not a Ray actor itself, so that it can be tested in a plain process; ``pipelines.annotate`` makes it one.
+    This class is not a Ray actor itself, so that it can be tested in a plain process. `pipelines.ledger.actor` makes
+    one.
     """
 
     def __init__(self) -> None:
         self._skipped = 0
         self._mailbox = Mailbox()
         self._finished = FinishedUnits()
-        # One writer and nothing to recover: the output is the checkpoint, the ledger is rebuilt from it. Its file loses
-        # its name at once, so that however the process ends, nothing of it stays.
+        # There is one writer and nothing to recover: the ledger is rebuilt from the output, which is the checkpoint.
+        # The file is unlinked at once, so nothing of it remains, however the process ends.
         with tempfile.TemporaryDirectory(prefix="internvl-ledger-") as folder:
             self._db = sqlite3.connect(Path(folder) / "units.db", isolation_level=None, check_same_thread=False)
             self._db.execute("PRAGMA journal_mode = OFF")
@@ -99,15 +100,15 @@ class Ledger:
             )
 
     def ready(self) -> bool:
-        """Answers once the actor runs."""
+        """Returns once the actor runs."""
         return True
 
     def preload(self, keys: bytes, state: State) -> None:
         """Books units of earlier runs, before any other call.
 
         Args:
-            keys: As `unit_key` makes them, one behind the other. A unit booked twice keeps its first state: a result
-                outlives an old error.
+            keys: Keys from `unit_key`, concatenated. A unit booked twice keeps its first state: a result outlives an
+                old error.
             state: ``DONE_BEFORE`` or ``FAILED_BEFORE``.
         """
         self._finished.add(keys, int(state))
@@ -117,22 +118,22 @@ class Ledger:
 
         Args:
             ids: Unit ids.
-            positions: Where each stands in the manifest; tells a repeated id from the same row read again.
+            positions: Position of each row in the manifest; tells a repeated id from the same row read again.
 
         Returns:
-            For each row ``RUN``, ``SKIP`` (its result or its error stands already), or ``n >= 2``: the id was seen
-            before, this is its n-th occurrence.
+            For each row ``RUN``, ``SKIP`` (it already has a result or an error), or ``n >= 2``: the id was seen before,
+            and this is its n-th occurrence.
         """
         with self._transaction():
             return self._claim_all(ids, positions)
 
     def explode(self, parent: bytes, ids: Sequence[str], position: int) -> list[int]:
-        """Books the pages or clips of a claimed file in its place.
+        """Books the pages or clips of a claimed file in place of the file.
 
         Args:
-            parent: The file's key.
-            ids: Of its units.
-            position: Of the file in the manifest; that of its units, too.
+            parent: Key of the file.
+            ids: Ids of its units.
+            position: Position of the file in the manifest; its units have the same one.
 
         Returns:
             As `claim`.
@@ -171,7 +172,7 @@ class Ledger:
         return row[0] if row else None
 
     def pending(self, keys: Sequence[bytes]) -> list[bool]:
-        """Which of ``keys`` are not yet written in this run; of a key that comes twice, only the first."""
+        """Which of ``keys`` are not yet written in this run; if a key comes twice, only the first."""
         first = dict(zip(reversed(keys), range(len(keys) - 1, -1, -1), strict=True))
         return [
             state == State.CLAIMED and first[key] == place
@@ -179,7 +180,7 @@ class Ledger:
         ]
 
     def written(self, keys: Sequence[bytes], state: State) -> None:
-        """Books units whose rows stand in a finished file."""
+        """Books units whose rows are in a finished file."""
         with self._transaction():
             self._db.executemany("UPDATE units SET state = ? WHERE key = ?", ((int(state), key) for key in keys))
 
@@ -195,7 +196,7 @@ class Ledger:
         return row[0] if row else None
 
     def counts(self) -> Counts:
-        """Units of the manifest by what became of them; rows of earlier runs that are not in it do not count."""
+        """Number of the manifest's units in each state. Rows of earlier runs outside the manifest do not count."""
         by_state = self._finished.met() | dict(
             self._db.execute("SELECT state, COUNT(*) FROM units GROUP BY state").fetchall()
         )
@@ -209,7 +210,7 @@ class Ledger:
         )
 
     def skipped(self) -> int:
-        """Units of this run's manifest that needed no work, so far."""
+        """Number of units of this run's manifest that needed no work so far."""
         return self._skipped
 
     def lost(self, limit: int = 20) -> list[int]:
@@ -228,7 +229,7 @@ class Ledger:
         return self._mailbox.read(start)
 
     def take_events(self) -> None:
-        """Sends the events of this process here; nothing to do where the driver is the same process."""
+        """Sends the events of this process to the ledger; does nothing here, since the driver is the same process."""
 
     def _transaction(self) -> _Transaction:
         return _Transaction(self._db)

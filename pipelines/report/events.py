@@ -1,4 +1,4 @@
-"""What became known of a run while it ran, counted by sort of event."""
+"""Counts the events of a run by sort."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-KEPT = 48  # sorts of events; further ones are counted together
+KEPT = 48  # sorts of events; all others are counted together
 OTHERS = "others"
 LONGEST_EXAMPLE = 300
 
@@ -21,7 +21,7 @@ class _Sort:
 
 
 class EventCounts(logging.Handler):
-    """Counts the events among the log records it gets: warnings and errors that have a name (``event``)."""
+    """Counts the warnings and errors among its log records that have an event name (``event``)."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -33,10 +33,10 @@ class EventCounts(logging.Handler):
             self.add(event, record.getMessage(), at=record.created)
 
     def add(self, event: str, example: str, *, count: int = 1, at: float | None = None) -> None:
-        """Counts an event, also one that is too frequent for a line each.
+        """Counts an event, including one that is too frequent to log each time.
 
         Args:
-            event: Its sort.
+            event: Sort of the event.
             example: A sentence for a person; the first one is kept.
             count: How often it happened.
             at: Seconds of Unix time; now by default.
@@ -53,7 +53,7 @@ class EventCounts(logging.Handler):
             self.release()
 
     def as_list(self) -> list[dict[str, object]]:
-        """As in ``run.json``, in the order in which they first happened."""
+        """The counts as in ``run.json``, in the order in which the events first happened."""
         self.acquire()
         try:
             sorts = sorted(self._sorts.items(), key=lambda item: item[1].first)

@@ -1,4 +1,4 @@
-"""Log lines of a job on standard error: plain for a person, or one JSON object a line for machines."""
+"""Writes a job's log lines to standard error: plain text for a person, or one JSON object per line for machines."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from internvl_ops.events import LOGGERS, attach
 from internvl_ops.redaction import safe_text
 from pipelines import interruption
 
-LINES_OF_EACH = 20  # of one sort of event; of further ones every second, fourth, … has a line
+LINES_OF_EACH = 20  # log lines per sort of event; after that only the 32nd, 64th, 128th, … has one
 NOT_SPARED = ("phase", "progress", "notice")
 
 
@@ -36,7 +36,7 @@ class _Json(logging.Formatter):
 
 
 class _StandardError(logging.Handler):
-    """Writes to what `sys.stderr` is at the time, which a live progress line replaces."""
+    """Writes to the current `sys.stderr`, which a live progress line replaces."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -58,10 +58,10 @@ class _StandardError(logging.Handler):
 
 
 def configure(*, as_json: bool) -> None:
-    """Lets this process log to standard error from now on; called by jobs, never by the library.
+    """Sends the log records of this process to standard error. Jobs call it; the library never does.
 
     Args:
-        as_json: Whether as JSON, one object a line.
+        as_json: Whether to write JSON, one object per line.
     """
     handler = _StandardError()
     handler.setFormatter(_Json() if as_json else _Plain())
@@ -69,7 +69,7 @@ def configure(*, as_json: bool) -> None:
     for name in LOGGERS:
         logger = logging.getLogger(name)
         logger.setLevel(logging.INFO)
-        logger.propagate = False  # a library may have given the root a handler, which would write each line again
+        logger.propagate = False  # a library may have added a handler to the root, which would repeat each line
     interruption.form = _interrupted if as_json else interruption.plain
 
 

@@ -1,4 +1,4 @@
-"""How fast a run was, what it made of its devices, and which stage it waited for."""
+"""Measures how fast a run was, how well it used its devices, and which stage was the bottleneck."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from internvl_ops.gpus import Gpu
 from pipelines import columns as c
 from pipelines.stages.wire import Mark, decode_reading
 
-SHORTEST_S = 1.0  # a rate over less says nothing
-SHORTEST_BOUND_S = 10.0  # nor does a share of less: stages take turns at filling and draining
-FILLED = 2  # times what the engines hold at once: fewer units cannot keep them full
-BUSY = 0.5  # of a stage's places in use, from which on others can be waiting for it
-PREPARE_PLACES = 2  # blocks a prepare actor has at once
+SHORTEST_S = 1.0  # seconds; a rate over a shorter time means nothing
+SHORTEST_BOUND_S = 10.0  # seconds; a share over a shorter time means nothing, because stages fill and drain in turns
+FILLED = 2  # fewer units than this many times the engines' capacity cannot keep them full
+BUSY = 0.5  # a stage is a possible bottleneck once this share of its places is in use
+PREPARE_PLACES = 2  # blocks that a prepare actor has at once
 
 ADVICE = {
     "prepare": "prepare bound: add CPU actors (--prepare-actors, or CPUs to the cluster), or lower --max-tiles",
@@ -47,15 +47,15 @@ class Worker:
 
 @dataclass(frozen=True)
 class Setting:
-    """What a run runs on.
+    """The configuration that a run is measured on.
 
     Args:
-        cost: Of the checkpoint; None where only a server has it, or where several prompts share what is cached.
-        gpu: The kind of all engines; None without GPUs, or where they are of several kinds or an unknown one.
-        no_gpu: Then why.
-        engines: How many were asked for.
-        gpus: Of all engines together.
-        in_flight: Units an engine holds at once.
+        cost: Cost of the checkpoint; None if only a server has it, or if several prompts share a cache.
+        gpu: The kind of GPU of all engines; None without GPUs, with several kinds or with an unknown kind.
+        no_gpu: Reason why ``gpu`` is None.
+        engines: Number of engines requested.
+        gpus: Number of GPUs of all engines together.
+        in_flight: Units that an engine holds at once.
     """
 
     cost: Cost | None = None
@@ -68,12 +68,12 @@ class Setting:
 
 @dataclass
 class Measures:
-    """Takes what finished rows bring with them. Everything counts from the engines' first request on: what was before
-    that is start-up.
+    """Collects measurements from finished rows, starting with the engines' first request. Everything before that is
+    start-up.
 
     Args:
-        setting: What the run runs on.
-        clock: Seconds of Unix time.
+        setting: The configuration that the run is measured on.
+        clock: Returns seconds of Unix time.
     """
 
     setting: Setting = field(default_factory=Setting)
@@ -90,7 +90,7 @@ class Measures:
         self._devices: dict[str, Worker] = {}
 
     def take(self, rows: pa.Table) -> None:
-        """Args: finished rows of one block."""
+        """Adds the finished rows of one block."""
         self.ended = self.clock()
         self.units += len(rows)
         if c.ENGINE_GAUGE in rows.column_names:
@@ -114,11 +114,11 @@ class Measures:
 
     @property
     def seconds(self) -> float:
-        """From the engines' first request to the last finished unit; from the start where nothing was asked."""
+        """Seconds from the engines' first request to the last finished unit; from the start if there was no request."""
         return self.ended - (self.began if self.since is None else self.since)
 
     def rates(self) -> dict[str, float | None]:
-        """Units and tokens a second; None where the run was too short to say."""
+        """Units and tokens per second; None if the run was too short to tell."""
         counts = {
             "units_per_second": self.units,
             "prompt_tokens_per_second": self.prompt_tokens,
@@ -130,7 +130,7 @@ class Measures:
         }
 
     def device(self) -> dict[str, Any]:
-        """What the run made of its devices; what cannot be said is None, and ``unknown`` says why."""
+        """How well the run used its devices. Unknown values are None, and ``unknown`` says why."""
         setting = self.setting
         achieved = self.flop / self.seconds if setting.cost is not None and self.seconds >= SHORTEST_S else None
         utilisation = None
@@ -152,7 +152,7 @@ class Measures:
         }
 
     def stages(self) -> dict[str, float] | None:
-        """Share of each stage's places that was in use while rows remained; None where that was too short to say."""
+        """Share of each stage's places that was in use while rows remained; None if that time was too short to tell."""
         window = sum(worker.spent("at") for worker in self._engines.values())
         if window < SHORTEST_BOUND_S or self.units < FILLED * self.setting.in_flight * len(self._engines):
             return None
@@ -168,7 +168,7 @@ class Measures:
 
     @property
     def bound(self) -> str | None:
-        """The stage that the others waited for: the one whose places were most in use, or reading, where none was."""
+        """The stage that the others waited for: the one with the most places in use, or "read" if no stage was busy."""
         stages = self.stages()
         if stages is None:
             return None
@@ -176,7 +176,7 @@ class Measures:
         return fullest if stages[fullest] >= BUSY else "read"
 
     def advice(self) -> str:
-        """One line."""
+        """Advice for the user, in one line."""
         if self.bound is None:
             return "too short to say which stage bound the run"
         engines, at_work = self.setting.engines, len(self._engines)

@@ -1,4 +1,4 @@
-"""What a person sees while a job runs: one live line on a terminal, a plain line now and then in a log."""
+"""Shows the progress of a job: one live line on a terminal, or a plain line every few seconds in a log."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from pipelines.output.writer import Totals
 logger = logging.getLogger(__name__)
 
 LOG_SECONDS = 10.0
-RATE_SECONDS = 5.0  # after the first finished units; before, their number says nothing of a rate
-KINDS_SHOWN = 3  # of errors, in the closing words
-SORTS_SHOWN = 3  # of messages of each
-_LONGEST_LINE = 300  # characters of a message there
-WINDOW_SECONDS = 120.0  # rates are of the last two minutes: what the job does now, not its warm-up
+RATE_SECONDS = 5.0  # after the first finished units; earlier, their number does not yet give a rate
+KINDS_SHOWN = 3  # error kinds in the closing summary
+SORTS_SHOWN = 3  # sorts of messages per kind
+_LONGEST_LINE = 300  # characters of a message in the summary
+WINDOW_SECONDS = 120.0  # rates cover the last two minutes: the current speed, without the warm-up
 
 
 class ProgressLine:
     """Shows how far a job is. ``update`` is cheap; call it for every block.
 
     Args:
-        stream: A terminal gets a bar that redraws itself; anything else a line every ten seconds.
-        as_records: Whether to log these lines, with their numbers, instead; never a bar.
+        stream: A terminal gets a bar that redraws itself; anything else gets a line every ten seconds.
+        as_records: Whether to log these lines with their numbers, and never show a bar.
     """
 
     def __init__(self, stream: TextIO | None = None, *, as_records: bool = False) -> None:
@@ -65,27 +65,27 @@ class ProgressLine:
             self._log()
 
     def say(self, what: str) -> None:
-        """Names the phase the job is in, such as "loading the model"."""
+        """Shows the phase of the job, such as "loading the model"."""
         if self._live:
             self._bar.update(self._task, description=what)
         else:
             self._line(what, "phase")
 
     def total(self, units: int | None) -> None:
-        """Tells how many units there are in all, once that is known."""
+        """Sets the total number of units, once it is known."""
         self._total = units
 
     def skipped(self, units: int) -> None:
-        """Tells how many units need no work, as far as they are read."""
+        """Sets the number of units that need no work, among those read so far."""
         self._skipped = units
 
     @property
     def todo(self) -> int | None:
-        """Units that this run has to do, at most; None while that is not known."""
+        """Largest number of units that this run has to do; None while it is not known."""
         return None if self._total is None else self._total - self._skipped
 
     def update(self, finished: int, tokens: int, failed: int) -> None:
-        """Args: units finished, tokens generated and units failed so far, those of earlier runs not counted."""
+        """Updates the numbers of finished units, generated tokens and failed units of this run alone."""
         now = time.monotonic()
         self._last = finished, tokens, failed
         self._seen.append((now, finished, tokens))
@@ -106,7 +106,7 @@ class ProgressLine:
         self._line(text, "progress", units=finished, todo=self.todo, tokens=tokens, failed=failed)
 
     def _line(self, text: str, event: str, **fields: object) -> None:
-        """In a log: with the time of day, and as long as it is."""
+        """Writes a line to a log: with the time of day, in full length."""
         if self._as_records:
             note(logger, event, text, level=logging.INFO, **fields)
             return
@@ -131,7 +131,7 @@ class _Said(ProgressColumn):
 
 
 def duration(seconds: float) -> str:
-    """``seconds`` as a person says it: 45s, 12m 05s, 3h 20m."""
+    """Formats ``seconds`` for a person: 45s, 12m 05s, 3h 20m."""
     seconds = max(0, round(seconds))
     if seconds < 60:
         return f"{seconds}s"
@@ -141,7 +141,7 @@ def duration(seconds: float) -> str:
 
 
 def most_frequent(totals: Totals, count: int = KINDS_SHOWN) -> list[tuple[int, str, str]]:
-    """(how often, kind, an example of its most frequent sort) of the most frequent error kinds."""
+    """The most frequent error kinds, each as (count, kind, an example of its most frequent sort)."""
     return [
         (number, kind, next((sort.example for sort in _sorts(totals, kind).most_common(1)), ""))
         for kind, number in totals.kinds.most_common(count)
@@ -149,7 +149,7 @@ def most_frequent(totals: Totals, count: int = KINDS_SHOWN) -> list[tuple[int, s
 
 
 def error_lines(totals: Totals) -> list[str]:
-    """The most frequent error kinds, and of each the most frequent sorts of message."""
+    """Lines with the most frequent error kinds and, for each, its most frequent sorts of message."""
     lines = []
     for number, kind, message in most_frequent(totals):
         sorts = _sorts(totals, kind)

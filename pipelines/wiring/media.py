@@ -59,7 +59,7 @@ def read_policy(options: JobOptions, plan: SourcePlan) -> ReadPolicy:
     """Which media may be read, and the headers to request them with.
 
     Raises:
-        ConfigurationError: A header is invalid or reserved.
+        ConfigurationError: A header is invalid or reserved, or it may be a secret and ``--allow`` names no address.
     """
     return ReadPolicy(
         plan.base, options.allow, tuple(map(_header, options.http_header)), s3_anonymous=options.s3_anonymous
