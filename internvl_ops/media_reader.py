@@ -1,4 +1,4 @@
-"""Which media a unit has, and the reader that fetches them and decodes them in a process of its own."""
+"""A unit's media, and the reader that fetches them and decodes them in a separate process."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from internvl_ops.tasks.base import Conversation
 
 @dataclass(frozen=True)
 class MediaRef:
-    """One file of a unit: where it is, or its bytes."""
+    """One file of a unit: its location, or its bytes."""
 
     uri: str
     data: bytes | None = None
@@ -30,13 +30,13 @@ class MediaRef:
 
 @dataclass(frozen=True)
 class Unit:
-    """What is asked about which files, or which part of one.
+    """Questions about one or several files, or about a part of a file.
 
     Args:
-        conversations: What is asked.
+        conversations: The questions.
         media: The files.
-        part: Of the file, if not all of it.
-        sampling: How answers are generated, where it is not as in the rest of the job.
+        part: The part of the file, if not all of it.
+        sampling: How answers are generated, if it differs from the rest of the job.
     """
 
     conversations: Sequence[Conversation]
@@ -47,14 +47,14 @@ class Unit:
 
 @dataclass(frozen=True, kw_only=True)
 class ReadLimits:
-    """What reading one file may cost.
+    """Limits for reading one file.
 
     Args:
-        max_bytes: Size of the file.
-        fetch_timeout_s: Seconds one fetch may take.
-        decode_timeout_s: Seconds one decode may take; where scenes are looked for, which decodes a whole video, so much
-            for each minute of it at 1080p and 30 frames a second.
-        decode_memory_mib: Memory one decode may take.
+        max_bytes: Maximum size of the file.
+        fetch_timeout_s: Maximum seconds for one fetch.
+        decode_timeout_s: Maximum seconds for one decode. Finding scenes decodes a whole video; there it is the limit
+            per minute of 1080p at 30 frames per second.
+        decode_memory_mib: Maximum memory for one decode.
     """
 
     max_bytes: int = 1 << 28
@@ -64,15 +64,15 @@ class ReadLimits:
 
 
 class MediaReader:
-    """Fetches and decodes: many fetches at a time in the background, decoding in a process of its own.
+    """Fetches and decodes: many fetches in parallel in the background, decoding in a separate process.
 
     A crash, a hang or a memory bomb in a decoder costs one unit. Safe to call from several threads, which keeps the
     decoder busy while another call waits for its fetches.
 
     Args:
         policy: Which URIs may be read.
-        options: How.
-        limits: What one file may cost.
+        options: How to read them.
+        limits: Limits for one file.
     """
 
     def __init__(self, policy: ReadPolicy, options: MediaOptions, limits: ReadLimits) -> None:
@@ -83,7 +83,7 @@ class MediaReader:
             timeout_s=limits.fetch_timeout_s,
             frame_folders=options.kind == "video",
         )
-        # Of a file that is several units every unit would fetch the whole.
+        # Without the cache, every unit of a file that is several units would fetch the whole file.
         self._cache = FileCache(self._fetcher) if options.explodes else None
         self._sandbox = Sandbox(
             memory_limit=limits.decode_memory_mib << 20,
@@ -93,9 +93,9 @@ class MediaReader:
         self._timeout_s, self._max_bytes = limits.decode_timeout_s, limits.max_bytes
 
     def files(self, units: Sequence[Unit]) -> Iterator[tuple[int, int, bytes | str | UnitError]]:
-        """(unit, place in its media, bytes or local path or error) of every file, as soon as it is there.
+        """(unit, place in its media, bytes or local path or error) of every file, as soon as it is ready.
 
-        Several images where a video is wanted are its frames: they come as one file, in place 0.
+        If a video is needed, several images are its frames: they arrive as one file, in place 0.
         """
         if self.options.kind != "video":
             yield from self._single_files(units)
@@ -112,7 +112,7 @@ class MediaReader:
                 yield from ((row, place, file) for place, file in self._joined(several.pop(row)))
 
     def _joined(self, files: dict[int, bytes | str | UnitError]) -> Iterator[tuple[int, bytes | str | UnitError]]:
-        """The files of one row of videos, by their place, or the one video whose frames they are."""
+        """The files of one row of videos, by their place; or one video, if the files are its frames."""
         frames = frames_of(files[place] for place in sorted(files))
         if frames is None:
             yield from files.items()
@@ -143,7 +143,7 @@ class MediaReader:
         return UnitError("fetch", "too_large", text)
 
     def load(self, source: bytes | str, unit: Unit, place: int) -> Loaded | UnitError:
-        """Decodes one file of ``unit``, or the part that the unit is."""
+        """Decodes one file of ``unit``, or the unit's part of it."""
         max_tiles = share_tile_budget(self.options.image.max_tiles, len(unit.media))
         try:
             return self._sandbox.call(load, source, unit.part, self.options, max_tiles, timeout_s=self._timeout_s)
@@ -151,7 +151,7 @@ class MediaReader:
             return named(error, unit.media[place].uri)
 
     def count_tiles(self, units: Sequence[Unit]) -> list[int | UnitError]:
-        """Tiles of each unit of images, by the headers of its files: nothing is decoded."""
+        """Tiles of each unit of images, from its files' headers: nothing is decoded."""
         counts: list[int | UnitError] = [0] * len(units)
         for row, place, source in self.files(units):
             found = source if isinstance(source, UnitError) else self._count_tiles(source, units[row], place)
@@ -170,18 +170,18 @@ class MediaReader:
             return named(error, unit.media[place].uri)
 
     def version(self, media: MediaRef) -> str:
-        """The version of a file as it was read; empty for one that was given as bytes."""
+        """The version of a file when it was read; empty for a file given as bytes."""
         return "" if media.data is not None else self._fetcher.version(media.uri)
 
     def preview(self, picture: bytes, width: int, height: int) -> bytes | None:
-        """A small JPEG of a picture; None where it cannot be made, which is no matter."""
+        """A small JPEG of a picture; None if it cannot be made, which is not an error."""
         try:
             return self._sandbox.call(small_jpeg_of, picture, width, height, timeout_s=self._timeout_s)
         except UnitError:
             return None
 
     def list_parts(self, unit: Unit) -> list[Part] | UnitError:
-        """The units that the file of ``unit`` is."""
+        """The units of the file of ``unit``."""
         for _, place, source in self.files([unit]):
             if isinstance(source, UnitError):
                 return source
@@ -194,14 +194,14 @@ class MediaReader:
     def _list_parts(self, source: bytes | str) -> list[Part]:
         clips, timeout_s = self.options.clips, self._timeout_s
         by_scenes = self.options.kind == "video" and clips is not None and clips.by == "scenes"
-        if by_scenes:  # decodes the whole video, so that its time grows with the video
+        if by_scenes:  # decodes the whole video, so the limit grows with the video
             timeout_s *= max(1.0, self._sandbox.call(scene_work, source, clips, timeout_s=timeout_s))
         try:
             return self._sandbox.call(list_parts, source, self.options, timeout_s=timeout_s)
         except UnitError as error:
             if not by_scenes or error.kind != "timeout":
                 raise
-            # No "timeout", which is tried again: the same video takes as long the next time.
+            # Not "timeout", which would be tried again: the same video would take as long the next time.
             message = (
                 f"finding its scenes takes longer than {timeout_s:,.0f} s, the time that --decode-timeout "
                 f"{self._timeout_s:g} gives to a video of this length. Raise it, or split by --clip-seconds"
@@ -225,6 +225,6 @@ class MediaReader:
 
 
 def named(error: UnitError, uri: str) -> UnitError:
-    """``error`` with the file's name in front, so that a list of errors can be read."""
+    """``error`` with the file's name in front, so that a list of errors is readable."""
     message = f"{safe_uri(uri)}: {error.message}" if uri else error.message
     return UnitError(error.stage, error.kind, message, error.attempts)

@@ -1,4 +1,4 @@
-"""TIFF: what its samples mean, by its tags, and the kinds that Pillow cannot read or reads wrongly."""
+"""TIFF: finds the meaning of samples by tags, and reads the kinds that Pillow cannot read or reads wrongly."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _WHITE_IS_ZERO, _PALETTE, _YCBCR, _CFA, _LINEAR_RAW = 0, 3, 6, 32803, 34892
 _COLOURS: dict[int, Colours] = {
     0: "grey", 1: "grey", 2: "rgb", 3: "palette", 4: "grey", 5: "cmyk", 8: "lab", 9: "lab",
 }  # fmt: skip
-# Of cameras' own making: Sony, Samsung, Nikon, Pentax, Kodak, and the lossy one of DNG.
+# Compressions of camera makers: Sony, Samsung, Nikon, Pentax, Kodak, and the lossy one of DNG.
 _RAW_COMPRESSIONS = frozenset({32767, 32769, 32770, 34713, 65535, 65000, 34892, 52546})
 _RAW_NAMES = {"NIKON": "Nikon NEF", "SONY": "Sony ARW", "PENTAX": "Pentax PEF", "SAMSUNG": "Samsung SRW"}
 _PILLOW_COMPRESSIONS = frozenset({1, 2, 3, 4, 5, 7, 8, 32773, 32946, 50000})
@@ -28,7 +28,7 @@ _FLOAT, _COMPLEX = 3, (5, 6)
 _JPEG_2000 = frozenset({33003, 33004, 33005, 34712})
 _DESCRIPTION, _HIGHEST = 270, (281, 341)  # MaxSampleValue, SMaxSampleValue
 _SIGNIFICANT_BITS, _OME_CHARACTERS = re.compile(r'\bSignificantBits="(\d{1,2})"'), 1 << 20
-_LOOKED_AT = 8  # directories that may hold a sensor's data
+_LOOKED_AT = 8  # number of directories to search for a sensor's data
 _TYPES = {1: "u", 2: "i", 3: "f", 4: "u"}
 
 _MOST_SAMPLES = 800_000_000  # four for each of 200 million pixels
@@ -41,8 +41,8 @@ class Tiff:
         data: The file's bytes.
 
     Raises:
-        UnitError: For a camera's raw file.
-        Exception: Of many types, for a file that is none or whose first directory is damaged.
+        UnitError: It is a camera's raw file.
+        Exception: Many types, for a file that is not a TIFF or whose first directory is damaged.
     """
 
     format = "TIFF"
@@ -63,7 +63,7 @@ class Tiff:
 
     @property
     def for_pillow(self) -> bool:
-        """8 bits or less of the usual meanings: Pillow reads them right, and JPEG and fax inside them."""
+        """Whether Pillow reads the file correctly: 8 bits or less with a usual meaning, also as JPEG or fax inside."""
         page = self._page
         if page.compression not in _PILLOW_COMPRESSIONS or self._bits() not in (1, 2, 4, 8):
             return False
@@ -81,15 +81,15 @@ class Tiff:
 
     @property
     def is_plain_ycbcr(self) -> bool:
-        """YCbCr without compression."""
+        """Whether the samples are YCbCr without compression."""
         return bool(self._page.photometric == _YCBCR and self._page.compression == 1)
 
     def rgb(self, alpha: str, notes: list[str], *, accept_cut: bool) -> np.ndarray:
         """Decodes the page as stored, not turned upright: uint8 of shape (height, width, 3).
 
         Raises:
-            UnitError: "unsupported" with what the samples are; "corrupt" for a file that ends early; "too_large" for
-                one whose many channels take more than any picture.
+            UnitError: "unsupported", which names the kind of samples; "corrupt" for a truncated file; "too_large" if
+                its many channels take more memory than any picture.
         """
         self._check_size()
         samples = self._samples(notes)
@@ -99,7 +99,7 @@ class Tiff:
         return to_rgb(self._pixels(), samples, alpha, notes)
 
     def _check_size(self) -> None:
-        """A header of some bytes may claim thousands of channels, which all would be made before three are taken."""
+        """A tiny header may claim thousands of channels, and all would be decoded before three are used."""
         width, height = self.size
         count = width * height * self._page.samplesperpixel
         if count > _MOST_SAMPLES:
@@ -138,7 +138,7 @@ class Tiff:
             bits=bits,
             alpha=alpha,
             white_is_zero=page.photometric == _WHITE_IS_ZERO,
-            # Samples of 9 to 15 bits are packed by who knows their depth. Those of 8 and 16 are what files are made of.
+            # Writers that pack samples of 9 to 15 bits know their depth. 8 and 16 bits are only the usual formats.
             maximum=None if floating or bits in (16, 32, 64) or 2 in formats else (1 << bits) - 1,
             used_bits=None if floating else self._used_bits(bits),
             nodata=self._nodata(),
@@ -166,7 +166,7 @@ class Tiff:
         return bits.pop() if len(bits) == 1 else None
 
     def _coded_bits(self, bits: int) -> int:
-        """Of samples inside JPEG 2000, which has a depth of its own."""
+        """The bits of samples inside JPEG 2000, which has its own depth."""
         page = self._page
         if page.compression not in _JPEG_2000:
             return bits
@@ -183,14 +183,14 @@ class Tiff:
         return coded.bits
 
     def _used_bits(self, bits: int) -> int | None:
-        """How many bits of a sample are used, where the file says so."""
+        """How many bits of a sample are used; None if the file does not state it."""
         found = _SIGNIFICANT_BITS.search(str(self._tag(_DESCRIPTION, ""))[:_OME_CHARACTERS])
-        if found and 0 < int(found[1]) < bits:  # all of them is what OME's writers say when they do not know
+        if found and 0 < int(found[1]) < bits:  # OME's writers state all bits when they do not know
             return int(found[1])
         for code in _HIGHEST:
             value = self._tag(code, None)
             highest = max(value, default=None) if isinstance(value, tuple) else value
-            # Other numbers are what the brightest pixel happens to have.
+            # Other numbers are only the value of the brightest pixel.
             if isinstance(highest, int) and highest > 255 and not highest & (highest + 1):
                 return highest.bit_length()
         return None
@@ -216,7 +216,7 @@ class Tiff:
         return int(self._map().max()) < 256
 
     def _palette(self) -> np.ndarray:
-        """Old writers fill the colour map, which is one of 16 bits, with 0 to 255."""
+        """The colour map. It has 16 bits, but old writers fill it with 0 to 255."""
         colours = self._map().T
         return (colours if self._palette_is_old() else colours >> 8).astype(np.uint8)
 
@@ -230,7 +230,7 @@ class Tiff:
         height, width = self.size[1], self.size[0]
         pixels = pixels.reshape(-1, height, width, page.samplesperpixel)[0]
         if self._bits() == 24 and pixels.dtype.kind == "u" and not (pixels & 255).any():
-            pixels = pixels >> 8  # tifffile leaves 24 bits in the upper three bytes where the file is big-endian
+            pixels = pixels >> 8  # in big-endian files, tifffile leaves 24 bits in the upper three bytes
         return pixels.astype(np.uint8) if pixels.dtype == bool else pixels
 
     def _check_codec(self) -> None:
@@ -243,7 +243,7 @@ class Tiff:
             raise self._unsupported(f"the compression {_named(compression)}") from None
 
     def _check_whole(self, accept_cut: bool) -> None:
-        """Says that the file ends early, which the decoder would fill with zeros or fail at in its own words."""
+        """Raises for a truncated file, which the decoder would fill with zeros or report in unclear words."""
         page = self._page
         ends = [offset + count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False)]
         missing = max(ends, default=0) - len(self._data)
@@ -264,7 +264,7 @@ class Tiff:
     # ---------------------------------------------------------------- cameras
 
     def _camera(self) -> str:
-        """Names the raw format where the file is one: what Pillow reads of it is a thumbnail."""
+        """Names the raw format of a camera's file, of which Pillow reads only a thumbnail; empty for other files."""
         if _DNG_VERSION in self._page.tags:
             return "DNG"
         if self._data[8:10] == b"CR" and self._data[:4] == b"II*\0":
@@ -287,7 +287,7 @@ class Tiff:
 def _some(read: Callable[[], Any]) -> list[Any]:
     try:
         return [page for page in list(read())[:_LOOKED_AT] if page is not None and hasattr(page, "photometric")]
-    except Exception:  # damaged further on: the first directory is what counts
+    except Exception:  # damaged in a later directory: the first one is the important one
         return []
 
 

@@ -1,4 +1,4 @@
-"""Cuts an image into the square tiles InternVL reads, by the model cards' dynamic tiling rule."""
+"""Cuts an image into the square tiles that InternVL reads, by the model cards' dynamic tiling rule."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
     import torch
 
 Resize = Literal["fast", "exact"]
-MEAN_COLOUR = (123, 116, 103)  # ImageNet's, in whole numbers as the published code rounds them down
-RESIZER = "torch"  # imported by those who resize: seconds, which the driver and the engines' actors do without
+MEAN_COLOUR = (123, 116, 103)  # ImageNet's, rounded down to integers as in the published code
+RESIZER = "torch"  # imported only by processes that resize: it takes seconds, which drivers and engine actors save
 
 
 def choose_grid(
     width: int, height: int, *, min_tiles: int = 1, max_tiles: int = 12, tile_size: int = 448
 ) -> tuple[int, int]:
-    """Chooses how many columns and rows of tiles an image is cut into.
+    """Chooses the numbers of columns and rows of tiles into which an image is cut.
 
-    The grid whose shape is nearest to the image's wins. Between grids of the same shape (1x1, 2x2, 3x3) the larger one
-    wins only if the image has more than half the pixels it would be resized to.
+    The grid whose shape is nearest to the image's wins. Between grids of the same shape (1x1, 2x2, 3x3), the larger one
+    wins only if the image has more than half the pixels of the size to which it would be resized.
 
     Args:
-        width: Of the upright original, in pixels.
-        height: Of the upright original, in pixels.
-        min_tiles: Fewest tiles, thumbnail not counted.
-        max_tiles: Most tiles, thumbnail not counted.
+        width: Width of the upright original, in pixels.
+        height: Height of the upright original, in pixels.
+        min_tiles: Minimum number of tiles, without the thumbnail.
+        max_tiles: Maximum number of tiles, without the thumbnail.
         tile_size: Side of a tile in pixels.
 
     Returns:
@@ -44,7 +44,7 @@ def choose_grid(
     """
     if width < 1 or height < 1:
         raise ValueError(f"image size {width}x{height} is not allowed: both sides must be at least 1 pixel")
-    # The cards compare IEEE doubles: whether two grids tie depends on exactly these divisions.
+    # The cards compare IEEE doubles: exactly these divisions decide whether two grids tie.
     shape = width / height
     best, best_distance = (1, 1), float("inf")
     for columns, rows in _grids(min_tiles, max_tiles):
@@ -58,7 +58,7 @@ def choose_grid(
 def count_tiles(
     width: int, height: int, *, min_tiles: int = 1, max_tiles: int = 12, tile_size: int = 448, thumbnail: bool = True
 ) -> int:
-    """How many tiles `tile_image` makes of an image, the thumbnail counted; arguments as there."""
+    """The number of tiles that `tile_image` makes of an image, including the thumbnail; same arguments as there."""
     columns, rows = choose_grid(width, height, min_tiles=min_tiles, max_tiles=max_tiles, tile_size=tile_size)
     return columns * rows + (thumbnail and columns * rows != 1)
 
@@ -80,16 +80,16 @@ def tile_image(
     Args:
         image: RGB, upright: a Pillow image, or uint8 of shape (height, width, 3), which is not copied.
         tile_size: Side of a tile in pixels, the checkpoint's image size.
-        min_tiles: Fewest tiles, thumbnail not counted.
-        max_tiles: Most tiles, thumbnail not counted. 12 is what the 2.x checkpoints were trained with; 24 and more
+        min_tiles: Minimum number of tiles, without the thumbnail.
+        max_tiles: Maximum number of tiles, without the thumbnail. The 2.x checkpoints were trained with 12; 24 and more
             help dense text.
-        thumbnail: Append the whole image, squashed to one tile, when there is more than one tile.
-        resize: "fast" uses torch's 8-bit bicubic: off the cards by at most 2/255, on under 1 % of values.
-            Use "exact" to reproduce the cards' pixels bit for bit, at about a third of the speed.
-        original_size: Width and height that decide the grid, where ``image`` was shrunk while decoding.
-        workspace: Memory to resize in, kept from image to image. ``image`` may lie in its buffer 0 and is overwritten
-            if it does.
-        pad: Make the image a square first, with the mean colour at its shorter sides.
+        thumbnail: Append the whole image, distorted to one tile, when there is more than one tile.
+        resize: "fast" uses torch's 8-bit bicubic, which differs from the cards by at most 2/255, on under 1 % of
+            values. "exact" reproduces the cards' pixels bit for bit, at about a third of the speed.
+        original_size: Width and height that decide the grid, if ``image`` was shrunk during decoding.
+        workspace: Memory to resize in, kept from image to image. ``image`` may lie in its buffer 0; it is then
+            overwritten.
+        pad: First make the image a square, with the mean colour at its shorter sides.
 
     Returns:
         uint8 of shape (tiles, 3, tile_size, tile_size), row by row from the top left, the thumbnail last.
@@ -105,7 +105,7 @@ def tile_image(
     count = columns * rows
     with_thumbnail = thumbnail and count != 1
     tiles = shared.empty((count + with_thumbnail, 3, tile_size, tile_size))
-    if with_thumbnail:  # from the original, as the cards do; first, because the tiles may overwrite it
+    if with_thumbnail:  # from the original, as in the cards; first, because the tiles may overwrite it
         _write_planes(resized(tile_size, tile_size, 2), tiles[count])
     whole = resized(columns * tile_size, rows * tile_size, 0)
     for index in range(count):
@@ -119,9 +119,9 @@ def join_tiles(tiles: np.ndarray, columns: int, rows: int) -> np.ndarray:
     """The picture that was cut into tiles.
 
     Args:
-        tiles: uint8 of shape (tiles, 3, S, S), as `tile_image` gives them, with or without the thumbnail.
-        columns: Of the grid.
-        rows: Of the grid.
+        tiles: uint8 of shape (tiles, 3, S, S), from `tile_image`, with or without the thumbnail.
+        columns: Columns of the grid.
+        rows: Rows of the grid.
 
     Returns:
         uint8 of shape (rows · S, columns · S, 3).
@@ -132,13 +132,13 @@ def join_tiles(tiles: np.ndarray, columns: int, rows: int) -> np.ndarray:
 
 
 def share_tile_budget(max_tiles: int, num_images: int, *, rule: Literal["training", "evaluation"] = "training") -> int:
-    """Gives the tiles each image of a prompt may have when the prompt holds several.
+    """The number of tiles that each image may have when a prompt contains several.
 
     Args:
-        max_tiles: What one image alone may have.
-        num_images: Images in the prompt.
-        rule: "training" divides ``max_tiles`` among the images, as InternVL was trained. "evaluation" leaves each its
-            ``max_tiles`` as long as all together stay within 64, as VLMEvalKit does; use it to reproduce its scores.
+        max_tiles: Maximum tiles of a single image.
+        num_images: Number of images in the prompt.
+        rule: "training" divides ``max_tiles`` among the images, as in InternVL's training. "evaluation" gives each
+            image ``max_tiles`` as long as their total is at most 64, like VLMEvalKit; use it to reproduce its scores.
     """
     if num_images < 1:
         raise ValueError(f"num_images {num_images} is not allowed: tiles are shared among at least 1 image")
@@ -153,8 +153,8 @@ def _grids(min_tiles: int, max_tiles: int) -> tuple[tuple[int, int], ...]:
         raise ValueError(
             f"min_tiles {min_tiles} with max_tiles {max_tiles} is not allowed: 1 <= min_tiles <= max_tiles is needed"
         )
-    # The cards sort a set by area alone, so that grids of equal area stay in the order of the set. That follows from
-    # the hashes of the pairs and from the order in which they came in, which is the cards' here, repeats included.
+    # The cards sort a set by area alone, so grids of equal area keep the order of the set. That order follows from the
+    # hashes of the pairs and from their order of insertion, which is the same here as in the cards, repeats included.
     grids = {
         (columns, rows)
         for side in range(min_tiles, max_tiles + 1)
@@ -184,7 +184,7 @@ def _padded(pixels: np.ndarray) -> np.ndarray:
     return square
 
 
-# Each returns a function (width, height, buffer of the workspace) -> uint8 (height, width, 3).
+# Each function returns a function (width, height, buffer of the workspace) -> uint8 (height, width, 3).
 
 
 def _exact_resizer(image: Image.Image | np.ndarray) -> Callable[[int, int, int], np.ndarray]:
@@ -193,11 +193,11 @@ def _exact_resizer(image: Image.Image | np.ndarray) -> Callable[[int, int, int],
 
 
 def _fast_resizer(image: Image.Image | np.ndarray, workspace: Workspace) -> Callable[[int, int, int], np.ndarray]:
-    pixels = np.require(image, np.uint8, ["C", "W"])  # torch takes no read-only memory, which Pillow hands out
+    pixels = np.require(image, np.uint8, ["C", "W"])  # Pillow returns read-only memory, which torch refuses
 
     def fast(width: int, height: int, buffer: int) -> np.ndarray:
         old_height, old_width = pixels.shape[:2]
-        # Values are rounded between the two axes, so their order shows in the result. This is Pillow's since 13.0.
+        # Values are rounded between the two axes, so the order matters. This has been Pillow's order since 13.0.
         rows_first = old_height > height and old_height - height > 2 * (old_width - width)
         between = workspace.array(1, (height, old_width, 3) if rows_first else (old_height, width, 3))
         _bicubic(pixels, between)
@@ -209,7 +209,7 @@ def _fast_resizer(image: Image.Image | np.ndarray, workspace: Workspace) -> Call
 
 
 def _bicubic(source: np.ndarray, target: np.ndarray) -> None:
-    """Resizes uint8 (height, width, 3) along the axis in which ``target`` differs."""
+    """Resizes uint8 (height, width, 3) along the axis in which ``target`` differs in size."""
     import torch
 
     size = target.shape[:2]
@@ -219,8 +219,8 @@ def _bicubic(source: np.ndarray, target: np.ndarray) -> None:
 def _batch(pixels: np.ndarray) -> torch.Tensor:
     import torch
 
-    # Batch first, then permuted: only so does torch see channels-last memory, read it without a copy and answer in
-    # kind. The same permutation made before the batch dimension costs two to three times as much.
+    # Add the batch dimension first, then permute: only then does torch recognise channels-last memory, read it without
+    # a copy and return the same layout. Permuting before the batch dimension takes two to three times as long.
     return torch.from_numpy(pixels).unsqueeze(0).permute(0, 3, 1, 2)
 
 

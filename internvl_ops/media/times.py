@@ -1,4 +1,4 @@
-"""Times in a video, as rows of a manifest write them."""
+"""Parses times in a video, in the formats of manifests."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from decimal import Decimal
 
 from internvl_ops.errors import UnitError
 
-# 1:02:03.5 or 02:03; subtitles write the fraction behind a comma.
+# 1:02:03.5 or 02:03; subtitles write the fraction after a comma.
 _CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d+(?:[.,]\d*)?)", re.ASCII)
 
 
 def seconds_of(value: object, column: str) -> float | None:
-    """Seconds from a number, a number as text, ``hh:mm:ss`` or ``mm:ss``; None where the row says nothing.
+    """Seconds from a number, a number as text, ``hh:mm:ss`` or ``mm:ss``; None if the row has no time.
 
     Raises:
-        UnitError: ``bad_row``, with what is allowed.
+        UnitError: ``bad_row``, with the allowed formats.
     """
     seconds = _seconds(value)
     if seconds is None:
@@ -32,7 +32,7 @@ def seconds_of(value: object, column: str) -> float | None:
 
 
 def _seconds(value: object) -> float | None:
-    """Not a number where the value is none of a time."""
+    """Seconds; NaN if the value is not a time."""
     if value is None:
         return None
     if isinstance(value, datetime.timedelta):
@@ -41,7 +41,7 @@ def _seconds(value: object) -> float | None:
         return value.hour * 3600 + value.minute * 60 + value.second + value.microsecond / 1e6
     if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
         number = float(value)
-        return None if math.isnan(number) else number  # pandas writes a missing number so
+        return None if math.isnan(number) else number  # pandas writes missing numbers as NaN
     return _of_text(value.strip()) if isinstance(value, str) else math.nan
 
 

@@ -1,6 +1,6 @@
-"""One attempt to read one object, from a local file or an http(s) address; `s3` does the same for object stores.
+"""Makes one attempt to read one object from a local file or an http(s) address; `s3` does so for object stores.
 
-What a transport raises is either a ``UnitError``, which trying again does not mend, or ``Transient``, which it may.
+A transport raises ``UnitError`` if another attempt cannot help, and ``Transient`` if it may.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from internvl_ops.redaction import safe_uri
 T = TypeVar("T")
 
 CHUNK_BYTES = 1 << 18
-# With aiohttp's own 64 KiB a connection pauses and resumes several times an image, a third of the work of receiving it.
+# With aiohttp's own 64 KiB, a connection pauses and resumes several times per image: a third of the work of receiving.
 BUFFER_BYTES = 1 << 20
 MAX_REDIRECTS = 10
 TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504, 507, 509, 520, 521, 522, 523, 524, 529})
@@ -40,14 +40,14 @@ GONE = frozenset({404, 410})
 
 @dataclass
 class Transient(Exception):
-    """An attempt that failed for a reason that may pass.
+    """An attempt that failed for a reason that may be temporary.
 
     Args:
         message: What happened, without the URI.
-        kind: What it is called if no attempt succeeds.
+        kind: The kind of the error if no attempt succeeds.
         wait_s: How long the server asks to wait before the next attempt.
-        ends_run: Whether all that is still to be read would fail likewise, if no attempt succeeds.
-        silent: Whether nothing was heard of the server.
+        ends_run: Whether all further objects would fail in the same way, if no attempt succeeds.
+        silent: Whether the server sent nothing at all.
     """
 
     message: str
@@ -61,9 +61,9 @@ class Received(NamedTuple):
     """One object as it was received.
 
     Args:
-        data: All of it.
-        version: What tells it from another version of it: the ETag or else the date of last change that the server
-            states, size and time of a local file; empty where there is neither.
+        data: All of its bytes.
+        version: Identifies the version of the object: the server's ETag, or else its date of last change; size and
+            time of a local file; empty if there is neither.
     """
 
     data: bytes
@@ -71,14 +71,14 @@ class Received(NamedTuple):
 
 
 class Body:
-    """The bytes received so far, never more than the cap."""
+    """The bytes received so far, never more than the limit."""
 
     def __init__(self, uri: str, max_bytes: int) -> None:
         self._uri, self._max_bytes = uri, max_bytes
         self._data = bytearray()
 
     def announce(self, length: int | None) -> None:
-        """Takes the length the sender states, so that what is too large is not even begun."""
+        """Records the length that the sender states, so that an object that is too large is refused at once."""
         if length is not None and length > self._max_bytes:
             raise self._too_large(f"{length:,} bytes")
 
@@ -88,7 +88,7 @@ class Body:
         self._data += chunk
 
     def finish(self, length: int | None) -> bytes:
-        """The whole body; ``Transient`` if it is shorter than was stated."""
+        """The whole body; raises ``Transient`` if it is shorter than stated."""
         if length is not None and len(self._data) != length:
             raise Transient(f"the body ended after {len(self._data):,} of {length:,} bytes")
         return bytes(self._data)
@@ -126,17 +126,17 @@ def read_local(path: str, max_bytes: int) -> Received:
         if error.errno == errno.ELOOP:
             raise UnitError("fetch", "refused", f"{safe_uri(path)} became a symlink while it was read") from None
         if error.errno in (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.EINVAL):
-            # Counted as storage although it is not tried again: once mended, --retry-errors takes these rows up.
+            # Kind "storage", although it is not tried again: --retry-errors then reads these rows once it is fixed.
             raise UnitError("fetch", "storage", f"{safe_uri(path)}: {error.strerror}") from None
         raise Transient(f"{error.strerror or type(error).__name__}") from None
 
 
 class PrivateAddress(OSError):
-    """A connection to an address that is not public was about to be made."""
+    """A connection to a non-public address was refused before it was made."""
 
 
 class GuardedResolver(AbstractResolver):
-    """Gives only names of which every address is public."""
+    """Resolves only names whose addresses are all public."""
 
     def __init__(self, inner: AbstractResolver) -> None:
         self._inner = inner
@@ -155,7 +155,7 @@ class GuardedResolver(AbstractResolver):
 
 
 def _guarded_socket(address_info: Any) -> socket.socket:
-    """Makes the socket for an address that is about to be connected to: the last look, whatever came before."""
+    """Makes the socket for the address of a connection; this is the last check, whatever was checked before."""
     family, kind, protocol, _, address = address_info
     if not is_public(str(address[0])):
         raise PrivateAddress(errno.EACCES, str(address[0]))
@@ -165,10 +165,9 @@ def _guarded_socket(address_info: Any) -> socket.socket:
 class HttpReader:
     """Reads http(s) addresses. Must be made and used on one event loop.
 
-    Addresses under a prefix of ``--allow`` go through a connector of their own; all others through one that cannot
-    connect to an address that is not public, so that neither a redirect, nor a DNS name that changes its mind between
-    check and connection, nor an odd way of writing an address gets anywhere. The former go through the proxies of the
-    environment, the latter never do.
+    Addresses under a prefix of ``--allow`` use their own connector. All others use one that refuses non-public
+    addresses, which covers redirects, a DNS name that changes between check and connection, and unusual notations of an
+    address. The former use the environment's proxies; the latter never do.
     """
 
     def __init__(
@@ -194,15 +193,15 @@ class HttpReader:
         self._trusted = session(aiohttp.TCPConnector(limit=connections, resolver=resolver()))
 
     async def read(self, uri: str, max_bytes: int) -> Received:
-        """Reads a checked URL, following redirects, each of them checked."""
+        """Reads a checked URL and follows redirects, each of which is checked."""
         return await self._ask("GET", uri, lambda response: receive(uri, response, max_bytes))
 
     async def version(self, uri: str) -> str:
-        """The version of what stands at a checked URL now."""
+        """The current version of the object at a checked URL."""
         return await self._ask("HEAD", uri, lambda response: version_of(uri, response))
 
     async def _ask(self, method: str, uri: str, take: Callable[[aiohttp.ClientResponse], Awaitable[T]]) -> T:
-        url, cookies = uri, aiohttp.CookieJar(unsafe=True, quote_cookie=False)  # unsafe: of addresses, too
+        url, cookies = uri, aiohttp.CookieJar(unsafe=True, quote_cookie=False)  # unsafe: accepts IP addresses too
         for _ in range(MAX_REDIRECTS + 1):
             session = self._trusted if self._policy.trusts(url) else self._public
             try:
@@ -210,7 +209,7 @@ class HttpReader:
                 headers = self._policy.headers_for(url, uri)
                 if sent := cookies.filter_cookies(address):
                     headers["Cookie"] = "; ".join(f"{cookie.key}={cookie.coded_value}" for cookie in sent.values())
-                # Behind a proxy nobody can tell which address a name leads to, so only what is trusted goes there.
+                # Behind a proxy, the address of a name is unknown, so only trusted addresses are sent there.
                 proxy = proxy_for(address) if session is self._trusted else {}
                 async with session.request(
                     method, address, headers=headers, allow_redirects=False, **proxy
@@ -228,7 +227,7 @@ class HttpReader:
         await self._trusted.close()
 
     def _follow(self, uri: str, url: str, location: str) -> str:
-        # Bytes that are no UTF-8 stand in it as lone surrogates.
+        # Bytes that are not UTF-8 appear in it as lone surrogates.
         location = "".join(f"%{ord(c) - 0xDC00:02X}" if 0xDC80 <= ord(c) <= 0xDCFF else c for c in location.strip())
         try:
             target = urljoin(url, location)
@@ -271,7 +270,7 @@ class HttpReader:
         )
 
     def _about_proxies(self, url: str) -> str:
-        """What to do about an address that may be reached only through a proxy, which it was not asked through."""
+        """Advice for an address that may need a proxy but was requested without one; else empty."""
         address = URL(url, encoded=True)
         if self._policy.trusts(url) or not proxy_for(address):
             return ""
@@ -279,9 +278,9 @@ class HttpReader:
 
 
 async def receive(uri: str, response: aiohttp.ClientResponse, max_bytes: int) -> Received:
-    """The body of a response, or the error its status stands for."""
+    """The body of a response, or the error for its status."""
     version = await version_of(uri, response)
-    # The stated length is that of the body as sent, so it says nothing about one that arrives compressed.
+    # The stated length is that of the body as sent, so it does not apply to a compressed body.
     length = None if "Content-Encoding" in response.headers else response.content_length
     body = Body(uri, max_bytes)
     body.announce(length)
@@ -291,7 +290,7 @@ async def receive(uri: str, response: aiohttp.ClientResponse, max_bytes: int) ->
 
 
 async def version_of(uri: str, response: aiohttp.ClientResponse) -> str:
-    """The version that a response states, or the error its status stands for."""
+    """The version that a response states, or the error for its status."""
     status = response.status
     if status in TRY_AGAIN:
         raise Transient(f"HTTP {status}", wait_s=retry_after(response.headers.get("Retry-After")))
@@ -304,7 +303,7 @@ async def version_of(uri: str, response: aiohttp.ClientResponse) -> str:
 
 
 def retry_after(value: str | None) -> float:
-    """Seconds a ``Retry-After`` header asks for, given as seconds or as a date; 0 if there is none to be read."""
+    """Seconds in a ``Retry-After`` header, given as seconds or as a date; 0 if there is none or it is unreadable."""
     if not value:
         return 0.0
     try:

@@ -1,6 +1,6 @@
-"""Text of URIs: what scheme, host and bucket they name, and which prefixes cover them.
+"""Interprets the text of URIs: scheme, host and bucket, and the prefixes that cover them.
 
-A *normal* URI is in the form that `access.ReadPolicy.check` returns.
+A *normal* URI has the form that `access.ReadPolicy.check` returns.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 
 def trimmed(uri: str) -> str:
-    """Without the blanks that cells of tables have around URLs. Names of files and objects may have them."""
+    """Without the spaces that table cells have around URLs. Names of files and objects may contain spaces."""
     bare = uri.strip()
     if bare[:7].lower() == "http://" or bare[:8].lower() == "https://":
         return bare
@@ -24,7 +24,7 @@ def trimmed(uri: str) -> str:
 
 
 def scheme_of(normal: str) -> str:
-    """The scheme of a normal URI; ``file`` of a path."""
+    """The scheme of a normal URI; ``file`` for a path."""
     if normal.startswith("/"):
         return "file"
     return normal.partition(":")[0].lower()
@@ -42,7 +42,7 @@ def is_under(path: str, folder: str) -> bool:
 
 
 def covers(prefix: str, normal: str) -> bool:
-    """Whether a normal URI stands under a prefix of ``--allow``."""
+    """Whether a normal URI is under a prefix of ``--allow``."""
     scheme = scheme_of(normal)
     if scheme_of(prefix) != scheme:
         return False
@@ -55,24 +55,24 @@ def covers(prefix: str, normal: str) -> bool:
     allowed, url = URL(prefix), URL(normal)
     if (host_of(allowed), allowed.port) != (host_of(url), url.port):
         return False
-    # %2f may be a slash to the server, so a path that still climbs after decoding is under no prefix but the host's.
+    # %2f may be a slash for the server, so a path with ".." after decoding is covered only by the prefix of its host.
     if allowed.raw_path != "/" and has_dots(url.raw_path):
         return False
     return is_under(url.raw_path, allowed.raw_path)
 
 
 def host_of(url: URL) -> str:
-    """The host as it is compared: in lower case, without the dot that names may end with."""
+    """The host in the form used for comparison: in lower case, without a trailing dot."""
     return (url.raw_host or "").lower().rstrip(".")
 
 
 def has_dots(path: str) -> bool:
-    """Whether a path climbs, however its dots and slashes are written."""
+    """Whether a path has ``..`` parts, in any notation of dots and slashes."""
     return any(part in (".", "..") for part in unquote(path).replace("\\", "/").split("/"))
 
 
 def prefix_for(normal: str) -> str:
-    """What to write after ``--allow`` so that this URI may be read."""
+    """The value for ``--allow`` that makes this URI readable."""
     scheme = scheme_of(normal)
     if scheme == "file":
         folder = os.path.dirname(normal).rstrip("/")
@@ -83,7 +83,7 @@ def prefix_for(normal: str) -> str:
 
 
 def shortest(prefixes: list[str]) -> list[str]:
-    """Those of the prefixes that no other one covers, in order."""
+    """The prefixes that no other prefix covers, in order."""
     kept: list[str] = []
     for prefix in sorted(set(prefixes), key=lambda prefix: (len(prefix), prefix)):
         if not any(prefix.startswith(shorter) for shorter in kept):

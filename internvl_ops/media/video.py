@@ -1,4 +1,4 @@
-"""From a video file to the tiles of the frames InternVL is shown."""
+"""Turns a video file into the tiles of the frames that InternVL sees."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ class VideoOptions:
     """How videos are sampled and decoded.
 
     Args:
-        num_frames: Frames taken evenly from the video. 8 is what the cards show, 16 what video benchmarks use.
-        fps: Take so many frames a second instead, by their time, and at most ``max_frames``.
-        start: Seconds from the first frame where sampling begins; the beginning if None.
-        end: Seconds where it ends; the end if None. An end past the video's is the video's.
-        rule: "cards" takes the middle of each of ``num_frames`` equal parts, "steps" the frames between
-            ``num_frames + 1`` equal parts, as VLMEvalKit does. A start or an end is read by "cards" alone.
-        max_frames: Most frames taken. More than about 64 seldom fit the context: a frame is 256 tokens.
-        max_tiles: Most tiles of one frame. The cards' videos have 1.
-        thumbnail: Append the whole frame as one more tile where a frame has several.
-        pad: Make it a square first, with the mean colour; see `tile_image`.
+        num_frames: Number of frames, taken evenly from the video. The cards use 8, video benchmarks 16.
+        fps: Take this many frames per second instead, by their time, and at most ``max_frames``.
+        start: Start of the sampled range, in seconds from the first frame; None is the beginning.
+        end: End of the range in seconds; None, or a time past the end, is the end.
+        rule: "cards" takes the middle of each of ``num_frames`` equal parts. "steps" takes the frames between
+            ``num_frames + 1`` equal parts, like VLMEvalKit. Only "cards" supports a start or an end.
+        max_frames: Maximum number of frames. More than about 64 seldom fit the context: a frame is 256 tokens.
+        max_tiles: Maximum tiles of one frame. The cards' videos have 1.
+        thumbnail: Append the whole frame as one more tile if a frame has several.
+        pad: First make it a square, with the mean colour; see `tile_image`.
         tile_size: Side of a tile in pixels, from the checkpoint.
         resize: "fast" or "exact"; see `tile_image`.
-        max_pixels: Most pixels of a frame; larger ones are refused before decoding.
-        max_seconds: Longest video.
-        truncated: "error" refuses a video that ends early, or of which more than half the frames cannot be decoded.
-            "accept" takes what is there.
-        decoder: "pyav" decodes only what leads to a wanted frame: on H.264 1.6 times as fast as decord, with the same
-            pixels. "decord" is what the model cards use, with PyAV where it cannot open or index a file; use it to
-            reproduce them to the letter, where it errs as well: it knows no AV1, and in MPEG-4 with B-frames it gives
-            other frames than those asked for. It is not installed with this project: pip install decord.
-        frames_fps: Frames a second of a video that is a folder or a list of frame images.
-        exif: As in `ImageOptions`, of frame images.
-        threads: For decoding one video. 1 is best where as many actors as cores work beside each other.
+        max_pixels: Maximum number of pixels of a frame; larger ones are refused before decoding.
+        max_seconds: Maximum length of a video.
+        truncated: "error" refuses a truncated video, or one of which more than half the frames cannot be decoded.
+            "accept" uses what is there.
+        decoder: "pyav" decodes only what a wanted frame needs: on H.264 it is 1.6 times as fast as decord, with the
+            same pixels. "decord" is the model cards' decoder, with PyAV for files that it cannot open or index; use it
+            to reproduce the cards exactly, including its errors: it does not support AV1, and for MPEG-4 with B-frames
+            it returns the wrong frames. It is not installed with this project: pip install decord.
+        frames_fps: Frames per second of a video that is a folder or a list of frame images.
+        exif: As in `ImageOptions`, for frame images.
+        threads: Threads to decode one video. 1 is best if there are as many parallel actors as cores.
     """
 
     num_frames: int = 8
@@ -75,14 +75,14 @@ class SampledVideo:
 
     Args:
         tiles: uint8 of shape (tiles, 3, tile_size, tile_size), frame after frame.
-        tiles_per_frame: How many of them each frame has.
-        frame_numbers: Which frames these are, in presentation order, from 0. A short video repeats some.
+        tiles_per_frame: Number of tiles of each frame.
+        frame_numbers: Numbers of these frames, in presentation order, from 0. A short video repeats some.
         timestamps: When each is shown, in seconds from the first frame.
-        width: Upright, in pixels.
-        height: Upright, in pixels.
-        video_frames: Frames the whole video has.
+        width: Width of the upright frames, in pixels.
+        height: Height of the upright frames, in pixels.
+        video_frames: Number of frames of the whole video.
         fps: Average frame rate.
-        duration_s: Of the whole video.
+        duration_s: Duration of the whole video.
         notes: What a reader of the result should know, such as "damaged frames: 12".
     """
 
@@ -102,12 +102,12 @@ def load_video(source: bytes | str, options: VideoOptions | None = None) -> Samp
     """Samples, decodes and tiles one video.
 
     Args:
-        source: The file's bytes, or the path of a local file, which may be read; frames as `pack_frames` packs them.
-        options: How.
+        source: The file's bytes, or the path of a readable local file; frame images as an archive from `pack_frames`.
+        options: How to sample and decode it.
 
     Raises:
-        UnitError: Stage "decode": "unsupported" for what holds no video (sound only, say), "corrupt" for a damaged
-            one, "too_large" beyond a limit, "bad_row" where start and end leave no frame.
+        UnitError: Stage "decode": "unsupported" for a file without video (sound only, say), "corrupt" for a damaged
+            one, "too_large" beyond a limit, "bad_row" if no frame lies between start and end.
     """
     options = options or VideoOptions()
     video = open_video(
@@ -137,7 +137,7 @@ def load_video(source: bytes | str, options: VideoOptions | None = None) -> Samp
 
 
 def _completeness(video: VideoFile | FrameFolder, options: VideoOptions) -> list[str]:
-    # A frame or two fewer than the header says is ordinary; a tenth of a second is not worth an error.
+    # One or two frames fewer than the header states is normal, and a tenth of a second is not worth an error.
     if video.missing_frames <= max(2, video.fps / 10):
         return []
     promised = video.num_frames + video.missing_frames
@@ -209,7 +209,7 @@ def _frames(
 ) -> Iterator[DecodedFrame]:
     left = sorted(set(numbers))
     if options.decoder == "decord" and isinstance(video, VideoFile):
-        import decord  # slow to import, and seldom asked for
+        import decord  # imported here because it is slow to import and rarely used
 
         try:
             file = io.BytesIO(source) if isinstance(source, bytes) else source
@@ -217,7 +217,7 @@ def _frames(
             while left and len(reader) == video.num_frames:
                 yield DecodedFrame(left[0], reader[left[0]].asnumpy())
                 left.pop(0)
-        except (decord.DECORDError, RuntimeError):  # also in the middle, where its index and the packets disagree
+        except (decord.DECORDError, RuntimeError):  # also in mid-video, where its index and the packets disagree
             pass
         if left:
             notes.append("decoded with PyAV: decord cannot open or index it")
@@ -227,7 +227,7 @@ def _frames(
 
 @contextlib.contextmanager
 def _own_memory() -> Iterator[None]:
-    """Single frames in ordinary memory: only the tiles of all of them together are worth sharing."""
+    """Puts single frames into ordinary memory: only the tiles of all frames together are worth sharing."""
     before, shared.allocate = shared.allocate, None
     try:
         yield

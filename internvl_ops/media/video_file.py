@@ -1,8 +1,8 @@
 """Finds and decodes single frames of a video file, with PyAV.
 
-Two passes over the file, neither of which seeks. The first reads every packet's times and decodes nothing (3 µs a
-packet). The second decodes only from a keyframe to the frame that is wanted, leaving out what no other frame refers to.
-Seeking would save little, since the bytes are in memory, and lands elsewhere than asked in containers without an index.
+It makes two passes over the file without seeking. The first reads every packet's times and decodes nothing (3 µs per
+packet). The second decodes only from a keyframe to the wanted frame, without frames that no other frame refers to.
+Seeking would save little, since the bytes are in memory, and it is inaccurate in containers without an index.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from internvl_ops.errors import UnitError
 from internvl_ops.media.video_packets import PacketReader, decode, packets
 from internvl_ops.media.video_stream import CONTAINERS, failures_told, named, too_long, upright, video_stream
 
-# Decoders that can leave out a frame no other frame refers to. It makes H.264 1.5 times and HEVC 1.9 times as fast.
+# Decoders that can skip frames to which no other frame refers. This makes H.264 1.5 and HEVC 1.9 times as fast.
 _CAN_SKIP = frozenset({"h264", "hevc", "mpeg4", "mpeg2video", "mpeg1video"})
 _MAX_PACKETS = 4_000_000
 
@@ -32,10 +32,10 @@ class DecodedFrame:
     """One frame, upright.
 
     Args:
-        number: The one that was asked for, in presentation order, from 0.
+        number: Number of the requested frame, in presentation order, from 0.
         pixels: uint8 of shape (height, width, 3), RGB.
-        stands_in: It is not that frame, which could not be decoded, but the nearest that could.
-        damaged: The decoder had to make up parts of it.
+        stands_in: The requested frame could not be decoded; this is the nearest one that could.
+        damaged: The decoder had to reconstruct parts of it.
     """
 
     number: int
@@ -45,7 +45,7 @@ class DecodedFrame:
 
 
 class _Shown(NamedTuple):
-    """A frame that is shown: when, and the first and last packet it is coded in (two where its fields are apart)."""
+    """A shown frame: its time, and the first and last packet that code it (two packets if its fields are separate)."""
 
     time: int
     packet: int
@@ -54,7 +54,7 @@ class _Shown(NamedTuple):
 
 @dataclass(frozen=True)
 class _Run:
-    """Packets decoded without a break, from a keyframe to the last frame wanted, and the numbers of those frames."""
+    """Packets to decode without a break, from a keyframe to the last wanted frame, and the numbers of those frames."""
 
     start: int
     stop: int
@@ -66,21 +66,21 @@ class VideoFile:
 
     Args:
         source: The file's bytes, or its path.
-        max_pixels: Most pixels of a frame.
-        max_seconds: Longest video.
-        threads: For decoding. 1 is best where as many actors as cores decode beside each other.
+        max_pixels: Maximum number of pixels of a frame.
+        max_seconds: Maximum length of the video.
+        threads: Threads for decoding. 1 is best if as many actors as cores decode in parallel.
 
     Attributes:
-        num_frames: Frames that are shown.
-        fps: Average frame rate by the header, as decord and so the model cards take it.
+        num_frames: Number of shown frames.
+        fps: Average frame rate in the header, which decord and so the model cards use.
         timestamps: Seconds from the first frame, float64 of shape (num_frames,), ascending.
-        missing_frames: Frames that the header promises and the file does not hold.
+        missing_frames: Number of frames that the header promises and the file lacks.
 
     Raises:
-        UnitError: Stage "decode"; "unsupported" for what holds no video that can be decoded, "corrupt", "too_large".
+        UnitError: Stage "decode"; "unsupported" for a file without decodable video, "corrupt", "too_large".
     """
 
-    first_number = 0  # frames are counted from
+    first_number = 0  # the number of the first frame
 
     def __init__(
         self, source: bytes | str, *, max_pixels: int = 1 << 26, max_seconds: float = 6 * 3600.0, threads: int = 1
@@ -104,13 +104,13 @@ class VideoFile:
 
     @property
     def frame_pixels(self) -> int:
-        """Pixels of a frame, by the header."""
+        """Pixels of a frame, according to the header."""
         return self._frame_pixels
 
     def frames(self, numbers: list[int]) -> Iterator[DecodedFrame]:
-        """Decodes the frames of these numbers, each once, in no certain order.
+        """Decodes the frames with these numbers, each once, in any order.
 
-        For a damaged frame the nearest one decoded on the way to it stands in; where there is none, it is left out.
+        A damaged frame is replaced by the nearest frame decoded on the way to it, or left out if there is none.
         """
         wanted = sorted(set(numbers))
         with self._open() as (container, stream):
@@ -120,10 +120,10 @@ class VideoFile:
                 yield DecodedFrame(number, upright(frame), stands_in, bool(frame.is_corrupt))
 
     def previews(self, side: int) -> Iterator[tuple[float, np.ndarray]]:
-        """Seconds and pixels, RGB with ``side`` as the longer side, of every frame, in order and as they are stored."""
+        """Seconds and pixels, RGB with ``side`` as the longer side, of every frame, in order and not turned upright."""
         with self._open() as (container, stream):
             first = self._shown[0].time if self._timed else 0
-            width = height = 0  # those of the first frame: some videos change theirs on the way
+            width = height = 0  # of the first frame: in some videos the size changes
             for count, frame in enumerate(_all_frames(container, stream)):
                 if not width:
                     scale = side / max(frame.width, frame.height)
@@ -152,7 +152,7 @@ class VideoFile:
                 context = stream.codec_context
                 context.thread_count = self._threads
                 context.thread_type = "NONE" if self._threads == 1 else "AUTO"
-                context.options = {"max_pixels": str(self._max_pixels)}  # the header's size can lie
+                context.options = {"max_pixels": str(self._max_pixels)}  # the size in the header may be wrong
                 yield container, stream
 
     def _check_header(self, container: Any, stream: Any, max_seconds: float) -> None:
@@ -189,7 +189,7 @@ class VideoFile:
                 self._timed = False
                 shown.append(_Shown(0, number, number))
                 continue
-            if what == "frame" and not packet.is_discard:  # cut away by an edit list, yet needed for what follows
+            if what == "frame" and not packet.is_discard:  # an edit list discards frames that later ones still need
                 shown.append(_Shown(packet.pts, number, number))
             if packet.is_keyframe or not keys:
                 keys.append((packet.pts, number))
@@ -199,7 +199,7 @@ class VideoFile:
         self._keys = sorted(keys)
 
     def _count(self, container: Any, stream: Any, shown: list[_Shown], count: int) -> None:
-        """Numbers the frames by their times."""
+        """Numbers the frames in the order of their times."""
         in_order = all(one.time < next.time for one, next in itertools.pairwise(shown))
         self._shown = sorted(shown)
         self.num_frames = len(shown)
@@ -214,23 +214,23 @@ class VideoFile:
         if not self._timed:
             self.timestamps = np.arange(self.num_frames) / self.fps
         self.missing_frames = max(0, self._promised(container, stream) - count)
-        # AVI has one time a packet, in decoding order: right for all frames together, and for none of those that are
-        # shown in another order. Equal times do not tell that order either.
+        # AVI has one time per packet, in decoding order. The times as a whole are right, but the order is wrong for
+        # frames that are shown in another order. Equal times do not reveal the order either.
         in_decoding_order = in_order and container.format.name == "avi"
         equal = len({one.time for one in shown}) < len(shown)
         unclear = (in_decoding_order or equal) and stream.codec_context.has_b_frames
         self._by_times = self._timed and not unclear
 
     def _promised(self, container: Any, stream: Any) -> int:
-        """How many frames the header says there are, 0 where it does not say."""
+        """The number of frames that the header states; 0 if it does not."""
         if stream.frames:
             return stream.frames
-        # Only these write the length into the header, where a cut file keeps it. It is that of the longest stream, so
-        # it says something about the video only where there is no other.
+        # Only these containers write the length into the header, where a truncated file keeps it. It is the length of
+        # the longest stream, so it describes the video only if there is no other stream.
         if container.format.name in ("matroska,webm", "flv") and len(container.streams) == 1 and container.duration:
             lead_s = self._shown[0].time * float(stream.time_base) if self._timed else 0.0
             missing_s = container.duration / av.time_base - lead_s - self.duration_s
-            # A tenth, because an uneven frame rate leaves the last frame's length open.
+            # A tenth, because with an uneven frame rate the last frame's duration is unknown.
             if missing_s > 0.1 * self.duration_s:
                 return self.num_frames + round(missing_s * self.fps)
         return 0
@@ -272,10 +272,10 @@ class VideoFile:
 
 
 class _Decoded:
-    """The frames of a stream's runs, each with the number and the time of the packet it comes from.
+    """The frames of a stream's runs, each with the number and the time of its packet.
 
-    A packet goes to the decoder with its number for a time, which the decoder hands on: frames are told apart even
-    where several have the same time.
+    Each packet goes to the decoder with its number in place of its time, and the decoder returns that number with the
+    frame. So frames can be told apart even if several have the same time.
     """
 
     def __init__(self, stream: Any, source: Iterator[Any]) -> None:
@@ -283,7 +283,7 @@ class _Decoded:
         self._times: dict[int, int | None] = {}
 
     def of_run(self, run: _Run, pending: Mapping[int, _Shown]) -> Iterator[tuple[int, int | None, Any]]:
-        """Decodes a run's packets until nothing is pending any more, which the caller takes out as it finds it."""
+        """Decodes a run's packets until ``pending`` is empty; the caller removes frames from it as they are found."""
         context, skip = self._context, "DEFAULT"
         can_skip = context.name in _CAN_SKIP
         needed = {number for one in pending.values() for number in (one.packet, one.last)} | {run.start}
@@ -315,7 +315,7 @@ class _Decoded:
 
 
 def _by_count(container: Any, stream: Any, wanted: list[int]) -> Iterator[tuple[int, Any, bool]]:
-    """Where packets have no times of their own (AVI with B-frames, raw streams) a frame is found by counting."""
+    """Finds frames by counting, if packets have no times of their own (AVI with B-frames, raw streams)."""
     pending = list(reversed(wanted))
     frame = None
     for number, frame in enumerate(_all_frames(container, stream)):

@@ -1,4 +1,4 @@
-"""What the packets of a video stream show: whole frames, single fields, or nothing."""
+"""Determines what each packet of a video stream shows: a whole frame, a single field, or nothing."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Any, Literal, NamedTuple
 import av
 
 Shows = Literal["frame", "second field", "nothing"]
-_FIRST_BYTES = 256  # of a slice: more than its header's beginning ever takes
+_FIRST_BYTES = 256  # of a slice: more than the start of its header ever takes
 _SPS, _PPS = 7, 8
 _SLICES = (1, 2, 5)
 _HIGH_PROFILES = frozenset({100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135})
 
 
 class PacketReader:
-    """Says of each packet of a stream, in decoding order, what it shows.
+    """Determines for each packet of a stream, in decoding order, what it shows.
 
-    H.264 may code the two fields of a frame as pictures of their own, each in a packet; VP8, VP9 and AV1 have frames
-    that others refer to and nobody sees. Containers say neither.
+    H.264 may code the two fields of a frame as separate pictures, each in its own packet. VP8, VP9 and AV1 have frames
+    that are only references and are never shown. Containers state neither.
 
     Args:
-        codec: FFmpeg's name of it.
-        extradata: The decoder's configuration, as the container has it.
+        codec: FFmpeg's name of the codec.
+        extradata: The decoder's configuration from the container.
     """
 
     def __init__(self, codec: str, extradata: bytes | None) -> None:
@@ -32,7 +32,7 @@ class PacketReader:
             self._fields = None
 
     def shows(self, packet: Any) -> Shows:
-        """What the next packet shows; where its header cannot be read, a frame."""
+        """What the next packet shows; a frame if its header cannot be read."""
         try:
             if self._fields is not None:
                 return "second field" if self._fields.completes(bytes(packet)) else "frame"
@@ -44,7 +44,7 @@ class PacketReader:
 
 
 class _Sequence(NamedTuple):
-    """What a sequence parameter set says about the beginning of a slice."""
+    """The values of a sequence parameter set that describe the start of a slice."""
 
     frame_num_bits: int
     separate_planes: bool
@@ -74,11 +74,11 @@ class _Fields:
 
     @property
     def never(self) -> bool:
-        """Whether all sequences known have frames only; another one seldom follows."""
+        """Whether all known sequences have only whole frames; another sequence rarely follows."""
         return bool(self._sequences) and all(one.frames_only for one in self._sequences.values())
 
     def completes(self, packet: bytes) -> bool:
-        """Whether a packet is the second field of the frame that the one before it began."""
+        """Whether a packet is the second field of the frame that the previous packet began."""
         field = self._field(packet)
         waiting, self._waiting = self._waiting, field
         if field is None or waiting is None:
@@ -89,7 +89,7 @@ class _Fields:
         return True
 
     def _field(self, packet: bytes) -> _Field | None:
-        """The field that a packet holds alone; None if it holds a frame."""
+        """The single field in a packet; None if the packet holds a frame."""
         found: list[_Field] = []
         units = _length_units(packet, self._length_bytes) if self._length_bytes else _start_code_units(packet)
         for unit in units:
@@ -175,7 +175,7 @@ def _skip_scaling_list(bits: _Bits, size: int) -> None:
 
 
 class _Bits:
-    """Reads numbers of any number of bits. Raises IndexError past the end."""
+    """Reads numbers of any bit length. Raises IndexError past the end."""
 
     def __init__(self, data: bytes) -> None:
         self._data, self._at = data, 0
@@ -238,21 +238,21 @@ def _vp8_shows(packet: bytes) -> bool:
 
 
 def _vp9_shows(packet: bytes) -> bool:
-    if packet[-1] & 0xE0 == 0xC0:  # several in one packet, the last of which is shown
+    if packet[-1] & 0xE0 == 0xC0:  # several frames in one packet; the last one is shown
         return True
     bits = _Bits(packet[:4])
     bits.u(2)
     profile = bits.u(1) + 2 * bits.u(1)
     if profile == 3:
         bits.u(1)
-    if bits.u(1):  # shows one that was decoded before
+    if bits.u(1):  # shows a frame that was decoded before
         return True
     bits.u(1)
     return bool(bits.u(1))
 
 
 def _av1_shows(packet: bytes) -> bool:
-    """Whether any frame header in it says so; without one, as in a still picture's stream, it is taken to."""
+    """Whether any frame header in the packet says so; True if it has none, as in the stream of a still picture."""
     at, found = 0, False
     while at < len(packet):
         head = packet[at]
@@ -279,11 +279,11 @@ def _av1_shows(packet: bytes) -> bool:
 
 
 def packets(container: Any, stream: Any) -> Iterator[Any]:
-    """The stream's packets, in decoding order and on one time line; a file that breaks off ends them."""
+    """The stream's packets, in decoding order and on one time line; a truncated file ends them."""
     shift, latest, step = 0, None, max(1, round(1 / (stream.time_base * (stream.average_rate or 25))))
     for packet in _raw_packets(container, stream):
         if packet.dts is not None and packet.pts is not None:
-            # Recordings put together from several, or of a broadcast, begin to count again.
+            # Broadcasts, and recordings that were joined from several, restart their times.
             if latest is not None and (packet.dts + shift - latest) * stream.time_base < -1:
                 shift = latest + step - packet.dts
             latest = packet.dts + shift
@@ -301,11 +301,11 @@ def _raw_packets(container: Any, stream: Any) -> Iterator[Any]:
         except av.error.FFmpegError:
             return
         except IndexError:
-            continue  # PyAV stumbles over a stream that begins in the middle of the file; that packet is not ours
+            continue  # PyAV fails at a stream that begins in mid-file; that packet belongs to another stream
 
 
 def decode(context: Any, packet: Any) -> list[Any]:
-    """The frames that a packet brings out; none where it is damaged, since the next may not be."""
+    """The frames that a packet completes; none if it is damaged, since the next packet may be intact."""
     try:
         return context.decode(packet)
     except av.error.FFmpegError:

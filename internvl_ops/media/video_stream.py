@@ -1,4 +1,4 @@
-"""Of a video file the stream that is shown, its frames upright, and what a file is that cannot be opened."""
+"""Selects the stream that a video file shows, turns its frames upright, and explains files that cannot be opened."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy as np
 from internvl_ops.errors import UnitError
 from internvl_ops.media.sniff import sniffed, unreadable
 
-# Demuxers that read one file and nothing else. Left out are those that follow what a file names (hls, dash, concat,
-# image sequences): a video must not be able to make the decoder read other files or addresses.
+# Demuxers that read only one file. Demuxers that follow references to other files are left out (hls, dash, concat,
+# image sequences): a video must not make the decoder read other files or addresses.
 CONTAINERS = (
     "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "mpegts", "mpeg", "flv", "asf", "ogg", "gif", "ivf", "nut",
     "h264", "hevc", "m4v", "mpegvideo", "rm", "dv", "mxf", "wtv", "apng",
@@ -26,10 +26,10 @@ _MAGIC = (
 
 
 def video_stream(container: Any) -> Any:
-    """The stream that a player would show: no cover picture.
+    """The stream that a player would show; cover pictures do not count.
 
     Raises:
-        UnitError: Stage "decode", "unsupported" where there is none.
+        UnitError: Stage "decode", "unsupported" if there is none.
     """
     covers = av.stream.Disposition.attached_pic
     videos = [stream for stream in container.streams.video if not stream.disposition & covers]
@@ -45,14 +45,14 @@ def video_stream(container: Any) -> Any:
 
 
 def upright(frame: Any) -> np.ndarray:
-    """A frame's pixels, RGB, turned and mirrored as its display matrix says."""
+    """A frame's pixels, RGB, turned and mirrored according to its display matrix."""
     pixels = frame.to_ndarray(format="rgb24")
     matrix = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
         return pixels
     across, over, _, down, along = np.frombuffer(bytes(matrix), np.int32)[:5].tolist()
-    # A point (x, y) is shown at (across * x + down * y, over * x + along * y): the nearest of the eight ways to lay a
-    # picture on its sides.
+    # A point (x, y) is shown at (across * x + down * y, over * x + along * y). The code takes the nearest of the eight
+    # orientations of a picture.
     turned = abs(over) + abs(down) > abs(across) + abs(along)
     left, up = (down, over) if turned else (across, along)
     if turned:
@@ -61,7 +61,7 @@ def upright(frame: Any) -> np.ndarray:
 
 
 def named(container: Any) -> str:
-    """What a message calls a file."""
+    """The name of a file's kind, for messages."""
     name = container.format.name.split(",")[0]
     return {"mov": "MP4", "matroska": "Matroska"}.get(name, name.upper()) + " file"
 
@@ -77,7 +77,7 @@ def too_long(seconds: float, max_seconds: float) -> UnitError:
 
 @contextlib.contextmanager
 def failures_told(head: bytes) -> Iterator[None]:
-    """Turns what FFmpeg raises into a UnitError that says what the file, which begins with ``head``, is."""
+    """Converts FFmpeg's errors into a UnitError that says what the file is; ``head`` is its first bytes."""
     try:
         yield
     except av.error.FFmpegError as error:
