@@ -1,4 +1,4 @@
-"""What is asked of the model, and how its answer becomes columns: one module a task."""
+"""Tasks: each module defines what the model is asked, and how its answer becomes columns."""
 
 from internvl_ops.tasks.base import Answered, Conversation, Dialogue, Task
 from internvl_ops.tasks.caption import caption

@@ -1,4 +1,4 @@
-"""What every task says of itself."""
+"""The types that describe a task."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from internvl_ops.errors import UnitError
 
-SUBTITLES = "{subtitles}"  # of the frames, in a prompt
+SUBTITLES = "{subtitles}"  # the place of the frames' subtitles in a prompt
 _MARKS = re.compile(r"</?(?:ref|box|quad|img)>|<IMG_CONTEXT>")
 
 
@@ -25,17 +25,18 @@ class Subtitle(NamedTuple):
 
 @dataclass(frozen=True)
 class Conversation:
-    """What is asked about a unit's media, one question after the other; each sees the answers before it.
+    """Questions about a unit's media, asked in sequence; each question sees the earlier answers.
 
     Args:
-        questions: At least one. The media stand in front of the first, unless it places them with ``<image>``.
-        max_new_tokens: Longest answer, in tokens.
-        json_schema: JSON text of a schema that the last answer has to follow.
-        choices: Texts one of which the last answer has to be.
-        phrase: What is looked for, where the task looks for something.
-        task: Name of the task that asks, where several do.
-        min_new_tokens: Shortest answer, in tokens, unless `max_new_tokens` is less.
-        subtitles: Of the video; those on the screen at the frames shown stand for `SUBTITLES` in the first question.
+        questions: At least one. The media come before the first question, unless it places them with ``<image>``.
+        max_new_tokens: Maximum length of an answer, in tokens.
+        json_schema: JSON text of a schema that the last answer must follow.
+        choices: Texts, one of which the last answer must be.
+        phrase: The phrase to find, if the task looks for something.
+        task: Name of the task that asks, if there are several.
+        min_new_tokens: Minimum length of an answer, in tokens, unless `max_new_tokens` is less.
+        subtitles: The video's subtitles. Those that are on the screen at the sampled frames replace `SUBTITLES` in the
+            first question.
     """
 
     questions: tuple[str, ...]
@@ -50,11 +51,11 @@ class Conversation:
 
 @dataclass(frozen=True)
 class Dialogue:
-    """A conversation that was had.
+    """A completed conversation.
 
     Args:
-        conversation: What was asked.
-        responses: An answer a question, special tokens kept, stop token removed.
+        conversation: The questions.
+        responses: One answer per question, with special tokens, without the stop token.
     """
 
     conversation: Conversation
@@ -63,12 +64,12 @@ class Dialogue:
 
 @dataclass(frozen=True)
 class Answered:
-    """One answered unit, as a task's parser sees it.
+    """One answered unit, as input of a task's parser.
 
     Args:
         dialogues: In the order in which the task asked for them.
-        width: Of the upright original, in pixels; 0 without an image.
-        height: Likewise.
+        width: Width of the upright original, in pixels; 0 without an image.
+        height: Height of the upright original, in pixels; 0 without an image.
     """
 
     dialogues: Sequence[Dialogue]
@@ -77,7 +78,7 @@ class Answered:
 
     @property
     def response(self) -> str:
-        """The raw answer: the last one of each dialogue, one after the other."""
+        """The raw answer: the last answers of all dialogues, joined in order."""
         return "\n".join(dialogue.responses[-1] for dialogue in self.dialogues)
 
 
@@ -86,22 +87,22 @@ Row = Mapping[str, object]
 
 @dataclass(frozen=True)
 class Task:
-    """One task, as it was set up for a job.
+    """One task, configured for a job.
 
     Args:
         name: As in ``jobs/<name>_dataset.py``.
-        prompt: Asked where a row has no question of its own; said in the metadata of the results.
+        prompt: Asked if a row has no question of its own; recorded in the metadata of the results.
         columns: The task's own result columns.
-        converse: From a row's values in ``reads`` to what is asked. Raises ``UnitError`` of stage ``render`` and kind
-            ``bad_row`` where the row does not say what to ask.
-        parse: From the answers to a value for each of ``columns``. Raises ``UnitError`` of stage ``parse`` and kind
-            ``bad_answer`` where an answer cannot be used.
-        max_new_tokens: Longest answer, in tokens.
-        reads: Manifest columns that ``converse`` looks at, where there are such.
-        constrained: Whether answers are held to a form while they are generated, in every job of this task.
-        unparsed: The column that is null where an answer held nothing that could be parsed.
-        text: The column with what stands on a page, where the task reads that.
-        parts: Of several tasks in one pass, each of them.
+        converse: Makes conversations from a row's values in ``reads``. Raises ``UnitError`` of stage ``render`` and
+            kind ``bad_row`` if the row does not say what to ask.
+        parse: Makes a value for each of ``columns`` from the answers. Raises ``UnitError`` of stage ``parse`` and kind
+            ``bad_answer`` if an answer cannot be used.
+        max_new_tokens: Maximum length of an answer, in tokens.
+        reads: Manifest columns that ``converse`` reads, if they exist.
+        constrained: Whether generation is constrained to a form in every job of this task.
+        unparsed: The column that is null if nothing in an answer could be parsed.
+        text: The column with the text of a page, if the task reads text.
+        parts: The single tasks, if this is several tasks in one pass.
     """
 
     name: str
@@ -118,7 +119,7 @@ class Task:
 
 
 def one_question(prompt: str, max_new_tokens: int) -> Callable[[Row], list[Conversation]]:
-    """Asks the row's own question, or ``prompt`` where it has none."""
+    """Asks the row's own question, or ``prompt`` if it has none."""
 
     def converse(row: Row) -> list[Conversation]:
         return [Conversation((text_of(row, "question") or prompt,), max_new_tokens)]
@@ -127,10 +128,10 @@ def one_question(prompt: str, max_new_tokens: int) -> Callable[[Row], list[Conve
 
 
 def with_subtitles(conversation: Conversation, times: Sequence[float]) -> Conversation:
-    """With the subtitles that are on the screen at ``times``, in seconds, in the first question.
+    """Inserts the subtitles that are on the screen at ``times``, in seconds, into the first question.
 
-    At each time the first subtitle that has begun and not ended, as VLMEvalKit takes them; one that spans several
-    frames is repeated.
+    For each time it takes the first subtitle that has begun and not ended, like VLMEvalKit. A subtitle that spans
+    several frames is repeated.
     """
     if conversation.subtitles is None:
         return conversation
@@ -144,10 +145,10 @@ def with_subtitles(conversation: Conversation, times: Sequence[float]) -> Conver
 
 
 def text_of(row: Row, column: str) -> str | None:
-    """A row's text in ``column``; None where it is null, blank or not there.
+    """A row's text in ``column``; None if it is null, blank or missing.
 
     Raises:
-        UnitError: ``bad_row`` where it is not a text.
+        UnitError: ``bad_row`` if it is not a text.
     """
     value = row.get(column)
     if value is None:
@@ -158,7 +159,7 @@ def text_of(row: Row, column: str) -> str | None:
 
 
 def without_marks(text: str) -> str:
-    """``text`` without the family's special tokens, as ``chat()`` of the model cards gives answers."""
+    """``text`` without the family's special tokens, like the answers from ``chat()`` in the model cards."""
     return _MARKS.sub("", text)
 
 

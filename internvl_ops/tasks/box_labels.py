@@ -1,4 +1,4 @@
-"""What each box of an answer is a box of."""
+"""Finds the label of each box in an answer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BOX_KEY = re.compile(
 MARKUP = re.compile(r"</?\w{1,20}>|<\|\w{1,20}\|>|```(?:json)?|\b(?:user|assistant)\s*:", re.IGNORECASE)
 LIST_MARK = re.compile(r"\A(?:[-*•]|\d{1,3}[.)])\s+")
 NOT_A_LABEL = re.compile(r"\bbounding box|\bcoordinates?\b|\bx_?(?:1|min)\b|坐标|边界框", re.IGNORECASE)
-# What joins two boxes is no label: alone, or in front of the next one's.
+# Text that joins two boxes is not a label, neither alone nor in front of the next label.
 JOIN = re.compile(
     r"(?:(?:and|or|also|then|plus|as well as|along with|together with|followed by|und|et|и|と|および"
     r"|及び|그리고|및)(?!\w)"
@@ -38,24 +38,24 @@ FROM = re.compile(r"(?:(?<!\S)(?:from|between|spans|spanning)|从|由)\s*\Z", re
 
 
 def find_refs(plain: str) -> list[re.Match[str]]:
-    """Each ``<ref>label</ref>``, or what stands for one where the end is missing."""
+    """Each ``<ref>label</ref>``, including those whose end tag is missing."""
     return list(REF.finditer(plain))
 
 
 def label_of_ref(response: str, ref: re.Match[str]) -> str:
-    """The text of one of `find_refs`, as it stands in the answer but for its blanks."""
+    """The label of a match from `find_refs`, as in the answer but without surrounding spaces."""
     start, end = ref.span(1 if ref[1] is not None else 2)
     return " ".join(response[start:end].split())
 
 
 def find_labels(response: str, plain: str, refs: list[re.Match[str]], groups: list[tuple[int, int]]) -> list[str]:
-    """One label for each group of numbers: from its JSON object, the ``<ref>`` or the text before it, or the group's
-    before it; empty if there is nothing.
+    """One label for each group of numbers: from its JSON object, from the ``<ref>`` or the text before it, or else the
+    label of the previous group; empty if there is none.
 
     Args:
         response: The answer.
-        plain: The same, sign for sign, without full-width signs.
-        refs: As `find_refs` gives them for ``plain``.
+        plain: The same text, character for character, with full-width characters replaced.
+        refs: The matches of `find_refs` in ``plain``.
         groups: Start and end of each group's numbers, ascending.
     """
     ref_ends = [ref.end() for ref in refs]
@@ -79,18 +79,18 @@ def find_labels(response: str, plain: str, refs: list[re.Match[str]], groups: li
 
 
 def _after_line_break(response: str, plain: str, start: int, end: int) -> str:
-    """The label where an answer repeats the question with its ``<ref>`` and then drops the tags (#953)."""
+    """The label of an answer that repeats the question with its ``<ref>`` and then omits the tags (#953)."""
     between = plain[start:end]
     return _text(response[start:end], between) if "\n" in between.strip() and "<box>" not in between else ""
 
 
 def _text(response: str, plain: str, joined: bool = False) -> str:
-    """What of the text before a box is its label: the last line, without signs that belong to the boxes.
+    """The label in the text before a box: its last line, without characters that belong to the boxes.
 
     Args:
-        response: The text, from the box before or the beginning.
-        plain: The same, sign for sign, without full-width signs.
-        joined: Whether there is a box before.
+        response: The text, from the previous box or the beginning.
+        plain: The same text, character for character, with full-width characters replaced.
+        joined: Whether there is a previous box.
     """
     size = len(plain.rstrip(" \t\n\r:=-*[({\"'"))
     text = MARKUP.sub("", response[:size]).rstrip()
@@ -98,15 +98,15 @@ def _text(response: str, plain: str, joined: bool = False) -> str:
     line = " ".join(LIST_MARK.sub("", FROM.sub("", line)).strip(" *#：:").split())
     if NOT_A_LABEL.search(line) or not any(map(str.isalnum, line)):
         return ""
-    own_line = "\n" in text and not plain[size:][:1].isspace()  # a line of text that a box follows, such as "And[[…"
+    own_line = "\n" in text and not plain[size:][:1].isspace()  # a line of text before a box, such as "And[[…"
     if not joined or own_line:
         return line
     return "" if JOINING.fullmatch(line) else line if "\n" in text else JOIN.sub("", line, count=1)
 
 
 def _in_object(response: str, plain: str, start: int, end: int) -> str | None:
-    """The label in the JSON object that the numbers stand in, or else the key they stand under; None where they stand
-    in no object, empty where it says nothing."""
+    """The label in the JSON object that contains the numbers, or else the key of the numbers. None if they are not in
+    an object; empty if the object has no label."""
     low = max(0, start - OBJECT_REACH)
     label, inner = None, start
     while (opening := plain.rfind("{", low, inner)) >= 0 and plain.rfind("}", low, inner) < opening:

@@ -1,4 +1,4 @@
-"""Boxes whose numbers have names, in any order: corners (``Top-left: (12, 8)``) or edges (``x1: 12, y1: 8``)."""
+"""Finds boxes whose numbers have names, in any order: corners (``Top-left: (12, 8)``) or edges (``x1: 12, y1: 8``)."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _BETWEEN = re.compile(
     r"""(?:[\s,;.*_`"'•\[\](){}-]|\d[.)]\s|\b(?:and|the|to|its|with|those|coordinates?|of)\b|[和与到至且而])*+""",
     re.IGNORECASE,
 )
-_REACH = 60  # characters between two names of one box
+_REACH = 60  # maximum characters between two names of one box
 _COMPLETE = (
     {"x1", "y1", "x2", "y2"},
     {"x1", "y1", "w", "h"},
@@ -62,7 +62,7 @@ _COMPLETE = (
     {"tr", "bl"},
     {"tl", "w", "h"},
 )
-# What stands between two points where they are the corners of a box.
+# The text between two points that are the corners of a box.
 _JOINED = re.compile(
     rf"(?P<first>[(\[]\s?{NUMBER}\s?[,;]\s?{NUMBER}\s?[)\]])"
     r"(?P<between>(?:[\s,;:.*~→>–—-]|\b(?:to|and|at|in|the|through|until|top|bottom|upper|lower|left|right|corner)\b"
@@ -76,9 +76,9 @@ class Named(NamedTuple):
     """A box whose numbers have names.
 
     Attributes:
-        start: Where the first name begins; in JSON, the first number.
-        end: Behind the last number.
-        numbers: Left, upper, right and lower edge, as they are written.
+        start: Start of the first name; in JSON, of the first number.
+        end: End of the last number.
+        numbers: Left, upper, right and lower edge, as written.
     """
 
     start: int
@@ -112,12 +112,12 @@ def find_named(plain: str) -> list[Named]:
 
 
 def joined_points(plain: str) -> str:
-    """The same text with blanks for the words between the two corners of a box, ``(1, 2) to (3, 4)``."""
+    """The same text with spaces in place of words between the two corners of a box, ``(1, 2) to (3, 4)``."""
     return _JOINED.sub(lambda pair: pair["first"] + " " * len(pair["between"]), plain)
 
 
 def thousandths(number: str) -> str:
-    """A percentage in thousandths, and any other number as it is. Without a point: it is not taken for a fraction."""
+    """A percentage in thousandths; any other number unchanged. It has no point, so it does not count as a fraction."""
     if not number.endswith("%"):
         return number
     value = float(number.rstrip("% ")) * 10
@@ -125,7 +125,7 @@ def thousandths(number: str) -> str:
 
 
 def _is_range(entry: re.Match[str]) -> bool:
-    """Whether an axis has both edges at once: ``x: 12-64``."""
+    """Whether an entry gives both edges of an axis: ``x: 12-64``."""
     return (entry["x"] or entry["y"]) is not None and len(_NUMBERS.findall(entry["side"])) == 2
 
 
@@ -147,7 +147,7 @@ def _boxes(run: dict[str, list[str]], start: int, end: int) -> Iterator[Named]:
 
 
 def _is_cut_off(run: dict[str, list[str]], last: str) -> bool:
-    """Whether the answer ends within a lower edge: it is above an upper one."""
+    """Whether the answer is cut off in the number of a lower edge: it is then less than that of an upper edge."""
     return any(_value(run[last][1]) < _value(run[name][1]) for name in ("tl", "tr") if name in run)
 
 
@@ -156,7 +156,7 @@ def _value(number: str) -> float:
 
 
 def _sum(first: str, second: str) -> str:
-    """The sum of two numbers, a percentage or with a point where they are."""
+    """The sum of two numbers; a percentage, or a number with a point, if they are."""
     sign = "%" if "%" in first + second else ""
     places = max(len(number.rstrip("% ").partition(".")[2]) for number in (first, second))
     total = max(-1e99, min(float(first.rstrip("% ")) + float(second.rstrip("% ")), 1e99))

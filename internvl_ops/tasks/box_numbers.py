@@ -1,4 +1,4 @@
-"""The numbers of an answer that are boxes, found in one pass over it."""
+"""Finds the numbers of boxes in an answer, in one pass over it."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ MARKS = re.compile(r"(?:</?(?:box|quad)>|<\|box_(?:start|end)\|>|[\s,;()\[\]{}])
 
 @dataclass
 class Group:
-    """Numbers that stand together.
+    """Numbers that belong together.
 
     Attributes:
-        start: Where the first one begins in the answer.
-        end: Behind the last one.
-        numbers: As they are written.
-        enclosed: Whether a bracket or a tag stands before or behind them.
-        linked: Whether only brackets stand between them and the group before.
+        start: Start of the first number in the answer.
+        end: End of the last number.
+        numbers: As written.
+        enclosed: Whether a bracket or a tag is before or after them.
+        linked: Whether only brackets are between them and the previous group.
         quad: Whether they are the four corners of a tilted box.
     """
 
@@ -43,12 +43,12 @@ class Group:
 
 
 def find_groups(plain: str, refs: list[re.Match[str]]) -> list[Group]:
-    """The numbers that are boxes: four and more in brackets or tags, or with names; without any, each four or five
-    that stand alone. Of four numbers all are percentages or none is.
+    """The numbers of boxes: groups of four or more in brackets or tags, or with names. If there are none, groups of
+    four or five numbers that stand alone. In a group of four, either all numbers or none are percentages.
 
     Args:
-        plain: An answer without full-width signs.
-        refs: The labels in it, whose numbers are no coordinates.
+        plain: An answer without full-width characters.
+        refs: The labels in it; numbers inside them are not coordinates.
     """
     plain_numbers = _without_labels(plain, refs)
     groups = [Group(start, True, False, False, end, numbers) for start, end, numbers in find_named(plain_numbers)]
@@ -77,7 +77,7 @@ def fours(group: Group) -> Iterator[list[str]]:
 
 
 def of_relations(plain: str, groups: list[Group]) -> list[bool]:
-    """For each group whether it stands right behind a ``<pred>`` and so repeats the boxes of what that relates."""
+    """For each group, whether it comes directly after a ``<pred>`` and so repeats the boxes that this relates."""
     said = [relation.end() for relation in RELATION.finditer(plain)]
     flags: list[bool] = []
     end = 0
@@ -95,7 +95,7 @@ def _alike(numbers: list[str]) -> bool:
 
 
 def _without_labels(plain: str, refs: list[re.Match[str]]) -> str:
-    """The same text with blanks for labels, whose numbers are no coordinates."""
+    """The same text with spaces in place of labels, whose numbers are not coordinates."""
     parts, end = [], 0
     for ref in refs:
         parts += [plain[end : ref.start()], " " * (ref.end() - ref.start())]
@@ -104,7 +104,7 @@ def _without_labels(plain: str, refs: list[re.Match[str]]) -> str:
 
 
 def _without_corners(plain: str) -> str:
-    """The same text with blanks for the names of corners, the first of which leaves a bracket."""
+    """The same text with spaces in place of corner names; the first name becomes a bracket."""
     return CORNER.sub(lambda name: ("[" if name[1] else "").ljust(len(name[0])), plain)
 
 
@@ -113,7 +113,7 @@ def _numbers(plain: str) -> Iterator[Group]:
     before: str | None = None
     quad, linked, end = False, False, 0
     for token in TOKEN.finditer(plain):
-        if token.start() != end:  # other text stands between
+        if token.start() != end:  # there is other text in between
             group, before, linked, quad = None, None, False, False
         kind, end = token.lastgroup, token.end()
         if kind == "number":
@@ -131,7 +131,7 @@ def _numbers(plain: str) -> Iterator[Group]:
 
 
 def _joined(groups: Iterator[Group]) -> Iterator[Group]:
-    """Points in brackets of their own made into boxes."""
+    """Joins points that have their own brackets to boxes."""
     waiting: Group | None = None
     for group in list(groups):
         if waiting and group.linked and len(group.numbers) == 2:
@@ -146,7 +146,7 @@ def _joined(groups: Iterator[Group]) -> Iterator[Group]:
 
 
 def _drop_broken_number(group: Group) -> None:
-    """Where the answer ends with a number that is too small for the lower edge, its last digits were cut off."""
+    """Drops the answer's last number if it is too small for a lower edge, because its last digits were cut off."""
     numbers = group.numbers
     if len(numbers) % 4 == 0 and float(thousandths(numbers[-1])) < float(thousandths(numbers[-3])):
         del numbers[-1]

@@ -1,7 +1,7 @@
-"""Boxes in answers: from the text of a grounding, detection or OCR answer to pixels, and back.
+"""Converts boxes in the text of a grounding, detection or OCR answer to pixels, and back.
 
 The family writes ``<ref>label</ref><box>[[x1, y1, x2, y2]]</box>`` in thousandths of the width and height of the
-original image (InternVL issues #844, #1009, #1063). What it gives in practice is looser: see `parse_boxes`.
+original image (InternVL issues #844, #1009, #1063). Real answers vary more: see `parse_boxes`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from internvl_ops.tasks.box_numbers import find_groups, fours, of_relations
 
 GRID = 1000
 
-# One sign for one sign, so that a place in the plain text is the same place in the answer.
+# One character for one character, so that positions in the plain text are the same in the answer.
 WIDE = (
     "（）【】［］｛｝〔〕「」『』〖〗，、；：＜＞／．－\u2212＝％＋～＿＊“”„＂‘’＇０１２３４５６７８９"
     "₀₁₂₃₄₅₆₇₈₉\u3000\u00a0\u2009\u202f"
@@ -62,26 +62,26 @@ class Box:
 
 
 def parse_boxes(response: str, width: int, height: int) -> list[Box] | None:
-    """All boxes of an answer, in its order. Takes any text and never raises.
+    """All boxes of an answer, in its order. Accepts any text and never raises.
 
-    Besides the family's own form it takes: several boxes to a label; tags that were dropped (``car[[75, 658, 305,
-    850]]``), left open or cut off; boxes without a label; missing brackets; two corners in brackets of their own;
-    ``<quad>``, of which the upright box around it is given; full-width signs; JSON (``{"bbox_2d": […], "label": …}``,
-    ``{"car": […]}``, ``{"x1": …}``); corners and edges by name, in any order (``Top-left: (75, 658), …``, ``左上角…``,
-    ``x1: 75, …``, ``x, y, width, height``); two points with a word between; percentages. Boxes that repeat what a
-    ``<pred>`` of a scene graph relates are left out. Five numbers are a box and one too many, the last; corners may be
-    in any order; what lies outside of the image is clipped.
+    Besides the family's own form it accepts: several boxes for a label; tags that are missing (``car[[75, 658, 305,
+    850]]``), not closed or cut off; boxes without a label; missing brackets; two corners with their own brackets;
+    ``<quad>``, for which it returns the upright box around it; full-width characters; JSON (``{"bbox_2d": […],
+    "label": …}``, ``{"car": […]}``, ``{"x1": …}``); corners and edges by name, in any order (``Top-left: (75, 658),
+    …``, ``左上角…``, ``x1: 75, …``, ``x, y, width, height``); two points with a word in between; percentages. Boxes
+    that only repeat what a ``<pred>`` of a scene graph relates are left out. The fifth of five numbers is ignored;
+    corners may be in any order; boxes are clipped to the image.
 
-    Numbers are thousandths. As in the family's own evaluation four numbers that sum to less than 4 are fractions, but
-    only in an answer that writes such numbers with a decimal point: ``[0, 0, 1, 1]`` alone is a box in the corner.
+    Numbers are thousandths. As in the family's own evaluation, four numbers whose sum is less than 4 are fractions, but
+    only if the answer writes such numbers with a decimal point: ``[0, 0, 1, 1]`` alone is a box in the corner.
 
     Args:
-        response: The model's text, special tokens kept if the tokenizer can.
-        width: Of the upright original, in pixels.
-        height: Likewise.
+        response: The model's text, with special tokens if the tokenizer can keep them.
+        width: Width of the upright original, in pixels.
+        height: Height of the upright original, in pixels.
 
     Returns:
-        The boxes; none if the answer says that there are none; None where the answer cannot be understood.
+        The boxes; an empty list if the answer says that there are none; None if the answer cannot be parsed.
     """
     plain = response.translate(PLAIN)
     refs = find_refs(plain)
@@ -105,17 +105,17 @@ def parse_boxes(response: str, width: int, height: int) -> list[Box] | None:
 def parse_text_boxes(response: str, width: int, height: int) -> tuple[str, list[Box] | None]:
     """The text of an OCR answer with boxes, ``<ref>text</ref><box>…</box>`` for each line, and the boxes of its lines.
 
-    The order is the model's, which reads as people do. A line whose box is missing or cut off is in the text all the
-    same; one with several boxes is there once. Where the tags were dropped, the text is the answer without coordinates.
+    The order is the model's, which is the reading order. The text also includes lines whose box is missing or cut off;
+    it includes a line with several boxes once. If the tags are missing, the text is the answer without coordinates.
 
     Args:
-        response: The model's text, special tokens kept if the tokenizer can.
-        width: Of the upright original, in pixels.
-        height: Likewise.
+        response: The model's text, with special tokens if the tokenizer can keep them.
+        width: Width of the upright original, in pixels.
+        height: Height of the upright original, in pixels.
 
     Returns:
-        The text, a line a line, and the boxes, labelled with their text; no boxes if the answer says that there is no
-        text; None where it has text but nothing that is a box.
+        The text, one line per line of the page, and the boxes, labelled with their text. The list of boxes is empty if
+        the answer says that there is no text, and None if the answer has text but no box.
     """
     plain = response.translate(PLAIN)
     if NO_TEXT.fullmatch(plain.strip()):
@@ -142,12 +142,12 @@ def _without_groups(response: str, plain: str) -> str:
 
 
 def format_box(box: Box, width: int, height: int) -> str:
-    """A box as the family writes it.
+    """A box in the family's own form.
 
     Args:
         box: In pixels.
-        width: Of the upright original, in pixels; at least 1.
-        height: Likewise.
+        width: Width of the upright original, in pixels; at least 1.
+        height: Height of the upright original, in pixels; at least 1.
     """
     sizes = (width, height, width, height)
     corners = zip((box.x1, box.y1, box.x2, box.y2), sizes, strict=True)

@@ -1,5 +1,5 @@
-"""Captioning. The short prompt and its limits are those of InternVL's own evaluation (COCO, Flickr30k, NoCaps); the
-detailed ones are those of the model cards' samples."""
+"""Captioning. The short prompt and its limits come from InternVL's own evaluation (COCO, Flickr30k, NoCaps); the
+detailed prompts come from the samples in the model cards."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ def caption(
     """The caption task; column ``caption``.
 
     Args:
-        style: How much is said.
-        language: Of the prompt, and so of the answer.
+        style: How detailed the caption is.
+        language: Language of the prompt, and so of the answer.
         media_kind: ``image``, ``video`` or ``document``; a page is captioned as an image.
-        prompt: Instead of the style's own.
-        max_new_tokens: Instead of the style's own.
+        prompt: Replaces the style's own.
+        max_new_tokens: Replaces the style's own.
     """
     kind = "video" if media_kind == "video" else "image"
     asked = prompt or PROMPTS[kind, style, language]

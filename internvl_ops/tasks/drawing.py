@@ -1,4 +1,4 @@
-"""Boxes drawn into the picture, for people who want to see what the model found."""
+"""Draws boxes into the picture, so that people can see what the model found."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from PIL import Image, ImageDraw, ImageFont
 
 from internvl_ops.tasks.boxes import Box
 
-LEAST_LONG, LEAST_SHORT = 480, 32  # pixels; smaller pictures are enlarged, or nobody could read the labels
+LEAST_LONG, LEAST_SHORT = 480, 32  # pixels; smaller pictures are enlarged, so that labels are readable
 LEAST_TEXT = 14  # pixels
 LONGEST_LABEL = 60  # characters
-# Pillow's own font has plain Latin letters alone. Files of fonts with more, as systems bring them.
+# Pillow's own font has only plain Latin letters. These font files of common systems have more.
 FONTS = (
     *("DejaVuSans.ttf", "NotoSansCJK-Regular.ttc", "wqy-microhei.ttc", "DroidSansFallbackFull.ttf"),
     *("PingFang.ttc", "msyh.ttc"),
@@ -26,17 +26,17 @@ Rectangle = tuple[float, float, float, float]
 
 
 def draw_boxes(image: Image.Image, boxes: Sequence[Box]) -> Image.Image:
-    """A copy of a picture with frames and labels, one colour a label.
+    """A copy of a picture with frames and labels, one colour per label.
 
-    Where no font at hand has a label's characters, accents left aside, the label is the number of the box in the
-    answer, from 1; so it is with Chinese on a system without a font for it.
+    If no installed font has a label's characters, accents aside, the label is the number of the box in the answer, from
+    1. This happens, for example, with Chinese labels on a system without a Chinese font.
 
     Args:
         image: Upright, any mode and size.
-        boxes: In pixels of it.
+        boxes: In the picture's pixels.
 
     Returns:
-        RGB; a small picture comes back enlarged by a whole number.
+        RGB; a small picture is enlarged by a whole number.
     """
     scale = math.ceil(max(1, LEAST_LONG / max(image.size), LEAST_SHORT / min(image.size)))
     drawn = image.convert("RGB").resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST)
@@ -54,7 +54,7 @@ def draw_boxes(image: Image.Image, boxes: Sequence[Box]) -> Image.Image:
 
 
 def _colour(number: int) -> tuple[int, int, int]:
-    """Hues by the golden ratio, so that each lies far from the ones before."""
+    """A hue by the golden ratio, so that each hue is far from the earlier ones."""
     red, green, blue = colorsys.hsv_to_rgb(number * 0.618034 % 1, 0.95, (0.95, 0.65)[number // 12 % 2])
     return round(red * 255), round(green * 255), round(blue * 255)
 
@@ -83,7 +83,7 @@ def _write(
 def _free_places(
     frame: Rectangle, width: float, height: float, size: tuple[int, int], taken: list[Rectangle]
 ) -> Iterator[Rectangle]:
-    """Above the box, inside its upper edge, below it, inside its lower edge; last of all on top of other labels."""
+    """Places above the box, inside its upper edge, below it, inside its lower edge; last of all, over other labels."""
     x = max(0, min(frame[0], size[0] - width))
     tops = (frame[1] - height, frame[1], frame[3], frame[3] - height)
     inside = [(x, y, x + width, y + height) for y in tops if 0 <= y <= size[1] - height]
@@ -108,7 +108,7 @@ def _shortened(text: str, font: ImageFont.FreeTypeFont, width: float) -> str:
 
 
 def _text_and_font(label: str, number: str, size: int) -> tuple[str, ImageFont.FreeTypeFont]:
-    """The label and a font that has all of it; without accents if need be; or else the number."""
+    """The label and a font that has all its characters; without accents if necessary; or else the number."""
     bare = "".join(sign for sign in unicodedata.normalize("NFKD", label) if not unicodedata.combining(sign))
     for text in (label, bare):
         for font in _fonts(size):
@@ -129,9 +129,9 @@ def _fonts(size: int) -> list[ImageFont.FreeTypeFont]:
 
 
 def _has(font: ImageFont.FreeTypeFont, text: str) -> bool:
-    """A font draws the same sign for everything it does not have."""
+    """Whether the font has all characters. It draws the same sign for each character that it lacks."""
     missing = bytes(font.getmask(NOT_IN_ANY_FONT))
     try:
         return all(bytes(font.getmask(sign)) != missing for sign in set(text) - {" "})
-    except UnicodeEncodeError:  # half of a pair of surrogates
+    except UnicodeEncodeError:  # a lone surrogate
         return False

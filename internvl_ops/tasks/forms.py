@@ -1,4 +1,4 @@
-"""Answers of a given form: JSON that follows a schema, or one of several texts."""
+"""Answers in a required form: JSON that follows a schema, or one of several texts."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def read_schema(given: str) -> str:
     """A JSON schema as text.
 
     Args:
-        given: The schema itself, or the path of a file with it.
+        given: The schema itself, or the path of a file that contains it.
 
     Raises:
-        ConfigurationError: No such file, not JSON, no valid schema, or one with a reference that cannot be followed.
+        ConfigurationError: No such file, not JSON, not a valid schema, or a reference in it cannot be resolved.
     """
-    import jsonschema  # takes a while, and only a task with a schema needs it
+    import jsonschema  # imported here because it is slow and only tasks with a schema need it
 
     from internvl_ops.tasks.references import broken_reference
 
@@ -57,7 +57,7 @@ def read_schema(given: str) -> str:
 
 
 class Form(Protocol):
-    """What says of which form an answer has to be: a conversation, or the sampling of its last answer."""
+    """An object that states the form of an answer: a conversation, or the sampling of its last answer."""
 
     @property
     def json_schema(self) -> str | None: ...
@@ -67,7 +67,7 @@ class Form(Protocol):
 
 
 def problem_of(text: str, form: Form) -> str | None:
-    """Why ``text`` is not of ``form``; None where it is, or where any text is."""
+    """Why ``text`` does not have the form; None if it does, or if any text is accepted."""
     if form.json_schema is not None:
         return _json_problem(text, json.loads(form.json_schema))
     if form.choices and text.strip() not in form.choices:
@@ -76,10 +76,10 @@ def problem_of(text: str, form: Form) -> str | None:
 
 
 def checked(dialogue: Dialogue) -> str:
-    """The last answer without blanks around it.
+    """The last answer, without surrounding whitespace.
 
     Raises:
-        UnitError: ``bad_answer``, with the answer's beginning, where it is not of the form asked for.
+        UnitError: ``bad_answer``, with the answer's beginning, if it does not have the required form.
     """
     text = dialogue.responses[-1]
     problem = problem_of(text, dialogue.conversation)
@@ -89,14 +89,14 @@ def checked(dialogue: Dialogue) -> str:
 
 
 def repair_question(form: Form) -> str | None:
-    """What is said to a model whose answer is not of ``form``; None where any text is."""
+    """The question that asks again for an answer of this form; None if any text is accepted."""
     if form.json_schema is not None:
         return REPAIR["json"]
     return REPAIR["choice"] if form.choices else None
 
 
 def choices_of(given: Sequence[Any]) -> tuple[str, ...]:
-    """Allowed answers as texts, in order, each once."""
+    """Allowed answers as texts, in order, without duplicates."""
     return tuple(dict.fromkeys(str(choice).strip() for choice in given if str(choice).strip()))
 
 
@@ -108,7 +108,7 @@ def _json_problem(text: str, schema: Any) -> str | None:
         worst = jsonschema.exceptions.best_match(jsonschema.validators.validator_for(schema)(schema).iter_errors(value))
     except ValueError as error:
         return f"not JSON ({error})"
-    except RecursionError:  # brackets without end are a loop that models fall into
+    except RecursionError:  # models may generate endless brackets
         return "JSON that is nested too deep to be read"
     if worst is None:
         return None
@@ -117,5 +117,5 @@ def _json_problem(text: str, schema: Any) -> str | None:
 
 
 def _no_json(constant: str) -> Any:
-    """Python reads NaN and Infinity, which are no JSON and which other readers refuse."""
+    """Refuses NaN and Infinity, which Python reads but which are not JSON; other readers refuse them too."""
     raise ValueError(f"{constant} is not a JSON value")

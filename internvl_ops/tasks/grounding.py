@@ -1,4 +1,4 @@
-"""Finding things: phrases to boxes, or every object there is. Prompts and limits of InternVL's RefCOCO evaluation."""
+"""Finds boxes for phrases, or for all objects. Prompts and limits come from InternVL's RefCOCO evaluation."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ def ground(
 ) -> Task:
     """The grounding task: column ``boxes``, in pixels of the upright original.
 
-    A phrase is a question of its own, as the family was trained, and its boxes are labelled with it; ``found`` says for
-    each phrase what was answered and how many boxes it has, null where the answer held nothing that is a box.
+    Each phrase is asked separately, as in the family's training, and labels its boxes. For each phrase, ``found`` holds
+    the answer and the number of boxes, which is null if the answer contained no readable box.
 
     Args:
-        phrases: Looked for where a row has no ``phrase``.
-        detect: Every object is looked for and labelled by the model, phrases are not read.
+        phrases: The phrases to find if a row has no ``phrase``.
+        detect: Find and label every object, and ignore phrases.
         in_manifest: Whether rows may have a ``phrase``: a text, or a list of texts.
-        prompt: Instead of the family's own; with ``{}`` where the phrase goes, unless `detect`.
-        max_new_tokens: Longest answer of one question.
+        prompt: Replaces the family's own; ``{}`` marks the place of the phrase, unless `detect`.
+        max_new_tokens: Maximum length of the answer to one question.
 
     Raises:
-        ConfigurationError: Nothing to look for, or a prompt without a place for the phrase.
+        ConfigurationError: There is nothing to find, or the prompt has no place for the phrase.
     """
     asked = prompt or (DETECT if detect else PROMPT)
     tokens = max_new_tokens or MAX_NEW_TOKENS["detect" if detect else "phrase"]
@@ -85,10 +85,10 @@ def ground(
 
 
 def phrases_of(row: Row) -> list[str]:
-    """The phrases of a row, as they stand there; none where its column is null or not there.
+    """The phrases of a row, unchanged; none if its column is null or missing.
 
     Raises:
-        UnitError: ``bad_row`` where one of them is empty or no text.
+        UnitError: ``bad_row`` if one of them is empty or not a text.
     """
     value: Any = row.get("phrase")
     given = [] if value is None else value if isinstance(value, list) else [value]

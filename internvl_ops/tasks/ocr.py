@@ -1,4 +1,4 @@
-"""Reading text: plain, as Markdown, with boxes, or as JSON. 24 tiles, since InternVL misses small text with fewer
+"""Reads text: plain, as Markdown, with boxes, or as JSON. It uses 24 tiles, since InternVL misses small text with fewer
 (OpenGVLab/InternVL#1137)."""
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Format = Literal["text", "markdown", "boxes", "json"]
 Language = Literal["en", "zh"]
 
 FORMATS: tuple[str, ...] = get_args(Format)
-MAX_NEW_TOKENS = 1536  # with 24 tiles and a thumbnail just inside the context of 8,192 that 1.5 and 2.0 have
+MAX_NEW_TOKENS = 1536  # with 24 tiles and a thumbnail, just fits the context of 8,192 in 1.5 and 2.0
 PROMPTS: dict[tuple[str, str], str] = {
     ("text", "en"): "Read all the text in the image, line by line from top to bottom. Answer with the text alone.",
     ("text", "zh"): "请从上到下逐行读出图中的所有文字，只回答文字本身。",
@@ -26,7 +26,7 @@ PROMPTS: dict[tuple[str, str], str] = {
     "between dollar signs. Leave nothing out, add nothing. Answer with the Markdown alone.",
     ("markdown", "zh"): "请将此页转写为Markdown：标题、列表，表格用Markdown表格，公式用美元符号间的LaTeX。"
     "不要遗漏，不要添加，只回答Markdown本身。",
-    # The wording that the family knows (OpenGVLab/InternVL#239).
+    # The wording that the family was trained on (OpenGVLab/InternVL#239).
     ("boxes", "en"): "请识别图中所有文字，并输出对应的坐标框",
     ("boxes", "zh"): "请识别图中所有文字，并输出对应的坐标框",
     ("json", "en"): "Answer with JSON that holds what the image says, following this JSON schema:\n",
@@ -43,17 +43,17 @@ def ocr(
     prompt: str | None = None,
     max_new_tokens: int | None = None,
 ) -> Task:
-    """The OCR task. Columns: ``text``; with boxes also ``boxes``, a line each; as JSON ``json`` instead.
+    """The OCR task. Columns: ``text``; with boxes also ``boxes``, one per line; as JSON, ``json`` instead.
 
     Args:
-        format: Of the answer.
-        language: Of the prompt.
-        json_schema: JSON text of the schema; with the format ``json`` only.
-        prompt: Instead of the format's own.
-        max_new_tokens: Instead of 1,536.
+        format: Format of the answer.
+        language: Language of the prompt.
+        json_schema: JSON text of the schema; only with the format ``json``.
+        prompt: Replaces the format's own.
+        max_new_tokens: Replaces 1,536.
 
     Raises:
-        ConfigurationError: The format ``json`` without a schema.
+        ConfigurationError: The format is ``json`` but there is no schema.
     """
     if format == "json" and json_schema is None:
         raise ConfigurationError("--ocr-format json needs a schema: add --json-schema FILE.")
@@ -84,7 +84,7 @@ def ocr(
 
 def _parse_text(answered: Answered) -> dict[str, object]:
     text = without_marks(answered.response).strip()
-    fenced = _FENCE.match(text)  # models like to put a whole page into a code block
+    fenced = _FENCE.match(text)  # models often put a whole page into a code block
     return {"text": fenced[1].strip() if fenced else text}
 
 

@@ -1,4 +1,4 @@
-"""Questions, one or several a unit: about images, a video, or nothing but text."""
+"""Questions, one or several per unit, about images, a video, or only text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pyarrow as pa
 from internvl_ops.tasks.base import Answered, Conversation, Row, Task, bad_row
 from internvl_ops.tasks.forms import checked, choices_of
 
-MAX_NEW_TOKENS = 100  # InternVL's own DocVQA, ChartQA and InfoVQA settings
+MAX_NEW_TOKENS = 100  # as in InternVL's own DocVQA, ChartQA and InfoVQA evaluations
 TURNS = pa.list_(pa.struct([("question", pa.string()), ("answer", pa.string())]))
 
 
@@ -23,14 +23,14 @@ def ask(
     in_manifest: Sequence[str] = ("question", "choices"),
     max_new_tokens: int | None = None,
 ) -> Task:
-    """The question task: columns ``answer``, that of the last question, and ``turns``, every question with its answer.
+    """The question task. Columns: ``answer``, to the last question, and ``turns``, every question with its answer.
 
     Args:
-        prompt: Asked where a row has no ``question`` of its own: a text, or a list of texts that are asked in turn.
-        json_schema: JSON text of a schema that the last answer has to follow.
-        choices: Texts one of which the last answer has to be; a row's own ``choices`` win.
+        prompt: Asked if a row has no ``question`` of its own: a text, or a list of texts that are asked in sequence.
+        json_schema: JSON text of a schema that the last answer must follow.
+        choices: Texts, one of which the last answer must be; a row's own ``choices`` replace them.
         in_manifest: Columns that the manifest has.
-        max_new_tokens: Longest answer of one question.
+        max_new_tokens: Maximum length of the answer to one question.
     """
     tokens = max_new_tokens or MAX_NEW_TOKENS
     allowed = choices_of(choices)
@@ -55,10 +55,10 @@ def ask(
 
 
 def questions_of(row: Row) -> list[str]:
-    """The questions of a row in their order; none where its column is null, empty or not there.
+    """The questions of a row in their order; none if its column is null, empty or missing.
 
     Raises:
-        UnitError: ``bad_row`` where one of several is empty or no text.
+        UnitError: ``bad_row`` if one of several is empty or not a text.
     """
     value: Any = row.get("question")
     if value is None or (isinstance(value, str) and not value.strip()):
@@ -71,13 +71,13 @@ def questions_of(row: Row) -> list[str]:
 
 
 def choices_of_row(row: Row) -> tuple[str, ...]:
-    """The answers that a row allows; none where it says nothing of them.
+    """The answers that a row allows; none if it does not limit them.
 
     Raises:
-        UnitError: ``bad_row`` where the column is no list.
+        UnitError: ``bad_row`` if the column is not a list.
     """
     value = row.get("choices")
-    if isinstance(value, str):  # the only way a CSV has
+    if isinstance(value, str):  # the only form that a CSV can hold
         if not value.strip():
             return ()
         try:

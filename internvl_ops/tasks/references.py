@@ -1,4 +1,4 @@
-"""References of a JSON schema: each has to lead to a schema inside it, since nothing is fetched."""
+"""Checks the references of a JSON schema: each must lead to a schema inside it, since nothing is fetched."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ import referencing.exceptions
 import referencing.jsonschema
 
 _KEYWORDS = ("$ref", "$dynamicRef", "$recursiveRef")
-# They apply to the very value that the schema around them applies to, so that a circle of them never ends.
+# These apply to the same value as the schema around them, so a cycle of them never ends.
 _IN_PLACE = ("allOf", "anyOf", "oneOf", "not", "if", "then", "else")
 
 
 def broken_reference(schema: Any) -> str | None:
-    """What is wrong with the references of ``schema``; None where all of them can be followed.
+    """What is wrong with the references of ``schema``; None if all of them can be resolved.
 
     Args:
-        schema: Valid by its own meta-schema.
+        schema: A schema that its own meta-schema accepts.
     """
     dialect = jsonschema.validators.validator_for(schema).META_SCHEMA.get("$schema", "")
     draft = referencing.jsonschema.specification_with(dialect, default=referencing.jsonschema.DRAFT202012)
     root = draft.create_resource(schema)
     registry: referencing.Registry[Any] = referencing.Registry().with_resource(root.id() or "", root).crawl()
-    beside: dict[int, list[tuple[str, int]]] = {}  # of each schema, those that apply to the same value
+    beside: dict[int, list[tuple[str, int]]] = {}  # schema -> schemas that apply to the same value
     waiting: list[tuple[Any, Any]] = [(schema, registry.resolver_with_root(root))]
     while waiting:
         found, resolver = waiting.pop()
@@ -64,7 +64,7 @@ def _whereto(reference: str) -> str:
 
 
 def _circle(beside: dict[int, list[tuple[str, int]]]) -> str | None:
-    """What closes a circle of schemas that apply to the same value."""
+    """The reference that closes a cycle of schemas that apply to the same value; None if there is no cycle."""
     done: set[int] = set()
     for start in beside:
         path: list[tuple[int, Iterator[tuple[str, int]]]] = [(start, iter(beside[start]))]

@@ -12,14 +12,14 @@ from internvl_ops.tasks.base import Answered, Conversation, Row, Task
 
 
 def several(tasks: Sequence[Task]) -> Task:
-    """One task that asks for all of ``tasks`` and has the columns of all, and each one's raw answer as
+    """One task that asks for all of ``tasks`` and has all their columns, with the raw answer of each as
     ``<task>_response``.
 
     Args:
         tasks: In the order in which they are asked.
 
     Raises:
-        ConfigurationError: Two of them have a column in common.
+        ConfigurationError: Two of them share a column.
     """
     fields: dict[str, pa.Field] = {}
     for task in tasks:
@@ -58,5 +58,5 @@ def several(tasks: Sequence[Task]) -> Task:
 
 
 def _own(row: Row, task: Task) -> Row:
-    """A row's question is for the task that asks questions, not for each of several."""
+    """The row for one task. A row's question goes only to the task that asks questions."""
     return row if task.name == "ask" else {name: value for name, value in row.items() if name != "question"}
