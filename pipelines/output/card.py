@@ -1,4 +1,4 @@
-"""``README.md`` of an output: says what stands there, and makes ``datasets.load_dataset(OUTPUT)`` open it."""
+"""``README.md`` of an output: describes the folder and makes ``datasets.load_dataset(OUTPUT)`` work."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pipelines.output.folder import OutputFolder
 from pipelines.output.side_files import write_side_file
 
 CARD = "README.md"
-# Folders that datasets opens by name, `results` without one.
+# Folders that datasets opens by name; `results` opens without a name.
 _CONFIGS = (
     ("results", "results/*.parquet"),
     ("errors", "errors/*.parquet"),
@@ -19,12 +19,12 @@ OUT = abspath(".")  # the folder that this file stands in"""
 
 
 def write_card(output: OutputFolder, run_id: str) -> None:
-    """Writes the card, unless the user has a ``README.md`` there."""
+    """Writes the card, unless the folder has a ``README.md`` of the user's."""
     write_side_file(output, CARD, card(output).encode(), run_id, beside=False)
 
 
 def card(output: OutputFolder) -> str:
-    """The text. It says nothing of a single run, so that it is written once."""
+    """The text of the card. It does not depend on a single run, so it is written once."""
     place = _HERE if output.local else f'OUT = "{safe_uri(output.uri)}"'
     return f"""---
 configs:
@@ -69,7 +69,7 @@ def _configs() -> str:
 def _datasets(output: OutputFolder) -> str:
     if output.local:
         return 'load_dataset(OUT, split="train")\nload_dataset(OUT, "errors", split="train")'
-    return 'load_dataset("parquet", data_files=f"{OUT}/results/*.parquet", split="train")'  # it opens folders by no URI
+    return 'load_dataset("parquet", data_files=f"{OUT}/results/*.parquet", split="train")'  # it opens no folder by URI
 
 
 def _spark(output: OutputFolder) -> str:

@@ -1,7 +1,7 @@
-"""One table over many nights: every file of an output has the columns, in the order and of the types, of its first.
+"""One table over many runs: every file of an output has the columns of its first file, in the same order and types.
 
-Polars and datasets refuse files whose columns differ, and old files are not written again. So the first run settles the
-columns. What a later manifest lacks is null; what it has besides goes into the column ``more_columns``, as JSON.
+Polars and datasets refuse files whose columns differ, and old files are never rewritten. So the first run settles the
+columns. Columns that a later manifest lacks are null. Additional columns go into ``more_columns``, as JSON.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Columns:
-    """What a run writes, beside what stands there.
+    """The columns that a run writes, given the earlier files of the output.
 
     Args:
-        schema: Of ``results/``.
-        names: What the manifest's columns are called from the first stage on.
-        types: Those of the output, of carried columns that are read as others; by the names above.
+        schema: Schema of ``results/``.
+        names: Names of the manifest's columns from the first stage on.
+        types: For carried columns that are read with another type, the type of the output; by the names above.
         folded: Columns that go into ``more_columns``: their names as above, and in the manifest.
-        absent: Columns that the output has and this run has no values for.
+        absent: Columns that the output has and for which this run has no values.
     """
 
     schema: pa.Schema
@@ -49,13 +49,13 @@ class Columns:
     absent: tuple[str, ...] = ()
 
     def carry(self, plan: SourcePlan) -> Carry:
-        """What brings the rows of ``plan`` into these columns."""
+        """The function that converts rows of ``plan`` to these columns."""
         needed = tuple(kept for kept, name in self.folded.items() if plan.is_asked(name))
         return Carry(dict(self.types), dict(self.folded), needed, more=c.MORE in self.schema.names)
 
     @property
     def note(self) -> str | None:
-        """What a person should know of it."""
+        """A notice for the user, if there is one."""
         if not self.folded:
             return None
         names = ", ".join(map(repr, self.folded.values()))
@@ -63,7 +63,7 @@ class Columns:
 
 
 def own_columns_of(options: JobOptions, plan: SourcePlan, task: Task) -> pa.Schema:
-    """Columns of results besides the manifest's."""
+    """Columns of results apart from the manifest's."""
     answered = c.answered(task.columns, samples=options.n, log_probs=options.log_probs)
     return own_columns(task.columns, answered, MEASURES[plan.media_kind, explodes(options, plan.media_kind)])
 
@@ -71,10 +71,10 @@ def own_columns_of(options: JobOptions, plan: SourcePlan, task: Task) -> pa.Sche
 def columns_of(
     output: OutputFolder, options: JobOptions, plan: SourcePlan, task: Task, passed_over: Collection[str] = ()
 ) -> Columns:
-    """The columns that a run writes, so that its files and the earlier ones are one table.
+    """The columns that a run writes, so that its files and the earlier ones form one table.
 
     Raises:
-        ConfigurationError: They cannot be, or the options do not want it; the columns are named.
+        ConfigurationError: They cannot form one table, or the options forbid it; the message names the columns.
     """
     own, earlier = own_columns_of(options, plan, task), _look(output, passed_over)
     there = None if earlier is None else earlier.schema
@@ -89,7 +89,7 @@ def columns_of(
     except ConfigurationError:
         if has_rows(plan):
             raise
-        return Columns(now, names)  # of an empty manifest nothing is written
+        return Columns(now, names)  # an empty manifest writes nothing
     carried = [name for name in carried_names(schema) if name in now.names]
     return Columns(
         schema=schema,
@@ -101,7 +101,7 @@ def columns_of(
 
 
 def check_columns(output: OutputFolder, options: JobOptions, plan: SourcePlan, task: Task) -> None:
-    """Refuses, before anything starts, what `columns_of` would refuse. Says which columns are new."""
+    """Refuses, before anything starts, what `columns_of` would refuse. Logs which columns are new."""
     said = columns_of(output, options, plan, task, replaced_files(output)).note
     if said:
         note(logger, "notice", f"Note: {said}")
@@ -115,18 +115,18 @@ def fit_schema(
     new_columns: str = "json",
     unseen: Collection[str] = (),
 ) -> pa.Schema:
-    """``schema`` with the columns of the newest results, where those can hold every value.
+    """``schema`` with the columns of the newest results, if those can hold every value.
 
     Args:
-        output: Of earlier runs.
-        schema: Of the results that this run would write.
+        output: Output with the files of earlier runs.
+        schema: Schema of the results that this run would write.
         passed_over: Files that do not count.
-        new_columns: What becomes of those that are not there; see the option.
-        unseen: Columns of which no value was seen, so that their type says nothing.
+        new_columns: How to treat columns that the output lacks; see the option.
+        unseen: Columns of which no value was seen, so that their type means nothing.
 
     Raises:
-        ConfigurationError: A column has a type that the one in the output cannot hold, so that readers would fail or
-            read wrong values, or has no place there. All such columns are named.
+        ConfigurationError: The output has no such column, or its type cannot hold the values, so that readers would
+            fail or read wrong values. The message names all such columns.
     """
     earlier = _look(output, passed_over)
     return schema if earlier is None else _fit(output, schema, earlier, new_columns, unseen)
@@ -137,7 +137,7 @@ def _fit(
 ) -> pa.Schema:
     """See `fit_schema`."""
     there = earlier.schema
-    if earlier.folder == ERRORS:  # errors have the manifest's columns alone
+    if earlier.folder == ERRORS:  # errors have only the manifest's columns
         start = schema.names.index("response") if "response" in schema.names else len(schema)
         there = pa.schema([schema.field("id"), *there, *list(schema)[start:]])
     differing, fields = [], []
@@ -159,12 +159,12 @@ def _fit(
 def _with_new(
     output: OutputFolder, schema: pa.Schema, new: list[pa.Field], carried: list[str], new_columns: str
 ) -> pa.Schema:
-    """``schema`` with the columns that the output does not have, as far as they become columns."""
+    """``schema`` with the additional columns, as far as they become columns of the output."""
     settled = c.MORE in schema.names or not any(one.name == c.MORE for one in new)
     manifests = [one for one in new if one.name in carried and one.name != c.MORE]
     own = [one for one in new if one.name not in carried]
     refused = [one.name for one in manifests if new_columns == "refuse" or not settled]
-    refused += [one.name for one in own if settled]  # of an older version's output they are new to it
+    refused += [one.name for one in own if settled]  # an unsettled output is of an older version and may lack them
     if refused and new_columns != "add":
         hint = "" if settled or new_columns == "refuse" else f" It was begun before there was a column {c.MORE}."
         keep = ", --new-columns json to keep them in the column more_columns" if settled and not own else ""
@@ -183,7 +183,7 @@ def _with_new(
 
 @dataclass(frozen=True)
 class _Earlier:
-    """The columns of the newest results; the manifest's in the newest errors where there are no results."""
+    """The columns of the newest results. If there are no results, the manifest's columns in the newest errors."""
 
     schema: pa.Schema
     folder: str
@@ -200,14 +200,14 @@ def _look(output: OutputFolder, passed_over: Collection[str]) -> _Earlier | None
 
 def _newest(output: OutputFolder, folder: str, passed_over: Collection[str]) -> str | None:
     names = [name for name in output.files(folder) if name not in passed_over]
-    runs = [name for name in names if named_run(name)]  # names of other files say nothing of their age
+    runs = [name for name in names if named_run(name)]  # other files have names that do not tell their age
     return max(runs or names, default=None)
 
 
 def _names(passthrough: pa.Schema, own: pa.Schema, there: pa.Schema | None) -> dict[str, str]:
-    """As `kept_names`; columns that the output has come first, and one that differs by case alone is the same."""
+    """As `kept_names`. Columns that the output has come first; names that differ only in case are the same column."""
     known = [] if there is None else carried_names(there)
-    if there is not None:  # of another kind of media it may have other columns of its own
+    if there is not None:  # an output of another kind of media may have other columns of its own
         taken_there = {*own.names, *known, "id"}
         own = pa.schema([*own, *(one for one in there if one.name not in taken_there)])
     first = sorted(passthrough, key=lambda one: one.name not in known)

@@ -1,8 +1,8 @@
-"""Pages put together again: one row, or one Markdown file, a document, in page order, failed pages marked.
+"""Reassembles pages into documents: one row or one Markdown file per document, in page order, failed pages marked.
 
-``documents/`` is made from ``results/`` and ``errors/`` at the end of a run, all of it anew, so that it always says
-what they say; what else is in that folder stays. Pages are sorted in SQLite in a temporary file: memory does not grow
-with them.
+At the end of a run ``documents/`` is rebuilt completely from ``results/`` and ``errors/``, so the folders always agree;
+other files in that folder stay. Pages are sorted in SQLite in a temporary file, so memory does not grow with their
+number.
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ DOCUMENTS_SCHEMA = pa.schema(
     ]
 )
 ROWS_PER_FILE = 1000
-_PAGE_ID = re.compile(r"(.*)#page=([1-9][0-9]{0,8})", re.DOTALL)  # as `stages.explode` makes it
+_PAGE_ID = re.compile(r"(.*)#page=([1-9][0-9]{0,8})", re.DOTALL)  # the form of the ids from `stages.explode`
 
 Page = tuple[int, str | None, str | None, str | None, str | None]  # number, text, finish reason, error kind, message
 
 
 def write_documents(output: OutputFolder, text_column: str, form: str, run_id: str) -> int:
-    """Writes ``documents/`` anew.
+    """Rebuilds ``documents/``.
 
-    A document's text is that of its pages with an empty line between them; a page that failed stands in its place as an
-    HTML comment that says why. A document of which no page could be listed is in ``errors/`` alone.
+    A document's text is the text of its pages, separated by empty lines. In place of a failed page there is an HTML
+    comment with the error. A document whose pages could not be listed is only in ``errors/``.
 
     Args:
-        output: With the finished pages.
-        text_column: Of ``results/``, what was read.
-        form: ``parquet``: files of many documents; ``markdown``: a file each, named by the document's id.
-        run_id: Goes into file names and rows.
+        output: Output with the finished pages.
+        text_column: Column of ``results/`` with the text of a page.
+        form: ``parquet``: files of many documents; ``markdown``: one file per document, named by the document's id.
+        run_id: Written into file names and rows.
 
     Returns:
         The number of documents.
@@ -79,7 +79,7 @@ def _sorted_pages(output: OutputFolder, text_column: str, path: Path) -> Iterato
         db.executemany("INSERT INTO pages VALUES (?, ?, ?, ?, ?, ?)", rows)
     db.execute("COMMIT")
     db.execute("CREATE INDEX by_page ON pages (parent, page)")
-    # A page that was read after it had failed: the text comes first.
+    # A page may have an old error and a new text: the text comes first.
     for parent, *page in db.execute("SELECT * FROM pages ORDER BY parent, page, kind IS NOT NULL"):
         yield parent, tuple(page)
     db.close()
@@ -92,7 +92,7 @@ def _read_pages(output: OutputFolder, text_column: str) -> Iterator[Iterable[tup
 
 
 def _failed_pages(output: OutputFolder) -> Iterator[Iterable[tuple]]:
-    """Pages that failed. What failed as a whole document is none, whatever its id looks like."""
+    """Pages that failed. A document that failed as a whole is not one of them, whatever its id looks like."""
     for name in output.files(ERRORS):
         if "stage" not in output.read_schema(name).names:
             continue

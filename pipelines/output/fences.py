@@ -1,7 +1,7 @@
-"""Late files: what a run wrote after another one had taken over its output. They do not count, and are swept.
+"""Late files: files that a run wrote after another run had taken over its output. They do not count and are removed.
 
-A run that takes over notes how many files its predecessor had by then. The numbers in the names of a run's files go
-up, so a file with a higher number came later: from a machine that was suspended, or a request that was on its way.
+A run that takes over notes how many files its predecessor had at that moment. The numbers in the names of a run's files
+go up, so a file with a higher number came later, from a machine that was suspended or from a delayed request.
 """
 
 from __future__ import annotations
@@ -12,26 +12,26 @@ from collections.abc import Iterable, Mapping
 from pipelines.output.ownership import named_run
 
 FENCED = ("results", "errors", "documents")
-KEPT = 500  # fences; the oldest are forgotten
-# For each run that was taken over, how many files of each folder count; None: not counted yet.
+KEPT = 500  # number of fences; the oldest ones are dropped
+# For each run that was taken over, the number of files that count in each folder; None: not counted yet.
 Fences = Mapping[str, Mapping[str, int] | None]
 
 
 def is_late(fences: Fences, name: str) -> bool:
-    """Whether a file, named relative to the output, came after its run had been taken over."""
+    """Whether a file (path relative to the output) was written after its run had been taken over."""
     named = named_run(name)
     fence = fences.get(named[0]) if named else None
     return bool(named and fence is not None and named[1] >= fence.get(name.rpartition("/")[0], named[1] + 1))
 
 
 def count_files(run_id: str, names: Iterable[str]) -> int:
-    """How many of a run's files count, of those in one folder."""
+    """How many of the run's files count, given the names of the files in one folder."""
     numbers = (named[1] + 1 for name in names if (named := named_run(name)) and named[0] == run_id)
     return max(numbers, default=0)
 
 
 def parse_fences(lease: bytes) -> dict[str, Mapping[str, int] | None]:
-    """The fences that a lease states."""
+    """The fences in the text of a lease."""
     try:
         value = json.loads(lease)
     except ValueError:

@@ -30,17 +30,17 @@ RESULTS, ERRORS, DOCUMENTS, EVALUATION, RUNS = "results", "errors", "documents",
 LEASES = f"{RUNS}/.lease"  # see `pipelines.output.lease`
 
 
-SCHEMES = ("file", "s3")  # stores that keep what is written
+SCHEMES = ("file", "s3")  # stores that keep written files
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 
 
 def _checked(uri: str) -> str:
-    """``uri``, with Spark's spellings of s3.
+    """``uri``, after replacing Spark's spellings of s3.
 
     Raises:
-        ConfigurationError: Nothing that is written there would stay, or no bucket is named.
+        ConfigurationError: The store would not keep written files, or no bucket is named.
     """
-    from fsspec.registry import available_protocols  # only once there is an output to look at, as below
+    from fsspec.registry import available_protocols  # imported only once there is an output to check, as below
 
     allowed = "Use a local path or s3://bucket/prefix."
     match = _SCHEME.match(uri)
@@ -59,7 +59,7 @@ def _checked(uri: str) -> str:
 
 
 def as_parquet(table: pa.Table) -> bytes:
-    """A whole Parquet file."""
+    """A whole Parquet file as bytes."""
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd")
     return bytes(sink.getvalue().to_pybytes())
@@ -72,7 +72,7 @@ class OutputFolder:
         uri: A local path, or ``s3://bucket/prefix``.
 
     Raises:
-        ConfigurationError: The scheme is not one fsspec knows.
+        ConfigurationError: fsspec does not know the scheme.
     """
 
     def __init__(self, uri: str) -> None:
@@ -86,12 +86,12 @@ class OutputFolder:
                 f"--output {safe_uri(uri)}: {error}. Use a local path or s3://bucket/prefix."
             ) from None
         self.local = "file" in self.fs.protocol
-        self.fences: Fences | None = None  # of runs that were taken over; read when first needed
-        self.before_change: Callable[[], None] | None = None  # may wait, and raises where nothing may be changed
+        self.fences: Fences | None = None  # fences of runs that were taken over; read when first needed
+        self.before_change: Callable[[], None] | None = None  # may wait; raises if no change is allowed
 
     def _storage_options(self) -> dict[str, object]:
-        # A listing made before this run's files were written must not be served again after.
-        # And the waiting is done by `patiently`, not in several places at once, each for minutes.
+        # A cached listing could lack this run's files, so the cache is off. Only `patiently` waits and retries; retries
+        # on several levels would multiply and take minutes each.
         if urlsplit(self.uri).scheme != "s3":
             return {}
         return {"use_listings_cache": False, **s3_config.options(retries={"total_max_attempts": 1})}
@@ -100,7 +100,7 @@ class OutputFolder:
         """Writes and removes a small file.
 
         Raises:
-            ConfigurationError: It could not; the message has the store's own reason.
+            ConfigurationError: It failed; the message contains the store's own reason.
         """
         probe = self._path(f"{RUNS}/.probe-{secrets.token_hex(8)}")
         try:
@@ -112,9 +112,9 @@ class OutputFolder:
             raise ConfigurationError(f"--output {safe_uri(self.uri)}: not writable: {reason(error)}") from None
 
     def clear(self, keep: Collection[str] = ()) -> None:
-        """Removes the results, errors and documents of every run but those in ``keep``.
+        """Removes the results, errors and documents of every run, except the runs in ``keep``.
 
-        What cannot be proven to be a run's own file stays, whatever folder it is in.
+        Files that are not proven to be written by a run stay, whatever folder they are in.
         """
         self._ask()
         for folder in (RESULTS, ERRORS, DOCUMENTS):
@@ -123,13 +123,13 @@ class OutputFolder:
                     self.remove(name)
 
     def writers(self, folder: str, threads: int = 16) -> dict[str, str | None]:
-        """The run that wrote each Parquet file of a folder, None where that cannot be proven."""
+        """The run that wrote each Parquet file of a folder; None if that is not proven."""
         names = self.files(folder)
         with ThreadPoolExecutor(threads) as pool:
             return dict(zip(names, pool.map(self.writer, names), strict=True))
 
     def writer(self, name: str) -> str | None:
-        """The run that wrote a Parquet file, None where that cannot be proven; see `pipelines.output.ownership`."""
+        """The run that wrote a Parquet file; None if that is not proven. See `pipelines.output.ownership`."""
         if named_run(name) is None:
             return None
 
@@ -157,13 +157,13 @@ class OutputFolder:
         return self.fences
 
     def _read_fences(self) -> Fences:
-        with contextlib.suppress(FileNotFoundError):  # its holder ended and the next one removed it in between
+        with contextlib.suppress(FileNotFoundError):  # its holder ended, and the next holder has removed it
             if names := [name for name in self.list_names(LEASES) if name.removesuffix(".json").isdigit()]:
                 return parse_fences(self.read_bytes(f"{LEASES}/{max(names)}"))
         return {}
 
     def read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
-        """One Parquet file, or some of its columns; transient failures of the store are waited out."""
+        """Reads one Parquet file, or some of its columns; retries while the store fails temporarily."""
 
         def read() -> pa.Table:
             with self.fs.open(self._path(name), "rb") as file:
@@ -179,7 +179,7 @@ class OutputFolder:
             ) from None
 
     def read_metadata(self, name: str) -> dict[bytes, bytes]:
-        """What the schema of one Parquet file says besides columns."""
+        """The metadata in the schema of one Parquet file."""
         return self.read_schema(name).metadata or {}
 
     def read_schema(self, name: str) -> pa.Schema:
@@ -194,7 +194,7 @@ class OutputFolder:
     def read_tables(
         self, folder: str, columns: list[str], threads: int = 16, *, passed_over: Collection[str] = ()
     ) -> Iterator[tuple[str, pa.Table]]:
-        """Some columns of every file in ``folder`` but ``passed_over``, read side by side, a few at a time."""
+        """Reads some columns of every file in ``folder``, except those in ``passed_over``, a few files in parallel."""
         names = [name for name in self.files(folder) if name not in passed_over]
         with ThreadPoolExecutor(threads) as pool:
             for start in range(0, len(names), threads * 4):
@@ -206,20 +206,20 @@ class OutputFolder:
         self.write_bytes(name, as_parquet(table))
 
     def write_bytes(self, name: str, data: bytes) -> None:
-        """Writes a whole file, or raises; transient failures of the store are waited out.
+        """Writes a whole file, or raises; retries while the store fails temporarily.
 
         Raises:
             OSError: The store refused, or did not recover in about four minutes.
         """
 
         def write() -> None:
-            self._ask()  # before every attempt: minutes may lie between two
+            self._ask()  # before every attempt, because minutes may pass between two
             self.replace_bytes(name, data)
 
         patiently(write, f"{safe_uri(self.uri)}/{name} could not be written")
 
     def remove(self, name: str) -> None:
-        """Removes a file; transient failures of the store are waited out."""
+        """Removes a file; retries while the store fails temporarily."""
 
         def remove() -> None:
             self._ask()
@@ -228,25 +228,25 @@ class OutputFolder:
         patiently(remove, f"{safe_uri(self.uri)}/{name} could not be removed")
 
     def read_bytes(self, name: str) -> bytes:
-        """A whole file. This and the methods below ask the store once."""
+        """Reads a whole file. This and the methods below do not retry."""
         return self.fs.cat_file(self._path(name))
 
     def list_names(self, folder: str) -> list[str]:
-        """What stands in ``folder``, by bare names; nothing where there is no such folder."""
+        """Names of the entries in ``folder``, without their path; empty if there is no such folder."""
         try:
             return [posixpath.basename(path) for path in self.fs.ls(self._path(folder), detail=False)]
         except FileNotFoundError:
             return []
 
     def remove_quietly(self, name: str) -> None:
-        """Removes a file or finds it gone."""
+        """Removes a file; does nothing if it is gone already."""
         with contextlib.suppress(FileNotFoundError):
             self.fs.rm_file(self._path(name))
 
     def create_bytes(self, name: str, data: bytes) -> None:
         """Writes a whole file unless there is one of that name.
 
-        Who wants to know which it was reads it back: after an answer that was lost the store itself does not know.
+        To learn whether it was written, read it back: if the answer was lost, the store itself cannot tell.
         """
         path = self._path(name)
         if self.local:
@@ -261,7 +261,7 @@ class OutputFolder:
                 return
             if getattr(error, "errno", None) != errno.ENOSYS:
                 raise
-            self.fs.pipe_file(path, data)  # a store that has no conditional PUT and says so
+            self.fs.pipe_file(path, data)  # a store that reports that it has no conditional PUT
 
     def replace_bytes(self, name: str, data: bytes) -> None:
         """Writes a whole file."""
@@ -269,7 +269,7 @@ class OutputFolder:
         if not self.local:
             self.fs.pipe_file(path, data)
             return
-        # Readers skip names that start with a dot, so a file that a killed job left half written is never seen.
+        # Readers skip names that start with a dot, so nobody reads a file that a killed job left half written.
         unfinished = posixpath.join(posixpath.dirname(path), f".{posixpath.basename(path)}.{secrets.token_hex(8)}")
         os.makedirs(posixpath.dirname(path), exist_ok=True)
         try:

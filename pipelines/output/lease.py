@@ -1,18 +1,18 @@
-"""One run at a time on an output: the lease that the running one holds and renews.
+"""Allows one run at a time on an output: the running one holds a lease and renews it.
 
-Leases are files ``_runs/.lease/00000007.json``, numbered upwards; the highest one counts. To take an output is to
-create the next number, which a file system and an object store with conditional PUT (``If-None-Match``) let only one
-do. The number is a fencing token: it stands in the metadata of every Parquet file that the holder writes, and before
-each change of the output the holder looks whether there is a higher one.
+Leases are files ``_runs/.lease/00000007.json``, numbered upwards; the highest one counts. A run takes an output by
+creating the next number. A file system, or an object store with conditional PUT (``If-None-Match``), lets only one run
+do that. The number is a fencing token: it is in the metadata of every Parquet file that the holder writes. Before each
+change of the output the holder checks whether there is a higher number.
 
-The holder rewrites its file every few seconds. When it has not managed to for `FRESH_S`, time in suspension included,
-it writes nothing more until it has, and nothing at all once there is a higher number. A run that wants the output looks
-at the file until it has not seen it change for the longer `EXPIRES_S`. No clocks of two machines are compared. A file
-that the old holder still writes after that, because its request was on its way, is recognised and swept: see
+The holder rewrites its file every few seconds. If it has not succeeded for `FRESH_S`, time in suspension included, it
+writes nothing until it succeeds, and nothing at all once there is a higher number. A run that wants the output watches
+the file until the file has not changed for the longer time `EXPIRES_S`. The clocks of two machines are never compared.
+A delayed request of the old holder may still write a file after that. Such a file is recognised and removed: see
 `pipelines.output.fences`.
 
-Where a store ignores conditional PUT, two runs that take a lease within the same moment are told apart by reading back
-who wrote last, which is no guarantee.
+If a store ignores conditional PUT, two runs that take a lease at the same moment read the file back, and the last
+writer wins. That is no guarantee.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ logger = logging.getLogger(__name__)
 RENEWED_EVERY_S = 5.0
 FRESH_S = 15.0
 EXPIRES_S = 30.0
-GIVEN_UP_S = 600.0  # without a renewal; longer than the outage that reads and writes wait out
+GIVEN_UP_S = 600.0  # seconds without a renewal; longer than the outage that reads and writes wait out
 
 
 class LeaseLost(PermissionError):
@@ -53,12 +53,12 @@ class LeaseLost(PermissionError):
 
 
 class Lease:
-    """The right to write one output; a context manager.
+    """The right to write to one output; a context manager.
 
     Args:
-        output: Asks this lease before each change while it is held.
-        run_id: Of this run.
-        say: Takes a line for the person who waits; by default it is logged.
+        output: The output. While the lease is held, it checks the lease before each change.
+        run_id: Id of this run.
+        say: Called with a line for the user who waits; by default the line is logged.
     """
 
     def __init__(self, output: OutputFolder, run_id: str, say: Callable[[str], None] | None = None) -> None:
@@ -94,7 +94,7 @@ class Lease:
         if not self._taken_by:
             with contextlib.suppress(Exception):  # the next run does it
                 self._sweep()
-            with contextlib.suppress(OSError):  # it is found out without, in half a minute
+            with contextlib.suppress(OSError):  # without it, another run detects the end in half a minute
                 patiently(lambda: self._write(ended=True), LEASES)
 
     @property
@@ -103,7 +103,7 @@ class Lease:
         return self._number
 
     def hold(self) -> None:
-        """Returns while this run may write; waits where that is not known, because the store does not answer.
+        """Returns when this run may write; waits while that is unknown because the store does not answer.
 
         Raises:
             LeaseLost: Another run has taken over, or the store has not answered for ten minutes.
@@ -123,12 +123,12 @@ class Lease:
         return _awake() - self._renewed < FRESH_S
 
     def _look_for_a_later_one(self) -> None:
-        """Notes who has taken over, if anybody has."""
+        """Records which run has taken over, if one has."""
         newest = max(self._numbers(), default=0)
         if newest <= self._number or self._taken_by:
             return
         taken_by = "another"
-        with contextlib.suppress(FileNotFoundError):  # that one has ended, and a third has it
+        with contextlib.suppress(FileNotFoundError):  # that run has ended, and a third one holds the lease
             taken_by = str(_parse(self._read(newest)).get("run_id"))
         message = f"Run {taken_by} has taken over {safe_uri(self._output.uri)}; this run writes nothing more."
         note(logger, "lease_lost", message, level=logging.ERROR, run=taken_by)
@@ -137,14 +137,14 @@ class Lease:
             self._changed.notify_all()
 
     def _take(self) -> bool:
-        """Whether this run is the holder now; if not, another was quicker."""
+        """Tries to take the lease. False if another run was faster."""
         number, text = self._newest()
-        if number and not _is_free(text):  # without text it has been created and is about to be written
+        if number and not _is_free(text):  # an empty file was just created, and its content is about to be written
             number, text = self._outwait(number, text)
         before = _parse(text)
         self._fences = parse_fences(text)
         if before and not before.get("ended"):
-            self._fences[str(before.get("run_id"))] = None  # it may still have a file on its way
+            self._fences[str(before.get("run_id"))] = None  # one of its files may still be on the way
         self._fences = dict(list(self._fences.items())[-KEPT:])
         self._number = number + 1
         self._renewed = _awake()
@@ -158,19 +158,19 @@ class Lease:
             run = before.get("run_id")
             message = f"Took {safe_uri(self._output.uri)} over from run {run}, which did not end its work on it."
             note(logger, "lease_taken_over", message, run=run)
-        with contextlib.suppress(Exception):  # they are in nobody's way
+        with contextlib.suppress(Exception):  # old leases do no harm
             for older in self._numbers():
                 if older < self._number and _parse(self._read(older)).get("run_id"):
                     self._output.remove_quietly(_name(older))
         return True
 
     def _outwait(self, number: int, text: bytes) -> tuple[int, bytes]:
-        """The newest lease, when it is nobody's."""
+        """Waits until the newest lease is free or has not changed for `EXPIRES_S`, and returns it."""
         holder = _parse(text)
         who = f"Run {holder.get('run_id')} on {holder.get('host')}" if holder else "A run that has hardly begun"
         self._say(f"{who} did not end its work on this output; looking for {EXPIRES_S:.0f} s whether it still runs.")
         watched, looked = 0.0, time.monotonic()
-        # Time counts only as far as it was spent looking: this process, too, may be stopped for a while.
+        # Only time spent watching counts, because this process, too, may be suspended for a while.
         while watched < EXPIRES_S:
             time.sleep(RENEWED_EVERY_S / 5)
             newest, now = self._newest()
@@ -183,7 +183,7 @@ class Lease:
         return number, text
 
     def _fence(self) -> None:
-        """Notes which files of runs that were taken over count, and removes those that do not."""
+        """Notes which files of runs that were taken over count, and removes the others."""
         counted = {folder: self._list(folder) for folder in FENCED} if None in self._fences.values() else {}
         for run, fence in self._fences.items():
             if fence is None:
@@ -213,7 +213,7 @@ class Lease:
                 if self._taken_by:
                     return
                 self._write()
-            except Exception as error:  # the store does not answer: `hold` waits, and this tries again
+            except Exception as error:  # the store does not answer: `hold` waits, and this loop tries again
                 if not failed:
                     message = f"The lease on {safe_uri(self._output.uri)} could not be renewed: {reason(error)}"
                     note(logger, "lease_not_renewed", message)
@@ -234,7 +234,7 @@ class Lease:
         while True:
             try:
                 return patiently(look, f"{safe_uri(self._output.uri)}/{LEASES} could not be read")
-            except FileNotFoundError:  # its holder ended and the next one removed it in between
+            except FileNotFoundError:  # its holder ended, and the next holder has removed it
                 continue
 
     def _numbers(self) -> list[int]:
@@ -252,7 +252,7 @@ class Lease:
             "run_id": self._run_id,
             "started": self._started,
             "renewed": _now(),  # for a person; no run compares it with its own clock
-            "renewals": next(self._renewals),  # so that the file changes whatever the clock says
+            "renewals": next(self._renewals),  # makes the file change even if the clock does not
             "ended": ended,
             "fences": self._fences,
             **_this_process(),
@@ -273,7 +273,7 @@ def _parse(text: bytes) -> dict[str, Any]:
 
 
 def _is_free(text: bytes) -> bool:
-    """Whether the holder surely does not write any more: it ended, or its process on this machine is gone."""
+    """Whether the holder certainly writes no more: it ended, or its process on this machine is gone."""
     lease = _parse(text)
     if not lease:
         return False
@@ -305,7 +305,7 @@ def _this_process() -> dict[str, Any]:
 
 
 def _machine() -> str:
-    """Tells machines apart, and containers on one, whose process ids mean nothing to each other."""
+    """Identifies the machine, or the container, since process ids of one container mean nothing in another."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip() + os.readlink("/proc/self/ns/pid")
     except OSError:
@@ -313,18 +313,18 @@ def _machine() -> str:
 
 
 def _runs(pid: int, started: float, ticks: int | None = None) -> bool:
-    """Whether a process of this machine may still run. False only where that is certain.
+    """Whether a process of this machine may still run. False only if it is certain that it does not.
 
     Args:
-        pid: Of the process.
-        started: When it started, by the clock of that moment.
-        ticks: When it started, in ticks since the machine did. Unlike ``started`` it does not change with the clock.
+        pid: Id of the process.
+        started: When it started, by the clock at that time.
+        ticks: When it started, in ticks since the machine started. Unlike ``started`` it does not depend on the clock.
     """
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except OSError:  # of another user
+    except OSError:  # the process belongs to another user
         pass
     try:
         process = psutil.Process(pid)
@@ -332,7 +332,7 @@ def _runs(pid: int, started: float, ticks: int | None = None) -> bool:
             return False
         now = _ticks(pid)
         return process.create_time() == started if ticks is None or now is None else now == ticks
-    except psutil.Error:  # /proc may hide processes of other users: that it shows none is no proof
+    except psutil.Error:  # /proc may hide processes of other users, so a missing process proves nothing
         return True
 
 
@@ -345,7 +345,7 @@ def _ticks(pid: int) -> int | None:
 
 
 def _awake() -> float:
-    """Seconds on a clock that nobody sets and that goes on while the machine is suspended."""
+    """Seconds on a clock that cannot be set and that runs on while the machine is suspended."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 

@@ -1,8 +1,7 @@
-"""Markdown files of documents, and the index that tells which of them a run wrote.
+"""Markdown files of documents, and the index of those that runs wrote.
 
-A Markdown file says nothing of who wrote it. So its name and the digest of its content are written to
-``_runs/.markdown/`` before it is: a file that is not as the index has it was written or edited by somebody else, and
-stays as it is.
+A Markdown file does not say who wrote it. So its name and the digest of its content are written to
+``_runs/.markdown/`` first. If a file does not match the index, somebody else wrote or edited it, and it stays as it is.
 """
 
 from __future__ import annotations
@@ -24,18 +23,18 @@ _INDEX_SCHEMA = pa.schema([("name", pa.string()), ("digest", pa.binary())])
 _FILES_AT_ONCE = 1000
 _LONGEST_NAME = 150  # characters of a file's name
 
-Known = dict[str, set[bytes]]  # digests that runs wrote under a name
+Known = dict[str, set[bytes]]  # digests that runs wrote, by file name
 
 
 def write_markdown(output: OutputFolder, documents: Iterator[tuple[str, str]], run_id: str) -> int:
     """Writes a file for each document, and removes those of earlier runs that are not written again.
 
-    Where the file of that name is not a run's, the document goes to ``<name>.<run id>.md`` beside it.
+    If a file of that name exists and is not a run's, the document goes to ``<name>.<run id>.md`` beside it.
 
     Args:
         output: The output.
-        documents: Id and text of each.
-        run_id: Of this run.
+        documents: Id and text of each document.
+        run_id: Id of this run.
 
     Returns:
         The number of documents.
@@ -86,7 +85,7 @@ def _is_ours(output: OutputFolder, name: str, known: Known) -> bool:
 
 
 def file_name(document_id: str) -> str:
-    """A name for a file from any id: what a path cannot hold is percent-encoded, what is too long ends in a hash."""
+    """Makes a file name from any id: percent-encodes what a path cannot hold, and shortens long names with a hash."""
     name = quote(document_id, safe=" ()[]+,=@")
     if len(name) <= _LONGEST_NAME and name.strip(". "):
         return name

@@ -1,8 +1,8 @@
-"""``--overwrite``: new files first, and the old ones are removed once every unit has a new row.
+"""``--overwrite``: writes new files first, and removes the old ones once every unit has a new row.
 
-A marker in ``_runs/`` names the runs that belong to an overwrite. Until the marker is gone, only files of these runs
-count: the run that comes next goes on with the overwrite instead of starting it again, and removes the old files when
-it is done. An overwrite that makes no result at all removes nothing.
+A marker in ``_runs/`` names the runs that belong to an overwrite. Until the marker is removed, only files of these runs
+count: the next run continues the overwrite instead of starting it again, and removes the old files when it is done. An
+overwrite that makes no result at all removes nothing.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ MARKER = f"{RUNS}/.overwrite.json"
 
 @dataclass(frozen=True)
 class Overwrite:
-    """An overwrite under way, or none.
+    """An overwrite in progress, or none.
 
     Args:
-        runs: The runs that belong to it; empty where there is none.
+        runs: The runs that belong to it; empty if there is none.
         old: Files that it will replace.
     """
 
@@ -37,11 +37,11 @@ class Overwrite:
     old: frozenset[str] = field(default=frozenset())
 
     def finish(self, output: OutputFolder, *, results: int) -> bool:
-        """Removes the old files; to be called when every unit of the input has a new row.
+        """Removes the old files; call it when every unit of the input has a new row.
 
         Args:
             output: The output.
-            results: How many units have a new result. Without any, the old files stay and their rows count.
+            results: Number of units with a new result. If it is 0, the old files stay and their rows count.
 
         Returns:
             Whether no old file is left.
@@ -56,7 +56,7 @@ class Overwrite:
         return bool(results) or not self.old
 
     def _give_up(self, output: OutputFolder) -> None:
-        """Leaves one row a unit: the old result, or else the new error."""
+        """Leaves one row per unit: the old result or, if there is none, the new error."""
         done = FinishedUnits()
         for name in output.files(RESULTS):
             if name in self.old:
@@ -74,22 +74,22 @@ class Overwrite:
 
 
 def begin(output: OutputFolder, run_id: str, *, wanted: bool, kind: str) -> Overwrite:
-    """Starts an overwrite, or goes on with one that did not end.
+    """Starts an overwrite, or continues one that did not end.
 
     Args:
-        output: Held by this run.
-        run_id: Of this run.
+        output: The output, held by this run.
+        run_id: Id of this run.
         wanted: Whether ``--overwrite`` was given.
-        kind: What two runs of one overwrite have in common; see `kind_of`.
+        kind: Properties that all runs of one overwrite have in common; see `kind_of`.
 
     Raises:
-        ConfigurationError: An overwrite of another kind has not ended, or a file stands among the results that no run
-            of this project wrote.
+        ConfigurationError: An overwrite of another kind has not ended, or the results contain a file that no run of
+            this project wrote.
     """
     there = _marker(output)
     runs = tuple(there.get("runs", ()))
     if runs and there.get("kind") != kind and not _files_of(output, runs):
-        runs = ()  # it ended before it wrote anything, so that only the old files count, as before
+        runs = ()  # it ended before it wrote anything, so only the old files count, as before
     if runs and there.get("kind") != kind:
         if not wanted:
             raise ConfigurationError(
@@ -109,7 +109,7 @@ def begin(output: OutputFolder, run_id: str, *, wanted: bool, kind: str) -> Over
 
 
 def replaced_files(output: OutputFolder) -> list[str]:
-    """Files that do not count, because an overwrite that has not ended will remove them."""
+    """Files that do not count, because an unfinished overwrite will remove them."""
     runs = _marker(output).get("runs")
     if not runs:
         return []
@@ -118,7 +118,7 @@ def replaced_files(output: OutputFolder) -> list[str]:
 
 
 def kind_of(input_uri: str, settings: dict[str, Any]) -> str:
-    """Tells overwrites apart: another input or other settings make another overwrite."""
+    """Identifies an overwrite: another input or other settings make another overwrite."""
     text = json.dumps([input_uri, settings], sort_keys=True)
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
@@ -137,7 +137,7 @@ def _files_of(output: OutputFolder, runs: Sequence[str]) -> list[str]:
 
 
 def _replaceable(output: OutputFolder, runs: Sequence[str]) -> list[str]:
-    """Files that an overwrite may replace: all but those of its own runs."""
+    """Files that an overwrite may replace: all except those of its own runs."""
     writers = {**output.writers(RESULTS), **output.writers(ERRORS)}
     foreign = sorted(name for name, writer in writers.items() if writer is None)
     if foreign:

@@ -1,7 +1,7 @@
-"""Which files of an output a run of this project wrote, known by the file's name and its metadata together.
+"""Determines which run of this project wrote a file of an output, by the file's name and its metadata together.
 
 A run names its files ``<run id>-<number>.parquet`` and writes a mark into their metadata that names the same run.
-Only such files are ever removed or rewritten; everything else in the folder belongs to somebody else.
+Only such files are ever removed or rewritten; all other files in the folder are somebody else's.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import pyarrow.parquet as pq
 
 MARK = b"internvl_batch"  # in the metadata of every Parquet file: {"run": …, "token": …}
 _NAME = re.compile(r"(?P<run>.+)-(?P<number>\d{6,})\.parquet", re.DOTALL)
-_RUN_ID = re.compile(r"\d{8}T\d{6}-[0-9a-f]{6}")  # as `RunRecord` makes them
+_RUN_ID = re.compile(r"\d{8}T\d{6}-[0-9a-f]{6}")  # the form of the ids from `RunRecord`
 
 
 def mark(run_id: str, token: int = 0) -> dict[bytes, bytes]:
-    """Metadata that says which run wrote a file.
+    """Metadata that names the run that wrote a file.
 
     Args:
-        run_id: Of the run.
+        run_id: Id of the run.
         token: Number of the lease that the run holds; see `pipelines.output.lease`.
     """
     return {MARK: json.dumps({"run": run_id, "token": token}).encode()}
@@ -31,16 +31,16 @@ def file_name(run_id: str, number: int) -> str:
 
 
 def named_run(name: str) -> tuple[str, int] | None:
-    """The run and the number that a file's name states, or None where it is not such a name."""
+    """The run and the number in a file's name; None if the name has another form."""
     match = _NAME.fullmatch(name.rpartition("/")[2])
     return (match["run"], int(match["number"])) if match else None
 
 
 def writer_of(name: str, footer: pq.FileMetaData) -> str | None:
-    """The run of this project that wrote a Parquet file, or None where it cannot be proven.
+    """The run of this project that wrote a Parquet file; None if that is not proven.
 
-    Files written before there were marks are known by a run id of the usual form in their name that every row of
-    theirs repeats in the column ``run_id``.
+    Files of versions without marks are recognised by a run id of the usual form in their name, if every row has the
+    same id in the column ``run_id``.
     """
     named = named_run(name)
     if named is None:

@@ -1,4 +1,4 @@
-"""``--refresh changed``: results whose media changed since they were made are taken out, and so made again."""
+"""``--refresh changed``: removes results whose media have changed since, so that these units run again."""
 
 from __future__ import annotations
 
@@ -19,26 +19,27 @@ from pipelines.output.writer import ERROR_SCHEMA
 from pipelines.patience import read_patiently
 from pipelines.sources import SourcePlan, read_split
 
-ABSENT = "absent"  # no store states it as a version of what it has
+ABSENT = "absent"  # no store uses this as a version
 
 
 def drop_changed(output: OutputFolder, plan: SourcePlan, policy: ReadPolicy, passed_over: Collection[str] = ()) -> int:
     """Removes rows of this manifest whose media have another version now than ``source_version``: they run again.
 
-    Of ``errors/``, too: a file that was corrupt may have been mended. One that was not found counts as changed when it
-    is there.
+    This includes rows in ``errors/``, because a corrupt file may have been repaired. A file that was not found counts
+    as changed if it exists now.
 
-    Rows that left the manifest stay, as do those whose media cannot be asked for, and those whose version is not known
-    because their store states none. A run that is killed right after finds those units not done, and does them.
+    Some rows stay: those that have left the manifest, those whose media cannot be requested, and those whose version is
+    unknown because their store has none. If a run is killed right after this, the next run finds these units not done
+    and runs them.
 
     Args:
-        output: Of earlier runs.
-        plan: Of the manifest as it is now.
-        policy: What may be read.
-        passed_over: Files that are not looked at.
+        output: Output of earlier runs.
+        plan: Plan of the current manifest.
+        policy: Which media may be read.
+        passed_over: Files to ignore.
 
     Returns:
-        How many rows were removed.
+        The number of rows removed.
     """
     wanted, dropped = _units_of(plan), 0
     with Fetcher(policy) as fetcher:
@@ -51,7 +52,7 @@ def drop_changed(output: OutputFolder, plan: SourcePlan, policy: ReadPolicy, pas
             if column not in table.column_names and c.MORE in table.column_names:
                 table = table.append_column(column, _media_beside(table, plan.media_column))
             if column not in table.column_names or "source_version" not in table.column_names:
-                continue  # errors of an earlier version say neither
+                continue  # errors of an earlier version have neither column
             changed = _changed(table, column, wanted, fetcher, failed=name.startswith(f"{ERRORS}/"))
             if not any(changed):
                 continue
@@ -62,13 +63,13 @@ def drop_changed(output: OutputFolder, plan: SourcePlan, policy: ReadPolicy, pas
 
 
 def _media_column(name: str, column: str) -> str:
-    """What the manifest's column of media is called in a file of the output."""
+    """Name of the manifest's media column in a file of the output."""
     taken = {own.casefold() for own in ERROR_SCHEMA.names}
     return f"manifest_{column}" if name.startswith(f"{ERRORS}/") and column.casefold() in taken else column
 
 
 def _media_beside(table: pa.Table, column: str) -> pa.Array:
-    """Media of an output whose first manifest had none by the name of ``column``."""
+    """Media from ``more_columns``, for an output whose first manifest had no column named ``column``."""
     values = [json.loads(text or "{}").get(column) for text in table[c.MORE].to_pylist()]
     return pa.array([[value] if isinstance(value, str) else value for value in values], pa.list_(pa.string()))
 
@@ -85,12 +86,12 @@ def _changed(
     table: pa.Table, media_column: str, wanted: FinishedUnits, fetcher: Fetcher, *, failed: bool
 ) -> list[bool]:
     owners = table["id"].to_pylist()
-    if "parent" in table.column_names:  # null where a file failed before it was taken apart
+    if "parent" in table.column_names:  # null if a file failed before it was split
         owners = [parent or own for parent, own in zip(table["parent"].to_pylist(), owners, strict=True)]
     there = (wanted.find([unit_key(owner) for owner in owners]) >= 0).tolist()
     media = [[value] if isinstance(value, str) else value or [] for value in table[media_column].to_pylist()]
     before = table["source_version"].to_pylist()
-    if failed:  # what was not found has no version: whatever is there now is new
+    if failed:  # a file that was not found has no version, so any version now is new
         before = [
             ABSENT if kind == "not_found" and not version else version
             for kind, version in zip(table["kind"].to_pylist(), before, strict=True)

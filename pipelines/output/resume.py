@@ -1,6 +1,6 @@
-"""What earlier runs left in the output: the units that need no work again.
+"""Finds the units that earlier runs finished, so that they need no work.
 
-The output is the checkpoint. A unit is done when its row stands in ``results/``; nothing else is remembered.
+The output is the checkpoint. A unit is done when its row is in ``results/``; no other state is kept.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from pipelines.ledger.finished import unit_key, unit_keys
 from pipelines.ledger.ledger import Book, Ledger, State
 from pipelines.output.folder import ERRORS, RESULTS, OutputFolder
 
-Retry = bool | Collection[str]  # which errors run again: none, those called retriable, or those of these kinds
+Retry = bool | Collection[str]  # which errors run again: none, the retriable ones, or those of these kinds
 
 
 def load_output(
     ledger: Ledger, output: OutputFolder, *, retry_errors: Retry, passed_over: Collection[str] = ()
 ) -> None:
-    """Books in ``ledger`` what stands in ``output``.
+    """Books in ``ledger`` the units that are in ``output``.
 
     Args:
-        ledger: Of the run that starts.
-        output: Read by column projection, files side by side.
-        retry_errors: Leave out errors called retriable, or those of these kinds, so that their units run again.
+        ledger: Ledger of the run that starts.
+        output: The output; only the needed columns are read, several files in parallel.
+        retry_errors: Leave out retriable errors, or errors of these kinds, so that their units run again.
         passed_over: Files that do not count.
     """
     for name, table in output.read_tables(RESULTS, ["id"], passed_over=passed_over):
@@ -52,7 +52,7 @@ def _check_ids(output: OutputFolder, name: str, table: pa.Table) -> None:
 def _tried_again(table: pa.Table, retry_errors: Retry) -> pa.ChunkedArray:
     kinds = pa.array(RETRIABLE if retry_errors is True else retry_errors or (), pa.string())
     asked = pc.is_in(table["kind"], kinds)
-    # An earlier version may have called more kinds retriable than this one.
+    # An earlier version may have marked more kinds as retriable than this one.
     return pc.or_(asked, pc.fill_null(table["retriable"], False)) if retry_errors is True else asked
 
 
@@ -60,8 +60,8 @@ def error_keys(table: pa.Table, occurrences: dict[str, int]) -> list[bytes]:
     """Keys of error rows. The error of a repeated id belongs to its second, third … occurrence, not to the id.
 
     Args:
-        table: With columns ``id`` and ``kind``.
-        occurrences: How often each repeated id was seen so far; carried from file to file.
+        table: Table with columns ``id`` and ``kind``.
+        occurrences: How often each repeated id was seen so far; passed on from file to file.
     """
     keys = []
     for unit_id, kind in zip(table["id"].to_pylist(), table["kind"].to_pylist(), strict=True):
@@ -76,15 +76,15 @@ def drop_superseded_errors(ledger: Book, output: OutputFolder, names: list[str])
     """Removes from error files of earlier runs the rows whose units have a newer row.
 
     Args:
-        ledger: Of the run that ends.
+        ledger: Ledger of the run that ends.
         output: The output.
-        names: Error files that stood there when the run started, the oldest first.
+        names: Error files that existed when the run started, the oldest first.
     """
     newer = (State.DONE_BEFORE, State.RESULT, State.ERROR, State.EXPLODED)
     seen: set[bytes] = set()
 
     def remains(keys: list[bytes]) -> list[bool]:
-        # A run that retried errors and was killed before it came here left two rows of a unit: the newer one is kept.
+        # If a run retried errors and was killed before this step, a unit has two error rows: keep the newer one.
         keep = [state not in newer and key not in seen for key, state in zip(keys, ledger.states(keys), strict=True)]
         seen.update(keys)
         return keep
@@ -93,11 +93,11 @@ def drop_superseded_errors(ledger: Book, output: OutputFolder, names: list[str])
 
 
 def keep_error_rows(output: OutputFolder, names: Sequence[str], remains: Callable[[list[bytes]], list[bool]]) -> None:
-    """Leaves in error files only some of their rows. A file that no run of this project wrote stays as it is.
+    """Keeps only some rows of error files. A file that no run of this project wrote stays as it is.
 
     Args:
         output: The output.
-        names: Of the files, the oldest first; the newest is looked at first.
+        names: Names of the files, the oldest first; the newest is checked first.
         remains: For the keys of a file, which rows stay.
     """
     occurrences: dict[str, int] = {}
@@ -107,5 +107,5 @@ def keep_error_rows(output: OutputFolder, names: Sequence[str], remains: Callabl
         if all(keep) or output.writer(name) is None:
             continue
         table = table.filter(pa.array(keep, pa.bool_()))
-        # The shorter file takes the longer one's name, so that at no moment a row is in neither.
+        # The shorter file replaces the longer one under the same name, so at every moment each row is in one of them.
         output.write_table(name, table) if len(table) else output.remove(name)

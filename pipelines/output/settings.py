@@ -1,4 +1,4 @@
-"""What decides an answer, kept in every file of the output: another run adds to it only with the same."""
+"""The settings that determine answers, kept in every file of the output. Only runs with the same ones may add to it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from pipelines.output.folder import ERRORS, RESULTS, OutputFolder
 
 _DIGEST = "blake2b"
 KEY = b"settings"  # in the metadata of results/*.parquet and errors/*.parquet
-# Limits and retries turn errors into answers or back, and never one answer into another; pages say which there are.
+# Limits and retries decide whether a unit has an answer or an error, never which answer; `pages` decides which units
+# there are.
 _INDIFFERENT = {
     "engines",
     "gpus_per_engine",
@@ -35,18 +36,18 @@ _INDIFFERENT = {
     "fetch_timeout",
     "decode_timeout",
     "decode_memory",
-    # Of an evaluation: its tiles and frames are options themselves, and scores are made anew by each run.
+    # For an evaluation: tiles and frames are options of their own, and each run computes its scores anew.
     "release",
     "no_letter",
 }
 _ENGINE_ARGS = ("dtype", "quantization", "revision", "code_revision", "tokenizer_revision", "kv_cache_dtype",
                 "hf_overrides", "load_format", "torch_dtype", "mm_processor_kwargs", "override_generation_config",
                 "generation_config", "extra_body", "send_max_tiles")  # fmt: skip
-_SHOWN = 200  # characters of a value that are kept as they are
+_SHOWN = 200  # characters; longer values are kept shortened, with a digest
 
 
 def settings(options: JobOptions, task: Task) -> dict[str, Any]:
-    """What decides the answers of a job: task, prompt, model, and every option that is not known to be indifferent."""
+    """The settings that determine a job's answers: task, prompt, model, and every option not known to be irrelevant."""
     groups = (ClusterOptions, EstimateOptions, InputOptions, OutputOptions)
     elsewhere = {name for group in groups for name in group.model_fields}
     as_shown, given = shown(options), options.model_dump(mode="json")
@@ -60,7 +61,7 @@ def settings(options: JobOptions, task: Task) -> dict[str, Any]:
 
 
 def _setting(as_shown: Any, given: Any, *, digest: bool = False) -> Any:
-    """A value as it is kept: itself, or what may be shown of it with a digest of what was meant."""
+    """A setting as it is kept: the value itself, or its displayable form with a digest of the value."""
     if not digest and as_shown == given and len(str(given)) <= _SHOWN:
         return given
     text = json.dumps(without_secrets(given), sort_keys=True, default=str).encode("utf-8", "surrogatepass")
@@ -68,10 +69,10 @@ def _setting(as_shown: Any, given: Any, *, digest: bool = False) -> Any:
 
 
 def _content(schema: str) -> Any:
-    """What a JSON schema says, whichever file it stands in."""
+    """The content of a JSON schema, so that the file it is in does not matter."""
     try:
         return json.loads(read_schema(schema))
-    except (ConfigurationError, ValueError):  # `make_task` says what is wrong with it
+    except (ConfigurationError, ValueError):  # `make_task` reports the error
         return schema
 
 
@@ -83,11 +84,11 @@ def metadata(options: JobOptions, task: Task) -> dict[bytes, bytes]:
 def check_settings(output: OutputFolder, options: JobOptions, task: Task) -> None:
     """Refuses an output whose answers were made with other settings.
 
-    Only the newest file is looked at: each run checked the ones before. Settings that it does not name, because it was
-    written by an older version, are not compared.
+    Only the newest file is checked, since each run checked the files before it. A file of an older version may lack
+    some settings; those are not compared.
 
     Raises:
-        ConfigurationError: Naming each difference.
+        ConfigurationError: The settings differ; the message names each difference.
     """
     newest = [*output.files(ERRORS)[-1:], *output.files(RESULTS)[-1:]]
     found = output.read_metadata(newest[-1]) if newest else {}
@@ -107,7 +108,7 @@ def check_settings(output: OutputFolder, options: JobOptions, task: Task) -> Non
 def _is_same(there: Any, now: Any) -> bool:
     if not _has_digest(now):
         return bool(there == now)
-    # Versions before digests kept what was shown, which is all that can be compared with theirs.
+    # Versions without digests kept only the displayable form, so only that can be compared.
     return bool(there[_DIGEST] == now[_DIGEST] if _has_digest(there) else there == now["shown"])
 
 

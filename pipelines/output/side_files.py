@@ -1,7 +1,7 @@
-"""Files of a run beside its results that say nothing of who wrote them: the card, scores and samples of an evaluation.
+"""Side files of a run, which do not say who wrote them: the card, and scores and samples of an evaluation.
 
-The digest of each is kept in ``_runs/`` before it is written. What stands there with another digest was written or
-edited by somebody else, and stays.
+The digest of each is kept in ``_runs/`` before the file is written. If a file has another digest, somebody else wrote
+or edited it, and it stays.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ Known = dict[str, list[str]]
 
 
 def write_side_file(output: OutputFolder, name: str, data: bytes, run_id: str, *, beside: bool) -> str | None:
-    """Writes a whole file, unless what stands there is not a run's.
+    """Writes a whole file, unless a file of that name exists that no run wrote.
 
     Args:
         output: The output.
-        name: Of the file, relative to the output.
+        name: Name of the file, relative to the output.
         data: Its content.
-        run_id: Of the run, for a name that is free.
-        beside: Whether it goes to ``NAME.RUN.SUFFIX`` then, or nowhere.
+        run_id: Id of the run, used to make a free name.
+        beside: Whether to write ``NAME.RUN.SUFFIX`` in that case; if not, nothing is written.
 
     Returns:
-        Where it stands now.
+        The name of the file that holds the data; None if it was not written.
     """
     there = content_of(output, name)
     if there == data:
@@ -67,7 +67,7 @@ def _remove_other_runs(output: OutputFolder, name: str, target: str, known: Know
 
 
 def content_of(output: OutputFolder, name: str) -> bytes | None:
-    """A whole file; None where no file stands."""
+    """Reads a whole file; None if it does not exist."""
     with contextlib.suppress(FileNotFoundError, IsADirectoryError):
         return patiently(lambda: output.read_bytes(name), f"{safe_uri(output.uri)}/{name} could not be read")
     return None
@@ -86,7 +86,7 @@ def _write_index(output: OutputFolder, known: Known) -> None:
 
 
 def digest(data: bytes) -> bytes:
-    """By which the content of a file is known again."""
+    """The digest that identifies the content of a file."""
     return hashlib.blake2b(data, digest_size=16).digest()
 
 

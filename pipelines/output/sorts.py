@@ -1,4 +1,4 @@
-"""Messages counted by sort: those that differ only in numbers, names and addresses are of one sort."""
+"""Counts messages by sort: messages that differ only in numbers, names and addresses are of one sort."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-SORTS_KEPT = 40  # the rest is counted together, so that a run of any length holds a page of them
-_LONGEST_SORT = 300  # characters that tell sorts apart
+SORTS_KEPT = 40  # all others are counted together, so that the record of a run of any length stays short
+_LONGEST_SORT = 300  # characters of a message that distinguish sorts
 _LONGEST_EXAMPLE = 500
 _VARIES = "…"
 
-# A status of HTTP and a line of this project's code tell what happened. They stay, all else that varies goes.
+# HTTP statuses and lines of this project's code say what happened, so they stay; everything else that varies is
+# removed.
 _VARYING = re.compile(
     r"""
     (?<![A-Za-z]) (?:                                                   # nothing begins inside a word
@@ -32,21 +33,21 @@ _VARYING = re.compile(
     """,
     re.VERBOSE,
 )
-_SEVERAL = re.compile(r"…(?:[\s,;:×x#.\[\]()/-]*…)+")  # a list of them, of whatever length
+_SEVERAL = re.compile(r"…(?:[\s,;:×x#.\[\]()/-]*…)+")  # a list of removed items, of any length
 _PLURAL = re.compile(r"(…[ -][^\W\d_]{3,}?)s\b")
 
 
 def sort_of(message: str, names: Collection[str] = ()) -> str:
-    """What ``message`` has in common with others of its sort.
+    """The part of ``message`` that all messages of its sort have in common.
 
     Args:
-        message: For a person to read.
-        names: What the unit is called and where its media are. They may be any text, such as a name with blanks.
+        message: A message for a person.
+        names: Name of the unit and locations of its media. They may be any text, such as a name with spaces.
     """
     for name in sorted({one for one in names if one}, key=len, reverse=True):
         if message.startswith(f"{name}: "):
             message = _VARIES + message[len(name) :]
-        elif name in message and not (name.isalpha() and name.islower()):  # which may be a word of the sentence
+        elif name in message and not (name.isalpha() and name.islower()):  # such a name may be a word of the sentence
             message = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", _VARIES, message)
     return _template(message[: 2 * _LONGEST_SORT])
 
@@ -62,8 +63,8 @@ class Sort:
     """One sort of message.
 
     Args:
-        units: That have it.
-        example: The first of them.
+        units: Number of units that have it.
+        example: The first message of this sort.
     """
 
     units: int
@@ -73,16 +74,16 @@ class Sort:
 class Sorts:
     """Counts messages by sort, in bounded memory.
 
-    Where there are more sorts than are kept, a new one takes the place of the rarest. So those that are frequent stay,
-    and the sum is always exact; the number of a sort that came back is that of its later units.
+    When the limit is reached, a new sort replaces the rarest one. So the frequent sorts stay, and the sum is always
+    exact. If a removed sort comes back, its number counts only its later units.
 
     Args:
-        kept: Sorts at most.
+        kept: Largest number of sorts.
     """
 
     def __init__(self, kept: int = SORTS_KEPT) -> None:
         self._kept, self._found = kept, dict[str, Sort]()
-        self.others = 0  # units whose sort is not kept
+        self.others = 0  # units whose sort was dropped
 
     def add_unit(self, messages: Iterable[str], names: Collection[str] = ()) -> None:
         """Counts one unit, once for each sort of ``messages``; see `sort_of`."""
@@ -91,19 +92,19 @@ class Sorts:
                 self._found[name].units += 1
                 continue
             if len(self._found) >= self._kept:
-                rarest = min(self._found, key=lambda one: self._found[one].units)  # of equal ones the oldest
+                rarest = min(self._found, key=lambda one: self._found[one].units)  # of equally rare ones, the oldest
                 self.others += self._found.pop(rarest).units
             example = message if len(message) <= _LONGEST_EXAMPLE else f"{message[:_LONGEST_EXAMPLE]}…"
             self._found[name] = Sort(1, example)
 
     def most_common(self, count: int | None = None) -> list[Sort]:
-        """The most frequent first."""
+        """The sorts, the most frequent first."""
         return sorted(self._found.values(), key=lambda sort: -sort.units)[:count]
 
     def __len__(self) -> int:
         return len(self._found)
 
     def as_list(self) -> list[dict[str, object]]:
-        """As in ``run.json``: units and an example of each sort, and last the others, without an example."""
+        """The sorts as in ``run.json``: units and an example for each. The other units come last, without one."""
         found: list[dict[str, object]] = [vars(sort).copy() for sort in self.most_common()]
         return [*found, {"units": self.others, "example": None}] if self.others else found

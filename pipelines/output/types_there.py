@@ -1,4 +1,4 @@
-"""Whether a column of the output can hold what tonight's manifest has."""
+"""Checks whether a column of the output can hold the values of the current manifest."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import pyarrow as pa
 from pipelines.sources.arrow_types import is_list
 
 _t = pa.types
-# Integers that a float column takes. Of 64 bits those beyond 2**53 do not fit; they are kept beside it.
+# Bits of the integers that a float column takes. 64-bit integers beyond 2**53 do not fit exactly and go to
+# ``more_columns``.
 _INTEGER_BITS = {pa.float32(): 16, pa.float64(): 64}
-_DIGITS = {8: 3, 16: 5, 32: 10, 64: 20}  # of integers, by their bits
+_DIGITS = {8: 3, 16: 5, 32: 10, 64: 20}  # decimal digits of integers, by their bits
 _UNITS = ("s", "ms", "us", "ns")
 
 

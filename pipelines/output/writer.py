@@ -1,4 +1,4 @@
-"""The end of the way: finished rows become whole Parquet files, each unit once."""
+"""The last stage: writes finished rows to whole Parquet files, each unit once."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ ERROR_SCHEMA = pa.schema(
         ("attempts", pa.int32()),
         ("retriable", pa.bool_()),
         ("run_id", pa.string()),
-        ("retry", pa.string()),  # the option with which the same command takes the unit up again
+        ("retry", pa.string()),  # the option with which the same command runs the unit again
         ("media", pa.list_(pa.string())),  # without credentials
         ("source_version", pa.string()),
     ]
 )
 SIZE = [("width", pa.int32()), ("height", pa.int32()), ("num_tiles", pa.int32())]
-# What is measured of a unit, by the kind of media and whether files were exploded into units.
+# Columns measured for a unit, by the kind of media and whether files were split into units.
 MEASURES: dict[tuple[str, bool], pa.Schema] = {
     ("image", False): pa.schema(SIZE),
     ("document", True): pa.schema([("parent", pa.string()), ("page", pa.int32()), *SIZE]),
@@ -57,26 +57,26 @@ MEASURES: dict[tuple[str, bool], pa.Schema] = {
 
 @dataclass
 class Totals:
-    """What a run wrote so far."""
+    """Totals of what a run has written so far."""
 
     results: int = 0
     errors: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
     tiles: int = 0
-    unparsed: int = 0  # answers that held nothing the task looks for
+    unparsed: int = 0  # answers in which the task found nothing
     finish_reasons: Counter[str] = field(default_factory=Counter)
     kinds: Counter[str] = field(default_factory=Counter)
-    messages: dict[str, Sorts] = field(default_factory=dict)  # of the errors, by kind
-    notes: Sorts = field(default_factory=Sorts)  # of the results
+    messages: dict[str, Sorts] = field(default_factory=dict)  # messages of the errors, by kind
+    notes: Sorts = field(default_factory=Sorts)  # notes of the results
 
     def add_error(self, kind: str, message: str, names: Collection[str] = ()) -> None:
         """Counts one failed unit.
 
         Args:
-            kind: Of the error.
-            message: Of the error.
-            names: What the unit is called and where its media are; see `sort_of`.
+            kind: Kind of the error.
+            message: Message of the error.
+            names: Name of the unit and locations of its media; see `sort_of`.
         """
         self.errors += 1
         self.kinds[kind] += 1
@@ -84,12 +84,12 @@ class Totals:
 
 
 def retried_by(kind: str) -> str:
-    """The option with which the same command takes up a unit that failed so."""
+    """The option with which the same command runs a unit with this error again."""
     return "--retry-errors" if kind in RETRIABLE else f"--retry-errors {kind}"
 
 
 def _carried(rows: pa.Table, name: str, type_: pa.DataType) -> pa.Array | pa.ChunkedArray:
-    """A column of rows that failed: null where there is none or where a value is not of the type."""
+    """A column of failed rows: null if the column is missing or a value does not have the type."""
     if name not in rows.column_names:
         return pa.nulls(len(rows), type_)
     try:
@@ -110,16 +110,16 @@ _SAID_AT_THE_END = ("source_version", "model", "run_id")
 
 
 def own_columns(task_columns: pa.Schema, answered: pa.Schema, measures: pa.Schema) -> pa.Schema:
-    """What a result says besides id and the manifest's columns: the answer, the task's columns, what was measured."""
+    """Columns of a result besides id and the manifest's: the answer, the task's columns, the measured values."""
     tail = pa.schema([("notes", pa.list_(pa.string())), *((name, pa.string()) for name in _SAID_AT_THE_END)])
     return pa.unify_schemas([pa.schema([answered.field("response")]), task_columns, measures, answered, tail])
 
 
 def kept_names(passthrough: pa.Schema, own: pa.Schema) -> dict[str, str]:
-    """What each manifest column is called in ``results/``: its name, or ``manifest_<name>`` where that is taken.
+    """The name of each manifest column in ``results/``: its own, or ``manifest_<name>`` if that is taken.
 
-    Names that differ by case alone count as the same, as they do in SQL and Spark, and names that start with ``__``
-    are the pipeline's. A manifest that is itself an output may have both names; ``manifest_`` is put in front until
+    Names that differ only in case count as the same, as they do in SQL and Spark. Names that start with ``__`` belong
+    to the pipeline. If a manifest is itself an output, it may have both names; then ``manifest_`` is prepended until
     the name is free.
     """
     exploded = c.EXPLODED.names if "parent" in own.names else []
@@ -147,8 +147,8 @@ def result_schema(
 ) -> pa.Schema:
     """Columns of ``results/``: id, the manifest's own, ``more_columns``, and ``own`` (see `own_columns`).
 
-    The schema's metadata, and that of the task's columns, say task and prompt. ``names`` says what the manifest's
-    columns are called; by default it is `kept_names`.
+    The schema's metadata, and that of the task's columns, contain task and prompt. ``names`` maps the manifest's
+    columns to their names here; the default is `kept_names`.
     """
     said = {b"task": task.name.encode(), b"prompt": task.prompt.encode()}
     names = kept_names(passthrough, own) if names is None else names
@@ -158,20 +158,20 @@ def result_schema(
 
 
 def carried_names(results: pa.Schema) -> list[str]:
-    """Columns of ``results/`` that a row brings from the manifest, ``more_columns`` among them."""
+    """Columns of ``results/`` that a row carries over from the manifest, including ``more_columns``."""
     end = results.get_field_index("response")
     return [name for name in results.names[: end if end >= 0 else None] if name != "id"]
 
 
 def error_schema(results: pa.Schema) -> tuple[pa.Schema, dict[str, str]]:
-    """Columns of ``errors/``: those of every error, which part of a file it was, and the manifest's own.
+    """Columns of ``errors/``: those of every error, the part of a file that the unit is, and the manifest's own.
 
     Args:
-        results: As `result_schema` makes it.
+        results: Schema from `result_schema`.
 
     Returns:
-        The schema, and what each column is called in a finished row. A manifest's column has the name that it has in
-        results, or ``manifest_<name>`` where an error says something else by that name.
+        The schema, and the name of each column in a finished row. A manifest's column has the same name as in results,
+        or ``manifest_<name>`` if errors have a column of that name.
     """
     parts = [results.field(name) for name in c.PART_COLUMNS if name in results.names]
     own = pa.schema([*ERROR_SCHEMA, *parts])
@@ -185,21 +185,21 @@ def error_schema(results: pa.Schema) -> tuple[pa.Schema, dict[str, str]]:
 class Writer:
     """Collects finished rows and writes them as whole files, in a thread of its own.
 
-    A file is written when it is full or when its oldest row has waited ``commit_seconds``. Before, the ledger is asked
-    which rows are still to be written; after, they are booked.
+    A file is written when it is full or when its oldest row has waited ``commit_seconds``. Before that, the writer asks
+    the ledger which rows are still to be written; afterwards, it books them as written.
 
     Args:
-        output: Where to.
+        output: The output.
         book: The ledger.
-        schema: Of ``results/``; see `result_schema`.
-        run_id: Goes into file names and into every row.
-        model: Goes into every result.
-        unparsed: Column that is null where an answer held nothing the task looks for.
+        schema: Schema of ``results/``; see `result_schema`.
+        run_id: Written into file names and into every row.
+        model: Written into every result.
+        unparsed: Column that is null if the task found nothing in the answer.
         rows_per_file: Rows of a full file.
         commit_seconds: Longest wait of a finished row.
-        metadata: Goes into the schema of every file.
-        token: Of the lease that the run holds; stands in every file.
-        absent: Columns of ``schema`` that this run has no values for; null in every row.
+        metadata: Written into the schema of every file.
+        token: Number of the lease that the run holds; written into every file.
+        absent: Columns of ``schema`` for which this run has no values; null in every row.
     """
 
     def __init__(
@@ -227,14 +227,14 @@ class Writer:
         self._buffers: dict[str, list[tuple[list[bytes], pa.Table]]] = {RESULTS: [], ERRORS: []}
         self._oldest: dict[str, float] = {}
         self._files: Counter[str] = Counter()
-        # Bounded: where the store is slower than the engines, the run waits for it instead of filling memory.
+        # Bounded: if the store is slower than the engines, the run waits for it instead of filling memory.
         self._queue: queue.Queue[pa.Table | None] = queue.Queue(maxsize=64)
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, daemon=True, name="writer")
         self._thread.start()
 
     def add(self, rows: pa.Table) -> None:
-        """Takes finished rows; may wait for the store.
+        """Accepts finished rows; may wait for the store.
 
         Raises:
             OSError: An earlier file could not be written.
@@ -248,7 +248,7 @@ class Writer:
         self.close()
 
     def close(self) -> None:
-        """Writes what is left.
+        """Writes the remaining rows.
 
         Raises:
             OSError: A file could not be written.
@@ -289,8 +289,8 @@ class Writer:
         try:
             results = self._as_results(rows.filter(pc.invert(failed)))
         except ConfigurationError:
-            raise  # every other row would meet it, too
-        except Exception:  # some row's value does not go into the schema; it fails alone
+            raise  # every other row would fail in the same way
+        except Exception:  # the value of some row does not fit the schema; that row fails alone
             rows = c.set_errors(rows, errors_with(rows, outcomes(rows, "write", self._as_results)))
             failed = pc.is_valid(rows[c.ERROR])
             results = self._as_results(rows.filter(pc.invert(failed)))
