@@ -1,4 +1,4 @@
-"""Manifests and media listings as Arrow tables, split by split; every row accounted for."""
+"""Manifests and media listings as Arrow tables, split by split; no row is lost."""
 
 from pipelines.columns import ERROR_TYPE, MEDIA_TYPE
 from pipelines.sources.options import FORMATS, SourceOptions, SourcePlan, Split

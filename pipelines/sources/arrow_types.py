@@ -1,7 +1,7 @@
-"""One door for the types of columns: what Arrow has becomes what pandas, DuckDB, Polars, Spark and datasets read.
+"""Converts column types: from any Arrow type to the types that pandas, DuckDB, Polars, Spark and datasets read.
 
 Views, dictionaries, run-end encoded and extension types become the plain type of their values, in lists and structs
-too. Types of the same column in different files are merged into one that holds the values of both.
+too. If a column has different types in different files, they are merged into one that holds the values of both.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-_DEEPEST = 16  # levels of lists and structs; Parquet readers give up somewhere beyond 30
+_DEEPEST = 16  # levels of lists and structs; Parquet readers fail somewhere beyond 30
 _t = pa.types
 FAILURES = (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError, OverflowError, ValueError, TypeError)
 
 
 def plain(kind: pa.DataType, depth: int = 0) -> pa.DataType:
-    """The type in which values of ``kind`` travel on. What no reader has a type for becomes text, nested as JSON."""
+    """The type that values of ``kind`` have from here on. Types that no reader knows become text, nested ones JSON."""
     if isinstance(kind, pa.BaseExtensionType):
         named = {"arrow.uuid": pa.string(), "arrow.json": pa.string(), "arrow.bool8": pa.bool_()}
         return named.get(getattr(kind, "extension_name", "")) or plain(kind.storage_type, depth)
@@ -40,7 +40,7 @@ def plain(kind: pa.DataType, depth: int = 0) -> pa.DataType:
     if _t.is_decimal(kind):
         return pa.decimal128(kind.precision, kind.scale) if kind.precision <= 38 else pa.string()
     if _t.is_timestamp(kind) and kind.unit == "ns":
-        return pa.timestamp("us", kind.tz)  # Spark reads none finer
+        return pa.timestamp("us", kind.tz)  # Spark reads no finer unit
     for is_kind, becomes in _PLAIN:
         if is_kind(kind):
             return becomes
@@ -71,7 +71,7 @@ def is_list(kind: pa.DataType) -> bool:
 
 
 def merge(one: pa.DataType, other: pa.DataType, *, media: bool = False) -> pa.DataType:
-    """The plain type that holds the values of both: a wider one, a list of it, and where there is none, text.
+    """The plain type that holds the values of both: a wider type, a list of the other type or, if there is none, text.
 
     Args:
         media: Texts are addresses, which fit into a struct of ``path`` and ``bytes``.
@@ -128,7 +128,7 @@ def _merged_numbers(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
 
 
 def settled(kind: pa.DataType) -> pa.DataType:
-    """``kind`` with text where no value was ever seen."""
+    """``kind``, with text in place of types for which no value was ever seen."""
     if _t.is_null(kind):
         return pa.string()
     if _t.is_struct(kind):
@@ -139,7 +139,7 @@ def settled(kind: pa.DataType) -> pa.DataType:
 
 
 def as_type(array: pa.Array, kind: pa.DataType) -> pa.Array:
-    """The values in ``kind``, which `plain`, `merge` and `settled` made of their type.
+    """The values as ``kind``, which `plain`, `merge` and `settled` made from their type.
 
     Raises:
         One of `FAILURES`: a value does not fit.
@@ -168,7 +168,7 @@ def as_type(array: pa.Array, kind: pa.DataType) -> pa.Array:
 
 
 def _microseconds(array: pa.Array) -> pa.Array:
-    """Nanoseconds without their last three digits, the earlier microsecond also before 1970."""
+    """Drops the last three digits of nanoseconds; rounds down, also before 1970."""
     nanoseconds = array.cast(pa.int64())
     whole = pc.divide(nanoseconds, 1000)
     cut = pc.less(pc.subtract(nanoseconds, pc.multiply(whole, 1000)), 0)
@@ -177,7 +177,7 @@ def _microseconds(array: pa.Array) -> pa.Array:
 
 def _as_list(array: pa.Array, kind: pa.DataType) -> pa.Array:
     missing = array.is_null()
-    if _t.is_list_view(array.type) or _t.is_large_list_view(array.type):  # few functions take lists of views
+    if _t.is_list_view(array.type) or _t.is_large_list_view(array.type):  # only a few functions accept lists of views
         lengths = np.where(missing, 0, array.sizes)
         items = as_type(array.values, kind.value_type)
         ends = zip(array.offsets.to_pylist(), lengths.tolist(), strict=True)
@@ -187,7 +187,7 @@ def _as_list(array: pa.Array, kind: pa.DataType) -> pa.Array:
     elif is_list(array.type):
         lengths = pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False)
         items = array.flatten()
-    else:  # one value where other files have lists
+    else:  # a single value, in a column that holds lists in other files
         lengths = np.asarray(pc.if_else(missing, 0, 1))
         items = array.drop_null()
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
@@ -197,7 +197,7 @@ def _as_list(array: pa.Array, kind: pa.DataType) -> pa.Array:
 
 
 def _as_struct(array: pa.Array, kind: pa.DataType) -> pa.Array:
-    if not _t.is_struct(array.type):  # the address or content of media, where other files have a struct
+    if not _t.is_struct(array.type):  # the address or content of media, in a column that is a struct in other files
         name = "bytes" if _t.is_binary(array.type) else "path"
         array = pa.StructArray.from_arrays([array], [name], mask=array.is_null())
     there = dict(zip((field.name for field in array.type), array.flatten(), strict=True))
@@ -213,7 +213,7 @@ def _uuid(value: Any) -> str | None:
 
 
 def _values(array: pa.Array) -> list[Any]:
-    """Python values, maps as dicts where their keys are texts."""
+    """Python values; maps whose keys are texts become dicts."""
     if _t.is_map(array.type) and _t.is_string(array.type.key_type):
         return array.to_pylist(maps_as_pydicts="lossy")
     return array.to_pylist()
@@ -226,7 +226,7 @@ def _text(value: Any) -> str | None:
 
 
 def json_text(value: Any) -> str:
-    """JSON of any value: whole numbers of any size exact, NaN and Infinity as null, bytes as base64."""
+    """JSON of any value: integers of any size stay exact, NaN and Infinity become null, bytes become base64."""
     try:
         return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_other)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Media written into a manifest as base64 text, as benchmarks and servers do."""
+"""Decodes media that a manifest holds as base64 text, as benchmarks and servers write them."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import re
 import pyarrow as pa
 import pyarrow.compute as pc
 
-# How JPEG, PNG, GIF, RIFF (WebP, AVI), TIFF, MP4 and its kin, PDF, Matroska and BMP begin in base64.
+# First characters of JPEG, PNG, GIF, RIFF (WebP, AVI), TIFF, MP4 and related, PDF, Matroska and BMP in base64.
 _BEGINS = r"(?:/9j/|iVBORw0KGgo|R0lGOD|UklGR|SUkq|TU0A|AAAA|JVBERi0|GkXfo|Qk[0-9A-Za-z])"
 _LOOKS_SO = rf"^\s*(?:(?:image|video|application)/[\w.+-]+;base64,)?{_BEGINS}[A-Za-z0-9+/_\s-]{{64,}}=*\s*$"
 _STRIPPED = re.compile(r"^(?:image|video|application)/[\w.+-]+;base64,")
 
 
 def decoded(uris: pa.Array, contents: pa.Array) -> tuple[pa.Array, pa.Array, pa.Array]:
-    """URIs and contents in which base64 text has become its bytes, and which values that were (null: none)."""
+    """Decodes base64 texts among the URIs. Returns the URIs, the contents, and which values were decoded."""
     found = pc.and_(pc.fill_null(pc.match_substring_regex(uris, _LOOKS_SO), False), pc.is_null(contents))
     if not pc.any(found).as_py():
         return uris, contents, found

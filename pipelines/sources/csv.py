@@ -1,8 +1,8 @@
-"""CSV manifests (RFC 4180), and TSV without quoting: every value stays the string it is.
+"""CSV manifests (RFC 4180), and TSV without quoting: every value stays a string.
 
-A quoted value may hold newlines. A quote that is never closed must not swallow the rest of the file, so a row may span
-at most 1,000 lines and 1 MiB; beyond that, and wherever quoting is broken, the line on which the row began is the bad
-row, and reading goes on with the next line.
+A quoted value may hold newlines. An unclosed quote must not swallow the rest of the file, so a row may span at most
+1,000 lines and 1 MiB. Beyond that, and wherever quoting is broken, the line on which the row began is the bad row, and
+reading continues with the next line.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Record = tuple[int, "list[str] | Broken"]
 
 
 def inspect(splits: list[Split], options: SourceOptions) -> tuple[pa.Schema, list[Split], dict[str, Any]]:
-    """Finds the columns of all files, those of the first one first."""
+    """Finds the columns of all files; the columns of the first file come first."""
     looks = look_at(splits, lambda split: _header(split, options))
     headers = [(split, header) for split, header in looks if header is not None]
     columns: dict[str, None] = {}
@@ -46,7 +46,7 @@ def inspect(splits: list[Split], options: SourceOptions) -> tuple[pa.Schema, lis
 
 
 def _header(split: Split, options: SourceOptions) -> list[str] | None:
-    """Column names; ``None`` of an empty file. A name left empty, as pandas writes for its index, gets one."""
+    """Column names; ``None`` for an empty file. An empty name, as pandas writes for its index, is replaced."""
     _, header = next(read_records(split, options, header=True), (1, None))
     if header is None:
         return None
@@ -70,10 +70,10 @@ def _header(split: Split, options: SourceOptions) -> list[str] | None:
 
 
 def _has_header(split: Split, first: list[str], options: SourceOptions) -> bool:
-    """Whether the first line has the names that ``--columns`` gives, rather than values.
+    """Whether the first line holds the names that ``--columns`` gives, rather than values.
 
     Raises:
-        ConfigurationError: It has some of the names, or is not as wide as they are many.
+        ConfigurationError: It holds only some of the names, or another number of values.
     """
     there = {name.strip() for name in first}
     if there == set(options.names):
@@ -107,7 +107,7 @@ def count(plan: SourcePlan, split: Split) -> int:
 def read(plan: SourcePlan, split: Split, batch_rows: int, batch_bytes: int) -> Iterator[RawRows]:
     try:
         names, trouble = _header(split, plan.options) or [], None
-    except ConfigurationError as error:  # of many files not every header was looked at on start
+    except ConfigurationError as error:  # with many files, not every header was checked at start
         names, trouble = [], str(error)
     for batch in batches(islice(read_records(split, plan.options), split.max_rows), batch_rows):
         raw = _rows(plan, names, batch)
@@ -135,7 +135,7 @@ def _rows(plan: SourcePlan, names: list[str], batch: list[Record]) -> RawRows:
             clean = [_clean(plan, raw, row, name, value) for row, value in enumerate(values)]
             columns[name] = pa.array(clean, pa.string())
     unknown = [name for name in names if name not in plan.columns.names]
-    if unknown:  # of so many files not every header was looked at
+    if unknown:  # with so many files, not every header was checked
         notes = [f"Not kept: column '{name}', which is not in the files looked at on start" for name in unknown]
         for row in range(len(batch)):
             raw.notes[row] = [*raw.notes.get(row, ()), *notes]
@@ -165,13 +165,13 @@ def read_records(split: Split, options: SourceOptions, *, header: bool = False) 
     """Yields each row with the number of the line it begins on; blank lines are skipped.
 
     Args:
-        header: Begin with the first line, which is all that will be read; else with the first row.
+        header: Begin with the first line, and read nothing else; by default, begin with the first row.
     """
     lines = read_lines(split.uri, head_only=header)
     if suffix_of(split.uri) == ".tsv" and options.reshape is None:
         records = _unquoted(lines)
     else:
-        # The module's own limit of 128 KiB a value would refuse long prompts.
+        # The csv module's default limit of 128 KiB per value would refuse long prompts.
         csv.field_size_limit(MAX_LINE_BYTES)
         records = _records(_Lines(lines), "\t" if suffix_of(split.uri) == ".tsv" else ",")
     if header:
@@ -189,7 +189,7 @@ def _below_header(split: Split, options: SourceOptions, records: Iterator[Record
 
 
 def _unquoted(lines: Iterator[Line]) -> Iterator[Record]:
-    """Rows of a TSV as captions are published: a quote is a quote. Benchmarks, as pandas writes them, have quoting."""
+    """Rows of a TSV in which quotes have no meaning, as in caption datasets. TSVs from pandas have quoting."""
     for number, line in lines:
         if isinstance(line, Broken):
             yield number, Broken(line.message)
@@ -199,7 +199,7 @@ def _unquoted(lines: Iterator[Line]) -> Iterator[Record]:
 
 
 def _plain_cell(cell: str) -> str:
-    """Takes back the quoting of a value that only a program writes so: ``"a ""b"" c"``."""
+    """Removes the quoting from a value whose quotes only a program would write: ``"a ""b"" c"``."""
     inner = cell[1:-1]
     if len(cell) > 3 and cell[0] == cell[-1] == '"' and '""' in inner and '"' not in inner.replace('""', ""):
         return inner.replace('""', '"')
@@ -224,11 +224,11 @@ def _records(lines: _Lines, delimiter: str) -> Iterator[Record]:
 
 
 class _Runaway(Exception):
-    """A row became longer than rows may be, or ran into a line that cannot be read."""
+    """A row became longer than allowed, or contains a line that cannot be read."""
 
 
 class _Lines:
-    """Feeds ``csv.reader`` and remembers the lines of the row in the making, to go back when it turns out broken."""
+    """Feeds ``csv.reader`` and keeps the lines of the current row, so that reading can go back if the row is broken."""
 
     def __init__(self, lines: Iterator[Line]) -> None:
         self._lines = lines
@@ -254,7 +254,7 @@ class _Lines:
         return item[1].decode(errors="surrogateescape") + "\n"
 
     def give_up(self, why: str) -> tuple[int, str]:
-        """Leaves the first line of the row behind as the broken one and hands out the others again."""
+        """Gives up the first line of the row as broken, and hands out the other lines again."""
         number, line = self.taken[0]
         self._again.extendleft(reversed(self.taken[1:]))
         return number, line.message if isinstance(line, Broken) else f"not CSV ({why}); close and double quotes in it"

@@ -1,4 +1,4 @@
-"""A directory or glob of media files as the manifest."""
+"""A directory or glob of media files, read as the manifest."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ from pipelines.sources.options import MEDIA_KINDS, MEDIA_SUFFIXES, SourceOptions
 from pipelines.sources.rows import RawRows
 from pipelines.sources.storage import suffix_of
 
-# So many entries are listed at start and handed to tasks in parts; a longer listing is streamed by one task instead,
-# because nobody should wait for it, nor the driver hold it.
+# Up to this many entries are listed at start and handed to tasks in parts. A longer listing is streamed by one task, so
+# that the start does not take long and the driver does not hold the listing.
 _LISTED_AT_START = 50_000
 _ENTRIES_A_SPLIT = 10_000
-_SUFFIXES_KEPT = 50  # of files that are left out; whoever has more wants no list of them
+_SUFFIXES_KEPT = 50  # suffixes of ignored files in the record; a longer list helps nobody
 _OTHERS = "others"
-_LOOKED_AT = 10_000  # entries, to tell of which kind most files are
+_LOOKED_AT = 10_000  # entries checked to find the most frequent kind
 _KIND_OF = {suffix: kind for kind in MEDIA_KINDS for suffix in MEDIA_SUFFIXES[kind]}
 
 
 def with_kind(options: SourceOptions) -> SourceOptions:
-    """``options`` with the media column of the kind that most of the files are; as they are where one is named."""
+    """``options`` with the media column of the most frequent kind of file; unchanged if an option names one."""
     if options.named_media:
         return options
     every = tuple(suffix for kind in MEDIA_KINDS for suffix in MEDIA_SUFFIXES[kind])
     seen = Counter(_KIND_OF[suffix_of(name)] for name in islice(_known(options, every), _LOOKED_AT))
-    kind = max(MEDIA_KINDS, key=lambda kind: seen[kind])  # of equal numbers images, which come first
+    kind = max(MEDIA_KINDS, key=lambda kind: seen[kind])  # with equal numbers, images win, because they come first
     if kind == "video":
         return replace(options, video_column=kind)
     return replace(options, document_column=kind) if kind == "document" else options
 
 
 def left_out(options: SourceOptions) -> dict[str, Any]:
-    """What a plan says of the files of a folder or glob that are not read: of so many as are looked at."""
+    """Details for the plan on ignored files of a folder or glob, among the entries that are checked."""
     found: Counter[str] = Counter()
     seen = 0
     for name, is_read in islice(seen_files(options, media_suffixes(options)), _LISTED_AT_START):
@@ -57,14 +57,14 @@ def left_out(options: SourceOptions) -> dict[str, Any]:
 
 def _shown_suffix(name: str) -> str:
     suffix = suffix_of(name)
-    plain = suffix.encode(errors="backslashreplace").decode()  # names need not be UTF-8
+    plain = suffix.encode(errors="backslashreplace").decode()  # names may be invalid UTF-8
     if suffix in ("", "."):
         return "no suffix"
     return plain if plain.isprintable() and len(plain) < 20 else _OTHERS
 
 
 def _known(options: SourceOptions, suffixes: tuple[str, ...]) -> Iterator[str]:
-    """Names whose suffix is one of ``suffixes``, also where a glob spells another out."""
+    """Names whose suffix is one of ``suffixes``, even if a glob spells out another suffix."""
     return (name for name in list_files(options, suffixes) if suffix_of(name) in suffixes)
 
 
@@ -73,7 +73,7 @@ def media_suffixes(options: SourceOptions) -> tuple[str, ...]:
 
 
 def plan_splits(options: SourceOptions, base: str) -> list[Split]:
-    """Cuts the listing into splits; ConfigurationError when nothing is in it."""
+    """Cuts the listing into splits. Raises ConfigurationError if it is empty."""
     listing = list_files(options, media_suffixes(options))
     names = list(islice(listing, _LISTED_AT_START))
     if not names:

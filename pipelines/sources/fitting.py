@@ -1,6 +1,6 @@
-"""Columns brought to the types of the plan, value by value where one does not fit.
+"""Converts columns to the types of the plan, value by value if one does not fit.
 
-A value that is only carried costs no row: it becomes null, and a note of the row says what it was.
+A value that is only carried does not fail its row: the value becomes null, and a note in the row says what it was.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _SHOWN = 200  # characters of a value in a note
 
 
 def shown(value: Any) -> str:
-    """A value for a message."""
+    """A value as text for a message."""
     try:
         text = json_text(value)
     except (ValueError, TypeError, RecursionError):
@@ -26,7 +26,7 @@ def shown(value: Any) -> str:
 
 
 def set_aside(plan: SourcePlan, raw: RawRows, row: int, column: str, why: str) -> None:
-    """Notes a value that the results cannot hold; an error where the row is asked by it."""
+    """Notes a value that the results cannot hold. It is the row's error if the column takes part in the request."""
     if plan.is_asked(column):
         raw.problems.setdefault(row, f"column '{column}' {why}")
     else:
@@ -34,7 +34,7 @@ def set_aside(plan: SourcePlan, raw: RawRows, row: int, column: str, why: str) -
 
 
 def fit_column(plan: SourcePlan, raw: RawRows, field: pa.Field, column: pa.Array) -> None:
-    """Puts ``column`` into ``raw`` as ``field`` has it."""
+    """Puts ``column`` into ``raw`` with the type of ``field``."""
     try:
         fitted = as_type(column, field.type)
         fitted.validate(full=True)
@@ -46,7 +46,7 @@ def fit_column(plan: SourcePlan, raw: RawRows, field: pa.Field, column: pa.Array
 
 def _fit_value(plan: SourcePlan, raw: RawRows, field: pa.Field, value: pa.Array, row: int) -> pa.Array:
     try:
-        fitted = as_type(value.take(pa.array([0])), field.type)  # a copy: a slice would look at its neighbours too
+        fitted = as_type(value.take(pa.array([0])), field.type)  # a copy: a slice would be cast with its neighbours
         fitted.validate(full=True)
         return fitted
     except FAILURES as error:
@@ -59,7 +59,7 @@ def _fit_value(plan: SourcePlan, raw: RawRows, field: pa.Field, value: pa.Array,
 
 
 def _with_replacements(field: pa.Field, value: pa.Array) -> pa.Array | None:
-    """Text in which bytes that are not UTF-8 are replaced; None where the value is no text."""
+    """Text in which invalid UTF-8 bytes are replaced; None if the value is no text."""
     if field.type != pa.string() or not (pa.types.is_string(value.type) or pa.types.is_binary(value.type)):
         return None
     return pa.array([value.take(pa.array([0])).cast(pa.binary())[0].as_py().decode(errors="replace")])

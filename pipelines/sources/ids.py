@@ -1,4 +1,4 @@
-"""Ids: from the id column, or made from what a row asks."""
+"""Ids: taken from the id column, or made from the media and prompt of a row."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _BYTES_OF_ID = 16
 
 
 def ids_from_column(column: pa.Array) -> pa.Array:
-    """Ids as strings, null where there is none. Binary ids that are no text come as hexadecimal."""
+    """Ids as strings; null if there is none. Binary ids that are not text become hexadecimal."""
     ids = _as_text(column)
     return pc.if_else(pc.equal(ids, ""), pa.scalar(None, pa.string()), ids)
 
 
 def _as_text(column: pa.Array) -> pa.Array:
-    """Values of any type as strings, each by itself, so that it does not matter which rows share a batch."""
+    """Values of any type as strings. Each value is converted alone, so the result does not depend on the batch."""
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     kind = column.type
@@ -41,10 +41,10 @@ def _text(value: Any) -> str | None:
 
 
 def made_ids(media: pa.ListArray, prompts: dict[str, pa.Array]) -> pa.Array:
-    """Ids of rows that have none: the same media and the same prompt give the same id, wherever the row stands.
+    """Ids of rows that have none: the same media and the same prompt give the same id, wherever the row is.
 
-    Inline bytes count by their content *and* their path: in published datasets the path alone is often the same in
-    every row. A prompt column that is null or empty counts as one that is not there.
+    Both the content *and* the path of inline bytes count: in published datasets the path alone is often the same in
+    every row. A null or empty prompt column counts as missing.
 
     Args:
         media: ``list<struct<uri, bytes>>``.
@@ -69,7 +69,7 @@ def made_ids(media: pa.ListArray, prompts: dict[str, pa.Array]) -> pa.Array:
 
 
 def _framed(values: pa.Array) -> pa.Array:
-    """Each value behind its length, so that joined values cannot be read in two ways."""
+    """Each value after its length, so that joined values are unambiguous."""
     return pc.binary_join_element_wise(pc.binary_length(values).cast(pa.string()), values, ":")
 
 

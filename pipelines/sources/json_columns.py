@@ -1,4 +1,4 @@
-"""Columns from JSON objects: their types from a sample, then arrays, value by value held against the types."""
+"""Builds columns from JSON objects: infers types from a sample, then makes arrays and checks every value."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ Build = Callable[[list[Any], RawRows], pa.Array]
 
 
 def find_columns(rows: list[dict], options: SourceOptions) -> tuple[pa.Schema, dict[str, Any]]:
-    """Columns of the sampled objects, and for ``plan.details`` which of them pass through as JSON text (their sampled
-    values have no type in common) and which are null in all of the sample.
+    """Columns of the sampled objects. For ``plan.details``, also the columns that pass through as JSON text, as their
+    sampled values have no type in common, and the columns that are null in the whole sample.
     """
     names = dict.fromkeys(name for row in rows for name in row)
     columns, as_text, unseen = [], [], []
@@ -37,7 +37,7 @@ def find_columns(rows: list[dict], options: SourceOptions) -> tuple[pa.Schema, d
 
 def _type_of(name: str, values: list[Any], options: SourceOptions) -> pa.DataType | None:
     if name == "id" and options.id_column in (None, "id"):
-        return pa.string()  # comes out as a string whatever it is, so numbers and strings may mix
+        return pa.string()  # becomes a string in any case, so numbers and strings may mix
     is_media = name in DEFAULT_MEDIA_COLUMNS or name in options.named_media.values()
     some_lists = is_media and any(isinstance(value, list) for value in values)
     if some_lists:
@@ -48,16 +48,16 @@ def _type_of(name: str, values: list[Any], options: SourceOptions) -> pa.DataTyp
         pass
     if some_lists:
         return pa.list_(pa.string())
-    # JSON text would put quotes around a URI, an id or a prompt.
+    # JSON text would add quotes to a URI, an id or a prompt.
     times = ("start", "end") if options.media_name[0] == "video" else ()
     is_text = is_media or name == options.id_column or name in (*options.prompt_columns, *times)
     return pa.string() if is_text else None
 
 
 def make_builders(plan: SourcePlan) -> dict[str, Build]:
-    """For each column the function that puts a column of values into rows as they are read.
+    """For each column, a function that puts its values into rows as they are read.
 
-    A value that does not fit becomes what fits of it; the rest is noted there.
+    Of a value that does not fit, the fitting part is kept, and the rest is noted in the row.
     """
     return {field.name: _builder(plan, field) for field in plan.columns}
 
@@ -88,7 +88,7 @@ def _builder(plan: SourcePlan, field: pa.Field) -> Build:
             if kind in PLAIN_TYPES and set(map(type, values)) <= PLAIN_TYPES[kind]:
                 return pa.array(values, kind)
         except (pa.ArrowInvalid, OverflowError):
-            pass  # a number out of range: found below
+            pass  # a number out of range: the code below finds it
         for index, value in enumerate(values):
             if fits(value):
                 continue
@@ -133,7 +133,7 @@ def _id_text(value: Any) -> Any:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
-        return str(value)  # exact, however large
+        return str(value)  # exact for integers of any size
     return orjson.dumps(value).decode() if isinstance(value, float) and math.isfinite(value) else value
 
 

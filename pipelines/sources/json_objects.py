@@ -1,4 +1,4 @@
-"""JSON as programs write it: with NaN, whole numbers of any size, and half an emoji where a text was cut."""
+"""Reads JSON as programs write it: with NaN, integers of any size, and lone surrogates where a text was cut."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Any
 
 import orjson
 
-# Longer than any 64-bit number: there the fast reader makes a float of a whole number.
+# Longer than any 64-bit integer: the fast reader would turn such an integer into a float.
 _LONG_NUMBER = re.compile(rb"\d{20}")
-_MOST_DIGITS = 4_000  # of a whole number; Python refuses longer ones, which stay the text they are
+_MOST_DIGITS = 4_000  # digits of an integer; Python refuses longer ones, which stay text
 
 
 @dataclass
 class Parsed:
-    """An object.
+    """A parsed object.
 
     Args:
         fields: Its keys and values.
-        mended: By key, what is wrong with a value that was mended.
+        mended: For each key whose value was repaired, what was wrong.
     """
 
     fields: dict[str, Any]
@@ -28,7 +28,7 @@ class Parsed:
 
 
 def parse_object(data: bytes) -> Parsed:
-    """Reads one JSON object. Raises ValueError, saying what is wrong."""
+    """Reads one JSON object. Raises ValueError with a description of what is wrong."""
     plain = not _LONG_NUMBER.search(data)
     try:
         value = orjson.loads(data) if plain else _second_try(data, None)
@@ -55,7 +55,7 @@ def _whole(digits: str) -> int | str:
 
 
 def _mended(value: dict[str, Any]) -> Parsed:
-    """Without halves of characters and bytes that are no UTF-8, which no text of Arrow can hold."""
+    """Replaces lone surrogates and invalid UTF-8, which Arrow strings cannot hold."""
     parsed = Parsed({})
     for key, item in value.items():
         found: list[bool] = []

@@ -1,4 +1,4 @@
-"""Arrow types for JSON values: found in a sample, then held against every later value."""
+"""Arrow types for JSON values: inferred from a sample, then checked against every later value."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from pipelines.sources.arrow_types import json_text
 
 _EXACT_IN_DOUBLE = 1 << 53
 _INT64 = 1 << 63
-_DEEPEST = 16  # levels of lists and objects; Parquet readers give up somewhere beyond 30
+_DEEPEST = 16  # levels of lists and objects; Parquet readers fail somewhere beyond 30
 
-# A shape is what a sample of values has in common: one of the names below, a list of one shape as ("list", shape), or
-# an object as a dict of shapes. Arrow types cannot stand in, because they forget whether an integer fits a double.
+# A shape describes what a sample of values has in common: one of the names below, a list of one shape as ("list",
+# shape), or a dict of shapes for an object. Arrow types cannot replace it, because they do not record whether an
+# integer fits a double.
 Shape = Any
 _UNKNOWN = "null"
 _ARROW = {
@@ -23,7 +24,7 @@ _ARROW = {
     "large int": pa.int64(),
     "float": pa.float64(),
     "string": pa.string(),
-    _UNKNOWN: pa.string(),  # no value seen: text is what a later one most likely is
+    _UNKNOWN: pa.string(),  # no value seen: later ones are most likely text
 }
 
 
@@ -32,7 +33,7 @@ class Mixed(Exception):
 
 
 def shape_of(value: Any, depth: int = 0) -> Shape:
-    """Shape of one value as a JSON reader gives it. Raises Mixed for one that goes deeper than columns may."""
+    """Shape of one value from a JSON reader. Raises Mixed for a value that is nested deeper than columns may be."""
     if depth > _DEEPEST:
         raise Mixed
     if value is None:
@@ -53,7 +54,7 @@ def shape_of(value: Any, depth: int = 0) -> Shape:
 
 
 def common_shape(values: Iterable[Any], depth: int = 0) -> Shape:
-    """Shape that all values fit. Raises Mixed."""
+    """Shape that fits all values. Raises Mixed if there is none."""
     shape: Shape = _UNKNOWN
     for value in values:
         shape = _merge(shape, shape_of(value, depth))
@@ -90,7 +91,7 @@ def arrow_type(shape: Shape) -> pa.DataType:
 
 
 def checker(kind: pa.DataType) -> Callable[[Any], bool]:
-    """Makes a function that says whether a value fits the type exactly, nothing lost or converted."""
+    """Makes a function that checks whether a value fits the type exactly, without loss or conversion."""
     if pa.types.is_struct(kind):
         fields = {field.name: checker(field.type) for field in kind}
         return lambda value: (
@@ -111,10 +112,10 @@ def checker(kind: pa.DataType) -> Callable[[Any], bool]:
 
 
 def fitted(value: Any, kind: pa.DataType) -> tuple[Any, bool]:
-    """What of a value fits the type, and whether anything was lost.
+    """The part of a value that fits the type, and whether anything was lost.
 
-    A whole float is the integer it is, one value is a list of it, and anything is text; keys that the type does not
-    have are left out, and what else does not fit is null.
+    A float without a fraction becomes an integer, a single value becomes a list of it, and any value can become text.
+    Keys that the type lacks are left out, and everything else that does not fit becomes null.
     """
     if checker(kind)(value):
         return value, False
@@ -134,8 +135,8 @@ def fitted(value: Any, kind: pa.DataType) -> tuple[Any, bool]:
     return None, True
 
 
-# Python types of which any value fits, so that a whole column is checked at once; numbers also need their range looked
-# at, which building the array does.
+# Python types of which any value fits, so that a whole column is checked at once. For numbers the range must fit too;
+# building the array checks that.
 PLAIN_TYPES: dict[pa.DataType, set[type]] = {
     pa.bool_(): {bool, type(None)},
     pa.int64(): {int, type(None)},

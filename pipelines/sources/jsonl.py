@@ -1,4 +1,4 @@
-"""JSONL manifests: types found in a sample, every line held against them."""
+"""JSONL manifests: types are inferred from a sample, and every line is checked against them."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def inspect(splits: list[Split], options: SourceOptions) -> tuple[pa.Schema, lis
 
 
 def _refuse_array(split: Split, first: bytes | Broken) -> None:
-    """One array over the whole file is the other thing that is called JSON, and may well have an object a line."""
+    """Refuses a file that is one JSON array: it is called JSON too, and may have one object per line."""
     if first in (b"[", b"[\r"):
         raise ConfigurationError(f"--input: {split.uri} is a JSON array; one object a line is needed: {_MEND_ARRAY}")
 

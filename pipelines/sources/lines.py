@@ -1,4 +1,4 @@
-"""Physical lines of a text manifest, numbered, in constant memory, whatever the bytes are."""
+"""Yields the numbered physical lines of a text manifest, in constant memory, whatever bytes they hold."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from pipelines.sources.storage import is_compressed, open_input, open_stream
 
 MAX_LINE_BYTES = 16 << 20
 _CHUNK = 1 << 20
-_COMPRESSED_CHUNK = 1 << 16  # all that one read spans is lost where a compressed stream breaks off
-_PLACES = 8  # looked at for a sample, beside the head
+_COMPRESSED_CHUNK = 1 << 16  # small, because a compressed stream that breaks off loses everything within one read
+_PLACES = 8  # places sampled besides the head
 _WINDOW = 1 << 18
 _BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True)
 class Broken:
-    """Stands for a line that could not be read."""
+    """Stands in for a line that could not be read."""
 
     message: str
 
@@ -30,11 +30,11 @@ Line = tuple[int, "bytes | Broken"]
 def read_lines(uri: str, *, head_only: bool = False) -> Iterator[Line]:
     """Yields each line's number, from 1, and its bytes without the newline.
 
-    A line above 16 MiB, and what cannot be decompressed, come as :class:`Broken`; the latter ends the file, because
-    there is no way to find the next line in it. A storage that fails raises its OSError.
+    A line above 16 MiB, and data that cannot be decompressed, become :class:`Broken`. After the latter the file ends,
+    because its next line cannot be found. If the storage fails, its OSError is raised.
 
     Args:
-        head_only: Few lines will be asked for; reads less ahead.
+        head_only: Few lines will be requested; reads less ahead.
     """
     stream, file = open_stream(uri, **({"block_size": _WINDOW} if head_only else {}))
     chunk_size = _COMPRESSED_CHUNK if is_compressed(uri) else _WINDOW if head_only else _CHUNK
@@ -64,7 +64,7 @@ def read_lines(uri: str, *, head_only: bool = False) -> Iterator[Line]:
             number += 1
             pieces, size = [rest[-1]], len(rest[-1])
     if damage:
-        yield number, damage  # in place of the line it cut short
+        yield number, damage  # replaces the line that the damage cut short
     elif size:
         yield number, _join(pieces, size)
 
@@ -82,11 +82,11 @@ def read_filled_lines(uri: str, *, head_only: bool = False) -> Iterator[Line]:
 
 
 def sample_lines(uri: str, rows: int, size: int) -> Iterator[bytes | Broken]:
-    """A sample of the lines: half of it the head, the rest from places further in, where other rows may stand.
+    """A sample of the lines: half from the head, the rest from places further in, where rows may differ.
 
     Args:
-        rows: Lines at most.
-        size: Bytes at most, about.
+        rows: Largest number of lines.
+        size: Approximate largest number of bytes.
     """
     head = 0
     for _, line in islice(read_filled_lines(uri, head_only=True), rows // 2 or 1):
@@ -104,7 +104,7 @@ def sample_lines(uri: str, rows: int, size: int) -> Iterator[bytes | Broken]:
             if start >= end:
                 return
             file.seek(start)
-            _, *lines = file.read(window).split(b"\n")  # the first may be half a line, and so may the last
+            _, *lines = file.read(window).split(b"\n")  # the first and the last one may be partial
             yield from (line for line in lines[:-1][-rows // 2 // _PLACES :] if line and not line.isspace())
 
 

@@ -1,4 +1,4 @@
-"""Which files the input names, and of which format they are."""
+"""Finds the files that the input names, and their format."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ MANIFEST_SUFFIXES: dict[str, tuple[str, ...]] = {
     "txt": (".txt",),
 }
 _FORMAT_OF = {suffix: name for name, suffixes in MANIFEST_SUFFIXES.items() for suffix in suffixes}
-_LOOKED_AT = 10_000  # entries of a directory, to tell what it holds
+_LOOKED_AT = 10_000  # entries of a directory checked to find its format
 _MOST_EXPANDED = 100_000
-# What stands in the folder of a table, what it is called, and how to read it all the same.
+# Entries that mark the folder of a table, the name of the table format, and how to convert it.
 _TABLES: tuple[tuple[tuple[str, ...], str, str], ...] = (
     (("_delta_log",), "a Delta table", "Write its rows to Parquet, as by DeltaTable(path).to_pyarrow_table()."),
     (("metadata", "data"), "an Iceberg table", "Write its rows to Parquet, as by table.scan().to_arrow()."),
@@ -36,25 +36,25 @@ _TABLES: tuple[tuple[tuple[str, ...], str, str], ...] = (
 
 
 def list_files(options: SourceOptions, suffixes: tuple[str, ...]) -> Iterator[str]:
-    """Lists the input's files, relative to its folder; by suffix, unless a glob spells the suffix out."""
+    """Lists the input's files, relative to its folder; filters by suffix, unless a glob spells the suffix out."""
     return (name for name, is_read in seen_files(options, suffixes) if is_read)
 
 
 def seen_files(options: SourceOptions, suffixes: tuple[str, ...]) -> Iterator[tuple[str, bool]]:
-    """Every file that the input could mean, and whether `list_files` has it."""
+    """Every file that the input could mean, and whether `list_files` lists it."""
     every = _names_files(options)
     return ((name, every or suffix_of(name) in suffixes) for name in _named_files(options))
 
 
 def _names_files(options: SourceOptions) -> bool:
-    """Whether the input names files, so that their suffix does not matter, and not a folder of any."""
+    """Whether the input names files, so that their suffix does not matter, and not a folder."""
     if has_magic(options.uri):
         return bool(re.search(r"\.\w+$", split_glob(options.uri)[1]))
     return kind_of(options.uri) == "file"
 
 
 def _named_files(options: SourceOptions) -> Iterator[str]:
-    """The files of a folder, those that match a glob, or the one file that the input is."""
+    """The files of a folder, the files that match a glob, or the single file that the input is."""
     if not has_magic(options.uri):
         if kind_of(options.uri) == "file":
             yield options.uri.rpartition("/")[2]
@@ -102,9 +102,10 @@ def expand_braces(pattern: str) -> list[str]:
 
 
 def refuse_tables(options: SourceOptions) -> None:
-    """Raises ConfigurationError for the folder of a table whose files are not its rows.
+    """Raises ConfigurationError for the folder of a table whose files are not simply its rows.
 
-    A table's log says which of its files count; removed rows would come back, and descriptions be read as rows.
+    The table's log says which files count. Without it, deleted rows would come back, and metadata would be read as
+    rows.
     """
     if has_magic(options.uri) or kind_of(options.uri) != "directory":
         return
@@ -125,7 +126,7 @@ def folder_of(options: SourceOptions) -> str:
 
 
 def check_exists(options: SourceOptions) -> None:
-    """Raises ConfigurationError when nothing stands at the input."""
+    """Raises ConfigurationError if the input does not exist."""
     target = split_glob(options.uri)[0] if has_magic(options.uri) else options.uri
     if target.startswith(S3) and "/" not in target[len(S3) :] and kind_of(target) is None:
         raise ConfigurationError(f"--input {options.uri}: there is no bucket '{target[len(S3) :]}'.")
@@ -145,7 +146,7 @@ def _neighbours(path: str) -> list[str]:
 
 
 def resolve_format(options: SourceOptions) -> str:
-    """Settles ``auto`` by suffix: of the file, or of what a directory or glob holds."""
+    """Resolves ``auto`` by suffix: of the file, or of the files in a directory or glob."""
     if options.format != "auto":
         if options.format not in FORMATS:
             raise ConfigurationError(f"--input-format {options.format}: allowed are {', '.join(FORMATS)}.")
@@ -156,7 +157,7 @@ def resolve_format(options: SourceOptions) -> str:
     names = list(islice((name for name in list_files(options, every) if not _is_bookkeeping(name)), _LOOKED_AT))
     seen = Counter(_FORMAT_OF.get(suffix_of(name), "files") for name in names)
     if len(seen) > 1:
-        seen.pop("txt", None)  # a caption beside each image, a licence: not what the directory is about
+        seen.pop("txt", None)  # a caption beside each image, or a licence: text files are not the main content
     if len(seen) > 1:
         found = ", ".join(f"{name} ({number})" for name, number in seen.most_common())
         raise ConfigurationError(
@@ -172,7 +173,7 @@ def resolve_format(options: SourceOptions) -> str:
 
 
 def _described(names: list[str]) -> str:
-    """How to read media that metadata beside them describe, as `datasets` lays them out."""
+    """Explains how to read media with metadata files beside them, the layout of `datasets`."""
     suffixes = [suffix_of(name) for name in names if name.rpartition("/")[2].startswith("metadata.")]
     formats = {_FORMAT_OF[suffix] for suffix in suffixes if suffix in _FORMAT_OF}
     kinds = Counter(kind for name in names for kind in MEDIA_KINDS if suffix_of(name) in MEDIA_SUFFIXES[kind])
@@ -197,7 +198,7 @@ def _format_of_file(options: SourceOptions) -> str:
 
 
 def manifest_splits(options: SourceOptions, format: str, base: str) -> list[Split]:
-    """One split a manifest file; ConfigurationError when there is none."""
+    """One split per manifest file. Raises ConfigurationError if there is none."""
     names = list(list_files(options, MANIFEST_SUFFIXES[format]))
     if names != [options.uri.rpartition("/")[2]]:
         names = [name for name in names if not _is_bookkeeping(name)]
@@ -213,5 +214,5 @@ def manifest_splits(options: SourceOptions, format: str, base: str) -> list[Spli
 
 
 def _is_bookkeeping(name: str) -> bool:
-    """Files that writers leave beside the data: ``_SUCCESS``, ``_metadata``, ``_runs/…``."""
+    """Whether it is a file that writers leave beside the data: ``_SUCCESS``, ``_metadata``, ``_runs/…``."""
     return any(part.startswith("_") for part in name.split("/"))

@@ -1,4 +1,4 @@
-"""The media of a row: which column names them, and every accepted shape brought to one."""
+"""The media of a row: finds the column that holds them, and converts every accepted form to one."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from pipelines.columns import MEDIA_TYPE
 from pipelines.sources.base64_media import decoded
 from pipelines.sources.options import DEFAULT_MEDIA_COLUMNS, MediaKind, SourceOptions
 
-_TELLING = r"^\s*[A-Za-z][A-Za-z0-9+.-]*://.*[@?:#;]"  # addresses that may carry a password or a signature
+_TELLING = r"^\s*[A-Za-z][A-Za-z0-9+.-]*://.*[@?:#;]"  # addresses that may contain a password or a signature
 _ITEM = MEDIA_TYPE.value_type
 _EXPECTED = "a URI, a list of URIs, or a struct {bytes, path}"
 
 
 def choose_media_column(columns: pa.Schema, options: SourceOptions) -> tuple[MediaKind, str | None]:
-    """Finds what the media are and the column that holds them; None where there are none and may be none.
+    """Finds the kind of media and the column that holds them; None if there is no such column and none is required.
 
     Raises:
-        ConfigurationError: None, or several without an option, or of a type that cannot be media.
+        ConfigurationError: There is no media column, there are several and no option names one, or its type cannot be
+            media.
     """
     named = options.named_media
     if named:
@@ -67,10 +68,10 @@ def _missing(subject: str, wanted: str, columns: pa.Schema, what: str = "no such
 
 
 def uri_type(kind: pa.DataType) -> pa.DataType | bool | None:
-    """Type in which a media column passes through: its URIs without inline bytes.
+    """Type of the media column in the output: its URIs without inline bytes.
 
     Returns:
-        ``None`` when the column is bytes only and nothing passes through; ``False`` when the type cannot be media.
+        ``None`` if the column is bytes only and nothing passes through; ``False`` if the type cannot be media.
     """
     if pa.types.is_dictionary(kind):
         return uri_type(kind.value_type)
@@ -103,15 +104,15 @@ def _is_binary(kind: pa.DataType) -> bool:
 
 
 def to_media(column: pa.Array, *, optional: bool = False) -> tuple[pa.ListArray, pa.Array | None, dict[int, str]]:
-    """Brings a media column to one shape.
+    """Converts a media column to one form.
 
     Args:
-        column: Of any type for which :func:`uri_type` is not ``False``.
-        optional: A row without any media is fine.
+        column: Column of any type for which :func:`uri_type` is not ``False``.
+        optional: Whether a row may have no media.
 
     Returns:
-        The media (``list<struct<uri, bytes>>``, null where there are none), the URIs as they pass through (``None``
-        for a column of bare bytes), and by row what is wrong.
+        The media (``list<struct<uri, bytes>>``, null if there are none), the URIs that pass through (``None`` for a
+        column of bare bytes), and the problems by row.
     """
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
@@ -145,14 +146,14 @@ def to_media(column: pa.Array, *, optional: bool = False) -> tuple[pa.ListArray,
 
 
 def _to_items(column: pa.Array) -> tuple[pa.StructArray, pa.Array | None]:
-    """One ``struct<uri, bytes>`` a value, null where there is neither, and the URIs that pass through."""
+    """One ``struct<uri, bytes>`` per value, null if it has neither, and the URIs that pass through."""
     size, uris, contents = len(column), None, None
     if pa.types.is_struct(column.type):
         names = [field.name for field in column.type]
         uris = pc.struct_field(column, "path") if "path" in names else None
         contents = pc.struct_field(column, "bytes") if "bytes" in names else None
         if contents is not None and not _is_binary(contents.type):
-            contents = None  # a text format holds no bytes
+            contents = None  # a text format has no bytes
     elif _is_binary(column.type):
         contents = column
     else:
@@ -171,7 +172,7 @@ def _to_items(column: pa.Array) -> tuple[pa.StructArray, pa.Array | None]:
 
 
 def _without_blanks(uris: pa.Array) -> pa.Array:
-    """Addresses without the blanks around them, which no server means. A path may have them."""
+    """Strips spaces around addresses, which no server expects. Spaces in paths stay."""
     trimmed = pc.utf8_trim_whitespace(uris)
     is_address = pc.match_substring_regex(trimmed, r"^[A-Za-z][A-Za-z0-9+.-]*://")
     changed = pc.fill_null(pc.and_(is_address, pc.not_equal(trimmed, uris)), False)
@@ -179,7 +180,7 @@ def _without_blanks(uris: pa.Array) -> pa.Array:
 
 
 def _shown(paths: pa.Array) -> pa.Array:
-    """URIs as results keep them: an address that carries a password or a signature is kept without it."""
+    """URIs as results keep them: without a password or a signature."""
     told = pc.fill_null(pc.match_substring_regex(paths, _TELLING), False)
     if not pc.any(told).as_py():
         return paths
@@ -188,6 +189,6 @@ def _shown(paths: pa.Array) -> pa.Array:
 
 
 def _without_empty(values: pa.Array) -> pa.Array:
-    """Empty values as null; a copy only where there are any, for they may be many megabytes of images."""
+    """Turns empty values into null. Copies only if there are any: values may be megabytes of images."""
     empty = pc.fill_null(pc.equal(pc.binary_length(values), 0), False)
     return pc.if_else(empty, pa.scalar(None, values.type), values) if pc.any(empty).as_py() else values

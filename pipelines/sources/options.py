@@ -1,4 +1,4 @@
-"""What a source is told (options), what it answers at start (plan), and what travels to the tasks (splits)."""
+"""The options of a source, its answer at start (plan), and the work of its tasks (splits)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MediaKind = Literal["image", "video", "document"]
 FORMATS: tuple[str, ...] = get_args(Format)
 MEDIA_KINDS: tuple[MediaKind, ...] = get_args(MediaKind)
 
-# Column names that are taken for media without being named by an option.
+# Column names that are treated as media even if no option names them.
 DEFAULT_MEDIA_COLUMNS: dict[str, MediaKind] = {
     "image": "image",
     "images": "image",
@@ -56,40 +56,40 @@ MEDIA_SUFFIXES: dict[MediaKind, tuple[str, ...]] = {
 }
 
 _SUFFIXES_SHOWN = 8
-SEVERAL_MEDIA = "several_media"  # in the details of a plan, of a format that has no media column
-POSITION_BITS = 40  # of a row's number within its file, in `__position`
+SEVERAL_MEDIA = "several_media"  # key in the details of a plan, for formats that have no media column
+POSITION_BITS = 40  # bits for a row's number within its file, in `__position`
 
 
 class Reshape(Protocol):
-    """Turns rows as a reader yields them into rows of other columns. Picklable."""
+    """Converts rows from a reader into rows with other columns. Picklable."""
 
     def columns(self, given: pa.Schema) -> pa.Schema:
-        """The columns after `rows`. Raises ConfigurationError where ``given`` are not the right ones."""
+        """The columns after `rows`. Raises ConfigurationError if ``given`` are not the right ones."""
 
     def rows(self, plan: SourcePlan, split: Split, raw: RawRows) -> RawRows:
-        """The same rows, one each, in those columns."""
+        """The same number of rows, in those columns."""
 
 
 @dataclass(frozen=True)
 class SourceOptions:
-    """What to read and which columns mean what.
+    """What to read, and the meaning of columns.
 
     Args:
         uri: A manifest file, a directory or glob of manifest parts or media files; a local path or ``s3://``.
-        format: ``auto`` goes by suffix; name it when the suffix does not tell.
-        id_column: Column that identifies a row. Default: ``id`` where there is one, else an id is made.
+        format: ``auto`` decides by suffix; name the format if the suffix does not tell.
+        id_column: Column that identifies a row. By default ``id`` if there is one; otherwise ids are made.
         image_column: Column with images. At most one of the three media columns may be named.
         video_column: Column with videos. With ``txt`` and ``files``, naming it makes every entry a video.
-        document_column: Column with PDFs; likewise.
-        limit: Read the first rows only.
-        prompt_columns: Columns whose values count towards a made id, beside the media.
-        media_optional: Whether a row, or the whole manifest, may do without media.
+        document_column: Column with PDFs; with ``txt`` and ``files`` it works in the same way.
+        limit: Read only this many rows, from the start.
+        prompt_columns: Columns whose values contribute to a made id, besides the media.
+        media_optional: Whether a row, or the whole manifest, may have no media.
         recursive: Whether a directory is read with its subdirectories.
-        media_root: What relative media URIs are relative to, instead of the manifest's folder.
-        max_bytes: Largest file read out of a shard.
-        names: Columns of a CSV that has no header.
+        media_root: Base of relative media URIs, instead of the manifest's folder.
+        max_bytes: Largest file read from a shard.
+        names: Column names of a CSV that has no header.
         s3_anonymous: Read S3 without credentials.
-        reshape: Brings the rows of a manifest into other columns; media and id are then looked for among those.
+        reshape: Converts the rows of a manifest to other columns; media and id are then looked up among those.
     """
 
     uri: str
@@ -123,15 +123,15 @@ class SourceOptions:
 
 @dataclass(frozen=True)
 class Split:
-    """What one task reads: a manifest file, or a part of a directory's listing.
+    """The work of one task: a manifest file, or a part of a directory's listing.
 
     Args:
         index: Number of the file in the plan; the upper bits of ``__position``.
         uri: The file.
-        name: The file relative to the input; what ``__source`` and made ids of error rows say.
-        first_row: Rows of the same index in earlier splits.
-        rows: Exact number of rows, where it is known without reading.
-        max_rows: Rows after which reading stops (``limit``).
+        name: The file relative to the input, as in ``__source`` and in the made ids of error rows.
+        first_row: Number of rows of the same index in earlier splits.
+        rows: Exact number of rows, if it is known without reading.
+        max_rows: Number of rows after which reading stops (``limit``).
         paths: The entries themselves, for a part of a listing.
     """
 
@@ -151,20 +151,20 @@ class SourcePlan:
     Args:
         options: As given.
         format: The resolved format, never ``auto``.
-        base: Folder or prefix that relative media URIs resolve against, without a trailing slash.
+        base: Folder or prefix that relative media URIs are resolved against, without a trailing slash.
         columns: Columns as the reader of the format yields them.
         schema: Passthrough columns: their names and types in every table.
-        id_column: Column that holds the id; ``None`` when ids are made.
+        id_column: Column that holds the id; ``None`` if ids are made.
         media_column: Column that holds the media; ``None`` in a manifest of text alone.
-        media_kind: What the media are.
-        splits: One a manifest file, in the order of the rows.
-        total_rows: Exact, where it costs nothing to know.
+        media_kind: Kind of the media.
+        splits: One per manifest file, in the order of the rows.
+        total_rows: Exact number of rows, if it can be known cheaply.
         sample_uris: Some of the media URIs, as given, for checks at start.
-        details: What the reader of the format found out; its own business.
-        in_path: Columns that stand in the paths of the files, not in the files.
-        left_out: How many files of the input are not read, by suffix, the most frequent first.
-        looked_at: Files that were looked at for that.
-        looked_at_all: Whether these are all of them.
+        details: Private data of the format's reader.
+        in_path: Columns that are in the paths of the files, not in the files.
+        left_out: Number of ignored files of the input, by suffix, the most frequent first.
+        looked_at: Number of files checked for ``left_out``.
+        looked_at_all: Whether these are all files.
         several_media: Whether a row may have more than one file.
     """
 
@@ -188,7 +188,7 @@ class SourcePlan:
 
     @property
     def left_out_in_words(self) -> str:
-        """A line on the files that are not read; empty where there are none."""
+        """A line about the ignored files; empty if there are none."""
         if not self.left_out:
             return ""
         first = "" if self.looked_at_all else "the first "
@@ -206,11 +206,11 @@ class SourcePlan:
         return pa.schema([pa.field("id", pa.string()), *self.schema, *READ])
 
     def is_asked(self, column: str) -> bool:
-        """Whether a row is wrong where this column is: the others are only carried, and cost no row."""
+        """Whether a bad value in this column fails the row. Other columns are only carried and never fail it."""
         if self.options.reshape or column in (self.id_column, self.media_column, *self.options.prompt_columns):
             return True
         return column == "sampling_params" or (self.media_kind == "video" and column in ("start", "end"))
 
     def place(self, position: int) -> str:
-        """A ``__position`` as a person names it: ``manifest.jsonl:17``."""
+        """A ``__position`` in the form for a person: ``manifest.jsonl:17``."""
         return f"{self.splits[position >> POSITION_BITS].name}:{(position & (1 << POSITION_BITS) - 1) + 1}"

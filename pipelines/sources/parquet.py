@@ -1,4 +1,4 @@
-"""Parquet manifests: footers at start, then batch after batch without holding a row group in memory."""
+"""Parquet manifests: reads footers at start, then batch after batch without holding a row group in memory."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from pipelines.sources.storage import S3, Watched, look_at, open_input
 
 
 def inspect(splits: list[Split], options: SourceOptions) -> tuple[pa.Schema, list[Split], dict[str, Any]]:
-    """Reads the footers: the columns of all files, and the rows of each.
+    """Reads the footers: the columns of all files, and the number of rows of each.
 
-    Of more than 2,000 files a sample is read, and rows stay unknown.
+    With more than 2,000 files, reads only a sample, and the number of rows stays unknown.
     """
     footers = look_at(splits, _footer)
     media = {*DEFAULT_MEDIA_COLUMNS, *options.named_media.values()}
@@ -46,7 +46,7 @@ def _footer(split: Split) -> tuple[pa.Schema, int]:
 
 
 def _open(split: Split, file: Watched, batch_rows: int = 0) -> pq.ParquetFile:
-    # Buffered column streams: a row group of any size goes through a few megabytes of memory.
+    # Buffered column streams: a row group of any size needs only a few megabytes of memory.
     buffer = (4 << 20) if split.uri.startswith(S3) else (1 << 20)
     try:
         parquet = pq.ParquetFile(file, buffer_size=buffer, pre_buffer=False)
@@ -74,11 +74,11 @@ def count(plan: SourcePlan, split: Split) -> int:
 
 
 def read(plan: SourcePlan, split: Split, batch_rows: int, batch_bytes: int) -> Iterator[RawRows]:
-    """Yields the rows of one file. A row group that is damaged costs its remaining rows, each an error row."""
+    """Yields the rows of one file. If a row group is damaged, each of its remaining rows becomes an error row."""
     with Watched(open_input(split.uri, block_size=None)) as file:
         try:
             parquet = _open(split, file, batch_rows)
-        except ConfigurationError as error:  # of many files not every footer was looked at on start
+        except ConfigurationError as error:  # with many files, not every footer was checked at start
             yield _lost(plan, 0, 1, str(error))
             return
         end = parquet.metadata.num_rows if split.max_rows is None else min(split.max_rows, parquet.metadata.num_rows)
@@ -107,7 +107,7 @@ def read(plan: SourcePlan, split: Split, batch_rows: int, batch_bytes: int) -> I
 
 
 def _typed(plan: SourcePlan, split: Split, batch: pa.RecordBatch, at: int) -> RawRows:
-    """Gives every column the type of the plan; files written at different times may differ."""
+    """Converts every column to the type of the plan, because files written at different times may differ."""
     size = batch.num_rows
     raw = RawRows({}, np.arange(at + 1, at + size + 1))
     for field in plan.columns:

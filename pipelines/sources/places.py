@@ -1,4 +1,4 @@
-"""What the place of a manifest file says of its rows: columns in its path, and the folder its media are relative to."""
+"""What the path of a manifest file determines: partition columns, and the folder that its media are relative to."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ _ABSOLUTE = r"^([A-Za-z][A-Za-z0-9+.-]*://|data:|DATA:|/)"
 
 
 def columns_in_path(split: Split) -> dict[str, str | None]:
-    """Columns that stand in the path, as Hive and Spark write them: ``lang=en/part-0.parquet``."""
+    """Columns in the path, as Hive and Spark write them: ``lang=en/part-0.parquet``."""
     pairs = (folder.split("=", 1) for folder in split.name.split("/")[:-1] if "=" in folder)
     return {name: None if value == "__HIVE_DEFAULT_PARTITION__" else unquote(value) for name, value in pairs}
 
 
 def names_in_paths(splits: Iterable[Split], columns: pa.Schema) -> tuple[str, ...]:
-    """Columns that stand in the paths of the files and not in them."""
+    """Columns that are in the paths of the files and not in the files."""
     return tuple(sorted({name for split in splits for name in columns_in_path(split)} - set(columns.names)))
 
 
 def folder_of_media(plan: SourcePlan, split: Split) -> str:
-    """What relative URIs of a file are relative to, below ``plan.base``: the folder it lies in.
+    """The base of a file's relative URIs, below ``plan.base``: the folder that contains the file.
 
-    Folders that are columns do not count: whoever wrote them wrote one table, with one folder for its media.
+    Partition folders do not count: they belong to one table, which has one folder for its media.
     """
     if plan.options.media_root is not None:
         return ""
@@ -36,7 +36,7 @@ def folder_of_media(plan: SourcePlan, split: Split) -> str:
 
 
 def below(media: pa.ListArray, folder: str) -> pa.ListArray:
-    """The media with relative URIs below ``folder``; the path beside a value's own bytes is a name, and stays."""
+    """The media with relative URIs placed below ``folder``. The path of inline bytes is only a name, and stays."""
     items = media.flatten()
     uris, contents = pc.struct_field(items, "uri"), pc.struct_field(items, "bytes")
     stays = pc.or_(pc.match_substring_regex(uris, _ABSOLUTE), pc.is_valid(contents))

@@ -1,4 +1,4 @@
-"""Looks at the input before anything starts: what it is, which columns it has, how many rows, split by split."""
+"""Examines the input before anything starts: its format, its columns, its number of rows, split by split."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def plan_source(options: SourceOptions) -> SourcePlan:
     """Settles how the input is read: format, files, columns, types. Reads a sample of it, never the whole.
 
     Raises:
-        ConfigurationError: Naming the option, its value and what is allowed: the input does not exist, is empty of
-            files, of an unknown or unreadable format; a column is missing or not of a usable type.
+        ConfigurationError: The input does not exist, contains no files, or has an unknown or unreadable format; or a
+            column is missing or has an unusable type. The message names the option, its value and what is allowed.
     """
     options = _checked(replace(options, uri=check_scheme("--input", options.uri)))
     read_anonymously(options.s3_anonymous)
@@ -71,7 +71,7 @@ def _plan(options: SourceOptions) -> SourcePlan:
     base = folder_of(options)
     splits = files.plan_splits(options, base) if format == "files" else manifest_splits(options, format, base)
     columns, splits, details = _READERS[format].inspect(splits, options)
-    inline = format == "webdataset"  # media stand beside the columns, not in one
+    inline = format == "webdataset"  # media are beside the columns, not in one
     if not columns.names and not inline:
         columns = _columns_of_nothing(options)
     in_path = () if format == "files" else names_in_paths(splits, columns)
@@ -115,7 +115,7 @@ def _media_root(options: SourceOptions, format: str) -> str | None:
 
 
 def _columns_of_nothing(options: SourceOptions) -> pa.Schema:
-    """Columns of an empty manifest, which is a job of zero rows: those the options name."""
+    """Columns of an empty manifest, which is a job of zero rows: the columns that the options name."""
     names = dict.fromkeys([options.media_name[1], options.id_column])
     return pa.schema([(name, pa.string()) for name in names if name])
 
@@ -125,11 +125,11 @@ def read_split(
 ) -> Iterator[pa.Table]:
     """Reads one split as tables of ``plan.table_schema``, in the manifest's order.
 
-    A row that cannot be read is a row of the table that carries its error. Only a storage that fails raises (OSError).
+    A row that cannot be read becomes a row with an error. Only a failing storage raises (OSError).
 
     Args:
-        batch_rows: Rows of a table at most.
-        batch_bytes: About the size of a table at most; makes tables shorter when media are inline.
+        batch_rows: Largest number of rows in a table.
+        batch_bytes: Approximate largest size of a table; tables are shorter if media are inline.
     """
     read_anonymously(plan.options.s3_anonymous)
     reshape = plan.options.reshape
@@ -142,9 +142,9 @@ def read_split(
 
 
 def count_rows(plan: SourcePlan) -> int | None:
-    """Exact number of rows that the splits will yield. Reads text manifests through.
+    """Exact number of rows that the splits will yield. Reads text manifests to their end.
 
-    ``None`` for WebDataset shards on S3 or compressed: to count them is to read them.
+    ``None`` for WebDataset shards that are compressed or on S3: counting would mean reading all of them.
     """
     total = 0
     for split in plan.splits:
@@ -156,7 +156,7 @@ def count_rows(plan: SourcePlan) -> int | None:
 
 
 def has_rows(plan: SourcePlan) -> bool:
-    """Whether there is any row; reads no more than one table."""
+    """Whether there is any row; reads at most one table."""
     if plan.total_rows is not None:
         return plan.total_rows > 0
     return any(len(table) for split in plan.splits for table in islice(_first_rows(plan, split), 1))
@@ -206,7 +206,7 @@ def _check_columns(columns: pa.Schema, options: SourceOptions) -> None:
 
 
 def _free_names(names: Sequence[str]) -> dict[str, str]:
-    """What each column is called from here on: ``manifest_<name>`` where the pipeline has a column of its name."""
+    """The name of each column from here on: ``manifest_<name>`` if the pipeline has a column of that name."""
     free: dict[str, str] = {}
     for name in names:
         free[name] = name
@@ -225,7 +225,7 @@ def _passthrough(columns: pa.Schema, media_column: str | None) -> pa.Schema:
 
 
 def _limited(plan: SourcePlan) -> SourcePlan:
-    """Cuts the splits to the first `limit` rows, the same ones in every run."""
+    """Limits the splits to the first `limit` rows, the same ones in every run."""
     left = plan.options.limit
     if left is None:
         return plan
@@ -234,7 +234,7 @@ def _limited(plan: SourcePlan) -> SourcePlan:
         if left <= 0:
             break
         capped = replace(split, max_rows=left)
-        unread = number == len(plan.splits) - 1 and split.rows is None  # nothing after it depends on its number
+        unread = number == len(plan.splits) - 1 and split.rows is None  # no later split depends on its number of rows
         rows = None if unread else count_split(plan, capped)
         kept.append(replace(capped, rows=rows))
         left -= rows or 0
@@ -242,7 +242,7 @@ def _limited(plan: SourcePlan) -> SourcePlan:
 
 
 def _sample(plan: SourcePlan) -> list[str]:
-    """Some URIs from the heads of a few files, those in places not seen before first."""
+    """Some URIs from the heads of a few files; one from each different folder comes first."""
     places: dict[str, str] = {}
     others: list[str] = []
     for split in plan.splits[:: -(-len(plan.splits) // _SAMPLED_FILES) or 1]:

@@ -1,7 +1,7 @@
-"""Parquet that says a long value once and repeats it by number: a few bytes of file that are many of memory.
+"""Handles Parquet that stores a long value once and repeats it by reference: small in the file, huge in memory.
 
-Columns that could do so are read as dictionaries, which stay as small as they are in the file, and a batch is cut
-into pieces of the size wanted before its values are written out.
+Columns in which that is possible are read as dictionaries, which stay as small as they are in the file. A batch is cut
+into pieces of the wanted size before its values are expanded.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-_HARMLESS = 64 << 20  # bytes that the values of one batch may take, were all as long as its column is in the file
+_HARMLESS = 64 << 20  # allowed bytes of one batch, assuming that each value is as long as its whole column in the file
 
 
 def may_explode(metadata: pq.FileMetaData, batch_rows: int) -> list[str]:
-    """Columns of text or bytes of which a batch could be far larger than what the file says of it."""
+    """Columns of text or bytes of which a batch could be far larger than the size stated in the file."""
     found = {}
     for group in range(metadata.num_row_groups):
         for index in range(metadata.num_columns):
@@ -30,7 +30,7 @@ def may_explode(metadata: pq.FileMetaData, batch_rows: int) -> list[str]:
 
 
 def pieces(batch: pa.RecordBatch, size: int) -> Iterator[pa.RecordBatch]:
-    """The rows of the batch in pieces of about ``size`` bytes, once written out; a row is never cut."""
+    """The rows of the batch in pieces of about ``size`` bytes after expansion; a row is never cut."""
     if batch.num_rows <= 1 or sum(map(_written_out, batch.columns)) <= 2 * size:
         yield batch
         return

@@ -1,4 +1,4 @@
-"""From what a reader yields to the tables that travel on: id, passthrough columns, position, media, error."""
+"""Turns the rows of a reader into the tables that travel on: id, passthrough columns, position, media, error."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pipelines.sources.places import below, folder_of_media
 
 
 class TooLarge(str):
-    """What is wrong with a row whose media are above a limit."""
+    """The problem of a row whose media are above a limit."""
 
     __slots__ = ()
 
@@ -28,11 +28,11 @@ class RawRows:
 
     Args:
         columns: The manifest's columns, by name, of the types in ``plan.columns``.
-        numbers: int64 (n,): line or row of each in its file, from 1.
-        problems: What is wrong, by index in these arrays. A row may have values all the same.
+        numbers: int64 (n,): line or row number of each in its file, from 1.
+        problems: Problems by index in these arrays. A row with a problem may still have values.
         ids: Ids that the format itself gives, as strings.
-        media: Media, of a format that has no column for them.
-        notes: What a reader of the results should know of a row that goes on.
+        media: Media, for a format that has no column for them.
+        notes: Notes for the user on rows that have no error.
     """
 
     columns: dict[str, pa.Array]
@@ -43,7 +43,7 @@ class RawRows:
     notes: dict[int, list[str]] = field(default_factory=dict)
 
     def row(self, row: int) -> RawRows:
-        """One of them alone."""
+        """A single one of the rows."""
         return RawRows(
             {name: column.slice(row, 1) for name, column in self.columns.items()},
             self.numbers[row : row + 1],
@@ -54,12 +54,12 @@ class RawRows:
 
 
 def finish(plan: SourcePlan, split: Split, raw: RawRows) -> pa.Table:
-    """Makes a table of ``plan.table_schema``; rows that cannot go on carry an error of kind ``bad_row``."""
+    """Makes a table of ``plan.table_schema``; rows that cannot be processed carry an error of kind ``bad_row``."""
     try:
         return _finish(plan, split, raw)
     except ConfigurationError:
-        raise  # every other row would meet it, too
-    except Exception:  # some row's value, such as no code foresaw; each row for itself says which
+        raise  # every other row would fail in the same way
+    except Exception:  # the value of some row causes an unforeseen exception; trying each row alone finds it
         return pa.concat_tables(_alone(plan, split, raw.row(row)) for row in range(len(raw.numbers)))
 
 
@@ -86,7 +86,7 @@ def _finish(plan: SourcePlan, split: Split, raw: RawRows) -> pa.Table:
         empty = np.flatnonzero(pc.is_null(ids).to_numpy(zero_copy_only=False)).tolist()
         problems |= dict.fromkeys(empty, f"column '{plan.id_column}': null or empty; every row needs an id")
     problems |= raw.problems
-    if problems:  # a row that has an id keeps it, so that it can be found again
+    if problems:  # a row that has an id keeps it, so that the user can find the row
         without = np.zeros(size, bool)
         without[[row for row in problems if not given or not ids[row].is_valid]] = True
         ids = pc.if_else(pa.array(without), sources, ids)

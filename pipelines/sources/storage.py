@@ -1,4 +1,4 @@
-"""Opening and listing inputs, local and on S3, alike."""
+"""Opens and lists inputs, local or on S3, through the same functions."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ _COMPRESSION = {
     ".xz": "xz",
 }
 _MAGIC = re.compile(r"[*?\[{]")
-_SPARKS_S3 = re.compile(r"^s3[an]://")  # as Hadoop spells it
+_SPARKS_S3 = re.compile(r"^s3[an]://")  # Hadoop's spelling
 
 
 def check_scheme(option: str, uri: str) -> str:
-    """Returns the input URI without a trailing slash, local ones absolute; refuses schemes that are not read."""
+    """Returns the input URI without a trailing slash; makes local paths absolute. Refuses unsupported schemes."""
     if uri.startswith("file://"):
         uri = uri[len("file://") :]
     uri = _SPARKS_S3.sub(S3, uri)
@@ -57,7 +57,7 @@ def check_scheme(option: str, uri: str) -> str:
 
 
 def has_magic(uri: str) -> bool:
-    """Whether the URI is a glob. What exists as it is written is not."""
+    """Whether the URI is a glob. A path that exists literally is not."""
     if not _MAGIC.search(uri):
         return False
     return kind_of(uri) is None if uri.startswith(S3) else not os.path.lexists(uri)
@@ -71,14 +71,14 @@ def split_glob(uri: str) -> tuple[str, str]:
 
 
 def kind_of(uri: str) -> Literal["file", "directory"] | None:
-    """What stands at the URI; ``None`` when nothing does. OSError when the storage does not say."""
+    """The kind of entry at the URI; ``None`` if there is none. Raises OSError if the storage does not answer."""
     if uri.startswith(S3):
         try:
             info = s3().info(uri)
         except FileNotFoundError:
             return None
         if info["type"] == "file" and not info["size"] and next(walk(uri), None) is not None:
-            return "directory"  # an object of no bytes that some tools write for a folder
+            return "directory"  # an empty object that some tools write for a folder
         return "file" if info["type"] == "file" else "directory"
     try:
         mode = os.stat(uri).st_mode
@@ -88,12 +88,12 @@ def kind_of(uri: str) -> Literal["file", "directory"] | None:
 
 
 def parent_of(uri: str) -> str:
-    """Folder or prefix that the file stands in, without a trailing slash."""
+    """Folder or prefix that contains the file, without a trailing slash."""
     return uri.rpartition("/")[0] or "/"
 
 
 def suffix_of(name: str) -> str:
-    """Lower-case suffix of a file name, that of a compression set aside: ``.jsonl`` of ``a.jsonl.gz``."""
+    """Lower-case suffix of a file name, ignoring that of a compression: ``.jsonl`` for ``a.jsonl.gz``."""
     stem, suffix = os.path.splitext(name.lower())
     return os.path.splitext(stem)[1] if suffix in _COMPRESSION and suffix != ".tgz" else suffix
 
@@ -107,11 +107,11 @@ def _codec(uri: str) -> str | None:
 
 
 def open_input(uri: str, *, block_size: int | None = _BLOCK) -> BinaryIO:
-    """Opens for reading, seekable.
+    """Opens a file for reading, seekable.
 
     Args:
-        block_size: What a request to S3 asks for beyond what is read; less for a look at the head, ``None`` for a
-            reader that asks for exactly what it needs.
+        block_size: Bytes that a request to S3 reads ahead; fewer for a look at the head, ``None`` for a reader that
+            requests exactly what it needs.
     """
     if uri.startswith(S3):
         cache = {"cache_type": "none"} if block_size is None else {"block_size": block_size}
@@ -120,23 +120,23 @@ def open_input(uri: str, *, block_size: int | None = _BLOCK) -> BinaryIO:
 
 
 def open_stream(uri: str, *, block_size: int = _BLOCK) -> tuple[Any, Watched]:
-    """Opens for reading from front to back, decompressed by suffix.
+    """Opens a file for reading from front to back, decompressed by suffix.
 
     Returns:
-        The stream of plain bytes, and the file below it: when reading the stream fails, ``file.failed`` tells a storage
-        that failed from contents that are damaged.
+        The stream of plain bytes, and the file below it. If reading the stream fails, ``file.failed`` tells a failed
+        storage from damaged contents.
     """
     import pyarrow as pa
 
     file = Watched(open_input(uri, block_size=block_size))
     codec = _codec(uri)
     if codec == "xz":
-        return lzma.LZMAFile(cast(BinaryIO, file)), file  # Arrow has no reader of it
+        return lzma.LZMAFile(cast(BinaryIO, file)), file  # Arrow cannot read xz
     return (pa.CompressedInputStream(pa.PythonFile(file, mode="r"), codec) if codec else file), file
 
 
 class Watched(io.RawIOBase):
-    """A file that remembers whether a read of it failed, because decoders turn every failure into their own."""
+    """A file that remembers whether a read of it failed, because decoders replace the exception with their own."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -167,12 +167,12 @@ class Watched(io.RawIOBase):
 
 
 def walk(root: str, *, recursive: bool = True, beginning: str = "") -> Iterator[str]:
-    """Lists the files below a directory or prefix, sorted, relative to it; hidden files and folders are left out.
+    """Lists the files below a directory or prefix, sorted, relative to it; leaves out hidden files and folders.
 
     Streams: on S3 a page of 1,000 keys at a time, locally one directory at a time.
 
     Args:
-        beginning: Names that begin otherwise need not be listed, and on S3 are not.
+        beginning: Prefix of the wanted names. On S3 names with another prefix are not listed.
     """
     if root.startswith(S3):
         yield from _walk_s3(root, recursive, beginning)
@@ -184,7 +184,7 @@ def _walk_local(root: str, prefix: str, recursive: bool, above: tuple[tuple[int,
     folder = os.path.join(root, prefix)
     here = os.stat(folder)
     identity = (here.st_dev, here.st_ino)
-    if identity in above:  # a symbolic link to a folder above: it would never end
+    if identity in above:  # a symbolic link to a parent folder: following it would never end
         return
     with os.scandir(folder) as entries:
         found = sorted((entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith("."))
@@ -213,11 +213,11 @@ def _walk_s3(root: str, recursive: bool, beginning: str) -> Iterator[str]:
 
 
 def look_at(splits: Sequence[Split], look: Callable[[Split], T]) -> list[tuple[Split, T]]:
-    """Looks into the files, many at a time where each costs a round trip; of more than 2,000 files, into a sample."""
+    """Calls ``look`` on each split, on S3 many at a time; with more than 2,000 files, only on a sample."""
     chosen = splits[:: -(-len(splits) // _LOOKED_AT) or 1]
     if not chosen or not chosen[0].uri.startswith(S3):
         return [(split, look(split)) for split in chosen]
-    s3()  # made once, before the threads
+    s3()  # created once, before the threads start
     with ThreadPoolExecutor(_CONNECTIONS) as pool:
         return list(zip(chosen, pool.map(look, chosen), strict=True))
 
@@ -226,13 +226,13 @@ _anonymous = False
 
 
 def read_anonymously(anonymous: bool) -> None:
-    """Settles whether this process reads S3 inputs without credentials. Outputs are another's business."""
+    """Sets whether this process reads S3 inputs without credentials. Outputs are not affected."""
     global _anonymous
     _anonymous = anonymous
 
 
 def s3() -> Any:
-    """The S3 file system of inputs, as `s3_config` finds it configured."""
+    """The S3 file system for inputs, as `s3_config` configures it."""
     return _s3_as_configured(s3_config.environment(), _anonymous)
 
 
@@ -240,8 +240,8 @@ def s3() -> Any:
 def _s3_as_configured(environment: tuple[tuple[str, str], ...], anonymous: bool) -> Any:
     import s3fs
 
-    # s3fs tries again by itself, and `read_patiently` after it: with botocore's own five attempts on top, a store that
-    # never answers would be waited for for many minutes before anything is said.
+    # s3fs retries by itself, and `read_patiently` retries after it. With botocore's five attempts on top, a store that
+    # never answers would block for many minutes before the first message.
     once: dict[str, Any] = {} if "AWS_MAX_ATTEMPTS" in os.environ else {"retries": {"total_max_attempts": 1}}
     return s3fs.S3FileSystem(
         use_listings_cache=False, skip_instance_cache=True, **s3_config.options(anonymous=anonymous, **once)

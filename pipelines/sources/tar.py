@@ -1,4 +1,4 @@
-"""Tar files front to back, in constant memory, with damage told from the end."""
+"""Reads tar files front to back, in constant memory, and distinguishes damage from the regular end."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from pipelines.sources.storage import is_compressed, open_stream
 
 
 class Shard:
-    """A tar file, member by member.
+    """A tar file, read member by member.
 
-    Damage does not raise: it ends the iteration and stands in ``damage``. A storage that fails raises its OSError.
+    Damage raises nothing: it ends the iteration and is described in ``damage``. If the storage fails, its OSError is
+    raised.
 
     Args:
-        uri: The file; compressed ones by their suffix.
-        streamed: Read everything in order; otherwise jump over what is not asked for, which needs a plain tar.
+        uri: The file; compression is detected by its suffix.
+        streamed: Read everything in order. Otherwise members that are not needed are skipped, which needs an
+            uncompressed tar.
     """
 
     def __init__(self, uri: str, *, streamed: bool = True) -> None:
@@ -25,7 +27,7 @@ class Shard:
         self._tar: Any = None
         try:
             mode: Any = "r|" if streamed else "r:"
-            # Small reads of a compressed shard: all that one read spans is lost where the stream breaks off.
+            # Small reads of a compressed shard: if the stream breaks off, everything within one read is lost.
             size = 1 << 16 if is_compressed(uri) else 1 << 20
             self._tar = tarfile.open(fileobj=self._stream, mode=mode, bufsize=size, tarinfo=_Header)  # noqa: SIM115
         except (*_DAMAGE, OSError) as error:
@@ -38,12 +40,12 @@ class Shard:
         self._file.close()
 
     def next_member(self) -> tarfile.TarInfo | None:
-        """The next file in it, or ``None`` at its end or damage."""
+        """The next file in it; ``None`` at its end or at damage."""
         if self._tar is None:
             return None
         try:
             while (member := self._tar.next()) is not None:
-                self._tar.members.clear()  # it would keep every header
+                self._tar.members.clear()  # tarfile would keep every header
                 if member.isreg():
                     return member
         except (*_DAMAGE, OSError) as error:
@@ -53,7 +55,7 @@ class Shard:
         return None
 
     def read(self, member: tarfile.TarInfo) -> bytes:
-        """Content of the member just returned; what there is of it, when the file is damaged."""
+        """Content of the member just returned; the readable part if the file is damaged."""
         try:
             file = self._tar.extractfile(member)
             data = file.read() if file else b""
@@ -75,7 +77,7 @@ _DAMAGE = (tarfile.TarError, EOFError, ValueError, OverflowError, MemoryError)
 
 
 class _Header(tarfile.TarInfo):
-    """Notes a broken header on the archive, because ``tarfile`` takes one for the end."""
+    """Records a broken header on the archive, because ``tarfile`` treats it as the end."""
 
     def _proc_pax(self, tar: tarfile.TarFile) -> Any:
         self._refuse_large(tar)
@@ -86,7 +88,7 @@ class _Header(tarfile.TarInfo):
         return super()._proc_gnulong(tar)  # type: ignore[misc]
 
     def _refuse_large(self, tar: tarfile.TarFile) -> None:
-        """Such a header is read into memory whole, and packed well a short file holds one of gigabytes."""
+        """Refuses a large header: tarfile reads it whole, and a small compressed file may hold one of gigabytes."""
         if self.size > _MAX_HEADER_BYTES:
             tar.damage = f"a header of {self.size:,} bytes"  # type: ignore[attr-defined]
             raise tarfile.InvalidHeaderError(tar.damage)  # type: ignore[attr-defined]

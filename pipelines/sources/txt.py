@@ -1,4 +1,4 @@
-"""TXT manifests: one URI a line."""
+"""TXT manifests: one URI per line."""
 
 from __future__ import annotations
 

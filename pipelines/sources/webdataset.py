@@ -1,7 +1,7 @@
-"""WebDataset shards: tar files in which members of one key make one row.
+"""WebDataset shards: tar files in which the members that share a key form one row.
 
-The key (the path up to the first dot of the file name) is the row's id, the media members are its media, inline, the
-``.json`` member's fields and the text members are its columns. Other members are left out.
+The key (the path up to the first dot of the file name) is the row's id. The media members are its media, inline. The
+fields of the ``.json`` member and the text members are its columns. Other members are ignored.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _MAX_MEDIA_BYTES = 1 << 30
 _MAX_TEXT_BYTES = 16 << 20
 _SAMPLED_SHARDS = 8
 _SAMPLED_ROWS = 1_000
-_SAMPLED_BYTES = 64 << 20  # of a shard that has to be read through, media and all
+_SAMPLED_BYTES = 64 << 20  # most bytes read for the columns of one shard; a shard may have to be read with its media
 Contents = Literal["all", "columns", "none"]
 _MEDIA = pa.list_(pa.struct([("path", pa.string()), ("bytes", pa.large_binary())]))
 
@@ -42,10 +42,10 @@ class Sample:
         key: Name that its members share.
         fields: Columns, from the ``.json`` and text members.
         media: Path and content of each media member.
-        files: How many media members there are, read or not.
+        files: Number of media members, read or not.
         size: Bytes of all members that were kept.
-        problem: What is wrong with it.
-        mended: By column, what is wrong with a value that was mended.
+        problem: Description of what is wrong with it.
+        mended: For each column whose value was repaired, what was wrong.
     """
 
     key: str | None
@@ -58,7 +58,7 @@ class Sample:
 
 
 def inspect(splits: list[Split], options: SourceOptions) -> tuple[pa.Schema, list[Split], dict[str, Any]]:
-    """Finds columns and types in the first samples of a few shards; ConfigurationError when one is no tar."""
+    """Finds columns and types in the first samples of a few shards. Raises ConfigurationError if one is no tar."""
     chosen = splits[:: -(-len(splits) // _SAMPLED_SHARDS) or 1]
     looks = look_at(chosen, lambda split: list(_first_samples(split, options)))
     for split, samples in looks:
@@ -70,7 +70,7 @@ def inspect(splits: list[Split], options: SourceOptions) -> tuple[pa.Schema, lis
 
 
 def _first_samples(split: Split, options: SourceOptions) -> Iterator[Sample]:
-    """Samples for their columns, without their media; one at least."""
+    """The first samples, without their media, to find the columns; at least one."""
     read = 0
     for sample in islice(read_samples(split, options, contents="columns"), _SAMPLED_ROWS):
         yield sample
@@ -80,14 +80,14 @@ def _first_samples(split: Split, options: SourceOptions) -> Iterator[Sample]:
 
 
 def count(plan: SourcePlan, split: Split) -> int | None:
-    """Number of samples; ``None`` where telling it means reading the whole shard."""
+    """Number of samples; ``None`` if counting means reading the whole shard."""
     if split.max_rows is None and (split.uri.startswith(S3) or is_compressed(split.uri)):
         return None
     return sum(1 for _ in islice(read_samples(split, plan.options, contents="none"), split.max_rows))
 
 
 def read(plan: SourcePlan, split: Split, batch_rows: int, batch_bytes: int) -> Iterator[RawRows]:
-    """Yields the samples of one shard. What cannot be read of a damaged shard is one error row at its end."""
+    """Yields the samples of one shard. The unreadable rest of a damaged shard becomes one error row at its end."""
     builders = make_builders(plan)
     batch: list[Sample] = []
     start = size = 0
@@ -114,11 +114,10 @@ def _rows(plan: SourcePlan, builders: dict[str, Build], batch: list[Sample], sta
 
 
 def read_samples(split: Split, options: SourceOptions, *, contents: Contents = "all") -> Iterator[Sample]:
-    """Yields the samples of one shard, from front to back. Damage turns the sample it is found in into the last one.
+    """Yields the samples of one shard, from front to back. A sample in which damage is found is the last one.
 
     Args:
-        contents: Which members are read: ``columns`` leaves out media, and with ``none`` a sample is no more than
-            its key.
+        contents: Which members to read: ``columns`` leaves out media, and with ``none`` a sample has only its key.
     """
     takes_media = _media_filter(options)
     sample: Sample | None = None
@@ -134,7 +133,7 @@ def read_samples(split: Split, options: SourceOptions, *, contents: Contents = "
             is_media = takes_media(suffix)
             sample.files += is_media
             if contents == "columns":
-                sample.size += member.size  # read over, where the shard is compressed or far away
+                sample.size += member.size  # read all the same if the shard is compressed or remote
             if contents == "all" or (contents == "columns" and not is_media):
                 _add(sample, shard, member, suffix, is_media, options.max_bytes)
             if shard.damage:
@@ -147,7 +146,7 @@ def read_samples(split: Split, options: SourceOptions, *, contents: Contents = "
 
 
 def _media_filter(options: SourceOptions) -> Callable[[str], bool]:
-    """Says by its suffix whether a member is media: all of the kind, or those the option names (``seg.png``)."""
+    """Makes a function that tells by the suffix whether a member is media: of the kind, or as named (``seg.png``)."""
     kind, named = options.media_name
     named = named.lower().removeprefix(".")
     if named == kind:
@@ -162,7 +161,7 @@ def _key_and_suffix(path: str) -> tuple[str, str]:
 
 
 def _is_resource_fork(path: str) -> bool:
-    """Files in which macOS keeps what belongs to the file beside them: ``._a.jpg``, ``__MACOSX/…``."""
+    """Whether it is a file in which macOS keeps metadata of the file beside it: ``._a.jpg``, ``__MACOSX/…``."""
     parts = path.split("/")
     return parts[-1].startswith("._") or "__MACOSX" in parts
 
