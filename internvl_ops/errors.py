@@ -1,4 +1,4 @@
-"""Failures as values: what one unit's failure is called, and whether trying again can help."""
+"""Failures as values: the kind of a unit's failure, and whether another attempt can help."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ Stage = Literal["read", "explode", "fetch", "decode", "render", "generate", "par
 KINDS: tuple[str, ...] = get_args(Kind)
 STAGES: tuple[str, ...] = get_args(Stage)
 
-# A failure of these kinds may go away by itself: a file may come later. The others are facts about the input.
+# Failures of these kinds may be temporary: a file may arrive later. The others are properties of the input.
 RETRIABLE: frozenset[str] = frozenset({"timeout", "engine_failed", "storage", "not_found"})
 
-# The kind of a failure that no code foresaw, by the stage in which it happened.
+# The kind of an unexpected failure, by the stage in which it happened.
 _UNFORESEEN: dict[Stage, Kind] = {
     "read": "bad_row",
     "explode": "decoder_crashed",
@@ -48,14 +48,14 @@ _LONGEST_MESSAGE = 300  # characters of an exception's own text
 class UnitError(Exception):
     """One unit failed; the job goes on.
 
-    Raised anywhere in ``internvl_ops`` for a failure that belongs to one unit. A stage catches it and lets it travel
-    with the row to ``errors/``.
+    Raised anywhere in ``internvl_ops`` for a failure of one unit. A stage catches it, and it travels with the row to
+    ``errors/``.
 
     Args:
         stage: Where it happened.
-        kind: What it is called in ``errors/``; a closed list.
-        message: For the person who reads ``errors/``: the value, what is allowed, the likely mend. No credentials.
-        attempts: How often it was tried before giving up.
+        kind: Its name in ``errors/``; one of a closed list.
+        message: For the person who reads ``errors/``: the value, what is allowed, how to fix it. No credentials.
+        attempts: Number of attempts before it failed.
     """
 
     stage: Stage
@@ -64,8 +64,8 @@ class UnitError(Exception):
     attempts: int = 1
 
     def __post_init__(self) -> None:
-        self.message = well_formed(self.message)  # it may quote the row, and has to be written all the same
-        super().__init__(self.stage, self.kind, self.message, self.attempts)  # what pickle rebuilds it from
+        self.message = well_formed(self.message)  # it may quote the row, and must be writable in any case
+        super().__init__(self.stage, self.kind, self.message, self.attempts)  # pickle restores it from these
 
     @property
     def retriable(self) -> bool:
@@ -76,15 +76,15 @@ class UnitError(Exception):
 
 
 class ConfigurationError(Exception):
-    """The job cannot start as configured. Ends a job with exit status 2."""
+    """The job cannot start as configured. It ends with exit status 2."""
 
 
 def unforeseen(stage: Stage, error: Exception) -> UnitError:
-    """Turns an exception that no code foresaw into the failure of the unit that was being worked on.
+    """Converts an unexpected exception into a failure of the current unit.
 
     Args:
         stage: Where it happened; the kind follows from it.
-        error: A `UnitError` is returned as it is.
+        error: A `UnitError` is returned unchanged.
 
     Returns:
         A failure whose message names the exception and the innermost line of code that raised it.
@@ -103,9 +103,9 @@ def unforeseen(stage: Stage, error: Exception) -> UnitError:
 
 
 def well_formed(text: str) -> str:
-    """Returns ``text`` as Unicode that can be written: a pair of surrogates is joined, a lone one becomes U+FFFD.
+    """Returns ``text`` as Unicode that can be written: surrogate pairs are joined, a lone surrogate becomes U+FFFD.
 
-    JSON may spell half a character as ``\\ud83d``; Python keeps it, and no file, log or Parquet column takes it.
+    JSON may contain half a character as ``\\ud83d``; Python keeps it, but no file, log or Parquet column accepts it.
     """
     if text.isascii():
         return text

@@ -1,7 +1,7 @@
-"""What the system decides by itself, such as to restart an engine: log records with a name, without credentials.
+"""Events: decisions of the system, such as to restart an engine, as named log records without credentials.
 
-`note` makes one. A library only logs; whoever runs it attaches handlers. A worker process attaches one that sends its
-events to where they are collected, see `forward`.
+`note` makes an event. A library only logs; the program that uses it attaches handlers. A worker process attaches one
+that sends its events to the process that collects them, see `forward`.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ def note(logger: logging.Logger, event: str, message: str, *, level: int = loggi
     """Logs an event.
 
     Args:
-        logger: Of the module that decides.
-        event: Name of its sort, such as ``engine_died``; events are counted by it.
+        logger: Logger of the module that decides.
+        event: Name of its kind, such as ``engine_died``; events are counted by it.
         message: A sentence for a person. Credentials in it are replaced.
-        level: Of the record.
-        fields: What a machine reads: numbers and short texts.
+        level: Level of the record.
+        fields: Data for programs: numbers and short texts.
     """
     text = safe_text(message)
     text = text if len(text) <= LONGEST_MESSAGE else text[:LONGEST_MESSAGE] + "…"
@@ -38,7 +38,7 @@ def note(logger: logging.Logger, event: str, message: str, *, level: int = loggi
 
 @contextlib.contextmanager
 def listening(handler: logging.Handler) -> Iterator[None]:
-    """Gives ``handler`` all records of the project meanwhile."""
+    """Gives ``handler`` all records of the project while the block runs."""
     loggers = [logging.getLogger(name) for name in LOGGERS]
     for logger in loggers:
         logger.addHandler(handler)
@@ -53,7 +53,7 @@ class Forwarder(logging.Handler):
     """Sends events as plain values, for instance to another process; other records are left out.
 
     Args:
-        send: Takes a value. That it fails costs the event and nothing else.
+        send: Accepts a value. If it fails, only that event is lost.
     """
 
     def __init__(self, send: Callable[[dict[str, Any]], None]) -> None:
@@ -78,7 +78,7 @@ class Forwarder(logging.Handler):
 
 
 def attach(handler: logging.Handler) -> None:
-    """Gives ``handler`` all records of the project from now on, in place of an earlier one of its class."""
+    """Gives ``handler`` all records of the project from now on; it replaces an earlier handler of its class."""
     for name in LOGGERS:
         logger = logging.getLogger(name)
         for earlier in [one for one in logger.handlers if type(one) is type(handler)]:
@@ -92,7 +92,7 @@ def forward(send: Callable[[dict[str, Any]], None]) -> None:
 
 
 def receive(value: dict[str, Any]) -> None:
-    """Logs here an event that a `Forwarder` sent, with the time at which it happened there."""
+    """Logs an event that a `Forwarder` sent from another process, with its original time."""
     record = logging.makeLogRecord(
         {
             "name": value["logger"],

@@ -1,4 +1,4 @@
-"""How many things are under way, and for how long they have been."""
+"""Measures how many things are in progress, and for how long."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Reading:
-    """A gauge at one moment. The difference of two says what was under way between them.
+    """A gauge at one moment. The difference of two readings describes the time between them.
 
     Attributes:
-        since: When the first thing began, in seconds of Unix time.
-        at: Of the reading, likewise.
-        busy_s: Seconds with anything under way.
-        held_s: Seconds of all things together: divided by a span, how many there were in it on average.
+        since: Start of the first thing, in seconds of Unix time.
+        at: Time of the reading, in seconds of Unix time.
+        busy_s: Seconds in which anything was in progress.
+        held_s: Total seconds of all things; divided by a time span, it is their average number.
     """
 
     since: float
@@ -26,10 +26,10 @@ class Reading:
 
 
 class Gauge:
-    """Counts what is inside its ``with`` block, from any thread. Runs from the first one on.
+    """Counts the things inside its ``with`` block, from any thread. It runs from the first entry on.
 
     Args:
-        clock: Seconds of Unix time, so that readings of several machines can be compared.
+        clock: Returns seconds of Unix time, so that readings of several machines can be compared.
     """
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
@@ -45,12 +45,12 @@ class Gauge:
         self._change(-1)
 
     def read(self) -> Reading | None:
-        """None before anything began."""
+        """The current reading; None before anything started."""
         with self._lock:
             return self._now()
 
     def at_start(self) -> Reading | None:
-        """What would have been read when the first thing began; None before that."""
+        """The reading at the start of the first thing; None before that."""
         last = self._last
         return None if last is None else Reading(last.since, last.since, 0.0, 0.0)
 

@@ -1,4 +1,4 @@
-"""What GPUs can do by their data sheets, for estimating what a job takes of them."""
+"""Data sheet figures of GPUs, to estimate the time that a job takes on them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from internvl_ops.errors import ConfigurationError
 
 @dataclass(frozen=True)
 class Gpu:
-    """One kind.
+    """One kind of GPU.
 
     Attributes:
-        name: As ``--gpu`` takes it.
-        flops: Dense bf16 operations a second, a multiply-add being two.
-        bandwidth: Of its memory, in bytes a second.
+        name: Its name for ``--gpu``.
+        flops: Dense bf16 operations per second, with a multiply-add as two.
+        bandwidth: Memory bandwidth, in bytes per second.
         memory: In bytes.
     """
 
@@ -31,7 +31,7 @@ def _gpu(name: str, teraflops: float, gigabytes_per_s: float, gigabytes: float) 
     return Gpu(name, teraflops * 1e12, gigabytes_per_s * 1e9, gigabytes * 1e9)
 
 
-# NVIDIA's data sheets. Where a sheet gives the rate of tensor cores "with sparsity" only, half of it: these are dense.
+# From NVIDIA's data sheets. If a sheet gives only the rate "with sparsity", this is half of it: these rates are dense.
 GPUS = {
     gpu.name: gpu
     for gpu in (
@@ -53,10 +53,10 @@ DEFAULT = "h100"
 
 
 def find_gpu(name: str) -> Gpu:
-    """The GPU called ``name``: a key of `GPUS`, or what a driver or Ray calls it, such as ``NVIDIA H100 80GB HBM3``.
+    """The GPU with this name: a key of `GPUS`, or the name in the driver or in Ray, such as ``NVIDIA H100 80GB HBM3``.
 
     Raises:
-        ConfigurationError: It is none of them.
+        ConfigurationError: The name is unknown.
     """
     plain = re.sub(r"[^a-z0-9]+", " ", name.lower())
     words = plain.replace("geforce rtx ", "rtx").split()
@@ -70,7 +70,7 @@ def find_gpu(name: str) -> Gpu:
 
 
 def gpu_here() -> str | None:
-    """What the driver of this machine calls its first GPU; None without one."""
+    """The driver's name of this machine's first GPU; None if there is none."""
     if shutil.which("nvidia-smi") is None:
         return None
     query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]

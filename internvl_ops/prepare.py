@@ -1,4 +1,4 @@
-"""From a unit's media and question to what the engine takes: uint8 tiles and the token ids of the whole prompt."""
+"""Prepares a unit for the engine: uint8 tiles, and the token ids of the whole prompt."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ class Prepared:
     """A unit ready for the engine.
 
     Args:
-        conversations: Rendered, or as chats, in the order of the unit's.
-        tiles: uint8 of shape (tiles, 3, S, S), all images one after the other.
-        tiles_per_image: How many are of each image or frame.
-        hashes: For each image or frame, a hash of its file and of how it was tiled; equal hashes mean equal tiles.
-        width: Of the first one, upright, in pixels.
-        height: Likewise.
+        conversations: Rendered, or as chats, in the unit's order.
+        tiles: uint8 of shape (tiles, 3, S, S), of all images in order.
+        tiles_per_image: Number of tiles of each image or frame.
+        hashes: For each image or frame, a hash of its file and of its tiling options; equal hashes mean equal tiles.
+        width: Width of the first image, upright, in pixels.
+        height: Height of the first image, upright, in pixels.
         notes: What a reader of the result should know, such as "first frame of 12".
-        version: Of the files as they were read, one after the other; see `internvl_ops.media.transports.Received`.
-        pictures: Files, one an image or frame, instead of tiles, for an engine that tiles itself.
+        version: Versions of the files when they were read, joined; see `internvl_ops.media.transports.Received`.
+        pictures: Files instead of tiles, one per image or frame, for an engine that tiles by itself.
     """
 
     conversations: Sequence[RenderedConversation | ChatConversation]
@@ -53,27 +53,27 @@ class Prepared:
 
     @property
     def num_tiles(self) -> int | None:
-        """None where the engine tiles."""
+        """Number of tiles; None if the engine tiles."""
         return None if self.pictures else len(self.tiles)
 
     @property
     def num_images(self) -> int:
-        """Images, or frames."""
+        """Number of images, or frames."""
         return len(self.pictures or self.tiles_per_image)
 
 
 class UnitPreparer:
-    """Reads the media of units side by side; a kind of preparer says what becomes of them."""
+    """Reads the media of units in parallel; subclasses decide what is made of them."""
 
     def __init__(self, reader: MediaReader) -> None:
         self._media = reader
 
     def version(self, unit: Unit) -> str:
-        """Of the files of a unit as they were read, one after the other; empty where none was."""
+        """Versions of a unit's files when they were read, joined; empty if no file was read."""
         return joined_versions(map(self._media.version, unit.media))
 
     def prepare(self, units: Sequence[Unit]) -> list[Prepared | UnitError]:
-        """Prepares units side by side; the answers are in the order of ``units``, a failure is its unit's alone."""
+        """Prepares units in parallel, in the order of ``units``; a failure affects only its own unit."""
         loaded: list[list[Loaded | None]] = [[None] * len(unit.media) for unit in units]
         hashes = [[b""] * len(unit.media) for unit in units]
         failed: dict[int, UnitError] = {}
@@ -103,14 +103,14 @@ class UnitPreparer:
         return self._media.preview(prepared.pictures[0], prepared.width, prepared.height)
 
     def close(self) -> None:
-        """Ends what the reader started."""
+        """Ends the reader's thread and process."""
         self._media.close()
 
     def _load(self, source: bytes | str, unit: Unit, place: int) -> Loaded | UnitError:
         try:
             return self._media.load(source, unit, place)
         except ConfigurationError:
-            raise  # every other unit would meet it, too
+            raise  # it would affect every other unit too
         except Exception as error:
             return named(unforeseen("decode", error), unit.media[place].uri)
 
@@ -125,7 +125,7 @@ class UnitPreparer:
             return unforeseen("render", error)
 
     def _hash(self, source: bytes | str | UnitError, unit: Unit, place: int) -> bytes:
-        """Tells tiles apart: by the file's bytes, or of a file read in parts by its URI and the part."""
+        """Identifies tiles: by the file's bytes, or, for a file that is read in parts, by its URI and the part."""
         identity = source if isinstance(source, bytes) else unit.media[place].uri.encode()
         how = repr((unit.part, len(unit.media), self._media.options)).encode()
         return hashlib.blake2b(hashlib.blake2b(identity).digest() + how, digest_size=16).digest()
@@ -138,14 +138,14 @@ class Preparer(UnitPreparer):
     """Reads media and renders prompts.
 
     Args:
-        checkpoint: Whose tile size and template to use.
+        checkpoint: Provides tile size and template.
         reader: Policy, options and limits of a `MediaReader`.
         sampling: How answers are generated.
-        system_message: Instead of the checkpoint's.
-        combine_images: Several images of a unit stand in the prompt as one, all their tiles together; otherwise each
-            for itself. The model cards show both.
-        special_tokens: Whether special tokens that a row's text spells are text; see `Renderer`.
-        context_length: Longest prompt and answer together, in tokens, if other than the checkpoint's.
+        system_message: Replaces the checkpoint's.
+        combine_images: Put the images of a unit into the prompt as one, with all their tiles; otherwise each image is
+            separate. The model cards show both.
+        special_tokens: Whether special tokens in a row's text are plain text; see `Renderer`.
+        context_length: Maximum length of prompt and answer together, in tokens, if it differs from the checkpoint's.
         trust_remote_code: Let a tokenizer's own code run.
     """
 
@@ -219,12 +219,12 @@ class Preparer(UnitPreparer):
 
 
 def joined_versions(versions: Iterable[str]) -> str:
-    """The versions of a unit's files as one."""
+    """The versions of a unit's files, joined."""
     return " ".join(versions).strip()
 
 
 def sampling_of(asked: Conversation, job: Sampling, row: Mapping[str, Any]) -> Sampling:
-    """How a conversation's answers are generated: as in the job, but of its length and form, and as its row says."""
+    """How a conversation's answers are generated: the job's settings, with its own length and form, and the row's."""
     own = {"max_new_tokens": asked.max_new_tokens, "json_schema": asked.json_schema, "choices": asked.choices}
     how = replace(job, **(own | dict(row)))
     return replace(how, min_new_tokens=min(asked.min_new_tokens, how.max_new_tokens))
@@ -233,7 +233,7 @@ def sampling_of(asked: Conversation, job: Sampling, row: Mapping[str, Any]) -> S
 def preview(prepared: Prepared) -> bytes | None:
     """A small JPEG of the first image for the report; ``None`` for a unit without tiles.
 
-    Pictures are files as they came: only `UnitPreparer.preview`, which has a sandbox, looks into them.
+    Pictures are files from outside: only `UnitPreparer.preview`, which has a sandbox, opens them.
     """
     if prepared.pictures or not prepared.num_images:
         return None

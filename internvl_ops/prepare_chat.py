@@ -1,4 +1,4 @@
-"""From a unit's media and question to what an engine takes that renders and tiles itself: texts and pictures."""
+"""Prepares a unit for an engine that renders and tiles by itself: texts and pictures."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class ChatPreparer(UnitPreparer):
     Args:
         reader: Policy, options and limits of a `MediaReader`.
         sampling: How answers are generated.
-        system_message: None leaves it to the engine's own template.
-        tile_size: Of the model, in pixels: frames and pages are drawn to fill its tiles.
+        system_message: None uses the engine's own template.
+        tile_size: The model's tile size, in pixels: frames and pages are drawn to fill its tiles.
     """
 
     def __init__(

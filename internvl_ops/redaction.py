@@ -1,4 +1,4 @@
-"""URIs and texts fit to be shown: without passwords, signatures and keys."""
+"""Makes URIs and texts safe to show: without passwords, signatures and keys."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import re
 from internvl_ops.media.uris import SCHEME, trimmed
 
 _S3 = ("s3", "s3a", "s3n")
-_SHOWN = 300  # characters of a URI that a message repeats
-# A URI in a text. A query may hold what ends a path.
+_SHOWN = 300  # maximum characters of a URI in a message
+# A URI in a text. A query may contain characters that end a path.
 _URI = re.compile(SCHEME.pattern + r"(?:[^\s/@]*@)?[^\s'\"<>|\\?#]+(?:[?#][^\s'\"<>]*)?")
-# Parameters that sign a request or say who makes it, by the whole of their name or by a part of it.
+# Parameters that sign a request or identify the client, by their whole name or a part of it.
 _SECRET_WHOLE = r"sig|sign|key|policy|auth|pass|pwd|jwt|hmac|hdnts|hdnea|Key-Pair-Id|AWSAccessKeyId|OSSAccessKeyId"
 _SECRET_PART = r"signature|credential|token|secret|password|passwd|api[-_]?key|access[-_]?(?:key|id)|authorization"
 _SIGNED = re.compile(rf"([?&#;](?:{_SECRET_WHOLE}|[\w.%-]*(?:{_SECRET_PART})[\w.%-]*)=)[^&#;\s'\"<>]*", re.IGNORECASE)
-# user:password@ of an address without scheme; a password may hold anything, a user no slash.
+# user:password@ of an address without scheme; a password may contain any character, a user no slash.
 _USER = re.compile(r"^(?://)?[^\s/:@]*:\S*@")
 _USER_IN_TEXT = re.compile(r"(?<![\w/@.])[\w.~%+-]+:[^\s/@'\"]+@(?=[\w\[])")
 _HEADER = re.compile(
@@ -26,7 +26,7 @@ _BEARER = re.compile(r"\b(Bearer\s+)[\w.~+/=-]{8,}")
 
 
 def safe_uri(uri: str) -> str:
-    """A URI fit for a log: no user or password, no query (signatures live there), no data, at most 300 characters."""
+    """A URI for a log: without user, password, query (which may hold signatures) and data, at most 300 characters."""
     uri = trimmed(uri)
     if uri[:5].lower() == "data:":
         return f"{uri[:40].split(',')[0]},… ({len(uri):,} characters)"
@@ -43,14 +43,14 @@ def safe_uri(uri: str) -> str:
 
 
 def safe_text(text: str) -> str:
-    """``text`` with every URI in it as `safe_uri` shows it, and without passwords and headers that it may quote."""
+    """``text`` with every URI in the form of `safe_uri`, and without passwords and headers that it may quote."""
     text = _URI.sub(lambda found: safe_uri(found[0]), text)
     text = _BEARER.sub(r"\1…", _HEADER.sub(r"\1…", text))
     return _USER_IN_TEXT.sub("…@", _SIGNED.sub(r"\1…", text))
 
 
 def without_credentials(uri: str) -> str:
-    """A URI that still names its file, without user, password and what signs it; any other text as it is."""
+    """A URI that still names its file, but without user, password and signature; any other text is unchanged."""
     match = SCHEME.match(uri.lstrip())
     if match is None:
         return uri
@@ -60,7 +60,7 @@ def without_credentials(uri: str) -> str:
 
 
 def _without_keys(rest: str) -> str:
-    """What follows ``s3://`` without KEY:SECRET@. A secret may have slashes; no bucket has a colon or an @."""
+    """The text after ``s3://`` without KEY:SECRET@. A secret may contain slashes; no bucket has a colon or an @."""
     authority, slash, key = rest.partition("/")
     if "@" in authority:
         return authority.rpartition("@")[2] + slash + key
@@ -70,7 +70,7 @@ def _without_keys(rest: str) -> str:
 
 
 def _without_user(rest: str) -> str:
-    """What follows ``https://`` without user:password@. A password may hold what otherwise ends a host."""
+    """The text after ``https://`` without user:password@. A password may contain characters that usually end a host."""
     end = min((place for mark in "/?#" if (place := rest.find(mark)) >= 0), default=len(rest))
     authority = rest[:end]
     if "@" in authority:

@@ -1,4 +1,4 @@
-"""Scores of answers against what is right, as the family's authors compute them."""
+"""Scores answers against the right ones, as the family's authors compute the scores."""
 
 from internvl_ops.metrics.caption_tokens import tokens
 from internvl_ops.metrics.captions import bleu, cider, rouge_l

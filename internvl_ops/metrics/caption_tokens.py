@@ -1,8 +1,8 @@
 """Words of captions, as pycocoevalcap counts them.
 
 They are the tokens of Stanford's PTBTokenizer, in lower case and without the punctuation that pycocoevalcap drops. The
-tokenizer is Java, so its rules are written here again, from what version 3.4.1 makes of some thousand texts full of
-them. The names of brackets count as words: pycocoevalcap means to drop them and looks for them in capitals.
+tokenizer is Java, so its rules are rewritten here, derived from the output of version 3.4.1 for some thousand texts in
+which they apply. The names of brackets count as words: pycocoevalcap means to drop them, but compares them in capitals.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 Tokens = list[str]
 
 DROPPED = frozenset(["''", "'", "``", "`", ".", "?", "!", ",", ":", "-", "--", "...", ";"])
-# Keep their point: always; with a capital; before a number. A single letter keeps it unless a sentence starts there.
+# They keep their point: always; with a capital; before a number. A single letter does, unless a sentence starts there.
 ABBREVIATIONS = (
     "mr mrs ms dr prof st mt ave blvd rd jr sr inc ltd co corp vs etc gen col capt lt sgt rev hon gov sen "
     "rep pres jan feb mar apr jun jul aug sep sept oct nov dec mon tue tues wed thu thurs fri dept assn "
@@ -51,7 +51,7 @@ _RULES = [
     rf"[A-Za-z]\.(?!\w|\s+(?:{STARTS.replace(' ', '|')})\b)",
     rf"(?i:{NUMBERED.replace(' ', '|')})\.(?=\s?\d)",
     r"[A-Za-z]+(?:\.[A-Za-z]+)+(?!\w)",
-    # Words that are cut in two, or not at all.
+    # Words that are split in two, or not at all.
     rf"(?i:cannot|gonna|gotta|wanna|lemme|gimme)(?![\w-])|(?i:'tis|'twas)(?={_WORD}*)|(?i:more(?='n\b))",
     r"(?i:[a-z]+?(?=n['’]t(?![a-z])))",
     r"(?i:n['’]t)(?![A-Za-z])",
@@ -59,7 +59,7 @@ _RULES = [
     r"['’](?i:em|til|cause)(?!\w)|['’](?i:n)(?:['’]|(?!\w))|['’]\d\ds(?!\w)|['’]\d\d(?=[\s;]|\Z)",
     r"(?i:o['’]clock|ma['’]am|c['’]mon|s['’]mores|o['’]er|ol['’](?!\w)|qu['’][a-z]+|[old]['’](?!s\b|d\b|m\b|ll\b|re\b|ve\b)[a-z]{2,})",
     r"[jJyY]['’](?=[A-Za-z]{2,})",
-    # Numbers, and words with numbers, hyphens and strokes in them.
+    # Numbers, and words that contain numbers, hyphens and slashes.
     r"(?:\d+ (?=\d+/\d))?\d+(?:/\d+)+(?:-[A-Za-z]+)*",
     rf"\d+(?:[.,]\d+)*(?:-{_WORD}+)+",
     rf"[-+]?(?:\d+(?:[.,:]\d+)+|(?<![\w.])[.]\d+)|(?:(?<!\S)-|[+])\d+(?!{_WORD})",

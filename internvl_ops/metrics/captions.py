@@ -9,19 +9,19 @@ from collections.abc import Sequence
 from internvl_ops.metrics.caption_tokens import Tokens
 
 N = 4
-BETA = 1.2  # of ROUGE-L: weighs recall
-SIGMA = 6.0  # of CIDEr: width of the penalty for another length
-_SMALL, _TINY = 1e-9, 1e-15  # what pycocoevalcap adds to the counts of BLEU
+BETA = 1.2  # ROUGE-L: weight of recall
+SIGMA = 6.0  # CIDEr: width of the penalty for a different length
+_SMALL, _TINY = 1e-9, 1e-15  # pycocoevalcap adds these to the counts of BLEU
 
 NGrams = Counter[tuple[str, ...]]
 
 
 def bleu(responses: Sequence[Tokens], references: Sequence[Sequence[Tokens]]) -> list[float]:
-    """BLEU-1 to BLEU-4 of a whole set, from 0 to 1; the reference nearest in length counts for brevity.
+    """BLEU-1 to BLEU-4 of a whole set, from 0 to 1; the reference nearest in length sets the brevity penalty.
 
     Args:
-        responses: A caption an image.
-        references: At least one an image.
+        responses: One caption per image.
+        references: At least one per image.
     """
     total, right, length, nearest = [0] * N, [0] * N, 0, 0
     for response, its in zip(responses, references, strict=True):
@@ -43,7 +43,7 @@ def bleu(responses: Sequence[Tokens], references: Sequence[Sequence[Tokens]]) ->
 
 
 def rouge_l(response: Tokens, references: Sequence[Tokens]) -> float:
-    """F-measure of the longest common subsequence, of the best precision and the best recall over the references."""
+    """F-measure of the longest common subsequence, with the best precision and the best recall over the references."""
     common = [_longest_common(response, one) for one in references]
     precision = max(length / len(response) if response else 0.0 for length in common)
     recall = max(length / len(one) if one else 0.0 for length, one in zip(common, references, strict=True))
@@ -53,9 +53,9 @@ def rouge_l(response: Tokens, references: Sequence[Tokens]) -> float:
 
 
 def cider(responses: Sequence[Tokens], references: Sequence[Sequence[Tokens]]) -> list[float]:
-    """CIDEr-D of each caption, from 0 to 10; that of a set is the mean.
+    """CIDEr-D of each caption, from 0 to 10; the score of a set is their mean.
 
-    Rare n-grams count more, and how rare they are is learnt from the references themselves: of a set of one image every
+    Rare n-grams count more. Their rarity is computed from the references themselves: in a set of one image, every
     score is 0.
     """
     counted = [[_all_ngrams(one) for one in its] for its in references]
@@ -75,7 +75,7 @@ def cider(responses: Sequence[Tokens], references: Sequence[Sequence[Tokens]]) -
 
 
 def _likeness(given: dict[tuple[str, ...], float], right: dict[tuple[str, ...], float], longer: int) -> float:
-    """Mean over n of the clipped cosine, less for another length."""
+    """Mean over n of the clipped cosine, reduced for a different length."""
     cosines = []
     for n in range(1, N + 1):
         product = sum(
@@ -93,7 +93,7 @@ def _norm(weights: dict[tuple[str, ...], float], n: int) -> float:
 
 
 def _pairs(ngrams: NGrams) -> int:
-    """What pycocoevalcap takes for the length: the number of bigrams."""
+    """The length that pycocoevalcap uses: the number of bigrams."""
     return sum(count for ngram, count in ngrams.items() if len(ngram) == 2)
 
 

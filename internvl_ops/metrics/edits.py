@@ -1,4 +1,4 @@
-"""Edit distance, and the error rates that are made of it."""
+"""Edit distance, and the error rates that are based on it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Hashable, Sequence
 
 
 def edits(first: Sequence[Hashable], second: Sequence[Hashable]) -> int:
-    """Levenshtein distance: insertions, deletions and substitutions of one item each that make one of the other."""
+    """Levenshtein distance: insertions, deletions and substitutions of single items that turn one into the other."""
     if len(first) < len(second):
         first, second = second, first
     row = list(range(len(second) + 1))
@@ -18,20 +18,20 @@ def edits(first: Sequence[Hashable], second: Sequence[Hashable]) -> int:
 
 
 def character_errors(response: str, answer: str) -> tuple[int, int]:
-    """Edits that make ``response`` of ``answer``, and the characters of ``answer``.
+    """Edits that turn ``answer`` into ``response``, and the number of characters of ``answer``.
 
-    An error rate is the sum of the first over that of the second, over all texts. It may be above 1.
+    An error rate is the sum of the first over the sum of the second, over all texts. It may exceed 1.
     """
     return edits(response, answer), len(answer)
 
 
 def word_errors(response: str, answer: str) -> tuple[int, int]:
-    """`character_errors` in words: what stands between blanks."""
+    """Does the same as `character_errors`, with words separated by whitespace."""
     words = answer.split()
     return edits(response.split(), words), len(words)
 
 
 def error_rate(errors: Sequence[tuple[int, int]]) -> float:
-    """Edits over units of all answers together; of answers without a single unit 0 where nothing was edited, else 1."""
+    """Edits per unit over all answers. If the answers have no unit at all, it is 0 without edits, else 1."""
     wrong, units = (sum(part) for part in zip(*errors, strict=True)) if errors else (0, 0)
     return wrong / units if units else float(wrong > 0)

@@ -1,7 +1,7 @@
-"""RefCOCO's score, counted as InternVL's ``eval/refcoco/evaluate_grounding.py`` counts it.
+"""RefCOCO's score, computed like InternVL's ``eval/refcoco/evaluate_grounding.py``.
 
-That script reads less than `internvl_ops.tasks.boxes.parse_boxes` does, and published scores hold what it misses. So it
-has a parser of its own here: the first four things between brackets and commas, or else a box of zeros.
+That script accepts fewer forms than `internvl_ops.tasks.boxes.parse_boxes`, and published scores include what it
+misses. So it has its own parser here: the first four items between brackets and commas, or else a box of zeros.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-FIRST_FOUR = re.compile(r"\[++" + r"([^,\n]*+)," * 3 + r"([^\]\n]*+)\]")  # what lazy dots match, in linear time
+FIRST_FOUR = re.compile(r"\[++" + r"([^,\n]*+)," * 3 + r"([^\]\n]*+)\]")  # the same as lazy dots, in linear time
 LEAST_IOU = 0.5
 
 
 class Located(NamedTuple):
-    """An answer and where the phrase is.
+    """An answer and the location of the phrase.
 
     Attributes:
-        response: The model's text, special tokens kept.
-        box: The right one: x1, y1, x2, y2 in pixels.
-        width: Of the image, in pixels.
-        height: Likewise.
+        response: The model's text, with special tokens.
+        box: The right box: x1, y1, x2, y2 in pixels.
+        width: Width of the image, in pixels.
+        height: Height of the image, in pixels.
     """
 
     response: str
@@ -33,7 +33,7 @@ class Located(NamedTuple):
 
 
 def precision_at_05(located: Iterable[Located]) -> float:
-    """The share of answers that are a `hit`; nan of no answers."""
+    """The share of answers that are a `hit`; nan if there are no answers."""
     right = [hit(each) for each in located]
     return sum(right) / len(right) if right else float("nan")
 
@@ -44,12 +44,12 @@ def hit(located: Located) -> bool:
 
 
 def iou(first: Sequence[float] | np.ndarray, second: Sequence[float] | np.ndarray) -> float:
-    """Area of the overlap over area of both together, in the float32 of the reference; nan of two boxes without area.
+    """Intersection over union of two boxes, in float32 like the reference; nan if both boxes have no area.
 
     Args:
-        first: x1, y1, x2, y2. Nothing is put in order: swapped corners have a negative area or none at all, as in the
+        first: x1, y1, x2, y2. The corners are not sorted: swapped corners have a negative or no area, as in the
             reference.
-        second: Likewise.
+        second: x1, y1, x2, y2.
     """
     a, b = np.asarray(first, np.float32), np.asarray(second, np.float32)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):

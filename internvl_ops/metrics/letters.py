@@ -1,4 +1,4 @@
-"""Which option of a multiple-choice question an answer names, as each benchmark's own script reads it."""
+"""Finds the option of a multiple-choice question that an answer names, like each benchmark's own script."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _SIGNS = str.maketrans(dict.fromkeys(".()[],:;!*#{}", " "))
 _REFUSALS = ("Sorry, I can't help with images of people yet.", "I can't process this file.",
              "I'm sorry, but without the image provided", "Cannot determine the answer")  # fmt: skip
-# What Video-MME's script removes before it looks for a letter.
+# Video-MME's script removes these before it looks for a letter.
 _LEAD_INS = ("The best answer is", "The correct answer is", "The answer is", "The answer", "The best option is",
              "The correct option is", "Best answer:", "Best option:", "Answer:", "Option:")  # fmt: skip
 
@@ -18,14 +18,14 @@ _LETTER_IN_FRONT = re.compile(r"^\s*[A-Z]\.")
 
 
 def mmbench_letter(response: str, options: Sequence[str]) -> str:
-    """The option that an answer to MMBench names, as VLMEvalKit and MMBench's server read it without a judge; the whole
+    """The option that an answer to MMBench names, read like VLMEvalKit and MMBench's server without a judge; the whole
     answer if it names none.
 
-    The only option's letter that stands as a word of its own, signs around it aside; an article ``A`` is a letter too.
-    Where no letter does, or more than one, the only option whose text stands in the answer, without case. An answer
-    that refuses names none.
+    It is the option whose letter is a separate word, without punctuation, if there is only one such letter; an article
+    ``A`` counts as a letter too. If no letter is, or more than one, it is the only option whose text occurs in the
+    answer, ignoring case. A refusal names none.
 
-    InternVL's script takes the first sign before it hands answers to that server, so that ``Both A and C`` is B there.
+    InternVL's script takes the first character before it sends answers to that server, so ``Both A and C`` is B there.
     """
     response = response.strip()
     if any(refusal in response for refusal in _REFUSALS):
@@ -35,7 +35,7 @@ def mmbench_letter(response: str, options: Sequence[str]) -> str:
     named = [letter for letter in letters if letter in words]
     if len(named) == 1:
         return named[0]
-    if not named and "Z" in words:  # how an answer says that it takes none
+    if not named and "Z" in words:  # an answer uses Z for "none of them"
         return response
     lower = response.lower()
     told = [letter for letter, text in zip(letters, options, strict=True) if text and text.lower() in lower]
@@ -43,13 +43,13 @@ def mmbench_letter(response: str, options: Sequence[str]) -> str:
 
 
 def mvbench_hit(response: str, options: Sequence[str], answer: str) -> float:
-    """1 if the first word of the answer is the right option, as InternVL's MVBench evaluation reads it.
+    """1 if the first word of the answer is the right option, as in InternVL's MVBench evaluation.
 
-    Options are ``(A) text``. The first word, without its full stops, has to stand in ``(a)``, or ``(a)`` in it. Unlike
-    in the reference an empty answer, which stands in everything, is wrong. Of equal options the last is right.
+    Options are ``(A) text``. The first word, without its full stops, must occur in ``(a)``, or ``(a)`` in it. An empty
+    answer occurs in everything; it is wrong here, unlike in the reference. Of equal options, the last one is right.
 
     Raises:
-        ValueError: The answer is none of the options.
+        ValueError: The right answer is not one of the options.
     """
     last = len(options) - 1 - list(options)[::-1].index(answer)
     right = f"({LETTERS[last].lower()})"
@@ -59,7 +59,7 @@ def mvbench_hit(response: str, options: Sequence[str], answer: str) -> float:
 
 
 def video_mme_letter(response: str) -> str:
-    """The letter that an answer to Video-MME names, as its script reads it: the first of A to D; empty if none."""
+    """The letter that an answer to Video-MME names, read like its script: the first of A to D; empty if none."""
     response = response.strip()
     for words in _LEAD_INS:
         response = response.replace(words, "")
@@ -68,8 +68,8 @@ def video_mme_letter(response: str) -> str:
 
 
 def video_mme_option(response: str, options: Sequence[str]) -> str:
-    """The letter that an answer to Video-MME names; where it has none, that of the only option whose text stands in it,
-    as VLMEvalKit has read it since InternVL2 was published; empty if there is no such option.
+    """The letter that an answer to Video-MME names. If it has none, the letter of the only option whose text occurs in
+    it, as VLMEvalKit has done since InternVL2 was published; empty if there is no such option.
 
     Args:
         response: The answer.

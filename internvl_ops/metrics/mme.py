@@ -1,4 +1,4 @@
-"""MME: pairs of a yes and a no question about each image."""
+"""MME: each image has a question whose answer is yes and one whose answer is no."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _CHINESE = re.compile("[\u4e00-\u9fa5]")
 
 
 def yes_or_no(response: str) -> str:
-    """``yes``, ``no``, or ``other``, by the first four characters, as MME's own script and InternVL's before it.
+    """``yes``, ``no``, or ``other``, by the first four characters, like MME's own script and InternVL's before it.
 
-    Chinese and ``true`` and ``false`` are read as well.
+    Chinese words, and ``true`` and ``false``, are accepted too.
     """
     for given, meant in (("\n", ""), ("不是", "No"), ("是", "Yes"), ("否", "No")):
         response = response.replace(given, meant)
@@ -27,8 +27,8 @@ def mme_scores(answered: Iterable[tuple[str, str, bool]]) -> dict[str, dict[str,
     """Accuracy, accuracy+ and their sum, each out of 100, by category.
 
     Args:
-        answered: Category, image, and whether the answer was right, of each question. Accuracy+ is the share of images
-            all of whose questions were answered right.
+        answered: For each question: category, image, and whether the answer was right. Accuracy+ is the share of images
+            for which all answers were right.
     """
     categories: dict[str, dict[str, list[bool]]] = defaultdict(lambda: defaultdict(list))
     for category, image, right in answered:

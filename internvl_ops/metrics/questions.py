@@ -16,9 +16,9 @@ HANDWRITTEN_MATHS = "Handwritten Mathematical Expression Recognition"
 def anls(response: str, answers: Sequence[str]) -> float:
     """Normalised Levenshtein similarity to the nearest answer; below 0.5 it is 0 (DocVQA, InfoVQA).
 
-    Compared without case and repeated blanks, but divided by the longer of the upper-cased texts with their blanks
-    (``Straße`` is seven characters then): the evaluation of the Robust Reading Competition, as VLMEvalKit has it. Two
-    empty texts are alike.
+    Case and repeated spaces are ignored in the comparison, but the divisor is the length of the longer upper-case text
+    with its spaces (``Straße`` then has seven characters): the evaluation of the Robust Reading Competition, as in
+    VLMEvalKit. Two empty texts are equal.
     """
     similarity = 1 - min(_distance(response, answer) for answer in answers)
     return similarity if similarity >= LEAST_ANLS else 0.0
@@ -34,11 +34,11 @@ def _plain(text: str) -> str:
 
 
 def relaxed_accuracy(response: str, answers: Sequence[str]) -> float:
-    """1 if a number is within 5 % of an answer, or a text is one but for its case (ChartQA).
+    """1 if a number is within 5 % of an answer, or a text equals one, ignoring case (ChartQA).
 
-    ``12%`` is 0.12. The 5 % are of the response, not of the answer: InternVL's script hands the two over in this order,
-    and the published figures were made with it. With 20 for an answer, 19 is wrong and 21 is right. ChartQA's own
-    metric, and VLMEvalKit's, take 5 % of the answer. A response of zero, which has no 5 %, is compared as text.
+    ``12%`` is 0.12. The 5 % are of the response, not of the answer: InternVL's script passes the two in this order, and
+    the published figures were made with it. If the answer is 20, 19 is wrong and 21 is right. ChartQA's own metric, and
+    VLMEvalKit's, take 5 % of the answer. A response of zero has no 5 %, so it is compared as text.
     """
     return float(any(_relaxed(response.strip(), answer) for answer in answers))
 
@@ -58,14 +58,14 @@ def _number(text: str) -> float | None:
 
 
 def vqa_accuracy(response: str, answers: Sequence[str]) -> float:
-    """The share of people's answers that agree, three being enough (TextVQA, VQAv2, VizWiz).
+    """Agreement with the answers of people, where three equal answers are enough (TextVQA, VQAv2, VizWiz).
 
-    min(1, n / 3) of the n like answers among nine of the ten, averaged over the ten that may be left out: 0, 0.3, 0.6,
-    0.9 or 1 for none, one, two, three, or more. Texts are normalised as by EvalAI, see `normalise`.
+    It is min(1, n / 3) for n equal answers among nine of the ten, averaged over the ten ways to leave one out: 0, 0.3,
+    0.6, 0.9 or 1 for none, one, two, three, or more. Texts are normalised as by EvalAI, see `normalise`.
 
     Args:
-        response: Of the model.
-        answers: Ten in the published sets.
+        response: The model's answer.
+        answers: Ten answers in the published sets.
     """
     matches = sum(normalise(answer) == normalise(response) for answer in answers)
     others = len(answers) - matches
@@ -74,14 +74,14 @@ def vqa_accuracy(response: str, answers: Sequence[str]) -> float:
 
 
 def exact_match(response: str, answers: Sequence[str]) -> float:
-    """1 if the response is an answer but for case and the blanks around it, as InternVL scores GQA and AI2D."""
+    """1 if the response equals an answer, ignoring case and surrounding spaces, as InternVL scores GQA and AI2D."""
     return float(response.strip().lower() in {answer.strip().lower() for answer in answers})
 
 
 def ocrbench_hit(response: str, answers: Sequence[str], category: str = "") -> float:
-    """1 if an answer stands somewhere in the response (OCRBench, as VLMEvalKit counts it).
+    """1 if an answer occurs anywhere in the response (OCRBench, as VLMEvalKit counts it).
 
-    Without case, line breaks as blanks; handwritten formulas with their case and without any blank.
+    Case is ignored, and line breaks count as spaces. For handwritten formulas, case matters and all spaces are removed.
     """
     maths = category == HANDWRITTEN_MATHS
 

@@ -1,4 +1,4 @@
-"""The answer normalisation of the VQA challenges (EvalAI), as InternVL's TextVQA evaluation applies it."""
+"""The answer normalisation of the VQA challenges (EvalAI), as in InternVL's TextVQA evaluation."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import re
 _NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 NUMBERS = {word: str(number) for number, word in enumerate(_NUMBERS)} | {"none": "0"}
 ARTICLES = {"a", "an", "the"}
-PUNCTUATION = ';/[]"{}()=+\\_-><@`!'  # commas and question marks go before
-# Not before a digit. The challenge's own pattern also means to keep one behind a digit, and does not.
+PUNCTUATION = ';/[]"{}()=+\\_-><@`!'  # commas and question marks are removed earlier
+# A full stop before a digit stays. The challenge's own pattern tries to keep one after a digit too, but fails.
 PERIOD = re.compile(r"\.(?!\d)")
-_LIMIT = int(re.UNICODE)  # full stops removed at most: the challenge's code gives a flag where a count belongs
+_LIMIT = int(re.UNICODE)  # maximum full stops to remove: the challenge's code passes a flag in place of the count
 
 _ONE = """
 ain't aren't can't could've couldn't didn't doesn't don't hadn't hasn't haven't he'd he's how'd how'll how's isn't
@@ -26,14 +26,14 @@ they'd've we'd've who'd've wouldn't've y'all'd've you'd've
 
 
 def _contractions() -> dict[str, str]:
-    """From what lacks an apostrophe to the contraction."""
+    """Maps each contraction without an apostrophe to the one with it."""
     found = {whole.replace("'", ""): whole for whole in _ONE.split()}
     for whole in _TWO.split():
         start, middle, end = whole.rsplit("'", 2)
         found |= {f"{start}{middle}'{end}": whole, f"{start}'{middle}{end}": whole}
     for odd in ("ow's'at", "'ows'at", "'ow'sat"):
         found[odd] = "'ow's'at"
-    # The list of the challenge has these the wrong way round.
+    # The challenge's list has these in the wrong direction.
     found |= {"somebody'd": "somebodyd", "somebodyd've": "somebody'd've", "somebody'dve": "somebody'd've"}
     found |= {"y'allll": "y'all'll", "yall'll": "y'all'll", "yall'd've": "y'all'd've"}
     return found
@@ -43,7 +43,7 @@ CONTRACTIONS = _contractions()
 
 
 def normalise(text: str) -> str:
-    """Lower case, no punctuation, no articles, numbers up to ten as digits, contractions with their apostrophes."""
+    """Lower case, no punctuation, no articles, numbers up to ten as digits, contractions with apostrophes."""
     text = text.lower().replace(",", "").replace("?", "").replace("'s", " 's").strip()
     text = text.replace("\n", " ").replace("\t", " ").strip()
     text = _without_punctuation(text)
@@ -52,7 +52,7 @@ def normalise(text: str) -> str:
 
 
 def _without_punctuation(text: str) -> str:
-    """A sign at the edge of a word goes; between two words it leaves a blank."""
+    """Removes a sign at the edge of a word, and replaces a sign between two words with a space."""
     result = text
     for sign in PUNCTUATION:
         at_edge = f"{sign} " in text or f" {sign}" in text

@@ -1,4 +1,4 @@
-"""Whether an answer is fit to be kept."""
+"""Checks whether an answer is usable."""
 
 from internvl_ops.quality.repetition import Loop, find_loop, is_repetitive
 from internvl_ops.quality.thoughts import thought_notes

@@ -1,8 +1,8 @@
-"""Answers that repeat themselves: seen while they are generated, and judged when they are finished.
+"""Detects answers that repeat themselves, during generation and when they are finished.
 
-Both rules ask the same of a stretch with a period: it must be longer than a few periods *and* longer than what people
+Both rules require the same of a periodic stretch: it must be longer than a few periods *and* longer than what people
 write in that form. Nobody writes "the" thirty times, but a table may well have eighty rows of "N/A". The limits were
-set on the texts of ``tests/repetition.py`` and on source files and documentation; ``make bench-repetition`` measures
+chosen on the texts of ``tests/repetition.py`` and on source files and documentation; ``make bench-repetition`` measures
 them.
 """
 
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 # A tail of m + 2 periods is a loop, with m in tokens or in characters. Loops of signs alone need more characters,
-# because rulers, blank lines of a form and rows of empty cells are long in characters and short in tokens.
+# because rulers, blank lines of a form and rows of empty cells have many characters but few tokens.
 TAIL_TOKENS = 200
 TAIL_CHARACTERS = 600
 TAIL_SIGNS = 3000
@@ -29,10 +29,10 @@ ROWS_OR_COUNTING = 400  # the period holds a line break, a cell, or a number tha
 NO_WORDS = 2000
 NO_WORDS_COUNTING = 8000
 TAG = re.compile(r"<[^<>]*>|^[^<>]*>|<[^<>]*$")
-WINDOW = 16  # characters that must recur before a distance is thought a period
+WINDOW = 16  # characters that must recur before their distance counts as a possible period
 MOST_PERIODS = 8
 
-# Sentences said before, in no fixed order: so many, and such a part of the text.
+# Sentences that repeat earlier ones, in any order: their maximum number, and their maximum share of the text.
 MOST_SAID_BEFORE = 10
 SHARE_SAID_BEFORE = 0.7
 SENTENCE = re.compile(r"[^.!?。！？\n]++[.!?。！？]?")
@@ -44,11 +44,11 @@ class Loop:
     """A stretch at the end of an answer in which every item equals the one a period before.
 
     Attributes:
-        start: Where the first round begins; what stands before it, and the round itself, may still be of use.
+        start: Start of the first round; the text before it, and the round itself, may still be useful.
         period: Length of a round.
-        length: Of the whole stretch, to the end of the answer.
+        length: Length of the whole stretch, to the end of the answer.
 
-    All in tokens where the answer was given as tokens, in characters where it was given as text.
+    All are in tokens if the answer was given as tokens, and in characters if it was given as text.
     """
 
     start: int
@@ -57,13 +57,13 @@ class Loop:
 
 
 def find_loop(answer: Sequence[int] | str) -> Loop | None:
-    """Whether an answer ends in a loop; cheap enough to be asked every few tokens.
+    """The loop in which an answer ends; cheap enough to call every few tokens.
 
     Args:
         answer: All of the answer so far: token ids, or text.
 
     Returns:
-        The loop with the shortest period; None without one.
+        The loop with the shortest period; None if there is none.
     """
     if isinstance(answer, str):
         loop = _find_loop(answer, TAIL_CHARACTERS)
@@ -72,7 +72,7 @@ def find_loop(answer: Sequence[int] | str) -> Loop | None:
         return loop
     if len(answer) <= TAIL_TOKENS:
         return None
-    # As text of one character a token, whose search and comparison run at the speed of C.
+    # As text with one character per token: its search and comparison run at the speed of C.
     return _find_loop(array("I", answer).tobytes().decode("utf-32", "surrogatepass"), TAIL_TOKENS)
 
 
@@ -81,7 +81,7 @@ def _find_loop(items: str, tail: int) -> Loop | None:
     anchor = items[-tail:]
     found = size - tail
     for _ in range(MOST_CANDIDATES):
-        # Where the last items stood before: that far back may be a period.
+        # The previous place of the last items: the distance to it may be a period.
         found = items.rfind(anchor, 0, found + tail - 1)
         period = size - tail - found
         if found < 0 or 2 * period + tail > size:
@@ -94,11 +94,11 @@ def _find_loop(items: str, tail: int) -> Loop | None:
 
 
 def is_repetitive(text: str) -> bool:
-    """Whether a finished answer holds a stretch that repeats more often than people write.
+    """Whether a finished answer contains a stretch that repeats more often than people write.
 
-    Finds loops anywhere, with any period, in any script, and those in which a number counts up ("Figure 1: a cat.
-    Figure 2: a cat. …"). What people do repeat does not count: refrains, rules, leaders, columns of equal cells, rows
-    whose numbers differ.
+    It finds loops anywhere, with any period, in any script, including those in which a number counts up ("Figure 1: a
+    cat. Figure 2: a cat. …"). Repetitions that people write do not count: refrains, rules, leaders, columns of equal
+    cells, rows whose numbers differ.
 
     Args:
         text: The answer, without special tokens.
@@ -129,14 +129,14 @@ def _limit(period: str, counting: bool) -> int:
 
 
 def _has_words(period: str) -> bool:
-    """Whether anything is said, tags and what has a digit in it (12, 0x00) left aside. The period may begin anywhere,
-    in a tag as well."""
+    """Whether the period contains words, apart from tags and items with a digit (12, 0x00). The period may begin
+    anywhere, even inside a tag."""
     words = re.findall(r"\w++", TAG.sub(" ", 2 * period))
     return any(any(map(str.isalpha, word)) and not any(map(str.isdigit, word)) for word in words)
 
 
 def _items(text: str) -> tuple[np.ndarray, np.ndarray]:
-    """Code points int32 and values float64, shape (items,): a number is one item "0" with its value, a run of blanks is
+    """Code points int32 and values float64, shape (items,). A number is one item "0" with its value; a run of blanks is
     one blank or line break."""
     text = re.sub(r"\s+", lambda match: "\n" if "\n" in match[0] else " ", text.strip()).lower()
     values = [float(number[-15:]) for number in re.findall(r"\d+", text)]
@@ -147,7 +147,7 @@ def _items(text: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _likely_periods(codes: np.ndarray) -> np.ndarray:
-    """The commonest distances between a window of characters and the same window before it."""
+    """The most common distances between a window of characters and the previous equal window."""
     if len(codes) <= WINDOW:
         return np.array([], np.int64)
     hashes = np.zeros(len(codes) - WINDOW + 1, np.uint64)
@@ -160,7 +160,7 @@ def _likely_periods(codes: np.ndarray) -> np.ndarray:
 
 
 def _stretches(codes: np.ndarray, numbers: np.ndarray, period: int) -> Iterator[tuple[int, int, bool]]:
-    """Start and length of each stretch of more than three such periods, and whether a number counts in it."""
+    """Start and length of each stretch of more than three such periods, and whether a number in it counts up."""
     steps = numbers[period:] - numbers[:-period]
     equal = codes[period:] == codes[:-period]
     equal[period:] &= steps[period:] == steps[:-period]  # a number may count up, by the same step in every round

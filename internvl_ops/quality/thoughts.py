@@ -1,4 +1,4 @@
-"""Notes on answers in which a model says how it came to them."""
+"""Notes on answers that contain the model's thoughts."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ UNFINISHED = "the answer ends within thoughts: <think> without </think>"
 
 
 def thought_notes(answers: Iterable[str], *, left_out: bool) -> list[str]:
-    """What a result says of the thoughts in its answers, which stay as they are.
+    """Notes about thoughts in a unit's answers; the answers stay unchanged.
 
     Args:
-        answers: All texts of the unit. A prompt may hold the first ``<think>``, so that the answer only ends it.
-        left_out: Whether one of them is without thoughts that the model had.
+        answers: All texts of the unit. The opening ``<think>`` may be in the prompt, so that the answer only closes it.
+        left_out: Whether thoughts of the model were removed from an answer.
     """
     last_marks = [marks[-1] for text in answers if (marks := _MARK.findall(text))]
     notes = [LEFT_OUT] if left_out else []
