@@ -1,4 +1,4 @@
-"""Published benchmarks: what each asks, how its rows are read, how answers are scored, and what the family scores."""
+"""Published benchmarks: their questions, rows and scores, and the family's published figures."""
 
 from internvl_ops.evaluation.benchmark import Benchmark, Figures, Sample
 from internvl_ops.evaluation.declarations import BENCHMARKS, Name

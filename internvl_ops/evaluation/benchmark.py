@@ -1,4 +1,4 @@
-"""What a benchmark says of itself."""
+"""The types that describe a benchmark."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ NoLetter = Literal["skip", "text", "wrong"]
 
 @dataclass(frozen=True)
 class Sample:
-    """One question of a benchmark, and what became of it.
+    """One question of a benchmark, and its outcome.
 
     Attributes:
-        id: Unique; where in the data the question stands.
-        split: Which part of the benchmark it is of.
-        response: The answer, without special tokens and the blanks around it; empty if the question failed.
-        failed: Whether there is no answer because something went wrong.
-        question: As read, without the benchmark's prompt.
-        answers: The right ones.
-        category: What scores are also given by.
-        group: Questions that are scored together have the same.
-        options: To choose from, in order.
+        id: Unique; identifies the question in the data.
+        split: The part of the benchmark that it belongs to.
+        response: The answer, without special tokens and surrounding whitespace; empty if the question failed.
+        failed: Whether there is no answer because of an error.
+        question: As in the data, without the benchmark's prompt.
+        answers: The right answers.
+        category: Scores are also given by category.
+        group: Questions with the same group are scored together.
+        options: The options to choose from, in order.
         box: x1, y1, x2, y2 in pixels.
-        width: Of the upright image, in pixels.
-        height: Likewise.
+        width: Width of the upright image, in pixels.
+        height: Height of the upright image, in pixels.
     """
 
     id: str
@@ -47,10 +47,10 @@ class Sample:
 
 @dataclass
 class Figures:
-    """What a benchmark comes to.
+    """The results of a benchmark.
 
     Attributes:
-        table: By column of the published tables.
+        table: Figures by column of the published tables.
         categories: Figures by category.
     """
 
@@ -67,33 +67,34 @@ class Benchmark:
     """One benchmark.
 
     Args:
-        title: As the published tables write it.
-        metric: What its figure is, for a person.
-        prompt: What is asked, with ``{}`` where the row's question goes.
-        needs: Columns of the data by what `read` calls them, each with all names that the published forms have for it.
-        may_have: The same for columns that need not be there.
-        read: From a row's values, by the names in ``needs`` and ``may_have``, and the split it is of to fields of
-            `Sample`. Raises ``ValueError`` where the row cannot be asked or scored.
-        fields: Fields of `Sample` that `read` gives, besides the split; and ``start`` and ``end``, in seconds, where
-            a row may be about a part of its video.
-        score: Of each sample; a failed one is wrong.
-        summarise: From all samples and their scores.
+        title: As in the published tables.
+        metric: Describes its figure, for a person.
+        prompt: The prompt, with ``{}`` for the row's question.
+        needs: Required columns of the data: `read`'s name for each, with all names for it in the published forms.
+        may_have: The same for optional columns.
+        read: Makes fields of `Sample` from a row's values, named as in ``needs`` and ``may_have``, and its split.
+            Raises ``ValueError`` if the row cannot be asked or scored.
+        fields: Fields of `Sample` that `read` returns, besides the split; and ``start`` and ``end``, in seconds, if a
+            row may be about a part of its video.
+        score: Scores each sample; a failed one is wrong.
+        summarise: Computes the figures from all samples and their scores.
         splits: Its published splits, as their files are named.
         media: ``image`` or ``video``.
-        video_suffix: Of videos that the data names without one. Where it is empty, such a name is a folder of frames.
-        folders: In which the benchmark publishes its videos, where their names alone do not say the folder.
-        place: From a video's name and its row's category to its place in those folders.
-        max_tiles: Most tiles an image is cut into.
-        max_new_tokens: Longest answer, in tokens.
-        min_new_tokens: Shortest answer, in tokens.
-        num_frames: Of a video.
-        frame_rule: Which frames of a video are taken; see `VideoOptions`.
+        video_suffix: Suffix of videos that the data names without one. If it is empty, such a name is a folder of
+            frames.
+        folders: The benchmark's folders of videos, if the videos' names do not include the folder.
+        place: Finds a video's path in those folders, from its name and its row's category.
+        max_tiles: Maximum number of tiles of an image.
+        max_new_tokens: Maximum length of an answer, in tokens.
+        min_new_tokens: Minimum length of an answer, in tokens.
+        num_frames: Number of frames of a video.
+        frame_rule: How frames of a video are selected; see `VideoOptions`.
         frame_labels: How frames are numbered in the prompt; see `media.sampling.frame_labels`.
         exif: Whether images are turned upright by their EXIF orientation. The published scripts do not.
-        subtitles: Settings of the variant that shows the model the subtitles of its videos, where there is one.
-        no_letter: What an answer in which no letter is found counts as; one of ``scores``.
-        scores: Ways to score, by `no_letter`, where there are several; instead of ``score``.
-        releases: By release, the settings with which its figure was measured, where they are others.
+        subtitles: Settings of the variant that shows the model the subtitles of its videos, if there is one.
+        no_letter: How an answer without a recognised letter counts; one of ``scores``.
+        scores: Ways to score, by `no_letter`, if there are several; they replace ``score``.
+        releases: For each release whose figure was measured with other settings, these settings.
     """
 
     title: str
@@ -123,7 +124,7 @@ class Benchmark:
     releases: Mapping[Release, Mapping[str, Any]] = field(default_factory=dict)
 
     def for_release(self, release: Release) -> Benchmark:
-        """As the checkpoints of a release were measured."""
+        """The benchmark with the settings used for the checkpoints of a release."""
         return replace(self, **self.releases.get(release, {}))
 
     def with_subtitles(self) -> Benchmark:
@@ -131,11 +132,11 @@ class Benchmark:
         return replace(self, **self.subtitles)
 
     def for_model(self, model: str) -> Benchmark:
-        """As the checkpoint was measured, by its name or path."""
+        """The benchmark with the settings used for a checkpoint, selected by its name or path."""
         return self.for_release(release_of(model))
 
     def evaluate(self, samples: Sequence[Sample]) -> tuple[list[float | None], Figures]:
-        """The score of each sample, None of one that counts in no figure, and what all come to."""
+        """The score of each sample, None if it counts in no figure, and the figures of all samples."""
         score = self.score if self.no_letter is None else self.scores[self.no_letter]
         scores = list(score(samples))
         counted = [(sample, given) for sample, given in zip(samples, scores, strict=True) if given is not None]

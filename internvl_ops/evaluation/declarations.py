@@ -1,5 +1,5 @@
-"""The benchmarks. Prompts, tiles and token limits are those of InternVL's own evaluation, or VLMEvalKit's where the
-family's figures were measured with that: OCRBench and Video-MME. Releases that were measured otherwise say so."""
+"""The benchmarks. Prompts, tiles and token limits come from InternVL's own evaluation, or from VLMEvalKit's where the
+family's figures were measured with it: OCRBench and Video-MME. Releases with other settings declare them."""
 
 from __future__ import annotations
 
@@ -232,7 +232,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         summarise=scoring.error_rates,
         max_tiles=24,
         max_new_tokens=1536,
-        exif="apply",  # nothing is published that its figures stand beside
+        exif="apply",  # there are no published figures to compare with
     ),
 }
 assert tuple(BENCHMARKS) == get_args(Name)

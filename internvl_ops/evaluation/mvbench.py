@@ -1,4 +1,4 @@
-"""The twenty tasks of MVBench, as its published evaluation reads them."""
+"""The twenty tasks of MVBench, as in its published evaluation."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class MVBenchTask(NamedTuple):
-    """Where the videos of a task lie below the folder of all videos, and whether it asks about a part of them."""
+    """The path of a task's videos below the folder of all videos, and whether it asks about parts of them."""
 
     folder: str
     has_bounds: bool = False
@@ -32,7 +32,7 @@ TASKS = {
     "fine_grained_pose": MVBenchTask("nturgbd"),
     "character_order": MVBenchTask(_PERCEPTION),
     "egocentric_navigation": MVBenchTask("vlnqa"),
-    # Folders of frames, three a second, the first of them number 1.
+    # Folders of frames, three per second; the first has number 1.
     "episodic_reasoning": MVBenchTask("tvqa/frames_fps3_hq", has_bounds=True),
     "counterfactual_inference": MVBenchTask(_CLEVRER),
 }
@@ -40,11 +40,11 @@ FOLDERS = tuple(dict.fromkeys(task.folder for task in TASKS.values()))
 
 
 def task_of(category: str) -> MVBenchTask | None:
-    """The task that a row's ``task_type`` or its file names; None if it names none."""
+    """The task that a row's ``task_type`` or its file names; None if it is not one of them."""
     return TASKS.get(category.strip().lower().replace(" ", "_").replace("-", "_"))
 
 
 def place_of(video: str, category: str) -> str:
-    """A video's place below the folder of all videos; one that says its folder itself stays as it is."""
+    """A video's path below the folder of all videos; a name that already includes its folder is unchanged."""
     task = task_of(category)
     return video if task is None or "/" in video.rstrip("/") else f"{task.folder}/{video}"

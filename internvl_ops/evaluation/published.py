@@ -1,4 +1,4 @@
-"""What the family scores by its own authors: the tables of the model cards of InternVL2-1B and InternVL-Chat-V1-5.
+"""The family's scores from its own authors: the tables in the model cards of InternVL2-1B and InternVL-Chat-V1-5.
 
 DocVQA, InfoVQA, ChartQA, TextVQA, MME and MMBench were measured with InternVL's own scripts, OCRBench with VLMEvalKit.
 """
@@ -17,8 +17,8 @@ class Published:
     """A published table.
 
     Attributes:
-        columns: As `Figures.table` names them.
-        models: A figure a column; None where none was published.
+        columns: Named as in `Figures.table`.
+        models: One figure per column for each model; None if none was published.
     """
 
     columns: tuple[str, ...]
@@ -65,11 +65,11 @@ PUBLISHED: dict[str, Published] = {
 
 
 def beside_published(name: str, model: str, table: dict[str, float]) -> str:
-    """A Markdown table: this model's figures, and below them what was published for the family.
+    """A Markdown table with this model's figures, and below them the family's published ones.
 
     Args:
-        name: Of the benchmark.
-        model: That was evaluated.
+        name: Name of the benchmark.
+        model: The evaluated model.
         table: Its figures by column.
     """
     published = PUBLISHED.get(name, Published((), {}))
@@ -85,7 +85,7 @@ def beside_published(name: str, model: str, table: dict[str, float]) -> str:
 
 
 def _place(published: Published, column: str) -> int:
-    """Published columns in their order; others before them."""
+    """Sort key: published columns in their order, before all others."""
     return published.columns.index(column) if column in published.columns else -1
 
 

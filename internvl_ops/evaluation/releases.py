@@ -1,4 +1,4 @@
-"""The releases of the family, each with the settings that its figures were measured with."""
+"""The releases of the family; benchmarks declare the settings of each release's figures by them."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _NAMES: tuple[tuple[str, Release], ...] = (
 
 
 def release_of(model: str) -> Release:
-    """The release that a checkpoint's name or path names; InternVL2, whose scripts most later ones use, if none."""
+    """The release in a checkpoint's name or path; if there is none, InternVL2, whose scripts most later ones use."""
     name = model.lower()
-    for folder in reversed(name.split("/")):  # the hub's cache ends in a revision
+    for folder in reversed(name.split("/")):  # a path in the hub's cache ends in a revision
         for pattern, release in _NAMES:
             if re.search(pattern, folder):
                 return release
@@ -30,5 +30,5 @@ def release_of(model: str) -> Release:
 
 
 def since(first: Release) -> tuple[Release, ...]:
-    """That release and those after it."""
+    """This release and all later ones."""
     return RELEASES[RELEASES.index(first) :]

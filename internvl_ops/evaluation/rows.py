@@ -1,4 +1,5 @@
-"""From a row of a benchmark's data to what is asked and what is right. Each raises ``ValueError`` where it cannot."""
+"""Reads a row of a benchmark's data as a question and its right answers. Each function raises ``ValueError`` if it
+cannot."""
 
 from __future__ import annotations
 
@@ -13,8 +14,8 @@ from internvl_ops.evaluation.mvbench import task_of
 from internvl_ops.metrics.letters import LETTERS
 
 Fields = dict[str, Any]
-PEOPLE = 10  # that answered each question of the VQA sets
-# Texts that pandas reads as no value: the published scripts read MMBench with it, so such options were never shown.
+PEOPLE = 10  # number of people who answered each question of the VQA sets
+# Texts that pandas reads as "no value". The published scripts read MMBench with it, so such options were never shown.
 PANDAS_NA = frozenset({"#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>",
                        "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"})  # fmt: skip
 MMBENCH_ROUND = 1_000_000  # added to a question's index for each further order of its options
@@ -37,9 +38,9 @@ def vqa(row: Row, split: str) -> Fields:
 
 
 def chart(row: Row, split: str) -> Fields:
-    """ChartQA: by people or made from captions, said by a column or by the file's name."""
+    """ChartQA: written by people or generated from captions, according to a column or the file's name."""
     kind = row.get("kind")
-    # HuggingFaceM4/ChartQA numbers them in the order of the names of its class label.
+    # HuggingFaceM4/ChartQA numbers the parts in the order of its class labels.
     part = {"0": "human", "1": "augmented"}.get(str(kind), str(kind or split))
     part = "human" if "human" in part else "augmented" if "augmented" in part or "machine" in part else split
     return question(row, split) | {"split": part}
@@ -51,7 +52,7 @@ def caption(row: Row, split: str) -> Fields:
 
 
 def box(row: Row, split: str) -> Fields:
-    """What an expression refers to: x1, y1, x2, y2 in pixels."""
+    """The object of an expression: x1, y1, x2, y2 in pixels."""
     corners = row.get("box")
     numbers = [float(number) for number in corners] if isinstance(corners, Sequence) else []
     if len(numbers) != 4 or not all(map(math.isfinite, numbers)):
@@ -62,7 +63,7 @@ def box(row: Row, split: str) -> Fields:
 
 
 def ocrbench(row: Row, split: str) -> Fields:
-    """OCRBench; VLMEvalKit's table writes the list of answers as Python does."""
+    """OCRBench; VLMEvalKit's table contains the list of answers in Python's notation."""
     answers = row.get("answers")
     if isinstance(answers, str) and answers.startswith("[") and answers.endswith("]"):
         with contextlib.suppress(ValueError, SyntaxError):
@@ -71,7 +72,7 @@ def ocrbench(row: Row, split: str) -> Fields:
 
 
 def mme(row: Row, split: str) -> Fields:
-    """A yes and a no question an image, which the question's id names."""
+    """A question answered with yes or no; each image has one of both, and the question's id names the image."""
     fields = question(row, split)
     category = _text(row, "category")
     if fields["answers"][0].lower() not in ("yes", "no"):
@@ -80,7 +81,7 @@ def mme(row: Row, split: str) -> Fields:
 
 
 def mmbench(row: Row, split: str) -> Fields:
-    """A hint, the question, and up to five options a line each."""
+    """A hint, the question, and up to five options, each on its own line."""
     options = [option for letter in LETTERS[:5] if (option := _given(row, letter)) and option not in PANDAS_NA]
     right = _text(row, "answers")
     if right not in tuple(LETTERS[: len(options)]):
@@ -97,7 +98,7 @@ def mmbench(row: Row, split: str) -> Fields:
 
 
 def mvbench(row: Row, split: str) -> Fields:
-    """A question with its options; about some seconds of the video if the row says which and its task asks so."""
+    """A question with its options; about a part of the video if the row gives the times and its task uses them."""
     options, right = _texts(row, "options"), _text(row, "answers")
     if right not in options:
         raise ValueError(f"answer {right!r:.80} is none of the options {options!r:.200}")
@@ -116,7 +117,7 @@ def mvbench(row: Row, split: str) -> Fields:
 
 
 def video_mme(row: Row, split: str) -> Fields:
-    """A question with four options that say their letters themselves."""
+    """A question with four options that include their letters."""
     options, right = _texts(row, "options"), _text(row, "answers")
     if right not in tuple("ABCD"):
         raise ValueError(f"answer {right!r:.80}; a letter from A to D is needed")
@@ -132,7 +133,7 @@ def _text(row: Row, name: str) -> str:
 
 
 def _given(row: Row, name: str) -> str:
-    """A value as text; empty where there is none, which pandas writes as nan."""
+    """A value as text; empty if there is none, which pandas represents as nan."""
     value = row.get(name)
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""

@@ -1,4 +1,4 @@
-"""From answers to the figures that are published: a score a sample, then a figure a split or category.
+"""Computes the published figures from answers: a score per sample, then a figure per split or category.
 
 A failed sample scores nothing and stays in every denominator.
 """
@@ -30,18 +30,18 @@ from internvl_ops.metrics.mme import COGNITION, PERCEPTION
 
 
 def each(score: Callable[[Sample], float]) -> Callable[[Sequence[Sample]], list[float]]:
-    """Each sample by itself."""
+    """Scores each sample separately."""
     return lambda samples: [0.0 if sample.failed else float(score(sample)) for sample in samples]
 
 
 def letters_found(samples: Sequence[Sample]) -> list[float | None]:
-    """As `letter_of_four`, without the answers that say something, but no letter."""
+    """Scores like `letter_of_four`, but without answers that have text but no letter."""
     unread = [not sample.failed and sample.response and not video_mme_letter(sample.response) for sample in samples]
     return [None if skip else score for skip, score in zip(unread, letter_of_four(samples), strict=True)]
 
 
 def by_answers(score: Callable[[str, Sequence[str]], float]) -> Callable[[Sequence[Sample]], list[float]]:
-    """Each response against its answers."""
+    """Scores each response against its answers."""
     return each(lambda sample: score(sample.response, sample.answers))
 
 
@@ -69,7 +69,7 @@ def overall(title: str) -> Summary:
 
 
 def mean_of_means(title: str, parts: Sequence[str], mean: str) -> Summary:
-    """The mean of each split in ``parts``, and where all are there the mean of those means as ``mean``."""
+    """The mean of each split in ``parts``, and, if all are present, the mean of those means as ``mean``."""
 
     def summarise(samples: Sequence[Sample], scores: Sequence[float]) -> Figures:
         figures = means(title)(samples, scores)
@@ -83,12 +83,12 @@ def mean_of_means(title: str, parts: Sequence[str], mean: str) -> Summary:
 
 
 def ocrbench(samples: Sequence[Sample], scores: Sequence[float]) -> Figures:
-    """The number of right answers, of 1,000 in the published set."""
+    """The number of right answers, out of 1,000 in the published set."""
     return Figures({"OCRBench": sum(scores)}, _by_category(samples, scores))
 
 
 def mme(samples: Sequence[Sample], scores: Sequence[float]) -> Figures:
-    """Accuracy and accuracy+ of each category, added up over those of perception, of cognition, and all."""
+    """Accuracy and accuracy+ of each category, summed over perception, over cognition, and over all."""
     answered = ((sample.category, sample.group, score == 1) for sample, score in zip(samples, scores, strict=True))
     categories = mme_scores(answered)
 
@@ -104,8 +104,8 @@ def mme(samples: Sequence[Sample], scores: Sequence[float]) -> Figures:
 
 
 def circular(title: str) -> Summary:
-    """A question is right if it is in every order of its options that the data has; questions without an answer to any
-    order count as wrong."""
+    """A question is right if its answer is right in every order of its options in the data. An order without an
+    answer counts as wrong."""
 
     def summarise(samples: Sequence[Sample], scores: Sequence[float]) -> Figures:
         firsts: dict[str, Sample] = {}
@@ -127,7 +127,7 @@ def caption_scores(samples: Sequence[Sample]) -> list[float]:
 
 
 def captions(samples: Sequence[Sample], scores: Sequence[float]) -> Figures:
-    """CIDEr, BLEU-4 and ROUGE-L times 100, as they are published."""
+    """CIDEr, BLEU-4 and ROUGE-L times 100, as published."""
     answered = [sample for sample in samples if sample.answers]
     responses = [tokens(sample.response) for sample in answered]
     references = [list(map(tokens, sample.answers)) for sample in answered]
@@ -138,12 +138,12 @@ def captions(samples: Sequence[Sample], scores: Sequence[float]) -> Figures:
 
 
 def character_error_rates(samples: Sequence[Sample]) -> list[float]:
-    """Edits over characters of each text; a failed one is an empty text."""
+    """Edits per character of each text; a failed one is an empty text."""
     return [error_rate([_nearest(sample)]) for sample in samples]
 
 
 def error_rates(samples: Sequence[Sample], scores: Sequence[float]) -> Figures:
-    """Edits over characters and over words of all texts together, and the share of texts without an edit, times 100."""
+    """Edits per character and per word of all texts together, and the share of texts without an edit, times 100."""
     characters = [_nearest(sample) for sample in samples]
     words = [word_errors(sample.response, _right(sample)) for sample in samples]
     exact = sum(wrong == 0 and not sample.failed for (wrong, _), sample in zip(characters, samples, strict=True))
@@ -176,7 +176,7 @@ def _means(pairs: Iterable[tuple[str, float]]) -> dict[str, float]:
 
 
 def _column(title: str, split: str) -> str:
-    """``RefCOCO val`` of the split ``refcoco_val``, ``DocVQA val`` of ``val``."""
+    """``RefCOCO val`` for the split ``refcoco_val``, ``DocVQA val`` for ``val``."""
     dataset, _, part = split.rpartition("_")
     written = {"refcoco": "RefCOCO", "refcoco+": "RefCOCO+", "refcocog": "RefCOCOg"}.get(dataset)
     return f"{written} {part}" if written else f"{title} {split}".strip()

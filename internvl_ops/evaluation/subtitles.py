@@ -1,20 +1,20 @@
-"""Subtitle files, read as VLMEvalKit reads them for Video-MME."""
+"""Reads subtitle files like VLMEvalKit does for Video-MME."""
 
 from __future__ import annotations
 
 import json
 
 SUFFIX = ".srt"
-NONE = "[]"  # no subtitles, as `as_text` writes it
+NONE = "[]"  # the output of `as_text` without subtitles
 
 
 def as_text(file: bytes) -> str:
-    """The subtitles of an SRT file as JSON text: start and end in milliseconds, and what is shown, on one line.
+    """The subtitles of an SRT file as JSON text: start and end in milliseconds, and the text on one line.
 
     Raises:
-        ValueError: It is not such a file.
+        ValueError: This is not an SRT file.
     """
-    import pysubs2  # only where subtitles are asked for
+    import pysubs2  # imported only where subtitles are used
 
     try:
         found = pysubs2.SSAFile.from_string(file.decode("utf-8-sig"), format_="srt")

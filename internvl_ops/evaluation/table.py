@@ -8,7 +8,7 @@ from internvl_ops.evaluation.published import PUBLISHED
 
 
 def markdown() -> str:
-    """A row a benchmark."""
+    """A Markdown table with one row per benchmark."""
     lines = [
         "| `--benchmark` | figure | asks | tiles | new tokens | columns it needs | published models |",
         "|---|---|---|---:|---:|---|---:|",

@@ -12,7 +12,7 @@ from internvl_ops.media.sampling import frame_labels
 from internvl_ops.tasks import Answered, Conversation, Task
 from internvl_ops.tasks.base import SUBTITLES, Row, Subtitle, bad_row, text_of, without_marks
 
-PLACE = "{}"  # of the question in a prompt
+PLACE = "{}"  # the place of the question in a prompt
 
 
 def evaluate(
@@ -22,14 +22,15 @@ def evaluate(
     max_new_tokens: int | None = None,
     num_frames: int | None = None,
 ) -> Task:
-    """Asks a benchmark's questions; column ``answer``, as the reference evaluation sees it: without special tokens.
+    """Asks a benchmark's questions. The column ``answer`` is the input of the reference evaluation, without special
+    tokens.
 
     Args:
-        benchmark: Whose rows have a ``question``, unless its prompt has no place for one.
-        prompt: Instead of the benchmark's own.
-        max_new_tokens: Likewise.
-        num_frames: Of each video, where it is known beforehand. The benchmark's own labels need it; without it frames
-            are labelled as for any video.
+        benchmark: Its rows have a ``question``, unless its prompt has no place for one.
+        prompt: Replaces the benchmark's own.
+        max_new_tokens: Replaces the benchmark's own.
+        num_frames: Number of frames of each video, if known in advance. The benchmark's own labels need it; without
+            it, frames are labelled as for any video.
 
     Raises:
         ConfigurationError: ``prompt`` has no place for the question.
@@ -62,7 +63,7 @@ def evaluate(
 
 
 def _subtitles(row: Row) -> tuple[Subtitle, ...]:
-    """From a row's column ``subtitles``, as `subtitles.as_text` writes them."""
+    """The subtitles in a row's column ``subtitles``, in the format of `subtitles.as_text`."""
     return tuple(Subtitle(*one) for one in json.loads(text_of(row, "subtitles") or "[]"))
 
 
