@@ -16,7 +16,7 @@ from internvl_ops.gpus import Gpu
 from internvl_ops.models.architecture import GPU_UTILIZATION, WORKSPACE, Architecture, Bits
 from internvl_ops.models.config import Checkpoint
 
-Count = TypeVar("Count", int, float, np.ndarray)  # of tokens or tiles; arrays count many units at once
+Count = TypeVar("Count", int, float, np.ndarray)  # a number of tokens or tiles; arrays count many units at once
 
 
 @dataclass(frozen=True)

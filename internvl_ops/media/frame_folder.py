@@ -80,7 +80,7 @@ class FrameFolder:
                         raise
 
     def previews(self, side: int) -> Iterator[tuple[float, np.ndarray]]:
-        """As `VideoFile.previews`."""
+        """Yields the same as `VideoFile.previews`."""
         size: tuple[int, int] | None = None
         for frame in self.frames(list(range(self.num_frames))):
             height, width = frame.pixels.shape[:2]

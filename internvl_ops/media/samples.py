@@ -274,5 +274,5 @@ def _alpha_scale(opacity: np.ndarray, samples: Samples, colours: _Scale) -> _Sca
     signed = opacity.dtype.kind == "i"
     full = float(samples.maximum or (1 << samples.bits - signed) - 1)
     if samples.colours not in ("palette", "lab") and colours.low == 0.0 and opacity.max(initial=0) <= colours.high:
-        full = min(full, colours.high)  # of fewer bits, like the colours beside it
+        full = min(full, colours.high)  # it has fewer bits, like the colours beside it
     return _Scale(0.0, full)

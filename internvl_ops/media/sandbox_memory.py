@@ -32,7 +32,7 @@ class Place(NamedTuple):
 class Lending(NamedTuple):
     """The part of an answer that describes shared memory; values in the answer refer to it."""
 
-    places: list[Place]  # of the arrays, in the order of their numbers in the answer
+    places: list[Place]  # the arrays' places, in the order of their numbers in the answer
     fresh: list[int]  # segments whose file descriptors are sent with this answer
     dropped: list[int]  # segments that will not be used again
 
