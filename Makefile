@@ -53,6 +53,16 @@ test-s3: setup
 chaos: setup
 	@$(PY) -m tests.chaos
 
+# The wheel in an environment of its own under build/, without this folder on the path.
+.PHONY: wheel-test
+wheel-test:
+	@rm -rf build/wheel && $(PYTHON) -m venv build/wheel/env
+	@build/wheel/env/bin/pip install -q --disable-pip-version-check torch==2.13.0
+	@build/wheel/env/bin/pip install -q --disable-pip-version-check --no-deps -r requirements/cpu.txt
+	@build/wheel/env/bin/pip wheel -q --disable-pip-version-check --no-deps --no-build-isolation -w build/wheel .
+	@build/wheel/env/bin/pip install -q --disable-pip-version-check --no-deps build/wheel/*.whl
+	@cd build/wheel && env/bin/python -m jobs.caption_dataset --input $(CURDIR)/examples/demo/images --output captions --model $(CURDIR)/$(MODEL)
+
 lint: setup
 	@.venv/bin/ruff check -q .
 	@.venv/bin/ruff format -q --check .

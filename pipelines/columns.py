@@ -153,7 +153,7 @@ def with_columns(table: pa.Table, columns: Mapping[str, Any], schema: pa.Schema)
     return table
 
 
-def set_errors(table: pa.Table, errors: Sequence[dict | None]) -> pa.Table:
+def set_errors(table: pa.Table, errors: Sequence[dict[str, Any] | None]) -> pa.Table:
     """``table`` with its error column replaced; ``None`` for rows without an error."""
     return with_columns(table, {ERROR: errors}, pa.schema([(ERROR, ERROR_TYPE)]))
 

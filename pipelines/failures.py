@@ -28,7 +28,7 @@ def outcomes(rows: pa.Table, stage: Stage, of: Callable[[pa.Table], Any]) -> lis
     return found
 
 
-def errors_with(rows: pa.Table, found: Sequence[Any]) -> list[dict | None]:
+def errors_with(rows: pa.Table, found: Sequence[Any]) -> list[dict[str, Any] | None]:
     """The errors of ``rows``, combined with those outcomes in ``found`` that are a `UnitError`."""
     return [
         c.error_value(outcome) if isinstance(outcome, UnitError) else error

@@ -106,14 +106,26 @@ class RayHead:
 
     def __init__(self, environment: dict[str, str], cpus: int = 2, grows_by: dict[str, int] | None = None) -> None:
         # Ray's sockets lie in its folder, and a socket's path may have 107 bytes: pytest's own folders are too long.
-        folder = self._folder = Path(tempfile.mkdtemp(prefix="ray"))
-        self._gcs, self.dashboard = free_port(), free_port()
+        self._folder = Path(tempfile.mkdtemp(prefix="ray"))
         self._environment = os.environ | environment | {"RAY_AUTH_MODE": "disabled", "RAY_worker_niceness": "0"}
         self._environment["PATH"] = f"{BIN}:{os.environ['PATH']}"  # as in an activated environment
         self._environment.pop("RAY_ADDRESS", None)
-        more = []
         if grows_by is not None:
             self._environment |= {"RAY_FAKE_CLUSTER": "1", "AUTOSCALER_UPDATE_INTERVAL_S": "1"}
+        for _ in range(3):
+            self._start(cpus, grows_by)
+            wait_for("the Ray head", lambda: self._ended() or self._ready(cpus))
+            if not self._ended():
+                return
+        raise RuntimeError(f"`ray start --head` ended with {self._process.poll()} three times")
+
+    def _start(self, cpus: int, grows_by: dict[str, int] | None) -> None:
+        """Starts a head on ports of its own. Ray ends one that has no node within 30 seconds, on a busy machine."""
+        folder = Path(tempfile.mkdtemp(dir=self._folder))
+        self._gcs, self.dashboard = free_port(), free_port()
+        self._address = {"RAY_ADDRESS": f"http://127.0.0.1:{self.dashboard}"}
+        more = []
+        if grows_by is not None:
             config = folder / "autoscaling.json"
             config.write_text(json.dumps(_growing(grows_by, f"127.0.0.1:{self._gcs}")))
             more = [f"--autoscaling-config={config}"]
@@ -129,15 +141,20 @@ class RayHead:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        self._address = {"RAY_ADDRESS": f"http://127.0.0.1:{self.dashboard}"}
-        wait_for("the Ray head's job server", lambda: self.ray("job", "list").returncode == 0)
+
+    def _ended(self) -> bool:
+        return self._process.poll() is not None
+
+    def _ready(self, cpus: int) -> bool:
+        """Whether jobs can be submitted and the head's own node has joined."""
+        return self.ray("job", "list").returncode == 0 and self.resources().get("CPU", 0) >= cpus
 
     def resources(self) -> dict[str, float]:
         """Of all nodes that are there."""
-        said = self.ray("status").stdout.split("Total Usage:")[-1]
+        said = self.ray("status", f"--address=127.0.0.1:{self._gcs}").stdout.split("Total Usage:")[-1]
         return {name: float(total) for total, name in re.findall(r"/([\d.]+) (CPU|GPU)", said)}
 
-    def ray(self, *arguments: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    def ray(self, *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [BIN / "ray", *arguments],
             env=self._environment | self._address,
@@ -146,14 +163,14 @@ class RayHead:
             timeout=timeout,
         )
 
-    def run(self, *job: str, timeout: float = 400) -> subprocess.CompletedProcess[str]:
+    def run(self, *job: str, timeout: float = 900) -> subprocess.CompletedProcess[str]:
         """``python jobs/…`` on this cluster. Nodes that come later unpack a submitted folder into the same place anew,
         since they are one machine, and pull it away under those that are there."""
         environment = self._environment | {"RAY_ADDRESS": f"127.0.0.1:{self._gcs}", "PYTHONPATH": str(ROOT)}
         command = [sys.executable, *job]
         return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=timeout)
 
-    def submit(self, *job: str, wait: bool = True, timeout: float = 600) -> subprocess.CompletedProcess[str]:
+    def submit(self, *job: str, wait: bool = True, timeout: float = 900) -> subprocess.CompletedProcess[str]:
         """``ray job submit --working-dir . -- python jobs/…``."""
         flags = [] if wait else ["--no-wait"]
         while True:

@@ -302,7 +302,7 @@ class _Kept:
     """The last opened document, kept until its file changes."""
 
     def __init__(self) -> None:
-        self._identity: tuple = ()
+        self._identity: tuple[str | int, ...] = ()
         self._document: pdfium.PdfDocument | None = None
 
     def open(self, path: str, password: str) -> pdfium.PdfDocument:

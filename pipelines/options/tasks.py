@@ -165,7 +165,7 @@ class RegisteredTask:
     def job_options(self) -> type[JobOptions]:
         """Options of its job: its own and every job's."""
 
-        class Options(self.options, JobOptions):  # type: ignore[misc, name-defined]
+        class Options(self.options, JobOptions):  # type: ignore[name-defined]
             max_tiles: int = tiles(self.tiles)
             media_optional: ClassVar[bool] = self.text_alone
 

@@ -85,13 +85,13 @@ def _sorted_pages(output: OutputFolder, text_column: str, path: Path) -> Iterato
     db.close()
 
 
-def _read_pages(output: OutputFolder, text_column: str) -> Iterator[Iterable[tuple]]:
+def _read_pages(output: OutputFolder, text_column: str) -> Iterator[Iterable[tuple[Any, ...]]]:
     for _, table in output.read_tables(RESULTS, ["parent", "page", text_column, "finish_reason"]):
         columns = (table[name].to_pylist() for name in ("parent", "page", text_column, "finish_reason"))
         yield ((*row, None, None) for row in zip(*columns, strict=True) if row[0] is not None)
 
 
-def _failed_pages(output: OutputFolder) -> Iterator[Iterable[tuple]]:
+def _failed_pages(output: OutputFolder) -> Iterator[Iterable[tuple[Any, ...]]]:
     """Pages that failed. A document that failed as a whole is not one of them, whatever its id looks like."""
     for name in output.files(ERRORS):
         if "stage" not in output.read_schema(name).names:

@@ -18,7 +18,7 @@ from pipelines.sources.rows import RawRows
 Build = Callable[[list[Any], RawRows], pa.Array]
 
 
-def find_columns(rows: list[dict], options: SourceOptions) -> tuple[pa.Schema, dict[str, Any]]:
+def find_columns(rows: list[dict[str, Any]], options: SourceOptions) -> tuple[pa.Schema, dict[str, Any]]:
     """Columns of the sampled objects. For ``plan.details``, also the columns that pass through as JSON text, as their
     sampled values have no type in common, and the columns that are null in the whole sample.
     """
@@ -62,7 +62,7 @@ def make_builders(plan: SourcePlan) -> dict[str, Build]:
     return {field.name: _builder(plan, field) for field in plan.columns}
 
 
-def build_columns(builders: dict[str, Build], rows: list[dict], raw: RawRows) -> None:
+def build_columns(builders: dict[str, Build], rows: list[dict[str, Any]], raw: RawRows) -> None:
     """Puts the columns of ``rows`` into ``raw``; keys that the sample did not have are noted there."""
     known = builders.keys()
     for index, row in enumerate(rows):

@@ -25,7 +25,7 @@ _MEND_ARRAY = "jq -c '.[]' FILE > FILE.jsonl"
 
 def inspect(splits: list[Split], options: SourceOptions) -> tuple[pa.Schema, list[Split], dict[str, Any]]:
     """Finds columns and types in about 10,000 rows or 16 MiB, taken from up to 50 files, heads first."""
-    rows: list[dict] = []
+    rows: list[dict[str, Any]] = []
     first_bad = None
     chosen = splits[:: -(-len(splits) // _SAMPLED_FILES) or 1]
     for split in chosen:
@@ -67,7 +67,7 @@ def read(plan: SourcePlan, split: Split, batch_rows: int, batch_bytes: int) -> I
 
 def _rows(plan: SourcePlan, builders: dict[str, Build], batch: list[Line]) -> RawRows:
     raw = RawRows({}, np.fromiter((number for number, _ in batch), np.int64, len(batch)))
-    rows: list[dict] = []
+    rows: list[dict[str, Any]] = []
     for index, (_, line) in enumerate(batch):
         value = parse_line(line)
         if isinstance(value, str):

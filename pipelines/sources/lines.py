@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
+from typing import TypeVar
 
 from pipelines.sources.storage import is_compressed, open_input, open_stream
 
@@ -24,6 +25,7 @@ class Broken:
     message: str
 
 
+Item = TypeVar("Item")
 Line = tuple[int, "bytes | Broken"]
 
 
@@ -108,7 +110,7 @@ def sample_lines(uri: str, rows: int, size: int) -> Iterator[bytes | Broken]:
             yield from (line for line in lines[:-1][-rows // 2 // _PLACES :] if line and not line.isspace())
 
 
-def batches(items: Iterator, size: int) -> Iterator[list]:
+def batches(items: Iterator[Item], size: int) -> Iterator[list[Item]]:
     """Cuts an iterator into lists of `size` items; the last may be shorter."""
     while batch := list(islice(items, size)):
         yield batch

@@ -96,7 +96,7 @@ class _Header(tarfile.TarInfo):
     @classmethod
     def fromtarfile(cls, tar: tarfile.TarFile) -> Self:
         try:
-            return super().fromtarfile(tar)  # type: ignore[return-value]
+            return super().fromtarfile(tar)
         except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
             raise
         except tarfile.EmptyHeaderError:  # type: ignore[attr-defined]

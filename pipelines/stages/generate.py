@@ -14,7 +14,7 @@ from internvl_ops.engines.base import Engine, EngineDead
 from internvl_ops.engines.device_load import DeviceLoad
 from internvl_ops.engines.recovering import Recovering
 from internvl_ops.errors import ConfigurationError, UnitError, unforeseen
-from internvl_ops.generation import Generator, Retries
+from internvl_ops.generation import Generator, Reply, Retries
 from internvl_ops.models.config import Checkpoint
 from internvl_ops.models.tokenizer import Tokenizer
 from pipelines import columns as c
@@ -58,7 +58,7 @@ class Generate:
         device_s = self._load.busy_s if arrived else None
         errors = rows[c.ERROR].to_pylist()
         fine = [row for row, error in enumerate(errors) if error is None]
-        replies: list[dict | None] = [None] * len(rows)
+        replies: list[dict[str, Any] | None] = [None] * len(rows)
         for row, outcome in zip(fine, self._on_loop(self._answer(rows, fine)), strict=True):
             if isinstance(outcome, UnitError):
                 errors[row] = c.error_value(outcome)
@@ -69,8 +69,8 @@ class Generate:
         reading = arrived or self._engine.asked.at_start()  # loading the model does not count as idle time
         return wire.with_reading(rows, c.ENGINE_GAUGE, self._name, reading, device_s=device_s)
 
-    async def _answer(self, rows: pa.Table, fine: Sequence[int]) -> list[list | UnitError]:
-        async def one(row: int) -> list | UnitError:
+    async def _answer(self, rows: pa.Table, fine: Sequence[int]) -> list[list[list[list[Reply]]] | UnitError]:
+        async def one(row: int) -> list[list[list[Reply]]] | UnitError:
             # The name contains the position in the manifest, so that a repeated id does not clash in the engine.
             name = f"{rows[c.POSITION][row].as_py()}-{os.urandom(4).hex()}"
             try:

@@ -47,7 +47,9 @@ class Parse:
         values = self._parsed(self._task.converse(wire.asked_of(row, self._task)), replies, size)
         return values | {"notes": [*(row["notes"][0].as_py() or ()), *_notes(replies)]}
 
-    def _parsed(self, conversations: list[Conversation], replies: list, size: tuple[int, int]) -> dict[str, Any]:
+    def _parsed(
+        self, conversations: list[Conversation], replies: list[list[list[Reply]]], size: tuple[int, int]
+    ) -> dict[str, Any]:
         """The columns of the first sample, and all samples."""
         first, *others = (list(dialogues) for dialogues in zip(*replies, strict=True))
         samples = [self._sample(conversations, first, size)]
@@ -63,18 +65,20 @@ class Parse:
             "samples": samples,
         }
 
-    def _sample(self, conversations: list[Conversation], replies: list, size: tuple[int, int]) -> dict[str, Any]:
+    def _sample(
+        self, conversations: list[Conversation], replies: list[list[Reply]], size: tuple[int, int]
+    ) -> dict[str, Any]:
         answered = self._had(conversations, replies, size)
         return self._measured(replies, answered) | dict(self._task.parse(answered))
 
-    def _had(self, conversations: list[Conversation], replies: list, size: tuple[int, int]) -> Answered:
+    def _had(self, conversations: list[Conversation], replies: list[list[Reply]], size: tuple[int, int]) -> Answered:
         dialogues = [
             Dialogue(conversation, [reply.text or "" for reply in dialogue])
             for conversation, dialogue in zip(conversations, replies, strict=True)
         ]
         return Answered(dialogues, *size)
 
-    def _measured(self, replies: list, answered: Answered) -> dict[str, Any]:
+    def _measured(self, replies: list[list[Reply]], answered: Answered) -> dict[str, Any]:
         turns = [reply for dialogue in replies for reply in dialogue]
         return {
             "response": answered.response,
@@ -91,7 +95,7 @@ class Parse:
         return self._tokenizer.decode(reply.token_ids, keep_special=True)
 
 
-def _notes(conversations: list) -> list[str]:
+def _notes(conversations: list[list[list[Reply]]]) -> list[str]:
     replies = [reply for samples in conversations for turns in samples for reply in turns]
     return thought_notes((reply.text or "" for reply in replies), left_out=any(reply.left_out for reply in replies))
 

@@ -46,7 +46,7 @@ def _import_internvl() -> types.ModuleType:
 _internvl = _import_internvl()
 
 
-class TiledProcessingInfo(_internvl.InternVLProcessingInfo):  # type: ignore[name-defined,misc]
+class TiledProcessingInfo(_internvl.InternVLProcessingInfo):  # type: ignore[name-defined]
     """Answers vLLM's questions about image inputs from the checkpoint's config, without a tokenizer or an image."""
 
     ctx_video_token = None  # a video is passed as images
@@ -70,7 +70,7 @@ class TiledProcessingInfo(_internvl.InternVLProcessingInfo):  # type: ignore[nam
         return config.force_image_size or config.vision_config.image_size
 
 
-class TiledMultiModalProcessor(_internvl.InternVLMultiModalProcessor):  # type: ignore[name-defined,misc]
+class TiledMultiModalProcessor(_internvl.InternVLMultiModalProcessor):  # type: ignore[name-defined]
     """Tiles the pictures that a server's clients send; rendered inputs bypass it.
 
     For memory profiling it returns the largest possible image, as tiles: nothing is drawn, resized or tokenised.
@@ -115,7 +115,7 @@ class TiledMultiModalProcessor(_internvl.InternVLMultiModalProcessor):  # type: 
 @MULTIMODAL_REGISTRY.register_processor(
     TiledMultiModalProcessor, info=TiledProcessingInfo, dummy_inputs=_internvl.InternVLDummyInputsBuilder
 )
-class TiledInternVLChatModel(_internvl.InternVLChatModel):  # type: ignore[name-defined,misc]
+class TiledInternVLChatModel(_internvl.InternVLChatModel):  # type: ignore[name-defined]
     """InternVL with uint8 tiles: a quarter of the bytes of float32 on the way to the device."""
 
     def __init__(self, *, vllm_config: Any, prefix: str = "") -> None:
