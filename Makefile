@@ -7,6 +7,11 @@ PY := .venv/bin/python
 # cpu or gpu; a machine with an NVIDIA driver gets the CUDA build of vLLM. Override: make setup DEVICE=cpu
 DEVICE ?= $(shell command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi -L 2>/dev/null | grep -q GPU && echo gpu || echo cpu)
 STAMP := .venv/.setup-$(DEVICE)
+# All that the project needs on a CPU, into the environment of the Python $(1).
+define install_for_cpu
+	@$(1) -m pip install -q --disable-pip-version-check torch==2.13.0
+	@$(1) -m pip install -q --disable-pip-version-check --no-deps -r requirements/cpu.txt
+endef
 
 .PHONY: setup
 setup: $(STAMP)
@@ -20,8 +25,7 @@ ifeq ($(DEVICE),gpu)
 	@$(PY) -c 'import torch; assert torch.version.cuda, torch.__version__; print("torch", torch.__version__, "for CUDA", torch.version.cuda)' || { echo "This torch has no CUDA: remove .venv and set up again."; exit 1; }
 	@$(PY) -c 'import torchvision; print("torchvision", torchvision.__version__, "operators load")' || { echo "torchvision does not fit torch: remove .venv and set up again."; exit 1; }
 else
-	@$(PY) -m pip install -q --disable-pip-version-check torch==2.13.0
-	@$(PY) -m pip install -q --disable-pip-version-check --no-deps -r requirements/cpu.txt
+	$(call install_for_cpu,$(PY))
 endif
 	@$(PY) -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
@@ -57,8 +61,7 @@ chaos: setup
 .PHONY: wheel-test
 wheel-test:
 	@rm -rf build/wheel && $(PYTHON) -m venv build/wheel/env
-	@build/wheel/env/bin/pip install -q --disable-pip-version-check torch==2.13.0
-	@build/wheel/env/bin/pip install -q --disable-pip-version-check --no-deps -r requirements/cpu.txt
+	$(call install_for_cpu,build/wheel/env/bin/python)
 	@build/wheel/env/bin/pip wheel -q --disable-pip-version-check --no-deps --no-build-isolation -w build/wheel .
 	@build/wheel/env/bin/pip install -q --disable-pip-version-check --no-deps build/wheel/*.whl
 	@cd build/wheel && env/bin/python -m jobs.caption_dataset --input $(CURDIR)/examples/demo/images --output captions --model $(CURDIR)/$(MODEL)

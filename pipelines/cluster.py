@@ -82,7 +82,14 @@ def connect(options: JobOptions) -> None:
         _start_here(start) if address == "local" else start()
     except ray.exceptions.AuthenticationError as error:
         raise ConfigurationError(f"{where} {address}: {_TOKEN} {str(error).splitlines()[0]}") from None
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except Exception as error:
+        if address == "local":
+            raise ConfigurationError(
+                f"Ray did not start on this machine ({_reason(error)}). Its logs are in /tmp/ray/session_latest/logs. "
+                "If the machine is busy, try again later; if another Ray is half up, end it with `ray stop`."
+            ) from error
+        if not isinstance(error, ConnectionError | RuntimeError | ValueError):
+            raise
         hint = f" {_TOKEN}" if address != "auto" else ""
         raise ConfigurationError(f"{where} {address}: no Ray cluster answers there ({_reason(error)}).{hint}") from None
     interruption.check()
@@ -105,23 +112,14 @@ def _start_here(start: Callable[[], object]) -> None:
 
     Ray gives its own processes 30 seconds, which no setting changes. A busy machine may need more. The second start is
     faster because the files are then cached in memory.
-
-    Raises:
-        ConfigurationError: It did not start.
     """
     try:
-        try:
-            start()
-        except Exception as error:  # Ray raises no narrower exception
-            if "timed out during startup" not in str(error):
-                raise
-            logger.info("Ray was not there within 30 seconds; starting it once more")
-            start()
-    except Exception as error:
-        raise ConfigurationError(
-            f"Ray did not start on this machine ({_reason(error)}). Its logs are in /tmp/ray/session_latest/logs. "
-            "If the machine is busy, try again later; if another Ray is half up, end it with `ray stop`."
-        ) from error
+        start()
+    except Exception as error:  # Ray raises no narrower exception
+        if "timed out during startup" not in str(error):
+            raise
+        note(logger, "ray_start_repeated", "Ray did not start within 30 s on this machine. Starting it once more.")
+        start()
 
 
 def _reason(error: Exception) -> str:

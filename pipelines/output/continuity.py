@@ -77,12 +77,11 @@ def columns_of(
         ConfigurationError: They cannot form one table, or the options forbid it; the message names the columns.
     """
     own, earlier = own_columns_of(options, plan, task), _look(output, passed_over)
-    there = None if earlier is None else earlier.schema
-    names = _names(plan.schema, own, there)
+    names = _names(plan.schema, own, earlier.schema if earlier else None)
     now = result_schema(plan.schema, task, own, names)
-    if earlier is None or there is None:
+    if earlier is None:
         return Columns(now, names)
-    new = {names[name]: name for name in plan.schema.names if names[name] not in there.names}
+    new = {names[name]: name for name in plan.schema.names if names[name] not in earlier.schema.names}
     unseen = [names[name] for name in plan.details.get("unseen", ()) if name in names]
     try:
         schema = _fit(output, now, earlier, options.new_columns, unseen)

@@ -182,6 +182,10 @@ class TestRayOnThisMachine:
         with pytest.raises(ConfigurationError, match=f"did not start on this machine .{reason}"):
             self.start(monkeypatch, reason)
 
+    def test_a_token_that_is_missing_here_is_said_as_for_any_cluster(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with pytest.raises(ConfigurationError, match="set RAY_AUTH_MODE=token"):
+            self.start(monkeypatch, ray.exceptions.AuthenticationError("Token authentication is enabled"))
+
     def test_twice_too_slow_is_said(self, monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(ConfigurationError, match="timed out during startup"):
             self.start(monkeypatch, Exception(self.SLOW), Exception(self.SLOW))
