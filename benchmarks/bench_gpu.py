@@ -33,7 +33,7 @@ from benchmarks import bench_pipeline, records, rivals, store
 from benchmarks.processes import Timeline
 from internvl_ops.cost import Cost
 from internvl_ops.gpus import gpu_here
-from internvl_ops.models.config import load_checkpoint
+from internvl_ops.models.checkpoints.config import load_checkpoint
 
 ROOT = Path(__file__).parents[1]
 CACHE = ROOT / ".cache" / "benchmarks"
@@ -123,8 +123,8 @@ def llm_chat(setting: Setting, model: str, folder: Path) -> dict[str, Any]:
     """All images in one call, as vLLM's own examples do it."""
     from vllm import LLM, SamplingParams
 
-    from internvl_ops.models.jinja_template import PLACEHOLDER, jinja_template
-    from internvl_ops.models.rendering import TAG
+    from internvl_ops.models.prompts.jinja_template import PLACEHOLDER, jinja_template
+    from internvl_ops.models.prompts.rendering import TAG
 
     llm = LLM(model=model, **rivals.engine_arguments(setting.engine))
     sampling = SamplingParams(max_tokens=setting.new_tokens, temperature=1.0, ignore_eos=True, detokenize=False)
@@ -160,9 +160,9 @@ def batch_chat(setting: Setting, model: str, folder: Path) -> dict[str, Any]:
     import transformers
 
     from benchmarks.bench_media import cards_load_image
-    from internvl_ops.models.json_files import read_json
-    from internvl_ops.models.native import native_config
-    from internvl_ops.models.rendering import Renderer
+    from internvl_ops.models.checkpoints.json_files import read_json
+    from internvl_ops.models.checkpoints.native import native_config
+    from internvl_ops.models.prompts.rendering import Renderer
 
     checkpoint = load_checkpoint(model)
     renderer = Renderer(checkpoint)

@@ -24,8 +24,8 @@ import numpy as np
 from PIL import Image
 
 from benchmarks import records, rivals
-from internvl_ops.models.config import load_checkpoint
-from internvl_ops.models.rendering import Renderer
+from internvl_ops.models.checkpoints.config import load_checkpoint
+from internvl_ops.models.prompts.rendering import Renderer
 
 ROOT = Path(__file__).parents[1]
 CACHE = ROOT / ".cache" / "benchmarks"

@@ -142,8 +142,8 @@ def ours(urls: list[str], model: str, **others: Any) -> tuple[Timeline, list[dic
 
 def run_system(name: str, address: str, count: int, model: str, batch_size: int, resize: str) -> dict[str, Any]:
     """Runs one system in this process and says how it went."""
-    from internvl_ops.models.config import load_checkpoint
-    from internvl_ops.models.rendering import Renderer
+    from internvl_ops.models.checkpoints.config import load_checkpoint
+    from internvl_ops.models.prompts.rendering import Renderer
     from internvl_ops.tasks import caption
 
     urls = [f"{address}/{index:04d}.jpg" for index in range(count)]

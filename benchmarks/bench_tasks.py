@@ -46,8 +46,8 @@ class Bench:
         from internvl_ops.media.access import ReadPolicy
         from internvl_ops.media.image import ImageOptions
         from internvl_ops.media.parts import MediaOptions
-        from internvl_ops.models.config import load_checkpoint
-        from internvl_ops.models.tokenizer import Tokenizer
+        from internvl_ops.models.checkpoints.config import load_checkpoint
+        from internvl_ops.models.tokenizers.tokenizer import Tokenizer
         from internvl_ops.prepare import Preparer, ReadLimits
         from testing.tiny import make_tiny_checkpoint
 

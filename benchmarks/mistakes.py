@@ -29,9 +29,9 @@ from internvl_ops.media.image import ImageOptions
 from internvl_ops.media.parts import MediaOptions
 from internvl_ops.media.sandbox import Sandbox
 from internvl_ops.media.tiling import choose_grid
-from internvl_ops.models.config import Checkpoint
-from internvl_ops.models.conversation import TEMPLATES
-from internvl_ops.models.tokenizer import Tokenizer
+from internvl_ops.models.checkpoints.config import Checkpoint
+from internvl_ops.models.templates.conversation import TEMPLATES
+from internvl_ops.models.tokenizers.tokenizer import Tokenizer
 from internvl_ops.prepare import MediaRef, Preparer, ReadLimits, Unit
 from internvl_ops.tasks import ask, caption, ground, ocr
 from internvl_ops.tasks.base import Answered, Dialogue, Task

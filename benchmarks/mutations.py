@@ -15,7 +15,7 @@ from benchmarks import records
 from benchmarks.accuracy import CHECKPOINT, FIGURES, weights_sha256
 from benchmarks.mistakes import MUTATIONS, Guard
 from internvl_ops.engines.vllm import VllmEngine
-from internvl_ops.models.config import load_checkpoint
+from internvl_ops.models.checkpoints.config import load_checkpoint
 from testing.running_engine import RunningEngine
 
 NONE = "none"

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from internvl_ops.models.registry import REGISTRY
+from internvl_ops.models.family.registry import REGISTRY
 from testing.tiny import LANGUAGES, make_tiny_checkpoint
 
 LAYOUTS = {"internlm2": "internlm2", "qwen2": "qwen2"}  # backbone -> key of LANGUAGES

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from internvl_ops.evaluation import table as benchmark_table
-from internvl_ops.models import family_table
+from internvl_ops.models.family import family_table
 from pipelines.options import tasks
 
 ROOT = Path(__file__).parents[1]

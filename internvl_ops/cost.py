@@ -13,8 +13,8 @@ from typing import TypeVar
 import numpy as np
 
 from internvl_ops.gpus import Gpu
-from internvl_ops.models.architecture import GPU_UTILIZATION, WORKSPACE, Architecture, Bits
-from internvl_ops.models.config import Checkpoint
+from internvl_ops.models.checkpoints.architecture import GPU_UTILIZATION, WORKSPACE, Architecture, Bits
+from internvl_ops.models.checkpoints.config import Checkpoint
 
 Count = TypeVar("Count", int, float, np.ndarray)  # a number of tokens or tiles; arrays count many units at once
 

@@ -13,8 +13,8 @@ import numpy as np
 
 from internvl_ops.engines.base import Chat, Completion, Request, Sampling, Watch
 from internvl_ops.errors import UnitError
-from internvl_ops.models.rendering import Placeholder
-from internvl_ops.models.tokenizer import Tokenizer
+from internvl_ops.models.prompts.rendering import Placeholder
+from internvl_ops.models.tokenizers.tokenizer import Tokenizer
 from internvl_ops.quality.repetition import find_loop, is_repetitive
 from internvl_ops.tasks.forms import problem_of
 

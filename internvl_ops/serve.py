@@ -22,8 +22,8 @@ from typing import NoReturn
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.models import vllm_plugin
-from internvl_ops.models.config import Checkpoint, load_checkpoint
-from internvl_ops.models.jinja_template import jinja_template
+from internvl_ops.models.checkpoints.config import Checkpoint, load_checkpoint
+from internvl_ops.models.prompts.jinja_template import jinja_template
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from internvl_ops.engines.vllm import VllmEngine
-from internvl_ops.models.config import Checkpoint, load_checkpoint
+from internvl_ops.models.checkpoints.config import Checkpoint, load_checkpoint
 from testing.running_engine import RunningEngine
 from testing.serving import served
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from internvl_ops.errors import UnitError
-from internvl_ops.models.rendering import Placeholder
+from internvl_ops.models.prompts.rendering import Placeholder
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from internvl_ops.errors import ConfigurationError
-from internvl_ops.models.architecture import GIB, GPU_UTILIZATION, WORKSPACE, Bits
-from internvl_ops.models.config import Checkpoint
+from internvl_ops.models.checkpoints.architecture import GIB, GPU_UTILIZATION, WORKSPACE, Bits
+from internvl_ops.models.checkpoints.config import Checkpoint
 
 # vLLM's methods to quantise 16-bit weights on load, with the resulting bits per weight.
 ON_LOAD: dict[str, Bits] = {

@@ -18,7 +18,7 @@ from internvl_ops.engines import answers
 from internvl_ops.engines.base import Chat, Completion, EngineDead, Request, Sampling, Watch, too_long
 from internvl_ops.engines.endpoint import KEY_VARIABLE, Endpoint, Patience, UnreadableStream
 from internvl_ops.errors import ConfigurationError, UnitError
-from internvl_ops.models.rendering import TAG
+from internvl_ops.models.prompts.rendering import TAG
 
 CHAT = "/chat/completions"
 _KINDS = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpeg", b"RIFF": "webp"}

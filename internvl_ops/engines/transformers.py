@@ -26,8 +26,8 @@ from internvl_ops.engines.base import (
     too_long,
 )
 from internvl_ops.errors import ConfigurationError, UnitError
-from internvl_ops.models.config import Checkpoint
-from internvl_ops.models.tokenizer import Tokenizer
+from internvl_ops.models.checkpoints.config import Checkpoint
+from internvl_ops.models.tokenizers.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     import torch
@@ -42,7 +42,7 @@ class TransformersEngine:
     """InternVL in plain torch, on the first accelerator that this process sees, else on the CPU.
 
     Takes both layouts: transformers' own (`internvl`), and the published one (`internvl_chat`) through
-    `internvl_ops.models.native`. It never runs code from a checkpoint's repository.
+    `internvl_ops.models.checkpoints.native`. It never runs code from a checkpoint's repository.
 
     Args:
         checkpoint: What to load.
@@ -103,7 +103,7 @@ class TransformersEngine:
     def _start(self) -> None:
         import torch
 
-        from internvl_ops.models.native import load_native
+        from internvl_ops.models.checkpoints.native import load_native
 
         tokenizer = Tokenizer(self.checkpoint, trust_remote_code=self._trust_remote_code)
         self._stop_ids = tokenizer.stop_ids
@@ -185,7 +185,7 @@ class TransformersEngine:
         """
         import torch
 
-        from internvl_ops.models.pixels import normalised
+        from internvl_ops.models.checkpoints.pixels import normalised
 
         embedded = model.get_input_embeddings()(prompt)
         if request.tiles is None or not request.images:

@@ -26,10 +26,10 @@ from internvl_ops.engines.base import (
 from internvl_ops.engines.fitting import check_memory, check_quantization, quantization_arguments
 from internvl_ops.errors import ConfigurationError, UnitError
 from internvl_ops.models import vllm_plugin
-from internvl_ops.models.architecture import GPU_UTILIZATION
-from internvl_ops.models.config import Checkpoint
+from internvl_ops.models.checkpoints.architecture import GPU_UTILIZATION
+from internvl_ops.models.checkpoints.config import Checkpoint
 from internvl_ops.models.lora import check_room, load_adapter
-from internvl_ops.models.tokenizer import Tokenizer
+from internvl_ops.models.tokenizers.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from vllm import SamplingParams

@@ -2,7 +2,7 @@
 
 import argparse
 
-from internvl_ops.models import family_table
+from internvl_ops.models.family import family_table
 
 parser = argparse.ArgumentParser(prog="python -m internvl_ops.models", description="Print the InternVL family.")
 parser.add_argument("--markdown", action="store_true", help="as Markdown")

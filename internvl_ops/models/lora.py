@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from internvl_ops.errors import ConfigurationError
-from internvl_ops.models import weights
-from internvl_ops.models.config import Checkpoint
-from internvl_ops.models.json_files import read_json
-from internvl_ops.models.registry import REGISTRY
+from internvl_ops.models.checkpoints import weights
+from internvl_ops.models.checkpoints.config import Checkpoint
+from internvl_ops.models.checkpoints.json_files import read_json
+from internvl_ops.models.family.registry import REGISTRY
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 # Kinds of adapter, by their key in the config, that vLLM refuses only at the first request.

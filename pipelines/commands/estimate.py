@@ -11,8 +11,8 @@ from internvl_ops.cost import FLOOR, Cost, Efficiency, Roofline
 from internvl_ops.engines.fitting import ON_LOAD
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.gpus import DEFAULT, GPUS, Gpu, find_gpu, gpu_here
-from internvl_ops.models.architecture import GPU_UTILIZATION, Bits
-from internvl_ops.models.config import Checkpoint
+from internvl_ops.models.checkpoints.architecture import GPU_UTILIZATION, Bits
+from internvl_ops.models.checkpoints.config import Checkpoint
 from internvl_ops.tasks import Task
 from pipelines.commands.estimate_sample import Sample, Seen, take_sample
 from pipelines.options.job_options import JobOptions

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 STRAY = 0.1  # of the sampled URIs may be unreadable without ending the job
 
 if TYPE_CHECKING:
-    from internvl_ops.models.config import Checkpoint
+    from internvl_ops.models.checkpoints.config import Checkpoint
     from internvl_ops.tasks import Task
     from pipelines.options.tasks import MakeTask
     from pipelines.sources import SourceOptions, SourcePlan

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import ConfigDict, Field
 
 from internvl_ops.errors import ConfigurationError
-from internvl_ops.models.config import load_checkpoint
+from internvl_ops.models.checkpoints.config import load_checkpoint
 from pipelines.options.job_options import JobOptions, MediaOptions, ModelOptions, PromptOptions
 from pipelines.options.rules import check_answers, check_sampling, check_tasks, refuse
 from pipelines.options.tasks import TASKS, AnnotateOptions, TaskName, tasks_by_option

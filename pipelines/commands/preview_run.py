@@ -23,8 +23,8 @@ from internvl_ops.generation import Generator, Reply, Retries, Shown
 from internvl_ops.media.access import ReadPolicy
 from internvl_ops.media.parts import WHOLE, Part
 from internvl_ops.media.tiling import choose_grid, join_tiles
-from internvl_ops.models.config import Checkpoint
-from internvl_ops.models.tokenizer import Tokenizer
+from internvl_ops.models.checkpoints.config import Checkpoint
+from internvl_ops.models.tokenizers.tokenizer import Tokenizer
 from internvl_ops.prepare import MediaReader, MediaRef, Prepared, Preparer, Unit
 from internvl_ops.tasks import Answered, Dialogue, Task
 from internvl_ops.tasks.boxes import Box

@@ -15,8 +15,8 @@ from internvl_ops.engines.device_load import DeviceLoad
 from internvl_ops.engines.recovering import Recovering
 from internvl_ops.errors import ConfigurationError, UnitError, unforeseen
 from internvl_ops.generation import Generator, Reply, Retries
-from internvl_ops.models.config import Checkpoint
-from internvl_ops.models.tokenizer import Tokenizer
+from internvl_ops.models.checkpoints.config import Checkpoint
+from internvl_ops.models.tokenizers.tokenizer import Tokenizer
 from pipelines import columns as c
 from pipelines.failures import fill
 from pipelines.ledger.ledger import Book

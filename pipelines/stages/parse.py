@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from internvl_ops.errors import UnitError
 from internvl_ops.generation import FINISH_REASONS, Reply
-from internvl_ops.models.config import Checkpoint
-from internvl_ops.models.tokenizer import Tokenizer
+from internvl_ops.models.checkpoints.config import Checkpoint
+from internvl_ops.models.tokenizers.tokenizer import Tokenizer
 from internvl_ops.quality import thought_notes
 from internvl_ops.tasks import Answered, Conversation, Dialogue, Task
 from pipelines import columns as c

@@ -21,7 +21,7 @@ from internvl_ops.errors import ConfigurationError
 from internvl_ops.gauge import Reading
 from internvl_ops.generation import ChatConversation, RenderedConversation, Reply, Shown
 from internvl_ops.media.parts import Part
-from internvl_ops.models.rendering import Placeholder
+from internvl_ops.models.prompts.rendering import Placeholder
 from internvl_ops.prepare import MediaRef, Prepared
 from internvl_ops.tasks import Task
 from pipelines import columns as c

@@ -16,7 +16,7 @@ from internvl_ops.engines.base import own_context
 from internvl_ops.engines.endpoint import Patience
 from internvl_ops.engines.openai import OpenAIEngine, check_served
 from internvl_ops.errors import ConfigurationError
-from internvl_ops.models.config import Checkpoint, load_checkpoint
+from internvl_ops.models.checkpoints.config import Checkpoint, load_checkpoint
 from internvl_ops.models.lora import check_room, load_adapter
 from internvl_ops.redaction import safe_uri
 from internvl_ops.tasks import Task

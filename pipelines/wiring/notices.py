@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from internvl_ops.engines.base import own_context
-from internvl_ops.models.chat_template import disagreement
-from internvl_ops.models.config import Checkpoint
+from internvl_ops.models.checkpoints.config import Checkpoint
+from internvl_ops.models.prompts.chat_template import disagreement
 from pipelines.options.job_options import JobOptions
 from pipelines.options.rules import changed
 from pipelines.sources import SourcePlan

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from internvl_ops.models.config import Checkpoint
+from internvl_ops.models.checkpoints.config import Checkpoint
 from internvl_ops.prepare import Preparer, UnitPreparer
 from internvl_ops.prepare_chat import ChatPreparer
 from internvl_ops.tasks import Task

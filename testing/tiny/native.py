@@ -7,10 +7,10 @@ from typing import Any
 
 from safetensors.torch import load_file, save_file
 
-from internvl_ops.models.config import load_checkpoint
-from internvl_ops.models.json_files import read_json
-from internvl_ops.models.native import native_config, native_weights
-from internvl_ops.models.tokenizer import Tokenizer
+from internvl_ops.models.checkpoints.config import load_checkpoint
+from internvl_ops.models.checkpoints.json_files import read_json
+from internvl_ops.models.checkpoints.native import native_config, native_weights
+from internvl_ops.models.tokenizers.tokenizer import Tokenizer
 from testing.tiny.published import make_tiny_checkpoint, write_json
 
 

@@ -9,7 +9,7 @@ import pytest
 from benchmarks.accuracy import CHECKPOINT
 from benchmarks.mistakes import MUTATIONS, Guard
 from internvl_ops.engines.vllm import VllmEngine
-from internvl_ops.models.config import load_checkpoint
+from internvl_ops.models.checkpoints.config import load_checkpoint
 from testing.running_engine import RunningEngine
 
 COUNT = 30

@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import load_file
 
 from examples.nano import draw, evaluate, train
-from internvl_ops.models.config import load_checkpoint
-from internvl_ops.models.tokenizer import Tokenizer
+from internvl_ops.models.checkpoints.config import load_checkpoint
+from internvl_ops.models.tokenizers.tokenizer import Tokenizer
 
 
 def options(state: Path, steps: int, start: Path | None = None, lr: float = 1e-3) -> argparse.Namespace:

@@ -14,7 +14,7 @@ from examples.nano import draw, evaluate, train
 from examples.nano.held_out import FIRST_SEED
 from internvl_ops.engines.base import Request, Sampling
 from internvl_ops.engines.vllm import VllmEngine
-from internvl_ops.models.config import load_checkpoint
+from internvl_ops.models.checkpoints.config import load_checkpoint
 from testing.running_engine import RunningEngine
 
 FOLDER = Path(os.environ.get("NANO", Path(train.__file__).parent / "checkpoint"))

@@ -10,8 +10,8 @@ import pytest
 from internvl_ops.cost import Cost, Efficiency, Roofline
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.gpus import GPUS, find_gpu
-from internvl_ops.models.config import load_checkpoint
-from internvl_ops.models.registry import REGISTRY
+from internvl_ops.models.checkpoints.config import load_checkpoint
+from internvl_ops.models.family.registry import REGISTRY
 from testing.tiny import make_tiny_checkpoint
 
 ARCHITECTURES = {entry.name: entry.architecture for entry in REGISTRY}
@@ -63,8 +63,8 @@ def test_the_same_is_counted_in_a_running_model(tmp_path: Path) -> None:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from internvl_ops.models.native import load_native
-    from internvl_ops.models.tokenizer import Tokenizer
+    from internvl_ops.models.checkpoints.native import load_native
+    from internvl_ops.models.tokenizers.tokenizer import Tokenizer
 
     make_tiny_checkpoint(tmp_path, tile_size=112)
     checkpoint = load_checkpoint(str(tmp_path))

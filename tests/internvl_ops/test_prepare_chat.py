@@ -22,7 +22,7 @@ from internvl_ops.media.image import ImageOptions, load_picture
 from internvl_ops.media.parts import WHOLE, MediaOptions, Part
 from internvl_ops.media.tiling import tile_image
 from internvl_ops.media.video import VideoOptions
-from internvl_ops.models.config import Checkpoint
+from internvl_ops.models.checkpoints.config import Checkpoint
 from internvl_ops.prepare import MediaRef, Prepared, Preparer, ReadLimits, Unit
 from internvl_ops.prepare_chat import ChatPreparer
 from internvl_ops.tasks import Conversation

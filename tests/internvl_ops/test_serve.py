@@ -25,8 +25,8 @@ from internvl_ops.engines.openai import OpenAIEngine
 from internvl_ops.engines.transformers import TransformersEngine
 from internvl_ops.errors import UnitError
 from internvl_ops.media.tiling import tile_image
-from internvl_ops.models.config import Checkpoint
-from internvl_ops.models.rendering import Renderer
+from internvl_ops.models.checkpoints.config import Checkpoint
+from internvl_ops.models.prompts.rendering import Renderer
 from testing.running_engine import RunningEngine
 
 SHORT = Sampling(12, ignore_stop=True)

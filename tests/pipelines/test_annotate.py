@@ -13,7 +13,7 @@ from ray.data._internal.logical.interfaces import LogicalPlan
 from ray.data._internal.logical.operators import InputData
 from ray.data._internal.stats import DatasetStats
 
-from internvl_ops.models.config import Checkpoint
+from internvl_ops.models.checkpoints.config import Checkpoint
 from jobs import ask_dataset
 from jobs.caption_dataset import Options
 from pipelines import annotate

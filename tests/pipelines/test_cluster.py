@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.media.tiling import share_tile_budget
-from internvl_ops.models.config import Checkpoint
+from internvl_ops.models.checkpoints.config import Checkpoint
 from pipelines.cluster import BLOCK_BYTES, Workers, connect, rows_per_block, settle
 from pipelines.options.job_options import JobOptions
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from transformers import CONFIG_MAPPING, PretrainedConfig
 
-from internvl_ops.models.architecture import side
+from internvl_ops.models.checkpoints.architecture import side
 
 # Defaults of absent keys: V1.1 and V1.2 were published without them.
 _CLASS_DEFAULTS: dict[str, Any] = {

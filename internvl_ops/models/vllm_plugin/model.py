@@ -17,9 +17,9 @@ from vllm.multimodal import MULTIMODAL_REGISTRY
 from vllm.multimodal.processing import PromptReplacement
 from vllm.platforms import current_platform
 
-from internvl_ops.models.jinja_template import PLACEHOLDER
-from internvl_ops.models.pixels import normalised
-from internvl_ops.models.tokenizer import IMAGE_CONTEXT
+from internvl_ops.models.checkpoints.pixels import normalised
+from internvl_ops.models.prompts.jinja_template import PLACEHOLDER
+from internvl_ops.models.tokenizers.tokenizer import IMAGE_CONTEXT
 from internvl_ops.models.vllm_plugin import cpu_draws
 from internvl_ops.models.vllm_plugin.inputs import image_input
 from internvl_ops.models.vllm_plugin.processor import replacements, tiled

@@ -12,8 +12,8 @@ from transformers import BatchFeature, PretrainedConfig
 from vllm.multimodal.processing import PromptReplacement, PromptUpdateDetails
 
 from internvl_ops.media.tiling import tile_image
-from internvl_ops.models.rendering import TAG
-from internvl_ops.models.tokenizer import IMAGE_CONTEXT, IMAGE_END, IMAGE_START
+from internvl_ops.models.prompts.rendering import TAG
+from internvl_ops.models.tokenizers.tokenizer import IMAGE_CONTEXT, IMAGE_END, IMAGE_START
 
 
 def tiled(
@@ -60,8 +60,8 @@ def tiled(
 def replacements(tokenizer: Any, tokens_per_tile: int, num_tiles: Sequence[int]) -> list[PromptReplacement]:
     """How a picture's placeholder becomes its context tokens.
 
-    The placeholder consists of special tokens, as in `internvl_ops.models.jinja_template`, so that it does not merge
-    with the text around it. A prompt that is written by hand may use `<image>` instead.
+    The placeholder consists of special tokens, as in `internvl_ops.models.prompts.jinja_template`, so that it does not
+    merge with the text around it. A prompt that is written by hand may use `<image>` instead.
     """
     start, context, end = tokenizer.convert_tokens_to_ids([IMAGE_START, IMAGE_CONTEXT, IMAGE_END])
 

@@ -12,8 +12,8 @@ import psutil
 
 from internvl_ops.engines.base import EngineDead, Request, Sampling
 from internvl_ops.engines.vllm import VllmEngine
-from internvl_ops.models.config import load_checkpoint
-from internvl_ops.models.rendering import Renderer
+from internvl_ops.models.checkpoints.config import load_checkpoint
+from internvl_ops.models.prompts.rendering import Renderer
 
 
 async def main(model: str) -> dict[str, object]:

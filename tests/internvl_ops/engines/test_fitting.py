@@ -15,9 +15,9 @@ from internvl_ops.engines import fitting
 from internvl_ops.engines.fitting import check_memory, check_quantization, quantization_arguments
 from internvl_ops.engines.vllm import VllmEngine
 from internvl_ops.errors import ConfigurationError
-from internvl_ops.models.architecture import GIB
-from internvl_ops.models.config import Checkpoint, load_checkpoint
-from internvl_ops.models.registry import REGISTRY
+from internvl_ops.models.checkpoints.architecture import GIB
+from internvl_ops.models.checkpoints.config import Checkpoint, load_checkpoint
+from internvl_ops.models.family.registry import REGISTRY
 
 AWQ = {"quant_method": "awq", "bits": 4, "group_size": 128, "zero_point": True, "version": "gemm"}
 INT8 = {"quant_method": "bitsandbytes", "load_in_8bit": True, "llm_int8_skip_modules": ["vision_model", "mlp1"]}

@@ -14,9 +14,9 @@ from safetensors.torch import save_file
 from internvl_ops.engines.base import Request, Sampling
 from internvl_ops.engines.vllm import VllmEngine
 from internvl_ops.errors import ConfigurationError
-from internvl_ops.models.config import Checkpoint, load_checkpoint
+from internvl_ops.models.checkpoints.config import Checkpoint, load_checkpoint
 from internvl_ops.models.lora import load_adapter
-from internvl_ops.models.rendering import Renderer
+from internvl_ops.models.prompts.rendering import Renderer
 from testing.running_engine import RunningEngine
 from testing.tiny import make_tiny_checkpoint
 from tests.reference.internvl import ReferenceInternVL

@@ -17,8 +17,8 @@ from PIL import Image
 from internvl_ops.engines.base import Completion, Request, Sampling
 from internvl_ops.engines.vllm import VllmEngine
 from internvl_ops.media.tiling import tile_image
-from internvl_ops.models.config import Checkpoint
-from internvl_ops.models.rendering import Media, Renderer
+from internvl_ops.models.checkpoints.config import Checkpoint
+from internvl_ops.models.prompts.rendering import Media, Renderer
 from testing.running_engine import RunningEngine
 from tests.reference.internvl import AS_PUBLISHED, ReferenceInternVL, Variant, tile
 

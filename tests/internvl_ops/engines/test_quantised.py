@@ -13,8 +13,8 @@ import torch
 from internvl_ops.engines.base import Request, Sampling
 from internvl_ops.engines.vllm import VllmEngine
 from internvl_ops.errors import ConfigurationError
-from internvl_ops.models.config import Checkpoint, load_checkpoint
-from internvl_ops.models.rendering import Renderer
+from internvl_ops.models.checkpoints.config import Checkpoint, load_checkpoint
+from internvl_ops.models.prompts.rendering import Renderer
 from testing.awq import quantise
 from testing.running_engine import RunningEngine
 from testing.tiny import make_tiny_checkpoint

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from internvl_ops.engines.base import Request, Sampling
-from internvl_ops.models.config import Checkpoint
-from internvl_ops.models.rendering import Renderer
+from internvl_ops.models.checkpoints.config import Checkpoint
+from internvl_ops.models.prompts.rendering import Renderer
 from testing.running_engine import RunningEngine
 
 ROOT = Path(__file__).parents[3]

@@ -18,8 +18,8 @@ from PIL import Image
 from internvl_ops.engines.base import Request, Sampling
 from internvl_ops.engines.vllm import VllmEngine
 from internvl_ops.media.tiling import tile_image
-from internvl_ops.models.config import load_checkpoint
-from internvl_ops.models.rendering import Renderer
+from internvl_ops.models.checkpoints.config import load_checkpoint
+from internvl_ops.models.prompts.rendering import Renderer
 from testing.running_engine import RunningEngine
 from testing.tiny import LANGUAGES, VISIONS, make_tiny_checkpoint, make_tiny_native_checkpoint
 from tests.reference.internvl import ReferenceInternVL

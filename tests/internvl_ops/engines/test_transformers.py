@@ -18,9 +18,9 @@ from safetensors.torch import load_file, save_file
 from internvl_ops.engines.base import Completion, EngineDead, Request, Sampling
 from internvl_ops.engines.transformers import TransformersEngine
 from internvl_ops.errors import ConfigurationError, UnitError
-from internvl_ops.models.config import Checkpoint, load_checkpoint
-from internvl_ops.models.native import native_weights
-from internvl_ops.models.rendering import Renderer
+from internvl_ops.models.checkpoints.config import Checkpoint, load_checkpoint
+from internvl_ops.models.checkpoints.native import native_weights
+from internvl_ops.models.prompts.rendering import Renderer
 from testing.running_engine import RunningEngine
 from testing.tiny import make_tiny_native_checkpoint
 

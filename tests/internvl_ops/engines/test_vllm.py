@@ -14,8 +14,8 @@ from vllm.platforms.interface import UnspecifiedPlatform
 from internvl_ops.engines.base import EngineDead, Request, Sampling
 from internvl_ops.engines.vllm import VllmEngine
 from internvl_ops.errors import ConfigurationError, UnitError
-from internvl_ops.models.config import Checkpoint
-from internvl_ops.models.rendering import Renderer
+from internvl_ops.models.checkpoints.config import Checkpoint
+from internvl_ops.models.prompts.rendering import Renderer
 from testing.running_engine import RunningEngine
 
 SHORT = Sampling(8, ignore_stop=True)

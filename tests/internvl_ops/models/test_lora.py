@@ -11,7 +11,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from internvl_ops.errors import ConfigurationError
-from internvl_ops.models.config import Checkpoint
+from internvl_ops.models.checkpoints.config import Checkpoint
 from internvl_ops.models.lora import check_room, load_adapter
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 from internvl_ops.cost import Cost, Roofline
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.gpus import GPUS
-from internvl_ops.models.registry import REGISTRY
+from internvl_ops.models.family.registry import REGISTRY
 from jobs.caption_dataset import Options
 from pipelines.commands import estimate_sample as sample
 from pipelines.commands.estimate import ASSUMED, Estimate, estimate

@@ -12,7 +12,7 @@ import pytest
 from internvl_ops.cost import Cost
 from internvl_ops.gauge import Gauge, Reading
 from internvl_ops.gpus import GPUS
-from internvl_ops.models.registry import REGISTRY
+from internvl_ops.models.family.registry import REGISTRY
 from internvl_ops.tasks import caption, several
 from pipelines import cluster
 from pipelines import columns as c

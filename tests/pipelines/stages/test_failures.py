@@ -17,8 +17,8 @@ from internvl_ops.errors import STAGES, ConfigurationError, UnitError, unforesee
 from internvl_ops.generation import Generator, Retries
 from internvl_ops.media.access import ReadPolicy
 from internvl_ops.media.parts import MediaOptions, Part
-from internvl_ops.models.config import Checkpoint
-from internvl_ops.models.tokenizer import Tokenizer
+from internvl_ops.models.checkpoints.config import Checkpoint
+from internvl_ops.models.tokenizers.tokenizer import Tokenizer
 from internvl_ops.prepare import Prepared, Preparer, ReadLimits, Unit
 from internvl_ops.tasks import Conversation, Task, ask
 from internvl_ops.tasks.base import Answered

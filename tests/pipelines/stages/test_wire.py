@@ -17,7 +17,7 @@ from internvl_ops.engines.base import Chat, Sampling
 from internvl_ops.gauge import Reading
 from internvl_ops.generation import ChatConversation, RenderedConversation, Reply
 from internvl_ops.media.parts import Part
-from internvl_ops.models.rendering import Placeholder
+from internvl_ops.models.prompts.rendering import Placeholder
 from internvl_ops.prepare import MediaRef, Prepared
 from pipelines import columns as c
 from pipelines.stages import wire

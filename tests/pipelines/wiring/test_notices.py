@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from internvl_ops.models.config import Checkpoint
+from internvl_ops.models.checkpoints.config import Checkpoint
 from pipelines.commands.job import describe
 from pipelines.options.job_options import JobOptions
 from pipelines.output.folder import OutputFolder

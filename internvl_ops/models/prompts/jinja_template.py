@@ -1,6 +1,6 @@
 """A checkpoint's conversation template in Jinja, for servers that render chat messages themselves.
 
-    python -m internvl_ops.models.jinja_template MODEL > internvl.jinja
+    python -m internvl_ops.models.prompts.jinja_template MODEL > internvl.jinja
 
 The chat template in the tokenizer's own files has another system message, or another separator, and costs accuracy.
 """
@@ -10,10 +10,10 @@ from __future__ import annotations
 import argparse
 import json
 
-from internvl_ops.models.config import Checkpoint, load_checkpoint
-from internvl_ops.models.conversation import TEMPLATES
-from internvl_ops.models.rendering import TAG
-from internvl_ops.models.tokenizer import IMAGE_CONTEXT, IMAGE_END, IMAGE_START, Tokenizer
+from internvl_ops.models.checkpoints.config import Checkpoint, load_checkpoint
+from internvl_ops.models.prompts.rendering import TAG
+from internvl_ops.models.templates.conversation import TEMPLATES
+from internvl_ops.models.tokenizers.tokenizer import IMAGE_CONTEXT, IMAGE_END, IMAGE_START, Tokenizer
 
 PLACEHOLDER = IMAGE_START + IMAGE_CONTEXT + IMAGE_END
 
@@ -91,7 +91,7 @@ def jinja_template(checkpoint: Checkpoint) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m internvl_ops.models.jinja_template", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m internvl_ops.models.prompts.jinja_template", description=__doc__)
     parser.add_argument("model", help="folder or hub name of the checkpoint")
     print(jinja_template(load_checkpoint(parser.parse_args().model)), end="")
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from internvl_ops.errors import ConfigurationError
-from internvl_ops.models import weights
-from internvl_ops.models.architecture import Architecture, read_architecture, side
-from internvl_ops.models.conversation import TEMPLATES
-from internvl_ops.models.json_files import read_json
+from internvl_ops.models.checkpoints import weights
+from internvl_ops.models.checkpoints.architecture import Architecture, read_architecture, side
+from internvl_ops.models.checkpoints.json_files import read_json
+from internvl_ops.models.templates.conversation import TEMPLATES
 
 # The files of a hub checkpoint that are needed here. The engine downloads the weights itself.
 HUB_FILES = ["*.json", "*.jinja", "tokenizer.model", "*.txt"]

@@ -9,9 +9,9 @@ from typing import Literal
 import numpy as np
 
 from internvl_ops.errors import UnitError
-from internvl_ops.models import conversation
-from internvl_ops.models.config import Checkpoint
-from internvl_ops.models.tokenizer import IMAGE_CONTEXT, IMAGE_END, IMAGE_START, Tokenizer
+from internvl_ops.models.checkpoints.config import Checkpoint
+from internvl_ops.models.templates import conversation
+from internvl_ops.models.tokenizers.tokenizer import IMAGE_CONTEXT, IMAGE_END, IMAGE_START, Tokenizer
 
 TAG = "<image>"
 _ONE_TOKEN_IMAGE = IMAGE_START + IMAGE_CONTEXT + IMAGE_END

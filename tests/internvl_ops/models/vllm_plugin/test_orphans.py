@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 # A parent with a child as vLLM starts them: it says the child's id and then hangs.
 PARENT = """
 import multiprocessing, time

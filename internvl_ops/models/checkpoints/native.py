@@ -15,8 +15,8 @@ import torch
 from safetensors.torch import load_file
 
 from internvl_ops.errors import ConfigurationError
-from internvl_ops.models.json_files import read_json
-from internvl_ops.models.weights import files_and_index
+from internvl_ops.models.checkpoints.json_files import read_json
+from internvl_ops.models.checkpoints.weights import files_and_index
 
 # The language models' types in transformers. InternLM2 is a Llama that keeps query, key and value in one matrix.
 # InternLM3 is a Llama whose two kinds of bias are switched by other names.

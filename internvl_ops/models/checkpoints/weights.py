@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from internvl_ops.errors import ConfigurationError
-from internvl_ops.models.json_files import read_json
+from internvl_ops.models.checkpoints.json_files import read_json
 
 WHOLE_FILES = ("model.safetensors", "pytorch_model.bin")
 LONGEST_HEADER = 100_000_000  # bytes; the limit of the format

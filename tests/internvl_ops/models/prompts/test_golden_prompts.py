@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
-from internvl_ops.models.config import load_checkpoint
-from internvl_ops.models.conversation import TEMPLATES
-from internvl_ops.models.rendering import Renderer
-from tests.internvl_ops.models.golden_prompts import GOLDEN, OWN_SYSTEM
+from internvl_ops.models.checkpoints.config import load_checkpoint
+from internvl_ops.models.prompts.rendering import Renderer
+from internvl_ops.models.templates.conversation import TEMPLATES
+from tests.internvl_ops.models.prompts.golden_prompts import GOLDEN, OWN_SYSTEM
 
 TOKENS = ["</s>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>", "<|start|>", "<|message|>", "<|return|>"]
 PER_TILE = 16  # context tokens, of the tiny checkpoint

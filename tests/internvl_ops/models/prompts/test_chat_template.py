@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from internvl_ops.models.chat_template import disagreement
-from internvl_ops.models.config import load_checkpoint
+from internvl_ops.models.checkpoints.config import load_checkpoint
+from internvl_ops.models.prompts.chat_template import disagreement
 
 # InternVL 2.5's own, but for its system message, which stands where {} is.
 AS_TRAINED = (

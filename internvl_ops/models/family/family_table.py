@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from internvl_ops.models.architecture import GIB, LEAST_CONTEXT, WORKSPACE, Bits
-from internvl_ops.models.registry import REGISTRY, VISION_NAMES, Entry
+from internvl_ops.models.checkpoints.architecture import GIB, LEAST_CONTEXT, WORKSPACE, Bits
+from internvl_ops.models.family.registry import REGISTRY, VISION_NAMES, Entry
 
 USABLE = 0.9  # share of a device's memory that vLLM takes
 DEVICES = {24: 24 * 10**9, 80: 80 * 10**9}  # bytes

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from internvl_ops.models.json_files import read_json
-from internvl_ops.models.seams import SEAM, is_mark
+from internvl_ops.models.checkpoints.json_files import read_json
+from internvl_ops.models.tokenizers.seams import SEAM, is_mark
 
 # Classes whose slow tokenizer changes the text in no other way; Llama's too, unless its `legacy` is false.
 PLAIN = {"InternLM2Tokenizer", "InternLM2TokenizerFast", "InternLM3Tokenizer"}

@@ -13,8 +13,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from internvl_ops.errors import ConfigurationError, UnitError
-from internvl_ops.models.config import load_checkpoint
-from internvl_ops.models.rendering import Rendered, Renderer
+from internvl_ops.models.checkpoints.config import load_checkpoint
+from internvl_ops.models.prompts.rendering import Rendered, Renderer
 from testing.tiny import make_tiny_checkpoint
 
 SPELLED = [

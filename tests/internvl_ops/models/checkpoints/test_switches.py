@@ -17,8 +17,8 @@ from internvl_ops.engines.transformers import TransformersEngine
 from internvl_ops.media.image import ImageOptions
 from internvl_ops.media.parts import MediaOptions
 from internvl_ops.media.tiling import tile_image
-from internvl_ops.models.config import Checkpoint, load_checkpoint
-from internvl_ops.models.rendering import Renderer
+from internvl_ops.models.checkpoints.config import Checkpoint, load_checkpoint
+from internvl_ops.models.prompts.rendering import Renderer
 from tests.reference.internvl import ReferenceInternVL, Variant
 
 KEYS = ("dynamic_image_size", "use_thumbnail", "ps_version", "min_dynamic_patch", "max_dynamic_patch", "pad2square")

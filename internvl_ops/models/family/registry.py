@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from internvl_ops.models.architecture import Architecture, LanguageModel, VisionTower
+from internvl_ops.models.checkpoints.architecture import Architecture, LanguageModel, VisionTower
 
 INTERNVIT_300M = VisionTower(hidden=1024, layers=24, heads=16, intermediate=4096)
 INTERNVIT_6B = VisionTower(hidden=3200, layers=45, heads=25, intermediate=12800, qkv_bias=False, qk_norm=True)

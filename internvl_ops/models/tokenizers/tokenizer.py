@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from internvl_ops.errors import ConfigurationError
-from internvl_ops.models.config import Checkpoint
-from internvl_ops.models.conversation import CHANNEL, FINAL, MESSAGE, TEMPLATES
-from internvl_ops.models.json_files import read_json
-from internvl_ops.models.seams import KEPT, SEAM, Seams, is_mark
-from internvl_ops.models.sentencepiece_tokenizer import SentencePieceTokenizer, is_sentencepiece
+from internvl_ops.models.checkpoints.config import Checkpoint
+from internvl_ops.models.checkpoints.json_files import read_json
+from internvl_ops.models.templates.conversation import CHANNEL, FINAL, MESSAGE, TEMPLATES
+from internvl_ops.models.tokenizers.seams import KEPT, SEAM, Seams, is_mark
+from internvl_ops.models.tokenizers.sentencepiece_tokenizer import SentencePieceTokenizer, is_sentencepiece
 
 IMAGE_START, IMAGE_CONTEXT, IMAGE_END = "<img>", "<IMG_CONTEXT>", "</img>"
 

@@ -12,8 +12,8 @@ import pytest
 from internvl_ops.engines.answers import completion
 from internvl_ops.engines.base import Completion, Request, Sampling, Watch
 from internvl_ops.generation import Generator, RenderedConversation, Retries, Shown
-from internvl_ops.models.config import load_checkpoint
-from internvl_ops.models.tokenizer import Tokenizer
+from internvl_ops.models.checkpoints.config import load_checkpoint
+from internvl_ops.models.tokenizers.tokenizer import Tokenizer
 
 TOKENS = ["<|start|>", "<|end|>", "<|message|>", "<|channel|>", "<|return|>"]
 FINAL = "<|channel|>final<|message|>A <ref>red panda</ref>."

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from internvl_ops.errors import UnitError
-from internvl_ops.models import conversation
-from internvl_ops.models.config import Checkpoint
-from internvl_ops.models.conversation import TEMPLATES
-from internvl_ops.models.rendering import Renderer
+from internvl_ops.models.checkpoints.config import Checkpoint
+from internvl_ops.models.prompts.rendering import Renderer
+from internvl_ops.models.templates import conversation
+from internvl_ops.models.templates.conversation import TEMPLATES
 
 V1_5 = "你是由上海人工智能实验室联合商汤科技开发的书生多模态大模型，英文名叫InternVL, 是一个有用无害的人工智能助手。"
 V2_5 = "你是书生·万象，英文名是InternVL，是由上海人工智能实验室、清华大学及多家合作单位联合开发的多模态大语言模型。"

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from internvl_ops.errors import ConfigurationError
-from internvl_ops.models.config import Checkpoint, load_checkpoint
-from internvl_ops.models.tokenizer import Tokenizer
+from internvl_ops.models.checkpoints.config import Checkpoint, load_checkpoint
+from internvl_ops.models.tokenizers.tokenizer import Tokenizer
 
 GROUNDED = "<ref>car</ref><box>[[75, 658, 120, 700]]</box>"
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from transformers import AutoTokenizer
 
-from internvl_ops.models.config import Checkpoint
-from internvl_ops.models.conversation import TEMPLATES, render
-from internvl_ops.models.jinja_template import PLACEHOLDER, jinja, jinja_template
-from internvl_ops.models.rendering import TAG, Renderer
+from internvl_ops.models.checkpoints.config import Checkpoint
+from internvl_ops.models.prompts.jinja_template import PLACEHOLDER, jinja, jinja_template
+from internvl_ops.models.prompts.rendering import TAG, Renderer
+from internvl_ops.models.templates.conversation import TEMPLATES, render
 
 IMAGE = {"type": "image"}
 

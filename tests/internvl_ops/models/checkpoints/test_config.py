@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from internvl_ops.errors import ConfigurationError
-from internvl_ops.models.config import load_checkpoint
-from internvl_ops.models.conversation import INTERNVL_2_5
+from internvl_ops.models.checkpoints.config import load_checkpoint
+from internvl_ops.models.templates.conversation import INTERNVL_2_5
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ class TestWhatIsRead:
 
     def test_reading_loads_neither_torch_nor_transformers(self, tiny_checkpoint: Path) -> None:
         code = (
-            "import sys; from internvl_ops.models.config import load_checkpoint; "
+            "import sys; from internvl_ops.models.checkpoints.config import load_checkpoint; "
             f"load_checkpoint({str(tiny_checkpoint)!r}); print(sorted({{'torch', 'transformers'}} & set(sys.modules)))"
         )
         ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -209,7 +209,7 @@ class TestTheHub:
     def test_a_name_that_the_hub_does_not_give(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("HF_HUB_OFFLINE", "1")
         code = (
-            "from internvl_ops.models.config import load_checkpoint\n"
+            "from internvl_ops.models.checkpoints.config import load_checkpoint\n"
             "from internvl_ops.errors import ConfigurationError\n"
             "try: load_checkpoint('OpenGVLab/No-Such-Checkpoint')\n"
             "except ConfigurationError as error: print(error)"

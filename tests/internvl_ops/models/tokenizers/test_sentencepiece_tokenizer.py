@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from transformers import AddedToken
 from transformers.tokenization_utils_sentencepiece import SentencePieceBackend
 
-from internvl_ops.models.sentencepiece_tokenizer import SPACE, SentencePieceTokenizer
+from internvl_ops.models.tokenizers.sentencepiece_tokenizer import SPACE, SentencePieceTokenizer
 
 TEXTS = ["a photo of a red square and a blue circle", "Describe the image. 请描述图片", "system user assistant\n"]
 INTERNLM2 = ["<|im_end|>", "<|im_start|>", "<img>", "</img>", "<IMG_CONTEXT>", "<ref>", "</ref>", "<box>", "</box>"]
