@@ -133,6 +133,8 @@ class RayHead:
             [
                 *(BIN / "ray", "start", "--head", "--block", f"--num-cpus={cpus}", "--disable-usage-stats"),
                 *(f"--port={self._gcs}", f"--dashboard-port={self.dashboard}", "--dashboard-host=127.0.0.1"),
+                # The default is the same for all clusters of a machine, and a head without it starts no job.
+                f"--dashboard-agent-listen-port={free_port()}",
                 *(f"--temp-dir={folder}", "--object-store-memory=1500000000"),
                 *more,
             ],
