@@ -7,6 +7,8 @@ from pathlib import Path
 
 from internvl_ops.evaluation import table as benchmark_table
 from internvl_ops.models.family import family_table
+from pipelines.exports import counts as export_counts
+from pipelines.exports import forms as export_forms
 from pipelines.options import tasks
 
 ROOT = Path(__file__).parents[1]
@@ -149,6 +151,7 @@ def scale() -> str:
 BLOCKS = {
     README: {"highlights": highlights},
     DOCS / "tasks.md": {"tasks": tasks.table},
+    DOCS / "exports.md": {"forms": export_forms.table, "reasons": export_counts.reasons_table},
     DOCS / "models.md": {"family": family_table.markdown},
     DOCS / "evaluation.md": {"benchmarks": benchmark_table.markdown, "drawn": drawn_benchmarks},
     DOCS / "benchmarks.md": {"scale": scale, "accuracy": accuracy, "tables": measured},

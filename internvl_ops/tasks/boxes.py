@@ -7,6 +7,7 @@ original image (InternVL issues #844, #1009, #1063). Real answers vary more: see
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -149,10 +150,25 @@ def format_box(box: Box, width: int, height: int) -> str:
         width: Width of the upright original, in pixels; at least 1.
         height: Height of the upright original, in pixels; at least 1.
     """
-    sizes = (width, height, width, height)
-    corners = zip((box.x1, box.y1, box.x2, box.y2), sizes, strict=True)
-    numbers = [round(min(max(corner / size, 0.0), 1.0) * GRID) for corner, size in corners]
-    return (f"<ref>{box.label}</ref>" if box.label else "") + f"<box>[{numbers}]</box>"
+    return format_boxes(box.label, [box], width, height)
+
+
+def format_boxes(label: str, boxes: Sequence[Box], width: int, height: int) -> str:
+    """Boxes of one label in the family's own form: ``<ref>label</ref><box>[[x1, y1, x2, y2], …]</box>``.
+
+    Args:
+        label: The label; without it there is no ``<ref>``.
+        boxes: In pixels.
+        width: Width of the upright original, in pixels; at least 1.
+        height: Height of the upright original, in pixels; at least 1.
+    """
+    numbers = [_thousandths(box, width, height) for box in boxes]
+    return (f"<ref>{label}</ref>" if label else "") + f"<box>{numbers}</box>"
+
+
+def _thousandths(box: Box, width: int, height: int) -> list[int]:
+    corners = zip((box.x1, box.y1, box.x2, box.y2), (width, height, width, height), strict=True)
+    return [round(min(max(corner / size, 0.0), 1.0) * GRID) for corner, size in corners]
 
 
 def _is_fraction(four: list[str]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -50,6 +51,27 @@ def check_apart(options: JobOptions) -> None:
     raise ConfigurationError(
         f"--output {safe_uri(options.output)} and --input {safe_uri(options.input)} overlap. {mend}"
     )
+
+
+def check_apart_from_output(source: str, target: str, path: str, folders: Collection[str]) -> None:
+    """Refuses to export an output into itself.
+
+    Args:
+        source: ``--input`` as given.
+        target: ``--output`` as given.
+        path: The same, as it is opened.
+        folders: The output that is exported, and the folders that runs write in it.
+
+    Raises:
+        ConfigurationError: Naming both.
+    """
+    top, *inner = (os.path.realpath(folder) if folder.startswith("/") else folder for folder in folders)
+    path = os.path.realpath(path) if path.startswith("/") else path
+    if _is_below(top, path) or any(_is_below(path, folder) for folder in inner):
+        raise ConfigurationError(
+            f"--output {safe_uri(target)} and --input {safe_uri(source)} overlap. Give another --output: runs write "
+            f"{', '.join(f'{name}/' for name in WRITTEN)} there."
+        )
 
 
 def _is_below(path: str, folder: str) -> bool:

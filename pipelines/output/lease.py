@@ -260,6 +260,27 @@ class Lease:
         return json.dumps(said).encode()
 
 
+def running(output: OutputFolder) -> str | None:
+    """Describes the run that is writing to an output: its id and machine. None if none is.
+
+    It changes nothing. If the holder of the lease may have died, it watches the lease, for `EXPIRES_S` at most.
+    """
+    watcher = Lease(output, run_id="")
+    number, text = watcher._newest()
+    if not number or _is_free(text):
+        return None
+    ends = time.monotonic() + EXPIRES_S
+    while time.monotonic() < ends:
+        time.sleep(RENEWED_EVERY_S / 5)
+        newest, now = watcher._newest()
+        if not newest or _is_free(now):
+            return None
+        if (newest, now) != (number, text):
+            holder = _parse(now)
+            return f"{holder.get('run_id')}, on {holder.get('host')}"
+    return None
+
+
 def _name(number: int) -> str:
     return f"{LEASES}/{number:08d}.json"
 

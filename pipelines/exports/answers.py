@@ -1,0 +1,163 @@
+"""The output that is exported: its columns, what was asked, and where its media are."""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from internvl_ops.errors import ConfigurationError
+from internvl_ops.redaction import safe_uri
+from pipelines.output.folder import RESULTS, RUNS, OutputFolder
+from pipelines.output.overwrite import replaced_files
+from pipelines.output.settings import KEY
+from pipelines.patience import patiently
+from pipelines.sources.options import DEFAULT_MEDIA_COLUMNS, MediaKind
+from pipelines.sources.storage import check_scheme, has_magic, kind_of, split_glob
+
+_RUNS_READ = 20  # newest records; enough to notice that inputs differ
+_FILE = re.compile(r"\.\w{1,10}(\.(gz|gzip|zst|zstd|bz2|xz))?$")
+
+
+@dataclass(frozen=True)
+class Answers:
+    """An output as exports see it.
+
+    Args:
+        uri: The output.
+        schema: Columns of its results.
+        task: Name of the task.
+        prompt: Asked where a row has no question of its own.
+        settings: The settings that determined the answers; see `pipelines.output.settings`.
+        media: Column with the media; None if rows have none.
+        media_kind: Kind of the media.
+        bases: What relative media URIs may be relative to; several if the runs had different inputs.
+    """
+
+    uri: str
+    schema: pa.Schema
+    task: str
+    prompt: str
+    settings: Mapping[str, Any]
+    media: str | None
+    media_kind: MediaKind
+    bases: tuple[str, ...] = ()
+
+    @property
+    def model(self) -> str:
+        return str(self.setting("model") or "")
+
+    @property
+    def own(self) -> frozenset[str]:
+        """The task's own columns."""
+        return frozenset(field.name for field in self.schema if b"task" in (field.metadata or {}))
+
+    def setting(self, name: str) -> Any:
+        """A setting; a long text as it may be shown."""
+        value = self.settings.get(name)
+        return value.get("shown") if isinstance(value, dict) and "shown" in value else value
+
+    @property
+    def base(self) -> str:
+        """What relative media URIs are relative to; empty if that is not known.
+
+        Raises:
+            ConfigurationError: The runs do not agree.
+        """
+        if len(self.bases) > 1:
+            raise ConfigurationError(
+                f"--input {safe_uri(self.uri)}: its runs read inputs in different folders ({', '.join(self.bases)}), "
+                "so that it is not known what relative paths of media are relative to. Add --media-root."
+            )
+        return self.bases[0] if self.bases else ""
+
+
+def open_answers(output: OutputFolder, *, media_column: str | None = None, media_root: str | None = None) -> Answers:
+    """Looks at an output.
+
+    Args:
+        output: The output.
+        media_column: Column with the media; by default the one that the runs read.
+        media_root: What relative media URIs are relative to; by default the folder of the runs' input.
+
+    Raises:
+        ConfigurationError: It holds no results, or a run that replaces them has not ended.
+    """
+    files = output.files(RESULTS)
+    if not files:
+        raise ConfigurationError(
+            f"--input {safe_uri(output.uri)} holds no results: {RESULTS}/ has no Parquet file. Give the --output of a "
+            "job that has written answers."
+        )
+    if replaced_files(output):
+        raise ConfigurationError(
+            f"--input {safe_uri(output.uri)}: a run with --overwrite has begun to replace the results and has not "
+            "ended, so that units have two rows. Repeat its command to the end, then export."
+        )
+    schema = output.read_schema(files[-1])
+    said = schema.metadata or {}
+    settings = json.loads(said.get(KEY, b"{}"))
+    configurations = _configurations(output)
+    column = media_column or _media_column(schema, configurations[-1] if configurations else {})
+    if media_column is not None and media_column not in schema.names:
+        raise ConfigurationError(
+            f"--media-column {media_column}: results have no such column. Columns there: {', '.join(schema.names)}."
+        )
+    given = () if media_root is None else (check_scheme("--media-root", media_root),)
+    return Answers(
+        uri=output.uri,
+        schema=schema,
+        task=said.get(b"task", b"").decode(),
+        prompt=said.get(b"prompt", b"").decode(),
+        settings=settings,
+        media=column,
+        media_kind=_media_kind(schema),
+        bases=given or tuple(dict.fromkeys(filter(None, map(_base_of, configurations)))),
+    )
+
+
+def _media_kind(schema: pa.Schema) -> MediaKind:
+    if "num_frames" in schema.names:
+        return "video"
+    return "document" if "page" in schema.names and "parent" in schema.names else "image"
+
+
+def _media_column(schema: pa.Schema, configuration: Mapping[str, Any]) -> str | None:
+    named = (configuration.get(f"{kind}_column") for kind in ("image", "video", "document"))
+    asked = next(filter(None, named), None)
+    names = [asked] if asked else [name for name in DEFAULT_MEDIA_COLUMNS if name in schema.names]
+    return names[0] if names and names[0] in schema.names else None
+
+
+def _configurations(output: OutputFolder) -> list[dict[str, Any]]:
+    """The configurations of the newest runs, the newest last."""
+    names = patiently(lambda: output.list_names(RUNS), f"{safe_uri(output.uri)}/{RUNS} could not be listed")
+    found = []
+    for name in sorted(name for name in names if not name.startswith("."))[-_RUNS_READ:]:
+        try:
+            record = json.loads(output.read_bytes(f"{RUNS}/{name}/run.json"))
+        except (OSError, ValueError):  # a run that did not end has no record
+            continue
+        if isinstance(record, dict) and isinstance(record.get("configuration"), dict):
+            found.append(record["configuration"])
+    return found
+
+
+def _base_of(configuration: Mapping[str, Any]) -> str:
+    """The folder that relative media of a run's input are relative to, as `SourcePlan.base`."""
+    uri = configuration.get("media_root") or configuration.get("input")
+    if not isinstance(uri, str) or not uri:
+        return ""
+    uri = check_scheme("--media-root", uri)
+    if configuration.get("media_root"):
+        return uri
+    if has_magic(uri):
+        return split_glob(uri)[0]
+    if kind_of(uri) == "directory":
+        return uri
+    return posixpath.dirname(uri) if _FILE.search(uri) else uri

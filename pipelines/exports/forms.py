@@ -1,0 +1,85 @@
+"""The forms of an export, in one table: `FORMS`.
+
+A new form is a module in this folder and a row here. The command line, the error for a missing library and the table in
+docs/exports.md follow.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import Any
+
+from internvl_ops.errors import ConfigurationError
+
+
+@dataclass(frozen=True)
+class Form:
+    """What the command needs to know of a form before it is imported.
+
+    Args:
+        name: In ``--to``.
+        place: Module in this folder and class that writes it.
+        writes: The files that it writes, in Markdown.
+        read_by: Who reads it.
+        shown: The moment from which readers see it.
+        extra: Extra of this package that installs what it needs.
+        needs: Module of that library.
+    """
+
+    name: str
+    place: str
+    writes: str
+    read_by: str
+    shown: str
+    extra: str | None = None
+    needs: str | None = None
+
+    def load(self) -> Any:
+        """The class that writes it.
+
+        Raises:
+            ConfigurationError: Its library is not installed.
+        """
+        if self.needs is not None:
+            library(self.needs, str(self.extra), f"--to {self.name}")
+        module, _, cls = self.place.partition(":")
+        return getattr(importlib.import_module(f"pipelines.exports.{module}"), cls)
+
+
+FORMS: dict[str, Form] = {
+    form.name: form
+    for form in (
+        Form(
+            "sft",
+            "sft:Sft",
+            "`SPLIT.jsonl`, `meta.json`",
+            "InternVL's fine-tuning scripts (their `meta_path`)",
+            "`meta.json`",
+        ),
+    )
+}
+
+
+def library(module: str, extra: str, what: str) -> Any:
+    """An optional library.
+
+    Raises:
+        ConfigurationError: It is not installed; the message says how to install it.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ConfigurationError(
+            f"{what} needs {module}, which is not installed ({error}). Install it: pip install "
+            f"'internvl-batch[{extra}]'"
+        ) from None
+
+
+def table() -> str:
+    """The forms as a Markdown table, for docs/exports.md."""
+    lines = ["| `--to` | writes | for | extra | readers see it from |", "|---|---|---|---|---|"]
+    for form in FORMS.values():
+        extra = f"`{form.extra}`" if form.extra else ""
+        lines.append(f"| `{form.name}` | {form.writes} | {form.read_by} | {extra} | {form.shown} |")
+    return "\n".join(lines)

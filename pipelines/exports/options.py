@@ -1,0 +1,108 @@
+"""Options of an export."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from pipelines.exports.forms import FORMS
+from pipelines.exports.splits import Splitter, parse_ratios
+
+if TYPE_CHECKING:
+    FormName = str
+else:
+    FormName = Literal[tuple(FORMS)]
+
+
+class ExportInputOptions(BaseModel):
+    """Input"""
+
+    input: str = Field(description="The --output of a job: the folder that holds results/.")
+    where: str | None = Field(None, description="Condition in SQL (DuckDB) on the columns of results, such as "
+        "\"finish_reason = 'stop' AND len(caption) > 20\". Rows for which it is not true are left out.")  # fmt: skip
+    columns: str | None = Field(None, description="Columns of results to keep, separated by commas; id is always kept. "
+        "Default: all in a table; in conversations those of the form alone.")  # fmt: skip
+    media_column: str | None = Field(None, description="Column with the media. Default: the one that the runs read.")
+    media_root: str | None = Field(None, description="What relative media paths are relative to. Default: the folder "
+        "of the input that the runs read.")  # fmt: skip
+    while_running: bool = Field(False, description="Export what is there although a run is still writing; without it "
+        "such an output is refused.")  # fmt: skip
+    allow: tuple[str, ...] = Field((), description="URI prefix that media may be read from besides the folder or "
+        "bucket of the input and public http(s) addresses. Repeat for more.")  # fmt: skip
+    http_header: tuple[str, ...] = Field((), description="Header of http(s) fetches as NAME=VALUE, as for the jobs. "
+        "Never shown. Repeat for more.")  # fmt: skip
+    s3_anonymous: bool = Field(False, description="Read media from S3 without credentials, as public buckets allow.")
+    max_bytes: Annotated[int, Field(ge=1)] = Field(100_000_000, description="Largest file fetched, in bytes.")
+    fetch_timeout: Annotated[int, Field(ge=1)] = Field(60, description="Seconds one fetch may take.")
+
+
+class ExportOutputOptions(BaseModel):
+    """Output"""
+
+    output: str = Field(description="Where the export goes: a local path or s3:// URI; an empty folder, or an earlier "
+        "export.")  # fmt: skip
+    to: FormName = Field(description="Form of the export; docs/exports.md says what each writes.")
+    split: str | None = Field(None, description="Splits and their shares, such as train=0.9,val=0.1. A row's split "
+        "follows from its id, and stays the same as the output grows; the rest of 1 is left out.")  # fmt: skip
+    split_column: str | None = Field(None, description="Column with the name of a row's split, instead of --split.")
+    name: str | None = Field(None, description="Name of the dataset. Default: that of the folder.")
+    overwrite: bool = Field(False, description="Replace an earlier export that has another form or other options.")
+
+    @field_validator("split")
+    @classmethod
+    def _split_can_be_read(cls, given: str | None) -> str | None:
+        if given is not None:
+            parse_ratios(given)
+        return given
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_a_name(cls, given: str | None) -> str | None:
+        if given is not None and not re.fullmatch(r"[\w.-]{1,96}", given, re.ASCII):
+            raise ValueError("must be of letters, digits, and . _ -")
+        return given
+
+    @model_validator(mode="after")
+    def _one_way_to_split(self) -> ExportOutputOptions:
+        if self.split is not None and self.split_column is not None:
+            raise ValueError("--split and --split-column cannot be combined; leave one of them out.")
+        return self
+
+
+class ExportRunOptions(BaseModel):
+    """Running"""
+
+    ray_address: str | None = Field(None, description="Ray cluster whose nodes fetch media. Default: RAY_ADDRESS, "
+        "which `ray job submit` sets; without it this process does all.")  # fmt: skip
+    log_json: bool = Field(False, description="Write the log on standard error as JSON, one object a line.")
+
+
+class ExportOptions(ExportRunOptions, ExportOutputOptions, ExportInputOptions):
+    """Export"""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @property
+    def kept_columns(self) -> tuple[str, ...] | None:
+        """Names in ``--columns``; None if it is not given."""
+        if self.columns is None:
+            return None
+        return tuple(dict.fromkeys(name.strip() for name in self.columns.split(",") if name.strip()))
+
+    @property
+    def splitter(self) -> Splitter:
+        return Splitter(parse_ratios(self.split) if self.split else (), self.split_column)
+
+    @property
+    def dataset_name(self) -> str:
+        """Name of the dataset."""
+        last = self.output.rstrip("/").rpartition("/")[2]
+        return self.name or re.sub(r"[^\w.-]+", "_", last, flags=re.ASCII).strip("._-") or "dataset"
+
+    def identity(self) -> dict[str, Any]:
+        """The options that the content of an export depends on."""
+        indifferent = {"input", "output", "overwrite", "while_running", "ray_address", "log_json", "allow"}
+        indifferent |= {"http_header", "s3_anonymous", "max_bytes", "fetch_timeout"}
+        return self.model_dump(mode="json", exclude=indifferent) | {"name": self.dataset_name}

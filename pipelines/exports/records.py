@@ -1,0 +1,130 @@
+"""Forms of one record a row: a line of JSON in a part, and a file a split in the end."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from typing import Any, BinaryIO
+
+import orjson
+import pyarrow as pa
+
+from internvl_ops.errors import ConfigurationError
+from pipelines.exports.counts import Counts, LeftOut
+from pipelines.exports.files import FilesForm, Outcome, PartFiles, Staged
+from pipelines.exports.target import Target
+
+_BUFFER = 1 << 20
+
+
+class RecordForm(FilesForm):
+    """Writes a JSON record for each row."""
+
+    suffix = ".jsonl"
+
+    def record(self, row: dict[str, Any]) -> dict[str, Any]:
+        """The record of a row.
+
+        Raises:
+            LeftOut: The row has no place in this form.
+        """
+        raise NotImplementedError
+
+    def join(self, split: str, parts: Parts, out: BinaryIO) -> None:
+        """Writes the file of a split. By default the lines as they are."""
+        parts.copy(out)
+
+    def final_name(self, split: str) -> str:
+        """Name of the file of a split."""
+        return f"{split}.jsonl"
+
+    def beside(self, target: Target, counts: Counts) -> tuple[dict[str, bytes], dict[str, Any]]:
+        """Small files that stand beside, visible after the others, and details for ``export.json``."""
+        return {}, {}
+
+    def kept(self, row: dict[str, Any]) -> dict[str, Any]:
+        """The values of ``--columns``."""
+        return {name: row[name] for name in self.options.kept_columns or () if name != "id"}
+
+    def check(self) -> None:
+        check_columns(self.options.kept_columns or (), self.answers.schema)
+
+    def write(self, rows: Iterator[pa.Table], files: PartFiles, counts: Counts) -> None:
+        for table in rows:
+            splits = self.splitter.splits_of(table)
+            for split, row in zip(splits, table.to_pylist(), strict=True):
+                if split is None:
+                    counts.left_out["split"] += 1
+                    continue
+                try:
+                    line = orjson.dumps(self.record(row), default=_plain, option=orjson.OPT_APPEND_NEWLINE)
+                except LeftOut as left_out:
+                    counts.left_out[left_out.reason] += 1
+                    continue
+                files.of(split).write(line)
+                counts.out[split] += 1
+
+    def assemble(self, target: Target, folder: str, staged: Sequence[Staged], counts: Counts) -> Outcome:
+        outcome = Outcome()
+        for split in sorted(counts.out):
+            name = self.final_name(split)
+            parts = Parts(target, [one.files[split] for one in staged if split in one.files])
+            with target.writing(f"{folder}/{name}") as out:
+                self.join(split, parts, out)
+            outcome.moves.append((f"{folder}/{name}", name))
+        small, outcome.details = self.beside(target, counts)
+        for name, data in small.items():
+            target.write(f"{folder}/{name}", data)
+            outcome.moves.append((f"{folder}/{name}", name))
+        return outcome
+
+
+class Parts:
+    """The lines of a split, in the files of its parts. Can be read several times."""
+
+    def __init__(self, target: Target, names: Sequence[str]) -> None:
+        self._target, self._names = target, names
+
+    def copy(self, out: BinaryIO) -> None:
+        """Writes the lines as they are."""
+        for name in self._names:
+            with self._target.reading(name) as file:
+                shutil.copyfileobj(file, out, _BUFFER)
+
+    def lines(self) -> Iterator[bytes]:
+        """Each line, without its end."""
+        for name in self._names:
+            with self._target.reading(name) as file:
+                for line in file:
+                    yield line.rstrip(b"\n")
+
+    def copy_as_array(self, out: BinaryIO) -> None:
+        """Writes the lines as the items of a JSON array."""
+        write_items(self.lines(), out)
+
+
+def write_items(items: Iterator[bytes], out: BinaryIO) -> None:
+    """Writes a JSON array, one item a line."""
+    out.write(b"[")
+    for number, item in enumerate(items):
+        out.write((b",\n" if number else b"\n") + item)
+    out.write(b"\n]")
+
+
+def check_columns(names: Sequence[str], schema: pa.Schema) -> None:
+    """Refuses columns that results do not have.
+
+    Raises:
+        ConfigurationError: Naming them.
+    """
+    missing = [name for name in names if name not in schema.names]
+    if missing:
+        raise ConfigurationError(
+            f"--columns: results have no column {', '.join(map(repr, missing))}. Columns there: "
+            f"{', '.join(schema.names)}."
+        )
+
+
+def _plain(value: Any) -> Any:
+    """Values that JSON has no form for: as text."""
+    return value.hex() if isinstance(value, bytes) else str(value)

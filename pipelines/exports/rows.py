@@ -1,0 +1,118 @@
+"""Reads the rows of an output for an export, batch after batch: only the columns that are needed, only the rows wanted.
+
+Other tables about the same units join in here. A `Beside` sees each batch before a form does: it may add columns,
+change values, or leave rows out with a reason. Verdicts of a filter and texts of reviews are such tables.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from internvl_ops.errors import ConfigurationError
+from internvl_ops.redaction import safe_uri
+from pipelines.exports.counts import Counts
+from pipelines.exports.where import Where
+from pipelines.output.folder import RESULTS, OutputFolder
+from pipelines.patience import patiently, read_patiently
+
+BATCH_ROWS = 4096
+
+
+class Beside(Protocol):
+    """Another table, joined to the rows by ``id``."""
+
+    def columns(self, schema: pa.Schema) -> pa.Schema:
+        """The columns of the rows after the join."""
+
+    def join(self, rows: pa.Table) -> tuple[pa.Table, Counter[str]]:
+        """The rows of a batch with what the other table says, and how many were left out, by reason."""
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Reads results.
+
+    Args:
+        uri: The output.
+        schema: Columns of its results, all of them.
+        needs: Columns to read; None for all.
+        where: Which rows are wanted.
+        beside: Other tables about the same units, in the order in which they are joined.
+    """
+
+    uri: str
+    schema: pa.Schema
+    needs: tuple[str, ...] | None = None
+    where: Where | None = None
+    beside: Sequence[Beside] = ()
+
+    @property
+    def columns(self) -> pa.Schema:
+        """The columns of each batch."""
+        schema = self._read
+        for other in self.beside:
+            schema = other.columns(schema)
+        return schema
+
+    @property
+    def _read(self) -> pa.Schema:
+        if self.needs is None or self.where is not None:  # a condition may look at any column
+            return self.schema
+        return pa.schema([field for field in self.schema if field.name in self.needs], metadata=self.schema.metadata)
+
+    def batches(self, files: Sequence[str], counts: Counts) -> Iterator[pa.Table]:
+        """The wanted rows of some files, in order. Counts the rows read and those that are left out."""
+        output = OutputFolder(self.uri)
+        for name in files:
+            read = partial(_read_file, output, name, self._read)
+            for rows in read_patiently(read, f"{safe_uri(output.uri)}/{name} could not be read on"):
+                counts.rows_in += len(rows)
+                if self.where is not None:
+                    wanted = self.where.rows(rows)
+                    counts.left_out["where"] += len(rows) - len(wanted)
+                    rows = wanted
+                for other in self.beside:
+                    rows, left_out = other.join(rows)
+                    counts.left_out += left_out
+                if len(rows):
+                    yield rows
+        counts.left_out = +counts.left_out
+
+
+def _read_file(output: OutputFolder, name: str, schema: pa.Schema) -> Iterator[pa.Table]:
+    with output.fs.open(f"{output.root.rstrip('/')}/{name}", "rb") as file:
+        parquet = pq.ParquetFile(file, pre_buffer=False)
+        there = [column for column in schema.names if column in parquet.schema_arrow.names]
+        for batch in parquet.iter_batches(batch_size=BATCH_ROWS, columns=there, use_threads=False):
+            yield _fit(pa.Table.from_batches([batch]), schema, name)
+
+
+def _fit(rows: pa.Table, schema: pa.Schema, name: str) -> pa.Table:
+    """The rows in the columns of the newest file; files of before ``--new-columns add`` have fewer."""
+    columns = []
+    for field in schema:
+        if field.name not in rows.column_names:
+            columns.append(pa.nulls(len(rows), field.type))
+            continue
+        try:
+            columns.append(rows[field.name].cast(field.type))
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
+            raise ConfigurationError(f"{name}: column {field.name!r} is of another type than later: {error}") from None
+    return pa.table(columns, schema=schema)
+
+
+def sizes_of(output: OutputFolder) -> dict[str, int]:
+    """The size of each file of ``results/``, in the order of the rows."""
+    path = f"{output.root.rstrip('/')}/{RESULTS}"
+    entries = patiently(
+        lambda: output.fs.ls(path, detail=True), f"{safe_uri(output.uri)}/{RESULTS} could not be listed"
+    )
+    sizes = {entry["name"].rpartition("/")[2]: int(entry["size"]) for entry in entries}
+    return {name: sizes[name.rpartition("/")[2]] for name in output.files(RESULTS)}

@@ -1,0 +1,67 @@
+"""Runs one export: checks what the form needs, cuts the output into parts, and hands them to the form."""
+
+from __future__ import annotations
+
+from internvl_ops.errors import ConfigurationError
+from internvl_ops.redaction import safe_uri
+from pipelines.exports.answers import Answers
+from pipelines.exports.counts import Counts
+from pipelines.exports.files import FilesForm, export_files
+from pipelines.exports.forms import FORMS
+from pipelines.exports.options import ExportOptions
+from pipelines.exports.parts import plan_parts
+from pipelines.exports.rows import Reader, sizes_of
+from pipelines.exports.target import Target
+from pipelines.exports.where import Where
+from pipelines.output.folder import OutputFolder
+
+
+def run_form(options: ExportOptions, output: OutputFolder, answers: Answers) -> Counts:
+    """Writes the export.
+
+    Returns:
+        What became of the rows.
+
+    Raises:
+        ConfigurationError: The form cannot be made of this output, or the target holds something else.
+        OSError: The store did not take a file.
+    """
+    form: FilesForm = FORMS[options.to].load()(options, answers)
+    where = Where(options.where) if options.where else None
+    if where is not None:
+        where.check(answers.schema)
+    if options.split_column is not None and options.split_column not in answers.schema.names:
+        raise ConfigurationError(
+            f"--split-column {options.split_column}: results have no such column. Columns there: "
+            f"{', '.join(answers.schema.names)}."
+        )
+    form.check()
+    target = Target(options.output)
+    target.check_ours()
+    target.finish_commit()
+    check_same(options, target)
+    reader = Reader(answers.uri, answers.schema, form.needs, where)
+    return export_files(form, reader, target, plan_parts(sizes_of(output), form.identity()))
+
+
+def check_same(options: ExportOptions, target: Target) -> None:
+    """Refuses to replace an export that has another form or other options.
+
+    Raises:
+        ConfigurationError: Naming a difference.
+    """
+    done = target.done()
+    if done is None or options.overwrite:
+        return
+    now = options.identity()
+    for name, value in done.get("options", {}).items():
+        if now.get(name) != value:
+            flag = f"--{name.replace('_', '-')}"
+            raise ConfigurationError(
+                f"--output {safe_uri(options.output)} holds an export with {flag} {_said(value)}; now it is "
+                f"{_said(now.get(name))}. Give another --output, or --overwrite to replace it."
+            )
+
+
+def _said(value: object) -> str:
+    return "not given" if value is None else str(value)

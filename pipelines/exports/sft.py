@@ -1,0 +1,92 @@
+"""InternVL's own form for fine-tuning: a JSON line for each conversation, and a meta file that names the files."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pipelines.exports.answers import Answers
+from pipelines.exports.conversations import Conversations, Turn
+from pipelines.exports.counts import Counts, LeftOut
+from pipelines.exports.media import MediaOf
+from pipelines.exports.options import ExportOptions
+from pipelines.exports.records import RecordForm
+from pipelines.exports.target import Target
+
+META = "meta.json"
+_MAX_TILES = 12  # where the settings of the output do not say it
+
+
+class ConversationForm(RecordForm):
+    """Writes conversations with references to their media."""
+
+    def __init__(self, options: ExportOptions, answers: Answers) -> None:
+        super().__init__(options, answers)
+        self.conversations, self.media = Conversations(answers), MediaOf(answers)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        media = [self.answers.media] if self.answers.media else []
+        parts = ["parent", "page", "clip_start", "clip_end"]
+        kept = self.options.kept_columns or ()
+        return ("id", *media, *parts, *self.conversations.needs, *self.splitter.needs, *kept)
+
+    def check(self) -> None:
+        super().check()
+        _ = self.answers.base  # refuses runs that do not agree
+
+    def turns_and_media(self, row: dict[str, Any]) -> tuple[list[Turn], list[str], bool]:
+        """The turns, the media's URIs, and whether they are a video.
+
+        Raises:
+            LeftOut: The row has no place in a conversation.
+        """
+        if row.get("page") is not None:
+            raise LeftOut("document_page")
+        uris = self.media.uris(row)
+        video = self.answers.media_kind == "video" and len(uris) == 1
+        return self.conversations.turns(row, 0 if video else len(uris), video=video), uris, video
+
+
+class Sft(ConversationForm):
+    """``SPLIT.jsonl`` and ``meta.json``."""
+
+    def record(self, row: dict[str, Any]) -> dict[str, Any]:
+        turns, uris, video = self.turns_and_media(row)
+        paths = [self.media.path(uri) for uri in uris]
+        record: dict[str, Any] = {"id": row["id"]}
+        if video:
+            record["video"] = paths[0]
+            if row.get("clip_start") is not None and row.get("clip_end") is not None:
+                record["clip"] = [row["clip_start"], row["clip_end"]]
+        elif paths:
+            record["image"] = paths[0] if len(paths) == 1 else paths
+            if len(paths) == 1 and row.get("width") and row.get("height"):
+                record |= {"width": row["width"], "height": row["height"]}
+        record["conversations"] = in_roles(turns)
+        return self.kept(row) | record
+
+    def beside(self, target: Target, counts: Counts) -> tuple[dict[str, bytes], dict[str, Any]]:
+        """The meta file: an entry for each split, with what the scripts need to read it."""
+        tiles = self.answers.setting("max_tiles")
+        meta = {
+            f"{self.options.dataset_name}_{split}": {
+                "root": self.media.root,
+                "annotation": f"{target.address}/{self.final_name(split)}",
+                "data_augment": False,
+                "max_dynamic_patch": tiles if isinstance(tiles, int) else _MAX_TILES,
+                "repeat_time": 1,
+                "length": number,
+            }
+            for split, number in sorted(counts.out.items())
+        }
+        return {META: json.dumps(meta, indent=2, ensure_ascii=False).encode()}, {}
+
+
+def in_roles(turns: list[Turn]) -> list[dict[str, str]]:
+    """Turns as the family's files have them."""
+    return [
+        {"from": role, "value": text}
+        for question, answer in turns
+        for role, text in (("human", question), ("gpt", answer))
+    ]
