@@ -34,7 +34,8 @@ from internvl_ops.models.templates.conversation import TEMPLATES
 from internvl_ops.models.tokenizers.tokenizer import Tokenizer
 from internvl_ops.prepare import MediaRef, Preparer, ReadLimits, Unit
 from internvl_ops.tasks import ask, caption, ground, ocr
-from internvl_ops.tasks.base import Answered, Dialogue, Task
+from internvl_ops.tasks.base import Task
+from internvl_ops.tasks.conversation import Answered, Dialogue
 from testing.running_engine import RunningEngine
 
 TASKS: dict[str, tuple[Task, str]] = {

@@ -1,4 +1,5 @@
-"""Holds a unit's conversations with an engine, turn by turn; a failed answer is generated again."""
+"""Holds a unit's conversations with an engine, turn by turn; a failed answer is generated again. Answers that are not
+texts come from `Asker`, which asks each question once."""
 
 from __future__ import annotations
 
@@ -7,20 +8,20 @@ import itertools
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
 from internvl_ops.engines.base import Chat, Completion, Request, Sampling, Watch
-from internvl_ops.errors import UnitError
+from internvl_ops.errors import ConfigurationError, UnitError
 from internvl_ops.models.prompts.rendering import Placeholder
 from internvl_ops.models.tokenizers.tokenizer import Tokenizer
 from internvl_ops.quality.repetition import find_loop, is_repetitive
+from internvl_ops.replies import FINISH_REASONS, Reply
 from internvl_ops.tasks.forms import problem_of
 
 RAMP = (0.2, 0.5, 0.8, 1.0)  # temperatures of the second, third … attempt at an answer
 LOOKED_AT_EVERY = 512  # tokens between two checks of the text for loops that contain a counter
-FINISH_REASONS = ("stop", "length", "repetition")  # best first
 
 
 @dataclass(frozen=True)
@@ -112,31 +113,6 @@ class Shown:
         return Request(request_id, prompt.token_ids, self.tiles, prompt.images, self.hashes)
 
 
-@dataclass
-class Reply:
-    """One answer.
-
-    Args:
-        token_ids: The generated ids, including the token that ended the answer; empty if the engine returns no ids.
-        text: The answer, where it differs from the decoded ids: cut at a stop text, or from an engine without ids.
-        prompt_tokens: Length of the prompt, including all earlier turns.
-        completion_tokens: Length of the answer.
-        finish_reason: ``stop``, ``length``, or ``repetition`` for an answer that was cut off in a loop.
-        attempts: How often the answer was generated; the best attempt is kept.
-        mean_logprob: Mean log-probability of its tokens, natural logarithm; None unless requested.
-        left_out: Whether the model generated thoughts that are not part of the answer.
-    """
-
-    token_ids: list[int]
-    text: str | None
-    prompt_tokens: int
-    completion_tokens: int
-    finish_reason: str
-    attempts: int = 1
-    mean_logprob: float | None = None
-    left_out: bool = False
-
-
 @dataclass(frozen=True, kw_only=True)
 class Retries:
     """When an answer is generated again, at a higher temperature.
@@ -150,10 +126,49 @@ class Retries:
     cut: bool = True
 
 
-class Generates(Protocol):
+Answer = TypeVar("Answer")
+Answer_co = TypeVar("Answer_co", covariant=True)
+
+
+class Generates(Protocol[Answer_co]):
     """The part of an engine that this module uses."""
 
-    def generate(self, request: Request, sampling: Sampling, watch: Watch | None = None) -> Awaitable[Completion]: ...
+    def generate(self, request: Request, sampling: Sampling, watch: Watch | None = None) -> Awaitable[Answer_co]: ...
+
+
+@dataclass
+class Asker(Generic[Answer]):
+    """Asks an engine each of a unit's questions once, and returns its answers as they are.
+
+    For engines whose answers are not texts. Calls for several units may run at the same time.
+
+    Args:
+        engine: A started engine.
+    """
+
+    engine: Generates[Answer]
+
+    async def answer(
+        self, request_id: str, conversations: Sequence[RenderedConversation | ChatConversation], shown: Shown
+    ) -> list[Answer]:
+        """One answer to each conversation.
+
+        Args:
+            request_id: Unique among the running units.
+            conversations: The unit's conversations, of one question each.
+            shown: The images they are about.
+
+        Raises:
+            UnitError: One question failed, and with it the unit.
+            EngineDead: The engine died and cannot be restarted.
+        """
+        answers = []
+        for number, conversation in enumerate(conversations):
+            if conversation.follow_ups:
+                raise ConfigurationError("A question can follow another only if answers are texts. Ask each by itself.")
+            request = replace(shown.request(f"{request_id}-{number}", conversation.prompt), follows=number > 0)
+            answers.append(await self.engine.generate(request, conversation.sampling))
+        return answers
 
 
 @dataclass
@@ -172,7 +187,7 @@ class Generator:
         listener: Called with each answer as it grows, to show it to a person.
     """
 
-    engine: Generates
+    engine: Generates[Completion]
     tokenizer: Tokenizer | None
     retries: Retries = field(default_factory=Retries)
     stop: Sequence[str] = ()

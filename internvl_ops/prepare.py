@@ -19,7 +19,8 @@ from internvl_ops.media.small import small_jpeg
 from internvl_ops.media_reader import MediaReader, MediaRef, ReadLimits, Unit, named
 from internvl_ops.models.checkpoints.config import Checkpoint
 from internvl_ops.models.prompts.rendering import Media, Renderer, SpecialTokens
-from internvl_ops.tasks.base import Conversation, with_subtitles
+from internvl_ops.tasks.base import with_subtitles
+from internvl_ops.tasks.conversation import Conversation
 from internvl_ops.tasks.forms import repair_question
 
 __all__ = ["MediaReader", "MediaRef", "Prepared", "Preparer", "ReadLimits", "Unit", "UnitPreparer", "preview"]

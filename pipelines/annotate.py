@@ -18,7 +18,6 @@ from internvl_ops.prepare import MediaReader
 from internvl_ops.redaction import safe_uri
 from internvl_ops.tasks import Task
 from pipelines import cluster
-from pipelines import columns as c
 from pipelines.drive import drive
 from pipelines.ledger.actor import start_ledger
 from pipelines.ledger.ledger import Book
@@ -187,7 +186,7 @@ class Graph:
         )
 
     def generate(self, prepared: Dataset) -> Dataset:
-        """Generates answers with vLLM: one actor per engine, with enough blocks in flight to keep it full."""
+        """Generates answers: one actor per engine, with enough blocks in flight to keep it full."""
         generator = functools.partial(
             make_generator,
             checkpoint=tokens_of(self.options, self.checkpoint),
@@ -195,6 +194,7 @@ class Graph:
             retries=Retries(times=self.options.retries, cut=self.options.retry_cut),
             stop=self.options.stop,
             samples=self.options.n,
+            outcome=self.task.outcome,
         )
         return whole_blocks(
             prepared,
@@ -205,6 +205,7 @@ class Graph:
                 "tile_size": tile_size(self.checkpoint),
                 "hang_s": self.options.engine_timeout,
                 "ledger": self.ledger,
+                "outcome": self.task.outcome,
             },
             compute=cluster.pool(self.workers.engines, calls=self.workers.blocks_in_flight),
             # A node whose CPUs are all taken by prepare actors can still run an engine on its GPU.
@@ -241,4 +242,5 @@ class Graph:
     @property
     def answered(self) -> pa.Schema:
         """Columns of a result that describe its answer, without the task's own columns."""
-        return c.answered(self.task.columns, samples=self.options.n, log_probs=self.options.log_probs)
+        options = self.options
+        return self.task.outcome.columns(self.task.columns, samples=options.n, log_probs=options.log_probs)

@@ -248,6 +248,7 @@ def setting(workers: Workers, checkpoint: Checkpoint | None, task: Task, cluster
         engines=workers.engines,
         gpus=workers.engines * workers.gpus_per_engine,
         in_flight=workers.in_flight,
+        tokens=task.outcome.tokens,
     )
 
 

@@ -27,7 +27,7 @@ TILES = "__tiles"  # uint8 tiles of all images, (tiles, 3, S, S) in C order
 HASHES = "__hashes"  # hash of each image in the prompt
 PICTURES = "__pictures"  # image files instead of tiles, for an engine that tiles itself
 PREVIEW = "__preview"  # a small JPEG for the report; only some rows have one
-REPLIES = "__replies"  # by conversation, sample and turn
+REPLIES = "__replies"  # of the type that the outcome of the task says
 PREPARE_GAUGE = "__prepare_gauge"  # gauge of the actor that prepared the row, read when the row was done
 ENGINE_GAUGE = "__engine_gauge"  # gauge of the actor that answered, read when the row arrived
 MORE = "more_columns"  # JSON of the values for which the output has no column
@@ -66,19 +66,6 @@ CONVERSATIONS_TYPE = pa.list_(
         ]
     )
 )
-REPLY_TYPE = pa.struct(
-    [
-        ("token_ids", IDS_TYPE),
-        ("text", pa.string()),
-        ("prompt_tokens", pa.int32()),
-        ("completion_tokens", pa.int32()),
-        ("finish_reason", pa.string()),
-        ("attempts", pa.int32()),
-        ("mean_logprob", pa.float64()),
-        ("left_out", pa.bool_()),
-    ]
-)
-REPLIES_TYPE = pa.list_(pa.list_(pa.list_(REPLY_TYPE)))
 # An `internvl_ops.gauge.Reading`, the name of its worker, and the seconds that its devices computed.
 READING_TYPE = pa.struct(
     [
@@ -113,24 +100,6 @@ PREPARED = pa.schema(
         (PREVIEW, pa.binary()),
     ]
 )
-_MEASURED = [("completion_tokens", pa.int32()), ("finish_reason", pa.string()), ("attempts", pa.int32())]
-_LOGPROB = [("mean_logprob", pa.float64())]
-
-
-def answered(task_columns: pa.Schema, *, samples: int = 1, log_probs: bool = False) -> pa.Schema:
-    """The columns of a result that describe its answer, without the task's own columns.
-
-    Args:
-        task_columns: The task's columns; with several samples, each sample has them too.
-        samples: Number of answers per unit. The columns describe the first; ``samples`` holds all of them.
-        log_probs: Whether there are mean log-probabilities.
-    """
-    measured = [*_MEASURED, *(_LOGPROB if log_probs else [])]
-    schema = pa.schema([("response", pa.string()), ("prompt_tokens", pa.int32()), *measured])
-    if samples > 1:
-        sample = pa.struct([("response", pa.string()), *task_columns, *measured])
-        schema = schema.append(pa.field("samples", pa.list_(sample)))
-    return schema
 
 
 def error_value(error: UnitError) -> dict[str, object]:

@@ -77,7 +77,8 @@ def drive(results: Dataset, writer: Writer, record: RunRecord, plan: SourcePlan,
 
 
 def _take_all(results: Dataset, writer: Writer, record: RunRecord, progress: ProgressLine, ledger: Book) -> None:
-    finished = failed = tokens = 0
+    finished = failed = 0
+    tokens = 0 if "completion_tokens" in record.task.outcome.tokens else None
     limit = ErrorLimit(record.options.max_error_rate)
     blocks: Any = results.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
     rows: pa.Table
@@ -90,7 +91,8 @@ def _take_all(results: Dataset, writer: Writer, record: RunRecord, progress: Pro
         record.measures.writing_s += time.monotonic() - before
         finished += len(rows)
         failed += len(rows) - rows[c.ERROR].null_count
-        tokens += pc.sum(rows["completion_tokens"]).as_py() or 0
+        if tokens is not None:
+            tokens += pc.sum(rows["completion_tokens"]).as_py() or 0
         if number % SKIPPED_EVERY == 0:
             progress.skipped(ledger.skipped())
         progress.update(finished, tokens, failed)

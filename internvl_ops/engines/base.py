@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -150,8 +150,14 @@ class EngineDead(Exception):
     """The engine has died, and running requests are lost. Start another engine and send them again."""
 
 
-class Engine(Protocol):
-    """Generates completions. Any number of requests may run at once; more of them run faster."""
+Answer_co = TypeVar("Answer_co", covariant=True)
+
+
+class Engine(Protocol[Answer_co]):
+    """Answers requests, with a `Completion` each; an engine of numbers with `internvl_ops.replies.Numbers`.
+
+    Any number of requests may run at once; more of them run faster.
+    """
 
     @property
     def dead(self) -> bool:
@@ -160,8 +166,13 @@ class Engine(Protocol):
     async def start(self) -> None:
         """Loads the model; takes minutes for a large one."""
 
-    async def generate(self, request: Request, sampling: Sampling, watch: Watch | None = None) -> Completion:
+    async def generate(self, request: Request, sampling: Sampling, watch: Watch | None = None) -> Answer_co:
         """The answer to one request. Cancelling the task removes the request from the engine.
+
+        Args:
+            request: The prompt.
+            sampling: How a text is generated; an engine of numbers ignores it.
+            watch: Looks at a text while it is generated.
 
         Raises:
             UnitError: This request failed; others are not affected.

@@ -8,23 +8,26 @@ import math
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import Generic, TypeVar
 
-from internvl_ops.engines.base import Completion, Engine, EngineDead, Request, Sampling, Watch
+from internvl_ops.engines.base import Engine, EngineDead, Request, Sampling, Watch
 from internvl_ops.errors import UnitError
 from internvl_ops.events import note
 from internvl_ops.gauge import Gauge
 
 logger = logging.getLogger(__name__)
+Answer = TypeVar("Answer")
 
 
-class Recovering:
+class Recovering(Generic[Answer]):
     """Runs an engine, and starts a new one when it dies.
 
     A request may be the cause of a death. So each request that was running when the engine died is tried once more,
     alone. If the engine dies again, that request is the cause and fails with kind ``engine_failed``. A request that
     arrives while the engine is down was not running: it waits, and then runs among the others.
 
-    An engine that generates no token for `hang_s` while it has requests also counts as dead. The cause may be too many
+    An engine that generates no token for `hang_s` while it has requests also counts as dead; of an engine of numbers,
+    each answer counts as a token. The cause may be too many
     requests at once, for example on a device that runs out of memory. So after a death for which no single request is
     to blame, the limit on simultaneous requests drops to three quarters of their number. It rises by one each time
     that many requests were answered.
@@ -38,16 +41,16 @@ class Recovering:
         asked: The requests that a running engine is processing.
     """
 
-    def __init__(self, make_engine: Callable[[], Engine], *, hang_s: float = 600.0) -> None:
+    def __init__(self, make_engine: Callable[[], Engine[Answer]], *, hang_s: float = 600.0) -> None:
         self._make_engine, self._hang_s = make_engine, hang_s
         self.asked = Gauge()
         self._limit = math.inf  # maximum number of simultaneous requests
         self._before_death = math.inf
         self._last_token = 0.0
-        self._asking: set[asyncio.Task[Completion]] = set()
-        self._hung: set[asyncio.Task[Completion]] = set()
+        self._asking: set[asyncio.Task[Answer]] = set()
+        self._hung: set[asyncio.Task[Answer]] = set()
         self._watchdog: asyncio.Task[None] | None = None
-        self._engine: Engine | None = None
+        self._engine: Engine[Answer] | None = None
         self._up = False
         self._running = 0
         self._changed = asyncio.Condition()
@@ -58,8 +61,8 @@ class Recovering:
         async with self._alone():
             await self._revive()
 
-    async def generate(self, request: Request, sampling: Sampling, watch: Watch | None = None) -> Completion:
-        """One completion.
+    async def generate(self, request: Request, sampling: Sampling, watch: Watch | None = None) -> Answer:
+        """The answer to one request.
 
         Raises:
             UnitError: The request cannot be served, or it kills the engine.
@@ -74,7 +77,7 @@ class Recovering:
             await self._revive()
             return await self._once_more(request, sampling, watch)
 
-    async def _ask(self, request: Request, sampling: Sampling, watch: Watch | None) -> Completion:
+    async def _ask(self, request: Request, sampling: Sampling, watch: Watch | None) -> Answer:
         assert self._engine is not None
         asked = asyncio.ensure_future(self._engine.generate(request, sampling, self._noting(watch)))
         if not self._asking:
@@ -127,7 +130,7 @@ class Recovering:
                 for asked in self._hung:
                     asked.cancel()
 
-    async def _once_more(self, request: Request, sampling: Sampling, watch: Watch | None) -> Completion:
+    async def _once_more(self, request: Request, sampling: Sampling, watch: Watch | None) -> Answer:
         try:
             return await self._ask(request, sampling, watch)
         except EngineDead as death:

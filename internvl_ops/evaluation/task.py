@@ -10,7 +10,8 @@ from internvl_ops.errors import ConfigurationError
 from internvl_ops.evaluation.benchmark import Benchmark
 from internvl_ops.media.sampling import frame_labels
 from internvl_ops.tasks import Answered, Conversation, Task
-from internvl_ops.tasks.base import SUBTITLES, Row, Subtitle, bad_row, text_of, without_marks
+from internvl_ops.tasks.base import Row, bad_row, text_of, without_marks
+from internvl_ops.tasks.conversation import SUBTITLES, Subtitle
 
 PLACE = "{}"  # the place of the question in a prompt
 

@@ -1,10 +1,25 @@
 """Tasks: each module defines what the model is asked, and how its answer becomes columns."""
 
-from internvl_ops.tasks.base import Answered, Conversation, Dialogue, Task
+from internvl_ops.tasks.base import Task
 from internvl_ops.tasks.caption import caption
+from internvl_ops.tasks.conversation import Answered, Conversation, Dialogue
 from internvl_ops.tasks.grounding import ground
 from internvl_ops.tasks.ocr import ocr
+from internvl_ops.tasks.outcomes import NUMBERS, TEXT, Outcome
 from internvl_ops.tasks.question import ask
 from internvl_ops.tasks.several import several
 
-__all__ = ["Answered", "Conversation", "Dialogue", "Task", "ask", "caption", "ground", "ocr", "several"]
+__all__ = [
+    "NUMBERS",
+    "TEXT",
+    "Answered",
+    "Conversation",
+    "Dialogue",
+    "Outcome",
+    "Task",
+    "ask",
+    "caption",
+    "ground",
+    "ocr",
+    "several",
+]

@@ -5,81 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import pyarrow as pa
 
 from internvl_ops.errors import UnitError
+from internvl_ops.tasks.conversation import SUBTITLES, Answered, Conversation
+from internvl_ops.tasks.outcomes import TEXT, Outcome
 
-SUBTITLES = "{subtitles}"  # the place of the frames' subtitles in a prompt
 _MARKS = re.compile(r"</?(?:ref|box|quad|img)>|<IMG_CONTEXT>")
-
-
-class Subtitle(NamedTuple):
-    """A text that is on the screen between two times, in milliseconds."""
-
-    start: int
-    end: int
-    text: str
-
-
-@dataclass(frozen=True)
-class Conversation:
-    """Questions about a unit's media, asked in sequence; each question sees the earlier answers.
-
-    Args:
-        questions: At least one. The media come before the first question, unless it places them with ``<image>``.
-        max_new_tokens: Maximum length of an answer, in tokens.
-        json_schema: JSON text of a schema that the last answer must follow.
-        choices: Texts, one of which the last answer must be.
-        phrase: The phrase to find, if the task looks for something.
-        task: Name of the task that asks, if there are several.
-        min_new_tokens: Minimum length of an answer, in tokens, unless `max_new_tokens` is less.
-        subtitles: The video's subtitles. Those that are on the screen at the sampled frames replace `SUBTITLES` in the
-            first question.
-    """
-
-    questions: tuple[str, ...]
-    max_new_tokens: int
-    json_schema: str | None = None
-    choices: tuple[str, ...] = ()
-    phrase: str = ""
-    task: str = ""
-    min_new_tokens: int = 0
-    subtitles: tuple[Subtitle, ...] | None = None
-
-
-@dataclass(frozen=True)
-class Dialogue:
-    """A completed conversation.
-
-    Args:
-        conversation: The questions.
-        responses: One answer per question, with special tokens, without the stop token.
-    """
-
-    conversation: Conversation
-    responses: Sequence[str]
-
-
-@dataclass(frozen=True)
-class Answered:
-    """One answered unit, as input of a task's parser.
-
-    Args:
-        dialogues: In the order in which the task asked for them.
-        width: Width of the upright original, in pixels; 0 without an image.
-        height: Height of the upright original, in pixels; 0 without an image.
-    """
-
-    dialogues: Sequence[Dialogue]
-    width: int
-    height: int
-
-    @property
-    def response(self) -> str:
-        """The raw answer: the last answers of all dialogues, joined in order."""
-        return "\n".join(dialogue.responses[-1] for dialogue in self.dialogues)
 
 
 Row = Mapping[str, object]
@@ -92,17 +25,19 @@ class Task:
     Args:
         name: As in ``jobs/<name>_dataset.py``.
         prompt: Asked if a row has no question of its own; recorded in the metadata of the results.
-        columns: The task's own result columns.
+        columns: The task's own result columns. The outcome adds its own to them.
         converse: Makes conversations from a row's values in ``reads``. Raises ``UnitError`` of stage ``render`` and
             kind ``bad_row`` if the row does not say what to ask.
         parse: Makes a value for each of ``columns`` from the answers. Raises ``UnitError`` of stage ``parse`` and kind
             ``bad_answer`` if an answer cannot be used.
-        max_new_tokens: Maximum length of an answer, in tokens.
+        max_new_tokens: Maximum length of an answer, in tokens; 0 if the answer is not a text.
         reads: Manifest columns that ``converse`` reads, if they exist.
         constrained: Whether generation is constrained to a form in every job of this task.
         unparsed: The column that is null if nothing in an answer could be parsed.
         text: The column with the text of a page, if the task reads text.
         parts: The single tasks, if this is several tasks in one pass.
+        outcome: What the answers are: texts, or `NUMBERS`. It decides which engines can do the task, and which columns
+            results have besides the task's own.
     """
 
     name: str
@@ -110,12 +45,13 @@ class Task:
     columns: pa.Schema
     converse: Callable[[Row], list[Conversation]]
     parse: Callable[[Answered], Mapping[str, object]]
-    max_new_tokens: int
+    max_new_tokens: int = 0
     reads: tuple[str, ...] = ()
     constrained: bool = False
     unparsed: str | None = None
     text: str | None = None
     parts: tuple[Task, ...] = ()
+    outcome: Outcome = TEXT
 
 
 def one_question(prompt: str, max_new_tokens: int) -> Callable[[Row], list[Conversation]]:

@@ -7,7 +7,8 @@ from typing import Literal, get_args
 
 import pyarrow as pa
 
-from internvl_ops.tasks.base import Answered, Task, one_question
+from internvl_ops.tasks.base import Task, one_question
+from internvl_ops.tasks.conversation import Answered
 
 Style = Literal["short", "detailed", "dense"]
 Language = Literal["en", "zh"]

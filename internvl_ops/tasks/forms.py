@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from internvl_ops.errors import ConfigurationError, UnitError
-from internvl_ops.tasks.base import Dialogue
+from internvl_ops.tasks.conversation import Dialogue
 
 REPAIR = {
     "json": "This is not JSON of the form that was asked for. Answer again, with the JSON alone.",

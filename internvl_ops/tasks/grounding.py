@@ -8,8 +8,9 @@ from typing import Any
 import pyarrow as pa
 
 from internvl_ops.errors import ConfigurationError
-from internvl_ops.tasks.base import Answered, Conversation, Row, Task, bad_row
+from internvl_ops.tasks.base import Row, Task, bad_row
 from internvl_ops.tasks.boxes import Box, parse_boxes
+from internvl_ops.tasks.conversation import Answered, Conversation
 
 PROMPT = "Please provide the bounding box coordinates of the region this sentence describes: <ref>{}</ref>"
 DETECT = "Please detect and label all objects in the following image and mark their positions."

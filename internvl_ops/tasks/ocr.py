@@ -9,8 +9,9 @@ from typing import Literal, get_args
 import pyarrow as pa
 
 from internvl_ops.errors import ConfigurationError
-from internvl_ops.tasks.base import Answered, Conversation, Row, Task, text_of, without_marks
+from internvl_ops.tasks.base import Row, Task, text_of, without_marks
 from internvl_ops.tasks.boxes import parse_text_boxes
+from internvl_ops.tasks.conversation import Answered, Conversation
 from internvl_ops.tasks.forms import checked
 from internvl_ops.tasks.grounding import BOXES
 

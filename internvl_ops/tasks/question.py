@@ -8,7 +8,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from internvl_ops.tasks.base import Answered, Conversation, Row, Task, bad_row
+from internvl_ops.tasks.base import Row, Task, bad_row
+from internvl_ops.tasks.conversation import Answered, Conversation
 from internvl_ops.tasks.forms import checked, choices_of
 
 MAX_NEW_TOKENS = 100  # as in InternVL's own DocVQA, ChartQA and InfoVQA evaluations

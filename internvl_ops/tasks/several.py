@@ -8,7 +8,9 @@ from dataclasses import replace
 import pyarrow as pa
 
 from internvl_ops.errors import ConfigurationError
-from internvl_ops.tasks.base import Answered, Conversation, Row, Task
+from internvl_ops.tasks.base import Row, Task
+from internvl_ops.tasks.conversation import Answered, Conversation
+from internvl_ops.tasks.outcomes import TEXT
 
 
 def several(tasks: Sequence[Task]) -> Task:
@@ -19,8 +21,14 @@ def several(tasks: Sequence[Task]) -> Task:
         tasks: In the order in which they are asked.
 
     Raises:
-        ConfigurationError: Two of them share a column.
+        ConfigurationError: Two of them share a column, or the answers of one are not texts.
     """
+    for task in tasks:
+        if task.outcome.name != TEXT.name:
+            raise ConfigurationError(
+                f"--tasks {','.join(one.name for one in tasks)}: the answers of {task.name} are {task.outcome.name}, "
+                "not texts. Run it as a job of its own."
+            )
     fields: dict[str, pa.Field] = {}
     for task in tasks:
         for field in [*task.columns, pa.field(f"{task.name}_response", pa.string())]:

@@ -111,7 +111,14 @@ def check(
     Raises:
         ConfigurationError: Naming the option, its value, what is allowed, and the likely mend.
     """
-    from pipelines.options.rules import check_apart, check_documents, check_options, check_plan, check_sampling
+    from pipelines.options.rules import (
+        check_apart,
+        check_documents,
+        check_options,
+        check_outcome,
+        check_plan,
+        check_sampling,
+    )
     from pipelines.output.continuity import check_columns
     from pipelines.ray_address import check_address, check_ray_job
     from pipelines.wiring.engines import check_engine, load_model
@@ -131,6 +138,7 @@ def check(
         raise ConfigurationError(refused)
     task = make_task(options, plan.media_kind, plan.schema.names)
     check_documents(options, task)
+    check_outcome(options, task)
     check_engine(options, checkpoint, task)
     from pipelines.output.folder import OutputFolder
     from pipelines.output.settings import check_settings

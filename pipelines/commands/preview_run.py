@@ -19,13 +19,14 @@ from PIL import Image
 
 from internvl_ops.engines import Engine, EngineDead
 from internvl_ops.errors import ConfigurationError, UnitError
-from internvl_ops.generation import Generator, Reply, Retries, Shown
+from internvl_ops.generation import Generator, Retries, Shown
 from internvl_ops.media.access import ReadPolicy
 from internvl_ops.media.parts import WHOLE, Part
 from internvl_ops.media.tiling import choose_grid, join_tiles
 from internvl_ops.models.checkpoints.config import Checkpoint
 from internvl_ops.models.tokenizers.tokenizer import Tokenizer
 from internvl_ops.prepare import MediaReader, MediaRef, Prepared, Preparer, Unit
+from internvl_ops.replies import Reply
 from internvl_ops.tasks import Answered, Dialogue, Task
 from internvl_ops.tasks.boxes import Box
 from internvl_ops.tasks.drawing import draw_boxes
@@ -52,7 +53,7 @@ class Preview:
         options: PreviewOptions,
         checkpoint: Checkpoint,
         tasks: Mapping[MediaKind, Task],
-        make_engine: Callable[[], Engine],
+        make_engine: Callable[[], Engine[Any]],
     ) -> None:
         _quiet()
         self._options, self._checkpoint, self._tasks, self._make_engine = options, checkpoint, tasks, make_engine
@@ -60,7 +61,7 @@ class Preview:
 
     async def run(self) -> int:
         print(f"loading {self._options.model}", file=sys.stderr)
-        engine: Engine = self._make_engine()
+        engine: Engine[Any] = self._make_engine()
         try:
             await engine.start()
             return 1 if [uri for uri in self._options.inputs if not await self._answer(uri, engine)] else 0
@@ -99,7 +100,7 @@ class Preview:
             samples=options.n,
         )
 
-    async def _answer(self, uri: str, engine: Engine) -> bool:
+    async def _answer(self, uri: str, engine: Engine[Any]) -> bool:
         """Whether the input could be answered, all of its pages or clips."""
         task = self._tasks[kind_of(uri)]
         reading = self.reading(uri)
@@ -119,7 +120,7 @@ class Preview:
             preparer.close()
         return fine
 
-    async def _show(self, name: str, unit: Unit, task: Task, preparer: Preparer, engine: Engine) -> None:
+    async def _show(self, name: str, unit: Unit, task: Task, preparer: Preparer, engine: Engine[Any]) -> None:
         (prepared,) = preparer.prepare([unit])
         if isinstance(prepared, UnitError):
             raise prepared

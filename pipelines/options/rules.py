@@ -206,6 +206,20 @@ def check_documents(options: Any, task: Task) -> None:
         refuse(options, ("documents",), f"the task {task.name} does not read the text of pages")
 
 
+_OF_TEXTS = ("max_new_tokens", "temperature", "top_p", "repetition_penalty", "seed", "n", "log_probs", "stop",
+             "retries", "retry_cut")  # fmt: skip
+
+
+def check_outcome(options: Any, task: Task) -> None:
+    """Refuses options about the generation of texts where answers are none.
+
+    Raises:
+        ConfigurationError: Naming the option.
+    """
+    if not task.outcome.generated:
+        refuse(options, _OF_TEXTS, f"the answers of the task {task.name} are {task.outcome.name}, not texts")
+
+
 def refuse(options: Any, names: Collection[str], why: str) -> None:
     """Refuses each of these options, where it is given.
 

@@ -22,7 +22,15 @@ from pipelines.output.folder import ERRORS, RESULTS, OutputFolder
 from pipelines.output.overwrite import replaced_files
 from pipelines.output.ownership import named_run
 from pipelines.output.types_there import holds
-from pipelines.output.writer import ERROR_SCHEMA, MEASURES, carried_names, kept_names, own_columns, result_schema
+from pipelines.output.writer import (
+    ERROR_SCHEMA,
+    MEASURES,
+    carried_names,
+    first_own,
+    kept_names,
+    own_columns,
+    result_schema,
+)
 from pipelines.sources import SourcePlan, has_rows
 from pipelines.stages.carried import Carry
 from pipelines.wiring.media import explodes
@@ -64,8 +72,8 @@ class Columns:
 
 def own_columns_of(options: JobOptions, plan: SourcePlan, task: Task) -> pa.Schema:
     """Columns of results apart from the manifest's."""
-    answered = c.answered(task.columns, samples=options.n, log_probs=options.log_probs)
-    return own_columns(task.columns, answered, MEASURES[plan.media_kind, explodes(options, plan.media_kind)])
+    answered = task.outcome.columns(task.columns, samples=options.n, log_probs=options.log_probs)
+    return own_columns(task, answered, MEASURES[plan.media_kind, explodes(options, plan.media_kind)])
 
 
 def columns_of(
@@ -137,8 +145,7 @@ def _fit(
     """See `fit_schema`."""
     there = earlier.schema
     if earlier.folder == ERRORS:  # errors have only the manifest's columns
-        start = schema.names.index("response") if "response" in schema.names else len(schema)
-        there = pa.schema([schema.field("id"), *there, *list(schema)[start:]])
+        there = pa.schema([schema.field("id"), *there, *list(schema)[first_own(schema) :]])
     differing, fields = [], []
     for older in there:
         now = schema.field(older.name) if older.name in schema.names else older.remove_metadata()
@@ -174,7 +181,7 @@ def _with_new(
         )
     if new_columns != "add":
         return pa.schema([*schema, *([] if settled else own)], metadata=schema.metadata)
-    first = next((place for place, name in enumerate(schema.names) if name in (c.MORE, "response")), len(schema))
+    first = schema.names.index(c.MORE) if c.MORE in schema.names else first_own(schema)
     more = [one for one in new if one.name == c.MORE]
     fields = list(schema)
     return pa.schema([*fields[:first], *manifests, *more, *fields[first:], *own], metadata=schema.metadata)

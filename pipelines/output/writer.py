@@ -7,7 +7,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,12 +14,13 @@ import pyarrow.compute as pc
 from internvl_ops.errors import RETRIABLE, ConfigurationError
 from internvl_ops.redaction import safe_text
 from internvl_ops.tasks import Task
+from internvl_ops.tasks.outcomes import COUNTED
 from pipelines import columns as c
 from pipelines.failures import errors_with, outcomes
 from pipelines.ledger.ledger import Book, State
 from pipelines.output.folder import ERRORS, RESULTS, OutputFolder
 from pipelines.output.ownership import file_name, mark
-from pipelines.output.sorts import Sorts
+from pipelines.output.totals import Totals
 
 ERROR_SCHEMA = pa.schema(
     [
@@ -55,34 +55,6 @@ MEASURES: dict[tuple[str, bool], pa.Schema] = {
 }
 
 
-@dataclass
-class Totals:
-    """Totals of what a run has written so far."""
-
-    results: int = 0
-    errors: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    tiles: int = 0
-    unparsed: int = 0  # answers in which the task found nothing
-    finish_reasons: Counter[str] = field(default_factory=Counter)
-    kinds: Counter[str] = field(default_factory=Counter)
-    messages: dict[str, Sorts] = field(default_factory=dict)  # messages of the errors, by kind
-    notes: Sorts = field(default_factory=Sorts)  # notes of the results
-
-    def add_error(self, kind: str, message: str, names: Collection[str] = ()) -> None:
-        """Counts one failed unit.
-
-        Args:
-            kind: Kind of the error.
-            message: Message of the error.
-            names: Name of the unit and locations of its media; see `sort_of`.
-        """
-        self.errors += 1
-        self.kinds[kind] += 1
-        self.messages.setdefault(kind, Sorts()).add_unit([message], names)
-
-
 def retried_by(kind: str) -> str:
     """The option with which the same command runs a unit with this error again."""
     return "--retry-errors" if kind in RETRIABLE else f"--retry-errors {kind}"
@@ -109,10 +81,16 @@ def _chunks(column: pa.Array | pa.ChunkedArray) -> list[pa.Array]:
 _SAID_AT_THE_END = ("source_version", "model", "run_id")
 
 
-def own_columns(task_columns: pa.Schema, answered: pa.Schema, measures: pa.Schema) -> pa.Schema:
-    """Columns of a result besides id and the manifest's: the answer, the task's columns, the measured values."""
+def own_columns(task: Task, answered: pa.Schema, measures: pa.Schema) -> pa.Schema:
+    """Columns of a result besides id and the manifest's.
+
+    Args:
+        task: Task of the job; the raw answer of its outcome comes first, then the task's own columns.
+        answered: The columns that its outcome brings; see `internvl_ops.tasks.outcomes.Outcome.columns`.
+        measures: Columns measured for the unit's media, of `MEASURES`.
+    """
     tail = pa.schema([("notes", pa.list_(pa.string())), *((name, pa.string()) for name in _SAID_AT_THE_END)])
-    return pa.unify_schemas([pa.schema([answered.field("response")]), task_columns, measures, answered, tail])
+    return pa.unify_schemas([task.outcome.raw, task.columns, measures, answered, tail])
 
 
 def kept_names(passthrough: pa.Schema, own: pa.Schema) -> dict[str, str]:
@@ -123,7 +101,8 @@ def kept_names(passthrough: pa.Schema, own: pa.Schema) -> dict[str, str]:
     the name is free.
     """
     exploded = c.EXPLODED.names if "parent" in own.names else []
-    needed = {name.casefold() for name in ("id", c.MORE, *own.names, *c.PREPARED.names, *exploded)}
+    ours = ("id", c.MORE, *own.names, *c.PREPARED.names, *COUNTED.names, *exploded)
+    needed = {name.casefold() for name in ours}
     names: dict[str, str] = {}
     used: set[str] = set()
     later = []
@@ -159,8 +138,17 @@ def result_schema(
 
 def carried_names(results: pa.Schema) -> list[str]:
     """Columns of ``results/`` that a row carries over from the manifest, including ``more_columns``."""
-    end = results.get_field_index("response")
-    return [name for name in results.names[: end if end >= 0 else None] if name != "id"]
+    return [name for name in results.names[: first_own(results)] if name != "id"]
+
+
+def first_own(results: pa.Schema) -> int:
+    """Where the columns begin that a result does not carry over: after ``more_columns``.
+
+    Outputs of older versions lack that column. All of them hold texts, so their first own column is ``response``.
+    """
+    if c.MORE in results.names:
+        return results.names.index(c.MORE) + 1
+    return results.names.index("response") if "response" in results.names else len(results)
 
 
 def error_schema(results: pa.Schema) -> tuple[pa.Schema, dict[str, str]]:
@@ -367,15 +355,7 @@ class Writer:
     def _count(self, folder: str, rows: pa.Table) -> None:
         totals = self.totals
         if folder == RESULTS:
-            totals.results += len(rows)
-            totals.prompt_tokens += pc.sum(rows["prompt_tokens"]).as_py() or 0
-            totals.completion_tokens += pc.sum(rows["completion_tokens"]).as_py() or 0
-            totals.tiles += pc.sum(rows["num_tiles"]).as_py() or 0
-            totals.finish_reasons.update(rows["finish_reason"].to_pylist())
-            for notes in rows["notes"].to_pylist():
-                totals.notes.add_unit(notes or ())
-            if self._unparsed is not None:
-                totals.unparsed += rows[self._unparsed].null_count
+            totals.add_results(rows, self._unparsed)
             return
         columns = (rows[name].to_pylist() for name in ("kind", "message", "id", "source", "media"))
         for kind, message, *names, media in zip(*columns, strict=True):

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from internvl_ops.cost import Cost
 from internvl_ops.gpus import Gpu
+from internvl_ops.tasks import TEXT
 from pipelines import columns as c
 from pipelines.stages.wire import Mark, decode_reading
 
@@ -56,6 +57,7 @@ class Setting:
         engines: Number of engines requested.
         gpus: Number of GPUs of all engines together.
         in_flight: Units that an engine holds at once.
+        tokens: Columns in which the answers count tokens.
     """
 
     cost: Cost | None = None
@@ -64,6 +66,7 @@ class Setting:
     engines: int = 1
     gpus: int = 0
     in_flight: int = 32
+    tokens: tuple[str, ...] = TEXT.tokens
 
 
 @dataclass
@@ -103,14 +106,20 @@ class Measures:
             if prepare is not None and self.since is not None and prepare.at >= self.since:
                 _note(self._prepare, prepare)
         tiles, prompts, answers = (
-            pc.fill_null(rows[name], 0).to_numpy().astype(np.float64)
-            for name in ("num_tiles", "prompt_tokens", "completion_tokens")
+            self._counted(rows, name) for name in ("num_tiles", "prompt_tokens", "completion_tokens")
         )
         self.prompt_tokens += int(prompts.sum())
         self.completion_tokens += int(answers.sum())
         if self.setting.cost is not None:
-            answered = answers > 0  # a unit may fail after its tiles were made
+            # A unit may fail after its tiles were made.
+            answered = answers > 0 if "completion_tokens" in self.setting.tokens else prompts > 0
             self.flop += float(self.setting.cost.unit(tiles[answered], prompts[answered], answers[answered]).sum())
+
+    def _counted(self, rows: pa.Table, name: str) -> np.ndarray:
+        """The numbers in a column; zeros if the answers do not count this."""
+        if name.endswith("_tokens") and name not in self.setting.tokens:
+            return np.zeros(len(rows))
+        return pc.fill_null(rows[name], 0).to_numpy().astype(np.float64)
 
     @property
     def seconds(self) -> float:
@@ -118,12 +127,10 @@ class Measures:
         return self.ended - (self.began if self.since is None else self.since)
 
     def rates(self) -> dict[str, float | None]:
-        """Units and tokens per second; None if the run was too short to tell."""
-        counts = {
-            "units_per_second": self.units,
-            "prompt_tokens_per_second": self.prompt_tokens,
-            "completion_tokens_per_second": self.completion_tokens,
-        }
+        """Units per second, and those tokens that the answers count; None if the run was too short to tell."""
+        tokens = {"prompt_tokens": self.prompt_tokens, "completion_tokens": self.completion_tokens}
+        counts = {"units_per_second": self.units}
+        counts |= {f"{name}_per_second": count for name, count in tokens.items() if name in self.setting.tokens}
         short = self.seconds < SHORTEST_S
         return {name: None if short else round(count / self.seconds, 2) for name, count in counts.items()} | {
             "seconds": round(self.seconds, 1)

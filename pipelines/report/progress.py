@@ -14,7 +14,7 @@ from rich.text import Text
 
 from internvl_ops.events import note
 from pipelines.output.sorts import Sorts
-from pipelines.output.writer import Totals
+from pipelines.output.totals import Totals
 
 logger = logging.getLogger(__name__)
 
@@ -40,8 +40,8 @@ class ProgressLine:
         self._live = self._console.is_terminal and not as_records
         self._total: int | None = None
         self._skipped = 0
-        self._last: tuple[int, ...] = ()
-        self._seen: deque[tuple[float, int, int]] = deque()
+        self._last: tuple[int, int | None, int] | None = None
+        self._seen: deque[tuple[float, int, int | None]] = deque()
         self._next_log = time.monotonic() + LOG_SECONDS
         self._bar = Progress(
             SpinnerColumn(),
@@ -61,7 +61,7 @@ class ProgressLine:
     def __exit__(self, *_: object) -> None:
         if self._live:
             self._bar.stop()
-        elif self._last:
+        else:
             self._log()
 
     def say(self, what: str) -> None:
@@ -84,8 +84,11 @@ class ProgressLine:
         """Largest number of units that this run has to do; None while it is not known."""
         return None if self._total is None else self._total - self._skipped
 
-    def update(self, finished: int, tokens: int, failed: int) -> None:
-        """Updates the numbers of finished units, generated tokens and failed units of this run alone."""
+    def update(self, finished: int, tokens: int | None, failed: int) -> None:
+        """Updates the numbers of finished units, generated tokens and failed units of this run alone.
+
+        ``tokens`` is None if the answers have none.
+        """
         now = time.monotonic()
         self._last = finished, tokens, failed
         self._seen.append((now, finished, tokens))
@@ -101,6 +104,8 @@ class ProgressLine:
             self._log()
 
     def _log(self) -> None:
+        if self._last is None:
+            return
         finished, tokens, failed = self._last
         text = self._said(finished, tokens, failed)
         self._line(text, "progress", units=finished, todo=self.todo, tokens=tokens, failed=failed)
@@ -112,14 +117,16 @@ class ProgressLine:
             return
         self._console.print(f"{time.strftime('%H:%M:%S')} {text}", highlight=False, soft_wrap=True)
 
-    def _said(self, finished: int, tokens: int, failed: int) -> str:
+    def _said(self, finished: int, tokens: int | None, failed: int) -> str:
         then, finished_then, tokens_then = self._seen[0]
         seconds = self._seen[-1][0] - then
         todo = self.todo
         said = [f"{finished:,} units" if todo is None else f"{finished:,}/{todo:,} units"]
         if finished > finished_then and seconds >= RATE_SECONDS:
             rate = (finished - finished_then) / seconds
-            said += [f"{rate:.1f} units/s", f"{(tokens - tokens_then) / seconds:,.0f} tokens/s"]
+            said.append(f"{rate:.1f} units/s")
+            if tokens is not None and tokens_then is not None:
+                said.append(f"{(tokens - tokens_then) / seconds:,.0f} tokens/s")
             if todo is not None:
                 said.append(f"{duration((todo - finished) / rate)} left")
         return ", ".join([*said, f"{failed:,} failed"])

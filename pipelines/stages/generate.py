@@ -6,7 +6,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 
@@ -14,9 +14,10 @@ from internvl_ops.engines.base import Engine, EngineDead
 from internvl_ops.engines.device_load import DeviceLoad
 from internvl_ops.engines.recovering import Recovering
 from internvl_ops.errors import ConfigurationError, UnitError, unforeseen
-from internvl_ops.generation import Generator, Reply, Retries
+from internvl_ops.generation import Asker, ChatConversation, Generator, RenderedConversation, Retries, Shown
 from internvl_ops.models.checkpoints.config import Checkpoint
 from internvl_ops.models.tokenizers.tokenizer import Tokenizer
+from internvl_ops.tasks import TEXT, Outcome
 from pipelines import columns as c
 from pipelines.failures import fill
 from pipelines.ledger.ledger import Book
@@ -24,24 +25,41 @@ from pipelines.stages import wire
 from pipelines.stages.rows import worker_name
 
 
+class Answers(Protocol):
+    """Has the conversations of a unit with an engine: a `Generator`, or an `Asker` for answers that are not texts."""
+
+    async def answer(
+        self, request_id: str, conversations: Sequence[RenderedConversation | ChatConversation], shown: Shown
+    ) -> list[Any]: ...
+
+
 class Generate:
     """GPU actor: hosts the engine and keeps it full.
 
     Ray calls it from many threads at once, each with a small block. All threads wait on one event loop, in which the
     engine runs. A slow row delays only the few rows of its own block.
+
+    Args:
+        make_engine: Makes an engine that is not yet started.
+        make_generator: Makes what has the conversations, from the running engine.
+        tile_size: Side of a tile, in pixels.
+        hang_s: As in `Recovering`.
+        ledger: Receives the events of the process.
+        outcome: What the answers are.
     """
 
     def __init__(
         self,
-        make_engine: Callable[[], Engine],
-        make_generator: Callable[[Recovering], Generator],
+        make_engine: Callable[[], Engine[Any]],
+        make_generator: Callable[[Recovering[Any]], Answers],
         tile_size: int,
         hang_s: float,
         ledger: Book | None = None,
+        outcome: Outcome = TEXT,
     ) -> None:
         if ledger is not None:
             ledger.take_events()
-        self._side = tile_size
+        self._side, self._outcome = tile_size, outcome
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, daemon=True, name="engine").start()
         # The first request starts the engine, so a run that has nothing to do loads no model.
@@ -63,14 +81,14 @@ class Generate:
             if isinstance(outcome, UnitError):
                 errors[row] = c.error_value(outcome)
             else:
-                replies[row] = {c.REPLIES: wire.encode_replies(outcome)}
+                replies[row] = {c.REPLIES: wire.encode_replies(outcome, self._outcome)}
         rows = c.set_errors(rows.drop_columns([c.CONVERSATIONS, c.TILES, c.HASHES, c.PICTURES]), errors)
-        rows = fill(rows, "generate", replies, pa.schema([(c.REPLIES, c.REPLIES_TYPE)]))
+        rows = fill(rows, "generate", replies, pa.schema([(c.REPLIES, self._outcome.replies_type)]))
         reading = arrived or self._engine.asked.at_start()  # loading the model does not count as idle time
         return wire.with_reading(rows, c.ENGINE_GAUGE, self._name, reading, device_s=device_s)
 
-    async def _answer(self, rows: pa.Table, fine: Sequence[int]) -> list[list[list[list[Reply]]] | UnitError]:
-        async def one(row: int) -> list[list[list[Reply]]] | UnitError:
+    async def _answer(self, rows: pa.Table, fine: Sequence[int]) -> list[list[Any] | UnitError]:
+        async def one(row: int) -> list[Any] | UnitError:
             # The name contains the position in the manifest, so that a repeated id does not clash in the engine.
             name = f"{rows[c.POSITION][row].as_py()}-{os.urandom(4).hex()}"
             try:
@@ -86,13 +104,16 @@ class Generate:
 
 
 def make_generator(
-    engine: Recovering,
+    engine: Recovering[Any],
     checkpoint: Checkpoint | None,
     trust_remote_code: bool,
     retries: Retries,
     stop: Sequence[str],
     samples: int,
-) -> Generator:
+    outcome: Outcome = TEXT,
+) -> Answers:
     """Makes the generator for ``engine``. There is no tokenizer if the engine answers in text (no checkpoint)."""
+    if not outcome.generated:
+        return Asker(engine)
     tokenizer = None if checkpoint is None else Tokenizer(checkpoint, trust_remote_code=trust_remote_code)
     return Generator(engine, tokenizer, retries=retries, stop=stop, samples=samples)

@@ -1,8 +1,8 @@
 """What travels between the stages: encodes values as Arrow columns and decodes them in the next stage.
 
 Each kind of value has its pair here: `encode_replies` and `decode_replies`, and so on. Their Arrow types are in
-`pipelines.columns`. Both directions are strict: an unknown or missing field is not a null but a `WireError` that names
-the field.
+`pipelines.columns`; that of replies is in the outcome of the task. Both directions are strict: an unknown or missing
+field is not a null but a `WireError` that names the field.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ import pyarrow as pa
 from internvl_ops.engines.base import Chat, Sampling
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.gauge import Reading
-from internvl_ops.generation import ChatConversation, RenderedConversation, Reply, Shown
+from internvl_ops.generation import ChatConversation, RenderedConversation, Shown
 from internvl_ops.media.parts import Part
 from internvl_ops.models.prompts.rendering import Placeholder
 from internvl_ops.prepare import MediaRef, Prepared
-from internvl_ops.tasks import Task
+from internvl_ops.tasks import Outcome, Task
 from pipelines import columns as c
 
 _T = TypeVar("_T")
@@ -163,18 +163,25 @@ def decode_shown(rows: pa.Table, row: int, side: int) -> Shown:
     return Shown(decode_tiles(rows, row, side), hashes[row].as_py(), pictures[row].as_py())
 
 
-def encode_replies(replies: Iterable[Iterable[Iterable[Reply]]]) -> list[list[list[dict[str, object]]]]:
-    """Encodes replies, by conversation, sample and turn, as a cell of ``__replies``."""
-    names = _names(c.REPLY_TYPE)
-    return [[[_packed(reply, names) for reply in turns] for turns in samples] for samples in replies]
+def encode_replies(replies: Any, outcome: Outcome) -> Any:
+    """Encodes the replies of a unit, nested as the outcome says, as a cell of ``__replies``."""
+    return _nested(replies, outcome.replies_type)
 
 
-def decode_replies(rows: pa.Table, row: int) -> list[list[list[Reply]]] | None:
-    """The replies of a row, by conversation, sample and turn; None if the row failed and has none."""
-    found = _column(rows, c.REPLIES, c.REPLIES_TYPE)[row].as_py()
-    if found is None:
-        return None
-    return [[[_unpacked(Reply, reply) for reply in turns] for turns in samples] for samples in found]
+def _nested(replies: Any, type_: pa.DataType) -> Any:
+    if pa.types.is_list(type_):
+        return [_nested(one, type_.value_type) for one in replies]
+    return _packed(replies, _names(type_))
+
+
+def decode_replies(rows: pa.Table, row: int, outcome: Outcome) -> Any:
+    """The replies of a row, nested as the outcome says; None if the row failed and has none."""
+    found = _column(rows, c.REPLIES, outcome.replies_type)[row].as_py()
+    return None if found is None else _made(found, outcome.reply)
+
+
+def _made(found: Any, reply: type[Any]) -> Any:
+    return [_made(one, reply) for one in found] if isinstance(found, list) else _unpacked(reply, found)
 
 
 def with_reading(

@@ -66,12 +66,13 @@ def tokens_of(options: JobOptions, checkpoint: Checkpoint | None) -> Checkpoint 
 
 def engine_maker(
     options: JobOptions, checkpoint: Checkpoint | None, task: Task, gpus_per_engine: int
-) -> Callable[[], Engine]:
+) -> Callable[[], Engine[Any]]:
     """Returns a picklable function that makes the job's engine.
 
     Raises:
         ConfigurationError: The options do not fit the engine, or the engine cannot do what the task needs.
     """
+    _check_outcome(options.engine, task)
     if options.engine == "openai":
         return _endpoint(options, checkpoint)
     if options.base_url is not None:
@@ -81,7 +82,7 @@ def engine_maker(
         )
     others: dict[str, Any] = {"lora": options.lora} if options.lora else {}
     return functools.partial(
-        ENGINES[options.engine],
+        ENGINES[task.outcome.name][options.engine],
         checkpoint,
         tensor_parallel=max(1, gpus_per_engine),
         max_tiles=options.max_tiles,
@@ -90,6 +91,14 @@ def engine_maker(
         trust_remote_code=options.trust_remote_code,
         **others,
     )
+
+
+def _check_outcome(engine: str, task: Task) -> None:
+    """Refuses an engine whose answers are not of the kind that the task needs."""
+    known = [*ENGINES[task.outcome.name], *(["openai"] if task.outcome.generated else [])]
+    if engine not in known:
+        able = f"use --engine {' or '.join(known)}" if known else "no engine here gives them"
+        raise ConfigurationError(f"--engine {engine}: the task {task.name} needs {task.outcome.name}; {able}.")
 
 
 def check_engine(options: JobOptions, checkpoint: Checkpoint | None, task: Task) -> None:
@@ -132,7 +141,7 @@ def context_of(options: ModelOptions, checkpoint: Checkpoint) -> int:
     return given or (checkpoint.served_context if options.engine == "vllm" else checkpoint.context_length)
 
 
-def _endpoint(options: JobOptions, checkpoint: Checkpoint | None) -> Callable[[], Engine]:
+def _endpoint(options: JobOptions, checkpoint: Checkpoint | None) -> Callable[[], Engine[Any]]:
     url = options.base_url
     if url is None:
         raise ConfigurationError("--engine openai: no server is named. Add --base-url http://HOST:PORT/v1.")

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from internvl_ops.errors import Kind, UnitError
-from internvl_ops.tasks import caption
+from internvl_ops.tasks import TEXT, caption
 from pipelines import columns as c
 from pipelines.ledger.finished import unit_key
 from pipelines.output.writer import MEASURES, own_columns
 
 CAPTION = caption(prompt="What is this?")
-IMAGE = own_columns(CAPTION.columns, c.answered(CAPTION.columns), MEASURES["image", False])
+IMAGE = own_columns(CAPTION, TEXT.columns(CAPTION.columns), MEASURES["image", False])
 # What Parse leaves of a row: no media, no tiles, no completion.
 FINISHED = pa.schema(
     [

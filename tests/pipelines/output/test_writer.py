@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from internvl_ops.tasks import TEXT
 from pipelines import columns as c
 from pipelines.ledger.finished import unit_key
 from pipelines.ledger.ledger import Ledger, State
@@ -156,7 +157,7 @@ class TestManifestColumns:
     @pytest.mark.parametrize("kind", ["video", "document"])
     def test_one_that_exploding_needs_is_renamed(self, kind: str) -> None:
         passthrough = pa.schema([("page", pa.string()), ("clip_start", pa.string())])
-        names = kept_names(passthrough, own_columns(CAPTION.columns, c.answered(CAPTION.columns), MEASURES[kind, True]))
+        names = kept_names(passthrough, own_columns(CAPTION, TEXT.columns(CAPTION.columns), MEASURES[kind, True]))
         assert names == {"page": "manifest_page", "clip_start": "manifest_clip_start"}
         assert set(kept_names(passthrough, IMAGE).values()) == {"page", "clip_start"}
 

@@ -21,7 +21,7 @@ from internvl_ops.models.checkpoints.config import Checkpoint
 from internvl_ops.models.tokenizers.tokenizer import Tokenizer
 from internvl_ops.prepare import Prepared, Preparer, ReadLimits, Unit
 from internvl_ops.tasks import Conversation, Task, ask
-from internvl_ops.tasks.base import Answered
+from internvl_ops.tasks.conversation import Answered
 from pipelines import columns as c
 from pipelines.ledger.ledger import Ledger
 from pipelines.output.folder import ERRORS, RESULTS, OutputFolder
@@ -171,7 +171,7 @@ def test_parsing_an_answer(checkpoint: Checkpoint, problem: Exception) -> None:
     task = replace(task, parse=raising(problem, lambda answered: answered.response == "odd", task.parse))
     answers = iter(["yes", "odd", "no"])
     table = generated(checkpoint, prepared(checkpoint, ["a?", "b?", "c?"], ask()), lambda _: completion(next(answers)))
-    table = Parse(checkpoint, task, c.answered(task.columns), trust_remote_code=False)(table)
+    table = Parse(checkpoint, task, task.outcome.columns(task.columns), trust_remote_code=False)(table)
     said = dict(zip(table["response"].to_pylist(), errors(table), strict=True))
     assert said["yes"] is said["no"] is None
     assert said[None] is not None
@@ -185,7 +185,7 @@ class TestValues:
         answers = iter(texts)
         table = prepared(checkpoint, ["?"] * len(texts), ask())
         table = generated(checkpoint, table, lambda _: completion(next(answers)))
-        return Parse(checkpoint, task, c.answered(task.columns), trust_remote_code=False)(table)
+        return Parse(checkpoint, task, task.outcome.columns(task.columns), trust_remote_code=False)(table)
 
     def test_too_large_a_number(self, checkpoint: Checkpoint) -> None:
         def parse(answered: Answered) -> dict[str, object]:
@@ -217,7 +217,7 @@ class TestValues:
         table = prepared(checkpoint, ["?"], ask()).slice(0, 0)
         table = generated(checkpoint, table, lambda _: completion())
         task = ask()
-        table = Parse(checkpoint, task, c.answered(task.columns), trust_remote_code=False)(table)
+        table = Parse(checkpoint, task, task.outcome.columns(task.columns), trust_remote_code=False)(table)
         assert len(table) == 0
         assert "answer" in table.column_names
 
@@ -242,7 +242,7 @@ def test_a_row_that_failed_before_keeps_its_error(checkpoint: Checkpoint) -> Non
     table = stage(c.set_errors(rows(["?"]), [earlier]))
     stage.close()
     table = generated(checkpoint, table, lambda _: completion())
-    table = Parse(checkpoint, touched, c.answered(task.columns), trust_remote_code=False)(table)
+    table = Parse(checkpoint, touched, task.outcome.columns(task.columns), trust_remote_code=False)(table)
     assert errors(table) == [earlier]
 
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from internvl_ops.generation import Reply
-from internvl_ops.tasks import Answered, Conversation, Task, ask
+from internvl_ops.replies import Reply
+from internvl_ops.tasks import TEXT, Answered, Conversation, Task, ask
 from pipelines import columns as c
 from pipelines.stages.parse import Parse
 from pipelines.stages.wire import encode_replies
@@ -25,13 +25,13 @@ def answered_rows(samples: Sequence[Sequence[Reply]], notes: Sequence[list[str] 
     for name in ("width", "height"):
         rows = rows.append_column(name, pa.array([1] * size, pa.int32()))
     rows = rows.append_column("notes", pa.array(notes, pa.list_(pa.string())))
-    replies = [encode_replies([[[one] for one in drawn]]) for drawn in samples]
-    return rows.append_column(c.REPLIES, pa.array(replies, c.REPLIES_TYPE))
+    replies = [encode_replies([[[one] for one in drawn]], TEXT) for drawn in samples]
+    return rows.append_column(c.REPLIES, pa.array(replies, TEXT.replies_type))
 
 
 def parsed(*answers: Reply, notes: list[list[str] | None]) -> pa.Table:
     rows, task = answered_rows([[one] for one in answers], notes), ask()
-    return Parse(None, task, c.answered(task.columns), trust_remote_code=False)(rows)
+    return Parse(None, task, task.outcome.columns(task.columns), trust_remote_code=False)(rows)
 
 
 def test_thoughts_are_noted_and_stay_in_the_text() -> None:
@@ -57,7 +57,7 @@ class TestSeveralSamples:
         schema = pa.schema([("score", pa.int32())])
         task = Task("score", "?", schema, lambda _: [Conversation(("?",), 4)], parse, 4)
         rows = answered_rows([[reply(text) for text in texts]])
-        columns = c.answered(task.columns, samples=len(texts))
+        columns = task.outcome.columns(task.columns, samples=len(texts))
         return Parse(None, task, columns, trust_remote_code=False)(rows).to_pylist()[0]
 
     def test_a_second_one_that_fails_to_parse_has_its_text_alone(self) -> None:

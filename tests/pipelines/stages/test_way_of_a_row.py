@@ -14,7 +14,7 @@ from internvl_ops.errors import UnitError
 from internvl_ops.generation import ChatConversation, Generator, RenderedConversation
 from internvl_ops.media.parts import Part
 from internvl_ops.prepare import MediaRef, Prepared, Unit
-from internvl_ops.tasks import Answered, Conversation, Task, ask
+from internvl_ops.tasks import Answered, Task, ask
 from pipelines import columns as c
 from pipelines.ledger.ledger import Ledger
 from pipelines.stages.explode import Explode
@@ -86,7 +86,7 @@ def whole_way(task: Task, preparing: Preparing, ledger: Ledger, *, pages: bool =
         stages["explode"] = Explode(TwoPages, ledger)  # type: ignore[arg-type, assignment]
     stages["prepare"] = Prepare(lambda: preparing, task)  # type: ignore[arg-type, return-value]
     stages["generate"] = Generate(Answering, lambda engine: Generator(engine, None), SIDE, hang_s=60)
-    stages["parse"] = Parse(None, task, c.answered(task.columns), trust_remote_code=False)
+    stages["parse"] = Parse(None, task, task.outcome.columns(task.columns), trust_remote_code=False)
     return stages
 
 
@@ -147,23 +147,6 @@ def test_a_page_id_that_is_taken_reaches_the_end_as_an_error() -> None:
     assert kinds(rows) == [None, "duplicate_id"]
     assert rows["parent"].to_pylist() == ["a", "a"]
     assert [unit.part for unit in preparing.seen] == [Part(page=1)]
-
-
-def test_a_row_of_a_task_whose_answer_is_a_number() -> None:
-    """Results of it have the task's column alone: no text, and nothing that is counted of one."""
-
-    def parse(answered: Answered) -> dict[str, object]:
-        return {"score": int(answered.response.split()[0]) / 10}
-
-    columns = pa.schema([("score", pa.float32())])
-    task = Task("score", "?", columns, lambda _: [Conversation(("seven b",), 4)], parse, 4)
-    stages = whole_way(task, Preparing(), Ledger())
-    stages["parse"] = Parse(None, task, pa.schema([]), trust_remote_code=False)
-    rows = went(unclaimed(["a"], ["Why?"]), stages)
-    assert rows["score"].to_pylist() == pytest.approx([0.7])
-    assert rows.schema.field("score").type == pa.float32()
-    assert not {"response", "completion_tokens", "finish_reason", "attempts"} & set(rows.column_names)
-    assert kinds(rows) == [None]
 
 
 def test_a_number_that_is_none_is_the_error_of_its_row() -> None:

@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 
 from internvl_ops.engines.base import Chat, Sampling
 from internvl_ops.gauge import Reading
-from internvl_ops.generation import ChatConversation, RenderedConversation, Reply
+from internvl_ops.generation import ChatConversation, RenderedConversation
 from internvl_ops.media.parts import Part
 from internvl_ops.models.prompts.rendering import Placeholder
 from internvl_ops.prepare import MediaRef, Prepared
+from internvl_ops.replies import Numbers, Reply
+from internvl_ops.tasks import NUMBERS, TEXT
 from pipelines import columns as c
 from pipelines.stages import wire
 
@@ -101,9 +103,20 @@ def test_conversations_of_both_kinds_come_back(block: list[list | None]) -> None
 @unhurried
 @given(st.lists(st.none() | st.lists(st.lists(st.lists(replies, max_size=2), max_size=2), max_size=2), max_size=3))
 def test_replies_of_any_number_of_samples_and_turns_come_back(block: list[list | None]) -> None:
-    values = [None if unit is None else wire.encode_replies(unit) for unit in block]
-    rows = column(c.REPLIES, values, c.REPLIES_TYPE)
-    assert [wire.decode_replies(rows, row) for row in range(len(rows))] == block
+    values = [None if unit is None else wire.encode_replies(unit, TEXT) for unit in block]
+    rows = column(c.REPLIES, values, TEXT.replies_type)
+    assert [wire.decode_replies(rows, row, TEXT) for row in range(len(rows))] == block
+
+
+@unhurried
+@given(st.lists(st.none() | st.lists(st.lists(st.floats(allow_nan=False), max_size=3), max_size=2), max_size=3))
+def test_numbers_come_back_exactly(block: list[list[list[float]] | None]) -> None:
+    units = [None if unit is None else [Numbers(values, prompt_tokens=7) for values in unit] for unit in block]
+    values = [None if unit is None else wire.encode_replies(unit, NUMBERS) for unit in units]
+    rows = column(c.REPLIES, values, NUMBERS.replies_type)
+    back = [wire.decode_replies(rows, row, NUMBERS) for row in range(len(rows))]
+    assert [unit and [one.values.tolist() for one in unit] for unit in back] == [unit and list(unit) for unit in block]
+    assert {one.prompt_tokens for unit in back for one in unit or ()} <= {7}
 
 
 @unhurried
@@ -174,7 +187,7 @@ def unlike(type_: pa.DataType, change: Callable[[list[pa.Field]], list[pa.Field]
 
 DECODERS: dict[str, tuple[pa.DataType, Callable[[pa.Table], object]]] = {
     c.CONVERSATIONS: (c.CONVERSATIONS_TYPE, lambda rows: wire.decode_conversations(rows, 0)),
-    c.REPLIES: (c.REPLIES_TYPE, lambda rows: wire.decode_replies(rows, 0)),
+    c.REPLIES: (TEXT.replies_type, lambda rows: wire.decode_replies(rows, 0, TEXT)),
     c.PART: (c.PART_TYPE, wire.decode_part),
     c.ENGINE_GAUGE: (c.READING_TYPE, lambda rows: wire.decode_reading(rows, c.ENGINE_GAUGE)),
     c.MEDIA: (c.MEDIA_TYPE, wire.media_of),
@@ -226,7 +239,7 @@ class Moody(Reply):
 
 def test_a_field_without_a_place_is_not_dropped() -> None:
     with pytest.raises(wire.WireError, match="Moody has 'mood', which is unknown"):
-        wire.encode_replies([[[Moody([], "a", 1, 1, "stop")]]])
+        wire.encode_replies([[[Moody([], "a", 1, 1, "stop")]]], TEXT)
 
 
 def test_pictures_of_a_chat_are_not_dropped() -> None:
@@ -250,10 +263,19 @@ def test_json_inside_a_conversation_is_as_strict(inside: str, name: str) -> None
         wire.decode_conversations(rows, 0)
 
 
+def innermost(type_: pa.DataType) -> pa.StructType:
+    return innermost(type_.value_type) if pa.types.is_list(type_) else type_
+
+
 @pytest.mark.parametrize(
     ("struct", "made"),
-    [(c.REPLY_TYPE, Reply), (c.PART_TYPE, Part), (c.READING_TYPE, wire.Mark)],
-    ids=["reply", "part", "reading"],
+    [
+        (innermost(TEXT.replies_type), Reply),
+        (innermost(NUMBERS.replies_type), Numbers),
+        (c.PART_TYPE, Part),
+        (c.READING_TYPE, wire.Mark),
+    ],
+    ids=["reply", "numbers", "part", "reading"],
 )
 def test_columns_have_the_fields_of_what_they_hold(struct: pa.StructType, made: type) -> None:
     assert [field.name for field in struct] == [one.name for one in fields(made)]
