@@ -132,7 +132,7 @@ def test_the_record_of_a_run(uri: str) -> None:
 def test_a_server_without_scheme_is_refused_without_its_password(url: str) -> None:
     options = JobOptions(input="m.jsonl", output="out", model="m", engine="openai", base_url=url)
     with pytest.raises(ConfigurationError, match="http://HOST:PORT/v1") as caught:
-        engine_maker(options, None, None, 0)  # type: ignore[arg-type]
+        engine_maker(options, None, CAPTION, 0)
     assert SECRET not in str(caught.value)
 
 

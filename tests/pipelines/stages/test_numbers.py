@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ from pipelines.wiring.engines import check_engine
 from tests.pipelines.stages.rows import manifest_rows
 
 COLOURS = {"black": (0, 0, 0), "red": (255, 0, 0), "white": (255, 255, 255)}
+Through = Callable[[pa.Table, Task], pa.Table]
 NO_COLUMNS = pa.schema([])
 TEXT_COLUMNS = {"response", "completion_tokens", "finish_reason", "attempts", "mean_logprob", "samples"}
 
@@ -92,29 +93,33 @@ def manifest(names: Sequence[str], **columns: Sequence[Any]) -> pa.Table:
     return manifest_rows(names, **{c.MEDIA: media}, **columns)
 
 
-def preparer(checkpoint: Checkpoint) -> Preparer:
+@pytest.fixture(scope="module")
+def finished(checkpoint: Checkpoint) -> Iterator[Through]:
+    """Sends rows through all stages."""
     reader = (ReadPolicy("/nowhere", ()), MediaOptions(kind="image", image=ImageOptions(max_tiles=1)), ReadLimits())
-    return Preparer(checkpoint, reader, sampling=Sampling(max_new_tokens=0))
+    preparer = Preparer(checkpoint, reader, sampling=Sampling(max_new_tokens=0))
 
+    def through_all_stages(rows: pa.Table, task: Task) -> pa.Table:
+        make = functools.partial(
+            make_generator,
+            checkpoint=checkpoint,
+            trust_remote_code=False,
+            retries=Retries(),
+            stop=(),
+            samples=1,
+            outcome=task.outcome,
+        )
+        stages = [
+            Prepare(lambda: preparer, task),
+            Generate(ColourStandIn, make, checkpoint.tile_size, hang_s=60, outcome=task.outcome),
+            Parse(checkpoint, task, task.outcome.columns(task.columns), trust_remote_code=False),
+        ]
+        for stage in stages:
+            rows = stage(rows)
+        return rows
 
-def finished(checkpoint: Checkpoint, rows: pa.Table, task: Task) -> pa.Table:
-    """``rows`` after all stages."""
-    prepare = Prepare(functools.partial(preparer, checkpoint), task)
-    make = functools.partial(
-        make_generator,
-        checkpoint=checkpoint,
-        trust_remote_code=False,
-        retries=Retries(),
-        stop=(),
-        samples=1,
-        outcome=task.outcome,
-    )
-    generate = Generate(ColourStandIn, make, checkpoint.tile_size, hang_s=60, outcome=task.outcome)
-    parse = Parse(checkpoint, task, task.outcome.columns(task.columns), trust_remote_code=False)
-    try:
-        return parse(generate(prepare(rows)))
-    finally:
-        prepare.close()
+    yield through_all_stages
+    preparer.close()
 
 
 def schema_of(task: Task, passthrough: pa.Schema) -> pa.Schema:
@@ -133,9 +138,9 @@ def read(output: OutputFolder, folder: str) -> pa.Table:
     return pa.concat_tables([output.read_table(name) for name in output.files(folder)])
 
 
-def test_a_number_for_each_image(checkpoint: Checkpoint, tmp_path: Path) -> None:
+def test_a_number_for_each_image(finished: Through, tmp_path: Path) -> None:
     output = OutputFolder(str(tmp_path))
-    totals = written(output, finished(checkpoint, manifest(list(COLOURS)), BRIGHTNESS), BRIGHTNESS).totals
+    totals = written(output, finished(manifest(list(COLOURS)), BRIGHTNESS), BRIGHTNESS).totals
     found = read(output, RESULTS)
     assert dict(zip(found["id"].to_pylist(), found["brightness"].to_pylist(), strict=True)) == pytest.approx(
         {"black": 0, "red": 1 / 3, "white": 1}
@@ -147,9 +152,9 @@ def test_a_number_for_each_image(checkpoint: Checkpoint, tmp_path: Path) -> None
     assert (totals.results, totals.completion_tokens, totals.tiles) == (3, 0, 3)
 
 
-def test_a_vector_of_fixed_size_for_each_image(checkpoint: Checkpoint, tmp_path: Path) -> None:
+def test_a_vector_of_fixed_size_for_each_image(finished: Through, tmp_path: Path) -> None:
     output = OutputFolder(str(tmp_path))
-    written(output, finished(checkpoint, manifest(["red", "white"]), COLOUR), COLOUR)
+    written(output, finished(manifest(["red", "white"]), COLOUR), COLOUR)
     found = read(output, RESULTS)
     assert found.schema.field("colour").type == pa.list_(pa.float32(), 3)
     assert found["colour"].to_pylist() == [[1, 0, 0], [1, 1, 1]]
@@ -159,11 +164,11 @@ def test_a_vector_of_fixed_size_for_each_image(checkpoint: Checkpoint, tmp_path:
 
 
 def test_a_vector_of_another_size_and_a_file_that_is_no_image_cost_their_rows(
-    checkpoint: Checkpoint, tmp_path: Path
+    finished: Through, tmp_path: Path
 ) -> None:
     task = numbers_task("colour", COLOUR.columns.field("colour").type, lambda values: values[: 3 if values[1] else 2])
     output = OutputFolder(str(tmp_path))
-    rows = finished(checkpoint, manifest(["white", "red", "broken"]), task)
+    rows = finished(manifest(["white", "red", "broken"]), task)
     assert rows["colour"].null_count == 2
     written(output, rows, task)
     assert read(output, RESULTS)["id"].to_pylist() == ["white"]
@@ -171,7 +176,7 @@ def test_a_vector_of_another_size_and_a_file_that_is_no_image_cost_their_rows(
     assert errors == {"red": ("parse", "bad_answer"), "broken": ("decode", "unsupported")}
 
 
-def test_text_columns_of_a_manifest_are_carried_and_not_counted(checkpoint: Checkpoint, tmp_path: Path) -> None:
+def test_text_columns_of_a_manifest_are_carried_and_not_counted(finished: Through, tmp_path: Path) -> None:
     """As of an earlier job that wrote captions."""
     theirs = pa.schema([("response", pa.string()), ("completion_tokens", pa.int64())])
     own = own_columns(BRIGHTNESS, NUMBERS.columns(BRIGHTNESS.columns), MEASURES["image", False])
@@ -179,7 +184,7 @@ def test_text_columns_of_a_manifest_are_carried_and_not_counted(checkpoint: Chec
     assert names == {"response": "response", "completion_tokens": "manifest_completion_tokens"}
     carried = manifest(["red"], response=["a red area"], manifest_completion_tokens=[9])
     output = OutputFolder(str(tmp_path))
-    totals = written(output, finished(checkpoint, carried, BRIGHTNESS), BRIGHTNESS, theirs).totals
+    totals = written(output, finished(carried, BRIGHTNESS), BRIGHTNESS, theirs).totals
     (row,) = read(output, RESULTS).to_pylist()
     assert (row["response"], row["manifest_completion_tokens"], totals.completion_tokens) == ("a red area", 9, 0)
     schema = schema_of(BRIGHTNESS, theirs)
@@ -187,12 +192,12 @@ def test_text_columns_of_a_manifest_are_carried_and_not_counted(checkpoint: Chec
     assert fit_schema(output, schema).equals(schema)
 
 
-def test_the_record_counts_what_there_is(checkpoint: Checkpoint, tmp_path: Path) -> None:
+def test_the_record_counts_what_there_is(finished: Through, tmp_path: Path) -> None:
     output = OutputFolder(str(tmp_path))
     options = JobOptions.model_validate({"input": "in.jsonl", "output": str(tmp_path), "model": "tiny"})
     record = RunRecord(options, BRIGHTNESS, output)
     record.measures = Measures(Setting(tokens=NUMBERS.tokens), clock=iter([0.0, 10.0]).__next__)
-    rows = finished(checkpoint, manifest(["red"]), BRIGHTNESS)
+    rows = finished(manifest(["red"]), BRIGHTNESS)
     record.measures.take(rows.drop_columns([c.ENGINE_GAUGE]))  # which has the time of this machine
     rows = rows.set_column(rows.column_names.index(c.PREVIEW), c.PREVIEW, pa.array([b"jpeg"], pa.binary()))
     writer = written(output, record.take_previews(rows), BRIGHTNESS)
@@ -229,8 +234,8 @@ def test_one_pass_of_several_tasks_is_of_texts() -> None:
         several([caption(), COLOUR])
 
 
-def test_a_second_question_ends_the_job(checkpoint: Checkpoint) -> None:
+def test_a_second_question_ends_the_job(finished: Through) -> None:
     """It cannot follow an answer that is no text."""
     task = Task("two", "?", COLOUR.columns, lambda _: [Conversation(("A?", "B?"))], COLOUR.parse, outcome=NUMBERS)
     with pytest.raises(ConfigurationError, match="Ask each by itself"):
-        finished(checkpoint, manifest(["red"]), task)
+        finished(manifest(["red"]), task)
