@@ -64,7 +64,7 @@ wheel-test:
 	$(call install_for_cpu,build/wheel/env/bin/python)
 	@build/wheel/env/bin/pip wheel -q --disable-pip-version-check --no-deps --no-build-isolation -w build/wheel .
 	@build/wheel/env/bin/pip install -q --disable-pip-version-check --no-deps build/wheel/*.whl
-	@cd build/wheel && env/bin/python -m jobs.caption_dataset --input $(CURDIR)/examples/demo/images --output captions --model $(CURDIR)/$(MODEL)
+	@cd build/wheel && env/bin/internvl-batch caption --input $(CURDIR)/examples/demo/images --output captions --model $(CURDIR)/$(MODEL)
 
 lint: setup
 	@.venv/bin/ruff check -q .

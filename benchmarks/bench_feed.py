@@ -47,9 +47,9 @@ def cores() -> tuple[set[int], int]:
 
 
 def options_of(images: str, model: str, output: str, **more: Any) -> Any:
-    from jobs.caption_dataset import Options
+    from pipelines.options.tasks import job_options
 
-    return Options(
+    return job_options("caption")(
         input=images,
         output=output,
         model=model,

@@ -38,15 +38,14 @@ def run(rows: int, scratch: Path) -> tuple[MemorySampler, int]:
     """Captions ``rows`` images; returns the samples and how many results stand in the output."""
     import pyarrow.dataset as ds
 
-    from jobs.caption_dataset import Options
     from pipelines.annotate import annotate
     from pipelines.commands.job import check
-    from pipelines.options.tasks import make_caption
+    from pipelines.options.tasks import job_options, make_caption
     from pipelines.report.progress import ProgressLine
     from testing.tiny import make_tiny_checkpoint
 
     draw_images(scratch / "images", rows)
-    options = Options(
+    options = job_options("caption")(
         input=str(scratch / "images"),
         output=str(scratch / "out"),
         model=str(make_tiny_checkpoint(scratch / "model", tile_size=56, layers=1, hidden=64)),

@@ -93,13 +93,12 @@ def make_model(folder: Path, kind: str) -> str:
 
 
 def ours(urls: list[str], model: str, **others: Any) -> tuple[Timeline, list[dict[str, Any]], RunRecord]:
-    """The caption job's pipeline, as ``jobs/caption_dataset.py`` calls it, with ``others`` of its options."""
+    """The caption job's pipeline, as ``internvl-batch caption`` calls it, with ``others`` of its options."""
     import pyarrow.parquet as pq
 
-    from jobs.caption_dataset import Options
     from pipelines.annotate import annotate
     from pipelines.commands.job import check
-    from pipelines.options.tasks import make_caption
+    from pipelines.options.tasks import job_options, make_caption
     from pipelines.report.progress import ProgressLine
 
     address = urls[0].rsplit("/", 1)[0]
@@ -131,7 +130,7 @@ def ours(urls: list[str], model: str, **others: Any) -> tuple[Timeline, list[dic
             "prepare_actors": 1,
             "engines": 1,
         }
-        options = Options.model_validate(chosen | others)
+        options = job_options("caption").model_validate(chosen | others)
         with timeline:
             run = annotate(options, *check(options, make_caption))
         print(run.summary(), file=sys.stderr)

@@ -107,10 +107,9 @@ class Followed(Follower):
 
 def run(manifest: str, output: str, model: str, rows_per_block: int, limit: int | None) -> dict[str, Any]:
     """One run of the ask job's pipeline in this process."""
-    from jobs.ask_dataset import Options
     from pipelines import annotate
     from pipelines.commands.job import check
-    from pipelines.options.tasks import make_ask
+    from pipelines.options.tasks import job_options, make_ask
     from pipelines.report.progress import ProgressLine
 
     followed = Followed()
@@ -130,7 +129,7 @@ def run(manifest: str, output: str, model: str, rows_per_block: int, limit: int 
     ProgressLine.update = noted  # type: ignore[method-assign]
     annotate.drive = driven
     annotate.engine_maker = lambda *_: StandInEngine
-    options = Options(
+    options = job_options("ask")(
         input=manifest,
         output=output,
         model=model,

@@ -130,10 +130,9 @@ def cluster_of(nodes: int, engines: int) -> Any:
 
 def measure(run: Run, scratch: Path) -> dict[str, Any]:
     """The ask job's pipeline in this process."""
-    from jobs.ask_dataset import Options
     from pipelines import annotate
     from pipelines.commands.job import check
-    from pipelines.options.tasks import make_ask
+    from pipelines.options.tasks import job_options, make_ask
     from pipelines.report.progress import ProgressLine
     from testing.tiny import make_tiny_checkpoint
 
@@ -149,7 +148,7 @@ def measure(run: Run, scratch: Path) -> dict[str, Any]:
     annotate.engine_maker = lambda *_: functools.partial(make_stand_in, run.device, run.slow, slow)
     cluster = cluster_of(run.nodes, run.engines)
     try:
-        options = Options(
+        options = job_options("ask")(
             input=make_questions(scratch / "manifest.parquet", run.rows),
             output=str(scratch / "out"),
             model=str(make_tiny_checkpoint(scratch / "model", layers=1, hidden=64)),

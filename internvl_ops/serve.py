@@ -1,6 +1,6 @@
 """`vllm serve` for an InternVL checkpoint, with this project's tiling and the family's own conversation template.
 
-    python -m internvl_ops.serve OpenGVLab/InternVL2_5-8B --port 8000 --tensor-parallel-size 2
+    internvl-batch serve OpenGVLab/InternVL2_5-8B --port 8000 --tensor-parallel-size 2
 
 It listens on this machine alone. For other machines add --host 0.0.0.0 and --api-key KEY (or set VLLM_API_KEY): whoever
 reaches it may use it. Pictures that requests name by URL are not fetched; send them as data: URLs, as this project's
@@ -17,6 +17,7 @@ import os
 import socket
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -26,12 +27,13 @@ from internvl_ops.models.checkpoints.config import Checkpoint, load_checkpoint
 from internvl_ops.models.prompts.jinja_template import jinja_template
 
 
-def main() -> None:
-    if len(sys.argv) < 2 or sys.argv[1].startswith("-"):
+def main(program: str, argv: Sequence[str]) -> None:
+    """Serves the checkpoint that the first argument names, until it is stopped; the other arguments are vLLM's."""
+    if not argv or argv[0].startswith("-"):
         print(__doc__)
-        sys.exit(0 if sys.argv[1:] in (["--help"], ["-h"]) else 2)
+        sys.exit(0 if list(argv) in (["--help"], ["-h"]) else 2)
     try:
-        checkpoint = load_checkpoint(sys.argv[1])
+        checkpoint = load_checkpoint(argv[0])
         template = jinja_template(checkpoint)
     except ConfigurationError as error:
         print(error, file=sys.stderr)
@@ -39,7 +41,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="internvl-serve-") as folder:
         path = Path(folder) / "chat_template.jinja"
         path.write_text(template, encoding="utf-8")
-        _serve(checkpoint, path, sys.argv[2:])
+        _serve(checkpoint, path, list(argv[1:]))
 
 
 def context_options(checkpoint: Checkpoint, options: list[str]) -> list[str]:
@@ -114,4 +116,4 @@ def _refuse(message: str) -> NoReturn:
 
 
 if __name__ == "__main__":
-    main()
+    main("python -m internvl_ops.serve", sys.argv[1:])

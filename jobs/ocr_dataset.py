@@ -1,20 +1,6 @@
-"""Reads the text of images and PDF pages with an InternVL checkpoint: plain, as Markdown, with boxes, or as JSON.
+"""The command `internvl-batch ocr` as a script; `pipelines.commands.registry` describes it."""
 
-python jobs/ocr_dataset.py --input s3://bucket/papers.parquet \\
-    --output s3://bucket/text \\
-    --model OpenGVLab/InternVL2_5-8B --ocr-format markdown
-"""
-
-if __name__ == "__main__":  # before what takes long to import
-    from pipelines import interruption
-
-    interruption.install()
-
-
-from pipelines.commands.job import run_job
-from pipelines.options.tasks import TASKS
-
-Options = TASKS["ocr"].job_options()
+from pipelines.commands.registry import main
 
 if __name__ == "__main__":
-    run_job(TASKS["ocr"].task, Options, __doc__)
+    main("ocr")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from benchmarks.tables import BLOCKS, up_to_date
-from pipelines.commands.preview import PreviewOptions
+from pipelines.commands.registry import COMMANDS
 from pipelines.options.command_line import MODES, flag
 
 ROOT = Path(__file__).parents[1]
@@ -19,8 +18,7 @@ PAGES = [
     *sorted(ROOT.glob("docs/*.md")),
     *sorted(ROOT.glob("examples/*/README.md")),
 ]
-JOBS = [importlib.import_module(f"jobs.{path.stem}") for path in sorted(ROOT.glob("jobs/[a-z]*.py"))]
-COMMANDS: list[type[BaseModel]] = [PreviewOptions, *(job.Options for job in JOBS if hasattr(job, "Options"))]
+OPTIONS: list[type[BaseModel]] = [command.options_class() for command in COMMANDS.values() if command.options]
 # Options of other programs that the pages show.
 OTHERS = {
     "--working-dir": "ray job submit",
@@ -60,7 +58,7 @@ def test_links_lead_to_files_and_headings(page: Path) -> None:
 @pytest.mark.parametrize("page", [page for page in PAGES if page.parts[-3] != "examples"], ids=name_of)
 def test_options_that_a_page_names_exist(page: Path) -> None:
     known = {"--help", "--version", "--config", *OTHERS, *(flag(mode) for mode in MODES)}
-    known |= {flag(name) for command in COMMANDS for name in command.model_fields}
+    known |= {flag(name) for options in OPTIONS for name in options.model_fields}
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", page.read_text()))
     assert not {name for name in named if name not in known and name.replace("--no-", "--") not in known}
 

@@ -1,10 +1,23 @@
-"""The command `python -m internvl_ops.models`: the family as a table."""
+"""The command `internvl-batch models`, or `python -m internvl_ops.models`: the family as a table."""
 
 import argparse
+from collections.abc import Sequence
 
 from internvl_ops.models.family import family_table
 
-parser = argparse.ArgumentParser(prog="python -m internvl_ops.models", description="Print the InternVL family.")
-parser.add_argument("--markdown", action="store_true", help="as Markdown")
-options = parser.parse_args()
-print(family_table.markdown() if options.markdown else f"{family_table.text()}\n\n{family_table.NOTES}")
+
+def main(program: str, argv: Sequence[str] | None = None) -> None:
+    """Prints the table.
+
+    Args:
+        program: Name of the program in ``--help``.
+        argv: Its arguments; those of the process by default.
+    """
+    parser = argparse.ArgumentParser(prog=program, description="Print the InternVL family.")
+    parser.add_argument("--markdown", action="store_true", help="as Markdown")
+    options = parser.parse_args(argv)
+    print(family_table.markdown() if options.markdown else f"{family_table.text()}\n\n{family_table.NOTES}")
+
+
+if __name__ == "__main__":
+    main("python -m internvl_ops.models")

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
-from typing import Any
+from typing import Any, NoReturn
 
 import pyarrow as pa
 
@@ -17,7 +17,9 @@ from internvl_ops.evaluation.subtitles import SUFFIX
 from internvl_ops.redaction import safe_uri
 from internvl_ops.tasks import Task
 from pipelines.commands.benchmark_rows import BenchmarkRows, read_annotations
-from pipelines.commands.job import source_options
+from pipelines.commands.job import run_job, source_options
+from pipelines.options.benchmark import EvaluateJobOptions
+from pipelines.options.command_line import Mode
 from pipelines.options.rules import refuse
 from pipelines.output.folder import ERRORS, EVALUATION, RESULTS, RUNS, OutputFolder, as_parquet
 from pipelines.output.side_files import write_side_file
@@ -28,6 +30,11 @@ from pipelines.sources.storage import check_scheme, has_magic, kind_of, suffix_o
 
 TABLES = ("parquet", "jsonl", "csv")  # formats of manifests that can hold a benchmark
 SAMPLES, SCORES = f"{EVALUATION}/samples.parquet", f"{EVALUATION}/scores.json"
+
+
+def run(options: EvaluateJobOptions, mode: Mode) -> NoReturn:
+    """Runs a benchmark and prints its scores; see `pipelines.commands.job.run_job`."""
+    run_job(options, mode, make_evaluate, make_plan=plan_benchmark, closing=score_benchmark)
 
 
 def plan_benchmark(options: Any) -> SourcePlan:

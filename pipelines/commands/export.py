@@ -14,7 +14,7 @@ from pipelines.exports.answers import open_answers
 from pipelines.exports.counts import Counts
 from pipelines.exports.options import ExportOptions
 from pipelines.interruption import Interrupted, end, phase, say
-from pipelines.options.command_line import exit_with, parse_options, show
+from pipelines.options.command_line import Mode, exit_with, show
 from pipelines.options.rules import WRITTEN, check_apart_from_output
 from pipelines.output.folder import OutputFolder
 from pipelines.ray_address import check_ray_job
@@ -24,12 +24,11 @@ from pipelines.sources.storage import check_scheme, kind_of
 logger = logging.getLogger(__name__)
 
 
-def run_export(description: str) -> NoReturn:
-    """Exports as the command line asks, and ends the process.
+def run(options: ExportOptions, mode: Mode) -> NoReturn:
+    """Exports as the options ask, and ends the process.
 
     Exit status: 0 done; 1 failed or interrupted; 2 wrong configuration, said before anything is written.
     """
-    options, _ = parse_options(ExportOptions, description, modes=False)
     configure(as_json=options.log_json)
     try:
         with phase("holding"):

@@ -13,7 +13,7 @@ from internvl_ops.errors import ConfigurationError
 from internvl_ops.events import note
 from internvl_ops.redaction import safe_uri
 from pipelines.interruption import Interrupted, end, phase, say
-from pipelines.options.command_line import exit_with, groups, parse_options, show
+from pipelines.options.command_line import Mode, exit_with, groups, show
 from pipelines.options.job_options import JobOptions
 from pipelines.options.messages import say_now
 from pipelines.options.redaction import shown
@@ -32,21 +32,26 @@ if TYPE_CHECKING:
     MakePlan = Callable[[Any], SourcePlan]
 
 
+def run(options: Any, mode: Mode) -> NoReturn:
+    """Runs the job of one task, or of several in one pass; see `run_job`."""
+    run_job(options, mode, type(options).make_task)
+
+
 def run_job(
+    options: JobOptions,
+    mode: Mode,
     make_task: MakeTask,
-    options_class: type[JobOptions],
-    description: str,
     *,
     make_plan: MakePlan | None = None,
     closing: Callable[[Any, SourcePlan], str] | None = None,
 ) -> NoReturn:
-    """Runs the task that ``make_task`` makes as the command line asks, and ends the process.
+    """Runs the task that ``make_task`` makes, and ends the process.
 
     Args:
+        options: Options of the job.
+        mode: Whether to run, or only to print the plan or an estimate.
         make_task: Makes the task from the options and what the input holds.
-        options_class: Of the job.
-        description: First paragraph of ``--help``.
-        make_plan: Of the input; `plan_of` by default.
+        make_plan: Plans the input; `plan_of` by default.
         closing: Called once all of the input is done, with the options and the plan of the input; what it returns is
             printed last.
 
@@ -55,7 +60,6 @@ def run_job(
     """
     from pipelines.wiring.engines import check_endpoint
 
-    options, mode = parse_options(options_class, description)
     configure(as_json=options.log_json)
     try:
         plan, checkpoint, task = check(options, make_task, make_plan=make_plan, writes=mode == "run")

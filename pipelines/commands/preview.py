@@ -13,6 +13,7 @@ from pydantic import ConfigDict, Field
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.models.checkpoints.config import load_checkpoint
+from pipelines.options.command_line import Mode
 from pipelines.options.job_options import JobOptions, MediaOptions, ModelOptions, PromptOptions
 from pipelines.options.rules import check_answers, check_sampling, check_tasks, refuse
 from pipelines.options.tasks import TASKS, AnnotateOptions, TaskName, tasks_by_option
@@ -58,6 +59,11 @@ class PreviewOptions(AnnotateOptions, MediaOptions, PromptOptions, ModelOptions)
     def own_defaults(self) -> dict[str, Any]:
         """What options are where nobody gives them."""
         return {"max_tiles": TASKS[self.task].tiles}
+
+
+def run(options: PreviewOptions, mode: Mode) -> int:
+    """The command; see `preview`."""
+    return preview(options)
 
 
 def preview(options: PreviewOptions) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import difflib
 import functools
-import importlib.metadata
 import os
 import sys
 import textwrap
@@ -21,7 +20,7 @@ from internvl_ops.errors import ConfigurationError
 from internvl_ops.redaction import safe_text
 from pipelines.options.config_file import as_the_flag, bare, json_object, read_config
 from pipelines.options.job_options import EstimateOptions, JobOptions
-from pipelines.options.messages import in_words, nearest, whose_option
+from pipelines.options.messages import in_words, nearest, version, whose_option
 
 Options = TypeVar("Options", bound=BaseModel)
 Mode = Literal["run", "dry-run", "estimate"]
@@ -40,6 +39,7 @@ def parse_options(
     *,
     positional: str | None = None,
     modes: bool = True,
+    program: str | None = None,
 ) -> tuple[Options, Mode]:
     """Reads the options of one job.
 
@@ -49,6 +49,7 @@ def parse_options(
         argv: Command line without the program's name; the process's own by default.
         positional: Name of a list of options that is given without a flag.
         modes: Whether there are flags for other than running.
+        program: Name of the program in ``--help``; the name of the process's file by default.
 
     Returns:
         The options, and what is to be done.
@@ -56,7 +57,7 @@ def parse_options(
     Raises:
         SystemExit: With status 2 where an option is wrong (said on standard error), with 0 after ``--help``.
     """
-    parser = _parser(cls, description, positional, modes)
+    parser = make_parser(cls, description, positional=positional, modes=modes, program=program)
     given = vars(parser.parse_args(argv))
     mode = given.pop("mode", "run")
     config = given.pop("config", None)
@@ -88,7 +89,8 @@ def build_options(cls: type[Options], values: dict[str, Any]) -> Options:
 
 def exit_with(error: Exception, status: int = 2) -> NoReturn:
     """Ends the process with a message on standard error; as a wrong configuration does, with status 2."""
-    print(f"{Path(sys.argv[0]).name}: error: {safe_text(str(error))}", file=sys.stderr)
+    program = Path(sys.argv[0]).name.replace("__main__.py", "internvl-batch")
+    print(f"{program}: error: {safe_text(str(error))}", file=sys.stderr)
     sys.exit(status)
 
 
@@ -125,20 +127,29 @@ def _left_out(cls: type[BaseModel]) -> dict[str, str]:
     return getattr(cls, "left_out", {})
 
 
-def _parser(cls: type[BaseModel], description: str, positional: str | None, modes: bool) -> argparse.ArgumentParser:
+def make_parser(
+    cls: type[BaseModel],
+    description: str,
+    *,
+    positional: str | None = None,
+    modes: bool = True,
+    program: str | None = None,
+) -> argparse.ArgumentParser:
+    """The parser of a command; `parse_options` describes the arguments."""
     names = [name for name in cls.model_fields if name not in _left_out(cls)]
     required = [flag(name) for name in names if cls.model_fields[name].is_required() and name != positional]
     words = [*([f"{positional.upper()}…"] if positional else []), *(f"{name} …" for name in required)]
     parser = _Parser(
         names,
         _left_out(cls),
+        prog=program,
         usage="\n  ".join(textwrap.wrap(" ".join(["%(prog)s", *words, "[options]"]), 60, break_on_hyphens=False)),
         description=description,
         formatter_class=_Help,
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=_version())
+    parser.add_argument("--version", action="version", version=version())
     parser.add_argument("--config", metavar="FILE", help="YAML file with any of the options below; flags win.")
     if modes:
         for mode, text in MODES.items():
@@ -151,13 +162,6 @@ def _parser(cls: type[BaseModel], description: str, positional: str | None, mode
             if name != positional:
                 _add(group, name, cls.model_fields[name])
     return parser
-
-
-def _version() -> str:
-    try:
-        return f"internvl-batch {importlib.metadata.version('internvl-batch')}"
-    except importlib.metadata.PackageNotFoundError:
-        return "internvl-batch, not installed"
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):

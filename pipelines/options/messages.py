@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib.metadata
 import logging
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -40,6 +41,14 @@ def in_words(detail: Any) -> str:
     if detail["type"] == "literal_error":
         return f"must be {context['expected']}"
     return str(detail["msg"]).removeprefix("Value error, ").replace("Input should be", "must be")
+
+
+def version() -> str:
+    """Name and version of this package."""
+    try:
+        return f"internvl-batch {importlib.metadata.version('internvl-batch')}"
+    except importlib.metadata.PackageNotFoundError:
+        return "internvl-batch, not installed"
 
 
 def nearest(given: str, known: Iterable[str]) -> str:

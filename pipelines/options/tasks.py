@@ -1,11 +1,13 @@
 """The tasks as a job's options name them, in one registry: `TASKS`.
 
-A new task is a module in internvl_ops/tasks, a job in jobs/, and here its options and its row in `TASKS`. The command
-line, ``--tasks`` of annotate_dataset.py, the preview, hints of messages and the table in docs/tasks.md follow.
+A new task is a module in internvl_ops/tasks, its options and its row in `TASKS` here, a row in
+`pipelines.commands.registry`, and a script in jobs/. The command line, ``--tasks`` of `internvl-batch annotate`, the
+preview, hints of messages and the table in docs/tasks.md follow.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -164,10 +166,15 @@ class RegisteredTask:
 
     def job_options(self) -> type[JobOptions]:
         """Options of its job: its own and every job's."""
+        registered = self
 
         class Options(self.options, JobOptions):  # type: ignore[name-defined]
             max_tiles: int = tiles(self.tiles)
             media_optional: ClassVar[bool] = self.text_alone
+
+            def make_task(self, media: MediaKind, columns: Sequence[str]) -> Task:
+                """The task for this input."""
+                return registered.task(self, media, columns)
 
         return Options
 
@@ -254,6 +261,22 @@ def make_several(options: Any, media: MediaKind, columns: Sequence[str]) -> Task
         raise ConfigurationError("--prompt: several tasks have a prompt each; it is for jobs of one task.")
     check_tasks(options, names, tasks_by_option())
     return several([TASKS[name].task(options, media, columns) for name in names])
+
+
+class AnnotateJobOptions(AnnotateOptions, JobOptions):
+    """All tasks share the tiles of an image."""
+
+    max_tiles: int = tiles(12)
+
+    def make_task(self, media: MediaKind, columns: Sequence[str]) -> Task:
+        """The task for this input."""
+        return make_several(self, media, columns)
+
+
+@functools.cache
+def job_options(command: str) -> type[JobOptions]:
+    """Options of the command that does a task, or several."""
+    return AnnotateJobOptions if command == "annotate" else TASKS[command].job_options()
 
 
 def tasks_by_option() -> dict[str, list[str]]:

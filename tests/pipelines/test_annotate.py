@@ -15,14 +15,15 @@ from ray.data._internal.stats import DatasetStats
 
 from internvl_ops.models.checkpoints.config import Checkpoint
 from jobs import ask_dataset
-from jobs.caption_dataset import Options
 from pipelines import annotate
 from pipelines.annotate import Graph
 from pipelines.cluster import Workers
 from pipelines.commands.job import check
-from pipelines.options.tasks import make_ask, make_caption
+from pipelines.options.tasks import job_options, make_ask, make_caption
 from pipelines.output.continuity import Columns
 from tests.pipelines.meeting import StandInThatMeetsAnother
+
+Options = job_options("caption")
 
 
 def test_an_engine_on_gpus_takes_whole_blocks(tmp_path: Path, checkpoint: Checkpoint) -> None:

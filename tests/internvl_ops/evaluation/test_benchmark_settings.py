@@ -11,7 +11,7 @@ from internvl_ops.evaluation.releases import release_of
 from internvl_ops.evaluation.task import evaluate
 from internvl_ops.media.sampling import step_indices
 from internvl_ops.prepare import sampling_of
-from jobs.evaluate_model import Options
+from pipelines.options.benchmark import EvaluateJobOptions as Options
 from pipelines.options.command_line import build_options
 from pipelines.wiring.media import media_options
 

@@ -16,13 +16,14 @@ from internvl_ops.cost import Cost, Roofline
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.gpus import GPUS
 from internvl_ops.models.family.registry import REGISTRY
-from jobs.caption_dataset import Options
 from pipelines.commands import estimate_sample as sample
 from pipelines.commands.estimate import ASSUMED, Estimate, estimate
 from pipelines.commands.estimate_sample import Sample, Seen
 from pipelines.commands.job import check
-from pipelines.options.tasks import make_caption
+from pipelines.options.tasks import job_options, make_caption
 from testing import corpus_documents
+
+Options = job_options("caption")
 
 EIGHT = Cost(next(entry.architecture for entry in REGISTRY if entry.name == "InternVL2_5-8B"), 256)
 # Width and height, and tiles of 112 pixels by the cards' rule: 2 by 1 and the thumbnail; one; 3 by 4 and the thumbnail.

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from internvl_ops.errors import ConfigurationError
-from jobs.evaluate_model import Options
 from pipelines.commands.evaluation import make_evaluate, plan_benchmark, score_benchmark
+from pipelines.options.benchmark import EvaluateJobOptions as Options
 from pipelines.options.command_line import build_options
 from pipelines.output.folder import OutputFolder
 from pipelines.output.settings import settings

@@ -150,7 +150,7 @@ def test_a_commit_that_was_killed_is_finished(
 def test_a_full_disk_leaves_no_half_export_and_says_so(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from pipelines.commands.export import run_export
+    from pipelines.commands.registry import COMMANDS
 
     real = os.fsync
     calls = iter(range(100))
@@ -161,10 +161,9 @@ def test_a_full_disk_leaves_no_half_export_and_says_so(
         real(number)
 
     monkeypatch.setattr(os, "fsync", full)
-    command = ["export", "--input", str(source), "--output", str(tmp_path / "sft"), "--to", "sft"]
-    monkeypatch.setattr("sys.argv", command)
+    command = ["--input", str(source), "--output", str(tmp_path / "sft"), "--to", "sft"]
     with pytest.raises(SystemExit) as ended:
-        run_export("Exports.")
+        COMMANDS["export"].execute("internvl-batch export", command)
     assert ended.value.code == 1
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert "no space left" in line

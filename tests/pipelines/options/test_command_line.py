@@ -1,6 +1,5 @@
 """Options: flags, --config, and errors that name option, value and what is allowed."""
 
-import importlib
 import re
 import socket
 
@@ -8,10 +7,10 @@ import pytest
 
 from internvl_ops.engines.arguments import check_names, transformers_names, vllm_names
 from internvl_ops.errors import KINDS, ConfigurationError
+from pipelines.commands.registry import COMMANDS
 from pipelines.options.command_line import build_options, groups, parse_options
 from pipelines.options.job_options import JobOptions
 from pipelines.options.rules import check_options
-from pipelines.options.tasks import TASKS
 from pipelines.ray_address import check_address, check_listening, check_ray_job
 
 NEEDED = ["--input", "in.jsonl", "--output", "out", "--model", "m"]
@@ -124,25 +123,22 @@ def test_a_kind_of_error_that_is_none_is_refused() -> None:
         build_options(JobOptions, {"input": "m", "output": "o", "model": "x", "retry-errors": "timeout,corupt"})
 
 
-COMMANDS = [*(task.job.removesuffix(".py") for task in TASKS.values()), "annotate_dataset", "evaluate_model"]
-
-
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [name for name, row in COMMANDS.items() if row.modes])
 def test_help_says_what_is_true_on_a_terminal_of_80_columns(command, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-    job = importlib.import_module(f"jobs.{command}")
+    cls = COMMANDS[command].options_class()
     with pytest.raises(SystemExit):
-        parse_options(job.Options, job.__doc__, ["--help"])
+        COMMANDS[command].execute(f"internvl-batch {command}", ["--help"])
     text = capsys.readouterr().out
     assert [line for line in text.splitlines() if len(line) > 80] == []
     assert [wrong for wrong in ("(default: )", "(default: False)", "(default: None)") if wrong in text] == []
     assert re.findall(r"\w-\n", text) == []  # a word that is broken
     flat = " ".join(text.split())
-    for name, field in job.Options.model_fields.items():
+    for name, field in cls.model_fields.items():
         if isinstance(field.default, int | float) and not isinstance(field.default, bool):
             assert f"--{name.replace('_', '-')} " in flat
             assert f"(default: {field.default})" in flat
-    own = [title for title in groups(job.Options) if title not in groups(JobOptions)]
+    own = [title for title in groups(cls) if title not in groups(JobOptions)]
     assert text.index(own[0] + ":") < text.index("Input:")
 
 

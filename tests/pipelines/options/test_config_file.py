@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from internvl_ops.errors import ConfigurationError
-from jobs.ask_dataset import Options
 from pipelines.options.command_line import build_options, parse_options
 from pipelines.options.config_file import read_config
+from pipelines.options.tasks import job_options
+
+Options = job_options("ask")
 
 NEEDED = "input: in.jsonl\noutput: out\nmodel: m\n"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import functools
-import importlib
 import json
 import re
 import typing
@@ -18,6 +17,7 @@ from pydantic import BaseModel
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.tasks import Task
 from pipelines.commands import evaluation, preview
+from pipelines.commands.registry import COMMANDS
 from pipelines.options import tasks
 from pipelines.options.command_line import MODES, build_options, flag, groups
 from pipelines.options.config_file import bare
@@ -70,7 +70,8 @@ FOREIGN = {"--head", "--num-cpus", "--port", "--option"}
 
 
 def options_of(job: str) -> type[BaseModel]:
-    found: type[BaseModel] = importlib.import_module(f"jobs.{job}").Options
+    names = {row.script: row for row in COMMANDS.values()}
+    found: type[BaseModel] = names[f"{job}.py"].options_class()
     return found
 
 

@@ -1,6 +1,5 @@
 """The registry of tasks: what a job, the preview and the messages take from a task's row."""
 
-import importlib
 import re
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from pipelines.commands.preview import PreviewOptions
 from pipelines.options.command_line import build_options
 from pipelines.options.job_options import JobOptions
 from pipelines.options.messages import whose_option
-from pipelines.options.tasks import TASKS, AnnotateOptions, make_several
+from pipelines.options.tasks import TASKS, AnnotateOptions, job_options, make_several
 
 ROOT = Path(__file__).parents[3]
 NEEDED = {"input": "in.jsonl", "output": "out", "model": "m"}
@@ -22,8 +21,7 @@ class TestEachTask:
     def test_its_job_has_its_options_and_its_tiles(self, name: str) -> None:
         row = TASKS[name]
         assert (ROOT / "jobs" / row.job).is_file()
-        job = importlib.import_module(f"jobs.{row.job.removesuffix('.py')}")
-        options = build_options(job.Options, NEEDED)
+        options = build_options(job_options(name), NEEDED)
         assert options.max_tiles == row.tiles
         assert options.media_optional == row.text_alone
         assert set(type(options).model_fields) == {*JobOptions.model_fields, *row.options.model_fields}
@@ -40,9 +38,7 @@ class TestEachTask:
 
     def test_only_media_that_it_reads_are_taken(self, name: str) -> None:
         row, columns = TASKS[name], ("question", "phrase")
-        options = build_options(
-            importlib.import_module(f"jobs.{row.job[:-3]}").Options, {**NEEDED, **row.examples[0].options}
-        )
+        options = build_options(job_options(name), {**NEEDED, **row.examples[0].options})
         for kind in ("image", "document", "video"):
             if kind in row.media:
                 assert row.task(options, kind, columns).name == name
@@ -52,8 +48,7 @@ class TestEachTask:
 
 
 def test_several_tasks_refuse_media_that_one_of_them_does_not_read() -> None:
-    job = importlib.import_module("jobs.annotate_dataset")
-    options = build_options(job.Options, {**NEEDED, "tasks": "caption,ocr"})
+    options = build_options(job_options("annotate"), {**NEEDED, "tasks": "caption,ocr"})
     assert make_several(options, "document", ()).name == "annotate"
     with pytest.raises(ConfigurationError, match="The task ocr reads images and pages"):
         make_several(options, "video", ())

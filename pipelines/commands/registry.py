@@ -1,0 +1,260 @@
+"""The commands, in one registry: `internvl-batch NAME` and `python jobs/X.py` run the same row.
+
+A new command is a row in `COMMANDS`. Its options and its work are named as ``module:object`` and imported only when
+the command runs, so `internvl-batch --help` imports none of them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from pipelines import interruption
+
+PROGRAM = "internvl-batch"
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command.
+
+    Args:
+        name: The word after ``internvl-batch``.
+        summary: Its line in ``internvl-batch --help``.
+        description: First paragraph of its own ``--help``.
+        run: The function that does it, as ``module:object``. It is called with the options and the mode, and returns
+            the exit status.
+        options: Class of its options, or a function that returns the class for the name of the command, as
+            ``module:object``. Empty if ``run`` reads the command line itself; it is then called with the program's
+            name and the arguments.
+        example: Lines of an example, without the name of the program.
+        positional: Option that is given without a flag.
+        modes: Whether the command has ``--dry-run`` and ``--estimate``.
+        script: File in ``jobs/`` that runs the same command; empty if there is none.
+    """
+
+    name: str
+    summary: str
+    description: str
+    run: str
+    options: str = ""
+    example: tuple[str, ...] = ()
+    positional: str | None = None
+    modes: bool = False
+    script: str = ""
+
+    def options_class(self) -> Any:
+        """The class of the options."""
+        found = _load(self.options)
+        return found if isinstance(found, type) else found(self.name)
+
+    def parser_arguments(self, program: str) -> dict[str, Any]:
+        """How `pipelines.options.command_line` reads the options if the user called ``program``."""
+        example = " \\\n    ".join(self.example)
+        return {
+            "description": f"{self.description}\n\n{program} {example}",
+            "positional": self.positional,
+            "modes": self.modes,
+            "program": program,
+        }
+
+    def execute(self, program: str, argv: Sequence[str]) -> int | None:
+        """Does what the arguments ask for; returns the exit status, where None is 0."""
+        if not self.options:
+            return _load(self.run)(program, argv)
+        from internvl_ops.errors import ConfigurationError
+        from pipelines.options.command_line import exit_with, parse_options
+
+        options, mode = parse_options(self.options_class(), argv=list(argv), **self.parser_arguments(program))
+        try:
+            return _load(self.run)(options, mode)
+        except ConfigurationError as error:
+            exit_with(error)
+
+
+def main(name: str = "", argv: Sequence[str] | None = None) -> NoReturn:
+    """Runs a command and ends the process.
+
+    Args:
+        name: Name of the command, given by a script that runs only this one. Without it, the first argument is the
+            name.
+        argv: Arguments; those of the process by default.
+    """
+    interruption.install()  # before anything that takes long to import
+    if "_ARGCOMPLETE" in os.environ and not name:
+        from pipelines.commands.completion import complete
+
+        complete()
+    given = list(sys.argv[1:] if argv is None else argv)
+    if name:
+        sys.exit(COMMANDS[name].execute(Path(sys.argv[0]).name, given))
+    word, *others = given or [""]
+    if word in COMMANDS:
+        sys.exit(COMMANDS[word].execute(f"{PROGRAM} {word}", others))
+    if word in ("", "-h", "--help"):
+        print(overview())
+        sys.exit(0 if word else 2)
+    from pipelines.options.messages import nearest, version
+
+    if word == "--version":
+        print(version())
+        sys.exit(0)
+    _refuse(f"{word}: no such command.{nearest(word, COMMANDS)} {PROGRAM} --help lists the commands.")
+
+
+def overview() -> str:
+    """The text of ``internvl-batch --help``."""
+    width = max(map(len, COMMANDS))
+    lines = [f"  {row.name:{width}}  {row.summary}" for row in COMMANDS.values()]
+    return "\n".join(
+        [
+            f"usage: {PROGRAM} COMMAND [options]",
+            "",
+            "Captions, text, boxes and answers for millions of images, PDF pages and video\n"
+            "clips, with the InternVL family.",
+            "",
+            "Commands:",
+            *lines,
+            "",
+            f"{PROGRAM} COMMAND --help lists the options of a command.",
+        ]
+    )
+
+
+def _refuse(message: str) -> NoReturn:
+    print(f"{PROGRAM}: error: {message}", file=sys.stderr)
+    sys.exit(2)
+
+
+def _load(place: str) -> Any:
+    module, _, name = place.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+_TO = "--model OpenGVLab/InternVL2_5-8B"
+
+
+def _job(name: str, summary: str, description: str, *example: str, **others: Any) -> Command:
+    """A command that writes a dataset."""
+    settings = {
+        "options": "pipelines.options.tasks:job_options",
+        "run": "pipelines.commands.job:run",
+        "script": f"{name}_dataset.py",
+    }
+    return Command(name, summary, description, example=example, modes=True, **(settings | others))
+
+
+COMMANDS: dict[str, Command] = {
+    row.name: row
+    for row in (
+        _job(
+            "caption",
+            "Caption images, pages and videos.",
+            "Captions every image of a dataset with an InternVL checkpoint and writes Parquet.",
+            "--input s3://bucket/manifest.parquet",
+            "--output s3://bucket/captions",
+            _TO,
+        ),
+        _job(
+            "ocr",
+            "Read the text of images and pages.",
+            "Reads the text of images and PDF pages with an InternVL checkpoint: plain, as Markdown, with boxes, or "
+            "as JSON.",
+            "--input s3://bucket/papers.parquet",
+            "--output s3://bucket/text",
+            f"{_TO} --ocr-format markdown",
+        ),
+        _job(
+            "ground",
+            "Find boxes of phrases, or of every object.",
+            "Finds what phrases describe, or every object, in images and PDF pages: boxes in pixels of the upright "
+            "original.",
+            "--input s3://bucket/phrases.parquet",
+            "--output s3://bucket/boxes",
+            _TO,
+        ),
+        _job(
+            "ask",
+            "Answer questions about images, pages, videos, or text alone.",
+            "Answers a question, or several in turn, about each row's images, page or video, or about nothing but "
+            "text.",
+            "--input s3://bucket/questions.jsonl",
+            "--output s3://bucket/answers",
+            f"{_TO} --choices yes --choices no",
+        ),
+        _job(
+            "annotate",
+            "Do several of these in one pass over each image.",
+            "Several tasks over each image in one pass: fetched, tiled and encoded once, one result row with every "
+            "task's columns.",
+            "--input s3://bucket/manifest.parquet",
+            "--output s3://bucket/annotated",
+            f"{_TO} --tasks caption,ocr,ground --detect",
+        ),
+        _job(
+            "evaluate",
+            "Score a model on a published benchmark.",
+            "Runs a published benchmark through the pipeline, scores it, and prints the figures beside the family's "
+            "own.",
+            "--benchmark docvqa --input DocVQA/",
+            "--split validation --output s3://bucket/docvqa",
+            _TO,
+            options="pipelines.options.benchmark:EvaluateJobOptions",
+            run="pipelines.commands.evaluation:run",
+            script="evaluate_model.py",
+        ),
+        Command(
+            "export",
+            "Turn results into training data, tables and other files.",
+            "Exports the answers of a job: as training data, a table, or files for other tools. docs/exports.md shows "
+            "each form.",
+            run="pipelines.commands.export:run",
+            options="pipelines.exports.options:ExportOptions",
+            example=(
+                "--input s3://bucket/captions",
+                "--output s3://bucket/captions-sft --to sft --split train=0.95,val=0.05",
+            ),
+            script="export_dataset.py",
+        ),
+        Command(
+            "preview",
+            "Answer one or a few files and show the answer while it grows.",
+            "Answers one or a few images, PDF pages or videos and shows the answer while it grows: for finding a "
+            "prompt.",
+            options="pipelines.commands.preview:PreviewOptions",
+            run="pipelines.commands.preview:run",
+            example=('photo.jpg --task ground --phrase "the dog"', _TO),
+            positional="inputs",
+            script="preview.py",
+        ),
+        Command(
+            "models",
+            "List the published checkpoints with memory and GPUs.",
+            "Print the InternVL family: sizes, memory of the weights, and the GPUs that they need.",
+            run="internvl_ops.models.__main__:main",
+        ),
+        Command(
+            "serve",
+            "Serve a checkpoint with vLLM's OpenAI interface.",
+            "",  # its own module describes it
+            run="internvl_ops.serve:main",
+        ),
+        Command(
+            "schema",
+            "Print the JSON schema of a command's --config file.",
+            "Print the JSON schema of a command's --config file, by which editors complete and check it.",
+            run="pipelines.commands.schema:main",
+        ),
+        Command(
+            "completion",
+            "Print what makes a shell complete commands, options and values.",
+            "Print what makes a shell complete commands, options and values.",
+            run="pipelines.commands.completion:main",
+        ),
+    )
+}
