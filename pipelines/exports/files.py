@@ -7,7 +7,7 @@ rows and the options alone, so that a second export of the same output writes th
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, ClassVar
 
@@ -23,30 +23,44 @@ from pipelines.exports.target import UNFINISHED, WRITER, Target, steadily
 
 
 class PartFiles:
-    """The files of one part: one a split, opened when its first row comes."""
+    """The files of one part: one or more a split, opened when a row comes.
 
-    def __init__(self, target: Target, folder: str, suffix: str) -> None:
-        self._target, self._folder, self._suffix = target, folder, suffix
-        self._stack = contextlib.ExitStack()
-        self._open: dict[str, BinaryIO] = {}
+    Args:
+        target: The folder of the export.
+        folder: Where the files are staged in it.
+        suffix: Of the files.
+        opened: Makes of a file what a form writes to, such as an archive; it is closed before the file.
+    """
+
+    def __init__(
+        self, target: Target, folder: str, suffix: str, opened: Callable[[BinaryIO], Any] = contextlib.nullcontext
+    ) -> None:
+        self._target, self._folder, self._suffix, self._opened = target, folder, suffix, opened
+        self._open: dict[str, tuple[contextlib.ExitStack, Any]] = {}
+        self.names: dict[str, list[str]] = {}  # of the files, by split
 
     def __enter__(self) -> PartFiles:
         return self
 
     def __exit__(self, *raised: Any) -> None:
-        self._stack.__exit__(*raised)
+        with contextlib.ExitStack() as stack:
+            for one, _ in self._open.values():
+                stack.push(one)
+            stack.__exit__(*raised)
 
-    def of(self, split: str) -> BinaryIO:
-        """The file of a split."""
+    def of(self, split: str) -> Any:
+        """What rows of a split are written to."""
         if split not in self._open:
-            writing = self._target.writing(f"{self._folder}/{split}{self._suffix}")
-            self._open[split] = self._stack.enter_context(writing)
-        return self._open[split]
+            names = self.names.setdefault(split, [])
+            names.append(f"{self._folder}/{split}-{len(names)}{self._suffix}")
+            stack = contextlib.ExitStack()
+            file = stack.enter_context(self._target.writing(names[-1]))
+            self._open[split] = stack, stack.enter_context(self._opened(file))
+        return self._open[split][1]
 
-    @property
-    def names(self) -> dict[str, str]:
-        """The files that were written, by split."""
-        return {split: f"{self._folder}/{split}{self._suffix}" for split in sorted(self._open)}
+    def end(self, split: str) -> None:
+        """Ends the file of a split; the next row begins another one."""
+        self._open.pop(split)[0].close()
 
 
 @dataclass(frozen=True)
@@ -55,7 +69,8 @@ class Staged:
 
     part: Part
     counts: Counts
-    files: Mapping[str, str]  # by split
+    files: Mapping[str, list[str]]  # by split
+    final: bool = False  # whether the files are those of the earlier export, in their places
 
 
 @dataclass
@@ -82,7 +97,11 @@ class FilesForm:
     """
 
     suffix: ClassVar[str]  # of the files of a part
-    fetches: ClassVar[bool] = False  # whether writing a part fetches media, so that many nodes are faster
+    part_bytes: int = 8 << 20  # of results that make a part, compressed; a part that fails is written again
+    fetches: bool = False  # whether writing a part fetches media, so that many nodes are faster
+    keeps: ClassVar[bool] = (
+        False  # whether files of parts are final, so that a later export keeps those of earlier rows
+    )
 
     def __init__(self, options: ExportOptions, answers: Answers) -> None:
         self.options, self.answers = options, answers
@@ -95,10 +114,24 @@ class FilesForm:
             ConfigurationError: With what is missing.
         """
 
+    def check_media(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Refuses an export that may not read its media.
+
+        Args:
+            rows: Some rows.
+
+        Raises:
+            ConfigurationError: With the options that would allow it.
+        """
+
     @property
     def needs(self) -> tuple[str, ...] | None:
         """Columns that it reads; None for all."""
         return None
+
+    def opened(self, file: BinaryIO) -> Any:
+        """A context that makes of a file what `write` writes to."""
+        return contextlib.nullcontext(file)
 
     def write(self, rows: Iterator[pa.Table], files: PartFiles, counts: Counts) -> None:
         """Writes the rows of one part and counts those that are written or left out."""
@@ -113,6 +146,10 @@ class FilesForm:
             staged: The parts, in order.
             counts: Of all parts.
         """
+        raise NotImplementedError
+
+    def places(self, staged: Sequence[Staged]) -> dict[str, str]:
+        """The final name of each file of the parts, for a form that keeps them."""
         raise NotImplementedError
 
     def identity(self) -> dict[str, Any]:
@@ -130,8 +167,8 @@ def write_part(form: FilesForm, reader: Reader, target_uri: str, part: Part) -> 
 
     def write() -> Staged:
         counts = Counts()
-        with PartFiles(target, folder, form.suffix) as files:
-            form.write(reader.batches(part.files, counts), files, counts)
+        with PartFiles(target, folder, form.suffix, form.opened) as files:
+            form.write(reader.batches(part.rows, counts), files, counts)
         counts.check()
         return Staged(part, counts, files.names)
 
@@ -152,17 +189,18 @@ def export_files(form: FilesForm, reader: Reader, target: Target, parts: Sequenc
         reader: Reads the rows.
         target: Where to.
         parts: The parts of the output.
-        run: Like `map`: writes the parts, in their order.
+        run: Like `map`: writes the parts; what it returns has their order.
 
     Returns:
         The counts.
     """
     before = target.done() or {}
-    if before.get("key") == digest([part.key for part in parts]) and _is_whole(target, before):
+    key = digest([part.key for part in parts])
+    if before.get("key") == key and _is_whole(target, before):
         return Counts.from_dict(before["counts"])
     _drop_stale(target, parts)
     target.begin({"to": form.options.to, "parts": len(parts)})
-    staged = list(run(_Writer(form, reader, target.uri), parts))
+    staged = _staged(form, reader, target, parts, _kept(form, target, before), run)
     counts = Counts()
     for one in staged:
         counts.add(one.counts)
@@ -172,7 +210,7 @@ def export_files(form: FilesForm, reader: Reader, target: Target, parts: Sequenc
     done = {
         "written_by": WRITER,
         "to": form.options.to,
-        "key": digest([part.key for part in parts]),
+        "key": key,
         "options": form.options.identity(),
         "input": safe_uri(form.answers.uri),
         "task": form.answers.task,
@@ -185,6 +223,43 @@ def export_files(form: FilesForm, reader: Reader, target: Target, parts: Sequenc
     }
     target.commit(outcome.moves, sorted(set(before.get("files", ())) - set(files)), done)
     return counts
+
+
+def _kept(form: FilesForm, target: Target, before: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The parts of the earlier export whose files are all there, by key."""
+    if not form.keeps or not before or not _is_whole(target, before):
+        return {}
+    return {part["key"]: part for part in before.get("parts", ())}
+
+
+def _staged(
+    form: FilesForm,
+    reader: Reader,
+    target: Target,
+    parts: Sequence[Part],
+    kept: Mapping[str, Mapping[str, Any]],
+    run: Any,
+) -> list[Staged]:
+    """Every part: as the earlier export has it, or written."""
+    writer = _Writer(form, reader, target.uri)
+    staged = {
+        part: Staged(part, Counts.from_dict(kept[part.key]["counts"]), kept[part.key]["files"], final=True)
+        for part in parts
+        if part.key in kept
+    }
+    new = [part for part in parts if part not in staged]
+    staged |= dict(zip(new, run(writer, new), strict=True))
+    if kept:
+        # If an earlier part has another number of files than before, the files after it get other names.
+        places = form.places([staged[part] for part in parts])
+        moved = [
+            part
+            for part in parts
+            if staged[part].final
+            and any(places[name] != name for names in staged[part].files.values() for name in names)
+        ]
+        staged |= dict(zip(moved, run(writer, moved), strict=True))
+    return [staged[part] for part in parts]
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,20 @@ FORMS: dict[str, Form] = {
             "InternVL's fine-tuning scripts (their `meta_path`)",
             "`meta.json`",
         ),
+        Form(
+            "hf",
+            "hf:Hf",
+            "`data/SPLIT-NUMBER.parquet` with the images, `README.md`",
+            "`datasets.load_dataset(FOLDER)`, the Hub",
+            "`README.md`",
+        ),
+        Form(
+            "webdataset",
+            "webdataset:Webdataset",
+            "`SPLIT-NUMBER.tar`, of each row its media, `.json` and `.txt`",
+            "`webdataset`, `datasets`, and the jobs themselves as `--input`",
+            "`export.json`",
+        ),
     )
 }
 

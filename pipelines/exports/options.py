@@ -48,6 +48,10 @@ class ExportOutputOptions(BaseModel):
         "follows from its id, and stays the same as the output grows; the rest of 1 is left out.")  # fmt: skip
     split_column: str | None = Field(None, description="Column with the name of a row's split, instead of --split.")
     name: str | None = Field(None, description="Name of the dataset. Default: that of the folder.")
+    media: Literal["auto", "copy", "reference"] = Field("auto", description="Whether the export holds the images, "
+        "fetched again, or their addresses. auto: copy for hf, reference for conversations.")  # fmt: skip
+    shard_mb: Annotated[int, Field(ge=1)] = Field(1024, description="Size at which a shard of webdataset is full, in "
+        "MiB.")  # fmt: skip
     overwrite: bool = Field(False, description="Replace an earlier export that has another form or other options.")
 
     @field_validator("split")

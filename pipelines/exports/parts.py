@@ -1,47 +1,65 @@
-"""Cuts an output into parts: some files of ``results/`` that are exported together, and kept on resuming."""
+"""Cuts an output into parts: some rows of ``results/`` that are exported together, and kept on resuming."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-PART_BYTES = 8 << 20  # compressed Parquet; a part that fails is written again
+
+class Rows(NamedTuple):
+    """Rows of one file of ``results/``: from ``start`` on, before ``stop``; None: to the end."""
+
+    file: str
+    start: int = 0
+    stop: int | None = None
 
 
 @dataclass(frozen=True)
 class Part:
-    """Files of ``results/`` that are exported together.
+    """Rows that are exported together.
 
     Args:
         number: In the order of the rows.
-        files: Their names, relative to the output.
-        key: Identifies the files' content and the options of the export.
+        rows: Where they are.
+        key: Identifies the content of the rows and the options of the export.
     """
 
     number: int
-    files: tuple[str, ...]
+    rows: tuple[Rows, ...]
     key: str
 
 
-def plan_parts(sizes: Mapping[str, int], options: Mapping[str, Any], part_bytes: int = PART_BYTES) -> list[Part]:
+def plan_parts(
+    sizes: Mapping[str, int], options: Mapping[str, Any], part_bytes: int, count: Callable[[str], int]
+) -> list[Part]:
     """The parts of an output. If the output grows, all but the last of the earlier parts stay as they are.
 
     Args:
         sizes: Size of each file, in the order of the rows.
         options: What the export depends on besides the rows.
-        part_bytes: Size at which a part is full.
+        part_bytes: Size at which a part is full, of compressed Parquet. Larger files are cut.
+        count: Returns the number of rows of a file; called for files that are cut.
     """
-    groups: list[list[tuple[str, int]]] = []
+    groups: list[list[tuple[Rows, int]]] = []
     for name, size in sizes.items():
-        if not groups or sum(size for _, size in groups[-1]) + size > part_bytes:
+        if size > 2 * part_bytes:
+            groups += [[(rows, size)] for rows in _cut(name, count(name), -(-size // part_bytes))]
+            continue
+        last = groups[-1] if groups else []
+        if not last or last[-1][0].stop is not None or sum(size for _, size in last) + size > part_bytes:
             groups.append([])
-        groups[-1].append((name, size))
+        groups[-1].append((Rows(name), size))
     return [
-        Part(number, tuple(name for name, _ in group), digest([group, options])) for number, group in enumerate(groups)
+        Part(number, tuple(rows for rows, _ in group), digest([group, options])) for number, group in enumerate(groups)
     ]
+
+
+def _cut(name: str, rows: int, pieces: int) -> list[Rows]:
+    step = max(1, -(-rows // pieces))
+    return [Rows(name, start, min(start + step, rows)) for start in range(0, rows, step)]
 
 
 def digest(value: Any) -> str:

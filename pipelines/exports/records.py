@@ -57,7 +57,7 @@ class RecordForm(FilesForm):
                     counts.left_out["split"] += 1
                     continue
                 try:
-                    line = orjson.dumps(self.record(row), default=_plain, option=orjson.OPT_APPEND_NEWLINE)
+                    line = orjson.dumps(self.record(row), default=plain, option=orjson.OPT_APPEND_NEWLINE)
                 except LeftOut as left_out:
                     counts.left_out[left_out.reason] += 1
                     continue
@@ -68,7 +68,7 @@ class RecordForm(FilesForm):
         outcome = Outcome()
         for split in sorted(counts.out):
             name = self.final_name(split)
-            parts = Parts(target, [one.files[split] for one in staged if split in one.files])
+            parts = Parts(target, [name for one in staged for name in one.files.get(split, ())])
             with target.writing(f"{folder}/{name}") as out:
                 self.join(split, parts, out)
             outcome.moves.append((f"{folder}/{name}", name))
@@ -125,6 +125,6 @@ def check_columns(names: Sequence[str], schema: pa.Schema) -> None:
         )
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Values that JSON has no form for: as text."""
     return value.hex() if isinstance(value, bytes) else str(value)

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.redaction import safe_uri
 from pipelines.exports.counts import Counts
+from pipelines.exports.parts import Rows
 from pipelines.exports.where import Where
 from pipelines.output.folder import RESULTS, OutputFolder
 from pipelines.patience import patiently, read_patiently
@@ -67,12 +68,12 @@ class Reader:
             return self.schema
         return pa.schema([field for field in self.schema if field.name in self.needs], metadata=self.schema.metadata)
 
-    def batches(self, files: Sequence[str], counts: Counts) -> Iterator[pa.Table]:
-        """The wanted rows of some files, in order. Counts the rows read and those that are left out."""
+    def batches(self, part: Sequence[Rows], counts: Counts) -> Iterator[pa.Table]:
+        """The wanted rows of a part, in order. Counts the rows read and those that are left out."""
         output = OutputFolder(self.uri)
-        for name in files:
-            read = partial(_read_file, output, name, self._read)
-            for rows in read_patiently(read, f"{safe_uri(output.uri)}/{name} could not be read on"):
+        for piece in part:
+            read = partial(_read_rows, output, piece, self._read)
+            for rows in read_patiently(read, f"{safe_uri(output.uri)}/{piece.file} could not be read on"):
                 counts.rows_in += len(rows)
                 if self.where is not None:
                     wanted = self.where.rows(rows)
@@ -86,12 +87,39 @@ class Reader:
         counts.left_out = +counts.left_out
 
 
-def _read_file(output: OutputFolder, name: str, schema: pa.Schema) -> Iterator[pa.Table]:
-    with output.fs.open(f"{output.root.rstrip('/')}/{name}", "rb") as file:
+def _read_rows(output: OutputFolder, piece: Rows, schema: pa.Schema) -> Iterator[pa.Table]:
+    with output.fs.open(f"{output.root.rstrip('/')}/{piece.file}", "rb") as file:
         parquet = pq.ParquetFile(file, pre_buffer=False)
         there = [column for column in schema.names if column in parquet.schema_arrow.names]
-        for batch in parquet.iter_batches(batch_size=BATCH_ROWS, columns=there, use_threads=False):
-            yield _fit(pa.Table.from_batches([batch]), schema, name)
+        groups, at = _groups(parquet.metadata, piece)
+        for batch in parquet.iter_batches(batch_size=BATCH_ROWS, columns=there, row_groups=groups, use_threads=False):
+            start, end = max(piece.start - at, 0), len(batch) if piece.stop is None else max(piece.stop - at, 0)
+            at += len(batch)
+            wanted = batch.slice(start, max(0, min(end, len(batch)) - start))
+            if len(wanted):
+                yield _fit(pa.Table.from_batches([wanted]), schema, piece.file)
+
+
+def _groups(metadata: pq.FileMetaData, piece: Rows) -> tuple[list[int], int]:
+    """The row groups that hold rows of a piece, and the number of rows before the first of them."""
+    groups, first, at = [], 0, 0
+    for index in range(metadata.num_row_groups):
+        rows = metadata.row_group(index).num_rows
+        if at + rows > piece.start and (piece.stop is None or at < piece.stop):
+            first = first if groups else at
+            groups.append(index)
+        at += rows
+    return groups, first
+
+
+def count_rows(output: OutputFolder, name: str) -> int:
+    """The number of rows of a file of an output."""
+
+    def count() -> int:
+        with output.fs.open(f"{output.root.rstrip('/')}/{name}", "rb") as file:
+            return int(pq.read_metadata(file).num_rows)
+
+    return patiently(count, f"{safe_uri(output.uri)}/{name} could not be read")
 
 
 def _fit(rows: pa.Table, schema: pa.Schema, name: str) -> pa.Table:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.redaction import safe_uri
 from pipelines.exports.answers import Answers
@@ -10,10 +12,13 @@ from pipelines.exports.files import FilesForm, export_files
 from pipelines.exports.forms import FORMS
 from pipelines.exports.options import ExportOptions
 from pipelines.exports.parts import plan_parts
-from pipelines.exports.rows import Reader, sizes_of
+from pipelines.exports.rows import Reader, count_rows, sizes_of
+from pipelines.exports.runner import runner
 from pipelines.exports.target import Target
 from pipelines.exports.where import Where
 from pipelines.output.folder import OutputFolder
+
+_SAMPLED = 100  # rows whose media are checked before anything is fetched
 
 
 def run_form(options: ExportOptions, output: OutputFolder, answers: Answers) -> Counts:
@@ -41,7 +46,12 @@ def run_form(options: ExportOptions, output: OutputFolder, answers: Answers) -> 
     target.finish_commit()
     check_same(options, target)
     reader = Reader(answers.uri, answers.schema, form.needs, where)
-    return export_files(form, reader, target, plan_parts(sizes_of(output), form.identity()))
+    parts = plan_parts(sizes_of(output), form.identity(), form.part_bytes, partial(count_rows, output))
+    first = next(reader.batches(parts[0].rows, Counts()), None) if form.fetches else None
+    if first is not None:
+        form.check_media(first.slice(0, _SAMPLED).to_pylist())
+    with runner(options, wanted=form.fetches and len(parts) > 1) as run:
+        return export_files(form, reader, target, parts, run)
 
 
 def check_same(options: ExportOptions, target: Target) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from internvl_ops.errors import ConfigurationError
@@ -20,6 +20,7 @@ MANIFEST_SUFFIXES: dict[str, tuple[str, ...]] = {
     "txt": (".txt",),
 }
 _FORMAT_OF = {suffix: name for name, suffixes in MANIFEST_SUFFIXES.items() for suffix in suffixes}
+_RECORD = "export.json"  # see `pipelines.exports.target`
 _LOOKED_AT = 10_000  # entries of a directory checked to find its format
 _MOST_EXPANDED = 100_000
 # Entries that mark the folder of a table, the name of the table format, and how to convert it.
@@ -154,7 +155,7 @@ def resolve_format(options: SourceOptions) -> str:
     if not has_magic(options.uri) and kind_of(options.uri) == "file":
         return _format_of_file(options)
     every = tuple(_FORMAT_OF) + tuple(suffix for kind in MEDIA_KINDS for suffix in MEDIA_SUFFIXES[kind])
-    names = list(islice((name for name in list_files(options, every) if not _is_bookkeeping(name)), _LOOKED_AT))
+    names = _data(islice((name for name in list_files(options, every) if not _is_bookkeeping(name)), _LOOKED_AT))
     seen = Counter(_FORMAT_OF.get(suffix_of(name), "files") for name in names)
     if len(seen) > 1:
         seen.pop("txt", None)  # a caption beside each image, or a licence: text files are not the main content
@@ -201,7 +202,7 @@ def manifest_splits(options: SourceOptions, format: str, base: str) -> list[Spli
     """One split per manifest file. Raises ConfigurationError if there is none."""
     names = list(list_files(options, MANIFEST_SUFFIXES[format]))
     if names != [options.uri.rpartition("/")[2]]:
-        names = [name for name in names if not _is_bookkeeping(name)]
+        names = _data(name for name in names if not _is_bookkeeping(name))
     if not names:
         raise ConfigurationError(
             f"--input {options.uri}: no file with a suffix of {format} ({', '.join(MANIFEST_SUFFIXES[format])})."
@@ -211,6 +212,12 @@ def manifest_splits(options: SourceOptions, format: str, base: str) -> list[Spli
         Split(index, f"{root}/{name}", os.fsencode(name).decode(errors="backslashreplace"))
         for index, name in enumerate(names)
     ]
+
+
+def _data(names: Iterable[str]) -> list[str]:
+    """The names without the record of an export that stands beside its files."""
+    found = list(names)
+    return [name for name in found if name != _RECORD] or found
 
 
 def _is_bookkeeping(name: str) -> bool:

@@ -61,9 +61,19 @@ def read_policy(options: JobOptions, plan: SourcePlan) -> ReadPolicy:
     Raises:
         ConfigurationError: A header is invalid or reserved, or it may be a secret and ``--allow`` names no address.
     """
-    return ReadPolicy(
-        plan.base, options.allow, tuple(map(_header, options.http_header)), s3_anonymous=options.s3_anonymous
-    )
+    return policy_of(plan.base, options.allow, options.http_header, s3_anonymous=options.s3_anonymous)
+
+
+def policy_of(base: str, allow: tuple[str, ...], headers: tuple[str, ...], *, s3_anonymous: bool = False) -> ReadPolicy:
+    """As `read_policy`, for a command without a plan.
+
+    Args:
+        base: Folder whose media may be read, and that relative URIs are relative to.
+        allow: As the option.
+        headers: As the option ``--http-header``.
+        s3_anonymous: As the option.
+    """
+    return ReadPolicy(base, allow, tuple(map(_header, headers)), s3_anonymous=s3_anonymous)
 
 
 def _header(said: str) -> tuple[str, str]:

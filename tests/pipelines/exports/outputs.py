@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from internvl_ops.tasks import Task
+from internvl_ops.tasks import TEXT, Task
 from pipelines import columns as c
 from pipelines.commands.export import export
 from pipelines.exports.counts import Counts
@@ -53,7 +53,7 @@ def write_output(
         settings: Settings of the run besides task, prompt and model.
     """
     output = OutputFolder(str(uri))
-    own = own_columns(task.columns, c.answered(task.columns), MEASURES[kind, explodes])
+    own = own_columns(task, TEXT.columns(task.columns), MEASURES[kind, explodes])
     schema = result_schema(manifest, task, own)
     run_id = RUN.format(run)
     told = {"task": task.name, "prompt": task.prompt, "model": "tiny", "max_tiles": 6, **(settings or {})}

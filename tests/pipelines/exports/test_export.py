@@ -39,7 +39,7 @@ def rows(first: int, last: int) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(parts.plan_parts, "__defaults__", (1,))  # a part a file
+    monkeypatch.setattr(files.FilesForm, "part_bytes", 6000)  # a part a file
     write_output(tmp_path / "out", caption(), rows(0, 100), manifest=MANIFEST, rows_per_file=10)
     return tmp_path / "out"
 
