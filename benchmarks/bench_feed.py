@@ -103,19 +103,20 @@ def pipeline(images: str, model: str, notes: str, core: int) -> dict[str, Any]:
 def from_memory(images: str, model: str, notes: str, core: int) -> dict[str, Any]:
     """The same engine and the same inputs, and nothing between them."""
     from internvl_ops.engines.recovering import Recovering
-    from internvl_ops.generation import Retries, Shown
-    from internvl_ops.prepare import MediaRef, Preparer, Unit
+    from internvl_ops.generation import Shown
+    from internvl_ops.prepare import MediaRef, Unit
     from pipelines.commands.job import check
     from pipelines.options.tasks import make_caption
-    from pipelines.stages.generate import make_generator
-    from pipelines.wiring.engines import sampling_of
-    from pipelines.wiring.media import reading
+    from pipelines.wiring.generators import generator_maker
+    from pipelines.wiring.media import read_policy, reading
+    from pipelines.wiring.preparers import preparer_maker
 
     with tempfile.TemporaryDirectory() as scratch:
         options = options_of(images, model, f"{scratch}/out")
         plan, checkpoint, task = check(options, make_caption)
     assert checkpoint is not None
-    preparer = Preparer(checkpoint, reading(options, plan), sampling=sampling_of(options, task.max_new_tokens))
+    media = reading(options, read_policy(options, plan), plan.media_kind)
+    preparer = preparer_maker(options, media, checkpoint, task)()
     units = [Unit(task.converse({}), [MediaRef(str(path))]) for path in sorted(Path(images).iterdir())]
     preparer.prepare(units[:4])  # what is started once
     clock = time.perf_counter()
@@ -126,7 +127,7 @@ def from_memory(images: str, model: str, notes: str, core: int) -> dict[str, Any
     engine = maker(checkpoint, notes, core)()
 
     async def run() -> list[Any]:
-        generator = make_generator(Recovering(lambda: engine), checkpoint, False, Retries(times=0), (), samples=1)
+        generator = generator_maker(options, checkpoint, task)(Recovering(lambda: engine))
         free = asyncio.Semaphore(IN_FLIGHT)
 
         async def one(number: int, unit: Any) -> Any:

@@ -136,6 +136,14 @@ class Generates(Protocol[Answer_co]):
     def generate(self, request: Request, sampling: Sampling, watch: Watch | None = None) -> Awaitable[Answer_co]: ...
 
 
+class Answers(Protocol):
+    """Has the conversations of a unit with an engine: a `Generator`, or an `Asker` if answers are not texts."""
+
+    async def answer(
+        self, request_id: str, conversations: Sequence[RenderedConversation | ChatConversation], shown: Shown
+    ) -> list[Any]: ...
+
+
 @dataclass
 class Asker(Generic[Answer]):
     """Asks an engine each of a unit's questions once, and returns its answers as they are.
@@ -237,7 +245,7 @@ class Generator:
             how = formed if last else free
             with _placed(number, len(conversation.follow_ups) + 1):
                 reply = await self._reply(request(prompt), how)
-            if last and conversation.repair is not None and problem_of(self._text(reply), formed):
+            if last and conversation.repair is not None and problem_of(self.text_of(reply), formed):
                 prompt = prompt.then(self._said(reply, prompt), conversation.repair)
                 with _placed(number, number, again=True):
                     second = await self._reply(request(prompt), how)
@@ -312,7 +320,8 @@ class Generator:
         places = [place for place in map(text.find, self.stop) if place >= 0]
         return (text[: min(places)], True) if places else (text, False)
 
-    def _text(self, reply: Reply) -> str:
+    def text_of(self, reply: Reply) -> str:
+        """The text of an answer, with special tokens."""
         return reply.text if reply.text is not None else self._decoded(reply.token_ids)
 
     def _decoded(self, token_ids: Sequence[int], *, keep_special: bool = True) -> str:
@@ -325,7 +334,7 @@ class Generator:
     def _said(self, reply: Reply, prompt: RenderedPrompt | ChatPrompt) -> np.ndarray | str:
         """The answer as it appears in the prompt of the next question."""
         if isinstance(prompt, ChatPrompt):
-            return self._text(reply)
+            return self.text_of(reply)
         assert self.tokenizer is not None, "a rendered prompt has a tokenizer"
         if reply.text is not None:
             text = self.tokenizer.encode(self.tokenizer.literal(reply.text), start=False)

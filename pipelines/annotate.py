@@ -12,7 +12,6 @@ from ray.data import ActorPoolStrategy, Dataset, TaskPoolStrategy
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.events import listening, note
-from internvl_ops.generation import Retries
 from internvl_ops.models.checkpoints.config import Checkpoint
 from internvl_ops.prepare import MediaReader
 from internvl_ops.redaction import safe_uri
@@ -38,12 +37,13 @@ from pipelines.report.record import RunRecord
 from pipelines.run_folder import run_folder
 from pipelines.sources import SourcePlan, has_rows
 from pipelines.stages.explode import Explode
-from pipelines.stages.generate import Generate, make_generator
+from pipelines.stages.generate import Generate
 from pipelines.stages.parse import Parse
 from pipelines.stages.prepare import Prepare
 from pipelines.stages.read import read
 from pipelines.wiring.engines import engine_maker, tile_size, tokens_of
-from pipelines.wiring.media import explodes, reading
+from pipelines.wiring.generators import generator_maker
+from pipelines.wiring.media import Reading, explodes, read_policy, reading
 from pipelines.wiring.notices import notices
 from pipelines.wiring.preparers import prepare_arguments
 
@@ -84,7 +84,7 @@ def annotate(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | Non
             workers = cluster.settle(options, checkpoint, plan.media_kind, cluster.nodes(), several=plan.several_media)
             record.measures = Measures(cluster.setting(workers, checkpoint, task, ray.cluster_resources()))
             if options.refresh == "changed":
-                drop_changed(output, plan, reading(options, plan)[0], overwrite.old)
+                drop_changed(output, plan, read_policy(options, plan), overwrite.old)
             older_errors = [name for name in output.files(ERRORS) if name not in overwrite.old]
             load = functools.partial(
                 load_output,
@@ -163,7 +163,7 @@ class Graph:
         units = whole_blocks(
             files,
             Explode,
-            {"make_reader": functools.partial(MediaReader, *reading(self.options, self.plan)), "ledger": self.ledger},
+            {"make_reader": functools.partial(MediaReader, *self.reading), "ledger": self.ledger},
             compute=ActorPoolStrategy(size=max(1, self.workers.prepare_actors // 4)),
             num_cpus=0,
         )
@@ -174,7 +174,10 @@ class Graph:
         return whole_blocks(
             units,
             Prepare,
-            {**prepare_arguments(self.options, self.plan, self.checkpoint, self.task), "ledger": self.ledger},
+            {
+                **prepare_arguments(self.options, self.reading, self.plan, self.checkpoint, self.task),
+                "ledger": self.ledger,
+            },
             # Two blocks at once: an actor fetches one while it decodes the other. An actor finishes small images before
             # Ray Data looks again, so more blocks wait at it. Videos take longer and go to the least busy actor.
             compute=cluster.pool(
@@ -187,21 +190,14 @@ class Graph:
 
     def generate(self, prepared: Dataset) -> Dataset:
         """Generates answers: one actor per engine, with enough blocks in flight to keep it full."""
-        generator = functools.partial(
-            make_generator,
-            checkpoint=tokens_of(self.options, self.checkpoint),
-            trust_remote_code=self.options.trust_remote_code,
-            retries=Retries(times=self.options.retries, cut=self.options.retry_cut),
-            stop=self.options.stop,
-            samples=self.options.n,
-            outcome=self.task.outcome,
-        )
         return whole_blocks(
             prepared,
             Generate,
             {
-                "make_engine": engine_maker(self.options, self.checkpoint, self.task, self.workers.gpus_per_engine),
-                "make_generator": generator,
+                "make_engine": engine_maker(
+                    self.options, self.checkpoint, self.task, self.workers.gpus_per_engine, self.options.in_flight
+                ),
+                "make_generator": generator_maker(self.options, self.checkpoint, self.task),
                 "tile_size": tile_size(self.checkpoint),
                 "hang_s": self.options.engine_timeout,
                 "ledger": self.ledger,
@@ -228,6 +224,11 @@ class Graph:
             compute=cluster.pool(1, calls=1, at_hand=31),
             num_cpus=0,
         )
+
+    @property
+    def reading(self) -> Reading:
+        """How the media of the input are read."""
+        return reading(self.options, read_policy(self.options, self.plan), self.plan.media_kind)
 
     @property
     def explodes(self) -> bool:

@@ -24,7 +24,7 @@ from pipelines.options.job_options import JobOptions
 from pipelines.sources import SourcePlan, read_split
 from pipelines.stages.prepare import Prepare
 from pipelines.stages.wire import encode_part, media_of
-from pipelines.wiring.media import explodes, read_limits, reading
+from pipelines.wiring.media import Reading, explodes, read_policy, reading
 from pipelines.wiring.preparers import prepare_arguments
 
 FILES = 16  # of the manifest that are looked into, at most
@@ -92,6 +92,10 @@ def take_sample(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint, t
     return sample
 
 
+def _reading(options: JobOptions, plan: SourcePlan) -> Reading:
+    return reading(options, read_policy(options, plan), plan.media_kind)
+
+
 def _rows(plan: SourcePlan, wanted: int) -> pa.Table:
     """The heads of some files of the manifest."""
     splits = plan.splits[:: -(-len(plan.splits) // FILES) or 1]
@@ -109,7 +113,7 @@ def _rows(plan: SourcePlan, wanted: int) -> pa.Table:
 
 def _explode(rows: pa.Table, options: JobOptions, plan: SourcePlan, sample: Sample) -> pa.Table:
     """A unit of each file, taken at random, and how many there are on average."""
-    reader = MediaReader(*reading(options, plan))
+    reader = MediaReader(*_reading(options, plan))
     draw = random.Random(1)
     kept: list[int] = []
     parts: list[Part] = []
@@ -135,7 +139,7 @@ def _prepare(
     rows: pa.Table, options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint, task: Task, sample: Sample
 ) -> int:
     """Prepares until patience is at an end; returns how many rows."""
-    stage = Prepare(**prepare_arguments(options, plan, checkpoint, task))
+    stage = Prepare(**prepare_arguments(options, _reading(options, plan), plan, checkpoint, task))
     try:
         stage(rows.slice(0, 1))  # starts the decoder's process, which a job does once
         before, done = _cpu_seconds(), 0
@@ -161,11 +165,11 @@ def _read_headers(
     image_tokens = checkpoint.tokens_per_tile
     text = round(fmean(unit.prompt_tokens - image_tokens * unit.tiles for unit in sample.seen))
     new = round(fmean(unit.new_tokens for unit in sample.seen))
-    policy, media, _ = reading(options, plan)
+    policy, media, limits = _reading(options, plan)
     reader = MediaReader(
         policy,
         media.for_tiles(checkpoint.tile_size, checkpoint.use_thumbnail, dynamic=checkpoint.dynamic),
-        read_limits(options),
+        limits,
     )
     fine = rows.filter(rows[c.ERROR].is_null())
     sample.errors.update(error["kind"] for error in rows[c.ERROR].to_pylist() if error)

@@ -12,21 +12,20 @@ from urllib.parse import urlsplit
 from pydantic import ConfigDict, Field
 
 from internvl_ops.errors import ConfigurationError
-from internvl_ops.models.checkpoints.config import load_checkpoint
 from pipelines.options.command_line import Mode
-from pipelines.options.job_options import JobOptions, MediaOptions, ModelOptions, PromptOptions
+from pipelines.options.job_options import InferenceOptions
 from pipelines.options.rules import check_answers, check_sampling, check_tasks, refuse
 from pipelines.options.tasks import TASKS, AnnotateOptions, TaskName, tasks_by_option
 from pipelines.run_folder import run_folder
 from pipelines.sources.options import MEDIA_SUFFIXES, MediaKind
-from pipelines.wiring.engines import check_engine, engine_maker
+from pipelines.wiring.engines import check_engine, engine_maker, load_model
 from pipelines.wiring.media import check_media_options
 
 if TYPE_CHECKING:
     from pipelines.commands.preview_run import Preview
 
 
-class PreviewOptions(AnnotateOptions, MediaOptions, PromptOptions, ModelOptions):
+class PreviewOptions(AnnotateOptions, InferenceOptions):
     """Preview"""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -88,21 +87,19 @@ def prepared_preview(options: PreviewOptions) -> Callable[[], Preview]:
     """
     options = options.model_copy(update={"max_tiles": options.max_tiles or TASKS[options.task].tiles})
     _check(options)
-    checkpoint = load_checkpoint(options.model)
-    if options.tiling == "always":
-        checkpoint = checkpoint.tiled(options.max_tiles)
+    checkpoint = load_model(options)
+    assert checkpoint is not None, "a preview runs the model itself"
     tasks = {kind: TASKS[options.task].task(options, kind, ()) for kind in map(kind_of, options.inputs)}
-    # Its own fields are those of a job that the engine is made of.
-    job = JobOptions.model_construct(
-        **{name: getattr(options, name) for name in ModelOptions.model_fields}
-        | {"max_tiles": options.max_tiles, "min_tiles": options.min_tiles}
-    )
     task = next((task for task in tasks.values() if task.constrained), next(iter(tasks.values())))
     if "boxes" not in task.columns.names:
         refuse(options, ("drawings",), f"the task {task.name} finds no boxes to draw here")
-    check_engine(job, checkpoint, task)
-    make = engine_maker(job, checkpoint, task, options.gpus_per_engine or 1)
-    assert isinstance(make, functools.partial)
+    if not task.outcome.generated:
+        raise ConfigurationError(
+            f"--task {options.task}: its answers are {task.outcome.name}, and a preview shows texts. Run its job, with "
+            "--limit 3 for a first look."
+        )
+    check_engine(options, checkpoint, task)
+    make = engine_maker(options, checkpoint, task, options.gpus_per_engine or 1)
     from pipelines.commands.preview_run import Preview  # takes seconds to import; what is wrong is said before
 
     return functools.partial(Preview, options, checkpoint, tasks, functools.partial(make, watched_every=1))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import os
 import re
@@ -19,21 +18,21 @@ from PIL import Image
 
 from internvl_ops.engines import Engine, EngineDead
 from internvl_ops.errors import ConfigurationError, UnitError
-from internvl_ops.generation import Generator, Retries, Shown
+from internvl_ops.generation import Generator, Shown
 from internvl_ops.media.access import ReadPolicy
 from internvl_ops.media.parts import WHOLE, Part
 from internvl_ops.media.tiling import choose_grid, join_tiles
 from internvl_ops.models.checkpoints.config import Checkpoint
-from internvl_ops.models.tokenizers.tokenizer import Tokenizer
-from internvl_ops.prepare import MediaReader, MediaRef, Prepared, Preparer, Unit
+from internvl_ops.prepare import MediaReader, MediaRef, Prepared, Unit, UnitPreparer
 from internvl_ops.replies import Reply
 from internvl_ops.tasks import Answered, Dialogue, Task
 from internvl_ops.tasks.boxes import Box
 from internvl_ops.tasks.drawing import draw_boxes
 from pipelines.commands.preview import PreviewOptions, kind_of
 from pipelines.sources.options import MediaKind
-from pipelines.wiring.engines import context_of, sampling_of
-from pipelines.wiring.media import Reading, media_options, read_limits
+from pipelines.wiring.generators import GeneratorMaker, generator_maker
+from pipelines.wiring.media import Reading, reading
+from pipelines.wiring.preparers import preparer_maker
 
 DRAWN_SIDE = 1600  # pixels of the longer side of a picture with boxes
 
@@ -57,14 +56,17 @@ class Preview:
     ) -> None:
         _quiet()
         self._options, self._checkpoint, self._tasks, self._make_engine = options, checkpoint, tasks, make_engine
-        self._tokenizer = Tokenizer(checkpoint, trust_remote_code=options.trust_remote_code)
+        self._screen = _Screen()
 
     async def run(self) -> int:
         print(f"loading {self._options.model}", file=sys.stderr)
         engine: Engine[Any] = self._make_engine()
         try:
             await engine.start()
-            return 1 if [uri for uri in self._options.inputs if not await self._answer(uri, engine)] else 0
+            listener = self._grow if self._options.n == 1 else None
+            generator = self.generator_maker()(engine, listener=listener)
+            assert isinstance(generator, Generator), "a preview shows texts"
+            return 1 if [uri for uri in self._options.inputs if not await self._answer(uri, generator)] else 0
         except EngineDead as death:
             raise ConfigurationError(f"--model {self._options.model}: {death}") from None
         finally:
@@ -73,34 +75,20 @@ class Preview:
     def reading(self, uri: str) -> Reading:
         """How an input is read: whoever names a file wants it read."""
         policy = ReadPolicy(os.getcwd(), (uri,), s3_anonymous=self._options.s3_anonymous)
-        return policy, media_options(self._options, kind_of(uri)), read_limits(self._options)
+        return reading(self._options, policy, kind_of(uri))
 
-    def preparer_maker(self, uri: str) -> Callable[[], Preparer]:
+    def preparer_maker(self, uri: str) -> Callable[[], UnitPreparer]:
         """Makes what prepares an input."""
-        options = self._options
-        return functools.partial(
-            Preparer,
-            self._checkpoint,
-            self.reading(uri),
-            sampling=sampling_of(options, self._tasks[kind_of(uri)].max_new_tokens),
-            system_message=options.system_message,
-            special_tokens=options.special_tokens,
-            context_length=context_of(options, self._checkpoint),
-            trust_remote_code=options.trust_remote_code,
-        )
+        return preparer_maker(self._options, self.reading(uri), self._checkpoint, self._tasks[kind_of(uri)])
 
-    def generator_maker(self) -> Callable[..., Generator]:
-        """Makes what has the conversations, with an engine."""
-        options = self._options
-        return functools.partial(
-            Generator,
-            tokenizer=self._tokenizer,
-            retries=Retries(times=options.retries, cut=options.retry_cut),
-            stop=options.stop,
-            samples=options.n,
-        )
+    def generator_maker(self) -> GeneratorMaker:
+        """Makes what has the conversations, with an engine. All of the tasks are of texts."""
+        return generator_maker(self._options, self._checkpoint, next(iter(self._tasks.values())))
 
-    async def _answer(self, uri: str, engine: Engine[Any]) -> bool:
+    def _grow(self, text: str) -> None:
+        self._screen.grow(text)
+
+    async def _answer(self, uri: str, generator: Generator) -> bool:
         """Whether the input could be answered, all of its pages or clips."""
         task = self._tasks[kind_of(uri)]
         reading = self.reading(uri)
@@ -109,7 +97,7 @@ class Preview:
         try:
             for name, part in _parts(reading, uri):
                 try:
-                    await self._show(name, Unit(task.converse({}), [MediaRef(uri)], part), task, preparer, engine)
+                    await self._show(name, Unit(task.converse({}), [MediaRef(uri)], part), task, preparer, generator)
                 except UnitError as error:
                     fine = False
                     print(f"{name}: {error}", file=sys.stderr)
@@ -120,27 +108,23 @@ class Preview:
             preparer.close()
         return fine
 
-    async def _show(self, name: str, unit: Unit, task: Task, preparer: Preparer, engine: Engine[Any]) -> None:
+    async def _show(self, name: str, unit: Unit, task: Task, preparer: UnitPreparer, generator: Generator) -> None:
         (prepared,) = preparer.prepare([unit])
         if isinstance(prepared, UnitError):
             raise prepared
         print(f"\n── {name}  {prepared.width}x{prepared.height}, {len(prepared.tiles)} tiles")
-        screen = _Screen()
-        generator = self.generator_maker()(engine, listener=screen.grow if self._options.n == 1 else None)
+        self._screen = _Screen()
         started = time.monotonic()
         dialogues = []
         for conversation, rendered in zip(unit.conversations, prepared.conversations, strict=True):
             if len(unit.conversations) > 1:
                 print(f"\n{conversation.questions[-1]}")
             (samples,) = await generator.answer(name, [rendered], Shown(prepared.tiles, prepared.hashes))
-            texts = [[self._text(reply) for reply in turns] for turns in samples]
+            texts = [[generator.text_of(reply) for reply in turns] for turns in samples]
             for turns, said in zip(samples, texts, strict=True):
-                screen.finish(said[-1], turns[-1], time.monotonic() - started)
+                self._screen.finish(said[-1], turns[-1], time.monotonic() - started)
             dialogues.append(Dialogue(conversation, texts[0]))
         self._draw(name, task.parse(Answered(dialogues, prepared.width, prepared.height)), prepared)
-
-    def _text(self, reply: Reply) -> str:
-        return reply.text if reply.text is not None else self._tokenizer.decode(reply.token_ids, keep_special=True)
 
     def _draw(self, name: str, values: Any, prepared: Prepared) -> None:
         if "boxes" not in values:

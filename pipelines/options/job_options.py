@@ -267,6 +267,10 @@ class MediaOptions(BaseModel):
         return scenes
 
 
+class InferenceOptions(MediaOptions, PromptOptions, ModelOptions):
+    """What decides an answer. Jobs and the preview build engines, preparers and generators from it."""
+
+
 class ClusterOptions(BaseModel):
     """Cluster"""
 
@@ -297,9 +301,7 @@ class EstimateOptions(BaseModel):
     sample_rows: Positive = Field(1000, description="Rows of the manifest that --estimate looks at.")
 
 
-class JobOptions(
-    EstimateOptions, ClusterOptions, MediaOptions, PromptOptions, ModelOptions, OutputOptions, InputOptions
-):
+class JobOptions(EstimateOptions, ClusterOptions, InferenceOptions, OutputOptions, InputOptions):
     """Every option; a task's own class narrows the defaults."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)

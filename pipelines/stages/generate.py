@@ -6,7 +6,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import pyarrow as pa
 
@@ -14,23 +14,13 @@ from internvl_ops.engines.base import Engine, EngineDead
 from internvl_ops.engines.device_load import DeviceLoad
 from internvl_ops.engines.recovering import Recovering
 from internvl_ops.errors import ConfigurationError, UnitError, unforeseen
-from internvl_ops.generation import Asker, ChatConversation, Generator, RenderedConversation, Retries, Shown
-from internvl_ops.models.checkpoints.config import Checkpoint
-from internvl_ops.models.tokenizers.tokenizer import Tokenizer
+from internvl_ops.generation import Answers
 from internvl_ops.tasks import TEXT, Outcome
 from pipelines import columns as c
 from pipelines.failures import fill
 from pipelines.ledger.ledger import Book
 from pipelines.stages import wire
 from pipelines.stages.rows import worker_name
-
-
-class Answers(Protocol):
-    """Has the conversations of a unit with an engine: a `Generator`, or an `Asker` for answers that are not texts."""
-
-    async def answer(
-        self, request_id: str, conversations: Sequence[RenderedConversation | ChatConversation], shown: Shown
-    ) -> list[Any]: ...
 
 
 class Generate:
@@ -101,19 +91,3 @@ class Generate:
                 return unforeseen("generate", error)
 
         return await asyncio.gather(*(one(row) for row in fine))
-
-
-def make_generator(
-    engine: Recovering[Any],
-    checkpoint: Checkpoint | None,
-    trust_remote_code: bool,
-    retries: Retries,
-    stop: Sequence[str],
-    samples: int,
-    outcome: Outcome = TEXT,
-) -> Answers:
-    """Makes the generator for ``engine``. There is no tokenizer if the engine answers in text (no checkpoint)."""
-    if not outcome.generated:
-        return Asker(engine)
-    tokenizer = None if checkpoint is None else Tokenizer(checkpoint, trust_remote_code=trust_remote_code)
-    return Generator(engine, tokenizer, retries=retries, stop=stop, samples=samples)

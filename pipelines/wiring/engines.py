@@ -1,4 +1,4 @@
-"""Builds the engine of a job from its options."""
+"""Builds an engine from options."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import dataclasses
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 from internvl_ops.engines import ENGINES, Engine, Sampling
@@ -20,17 +20,18 @@ from internvl_ops.models.checkpoints.config import Checkpoint, load_checkpoint
 from internvl_ops.models.lora import check_room, load_adapter
 from internvl_ops.redaction import safe_uri
 from internvl_ops.tasks import Task
-from pipelines.options.job_options import JobOptions, ModelOptions, PromptOptions
+from pipelines.options.job_options import InferenceOptions, ModelOptions, PromptOptions
 
 GPU_IN_FLIGHT = 512  # units that an engine holds on a GPU by default
 IN_FLIGHT = 64  # requests that an endpoint gets at once by default
 TILE_SIZE = 448  # tile size of every published checkpoint
 _NAMES = {"vllm": vllm_names, "transformers": lambda: [*transformers_names(), "max_model_len"]}
+EngineMaker: TypeAlias = Callable[..., Engine[Any]]
 _PATIENCE = {field.name for field in dataclasses.fields(Patience)}
 _ENDPOINT = ("max_model_len", "concurrency", "streams", "send_max_tiles", "extra_body", *sorted(_PATIENCE))
 
 
-def load_model(options: JobOptions) -> Checkpoint | None:
+def load_model(options: InferenceOptions) -> Checkpoint | None:
     """The checkpoint; None if only an endpoint has it.
 
     Raises:
@@ -59,22 +60,33 @@ def tile_size(checkpoint: Checkpoint | None) -> int:
     return TILE_SIZE if checkpoint is None else checkpoint.tile_size
 
 
-def tokens_of(options: JobOptions, checkpoint: Checkpoint | None) -> Checkpoint | None:
+def tokens_of(options: ModelOptions, checkpoint: Checkpoint | None) -> Checkpoint | None:
     """The checkpoint that tokenizes prompts and answers; None if a server takes and returns texts."""
     return None if options.engine == "openai" else checkpoint
 
 
 def engine_maker(
-    options: JobOptions, checkpoint: Checkpoint | None, task: Task, gpus_per_engine: int
-) -> Callable[[], Engine[Any]]:
-    """Returns a picklable function that makes the job's engine.
+    options: InferenceOptions,
+    checkpoint: Checkpoint | None,
+    task: Task,
+    gpus_per_engine: int,
+    in_flight: int | None = None,
+) -> EngineMaker:
+    """Returns a picklable function that makes an engine.
+
+    Args:
+        options: Model, prompt and tiles.
+        checkpoint: Checkpoint of the model; None if only a server has it.
+        task: What is asked.
+        gpus_per_engine: GPUs that the engine is spread over; 0 for CPUs.
+        in_flight: Requests that a server gets at once; None is the default.
 
     Raises:
         ConfigurationError: The options do not fit the engine, or the engine cannot do what the task needs.
     """
     _check_outcome(options.engine, task)
     if options.engine == "openai":
-        return _endpoint(options, checkpoint)
+        return _endpoint(options, checkpoint, in_flight)
     if options.base_url is not None:
         raise ConfigurationError(
             f"--base-url {safe_uri(options.base_url)}: --engine {options.engine} runs the model itself. "
@@ -101,7 +113,7 @@ def _check_outcome(engine: str, task: Task) -> None:
         raise ConfigurationError(f"--engine {engine}: the task {task.name} needs {task.outcome.name}; {able}.")
 
 
-def check_engine(options: JobOptions, checkpoint: Checkpoint | None, task: Task) -> None:
+def check_engine(options: InferenceOptions, checkpoint: Checkpoint | None, task: Task) -> None:
     """Checks that the options suit the engine and the checkpoint. Whether the device memory suffices shows only later.
 
     Raises:
@@ -120,7 +132,7 @@ def check_engine(options: JobOptions, checkpoint: Checkpoint | None, task: Task)
         check_room(load_adapter(options.lora, checkpoint), options.lora, options.engine_args)
 
 
-def check_endpoint(options: JobOptions) -> str | None:
+def check_endpoint(options: ModelOptions) -> str | None:
     """Asks the endpoint, if there is one, whether it serves the model.
 
     Returns:
@@ -141,7 +153,7 @@ def context_of(options: ModelOptions, checkpoint: Checkpoint) -> int:
     return given or (checkpoint.served_context if options.engine == "vllm" else checkpoint.context_length)
 
 
-def _endpoint(options: JobOptions, checkpoint: Checkpoint | None) -> Callable[[], Engine[Any]]:
+def _endpoint(options: InferenceOptions, checkpoint: Checkpoint | None, in_flight: int | None) -> EngineMaker:
     url = options.base_url
     if url is None:
         raise ConfigurationError("--engine openai: no server is named. Add --base-url http://HOST:PORT/v1.")
@@ -160,7 +172,7 @@ def _endpoint(options: JobOptions, checkpoint: Checkpoint | None) -> Callable[[]
     check_names("openai", options.engine_args, _ENDPOINT)
     patience: dict[str, Any] = {name: value for name, value in options.engine_args.items() if name in _PATIENCE}
     others = {name: value for name, value in options.engine_args.items() if name not in _PATIENCE}
-    others.setdefault("concurrency", options.in_flight or IN_FLIGHT)
+    others.setdefault("concurrency", in_flight or IN_FLIGHT)
     others["context_length"] = own_context(options.engine_args) or (checkpoint and checkpoint.context_length)
     others.pop("max_model_len", None)
     return functools.partial(OpenAIEngine, url, options.model, patience=Patience(**patience), **others)

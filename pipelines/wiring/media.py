@@ -1,4 +1,4 @@
-"""Settles from a job's options how its media are read."""
+"""Settles from options how media are read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.media.access import ReadPolicy
-from pipelines.options.job_options import JobOptions
+from pipelines.options.job_options import InputOptions
 from pipelines.options.job_options import MediaOptions as Decoding
 from pipelines.options.rules import as_given, changed, refuse
 from pipelines.sources import SourcePlan
@@ -50,13 +50,13 @@ _FOR: dict[str, tuple[MediaKind, ...]] = {
 Reading: TypeAlias = "tuple[ReadPolicy, MediaOptions, ReadLimits]"
 
 
-def reading(options: JobOptions, plan: SourcePlan) -> Reading:
-    """The read policy, the media options and the limits for one file."""
-    return read_policy(options, plan), media_options(options, plan.media_kind), read_limits(options)
+def reading(options: Decoding, policy: ReadPolicy, kind: MediaKind) -> Reading:
+    """What a `MediaReader` is made of: the policy, and the options and limits for media of this kind."""
+    return policy, media_options(options, kind), read_limits(options)
 
 
-def read_policy(options: JobOptions, plan: SourcePlan) -> ReadPolicy:
-    """Which media may be read, and the headers to request them with.
+def read_policy(options: InputOptions, plan: SourcePlan) -> ReadPolicy:
+    """Which media of a job may be read, and the headers to request them with.
 
     Raises:
         ConfigurationError: A header is invalid or reserved, or it may be a secret and ``--allow`` names no address.

@@ -1,4 +1,4 @@
-"""Builds the arguments of the prepare stage from a job's options."""
+"""Builds what prepares units from options."""
 
 from __future__ import annotations
 
@@ -10,28 +10,35 @@ from internvl_ops.models.checkpoints.config import Checkpoint
 from internvl_ops.prepare import Preparer, UnitPreparer
 from internvl_ops.prepare_chat import ChatPreparer
 from internvl_ops.tasks import Task
-from pipelines.options.job_options import JobOptions
+from pipelines.options.job_options import InferenceOptions
 from pipelines.sources import SourcePlan
 from pipelines.wiring.engines import context_of, sampling_of, tile_size, tokens_of
-from pipelines.wiring.media import explodes, reading
+from pipelines.wiring.media import Reading, explodes
 
 
 def prepare_arguments(
-    options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | None, task: Task
+    options: InferenceOptions, media: Reading, plan: SourcePlan, checkpoint: Checkpoint | None, task: Task
 ) -> dict[str, Any]:
-    """Arguments of `pipelines.stages.Prepare`."""
+    """Arguments of `pipelines.stages.Prepare`, for the rows of a manifest."""
     return {
-        "make_preparer": _preparer_maker(options, plan, checkpoint, task),
+        "make_preparer": preparer_maker(options, media, checkpoint, task),
         "task": task,
         "clip_columns": _clip_columns(options, plan),
         "sampling_column": "sampling_params" if "sampling_params" in plan.schema.names else None,
     }
 
 
-def _preparer_maker(
-    options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | None, task: Task
+def preparer_maker(
+    options: InferenceOptions, media: Reading, checkpoint: Checkpoint | None, task: Task
 ) -> Callable[[], UnitPreparer]:
-    media = reading(options, plan)
+    """Returns a picklable function that makes a preparer.
+
+    Args:
+        options: Model and prompt.
+        media: How media are read; see `pipelines.wiring.media.reading`.
+        checkpoint: Checkpoint of the model; None if only a server has it.
+        task: What is asked.
+    """
     said: dict[str, Any] = {
         "sampling": sampling_of(options, task.max_new_tokens),
         "system_message": options.system_message,
@@ -51,7 +58,7 @@ def _preparer_maker(
     )
 
 
-def _clip_columns(options: JobOptions, plan: SourcePlan) -> dict[str, str] | None:
+def _clip_columns(options: InferenceOptions, plan: SourcePlan) -> dict[str, str] | None:
     """The columns in which a row gives the start and end, in seconds, of the part of its video to use."""
     if plan.media_kind != "video" or explodes(options, plan.media_kind):
         return None

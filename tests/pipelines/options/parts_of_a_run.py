@@ -21,7 +21,6 @@ from pipelines.options.command_line import build_options
 from pipelines.output.continuity import columns_of
 from pipelines.output.folder import OutputFolder
 from pipelines.sources import SourcePlan
-from pipelines.wiring.media import reading
 from pipelines.wiring.notices import notices
 
 NODES = [{"CPU": 64.0, "GPU": 8.0}]
@@ -46,7 +45,7 @@ class Built(Graph):
         return Described((("read", self.plan, self.columns.names, self.workers.rows_per_block),))
 
     def explode(self, files: Any) -> Any:
-        reader = functools.partial(MediaReader, *reading(self.options, self.plan))
+        reader = functools.partial(MediaReader, *self.reading)
         return Described((*files.steps, ("explode", reader, self.workers.prepare_actors // 4)))
 
 

@@ -37,10 +37,11 @@ from pipelines.output.folder import ERRORS, RESULTS, OutputFolder
 from pipelines.output.writer import MEASURES, Writer, carried_names, kept_names, own_columns, result_schema
 from pipelines.report.measures import Measures, Setting
 from pipelines.report.record import RunRecord
-from pipelines.stages.generate import Generate, make_generator
+from pipelines.stages.generate import Generate
 from pipelines.stages.parse import Parse
 from pipelines.stages.prepare import Prepare
 from pipelines.wiring.engines import check_engine
+from pipelines.wiring.generators import make_generator
 from tests.pipelines.stages.rows import manifest_rows
 
 COLOURS = {"black": (0, 0, 0), "red": (255, 0, 0), "white": (255, 255, 255)}
