@@ -12,16 +12,16 @@ from typing import Any
 
 import jinja2
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, Field
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.redaction import safe_uri
 from pipelines.filtering.decide import RuleReport, decide
 from pipelines.filtering.functions import add_functions
+from pipelines.filtering.options import FilterOptions
 from pipelines.filtering.rules import ANSWERS, Rule
 from pipelines.filtering.rules_file import fit_rules, read_rules
 from pipelines.filtering.units import columns_of, open_units
-from pipelines.options.command_line import show
+from pipelines.options.command_line import Mode, show
 from pipelines.output.folder import RESULTS, RUNS, OutputFolder
 from pipelines.output.lease import Lease
 from pipelines.output.ownership import file_name, mark
@@ -30,21 +30,6 @@ from pipelines.run_folder import run_folder
 
 ROWS_PER_FILE = 500_000
 VERDICTS = ("keep", "review", "drop")
-
-
-class FilterOptions(BaseModel):
-    """Filter"""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    input: str = Field(description="Output of a job: a local folder or a URI. Its results are judged; nothing in it is "
-        "changed.")  # fmt: skip
-    output: str = Field(description="Where to write the verdicts: results/ with id, verdict, reasons and duplicate_of, "
-        "one row per unit of the input; _runs/ with a report.")  # fmt: skip
-    rules: str = Field("card", description="YAML file with the rules. card: those of the InternVL 2.5 card.")
-    join: tuple[str, ...] = Field((), description="More outputs about the same units, as NAME=URI, such as "
-        "scores=s3://bucket/scores. Rules use their columns by name, or as NAME.column.")  # fmt: skip
-    overwrite: bool = Field(False, description="Replace the verdicts of an earlier run.")
 
 
 def filter_output(options: FilterOptions) -> dict[str, Any]:
@@ -93,7 +78,7 @@ def summary(record: dict[str, Any]) -> str:
     return "\n".join([*lines, f"  report    {folder}/{RUNS}/{record['run_id']}/report.html"])
 
 
-def run_filter(options: FilterOptions) -> int:
+def run(options: FilterOptions, mode: Mode) -> int:
     """Judges the units, and says what the run did. Returns the exit status."""
     show(summary(filter_output(options)))
     return 0

@@ -222,6 +222,16 @@ COMMANDS: dict[str, Command] = {
             script="export_dataset.py",
         ),
         Command(
+            "filter",
+            "Keep, drop or review each unit of an output by rules.",
+            "Judges every unit of an output by rules in a YAML file: keep, drop or review, with all reasons. Needs no "
+            "GPU. docs/filtering.md shows the rules.",
+            run="pipelines.commands.filter:run",
+            options="pipelines.filtering.options:FilterOptions",
+            example=("--input s3://bucket/captions", "--output s3://bucket/verdicts", "--rules rules.yaml"),
+            script="filter_dataset.py",
+        ),
+        Command(
             "preview",
             "Answer one or a few files and show the answer while it grows.",
             "Answers one or a few images, PDF pages or videos and shows the answer while it grows: for finding a "

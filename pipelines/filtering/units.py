@@ -42,8 +42,8 @@ def open_units(output: OutputFolder, joined: Mapping[str, OutputFolder], scratch
         chosen += [sql.name(name), *(f"{sql.name(name)}.{sql.name(column)}" for column in more)]
         tables.append(f"LEFT JOIN {sql.name(name)} ON results.id = {sql.name(name)}.id")
     connection.execute(f"CREATE VIEW units AS SELECT {', '.join(chosen)} FROM {' '.join(tables)}")
-    (units,) = connection.execute("SELECT count(*) FROM results").fetchone()
-    return connection, units
+    counted = connection.execute("SELECT count(*) FROM results").fetchall()
+    return connection, counted[0][0]
 
 
 def _view(connection: Any, name: str, folder: OutputFolder) -> None:
