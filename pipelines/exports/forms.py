@@ -71,6 +71,28 @@ FORMS: dict[str, Form] = {
             "`webdataset`, `datasets`, and the jobs themselves as `--input`",
             "`export.json`",
         ),
+        Form(
+            "coco",
+            "coco:Coco",
+            "`SPLIT.json`: images, boxes in pixels, categories",
+            "`pycocotools`, detection trainers",
+            "`export.json`",
+        ),
+        Form("llava", "llava:Llava", "`SPLIT.json`", "LLaVA's training scripts", "`export.json`"),
+        Form(
+            "sharegpt",
+            "sharegpt:Sharegpt",
+            "`SPLIT.json`, `dataset_info.json`",
+            "LLaMA-Factory and others that read ShareGPT",
+            "`dataset_info.json`",
+        ),
+        Form(
+            "markdown",
+            "markdown:Markdown",
+            "`documents/NAME.md` or `SPLIT/NAME.md`, `index.jsonl`",
+            "people, search, static sites",
+            "`index.jsonl`",
+        ),
     )
 }
 

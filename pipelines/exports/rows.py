@@ -102,7 +102,8 @@ def _read_rows(output: OutputFolder, piece: Rows, schema: pa.Schema) -> Iterator
 
 def _groups(metadata: pq.FileMetaData, piece: Rows) -> tuple[list[int], int]:
     """The row groups that hold rows of a piece, and the number of rows before the first of them."""
-    groups, first, at = [], 0, 0
+    groups: list[int] = []
+    first = at = 0
     for index in range(metadata.num_row_groups):
         rows = metadata.row_group(index).num_rows
         if at + rows > piece.start and (piece.stop is None or at < piece.stop):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -30,7 +31,7 @@ def runner(options: ExportOptions, *, wanted: bool) -> Iterator[Callable[[Callab
 
     if address not in ("local", "auto"):
         check_listening(address, where)
-    ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+    ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     try:
         yield _map_on_ray
     finally:

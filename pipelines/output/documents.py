@@ -58,7 +58,7 @@ def write_documents(output: OutputFolder, text_column: str, form: str, run_id: s
     before = [name for name, run in output.writers(DOCUMENTS).items() if run is not None]
     with tempfile.TemporaryDirectory(prefix="internvl-documents-") as folder:
         pages = _sorted_pages(output, text_column, Path(folder) / "pages.db")
-        documents = (_document(name, group, run_id) for name, group in _grouped(pages))
+        documents = (document(name, group, run_id) for name, group in grouped(pages))
         if form == "markdown":
             count = write_markdown(output, ((row["id"], row["text"]) for row in documents), run_id)
         else:
@@ -75,7 +75,7 @@ def _sorted_pages(output: OutputFolder, text_column: str, path: Path) -> Iterato
     db.execute("PRAGMA synchronous = OFF")
     db.execute("CREATE TABLE pages (parent TEXT, page INTEGER, text TEXT, reason TEXT, kind TEXT, message TEXT)")
     db.execute("BEGIN")
-    for rows in itertools.chain(_read_pages(output, text_column), _failed_pages(output)):
+    for rows in itertools.chain(_read_pages(output, text_column), failed_pages(output)):
         db.executemany("INSERT INTO pages VALUES (?, ?, ?, ?, ?, ?)", rows)
     db.execute("COMMIT")
     db.execute("CREATE INDEX by_page ON pages (parent, page)")
@@ -91,7 +91,7 @@ def _read_pages(output: OutputFolder, text_column: str) -> Iterator[Iterable[tup
         yield ((*row, None, None) for row in zip(*columns, strict=True) if row[0] is not None)
 
 
-def _failed_pages(output: OutputFolder) -> Iterator[Iterable[tuple[Any, ...]]]:
+def failed_pages(output: OutputFolder) -> Iterator[Iterable[tuple[Any, ...]]]:
     """Pages that failed. A document that failed as a whole is not one of them, whatever its id looks like."""
     for name in output.files(ERRORS):
         if "stage" not in output.read_schema(name).names:
@@ -106,13 +106,15 @@ def _failed_pages(output: OutputFolder) -> Iterator[Iterable[tuple[Any, ...]]]:
         )
 
 
-def _grouped(pages: Iterator[tuple[str, Page]]) -> Iterator[tuple[str, list[Page]]]:
+def grouped(pages: Iterator[tuple[str, Page]]) -> Iterator[tuple[str, list[Page]]]:
+    """The pages of each document, the first one of each number. They must be sorted."""
     for parent, group in itertools.groupby(pages, key=lambda item: item[0]):
         by_number = itertools.groupby((page for _, page in group), key=lambda page: page[0])
         yield parent, [next(same) for _, same in by_number]
 
 
-def _document(name: str, pages: list[Page], run_id: str) -> dict[str, Any]:
+def document(name: str, pages: list[Page], run_id: str) -> dict[str, Any]:
+    """A row of `DOCUMENTS_SCHEMA`."""
     return {
         "id": name,
         "text": "\n\n".join(_page_text(page) for page in pages),
