@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from internvl_ops.media.uris import SCHEME, trimmed
+from internvl_ops.media.uris import trimmed
+from internvl_ops.stores.schemes import LOCAL, SCHEME, SCHEMES, scheme_named
 
-_S3 = ("s3", "s3a", "s3n")
 _SHOWN = 300  # maximum characters of a URI in a message
 # A URI in a text. A query may contain characters that end a path.
 _URI = re.compile(SCHEME.pattern + r"(?:[^\s/@]*@)?[^\s'\"<>|\\?#]+(?:[?#][^\s'\"<>]*)?")
@@ -22,6 +22,7 @@ _HEADER = re.compile(
     r"(?:AWS4-HMAC-SHA256\s[^\r\n'\"]+|(?:Bearer|Basic|Digest|Token)\s+[^\s'\"]+|[^\s'\";]+(?:;\s*[^\s'\"=]+=[^\s'\"]*)*)",
     re.IGNORECASE,
 )
+_AZURE = re.compile(r"[a-z0-9$-]+@[a-z0-9]+(?:\.[a-z0-9-]+)+")
 _BEARER = re.compile(r"\b(Bearer\s+)[\w.~+/=-]{8,}")
 
 
@@ -33,8 +34,8 @@ def safe_uri(uri: str) -> str:
     match = SCHEME.match(uri)
     if match is None:
         uri = _USER.sub("…@", _SIGNED.sub(r"\1…", uri), count=1)
-    elif match[1].lower() in _S3:
-        uri = match[0] + _SIGNED.sub(r"\1…", _without_keys(uri[match.end() :]))
+    elif _has_buckets(match[1]):
+        uri = match[0] + _SIGNED.sub(r"\1…", _without_keys(match[1], uri[match.end() :]))
     elif match[1].lower() != "file":
         path, question, _ = _without_user(uri[match.end() :]).partition("#")[0].partition("?")
         uri = match[0] + safe_text(path) + ("?…" if question else "")
@@ -55,13 +56,24 @@ def without_credentials(uri: str) -> str:
     if match is None:
         return uri
     rest = uri.lstrip()[match.end() :]
-    rest = _without_keys(rest) if match[1].lower() in _S3 else _without_user(rest)
+    rest = _without_keys(match[1], rest) if _has_buckets(match[1]) else _without_user(rest)
     return match[0] + _SIGNED.sub(r"\1…", rest)
 
 
-def _without_keys(rest: str) -> str:
-    """The text after ``s3://`` without KEY:SECRET@. A secret may contain slashes; no bucket has a colon or an @."""
+def _has_buckets(name: str) -> bool:
+    """Whether URIs of this scheme name a bucket and a key, which has no query."""
+    scheme = scheme_named(name)
+    return scheme is not None and scheme.lists and scheme is not LOCAL
+
+
+def _without_keys(scheme: str, rest: str) -> str:
+    """The text after ``s3://`` without KEY:SECRET@. A secret may contain slashes; no bucket has a colon or an @.
+
+    A container of Azure may stand before the host of its account.
+    """
     authority, slash, key = rest.partition("/")
+    if _AZURE.fullmatch(authority) and scheme_named(scheme) is SCHEMES["az"]:
+        return rest
     if "@" in authority:
         return authority.rpartition("@")[2] + slash + key
     if ":" in authority and not authority.startswith("arn:"):

@@ -10,8 +10,11 @@ import pytest
 
 from internvl_ops.engines.vllm import VllmEngine
 from internvl_ops.models.checkpoints.config import Checkpoint, load_checkpoint
+from testing.hub import Hub
+from testing.hub import hub as running_hub
 from testing.running_engine import RunningEngine
 from testing.serving import served
+from testing.stores import KEPT, Emulators, NoEmulator
 
 # Two of these processes share two cores, and each may run an engine: a tiny model needs one thread, and threads that
 # are bound to cores wait for each other.
@@ -45,3 +48,33 @@ def tiny_server(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory)
     """Address of a server of the tiny checkpoint, in float32. Started once a session, 25 seconds on two cores."""
     with served(tiny_checkpoint, tmp_path_factory.mktemp("server") / "log") as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def emulators() -> Iterator[Emulators]:
+    """Stores over HTTP on this machine, each started when first needed."""
+    running = Emulators()
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """A Hugging Face Hub on this machine, which the stores find."""
+    with running_hub() as running:
+        monkeypatch.setenv("HF_ENDPOINT", running.url)
+        yield running
+
+
+@pytest.fixture(params=["file", *KEPT])
+def place(request: pytest.FixtureRequest, emulators: Emulators, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    """The URI of an empty folder, in each of the stores in which outputs may lie."""
+    if request.param == "file":
+        return str(tmp_path / "out")
+    try:
+        environment = emulators.environment(request.param)
+    except NoEmulator as error:
+        pytest.skip(str(error))
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    return emulators.place(request.param)

@@ -15,7 +15,6 @@ from yarl import URL
 from internvl_ops.errors import ConfigurationError, UnitError
 from internvl_ops.media.addresses import may_be_public, private_names
 from internvl_ops.media.uris import (
-    SCHEME,
     bucket_of,
     covers,
     has_dots,
@@ -27,6 +26,7 @@ from internvl_ops.media.uris import (
     trimmed,
 )
 from internvl_ops.redaction import safe_uri
+from internvl_ops.stores.schemes import SCHEME
 
 SCHEMES = ("file", "s3", "http", "https", "data")
 # Headers that only say who asks and for what; they hold no secret.
@@ -56,6 +56,7 @@ class ReadPolicy:
         headers: Names and values of headers for http(s) requests; `headers_for` decides which hosts get them. Never
             shown.
         s3_anonymous: Read S3 stores without credentials, as public buckets allow.
+        s3_requester_pays: Pay for requests to S3.
 
     Raises:
         ConfigurationError: ``base`` or a prefix has a scheme that cannot be read, or a prefix is empty.
@@ -65,6 +66,7 @@ class ReadPolicy:
     allow: tuple[str, ...] = ()
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     s3_anonymous: bool = False
+    s3_requester_pays: bool = False
 
     def __post_init__(self) -> None:
         # Made absolute where the job starts, since workers have another current directory.

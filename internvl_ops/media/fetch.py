@@ -26,8 +26,10 @@ from internvl_ops.media.access import ReadPolicy
 from internvl_ops.media.frame_files import frame_folder_version, is_frame_folder, read_frame_folder
 from internvl_ops.media.s3 import S3Reader
 from internvl_ops.media.silence import Silence
-from internvl_ops.media.transports import Body, HttpReader, Received, Transient, local_version, read_local
+from internvl_ops.media.transports import Body, HttpReader, Transient, read_local
 from internvl_ops.redaction import safe_uri
+from internvl_ops.stores.base import Received
+from internvl_ops.stores.local import local_version
 
 T = TypeVar("T")
 _VERSIONS_KEPT = 10_000
@@ -296,6 +298,7 @@ class _Worker:
             timeout_s=settings.timeout_s,
             connections=settings.concurrency,
             anonymous=settings.policy.s3_anonymous,
+            requester_pays=settings.policy.s3_requester_pays,
         )
         self._http = HttpReader(
             settings.policy,

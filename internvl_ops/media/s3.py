@@ -15,7 +15,6 @@ import fsspec
 from yarl import URL
 
 from internvl_ops.errors import ConfigurationError, UnitError
-from internvl_ops.media import s3_config
 from internvl_ops.media.proxies import proxy_for
 from internvl_ops.media.transports import (
     BUFFER_BYTES,
@@ -23,12 +22,13 @@ from internvl_ops.media.transports import (
     GONE,
     TRY_AGAIN,
     Body,
-    Received,
     Transient,
     receive,
     retry_after,
 )
 from internvl_ops.redaction import safe_text, safe_uri
+from internvl_ops.stores import s3_config
+from internvl_ops.stores.base import Received
 
 T = TypeVar("T")
 
@@ -60,12 +60,15 @@ class S3Reader:
         timeout_s: Maximum seconds for one attempt.
         connections: Maximum number of simultaneous connections.
         anonymous: Sign nothing, as public buckets allow.
+        requester_pays: Pay for the requests.
     """
 
-    def __init__(self, *, timeout_s: float, connections: int, anonymous: bool = False) -> None:
+    def __init__(
+        self, *, timeout_s: float, connections: int, anonymous: bool = False, requester_pays: bool = False
+    ) -> None:
         self._timeout_s = timeout_s
         self._connections = connections
-        self._anonymous = anonymous
+        self._anonymous, self._requester_pays = anonymous, requester_pays
         self._looked: tuple[float, bool] = (float("-inf"), True)
         self._looking = asyncio.Lock()
         self._filesystem: Any = None
@@ -218,6 +221,7 @@ class S3Reader:
             skip_instance_cache=True,
             **s3_config.options(
                 anonymous=self._anonymous,
+                requester_pays=self._requester_pays,
                 signature_version="s3v4",
                 connect_timeout=timeouts.sock_connect,
                 read_timeout=timeouts.sock_read,

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urljoin
 
 import aiohttp
@@ -26,6 +26,8 @@ from internvl_ops.media.addresses import is_public
 from internvl_ops.media.proxies import proxy_for
 from internvl_ops.media.real_paths import open_real
 from internvl_ops.redaction import safe_uri
+from internvl_ops.stores.base import Received
+from internvl_ops.stores.local import local_version
 
 T = TypeVar("T")
 
@@ -57,19 +59,6 @@ class Transient(Exception):
     silent: bool = False
 
 
-class Received(NamedTuple):
-    """One object as it was received.
-
-    Args:
-        data: All of its bytes.
-        version: Identifies the version of the object: the server's ETag, or else its date of last change; size and
-            time of a local file; empty if there is neither.
-    """
-
-    data: bytes
-    version: str
-
-
 class Body:
     """The bytes received so far, never more than the limit."""
 
@@ -97,10 +86,6 @@ class Body:
         return UnitError(
             "fetch", "too_large", f"{safe_uri(self._uri)} is {size}; allowed are {self._max_bytes:,}. Raise --max-bytes"
         )
-
-
-def local_version(status: os.stat_result) -> str:
-    return f"{status.st_size}-{status.st_mtime_ns}"
 
 
 def stated_version(headers: Mapping[str, str]) -> str:

@@ -6,12 +6,11 @@ A *normal* URI has the form that `access.ReadPolicy.check` returns.
 from __future__ import annotations
 
 import os
-import re
 from urllib.parse import unquote
 
 from yarl import URL
 
-SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+from internvl_ops.stores.schemes import SCHEME
 
 
 def trimmed(uri: str) -> str:

@@ -184,6 +184,7 @@ def source_options(options: JobOptions) -> SourceOptions:
         max_bytes=options.max_bytes,
         names=tuple(name.strip() for name in (options.columns or "").split(",") if name.strip()),
         s3_anonymous=options.s3_anonymous,
+        s3_requester_pays=options.s3_requester_pays,
     )
 
 

@@ -9,6 +9,7 @@ from internvl_ops.errors import ConfigurationError, UnitError
 from internvl_ops.media.access import ReadPolicy
 from internvl_ops.media.fetch import Fetcher
 from internvl_ops.prepare import joined_versions
+from internvl_ops.stores.base import Settings
 from pipelines.exports.answers import Answers
 from pipelines.exports.counts import LeftOut
 from pipelines.exports.options import ExportOptions
@@ -34,7 +35,7 @@ class MediaFetcher:
     def __init__(self, options: ExportOptions, answers: Answers) -> None:
         self._rows = _ROWS_AT_ONCE[answers.media_kind]
         self.policy: ReadPolicy = policy_of(
-            answers.base, options.allow, options.http_header, s3_anonymous=options.s3_anonymous
+            answers.base, options.allow, options.http_header, Settings(s3_anonymous=options.s3_anonymous)
         )
         self._fetcher = Fetcher(self.policy, max_bytes=options.max_bytes, timeout_s=options.fetch_timeout)
 

@@ -7,7 +7,7 @@ import posixpath
 from dataclasses import dataclass
 from typing import Any
 
-from internvl_ops.media.uris import SCHEME
+from internvl_ops.stores.schemes import SCHEME
 from pipelines.exports.answers import Answers
 from pipelines.exports.counts import LeftOut
 

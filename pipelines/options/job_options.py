@@ -23,6 +23,7 @@ from pydantic import (
 
 from internvl_ops.errors import KINDS, UnitError
 from internvl_ops.media.page_ranges import select_pages
+from internvl_ops.stores.base import Settings
 
 Positive = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -72,6 +73,13 @@ class InputOptions(BaseModel):
         "under --allow, and not to other hosts that these redirect to. Never shown. Repeat for more.")  # fmt: skip
     s3_anonymous: bool = Field(False, description="Read the input and its media from S3 without credentials, as public "
         "buckets allow. The output is written with them.")  # fmt: skip
+    s3_requester_pays: bool = Field(False, description="Pay for the requests that read the input and its media from "
+        "S3, as buckets want whose owner does not pay.")  # fmt: skip
+
+    @property
+    def store_settings(self) -> Settings:
+        """How stores are read."""
+        return Settings(s3_anonymous=self.s3_anonymous, s3_requester_pays=self.s3_requester_pays)
 
 
 class OutputOptions(BaseModel):

@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from internvl_ops.media.uris import SCHEME
 from internvl_ops.redaction import safe_text, safe_uri
+from internvl_ops.stores.schemes import SCHEME
 
 # Not every "token": max_num_batched_tokens is a number that a reader of the record wants to see.
 _SECRET = re.compile(

@@ -36,9 +36,9 @@ def check_apart(options: JobOptions) -> None:
     Raises:
         ConfigurationError: Naming both.
     """
-    from pipelines.sources.storage import check_scheme, has_magic, kind_of, read_anonymously, split_glob
+    from pipelines.sources.storage import check_scheme, has_magic, kind_of, read_with, split_glob
 
-    read_anonymously(options.s3_anonymous)
+    read_with(options.store_settings)
     given, output = check_scheme("--input", options.input), check_scheme("--output", options.output)
     listed = split_glob(given)[0] if has_magic(given) else given
     everything_below = "**" in given if has_magic(given) else kind_of(given) == "directory"

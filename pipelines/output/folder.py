@@ -6,22 +6,21 @@ A file appears whole or not at all: one PUT in an object store, a rename on loca
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import posixpath
 import re
 import secrets
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from urllib.parse import urlsplit
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from internvl_ops.errors import ConfigurationError
-from internvl_ops.media import s3_config
-from internvl_ops.media.s3_config import refuse_keys
 from internvl_ops.redaction import safe_uri
+from internvl_ops.stores.opening import refuse_keys, store_of
+from internvl_ops.stores.schemes import LOCAL, SCHEME, canonical, scheme_named, split_uri, written_places
 from pipelines.output.fences import Fences, is_late, parse_fences
 from pipelines.output.ownership import named_run, writer_of
 from pipelines.patience import patiently, reason
@@ -29,33 +28,35 @@ from pipelines.patience import patiently, reason
 RESULTS, ERRORS, DOCUMENTS, EVALUATION, RUNS = "results", "errors", "documents", "evaluation", "_runs"
 LEASES = f"{RUNS}/.lease"  # see `pipelines.output.lease`
 
-
-SCHEMES = ("file", "s3")  # stores that keep written files
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
+_PROTOCOL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 
 
 def _checked(uri: str) -> str:
-    """``uri``, after replacing Spark's spellings of s3.
+    """``uri`` in canonical form.
 
     Raises:
         ConfigurationError: The store would not keep written files, or no bucket is named.
     """
-    from fsspec.registry import available_protocols  # imported only once there is an output to check, as below
+    from fsspec.registry import available_protocols  # imported only once there is an output to check
 
-    allowed = "Use a local path or s3://bucket/prefix."
-    match = _SCHEME.match(uri)
-    scheme = match[1].lower() if match else ""
+    allowed = f"Use {written_places()}."
     if not uri.strip():
         raise ConfigurationError(f"--output {uri!r} is empty. {allowed}")
-    if "::" in uri or (scheme not in SCHEMES and ("://" in uri or scheme in ("s3a", "s3n", *available_protocols()))):
-        if scheme in ("s3a", "s3n") and uri[len(scheme) :].startswith("://"):
-            return _checked(f"s3{uri[len(scheme) :]}")
+    match = _PROTOCOL.match(uri)
+    name = match[1].lower() if match else ""
+    scheme = scheme_named(name)
+    # A local path may begin with a word and a colon, but not with what fsspec takes for a protocol.
+    is_local = "://" not in uri and name not in ("s3a", "s3n", *available_protocols())
+    if "::" in uri or not (is_local or (scheme and scheme.written)):
         raise ConfigurationError(f"--output {safe_uri(uri)}: results cannot be kept there. {allowed}")
-    if scheme == "s3" and not re.match(r"s3://[^/?#\s]", uri):
+    if is_local or scheme is LOCAL:
+        return canonical(uri)
+    plain = canonical(uri)
+    bucket = split_uri(plain)[0] if SCHEME.match(uri) else ""
+    if not bucket or re.search(r"[?#\s]", bucket):
         raise ConfigurationError(f"--output {safe_uri(uri)} names no bucket. {allowed}")
-    if scheme == "s3":
-        refuse_keys("--output", uri)
-    return uri
+    refuse_keys("--output", plain)
+    return plain
 
 
 def as_parquet(table: pa.Table) -> bytes:
@@ -69,32 +70,32 @@ class OutputFolder:
     """Reads and writes one output folder.
 
     Args:
-        uri: A local path, or ``s3://bucket/prefix``.
+        uri: A local path, or ``s3://bucket/prefix``, or a prefix in another store that keeps files; see
+            `internvl_ops.stores.schemes`.
 
     Raises:
-        ConfigurationError: fsspec does not know the scheme.
+        ConfigurationError: No store keeps files there, or its package is not installed.
     """
 
     def __init__(self, uri: str) -> None:
-        import fsspec
-
         self.uri = _checked(uri).rstrip("/") or "/"
-        try:
-            self.fs, self.root = fsspec.core.url_to_fs(self.uri, **self._storage_options())
-        except (ValueError, ImportError, OSError) as error:
-            raise ConfigurationError(
-                f"--output {safe_uri(uri)}: {error}. Use a local path or s3://bucket/prefix."
-            ) from None
-        self.local = "file" in self.fs.protocol
+        self.store = store_of(self.uri)
+        self.local = self.store.scheme.name == "file"
+        self._base = os.path.abspath(self.uri) if self.local else self.uri
         self.fences: Fences | None = None  # fences of runs that were taken over; read when first needed
         self.before_change: Callable[[], None] | None = None  # may wait; raises if no change is allowed
 
-    def _storage_options(self) -> dict[str, object]:
-        # A cached listing could lack this run's files, so the cache is off. Only `patiently` waits and retries; retries
-        # on several levels would multiply and take minutes each.
-        if urlsplit(self.uri).scheme != "s3":
-            return {}
-        return {"use_listings_cache": False, **s3_config.options(retries={"total_max_attempts": 1})}
+    @property
+    def fs(self) -> Any:
+        """The folder's file system, as fsspec has it."""
+        import fsspec
+
+        return fsspec.filesystem("file") if self.local else self.store.fs  # type: ignore[attr-defined]
+
+    @property
+    def root(self) -> str:
+        """The folder's path in `fs`."""
+        return self._base if self.local else str(self.fs._strip_protocol(self._base))
 
     def check_writable(self) -> None:
         """Writes and removes a small file.
@@ -104,10 +105,8 @@ class OutputFolder:
         """
         probe = self._path(f"{RUNS}/.probe-{secrets.token_hex(8)}")
         try:
-            if self.local:
-                os.makedirs(posixpath.dirname(probe), exist_ok=True)
-            self.fs.pipe_file(probe, b"")
-            self.fs.rm_file(probe)
+            self.store.write(probe, b"")
+            self.store.delete(probe)
         except Exception as error:
             raise ConfigurationError(f"--output {safe_uri(self.uri)}: not writable: {reason(error)}") from None
 
@@ -134,7 +133,7 @@ class OutputFolder:
             return None
 
         def read() -> pq.FileMetaData:
-            with self.fs.open(self._path(name), "rb") as file:
+            with self.store.open(self._path(name)) as file:
                 return pq.read_metadata(file)
 
         try:
@@ -166,7 +165,7 @@ class OutputFolder:
         """Reads one Parquet file, or some of its columns; retries while the store fails temporarily."""
 
         def read() -> pa.Table:
-            with self.fs.open(self._path(name), "rb") as file:
+            with self.store.open(self._path(name)) as file:
                 return pq.read_table(file, columns=columns)
 
         try:
@@ -186,7 +185,7 @@ class OutputFolder:
         """The columns of one Parquet file."""
 
         def read() -> pa.Schema:
-            with self.fs.open(self._path(name), "rb") as file:
+            with self.store.open(self._path(name)) as file:
                 return pq.read_schema(file)
 
         return patiently(read, f"{safe_uri(self.uri)}/{name} could not be read")
@@ -229,63 +228,30 @@ class OutputFolder:
 
     def read_bytes(self, name: str) -> bytes:
         """Reads a whole file. This and the methods below do not retry."""
-        return self.fs.cat_file(self._path(name))
+        return self.store.read(self._path(name))
 
     def list_names(self, folder: str) -> list[str]:
         """Names of the entries in ``folder``, without their path; empty if there is no such folder."""
-        try:
-            return [posixpath.basename(path) for path in self.fs.ls(self._path(folder), detail=False)]
-        except FileNotFoundError:
-            return []
+        return self.store.names(self._path(folder))
 
     def remove_quietly(self, name: str) -> None:
         """Removes a file; does nothing if it is gone already."""
-        with contextlib.suppress(FileNotFoundError):
-            self.fs.rm_file(self._path(name))
+        self.store.delete(self._path(name))
 
     def create_bytes(self, name: str, data: bytes) -> None:
         """Writes a whole file unless there is one of that name.
 
         To learn whether it was written, read it back: if the answer was lost, the store itself cannot tell.
         """
-        path = self._path(name)
-        if self.local:
-            os.makedirs(posixpath.dirname(path), exist_ok=True)
-            with contextlib.suppress(FileExistsError), open(path, "xb") as file:
-                file.write(data)
-            return
-        try:
-            self.fs.pipe_file(path, data, mode="create")
-        except Exception as error:
-            if self.fs.exists(path):
-                return
-            if getattr(error, "errno", None) != errno.ENOSYS:
-                raise
-            self.fs.pipe_file(path, data)  # a store that reports that it has no conditional PUT
+        self.store.create(self._path(name), data)
 
     def replace_bytes(self, name: str, data: bytes) -> None:
         """Writes a whole file."""
-        path = self._path(name)
-        if not self.local:
-            self.fs.pipe_file(path, data)
-            return
-        # Readers skip names that start with a dot, so nobody reads a file that a killed job left half written.
-        unfinished = posixpath.join(posixpath.dirname(path), f".{posixpath.basename(path)}.{secrets.token_hex(8)}")
-        os.makedirs(posixpath.dirname(path), exist_ok=True)
-        try:
-            with open(unfinished, "xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(unfinished, path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.remove(unfinished)
-            raise
+        self.store.write(self._path(name), data)
 
     def _ask(self) -> None:
         if self.before_change is not None:
             self.before_change()
 
     def _path(self, name: str) -> str:
-        return posixpath.join(self.root, name)
+        return posixpath.join(self._base, name)

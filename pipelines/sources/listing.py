@@ -9,8 +9,23 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from internvl_ops.errors import ConfigurationError
+from internvl_ops.redaction import safe_uri
+from internvl_ops.stores.schemes import split_uri
 from pipelines.sources.options import FORMATS, MEDIA_KINDS, MEDIA_SUFFIXES, SourceOptions, Split
-from pipelines.sources.storage import S3, has_magic, kind_of, parent_of, split_glob, suffix_of, walk
+from pipelines.sources.storage import (
+    has_magic,
+    is_local,
+    kind_of,
+    lists,
+    name_of,
+    names_place,
+    parent_of,
+    present,
+    split_glob,
+    suffix_of,
+    walk,
+    without_query,
+)
 
 MANIFEST_SUFFIXES: dict[str, tuple[str, ...]] = {
     "parquet": (".parquet", ".pq"),
@@ -58,7 +73,7 @@ def _named_files(options: SourceOptions) -> Iterator[str]:
     """The files of a folder, the files that match a glob, or the single file that the input is."""
     if not has_magic(options.uri):
         if kind_of(options.uri) == "file":
-            yield options.uri.rpartition("/")[2]
+            yield name_of(options.uri)
         else:
             yield from walk(options.uri, recursive=options.recursive)
         return
@@ -66,6 +81,9 @@ def _named_files(options: SourceOptions) -> Iterator[str]:
 
     root, pattern = split_glob(options.uri)
     patterns = expand_braces(pattern)
+    if not lists(root):
+        yield from _asked_for(options, root, patterns)
+        return
     missing = {one for one in patterns if not has_wildcard(one)} if len(patterns) > 1 else set()
     matches = re.compile("|".join(f"(?:{fsspec.utils.glob_translate(one)})" for one in patterns)).match
     beginning = re.split(r"[*?\[{]", pattern, maxsplit=1)[0]
@@ -74,10 +92,22 @@ def _named_files(options: SourceOptions) -> Iterator[str]:
             missing.discard(name)
             yield name
     if missing:
-        raise ConfigurationError(
-            f"--input {options.uri}: {len(missing):,} of the files that it names are not there, the first is "
-            f"{root}/{min(missing)}."
-        )
+        raise _not_there(options, root, missing)
+
+
+def _asked_for(options: SourceOptions, root: str, names: list[str]) -> list[str]:
+    """The files that braces name in a store that lists nothing."""
+    there = present([f"{root}/{name}" for name in names])
+    if missing := {name for name, is_there in zip(names, there, strict=True) if not is_there}:
+        raise _not_there(options, root, missing)
+    return names
+
+
+def _not_there(options: SourceOptions, root: str, missing: set[str]) -> ConfigurationError:
+    return ConfigurationError(
+        f"--input {safe_uri(options.uri)}: {len(missing):,} of the files that it names are not there, the first is "
+        f"{safe_uri(f'{root}/{min(missing)}')}."
+    )
 
 
 def has_wildcard(pattern: str) -> bool:
@@ -129,12 +159,14 @@ def folder_of(options: SourceOptions) -> str:
 def check_exists(options: SourceOptions) -> None:
     """Raises ConfigurationError if the input does not exist."""
     target = split_glob(options.uri)[0] if has_magic(options.uri) else options.uri
-    if target.startswith(S3) and "/" not in target[len(S3) :] and kind_of(target) is None:
-        raise ConfigurationError(f"--input {options.uri}: there is no bucket '{target[len(S3) :]}'.")
+    if has_magic(options.uri) and not lists(target):
+        return  # each file that it names is asked for
+    if not names_place(target) and kind_of(target) is None:
+        raise ConfigurationError(f"--input {options.uri}: there is no bucket '{split_uri(target)[0]}'.")
     if kind_of(target) is None:
-        near = [] if target.startswith(S3) else _neighbours(target)
+        near = _neighbours(target) if is_local(target) else []
         hint = f" Did you mean {near[0]}?" if near else " Look at the path."
-        raise ConfigurationError(f"--input {options.uri}: {target} does not exist.{hint}")
+        raise ConfigurationError(f"--input {safe_uri(options.uri)}: {safe_uri(target)} does not exist.{hint}")
 
 
 def _neighbours(path: str) -> list[str]:
@@ -187,7 +219,7 @@ def _described(names: list[str]) -> str:
 
 
 def _format_of_file(options: SourceOptions) -> str:
-    suffix = suffix_of(options.uri)
+    suffix = suffix_of(name_of(options.uri))
     if suffix in _FORMAT_OF:
         return _FORMAT_OF[suffix]
     if any(suffix in MEDIA_SUFFIXES[kind] for kind in MEDIA_KINDS):
@@ -201,7 +233,8 @@ def _format_of_file(options: SourceOptions) -> str:
 def manifest_splits(options: SourceOptions, format: str, base: str) -> list[Split]:
     """One split per manifest file. Raises ConfigurationError if there is none."""
     names = list(list_files(options, MANIFEST_SUFFIXES[format]))
-    if names != [options.uri.rpartition("/")[2]]:
+    is_file = names == [name_of(options.uri)]
+    if not is_file:
         names = _data(name for name in names if not _is_bookkeeping(name))
     if not names:
         raise ConfigurationError(
@@ -209,7 +242,7 @@ def manifest_splits(options: SourceOptions, format: str, base: str) -> list[Spli
         )
     root = base.rstrip("/")
     return [
-        Split(index, f"{root}/{name}", os.fsencode(name).decode(errors="backslashreplace"))
+        Split(index, options.uri if is_file and not lists(root) else f"{root}/{name}", _shown(name, root))
         for index, name in enumerate(names)
     ]
 
@@ -218,6 +251,12 @@ def _data(names: Iterable[str]) -> list[str]:
     """The names without the record of an export that stands beside its files."""
     found = list(names)
     return [name for name in found if name != _RECORD] or found
+
+
+def _shown(name: str, root: str) -> str:
+    """A file's name in valid UTF-8, and without what may be a signature."""
+    plain = name if lists(root) else without_query(name)
+    return os.fsencode(plain).decode(errors="backslashreplace")
 
 
 def _is_bookkeeping(name: str) -> bool:

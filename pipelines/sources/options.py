@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 import pyarrow as pa
 
 from internvl_ops.media.sniff import IMAGE_SUFFIXES
+from internvl_ops.stores.base import Settings
 from pipelines.columns import READ
 
 if TYPE_CHECKING:
@@ -75,7 +76,8 @@ class SourceOptions:
     """What to read, and the meaning of columns.
 
     Args:
-        uri: A manifest file, a directory or glob of manifest parts or media files; a local path or ``s3://``.
+        uri: A manifest file, a directory or glob of manifest parts or media files; a local path, or a URI of any
+            scheme of `internvl_ops.stores.schemes`.
         format: ``auto`` decides by suffix; name the format if the suffix does not tell.
         id_column: Column that identifies a row. By default ``id`` if there is one; otherwise ids are made.
         image_column: Column with images. At most one of the three media columns may be named.
@@ -89,6 +91,7 @@ class SourceOptions:
         max_bytes: Largest file read from a shard.
         names: Column names of a CSV that has no header.
         s3_anonymous: Read S3 without credentials.
+        s3_requester_pays: Pay for requests to S3.
         reshape: Converts the rows of a manifest to other columns; media and id are then looked up among those.
     """
 
@@ -107,6 +110,12 @@ class SourceOptions:
     max_bytes: int | None = None
     names: tuple[str, ...] = ()
     s3_anonymous: bool = False
+    s3_requester_pays: bool = False
+
+    @property
+    def settings(self) -> Settings:
+        """How stores are read."""
+        return Settings(s3_anonymous=self.s3_anonymous, s3_requester_pays=self.s3_requester_pays)
 
     @property
     def named_media(self) -> dict[MediaKind, str]:

@@ -16,7 +16,7 @@ from pipelines.sources.fitting import fit_column
 from pipelines.sources.options import DEFAULT_MEDIA_COLUMNS, SourceOptions, SourcePlan, Split
 from pipelines.sources.repeated_values import may_explode, pieces
 from pipelines.sources.rows import RawRows
-from pipelines.sources.storage import S3, Watched, look_at, open_input
+from pipelines.sources.storage import Watched, is_local, look_at, open_input
 
 
 def inspect(splits: list[Split], options: SourceOptions) -> tuple[pa.Schema, list[Split], dict[str, Any]]:
@@ -47,7 +47,7 @@ def _footer(split: Split) -> tuple[pa.Schema, int]:
 
 def _open(split: Split, file: Watched, batch_rows: int = 0) -> pq.ParquetFile:
     # Buffered column streams: a row group of any size needs only a few megabytes of memory.
-    buffer = (4 << 20) if split.uri.startswith(S3) else (1 << 20)
+    buffer = (1 << 20) if is_local(split.uri) else (4 << 20)
     try:
         parquet = pq.ParquetFile(file, buffer_size=buffer, pre_buffer=False)
         if repeating := may_explode(parquet.metadata, batch_rows):

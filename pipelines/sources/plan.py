@@ -11,7 +11,6 @@ from typing import Any
 import pyarrow as pa
 
 from internvl_ops.errors import ConfigurationError
-from internvl_ops.media import s3_config
 from internvl_ops.redaction import safe_text, safe_uri
 from pipelines.columns import READ
 from pipelines.patience import read_patiently
@@ -22,7 +21,7 @@ from pipelines.sources.media import choose_media_column, holds_several, uri_type
 from pipelines.sources.options import SEVERAL_MEDIA, SourceOptions, SourcePlan, Split
 from pipelines.sources.places import columns_in_path, names_in_paths
 from pipelines.sources.rows import finish
-from pipelines.sources.storage import S3, check_scheme, kind_of, read_anonymously
+from pipelines.sources.storage import check_scheme, kind_of, read_with, store
 
 # A reader is a module: inspect(splits, options) at start, count(plan, split), and read(plan, split, rows, bytes).
 _READERS: dict[str, Any] = {
@@ -48,13 +47,12 @@ def plan_source(options: SourceOptions) -> SourcePlan:
             column is missing or has an unusable type. The message names the option, its value and what is allowed.
     """
     options = _checked(replace(options, uri=check_scheme("--input", options.uri)))
-    read_anonymously(options.s3_anonymous)
+    read_with(options.settings)
     try:
         return _plan(options)
-    except _storage_errors(options) as error:
-        said = safe_text(str(error))
-        refused = options.uri.startswith(S3) and (isinstance(error, PermissionError) or "credentials" in said)
-        hint = f". {s3_config.ANONYMOUS}" if refused and not options.s3_anonymous else ""
+    except store(options.uri).failures as error:
+        said, advice = safe_text(str(error)), store(options.uri).advice(error)
+        hint = f". {advice}" if advice else ""
         raise ConfigurationError(f"--input {safe_uri(options.uri)} cannot be read: {said}{hint}") from error
 
 
@@ -131,7 +129,7 @@ def read_split(
         batch_rows: Largest number of rows in a table.
         batch_bytes: Approximate largest size of a table; tables are shorter if media are inline.
     """
-    read_anonymously(plan.options.s3_anonymous)
+    read_with(plan.options.settings)
     reshape = plan.options.reshape
     in_path, named = columns_in_path(split), _free_names(plan.columns.names)
     for raw in _READERS[plan.format].read(plan, split, batch_rows, batch_bytes):
@@ -144,7 +142,7 @@ def read_split(
 def count_rows(plan: SourcePlan) -> int | None:
     """Exact number of rows that the splits will yield. Reads text manifests to their end.
 
-    ``None`` for WebDataset shards that are compressed or on S3: counting would mean reading all of them.
+    ``None`` for WebDataset shards that are compressed or in a store: counting would mean reading all of them.
     """
     total = 0
     for split in plan.splits:
@@ -168,7 +166,7 @@ def _first_rows(plan: SourcePlan, split: Split) -> Iterator[pa.Table]:
 
 def count_split(plan: SourcePlan, split: Split) -> int | None:
     """Exact number of rows of one split, as :func:`count_rows`."""
-    read_anonymously(plan.options.s3_anonymous)
+    read_with(plan.options.settings)
     rows = split.rows if split.rows is not None else _READERS[plan.format].count(plan, split)
     return rows if rows is None or split.max_rows is None else min(rows, split.max_rows)
 
@@ -181,14 +179,6 @@ def _checked(options: SourceOptions) -> SourceOptions:
     if options.limit is not None and options.limit < 0:
         raise ConfigurationError(f"--limit {options.limit}: allowed are 0 and more.")
     return options
-
-
-def _storage_errors(options: SourceOptions) -> tuple[type[Exception], ...]:
-    if not options.uri.startswith(S3):
-        return (OSError,)
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    return OSError, BotoCoreError, ClientError
 
 
 def _check_columns(columns: pa.Schema, options: SourceOptions) -> None:

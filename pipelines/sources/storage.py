@@ -1,27 +1,24 @@
-"""Opens and lists inputs, local or on S3, through the same functions."""
+"""Opens and lists inputs through the stores of `internvl_ops.stores`, decompressed by suffix."""
 
 from __future__ import annotations
 
-import functools
 import io
 import lzma
 import os
 import re
-import stat
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, BinaryIO, Literal, TypeVar, cast
+from typing import Any, BinaryIO, TypeVar, cast
 
 from internvl_ops.errors import ConfigurationError
-from internvl_ops.media import s3_config
 from internvl_ops.redaction import safe_uri
+from internvl_ops.stores.base import BLOCK, Kind, Settings, Store
+from internvl_ops.stores.opening import refuse_keys, store_of
+from internvl_ops.stores.schemes import LOCAL, SCHEME, canonical, read_schemes, scheme_named, scheme_of, split_uri
 from pipelines.sources.options import Split
 
 T = TypeVar("T")
 
-S3 = "s3://"
-_BLOCK = 8 << 20
-_KEYS_A_PAGE = 1_000
 _LOOKED_AT = 2_000
 _CONNECTIONS = 32
 _COMPRESSION = {
@@ -34,33 +31,47 @@ _COMPRESSION = {
     ".xz": "xz",
 }
 _MAGIC = re.compile(r"[*?\[{]")
-_SPARKS_S3 = re.compile(r"^s3[an]://")  # Hadoop's spelling
+_BRACES = re.compile(r"\{(?:\d+\.\.\d+|[^{}]*,[^{}]*)\}")
 
 
 def check_scheme(option: str, uri: str) -> str:
-    """Returns the input URI without a trailing slash; makes local paths absolute. Refuses unsupported schemes."""
-    if uri.startswith("file://"):
-        uri = uri[len("file://") :]
-    uri = _SPARKS_S3.sub(S3, uri)
-    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", uri)
-    if scheme and uri.startswith(S3):
-        s3_config.refuse_keys(option, uri)
-        return uri.rstrip("/") if len(uri.rstrip("/")) > len(S3) - 1 else uri
-    if scheme:
-        raise ConfigurationError(
-            f"{option} {safe_uri(uri)}: scheme '{scheme[1]}' is not read; allowed are local paths and s3://. "
-            "Copy the manifest there; its media may still be http(s):// addresses."
-        )
+    """The input's URI in canonical form, without a trailing slash; a local path is absolute.
+
+    Raises:
+        ConfigurationError: No store has its scheme, or it names no bucket.
+    """
     if not uri:
         raise ConfigurationError(f"{option} is empty; give a local path or an s3:// URI.")
-    return os.path.abspath(os.path.expanduser(uri))
+    match = SCHEME.match(uri)
+    if match and scheme_named(match[1]) is None:
+        raise ConfigurationError(
+            f"{option} {safe_uri(uri)}: scheme '{match[1]}' is not read; allowed are {read_schemes()}. "
+            "Copy the manifest there; its media may still be http(s):// addresses."
+        )
+    plain = canonical(uri)
+    if is_local(plain):
+        return os.path.abspath(os.path.expanduser(plain))
+    refuse_keys(option, plain)
+    return plain.rstrip("/") if split_uri(plain)[0] else plain
+
+
+def is_local(uri: str) -> bool:
+    """Whether the URI is of a local file, so that each request for it is quick."""
+    return scheme_of(uri) is LOCAL
+
+
+def names_place(uri: str) -> bool:
+    """Whether the URI names a folder of a bucket or an object in it, or a local path, and not a whole bucket."""
+    return is_local(uri) or bool(split_uri(uri)[1])
 
 
 def has_magic(uri: str) -> bool:
     """Whether the URI is a glob. A path that exists literally is not."""
+    if not scheme_of(uri).lists:  # a question mark begins a query, and no server lists what would match
+        return bool(_BRACES.search(uri))
     if not _MAGIC.search(uri):
         return False
-    return kind_of(uri) is None if uri.startswith(S3) else not os.path.lexists(uri)
+    return not os.path.lexists(uri) if is_local(uri) else kind_of(uri) is None
 
 
 def split_glob(uri: str) -> tuple[str, str]:
@@ -70,26 +81,29 @@ def split_glob(uri: str) -> tuple[str, str]:
     return "/".join(parts[:first]) or "/", "/".join(parts[first:])
 
 
-def kind_of(uri: str) -> Literal["file", "directory"] | None:
+def kind_of(uri: str) -> Kind | None:
     """The kind of entry at the URI; ``None`` if there is none. Raises OSError if the storage does not answer."""
-    if uri.startswith(S3):
-        try:
-            info = s3().info(uri)
-        except FileNotFoundError:
-            return None
-        if info["type"] == "file" and not info["size"] and next(walk(uri), None) is not None:
-            return "directory"  # an empty object that some tools write for a folder
-        return "file" if info["type"] == "file" else "directory"
-    try:
-        mode = os.stat(uri).st_mode
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    return "directory" if stat.S_ISDIR(mode) else "file"
+    return store(uri).kind(uri)
+
+
+def lists(uri: str) -> bool:
+    """Whether folders of the URI's store can be listed."""
+    return scheme_of(uri).lists
 
 
 def parent_of(uri: str) -> str:
     """Folder or prefix that contains the file, without a trailing slash."""
-    return uri.rpartition("/")[0] or "/"
+    return without_query(uri).rpartition("/")[0] or "/"
+
+
+def name_of(uri: str) -> str:
+    """The file's name."""
+    return without_query(uri).rpartition("/")[2]
+
+
+def without_query(uri: str) -> str:
+    """An address without its query, which may hold a signature; any other URI unchanged."""
+    return uri if scheme_of(uri).lists else re.split(r"[?#]", uri, maxsplit=1)[0]
 
 
 def suffix_of(name: str) -> str:
@@ -103,23 +117,20 @@ def is_compressed(uri: str) -> bool:
 
 
 def _codec(uri: str) -> str | None:
-    return _COMPRESSION.get(os.path.splitext(uri.lower())[1])
+    return _COMPRESSION.get(os.path.splitext(without_query(uri).lower())[1])
 
 
-def open_input(uri: str, *, block_size: int | None = _BLOCK) -> BinaryIO:
+def open_input(uri: str, *, block_size: int | None = BLOCK) -> BinaryIO:
     """Opens a file for reading, seekable.
 
     Args:
-        block_size: Bytes that a request to S3 reads ahead; fewer for a look at the head, ``None`` for a reader that
-            requests exactly what it needs.
+        block_size: Bytes that a request to a store reads ahead; fewer for a look at the head, ``None`` for a reader
+            that requests exactly what it needs.
     """
-    if uri.startswith(S3):
-        cache = {"cache_type": "none"} if block_size is None else {"block_size": block_size}
-        return s3().open(uri, "rb", **cache)
-    return open(uri, "rb", buffering=0)
+    return store(uri).open(uri, block_size=block_size)
 
 
-def open_stream(uri: str, *, block_size: int = _BLOCK) -> tuple[Any, Watched]:
+def open_stream(uri: str, *, block_size: int = BLOCK) -> tuple[Any, Watched]:
     """Opens a file for reading from front to back, decompressed by suffix.
 
     Returns:
@@ -169,80 +180,39 @@ class Watched(io.RawIOBase):
 def walk(root: str, *, recursive: bool = True, beginning: str = "") -> Iterator[str]:
     """Lists the files below a directory or prefix, sorted, relative to it; leaves out hidden files and folders.
 
-    Streams: on S3 a page of 1,000 keys at a time, locally one directory at a time.
+    Streams: a page of keys at a time in buckets, elsewhere one directory at a time.
 
     Args:
-        beginning: Prefix of the wanted names. On S3 names with another prefix are not listed.
+        beginning: Prefix of the wanted names. In buckets, names with another prefix are not listed.
     """
-    if root.startswith(S3):
-        yield from _walk_s3(root, recursive, beginning)
-    else:
-        yield from _walk_local(root, "", recursive, ())
-
-
-def _walk_local(root: str, prefix: str, recursive: bool, above: tuple[tuple[int, int], ...]) -> Iterator[str]:
-    folder = os.path.join(root, prefix)
-    here = os.stat(folder)
-    identity = (here.st_dev, here.st_ino)
-    if identity in above:  # a symbolic link to a parent folder: following it would never end
-        return
-    with os.scandir(folder) as entries:
-        found = sorted((entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith("."))
-    for name, is_directory in found:
-        if not is_directory:
-            yield prefix + name
-        elif recursive:
-            yield from _walk_local(root, f"{prefix}{name}/", recursive, (*above, identity))
-
-
-def _walk_s3(root: str, recursive: bool, beginning: str) -> Iterator[str]:
-    bucket, _, prefix = root[len(S3) :].partition("/")
-    prefix = f"{prefix}/" if prefix else ""
-    request = {"Bucket": bucket, "Prefix": prefix + beginning, "MaxKeys": _KEYS_A_PAGE} | (
-        {} if recursive else {"Delimiter": "/"}
-    )
-    while True:
-        page = s3().call_s3("list_objects_v2", **request)
-        for entry in page.get("Contents", ()):
-            name = entry["Key"][len(prefix) :]
-            if name and not name.endswith("/") and not any(part.startswith(".") for part in name.split("/")):
-                yield name
-        if not page.get("IsTruncated"):
-            return
-        request["ContinuationToken"] = page["NextContinuationToken"]
+    yield from store(root).walk(root, recursive=recursive, beginning=beginning)
 
 
 def look_at(splits: Sequence[Split], look: Callable[[Split], T]) -> list[tuple[Split, T]]:
-    """Calls ``look`` on each split, on S3 many at a time; with more than 2,000 files, only on a sample."""
+    """Calls ``look`` on each split, in stores many at a time; with more than 2,000 files, only on a sample."""
     chosen = splits[:: -(-len(splits) // _LOOKED_AT) or 1]
-    if not chosen or not chosen[0].uri.startswith(S3):
+    if not chosen or is_local(chosen[0].uri):
         return [(split, look(split)) for split in chosen]
-    s3()  # created once, before the threads start
+    store(chosen[0].uri)  # opened once, before the threads start
     with ThreadPoolExecutor(_CONNECTIONS) as pool:
         return list(zip(chosen, pool.map(look, chosen), strict=True))
 
 
-_anonymous = False
+def present(uris: Sequence[str]) -> list[bool]:
+    """Whether there is something at each URI; asks for many at a time."""
+    with ThreadPoolExecutor(_CONNECTIONS) as pool:
+        return list(pool.map(lambda uri: kind_of(uri) is not None, uris))
 
 
-def read_anonymously(anonymous: bool) -> None:
-    """Sets whether this process reads S3 inputs without credentials. Outputs are not affected."""
-    global _anonymous
-    _anonymous = anonymous
+_settings = Settings()
 
 
-def s3() -> Any:
-    """The S3 file system for inputs, as `s3_config` configures it."""
-    return _s3_as_configured(s3_config.environment(), _anonymous)
+def read_with(settings: Settings) -> None:
+    """Sets how this process reads inputs. Outputs are not affected."""
+    global _settings
+    _settings = settings
 
 
-@functools.lru_cache(maxsize=4)
-def _s3_as_configured(environment: tuple[tuple[str, str], ...], anonymous: bool) -> Any:
-    import s3fs
-
-    # s3fs retries by itself, and `read_patiently` retries after it. With botocore's five attempts on top, a store that
-    # never answers would block for many minutes before the first message.
-    once: dict[str, Any] = {} if "AWS_MAX_ATTEMPTS" in os.environ else {"retries": {"total_max_attempts": 1}}
-    return s3fs.S3FileSystem(
-        use_listings_cache=False, skip_instance_cache=True, **s3_config.options(anonymous=anonymous, **once)
-    )
+def store(uri: str) -> Store:
+    """The store of an input."""
+    return store_of(uri, _settings)

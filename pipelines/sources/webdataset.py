@@ -21,7 +21,7 @@ from pipelines.sources.json_columns import Build, build_columns, find_columns, m
 from pipelines.sources.json_objects import parse_object
 from pipelines.sources.options import MEDIA_SUFFIXES, SEVERAL_MEDIA, SourceOptions, SourcePlan, Split
 from pipelines.sources.rows import RawRows, TooLarge
-from pipelines.sources.storage import S3, is_compressed, look_at
+from pipelines.sources.storage import is_compressed, is_local, look_at
 from pipelines.sources.tar import Shard
 
 _TEXT_MEMBERS = ("txt", "text", "caption", "cls")
@@ -81,7 +81,7 @@ def _first_samples(split: Split, options: SourceOptions) -> Iterator[Sample]:
 
 def count(plan: SourcePlan, split: Split) -> int | None:
     """Number of samples; ``None`` if counting means reading the whole shard."""
-    if split.max_rows is None and (split.uri.startswith(S3) or is_compressed(split.uri)):
+    if split.max_rows is None and (not is_local(split.uri) or is_compressed(split.uri)):
         return None
     return sum(1 for _ in islice(read_samples(split, plan.options, contents="none"), split.max_rows))
 

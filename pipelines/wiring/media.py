@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.media.access import ReadPolicy
+from internvl_ops.stores.base import Settings
 from pipelines.options.job_options import InputOptions
 from pipelines.options.job_options import MediaOptions as Decoding
 from pipelines.options.rules import as_given, changed, refuse
@@ -61,19 +62,25 @@ def read_policy(options: InputOptions, plan: SourcePlan) -> ReadPolicy:
     Raises:
         ConfigurationError: A header is invalid or reserved, or it may be a secret and ``--allow`` names no address.
     """
-    return policy_of(plan.base, options.allow, options.http_header, s3_anonymous=options.s3_anonymous)
+    return policy_of(plan.base, options.allow, options.http_header, options.store_settings)
 
 
-def policy_of(base: str, allow: tuple[str, ...], headers: tuple[str, ...], *, s3_anonymous: bool = False) -> ReadPolicy:
+def policy_of(base: str, allow: tuple[str, ...], headers: tuple[str, ...], settings: Settings) -> ReadPolicy:
     """As `read_policy`, for a command without a plan.
 
     Args:
         base: Folder whose media may be read, and that relative URIs are relative to.
         allow: As the option.
         headers: As the option ``--http-header``.
-        s3_anonymous: As the option.
+        settings: How stores are read.
     """
-    return ReadPolicy(base, allow, tuple(map(_header, headers)), s3_anonymous=s3_anonymous)
+    return ReadPolicy(
+        base,
+        allow,
+        tuple(map(_header, headers)),
+        s3_anonymous=settings.s3_anonymous,
+        s3_requester_pays=settings.s3_requester_pays,
+    )
 
 
 def _header(said: str) -> tuple[str, str]:

@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from internvl_ops.errors import ConfigurationError, UnitError
-from internvl_ops.media import real_paths, s3_config
+from internvl_ops.media import real_paths
 from internvl_ops.media.access import ReadPolicy
 from internvl_ops.media.fetch import Fetcher
 from internvl_ops.redaction import safe_uri
+from internvl_ops.stores import s3_config
 from testing.faulty_server import BODY, FaultyServer
 
 

@@ -11,10 +11,10 @@ import fsspec
 import pytest
 
 from internvl_ops.errors import ConfigurationError, UnitError
-from internvl_ops.media import s3_config
 from internvl_ops.media.access import ReadPolicy
 from internvl_ops.media.fetch import Fetcher
 from internvl_ops.media.silence import Silence
+from internvl_ops.stores import s3_config
 from testing.faulty_server import BODY, FaultyServer
 
 DEAD = "http://127.0.0.1:9"  # nothing listens on the discard port

@@ -18,6 +18,7 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from internvl_ops.errors import ConfigurationError
+from internvl_ops.stores.schemes import SCHEMES, Scheme
 from pipelines.output.folder import ERRORS, RESULTS, OutputFolder
 
 ROOT = Path(__file__).parents[3]
@@ -184,7 +185,8 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 class TestAStoreThatFails:
     @pytest.fixture
     def output(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[OutputFolder]:
-        monkeypatch.setattr("pipelines.output.folder.SCHEMES", ("failing",))
+        scheme = Scheme("failing", "a store in memory", "internvl_ops.stores.remote:RemoteStore")
+        monkeypatch.setitem(SCHEMES, "failing", scheme)
         yield OutputFolder("failing://out")
         FailingStore.failures.clear()
         FailingStore.store.clear()

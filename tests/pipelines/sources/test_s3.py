@@ -98,7 +98,7 @@ def test_a_listing_of_several_pages_is_streamed(bucket, monkeypatch: pytest.Monk
     names = [f"{number:03d}.jpg" for number in range(45)]
     for name in names:
         put(bucket, f"many/{name}", b"")
-    monkeypatch.setattr("pipelines.sources.storage._KEYS_A_PAGE", 10)
+    monkeypatch.setattr("internvl_ops.stores.s3.KEYS_A_PAGE", 10)
     assert read_manifest("s3://manifests/many")["id"].to_pylist() == names
     monkeypatch.setattr("pipelines.sources.files._LISTED_AT_START", 20)
     plan = plan_of("s3://manifests/many")

@@ -11,7 +11,7 @@ import os
 from typing import Any
 
 from internvl_ops.errors import ConfigurationError
-from internvl_ops.redaction import safe_uri, without_credentials
+from internvl_ops.stores.remote import OURS
 
 ANONYMOUS = "Add --s3-anonymous to read a public bucket without credentials"
 _YES = frozenset({"1", "true", "yes", "on"})
@@ -30,17 +30,14 @@ _SWITCHES = frozenset(
 _NUMBERS = frozenset({"default_block_size", "max_concurrency"})
 _PROXIES = frozenset({"http_proxy", "https_proxy", "no_proxy"})
 _OBJECTS = frozenset({"client_kwargs", "config_kwargs", "s3_additional_kwargs"})
-# Settings that the operator cannot change: a stale listing, for example, would hide what a run wrote.
-_OURS = frozenset(
-    {"asynchronous", "loop", "skip_instance_cache", "use_listings_cache", "listings_expiry_time", "max_paths"}
-)
 
 
-def options(*, anonymous: bool = False, **config: Any) -> dict[str, Any]:
+def options(*, anonymous: bool = False, requester_pays: bool = False, **config: Any) -> dict[str, Any]:
     """Arguments of ``S3FileSystem``.
 
     Args:
         anonymous: Sign nothing, whatever credentials there are.
+        requester_pays: Pay for the requests.
         config: This caller's values for botocore's ``Config``; the operator's configuration overrides them.
 
     Raises:
@@ -49,9 +46,11 @@ def options(*, anonymous: bool = False, **config: Any) -> dict[str, Any]:
     import fsspec  # imported here because it is slow and only S3 needs it
 
     told: dict[str, Any] = {**fsspec.config.conf.get("s3", {}), **fsspec.config.conf.get("s3a", {}), **_variables()}
-    found = {name: _typed(name, value) for name, value in told.items() if name not in _OURS}
+    found = {name: _typed(name, value) for name, value in told.items() if name not in OURS}
     if anonymous or _switch(os.environ.get("AWS_NO_SIGN_REQUEST", "")):
         found["anon"] = True
+    if requester_pays:
+        found["requester_pays"] = True
     found["config_kwargs"] = config | found.get("config_kwargs", {})
     return found
 
@@ -98,19 +97,6 @@ def _object(name: str, value: Any) -> dict[str, Any]:
     except (TypeError, ValueError):
         # The value is not repeated: it may hold a secret.
         raise ConfigurationError(f'{name}: a JSON object is needed, such as {{"region_name": "eu-west-1"}}.') from None
-
-
-def refuse_keys(option: str, uri: str) -> None:
-    """Refuses ``s3://KEY:SECRET@bucket``, because addresses appear in logs and listings.
-
-    Raises:
-        ConfigurationError: The address has keys; the message does not repeat them.
-    """
-    if without_credentials(uri) != uri:
-        raise ConfigurationError(
-            f"{option} {safe_uri(uri)}: no keys are taken from an address. Set AWS_ACCESS_KEY_ID and "
-            "AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, and leave them out of it."
-        )
 
 
 def environment() -> tuple[tuple[str, str], ...]:

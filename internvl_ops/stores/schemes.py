@@ -1,0 +1,184 @@
+"""The table of schemes, and what the text of a URI says by it. Imports no store, so it costs nothing."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """One scheme of URIs.
+
+    Args:
+        name: As it stands in a URI.
+        title: The name of the store, for people.
+        store: Module and class, ``module:Class``.
+        aliases: Other spellings, which mean the same.
+        package: The fsspec implementation to import; empty if none is needed.
+        extra: Extra of this package that installs it; empty if it is always there.
+        levels: Number of parts of the path that name the bucket or repository.
+        lists: Whether the store can list a folder.
+        written: Whether an output may lie there.
+        creates: By what a file is written only if there is none: the fencing of the lease relies on it. Empty if the
+            store cannot do so.
+        version: What identifies the version of a file.
+        credentials: Where credentials come from.
+    """
+
+    name: str
+    title: str
+    store: str
+    aliases: tuple[str, ...] = ()
+    package: str = ""
+    extra: str = ""
+    levels: int = 1
+    lists: bool = True
+    written: bool = True
+    creates: str = ""
+    version: str = "ETag"
+    credentials: str = ""
+
+    @property
+    def example(self) -> str:
+        """The beginning of its URIs, for messages."""
+        return f"{self.name}://"
+
+
+_ALL = (
+    Scheme(
+        "file",
+        "local disk",
+        "internvl_ops.stores.local:LocalStore",
+        levels=0,
+        creates="exclusive creation (`O_EXCL`)",
+        version="size and time of change",
+        credentials="none",
+    ),
+    Scheme(
+        "s3",
+        "Amazon S3, and stores with its interface",
+        "internvl_ops.stores.s3:S3Store",
+        aliases=("s3a", "s3n"),
+        package="s3fs",
+        creates="`If-None-Match: *`",
+        credentials="`AWS_*`, `FSSPEC_S3_*`, `~/.aws`",
+    ),
+    Scheme(
+        "gs",
+        "Google Cloud Storage",
+        "internvl_ops.stores.gcs:GcsStore",
+        aliases=("gcs",),
+        package="gcsfs",
+        extra="gcs",
+        creates="`ifGenerationMatch=0`",
+        version="generation",
+        credentials="`GOOGLE_APPLICATION_CREDENTIALS` and the other application defaults, `FSSPEC_GS_*`",
+    ),
+    Scheme(
+        "az",
+        "Azure Blob Storage and Data Lake",
+        "internvl_ops.stores.azure:AzureStore",
+        aliases=("abfs", "abfss"),
+        package="adlfs",
+        extra="azure",
+        creates="`If-None-Match: *`",
+        credentials="`AZURE_STORAGE_*`, Azure's default credential, `FSSPEC_AZ_*`",
+    ),
+    Scheme(
+        "oss",
+        "Alibaba Cloud OSS",
+        "internvl_ops.stores.oss:OssStore",
+        package="ossfs",
+        extra="oss",
+        creates="`x-oss-forbid-overwrite`",
+        credentials="`OSS_ACCESS_KEY_ID`, `OSS_ACCESS_KEY_SECRET`, `OSS_ENDPOINT`, `FSSPEC_OSS_*`",
+    ),
+    Scheme(
+        "hf",
+        "Hugging Face Hub",
+        "internvl_ops.stores.hub:HubStore",
+        package="huggingface_hub",
+        levels=3,
+        written=False,
+        version="hash of the content",
+        credentials="`HF_TOKEN`, `HF_ENDPOINT`, `hf auth login`",
+    ),
+    Scheme(
+        "https",
+        "web servers",
+        "internvl_ops.stores.web:WebStore",
+        package="aiohttp",
+        lists=False,
+        written=False,
+        version="ETag or `Last-Modified`",
+        credentials="none",
+    ),
+    Scheme(
+        "http",
+        "web servers",
+        "internvl_ops.stores.web:WebStore",
+        package="aiohttp",
+        lists=False,
+        written=False,
+        version="ETag or `Last-Modified`",
+        credentials="none",
+    ),
+)
+SCHEMES: dict[str, Scheme] = {scheme.name: scheme for scheme in _ALL}
+LOCAL = SCHEMES["file"]
+
+
+def scheme_named(name: str) -> Scheme | None:
+    """The scheme of this name or alias; None if it is not known."""
+    name = name.lower()
+    return SCHEMES.get(name) or next((scheme for scheme in SCHEMES.values() if name in scheme.aliases), None)
+
+
+def scheme_of(uri: str) -> Scheme:
+    """The scheme of a URI whose scheme is known. A text without ``://`` is a local path."""
+    match = SCHEME.match(uri)
+    found = scheme_named(match[1]) if match else LOCAL
+    if found is None:
+        raise ValueError(f"no store has the scheme of {uri!r}")
+    return found
+
+
+def canonical(uri: str) -> str:
+    """The URI with the scheme's own name; a local path without ``file://``."""
+    match = SCHEME.match(uri)
+    scheme = scheme_named(match[1]) if match else None
+    if match is None or scheme is None:
+        return uri
+    rest = uri[match.end() :]
+    return rest if scheme is LOCAL else f"{scheme.name}://{rest}"
+
+
+def split_uri(uri: str) -> tuple[str, str]:
+    """The bucket (or repository) and the key of a canonical URI; both without slashes at their ends."""
+    match = SCHEME.match(uri)
+    scheme = scheme_of(uri)
+    if match is None or not scheme.levels:
+        return "", uri
+    rest = uri[match.end() :]
+    levels = scheme.levels
+    if scheme.name == "hf" and rest.partition("/")[0] not in HUB_KINDS:
+        levels = 2  # a repository of a model may be named without its kind
+    parts = rest.split("/", levels)
+    return "/".join(parts[:levels]).strip("/"), parts[levels] if len(parts) > levels else ""
+
+
+HUB_KINDS = ("models", "datasets", "spaces", "buckets")
+
+
+def written_places() -> str:
+    """Places for an output, for messages."""
+    others = [scheme.example for scheme in SCHEMES.values() if scheme.written and scheme.name not in ("file", "s3")]
+    return f"a local path or s3://bucket/prefix, or {', '.join(others)}"
+
+
+def read_schemes() -> str:
+    """Schemes that are read, for messages."""
+    return f"local paths and {', '.join(scheme.example for scheme in SCHEMES.values() if scheme is not LOCAL)}"
