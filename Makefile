@@ -41,8 +41,14 @@ demo: setup
 
 .PHONY: test test-slow test-s3 chaos lint lock
 # Two at a time, since jobs mostly wait for Ray and engines to start; one on a GPU, whose memory an engine takes whole.
-test: setup lint
+test: setup lint emulators
 	@$(PY) -m pytest -q -n $(if $(filter gpu,$(DEVICE)),0,2) --dist loadfile
+
+# Azure Blob Storage for the tests, where there is npm; without it they skip that store, with this reason.
+AZURITE := .venv/azurite/node_modules/azurite/package.json
+.PHONY: emulators
+emulators: setup
+	@test -e $(AZURITE) || ! command -v npm >/dev/null 2>&1 || npm install --silent --no-audit --no-fund --prefix .venv/azurite azurite@3.37.0 >/dev/null 2>&1 || echo "Azurite could not be installed: tests skip az://."
 
 test-slow: setup
 	@$(PY) -m pytest -q -m slow

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from internvl_ops.evaluation import table as benchmark_table
 from internvl_ops.models.family import family_table
+from internvl_ops.stores import store_table
 from pipelines.exports import counts as export_counts
 from pipelines.exports import forms as export_forms
 from pipelines.options import tasks
@@ -152,6 +153,7 @@ BLOCKS = {
     README: {"highlights": highlights},
     DOCS / "tasks.md": {"tasks": tasks.table},
     DOCS / "exports.md": {"forms": export_forms.table, "reasons": export_counts.reasons_table},
+    DOCS / "stores.md": {"stores": store_table.markdown},
     DOCS / "models.md": {"family": family_table.markdown},
     DOCS / "evaluation.md": {"benchmarks": benchmark_table.markdown, "drawn": drawn_benchmarks},
     DOCS / "benchmarks.md": {"scale": scale, "accuracy": accuracy, "tables": measured},

@@ -81,7 +81,9 @@ class HubStore(ReadOnlyStore):
     @contextlib.contextmanager
     def _answer(self, uri: str, headers: Mapping[str, str] | None = None) -> Iterator[Any]:
         """The answer to a request for a file."""
-        from huggingface_hub import utils
+        import huggingface_hub.utils
+
+        utils: Any = huggingface_hub.utils
 
         with self.telling():
             sent = {**utils.build_hf_headers(token=self.fs.token), "Accept-Encoding": "identity", **(headers or {})}
