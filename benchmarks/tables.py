@@ -10,6 +10,7 @@ from internvl_ops.models.family import family_table
 from internvl_ops.stores import store_table
 from pipelines.exports import counts as export_counts
 from pipelines.exports import forms as export_forms
+from pipelines.flags import in_flags
 from pipelines.options import tasks
 
 ROOT = Path(__file__).parents[1]
@@ -154,7 +155,7 @@ BLOCKS = {
     DOCS / "tasks.md": {"tasks": tasks.table},
     DOCS / "exports.md": {"forms": export_forms.table, "reasons": export_counts.reasons_table},
     DOCS / "stores.md": {"stores": store_table.markdown},
-    DOCS / "models.md": {"family": family_table.markdown},
+    DOCS / "models.md": {"family": lambda: in_flags(family_table.markdown())},
     DOCS / "evaluation.md": {"benchmarks": benchmark_table.markdown, "drawn": drawn_benchmarks},
     DOCS / "benchmarks.md": {"scale": scale, "accuracy": accuracy, "tables": measured},
 }

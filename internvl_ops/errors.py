@@ -1,8 +1,10 @@
-"""Failures as values: the kind of a unit's failure, and whether another attempt can help."""
+"""Failures as values: the kind of a unit's failure, whether another attempt can help; and settings in messages."""
 
 from __future__ import annotations
 
+import re
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Literal, get_args
@@ -42,6 +44,8 @@ _UNFORESEEN: dict[Stage, Kind] = {
     "write": "bad_row",
 }
 _LONGEST_MESSAGE = 300  # characters of an exception's own text
+_MARK = "\u2060"  # WORD JOINER: shown nowhere
+_KEYWORD = re.compile(_MARK + r"`([a-z]\w*)`(=?)")
 
 
 @dataclass
@@ -54,7 +58,8 @@ class UnitError(Exception):
     Args:
         stage: Where it happened.
         kind: Its name in ``errors/``; one of a closed list.
-        message: For the person who reads ``errors/``: the value, what is allowed, how to fix it. No credentials.
+        message: For the person who reads ``errors/``: the value, what is allowed, how to fix it. It has no
+            credentials, and names settings by `keyword`.
         attempts: Number of attempts before it failed.
     """
 
@@ -100,6 +105,31 @@ def unforeseen(stage: Stage, error: Exception) -> UnitError:
     if len(said) > _LONGEST_MESSAGE:
         said = f"{said[:_LONGEST_MESSAGE]}…"
     return UnitError(stage, _UNFORESEEN[stage], f"{type(error).__name__}: {said}{place}")
+
+
+def keyword(name: str, value: object = None) -> str:
+    """A setting in a message: its keyword argument in backquotes, such as ```max_tiles`=12``.
+
+    Messages never name an option of a command line: whoever calls this package from Python has none. A program with a
+    command line spells its options by `respelled`. An invisible character before the backquote marks the keyword, so
+    that a backquoted word of a file or an answer is never mistaken for one. It stays in the text wherever the text
+    goes: into another message, a traceback, a file, another process.
+
+    Args:
+        name: The keyword argument.
+        value: Its value in the message, if any; the message quotes it if necessary.
+    """
+    return f"{_MARK}`{name}`" if value is None else f"{_MARK}`{name}`={value}"
+
+
+def respelled(text: str, spell: Callable[[str, bool], str]) -> str:
+    """``text`` with each `keyword` in another spelling.
+
+    Args:
+        text: A message.
+        spell: Spells a keyword from its name and whether its value follows.
+    """
+    return _KEYWORD.sub(lambda found: spell(found[1], bool(found[2])), text)
 
 
 def well_formed(text: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 
 from internvl_ops.engines.base import Chat, Completion, Request, Sampling, Watch
-from internvl_ops.errors import ConfigurationError, UnitError
+from internvl_ops.errors import ConfigurationError, UnitError, keyword
 from internvl_ops.models.prompts.rendering import Placeholder
 from internvl_ops.models.tokenizers.tokenizer import Tokenizer
 from internvl_ops.quality.repetition import find_loop, is_repetitive
@@ -354,7 +354,8 @@ def _placed(number: int, questions: int, *, again: bool = False) -> Iterator[Non
             raise
         asked = f"question {number} of {questions}, with all that was said before"
         asked = f"{asked}, asked again because the answer was not of its form" if again else asked
-        mend = "The whole conversation fails. Ask fewer or shorter questions of a row, or lower --max-new-tokens."
+        lower = f"lower {keyword('max_new_tokens')}"
+        mend = f"The whole conversation fails. Ask fewer or shorter questions of a row, or {lower}."
         raise UnitError(error.stage, error.kind, f"{asked}: {error.message} {mend}", error.attempts) from error
 
 

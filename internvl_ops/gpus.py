@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 
-from internvl_ops.errors import ConfigurationError
+from internvl_ops.errors import ConfigurationError, keyword
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class Gpu:
     """One kind of GPU.
 
     Attributes:
-        name: Its name for ``--gpu``.
+        name: Its name, such as ``h100``.
         flops: Dense bf16 operations per second, with a multiply-add as two.
         bandwidth: Memory bandwidth, in bytes per second.
         memory: In bytes.
@@ -64,7 +64,7 @@ def find_gpu(name: str) -> Gpu:
         return GPUS[name.lower()]
     known = next((GPUS[word] for word in words if word in GPUS), None)
     if known is None:
-        raise ConfigurationError(f"--gpu {name}: not a known GPU. Known are {', '.join(GPUS)}.")
+        raise ConfigurationError(f"{keyword('gpu', name)}: not a known GPU. Known are {', '.join(GPUS)}.")
     smaller = GPUS.get(f"{known.name}-pcie" if "pcie" in words else f"{known.name}-40g" if "40gb" in words else "")
     return smaller or known
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from internvl_ops.errors import ConfigurationError, UnitError, unforeseen
+from internvl_ops.errors import ConfigurationError, UnitError, keyword, unforeseen
 from internvl_ops.media.access import ReadPolicy
 from internvl_ops.media.clips import scene_work
 from internvl_ops.media.fetch import Fetcher
@@ -117,8 +117,8 @@ class MediaReader:
         if frames is None:
             yield from files.items()
         elif sum(map(len, frames)) > self._max_bytes:
-            message = f"frames with more than {self._max_bytes:,} bytes together. Raise --max-bytes to read them"
-            yield 0, UnitError("fetch", "too_large", message)
+            message = f"frames with more than {self._max_bytes:,} bytes together"
+            yield 0, UnitError("fetch", "too_large", f"{message}. Raise {keyword('max_bytes')} to read them")
         else:
             yield 0, pack_frames((f"{number:08}.jpg", data) for number, data in enumerate(frames))
 
@@ -139,8 +139,8 @@ class MediaReader:
         if len(data) <= self._max_bytes:
             return data
         name = f"{safe_uri(media.uri)} in the manifest" if media.uri else "media in the manifest"
-        text = f"{name} has {len(data):,} bytes, above the limit of {self._max_bytes:,}. Raise --max-bytes to read it"
-        return UnitError("fetch", "too_large", text)
+        text = f"{name} has {len(data):,} bytes, above the limit of {self._max_bytes:,}"
+        return UnitError("fetch", "too_large", f"{text}. Raise {keyword('max_bytes')} to read it")
 
     def load(self, source: bytes | str, unit: Unit, place: int) -> Loaded | UnitError:
         """Decodes one file of ``unit``, or the unit's part of it."""
@@ -202,9 +202,10 @@ class MediaReader:
             if not by_scenes or error.kind != "timeout":
                 raise
             # Not "timeout", which would be tried again: the same video would take as long the next time.
+            limit = keyword("decode_timeout_s", f"{self._timeout_s:g}")
             message = (
-                f"finding its scenes takes longer than {timeout_s:,.0f} s, the time that --decode-timeout "
-                f"{self._timeout_s:g} gives to a video of this length. Raise it, or split by --clip-seconds"
+                f"finding its scenes takes longer than {timeout_s:,.0f} s, the time that {limit} gives to a video of "
+                f"this length. Raise it, or split by {keyword('length_s')}"
             )
             raise UnitError("explode", "too_large", message) from None
 

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from internvl_ops.errors import UnitError, well_formed
+from pipelines.flags import in_flags
 
 ID = "id"
 SOURCE = "__source"  # where the row is in the manifest, for a person: "manifest.jsonl:17"
@@ -103,11 +104,11 @@ PREPARED = pa.schema(
 
 
 def error_value(error: UnitError) -> dict[str, object]:
-    """``error`` as one cell of the error column."""
+    """``error`` as one cell of the error column, for the person who runs the job."""
     return {
         "stage": error.stage,
         "kind": error.kind,
-        "message": error.message,
+        "message": in_flags(error.message),
         "attempts": error.attempts,
         "retriable": error.retriable,
     }

@@ -19,6 +19,7 @@ from internvl_ops.events import note
 from internvl_ops.redaction import safe_text, safe_uri
 from pipelines import columns as c
 from pipelines.cluster import NodeWatch
+from pipelines.flags import in_flags
 from pipelines.interruption import Interrupted, phase
 from pipelines.ledger.events import Relay
 from pipelines.ledger.ledger import Book
@@ -174,4 +175,4 @@ def cause(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     own = [line for line in lines if _EXCEPTION.match(line) and not line.startswith("ray.")]
     # The last exception of a chain is the one that was raised for the user.
-    return safe_text((own or lines or [type(error).__name__])[-1])
+    return in_flags(safe_text((own or lines or [type(error).__name__])[-1]))

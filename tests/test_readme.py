@@ -10,7 +10,8 @@ from pydantic import BaseModel
 
 from benchmarks.tables import BLOCKS, up_to_date
 from pipelines.commands.registry import COMMANDS
-from pipelines.options.command_line import MODES, flag
+from pipelines.flags import flag
+from pipelines.options.command_line import MODES
 
 ROOT = Path(__file__).parents[1]
 PAGES = [

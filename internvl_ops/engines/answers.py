@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from internvl_ops.engines.base import WATCHED_EVERY, Completion, Watch
-from internvl_ops.errors import ConfigurationError
+from internvl_ops.errors import ConfigurationError, keyword
 from internvl_ops.models.templates.conversation import TEMPLATES, final_part, thinks_in_channels
 
 _STOPS = tuple({stop for template in TEMPLATES.values() for stop in template.stop})
@@ -188,7 +188,8 @@ def _token_id(token: Any) -> int:
     if name != "token_id" or not (number.isascii() and number.isdigit()):
         shown = repr(token).encode("utf-8", "replace").decode()[:80]
         raise ConfigurationError(
-            f"--log-probs: the server names tokens by their text, such as {shown}, which does not tell them apart. "
+            f"{keyword('logprobs')}: the server names tokens by their text, such as {shown}, which does not tell them "
+            "apart. "
             "Use a server that knows return_tokens_as_token_ids, as vLLM's does, or leave the option out."
         )
     return int(number)

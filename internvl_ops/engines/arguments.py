@@ -9,15 +9,15 @@ import re
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from internvl_ops.errors import ConfigurationError
+from internvl_ops.errors import ConfigurationError, keyword
 
 
 def check_names(engine: str, given: Iterable[str], known: Collection[str]) -> None:
     """Refuses names that the engine does not have.
 
     Args:
-        engine: The engine's name, as in ``--engine``.
-        given: Names in ``--engine-args``.
+        engine: The engine's name, such as ``vllm``.
+        given: Names in ``engine_args``.
         known: Names that the engine has; if empty, nothing is refused.
 
     Raises:
@@ -29,7 +29,8 @@ def check_names(engine: str, given: Iterable[str], known: Collection[str]) -> No
         close = difflib.get_close_matches(name.replace("-", "_"), known, 1)
         few = f" Allowed are {', '.join(known)}." if len(known) < 20 else ""
         mend = f" Did you mean {close[0]!r}?" if close else few or " vLLM's documentation of EngineArgs lists them."
-        raise ConfigurationError(f"--engine-args: {name!r} is no argument of --engine {engine}.{mend}")
+        said = f"{keyword('engine_args')}: {name!r} is no argument of {keyword('engine', engine)}"
+        raise ConfigurationError(f"{said}.{mend}")
 
 
 def vllm_names() -> list[str]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from internvl_ops.engines.base import EngineDead
-from internvl_ops.errors import ConfigurationError, UnitError
+from internvl_ops.errors import ConfigurationError, UnitError, keyword
 from internvl_ops.events import note
 from internvl_ops.redaction import safe_text, safe_uri
 
@@ -169,7 +169,8 @@ class Endpoint:
                 return answer
             except (aiohttp.InvalidURL, UnicodeError, OverflowError):
                 # The library's messages repeat the address, including its password.
-                raise ConfigurationError(f"--base-url {self.name} is no address. Give http://HOST:PORT/v1.") from None
+                address = keyword("base_url", self.name)
+                raise ConfigurationError(f"{address} is no address. Give http://HOST:PORT/v1.") from None
             except (aiohttp.ClientError, TimeoutError, Again) as error:
                 again = _again(error, self._patience.answer_s)
             pause = min(LONGEST_PAUSE_S, self._patience.pause_s * 2 ** min(attempt - 1, 10)) * random.uniform(0.5, 1)
@@ -201,8 +202,8 @@ class Endpoint:
         if last.away:
             return EngineDead(
                 f"{self.name} is away: {self._safe(last.reason)}. It was asked {attempts} times within "
-                f"{self._patience.away_s:g} s. Start it again, or correct --base-url, and run the job again: it goes "
-                "on where it stopped."
+                f"{self._patience.away_s:g} s. Start it again, or correct {keyword('base_url')}, and run the "
+                "job again: it goes on where it stopped."
             )
         message = f"{self.name} failed at this request {attempts} times, at last: {self._safe(last.reason)}"
         kind = UnreadableStream if last.unreadable else UnitError
@@ -226,17 +227,18 @@ class Endpoint:
             )
         if status in (404, 405) or status < 400:
             raise ConfigurationError(
-                f"{self.name} has no {response.url.path} (status {status}): {words}. --base-url has to be "
-                "its address up to and with /v1, and --model a name that it serves."
+                f"{self.name} has no {response.url.path} (status {status}): {words}. {keyword('base_url')} has to "
+                f"be its address up to and with /v1, and {keyword('model')} a name that it serves."
             )
         if "mm_processor_kwargs" in words:
+            as_started = keyword("engine_args", "'{\"send_max_tiles\": false}'")
             raise ConfigurationError(
                 f"{self.name} lets no request say how many tiles it wants: {words} Start the server with "
-                "--trust-request-mm-kwargs, as python -m internvl_ops.serve does, or add --engine-args "
-                "'{\"send_max_tiles\": false}' to take the tiles that it was started with."
+                f"{keyword('trust_request_mm_kwargs')}, as python -m internvl_ops.serve does, or add {as_started} to "
+                "take the tiles that it was started with."
             )
         if _TOO_LONG.search(words):
-            raise UnitError("generate", "prompt_too_long", f"{self.name}: {words} Lower --max-tiles.")
+            raise UnitError("generate", "prompt_too_long", f"{self.name}: {words} Lower {keyword('max_tiles')}.")
         raise UnitError("generate", "engine_failed", f"{self.name} refuses the request ({status}): {words}")
 
     def _safe(self, words: str) -> str:
@@ -321,6 +323,6 @@ def _event(event: Any) -> Any:
     if isinstance(event, dict) and (event.get("error") or event.get("object") == "error"):
         words = _words(json.dumps(event))
         if _TOO_LONG.search(words):
-            raise UnitError("generate", "prompt_too_long", f"{words} Lower --max-tiles.")
+            raise UnitError("generate", "prompt_too_long", f"{words} Lower {keyword('max_tiles')}.")
         raise Again(f"while answering: {words}")
     return event

@@ -6,7 +6,7 @@ import importlib.util
 from collections.abc import Mapping
 from typing import Any
 
-from internvl_ops.errors import ConfigurationError
+from internvl_ops.errors import ConfigurationError, keyword
 from internvl_ops.models.checkpoints.architecture import GIB, GPU_UTILIZATION, WORKSPACE, Bits
 from internvl_ops.models.checkpoints.config import Checkpoint
 
@@ -36,21 +36,21 @@ def quantization_arguments(
     stored = checkpoint.quantization
     if stored is not None and asked in ON_LOAD and asked != stored:
         raise ConfigurationError(
-            f'--engine-args: "quantization": "{asked}", but {checkpoint.model} is quantised already, by {stored}. '
-            "Leave it out, or name the 16-bit checkpoint."
+            f'{keyword("engine_args")}: "quantization": "{asked}", but {checkpoint.model} is quantised already, '
+            f"by {stored}. Leave it out, or name the 16-bit checkpoint."
         )
     if "bitsandbytes" not in (asked, stored):
         return {}
     if importlib.util.find_spec("vllm_bnb_plugin") is None:
         raise ConfigurationError(
             f"{checkpoint.model} with bitsandbytes: vLLM reads it with a plugin of its own, which is not installed. "
-            "Install vllm-bnb-plugin (it needs a GPU), or name the 16-bit checkpoint and add --engine-args "
-            '\'{"quantization": "fp8"}\', or name the AWQ one.'
+            "Install vllm-bnb-plugin (it needs a GPU), or name the 16-bit checkpoint and add "
+            f"{_quantized('fp8')}, or name the AWQ one."
         )
     if stored == "bitsandbytes" and tensor_parallel > 1:
         raise ConfigurationError(
-            f"--gpus-per-engine {tensor_parallel}: {checkpoint.model} is quantised by bitsandbytes, which vLLM cannot "
-            "spread over several GPUs. Set 1, or name the 16-bit or AWQ checkpoint."
+            f"{keyword('tensor_parallel', tensor_parallel)}: {checkpoint.model} is quantised by bitsandbytes, which "
+            "vLLM cannot spread over several GPUs. Set 1, or name the 16-bit or AWQ checkpoint."
         )
     return {"quantization": "bitsandbytes", "load_format": "bitsandbytes"}
 
@@ -61,7 +61,7 @@ def check_quantization(checkpoint: Checkpoint, engine_args: Mapping[str, Any], *
     if on_cpu and ("fp8" in method or "fp4" in method or "mxfp" in method):
         raise ConfigurationError(
             f"{checkpoint.model} with {method}: CPUs cannot compute with it. They can with AWQ checkpoints, and with "
-            f'--engine-args \'{{"quantization": "{ON_LOAD_CPU}"}}\' on 16-bit ones.'
+            f"{_quantized(ON_LOAD_CPU)} on 16-bit ones."
         )
 
 
@@ -96,10 +96,10 @@ def check_memory(
         return
     sizes = checkpoint.architecture.tensor_parallel_sizes(group=checkpoint.quantization_group)
     enough = [size for size in sizes if not on_cpu and needed(size, arguments.get("quantization"))[1] <= usable]
-    mends = [f"spread it over {enough[0]}: --gpus-per-engine {enough[0]}"] if enough else []
+    mends = [f"spread it over {enough[0]}: {keyword('tensor_parallel', enough[0])}"] if enough else []
     smaller = ON_LOAD_CPU if on_cpu else ON_LOAD_GPU
     if checkpoint.quantization is None and needed(tensor_parallel, smaller)[1] <= usable:
-        mends.append(f'quantise it as it loads: --engine-args \'{{"quantization": "{smaller}"}}\'')
+        mends.append(f"quantise it as it loads: {_quantized(smaller)}")
     if not mends:
         mends.append("name a smaller checkpoint")
     raise ConfigurationError(
@@ -107,6 +107,11 @@ def check_memory(
         f"for weights, {WORKSPACE / GIB:.0f} for activations, the rest for a short context. There are "
         f"{device_bytes / GIB:.1f} GiB, of which {utilization:.0%} are used. Mend: {' or '.join(mends)}."
     )
+
+
+def _quantized(method: str) -> str:
+    """The argument that quantises 16-bit weights on load, for messages."""
+    return keyword("engine_args", f'\'{{"quantization": "{method}"}}\'')
 
 
 def _weights(checkpoint: Checkpoint, tensor_parallel: int, quantization: str | None, dtype: str) -> int:

@@ -17,7 +17,7 @@ from typing import Any
 from internvl_ops.engines import answers
 from internvl_ops.engines.base import Chat, Completion, EngineDead, Request, Sampling, Watch, too_long
 from internvl_ops.engines.endpoint import KEY_VARIABLE, Endpoint, Patience, UnreadableStream
-from internvl_ops.errors import ConfigurationError, UnitError
+from internvl_ops.errors import ConfigurationError, UnitError, keyword
 from internvl_ops.models.prompts.rendering import TAG
 
 CHAT = "/chat/completions"
@@ -78,8 +78,8 @@ class OpenAIEngine:
         except (KeyError, TypeError, UnitError) as error:
             await endpoint.close()
             raise ConfigurationError(
-                f"--base-url {endpoint.name}: its /models gives no list of models ({error}). Name an OpenAI-compatible "
-                "server, its address up to and with /v1."
+                f"{keyword('base_url', endpoint.name)}: its /models gives no list of models ({error}). Name an "
+                "OpenAI-compatible server, its address up to and with /v1."
             ) from error
         except BaseException:
             await endpoint.close()
@@ -109,8 +109,8 @@ class OpenAIEngine:
         if self._context_length is not None and tokens > self._context_length:
             mend = (
                 f"The server took it, and {completion.completion_tokens} tokens of answer, which are not kept: the "
-                "checkpoint was trained for no more. Lower --max-tiles or --max-new-tokens, or shorten the question; "
-                "max_model_len in --engine-args sets another limit."
+                f"checkpoint was trained for no more. Lower {keyword('max_tiles')} or {keyword('max_new_tokens')}, or "
+                f"shorten the question; max_model_len in {keyword('engine_args')} sets another limit."
             )
             raise too_long(completion.prompt_tokens, self._context_length, mend)
         return completion
@@ -240,8 +240,8 @@ def _not_served(model: str, server: str, served: list[str]) -> str:
     near = difflib.get_close_matches(model, served, 1, 0.6) or [
         name for name in served if name.rpartition("/")[2].lower() == model.rpartition("/")[2].lower()
     ]
-    meant = f" Did you mean --model {near[0]}?" if near else ""
-    return f"--model {model}: {server} does not serve it. It serves {', '.join(served)}.{meant}"
+    meant = f" Did you mean {keyword('model', near[0])}?" if near else ""
+    return f"{keyword('model', model)}: {server} does not serve it. It serves {', '.join(served)}.{meant}"
 
 
 def _data_url(picture: bytes) -> str:

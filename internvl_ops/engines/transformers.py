@@ -25,7 +25,7 @@ from internvl_ops.engines.base import (
     own_context,
     too_long,
 )
-from internvl_ops.errors import ConfigurationError, UnitError
+from internvl_ops.errors import ConfigurationError, UnitError, keyword
 from internvl_ops.models.checkpoints.config import Checkpoint
 from internvl_ops.models.tokenizers.tokenizer import Tokenizer
 
@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from transformers import GenerationConfig
 
 NOT_CONSTRAINED = (
-    "--engine transformers cannot hold an answer to a JSON schema or to choices. Use --engine vllm or --engine openai."
+    f"{keyword('engine', 'transformers')} cannot hold an answer to a JSON schema or to choices. Use "
+    f"{keyword('engine', 'vllm')} or {keyword('engine', 'openai')}."
 )
 
 
@@ -71,14 +72,16 @@ class TransformersEngine:
     ) -> None:
         if tensor_parallel > 1:
             raise ConfigurationError(
-                f"--gpus-per-engine {tensor_parallel}: --engine transformers runs on one device. Use --engine vllm."
+                f"{keyword('tensor_parallel', tensor_parallel)}: {keyword('engine', 'transformers')} runs on one "
+                f"device. Use {keyword('engine', 'vllm')}."
             )
         if constrained:
             raise ConfigurationError(NOT_CONSTRAINED)
         if checkpoint.quantization:
             raise ConfigurationError(
-                f"--model {checkpoint.model}: its weights are quantised ({checkpoint.quantization}), which "
-                "--engine transformers does not run. Use --engine vllm, or the checkpoint they were made from."
+                f"{keyword('model', checkpoint.model)}: its weights are quantised ({checkpoint.quantization}), which "
+                f"{keyword('engine', 'transformers')} does not run. Use {keyword('engine', 'vllm')}, or the "
+                "checkpoint they were made from."
             )
         self.checkpoint = checkpoint
         self._watched_every = watched_every
@@ -136,7 +139,7 @@ class TransformersEngine:
             )
         except torch.OutOfMemoryError as error:
             message = f"no memory for {len(request.token_ids)} tokens with their tiles: {error}"
-            raise UnitError("generate", "engine_failed", f"{message} Lower --max-tiles.") from error
+            raise UnitError("generate", "engine_failed", f"{message} Lower {keyword('max_tiles')}.") from error
         except torch.AcceleratorError as error:  # the device no longer works for this process
             self.dead = True
             raise EngineDead(f"the device failed: {error}") from error
@@ -150,7 +153,8 @@ class TransformersEngine:
 
     def _check(self, request: Request) -> None:
         if len(request.token_ids) >= self.context_length:
-            raise too_long(len(request.token_ids), self.context_length, "Lower --max-tiles, or shorten the question.")
+            mend = f"Lower {keyword('max_tiles')}, or shorten the question."
+            raise too_long(len(request.token_ids), self.context_length, mend)
 
     def _generate(
         self,

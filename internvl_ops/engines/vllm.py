@@ -24,7 +24,7 @@ from internvl_ops.engines.base import (
     too_long,
 )
 from internvl_ops.engines.fitting import check_memory, check_quantization, quantization_arguments
-from internvl_ops.errors import ConfigurationError, UnitError
+from internvl_ops.errors import ConfigurationError, UnitError, keyword
 from internvl_ops.models import vllm_plugin
 from internvl_ops.models.checkpoints.architecture import GPU_UTILIZATION
 from internvl_ops.models.checkpoints.config import Checkpoint
@@ -113,7 +113,7 @@ class VllmEngine:
             config = AsyncEngineArgs(**self._arguments()).create_engine_config(UsageContext.LLM_CLASS)
         except (TypeError, ValueError) as error:  # pydantic's ValidationError is a ValueError
             raise ConfigurationError(
-                f"vLLM refuses its arguments: {error}. Given by --engine-args: {self._engine_args}."
+                f"vLLM refuses its arguments: {error}. Given by {keyword('engine_args')}: {self._engine_args}."
             ) from error
         try:
             self._keep_encoded(config)
@@ -281,10 +281,11 @@ class VllmEngine:
         """Refuses a request on which vLLM would fail: a shape error in its worker ends the engine for all requests."""
         model = self._started().model_config
         if len(request.token_ids) >= self.context_length:
-            mend = "Lower --max-tiles, or shorten the question."
+            mend = f"Lower {keyword('max_tiles')}, or shorten the question."
             if self.context_length < self.checkpoint.context_length:
                 trained = self.checkpoint.context_length
-                mend = f"{mend[:-1]}, or raise max_model_len in --engine-args: the checkpoint takes {trained}."
+                raised = f"raise max_model_len in {keyword('engine_args')}: the checkpoint takes {trained}"
+                mend = f"{mend[:-1]}, or {raised}."
             raise too_long(len(request.token_ids), self.context_length, mend)
         longest = max((image.length - 2 for image in request.images), default=0)
         if longest > self._longest_image:
@@ -292,7 +293,8 @@ class VllmEngine:
                 "generate",
                 "prompt_too_long",
                 f"an image of {longest} tokens; the engine encodes at most {self._longest_image} at a time. Lower "
-                "--max-tiles, leave out --combine-images, or raise max_num_batched_tokens in --engine-args.",
+                f"{keyword('max_tiles')}, leave out {keyword('combine_images')}, or raise max_num_batched_tokens in "
+                f"{keyword('engine_args')}.",
             )
         size = self.checkpoint.tile_size
         shape = (sum(image.num_tiles for image in request.images), 3, size, size)

@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from internvl_ops.errors import keyword
 from internvl_ops.evaluation.benchmark import Row
 from internvl_ops.evaluation.mvbench import task_of
 from internvl_ops.metrics.letters import LETTERS
@@ -32,7 +33,7 @@ def vqa(row: Row, split: str) -> Fields:
     if len(answers) != PEOPLE:
         raise ValueError(
             f"{len(answers)} answer(s) where VQA accuracy needs those of {PEOPLE} people. If they stand in the VQA "
-            "annotation file, name it by --annotations FILE"
+            f"annotation file, name it by {keyword('annotations', 'FILE')}"
         )
     return {"question": _text(row, "question"), "answers": answers}
 

@@ -10,7 +10,7 @@ from internvl_ops.evaluation.published import PUBLISHED
 def markdown() -> str:
     """A Markdown table with one row per benchmark."""
     lines = [
-        "| `--benchmark` | figure | asks | tiles | new tokens | columns it needs | published models |",
+        "| benchmark | figure | asks | tiles | new tokens | columns it needs | published models |",
         "|---|---|---|---:|---:|---|---:|",
     ]
     for name, one in BENCHMARKS.items():

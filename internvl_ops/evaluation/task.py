@@ -6,7 +6,7 @@ import json
 
 import pyarrow as pa
 
-from internvl_ops.errors import ConfigurationError
+from internvl_ops.errors import ConfigurationError, keyword
 from internvl_ops.evaluation.benchmark import Benchmark
 from internvl_ops.media.sampling import frame_labels
 from internvl_ops.tasks import Answered, Conversation, Task
@@ -39,7 +39,9 @@ def evaluate(
     asked = prompt or benchmark.prompt
     tokens = max_new_tokens or benchmark.max_new_tokens
     if PLACE in benchmark.prompt and PLACE not in asked:
-        raise ConfigurationError(f"--prompt {asked!r}: has no {{}}, where each question of {benchmark.title} goes.")
+        raise ConfigurationError(
+            f"{keyword('prompt', repr(asked))}: has no {{}}, where each question of {benchmark.title} goes."
+        )
 
     own = benchmark.media == "video" and benchmark.frame_labels != "cards" and num_frames
     labels = frame_labels(num_frames, benchmark.frame_labels) if own and num_frames else ""

@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from yarl import URL
 
-from internvl_ops.errors import ConfigurationError, UnitError
+from internvl_ops.errors import ConfigurationError, UnitError, keyword
 from internvl_ops.media.addresses import may_be_public, private_names
 from internvl_ops.media.uris import (
     bucket_of,
@@ -51,7 +51,7 @@ class ReadPolicy:
     Args:
         base: The manifest's folder, or the input directory: a local path, ``s3://bucket/prefix`` or
             ``http(s)://host/folder``. Relative URIs are relative to it. Empty if there is none (a table in memory).
-        allow: Prefixes from ``--allow``. A prefix ends at a boundary: ``/data`` covers ``/data/a.jpg`` but not
+        allow: Prefixes that may be read besides. A prefix ends at a boundary: ``/data`` covers ``/data/a.jpg`` but not
             ``/database/a.jpg``. ``s3://``, ``http://`` and ``https://`` alone cover their whole scheme.
         headers: Names and values of headers for http(s) requests; `headers_for` decides which hosts get them. Never
             shown.
@@ -70,13 +70,14 @@ class ReadPolicy:
 
     def __post_init__(self) -> None:
         # Made absolute where the job starts, since workers have another current directory.
-        object.__setattr__(self, "base", _absolute(self.base, "--input") if self.base else "")
-        object.__setattr__(self, "allow", tuple(_absolute(prefix, "--allow") for prefix in self.allow))
+        object.__setattr__(self, "base", _absolute(self.base, keyword("base")) if self.base else "")
+        object.__setattr__(self, "allow", tuple(_absolute(prefix, keyword("allow")) for prefix in self.allow))
         secret = [name for name, _ in self.headers if name.lower() not in OPEN_HEADERS]
         if secret and not any(scheme_of(prefix) in ("http", "https") for prefix in self.allow):
             raise ConfigurationError(
-                f"--http-header {secret[0]}=…: it may be a secret, so it goes to addresses under --allow alone, and "
-                "none is given. Add --allow https://HOST/ for the host that it is meant for"
+                f"{keyword('headers', secret[0])}=…: it may be a secret, so it goes to addresses under "
+                f"{keyword('allow')} alone, and none is given. Add {keyword('allow', 'https://HOST/')} for the host "
+                "that it is meant for"
             )
 
     def check(self, uri: str) -> str:
@@ -115,7 +116,7 @@ class ReadPolicy:
         return uri.startswith("/") or scheme_of(self.base) == "file"
 
     def trusts(self, normal: str) -> bool:
-        """Whether a URI, in the form that ``check`` returns, is under a prefix of ``--allow``."""
+        """Whether a URI, in the form that ``check`` returns, is under a prefix of ``allow``."""
         return any(covers(prefix, normal) for prefix in self.allow)
 
     def headers_for(self, url: str, asked: str) -> dict[str, str]:
@@ -132,12 +133,12 @@ class ReadPolicy:
         return {name: value for name, value in self.headers if secret or name.lower() in OPEN_HEADERS}
 
     def refusal(self, uri: str, normal: str, because: str = "") -> UnitError:
-        """The error for a URI that may not be read; it names the option that would allow it."""
+        """The error for a URI that may not be read; it names the prefix that would allow it."""
         return UnitError(
             "fetch",
             "refused",
             f"{safe_uri(uri)} may not be read{because}. Readable: {self.readable()}. If you trust it, add "
-            f"--allow {shlex.quote(prefix_for(normal))}",
+            f"{keyword('allow', shlex.quote(prefix_for(normal)))}",
         )
 
     def readable(self) -> str:
@@ -154,7 +155,7 @@ class ReadPolicy:
         return ", ".join(parts)
 
     def explain(self, uris: Iterable[str], *, tolerated: float = 0.0, resolve: bool = True) -> str | None:
-        """One message with every ``--allow`` option that a sample of URIs needs, or None if enough may be read.
+        """One message with every prefix in ``allow`` that a sample of URIs needs, or None if enough may be read.
 
         Args:
             uris: A sample of the manifest's URIs.
@@ -189,7 +190,8 @@ class ReadPolicy:
             refused.extend(names[host] for host in private_names(list(names)))
         if len(refused) <= tolerated * count:
             return None
-        options = " ".join(f"--allow {shlex.quote(prefix)}" for prefix in shortest([prefix_for(n) for _, n in refused]))
+        needed = shortest([prefix_for(normal) for _, normal in refused])
+        options = " ".join(keyword("allow", shlex.quote(prefix)) for prefix in needed)
         return (
             f"{len(refused)} of {count} sampled URIs may not be read, for example {safe_uri(refused[0][0])}. "
             f"Readable: {self.readable()}. If you trust the rest, add {options}"
@@ -210,9 +212,9 @@ class ReadPolicy:
         return _normalise(f"{self.base.rstrip('/')}/{uri}")
 
 
-def _absolute(location: str, option: str) -> str:
+def _absolute(location: str, name: str) -> str:
     if not location:
-        raise ConfigurationError(f"{option} is empty. Give a folder, s3://bucket/prefix or https://host/path")
+        raise ConfigurationError(f"{name} is empty. Give a folder, s3://bucket/prefix or https://host/path")
     match = SCHEME.match(location)
     if not match:
         return os.path.abspath(location)
@@ -221,7 +223,7 @@ def _absolute(location: str, option: str) -> str:
     try:
         return _normalise(location)
     except UnitError as error:
-        raise ConfigurationError(f"{option} {error.message}") from None
+        raise ConfigurationError(f"{name} {error.message}") from None
 
 
 def _normalise(uri: str) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 import pypdfium2 as pdfium
 import pypdfium2.raw as pdfium_c
 
-from internvl_ops.errors import UnitError
+from internvl_ops.errors import UnitError, keyword
 from internvl_ops.media import shared
 from internvl_ops.media.document_notes import notes_of, refuse_dynamic_forms
 from internvl_ops.media.image import Picture, TiledImage, encode_png
@@ -73,7 +73,9 @@ def count_pages(source: bytes | str, options: DocumentOptions | None = None) -> 
         count = len(document)
     if count > options.max_pages:
         raise UnitError(
-            "decode", "too_large", f"{count:,} pages; at most {options.max_pages:,} are allowed: raise --max-pages"
+            "decode",
+            "too_large",
+            f"{count:,} pages; at most {options.max_pages:,} are allowed: raise {keyword('max_pages')}",
         )
     return count
 
@@ -322,7 +324,9 @@ _kept = _Kept()
 def _unreadable(source: bytes | str, code: int | None) -> UnitError:
     if code in (pdfium_c.FPDF_ERR_PASSWORD, pdfium_c.FPDF_ERR_SECURITY):
         return UnitError(
-            "decode", "unsupported", "the document is encrypted and asks for a password: give --pdf-password"
+            "decode",
+            "unsupported",
+            f"the document is encrypted and asks for a password: give {keyword('password')}",
         )
     head = _head(source)
     if b"%PDF" in head[:1024]:

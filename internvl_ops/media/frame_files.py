@@ -14,7 +14,7 @@ import tarfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from internvl_ops.errors import UnitError
+from internvl_ops.errors import UnitError, keyword
 from internvl_ops.media.sniff import sniffed
 
 FRAME_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm")
@@ -71,8 +71,8 @@ def frame_folder_version(path: str) -> str:
 def check_size(name: str, size: int, max_bytes: int) -> None:
     """Raises UnitError if all frames together have more bytes than one file may have."""
     if size > max_bytes:
-        message = f"the frames of {name} have more than {max_bytes:,} bytes together. Raise --max-bytes to read them"
-        raise UnitError("fetch", "too_large", message)
+        message = f"the frames of {name} have more than {max_bytes:,} bytes together"
+        raise UnitError("fetch", "too_large", f"{message}. Raise {keyword('max_bytes')} to read them")
 
 
 def is_frame_folder(path: str) -> bool:

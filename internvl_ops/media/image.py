@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 from PIL.Image import open as open_picture
 
-from internvl_ops.errors import UnitError
+from internvl_ops.errors import UnitError, keyword
 from internvl_ops.media import heif, jpeg
 from internvl_ops.media.image_file import FORMATS, Reader, open_image, too_much_text, without_text
 from internvl_ops.media.library_settings import reading
@@ -375,7 +375,8 @@ def _failures_told(data: bytes) -> Iterator[None]:
         raise UnitError(
             "decode",
             "too_large",
-            "decoding needs more memory than allowed: lower --max-pixels, or raise --decode-memory",
+            f"decoding needs more memory than allowed: lower {keyword('max_pixels')}, or raise "
+            f"{keyword('decode_memory_mib')}",
         ) from None
     except Exception as error:
         told = str(error).strip() or type(error).__name__

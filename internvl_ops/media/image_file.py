@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 from PIL.Image import open as open_picture
 
-from internvl_ops.errors import UnitError
+from internvl_ops.errors import UnitError, keyword
 from internvl_ops.media import heif, jpeg, jpeg2000
 from internvl_ops.media.jpeg2000 import Jpeg2000
 from internvl_ops.media.jpegxl import JpegXl
@@ -122,7 +122,7 @@ def _pillow(data: bytes, max_pixels: int, formats: tuple[str, ...] = FORMATS) ->
             "decode",
             "too_large",
             f"GIF whose first frame is too large ({error}); at most {max_pixels:,} pixels are allowed: raise "
-            "--max-pixels if memory allows",
+            f"{keyword('max_pixels')} if memory allows",
         ) from None
     finally:
         Image.MAX_IMAGE_PIXELS = None
@@ -146,7 +146,7 @@ def _unread_heif(data: bytes, kind: str, max_pixels: int) -> UnitError:
 
 def _too_large(what: str, width: int, height: int, max_pixels: int) -> UnitError:
     pixels = width * height
-    limit = f"at most {max_pixels:,} are allowed: raise --max-pixels if memory allows"
+    limit = f"at most {max_pixels:,} are allowed: raise {keyword('max_pixels')} if memory allows"
     if pixels <= max_pixels:
         limit = "its decoder takes no more than 16384x16384: make it smaller"
     return UnitError("decode", "too_large", f"{what} of {width}x{height} = {pixels:,} pixels; {limit}")

@@ -262,7 +262,7 @@ def _failure(uri: str, error: aws.ClientError) -> Exception:
     if status in TRY_AGAIN or code in ("SlowDown", "RequestTimeout", "RequestTimeTooSkewed", "InternalError"):
         headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
         return Transient(f"{code or 'error'} (HTTP {status})", wait_s=retry_after(headers.get("retry-after")))
-    # Mostly wrong credentials, which an operator can fix. Kind "storage" makes --retry-errors read these rows again.
+    # Mostly wrong credentials, which an operator can fix. Kind "storage" lets a job read these rows again.
     return UnitError(
         "fetch",
         "storage",

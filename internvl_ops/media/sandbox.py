@@ -15,7 +15,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from internvl_ops.errors import Stage, UnitError
+from internvl_ops.errors import Stage, UnitError, keyword
 from internvl_ops.media import sandbox_wire as wire
 from internvl_ops.media.sandbox_codec import decode
 from internvl_ops.media.sandbox_memory import Lending, Loan
@@ -26,7 +26,6 @@ _START_SECONDS = 300.0  # for importing torch from a slow network disk
 _BLOB_BYTES = 4 << 10
 _MAX_KEPT_REQUEST_BYTES = 64 << 20
 
-_TOO_SLOW = "decoding took longer than {:g} s and was stopped; if files are as large as this, raise --decode-timeout"
 _KEEPER = "import sys; from internvl_ops.media.sandbox_child import keep; keep(int(sys.argv[1]), int(sys.argv[2]))"
 # One thread each: there are as many sandboxes as cores.
 _ENVIRONMENT = dict.fromkeys(
@@ -139,7 +138,9 @@ class _Child:
             outcome, value = worker.receive(timeout_s)
         except TimeoutError:
             self._end_worker()
-            raise UnitError(stage, "timeout", _TOO_SLOW.format(timeout_s)) from None
+            said = f"decoding took longer than {timeout_s:g} s and was stopped"
+            mend = f"if files are as large as this, raise {keyword('decode_timeout_s')}"
+            raise UnitError(stage, "timeout", f"{said}; {mend}") from None
         except wire.Ended:
             said = worker.messages()
             raise self._death(stage, self._end_worker(), said) from None

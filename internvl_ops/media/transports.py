@@ -20,7 +20,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from internvl_ops.errors import Kind, UnitError
+from internvl_ops.errors import Kind, UnitError, keyword
 from internvl_ops.media.access import ReadPolicy
 from internvl_ops.media.addresses import is_public
 from internvl_ops.media.proxies import proxy_for
@@ -36,7 +36,7 @@ CHUNK_BYTES = 1 << 18
 BUFFER_BYTES = 1 << 20
 MAX_REDIRECTS = 10
 TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504, 507, 509, 520, 521, 522, 523, 524, 529})
-_CONTACT = ". Some hosts want to know who asks: --http-header 'User-Agent=NAME (MAIL ADDRESS)'"
+_CONTACT = ". Some hosts want to know who asks: " + keyword("headers", "'User-Agent=NAME (MAIL ADDRESS)'")
 GONE = frozenset({404, 410})
 
 
@@ -84,7 +84,9 @@ class Body:
 
     def _too_large(self, size: str) -> UnitError:
         return UnitError(
-            "fetch", "too_large", f"{safe_uri(self._uri)} is {size}; allowed are {self._max_bytes:,}. Raise --max-bytes"
+            "fetch",
+            "too_large",
+            f"{safe_uri(self._uri)} is {size}; allowed are {self._max_bytes:,}. Raise {keyword('max_bytes')}",
         )
 
 
@@ -111,7 +113,7 @@ def read_local(path: str, max_bytes: int) -> Received:
         if error.errno == errno.ELOOP:
             raise UnitError("fetch", "refused", f"{safe_uri(path)} became a symlink while it was read") from None
         if error.errno in (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.EINVAL):
-            # Kind "storage", although it is not tried again: --retry-errors then reads these rows once it is fixed.
+            # Kind "storage", although it is not tried again: a job can read such rows again once it is fixed.
             raise UnitError("fetch", "storage", f"{safe_uri(path)}: {error.strerror}") from None
         raise Transient(f"{error.strerror or type(error).__name__}") from None
 
@@ -150,7 +152,7 @@ def _guarded_socket(address_info: Any) -> socket.socket:
 class HttpReader:
     """Reads http(s) addresses. Must be made and used on one event loop.
 
-    Addresses under a prefix of ``--allow`` use their own connector. All others use one that refuses non-public
+    Addresses under a prefix in ``allow`` use their own connector. All others use one that refuses non-public
     addresses, which covers redirects, a DNS name that changes between check and connection, and unusual notations of an
     address. The former use the environment's proxies; the latter never do.
     """
@@ -259,7 +261,8 @@ class HttpReader:
         address = URL(url, encoded=True)
         if self._policy.trusts(url) or not proxy_for(address):
             return ""
-        return f" ({address.scheme.upper()}_PROXY is for addresses under --allow alone; --allow {address.scheme}://)"
+        mend = keyword("allow", f"{address.scheme}://")
+        return f" ({address.scheme.upper()}_PROXY is for addresses under {keyword('allow')} alone; {mend})"
 
 
 async def receive(uri: str, response: aiohttp.ClientResponse, max_bytes: int) -> Received:

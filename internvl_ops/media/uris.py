@@ -41,7 +41,7 @@ def is_under(path: str, folder: str) -> bool:
 
 
 def covers(prefix: str, normal: str) -> bool:
-    """Whether a normal URI is under a prefix of ``--allow``."""
+    """Whether a normal URI is under a prefix in ``allow``."""
     scheme = scheme_of(normal)
     if scheme_of(prefix) != scheme:
         return False
@@ -71,7 +71,7 @@ def has_dots(path: str) -> bool:
 
 
 def prefix_for(normal: str) -> str:
-    """The value for ``--allow`` that makes this URI readable."""
+    """The prefix in ``allow`` that makes this URI readable."""
     scheme = scheme_of(normal)
     if scheme == "file":
         folder = os.path.dirname(normal).rstrip("/")

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import av
 import numpy as np
 
-from internvl_ops.errors import UnitError
+from internvl_ops.errors import UnitError, keyword
 from internvl_ops.media.video_packets import PacketReader, decode, packets
 from internvl_ops.media.video_stream import CONTAINERS, failures_told, named, too_long, upright, video_stream
 
@@ -164,7 +164,7 @@ class VideoFile:
                 "decode",
                 "too_large",
                 f"frames of {width}x{height} = {width * height:,} pixels; at most {self._max_pixels:,} are allowed: "
-                "raise --max-pixels if memory allows",
+                f"raise {keyword('max_pixels')} if memory allows",
             )
         self._frame_pixels = width * height
         seconds = float(stream.duration * stream.time_base) if stream.duration else 0.0

@@ -9,7 +9,7 @@ from typing import Any
 import av
 import numpy as np
 
-from internvl_ops.errors import UnitError
+from internvl_ops.errors import UnitError, keyword
 from internvl_ops.media.sniff import sniffed, unreadable
 
 # Demuxers that read only one file. Demuxers that follow references to other files are left out (hls, dash, concat,
@@ -71,7 +71,8 @@ def too_long(seconds: float, max_seconds: float) -> UnitError:
     return UnitError(
         "decode",
         "too_large",
-        f"video of {seconds:,.0f} s; at most {max_seconds:,.0f} s are allowed: raise --max-video-seconds or cut it",
+        f"video of {seconds:,.0f} s; at most {max_seconds:,.0f} s are allowed: raise "
+        f"{keyword('max_seconds')} or cut it",
     )
 
 

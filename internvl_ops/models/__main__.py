@@ -3,7 +3,10 @@
 import argparse
 from collections.abc import Sequence
 
+from internvl_ops.errors import respelled
 from internvl_ops.models.family import family_table
+
+_OPTIONS = {"tensor_parallel": "--gpus-per-engine"}  # of the jobs, which load what the table lists
 
 
 def main(program: str, argv: Sequence[str] | None = None) -> None:
@@ -16,7 +19,8 @@ def main(program: str, argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog=program, description="Print the InternVL family.")
     parser.add_argument("--markdown", action="store_true", help="as Markdown")
     options = parser.parse_args(argv)
-    print(family_table.markdown() if options.markdown else f"{family_table.text()}\n\n{family_table.NOTES}")
+    said = family_table.markdown() if options.markdown else f"{family_table.text()}\n\n{family_table.NOTES}"
+    print(respelled(said, lambda name, valued: _OPTIONS[name] + " " * valued))
 
 
 if __name__ == "__main__":

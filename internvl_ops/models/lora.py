@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from internvl_ops.errors import ConfigurationError
+from internvl_ops.errors import ConfigurationError, keyword
 from internvl_ops.models.checkpoints import weights
 from internvl_ops.models.checkpoints.config import Checkpoint
 from internvl_ops.models.checkpoints.json_files import read_json
@@ -52,32 +52,30 @@ def load_adapter(option: str, checkpoint: Checkpoint) -> Adapter:
     Raises:
         ConfigurationError: It is missing, incomplete, not a LoRA adapter, or for another checkpoint.
     """
+    said = keyword("lora", option)
     name, _, path = option.rpartition("=")
     folder = Path(path)
     missing = [file for file in (CONFIG, WEIGHTS) if not (folder / file).is_file()]
     if missing:
         raise ConfigurationError(
-            f"--lora {option}: no {' and no '.join(missing)} in {folder}. "
-            "Name the folder that PEFT's save_pretrained wrote."
+            f"{said}: no {' and no '.join(missing)} in {folder}. Name the folder that PEFT's save_pretrained wrote."
         )
     config = read_json(folder / CONFIG)
     if config.get("peft_type") != "LORA":
-        raise ConfigurationError(
-            f"--lora {option}: is an adapter of type {config.get('peft_type')!r}; allowed is LORA."
-        )
+        raise ConfigurationError(f"{said}: is an adapter of type {config.get('peft_type')!r}; allowed is LORA.")
     if named := [name for name in UNREAD if config.get(name)]:
         raise ConfigurationError(
-            f"--lora {option}: {CONFIG} has {', '.join(named)}, which vLLM does not read. Merge the adapter into its "
-            "checkpoint (PEFT's merge_and_unload) and name that with --model."
+            f"{said}: {CONFIG} has {', '.join(named)}, which vLLM does not read. Merge the adapter into its "
+            f"checkpoint (PEFT's merge_and_unload) and name that with {keyword('model')}."
         )
     if fault := weights.fault(folder / WEIGHTS):
-        raise ConfigurationError(f"--lora {option}: {WEIGHTS} {fault}. Copy it again.")
+        raise ConfigurationError(f"{said}: {WEIGHTS} {fault}. Copy it again.")
     shapes = weights.shapes(folder / WEIGHTS)
     rank = max((shape[0] for module, shape in shapes.items() if ".lora_A" in module), default=0)
     rank = max(rank, config["r"]) if isinstance(config.get("r"), int) else rank  # vLLM goes by the config's rank
     if not 0 < rank <= RANKS[-1]:
-        raise ConfigurationError(f"--lora {option}: is of rank {rank}; allowed is 1 to {RANKS[-1]}.")
-    _check_base(option, str(config.get("base_model_name_or_path") or ""), shapes, checkpoint)
+        raise ConfigurationError(f"{said}: is of rank {rank}; allowed is 1 to {RANKS[-1]}.")
+    _check_base(said, str(config.get("base_model_name_or_path") or ""), shapes, checkpoint)
     return Adapter(
         name=name or folder.name,
         path=str(folder),
@@ -92,39 +90,41 @@ def check_room(adapter: Adapter, option: str, engine_args: Mapping[str, Any]) ->
     Raises:
         ConfigurationError: They do not.
     """
+    said, given = keyword("lora", option), keyword("engine_args")
     room = engine_args.get("max_lora_rank")
     if isinstance(room, int) and room < adapter.rank:
         raise ConfigurationError(
-            f"--lora {option}: needs room for rank {adapter.rank}; --engine-args has max_lora_rank {room}. "
+            f"{said}: needs room for rank {adapter.rank}; {given} has max_lora_rank {room}. "
             "Leave it out: the room follows from the adapter."
         )
     switches = ["enable_lora", "max_loras", *(["enable_tower_connector_lora"] if adapter.sees else [])]
     for name in switches:
         if name in engine_args and not engine_args[name]:
             raise ConfigurationError(
-                f"--lora {option}: --engine-args has {name} {engine_args[name]!r}, with which vLLM applies the adapter "
+                f"{said}: {given} has {name} {engine_args[name]!r}, with which vLLM applies the adapter "
                 "in part or not at all. Leave it out."
             )
 
 
-def _check_base(option: str, base: str, shapes: dict[str, list[int]], checkpoint: Checkpoint) -> None:
+def _check_base(said: str, base: str, shapes: dict[str, list[int]], checkpoint: Checkpoint) -> None:
     """Compares the sizes of its matrices, whatever its folder is called, and the names where both are published."""
     language = checkpoint.architecture.language
     for module, shape in shapes.items():
         if "vision_" not in module and _WIDTH.search(module) and shape[1] != language.hidden:
             raise ConfigurationError(
-                f"--lora {option}: {module} is for a language model {shape[1]} wide, that of {checkpoint.model} is "
+                f"{said}: {module} is for a language model {shape[1]} wide, that of {checkpoint.model} is "
                 f"{language.hidden} wide. It was trained on {base or 'another checkpoint'}."
             )
         layer = _LANGUAGE_LAYER.search(module)
         if layer and int(layer[1]) >= language.layers:
             raise ConfigurationError(
-                f"--lora {option}: {module} is of layer {layer[1]}, the language model of {checkpoint.model} has "
+                f"{said}: {module} is of layer {layer[1]}, the language model of {checkpoint.model} has "
                 f"{language.layers}. It was trained on {base or 'another checkpoint'}."
             )
     published = {name for entry in REGISTRY for name in entry.names}
     trained_on, given = base.rstrip("/").rpartition("/")[2], checkpoint.model.rstrip("/").rpartition("/")[2]
     if trained_on != given and {trained_on, given} <= published:
         raise ConfigurationError(
-            f"--lora {option}: was trained on {base}, --model is {checkpoint.model}. Name its own base with --model."
+            f"{said}: was trained on {base}, {keyword('model')} is {checkpoint.model}. Name its own base with "
+            f"{keyword('model')}."
         )

@@ -10,10 +10,10 @@ import json
 import os
 from typing import Any
 
-from internvl_ops.errors import ConfigurationError
+from internvl_ops.errors import ConfigurationError, keyword
 from internvl_ops.stores.remote import OURS
 
-ANONYMOUS = "Add --s3-anonymous to read a public bucket without credentials"
+ANONYMOUS = f"Add {keyword('s3_anonymous')} to read a public bucket without credentials"
 _YES = frozenset({"1", "true", "yes", "on"})
 _SWITCHES = frozenset(
     {

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from internvl_ops.errors import ConfigurationError, UnitError
+from internvl_ops.errors import ConfigurationError, UnitError, keyword
 from internvl_ops.tasks.conversation import Dialogue
 
 REPAIR = {
@@ -29,30 +29,30 @@ def read_schema(given: str) -> str:
 
     from internvl_ops.tasks.references import broken_reference
 
-    text = given
+    text, said = given, keyword("json_schema", f"{given:.200}")
     if not given.lstrip().startswith("{"):
         try:
             text = Path(given).read_text(encoding="utf-8")
         except OSError as error:
             raise ConfigurationError(
-                f"--json-schema {given}: {error.strerror}. Give a file, or the schema itself, as in "
+                f"{keyword('json_schema', given)}: {error.strerror}. Give a file, or the schema itself, as in "
                 '\'{"type": "object"}\'.'
             ) from None
     try:
         schema = json.loads(text)
         if not isinstance(schema, dict):
-            raise ConfigurationError(f"--json-schema {given:.200}: not a JSON schema: give an object, as in {{}}.")
+            raise ConfigurationError(f"{said}: not a JSON schema: give an object, as in {{}}.")
         jsonschema.validators.validator_for(schema).check_schema(schema)
         broken = broken_reference(schema)
     except ValueError as error:
-        raise ConfigurationError(f"--json-schema {given:.200}: not JSON: {error}") from None
+        raise ConfigurationError(f"{said}: not JSON: {error}") from None
     except RecursionError:
-        raise ConfigurationError(f"--json-schema {given:.200}: nested too deep to be read.") from None
+        raise ConfigurationError(f"{said}: nested too deep to be read.") from None
     except jsonschema.SchemaError as error:
         where = "/".join(map(str, error.path)) or "the schema"
-        raise ConfigurationError(f"--json-schema {given:.200}: not a JSON schema: {where}: {error.message}") from None
+        raise ConfigurationError(f"{said}: not a JSON schema: {where}: {error.message}") from None
     if broken is not None:
-        raise ConfigurationError(f"--json-schema {given:.200}: {broken}.")
+        raise ConfigurationError(f"{said}: {broken}.")
     return json.dumps(schema, ensure_ascii=False)
 
 

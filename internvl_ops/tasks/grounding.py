@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from internvl_ops.errors import ConfigurationError
+from internvl_ops.errors import ConfigurationError, keyword
 from internvl_ops.tasks.base import Row, Task, bad_row
 from internvl_ops.tasks.boxes import Box, parse_boxes
 from internvl_ops.tasks.conversation import Answered, Conversation
@@ -57,11 +57,11 @@ def ground(
             unparsed="boxes",
         )
     if "{}" not in asked:
-        raise ConfigurationError(f"--prompt {asked!r}: has no {{}}, where each phrase goes.")
+        raise ConfigurationError(f"{keyword('prompt', repr(asked))}: has no {{}}, where each phrase goes.")
     if not phrases and not in_manifest:
         raise ConfigurationError(
-            "Nothing to look for: the manifest has no column 'phrase'. Add it, or --phrase TEXT, or --detect for every "
-            "object."
+            f"Nothing to look for: the manifest has no column 'phrase'. Add it, or {keyword('phrases', 'TEXT')}, or "
+            f"{keyword('detect')} for every object."
         )
 
     def converse(row: Row) -> list[Conversation]:
@@ -70,7 +70,8 @@ def ground(
 
     def phrases_given() -> Sequence[str]:
         if not phrases:
-            raise bad_row("column 'phrase' is empty: nothing to look for. Give a text, or --phrase for every row")
+            mend = f"Give a text, or {keyword('phrases')} for every row"
+            raise bad_row(f"column 'phrase' is empty: nothing to look for. {mend}")
         return phrases
 
     return Task(

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 import pyarrow as pa
 
-from internvl_ops.errors import ConfigurationError
+from internvl_ops.errors import ConfigurationError, keyword
 from internvl_ops.tasks.base import Row, Task, text_of, without_marks
 from internvl_ops.tasks.boxes import parse_text_boxes
 from internvl_ops.tasks.conversation import Answered, Conversation
@@ -57,7 +57,7 @@ def ocr(
         ConfigurationError: The format is ``json`` but there is no schema.
     """
     if format == "json" and json_schema is None:
-        raise ConfigurationError("--ocr-format json needs a schema: add --json-schema FILE.")
+        raise ConfigurationError(f"{keyword('format', 'json')} needs a schema: add {keyword('json_schema', 'FILE')}.")
     schema = json_schema if format == "json" else None
     asked = prompt or PROMPTS[format, language] + (schema or "")
     tokens = max_new_tokens or MAX_NEW_TOKENS

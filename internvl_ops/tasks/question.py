@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from internvl_ops.errors import keyword
 from internvl_ops.tasks.base import Row, Task, bad_row
 from internvl_ops.tasks.conversation import Answered, Conversation
 from internvl_ops.tasks.forms import checked, choices_of
@@ -39,7 +40,9 @@ def ask(
     def converse(row: Row) -> list[Conversation]:
         questions = questions_of(row) or ([prompt] if prompt else [])
         if not questions:
-            raise bad_row("no question: column 'question' is null or empty. Fill it, or give --prompt for such rows")
+            raise bad_row(
+                f"no question: column 'question' is null or empty. Fill it, or give {keyword('prompt')} for such rows"
+            )
         own = choices_of_row(row) or allowed
         return [Conversation(tuple(questions), tokens, json_schema=json_schema, choices=own)]
 

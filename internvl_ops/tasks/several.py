@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pyarrow as pa
 
-from internvl_ops.errors import ConfigurationError
+from internvl_ops.errors import ConfigurationError, keyword
 from internvl_ops.tasks.base import Row, Task
 from internvl_ops.tasks.conversation import Answered, Conversation
 from internvl_ops.tasks.outcomes import TEXT
@@ -23,19 +23,18 @@ def several(tasks: Sequence[Task]) -> Task:
     Raises:
         ConfigurationError: Two of them share a column, or the answers of one are not texts.
     """
+    said = keyword("tasks", ",".join(task.name for task in tasks))
     for task in tasks:
         if task.outcome.name != TEXT.name:
             raise ConfigurationError(
-                f"--tasks {','.join(one.name for one in tasks)}: the answers of {task.name} are {task.outcome.name}, "
-                "not texts. Run it as a job of its own."
+                f"{said}: the answers of {task.name} are {task.outcome.name}, not texts. Run it as a job of its own."
             )
     fields: dict[str, pa.Field] = {}
     for task in tasks:
         for field in [*task.columns, pa.field(f"{task.name}_response", pa.string())]:
             if field.name in fields:
                 raise ConfigurationError(
-                    f"--tasks {','.join(one.name for one in tasks)}: two of them have a column '{field.name}'. Run "
-                    "them as jobs of their own."
+                    f"{said}: two of them have a column '{field.name}'. Run them as jobs of their own."
                 )
             fields[field.name] = field
 

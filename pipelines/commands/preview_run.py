@@ -29,6 +29,7 @@ from internvl_ops.tasks import Answered, Dialogue, Task
 from internvl_ops.tasks.boxes import Box
 from internvl_ops.tasks.drawing import draw_boxes
 from pipelines.commands.preview import PreviewOptions, kind_of
+from pipelines.flags import in_flags
 from pipelines.sources.options import MediaKind
 from pipelines.wiring.generators import GeneratorMaker, generator_maker
 from pipelines.wiring.media import Reading, reading
@@ -100,10 +101,10 @@ class Preview:
                     await self._show(name, Unit(task.converse({}), [MediaRef(uri)], part), task, preparer, generator)
                 except UnitError as error:
                     fine = False
-                    print(f"{name}: {error}", file=sys.stderr)
+                    print(f"{name}: {in_flags(str(error))}", file=sys.stderr)
         except UnitError as error:  # its pages or clips could not be listed
             fine = False
-            print(f"{uri}: {error}", file=sys.stderr)
+            print(f"{uri}: {in_flags(str(error))}", file=sys.stderr)
         finally:
             preparer.close()
         return fine

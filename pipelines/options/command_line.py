@@ -18,6 +18,7 @@ from pydantic_core import PydanticUndefined
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.redaction import safe_text
+from pipelines.flags import flag, in_flags
 from pipelines.options.config_file import as_the_flag, bare, json_object, read_config
 from pipelines.options.job_options import EstimateOptions, JobOptions
 from pipelines.options.messages import in_words, nearest, version, whose_option
@@ -90,7 +91,7 @@ def build_options(cls: type[Options], values: dict[str, Any]) -> Options:
 def exit_with(error: Exception, status: int = 2) -> NoReturn:
     """Ends the process with a message on standard error; as a wrong configuration does, with status 2."""
     program = Path(sys.argv[0]).name.replace("__main__.py", "internvl-batch")
-    print(f"{program}: error: {safe_text(str(error))}", file=sys.stderr)
+    print(f"{program}: error: {in_flags(safe_text(str(error)))}", file=sys.stderr)
     sys.exit(status)
 
 
@@ -101,10 +102,6 @@ def show(text: str) -> None:
     except BrokenPipeError:
         # Python flushes once more at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
 
 
 def groups(cls: type[BaseModel]) -> dict[str, list[str]]:

@@ -15,6 +15,7 @@ import yaml
 from pydantic import BaseModel
 
 from internvl_ops.errors import ConfigurationError
+from pipelines.flags import flag
 
 # Options whose values are paths or addresses: ~ is the home folder there, and ${VAR} is of the environment.
 PLACES = frozenset({"input", "inputs", "output", "model", "media_root", "allow", "base_url", "lora", "json_schema",
@@ -75,13 +76,12 @@ def json_object(name: str, text: str) -> dict[str, Any]:
     Raises:
         ConfigurationError: It is none, or names something twice.
     """
-    flag = "--" + name.replace("_", "-")
     try:
         value = json.loads(text, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
-        raise ConfigurationError(f"{flag} {text!r:.200} is not JSON ({error}).") from None
+        raise ConfigurationError(f"{flag(name)} {text!r:.200} is not JSON ({error}).") from None
     if not isinstance(value, dict):
-        raise ConfigurationError(f"{flag} {text!r:.200} is not a JSON object; write it as '{{\"name\": value}}'.")
+        raise ConfigurationError(f"{flag(name)} {text!r:.200} is not a JSON object; write it as '{{\"name\": value}}'.")
     return value
 
 
@@ -144,9 +144,9 @@ def _variables(name: str, text: str) -> str:
         if variable is None:
             return "$"
         if variable not in os.environ:
-            flag = name.replace("_", "-")
+            key = name.replace("_", "-")
             raise ConfigurationError(
-                f"--config: {flag}: {text}: the environment variable {variable} is not set. Set it, or write $$ "
+                f"--config: {key}: {text}: the environment variable {variable} is not set. Set it, or write $$ "
                 "for a dollar sign."
             )
         return os.environ[variable]

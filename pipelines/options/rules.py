@@ -12,6 +12,7 @@ from pydantic_core import PydanticUndefined
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.redaction import safe_uri
 from internvl_ops.tasks import Task
+from pipelines.flags import flag
 from pipelines.options.job_options import JobOptions
 from pipelines.sources.options import SourcePlan
 
@@ -237,4 +238,4 @@ def as_given(options: Any, name: str) -> str:
     """An option as it stands on a command line."""
     value = getattr(options, name)
     said = "" if isinstance(value, bool) else f" {' '.join(value) if isinstance(value, tuple) else value}"
-    return f"--{'no-' if value is False else ''}{name.replace('_', '-')}{said:.200}"
+    return f"{flag(f'no_{name}' if value is False else name)}{said:.200}"

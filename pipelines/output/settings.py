@@ -10,7 +10,7 @@ from internvl_ops.errors import ConfigurationError
 from internvl_ops.redaction import safe_uri
 from internvl_ops.tasks import Task
 from internvl_ops.tasks.forms import read_schema
-from pipelines.options.command_line import flag
+from pipelines.flags import flag
 from pipelines.options.job_options import ClusterOptions, EstimateOptions, InputOptions, JobOptions, OutputOptions
 from pipelines.options.redaction import shown, without_secrets
 from pipelines.output.folder import ERRORS, RESULTS, OutputFolder

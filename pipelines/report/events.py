@@ -7,6 +7,8 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from pipelines.flags import in_flags
+
 KEPT = 48  # sorts of events; all others are counted together
 OTHERS = "others"
 LONGEST_EXAMPLE = 300
@@ -30,7 +32,7 @@ class EventCounts(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         event = getattr(record, "event", None)
         if event is not None:
-            self.add(event, record.getMessage(), at=record.created)
+            self.add(event, in_flags(record.getMessage()), at=record.created)
 
     def add(self, event: str, example: str, *, count: int = 1, at: float | None = None) -> None:
         """Counts an event, including one that is too frequent to log each time.

@@ -13,6 +13,7 @@ from typing import Any
 from internvl_ops.events import LOGGERS, attach
 from internvl_ops.redaction import safe_text
 from pipelines import interruption
+from pipelines.flags import in_flags
 
 LINES_OF_EACH = 20  # log lines per sort of event; after that only the 32nd, 64th, 128th, … has one
 NOT_SPARED = ("phase", "progress", "notice")
@@ -20,7 +21,7 @@ NOT_SPARED = ("phase", "progress", "notice")
 
 class _Plain(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        return f"{time.strftime('%H:%M:%S', time.localtime(record.created))} {safe_text(record.getMessage())}"
+        return f"{time.strftime('%H:%M:%S', time.localtime(record.created))} {in_flags(safe_text(record.getMessage()))}"
 
 
 class _Json(logging.Formatter):
@@ -92,7 +93,7 @@ def _json_line(
             "time": when.isoformat(timespec="milliseconds"),
             "level": level,
             "logger": logger,
-            "message": safe_text(message),
+            "message": in_flags(safe_text(message)),
             "event": event,
             "fields": fields or {},
         },

@@ -13,6 +13,7 @@ import pyarrow as pa
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.redaction import safe_text, safe_uri
 from pipelines.columns import READ
+from pipelines.flags import in_flags
 from pipelines.patience import read_patiently
 from pipelines.sources import csv, files, jsonl, parquet, txt, webdataset
 from pipelines.sources.files import with_kind
@@ -52,7 +53,7 @@ def plan_source(options: SourceOptions) -> SourcePlan:
         return _plan(options)
     except store(options.uri).failures as error:
         said, advice = safe_text(str(error)), store(options.uri).advice(error)
-        hint = f". {advice}" if advice else ""
+        hint = f". {in_flags(advice)}" if advice else ""
         raise ConfigurationError(f"--input {safe_uri(options.uri)} cannot be read: {said}{hint}") from error
 
 

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from internvl_ops.errors import ConfigurationError, unforeseen
 from pipelines.columns import ERROR_TYPE, MEDIA_TYPE, READ
+from pipelines.flags import in_flags
 from pipelines.sources.ids import ids_from_column, made_ids
 from pipelines.sources.media import to_media
 from pipelines.sources.options import POSITION_BITS, SourcePlan, Split
@@ -137,7 +138,7 @@ def _errors(sources: pa.Array, problems: dict[int, str]) -> pa.Array:
     for row, text in problems.items():
         if isinstance(text, TooLarge):
             kinds[row] = "too_large"
-        messages[row] = f"{sources[row].as_py()}: {text}"
+        messages[row] = f"{sources[row].as_py()}: {in_flags(text)}"
     filled = [
         pa.array(["read"] * size, pa.string()),
         pa.array(kinds, pa.string()),

@@ -20,6 +20,7 @@ from internvl_ops.models.checkpoints.config import Checkpoint, load_checkpoint
 from internvl_ops.models.lora import check_room, load_adapter
 from internvl_ops.redaction import safe_uri
 from internvl_ops.tasks import Task
+from pipelines.flags import flag
 from pipelines.options.job_options import InferenceOptions, ModelOptions, PromptOptions
 
 GPU_IN_FLIGHT = 512  # units that an engine holds on a GPU by default
@@ -164,7 +165,7 @@ def _endpoint(options: InferenceOptions, checkpoint: Checkpoint | None, in_fligh
         ("gpus_per_engine", "the server has the GPUs"),
     ):
         if getattr(options, name):
-            raise ConfigurationError(f"--{name.replace('_', '-')}: {reason}. Leave it out with --engine openai.")
+            raise ConfigurationError(f"{flag(name)}: {reason}. Leave it out with --engine openai.")
     if options.min_tiles > 1:
         raise ConfigurationError(
             f"--min-tiles {options.min_tiles}: the server tiles, and takes a most only. Leave it out."

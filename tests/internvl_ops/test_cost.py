@@ -131,5 +131,5 @@ class TestGpus:
         assert find_gpu(said).name == name
 
     def test_an_unknown_one_is_refused_with_the_list(self) -> None:
-        with pytest.raises(ConfigurationError, match=r"--gpu v9000: .*Known are b200, h200, h100"):
+        with pytest.raises(ConfigurationError, match=r"`gpu`=v9000: .*Known are b200, h200, h100"):
             find_gpu("v9000")

@@ -216,7 +216,7 @@ class TestImages:
             reader.close()
         assert small == b"x" * 1000
         assert isinstance(large, UnitError)
-        assert (large.kind, "--max-bytes" in large.message, "b.png" in large.message) == ("too_large", True, True)
+        assert (large.kind, "`max_bytes`" in large.message, "b.png" in large.message) == ("too_large", True, True)
 
     def test_bytes_in_the_row(self, make_preparer: MakePreparer, folder: Path) -> None:
         data = (folder / "tall.png").read_bytes()
@@ -305,7 +305,7 @@ class TestVideos:
             found = reader.list_parts(Unit((), [media]))
         assert isinstance(found, UnitError)
         assert (found.stage, found.kind, found.retriable) == ("explode", "too_large", False)
-        assert "--decode-timeout" in found.message
+        assert "`decode_timeout_s`" in found.message
 
     def test_its_units_are_its_clips(self, make_preparer: MakePreparer) -> None:
         parts = make_preparer(CLIPS)._media.list_parts(unit("film.mp4"))

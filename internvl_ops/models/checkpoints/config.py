@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from internvl_ops.errors import ConfigurationError
+from internvl_ops.errors import ConfigurationError, keyword
 from internvl_ops.models.checkpoints import weights
 from internvl_ops.models.checkpoints.architecture import Architecture, read_architecture, side
 from internvl_ops.models.checkpoints.json_files import read_json
@@ -95,7 +95,8 @@ class Checkpoint:
         if fault := self.architecture.refuses_tensor_parallel(size, self.quantization_group):
             sizes = self.architecture.tensor_parallel_sizes(group=self.quantization_group)
             raise ConfigurationError(
-                f"--gpus-per-engine {size}: {fault}. {self.model} can be spread over {', '.join(map(str, sizes))}."
+                f"{keyword('tensor_parallel', size)}: {fault}. {self.model} can be spread over "
+                f"{', '.join(map(str, sizes))}."
             )
 
     def folder(self) -> Path:
@@ -119,8 +120,8 @@ def load_checkpoint(model: str) -> Checkpoint:
     layout = config.get("model_type")
     if layout not in ("internvl_chat", "internvl"):
         raise ConfigurationError(
-            f"--model {model}: config.json has model_type {layout!r}, not an InternVL checkpoint; expected is "
-            "'internvl_chat', as in OpenGVLab/InternVL2_5-1B, or 'internvl', as in OpenGVLab/InternVL3-1B-hf."
+            f"{keyword('model', model)}: config.json has model_type {layout!r}, not an InternVL checkpoint; expected "
+            "is 'internvl_chat', as in OpenGVLab/InternVL2_5-1B, or 'internvl', as in OpenGVLab/InternVL3-1B-hf."
         )
     if Path(model).is_dir():
         _check_tokenizer(folder, model)
@@ -129,7 +130,7 @@ def load_checkpoint(model: str) -> Checkpoint:
         return _native(model, folder, config) if layout == "internvl" else _chat(model, folder, config)
     except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
         raise ConfigurationError(
-            f"--model {model}: config.json is not as published: {type(error).__name__} {error}. "
+            f"{keyword('model', model)}: config.json is not as published: {type(error).__name__} {error}. "
             "Download the checkpoint's config.json again."
         ) from error
 
@@ -139,7 +140,7 @@ def _chat(model: str, folder: Path, config: dict[str, Any]) -> Checkpoint:
     template = config["template"]
     if template not in TEMPLATES:
         raise ConfigurationError(
-            f"--model {model}: config.json names the conversation template {template!r}; known are "
+            f"{keyword('model', model)}: config.json names the conversation template {template!r}; known are "
             f"{', '.join(sorted(TEMPLATES))}. Set 'template' in config.json to the one the checkpoint was trained with."
         )
     if config.get("use_llm_lora") or config.get("use_backbone_lora"):
@@ -223,7 +224,7 @@ def _refuse_unmerged(model: str, folder: Path) -> None:
     """Refuses a checkpoint of the family's LoRA fine-tuning whose adapters are not merged into the weights yet."""
     if any(".lora_A." in name for name in weights.names(folder)):
         raise ConfigurationError(
-            f"--model {model}: the weights hold LoRA adapters that are not merged. "
+            f"{keyword('model', model)}: the weights hold LoRA adapters that are not merged. "
             "Merge them with InternVL's tools/merge_lora.py and name the folder that it writes."
         )
 
@@ -246,15 +247,15 @@ def _folder(model: str) -> Path:
         return folder
     if folder.is_dir():
         raise ConfigurationError(
-            f"--model {model}: no config.json in this folder. Name the folder that holds the checkpoint's "
+            f"{keyword('model', model)}: no config.json in this folder. Name the folder that holds the checkpoint's "
             "config.json, tokenizer and weights."
         )
     if folder.exists():
-        raise ConfigurationError(f"--model {model}: is a file. Name the checkpoint's folder or a hub name.")
+        raise ConfigurationError(f"{keyword('model', model)}: is a file. Name the checkpoint's folder or a hub name.")
     if model.count("/") != 1 or model.startswith(("/", ".", "~")) or model.endswith("/"):
         raise ConfigurationError(
-            f"--model {model}: no such folder, and not a hub name. Name a local folder, the same on every node, "
-            "or a hub name such as OpenGVLab/InternVL2_5-1B."
+            f"{keyword('model', model)}: no such folder, and not a hub name. Name a local folder, the same on every "
+            "node, or a hub name such as OpenGVLab/InternVL2_5-1B."
         )
     return _download(model)
 
@@ -267,7 +268,7 @@ def _download(name: str) -> Path:
     except Exception as error:  # the hub's client raises many types; the message for the user is the same
         first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ConfigurationError(
-            f"--model {name}: no such local folder, and the Hugging Face hub did not give it: {first_line} "
+            f"{keyword('model', name)}: no such local folder, and the Hugging Face hub did not give it: {first_line} "
             "Correct the name, log in for a gated model (HF_TOKEN), or download it and name its folder."
         ) from error
 
@@ -275,6 +276,6 @@ def _download(name: str) -> Path:
 def _check_tokenizer(folder: Path, model: str) -> None:
     if not any((folder / name).is_file() for name in TOKENIZER_FILES):
         raise ConfigurationError(
-            f"--model {model}: no tokenizer; looked for {', '.join(TOKENIZER_FILES)}. "
+            f"{keyword('model', model)}: no tokenizer; looked for {', '.join(TOKENIZER_FILES)}. "
             "Download the checkpoint's tokenizer files again."
         )

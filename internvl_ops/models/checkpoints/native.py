@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from internvl_ops.errors import ConfigurationError
+from internvl_ops.errors import ConfigurationError, keyword
 from internvl_ops.models.checkpoints.json_files import read_json
 from internvl_ops.models.checkpoints.weights import files_and_index
 
@@ -84,13 +84,13 @@ def load_native(model: str, context_id: int, arguments: Mapping[str, Any]) -> An
         loaded, report = class_.from_pretrained(**given, **arguments, output_loading_info=True)
     except (TypeError, ValueError, ImportError) as error:
         raise ConfigurationError(
-            f"transformers does not load {model}: {error}. Given by --engine-args: {dict(arguments)}."
+            f"transformers does not load {model}: {error}. Given by {keyword('engine_args')}: {dict(arguments)}."
         ) from error
     for kind in ("missing", "unexpected", "mismatched"):
         names = sorted(map(str, report[f"{kind}_keys"]))
         if names:
             raise ConfigurationError(
-                f"--model {model}: {len(names)} {kind} weights, the first is {names[0]}. "
+                f"{keyword('model', model)}: {len(names)} {kind} weights, the first is {names[0]}. "
                 "The weights are not those of config.json; download them again."
             )
     loaded.config.image_token_id = context_id
@@ -116,8 +116,8 @@ def native_config(config: Mapping[str, Any], model: str) -> dict[str, Any]:
     backbone = str(language.get("model_type"))
     if backbone not in LANGUAGE_MODELS:
         raise ConfigurationError(
-            f"--model {model}: its language model is {backbone!r}; --engine transformers runs "
-            f"{', '.join(LANGUAGE_MODELS)}. Use --engine vllm."
+            f"{keyword('model', model)}: its language model is {backbone!r}; {keyword('engine', 'transformers')} "
+            f"runs {', '.join(LANGUAGE_MODELS)}. Use {keyword('engine', 'vllm')}."
         )
     for name in _RUNTIME:
         language.pop(name, None)
@@ -128,8 +128,8 @@ def native_config(config: Mapping[str, Any], model: str) -> dict[str, Any]:
         biases = bool(language.pop("qkv_bias", False)), bool(language.pop("bias", False))
         if biases[0] != biases[1]:
             raise ConfigurationError(
-                f"--model {model}: its language model has biases in only some of its attention's matrices; "
-                "--engine transformers runs it with all or none. Use --engine vllm."
+                f"{keyword('model', model)}: its language model has biases in only some of its attention's matrices; "
+                f"{keyword('engine', 'transformers')} runs it with all or none. Use {keyword('engine', 'vllm')}."
             )
         language["attention_bias"] = language["mlp_bias"] = biases[0]
     side, layer = vision["image_size"], int(config.get("select_layer", -1))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from internvl_ops.errors import ConfigurationError
+from internvl_ops.errors import ConfigurationError, keyword
 from internvl_ops.models.checkpoints.json_files import read_json
 
 WHOLE_FILES = ("model.safetensors", "pytorch_model.bin")
@@ -27,18 +27,18 @@ def check(folder: Path, model: str) -> None:
     files, index = files_and_index(folder)
     if not files:
         raise ConfigurationError(
-            f"--model {model}: no weights; looked for {', '.join(WHOLE_FILES)} and their .index.json. "
+            f"{keyword('model', model)}: no weights; looked for {', '.join(WHOLE_FILES)} and their .index.json. "
             "Finish the download."
         )
     missing = [path.name for path in files if not path.is_file()]
     if missing:
         raise ConfigurationError(
-            f"--model {model}: {len(missing)} of {len(files)} weight files that {index} names are "
+            f"{keyword('model', model)}: {len(missing)} of {len(files)} weight files that {index} names are "
             f"missing, the first is {missing[0]}. Finish the download."
         )
     for path in files:
         if path.suffix == ".safetensors" and (wrong := fault(path)):
-            raise ConfigurationError(f"--model {model}: {path.name} {wrong}. Download it again.")
+            raise ConfigurationError(f"{keyword('model', model)}: {path.name} {wrong}. Download it again.")
 
 
 def stored_bytes(folder: Path) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from internvl_ops.errors import keyword
 from internvl_ops.models.checkpoints.architecture import GIB, LEAST_CONTEXT, WORKSPACE, Bits
 from internvl_ops.models.family.registry import REGISTRY, VISION_NAMES, Entry
 
@@ -17,8 +18,8 @@ HEADER = (
 )  # fmt: skip
 
 NOTES = (
-    "Weights, and the GPUs that carry them, at 16, 8 and 4 bits: as published; with "
-    '`--engine-args \'{"quantization": "fp8"}\'` or bitsandbytes; AWQ, the language model alone. GPUs are the fewest '
+    "Weights, and the GPUs that carry them, at 16, 8 and 4 bits: as published; with the engine argument "
+    '`"quantization": "fp8"` or bitsandbytes; AWQ, the language model alone. GPUs are the fewest '
     f"with room for the weights, {WORKSPACE // GIB} GiB for activations and {LEAST_CONTEXT:,} tokens in "
     f"{USABLE:.0%} of their memory, by the sizes of the architecture. KiB a token is the key-value cache of one token. "
     "The 25 heads of InternViT-6B divide by no tensor-parallel size here: vLLM keeps its attention whole on every GPU, "
@@ -53,9 +54,9 @@ def _devices(entry: Entry, device_bytes: int) -> str:
 
 
 def _arguments(entry: Entry) -> str:
-    """The arguments needed besides ``--model`` for the published weights on GPUs of 80 GB."""
+    """The arguments needed besides ``model`` for the published weights on GPUs of 80 GB."""
     count = entry.architecture.devices_needed(int(DEVICES[80] * USABLE))
-    return "" if count == 1 else f"--gpus-per-engine {count}"
+    return "" if count == 1 else keyword("tensor_parallel", count)
 
 
 def text() -> str:

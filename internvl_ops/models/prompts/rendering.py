@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from internvl_ops.errors import UnitError
+from internvl_ops.errors import UnitError, keyword
 from internvl_ops.models.checkpoints.config import Checkpoint
 from internvl_ops.models.templates import conversation
 from internvl_ops.models.tokenizers.tokenizer import IMAGE_CONTEXT, IMAGE_END, IMAGE_START, Tokenizer
@@ -252,8 +252,9 @@ class Renderer:
         if fit < images:
             return "Give fewer images."
         if images > 1:
-            return f"{fit} tiles in all would fit: lower --max-tiles, or give fewer images."
-        return f"{fit} tiles would fit: --max-tiles {fit - 1 if self.checkpoint.use_thumbnail and fit > 1 else fit}."
+            return f"{fit} tiles in all would fit: lower {keyword('max_tiles')}, or give fewer images."
+        without_thumbnail = fit - 1 if self.checkpoint.use_thumbnail and fit > 1 else fit
+        return f"{fit} tiles would fit: {keyword('max_tiles', without_thumbnail)}."
 
 
 def in_front(num_images: int, media: Media) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from internvl_ops.errors import ConfigurationError
+from internvl_ops.errors import ConfigurationError, keyword
 from internvl_ops.models.checkpoints.config import Checkpoint
 from internvl_ops.models.checkpoints.json_files import read_json
 from internvl_ops.models.templates.conversation import CHANNEL, FINAL, MESSAGE, TEMPLATES
@@ -125,8 +125,8 @@ class Tokenizer:
         found = self._backend.token_id(token)
         if found is None:
             raise ConfigurationError(
-                f"--model {self._model}: the tokenizer has no token {token!r}, which this checkpoint's prompts need. "
-                "The tokenizer files are those of another model or incomplete; download them again."
+                f"{keyword('model', self._model)}: the tokenizer has no token {token!r}, which this checkpoint's "
+                "prompts need. The tokenizer files are those of another model or incomplete; download them again."
             )
         return found
 
@@ -172,8 +172,8 @@ def _load(folder: Path, model: str, trust_remote_code: bool) -> _Backend:
         return _from_transformers(folder, trust_remote_code)
     except Exception as error:  # the libraries raise bare Exception for a damaged file
         raise ConfigurationError(
-            f"--model {model}: the tokenizer does not load: {type(error).__name__}: {error}. Download its files again; "
-            "if the checkpoint brings its tokenizer as code, add --trust-remote-code."
+            f"{keyword('model', model)}: the tokenizer does not load: {type(error).__name__}: {error}. Download its "
+            f"files again; if the checkpoint brings its tokenizer as code, add {keyword('trust_remote_code')}."
         ) from error
 
 

@@ -35,7 +35,7 @@ def tiled(
     if not 1 <= max_tiles <= most:
         raise ValueError(
             f"max_dynamic_patch {max_tiles}: this server takes 1 to {most}. Ask for fewer, or start it with "
-            f"--hf-overrides '{{\"max_dynamic_patch\": {max_tiles}}}'."
+            f"hf_overrides '{{\"max_dynamic_patch\": {max_tiles}}}'."
         )
     min_tiles = int(options.get("min_dynamic_patch", config.min_dynamic_patch if config.dynamic_image_size else 1))
     tiles = [

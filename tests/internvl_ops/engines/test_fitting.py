@@ -63,13 +63,13 @@ class TestMemory:
         message = self.refusal(published(checkpoint, "InternVL2_5-78B"), GPU_80)
         assert "OpenGVLab/InternVL2_5-78B needs 149.3 GiB on each of 1 device(s): 146.0 for weights" in message
         assert "There are 74.5 GiB, of which 92% are used" in message
-        assert "--gpus-per-engine 4" in message
+        assert "`tensor_parallel`=4" in message
         check_memory(published(checkpoint, "InternVL2_5-78B"), GPU_80, tensor_parallel=4)
 
     def test_quantising_on_load_helps(self, checkpoint: Checkpoint) -> None:
         model = published(checkpoint, "InternVL2_5-38B")
         message = self.refusal(model, GPU_80)
-        assert """--engine-args '{"quantization": "fp8"}'""" in message
+        assert """`engine_args`='{"quantization": "fp8"}'""" in message
         check_memory(model, GPU_80, engine_args={"quantization": "fp8"})
 
     def test_files_that_are_quantised_count_as_they_are(self, checkpoint: Checkpoint) -> None:
@@ -80,7 +80,7 @@ class TestMemory:
         message = self.refusal(published(checkpoint, "InternVL2_5-8B"), 12 * GIB, utilization=1, on_cpu=True)
         assert "int8_per_channel_weight_only" in message
         assert "fp8" not in message
-        assert "--gpus-per-engine" not in message
+        assert "`tensor_parallel`" not in message
 
     def test_nothing_helps(self, checkpoint: Checkpoint) -> None:
         assert "smaller checkpoint" in self.refusal(published(checkpoint, "InternVL3_5-241B-A28B"), 8 * GIB)

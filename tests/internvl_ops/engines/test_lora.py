@@ -108,7 +108,7 @@ class TestRefusals:
 
     def test_no_such_folder(self, checkpoint: Checkpoint) -> None:
         message = self.refusal("mine=/no/such", checkpoint)
-        assert "--lora mine=/no/such: no adapter_config.json and no adapter_model.safetensors" in message
+        assert "`lora`=mine=/no/such: no adapter_config.json and no adapter_model.safetensors" in message
 
     def test_another_kind_of_adapter(self, adapter: Path, checkpoint: Checkpoint) -> None:
         self.change(adapter, peft_type="IA3")

@@ -181,7 +181,7 @@ class TestAnswers:
     def test_logprobs_by_text_are_refused(self, server: ModelServer) -> None:
         tokens = [{"token": " a", "logprob": -0.1, "top_logprobs": []}]
         server.script = [says(completion(logprobs={"content": tokens}))]
-        with pytest.raises(ConfigurationError, match="--log-probs"):
+        with pytest.raises(ConfigurationError, match="`logprobs`"):
             answer(server, sampling=Sampling(logprobs=0))
 
     def test_an_end_that_is_no_answer(self, server: ModelServer) -> None:
@@ -311,9 +311,9 @@ class TestGivenUp:
         [
             (401, f"Incorrect API key provided: {KEY}", "OPENAI_API_KEY"),
             (403, "no", "OPENAI_API_KEY"),
-            (404, "The model `tiny` does not exist", "--model"),
-            (307, "", "--base-url"),
-            (400, "Per-request mm_processor_kwargs are disabled by default", "--trust-request-mm-kwargs"),
+            (404, "The model `tiny` does not exist", "`model`"),
+            (307, "", "`base_url`"),
+            (400, "Per-request mm_processor_kwargs are disabled by default", "`trust_request_mm_kwargs`"),
         ],
     )
     def test_what_every_request_would_meet(self, server: ModelServer, status: int, words: str, said: str) -> None:
@@ -379,7 +379,7 @@ class TestStarting:
             (says({"data": [{"id": "big"}, {"id": "small"}]}), "It serves big, small"),
             (says({"hello": 1}), "no list of models"),
             (says("<html>"), "no list of models"),
-            (refuses(404, "Not Found"), "--base-url"),
+            (refuses(404, "Not Found"), "`base_url`"),
             (refuses(401, "who?"), "OPENAI_API_KEY"),
         ],
     )
@@ -390,7 +390,7 @@ class TestStarting:
 
     def test_asked_before_anything_starts(self, server: ModelServer) -> None:
         assert asyncio.run(check_served(server.url, "tiny")) is None
-        with pytest.raises(ConfigurationError, match=r"It serves tiny\. Did you mean --model tiny\?"):
+        with pytest.raises(ConfigurationError, match=r"It serves tiny\. Did you mean .`model`=tiny\?"):
             asyncio.run(check_served(server.url, "tinny"))
         server.models = refuses(503)
         assert "is away" in (asyncio.run(check_served(server.url, "tiny")) or "")

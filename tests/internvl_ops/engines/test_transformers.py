@@ -153,9 +153,9 @@ class TestSampling:
 
 class TestRefusals:
     def test_a_form(self, plain: RunningEngine) -> None:
-        with pytest.raises(UnitError, match="--engine vllm or --engine openai"):
+        with pytest.raises(UnitError, match=r"`engine`=vllm or .`engine`=openai"):
             plain.generate(request(plain.engine.checkpoint, "Yes?"), Sampling(choices=("yes", "no")))
-        with pytest.raises(ConfigurationError, match="--engine vllm or --engine openai"):
+        with pytest.raises(ConfigurationError, match=r"`engine`=vllm or .`engine`=openai"):
             TransformersEngine(plain.engine.checkpoint, constrained=True)
 
     def test_a_prompt_longer_than_the_context(self, plain: RunningEngine) -> None:
@@ -169,7 +169,7 @@ class TestRefusals:
             asyncio.run(TransformersEngine(checkpoint).generate(Request("early", np.array([1], np.int32)), SHORT))
 
     def test_several_devices(self, checkpoint: Checkpoint) -> None:
-        with pytest.raises(ConfigurationError, match="--gpus-per-engine 2"):
+        with pytest.raises(ConfigurationError, match="`tensor_parallel`=2"):
             TransformersEngine(checkpoint, tensor_parallel=2)
 
     def test_quantised_weights(self, checkpoint: Checkpoint) -> None:
@@ -201,10 +201,10 @@ class TestRefusals:
         (copied / "config.json").write_text(json.dumps(config))
         message = self.refused(copied)
         assert said in message
-        assert "--engine vllm" in message
+        assert "`engine`=vllm" in message
 
     def test_an_argument_that_transformers_does_not_know(self, copied: Path) -> None:
-        assert "--engine-args" in self.refused(copied, attn_implementation="magic")
+        assert "`engine_args`" in self.refused(copied, attn_implementation="magic")
 
 
 def test_internlm2_keeps_query_key_and_value_together() -> None:

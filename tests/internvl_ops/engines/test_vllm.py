@@ -230,7 +230,7 @@ class TestStarting:
 
     @pytest.mark.parametrize("wrong", [{"no_such_argument": 1}, {"dtype": "int3"}])
     def test_engine_arguments_that_vllm_does_not_know(self, checkpoint: Checkpoint, wrong: dict[str, object]) -> None:
-        with pytest.raises(ConfigurationError, match="--engine-args") as refused:
+        with pytest.raises(ConfigurationError, match="`engine_args`") as refused:
             asyncio.run(VllmEngine(checkpoint, engine_args=wrong).start())
         assert next(iter(wrong)) in str(refused.value)
 

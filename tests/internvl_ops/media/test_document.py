@@ -191,7 +191,7 @@ class TestWhatIsNoGoodDocument:
     def test_one_that_asks_for_a_password(self):
         error = failure(count_pages, make(Document(user_password="s3cret")))
         assert error.kind == "unsupported"
-        assert "--pdf-password" in error.message
+        assert "`password`" in error.message
 
     def test_the_right_password_opens_it_and_is_never_shown(self, tmp_path):
         encrypted = make(Document(user_password="s3cret"))
@@ -234,7 +234,7 @@ class TestWhatIsNoGoodDocument:
     def test_too_many_pages(self):
         error = failure(count_pages, A4, DocumentOptions(max_pages=2))
         assert error.kind == "too_large"
-        assert "--max-pages" in error.message
+        assert "`max_pages`" in error.message
 
     def test_a_document_without_pages(self):
         assert failure(count_pages, make(Document(pages=0))).kind == "corrupt"

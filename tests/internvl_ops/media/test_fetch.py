@@ -9,7 +9,7 @@ import socket
 import pytest
 from aiohttp.abc import AbstractResolver
 
-from internvl_ops.errors import UnitError
+from internvl_ops.errors import UnitError, keyword
 from internvl_ops.media.access import ReadPolicy
 from internvl_ops.media.fetch import Fetcher
 from testing.faulty_server import BODY, FaultyServer
@@ -127,7 +127,7 @@ class TestByteCap:
             error = failure(fetcher, server.url(f"{path}?claims=99999999999"))
         assert error.kind == "too_large"
         assert "99,999,999,999" in error.message
-        assert "--max-bytes" in error.message
+        assert "`max_bytes`" in error.message
 
     def test_an_endless_body_is_cut_at_the_cap(self, server, path):
         with make_fetcher(server, max_bytes=100_000) as fetcher:
@@ -156,7 +156,7 @@ class TestPrivateAddresses:
             error = failure(fetcher, f"http://public.example:{server.port}/name.jpg?sig=s3cr3t")
         assert error.kind == "refused"
         assert address in error.message
-        assert error.message.endswith(f"add --allow http://public.example:{server.port}/")
+        assert error.message.endswith(f"add {keyword('allow', f'http://public.example:{server.port}/')}")
         assert server.hits["/name.jpg"] == 0
 
     def test_one_private_address_among_public_ones_is_enough(self, server):

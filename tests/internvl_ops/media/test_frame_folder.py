@@ -171,7 +171,7 @@ class TestReading:
     def test_all_frames_together_are_no_larger_than_a_file_may_be(self, readers, folder, media):
         unit = Unit((), [MediaRef(name) for name in media], WHOLE)
         error = loaded(readers(max_bytes=1000), unit)
-        assert (error.kind, "--max-bytes" in error.message) == ("too_large", True)
+        assert (error.kind, "`max_bytes`" in error.message) == ("too_large", True)
 
     def test_a_changed_frame_is_another_version(self, readers, folder):
         with Fetcher(ReadPolicy(str(folder.parent)), frame_folders=True) as fetcher:

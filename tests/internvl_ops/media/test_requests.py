@@ -119,12 +119,12 @@ class TestHeaders:
             assert policy.headers_for(other.url(path), other.url(path)) == dict((OPEN,))
 
     def test_a_secret_that_nobody_would_get_is_refused(self) -> None:
-        with pytest.raises(ConfigurationError, match="--allow https://HOST/") as error:
+        with pytest.raises(ConfigurationError, match="`allow`=https://HOST/") as error:
             ReadPolicy("/data", ("s3://bucket/",), (SECRET,))
         assert "s3cr3t" not in str(error.value) + repr(ReadPolicy("/data", ("https://",), (SECRET,)))
 
     def test_a_host_that_wants_to_know_who_asks(self, server: FaultyServer, path: str) -> None:
-        with pytest.raises(UnitError, match="--http-header 'User-Agent="):
+        with pytest.raises(UnitError, match="`headers`='User-Agent="):
             get(server, server.url(f"{path}?status=403"))
 
 
@@ -213,4 +213,4 @@ def test_base64_in_place_of_a_path_is_said() -> None:
     message = ReadPolicy("/data").explain(["/9j/" + "4AAQSkZJRg" * 40, "iVBORw0KGgo" + "AAAA" * 40])
     assert message is not None
     assert "base64" in message
-    assert "--allow" not in message
+    assert "`allow`" not in message

@@ -153,7 +153,7 @@ class TestProxies:
     ) -> None:
         monkeypatch.setenv("http_proxy", server.url(""))
         asked = len(server.asked)
-        with pytest.raises(UnitError, match="--allow http://"):
+        with pytest.raises(UnitError, match="`allow`=http://"):
             fetch(self.URL)
         assert len(server.asked) == asked
 

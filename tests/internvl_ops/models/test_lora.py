@@ -28,7 +28,7 @@ def write(folder: Path, checkpoint: Checkpoint, rank: int = 8, *, sees: bool = F
 @pytest.mark.parametrize(
     ("sees", "engine_args", "said"),
     [
-        (False, {"max_lora_rank": 8}, "rank 16; --engine-args has max_lora_rank 8"),
+        (False, {"max_lora_rank": 8}, "`engine_args` has max_lora_rank 8"),
         (False, {"enable_lora": False}, "enable_lora False"),
         (False, {"max_loras": 0}, "max_loras 0"),
         (True, {"enable_tower_connector_lora": False}, "enable_tower_connector_lora False"),
@@ -44,7 +44,7 @@ def test_the_users_arguments_leave_room(
     if said is None:
         check_room(adapter, "a", engine_args)
         return
-    with pytest.raises(ConfigurationError, match="--lora a: ") as refused:
+    with pytest.raises(ConfigurationError, match="`lora`=a: ") as refused:
         check_room(adapter, "a", engine_args)
     assert said in str(refused.value)
 

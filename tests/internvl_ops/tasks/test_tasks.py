@@ -82,7 +82,7 @@ class TestOcr:
             assert wrong in caught.value.message
 
     def test_json_needs_a_schema(self) -> None:
-        with pytest.raises(ConfigurationError, match="--json-schema"):
+        with pytest.raises(ConfigurationError, match="`json_schema`"):
             ocr("json")
 
 
@@ -113,9 +113,9 @@ class TestGround:
         assert len(asked(ground(["cat", "dog"]), phrase="bird")) == 1
 
     def test_nothing_to_look_for(self) -> None:
-        assert "--phrase" in refused(ground())
+        assert "`phrases`" in refused(ground())
         assert "number 2 of 2" in refused(ground(), phrase=["cat", " "])
-        with pytest.raises(ConfigurationError, match="--detect"):
+        with pytest.raises(ConfigurationError, match="`detect`"):
             ground(in_manifest=False)
 
     def test_every_object(self) -> None:
@@ -180,7 +180,7 @@ class TestSchema:
     def test_what_is_no_schema_is_said(self, given: str, said: str) -> None:
         with pytest.raises(ConfigurationError, match=said) as caught:
             read_schema(given)
-        assert "--json-schema" in str(caught.value)
+        assert "`json_schema`" in str(caught.value)
 
     def test_a_file(self, tmp_path) -> None:
         (tmp_path / "schema.json").write_text(SCHEMA)

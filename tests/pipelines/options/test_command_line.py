@@ -222,5 +222,5 @@ def test_names_of_engine_arguments(engine, names):
     known = names()
     assert {"vllm": "quantization", "transformers": "attn_implementation"}[engine] in known
     check_names(engine, known, known)
-    with pytest.raises(ConfigurationError, match=rf"--engine {engine}\. Did you mean 'revision'"):
+    with pytest.raises(ConfigurationError, match=rf"`engine`={engine}\. Did you mean 'revision'"):
         check_names(engine, ["revison"], known)

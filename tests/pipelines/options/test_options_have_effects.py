@@ -18,8 +18,9 @@ from internvl_ops.errors import ConfigurationError
 from internvl_ops.tasks import Task
 from pipelines.commands import evaluation, preview
 from pipelines.commands.registry import COMMANDS
+from pipelines.flags import flag, in_flags
 from pipelines.options import tasks
-from pipelines.options.command_line import MODES, build_options, flag, groups
+from pipelines.options.command_line import MODES, build_options, groups
 from pipelines.options.config_file import bare
 from pipelines.options.redaction import shown
 from testing.cluster import ROOT
@@ -209,7 +210,7 @@ def outcome(
     try:
         after = build(values)
     except ConfigurationError as error:
-        said = str(error)
+        said = in_flags(str(error))
         return ("refused" if flag(name) in said or f"--no-{flag(name)[2:]}" in said else "effect"), said
     return ("nothing" if after == before else "effect"), ""
 

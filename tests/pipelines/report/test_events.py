@@ -6,6 +6,7 @@ import logging
 
 import pytest
 
+from internvl_ops.errors import keyword
 from internvl_ops.events import listening, note
 from pipelines import patience
 from pipelines.ledger.events import KEPT as WAITING
@@ -38,6 +39,13 @@ def test_count_first_last_and_example() -> None:
             "example": "first",
         }
     ]
+
+
+def test_the_example_names_options() -> None:
+    counts = EventCounts()
+    with listening(counts):
+        note(logger, "engine_not_started", f"Lower {keyword('max_tiles')}.")
+    assert counts.as_list()[0]["example"] == "Lower --max-tiles."
 
 
 def test_events_are_counted_while_it_listens_and_other_records_never() -> None:

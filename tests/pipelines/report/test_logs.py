@@ -11,6 +11,7 @@ from datetime import datetime
 
 import pytest
 
+from internvl_ops.errors import keyword
 from internvl_ops.events import LOGGERS, note
 from pipelines import interruption
 from pipelines.options.messages import say_now
@@ -40,6 +41,15 @@ def test_a_person_reads_the_time_and_a_sentence(capsys: pytest.CaptureFixture[st
     assert died[8:] == " The engine died: 100 %s"
     assert said[8:] == " starting Ray on this machine"
     assert datetime.strptime(died[:8], "%H:%M:%S")
+
+
+def test_a_line_names_options(capsys: pytest.CaptureFixture[str]) -> None:
+    configure(as_json=False)
+    note(logging.getLogger("internvl_ops.engines"), "engine_not_started", f"Lower {keyword('max_tiles')}.")
+    configure(as_json=True)
+    note(logging.getLogger("internvl_ops.engines"), "engine_not_started", f"Lower {keyword('max_tiles')}.")
+    plain, as_json = capsys.readouterr().err.splitlines()
+    assert [plain[9:], json.loads(as_json)["message"]] == ["Lower --max-tiles."] * 2
 
 
 def test_every_line_is_one_json_object(capfd: pytest.CaptureFixture[str]) -> None:

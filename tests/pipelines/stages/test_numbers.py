@@ -231,7 +231,7 @@ def test_options_about_texts_are_refused() -> None:
 
 
 def test_one_pass_of_several_tasks_is_of_texts() -> None:
-    with pytest.raises(ConfigurationError, match="--tasks caption,colour: the answers of colour are numbers"):
+    with pytest.raises(ConfigurationError, match="`tasks`=caption,colour: the answers of colour are numbers"):
         several([caption(), COLOUR])
 
 

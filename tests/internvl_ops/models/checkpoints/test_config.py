@@ -193,7 +193,7 @@ class TestWhatIsWrong:
     def test_a_tensor_parallel_size(self, tiny_checkpoint: Path, size: int, said: str) -> None:
         checkpoint = load_checkpoint(str(tiny_checkpoint))
         checkpoint.check_tensor_parallel(2)
-        with pytest.raises(ConfigurationError, match=f"--gpus-per-engine {size}: .*{said}.*can be spread over 1, 2"):
+        with pytest.raises(ConfigurationError, match=f"`tensor_parallel`={size}: .*{said}.*can be spread over 1, 2"):
             checkpoint.check_tensor_parallel(size)
 
     def test_a_missing_shard(self, copy: Path) -> None:

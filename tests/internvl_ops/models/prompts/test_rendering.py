@@ -189,7 +189,7 @@ class TestRefusals:
         with pytest.raises(UnitError) as refused:
             renderer.render("Describe.", [60])
         assert (refused.value.stage, refused.value.kind) == ("render", "prompt_too_long")
-        fit = int(refused.value.message.split("--max-tiles ")[1].rstrip("."))
+        fit = int(refused.value.message.split("`max_tiles`=")[1].rstrip("."))
         assert len(renderer.render("Describe.", [fit + 1]).token_ids) <= 900  # and its thumbnail
         with pytest.raises(UnitError):
             renderer.render("Describe.", [fit + 2])
