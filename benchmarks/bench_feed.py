@@ -104,7 +104,7 @@ def from_memory(images: str, model: str, notes: str, core: int) -> dict[str, Any
     """The same engine and the same inputs, and nothing between them."""
     from internvl_ops.engines.recovering import Recovering
     from internvl_ops.generation import Shown
-    from internvl_ops.prepare import MediaRef, Unit
+    from internvl_ops.preparer import MediaRef, Unit
     from pipelines.commands.job import check
     from pipelines.options.tasks import make_caption
     from pipelines.wiring.generators import generator_maker

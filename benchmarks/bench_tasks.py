@@ -48,7 +48,7 @@ class Bench:
         from internvl_ops.media.parts import MediaOptions
         from internvl_ops.models.checkpoints.config import load_checkpoint
         from internvl_ops.models.tokenizers.tokenizer import Tokenizer
-        from internvl_ops.prepare import Preparer, ReadLimits
+        from internvl_ops.preparer import Preparer, ReadLimits
         from testing.tiny import make_tiny_checkpoint
 
         self._folder = folder
@@ -73,7 +73,7 @@ class Bench:
     async def run(self, tasks: Sequence[Any], names: Sequence[str]) -> dict[str, float]:
         """One pass over the images."""
         from internvl_ops.errors import UnitError
-        from internvl_ops.prepare import MediaRef, Unit
+        from internvl_ops.preparer import MediaRef, Unit
 
         started, cpu = time.monotonic(), cpu_now()
         conversations = [one for task in tasks for one in task.converse({"phrase": "the red square"})]

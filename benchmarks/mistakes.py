@@ -30,9 +30,9 @@ from internvl_ops.media.parts import MediaOptions
 from internvl_ops.media.sandbox import Sandbox
 from internvl_ops.media.tiling import choose_grid
 from internvl_ops.models.checkpoints.config import Checkpoint
-from internvl_ops.models.templates.conversation import TEMPLATES
+from internvl_ops.models.templates.conversation_template import TEMPLATES
 from internvl_ops.models.tokenizers.tokenizer import Tokenizer
-from internvl_ops.prepare import MediaRef, Preparer, ReadLimits, Unit
+from internvl_ops.preparer import MediaRef, Preparer, ReadLimits, Unit
 from internvl_ops.tasks import ask, caption, ground, ocr
 from internvl_ops.tasks.base import Task
 from internvl_ops.tasks.conversation import Answered, Dialogue

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from internvl_ops.evaluation import table as benchmark_table
+from internvl_ops.evaluation import benchmark_table
 from internvl_ops.models.family import family_table
 from internvl_ops.stores import store_table
 from pipelines.exports import counts as export_counts

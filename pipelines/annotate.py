@@ -13,7 +13,7 @@ from ray.data import ActorPoolStrategy, Dataset, TaskPoolStrategy
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.events import listening, note
 from internvl_ops.models.checkpoints.config import Checkpoint
-from internvl_ops.prepare import MediaReader
+from internvl_ops.preparer import MediaReader
 from internvl_ops.redaction import safe_uri
 from internvl_ops.tasks import Task
 from pipelines import cluster

@@ -21,12 +21,12 @@ from pipelines import columns as c
 from pipelines.cluster import NodeWatch
 from pipelines.flags import in_flags
 from pipelines.interruption import Interrupted, phase
-from pipelines.ledger.events import Relay
 from pipelines.ledger.ledger import Book
+from pipelines.ledger.relay import Relay
 from pipelines.options.job_options import JobOptions
 from pipelines.output.writer import Writer
 from pipelines.patience import patiently
-from pipelines.report.events import EventCounts
+from pipelines.report.event_counts import EventCounts
 from pipelines.report.progress import ProgressLine
 from pipelines.report.record import RunRecord, exceeds
 from pipelines.sources import SourcePlan, count_rows

@@ -17,10 +17,10 @@ from internvl_ops.media.access import ReadPolicy
 from internvl_ops.redaction import safe_text, safe_uri, without_credentials
 from pipelines.ledger.ledger import Ledger
 from pipelines.options.job_options import JobOptions
-from pipelines.options.redaction import shown
+from pipelines.options.safe_options import shown
 from pipelines.output.folder import ERRORS, OutputFolder
 from pipelines.output.writer import Writer, result_schema
-from pipelines.sources.media import to_media
+from pipelines.sources.media_column import to_media
 from pipelines.wiring.engines import engine_maker
 from tests.pipelines.finished_rows import CAPTION, IMAGE, row, table
 

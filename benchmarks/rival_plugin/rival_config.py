@@ -7,6 +7,6 @@ from transformers import AutoConfig
 
 
 def register() -> None:
-    from internvl_ops.models.vllm_plugin.config import InternVLChatConfig
+    from internvl_ops.models.vllm_plugin.hf_config import InternVLChatConfig
 
     AutoConfig.register("internvl_chat", InternVLChatConfig, exist_ok=True)

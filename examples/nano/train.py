@@ -37,7 +37,7 @@ from examples.nano import draw
 from internvl_ops.media.tiling import choose_grid, tile_image
 from internvl_ops.models.checkpoints.config import load_checkpoint
 from internvl_ops.models.prompts.rendering import Renderer
-from internvl_ops.models.templates.conversation import TEMPLATES
+from internvl_ops.models.templates.conversation_template import TEMPLATES
 
 TILE, PATCH, MAX_TILES = 112, 14, 6
 SIDE = TILE // PATCH // 2  # visual tokens along a tile's side

@@ -8,7 +8,7 @@ from typing import Any
 
 from internvl_ops.engines.base import WATCHED_EVERY, Completion, Watch
 from internvl_ops.errors import ConfigurationError, keyword
-from internvl_ops.models.templates.conversation import TEMPLATES, final_part, thinks_in_channels
+from internvl_ops.models.templates.conversation_template import TEMPLATES, final_part, thinks_in_channels
 
 _STOPS = tuple({stop for template in TEMPLATES.values() for stop in template.stop})
 _LARGEST_COUNT = 2**31 - 1  # the maximum of the columns of a result

@@ -23,7 +23,7 @@ from internvl_ops.engines.base import (
     own_context,
     too_long,
 )
-from internvl_ops.engines.fitting import check_memory, check_quantization, quantization_arguments
+from internvl_ops.engines.device_fit import check_memory, check_quantization, quantization_arguments
 from internvl_ops.errors import ConfigurationError, UnitError, keyword
 from internvl_ops.models import vllm_plugin
 from internvl_ops.models.checkpoints.architecture import GPU_UTILIZATION

@@ -18,7 +18,7 @@ from internvl_ops.errors import ConfigurationError
 from internvl_ops.evaluation import BENCHMARKS, Benchmark
 from internvl_ops.evaluation.subtitles import NONE, SUFFIX, as_text
 from pipelines.sources import SourcePlan, Split
-from pipelines.sources.rows import RawRows
+from pipelines.sources.raw_rows import RawRows
 from pipelines.sources.storage import open_input
 
 TYPES = {

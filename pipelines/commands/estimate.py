@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import fmean, quantiles
 
 from internvl_ops.cost import FLOOR, Cost, Efficiency, Roofline
-from internvl_ops.engines.fitting import ON_LOAD
+from internvl_ops.engines.device_fit import ON_LOAD
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.gpus import DEFAULT, GPUS, Gpu, find_gpu, gpu_here
 from internvl_ops.models.checkpoints.architecture import GPU_UTILIZATION, Bits

@@ -17,7 +17,7 @@ import pyarrow as pa
 from internvl_ops.errors import UnitError
 from internvl_ops.media.parts import WHOLE, Part
 from internvl_ops.models.checkpoints.config import Checkpoint
-from internvl_ops.prepare import MediaReader, Unit
+from internvl_ops.preparer import MediaReader, Unit
 from internvl_ops.tasks import Task
 from pipelines import columns as c
 from pipelines.options.job_options import JobOptions

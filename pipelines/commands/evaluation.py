@@ -18,7 +18,7 @@ from internvl_ops.redaction import safe_uri
 from internvl_ops.tasks import Task
 from pipelines.commands.benchmark_rows import BenchmarkRows, read_annotations
 from pipelines.commands.job import run_job, source_options
-from pipelines.options.benchmark import EvaluateJobOptions
+from pipelines.options.benchmark_options import EvaluateJobOptions
 from pipelines.options.command_line import Mode
 from pipelines.options.rules import refuse
 from pipelines.output.folder import ERRORS, EVALUATION, RESULTS, RUNS, OutputFolder, as_parquet

@@ -16,7 +16,7 @@ from pipelines.interruption import Interrupted, end, phase, say
 from pipelines.options.command_line import Mode, exit_with, groups, show
 from pipelines.options.job_options import JobOptions
 from pipelines.options.messages import say_now
-from pipelines.options.redaction import shown
+from pipelines.options.safe_options import shown
 from pipelines.report.logs import configure
 
 logger = logging.getLogger(__name__)

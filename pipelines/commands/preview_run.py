@@ -23,7 +23,7 @@ from internvl_ops.media.access import ReadPolicy
 from internvl_ops.media.parts import WHOLE, Part
 from internvl_ops.media.tiling import choose_grid, join_tiles
 from internvl_ops.models.checkpoints.config import Checkpoint
-from internvl_ops.prepare import MediaReader, MediaRef, Prepared, Unit, UnitPreparer
+from internvl_ops.preparer import MediaReader, MediaRef, Prepared, Unit, UnitPreparer
 from internvl_ops.replies import Reply
 from internvl_ops.tasks import Answered, Dialogue, Task
 from internvl_ops.tasks.boxes import Box

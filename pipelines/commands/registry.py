@@ -204,7 +204,7 @@ COMMANDS: dict[str, Command] = {
             "--benchmark docvqa --input DocVQA/",
             "--split validation --output s3://bucket/docvqa",
             _TO,
-            options="pipelines.options.benchmark:EvaluateJobOptions",
+            options="pipelines.options.benchmark_options:EvaluateJobOptions",
             run="pipelines.commands.evaluation:run",
             script="evaluate_model.py",
         ),

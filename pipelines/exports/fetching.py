@@ -8,7 +8,7 @@ from typing import Any
 from internvl_ops.errors import ConfigurationError, UnitError
 from internvl_ops.media.access import ReadPolicy
 from internvl_ops.media.fetch import Fetcher
-from internvl_ops.prepare import joined_versions
+from internvl_ops.preparer import joined_versions
 from internvl_ops.stores.base import Settings
 from pipelines.exports.answers import Answers
 from pipelines.exports.counts import LeftOut

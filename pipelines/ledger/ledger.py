@@ -16,8 +16,8 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any, Protocol
 
-from pipelines.ledger.events import Mailbox
 from pipelines.ledger.finished import UNSEEN, FinishedUnits, unit_key
+from pipelines.ledger.relay import Mailbox
 
 
 class State(IntEnum):

@@ -59,7 +59,7 @@ def nearest(given: str, known: Iterable[str]) -> str:
 
 def whose_option(given: str, own: Sequence[str]) -> str:
     """A sentence with the commands that have an option which this one has not; empty where none has it."""
-    from pipelines.options.benchmark import EvaluateOptions
+    from pipelines.options.benchmark_options import EvaluateOptions
     from pipelines.options.job_options import JobOptions
     from pipelines.options.tasks import TASKS
 

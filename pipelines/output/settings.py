@@ -12,7 +12,7 @@ from internvl_ops.tasks import Task
 from internvl_ops.tasks.forms import read_schema
 from pipelines.flags import flag
 from pipelines.options.job_options import ClusterOptions, EstimateOptions, InputOptions, JobOptions, OutputOptions
-from pipelines.options.redaction import shown, without_secrets
+from pipelines.options.safe_options import shown, without_secrets
 from pipelines.output.folder import ERRORS, RESULTS, OutputFolder
 
 _DIGEST = "blake2b"

@@ -26,11 +26,11 @@ from internvl_ops.tasks import Task
 from pipelines import columns as c
 from pipelines.ledger.ledger import Counts
 from pipelines.options.job_options import JobOptions
-from pipelines.options.redaction import shown
 from pipelines.options.rules import changed
+from pipelines.options.safe_options import shown
 from pipelines.output.folder import RUNS, OutputFolder
 from pipelines.output.totals import Totals
-from pipelines.report.events import EventCounts
+from pipelines.report.event_counts import EventCounts
 from pipelines.report.measures import Measures
 from pipelines.report.progress import error_lines
 from pipelines.stages.previews import Sample

@@ -17,10 +17,10 @@ import numpy as np
 import pyarrow as pa
 
 from internvl_ops.errors import ConfigurationError
-from pipelines.sources.fitting import set_aside
+from pipelines.sources.conversion import set_aside
 from pipelines.sources.lines import MAX_LINE_BYTES, Broken, Line, batches, read_lines
 from pipelines.sources.options import SourceOptions, SourcePlan, Split
-from pipelines.sources.rows import RawRows
+from pipelines.sources.raw_rows import RawRows
 from pipelines.sources.storage import look_at, suffix_of
 
 _MAX_LINES = 1_000

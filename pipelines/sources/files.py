@@ -16,7 +16,7 @@ from internvl_ops.errors import ConfigurationError
 from pipelines.sources.lines import batches
 from pipelines.sources.listing import list_files, seen_files
 from pipelines.sources.options import MEDIA_KINDS, MEDIA_SUFFIXES, SourceOptions, SourcePlan, Split
-from pipelines.sources.rows import RawRows
+from pipelines.sources.raw_rows import RawRows
 from pipelines.sources.storage import suffix_of
 
 # Up to this many entries are listed at start and handed to tasks in parts. A longer listing is streamed by one task, so

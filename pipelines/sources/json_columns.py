@@ -10,10 +10,10 @@ import orjson
 import pyarrow as pa
 
 from pipelines.sources.arrow_types import json_text
-from pipelines.sources.fitting import set_aside, shown
+from pipelines.sources.conversion import set_aside, shown
 from pipelines.sources.json_types import PLAIN_TYPES, Mixed, arrow_type, checker, common_shape, fitted
 from pipelines.sources.options import DEFAULT_MEDIA_COLUMNS, SourceOptions, SourcePlan
-from pipelines.sources.rows import RawRows
+from pipelines.sources.raw_rows import RawRows
 
 Build = Callable[[list[Any], RawRows], pa.Array]
 

@@ -10,12 +10,12 @@ import numpy as np
 import pyarrow as pa
 
 from internvl_ops.errors import ConfigurationError
-from pipelines.sources.fitting import set_aside
+from pipelines.sources.conversion import set_aside
 from pipelines.sources.json_columns import Build, build_columns, find_columns, make_builders
 from pipelines.sources.json_objects import Parsed, parse_object
 from pipelines.sources.lines import Broken, Line, batches, read_filled_lines, sample_lines
 from pipelines.sources.options import SourceOptions, SourcePlan, Split
-from pipelines.sources.rows import RawRows
+from pipelines.sources.raw_rows import RawRows
 
 _SAMPLED_ROWS = 10_000
 _SAMPLED_BYTES = 16 << 20

@@ -12,7 +12,7 @@ from internvl_ops.stores.base import Settings
 from pipelines.columns import READ
 
 if TYPE_CHECKING:
-    from pipelines.sources.rows import RawRows
+    from pipelines.sources.raw_rows import RawRows
 
 Format = Literal["auto", "parquet", "jsonl", "csv", "txt", "webdataset", "files"]
 MediaKind = Literal["image", "video", "document"]

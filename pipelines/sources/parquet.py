@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 
 from internvl_ops.errors import ConfigurationError
 from pipelines.sources.arrow_types import merge, plain, settled
-from pipelines.sources.fitting import fit_column
+from pipelines.sources.conversion import fit_column
 from pipelines.sources.options import DEFAULT_MEDIA_COLUMNS, SourceOptions, SourcePlan, Split
+from pipelines.sources.raw_rows import RawRows
 from pipelines.sources.repeated_values import may_explode, pieces
-from pipelines.sources.rows import RawRows
 from pipelines.sources.storage import Watched, is_local, look_at, open_input
 
 

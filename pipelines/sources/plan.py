@@ -18,10 +18,10 @@ from pipelines.patience import read_patiently
 from pipelines.sources import csv, files, jsonl, parquet, txt, webdataset
 from pipelines.sources.files import with_kind
 from pipelines.sources.listing import check_exists, folder_of, manifest_splits, refuse_tables, resolve_format
-from pipelines.sources.media import choose_media_column, holds_several, uri_type
+from pipelines.sources.media_column import choose_media_column, holds_several, uri_type
 from pipelines.sources.options import SEVERAL_MEDIA, SourceOptions, SourcePlan, Split
 from pipelines.sources.places import columns_in_path, names_in_paths
-from pipelines.sources.rows import finish
+from pipelines.sources.raw_rows import finish
 from pipelines.sources.storage import check_scheme, kind_of, read_with, store
 
 # A reader is a module: inspect(splits, options) at start, count(plan, split), and read(plan, split, rows, bytes).

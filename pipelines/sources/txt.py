@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from pipelines.sources.lines import Broken, Line, batches, read_filled_lines
 from pipelines.sources.options import SourceOptions, SourcePlan, Split
-from pipelines.sources.rows import RawRows
+from pipelines.sources.raw_rows import RawRows
 
 
 def inspect(splits: list[Split], options: SourceOptions) -> tuple[pa.Schema, list[Split], dict[str, Any]]:

@@ -16,11 +16,11 @@ import numpy as np
 import pyarrow as pa
 
 from internvl_ops.errors import ConfigurationError
-from pipelines.sources.fitting import set_aside
+from pipelines.sources.conversion import set_aside
 from pipelines.sources.json_columns import Build, build_columns, find_columns, make_builders
 from pipelines.sources.json_objects import parse_object
 from pipelines.sources.options import MEDIA_SUFFIXES, SEVERAL_MEDIA, SourceOptions, SourcePlan, Split
-from pipelines.sources.rows import RawRows, TooLarge
+from pipelines.sources.raw_rows import RawRows, TooLarge
 from pipelines.sources.storage import is_compressed, is_local, look_at
 from pipelines.sources.tar import Shard
 

@@ -9,13 +9,13 @@ import pyarrow.compute as pc
 
 from internvl_ops.errors import UnitError
 from internvl_ops.media.parts import Part
-from internvl_ops.prepare import MediaReader, Unit, joined_versions
+from internvl_ops.preparer import MediaReader, Unit, joined_versions
 from pipelines import columns as c
 from pipelines.failures import errors_with, fill, outcomes
 from pipelines.ledger.finished import unit_key
 from pipelines.ledger.ledger import RUN, SKIP, Book
 from pipelines.stages import wire
-from pipelines.stages.rows import repeated
+from pipelines.stages.row_values import repeated
 
 TABLE_BYTES = 8 << 20  # bytes of media in one table
 

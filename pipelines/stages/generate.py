@@ -20,7 +20,7 @@ from pipelines import columns as c
 from pipelines.failures import fill
 from pipelines.ledger.ledger import Book
 from pipelines.stages import wire
-from pipelines.stages.rows import worker_name
+from pipelines.stages.row_values import worker_name
 
 
 class Generate:

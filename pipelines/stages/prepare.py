@@ -10,7 +10,7 @@ from internvl_ops.errors import UnitError
 from internvl_ops.gauge import Gauge
 from internvl_ops.media.parts import WHOLE, Part
 from internvl_ops.media.times import seconds_of
-from internvl_ops.prepare import Prepared, Unit, UnitPreparer
+from internvl_ops.preparer import Prepared, Unit, UnitPreparer
 from internvl_ops.redaction import safe_uri
 from internvl_ops.tasks import Task
 from pipelines import columns as c
@@ -19,7 +19,7 @@ from pipelines.ledger.ledger import Book
 from pipelines.options.job_options import row_sampling
 from pipelines.stages import wire
 from pipelines.stages.previews import Sample
-from pipelines.stages.rows import worker_name
+from pipelines.stages.row_values import worker_name
 
 PREVIEWS = 24  # units in the report's sample
 

@@ -14,7 +14,7 @@ from pipelines.ledger.ledger import RUN, SKIP, Book
 from pipelines.patience import read_patiently
 from pipelines.sources import SourcePlan, read_split
 from pipelines.stages.carried import Carry
-from pipelines.stages.rows import repeated
+from pipelines.stages.row_values import repeated
 
 
 def read(

@@ -22,7 +22,7 @@ from internvl_ops.gauge import Reading
 from internvl_ops.generation import ChatConversation, RenderedConversation, Shown
 from internvl_ops.media.parts import Part
 from internvl_ops.models.prompts.rendering import Placeholder
-from internvl_ops.prepare import MediaRef, Prepared
+from internvl_ops.preparer import MediaRef, Prepared
 from internvl_ops.tasks import Outcome, Task
 from pipelines import columns as c
 

@@ -21,7 +21,7 @@ from pipelines.sources.options import MEDIA_KINDS, MediaKind
 if TYPE_CHECKING:
     from internvl_ops.media.clips import ClipOptions
     from internvl_ops.media.parts import MediaOptions
-    from internvl_ops.prepare import ReadLimits
+    from internvl_ops.preparer import ReadLimits
 
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _OURS = frozenset({"host", "content-length", "transfer-encoding", "connection", "accept-encoding", "cookie", "range"})
@@ -95,7 +95,7 @@ def _header(said: str) -> tuple[str, str]:
 
 
 def read_limits(options: Decoding) -> ReadLimits:
-    from internvl_ops.prepare import ReadLimits
+    from internvl_ops.preparer import ReadLimits
 
     return ReadLimits(
         max_bytes=options.max_bytes,

@@ -6,9 +6,9 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+from internvl_ops.chat_preparer import ChatPreparer
 from internvl_ops.models.checkpoints.config import Checkpoint
-from internvl_ops.prepare import Preparer, UnitPreparer
-from internvl_ops.prepare_chat import ChatPreparer
+from internvl_ops.preparer import Preparer, UnitPreparer
 from internvl_ops.tasks import Task
 from pipelines.options.job_options import InferenceOptions
 from pipelines.sources import SourcePlan

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 
 from pipelines.drive import ErrorLimit, cause, count_retries
-from pipelines.report.events import EventCounts
+from pipelines.report.event_counts import EventCounts
 
 ACTOR_DIED = """The actor died because of an error raised in its creation task, ray::MapWorker(MapBatches(Generate))
   File "vllm.py", line 96, in _start

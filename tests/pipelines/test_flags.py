@@ -13,7 +13,7 @@ from pipelines import columns as c
 from pipelines.commands.preview import PreviewOptions
 from pipelines.drive import cause
 from pipelines.flags import in_flags, option_of
-from pipelines.options.benchmark import EvaluateOptions
+from pipelines.options.benchmark_options import EvaluateOptions
 from pipelines.options.command_line import exit_with
 from pipelines.options.job_options import JobOptions
 from pipelines.options.tasks import TASKS, AnnotateOptions

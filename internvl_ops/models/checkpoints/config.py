@@ -14,7 +14,7 @@ from internvl_ops.errors import ConfigurationError, keyword
 from internvl_ops.models.checkpoints import weights
 from internvl_ops.models.checkpoints.architecture import Architecture, read_architecture, side
 from internvl_ops.models.checkpoints.json_files import read_json
-from internvl_ops.models.templates.conversation import TEMPLATES
+from internvl_ops.models.templates.conversation_template import TEMPLATES
 
 # The files of a hub checkpoint that are needed here. The engine downloads the weights itself.
 HUB_FILES = ["*.json", "*.jinja", "tokenizer.model", "*.txt"]
@@ -29,7 +29,7 @@ class Checkpoint:
 
     Attributes:
         model: The user's name for it: a local folder or a hub name. The engine loads it by this name.
-        template: Name of the conversation template, a key of `conversation.TEMPLATES`.
+        template: Name of the conversation template, a key of `conversation_template.TEMPLATES`.
         system_message: The system message of the prompt: the config's own, else the template's.
         tile_size: Side of a tile in pixels.
         tokens_per_tile: Number of tokens of a tile in the prompt.

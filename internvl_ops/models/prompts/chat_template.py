@@ -13,7 +13,7 @@ from internvl_ops.models.checkpoints.config import Checkpoint
 from internvl_ops.models.checkpoints.json_files import read_json
 from internvl_ops.models.templates.bounded_jinja import SECONDS, Unbounded
 from internvl_ops.models.templates.bounded_jinja import render as render_template
-from internvl_ops.models.templates.conversation import render
+from internvl_ops.models.templates.conversation_template import render
 
 QUESTION = "Hello"
 SHOWN = 60  # characters of each prompt to show, from where they differ

@@ -12,7 +12,7 @@ import json
 
 from internvl_ops.models.checkpoints.config import Checkpoint, load_checkpoint
 from internvl_ops.models.prompts.rendering import TAG
-from internvl_ops.models.templates.conversation import TEMPLATES
+from internvl_ops.models.templates.conversation_template import TEMPLATES
 from internvl_ops.models.tokenizers.tokenizer import IMAGE_CONTEXT, IMAGE_END, IMAGE_START, Tokenizer
 
 PLACEHOLDER = IMAGE_START + IMAGE_CONTEXT + IMAGE_END

@@ -10,7 +10,7 @@ import numpy as np
 
 from internvl_ops.errors import UnitError, keyword
 from internvl_ops.models.checkpoints.config import Checkpoint
-from internvl_ops.models.templates import conversation
+from internvl_ops.models.templates import conversation_template
 from internvl_ops.models.tokenizers.tokenizer import IMAGE_CONTEXT, IMAGE_END, IMAGE_START, Tokenizer
 
 TAG = "<image>"
@@ -136,7 +136,7 @@ class Renderer:
                 f"a later question has an {TAG} tag: {question[:80]!r}. Images are shown with the first question of a "
                 "conversation. Write the tag there.",
             )
-        text = conversation.follow_up(self.checkpoint.template, self._written(question))
+        text = conversation_template.follow_up(self.checkpoint.template, self._written(question))
         return self.tokenizer.encode(text, start=False)
 
     def text(
@@ -163,7 +163,9 @@ class Renderer:
     ) -> str:
         """The prompt's text: `asking` writes the questions, `saying` everything else."""
         turns = [(asking(turn), saying(answer)) for turn, (_, answer) in zip(asked, history, strict=False)]
-        return conversation.render(self.checkpoint.template, saying(self.system_message), turns, asking(asked[-1]))
+        return conversation_template.render(
+            self.checkpoint.template, saying(self.system_message), turns, asking(asked[-1])
+        )
 
     def _written(self, text: str) -> str:
         """A text of the user or the model, prepared for the tokenizer."""
@@ -210,7 +212,7 @@ class Renderer:
     def _controls(self, turns: int) -> int:
         """Number of the template's tokens that begin or end something, in a prompt with this many earlier turns."""
         if turns not in self._controls_by_turns:
-            bare = conversation.render(self.checkpoint.template, "", [("", "")] * turns, "")
+            bare = conversation_template.render(self.checkpoint.template, "", [("", "")] * turns, "")
             ids = self.tokenizer.encode(bare)
             self._controls_by_turns[turns] = int(np.isin(ids, self.tokenizer.control_ids).sum())
         return self._controls_by_turns[turns]

@@ -11,7 +11,7 @@ import numpy as np
 from internvl_ops.errors import ConfigurationError, keyword
 from internvl_ops.models.checkpoints.config import Checkpoint
 from internvl_ops.models.checkpoints.json_files import read_json
-from internvl_ops.models.templates.conversation import CHANNEL, FINAL, MESSAGE, TEMPLATES
+from internvl_ops.models.templates.conversation_template import CHANNEL, FINAL, MESSAGE, TEMPLATES
 from internvl_ops.models.tokenizers.seams import KEPT, SEAM, Seams, is_mark
 from internvl_ops.models.tokenizers.sentencepiece_tokenizer import SentencePieceTokenizer, is_sentencepiece
 

@@ -20,7 +20,7 @@ def register() -> None:
     from transformers import AutoConfig
     from vllm import ModelRegistry
 
-    from internvl_ops.models.vllm_plugin.config import InternVLChatConfig, InternVLNativeConfig
+    from internvl_ops.models.vllm_plugin.hf_config import InternVLChatConfig, InternVLNativeConfig
     from internvl_ops.models.vllm_plugin.orphans import end_with_parent
 
     end_with_parent()

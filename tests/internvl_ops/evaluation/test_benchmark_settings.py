@@ -10,8 +10,8 @@ from internvl_ops.evaluation import BENCHMARKS
 from internvl_ops.evaluation.releases import release_of
 from internvl_ops.evaluation.task import evaluate
 from internvl_ops.media.sampling import step_indices
-from internvl_ops.prepare import sampling_of
-from pipelines.options.benchmark import EvaluateJobOptions as Options
+from internvl_ops.preparer import sampling_of
+from pipelines.options.benchmark_options import EvaluateJobOptions as Options
 from pipelines.options.command_line import build_options
 from pipelines.wiring.media import media_options
 

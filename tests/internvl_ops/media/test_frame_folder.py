@@ -16,7 +16,7 @@ from internvl_ops.media.frame_files import frame_names, pack_frames
 from internvl_ops.media.parts import WHOLE, MediaOptions
 from internvl_ops.media.sampling import sample_indices
 from internvl_ops.media.video import VideoOptions, load_video
-from internvl_ops.prepare import MediaReader, MediaRef, ReadLimits, Unit
+from internvl_ops.preparer import MediaReader, MediaRef, ReadLimits, Unit
 
 
 def frame(number: int, suffix: str = "png", size: tuple[int, int] = (32, 24)) -> bytes:

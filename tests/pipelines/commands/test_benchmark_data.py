@@ -21,7 +21,7 @@ from internvl_ops.media.access import ReadPolicy
 from internvl_ops.media.fetch import Fetcher
 from internvl_ops.media.video import load_video
 from pipelines.commands.evaluation import plan_benchmark
-from pipelines.options.benchmark import EvaluateJobOptions as Options
+from pipelines.options.benchmark_options import EvaluateJobOptions as Options
 from pipelines.options.command_line import build_options
 from pipelines.sources import read_split
 from pipelines.wiring.media import media_options

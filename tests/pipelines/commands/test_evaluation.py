@@ -12,7 +12,7 @@ import pytest
 
 from internvl_ops.errors import ConfigurationError
 from pipelines.commands.evaluation import make_evaluate, plan_benchmark, score_benchmark
-from pipelines.options.benchmark import EvaluateJobOptions as Options
+from pipelines.options.benchmark_options import EvaluateJobOptions as Options
 from pipelines.options.command_line import build_options
 from pipelines.output.folder import OutputFolder
 from pipelines.output.settings import settings

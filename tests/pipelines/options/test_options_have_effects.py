@@ -22,7 +22,7 @@ from pipelines.flags import flag, in_flags
 from pipelines.options import tasks
 from pipelines.options.command_line import MODES, build_options, groups
 from pipelines.options.config_file import bare
-from pipelines.options.redaction import shown
+from pipelines.options.safe_options import shown
 from testing.cluster import ROOT
 from tests.pipelines.options.parts_of_a_run import built, plain
 

@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from internvl_ops.errors import UnitError
 from internvl_ops.media.parts import Part
-from internvl_ops.prepare import Unit
+from internvl_ops.preparer import Unit
 from pipelines import columns as c
 from pipelines.ledger.finished import unit_key
 from pipelines.ledger.ledger import Ledger, State

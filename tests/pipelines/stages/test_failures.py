@@ -19,7 +19,7 @@ from internvl_ops.media.access import ReadPolicy
 from internvl_ops.media.parts import MediaOptions, Part
 from internvl_ops.models.checkpoints.config import Checkpoint
 from internvl_ops.models.tokenizers.tokenizer import Tokenizer
-from internvl_ops.prepare import Prepared, Preparer, ReadLimits, Unit
+from internvl_ops.preparer import Prepared, Preparer, ReadLimits, Unit
 from internvl_ops.tasks import Conversation, Task, ask
 from internvl_ops.tasks.conversation import Answered
 from pipelines import columns as c
@@ -282,7 +282,7 @@ def test_a_row_of_the_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
             raise problem
         return ids_from_column(column)
 
-    monkeypatch.setattr("pipelines.sources.rows.ids_from_column", ids)
+    monkeypatch.setattr("pipelines.sources.raw_rows.ids_from_column", ids)
     manifest = tmp_path / "m.jsonl"
     manifest.write_text("".join(json.dumps({"id": name, "image": "x.jpg"}) + "\n" for name in ("a", "odd", "c")))
     plan = plan_source(SourceOptions(uri=str(manifest)))
@@ -318,7 +318,7 @@ class TestConfiguration:
         manifest = tmp_path / "m.jsonl"
         manifest.write_text('{"id": "a", "image": "x.jpg"}\n{"id": "b", "image": "y.jpg"}\n')
         plan = plan_source(SourceOptions(uri=str(manifest)))
-        monkeypatch.setattr("pipelines.sources.rows.ids_from_column", ids)
+        monkeypatch.setattr("pipelines.sources.raw_rows.ids_from_column", ids)
         with pytest.raises(ConfigurationError, match="--id-column"):
             [rows for split in plan.splits for rows in read_split(plan, split)]
 

@@ -25,7 +25,7 @@ from internvl_ops.media.access import ReadPolicy
 from internvl_ops.media.image import ImageOptions
 from internvl_ops.media.parts import MediaOptions
 from internvl_ops.models.checkpoints.config import Checkpoint
-from internvl_ops.prepare import Preparer, ReadLimits
+from internvl_ops.preparer import Preparer, ReadLimits
 from internvl_ops.replies import Numbers
 from internvl_ops.tasks import NUMBERS, Answered, Conversation, Task, caption, several
 from pipelines import columns as c

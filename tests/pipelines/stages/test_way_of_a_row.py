@@ -13,7 +13,7 @@ from internvl_ops.engines.base import Chat, Completion, Request, Sampling, Watch
 from internvl_ops.errors import UnitError
 from internvl_ops.generation import ChatConversation, Generator, RenderedConversation
 from internvl_ops.media.parts import Part
-from internvl_ops.prepare import MediaRef, Prepared, Unit
+from internvl_ops.preparer import MediaRef, Prepared, Unit
 from internvl_ops.tasks import Answered, Task, ask
 from pipelines import columns as c
 from pipelines.ledger.ledger import Ledger

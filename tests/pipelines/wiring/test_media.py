@@ -7,7 +7,7 @@ import pytest
 from internvl_ops.errors import ConfigurationError
 from pipelines.options.command_line import build_options
 from pipelines.options.job_options import JobOptions
-from pipelines.options.redaction import shown
+from pipelines.options.safe_options import shown
 from pipelines.wiring.media import check_media_options, explodes, media_options
 
 REQUIRED = {"input": "in.jsonl", "output": "out", "model": "m"}

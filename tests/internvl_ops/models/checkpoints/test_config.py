@@ -15,7 +15,7 @@ import pytest
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.models.checkpoints.config import load_checkpoint
-from internvl_ops.models.templates.conversation import INTERNVL_2_5
+from internvl_ops.models.templates.conversation_template import INTERNVL_2_5
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from internvl_ops.models.checkpoints.architecture import Architecture, read_architecture
 from internvl_ops.models.checkpoints.json_files import read_json
 from internvl_ops.models.family.registry import BACKBONES, INTERNVIT_6B, INTERNVIT_300M, REGISTRY
-from internvl_ops.models.templates.conversation import TEMPLATES
+from internvl_ops.models.templates.conversation_template import TEMPLATES
 from testing.tiny import LANGUAGES, VISIONS, make_tiny_checkpoint
 
 # Parameters in billions as the model cards print them.

@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 
 from internvl_ops.models.checkpoints.config import load_checkpoint
 from internvl_ops.models.prompts.rendering import Renderer
-from internvl_ops.models.templates.conversation import TEMPLATES
+from internvl_ops.models.templates.conversation_template import TEMPLATES
 from tests.internvl_ops.models.prompts.golden_prompts import GOLDEN, OWN_SYSTEM
 
 TOKENS = ["</s>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>", "<|start|>", "<|message|>", "<|return|>"]

@@ -11,7 +11,7 @@ from transformers import AutoTokenizer
 from internvl_ops.models.checkpoints.config import Checkpoint
 from internvl_ops.models.prompts.jinja_template import PLACEHOLDER, jinja, jinja_template
 from internvl_ops.models.prompts.rendering import TAG, Renderer
-from internvl_ops.models.templates.conversation import TEMPLATES, render
+from internvl_ops.models.templates.conversation_template import TEMPLATES, render
 
 IMAGE = {"type": "image"}
 

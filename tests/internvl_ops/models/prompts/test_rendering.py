@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from internvl_ops.errors import UnitError
 from internvl_ops.models.checkpoints.config import Checkpoint
 from internvl_ops.models.prompts.rendering import Renderer
-from internvl_ops.models.templates import conversation
-from internvl_ops.models.templates.conversation import TEMPLATES
+from internvl_ops.models.templates import conversation_template
+from internvl_ops.models.templates.conversation_template import TEMPLATES
 
 V1_5 = "你是由上海人工智能实验室联合商汤科技开发的书生多模态大模型，英文名叫InternVL, 是一个有用无害的人工智能助手。"
 V2_5 = "你是书生·万象，英文名是InternVL，是由上海人工智能实验室、清华大学及多家合作单位联合开发的多模态大语言模型。"
@@ -96,12 +96,12 @@ class TestText:
     @pytest.mark.parametrize("template", TEMPLATES)
     def test_first_turn(self, template: str) -> None:
         message = TEMPLATES[template].system_message
-        assert conversation.render(template, message, [], "Q") == WRITTEN_OUT[template][0]
+        assert conversation_template.render(template, message, [], "Q") == WRITTEN_OUT[template][0]
 
     @pytest.mark.parametrize("template", TEMPLATES)
     def test_second_turn(self, template: str) -> None:
         message = TEMPLATES[template].system_message
-        assert conversation.render(template, message, [("Q", "A")], "R") == WRITTEN_OUT[template][1]
+        assert conversation_template.render(template, message, [("Q", "A")], "R") == WRITTEN_OUT[template][1]
 
     @pytest.mark.parametrize("template", TEMPLATES)
     def test_stops(self, template: str) -> None:

@@ -12,7 +12,7 @@ from internvl_ops.errors import ConfigurationError, unforeseen
 from pipelines.columns import ERROR_TYPE, MEDIA_TYPE, READ
 from pipelines.flags import in_flags
 from pipelines.sources.ids import ids_from_column, made_ids
-from pipelines.sources.media import to_media
+from pipelines.sources.media_column import to_media
 from pipelines.sources.options import POSITION_BITS, SourcePlan, Split
 from pipelines.sources.places import below, folder_of_media
 

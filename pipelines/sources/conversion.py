@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from pipelines.sources.arrow_types import FAILURES, as_type, json_text
 from pipelines.sources.options import SourcePlan
-from pipelines.sources.rows import RawRows
+from pipelines.sources.raw_rows import RawRows
 
 _SHOWN = 200  # characters of a value in a note
 

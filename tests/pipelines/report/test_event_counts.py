@@ -9,9 +9,9 @@ import pytest
 from internvl_ops.errors import keyword
 from internvl_ops.events import listening, note
 from pipelines import patience
-from pipelines.ledger.events import KEPT as WAITING
-from pipelines.ledger.events import Mailbox, Relay
-from pipelines.report.events import KEPT, EventCounts
+from pipelines.ledger.relay import KEPT as WAITING
+from pipelines.ledger.relay import Mailbox, Relay
+from pipelines.report.event_counts import KEPT, EventCounts
 
 logger = logging.getLogger("pipelines.somewhere")
 

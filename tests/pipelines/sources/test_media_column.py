@@ -12,7 +12,7 @@ import pytest
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.media.access import ReadPolicy
 from internvl_ops.media.fetch import Fetcher
-from pipelines.sources.media import to_media
+from pipelines.sources.media_column import to_media
 from tests.pipelines.manifests import errors, plan_of, read_manifest, read_plan, shard, uris, write_manifest
 
 MANIFESTS = ["parquet", "jsonl", "csv", "txt"]

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from internvl_ops.chat_preparer import ChatPreparer
 from internvl_ops.engines.base import Completion, Request, Sampling
 from internvl_ops.errors import UnitError
 from internvl_ops.generation import ChatConversation, Generator, Retries, Shown
@@ -23,8 +24,7 @@ from internvl_ops.media.parts import WHOLE, MediaOptions, Part
 from internvl_ops.media.tiling import tile_image
 from internvl_ops.media.video import VideoOptions
 from internvl_ops.models.checkpoints.config import Checkpoint
-from internvl_ops.prepare import MediaRef, Prepared, Preparer, ReadLimits, Unit
-from internvl_ops.prepare_chat import ChatPreparer
+from internvl_ops.preparer import MediaRef, Prepared, Preparer, ReadLimits, Unit
 from internvl_ops.tasks import Conversation
 from testing import corpus_documents, corpus_video
 from testing.pictures import encoded, natural

@@ -31,7 +31,7 @@ from internvl_ops.media.parts import WHOLE, MediaOptions, Part
 from internvl_ops.media.video import VideoOptions
 from internvl_ops.models.checkpoints.config import Checkpoint
 from internvl_ops.models.prompts.rendering import Renderer
-from internvl_ops.prepare import MediaReader, MediaRef, Prepared, Preparer, ReadLimits, Unit, preview
+from internvl_ops.preparer import MediaReader, MediaRef, Prepared, Preparer, ReadLimits, Unit, preview
 from internvl_ops.tasks import Conversation
 from testing import corpus_documents, corpus_video
 from testing.pictures import encoded, natural

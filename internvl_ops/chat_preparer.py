@@ -10,7 +10,7 @@ from internvl_ops.generation import ChatConversation
 from internvl_ops.media.access import ReadPolicy
 from internvl_ops.media.parts import NO_TILES, Loaded, MediaOptions
 from internvl_ops.models.prompts.rendering import TAG, in_front
-from internvl_ops.prepare import MediaReader, Prepared, ReadLimits, Unit, UnitPreparer, joined_versions, sampling_of
+from internvl_ops.preparer import MediaReader, Prepared, ReadLimits, Unit, UnitPreparer, joined_versions, sampling_of
 from internvl_ops.tasks.conversation import Conversation
 from internvl_ops.tasks.forms import repair_question
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from internvl_ops.engines import fitting
-from internvl_ops.engines.fitting import check_memory, check_quantization, quantization_arguments
+from internvl_ops.engines import device_fit
+from internvl_ops.engines.device_fit import check_memory, check_quantization, quantization_arguments
 from internvl_ops.engines.vllm import VllmEngine
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.models.checkpoints.architecture import GIB
@@ -113,7 +113,7 @@ class TestQuantised:
             VllmEngine(quantised(copy, INT8))
 
     def test_bitsandbytes_with_its_plugin(self, copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(fitting.importlib.util, "find_spec", lambda _: object())
+        monkeypatch.setattr(device_fit.importlib.util, "find_spec", lambda _: object())
         checkpoint = quantised(copy, INT8)
         expected = {"quantization": "bitsandbytes", "load_format": "bitsandbytes"}
         assert quantization_arguments(checkpoint, 1, {}) == expected
