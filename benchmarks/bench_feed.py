@@ -72,7 +72,7 @@ def pipeline(images: str, model: str, notes: str, core: int) -> dict[str, Any]:
     from ray.cluster_utils import Cluster
 
     from pipelines import annotate
-    from pipelines.commands.job import check
+    from pipelines.commands.job import check_job
     from pipelines.options.tasks import make_caption
     from pipelines.report.record import RunRecord
 
@@ -90,7 +90,7 @@ def pipeline(images: str, model: str, notes: str, core: int) -> dict[str, Any]:
     try:
         with tempfile.TemporaryDirectory() as scratch:
             options = options_of(images, model, f"{scratch}/out", prepare_actors=1, ray_address=cluster.address)
-            plan, checkpoint, task = check(options, make_caption)
+            plan, checkpoint, task = check_job(options, make_caption)
             annotate.engine_maker = lambda *_: maker(checkpoint, notes, core)
             record = annotate.annotate(options, plan, checkpoint, task)
     finally:
@@ -105,17 +105,17 @@ def from_memory(images: str, model: str, notes: str, core: int) -> dict[str, Any
     from internvl_ops.engines.recovering import Recovering
     from internvl_ops.generation import Shown
     from internvl_ops.preparer import MediaRef, Unit
-    from pipelines.commands.job import check
+    from pipelines.commands.job import check_job
     from pipelines.options.tasks import make_caption
     from pipelines.wiring.generators import generator_maker
-    from pipelines.wiring.media import read_policy, reading
+    from pipelines.wiring.media import read_policy, reader_arguments
     from pipelines.wiring.preparers import preparer_maker
 
     with tempfile.TemporaryDirectory() as scratch:
         options = options_of(images, model, f"{scratch}/out")
-        plan, checkpoint, task = check(options, make_caption)
+        plan, checkpoint, task = check_job(options, make_caption)
     assert checkpoint is not None
-    media = reading(options, read_policy(options, plan), plan.media_kind)
+    media = reader_arguments(options, read_policy(options, plan), plan.media_kind)
     preparer = preparer_maker(options, media, checkpoint, task)()
     units = [Unit(task.converse({}), [MediaRef(str(path))]) for path in sorted(Path(images).iterdir())]
     preparer.prepare(units[:4])  # what is started once

@@ -39,7 +39,7 @@ def run(rows: int, scratch: Path) -> tuple[MemorySampler, int]:
     import pyarrow.dataset as ds
 
     from pipelines.annotate import annotate
-    from pipelines.commands.job import check
+    from pipelines.commands.job import check_job
     from pipelines.options.tasks import job_options, make_caption
     from pipelines.report.progress import ProgressLine
     from testing.tiny import make_tiny_checkpoint
@@ -65,7 +65,7 @@ def run(rows: int, scratch: Path) -> tuple[MemorySampler, int]:
     ProgressLine.update = noted  # type: ignore[method-assign]
     try:
         with sampler:
-            record = annotate(options, *check(options, make_caption))
+            record = annotate(options, *check_job(options, make_caption))
     finally:
         ProgressLine.update = update  # type: ignore[method-assign]
     print(record.summary(), json.dumps(record.measures.rates()))

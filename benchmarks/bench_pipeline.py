@@ -97,7 +97,7 @@ def ours(urls: list[str], model: str, **others: Any) -> tuple[Timeline, list[dic
     import pyarrow.parquet as pq
 
     from pipelines.annotate import annotate
-    from pipelines.commands.job import check
+    from pipelines.commands.job import check_job
     from pipelines.options.tasks import job_options, make_caption
     from pipelines.report.progress import ProgressLine
 
@@ -132,7 +132,7 @@ def ours(urls: list[str], model: str, **others: Any) -> tuple[Timeline, list[dic
         }
         options = job_options("caption").model_validate(chosen | others)
         with timeline:
-            run = annotate(options, *check(options, make_caption))
+            run = annotate(options, *check_job(options, make_caption))
         print(run.summary(), file=sys.stderr)
         columns = ["image", "prompt_tokens", "completion_tokens"]
         rows = pq.read_table(f"{scratch}/out/results", columns=columns).to_pylist()

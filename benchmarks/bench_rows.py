@@ -108,7 +108,7 @@ class Followed(Follower):
 def run(manifest: str, output: str, model: str, rows_per_block: int, limit: int | None) -> dict[str, Any]:
     """One run of the ask job's pipeline in this process."""
     from pipelines import annotate
-    from pipelines.commands.job import check
+    from pipelines.commands.job import check_job
     from pipelines.options.tasks import job_options, make_ask
     from pipelines.report.progress import ProgressLine
 
@@ -140,7 +140,7 @@ def run(manifest: str, output: str, model: str, rows_per_block: int, limit: int 
         limit=limit,
     )
     with followed:
-        record = annotate.annotate(options, *check(options, make_ask))
+        record = annotate.annotate(options, *check_job(options, make_ask))
     print(record.summary(), file=sys.stderr)
     assert record.counts is not None
     return {

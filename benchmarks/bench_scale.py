@@ -131,7 +131,7 @@ def cluster_of(nodes: int, engines: int) -> Any:
 def measure(run: Run, scratch: Path) -> dict[str, Any]:
     """The ask job's pipeline in this process."""
     from pipelines import annotate
-    from pipelines.commands.job import check
+    from pipelines.commands.job import check_job
     from pipelines.options.tasks import job_options, make_ask
     from pipelines.report.progress import ProgressLine
     from testing.tiny import make_tiny_checkpoint
@@ -162,7 +162,7 @@ def measure(run: Run, scratch: Path) -> dict[str, Any]:
             ray_address=cluster.address,
         )
         with Usage() as usage:
-            record = annotate.annotate(options, *check(options, make_ask))
+            record = annotate.annotate(options, *check_job(options, make_ask))
     finally:
         cluster.shutdown()
     print(record.summary(), file=sys.stderr)

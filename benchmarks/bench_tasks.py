@@ -45,7 +45,7 @@ class Bench:
         from internvl_ops.generation import Generator, Retries
         from internvl_ops.media.access import ReadPolicy
         from internvl_ops.media.image import ImageOptions
-        from internvl_ops.media.parts import MediaOptions
+        from internvl_ops.media.parts import DecodeOptions
         from internvl_ops.models.checkpoints.config import load_checkpoint
         from internvl_ops.models.tokenizers.tokenizer import Tokenizer
         from internvl_ops.preparer import Preparer, ReadLimits
@@ -55,7 +55,7 @@ class Bench:
         checkpoint = load_checkpoint(str(make_tiny_checkpoint(folder / "model", **MODEL)))
         self.engine = VllmEngine(checkpoint, engine_args=SETTINGS)
         self._generator = Generator(self.engine, Tokenizer(checkpoint), retries=Retries(times=0))
-        reading = ReadPolicy(str(folder)), MediaOptions(image=ImageOptions(max_tiles=TILES)), ReadLimits()
+        reading = ReadPolicy(str(folder)), DecodeOptions(image=ImageOptions(max_tiles=TILES)), ReadLimits()
         self.preparer = Preparer(checkpoint, reading, sampling=Sampling(ignore_stop=True))
         self._drawn = 0
 

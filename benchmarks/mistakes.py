@@ -26,7 +26,7 @@ from internvl_ops.generation import Generator, Retries, Shown
 from internvl_ops.media import image, parts, video
 from internvl_ops.media.access import ReadPolicy
 from internvl_ops.media.image import ImageOptions
-from internvl_ops.media.parts import MediaOptions
+from internvl_ops.media.parts import DecodeOptions
 from internvl_ops.media.sandbox import Sandbox
 from internvl_ops.media.tiling import choose_grid
 from internvl_ops.models.checkpoints.config import Checkpoint
@@ -145,7 +145,7 @@ class Guard:
     def _answers(self, name: str, asked: Sequence[Asked], checkpoint: Checkpoint) -> list[Any]:
         task, column = TASKS[name]
         folder = self._folder / name
-        options = MediaOptions(
+        options = DecodeOptions(
             kind="video" if name == "video" else "image", image=ImageOptions(max_tiles=train.MAX_TILES)
         )
         preparer = Preparer(checkpoint, (ReadPolicy(str(folder)), options, ReadLimits()), sampling=Sampling())

@@ -155,8 +155,8 @@ BLOCKS = {
     DOCS / "tasks.md": {"tasks": tasks.table},
     DOCS / "exports.md": {"forms": export_forms.table, "reasons": export_counts.reasons_table},
     DOCS / "stores.md": {"stores": store_table.markdown},
-    DOCS / "models.md": {"family": lambda: in_flags(family_table.markdown())},
-    DOCS / "evaluation.md": {"benchmarks": benchmark_table.markdown, "drawn": drawn_benchmarks},
+    DOCS / "models.md": {"family": lambda: in_flags(family_table.family_markdown())},
+    DOCS / "evaluation.md": {"benchmarks": benchmark_table.benchmark_markdown, "drawn": drawn_benchmarks},
     DOCS / "benchmarks.md": {"scale": scale, "accuracy": accuracy, "tables": measured},
 }
 

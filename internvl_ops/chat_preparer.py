@@ -8,9 +8,17 @@ from internvl_ops.engines.base import Chat, Sampling
 from internvl_ops.errors import UnitError
 from internvl_ops.generation import ChatConversation
 from internvl_ops.media.access import ReadPolicy
-from internvl_ops.media.parts import NO_TILES, Loaded, MediaOptions
+from internvl_ops.media.parts import NO_TILES, DecodeOptions, Loaded
 from internvl_ops.models.prompts.rendering import TAG, in_front
-from internvl_ops.preparer import MediaReader, Prepared, ReadLimits, Unit, UnitPreparer, joined_versions, sampling_of
+from internvl_ops.preparer import (
+    MediaReader,
+    Prepared,
+    ReadLimits,
+    Unit,
+    UnitPreparer,
+    conversation_sampling,
+    joined_versions,
+)
 from internvl_ops.tasks.conversation import Conversation
 from internvl_ops.tasks.forms import repair_question
 
@@ -27,7 +35,7 @@ class ChatPreparer(UnitPreparer):
 
     def __init__(
         self,
-        reader: tuple[ReadPolicy, MediaOptions, ReadLimits],
+        reader: tuple[ReadPolicy, DecodeOptions, ReadLimits],
         *,
         sampling: Sampling,
         system_message: str | None = None,
@@ -73,5 +81,5 @@ class ChatPreparer(UnitPreparer):
             chat=Chat(first, system_message=self._system_message, max_tiles=max_tiles),
             follow_ups=others,
             repair=repair_question(asked),
-            sampling=sampling_of(asked, self._sampling, unit.sampling),
+            sampling=conversation_sampling(asked, self._sampling, unit.sampling),
         )

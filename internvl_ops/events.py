@@ -91,7 +91,7 @@ def forward(send: Callable[[dict[str, Any]], None]) -> None:
     attach(Forwarder(send))
 
 
-def receive(value: dict[str, Any]) -> None:
+def log_event(value: dict[str, Any]) -> None:
     """Logs an event that a `Forwarder` sent from another process, with its original time."""
     record = logging.makeLogRecord(
         {

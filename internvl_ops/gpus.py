@@ -49,7 +49,7 @@ GPUS = {
         _gpu("rtx4090", 165.2, 1008, 24),  # Ada whitepaper, bf16 with fp32 accumulation
     )
 }
-DEFAULT = "h100"
+DEFAULT_GPU = "h100"
 
 
 def find_gpu(name: str) -> Gpu:

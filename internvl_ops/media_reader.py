@@ -12,7 +12,7 @@ from internvl_ops.media.clips import scene_work
 from internvl_ops.media.fetch import Fetcher
 from internvl_ops.media.file_cache import FileCache
 from internvl_ops.media.frame_files import frames_of, pack_frames
-from internvl_ops.media.parts import WHOLE, Loaded, MediaOptions, Part, count_image_tiles, list_parts, load
+from internvl_ops.media.parts import WHOLE, DecodeOptions, Loaded, Part, count_image_tiles, list_parts, load
 from internvl_ops.media.sandbox import Sandbox
 from internvl_ops.media.small import small_jpeg_of
 from internvl_ops.media.tiling import RESIZER, share_tile_budget
@@ -75,7 +75,7 @@ class MediaReader:
         limits: Limits for one file.
     """
 
-    def __init__(self, policy: ReadPolicy, options: MediaOptions, limits: ReadLimits) -> None:
+    def __init__(self, policy: ReadPolicy, options: DecodeOptions, limits: ReadLimits) -> None:
         self.options = options
         self._fetcher = Fetcher(
             policy,
@@ -148,7 +148,7 @@ class MediaReader:
         try:
             return self._sandbox.call(load, source, unit.part, self.options, max_tiles, timeout_s=self._timeout_s)
         except UnitError as error:
-            return named(error, unit.media[place].uri)
+            return named_error(error, unit.media[place].uri)
 
     def count_tiles(self, units: Sequence[Unit]) -> list[int | UnitError]:
         """Tiles of each unit of images, from its files' headers: nothing is decoded."""
@@ -167,7 +167,7 @@ class MediaReader:
         try:
             return self._sandbox.call(count_image_tiles, source, self.options, max_tiles, timeout_s=self._timeout_s)
         except UnitError as error:
-            return named(error, unit.media[place].uri)
+            return named_error(error, unit.media[place].uri)
 
     def version(self, media: MediaRef) -> str:
         """The version of a file when it was read; empty for a file given as bytes."""
@@ -188,7 +188,9 @@ class MediaReader:
             try:
                 return self._list_parts(source)
             except UnitError as error:
-                return named(UnitError("explode", error.kind, error.message, error.attempts), unit.media[place].uri)
+                return named_error(
+                    UnitError("explode", error.kind, error.message, error.attempts), unit.media[place].uri
+                )
         return [WHOLE]
 
     def _list_parts(self, source: bytes | str) -> list[Part]:
@@ -225,7 +227,7 @@ class MediaReader:
             return unforeseen("fetch", error)
 
 
-def named(error: UnitError, uri: str) -> UnitError:
+def named_error(error: UnitError, uri: str) -> UnitError:
     """``error`` with the file's name in front, so that a list of errors is readable."""
     message = f"{safe_uri(uri)}: {error.message}" if uri else error.message
     return UnitError(error.stage, error.kind, message, error.attempts)

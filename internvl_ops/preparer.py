@@ -14,16 +14,16 @@ from internvl_ops.engines.base import Sampling
 from internvl_ops.errors import ConfigurationError, UnitError, unforeseen
 from internvl_ops.generation import ChatConversation, RenderedConversation
 from internvl_ops.media.access import ReadPolicy
-from internvl_ops.media.parts import Loaded, MediaOptions
+from internvl_ops.media.parts import DecodeOptions, Loaded
 from internvl_ops.media.small import small_jpeg
-from internvl_ops.media_reader import MediaReader, MediaRef, ReadLimits, Unit, named
+from internvl_ops.media_reader import MediaReader, MediaRef, ReadLimits, Unit, named_error
 from internvl_ops.models.checkpoints.config import Checkpoint
 from internvl_ops.models.prompts.rendering import Media, Renderer, SpecialTokens
 from internvl_ops.tasks.base import with_subtitles
 from internvl_ops.tasks.conversation import Conversation
 from internvl_ops.tasks.forms import repair_question
 
-__all__ = ["MediaReader", "MediaRef", "Prepared", "Preparer", "ReadLimits", "Unit", "UnitPreparer", "preview"]
+__all__ = ["MediaReader", "MediaRef", "Prepared", "Preparer", "ReadLimits", "Unit", "UnitPreparer", "tile_preview"]
 
 
 @dataclass
@@ -100,7 +100,7 @@ class UnitPreparer:
     def preview(self, prepared: Prepared) -> bytes | None:
         """A small JPEG of the first image for the report; ``None`` for a unit without images."""
         if not prepared.pictures:
-            return preview(prepared)
+            return tile_preview(prepared)
         return self._media.preview(prepared.pictures[0], prepared.width, prepared.height)
 
     def close(self) -> None:
@@ -113,7 +113,7 @@ class UnitPreparer:
         except ConfigurationError:
             raise  # it would affect every other unit too
         except Exception as error:
-            return named(unforeseen("decode", error), unit.media[place].uri)
+            return named_error(unforeseen("decode", error), unit.media[place].uri)
 
     def _rendered(self, unit: Unit, loaded: list[Loaded], hashes: list[bytes]) -> Prepared | UnitError:
         try:
@@ -153,7 +153,7 @@ class Preparer(UnitPreparer):
     def __init__(
         self,
         checkpoint: Checkpoint,
-        reader: tuple[ReadPolicy, MediaOptions, ReadLimits],
+        reader: tuple[ReadPolicy, DecodeOptions, ReadLimits],
         *,
         sampling: Sampling,
         system_message: str | None = None,
@@ -205,7 +205,7 @@ class Preparer(UnitPreparer):
     def _conversation(
         self, asked: Conversation, counts: Sequence[int], sampling: Mapping[str, Any]
     ) -> RenderedConversation:
-        how = sampling_of(asked, self._sampling, sampling)
+        how = conversation_sampling(asked, self._sampling, sampling)
         first, *others = asked.questions
         media: Media = "video" if self._media.options.kind == "video" else "images"
         rendered = self._renderer.render(first, counts, media=media, max_new_tokens=how.max_new_tokens)
@@ -224,14 +224,14 @@ def joined_versions(versions: Iterable[str]) -> str:
     return " ".join(versions).strip()
 
 
-def sampling_of(asked: Conversation, job: Sampling, row: Mapping[str, Any]) -> Sampling:
+def conversation_sampling(asked: Conversation, job: Sampling, row: Mapping[str, Any]) -> Sampling:
     """How a conversation's answers are generated: the job's settings, with its own length and form, and the row's."""
     own = {"max_new_tokens": asked.max_new_tokens, "json_schema": asked.json_schema, "choices": asked.choices}
     how = replace(job, **(own | dict(row)))
     return replace(how, min_new_tokens=min(asked.min_new_tokens, how.max_new_tokens))
 
 
-def preview(prepared: Prepared) -> bytes | None:
+def tile_preview(prepared: Prepared) -> bytes | None:
     """A small JPEG of the first image for the report; ``None`` for a unit without tiles.
 
     Pictures are files from outside: only `UnitPreparer.preview`, which has a sandbox, opens them.

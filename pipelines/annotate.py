@@ -26,7 +26,7 @@ from pipelines.output.continuity import Columns, columns_of
 from pipelines.output.documents import write_documents
 from pipelines.output.folder import ERRORS, OutputFolder
 from pipelines.output.lease import Lease
-from pipelines.output.overwrite import begin, kind_of
+from pipelines.output.overwrite import begin, overwrite_id
 from pipelines.output.refresh import drop_changed
 from pipelines.output.resume import drop_superseded_errors, load_output
 from pipelines.output.settings import metadata, settings
@@ -41,9 +41,9 @@ from pipelines.stages.generate import Generate
 from pipelines.stages.parse import Parse
 from pipelines.stages.prepare import Prepare
 from pipelines.stages.read import read
-from pipelines.wiring.engines import engine_maker, tile_size, tokens_of
+from pipelines.wiring.engines import engine_maker, tile_size, tokenizer_checkpoint
 from pipelines.wiring.generators import generator_maker
-from pipelines.wiring.media import Reading, explodes, read_policy, reading
+from pipelines.wiring.media import ReaderArguments, explodes, read_policy, reader_arguments
 from pipelines.wiring.notices import notices
 from pipelines.wiring.preparers import prepare_arguments
 
@@ -77,12 +77,14 @@ def annotate(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | Non
             f"{safe_uri(options.output)}. Look at what made the input, or remove the output yourself."
         )
     with run_folder(), listening(record.events), Lease(output, record.run_id) as lease:
-        kind = kind_of(safe_uri(options.input), settings(options, task))
+        kind = overwrite_id(safe_uri(options.input), settings(options, task))
         overwrite = begin(output, record.run_id, wanted=options.overwrite, kind=kind)
         cluster.connect(options)
         try:
-            workers = cluster.settle(options, checkpoint, plan.media_kind, cluster.nodes(), several=plan.several_media)
-            record.measures = Measures(cluster.setting(workers, checkpoint, task, ray.cluster_resources()))
+            workers = cluster.plan_workers(
+                options, checkpoint, plan.media_kind, cluster.nodes(), several=plan.several_media
+            )
+            record.measures = Measures(cluster.run_setup(workers, checkpoint, task, ray.cluster_resources()))
             if options.refresh == "changed":
                 drop_changed(output, plan, read_policy(options, plan), overwrite.old)
             older_errors = [name for name in output.files(ERRORS) if name not in overwrite.old]
@@ -215,7 +217,7 @@ class Graph:
             completed,
             Parse,
             {
-                "checkpoint": tokens_of(self.options, self.checkpoint),
+                "checkpoint": tokenizer_checkpoint(self.options, self.checkpoint),
                 "task": self.task,
                 "columns": self.answered,
                 "trust_remote_code": self.options.trust_remote_code,
@@ -226,9 +228,9 @@ class Graph:
         )
 
     @property
-    def reading(self) -> Reading:
+    def reading(self) -> ReaderArguments:
         """How the media of the input are read."""
-        return reading(self.options, read_policy(self.options, self.plan), self.plan.media_kind)
+        return reader_arguments(self.options, read_policy(self.options, self.plan), self.plan.media_kind)
 
     @property
     def explodes(self) -> bool:

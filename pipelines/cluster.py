@@ -25,7 +25,7 @@ from pipelines import interruption
 from pipelines.options.job_options import JobOptions
 from pipelines.options.messages import say_now
 from pipelines.ray_address import address_of, check_listening
-from pipelines.report.measures import Setting
+from pipelines.report.measures import RunSetup
 from pipelines.wiring.engines import GPU_IN_FLIGHT, IN_FLIGHT
 
 logger = logging.getLogger(__name__)
@@ -92,7 +92,7 @@ def connect(options: JobOptions) -> None:
             raise
         hint = f" {_TOKEN}" if address != "auto" else ""
         raise ConfigurationError(f"{where} {address}: no Ray cluster answers there ({_reason(error)}).{hint}") from None
-    interruption.check()
+    interruption.raise_if_interrupted()
     logging.getLogger("ray.data").setLevel(logging.ERROR if options.verbose else logging.CRITICAL)
     warnings.filterwarnings("ignore", module="ray.data")
     warnings.filterwarnings("ignore", message=".*ray_remote_args. is deprecated")  # READ_AHEAD needs them
@@ -173,7 +173,7 @@ class NodeWatch:
         return {node["NodeID"]: node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}
 
 
-def settle(
+def plan_workers(
     options: JobOptions,
     checkpoint: Checkpoint | None,
     media_kind: str,
@@ -225,7 +225,7 @@ def settle(
     )
 
 
-def setting(workers: Workers, checkpoint: Checkpoint | None, task: Task, cluster: dict[str, float]) -> Setting:
+def run_setup(workers: Workers, checkpoint: Checkpoint | None, task: Task, cluster: dict[str, float]) -> RunSetup:
     """Describes what the run runs on, for `pipelines.report.measures`.
 
     Args:
@@ -241,7 +241,7 @@ def setting(workers: Workers, checkpoint: Checkpoint | None, task: Task, cluster
             gpu = find_gpu(kinds[0])
         except ConfigurationError:
             why = f"what a {kinds[0]} can do is not known"
-    return Setting(
+    return RunSetup(
         cost=None if checkpoint is None or task.parts else Cost.of(checkpoint),
         gpu=gpu,
         no_gpu=why,

@@ -58,7 +58,7 @@ def phase(name: Phase) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def check() -> None:
+def raise_if_interrupted() -> None:
     """Raises `Interrupted` again if a library has swallowed it."""
     if _State.first is not None:
         raise Interrupted
@@ -72,12 +72,12 @@ def end() -> NoReturn:
     os._exit(1)
 
 
-def plain(text: str) -> str:
+def plain_line(text: str) -> str:
     """Returns a line unchanged, for a person."""
     return text
 
 
-form: Callable[[str], str] = plain  # formats a line; `pipelines.report.logs` sets a JSON format for machines
+form: Callable[[str], str] = plain_line  # formats a line; `pipelines.report.logs` sets a JSON format for machines
 
 
 def say(text: str) -> None:

@@ -13,15 +13,15 @@ from pathlib import Path
 
 from internvl_ops.errors import UnitError
 from internvl_ops.media.document import DocumentOptions
-from internvl_ops.media.parts import MediaOptions, Part, list_parts, load
+from internvl_ops.media.parts import DecodeOptions, Part, list_parts, load
 from internvl_ops.media.sandbox import Sandbox
 from internvl_ops.media.video import VideoOptions
 from testing import corpus_documents, corpus_video
 from testing.corpus import DAMAGED, Entry, mutated
 
 OPTIONS = {
-    "video": MediaOptions(kind="video", video=VideoOptions(num_frames=4, tile_size=28, max_pixels=2_000_000)),
-    "document": MediaOptions(kind="document", document=DocumentOptions(tile_size=28, max_tiles=2)),
+    "video": DecodeOptions(kind="video", video=VideoOptions(num_frames=4, tile_size=28, max_pixels=2_000_000)),
+    "document": DecodeOptions(kind="document", document=DocumentOptions(tile_size=28, max_tiles=2)),
 }
 EXPECTED = {*DAMAGED, "decoder_crashed", "timeout", "too_large", "bad_row"}
 

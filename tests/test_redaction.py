@@ -17,7 +17,7 @@ from internvl_ops.media.access import ReadPolicy
 from internvl_ops.redaction import safe_text, safe_uri, without_credentials
 from pipelines.ledger.ledger import Ledger
 from pipelines.options.job_options import JobOptions
-from pipelines.options.safe_options import shown
+from pipelines.options.safe_options import safe_options
 from pipelines.output.folder import ERRORS, OutputFolder
 from pipelines.output.writer import Writer, result_schema
 from pipelines.sources.media_column import to_media
@@ -123,7 +123,7 @@ def test_the_record_of_a_run(uri: str) -> None:
         http_header=(f"Authorization=Bearer {SECRET}",),
         engine_args={"hf_token": SECRET, "extra_body": {"api_key": SECRET, "at": uri}},
     )
-    assert SECRET not in json.dumps(shown(options))
+    assert SECRET not in json.dumps(safe_options(options))
 
 
 @pytest.mark.parametrize(

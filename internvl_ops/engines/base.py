@@ -140,7 +140,7 @@ def own_context(engine_args: Mapping[str, Any]) -> int | None:
     return given if isinstance(given, int) and given > 0 else None
 
 
-def too_long(tokens: int, limit: int, mend: str) -> UnitError:
+def context_exceeded(tokens: int, limit: int, mend: str) -> UnitError:
     """The error for a prompt of `tokens` tokens that exceeds `limit`, the maximum for prompt and answer together."""
     message = f"the prompt is {tokens} tokens; the context is {limit} for prompt and answer together. {mend}"
     return UnitError("generate", "prompt_too_long", message)

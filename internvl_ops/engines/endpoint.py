@@ -29,7 +29,7 @@ _NO_ANSWER = (KeyError, TypeError, IndexError, ValueError, AttributeError, Recur
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 AWAY = frozenset({502, 503, 504})  # what a proxy returns while the server behind it is down
-BUSY = frozenset({408, 409, 425, 429})
+BUSY_STATUSES = frozenset({408, 409, 425, 429})
 LONGEST_PAUSE_S = 30.0
 LONGEST_WORDS = 300  # maximum characters of a server's text in a message
 _LINE_END = re.compile(rb"\r\n|\n|\r(?=.)", re.DOTALL)  # a \r at the end may be the first half of \r\n
@@ -216,9 +216,9 @@ class Endpoint:
         if 200 <= status < 300:
             return
         words = self._safe(_words(await response.text(errors="replace")))
-        if status in AWAY or status in BUSY:
+        if status in AWAY or status in BUSY_STATUSES:
             wait_s = retry_after(response.headers.get("Retry-After"))
-            raise Again(f"status {status}: {words}", away=status in AWAY, busy=status in BUSY, wait_s=wait_s)
+            raise Again(f"status {status}: {words}", away=status in AWAY, busy=status in BUSY_STATUSES, wait_s=wait_s)
         if status >= 500:
             raise Again(f"status {status}: {words}")
         if status in (401, 403):

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from internvl_ops.engines import answers
-from internvl_ops.engines.base import Chat, Completion, EngineDead, Request, Sampling, Watch, too_long
+from internvl_ops.engines.base import Chat, Completion, EngineDead, Request, Sampling, Watch, context_exceeded
 from internvl_ops.engines.endpoint import KEY_VARIABLE, Endpoint, Patience, UnreadableStream
 from internvl_ops.errors import ConfigurationError, UnitError, keyword
 from internvl_ops.models.prompts.rendering import TAG
@@ -112,7 +112,7 @@ class OpenAIEngine:
                 f"checkpoint was trained for no more. Lower {keyword('max_tiles')} or {keyword('max_new_tokens')}, or "
                 f"shorten the question; max_model_len in {keyword('engine_args')} sets another limit."
             )
-            raise too_long(completion.prompt_tokens, self._context_length, mend)
+            raise context_exceeded(completion.prompt_tokens, self._context_length, mend)
         return completion
 
     async def _completion(self, endpoint: Endpoint, body: dict[str, Any], watch: Watch | None) -> Completion:

@@ -22,8 +22,8 @@ from internvl_ops.engines.base import (
     Request,
     Sampling,
     Watch,
+    context_exceeded,
     own_context,
-    too_long,
 )
 from internvl_ops.errors import ConfigurationError, UnitError, keyword
 from internvl_ops.models.checkpoints.config import Checkpoint
@@ -154,7 +154,7 @@ class TransformersEngine:
     def _check(self, request: Request) -> None:
         if len(request.token_ids) >= self.context_length:
             mend = f"Lower {keyword('max_tiles')}, or shorten the question."
-            raise too_long(len(request.token_ids), self.context_length, mend)
+            raise context_exceeded(len(request.token_ids), self.context_length, mend)
 
     def _generate(
         self,

@@ -20,13 +20,13 @@ from internvl_ops.engines.base import (
     Request,
     Sampling,
     Watch,
+    context_exceeded,
     own_context,
-    too_long,
 )
 from internvl_ops.engines.device_fit import check_memory, check_quantization, quantization_arguments
 from internvl_ops.errors import ConfigurationError, UnitError, keyword
 from internvl_ops.models import vllm_plugin
-from internvl_ops.models.checkpoints.architecture import GPU_UTILIZATION
+from internvl_ops.models.checkpoints.architecture import GIB, GPU_UTILIZATION
 from internvl_ops.models.checkpoints.config import Checkpoint
 from internvl_ops.models.lora import check_room, load_adapter
 from internvl_ops.models.tokenizers.tokenizer import Tokenizer
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from vllm.lora.request import LoRARequest
     from vllm.v1.engine.async_llm import AsyncLLM
 
-GIB = 1 << 30
 ENCODED_BYTES = GIB  # on the device, for encoded images that may be used again: 40 of 13 tiles for an 8B model
 
 
@@ -286,7 +285,7 @@ class VllmEngine:
                 trained = self.checkpoint.context_length
                 raised = f"raise max_model_len in {keyword('engine_args')}: the checkpoint takes {trained}"
                 mend = f"{mend[:-1]}, or {raised}."
-            raise too_long(len(request.token_ids), self.context_length, mend)
+            raise context_exceeded(len(request.token_ids), self.context_length, mend)
         longest = max((image.length - 2 for image in request.images), default=0)
         if longest > self._longest_image:
             raise UnitError(

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from internvl_ops.evaluation.releases import Release, release_of
 
-Row = Mapping[str, Any]
+BenchmarkRow = Mapping[str, Any]
 NoLetter = Literal["skip", "text", "wrong"]
 
 
@@ -101,7 +101,7 @@ class Benchmark:
     metric: str
     prompt: str
     needs: Mapping[str, tuple[str, ...]]
-    read: Callable[[Row, str], dict[str, Any]]
+    read: Callable[[BenchmarkRow, str], dict[str, Any]]
     score: Score
     summarise: Summary
     fields: tuple[str, ...] = ("question", "answers")

@@ -7,7 +7,7 @@ from internvl_ops.evaluation.declarations import BENCHMARKS
 from internvl_ops.evaluation.published import PUBLISHED
 
 
-def markdown() -> str:
+def benchmark_markdown() -> str:
     """A Markdown table with one row per benchmark."""
     lines = [
         "| benchmark | figure | asks | tiles | new tokens | columns it needs | published models |",

@@ -9,8 +9,8 @@ from internvl_ops.evaluation import mvbench, readers, scoring
 from internvl_ops.evaluation.benchmark import Benchmark
 from internvl_ops.evaluation.releases import since
 from internvl_ops.metrics import anls, exact_match, ocrbench_hit, relaxed_accuracy, vqa_accuracy
-from internvl_ops.tasks.caption import PROMPTS
-from internvl_ops.tasks.ocr import PROMPTS as OCR_PROMPTS
+from internvl_ops.tasks.caption import CAPTION_PROMPTS
+from internvl_ops.tasks.ocr import OCR_PROMPTS as OCR_PROMPTS
 
 Name = Literal["refcoco", "docvqa", "infovqa", "chartqa", "textvqa", "vizwiz", "ocrbench", "mme", "mmbench",
                "mmbench_cn", "mvbench", "videomme", "captions", "exact_match", "ocr"]  # fmt: skip
@@ -23,13 +23,13 @@ VIDEO_MME = (
     "based on the video. Respond with only the letter (A, B, C, or D) of the correct option.\nQuestion: {} \n"
     "Answer with the option's letter from the given choices directly."
 )
-QUESTION = ("question", "query")
+QUESTION_COLUMNS = ("question", "query")
 ANSWERS = ("answers", "answer", "label", "annotation")
-_ASKED = {"question": QUESTION, "answers": ANSWERS}
+_ASKED = {"question": QUESTION_COLUMNS, "answers": ANSWERS}
 _MMBENCH = {
     "needs": {"question": ("question",), "answers": ("answer",), "index": ("index",), "A": ("A",), "B": ("B",)},
     "may_have": {"hint": ("hint",), "category": ("category",), "C": ("C",), "D": ("D",), "E": ("E",)},
-    "read": readers.mmbench,
+    "read": readers.read_mmbench,
     "fields": ("question", "answers", "options", "category", "group"),
     "score": scoring.letter_of_options,
     "splits": ("dev", "test"),
@@ -44,7 +44,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         metric="precision at an IoU of 0.5",
         prompt=GROUND,
         needs={"question": ("sent", "sentence", "phrase"), "box": ("bbox",)},
-        read=readers.box,
+        read=readers.read_box,
         fields=("question", "box"),
         score=scoring.found,
         summarise=scoring.mean_of_means("RefCOCO", REFCOCO_SPLITS, "avg."),
@@ -56,7 +56,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         metric="ANLS",
         prompt=SHORT,
         needs=_ASKED,
-        read=readers.question,
+        read=readers.read_question,
         score=scoring.by_answers(anls),
         summarise=scoring.means("DocVQA"),
         splits=("val",),
@@ -68,7 +68,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         metric="ANLS",
         prompt=SHORT,
         needs=_ASKED,
-        read=readers.question,
+        read=readers.read_question,
         score=scoring.by_answers(anls),
         summarise=scoring.means("InfoVQA"),
         splits=("val",),
@@ -81,7 +81,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         prompt=SHORT,
         needs=_ASKED,
         may_have={"kind": ("type", "human_or_machine")},
-        read=readers.chart,
+        read=readers.read_chart,
         score=scoring.by_answers(relaxed_accuracy),
         summarise=scoring.mean_of_means("ChartQA", ("human", "augmented"), "ChartQA avg."),
         splits=("test_human", "test_augmented", "test"),
@@ -93,7 +93,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         metric="VQA accuracy",
         prompt=SHORT,
         needs=_ASKED,
-        read=readers.vqa,
+        read=readers.read_vqa,
         score=scoring.by_answers(vqa_accuracy),
         summarise=scoring.means("TextVQA"),
         splits=("val",),
@@ -107,7 +107,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         prompt="{} When the provided information is insufficient, respond with 'Unanswerable'. Answer the question "
         "using a single word or phrase.",
         needs=_ASKED,
-        read=readers.vqa,
+        read=readers.read_vqa,
         score=scoring.by_answers(vqa_accuracy),
         summarise=scoring.means("VizWiz"),
         splits=("val",),
@@ -119,7 +119,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         metric="right answers of 1,000",
         prompt="{}\nAnswer the question using a single word or phrase.",
         needs=_ASKED | {"category": ("question_type", "category")},
-        read=readers.ocrbench,
+        read=readers.read_ocrbench,
         fields=("question", "answers", "category"),
         score=scoring.each(lambda sample: ocrbench_hit(sample.response, sample.answers, sample.category)),
         summarise=scoring.ocrbench,
@@ -131,7 +131,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         metric="accuracy and accuracy+, added up",
         prompt=SHORT,
         needs=_ASKED | {"category": ("category",), "image_id": ("question_id", "image_path", "image_name")},
-        read=readers.mme,
+        read=readers.read_mme,
         fields=("question", "answers", "category", "group"),
         score=scoring.yes_no,
         summarise=scoring.mme,
@@ -160,13 +160,13 @@ BENCHMARKS: dict[str, Benchmark] = {
         "that accurately addresses the question.\n\n{}\nOnly give the best option.",
         needs={"question": ("question",), "answers": ("answer",), "options": ("candidates",)},
         may_have={"category": ("task_type",), "start": ("start",), "end": ("end",)},
-        read=readers.mvbench,
+        read=readers.read_mvbench,
         fields=("question", "answers", "options", "category", "start", "end"),
         folders=mvbench.FOLDERS,
         place=mvbench.place_of,
         score=scoring.first_word,
         summarise=scoring.overall("MVBench"),
-        splits=tuple(mvbench.TASKS),
+        splits=tuple(mvbench.MVBENCH_TASKS),
         media="video",
         max_tiles=1,
         max_new_tokens=1000,
@@ -179,7 +179,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         prompt=VIDEO_MME.replace("{subtitles}", ""),
         needs={"question": ("question",), "answers": ("answer",), "options": ("options",)},
         may_have={"category": ("duration",)},
-        read=readers.video_mme,
+        read=readers.read_video_mme,
         fields=("question", "answers", "options", "category"),
         score=scoring.letter_of_four,
         summarise=scoring.overall("Video-MME w/o subs"),
@@ -202,9 +202,9 @@ BENCHMARKS: dict[str, Benchmark] = {
     "captions": Benchmark(
         title="Captions (COCO, Flickr30k, NoCaps)",
         metric="CIDEr, BLEU, ROUGE-L",
-        prompt=PROMPTS["image", "short", "en"],
+        prompt=CAPTION_PROMPTS["image", "short", "en"],
         needs={"answers": ("answers", "captions", "caption", "answer", "annotations_captions")},
-        read=readers.caption,
+        read=readers.read_caption,
         fields=("answers",),
         score=scoring.caption_scores,
         summarise=scoring.captions,
@@ -216,7 +216,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         metric="equal but for case",
         prompt=SHORT,
         needs=_ASKED,
-        read=readers.question,
+        read=readers.read_question,
         score=scoring.by_answers(exact_match),
         summarise=scoring.means("Exact match"),
         max_tiles=12,
@@ -226,7 +226,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         metric="character and word error rate",
         prompt=OCR_PROMPTS["text", "en"],
         needs={"answers": ("text", "answers", "answer")},
-        read=readers.caption,
+        read=readers.read_caption,
         fields=("answers",),
         score=scoring.character_error_rates,
         summarise=scoring.error_rates,

@@ -13,7 +13,7 @@ class MVBenchTask(NamedTuple):
 
 
 _PERCEPTION, _CLEVRER, _STAR = "perception/videos", "clevrer/video_validation", "star/Charades_v1_480"
-TASKS = {
+MVBENCH_TASKS = {
     "action_sequence": MVBenchTask(_STAR, has_bounds=True),
     "action_prediction": MVBenchTask(_STAR, has_bounds=True),
     "action_antonym": MVBenchTask("ssv2_video"),
@@ -36,12 +36,12 @@ TASKS = {
     "episodic_reasoning": MVBenchTask("tvqa/frames_fps3_hq", has_bounds=True),
     "counterfactual_inference": MVBenchTask(_CLEVRER),
 }
-FOLDERS = tuple(dict.fromkeys(task.folder for task in TASKS.values()))
+FOLDERS = tuple(dict.fromkeys(task.folder for task in MVBENCH_TASKS.values()))
 
 
 def task_of(category: str) -> MVBenchTask | None:
     """The task that a row's ``task_type`` or its file names; None if it is not one of them."""
-    return TASKS.get(category.strip().lower().replace(" ", "_").replace("-", "_"))
+    return MVBENCH_TASKS.get(category.strip().lower().replace(" ", "_").replace("-", "_"))
 
 
 def place_of(video: str, category: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from internvl_ops.errors import keyword
-from internvl_ops.evaluation.benchmark import Row
+from internvl_ops.evaluation.benchmark import BenchmarkRow
 from internvl_ops.evaluation.mvbench import task_of
 from internvl_ops.metrics.letters import LETTERS
 
@@ -22,12 +22,12 @@ PANDAS_NA = frozenset({"#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN",
 MMBENCH_ROUND = 1_000_000  # added to a question's index for each further order of its options
 
 
-def question(row: Row, split: str) -> Fields:
+def read_question(row: BenchmarkRow, split: str) -> Fields:
     """A question and its answers."""
     return {"question": _text(row, "question"), "answers": _texts(row, "answers")}
 
 
-def vqa(row: Row, split: str) -> Fields:
+def read_vqa(row: BenchmarkRow, split: str) -> Fields:
     """A question and the answers of ten people."""
     answers = _texts(row, "answers")
     if len(answers) != PEOPLE:
@@ -38,21 +38,21 @@ def vqa(row: Row, split: str) -> Fields:
     return {"question": _text(row, "question"), "answers": answers}
 
 
-def chart(row: Row, split: str) -> Fields:
+def read_chart(row: BenchmarkRow, split: str) -> Fields:
     """ChartQA: written by people or generated from captions, according to a column or the file's name."""
     kind = row.get("kind")
     # HuggingFaceM4/ChartQA numbers the parts in the order of its class labels.
     part = {"0": "human", "1": "augmented"}.get(str(kind), str(kind or split))
     part = "human" if "human" in part else "augmented" if "augmented" in part or "machine" in part else split
-    return question(row, split) | {"split": part}
+    return read_question(row, split) | {"split": part}
 
 
-def caption(row: Row, split: str) -> Fields:
+def read_caption(row: BenchmarkRow, split: str) -> Fields:
     """An image and its captions."""
     return {"answers": _texts(row, "answers")}
 
 
-def box(row: Row, split: str) -> Fields:
+def read_box(row: BenchmarkRow, split: str) -> Fields:
     """The object of an expression: x1, y1, x2, y2 in pixels."""
     corners = row.get("box")
     numbers = [float(number) for number in corners] if isinstance(corners, Sequence) else []
@@ -63,25 +63,25 @@ def box(row: Row, split: str) -> Fields:
     return {"question": _text(row, "question"), "box": numbers}
 
 
-def ocrbench(row: Row, split: str) -> Fields:
+def read_ocrbench(row: BenchmarkRow, split: str) -> Fields:
     """OCRBench; VLMEvalKit's table contains the list of answers in Python's notation."""
     answers = row.get("answers")
     if isinstance(answers, str) and answers.startswith("[") and answers.endswith("]"):
         with contextlib.suppress(ValueError, SyntaxError):
             row = {**row, "answers": ast.literal_eval(answers)}
-    return question(row, split) | {"category": _text(row, "category")}
+    return read_question(row, split) | {"category": _text(row, "category")}
 
 
-def mme(row: Row, split: str) -> Fields:
+def read_mme(row: BenchmarkRow, split: str) -> Fields:
     """A question answered with yes or no; each image has one of both, and the question's id names the image."""
-    fields = question(row, split)
+    fields = read_question(row, split)
     category = _text(row, "category")
     if fields["answers"][0].lower() not in ("yes", "no"):
         raise ValueError(f"answer {fields['answers'][0]!r:.80}; Yes or No is needed")
     return fields | {"category": category, "group": f"{category}/{_text(row, 'image_id')}"}
 
 
-def mmbench(row: Row, split: str) -> Fields:
+def read_mmbench(row: BenchmarkRow, split: str) -> Fields:
     """A hint, the question, and up to five options, each on its own line."""
     options = [option for letter in LETTERS[:5] if (option := _given(row, letter)) and option not in PANDAS_NA]
     right = _text(row, "answers")
@@ -98,7 +98,7 @@ def mmbench(row: Row, split: str) -> Fields:
     }
 
 
-def mvbench(row: Row, split: str) -> Fields:
+def read_mvbench(row: BenchmarkRow, split: str) -> Fields:
     """A question with its options; about a part of the video if the row gives the times and its task uses them."""
     options, right = _texts(row, "options"), _text(row, "answers")
     if right not in options:
@@ -117,7 +117,7 @@ def mvbench(row: Row, split: str) -> Fields:
     }
 
 
-def video_mme(row: Row, split: str) -> Fields:
+def read_video_mme(row: BenchmarkRow, split: str) -> Fields:
     """A question with four options that include their letters."""
     options, right = _texts(row, "options"), _text(row, "answers")
     if right not in tuple("ABCD"):
@@ -126,14 +126,14 @@ def video_mme(row: Row, split: str) -> Fields:
     return {"question": asked, "answers": [right], "options": options, "category": _given(row, "category")}
 
 
-def _text(row: Row, name: str) -> str:
+def _text(row: BenchmarkRow, name: str) -> str:
     text = _given(row, name)
     if not text:
         raise ValueError(f"no {name}: the column is null or empty")
     return text
 
 
-def _given(row: Row, name: str) -> str:
+def _given(row: BenchmarkRow, name: str) -> str:
     """A value as text; empty if there is none, which pandas represents as nan."""
     value = row.get(name)
     if value is None or (isinstance(value, float) and math.isnan(value)):
@@ -142,7 +142,7 @@ def _given(row: Row, name: str) -> str:
     return "" if text.strip().lower() in ("", "nan") else text
 
 
-def _texts(row: Row, name: str) -> list[str]:
+def _texts(row: BenchmarkRow, name: str) -> list[str]:
     value = row.get(name)
     given = value if isinstance(value, list | tuple) else [] if value is None else [value]
     texts = [str(one["answer"] if isinstance(one, dict) and "answer" in one else one) for one in given]
@@ -151,6 +151,6 @@ def _texts(row: Row, name: str) -> list[str]:
     return texts
 
 
-def _number(row: Row, name: str) -> float | None:
+def _number(row: BenchmarkRow, name: str) -> float | None:
     value = row.get(name)
     return None if value is None else float(value)

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 Release = Literal["V1.5", "Mini-V1.5", "InternVL2", "InternVL2.5", "InternVL3", "InternVL3.5"]
 RELEASES: tuple[Release, ...] = get_args(Release)
-DEFAULT: Release = "InternVL2"
+DEFAULT_RELEASE: Release = "InternVL2"
 _POINT_5 = r"(?:[_.]5|-5(?![^-_/]))"
 _NAMES: tuple[tuple[str, Release], ...] = (
     (r"mini-internvl-chat", "Mini-V1.5"),
@@ -26,7 +26,7 @@ def release_of(model: str) -> Release:
         for pattern, release in _NAMES:
             if re.search(pattern, folder):
                 return release
-    return DEFAULT
+    return DEFAULT_RELEASE
 
 
 def since(first: Release) -> tuple[Release, ...]:

@@ -28,7 +28,7 @@ from internvl_ops.media.uris import (
 from internvl_ops.redaction import safe_uri
 from internvl_ops.stores.schemes import SCHEME
 
-SCHEMES = ("file", "s3", "http", "https", "data")
+MEDIA_SCHEMES = ("file", "s3", "http", "https", "data")
 # Headers that only say who asks and for what; they hold no secret.
 OPEN_HEADERS = frozenset({"user-agent", "from", "accept", "accept-language", "referer"})
 _ALIASES = {"s3a": "s3", "s3n": "s3"}
@@ -244,7 +244,7 @@ def _normalise(uri: str) -> str:
     raise UnitError(
         "fetch",
         "unsupported",
-        f"{safe_uri(uri)} has scheme {scheme}://. Readable schemes: local paths, {', '.join(SCHEMES)}",
+        f"{safe_uri(uri)} has scheme {scheme}://. Readable schemes: local paths, {', '.join(MEDIA_SCHEMES)}",
     )
 
 

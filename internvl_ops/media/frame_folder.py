@@ -18,7 +18,7 @@ from internvl_ops.errors import UnitError
 from internvl_ops.media.frame_files import FRAME_SUFFIXES, frame_names
 from internvl_ops.media.image import Exif, ImageOptions, decode_image
 from internvl_ops.media.video_file import DecodedFrame, VideoFile
-from internvl_ops.media.video_stream import too_long
+from internvl_ops.media.video_stream import video_too_long
 
 _USTAR, _USTAR_AT = b"ustar", 257
 _DIGITS = re.compile(r"\d+")
@@ -54,7 +54,7 @@ class FrameFolder:
         numbers = _DIGITS.findall(os.path.basename(self._entries[0].name))
         self.first_number = int(bool(numbers) and int(numbers[-1]) == 1)
         if self.duration_s > max_seconds:
-            raise too_long(self.duration_s, max_seconds)
+            raise video_too_long(self.duration_s, max_seconds)
 
     @property
     def duration_s(self) -> float:

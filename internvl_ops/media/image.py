@@ -21,8 +21,8 @@ from PIL.Image import open as open_picture
 
 from internvl_ops.errors import UnitError, keyword
 from internvl_ops.media import heif, jpeg
-from internvl_ops.media.image_file import FORMATS, Reader, open_image, too_much_text, without_text
-from internvl_ops.media.library_settings import reading
+from internvl_ops.media.image_file import PILLOW_FORMATS, Reader, open_image, too_much_text, without_text
+from internvl_ops.media.library_settings import decoder_settings
 from internvl_ops.media.pillow_samples import pillow_rgb
 from internvl_ops.media.sniff import described
 from internvl_ops.media.tiling import Resize, choose_grid, tile_image
@@ -128,7 +128,7 @@ def load_image(data: bytes, options: ImageOptions | None = None) -> TiledImage:
             for one above ``max_pixels`` or beyond memory.
     """
     options = options or ImageOptions()
-    with _failures_told(data), reading(options.truncated):
+    with _failures_told(data), decoder_settings(options.truncated):
         pixels, size, notes = _decode_upright(data, options)
     tiles = tile_image(
         pixels,
@@ -150,7 +150,7 @@ def image_size(data: bytes, options: ImageOptions | None = None) -> tuple[int, i
     Raises:
         UnitError: As in `load_image`, for problems that the header shows.
     """
-    with _failures_told(data), reading():
+    with _failures_told(data), decoder_settings():
         image = open_image(data, (options or ImageOptions()).max_pixels)
         if not isinstance(image, Image.Image):
             return _upright_size(image.size, image.orientation)
@@ -188,7 +188,7 @@ def load_picture(data: bytes, options: ImageOptions | None = None) -> Picture:
         UnitError: As in `load_image`.
     """
     options = replace(options or ImageOptions(), jpeg_scaling=False)
-    with _failures_told(data), reading(options.truncated):
+    with _failures_told(data), decoder_settings(options.truncated):
         pixels, size, notes = _decode_upright(data, options)
         as_it_is = options.truncated == "error" and not notes and _is_plain_jpeg(data)
     return Picture(data if as_it_is else encode_png(pixels), *size, notes)
@@ -200,7 +200,7 @@ def decode_image(data: bytes, options: ImageOptions) -> np.ndarray:
     Raises:
         UnitError: As in `load_image`.
     """
-    with _failures_told(data), reading(options.truncated):
+    with _failures_told(data), decoder_settings(options.truncated):
         return _decode_upright(data, options)[0]
 
 
@@ -212,7 +212,7 @@ def encode_png(pixels: np.ndarray) -> bytes:
 
 
 def _is_plain_jpeg(data: bytes) -> bool:
-    image = open_picture(io.BytesIO(data), formats=FORMATS)
+    image = open_picture(io.BytesIO(data), formats=PILLOW_FORMATS)
     return image.format == "JPEG" and image.mode in ("RGB", "L") and _orientation(image, []) == 1
 
 
@@ -282,7 +282,7 @@ def _decode_jpeg(
         width, height = _shrink_while_decoding(image, orientation, options, notes)
     if image.mode in ("RGB", "L", "CMYK"):
         inks = image.mode == "CMYK"
-        pixels = jpeg.decode(
+        pixels = jpeg.decode_jpeg(
             data,
             (width, height),
             "CMYK" if inks else "RGB",

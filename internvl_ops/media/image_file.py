@@ -20,7 +20,7 @@ from internvl_ops.media.targa import is_targa
 from internvl_ops.media.tiff import Tiff
 
 # Only formats that occur in datasets. Pillow supports others, some of which start programs (EPS) or may never end.
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "HEIF", "JPEG2000", "PPM", "ICO", "PSD")
+PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "HEIF", "JPEG2000", "PPM", "ICO", "PSD")
 
 
 class Reader(Protocol):
@@ -81,9 +81,9 @@ def _identify(data: bytes, max_pixels: int) -> Image.Image | Reader:
 
 def _unread(kind: str, data: bytes) -> UnitError | None:
     if kind == "JPEG file":
-        return jpeg.unread(data)
+        return jpeg.unsupported_jpeg(data)
     if kind == "JPEG 2000 file":
-        return jpeg2000.unread(data)
+        return jpeg2000.unsupported_jpeg2000(data)
     return psd_unread(data)
 
 
@@ -110,7 +110,7 @@ def _identify_tiff(data: bytes, max_pixels: int) -> Image.Image | Reader:
         TiffImagePlugin.READ_LIBTIFF = False
 
 
-def _pillow(data: bytes, max_pixels: int, formats: tuple[str, ...] = FORMATS) -> Image.Image:
+def _pillow(data: bytes, max_pixels: int, formats: tuple[str, ...] = PILLOW_FORMATS) -> Image.Image:
     # Pillow allocates a GIF's canvas when it opens the file, as large as the extent of the first frame.
     Image.MAX_IMAGE_PIXELS = max_pixels // 2 + 1 if data.startswith(b"GIF") else None
     try:

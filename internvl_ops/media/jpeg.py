@@ -19,7 +19,7 @@ _LACKS_DATA = "premature end of data segment"
 _NO_END = "Premature end of JPEG file"
 
 
-def decode(
+def decode_jpeg(
     data: bytes, size: tuple[int, int], colours: str, notes: list[str], *, accept_cut: bool, buffer: np.ndarray
 ) -> np.ndarray | None:
     """Decodes with libjpeg-turbo through simplejpeg, which gives the same pixels as Pillow and is faster.
@@ -68,7 +68,7 @@ def _pixels(
     return pixels if pixels.shape[:2] == (height, width) else None
 
 
-def unread(data: bytes) -> UnitError | None:
+def unsupported_jpeg(data: bytes) -> UnitError | None:
     """The error for a JPEG that is sound but of an unsupported kind; None for any other."""
     frame = _frame(data)
     if frame is None:

@@ -46,7 +46,7 @@ def depth(data: bytes) -> Depth | None:
     )
 
 
-def unread(data: bytes) -> UnitError | None:
+def unsupported_jpeg2000(data: bytes) -> UnitError | None:
     """The error for a file that is sound but deeper than its decoder supports; None for any other."""
     found = depth(data)
     if found is None or found.bits <= _MOST_BITS:

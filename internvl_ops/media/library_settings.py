@@ -18,7 +18,7 @@ _before: list[tuple[Any, str, Any]] = []
 
 
 @contextmanager
-def reading(truncated: Literal["error", "accept"] = "error") -> Iterator[None]:
+def decoder_settings(truncated: Literal["error", "accept"] = "error") -> Iterator[None]:
     """Sets up the libraries for one file. When the last reader ends, the settings of the process are restored.
 
     Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -12,12 +12,11 @@ from internvl_ops.errors import UnitError
 from internvl_ops.media.clips import ClipOptions, split_video
 from internvl_ops.media.document import DocumentOptions, count_pages, picture_page, render_page
 from internvl_ops.media.image import ImageOptions, Picture, encode_png, image_size, load_image, load_picture
+from internvl_ops.media.kinds import MediaKind
 from internvl_ops.media.page_ranges import select_pages
 from internvl_ops.media.tiling import count_tiles
 from internvl_ops.media.times import seconds_of
 from internvl_ops.media.video import SampledVideo, VideoOptions, load_video
-
-MediaKind = Literal["image", "video", "document"]
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ class Loaded:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MediaOptions:
+class DecodeOptions:
     """How media of any kind are read; the options of other kinds are ignored.
 
     Args:
@@ -95,7 +94,7 @@ class MediaOptions:
         """Whether one file may become several units."""
         return self.kind == "document" or (self.kind == "video" and self.clips is not None)
 
-    def for_tiles(self, tile_size: int, thumbnail: bool, *, dynamic: bool = True, pad: bool = False) -> MediaOptions:
+    def for_tiles(self, tile_size: int, thumbnail: bool, *, dynamic: bool = True, pad: bool = False) -> DecodeOptions:
         """The same options for a checkpoint's tiles; if it is not `dynamic`, an image is one tile."""
         tiles: dict[str, Any] = {"tile_size": tile_size, "thumbnail": thumbnail, "pad": pad}
         if not dynamic:
@@ -110,7 +109,7 @@ class MediaOptions:
         )
 
 
-def load(source: bytes | str, part: Part, options: MediaOptions, max_tiles: int) -> Loaded:
+def load(source: bytes | str, part: Part, options: DecodeOptions, max_tiles: int) -> Loaded:
     """Decodes and tiles one file or part. Picklable and at module level, so that it can run in a sandbox.
 
     Args:
@@ -125,7 +124,7 @@ def load(source: bytes | str, part: Part, options: MediaOptions, max_tiles: int)
     return (_PICTURES if options.as_pictures else _LOADERS)[options.kind](source, part, options, max_tiles)
 
 
-def count_image_tiles(source: bytes | str, options: MediaOptions, max_tiles: int) -> int:
+def count_image_tiles(source: bytes | str, options: DecodeOptions, max_tiles: int) -> int:
     """The number of tiles that `load` would make of an image, by its header. Picklable, like `load`.
 
     Raises:
@@ -142,7 +141,7 @@ def count_image_tiles(source: bytes | str, options: MediaOptions, max_tiles: int
     )
 
 
-def list_parts(source: bytes | str, options: MediaOptions) -> list[Part]:
+def list_parts(source: bytes | str, options: DecodeOptions) -> list[Part]:
     """The units of a file: its pages, its clips, or the file itself. Picklable, like `load`.
 
     Raises:
@@ -159,7 +158,7 @@ def list_parts(source: bytes | str, options: MediaOptions) -> list[Part]:
     return [WHOLE]
 
 
-def _image(source: bytes | str, part: Part, options: MediaOptions, max_tiles: int) -> Loaded:
+def _image(source: bytes | str, part: Part, options: DecodeOptions, max_tiles: int) -> Loaded:
     assert isinstance(source, bytes), "images are small enough to be passed as bytes"
     image = load_image(
         source, replace(options.image, max_tiles=max_tiles, min_tiles=min(options.image.min_tiles, max_tiles))
@@ -167,7 +166,7 @@ def _image(source: bytes | str, part: Part, options: MediaOptions, max_tiles: in
     return Loaded(image.tiles, [len(image.tiles)], image.width, image.height, image.notes)
 
 
-def _video(source: bytes | str, part: Part, options: MediaOptions, max_tiles: int) -> Loaded:
+def _video(source: bytes | str, part: Part, options: DecodeOptions, max_tiles: int) -> Loaded:
     start, end = seconds_of(part.start, "start"), seconds_of(part.end, "end")
     start = options.video.start if start is None else start
     end = options.video.end if end is None else end
@@ -176,24 +175,24 @@ def _video(source: bytes | str, part: Part, options: MediaOptions, max_tiles: in
     return Loaded(video.tiles, video.tiles_per_frame, video.width, video.height, video.notes, frame_times=times)
 
 
-def _page(source: bytes | str, part: Part, options: MediaOptions, max_tiles: int) -> Loaded:
+def _page(source: bytes | str, part: Part, options: DecodeOptions, max_tiles: int) -> Loaded:
     page = render_page(source, part.page or 1, options.document)
     return Loaded(page.tiles, [len(page.tiles)], page.width, page.height, page.notes)
 
 
-def _picture_of_image(source: bytes | str, part: Part, options: MediaOptions, max_tiles: int) -> Loaded:
+def _picture_of_image(source: bytes | str, part: Part, options: DecodeOptions, max_tiles: int) -> Loaded:
     assert isinstance(source, bytes), "images are small enough to be passed as bytes"
     return _as_pictures(load_picture(source, options.image), max_tiles)
 
 
-def _pictures_of_video(source: bytes | str, part: Part, options: MediaOptions, max_tiles: int) -> Loaded:
+def _pictures_of_video(source: bytes | str, part: Part, options: DecodeOptions, max_tiles: int) -> Loaded:
     """Loads frames as pictures; each frame is one tile."""
     video = _video(source, part, options, max_tiles)
     pictures = [encode_png(np.ascontiguousarray(tile.transpose(1, 2, 0))) for tile in video.tiles]
     return Loaded(NO_TILES, [], video.width, video.height, video.notes, pictures, 1, video.frame_times)
 
 
-def _picture_of_page(source: bytes | str, part: Part, options: MediaOptions, max_tiles: int) -> Loaded:
+def _picture_of_page(source: bytes | str, part: Part, options: DecodeOptions, max_tiles: int) -> Loaded:
     return _as_pictures(*picture_page(source, part.page or 1, options.document))
 
 
@@ -201,7 +200,7 @@ def _as_pictures(picture: Picture, max_tiles: int) -> Loaded:
     return Loaded(NO_TILES, [], picture.width, picture.height, picture.notes, [picture.data], max_tiles)
 
 
-Loader = Callable[[bytes | str, Part, MediaOptions, int], Loaded]
+Loader = Callable[[bytes | str, Part, DecodeOptions, int], Loaded]
 NO_TILES = np.empty((0, 3, 1, 1), np.uint8)
 _LOADERS: dict[str, Loader] = {"image": _image, "video": _video, "document": _page}
 _PICTURES: dict[str, Loader] = {"image": _picture_of_image, "video": _pictures_of_video, "document": _picture_of_page}

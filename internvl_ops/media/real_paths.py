@@ -39,10 +39,10 @@ def open_real(path: str) -> int:
         problem = ctypes.get_errno()
         if problem not in _UNKNOWN:
             raise OSError(problem, os.strerror(problem), path)
-    return walk(path)
+    return open_by_folders(path)
 
 
-def walk(path: str) -> int:
+def open_by_folders(path: str) -> int:
     """Does the same as `open_real`, folder by folder, for kernels without the system call."""
     *folders, name = path.strip("/").split("/")
     # O_PATH: folders on the way need no read permission. With it, a symlink is opened, not followed.

@@ -23,7 +23,7 @@ from internvl_ops.media.transports import (
     TRY_AGAIN,
     Body,
     Transient,
-    receive,
+    receive_body,
     retry_after,
 )
 from internvl_ops.redaction import safe_text, safe_uri
@@ -185,7 +185,7 @@ class S3Reader:
         try:
             async with self._session.get(address, allow_redirects=False, **proxy_for(address)) as response:
                 if response.status == 200 or response.status in TRY_AGAIN:
-                    return await receive(uri, response, max_bytes)
+                    return await receive_body(uri, response, max_bytes)
                 return None
         except aiohttp.ClientSSLError:
             return None  # botocore uses certifi's authorities

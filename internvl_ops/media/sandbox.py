@@ -302,7 +302,7 @@ class _Worker:
         except TimeoutError:  # an idle worker accepts a message at once, so this one is stuck
             raise wire.Ended from None
 
-    def receive(self, timeout_s: float) -> wire.Answer:
+    def receive(self, timeout_s: float) -> wire.CallAnswer:
         message, descriptors = wire.receive(self._channel, timeout_s)
         lending, payload = Lending.unpack(message)
         return wire.read_answer(payload, self._loan.accept(lending, descriptors))

@@ -82,7 +82,7 @@ def _start(control: socket.socket, requests: int, memory_limit: int, readable: S
             ours.close()
             _limit(messages, memory_limit)
             confine(readable)
-            Worker(theirs, requests).serve()
+            FunctionServer(theirs, requests).serve()
         except BaseException:
             traceback.print_exc()
         finally:
@@ -122,7 +122,7 @@ def _written_memory() -> int:
 # ---------------------------------------------------------------- worker
 
 
-class Worker:
+class FunctionServer:
     """Runs one function after another."""
 
     def __init__(self, channel: socket.socket, requests: int) -> None:
@@ -142,13 +142,13 @@ class Worker:
                 os.lseek(2, 0, os.SEEK_SET)
             self._reply(*self._run(message))
 
-    def _run(self, message: bytes) -> wire.Answer:
+    def _run(self, message: bytes) -> wire.CallAnswer:
         try:
             unused, function, arguments = pickle.loads(message)
             self._lender.take_back(unused)
-            return wire.Answer("result", function(*[self._argument(argument) for argument in arguments]))
+            return wire.CallAnswer("result", function(*[self._argument(argument) for argument in arguments]))
         except UnitError as error:
-            return wire.Answer("unit error", error)
+            return wire.CallAnswer("unit error", error)
         except Exception as error:
             return _failure(error)
 
@@ -157,7 +157,7 @@ class Worker:
             return argument
         return _read(self._requests, argument)
 
-    def _reply(self, outcome: wire.Outcome, value: Any) -> None:
+    def _reply(self, outcome: wire.CallOutcome, value: Any) -> None:
         try:
             payload, lending = self._lender.encode((outcome, value))
         except Exception as error:  # the result cannot be encoded
@@ -168,10 +168,10 @@ class Worker:
             os.close(descriptor)
 
 
-def _failure(error: Exception) -> wire.Answer:
+def _failure(error: Exception) -> wire.CallAnswer:
     if isinstance(error, MemoryError) or "allocate memory" in str(error):  # torch's message
-        return wire.Answer("out of memory", None)
-    return wire.Answer("exception", (f"{type(error).__name__}: {error}", traceback.format_exc(limit=-6)))
+        return wire.CallAnswer("out of memory", None)
+    return wire.CallAnswer("exception", (f"{type(error).__name__}: {error}", traceback.format_exc(limit=-6)))
 
 
 def _read(descriptor: int, blob: wire.Blob) -> bytes:

@@ -29,13 +29,13 @@ class Blob(NamedTuple):
     size: int
 
 
-Outcome = Literal["result", "unit error", "out of memory", "exception"]
+CallOutcome = Literal["result", "unit error", "out of memory", "exception"]
 
 
-class Answer(NamedTuple):
+class CallAnswer(NamedTuple):
     """A worker's answer to one call: the result, the `UnitError`, nothing, or a message and a traceback."""
 
-    outcome: Outcome
+    outcome: CallOutcome
     value: Any
 
 
@@ -109,7 +109,7 @@ def _exactly(channel: socket.socket, size: int, deadline: float | None) -> bytes
     return bytes(parts)
 
 
-def read_answer(payload: bytes | memoryview, buffers: Sequence[Any] = ()) -> Answer:
+def read_answer(payload: bytes | memoryview, buffers: Sequence[Any] = ()) -> CallAnswer:
     """Decodes a worker's answer to one call.
 
     Raises:
@@ -117,7 +117,7 @@ def read_answer(payload: bytes | memoryview, buffers: Sequence[Any] = ()) -> Ans
         TypeError: Likewise.
     """
     outcome, value = decode(payload, buffers)
-    if outcome not in get_args(Outcome):
+    if outcome not in get_args(CallOutcome):
         raise ValueError(f"{outcome!r:.40} is no outcome of a call")
     if outcome == "unit error" and not (
         isinstance(value, UnitError) and value.stage in STAGES and value.kind in KINDS and type(value.attempts) is int
@@ -127,4 +127,4 @@ def read_answer(payload: bytes | memoryview, buffers: Sequence[Any] = ()) -> Ans
         isinstance(value, tuple) and len(value) == 2 and all(isinstance(part, str) for part in value)
     ):
         raise ValueError("an exception without its text")
-    return Answer(outcome, value)
+    return CallAnswer(outcome, value)

@@ -6,7 +6,7 @@ import io
 
 from PIL import Image
 
-from internvl_ops.media.library_settings import reading
+from internvl_ops.media.library_settings import decoder_settings
 
 SIDE = 320  # pixels of the longer side
 
@@ -21,7 +21,7 @@ def small_jpeg(image: Image.Image, width: int, height: int) -> bytes:
 
 def small_jpeg_of(data: bytes, width: int, height: int) -> bytes:
     """Does the same for a PNG, JPEG or WebP file. Picklable and at module level: files are opened in a sandbox."""
-    with reading():
+    with decoder_settings():
         file = Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP"))
         file.draft("RGB", (SIDE, SIDE))  # avoids decoding a JPEG in full
         return small_jpeg(file.convert("RGB"), width, height)

@@ -174,7 +174,7 @@ class Tiff:
         coded = jpeg2000.depth(self._data[start : start + 4096])
         if coded is None:
             return bits
-        if unread := jpeg2000.unread(self._data[start : start + 4096]):
+        if unread := jpeg2000.unsupported_jpeg2000(self._data[start : start + 4096]):
             raise unread
         itemsize = next(size for size in (1, 2, 4) if coded.bits <= 8 * size)
         if itemsize != page.dtype.itemsize or coded.signed != (page.dtype.kind == "i"):

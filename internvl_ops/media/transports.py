@@ -181,7 +181,7 @@ class HttpReader:
 
     async def read(self, uri: str, max_bytes: int) -> Received:
         """Reads a checked URL and follows redirects, each of which is checked."""
-        return await self._ask("GET", uri, lambda response: receive(uri, response, max_bytes))
+        return await self._ask("GET", uri, lambda response: receive_body(uri, response, max_bytes))
 
     async def version(self, uri: str) -> str:
         """The current version of the object at a checked URL."""
@@ -265,7 +265,7 @@ class HttpReader:
         return f" ({address.scheme.upper()}_PROXY is for addresses under {keyword('allow')} alone; {mend})"
 
 
-async def receive(uri: str, response: aiohttp.ClientResponse, max_bytes: int) -> Received:
+async def receive_body(uri: str, response: aiohttp.ClientResponse, max_bytes: int) -> Received:
     """The body of a response, or the error for its status."""
     version = await version_of(uri, response)
     # The stated length is that of the body as sent, so it does not apply to a compressed body.

@@ -19,8 +19,15 @@ import av
 import numpy as np
 
 from internvl_ops.errors import UnitError, keyword
-from internvl_ops.media.video_packets import PacketReader, decode, packets
-from internvl_ops.media.video_stream import CONTAINERS, failures_told, named, too_long, upright, video_stream
+from internvl_ops.media.video_packets import PacketReader, decode_packet, packets
+from internvl_ops.media.video_stream import (
+    CONTAINERS,
+    container_name,
+    failures_told,
+    upright,
+    video_stream,
+    video_too_long,
+)
 
 # Decoders that can skip frames to which no other frame refers. This makes H.264 1.5 and HEVC 1.9 times as fast.
 _CAN_SKIP = frozenset({"h264", "hevc", "mpeg4", "mpeg2video", "mpeg1video"})
@@ -95,7 +102,7 @@ class VideoFile:
         if seconds > max(max_seconds, 100 * self.num_frames / self.fps):
             raise UnitError("decode", "corrupt", f"times of frames jump to {seconds:,.0f} s; fetch the file again")
         if seconds > max_seconds:
-            raise too_long(seconds, max_seconds)
+            raise video_too_long(seconds, max_seconds)
 
     @property
     def duration_s(self) -> float:
@@ -158,7 +165,7 @@ class VideoFile:
     def _check_header(self, container: Any, stream: Any, max_seconds: float) -> None:
         width, height = stream.codec_context.width, stream.codec_context.height
         if width < 1 or height < 1:
-            raise UnitError("decode", "corrupt", f"{named(container)} does not say how large its frames are")
+            raise UnitError("decode", "corrupt", f"{container_name(container)} does not say how large its frames are")
         if width * height > self._max_pixels:
             raise UnitError(
                 "decode",
@@ -169,7 +176,7 @@ class VideoFile:
         self._frame_pixels = width * height
         seconds = float(stream.duration * stream.time_base) if stream.duration else 0.0
         if seconds > max_seconds:
-            raise too_long(seconds, max_seconds)
+            raise video_too_long(seconds, max_seconds)
 
     def _read_index(self, container: Any, stream: Any) -> None:
         context, self._timed = stream.codec_context, True
@@ -194,7 +201,9 @@ class VideoFile:
             if packet.is_keyframe or not keys:
                 keys.append((packet.pts, number))
         if not shown:
-            raise UnitError("decode", "corrupt", f"{named(container)} announces a video and holds no frame of it")
+            raise UnitError(
+                "decode", "corrupt", f"{container_name(container)} announces a video and holds no frame of it"
+            )
         self._count(container, stream, shown, number + 1)
         self._keys = sorted(keys)
 
@@ -300,13 +309,13 @@ class _Decoded:
         if can_skip:
             context.skip_frame = "DEFAULT"
         if pending:
-            yield from self._known(decode(context, None))
+            yield from self._known(decode_packet(context, None))
         context.flush_buffers()
 
     def _decode(self, number: int, packet: Any) -> Iterator[tuple[int, int | None, Any]]:
         self._times[number] = packet.pts
         packet.pts = packet.dts = number
-        return self._known(decode(self._context, packet))
+        return self._known(decode_packet(self._context, packet))
 
     def _known(self, frames: list[Any]) -> Iterator[tuple[int, int | None, Any]]:
         for frame in frames:
@@ -330,5 +339,5 @@ def _by_count(container: Any, stream: Any, wanted: list[int]) -> Iterator[tuple[
 
 def _all_frames(container: Any, stream: Any) -> Iterator[Any]:
     for packet in packets(container, stream):
-        yield from decode(stream.codec_context, packet)
-    yield from decode(stream.codec_context, None)
+        yield from decode_packet(stream.codec_context, packet)
+    yield from decode_packet(stream.codec_context, None)

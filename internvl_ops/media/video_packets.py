@@ -304,7 +304,7 @@ def _raw_packets(container: Any, stream: Any) -> Iterator[Any]:
             continue  # PyAV fails at a stream that begins in mid-file; that packet belongs to another stream
 
 
-def decode(context: Any, packet: Any) -> list[Any]:
+def decode_packet(context: Any, packet: Any) -> list[Any]:
     """The frames that a packet completes; none if it is damaged, since the next packet may be intact."""
     try:
         return context.decode(packet)

@@ -36,11 +36,13 @@ def video_stream(container: Any) -> Any:
     if not videos:
         kinds = sorted({stream.type for stream in container.streams if stream.type != "video"})
         only = f"only {' and '.join(kinds)}" if kinds else "no stream at all"
-        raise UnitError("decode", "unsupported", f"{named(container)} holds {only}, and a video is needed")
+        raise UnitError("decode", "unsupported", f"{container_name(container)} holds {only}, and a video is needed")
     best = container.streams.best("video")
     stream = best if best in videos else videos[0]
     if stream.codec_context is None:
-        raise UnitError("decode", "unsupported", f"{named(container)} is coded in a way that cannot be decoded here")
+        raise UnitError(
+            "decode", "unsupported", f"{container_name(container)} is coded in a way that cannot be decoded here"
+        )
     return stream
 
 
@@ -60,13 +62,13 @@ def upright(frame: Any) -> np.ndarray:
     return np.ascontiguousarray(pixels[:: -1 if up < 0 else 1, :: -1 if left < 0 else 1])
 
 
-def named(container: Any) -> str:
+def container_name(container: Any) -> str:
     """The name of a file's kind, for messages."""
     name = container.format.name.split(",")[0]
     return {"mov": "MP4", "matroska": "Matroska"}.get(name, name.upper()) + " file"
 
 
-def too_long(seconds: float, max_seconds: float) -> UnitError:
+def video_too_long(seconds: float, max_seconds: float) -> UnitError:
     """The error for a video that lasts longer than allowed."""
     return UnitError(
         "decode",

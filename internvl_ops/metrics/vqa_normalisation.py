@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 _NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
-NUMBERS = {word: str(number) for number, word in enumerate(_NUMBERS)} | {"none": "0"}
+NUMBER_WORDS = {word: str(number) for number, word in enumerate(_NUMBERS)} | {"none": "0"}
 ARTICLES = {"a", "an", "the"}
 PUNCTUATION = ';/[]"{}()=+\\_-><@`!'  # commas and question marks are removed earlier
 # A full stop before a digit stays. The challenge's own pattern tries to keep one after a digit too, but fails.
@@ -47,7 +47,7 @@ def normalise(text: str) -> str:
     text = text.lower().replace(",", "").replace("?", "").replace("'s", " 's").strip()
     text = text.replace("\n", " ").replace("\t", " ").strip()
     text = _without_punctuation(text)
-    words = [NUMBERS.get(word, word) for word in text.split()]
+    words = [NUMBER_WORDS.get(word, word) for word in text.split()]
     return " ".join(CONTRACTIONS.get(word, word) for word in words if word not in ARTICLES)
 
 

@@ -19,7 +19,9 @@ def main(program: str, argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog=program, description="Print the InternVL family.")
     parser.add_argument("--markdown", action="store_true", help="as Markdown")
     options = parser.parse_args(argv)
-    said = family_table.markdown() if options.markdown else f"{family_table.text()}\n\n{family_table.NOTES}"
+    said = (
+        family_table.family_markdown() if options.markdown else f"{family_table.text()}\n\n{family_table.TABLE_NOTES}"
+    )
     print(respelled(said, lambda name, valued: _OPTIONS[name] + " " * valued))
 
 

@@ -16,8 +16,8 @@ from internvl_ops.models.family.registry import REGISTRY
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 # Kinds of adapter, by their key in the config, that vLLM refuses only at the first request.
-UNREAD = ("use_dora", "lora_bias", "alora_invocation_tokens", "layer_replication", "use_bdlora", "use_qalora",
-          "modules_to_save")  # fmt: skip
+UNSUPPORTED_KINDS = ("use_dora", "lora_bias", "alora_invocation_tokens", "layer_replication", "use_bdlora",
+                     "use_qalora", "modules_to_save")  # fmt: skip
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # the maximum ranks that vLLM offers
 
 # Modules whose input is as wide as the language model.
@@ -63,7 +63,7 @@ def load_adapter(option: str, checkpoint: Checkpoint) -> Adapter:
     config = read_json(folder / CONFIG)
     if config.get("peft_type") != "LORA":
         raise ConfigurationError(f"{said}: is an adapter of type {config.get('peft_type')!r}; allowed is LORA.")
-    if named := [name for name in UNREAD if config.get(name)]:
+    if named := [name for name in UNSUPPORTED_KINDS if config.get(name)]:
         raise ConfigurationError(
             f"{said}: {CONFIG} has {', '.join(named)}, which vLLM does not read. Merge the adapter into its "
             f"checkpoint (PEFT's merge_and_unload) and name that with {keyword('model')}."

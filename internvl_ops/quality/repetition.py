@@ -28,7 +28,7 @@ RUNNING_TEXT = 60
 ROWS_OR_COUNTING = 400  # the period holds a line break, a cell, or a number that counts up
 NO_WORDS = 2000
 NO_WORDS_COUNTING = 8000
-TAG = re.compile(r"<[^<>]*>|^[^<>]*>|<[^<>]*$")
+MARKUP_TAG = re.compile(r"<[^<>]*>|^[^<>]*>|<[^<>]*$")
 WINDOW = 16  # characters that must recur before their distance counts as a possible period
 MOST_PERIODS = 8
 
@@ -131,7 +131,7 @@ def _limit(period: str, counting: bool) -> int:
 def _has_words(period: str) -> bool:
     """Whether the period contains words, apart from tags and items with a digit (12, 0x00). The period may begin
     anywhere, even inside a tag."""
-    words = re.findall(r"\w++", TAG.sub(" ", 2 * period))
+    words = re.findall(r"\w++", MARKUP_TAG.sub(" ", 2 * period))
     return any(any(map(str.isalpha, word)) and not any(map(str.isdigit, word)) for word in words)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import pyarrow as pa
 
@@ -16,6 +17,7 @@ _MARKS = re.compile(r"</?(?:ref|box|quad|img)>|<IMG_CONTEXT>")
 
 
 Row = Mapping[str, object]
+Language = Literal["en", "zh"]  # of a task's own prompt
 
 
 @dataclass(frozen=True)

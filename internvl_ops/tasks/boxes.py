@@ -21,7 +21,7 @@ WIDE = (
     "（）【】［］｛｝〔〕「」『』〖〗，、；：＜＞／．－\u2212＝％＋～＿＊“”„＂‘’＇０１２３４５６７８９"
     "₀₁₂₃₄₅₆₇₈₉\u3000\u00a0\u2009\u202f"
 )
-PLAIN = str.maketrans(WIDE, '()[][]{}[][][][],,;:<>/.--=%+~_*""""\'\'\'01234567890123456789    ')
+TO_ASCII = str.maketrans(WIDE, '()[][]{}[][][][],,;:<>/.--=%+~_*""""\'\'\'01234567890123456789    ')
 NO_BOX = re.compile(
     r"\A\W*(?:none|null|nothing|no|n/a)\b|\bno (?:\w+ ){0,4}(?:box|boxes|object|objects|match|matches|text|region)\b"
     r"|\bthere (?:is|are) (?:no|not)\b|\bnot (?:\w+ )?"
@@ -84,7 +84,7 @@ def parse_boxes(response: str, width: int, height: int) -> list[Box] | None:
     Returns:
         The boxes; an empty list if the answer says that there are none; None if the answer cannot be parsed.
     """
-    plain = response.translate(PLAIN)
+    plain = response.translate(TO_ASCII)
     refs = find_refs(plain)
     groups = find_groups(plain, refs)
     if not groups:
@@ -118,7 +118,7 @@ def parse_text_boxes(response: str, width: int, height: int) -> tuple[str, list[
         The text, one line per line of the page, and the boxes, labelled with their text. The list of boxes is empty if
         the answer says that there is no text, and None if the answer has text but no box.
     """
-    plain = response.translate(PLAIN)
+    plain = response.translate(TO_ASCII)
     if NO_TEXT.fullmatch(plain.strip()):
         return "", []
     refs = find_refs(plain)

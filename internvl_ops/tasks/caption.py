@@ -7,15 +7,14 @@ from typing import Literal, get_args
 
 import pyarrow as pa
 
-from internvl_ops.tasks.base import Task, one_question
+from internvl_ops.tasks.base import Language, Task, one_question
 from internvl_ops.tasks.conversation import Answered
 
 Style = Literal["short", "detailed", "dense"]
-Language = Literal["en", "zh"]
 
 STYLES: tuple[Style, ...] = get_args(Style)
-MAX_NEW_TOKENS: dict[str, int] = {"short": 30, "detailed": 512, "dense": 1024}
-PROMPTS: dict[tuple[str, str, str], str] = {
+CAPTION_MAX_NEW_TOKENS: dict[str, int] = {"short": 30, "detailed": 512, "dense": 1024}
+CAPTION_PROMPTS: dict[tuple[str, str, str], str] = {
     ("image", "short", "en"): "Provide a one-sentence caption for the provided image.",
     ("image", "detailed", "en"): "Please describe the image in detail.",
     ("image", "dense", "en"): "Describe everything in the image: each object with its colour, material, number and "
@@ -56,8 +55,8 @@ def caption(
         max_new_tokens: Replaces the style's own.
     """
     kind = "video" if media_kind == "video" else "image"
-    asked = prompt or PROMPTS[kind, style, language]
-    tokens = max_new_tokens or MAX_NEW_TOKENS[style]
+    asked = prompt or CAPTION_PROMPTS[kind, style, language]
+    tokens = max_new_tokens or CAPTION_MAX_NEW_TOKENS[style]
     return Task(
         name="caption",
         prompt=asked,

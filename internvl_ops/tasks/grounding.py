@@ -14,7 +14,7 @@ from internvl_ops.tasks.conversation import Answered, Conversation
 
 PROMPT = "Please provide the bounding box coordinates of the region this sentence describes: <ref>{}</ref>"
 DETECT = "Please detect and label all objects in the following image and mark their positions."
-MAX_NEW_TOKENS = {"phrase": 100, "detect": 1024}
+GROUND_MAX_NEW_TOKENS = {"phrase": 100, "detect": 1024}
 
 BOX = pa.struct([("label", pa.string()), *((side, pa.float32()) for side in ("x1", "y1", "x2", "y2"))])
 BOXES = pa.list_(BOX)
@@ -45,7 +45,7 @@ def ground(
         ConfigurationError: There is nothing to find, or the prompt has no place for the phrase.
     """
     asked = prompt or (DETECT if detect else PROMPT)
-    tokens = max_new_tokens or MAX_NEW_TOKENS["detect" if detect else "phrase"]
+    tokens = max_new_tokens or GROUND_MAX_NEW_TOKENS["detect" if detect else "phrase"]
     if detect:
         return Task(
             name="ground",

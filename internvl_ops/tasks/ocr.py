@@ -9,18 +9,17 @@ from typing import Literal, get_args
 import pyarrow as pa
 
 from internvl_ops.errors import ConfigurationError, keyword
-from internvl_ops.tasks.base import Row, Task, text_of, without_marks
+from internvl_ops.tasks.base import Language, Row, Task, text_of, without_marks
 from internvl_ops.tasks.boxes import parse_text_boxes
 from internvl_ops.tasks.conversation import Answered, Conversation
 from internvl_ops.tasks.forms import checked
 from internvl_ops.tasks.grounding import BOXES
 
-Format = Literal["text", "markdown", "boxes", "json"]
-Language = Literal["en", "zh"]
+OcrFormat = Literal["text", "markdown", "boxes", "json"]
 
-FORMATS: tuple[str, ...] = get_args(Format)
-MAX_NEW_TOKENS = 1536  # with 24 tiles and a thumbnail, just fits the context of 8,192 in 1.5 and 2.0
-PROMPTS: dict[tuple[str, str], str] = {
+OCR_FORMATS: tuple[str, ...] = get_args(OcrFormat)
+OCR_MAX_NEW_TOKENS = 1536  # with 24 tiles and a thumbnail, just fits the context of 8,192 in 1.5 and 2.0
+OCR_PROMPTS: dict[tuple[str, str], str] = {
     ("text", "en"): "Read all the text in the image, line by line from top to bottom. Answer with the text alone.",
     ("text", "zh"): "请从上到下逐行读出图中的所有文字，只回答文字本身。",
     ("markdown", "en"): "Write this page as Markdown: headings, lists, tables as Markdown tables, formulas as LaTeX "
@@ -37,7 +36,7 @@ _FENCE = re.compile(r"\A```[a-z]*\n(.*?)\n?(?:```)?\Z", re.DOTALL)
 
 
 def ocr(
-    format: Format = "text",
+    format: OcrFormat = "text",
     language: Language = "en",
     *,
     json_schema: str | None = None,
@@ -59,8 +58,8 @@ def ocr(
     if format == "json" and json_schema is None:
         raise ConfigurationError(f"{keyword('format', 'json')} needs a schema: add {keyword('json_schema', 'FILE')}.")
     schema = json_schema if format == "json" else None
-    asked = prompt or PROMPTS[format, language] + (schema or "")
-    tokens = max_new_tokens or MAX_NEW_TOKENS
+    asked = prompt or OCR_PROMPTS[format, language] + (schema or "")
+    tokens = max_new_tokens or OCR_MAX_NEW_TOKENS
 
     def converse(row: Row) -> list[Conversation]:
         return [Conversation((text_of(row, "question") or asked,), tokens, json_schema=schema)]

@@ -13,7 +13,7 @@ from internvl_ops.tasks.base import Row, Task, bad_row
 from internvl_ops.tasks.conversation import Answered, Conversation
 from internvl_ops.tasks.forms import checked, choices_of
 
-MAX_NEW_TOKENS = 100  # as in InternVL's own DocVQA, ChartQA and InfoVQA evaluations
+ASK_MAX_NEW_TOKENS = 100  # as in InternVL's own DocVQA, ChartQA and InfoVQA evaluations
 TURNS = pa.list_(pa.struct([("question", pa.string()), ("answer", pa.string())]))
 
 
@@ -34,7 +34,7 @@ def ask(
         in_manifest: Columns that the manifest has.
         max_new_tokens: Maximum length of the answer to one question.
     """
-    tokens = max_new_tokens or MAX_NEW_TOKENS
+    tokens = max_new_tokens or ASK_MAX_NEW_TOKENS
     allowed = choices_of(choices)
 
     def converse(row: Row) -> list[Conversation]:

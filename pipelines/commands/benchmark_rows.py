@@ -29,7 +29,7 @@ TYPES = {
     "end": pa.float64(),
 }
 QUESTION_ID = ("question_id", "questionId", "index")
-MEDIA = {"image": ("image", "images"), "video": ("video", "videoID", "video_path")}
+MEDIA_COLUMNS = {"image": ("image", "images"), "video": ("video", "videoID", "video_path")}
 INLINE = pa.struct([("bytes", pa.large_binary()), ("path", pa.string())])
 SHARD = re.compile(r"-\d+-of-\d+$")
 _ADDRESS = re.compile(r"https?://|data:", re.IGNORECASE)
@@ -134,7 +134,7 @@ class BenchmarkRows:
         return chosen
 
     def _media(self, names: Sequence[str]) -> str:
-        candidates = (self.media_column,) if self.media_column else MEDIA[self.benchmark.media]
+        candidates = (self.media_column,) if self.media_column else MEDIA_COLUMNS[self.benchmark.media]
         there = [name for name in candidates if name in names]
         if not there:
             raise ConfigurationError(

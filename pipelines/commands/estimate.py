@@ -10,11 +10,11 @@ from statistics import fmean, quantiles
 from internvl_ops.cost import FLOOR, Cost, Efficiency, Roofline
 from internvl_ops.engines.device_fit import ON_LOAD
 from internvl_ops.errors import ConfigurationError
-from internvl_ops.gpus import DEFAULT, GPUS, Gpu, find_gpu, gpu_here
+from internvl_ops.gpus import DEFAULT_GPU, GPUS, Gpu, find_gpu, gpu_here
 from internvl_ops.models.checkpoints.architecture import GPU_UTILIZATION, Bits
 from internvl_ops.models.checkpoints.config import Checkpoint
 from internvl_ops.tasks import Task
-from pipelines.commands.estimate_sample import Sample, Seen, take_sample
+from pipelines.commands.estimate_sample import SampleResult, Seen, take_sample
 from pipelines.options.job_options import JobOptions
 from pipelines.sources import SourcePlan, count_rows
 from pipelines.wiring.engines import GPU_IN_FLIGHT
@@ -35,7 +35,7 @@ class Estimate:
         price_per_gpu_hour: None where no price is to be said.
     """
 
-    sample: Sample
+    sample: SampleResult
     rows: int | None
     roofline: Roofline
     chosen: str = ""
@@ -170,11 +170,11 @@ def _choose(named: str | None) -> tuple[Gpu, str]:
         return find_gpu(named), ""
     here = gpu_here()
     if here is None:
-        return GPUS[DEFAULT], " (none here; --gpu names another)"
+        return GPUS[DEFAULT_GPU], " (none here; --gpu names another)"
     try:
         return find_gpu(here), " (the one here; --gpu names another)"
     except ConfigurationError:
-        return GPUS[DEFAULT], f" (what the {here} here can do is not known; --gpu names another)"
+        return GPUS[DEFAULT_GPU], f" (what the {here} here can do is not known; --gpu names another)"
 
 
 def _roofline(options: JobOptions, checkpoint: Checkpoint, gpu: Gpu) -> Roofline:

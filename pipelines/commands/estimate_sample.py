@@ -24,7 +24,7 @@ from pipelines.options.job_options import JobOptions
 from pipelines.sources import SourcePlan, read_split
 from pipelines.stages.prepare import Prepare
 from pipelines.stages.wire import encode_part, media_of
-from pipelines.wiring.media import Reading, explodes, read_policy, reading
+from pipelines.wiring.media import ReaderArguments, explodes, read_policy, reader_arguments
 from pipelines.wiring.preparers import prepare_arguments
 
 FILES = 16  # of the manifest that are looked into, at most
@@ -48,7 +48,7 @@ class Seen:
 
 
 @dataclass
-class Sample:
+class SampleResult:
     """What was found.
 
     Args:
@@ -74,11 +74,11 @@ class Sample:
         return len(self.seen) / units if units else 0.0
 
 
-def take_sample(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint, task: Task) -> Sample:
+def take_sample(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint, task: Task) -> SampleResult:
     """Prepares as many units as ten seconds allow, taken at random, as the job would. Of the others, where they are
     images, it reads the headers."""
     rows = _rows(plan, options.sample_rows)
-    sample = Sample(len(rows))
+    sample = SampleResult(len(rows))
     if not len(rows):
         return sample
     order = list(range(len(rows)))
@@ -92,8 +92,8 @@ def take_sample(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint, t
     return sample
 
 
-def _reading(options: JobOptions, plan: SourcePlan) -> Reading:
-    return reading(options, read_policy(options, plan), plan.media_kind)
+def _reading(options: JobOptions, plan: SourcePlan) -> ReaderArguments:
+    return reader_arguments(options, read_policy(options, plan), plan.media_kind)
 
 
 def _rows(plan: SourcePlan, wanted: int) -> pa.Table:
@@ -111,7 +111,7 @@ def _rows(plan: SourcePlan, wanted: int) -> pa.Table:
     return pa.concat_tables(tables).slice(0, wanted)
 
 
-def _explode(rows: pa.Table, options: JobOptions, plan: SourcePlan, sample: Sample) -> pa.Table:
+def _explode(rows: pa.Table, options: JobOptions, plan: SourcePlan, sample: SampleResult) -> pa.Table:
     """A unit of each file, taken at random, and how many there are on average."""
     reader = MediaReader(*_reading(options, plan))
     draw = random.Random(1)
@@ -136,7 +136,7 @@ def _explode(rows: pa.Table, options: JobOptions, plan: SourcePlan, sample: Samp
 
 
 def _prepare(
-    rows: pa.Table, options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint, task: Task, sample: Sample
+    rows: pa.Table, options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint, task: Task, sample: SampleResult
 ) -> int:
     """Prepares until patience is at an end; returns how many rows."""
     stage = Prepare(**prepare_arguments(options, _reading(options, plan), plan, checkpoint, task))
@@ -159,7 +159,7 @@ def _prepare(
 
 
 def _read_headers(
-    rows: pa.Table, options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint, sample: Sample
+    rows: pa.Table, options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint, sample: SampleResult
 ) -> None:
     """Of images that were not prepared the tiles; their prompts' texts are taken to be as long as those seen."""
     image_tokens = checkpoint.tokens_per_tile

@@ -14,6 +14,7 @@ from internvl_ops.errors import ConfigurationError
 from internvl_ops.evaluation import BENCHMARKS, Benchmark, Sample, evaluate
 from internvl_ops.evaluation.published import PUBLISHED, beside_published
 from internvl_ops.evaluation.subtitles import SUFFIX
+from internvl_ops.media.kinds import MEDIA_KINDS, MediaKind
 from internvl_ops.redaction import safe_uri
 from internvl_ops.tasks import Task
 from pipelines.commands.benchmark_rows import BenchmarkRows, read_annotations
@@ -25,7 +26,6 @@ from pipelines.output.folder import ERRORS, EVALUATION, RESULTS, RUNS, OutputFol
 from pipelines.output.side_files import write_side_file
 from pipelines.sources import SourcePlan, plan_source, read_split
 from pipelines.sources.listing import MANIFEST_SUFFIXES
-from pipelines.sources.options import MEDIA_KINDS, MediaKind
 from pipelines.sources.storage import check_scheme, has_magic, kind_of, suffix_of, walk
 
 TABLES = ("parquet", "jsonl", "csv")  # formats of manifests that can hold a benchmark

@@ -24,7 +24,7 @@ from pipelines.filtering.units import columns_of, open_units
 from pipelines.options.command_line import Mode, show
 from pipelines.output.folder import RESULTS, RUNS, OutputFolder
 from pipelines.output.lease import Lease
-from pipelines.output.ownership import file_name, mark
+from pipelines.output.ownership import mark, parquet_name
 from pipelines.report.record import versions
 from pipelines.run_folder import run_folder
 
@@ -167,7 +167,7 @@ def _write(connection: Any, target: OutputFolder, run_id: str, record: dict[str,
         query = "SELECT id, verdict, reasons, duplicate_of FROM verdicts ORDER BY id"
         rows = connection.cursor().sql(query).to_arrow_reader(ROWS_PER_FILE)
         for number, table in enumerate(_in_files(rows)):
-            target.write_table(f"{RESULTS}/{file_name(run_id, number)}", table.replace_schema_metadata(metadata))
+            target.write_table(f"{RESULTS}/{parquet_name(run_id, number)}", table.replace_schema_metadata(metadata))
         folder = f"{RUNS}/{run_id}"
         target.write_bytes(f"{folder}/run.json", json.dumps(record, indent=2, ensure_ascii=False).encode())
         target.write_bytes(f"{folder}/report.html", _page(record).encode())

@@ -16,7 +16,7 @@ from pipelines.interruption import Interrupted, end, phase, say
 from pipelines.options.command_line import Mode, exit_with, groups, show
 from pipelines.options.job_options import JobOptions
 from pipelines.options.messages import say_now
-from pipelines.options.safe_options import shown
+from pipelines.options.safe_options import safe_options
 from pipelines.report.logs import configure
 
 logger = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ def run_job(
 
     configure(as_json=options.log_json)
     try:
-        plan, checkpoint, task = check(options, make_task, make_plan=make_plan, writes=mode == "run")
+        plan, checkpoint, task = check_job(options, make_task, make_plan=make_plan, writes=mode == "run")
         if mode == "dry-run":
             show(describe(options, plan, checkpoint, task))
             sys.exit(0)
@@ -101,7 +101,7 @@ def _fail(error: Exception, status: int, options: JobOptions) -> NoReturn:
     sys.exit(status)
 
 
-def check(
+def check_job(
     options: JobOptions, make_task: MakeTask, *, make_plan: MakePlan | None = None, writes: bool = True
 ) -> tuple[SourcePlan, Checkpoint | None, Task]:
     """Validates what options alone cannot say: model, input, task, what may be read, output. Without Ray or torch.
@@ -192,7 +192,7 @@ def describe(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | Non
     """What ``--dry-run`` prints: every option as resolved, and the plan."""
     from pipelines.wiring.notices import notices
 
-    values = shown(options)
+    values = safe_options(options)
     lines = ["# Options, as for --config"]
     for title, names in groups(type(options)).items():
         lines += ["", f"# {title}"]

@@ -12,12 +12,13 @@ from urllib.parse import urlsplit
 from pydantic import ConfigDict, Field
 
 from internvl_ops.errors import ConfigurationError
+from internvl_ops.media.kinds import MediaKind
 from pipelines.options.command_line import Mode
 from pipelines.options.job_options import InferenceOptions
 from pipelines.options.rules import check_answers, check_sampling, check_tasks, refuse
 from pipelines.options.tasks import TASKS, AnnotateOptions, TaskName, tasks_by_option
 from pipelines.run_folder import run_folder
-from pipelines.sources.options import MEDIA_SUFFIXES, MediaKind
+from pipelines.sources.options import MEDIA_SUFFIXES
 from pipelines.wiring.engines import check_engine, engine_maker, load_model
 from pipelines.wiring.media import check_media_options
 
@@ -61,11 +62,11 @@ class PreviewOptions(AnnotateOptions, InferenceOptions):
 
 
 def run(options: PreviewOptions, mode: Mode) -> int:
-    """The command; see `preview`."""
-    return preview(options)
+    """The command; see `run_preview`."""
+    return run_preview(options)
 
 
-def preview(options: PreviewOptions) -> int:
+def run_preview(options: PreviewOptions) -> int:
     """Answers every input and shows the answers.
 
     Returns:
@@ -83,13 +84,13 @@ def prepared_preview(options: PreviewOptions) -> Callable[[], Preview]:
     """Makes a preview, whose options are checked; nothing is loaded yet.
 
     Raises:
-        ConfigurationError: As `preview`.
+        ConfigurationError: As `run_preview`.
     """
     options = options.model_copy(update={"max_tiles": options.max_tiles or TASKS[options.task].tiles})
     _check(options)
     checkpoint = load_model(options)
     assert checkpoint is not None, "a preview runs the model itself"
-    tasks = {kind: TASKS[options.task].task(options, kind, ()) for kind in map(kind_of, options.inputs)}
+    tasks = {kind: TASKS[options.task].task(options, kind, ()) for kind in map(media_kind_of, options.inputs)}
     task = next((task for task in tasks.values() if task.constrained), next(iter(tasks.values())))
     if "boxes" not in task.columns.names:
         refuse(options, ("drawings",), f"the task {task.name} finds no boxes to draw here")
@@ -105,7 +106,7 @@ def prepared_preview(options: PreviewOptions) -> Callable[[], Preview]:
     return functools.partial(Preview, options, checkpoint, tasks, functools.partial(make, watched_every=1))
 
 
-def kind_of(uri: str) -> MediaKind:
+def media_kind_of(uri: str) -> MediaKind:
     """What a file is, by its suffix; an image where the suffix says nothing."""
     suffix = Path(urlsplit(uri).path).suffix.lower()
     return next((kind for kind, suffixes in MEDIA_SUFFIXES.items() if suffix in suffixes), "image")
@@ -117,7 +118,7 @@ def _check(options: PreviewOptions) -> None:
             raise ConfigurationError(f"{uri}: no such file.")
     check_answers(options)
     check_sampling(options, ())
-    kinds = set(map(kind_of, options.inputs))
+    kinds = set(map(media_kind_of, options.inputs))
     check_media_options(options, kinds)
     if kinds == {"video"}:
         refuse(options, ("max_tiles",), "a frame of a video is one tile")

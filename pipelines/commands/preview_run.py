@@ -20,6 +20,7 @@ from internvl_ops.engines import Engine, EngineDead
 from internvl_ops.errors import ConfigurationError, UnitError
 from internvl_ops.generation import Generator, Shown
 from internvl_ops.media.access import ReadPolicy
+from internvl_ops.media.kinds import MediaKind
 from internvl_ops.media.parts import WHOLE, Part
 from internvl_ops.media.tiling import choose_grid, join_tiles
 from internvl_ops.models.checkpoints.config import Checkpoint
@@ -28,11 +29,10 @@ from internvl_ops.replies import Reply
 from internvl_ops.tasks import Answered, Dialogue, Task
 from internvl_ops.tasks.boxes import Box
 from internvl_ops.tasks.drawing import draw_boxes
-from pipelines.commands.preview import PreviewOptions, kind_of
+from pipelines.commands.preview import PreviewOptions, media_kind_of
 from pipelines.flags import in_flags
-from pipelines.sources.options import MediaKind
 from pipelines.wiring.generators import GeneratorMaker, generator_maker
-from pipelines.wiring.media import Reading, reading
+from pipelines.wiring.media import ReaderArguments, reader_arguments
 from pipelines.wiring.preparers import preparer_maker
 
 DRAWN_SIDE = 1600  # pixels of the longer side of a picture with boxes
@@ -73,14 +73,14 @@ class Preview:
         finally:
             engine.shutdown()
 
-    def reading(self, uri: str) -> Reading:
+    def reading(self, uri: str) -> ReaderArguments:
         """How an input is read: whoever names a file wants it read."""
         policy = ReadPolicy(os.getcwd(), (uri,), s3_anonymous=self._options.s3_anonymous)
-        return reading(self._options, policy, kind_of(uri))
+        return reader_arguments(self._options, policy, media_kind_of(uri))
 
     def preparer_maker(self, uri: str) -> Callable[[], UnitPreparer]:
         """Makes what prepares an input."""
-        return preparer_maker(self._options, self.reading(uri), self._checkpoint, self._tasks[kind_of(uri)])
+        return preparer_maker(self._options, self.reading(uri), self._checkpoint, self._tasks[media_kind_of(uri)])
 
     def generator_maker(self) -> GeneratorMaker:
         """Makes what has the conversations, with an engine. All of the tasks are of texts."""
@@ -91,7 +91,7 @@ class Preview:
 
     async def _answer(self, uri: str, generator: Generator) -> bool:
         """Whether the input could be answered, all of its pages or clips."""
-        task = self._tasks[kind_of(uri)]
+        task = self._tasks[media_kind_of(uri)]
         reading = self.reading(uri)
         preparer = self.preparer_maker(uri)()
         fine = True
@@ -203,7 +203,7 @@ def _quiet() -> None:
     logging.getLogger("torch").setLevel(logging.ERROR)
 
 
-def _parts(reading: Reading, uri: str) -> Iterator[tuple[str, Part]]:
+def _parts(reading: ReaderArguments, uri: str) -> Iterator[tuple[str, Part]]:
     """The units of a file with their names; of a document the first page, unless pages are named."""
     if not reading[1].explodes:
         yield uri, WHOLE

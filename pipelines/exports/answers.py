@@ -12,12 +12,13 @@ from typing import Any
 import pyarrow as pa
 
 from internvl_ops.errors import ConfigurationError
+from internvl_ops.media.kinds import MediaKind
 from internvl_ops.redaction import safe_uri
 from pipelines.output.folder import RESULTS, RUNS, OutputFolder
 from pipelines.output.overwrite import replaced_files
-from pipelines.output.settings import KEY
+from pipelines.output.settings import METADATA_KEY
 from pipelines.patience import patiently
-from pipelines.sources.options import DEFAULT_MEDIA_COLUMNS, MediaKind
+from pipelines.sources.options import DEFAULT_MEDIA_COLUMNS
 from pipelines.sources.storage import check_scheme, has_magic, kind_of, split_glob
 
 _RUNS_READ = 20  # newest records; enough to notice that inputs differ
@@ -101,7 +102,7 @@ def open_answers(output: OutputFolder, *, media_column: str | None = None, media
         )
     schema = output.read_schema(files[-1])
     said = schema.metadata or {}
-    settings = json.loads(said.get(KEY, b"{}"))
+    settings = json.loads(said.get(METADATA_KEY, b"{}"))
     configurations = _configurations(output)
     column = media_column or _media_column(schema, configurations[-1] if configurations else {})
     if media_column is not None and media_column not in schema.names:

@@ -18,7 +18,7 @@ from pipelines.exports.records import Parts, RecordForm
 from pipelines.exports.target import Target
 from pipelines.output.documents import document, failed_pages, grouped
 from pipelines.output.folder import OutputFolder
-from pipelines.output.markdown import file_name
+from pipelines.output.markdown import markdown_name
 
 INDEX = "index.jsonl"
 FOLDER = "documents"  # of the files, if no splits are asked for
@@ -57,7 +57,7 @@ class Markdown(RecordForm):
             for split in sorted(counts.out):
                 parts = Parts(target, [name for one in staged for name in one.files.get(split, ())])
                 for entry, text in self._documents(parts):
-                    place = f"{split if self.splitter.asked else FOLDER}/{file_name(entry['id'])}.md"
+                    place = f"{split if self.splitter.asked else FOLDER}/{markdown_name(entry['id'])}.md"
                     target.write(f"{folder}/{place}", text.encode())
                     outcome.moves.append((f"{folder}/{place}", place))
                     index.write(orjson.dumps({**entry, "file": place}, option=orjson.OPT_APPEND_NEWLINE))

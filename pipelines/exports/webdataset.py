@@ -18,7 +18,7 @@ from pipelines.exports.media import MediaOf
 from pipelines.exports.numbered import NumberedForm
 from pipelines.exports.options import ExportOptions
 from pipelines.exports.records import check_columns, plain
-from pipelines.output.markdown import file_name
+from pipelines.output.markdown import markdown_name
 
 PART_BYTES = 256 << 10  # of results whose media make a part; about a thousand rows
 _TEXTS = ("caption", "text", "json", "answer", "response")  # the first column there is the answer of a row
@@ -105,7 +105,7 @@ class _Shard:
 
     def add(self, row_id: str, members: dict[str, bytes]) -> None:
         """Adds the files of a sample, which WebDataset finds by the part of their name before the first dot."""
-        key = file_name(row_id).replace(".", "%2E")
+        key = markdown_name(row_id).replace(".", "%2E")
         for suffix, data in members.items():
             member = tarfile.TarInfo(f"{key}.{suffix}")
             member.size = len(data)

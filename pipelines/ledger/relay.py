@@ -9,9 +9,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from internvl_ops.events import note, receive
+from internvl_ops.events import log_event, note
 
-KEPT = 1000  # events that wait for the driver
+MAX_WAITING = 1000  # events that wait for the driver
 LOOKS_EVERY_S = 2.0
 logger = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ class Mailbox:
 
     def __init__(self) -> None:
         self._numbers = itertools.count()
-        self._events: deque[tuple[int, dict[str, Any]]] = deque(maxlen=KEPT)
+        self._events: deque[tuple[int, dict[str, Any]]] = deque(maxlen=MAX_WAITING)
 
     def put(self, event: dict[str, Any]) -> None:
         self._events.append((next(self._numbers), event))
@@ -63,7 +63,7 @@ class Relay:
             if number > self._next:
                 note(logger, "events_left_out", f"{number - self._next:,} events came too fast and are not counted.")
             self._next = number + 1
-            receive(event)
+            log_event(event)
 
     def _run(self) -> None:
         ended = False

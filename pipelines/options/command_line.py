@@ -23,7 +23,7 @@ from pipelines.options.config_file import as_the_flag, bare, json_object, read_c
 from pipelines.options.job_options import EstimateOptions, JobOptions
 from pipelines.options.messages import in_words, nearest, version, whose_option
 
-Options = TypeVar("Options", bound=BaseModel)
+OptionsT = TypeVar("OptionsT", bound=BaseModel)
 Mode = Literal["run", "dry-run", "estimate"]
 MODES = {
     "dry-run": "Print the resolved options and the plan; start nothing.",
@@ -34,14 +34,14 @@ _FOR_ESTIMATE = frozenset(EstimateOptions.model_fields) - {"price_per_gpu_hour"}
 
 
 def parse_options(
-    cls: type[Options],
+    cls: type[OptionsT],
     description: str,
     argv: list[str] | None = None,
     *,
     positional: str | None = None,
     modes: bool = True,
     program: str | None = None,
-) -> tuple[Options, Mode]:
+) -> tuple[OptionsT, Mode]:
     """Reads the options of one job.
 
     Args:
@@ -73,7 +73,7 @@ def parse_options(
         exit_with(error)
 
 
-def build_options(cls: type[Options], values: dict[str, Any]) -> Options:
+def build_options(cls: type[OptionsT], values: dict[str, Any]) -> OptionsT:
     """Validates ``values`` (option names, dashes or underscores).
 
     Raises:

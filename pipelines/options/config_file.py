@@ -18,8 +18,8 @@ from internvl_ops.errors import ConfigurationError
 from pipelines.flags import flag
 
 # Options whose values are paths or addresses: ~ is the home folder there, and ${VAR} is of the environment.
-PLACES = frozenset({"input", "inputs", "output", "model", "media_root", "allow", "base_url", "lora", "json_schema",
-                    "annotations", "subtitles", "drawings", "ray_address"})  # fmt: skip
+PATH_OPTIONS = frozenset({"input", "inputs", "output", "model", "media_root", "allow", "base_url", "lora",
+                          "json_schema", "annotations", "subtitles", "drawings", "ray_address"})  # fmt: skip
 _VARIABLE = re.compile(r"\$(?:\$|\{([^}]*)\}|([A-Za-z_]\w*))")
 _HOME = re.compile(r"^([\w.-]+=)?(~[^/\s]*)(?=/|$)")  # --lora also takes NAME=PATH
 
@@ -61,12 +61,12 @@ def as_the_flag(cls: type[BaseModel], name: str, value: Any) -> Any:
     if typing.get_origin(annotation) is tuple:
         values = value if isinstance(value, list | tuple) else [value]
         value = [_text(item) for item in values]
-        return [_home(item) for item in value] if name in PLACES else value
+        return [_home(item) for item in value] if name in PATH_OPTIONS else value
     if typing.get_origin(annotation) is dict and isinstance(value, str):
         return json_object(name, value)
     if annotation is str:
         value = json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else _text(value)
-        return _home(value) if name in PLACES else value
+        return _home(value) if name in PATH_OPTIONS else value
     return value
 
 
@@ -115,7 +115,7 @@ def _value(name: str, node: Any, cls: type[BaseModel]) -> Any:
         return None
     if node.tag == "tag:yaml.org,2002:bool" and known is not None and bare(known.annotation) is bool:
         return _plain(node)  # a switch, which may take more than a switch
-    return _variables(name, node.value) if name in PLACES else node.value
+    return _variables(name, node.value) if name in PATH_OPTIONS else node.value
 
 
 def _plain(node: Any) -> Any:

@@ -16,7 +16,7 @@ _SECRET = re.compile(
 )
 
 
-def shown(options: BaseModel) -> dict[str, Any]:
+def safe_options(options: BaseModel) -> dict[str, Any]:
     """Every option as JSON values, with URIs as `safe_uri` shows them and nothing under a name such as hf_token."""
     return {
         name: _without_secrets(value, name)

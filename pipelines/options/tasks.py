@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import BaseModel, Field, create_model
 
 from internvl_ops.errors import ConfigurationError
+from internvl_ops.media.kinds import MediaKind
 from internvl_ops.tasks import Task, ask, caption, ground, ocr, several
 from internvl_ops.tasks.forms import read_schema
 from pipelines.options.job_options import JobOptions, PromptOptions, tiles
 from pipelines.options.messages import nearest
 from pipelines.options.rules import check_ocr, check_tasks
-from pipelines.sources.options import MediaKind
 
 
 class CaptionOptions(BaseModel):

@@ -24,7 +24,7 @@ from pipelines.output.ownership import named_run
 from pipelines.output.types_there import holds
 from pipelines.output.writer import (
     ERROR_SCHEMA,
-    MEASURES,
+    MEASURE_COLUMNS,
     carried_names,
     first_own,
     kept_names,
@@ -73,7 +73,7 @@ class Columns:
 def own_columns_of(options: JobOptions, plan: SourcePlan, task: Task) -> pa.Schema:
     """Columns of results apart from the manifest's."""
     answered = task.outcome.columns(task.columns, samples=options.n, log_probs=options.log_probs)
-    return own_columns(task, answered, MEASURES[plan.media_kind, explodes(options, plan.media_kind)])
+    return own_columns(task, answered, MEASURE_COLUMNS[plan.media_kind, explodes(options, plan.media_kind)])
 
 
 def columns_of(

@@ -18,11 +18,8 @@ from typing import Any
 import pyarrow as pa
 
 from pipelines.output.folder import DOCUMENTS, ERRORS, RESULTS, OutputFolder
-from pipelines.output.markdown import file_name, write_markdown
-from pipelines.output.ownership import file_name as parquet_name
-from pipelines.output.ownership import mark
-
-__all__ = ["file_name", "write_documents"]
+from pipelines.output.markdown import write_markdown
+from pipelines.output.ownership import mark, parquet_name
 
 DOCUMENTS_SCHEMA = pa.schema(
     [

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from pipelines.output.ownership import named_run
 
 FENCED = ("results", "errors", "documents")
-KEPT = 500  # number of fences; the oldest ones are dropped
+MAX_FENCES = 500  # number of fences; the oldest ones are dropped
 # For each run that was taken over, the number of files that count in each folder; None: not counted yet.
 Fences = Mapping[str, Mapping[str, int] | None]
 

@@ -36,7 +36,7 @@ import psutil
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.events import note
 from internvl_ops.redaction import safe_uri
-from pipelines.output.fences import FENCED, KEPT, count_files, is_late, parse_fences
+from pipelines.output.fences import FENCED, MAX_FENCES, count_files, is_late, parse_fences
 from pipelines.output.folder import LEASES, OutputFolder
 from pipelines.patience import patiently, reason
 
@@ -145,7 +145,7 @@ class Lease:
         self._fences = parse_fences(text)
         if before and not before.get("ended"):
             self._fences[str(before.get("run_id"))] = None  # one of its files may still be on the way
-        self._fences = dict(list(self._fences.items())[-KEPT:])
+        self._fences = dict(list(self._fences.items())[-MAX_FENCES:])
         self._number = number + 1
         self._renewed = _awake()
         mine = self._text()

@@ -14,16 +14,15 @@ from urllib.parse import quote
 import pyarrow as pa
 
 from pipelines.output.folder import DOCUMENTS, RUNS, OutputFolder
-from pipelines.output.ownership import file_name as parquet_name
-from pipelines.output.ownership import mark
+from pipelines.output.ownership import mark, parquet_name
 from pipelines.output.side_files import content_of, digest
 
-INDEX = f"{RUNS}/.markdown"
+MARKDOWN_INDEX = f"{RUNS}/.markdown"
 _INDEX_SCHEMA = pa.schema([("name", pa.string()), ("digest", pa.binary())])
 _FILES_AT_ONCE = 1000
 _LONGEST_NAME = 150  # characters of a file's name
 
-Known = dict[str, set[bytes]]  # digests that runs wrote, by file name
+MarkdownDigests = dict[str, set[bytes]]  # digests that runs wrote, by file name
 
 
 def write_markdown(output: OutputFolder, documents: Iterator[tuple[str, str]], run_id: str) -> int:
@@ -39,8 +38,8 @@ def write_markdown(output: OutputFolder, documents: Iterator[tuple[str, str]], r
     Returns:
         The number of documents.
     """
-    indexes = [name for name, run in output.writers(INDEX).items() if run is not None]
-    known: Known = {}
+    indexes = [name for name, run in output.writers(MARKDOWN_INDEX).items() if run is not None]
+    known: MarkdownDigests = {}
     for name in indexes:
         table = output.read_table(name)
         for file, kept in zip(table["name"].to_pylist(), table["digest"].to_pylist(), strict=True):
@@ -54,7 +53,7 @@ def write_markdown(output: OutputFolder, documents: Iterator[tuple[str, str]], r
         files = _named(output, group, there, known, run_id)
         rows = [{"name": name, "digest": digest(data)} for name, data in files.items()]
         index = pa.Table.from_pylist(rows, _INDEX_SCHEMA).replace_schema_metadata(mark(run_id))
-        output.write_table(f"{INDEX}/{parquet_name(run_id, number)}", index)
+        output.write_table(f"{MARKDOWN_INDEX}/{parquet_name(run_id, number)}", index)
         for name, data in files.items():
             output.write_bytes(f"{DOCUMENTS}/{name}", data)
         written |= files.keys()
@@ -67,24 +66,24 @@ def write_markdown(output: OutputFolder, documents: Iterator[tuple[str, str]], r
 
 
 def _named(
-    output: OutputFolder, documents: list[tuple[str, str]], there: set[str], known: Known, run_id: str
+    output: OutputFolder, documents: list[tuple[str, str]], there: set[str], known: MarkdownDigests, run_id: str
 ) -> dict[str, bytes]:
     files = {}
     for document_id, text in documents:
         data = (text + "\n").encode()
-        name = f"{file_name(document_id)}.md"
+        name = f"{markdown_name(document_id)}.md"
         if name in there and not _is_ours(output, name, {name: known.get(name, set()) | {digest(data)}}):
-            name = f"{file_name(document_id)}.{run_id}.md"
+            name = f"{markdown_name(document_id)}.{run_id}.md"
         files[name] = data
     return files
 
 
-def _is_ours(output: OutputFolder, name: str, known: Known) -> bool:
+def _is_ours(output: OutputFolder, name: str, known: MarkdownDigests) -> bool:
     data = content_of(output, f"{DOCUMENTS}/{name}")
     return data is not None and digest(data) in known[name]
 
 
-def file_name(document_id: str) -> str:
+def markdown_name(document_id: str) -> str:
     """Makes a file name from any id: percent-encodes what a path cannot hold, and shortens long names with a hash."""
     name = quote(document_id, safe=" ()[]+,=@")
     if len(name) <= _LONGEST_NAME and name.strip(". "):

@@ -80,7 +80,7 @@ def begin(output: OutputFolder, run_id: str, *, wanted: bool, kind: str) -> Over
         output: The output, held by this run.
         run_id: Id of this run.
         wanted: Whether ``--overwrite`` was given.
-        kind: Properties that all runs of one overwrite have in common; see `kind_of`.
+        kind: Properties that all runs of one overwrite have in common; see `overwrite_id`.
 
     Raises:
         ConfigurationError: An overwrite of another kind has not ended, or the results contain a file that no run of
@@ -117,7 +117,7 @@ def replaced_files(output: OutputFolder) -> list[str]:
     return [name for name in [*output.files(RESULTS), *output.files(ERRORS)] if name not in kept]
 
 
-def kind_of(input_uri: str, settings: dict[str, Any]) -> str:
+def overwrite_id(input_uri: str, settings: dict[str, Any]) -> str:
     """Identifies an overwrite: another input or other settings make another overwrite."""
     text = json.dumps([input_uri, settings], sort_keys=True)
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

@@ -26,7 +26,7 @@ def mark(run_id: str, token: int = 0) -> dict[bytes, bytes]:
     return {MARK: json.dumps({"run": run_id, "token": token}).encode()}
 
 
-def file_name(run_id: str, number: int) -> str:
+def parquet_name(run_id: str, number: int) -> str:
     return f"{run_id}-{number:06d}.parquet"
 
 

@@ -12,11 +12,11 @@ from internvl_ops.tasks import Task
 from internvl_ops.tasks.forms import read_schema
 from pipelines.flags import flag
 from pipelines.options.job_options import ClusterOptions, EstimateOptions, InputOptions, JobOptions, OutputOptions
-from pipelines.options.safe_options import shown, without_secrets
+from pipelines.options.safe_options import safe_options, without_secrets
 from pipelines.output.folder import ERRORS, RESULTS, OutputFolder
 
 _DIGEST = "blake2b"
-KEY = b"settings"  # in the metadata of results/*.parquet and errors/*.parquet
+METADATA_KEY = b"settings"  # in the metadata of results/*.parquet and errors/*.parquet
 # Limits and retries decide whether a unit has an answer or an error, never which answer; `pages` decides which units
 # there are.
 _INDIFFERENT = {
@@ -50,7 +50,7 @@ def settings(options: JobOptions, task: Task) -> dict[str, Any]:
     """The settings that determine a job's answers: task, prompt, model, and every option not known to be irrelevant."""
     groups = (ClusterOptions, EstimateOptions, InputOptions, OutputOptions)
     elsewhere = {name for group in groups for name in group.model_fields}
-    as_shown, given = shown(options), options.model_dump(mode="json")
+    as_shown, given = safe_options(options), options.model_dump(mode="json")
     names = [name for name in given if name not in elsewhere | _INDIFFERENT]
     values = {name: _setting(as_shown[name], given[name]) for name in names}
     if (schema := given.get("json_schema")) is not None:
@@ -78,7 +78,7 @@ def _content(schema: str) -> Any:
 
 def metadata(options: JobOptions, task: Task) -> dict[bytes, bytes]:
     """The settings as metadata of a Parquet file."""
-    return {KEY: json.dumps(settings(options, task), sort_keys=True).encode()}
+    return {METADATA_KEY: json.dumps(settings(options, task), sort_keys=True).encode()}
 
 
 def check_settings(output: OutputFolder, options: JobOptions, task: Task) -> None:
@@ -93,7 +93,7 @@ def check_settings(output: OutputFolder, options: JobOptions, task: Task) -> Non
     newest = [*output.files(ERRORS)[-1:], *output.files(RESULTS)[-1:]]
     found = output.read_metadata(newest[-1]) if newest else {}
     there = {name: found[name.encode()].decode() for name in ("task", "prompt") if name.encode() in found}
-    there |= json.loads(found.get(KEY, b"{}"))
+    there |= json.loads(found.get(METADATA_KEY, b"{}"))
     now = settings(options, task)
     differing = [
         _difference(name, there[name], now.get(name)) for name in there if not _is_same(there[name], now.get(name))

@@ -14,9 +14,9 @@ from internvl_ops.redaction import safe_uri
 from pipelines.output.folder import RUNS, OutputFolder
 from pipelines.patience import patiently
 
-INDEX = f"{RUNS}/.side_files.json"  # {name: [digests that runs wrote under it]}
+SIDE_FILE_INDEX = f"{RUNS}/.side_files.json"  # {name: [digests that runs wrote under it]}
 
-Known = dict[str, list[str]]
+SideFileDigests = dict[str, list[str]]
 
 
 def write_side_file(output: OutputFolder, name: str, data: bytes, run_id: str, *, beside: bool) -> str | None:
@@ -50,7 +50,7 @@ def write_side_file(output: OutputFolder, name: str, data: bytes, run_id: str, *
     return target
 
 
-def _remove_other_runs(output: OutputFolder, name: str, target: str, known: Known) -> None:
+def _remove_other_runs(output: OutputFolder, name: str, target: str, known: SideFileDigests) -> None:
     stem, _, suffix = name.rpartition(".")
     others = [
         other
@@ -73,16 +73,16 @@ def content_of(output: OutputFolder, name: str) -> bytes | None:
     return None
 
 
-def _known(output: OutputFolder) -> Known:
+def _known(output: OutputFolder) -> SideFileDigests:
     try:
-        value = json.loads(content_of(output, INDEX) or b"{}")
+        value = json.loads(content_of(output, SIDE_FILE_INDEX) or b"{}")
     except ValueError:
         return {}
     return value if isinstance(value, dict) else {}
 
 
-def _write_index(output: OutputFolder, known: Known) -> None:
-    output.write_bytes(INDEX, json.dumps(known, indent=1).encode())
+def _write_index(output: OutputFolder, known: SideFileDigests) -> None:
+    output.write_bytes(SIDE_FILE_INDEX, json.dumps(known, indent=1).encode())
 
 
 def digest(data: bytes) -> bytes:

@@ -19,7 +19,7 @@ from pipelines import columns as c
 from pipelines.failures import errors_with, outcomes
 from pipelines.ledger.ledger import Book, State
 from pipelines.output.folder import ERRORS, RESULTS, OutputFolder
-from pipelines.output.ownership import file_name, mark
+from pipelines.output.ownership import mark, parquet_name
 from pipelines.output.totals import Totals
 
 ERROR_SCHEMA = pa.schema(
@@ -39,7 +39,7 @@ ERROR_SCHEMA = pa.schema(
 )
 SIZE = [("width", pa.int32()), ("height", pa.int32()), ("num_tiles", pa.int32())]
 # Columns measured for a unit, by the kind of media and whether files were split into units.
-MEASURES: dict[tuple[str, bool], pa.Schema] = {
+MEASURE_COLUMNS: dict[tuple[str, bool], pa.Schema] = {
     ("image", False): pa.schema(SIZE),
     ("document", True): pa.schema([("parent", pa.string()), ("page", pa.int32()), *SIZE]),
     ("video", False): pa.schema([*SIZE, ("num_frames", pa.int32())]),
@@ -346,7 +346,7 @@ class Writer:
         if not len(rows):
             return
         rows = rows.replace_schema_metadata({**(rows.schema.metadata or {}), **self._metadata})
-        self._output.write_table(f"{folder}/{file_name(self._run_id, self._files[folder])}", rows)
+        self._output.write_table(f"{folder}/{parquet_name(self._run_id, self._files[folder])}", rows)
         self._files[folder] += 1
         written = [key for key, new in zip(keys, pending, strict=True) if new]
         self._book.written(written, State.RESULT if folder == RESULTS else State.ERROR)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from pipelines.flags import in_flags
 
-KEPT = 48  # sorts of events; all others are counted together
+MAX_SORTS = 48  # sorts of events; all others are counted together
 OTHERS = "others"
 LONGEST_EXAMPLE = 300
 
@@ -46,7 +46,7 @@ class EventCounts(logging.Handler):
         at = time.time() if at is None else at
         self.acquire()
         try:
-            if event not in self._sorts and len(self._sorts) >= KEPT:
+            if event not in self._sorts and len(self._sorts) >= MAX_SORTS:
                 event = OTHERS
             sort = self._sorts.setdefault(event, _Sort(0, at, at, example[:LONGEST_EXAMPLE]))
             sort.count += count

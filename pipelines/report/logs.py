@@ -71,7 +71,7 @@ def configure(*, as_json: bool) -> None:
         logger = logging.getLogger(name)
         logger.setLevel(logging.INFO)
         logger.propagate = False  # a library may have added a handler to the root, which would repeat each line
-    interruption.form = _interrupted if as_json else interruption.plain
+    interruption.form = _interrupted if as_json else interruption.plain_line
 
 
 def _interrupted(text: str) -> str:

@@ -20,7 +20,7 @@ from pipelines.stages.wire import Mark, decode_reading
 SHORTEST_S = 1.0  # seconds; a rate over a shorter time means nothing
 SHORTEST_BOUND_S = 10.0  # seconds; a share over a shorter time means nothing, because stages fill and drain in turns
 FILLED = 2  # fewer units than this many times the engines' capacity cannot keep them full
-BUSY = 0.5  # a stage is a possible bottleneck once this share of its places is in use
+BUSY_SHARE = 0.5  # a stage is a possible bottleneck once this share of its places is in use
 PREPARE_PLACES = 2  # blocks that a prepare actor has at once
 
 ADVICE = {
@@ -36,7 +36,7 @@ NO_GPUS = (
 
 
 @dataclass
-class Worker:
+class ActorReadings:
     """The first and the last reading of one actor."""
 
     first: Mark
@@ -47,7 +47,7 @@ class Worker:
 
 
 @dataclass(frozen=True)
-class Setting:
+class RunSetup:
     """The configuration that a run is measured on.
 
     Args:
@@ -79,7 +79,7 @@ class Measures:
         clock: Returns seconds of Unix time.
     """
 
-    setting: Setting = field(default_factory=Setting)
+    setting: RunSetup = field(default_factory=RunSetup)
     clock: Callable[[], float] = time.time
 
     def __post_init__(self) -> None:
@@ -88,9 +88,9 @@ class Measures:
         self.units = self.prompt_tokens = self.completion_tokens = 0
         self.flop = 0.0
         self.writing_s = 0.0
-        self._prepare: dict[str, Worker] = {}
-        self._engines: dict[str, Worker] = {}
-        self._devices: dict[str, Worker] = {}
+        self._prepare: dict[str, ActorReadings] = {}
+        self._engines: dict[str, ActorReadings] = {}
+        self._devices: dict[str, ActorReadings] = {}
 
     def take(self, rows: pa.Table) -> None:
         """Adds the finished rows of one block."""
@@ -180,7 +180,7 @@ class Measures:
         if stages is None:
             return None
         fullest = max(stages, key=stages.__getitem__)
-        return fullest if stages[fullest] >= BUSY else "read"
+        return fullest if stages[fullest] >= BUSY_SHARE else "read"
 
     def advice(self) -> str:
         """Advice for the user, in one line."""
@@ -194,15 +194,15 @@ class Measures:
         return ADVICE[self.bound]
 
     @staticmethod
-    def _idle(workers: dict[str, Worker], busy: str) -> float | None:
+    def _idle(workers: dict[str, ActorReadings], busy: str) -> float | None:
         window = sum(worker.spent("at") for worker in workers.values())
         if window < SHORTEST_S:
             return None
         return round(max(0.0, 1 - sum(worker.spent(busy) for worker in workers.values()) / window), 3)
 
 
-def _note(workers: dict[str, Worker], reading: Mark) -> None:
-    worker = workers.setdefault(reading.worker, Worker(reading, reading))
+def _note(workers: dict[str, ActorReadings], reading: Mark) -> None:
+    worker = workers.setdefault(reading.worker, ActorReadings(reading, reading))
     if reading.at < worker.first.at:
         worker.first = reading
     if reading.at > worker.last.at:

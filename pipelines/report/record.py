@@ -27,17 +27,17 @@ from pipelines import columns as c
 from pipelines.ledger.ledger import Counts
 from pipelines.options.job_options import JobOptions
 from pipelines.options.rules import changed
-from pipelines.options.safe_options import shown
+from pipelines.options.safe_options import safe_options
 from pipelines.output.folder import RUNS, OutputFolder
 from pipelines.output.totals import Totals
 from pipelines.report.event_counts import EventCounts
 from pipelines.report.measures import Measures
 from pipelines.report.progress import error_lines
-from pipelines.stages.previews import Sample
+from pipelines.stages.previews import UnitSample
 
 logger = logging.getLogger(__name__)
 
-SHOWN = 24  # units on the report page
+SHOWN_UNITS = 24  # units on the report page
 _QUESTIONS = ("question", "phrase")  # columns of a manifest in which a row has a question of its own
 _ON_CARD = (c.ID, "boxes", "width", "height", "num_tiles", "num_frames", "notes", "clip_start", "clip_end", *_QUESTIONS)
 _LONGEST_VALUE = 200  # characters of a value on a card
@@ -70,7 +70,7 @@ class RunRecord:
         self.left_out: dict[str, int] = {}  # files of the input that are not read, by suffix
         self.measures = Measures()
         self.events = EventCounts()
-        self._sample = Sample(SHOWN)
+        self._sample = UnitSample(SHOWN_UNITS)
         self._shown: dict[bytes, dict[str, Any]] = {}
 
     def take_previews(self, rows: pa.Table) -> pa.Table:
@@ -195,7 +195,7 @@ class RunRecord:
 
     def configuration(self) -> dict[str, Any]:
         """The options as recorded, without values that may be secret."""
-        return shown(self.options)
+        return safe_options(self.options)
 
     def conservation(self) -> str:
         """One sentence with the sum that proves that no row was lost."""

@@ -23,20 +23,20 @@ _t = pa.types
 FAILURES = (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError, OverflowError, ValueError, TypeError)
 
 
-def plain(kind: pa.DataType, depth: int = 0) -> pa.DataType:
+def plain_type(kind: pa.DataType, depth: int = 0) -> pa.DataType:
     """The type that values of ``kind`` have from here on. Types that no reader knows become text, nested ones JSON."""
     if isinstance(kind, pa.BaseExtensionType):
         named = {"arrow.uuid": pa.string(), "arrow.json": pa.string(), "arrow.bool8": pa.bool_()}
-        return named.get(getattr(kind, "extension_name", "")) or plain(kind.storage_type, depth)
+        return named.get(getattr(kind, "extension_name", "")) or plain_type(kind.storage_type, depth)
     if _t.is_dictionary(kind) or _t.is_run_end_encoded(kind):
-        return plain(kind.value_type, depth)
+        return plain_type(kind.value_type, depth)
     if is_list(kind):
         return _plain_list(kind, depth)
     if _t.is_struct(kind):
         names = [field.name for field in kind]
         if not names or len(set(names)) < len(names) or depth >= _DEEPEST:
             return pa.string()
-        return pa.struct([(field.name, plain(field.type, depth + 1)) for field in kind])
+        return pa.struct([(field.name, plain_type(field.type, depth + 1)) for field in kind])
     if _t.is_decimal(kind):
         return pa.decimal128(kind.precision, kind.scale) if kind.precision <= 38 else pa.string()
     if _t.is_timestamp(kind) and kind.unit == "ns":
@@ -59,7 +59,7 @@ _PLAIN = [
 def _plain_list(kind: pa.DataType, depth: int) -> pa.DataType:
     if depth >= _DEEPEST:
         return pa.string()
-    inner = plain(kind.value_type, depth + 1)
+    inner = plain_type(kind.value_type, depth + 1)
     if _t.is_fixed_size_list(kind) and inner == kind.value_type:
         return pa.list_(inner, kind.list_size)
     return pa.list_(inner)
@@ -139,7 +139,7 @@ def settled(kind: pa.DataType) -> pa.DataType:
 
 
 def as_type(array: pa.Array, kind: pa.DataType) -> pa.Array:
-    """The values as ``kind``, which `plain`, `merge` and `settled` made from their type.
+    """The values as ``kind``, which `plain_type`, `merge` and `settled` made from their type.
 
     Raises:
         One of `FAILURES`: a value does not fit.
@@ -152,7 +152,7 @@ def as_type(array: pa.Array, kind: pa.DataType) -> pa.Array:
             return pa.array([_uuid(value) for value in array.to_pylist()], kind)
         return as_type(array.storage, kind)
     if _t.is_dictionary(given):
-        values = as_type(array.dictionary, plain(given.value_type))
+        values = as_type(array.dictionary, plain_type(given.value_type))
         return as_type(values.take(array.indices), kind)
     if _t.is_run_end_encoded(given):
         return as_type(pc.run_end_decode(array), kind)

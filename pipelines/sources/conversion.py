@@ -16,7 +16,7 @@ from pipelines.sources.raw_rows import RawRows
 _SHOWN = 200  # characters of a value in a note
 
 
-def shown(value: Any) -> str:
+def value_text(value: Any) -> str:
     """A value as text for a message."""
     try:
         text = json_text(value)
@@ -67,6 +67,6 @@ def _with_replacements(field: pa.Field, value: pa.Array) -> pa.Array | None:
 
 def _show(value: pa.Array) -> str:
     try:
-        return shown(value.to_pylist()[0])
+        return value_text(value.to_pylist()[0])
     except (ValueError, TypeError, OverflowError):
         return "a damaged value"

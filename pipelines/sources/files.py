@@ -13,9 +13,10 @@ import numpy as np
 import pyarrow as pa
 
 from internvl_ops.errors import ConfigurationError
+from internvl_ops.media.kinds import MEDIA_KINDS
 from pipelines.sources.lines import batches
 from pipelines.sources.listing import list_files, seen_files
-from pipelines.sources.options import MEDIA_KINDS, MEDIA_SUFFIXES, SourceOptions, SourcePlan, Split
+from pipelines.sources.options import MEDIA_SUFFIXES, SourceOptions, SourcePlan, Split
 from pipelines.sources.raw_rows import RawRows
 from pipelines.sources.storage import suffix_of
 

@@ -10,7 +10,7 @@ import orjson
 import pyarrow as pa
 
 from pipelines.sources.arrow_types import json_text
-from pipelines.sources.conversion import set_aside, shown
+from pipelines.sources.conversion import set_aside, value_text
 from pipelines.sources.json_types import PLAIN_TYPES, Mixed, arrow_type, checker, common_shape, fitted
 from pipelines.sources.options import DEFAULT_MEDIA_COLUMNS, SourceOptions, SourcePlan
 from pipelines.sources.raw_rows import RawRows
@@ -68,7 +68,7 @@ def build_columns(builders: dict[str, Build], rows: list[dict[str, Any]], raw: R
     for index, row in enumerate(rows):
         if not row.keys() <= known:
             unknown = {key: value for key, value in row.items() if key not in known}
-            text = f"Not kept: keys that are in none of the rows sampled at start: {shown(unknown)}"
+            text = f"Not kept: keys that are in none of the rows sampled at start: {value_text(unknown)}"
             raw.notes.setdefault(index, []).append(text)
     for name, build in builders.items():
         raw.columns[name] = build([row.get(name) for row in rows], raw)
@@ -102,7 +102,7 @@ def _builder(plan: SourcePlan, field: pa.Field) -> Build:
                     values[index], lost = None, True
                 if lost:
                     text = f"column '{name}' is {kind} by the rows sampled at start"
-                    raw.notes.setdefault(index, []).append(f"Not kept: {text}, and this row has {shown(value)}")
+                    raw.notes.setdefault(index, []).append(f"Not kept: {text}, and this row has {value_text(value)}")
         return pa.array(values, kind)
 
     return build

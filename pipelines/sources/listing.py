@@ -9,9 +9,10 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from internvl_ops.errors import ConfigurationError
+from internvl_ops.media.kinds import MEDIA_KINDS
 from internvl_ops.redaction import safe_uri
 from internvl_ops.stores.schemes import split_uri
-from pipelines.sources.options import FORMATS, MEDIA_KINDS, MEDIA_SUFFIXES, SourceOptions, Split
+from pipelines.sources.options import INPUT_FORMATS, MEDIA_SUFFIXES, SourceOptions, Split
 from pipelines.sources.storage import (
     has_magic,
     is_local,
@@ -181,8 +182,8 @@ def _neighbours(path: str) -> list[str]:
 def resolve_format(options: SourceOptions) -> str:
     """Resolves ``auto`` by suffix: of the file, or of the files in a directory or glob."""
     if options.format != "auto":
-        if options.format not in FORMATS:
-            raise ConfigurationError(f"--input-format {options.format}: allowed are {', '.join(FORMATS)}.")
+        if options.format not in INPUT_FORMATS:
+            raise ConfigurationError(f"--input-format {options.format}: allowed are {', '.join(INPUT_FORMATS)}.")
         return options.format
     if not has_magic(options.uri) and kind_of(options.uri) == "file":
         return _format_of_file(options)
@@ -226,7 +227,7 @@ def _format_of_file(options: SourceOptions) -> str:
         return "files"
     raise ConfigurationError(
         f"--input {options.uri}: suffix '{suffix}' does not tell the format; known are {', '.join(_FORMAT_OF)}. "
-        f"Say --input-format ({', '.join(FORMATS[1:])})."
+        f"Say --input-format ({', '.join(INPUT_FORMATS[1:])})."
     )
 
 

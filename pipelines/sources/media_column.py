@@ -9,10 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from internvl_ops.errors import ConfigurationError
+from internvl_ops.media.kinds import MediaKind
 from internvl_ops.redaction import without_credentials
 from pipelines.columns import MEDIA_TYPE
 from pipelines.sources.base64_media import decoded
-from pipelines.sources.options import DEFAULT_MEDIA_COLUMNS, MediaKind, SourceOptions
+from pipelines.sources.options import DEFAULT_MEDIA_COLUMNS, SourceOptions
 
 _TELLING = r"^\s*[A-Za-z][A-Za-z0-9+.-]*://.*[@?:#;]"  # addresses that may contain a password or a signature
 _ITEM = MEDIA_TYPE.value_type

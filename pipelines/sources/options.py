@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 import pyarrow as pa
 
+from internvl_ops.media.kinds import MEDIA_KINDS, MediaKind
 from internvl_ops.media.sniff import IMAGE_SUFFIXES
 from internvl_ops.stores.base import Settings
 from pipelines.columns import READ
@@ -14,11 +15,9 @@ from pipelines.columns import READ
 if TYPE_CHECKING:
     from pipelines.sources.raw_rows import RawRows
 
-Format = Literal["auto", "parquet", "jsonl", "csv", "txt", "webdataset", "files"]
-MediaKind = Literal["image", "video", "document"]
+InputFormat = Literal["auto", "parquet", "jsonl", "csv", "txt", "webdataset", "files"]
 
-FORMATS: tuple[str, ...] = get_args(Format)
-MEDIA_KINDS: tuple[MediaKind, ...] = get_args(MediaKind)
+INPUT_FORMATS: tuple[str, ...] = get_args(InputFormat)
 
 # Column names that are treated as media even if no option names them.
 DEFAULT_MEDIA_COLUMNS: dict[str, MediaKind] = {
@@ -96,7 +95,7 @@ class SourceOptions:
     """
 
     uri: str
-    format: Format = "auto"
+    format: InputFormat = "auto"
     id_column: str | None = None
     image_column: str | None = None
     video_column: str | None = None

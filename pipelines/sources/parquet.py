@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from internvl_ops.errors import ConfigurationError
-from pipelines.sources.arrow_types import merge, plain, settled
+from pipelines.sources.arrow_types import merge, plain_type, settled
 from pipelines.sources.conversion import fit_column
 from pipelines.sources.options import DEFAULT_MEDIA_COLUMNS, SourceOptions, SourcePlan, Split
 from pipelines.sources.raw_rows import RawRows
@@ -32,7 +32,7 @@ def inspect(splits: list[Split], options: SourceOptions) -> tuple[pa.Schema, lis
         if twice:
             raise ConfigurationError(f"--input: {split.uri} has two columns '{min(twice)}'; rename one of them.")
         for field in schema:
-            kind = plain(field.type)
+            kind = plain_type(field.type)
             columns[field.name] = merge(columns.get(field.name, pa.null()), kind, media=field.name in media)
     if len(footers) == len(splits):
         splits = [replace(split, rows=rows) for split, (_, rows) in footers]

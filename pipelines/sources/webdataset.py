@@ -35,7 +35,7 @@ _MEDIA = pa.list_(pa.struct([("path", pa.string()), ("bytes", pa.large_binary())
 
 
 @dataclass
-class Sample:
+class ShardRow:
     """One row of a shard.
 
     Args:
@@ -69,7 +69,7 @@ def inspect(splits: list[Split], options: SourceOptions) -> tuple[pa.Schema, lis
     return columns, splits, details | {SEVERAL_MEDIA: several}
 
 
-def _first_samples(split: Split, options: SourceOptions) -> Iterator[Sample]:
+def _first_samples(split: Split, options: SourceOptions) -> Iterator[ShardRow]:
     """The first samples, without their media, to find the columns; at least one."""
     read = 0
     for sample in islice(read_samples(split, options, contents="columns"), _SAMPLED_ROWS):
@@ -89,7 +89,7 @@ def count(plan: SourcePlan, split: Split) -> int | None:
 def read(plan: SourcePlan, split: Split, batch_rows: int, batch_bytes: int) -> Iterator[RawRows]:
     """Yields the samples of one shard. The unreadable rest of a damaged shard becomes one error row at its end."""
     builders = make_builders(plan)
-    batch: list[Sample] = []
+    batch: list[ShardRow] = []
     start = size = 0
     for sample in islice(read_samples(split, plan.options), split.max_rows):
         if batch and (len(batch) == batch_rows or size + sample.size > batch_bytes):
@@ -101,7 +101,7 @@ def read(plan: SourcePlan, split: Split, batch_rows: int, batch_bytes: int) -> I
         yield _rows(plan, builders, batch, start)
 
 
-def _rows(plan: SourcePlan, builders: dict[str, Build], batch: list[Sample], start: int) -> RawRows:
+def _rows(plan: SourcePlan, builders: dict[str, Build], batch: list[ShardRow], start: int) -> RawRows:
     raw = RawRows({}, np.arange(start + 1, start + len(batch) + 1))
     raw.problems = {row: sample.problem for row, sample in enumerate(batch) if sample.problem}
     for row, sample in enumerate(batch):
@@ -113,14 +113,14 @@ def _rows(plan: SourcePlan, builders: dict[str, Build], batch: list[Sample], sta
     return raw
 
 
-def read_samples(split: Split, options: SourceOptions, *, contents: Contents = "all") -> Iterator[Sample]:
+def read_samples(split: Split, options: SourceOptions, *, contents: Contents = "all") -> Iterator[ShardRow]:
     """Yields the samples of one shard, from front to back. A sample in which damage is found is the last one.
 
     Args:
         contents: Which members to read: ``columns`` leaves out media, and with ``none`` a sample has only its key.
     """
     takes_media = _media_filter(options)
-    sample: Sample | None = None
+    sample: ShardRow | None = None
     with Shard(split.uri, streamed=contents == "all" or is_compressed(split.uri)) as shard:
         while (member := shard.next_member()) is not None:
             if _is_resource_fork(member.name):
@@ -129,7 +129,7 @@ def read_samples(split: Split, options: SourceOptions, *, contents: Contents = "
             if sample is None or key != sample.key:
                 if sample is not None:
                     yield sample
-                sample = Sample(key)
+                sample = ShardRow(key)
             is_media = takes_media(suffix)
             sample.files += is_media
             if contents == "columns":
@@ -139,7 +139,7 @@ def read_samples(split: Split, options: SourceOptions, *, contents: Contents = "
             if shard.damage:
                 break
         if shard.damage:
-            sample = sample or Sample(None)
+            sample = sample or ShardRow(None)
             sample.problem = f"the shard cannot be read from here on ({shard.damage}); write it anew"
     if sample is not None:
         yield sample
@@ -167,7 +167,7 @@ def _is_resource_fork(path: str) -> bool:
 
 
 def _add(
-    sample: Sample, shard: Shard, member: tarfile.TarInfo, suffix: str, is_media: bool, max_bytes: int | None
+    sample: ShardRow, shard: Shard, member: tarfile.TarInfo, suffix: str, is_media: bool, max_bytes: int | None
 ) -> None:
     if not (is_media or suffix == "json" or suffix in _TEXT_MEMBERS):
         return

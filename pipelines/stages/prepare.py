@@ -18,7 +18,7 @@ from pipelines.failures import errors_with, fill, one_by_one, outcomes
 from pipelines.ledger.ledger import Book
 from pipelines.options.job_options import row_sampling
 from pipelines.stages import wire
-from pipelines.stages.previews import Sample
+from pipelines.stages.previews import UnitSample
 from pipelines.stages.row_values import worker_name
 
 PREVIEWS = 24  # units in the report's sample
@@ -47,7 +47,7 @@ class Prepare:
             ledger.take_events()
         self._preparer = make_preparer()
         self._task, self._clip_columns, self._sampling_column = task, clip_columns, sampling_column
-        self._sample = Sample(PREVIEWS)
+        self._sample = UnitSample(PREVIEWS)
         self._name, self._gauge = worker_name(), Gauge()
 
     def __call__(self, rows: pa.Table) -> pa.Table:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 
 
-class Sample:
+class UnitSample:
     """The units with the smallest keys. A key is a hash of the unit's id, so the sample is uniform.
 
     Several workers may each keep their own sample: the sample of all units is among those that they took. A unit that

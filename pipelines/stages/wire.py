@@ -27,7 +27,7 @@ from internvl_ops.tasks import Outcome, Task
 from pipelines import columns as c
 
 _T = TypeVar("_T")
-Conversation = RenderedConversation | ChatConversation
+PreparedConversation = RenderedConversation | ChatConversation
 _CONVERSATION = c.CONVERSATIONS_TYPE.value_type
 _IMAGE = _CONVERSATION.field("images").type.value_type
 _CHAT = ("chat", "follow_ups", "repair")  # keys in the JSON of a chat conversation
@@ -123,12 +123,12 @@ def prepared(
     return _complete(values, c.PREPARED.names, "a prepared row")
 
 
-def encode_conversations(conversations: Iterable[Conversation]) -> list[dict[str, object]]:
+def encode_conversations(conversations: Iterable[PreparedConversation]) -> list[dict[str, object]]:
     """Encodes a unit's conversations as a cell of ``__conversations``."""
     return [_chat_value(one) if isinstance(one, ChatConversation) else _rendered_value(one) for one in conversations]
 
 
-def decode_conversations(rows: pa.Table, row: int) -> list[Conversation] | None:
+def decode_conversations(rows: pa.Table, row: int) -> list[PreparedConversation] | None:
     """The conversations of a row; None if the row failed and has none.
 
     Token ids of prompts are views on the column, since converting thousands of them to Python numbers is slow.

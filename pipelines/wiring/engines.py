@@ -44,7 +44,7 @@ def load_model(options: InferenceOptions) -> Checkpoint | None:
     return checkpoint.tiled(options.max_tiles) if options.tiling == "always" else checkpoint
 
 
-def sampling_of(options: PromptOptions, max_new_tokens: int) -> Sampling:
+def job_sampling(options: PromptOptions, max_new_tokens: int) -> Sampling:
     """The sampling parameters for all rows that have none of their own."""
     return Sampling(
         max_new_tokens=max_new_tokens,
@@ -61,7 +61,7 @@ def tile_size(checkpoint: Checkpoint | None) -> int:
     return TILE_SIZE if checkpoint is None else checkpoint.tile_size
 
 
-def tokens_of(options: ModelOptions, checkpoint: Checkpoint | None) -> Checkpoint | None:
+def tokenizer_checkpoint(options: ModelOptions, checkpoint: Checkpoint | None) -> Checkpoint | None:
     """The checkpoint that tokenizes prompts and answers; None if a server takes and returns texts."""
     return None if options.engine == "openai" else checkpoint
 

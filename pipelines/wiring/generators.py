@@ -11,7 +11,7 @@ from internvl_ops.models.checkpoints.config import Checkpoint
 from internvl_ops.models.tokenizers.tokenizer import Tokenizer
 from internvl_ops.tasks import Outcome, Task
 from pipelines.options.job_options import InferenceOptions
-from pipelines.wiring.engines import tokens_of
+from pipelines.wiring.engines import tokenizer_checkpoint
 
 GeneratorMaker: TypeAlias = Callable[..., Answers]
 
@@ -27,7 +27,7 @@ def generator_maker(options: InferenceOptions, checkpoint: Checkpoint | None, ta
     return functools.partial(
         make_generator,
         outcome=task.outcome,
-        checkpoint=tokens_of(options, checkpoint),
+        checkpoint=tokenizer_checkpoint(options, checkpoint),
         trust_remote_code=options.trust_remote_code,
         retries=Retries(times=options.retries, cut=options.retry_cut),
         stop=options.stop,

@@ -9,18 +9,17 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.media.access import ReadPolicy
+from internvl_ops.media.kinds import MEDIA_KINDS, MediaKind
 from internvl_ops.stores.base import Settings
-from pipelines.options.job_options import InputOptions
-from pipelines.options.job_options import MediaOptions as Decoding
+from pipelines.options.job_options import InputOptions, MediaOptions
 from pipelines.options.rules import as_given, changed, refuse
 from pipelines.sources import SourcePlan
-from pipelines.sources.options import MEDIA_KINDS, MediaKind
 
 # The media readers import OpenCV, FFmpeg, PDFium and store clients, so a job imports them only after its options are
 # checked.
 if TYPE_CHECKING:
     from internvl_ops.media.clips import ClipOptions
-    from internvl_ops.media.parts import MediaOptions
+    from internvl_ops.media.parts import DecodeOptions
     from internvl_ops.preparer import ReadLimits
 
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -48,12 +47,12 @@ _FOR: dict[str, tuple[MediaKind, ...]] = {
     "tiling": ("image", "document"),
     "truncated": ("image", "video"),
 }
-Reading: TypeAlias = "tuple[ReadPolicy, MediaOptions, ReadLimits]"
+ReaderArguments: TypeAlias = "tuple[ReadPolicy, DecodeOptions, ReadLimits]"
 
 
-def reading(options: Decoding, policy: ReadPolicy, kind: MediaKind) -> Reading:
+def reader_arguments(options: MediaOptions, policy: ReadPolicy, kind: MediaKind) -> ReaderArguments:
     """What a `MediaReader` is made of: the policy, and the options and limits for media of this kind."""
-    return policy, media_options(options, kind), read_limits(options)
+    return policy, decode_options(options, kind), read_limits(options)
 
 
 def read_policy(options: InputOptions, plan: SourcePlan) -> ReadPolicy:
@@ -94,7 +93,7 @@ def _header(said: str) -> tuple[str, str]:
     return name, value
 
 
-def read_limits(options: Decoding) -> ReadLimits:
+def read_limits(options: MediaOptions) -> ReadLimits:
     from internvl_ops.preparer import ReadLimits
 
     return ReadLimits(
@@ -105,7 +104,7 @@ def read_limits(options: Decoding) -> ReadLimits:
     )
 
 
-def check_media_options(options: Decoding, kinds: MediaKind | Collection[MediaKind]) -> None:
+def check_media_options(options: MediaOptions, kinds: MediaKind | Collection[MediaKind]) -> None:
     """Refuses options that have no effect on media of these kinds.
 
     Args:
@@ -117,7 +116,7 @@ def check_media_options(options: Decoding, kinds: MediaKind | Collection[MediaKi
     """
     kinds = (kinds,) if isinstance(kinds, str) else tuple(kinds)
     read = " and ".join(f"{kind}s" for kind in kinds) or "text alone"
-    names = _FOR if kinds else dict.fromkeys([*Decoding.model_fields, "combine_images"], tuple(MEDIA_KINDS))
+    names = _FOR if kinds else dict.fromkeys([*MediaOptions.model_fields, "combine_images"], tuple(MEDIA_KINDS))
     names = {name: for_kinds for name, for_kinds in names.items() if name != "max_tiles"}
     for name, for_kinds in names.items():
         if not set(kinds) & set(for_kinds) and changed(options, name):
@@ -137,20 +136,20 @@ def check_media_options(options: Decoding, kinds: MediaKind | Collection[MediaKi
         )
 
 
-def explodes(options: Decoding, kind: MediaKind) -> bool:
-    """Whether a file becomes several units, as in `MediaOptions.explodes`; does not import the media readers."""
+def explodes(options: MediaOptions, kind: MediaKind) -> bool:
+    """Whether a file becomes several units, as in `DecodeOptions.explodes`; does not import the media readers."""
     return kind == "document" or (kind == "video" and (options.clip_scenes or options.clip_seconds is not None))
 
 
-def media_options(options: Decoding, kind: MediaKind) -> MediaOptions:
+def decode_options(options: MediaOptions, kind: MediaKind) -> DecodeOptions:
     from internvl_ops.media.document import DocumentOptions
     from internvl_ops.media.image import ImageOptions
-    from internvl_ops.media.parts import MediaOptions
+    from internvl_ops.media.parts import DecodeOptions
     from internvl_ops.media.video import VideoOptions
 
     tiles: dict[str, Any] = {"min_tiles": options.min_tiles, "max_tiles": options.max_tiles, "resize": options.resize}
     exif: Any = getattr(options, "exif", "apply")  # only evaluation has this option
-    return MediaOptions(
+    return DecodeOptions(
         kind=kind,
         image=ImageOptions(
             max_pixels=options.max_pixels,
@@ -185,13 +184,13 @@ def media_options(options: Decoding, kind: MediaKind) -> MediaOptions:
     )
 
 
-def _password(options: Decoding) -> str:
+def _password(options: MediaOptions) -> str:
     if options.pdf_password is not None:
         return options.pdf_password.get_secret_value()
     return os.environ.get("INTERNVL_PDF_PASSWORD", "")
 
 
-def _clips(options: Decoding) -> ClipOptions | None:
+def _clips(options: MediaOptions) -> ClipOptions | None:
     from internvl_ops.media.clips import ClipOptions
 
     limits: dict[str, Any] = {

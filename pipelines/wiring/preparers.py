@@ -12,12 +12,12 @@ from internvl_ops.preparer import Preparer, UnitPreparer
 from internvl_ops.tasks import Task
 from pipelines.options.job_options import InferenceOptions
 from pipelines.sources import SourcePlan
-from pipelines.wiring.engines import context_of, sampling_of, tile_size, tokens_of
-from pipelines.wiring.media import Reading, explodes
+from pipelines.wiring.engines import context_of, job_sampling, tile_size, tokenizer_checkpoint
+from pipelines.wiring.media import ReaderArguments, explodes
 
 
 def prepare_arguments(
-    options: InferenceOptions, media: Reading, plan: SourcePlan, checkpoint: Checkpoint | None, task: Task
+    options: InferenceOptions, media: ReaderArguments, plan: SourcePlan, checkpoint: Checkpoint | None, task: Task
 ) -> dict[str, Any]:
     """Arguments of `pipelines.stages.Prepare`, for the rows of a manifest."""
     return {
@@ -29,21 +29,21 @@ def prepare_arguments(
 
 
 def preparer_maker(
-    options: InferenceOptions, media: Reading, checkpoint: Checkpoint | None, task: Task
+    options: InferenceOptions, media: ReaderArguments, checkpoint: Checkpoint | None, task: Task
 ) -> Callable[[], UnitPreparer]:
     """Returns a picklable function that makes a preparer.
 
     Args:
         options: Model and prompt.
-        media: How media are read; see `pipelines.wiring.media.reading`.
+        media: How media are read; see `pipelines.wiring.media.reader_arguments`.
         checkpoint: Checkpoint of the model; None if only a server has it.
         task: What is asked.
     """
     said: dict[str, Any] = {
-        "sampling": sampling_of(options, task.max_new_tokens),
+        "sampling": job_sampling(options, task.max_new_tokens),
         "system_message": options.system_message,
     }
-    whose = tokens_of(options, checkpoint)
+    whose = tokenizer_checkpoint(options, checkpoint)
     if whose is None:
         return functools.partial(ChatPreparer, media, tile_size=tile_size(checkpoint), **said)
     return functools.partial(

@@ -20,7 +20,7 @@ from internvl_ops.generation import ChatConversation, Generator, Retries, Shown
 from internvl_ops.media.access import ReadPolicy
 from internvl_ops.media.document import DocumentOptions
 from internvl_ops.media.image import ImageOptions, load_picture
-from internvl_ops.media.parts import WHOLE, MediaOptions, Part
+from internvl_ops.media.parts import WHOLE, DecodeOptions, Part
 from internvl_ops.media.tiling import tile_image
 from internvl_ops.media.video import VideoOptions
 from internvl_ops.models.checkpoints.config import Checkpoint
@@ -49,7 +49,7 @@ def both(folder: Path, checkpoint: Checkpoint) -> Iterator[Any]:
     """A unit prepared as tiles, and as pictures."""
     made: list[Any] = []
 
-    def prepare(options: MediaOptions, unit: Unit) -> tuple[Prepared, Prepared]:
+    def prepare(options: DecodeOptions, unit: Unit) -> tuple[Prepared, Prepared]:
         reading = ReadPolicy(str(folder), ()), options, LIMITS
         preparers = (
             Preparer(checkpoint, reading, sampling=Sampling()),
@@ -87,15 +87,15 @@ def cut_by_a_server(prepared: Prepared, checkpoint: Checkpoint) -> np.ndarray:
     return np.concatenate(tiles)
 
 
-IMAGES = MediaOptions(image=ImageOptions(max_tiles=6))
+IMAGES = DecodeOptions(image=ImageOptions(max_tiles=6))
 CASES = {
     "one image": (IMAGES, ["wide.png"], WHOLE),
     "a photograph": (IMAGES, ["photo.jpg"], WHOLE),
     "images that share the tiles": (IMAGES, ["wide.png", "tall.png", "small.png"], WHOLE),
-    "frames": (MediaOptions(kind="video", video=VideoOptions(num_frames=4)), ["film.mp4"], WHOLE),
-    "a page": (MediaOptions(kind="document", document=DocumentOptions(max_tiles=20)), ["book.pdf"], Part(page=2)),
+    "frames": (DecodeOptions(kind="video", video=VideoOptions(num_frames=4)), ["film.mp4"], WHOLE),
+    "a page": (DecodeOptions(kind="document", document=DocumentOptions(max_tiles=20)), ["book.pdf"], Part(page=2)),
     "a page at a resolution": (
-        MediaOptions(kind="document", document=DocumentOptions(max_tiles=6, dpi=60)),
+        DecodeOptions(kind="document", document=DocumentOptions(max_tiles=6, dpi=60)),
         ["book.pdf"],
         Part(page=1),
     ),

@@ -14,7 +14,7 @@ import pytest
 from internvl_ops.engines.base import Completion, EngineDead, Request, Sampling
 from internvl_ops.engines.recovering import Recovering
 from internvl_ops.errors import UnitError
-from internvl_ops.events import Forwarder, forward, note, receive
+from internvl_ops.events import Forwarder, forward, log_event, note
 from internvl_ops.media.silence import Silence
 
 logger = logging.getLogger("internvl_ops.somewhere")
@@ -110,7 +110,7 @@ class TestFromAnotherProcess:
         (value,), before = sent, caplog.records[0]
         logging.getLogger("internvl_ops").handlers.clear()
         caplog.clear()
-        receive(value)
+        log_event(value)
         (after,) = caplog.records
         assert (after.name, after.levelname, after.created) == (before.name, before.levelname, before.created)
         assert after.getMessage() == "The engine died: 100 %s"

@@ -27,18 +27,18 @@ from internvl_ops.media.document import DocumentOptions
 from internvl_ops.media.fetch import Fetcher
 from internvl_ops.media.file_cache import FileCache
 from internvl_ops.media.image import ImageOptions, load_image
-from internvl_ops.media.parts import WHOLE, MediaOptions, Part
+from internvl_ops.media.parts import WHOLE, DecodeOptions, Part
 from internvl_ops.media.video import VideoOptions
 from internvl_ops.models.checkpoints.config import Checkpoint
 from internvl_ops.models.prompts.rendering import Renderer
-from internvl_ops.preparer import MediaReader, MediaRef, Prepared, Preparer, ReadLimits, Unit, preview
+from internvl_ops.preparer import MediaReader, MediaRef, Prepared, Preparer, ReadLimits, Unit, tile_preview
 from internvl_ops.tasks import Conversation
 from testing import corpus_documents, corpus_video
 from testing.pictures import encoded, natural
 
-IMAGES = MediaOptions(image=ImageOptions(max_tiles=6))
-PAGES = MediaOptions(kind="document", document=DocumentOptions(max_tiles=2))
-FRAMES = MediaOptions(kind="video", video=VideoOptions(num_frames=4))
+IMAGES = DecodeOptions(image=ImageOptions(max_tiles=6))
+PAGES = DecodeOptions(kind="document", document=DocumentOptions(max_tiles=2))
+FRAMES = DecodeOptions(kind="video", video=VideoOptions(num_frames=4))
 CLIPS = replace(FRAMES, clips=ClipOptions(by="length", length_s=1.0))
 
 MakePreparer = Callable[..., Preparer]
@@ -92,7 +92,7 @@ def make_preparer(folder: Path, server: CountingServer, checkpoint: Checkpoint) 
     """Makes preparers by their media options; one for the same options."""
     made: dict[str, Preparer] = {}
 
-    def make(options: MediaOptions = IMAGES) -> Preparer:
+    def make(options: DecodeOptions = IMAGES) -> Preparer:
         reading = ReadPolicy(str(folder), (server.address,)), options, ReadLimits(max_bytes=10_000_000)
         return made.setdefault(repr(options), Preparer(checkpoint, reading, sampling=Sampling()))
 
@@ -233,7 +233,7 @@ class TestImages:
         side = checkpoint.tile_size
         assert (prepared.tiles.shape, prompt(prepared).images, prepared.hashes) == ((0, 3, side, side), [], [])
         assert (prepared.width, prepared.height) == (0, 0)
-        assert preview(prepared) is None
+        assert tile_preview(prepared) is None
 
     def test_a_question_that_does_not_fit(self, make_preparer: MakePreparer) -> None:
         outcomes = make_preparer().prepare([unit("square.png", question="why " * 20_000), unit("square.png")])
@@ -247,7 +247,7 @@ class TestImages:
 class TestHashes:
     """Equal hashes promise equal tiles: the engine encodes such an image once."""
 
-    def hashes(self, make_preparer: MakePreparer, asked: Unit, options: MediaOptions = IMAGES) -> list[str]:
+    def hashes(self, make_preparer: MakePreparer, asked: Unit, options: DecodeOptions = IMAGES) -> list[str]:
         (outcome,) = make_preparer(options).prepare([asked])
         return fine(outcome).hashes
 
@@ -298,7 +298,7 @@ class TestVideos:
     def test_finding_scenes_for_too_long_names_the_option_and_is_not_tried_again(self, folder: Path) -> None:
         clip = corpus_video.Clip("mpeg4", width=16, height=16, frames=5_000, numbered=False)
         media = MediaRef("long.mp4", corpus_video.make(clip))
-        options = MediaOptions(kind="video", clips=ClipOptions(by="scenes"))
+        options = DecodeOptions(kind="video", clips=ClipOptions(by="scenes"))
         with contextlib.closing(
             MediaReader(ReadPolicy(str(folder)), options, ReadLimits(decode_timeout_s=0.5))
         ) as reader:
@@ -405,7 +405,7 @@ class TestFileCache:
 @pytest.mark.parametrize("name", ["wide.png", "tall.png", "square.png"])
 def test_the_preview_has_the_images_shape(make_preparer: MakePreparer, folder: Path, name: str) -> None:
     (outcome,) = make_preparer().prepare([unit(name)])
-    jpeg = preview(fine(outcome))
+    jpeg = tile_preview(fine(outcome))
     assert jpeg is not None
     picture, original = Image.open(io.BytesIO(jpeg)), Image.open(folder / name)
     assert picture.format == "JPEG"

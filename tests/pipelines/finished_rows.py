@@ -10,10 +10,10 @@ from internvl_ops.errors import Kind, UnitError
 from internvl_ops.tasks import TEXT, caption
 from pipelines import columns as c
 from pipelines.ledger.finished import unit_key
-from pipelines.output.writer import MEASURES, own_columns
+from pipelines.output.writer import MEASURE_COLUMNS, own_columns
 
 CAPTION = caption(prompt="What is this?")
-IMAGE = own_columns(CAPTION, TEXT.columns(CAPTION.columns), MEASURES["image", False])
+IMAGE = own_columns(CAPTION, TEXT.columns(CAPTION.columns), MEASURE_COLUMNS["image", False])
 # What Parse leaves of a row: no media, no tiles, no completion.
 FINISHED = pa.schema(
     [

@@ -18,7 +18,7 @@ from jobs import ask_dataset
 from pipelines import annotate
 from pipelines.annotate import Graph
 from pipelines.cluster import Workers
-from pipelines.commands.job import check
+from pipelines.commands.job import check_job
 from pipelines.options.tasks import job_options, make_ask, make_caption
 from pipelines.output.continuity import Columns
 from tests.pipelines.meeting import StandInThatMeetsAnother
@@ -31,7 +31,7 @@ def test_an_engine_on_gpus_takes_whole_blocks(tmp_path: Path, checkpoint: Checkp
     manifest = tmp_path / "images.jsonl"
     manifest.write_text('{"image": "a.jpg"}\n')
     options = Options(input=str(manifest), output=str(tmp_path / "out"), model=checkpoint.model)
-    plan, checkpoint_, task = check(options, make_caption)
+    plan, checkpoint_, task = check_job(options, make_caption)
     workers = Workers(engines=2, gpus_per_engine=4, prepare_actors=1, in_flight=512, rows_per_block=8)
     context = DataContext.get_current()
     nothing = Dataset(LogicalPlan(InputData(input_data=[]), context), context, DatasetStats(metadata={}, parent=None))
@@ -65,7 +65,7 @@ def test_engines_find_room_on_a_node_with_more_gpus_than_cpus(
             rows_per_block=1,
             ray_address=cluster.address,
         )
-        record = annotate.annotate(options, *check(options, make_ask))
+        record = annotate.annotate(options, *check_job(options, make_ask))
     finally:
         cluster.shutdown()
     assert (record.ended, record.totals.results) == ("done", 40)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.media.tiling import share_tile_budget
 from internvl_ops.models.checkpoints.config import Checkpoint
-from pipelines.cluster import BLOCK_BYTES, Workers, connect, rows_per_block, settle
+from pipelines.cluster import BLOCK_BYTES, Workers, connect, plan_workers, rows_per_block
 from pipelines.options.job_options import JobOptions
 
 # Ray leaves a block whole that is up to half as large again as it should be.
@@ -26,7 +26,7 @@ def options(**given: object) -> JobOptions:
 
 class TestSettle:
     def settle(self, checkpoint: Checkpoint, cluster: dict[str, float], **given: object) -> Workers:
-        return settle(options(**given), checkpoint, "image", [cluster], several=False)
+        return plan_workers(options(**given), checkpoint, "image", [cluster], several=False)
 
     @pytest.mark.parametrize(
         ("cluster", "given", "expected"),
@@ -76,9 +76,9 @@ class TestSettle:
     def test_an_engine_has_all_its_gpus_on_one_node(self, checkpoint: Checkpoint) -> None:
         nodes = [{"CPU": 16.0}, {"CPU": 8.0, "GPU": 3.0}, {"CPU": 8.0, "GPU": 3.0}]
         pairs = options(gpus_per_engine=2)
-        assert settle(pairs, checkpoint, "image", nodes).engines == 2
+        assert plan_workers(pairs, checkpoint, "image", nodes).engines == 2
         with pytest.raises(ConfigurationError, match="need 6 GPUs, the cluster has 6, on nodes of 3, 3, where 2 find"):
-            settle(options(gpus_per_engine=2, engines=3), checkpoint, "image", nodes)
+            plan_workers(options(gpus_per_engine=2, engines=3), checkpoint, "image", nodes)
 
     @given(
         cpus=st.integers(0, 200),
@@ -139,7 +139,7 @@ class TestRowsPerBlock:
 
     @pytest.mark.parametrize("kind", ["image", "video", "document"])
     def test_rows_of_any_number_of_files_travel_alone(self, checkpoint: Checkpoint, kind: str) -> None:
-        workers = settle(options(), checkpoint, kind, [{"CPU": 8.0}], several=True)
+        workers = plan_workers(options(), checkpoint, kind, [{"CPU": 8.0}], several=True)
         assert workers.rows_per_block == 1
 
     def test_the_option_wins(self, checkpoint: Checkpoint) -> None:

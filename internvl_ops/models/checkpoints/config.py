@@ -125,7 +125,7 @@ def load_checkpoint(model: str) -> Checkpoint:
         )
     if Path(model).is_dir():
         _check_tokenizer(folder, model)
-        weights.check(folder, model)
+        weights.check_weights(folder, model)
     try:
         return _native(model, folder, config) if layout == "internvl" else _chat(model, folder, config)
     except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:

@@ -14,7 +14,7 @@ WHOLE_FILES = ("model.safetensors", "pytorch_model.bin")
 LONGEST_HEADER = 100_000_000  # bytes; the limit of the format
 
 
-def check(folder: Path, model: str) -> None:
+def check_weights(folder: Path, model: str) -> None:
     """Checks that all weight files are present and complete.
 
     Args:

@@ -17,7 +17,7 @@ HEADER = (
     "GPUs of 24 GB", "GPUs of 80 GB", "tensor parallel", "to load",
 )  # fmt: skip
 
-NOTES = (
+TABLE_NOTES = (
     "Weights, and the GPUs that carry them, at 16, 8 and 4 bits: as published; with the engine argument "
     '`"quantization": "fp8"` or bitsandbytes; AWQ, the language model alone. GPUs are the fewest '
     f"with room for the weights, {WORKSPACE // GIB} GiB for activations and {LEAST_CONTEXT:,} tokens in "
@@ -66,10 +66,10 @@ def text() -> str:
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in rows)
 
 
-def markdown() -> str:
+def family_markdown() -> str:
     """The table for docs/models.md."""
     lines = [_line(HEADER), _line(["---"] * len(HEADER)), *(_line(row(entry)) for entry in REGISTRY)]
-    return "\n".join([*lines, "", NOTES])
+    return "\n".join([*lines, "", TABLE_NOTES])
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -12,11 +12,11 @@ from typing import Any
 from internvl_ops.models.checkpoints.config import Checkpoint
 from internvl_ops.models.checkpoints.json_files import read_json
 from internvl_ops.models.templates.bounded_jinja import SECONDS, Unbounded
-from internvl_ops.models.templates.bounded_jinja import render as render_template
+from internvl_ops.models.templates.bounded_jinja import render_jinja as render_template
 from internvl_ops.models.templates.conversation_template import render
 
-QUESTION = "Hello"
-SHOWN = 60  # characters of each prompt to show, from where they differ
+PROBE = "Hello"
+SHOWN_CHARACTERS = 60  # characters of each prompt to show, from where they differ
 
 
 def disagreement(checkpoint: Checkpoint, system_message: str | None = None) -> str | None:
@@ -28,7 +28,7 @@ def disagreement(checkpoint: Checkpoint, system_message: str | None = None) -> s
     """
     if system_message is None:
         system_message = checkpoint.system_message
-    used = render(checkpoint.template, system_message, [], QUESTION)
+    used = render(checkpoint.template, system_message, [], PROBE)
     try:
         theirs = _rendered(checkpoint.folder())
     except Unbounded:
@@ -40,11 +40,12 @@ def disagreement(checkpoint: Checkpoint, system_message: str | None = None) -> s
         return None
     same = zip(theirs, used, strict=False)
     parted = next((place for place, (one, other) in enumerate(same) if one != other), min(len(theirs), len(used)))
-    start = max(0, parted - SHOWN // 3)
+    start = max(0, parted - SHOWN_CHARACTERS // 3)
+    shown = slice(start, start + SHOWN_CHARACTERS)
     return (
         f"The tokenizer of {checkpoint.model} has a chat template that differs from the conversation template "
-        f"{checkpoint.template!r}: it writes {theirs[start : start + SHOWN]!r} where that has "
-        f"{used[start : start + SHOWN]!r}. Used is {checkpoint.template!r}, which the checkpoint was trained with."
+        f"{checkpoint.template!r}: it writes {theirs[shown]!r} where that has "
+        f"{used[shown]!r}. Used is {checkpoint.template!r}, which the checkpoint was trained with."
     )
 
 
@@ -55,7 +56,7 @@ def _rendered(folder: Path) -> str | None:
     if source is None:
         return None
     tokens = {name: _content(config.get(name)) for name in ("bos_token", "eos_token", "pad_token", "unk_token")}
-    messages = [{"role": "user", "content": QUESTION}]
+    messages = [{"role": "user", "content": PROBE}]
     text = render_template(source, {"messages": messages, "add_generation_prompt": True, **tokens})
     if text is None:
         return None

@@ -20,7 +20,7 @@ class Unbounded(Exception):
     """The template needs more time, memory or output than any chat template does."""
 
 
-def render(source: str, values: dict[str, Any]) -> str | None:
+def render_jinja(source: str, values: dict[str, Any]) -> str | None:
     """The template's text; None if it refuses the values.
 
     Args:

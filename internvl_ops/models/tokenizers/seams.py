@@ -13,7 +13,7 @@ from collections.abc import Iterable
 SEAM = "\ufdd0"  # a noncharacter: Unicode keeps it out of text, for uses such as this one
 _MARK = re.compile(r"<.+>|\[.+\]", re.DOTALL)
 # The family writes boxes and their labels with these.
-KEPT = ("<ref>", "</ref>", "<box>", "</box>", "<quad>", "</quad>")
+GROUNDING_TOKENS = ("<ref>", "</ref>", "<box>", "</box>", "<quad>", "</quad>")
 
 
 def is_mark(token: str) -> bool:
@@ -29,7 +29,9 @@ class Seams:
     """
 
     def __init__(self, tokens: Iterable[str]) -> None:
-        forms = sorted({token for token in tokens if len(token) > 1 and token not in KEPT}, key=len, reverse=True)
+        forms = sorted(
+            {token for token in tokens if len(token) > 1 and token not in GROUNDING_TOKENS}, key=len, reverse=True
+        )
         # The lookahead also finds tokens that begin inside another one.
         self._found = re.compile(f"(?={'|'.join(map(re.escape, forms))})") if forms else None
 

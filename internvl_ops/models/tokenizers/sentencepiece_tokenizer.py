@@ -17,8 +17,8 @@ from internvl_ops.models.checkpoints.json_files import read_json
 from internvl_ops.models.tokenizers.seams import SEAM, is_mark
 
 # Classes whose slow tokenizer changes the text in no other way; Llama's too, unless its `legacy` is false.
-PLAIN = {"InternLM2Tokenizer", "InternLM2TokenizerFast", "InternLM3Tokenizer"}
-LLAMA = {"LlamaTokenizer", "LlamaTokenizerFast"}
+PLAIN_CLASSES = {"InternLM2Tokenizer", "InternLM2TokenizerFast", "InternLM3Tokenizer"}
+LLAMA_CLASSES = {"LlamaTokenizer", "LlamaTokenizerFast"}
 
 ROLES = ("bos_token", "eos_token", "unk_token", "pad_token")
 SPACE = "▁"  # how SentencePiece writes a blank
@@ -36,7 +36,9 @@ class AddedToken:
 
 def is_sentencepiece(folder: Path, tokenizer_config: dict[str, Any]) -> bool:
     """Whether this module reads the checkpoint's tokenizer."""
-    return (folder / "tokenizer.model").is_file() and tokenizer_config.get("tokenizer_class") in PLAIN | LLAMA
+    return (folder / "tokenizer.model").is_file() and tokenizer_config.get(
+        "tokenizer_class"
+    ) in PLAIN_CLASSES | LLAMA_CLASSES
 
 
 class SentencePieceTokenizer:
@@ -55,7 +57,7 @@ class SentencePieceTokenizer:
         from sentencepiece import SentencePieceProcessor
 
         self._text = SentencePieceProcessor(model_file=str(folder / "tokenizer.model"))
-        self._legacy = config.get("tokenizer_class") in PLAIN or config.get("legacy") is not False
+        self._legacy = config.get("tokenizer_class") in PLAIN_CLASSES or config.get("legacy") is not False
         if not self._legacy:
             self._text = _without_dummy_prefix(self._text)
         self._prefix_blank = not self._legacy and config.get("add_prefix_space") is not False

@@ -12,7 +12,7 @@ from internvl_ops.errors import ConfigurationError, keyword
 from internvl_ops.models.checkpoints.config import Checkpoint
 from internvl_ops.models.checkpoints.json_files import read_json
 from internvl_ops.models.templates.conversation_template import CHANNEL, FINAL, MESSAGE, TEMPLATES
-from internvl_ops.models.tokenizers.seams import KEPT, SEAM, Seams, is_mark
+from internvl_ops.models.tokenizers.seams import GROUNDING_TOKENS, SEAM, Seams, is_mark
 from internvl_ops.models.tokenizers.sentencepiece_tokenizer import SentencePieceTokenizer, is_sentencepiece
 
 IMAGE_START, IMAGE_CONTEXT, IMAGE_END = "<img>", "<IMG_CONTEXT>", "</img>"
@@ -42,7 +42,7 @@ class Tokenizer:
         self.image_context_id = self.token_id(IMAGE_CONTEXT)
         self.image_end_id = self.token_id(IMAGE_END)
         self._seams = Seams(self._backend.added)
-        kept = {*KEPT, IMAGE_START, IMAGE_CONTEXT, IMAGE_END}
+        kept = {*GROUNDING_TOKENS, IMAGE_START, IMAGE_CONTEXT, IMAGE_END}
         ids = (self._backend.token_id(token) for token in self._backend.added if token not in kept)
         self.control_ids = np.array(sorted({found for found in ids if found is not None}), np.int32)
         thinks = checkpoint.template == THINKS_IN_CHANNELS

@@ -10,10 +10,10 @@ from internvl_ops.evaluation import BENCHMARKS
 from internvl_ops.evaluation.releases import release_of
 from internvl_ops.evaluation.task import evaluate
 from internvl_ops.media.sampling import step_indices
-from internvl_ops.preparer import sampling_of
+from internvl_ops.preparer import conversation_sampling
 from pipelines.options.benchmark_options import EvaluateJobOptions as Options
 from pipelines.options.command_line import build_options
-from pipelines.wiring.media import media_options
+from pipelines.wiring.media import decode_options
 
 SHORT = "What? Answer the question using a single word or phrase."
 
@@ -53,13 +53,13 @@ def test_images_are_asked_as_the_published_figures_were(name: str, prompt: str, 
 )
 def test_an_answer_is_as_long_as_the_published_script_makes_it(name: str, shortest: int) -> None:
     [conversation] = evaluate(BENCHMARKS[name]).converse({"question": "What?"})
-    assert sampling_of(conversation, Sampling(), {}).min_new_tokens == shortest
+    assert conversation_sampling(conversation, Sampling(), {}).min_new_tokens == shortest
 
 
 @pytest.mark.parametrize(("given", "row"), [(5, {}), (None, {"max_new_tokens": 5})])
 def test_a_limit_below_the_least_length_wins(given: int | None, row: dict[str, int]) -> None:
     [conversation] = evaluate(BENCHMARKS["captions"], max_new_tokens=given).converse({})
-    how = sampling_of(conversation, Sampling(), row)
+    how = conversation_sampling(conversation, Sampling(), row)
     assert (how.min_new_tokens, how.max_new_tokens) == (5, 5)
 
 
@@ -150,9 +150,9 @@ def test_an_answer_without_a_letter_counts_as_in_the_release(release: str, no_le
 def test_orientation_is_ignored_where_figures_are_published(name: str, exif: str) -> None:
     options = {"benchmark": name, "input": "in", "output": "out", "model": "model"}
     kind = BENCHMARKS[name].media
-    read = media_options(build_options(Options, options), kind)
+    read = decode_options(build_options(Options, options), kind)
     assert (read.image.exif, read.video.exif) == (exif, exif)
-    read = media_options(build_options(Options, {**options, "exif": "apply"}), kind)
+    read = decode_options(build_options(Options, {**options, "exif": "apply"}), kind)
     assert (read.image.exif, read.video.exif) == ("apply", "apply")
 
 

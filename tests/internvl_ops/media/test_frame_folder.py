@@ -13,7 +13,7 @@ from internvl_ops.media.access import ReadPolicy
 from internvl_ops.media.clips import ClipOptions, split_video
 from internvl_ops.media.fetch import Fetcher
 from internvl_ops.media.frame_files import frame_names, pack_frames
-from internvl_ops.media.parts import WHOLE, MediaOptions
+from internvl_ops.media.parts import WHOLE, DecodeOptions
 from internvl_ops.media.sampling import sample_indices
 from internvl_ops.media.video import VideoOptions, load_video
 from internvl_ops.preparer import MediaReader, MediaRef, ReadLimits, Unit
@@ -122,7 +122,7 @@ def readers(folder):
     def make(**limits) -> MediaReader:
         key = tuple(limits.items())
         if key not in made:
-            options = MediaOptions(kind="video", video=VideoOptions(num_frames=4))
+            options = DecodeOptions(kind="video", video=VideoOptions(num_frames=4))
             made[key] = MediaReader(ReadPolicy(str(folder.parent)), options, ReadLimits(**limits))
         return made[key]
 

@@ -18,7 +18,7 @@ from PIL import Image, ImageFile
 
 from internvl_ops.errors import UnitError
 from internvl_ops.media.image import ImageOptions, decode_image, image_size, load_image, load_picture
-from internvl_ops.media.library_settings import reading
+from internvl_ops.media.library_settings import decoder_settings
 from internvl_ops.media.small import small_jpeg_of
 
 ROOT = Path(__file__).parents[3]
@@ -71,13 +71,13 @@ def test_the_last_of_several_threads_puts_them_back() -> None:
     inside, leave = threading.Barrier(2), threading.Event()
 
     def read() -> None:
-        with reading("accept"):
+        with decoder_settings("accept"):
             inside.wait(10)
             leave.wait(10)
 
     other = threading.Thread(target=read)
     other.start()
-    with reading("accept"):
+    with decoder_settings("accept"):
         inside.wait(10)
     during = settings()
     leave.set()

@@ -195,7 +195,7 @@ class TestConfigurationOfS3:
 
 
 class TestRealPaths:
-    @pytest.mark.parametrize("opens", [real_paths.open_real, real_paths.walk])
+    @pytest.mark.parametrize("opens", [real_paths.open_real, real_paths.open_by_folders])
     def test_no_part_of_them_is_a_symlink(self, tmp_path: Path, opens: object) -> None:
         (tmp_path / "real" / "sub").mkdir(parents=True)
         (tmp_path / "real" / "sub" / "x").write_bytes(b"x")

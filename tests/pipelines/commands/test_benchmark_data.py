@@ -24,7 +24,7 @@ from pipelines.commands.evaluation import plan_benchmark
 from pipelines.options.benchmark_options import EvaluateJobOptions as Options
 from pipelines.options.command_line import build_options
 from pipelines.sources import read_split
-from pipelines.wiring.media import media_options
+from pipelines.wiring.media import decode_options
 
 
 def png() -> bytes:
@@ -283,7 +283,7 @@ class TestMVBenchTasks:
         row = only(next(iter(read_split(plan, plan.splits[0]))))
         with Fetcher(ReadPolicy(plan.base), frame_folders=True) as fetcher:
             data = fetcher.fetch(row["__media"][0]["uri"])
-        how = media_options(options, plan.media_kind).video
+        how = decode_options(options, plan.media_kind).video
         video = load_video(data, replace(how, start=row["start"], end=row["end"]))
 
         # The published rule: frames count from 1, at 3 a second.

@@ -18,8 +18,8 @@ from internvl_ops.gpus import GPUS
 from internvl_ops.models.family.registry import REGISTRY
 from pipelines.commands import estimate_sample as sample
 from pipelines.commands.estimate import ASSUMED, Estimate, estimate
-from pipelines.commands.estimate_sample import Sample, Seen
-from pipelines.commands.job import check
+from pipelines.commands.estimate_sample import SampleResult, Seen
+from pipelines.commands.job import check_job
 from pipelines.options.tasks import job_options, make_caption
 from testing import corpus_documents
 
@@ -45,7 +45,7 @@ def write_manifest(folder: Path, copies: int) -> str:
 def of(uri: str, tmp_path: Path, model: Path, **more: object) -> Estimate:
     given = {"input": uri, "output": str(tmp_path / "out"), "model": str(model), "gpu": "l4", **more}
     options = Options.model_validate(given)
-    return estimate(options, *check(options, make_caption, writes=False))
+    return estimate(options, *check_job(options, make_caption, writes=False))
 
 
 class TestSample:
@@ -118,7 +118,7 @@ class TestArithmetic:
 
     def made(self, **more: object) -> Estimate:
         seen = [Seen(13, 3_400, 100), Seen(1, 300, 100)]
-        looked_at = Sample(3, prepared=2, seen=seen, errors=Counter(corrupt=1), prepare_s=0.02)
+        looked_at = SampleResult(3, prepared=2, seen=seen, errors=Counter(corrupt=1), prepare_s=0.02)
         return Estimate(looked_at, 3_000_000, Roofline(EIGHT, GPUS["h100"]), **more)  # type: ignore[arg-type]
 
     def test_units_hours_price_and_cores(self) -> None:

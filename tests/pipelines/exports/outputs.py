@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from internvl_ops.media.kinds import MediaKind
 from internvl_ops.tasks import TEXT, Task
 from pipelines import columns as c
 from pipelines.commands.export import export
@@ -18,9 +19,8 @@ from pipelines.ledger.finished import unit_key
 from pipelines.ledger.ledger import Ledger
 from pipelines.options.command_line import build_options
 from pipelines.output.folder import RUNS, OutputFolder
-from pipelines.output.settings import KEY
-from pipelines.output.writer import MEASURES, Writer, own_columns, result_schema
-from pipelines.sources.options import MediaKind
+from pipelines.output.settings import METADATA_KEY
+from pipelines.output.writer import MEASURE_COLUMNS, Writer, own_columns, result_schema
 
 RUN = "20260101T000000-{:06x}"
 
@@ -53,7 +53,7 @@ def write_output(
         settings: Settings of the run besides task, prompt and model.
     """
     output = OutputFolder(str(uri))
-    own = own_columns(task, TEXT.columns(task.columns), MEASURES[kind, explodes])
+    own = own_columns(task, TEXT.columns(task.columns), MEASURE_COLUMNS[kind, explodes])
     schema = result_schema(manifest, task, own)
     run_id = RUN.format(run)
     told = {"task": task.name, "prompt": task.prompt, "model": "tiny", "max_tiles": 6, **(settings or {})}
@@ -75,7 +75,7 @@ def write_output(
         defaults | row | {c.SOURCE: f"m:{place}", c.POSITION: place, c.KEY: unit_key(row["id"], 1)}
         for place, row in enumerate(rows)
     ]
-    metadata = {KEY: json.dumps(told, sort_keys=True).encode()}
+    metadata = {METADATA_KEY: json.dumps(told, sort_keys=True).encode()}
     with Writer(
         output, ledger, schema, run_id=run_id, model="tiny", rows_per_file=rows_per_file, metadata=metadata
     ) as writer:

@@ -11,12 +11,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from internvl_ops.media.parts import MediaOptions
+from internvl_ops.media.parts import DecodeOptions
 from internvl_ops.media_reader import MediaReader
 from internvl_ops.tasks import Task
 from pipelines import cluster
 from pipelines.annotate import Graph
-from pipelines.commands.job import check
+from pipelines.commands.job import check_job
 from pipelines.options.command_line import build_options
 from pipelines.output.continuity import columns_of
 from pipelines.output.folder import OutputFolder
@@ -56,8 +56,8 @@ def built(options_class: type, values: Mapping[str, Any], make_task: Callable[..
         ConfigurationError: As the job would.
     """
     options = build_options(options_class, dict(values))
-    plan, checkpoint, task = check(options, make_task, make_plan=make_plan, writes=False)
-    workers = cluster.settle(options, checkpoint, plan.media_kind, NODES)
+    plan, checkpoint, task = check_job(options, make_task, make_plan=make_plan, writes=False)
+    workers = cluster.plan_workers(options, checkpoint, plan.media_kind, NODES)
     ledger: Any = None
     columns = columns_of(OutputFolder(options.output), options, plan, task, [])
     graph = Built(options, task, plan, checkpoint, workers, ledger, columns)
@@ -79,7 +79,7 @@ def plain(value: Any, plan: SourcePlan | None = None, depth: int = 0) -> Any:
         return tuple(again(item) for item in value)
     if isinstance(value, functools.partial):
         return again(value.func), again(value.args), again(value.keywords)
-    if isinstance(value, MediaOptions):
+    if isinstance(value, DecodeOptions):
         return _media(value, again, plan)
     if isinstance(value, types.FunctionType):
         held = [cell.cell_contents for cell in value.__closure__ or ()]
@@ -91,7 +91,7 @@ def plain(value: Any, plan: SourcePlan | None = None, depth: int = 0) -> Any:
     return type(value).__name__, again(vars(value)) if hasattr(value, "__dict__") else repr(value)
 
 
-def _media(media: MediaOptions, again: Callable[[Any], Any], plan: SourcePlan | None) -> Any:
+def _media(media: DecodeOptions, again: Callable[[Any], Any], plan: SourcePlan | None) -> Any:
     if plan is not None and plan.media_column is None and plan.format != "webdataset":
         return "no media"
     return media.kind, again({name: getattr(media, name) for name in READ_WITH[media.kind]})

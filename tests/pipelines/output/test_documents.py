@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.output.documents import file_name, write_documents
+from pipelines.output.documents import write_documents
 from pipelines.output.folder import DOCUMENTS, ERRORS, RESULTS, OutputFolder
+from pipelines.output.markdown import markdown_name
 
 
 @pytest.fixture
@@ -104,7 +105,7 @@ def test_markdown_files_are_named_by_any_id(output: OutputFolder) -> None:
 
 @given(st.text(min_size=1), st.text(min_size=1))
 def test_a_file_name_can_be_a_file_name(one: str, other: str) -> None:
-    assert len(file_name(one)) <= 200
-    assert not set(file_name(one)) & set('/\\\0\n:*?"<>|')
-    assert file_name(one).strip(". ")
-    assert (file_name(one) == file_name(other)) == (one == other)
+    assert len(markdown_name(one)) <= 200
+    assert not set(markdown_name(one)) & set('/\\\0\n:*?"<>|')
+    assert markdown_name(one).strip(". ")
+    assert (markdown_name(one) == markdown_name(other)) == (one == other)

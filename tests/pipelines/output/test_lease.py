@@ -18,7 +18,7 @@ from internvl_ops.errors import ConfigurationError
 from pipelines.output import lease
 from pipelines.output.folder import OutputFolder
 from pipelines.output.lease import LEASES, Lease, LeaseLost
-from pipelines.output.ownership import file_name, mark
+from pipelines.output.ownership import mark, parquet_name
 
 ROOT = Path(__file__).parents[3]
 OWNER = """
@@ -265,7 +265,7 @@ class TestLateFiles:
     """A file of a run that was taken over, which arrives after that."""
 
     def put(self, uri: str, run: str, number: int) -> str:
-        name = f"results/{file_name(run, number)}"
+        name = f"results/{parquet_name(run, number)}"
         table = pa.table({"id": [f"{run}-{number}"]}, metadata=mark(run))
         OutputFolder(uri).write_table(name, table)
         return name

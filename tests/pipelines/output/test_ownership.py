@@ -13,22 +13,22 @@ from pipelines.ledger.ledger import Ledger, State
 from pipelines.output.documents import write_documents
 from pipelines.output.folder import DOCUMENTS, ERRORS, RESULTS, OutputFolder
 from pipelines.output.overwrite import MARKER, begin
-from pipelines.output.ownership import file_name, mark
+from pipelines.output.ownership import mark, parquet_name
 from pipelines.output.resume import drop_superseded_errors
 
 RUN = "20260101T000000-abc123"
 ROW = {"id": ["a"], "kind": ["timeout"], "run_id": [RUN]}
 FOREIGN = {
     "another name": ("table.parquet", pa.table(ROW, metadata=mark(RUN))),
-    "the name of another run": (file_name("20260101T000000-ffffff", 0), pa.table(ROW, metadata=mark(RUN))),
-    "no metadata and no column run_id": (file_name(RUN, 0), pa.table({"id": ["a"]})),
-    "rows of several runs": (file_name(RUN, 0), pa.table({"id": ["a", "b"], "run_id": [RUN, "x"]})),
-    "a mark that is no JSON": (file_name(RUN, 0), pa.table(ROW, metadata={"internvl_batch": "!"})),
-    "a name without the form of a run": (file_name("part", 0), pa.table({"id": ["a"], "run_id": ["part"]})),
+    "the name of another run": (parquet_name("20260101T000000-ffffff", 0), pa.table(ROW, metadata=mark(RUN))),
+    "no metadata and no column run_id": (parquet_name(RUN, 0), pa.table({"id": ["a"]})),
+    "rows of several runs": (parquet_name(RUN, 0), pa.table({"id": ["a", "b"], "run_id": [RUN, "x"]})),
+    "a mark that is no JSON": (parquet_name(RUN, 0), pa.table(ROW, metadata={"internvl_batch": "!"})),
+    "a name without the form of a run": (parquet_name("part", 0), pa.table({"id": ["a"], "run_id": ["part"]})),
 }
 OURS = {
-    "marked": (file_name("any run", 0), pa.table({"x": [1]}, metadata=mark("any run"))),
-    "of a version without marks": (file_name(RUN, 12), pa.table(ROW)),
+    "marked": (parquet_name("any run", 0), pa.table({"x": [1]}, metadata=mark("any run"))),
+    "of a version without marks": (parquet_name(RUN, 12), pa.table(ROW)),
 }
 
 
@@ -48,7 +48,7 @@ class TestClearing:
 
     @pytest.mark.parametrize("data", [b"", b"PAR1 and no more", b"%PDF-1.7"])
     def test_leaves_files_that_are_no_parquet(self, output: OutputFolder, folder: str, data: bytes) -> None:
-        names = [file_name(RUN, 0), "a.pdf", "deeper/b.pdf"]
+        names = [parquet_name(RUN, 0), "a.pdf", "deeper/b.pdf"]
         for name in names:
             output.write_bytes(f"{folder}/{name}", data)
         output.clear()
@@ -114,7 +114,7 @@ class TestDocuments:
 
 class TestOverwriting:
     def finished(self, output: OutputFolder, run: str, *ids: str) -> str:
-        name = f"{RESULTS}/{file_name(run, 0)}"
+        name = f"{RESULTS}/{parquet_name(run, 0)}"
         output.write_table(name, pa.table({"id": ids}, metadata=mark(run)))
         return name
 
@@ -157,7 +157,7 @@ class TestOverwriting:
         old = self.finished(output, "old", "a")
         overwrite = begin(output, "new", wanted=True, kind="k")
         errors = pa.table({"id": ["a", "b"], "kind": ["not_found", "not_found"]}, metadata=mark("new"))
-        output.write_table(f"{ERRORS}/{file_name('new', 0)}", errors)
+        output.write_table(f"{ERRORS}/{parquet_name('new', 0)}", errors)
         assert not overwrite.finish(output, results=0)
         assert output.files(RESULTS) == [old]
         assert [table["id"].to_pylist() for _, table in output.read_tables(ERRORS, ["id"])] == [["b"]]

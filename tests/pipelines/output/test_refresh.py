@@ -13,7 +13,7 @@ import pytest
 from internvl_ops.media.access import ReadPolicy
 from internvl_ops.media.fetch import Fetcher
 from pipelines.output.folder import ERRORS, RESULTS, OutputFolder
-from pipelines.output.ownership import file_name, mark
+from pipelines.output.ownership import mark, parquet_name
 from pipelines.output.refresh import drop_changed
 from pipelines.sources import SourceOptions, plan_source
 from testing.faulty_server import BODY, FaultyServer
@@ -44,7 +44,7 @@ class Dataset:
                 fetcher.fetch_many(uris)
                 row["source_version"] = " ".join(map(fetcher.version, uris))
         table = pa.Table.from_pylist(list(rows)).replace_schema_metadata(mark(name))
-        self.output.write_table(f"{RESULTS}/{file_name(name, 0)}", table)
+        self.output.write_table(f"{RESULTS}/{parquet_name(name, 0)}", table)
 
     def refresh(self) -> list[str]:
         """Ids that are left."""
@@ -80,7 +80,7 @@ def test_only_what_changed_goes(dataset: Dataset) -> None:
     assert dataset.refresh() == ["a", "c"]
     dataset.put("c.jpg", b"another picture")
     assert dataset.refresh() == ["a"]
-    assert dataset.output.files(RESULTS) == [f"{RESULTS}/{file_name('1', 0)}"]
+    assert dataset.output.files(RESULTS) == [f"{RESULTS}/{parquet_name('1', 0)}"]
 
 
 def test_rows_gone_from_the_manifest_stay_and_so_do_those_whose_media_are_gone(dataset: Dataset) -> None:
@@ -139,7 +139,7 @@ def test_errors_whose_media_were_mended_or_came_go_too(dataset: Dataset) -> None
     ]
     dataset.put("b.jpg", b"a mended picture")
     table = pa.Table.from_pylist(errors).replace_schema_metadata(mark("1"))
-    dataset.output.write_table(f"{ERRORS}/{file_name('1', 0)}", table)
+    dataset.output.write_table(f"{ERRORS}/{parquet_name('1', 0)}", table)
     dataset.refresh_errors()
     assert [id_ for _, left in dataset.output.read_tables(ERRORS, ["id"]) for id_ in left["id"].to_pylist()] == ["a"]
 

@@ -16,7 +16,7 @@ from internvl_ops.errors import KINDS, ConfigurationError
 from pipelines.ledger.finished import unit_key
 from pipelines.ledger.ledger import RUN, SKIP, Ledger, State
 from pipelines.output.folder import ERRORS, RESULTS, OutputFolder
-from pipelines.output.ownership import file_name, mark
+from pipelines.output.ownership import mark, parquet_name
 from pipelines.output.resume import Retry, drop_superseded_errors, load_output
 from pipelines.output.writer import ERROR_SCHEMA
 from tests.pipelines.runs import Killed, Run, execute, observe, overwriting
@@ -124,7 +124,7 @@ def output(tmp_path: Path) -> OutputFolder:
 
 def write(output: OutputFolder, folder: str, run: str, table: pa.Table) -> None:
     """A file as the run writes it."""
-    output.write_table(f"{folder}/{file_name(run, 0)}", table.replace_schema_metadata(mark(run)))
+    output.write_table(f"{folder}/{parquet_name(run, 0)}", table.replace_schema_metadata(mark(run)))
 
 
 def write_results(output: OutputFolder, name: str, *ids: str) -> None:

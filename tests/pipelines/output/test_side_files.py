@@ -13,7 +13,7 @@ import yaml
 from internvl_ops.errors import ConfigurationError
 from pipelines.output.card import CARD, card, write_card
 from pipelines.output.folder import ERRORS, RESULTS, OutputFolder, as_parquet
-from pipelines.output.side_files import INDEX, write_side_file
+from pipelines.output.side_files import SIDE_FILE_INDEX, write_side_file
 from tests.pipelines.manifests import plan_of
 
 NAME = "evaluation/scores.json"
@@ -58,15 +58,15 @@ class TestOwnership:
 
     def test_a_run_that_died_before_it_wrote_the_file_leaves_it_a_runs(self, output: OutputFolder) -> None:
         write(output, b"1", "1")
-        known = json.loads(output.read_bytes(INDEX))
+        known = json.loads(output.read_bytes(SIDE_FILE_INDEX))
         write(output, b"2", "2")
         output.write_bytes(NAME, b"1")  # the index had been written, the file had not
-        assert known[NAME][0] in json.loads(output.read_bytes(INDEX))[NAME]
+        assert known[NAME][0] in json.loads(output.read_bytes(SIDE_FILE_INDEX))[NAME]
         assert write(output, b"3", "3") == NAME
 
     def test_an_index_that_cannot_be_read_makes_every_file_the_users(self, output: OutputFolder) -> None:
         write(output, b"1", "1")
-        output.write_bytes(INDEX, b"{")
+        output.write_bytes(SIDE_FILE_INDEX, b"{")
         assert write(output, b"2", "2", beside=False) is None
         assert there(output) == {"scores.json": b"1"}
 

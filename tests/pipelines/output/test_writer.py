@@ -17,7 +17,7 @@ from pipelines.ledger.ledger import Ledger, State
 from pipelines.output.folder import ERRORS, RESULTS, OutputFolder
 from pipelines.output.ownership import mark
 from pipelines.output.sorts import SORTS_KEPT
-from pipelines.output.writer import ERROR_SCHEMA, MEASURES, Writer, kept_names, own_columns, result_schema
+from pipelines.output.writer import ERROR_SCHEMA, MEASURE_COLUMNS, Writer, kept_names, own_columns, result_schema
 from tests.pipelines.finished_rows import CAPTION, IMAGE, row, table
 
 NO_COLUMNS = pa.schema([])
@@ -157,7 +157,9 @@ class TestManifestColumns:
     @pytest.mark.parametrize("kind", ["video", "document"])
     def test_one_that_exploding_needs_is_renamed(self, kind: str) -> None:
         passthrough = pa.schema([("page", pa.string()), ("clip_start", pa.string())])
-        names = kept_names(passthrough, own_columns(CAPTION, TEXT.columns(CAPTION.columns), MEASURES[kind, True]))
+        names = kept_names(
+            passthrough, own_columns(CAPTION, TEXT.columns(CAPTION.columns), MEASURE_COLUMNS[kind, True])
+        )
         assert names == {"page": "manifest_page", "clip_start": "manifest_clip_start"}
         assert set(kept_names(passthrough, IMAGE).values()) == {"page", "clip_start"}
 

@@ -9,9 +9,9 @@ import pytest
 from internvl_ops.errors import keyword
 from internvl_ops.events import listening, note
 from pipelines import patience
-from pipelines.ledger.relay import KEPT as WAITING
+from pipelines.ledger.relay import MAX_WAITING as WAITING
 from pipelines.ledger.relay import Mailbox, Relay
-from pipelines.report.event_counts import KEPT, EventCounts
+from pipelines.report.event_counts import MAX_SORTS, EventCounts
 
 logger = logging.getLogger("pipelines.somewhere")
 
@@ -63,7 +63,7 @@ def test_any_number_of_sorts_takes_bounded_room() -> None:
     for number in range(1000):
         counts.add(f"sort-{number}", "x" * 10_000)
     found = counts.as_list()
-    assert len(found) == KEPT + 1
+    assert len(found) == MAX_SORTS + 1
     assert sum(int(str(one["count"])) for one in found) == 1000
     assert max(len(str(one["example"])) for one in found) <= 300
 

@@ -26,7 +26,7 @@ logger = logging.getLogger("pipelines.somewhere")
 def restored() -> Iterator[None]:
     before = {name: logging.getLogger(name).handlers[:] for name in LOGGERS}
     yield
-    interruption.form = interruption.plain
+    interruption.form = interruption.plain_line
     for name in LOGGERS:
         one = logging.getLogger(name)
         one.handlers, one.propagate = before[name], True

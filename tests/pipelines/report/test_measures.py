@@ -17,12 +17,12 @@ from internvl_ops.tasks import caption, several
 from pipelines import cluster
 from pipelines import columns as c
 from pipelines.cluster import Workers
-from pipelines.report.measures import Measures, Setting
+from pipelines.report.measures import Measures, RunSetup
 from pipelines.stages.wire import with_reading
 from tests.pipelines.finished_rows import row, table
 
 EIGHT = Cost(next(entry.architecture for entry in REGISTRY if entry.name == "InternVL2_5-8B"), 256)
-TWO_H100 = Setting(cost=EIGHT, gpu=GPUS["h100"], gpus=2, in_flight=320)
+TWO_H100 = RunSetup(cost=EIGHT, gpu=GPUS["h100"], gpus=2, in_flight=320)
 START = 1_000.0  # when the first request was made
 
 
@@ -37,7 +37,7 @@ def block(at: float, *, prepare: float, engine: float, busy: float = 1.0, units:
     return with_reading(rows, c.ENGINE_GAUGE, "node-2", asked, device_s=since * busy / 2)
 
 
-def measured(blocks: list[pa.Table], setting: Setting = TWO_H100, *, ended: float) -> Measures:
+def measured(blocks: list[pa.Table], setting: RunSetup = TWO_H100, *, ended: float) -> Measures:
     clock: Iterator[float] = iter([0.0, *([START] * (len(blocks) - 1)), ended])
     made = Measures(setting, clock=lambda: next(clock))
     for rows in blocks:
@@ -45,7 +45,7 @@ def measured(blocks: list[pa.Table], setting: Setting = TWO_H100, *, ended: floa
     return made
 
 
-def run(seconds: float, setting: Setting = TWO_H100, **shares: float) -> Measures:
+def run(seconds: float, setting: RunSetup = TWO_H100, **shares: float) -> Measures:
     """A run of so long, in which a hundred blocks of eight came evenly."""
     blocks = [block(START + seconds * number / 100, **shares) for number in range(101)]
     return measured(blocks, setting, ended=START + seconds)
@@ -71,7 +71,7 @@ class TestTheStageThatBinds:
         assert "add GPUs" in made.advice()
 
     def test_an_engine_without_gpus_is_not_advised_to_add_some(self) -> None:
-        made = run(200, Setting(in_flight=320), prepare=0.4, engine=300)
+        made = run(200, RunSetup(in_flight=320), prepare=0.4, engine=300)
         assert made.bound == "engine"
         assert "add GPUs" not in made.advice()
         assert "CPUs" in made.advice()
@@ -87,7 +87,7 @@ class TestTheStageThatBinds:
     def test_engines_that_never_started_come_first(self) -> None:
         shares = {"prepare": 0.4, "engine": 100.0}
         blocks = [block(START + 2 * number, **shares) for number in range(101)]
-        made = measured(blocks, Setting(engines=3, gpus=3, in_flight=100), ended=START + 200)
+        made = measured(blocks, RunSetup(engines=3, gpus=3, in_flight=100), ended=START + 200)
         assert made.advice() == "2 of 3 engines never had a unit: `ray status` says what they wait for"
         assert (made.device()["engines"], made.device()["engines_at_work"]) == (3, 1)
 
@@ -114,7 +114,7 @@ class TestTheStageThatBinds:
                 rows = with_reading(rows, c.PREPARE_GAUGE, name, Reading(0, at, 0, held * (at - START)))
                 rows = with_reading(rows, c.ENGINE_GAUGE, "engine", Reading(START, at, 0, 0), device_s=None)
                 halves.append(rows)
-        stages = measured(halves, Setting(in_flight=2), ended=START + 100).stages()
+        stages = measured(halves, RunSetup(in_flight=2), ended=START + 100).stages()
         assert stages is not None
         assert stages["prepare"] == 0.5
 
@@ -158,11 +158,11 @@ class TestDevice:
     @pytest.mark.parametrize(
         ("setting", "why"),
         [
-            (Setting(cost=EIGHT), "no GPU"),
-            (Setting(cost=None, gpu=GPUS["h100"]), "not counted of a server's model"),
+            (RunSetup(cost=EIGHT), "no GPU"),
+            (RunSetup(cost=None, gpu=GPUS["h100"]), "not counted of a server's model"),
         ],
     )
-    def test_what_is_not_known_is_said(self, setting: Setting, why: str) -> None:
+    def test_what_is_not_known_is_said(self, setting: RunSetup, why: str) -> None:
         made = measured([block(START, prepare=0, engine=0)], setting, ended=START + 100)
         assert made.device()["model_flop_utilisation"] is None
         assert why in made.device()["unknown"]
@@ -177,7 +177,7 @@ class TestDevice:
     )
     def test_ray_knows_the_gpus(self, gpus: dict[str, float], name: str | None, why: str) -> None:
         workers = Workers(engines=2, gpus_per_engine=4, prepare_actors=8, in_flight=320, rows_per_block=8)
-        setting = cluster.setting(workers, None, caption(), {"CPU": 64, "GPU": 8, **gpus})
+        setting = cluster.run_setup(workers, None, caption(), {"CPU": 64, "GPU": 8, **gpus})
         assert setting.gpus == 8
         assert (setting.gpu.name if setting.gpu else None) == name
         assert why in setting.no_gpu
@@ -185,7 +185,7 @@ class TestDevice:
     def test_several_tasks_share_a_cache(self) -> None:
         workers = Workers(engines=1, gpus_per_engine=0, prepare_actors=1, in_flight=32, rows_per_block=8)
         both = several([caption()])
-        assert cluster.setting(workers, SimpleNamespace(), both, {"CPU": 2}).cost is None  # type: ignore[arg-type]
+        assert cluster.run_setup(workers, SimpleNamespace(), both, {"CPU": 2}).cost is None  # type: ignore[arg-type]
 
 
 class TestGauge:

@@ -15,7 +15,7 @@ from pipelines.ledger.ledger import Counts
 from pipelines.options.job_options import JobOptions
 from pipelines.output.folder import OutputFolder
 from pipelines.output.writer import Totals
-from pipelines.report.record import SHOWN, RunRecord
+from pipelines.report.record import SHOWN_UNITS, RunRecord
 from tests.pipelines.finished_rows import CAPTION, row, table
 from tests.pipelines.report.test_measures import prepare_bound
 
@@ -106,7 +106,7 @@ class TestTheReportIsText:
         finish(made)
         text = Page(written(tmp_path)[1]).text
         shown = [number for number, name in enumerate(names) if name in text]
-        assert len(shown) == SHOWN
+        assert len(shown) == SHOWN_UNITS
         assert shown[0] < 200
         assert shown[-1] > 800  # of its end as well as of its start
 

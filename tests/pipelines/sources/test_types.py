@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.sources.arrow_types import as_type, merge, plain, settled
+from pipelines.sources.arrow_types import as_type, merge, plain_type, settled
 from pipelines.sources.repeated_values import may_explode, pieces
 from tests.pipelines.manifests import errors, notes, plan_of, read_manifest, uris
 
@@ -74,7 +74,7 @@ def naive(value: object) -> object:
     ids=lambda value: str(value.type) if isinstance(value, pa.Array) else "",
 )
 def test_a_type_that_some_readers_lack_becomes_a_plain_one(column: pa.Array, kind: pa.DataType, values: list) -> None:
-    assert settled(plain(column.type)) == kind
+    assert settled(plain_type(column.type)) == kind
     for rows, expected in ((column, values), (column.slice(1), values[1:])):
         found = as_type(rows, kind)
         found.validate(full=True)

@@ -16,7 +16,7 @@ from internvl_ops.engines.recovering import Recovering
 from internvl_ops.errors import STAGES, ConfigurationError, UnitError, unforeseen
 from internvl_ops.generation import Generator, Retries
 from internvl_ops.media.access import ReadPolicy
-from internvl_ops.media.parts import MediaOptions, Part
+from internvl_ops.media.parts import DecodeOptions, Part
 from internvl_ops.models.checkpoints.config import Checkpoint
 from internvl_ops.models.tokenizers.tokenizer import Tokenizer
 from internvl_ops.preparer import Prepared, Preparer, ReadLimits, Unit
@@ -64,7 +64,7 @@ def raising(problem: Exception, when: Callable[[Any], bool], otherwise: Callable
 
 
 def preparer(checkpoint: Checkpoint) -> Preparer:
-    reader = (ReadPolicy("/nowhere", ()), MediaOptions(kind="image"), ReadLimits())
+    reader = (ReadPolicy("/nowhere", ()), DecodeOptions(kind="image"), ReadLimits())
     return Preparer(checkpoint, reader, sampling=Sampling(max_new_tokens=4))
 
 
@@ -127,7 +127,7 @@ def test_preparing_a_unit(checkpoint: Checkpoint, problem: Exception) -> None:
                 raise problem
             return super()._render(unit, loaded, hashes)
 
-    reader = (ReadPolicy("/nowhere", ()), MediaOptions(kind="image"), ReadLimits())
+    reader = (ReadPolicy("/nowhere", ()), DecodeOptions(kind="image"), ReadLimits())
     stage = Prepare(lambda: Odd(checkpoint, reader, sampling=Sampling(max_new_tokens=4)), ask())
     found = errors(stage(rows(["Why?", "odd"])))
     stage.close()
@@ -327,7 +327,7 @@ class TestConfiguration:
             def _render(self, unit: Unit, loaded: Any, hashes: Any) -> Prepared:
                 raise ConfigurationError("--system-message: not for this checkpoint")
 
-        reader = (ReadPolicy("/nowhere", ()), MediaOptions(kind="image"), ReadLimits())
+        reader = (ReadPolicy("/nowhere", ()), DecodeOptions(kind="image"), ReadLimits())
         stage = Prepare(lambda: Refuses(checkpoint, reader, sampling=Sampling(max_new_tokens=4)), ask())
         with pytest.raises(ConfigurationError, match="--system-message"):
             stage(rows(["Why?"]))

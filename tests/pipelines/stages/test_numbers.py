@@ -23,7 +23,7 @@ from internvl_ops.errors import ConfigurationError
 from internvl_ops.generation import Retries
 from internvl_ops.media.access import ReadPolicy
 from internvl_ops.media.image import ImageOptions
-from internvl_ops.media.parts import MediaOptions
+from internvl_ops.media.parts import DecodeOptions
 from internvl_ops.models.checkpoints.config import Checkpoint
 from internvl_ops.preparer import Preparer, ReadLimits
 from internvl_ops.replies import Numbers
@@ -34,8 +34,8 @@ from pipelines.options.job_options import JobOptions
 from pipelines.options.rules import check_outcome
 from pipelines.output.continuity import fit_schema
 from pipelines.output.folder import ERRORS, RESULTS, OutputFolder
-from pipelines.output.writer import MEASURES, Writer, carried_names, kept_names, own_columns, result_schema
-from pipelines.report.measures import Measures, Setting
+from pipelines.output.writer import MEASURE_COLUMNS, Writer, carried_names, kept_names, own_columns, result_schema
+from pipelines.report.measures import Measures, RunSetup
 from pipelines.report.record import RunRecord
 from pipelines.stages.generate import Generate
 from pipelines.stages.parse import Parse
@@ -97,7 +97,7 @@ def manifest(names: Sequence[str], **columns: Sequence[Any]) -> pa.Table:
 @pytest.fixture(scope="module")
 def finished(checkpoint: Checkpoint) -> Iterator[Through]:
     """Sends rows through all stages."""
-    reader = (ReadPolicy("/nowhere", ()), MediaOptions(kind="image", image=ImageOptions(max_tiles=1)), ReadLimits())
+    reader = (ReadPolicy("/nowhere", ()), DecodeOptions(kind="image", image=ImageOptions(max_tiles=1)), ReadLimits())
     preparer = Preparer(checkpoint, reader, sampling=Sampling(max_new_tokens=0))
 
     def through_all_stages(rows: pa.Table, task: Task) -> pa.Table:
@@ -124,7 +124,9 @@ def finished(checkpoint: Checkpoint) -> Iterator[Through]:
 
 
 def schema_of(task: Task, passthrough: pa.Schema) -> pa.Schema:
-    return result_schema(passthrough, task, own_columns(task, NUMBERS.columns(task.columns), MEASURES["image", False]))
+    return result_schema(
+        passthrough, task, own_columns(task, NUMBERS.columns(task.columns), MEASURE_COLUMNS["image", False])
+    )
 
 
 def written(output: OutputFolder, rows: pa.Table, task: Task, passthrough: pa.Schema = NO_COLUMNS) -> Writer:
@@ -180,7 +182,7 @@ def test_a_vector_of_another_size_and_a_file_that_is_no_image_cost_their_rows(
 def test_text_columns_of_a_manifest_are_carried_and_not_counted(finished: Through, tmp_path: Path) -> None:
     """As of an earlier job that wrote captions."""
     theirs = pa.schema([("response", pa.string()), ("completion_tokens", pa.int64())])
-    own = own_columns(BRIGHTNESS, NUMBERS.columns(BRIGHTNESS.columns), MEASURES["image", False])
+    own = own_columns(BRIGHTNESS, NUMBERS.columns(BRIGHTNESS.columns), MEASURE_COLUMNS["image", False])
     names = kept_names(theirs, own)
     assert names == {"response": "response", "completion_tokens": "manifest_completion_tokens"}
     carried = manifest(["red"], response=["a red area"], manifest_completion_tokens=[9])
@@ -197,7 +199,7 @@ def test_the_record_counts_what_there_is(finished: Through, tmp_path: Path) -> N
     output = OutputFolder(str(tmp_path))
     options = JobOptions.model_validate({"input": "in.jsonl", "output": str(tmp_path), "model": "tiny"})
     record = RunRecord(options, BRIGHTNESS, output)
-    record.measures = Measures(Setting(tokens=NUMBERS.tokens), clock=iter([0.0, 10.0]).__next__)
+    record.measures = Measures(RunSetup(tokens=NUMBERS.tokens), clock=iter([0.0, 10.0]).__next__)
     rows = finished(manifest(["red"]), BRIGHTNESS)
     record.measures.take(rows.drop_columns([c.ENGINE_GAUGE]))  # which has the time of this machine
     rows = rows.set_column(rows.column_names.index(c.PREVIEW), c.PREVIEW, pa.array([b"jpeg"], pa.binary()))

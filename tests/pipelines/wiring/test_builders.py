@@ -14,7 +14,7 @@ from pipelines.commands.preview import PreviewOptions
 from pipelines.options.job_options import InferenceOptions, JobOptions
 from pipelines.wiring.engines import engine_maker
 from pipelines.wiring.generators import generator_maker
-from pipelines.wiring.media import reading
+from pipelines.wiring.media import reader_arguments
 from pipelines.wiring.preparers import preparer_maker
 from testing.cluster import ROOT
 from tests.pipelines.options.parts_of_a_run import plain
@@ -24,7 +24,7 @@ NANO = str(ROOT / "examples" / "nano" / "checkpoint")
 
 def parts(options: InferenceOptions) -> Any:
     checkpoint, task = load_checkpoint(options.model), caption()
-    media = reading(options, ReadPolicy("/there", ()), "image")
+    media = reader_arguments(options, ReadPolicy("/there", ()), "image")
     makers = (
         engine_maker(options, checkpoint, task, options.gpus_per_engine or 1),
         preparer_maker(options, media, checkpoint, task),

@@ -7,8 +7,8 @@ import pytest
 from internvl_ops.errors import ConfigurationError
 from pipelines.options.command_line import build_options
 from pipelines.options.job_options import JobOptions
-from pipelines.options.safe_options import shown
-from pipelines.wiring.media import check_media_options, explodes, media_options
+from pipelines.options.safe_options import safe_options
+from pipelines.wiring.media import check_media_options, decode_options, explodes
 
 REQUIRED = {"input": "in.jsonl", "output": "out", "model": "m"}
 
@@ -71,24 +71,24 @@ def test_options_of_the_medium(values, kind):
 
 
 def test_limits_reach_the_readers():
-    read = media_options(options(max_pages=7, max_video_seconds=30, clip_scenes=True), "video")
+    read = decode_options(options(max_pages=7, max_video_seconds=30, clip_scenes=True), "video")
     assert (read.document.max_pages, read.video.max_seconds, read.clips.max_seconds) == (7, 30, 30)
 
 
 class TestPassword:
     def test_it_reaches_the_reader_and_nothing_that_is_shown(self):
         chosen = options(pdf_password="s3cret-word")
-        read = media_options(chosen, "document")
+        read = decode_options(chosen, "document")
         assert read.document.password == "s3cret-word"
-        assert "s3cret-word" not in f"{chosen} {chosen!r} {shown(chosen)} {read!r} {chosen.model_dump_json()}"
+        assert "s3cret-word" not in f"{chosen} {chosen!r} {safe_options(chosen)} {read!r} {chosen.model_dump_json()}"
 
     def test_the_environment_has_it_too(self, monkeypatch):
         monkeypatch.setenv("INTERNVL_PDF_PASSWORD", "from-there")
-        assert media_options(options(), "document").document.password == "from-there"
-        assert media_options(options(pdf_password=1234), "document").document.password == "1234"
+        assert decode_options(options(), "document").document.password == "from-there"
+        assert decode_options(options(pdf_password=1234), "document").document.password == "1234"
 
 
 @pytest.mark.parametrize("kind", ["image", "video", "document"])
 @pytest.mark.parametrize("chosen", [{}, {"clip_scenes": True}, {"clip_seconds": 2.0}])
 def test_a_plan_and_the_readers_agree_on_what_becomes_several_units(kind, chosen):
-    assert explodes(options(**chosen), kind) == media_options(options(**chosen), kind).explodes
+    assert explodes(options(**chosen), kind) == decode_options(options(**chosen), kind).explodes

@@ -15,7 +15,7 @@ from PIL import Image
 from internvl_ops.engines.base import Request, Sampling
 from internvl_ops.engines.transformers import TransformersEngine
 from internvl_ops.media.image import ImageOptions
-from internvl_ops.media.parts import MediaOptions
+from internvl_ops.media.parts import DecodeOptions
 from internvl_ops.media.tiling import tile_image
 from internvl_ops.models.checkpoints.config import Checkpoint, load_checkpoint
 from internvl_ops.models.prompts.rendering import Renderer
@@ -37,7 +37,7 @@ def changed(folder: Path, *without: str, **values: Any) -> Checkpoint:
 
 
 def options(checkpoint: Checkpoint) -> ImageOptions:
-    media = MediaOptions(image=ImageOptions(min_tiles=2, max_tiles=12))
+    media = DecodeOptions(image=ImageOptions(min_tiles=2, max_tiles=12))
     return media.for_tiles(
         checkpoint.tile_size, checkpoint.use_thumbnail, dynamic=checkpoint.dynamic, pad=checkpoint.pad_to_square
     ).image

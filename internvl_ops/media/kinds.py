@@ -1,0 +1,8 @@
+"""The kinds of media that a row can have."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+MediaKind = Literal["image", "video", "document"]
+MEDIA_KINDS: tuple[MediaKind, ...] = get_args(MediaKind)
