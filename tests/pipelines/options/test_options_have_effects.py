@@ -28,18 +28,12 @@ from tests.pipelines.options.parts_of_a_run import built, plain
 
 NANO = str(ROOT / "examples" / "nano" / "checkpoint")
 JOBS: dict[str, tuple[Callable[..., Task], Any]] = {
-    "caption_dataset": (tasks.make_caption, None),
-    "ocr_dataset": (tasks.make_ocr, None),
-    "ground_dataset": (tasks.make_ground, None),
-    "ask_dataset": (tasks.make_ask, None),
+    **{f"{name}_dataset": (row.task, None) for name, row in tasks.TASKS.items()},
     "annotate_dataset": (tasks.make_several, None),
     "evaluate_model": (evaluation.make_evaluate, evaluation.plan_benchmark),
 }
 READS = {
-    "caption_dataset": ("image", "document", "video"),
-    "ocr_dataset": ("image", "document"),
-    "ground_dataset": ("image", "document"),
-    "ask_dataset": ("image", "document", "video", "text"),
+    **{f"{name}_dataset": (*row.media, *(["text"] if row.text_alone else [])) for name, row in tasks.TASKS.items()},
     "annotate_dataset": ("image", "document", "video"),
     "evaluate_model": ("image", "video"),
 }
@@ -117,6 +111,8 @@ def base(job: str, kind: str, folder: Path) -> dict[str, Any]:
     """The fewest options with which a job runs."""
     given = f"evaluate_{kind}" if job == "evaluate_model" else kind
     values = {"input": str(folder / f"{given}1.jsonl"), "output": str(folder / "out"), "model": NANO}
+    if (name := job.removesuffix("_dataset")) in tasks.TASKS:
+        values |= tasks.TASKS[name].examples[0].options  # those that a task cannot do without
     if job == "annotate_dataset" and kind == "video":
         values["tasks"] = "caption,ask"
     if job == "evaluate_model":
