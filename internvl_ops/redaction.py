@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from internvl_ops.media.uris import trimmed
-from internvl_ops.stores.schemes import LOCAL, SCHEME, SCHEMES, scheme_named
+from internvl_ops.stores.schemes import SCHEME, SCHEMES, has_buckets, scheme_named
 
 _SHOWN = 300  # maximum characters of a URI in a message
 # A URI in a text. A query may contain characters that end a path.
@@ -34,7 +34,7 @@ def safe_uri(uri: str) -> str:
     match = SCHEME.match(uri)
     if match is None:
         uri = _USER.sub("…@", _SIGNED.sub(r"\1…", uri), count=1)
-    elif _has_buckets(match[1]):
+    elif has_buckets(match[1]):
         uri = match[0] + _SIGNED.sub(r"\1…", _without_keys(match[1], uri[match.end() :]))
     elif match[1].lower() != "file":
         path, question, _ = _without_user(uri[match.end() :]).partition("#")[0].partition("?")
@@ -56,14 +56,14 @@ def without_credentials(uri: str) -> str:
     if match is None:
         return uri
     rest = uri.lstrip()[match.end() :]
-    rest = _without_keys(match[1], rest) if _has_buckets(match[1]) else _without_user(rest)
+    rest = _without_keys(match[1], rest) if has_buckets(match[1]) else _without_user(rest)
     return match[0] + _SIGNED.sub(r"\1…", rest)
 
 
-def _has_buckets(name: str) -> bool:
-    """Whether URIs of this scheme name a bucket and a key, which has no query."""
-    scheme = scheme_named(name)
-    return scheme is not None and scheme.lists and scheme is not LOCAL
+def without_keys(uri: str) -> str:
+    """A canonical URI of a store without ``KEY:SECRET@``."""
+    match = SCHEME.match(uri)
+    return uri if match is None else match[0] + _without_keys(match[1], uri[match.end() :])
 
 
 def _without_keys(scheme: str, rest: str) -> str:

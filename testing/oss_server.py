@@ -9,12 +9,17 @@ from typing import Any
 
 _THERE = b"""<?xml version="1.0" encoding="UTF-8"?>
 <Error><Code>FileAlreadyExists</Code><Message>The object you specified already exists.</Message></Error>"""
+_UNKNOWN = b"""<?xml version="1.0" encoding="UTF-8"?>
+<Error><Code>InvalidAccessKeyId</Code><Message>The OSS Access Key Id you provided does not exist.</Message></Error>"""
 _NAMESPACE = b' xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
 Start = Callable[..., Any]
 
 
 class OssServer:
-    """A WSGI application: OSS by S3. Signatures are not checked; ``x-oss-forbid-overwrite`` is what OSS makes of it."""
+    """A WSGI application: OSS by S3.
+
+    It refuses the key ``nobody`` and checks no signature. ``x-oss-forbid-overwrite`` is what OSS makes of it.
+    """
 
     def __init__(self) -> None:
         from moto.moto_server.werkzeug_app import create_backend_app
@@ -23,6 +28,9 @@ class OssServer:
         self._lock = Lock()  # a write that must not replace looks first
 
     def __call__(self, environ: dict[str, Any], start: Start) -> Iterable[bytes]:
+        if "nobody" in environ.get("HTTP_AUTHORIZATION", ""):
+            start("403 Forbidden", [("Content-Type", "application/xml"), ("x-oss-request-id", "1")])
+            return [_UNKNOWN]
         environ["HTTP_AUTHORIZATION"] = "AWS testing:signature"
         asked = environ.get("QUERY_STRING", "").split("&")
         environ["QUERY_STRING"] = "&".join(part for part in asked if part != "continuation-token=")

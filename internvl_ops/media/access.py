@@ -25,13 +25,12 @@ from internvl_ops.media.uris import (
     shortest,
     trimmed,
 )
-from internvl_ops.redaction import safe_uri
-from internvl_ops.stores.schemes import SCHEME
+from internvl_ops.redaction import safe_uri, without_keys
+from internvl_ops.stores.base import Settings
+from internvl_ops.stores.schemes import LOCAL, SCHEME, SCHEMES, Scheme, canonical, has_buckets, scheme_named, split_uri
 
-MEDIA_SCHEMES = ("file", "s3", "http", "https", "data")
 # Headers that only say who asks and for what; they hold no secret.
 OPEN_HEADERS = frozenset({"user-agent", "from", "accept", "accept-language", "referer"})
-_ALIASES = {"s3a": "s3", "s3n": "s3"}
 _SENT = "".join(map(chr, range(0x21, 0x7F)))  # characters that a URL may contain unquoted
 _BASE64 = re.compile(r"(?:/9j/|iVBOR|R0lGOD|UklGR|JVBER)[A-Za-z0-9+/_\s-]{40,}={0,2}\s*", re.ASCII)
 
@@ -49,10 +48,11 @@ class ReadPolicy:
     resolves to are judged when the connection is made: see :class:`internvl_ops.media.fetch.Fetcher`.
 
     Args:
-        base: The manifest's folder, or the input directory: a local path, ``s3://bucket/prefix`` or
-            ``http(s)://host/folder``. Relative URIs are relative to it. Empty if there is none (a table in memory).
+        base: The manifest's folder, or the input directory: a local path, ``s3://bucket/prefix``, a prefix in another
+            store, or ``http(s)://host/folder``. Relative URIs are relative to it. Empty if there is none (a table in
+            memory).
         allow: Prefixes that may be read besides. A prefix ends at a boundary: ``/data`` covers ``/data/a.jpg`` but not
-            ``/database/a.jpg``. ``s3://``, ``http://`` and ``https://`` alone cover their whole scheme.
+            ``/database/a.jpg``. ``s3://``, ``http://`` and every other scheme alone cover their whole scheme.
         headers: Names and values of headers for http(s) requests; `headers_for` decides which hosts get them. Never
             shown.
         s3_anonymous: Read S3 stores without credentials, as public buckets allow.
@@ -80,11 +80,17 @@ class ReadPolicy:
                 "that it is meant for"
             )
 
+    @property
+    def store_settings(self) -> Settings:
+        """How stores are read."""
+        return Settings(s3_anonymous=self.s3_anonymous, s3_requester_pays=self.s3_requester_pays)
+
     def check(self, uri: str) -> str:
         """The URI in the form to open: absolute, with symlinks and ``..`` resolved.
 
         Returns:
-            A real local path without ``file://``, an ``s3://`` URI, an http(s) URL, or the ``data:`` URI itself.
+            A real local path without ``file://``, the URI of an object in a store, an http(s) URL, or the ``data:``
+            URI itself.
 
         Raises:
             UnitError: ``refused`` if the policy forbids it, ``unsupported`` for an unknown scheme, ``bad_row`` if it
@@ -96,8 +102,8 @@ class ReadPolicy:
             return normal
         if scheme == "file":
             own = self._owns_files() and is_under(normal, os.path.realpath(self.base))
-        elif scheme == "s3":
-            own = scheme_of(self.base) == "s3" and bucket_of(self.base) == bucket_of(normal)
+        elif has_buckets(scheme):
+            own = scheme_of(self.base) == scheme and bucket_of(self.base) == bucket_of(normal)
         else:
             own = may_be_public(host_of(URL(normal)))
         if not own:
@@ -148,8 +154,8 @@ class ReadPolicy:
             parts.append(f"files under {self.base}")
         elif self.base and scheme_of(self.base) == "file":
             parts.append("no local files, because the manifest lies in the root folder")
-        elif self.base and scheme_of(self.base) == "s3":
-            parts.append(f"objects in s3://{bucket_of(self.base)}")
+        elif self.base and has_buckets(scheme_of(self.base)):
+            parts.append(f"objects in {scheme_of(self.base)}://{bucket_of(self.base)}")
         parts.append("public http(s) addresses")
         parts.extend(safe_uri(prefix) for prefix in self.allow)
         return ", ".join(parts)
@@ -218,8 +224,9 @@ def _absolute(location: str, name: str) -> str:
     match = SCHEME.match(location)
     if not match:
         return os.path.abspath(location)
-    if match[0].lower() == location.lower() and location.lower() in ("s3://", "http://", "https://"):
-        return location.lower()
+    scheme = scheme_named(match[1])
+    if match[0] == location and scheme is not None and scheme is not LOCAL:
+        return scheme.example
     try:
         return _normalise(location)
     except UnitError as error:
@@ -230,36 +237,38 @@ def _normalise(uri: str) -> str:
     match = SCHEME.match(uri)
     if not match:
         return os.path.realpath(uri)
-    scheme = _ALIASES.get(match[1].lower(), match[1].lower())
-    rest = uri[match.end() :]
-    if scheme == "file":
+    scheme = scheme_named(match[1])
+    if scheme is None:
+        raise UnitError(
+            "fetch",
+            "unsupported",
+            f"{safe_uri(uri)} has scheme {match[1].lower()}://. Readable schemes: local paths, "
+            f"{', '.join(SCHEMES)}, data",
+        )
+    if scheme is LOCAL:
+        rest = uri[match.end() :]
         host, _, path = rest.partition("/")
         if host not in ("", "localhost"):
             raise UnitError("fetch", "unsupported", f"{safe_uri(uri)} names a host. Write file:///path")
         return os.path.realpath("/" + unquote(path))
-    if scheme == "s3":
-        return _normalise_s3(uri, rest)
-    if scheme in ("http", "https"):
-        return _normalise_url(uri)
-    raise UnitError(
-        "fetch",
-        "unsupported",
-        f"{safe_uri(uri)} has scheme {scheme}://. Readable schemes: local paths, {', '.join(MEDIA_SCHEMES)}",
-    )
+    return _normalise_key(uri, scheme) if scheme.lists else _normalise_url(uri)
 
 
-def _normalise_s3(uri: str, rest: str) -> str:
-    bucket, slash, key = rest.partition("/")
-    bucket = bucket.rpartition("@")[2]
-    if not bucket:
-        raise UnitError("fetch", "bad_row", f"{safe_uri(uri)} names no bucket. Write s3://bucket/key")
+def _normalise_key(uri: str, scheme: Scheme) -> str:
+    plain = without_keys(canonical(uri))
+    bucket, key = split_uri(plain)
+    if not bucket or bucket.count("/") + 1 < scheme.levels:
+        example = f"{scheme.example}{'/'.join(['datasets', 'owner', 'name'] if scheme.levels > 1 else ['bucket'])}/key"
+        what = "repository" if scheme.levels > 1 else "bucket"
+        raise UnitError("fetch", "bad_row", f"{safe_uri(uri)} names no {what}. Write {example}")
+    slash = "/" if len(plain) > len(f"{scheme.example}{bucket}") else ""
     if any(part in (".", "..") for part in key.split("/")):
         folder = key.endswith("/")
         key = posixpath.normpath(key)
         if key == ".." or key.startswith("../"):
             raise UnitError("fetch", "refused", f"{safe_uri(uri)} leads out of the bucket {bucket}")
         key = "" if key == "." else key + ("/" if folder else "")
-    return f"s3://{bucket}{slash}{key}"
+    return f"{scheme.example}{bucket}{slash}{key}"
 
 
 def _normalise_url(uri: str) -> str:

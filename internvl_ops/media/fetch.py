@@ -15,7 +15,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 from urllib.parse import unquote_to_bytes
 
 from aiohttp.abc import AbstractResolver
@@ -26,10 +26,12 @@ from internvl_ops.media.access import ReadPolicy
 from internvl_ops.media.frame_files import frame_folder_version, is_frame_folder, read_frame_folder
 from internvl_ops.media.s3 import S3Reader
 from internvl_ops.media.silence import Silence
+from internvl_ops.media.stored import StoreReader
 from internvl_ops.media.transports import Body, HttpReader, Transient, read_local
 from internvl_ops.redaction import safe_uri
 from internvl_ops.stores.base import Received
 from internvl_ops.stores.local import local_version
+from internvl_ops.stores.schemes import SCHEME
 
 T = TypeVar("T")
 _VERSIONS_KEPT = 10_000
@@ -37,7 +39,7 @@ LONGEST_WAIT_S = 30.0  # between two attempts, even if a server asks for more
 
 
 class Fetcher:
-    """Reads local files, ``s3://``, ``http(s)://`` and ``data:`` URIs into memory.
+    """Reads local files, objects of every store, ``http(s)://`` and ``data:`` URIs into memory.
 
     Every method may be called from any thread. One background thread runs all transfers. It starts with the first
     transfer, so a Fetcher can be pickled and costs nothing until it is used.
@@ -48,7 +50,7 @@ class Fetcher:
         timeout_s: Maximum seconds for one attempt.
         attempts: How often an object is tried if the failure may be temporary: 408, 429, 5xx, a reset or refused
             connection, a timeout, a truncated body.
-        outage_s: How long an S3 store may be down before its objects fail, however many attempts that takes. If the
+        outage_s: How long a store may be down before its objects fail, however many attempts that takes. If an S3
             store then gives no response at all, the run ends. Raise it if your store has longer maintenance windows.
             For a web server, ``attempts`` alone applies, since a manifest from the web contains many dead servers. A
             web server that has been silent for this long is skipped, except for one object every half minute.
@@ -162,6 +164,22 @@ class Fetcher:
             return self._worker.run(ask(self._worker, uri))
 
 
+class _Reader(Protocol):
+    """Makes one attempt to read an object; see `transports`.
+
+    Attributes:
+        waits: Whether objects wait while the store is down.
+    """
+
+    waits: bool
+
+    async def read(self, uri: str, max_bytes: int) -> Received: ...
+
+    async def version(self, uri: str) -> str: ...
+
+    async def check_answers(self, seconds: float) -> None: ...
+
+
 def _put(done: queue.SimpleQueue[tuple[int, Future[bytes]]], index: int, future: Future[bytes]) -> None:
     done.put((index, future))
 
@@ -198,7 +216,8 @@ class _Worker:
         """The result of ``ask``, with retries after temporary failures."""
         if not self._settings.policy.is_local(uri):  # a local path is checked when it is read, in a thread
             uri = self._settings.policy.check(uri)
-        server = "/".join(uri.split("/", 3)[:3]) if uri.startswith("http") else ""
+        reader = self._reader_of(uri)
+        server = "/".join(uri.split("/", 3)[:3]) if reader in (self._http, self._stored) else ""
         began = time.monotonic()
         for attempt in itertools.count(1):
             try:
@@ -217,12 +236,12 @@ class _Worker:
                 took_s = time.monotonic() - began
                 if not failure.silent:
                     self._silence.answered(server)
-                if not self._goes_on(uri, attempt, took_s + wait):
+                if not self._goes_on(reader, attempt, took_s + wait):
                     message = f"{safe_uri(uri)}: {failure.message}, after {attempt} attempts"
                     if failure.silent and server:
                         self._silence.gave_up(server, took_s)
-                    elif failure.silent and uri.startswith("s3://"):
-                        await self._s3.check_answers(took_s)
+                    elif failure.silent and reader is not None:
+                        await reader.check_answers(took_s)
                     if failure.ends_run:
                         raise ConfigurationError(f"{message}. Renew them; the same command goes on") from None
                     raise UnitError("fetch", failure.kind, message, attempt) from None
@@ -245,10 +264,10 @@ class _Worker:
         backoff = self._settings.backoff_s * 2 ** min(attempt - 1, 16)
         return max(min(failure.wait_s, LONGEST_WAIT_S), min(backoff, LONGEST_WAIT_S) * random.uniform(0.5, 1.5))
 
-    def _goes_on(self, uri: str, attempt: int, elapsed_s: float) -> bool:
+    def _goes_on(self, reader: _Reader | None, attempt: int, elapsed_s: float) -> bool:
         if attempt < self._settings.attempts:
             return True
-        return uri.startswith("s3://") and elapsed_s < self._settings.outage_s
+        return reader is not None and reader.waits and elapsed_s < self._settings.outage_s
 
     async def _attempt(self, uri: str, ask: Callable[[str], Awaitable[T]]) -> T:
         limit = self._settings.timeout_s
@@ -262,18 +281,20 @@ class _Worker:
         max_bytes = self._settings.max_bytes
         if self._settings.policy.is_local(uri):
             return await asyncio.to_thread(self._read_local, uri, max_bytes)
-        if uri.startswith("s3://"):
-            return await self._s3.read(uri, max_bytes)
-        if uri.startswith("http"):
-            return await self._http.read(uri, max_bytes)
-        return Received(read_data(uri, max_bytes), "")
+        reader = self._reader_of(uri)
+        return await reader.read(uri, max_bytes) if reader else Received(read_data(uri, max_bytes), "")
 
     async def _version(self, uri: str) -> str:
         if self._settings.policy.is_local(uri):
             return await asyncio.to_thread(self._local_version, uri)
-        if uri.startswith("s3://"):
-            return await self._s3.version(uri)
-        return await self._http.version(uri) if uri.startswith("http") else ""
+        reader = self._reader_of(uri)
+        return await reader.version(uri) if reader else ""
+
+    def _reader_of(self, uri: str) -> _Reader | None:
+        """What reads a checked URI; None for a local file and for one that carries its bytes."""
+        match = SCHEME.match(uri)
+        scheme = match[1].lower() if match else "file"
+        return None if scheme == "file" else self._readers.get(scheme, self._stored)
 
     def _read_local(self, uri: str, max_bytes: int) -> Received:
         path = self._settings.policy.check(uri)
@@ -297,8 +318,7 @@ class _Worker:
         self._s3 = S3Reader(
             timeout_s=settings.timeout_s,
             connections=settings.concurrency,
-            anonymous=settings.policy.s3_anonymous,
-            requester_pays=settings.policy.s3_requester_pays,
+            settings=settings.policy.store_settings,
         )
         self._http = HttpReader(
             settings.policy,
@@ -306,6 +326,10 @@ class _Worker:
             connections=settings.concurrency,
             resolver=settings.resolver,
         )
+
+        self._stored = StoreReader(settings.policy.store_settings)
+        # The schemes with a faster way than their store has.
+        self._readers: dict[str, _Reader] = {"s3": self._s3, "http": self._http, "https": self._http}
 
     async def _shut(self) -> None:
         for task in asyncio.all_tasks() - {asyncio.current_task()}:

@@ -28,7 +28,7 @@ from internvl_ops.media.transports import (
 )
 from internvl_ops.redaction import safe_text, safe_uri
 from internvl_ops.stores import s3_config
-from internvl_ops.stores.base import Received
+from internvl_ops.stores.base import Received, Settings
 
 T = TypeVar("T")
 
@@ -59,16 +59,15 @@ class S3Reader:
     Args:
         timeout_s: Maximum seconds for one attempt.
         connections: Maximum number of simultaneous connections.
-        anonymous: Sign nothing, as public buckets allow.
-        requester_pays: Pay for the requests.
+        settings: How stores are read.
     """
 
-    def __init__(
-        self, *, timeout_s: float, connections: int, anonymous: bool = False, requester_pays: bool = False
-    ) -> None:
+    waits = True
+
+    def __init__(self, *, timeout_s: float, connections: int, settings: Settings) -> None:
         self._timeout_s = timeout_s
         self._connections = connections
-        self._anonymous, self._requester_pays = anonymous, requester_pays
+        self._settings = settings
         self._looked: tuple[float, bool] = (float("-inf"), True)
         self._looking = asyncio.Lock()
         self._filesystem: Any = None
@@ -220,8 +219,8 @@ class S3Reader:
             loop=asyncio.get_running_loop(),
             skip_instance_cache=True,
             **s3_config.options(
-                anonymous=self._anonymous,
-                requester_pays=self._requester_pays,
+                anonymous=self._settings.s3_anonymous,
+                requester_pays=self._settings.s3_requester_pays,
                 signature_version="s3v4",
                 connect_timeout=timeouts.sock_connect,
                 read_timeout=timeouts.sock_read,

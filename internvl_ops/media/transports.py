@@ -157,6 +157,8 @@ class HttpReader:
     address. The former use the environment's proxies; the latter never do.
     """
 
+    waits = False  # a manifest from the web contains many dead servers
+
     def __init__(
         self, policy: ReadPolicy, *, timeout_s: float, connections: int, resolver: Callable[[], AbstractResolver]
     ) -> None:
@@ -208,6 +210,9 @@ class HttpReader:
             except (aiohttp.ClientError, OSError, UnicodeError) as error:
                 raise self._failure(uri, url, error) from None
         raise UnitError("fetch", "refused", f"{safe_uri(uri)} redirects more than {MAX_REDIRECTS} times")
+
+    async def check_answers(self, seconds: float) -> None:
+        """Does nothing: a server that is away for long is passed over, see `Silence`."""
 
     async def close(self) -> None:
         await self._public.close()

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 from yarl import URL
 
-from internvl_ops.stores.schemes import SCHEME
+from internvl_ops.stores.schemes import SCHEME, has_buckets, split_uri
 
 
 def trimmed(uri: str) -> str:
@@ -30,8 +30,9 @@ def scheme_of(normal: str) -> str:
 
 
 def bucket_of(uri: str) -> str:
-    """The bucket of a normal ``s3://`` URI."""
-    return uri[len("s3://") :].partition("/")[0]
+    """The bucket of a normal URI of a store; of the Hub the repository, whatever its revision."""
+    bucket = split_uri(uri)[0]
+    return bucket.partition("@")[0] if scheme_of(uri) == "hf" else bucket
 
 
 def is_under(path: str, folder: str) -> bool:
@@ -49,7 +50,7 @@ def covers(prefix: str, normal: str) -> bool:
         return True
     if scheme == "file":
         return is_under(normal, os.path.realpath(prefix))
-    if scheme == "s3":
+    if has_buckets(scheme):
         return is_under(normal, prefix)
     allowed, url = URL(prefix), URL(normal)
     if (host_of(allowed), allowed.port) != (host_of(url), url.port):
@@ -76,8 +77,8 @@ def prefix_for(normal: str) -> str:
     if scheme == "file":
         folder = os.path.dirname(normal).rstrip("/")
         return folder + "/" if folder else normal
-    if scheme == "s3":
-        return f"s3://{bucket_of(normal)}/"
+    if has_buckets(scheme):
+        return f"{scheme}://{split_uri(normal)[0]}/"
     return f"{URL(normal).with_user(None).origin()}/"
 
 

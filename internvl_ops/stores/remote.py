@@ -15,11 +15,24 @@ from internvl_ops.redaction import safe_text
 from internvl_ops.stores.base import BLOCK, Kind, Received, Stat, Store, TooLarge, is_hidden
 from internvl_ops.stores.schemes import split_uri
 
-_REFUSED, _GONE, _THERE = (401, 403), (404, 410), (409, 412)
+_GONE, _THERE, _LATER = (404, 410), (409, 412), (408, 425, 429)
 # Settings that nobody may change: a stale listing, for example, would hide what a run wrote.
 OURS = frozenset(
     {"asynchronous", "loop", "skip_instance_cache", "use_listings_cache", "listings_expiry_time", "max_paths"}
 )
+
+
+class StoreAway(ConnectionError):
+    """A store that may answer later.
+
+    Args:
+        message: What happened.
+        status: The HTTP status of its answer; None if there was none.
+    """
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class RemoteStore(Store):
@@ -115,7 +128,7 @@ class RemoteStore(Store):
             raise TooLarge(f"{size:,} bytes")
         data = self.read(uri)
         if size is not None and len(data) != size:
-            raise ConnectionError(f"{len(data):,} of {size:,} bytes arrived")
+            raise StoreAway(f"{len(data):,} of {size:,} bytes arrived", 200)
         return Received(data, version)
 
     def walk(self, uri: str, *, recursive: bool = True, beginning: str = "") -> Iterator[str]:
@@ -234,13 +247,13 @@ def _status(error: BaseException) -> int | None:
 
 
 def _as_os_error(status: int | None, text: str) -> OSError:
-    if status in _REFUSED:
-        return PermissionError(f"{text} (HTTP {status})")
     if status in _GONE:
         return FileNotFoundError(text)
     if status in _THERE:
         return FileExistsError(text)
-    return ConnectionError(text if status is None else f"{text} (HTTP {status})")
+    if status is not None and 400 <= status < 500 and status not in _LATER:
+        return PermissionError(f"{text} (HTTP {status})")
+    return StoreAway(text if status is None else f"{text} (HTTP {status})", status)
 
 
 def _value(text: str) -> Any:

@@ -67,6 +67,26 @@ _ALL = (
         credentials="`AWS_*`, `FSSPEC_S3_*`, `~/.aws`",
     ),
     Scheme(
+        "http",
+        "web servers",
+        "internvl_ops.stores.web:WebStore",
+        package="aiohttp",
+        lists=False,
+        written=False,
+        version="ETag or `Last-Modified`",
+        credentials="none",
+    ),
+    Scheme(
+        "https",
+        "web servers",
+        "internvl_ops.stores.web:WebStore",
+        package="aiohttp",
+        lists=False,
+        written=False,
+        version="ETag or `Last-Modified`",
+        credentials="none",
+    ),
+    Scheme(
         "gs",
         "Google Cloud Storage",
         "internvl_ops.stores.gcs:GcsStore",
@@ -106,29 +126,10 @@ _ALL = (
         version="hash of the content",
         credentials="`HF_TOKEN`, `HF_ENDPOINT`, `hf auth login`",
     ),
-    Scheme(
-        "https",
-        "web servers",
-        "internvl_ops.stores.web:WebStore",
-        package="aiohttp",
-        lists=False,
-        written=False,
-        version="ETag or `Last-Modified`",
-        credentials="none",
-    ),
-    Scheme(
-        "http",
-        "web servers",
-        "internvl_ops.stores.web:WebStore",
-        package="aiohttp",
-        lists=False,
-        written=False,
-        version="ETag or `Last-Modified`",
-        credentials="none",
-    ),
 )
 SCHEMES: dict[str, Scheme] = {scheme.name: scheme for scheme in _ALL}
 LOCAL = SCHEMES["file"]
+HUB_KINDS = ("models", "datasets", "spaces", "buckets")
 
 
 def scheme_named(name: str) -> Scheme | None:
@@ -153,6 +154,8 @@ def canonical(uri: str) -> str:
     if match is None or scheme is None:
         return uri
     rest = uri[match.end() :]
+    if scheme.name == "hf" and rest.partition("/")[0] not in HUB_KINDS:
+        rest = f"models/{rest}"  # a model's repository may be named without its kind
     return rest if scheme is LOCAL else f"{scheme.name}://{rest}"
 
 
@@ -162,15 +165,14 @@ def split_uri(uri: str) -> tuple[str, str]:
     scheme = scheme_of(uri)
     if match is None or not scheme.levels:
         return "", uri
-    rest = uri[match.end() :]
-    levels = scheme.levels
-    if scheme.name == "hf" and rest.partition("/")[0] not in HUB_KINDS:
-        levels = 2  # a repository of a model may be named without its kind
-    parts = rest.split("/", levels)
-    return "/".join(parts[:levels]).strip("/"), parts[levels] if len(parts) > levels else ""
+    parts = uri[match.end() :].split("/", scheme.levels)
+    return "/".join(parts[: scheme.levels]).strip("/"), parts[scheme.levels] if len(parts) > scheme.levels else ""
 
 
-HUB_KINDS = ("models", "datasets", "spaces", "buckets")
+def has_buckets(name: str) -> bool:
+    """Whether URIs of the scheme of this name are a bucket (or repository) and a key in it."""
+    scheme = scheme_named(name)
+    return scheme is not None and scheme.lists and scheme is not LOCAL
 
 
 def written_places() -> str:

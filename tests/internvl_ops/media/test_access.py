@@ -105,6 +105,18 @@ class TestBuckets:
         assert message.endswith(f"add {keyword('allow', 's3://other/')}")
         assert "s3://own" in message
 
+    @pytest.mark.parametrize(
+        ("base", "own", "other"),
+        [
+            ("gs://own/m", "gs://own/b", "s3://own/b"),
+            ("az://own/m", "abfs://own/b", "az://other/b"),
+            ("hf://datasets/o/n@v2/m", "hf://datasets/o/n/b", "hf://datasets/o/other/b"),
+        ],
+    )
+    def test_so_it_is_in_every_store(self, base, own, other):
+        assert ReadPolicy(base).check(own)
+        refused(ReadPolicy(base), other)
+
     def test_climbing_out_of_the_bucket_is_refused(self):
         refused(self.policy, "../../../other/a.jpg")
         refused(self.policy, "s3://own/../other/a.jpg")
@@ -131,6 +143,16 @@ class TestPrefixes:
             ("http://localhost/", "http://LOCALHOST/a", "http://localhost.evil.internal/"),
             ("http://localhost/", "http://u:p@localhost/a", "http://localhost@10.0.0.1/"),
             ("s3://", "s3://any/a", "/any/a"),
+            ("gs://buck/set", "gcs://buck/set/a", "s3://buck/set/a"),
+            ("az://", "abfs://any/a", "gs://any/a"),
+            (
+                "az://c@one.dfs.core.windows.net/",
+                "abfss://c@one.dfs.core.windows.net/a",
+                "az://c@two.dfs.core.windows.net/a",
+            ),
+            ("oss://buck/set/", "oss://buck/set/a", "oss://buck/set/../other"),
+            ("hf://datasets/o/n", "hf://datasets/o/n/a", "hf://models/o/n/a"),
+            ("hf://o/n", "hf://models/o/n/a", "hf://o/other/a"),
             ("http://", "http://10.0.0.5/a", "https://10.0.0.5/a"),
         ],
     )
@@ -139,12 +161,21 @@ class TestPrefixes:
         assert policy.check(inside)
         refused(policy, outside)
 
-    @pytest.mark.parametrize("uri", ["s3://other/k/a.jpg", "/mnt/pictures/a.jpg", "http://10.0.0.5:81/x/a.jpg"])
+    @pytest.mark.parametrize(
+        "uri",
+        [
+            "s3://other/k/a.jpg",
+            "/mnt/pictures/a.jpg",
+            "http://10.0.0.5:81/x/a.jpg",
+            "gs://o/k",
+            "hf://datasets/o/n@v1/k",
+        ],
+    )
     def test_the_option_in_the_message_mends_it(self, uri):
         option = refused(ReadPolicy("/srv/set"), uri).rpartition("`allow`=")[2]
         assert ReadPolicy("/srv/set", allow=(option,)).check(uri) == uri
 
-    @pytest.mark.parametrize("prefix", ["", "gs://bucket/", "s3:///key"])
+    @pytest.mark.parametrize("prefix", ["", "ftp://bucket/", "s3:///key", "hf://datasets/a"])
     def test_an_impossible_prefix_is_a_configuration_error(self, prefix):
         with pytest.raises(ConfigurationError, match="`allow`"):
             ReadPolicy("/srv/set", allow=(prefix,))
@@ -206,7 +237,7 @@ class TestRowsThatAreNoUri:
 
     def test_an_unknown_scheme_is_unsupported_and_the_known_ones_named(self):
         with pytest.raises(UnitError, match="s3, http, https") as caught:
-            ReadPolicy("/srv/set").check("gs://bucket/a.jpg")
+            ReadPolicy("/srv/set").check("ftp://bucket/a.jpg")
         assert caught.value.kind == "unsupported"
 
 
@@ -234,7 +265,7 @@ class TestExplain:
         assert message.endswith(f"add {keyword('allow', 'https://inside.example.com/')}")
 
     def test_bad_rows_are_left_to_become_errors(self):
-        assert ReadPolicy("/srv").explain(["", "gs://x/y", "http://host:port/"]) is None
+        assert ReadPolicy("/srv").explain(["", "ftp://x/y", "http://host:port/"]) is None
 
 
 class TestSafeUri:

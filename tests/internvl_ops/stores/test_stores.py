@@ -111,7 +111,7 @@ class TestSchemes:
             ("gcs://b/k", "gs://b/k", "b", "k"),
             ("abfss://c@a.dfs.core.windows.net/k", "az://c@a.dfs.core.windows.net/k", "c@a.dfs.core.windows.net", "k"),
             ("hf://datasets/o/n@v1/a/b", "hf://datasets/o/n@v1/a/b", "datasets/o/n@v1", "a/b"),
-            ("hf://o/n/a/b", "hf://o/n/a/b", "o/n", "a/b"),
+            ("hf://o/n/a/b", "hf://models/o/n/a/b", "models/o/n", "a/b"),
             ("file:///a/b", "/a/b", "", "/a/b"),
             ("a/b", "a/b", "", "a/b"),
             ("S3://b", "s3://b", "b", ""),
