@@ -6,7 +6,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, ClassVar, Literal, NamedTuple
+from typing import Any, BinaryIO, ClassVar, Literal, NamedTuple
 
 from internvl_ops.stores.schemes import Scheme
 
@@ -80,6 +80,12 @@ class Store(ABC):
 
     def __init__(self, scheme: Scheme, settings: Settings, account: str = "") -> None:
         self.scheme, self.settings, self.account = scheme, settings, account
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # In another process it is opened anew, as that process is configured.
+        from internvl_ops.stores.opening import reopened
+
+        return reopened, (self.scheme.name, self.settings, self.account)
 
     @classmethod
     def account_of(cls, uri: str) -> str:

@@ -8,7 +8,7 @@ import importlib
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.redaction import safe_uri, without_credentials
 from internvl_ops.stores.base import Settings, Store
-from internvl_ops.stores.schemes import Scheme, scheme_of
+from internvl_ops.stores.schemes import SCHEMES, Scheme, scheme_of
 
 
 def store_of(uri: str, settings: Settings = Settings()) -> Store:  # noqa: B008 (it is frozen)
@@ -24,6 +24,13 @@ def store_of(uri: str, settings: Settings = Settings()) -> Store:  # noqa: B008 
         return _opened(scheme, opened, settings, opened.account_of(uri), opened.environment())
     except ImportError as error:
         raise missing(uri, scheme, error) from None
+
+
+def reopened(name: str, settings: Settings, account: str) -> Store:
+    """The store of a scheme's name, as another process had opened it."""
+    scheme = SCHEMES[name]
+    opened = _class_of(scheme)
+    return _opened(scheme, opened, settings, account, opened.environment())
 
 
 def refuse_keys(option: str, uri: str) -> None:

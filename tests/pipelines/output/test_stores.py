@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 import threading
@@ -79,6 +80,11 @@ def test_of_two_drivers_that_start_at_once_one_runs(place: str, monkeypatch: pyt
     assert (len(held), len(refused)) == (1, 1)
     assert f"run {held[0]} is writing to it" in refused[0]
     assert OutputFolder(place).read_bytes("results/a.parquet") == held[0].encode()
+
+
+def test_another_process_opens_it_anew(place: str) -> None:
+    OutputFolder(place).write_bytes("results/a.parquet", b"1")
+    assert pickle.loads(pickle.dumps(OutputFolder(place))).read_bytes("results/a.parquet") == b"1"
 
 
 def test_an_output_that_cannot_be_written_is_said(place: str) -> None:
