@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TypeVar
 
-from internvl_ops.errors import UnitError
+from internvl_ops.errors import UnitError, keyword
 from internvl_ops.media.transports import Transient
 from internvl_ops.redaction import safe_uri
 from internvl_ops.stores.base import Received, Settings, Store, TooLarge
@@ -35,7 +35,8 @@ class StoreReader:
             try:
                 return store.receive(uri, max_bytes)
             except TooLarge as error:
-                message = f"{safe_uri(uri)} is {error.size}; allowed are {max_bytes:,}. Raise --max-bytes"
+                wanted = keyword("max_bytes")
+                message = f"{safe_uri(uri)} is {error.size}; allowed are {max_bytes:,}. Raise {wanted}"
                 raise UnitError("fetch", "too_large", message) from None
 
         return await asyncio.to_thread(self._ask, uri, receive)
