@@ -43,7 +43,7 @@ def test_kinds_of_errors(place: str) -> None:
     with fetcher(place, max_bytes=999) as reader:
         assert failure(reader, f"{place}/none.jpg").kind == "not_found"
         too_large = failure(reader, f"{place}/a.jpg")
-        assert (too_large.kind, "--max-bytes" in too_large.message) == ("too_large", True)
+        assert (too_large.kind, "max_bytes" in too_large.message) == ("too_large", True)
 
 
 def test_another_bucket_needs_allow(place: str) -> None:
@@ -52,7 +52,7 @@ def test_another_bucket_needs_allow(place: str) -> None:
     other = f"{place.partition(':')[0]}://other/a.jpg"
     with fetcher(place) as reader:
         refused = failure(reader, other)
-    assert (refused.kind, refused.message.endswith(f"--allow {other.removesuffix('a.jpg')}")) == ("refused", True)
+    assert (refused.kind, refused.message.endswith(other.removesuffix("a.jpg"))) == ("refused", True)
     assert ReadPolicy(place, (other.removesuffix("a.jpg"),)).check(other) == other
 
 
@@ -68,7 +68,7 @@ def test_files_of_the_hub(hub: Hub) -> None:
         assert reader.fetch("hf://datasets/lab/set@main/a.jpg") == b"two"
         assert reader.versions_now(["a.jpg"]) != [before]
         assert failure(reader, "b.jpg").kind == "not_found"
-        assert "--allow hf://datasets/lab/other/" in failure(reader, "hf://datasets/lab/other/a.jpg").message
+        assert failure(reader, "hf://datasets/lab/other/a.jpg").message.endswith("hf://datasets/lab/other/")
 
 
 def test_a_missing_package_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
