@@ -14,12 +14,11 @@ from typing import Any, BinaryIO, ClassVar
 import pyarrow as pa
 
 from internvl_ops.redaction import safe_uri
-from pipelines.exports.answers import Answers
+from pipelines.exports.base import ExportForm
 from pipelines.exports.counts import Counts
-from pipelines.exports.options import ExportOptions
 from pipelines.exports.parts import Part, digest
 from pipelines.exports.rows import Reader
-from pipelines.exports.target import UNFINISHED, WRITER, Target, steadily
+from pipelines.exports.target import UNFINISHED, Target, steadily
 
 
 class PartFiles:
@@ -88,46 +87,13 @@ class Outcome:
     details: dict[str, Any] = field(default_factory=dict)
 
 
-class FilesForm:
-    """Writes one form. Picklable: parts may be written on other nodes.
-
-    Args:
-        options: Options of the export.
-        answers: The output.
-    """
+class FilesForm(ExportForm):
+    """Writes a form of files. Picklable: parts may be written on other nodes."""
 
     suffix: ClassVar[str]  # of the files of a part
     part_bytes: int = 8 << 20  # of results that make a part, compressed; a part that fails is written again
-    fetches: bool = False  # whether writing a part fetches media, so that many nodes are faster
-    keeps: ClassVar[bool] = (
-        False  # whether files of parts are final, so that a later export keeps those of earlier rows
-    )
-
-    def __init__(self, options: ExportOptions, answers: Answers) -> None:
-        self.options, self.answers = options, answers
-        self.splitter = options.splitter
-
-    def check(self) -> None:
-        """Refuses an output or options that this form cannot be made of.
-
-        Raises:
-            ConfigurationError: With what is missing.
-        """
-
-    def check_media(self, rows: Sequence[dict[str, Any]]) -> None:
-        """Refuses an export that may not read its media.
-
-        Args:
-            rows: Some rows.
-
-        Raises:
-            ConfigurationError: With the options that would allow it.
-        """
-
-    @property
-    def needs(self) -> tuple[str, ...] | None:
-        """Columns that it reads; None for all."""
-        return None
+    # Whether files of parts are final, so that a later export keeps those of earlier rows.
+    keeps: ClassVar[bool] = False
 
     def opened(self, file: BinaryIO) -> Any:
         """A context that makes of a file what `write` writes to."""
@@ -151,11 +117,6 @@ class FilesForm:
     def places(self, staged: Sequence[Staged]) -> dict[str, str]:
         """The final name of each file of the parts, for a form that keeps them."""
         raise NotImplementedError
-
-    def identity(self) -> dict[str, Any]:
-        """What the content of the files depends on besides the rows."""
-        told = {"prompt": self.answers.prompt, "settings": self.answers.settings, "bases": self.answers.bases}
-        return self.options.identity() | told | {"media": self.answers.media}
 
 
 def write_part(form: FilesForm, reader: Reader, target_uri: str, part: Part) -> Staged:
@@ -197,7 +158,7 @@ def export_files(form: FilesForm, reader: Reader, target: Target, parts: Sequenc
     before = target.done() or {}
     key = digest([part.key for part in parts])
     if before.get("key") == key and _is_whole(target, before):
-        return Counts.from_dict(before["counts"])
+        return Counts.from_dict(before)
     _drop_stale(target, parts)
     target.begin({"to": form.options.to, "parts": len(parts)})
     staged = _staged(form, reader, target, parts, _kept(form, target, before), run)
@@ -207,20 +168,7 @@ def export_files(form: FilesForm, reader: Reader, target: Target, parts: Sequenc
     counts.check()
     outcome = form.assemble(target, f"{UNFINISHED}/final", staged, counts)
     files = sorted({*(to for _, to in outcome.moves), *outcome.kept})
-    done = {
-        "written_by": WRITER,
-        "to": form.options.to,
-        "key": key,
-        "options": form.options.identity(),
-        "input": safe_uri(form.answers.uri),
-        "task": form.answers.task,
-        "prompt": form.answers.prompt,
-        "model": form.answers.model,
-        **counts.as_dict(),
-        "counts": counts.as_dict(),
-        "files": files,
-        **outcome.details,
-    }
+    done = {**form.about(counts), "key": key, "files": files, **outcome.details}
     target.commit(outcome.moves, sorted(set(before.get("files", ())) - set(files)), done)
     return counts
 

@@ -93,6 +93,33 @@ FORMS: dict[str, Form] = {
             "people, search, static sites",
             "`index.jsonl`",
         ),
+        Form(
+            "delta",
+            "delta:Delta",
+            "a Delta table, a commit for each run",
+            "Spark, DuckDB, Polars, `deltalake`",
+            "the commit",
+            "delta",
+            "deltalake",
+        ),
+        Form(
+            "iceberg",
+            "iceberg:Iceberg",
+            "an Iceberg table, a commit for each run",
+            "Spark, Trino, `pyiceberg`",
+            "`metadata/version-hint.text`",
+            "iceberg",
+            "pyiceberg.catalog.memory",
+        ),
+        Form(
+            "lance",
+            "lance:Lance",
+            "a Lance dataset, a version for each run",
+            "`lance`, LanceDB",
+            "the version",
+            "lance",
+            "lance",
+        ),
     )
 }
 

@@ -49,7 +49,7 @@ class Markdown(RecordForm):
 
     def record(self, row: dict[str, Any]) -> dict[str, Any]:
         owner, page = (row["id"], 1) if row.get("page") is None else (row["parent"], row["page"])
-        return {"of": owner, "page": page, "text": row[self.text] or "", "reason": row.get("finish_reason")}
+        return {"of": owner, "page": page, "text": row[self.text or ""] or "", "reason": row.get("finish_reason")}
 
     def assemble(self, target: Target, folder: str, staged: Sequence[Staged], counts: Counts) -> Outcome:
         outcome = Outcome()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
@@ -53,6 +53,10 @@ class Reader:
     needs: tuple[str, ...] | None = None
     where: Where | None = None
     beside: Sequence[Beside] = ()
+
+    def narrowed(self, names: Sequence[str]) -> Reader:
+        """The same rows with these columns alone, and those that a condition may look at."""
+        return replace(self, needs=tuple(names))
 
     @property
     def columns(self) -> pa.Schema:

@@ -14,6 +14,7 @@ from pipelines.exports.options import ExportOptions
 from pipelines.exports.parts import plan_parts
 from pipelines.exports.rows import Reader, count_rows, sizes_of
 from pipelines.exports.runner import runner
+from pipelines.exports.tables import TableForm, export_table
 from pipelines.exports.target import Target
 from pipelines.exports.where import Where
 from pipelines.output.folder import OutputFolder
@@ -31,7 +32,7 @@ def run_form(options: ExportOptions, output: OutputFolder, answers: Answers) -> 
         ConfigurationError: The form cannot be made of this output, or the target holds something else.
         OSError: The store did not take a file.
     """
-    form: FilesForm = FORMS[options.to].load()(options, answers)
+    form: FilesForm | TableForm = FORMS[options.to].load()(options, answers)
     where = Where(options.where) if options.where else None
     if where is not None:
         where.check(answers.schema)
@@ -42,10 +43,13 @@ def run_form(options: ExportOptions, output: OutputFolder, answers: Answers) -> 
         )
     form.check()
     target = Target(options.output)
+    reader = Reader(answers.uri, answers.schema, form.needs, where)
+    if isinstance(form, TableForm):
+        check_same(options, target)
+        return export_table(form, reader, target, output)
     target.check_ours()
     target.finish_commit()
     check_same(options, target)
-    reader = Reader(answers.uri, answers.schema, form.needs, where)
     parts = plan_parts(sizes_of(output), form.identity(), form.part_bytes, partial(count_rows, output))
     first = next(reader.batches(parts[0].rows, Counts()), None) if form.fetches else None
     if first is not None:

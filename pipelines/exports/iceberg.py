@@ -1,0 +1,93 @@
+"""An Iceberg table in a folder, without a catalog: ``metadata/version-hint.text`` names its current metadata.
+
+A snapshot has the run in its summary. The keys of the runs' contents are properties of the table, set in the same
+commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+
+from pipelines.exports.aws import aws
+from pipelines.exports.tables import MARK, TableForm, foreign
+from pipelines.exports.target import Target
+
+HINT = "metadata/version-hint.text"
+_RUN = f"{MARK}.run."  # and the run: key of the content
+_NAME = ("exports", "results")  # in a catalog that is gone with the process
+_ROWS_AT_ONCE = 5_000  # ids in one condition
+
+
+class Iceberg(TableForm):
+    """An Iceberg table in the folder itself."""
+
+    def open(self, target: Target) -> bool:
+        from pyiceberg.catalog.memory import InMemoryCatalog
+
+        self._target = target
+        self._location = f"file://{target.address}" if target.local else target.uri
+        self._catalog = InMemoryCatalog("exports", warehouse=self._location, **_store(target))
+        self._catalog.create_namespace(_NAME[0])
+        self._table: Any = None
+        if "version-hint.text" not in target.names("metadata"):
+            return False
+        hint = target.read(HINT).decode().strip()
+        self._table = self._catalog.register_table(_NAME, f"{self._location}/metadata/{hint}.metadata.json")
+        if self._table.properties.get("written-by") != MARK:
+            raise foreign(target, "an Iceberg table")
+        return True
+
+    def committed(self, run: str) -> str | None:
+        return None if self._table is None else self._table.properties.get(_RUN + run)
+
+    def ids(self) -> Iterator[pa.Array | pa.ChunkedArray]:
+        if self._table is not None:
+            for batch in self._table.scan(selected_fields=("id",)).to_arrow_batch_reader():
+                yield batch["id"]
+
+    def commit(self, run: str, key: str, rows: pa.RecordBatchReader, *, again: bool) -> None:
+        if self._table is None:
+            self._table = self._catalog.create_table(
+                _NAME, schema=rows.schema, location=self._location, properties={"written-by": MARK}
+            )
+        told = {"run_id": run, "writer": MARK}
+        with self._table.transaction() as transaction:
+            with transaction.update_schema() as update:
+                update.union_by_name(rows.schema)
+            if again:
+                _replace(transaction, rows, told)
+            else:
+                transaction.append(rows, snapshot_properties=told)
+            transaction.set_properties({_RUN + run: key})
+        hint = self._table.metadata_location.rpartition("/")[2].removesuffix(".metadata.json")
+        self._target.write(HINT, hint.encode())
+
+
+def _replace(transaction: Any, rows: pa.RecordBatchReader, told: dict[str, str]) -> None:
+    """Adds rows, and deletes those with the same ids, some thousand at a time, all in one commit."""
+    from pyiceberg.expressions import In
+
+    pending: list[pa.RecordBatch] = []
+    for batch in rows:
+        pending.append(batch)
+        if sum(map(len, pending)) >= _ROWS_AT_ONCE:
+            _replace_some(transaction, pa.Table.from_batches(pending), In, told)
+            pending = []
+    if pending:
+        _replace_some(transaction, pa.Table.from_batches(pending), In, told)
+
+
+def _replace_some(transaction: Any, table: pa.Table, condition: Any, told: dict[str, str]) -> None:
+    transaction.delete(condition("id", table["id"].to_pylist()), snapshot_properties=told)
+    transaction.append(table, snapshot_properties=told)
+
+
+def _store(target: Target) -> dict[str, str]:
+    if target.local:
+        return {}
+    names = {"endpoint": "s3.endpoint", "region": "s3.region", "key": "s3.access-key-id",
+             "secret": "s3.secret-access-key", "token": "s3.session-token"}  # fmt: skip
+    return aws().named(names)
