@@ -8,15 +8,21 @@ from internvl_ops.media.uris import trimmed
 from internvl_ops.stores.schemes import SCHEME, SCHEMES, has_buckets, scheme_named
 
 _SHOWN = 300  # maximum characters of a URI in a message
-# A URI in a text. A query may contain characters that end a path.
-_URI = re.compile(SCHEME.pattern + r"(?:[^\s/@]*@)?[^\s'\"<>|\\?#]+(?:[?#][^\s'\"<>]*)?")
+_EXAMINED = 10 * _SHOWN  # characters of a path that are examined; what follows is never shown
+_DEEPEST = 3  # levels of URIs within URIs; deeper ones are not shown at all
+# A URI in a text. A query may contain characters that end a path. The scheme has a largest length, so that the time for
+# a long text grows with its length and not with its square.
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}://(?:[^\s/@]*@)?[^\s'\"<>|\\?#]+(?:[?#][^\s'\"<>]*)?")
 # Parameters that sign a request or identify the client, by their whole name or a part of it.
 _SECRET_WHOLE = r"sig|sign|key|policy|auth|pass|pwd|jwt|hmac|hdnts|hdnea|Key-Pair-Id|AWSAccessKeyId|OSSAccessKeyId"
 _SECRET_PART = r"signature|credential|token|secret|password|passwd|api[-_]?key|access[-_]?(?:key|id)|authorization"
-_SIGNED = re.compile(rf"([?&#;](?:{_SECRET_WHOLE}|[\w.%-]*(?:{_SECRET_PART})[\w.%-]*)=)[^&#;\s'\"<>]*", re.IGNORECASE)
+_SECRET_NAME = rf"(?:{_SECRET_WHOLE}|[\w.%-]{{0,100}}(?:{_SECRET_PART})[\w.%-]{{0,100}})"
+_SIGNED = re.compile(rf"([?&#;]{_SECRET_NAME}=)[^&#;\s'\"<>]*", re.IGNORECASE)
 # user:password@ of an address without scheme; a password may contain any character, a user no slash.
 _USER = re.compile(r"^(?://)?[^\s/:@]*:\S*@")
-_USER_IN_TEXT = re.compile(r"(?<![\w/@.])[\w.~%+-]+:[^\s/@'\"]+@(?=[\w\[])")
+# The same within a text, in two steps that are linear in its length: what stands before an @, then a user in it.
+_BEFORE_AT = re.compile(r"(?<![^\s/@'\"])[^\s/@'\"]++@(?=[\w\[])")
+_USER_BEFORE_AT = re.compile(r"(?<![\w.~%+-])[\w.~%+-]++:(?=[^@])")
 _HEADER = re.compile(
     r"((?:authorization|x-api-key|x-auth-token|cookie)['\"]?\s*[:=]\s*['\"]?)(?!…)"
     r"(?:AWS4-HMAC-SHA256\s[^\r\n'\"]+|(?:Bearer|Basic|Digest|Token)\s+[^\s'\"]+|[^\s'\";]+(?:;\s*[^\s'\"=]+=[^\s'\"]*)*)",
@@ -28,6 +34,11 @@ _BEARER = re.compile(r"\b(Bearer\s+)[\w.~+/=-]{8,}")
 
 def safe_uri(uri: str) -> str:
     """A URI for a log: without user, password, query (which may hold signatures) and data, at most 300 characters."""
+    return _safe_uri(uri, 0)
+
+
+def _safe_uri(uri: str, depth: int) -> str:
+    """``depth`` is the number of URIs that contain this one."""
     uri = trimmed(uri)
     if uri[:5].lower() == "data:":
         return f"{uri[:40].split(',')[0]},… ({len(uri):,} characters)"
@@ -38,16 +49,26 @@ def safe_uri(uri: str) -> str:
         uri = match[0] + _SIGNED.sub(r"\1…", _without_keys(match[1], uri[match.end() :]))
     elif match[1].lower() != "file":
         path, question, _ = _without_user(uri[match.end() :]).partition("#")[0].partition("?")
-        uri = match[0] + safe_text(path) + ("?…" if question else "")
+        uri = match[0] + _safe_text(path[:_EXAMINED], depth + 1) + ("?…" if question else "")
     shown = "".join(c if c.isprintable() else "�" for c in uri)
     return shown if len(shown) <= _SHOWN else shown[:_SHOWN] + "…"
 
 
 def safe_text(text: str) -> str:
     """``text`` with every URI in the form of `safe_uri`, and without passwords and headers that it may quote."""
-    text = _URI.sub(lambda found: safe_uri(found[0]), text)
+    return _safe_text(text, 0)
+
+
+def _safe_text(text: str, depth: int) -> str:
+    text = _URI.sub(lambda found: _safe_uri(found[0], depth) if depth < _DEEPEST else "…", text)
     text = _BEARER.sub(r"\1…", _HEADER.sub(r"\1…", text))
-    return _USER_IN_TEXT.sub("…@", _SIGNED.sub(r"\1…", text))
+    return _BEFORE_AT.sub(_without_password, _SIGNED.sub(r"\1…", text))
+
+
+def _without_password(found: re.Match[str]) -> str:
+    in_path = found.string[max(0, found.start() - 1) : found.start()] in ("/", "@")  # as in /a:b@2x.jpg
+    user = _USER_BEFORE_AT.search(found[0], 1 if in_path else 0)
+    return found[0] if user is None else f"{found[0][: user.start()]}…@"
 
 
 def without_credentials(uri: str) -> str:

@@ -136,6 +136,20 @@ def test_a_server_without_scheme_is_refused_without_its_password(url: str) -> No
     assert SECRET not in str(caught.value)
 
 
+@pytest.mark.parametrize("link", ["http://", "https://a/", "x?http://", "s3://"])
+def test_addresses_within_addresses_without_end_are_shown_without_what_opens_a_door(link: str) -> None:
+    nested = link * 5_000 + f"https://me:{SECRET}@host/"
+    for shown_ in (safe_uri(nested), safe_text(f"cannot read {nested}")):
+        assert SECRET not in shown_
+
+
+@pytest.mark.parametrize("text", ["x", "a:", "?x", "Bearer ", "a.", "http://h/x", "&a"])
+def test_a_text_of_a_million_characters_is_shown_at_once(text: str) -> None:
+    long = text * (1_000_000 // len(text))
+    assert len(safe_uri(f"http://host/{long}")) < 400
+    assert safe_text(long)
+
+
 @settings(deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(uris=st.lists(addresses(), min_size=1, max_size=20, unique=True))
 def test_what_a_run_writes(tmp_path: Path, uris: list[str]) -> None:

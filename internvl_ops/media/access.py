@@ -221,6 +221,7 @@ class ReadPolicy:
 def _absolute(location: str, name: str) -> str:
     if not location:
         raise ConfigurationError(f"{name} is empty. Give a folder, s3://bucket/prefix or https://host/path")
+    location = trimmed(location)
     match = SCHEME.match(location)
     if not match:
         return os.path.abspath(location)

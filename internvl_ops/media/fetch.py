@@ -338,6 +338,9 @@ class _Worker:
         await self._s3.close()
 
 
+_URL_SAFE = bytes.maketrans(b"-_", b"+/")
+
+
 def read_data(uri: str, max_bytes: int) -> bytes:
     """The bytes that a ``data:`` URI carries, base64 or percent-encoded."""
     head, comma, payload = uri.partition(",")
@@ -345,8 +348,10 @@ def read_data(uri: str, max_bytes: int) -> bytes:
         raise UnitError("fetch", "bad_row", f"{safe_uri(uri)} carries no data. Write data:image/png;base64,…")
     data = unquote_to_bytes(payload)
     if head.lower().endswith(";base64"):
+        # As browsers read it: blanks and line breaks are skipped, padding may be missing. Both alphabets are read.
+        plain = data.translate(_URL_SAFE, b" \t\r\n\f").rstrip(b"=")
         try:
-            data = base64.b64decode(data, validate=True)
+            data = base64.b64decode(plain + b"=" * (-len(plain) % 4), validate=True)
         except binascii.Error:
             raise UnitError("fetch", "corrupt", f"{safe_uri(uri)} is not valid base64") from None
     body = Body(uri, max_bytes)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import socket
 import stat
 from collections.abc import Awaitable, Callable, Mapping
@@ -20,12 +21,12 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from internvl_ops.errors import Kind, UnitError, keyword
+from internvl_ops.errors import Kind, UnitError, keyword, well_formed
 from internvl_ops.media.access import ReadPolicy
 from internvl_ops.media.addresses import is_public
 from internvl_ops.media.proxies import proxy_for
 from internvl_ops.media.real_paths import open_real
-from internvl_ops.redaction import safe_uri
+from internvl_ops.redaction import safe_text, safe_uri
 from internvl_ops.stores.base import Received
 from internvl_ops.stores.local import local_version
 
@@ -35,6 +36,8 @@ CHUNK_BYTES = 1 << 18
 # With aiohttp's own 64 KiB, a connection pauses and resumes several times per image: a third of the work of receiving.
 BUFFER_BYTES = 1 << 20
 MAX_REDIRECTS = 10
+# Hosts send security policies and cookies beyond aiohttp's 8 KiB and 128 headers.
+_LARGEST_HEADERS: dict[str, Any] = {"max_line_size": 1 << 16, "max_field_size": 1 << 16, "max_headers": 1_000}
 TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504, 507, 509, 520, 521, 522, 523, 524, 529})
 _CONTACT = ". Some hosts want to know who asks: " + keyword("headers", "'User-Agent=NAME (MAIL ADDRESS)'")
 GONE = frozenset({404, 410})
@@ -91,7 +94,7 @@ class Body:
 
 
 def stated_version(headers: Mapping[str, str]) -> str:
-    return headers.get("ETag") or headers.get("Last-Modified") or ""
+    return well_formed(headers.get("ETag") or headers.get("Last-Modified") or "")
 
 
 def read_local(path: str, max_bytes: int) -> Received:
@@ -172,6 +175,7 @@ class HttpReader:
                 read_bufsize=BUFFER_BYTES,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": "internvl-batch", "Accept-Encoding": "identity"},
+                **_LARGEST_HEADERS,
             )
 
         self._public = session(
@@ -255,6 +259,10 @@ class HttpReader:
             return Transient(f"the proxy that the environment names answers HTTP {error.status}")
         if isinstance(error, aiohttp.ClientPayloadError):
             return Transient("the body ended early")
+        if isinstance(error, aiohttp.ClientResponseError):
+            # Without the part of the answer that aiohttp quotes: it may be a cookie.
+            said = re.split(r"[:\s]*\n|:?\s*\bb['\"]", error.message)[0]
+            return Transient(f"the answer is not HTTP as it should be: {safe_text(said):.150}")
         reason = os.strerror(cause.errno) if isinstance(cause, OSError) and cause.errno else type(error).__name__
         return Transient(
             f"the connection failed: {reason}{self._about_proxies(url)}",

@@ -96,16 +96,19 @@ def repair_question(form: Form) -> str | None:
 
 
 def choices_of(given: Sequence[Any]) -> tuple[str, ...]:
-    """Allowed answers as texts, in order, without duplicates."""
-    return tuple(dict.fromkeys(str(choice).strip() for choice in given if str(choice).strip()))
+    """Allowed answers as texts, in order, without duplicates; null and NaN are none."""
+    there = (choice for choice in given if choice is not None and choice == choice)
+    return tuple(dict.fromkeys(text for choice in there if (text := str(choice).strip())))
 
 
 def _json_problem(text: str, schema: Any) -> str | None:
     import jsonschema
 
+    from internvl_ops.tasks.schema_patterns import bounded_validator
+
     try:
         value = json.loads(text, parse_constant=_no_json)
-        worst = jsonschema.exceptions.best_match(jsonschema.validators.validator_for(schema)(schema).iter_errors(value))
+        worst = jsonschema.exceptions.best_match(bounded_validator(schema).iter_errors(value))
     except ValueError as error:
         return f"not JSON ({error})"
     except RecursionError:  # models may generate endless brackets

@@ -16,7 +16,7 @@ from typing import Any, Literal, NoReturn, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticUndefined
 
-from internvl_ops.errors import ConfigurationError
+from internvl_ops.errors import ConfigurationError, well_formed
 from internvl_ops.redaction import safe_text
 from pipelines.flags import flag, in_flags
 from pipelines.options.config_file import as_the_flag, bare, json_object, read_config
@@ -82,10 +82,30 @@ def build_options(cls: type[OptionsT], values: dict[str, Any]) -> OptionsT:
     values = {name.replace("-", "_"): value for name, value in values.items()}
     for name in values.keys() & _left_out(cls).keys():
         raise ConfigurationError(f"{flag(name)} is no option of this command: {_left_out(cls)[name]}.")
+    values = {name: _readable(name, value) for name, value in values.items()}
     try:
         return cls.model_validate({name: as_the_flag(cls, name, value) for name, value in values.items()})
     except ValidationError as error:
         raise ConfigurationError("\n".join(_say(cls, detail) for detail in error.errors())) from None
+
+
+def _readable(name: str, value: Any) -> Any:
+    """``value`` with emoji whole whose halves are written one by one, as JSON escapes them.
+
+    Raises:
+        ConfigurationError: A text in it is not UTF-8, or has a null character. No file and no model could take it.
+    """
+    if isinstance(value, dict):
+        return {_readable(name, key): _readable(name, one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_readable(name, one) for one in value]
+    if not isinstance(value, str):
+        return value
+    whole = well_formed(value)
+    if "\0" in whole or whole.count("\ufffd") > value.count("\ufffd"):
+        what = "a null character" if "\0" in whole else "bytes that are not UTF-8"
+        raise ConfigurationError(f"{flag(name)} {whole!r:.200} holds {what}. Leave them out, or rename the file.")
+    return whole
 
 
 def exit_with(error: Exception, status: int = 2) -> NoReturn:
@@ -272,4 +292,4 @@ def _say(cls: type[BaseModel], detail: Any) -> str:
         close = f" Did you mean {found[0]}?" if found else ""
     if name == "limit" and str(detail["input"]).strip() == "0":
         close = " To read nothing but the plan, use --dry-run; for all rows, leave it out."
-    return f"{flag(name)} {detail['input']}: {in_words(detail)}.{close}"
+    return f"{flag(name)} {detail['input']!s:.200}: {in_words(detail)}.{close}"

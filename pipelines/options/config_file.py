@@ -1,4 +1,4 @@
-"""``--config job.yaml``: takes for each option what its flag takes, with ``~`` and ``${VAR}`` in paths."""
+"""``--config job.yaml``: takes for each option what its flag takes; paths may have ``~`` and ``${VAR:-DEFAULT}``."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from internvl_ops.errors import ConfigurationError
 from pipelines.flags import flag
+from pipelines.options.yaml_nodes import check_nodes, json_value, pairs_of
 
 # Options whose values are paths or addresses: ~ is the home folder there, and ${VAR} is of the environment.
 PATH_OPTIONS = frozenset({"input", "inputs", "output", "model", "media_root", "allow", "base_url", "lora",
@@ -38,17 +39,15 @@ def read_config(path: str, cls: type[BaseModel]) -> dict[str, Any]:
         root = yaml.compose(Path(path).expanduser().read_text(encoding="utf-8-sig"), Loader=yaml.SafeLoader)
         if not isinstance(root, yaml.MappingNode):
             raise ConfigurationError(f"--config {path}: holds no options; write one a line, as in `max-tiles: 12`.")
-        values: dict[str, Any] = {}
-        for key, node in root.value:
-            name = str(key.value).replace("-", "_")
-            if name in values:
-                line = key.start_mark.line + 1
-                raise ConfigurationError(f"--config {path}: {key.value} is there twice, also in line {line}.")
-            values[name] = _value(name, node, cls)
+        check_nodes(root)
+        found = pairs_of(root, spelled=lambda name: name.replace("-", "_"))
+        values = {name: _value(name, node, cls) for name, node in found.items()}
     except OSError as error:
         raise ConfigurationError(f"--config {path}: {error.strerror}.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"--config {path}: not YAML: {error}") from None
+    except RecursionError:
+        raise ConfigurationError(f"--config {path}: nested too deep to be read.") from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise ConfigurationError(f"--config {path}: cannot be read: {error}") from None
     return {name: value for name, value in values.items() if value is not None}
 
 
@@ -77,7 +76,7 @@ def json_object(name: str, text: str) -> dict[str, Any]:
         ConfigurationError: It is none, or names something twice.
     """
     try:
-        value = json.loads(text, object_pairs_hook=_once)
+        value = json.loads(text, object_pairs_hook=_once, parse_constant=_no_json)
     except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"{flag(name)} {text!r:.200} is not JSON ({error}).") from None
     if not isinstance(value, dict):
@@ -101,38 +100,23 @@ def _once(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def _no_json(constant: str) -> Any:
+    raise ValueError(f"{constant} is no JSON value")
+
+
 def _value(name: str, node: Any, cls: type[BaseModel]) -> Any:
     """What a node says. Texts are taken as they are written: YAML would make `no` a False and `010` an 8."""
     known = cls.model_fields.get(name)
-    if known is not None and typing.get_origin(bare(known.annotation)) is dict and isinstance(node, yaml.MappingNode):
-        return _plain(node)
     if isinstance(node, yaml.MappingNode):
-        return _plain(node)
+        return json_value(node)
     if isinstance(node, yaml.SequenceNode):
         found = [_value(name, item, cls) for item in node.value]
         return ["" if item is None else item for item in found]
     if node.tag == "tag:yaml.org,2002:null" and node.style is None:
         return None
     if node.tag == "tag:yaml.org,2002:bool" and known is not None and bare(known.annotation) is bool:
-        return _plain(node)  # a switch, which may take more than a switch
+        return json_value(node)  # a switch, which may take more than a switch
     return _variables(name, node.value) if name in PATH_OPTIONS else node.value
-
-
-def _plain(node: Any) -> Any:
-    """Engine arguments and schemas are typed as YAML types them."""
-    if isinstance(node, yaml.MappingNode):
-        return _once_yaml(node)
-    if isinstance(node, yaml.SequenceNode):
-        return [_plain(item) for item in node.value]
-    loader = yaml.SafeLoader("")
-    return loader.construct_object(node)
-
-
-def _once_yaml(node: Any) -> dict[str, Any]:
-    try:
-        return _once((str(key.value), _plain(value)) for key, value in node.value)
-    except ValueError as error:
-        raise yaml.YAMLError(f"{error}, in line {node.start_mark.line + 1} and after") from None
 
 
 def _variables(name: str, text: str) -> str:
@@ -143,6 +127,9 @@ def _variables(name: str, text: str) -> str:
         variable = found[1] if found[1] is not None else found[2]
         if variable is None:
             return "$"
+        variable, with_default, default = variable.partition(":-")
+        if with_default and not os.environ.get(variable):
+            return default
         if variable not in os.environ:
             key = name.replace("_", "-")
             raise ConfigurationError(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
@@ -25,7 +26,12 @@ from internvl_ops.errors import KINDS, UnitError
 from internvl_ops.media.page_ranges import select_pages
 from internvl_ops.stores.base import Settings
 
-Positive = Annotated[int, Field(ge=1)]
+# Limits above which libraries fail at the number itself.
+Positive = Annotated[int, Field(ge=1, le=2**53)]
+Seconds = Annotated[int, Field(ge=1, le=10**8)]
+Places = Annotated[int, Field(ge=1, le=10**6)]
+PlacesOrNone = Annotated[int, Field(ge=0, le=10**6)]
+Seed = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -103,7 +109,7 @@ class OutputOptions(BaseModel):
     documents: Literal["parquet", "markdown", "none"] = Field("parquet", description="What pages of PDFs that were "
         "read are put together to again, in documents/: a row or a Markdown file a document.")  # fmt: skip
     rows_per_file: Positive = Field(1000, description="Rows in one Parquet file of results/.")
-    commit_seconds: Positive = Field(60, description="Write finished rows at least this often, so that a killed job "
+    commit_seconds: Seconds = Field(60, description="Write finished rows at least this often, so that a killed job "
         "repeats little.")  # fmt: skip
 
 
@@ -116,21 +122,21 @@ class ModelOptions(BaseModel):
         "job, a server with the OpenAI interface at --base-url, or plain transformers, which is slow.")  # fmt: skip
     base_url: str | None = Field(None, description="Address of the server for --engine openai, up to and with /v1. Its "
         "key is read from the environment variable OPENAI_API_KEY.")  # fmt: skip
-    engines: Positive | None = Field(None, description="Number of engines. Default: as many as the GPUs of the "
+    engines: Places | None = Field(None, description="Number of engines. Default: as many as the GPUs of the "
         "cluster carry, or one on CPUs.")  # fmt: skip
-    gpus_per_engine: Annotated[int, Field(ge=0)] | None = Field(None, description="Tensor parallel size: GPUs one "
+    gpus_per_engine: PlacesOrNone | None = Field(None, description="Tensor parallel size: GPUs one "
         "engine is spread over. Default: 1, or 0 on a cluster without GPUs.")  # fmt: skip
     engine_args: dict[str, Any] = Field({}, description="Engine options as JSON: of vLLM, such as "
         '\'{"quantization": "awq"}\'; of from_pretrained for transformers; for openai concurrency, away_s, answer_s, '
         "attempts, streams, send_max_tiles, extra_body.")  # fmt: skip
-    engine_timeout: Positive = Field(600, description="Seconds without a new token after which an engine that has "
+    engine_timeout: Seconds = Field(600, description="Seconds without a new token after which an engine that has "
         "requests is taken for hung, and started anew.")  # fmt: skip
     lora: str | None = Field(None, description="LoRA adapter that changes the model: PATH or NAME=PATH of a folder as "
         "PEFT saves it.")  # fmt: skip
     trust_remote_code: bool = Field(False, description="Let the checkpoint's own Python code run.")
 
 
-NewTokens = Positive
+NewTokens = Annotated[int, Field(ge=1, lt=2**31)]
 Temperature = Annotated[float, Field(ge=0, le=2)]
 TopP = Annotated[float, Field(gt=0, le=1)]
 RepetitionPenalty = Annotated[float, Field(gt=0, le=2)]
@@ -148,7 +154,7 @@ class PromptOptions(BaseModel):
         "repetition_penalty and seed.")  # fmt: skip
     top_p: TopP = Field(1.0, description="Nucleus sampling; matters above temperature 0.")
     repetition_penalty: RepetitionPenalty = Field(1.0, description="Above 1 discourages repetition.")
-    seed: int = Field(0, description="Seed of sampling; matters above temperature 0.")
+    seed: Seed = Field(0, description="Seed of sampling; matters above temperature 0.")
     n: Annotated[int, Field(ge=1, le=64)] = Field(1, description="Answers to each unit, drawn independently: the first "
         "is the result, the column samples has all. Wants a temperature above 0.")  # fmt: skip
     log_probs: bool = Field(False, description="Add the column mean_logprob: the mean log-probability of the answer's "
@@ -168,13 +174,13 @@ class PromptOptions(BaseModel):
 class RowSampling(BaseModel):
     """What a row's ``sampling_params`` may say; what it leaves out is as in the job."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     max_new_tokens: NewTokens | None = None
     temperature: Temperature | None = None
     top_p: TopP | None = None
     repetition_penalty: RepetitionPenalty | None = None
-    seed: int | None = None
+    seed: Seed | None = None
 
 
 def row_sampling(given: object) -> dict[str, Any]:
@@ -186,7 +192,8 @@ def row_sampling(given: object) -> dict[str, Any]:
     try:
         if isinstance(given, str):
             given = given.strip() or None  # an empty cell of a CSV
-        values = json.loads(given) if isinstance(given, str) else dict(given or {})  # type: ignore[call-overload]
+        given = json.loads(given) if isinstance(given, str) else given
+        values = dict(given or {}) if isinstance(given, Mapping | list | None) else given  # a map is a list of pairs
         if not isinstance(values, dict):
             raise TypeError(f"it is a {type(values).__name__}")
         # A column of structs has every row's fields in every row.
@@ -219,7 +226,7 @@ class MediaOptions(BaseModel):
     truncated: Literal["error", "accept"] = Field("error", description="A file that ends early: an error, or decoded "
         "as far as it goes.")  # fmt: skip
     jpeg_scaling: bool = Field(False, description="Let the decoder shrink JPEGs far larger than their tiles.")
-    num_frames: Positive = Field(8, description="Frames of a video, taken evenly.")
+    num_frames: Places = Field(8, description="Frames of a video, taken evenly.")
     fps: Annotated[float, Field(gt=0)] | None = Field(None, description="Frames a second instead of --num-frames.")
     frames_fps: Annotated[float, Field(gt=0)] = Field(3, description="Frames a second of a video that is a folder, a "
         "glob or a list of frame images.")  # fmt: skip
@@ -240,11 +247,11 @@ class MediaOptions(BaseModel):
     max_bytes: Positive = Field(100_000_000, description="Largest file fetched, in bytes.")
     max_pixels: Positive = Field(200_000_000, description="Largest image decoded, in pixels.")
     max_pages: Positive = Field(50_000, description="Most pages of a document.")
-    max_video_seconds: Positive = Field(6 * 3600, description="Longest video, in seconds.")
-    fetch_timeout: Positive = Field(60, description="Seconds one fetch may take.")
-    decode_timeout: Positive = Field(60, description="Seconds one decode may take; with --clip-scenes, for each "
+    max_video_seconds: Seconds = Field(6 * 3600, description="Longest video, in seconds.")
+    fetch_timeout: Seconds = Field(60, description="Seconds one fetch may take.")
+    decode_timeout: Seconds = Field(60, description="Seconds one decode may take; with --clip-scenes, for each "
         "minute of 1080p video.")  # fmt: skip
-    decode_memory: Positive = Field(4096, description="MiB of memory one decode may take.")
+    decode_memory: Annotated[int, Field(ge=1, le=2**40)] = Field(4096, description="MiB of memory one decode may take.")
 
     @field_validator("pages", mode="before")
     @classmethod
@@ -289,11 +296,11 @@ class ClusterOptions(BaseModel):
         "included.")  # fmt: skip
     autoscaling: bool = Field(False, description="The cluster adds nodes as they are asked for: ask for --engines, "
         "--gpus-per-engine and --prepare-actors as they are given, whatever nodes are there by now.")  # fmt: skip
-    prepare_actors: Positive | None = Field(None, description="CPU actors that fetch, decode and tile. Default: the "
+    prepare_actors: Places | None = Field(None, description="CPU actors that fetch, decode and tile. Default: the "
         "cluster's CPUs less one for each engine.")  # fmt: skip
-    in_flight: Positive | None = Field(None, description="Units an engine holds at once, running and queued. Default: "
+    in_flight: Places | None = Field(None, description="Units an engine holds at once, running and queued. Default: "
         "512 on a GPU, 32 on CPUs.")  # fmt: skip
-    rows_per_block: Positive | None = Field(None, description="Units that travel together. Default: what makes a "
+    rows_per_block: Places | None = Field(None, description="Units that travel together. Default: what makes a "
         "block of at most 64 MiB of tiles, 8 at most; 1 where a row may have several files.")  # fmt: skip
 
 
@@ -312,7 +319,7 @@ class EstimateOptions(BaseModel):
 class JobOptions(EstimateOptions, ClusterOptions, InferenceOptions, OutputOptions, InputOptions):
     """Every option; a task's own class narrows the defaults."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
     media_optional: ClassVar[bool] = False  # whether a row may do without media
 
 

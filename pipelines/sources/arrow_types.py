@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import base64
 import datetime
+import functools
 import json
 import math
+import re
 import uuid
+import zoneinfo
 from decimal import Decimal
 from typing import Any
 
@@ -20,6 +23,11 @@ import pyarrow.compute as pc
 
 _DEEPEST = 16  # levels of lists and structs; Parquet readers fail somewhere beyond 30
 _t = pa.types
+_OFFSET = re.compile(r"[+-]\d\d:\d\d")
+_PER_DAY = {"s": 86_400, "ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
+# Days since 1970, one less at both ends, so that the time in any zone is within the years that Python has.
+_FIRST_DAY = (datetime.date.min - datetime.date(1970, 1, 1)).days + 1
+_LAST_DAY = (datetime.date.max - datetime.date(1970, 1, 1)).days
 FAILURES = (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError, OverflowError, ValueError, TypeError)
 
 
@@ -39,8 +47,8 @@ def plain_type(kind: pa.DataType, depth: int = 0) -> pa.DataType:
         return pa.struct([(field.name, plain_type(field.type, depth + 1)) for field in kind])
     if _t.is_decimal(kind):
         return pa.decimal128(kind.precision, kind.scale) if kind.precision <= 38 else pa.string()
-    if _t.is_timestamp(kind) and kind.unit == "ns":
-        return pa.timestamp("us", kind.tz)  # Spark reads no finer unit
+    if _t.is_timestamp(kind):
+        return pa.timestamp("us" if kind.unit == "ns" else kind.unit, _zone(kind.tz))  # Spark reads no finer unit
     for is_kind, becomes in _PLAIN:
         if is_kind(kind):
             return becomes
@@ -54,6 +62,17 @@ _PLAIN = [
     (_t.is_date64, pa.date32()),
     (lambda kind: _t.is_map(kind) or _t.is_union(kind) or _t.is_time(kind) or _t.is_interval(kind), pa.string()),
 ]
+
+
+@functools.cache
+def _zone(name: str | None) -> str | None:
+    """A time zone that readers know. The moments stay the same: the zone only says how they are shown."""
+    if name is None or _OFFSET.fullmatch(name):
+        return name
+    try:
+        return zoneinfo.ZoneInfo(name).key
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        return "UTC"
 
 
 def _plain_list(kind: pa.DataType, depth: int) -> pa.DataType:
@@ -133,8 +152,9 @@ def settled(kind: pa.DataType) -> pa.DataType:
         return pa.string()
     if _t.is_struct(kind):
         return pa.struct([(field.name, settled(field.type)) for field in kind])
-    if _t.is_list(kind):
-        return pa.list_(settled(kind.value_type))
+    if is_list(kind):
+        inner = settled(kind.value_type)
+        return kind if inner == kind.value_type else pa.list_(inner)
     return kind
 
 
@@ -208,6 +228,25 @@ def _as_struct(array: pa.Array, kind: pa.DataType) -> pa.Array:
     return pa.StructArray.from_arrays(children, fields=list(kind), mask=array.is_null())
 
 
+def check_times(array: pa.Array) -> None:
+    """Refuses dates and times that Python has not, such as DuckDB's infinity: readers fail at the whole file.
+
+    Raises:
+        ArrowInvalid: A value is before the year 1 or after the year 9999.
+    """
+    kind = array.type
+    if is_list(kind) or _t.is_struct(kind):
+        children = [array.flatten()] if is_list(kind) else array.flatten()
+        for child in children:
+            check_times(child)
+    elif _t.is_date32(kind) or _t.is_timestamp(kind):
+        a_day = 1 if _t.is_date32(kind) else _PER_DAY[kind.unit]
+        days = (array.cast(pa.int32()) if _t.is_date32(kind) else array).cast(pa.int64())
+        found = pc.min_max(days).as_py()
+        if found["min"] is not None and not (_FIRST_DAY * a_day <= found["min"] and found["max"] < _LAST_DAY * a_day):
+            raise pa.ArrowInvalid("it is not within the years 1 to 9999")
+
+
 def _uuid(value: Any) -> str | None:
     return None if value is None else str(uuid.UUID(bytes=value) if isinstance(value, bytes) else value)
 
@@ -215,7 +254,10 @@ def _uuid(value: Any) -> str | None:
 def _values(array: pa.Array) -> list[Any]:
     """Python values; maps whose keys are texts become dicts."""
     if _t.is_map(array.type) and _t.is_string(array.type.key_type):
-        return array.to_pylist(maps_as_pydicts="lossy")
+        try:
+            return array.to_pylist(maps_as_pydicts="strict")
+        except KeyError:  # a key is there twice, which a dict cannot hold
+            pass
     return array.to_pylist()
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipelines.sources.arrow_types import FAILURES, as_type, json_text
+from pipelines.sources.arrow_types import FAILURES, as_type, check_times, json_text
 from pipelines.sources.options import SourcePlan
 from pipelines.sources.raw_rows import RawRows
 
@@ -36,8 +36,7 @@ def set_aside(plan: SourcePlan, raw: RawRows, row: int, column: str, why: str) -
 def fit_column(plan: SourcePlan, raw: RawRows, field: pa.Field, column: pa.Array) -> None:
     """Puts ``column`` into ``raw`` with the type of ``field``."""
     try:
-        fitted = as_type(column, field.type)
-        fitted.validate(full=True)
+        fitted = _checked(as_type(column, field.type))
     except FAILURES:
         values = [_fit_value(plan, raw, field, column.slice(row, 1), row) for row in range(len(column))]
         fitted = pa.concat_arrays(values) if values else pa.nulls(0, field.type)
@@ -46,9 +45,8 @@ def fit_column(plan: SourcePlan, raw: RawRows, field: pa.Field, column: pa.Array
 
 def _fit_value(plan: SourcePlan, raw: RawRows, field: pa.Field, value: pa.Array, row: int) -> pa.Array:
     try:
-        fitted = as_type(value.take(pa.array([0])), field.type)  # a copy: a slice would be cast with its neighbours
-        fitted.validate(full=True)
-        return fitted
+        # A copy: a slice would be cast with its neighbours.
+        return _checked(as_type(value.take(pa.array([0])), field.type))
     except FAILURES as error:
         mended = _with_replacements(field, value)
         if mended is not None:
@@ -56,6 +54,13 @@ def _fit_value(plan: SourcePlan, raw: RawRows, field: pa.Field, value: pa.Array,
             return pa.nulls(1, field.type) if plan.is_asked(field.name) else mended
         set_aside(plan, raw, row, field.name, f"is {_show(value)}, which is no {field.type} ({error})")
         return pa.nulls(1, field.type)
+
+
+def _checked(column: pa.Array) -> pa.Array:
+    """``column``, after a check that readers can read its values. Raises one of `FAILURES`."""
+    column.validate(full=True)
+    check_times(column)
+    return column
 
 
 def _with_replacements(field: pa.Field, value: pa.Array) -> pa.Array | None:
@@ -69,4 +74,8 @@ def _show(value: pa.Array) -> str:
     try:
         return value_text(value.to_pylist()[0])
     except (ValueError, TypeError, OverflowError):
+        pass
+    try:
+        return str(value.cast(pa.string())[0].as_py())  # a time that Python has not
+    except FAILURES:
         return "a damaged value"

@@ -122,11 +122,22 @@ def _as_text(plan: SourcePlan, raw: RawRows, name: str, values: list[Any]) -> pa
 def _preparation(plan: SourcePlan, field: pa.Field) -> Callable[[Any], Any] | None:
     if field.name == plan.id_column and pa.types.is_string(field.type):
         return lambda value: value if type(value) is str or value is None else _id_text(value)
+    if field.name == plan.media_column and pa.types.is_list(field.type) and pa.types.is_string(field.type.value_type):
+        return lambda value: [_address(item) for item in (value if type(value) is list else [value])]
     if field.name == plan.media_column and pa.types.is_list(field.type):
         return lambda value: [value] if type(value) is str else value
+    if field.name == plan.media_column and pa.types.is_string(field.type):
+        return _address
     if pa.types.is_string(field.type) and plan.media_kind == "video" and field.name in ("start", "end"):
         return lambda value: value if type(value) is str or value is None else _id_text(value)
     return None
+
+
+def _address(value: Any) -> Any:
+    """The address of media that are an object ``{path, bytes}`` in a column of addresses; other values as they are."""
+    if type(value) is dict and isinstance(value.get("path"), str) and value.get("bytes") is None:
+        return value["path"]
+    return value
 
 
 def _id_text(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from dataclasses import dataclass, field
@@ -27,24 +28,43 @@ class Parsed:
     mended: dict[str, str] = field(default_factory=dict)
 
 
-def parse_object(data: bytes) -> Parsed:
-    """Reads one JSON object. Raises ValueError with a description of what is wrong."""
+def parse_object(data: bytes, *, other: str | None = None) -> Parsed:
+    """Reads one JSON object.
+
+    Args:
+        data: JSON in UTF-8, or with the byte order mark of UTF-16.
+        other: Key for a value that is no object; by default it is refused.
+
+    Raises:
+        ValueError: With a description of what is wrong.
+    """
+    data = _in_utf8(data)
     plain = not _LONG_NUMBER.search(data)
     try:
         value = orjson.loads(data) if plain else _second_try(data, None)
     except orjson.JSONDecodeError as error:
         plain, value = False, _second_try(data, error)
     if type(value) is not dict:
-        raise ValueError(f"a JSON {type(value).__name__}, where an object is needed")
+        if other is None:
+            raise ValueError(f"a JSON {type(value).__name__}, where an object is needed")
+        value = {other: value}
     try:
         return Parsed(value) if plain else _mended(value)
     except RecursionError:
         raise ValueError("not JSON (nested too deep)") from None
 
 
+def _in_utf8(data: bytes) -> bytes:
+    """``data`` without a byte order mark, which stands within a file that was put together from several."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.decode("utf-16", errors="replace").encode()
+    return data.removeprefix(codecs.BOM_UTF8)
+
+
 def _second_try(data: bytes, error: orjson.JSONDecodeError | None) -> Any:
     try:
-        return json.loads(data.decode(errors="surrogateescape"), parse_int=_whole)
+        # strict=False: tabs and newlines within texts, as in JSON that is written by hand.
+        return json.loads(data.decode(errors="surrogateescape"), parse_int=_whole, strict=False)
     except (ValueError, RecursionError) as other:
         why = "nested too deep" if isinstance(other, RecursionError) else error or other
         raise ValueError(f"not JSON ({why})") from None
@@ -60,6 +80,8 @@ def _mended(value: dict[str, Any]) -> Parsed:
     for key, item in value.items():
         found: list[bool] = []
         whole = _well_formed(key)
+        while whole in parsed.fields:  # two keys that differ only in what is replaced
+            whole += "�"
         parsed.fields[whole] = _deep(item, found)
         if found:
             parsed.mended[whole] = "holds characters that are cut or not UTF-8; they are U+FFFD here"

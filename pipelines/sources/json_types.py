@@ -12,6 +12,7 @@ from pipelines.sources.arrow_types import json_text
 _EXACT_IN_DOUBLE = 1 << 53
 _INT64 = 1 << 63
 _DEEPEST = 16  # levels of lists and objects; Parquet readers fail somewhere beyond 30
+_MOST_KEYS = 512  # an object with more, in all rows together, is a dictionary whose keys are data
 
 # A shape describes what a sample of values has in common: one of the names below, a list of one shape as ("list",
 # shape), or a dict of shapes for an object. Arrow types cannot replace it, because they do not record whether an
@@ -67,6 +68,8 @@ def _merge(one: Shape, other: Shape) -> Shape:
     if one == _UNKNOWN:
         return other
     if isinstance(one, dict) and isinstance(other, dict):
+        if len(one | other) > _MOST_KEYS:
+            raise Mixed
         return {key: _merge(one.get(key, _UNKNOWN), other.get(key, _UNKNOWN)) for key in one | other}
     if isinstance(one, tuple) and isinstance(other, tuple):
         return ("list", _merge(one[1], other[1]))

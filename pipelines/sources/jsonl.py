@@ -21,6 +21,7 @@ _SAMPLED_ROWS = 10_000
 _SAMPLED_BYTES = 16 << 20
 _SAMPLED_FILES = 50
 _MEND_ARRAY = "jq -c '.[]' FILE > FILE.jsonl"
+_MEND_LINES = "jq -c . FILE > FILE.jsonl"
 
 
 def inspect(splits: list[Split], options: SourceOptions) -> tuple[pa.Schema, list[Split], dict[str, Any]]:
@@ -45,7 +46,8 @@ def inspect(splits: list[Split], options: SourceOptions) -> tuple[pa.Schema, lis
         return pa.schema([]), splits, {"json_text": []}
     raise ConfigurationError(
         f"--input {options.uri}: none of the lines sampled is a JSON object: {first_bad}. JSONL has one object a line, "
-        f"in UTF-8. A compressed file needs its suffix (.gz, .zst, .bz2, .xz); a JSON array: {_MEND_ARRAY}"
+        f"in UTF-8. A compressed file needs its suffix (.gz, .zst, .bz2, .xz); a JSON array: {_MEND_ARRAY}; "
+        f"objects over several lines: {_MEND_LINES}"
     )
 
 

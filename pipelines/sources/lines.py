@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ _CHUNK = 1 << 20
 _COMPRESSED_CHUNK = 1 << 16  # small, because a compressed stream that breaks off loses everything within one read
 _PLACES = 8  # places sampled besides the head
 _WINDOW = 1 << 18
-_BOM = b"\xef\xbb\xbf"
+_BOM = codecs.BOM_UTF8
 
 
 @dataclass(frozen=True)
@@ -32,15 +33,18 @@ Line = tuple[int, "bytes | Broken"]
 def read_lines(uri: str, *, head_only: bool = False) -> Iterator[Line]:
     """Yields each line's number, from 1, and its bytes without the newline.
 
-    A line above 16 MiB, and data that cannot be decompressed, become :class:`Broken`. After the latter the file ends,
-    because its next line cannot be found. If the storage fails, its OSError is raised.
+    Text in UTF-16, as Windows programs write it, becomes UTF-8. In a file without any newline, lines end at carriage
+    returns, as some spreadsheets still write them. A line above 16 MiB, and data that cannot be decompressed, become
+    :class:`Broken`. After the latter the file ends, because its next line cannot be found. If the storage fails, its
+    OSError is raised.
 
     Args:
         head_only: Few lines will be requested; reads less ahead.
     """
     stream, file = open_stream(uri, **({"block_size": _WINDOW} if head_only else {}))
     chunk_size = _COMPRESSED_CHUNK if is_compressed(uri) else _WINDOW if head_only else _CHUNK
-    number, head, pieces, size, damage = 1, True, [], 0, None
+    number, pieces, size, damage = 1, [], 0, None
+    text: _Text | None = None
     with file:
         while True:
             try:
@@ -49,11 +53,11 @@ def read_lines(uri: str, *, head_only: bool = False) -> Iterator[Line]:
                 if file.failed is not None:
                     raise
                 damage, chunk = Broken(f"the rest of the file cannot be decompressed ({error}); write it anew"), b""
-            if not chunk:
+            text = text or _Text(chunk)
+            chunk, at_end = text.in_utf8(chunk), not chunk
+            if at_end and not chunk:
                 break
-            if head:
-                chunk, head = chunk.removeprefix(_BOM), False
-            first, *rest = chunk.split(b"\n")
+            first, *rest = chunk.split(text.newline)
             size += len(first)
             if size <= MAX_LINE_BYTES:
                 pieces.append(first)
@@ -69,6 +73,27 @@ def read_lines(uri: str, *, head_only: bool = False) -> Iterator[Line]:
         yield number, damage  # replaces the line that the damage cut short
     elif size:
         yield number, _join(pieces, size)
+
+
+class _Text:
+    """Finds the encoding and the newline of a file from its beginning."""
+
+    def __init__(self, beginning: bytes) -> None:
+        self._decoder = None
+        if beginning.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            self._decoder = codecs.getincrementaldecoder("utf-16")("replace")
+        self._begun = False
+        some = beginning.replace(b"\0", b"")
+        self.newline = b"\r" if b"\r" in some and b"\n" not in some else b"\n"
+
+    def in_utf8(self, chunk: bytes) -> bytes:
+        """The next bytes of the file in UTF-8, without a byte order mark; the last call has none."""
+        if self._decoder is not None:
+            chunk = self._decoder.decode(chunk, final=not chunk).encode()
+        if not self._begun and chunk:
+            self._begun = True
+            return chunk.removeprefix(_BOM)
+        return chunk
 
 
 def _join(pieces: list[bytes], size: int) -> bytes | Broken:

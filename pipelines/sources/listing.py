@@ -117,20 +117,27 @@ def has_wildcard(pattern: str) -> bool:
 
 def expand_braces(pattern: str) -> list[str]:
     """The patterns that ``{a,b}`` and ``{00000..00003}`` stand for, as shells and WebDataset write them."""
-    braces = re.search(r"\{(?:(\d+)\.\.(\d+)|([^{}]*,[^{}]*))\}", pattern)
+    found = list(islice(_expanded(pattern), _MOST_EXPANDED + 1))
+    if len(found) > _MOST_EXPANDED:
+        raise ConfigurationError(f"--input {pattern}: the braces name more than {_MOST_EXPANDED:,} files.")
+    return found
+
+
+def _expanded(pattern: str) -> Iterator[str]:
+    braces = re.search(r"\{(?:(\d{1,18})\.\.(\d{1,18})|([^{}]*,[^{}]*))\}", pattern)
     if braces is None:
-        return [pattern]
+        yield pattern
+        return
     first, last, listed = braces.groups()
     if listed is not None:
-        choices: list[str] = listed.split(",")
+        choices: Iterable[str] = listed.split(",")
     else:
-        if abs(int(last) - int(first)) >= _MOST_EXPANDED:
-            raise ConfigurationError(f"--input {pattern}: {braces[0]} names more than {_MOST_EXPANDED:,} files.")
         step = 1 if int(first) <= int(last) else -1
         width = len(first) if first.startswith("0") or last.startswith("0") else 0
-        choices = [f"{number:0{width}d}" for number in range(int(first), int(last) + step, step)]
+        choices = (f"{number:0{width}d}" for number in range(int(first), int(last) + step, step))
     before, after = pattern[: braces.start()], pattern[braces.end() :]
-    return [one for choice in choices for one in expand_braces(before + choice + after)]
+    for choice in choices:
+        yield from _expanded(before + choice + after)
 
 
 def refuse_tables(options: SourceOptions) -> None:

@@ -77,8 +77,8 @@ def uri_type(kind: pa.DataType) -> pa.DataType | bool | None:
     if pa.types.is_dictionary(kind):
         return uri_type(kind.value_type)
     if _is_list(kind):
-        inner = uri_type(kind.value_type)
-        return pa.list_(inner) if isinstance(inner, pa.DataType) and not _is_list(inner) else inner
+        inner = False if _is_list(kind.value_type) else uri_type(kind.value_type)
+        return pa.list_(inner) if isinstance(inner, pa.DataType) else inner
     if pa.types.is_struct(kind):
         names = [field.name for field in kind]
         return pa.string() if "path" in names else None if "bytes" in names else False

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -74,52 +75,109 @@ def count(plan: SourcePlan, split: Split) -> int:
 
 
 def read(plan: SourcePlan, split: Split, batch_rows: int, batch_bytes: int) -> Iterator[RawRows]:
-    """Yields the rows of one file. If a row group is damaged, each of its remaining rows becomes an error row."""
+    """Yields the rows of one file."""
     with Watched(open_input(split.uri, block_size=None)) as file:
         try:
             parquet = _open(split, file, batch_rows)
         except ConfigurationError as error:  # with many files, not every footer was checked at start
-            yield _lost(plan, 0, 1, str(error))
+            yield from _lost(plan, 0, 1, 1, str(error))
             return
         end = parquet.metadata.num_rows if split.max_rows is None else min(split.max_rows, parquet.metadata.num_rows)
         start = 0
         for index in range(parquet.metadata.num_row_groups):
-            group = parquet.metadata.row_group(index)
-            stop, at = start + group.num_rows, start
-            size = max(1, min(batch_rows, batch_bytes * group.num_rows // max(1, group.total_byte_size)))
-            try:
-                for batch in parquet.iter_batches(batch_size=size, row_groups=[index], use_threads=False):
-                    batch = batch.slice(0, max(0, end - at))
-                    if not batch.num_rows:
-                        return
-                    for piece in pieces(batch, batch_bytes):
-                        yield _typed(plan, split, piece, at)
-                        at += piece.num_rows
-            except (pa.ArrowException, OSError) as error:
-                if file.failed is not None:
-                    raise
-                message = f"row group {index} is damaged from row {at + 1} on ({error}); write the file anew"
-                while at < min(stop, end):
-                    rows = min(batch_rows, min(stop, end) - at)
-                    yield _lost(plan, at, rows, message)
-                    at += rows
+            stop = min(end, start + parquet.metadata.row_group(index).num_rows)
+            group = _RowGroup(parquet, file, index, batch_rows, batch_bytes)
+            yield from _rows_of_group(plan, split, group, start, stop)
             start = stop
 
 
-def _typed(plan: SourcePlan, split: Split, batch: pa.RecordBatch, at: int) -> RawRows:
-    """Converts every column to the type of the plan, because files written at different times may differ."""
+@dataclass(frozen=True)
+class _RowGroup:
+    """One row group of an open file, and the largest number of rows and bytes of a batch."""
+
+    parquet: pq.ParquetFile
+    file: Watched
+    index: int
+    batch_rows: int
+    batch_bytes: int
+
+    def batches(self, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """All rows, in these columns. Raises ArrowException or OSError at damage."""
+        group = self.parquet.metadata.row_group(self.index)
+        size = max(1, min(self.batch_rows, self.batch_bytes * group.num_rows // max(1, group.total_byte_size)))
+        for batch in self.parquet.iter_batches(size, [self.index], columns, use_threads=False):
+            yield from pieces(batch, self.batch_bytes)
+
+    def problem(self, column: str) -> str | None:
+        """Why a column cannot be read; None if it can."""
+        try:
+            for _ in self.batches([column]):
+                pass
+        except (pa.ArrowException, OSError) as error:
+            if self.file.failed is not None:
+                raise
+            return str(error)
+        return None
+
+
+def _rows_of_group(plan: SourcePlan, split: Split, group: _RowGroup, start: int, stop: int) -> Iterator[RawRows]:
+    """The rows of one row group, which are the rows from ``start`` to ``stop`` of the file.
+
+    At damage, each column that is only carried and cannot be read becomes null, with a note. If that does not help,
+    each remaining row becomes an error.
+    """
+    at = start
+    lost: dict[str, str] = {}
+    while at < stop:
+        names = [name for name in group.parquet.schema_arrow.names if name not in lost]
+        batches, first = group.batches(names if lost else None), start
+        try:
+            while at < stop and (batch := next(batches, None)) is not None:
+                new = batch.slice(max(0, at - first), stop - max(at, first))  # rows before `at` come a second time
+                first += batch.num_rows
+                if new.num_rows:
+                    yield _typed(plan, split, new, at, lost)
+                    at += new.num_rows
+            return
+        except (pa.ArrowException, OSError) as error:
+            if group.file.failed is not None:
+                raise
+            carried = [] if lost else [name for name in plan.columns.names if not plan.is_asked(name) and name in names]
+            lost = {name: problem for name in carried if (problem := group.problem(name))}
+            if not lost:
+                message = f"row group {group.index} is damaged from row {at + 1} on ({error}); write the file anew"
+                yield from _lost(plan, at, stop, group.batch_rows, message)
+                return
+
+
+def _typed(
+    plan: SourcePlan, split: Split, batch: pa.RecordBatch, at: int, lost: Mapping[str, str] = MappingProxyType({})
+) -> RawRows:
+    """Converts every column to the type of the plan, because files written at different times may differ.
+
+    Args:
+        plan: Plan of the input.
+        split: The file.
+        batch: Some of its rows.
+        at: Number of rows before them.
+        lost: Columns that cannot be read, and why.
+    """
     size = batch.num_rows
     raw = RawRows({}, np.arange(at + 1, at + size + 1))
     for field in plan.columns:
         where = batch.schema.get_field_index(field.name)
         fit_column(plan, raw, field, batch.column(where) if where >= 0 else pa.nulls(size, field.type))
     extra = [name for name in batch.schema.names if name not in plan.columns.names]
-    if extra:
-        notes = [f"Not kept: column '{name}', which is not in the files looked at on start" for name in extra]
+    notes = [f"Not kept: column '{name}', which is not in the files looked at on start" for name in extra]
+    notes += [f"Not kept: column '{name}', which cannot be read ({why})" for name, why in lost.items()]
+    if notes:
         raw.notes |= {row: [*raw.notes.get(row, ()), *notes] for row in range(size)}
     return raw
 
 
-def _lost(plan: SourcePlan, at: int, rows: int, message: str) -> RawRows:
-    columns = {field.name: pa.nulls(rows, field.type) for field in plan.columns}
-    return RawRows(columns, np.arange(at + 1, at + rows + 1), dict.fromkeys(range(rows), message))
+def _lost(plan: SourcePlan, at: int, stop: int, most: int, message: str) -> Iterator[RawRows]:
+    """Error rows in place of the rows from ``at`` to ``stop``, at most ``most`` at a time."""
+    for first in range(at, stop, most):
+        rows = min(most, stop - first)
+        columns = {field.name: pa.nulls(rows, field.type) for field in plan.columns}
+        yield RawRows(columns, np.arange(first + 1, first + rows + 1), dict.fromkeys(range(rows), message))

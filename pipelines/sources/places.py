@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from pipelines.columns import MEDIA_TYPE
 from pipelines.sources.options import SourcePlan, Split
 
-_ABSOLUTE = r"^([A-Za-z][A-Za-z0-9+.-]*://|data:|DATA:|/)"
+_ABSOLUTE = r"^([A-Za-z][A-Za-z0-9+.-]*://|(?i:data:|file:/)|/)"
 
 
 def columns_in_path(split: Split) -> dict[str, str | None]:

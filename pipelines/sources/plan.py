@@ -197,10 +197,13 @@ def _check_columns(columns: pa.Schema, options: SourceOptions) -> None:
 
 
 def _free_names(names: Sequence[str]) -> dict[str, str]:
-    """The name of each column from here on: ``manifest_<name>`` if the pipeline has a column of that name."""
+    """The name of each column from here on: ``manifest_<name>`` if the pipeline has a column of that name.
+
+    A null character ends a name for some readers, so it is replaced.
+    """
     free: dict[str, str] = {}
     for name in names:
-        free[name] = name
+        free[name] = name.replace("\0", "\ufffd")
         while free[name] in READ.names or (free[name] != name and free[name] in names):
             free[name] = f"manifest_{free[name]}"
     return free

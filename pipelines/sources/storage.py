@@ -9,12 +9,14 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, BinaryIO, TypeVar, cast
+from urllib.parse import unquote
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.redaction import safe_uri
 from internvl_ops.stores.base import BLOCK, Kind, Settings, Store
 from internvl_ops.stores.opening import refuse_keys, store_of
 from internvl_ops.stores.schemes import LOCAL, SCHEME, canonical, read_schemes, scheme_named, scheme_of, split_uri
+from pipelines.sources.gzip_stream import GzipStream
 from pipelines.sources.options import Split
 
 T = TypeVar("T")
@@ -31,6 +33,7 @@ _COMPRESSION = {
     ".xz": "xz",
 }
 _MAGIC = re.compile(r"[*?\[{]")
+_FILE = re.compile(r"^file:(//(localhost)?)?(?=/)", re.IGNORECASE)
 _BRACES = re.compile(r"\{(?:\d+\.\.\d+|[^{}]*,[^{}]*)\}")
 
 
@@ -42,6 +45,8 @@ def check_scheme(option: str, uri: str) -> str:
     """
     if not uri:
         raise ConfigurationError(f"{option} is empty; give a local path or an s3:// URI.")
+    if _FILE.match(uri):
+        uri = _path_of(uri)
     match = SCHEME.match(uri)
     if match and scheme_named(match[1]) is None:
         raise ConfigurationError(
@@ -63,6 +68,13 @@ def is_local(uri: str) -> bool:
 def names_place(uri: str) -> bool:
     """Whether the URI names a folder of a bucket or an object in it, or a local path, and not a whole bucket."""
     return is_local(uri) or bool(split_uri(uri)[1])
+
+
+def _path_of(uri: str) -> str:
+    """The path of a ``file:`` URI, whose characters may be quoted. A path that exists as it is written comes first."""
+    path = _FILE.sub("", uri)
+    plain = unquote(path)
+    return plain if plain != path and not os.path.lexists(path) and os.path.lexists(plain) else path
 
 
 def has_magic(uri: str) -> bool:
@@ -143,6 +155,8 @@ def open_stream(uri: str, *, block_size: int = BLOCK) -> tuple[Any, Watched]:
     codec = _codec(uri)
     if codec == "xz":
         return lzma.LZMAFile(cast(BinaryIO, file)), file  # Arrow cannot read xz
+    if codec == "gzip":
+        return GzipStream(file), file
     return (pa.CompressedInputStream(pa.PythonFile(file, mode="r"), codec) if codec else file), file
 
 

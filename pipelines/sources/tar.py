@@ -1,7 +1,11 @@
-"""Reads tar files front to back, in constant memory, and distinguishes damage from the regular end."""
+"""Reads tar files front to back, in constant memory, and distinguishes damage from the regular end.
+
+A tar may follow another one in the same file, as after ``cat a.tar b.tar``. Its members are read, too.
+"""
 
 from __future__ import annotations
 
+import os
 import tarfile
 from types import TracebackType
 from typing import Any, Self
@@ -23,6 +27,9 @@ class Shard:
 
     def __init__(self, uri: str, *, streamed: bool = True) -> None:
         self.damage: str | None = None
+        self.behind: str | None = (
+            None  # what is wrong with the data behind the end mark; no member before it is damaged
+        )
         self._stream, self._file = open_stream(uri)
         self._tar: Any = None
         try:
@@ -40,18 +47,21 @@ class Shard:
         self._file.close()
 
     def next_member(self) -> tarfile.TarInfo | None:
-        """The next file in it; ``None`` at its end or at damage."""
+        """The next file or link to a file in it; ``None`` at its end or at damage."""
         if self._tar is None:
             return None
         try:
             while (member := self._tar.next()) is not None:
                 self._tar.members.clear()  # tarfile would keep every header
-                if member.isreg():
+                if member.isreg() or member.islnk() or member.issym():
+                    # Names are bytes; a name that is not UTF-8 stays different from all others.
+                    member.name = os.fsencode(member.name).decode(errors="backslashreplace")
                     return member
         except (*_DAMAGE, OSError) as error:
             self._note(error)
         else:
             self.damage = getattr(self._tar, "damage", None)
+            self.behind = getattr(self._tar, "behind", None)
         return None
 
     def read(self, member: tarfile.TarInfo) -> bytes:
@@ -98,10 +108,27 @@ class _Header(tarfile.TarInfo):
         try:
             return super().fromtarfile(tar)
         except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
-            raise
+            return cls._after_end(tar)
         except tarfile.EmptyHeaderError:  # type: ignore[attr-defined]
             tar.damage = "it ends without an end mark, so it may have been cut short"  # type: ignore[attr-defined]
             raise
         except tarfile.HeaderError as error:
             tar.damage = str(error)  # type: ignore[attr-defined]
             raise
+
+    @classmethod
+    def _after_end(cls, tar: tarfile.TarFile) -> Self:
+        """The first header of a tar that follows this one. Raises EOFHeaderError if there is none."""
+        file: Any = tar.fileobj
+        while block := file.read(tarfile.BLOCKSIZE):
+            if block.strip(b"\0"):
+                break
+        else:
+            raise tarfile.EOFHeaderError("end of file header")  # type: ignore[attr-defined]
+        try:
+            header = cls.frombuf(block, str(tar.encoding), tar.errors)
+        except tarfile.HeaderError:
+            tar.behind = "after its end stands something that is no tar"  # type: ignore[attr-defined]
+            raise tarfile.EOFHeaderError("end of file header") from None  # type: ignore[attr-defined]
+        header.offset = file.tell() - tarfile.BLOCKSIZE
+        return header._proc_member(tar)  # type: ignore[attr-defined]

@@ -32,7 +32,7 @@ def _rows(plan: SourcePlan, batch: list[Line]) -> RawRows:
     uris: list[str | None] = []
     for row, (_, line) in enumerate(batch):
         try:
-            uris.append(line.decode().strip())  # type: ignore[union-attr]
+            uris.append(line.decode("utf-8-sig").strip())  # type: ignore[union-attr]
         except (AttributeError, UnicodeDecodeError) as error:
             problems[row] = line.message if isinstance(line, Broken) else f"line is not UTF-8 ({error})"
             uris.append(None)

@@ -1,7 +1,8 @@
 """WebDataset shards: tar files in which the members that share a key form one row.
 
 The key (the path up to the first dot of the file name) is the row's id. The media members are its media, inline. The
-fields of the ``.json`` member and the text members are its columns. Other members are ignored.
+fields of the ``.json`` member and the text members are its columns. A ``.json`` member that is no object, such as a
+list of turns, is the column ``json``. Other members are ignored.
 """
 
 from __future__ import annotations
@@ -141,8 +142,11 @@ def read_samples(split: Split, options: SourceOptions, *, contents: Contents = "
         if shard.damage:
             sample = sample or ShardRow(None)
             sample.problem = f"the shard cannot be read from here on ({shard.damage}); write it anew"
+        behind = shard.behind
     if sample is not None:
         yield sample
+    if behind:
+        yield ShardRow(None, problem=f"the shard cannot be read to its end: {behind}; write it anew")
 
 
 def _media_filter(options: SourceOptions) -> Callable[[str], bool]:
@@ -172,7 +176,10 @@ def _add(
     if not (is_media or suffix == "json" or suffix in _TEXT_MEMBERS):
         return
     limit = min(max_bytes or _MAX_MEDIA_BYTES, _MAX_MEDIA_BYTES) if is_media else _MAX_TEXT_BYTES
-    if is_media and not member.size:
+    if not member.isreg():
+        if is_media:
+            sample.problem = f"member '{member.name}' is a link to '{member.linkname}'; write the shard with the file"
+    elif is_media and not member.size:
         sample.problem = f"member '{member.name}' is empty"
     elif member.size > limit:
         option = ". Raise --max-bytes to read it" if is_media and limit < _MAX_MEDIA_BYTES else ""
@@ -183,21 +190,24 @@ def _add(
         sample.problem = TooLarge(f"its members have more than {_MAX_MEDIA_BYTES:,} bytes together")
     if sample.problem:
         sample.media.clear()
+    if sample.problem or not member.isreg():
         return
     data = shard.read(member)
     if shard.damage:
         return
     if is_media:
         sample.size += len(data)
+        # A member that is there twice replaces the first one, as when the tar is unpacked.
+        sample.media = [(name, content) for name, content in sample.media if name != member.name]
         sample.media.append((member.name, data))
         return
     if suffix != "json":
-        sample.fields[suffix] = data.decode(errors="replace")
-        if data.decode(errors="ignore") != sample.fields[suffix]:
+        sample.fields[suffix] = data.decode("utf-8-sig", errors="replace")
+        if data.decode("utf-8-sig", errors="ignore") != sample.fields[suffix]:
             sample.mended[suffix] = "holds bytes that are not UTF-8; they are U+FFFD here"
         return
     try:
-        found = parse_object(data)
+        found = parse_object(data, other="json")
     except ValueError as error:
         sample.problem = f"member '{member.name}' cannot be read: {error}"
         return

@@ -43,9 +43,11 @@ class TestLocalFiles:
         policy = ReadPolicy(str(folder))
         assert policy.check(str(folder / "images/a.jpg")) == str(folder / "images/a.jpg")
         assert policy.check(f"file://{folder}/images/%61.jpg") == str(folder / "images/a.jpg")
+        assert policy.check(f"file:{folder}/images/a.jpg") == str(folder / "images/a.jpg")  # as Java writes it
+        assert policy.is_local(f"FILE:{folder}/images/a.jpg")
 
     @pytest.mark.parametrize(
-        "uri", ["../settings.txt", "images/../../settings.txt", "/etc/passwd", "file:///etc/passwd"]
+        "uri", ["../settings.txt", "images/../../settings.txt", "/etc/passwd", "file:///etc/passwd", "file:/etc/passwd"]
     )
     def test_what_lies_elsewhere_is_refused(self, folder, uri):
         assert "`allow`=" in refused(ReadPolicy(str(folder)), uri)

@@ -272,8 +272,21 @@ class TestDataUris:
         assert fetcher.fetch("data:image/png;base64,aGFsbG8=") == b"hallo"
         assert fetcher.fetch("data:,a%20b") == b"a b"
 
+    @pytest.mark.parametrize("text", ["aGFsbG8", "aGFs\nbG8=", " aGFsbG8 ", "aGFsbG8%3D", "aGFs%0AbG8"])
+    def test_base64_as_browsers_read_it(self, fetcher, text):
+        assert fetcher.fetch(f"data:image/png;base64,{text}") == b"hallo"
+
+    def test_base64_in_the_alphabet_of_addresses(self, fetcher):
+        assert fetcher.fetch("data:;base64,_-8=") == fetcher.fetch("data:;base64,/+8=") == b"\xff\xef"
+
     @pytest.mark.parametrize(
-        ("uri", "kind"), [("data:x;base64,aGFsbG8", "corrupt"), ("data:x", "bad_row"), ("data:,123456789", "too_large")]
+        ("uri", "kind"),
+        [
+            ("data:x;base64,aGFs!bG8", "corrupt"),
+            ("data:x;base64,aGFsb", "corrupt"),
+            ("data:x", "bad_row"),
+            ("data:,123456789", "too_large"),
+        ],
     )
     def test_what_is_wrong_with_them(self, fetcher, uri, kind):
         assert failure(fetcher, uri).kind == kind

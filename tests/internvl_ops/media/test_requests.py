@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socketserver
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -214,3 +218,46 @@ def test_base64_in_place_of_a_path_is_said() -> None:
     assert message is not None
     assert "base64" in message
     assert "`allow`" not in message
+
+
+@contextlib.contextmanager
+def answering(*headers: bytes) -> Iterator[str]:
+    """A server whose answers have these headers."""
+
+    class Answer(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            while self.rfile.readline().strip():
+                pass
+            self.wfile.write(b"\r\n".join([b"HTTP/1.1 200 OK", *headers, b"Content-Length: 5", b"", b"hello"]))
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Answer) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{running.server_address[1]}/"
+        running.shutdown()
+
+
+def fetched(*headers: bytes) -> tuple[bytes, str]:
+    with answering(*headers) as url, Fetcher(ReadPolicy("", (url,)), attempts=2, backoff_s=0.01) as fetcher:
+        return fetcher.fetch(url), fetcher.version(url)
+
+
+class TestHeadersOfAnswers:
+    def test_long_ones_and_many(self) -> None:
+        long = b"Content-Security-Policy: " + b"img-src https://example.org; " * 1_000
+        many = [b"Set-Cookie: c%d=v" % number for number in range(500)]
+        assert fetched(long, *many)[0] == b"hello"
+
+    def test_a_version_that_is_not_utf8_can_be_kept(self) -> None:
+        data, version = fetched(b'ETag: "caf\xe9"')
+        assert data == b"hello"
+        assert version.encode() == '"caf\ufffd"'.encode()
+
+    def test_what_is_wrong_with_an_answer_is_said_without_quoting_it(self) -> None:
+        with pytest.raises(UnitError, match="the answer is not HTTP as it should be") as caught:
+            fetched(b"Set-Cookie: key=SECRET" + b"x" * 100_000)
+        assert "SECRET" not in caught.value.message
+        assert (caught.value.kind, caught.value.attempts) == ("storage", 2)
+
+    def test_an_encoding_that_is_not_known(self) -> None:
+        with pytest.raises(UnitError, match=r"not HTTP as it should be.*ncoding"):
+            fetched(b"Content-Encoding: br")

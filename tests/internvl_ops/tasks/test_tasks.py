@@ -81,6 +81,25 @@ class TestOcr:
             assert (caught.value.stage, caught.value.kind) == ("parse", "bad_answer")
             assert wrong in caught.value.message
 
+    @pytest.mark.parametrize("keyword", ["pattern", "patternProperties"])
+    def test_a_pattern_that_takes_for_ever_is_given_up(self, keyword: str) -> None:
+        endless, text = "^(a|aa)+$", "a" * 60 + "b"
+        if keyword == "pattern":
+            schema, answer = {"properties": {"name": {"pattern": endless}}}, {"name": text}
+        else:
+            schema, answer = {"patternProperties": {endless: {"type": "string"}}}, {text: "x"}
+        task = ocr("json", json_schema=read_schema(json.dumps(schema)))
+        with pytest.raises(UnitError, match="takes too long"):
+            parsed(task, json.dumps(answer))
+
+    def test_other_patterns_count(self) -> None:
+        schema = {"properties": {"day": {"pattern": r"^\d{4}-\d\d$"}}, "patternProperties": {"^n_": {"type": "number"}}}
+        task = ocr("json", json_schema=read_schema(json.dumps(schema)))
+        assert parsed(task, '{"day": "2024-05", "n_a": 1, "a": "x"}')["json"]
+        for wrong in ('{"day": "May"}', '{"n_a": "1"}'):
+            with pytest.raises(UnitError, match="does not follow the schema"):
+                parsed(task, wrong)
+
     def test_json_needs_a_schema(self) -> None:
         with pytest.raises(ConfigurationError, match="`json_schema`"):
             ocr("json")
@@ -140,6 +159,8 @@ class TestAsk:
         for written in (row, row | {"choices": '["A", "B"]'}):
             assert task.converse(written)[0].choices == ("A", "B")
         assert task.converse({"question": "Which?", "choices": ""})[0].choices == ("yes", "no")
+        for without in (["A", None, "B"], ["A", float("nan"), "B"], '["A", null, "B"]'):
+            assert task.converse({"question": "Which?", "choices": without})[0].choices == ("A", "B")
         with pytest.raises(UnitError, match="none of 'A', 'B'"):
             parsed(task, "C", row=row)
 

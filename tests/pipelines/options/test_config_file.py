@@ -15,6 +15,10 @@ from pipelines.options.tasks import job_options
 Options = job_options("ask")
 
 NEEDED = "input: in.jsonl\noutput: out\nmodel: m\n"
+# Aliases of aliases: a few lines that stand for billions of values.
+LAUGHS = "engine-args:\n  a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"  {new}: &{new} [{', '.join([f'*{old}'] * 9)}]\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True)
+)
 
 
 def read(tmp_path: Path, text: str) -> Options:
@@ -47,6 +51,11 @@ def read(tmp_path: Path, text: str) -> Options:
         ("retry-errors: corrupt,refused", "retry_errors", ("corrupt", "refused")),
         ("retry-errors: [corrupt]", "retry_errors", ("corrupt",)),
         ("limit: null", "limit", None),
+        ("engine-args: {<<: {a: 1, b: 2}, b: 3}", "engine_args", {"a": 1, "b": 3}),
+        ("stop: &s [a, b]\nchoices: *s", "choices", ("a", "b")),
+        ("engine-args: {a: 2024-01-01, b: 1:30}", "engine_args", {"a": "2024-01-01", "b": "1:30"}),
+        ("json-schema: {const: 2024-01-01}", "json_schema", '{"const": "2024-01-01"}'),
+        ('prompt: "\\ud83d\\ude00?"', "prompt", "😀?"),
         ("max-tiles: ~", "max_tiles", 12),
         ("stop:", "stop", ()),
     ],
@@ -76,6 +85,8 @@ def test_values_of_programs_are_taken_likewise(
         ("media-root: ~/pictures", "media_root", "/home/me/pictures"),
         ("media-root: ${DATA}/pictures", "media_root", "/data/pictures"),
         ("media-root: $DATA/pictures", "media_root", "/data/pictures"),
+        ("media-root: ${NOT_SET:-/other}/pictures", "media_root", "/other/pictures"),
+        ("media-root: ${DATA:-/other}/pictures", "media_root", "/data/pictures"),
         ("media-root: s3://b/$${DATA}", "media_root", "s3://b/${DATA}"),
         ("allow: ['${DATA}/', ~/x]", "allow", ("/data/", "/home/me/x")),
         ("lora: name=~/adapter", "lora", "name=/home/me/adapter"),
@@ -98,7 +109,27 @@ def test_home_and_variables_in_paths(
         ("media-root: ${NOT_SET}/x", ["NOT_SET is not set", "media-root", "$$"]),
         ("max-tiles: 3\nmax-tiles: 4", ["max-tiles is there twice", "line 5"]),
         ("max-tiles: 3\nmax_tiles: 4", ["max_tiles is there twice"]),
-        ("engine-args: {a: 1, a: 2}", ["'a' is there twice"]),
+        ("engine-args: {a: 1, a: 2}", ["a is there twice", "line 4"]),
+        ("engine-args: &a {b: *a}", ["within themselves", "line 4"]),
+        ("stop: &a [*a]", ["within themselves"]),
+        ("engine-args: {a: " + "[" * 2_000 + "]" * 2_000 + "}", ["nested too deep"]),
+        (LAUGHS, ["more than 100,000 values"]),
+        ("prompt: !env HOME", ["the tag !env is not read", "line 4"]),
+        ("engine-args: {a: !!python/name:os.system }", ["the tag !!python/name:os.system is not read"]),
+        ("engine-args: {a: !!binary aGVsbG8=}", ["the tag !!binary is not read"]),
+        ("engine-args: {a: .nan}", [".nan is no JSON value"]),
+        ("engine-args: '{\"a\": Infinity}'", ["--engine-args", "Infinity is no JSON value"]),
+        ("? [a, b]\n: 1", ["a name is no text"]),
+        ("'': 1", ["a name is no text"]),
+        ('prompt: "cut \\ud83d"', ["--prompt", "not UTF-8"]),
+        ('media-root: "a\\0b"', ["--media-root", "a null character"]),
+        ('engine-args: {a: ["\\ud83d"]}', ["--engine-args", "not UTF-8"]),
+        (f"limit: {10**30}", ["--limit", "must be less than or equal to"]),
+        (f"seed: {2**63}", ["--seed", "must be less than"]),
+        (f"fetch-timeout: {10**12}", ["--fetch-timeout", "must be less than or equal to"]),
+        (f"in-flight: {2**31}", ["--in-flight", "must be less than or equal to"]),
+        ("dpi: inf", ["--dpi", "not infinite"]),
+        ("temperature: nan", ["--temperature", "not infinite"]),
         ('engine-args: \'{"a": 1, "a": 2}\'', ["--engine-args", "'a' is there twice"]),
         ("engine-args: '[1]'", ["--engine-args", "JSON object"]),
         ("max-tiles: [1, 2]", ["--max-tiles", "whole number"]),

@@ -11,7 +11,7 @@ import pytest
 from internvl_ops.errors import ConfigurationError
 from pipelines.output.folder import OutputFolder
 from pipelines.sources import SourceOptions, plan_source
-from tests.pipelines.manifests import plan_of, write_manifest
+from tests.pipelines.manifests import plan_of, read_manifest, write_manifest
 
 ROW = {"image": "a.jpg", "key": "k", "picture_url": "x"}
 
@@ -36,7 +36,7 @@ ROW = {"image": "a.jpg", "key": "k", "picture_url": "x"}
         ({"m.json": b'[\n{"image": "a"}\n]\n'}, "m.json", {}, ["a JSON array", "jq -c '.[]' FILE"]),
         ({"m.jsonl": b'[{"image": "a"}]'}, "m.jsonl", {}, ["a JSON array", "jq -c '.[]' FILE"]),
         ({"m.jsonl": b"\x1f\x8b\x08\xff\n"}, "m.jsonl", {}, ["is a JSON object", ".gz"]),
-        ({"m.csv": "image\na".encode("utf-16")}, "m.csv", {}, ["header", "not UTF-8"]),
+        ({"m.csv": "image,é\na".encode("latin-1")}, "m.csv", {}, ["header", "not UTF-8"]),
         ({"m.csv": b'"image\na.jpg'}, "m.csv", {}, ["header", "not CSV"]),
         ({"m.csv": b"image,image\na,b"}, "m.csv", {}, ["names 'image' twice"]),
         ({"d/1.csv": b"image,a\n", "d/2.csv": b"x.jpg,b\n"}, "d", {}, ["2.csv has columns x.jpg, b", "1.csv"]),
@@ -101,3 +101,16 @@ def test_keys_in_an_address_are_refused_and_not_repeated(uri):
         with pytest.raises(ConfigurationError, match=r"s3://bucket/x.jsonl: no keys are taken") as caught:
             refuse()
         assert "ter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("braces", ["{0..99999}{0..99999}", "{a,b}" * 40, "{0..999999999999}"])
+def test_braces_that_name_too_many_files(tmp_path: Path, braces: str) -> None:
+    with pytest.raises(ConfigurationError, match="name more than 100,000 files"):
+        plan_of(tmp_path / f"{braces}.jsonl")
+
+
+@pytest.mark.parametrize("written", ["file:{}", "file://{}", "FILE://localhost{}"])
+def test_uris_of_local_files(tmp_path: Path, written: str) -> None:
+    for name, quoted in (("a b.jsonl", "a%20b.jsonl"), ("a%20c.jsonl", "a%20c.jsonl")):
+        (tmp_path / name).write_text('{"image": "a.jpg"}')
+        assert len(read_manifest(written.format(tmp_path / quoted))) == 1

@@ -74,7 +74,7 @@ class TestMedia:
         assert [[m["bytes"] for m in media] for media in table["__media"].to_pylist()] == [[b"x", b"y"], [b"z"]]
 
     def test_one_uri_and_lists_may_stand_in_one_jsonl_column(self, tmp_path: Path) -> None:
-        (tmp_path / "m.jsonl").write_text('{"image": "a"}\n{"image": ["b", "c"]}\n{"image": {"path": "d"}}\n')
+        (tmp_path / "m.jsonl").write_text('{"image": "a"}\n{"image": ["b", "c"]}\n{"image": {"file": "d"}}\n')
         table = read_manifest(tmp_path / "m.jsonl")
         assert uris(table) == [["a"], ["b", "c"], None]
         assert table["image"].to_pylist() == [["a"], ["b", "c"], None]

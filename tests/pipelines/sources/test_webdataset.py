@@ -72,7 +72,6 @@ def test_an_id_in_the_json_member(tmp_path: Path) -> None:
         ({"json": b"{}"}, "no media"),
         ({"jpg": b"", "json": b"{}"}, "member '00005.jpg' is empty"),
         ({"jpg": b"x", "json": b"{"}, "member '00005.json' cannot be read"),
-        ({"jpg": b"x", "json": b"[1]"}, "a JSON list, where an object is needed"),
     ],
 )
 def test_a_bad_sample_costs_that_sample(
@@ -140,3 +139,70 @@ def test_batches_stay_within_their_bytes(tmp_path: Path) -> None:
     (tmp_path / "m.tar").write_bytes(shard({str(n): {"jpg": bytes([n]) * 300_000} for n in range(20)}))
     plan = plan_of(tmp_path / "m.tar")
     assert [len(table) for table in read_split(plan, plan.splits[0], batch_bytes=1_000_000)] == [3] * 6 + [2]
+
+
+def test_a_member_that_is_json_but_no_object_is_a_column(tmp_path: Path) -> None:
+    turns = [{"from": "human", "value": "What is it?"}]
+    members = {"jpg": b"x", "json": json.dumps(turns).encode()}
+    (tmp_path / "m.tar").write_bytes(shard({"a": members, "b": members | {"json": b"7"}}))
+    table = read_manifest(tmp_path / "m.tar")
+    assert not errors(table)
+    assert [json.loads(value) for value in table["json"].to_pylist()] == [turns, 7]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_text_members_may_begin_with_a_byte_order_mark(tmp_path: Path, encoding: str) -> None:
+    members = {"jpg": b"x", "json": '{"a": "é"}'.encode(encoding), "txt": "é".encode("utf-8-sig")}
+    (tmp_path / "m.tar").write_bytes(shard({"k": members}))
+    table = read_manifest(tmp_path / "m.tar")
+    assert table.select(["a", "txt"]).to_pylist() == [{"a": "é", "txt": "é"}]
+
+
+@pytest.mark.parametrize("form", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
+def test_names_that_are_not_utf8_are_ids_that_stay_different(tmp_path: Path, form: int) -> None:
+    with tarfile.open(tmp_path / "m.tar", "w", format=form) as tar:
+        for name in (b"caf\xe9.jpg", b"caf\xe8.jpg"):
+            member = tarfile.TarInfo(name.decode(errors="surrogateescape"))
+            member.size = 1
+            tar.addfile(member, io.BytesIO(b"x"))
+    assert read_manifest(tmp_path / "m.tar")["id"].to_pylist() == ["caf\\xe9", "caf\\xe8"]
+
+
+@pytest.mark.parametrize("kind", [tarfile.LNKTYPE, tarfile.SYMTYPE])
+def test_media_that_are_links_are_not_left_out_without_a_word(tmp_path: Path, kind: bytes) -> None:
+    link = tarfile.TarInfo("b.jpg")
+    link.type, link.linkname = kind, "a.jpg"
+    with tarfile.open(tmp_path / "m.tar", "w") as tar:
+        member = tarfile.TarInfo("a.jpg")
+        member.size = 1
+        tar.addfile(member, io.BytesIO(b"x"))
+        tar.addfile(link)
+    table = read_manifest(tmp_path / "m.tar")
+    assert contents(table)[0] == [b"x"]
+    assert "'b.jpg' is a link to 'a.jpg'" in errors(table)["m.tar:2"]
+
+
+def test_a_member_that_is_there_twice_counts_as_the_later_one(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "m.tar", "w") as tar:
+        for content in (b"old", b"new"):
+            member = tarfile.TarInfo("a.jpg")
+            member.size = 3
+            tar.addfile(member, io.BytesIO(content))
+    assert contents(read_manifest(tmp_path / "m.tar")) == [[b"new"]]
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_shards_that_were_put_together_are_read_to_the_last_one(tmp_path: Path, compressed: bool) -> None:
+    parts = [shard(samples(2, first=2 * number)) for number in range(3)]
+    data = b"".join(map(gzip.compress, parts)) if compressed else b"".join(parts)
+    (tmp_path / ("m.tar.gz" if compressed else "m.tar")).write_bytes(data)
+    table = read_manifest(tmp_path)
+    assert not errors(table)
+    assert table["id"].to_pylist() == [f"{number:05d}" for number in range(6)]
+
+
+def test_what_stands_behind_a_shard_costs_none_of_its_samples(tmp_path: Path) -> None:
+    (tmp_path / "m.tar").write_bytes(shard(samples(2)) + b"something else" * 100)
+    table = read_manifest(tmp_path / "m.tar")
+    assert "after its end stands something that is no tar" in errors(table)["m.tar:3"]
+    assert len(table) == 3
