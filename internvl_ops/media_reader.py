@@ -9,6 +9,7 @@ from typing import Any
 from internvl_ops.errors import ConfigurationError, UnitError, keyword, unforeseen
 from internvl_ops.media.access import ReadPolicy
 from internvl_ops.media.clips import scene_work
+from internvl_ops.media.display import Displayed, display
 from internvl_ops.media.fetch import Fetcher
 from internvl_ops.media.file_cache import FileCache
 from internvl_ops.media.frame_files import frames_of, pack_frames
@@ -179,6 +180,17 @@ class MediaReader:
             return self._sandbox.call(small_jpeg_of, picture, width, height, timeout_s=self._timeout_s)
         except UnitError:
             return None
+
+    def display(self, unit: Unit, side: int) -> Displayed | UnitError:
+        """The picture of the first file of ``unit``, or its frames, for a person to look at; see `display`."""
+        for _, place, source in self.files([unit]):
+            if isinstance(source, UnitError):
+                return source
+            try:
+                return self._sandbox.call(display, source, unit.part, self.options, side, timeout_s=self._timeout_s)
+            except UnitError as error:
+                return named(error, unit.media[place].uri)
+        return UnitError("fetch", "bad_row", "the unit has no media")
 
     def list_parts(self, unit: Unit) -> list[Part] | UnitError:
         """The units of the file of ``unit``."""

@@ -13,6 +13,7 @@ _CONFIGS = (
     ("errors", "errors/*.parquet"),
     ("documents", "documents/*.parquet"),
     ("evaluation", "evaluation/samples.parquet"),
+    ("reviews", "reviews/*.parquet"),
 )
 _HERE = """from os.path import abspath
 OUT = abspath(".")  # the folder that this file stands in"""

@@ -26,6 +26,7 @@ from pipelines.output.ownership import named_run, writer_of
 from pipelines.patience import patiently, reason
 
 RESULTS, ERRORS, DOCUMENTS, EVALUATION, RUNS = "results", "errors", "documents", "evaluation", "_runs"
+REVIEWS = "reviews"  # written by people through the viewer: no run removes or rewrites anything there
 LEASES = f"{RUNS}/.lease"  # see `pipelines.output.lease`
 
 _PROTOCOL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")

@@ -1,0 +1,1 @@
+"""A local page over outputs, for looking at units and marking them."""

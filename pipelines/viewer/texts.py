@@ -1,0 +1,99 @@
+"""Texts for the page: Markdown as a tree of a few known elements, and two texts with what differs marked.
+
+The page builds elements from the tree by name and puts texts in as text. No answer ever becomes markup: HTML in it is
+text, a link is its words and its address, a picture is its description.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+LONGEST_RENDERED = 50_000  # characters; the rest of a longer text is shown as plain text
+MOST_COMPARED = 6_000  # words of one text that are compared
+Node = str | dict[str, Any]  # a text, or {"tag": …, "children": […]}
+_TAGS = frozenset(("p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "li", "blockquote", "pre", "code", "em",
+                   "strong", "s", "table", "thead", "tbody", "tr", "th", "td", "hr", "br"))  # fmt: skip
+_WORDS = re.compile(r"\s+|\w+|[^\w\s]", re.UNICODE)
+_markdown = MarkdownIt("commonmark", {"html": False, "linkify": False}).enable(["table", "strikethrough"])
+
+
+def rendered(text: str) -> list[Node]:
+    """Markdown as a tree of elements of `_TAGS`, from the first `LONGEST_RENDERED` characters."""
+    root: list[Node] = []
+    _fill(root, _markdown.parse(text[:LONGEST_RENDERED]))
+    return root
+
+
+def _fill(root: list[Node], tokens: Sequence[Token]) -> None:
+    open_lists = [root]
+    for token in tokens:
+        here = open_lists[-1]
+        if token.nesting == 1:
+            element: dict[str, Any] = {"tag": token.tag if token.tag in _TAGS else "span", "children": []}
+            if token.type == "link_open":
+                element["address"] = str(token.attrGet("href") or "")
+            here.append(element)
+            open_lists.append(element["children"])
+        elif token.nesting == -1:
+            open_lists.pop()
+            if token.type == "link_close":
+                _write_out_address(open_lists[-1])
+        else:
+            here.extend(_leaf(token))
+
+
+def _leaf(token: Token) -> Iterator[Node]:
+    if token.type == "inline":
+        children: list[Node] = []
+        _fill(children, token.children or [])
+        yield from children
+    elif token.type in ("fence", "code_block"):
+        yield {"tag": "pre", "children": [token.content]}
+    elif token.type == "code_inline":
+        yield {"tag": "code", "children": [token.content]}
+    elif token.type == "image":
+        yield f"[picture: {token.content} {token.attrGet('src') or ''}]"
+    elif token.type == "softbreak":
+        yield "\n"
+    elif token.tag in ("br", "hr"):
+        yield {"tag": token.tag, "children": []}
+    elif token.content:
+        yield token.content
+
+
+def _write_out_address(here: list[Node]) -> None:
+    """Puts the address of a link behind its words: a link leads nowhere from here, and hides nothing."""
+    link = here[-1]
+    assert isinstance(link, dict)
+    address = link.pop("address", "")
+    if address and link["children"] != [address]:
+        here.append(f" ({address})")
+
+
+def difference(first: str, second: str) -> dict[str, Any]:
+    """The parts of two texts, word by word.
+
+    Returns:
+        ``parts``: a list of {"op": "same", "first" or "second", "text": …}; ``similarity`` from 0 to 1; ``complete``:
+        whether all of both texts was compared.
+    """
+    words, others = _WORDS.findall(first), _WORDS.findall(second)
+    complete = len(words) <= MOST_COMPARED and len(others) <= MOST_COMPARED
+    words, others = words[:MOST_COMPARED], others[:MOST_COMPARED]
+    matcher = difflib.SequenceMatcher(None, words, others, autojunk=len(words) + len(others) > 2_000)
+    parts = []
+    for op, start, end, other_start, other_end in matcher.get_opcodes():
+        if op == "equal":
+            parts.append({"op": "same", "text": "".join(words[start:end])})
+            continue
+        if start < end:
+            parts.append({"op": "first", "text": "".join(words[start:end])})
+        if other_start < other_end:
+            parts.append({"op": "second", "text": "".join(others[other_start:other_end])})
+    return {"parts": parts, "similarity": matcher.ratio(), "complete": complete}
