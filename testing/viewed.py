@@ -27,6 +27,7 @@ HOSTILE = (
     "<script>window.hacked = 1</script><svg onload=\"window.hacked = 1\"></svg><img src=x onerror='window.hacked = 1'>"
     "</script></textarea> [click](javascript:window.hacked=1) ![pixel](https://example.com/p.png) \u202egpj.exe"
 )
+IMAGE = pa.schema([("image", pa.string())])  # the manifest's column
 _MEASURED = {"prompt_tokens": 300, "finish_reason": "stop", "attempts": 1, "num_tiles": 3, "notes": []}
 
 
@@ -119,7 +120,7 @@ def captions(folder: Path, *, count: int = 12, name: str = "captions", changed: 
         pictures / "manifest.jsonl",
         caption(prompt="What is this?"),
         rows,
-        passthrough=pa.schema([("image", pa.string())]),
+        passthrough=IMAGE,
         failed={"broken": ("corrupt", "the file is no picture; fetch it again")},
         model=f"org/{name}",
     )
@@ -142,8 +143,7 @@ def boxes(folder: Path) -> Path:
         ]
         size = {"width": 400, "height": 300}
         rows.append({"id": f"squares-{number}", "image": f"{number}.png", "boxes": named, "response": "boxes", **size})
-    passthrough = pa.schema([("image", pa.string())])
-    return write_output(folder / "boxes", pictures / "m.jsonl", ground(detect=True), rows, passthrough=passthrough)
+    return write_output(folder / "boxes", pictures / "m.jsonl", ground(detect=True), rows, passthrough=IMAGE)
 
 
 def pages(folder: Path) -> Path:

@@ -64,7 +64,9 @@ def display(source: bytes | str, part: Part, options: MediaOptions, side: int) -
 
 def _page(source: bytes | str, part: Part, options: MediaOptions, side: int) -> Displayed:
     page, _ = picture_page(source, part.page or 1, options.document)
-    pixels = cv2.cvtColor(cv2.imdecode(np.frombuffer(page.data, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    decoded = cv2.imdecode(np.frombuffer(page.data, np.uint8), cv2.IMREAD_COLOR)
+    assert decoded is not None, "the page was encoded here"
+    pixels = cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)
     return Displayed([_shrunk(pixels, page.width, page.height, side)], notes=page.notes)
 
 

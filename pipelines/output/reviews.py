@@ -42,7 +42,7 @@ REVIEWED = pa.schema(
         ("reviewed_at", pa.timestamp("us", "UTC")),
     ]
 )
-_ROWS_A_FILE = 500  # a session's current file is written again with each mark; this bounds what that costs
+_ROWS_A_FILE = 100  # a session's current file is written again with each mark; this bounds what that costs
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def as_table(marks: Iterable[Mark]) -> pa.Table:
 
 def read_marks(output: OutputFolder) -> list[Mark]:
     """Every mark in the output, the earliest first."""
-    marks = []
+    marks: list[Mark] = []
     for _, table in output.read_tables(REVIEWS, SCHEMA.names):
         marks.extend(Mark(**row) for row in table.cast(SCHEMA).to_pylist())
     return sorted(marks, key=lambda mark: mark.at)

@@ -79,7 +79,7 @@ def _first(*values: Any) -> Any:
 def media_columns(output: ViewedOutput, names: Sequence[str]) -> list[str]:
     """The columns that `media_of` needs."""
     column = output.media_column(names, output.kind_of_media(names))
-    wanted = (column, "media", "page", "clip_start", "clip_end", "start", "end", "run_id")
+    wanted = (column or "", "media", "page", "clip_start", "clip_end", "start", "end", "run_id")
     return [name for name in dict.fromkeys(wanted) if name in names]
 
 
@@ -126,15 +126,20 @@ class Shelf:
             try:
                 data = (self._folder / f"{key}.{what}").read_bytes()
             except FileNotFoundError:
-                if (self._folder / f"{key}.json").exists():
-                    raise UnitError("decode", "bad_row", "there is no such frame") from None
-                self._make(key, media, place, size)
-                data = (self._folder / f"{key}.{what}").read_bytes()
+                if not (self._folder / f"{key}.json").exists():
+                    self._make(key, media, place, size)
+                data = self._read(f"{key}.{what}")
             with self._lock:
                 if key in self._sizes:
                     self._sizes.move_to_end(key)
         self._drop_oldest(key)
         return data
+
+    def _read(self, name: str) -> bytes:
+        try:
+            return (self._folder / name).read_bytes()
+        except FileNotFoundError:
+            raise UnitError("decode", "bad_row", "there is no such frame") from None
 
     def _make(self, key: str, media: UnitMedia, place: int, size: str) -> None:
         from internvl_ops.media.display import as_jpeg

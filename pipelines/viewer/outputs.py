@@ -7,7 +7,7 @@ import logging
 import posixpath
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pydantic import ValidationError
 
@@ -15,7 +15,7 @@ from internvl_ops.errors import ConfigurationError
 from internvl_ops.media.access import ReadPolicy
 from internvl_ops.redaction import safe_text, safe_uri
 from pipelines.options.job_options import MediaOptions as Decoding
-from pipelines.output.folder import DOCUMENTS, ERRORS, RESULTS, REVIEWS, RUNS, OutputFolder
+from pipelines.output.folder import ERRORS, RESULTS, REVIEWS, RUNS, OutputFolder
 from pipelines.sources.listing import folder_of
 from pipelines.sources.options import DEFAULT_MEDIA_COLUMNS, MEDIA_KINDS, MediaKind, SourceOptions
 from pipelines.sources.storage import check_scheme
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Table = Literal["results", "errors", "documents"]
-TABLES: tuple[Table, ...] = (RESULTS, ERRORS, DOCUMENTS)
+TABLES: tuple[Table, ...] = get_args(Table)
 _RUNS_READ = 20  # records read at the start; older ones when a unit of theirs is looked at
 
 
@@ -156,5 +156,5 @@ def _decoding(configuration: dict[str, Any]) -> Decoding:
         except ValidationError as error:
             wrong = {str(detail["loc"][0]) for detail in error.errors() if detail["loc"]} & given.keys()
             if not wrong:
-                return Decoding()
+                return Decoding.model_validate({})
             given = {name: value for name, value in given.items() if name not in wrong}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -47,46 +48,29 @@ def wilson(hits: int, units: int) -> tuple[float, float]:
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-@dataclass(frozen=True)
-class Kappa:
-    """Cohen's kappa: agreement beyond chance, 1 for full agreement, 0 for what chance gives.
+def kappa(counts: Mapping[tuple[str, str], int]) -> dict[str, float | None]:
+    """Cohen's kappa: agreement beyond chance, 1 for full agreement, 0 for what chance gives; with its interval of 95 %.
 
-    Args:
-        value: None if both reviewers gave one and the same verdict throughout, where it is not defined.
-        low: Lower end of the interval of 95 %.
-        high: Upper end.
-    """
-
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-
-
-def kappa(counts: Mapping[tuple[str, str], int]) -> Kappa:
-    """Kappa with its interval for large samples (Fleiss, Cohen and Everitt 1969).
+    The interval is that of the agreement by Wilson's score, with the chance as it was seen: for few units, and for full
+    agreement, it stays as wide as it has to be. All is None if both gave one and the same verdict throughout.
 
     Args:
         counts: Number of units for each pair of verdicts, of the first and the second reviewer.
     """
     units = sum(counts.values())
-    if not units:
-        return Kappa(None)
-    share = {pair: number / units for pair, number in counts.items()}
-    names = {name for pair in counts for name in pair}
-    first = {name: sum(p for (a, _), p in share.items() if a == name) for name in names}
-    second = {name: sum(p for (_, b), p in share.items() if b == name) for name in names}
-    seen = sum(share.get((name, name), 0.0) for name in names)
-    chance = sum(first[name] * second[name] for name in names)
-    if chance >= 1 - 1e-12:
-        return Kappa(None)
-    value = (seen - chance) / (1 - chance)
-    agreed = sum(share.get((name, name), 0.0) * (1 - (first[name] + second[name]) * (1 - value)) ** 2 for name in names)
-    differed = (1 - value) ** 2 * sum(
-        share.get((a, b), 0.0) * (first[b] + second[a]) ** 2 for a, b in itertools.permutations(names, 2)
-    )
-    spread = agreed + differed - (value - chance * (1 - value)) ** 2
-    half = Z * math.sqrt(max(0.0, spread) / units) / (1 - chance)
-    return Kappa(value, max(-1.0, value - half), min(1.0, value + half))
+    agreed = sum(number for (first, second), number in counts.items() if first == second)
+    firsts: Counter[str] = Counter()
+    seconds: Counter[str] = Counter()
+    for (first, second), number in counts.items():
+        firsts[first] += number
+        seconds[second] += number
+    by_chance = sum(firsts[name] * seconds[name] for name in firsts)
+    if by_chance == units * units:
+        return {"value": None, "low": None, "high": None}
+    chance = by_chance / (units * units)
+    shares = (agreed / units, *wilson(agreed, units))
+    value, low, high = ((share - chance) / (1 - chance) for share in shares)
+    return {"value": value, "low": max(-1.0, low), "high": min(1.0, high)}
 
 
 def summary(latest: Mapping[tuple[str, str], Mark], ids: Collection[str] | None = None) -> dict[str, Any]:
@@ -122,6 +106,6 @@ def _pair(first: str, second: str, said: Mapping[str, str], other: Mapping[str, 
         "first": first,
         "second": second,
         "agreement": Share(agreed, len(both)).as_dict(),
-        "kappa": vars(kappa(counts)),
+        "kappa": kappa(counts),
         "disagreed": [id for id in both if said[id] != other[id]][:50],
     }

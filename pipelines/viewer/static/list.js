@@ -149,7 +149,7 @@ function drawTable(content, rows, now) {
   }
   body.append(...rows.map((row) => h("tr", { "data-row": row.id },
     h("th", { scope: "row" }, link(row), " ", h("span", { class: "badges" }, ...marksOf(row))),
-    ...chosen.map((column) => h("td", { class: column.kind }, h("div", {}, h("bdi", {}, cell(row[column.name], column))))))));
+    ...chosen.map((column) => h("td", { class: `cell-${column.kind}${column.answer ? " answer" : ""}` }, h("div", {}, h("bdi", {}, cell(row[column.name], column))))))));
   highlight(state().id);
 }
 

@@ -5,7 +5,7 @@ import { h, svg, visible, warn } from "./dom.js";
 import { output, query, state } from "./state.js";
 
 const COLOURS = 6;
-let warned = false;
+let warned = "";
 
 function colour(label) {
   let sum = 0;
@@ -61,8 +61,9 @@ async function explain(box, asked, id, place, size) {
     why = error.message;
   }
   box.replaceChildren(h("span", { class: "missing" }, h("strong", {}, "No picture"), h("span", {}, visible(why).slice(0, 300))));
-  if (!warned) {
-    warned = true;
+  const here = `${asked.output} ${asked.table}`;
+  if (warned !== here && asked.table !== "errors") {
+    warned = here;
     warn(`Some pictures cannot be read any more; the rest of each unit is shown. The first: ${visible(why).slice(0, 300)}`);
   }
 }

@@ -41,7 +41,7 @@ function shares(told, now) {
 function pairs(told) {
   if (!told.pairs.length) return h("p", { class: "muted" }, "Agreement is stated once two people have marked the same units.");
   return h("section", { "aria-label": "Agreement" }, h("h3", {}, "Agreement of two reviewers"),
-    h("p", { class: "small muted" }, "Cohen’s kappa is 1 for full agreement and 0 for what chance would give; its interval of 95 % holds for large samples."),
+    h("p", { class: "small muted" }, "Cohen’s kappa is 1 for full agreement and 0 for what chance would give. Its interval of 95 % follows from that of the agreement, with the chance as it was seen."),
     h("div", { class: "scrolls" }, h("table", {}, h("thead", {}, h("tr", {}, ...["Reviewers", "Agree", "Kappa", "Disagree on"].map((name) => h("th", { scope: "col" }, name)))),
       h("tbody", {}, ...told.pairs.map((pair) => h("tr", {}, h("th", { scope: "row" }, named(pair.first), " and ", named(pair.second)), h("td", {}, interval(pair.agreement)),
         h("td", {}, pair.kappa.value === null ? "not defined: there is one verdict alone" : `${decimal(pair.kappa.value)} (${decimal(pair.kappa.low)} to ${decimal(pair.kappa.high)})`),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
 
 from internvl_ops.tasks import caption
@@ -13,7 +12,6 @@ from pipelines.viewer.queries import PREVIEW, SHOWN
 from testing import viewed
 from tests.pipelines.viewer.conftest import Client
 
-IMAGE = pa.schema([("image", pa.string())])
 ALL = [f"unit-{number:03}" for number in range(12)]
 
 
@@ -91,7 +89,7 @@ def test_a_sample_is_drawn_again_by_its_seed(looking: Client) -> None:
 def test_long_texts_are_cut_in_lists_and_come_in_parts(tmp_path: Path) -> None:
     text = "0123456789" * 1_000_000
     rows = [{"id": "long", "image": "a.jpg", "caption": text, "width": 1, "height": 1}]
-    client = Client(viewed.write_output(tmp_path / "out", tmp_path / "m", caption(), rows, passthrough=IMAGE))
+    client = Client(viewed.write_output(tmp_path / "out", tmp_path / "m", caption(), rows, passthrough=viewed.IMAGE))
     (row,) = client.get("rows")["rows"]
     assert row["caption"] == text[:PREVIEW]
     unit = client.get("unit", id="long")
@@ -148,7 +146,9 @@ def test_files_that_a_run_adds_are_seen_after_a_reload(tmp_path: Path) -> None:
     client = Client(folder)
     assert len(client.ids()) == 3
     rows = [{"id": "new", "image": "000.jpg", "caption": "new", "width": 1, "height": 1}]
-    viewed.write_output(folder, tmp_path / "pictures" / "m", caption(prompt="What is this?"), rows, passthrough=IMAGE)
+    viewed.write_output(
+        folder, tmp_path / "pictures" / "m", caption(prompt="What is this?"), rows, passthrough=viewed.IMAGE
+    )
     client.post("reload")
     assert len(client.ids()) == 4
     client.close()
