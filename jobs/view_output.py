@@ -1,17 +1,6 @@
-"""Shows outputs in a browser on this machine: units with their pictures, boxes and answers, to look at and to mark.
+"""The command `internvl-batch view` as a script; `pipelines.commands.registry` describes it."""
 
-python jobs/view_output.py captions/ captions-of-another-model/
-"""
-
-import sys
-
-from internvl_ops.errors import ConfigurationError
-from pipelines.commands.view import ViewOptions, view
-from pipelines.options.command_line import exit_with, parse_options
+from pipelines.commands.registry import main
 
 if __name__ == "__main__":
-    options, _ = parse_options(ViewOptions, __doc__, positional="outputs", modes=False)
-    try:
-        sys.exit(view(options))
-    except ConfigurationError as error:
-        exit_with(error)
+    main("view")

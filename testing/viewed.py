@@ -10,7 +10,7 @@ import pyarrow as pa
 from PIL import ImageDraw
 
 from internvl_ops.errors import Kind, UnitError
-from internvl_ops.tasks import Task, caption, ground, ocr
+from internvl_ops.tasks import TEXT, Task, caption, ground, ocr
 from pipelines import columns as c
 from pipelines.ledger.finished import unit_key
 from pipelines.ledger.ledger import Counts, Ledger
@@ -59,7 +59,7 @@ def write_output(
         options: Options of the run.
     """
     output = OutputFolder(str(folder))
-    own = own_columns(task.columns, c.answered(task.columns), MEASURES[kind, exploded])
+    own = own_columns(task, TEXT.columns(task.columns), MEASURES[kind, exploded])
     given = {"input": str(manifest), "output": str(folder), "model": model, **options}
     record = RunRecord(JobOptions.model_validate(given), task, output)
     finished = pa.unify_schemas([_internal(own), passthrough])

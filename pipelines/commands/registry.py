@@ -232,6 +232,17 @@ COMMANDS: dict[str, Command] = {
             script="filter_dataset.py",
         ),
         Command(
+            "view",
+            "Look at outputs in a browser, and mark units.",
+            "Shows outputs in a browser on this machine: units with their pictures, boxes and answers, to look at and "
+            "to mark. docs/viewer.md shows the page.",
+            options="pipelines.commands.view:ViewOptions",
+            run="pipelines.commands.view:run",
+            example=("captions/ captions-of-another-model/",),
+            positional="outputs",
+            script="view_output.py",
+        ),
+        Command(
             "preview",
             "Answer one or a few files and show the answer while it grows.",
             "Answers one or a few images, PDF pages or videos and shows the answer while it grows: for finding a "

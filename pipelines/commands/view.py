@@ -15,7 +15,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from internvl_ops.errors import ConfigurationError
-from pipelines.options.command_line import show
+from pipelines.options.command_line import Mode, show
 
 _NEEDED = ("duckdb", "markdown_it", "starlette", "uvicorn")
 _LONGEST_NAME = 100
@@ -40,7 +40,7 @@ class ViewOptions(BaseModel):
     s3_anonymous: bool = Field(False, description="Read media from S3 without credentials, as public buckets allow.")
 
 
-def view(options: ViewOptions) -> int:
+def run(options: ViewOptions, mode: Mode = "run") -> int:
     """Serves the page until it is stopped by Ctrl-C or SIGTERM.
 
     Returns:

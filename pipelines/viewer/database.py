@@ -209,8 +209,9 @@ def quoted(name: str) -> str:
 
 def _address(output: ViewedOutput, table: str, name: str) -> str:
     """Where DuckDB finds a file, or with an empty name the folder of a table."""
-    path = f"{output.folder.root.rstrip('/')}/{name or f'{table}/'}"
-    return path if output.folder.local else f"s3://{path}"
+    name = name or f"{table}/"
+    folder = output.folder.root if output.folder.local else output.folder.uri
+    return folder.rstrip("/") + "/" + name
 
 
 def _list(texts: Sequence[str]) -> str:

@@ -20,6 +20,7 @@ from starlette.types import ASGIApp
 
 from internvl_ops.errors import ConfigurationError, UnitError
 from internvl_ops.redaction import safe_text, safe_uri
+from pipelines.flags import in_flags
 from pipelines.output.folder import RESULTS
 from pipelines.viewer import queries, texts
 from pipelines.viewer.database import Database, QueryError, quoted, view
@@ -213,7 +214,7 @@ class Viewer:
         try:
             return self.shelf.described(media, whole(given, "place", 0, 10_000), _size(given))
         except UnitError as error:
-            return {"error": f"{error.kind}: {error.message}"}
+            return {"error": in_flags(f"{error.kind}: {error.message}")}
 
     async def picture(self, request: Request) -> Response:
         from starlette.concurrency import run_in_threadpool
@@ -226,7 +227,7 @@ class Viewer:
             place, frame = whole(given, "place", 0, 10_000), whole(given, "frame", 0, 10_000)
             data = self.shelf.picture(media, place, _size(given), frame)
         except (UnitError, QueryError) as error:
-            return _json({"error": str(error)}, 404)
+            return _json({"error": in_flags(str(error))}, 404)
         return Response(data, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=600"})
 
     async def mark(self, request: Request) -> Response:
@@ -279,7 +280,7 @@ def _answering(answer: Callable[[Mapping[str, str]], Any]) -> Callable[[Request]
         try:
             return _json(answer(request.query_params))
         except (QueryError, ConfigurationError) as error:
-            return _json({"error": safe_text(str(error))}, 400)
+            return _json({"error": in_flags(safe_text(str(error)))}, 400)
 
     return route
 
@@ -299,7 +300,7 @@ async def _acting(request: Request, act: Callable[[Mapping[str, Any]], Any]) -> 
         asked = orjson.loads(bytes(body) or b"{}")
         return _json(await run_in_threadpool(act, asked if isinstance(asked, dict) else {}))
     except (orjson.JSONDecodeError, QueryError, ConfigurationError, OSError) as error:
-        return _json({"error": safe_text(str(error))}, 400)
+        return _json({"error": in_flags(safe_text(str(error)))}, 400)
 
 
 def _json(value: Any, status: int = 200) -> Response:
