@@ -189,7 +189,7 @@ class MediaReader:
             try:
                 return self._sandbox.call(display, source, unit.part, self.options, side, timeout_s=self._timeout_s)
             except UnitError as error:
-                return named(error, unit.media[place].uri)
+                return named_error(error, unit.media[place].uri)
         return UnitError("fetch", "bad_row", "the unit has no media")
 
     def list_parts(self, unit: Unit) -> list[Part] | UnitError:

@@ -17,7 +17,7 @@ from pipelines.ledger.ledger import Counts, Ledger
 from pipelines.options.job_options import JobOptions
 from pipelines.output.documents import write_documents
 from pipelines.output.folder import OutputFolder
-from pipelines.output.writer import MEASURES, Writer, own_columns, result_schema
+from pipelines.output.writer import MEASURE_COLUMNS, Writer, own_columns, result_schema
 from pipelines.report.record import RunRecord
 from testing import corpus_documents, corpus_video
 from testing.pictures import encoded, natural
@@ -59,7 +59,7 @@ def write_output(
         options: Options of the run.
     """
     output = OutputFolder(str(folder))
-    own = own_columns(task, TEXT.columns(task.columns), MEASURES[kind, exploded])
+    own = own_columns(task, TEXT.columns(task.columns), MEASURE_COLUMNS[kind, exploded])
     given = {"input": str(manifest), "output": str(folder), "model": model, **options}
     record = RunRecord(JobOptions.model_validate(given), task, output)
     finished = pa.unify_schemas([_internal(own), passthrough])

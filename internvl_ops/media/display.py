@@ -13,7 +13,7 @@ import numpy as np
 
 from internvl_ops.media.document import picture_page
 from internvl_ops.media.image import decode_image
-from internvl_ops.media.parts import MediaOptions, Part
+from internvl_ops.media.parts import DecodeOptions, Part
 from internvl_ops.media.times import seconds_of
 from internvl_ops.media.video import load_video
 
@@ -41,7 +41,7 @@ class Displayed:
                 raise ValueError(f"a picture of shape {picture.shape}")
 
 
-def display(source: bytes | str, part: Part, options: MediaOptions, side: int) -> Displayed:
+def display(source: bytes | str, part: Part, options: DecodeOptions, side: int) -> Displayed:
     """Decodes a file or a part of it. Picklable and at module level, so that it can run in a sandbox.
 
     Args:
@@ -62,7 +62,7 @@ def display(source: bytes | str, part: Part, options: MediaOptions, side: int) -
     return Displayed([_shrunk(pixels, pixels.shape[1], pixels.shape[0], side)])
 
 
-def _page(source: bytes | str, part: Part, options: MediaOptions, side: int) -> Displayed:
+def _page(source: bytes | str, part: Part, options: DecodeOptions, side: int) -> Displayed:
     page, _ = picture_page(source, part.page or 1, options.document)
     decoded = cv2.imdecode(np.frombuffer(page.data, np.uint8), cv2.IMREAD_COLOR)
     assert decoded is not None, "the page was encoded here"
@@ -70,7 +70,7 @@ def _page(source: bytes | str, part: Part, options: MediaOptions, side: int) -> 
     return Displayed([_shrunk(pixels, page.width, page.height, side)], notes=page.notes)
 
 
-def _frames(source: bytes | str, part: Part, options: MediaOptions, side: int) -> Displayed:
+def _frames(source: bytes | str, part: Part, options: DecodeOptions, side: int) -> Displayed:
     start, end = seconds_of(part.start, "start"), seconds_of(part.end, "end")
     one_tile = replace(
         options.video,

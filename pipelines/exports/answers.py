@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import posixpath
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,14 +13,13 @@ from internvl_ops.errors import ConfigurationError
 from internvl_ops.media.kinds import MediaKind
 from internvl_ops.redaction import safe_uri
 from pipelines.output.folder import RESULTS, RUNS, OutputFolder
+from pipelines.output.media_places import base_of, media_column_of, media_kind_of
 from pipelines.output.overwrite import replaced_files
 from pipelines.output.settings import METADATA_KEY
 from pipelines.patience import patiently
-from pipelines.sources.options import DEFAULT_MEDIA_COLUMNS
-from pipelines.sources.storage import check_scheme, has_magic, kind_of, split_glob
+from pipelines.sources.storage import check_scheme
 
 _RUNS_READ = 20  # newest records; enough to notice that inputs differ
-_FILE = re.compile(r"\.\w{1,10}(\.(gz|gzip|zst|zstd|bz2|xz))?$")
 
 
 @dataclass(frozen=True)
@@ -104,7 +101,7 @@ def open_answers(output: OutputFolder, *, media_column: str | None = None, media
     said = schema.metadata or {}
     settings = json.loads(said.get(METADATA_KEY, b"{}"))
     configurations = _configurations(output)
-    column = media_column or _media_column(schema, configurations[-1] if configurations else {})
+    column = media_column or media_column_of(schema.names, configurations[-1] if configurations else {})
     if media_column is not None and media_column not in schema.names:
         raise ConfigurationError(
             f"--media-column {media_column}: results have no such column. Columns there: {', '.join(schema.names)}."
@@ -117,22 +114,9 @@ def open_answers(output: OutputFolder, *, media_column: str | None = None, media
         prompt=said.get(b"prompt", b"").decode(),
         settings=settings,
         media=column,
-        media_kind=_media_kind(schema),
-        bases=given or tuple(dict.fromkeys(filter(None, map(_base_of, configurations)))),
+        media_kind=media_kind_of(schema.names),
+        bases=given or tuple(dict.fromkeys(filter(None, map(base_of, configurations)))),
     )
-
-
-def _media_kind(schema: pa.Schema) -> MediaKind:
-    if "num_frames" in schema.names:
-        return "video"
-    return "document" if "page" in schema.names and "parent" in schema.names else "image"
-
-
-def _media_column(schema: pa.Schema, configuration: Mapping[str, Any]) -> str | None:
-    named = (configuration.get(f"{kind}_column") for kind in ("image", "video", "document"))
-    asked = next(filter(None, named), None)
-    names = [asked] if asked else [name for name in DEFAULT_MEDIA_COLUMNS if name in schema.names]
-    return names[0] if names and names[0] in schema.names else None
 
 
 def _configurations(output: OutputFolder) -> list[dict[str, Any]]:
@@ -147,18 +131,3 @@ def _configurations(output: OutputFolder) -> list[dict[str, Any]]:
         if isinstance(record, dict) and isinstance(record.get("configuration"), dict):
             found.append(record["configuration"])
     return found
-
-
-def _base_of(configuration: Mapping[str, Any]) -> str:
-    """The folder that relative media of a run's input are relative to, as `SourcePlan.base`."""
-    uri = configuration.get("media_root") or configuration.get("input")
-    if not isinstance(uri, str) or not uri:
-        return ""
-    uri = check_scheme("--media-root", uri)
-    if configuration.get("media_root"):
-        return uri
-    if has_magic(uri):
-        return split_glob(uri)[0]
-    if kind_of(uri) == "directory":
-        return uri
-    return posixpath.dirname(uri) if _FILE.search(uri) else uri

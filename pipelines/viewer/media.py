@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from internvl_ops.errors import ConfigurationError, UnitError, unforeseen
 from internvl_ops.media.parts import Part
 from internvl_ops.redaction import safe_uri
+from pipelines.output.media_places import media_kind_of
 from pipelines.viewer.outputs import ViewedOutput
 
 if TYPE_CHECKING:
@@ -58,8 +59,8 @@ def media_of(output: ViewedOutput, number: int, names: Sequence[str], row: Mappi
         names: All columns of the table.
         row: The row, with its media column whole.
     """
-    kind = output.kind_of_media(names)
-    column = output.media_column(names, kind)
+    kind = media_kind_of(names)
+    column = output.media_column(names)
     found = row.get(column) if column else None
     if found is None:
         found = row.get("media")  # of a unit that failed
@@ -78,7 +79,7 @@ def _first(*values: Any) -> Any:
 
 def media_columns(output: ViewedOutput, names: Sequence[str]) -> list[str]:
     """The columns that `media_of` needs."""
-    column = output.media_column(names, output.kind_of_media(names))
+    column = output.media_column(names)
     wanted = (column or "", "media", "page", "clip_start", "clip_end", "start", "end", "run_id")
     return [name for name in dict.fromkeys(wanted) if name in names]
 

@@ -13,16 +13,16 @@ from pydantic import ValidationError
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.media.access import ReadPolicy
+from internvl_ops.media.kinds import MediaKind
 from internvl_ops.redaction import safe_text, safe_uri
-from pipelines.options.job_options import MediaOptions as Decoding
+from pipelines.options.job_options import MediaOptions
 from pipelines.output.folder import ERRORS, RESULTS, REVIEWS, RUNS, OutputFolder
-from pipelines.sources.listing import folder_of
-from pipelines.sources.options import DEFAULT_MEDIA_COLUMNS, MEDIA_KINDS, MediaKind, SourceOptions
+from pipelines.output.media_places import base_of, media_column_of
 from pipelines.sources.storage import check_scheme
-from pipelines.wiring.media import media_options, read_limits
+from pipelines.wiring.media import reader_arguments
 
 if TYPE_CHECKING:
-    from pipelines.wiring.media import Reading
+    from pipelines.wiring.media import ReaderArguments
 
 logger = logging.getLogger(__name__)
 
@@ -102,59 +102,39 @@ class ViewedOutput:
                 return found
         return {}
 
-    def kind_of_media(self, columns: Sequence[str]) -> MediaKind:
-        """The kind of the units' media, by the columns that only this kind has."""
-        if "page" in columns and "parent" in columns:
-            return "document"
-        return "video" if "num_frames" in columns else "image"
-
-    def media_column(self, columns: Sequence[str], kind: MediaKind) -> str | None:
+    def media_column(self, columns: Sequence[str]) -> str | None:
         """The column of ``results/`` with the media; None if the output does not hold their places."""
-        configuration = self.configuration(None)
-        named = (configuration.get(f"{one}_column") for one in (kind, *MEDIA_KINDS))
-        wanted = [*filter(None, named), *(name for name, of in DEFAULT_MEDIA_COLUMNS.items() if of == kind)]
-        wanted += [name for name in DEFAULT_MEDIA_COLUMNS if name not in wanted]
-        there = set(columns)
-        return next((name for one in wanted for name in (one, f"manifest_{one}") if name in there), None)
+        return media_column_of(columns, self.configuration(None))
 
-    def reading(self, run_id: str | None, kind: MediaKind) -> Reading:
+    def reading(self, run_id: str | None, kind: MediaKind) -> ReaderArguments:
         """How the media of a run are read: its own policy and options, and what ``access`` adds.
 
         Raises:
             ConfigurationError: The place of its media cannot be used.
         """
         configuration = self.configuration(run_id)
+        root = self.access.media_root
         policy = ReadPolicy(
-            self._base(configuration),
+            check_scheme("--media-root", root) if root else base_of(configuration),
             (*_texts(configuration.get("allow")), *self.access.allow),
             s3_anonymous=self.access.s3_anonymous or bool(configuration.get("s3_anonymous")),
+            s3_requester_pays=bool(configuration.get("s3_requester_pays")),
         )
-        decoding = _decoding(configuration)
-        return policy, media_options(decoding, kind), read_limits(decoding)
-
-    def _base(self, configuration: dict[str, Any]) -> str:
-        if self.access.media_root:
-            return check_scheme("--media-root", self.access.media_root)
-        if root := configuration.get("media_root"):
-            return check_scheme("--media-root", str(root))
-        given = configuration.get("input")
-        if not given or not isinstance(given, str):
-            return ""
-        return folder_of(SourceOptions(check_scheme("--input", given)))
+        return reader_arguments(_decoding(configuration), policy, kind)
 
 
 def _texts(value: Any) -> tuple[str, ...]:
     return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else ()
 
 
-def _decoding(configuration: dict[str, Any]) -> Decoding:
+def _decoding(configuration: dict[str, Any]) -> MediaOptions:
     """The media options of a run. A record of another version may lack some, or hold some that are not known here."""
-    given = {name: configuration[name] for name in Decoding.model_fields if configuration.get(name) is not None}
+    given = {name: configuration[name] for name in MediaOptions.model_fields if configuration.get(name) is not None}
     while True:
         try:
-            return Decoding.model_validate(given)
+            return MediaOptions.model_validate(given)
         except ValidationError as error:
             wrong = {str(detail["loc"][0]) for detail in error.errors() if detail["loc"]} & given.keys()
             if not wrong:
-                return Decoding.model_validate({})
+                return MediaOptions.model_validate({})
             given = {name: value for name, value in given.items() if name not in wrong}

@@ -22,6 +22,7 @@ from internvl_ops.errors import ConfigurationError, UnitError
 from internvl_ops.redaction import safe_text, safe_uri
 from pipelines.flags import in_flags
 from pipelines.output.folder import RESULTS
+from pipelines.output.media_places import media_kind_of
 from pipelines.viewer import queries, texts
 from pipelines.viewer.database import Database, QueryError, quoted, view
 from pipelines.viewer.media import SIDES, Shelf, UnitMedia, media_columns, media_of, named_files
@@ -112,12 +113,11 @@ class Viewer:
         output = self.outputs[number]
         columns = self.database.columns
         names = [column.name for column in columns[number, RESULTS]]
-        kind = output.kind_of_media(names)
         return {
             "name": output.name,
             "uri": safe_uri(output.uri),
-            "kind": kind,
-            "media": output.access.media and output.media_column(names, kind) is not None,
+            "kind": media_kind_of(names),
+            "media": output.access.media and output.media_column(names) is not None,
             "tables": {
                 table: {
                     "rows": self.database.query(f"SELECT count(*) AS n FROM {view(number, table)}")[0]["n"],
