@@ -2,9 +2,9 @@
 
     internvl-batch serve OpenGVLab/InternVL2_5-8B --port 8000 --tensor-parallel-size 2
 
-It listens on this machine alone. For other machines add --host 0.0.0.0 and --api-key KEY (or set VLLM_API_KEY): whoever
-reaches it may use it. Pictures that requests name by URL are not fetched; send them as data: URLs, as this project's
-engine does, or name the hosts with --allowed-media-domains HOST.
+The server listens on this machine only. To serve other machines, add --host 0.0.0.0 and --api-key KEY (or set
+VLLM_API_KEY): anyone with the key may use the server. It fetches no images from URLs. Send images as data: URLs, as
+this project's engine does, or allow hosts with --allowed-media-domains HOST.
 
 Everything after the model is an option of `vllm serve`; see `vllm serve --help=all`. No torchvision is needed and no
 code that comes with the checkpoint runs. A prompt and its answer may have the context that the checkpoint was trained
@@ -47,7 +47,8 @@ def main(program: str, argv: Sequence[str]) -> None:
 def context_options(checkpoint: Checkpoint, options: list[str]) -> list[str]:
     """Options of `vllm serve` that hold it to the checkpoint's context, unless `options` set another.
 
-    vLLM itself promises what the config's `rope_scaling` does, and answers nonsense beyond the checkpoint's.
+    By itself, vLLM would use the length that the config's `rope_scaling` promises. Answers beyond the trained context
+    make no sense.
     """
     if any(option.replace("_", "-").startswith("--max-model-len") for option in options):
         return []
@@ -75,10 +76,10 @@ def _serve(checkpoint: Checkpoint, template: Path, options: list[str]) -> None:
 
 
 def _safely(options: list[str]) -> list[str]:
-    """The options with what keeps strangers out.
+    """Adds the options that restrict access to the server.
 
     Raises:
-        SystemExit: Other machines are let in without a key, or the port is in use.
+        SystemExit: The server would accept other machines without a key, or its port is in use.
     """
     host, port = _value(options, "--host") or "127.0.0.1", _value(options, "--port") or "8000"
     if _value(options, "--uds") is not None:
@@ -86,7 +87,7 @@ def _safely(options: list[str]) -> list[str]:
     if host not in ("127.0.0.1", "localhost", "::1") and not (
         _value(options, "--api-key") or os.environ.get("VLLM_API_KEY")
     ):
-        _refuse(f"--host {host}: whoever reaches this machine could use the server. Add --api-key KEY.")
+        _refuse(f"--host {host}: anyone who can reach this machine could use the server. Add --api-key KEY.")
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -101,13 +102,13 @@ def _safely(options: list[str]) -> list[str]:
 
 
 def _value(options: list[str], name: str) -> str | None:
-    """The last value of an option, in either spelling; None where it is not given."""
-    found = None
+    """The last value of an option, in either spelling; None if it is not given."""
+    last = None
     for place, option in enumerate(options):
-        said, equals, value = option.partition("=")
-        if said.replace("_", "-") == name:
-            found = value if equals else "".join(options[place + 1 : place + 2])
-    return found
+        spelling, equals, value = option.partition("=")
+        if spelling.replace("_", "-") == name:
+            last = value if equals else "".join(options[place + 1 : place + 2])
+    return last
 
 
 def _refuse(message: str) -> NoReturn:

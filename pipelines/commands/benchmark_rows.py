@@ -1,4 +1,4 @@
-"""The published data of a benchmark, in whichever form, as rows that are asked and scored."""
+"""Converts the published data of a benchmark, in any of its forms, to rows that are asked and scored."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ class BenchmarkRows:
     """Reads one benchmark's data; a `pipelines.sources.options.Reshape`.
 
     Args:
-        name: Of the benchmark.
-        input: As named, for messages.
-        split: As named by ``--split``; else by the files.
-        media_column: Instead of the usual names.
-        id_column: Column with ids; else a row's place in the data is its id.
-        answers: By question id, from an annotation file.
-        subtitles: Folder with an SRT file a video, of the same name, to show the model.
-        published_folders: Whether videos lie in the folders in which the benchmark publishes them.
+        name: Name of the benchmark.
+        input: The input as given, for messages.
+        split: The value of ``--split``; None to take it from the file names.
+        media_column: Column with the media, instead of the usual names.
+        id_column: Column with ids; None to use a row's position in the data.
+        answers: Answers by question id, from an annotation file.
+        subtitles: Folder with one SRT file per video, named like the video.
+        published_folders: Whether videos are in the folders in which the benchmark publishes them.
     """
 
     name: str
@@ -67,7 +67,7 @@ class BenchmarkRows:
 
     @property
     def fields(self) -> pa.Schema:
-        """What a row says besides its id and media."""
+        """A row's columns besides its id and media."""
         names = ["split", "question_id", *self.benchmark.fields, *(["subtitles"] if self.subtitles else [])]
         return pa.schema([(name, TYPES.get(name, pa.string())) for name in names])
 
@@ -75,7 +75,7 @@ class BenchmarkRows:
         """The columns after `rows`: id, media, and `fields`.
 
         Raises:
-            ConfigurationError: The data has not what the benchmark needs.
+            ConfigurationError: The data lacks a column that the benchmark needs.
         """
         self._chosen(given.names)
         if self.id_column and self.id_column not in given.names:
@@ -87,7 +87,7 @@ class BenchmarkRows:
         return pa.schema([("id", pa.string()), (self.benchmark.media, kind), *self.fields])
 
     def rows(self, plan: SourcePlan, split: Split, raw: RawRows) -> RawRows:
-        """The same rows in the columns of `columns`; one that cannot be asked or scored is noted as a problem."""
+        """Converts rows to the columns of `columns`. A row that cannot be asked or scored becomes a problem."""
         chosen = self._chosen(list(raw.columns))
         values = {name: _values(plan, column, raw.columns[column]) for name, column in chosen.items()}
         part, problems = self.split_of(split.name), dict(raw.problems)
@@ -159,7 +159,7 @@ class BenchmarkRows:
         return pa.array([_inline(text) for text in column.to_pylist()], INLINE)
 
     def _subtitles(self, raw: RawRows, problems: dict[int, str]) -> list[str]:
-        """The subtitles of each row's video as text, none of one without a file; none at all where none are wanted."""
+        """The subtitles of each row's video as text. Empty if the model should see no subtitles."""
         if not self.subtitles:
             return []
         column, found = raw.columns[self._media(list(raw.columns))], []
@@ -196,7 +196,7 @@ def read_annotations(path: str, text: bytes) -> dict[str, list[str]]:
     """Answers by question id from an annotation file: of the VQA challenges (TextVQA, VizWiz) or of DocVQA.
 
     Raises:
-        ConfigurationError: It is neither.
+        ConfigurationError: The file has neither form.
     """
     try:
         value = orjson.loads(text)
@@ -230,7 +230,7 @@ def _as_id(value: Any) -> str | None:
 
 
 def _inline(text: str | None) -> dict[str, Any] | None:
-    """A path, or the picture itself in base64, as MMBench's tables have it."""
+    """A path, or an image in base64, as in MMBench's tables."""
     if not text:
         return None
     if len(text) < _SHORTEST_BASE64 or "." in text:

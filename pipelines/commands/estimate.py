@@ -1,4 +1,4 @@
-"""What a job will take: GPU hours, price and CPU cores, from a sample of the manifest and the checkpoint's sizes."""
+"""Estimates a job's GPU hours, price and CPU cores from a sample of the manifest and the checkpoint's sizes."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ ASSUMED = Efficiency()
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a job will take.
+    """Estimate of a job.
 
     Args:
-        sample: Of its manifest.
-        rows: Of the manifest; None where that is not known without reading all of it.
-        roofline: Of the checkpoint on the GPU.
-        chosen: Why that GPU.
-        answer_tokens: That each unit's answers are taken to have; None for all that they may have.
-        price_per_gpu_hour: None where no price is to be said.
+        sample: A sample of the manifest.
+        rows: Number of rows in the manifest; None if it is unknown without reading all of them.
+        roofline: Performance model of the checkpoint on the GPU.
+        chosen: How the GPU was chosen, in parentheses.
+        answer_tokens: Assumed tokens of a unit's answers; None for the maximum.
+        price_per_gpu_hour: Price of one GPU hour; None to estimate no price.
     """
 
     sample: SampleResult
@@ -44,12 +44,12 @@ class Estimate:
 
     @property
     def units(self) -> float:
-        """That can be asked about; of a million, where the number of rows is not known."""
+        """Number of units to ask about; per million rows if the row count is unknown."""
         total = 1e6 if self.rows is None else self.rows * self.sample.units_per_row
         return total * self.sample.good_share
 
     def units_per_second(self, efficiency: Efficiency = ASSUMED) -> float:
-        """Of one GPU."""
+        """Units that one GPU answers per second."""
         return 1 / fmean(self._seconds(unit, efficiency) for unit in self.sample.seen)
 
     @property
@@ -62,11 +62,11 @@ class Estimate:
 
     @property
     def cores_per_gpu(self) -> float:
-        """CPU cores that prepare as fast as one GPU answers."""
+        """CPU cores that prepare units as fast as one GPU answers them."""
         return (self.sample.prepare_s or 0.0) * self.units_per_second()
 
     def answers(self, unit: Seen) -> int:
-        """Tokens that its answers are taken to have."""
+        """Assumed number of tokens in the unit's answers."""
         return unit.new_tokens if self.answer_tokens is None else min(self.answer_tokens, unit.new_tokens)
 
     def _seconds(self, unit: Seen, efficiency: Efficiency) -> float:
@@ -109,7 +109,7 @@ class Estimate:
 
     def _units(self) -> str:
         if self.rows is None:
-            return "how many there are is not known without reading all of them; what follows is for a million"
+            return "the number of rows is unknown without reading all of them; the estimate is for a million"
         each = self.sample.units_per_row
         several = f", {each:,.1f} units each" if each != 1 else ""
         return f"{self.rows:,} rows{several}, of which {self.units:,.0f} units can be asked about"
@@ -144,14 +144,14 @@ class Estimate:
 
 
 def estimate(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | None, task: Task) -> Estimate:
-    """Looks at a sample of the manifest and works out what all of it takes.
+    """Estimates the whole job from a sample of the manifest.
 
     Raises:
-        ConfigurationError: An unknown GPU, one that the checkpoint does not fit, or no checkpoint to know sizes from.
+        ConfigurationError: The GPU is unknown or too small for the checkpoint, or there is no checkpoint with sizes.
     """
     if checkpoint is None or options.engine == "openai":
         raise ConfigurationError(
-            "--estimate with --engine openai: the sizes of a server's model are not known here. Name the checkpoint "
+            "--estimate with --engine openai: the sizes of a server's model are unknown. Name the checkpoint "
             "with --model and leave --engine out."
         )
     gpu, chosen = _choose(options.gpu)
@@ -192,11 +192,11 @@ def _roofline(options: JobOptions, checkpoint: Checkpoint, gpu: Gpu) -> Roofline
 
 
 def _histogram(counts: Sequence[int], shown: int = 6) -> str:
-    """The most frequent values with their shares, in the order of the values."""
+    """The most frequent values with their shares, sorted by value."""
     most = Counter(counts).most_common(shown)
-    said = [f"{value}: {number / len(counts):.0%}" for value, number in sorted(most)]
+    shares = [f"{value}: {number / len(counts):.0%}" for value, number in sorted(most)]
     rest = len(counts) - sum(number for _, number in most)
-    return ", ".join([*said, *([f"others: {rest / len(counts):.0%}"] if rest else [])])
+    return ", ".join([*shares, *([f"others: {rest / len(counts):.0%}"] if rest else [])])
 
 
 def _spread(values: Sequence[int]) -> str:
@@ -220,4 +220,4 @@ def _si(value: float) -> str:
 
 
 def _table(lines: Sequence[tuple[str, str]]) -> str:
-    return "\n".join(f"{name:<10} {said}" for name, said in lines)
+    return "\n".join(f"{name:<10} {text}" for name, text in lines)

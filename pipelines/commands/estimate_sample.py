@@ -1,4 +1,4 @@
-"""A look at some units of a manifest: tiles, tokens, errors, what it takes to prepare them. No cluster, no model."""
+"""Samples units of a manifest: tiles, tokens, errors, and the time to prepare them. Without a cluster or a model."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ from pipelines.stages.wire import encode_part, media_of
 from pipelines.wiring.media import ReaderArguments, explodes, read_policy, reader_arguments
 from pipelines.wiring.preparers import prepare_arguments
 
-FILES = 16  # of the manifest that are looked into, at most
-BLOCK = 4  # units prepared between two looks at the clock
-PATIENCE_S = 10.0  # of preparing, and again of counting pages or clips
+FILES = 16  # maximum number of manifest files to sample from
+BLOCK = 4  # units to prepare between two checks of the time
+PATIENCE_S = 10.0  # limit for preparing, and again for counting pages or clips
 
 
 @dataclass(frozen=True)
 class Seen:
-    """One unit.
+    """One unit of the sample.
 
     Args:
-        tiles: Of all its images.
-        prompt_tokens: That the model reads: of several prompts about the same images, those of the images once.
-        new_tokens: That its answers may have at most.
+        tiles: Tiles of all its images.
+        prompt_tokens: Tokens that the model reads. Image tokens that several prompts share count once.
+        new_tokens: Maximum number of tokens in its answers.
     """
 
     tiles: int
@@ -49,15 +49,15 @@ class Seen:
 
 @dataclass
 class SampleResult:
-    """What was found.
+    """The result of sampling.
 
     Args:
-        rows: Manifest rows looked at.
-        units_per_row: Pages or clips of a row, on average.
-        prepared: Units of which all was done, but for asking the model.
-        seen: Units that can be asked about.
-        errors: Units that cannot, by kind.
-        prepare_s: CPU seconds of preparing one; None where none could be.
+        rows: Number of manifest rows in the sample.
+        units_per_row: Average number of pages or clips per row.
+        prepared: Number of units that were fully prepared.
+        seen: Units without an error.
+        errors: Number of units with an error, by kind.
+        prepare_s: CPU seconds to prepare one unit; None if none could be prepared.
     """
 
     rows: int
@@ -69,14 +69,14 @@ class SampleResult:
 
     @property
     def good_share(self) -> float:
-        """Of the units that were looked at."""
+        """Share of the sampled units that have no error."""
         units = len(self.seen) + self.errors.total()
         return len(self.seen) / units if units else 0.0
 
 
 def take_sample(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint, task: Task) -> SampleResult:
-    """Prepares as many units as ten seconds allow, taken at random, as the job would. Of the others, where they are
-    images, it reads the headers."""
+    """Prepares random units in the same way as the job, for ten seconds. Of the remaining images, it reads only the
+    headers."""
     rows = _rows(plan, options.sample_rows)
     sample = SampleResult(len(rows))
     if not len(rows):
@@ -97,7 +97,7 @@ def _reading(options: JobOptions, plan: SourcePlan) -> ReaderArguments:
 
 
 def _rows(plan: SourcePlan, wanted: int) -> pa.Table:
-    """The heads of some files of the manifest."""
+    """The first rows of some files of the manifest."""
     splits = plan.splits[:: -(-len(plan.splits) // FILES) or 1]
     each = -(-wanted // max(1, len(splits)))
     tables = [plan.table_schema.empty_table()]
@@ -112,7 +112,7 @@ def _rows(plan: SourcePlan, wanted: int) -> pa.Table:
 
 
 def _explode(rows: pa.Table, options: JobOptions, plan: SourcePlan, sample: SampleResult) -> pa.Table:
-    """A unit of each file, taken at random, and how many there are on average."""
+    """Takes one random unit of each file, and records the average number of units."""
     reader = MediaReader(*_reading(options, plan))
     draw = random.Random(1)
     kept: list[int] = []
@@ -138,7 +138,7 @@ def _explode(rows: pa.Table, options: JobOptions, plan: SourcePlan, sample: Samp
 def _prepare(
     rows: pa.Table, options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint, task: Task, sample: SampleResult
 ) -> int:
-    """Prepares until patience is at an end; returns how many rows."""
+    """Prepares rows until the time limit; returns their number."""
     stage = Prepare(**prepare_arguments(options, _reading(options, plan), plan, checkpoint, task))
     try:
         stage(rows.slice(0, 1))  # starts the decoder's process, which a job does once
@@ -161,7 +161,7 @@ def _prepare(
 def _read_headers(
     rows: pa.Table, options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint, sample: SampleResult
 ) -> None:
-    """Of images that were not prepared the tiles; their prompts' texts are taken to be as long as those seen."""
+    """Counts the tiles of images that were not prepared, and assumes the average prompt length for them."""
     image_tokens = checkpoint.tokens_per_tile
     text = round(fmean(unit.prompt_tokens - image_tokens * unit.tiles for unit in sample.seen))
     new = round(fmean(unit.new_tokens for unit in sample.seen))
@@ -171,10 +171,10 @@ def _read_headers(
         media.for_tiles(checkpoint.tile_size, checkpoint.use_thumbnail, dynamic=checkpoint.dynamic),
         limits,
     )
-    fine = rows.filter(rows[c.ERROR].is_null())
+    valid = rows.filter(rows[c.ERROR].is_null())
     sample.errors.update(error["kind"] for error in rows[c.ERROR].to_pylist() if error)
     try:
-        for tiles in reader.count_tiles([Unit((), files) for files in media_of(fine)]):
+        for tiles in reader.count_tiles([Unit((), files) for files in media_of(valid)]):
             if isinstance(tiles, UnitError):
                 sample.errors[tiles.kind] += 1
             else:
@@ -184,7 +184,7 @@ def _read_headers(
 
 
 def at_most(seconds: float) -> Iterator[bool]:
-    """Goes on for so long, and at least once."""
+    """Yields for this many seconds, and at least once."""
     until = time.monotonic() + seconds
     yield True
     while time.monotonic() < until:
@@ -192,7 +192,7 @@ def at_most(seconds: float) -> Iterator[bool]:
 
 
 def _outcomes(rows: pa.Table, checkpoint: Checkpoint) -> Iterator[Seen | str]:
-    """Of each prepared row what was seen, or the kind of its error."""
+    """Yields each prepared row's counts, or the kind of its error."""
     for error, tiles, conversations in zip(
         rows[c.ERROR].to_pylist(), rows["num_tiles"].to_pylist(), rows[c.CONVERSATIONS].to_pylist(), strict=True
     ):
@@ -208,7 +208,7 @@ def _outcomes(rows: pa.Table, checkpoint: Checkpoint) -> Iterator[Seen | str]:
 
 
 def _cpu_seconds() -> float:
-    """Of this process and of those it started."""
+    """CPU time of this process and its children."""
     me, total = psutil.Process(), 0.0
     for process in (me, *me.children(recursive=True)):
         with contextlib.suppress(psutil.NoSuchProcess):  # ended since

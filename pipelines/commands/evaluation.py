@@ -1,4 +1,4 @@
-"""A benchmark through the pipeline: its data as a manifest, and afterwards the scores of results and errors."""
+"""Runs a benchmark through the pipeline: plans its data as a manifest, and scores the results and errors."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def run(options: EvaluateJobOptions, mode: Mode) -> NoReturn:
 
 
 def plan_benchmark(options: Any) -> SourcePlan:
-    """How the benchmark's data is read.
+    """Plans how to read the benchmark's data.
 
     Raises:
-        ConfigurationError: It cannot be, or is not the benchmark's: a column is missing, no file is of the split, none
-            of the first rows can be asked and scored.
+        ConfigurationError: The data cannot be read or does not belong to the benchmark: a column is missing, no file
+            belongs to the split, or none of the first rows can be asked and scored.
     """
     benchmark = BENCHMARKS[options.benchmark]
     if options.no_letter is not None and not benchmark.scores:
@@ -50,9 +50,9 @@ def plan_benchmark(options: Any) -> SourcePlan:
     if options.subtitles is not None:
         _check_subtitles(options, benchmark)
     media = benchmark.media
-    others = [f"{kind}_column" for kind in MEDIA_KINDS if kind != media]
-    refuse(options, others, f"--benchmark {options.benchmark} is of {media}s")
-    refuse(options, ("clip_seconds", "clip_scenes"), "a question is about the whole of its video")
+    unused = [f"{kind}_column" for kind in MEDIA_KINDS if kind != media]
+    refuse(options, unused, f"--benchmark {options.benchmark} has {media}s")
+    refuse(options, ("clip_seconds", "clip_scenes"), "each question is about a whole video")
     rows = BenchmarkRows(
         name=options.benchmark,
         input=options.input,
@@ -63,7 +63,7 @@ def plan_benchmark(options: Any) -> SourcePlan:
         subtitles=options.subtitles,
         published_folders=_has_published_folders(benchmark, options.media_root),
     )
-    named = dict.fromkeys(("id_column", "image_column", "video_column", "document_column"))  # `rows` looks at them
+    named = dict.fromkeys(("id_column", "image_column", "video_column", "document_column"))  # `rows` reads them
     changes: dict[str, Any] = {**_files(options), **named, "reshape": rows}
     plan = plan_source(replace(source_options(options), **changes))
     first = next((table for split in plan.splits for table in islice(read_split(plan, split, 100), 1)), None)
@@ -86,7 +86,7 @@ def _check_subtitles(options: Any, benchmark: Benchmark) -> None:
 
 
 def _asked(options: Any) -> Benchmark:
-    """The benchmark as the options want it."""
+    """The benchmark with the settings of the options."""
     benchmark = BENCHMARKS[options.benchmark].for_release(options.release)
     return benchmark if options.subtitles is None else benchmark.with_subtitles()
 
@@ -99,8 +99,7 @@ def _has_published_folders(benchmark: Benchmark, root: str | None) -> bool:
 
 
 def _files(options: Any) -> dict[str, str]:
-    """Which files are read, and as what: of a directory the tables, not the pictures beside them, and those of the
-    split."""
+    """The files to read and their format: in a directory only the tables of the split, not the images beside them."""
     uri = options.input.rstrip("/")
     if has_magic(uri) or kind_of(uri) != "directory":
         return {"uri": options.input, "format": options.input_format}
@@ -147,10 +146,10 @@ def make_evaluate(options: Any, media: MediaKind, columns: Sequence[str]) -> Tas
 
 
 def score_benchmark(options: Any, plan: SourcePlan) -> str:
-    """Scores all that stands in the output and writes ``evaluation/``: each sample, and the figures.
+    """Scores all rows of the output and writes each sample and the figures to ``evaluation/``.
 
     Returns:
-        What the job prints: a table of the figures beside those that were published.
+        The text that the job prints: a table with the figures and the published ones.
     """
     output = OutputFolder(options.output)
     benchmark = replace(_asked(options), no_letter=options.no_letter)
@@ -185,11 +184,11 @@ def score_benchmark(options: Any, plan: SourcePlan) -> str:
     }
     text = json.dumps(result, indent=1, ensure_ascii=False).encode()
     scores_at = write_side_file(output, SCORES, text, run_id, beside=True)
-    said = f", {failed:,} of which failed and count as wrong" if failed else ""
-    said += f", {left_out:,} of which have answers without a letter and are left out" if left_out else ""
+    counts = f", {failed:,} of which failed and count as wrong" if failed else ""
+    counts += f", {left_out:,} of which have answers without a letter and are left out" if left_out else ""
     folder = safe_uri(output.uri)
     parts = [
-        f"\n{benchmark.title}, {benchmark.metric}: {len(samples):,} questions{said}. "
+        f"\n{benchmark.title}, {benchmark.metric}: {len(samples):,} questions{counts}. "
         f"Settings of the release: {options.release}.",
         beside_published(options.benchmark, safe_uri(options.model), figures.table),
         *([_categories(figures.categories)] if figures.categories else []),
@@ -207,7 +206,7 @@ def _answered(output: OutputFolder, reshape: BenchmarkRows) -> Iterator[dict[str
 def _failed(
     output: OutputFolder, plan: SourcePlan, reshape: BenchmarkRows, answered: set[str]
 ) -> Iterator[dict[str, Any]]:
-    """Failed questions, with what the data says of them, so that they are missed where they belong."""
+    """Failed questions with their data, so that they count as wrong in their own category."""
     messages = {
         row["source"]: row
         for _, table in output.read_tables(ERRORS, ["id", "source", "kind", "message"])
@@ -229,8 +228,8 @@ def _failed(
 
 def _sample(row: dict[str, Any]) -> Sample:
     names = ("split", "question", "answers", "category", "group", "options", "box", "width", "height", "response")
-    there = {name: row[name] for name in names if row.get(name) is not None}
-    return Sample(id=row["id"], failed=row["error"] is not None, **{"split": "", **there})
+    known = {name: row[name] for name in names if row.get(name) is not None}
+    return Sample(id=row["id"], failed=row["error"] is not None, **{"split": "", **known})
 
 
 def _categories(categories: dict[str, dict[str, float]]) -> str:

@@ -1,4 +1,4 @@
-"""What every job does around its pipeline: validate first, run, say how it ended."""
+"""The steps of every job around its pipeline: validate, run, print how it ended."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pipelines.report.logs import configure
 
 logger = logging.getLogger(__name__)
 
-STRAY = 0.1  # of the sampled URIs may be unreadable without ending the job
+STRAY = 0.1  # share of the sampled URIs that may be unreadable without ending the job
 
 if TYPE_CHECKING:
     from internvl_ops.models.checkpoints.config import Checkpoint
@@ -50,13 +50,13 @@ def run_job(
     Args:
         options: Options of the job.
         mode: Whether to run, or only to print the plan or an estimate.
-        make_task: Makes the task from the options and what the input holds.
+        make_task: Makes the task from the options, the kind of media and the manifest's columns.
         make_plan: Plans the input; `plan_of` by default.
-        closing: Called once all of the input is done, with the options and the plan of the input; what it returns is
-            printed last.
+        closing: Called with the options and the plan once the whole input is done; the text that it returns is printed
+            last.
 
-    Exit status: 0 done; 1 failed or interrupted; 2 wrong configuration, said before a cluster or a model is touched;
-    3 done, with more errors than ``--max-error-rate``, or with errors alone.
+    Exit status: 0 done; 1 failed or interrupted; 2 wrong configuration, detected before a cluster or a model is used;
+    3 done, but with more errors than ``--max-error-rate`` allows, or with nothing but errors.
     """
     from pipelines.wiring.engines import check_endpoint
 
@@ -74,7 +74,7 @@ def run_job(
         if waiting := check_endpoint(options):
             note(logger, "notice", f"Note: {waiting}")
         say_now(f"checked the options and {len(plan.splits):,} file(s) of the input")
-        # Ray takes seconds to import; a wrong configuration is said before.
+        # Ray takes seconds to import, so only once the configuration is valid.
         from pipelines.annotate import annotate
 
         with phase("holding"):
@@ -104,16 +104,16 @@ def _fail(error: Exception, status: int, options: JobOptions) -> NoReturn:
 def check_job(
     options: JobOptions, make_task: MakeTask, *, make_plan: MakePlan | None = None, writes: bool = True
 ) -> tuple[SourcePlan, Checkpoint | None, Task]:
-    """Validates what options alone cannot say: model, input, task, what may be read, output. Without Ray or torch.
+    """Validates model, input, task, readable media and output, without Ray or torch.
 
     Args:
-        options: Of the job.
-        make_task: Makes the task from the options and what the input holds.
-        make_plan: Of the input; `plan_of` by default.
-        writes: Whether to try the output with a small file.
+        options: Options of the job.
+        make_task: Makes the task from the options, the kind of media and the manifest's columns.
+        make_plan: Plans the input; `plan_of` by default.
+        writes: Whether to test the output by writing a small file.
 
     Raises:
-        ConfigurationError: Naming the option, its value, what is allowed, and the likely mend.
+        ConfigurationError: The message names the option, its value, what is allowed, and the likely mend.
     """
     from pipelines.options.rules import (
         check_apart,
@@ -157,10 +157,10 @@ def check_job(
 
 
 def plan_of(options: JobOptions) -> SourcePlan:
-    """How the input of a job is read.
+    """Plans how to read the input of a job.
 
     Raises:
-        ConfigurationError: It cannot be.
+        ConfigurationError: The input cannot be read.
     """
     from pipelines.sources import plan_source
 
@@ -168,7 +168,7 @@ def plan_of(options: JobOptions) -> SourcePlan:
 
 
 def source_options(options: JobOptions) -> SourceOptions:
-    """What the sources are told of a job's options."""
+    """The part of a job's options that the sources need."""
     from pipelines.sources import SourceOptions
 
     return SourceOptions(

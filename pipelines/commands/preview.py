@@ -1,4 +1,4 @@
-"""What a preview is asked for, checked before anything slow is imported; `preview_run` answers."""
+"""Checks the options of a preview before anything slow is imported; `preview_run` runs it."""
 
 from __future__ import annotations
 
@@ -32,32 +32,33 @@ class PreviewOptions(AnnotateOptions, InferenceOptions):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     left_out: ClassVar[dict[str, str]] = {
-        "tasks": "--task names the one that is done",
-        "engines": "a preview runs one",
-        "engine_timeout": "a preview is watched by whoever asked for it",
-        "log_probs": "a preview shows answers alone",
-        "combine_images": "each input is asked about by itself",
+        "tasks": "use --task to choose one",
+        "engines": "a preview runs one engine",
+        "engine_timeout": "a preview does not restart its engine; interrupt it if it hangs",
+        "log_probs": "a preview shows only answers",
+        "combine_images": "a preview asks about each input separately",
         "base_url": "a preview runs the model itself",
     }
 
     model: str = Field(description="InternVL checkpoint: a local directory or a Hugging Face name.")
-    engine: Literal["vllm", "transformers"] = Field("vllm", description="What runs the model: vLLM, or plain "
-        "transformers, which is slow.")  # fmt: skip
-    engine_args: dict[str, Any] = Field({}, description="Engine options as JSON: of vLLM, such as "
-        '\'{"quantization": "awq"}\'; of from_pretrained for transformers.')  # fmt: skip
-    gpus_per_engine: Annotated[int, Field(ge=1)] | None = Field(None, description="Tensor parallel size: GPUs the "
-        "engine is spread over. Default: 1.")  # fmt: skip
-    special_tokens: Literal["text", "recognised"] = Field("text", description="What becomes of special tokens that a "
-        "question or system message spells, such as <|im_end|>. text: text, but for <image>, <ref>, <box> and <quad>. "
-        "recognised: the tokens.")  # fmt: skip
+    engine: Literal["vllm", "transformers"] = Field("vllm", description="Run the model with vLLM, "
+        "or with plain transformers, which is slow.")  # fmt: skip
+    engine_args: dict[str, Any] = Field({}, description="Engine arguments as JSON. For vllm: its "
+        'own, such as \'{"quantization": "awq"}\'. For transformers: those of from_pretrained.')  # fmt: skip
+    gpus_per_engine: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="GPUs for the engine (tensor parallel size). Default: 1.")  # fmt: skip
+    special_tokens: Literal["text", "recognised"] = Field("text", description="How to read special "
+        "tokens, such as <|im_end|>, that a question or system message contains. text: as text, "
+        "except <image>, <ref>, <box> and <quad>. recognised: as special tokens.")  # fmt: skip
     inputs: tuple[str, ...] = Field(description="Images, PDFs or videos: local paths or URIs.", min_length=1)
-    task: TaskName = Field("caption", description="What is asked.")
+    task: TaskName = Field("caption", description="Task to run.")
     s3_anonymous: bool = Field(False, description="Read inputs from S3 without credentials, as public buckets allow.")
-    drawings: str = Field(".", description="Folder for pictures with the boxes that were found.")
-    max_tiles: int = Field(0, ge=0, le=40, description="Tiles an image is cut into at most; 0 is as in the task's job.")
+    drawings: str = Field(".", description="Folder for pictures with the detected boxes drawn in.")
+    max_tiles: int = Field(0, ge=0, le=40, description="Maximum number of tiles per image, not "
+        "counting the thumbnail; 0: as in the task's job.")  # fmt: skip
 
     def own_defaults(self) -> dict[str, Any]:
-        """What options are where nobody gives them."""
+        """Defaults that depend on the task."""
         return {"max_tiles": TASKS[self.task].tiles}
 
 
@@ -70,10 +71,10 @@ def run_preview(options: PreviewOptions) -> int:
     """Answers every input and shows the answers.
 
     Returns:
-        The exit status: 0, or 1 where an input could not be answered.
+        The exit status: 0, or 1 if an input could not be answered.
 
     Raises:
-        ConfigurationError: As the jobs would raise it.
+        ConfigurationError: An option is wrong, as in the jobs.
     """
     make = prepared_preview(options)
     with run_folder():
@@ -81,7 +82,7 @@ def run_preview(options: PreviewOptions) -> int:
 
 
 def prepared_preview(options: PreviewOptions) -> Callable[[], Preview]:
-    """Makes a preview, whose options are checked; nothing is loaded yet.
+    """Checks the options and returns a function that makes the preview; nothing is loaded yet.
 
     Raises:
         ConfigurationError: As `run_preview`.
@@ -101,13 +102,13 @@ def prepared_preview(options: PreviewOptions) -> Callable[[], Preview]:
         )
     check_engine(options, checkpoint, task)
     make = engine_maker(options, checkpoint, task, options.gpus_per_engine or 1)
-    from pipelines.commands.preview_run import Preview  # takes seconds to import; what is wrong is said before
+    from pipelines.commands.preview_run import Preview  # takes seconds to import, so only after the checks
 
     return functools.partial(Preview, options, checkpoint, tasks, functools.partial(make, watched_every=1))
 
 
 def media_kind_of(uri: str) -> MediaKind:
-    """What a file is, by its suffix; an image where the suffix says nothing."""
+    """Kind of a file by its suffix; an image if the suffix is unknown."""
     suffix = Path(urlsplit(uri).path).suffix.lower()
     return next((kind for kind, suffixes in MEDIA_SUFFIXES.items() if suffix in suffixes), "image")
 

@@ -1,4 +1,4 @@
-"""One or a few inputs, answered as the jobs answer them and shown while the answer grows. Without Ray."""
+"""Answers a few inputs in the same way as the jobs, without Ray, and prints each answer as it grows."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ class Preview:
     """One preview.
 
     Args:
-        options: Found right.
+        options: Options that have been checked.
         checkpoint: Of the model.
-        tasks: For each kind of input what is asked.
+        tasks: The task for each kind of input.
         make_engine: Makes the engine.
     """
 
@@ -74,7 +74,7 @@ class Preview:
             engine.shutdown()
 
     def reading(self, uri: str) -> ReaderArguments:
-        """How an input is read: whoever names a file wants it read."""
+        """How to read an input. A file that is named on the command line may be read."""
         policy = ReadPolicy(os.getcwd(), (uri,), s3_anonymous=self._options.s3_anonymous)
         return reader_arguments(self._options, policy, media_kind_of(uri))
 
@@ -90,24 +90,24 @@ class Preview:
         self._screen.grow(text)
 
     async def _answer(self, uri: str, generator: Generator) -> bool:
-        """Whether the input could be answered, all of its pages or clips."""
+        """Answers an input; returns whether all of its pages or clips were answered."""
         task = self._tasks[media_kind_of(uri)]
         reading = self.reading(uri)
         preparer = self.preparer_maker(uri)()
-        fine = True
+        answered = True
         try:
             for name, part in _parts(reading, uri):
                 try:
                     await self._show(name, Unit(task.converse({}), [MediaRef(uri)], part), task, preparer, generator)
                 except UnitError as error:
-                    fine = False
+                    answered = False
                     print(f"{name}: {in_flags(str(error))}", file=sys.stderr)
         except UnitError as error:  # its pages or clips could not be listed
-            fine = False
+            answered = False
             print(f"{uri}: {in_flags(str(error))}", file=sys.stderr)
         finally:
             preparer.close()
-        return fine
+        return answered
 
     async def _show(self, name: str, unit: Unit, task: Task, preparer: UnitPreparer, generator: Generator) -> None:
         (prepared,) = preparer.prepare([unit])
@@ -154,7 +154,7 @@ class Preview:
 
 
 def _unpadded(prepared: Prepared, *, pad: bool) -> Image.Image:
-    """The one tile of an image, without what was padded."""
+    """The one tile of an image, without its padding."""
     whole = Image.fromarray(join_tiles(prepared.tiles, 1, 1))
     if not pad:
         return whole
@@ -166,7 +166,7 @@ def _unpadded(prepared: Prepared, *, pad: bool) -> Image.Image:
 
 @dataclass
 class _Screen:
-    """Shows an answer as it grows; one that is tried again begins anew."""
+    """Prints an answer as it grows. A retried answer starts again on a new line."""
 
     shown: str = ""
 
@@ -196,7 +196,7 @@ def _plain(text: str) -> str:
 
 
 def _quiet() -> None:
-    """The answer is what a person wants to see, not what the libraries say while they load."""
+    """Silences the libraries, so that only the answers are printed."""
     os.environ.setdefault("PYTHONWARNINGS", "ignore")
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     warnings.simplefilter("ignore")
@@ -204,7 +204,7 @@ def _quiet() -> None:
 
 
 def _parts(reading: ReaderArguments, uri: str) -> Iterator[tuple[str, Part]]:
-    """The units of a file with their names; of a document the first page, unless pages are named."""
+    """The units of a file with their names; only the first page of a document, unless --pages names others."""
     if not reading[1].explodes:
         yield uri, WHOLE
         return

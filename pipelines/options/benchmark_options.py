@@ -1,4 +1,4 @@
-"""Options of the evaluation, beside those of every job."""
+"""Options of the evaluation, in addition to those of every job."""
 
 from __future__ import annotations
 
@@ -17,34 +17,39 @@ _BY_BENCHMARK = ("max_tiles", "num_frames", "frame_rule", "exif", "no_letter")
 class EvaluateOptions(BaseModel):
     """Benchmark"""
 
-    benchmark: Name = Field(description="Which one the input is; see docs/evaluation.md.")
-    split: str | None = Field(None, description="Its split. Of a directory, read the files with this in their names. "
-        "Default: what the file's name says.")  # fmt: skip
-    annotations: str | None = Field(None, description="JSON file with the answers by question id, as TextVQA, VizWiz "
-        "and DocVQA publish it, where the input does not have them.")  # fmt: skip
+    benchmark: Name = Field(description="Benchmark to which the input belongs; see "
+        "docs/evaluation.md.")  # fmt: skip
+    split: str | None = Field(None, description="Split of the benchmark. In a directory, only "
+        "files with this in their names are read. Default: the one in the file's name.")  # fmt: skip
+    annotations: str | None = Field(None, description="JSON file with the answers by question id, "
+        "as published for TextVQA, VizWiz and DocVQA, for an input without answers.")  # fmt: skip
 
-    release: Release | None = Field(None, description="Release whose settings are used: tiles, frames, and what counts "
-        "as an answer differ between releases. Default: the one that --model names, else InternVL2.")  # fmt: skip
-    exif: Literal["ignore", "apply"] = Field("ignore", description="Whether images and frames are turned upright by "
-        "their EXIF orientation. The published figures were measured without, so the default is ignore; for "
-        "--benchmark ocr, which has no published figures, it is apply. All other jobs apply it.")  # fmt: skip
-    subtitles: str | None = Field(None, description="Folder with the subtitles of --benchmark videomme, NAME.srt "
-        "for the video NAME: shows the model those of its frames, as the published figures do.")  # fmt: skip
-    no_letter: NoLetter | None = Field(None, description="How --benchmark videomme counts an answer without a letter: "
-        "skip leaves it out of the figures, as VLMEvalKit did up to InternVL2; text looks for an option's text in it, "
-        "as VLMEvalKit does since; wrong counts it as wrong. Default: as for the release.")  # fmt: skip
-    frame_rule: Literal["cards", "steps"] = Field("cards", description="Which frames of a video are taken: the middles "
-        "of equal parts, as the model cards do, or those between equal parts, as VLMEvalKit does. Default: the "
-        "benchmark's.")  # fmt: skip
+    release: Release | None = Field(None, description="Use the settings of this release: tiles, "
+        "frames, and what counts as an answer differ between releases. Default: the release of "
+        "--model, else InternVL2.")  # fmt: skip
+    exif: Literal["ignore", "apply"] = Field("ignore", description="Whether to turn images and "
+        "frames upright by their EXIF orientation. The published figures were measured without, so "
+        "the default is ignore; for --benchmark ocr, which has no published figures, it is apply. "
+        "All other jobs apply it.")  # fmt: skip
+    subtitles: str | None = Field(None, description="Folder with the subtitles of --benchmark "
+        "videomme, NAME.srt for the video NAME. The model sees those of its frames, as for the "
+        "published figures.")  # fmt: skip
+    no_letter: NoLetter | None = Field(None, description="How --benchmark videomme counts an "
+        "answer without a letter. skip: leave it out of the figures, as VLMEvalKit did up to "
+        "InternVL2. text: look for an option's text in it, as VLMEvalKit has done since. wrong: "
+        "count it as wrong. Default: the release's rule.")  # fmt: skip
+    frame_rule: Literal["cards", "steps"] = Field("cards", description="Which frames of a video to "
+        "take. cards: the middles of equal parts, as the model cards do. steps: those between "
+        "equal parts, as VLMEvalKit does. Default: the benchmark's rule.")  # fmt: skip
 
     def own_defaults(self) -> dict[str, Any]:
-        """What options are where nobody gives them."""
+        """Defaults that depend on the benchmark and the release."""
         return _defaults_of(self.benchmark, self.release)
 
     @model_validator(mode="before")
     @classmethod
     def _defaults(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Those of the benchmark."""
+        """Fills in the defaults of the benchmark."""
         if str(values.get("benchmark")) not in BENCHMARKS:
             return values
         release = values.get("release") or release_of(str(values.get("model", "")))

@@ -1,4 +1,4 @@
-"""From the command line and ``--config job.yaml`` to validated options, with errors a person can act on."""
+"""From the command line and ``--config job.yaml`` to validated options, with errors that say what to change."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OptionsT = TypeVar("OptionsT", bound=BaseModel)
 Mode = Literal["run", "dry-run", "estimate"]
 MODES = {
     "dry-run": "Print the resolved options and the plan; start nothing.",
-    "estimate": "Say from a sample of the input what all of it takes: GPU hours, price, CPU cores; start nothing.",
+    "estimate": "Estimate GPU hours, price and CPU cores for the whole input from a sample; start nothing.",
 }
 # A price is also for the record of a run.
 _FOR_ESTIMATE = frozenset(EstimateOptions.model_fields) - {"price_per_gpu_hour"}
@@ -49,14 +49,14 @@ def parse_options(
         description: First paragraph of ``--help``.
         argv: Command line without the program's name; the process's own by default.
         positional: Name of a list of options that is given without a flag.
-        modes: Whether there are flags for other than running.
+        modes: Whether the command has flags for a dry run and an estimate.
         program: Name of the program in ``--help``; the name of the process's file by default.
 
     Returns:
-        The options, and what is to be done.
+        The options and the mode.
 
     Raises:
-        SystemExit: With status 2 where an option is wrong (said on standard error), with 0 after ``--help``.
+        SystemExit: With status 2 if an option is wrong, after a message on standard error; with 0 after ``--help``.
     """
     parser = make_parser(cls, description, positional=positional, modes=modes, program=program)
     given = vars(parser.parse_args(argv))
@@ -74,14 +74,14 @@ def parse_options(
 
 
 def build_options(cls: type[OptionsT], values: dict[str, Any]) -> OptionsT:
-    """Validates ``values`` (option names, dashes or underscores).
+    """Validates ``values``; names may have dashes or underscores.
 
     Raises:
-        ConfigurationError: Naming each wrong option, its value and what is allowed.
+        ConfigurationError: An option is wrong; the message names each one, its value and what is allowed.
     """
     values = {name.replace("-", "_"): value for name, value in values.items()}
     for name in values.keys() & _left_out(cls).keys():
-        raise ConfigurationError(f"{flag(name)} is no option of this command: {_left_out(cls)[name]}.")
+        raise ConfigurationError(f"{flag(name)} is not an option of this command: {_left_out(cls)[name]}.")
     values = {name: _readable(name, value) for name, value in values.items()}
     try:
         return cls.model_validate({name: as_the_flag(cls, name, value) for name, value in values.items()})
@@ -109,14 +109,14 @@ def _readable(name: str, value: Any) -> Any:
 
 
 def exit_with(error: Exception, status: int = 2) -> NoReturn:
-    """Ends the process with a message on standard error; as a wrong configuration does, with status 2."""
+    """Ends the process with a message on standard error. The default status is that of a wrong configuration."""
     program = Path(sys.argv[0]).name.replace("__main__.py", "internvl-batch")
     print(f"{program}: error: {in_flags(safe_text(str(error)))}", file=sys.stderr)
     sys.exit(status)
 
 
 def show(text: str) -> None:
-    """Prints ``text``; that nobody reads on, as behind `| head`, is no error."""
+    """Prints ``text``. A reader that closes early, such as `| head`, is not an error."""
     try:
         print(text, flush=True)
     except BrokenPipeError:
@@ -167,7 +167,9 @@ def make_parser(
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=version())
-    parser.add_argument("--config", metavar="FILE", help="YAML file with any of the options below; flags win.")
+    parser.add_argument(
+        "--config", metavar="FILE", help="YAML file with any of the options below. Flags have priority."
+    )
     if modes:
         for mode, text in MODES.items():
             parser.add_argument(f"--{mode}", action="store_const", const=mode, dest="mode", help=text)
@@ -182,10 +184,10 @@ def make_parser(
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):
-    """Breaks lines between words alone, and shows the negative of a switch only where the switch is on."""
+    """Breaks lines only between words, and shows the negative of a switch only if the switch is on by default."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
-        """Paragraphs fill the width; commands stay as they are written."""
+        """Fills paragraphs to the width and leaves commands as they are."""
         parts = [part if "\\\n" in part else "\n".join(self._split_lines(part, width)) for part in text.split("\n\n")]
         return "\n\n".join(parts)
 
@@ -199,7 +201,7 @@ class _Help(argparse.RawDescriptionHelpFormatter):
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong, without a list of all options around it."""
+    """Prints an error without the list of all options."""
 
     def __init__(self, names: Sequence[str], left_out: Mapping[str, str], **arguments: Any) -> None:
         super().__init__(**arguments)
@@ -217,9 +219,9 @@ class _Parser(argparse.ArgumentParser):
         known = [option for action in self._actions for option in action.option_strings]
         hints = [self._hint(word, known) for word in unknown]
         if "unrecognized" in words and not unknown:
-            hints = [f" Values are named, as in --input {words[words.index('arguments:') + 1]}."]
+            hints = [f" Values need an option, as in --input {words[words.index('arguments:') + 1]}."]
         if "expected one argument" in message:
-            hints = [" A value that begins with a dash is written with an equals sign: --option=-value."]
+            hints = [" Write a value that begins with a dash with an equals sign: --option=-value."]
         self.exit(2, f"{self.prog}: error: {safe_text(message)}.{''.join(hints)} --help lists the options.\n")
 
     def _hint(self, word: str, known: Sequence[str]) -> str:
@@ -227,7 +229,7 @@ class _Parser(argparse.ArgumentParser):
         if flag(name) in known:
             return f" Did you mean {flag(name)}?"
         if name in self._left_out:
-            return f" It is no option of this command: {self._left_out[name]}."
+            return f" It is not an option of this command: {self._left_out[name]}."
         return whose_option(word, self._names) or nearest(flag(name), known)
 
 
@@ -258,7 +260,7 @@ def _add(group: Any, name: str, field: Any) -> None:
 
 
 def _default(field: Any, annotation: Any) -> str:
-    """Said only where there is something to say."""
+    """The default in parentheses; empty if the description already gives it or there is none."""
     if field.is_required():
         return " (required)"
     if field.default in (PydanticUndefined, None, (), {}, "") or "Default:" in field.description:
@@ -277,19 +279,19 @@ def _json_object(name: str, text: str) -> dict[str, Any]:
 
 def _say(cls: type[BaseModel], detail: Any) -> str:
     name = str(detail["loc"][0]) if detail["loc"] else ""
-    if not name:  # of several options together: the message names them
+    if not name:  # an error of several options together; its message names them
         return str(detail["msg"]).removeprefix("Value error, ")
     if detail["type"] == "missing":
         return f"{flag(name)} is required: {cls.model_fields[name].description}"
     if detail["type"] == "extra_forbidden":
         names = [field for field in cls.model_fields if field not in _left_out(cls)]
         hint = whose_option(flag(name), names) or nearest(flag(name), [flag(field) for field in names])
-        return f"{flag(name)} is no option of this job.{hint}"
+        return f"{flag(name)} is not an option of this job.{hint}"
     close = ""
     if detail["type"] == "literal_error":
         allowed = typing.get_args(bare(cls.model_fields[name].annotation))
         found = difflib.get_close_matches(str(detail["input"]), [str(value) for value in allowed], 1)
         close = f" Did you mean {found[0]}?" if found else ""
     if name == "limit" and str(detail["input"]).strip() == "0":
-        close = " To read nothing but the plan, use --dry-run; for all rows, leave it out."
+        close = " To see only the plan, use --dry-run; to read all rows, leave --limit out."
     return f"{flag(name)} {detail['input']!s:.200}: {in_words(detail)}.{close}"

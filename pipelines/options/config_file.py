@@ -18,7 +18,7 @@ from internvl_ops.errors import ConfigurationError
 from pipelines.flags import flag
 from pipelines.options.yaml_nodes import check_nodes, json_value, pairs_of
 
-# Options whose values are paths or addresses: ~ is the home folder there, and ${VAR} is of the environment.
+# Options whose values are paths or addresses; `~` and `${VAR}` are replaced in them.
 PATH_OPTIONS = frozenset({"input", "inputs", "output", "model", "media_root", "allow", "base_url", "lora",
                           "json_schema", "annotations", "subtitles", "drawings", "ray_address"})  # fmt: skip
 _VARIABLE = re.compile(r"\$(?:\$|\{([^}]*)\}|([A-Za-z_]\w*))")
@@ -29,8 +29,8 @@ def read_config(path: str, cls: type[BaseModel]) -> dict[str, Any]:
     """The options in a YAML file, by field names.
 
     Args:
-        path: Of the file.
-        cls: The options it may hold; a name that is none of them passes through.
+        path: Path of the file.
+        cls: The options that the file may hold. Other names pass through, for `build_options` to refuse.
 
     Raises:
         ConfigurationError: The file cannot be read, is not YAML, names an option twice or a variable that is not set.
@@ -38,7 +38,7 @@ def read_config(path: str, cls: type[BaseModel]) -> dict[str, Any]:
     try:
         root = yaml.compose(Path(path).expanduser().read_text(encoding="utf-8-sig"), Loader=yaml.SafeLoader)
         if not isinstance(root, yaml.MappingNode):
-            raise ConfigurationError(f"--config {path}: holds no options; write one a line, as in `max-tiles: 12`.")
+            raise ConfigurationError(f"--config {path}: has no options; write one per line, as in `max-tiles: 12`.")
         check_nodes(root)
         found = pairs_of(root, spelled=lambda name: name.replace("-", "_"))
         values = {name: _value(name, node, cls) for name, node in found.items()}
@@ -52,8 +52,7 @@ def read_config(path: str, cls: type[BaseModel]) -> dict[str, Any]:
 
 
 def as_the_flag(cls: type[BaseModel], name: str, value: Any) -> Any:
-    """``value`` as the flag of the option would have made it: one text for a list, a number for a text, JSON text for
-    an object."""
+    """Converts ``value`` to what the option's flag takes: one text becomes a list, a number a text, JSON an object."""
     if name not in cls.model_fields:
         return value
     annotation = bare(cls.model_fields[name].annotation)
@@ -73,7 +72,7 @@ def json_object(name: str, text: str) -> dict[str, Any]:
     """The JSON object in ``text``.
 
     Raises:
-        ConfigurationError: It is none, or names something twice.
+        ConfigurationError: The text is not a JSON object, or has a name twice.
     """
     try:
         value = json.loads(text, object_pairs_hook=_once, parse_constant=_no_json)
@@ -105,7 +104,7 @@ def _no_json(constant: str) -> Any:
 
 
 def _value(name: str, node: Any, cls: type[BaseModel]) -> Any:
-    """What a node says. Texts are taken as they are written: YAML would make `no` a False and `010` an 8."""
+    """The value of a node. Text stays as written: YAML would turn `no` into False and `010` into 8."""
     known = cls.model_fields.get(name)
     if isinstance(node, yaml.MappingNode):
         return json_value(node)

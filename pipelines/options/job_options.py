@@ -1,4 +1,4 @@
-"""What a job can be told: one class a group of options, joined into one flat model a task inherits from.
+"""The options of a job: one class per group, joined into one flat model from which a task inherits.
 
 Validated before Ray or a model is touched. A field is a flag (``max_tiles`` is ``--max-tiles``) and a key of
 ``--config job.yaml``; its description is the ``--help`` text, the class it stands in is the ``--help`` group.
@@ -47,7 +47,7 @@ def _kinds_to_retry(value: Any) -> Any:
         if kind not in KINDS:
             close = difflib.get_close_matches(kind, KINDS, 1)
             mend = f" Did you mean {close[0]}?" if close else ""
-            raise ValueError(f"{kind!r} is no kind of error. Allowed are all, {', '.join(KINDS)}.{mend}")
+            raise ValueError(f"{kind!r} is not a kind of error. Allowed are all, {', '.join(KINDS)}.{mend}")
     return kinds
 
 
@@ -59,26 +59,27 @@ class InputOptions(BaseModel):
 
     input: str = Field(description="Manifest, directory or glob: a local path or s3://bucket/key.")
     input_format: Literal["auto", "parquet", "jsonl", "csv", "txt", "webdataset", "files"] = Field(
-        "auto", description="Format of the input; auto goes by the suffix."
-    )
-    columns: str | None = Field(None, description="Names of the columns of a CSV or TSV without a header line, "
-        "separated by commas.")  # fmt: skip
-    id_column: str | None = Field(None, description="Column with the id of a row. Without it and without a column "
-        "named id, a stable id is made from the URI and the prompt fields.")  # fmt: skip
+        "auto", description="Format of the input; auto detects it from the file's suffix.")  # fmt: skip
+    columns: str | None = Field(None, description="Column names of a CSV or TSV without a header "
+        "line, separated by commas.")  # fmt: skip
+    id_column: str | None = Field(None, description="Column with each row's id. Default: the "
+        "column id or, if there is none, a stable id made from the URI and the prompt fields.")  # fmt: skip
     image_column: str | None = Field(None, description="Column with the image: a URI, a list of URIs, or a Hugging "
         "Face image struct. Default: image or images.")  # fmt: skip
     video_column: str | None = Field(None, description="Column with the video URI. Default: video.")
     document_column: str | None = Field(None, description="Column with the PDF URI. Default: document or pdf.")
-    media_root: str | None = Field(None, description="What relative media paths of a manifest are relative to. "
-        "Default: the manifest's folder.")  # fmt: skip
-    limit: Positive | None = Field(None, description="Read at most so many manifest rows.")
-    allow: tuple[str, ...] = Field((), description="URI prefix that may be read besides the manifest's own bucket or "
-        "folder and public http(s) addresses. Repeat for more.")  # fmt: skip
-    http_header: tuple[str, ...] = Field((), description="Header of http(s) fetches as NAME=VALUE, such as "
-        "'User-Agent=NAME (MAIL ADDRESS)'. One that may be a secret, such as Authorization, goes only to addresses "
-        "under --allow, and not to other hosts that these redirect to. Never shown. Repeat for more.")  # fmt: skip
-    s3_anonymous: bool = Field(False, description="Read the input and its media from S3 without credentials, as public "
-        "buckets allow. The output is written with them.")  # fmt: skip
+    media_root: str | None = Field(None, description="Resolve relative media paths in the manifest "
+        "against this folder. Default: the manifest's folder.")  # fmt: skip
+    limit: Positive | None = Field(None, description="Read at most this many manifest rows.")
+    allow: tuple[str, ...] = Field((), description="Also allow media with this URI prefix. The "
+        "manifest's own bucket or folder and public http(s) addresses are always allowed. Repeat "
+        "for more.")  # fmt: skip
+    http_header: tuple[str, ...] = Field((), description="Send this header with http(s) fetches: "
+        "NAME=VALUE, such as 'User-Agent=NAME (MAIL ADDRESS)'. A header that may be a secret, such "
+        "as Authorization, is sent only to addresses under --allow, and not to other hosts that "
+        "these redirect to. Values are never shown. Repeat for more.")  # fmt: skip
+    s3_anonymous: bool = Field(False, description="Read the input and its media from S3 without "
+        "credentials, as public buckets allow. The output is still written with credentials.")  # fmt: skip
     s3_requester_pays: bool = Field(False, description="Pay for the requests that read the input and its media from "
         "S3, as buckets want whose owner does not pay.")  # fmt: skip
 
@@ -92,48 +93,53 @@ class OutputOptions(BaseModel):
     """Output"""
 
     output: str = Field(description="Directory for results/, errors/ and _runs/: a local path or s3:// URI.")
-    overwrite: bool = Field(False, description="Do everything again, and remove the results of earlier runs once "
-        "the new ones are complete; the default is to resume.")  # fmt: skip
-    refresh: Literal["none", "changed"] = Field("none", description="changed: do finished units again whose media "
-        "changed since, by ETag, or by size and time of a local file.")  # fmt: skip
-    retry_errors: RetryErrors = Field(False, description="Run failed units again: alone those that errors/ calls "
-        "retriable (timeout, engine_failed, storage, not_found), with kinds those of these kinds, such as "
-        "corrupt,refused, with all every one.")  # fmt: skip
-    new_columns: Literal["json", "add", "refuse"] = Field("json", description="Columns of the input that an existing "
-        "output does not have. json: keep their values as JSON in the column more_columns, so that all files make one "
-        "table. add: add them to the new files alone, which Polars and datasets then refuse to read together by "
-        "default. refuse: start nothing.")  # fmt: skip
-    max_error_rate: Fraction = Field(
-        1.0, description="Exit with status 3 when more than this fraction of units failed."
-    )
-    documents: Literal["parquet", "markdown", "none"] = Field("parquet", description="What pages of PDFs that were "
-        "read are put together to again, in documents/: a row or a Markdown file a document.")  # fmt: skip
-    rows_per_file: Positive = Field(1000, description="Rows in one Parquet file of results/.")
-    commit_seconds: Seconds = Field(60, description="Write finished rows at least this often, so that a killed job "
-        "repeats little.")  # fmt: skip
+    overwrite: bool = Field(False, description="Process everything again, and remove the results "
+        "of earlier runs once the new ones are complete. By default, a run resumes.")  # fmt: skip
+    refresh: Literal["none", "changed"] = Field("none", description="changed: process finished "
+        "units again if their media have changed, by ETag, or by size and modification time of a "
+        "local file.")  # fmt: skip
+    retry_errors: RetryErrors = Field(False, description="Process failed units again. Without a "
+        "value: those that errors/ marks as retriable (timeout, engine_failed, storage, "
+        "not_found). With kinds, such as corrupt,refused: units that failed with these kinds. With "
+        "all: every failed unit.")  # fmt: skip
+    new_columns: Literal["json", "add", "refuse"] = Field("json", description="What to do with "
+        "input columns that an existing output does not have. json: keep their values as JSON in "
+        "the column more_columns, so that all files form one table. add: add them to the new files "
+        "only; by default, Polars and datasets then refuse to read old and new files together. "
+        "refuse: stop before the run starts.")  # fmt: skip
+    max_error_rate: Fraction = Field(1.0, description="Exit with status 3 if more than this "
+        "fraction of the units failed.")  # fmt: skip
+    documents: Literal["parquet", "markdown", "none"] = Field(
+        "parquet", description="How to write reassembled PDFs to documents/: one Parquet row or "
+        "one Markdown file per document.")  # fmt: skip
+    rows_per_file: Positive = Field(1000, description="Rows in each Parquet file of results/.")
+    commit_seconds: Seconds = Field(60, description="Write finished rows at least this often, in "
+        "seconds, so that a killed job repeats little work.")  # fmt: skip
 
 
 class ModelOptions(BaseModel):
     """Model"""
 
-    model: str = Field(description="InternVL checkpoint: a local directory or a Hugging Face name; with --engine "
-        "openai what the server calls it.")  # fmt: skip
-    engine: Literal["vllm", "openai", "transformers"] = Field("vllm", description="What runs the model: vLLM in this "
-        "job, a server with the OpenAI interface at --base-url, or plain transformers, which is slow.")  # fmt: skip
-    base_url: str | None = Field(None, description="Address of the server for --engine openai, up to and with /v1. Its "
-        "key is read from the environment variable OPENAI_API_KEY.")  # fmt: skip
-    engines: Places | None = Field(None, description="Number of engines. Default: as many as the GPUs of the "
-        "cluster carry, or one on CPUs.")  # fmt: skip
-    gpus_per_engine: PlacesOrNone | None = Field(None, description="Tensor parallel size: GPUs one "
-        "engine is spread over. Default: 1, or 0 on a cluster without GPUs.")  # fmt: skip
-    engine_args: dict[str, Any] = Field({}, description="Engine options as JSON: of vLLM, such as "
-        '\'{"quantization": "awq"}\'; of from_pretrained for transformers; for openai concurrency, away_s, answer_s, '
-        "attempts, streams, send_max_tiles, extra_body.")  # fmt: skip
-    engine_timeout: Seconds = Field(600, description="Seconds without a new token after which an engine that has "
-        "requests is taken for hung, and started anew.")  # fmt: skip
-    lora: str | None = Field(None, description="LoRA adapter that changes the model: PATH or NAME=PATH of a folder as "
-        "PEFT saves it.")  # fmt: skip
-    trust_remote_code: bool = Field(False, description="Let the checkpoint's own Python code run.")
+    model: str = Field(description="InternVL checkpoint: a local directory or a Hugging Face name. "
+        "With --engine openai: the server's name for the model.")  # fmt: skip
+    engine: Literal["vllm", "openai", "transformers"] = Field(
+        "vllm", description="Run the model with vLLM in this job, on a server with the OpenAI "
+        "interface at --base-url, or with plain transformers, which is slow.")  # fmt: skip
+    base_url: str | None = Field(None, description="Address of the server for --engine openai, up "
+        "to and including /v1. Its key is read from the environment variable OPENAI_API_KEY.")  # fmt: skip
+    engines: Places | None = Field(None, description="Number of engines. Default: as many as fit "
+        "the cluster's GPUs, or one on CPUs.")  # fmt: skip
+    gpus_per_engine: PlacesOrNone | None = Field(None, description="GPUs per engine (tensor "
+        "parallel size). Default: 1, or 0 on a cluster without GPUs.")  # fmt: skip
+    engine_args: dict[str, Any] = Field({}, description="Engine arguments as JSON. For vllm: its "
+        'own, such as \'{"quantization": "awq"}\'. For transformers: those of from_pretrained. For '
+        "openai: concurrency, away_s, answer_s, attempts, streams, send_max_tiles, extra_body.")  # fmt: skip
+    engine_timeout: Seconds = Field(600, description="Restart an engine that has requests but "
+        "produced no token for this many seconds.")  # fmt: skip
+    lora: str | None = Field(None, description="Apply a LoRA adapter to the model: PATH or "
+        "NAME=PATH of a folder as PEFT saves it.")  # fmt: skip
+    trust_remote_code: bool = Field(False, description="Allow the checkpoint's own Python code to "
+        "run.")  # fmt: skip
 
 
 NewTokens = Annotated[int, Field(ge=1, lt=2**31)]
@@ -145,34 +151,41 @@ RepetitionPenalty = Annotated[float, Field(gt=0, le=2)]
 class PromptOptions(BaseModel):
     """Prompt and answer"""
 
-    prompt: str | None = Field(None, description="Prompt for every unit; a row's own question column wins. Default: "
-        "the task's.")  # fmt: skip
+    prompt: str | None = Field(None, description="Prompt for every unit. A row's own question "
+        "column has priority. Default: the task's prompt.")  # fmt: skip
     system_message: str | None = Field(None, description="System message. Default: the checkpoint's.")
-    max_new_tokens: NewTokens | None = Field(None, description="Tokens an answer may have. Default: the task's.")
-    temperature: Temperature = Field(0.0, description="0 is greedy, as InternVL evaluates. A row's own sampling_params "
-        'column, such as {"temperature": 0.7, "seed": 3}, wins; it may hold max_new_tokens, temperature, top_p, '
+    max_new_tokens: NewTokens | None = Field(None, description="Maximum number of tokens in an "
+        "answer. Default: the task's.")  # fmt: skip
+    temperature: Temperature = Field(0.0, description="Sampling temperature; 0 is greedy, as in "
+        'InternVL\'s evaluations. A row\'s own sampling_params column, such as {"temperature": 0.7, '
+        '"seed": 3}, has priority; it may set max_new_tokens, temperature, top_p, '
         "repetition_penalty and seed.")  # fmt: skip
-    top_p: TopP = Field(1.0, description="Nucleus sampling; matters above temperature 0.")
-    repetition_penalty: RepetitionPenalty = Field(1.0, description="Above 1 discourages repetition.")
-    seed: Seed = Field(0, description="Seed of sampling; matters above temperature 0.")
-    n: Annotated[int, Field(ge=1, le=64)] = Field(1, description="Answers to each unit, drawn independently: the first "
-        "is the result, the column samples has all. Wants a temperature above 0.")  # fmt: skip
+    top_p: TopP = Field(1.0, description="Nucleus sampling: draw from the most likely tokens that "
+        "have this total probability. Applies above temperature 0.")  # fmt: skip
+    repetition_penalty: RepetitionPenalty = Field(1.0, description="Penalty for tokens that "
+        "already occurred; 1 is none.")  # fmt: skip
+    seed: Seed = Field(0, description="Seed for sampling. Applies above temperature 0.")
+    n: Annotated[int, Field(ge=1, le=64)] = Field(1, description="Number of independent answers to "
+        "each unit. The first is the result; the column samples has all. Needs a temperature above "
+        "0.")  # fmt: skip
     log_probs: bool = Field(False, description="Add the column mean_logprob: the mean log-probability of the answer's "
         "tokens.")  # fmt: skip
-    stop: tuple[str, ...] = Field((), description="Text that ends an answer and is not part of it. Repeat for more.")
-    retries: Annotated[int, Field(ge=0, le=4)] = Field(2, description="How often an answer that goes round in circles "
-        "or is cut off is generated again, at temperatures 0.2, 0.5, 0.8, 1.")  # fmt: skip
-    retry_cut: bool = Field(True, description="Generate again what was cut off at --max-new-tokens, not only what went "
-        "round in circles.")  # fmt: skip
-    special_tokens: Literal["text", "recognised"] = Field("text", description="What becomes of special tokens that a "
-        "question or system message spells, such as <|im_end|>. text: text, but for <image>, <ref>, <box> and <quad>. "
-        "recognised: the tokens. With --engine openai the server recognises its own.")  # fmt: skip
-    combine_images: bool = Field(False, description="Several images of a row stand in the prompt as one <image>, "
-        "instead of Image-1: <image>, Image-2: <image> …")  # fmt: skip
+    stop: tuple[str, ...] = Field((), description="End an answer at this text and leave the text "
+        "out. Repeat for more.")  # fmt: skip
+    retries: Annotated[int, Field(ge=0, le=4)] = Field(2, description="Generate an answer again up "
+        "to this many times if it repeats itself or is cut off, at temperatures 0.2, 0.5, 0.8, 1.")  # fmt: skip
+    retry_cut: bool = Field(True, description="Also generate an answer again if it was cut off at "
+        "--max-new-tokens, not only if it repeats itself.")  # fmt: skip
+    special_tokens: Literal["text", "recognised"] = Field("text", description="How to read special "
+        "tokens, such as <|im_end|>, that a question or system message contains. text: as text, "
+        "except <image>, <ref>, <box> and <quad>. recognised: as special tokens. With --engine "
+        "openai, the server recognises its own.")  # fmt: skip
+    combine_images: bool = Field(False, description="Write one <image> into the prompt for all "
+        "images of a row, instead of Image-1: <image>, Image-2: <image> …")  # fmt: skip
 
 
 class RowSampling(BaseModel):
-    """What a row's ``sampling_params`` may say; what it leaves out is as in the job."""
+    """The fields of a row's ``sampling_params``; fields that it leaves out are as in the job."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
@@ -206,52 +219,61 @@ def row_sampling(given: object) -> dict[str, Any]:
             f"{name} = {detail['input']!r:.80}: {detail['msg']}. Allowed are {', '.join(RowSampling.model_fields)}"
         )
     except (TypeError, ValueError, RecursionError) as error:
-        message = f"{given!r:.80} is no JSON object: {error}"
+        message = f"{given!r:.80} is not a JSON object: {error}"
     raise UnitError("render", "bad_row", f"column 'sampling_params': {message}")
 
 
 class MediaOptions(BaseModel):
     """Media"""
 
-    max_tiles: Annotated[int, Field(ge=1, le=40)] = Field(12, description="Tiles an image is cut into at most, the "
-        "thumbnail not counted.")  # fmt: skip
-    tiling: Literal["checkpoint", "always"] = Field("checkpoint", description="Whether images are cut into tiles: as "
-        "the checkpoint was trained, which for V1.1 and V1.2 (dynamic_image_size false) is one tile an image, whatever "
-        "--max-tiles says; or always.")  # fmt: skip
-    min_tiles: Annotated[int, Field(ge=1, le=40)] = Field(1, description="Tiles an image is cut into at least.")
-    resize: Literal["fast", "exact"] = Field("fast", description="exact is bit-identical with the model cards' code; "
-        "fast differs by at most 2/255 on under 1 % of values.")  # fmt: skip
-    alpha: Literal["white", "drop"] = Field("white", description="Transparency: composited on white, or dropped as the "
-        "model cards do.")  # fmt: skip
-    truncated: Literal["error", "accept"] = Field("error", description="A file that ends early: an error, or decoded "
-        "as far as it goes.")  # fmt: skip
-    jpeg_scaling: bool = Field(False, description="Let the decoder shrink JPEGs far larger than their tiles.")
-    num_frames: Places = Field(8, description="Frames of a video, taken evenly.")
-    fps: Annotated[float, Field(gt=0)] | None = Field(None, description="Frames a second instead of --num-frames.")
-    frames_fps: Annotated[float, Field(gt=0)] = Field(3, description="Frames a second of a video that is a folder, a "
-        "glob or a list of frame images.")  # fmt: skip
-    start: Annotated[float, Field(ge=0)] | None = Field(None, description="Second of the video to start from; a row's "
-        "own start column wins.")  # fmt: skip
-    end: Annotated[float, Field(gt=0)] | None = Field(
-        None, description="Second to end at; a row's own end column wins."
-    )
-    clip_seconds: Annotated[float, Field(gt=0)] | None = Field(None, description="Split videos into clips so "
-        "long, each a unit id#clip=n.")  # fmt: skip
-    clip_scenes: bool = Field(False, description="Split videos where scenes change, each scene a unit id#clip=n.")
-    pages: str = Field("", description="Pages of a document, such as 1-3,7 or 10-; each is a unit id#page=n. "
-        "Default: all.")  # fmt: skip
-    dpi: Annotated[float, Field(gt=0)] | None = Field(None, description="Resolution of pages. Default: what fills "
-        "--max-tiles.")  # fmt: skip
-    pdf_password: SecretStr | None = Field(None, description="Password of encrypted PDFs. Default: the environment "
-        "variable INTERNVL_PDF_PASSWORD, which other users of the machine cannot see.")  # fmt: skip
-    max_bytes: Positive = Field(100_000_000, description="Largest file fetched, in bytes.")
-    max_pixels: Positive = Field(200_000_000, description="Largest image decoded, in pixels.")
-    max_pages: Positive = Field(50_000, description="Most pages of a document.")
-    max_video_seconds: Seconds = Field(6 * 3600, description="Longest video, in seconds.")
-    fetch_timeout: Seconds = Field(60, description="Seconds one fetch may take.")
-    decode_timeout: Seconds = Field(60, description="Seconds one decode may take; with --clip-scenes, for each "
-        "minute of 1080p video.")  # fmt: skip
-    decode_memory: Annotated[int, Field(ge=1, le=2**40)] = Field(4096, description="MiB of memory one decode may take.")
+    max_tiles: Annotated[int, Field(ge=1, le=40)] = Field(12, description="Maximum number of tiles "
+        "per image, not counting the thumbnail.")  # fmt: skip
+    tiling: Literal["checkpoint", "always"] = Field("checkpoint", description="Which checkpoints "
+        "get tiled images. checkpoint: those that were trained with them; V1.1 and V1.2 "
+        "(dynamic_image_size false) get one tile per image, whatever --max-tiles says. always: all "
+        "of them.")  # fmt: skip
+    min_tiles: Annotated[int, Field(ge=1, le=40)] = Field(1, description="Minimum number of tiles "
+        "per image.")  # fmt: skip
+    resize: Literal["fast", "exact"] = Field("fast", description="How to resize images. exact: "
+        "bit-identical with the model cards' code. fast: differs by at most 2/255 on under 1 % of "
+        "values.")  # fmt: skip
+    alpha: Literal["white", "drop"] = Field("white", description="How to handle transparency: "
+        "composite it on white, or drop it as the model cards do.")  # fmt: skip
+    truncated: Literal["error", "accept"] = Field("error", description="How to handle a file that "
+        "ends early: as an error, or accept it and decode as much as possible.")  # fmt: skip
+    jpeg_scaling: bool = Field(False, description="Let the decoder shrink JPEGs that are far "
+        "larger than their tiles.")  # fmt: skip
+    num_frames: Places = Field(8, description="Number of frames to take from a video, evenly "
+        "spaced.")  # fmt: skip
+    fps: Annotated[float, Field(gt=0)] | None = Field(None, description="Frames per second to take "
+        "from a video, instead of --num-frames.")  # fmt: skip
+    frames_fps: Annotated[float, Field(gt=0)] = Field(3, description="Frame rate, per second, of a "
+        "video that is a folder, a glob or a list of frame images.")  # fmt: skip
+    start: Annotated[float, Field(ge=0)] | None = Field(None, description="Start at this second of "
+        "the video. A row's own start column has priority.")  # fmt: skip
+    end: Annotated[float, Field(gt=0)] | None = Field(None, description="End at this second of the "
+        "video. A row's own end column has priority.")  # fmt: skip
+    clip_seconds: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="Split videos into clips of this many seconds. Each clip is a unit, "
+        "id#clip=n.")  # fmt: skip
+    clip_scenes: bool = Field(False, description="Split videos at scene changes. Each scene is a "
+        "unit, id#clip=n.")  # fmt: skip
+    pages: str = Field("", description="Pages of a document to read, such as 1-3,7 or 10-. Each "
+        "page is a unit, id#page=n. Default: all.")  # fmt: skip
+    dpi: Annotated[float, Field(gt=0)] | None = Field(None, description="Resolution at which to "
+        "render pages. Default: the one that fills --max-tiles.")  # fmt: skip
+    pdf_password: SecretStr | None = Field(None, description="Password for encrypted PDFs. "
+        "Default: the environment variable INTERNVL_PDF_PASSWORD, which other users of the machine "
+        "cannot read.")  # fmt: skip
+    max_bytes: Positive = Field(100_000_000, description="Largest file to fetch, in bytes.")
+    max_pixels: Positive = Field(200_000_000, description="Largest image to decode, in pixels.")
+    max_pages: Positive = Field(50_000, description="Maximum number of pages in a document.")
+    max_video_seconds: Seconds = Field(6 * 3600, description="Longest video to decode, in seconds.")
+    fetch_timeout: Seconds = Field(60, description="Time limit for one fetch, in seconds.")
+    decode_timeout: Seconds = Field(60, description="Time limit for one decode, in seconds; with "
+        "--clip-scenes, per minute of 1080p video.")  # fmt: skip
+    decode_memory: Annotated[int, Field(ge=1, le=2**40)] = Field(
+        4096, description="Memory limit for one decode, in MiB.")  # fmt: skip
 
     @field_validator("pages", mode="before")
     @classmethod
@@ -289,31 +311,36 @@ class InferenceOptions(MediaOptions, PromptOptions, ModelOptions):
 class ClusterOptions(BaseModel):
     """Cluster"""
 
-    ray_address: str | None = Field(None, description="Ray cluster to run on. Default: RAY_ADDRESS, which "
-        "`ray job submit` sets, or a local one started for the job.")  # fmt: skip
-    verbose: bool = Field(False, description="Show what the workers say, the engine's own log included.")
-    log_json: bool = Field(False, description="Write the log on standard error as JSON, one object a line, progress "
-        "included.")  # fmt: skip
-    autoscaling: bool = Field(False, description="The cluster adds nodes as they are asked for: ask for --engines, "
-        "--gpus-per-engine and --prepare-actors as they are given, whatever nodes are there by now.")  # fmt: skip
-    prepare_actors: Places | None = Field(None, description="CPU actors that fetch, decode and tile. Default: the "
-        "cluster's CPUs less one for each engine.")  # fmt: skip
-    in_flight: Places | None = Field(None, description="Units an engine holds at once, running and queued. Default: "
-        "512 on a GPU, 32 on CPUs.")  # fmt: skip
-    rows_per_block: Places | None = Field(None, description="Units that travel together. Default: what makes a "
-        "block of at most 64 MiB of tiles, 8 at most; 1 where a row may have several files.")  # fmt: skip
+    ray_address: str | None = Field(None, description="Ray cluster to run on. Default: "
+        "RAY_ADDRESS, which `ray job submit` sets, or a local cluster started for the job.")  # fmt: skip
+    verbose: bool = Field(False, description="Show the output of the workers, including the "
+        "engine's log.")  # fmt: skip
+    log_json: bool = Field(False, description="Write the log to standard error as JSON, one object "
+        "per line, including progress.")  # fmt: skip
+    autoscaling: bool = Field(False, description="Request --engines, --gpus-per-engine and "
+        "--prepare-actors as given, for a cluster that adds nodes on demand, instead of checking "
+        "them against its current nodes.")  # fmt: skip
+    prepare_actors: Places | None = Field(None, description="CPU actors that fetch, decode and "
+        "tile. Default: the cluster's CPUs minus one per engine.")  # fmt: skip
+    in_flight: Places | None = Field(None, description="Units that an engine holds at once, "
+        "running and queued. Default: 512 on a GPU, 32 on CPUs.")  # fmt: skip
+    rows_per_block: Places | None = Field(None, description="Units that travel together in one "
+        "block. Default: as many as fit 64 MiB of tiles, at most 8; 1 if a row may have several "
+        "files.")  # fmt: skip
 
 
 class EstimateOptions(BaseModel):
     """Estimate"""
 
-    gpu: str | None = Field(None, description="Kind of GPU that --estimate is for, such as h100. Default: the one of "
-        "this machine, else h100.")  # fmt: skip
-    price_per_gpu_hour: Annotated[float, Field(ge=0)] | None = Field(None, description="Price of a GPU for an hour, in "
-        "any currency: for --estimate, and for the record of a run.")  # fmt: skip
-    completion_tokens: Positive | None = Field(None, description="Tokens that --estimate takes the answers of a unit "
-        "to have. Default: all they may have.")  # fmt: skip
-    sample_rows: Positive = Field(1000, description="Rows of the manifest that --estimate looks at.")
+    gpu: str | None = Field(None, description="Kind of GPU to estimate for, such as h100. Default: "
+        "this machine's GPU, else h100.")  # fmt: skip
+    price_per_gpu_hour: Annotated[float, Field(ge=0)] | None = Field(
+        None, description="Price of one GPU hour, in any currency, for --estimate and for the "
+        "record of a run.")  # fmt: skip
+    completion_tokens: Positive | None = Field(None, description="Tokens that --estimate assumes "
+        "for the answers of a unit. Default: the maximum.")  # fmt: skip
+    sample_rows: Positive = Field(1000, description="Number of manifest rows that --estimate "
+        "samples.")  # fmt: skip
 
 
 class JobOptions(EstimateOptions, ClusterOptions, InferenceOptions, OutputOptions, InputOptions):

@@ -1,4 +1,4 @@
-"""Words for what is wrong with an option: what its value must be, what was meant, which job has it."""
+"""Messages about a wrong option: what its value must be, the name that was probably meant, which job has it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _LIMITS = {"ge": "greater than or equal to", "gt": "greater than", "le": "less t
 
 
 def in_words(detail: Any) -> str:
-    """What a value must be, for whoever has never heard of the library that found out."""
+    """What a value must be, in words that do not need the validation library's."""
     known = _WORDS.get(detail["type"])
     if known is not None:
         return known
@@ -52,13 +52,13 @@ def version() -> str:
 
 
 def nearest(given: str, known: Iterable[str]) -> str:
-    """A sentence with the name that was meant; empty where none is near."""
+    """A sentence that suggests the most similar name; empty if no name is similar."""
     close = difflib.get_close_matches(given, list(known), 1)
     return f" Did you mean {close[0]}?" if close else ""
 
 
 def whose_option(given: str, own: Sequence[str]) -> str:
-    """A sentence with the commands that have an option which this one has not; empty where none has it."""
+    """A sentence with the commands that have an option which this one lacks; empty if none has it."""
     from pipelines.options.benchmark_options import EvaluateOptions
     from pipelines.options.job_options import JobOptions
     from pipelines.options.tasks import TASKS
@@ -79,5 +79,5 @@ def whose_option(given: str, own: Sequence[str]) -> str:
 
 
 def say_now(what: str) -> None:
-    """Logs what a job does now, for whoever waits for it."""
+    """Logs the current phase of a job, so that a waiting user sees progress."""
     note(logger, "phase", what, level=logging.INFO)

@@ -1,4 +1,4 @@
-"""What several options say together: none may contradict another, and none may be without effect."""
+"""Rules across options: no option may contradict another, and none may be without effect."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WRITTEN = ("results", "errors", "documents", "evaluation", "_runs")  # folders o
 
 
 def changed(options: BaseModel, name: str) -> bool:
-    """Whether an option is there and has another value than its default."""
+    """Whether the option exists here and differs from its default."""
     field = getattr(type(options), "model_fields", {}).get(name)
     if field is None:
         return False
@@ -30,12 +30,12 @@ def changed(options: BaseModel, name: str) -> bool:
 
 
 def check_apart(options: JobOptions) -> None:
-    """Refuses an output that stands in the input, or an input that stands in the output.
+    """Refuses an output inside the input, and an input inside the output.
 
-    A run would otherwise read what the run before wrote.
+    Otherwise a run would read what an earlier run wrote.
 
     Raises:
-        ConfigurationError: Naming both.
+        ConfigurationError: The two overlap; the message names both.
     """
     from pipelines.sources.storage import check_scheme, has_magic, kind_of, read_with, split_glob
 
@@ -44,9 +44,9 @@ def check_apart(options: JobOptions) -> None:
     listed = split_glob(given)[0] if has_magic(given) else given
     everything_below = "**" in given if has_magic(given) else kind_of(given) == "directory"
     if everything_below and _is_below(output, listed):
-        mend = "Give an --output outside of it: the next run would read its own answers."
+        mend = "Give an --output outside of the input, or the next run would read its own answers."
     elif any(_is_below(listed, f"{output.rstrip('/')}/{name}") for name in WRITTEN):
-        mend = "Give another --output: a run may replace what stands there."
+        mend = "Give another --output, because a run may replace files there."
     else:
         return
     raise ConfigurationError(
@@ -80,19 +80,19 @@ def _is_below(path: str, folder: str) -> bool:
 
 
 def check_options(options: Any) -> None:
-    """Refuses options of a job that contradict each other, or that the others leave without effect.
+    """Refuses options of a job that contradict each other or have no effect beside the others.
 
     Raises:
-        ConfigurationError: Naming both, and the mend.
+        ConfigurationError: The message names both options and the mend.
     """
     check_answers(options)
     if options.autoscaling and None in (options.engines, options.gpus_per_engine, options.prepare_actors):
         raise ConfigurationError(
-            "--autoscaling: how far the cluster may grow is not known. Add --engines, --gpus-per-engine and "
+            "--autoscaling: the final size of the cluster is unknown. Add --engines, --gpus-per-engine and "
             "--prepare-actors; --estimate says how many cores prepare needs for each GPU."
         )
     if options.overwrite:
-        refuse(options, ("refresh", "retry_errors"), "--overwrite does all of it again anyway")
+        refuse(options, ("refresh", "retry_errors"), "--overwrite processes everything again anyway")
     if options.engine == "openai":
         refuse(options, ("trust_remote_code",), "the server runs the model; leave it out with --engine openai")
         refuse(options, ("tiling",), "the server cuts images into tiles")
@@ -101,10 +101,10 @@ def check_options(options: Any) -> None:
 
 
 def check_answers(options: Any) -> None:
-    """The same for the options of a prompt, its images and its answers, which the preview has, too.
+    """Checks the options for prompts, images and answers, which jobs and the preview share.
 
     Raises:
-        ConfigurationError: Naming both, and the mend.
+        ConfigurationError: The message names both options and the mend.
     """
     if options.min_tiles > options.max_tiles:
         raise ConfigurationError(
@@ -115,42 +115,46 @@ def check_answers(options: Any) -> None:
             f"--n {options.n} at --temperature 0 gives the same answer {options.n} times. Add --temperature 0.7."
         )
     if not options.retries:
-        refuse(options, ("retry_cut",), "--retries 0 generates no answer again anyway")
+        refuse(options, ("retry_cut",), "with --retries 0 no answer is generated again")
     if options.prompt:
-        refuse(options, ("language",), "--prompt replaces the task's own prompt, whose language it is")
+        refuse(options, ("language",), "it sets the language of the task's own prompt, which --prompt replaces")
     if getattr(options, "detect", False):
         refuse(options, ("phrase",), "--detect looks for every object")
 
 
 def check_sampling(options: Any, columns: Collection[str]) -> None:
-    """Refuses sampling that greedy answers never use.
+    """Refuses sampling options that greedy answers do not use.
 
     Args:
-        options: Of a command.
-        columns: Of the manifest: a row may bring a temperature of its own.
+        options: Options of a command.
+        columns: Columns of the manifest, because a row may have its own temperature.
 
     Raises:
-        ConfigurationError: Naming the option.
+        ConfigurationError: The message names the option.
     """
-    # An answer that is generated again is sampled, so that these matter then.
+    # An answer that is generated again is sampled, so these options apply to it.
     if options.temperature == 0 and not options.retries and "sampling_params" not in columns:
-        refuse(options, ("top_p", "seed"), "answers at --temperature 0 are not drawn; add --temperature 0.7")
+        refuse(options, ("top_p", "seed"), "answers at --temperature 0 are not sampled; add --temperature 0.7")
 
 
 def check_tasks(options: Any, tasks: Collection[str], by_option: Mapping[str, Collection[str]]) -> None:
-    """Refuses options of tasks that are not done.
+    """Refuses options of tasks that do not run.
 
     Args:
-        options: Of a command with several tasks.
-        tasks: Names of those that it does.
-        by_option: For each option of a task the tasks that have it.
+        options: Options of a command with several tasks.
+        tasks: Names of the tasks that run.
+        by_option: The tasks that have an option, by the option's name.
 
     Raises:
-        ConfigurationError: Naming the option and the tasks it is for.
+        ConfigurationError: The message names the option and its tasks.
     """
     for name, for_tasks in by_option.items():
         if not set(tasks) & set(for_tasks):
-            refuse(options, (name,), f"it is for the task {' or '.join(for_tasks)}; asked for is {', '.join(tasks)}")
+            refuse(
+                options,
+                (name,),
+                f"it is an option of the task {' or '.join(for_tasks)}, and this runs {', '.join(tasks)}",
+            )
     if "ask" not in tasks and "ocr" in tasks:
         check_schema(options)
     if "caption" not in tasks and "ocr" in tasks:
@@ -161,36 +165,36 @@ def check_ocr(options: Any) -> None:
     """Refuses options that have no effect on the chosen format.
 
     Raises:
-        ConfigurationError: With what to add.
+        ConfigurationError: The message says what to add.
     """
     check_schema(options)
     check_language(options)
 
 
 def check_schema(options: Any) -> None:
-    """Refuses a schema for an answer that is no JSON."""
+    """Refuses a schema for an answer that is not JSON."""
     if options.ocr_format != "json":
-        refuse(options, ("json_schema",), f"--ocr-format {options.ocr_format} is no JSON; add --ocr-format json")
+        refuse(options, ("json_schema",), f"--ocr-format {options.ocr_format} is not JSON; add --ocr-format json")
 
 
 def check_language(options: Any) -> None:
-    """Refuses a language for the one prompt that asks for boxes."""
+    """Refuses a language for boxes, which have only one prompt."""
     if options.ocr_format == "boxes":
-        refuse(options, ("language",), "--ocr-format boxes is asked for by one prompt, which the family knows")
+        refuse(options, ("language",), "--ocr-format boxes has only the prompt that the family was trained on")
 
 
 def check_plan(options: Any, plan: SourcePlan) -> None:
-    """Refuses options that the input leaves without effect.
+    """Refuses options that have no effect on this input.
 
     Args:
-        options: Of the job.
-        plan: Of the input.
+        options: Options of the job.
+        plan: Plan of the input.
 
     Raises:
-        ConfigurationError: Naming the option and what the input is.
+        ConfigurationError: The message names the option and describes the input.
     """
     if plan.media_column is None:
-        refuse(options, ("allow", "http_header", "media_root", "refresh"), "the input has text alone, no media")
+        refuse(options, ("allow", "http_header", "media_root", "refresh"), "the input has only text, no media")
     if plan.media_kind != "document":
         refuse(options, ("documents",), "the input has no documents")
     if plan.media_kind != "video" and options.engine == "openai":
@@ -198,10 +202,10 @@ def check_plan(options: Any, plan: SourcePlan) -> None:
 
 
 def check_documents(options: Any, task: Task) -> None:
-    """Refuses a form of documents where pages are not read.
+    """Refuses a format of documents for a task that does not read pages.
 
     Raises:
-        ConfigurationError: Naming the option.
+        ConfigurationError: The message names the option.
     """
     if task.text is None:
         refuse(options, ("documents",), f"the task {task.name} does not read the text of pages")
@@ -222,10 +226,10 @@ def check_outcome(options: Any, task: Task) -> None:
 
 
 def refuse(options: Any, names: Collection[str], why: str) -> None:
-    """Refuses each of these options, where it is given.
+    """Refuses each of these options if it is not at its default.
 
     Raises:
-        ConfigurationError: Naming the option and its value.
+        ConfigurationError: The message names the option and its value.
     """
     for name in names:
         if changed(options, name):
@@ -235,7 +239,7 @@ def refuse(options: Any, names: Collection[str], why: str) -> None:
 
 
 def as_given(options: Any, name: str) -> str:
-    """An option as it stands on a command line."""
+    """An option as written on a command line."""
     value = getattr(options, name)
-    said = "" if isinstance(value, bool) else f" {' '.join(value) if isinstance(value, tuple) else value}"
-    return f"{flag(f'no_{name}' if value is False else name)}{said:.200}"
+    text = "" if isinstance(value, bool) else f" {' '.join(value) if isinstance(value, tuple) else value}"
+    return f"{flag(f'no_{name}' if value is False else name)}{text:.200}"

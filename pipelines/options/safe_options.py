@@ -1,4 +1,4 @@
-"""Options as they may be shown and recorded: without what may be a secret in them."""
+"""Options for display and for the record of a run: without values that may be secrets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SECRET = re.compile(
 
 
 def safe_options(options: BaseModel) -> dict[str, Any]:
-    """Every option as JSON values, with URIs as `safe_uri` shows them and nothing under a name such as hf_token."""
+    """All options as JSON values. Credentials in URIs and values with names such as hf_token are hidden."""
     return {
         name: _without_secrets(value, name)
         for name, value in options.model_dump(mode="json", exclude={"pdf_password"}).items()
@@ -25,7 +25,7 @@ def safe_options(options: BaseModel) -> dict[str, Any]:
 
 
 def without_secrets(value: Any) -> Any:
-    """A JSON value without what stands under names such as hf_token; texts are left whole, so it is not for showing."""
+    """A JSON value without the values of names such as hf_token. Texts stay whole, so do not display the result."""
     if isinstance(value, dict):
         return {key: "…" if item and _SECRET.search(key) else without_secrets(item) for key, item in value.items()}
     return [without_secrets(item) for item in value] if isinstance(value, list) else value

@@ -26,33 +26,37 @@ from pipelines.options.rules import check_ocr, check_tasks
 class CaptionOptions(BaseModel):
     """Caption"""
 
-    style: Literal["short", "detailed", "dense"] = Field("short", description="How much a caption says.")
+    style: Literal["short", "detailed", "dense"] = Field("short", description="How detailed a "
+        "caption is.")  # fmt: skip
     language: Literal["en", "zh"] = Field("en", description="Language of the task's own prompt, and so of the answer.")
 
 
 class OcrOptions(BaseModel):
     """OCR"""
 
-    ocr_format: Literal["text", "markdown", "boxes", "json"] = Field("text", description="What text is read as: plain, "
-        "Markdown with tables and formulas, lines with their boxes, or JSON by --json-schema.")  # fmt: skip
+    ocr_format: Literal["text", "markdown", "boxes", "json"] = Field(
+        "text", description="Format of the answer: plain text, Markdown with tables and formulas, "
+        "lines with their boxes, or JSON by --json-schema.")  # fmt: skip
     language: Literal["en", "zh"] = Field("en", description="Language of the task's own prompt, and so of the answer.")
-    json_schema: str | None = Field(None, description="JSON schema the answer has to follow: a file, or the schema.")
+    json_schema: str | None = Field(None, description="JSON schema that the answer must follow: a "
+        "file, or the schema itself.")  # fmt: skip
 
 
 class GroundOptions(BaseModel):
     """Grounding"""
 
-    phrase: tuple[str, ...] = Field((), description="What to look for in rows without a phrase of their own. Repeat "
-        "for more.")  # fmt: skip
+    phrase: tuple[str, ...] = Field((), description="Look for this phrase in rows without a phrase "
+        "of their own. Repeat for more.")  # fmt: skip
     detect: bool = Field(False, description="Look for every object, and let the model name them.")
 
 
 class AskOptions(BaseModel):
     """Question"""
 
-    json_schema: str | None = Field(None, description="JSON schema the answer has to follow: a file, or the schema.")
-    choices: tuple[str, ...] = Field((), description="An answer that is allowed; repeat for the others. A row's own "
-        "choices column wins.")  # fmt: skip
+    json_schema: str | None = Field(None, description="JSON schema that the answer must follow: a "
+        "file, or the schema itself.")  # fmt: skip
+    choices: tuple[str, ...] = Field((), description="Allow this answer. Repeat for more. A row's "
+        "own choices column has priority.")  # fmt: skip
 
 
 def make_caption(options: Any, media: MediaKind, columns: Sequence[str]) -> Task:
@@ -114,9 +118,9 @@ class Example:
     """A line of the table of tasks in docs/tasks.md.
 
     Args:
-        shown: What a person gives, in Markdown.
-        options: The same, as options.
-        reads: The media, in words.
+        shown: The options that a user sets, in Markdown.
+        options: The same, as field values.
+        reads: The kinds of media, in words.
         media: The kind of media.
     """
 
@@ -128,15 +132,15 @@ class Example:
 
 @dataclass(frozen=True)
 class RegisteredTask:
-    """What the commands need to know of a task.
+    """What the commands need to know about a task.
 
     Args:
-        name: In ``--tasks``, in the preview's ``--task``, and in the name of its job.
+        name: Its name in ``--tasks``, in the preview's ``--task``, and in the name of its job.
         options: The task's own options. Their docstring is their title in ``--help``.
-        make: Makes the task. It can rely on ``media`` being one of those below.
-        tiles: Default of ``--max-tiles``.
-        media: Kinds of media that it reads.
-        text_alone: Whether a row may do without media.
+        make: Makes the task. ``media`` is always one of those below.
+        tiles: Default for ``--max-tiles``.
+        media: Kinds of media that the task reads.
+        text_alone: Whether a row may have no media.
         examples: Lines of the table in docs/tasks.md.
     """
 
@@ -244,7 +248,7 @@ class AnnotateOptions(EveryTask):
 
     tasks: str = Field(
         "caption,ocr,ground",
-        description=f"Tasks to do in one pass, in this order, with commas between them: {', '.join(TASKS)}.",
+        description=f"Tasks to run in one pass, in this order, separated by commas: {', '.join(TASKS)}.",
     )
 
 
@@ -253,12 +257,15 @@ def make_several(options: Any, media: MediaKind, columns: Sequence[str]) -> Task
     for name in names:
         if name not in TASKS:
             raise ConfigurationError(
-                f"--tasks {options.tasks}: {name!r} is no task; allowed are {', '.join(TASKS)}.{nearest(name, TASKS)}"
+                f"--tasks {options.tasks}: {name!r} is not a task; allowed are {', '.join(TASKS)}."
+                f"{nearest(name, TASKS)}"
             )
     if len(set(names)) < len(names) or not names:
-        raise ConfigurationError(f"--tasks {options.tasks}: name each task once, at least one.")
+        raise ConfigurationError(f"--tasks {options.tasks}: name at least one task, and each task once.")
     if options.prompt and names != ["ask"]:
-        raise ConfigurationError("--prompt: several tasks have a prompt each; it is for jobs of one task.")
+        raise ConfigurationError(
+            "--prompt: only for jobs of one task, because each of several tasks has its own prompt. Leave it out."
+        )
     check_tasks(options, names, tasks_by_option())
     return several([TASKS[name].task(options, media, columns) for name in names])
 
@@ -280,7 +287,7 @@ def job_options(command: str) -> type[JobOptions]:
 
 
 def tasks_by_option() -> dict[str, list[str]]:
-    """For each option of a task the tasks that have it."""
+    """The tasks that have an option, by the option's name."""
     found: dict[str, list[str]] = {}
     for name, row in TASKS.items():
         for option in row.options.model_fields:

@@ -2,7 +2,8 @@
 
     python -m internvl_ops.models.prompts.jinja_template MODEL > internvl.jinja
 
-The chat template in the tokenizer's own files has another system message, or another separator, and costs accuracy.
+Do not use the chat template in the tokenizer's files: its system message or separator differs from training, which
+costs accuracy.
 """
 
 from __future__ import annotations
@@ -17,15 +18,15 @@ from internvl_ops.models.tokenizers.tokenizer import IMAGE_CONTEXT, IMAGE_END, I
 
 PLACEHOLDER = IMAGE_START + IMAGE_CONTEXT + IMAGE_END
 
-# Images go where the tags stand. Without tags they go where they stand between several texts; with one text, as most
-# clients send it, in front of it as the cards write it. So does `Renderer`.
+# Images replace the tags. Without tags, images between several texts keep their places; with one text, which most
+# clients send, they come first, as in the model cards. `Renderer` does the same.
 _JINJA = """\
 {%- macro texts(content) -%}
   {%- if content is string -%}{{ content }}
   {%- else -%}{%- for part in content if part.type == 'text' -%}{{ part.text }}{%- endfor -%}
   {%- endif -%}
 {%- endmacro -%}
-{%- macro asked(content) -%}
+{%- macro question(content) -%}
   {%- set text = texts(content) -%}
   {%- set images = 0 if content is string else content | selectattr('type', 'equalto', 'image') | list | length -%}
   {%- if TAG in text -%}{{ text | replace(TAG, PLACEHOLDER) }}
@@ -42,7 +43,7 @@ _JINJA = """\
 {%- if messages[0].role != 'system' -%}{{ SYSTEM }}{%- endif -%}
 {%- for message in messages -%}
   {%- if message.role == 'system' -%}{{ SYSTEM_OPEN ~ texts(message.content) ~ SYSTEM_CLOSE }}
-  {%- elif message.role == 'user' -%}{{ QUESTION_OPEN ~ asked(message.content) ~ QUESTION_CLOSE }}
+  {%- elif message.role == 'user' -%}{{ QUESTION_OPEN ~ question(message.content) ~ QUESTION_CLOSE }}
   {%- elif message.role == 'assistant' -%}{{ ANSWER_OPEN ~ texts(message.content) ~ ANSWER_CLOSE }}
   {%- else -%}{{ raise_exception('messages are of role system, user or assistant, not ' ~ message.role) }}
   {%- endif -%}
@@ -54,13 +55,13 @@ _JINJA = """\
 def jinja(template: str, system_message: str, begin: str = "") -> str:
     """A conversation template in Jinja.
 
-    It takes the OpenAI form of messages: a content is a text, or a list of ``{"type": "text", "text": …}`` and
+    It takes messages in OpenAI's format: a content is a text, or a list of ``{"type": "text", "text": …}`` and
     ``{"type": "image"}``; vLLM calls this the content format ``openai``. A question may have `<image>` tags.
 
     Args:
         template: A key of `TEMPLATES`.
-        system_message: Text of the system turn where the messages bring none.
-        begin: Text of the beginning token: servers add none to what a chat template gives.
+        system_message: System message if the messages have none.
+        begin: Text of the begin-of-text token, because servers do not add it to a rendered chat template.
     """
     form = TEMPLATES[template]
     values = {
@@ -74,13 +75,13 @@ def jinja(template: str, system_message: str, begin: str = "") -> str:
     for name in ("system", "question", "answer"):
         before, after = getattr(form, name).split("{}")
         values |= {f"{name.upper()}_OPEN": before, f"{name.upper()}_CLOSE": after}
-    # A Jinja string is written as a JSON one.
+    # JSON strings are valid Jinja strings.
     lines = [f"{{%- set {name} = {json.dumps(value, ensure_ascii=False)} -%}}\n" for name, value in values.items()]
     return "".join(lines) + _JINJA
 
 
 def jinja_template(checkpoint: Checkpoint) -> str:
-    """The template with which a server's prompt has the token ids that `Renderer` gives the same conversation.
+    """The template with which a server renders the same token ids as `Renderer`.
 
     Raises:
         ConfigurationError: The checkpoint's tokenizer does not load.

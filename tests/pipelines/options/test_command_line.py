@@ -82,7 +82,9 @@ def test_wrong_values_are_named_with_what_is_allowed(capsys, argv, said):
 def test_unknown_key_in_a_config_file_suggests_the_nearest(tmp_path, capsys):
     config = tmp_path / "job.yaml"
     config.write_text("max-tilez: 3\n")
-    assert "--max-tilez is no option of this job. Did you mean --max-tiles?" in refused(capsys, "--config", str(config))
+    assert "--max-tilez is not an option of this job. Did you mean --max-tiles?" in refused(
+        capsys, "--config", str(config)
+    )
 
 
 def test_every_wrong_option_is_said_at_once():
@@ -119,7 +121,9 @@ def test_errors_are_run_again_by_kind(words: list[str], meant: object) -> None:
 
 
 def test_a_kind_of_error_that_is_none_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match=r"'corupt' is no kind of error\. Allowed are all, .* mean corrupt\?"):
+    with pytest.raises(
+        ConfigurationError, match=r"'corupt' is not a kind of error\. Allowed are all, .* mean corrupt\?"
+    ):
         build_options(JobOptions, {"input": "m", "output": "o", "model": "x", "retry-errors": "timeout,corupt"})
 
 
