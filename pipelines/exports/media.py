@@ -42,10 +42,10 @@ class MediaOf:
     def root(self) -> str:
         """The folder that relative paths of an export are relative to, with a slash; empty if there is none.
 
-        A trainer joins it with each path. It is empty for media on S3, whose addresses are whole.
+        A trainer joins it with each path. It is empty for media in a store, whose addresses are whole.
         """
         base = self.answers.base
-        return "" if not base or base.startswith(S3) else f"{base.rstrip('/')}/"
+        return "" if not base or SCHEME.match(base) else f"{base.rstrip('/')}/"
 
     def path(self, uri: str) -> str:
         """A URI as a path below `root`, or as a whole address.
@@ -53,10 +53,11 @@ class MediaOf:
         Raises:
             LeftOut: InternVL's loader cannot open it: it opens local files, or objects on S3 if there is no root.
         """
+        if not self.root:
+            uri = self.address(uri)
         scheme = SCHEME.match(uri)
         if scheme is None and not uri.startswith("/"):
-            base = self.answers.base
-            return f"{base.rstrip('/')}/{uri}" if base.startswith(S3) else uri
+            return uri
         if scheme is not None and scheme[1].lower() in ("s3", "s3a", "s3n"):
             if self.root:
                 raise LeftOut("other_store")

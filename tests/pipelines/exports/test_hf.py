@@ -142,6 +142,6 @@ def test_the_card_says_what_is_there_and_an_edited_one_stays(tmp_path: Path, med
 def test_media_that_may_not_be_read_end_the_export_at_once(tmp_path: Path, media: Path) -> None:
     row = rows(media, 0)[0] | {"image": "/etc/hostname"}
     write_output(tmp_path / "out", caption(), [row], manifest=IMAGE, base=media)
-    with pytest.raises(ConfigurationError, match="--allow"):
+    with pytest.raises(ConfigurationError, match="allow"):
         exported(tmp_path / "out", tmp_path / "hf", "hf")
     assert not (tmp_path / "hf").exists()
