@@ -58,7 +58,7 @@ class StoreReader:
         except (FileNotFoundError, IsADirectoryError):
             raise UnitError("fetch", "not_found", f"{safe_uri(uri)} does not exist") from None
         except PermissionError as error:
-            # Mostly wrong credentials, which an operator can fix. Kind "storage" makes --retry-errors read it again.
+            # Mostly wrong credentials, which an operator can fix. Kind "storage" lets a job read it again.
             said = ". ".join(part for part in (first_line(error), store.advice(error)) if part)
             raise UnitError("fetch", "storage", f"{safe_uri(uri)}: {said}") from None
         except TimeoutError:
