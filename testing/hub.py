@@ -1,7 +1,8 @@
-"""The Hugging Face Hub over HTTP on this machine: what its clients ask of it to list and read files."""
+"""The Hugging Face Hub over HTTP on this machine: what its clients ask of it to list, read and commit files."""
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import re
@@ -12,7 +13,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-_API = re.compile(r"/api/(models|datasets|spaces)/([^/]+/[^/]+)(?:/(revision|tree|paths-info)/([^/]+)(?:/(.*))?)?$")
+_API = re.compile(
+    r"/api/(models|datasets|spaces)/([^/]+/[^/]+)(?:/(revision|tree|paths-info|preupload|commit)/([^/]+)(?:/(.*))?)?$"
+)
 _FILE = re.compile(r"/(?:(datasets|spaces)/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)$")
 LARGE = 1 << 20  # bytes; a file of this size is one of large-file storage, whose ETag is its SHA-256
 
@@ -87,6 +90,10 @@ class _Handler(BaseHTTPRequestHandler):
         path = parts.path
         if found := _API.match(path):
             self._api(found, parse_qs(parts.query), body)
+        elif path == "/api/repos/create":
+            self._create(json.loads(body))
+        elif path == "/api/validate-yaml":
+            self._json({"errors": [], "warnings": []})
         elif found := _FILE.match(path):
             self._file(found[1] or "models", found[2], unquote(found[3]), unquote(found[4]))
         else:
@@ -102,11 +109,25 @@ class _Handler(BaseHTTPRequestHandler):
         files = self.hub.files(sha)
         if what == "tree":
             self._tree(files, unquote(path or ""), query.get("recursive", ["false"])[0].lower() == "true")
+        elif what == "preupload":
+            asked = [file["path"] for file in json.loads(body)["files"]]
+            there = {path: etag(files[path]) for path in asked if path in files}
+            told = [{"path": path, "uploadMode": "regular", "shouldIgnore": False} for path in asked]
+            self._json({"files": [one | {"oid": there.get(one["path"])} for one in told]})
+        elif what == "commit":
+            made = self.hub.commit(f"{kind}/{name}", _changed(files, body))
+            self._json({"commitUrl": f"{self.hub.url}/{kind}/{name}/commit/{made}", "commitOid": made})
         elif what == "paths-info":
             self._json(self._entries(files, _paths_asked(body)))
         else:
             siblings = [{"rfilename": path, "size": len(data), "blobId": etag(data)} for path, data in files.items()]
             self._json({"_id": "1", "id": name, "sha": sha, "siblings": siblings, "private": False, "tags": []})
+
+    def _create(self, asked: dict[str, Any]) -> None:
+        kind, name = f"{asked.get('type', 'model')}s", f"{asked['organization']}/{asked['name']}"
+        if self.hub.sha(kind, name, "main") is None:
+            self.hub.commit(f"{kind}/{name}", {})
+        self._json({"url": f"{self.hub.url}/{kind}/{name}"})
 
     def _tree(self, files: dict[str, bytes], folder: str, recursive: bool) -> None:
         prefix = f"{folder}/" if folder else ""
@@ -172,6 +193,19 @@ def _paths_asked(body: bytes) -> list[str]:
     except (ValueError, TypeError):
         paths = parse_qs(body.decode()).get("paths", [])
     return [paths] if isinstance(paths, str) else list(paths)
+
+
+def _changed(files: dict[str, bytes], body: bytes) -> dict[str, bytes]:
+    """The files after a commit, which comes as lines of JSON."""
+    changed = dict(files)
+    for line in body.splitlines():
+        operation = json.loads(line)
+        value = operation["value"]
+        if operation["key"] == "file":
+            changed[value["path"]] = base64.b64decode(value["content"])
+        elif operation["key"] == "deletedFile":
+            del changed[value["path"]]
+    return changed
 
 
 @contextmanager

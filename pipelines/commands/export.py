@@ -12,6 +12,7 @@ from internvl_ops.events import note
 from internvl_ops.redaction import safe_uri
 from pipelines.exports.answers import open_answers
 from pipelines.exports.counts import Counts
+from pipelines.exports.hub import check_push, push
 from pipelines.exports.options import ExportOptions
 from pipelines.interruption import Interrupted, end, phase, say
 from pipelines.options.command_line import Mode, exit_with, show
@@ -33,6 +34,7 @@ def run(options: ExportOptions, mode: Mode) -> NoReturn:
     try:
         with phase("holding"):
             counts = export(options)
+            pushed = [f"  hub       {push(options)}"] if options.push_to_hub else []
     except Interrupted:
         say("Interrupted. No half export is visible; the same command goes on from here.")
         end()
@@ -40,7 +42,7 @@ def run(options: ExportOptions, mode: Mode) -> NoReturn:
         _fail(error, 2, options)
     except OSError as error:
         _fail(_in_words(error, options), 1, options)
-    show("\n".join(["Done.", *counts.lines(), f"  export    {safe_uri(options.output)}"]))
+    show("\n".join(["Done.", *counts.lines(), f"  export    {safe_uri(options.output)}", *pushed]))
     sys.exit(0)
 
 
@@ -55,6 +57,7 @@ def export(options: ExportOptions) -> Counts:
         OSError: The store did not take a file.
     """
     check_ray_job(options)
+    check_push(options)
     output = _opened(options)
     answers = open_answers(output, media_column=options.media_column, media_root=options.media_root)
     _check_ended(options, output)

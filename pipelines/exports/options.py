@@ -52,6 +52,9 @@ class ExportOutputOptions(BaseModel):
         "fetched again, or their addresses. auto: copy for hf, reference for conversations.")  # fmt: skip
     shard_mb: Annotated[int, Field(ge=1)] = Field(1024, description="Size at which a shard of webdataset is full, in "
         "MiB.")  # fmt: skip
+    push_to_hub: str | None = Field(None, description="With --to hf: dataset on the Hugging Face Hub, OWNER/NAME, that "
+        "the export is pushed to as well. Uses the token of HF_TOKEN or of `hf auth login`.")  # fmt: skip
+    private: bool = Field(False, description="Make that dataset a private one, if it is new.")
     overwrite: bool = Field(False, description="Replace an earlier export that has another form or other options.")
 
     @field_validator("split")
@@ -108,5 +111,5 @@ class ExportOptions(ExportRunOptions, ExportOutputOptions, ExportInputOptions):
     def identity(self) -> dict[str, Any]:
         """The options that the content of an export depends on."""
         indifferent = {"input", "output", "overwrite", "while_running", "ray_address", "log_json", "allow"}
-        indifferent |= {"http_header", "s3_anonymous", "max_bytes", "fetch_timeout"}
+        indifferent |= {"http_header", "s3_anonymous", "max_bytes", "fetch_timeout", "push_to_hub", "private"}
         return self.model_dump(mode="json", exclude=indifferent) | {"name": self.dataset_name}
