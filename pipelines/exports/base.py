@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from internvl_ops.redaction import safe_uri
 from pipelines.exports.answers import Answers
@@ -21,6 +21,7 @@ class ExportForm:
     """
 
     fetches: bool = False  # whether it fetches media, so that many nodes are faster
+    media_modes: ClassVar[tuple[str, ...]] = ()  # values of --media that it can do besides auto
 
     def __init__(self, options: ExportOptions, answers: Answers) -> None:
         self.options, self.answers = options, answers

@@ -34,7 +34,8 @@ class PartFiles:
     def __init__(
         self, target: Target, folder: str, suffix: str, opened: Callable[[BinaryIO], Any] = contextlib.nullcontext
     ) -> None:
-        self._target, self._folder, self._suffix, self._opened = target, folder, suffix, opened
+        self.target = target
+        self._folder, self._suffix, self._opened = folder, suffix, opened
         self._open: dict[str, tuple[contextlib.ExitStack, Any]] = {}
         self.names: dict[str, list[str]] = {}  # of the files, by split
 
@@ -53,7 +54,7 @@ class PartFiles:
             names = self.names.setdefault(split, [])
             names.append(f"{self._folder}/{split}-{len(names)}{self._suffix}")
             stack = contextlib.ExitStack()
-            file = stack.enter_context(self._target.writing(names[-1]))
+            file = stack.enter_context(self.target.writing(names[-1]))
             self._open[split] = stack, stack.enter_context(self._opened(file))
         return self._open[split][1]
 

@@ -36,6 +36,7 @@ class Hf(NumberedForm):
     """``data/SPLIT-NUMBER.parquet`` and ``README.md``."""
 
     suffix = ".parquet"
+    media_modes = ("copy", "reference")
 
     def __init__(self, options: ExportOptions, answers: Answers) -> None:
         super().__init__(options, answers)

@@ -15,7 +15,7 @@ class Llava(ConversationForm):
 
     def record(self, row: dict[str, Any]) -> dict[str, Any]:
         turns, uris, video = self.turns_and_media(row)
-        paths = [self.media.path(uri) for uri in uris]
+        paths = self.paths(row, uris)
         record: dict[str, Any] = {"id": row["id"]}
         if paths:
             record["video" if video else "image"] = paths[0] if len(paths) == 1 else paths
@@ -28,4 +28,4 @@ class Llava(ConversationForm):
         parts.copy_as_array(out)
 
     def beside(self, target: Target, counts: Counts) -> tuple[dict[str, bytes], dict[str, Any]]:
-        return {}, {"root": self.media.root}
+        return {}, {"root": self.root(target)}

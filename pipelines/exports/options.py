@@ -49,7 +49,7 @@ class ExportOutputOptions(BaseModel):
     split_column: str | None = Field(None, description="Column with the name of a row's split, instead of --split.")
     name: str | None = Field(None, description="Name of the dataset. Default: that of the folder.")
     media: Literal["auto", "copy", "reference"] = Field("auto", description="Whether the export holds the images, "
-        "fetched again, or their addresses. auto: copy for hf, reference for conversations.")  # fmt: skip
+        "fetched again, or their addresses. auto: copy for hf, reference for sft, llava and sharegpt.")  # fmt: skip
     shard_mb: Annotated[int, Field(ge=1)] = Field(1024, description="Size at which a shard of webdataset is full, in "
         "MiB.")  # fmt: skip
     push_to_hub: str | None = Field(None, description="With --to hf: dataset on the Hugging Face Hub, OWNER/NAME, that "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import orjson
 import pyarrow as pa
@@ -30,6 +30,10 @@ class RecordForm(FilesForm):
         """
         raise NotImplementedError
 
+    def prepared(self, rows: list[dict[str, Any]], target: Target) -> Iterator[dict[str, Any] | LeftOut]:
+        """Each row as `record` takes it, or why it has no place in this form."""
+        yield from rows
+
     def join(self, split: str, parts: Parts, out: BinaryIO) -> None:
         """Writes the file of a split. By default the lines as they are."""
         parts.copy(out)
@@ -52,9 +56,9 @@ class RecordForm(FilesForm):
     def write(self, rows: Iterator[pa.Table], files: PartFiles, counts: Counts) -> None:
         for table in rows:
             splits = self.splitter.splits_of(table)
-            for split, row in zip(splits, table.to_pylist(), strict=True):
-                if split is None:
-                    counts.left_out["split"] += 1
+            for split, row in zip(splits, self.prepared(table.to_pylist(), files.target), strict=True):
+                if split is None or isinstance(row, LeftOut):
+                    counts.left_out["split" if split is None else cast(LeftOut, row).reason] += 1
                     continue
                 try:
                     line = orjson.dumps(self.record(row), default=plain, option=orjson.OPT_APPEND_NEWLINE)

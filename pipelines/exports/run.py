@@ -17,6 +17,7 @@ from pipelines.exports.runner import runner
 from pipelines.exports.tables import TableForm, export_table
 from pipelines.exports.target import Target
 from pipelines.exports.where import Where
+from pipelines.options.rules import refuse
 from pipelines.output.folder import OutputFolder
 
 _SAMPLED = 100  # rows whose media are checked before anything is fetched
@@ -41,6 +42,7 @@ def run_form(options: ExportOptions, output: OutputFolder, answers: Answers) -> 
             f"--split-column {options.split_column}: results have no such column. Columns there: "
             f"{', '.join(answers.schema.names)}."
         )
+    check_effects(options, form)
     form.check()
     target = Target(options.output)
     reader = Reader(answers.uri, answers.schema, form.needs, where)
@@ -56,6 +58,21 @@ def run_form(options: ExportOptions, output: OutputFolder, answers: Answers) -> 
         form.check_media(first.slice(0, _SAMPLED).to_pylist())
     with runner(options, wanted=form.fetches and len(parts) > 1) as run:
         return export_files(form, reader, target, parts, run)
+
+
+def check_effects(options: ExportOptions, form: FilesForm | TableForm) -> None:
+    """Refuses options that have no effect on a form.
+
+    Raises:
+        ConfigurationError: Naming the option.
+    """
+    if options.media != "auto" and options.media not in form.media_modes:
+        refuse(options, ("media",), f"--to {options.to} does not write media so")
+    if options.to != "webdataset":
+        refuse(options, ("shard_mb",), "it is for --to webdataset")
+    if not form.fetches:
+        fetching = ("allow", "http_header", "s3_anonymous", "max_bytes", "fetch_timeout", "ray_address")
+        refuse(options, fetching, "this export fetches no media")
 
 
 def check_same(options: ExportOptions, target: Target) -> None:

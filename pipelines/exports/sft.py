@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pipelines.exports.answers import Answers
 from pipelines.exports.conversations import Conversations, Turn
+from pipelines.exports.copies import COPIES, PART_BYTES, MediaCopies
 from pipelines.exports.counts import Counts, LeftOut
 from pipelines.exports.media import MediaOf
 from pipelines.exports.options import ExportOptions
@@ -18,16 +20,21 @@ _MAX_TILES = 12  # where the settings of the output do not say it
 
 
 class ConversationForm(RecordForm):
-    """Writes conversations with references to their media."""
+    """Writes conversations with references to their media, or to copies of them in ``media/``."""
+
+    media_modes = ("copy", "reference")
 
     def __init__(self, options: ExportOptions, answers: Answers) -> None:
         super().__init__(options, answers)
         self.conversations, self.media = Conversations(answers), MediaOf(answers)
+        self.copies = MediaCopies(options, answers) if options.media == "copy" else None
+        if self.copies is not None:
+            self.part_bytes, self.fetches = PART_BYTES, True
 
     @property
     def needs(self) -> tuple[str, ...]:
         media = [self.answers.media] if self.answers.media else []
-        parts = ["parent", "page", "clip_start", "clip_end"]
+        parts = ["parent", "page", "clip_start", "clip_end", "source_version"]
         kept = self.options.kept_columns or ()
         return ("id", *media, *parts, *self.conversations.needs, *self.splitter.needs, *kept)
 
@@ -35,17 +42,38 @@ class ConversationForm(RecordForm):
         super().check()
         _ = self.answers.base  # refuses runs that do not agree
 
+    def check_media(self, rows: Sequence[dict[str, Any]]) -> None:
+        if self.copies is not None:
+            self.copies.check(rows, self.media.uris)
+
+    def prepared(self, rows: list[dict[str, Any]], target: Target) -> Iterator[dict[str, Any] | LeftOut]:
+        if self.copies is None:
+            yield from rows
+        else:
+            yield from self.copies.copied(rows, self._uris, target)
+
+    def root(self, target: Target) -> str:
+        """The folder that relative paths are relative to."""
+        return self.media.root if self.copies is None else self.copies.root(target)
+
+    def paths(self, row: dict[str, Any], uris: list[str]) -> list[str]:
+        """The media as a trainer opens them."""
+        return [self.media.path(uri) for uri in uris] if self.copies is None else row[COPIES]
+
     def turns_and_media(self, row: dict[str, Any]) -> tuple[list[Turn], list[str], bool]:
         """The turns, the media's URIs, and whether they are a video.
 
         Raises:
             LeftOut: The row has no place in a conversation.
         """
-        if row.get("page") is not None:
-            raise LeftOut("document_page")
-        uris = self.media.uris(row)
+        uris = self._uris(row)
         video = self.answers.media_kind == "video" and len(uris) == 1
         return self.conversations.turns(row, 0 if video else len(uris), video=video), uris, video
+
+    def _uris(self, row: dict[str, Any]) -> list[str]:
+        if row.get("page") is not None:
+            raise LeftOut("document_page")
+        return self.media.uris(row)
 
 
 class Sft(ConversationForm):
@@ -53,7 +81,7 @@ class Sft(ConversationForm):
 
     def record(self, row: dict[str, Any]) -> dict[str, Any]:
         turns, uris, video = self.turns_and_media(row)
-        paths = [self.media.path(uri) for uri in uris]
+        paths = self.paths(row, uris)
         record: dict[str, Any] = {"id": row["id"]}
         if video:
             record["video"] = paths[0]
@@ -71,7 +99,7 @@ class Sft(ConversationForm):
         tiles = self.answers.setting("max_tiles")
         meta = {
             f"{self.options.dataset_name}_{split}": {
-                "root": self.media.root,
+                "root": self.root(target),
                 "annotation": f"{target.address}/{self.final_name(split)}",
                 "data_augment": False,
                 "max_dynamic_patch": tiles if isinstance(tiles, int) else _MAX_TILES,

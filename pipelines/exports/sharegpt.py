@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from pipelines.exports.counts import Counts
+from pipelines.exports.copies import COPIES
+from pipelines.exports.counts import Counts, LeftOut
 from pipelines.exports.records import Parts
 from pipelines.exports.sft import ConversationForm, in_roles
 from pipelines.exports.target import Target
@@ -18,8 +20,14 @@ class Sharegpt(ConversationForm):
 
     def record(self, row: dict[str, Any]) -> dict[str, Any]:
         turns, uris, _ = self.turns_and_media(row)
-        media = {self._column: [self.media.address(uri) for uri in uris]}
+        addresses = [self.media.address(uri) for uri in uris] if self.copies is None else row[COPIES]
+        media = {self._column: addresses}
         return self.kept(row) | {"id": row["id"], "conversations": in_roles(turns)} | media
+
+    def prepared(self, rows: list[dict[str, Any]], target: Target) -> Iterator[dict[str, Any] | LeftOut]:
+        root = self.root(target) if self.copies is not None else ""  # addresses are whole
+        for row in super().prepared(rows, target):
+            yield row if isinstance(row, LeftOut) or not root else row | {COPIES: [root + one for one in row[COPIES]]}
 
     @property
     def _column(self) -> str:

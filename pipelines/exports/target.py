@@ -155,6 +155,9 @@ class Target:
                 os.remove(unfinished)
             raise
 
+    def exists(self, name: str) -> bool:
+        return patiently(lambda: bool(self.folder.fs.exists(self.path(name))), f"{safe_uri(self.uri)}/{name}")
+
     def reading(self, name: str) -> BinaryIO:
         """Opens a file for reading."""
         return self.folder.fs.open(self.path(name), "rb")

@@ -29,6 +29,7 @@ class Webdataset(NumberedForm):
 
     suffix = ".tar"
     fetches = True
+    media_modes = ("copy",)
 
     def __init__(self, options: ExportOptions, answers: Answers) -> None:
         super().__init__(options, answers)

@@ -45,3 +45,16 @@ def test_sharegpt(tmp_path: Path) -> None:
         assert sum(turn["value"].count("<image>") for turn in messages) == len(images)
         assert [turn["from"] for turn in messages] == ["human", "gpt"] * 2
     assert rows[1]["images"] == [f"{tmp_path}/a.jpg", f"{tmp_path}/b.jpg"]
+
+
+def test_copies_have_whole_addresses_in_sharegpt_and_relative_ones_in_llava(tmp_path: Path) -> None:
+    output(tmp_path)
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / name).write_bytes(b"\xff\xd8\xff" + name.encode())
+    exported(tmp_path / "out", tmp_path / "share", "sharegpt", media="copy")
+    exported(tmp_path / "out", tmp_path / "llava", "llava", media="copy")
+    (_, two, _) = json.loads((tmp_path / "share" / "train.json").read_text())
+    assert [Path(path).read_bytes()[3:] for path in two["images"]] == [b"a.jpg", b"b.jpg"]
+    (_, two, _) = json.loads((tmp_path / "llava" / "train.json").read_text())
+    root = Path(json.loads((tmp_path / "llava" / "export.json").read_text())["root"])
+    assert [(root / path).read_bytes()[3:] for path in two["image"]] == [b"a.jpg", b"b.jpg"]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from internvl_ops.errors import ConfigurationError
 from internvl_ops.tasks import ask, caption, ground, ocr, several
 from tests.pipelines.exports.internvl_loader import load_meta
 from tests.pipelines.exports.outputs import exported, write_output
@@ -178,3 +179,32 @@ def test_columns_are_kept_beside_the_conversation(tmp_path: Path, media: Path) -
     exported(tmp_path / "out", tmp_path / "sft", "sft", columns="licence,rank")
     (item,) = items(tmp_path / "sft")
     assert (item["licence"], item["rank"]) == ("CC0", 3)
+
+
+def test_copies_of_the_media_stand_in_the_export(tmp_path: Path, media: Path) -> None:
+    (media / "a.jpg").write_bytes(b"\xff\xd8\xff one")
+    (media / "b.jpg").write_bytes(b"\xff\xd8\xff one")  # the same picture
+    rows = [{"id": name, "image": f"{name}.jpg", "response": "x", "caption": "x"} for name in ("a", "b", "gone")]
+    write_output(tmp_path / "out", caption(), rows, manifest=IMAGE, base=media)
+    counts = exported(tmp_path / "out", tmp_path / "sft", "sft", media="copy")
+    assert counts.left_out == {"fetch_not_found": 1}
+    (media / "a.jpg").unlink()
+    first, second = items(tmp_path / "sft")  # the loader opens them
+    assert first["image"] == second["image"]
+    assert (tmp_path / "sft" / "media" / first["image"]).read_bytes() == b"\xff\xd8\xff one"
+
+
+@pytest.mark.parametrize(
+    ("to", "option", "value"),
+    [
+        ("coco", "media", "copy"),
+        ("sft", "shard_mb", 7),
+        ("sft", "allow", ("/x",)),
+        ("webdataset", "media", "reference"),
+    ],
+)
+def test_options_without_effect_are_refused(tmp_path: Path, media: Path, to: str, option: str, value: object) -> None:
+    rows = [{"id": "a", "image": "a.jpg", "response": "x", "boxes": []}]
+    write_output(tmp_path / "out", ground(detect=True), rows, manifest=IMAGE, base=media)
+    with pytest.raises(ConfigurationError, match="has no effect"):
+        exported(tmp_path / "out", tmp_path / "export", to, **{option: value})
