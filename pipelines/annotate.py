@@ -41,7 +41,7 @@ from pipelines.stages.generate import Generate
 from pipelines.stages.parse import Parse
 from pipelines.stages.prepare import Prepare
 from pipelines.stages.read import read
-from pipelines.wiring.engines import engine_maker, tile_size, tokenizer_checkpoint
+from pipelines.wiring.engines import engine_maker, tile_size, tokenizer_checkpoint, version_of
 from pipelines.wiring.generators import generator_maker
 from pipelines.wiring.media import ReaderArguments, explodes, read_policy, reader_arguments
 from pipelines.wiring.notices import notices
@@ -68,6 +68,7 @@ def annotate(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | Non
     """
     output = OutputFolder(options.output)
     record = RunRecord(options, task, output)
+    record.weights = version_of(checkpoint)
     record.notices, record.left_out = notices(options, plan, checkpoint), plan.left_out
     for notice in record.notices:
         note(logger, "notice", f"Note: {notice}")
@@ -77,7 +78,7 @@ def annotate(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | Non
             f"{safe_uri(options.output)}. Look at what made the input, or remove the output yourself."
         )
     with run_folder(), listening(record.events), Lease(output, record.run_id) as lease:
-        kind = overwrite_id(safe_uri(options.input), settings(options, task))
+        kind = overwrite_id(safe_uri(options.input), settings(options, task, version_of(checkpoint)))
         overwrite = begin(output, record.run_id, wanted=options.overwrite, kind=kind)
         cluster.connect(options)
         try:
@@ -107,7 +108,7 @@ def annotate(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | Non
                 unparsed=task.unparsed,
                 rows_per_file=options.rows_per_file,
                 commit_seconds=options.commit_seconds,
-                metadata=metadata(options, task),
+                metadata=metadata(options, task, version_of(checkpoint)),
                 token=lease.token,
                 absent=columns.absent,
             ) as writer:

@@ -66,15 +66,32 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
         yield running
 
 
+def empty_place(scheme: str, emulators: Emulators, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URI of an empty folder in a store, which is found through the environment until the end of the test."""
+    try:
+        environment = emulators.environment(scheme)
+    except NoEmulator as error:
+        pytest.skip(str(error))
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    return emulators.place(scheme)
+
+
+@pytest.fixture
+def gs_place(emulators: Emulators, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An empty folder in Google Cloud Storage, for what one store can show of all."""
+    return empty_place("gs", emulators, monkeypatch)
+
+
+@pytest.fixture(params=KEPT)
+def remote_place(request: pytest.FixtureRequest, emulators: Emulators, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An empty folder in each of the remote stores in which outputs may lie."""
+    return empty_place(request.param, emulators, monkeypatch)
+
+
 @pytest.fixture(params=["file", *KEPT])
 def place(request: pytest.FixtureRequest, emulators: Emulators, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
     """The URI of an empty folder, in each of the stores in which outputs may lie."""
     if request.param == "file":
         return str(tmp_path / "out")
-    try:
-        environment = emulators.environment(request.param)
-    except NoEmulator as error:
-        pytest.skip(str(error))
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    return emulators.place(request.param)
+    return empty_place(request.param, emulators, monkeypatch)

@@ -112,7 +112,7 @@ class TransformersEngine:
         self._stop_ids = tokenizer.stop_ids
         self._device = torch.accelerator.current_accelerator() or torch.device("cpu")
         try:
-            model = load_native(self.checkpoint.model, tokenizer.image_context_id, self._arguments)
+            model = load_native(str(self.checkpoint.whole()), tokenizer.image_context_id, self._arguments)
             self._model = model.to(self._device)
         except (torch.OutOfMemoryError, torch.AcceleratorError) as error:
             raise EngineDead(f"the model does not fit the device: {error}") from error

@@ -206,7 +206,7 @@ class VllmEngine:
         from vllm.platforms import current_platform
 
         chosen: dict[str, Any] = {
-            "model": self.checkpoint.model,
+            "model": str(self.checkpoint.whole()),
             "tensor_parallel_size": self._tensor_parallel,
             "trust_remote_code": self._trust_remote_code,
             "scheduling_policy": "priority",  # see `Request.follows`

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from internvl_ops.errors import ConfigurationError
@@ -51,6 +51,10 @@ class AzureStore(BucketStore):
         if not isinstance(error, PermissionError):
             return ""
         return "Check the AZURE_STORAGE_* variables, or set AZURE_STORAGE_ANON=true for a public container"
+
+    def digest(self, info: Mapping[str, Any]) -> str:
+        md5 = (info.get("content_settings") or {}).get("content_md5")
+        return f"md5:{bytes(md5).hex()}" if md5 else ""
 
     def pages(self, bucket: str, prefix: str, recursive: bool) -> Iterator[list[str]]:
         from fsspec.asyn import sync

@@ -46,10 +46,12 @@ class Stat(NamedTuple):
     Args:
         size: Its bytes; None if the store does not say.
         version: As in `Received`.
+        digest: Digest of the content that the store states, as ``sha256:…`` or ``md5:…``; empty if it states none.
     """
 
     size: int | None
     version: str
+    digest: str = ""
 
 
 class TooLarge(Exception):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import base64
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from internvl_ops.stores.remote import BucketStore, first_line
@@ -42,6 +43,9 @@ class GcsStore(BucketStore):
         if not isinstance(error, PermissionError):
             return ""
         return "Set GOOGLE_APPLICATION_CREDENTIALS, or FSSPEC_GS_TOKEN=anon for a public bucket"
+
+    def digest(self, info: Mapping[str, Any]) -> str:
+        return f"md5:{base64.b64decode(info['md5Hash']).hex()}" if info.get("md5Hash") else ""
 
     def pages(self, bucket: str, prefix: str, recursive: bool) -> Iterator[list[str]]:
         request: dict[str, Any] = {"prefix": prefix, "maxResults": KEYS_A_PAGE}

@@ -40,6 +40,9 @@ class HubStore(ReadOnlyStore):
     def advice(self, error: BaseException) -> str:
         return "For a private or gated repository, set HF_TOKEN" if isinstance(error, PermissionError) else ""
 
+    def digest(self, info: Mapping[str, Any]) -> str:
+        return f"sha256:{info['sha256']}" if info.get("sha256") else ""
+
     def info(self, uri: str) -> Mapping[str, Any]:
         where = self.fs.resolve_path(uri)
         if not where.path:
@@ -54,7 +57,8 @@ class HubStore(ReadOnlyStore):
             raise FileNotFoundError(uri)
         if not hasattr(entry, "blob_id"):
             return {"type": "directory", "size": 0}
-        return {"type": "file", "size": entry.size, "hash": entry.lfs.sha256 if entry.lfs else entry.blob_id}
+        sha256 = entry.lfs.sha256 if entry.lfs else ""
+        return {"type": "file", "size": entry.size, "hash": sha256 or entry.blob_id, "sha256": sha256}
 
     def open(self, uri: str, *, block_size: int | None = BLOCK) -> BinaryIO:
         def fetch(start: int, end: int) -> bytes:

@@ -96,6 +96,10 @@ class RemoteStore(Store):
         """The version that an entry states."""
         return next((str(info[name]) for name in self.versions if info.get(name)), "")
 
+    def digest(self, info: Mapping[str, Any]) -> str:
+        """The digest of the content that an entry states, as in `Stat`."""
+        return ""
+
     def kind(self, uri: str) -> Kind | None:
         with self.telling():
             try:
@@ -111,7 +115,7 @@ class RemoteStore(Store):
             info = self.info(uri)
         if info["type"] != "file":
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), uri)
-        return Stat(info["size"], self.version(info))
+        return Stat(info["size"], self.version(info), self.digest(info))
 
     def open(self, uri: str, *, block_size: int | None = BLOCK) -> BinaryIO:
         cache = {"cache_type": "none"} if block_size is None else {"block_size": block_size}
@@ -123,7 +127,7 @@ class RemoteStore(Store):
             return self.fs.cat_file(uri)
 
     def receive(self, uri: str, max_bytes: int) -> Received:
-        size, version = self.stat(uri)
+        size, version, _ = self.stat(uri)
         if size is not None and size > max_bytes:
             raise TooLarge(f"{size:,} bytes")
         data = self.read(uri)

@@ -125,7 +125,7 @@ def check_job(
     )
     from pipelines.output.continuity import check_columns
     from pipelines.ray_address import check_address, check_ray_job
-    from pipelines.wiring.engines import check_engine, load_model
+    from pipelines.wiring.engines import check_engine, load_model, version_of
     from pipelines.wiring.media import check_media_options, read_policy
 
     check_options(options)
@@ -151,7 +151,7 @@ def check_job(
     if writes:
         output.check_writable()
     if not options.overwrite:
-        check_settings(output, options, task)
+        check_settings(output, options, task, version_of(checkpoint))
         check_columns(output, options, plan, task)
     return plan, checkpoint, task
 

@@ -120,8 +120,11 @@ class OutputOptions(BaseModel):
 class ModelOptions(BaseModel):
     """Model"""
 
-    model: str = Field(description="InternVL checkpoint: a local directory or a Hugging Face name. "
-        "With --engine openai: the server's name for the model.")  # fmt: skip
+    model: str = Field(description="InternVL checkpoint: a local directory, a directory in a "
+        "store (s3://, gs://, az://, oss://, hf://), or a Hugging Face name. With --engine openai: "
+        "the server's name for the model.")  # fmt: skip
+    revision: str | None = Field(None, description="Branch, tag or commit of a checkpoint on the "
+        "Hugging Face Hub. Default: main.")  # fmt: skip
     engine: Literal["vllm", "openai", "transformers"] = Field(
         "vllm", description="Run the model with vLLM in this job, on a server with the OpenAI "
         "interface at --base-url, or with plain transformers, which is slow.")  # fmt: skip

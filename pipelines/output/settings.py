@@ -25,6 +25,7 @@ _INDIFFERENT = {
     "base_url",
     "engine_args",
     "engine_timeout",
+    "revision",  # the commit that it leads to counts
     "trust_remote_code",
     "truncated",
     "pages",
@@ -43,11 +44,18 @@ _INDIFFERENT = {
 _ENGINE_ARGS = ("dtype", "quantization", "revision", "code_revision", "tokenizer_revision", "kv_cache_dtype",
                 "hf_overrides", "load_format", "torch_dtype", "mm_processor_kwargs", "override_generation_config",
                 "generation_config", "extra_body", "send_max_tiles")  # fmt: skip
+WEIGHTS = "weights"
 _SHOWN = 200  # characters; longer values are kept shortened, with a digest
 
 
-def settings(options: JobOptions, task: Task) -> dict[str, Any]:
-    """The settings that determine a job's answers: task, prompt, model, and every option not known to be irrelevant."""
+def settings(options: JobOptions, task: Task, weights: str = "") -> dict[str, Any]:
+    """The settings that determine a job's answers: task, prompt, model, and every option not known to be irrelevant.
+
+    Args:
+        options: Of the job.
+        task: Of the job.
+        weights: What identifies the checkpoint's files, see `Checkpoint.version`; empty if it is not known here.
+    """
     groups = (ClusterOptions, EstimateOptions, InputOptions, OutputOptions)
     elsewhere = {name for group in groups for name in group.model_fields}
     as_shown, given = safe_options(options), options.model_dump(mode="json")
@@ -57,6 +65,7 @@ def settings(options: JobOptions, task: Task) -> dict[str, Any]:
         values["json_schema"] = _setting(as_shown["json_schema"], _content(schema), digest=True)
     args = as_shown["engine_args"], given["engine_args"]
     values |= {name: _setting(*(one.get(name) for one in args)) for name in _ENGINE_ARGS}
+    values |= {WEIGHTS: weights} if weights else {}
     return values | {"task": task.name, "prompt": task.prompt, "model": safe_uri(options.model)}
 
 
@@ -76,12 +85,12 @@ def _content(schema: str) -> Any:
         return schema
 
 
-def metadata(options: JobOptions, task: Task) -> dict[bytes, bytes]:
+def metadata(options: JobOptions, task: Task, weights: str = "") -> dict[bytes, bytes]:
     """The settings as metadata of a Parquet file."""
-    return {METADATA_KEY: json.dumps(settings(options, task), sort_keys=True).encode()}
+    return {METADATA_KEY: json.dumps(settings(options, task, weights), sort_keys=True).encode()}
 
 
-def check_settings(output: OutputFolder, options: JobOptions, task: Task) -> None:
+def check_settings(output: OutputFolder, options: JobOptions, task: Task, weights: str = "") -> None:
     """Refuses an output whose answers were made with other settings.
 
     Only the newest file is checked, since each run checked the files before it. A file of an older version may lack
@@ -94,7 +103,7 @@ def check_settings(output: OutputFolder, options: JobOptions, task: Task) -> Non
     found = output.read_metadata(newest[-1]) if newest else {}
     there = {name: found[name.encode()].decode() for name in ("task", "prompt") if name.encode() in found}
     there |= json.loads(found.get(METADATA_KEY, b"{}"))
-    now = settings(options, task)
+    now = settings(options, task, weights)
     differing = [
         _difference(name, there[name], now.get(name)) for name in there if not _is_same(there[name], now.get(name))
     ]
@@ -117,6 +126,8 @@ def _has_digest(value: Any) -> bool:
 
 
 def _difference(name: str, there: Any, now: Any) -> str:
+    if name == WEIGHTS:
+        return f"the files of --model are {_short(there)} there, {_short(now)} now (--revision names an earlier one)"
     shown_name = name if name == "task" or name in _ENGINE_ARGS else flag(name)
     one, other = _short(there), _short(now)
     if one == other:

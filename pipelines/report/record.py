@@ -66,6 +66,7 @@ class RunRecord:
         self.lost: list[str] = []
         self.replaced = True  # whether --overwrite removed the earlier output
         self.documents: int | None = None  # number of documents reassembled from pages
+        self.weights = ""  # what identifies the checkpoint's files
         self.notices: list[str] = []  # notices logged at the start; see `pipelines.wiring.notices`
         self.left_out: dict[str, int] = {}  # files of the input that are not read, by suffix
         self.measures = Measures()
@@ -154,6 +155,7 @@ class RunRecord:
             "seconds": round(self.seconds, 1),
             "configuration": self.configuration(),
             "versions": versions(),
+            "weights": self.weights,
             # The state of the driver's node; the nodes of one cluster nearly always have the same kernel.
             "decoder_confinement": vars(available()) | {"missing": available().missing},
             "notices": self.notices,

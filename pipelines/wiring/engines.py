@@ -17,6 +17,7 @@ from internvl_ops.engines.endpoint import Patience
 from internvl_ops.engines.openai import OpenAIEngine, check_served
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.models.checkpoints.config import Checkpoint, load_checkpoint
+from internvl_ops.models.checkpoints.places import is_hub_name
 from internvl_ops.models.lora import check_room, load_adapter
 from internvl_ops.redaction import safe_uri
 from internvl_ops.tasks import Task
@@ -40,8 +41,14 @@ def load_model(options: InferenceOptions) -> Checkpoint | None:
     """
     if options.engine == "openai" and not Path(options.model).is_dir():
         return None
-    checkpoint = load_checkpoint(options.model)
+    revision = options.revision or (options.engine_args.get("revision") if is_hub_name(options.model) else None)
+    checkpoint = load_checkpoint(options.model, revision)
     return checkpoint.tiled(options.max_tiles) if options.tiling == "always" else checkpoint
+
+
+def version_of(checkpoint: Checkpoint | None) -> str:
+    """What identifies the checkpoint's files; empty if a server has them."""
+    return checkpoint.version if checkpoint else ""
 
 
 def job_sampling(options: PromptOptions, max_new_tokens: int) -> Sampling:

@@ -6,7 +6,7 @@ It runs within the two seconds in which a job is validated, so it only reads JSO
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,10 +14,9 @@ from internvl_ops.errors import ConfigurationError, keyword
 from internvl_ops.models.checkpoints import weights
 from internvl_ops.models.checkpoints.architecture import Architecture, read_architecture, side
 from internvl_ops.models.checkpoints.json_files import read_json
+from internvl_ops.models.checkpoints.places import Place, is_hub_name, place_of
 from internvl_ops.models.templates.conversation_template import TEMPLATES
 
-# The files of a hub checkpoint that are needed here. The engine downloads the weights itself.
-HUB_FILES = ["*.json", "*.jinja", "tokenizer.model", "*.txt"]
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 
 Layout = Literal["internvl_chat", "internvl"]
@@ -48,6 +47,7 @@ class Checkpoint:
         dynamic: Whether it was trained on images cut into tiles. If not, an image is always one tile, whatever the job
             asks for.
         pad_to_square: Whether such an image is padded to a square with the mean colour, instead of being distorted.
+        place: Where its files are, and which version of them.
         pixel_shuffle: ``v1`` orders an image's tokens column by column, as in V1.1 and V1.2; ``v2`` row by row.
     """
 
@@ -70,6 +70,7 @@ class Checkpoint:
     dynamic: bool = True
     pad_to_square: bool = False
     pixel_shuffle: str = "v2"
+    place: Place | None = field(default=None, compare=False)
 
     @property
     def backbone(self) -> str:
@@ -99,23 +100,34 @@ class Checkpoint:
                 f"{', '.join(map(str, sizes))}."
             )
 
+    @property
+    def version(self) -> str:
+        """What identifies its files: a commit, or a hash."""
+        return self.place.version if self.place else ""
+
     def folder(self) -> Path:
-        """The local folder with config and tokenizer; a hub checkpoint's files are downloaded if necessary."""
-        return _folder(self.model)
+        """The local folder with config and tokenizer; they are fetched if necessary."""
+        return (self.place or Place(self.model)).configs()
+
+    def whole(self) -> Path:
+        """The local folder with the weights too; they are fetched if necessary, once on each node."""
+        return (self.place or Place(self.model)).whole()
 
 
-def load_checkpoint(model: str) -> Checkpoint:
+def load_checkpoint(model: str, revision: str | None = None) -> Checkpoint:
     """Reads a checkpoint's config and checks that its files are present.
 
     Args:
-        model: A local folder, or a name on the Hugging Face hub such as ``OpenGVLab/InternVL2_5-1B``. From the hub,
-            only config and tokenizer are downloaded.
+        model: A local folder, a folder in a store such as ``s3://bucket/checkpoint``, or a name on the Hugging Face
+            hub such as ``OpenGVLab/InternVL2_5-1B``. Only config and tokenizer are fetched.
+        revision: Branch, tag or commit on the hub. Default: the branch main.
 
     Raises:
         ConfigurationError: The folder is not an InternVL checkpoint, or an incomplete one. The message says which
             file is missing and how to get it.
     """
-    folder = _folder(model)
+    place = place_of(model, revision)
+    folder = place.configs()
     config = read_json(folder / "config.json")
     layout = config.get("model_type")
     if layout not in ("internvl_chat", "internvl"):
@@ -123,11 +135,13 @@ def load_checkpoint(model: str) -> Checkpoint:
             f"{keyword('model', model)}: config.json has model_type {layout!r}, not an InternVL checkpoint; expected "
             "is 'internvl_chat', as in OpenGVLab/InternVL2_5-1B, or 'internvl', as in OpenGVLab/InternVL3-1B-hf."
         )
-    if Path(model).is_dir():
+    if not is_hub_name(model):
         _check_tokenizer(folder, model)
+    if Path(model).is_dir():
         weights.check_weights(folder, model)
     try:
-        return _native(model, folder, config) if layout == "internvl" else _chat(model, folder, config)
+        read = _native if layout == "internvl" else _chat
+        return replace(read(model, folder, config), place=place)
     except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
         raise ConfigurationError(
             f"{keyword('model', model)}: config.json is not as published: {type(error).__name__} {error}. "
@@ -239,38 +253,6 @@ def _quantization(config: Mapping[str, Any], language: Mapping[str, Any]) -> tup
 
 def _first(config: Mapping[str, Any], *names: str) -> Any:
     return next((config[name] for name in names if config.get(name)), None)
-
-
-def _folder(model: str) -> Path:
-    folder = Path(model)
-    if (folder / "config.json").is_file():
-        return folder
-    if folder.is_dir():
-        raise ConfigurationError(
-            f"{keyword('model', model)}: no config.json in this folder. Name the folder that holds the checkpoint's "
-            "config.json, tokenizer and weights."
-        )
-    if folder.exists():
-        raise ConfigurationError(f"{keyword('model', model)}: is a file. Name the checkpoint's folder or a hub name.")
-    if model.count("/") != 1 or model.startswith(("/", ".", "~")) or model.endswith("/"):
-        raise ConfigurationError(
-            f"{keyword('model', model)}: no such folder, and not a hub name. Name a local folder, the same on every "
-            "node, or a hub name such as OpenGVLab/InternVL2_5-1B."
-        )
-    return _download(model)
-
-
-def _download(name: str) -> Path:
-    from huggingface_hub import snapshot_download  # only for a hub name: needs a network
-
-    try:
-        return Path(snapshot_download(name, allow_patterns=HUB_FILES))
-    except Exception as error:  # the hub's client raises many types; the message for the user is the same
-        first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ConfigurationError(
-            f"{keyword('model', name)}: no such local folder, and the Hugging Face hub did not give it: {first_line} "
-            "Correct the name, log in for a gated model (HF_TOKEN), or download it and name its folder."
-        ) from error
 
 
 def _check_tokenizer(folder: Path, model: str) -> None:

@@ -46,9 +46,8 @@ def test_kinds_of_errors(place: str) -> None:
         assert (too_large.kind, "max_bytes" in too_large.message) == ("too_large", True)
 
 
-def test_another_bucket_needs_allow(place: str) -> None:
-    if "://" not in place:
-        pytest.skip("a local disk has no buckets")
+def test_another_bucket_needs_allow(remote_place: str) -> None:
+    place = remote_place
     other = f"{place.partition(':')[0]}://other/a.jpg"
     with fetcher(place) as reader:
         refused = failure(reader, other)

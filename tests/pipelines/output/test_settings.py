@@ -181,3 +181,22 @@ def test_an_empty_output_takes_anything(tmp_path: Path) -> None:
     check(tmp_path)
     OutputFolder(str(tmp_path)).write_table(f"{ERRORS}/of_another_program.parquet", pa.table({"id": ["a"]}))
     check(tmp_path)
+
+
+class TestWeights:
+    def write(self, folder: Path, now: object, weights: str) -> None:
+        table = pa.table({"id": ["a"]}, metadata=metadata(now, task(now), weights))  # type: ignore[arg-type]
+        OutputFolder(str(folder)).write_table("results/one.parquet", table)
+
+    def test_new_ones_under_the_same_name_are_refused(self, tmp_path: Path) -> None:
+        now = options(tmp_path)
+        self.write(tmp_path, now, "commit abc")
+        output = OutputFolder(str(tmp_path))
+        check_settings(output, now, task(now), "commit abc")
+        with pytest.raises(ConfigurationError, match=r"files of --model are 'commit abc' there, 'commit def' now"):
+            check_settings(output, now, task(now), "commit def")
+
+    def test_an_output_of_an_older_version_goes_on(self, tmp_path: Path) -> None:
+        now = options(tmp_path)
+        self.write(tmp_path, now, "")
+        check_settings(OutputFolder(str(tmp_path)), now, task(now), "commit def")

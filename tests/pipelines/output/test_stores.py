@@ -87,9 +87,7 @@ def test_another_process_opens_it_anew(place: str) -> None:
     assert pickle.loads(pickle.dumps(OutputFolder(place))).read_bytes("results/a.parquet") == b"1"
 
 
-def test_an_output_that_cannot_be_written_is_said(place: str) -> None:
-    if "://" not in place:
-        pytest.skip("a local folder is made")
-    scheme = place.partition(":")[0]
+def test_an_output_that_cannot_be_written_is_said(remote_place: str) -> None:
+    scheme = remote_place.partition(":")[0]
     with pytest.raises(ConfigurationError, match=rf"--output {scheme}://no-such-bucket/out: not writable: "):
         OutputFolder(f"{scheme}://no-such-bucket/out").check_writable()
