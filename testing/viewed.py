@@ -32,7 +32,7 @@ _MEASURED = {"prompt_tokens": 300, "finish_reason": "stop", "attempts": 1, "num_
 
 
 def write_output(
-    folder: Path,
+    folder: Path | str,
     manifest: Path,
     task: Task,
     rows: Sequence[Mapping[str, Any]],
@@ -43,7 +43,7 @@ def write_output(
     failed: Mapping[str, tuple[Kind, str]] | None = None,
     model: str = "org/model",
     **options: Any,
-) -> Path:
+) -> None:
     """Writes rows as a run would, with its record.
 
     Args:
@@ -73,7 +73,6 @@ def write_output(
     record.finish(totals, Counts(len(rows), totals.results, totals.errors, 0, 0), [])
     if exploded and kind == "document":
         write_documents(output, "text", "parquet", record.run_id)
-    return folder
 
 
 def _internal(own: pa.Schema) -> pa.Schema:
@@ -115,7 +114,7 @@ def captions(folder: Path, *, count: int = 12, name: str = "captions", changed: 
     (pictures / "broken.jpg").write_bytes(b"no picture at all")
     rows.append({"id": "broken", "image": "broken.jpg"})
     rows.append({"id": f"hostile {HOSTILE}", "image": "000.jpg", "caption": HOSTILE, "width": 320, "height": 200})
-    return write_output(
+    write_output(
         folder / name,
         pictures / "manifest.jsonl",
         caption(prompt="What is this?"),
@@ -124,6 +123,7 @@ def captions(folder: Path, *, count: int = 12, name: str = "captions", changed: 
         failed={"broken": ("corrupt", "the file is no picture; fetch it again")},
         model=f"org/{name}",
     )
+    return folder / name
 
 
 def boxes(folder: Path) -> Path:
@@ -143,7 +143,8 @@ def boxes(folder: Path) -> Path:
         ]
         size = {"width": 400, "height": 300}
         rows.append({"id": f"squares-{number}", "image": f"{number}.png", "boxes": named, "response": "boxes", **size})
-    return write_output(folder / "boxes", pictures / "m.jsonl", ground(detect=True), rows, passthrough=IMAGE)
+    write_output(folder / "boxes", pictures / "m.jsonl", ground(detect=True), rows, passthrough=IMAGE)
+    return folder / "boxes"
 
 
 def pages(folder: Path) -> Path:
@@ -165,7 +166,8 @@ def pages(folder: Path) -> Path:
     passthrough = pa.schema([("document", pa.string())])
     manifest = folder / "documents.jsonl"
     given = {"kind": "document", "exploded": True}
-    return write_output(folder / "pages", manifest, ocr(format="markdown"), rows, passthrough=passthrough, **given)
+    write_output(folder / "pages", manifest, ocr(format="markdown"), rows, passthrough=passthrough, **given)
+    return folder / "pages"
 
 
 def clips(folder: Path) -> Path:
@@ -185,7 +187,7 @@ def clips(folder: Path) -> Path:
         }
         for number in (1, 2)
     ]
-    return write_output(
+    write_output(
         folder / "clips",
         folder / "films.jsonl",
         caption(prompt="What happens?"),
@@ -196,3 +198,4 @@ def clips(folder: Path) -> Path:
         num_frames=4,
         clip_seconds=1,
     )
+    return folder / "clips"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import html
 import importlib.util
@@ -10,12 +11,16 @@ import socket
 import sys
 import webbrowser
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from internvl_ops.errors import ConfigurationError
+from pipelines import interruption
 from pipelines.options.command_line import Mode, show
+
+if TYPE_CHECKING:
+    from pipelines.viewer.server import Viewer
 
 _NEEDED = ("duckdb", "markdown_it", "starlette", "uvicorn")
 _LONGEST_NAME = 100
@@ -52,17 +57,26 @@ def run(options: ViewOptions, mode: Mode = "run") -> int:
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise ConfigurationError(f"The viewer needs {', '.join(missing)}: pip install 'internvl-batch[view]'.")
-    import uvicorn  # after the check, like all that imports the other packages
-
-    from pipelines.viewer.outputs import Access, ViewedOutput
+    from pipelines.viewer.outputs import Access, ViewedOutput  # after the check, like all that needs these packages
     from pipelines.viewer.server import Viewer
 
     access = Access(
         allow=options.allow, media_root=options.media_root, s3_anonymous=options.s3_anonymous, media=options.media
     )
     reviewer = _reviewer(options)
-    listener = _listener(options.port)
-    viewer = Viewer([ViewedOutput(uri, access) for uri in options.outputs], reviewer)
+    with _listener(options.port) as listener, interruption.phase("holding"):
+        try:
+            viewer = Viewer([ViewedOutput(uri, access) for uri in options.outputs], reviewer)
+            with contextlib.closing(viewer):
+                _serve(viewer, listener, browser=options.browser)
+        except (interruption.Interrupted, KeyboardInterrupt):  # the server has passed the signal on
+            print("Stopped.", file=sys.stderr)
+    return 0
+
+
+def _serve(viewer: Viewer, listener: socket.socket, *, browser: bool) -> None:
+    import uvicorn
+
     token, port = secrets.token_urlsafe(24), listener.getsockname()[1]
     address = f"http://127.0.0.1:{port}/?token={token}"
     server = uvicorn.Server(
@@ -77,15 +91,9 @@ def run(options: ViewOptions, mode: Mode = "run") -> int:
     )
     show(address)
     print("Stop it with Ctrl-C.", file=sys.stderr)
-    if options.browser:
+    if browser:
         _open_browser(address, viewer.scratch)
-    try:
-        server.run(sockets=[listener])
-    except KeyboardInterrupt:  # uvicorn passes the signal on once all is closed
-        pass
-    finally:
-        viewer.close()
-    return 0
+    server.run(sockets=[listener])
 
 
 def _reviewer(options: ViewOptions) -> str:
@@ -106,6 +114,7 @@ def _listener(port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(("127.0.0.1", port))
+        listener.listen()  # before the address is said: who opens it at once waits for the server
     except OSError as error:
         listener.close()
         raise ConfigurationError(

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import tempfile
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -94,12 +93,7 @@ class Viewer:
             Mount("/static", StaticFiles(directory=STATIC)),
         ]
 
-        @contextlib.asynccontextmanager
-        async def lifespan(_: Starlette) -> AsyncIterator[None]:
-            yield
-            self.close()
-
-        return Guard(Starlette(routes=routes, lifespan=lifespan), token, port)
+        return Guard(Starlette(routes=routes), token, port)
 
     def close(self) -> None:
         self.shelf.close()

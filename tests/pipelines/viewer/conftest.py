@@ -19,7 +19,7 @@ BASE = f"http://127.0.0.1:{PORT}"
 class Client:
     """A person's browser with the page open."""
 
-    def __init__(self, *outputs: Path, reviewer: str = "anna", access: Access | None = None) -> None:
+    def __init__(self, *outputs: Path | str, reviewer: str = "anna", access: Access | None = None) -> None:
         self.viewer = Viewer([ViewedOutput(str(path), access or Access()) for path in outputs], reviewer)
         self.http = TestClient(self.viewer.app(TOKEN, PORT), base_url=BASE, follow_redirects=False)
         self.http.get(f"/?token={TOKEN}")

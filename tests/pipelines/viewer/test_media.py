@@ -98,9 +98,8 @@ def test_only_what_the_run_could_read_is_read(tmp_path: Path) -> None:
     Image.new("RGB", (9, 9), "red").save(secret)
     (tmp_path / "in").mkdir()
     rows = [{"id": "out", "image": str(secret), "caption": "x", "width": 9, "height": 9}]
-    other = viewed.write_output(
-        tmp_path / "in" / "other", tmp_path / "in" / "m.jsonl", caption(), rows, passthrough=viewed.IMAGE
-    )
+    other = tmp_path / "in" / "other"
+    viewed.write_output(other, tmp_path / "in" / "m.jsonl", caption(), rows, passthrough=viewed.IMAGE)
     client = Client(other)
     told = client.get("media", id="out")["error"]
     assert told.startswith("refused: ")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -89,7 +90,8 @@ def test_a_sample_is_drawn_again_by_its_seed(looking: Client) -> None:
 def test_long_texts_are_cut_in_lists_and_come_in_parts(tmp_path: Path) -> None:
     text = "0123456789" * 1_000_000
     rows = [{"id": "long", "image": "a.jpg", "caption": text, "width": 1, "height": 1}]
-    client = Client(viewed.write_output(tmp_path / "out", tmp_path / "m", caption(), rows, passthrough=viewed.IMAGE))
+    viewed.write_output(tmp_path / "out", tmp_path / "m", caption(), rows, passthrough=viewed.IMAGE)
+    client = Client(tmp_path / "out")
     (row,) = client.get("rows")["rows"]
     assert row["caption"] == text[:PREVIEW]
     unit = client.get("unit", id="long")
@@ -151,4 +153,19 @@ def test_files_that_a_run_adds_are_seen_after_a_reload(tmp_path: Path) -> None:
     )
     client.post("reload")
     assert len(client.ids()) == 4
+    client.close()
+
+
+def test_an_output_in_a_store_is_read_there_and_nothing_beside_it(s3_client: Any, bucket: str, tmp_path: Path) -> None:
+    rows = [{"id": f"{n}", "image": "a.jpg", "caption": f"number {n}", "width": 1, "height": 1} for n in range(5)]
+    viewed.write_output(f"{bucket}/runs/out", tmp_path / "m", caption(), rows, passthrough=viewed.IMAGE)
+    s3_client.put_object(Bucket=bucket.removeprefix("s3://"), Key="secret.txt", Body=b"secret")
+    client = Client(f"{bucket}/runs/out")
+    assert client.ids(search="number 3") == ["3"]
+    client.post("mark", id="3", mark="bad")
+    assert client.ids(where="review = 'bad'") == ["3"]
+    keys = [entry["Key"] for entry in s3_client.list_objects_v2(Bucket=bucket.removeprefix("s3://"))["Contents"]]
+    assert any(key.startswith("runs/out/reviews/") for key in keys)
+    where = f"(SELECT count(*) FROM read_text('{bucket}/secret.txt')) > 0"
+    assert "disabled by configuration" in client.get("rows", 400, where=where)["error"]
     client.close()
