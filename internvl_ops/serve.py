@@ -63,27 +63,51 @@ def _serve(checkpoint: Checkpoint, template: Path, options: list[str]) -> None:
     from vllm.entrypoints.launchers.api_server.entry import main as vllm_serve
     from vllm.platforms import current_platform
 
-    chosen = ["--chat-template", str(template), "--chat-template-content-format", "openai"]
+    on_cpu = current_platform.is_cpu()
+    if on_cpu:
+        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    sys.argv = ["vllm serve", *arguments(checkpoint, template, options, on_cpu=on_cpu)]
+    vllm_serve()
+
+
+def arguments(checkpoint: Checkpoint, template: Path, options: list[str], *, on_cpu: bool) -> list[str]:
+    """Arguments of `vllm serve`: this project's, then those of the command line, which win.
+
+    Args:
+        checkpoint: What is served.
+        template: File of the chat template.
+        options: From the command line.
+        on_cpu: Whether vLLM runs on CPUs.
+    """
+    chosen = ["--model", checkpoint.model, "--chat-template", str(template), "--chat-template-content-format", "openai"]
     chosen += context_options(checkpoint, options)
     # A request may ask for fewer tiles than the checkpoint's; for more the plugin refuses it.
     chosen += ["--trust-request-mm-kwargs"]
-    if current_platform.is_cpu():
-        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    if on_cpu:
         context = checkpoint.context_length * checkpoint.kv_bytes_per_token
         chosen += ["--enforce-eager", "--kv-cache-memory-bytes", str(max(1 << 30, context + (1 << 26)))]
+<<<<<<< /tmp/theirs.py
+    return [*chosen, *options]
+=======
     folder = checkpoint.model if Path(checkpoint.model).is_dir() else str(checkpoint.whole())
     if folder != checkpoint.model and _value(options, "--served-model-name") is None:
         chosen += ["--served-model-name", checkpoint.model]
     sys.argv = ["vllm serve", "--model", folder, *chosen, *options]
     vllm_serve()
+>>>>>>> /tmp/mine_s.py
 
 
 def _safely(options: list[str]) -> list[str]:
     """Adds the options that restrict access to the server.
 
     Raises:
-        SystemExit: The server would accept other machines without a key, or its port is in use.
+        SystemExit: The server would accept other machines without a key, its port is in use, or one of these options
+            is cut short.
     """
+    for name in (option.partition("=")[0].replace("_", "-") for option in options if option.startswith("--")):
+        whole = [known for known in _GUARDED if known.startswith(name) and known != name]
+        if whole and len(name) > 2:  # vLLM would take it for the whole one
+            _refuse(f"{name}: write {whole[0]} in full.")
     host, port = _value(options, "--host") or "127.0.0.1", _value(options, "--port") or "8000"
     if _value(options, "--uds") is not None:
         return options
@@ -102,6 +126,9 @@ def _safely(options: list[str]) -> list[str]:
     if _value(options, "--allowed-media-domains") is None:
         options = [*options, "--allowed-media-domains", "none.invalid"]
     return options
+
+
+_GUARDED = ("--host", "--port", "--uds", "--api-key", "--allowed-media-domains", "--max-model-len")
 
 
 def _value(options: list[str], name: str) -> str | None:

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.redaction import safe_text, safe_uri
@@ -99,7 +100,8 @@ def _plan(options: SourceOptions) -> SourcePlan:
     plan = _limited(plan)
     rows = [split.rows for split in plan.splits]
     known = None if None in rows else sum(rows)  # type: ignore[arg-type]
-    return replace(plan, total_rows=known, sample_uris=_sample(plan))
+    uris, several = _sample(plan)
+    return replace(plan, total_rows=known, sample_uris=uris, several_media=plan.several_media or several)
 
 
 def _media_root(options: SourceOptions, format: str) -> str | None:
@@ -235,17 +237,23 @@ def _limited(plan: SourcePlan) -> SourcePlan:
     return replace(plan, splits=kept)
 
 
-def _sample(plan: SourcePlan) -> list[str]:
-    """Some URIs from the heads of a few files; one from each different folder comes first."""
+def _sample(plan: SourcePlan) -> tuple[list[str], bool]:
+    """Some URIs from the heads of a few files, and whether some row there has several.
+
+    One URI from each different folder comes first.
+    """
     places: dict[str, str] = {}
     others: list[str] = []
+    several = False
     for split in plan.splits[:: -(-len(plan.splits) // _SAMPLED_FILES) or 1]:
         for table in islice(read_split(plan, split, _SAMPLED_ROWS, batch_bytes=_SAMPLED_BYTES), 1):
-            for media in table["__media"].combine_chunks().flatten().to_pylist():
+            column = table["__media"].combine_chunks()
+            several = several or (pc.max(pc.list_value_length(column)).as_py() or 0) > 1
+            for media in column.flatten().to_pylist():
                 if media["uri"] is None or media["bytes"] is not None:
                     continue
                 place = media["uri"].rpartition("/")[0]
                 if place in places:
                     others.append(media["uri"])
                 places.setdefault(place, media["uri"])
-    return [*places.values(), *others][:_SAMPLED_URIS]
+    return [*places.values(), *others][:_SAMPLED_URIS], several

@@ -12,9 +12,15 @@ from internvl_ops.errors import ConfigurationError, unforeseen
 from pipelines.columns import ERROR_TYPE, MEDIA_TYPE, READ
 from pipelines.flags import in_flags
 from pipelines.sources.ids import ids_from_column, made_ids
+from pipelines.sources.listed_media import as_cells, lists_in
 from pipelines.sources.media_column import to_media
 from pipelines.sources.options import POSITION_BITS, SourcePlan, Split
 from pipelines.sources.places import below, folder_of_media
+
+_SEVERAL = (
+    "several media, and none of the rows looked at on start has several; put such a row first, or write the manifest "
+    "as JSONL"
+)
 
 
 class TooLarge(str):
@@ -111,7 +117,14 @@ def _media(plan: SourcePlan, split: Split, raw: RawRows) -> tuple[pa.ListArray, 
         return to_media(raw.media)
     if plan.media_column is None:
         return pa.nulls(len(raw.numbers), MEDIA_TYPE), None, {}
-    media, paths, problems = to_media(raw.columns[plan.media_column], optional=plan.options.media_optional)
+    column = raw.columns[plan.media_column]
+    lists = lists_in(column) if plan.format == "csv" else None
+    media, paths, problems = to_media(column if lists is None else lists, optional=plan.options.media_optional)
+    if lists is not None and paths is not None:
+        paths = as_cells(paths)
+        if not plan.several_media:  # blocks are made for rows of one file
+            several = np.flatnonzero(pc.greater(pc.fill_null(pc.list_value_length(media), 0), 1)).tolist()
+            problems |= dict.fromkeys(several, _SEVERAL)
     folder = "" if plan.format == "files" else folder_of_media(plan, split)
     return below(media, folder) if folder else media, paths, problems
 

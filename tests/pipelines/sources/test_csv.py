@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import pytest
 
-from tests.pipelines.manifests import errors, read_manifest, uris
+from tests.pipelines.manifests import errors, plan_of, read_manifest, read_plan, uris
 
 
 def test_a_quote_in_a_tsv_is_a_quote(tmp_path: Path) -> None:
@@ -53,3 +54,31 @@ def test_files_that_share_columns_are_one_table(tmp_path: Path) -> None:
         {"image": "x.jpg", "a": "1", "b": None},
         {"image": "y.jpg", "a": None, "b": "2"},
     ]
+
+
+class TestSeveralMediaInACell:
+    def test_they_are_a_list_in_json(self, tmp_path: Path) -> None:
+        cells = ["a.jpg", '["b.jpg", "c d.jpg"]', '["e.jpg"]', "[not a list].jpg", '["neither']
+        with (tmp_path / "m.csv").open("w", newline="") as file:
+            csv.writer(file).writerows([["image"], *([cell] for cell in cells)])
+        plan = plan_of(tmp_path / "m.csv")
+        table = read_plan(plan)
+        assert plan.several_media
+        assert uris(table) == [["a.jpg"], ["b.jpg", "c d.jpg"], ["e.jpg"], ["[not a list].jpg"], ['["neither']]
+        assert table["image"].to_pylist() == ["a.jpg", '["b.jpg", "c d.jpg"]', "e.jpg", *cells[3:]]
+
+    def test_their_signatures_are_not_kept(self, tmp_path: Path) -> None:
+        with (tmp_path / "m.csv").open("w", newline="") as file:
+            csv.writer(file).writerows([["image"], ['["https://h/a?sig=SECRET", "https://me:SECRET@h/b"]']])
+        table = read_manifest(tmp_path / "m.csv")
+        assert "SECRET" in str(uris(table))
+        assert "SECRET" not in str(table["image"].to_pylist())
+
+    def test_a_late_one_is_an_error_with_its_mend(self, tmp_path: Path) -> None:
+        with (tmp_path / "m.csv").open("w", newline="") as file:
+            csv.writer(file).writerows([["image"], *([f"{n}.jpg"] for n in range(600)), ['["a.jpg", "b.jpg"]']])
+        plan = plan_of(tmp_path / "m.csv")
+        assert not plan.several_media
+        found = errors(read_plan(plan))
+        assert list(found) == ["m.csv:602"]
+        assert "put such a row first" in found["m.csv:602"]
