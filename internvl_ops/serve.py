@@ -79,22 +79,17 @@ def arguments(checkpoint: Checkpoint, template: Path, options: list[str], *, on_
         options: From the command line.
         on_cpu: Whether vLLM runs on CPUs.
     """
-    chosen = ["--model", checkpoint.model, "--chat-template", str(template), "--chat-template-content-format", "openai"]
+    folder = checkpoint.model if Path(checkpoint.model).is_dir() else str(checkpoint.whole())
+    chosen = ["--model", folder, "--chat-template", str(template), "--chat-template-content-format", "openai"]
+    if folder != checkpoint.model:
+        chosen += ["--served-model-name", checkpoint.model]
     chosen += context_options(checkpoint, options)
     # A request may ask for fewer tiles than the checkpoint's; for more the plugin refuses it.
     chosen += ["--trust-request-mm-kwargs"]
     if on_cpu:
         context = checkpoint.context_length * checkpoint.kv_bytes_per_token
         chosen += ["--enforce-eager", "--kv-cache-memory-bytes", str(max(1 << 30, context + (1 << 26)))]
-<<<<<<< /tmp/theirs.py
     return [*chosen, *options]
-=======
-    folder = checkpoint.model if Path(checkpoint.model).is_dir() else str(checkpoint.whole())
-    if folder != checkpoint.model and _value(options, "--served-model-name") is None:
-        chosen += ["--served-model-name", checkpoint.model]
-    sys.argv = ["vllm serve", "--model", folder, *chosen, *options]
-    vllm_serve()
->>>>>>> /tmp/mine_s.py
 
 
 def _safely(options: list[str]) -> list[str]:
