@@ -52,7 +52,7 @@ class Hf(NumberedForm):
 
     @property
     def needs(self) -> tuple[str, ...]:
-        media = ["source_version", "num_tiles", self.answers.media or ""]
+        media = ["source_version", "num_tiles", "width", self.answers.media or ""]
         return (*self.schema.names, *media, *self.splitter.needs)
 
     def check(self) -> None:
@@ -114,7 +114,7 @@ class Hf(NumberedForm):
         if self.image is None:
             return None
         several = pa.types.is_list(self.schema.field(self.image).type)
-        columns = [name for name in (self.image, "num_tiles", "source_version") if name in table.column_names]
+        columns = [name for name in (self.image, "num_tiles", "width", "source_version") if name in table.column_names]
         rows = table.select(list(dict.fromkeys(columns))).to_pylist()
         return [
             media if several or isinstance(media, LeftOut) else next(iter(media), None) for media in self._media(rows)

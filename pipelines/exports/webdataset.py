@@ -41,7 +41,7 @@ class Webdataset(NumberedForm):
 
     @property
     def needs(self) -> tuple[str, ...]:
-        media = ["source_version", "num_tiles", "page", "clip_start", self.answers.media or ""]
+        media = ["source_version", "num_tiles", "width", "page", "clip_start", self.answers.media or ""]
         return (*self.columns, *media, self.text, *self.splitter.needs)
 
     def check(self) -> None:

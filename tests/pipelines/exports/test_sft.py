@@ -66,7 +66,7 @@ def test_several_images_turns_and_text_alone(tmp_path: Path, media: Path) -> Non
     turns = [{"question": "First?", "answer": "one"}, {"question": "Second?", "answer": "two"}]
     rows = [
         {"id": "two", "image": ["a.jpg", "b.jpg"], "response": "two", "answer": "two", "turns": turns},
-        {"id": "text", "image": None, "num_tiles": 0, "response": "two", "answer": "two", "turns": turns},
+        {"id": "text", "image": None, "num_tiles": 0, "width": 0, "response": "two", "answer": "two", "turns": turns},
         {"id": "bytes", "image": None, "response": "two", "answer": "two", "turns": turns},
     ]
     write_output(tmp_path / "out", ask(), rows, manifest=IMAGES, base=media)

@@ -58,7 +58,7 @@ def test_samples_hold_media_columns_and_the_answer(tmp_path: Path, media: Path) 
 
 def test_several_images_and_text_alone(tmp_path: Path, media: Path) -> None:
     said = {"response": "no", "answer": "no", "turns": [{"question": "?", "answer": "no"}]}
-    given = [{"id": "two", "image": ["0.jpg", "3.jpg"]}, {"id": "text", "image": None, "num_tiles": 0}]
+    given = [{"id": "two", "image": ["0.jpg", "3.jpg"]}, {"id": "text", "image": None, "num_tiles": 0, "width": 0}]
     manifest = pa.schema([("image", pa.list_(pa.string()))])
     write_output(tmp_path / "out", ask(), [row | said for row in given], manifest=manifest, base=media)
     exported(tmp_path / "out", tmp_path / "web", "webdataset", columns="image")
