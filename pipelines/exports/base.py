@@ -20,6 +20,7 @@ class ExportForm:
         answers: The output.
     """
 
+    joined: tuple[str, ...] = ()  # keys of the other tables that join the rows
     fetches: bool = False  # whether it fetches media, so that many nodes are faster
     media_modes: ClassVar[tuple[str, ...]] = ()  # values of --media that it can do besides auto
 
@@ -52,7 +53,7 @@ class ExportForm:
     def identity(self) -> dict[str, Any]:
         """What the content of the files depends on besides the rows."""
         told = {"prompt": self.answers.prompt, "settings": self.answers.settings, "bases": self.answers.bases}
-        return self.options.identity() | told | {"media": self.answers.media}
+        return self.options.identity() | told | {"media": self.answers.media, "joined": self.joined}
 
     def about(self, counts: Counts) -> dict[str, Any]:
         """The content of ``export.json`` that every form has."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
@@ -11,8 +12,7 @@ from pipelines.exports.answers import Answers
 from pipelines.exports.counts import LeftOut
 
 # In a text these would be read as the tokens, so that a prompt would have other turns or other images than it says.
-_TOKENS = ("<img>", "</img>", "<IMG_CONTEXT>", "<|im_start|>", "<|im_end|>", "<|end|>", "<|start|>", "<|message|>",
-           "<|endoftext|>")  # fmt: skip
+_TOKENS = re.compile(r"</?img>|<IMG_CONTEXT>|<\|(?:im_start|im_end|end|start|message|endoftext)\|>")
 IMAGE, VIDEO = "<image>", "<video>"
 BETWEEN_PROMPTS = " | "  # see `internvl_ops.tasks.several`
 
@@ -50,7 +50,7 @@ class Conversations:
         if not turns:
             raise LeftOut("no_answer")
         for question, answer in turns:
-            if any(token in question or token in answer for token in _TOKENS) or IMAGE in answer or VIDEO in answer:
+            if _TOKENS.search(question) or _TOKENS.search(answer) or IMAGE in answer or VIDEO in answer:
                 raise LeftOut("special_tokens")
         first, *others = turns
         return [(_with_media(first[0], [question for question, _ in others], images, video), first[1]), *others]

@@ -19,6 +19,7 @@ from pipelines.exports.counts import Counts
 from pipelines.exports.parts import Part, digest
 from pipelines.exports.rows import Reader
 from pipelines.exports.target import UNFINISHED, Target, steadily
+from pipelines.options.messages import say_now
 
 
 class PartFiles:
@@ -162,6 +163,7 @@ def export_files(form: FilesForm, reader: Reader, target: Target, parts: Sequenc
         return Counts.from_dict(before)
     _drop_stale(target, parts)
     target.begin({"to": form.options.to, "parts": len(parts)})
+    say_now(f"exporting {len(parts):,} part(s) of the output")
     staged = _staged(form, reader, target, parts, _kept(form, target, before), run)
     counts = Counts()
     for one in staged:

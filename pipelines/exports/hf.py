@@ -26,6 +26,7 @@ CARD = "README.md"
 PART_BYTES = 256 << 10  # of results whose images make a part; about a thousand rows
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])  # as `datasets` stores its feature Image
 _ROWS_AT_ONCE = 64  # whose images are in memory, and make a row group
+_GROUP_BYTES = 256 << 20
 _CATEGORIES = {"caption": "image-to-text", "ocr": "image-to-text", "ask": "visual-question-answering",
                "ground": "object-detection"}  # fmt: skip
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"),
@@ -102,12 +103,13 @@ class Hf(NumberedForm):
             else:
                 wanted.setdefault(split, []).append(row)
         for split, numbers in wanted.items():
-            chosen = table.take(numbers).select(self.schema.names)
-            if images is not None:
-                index, field = self.written.get_field_index(self.image), self.written.field(self.image)
-                chosen = chosen.set_column(index, field, pa.array([images[row] for row in numbers], field.type))
-            files.of(split).write(chosen.cast(self.written))
             counts.out[split] += len(numbers)
+            for some in _groups(numbers, images):
+                chosen = table.take(some).select(self.schema.names)
+                if images is not None:
+                    index, field = self.written.get_field_index(self.image), self.written.field(self.image)
+                    chosen = chosen.set_column(index, field, pa.array([images[row] for row in some], field.type))
+                files.of(split).write(chosen.cast(self.written))
 
     def _images(self, table: pa.Table) -> list[Any] | None:
         """The value of the image column of each row, or why the row has none; None if there is no such column."""
@@ -194,6 +196,22 @@ load_dataset("FOLDER OR NAME OF THIS DATASET")
 
 `finish_reason`, `attempts` and `notes` of a row say how its answer came about.
 """
+
+
+def _groups(numbers: list[int], images: list[Any] | None) -> Iterator[list[int]]:
+    """The rows in groups whose images have no more bytes than one Arrow array takes; a row is never cut."""
+    group: list[int] = []
+    size = 0
+    for row in numbers:
+        value = images[row] if images is not None else None
+        several = value if isinstance(value, list) else [value]
+        more = sum(len(one["bytes"] or b"") for one in several if one is not None)
+        if group and size + more > _GROUP_BYTES:
+            yield group
+            group, size = [], 0
+        group.append(row)
+        size += more
+    yield group
 
 
 def _inline(text: str) -> str:

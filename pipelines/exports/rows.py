@@ -27,10 +27,18 @@ BATCH_ROWS = 4096
 
 
 class Beside(Protocol):
-    """Another table, joined to the rows by ``id``."""
+    """Another table, joined to the rows by ``id``. Picklable.
+
+    Attributes:
+        key: Identifies its content: parts that were exported with another content are exported again.
+        needs: Columns of the rows that it looks at besides ``id``.
+    """
+
+    key: str
+    needs: tuple[str, ...]
 
     def columns(self, schema: pa.Schema) -> pa.Schema:
-        """The columns of the rows after the join."""
+        """The columns of the rows after the join: all there were, and its own."""
 
     def join(self, rows: pa.Table) -> tuple[pa.Table, Counter[str]]:
         """The rows of a batch with what the other table says, and how many were left out, by reason."""
@@ -44,7 +52,7 @@ class Reader:
         uri: The output.
         schema: Columns of its results, all of them.
         needs: Columns to read; None for all.
-        where: Which rows are wanted.
+        where: Which rows are wanted, after the joins.
         beside: Other tables about the same units, in the order in which they are joined.
     """
 
@@ -59,18 +67,11 @@ class Reader:
         return replace(self, needs=tuple(names))
 
     @property
-    def columns(self) -> pa.Schema:
-        """The columns of each batch."""
-        schema = self._read
-        for other in self.beside:
-            schema = other.columns(schema)
-        return schema
-
-    @property
     def _read(self) -> pa.Schema:
         if self.needs is None or self.where is not None:  # a condition may look at any column
             return self.schema
-        return pa.schema([field for field in self.schema if field.name in self.needs], metadata=self.schema.metadata)
+        needs = {"id", *self.needs, *(name for other in self.beside for name in other.needs)}
+        return pa.schema([field for field in self.schema if field.name in needs], metadata=self.schema.metadata)
 
     def batches(self, part: Sequence[Rows], counts: Counts) -> Iterator[pa.Table]:
         """The wanted rows of a part, in order. Counts the rows read and those that are left out."""
@@ -79,13 +80,13 @@ class Reader:
             read = partial(_read_rows, output, piece, self._read)
             for rows in read_patiently(read, f"{safe_uri(output.uri)}/{piece.file} could not be read on"):
                 counts.rows_in += len(rows)
+                for other in self.beside:
+                    rows, left_out = other.join(rows)
+                    counts.left_out += left_out
                 if self.where is not None:
                     wanted = self.where.rows(rows)
                     counts.left_out["where"] += len(rows) - len(wanted)
                     rows = wanted
-                for other in self.beside:
-                    rows, left_out = other.join(rows)
-                    counts.left_out += left_out
                 if len(rows):
                     yield rows
         counts.left_out = +counts.left_out

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 from internvl_ops.errors import ConfigurationError
@@ -12,7 +14,7 @@ from pipelines.exports.files import FilesForm, export_files
 from pipelines.exports.forms import FORMS
 from pipelines.exports.options import ExportOptions
 from pipelines.exports.parts import plan_parts
-from pipelines.exports.rows import Reader, count_rows, sizes_of
+from pipelines.exports.rows import Beside, Reader, count_rows, sizes_of
 from pipelines.exports.runner import runner
 from pipelines.exports.tables import TableForm, export_table
 from pipelines.exports.target import Target
@@ -23,8 +25,14 @@ from pipelines.output.folder import OutputFolder
 _SAMPLED = 100  # rows whose media are checked before anything is fetched
 
 
-def run_form(options: ExportOptions, output: OutputFolder, answers: Answers) -> Counts:
+def run_form(options: ExportOptions, output: OutputFolder, answers: Answers, beside: Sequence[Beside] = ()) -> Counts:
     """Writes the export.
+
+    Args:
+        options: Its options.
+        output: The output that is exported.
+        answers: The same, as exports see it.
+        beside: Other tables about the same units, which join the rows before the form sees them.
 
     Returns:
         What became of the rows.
@@ -33,7 +41,11 @@ def run_form(options: ExportOptions, output: OutputFolder, answers: Answers) -> 
         ConfigurationError: The form cannot be made of this output, or the target holds something else.
         OSError: The store did not take a file.
     """
+    read = answers.schema
+    for other in beside:
+        answers = replace(answers, schema=other.columns(answers.schema))
     form: FilesForm | TableForm = FORMS[options.to].load()(options, answers)
+    form.joined = tuple(other.key for other in beside)
     where = Where(options.where) if options.where else None
     if where is not None:
         where.check(answers.schema)
@@ -45,7 +57,7 @@ def run_form(options: ExportOptions, output: OutputFolder, answers: Answers) -> 
     check_effects(options, form)
     form.check()
     target = Target(options.output)
-    reader = Reader(answers.uri, answers.schema, form.needs, where)
+    reader = Reader(answers.uri, read, form.needs, where, beside)
     if isinstance(form, TableForm):
         check_same(options, target)
         return export_table(form, reader, target, output)

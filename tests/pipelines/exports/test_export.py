@@ -165,8 +165,9 @@ def test_a_full_disk_leaves_no_half_export_and_says_so(
     with pytest.raises(SystemExit) as ended:
         COMMANDS["export"].execute("internvl-batch export", command)
     assert ended.value.code == 1
-    (line,) = capsys.readouterr().err.strip().splitlines()
+    *phases, line = capsys.readouterr().err.strip().splitlines()
     assert "no space left" in line
+    assert len(phases) == 1
     assert [name for name in os.listdir(tmp_path / "sft") if not name.startswith(".")] == []
     monkeypatch.setattr(os, "fsync", real)
     assert exported(source, tmp_path / "sft", "sft").rows_out == 100

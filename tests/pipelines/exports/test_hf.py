@@ -88,6 +88,15 @@ def test_media_that_changed_or_are_gone_are_left_out(tmp_path: Path, media: Path
     assert opened(tmp_path / "hf", tmp_path, split="train")["id"][:] == ["row0"]
 
 
+def test_large_images_are_row_groups_of_their_own(tmp_path: Path, media: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.exports.hf._GROUP_BYTES", 1)
+    write_output(tmp_path / "out", caption(), rows(media, 0, 1, 2), manifest=IMAGE, base=media)
+    exported(tmp_path / "out", tmp_path / "hf", "hf")
+    (file,) = (tmp_path / "hf" / "data").iterdir()
+    assert pa.parquet.ParquetFile(file).num_row_groups == 3
+    assert opened(tmp_path / "hf", tmp_path, split="train")["id"][:] == ["row0", "row1", "row2"]
+
+
 def test_addresses_instead_of_images(tmp_path: Path, media: Path) -> None:
     write_output(tmp_path / "out", caption(), rows(media, 4), manifest=IMAGE, base=media)
     exported(tmp_path / "out", tmp_path / "hf", "hf", media="reference")

@@ -16,6 +16,7 @@ from pyiceberg.table import StaticTable
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.tasks import caption
 from pipelines.exports.aws import object_store_options
+from pipelines.exports.target import Target
 from testing.object_store import object_store_process
 from tests.pipelines.exports.outputs import exported, write_output
 
@@ -75,6 +76,21 @@ def test_tables(source: str, bucket: str) -> None:
     properties |= {"s3.secret-access-key": "testing-secret", "s3.region": "us-east-1"}
     place = f"{bucket}/iceberg/metadata/{hint}.metadata.json"
     assert len(StaticTable.from_metadata(place, properties).scan().to_arrow()) == 5
+
+
+def test_a_file_that_fails_half_way_is_not_there(bucket: str) -> None:
+    target = Target(f"{bucket}/export")
+
+    def write(size: int) -> None:
+        with target.writing("half.bin") as file:
+            for _ in range(size):
+                file.write(b"x" * (1 << 20))
+            raise RuntimeError("the disk is full")
+
+    for size in (1, 70):  # one request, and an upload in parts
+        with pytest.raises(RuntimeError):
+            write(size)
+        assert names(f"{bucket}/export") == []
 
 
 def test_an_export_into_its_own_input_is_refused(source: str) -> None:
