@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import math
 import random
@@ -36,6 +37,15 @@ _PERMANENT = (
 )
 
 
+# Paths that no attempt can reach.
+_NO_PATH = (errno.ENAMETOOLONG, errno.ELOOP, errno.EROFS, errno.EINVAL)
+
+
+def is_permanent(error: BaseException) -> bool:
+    """Whether another attempt would fail in the same way."""
+    return isinstance(error, _PERMANENT) or (isinstance(error, OSError) and error.errno in _NO_PATH)
+
+
 def patiently(work: Callable[[], T], what: str) -> T:
     """Returns the result of ``work()``; calls it again while the store fails.
 
@@ -50,9 +60,9 @@ def patiently(work: Callable[[], T], what: str) -> T:
     for attempt in range(1, ATTEMPTS + 1):
         try:
             done = work()
-        except _PERMANENT:
-            raise
         except Exception as error:
+            if is_permanent(error):
+                raise
             if attempt == ATTEMPTS:
                 raise OSError(f"{what}: {reason(error)}") from error
             absence.begins(error)
@@ -86,9 +96,9 @@ def read_patiently(tables: Callable[[], Iterator[pa.Table]], what: str) -> Itera
                     given, failures = place, 0
                     yield fresh
             return
-        except _PERMANENT:
-            raise
         except Exception as error:
+            if is_permanent(error):
+                raise
             failures += 1
             if failures == ATTEMPTS:
                 raise OSError(f"{what}: {reason(error)}") from error

@@ -148,6 +148,7 @@ def check_job(
     from pipelines.output.settings import check_settings
 
     output = OutputFolder(options.output)
+    output.check_listable()
     if writes:
         output.check_writable()
     if not options.overwrite:

@@ -23,7 +23,7 @@ from internvl_ops.stores.opening import refuse_keys, store_of
 from internvl_ops.stores.schemes import LOCAL, SCHEME, canonical, scheme_named, split_uri, written_places
 from pipelines.output.fences import Fences, is_late, parse_fences
 from pipelines.output.ownership import named_run, writer_of
-from pipelines.patience import patiently, reason
+from pipelines.patience import is_permanent, patiently, reason
 
 RESULTS, ERRORS, DOCUMENTS, EVALUATION, RUNS = "results", "errors", "documents", "evaluation", "_runs"
 REVIEWS = "reviews"  # written by people through the viewer: no run removes or rewrites anything there
@@ -110,6 +110,21 @@ class OutputFolder:
             self.store.delete(probe)
         except Exception as error:
             raise ConfigurationError(f"--output {safe_uri(self.uri)}: not writable: {reason(error)}") from None
+
+    def check_listable(self) -> None:
+        """Refuses a local path that cannot be a folder: a file, a place below a file, a name that is too long.
+
+        Raises:
+            ConfigurationError: With the system's own reason.
+        """
+        if not self.local:
+            return
+        try:
+            self.list_names(RESULTS)
+        except OSError as error:
+            if is_permanent(error):
+                why = error.strerror or reason(error)
+                raise ConfigurationError(f"--output {safe_uri(self.uri):.300}: {why}. Give a folder.") from None
 
     def clear(self, keep: Collection[str] = ()) -> None:
         """Removes the results, errors and documents of every run, except the runs in ``keep``.

@@ -83,6 +83,20 @@ class TestRefusals:
         with pytest.raises(ConfigurationError, match=r"not writable: .*Not a directory"):
             OutputFolder(str(tmp_path / "file" / "out")).check_writable()
 
+    @pytest.mark.parametrize("name", ["a.txt", "a.txt/below", "x" * 300, "loop"])
+    def test_a_path_that_can_be_no_folder(self, tmp_path: Path, waits: list[float], name: str) -> None:
+        (tmp_path / "a.txt").write_text("mine")
+        (tmp_path / "loop").symlink_to("loop")
+        output = OutputFolder(str(tmp_path / name))
+        with pytest.raises(ConfigurationError, match=r"--output .*\. Give a folder\."):
+            output.check_listable()
+        with pytest.raises(OSError):  # noqa: PT011  # of several kinds
+            output.files("results")
+        assert waits == []
+
+    def test_a_path_that_is_not_there_yet_may_be_one(self, tmp_path: Path) -> None:
+        OutputFolder(str(tmp_path / "a" / "b")).check_listable()
+
     def test_a_scheme_that_nothing_writes(self) -> None:
         with pytest.raises(ConfigurationError, match="--output") as refused:
             OutputFolder("strange://me:s3cret@host/out")
