@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -24,6 +26,9 @@ class AzureStore(BucketStore):
         from adlfs import AzureBlobFileSystem
 
         if self.account:
+            self._check_account(
+                options.get("connection_string") or os.environ.get("AZURE_STORAGE_CONNECTION_STRING", "")
+            )
             options["account_name"] = self.account
         try:
             return AzureBlobFileSystem(use_listings_cache=False, skip_instance_cache=True, **options)
@@ -32,6 +37,15 @@ class AzureStore(BucketStore):
                 f"az:// cannot be set up as configured: {first_line(error)}. Set AZURE_STORAGE_ACCOUNT_NAME or "
                 "AZURE_STORAGE_CONNECTION_STRING, or write az://CONTAINER@ACCOUNT.dfs.core.windows.net/PATH."
             ) from None
+
+    def _check_account(self, connection: str) -> None:
+        """Refuses the URI of one account with the connection string of another, which adlfs would prefer."""
+        named = re.search(r"AccountName=([^;]+)", connection)
+        if named and named[1] != self.account:
+            raise ConfigurationError(
+                f"az://…@{self.account}.dfs.core.windows.net: AZURE_STORAGE_CONNECTION_STRING is of the account "
+                f"{named[1]}. Leave the account out of the URI, or set AZURE_STORAGE_ACCOUNT_KEY or _SAS_TOKEN instead."
+            )
 
     @property
     def failures(self) -> tuple[type[Exception], ...]:

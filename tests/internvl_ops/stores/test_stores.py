@@ -12,6 +12,7 @@ from internvl_ops.errors import ConfigurationError
 from internvl_ops.stores.base import Store, TooLarge
 from internvl_ops.stores.opening import store_of
 from internvl_ops.stores.schemes import SCHEMES, canonical, split_uri
+from testing.stores import AZURE_ACCOUNT, AZURE_KEY
 
 ODD = "sub/c d#?%20é.bin"
 
@@ -136,6 +137,15 @@ class TestSchemes:
         monkeypatch.setenv("AZURE_STORAGE_ANON", "true")
         with pytest.raises(ConfigurationError, match="AZURE_STORAGE_ACCOUNT_NAME"):
             store_of("az://container/a").kind("az://container/a")
+
+    def test_a_uri_of_azure_names_its_account(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("AZURE_STORAGE_CONNECTION_STRING", raising=False)
+        monkeypatch.setenv("AZURE_STORAGE_ANON", "true")
+        one, two = (store_of(f"az://c@{name}.dfs.core.windows.net/k") for name in ("one", "two"))
+        assert [store.fs.account_name for store in (one, two)] == ["one", "two"]  # type: ignore[attr-defined]
+        monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", f"AccountName={AZURE_ACCOUNT};AccountKey={AZURE_KEY}")
+        with pytest.raises(ConfigurationError, match=f"is of the account {AZURE_ACCOUNT}"):
+            store_of("az://c@three.dfs.core.windows.net/k").kind("az://c@three.dfs.core.windows.net/k")
 
     def test_every_extra_is_one_of_the_package(self) -> None:
         import tomllib

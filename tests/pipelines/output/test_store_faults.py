@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 
 import boto3
@@ -89,3 +90,31 @@ def test_one_run_at_a_time(proxy: FaultyProxy) -> None:
         with Lease(OutputFolder("s3://outputs/run"), f"run {number}") as held:
             held.hold()
             assert held._number == number + 1
+
+
+class TestAnotherStore:
+    """Google Cloud Storage, whose client tries again by itself, too."""
+
+    @pytest.fixture
+    def gs_proxy(self, gs_place: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[FaultyProxy, str]]:
+        wait = patience._wait
+        monkeypatch.setattr(patience, "_wait", lambda attempt: wait(min(attempt, 1)))
+        with FaultyProxy(os.environ["STORAGE_EMULATOR_HOST"]) as proxy:
+            proxy.stall_s = 0.5
+            monkeypatch.setenv("STORAGE_EMULATOR_HOST", proxy.url)
+            yield proxy, gs_place
+
+    def test_results_are_written_whole_and_media_arrive(self, gs_proxy: tuple[FaultyProxy, str]) -> None:
+        proxy, place = gs_proxy
+        bodies = {f"{place}/{number}.jpg": bytes([number]) * 10_000 for number in range(10)}
+        output = OutputFolder(f"{place}/out")
+        for uri, body in bodies.items():
+            output.store.write(uri, body)
+        proxy.rate = FIFTH
+        for number in range(10):
+            output.write_table(f"{RESULTS}/{number:02d}.parquet", pa.table({"id": [f"{number}"], "text": ["x" * 5000]}))
+        read = [table["id"].to_pylist() for _, table in output.read_tables(RESULTS, ["id"], threads=2)]
+        assert read == [[f"{number}"] for number in range(10)]
+        with Fetcher(ReadPolicy(place), backoff_s=0.01, timeout_s=60) as fetcher:
+            assert dict(zip(bodies, fetcher.fetch_many(bodies), strict=True)) == bodies
+        assert proxy.fired
