@@ -158,7 +158,7 @@ def export_files(form: FilesForm, reader: Reader, target: Target, parts: Sequenc
         The counts.
     """
     before = target.done() or {}
-    key = digest([part.key for part in parts])
+    key = digest([target.address, *(part.key for part in parts)])  # meta.json has the address
     if before.get("key") == key and _is_whole(target, before):
         return Counts.from_dict(before)
     _drop_stale(target, parts)

@@ -68,7 +68,7 @@ FORMS: dict[str, Form] = {
             "webdataset",
             "webdataset:Webdataset",
             "`SPLIT-NUMBER.tar`, of each row its media, `.json` and `.txt`",
-            "`webdataset`, `datasets`, and the jobs themselves as `--input`",
+            "`webdataset`, and the jobs themselves as `--input`",
             "`export.json`",
         ),
         Form(

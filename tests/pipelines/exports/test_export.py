@@ -70,6 +70,15 @@ def test_a_second_export_writes_the_same_bytes(source: Path, tmp_path: Path) -> 
     assert not any("unfinished" in name for name in first)
 
 
+def test_an_export_that_was_moved_gets_its_new_address(source: Path, tmp_path: Path) -> None:
+    exported(source, tmp_path / "a" / "sft", "sft")
+    (tmp_path / "b").mkdir()
+    os.rename(tmp_path / "a" / "sft", tmp_path / "b" / "sft")
+    exported(source, tmp_path / "b" / "sft", "sft")
+    (entry,) = json.loads((tmp_path / "b" / "sft" / "meta.json").read_text()).values()
+    assert entry["annotation"] == f"{tmp_path}/b/sft/train.jsonl"
+
+
 def test_splits_stay_as_the_output_grows(source: Path, tmp_path: Path) -> None:
     ratios = "train=0.7,val=0.2,test=0.1"
     exported(source, tmp_path / "sft", "sft", split=ratios)
