@@ -26,6 +26,7 @@ class Scheme:
             store cannot do so.
         version: What identifies the version of a file.
         credentials: Where credentials come from.
+        hadoop: Its name in Hadoop and Spark, if it is another.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Scheme:
     creates: str = ""
     version: str = "ETag"
     credentials: str = ""
+    hadoop: str = ""
 
     @property
     def example(self) -> str:
@@ -65,6 +67,7 @@ _ALL = (
         package="s3fs",
         creates="`If-None-Match: *`",
         credentials="`AWS_*`, `FSSPEC_S3_*`, `~/.aws`",
+        hadoop="s3a",
     ),
     Scheme(
         "http",
@@ -106,6 +109,7 @@ _ALL = (
         extra="azure",
         creates="`If-None-Match: *`",
         credentials="`AZURE_STORAGE_*`, Azure's default credential, `FSSPEC_AZ_*`",
+        hadoop="abfss",
     ),
     Scheme(
         "oss",

@@ -57,7 +57,8 @@ RetryErrors = Annotated[bool | tuple[str, ...], BeforeValidator(_kinds_to_retry)
 class InputOptions(BaseModel):
     """Input"""
 
-    input: str = Field(description="Manifest, directory or glob: a local path or s3://bucket/key.")
+    input: str = Field(description="Manifest, directory or glob: a local path, or a URI of a store "
+        "(s3://, gs://, az://, oss://, hf://, https://).")  # fmt: skip
     input_format: Literal["auto", "parquet", "jsonl", "csv", "txt", "webdataset", "files"] = Field(
         "auto", description="Format of the input; auto detects it from the file's suffix.")  # fmt: skip
     columns: str | None = Field(None, description="Column names of a CSV or TSV without a header "
@@ -92,7 +93,8 @@ class InputOptions(BaseModel):
 class OutputOptions(BaseModel):
     """Output"""
 
-    output: str = Field(description="Directory for results/, errors/ and _runs/: a local path or s3:// URI.")
+    output: str = Field(description="Directory for results/, errors/ and _runs/: a local path, or a "
+        "URI of a store that keeps files (s3://, gs://, az://, oss://).")  # fmt: skip
     overwrite: bool = Field(False, description="Process everything again, and remove the results "
         "of earlier runs once the new ones are complete. By default, a run resumes.")  # fmt: skip
     refresh: Literal["none", "changed"] = Field("none", description="changed: process finished "

@@ -74,4 +74,6 @@ def _datasets(output: OutputFolder) -> str:
 
 
 def _spark(output: OutputFolder) -> str:
-    return 'f"{OUT}/results"' if output.local else 'f"{OUT}/results".replace("s3://", "s3a://")'
+    scheme = output.store.scheme
+    renamed = f'.replace("{scheme.name}://", "{scheme.hadoop}://")' if scheme.hadoop else ""
+    return f'f"{{OUT}}/results"{renamed}'
