@@ -129,6 +129,11 @@ bench-sources: setup
 bench-resume: setup
 	@$(PY) -m benchmarks.bench_resume
 
+# What a person waits for in the viewer over a million units; two minutes.
+.PHONY: bench-viewer
+bench-viewer: setup
+	@$(PY) -m benchmarks.bench_viewer
+
 # What feeding an engine costs: the pipeline against the same engine fed from memory; nine minutes on two cores.
 .PHONY: bench-feed bench-scale bench-rows
 bench-feed: setup

@@ -18,6 +18,8 @@ from pipelines.viewer.outputs import TABLES, Table, ViewedOutput
 
 QUERY_SECONDS = 30.0
 MEMORY = "4GB"
+_DERIVED = 8  # tables of samples and comparisons that are kept
+Rows = list[dict[str, Any]]
 Kind = Literal["text", "number", "boolean", "time", "boxes", "other"]
 _NUMBERS = re.compile(r"(TINY|SMALL|BIG|HUGE|U|UTINY|USMALL|UBIG|UHUGE)?INT(EGER)?|FLOAT|DOUBLE|DECIMAL\(.*\)")
 _TIMES = re.compile(r"DATE|TIME.*|INTERVAL")
@@ -58,6 +60,7 @@ class Database:
     def __init__(self, outputs: Sequence[ViewedOutput], scratch: str) -> None:
         self._outputs = list(outputs)
         self._write = threading.Lock()
+        self._derived: list[str] = []
         self._connection = duckdb.connect(config={"memory_limit": MEMORY, "temp_directory": scratch})
         for output in outputs:
             if not output.folder.local:
@@ -69,6 +72,7 @@ class Database:
         for setting in ("enable_external_access = false", "lock_configuration = true"):
             self._execute(f"SET {setting}")
         self.columns: dict[tuple[int, str], list[Column]] = {}
+        self.rows: dict[tuple[int, str], int] = {}
         for number in range(len(outputs)):
             self.open(number)
 
@@ -77,16 +81,15 @@ class Database:
         output = self._outputs[number]
         with self._write:
             self._forget_derived()
-            self._execute(f"DROP TABLE IF EXISTS {REVIEWS}_{number + 1} CASCADE")
-            self._execute(f"CREATE TABLE {REVIEWS}_{number + 1} ({_columns_of(REVIEWED)})")
+            self._execute(f"CREATE TABLE IF NOT EXISTS {REVIEWS}_{number + 1} ({_columns_of(REVIEWED)})")
             for table in TABLES:
                 self._open_table(number, table, [_address(output, table, name) for name in output.files[table]])
 
     def _open_table(self, number: int, table: Table, files: list[str]) -> None:
         name = view(number, table)
-        self._execute(f"DROP VIEW IF EXISTS {name}")
-        self.columns[number, table] = []
         if not files:
+            self.columns[number, table], self.rows[number, table] = [], 0
+            self._execute(f"DROP VIEW IF EXISTS {name}")
             return
         source = f"read_parquet({_list(files)}, union_by_name = true)"
         try:
@@ -105,10 +108,12 @@ class Database:
         ]
         shown = [f"rows.{quoted(column.name)}" for column in own] + [f"reviews.{name}" for name in names]
         self._execute(
-            f"CREATE VIEW {name} AS SELECT {', '.join(shown)} FROM {source} AS rows "
+            f"CREATE OR REPLACE VIEW {name} AS SELECT {', '.join(shown)} FROM {source} AS rows "
             f"LEFT JOIN {REVIEWS}_{number + 1} AS reviews ON rows.id = reviews.id"
         )
         self.columns[number, table] = own + reviewed
+        # From the footers alone; a count over the view would look up the review of each row.
+        self.rows[number, table] = self._execute(f"SELECT count(*) FROM {source}").fetchall()[0][0]
 
     def _answers(self, number: int, table: Table) -> set[str]:
         """The columns that hold the answer: those of the task, which the schema of a result marks."""
@@ -118,54 +123,51 @@ class Database:
         schema = output.folder.read_schema(output.files[table][-1])
         return {field.name for field in schema if b"task" in (field.metadata or {})} or {"response"}
 
-    def query(
-        self, sql: str, parameters: Sequence[Any] = (), *, seconds: float = QUERY_SECONDS
-    ) -> list[dict[str, Any]]:
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> Rows:
         """The rows of one SELECT.
 
         Raises:
-            QueryError: It is not one SELECT, DuckDB refuses it, or it takes longer than ``seconds``.
+            QueryError: It is not one SELECT, DuckDB refuses it, or it takes longer than `QUERY_SECONDS`.
         """
-        cursor = self._connection.cursor()
-        stop = threading.Timer(seconds, cursor.interrupt)
-        stop.start()
-        try:
-            statements = cursor.extract_statements(sql)
-            if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-                raise QueryError("the condition is not one expression in SQL")
-            found = cursor.execute(statements[0], list(parameters))
+        with self._asking(sql) as cursor:
+            found = cursor.execute(sql, list(parameters))
             names = [column[0] for column in found.description or ()]
             return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
-        except duckdb.InterruptException:
-            raise QueryError(f"the query took longer than {seconds:g} s and was stopped") from None
-        except duckdb.Error as error:
-            raise QueryError(_first_line(error)) from None
-        finally:
-            stop.cancel()
-            cursor.close()
 
     def derive(self, name: str, sql: str, parameters: Sequence[Any] = ()) -> None:
-        """Makes a table from a SELECT, unless there is one of that name; it is forgotten when an output is read again.
+        """Makes a table from a SELECT, unless there is one of that name.
+
+        The oldest of more than `_DERIVED` tables is forgotten, and all of them when an output is read again.
 
         Raises:
             QueryError: As `query`.
         """
         with self._write:
-            if self._execute("SELECT 1 FROM duckdb_tables() WHERE table_name = ?", [name]).fetchall():
+            if name in self._derived:
                 return
-            cursor = self._connection.cursor()
-            stop = threading.Timer(QUERY_SECONDS * 4, cursor.interrupt)
-            stop.start()
-            try:
-                statements = cursor.extract_statements(sql)
-                if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-                    raise QueryError("the condition is not one expression in SQL")
+            with self._asking(sql) as cursor:
                 cursor.execute(f"CREATE TABLE {quoted(name)} AS {sql}", list(parameters))
-            except duckdb.Error as error:
-                raise QueryError(_first_line(error)) from None
-            finally:
-                stop.cancel()
-                cursor.close()
+            self._derived.append(name)
+            self._forget_derived(_DERIVED)
+
+    @contextlib.contextmanager
+    def _asking(self, sql: str) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A cursor for one SELECT, which is stopped when it takes too long."""
+        cursor = self._connection.cursor()
+        stop = threading.Timer(QUERY_SECONDS, cursor.interrupt)
+        stop.start()
+        try:
+            statements = cursor.extract_statements(sql)
+            if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+                raise QueryError("the condition is not one expression in SQL")
+            yield cursor
+        except duckdb.InterruptException:
+            raise QueryError(f"the query took longer than {QUERY_SECONDS:g} s and was stopped") from None
+        except duckdb.Error as error:
+            raise QueryError(_first_line(error)) from None
+        finally:
+            stop.cancel()
+            cursor.close()
 
     def put_reviews(self, number: int, reviews: pa.Table, *, all_of_them: bool) -> None:
         """Takes over the reviews of an output, or of the units in ``reviews`` alone."""
@@ -186,10 +188,9 @@ class Database:
         finally:
             cursor.close()
 
-    def _forget_derived(self) -> None:
-        for (name,) in self._execute("SELECT table_name FROM duckdb_tables()").fetchall():
-            if not name.startswith(f"{REVIEWS}_"):
-                self._execute(f"DROP TABLE {quoted(name)}")
+    def _forget_derived(self, kept: int = 0) -> None:
+        while len(self._derived) > kept:
+            self._execute(f"DROP TABLE {quoted(self._derived.pop(0))}")
 
     def _execute(self, sql: str, parameters: Sequence[Any] = ()) -> duckdb.DuckDBPyConnection:
         return self._connection.execute(sql, list(parameters))

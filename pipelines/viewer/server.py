@@ -114,7 +114,7 @@ class Viewer:
             "media": output.access.media and output.media_column(names) is not None,
             "tables": {
                 table: {
-                    "rows": self.database.query(f"SELECT count(*) AS n FROM {view(number, table)}")[0]["n"],
+                    "rows": self.database.rows[number, table],
                     "sql": view(number, table),
                     "columns": [vars(column) for column in columns[number, table]],
                 }

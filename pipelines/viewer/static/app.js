@@ -33,7 +33,9 @@ function header(now) {
   );
   const links = Object.entries(PAGES).filter(([page]) => has(page, there)).map(([page, title]) => {
     const rows = there.tables[{ units: "results", errors: "errors", documents: "documents" }[page]]?.rows;
-    const href = address({ page, equal: {}, where: "", sort: "", descending: "", sample: "", seed: "", id: "" });
+    // What was chosen goes along to pages over the same table; another table has other columns.
+    const kept = table({ page }) === table(now) ? {} : { equal: {}, where: "", sort: "", descending: "", sample: "", seed: "" };
+    const href = address({ page, ...kept, column: "", id: "" });
     return h("a", { href, "aria-current": page === now.page ? "page" : null }, title, rows === undefined ? "" : ` ${number(rows)}`);
   });
   document.getElementById("pages").replaceChildren(...links);

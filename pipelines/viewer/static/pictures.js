@@ -47,7 +47,8 @@ export function framed(row, { size = "small", place = 0, frame = 0, list = [], a
     image.setAttribute("width", row.width);
     image.setAttribute("height", row.height);
   }
-  const box = h("span", { class: "frame" }, image, list.length ? boxes(list, row.width, row.height, size === "small" ? 20 : 34) : null);
+  const box = h("span", { class: "frame loading" }, image, list.length ? boxes(list, row.width, row.height, size === "small" ? 20 : 34) : null);
+  image.addEventListener("load", () => box.classList.remove("loading"), { once: true });
   image.addEventListener("error", () => explain(box, asked, row.id, place, size), { once: true });
   return box;
 }
@@ -60,6 +61,7 @@ async function explain(box, asked, id, place, size) {
   } catch (error) {
     why = error.message;
   }
+  box.classList.remove("loading");
   box.replaceChildren(h("span", { class: "missing" }, h("strong", {}, "No picture"), h("span", {}, visible(why).slice(0, 300))));
   const here = `${asked.output} ${asked.table}`;
   if (warned !== here && asked.table !== "errors") {

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from internvl_ops.tasks import caption
+from pipelines.viewer import database
 from pipelines.viewer.queries import PREVIEW, SHOWN
 from testing import viewed
 from tests.pipelines.viewer.conftest import Client
@@ -77,6 +78,13 @@ def test_a_condition_reads_no_file_beside_the_outputs(looking: Client, captions:
     other = captions.parent / "pictures" / "000.jpg"
     where = f"(SELECT count(*) FROM read_blob('{other}')) > 0"
     assert "disabled by configuration" in looking.get("rows", 400, where=where)["error"]
+
+
+def test_a_query_that_takes_too_long_is_stopped(looking: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "QUERY_SECONDS", 0.2)
+    endless = "(SELECT count(*) FROM range(1_000_000_000_000) AS numbers(i) WHERE i % 7 = 3) > 0"
+    assert "took longer than 0.2 s" in looking.get("rows", 400, where=endless)["error"]
+    assert "took longer than 0.2 s" in looking.get("rows", 400, where=endless, sample=3)["error"]
 
 
 def test_a_sample_is_drawn_again_by_its_seed(looking: Client) -> None:
