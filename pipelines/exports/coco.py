@@ -28,7 +28,8 @@ class Coco(RecordForm):
     def __init__(self, options: ExportOptions, answers: Answers) -> None:
         super().__init__(options, answers)
         self.media = MediaOf(answers)
-        self._reads_text = "text" in answers.own
+        tasks = str(answers.setting("tasks") or "").split(",") if answers.task == "annotate" else [answers.task]
+        self._reads_text = "ground" not in [name.strip() for name in tasks] and "text" in answers.own
         self._seen: dict[str, None] = {}
         self._categories: dict[str, int] = {}
 

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipelines.exports.aws import object_store_options
+from pipelines.exports.table_types import held_schema
 from pipelines.exports.tables import MARK, TableForm, foreign
 from pipelines.exports.target import Target
 
@@ -17,6 +18,10 @@ _APPLICATION = f"{MARK}/"  # and the run
 
 class Delta(TableForm):
     """A Delta table in the folder itself."""
+
+    @property
+    def schema(self) -> pa.Schema:
+        return held_schema(super().schema)
 
     def open(self, target: Target) -> bool:
         from deltalake import DeltaTable

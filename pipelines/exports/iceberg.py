@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipelines.exports.aws import aws
+from pipelines.exports.table_types import held_schema
 from pipelines.exports.tables import MARK, TableForm, foreign
 from pipelines.exports.target import Target
 
@@ -23,6 +24,10 @@ _ROWS_AT_ONCE = 5_000  # ids in one condition
 
 class Iceberg(TableForm):
     """An Iceberg table in the folder itself."""
+
+    @property
+    def schema(self) -> pa.Schema:
+        return held_schema(super().schema)
 
     def open(self, target: Target) -> bool:
         from pyiceberg.catalog.memory import InMemoryCatalog

@@ -10,7 +10,7 @@ import pytest
 from pycocotools.coco import COCO
 
 from internvl_ops.errors import ConfigurationError
-from internvl_ops.tasks import caption, ground, ocr
+from internvl_ops.tasks import caption, ground, ocr, several
 from tests.pipelines.exports.outputs import exported, write_output
 
 IMAGE = pa.schema([("image", pa.string())])
@@ -69,6 +69,15 @@ def test_lines_of_text_are_one_category(tmp_path: Path) -> None:
     coco = COCO(str(tmp_path / "coco" / "train.json"))
     assert [category["name"] for category in coco.loadCats(coco.getCatIds())] == ["text"]
     assert [one["text"] for one in coco.loadAnns(coco.getAnnIds())] == ["STOP", "GO"]
+
+
+def test_boxes_of_objects_keep_their_labels_beside_a_text(tmp_path: Path) -> None:
+    task = several([ocr(), ground(detect=True)])
+    rows = [row("a", ("dog", 0, 0, 9, 9), text="STOP")]
+    write_output(tmp_path / "out", task, rows, manifest=IMAGE, base=tmp_path, settings={"tasks": "ocr,ground"})
+    exported(tmp_path / "out", tmp_path / "coco", "coco")
+    coco = COCO(str(tmp_path / "coco" / "train.json"))
+    assert [category["name"] for category in coco.loadCats(coco.getCatIds())] == ["dog"]
 
 
 def test_results_without_boxes_are_refused(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,28 @@ def test_every_column_reads_back(source: Path, tmp_path: Path, to: str) -> None:
     assert found == expected
     assert json.loads((tmp_path / "table" / "export.json").read_text())["rows_out"] == 5
     assert not (tmp_path / "table" / ".unfinished").exists()
+
+
+@pytest.mark.parametrize("to", TABLES)
+def test_columns_of_any_type_keep_their_values(tmp_path: Path, to: str) -> None:
+    zoned = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    given = {
+        "u8": (pa.uint8(), 200),
+        "u64": (pa.uint64(), 2**64 - 1),
+        "vector": (pa.list_(pa.float32(), 2), [0.5, 1.5]),
+        "took": (pa.duration("us"), timedelta(seconds=1)),
+        "at": (pa.timestamp("us", "Europe/Berlin"), zoned),
+        "deep": (pa.list_(pa.struct([("n", pa.uint16())])), [{"n": 65535}]),
+    }
+    manifest = pa.schema([*IMAGE, *((name, type_) for name, (type_, _) in given.items())])
+    row = rows(0, 1)[0] | {name: value for name, (_, value) in given.items()}
+    write_output(tmp_path / "out", ground(("dog",)), [row], manifest=manifest)
+    exported(tmp_path / "out", tmp_path / "table", to)
+    found = read(tmp_path / "table", to)["row0"]
+    assert found["took"] in (timedelta(seconds=1), 1_000_000)
+    assert {name: found[name] for name in given if name != "took"} == {
+        name: value for name, (_, value) in given.items() if name != "took"
+    }
 
 
 @pytest.mark.parametrize("to", TABLES)
