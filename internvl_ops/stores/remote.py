@@ -76,7 +76,7 @@ class RemoteStore(Store):
             told = self.told(error)
             if told is error:
                 raise
-            raise told from error
+            raise told from None  # implementations quote whole answers
 
     def told(self, error: Exception) -> Exception:
         """The OSError for what the implementation raised."""

@@ -181,10 +181,14 @@ def has_buckets(name: str) -> bool:
 
 def written_places() -> str:
     """Places for an output, for messages."""
-    others = [scheme.example for scheme in SCHEMES.values() if scheme.written and scheme.name not in ("file", "s3")]
-    return f"a local path or s3://bucket/prefix, or {', '.join(others)}"
+    kept = [scheme for scheme in SCHEMES.values() if scheme.written and scheme.name not in ("file", "s3")]
+    return f"a local path or s3://bucket/prefix, or {', '.join(map(_with_extra, kept))}"
 
 
 def read_schemes() -> str:
     """Schemes that are read, for messages."""
-    return f"local paths and {', '.join(scheme.example for scheme in SCHEMES.values() if scheme is not LOCAL)}"
+    return f"local paths and {', '.join(_with_extra(scheme) for scheme in SCHEMES.values() if scheme is not LOCAL)}"
+
+
+def _with_extra(scheme: Scheme) -> str:
+    return f"{scheme.example} (internvl-batch[{scheme.extra}])" if scheme.extra else scheme.example

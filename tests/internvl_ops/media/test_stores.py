@@ -99,6 +99,16 @@ class TestConfiguration:
         assert server.asked[-1] == f"/own{path}"
         assert "Authorization" not in server.headers
 
+    def test_who_asks_pays_where_the_bucket_wants_it(
+        self, server: FaultyServer, path: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url(""))
+        set_keys(monkeypatch)
+        for pays in (False, True):
+            with Fetcher(ReadPolicy("s3://own", s3_requester_pays=pays), attempts=1) as fetcher:
+                assert fetcher.fetch(f"s3://own{path}") == BODY
+            assert server.headers.get("x-amz-request-payer") == ("requester" if pays else None)
+
     def test_how_to_connect_is_left_to_botocore(
         self, server: FaultyServer, path: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:

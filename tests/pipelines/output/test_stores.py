@@ -14,6 +14,8 @@ from internvl_ops.errors import ConfigurationError
 from pipelines.output import lease
 from pipelines.output.folder import RESULTS, OutputFolder
 from pipelines.output.lease import Lease
+from testing.stores import Emulators, NoEmulator
+from tests.pipelines.manifests import plan_of
 
 ROOT = Path(__file__).parents[3]
 UNITS = 12
@@ -85,6 +87,22 @@ def test_of_two_drivers_that_start_at_once_one_runs(place: str, monkeypatch: pyt
 def test_another_process_opens_it_anew(place: str) -> None:
     OutputFolder(place).write_bytes("results/a.parquet", b"1")
     assert pickle.loads(pickle.dumps(OutputFolder(place))).read_bytes("results/a.parquet") == b"1"
+
+
+def test_wrong_credentials_are_said_in_a_line_without_them(
+    emulators: Emulators, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    try:
+        environment = emulators.environment("az")
+    except NoEmulator as error:
+        pytest.skip(str(error))
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value.replace("Eby8", "hunter2a"))
+    for use in (OutputFolder("az://store-tests/out").check_writable, lambda: plan_of("az://store-tests/m.jsonl")):
+        with pytest.raises(ConfigurationError, match="az://store-tests/") as caught:
+            use()
+        assert "hunter2" not in str(caught.value)
+        assert str(caught.value).count("\n") == 0
 
 
 def test_an_output_that_cannot_be_written_is_said(remote_place: str) -> None:
