@@ -80,6 +80,9 @@ def connect(options: JobOptions) -> None:
     )
     try:
         _start_here(start) if address == "local" else start()
+    except SystemExit:  # Ray replaces the handler of SIGTERM while it starts, and its own ends the process
+        interruption.asked()
+        raise
     except ray.exceptions.AuthenticationError as error:
         raise ConfigurationError(f"{where} {address}: {_TOKEN} {str(error).splitlines()[0]}") from None
     except Exception as error:
@@ -92,6 +95,7 @@ def connect(options: JobOptions) -> None:
             raise
         hint = f" {_TOKEN}" if address != "auto" else ""
         raise ConfigurationError(f"{where} {address}: no Ray cluster answers there ({_reason(error)}).{hint}") from None
+    interruption.take_back()
     interruption.raise_if_interrupted()
     logging.getLogger("ray.data").setLevel(logging.ERROR if options.verbose else logging.CRITICAL)
     warnings.filterwarnings("ignore", module="ray.data")

@@ -58,6 +58,17 @@ def phase(name: Phase) -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def take_back() -> None:
+    """Handles the signals again after a library has replaced the handlers; does nothing outside of `phase`."""
+    if _State.phase != "starting" and threading.current_thread() is threading.main_thread():
+        install()
+
+
+def asked() -> None:
+    """Does what a signal does that a library has handled in place of this module."""
+    _handle(signal.SIGTERM, None)
+
+
 def raise_if_interrupted() -> None:
     """Raises `Interrupted` again if a library has swallowed it."""
     if _State.first is not None:
@@ -69,7 +80,24 @@ def end() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
+    with contextlib.suppress(Exception):
+        _end_children()
     os._exit(1)
+
+
+def _end_children() -> None:
+    """Ends the processes that this one has started, and theirs. Ray's would look for a while for what is gone."""
+    import psutil
+
+    found: set[psutil.Process] = set()
+    while new := set(psutil.Process().children(recursive=True)) - found:
+        found |= new
+        for process in new:  # stopped first, so that they start no others meanwhile
+            with contextlib.suppress(psutil.Error):
+                process.suspend()
+    for process in found:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
 
 
 def plain_line(text: str) -> str:
