@@ -32,6 +32,7 @@ REASONS = {
     "other_store": "the trainer cannot open the address of the media: http(s), or S3 where the others are local",
     "document_page": "the row is a page of a document, and the form needs an image file",
     "video_clip": "the row is a clip, and the form would repeat its whole video for each one",
+    "bad_row": "the values of the row are not as a job writes them; the log says of each what is wrong",
     "changed": "the media have another version than `source_version`: they changed since they were asked about",
     "fetch_…": "the media could not be fetched; the kind of the error follows",
 }

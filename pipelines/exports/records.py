@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO, cast
@@ -9,12 +10,14 @@ from typing import Any, BinaryIO, cast
 import orjson
 import pyarrow as pa
 
-from internvl_ops.errors import ConfigurationError
+from internvl_ops.errors import ConfigurationError, unforeseen
+from internvl_ops.events import note
 from pipelines.exports.counts import Counts, LeftOut
 from pipelines.exports.files import FilesForm, Outcome, PartFiles, Staged
 from pipelines.exports.target import Target
 
 _BUFFER = 1 << 20
+logger = logging.getLogger(__name__)
 
 
 class RecordForm(FilesForm):
@@ -62,8 +65,10 @@ class RecordForm(FilesForm):
                     continue
                 try:
                     line = orjson.dumps(self.record(row), default=plain, option=orjson.OPT_APPEND_NEWLINE)
-                except LeftOut as left_out:
-                    counts.left_out[left_out.reason] += 1
+                except ConfigurationError:
+                    raise  # every other row would fail in the same way
+                except Exception as error:
+                    counts.left_out[reason_of(error, row)] += 1
                     continue
                 files.of(split).write(line)
                 counts.out[split] += 1
@@ -81,6 +86,15 @@ class RecordForm(FilesForm):
             target.write(f"{folder}/{name}", data)
             outcome.moves.append((f"{folder}/{name}", name))
         return outcome
+
+
+def reason_of(error: Exception, row: dict[str, Any]) -> str:
+    """Why a row is left out; an exception that nobody foresaw is logged, and costs this row alone."""
+    if isinstance(error, LeftOut):
+        return error.reason
+    said = unforeseen("write", error).message
+    note(logger, "row_left_out", f"Row {row.get('id')!r:.200} is left out: {said}")
+    return "bad_row"
 
 
 class Parts:

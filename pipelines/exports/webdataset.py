@@ -17,7 +17,7 @@ from pipelines.exports.files import PartFiles
 from pipelines.exports.media import MediaOf
 from pipelines.exports.numbered import NumberedForm
 from pipelines.exports.options import ExportOptions
-from pipelines.exports.records import check_columns, plain
+from pipelines.exports.records import check_columns, plain, reason_of
 from pipelines.output.markdown import markdown_name
 
 PART_BYTES = 256 << 10  # of results whose media make a part; about a thousand rows
@@ -66,8 +66,13 @@ class Webdataset(NumberedForm):
                 if split is None or isinstance(media, LeftOut):
                     counts.left_out["split" if split is None else media.reason] += 1  # type: ignore[union-attr]
                     continue
+                try:
+                    members = self._members(row, media)
+                except Exception as error:
+                    counts.left_out[reason_of(error, row)] += 1
+                    continue
                 shard = files.of(split)
-                shard.add(row["id"], self._members(row, media))
+                shard.add(row["id"], members)
                 counts.out[split] += 1
                 if shard.size >= limit:
                     files.end(split)

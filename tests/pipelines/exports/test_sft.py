@@ -106,6 +106,17 @@ def test_boxes_are_thousandths_of_the_upright_image(tmp_path: Path, media: Path)
     assert counts.left_out == {"no_answer": 1, "no_size": 1}
 
 
+def test_a_row_that_no_job_would_write_costs_that_row(tmp_path: Path, media: Path) -> None:
+    box = {"label": "dog", "x1": 1, "y1": 1, "x2": 2, "y2": 2}
+    found = [{"phrase": "dog", "response": "…", "num_boxes": 1}]
+    good = {"id": "good", "image": "a.jpg", "response": "…", "boxes": [box], "found": found}
+    rows = [good, good | {"id": "fewer", "boxes": []}, good | {"id": "null", "boxes": [box | {"x1": None}]}]
+    write_output(tmp_path / "out", ground(("dog",)), rows, manifest=IMAGE, base=media)
+    counts = exported(tmp_path / "out", tmp_path / "sft", "sft")
+    assert [item["id"] for item in items(tmp_path / "sft")] == ["good"]
+    assert counts.left_out == {"bad_row": 2}
+
+
 def test_lines_of_ocr_with_boxes(tmp_path: Path, media: Path) -> None:
     boxes = [{"label": text, "x1": 0, "y1": 0, "x2": 320, "y2": 48} for text in ("one", "two")]
     rows = [{"id": "a", "image": "a.jpg", "response": "…", "text": "one\ntwo", "boxes": boxes}]
