@@ -158,12 +158,13 @@ def pages(folder: Path) -> Path:
             "parent": "letter.pdf",
             "page": page,
             "text": f"# Page {page}\n\nSome *words* of the page.\n\n{table}\n",
+            "text_layer": f"Page {page}\n\nSome words of this page.\n",
             "width": 595,
             "height": 842,
         }
         for page in (1, 2, 3)
     ]
-    passthrough = pa.schema([("document", pa.string())])
+    passthrough = pa.schema([("document", pa.string()), ("text_layer", pa.string())])
     manifest = folder / "documents.jsonl"
     given = {"kind": "document", "exploded": True}
     write_output(folder / "pages", manifest, ocr(format="markdown"), rows, passthrough=passthrough, **given)
