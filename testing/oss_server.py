@@ -59,9 +59,10 @@ class OssServer:
 @contextmanager
 def alibaba_oss() -> Iterator[dict[str, str]]:
     """Runs the server; yields the environment by which the store finds it."""
-    from werkzeug.serving import make_server
+    from werkzeug.serving import WSGIRequestHandler, make_server
 
-    server = make_server("127.0.0.1", 0, OssServer(), threaded=True)
+    quiet = type("Quiet", (WSGIRequestHandler,), {"log_request": lambda *_: None})
+    server = make_server("127.0.0.1", 0, OssServer(), threaded=True, request_handler=quiet)
     Thread(target=server.serve_forever, daemon=True).start()
     yield {
         "OSS_ENDPOINT": f"http://127.0.0.1:{server.server_port}",
