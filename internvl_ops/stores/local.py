@@ -9,9 +9,11 @@ import posixpath
 import secrets
 import stat
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from internvl_ops.stores.base import BLOCK, Kind, Received, Stat, Store, TooLarge
+
+_NOTHING_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
 
 
 def local_version(status: os.stat_result) -> str:
@@ -25,8 +27,10 @@ class LocalStore(Store):
     def kind(self, uri: str) -> Kind | None:
         try:
             mode = os.stat(uri).st_mode
-        except (FileNotFoundError, NotADirectoryError):
-            return None
+        except OSError as error:
+            if error.errno in _NOTHING_THERE:
+                return None
+            raise
         return "directory" if stat.S_ISDIR(mode) else "file"
 
     def stat(self, uri: str) -> Stat:
@@ -34,17 +38,15 @@ class LocalStore(Store):
         return Stat(status.st_size, local_version(status))
 
     def open(self, uri: str, *, block_size: int | None = BLOCK) -> BinaryIO:
-        return open(uri, "rb", buffering=0)
+        return _open_regular(uri, buffering=0)
 
     def read(self, uri: str) -> bytes:
-        with open(uri, "rb") as file:
+        with _open_regular(uri) as file:
             return file.read()
 
     def receive(self, uri: str, max_bytes: int) -> Received:
-        with open(uri, "rb") as file:
+        with _open_regular(uri) as file:
             status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise OSError(errno.EINVAL, "not a regular file", uri)
             if status.st_size > max_bytes:
                 raise TooLarge(f"{status.st_size:,} bytes")
             data = file.read(max_bytes + 1)
@@ -84,6 +86,22 @@ class LocalStore(Store):
     def delete(self, uri: str) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.remove(uri)
+
+
+def _open_regular(uri: str, buffering: int = -1) -> BinaryIO:
+    """Opens a file to read. A pipe, a device or a folder is refused: it would wait for a writer, or never end.
+
+    Raises:
+        OSError: ``EINVAL`` for what is no regular file.
+    """
+    descriptor = os.open(uri, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe without a writer opens at once
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", uri)
+        return cast(BinaryIO, open(descriptor, "rb", buffering=buffering))
+    except BaseException:
+        os.close(descriptor)
+        raise
 
 
 def _walk(root: str, prefix: str, recursive: bool, above: tuple[tuple[int, int], ...]) -> Iterator[str]:

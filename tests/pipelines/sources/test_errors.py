@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -114,3 +115,18 @@ def test_uris_of_local_files(tmp_path: Path, written: str) -> None:
     for name, quoted in (("a b.jsonl", "a%20b.jsonl"), ("a%20c.jsonl", "a%20c.jsonl")):
         (tmp_path / name).write_text('{"image": "a.jpg"}')
         assert len(read_manifest(written.format(tmp_path / quoted))) == 1
+
+
+@pytest.mark.parametrize("name", ["x" * 300 + ".jsonl", "loop.jsonl"])
+def test_paths_that_lead_nowhere(tmp_path: Path, name: str) -> None:
+    (tmp_path / "loop.jsonl").symlink_to("loop.jsonl")
+    with pytest.raises(ConfigurationError, match="does not exist"):
+        plan_of(tmp_path / name)
+
+
+@pytest.mark.parametrize("format", ["jsonl", "csv", "parquet", "webdataset"])
+def test_pipes_and_devices_are_refused_and_not_waited_for(tmp_path: Path, format: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for uri in (tmp_path / "pipe", "/dev/zero"):
+        with pytest.raises(ConfigurationError, match="not a regular file"):
+            plan_of(uri, format=format)
