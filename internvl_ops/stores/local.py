@@ -9,7 +9,7 @@ import posixpath
 import secrets
 import stat
 from collections.abc import Iterator
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 from internvl_ops.stores.base import BLOCK, Kind, Received, Stat, Store, TooLarge
 
@@ -98,7 +98,7 @@ def _open_regular(uri: str, buffering: int = -1) -> BinaryIO:
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(errno.EINVAL, "not a regular file", uri)
-        return cast(BinaryIO, open(descriptor, "rb", buffering=buffering))
+        return open(descriptor, "rb", buffering=buffering)
     except BaseException:
         os.close(descriptor)
         raise
