@@ -16,7 +16,7 @@ function colour(label) {
 /** Boxes in pixels of a picture of this width and height; a label is as high as the longer side divided by `share`. */
 export function boxes(list, width, height, share = 34) {
   const overlay = svg("svg", {
-    class: "boxes", viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", "aria-hidden": "true",
+    class: "boxes", viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "xMidYMid meet", "aria-hidden": "true",
   });
   const size = Math.max(width, height) / share;
   list.forEach((box, index) => {
@@ -43,11 +43,12 @@ export function framed(row, { size = "small", place = 0, frame = 0, list = [], a
     alt: alt ?? `Picture of ${visible(row.id)}`, loading: "lazy", decoding: "async",
     src: picture(asked, row.id, size, place, frame),
   });
+  const box = h("span", { class: "frame loading" }, image, list.length ? boxes(list, row.width, row.height, size === "small" ? 20 : 34) : null);
   if (row.width > 0 && row.height > 0 && place === 0) {
     image.setAttribute("width", row.width);
     image.setAttribute("height", row.height);
+    if (size === "large") box.style.maxWidth = `${2 * row.width}px`; // a small picture is not blown up
   }
-  const box = h("span", { class: "frame loading" }, image, list.length ? boxes(list, row.width, row.height, size === "small" ? 20 : 34) : null);
   image.addEventListener("load", () => box.classList.remove("loading"), { once: true });
   image.addEventListener("error", () => explain(box, asked, row.id, place, size), { once: true });
   return box;

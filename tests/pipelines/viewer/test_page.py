@@ -217,14 +217,19 @@ def test_a_clip_shows_its_frames(opened: Open, tmp_path: Path) -> None:
     page.wait_for_function("() => document.querySelector('#unit .large img')?.src.includes('frame=3')")
 
 
-def test_boxes_lie_where_they_are(opened: Open, tmp_path: Path) -> None:
-    page = opened(viewed.boxes(tmp_path), at="#id=squares-0")
-    page.wait_for_function("() => document.querySelector('#unit .large img')?.naturalWidth === 400")
-    picture, box = (page.locator(f"#unit .large {name}").first.bounding_box() for name in ("img", ".box rect"))
-    scale = picture["width"] / 400
-    assert box["x"] - picture["x"] == pytest.approx(30 * scale, abs=2)
-    assert box["y"] - picture["y"] == pytest.approx(40 * scale, abs=2)
-    assert page.locator("#unit .box text").all_text_contents() == ["the red square", "the blue square"]
+@pytest.mark.parametrize(("place", "width"), [("#unit .large", 1300), (".card", 1300), (".card", 400)])
+def test_boxes_lie_where_they_are(opened: Open, tmp_path: Path, place: str, width: int) -> None:
+    page = opened(viewed.boxes(tmp_path), width=width, at="#id=squares-0" if "unit" in place else "")
+    page.wait_for_function(f"() => document.querySelector('{place} img')?.naturalWidth > 0")
+    picture, box = (page.locator(f"{place} {name}").first.bounding_box() for name in ("img", ".box rect"))
+    scale = min(picture["width"] / 400, picture["height"] / 300)  # it is fitted into the middle of its element
+    left = picture["x"] + (picture["width"] - 400 * scale) / 2
+    top = picture["y"] + (picture["height"] - 300 * scale) / 2
+    assert box["x"] == pytest.approx(left + 30 * scale, abs=2)
+    assert box["y"] == pytest.approx(top + 40 * scale, abs=2)
+    assert box["width"] == pytest.approx(90 * scale, abs=4)
+    labels = page.locator(f"{place} .boxes").first.locator("text").all_text_contents()
+    assert labels == ["the red square", "the blue square"]
 
 
 def test_an_output_without_its_pictures_says_so(opened: Open, tmp_path: Path) -> None:
