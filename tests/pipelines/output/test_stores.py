@@ -24,7 +24,7 @@ import sys
 import pyarrow as pa
 from pipelines.output.folder import RESULTS, OutputFolder
 from pipelines.output.lease import Lease
-from pipelines.output.ownership import file_name, mark
+from pipelines.output.ownership import mark, parquet_name
 
 uri, run, units = sys.argv[1], sys.argv[2], int(sys.argv[3])
 output = OutputFolder(uri)
@@ -32,7 +32,7 @@ with Lease(output, run):
     done = {unit for _, table in output.read_tables(RESULTS, ["id"]) for unit in table["id"].to_pylist()}
     left = [unit for unit in map(str, range(units)) if unit not in done]
     for number, unit in enumerate(left):
-        output.write_table(f"{RESULTS}/{file_name(run, number)}", pa.table({"id": [unit]}, metadata=mark(run)))
+        output.write_table(f"{RESULTS}/{parquet_name(run, number)}", pa.table({"id": [unit]}, metadata=mark(run)))
         print(unit, flush=True)
 """
 
