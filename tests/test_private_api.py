@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import ray
+
+from pipelines.ray_internals import READ_AHEAD
+
+ROOT = Path(__file__).parents[1]
 
 RAY, MODEL = "pipelines/ray_internals.py", "internvl_ops/models/vllm_plugin/model.py"
+ENGINE = "internvl_ops/engines/vllm.py"
 PLUGIN = "internvl_ops.models.vllm_plugin.model"  # imports vLLM's own InternVL, which wants torchvision otherwise
 # Module, name in it, parameters that are given, and where it is used.
 PRIVATE = [
@@ -46,9 +55,18 @@ PRIVATE = [
     ),
     (PLUGIN, "_internvl.InternVLDummyInputsBuilder", (), MODEL),
     ("vllm.inputs.engine", "mm_input", (), "internvl_ops/models/vllm_plugin/inputs.py"),
-    ("vllm.inputs.engine", "tokens_input", (), "internvl_ops/engines/vllm.py"),
+    ("vllm.inputs.engine", "tokens_input", (), ENGINE),
+    ("vllm.v1.engine.async_llm", "AsyncLLM.from_vllm_config", ("disable_log_stats",), ENGINE),
+    (
+        PLUGIN,
+        "_internvl.InternVLProcessingInfo.get_mm_max_tokens_per_item",
+        ("seq_len", "mm_counts"),
+        MODEL,
+    ),
+    (PLUGIN, "_internvl.InternVLMultiModalProcessor.get_dummy_mm_inputs", ("mm_counts",), MODEL),
+    (PLUGIN, "_internvl.InternVLChatModel.extract_feature", ("pixel_values",), MODEL),
     ("vllm.entrypoints.launchers.api_server.entry", "main", (), "internvl_ops/serve.py"),
-    ("vllm.config", "SchedulerConfig.encoder_cache_size", (), "internvl_ops/engines/vllm.py"),
+    ("vllm.config", "SchedulerConfig.encoder_cache_size", (), ENGINE),
 ]
 
 
@@ -65,3 +83,37 @@ def test_it_is_there(module: str, name: str, parameters: tuple[str, ...], used_i
     if parameters:
         taken = inspect.signature(found).parameters
         assert set(parameters) <= set(taken) or any(p.kind is p.VAR_KEYWORD for p in taken.values()), gone
+
+
+def test_ray_takes_the_option_of_how_far_a_reader_runs_ahead() -> None:
+    ray.remote(**READ_AHEAD)(lambda: None)  # an unknown option is an error
+
+
+def imported() -> Iterator[tuple[str, str, str]]:
+    """Module, name and place of all that is imported from inside Ray and vLLM, wherever in a file."""
+    for folder in ("internvl_ops", "pipelines", "benchmarks", "testing", "tests"):
+        for file in sorted((ROOT / folder).rglob("*.py")):
+            for node in ast.walk(ast.parse(file.read_text())):
+                if not isinstance(node, ast.ImportFrom) or not node.module or node.level:
+                    continue
+                if node.module.split(".")[0] in ("ray", "vllm"):
+                    place = f"{file.relative_to(ROOT)}:{node.lineno}"
+                    yield from ((node.module, name.name, place) for name in node.names)
+
+
+def test_all_that_is_imported_is_there() -> None:
+    importlib.import_module(PLUGIN)
+    gone = []
+    for module, name, place in imported():
+        try:
+            found = importlib.import_module(module)
+            if not hasattr(found, name):
+                importlib.import_module(f"{module}.{name}")
+        except ImportError as error:
+            gone.append(f"{place}: from {module} import {name}: {error}")
+    assert not gone, "\n".join(gone)
+
+
+@pytest.mark.parametrize("name", sorted({name.split(".")[-1] for _, name, _, _ in PRIVATE} - {"main"}))
+def test_the_page_on_upgrades_names_it(name: str) -> None:
+    assert f"{name}`" in (ROOT / "docs" / "upgrading.md").read_text()

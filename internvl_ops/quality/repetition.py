@@ -2,8 +2,8 @@
 
 Both rules require the same of a periodic stretch: it must be longer than a few periods *and* longer than what people
 write in that form. Nobody writes "the" thirty times, but a table may well have eighty rows of "N/A". The limits were
-chosen on the texts of ``tests/repetition.py`` and on source files and documentation; ``make bench-repetition`` measures
-them.
+chosen on the texts of ``testing/repetition_texts.py`` and on source files and documentation; ``make bench-repetition``
+measures them.
 """
 
 from __future__ import annotations
