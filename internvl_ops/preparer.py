@@ -15,6 +15,7 @@ from internvl_ops.errors import ConfigurationError, UnitError, unforeseen
 from internvl_ops.generation import ChatConversation, RenderedConversation
 from internvl_ops.media.access import ReadPolicy
 from internvl_ops.media.parts import DecodeOptions, Loaded
+from internvl_ops.media.picture_stats import PictureStats
 from internvl_ops.media.small import small_jpeg
 from internvl_ops.media_reader import MediaReader, MediaRef, ReadLimits, Unit, named_error
 from internvl_ops.models.checkpoints.config import Checkpoint
@@ -40,6 +41,8 @@ class Prepared:
         notes: What a reader of the result should know, such as "first frame of 12".
         version: Versions of the files when they were read, joined; see `internvl_ops.media.transports.Received`.
         pictures: Files instead of tiles, one per image or frame, for an engine that tiles by itself.
+        stats: Measures of the first picture or page, if they were asked for.
+        blank: Whether its pictures or pages show nothing, so that nothing is asked about them.
     """
 
     conversations: Sequence[RenderedConversation | ChatConversation]
@@ -51,6 +54,8 @@ class Prepared:
     notes: list[str] = field(default_factory=list)
     version: str = ""
     pictures: list[bytes] = field(default_factory=list)
+    stats: PictureStats | None = None
+    blank: bool = False
 
     @property
     def num_tiles(self) -> int | None:
@@ -119,7 +124,10 @@ class UnitPreparer:
         try:
             times = [time for item in loaded for time in item.frame_times]
             asked = [with_subtitles(one, times) for one in unit.conversations]
-            return self._render(replace(unit, conversations=asked), loaded, hashes)
+            prepared = self._render(replace(unit, conversations=asked), loaded, hashes)
+            prepared.stats = loaded[0].seen.stats if loaded else None
+            prepared.blank = bool(loaded) and all(item.seen.blank for item in loaded)
+            return prepared
         except ConfigurationError:
             raise
         except Exception as error:

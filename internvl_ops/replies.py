@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-FINISH_REASONS = ("stop", "length", "repetition")  # best first
+FINISH_REASONS = ("stop", "length", "repetition")  # of an answer that was generated, best first
+BLANK = "blank"  # of a unit that shows nothing, about which no model was asked
 
 
 @dataclass

@@ -28,6 +28,7 @@ TILES = "__tiles"  # uint8 tiles of all images, (tiles, 3, S, S) in C order
 HASHES = "__hashes"  # hash of each image in the prompt
 PICTURES = "__pictures"  # image files instead of tiles, for an engine that tiles itself
 PREVIEW = "__preview"  # a small JPEG for the report; only some rows have one
+BLANK = "__blank"  # whether the unit shows nothing, so that no engine is asked about it
 REPLIES = "__replies"  # of the type that the outcome of the task says
 PREPARE_GAUGE = "__prepare_gauge"  # gauge of the actor that prepared the row, read when the row was done
 ENGINE_GAUGE = "__engine_gauge"  # gauge of the actor that answered, read when the row arrived
@@ -91,6 +92,7 @@ PREPARED = pa.schema(
         (TILES, pa.large_binary()),
         (HASHES, pa.list_(pa.string())),
         (PICTURES, pa.list_(pa.large_binary())),
+        (BLANK, pa.bool_()),
         ("width", pa.int32()),
         ("height", pa.int32()),
         ("num_tiles", pa.int32()),
@@ -99,6 +101,17 @@ PREPARED = pa.schema(
         ("source_version", pa.string()),
         (PLACES, pa.list_(pa.string())),
         (PREVIEW, pa.binary()),
+    ]
+)
+
+# What --media-stats adds; see `internvl_ops.media.picture_stats.PictureStats`.
+STATS = pa.schema(
+    [
+        ("image_hash", pa.string()),
+        ("image_phash", pa.string()),
+        ("ink_share", pa.float64()),
+        ("sharpness", pa.float64()),
+        ("entropy", pa.float64()),
     ]
 )
 

@@ -45,7 +45,9 @@ def white(rng: Rng) -> np.ndarray:
 
 
 def yellowed(rng: Rng) -> np.ndarray:
-    return scanned(paper(rng, (int(rng.integers(215, 245)), int(rng.integers(200, 225)), int(rng.integers(150, 195)))), rng)
+    return scanned(
+        paper(rng, (int(rng.integers(215, 245)), int(rng.integers(200, 225)), int(rng.integers(150, 195)))), rng
+    )
 
 
 def black(rng: Rng) -> np.ndarray:
@@ -126,9 +128,7 @@ def _photograph(rng: Rng, low: float, span: float, noise: float) -> np.ndarray:
     return np.clip(values, 0, 255).astype(np.uint8)
 
 
-BLANK: dict[str, Callable[[Rng], np.ndarray]] = {
-    one.__name__: one for one in (white, yellowed, black, drawn_white)
-}
+BLANK: dict[str, Callable[[Rng], np.ndarray]] = {one.__name__: one for one in (white, yellowed, black, drawn_white)}
 SHOWS_SOMETHING: dict[str, Callable[[Rng], np.ndarray]] = {
     one.__name__: one
     for one in (one_line, page_number, one_digit, pencil, pale_on_dark, dark_photograph, pale_photograph)

@@ -15,8 +15,8 @@ from internvl_ops.media.picture_stats import ink_mask, reduced
 GLANCE = 512  # pixels on the long side for a first look, which most written pages end
 LOOK = 1280  # pixels on the long side: a letter of 8 points on A4 is then 9 pixels high
 WRITTEN = 0.02  # share of ink that needs no closer look
-# Contrast in grey levels -> what is longer than this share of the long side is writing. At a faint contrast the grain of
-# paper and JPEG blocks make clusters; at a strong one only dust is left, which is smaller than a letter.
+# Contrast in grey levels -> what is longer than this share of the long side is writing. At a faint contrast the grain
+# of paper and JPEG blocks make clusters; at a strong one only dust is left, which is smaller than a letter.
 WRITING = {10: 0.018, 25: 0.0075, 40: 0.005}
 MARGIN = 0.02  # of each side: the edges of a scan show the scanner
 CELLS = 24  # side of the grid of means on which light is compared

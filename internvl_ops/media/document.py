@@ -16,7 +16,7 @@ import pypdfium2.raw as pdfium_c
 from internvl_ops.errors import UnitError, keyword
 from internvl_ops.media import shared
 from internvl_ops.media.document_notes import notes_of, refuse_dynamic_forms
-from internvl_ops.media.image import Picture, TiledImage, encode_png
+from internvl_ops.media.image import Look, Picture, TiledImage, encode_png
 from internvl_ops.media.sniff import unreadable
 from internvl_ops.media.tiling import Resize, choose_grid, tile_image
 
@@ -80,13 +80,16 @@ def count_pages(source: bytes | str, options: DocumentOptions | None = None) -> 
     return count
 
 
-def render_page(source: bytes | str, page: int, options: DocumentOptions | None = None) -> TiledImage:
+def render_page(
+    source: bytes | str, page: int, options: DocumentOptions | None = None, look: Look | None = None
+) -> TiledImage:
     """Renders one page.
 
     Args:
         source: The file's bytes, or the path of a readable local file.
         page: Its number, from 1.
         options: How to render it.
+        look: Called with the page's pixels before they are cut.
 
     Returns:
         Its tiles; width and height are those of the page at the resolution at which it was rendered. A note names the
@@ -97,7 +100,7 @@ def render_page(source: bytes | str, page: int, options: DocumentOptions | None 
     """
     options = options or DocumentOptions()
     with _open(source, options) as document:
-        return _render(document, page, options)
+        return _render(document, page, options, look)
 
 
 def render_pages(
@@ -121,13 +124,16 @@ def render_pages(
     return results
 
 
-def picture_page(source: bytes | str, page: int, options: DocumentOptions | None = None) -> tuple[Picture, int]:
+def picture_page(
+    source: bytes | str, page: int, options: DocumentOptions | None = None, look: Look | None = None
+) -> tuple[Picture, int]:
     """Renders one page without cutting it into tiles.
 
     Args:
         source: The file's bytes, or the path of a readable local file.
         page: Its number, from 1.
         options: How to render it.
+        look: Called with the page's pixels.
 
     Returns:
         The page as a PNG, and the `max_tiles` with which `tile_image` cuts it as `render_page` does. Width and height
@@ -140,20 +146,24 @@ def picture_page(source: bytes | str, page: int, options: DocumentOptions | None
     with _open(source, options) as document, _page(document, page) as (opened, width, height):
         if options.dpi is not None:
             pixels, note = _draw_at(opened, width, height, options.dpi, options)
+            _look(look, pixels)
             notes = [note, *notes_of(document, opened)]
             return Picture(encode_png(pixels), pixels.shape[1], pixels.shape[0], notes), options.max_tiles
         columns, rows = _grid(width, height, options)
         size, note = _size_in_grid(width, height, columns, rows, options)
-        file = encode_png(_draw(opened, columns * options.tile_size, rows * options.tile_size))
-        return Picture(file, *size, [note, *notes_of(document, opened)]), columns * rows
+        pixels = _draw(opened, columns * options.tile_size, rows * options.tile_size)
+        _look(look, pixels)
+        return Picture(encode_png(pixels), *size, [note, *notes_of(document, opened)]), columns * rows
 
 
-def _render(document: pdfium.PdfDocument, number: int, options: DocumentOptions) -> TiledImage:
+def _render(
+    document: pdfium.PdfDocument, number: int, options: DocumentOptions, look: Look | None = None
+) -> TiledImage:
     with _page(document, number) as (page, width, height):
         if options.dpi is None:
-            tiled = _into_grid(page, width, height, options)
+            tiled = _into_grid(page, width, height, options, look)
         else:
-            tiled = _at_resolution(page, width, height, options.dpi, options)
+            tiled = _at_resolution(page, width, height, options.dpi, options, look)
         tiled.notes += notes_of(document, page)
         return tiled
 
@@ -194,11 +204,19 @@ def _grid(width: float, height: float, options: DocumentOptions) -> tuple[int, i
     )
 
 
-def _into_grid(page: pdfium.PdfPage, width: float, height: float, options: DocumentOptions) -> TiledImage:
+def _look(look: Look | None, pixels: np.ndarray) -> None:
+    if look is not None:
+        look(pixels)
+
+
+def _into_grid(
+    page: pdfium.PdfPage, width: float, height: float, options: DocumentOptions, look: Look | None
+) -> TiledImage:
     side = options.tile_size
     columns, rows = _grid(width, height, options)
     size, note = _size_in_grid(width, height, columns, rows, options)
     pixels = _draw(page, columns * side, rows * side)
+    _look(look, pixels)
     count = columns * rows
     with_thumbnail = options.thumbnail and count != 1
     tiles = shared.empty((count + with_thumbnail, 3, side, side))
@@ -223,9 +241,10 @@ def _size_in_grid(
 
 
 def _at_resolution(
-    page: pdfium.PdfPage, width: float, height: float, dpi: float, options: DocumentOptions
+    page: pdfium.PdfPage, width: float, height: float, dpi: float, options: DocumentOptions, look: Look | None
 ) -> TiledImage:
     pixels, note = _draw_at(page, width, height, dpi, options)
+    _look(look, pixels)
     tiles = tile_image(
         pixels,
         tile_size=options.tile_size,

@@ -41,6 +41,7 @@ _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
 _SIDEWAYS = (5, 6, 7, 8)
 _EXIF_ORIENTATION = 0x0112
 Exif = Literal["apply", "ignore"]
+Look = Callable[[np.ndarray], None]  # takes uint8 pixels of shape (height, width, 3), RGB, and keeps what it saw
 _CHOICES = {
     "exif": get_args(Exif),
     "alpha": ("white", "drop"),
@@ -116,12 +117,13 @@ class TiledImage:
     notes: list[str] = field(default_factory=list)
 
 
-def load_image(data: bytes, options: ImageOptions | None = None) -> TiledImage:
+def load_image(data: bytes, options: ImageOptions | None = None, look: Look | None = None) -> TiledImage:
     """Decodes one image file, turns it upright and cuts it into tiles.
 
     Args:
         data: The file's bytes.
         options: How to read it.
+        look: Called with the upright pixels before they are cut.
 
     Raises:
         UnitError: Stage "decode"; kind "unsupported" for what is not an image, "corrupt" for a damaged one, "too_large"
@@ -130,6 +132,8 @@ def load_image(data: bytes, options: ImageOptions | None = None) -> TiledImage:
     options = options or ImageOptions()
     with _failures_told(data), decoder_settings(options.truncated):
         pixels, size, notes = _decode_upright(data, options)
+    if look is not None:
+        look(pixels)
     tiles = tile_image(
         pixels,
         tile_size=options.tile_size,
@@ -175,7 +179,7 @@ class Picture:
     notes: list[str] = field(default_factory=list)
 
 
-def load_picture(data: bytes, options: ImageOptions | None = None) -> Picture:
+def load_picture(data: bytes, options: ImageOptions | None = None, look: Look | None = None) -> Picture:
     """Decodes one image file, turns it upright and encodes it without loss, for servers that tile themselves.
 
     A JPEG that needs no change is returned as it is.
@@ -183,6 +187,7 @@ def load_picture(data: bytes, options: ImageOptions | None = None) -> Picture:
     Args:
         data: The file's bytes.
         options: How to read it; options for tiles are ignored.
+        look: Called with the upright pixels.
 
     Raises:
         UnitError: As in `load_image`.
@@ -191,6 +196,8 @@ def load_picture(data: bytes, options: ImageOptions | None = None) -> Picture:
     with _failures_told(data), decoder_settings(options.truncated):
         pixels, size, notes = _decode_upright(data, options)
         as_it_is = options.truncated == "error" and not notes and _is_plain_jpeg(data)
+    if look is not None:
+        look(pixels)
     return Picture(data if as_it_is else encode_png(pixels), *size, notes)
 
 

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from internvl_ops.errors import UnitError
+from internvl_ops.media.blank import is_blank
 from internvl_ops.media.clips import ClipOptions, split_video
 from internvl_ops.media.document import DocumentOptions, count_pages, picture_page, render_page
 from internvl_ops.media.image import ImageOptions, Picture, encode_png, image_size, load_image, load_picture
 from internvl_ops.media.kinds import MediaKind
 from internvl_ops.media.page_ranges import select_pages
+from internvl_ops.media.picture_stats import PictureStats, picture_stats
 from internvl_ops.media.tiling import count_tiles
 from internvl_ops.media.times import seconds_of
 from internvl_ops.media.video import SampledVideo, VideoOptions, load_video
@@ -37,6 +39,19 @@ class Part:
 WHOLE = Part()
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What a picture or page says of itself; see `DecodeOptions`.
+
+    Args:
+        stats: Its measures, if they were asked for.
+        blank: Whether it shows nothing; False if nobody asked.
+    """
+
+    stats: PictureStats | None = None
+    blank: bool = False
+
+
 @dataclass
 class Loaded:
     """A file, or a part of one, as tiles, or as pictures for a server that tiles by itself.
@@ -50,6 +65,7 @@ class Loaded:
         pictures: PNG or JPEG files, one per image or frame.
         max_tiles: Maximum number of tiles into which each picture is cut.
         frame_times: For a video, when each frame is shown, in seconds, by its number and the average frame rate.
+        seen: What the picture or page says of itself, if that was asked for.
     """
 
     tiles: np.ndarray
@@ -60,6 +76,7 @@ class Loaded:
     pictures: list[bytes] = field(default_factory=list)
     max_tiles: int = 0
     frame_times: list[float] = field(default_factory=list)
+    seen: Seen = field(default_factory=lambda: Seen())
 
     def __post_init__(self) -> None:
         # A file may have compromised the decoder that made this; inconsistent arrays must not reach the engine.
@@ -79,6 +96,8 @@ class DecodeOptions:
         clips: How videos are split; None leaves them whole.
         pages: The pages of a document that become units, such as "1-3,7"; empty means all.
         as_pictures: Load pictures instead of tiles.
+        stats: Measure pictures and pages.
+        find_blank: Find pictures and pages that show nothing.
     """
 
     kind: MediaKind = "image"
@@ -88,6 +107,8 @@ class DecodeOptions:
     clips: ClipOptions | None = None
     pages: str = ""
     as_pictures: bool = False
+    stats: bool = False
+    find_blank: bool = False
 
     @property
     def explodes(self) -> bool:
@@ -160,10 +181,10 @@ def list_parts(source: bytes | str, options: DecodeOptions) -> list[Part]:
 
 def _image(source: bytes | str, part: Part, options: DecodeOptions, max_tiles: int) -> Loaded:
     assert isinstance(source, bytes), "images are small enough to be passed as bytes"
-    image = load_image(
-        source, replace(options.image, max_tiles=max_tiles, min_tiles=min(options.image.min_tiles, max_tiles))
-    )
-    return Loaded(image.tiles, [len(image.tiles)], image.width, image.height, image.notes)
+    reads = replace(options.image, max_tiles=max_tiles, min_tiles=min(options.image.min_tiles, max_tiles))
+    looker = _Looker(options, source)
+    image = load_image(source, reads, looker.look)
+    return Loaded(image.tiles, [len(image.tiles)], image.width, image.height, image.notes, seen=looker.seen)
 
 
 def _video(source: bytes | str, part: Part, options: DecodeOptions, max_tiles: int) -> Loaded:
@@ -176,13 +197,15 @@ def _video(source: bytes | str, part: Part, options: DecodeOptions, max_tiles: i
 
 
 def _page(source: bytes | str, part: Part, options: DecodeOptions, max_tiles: int) -> Loaded:
-    page = render_page(source, part.page or 1, options.document)
-    return Loaded(page.tiles, [len(page.tiles)], page.width, page.height, page.notes)
+    looker = _Looker(options)
+    page = render_page(source, part.page or 1, options.document, looker.look)
+    return Loaded(page.tiles, [len(page.tiles)], page.width, page.height, page.notes, seen=looker.seen)
 
 
 def _picture_of_image(source: bytes | str, part: Part, options: DecodeOptions, max_tiles: int) -> Loaded:
     assert isinstance(source, bytes), "images are small enough to be passed as bytes"
-    return _as_pictures(load_picture(source, options.image), max_tiles)
+    looker = _Looker(options, source)
+    return _as_pictures(load_picture(source, options.image, looker.look), max_tiles, looker)
 
 
 def _pictures_of_video(source: bytes | str, part: Part, options: DecodeOptions, max_tiles: int) -> Loaded:
@@ -193,11 +216,25 @@ def _pictures_of_video(source: bytes | str, part: Part, options: DecodeOptions, 
 
 
 def _picture_of_page(source: bytes | str, part: Part, options: DecodeOptions, max_tiles: int) -> Loaded:
-    return _as_pictures(*picture_page(source, part.page or 1, options.document))
+    looker = _Looker(options)
+    return _as_pictures(*picture_page(source, part.page or 1, options.document, looker.look), looker)
 
 
-def _as_pictures(picture: Picture, max_tiles: int) -> Loaded:
-    return Loaded(NO_TILES, [], picture.width, picture.height, picture.notes, [picture.data], max_tiles)
+def _as_pictures(picture: Picture, max_tiles: int, looker: _Looker) -> Loaded:
+    data = [picture.data]
+    return Loaded(NO_TILES, [], picture.width, picture.height, picture.notes, data, max_tiles, seen=looker.seen)
+
+
+class _Looker:
+    """Looks at the pixels of a picture or page while they are there, as far as the options ask for it."""
+
+    def __init__(self, options: DecodeOptions, content: bytes | None = None) -> None:
+        self._options, self._content = options, content
+        self.seen = Seen()
+
+    def look(self, pixels: np.ndarray) -> None:
+        stats = picture_stats(pixels, self._content) if self._options.stats else None
+        self.seen = Seen(stats, self._options.find_blank and is_blank(pixels))
 
 
 Loader = Callable[[bytes | str, Part, DecodeOptions, int], Loaded]

@@ -82,10 +82,16 @@ def ink_mask(pixels: np.ndarray, contrast: float = 14) -> np.ndarray:
         pixels: uint8 of shape (height, width, 3), or (height, width) of a grey picture.
         contrast: Levels, in any channel, by which ink differs at least; more where the paper is noisy.
     """
-    window = max(3, max(pixels.shape[:2]) // 16 | 1)
-    paper = cv2.blur(pixels, (window, window), borderType=cv2.BORDER_REPLICATE)
-    differs = cv2.absdiff(pixels, paper)
+    differs = cv2.absdiff(pixels, _paper(pixels))
     if differs.ndim == 3:
         differs = differs.max(axis=2)
     noise = float(np.median(differs))  # of paper: most of a page is paper
     return differs > max(contrast, 8 * noise)
+
+
+def _paper(pixels: np.ndarray) -> np.ndarray:
+    """The picture without what is small on it: medians over a sixteenth of its long side, of means of 4 x 4 pixels."""
+    height, width = pixels.shape[:2]
+    coarse = cv2.resize(pixels, (-(-width // 4), -(-height // 4)), interpolation=cv2.INTER_AREA)
+    window = max(3, max(height, width) // 64 | 1)
+    return cv2.resize(cv2.medianBlur(coarse, window), (width, height), interpolation=cv2.INTER_LINEAR)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import pyarrow as pa
@@ -38,6 +38,7 @@ class Task:
         unparsed: The column that is null if nothing in an answer could be parsed.
         text: The column with the text of a page, if the task reads text.
         parts: The single tasks, if this is several tasks in one pass.
+        blank: Values of ``columns`` for a unit that shows nothing; columns that are not named are null.
         outcome: What the answers are: texts, or `NUMBERS`. It decides which engines can do the task, and which columns
             results have besides the task's own.
     """
@@ -53,6 +54,7 @@ class Task:
     unparsed: str | None = None
     text: str | None = None
     parts: tuple[Task, ...] = ()
+    blank: Mapping[str, object] = field(default_factory=dict)
     outcome: Outcome = TEXT
 
 

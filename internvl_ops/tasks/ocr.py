@@ -79,6 +79,7 @@ def ocr(
         text=None if format == "json" else "text",
         constrained=schema is not None,
         unparsed="boxes" if format == "boxes" else None,
+        blank={"boxes": {"text": "", "boxes": []}, "json": {}}.get(format, {"text": ""}),
     )
 
 

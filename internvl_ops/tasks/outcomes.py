@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import pyarrow as pa
 
 from internvl_ops.quality.thoughts import thought_notes
-from internvl_ops.replies import FINISH_REASONS, Numbers, Reply
+from internvl_ops.replies import BLANK, FINISH_REASONS, Numbers, Reply
 from internvl_ops.tasks.conversation import Answered, Conversation, Dialogue
 
 # Columns that the pipeline counts where an outcome has them. No manifest column keeps one of these names in a result.
@@ -67,6 +67,10 @@ class Outcome(ABC):
         """The columns that count tokens."""
         return tuple(name for name in self.counted.names if name.endswith("_tokens"))
 
+    def nothing(self) -> dict[str, Any]:
+        """The values of `columns` for a unit that shows nothing, about which nothing was asked; others are null."""
+        return {}
+
     @abstractmethod
     def result(
         self, parse: Parse, conversations: Sequence[Conversation], replies: Any, size: tuple[int, int], decode: Decode
@@ -113,6 +117,10 @@ class Text(Outcome):
             sample = pa.struct([_RESPONSE, *task_columns, *_COUNTED_OF_AN_ANSWER, *log_prob])
             columns.append(pa.field("samples", pa.list_(sample)))
         return pa.schema(columns)
+
+    def nothing(self) -> dict[str, Any]:
+        counts = dict.fromkeys(("prompt_tokens", "completion_tokens", "attempts"), 0)
+        return {"response": "", "finish_reason": BLANK, "samples": [], **counts}
 
     def result(
         self, parse: Parse, conversations: Sequence[Conversation], replies: Any, size: tuple[int, int], decode: Decode

@@ -61,6 +61,7 @@ def several(tasks: Sequence[Task]) -> Task:
         unparsed=next((task.unparsed for task in tasks if task.unparsed), None),
         text=next((task.text for task in tasks if task.text), None),
         parts=tuple(tasks),
+        blank={name: value for task in tasks for name, value in task.blank.items()},
     )
 
 

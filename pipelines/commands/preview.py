@@ -36,6 +36,8 @@ class PreviewOptions(AnnotateOptions, InferenceOptions):
         "engines": "a preview runs one engine",
         "engine_timeout": "a preview does not restart its engine; interrupt it if it hangs",
         "log_probs": "a preview shows only answers",
+        "media_stats": "a preview shows only answers",
+        "blank": "a preview always asks the model",
         "combine_images": "a preview asks about each input separately",
         "base_url": "a preview runs the model itself",
     }

@@ -244,6 +244,11 @@ class MediaOptions(BaseModel):
         "values.")  # fmt: skip
     alpha: Literal["white", "drop"] = Field("white", description="How to handle transparency: "
         "composite it on white, or drop it as the model cards do.")  # fmt: skip
+    blank: Literal["ask", "skip"] = Field("ask", description="What to do with an image or page "
+        "that shows nothing. ask: ask the model all the same. skip: give it an empty answer with "
+        "the finish_reason blank, and ask nothing; the default of OCR.")  # fmt: skip
+    media_stats: bool = Field(False, description="Add measures of each image or page to its "
+        "result: image_hash, image_phash, ink_share, sharpness, entropy.")  # fmt: skip
     truncated: Literal["error", "accept"] = Field("error", description="How to handle a file that "
         "ends early: as an error, or accept it and decode as much as possible.")  # fmt: skip
     jpeg_scaling: bool = Field(False, description="Let the decoder shrink JPEGs that are far "

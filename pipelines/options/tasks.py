@@ -139,6 +139,7 @@ class RegisteredTask:
         options: The task's own options. Their docstring is their title in ``--help``.
         make: Makes the task. ``media`` is always one of those below.
         tiles: Default for ``--max-tiles``.
+        blank: Default for ``--blank``.
         media: Kinds of media that the task reads.
         text_alone: Whether a row may have no media.
         examples: Lines of the table in docs/tasks.md.
@@ -148,6 +149,7 @@ class RegisteredTask:
     options: type[BaseModel]
     make: MakeTask
     tiles: int
+    blank: Literal["ask", "skip"] = "ask"
     media: tuple[MediaKind, ...] = ("image", "document")
     text_alone: bool = False
     examples: tuple[Example, ...] = ()
@@ -174,6 +176,7 @@ class RegisteredTask:
 
         class Options(self.options, JobOptions):  # type: ignore[name-defined]
             max_tiles: int = tiles(self.tiles)
+            blank: Literal["ask", "skip"] = Field(self.blank, description=JobOptions.model_fields["blank"].description)
             media_optional: ClassVar[bool] = self.text_alone
 
             def make_task(self, media: MediaKind, columns: Sequence[str]) -> Task:
@@ -203,6 +206,7 @@ TASKS: dict[str, RegisteredTask] = {
             OcrOptions,
             make_ocr,
             tiles=24,  # InternVL misses small text with fewer
+            blank="skip",  # models read whole novels from blank pages
             examples=(
                 *(Example(f"`--ocr-format {name}`", {"ocr_format": name}) for name in ("text", "markdown", "boxes")),
                 Example("`--ocr-format json`", {"ocr_format": "json", "json_schema": "{}"}),

@@ -73,7 +73,9 @@ class Columns:
 def own_columns_of(options: JobOptions, plan: SourcePlan, task: Task) -> pa.Schema:
     """Columns of results apart from the manifest's."""
     answered = task.outcome.columns(task.columns, samples=options.n, log_probs=options.log_probs)
-    return own_columns(task, answered, MEASURE_COLUMNS[plan.media_kind, explodes(options, plan.media_kind)])
+    measures = MEASURE_COLUMNS[plan.media_kind, explodes(options, plan.media_kind)]
+    stats = c.STATS if options.media_stats else pa.schema([])
+    return own_columns(task, answered, pa.unify_schemas([measures, stats]))
 
 
 def columns_of(

@@ -28,6 +28,7 @@ _INDIFFERENT = {
     "revision",  # the commit that it leads to counts
     "trust_remote_code",
     "truncated",
+    "media_stats",
     "pages",
     "pdf_password",
     "max_pages",

@@ -236,6 +236,8 @@ class RunRecord:
             lines.append(
                 f"  {self.totals.unparsed:,} answers held nothing that could be parsed: {self.task.unparsed} is null"
             )
+        if blank := self.totals.finish_reasons["blank"]:
+            lines.append(f"  {blank:,} show nothing and were not asked about: finish_reason is blank (--blank ask)")
         if looping := self.totals.finish_reasons["repetition"]:
             lines.append(f"  {looping:,} answers went round in circles: finish_reason is repetition")
         if self.left_out:

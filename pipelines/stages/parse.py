@@ -36,13 +36,15 @@ class Parse:
 
     def _parse(self, rows: pa.Table) -> pa.Table:
         answers = outcomes(rows, "parse", self._columns_of)
-        rows = c.set_errors(rows.drop_columns([c.REPLIES]), errors_with(rows, answers))
+        rows = c.set_errors(rows.drop_columns([c.REPLIES, c.BLANK]), errors_with(rows, answers))
         values = [None if isinstance(answer, UnitError) else answer for answer in answers]
         return fill(rows, "parse", values, self._columns)
 
     def _columns_of(self, row: pa.Table) -> dict[str, Any]:
         """The answer's columns for the single row in ``row``."""
         task, size = self._task, (row["width"][0].as_py(), row["height"][0].as_py())
+        if wire.blank_rows(row)[0]:
+            return {**task.outcome.nothing(), **task.blank, "notes": row["notes"][0].as_py()}
         replies = wire.decode_replies(row, 0, task.outcome) or ()
         conversations = task.converse(wire.asked_of(row, task))
         values = task.outcome.result(task.parse, conversations, replies, size, self._decoded)

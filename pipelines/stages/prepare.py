@@ -32,6 +32,7 @@ class Prepare:
         task: Task of the job; makes the prompts.
         clip_columns: For ``start`` and ``end``, the column in which a row gives that time of its video.
         sampling_column: Column in which a row gives its sampling parameters.
+        stats: Whether the preparer measures pictures; rows then have the columns of `columns.STATS`.
         ledger: Receives the events of the process.
     """
 
@@ -41,12 +42,14 @@ class Prepare:
         task: Task,
         clip_columns: Mapping[str, str] | None = None,
         sampling_column: str | None = None,
+        stats: bool = False,
         ledger: Book | None = None,
     ) -> None:
         if ledger is not None:
             ledger.take_events()
         self._preparer = make_preparer()
         self._task, self._clip_columns, self._sampling_column = task, clip_columns, sampling_column
+        self._stats = stats
         self._sample = UnitSample(PREVIEWS)
         self._name, self._gauge = worker_name(), Gauge()
 
@@ -73,11 +76,12 @@ class Prepare:
         keys = rows[c.KEY].to_pylist() if c.KEY in rows.column_names else [None] * len(rows)
         values: list[dict[str, object]] = [
             wire.prepared(one, notes=notes or [], places=places[row], preview=self._preview(one, keys[row]))
+            | wire.measured(one)
             if isinstance(one, Prepared)
             else {"source_version": self._version(units[row]) if row in units else known[row], c.PLACES: places[row]}
             for row, (one, notes) in enumerate(zip(found, read_with, strict=True))
         ]
-        return fill(rows, "render", values, c.PREPARED)
+        return fill(rows, "render", values, pa.unify_schemas([c.PREPARED, c.STATS]) if self._stats else c.PREPARED)
 
     def _unit(self, row: pa.Table) -> Unit:
         """The unit of the single row in ``row``."""

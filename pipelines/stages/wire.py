@@ -106,11 +106,13 @@ def prepared(
         places: Locations of its media, safe to display.
         preview: Picture for the report.
     """
+    sent = replace(unit, tiles=unit.tiles[:0], hashes=[], pictures=[]) if unit.blank else unit
     values = {
         c.CONVERSATIONS: encode_conversations(unit.conversations),
-        c.TILES: encode_tiles(unit.tiles),
-        c.HASHES: unit.hashes,
-        c.PICTURES: unit.pictures,
+        c.TILES: encode_tiles(sent.tiles),
+        c.HASHES: sent.hashes,
+        c.PICTURES: sent.pictures,
+        c.BLANK: unit.blank,
         "width": unit.width,
         "height": unit.height,
         "num_tiles": unit.num_tiles,
@@ -121,6 +123,16 @@ def prepared(
         c.PREVIEW: preview,
     }
     return _complete(values, c.PREPARED.names, "a prepared row")
+
+
+def measured(unit: Prepared) -> dict[str, object]:
+    """The measures of a unit's picture, one for each column of `columns.STATS`; none if it has none."""
+    return {} if unit.stats is None else _packed(unit.stats, c.STATS.names)
+
+
+def blank_rows(rows: pa.Table) -> list[bool]:
+    """Which rows show nothing."""
+    return [bool(blank) for blank in _column(rows, c.BLANK, pa.bool_()).to_pylist()]
 
 
 def encode_conversations(conversations: Iterable[PreparedConversation]) -> list[dict[str, object]]:

@@ -46,6 +46,8 @@ _FOR: dict[str, tuple[MediaKind, ...]] = {
     "min_tiles": ("image", "document"),
     "tiling": ("image", "document"),
     "truncated": ("image", "video"),
+    "blank": ("image", "document"),
+    "media_stats": ("image", "document"),
 }
 ReaderArguments: TypeAlias = "tuple[ReadPolicy, DecodeOptions, ReadLimits]"
 
@@ -181,6 +183,8 @@ def decode_options(options: MediaOptions, kind: MediaKind) -> DecodeOptions:
         ),
         clips=_clips(options),
         pages=options.pages,
+        stats=options.media_stats,
+        find_blank=options.blank == "skip",
     )
 
 

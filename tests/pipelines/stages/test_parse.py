@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from internvl_ops.replies import Reply
-from internvl_ops.tasks import TEXT, Answered, Conversation, Task, ask
+from internvl_ops.tasks import TEXT, Answered, Conversation, Task, ask, ocr
 from pipelines import columns as c
 from pipelines.stages.parse import Parse
 from pipelines.stages.wire import encode_replies
@@ -26,6 +26,7 @@ def answered_rows(samples: Sequence[Sequence[Reply]], notes: Sequence[list[str] 
         rows = rows.append_column(name, pa.array([1] * size, pa.int32()))
     rows = rows.append_column("notes", pa.array(notes, pa.list_(pa.string())))
     replies = [encode_replies([[[one] for one in drawn]], TEXT) for drawn in samples]
+    rows = rows.append_column(c.BLANK, pa.array([False] * len(rows)))
     return rows.append_column(c.REPLIES, pa.array(replies, TEXT.replies_type))
 
 
@@ -72,3 +73,16 @@ class TestSeveralSamples:
         row = self.parsed("many", "7")
         assert row[c.ERROR]["kind"] == "bad_answer"
         assert row["samples"] is None
+
+
+def test_a_blank_page_has_an_empty_answer_that_no_model_gave() -> None:
+    rows = answered_rows([[reply("A dog.")]], [["rendered at 72 dpi"]])
+    rows = rows.set_column(rows.schema.get_field_index(c.BLANK), c.BLANK, pa.array([True]))
+    rows = rows.set_column(rows.schema.get_field_index(c.REPLIES), c.REPLIES, pa.nulls(1, TEXT.replies_type))
+    for form, own in (("text", {"text": ""}), ("boxes", {"text": "", "boxes": []}), ("json", {"json": None})):
+        task = ocr(form, json_schema="{}" if form == "json" else None)
+        (row,) = Parse(None, task, TEXT.columns(task.columns), False)(rows).to_pylist()
+        assert row[c.ERROR] is None
+        assert {name: row[name] for name in own} == own
+        assert (row["response"], row["finish_reason"], row["completion_tokens"]) == ("", "blank", 0)
+        assert row["notes"] == ["rendered at 72 dpi"]

@@ -13,6 +13,7 @@ from internvl_ops.engines.base import Chat, Completion, Request, Sampling, Watch
 from internvl_ops.errors import UnitError
 from internvl_ops.generation import ChatConversation, Generator, RenderedConversation
 from internvl_ops.media.parts import Part
+from internvl_ops.media.picture_stats import PictureStats
 from internvl_ops.preparer import MediaRef, Prepared, Unit
 from internvl_ops.tasks import Answered, Task, ask
 from pipelines import columns as c
@@ -158,3 +159,27 @@ def test_a_number_that_is_none_is_the_error_of_its_row() -> None:
     rows = went(unclaimed(["a", "b"], ["Why?", "chat"]), whole_way(task, Preparing(), Ledger()))
     assert kinds(rows) == ["bad_answer"] * 2
     assert rows["score"].null_count == 2
+
+
+def test_a_blank_unit_reaches_no_engine_and_carries_its_measures() -> None:
+    stats = PictureStats("ab", "cd", 0.0, 1.5, 2.5)
+
+    class OneIsBlank(Preparing):
+        def _prepared(self, unit: Unit, question: str) -> Prepared:
+            return replace(super()._prepared(unit, question), blank=question == "blank", stats=stats)
+
+    class NeverAskedAboutBlank(Answering):
+        async def generate(self, request: Request, sampling: Sampling, watch: Watch | None = None) -> Completion:
+            assert request.token_ids is not None
+            assert len(request.token_ids) != len("blank")
+            return await super().generate(request, sampling, watch)
+
+    stages = whole_way(ask(), OneIsBlank(), Ledger())
+    stages["prepare"] = Prepare(OneIsBlank, ask(), stats=True)  # type: ignore[arg-type, assignment]
+    stages["generate"] = Generate(NeverAskedAboutBlank, lambda engine: Generator(engine, None), SIDE, hang_s=60)
+    rows = went(unclaimed(["a", "b"], ["blank", "What is it?"]), stages)
+    assert kinds(rows) == [None, None]
+    assert rows["finish_reason"].to_pylist() == ["blank", "stop"]
+    assert rows["response"].to_pylist()[0] == ""
+    assert rows["image_phash"].to_pylist() == ["cd", "cd"]
+    assert rows["entropy"].to_pylist() == [2.5, 2.5]
