@@ -13,6 +13,8 @@ _BEGINS = r'^\s*\[\s*"'
 
 def lists_in(column: pa.Array) -> pa.Array | None:
     """The media of each row, where some cells are JSON lists of texts; None if no cell is."""
+    if not pa.types.is_string(column.type):  # images as bytes
+        return None
     begins = pc.fill_null(pc.match_substring_regex(column, _BEGINS), False)
     if not pc.any(begins).as_py():
         return None

@@ -25,7 +25,11 @@ from pipelines.wiring.notices import notices
 
 NODES = [{"CPU": 64.0, "GPU": 8.0}]
 # What media of a kind are read with; `MediaOptions` says that the rest is not looked at.
-READ_WITH = {"image": ("image",), "video": ("video", "clips"), "document": ("document", "pages")}
+READ_WITH = {
+    "image": ("image", "stats", "find_blank"),
+    "video": ("video", "clips"),
+    "document": ("document", "pages", "stats", "find_blank"),
+}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -224,8 +224,7 @@ class TestColumnsOfTonight:
         }
         nights.run(pa.table({"id": ["b"], "image": ["b.jpg"], **columns}))
         more = nights.more("b")
-        assert "beyond" in more  # of a year that Python does not have
-        del more["beyond"]
+        # "beyond" is of a year at which readers fail: null, with a note that has the value.
         assert more == {
             "nan": "NaN",
             "far": ["-Infinity"],
