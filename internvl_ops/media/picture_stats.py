@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -67,10 +68,11 @@ def reduced(pixels: np.ndarray, long_side: int) -> np.ndarray:
 def perceptual_hash(grey: np.ndarray) -> str:
     """The signs of the lowest 8 x 8 frequencies of a grey picture against their median, row by row, in hex."""
     small = cv2.resize(grey, (_HASHED, _HASHED), interpolation=cv2.INTER_AREA).astype(np.float32)
-    low = cv2.dct(small)[:8, :8].copy()
     # The transform of imagehash is not normalised: there the first row and column weigh more.
-    low[0] *= np.sqrt(2)
-    low[:, 0] *= np.sqrt(2)
+    weights = np.ones((8, 8), np.float32)
+    weights[0] *= math.sqrt(2)
+    weights[:, 0] *= math.sqrt(2)
+    low = np.asarray(cv2.dct(small))[:8, :8] * weights
     bits = (low > np.median(low)).reshape(-1)
     return np.packbits(bits).tobytes().hex()
 
