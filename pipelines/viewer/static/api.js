@@ -1,7 +1,8 @@
 // Questions to the server. Each answer is JSON; {"error": …} is a message for the person.
 
 async function answer(response) {
-  if (response.status === 403) throw new Error("The viewer was started again: open the address that it printed.");
+  if (response.status === 403)
+    throw new Error("The viewer was started again: open the address that it printed.");
   const value = await response.json();
   if (value && value.error && !response.ok) throw new Error(value.error);
   return value;
@@ -15,12 +16,18 @@ export async function get(path, query = {}, signal = undefined) {
 /** Changes something. */
 export async function post(path, body = {}) {
   const headers = { "Content-Type": "application/json" };
-  return answer(await fetch(`/api/${path}`, { method: "POST", headers, body: JSON.stringify(body) }));
+  return answer(
+    await fetch(`/api/${path}`, { method: "POST", headers, body: JSON.stringify(body) }),
+  );
 }
 
 export function encoded(query) {
-  const given = Object.entries(query).filter(([, value]) => value !== null && value !== undefined && value !== "");
-  return new URLSearchParams(given.map(([name, value]) => [name, typeof value === "object" ? JSON.stringify(value) : value]));
+  const given = Object.entries(query).filter(
+    ([, value]) => value !== null && value !== undefined && value !== "",
+  );
+  return new URLSearchParams(
+    given.map(([name, value]) => [name, typeof value === "object" ? JSON.stringify(value) : value]),
+  );
 }
 
 /** The address of a picture. */

@@ -26,25 +26,43 @@ function has(page, there) {
 function header(now) {
   const there = output(now);
   document.title = `${visible(there.name)} – ${PAGES[now.page]}`;
-  document.getElementById("output").replaceChildren(
-    ...about.outputs.map((one, index) =>
-      h("option", { value: index, selected: String(index) === now.output, title: visible(one.uri) }, visible(one.name)),
-    ),
-  );
-  const links = Object.entries(PAGES).filter(([page]) => has(page, there)).map(([page, title]) => {
-    const rows = there.tables[{ units: "results", errors: "errors", documents: "documents" }[page]]?.rows;
-    // What was chosen goes along to pages over the same table; another table has other columns.
-    const kept = table({ page }) === table(now) ? {} : { equal: {}, where: "", sort: "", descending: "", sample: "", seed: "" };
-    const href = address({ page, ...kept, column: "", id: "" });
-    return h("a", { href, "aria-current": page === now.page ? "page" : null }, title, rows === undefined ? "" : ` ${number(rows)}`);
-  });
+  document
+    .getElementById("output")
+    .replaceChildren(
+      ...about.outputs.map((one, index) =>
+        h(
+          "option",
+          { value: index, selected: String(index) === now.output, title: visible(one.uri) },
+          visible(one.name),
+        ),
+      ),
+    );
+  const links = Object.entries(PAGES)
+    .filter(([page]) => has(page, there))
+    .map(([page, title]) => {
+      const rows =
+        there.tables[{ units: "results", errors: "errors", documents: "documents" }[page]]?.rows;
+      // What was chosen goes along to pages over the same table; another table has other columns.
+      const kept =
+        table({ page }) === table(now)
+          ? {}
+          : { equal: {}, where: "", sort: "", descending: "", sample: "", seed: "" };
+      const href = address({ page, ...kept, column: "", id: "" });
+      return h(
+        "a",
+        { href, "aria-current": page === now.page ? "page" : null },
+        title,
+        rows === undefined ? "" : ` ${number(rows)}`,
+      );
+    });
   document.getElementById("pages").replaceChildren(...links);
 }
 
 /** Shows what the address says; draws again only the parts that changed. */
 async function show() {
   const now = state();
-  if (!has(now.page, output(now))) return go({ page: output(now).tables.results ? "units" : "errors" }, { replace: true });
+  if (!has(now.page, output(now)))
+    return go({ page: output(now).tables.results ? "units" : "errors" }, { replace: true });
   const { id: _, ...rest } = now;
   const wanted = JSON.stringify(rest);
   header(now);
@@ -68,7 +86,9 @@ async function show() {
 }
 
 function listen() {
-  document.getElementById("output").addEventListener("change", (event) => go({ output: event.target.value, id: "" }));
+  document
+    .getElementById("output")
+    .addEventListener("change", (event) => go({ output: event.target.value, id: "" }));
   document.getElementById("reload").addEventListener("click", async () => {
     learn(await post("reload"));
     seen = null;
@@ -82,7 +102,9 @@ function listen() {
     seen = null;
     show();
   });
-  window.addEventListener("unhandledrejection", (event) => warn(event.reason?.message ?? String(event.reason)));
+  window.addEventListener("unhandledrejection", (event) =>
+    warn(event.reason?.message ?? String(event.reason)),
+  );
   keyboard();
 }
 

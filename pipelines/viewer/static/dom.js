@@ -3,7 +3,8 @@
 const SVG = "http://www.w3.org/2000/svg";
 
 // What changes the direction of the text around it, or is not seen: shown by its code where it could deceive.
-const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]/g;
+const HIDDEN =
+  /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]/g;
 
 function fill(element, attributes, children) {
   for (const [name, value] of Object.entries(attributes ?? {})) {
@@ -11,7 +12,11 @@ function fill(element, attributes, children) {
     if (typeof value === "function") element.addEventListener(name, value);
     else element.setAttribute(name, value === true ? "" : value);
   }
-  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  element.append(
+    ...children
+      .flat(Infinity)
+      .filter((child) => child !== null && child !== undefined && child !== false),
+  );
   return element;
 }
 
@@ -29,7 +34,10 @@ export function svg(tag, attributes, ...children) {
 export function visible(text) {
   return String(text)
     .replace(/[\n\r\t]/g, " ")
-    .replace(HIDDEN, (found) => `[U+${found.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}]`);
+    .replace(
+      HIDDEN,
+      (found) => `[U+${found.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}]`,
+    );
 }
 
 /** A name that cannot change the direction of what stands around it. */
@@ -38,7 +46,9 @@ export function named(text) {
 }
 
 const TAGS = new Set(
-  ("p h1 h2 h3 h4 h5 h6 ul ol li blockquote pre code em strong s table thead tbody tr th td hr br span").split(" "),
+  "p h1 h2 h3 h4 h5 h6 ul ol li blockquote pre code em strong s table thead tbody tr th td hr br span".split(
+    " ",
+  ),
 );
 
 /** The tree that the server made of a Markdown text, with known elements alone and without attributes. */
@@ -53,7 +63,9 @@ export function tree(nodes) {
 export function number(value) {
   if (typeof value !== "number") return String(value);
   if (Number.isInteger(value)) return value.toLocaleString("en");
-  return Math.abs(value) >= 1000 ? Math.round(value).toLocaleString("en") : String(Number(value.toPrecision(4)));
+  return Math.abs(value) >= 1000
+    ? Math.round(value).toLocaleString("en")
+    : String(Number(value.toPrecision(4)));
 }
 
 export function percent(share) {

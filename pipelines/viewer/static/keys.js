@@ -21,7 +21,8 @@ const off = () => localStorage.getItem("keys") === "off";
 
 export function keyboard() {
   document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]"))
+      return;
     const typing = event.target.closest("input, textarea, select");
     if (event.key === "Escape") {
       if (typing) typing.blur();
@@ -37,13 +38,23 @@ export function keyboard() {
 
 export function keysDialog() {
   const dialog = document.getElementById("keys");
-  const check = h("input", { type: "checkbox", checked: !off(), change: () => {
-    localStorage.setItem("keys", check.checked ? "on" : "off");
-    say(check.checked ? "Keys are on." : "Keys are off.");
-  } });
+  const check = h("input", {
+    type: "checkbox",
+    checked: !off(),
+    change: () => {
+      localStorage.setItem("keys", check.checked ? "on" : "off");
+      say(check.checked ? "Keys are on." : "Keys are off.");
+    },
+  });
   dialog.replaceChildren(
     h("h2", { id: "keys-title" }, "Keys"),
-    h("dl", { class: "values" }, ...KEYS.flatMap(([key, text]) => [h("dt", {}, h("kbd", {}, key)), h("dd", {}, text)]), h("dt", {}, h("kbd", {}, "Esc")), h("dd", {}, "Close the unit")),
+    h(
+      "dl",
+      { class: "values" },
+      ...KEYS.flatMap(([key, text]) => [h("dt", {}, h("kbd", {}, key)), h("dd", {}, text)]),
+      h("dt", {}, h("kbd", {}, "Esc")),
+      h("dd", {}, "Close the unit"),
+    ),
     h("p", {}, h("label", {}, check, "Keys of one letter are on")),
     h("form", { method: "dialog" }, h("button", {}, "Close")),
   );

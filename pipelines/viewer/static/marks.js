@@ -9,30 +9,97 @@ let current = null;
 /** The bar of marks of a unit. */
 export function marks(found, now, whenMarked) {
   const bar = h("section", { class: "marks", "aria-label": "Marks" });
-  current = { found, output: Number(now.output), id: found.values.id, bar, whenMarked, editing: null };
+  current = {
+    found,
+    output: Number(now.output),
+    id: found.values.id,
+    bar,
+    whenMarked,
+    editing: null,
+  };
   draw();
   return bar;
 }
 
 function mine() {
-  return current.found.marks.find((mark) => mark.reviewer === about.reviewer) ?? { mark: null, text: null, note: null };
+  return (
+    current.found.marks.find((mark) => mark.reviewer === about.reviewer) ?? {
+      mark: null,
+      text: null,
+      note: null,
+    }
+  );
 }
 
 function draw() {
   const own = mine();
-  const verdict = (name, text, key) => h("button", {
-    type: "button", class: name, "aria-pressed": String(own.mark === name), "aria-keyshortcuts": key, click: () => judge(name),
-  }, text, " ", h("kbd", { "aria-hidden": "true" }, key));
+  const verdict = (name, text, key) =>
+    h(
+      "button",
+      {
+        type: "button",
+        class: name,
+        "aria-pressed": String(own.mark === name),
+        "aria-keyshortcuts": key,
+        click: () => judge(name),
+      },
+      text,
+      " ",
+      h("kbd", { "aria-hidden": "true" }, key),
+    );
   const others = current.found.marks.filter((mark) => mark.reviewer !== about.reviewer);
   current.bar.replaceChildren(
-    h("div", { class: "row" },
-      verdict("good", "Good", "g"), verdict("bad", "Bad", "b"),
-      h("button", { type: "button", "aria-keyshortcuts": "e", "aria-pressed": String(Boolean(own.text)), click: () => edit("text") }, "Edit ", h("kbd", { "aria-hidden": "true" }, "e")),
-      h("button", { type: "button", "aria-keyshortcuts": "n", "aria-pressed": String(Boolean(own.note)), click: () => edit("note") }, "Note ", h("kbd", { "aria-hidden": "true" }, "n")),
-      h("button", { type: "button", "aria-keyshortcuts": "u", click: undo }, "Undo ", h("kbd", { "aria-hidden": "true" }, "u"))),
-    own.note && current.editing !== "note" ? h("p", { class: "small" }, "Note: ", h("bdi", {}, own.note)) : "",
-    own.text && current.editing !== "text" ? h("p", { class: "small" }, "Edited text: ", h("bdi", {}, own.text.slice(0, 300))) : "",
-    ...others.map((mark) => h("p", { class: "small muted" }, h("bdi", {}, visible(mark.reviewer)), ": ", mark.mark ? h("span", { class: `badge ${mark.mark}` }, mark.mark) : "", mark.text ? " edited the text" : "", mark.note ? h("bdi", {}, ` “${mark.note}”`) : "")),
+    h(
+      "div",
+      { class: "row" },
+      verdict("good", "Good", "g"),
+      verdict("bad", "Bad", "b"),
+      h(
+        "button",
+        {
+          type: "button",
+          "aria-keyshortcuts": "e",
+          "aria-pressed": String(Boolean(own.text)),
+          click: () => edit("text"),
+        },
+        "Edit ",
+        h("kbd", { "aria-hidden": "true" }, "e"),
+      ),
+      h(
+        "button",
+        {
+          type: "button",
+          "aria-keyshortcuts": "n",
+          "aria-pressed": String(Boolean(own.note)),
+          click: () => edit("note"),
+        },
+        "Note ",
+        h("kbd", { "aria-hidden": "true" }, "n"),
+      ),
+      h(
+        "button",
+        { type: "button", "aria-keyshortcuts": "u", click: undo },
+        "Undo ",
+        h("kbd", { "aria-hidden": "true" }, "u"),
+      ),
+    ),
+    own.note && current.editing !== "note"
+      ? h("p", { class: "small" }, "Note: ", h("bdi", {}, own.note))
+      : "",
+    own.text && current.editing !== "text"
+      ? h("p", { class: "small" }, "Edited text: ", h("bdi", {}, own.text.slice(0, 300)))
+      : "",
+    ...others.map((mark) =>
+      h(
+        "p",
+        { class: "small muted" },
+        h("bdi", {}, visible(mark.reviewer)),
+        ": ",
+        mark.mark ? h("span", { class: `badge ${mark.mark}` }, mark.mark) : "",
+        mark.text ? " edited the text" : "",
+        mark.note ? h("bdi", {}, ` “${mark.note}”`) : "",
+      ),
+    ),
     current.editing ? editor(current.editing) : "",
   );
 }
@@ -40,24 +107,47 @@ function draw() {
 function editor(what) {
   const own = mine();
   const { found } = current;
-  const name = found.answers.find((one) => found.values[one] !== null && found.values[one] !== undefined) ?? "response";
+  const name =
+    found.answers.find((one) => found.values[one] !== null && found.values[one] !== undefined) ??
+    "response";
   const whole = found.values[name] ?? "";
   const cut = what === "text" && (found.lengths[name] ?? 0) > [...whole].length && !own.text;
   if (cut) return h("p", {}, "This text is too long to be edited here.");
-  const area = h("textarea", { id: "editor", maxlength: what === "note" ? 10000 : null, keydown: (event) => {
-    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) save(what, area.value);
-    if (event.key === "Escape") {
-      event.stopPropagation();
-      stop();
-    }
-  } });
+  const area = h("textarea", {
+    id: "editor",
+    maxlength: what === "note" ? 10000 : null,
+    keydown: (event) => {
+      if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) save(what, area.value);
+      if (event.key === "Escape") {
+        event.stopPropagation();
+        stop();
+      }
+    },
+  });
   area.value = own[what] ?? (what === "text" ? whole : "");
-  return h("div", { class: "editor" },
-    h("label", { for: "editor" }, what === "text" ? "Text as it should be" : "Note"), area,
-    h("div", { class: "row" },
-      h("button", { type: "button", id: "save", click: () => save(what, area.value) }, "Save ", h("kbd", { "aria-hidden": "true" }, "Ctrl Enter")),
-      h("button", { type: "button", click: stop }, "Cancel ", h("kbd", { "aria-hidden": "true" }, "Esc")),
-      own[what] ? h("button", { type: "button", click: () => save(what, "") }, "Remove") : ""));
+  return h(
+    "div",
+    { class: "editor" },
+    h("label", { for: "editor" }, what === "text" ? "Text as it should be" : "Note"),
+    area,
+    h(
+      "div",
+      { class: "row" },
+      h(
+        "button",
+        { type: "button", id: "save", click: () => save(what, area.value) },
+        "Save ",
+        h("kbd", { "aria-hidden": "true" }, "Ctrl Enter"),
+      ),
+      h(
+        "button",
+        { type: "button", click: stop },
+        "Cancel ",
+        h("kbd", { "aria-hidden": "true" }, "Esc"),
+      ),
+      own[what] ? h("button", { type: "button", click: () => save(what, "") }, "Remove") : "",
+    ),
+  );
 }
 
 function stop() {
@@ -69,7 +159,10 @@ function stop() {
 async function save(what, value) {
   const text = what === "note" ? value.trim() : value;
   current.editing = null;
-  await write({ [what]: text || null }, text ? `${what === "note" ? "Note" : "Edited text"} saved` : "Removed");
+  await write(
+    { [what]: text || null },
+    text ? `${what === "note" ? "Note" : "Edited text"} saved` : "Removed",
+  );
   current.bar.querySelector("button")?.focus();
 }
 

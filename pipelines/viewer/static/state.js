@@ -10,8 +10,20 @@ export const PAGES = {
   runs: "Runs",
 };
 const EMPTY = {
-  page: "units", output: "0", view: "gallery", search: "", where: "", equal: {}, sort: "", descending: "",
-  sample: "", seed: "", id: "", second: "", column: "", which: "differs",
+  page: "units",
+  output: "0",
+  view: "gallery",
+  search: "",
+  where: "",
+  equal: {},
+  sort: "",
+  descending: "",
+  sample: "",
+  seed: "",
+  id: "",
+  second: "",
+  column: "",
+  which: "differs",
 };
 
 export let about = { outputs: [] };
@@ -40,7 +52,12 @@ export function address(changes) {
   const wanted = { ...state(), ...changes };
   const given = new URLSearchParams();
   for (const [name, value] of Object.entries(wanted)) {
-    const text = typeof value === "object" ? (Object.keys(value).length ? JSON.stringify(value) : "") : String(value);
+    const text =
+      typeof value === "object"
+        ? Object.keys(value).length
+          ? JSON.stringify(value)
+          : ""
+        : String(value);
     if (text !== "" && text !== EMPTY[name]) given.set(name, text);
   }
   return `#${given}`;
@@ -67,7 +84,17 @@ export function table(now = state()) {
 export function query(now = state()) {
   const { search, where, equal, sort, descending, sample, seed } = now;
   const chosen = Object.keys(equal).length ? equal : "";
-  return { output: now.output, table: table(now), search, where, equal: chosen, sort, descending, sample, seed };
+  return {
+    output: now.output,
+    table: table(now),
+    search,
+    where,
+    equal: chosen,
+    sort,
+    descending,
+    sample,
+    seed,
+  };
 }
 
 export function columns(now = state()) {
@@ -81,6 +108,8 @@ export function answers(now = state()) {
 
 /** The text of a row's answer. */
 export function answerOf(row, now = state()) {
-  const texts = answers(now).filter((column) => column.kind === "text").map((column) => row[column.name]);
+  const texts = answers(now)
+    .filter((column) => column.kind === "text")
+    .map((column) => row[column.name]);
   return texts.find((text) => text) ?? row.response ?? row.message ?? "";
 }

@@ -1,15 +1,15 @@
 // One unit: its picture with boxes, its text in three forms, all its values, and its marks.
 
+import { texts } from "./answer.js";
 import { get } from "./api.js";
-import { h, named, number, say, tree, visible } from "./dom.js";
+import { h, named, number, say, visible } from "./dom.js";
 import { highlight, listed, loadMore } from "./list.js";
 import { marks } from "./marks.js";
-import { boxes, boxesOf, framed } from "./pictures.js";
-import { about, columns, go, output, query, state } from "./state.js";
+import { boxesOf, framed } from "./pictures.js";
+import { columns, go, output, query, state } from "./state.js";
 
 const panel = document.getElementById("unit");
 let opened = null;
-let form = "text";
 
 export function closeUnit() {
   if (panel.hidden) return;
@@ -51,12 +51,35 @@ export async function showUnit(now, whenMarked) {
 }
 
 function head(row) {
-  return h("div", { class: "row between" },
+  return h(
+    "div",
+    { class: "row between" },
     h("h2", { tabindex: "-1" }, named(row.id)),
-    h("span", { class: "row" },
-      h("button", { type: "button", "aria-label": "Previous unit", title: "Key: k", click: () => step(-1) }, "↑"),
-      h("button", { type: "button", "aria-label": "Next unit", title: "Key: j", click: () => step(1) }, "↓"),
-      h("button", { type: "button", "aria-label": "Close the unit", title: "Key: Esc", click: () => go({ id: "" }) }, "✕")));
+    h(
+      "span",
+      { class: "row" },
+      h(
+        "button",
+        { type: "button", "aria-label": "Previous unit", title: "Key: k", click: () => step(-1) },
+        "↑",
+      ),
+      h(
+        "button",
+        { type: "button", "aria-label": "Next unit", title: "Key: j", click: () => step(1) },
+        "↓",
+      ),
+      h(
+        "button",
+        {
+          type: "button",
+          "aria-label": "Close the unit",
+          title: "Key: Esc",
+          click: () => go({ id: "" }),
+        },
+        "✕",
+      ),
+    ),
+  );
 }
 
 /** Opens the unit before or after the open one in the list. */
@@ -71,133 +94,204 @@ export async function step(by) {
 
 function beside(found) {
   if (!found.beside) return "";
-  const page = (id, text) => h("button", { type: "button", disabled: !id, click: () => go({ id }) }, text);
-  return h("div", { class: "row" }, page(found.beside.before, "← Page before"), h("span", {}, `Page ${found.values.page} of `, named(found.values.parent)), page(found.beside.after, "Page after →"));
+  const page = (id, text) =>
+    h("button", { type: "button", disabled: !id, click: () => go({ id }) }, text);
+  return h(
+    "div",
+    { class: "row" },
+    page(found.beside.before, "← Page before"),
+    h("span", {}, `Page ${found.values.page} of `, named(found.values.parent)),
+    page(found.beside.after, "Page after →"),
+  );
 }
 
-export function media(found, now) {
+function media(found, now) {
   const there = output(now);
   if (!found.places || !(there.media || now.page === "errors")) {
-    return h("p", { class: "muted" }, found.files.length ? "Media are not read." : "The output does not say where this unit's media are; they came inside the manifest or a shard.");
+    return h(
+      "p",
+      { class: "muted" },
+      found.files.length
+        ? "Media are not read."
+        : "The output does not say where this unit's media are; they came inside the manifest or a shard.",
+    );
   }
-  const files = h("p", { class: "small muted" }, ...found.files.flatMap((file) => [named(file), h("br")]));
+  const files = h(
+    "p",
+    { class: "small muted" },
+    ...found.files.flatMap((file) => [named(file), h("br")]),
+  );
   if (found.kind === "video") return h("div", {}, clip(found, now), files);
   const list = boxesOf(found.values);
-  const pictures = Array.from({ length: found.places }, (_, place) => framed(found.values, {
-    size: "large", place, list: place === 0 ? list : [], now,
-  }));
+  const pictures = Array.from({ length: found.places }, (_, place) =>
+    framed(found.values, {
+      size: "large",
+      place,
+      list: place === 0 ? list : [],
+      now,
+    }),
+  );
   const box = h("div", { class: "large" }, ...pictures);
-  const zoom = h("button", { type: "button", "aria-pressed": "false", click: () => {
-    zoom.setAttribute("aria-pressed", String(box.classList.toggle("zoomed")));
-  } }, "Larger");
-  const outlines = h("button", { type: "button", "aria-pressed": "true", click: () => {
-    const hidden = outlines.getAttribute("aria-pressed") === "true";
-    outlines.setAttribute("aria-pressed", String(!hidden));
-    for (const overlay of box.querySelectorAll(".boxes")) overlay.style.display = hidden ? "none" : "";
-  } }, "Boxes");
+  const zoom = h(
+    "button",
+    {
+      type: "button",
+      "aria-pressed": "false",
+      click: () => {
+        zoom.setAttribute("aria-pressed", String(box.classList.toggle("zoomed")));
+      },
+    },
+    "Larger",
+  );
+  const outlines = h(
+    "button",
+    {
+      type: "button",
+      "aria-pressed": "true",
+      click: () => {
+        const hidden = outlines.getAttribute("aria-pressed") === "true";
+        outlines.setAttribute("aria-pressed", String(!hidden));
+        for (const overlay of box.querySelectorAll(".boxes"))
+          overlay.style.display = hidden ? "none" : "";
+      },
+    },
+    "Boxes",
+  );
   return h("div", {}, box, h("div", { class: "row" }, zoom, list.length ? outlines : ""), files);
 }
 
 function clip(found, now) {
-  const large = h("div", { class: "large" }, framed(found.values, { size: "large", alt: "Frame 1", list: [], now }));
+  const large = h(
+    "div",
+    { class: "large" },
+    framed(found.values, { size: "large", alt: "Frame 1", list: [], now }),
+  );
   const strip = h("ol", { class: "frames", "aria-label": "Frames" });
-  let shown = 0, times = [], playing = null;
+  let shown = 0,
+    times = [],
+    playing = null;
   const open = (frame) => {
     shown = frame;
-    large.querySelector("img")?.setAttribute("src", `/picture?${new URLSearchParams({ output: now.output, table: query(now).table, id: found.values.id, size: "large", frame })}`);
-    strip.querySelectorAll("button").forEach((button, index) => button.setAttribute("aria-pressed", String(index === frame)));
+    large
+      .querySelector("img")
+      ?.setAttribute(
+        "src",
+        `/picture?${new URLSearchParams({ output: now.output, table: query(now).table, id: found.values.id, size: "large", frame })}`,
+      );
+    strip
+      .querySelectorAll("button")
+      .forEach((button, index) => button.setAttribute("aria-pressed", String(index === frame)));
   };
-  const play = h("button", { type: "button", "aria-pressed": "false", click: () => {
-    playing = playing ? clearInterval(playing) : setInterval(() => (play.isConnected ? open((shown + 1) % times.length) : clearInterval(playing)), 400);
-    play.setAttribute("aria-pressed", String(Boolean(playing)));
-  } }, "Play the frames");
+  const play = h(
+    "button",
+    {
+      type: "button",
+      "aria-pressed": "false",
+      click: () => {
+        playing = playing
+          ? clearInterval(playing)
+          : setInterval(
+              () => (play.isConnected ? open((shown + 1) % times.length) : clearInterval(playing)),
+              400,
+            );
+        play.setAttribute("aria-pressed", String(Boolean(playing)));
+      },
+    },
+    "Play the frames",
+  );
   get("media", { ...query(now), id: found.values.id, size: "small" }).then((told) => {
     times = told.times ?? [];
-    strip.append(...times.map((time, frame) => h("li", {}, h("button", { type: "button", "aria-pressed": String(frame === 0), click: () => open(frame) },
-      framed(found.values, { frame, alt: "", now }), `${time.toFixed(2)} s`))));
+    strip.append(
+      ...times.map((time, frame) =>
+        h(
+          "li",
+          {},
+          h(
+            "button",
+            { type: "button", "aria-pressed": String(frame === 0), click: () => open(frame) },
+            framed(found.values, { frame, alt: "", now }),
+            `${time.toFixed(2)} s`,
+          ),
+        ),
+      ),
+    );
     play.disabled = times.length < 2;
   });
-  return h("div", {}, large, h("div", { class: "row" }, play, h("span", { class: "small muted" }, "The frames that the model saw, by their seconds.")), strip);
+  return h(
+    "div",
+    {},
+    large,
+    h(
+      "div",
+      { class: "row" },
+      play,
+      h("span", { class: "small muted" }, "The frames that the model saw, by their seconds."),
+    ),
+    strip,
+  );
 }
 
 function boxList(row) {
   const list = boxesOf(row);
   if (!list.length) return "";
-  const light = (index, lit) => () => panel.querySelectorAll(`[data-box="${index}"]`).forEach((box) => box.classList.toggle("lit", lit));
-  return h("details", {}, h("summary", {}, `${list.length} boxes`), h("ol", { class: "small" }, ...list.map((box, index) => h("li", {
-    mouseenter: light(index, true), mouseleave: light(index, false),
-  }, named(box.label ?? ""), ` ${[box.x1, box.y1, box.x2, box.y2].map((side) => Math.round(side)).join(", ")}`))));
-}
-
-function texts(found, now) {
-  const names = found.answers.filter((name) => found.values[name]);
-  if (!names.length && found.values.response) names.push("response");
-  if (!names.length) return h("p", { class: "muted" }, now.page === "errors" ? "" : "The answer is empty.");
-  const box = h("div", {});
-  const others = compared(found, now, names[0]);
-  const select = h("select", { "aria-label": "Compare with", change: () => draw("differences") }, ...others.map((one, index) => h("option", { value: index }, one.title)));
-  const kinds = { text: "Text", ...(found.rendered[names[0]] ? { markdown: "Rendered" } : {}), ...(others.length ? { differences: "Differences" } : {}) };
-  const buttons = Object.entries(kinds).map(([kind, title]) => h("button", { type: "button", "data-form": kind, click: () => draw(kind) }, title));
-  const draw = async (kind) => {
-    form = kind;
-    for (const button of buttons) button.setAttribute("aria-pressed", String(button.dataset.form === kind));
-    select.hidden = kind !== "differences";
-    if (kind === "markdown") box.replaceChildren(...names.map((name) => h("div", { class: "markdown", tabindex: "0", role: "region", "aria-label": `${visible(name)}, rendered` }, ...tree(found.rendered[name] ?? []))));
-    else if (kind === "differences") box.replaceChildren(await difference(others[select.value || 0], found.values.id));
-    else box.replaceChildren(...names.flatMap((name) => [names.length > 1 ? h("h3", {}, visible(name)) : "", plain(found, now, name)]));
-  };
-  draw(form in kinds ? form : "text");
-  return h("section", { "aria-label": "Answer" }, h("div", { class: "row" }, h("h3", {}, "Answer"), h("span", { class: "row", role: "group", "aria-label": "Form of the answer" }, ...buttons), select), box);
-}
-
-function plain(found, now, name) {
-  const text = h("div", { class: "text", tabindex: "0", role: "region", "aria-label": visible(name) }, found.values[name]);
-  const whole = found.lengths[name] ?? 0;
-  let loaded = found.values[name].length;
-  if (whole <= loaded) return text;
-  const more = h("button", { type: "button", click: async () => {
-    const part = (await get("text", { ...query(now), id: found.values.id, column: name, start: [...text.textContent].length })).text;
-    text.append(part);
-    loaded += part.length;
-    more.hidden = !part || [...text.textContent].length >= whole;
-  } }, `Show more of its ${number(whole)} characters`);
-  return h("div", {}, text, more);
-}
-
-function compared(found, now, name) {
-  const here = { first: now.output, second: now.output };
-  const list = [];
-  if (found.values.text_layer) list.push({ title: "the document's own text", ...here, column: "text_layer", other: name });
-  if (found.values.review_text) list.push({ title: "the edited text", ...here, column: name, other: "review_text" });
-  about.outputs.forEach((one, index) => {
-    if (String(index) !== now.output && one.tables.results?.columns.some((column) => column.name === name)) {
-      list.push({ title: visible(one.name), first: now.output, second: index, column: name, other: name });
-    }
-  });
-  return list;
-}
-
-/** Two texts in one, with what is only in the first struck out and what is only in the second underlined. */
-export async function difference(asked, id) {
-  const { title: _, ...rest } = asked;
-  const told = await get("difference", { ...rest, id });
-  if (!told.there[1]) return h("p", { class: "muted" }, "The other one has no such text.");
-  return h("div", {},
-    h("p", { class: "small muted" }, `${(100 * told.similarity).toFixed(1)} % alike. `, h("del", {}, "only in the first"), " ", h("ins", {}, "only in the second"), told.complete ? "" : " Only the beginning is compared: the texts are long."),
-    h("div", { class: "text" }, ...told.parts.map(part)));
-}
-
-export function part({ op, text }) {
-  if (op === "same") return text;
-  return h(op === "first" ? "del" : "ins", {}, text);
+  const light = (index, lit) => () =>
+    panel
+      .querySelectorAll(`[data-box="${index}"]`)
+      .forEach((box) => box.classList.toggle("lit", lit));
+  return h(
+    "details",
+    {},
+    h("summary", {}, `${list.length} boxes`),
+    h(
+      "ol",
+      { class: "small" },
+      ...list.map((box, index) =>
+        h(
+          "li",
+          {
+            mouseenter: light(index, true),
+            mouseleave: light(index, false),
+          },
+          named(box.label ?? ""),
+          ` ${[box.x1, box.y1, box.x2, box.y2].map((side) => Math.round(side)).join(", ")}`,
+        ),
+      ),
+    ),
+  );
 }
 
 function values(found, now) {
-  const rest = columns(now).filter((column) => column.name !== "id" && !column.answer && column.kind !== "boxes");
-  const shown = rest.filter((column) => found.values[column.name] !== null && found.values[column.name] !== undefined && found.values[column.name] !== "");
-  return h("section", { "aria-label": "Values" }, h("h3", {}, "Values"), h("dl", { class: "values" }, ...shown.flatMap((column) => [
-    h("dt", {}, visible(column.name)), h("dd", {}, h("bdi", {}, column.kind === "number" ? number(found.values[column.name]) : String(found.values[column.name]))),
-  ])));
+  const rest = columns(now).filter(
+    (column) => column.name !== "id" && !column.answer && column.kind !== "boxes",
+  );
+  const shown = rest.filter(
+    (column) =>
+      found.values[column.name] !== null &&
+      found.values[column.name] !== undefined &&
+      found.values[column.name] !== "",
+  );
+  return h(
+    "section",
+    { "aria-label": "Values" },
+    h("h3", {}, "Values"),
+    h(
+      "dl",
+      { class: "values" },
+      ...shown.flatMap((column) => [
+        h("dt", {}, visible(column.name)),
+        h(
+          "dd",
+          {},
+          h(
+            "bdi",
+            {},
+            column.kind === "number"
+              ? number(found.values[column.name])
+              : String(found.values[column.name]),
+          ),
+        ),
+      ]),
+    ),
+  );
 }
 
-export { boxes };
