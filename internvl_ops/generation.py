@@ -33,7 +33,8 @@ class RenderedConversation:
         images: The place of each image in the prompt.
         follow_ups: One int32 array per further question: the ids between the previous answer and the next one.
         repair: The ids that ask for the answer again in the requested form; None where any answer is accepted.
-        sampling: How answers are generated. A form in it applies to the last answer only.
+        sampling: How answers are generated. A form in it applies to the last answer only, candidates to the one that
+            it says.
     """
 
     token_ids: np.ndarray
@@ -237,12 +238,13 @@ class Generator:
         sample: int,
     ) -> list[Reply]:
         formed = replace(conversation.sampling, seed=_other_seed(conversation.sampling.seed, sample))
-        free = replace(formed, json_schema=None, choices=())
         prompt: Any = conversation.prompt
         replies: list[Reply] = []
         for number, following in enumerate([*conversation.follow_ups, None], 1):
             last = following is None
-            how = formed if last else free
+            how = formed if last else replace(formed, json_schema=None, choices=())
+            if number - 1 != formed.candidates_at:
+                how = replace(how, candidates=())
             with _placed(number, len(conversation.follow_ups) + 1):
                 reply = await self._reply(request(prompt), how)
             if last and conversation.repair is not None and problem_of(self.text_of(reply), formed):
@@ -264,11 +266,17 @@ class Generator:
             again = replace(
                 request, request_id=f"{request.request_id}.{attempt}", follows=request.follows or attempt > 0
             )
+            if kept is not None:  # they are the same for every attempt
+                how = replace(how, candidates=())
             reply = self._judged(await self.engine.generate(again, how, self._watch()))
+            if kept is not None:
+                reply.candidates = kept.candidates
             if kept is None or FINISH_REASONS.index(reply.finish_reason) < FINISH_REASONS.index(kept.finish_reason):
                 kept = reply
             kept.attempts = attempt + 1
-            if reply.finish_reason == "stop" or (reply.finish_reason == "length" and not self.retries.cut):
+            # Where candidates decide, what follows them in a long answer does not matter.
+            enough = reply.finish_reason == "length" and (bool(sampling.candidates) or not self.retries.cut)
+            if reply.finish_reason == "stop" or enough:
                 break
         assert kept is not None
         return kept
@@ -313,6 +321,7 @@ class Generator:
             finish_reason=reason,
             mean_logprob=_mean_logprob(completion),
             left_out=completion.left_out or self._leaves_out(completion),
+            candidates=completion.candidates,
         )
 
     def _cut(self, text: str) -> tuple[str, bool]:

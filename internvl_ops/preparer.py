@@ -234,8 +234,8 @@ def joined_versions(versions: Iterable[str]) -> str:
 
 def conversation_sampling(asked: Conversation, job: Sampling, row: Mapping[str, Any]) -> Sampling:
     """How a conversation's answers are generated: the job's settings, with its own length and form, and the row's."""
-    own = {"max_new_tokens": asked.max_new_tokens, "json_schema": asked.json_schema, "choices": asked.choices}
-    how = replace(job, **(own | dict(row)))
+    names = ("max_new_tokens", "json_schema", "choices", "candidates", "candidates_at")
+    how = replace(job, **({name: getattr(asked, name) for name in names} | dict(row)))
     return replace(how, min_new_tokens=min(asked.min_new_tokens, how.max_new_tokens))
 
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -24,6 +24,8 @@ class Reply:
         attempts: How often the answer was generated; the best attempt is kept.
         mean_logprob: Mean log-probability of its tokens, natural logarithm; None unless requested.
         left_out: Whether the model generated thoughts that are not part of the answer.
+        candidates: Natural logarithm of the probability of each candidate of the conversation, for the answer that they
+            belong to; else empty.
     """
 
     token_ids: list[int]
@@ -34,6 +36,7 @@ class Reply:
     attempts: int = 1
     mean_logprob: float | None = None
     left_out: bool = False
+    candidates: list[float] = field(default_factory=list)
 
 
 @dataclass

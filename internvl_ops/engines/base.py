@@ -75,6 +75,10 @@ class Sampling:
         choices: Generation is constrained to one of these texts.
         min_new_tokens: Minimum length of the answer in tokens, where the engine supports it; at most
             `max_new_tokens`.
+        candidates: Also report how likely the answer is to begin with each of these texts; see
+            `internvl_ops.engines.candidates`. Temperature and penalties have no part in it.
+        candidates_at: In a conversation, the number of the question, from 0, to whose answer `candidates` belong;
+            engines ignore it.
     """
 
     max_new_tokens: int = 30
@@ -88,6 +92,8 @@ class Sampling:
     json_schema: str | None = None
     choices: tuple[str, ...] = ()
     min_new_tokens: int = 0
+    candidates: tuple[str, ...] = ()
+    candidates_at: int = 0
 
     @property
     def constrained(self) -> bool:
@@ -116,6 +122,7 @@ class Completion:
         text: The answer from an engine without ids, which counts `completion_tokens` itself; else None.
         completion_tokens: Length of the answer in tokens.
         left_out: Whether the model generated thoughts that are not part of `text`.
+        candidates: Natural logarithm of the probability of each of the candidates, in their order, if requested.
     """
 
     token_ids: list[int]
@@ -125,6 +132,7 @@ class Completion:
     text: str | None = None
     completion_tokens: int = 0
     left_out: bool = False
+    candidates: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.completion_tokens = self.completion_tokens or len(self.token_ids)

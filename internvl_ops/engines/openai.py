@@ -17,10 +17,12 @@ from typing import Any
 from internvl_ops.engines import answers
 from internvl_ops.engines.base import Chat, Completion, EngineDead, Request, Sampling, Watch, context_exceeded
 from internvl_ops.engines.endpoint import KEY_VARIABLE, Endpoint, Patience, UnreadableStream
+from internvl_ops.engines.served_candidates import FirstTokens, first_tokens, likelihoods
 from internvl_ops.errors import ConfigurationError, UnitError, keyword
 from internvl_ops.models.prompts.rendering import TAG
 
 CHAT = "/chat/completions"
+MOST_TOKENS = 20  # of the likeliest that servers report
 _KINDS = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpeg", b"RIFF": "webp"}
 
 
@@ -113,7 +115,22 @@ class OpenAIEngine:
                 f"shorten the question; max_model_len in {keyword('engine_args')} sets another limit."
             )
             raise context_exceeded(completion.prompt_tokens, self._context_length, mend)
+        if sampling.candidates:
+            completion.candidates = await self._candidates(endpoint, chat, sampling)
         return completion
+
+    async def _candidates(self, endpoint: Endpoint, chat: Chat, sampling: Sampling) -> list[float]:
+        """Costs a request of one token, and one more for each token that several candidates begin with."""
+        plain = Sampling(1, stop_token_ids=sampling.stop_token_ids)
+
+        async def tokens_after(said: str) -> FirstTokens:
+            body = self._body(chat, plain) | {"logprobs": True, "top_logprobs": MOST_TOKENS}
+            if said:
+                body["messages"] = [*body["messages"], {"role": "assistant", "content": said}]
+                body |= {"continue_final_message": True, "add_generation_prompt": False}
+            return await endpoint.post(CHAT, body, first_tokens)
+
+        return await likelihoods(sampling.candidates, tokens_after, continues=self._is_vllm)
 
     async def _completion(self, endpoint: Endpoint, body: dict[str, Any], watch: Watch | None) -> Completion:
         if watch is None:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import threading
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from internvl_ops.engines.base import (
     context_exceeded,
     own_context,
 )
+from internvl_ops.engines.candidates import Ids, candidate_ids, log_probabilities
 from internvl_ops.errors import ConfigurationError, UnitError, keyword
 from internvl_ops.models.checkpoints.config import Checkpoint
 from internvl_ops.models.tokenizers.tokenizer import Tokenizer
@@ -91,6 +93,7 @@ class TransformersEngine:
         self._arguments.pop("max_model_len", None)
         self._trust_remote_code = trust_remote_code
         self._model: Any = None  # transformers' InternVLForConditionalGeneration
+        self._candidate_ids = functools.lru_cache(16)(lambda given: candidate_ids(self._tokenizer, given))
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="transformers")
 
     async def start(self) -> None:
@@ -108,7 +111,7 @@ class TransformersEngine:
 
         from internvl_ops.models.checkpoints.native import load_native
 
-        tokenizer = Tokenizer(self.checkpoint, trust_remote_code=self._trust_remote_code)
+        self._tokenizer = tokenizer = Tokenizer(self.checkpoint, trust_remote_code=self._trust_remote_code)
         self._stop_ids = tokenizer.stop_ids
         self._device = torch.accelerator.current_accelerator() or torch.device("cpu")
         try:
@@ -133,10 +136,16 @@ class TransformersEngine:
             raise UnitError("generate", "engine_failed", NOT_CONSTRAINED)
         self._check(request)
         ended = threading.Event()
+        in_worker = functools.partial(asyncio.get_running_loop().run_in_executor, self._worker)
         try:
-            return await asyncio.get_running_loop().run_in_executor(
-                self._worker, self._generate, model, request, sampling, watch, ended
-            )
+            completion = await in_worker(self._generate, model, request, sampling, watch, ended)
+            if sampling.candidates:
+                embedded = await in_worker(self._prompt, model, request)
+                completion.candidates = await log_probabilities(
+                    self._candidate_ids(sampling.candidates),
+                    lambda prefix, tokens: in_worker(self._next_tokens, model, embedded, prefix, tokens),
+                )
+            return completion
         except torch.OutOfMemoryError as error:
             message = f"no memory for {len(request.token_ids)} tokens with their tiles: {error}"
             raise UnitError("generate", "engine_failed", f"{message} Lower {keyword('max_tiles')}.") from error
@@ -181,6 +190,24 @@ class TransformersEngine:
         reason = "stop" if token_ids[-1] in stop_ids else "watch" if watcher.fired else "length"
         logprobs = [] if sampling.logprobs is None else _logprobs(output.logits, token_ids, sampling.logprobs)
         return Completion(token_ids, prompt.shape[1], reason, logprobs)
+
+    def _prompt(self, model: Any, request: Request) -> torch.Tensor:
+        import torch
+
+        prompt = torch.from_numpy(request.token_ids.astype(np.int64))[None].to(self._device)
+        with torch.inference_mode():
+            return self._embedded(model, prompt, request)
+
+    def _next_tokens(self, model: Any, prompt: torch.Tensor, prefix: Ids, tokens: Sequence[int]) -> list[float]:
+        """Log-probabilities of ``tokens`` after the embedded prompt and ``prefix``; reads the whole prompt again."""
+        import torch
+
+        with torch.inference_mode():
+            said = torch.tensor([prefix], dtype=torch.int64, device=self._device)
+            embedded = torch.cat([prompt, model.get_input_embeddings()(said)], 1)
+            logits = model(inputs_embeds=embedded, logits_to_keep=1).logits[0, -1]
+            found: list[float] = logits.float().log_softmax(-1)[list(tokens)].tolist()
+        return found
 
     def _embedded(self, model: Any, prompt: torch.Tensor, request: Request) -> torch.Tensor:
         """The prompt's embeddings, shape (1, tokens, width), with the tiles' features in their places.

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import itertools
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from internvl_ops.engines.base import (
     context_exceeded,
     own_context,
 )
+from internvl_ops.engines.candidates import Ids, candidate_ids, log_probabilities
 from internvl_ops.engines.device_fit import check_memory, check_quantization, quantization_arguments
 from internvl_ops.errors import ConfigurationError, UnitError, keyword
 from internvl_ops.models import vllm_plugin
@@ -79,6 +81,7 @@ class VllmEngine:
         self._trust_remote_code = trust_remote_code
         self._llm: AsyncLLM | None = None
         self._params = functools.lru_cache(256)(self._sampling_params)  # rows may have their own
+        self._candidate_ids = functools.lru_cache(16)(lambda given: candidate_ids(self._tokenizer, given))
 
     @property
     def dead(self) -> bool:
@@ -106,7 +109,7 @@ class VllmEngine:
 
         vllm_plugin.register()
         self._check_device()
-        tokenizer = Tokenizer(self.checkpoint, trust_remote_code=self._trust_remote_code)
+        self._tokenizer = tokenizer = Tokenizer(self.checkpoint, trust_remote_code=self._trust_remote_code)
         self._context_id, self._stop_ids = tokenizer.image_context_id, sorted(tokenizer.stop_ids)
         try:
             config = AsyncEngineArgs(**self._arguments()).create_engine_config(UsageContext.LLM_CLASS)
@@ -163,14 +166,20 @@ class VllmEngine:
             UnitError: ``prompt_too_long``, or ``engine_failed`` for this request alone.
             EngineDead: The engine has died.
         """
+        self._started()
+        self._check(request)
+        params = self._params(self._within_context(request, sampling), watch is not None)
+        completion = await self._completion(request, params, watch)
+        if sampling.candidates:
+            completion.candidates = await self._candidates(request, sampling.candidates)
+        return completion
+
+    async def _completion(self, request: Request, params: SamplingParams, watch: Watch | None = None) -> Completion:
         from vllm.exceptions import VLLMClientError
         from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
-        llm = self._started()
-        self._check(request)
-        output = None
+        llm, output = self._started(), None
         try:
-            params = self._params(self._within_context(request, sampling), watch is not None)
             # Leaving the loop early closes the generator, which removes the request from the engine.
             steps = llm.generate(
                 self._input(request),
@@ -190,6 +199,34 @@ class VllmEngine:
         if output is None or not output.finished:
             raise UnitError("generate", "engine_failed", "vLLM ended the request without an answer.")
         return _completion(output, len(request.token_ids), str(output.outputs[0].finish_reason))
+
+    async def _candidates(self, request: Request, candidates: tuple[str, ...]) -> list[float]:
+        """Costs one token of generation for each inner place of the tree; the prompt is in the prefix cache."""
+        from vllm import SamplingParams
+        from vllm.sampling_params import MAX_LOGPROB_TOKEN_IDS, RequestOutputKind
+
+        numbers = itertools.count()
+
+        async def next_tokens(prefix: Ids, tokens: Sequence[int]) -> list[float]:
+            token_ids = np.concatenate([request.token_ids, np.asarray(prefix, np.int32)])
+            found: dict[int, float] = {}
+            for first in range(0, len(tokens), MAX_LOGPROB_TOKEN_IDS):
+                part = tokens[first : first + MAX_LOGPROB_TOKEN_IDS]
+                name = f"{request.request_id}-candidates-{next(numbers)}"
+                again = replace(request, request_id=name, token_ids=token_ids, follows=True)
+                self._check(again)
+                params = SamplingParams(
+                    max_tokens=1,
+                    temperature=0,
+                    ignore_eos=True,
+                    logprob_token_ids=list(part),
+                    detokenize=False,
+                    output_kind=RequestOutputKind.FINAL_ONLY,
+                )
+                found |= (await self._completion(again, params)).logprobs[0]
+            return [found[token] for token in tokens]
+
+        return await log_probabilities(self._candidate_ids(candidates), next_tokens)
 
     def shutdown(self) -> None:
         """Ends vLLM's processes and frees the device; safe to call again."""

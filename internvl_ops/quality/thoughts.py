@@ -23,3 +23,11 @@ def thought_notes(answers: Iterable[str], *, left_out: bool) -> list[str]:
     if "/" in last_marks:
         notes.append(HELD)
     return [*notes, UNFINISHED] if "" in last_marks else notes
+
+
+def without_thoughts(answer: str) -> str:
+    """What an answer says after its thoughts, the last of them if there are several."""
+    marks = list(_MARK.finditer(answer))
+    if not marks:
+        return answer
+    return answer[marks[-1].end() :] if marks[-1][1] else answer[: marks[-1].start()]

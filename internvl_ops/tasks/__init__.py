@@ -4,6 +4,7 @@ from internvl_ops.tasks.base import Task
 from internvl_ops.tasks.caption import caption
 from internvl_ops.tasks.conversation import Answered, Conversation, Dialogue
 from internvl_ops.tasks.grounding import ground
+from internvl_ops.tasks.judging import score
 from internvl_ops.tasks.ocr import ocr
 from internvl_ops.tasks.outcomes import NUMBERS, TEXT, Outcome
 from internvl_ops.tasks.question import ask
@@ -21,5 +22,6 @@ __all__ = [
     "caption",
     "ground",
     "ocr",
+    "score",
     "several",
 ]

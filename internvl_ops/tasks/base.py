@@ -30,8 +30,8 @@ class Task:
         columns: The task's own result columns. The outcome adds its own to them.
         converse: Makes conversations from a row's values in ``reads``. Raises ``UnitError`` of stage ``render`` and
             kind ``bad_row`` if the row does not say what to ask.
-        parse: Makes a value for each of ``columns`` from the answers. Raises ``UnitError`` of stage ``parse`` and kind
-            ``bad_answer`` if an answer cannot be used.
+        parse: Makes a value for each of ``columns`` from the answers, and ``notes`` on them if there are any. Raises
+            ``UnitError`` of stage ``parse`` and kind ``bad_answer`` if an answer cannot be used.
         max_new_tokens: Maximum length of an answer, in tokens; 0 if the answer is not a text.
         reads: Manifest columns that ``converse`` reads, if they exist.
         constrained: Whether generation is constrained to a form in every job of this task.

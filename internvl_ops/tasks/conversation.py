@@ -31,6 +31,8 @@ class Conversation:
         phrase: The phrase to find, if the task looks for something.
         task: Name of the task that asks, if there are several.
         min_new_tokens: Minimum length of an answer, in tokens, unless `max_new_tokens` is less.
+        candidates: Texts of which the engine says how likely the answer is to begin with each.
+        candidates_at: Number of the question, from 0, to whose answer `candidates` belong.
         subtitles: The video's subtitles. Those that are on the screen at the sampled frames replace `SUBTITLES` in the
             first question.
     """
@@ -43,6 +45,8 @@ class Conversation:
     task: str = ""
     min_new_tokens: int = 0
     subtitles: tuple[Subtitle, ...] | None = None
+    candidates: tuple[str, ...] = ()
+    candidates_at: int = 0
 
 
 @dataclass(frozen=True)

@@ -102,6 +102,7 @@ class Text(Outcome):
                         *COUNTED,
                         ("mean_logprob", pa.float64()),
                         ("left_out", pa.bool_()),
+                        ("candidates", pa.list_(pa.float64())),
                     ]
                 )
             )
@@ -128,6 +129,7 @@ class Text(Outcome):
         drawn = [list(dialogues) for dialogues in zip(*replies, strict=True)]
         had = [[_dialogue(*one, decode) for one in zip(conversations, drawing, strict=True)] for drawing in drawn]
         samples = [_sample(parse, Answered(had[0], *size))]
+        noted = samples[0].pop("notes", [])
         for dialogues in had[1:]:
             try:
                 samples.append(_sample(parse, Answered(dialogues, *size)))
@@ -137,7 +139,7 @@ class Text(Outcome):
             "prompt_tokens": sum(turns[-1].prompt_tokens for turns in drawn[0]),
             "completion_tokens": sum(sample["completion_tokens"] for sample in samples),
             "samples": samples,
-            "notes": _notes([dialogue for dialogues in had for dialogue in dialogues]),
+            "notes": [*noted, *_notes([dialogue for dialogues in had for dialogue in dialogues])],
         }
 
 

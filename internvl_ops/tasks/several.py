@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pyarrow as pa
 
@@ -44,10 +45,13 @@ def several(tasks: Sequence[Task]) -> Task:
 
     def parse(answered: Answered) -> Mapping[str, object]:
         values: dict[str, object] = {}
+        notes: list[object] = []
         for task in tasks:
             its = replace(answered, dialogues=[one for one in answered.dialogues if one.conversation.task == task.name])
-            values |= {**task.parse(its), f"{task.name}_response": its.response}
-        return values
+            own: dict[str, Any] = dict(task.parse(its))
+            notes += own.pop("notes", [])
+            values |= {**own, f"{task.name}_response": its.response}
+        return values | ({"notes": notes} if notes else {})
 
     return Task(
         name="annotate",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import sys
 from collections.abc import Callable
@@ -180,7 +181,7 @@ def source_options(options: JobOptions) -> SourceOptions:
         video_column=options.video_column,
         document_column=options.document_column,
         limit=options.limit,
-        media_optional=options.media_optional,
+        **dataclasses.asdict(options.input_needs),
         media_root=options.media_root,
         max_bytes=options.max_bytes,
         names=tuple(name.strip() for name in (options.columns or "").split(",") if name.strip()),

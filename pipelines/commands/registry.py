@@ -188,6 +188,16 @@ COMMANDS: dict[str, Command] = {
             f"{_TO} --choices yes --choices no",
         ),
         _job(
+            "score",
+            "Judge texts from 0 to 10, with or without their pictures.",
+            "Judges the text of every row from 0 to 10 with a model: its quality, whether it repeats itself, or its "
+            "agreement with the pictures. docs/quality.md shows what is asked.",
+            "--input s3://bucket/captions",
+            "--output s3://bucket/scores",
+            f"{_TO} --judge agreement",
+            run="pipelines.commands.judging:run",
+        ),
+        _job(
             "annotate",
             "Do several of these in one pass over each image.",
             "Several tasks over each image in one pass: fetched, tiled and encoded once, one result row with every "

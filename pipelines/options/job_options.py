@@ -9,7 +9,8 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -25,6 +26,7 @@ from pydantic import (
 from internvl_ops.errors import KINDS, UnitError
 from internvl_ops.media.page_ranges import select_pages
 from internvl_ops.stores.base import Settings
+from pipelines.sources.options import PROMPT_COLUMNS
 
 # Limits above which libraries fail at the number itself.
 Positive = Annotated[int, Field(ge=1, le=2**53)]
@@ -353,11 +355,30 @@ class EstimateOptions(BaseModel):
         "samples.")  # fmt: skip
 
 
+@dataclass(frozen=True)
+class InputNeeds:
+    """What a task needs of the input.
+
+    Args:
+        media_optional: Whether a row may do without media.
+        without_media: Whether media are not read at all.
+        prompt_columns: Columns that decide what is asked, and so a made id.
+    """
+
+    media_optional: bool = False
+    without_media: bool = False
+    prompt_columns: tuple[str, ...] = PROMPT_COLUMNS
+
+
 class JobOptions(EstimateOptions, ClusterOptions, InferenceOptions, OutputOptions, InputOptions):
     """Every option; a task's own class narrows the defaults."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-    media_optional: ClassVar[bool] = False  # whether a row may do without media
+
+    @property
+    def input_needs(self) -> InputNeeds:
+        """What the task needs of the input."""
+        return InputNeeds()
 
 
 def tiles(default: int | None) -> Any:

@@ -171,6 +171,22 @@ def check_ocr(options: Any) -> None:
     check_language(options)
 
 
+def check_score(options: Any) -> None:
+    """Refuses options of the judge that have no effect beside the others.
+
+    Raises:
+        ConfigurationError: The message names both.
+    """
+    if options.prompt:
+        refuse(options, ("judge", "domain"), "--prompt says what is judged")
+    if options.judge != "quality":
+        refuse(options, ("domain",), f"it belongs to --judge quality, and this is --judge {options.judge}")
+    if options.judge == "agreement":
+        refuse(options, ("pictures",), "--judge agreement compares the text with the pictures")
+    if options.n > 1:
+        refuse(options, ("n",), "a text gets one score")
+
+
 def check_schema(options: Any) -> None:
     """Refuses a schema for an answer that is not JSON."""
     if options.ocr_format != "json":

@@ -10,17 +10,20 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pydantic import BaseModel, Field, create_model
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.media.kinds import MediaKind
-from internvl_ops.tasks import Task, ask, caption, ground, ocr, several
+from internvl_ops.tasks import Task, ask, caption, ground, ocr, score, several
 from internvl_ops.tasks.forms import read_schema
-from pipelines.options.job_options import JobOptions, PromptOptions, tiles
+from internvl_ops.tasks.judged_texts import TEXT_COLUMNS
+from internvl_ops.tasks.judging import Domain, Judge, Reason
+from pipelines.options.job_options import InputNeeds, JobOptions, PromptOptions, tiles
 from pipelines.options.messages import nearest
-from pipelines.options.rules import check_ocr, check_tasks
+from pipelines.options.rules import check_ocr, check_score, check_tasks, refuse
+from pipelines.sources.options import PROMPT_COLUMNS
 
 
 class CaptionOptions(BaseModel):
@@ -57,6 +60,18 @@ class AskOptions(BaseModel):
         "file, or the schema itself.")  # fmt: skip
     choices: tuple[str, ...] = Field((), description="Allow this answer. Repeat for more. A row's "
         "own choices column has priority.")  # fmt: skip
+
+
+class ScoreOptions(BaseModel):
+    """Score"""
+
+    judge: Judge = Field("quality", description="What to judge from 0 to 10: the quality of a text, whether it "
+        "repeats itself (10: not at all), or its agreement with the pictures.")  # fmt: skip
+    domain: Domain = Field("general", description="What a text of good quality is, for --judge quality.")
+    reason: Reason = Field("none", description="Ask for a reason in words, before the number or after it.")
+    text_column: str | None = Field(None, description="Column with the text to judge, or with a conversation. "
+        f"Default: the first of {', '.join(TEXT_COLUMNS)}.")  # fmt: skip
+    pictures: bool = Field(True, description="Show the row's pictures to the judge.")
 
 
 def make_caption(options: Any, media: MediaKind, columns: Sequence[str]) -> Task:
@@ -105,6 +120,28 @@ def make_ask(options: Any, media: MediaKind, columns: Sequence[str]) -> Task:
     )
 
 
+def make_score(options: Any, media: MediaKind, columns: Sequence[str]) -> Task:
+    check_score(options)
+    return score(
+        options.judge,
+        options.domain,
+        prompt=options.prompt,
+        reason=options.reason,
+        text_column=options.text_column,
+        in_manifest=columns,
+        max_new_tokens=options.max_new_tokens,
+    )
+
+
+def score_needs(options: Any) -> InputNeeds:
+    texts = TEXT_COLUMNS if options.text_column is None else (options.text_column,)
+    return InputNeeds(
+        media_optional=options.judge != "agreement",
+        without_media=not options.pictures,
+        prompt_columns=tuple(dict.fromkeys((*PROMPT_COLUMNS, *texts))),
+    )
+
+
 def _schema(options: Any) -> str | None:
     return None if options.json_schema is None else read_schema(options.json_schema)
 
@@ -142,6 +179,7 @@ class RegisteredTask:
         blank: Default for ``--blank``.
         media: Kinds of media that the task reads.
         text_alone: Whether a row may have no media.
+        needs: What the task needs of the input by its options, if that is more than `text_alone` says.
         examples: Lines of the table in docs/tasks.md.
     """
 
@@ -152,6 +190,7 @@ class RegisteredTask:
     blank: Literal["ask", "skip"] = "ask"
     media: tuple[MediaKind, ...] = ("image", "document")
     text_alone: bool = False
+    needs: Callable[[Any], InputNeeds] | None = None
     examples: tuple[Example, ...] = ()
 
     @property
@@ -177,7 +216,12 @@ class RegisteredTask:
         class Options(self.options, JobOptions):  # type: ignore[name-defined]
             max_tiles: int = tiles(self.tiles)
             blank: Literal["ask", "skip"] = Field(self.blank, description=JobOptions.model_fields["blank"].description)
-            media_optional: ClassVar[bool] = self.text_alone
+
+            @property
+            def input_needs(self) -> InputNeeds:
+                """What the task needs of the input."""
+                needs = registered.needs
+                return InputNeeds(media_optional=registered.text_alone) if needs is None else needs(self)
 
             def make_task(self, media: MediaKind, columns: Sequence[str]) -> Task:
                 """The task for this input."""
@@ -236,6 +280,23 @@ TASKS: dict[str, RegisteredTask] = {
                 ),
             ),
         ),
+        RegisteredTask(
+            "score",
+            ScoreOptions,
+            make_score,
+            tiles=12,  # as for questions
+            media=("image", "document", "video"),
+            text_alone=True,
+            needs=score_needs,
+            examples=(
+                *(
+                    Example(f"`--domain {name}`", {"domain": name}, reads="texts, with images, pages or videos")
+                    for name in get_args(Domain)
+                ),
+                Example("`--judge repetition`", {"judge": "repetition", "pictures": False}, reads="texts"),
+                Example("`--judge agreement`", {"judge": "agreement"}, reads="texts with images, pages or videos"),
+            ),
+        ),
     )
 }
 
@@ -271,6 +332,8 @@ def make_several(options: Any, media: MediaKind, columns: Sequence[str]) -> Task
             "--prompt: only for jobs of one task, because each of several tasks has its own prompt. Leave it out."
         )
     check_tasks(options, names, tasks_by_option())
+    if names != ["score"]:
+        refuse(options, ("pictures",), "other tasks look at the pictures")
     return several([TASKS[name].task(options, media, columns) for name in names])
 
 

@@ -123,7 +123,7 @@ def _preparation(plan: SourcePlan, field: pa.Field) -> Callable[[Any], Any] | No
     if field.name == plan.id_column and pa.types.is_string(field.type):
         return lambda value: value if type(value) is str or value is None else _id_text(value)
     if field.name == plan.media_column and pa.types.is_list(field.type) and pa.types.is_string(field.type.value_type):
-        return lambda value: [_address(item) for item in (value if type(value) is list else [value])]
+        return _addresses
     if field.name == plan.media_column and pa.types.is_list(field.type):
         return lambda value: [value] if type(value) is str else value
     if field.name == plan.media_column and pa.types.is_string(field.type):
@@ -131,6 +131,13 @@ def _preparation(plan: SourcePlan, field: pa.Field) -> Callable[[Any], Any] | No
     if pa.types.is_string(field.type) and plan.media_kind == "video" and field.name in ("start", "end"):
         return lambda value: value if type(value) is str or value is None else _id_text(value)
     return None
+
+
+def _addresses(value: Any) -> list[Any] | None:
+    """The addresses of a row in a column of lists; a row without media has none."""
+    if value is None:
+        return None
+    return [_address(item) for item in (value if type(value) is list else [value])]
 
 
 def _address(value: Any) -> Any:

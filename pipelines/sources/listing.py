@@ -240,6 +240,8 @@ def _format_of_file(options: SourceOptions) -> str:
 
 def manifest_splits(options: SourceOptions, format: str, base: str) -> list[Split]:
     """One split per manifest file. Raises ConfigurationError if there is none."""
+    if options.files:
+        return [Split(index, uri, name_of(uri)) for index, uri in enumerate(options.files)]
     names = list(list_files(options, MANIFEST_SUFFIXES[format]))
     is_file = names == [name_of(options.uri)]
     if not is_file:

@@ -28,6 +28,8 @@ def choose_media_column(columns: pa.Schema, options: SourceOptions) -> tuple[Med
             media.
     """
     named = options.named_media
+    if options.without_media:
+        return "image", None
     if named:
         kind, name = next(iter(named.items()))
         if name not in columns.names:

@@ -55,6 +55,7 @@ MEDIA_SUFFIXES: dict[MediaKind, tuple[str, ...]] = {
     "document": (".pdf",),
 }
 
+PROMPT_COLUMNS = ("question", "phrase", "choices")  # decide what is asked, in most tasks
 _SUFFIXES_SHOWN = 8
 SEVERAL_MEDIA = "several_media"  # key in the details of a plan, for formats that have no media column
 POSITION_BITS = 40  # bits for a row's number within its file, in `__position`
@@ -85,6 +86,8 @@ class SourceOptions:
         limit: Read only this many rows, from the start.
         prompt_columns: Columns whose values contribute to a made id, besides the media.
         media_optional: Whether a row, or the whole manifest, may have no media.
+        without_media: Read no media, even if the manifest has a column of them; the column is carried.
+        files: The files of the manifest, if `uri` is a file that names them; the order is theirs.
         recursive: Whether a directory is read with its subdirectories.
         media_root: Base of relative media URIs, instead of the manifest's folder.
         max_bytes: Largest file read from a shard.
@@ -101,8 +104,10 @@ class SourceOptions:
     video_column: str | None = None
     document_column: str | None = None
     limit: int | None = None
-    prompt_columns: tuple[str, ...] = ("question", "phrase", "choices")
+    prompt_columns: tuple[str, ...] = PROMPT_COLUMNS
     media_optional: bool = False
+    without_media: bool = False
+    files: tuple[str, ...] = ()
     recursive: bool = True
     media_root: str | None = None
     reshape: Reshape | None = None

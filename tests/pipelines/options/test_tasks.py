@@ -23,7 +23,7 @@ class TestEachTask:
         assert (ROOT / "jobs" / row.job).is_file()
         options = build_options(job_options(name), NEEDED)
         assert options.max_tiles == row.tiles
-        assert options.media_optional == row.text_alone
+        assert options.input_needs.media_optional == row.text_alone
         assert set(type(options).model_fields) == {*JobOptions.model_fields, *row.options.model_fields}
 
     def test_the_job_of_several_tasks_and_the_preview_know_it(self, name: str) -> None:
