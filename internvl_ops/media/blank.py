@@ -20,7 +20,8 @@ WRITTEN = 0.02  # share of ink that needs no closer look
 WRITING = {10: 0.018, 25: 0.0075, 40: 0.005}
 MARGIN = 0.02  # of each side: the edges of a scan show the scanner
 CELLS = 24  # side of the grid of means on which light is compared
-UNEVEN = 2.5  # grey levels between the quartiles of that grid, once its smooth slope is taken out
+# Percentiles of that grid, once its smooth slope is taken out -> grey levels between them that a lit page does not reach.
+UNEVEN = {(25, 75): 2.5, (2, 98): 5.5}
 
 
 def is_blank(pixels: np.ndarray) -> bool:
@@ -30,7 +31,7 @@ def is_blank(pixels: np.ndarray) -> bool:
         pixels: uint8 of shape (height, width, 3), RGB.
     """
     small = _inner(reduced(pixels, GLANCE))
-    if ink_mask(small).mean() > WRITTEN or _changes_of_light(small) > UNEVEN:
+    if ink_mask(small).mean() > WRITTEN or _changes_in_light(small):
         return False
     return not _has_writing(_inner(reduced(pixels, LOOK)))
 
@@ -56,13 +57,11 @@ def _longest(page: np.ndarray, contrast: float) -> int:
     return int(stats[1:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].max(initial=0))
 
 
-def _changes_of_light(page: np.ndarray) -> float:
-    """How much the light changes over a picture beyond a smooth slope, in grey levels: above that of a lit page for
-    photographs, however dark or pale."""
+def _changes_in_light(page: np.ndarray) -> bool:
+    """Whether the light changes beyond a smooth slope, as in photographs, however dark or pale."""
     grey = cv2.resize(cv2.cvtColor(page, cv2.COLOR_RGB2GRAY), (CELLS, CELLS), interpolation=cv2.INTER_AREA)
     values = grey.astype(np.float64).reshape(-1)
     y, x = np.mgrid[-1 : 1 : CELLS * 1j, -1 : 1 : CELLS * 1j].reshape(2, -1)
     slope = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=1)
     rest = values - slope @ np.linalg.lstsq(slope, values, rcond=None)[0]
-    low, high = np.percentile(rest, [25, 75])
-    return float(high - low)
+    return any(np.subtract(*np.percentile(rest, between[::-1])) > levels for between, levels in UNEVEN.items())
