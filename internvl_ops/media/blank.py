@@ -20,7 +20,7 @@ WRITTEN = 0.02  # share of ink that needs no closer look
 WRITING = {10: 0.018, 25: 0.0075, 40: 0.005}
 MARGIN = 0.02  # of each side: the edges of a scan show the scanner
 CELLS = 24  # side of the grid of means on which light is compared
-# Percentiles of that grid, once its smooth slope is taken out -> grey levels between them that a lit page does not reach.
+# Percentiles of that grid, once its smooth slope is out -> levels between them that a lit page does not reach.
 UNEVEN = {(25, 75): 2.5, (2, 98): 5.5}
 
 
