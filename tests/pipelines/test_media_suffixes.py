@@ -45,6 +45,7 @@ def video(container: str, codec: str) -> Callable[[], bytes]:
         with av.open(target, "w", format=container) as out:
             stream = out.add_stream(codec, rate=CLIP.fps, options={"b": "2M"})
             stream.width, stream.height, stream.pix_fmt = CLIP.width, CLIP.height, "yuv420p"
+            stream.codec_context.thread_count = 1  # libvpx threads wait by spinning: for good on a machine that is full
             for number in range(CLIP.frames):
                 out.mux(stream.encode(av.VideoFrame.from_ndarray(paint(number, CLIP), "rgb24")))
             out.mux(stream.encode(None))
