@@ -5,6 +5,7 @@ from internvl_ops.tasks.caption import caption
 from internvl_ops.tasks.conversation import Answered, Conversation, Dialogue
 from internvl_ops.tasks.grounding import ground
 from internvl_ops.tasks.judging import score
+from internvl_ops.tasks.labelling import classify
 from internvl_ops.tasks.ocr import ocr
 from internvl_ops.tasks.outcomes import NUMBERS, TEXT, Outcome
 from internvl_ops.tasks.question import ask
@@ -20,6 +21,7 @@ __all__ = [
     "Task",
     "ask",
     "caption",
+    "classify",
     "ground",
     "ocr",
     "score",

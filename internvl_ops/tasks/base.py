@@ -39,6 +39,8 @@ class Task:
         text: The column with the text of a page, if the task reads text.
         parts: The single tasks, if this is several tasks in one pass.
         blank: Values of ``columns`` for a unit that shows nothing; columns that are not named are null.
+        details: What determines answers and does not stand in the options themselves, such as the content of a file,
+            by the option that names it. Kept with the answers and in ``run.json``.
         outcome: What the answers are: texts, or `NUMBERS`. It decides which engines can do the task, and which columns
             results have besides the task's own.
     """
@@ -55,6 +57,7 @@ class Task:
     text: str | None = None
     parts: tuple[Task, ...] = ()
     blank: Mapping[str, object] = field(default_factory=dict)
+    details: Mapping[str, object] = field(default_factory=dict)
     outcome: Outcome = TEXT
 
 

@@ -66,6 +66,7 @@ def several(tasks: Sequence[Task]) -> Task:
         text=next((task.text for task in tasks if task.text), None),
         parts=tuple(tasks),
         blank={name: value for task in tasks for name, value in task.blank.items()},
+        details={name: value for task in tasks for name, value in task.details.items()},
     )
 
 

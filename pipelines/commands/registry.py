@@ -198,6 +198,16 @@ COMMANDS: dict[str, Command] = {
             run="pipelines.commands.judging:run",
         ),
         _job(
+            "classify",
+            "Label images, pages, videos and texts, with probabilities.",
+            "Gives every unit of a dataset one label of several, or each that applies, with a probability for every "
+            "label. docs/quality.md shows how they are measured and calibrated.",
+            "--input s3://bucket/manifest.parquet",
+            "--output s3://bucket/labels",
+            f"{_TO} --labels photograph --labels drawing",
+            run="pipelines.commands.classification:run",
+        ),
+        _job(
             "annotate",
             "Do several of these in one pass over each image.",
             "Several tasks over each image in one pass: fetched, tiled and encoded once, one result row with every "

@@ -171,6 +171,31 @@ def check_ocr(options: Any) -> None:
     check_language(options)
 
 
+def check_classify(options: Any, columns: Collection[str]) -> None:
+    """Refuses options of labels that contradict each other, or the columns of the manifest.
+
+    Raises:
+        ConfigurationError: The message names the option.
+    """
+    if not options.labels and options.taxonomy is None:
+        raise ConfigurationError("No labels: add --labels A --labels B, or --taxonomy FILE.")
+    if options.labels and options.taxonomy is not None:
+        raise ConfigurationError(f"--labels and --taxonomy {options.taxonomy}: two lists of labels. Leave one out.")
+    if options.calibrate is not None and options.truth_column is None:
+        raise ConfigurationError(
+            f"--calibrate {safe_uri(options.calibrate)}: name the column with its true labels by --truth-column."
+        )
+    if options.calibrate is None and options.truth_column is not None and options.truth_column not in columns:
+        raise ConfigurationError(
+            f"--truth-column {options.truth_column}: no such column in the manifest. "
+            f"Columns there: {', '.join(columns)}."
+        )
+    if options.text_column is None:
+        refuse(options, ("pictures",), "without them there is nothing to label; add --text-column")
+    if options.n > 1:
+        refuse(options, ("n",), "the probabilities are those of every answer already")
+
+
 def check_score(options: Any) -> None:
     """Refuses options of the judge that have no effect beside the others.
 

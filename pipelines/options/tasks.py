@@ -16,13 +16,13 @@ from pydantic import BaseModel, Field, create_model
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.media.kinds import MediaKind
-from internvl_ops.tasks import Task, ask, caption, ground, ocr, score, several
+from internvl_ops.tasks import Task, ask, caption, classify, ground, ocr, score, several
 from internvl_ops.tasks.forms import read_schema
 from internvl_ops.tasks.judged_texts import TEXT_COLUMNS
 from internvl_ops.tasks.judging import Domain, Judge, Reason
 from pipelines.options.job_options import InputNeeds, JobOptions, PromptOptions, tiles
 from pipelines.options.messages import nearest
-from pipelines.options.rules import check_ocr, check_score, check_tasks, refuse
+from pipelines.options.rules import check_classify, check_ocr, check_score, check_tasks, refuse
 from pipelines.sources.options import PROMPT_COLUMNS
 
 
@@ -71,6 +71,22 @@ class ScoreOptions(BaseModel):
     reason: Reason = Field("none", description="Ask for a reason in words, before the number or after it.")
     text_column: str | None = Field(None, description="Column with the text to judge, or with a conversation. "
         f"Default: the first of {', '.join(TEXT_COLUMNS)}.")  # fmt: skip
+    pictures: bool = Field(True, description="Show the row's pictures to the judge.")
+
+
+class ClassifyOptions(BaseModel):
+    """Classify"""
+
+    labels: tuple[str, ...] = Field((), description="A label. Repeat for more.")
+    taxonomy: str | None = Field(None, description="YAML or JSON file with the labels: a list, or nested mappings "
+        "whose labels become paths, animal/cat.")  # fmt: skip
+    multi: bool = Field(False, description="Several labels may apply: ask for each by itself.")
+    calibrate: str | None = Field(None, description="Correct the probabilities by rows whose truth is known: the "
+        "output of an earlier run, or a Parquet or CSV file with its columns.")  # fmt: skip
+    truth_column: str | None = Field(None, description="Column with the true label, or labels: for the figures at the "
+        "end, and for --calibrate.")  # fmt: skip
+    text_column: str | None = Field(None, description="Column with a text to label, with the pictures if there are "
+        "any. Default: the pictures alone.")  # fmt: skip
     pictures: bool = Field(True, description="Show the row's pictures to the judge.")
 
 
@@ -130,6 +146,31 @@ def make_score(options: Any, media: MediaKind, columns: Sequence[str]) -> Task:
         text_column=options.text_column,
         in_manifest=columns,
         max_new_tokens=options.max_new_tokens,
+    )
+
+
+def make_classify(options: Any, media: MediaKind, columns: Sequence[str]) -> Task:
+    from pipelines.options.label_files import calibration_of, read_labels
+
+    check_classify(options, columns)
+    labels = read_labels(options.labels, options.taxonomy)
+    return classify(
+        labels,
+        several=options.multi,
+        prompt=options.prompt,
+        text_column=options.text_column,
+        in_manifest=columns,
+        calibration=calibration_of(options, labels),
+        max_new_tokens=options.max_new_tokens,
+    )
+
+
+def classify_needs(options: Any) -> InputNeeds:
+    texts = () if options.text_column is None else (options.text_column,)
+    return InputNeeds(
+        media_optional=bool(texts),
+        without_media=not options.pictures,
+        prompt_columns=tuple(dict.fromkeys((*PROMPT_COLUMNS, *texts))),
     )
 
 
@@ -297,6 +338,18 @@ TASKS: dict[str, RegisteredTask] = {
                 Example("`--judge agreement`", {"judge": "agreement"}, reads="texts with images, pages or videos"),
             ),
         ),
+        RegisteredTask(
+            "classify",
+            ClassifyOptions,
+            make_classify,
+            tiles=6,  # as for captions
+            media=("image", "document", "video"),
+            needs=classify_needs,
+            examples=(
+                Example("`--labels A --labels B`", {"labels": ("A", "B")}, reads="images, pages, videos; texts"),
+                Example("`--multi`", {"labels": ("A", "B"), "multi": True}, "images, pages, videos; texts"),
+            ),
+        ),
     )
 }
 
@@ -332,8 +385,9 @@ def make_several(options: Any, media: MediaKind, columns: Sequence[str]) -> Task
             "--prompt: only for jobs of one task, because each of several tasks has its own prompt. Leave it out."
         )
     check_tasks(options, names, tasks_by_option())
-    if names != ["score"]:
+    if names not in (["score"], ["classify"]):
         refuse(options, ("pictures",), "other tasks look at the pictures")
+    refuse(options, ("truth_column",), "classify_dataset.py alone compares labels with the truth")
     return several([TASKS[name].task(options, media, columns) for name in names])
 
 

@@ -41,6 +41,7 @@ _INDIFFERENT = {
     # For an evaluation: tiles and frames are options of their own, and each run computes its scores anew.
     "release",
     "no_letter",
+    "truth_column",  # decides what is said about the answers
 }
 _ENGINE_ARGS = ("dtype", "quantization", "revision", "code_revision", "tokenizer_revision", "kv_cache_dtype",
                 "hf_overrides", "load_format", "torch_dtype", "mm_processor_kwargs", "override_generation_config",
@@ -66,6 +67,7 @@ def settings(options: JobOptions, task: Task, weights: str = "") -> dict[str, An
         values["json_schema"] = _setting(as_shown["json_schema"], _content(schema), digest=True)
     args = as_shown["engine_args"], given["engine_args"]
     values |= {name: _setting(*(one.get(name) for one in args)) for name in _ENGINE_ARGS}
+    values |= {name: _setting(value, value) for name, value in task.details.items()}
     values |= {WEIGHTS: weights} if weights else {}
     return values | {"task": task.name, "prompt": task.prompt, "model": safe_uri(options.model)}
 

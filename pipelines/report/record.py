@@ -151,6 +151,7 @@ class RunRecord:
             **({"failure": self.ended} if self.status == "failed" else {}),
             "task": self.task.name,
             "prompt": self.task.prompt,
+            **({"task_settings": dict(self.task.details)} if self.task.details else {}),
             "started": self.started.isoformat(timespec="seconds"),
             "seconds": round(self.seconds, 1),
             "configuration": self.configuration(),
