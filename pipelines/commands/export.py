@@ -13,6 +13,7 @@ from internvl_ops.redaction import safe_uri
 from pipelines.exports.answers import open_answers
 from pipelines.exports.counts import Counts
 from pipelines.exports.hub import check_push, push
+from pipelines.exports.judged import read_judged
 from pipelines.exports.options import ExportOptions
 from pipelines.interruption import Interrupted, end, phase, say
 from pipelines.options.command_line import Mode, exit_with, show
@@ -63,7 +64,10 @@ def export(options: ExportOptions) -> Counts:
     _check_ended(options, output)
     from pipelines.exports.run import run_form  # imported once the options are checked
 
-    return run_form(options, output, answers)
+    judged = read_judged(
+        output, answers.schema.names, verdicts=options.verdicts, reviews=options.reviews, take=options.take
+    )
+    return run_form(options, output, answers, judged)
 
 
 def _opened(options: ExportOptions) -> OutputFolder:

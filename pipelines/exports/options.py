@@ -22,6 +22,12 @@ class ExportInputOptions(BaseModel):
     input: str = Field(description="The --output of a job: the folder that holds results/.")
     where: str | None = Field(None, description="Condition in SQL (DuckDB) on the columns of results, such as "
         "\"finish_reason = 'stop' AND len(caption) > 20\". Rows for which it is not true are left out.")  # fmt: skip
+    verdicts: str | None = Field(None, description="Output of `internvl-batch filter` over this input: "
+        "leave out the units that it drops or wants reviewed.")  # fmt: skip
+    take: tuple[Literal["keep", "review", "drop"], ...] = Field(("keep",), description="Verdict whose units are "
+        "exported, with --verdicts. Repeat for more.")  # fmt: skip
+    reviews: bool = Field(False, description="Heed the marks in reviews/ of the input: leave out units marked bad, "
+        "take those marked good whatever their verdict, and export edited texts.")  # fmt: skip
     columns: str | None = Field(None, description="Columns of results to keep, separated by commas; id is always kept. "
         "Default: all in a table; in conversations those of the form alone.")  # fmt: skip
     media_column: str | None = Field(None, description="Column with the media. Default: the one that the runs read.")
@@ -90,6 +96,12 @@ class ExportOptions(ExportRunOptions, ExportOutputOptions, ExportInputOptions):
     """Export"""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="after")
+    def _verdicts_to_take(self) -> ExportOptions:
+        if self.take != ("keep",) and self.verdicts is None:
+            raise ValueError("--take chooses among verdicts: add --verdicts, or leave it out.")
+        return self
 
     @property
     def kept_columns(self) -> tuple[str, ...] | None:
