@@ -63,14 +63,19 @@ test-s3: setup
 chaos: setup
 	@$(PY) -m tests.chaos
 
-# The wheel in an environment of its own under build/, without this folder on the path.
+# The wheel in an environment of its own, used in an empty folder without this one on the path: a command, an own task, and
+# a notebook.
 .PHONY: wheel-test
 wheel-test:
-	@rm -rf build/wheel && $(PYTHON) -m venv build/wheel/env
+	@rm -rf build/wheel && $(PYTHON) -m venv build/wheel/env && mkdir build/wheel/empty
 	$(call install_for_cpu,build/wheel/env/bin/python)
 	@build/wheel/env/bin/pip wheel -q --disable-pip-version-check --no-deps --no-build-isolation -w build/wheel .
 	@build/wheel/env/bin/pip install -q --disable-pip-version-check --no-deps build/wheel/*.whl
-	@cd build/wheel && env/bin/internvl-batch caption --input $(CURDIR)/examples/demo/images --output captions --model $(CURDIR)/$(MODEL)
+	@build/wheel/env/bin/pip install -q --disable-pip-version-check nbclient ipykernel polars
+	@cp examples/own_task.py build/wheel/empty/mine.py && cp examples/dataset.ipynb build/wheel/empty
+	@cd build/wheel/empty && ../env/bin/internvl-batch caption --input $(CURDIR)/examples/demo/images --output captions --model $(CURDIR)/$(MODEL)
+	@cd build/wheel/empty && ../env/bin/internvl-batch run --task mine:colours --input $(CURDIR)/examples/demo/images --output colours --model $(CURDIR)/$(MODEL)
+	@cd build/wheel/empty && MODEL=$(CURDIR)/$(MODEL) IMAGES=$(CURDIR)/examples/demo/images ../env/bin/jupyter-execute --timeout=600 dataset.ipynb
 
 lint: setup
 	@.venv/bin/ruff check -q .

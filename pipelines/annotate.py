@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from internvl_ops.tasks import Task
 from pipelines import cluster
 from pipelines.drive import drive
 from pipelines.ledger.actor import start_ledger
-from pipelines.ledger.ledger import Book
+from pipelines.ledger.ledger import Claims
 from pipelines.options.job_options import JobOptions
 from pipelines.output.card import write_card
 from pipelines.output.continuity import Columns, columns_of
@@ -77,11 +78,12 @@ def annotate(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | Non
             f"--overwrite: --input {safe_uri(options.input)} has no rows, so nothing would replace what stands in "
             f"{safe_uri(options.output)}. Look at what made the input, or remove the output yourself."
         )
-    with run_folder(), listening(record.events), Lease(output, record.run_id) as lease:
+    # A process with a Ray session of its own keeps its temporary folder, too: the workers do not inherit it.
+    folder = contextlib.nullcontext() if ray.is_initialized() else run_folder()
+    with folder, listening(record.events), Lease(output, record.run_id) as lease:
         kind = overwrite_id(safe_uri(options.input), settings(options, task, version_of(checkpoint)))
         overwrite = begin(output, record.run_id, wanted=options.overwrite, kind=kind)
-        cluster.connect(options)
-        try:
+        with cluster.session(options):
             workers = cluster.plan_workers(
                 options, checkpoint, plan.media_kind, cluster.nodes(), several=plan.several_media
             )
@@ -121,26 +123,42 @@ def annotate(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | Non
             if record.ended == "done" and graph.makes_documents:
                 record.documents = write_documents(output, str(task.text), options.documents, record.run_id)
             record.finish(writer.totals, counts, [plan.place(position) for position in ledger.lost()])
-        finally:
-            ray.shutdown()
     return record
 
 
 @dataclass(frozen=True)
 class Graph:
-    """The stages of one job as Ray Data operators. Building them runs nothing."""
+    """The stages of one job as Ray Data operators. Building them runs nothing.
+
+    Args:
+        options: Options of the job.
+        task: Task of the job.
+        plan: Plan of the input.
+        checkpoint: Checkpoint of the model; None if only a server has it.
+        workers: Numbers of actors.
+        ledger: Ledger of the run.
+        columns: Columns of the output.
+        cpus: CPUs that an actor of prepare, or an engine on CPUs, reserves. Less than 1 leaves CPUs to other stages of
+            the same Dataset.
+    """
 
     options: JobOptions
     task: Task
     plan: SourcePlan
     checkpoint: Checkpoint | None
     workers: cluster.Workers
-    ledger: Book
+    ledger: Claims
     columns: Columns
+    cpus: float = 1
 
     def results(self) -> Dataset:
         """All stages, in the order in which a row passes them."""
-        units = self.explode(self.read()) if self.explodes else self.read()
+        return self.answer(self.read())
+
+    def answer(self, rows: Dataset) -> Dataset:
+        """The stages after `read`."""
+        cluster.carry_code(self.task)
+        units = self.explode(rows) if self.explodes else rows
         return self.parse(self.generate(self.prepare(units)))
 
     def read(self) -> Dataset:
@@ -188,7 +206,7 @@ class Graph:
                 calls=PREPARE_PLACES,
                 at_hand=6 if self.plan.media_kind == "image" else 2,
             ),
-            num_cpus=1,
+            num_cpus=self.cpus,
         )
 
     def generate(self, prepared: Dataset) -> Dataset:
@@ -208,7 +226,7 @@ class Graph:
             },
             compute=cluster.pool(self.workers.engines, calls=self.workers.blocks_in_flight),
             # A node whose CPUs are all taken by prepare actors can still run an engine on its GPU.
-            num_cpus=0 if self.workers.gpus_per_engine else 1,
+            num_cpus=0 if self.workers.gpus_per_engine else self.cpus,
             num_gpus=self.workers.gpus_per_engine,
         )
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import os
+import signal
+import sys
+import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,12 +64,75 @@ class Workers:
         return max(1, self.in_flight // self.rows_per_block)
 
 
+@contextlib.contextmanager
+def session(options: JobOptions) -> Iterator[None]:
+    """A Ray session with the settings of a run. Afterwards the process has its own settings again.
+
+    A session that the process has already is used and kept. Otherwise the run connects to the cluster that the options
+    or ``RAY_ADDRESS`` name, or starts a local one, and disconnects at the end.
+
+    Raises:
+        ConfigurationError: The cluster does not answer, or the options name another one than the process uses.
+    """
+    with _settings(options):
+        if not ray.is_initialized():
+            with _own_session(options):
+                yield
+            return
+        if options.ray_address:
+            raise ConfigurationError(
+                f"--ray-address {safe_uri(options.ray_address)}: this process has a Ray session already. Leave the "
+                "option out to use it, or call ray.shutdown() before."
+            )
+        yield
+
+
+@contextlib.contextmanager
+def _own_session(options: JobOptions) -> Iterator[None]:
+    # Ray starts workers at niceness 15. Any other load on the machine then delays the engine's start by minutes.
+    # At every start Ray's C++ core logs, as an error, that an actor's arguments are in the object store.
+    ours = {"RAY_worker_niceness": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
+    added = {name: value for name, value in ours.items() if name not in os.environ}
+    os.environ.update(added)
+    main = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGTERM)  # Ray sets its own
+    try:
+        connect(options)
+        yield
+    finally:
+        ray.shutdown()
+        for name in added:
+            os.environ.pop(name, None)
+        if main:
+            signal.signal(signal.SIGTERM, handler)
+
+
+@contextlib.contextmanager
+def _settings(options: JobOptions) -> Iterator[None]:
+    """Ray Data's settings and messages as a run needs them."""
+    log = logging.getLogger("ray.data")
+    level = log.level
+    context = DataContext.get_current().copy()
+    context.enable_progress_bars = False  # the job has its own progress line
+    context.target_max_block_size = BLOCK_BYTES
+    # An engine may take many minutes to load, and a long row may take minutes to answer; neither is a hang.
+    context.execution_no_progress_timeout_s = 6 * 3600
+    context.print_on_execution_start = False
+    context.memory_usage_poll_interval_s = None  # polling costs one thread per task, and nobody reads the figure
+    # An actor that fails to start fails again the next time: a file is missing, or the device refuses the model.
+    context.actor_init_retry_on_errors = False
+    with warnings.catch_warnings(), DataContext.current(context):
+        warnings.filterwarnings("ignore", module="ray.data")
+        warnings.filterwarnings("ignore", message=".*ray_remote_args. is deprecated")  # READ_AHEAD needs them
+        try:
+            log.setLevel(logging.ERROR if options.verbose else logging.CRITICAL)
+            yield
+        finally:
+            log.setLevel(level)
+
+
 def connect(options: JobOptions) -> None:
     """Connects to the cluster that the options or ``RAY_ADDRESS`` name, or starts a local one for this job."""
-    # Ray starts workers at niceness 15. Any other load on the machine then delays the engine's start by minutes.
-    os.environ.setdefault("RAY_worker_niceness", "0")
-    # At every start Ray's C++ core logs, as an error, that an actor's arguments are in the object store.
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     address, where = address_of(options)
     local: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
     what = (
@@ -97,18 +164,6 @@ def connect(options: JobOptions) -> None:
         raise ConfigurationError(f"{where} {address}: no Ray cluster answers there ({_reason(error)}).{hint}") from None
     interruption.take_back()
     interruption.raise_if_interrupted()
-    logging.getLogger("ray.data").setLevel(logging.ERROR if options.verbose else logging.CRITICAL)
-    warnings.filterwarnings("ignore", module="ray.data")
-    warnings.filterwarnings("ignore", message=".*ray_remote_args. is deprecated")  # READ_AHEAD needs them
-    context = DataContext.get_current()
-    context.enable_progress_bars = False  # the job has its own progress line
-    context.target_max_block_size = BLOCK_BYTES
-    # An engine may take many minutes to load, and a long row may take minutes to answer; neither is a hang.
-    context.execution_no_progress_timeout_s = 6 * 3600
-    context.print_on_execution_start = False
-    context.memory_usage_poll_interval_s = None  # polling costs one thread per task, and nobody reads the figure
-    # An actor that fails to start fails again the next time: a file is missing, or the device refuses the model.
-    context.actor_init_retry_on_errors = False
 
 
 def _start_here(start: Callable[[], object]) -> None:
@@ -150,6 +205,20 @@ def rows_per_block(options: JobOptions, checkpoint: Checkpoint | None, media_kin
     video_tiles = options.num_frames if options.fps is None else VideoOptions.max_frames
     row = (video_tiles if media_kind == "video" else options.max_tiles + 1) * 3 * checkpoint.tile_size**2 + ROW_OVERHEAD
     return max(1, min(ROWS_PER_BLOCK, BLOCK_BYTES // row))
+
+
+def carry_code(task: Task) -> None:
+    """Sends the code of a task of another module along with it, so that no worker has to import that module.
+
+    Modules of installed packages are imported on the workers, as always.
+    """
+    for part in task.parts or (task,):
+        for function in (part.converse, part.parse):
+            name = getattr(function, "__module__", None) or ""
+            file = getattr(sys.modules.get(name), "__file__", None) or ""
+            ours = name.partition(".")[0] in ("internvl_ops", "pipelines", "__main__")
+            if file and not ours and "site-packages" not in file:
+                ray.cloudpickle.register_pickle_by_value(sys.modules[name])
 
 
 def nodes() -> list[dict[str, float]]:

@@ -22,19 +22,21 @@ class Interrupted(BaseException):
 
 
 class _State:
+    installed = False  # a program that uses this package as a library keeps its own handlers
     phase: Phase = "starting"
     first: float | None = None
 
 
 def install() -> None:
     """Handles both signals from now on; call it before anything slow is imported."""
+    _State.installed = True
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _handle)
 
 
 @contextlib.contextmanager
 def phase(name: Phase) -> Iterator[None]:
-    """Sets what a signal does inside the block.
+    """Sets what a signal does inside the block, in a program that called `install`.
 
     Args:
         name: "starting": the process ends at once, since it holds nothing. "holding": it first releases what it holds.
@@ -45,7 +47,7 @@ def phase(name: Phase) -> Iterator[None]:
     """
     before = _State.phase
     restored = {}
-    if threading.current_thread() is threading.main_thread():
+    if _State.installed and threading.current_thread() is threading.main_thread():
         restored = {number: signal.signal(number, _handle) for number in (signal.SIGTERM, signal.SIGINT)}
     _State.phase = name
     if name == "running":

@@ -23,6 +23,7 @@ OPTIONS: list[type[BaseModel]] = [command.options_class() for command in COMMAND
 # Options of other programs that the pages show.
 OTHERS = {
     "--working-dir": "ray job submit",
+    "--colours": "examples/own_task.py",
     "--max-model-len": "vllm serve",
     "--trust-request-mm-kwargs": "vllm serve",
     "--new": "benchmarks.bench_rows",

@@ -116,18 +116,12 @@ def check_job(
     Raises:
         ConfigurationError: The message names the option, its value, what is allowed, and the likely mend.
     """
-    from pipelines.options.rules import (
-        check_apart,
-        check_documents,
-        check_options,
-        check_outcome,
-        check_plan,
-        check_sampling,
-    )
+    from pipelines.options.rules import check_apart, check_options
     from pipelines.output.continuity import check_columns
+    from pipelines.output.folder import OutputFolder
+    from pipelines.output.settings import check_settings
     from pipelines.ray_address import check_address, check_ray_job
-    from pipelines.wiring.engines import check_engine, load_model, version_of
-    from pipelines.wiring.media import check_media_options, read_policy
+    from pipelines.wiring.engines import load_model, version_of
 
     check_options(options)
     check_address(options)
@@ -135,6 +129,28 @@ def check_job(
     checkpoint = load_model(options)
     check_apart(options)
     plan = (make_plan or plan_of)(options)
+    task = check_input(options, plan, checkpoint, make_task)
+
+    output = OutputFolder(options.output)
+    output.check_listable()
+    if writes:
+        output.check_writable()
+    if not options.overwrite:
+        check_settings(output, options, task, version_of(checkpoint))
+        check_columns(output, options, plan, task)
+    return plan, checkpoint, task
+
+
+def check_input(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | None, make_task: MakeTask) -> Task:
+    """Checks that options, input, model and task fit; returns the task.
+
+    Raises:
+        ConfigurationError: They do not; see `check_job`.
+    """
+    from pipelines.options.rules import check_documents, check_outcome, check_plan, check_sampling
+    from pipelines.wiring.engines import check_engine
+    from pipelines.wiring.media import check_media_options, read_policy
+
     check_plan(options, plan)
     check_sampling(options, plan.schema.names)
     check_media_options(options, plan.media_kind if plan.media_column else ())
@@ -145,17 +161,7 @@ def check_job(
     check_documents(options, task)
     check_outcome(options, task)
     check_engine(options, checkpoint, task)
-    from pipelines.output.folder import OutputFolder
-    from pipelines.output.settings import check_settings
-
-    output = OutputFolder(options.output)
-    output.check_listable()
-    if writes:
-        output.check_writable()
-    if not options.overwrite:
-        check_settings(output, options, task, version_of(checkpoint))
-        check_columns(output, options, plan, task)
-    return plan, checkpoint, task
+    return task
 
 
 def plan_of(options: JobOptions) -> SourcePlan:

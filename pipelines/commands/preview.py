@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from urllib.parse import urlsplit
@@ -15,8 +14,9 @@ from internvl_ops.errors import ConfigurationError
 from internvl_ops.media.kinds import MediaKind
 from pipelines.options.command_line import Mode
 from pipelines.options.job_options import InferenceOptions
+from pipelines.options.own_tasks import find_task
 from pipelines.options.rules import check_answers, check_sampling, check_tasks, refuse
-from pipelines.options.tasks import TASKS, AnnotateOptions, TaskName, tasks_by_option
+from pipelines.options.tasks import TASKS, AnnotateOptions, RegisteredTask, tasks_by_option
 from pipelines.run_folder import run_folder
 from pipelines.sources.options import MEDIA_SUFFIXES
 from pipelines.wiring.engines import check_engine, engine_maker, load_model
@@ -53,7 +53,9 @@ class PreviewOptions(AnnotateOptions, InferenceOptions):
         "tokens, such as <|im_end|>, that a question or system message contains. text: as text, "
         "except <image>, <ref>, <box> and <quad>. recognised: as special tokens.")  # fmt: skip
     inputs: tuple[str, ...] = Field(description="Images, PDFs or videos: local paths or URIs.", min_length=1)
-    task: TaskName = Field("caption", description="Task to run.")
+    task: str = Field(
+        "caption", description=f"Task to run: {', '.join(TASKS)}, or module:object for a task of your own."
+    )
     s3_anonymous: bool = Field(False, description="Read inputs from S3 without credentials, as public buckets allow.")
     drawings: str = Field(".", description="Folder for pictures with the detected boxes drawn in.")
     max_tiles: int = Field(0, ge=0, le=40, description="Maximum number of tiles per image, not "
@@ -61,7 +63,7 @@ class PreviewOptions(AnnotateOptions, InferenceOptions):
 
     def own_defaults(self) -> dict[str, Any]:
         """Defaults that depend on the task."""
-        return {"max_tiles": TASKS[self.task].tiles}
+        return {"max_tiles": find_task(self.task).tiles}
 
 
 def run(options: PreviewOptions, mode: Mode) -> int:
@@ -79,21 +81,25 @@ def run_preview(options: PreviewOptions) -> int:
         ConfigurationError: An option is wrong, as in the jobs.
     """
     make = prepared_preview(options)
+    from pipelines.commands.preview_run import make_quiet
+
+    make_quiet()
     with run_folder():
         return asyncio.run(make().run())
 
 
-def prepared_preview(options: PreviewOptions) -> Callable[[], Preview]:
+def prepared_preview(options: PreviewOptions) -> functools.partial[Preview]:
     """Checks the options and returns a function that makes the preview; nothing is loaded yet.
 
     Raises:
         ConfigurationError: As `run_preview`.
     """
-    options = options.model_copy(update={"max_tiles": options.max_tiles or TASKS[options.task].tiles})
+    row = _task_of(options)
+    options = options.model_copy(update={"max_tiles": options.max_tiles or row.tiles})
     _check(options)
     checkpoint = load_model(options)
     assert checkpoint is not None, "a preview runs the model itself"
-    tasks = {kind: TASKS[options.task].task(options, kind, ()) for kind in map(media_kind_of, options.inputs)}
+    tasks = {kind: row.task(options, kind, ()) for kind in map(media_kind_of, options.inputs)}
     task = next((task for task in tasks.values() if task.constrained), next(iter(tasks.values())))
     if "boxes" not in task.columns.names:
         refuse(options, ("drawings",), f"the task {task.name} finds no boxes to draw here")
@@ -115,6 +121,13 @@ def media_kind_of(uri: str) -> MediaKind:
     return next((kind for kind, suffixes in MEDIA_SUFFIXES.items() if suffix in suffixes), "image")
 
 
+def _task_of(options: PreviewOptions) -> RegisteredTask:
+    try:
+        return find_task(options.task)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"--task {options.task}: {error}") from error.__cause__
+
+
 def _check(options: PreviewOptions) -> None:
     for uri in options.inputs:
         if "://" not in uri and not uri.startswith("data:") and not Path(uri).expanduser().is_file():
@@ -125,4 +138,5 @@ def _check(options: PreviewOptions) -> None:
     check_media_options(options, kinds)
     if kinds == {"video"}:
         refuse(options, ("max_tiles",), "a frame of a video is one tile")
-    check_tasks(options, [options.task], tasks_by_option())
+    row = _task_of(options)
+    check_tasks(options, [row.name], tasks_by_option([row]))

@@ -55,16 +55,16 @@ class Preview:
         tasks: Mapping[MediaKind, Task],
         make_engine: Callable[[], Engine[Any]],
     ) -> None:
-        _quiet()
         self._options, self._checkpoint, self._tasks, self._make_engine = options, checkpoint, tasks, make_engine
         self._screen = _Screen()
 
     async def run(self) -> int:
-        print(f"loading {self._options.model}", file=sys.stderr)
+        """Answers every input; returns the exit status."""
+        self.load()
         engine: Engine[Any] = self._make_engine()
         try:
             await engine.start()
-            listener = self._grow if self._options.n == 1 else None
+            listener = self.grow if self._options.n == 1 else None
             generator = self.generator_maker()(engine, listener=listener)
             assert isinstance(generator, Generator), "a preview shows texts"
             return 1 if [uri for uri in self._options.inputs if not await self._answer(uri, generator)] else 0
@@ -86,8 +86,38 @@ class Preview:
         """Makes what has the conversations, with an engine. All of the tasks are of texts."""
         return generator_maker(self._options, self._checkpoint, next(iter(self._tasks.values())))
 
-    def _grow(self, text: str) -> None:
+    # What follows shows a preview on a terminal. The library collects the same instead.
+
+    def load(self) -> None:
+        """The engine starts."""
+        print(f"loading {self._options.model}", file=sys.stderr)
+
+    def begin(self, name: str, prepared: Prepared) -> None:
+        """The input has been read."""
+        print(f"\n── {name}  {prepared.width}x{prepared.height}, {len(prepared.tiles)} tiles")
+        self._screen = _Screen()
+
+    def ask(self, question: str) -> None:
+        """One of several questions is asked."""
+        print(f"\n{question}")
+
+    def grow(self, text: str) -> None:
+        """The answer, as far as it is generated."""
         self._screen.grow(text)
+
+    def finish(self, text: str, reply: Reply, seconds: float) -> None:
+        """The answer to a question, or a further sample of it, is complete."""
+        self._screen.finish(text, reply, seconds)
+
+    def end(self, name: str, answered: Answered, values: Any, prepared: Prepared) -> None:
+        """All questions about the input are answered; ``values`` are the task's columns."""
+        self._draw(name, values, prepared)
+
+    def fail(self, name: str, error: UnitError) -> None:
+        """The input cannot be answered."""
+        print(f"{name}: {in_flags(str(error))}", file=sys.stderr)
+
+    # What follows is the work.
 
     async def _answer(self, uri: str, generator: Generator) -> bool:
         """Answers an input; returns whether all of its pages or clips were answered."""
@@ -101,10 +131,10 @@ class Preview:
                     await self._show(name, Unit(task.converse({}), [MediaRef(uri)], part), task, preparer, generator)
                 except UnitError as error:
                     answered = False
-                    print(f"{name}: {in_flags(str(error))}", file=sys.stderr)
+                    self.fail(name, error)
         except UnitError as error:  # its pages or clips could not be listed
             answered = False
-            print(f"{uri}: {in_flags(str(error))}", file=sys.stderr)
+            self.fail(uri, error)
         finally:
             preparer.close()
         return answered
@@ -113,19 +143,19 @@ class Preview:
         (prepared,) = preparer.prepare([unit])
         if isinstance(prepared, UnitError):
             raise prepared
-        print(f"\n── {name}  {prepared.width}x{prepared.height}, {len(prepared.tiles)} tiles")
-        self._screen = _Screen()
+        self.begin(name, prepared)
         started = time.monotonic()
         dialogues = []
         for conversation, rendered in zip(unit.conversations, prepared.conversations, strict=True):
             if len(unit.conversations) > 1:
-                print(f"\n{conversation.questions[-1]}")
+                self.ask(conversation.questions[-1])
             (samples,) = await generator.answer(name, [rendered], Shown(prepared.tiles, prepared.hashes))
             texts = [[generator.text_of(reply) for reply in turns] for turns in samples]
             for turns, said in zip(samples, texts, strict=True):
-                self._screen.finish(said[-1], turns[-1], time.monotonic() - started)
+                self.finish(said[-1], turns[-1], time.monotonic() - started)
             dialogues.append(Dialogue(conversation, texts[0]))
-        self._draw(name, task.parse(Answered(dialogues, prepared.width, prepared.height)), prepared)
+        answered = Answered(dialogues, prepared.width, prepared.height)
+        self.end(name, answered, task.parse(answered), prepared)
 
     def _draw(self, name: str, values: Any, prepared: Prepared) -> None:
         if "boxes" not in values:
@@ -137,10 +167,16 @@ class Preview:
             print("   no boxes")
             return
         path = Path(self._options.drawings) / f"{Path(urlsplit(name).path).stem}.boxes.png"
-        draw_boxes(self._picture(prepared), _scaled(boxes, prepared)).save(path)
+        self.picture(prepared, boxes).save(path)
         print(f"   drawn in {path}")
 
+    def picture(self, prepared: Prepared, boxes: list[Box]) -> Image.Image:
+        """The picture that the model saw, with boxes."""
+        return draw_boxes(self._picture(prepared), _scaled(boxes, prepared))
+
     def _picture(self, prepared: Prepared) -> Image.Image:
+        if prepared.num_images and len(prepared.tiles) == prepared.num_images:  # a video: its first frame
+            return Image.fromarray(join_tiles(prepared.tiles[:1], 1, 1)).resize(_drawn_size(prepared))
         if not self._checkpoint.dynamic:
             return _unpadded(prepared, pad=self._checkpoint.pad_to_square).resize(_drawn_size(prepared))
         columns, rows = choose_grid(
@@ -195,7 +231,7 @@ def _plain(text: str) -> str:
     return re.sub(r"</?(ref|box)>|<\|[^|]*\|>|</s>", "", text).strip()
 
 
-def _quiet() -> None:
+def make_quiet() -> None:
     """Silences the libraries, so that only the answers are printed."""
     os.environ.setdefault("PYTHONWARNINGS", "ignore")
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")

@@ -35,6 +35,7 @@ class Command:
         example: Lines of an example, without the name of the program.
         positional: Option that is given without a flag.
         modes: Whether the command has ``--dry-run`` and ``--estimate``.
+        tasks_option: The option that names tasks, whose own options the command then has, too.
         script: File in ``jobs/`` that runs the same command; empty if there is none.
     """
 
@@ -46,12 +47,18 @@ class Command:
     example: tuple[str, ...] = ()
     positional: str | None = None
     modes: bool = False
+    tasks_option: str = ""
     script: str = ""
 
-    def options_class(self) -> Any:
-        """The class of the options."""
+    def options_class(self, argv: Sequence[str] = ()) -> Any:
+        """The class of the options; with the options of those tasks of others that the arguments name."""
         found = _load(self.options)
-        return found if isinstance(found, type) else found(self.name)
+        cls = found if isinstance(found, type) else found(self.name)
+        if not self.tasks_option:
+            return cls
+        from pipelines.options.own_tasks import named_tasks, with_tasks
+
+        return with_tasks(cls, named_tasks(argv, self.tasks_option), self.tasks_option)
 
     def parser_arguments(self, program: str) -> dict[str, Any]:
         """How `pipelines.options.command_line` reads the options if the user called ``program``."""
@@ -70,8 +77,11 @@ class Command:
         from internvl_ops.errors import ConfigurationError
         from pipelines.options.command_line import exit_with, parse_options
 
-        options, mode = parse_options(self.options_class(), argv=list(argv), **self.parser_arguments(program))
+        if self.tasks_option and os.getcwd() not in sys.path:
+            sys.path.append(os.getcwd())  # where a module:object may be
         try:
+            cls = self.options_class(argv)
+            options, mode = parse_options(cls, argv=list(argv), **self.parser_arguments(program))
             return _load(self.run)(options, mode)
         except ConfigurationError as error:
             exit_with(error)
@@ -215,6 +225,18 @@ COMMANDS: dict[str, Command] = {
             "--input s3://bucket/manifest.parquet",
             "--output s3://bucket/annotated",
             f"{_TO} --tasks caption,ocr,ground --detect",
+            tasks_option="tasks",
+        ),
+        _job(
+            "run",
+            "Run a task of your own.",
+            "Runs a task that another package provides, or a module of yours; docs/python.md shows how to write one.",
+            "--input s3://bucket/manifest.parquet",
+            "--output s3://bucket/colours",
+            f"{_TO} --task own_task:colours",
+            options="pipelines.options.own_tasks:RunOptions",
+            tasks_option="task",
+            script="",
         ),
         _job(
             "evaluate",
@@ -271,6 +293,7 @@ COMMANDS: dict[str, Command] = {
             run="pipelines.commands.preview:run",
             example=('photo.jpg --task ground --phrase "the dog"', _TO),
             positional="inputs",
+            tasks_option="task",
             script="preview.py",
         ),
         Command(

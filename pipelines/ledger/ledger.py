@@ -52,12 +52,18 @@ class Counts:
         return asdict(self)
 
 
-class Book(Protocol):
-    """The ledger's interface: `Ledger` within a process, `pipelines.ledger.actor.RemoteLedger` on a cluster."""
+class Claims(Protocol):
+    """The part of the ledger that the stages need: it hands out units, and takes the events of the workers."""
 
     def claim(self, ids: Sequence[str], positions: Sequence[int]) -> list[int]: ...
 
     def explode(self, parent: bytes, ids: Sequence[str], position: int) -> list[int]: ...
+
+    def take_events(self) -> None: ...
+
+
+class Book(Claims, Protocol):
+    """The ledger's interface: `Ledger` within a process, `pipelines.ledger.actor.RemoteLedger` on a cluster."""
 
     def pending(self, keys: Sequence[bytes]) -> list[bool]: ...
 
@@ -72,8 +78,6 @@ class Book(Protocol):
     def lost(self, limit: int = 20) -> list[int]: ...
 
     def events(self, start: int) -> list[tuple[int, dict[str, Any]]]: ...
-
-    def take_events(self) -> None: ...
 
 
 class Ledger:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -27,6 +27,10 @@ from internvl_ops.errors import KINDS, UnitError
 from internvl_ops.media.page_ranges import select_pages
 from internvl_ops.stores.base import Settings
 from pipelines.sources.options import PROMPT_COLUMNS
+
+if TYPE_CHECKING:
+    from internvl_ops.media.kinds import MediaKind
+    from internvl_ops.tasks import Task
 
 # Limits above which libraries fail at the number itself.
 Positive = Annotated[int, Field(ge=1, le=2**53)]
@@ -379,6 +383,10 @@ class JobOptions(EstimateOptions, ClusterOptions, InferenceOptions, OutputOption
     def input_needs(self) -> InputNeeds:
         """What the task needs of the input."""
         return InputNeeds()
+
+    def make_task(self, media: MediaKind, columns: Sequence[str]) -> Task:
+        """The task of the job, for media of this kind and rows with these columns."""
+        raise NotImplementedError("the options of each task have it")
 
 
 def tiles(default: int | None) -> Any:

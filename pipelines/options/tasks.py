@@ -8,20 +8,21 @@ preview, hints of messages and the table in docs/tasks.md follow.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pydantic import BaseModel, Field, create_model
 
 from internvl_ops.errors import ConfigurationError
-from internvl_ops.media.kinds import MediaKind
+from internvl_ops.media.kinds import MEDIA_KINDS, MediaKind
 from internvl_ops.tasks import Task, ask, caption, classify, ground, ocr, score, several
 from internvl_ops.tasks.forms import read_schema
 from internvl_ops.tasks.judged_texts import TEXT_COLUMNS
 from internvl_ops.tasks.judging import Domain, Judge, Reason
+from internvl_ops.tasks.outcomes import COUNTED
+from pipelines import columns as c
 from pipelines.options.job_options import InputNeeds, JobOptions, PromptOptions, tiles
-from pipelines.options.messages import nearest
 from pipelines.options.rules import check_classify, check_ocr, check_score, check_tasks, refuse
 from pipelines.sources.options import PROMPT_COLUMNS
 
@@ -88,6 +89,10 @@ class ClassifyOptions(BaseModel):
     text_column: str | None = Field(None, description="Column with a text to label, with the pictures if there are "
         "any. Default: the pictures alone.")  # fmt: skip
     pictures: bool = Field(True, description="Show the row's pictures to the judge.")
+
+
+class NoOptions(BaseModel):
+    """Task"""
 
 
 def make_caption(options: Any, media: MediaKind, columns: Sequence[str]) -> Task:
@@ -234,6 +239,11 @@ class RegisteredTask:
     needs: Callable[[Any], InputNeeds] | None = None
     examples: tuple[Example, ...] = ()
 
+    @classmethod
+    def of(cls, task: Task) -> RegisteredTask:
+        """A task that is ready, without options of its own, for media of every kind."""
+        return cls(task.name, NoOptions, lambda options, media, columns: task, tiles=12, media=MEDIA_KINDS)
+
     @property
     def job(self) -> str:
         """File name of its job."""
@@ -248,7 +258,12 @@ class RegisteredTask:
         if media not in self.media:
             reads = " and ".join(_PLURAL[kind] for kind in self.media)
             raise ConfigurationError(f"The task {self.name} reads {reads}; the input has {_PLURAL[media]}.")
-        return self.make(options, media, columns)
+        task = self.make(options, media, columns)
+        if taken := [name for name in task.columns.names if name in _TAKEN or name.startswith("__")]:
+            raise ConfigurationError(
+                f"The task {self.name} has a column {taken[0]!r}, which every result has: rename it."
+            )
+        return task
 
     def job_options(self) -> type[JobOptions]:
         """Options of its job: its own and every job's."""
@@ -271,6 +286,11 @@ class RegisteredTask:
         return Options
 
 
+# Columns that results have whatever the task.
+_TAKEN = frozenset(
+    {"id", "response", "error", "notes", "source_version", "model", "run_id", "samples", "mean_logprob", c.MORE}
+    | {*c.PREPARED.names, *c.EXPLODED.names, *COUNTED.names}
+)
 _PLURAL: dict[MediaKind, str] = {"image": "images", "document": "pages", "video": "videos"}
 TASKS: dict[str, RegisteredTask] = {
     row.name: row
@@ -354,10 +374,8 @@ TASKS: dict[str, RegisteredTask] = {
 }
 
 if TYPE_CHECKING:
-    TaskName = str
     EveryTask = BaseModel
 else:
-    TaskName = Literal[tuple(TASKS)]
     EveryTask = create_model("EveryTask", __base__=tuple(row.options for row in reversed(TASKS.values())))
 
 
@@ -366,29 +384,30 @@ class AnnotateOptions(EveryTask):
 
     tasks: str = Field(
         "caption,ocr,ground",
-        description=f"Tasks to run in one pass, in this order, separated by commas: {', '.join(TASKS)}.",
+        description=f"Tasks to run in one pass, in this order, separated by commas: {', '.join(TASKS)}, or "
+        "module:object for a task of your own.",
     )
 
 
 def make_several(options: Any, media: MediaKind, columns: Sequence[str]) -> Task:
-    names = [name.strip() for name in options.tasks.split(",") if name.strip()]
-    for name in names:
-        if name not in TASKS:
-            raise ConfigurationError(
-                f"--tasks {options.tasks}: {name!r} is not a task; allowed are {', '.join(TASKS)}."
-                f"{nearest(name, TASKS)}"
-            )
+    from pipelines.options.own_tasks import find_task, split_names
+
+    try:
+        rows = [find_task(name) for name in split_names(options.tasks)]
+    except ConfigurationError as error:
+        raise ConfigurationError(f"--tasks {options.tasks}: {error}") from error.__cause__
+    names = [row.name for row in rows]
     if len(set(names)) < len(names) or not names:
         raise ConfigurationError(f"--tasks {options.tasks}: name at least one task, and each task once.")
     if options.prompt and names != ["ask"]:
         raise ConfigurationError(
             "--prompt: only for jobs of one task, because each of several tasks has its own prompt. Leave it out."
         )
-    check_tasks(options, names, tasks_by_option())
+    check_tasks(options, names, tasks_by_option(rows))
     if names not in (["score"], ["classify"]):
         refuse(options, ("pictures",), "other tasks look at the pictures")
     refuse(options, ("truth_column",), "classify_dataset.py alone compares labels with the truth")
-    return several([TASKS[name].task(options, media, columns) for name in names])
+    return several([row.task(options, media, columns) for row in rows])
 
 
 class AnnotateJobOptions(AnnotateOptions, JobOptions):
@@ -407,10 +426,14 @@ def job_options(command: str) -> type[JobOptions]:
     return AnnotateJobOptions if command == "annotate" else TASKS[command].job_options()
 
 
-def tasks_by_option() -> dict[str, list[str]]:
-    """The tasks that have an option, by the option's name."""
+def tasks_by_option(others: Iterable[RegisteredTask] = ()) -> dict[str, list[str]]:
+    """The tasks that have an option, by the option's name.
+
+    Args:
+        others: Tasks besides this package's own.
+    """
     found: dict[str, list[str]] = {}
-    for name, row in TASKS.items():
+    for name, row in (TASKS | {row.name: row for row in others}).items():
         for option in row.options.model_fields:
             found.setdefault(option, []).append(name)
     return found

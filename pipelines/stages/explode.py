@@ -13,7 +13,7 @@ from internvl_ops.preparer import MediaReader, Unit, joined_versions
 from pipelines import columns as c
 from pipelines.failures import errors_with, fill, outcomes
 from pipelines.ledger.finished import unit_key
-from pipelines.ledger.ledger import RUN, SKIP, Book
+from pipelines.ledger.ledger import RUN, SKIP, Claims
 from pipelines.stages import wire
 from pipelines.stages.row_values import repeated
 
@@ -23,7 +23,7 @@ TABLE_BYTES = 8 << 20  # bytes of media in one table
 class Explode:
     """CPU actor: splits documents into pages and videos into clips, and claims each in the ledger."""
 
-    def __init__(self, make_reader: Callable[[], MediaReader], ledger: Book) -> None:
+    def __init__(self, make_reader: Callable[[], MediaReader], ledger: Claims) -> None:
         ledger.take_events()
         self._reader, self._ledger = make_reader(), ledger
 

@@ -18,7 +18,7 @@ from internvl_ops.generation import Answers
 from internvl_ops.tasks import TEXT, Outcome
 from pipelines import columns as c
 from pipelines.failures import fill
-from pipelines.ledger.ledger import Book
+from pipelines.ledger.ledger import Claims
 from pipelines.stages import wire
 from pipelines.stages.row_values import worker_name
 
@@ -44,7 +44,7 @@ class Generate:
         make_generator: Callable[[Recovering[Any]], Answers],
         tile_size: int,
         hang_s: float,
-        ledger: Book | None = None,
+        ledger: Claims | None = None,
         outcome: Outcome = TEXT,
     ) -> None:
         if ledger is not None:

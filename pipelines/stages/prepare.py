@@ -15,7 +15,7 @@ from internvl_ops.redaction import safe_uri
 from internvl_ops.tasks import Task
 from pipelines import columns as c
 from pipelines.failures import errors_with, fill, one_by_one, outcomes
-from pipelines.ledger.ledger import Book
+from pipelines.ledger.ledger import Claims
 from pipelines.options.job_options import row_sampling
 from pipelines.stages import wire
 from pipelines.stages.previews import UnitSample
@@ -43,7 +43,7 @@ class Prepare:
         clip_columns: Mapping[str, str] | None = None,
         sampling_column: str | None = None,
         stats: bool = False,
-        ledger: Book | None = None,
+        ledger: Claims | None = None,
     ) -> None:
         if ledger is not None:
             ledger.take_events()

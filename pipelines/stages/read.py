@@ -10,7 +10,7 @@ import pyarrow as pa
 from internvl_ops.redaction import safe_uri
 from pipelines import columns as c
 from pipelines.ledger.finished import unit_key
-from pipelines.ledger.ledger import RUN, SKIP, Book
+from pipelines.ledger.ledger import RUN, SKIP, Claims
 from pipelines.patience import read_patiently
 from pipelines.sources import SourcePlan, read_split
 from pipelines.stages.carried import Carry
@@ -18,7 +18,7 @@ from pipelines.stages.row_values import repeated
 
 
 def read(
-    batch: pa.Table, plan: SourcePlan, names: Mapping[str, str], ledger: Book, carry: Carry | None = None
+    batch: pa.Table, plan: SourcePlan, names: Mapping[str, str], ledger: Claims, carry: Carry | None = None
 ) -> Iterator[pa.Table]:
     """Yields the manifest rows that need work, claimed in the ledger. Skips finished rows; a repeated id is an error.
 
@@ -40,7 +40,7 @@ def read(
             yield claimed if carry is None else carry(claimed)
 
 
-def claim(rows: pa.Table, ledger: Book) -> pa.Table:
+def claim(rows: pa.Table, ledger: Claims) -> pa.Table:
     """``rows`` without those that have a result or an error already; a repeated id becomes an error."""
     ids, sources = rows[c.ID].to_pylist(), rows[c.SOURCE].to_pylist()
     answers = ledger.claim(ids, rows[c.POSITION].to_pylist())

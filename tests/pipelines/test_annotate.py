@@ -14,7 +14,6 @@ from ray.data._internal.logical.operators import InputData
 from ray.data._internal.stats import DatasetStats
 
 from internvl_ops.models.checkpoints.config import Checkpoint
-from jobs import ask_dataset
 from pipelines import annotate
 from pipelines.annotate import Graph
 from pipelines.cluster import Workers
@@ -55,7 +54,7 @@ def test_engines_find_room_on_a_node_with_more_gpus_than_cpus(
     try:
         cluster.add_node(num_cpus=1, num_gpus=2, object_store_memory=100 << 20)
         cluster.wait_for_nodes()
-        options = ask_dataset.Options(
+        options = job_options("ask")(
             input=str(manifest),
             output=str(tmp_path / "out"),
             model=checkpoint.model,

@@ -20,9 +20,10 @@ NANO = str(ROOT / "examples" / "nano" / "checkpoint")
 
 
 class TalkingStandIn:
-    """Instead of a model: says how many tiles it sees, a token at a time."""
+    """Instead of a model: says how many tiles it sees, or ``said``, a token at a time."""
 
     dead = False
+    said = ""
 
     def __init__(self) -> None:
         self._tokenizer = Tokenizer(load_checkpoint(NANO))
@@ -31,7 +32,9 @@ class TalkingStandIn:
 
     async def generate(self, request: Request, sampling: Sampling, watch: Watch | None = None) -> Completion:
         assert request.tiles is not None
-        ids = list(self._tokenizer.encode(f"{len(request.tiles)} tiles, seed {sampling.seed}", start=False))
+        ids = list(
+            self._tokenizer.encode(self.said or f"{len(request.tiles)} tiles, seed {sampling.seed}", start=False)
+        )
         for length in range(1, len(ids) + 1):
             assert watch is not None
             watch(ids[:length])

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from internvl_ops.errors import ConfigurationError
-from pipelines.commands.preview import PreviewOptions
+from pipelines.commands.preview import PreviewOptions, prepared_preview
 from pipelines.options.command_line import build_options
 from pipelines.options.job_options import JobOptions
 from pipelines.options.messages import whose_option
@@ -55,5 +55,6 @@ def test_several_tasks_refuse_media_that_one_of_them_does_not_read() -> None:
 
 
 def test_a_task_that_no_row_names_is_refused_by_the_preview() -> None:
-    with pytest.raises(ConfigurationError, match=r"--task capton: must be .*Did you mean caption\?"):
-        build_options(PreviewOptions, {"inputs": ["a.png"], "model": "m", "task": "capton"})
+    options = build_options(PreviewOptions, {"inputs": [__file__], "model": "m", "task": "capton"})
+    with pytest.raises(ConfigurationError, match=r"--task capton: .* is no task.*Did you mean caption\?"):
+        prepared_preview(options)
