@@ -15,6 +15,7 @@ from pipelines.flags import in_flags
 from pipelines.options.command_line import build_options
 
 Options = TypeVar("Options", bound=BaseModel)
+_FOREIGN = ("head", "num-cpus", "port")  # of `ray start`, in messages
 _FLAG = re.compile(r"(?<![\w-])--(no-)?([a-z][a-z0-9]*(?:-[a-z0-9]+)*)")
 
 
@@ -48,5 +49,11 @@ def in_python() -> Iterator[None]:
 
 
 def in_keywords(text: str) -> str:
-    """``text`` with each option as a keyword argument."""
-    return _FLAG.sub(lambda found: found[2].replace("-", "_") + ("=False" if found[1] else ""), in_flags(text))
+    """``text`` with each option as a keyword argument. Options of other programs stay."""
+    return _FLAG.sub(_keyword, in_flags(text))
+
+
+def _keyword(found: re.Match[str]) -> str:
+    if found[2] in _FOREIGN:
+        return found[0]
+    return found[2].replace("-", "_") + ("=False" if found[1] else "")

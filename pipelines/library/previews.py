@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import html
 import io
 import os
 import threading
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -142,6 +143,18 @@ def preview(
         return _in_thread(make.args)
 
 
+@contextlib.contextmanager
+def _kept_environment() -> Iterator[None]:
+    """Restores the environment variables, which an engine sets for itself."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)
+
+
 def _in_thread(arguments: Sequence[Any]) -> Answers:
     """Runs the preview in a thread, since the loop of a notebook's own thread runs already."""
     from pipelines.library.collecting import Collecting
@@ -156,7 +169,7 @@ def _in_thread(arguments: Sequence[Any]) -> Answers:
         except BaseException as error:
             outcome.append(error)
 
-    with warnings.catch_warnings():
+    with _kept_environment(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what the libraries say while they load
         thread = threading.Thread(target=run, name="preview")
         thread.start()

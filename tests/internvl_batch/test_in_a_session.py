@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import signal
@@ -47,13 +48,15 @@ class Answered:
     def __init__(self, folder: Path) -> None:
         rows = [{"id": n, "image": str(path), "year": 1900 + n} for n, path in enumerate(IMAGES)]
         rows += [{"id": 100, "image": "/etc/hostname", "year": 1}, {"id": 101, "image": None, "year": 2}]
-        self.before, self.runs = state(), folder / "ran"
-        self.runs.mkdir()
-        runs = self.runs
+        importlib.import_module("pipelines.annotate")  # OpenCV sets a variable of the environment when it is imported
+        self.before, ran = state(), folder / "ran"
 
         def mine(batch: pd.DataFrame) -> pd.DataFrame:
-            (runs / os.urandom(4).hex()).touch()
             return batch.assign(century=batch["year"] // 100)
+
+        def words(batch: pa.Table) -> pa.Table:
+            ran.touch()
+            return batch.append_column("words", _words(batch))
 
         dataset: Any = ray.data.from_items(rows).map_batches(mine, batch_format="pandas")
         dataset = internvl_batch.annotate(
@@ -63,10 +66,10 @@ class Answered:
             colours="red,green,blue",
             media_root=ROOT / "examples/demo/images",
         )
-        self.looked_at_first_rows_alone = len(list(runs.iterdir())) <= 1
-        dataset = dataset.map_batches(lambda batch: batch.append_column("words", _words(batch)), batch_format="pyarrow")
+        dataset = dataset.map_batches(words, batch_format="pyarrow")
         others = ray.data.from_items([{"id": n, "source": f"museum {n}"} for n in range(200)])
         joined: Dataset = dataset.join(others, "inner", num_partitions=1, on=("id",))
+        self.ran_before_it_was_wanted = ran.exists()
         joined.write_parquet(str(folder / "out"))
         self.after = state()
         self.rows = sorted(pyarrow.dataset.dataset(folder / "out").to_table().to_pylist(), key=lambda row: row["id"])
@@ -123,8 +126,8 @@ def test_a_row_that_fails_costs_that_row(answered: Answered) -> None:
     assert missing["year"] == 2
 
 
-def test_nothing_is_computed_before_the_rows_are_wanted(answered: Answered) -> None:
-    assert answered.looked_at_first_rows_alone
+def test_no_row_is_answered_before_it_is_wanted(answered: Answered) -> None:
+    assert not answered.ran_before_it_was_wanted
 
 
 def test_the_process_stays_as_it_was(answered: Answered, session: str) -> None:
@@ -164,5 +167,5 @@ def test_another_cluster_than_that_of_the_session_is_refused(session: str, tmp_p
 def test_rows_of_every_form_become_a_lazy_dataset(data: Any) -> None:
     dataset = internvl_batch.ask(data, prompt="What is this?", model=NANO, max_tiles=2)
     assert isinstance(dataset, Dataset)
-    with pytest.raises(internvl_batch.ConfigurationError, match="engines 9"):
+    with pytest.raises(internvl_batch.ConfigurationError, match=r"9 engines .* lower engines"):
         internvl_batch.ask(data, prompt="What is this?", model=NANO, engines=9)

@@ -21,6 +21,10 @@ IMAGES = str(ROOT / "examples/demo/images")
     [
         ("--max-tiles 8 is above --min-tiles 2.", "max_tiles 8 is above min_tiles 2."),
         ("--no-retry-cut has no effect", "retry_cut=False has no effect"),
+        (
+            "Add CPUs (ray start --num-cpus N), or lower --engines.",
+            "Add CPUs (ray start --num-cpus N), or lower engines.",
+        ),
         ("a -- b, x--y and C--max-tiles stay", "a -- b, x--y and C--max-tiles stay"),
     ],
 )
