@@ -51,7 +51,8 @@ class Judged:
 
     def join(self, rows: pa.Table) -> tuple[pa.Table, Counter[str]]:
         left_out: Counter[str] = Counter()
-        wanted, edited = [], {}
+        wanted: list[int] = []
+        edited: dict[int, str] = {}
         for place, unit in enumerate(rows["id"].to_pylist()):
             reason = self._reason(unit)
             if reason:

@@ -27,15 +27,15 @@ BATCH_ROWS = 4096
 
 
 class Beside(Protocol):
-    """Another table, joined to the rows by ``id``. Picklable.
+    """Another table, joined to the rows by ``id``. Picklable."""
 
-    Attributes:
-        key: Identifies its content: parts that were exported with another content are exported again.
-        needs: Columns of the rows that it looks at besides ``id``.
-    """
+    @property
+    def key(self) -> str:
+        """Identifies its content: parts that were exported with another content are exported again."""
 
-    key: str
-    needs: tuple[str, ...]
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Columns of the rows that it looks at besides ``id``."""
 
     def columns(self, schema: pa.Schema) -> pa.Schema:
         """The columns of the rows after the join: all there were, and its own."""
