@@ -98,7 +98,8 @@ def ours(urls: list[str], model: str, **others: Any) -> tuple[Timeline, list[dic
 
     from pipelines.annotate import annotate
     from pipelines.commands.job import check_job
-    from pipelines.options.tasks import job_options, make_caption
+    from pipelines.options.task_options import make_caption
+    from pipelines.options.tasks import job_options
     from pipelines.report.progress import ProgressLine
 
     address = urls[0].rsplit("/", 1)[0]

@@ -109,7 +109,8 @@ def run(manifest: str, output: str, model: str, rows_per_block: int, limit: int 
     """One run of the ask job's pipeline in this process."""
     from pipelines import annotate
     from pipelines.commands.job import check_job
-    from pipelines.options.tasks import job_options, make_ask
+    from pipelines.options.task_options import make_ask
+    from pipelines.options.tasks import job_options
     from pipelines.report.progress import ProgressLine
 
     followed = Followed()

@@ -132,7 +132,8 @@ def measure(run: Run, scratch: Path) -> dict[str, Any]:
     """The ask job's pipeline in this process."""
     from pipelines import annotate
     from pipelines.commands.job import check_job
-    from pipelines.options.tasks import job_options, make_ask
+    from pipelines.options.task_options import make_ask
+    from pipelines.options.tasks import job_options
     from pipelines.report.progress import ProgressLine
     from testing.tiny import make_tiny_checkpoint
 

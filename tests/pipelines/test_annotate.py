@@ -18,7 +18,8 @@ from pipelines import annotate
 from pipelines.annotate import Graph
 from pipelines.cluster import Workers
 from pipelines.commands.job import check_job
-from pipelines.options.tasks import job_options, make_ask, make_caption
+from pipelines.options.task_options import make_ask, make_caption
+from pipelines.options.tasks import job_options
 from pipelines.output.continuity import Columns
 from tests.pipelines.meeting import StandInThatMeetsAnother
 

@@ -20,7 +20,8 @@ from pipelines.commands import estimate_sample as sample
 from pipelines.commands.estimate import ASSUMED, Estimate, estimate
 from pipelines.commands.estimate_sample import SampleResult, Seen
 from pipelines.commands.job import check_job
-from pipelines.options.tasks import job_options, make_caption
+from pipelines.options.task_options import make_caption
+from pipelines.options.tasks import job_options
 from testing import corpus_documents
 
 Options = job_options("caption")

@@ -15,7 +15,7 @@ from internvl_ops.redaction import safe_uri
 from internvl_ops.tasks import Task, caption
 from pipelines.ledger.ledger import Ledger
 from pipelines.options.job_options import JobOptions
-from pipelines.options.tasks import AskOptions
+from pipelines.options.task_options import AskOptions
 from pipelines.output.folder import ERRORS, RESULTS, OutputFolder
 from pipelines.output.settings import check_settings, metadata
 from pipelines.output.settings import settings as settings_of
