@@ -32,6 +32,7 @@ from PIL import Image
 
 from internvl_ops.media.clips import ClipOptions, split_video
 from internvl_ops.media.video import VideoOptions, load_video
+from testing.corpus_video import same_scheduling
 
 RESULTS = Path(__file__).parent / "results" / "video.json"
 FRAMES, WIDTH, HEIGHT, TAKEN = 600, 1280, 720, 8
@@ -53,7 +54,7 @@ def make_video(codec: str) -> bytes:
     ground = cv2.GaussianBlur(generator.integers(0, 255, (HEIGHT + 200, WIDTH + 700, 3), np.uint8), (0, 0), 6)
     ground = cv2.normalize(ground, None, 0, 255, cv2.NORM_MINMAX)
     with tempfile.NamedTemporaryFile(suffix=f".{container}") as file:
-        with av.open(file.name, "w") as out:
+        with same_scheduling(), av.open(file.name, "w") as out:
             stream = out.add_stream(encoder, rate=30, options=options)
             stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
             for number in range(FRAMES):

@@ -5,12 +5,14 @@ As a script it writes them to a folder: python testing/corpus_video.py FOLDER
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import random
 import struct
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -62,10 +64,21 @@ class Clip:
 def make(clip: Clip) -> bytes:
     """The clip's file."""
     encoder, container, options = CODECS[clip.codec]
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, same_scheduling():
         path = Path(folder) / "clip"  # not in memory: for an index in front the muxer reads its own file again
         _write(path, clip, encoder, clip.container or container, {**options, **clip.options})
         return path.read_bytes()
+
+
+@contextlib.contextmanager
+def same_scheduling() -> Iterator[None]:
+    """Gives the thread back its scheduling: as root, the AV1 encoder makes it a real-time one, and all that it starts
+    later takes the machine from everything else."""
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, parameters)
 
 
 def _write(path: Path, clip: Clip, encoder: str, container: str, options: dict[str, str]) -> None:

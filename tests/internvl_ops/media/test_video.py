@@ -2,6 +2,7 @@
 
 import io
 import math
+import os
 import struct
 
 import av
@@ -517,3 +518,10 @@ class TestClips:
     def test_sound_only_is_an_error(self):
         with pytest.raises(UnitError):
             split_video(audio_only())
+
+
+def test_making_a_clip_leaves_the_process_as_it_was() -> None:
+    """As root, the AV1 encoder makes the thread a real-time one."""
+    before = os.sched_getscheduler(0)
+    make(Clip("av1", frames=3))
+    assert os.sched_getscheduler(0) == before
