@@ -122,6 +122,7 @@ def annotate(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | Non
                 record.replaced = overwrite.finish(output, results=counts.results + counts.already_done)
             if record.ended == "done" and graph.makes_documents:
                 record.documents = write_documents(output, str(task.text), options.documents, record.run_id)
+            record.decoders = ledger.decoders()
             record.finish(writer.totals, counts, [plan.place(position) for position in ledger.lost()])
     return record
 

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _NO_NEW_PRIVILEGES, _SET_SECCOMP, _DROP_FROM_BOUND = 38, 22, 24
@@ -80,6 +81,10 @@ class Confinement:
         """Describes what this kernel does not support, for a person."""
         absent = {"Landlock": not self.landlock, "seccomp": not self.seccomp, "no_new_privs": not self.capabilities}
         return [name for name, is_absent in absent.items() if is_absent]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The protections, and what is missing."""
+        return vars(self) | {"missing": self.missing}
 
 
 def confine(readable: Iterable[str]) -> Confinement:

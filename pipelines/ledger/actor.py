@@ -88,6 +88,12 @@ class RemoteLedger:
     def events(self, start: int) -> list[tuple[int, dict[str, Any]]]:
         return ray.get(self._actor.events.remote(start))
 
+    def put_decoder(self, worker: str, confinement: str) -> None:
+        self._actor.put_decoder.remote(worker, confinement)  # does not wait; calls of one worker arrive in order
+
+    def decoders(self) -> list[str]:
+        return ray.get(self._actor.decoders.remote())
+
     def take_events(self) -> None:
         """From now on sends the events of this worker to the ledger, without waiting for them to arrive.
 

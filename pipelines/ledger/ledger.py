@@ -79,6 +79,10 @@ class Book(Claims, Protocol):
 
     def events(self, start: int) -> list[tuple[int, dict[str, Any]]]: ...
 
+    def put_decoder(self, worker: str, confinement: str) -> None: ...
+
+    def decoders(self) -> list[str]: ...
+
 
 class Ledger:
     """See the module. Every method may be repeated with the same arguments, because Ray retries calls.
@@ -91,6 +95,7 @@ class Ledger:
         self._skipped = 0
         self._mailbox = Mailbox()
         self._finished = FinishedUnits()
+        self._decoders: dict[str, str] = {}
         # There is one writer and nothing to recover: the ledger is rebuilt from the output, which is the checkpoint.
         # The file is unlinked at once, so nothing of it remains, however the process ends.
         with tempfile.TemporaryDirectory(prefix="internvl-ledger-") as folder:
@@ -102,6 +107,19 @@ class Ledger:
                 "CREATE TABLE units (key BLOB PRIMARY KEY, position INTEGER NOT NULL, state INTEGER NOT NULL) "
                 "WITHOUT ROWID"
             )
+
+    def put_decoder(self, worker: str, confinement: str) -> None:
+        """Books how the decoder of a worker is confined.
+
+        Args:
+            worker: Name of the worker.
+            confinement: JSON of `internvl_ops.media.sandbox_confinement.Confinement`, as the worker's node has it.
+        """
+        self._decoders[worker] = confinement
+
+    def decoders(self) -> list[str]:
+        """What the workers have booked, one value a worker."""
+        return list(self._decoders.values())
 
     def ready(self) -> bool:
         """Returns once the actor runs."""

@@ -10,6 +10,7 @@ import platform
 import re
 import secrets
 import time
+from collections import Counter
 from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
@@ -20,7 +21,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from internvl_ops.events import note
-from internvl_ops.media.sandbox_confinement import available
 from internvl_ops.redaction import safe_uri
 from internvl_ops.tasks import Task
 from pipelines import columns as c
@@ -68,6 +68,7 @@ class RunRecord:
         self.documents: int | None = None  # number of documents reassembled from pages
         self.weights = ""  # what identifies the checkpoint's files
         self.notices: list[str] = []  # notices logged at the start; see `pipelines.wiring.notices`
+        self.decoders: list[str] = []  # how the decoder of each worker is confined; see `Ledger.put_decoder`
         self.left_out: dict[str, int] = {}  # files of the input that are not read, by suffix
         self.measures = Measures()
         self.events = EventCounts()
@@ -157,8 +158,7 @@ class RunRecord:
             "configuration": self.configuration(),
             "versions": versions(),
             "weights": self.weights,
-            # The state of the driver's node; the nodes of one cluster nearly always have the same kernel.
-            "decoder_confinement": vars(available()) | {"missing": available().missing},
+            "decoder_confinement": self._confinement(),
             "notices": self.notices,
             "events": self.events.as_list(),
             "left_out": self.left_out,
@@ -189,6 +189,11 @@ class RunRecord:
         """How often answers ended for each reason, if they have one."""
         has_them = "finish_reason" in self.task.outcome.counted.names
         return {"finish_reasons": dict(self.totals.finish_reasons.most_common())} if has_them else {}
+
+    def _confinement(self) -> list[dict[str, Any]]:
+        """How the decoders were confined, and how many of them so; nodes may have different kernels."""
+        counts = Counter(self.decoders)
+        return [json.loads(value) | {"decoders": number} for value, number in counts.most_common()]
 
     def _price(self) -> dict[str, float]:
         """Price of all GPUs for the whole run, including start-up."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 
 import pyarrow as pa
@@ -9,6 +10,7 @@ import pyarrow as pa
 from internvl_ops.errors import UnitError
 from internvl_ops.gauge import Gauge
 from internvl_ops.media.parts import WHOLE, Part
+from internvl_ops.media.sandbox_confinement import available
 from internvl_ops.media.times import seconds_of
 from internvl_ops.preparer import Prepared, Unit, UnitPreparer
 from internvl_ops.redaction import safe_uri
@@ -33,7 +35,7 @@ class Prepare:
         clip_columns: For ``start`` and ``end``, the column in which a row gives that time of its video.
         sampling_column: Column in which a row gives its sampling parameters.
         stats: Whether the preparer measures pictures; rows then have the columns of `columns.STATS`.
-        ledger: Receives the events of the process.
+        ledger: Receives the events of the process, and how its decoder is confined.
     """
 
     def __init__(
@@ -45,13 +47,14 @@ class Prepare:
         stats: bool = False,
         ledger: Claims | None = None,
     ) -> None:
+        self._name, self._gauge = worker_name(), Gauge()
         if ledger is not None:
             ledger.take_events()
+            ledger.put_decoder(self._name, json.dumps(available().as_dict()))
         self._preparer = make_preparer()
         self._task, self._clip_columns, self._sampling_column = task, clip_columns, sampling_column
         self._stats = stats
         self._sample = UnitSample(PREVIEWS)
-        self._name, self._gauge = worker_name(), Gauge()
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         with self._gauge:

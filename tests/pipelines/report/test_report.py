@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from internvl_ops.media.sandbox_confinement import Confinement
 from pipelines import columns as c
 from pipelines.ledger.ledger import Counts
 from pipelines.options.job_options import JobOptions
@@ -53,6 +54,17 @@ def written(tmp_path: Path) -> tuple[dict, str]:
     """run.json and report.html."""
     (folder,) = (tmp_path / "out" / "_runs").iterdir()
     return json.loads((folder / "run.json").read_text()), (folder / "report.html").read_text()
+
+
+def test_decoders_that_are_confined_differently_are_counted(tmp_path: Path) -> None:
+    made = record(tmp_path)
+    whole, old = Confinement(4, True, True), Confinement(0, True, True)
+    made.decoders = [json.dumps(one.as_dict()) for one in (whole, old, whole)]
+    finish(made)
+    assert written(tmp_path)[0]["decoder_confinement"] == [
+        {"landlock": 4, "seccomp": True, "capabilities": True, "missing": [], "decoders": 2},
+        {"landlock": 0, "seccomp": True, "capabilities": True, "missing": ["Landlock"], "decoders": 1},
+    ]
 
 
 class Page(HTMLParser):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -14,6 +15,7 @@ from internvl_ops.errors import UnitError
 from internvl_ops.generation import ChatConversation, Generator, RenderedConversation
 from internvl_ops.media.parts import Part
 from internvl_ops.media.picture_stats import PictureStats
+from internvl_ops.media.sandbox_confinement import available
 from internvl_ops.preparer import MediaRef, Prepared, Unit
 from internvl_ops.tasks import Answered, Task, ask
 from pipelines import columns as c
@@ -183,3 +185,10 @@ def test_a_blank_unit_reaches_no_engine_and_carries_its_measures() -> None:
     assert rows["response"].to_pylist()[0] == ""
     assert rows["image_phash"].to_pylist() == ["cd", "cd"]
     assert rows["entropy"].to_pylist() == [2.5, 2.5]
+
+
+def test_every_preparer_says_once_how_its_decoder_is_confined() -> None:
+    ledger = Ledger()
+    for _ in range(2):  # as an actor of the same name that Ray starts again
+        Prepare(Preparing, ask(), ledger=ledger)  # type: ignore[arg-type, type-abstract]
+    assert [json.loads(value) for value in ledger.decoders()] == [available().as_dict()]
