@@ -303,6 +303,8 @@ class NoLedger:
 
     def take_events(self) -> None: ...
 
+    def put_decoder(self, worker: str, confinement: str) -> None: ...
+
     def claim(self, ids: Sequence[str], positions: Sequence[int]) -> list[int]:
         return [RUN] * len(ids)
 
