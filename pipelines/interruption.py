@@ -61,8 +61,11 @@ def phase(name: Phase) -> Iterator[None]:
 
 
 def take_back() -> None:
-    """Handles the signals again after a library has replaced the handlers; does nothing outside of `phase`."""
-    if _State.phase != "starting" and threading.current_thread() is threading.main_thread():
+    """Handles the signals again after a library has replaced the handlers.
+
+    Does nothing outside of `phase`, or in a program that did not call `install`.
+    """
+    if _State.installed and _State.phase != "starting" and threading.current_thread() is threading.main_thread():
         install()
 
 

@@ -15,6 +15,7 @@ from testing.cluster import wait_for
 TAKEN = """
 import signal, subprocess, sys
 from pipelines import interruption
+interruption.install()
 
 def start():
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(number))
