@@ -70,8 +70,9 @@ def take_back() -> None:
 
 
 def asked() -> None:
-    """Does what a signal does that a library has handled in place of this module."""
-    _handle(signal.SIGTERM, None)
+    """Does what a signal does that a library has handled in place of this module; nothing without `install`."""
+    if _State.installed:
+        _handle(signal.SIGTERM, None)
 
 
 def raise_if_interrupted() -> None:
