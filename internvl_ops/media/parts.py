@@ -82,6 +82,8 @@ class Loaded:
         # A file may have compromised the decoder that made this; inconsistent arrays must not reach the engine.
         if self.tiles.dtype != np.uint8 or self.tiles.ndim != 4 or sum(self.tiles_per_image) != len(self.tiles):
             raise ValueError(f"tiles of shape {self.tiles.shape} for images of {self.tiles_per_image} tiles")
+        if not isinstance(self.seen, Seen):
+            raise ValueError(f"{self.seen!r:.80} is not what a decoder sees")
 
 
 @dataclass(frozen=True, kw_only=True)

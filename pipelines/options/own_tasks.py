@@ -114,10 +114,11 @@ def with_tasks(cls: type[BaseModel], names: Iterable[str], option: str) -> type[
     Raises:
         ConfigurationError: A task is not found, or has an option that the command has already.
     """
+    names = list(names)
     try:
         rows = [find_task(name) for name in names]
     except ConfigurationError as error:
-        raise ConfigurationError(f"--{option}: {error}") from error.__cause__
+        raise ConfigurationError(f"--{option} {','.join(names)}: {error}") from error.__cause__
     own = [row for row in rows if row.name not in TASKS]
     for row in own:
         for name in row.options.model_fields:

@@ -131,7 +131,11 @@ class TestForgeries:
 
     def test_tiles_that_do_not_fit_their_counts_do_not_reach_the_engine(self) -> None:
         sound = Loaded(np.zeros((2, 3, 4, 4), np.uint8), [2], 4, 4)
-        content = ["internvl_ops.media.parts", "Loaded", vars(sound) | {"tiles_per_image": [7], "tiles": None}]
+        content = [
+            "internvl_ops.media.parts",
+            "Loaded",
+            vars(sound) | {"tiles_per_image": [7], "tiles": None, "seen": None},
+        ]
         with pytest.raises((ValueError, AttributeError)):
             decode(extension(DATACLASS, content))
 
