@@ -6,7 +6,7 @@ Internal names start with ``__``, so that they cannot clash with a manifest's ow
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -32,6 +32,7 @@ BLANK = "__blank"  # whether the unit shows nothing, so that no engine is asked 
 REPLIES = "__replies"  # of the type that the outcome of the task says
 PREPARE_GAUGE = "__prepare_gauge"  # gauge of the actor that prepared the row, read when the row was done
 ENGINE_GAUGE = "__engine_gauge"  # gauge of the actor that answered, read when the row arrived
+ANSWERS = ("caption", "text", "answer", "response")  # in results: the first that is there is a task's answer
 MORE = "more_columns"  # JSON of the values for which the output has no column
 
 MEDIA_TYPE = pa.list_(pa.struct([("uri", pa.string()), ("bytes", pa.large_binary())]))
@@ -114,6 +115,11 @@ STATS = pa.schema(
         ("entropy", pa.float64()),
     ]
 )
+
+
+def answer_column(names: Collection[str]) -> str | None:
+    """The column of results that holds a task's answer as a text; None if there is none."""
+    return next((name for name in ANSWERS if name in names), None)
 
 
 def error_value(error: UnitError) -> dict[str, object]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
@@ -49,6 +49,16 @@ class Scheme:
         return f"{self.name}://"
 
 
+_WEB = Scheme(
+    "http",
+    "web servers",
+    "internvl_ops.stores.web:WebStore",
+    package="aiohttp",
+    lists=False,
+    written=False,
+    version="ETag or `Last-Modified`",
+    credentials="none",
+)
 _ALL = (
     Scheme(
         "file",
@@ -69,26 +79,8 @@ _ALL = (
         credentials="`AWS_*`, `FSSPEC_S3_*`, `~/.aws`",
         hadoop="s3a",
     ),
-    Scheme(
-        "http",
-        "web servers",
-        "internvl_ops.stores.web:WebStore",
-        package="aiohttp",
-        lists=False,
-        written=False,
-        version="ETag or `Last-Modified`",
-        credentials="none",
-    ),
-    Scheme(
-        "https",
-        "web servers",
-        "internvl_ops.stores.web:WebStore",
-        package="aiohttp",
-        lists=False,
-        written=False,
-        version="ETag or `Last-Modified`",
-        credentials="none",
-    ),
+    _WEB,
+    replace(_WEB, name="https"),
     Scheme(
         "gs",
         "Google Cloud Storage",

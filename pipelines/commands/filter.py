@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import secrets
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,21 +14,22 @@ import pyarrow as pa
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.redaction import safe_uri
+from pipelines import columns as c
+from pipelines.exports.forms import library
 from pipelines.filtering.decide import RuleReport, decide
 from pipelines.filtering.functions import add_functions
 from pipelines.filtering.options import FilterOptions
-from pipelines.filtering.rules import ANSWERS, Rule
+from pipelines.filtering.rules import VERDICTS, Rule
 from pipelines.filtering.rules_file import fit_rules, read_rules
 from pipelines.filtering.units import columns_of, open_units
 from pipelines.options.command_line import Mode, show
 from pipelines.output.folder import RESULTS, RUNS, OutputFolder
 from pipelines.output.lease import Lease
-from pipelines.output.ownership import mark, parquet_name
+from pipelines.output.ownership import mark, new_run_id, parquet_name
 from pipelines.report.record import versions
 from pipelines.run_folder import run_folder
 
 ROWS_PER_FILE = 500_000
-VERDICTS = ("keep", "review", "drop")
 
 
 def filter_output(options: FilterOptions) -> dict[str, Any]:
@@ -41,20 +41,17 @@ def filter_output(options: FilterOptions) -> dict[str, Any]:
     Raises:
         ConfigurationError: An option or a rule is wrong; nothing was written.
     """
-    try:
-        import duckdb  # noqa: F401
-    except ImportError:
-        raise ConfigurationError("Filtering needs DuckDB. Install it: pip install 'internvl-batch[filter]'") from None
+    library("duckdb", "filter", "Filtering")
     rules = read_rules(options.rules)
     source, target = OutputFolder(options.input), OutputFolder(options.output)
     _check_target(source, target, overwrite=options.overwrite)
     joined = {name: OutputFolder(uri) for name, uri in map(_joined, options.join)}
     started = datetime.now(UTC)
-    run_id = f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+    run_id = new_run_id(started)
     with run_folder() as scratch, _units(source, joined, scratch) as (connection, units):
         there = columns_of(connection, "units")
         fitted, notices = fit_rules(rules, there)
-        answer = next((column for column in ANSWERS if column in there), None)
+        answer = c.answer_column(there)
         with _functions(connection, fitted):
             reports = decide(connection, fitted, answer)
         counts = _counts(connection, units)
@@ -129,7 +126,7 @@ def _functions(connection: Any, rules: tuple[Rule, ...]) -> Iterator[None]:
 def _counts(connection: Any, units: int) -> dict[str, int]:
     """Units by verdict. Every unit of the input has exactly one verdict, or the run fails."""
     found = dict(connection.execute("SELECT verdict, count(*) FROM verdicts GROUP BY verdict").fetchall())
-    counts = {"units": units, **{verdict: found.get(verdict, 0) for verdict in VERDICTS}}
+    counts: dict[str, int] = {"units": units, **{verdict: found.get(verdict, 0) for verdict in VERDICTS}}
     (distinct,) = connection.execute("SELECT count(DISTINCT id) FROM verdicts").fetchone()
     if not units == sum(found.values()) == distinct:
         raise RuntimeError(f"{units:,} units have {sum(found.values()):,} verdicts on {distinct:,} ids.")

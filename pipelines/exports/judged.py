@@ -17,11 +17,10 @@ import pyarrow as pa
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.redaction import safe_uri
+from pipelines import columns as c
 from pipelines.output.folder import RESULTS, OutputFolder
 from pipelines.output.reviews import read_reviews
 from pipelines.sources.storage import check_scheme
-
-VERDICTS = ("keep", "review", "drop")
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,7 @@ def read_judged(
         return []
     by_verdict, known, files = ({}, None, []) if verdicts is None else _verdicts(verdicts)
     marked = _reviews(output) if reviews else {}
-    answer = next((name for name in ("caption", "text", "answer", "response") if name in columns), None)
+    answer = c.answer_column(columns)
     said: list[Any] = [files, sorted(marked.items()), sorted(take)]
     key = hashlib.blake2b(json.dumps(said).encode(), digest_size=16).hexdigest()
     return [Judged(by_verdict, known, marked, frozenset(take), answer, key, _needs(answer, columns))]

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from internvl_ops.errors import ConfigurationError
-from pipelines.filtering import sql
+from internvl_ops.stores.remote import first_line
 from pipelines.filtering.duplicates import find_duplicates
 from pipelines.filtering.rules import Duplicates, Limits, Rule
-from pipelines.filtering.units import first_line
+from pipelines.output.sql import literal, quoted
 
 SAMPLES = 5
 
@@ -122,7 +122,7 @@ def _verdicts(connection: Any, rules: Sequence[Rule]) -> None:
             " OR ".join(f"coalesce(r{i}, false)" for i, rule in enumerate(rules) if rule.verdict == verdict) or "false"
         )
 
-    names = ", ".join(f"CASE WHEN r{i} THEN {sql.text(rule.title)} END" for i, rule in enumerate(rules))
+    names = ", ".join(f"CASE WHEN r{i} THEN {literal(rule.title)} END" for i, rule in enumerate(rules))
     reasons = f"list_filter([{names}], lambda name: name IS NOT NULL)" if rules else "[]::VARCHAR[]"
     connection.execute(
         f"CREATE TABLE verdicts AS SELECT id, CASE WHEN {any_of('keep')} THEN 'keep' WHEN {any_of('drop')} THEN 'drop' "
@@ -141,9 +141,9 @@ def _judge_duplicates(connection: Any, rule: Duplicates, number: int) -> RuleRep
         raise
     except Exception as error:
         raise ConfigurationError(f"rule {rule.title}: {first_line(error)}") from None
-    judged = sql.text(rule.verdict)
+    judged = literal(rule.verdict)
     connection.execute(
-        f"UPDATE verdicts SET reasons = list_append(reasons, {sql.text(rule.title)}), "
+        f"UPDATE verdicts SET reasons = list_append(reasons, {literal(rule.title)}), "
         # Candidates are kept or reviewed so far; neither is stronger than what this rule says.
         f"verdict = CASE WHEN exempt THEN 'keep' ELSE {judged} END, duplicate_of = coalesce(duplicate_of, found.kept) "
         f"FROM {table} found WHERE verdicts.id = found.id"
@@ -152,12 +152,12 @@ def _judge_duplicates(connection: Any, rule: Duplicates, number: int) -> RuleRep
 
 
 def _count(connection: Any, report: RuleReport, answer: str | None) -> None:
-    name = sql.text(report.name)
+    name = literal(report.name)
     held = f"list_contains(reasons, {name})"
     report.held, report.alone = connection.execute(
         f"SELECT count(*), count(*) FILTER (len(reasons) = 1) FROM verdicts WHERE {held}"
     ).fetchone()
-    shown = f"left({sql.name(answer)}::VARCHAR, 300)" if answer else "NULL"
+    shown = f"left({quoted(answer)}::VARCHAR, 300)" if answer else "NULL"
     rows = connection.execute(
         f"SELECT id, any_value({shown}), any_value(duplicate_of) FROM verdicts JOIN units USING (id) "
         f"WHERE {held} GROUP BY id ORDER BY hash(id) LIMIT {SAMPLES}"

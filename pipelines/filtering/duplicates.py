@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from internvl_ops.errors import ConfigurationError
-from pipelines.filtering import sql
+from pipelines.exports.forms import library
 from pipelines.filtering.rules import Duplicates, ExactDuplicates, NearImages, NearTexts
+from pipelines.output.sql import quoted
 
 PERMUTATIONS = 128
 SHINGLE = 3  # words
@@ -53,7 +53,7 @@ def _exact(connection: Any, rule: ExactDuplicates, table: str) -> None:
     types = {row[0]: row[1] for row in connection.execute("DESCRIBE units").fetchall()}
     keys = []
     for column in rule.of:
-        key = sql.name(column)
+        key = quoted(column)
         if types[column] == "VARCHAR":
             key = f"lower(trim(regexp_replace({key}, '\\s+', ' ', 'g')))"
         keys.append(key)
@@ -67,7 +67,7 @@ def _exact(connection: Any, rule: ExactDuplicates, table: str) -> None:
 
 def _near_images(connection: Any, rule: Any) -> dict[int, int]:
     """Rank of a unit -> rank of the unit that is kept."""
-    column = sql.name(rule.column)
+    column = quoted(rule.column)
     connection.execute(
         "CREATE OR REPLACE TABLE hashes AS SELECT rank, try_cast('0x' || "
         f"{column} AS UBIGINT) AS hash FROM units JOIN ranked USING (id) WHERE length({column}) = 16"
@@ -102,13 +102,14 @@ def _near_texts(connection: Any, rule: Any) -> dict[int, int]:
 
 def _text_pairs(connection: Any, rule: NearTexts) -> Iterator[tuple[int, int]]:
     """Pairs of ranks whose texts are near: their MinHashes agree in a band, and in enough places."""
+    min_hash = library("rensa", "filter", "The rule near_duplicate_texts").RMinHash
     ranks, packed = [], bytearray()
     for rank, text in _rows(
         connection,
-        f"SELECT rank, {sql.name(rule.column)}::VARCHAR FROM units JOIN ranked USING (id) "
-        f"WHERE length({sql.name(rule.column)}) > 0 ORDER BY rank",
+        f"SELECT rank, {quoted(rule.column)}::VARCHAR FROM units JOIN ranked USING (id) "
+        f"WHERE length({quoted(rule.column)}) > 0 ORDER BY rank",
     ):
-        if signature := _signature(text):
+        if signature := _signature(text, min_hash):
             ranks.append(rank)
             packed += signature
     signatures = np.frombuffer(bytes(packed), np.uint32).reshape(-1, PERMUTATIONS)
@@ -134,21 +135,15 @@ def _near_in(signatures: np.ndarray, places: list[int], similarity: float) -> It
             originals.append(place)
 
 
-def _signature(text: str) -> bytes | None:
+def _signature(text: str, min_hash: Any) -> bytes | None:
     """The MinHash of a text's runs of three words, as uint32; of three letters, where there are fewer words."""
-    try:
-        from rensa import RMinHash
-    except ImportError:
-        raise ConfigurationError(
-            "The rule near_duplicate_texts needs rensa. Install it: pip install 'internvl-batch[filter]'"
-        ) from None
     words = _WORDS.findall(text.lower())
     if len(words) < SHINGLE:
         words = list("".join(words))
     if not words:
         return None
     runs = {" ".join(words[i : i + SHINGLE]) for i in range(max(1, len(words) - SHINGLE + 1))}
-    hashed = RMinHash(num_perm=PERMUTATIONS, seed=1)
+    hashed = min_hash(num_perm=PERMUTATIONS, seed=1)
     hashed.update(sorted(runs))
     return np.array(hashed.digest(), np.uint32).tobytes()
 

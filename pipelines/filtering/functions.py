@@ -7,8 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from internvl_ops.errors import ConfigurationError
 from internvl_ops.quality.repetition import is_repetitive
+from pipelines.exports.forms import library
 
 # Longest text that is looked at for its language; more does not change the answer.
 _CHARACTERS = 2_000
@@ -19,7 +19,7 @@ def _repetitive(texts: Any) -> pa.Array:
 
 
 def _languages(texts: Any) -> pa.Array:
-    import py3langid
+    import py3langid  # `add_functions` has looked for it
 
     found = [py3langid.classify(text[:_CHARACTERS])[0] if text else None for text in texts.to_pylist()]
     return pa.array(found, pa.string())
@@ -42,11 +42,6 @@ def add_functions(connection: Any, needed: Iterable[str]) -> list[str]:
     for name in added:
         function, returns = FUNCTIONS[name]
         if name == "language_of":
-            try:
-                import py3langid  # noqa: F401
-            except ImportError:
-                raise ConfigurationError(
-                    "The rule language needs py3langid. Install it: pip install 'internvl-batch[filter]'"
-                ) from None
+            library("py3langid", "filter", "The rule language")
         connection.create_function(name, function, ["VARCHAR"], returns, type="arrow", null_handling="special")
     return added

@@ -6,15 +6,15 @@ subclass of `Rule` here or of `Duplicates` in this module, and name it in `BUILT
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pipelines.filtering import sql
+from pipelines.output.sql import literal, quoted
 
 Verdict = Literal["keep", "review", "drop"]
-# Columns that hold a task's answer, the first of a table is the one that rules look at by default.
-ANSWERS = ("caption", "text", "answer", "response")
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 REFUSALS = (
     r"^\W*(i['’]?m |i am )?(so |very )?(sorry|afraid|unable to)\b",
     r"\bi (can(no|['’])?t|cannot|am unable to|am not able to|won['’]t) (help|assist|provide|process|see|view|access"
@@ -75,7 +75,7 @@ class TextRule(Rule):
     @property
     def value(self) -> str:
         """The text as SQL; an empty one where there is none."""
-        return f"coalesce({sql.name(self.column)}::VARCHAR, '')"
+        return f"coalesce({quoted(self.column)}::VARCHAR, '')"
 
 
 class Limits(Rule):
@@ -115,7 +115,7 @@ class Value(Limits):
     column: str = Field(min_length=1)
 
     def number(self) -> str:
-        return sql.name(self.column)
+        return quoted(self.column)
 
 
 class Length(Limits, TextRule):
@@ -135,7 +135,7 @@ class Sentences(Limits, TextRule):
     rule: Literal["sentence_length"]
 
     def number(self) -> str:
-        pieces = f"string_split_regex({self.value}, {sql.text('[.!?。！？' + chr(10) + ']+')})"
+        pieces = f"string_split_regex({self.value}, {literal('[.!?。！？' + chr(10) + ']+')})"
         return f"coalesce(list_max(list_transform({pieces}, lambda piece: length(trim(piece)))), 0)"
 
 
@@ -181,7 +181,7 @@ class Language(TextRule):
     needs = ("language_of",)
 
     def condition(self) -> str:
-        allowed = ", ".join(map(sql.text, self.allowed))
+        allowed = ", ".join(map(literal, self.allowed))
         return f"length({self.value}) >= {self.characters} AND language_of({self.value}) NOT IN ({allowed})"
 
 
@@ -192,7 +192,7 @@ class Refusal(TextRule):
     also: tuple[str, ...] = ()
 
     def condition(self) -> str:
-        found = (f"regexp_matches({self.value}, {sql.text(pattern)}, 'i')" for pattern in (*REFUSALS, *self.also))
+        found = (f"regexp_matches({self.value}, {literal(pattern)}, 'i')" for pattern in (*REFUSALS, *self.also))
         return " OR ".join(found)
 
 
@@ -206,7 +206,7 @@ class FinishReason(Rule):
         return ("finish_reason",)
 
     def condition(self) -> str:
-        return f"finish_reason IN ({', '.join(map(sql.text, self.any_of))})"
+        return f"finish_reason IN ({', '.join(map(literal, self.any_of))})"
 
 
 class BoxesOutside(Rule):
@@ -225,7 +225,7 @@ class BoxesOutside(Rule):
             f"box.x1 < -{t} OR box.y1 < -{t} OR box.x2 > width + {t} OR box.y2 > height + {t} "
             "OR box.x2 <= box.x1 OR box.y2 <= box.y1"
         )
-        return f"len(list_filter(coalesce({sql.name(self.column)}, []), lambda box: {outside})) > 0"
+        return f"len(list_filter(coalesce({quoted(self.column)}, []), lambda box: {outside})) > 0"
 
 
 class Duplicates(Rule):

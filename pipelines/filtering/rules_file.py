@@ -12,7 +12,8 @@ import yaml
 from pydantic import ValidationError
 
 from internvl_ops.errors import ConfigurationError
-from pipelines.filtering.rules import ANSWERS, ExactDuplicates, NearTexts, Rule, TextRule, parse_rule
+from pipelines import columns as c
+from pipelines.filtering.rules import ExactDuplicates, NearTexts, Rule, TextRule, parse_rule
 
 DEFAULT = "card"  # the rules of the InternVL 2.5 card, in card.yaml beside this module
 
@@ -101,7 +102,7 @@ def fit_rules(rules: tuple[Rule, ...], there: Collection[str]) -> tuple[tuple[Ru
 
 def with_default_column(rule: Rule, there: Collection[str]) -> Rule:
     """The rule about the task's answer, if it names no column itself."""
-    answer = next((column for column in ANSWERS if column in there), ANSWERS[0])
+    answer = c.answer_column(there) or c.ANSWERS[0]
     if isinstance(rule, TextRule | NearTexts) and not rule.column:
         return rule.model_copy(update={"column": answer})
     if isinstance(rule, ExactDuplicates) and not rule.of:

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
+from pipelines.output.sql import literal
+
 # A word, or one letter of a script that is written without blanks between words.
 _UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
 _WORD = rf"[{_UNSPACED}]|[^\s{_UNSPACED}]+"
 
 
-def name(identifier: str) -> str:
-    """``identifier`` as SQL spells a name."""
-    return '"' + identifier.replace('"', '""') + '"'
-
-
-def text(value: str) -> str:
-    """``value`` as SQL spells a text."""
-    return "'" + value.replace("'", "''") + "'"
-
-
 def words(column: str) -> str:
     """The list of a text's words; letters of Chinese, Japanese, Thai and the like count as a word each."""
-    return f"regexp_extract_all({column}, {text(_WORD)})"
+    return f"regexp_extract_all({column}, {literal(_WORD)})"
 
 
 def lines(column: str) -> str:

@@ -8,8 +8,9 @@ from typing import Any
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.redaction import safe_uri
-from pipelines.filtering import sql
+from internvl_ops.stores.remote import first_line
 from pipelines.output.folder import RESULTS, OutputFolder
+from pipelines.output.sql import literal, parquet_table, quoted, register_store
 
 
 def open_units(output: OutputFolder, joined: Mapping[str, OutputFolder], scratch: Path) -> tuple[Any, int]:
@@ -30,7 +31,7 @@ def open_units(output: OutputFolder, joined: Mapping[str, OutputFolder], scratch
     import duckdb
 
     connection = duckdb.connect(str(scratch / "units.duckdb"))
-    connection.execute(f"SET temp_directory = {sql.text(str(scratch / 'spilled'))}")
+    connection.execute(f"SET temp_directory = {literal(str(scratch / 'spilled'))}")
     connection.execute("SET preserve_insertion_order = false")
     _view(connection, "results", output)
     columns = columns_of(connection, "results")
@@ -39,8 +40,8 @@ def open_units(output: OutputFolder, joined: Mapping[str, OutputFolder], scratch
         _view(connection, name, folder)
         more = [column for column in columns_of(connection, name) if column not in columns]
         columns += more
-        chosen += [sql.name(name), *(f"{sql.name(name)}.{sql.name(column)}" for column in more)]
-        tables.append(f"LEFT JOIN {sql.name(name)} ON results.id = {sql.name(name)}.id")
+        chosen += [quoted(name), *(f"{quoted(name)}.{quoted(column)}" for column in more)]
+        tables.append(f"LEFT JOIN {quoted(name)} ON results.id = {quoted(name)}.id")
     connection.execute(f"CREATE VIEW units AS SELECT {', '.join(chosen)} FROM {' '.join(tables)}")
     counted = connection.execute("SELECT count(*) FROM results").fetchall()
     return connection, counted[0][0]
@@ -50,23 +51,13 @@ def _view(connection: Any, name: str, folder: OutputFolder) -> None:
     files = folder.files(RESULTS)
     if not files:
         raise ConfigurationError(f"{safe_uri(folder.uri)} holds no results. Name the --output of a job.")
-    if not folder.local:
-        connection.register_filesystem(folder.fs)
-    base = folder.root if folder.local else folder.uri
-    listed = ", ".join(sql.text(f"{base}/{file}") for file in files)
+    register_store(connection, folder)
     try:
-        connection.execute(
-            f"CREATE VIEW {sql.name(name)} AS SELECT * FROM read_parquet([{listed}], union_by_name = true)"
-        )
+        connection.execute(f"CREATE VIEW {quoted(name)} AS SELECT * FROM {parquet_table(folder, files)}")
     except Exception as error:
         raise ConfigurationError(f"{safe_uri(folder.uri)}: {first_line(error)}") from None
 
 
 def columns_of(connection: Any, table: str) -> list[str]:
     """Names of a table's columns."""
-    return [row[0] for row in connection.execute(f"DESCRIBE {sql.name(table)}").fetchall()]
-
-
-def first_line(error: Exception) -> str:
-    """What DuckDB says in short."""
-    return str(error).strip().splitlines()[0]
+    return [row[0] for row in connection.execute(f"DESCRIBE {quoted(table)}").fetchall()]

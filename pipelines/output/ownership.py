@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
+from datetime import datetime
 
 import pyarrow.parquet as pq
 
 MARK = b"internvl_batch"  # in the metadata of every Parquet file: {"run": …, "token": …}
 _NAME = re.compile(r"(?P<run>.+)-(?P<number>\d{6,})\.parquet", re.DOTALL)
-_RUN_ID = re.compile(r"\d{8}T\d{6}-[0-9a-f]{6}")  # the form of the ids from `RunRecord`
+_RUN_ID = re.compile(r"\d{8}T\d{6}-[0-9a-f]{6}")  # the form of `new_run_id`
 
 
 def mark(run_id: str, token: int = 0) -> dict[bytes, bytes]:
@@ -24,6 +26,11 @@ def mark(run_id: str, token: int = 0) -> dict[bytes, bytes]:
         token: Number of the lease that the run holds; see `pipelines.output.lease`.
     """
     return {MARK: json.dumps({"run": run_id, "token": token}).encode()}
+
+
+def new_run_id(started: datetime) -> str:
+    """An id for a run. Ids sort by time, and two runs that start in the same second get different ids."""
+    return f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
 
 
 def parquet_name(run_id: str, number: int) -> str:

@@ -8,7 +8,6 @@ import json
 import logging
 import platform
 import re
-import secrets
 import time
 from collections import Counter
 from datetime import UTC, datetime
@@ -29,6 +28,7 @@ from pipelines.options.job_options import JobOptions
 from pipelines.options.rules import changed
 from pipelines.options.safe_options import safe_options
 from pipelines.output.folder import RUNS, OutputFolder
+from pipelines.output.ownership import new_run_id
 from pipelines.output.totals import Totals
 from pipelines.report.event_counts import EventCounts
 from pipelines.report.measures import Measures
@@ -58,8 +58,7 @@ class RunRecord:
         self.options, self.task, self._output = options, task, output
         self.started = datetime.now(UTC)
         self._clock = time.monotonic()
-        # Ids sort by time, and two runs that start in the same second get different ids.
-        self.run_id = f"{self.started:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+        self.run_id = new_run_id(self.started)
         self.ended = "failed"
         self.counts: Counts | None = None
         self.totals = Totals()

@@ -53,7 +53,7 @@ class Prepare:
             ledger.put_decoder(self._name, json.dumps(available().as_dict()))
         self._preparer = make_preparer()
         self._task, self._clip_columns, self._sampling_column = task, clip_columns, sampling_column
-        self._stats = stats
+        self._added = pa.unify_schemas([c.PREPARED, c.STATS]) if stats else c.PREPARED
         self._sample = UnitSample(PREVIEWS)
 
     def __call__(self, rows: pa.Table) -> pa.Table:
@@ -84,7 +84,7 @@ class Prepare:
             else {"source_version": self._version(units[row]) if row in units else known[row], c.PLACES: places[row]}
             for row, (one, notes) in enumerate(zip(found, read_with, strict=True))
         ]
-        return fill(rows, "render", values, pa.unify_schemas([c.PREPARED, c.STATS]) if self._stats else c.PREPARED)
+        return fill(rows, "render", values, self._added)
 
     def _unit(self, row: pa.Table) -> Unit:
         """The unit of the single row in ``row``."""

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from pipelines.output.folder import REVIEWS
 from pipelines.output.reviews import REVIEWED
+from pipelines.output.sql import address, literals, parquet_table, quoted, register_store
 from pipelines.viewer.outputs import TABLES, Table, ViewedOutput
 
 QUERY_SECONDS = 30.0
@@ -63,12 +64,10 @@ class Database:
         self._derived: list[str] = []
         self._connection = duckdb.connect(config={"memory_limit": MEMORY, "temp_directory": scratch})
         for output in outputs:
-            if not output.folder.local:
-                with contextlib.suppress(duckdb.InvalidInputException):  # two outputs in one store
-                    self._connection.register_filesystem(output.folder.fs)
+            register_store(self._connection, output.folder)
         self._execute("SET parquet_metadata_cache = true")
-        folders = [_address(output, table, "") for output in outputs for table in TABLES]
-        self._execute(f"SET allowed_directories = {_list(folders)}")
+        folders = [address(output.folder, f"{table}/") for output in outputs for table in TABLES]
+        self._execute(f"SET allowed_directories = {literals(folders)}")
         for setting in ("enable_external_access = false", "lock_configuration = true"):
             self._execute(f"SET {setting}")
         self.columns: dict[tuple[int, str], list[Column]] = {}
@@ -78,24 +77,24 @@ class Database:
 
     def open(self, number: int) -> None:
         """Makes the views of an output, from the files that it has now."""
-        output = self._outputs[number]
         with self._write:
             self._forget_derived()
             self._execute(f"CREATE TABLE IF NOT EXISTS {REVIEWS}_{number + 1} ({_columns_of(REVIEWED)})")
             for table in TABLES:
-                self._open_table(number, table, [_address(output, table, name) for name in output.files[table]])
+                self._open_table(number, table)
 
-    def _open_table(self, number: int, table: Table, files: list[str]) -> None:
-        name = view(number, table)
+    def _open_table(self, number: int, table: Table) -> None:
+        output, name = self._outputs[number], view(number, table)
+        files = output.files[table]
         if not files:
             self.columns[number, table], self.rows[number, table] = [], 0
             self._execute(f"DROP VIEW IF EXISTS {name}")
             return
-        source = f"read_parquet({_list(files)}, union_by_name = true)"
+        source = parquet_table(output.folder, files)
         try:
             there = self._execute(f"DESCRIBE SELECT * FROM {source}").fetchall()
         except duckdb.Error as error:
-            raise QueryError(f"{self._outputs[number].name}/{table} cannot be read: {_first_line(error)}") from None
+            raise QueryError(f"{output.name}/{table} cannot be read: {_first_line(error)}") from None
         answers = self._answers(number, table)
         reviewed = [
             Column(field.name, _duckdb(field.type), _kind(_duckdb(field.type)))
@@ -202,21 +201,6 @@ class Database:
 def view(number: int, table: str) -> str:
     """The name of a table in SQL: ``results_1`` of the first output."""
     return f"{table}_{number + 1}"
-
-
-def quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _address(output: ViewedOutput, table: str, name: str) -> str:
-    """Where DuckDB finds a file, or with an empty name the folder of a table."""
-    name = name or f"{table}/"
-    folder = output.folder.root if output.folder.local else output.folder.uri
-    return folder.rstrip("/") + "/" + name
-
-
-def _list(texts: Sequence[str]) -> str:
-    return "[" + ", ".join("'" + text.replace("'", "''") + "'" for text in texts) + "]"
 
 
 def _kind(type_: str) -> Kind:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from pipelines.viewer.database import Column, Database, QueryError, quoted, view
+from pipelines.output.sql import quoted
+from pipelines.viewer.database import Column, Database, QueryError, view
 from pipelines.viewer.selection import Selection
 
 PREVIEW = 300  # characters of a text in a list

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipelines.viewer.database import Column, Database, QueryError, quoted, view
+from pipelines.output.sql import quoted
+from pipelines.viewer.database import Column, Database, QueryError, view
 from pipelines.viewer.outputs import TABLES, Table
 
 SEARCHED = ("id", "response", "question", "phrase", "text", "kind", "message", "source", "review_text", "review_note")

@@ -22,8 +22,9 @@ from internvl_ops.redaction import safe_text, safe_uri
 from pipelines.flags import in_flags
 from pipelines.output.folder import RESULTS
 from pipelines.output.media_places import media_kind_of
+from pipelines.output.sql import quoted
 from pipelines.viewer import queries, texts
-from pipelines.viewer.database import Database, QueryError, quoted, view
+from pipelines.viewer.database import Database, QueryError, view
 from pipelines.viewer.media import SIDES, Shelf, UnitMedia, media_columns, media_of, named_files
 from pipelines.viewer.outputs import TABLES, ViewedOutput
 from pipelines.viewer.reviewing import Reviewing

@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { h, number, visible } from "./dom.js";
-import { columns, go, query, state, table } from "./state.js";
+import { columns, go, NO_FILTER, query, state, table } from "./state.js";
 
 const FACETS = {
   results: ["finish_reason", "review", "label", "verdict"],
@@ -121,7 +121,7 @@ function draw(form, now) {
           "aria-label": "Largest first",
         }),
         button("sample", () => go({ sample: "", seed: "", id: "" })),
-        h("button", { type: "button", id: "clear", click: () => go(CLEAR) }, "Clear"),
+        h("button", { type: "button", id: "clear", click: () => go(NO_FILTER) }, "Clear"),
       ),
     ),
   );
@@ -131,17 +131,6 @@ function draw(form, now) {
     go({ search: search.value, where: where.value, id: "" });
   };
 }
-
-const CLEAR = {
-  search: "",
-  where: "",
-  equal: {},
-  sort: "",
-  descending: "",
-  sample: "",
-  seed: "",
-  id: "",
-};
 
 export function isFiltered(now) {
   return Boolean(now.search || now.where || now.sample || Object.keys(now.equal).length);

@@ -9,10 +9,7 @@ export const PAGES = {
   review: "Review",
   runs: "Runs",
 };
-const EMPTY = {
-  page: "units",
-  output: "0",
-  view: "gallery",
+export const NO_FILTER = {
   search: "",
   where: "",
   equal: {},
@@ -21,6 +18,12 @@ const EMPTY = {
   sample: "",
   seed: "",
   id: "",
+};
+const EMPTY = {
+  page: "units",
+  output: "0",
+  view: "gallery",
+  ...NO_FILTER,
   second: "",
   column: "",
   which: "differs",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
@@ -11,6 +12,7 @@ from starlette.testclient import TestClient
 from pipelines.viewer.outputs import Access, ViewedOutput
 from pipelines.viewer.server import Viewer
 from testing import viewed
+from testing.browser import browser
 
 TOKEN, PORT = "the-token", 4321
 BASE = f"http://127.0.0.1:{PORT}"
@@ -61,3 +63,25 @@ def marking(tmp_path: Path) -> Iterator[Client]:
     client = Client(viewed.captions(tmp_path))
     yield client
     client.close()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """An output of captions of the test's own."""
+    return viewed.captions(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def chrome() -> Iterator[Any]:
+    """A real Chromium."""
+    with browser() as started:
+        yield started
+
+
+@pytest.fixture
+def opened(chrome: Any) -> Iterator[Callable[..., Any]]:
+    """Opens pages over outputs."""
+    from tests.pipelines.viewer.pages import pages  # it imports from here
+
+    with pages(chrome) as open_page:
+        yield open_page

@@ -3,36 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from pipelines.output.folder import OutputFolder
 from pipelines.output.reviews import ReviewSession
 from testing import viewed
-from testing.browser import browser
-from tests.pipelines.viewer.pages import IN_CHROMIUM, Open, expect_ids, ids, pages, reviews, said
+from tests.pipelines.viewer.pages import IN_CHROMIUM, Open, expect_ids, ids, reviews, said
 
 pytestmark = IN_CHROMIUM
-
-
-@pytest.fixture(scope="module")
-def chrome() -> Iterator[Any]:
-    with browser() as started:
-        yield started
-
-
-@pytest.fixture
-def opened(chrome: Any) -> Iterator[Open]:
-    with pages(chrome) as open_page:
-        yield open_page
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return viewed.captions(tmp_path)
 
 
 def test_search_filter_and_sort(opened: Open, folder: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,30 +16,13 @@ from internvl_ops.tasks import caption
 from pipelines.viewer.outputs import ViewedOutput
 from pipelines.viewer.server import Viewer
 from testing import viewed
-from testing.browser import browser, serving
+from testing.browser import serving
 from tests.pipelines.viewer.conftest import TOKEN
-from tests.pipelines.viewer.pages import IN_CHROMIUM, Open, pages, reviews, said
+from tests.pipelines.viewer.pages import IN_CHROMIUM, Open, reviews, said
 
 LONG = "0123456789 " * 1_000_000  # 11 MB
 
 pytestmark = IN_CHROMIUM
-
-
-@pytest.fixture(scope="module")
-def chrome() -> Iterator[Any]:
-    with browser() as started:
-        yield started
-
-
-@pytest.fixture
-def opened(chrome: Any) -> Iterator[Open]:
-    with pages(chrome) as open_page:
-        yield open_page
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return viewed.captions(tmp_path)
 
 
 def test_hostile_answers_and_names_do_nothing(opened: Open, folder: Path) -> None:
