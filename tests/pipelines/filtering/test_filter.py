@@ -300,3 +300,18 @@ class TestWhatIsWrong:
             judge(tmp_path, texts("x"), rule)
         found = judge(tmp_path, texts("x"), {**rule, "verdict": "review"}, overwrite=True)
         assert found["0"]["verdict"] == "review"
+
+
+class TestStores:
+    def test_outputs_in_one_store_are_joined_and_judged_there(self, bucket: str, tmp_path: Path) -> None:
+        def put(name: str, rows: list[dict[str, Any]]) -> str:
+            OutputFolder(f"{bucket}/{name}").write_table(f"{RESULTS}/a.parquet", pa.Table.from_pylist(rows))
+            return f"{bucket}/{name}"
+
+        source, scores = put("in", texts("a", "b")), put("scores", [{"id": "0", "score": 3}, {"id": "1", "score": 8}])
+        (tmp_path / "r.yaml").write_text("rules: [{name: low, where: score < 7, verdict: drop}]")
+        rules = str(tmp_path / "r.yaml")
+        filter_output(FilterOptions(input=source, output=f"{bucket}/out", rules=rules, join=(f"scores={scores}",)))
+        found = OutputFolder(f"{bucket}/out")
+        rows = [row for name in found.files(RESULTS) for row in found.read_table(name).to_pylist()]
+        assert {row["id"]: row["verdict"] for row in rows} == {"0": "drop", "1": "keep"}
