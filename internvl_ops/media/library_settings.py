@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Any, Literal
 
 import pillow_heif
@@ -57,3 +59,20 @@ def _set(values: list[tuple[Any, str, Any]]) -> None:
 def _register_heif() -> None:
     """Called for the first file: a process that only imports this module keeps its own readers."""
     pillow_heif.register_heif_opener()
+
+
+@functools.cache
+def import_decord() -> ModuleType:
+    """Imports decord without giving its libraries to the rest of the process.
+
+    decord loads itself and its zlib of 2005 with ``RTLD_GLOBAL``. Codecs that are imported after it would then call
+    that zlib instead of their own, and fail on sound PNG files.
+    """
+    with _lock:
+        everywhere = ctypes.RTLD_GLOBAL
+        _set([(ctypes, "RTLD_GLOBAL", ctypes.RTLD_LOCAL)])
+        try:
+            import decord  # imported here because it is slow to import and rarely used
+        finally:
+            _set([(ctypes, "RTLD_GLOBAL", everywhere)])
+    return decord

@@ -31,7 +31,7 @@ def pillow_rgb(image: Any, data: bytes, alpha: str, notes: list[str]) -> np.ndar
         image = _composite_of_layers(image, data)
     if image.format == "JPEG2000":
         image = _stretch_few_bits(image, data)
-    if (deep := _deep_png(image, data)) is not None:
+    if (deep := _deep_png(image, data, notes)) is not None:
         return to_rgb(*deep, alpha, notes)
     described = _deep_samples(image, data)
     if described is not None:
@@ -88,7 +88,7 @@ def _scale_colour_key(image: Any, data: bytes) -> None:
         image.info["transparency"] = tuple(value >> 8 for value in key)
 
 
-def _deep_png(image: Any, data: bytes) -> tuple[np.ndarray, Samples] | None:
+def _deep_png(image: Any, data: bytes, notes: list[str]) -> tuple[np.ndarray, Samples] | None:
     """The 16-bit samples of a PNG, where Pillow's cut to 8 bits may have lost too much; None for all others.
 
     It may lose too much if a transparent colour differs only in its lower bits, or if no sample uses the upper bits.
@@ -103,7 +103,8 @@ def _deep_png(image: Any, data: bytes) -> tuple[np.ndarray, Samples] | None:
 
     try:
         pixels = imagecodecs.png_decode(data)
-    except imagecodecs.PngError:  # damaged at the end, which Pillow does not read
+    except imagecodecs.PngError as error:  # damaged at the end, which Pillow does not read
+        notes.append(f"16-bit samples, of which only the upper 8 bits can be read: {error}")
         return None
     channels = pixels.shape[2]
     samples = Samples(

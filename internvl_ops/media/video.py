@@ -14,6 +14,7 @@ from internvl_ops.errors import UnitError
 from internvl_ops.media import shared
 from internvl_ops.media.frame_folder import FrameFolder, open_video
 from internvl_ops.media.image import Exif
+from internvl_ops.media.library_settings import import_decord
 from internvl_ops.media.sampling import sample_range, sample_times, spread, step_indices
 from internvl_ops.media.tiling import Resize, tile_image
 from internvl_ops.media.video_file import DecodedFrame, VideoFile
@@ -209,8 +210,7 @@ def _frames(
 ) -> Iterator[DecodedFrame]:
     left = sorted(set(numbers))
     if options.decoder == "decord" and isinstance(video, VideoFile):
-        import decord  # imported here because it is slow to import and rarely used
-
+        decord = import_decord()
         try:
             file = io.BytesIO(source) if isinstance(source, bytes) else source
             reader = decord.VideoReader(file, ctx=decord.cpu(0), num_threads=options.threads)

@@ -115,6 +115,12 @@ class TestRanges:
         assert shown(data) == [51, 255]
         assert load_image(data, SMALL).notes == ["16-bit samples that reach 4,095 only, read as 12-bit"]
 
+    def test_a_png_whose_deep_samples_cannot_be_read_says_so(self) -> None:
+        data = png_file(halves(819, 4095, np.uint16, 3), 16, 2)
+        damaged = data[:-16] + b"\0\0\0\0" + data[-12:]  # the checksum of the pixels
+        picture = load_image(damaged, SMALL)
+        assert "only the upper 8 bits can be read" in picture.notes[0]
+
     @pytest.mark.parametrize(("top", "bits"), [(4095, 12), (65535, 16), ((1 << 24) - 1, 24)])
     def test_fewer_bits_in_32(self, top: int, bits: int) -> None:
         data = tiff(halves(top // 5, top, np.uint32))

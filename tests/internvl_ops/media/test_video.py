@@ -4,6 +4,8 @@ import io
 import math
 import os
 import struct
+import subprocess
+import sys
 
 import av
 import numpy as np
@@ -200,6 +202,19 @@ class TestDecoding:
         assert decords.notes == []
         assert ours.frame_numbers == decords.frame_numbers
         np.testing.assert_array_equal(ours.tiles, decords.tiles)
+
+    def test_decord_leaves_the_libraries_of_other_codecs_alone(self, tmp_path):
+        """In a process of its own, where nothing else has loaded the codecs before."""
+        (tmp_path / "clip.mp4").write_bytes(kind("h264"))
+        script = (
+            "import sys, numpy as np\n"
+            "from internvl_ops.media.video import VideoOptions, load_video\n"
+            "load_video(open(sys.argv[1], 'rb').read(), VideoOptions(decoder='decord'))\n"
+            "import imagecodecs\n"
+            "deep = np.full((8, 8, 3), 819, np.uint16)\n"
+            "assert (imagecodecs.png_decode(imagecodecs.png_encode(deep)) == deep).all()\n"
+        )
+        subprocess.run([sys.executable, "-c", script, tmp_path / "clip.mp4"], check=True)
 
     @pytest.mark.parametrize("name", ["av1", "raw_h264", "transport_stream"])
     def test_pyav_takes_over_where_decord_cannot(self, name):
