@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Literal, get_args
 
-Kind = Literal[
+ErrorKind = Literal[
     "bad_row",
     "duplicate_id",
     "not_found",
@@ -26,14 +26,14 @@ Kind = Literal[
 ]
 Stage = Literal["read", "explode", "fetch", "decode", "render", "generate", "parse", "write"]
 
-KINDS: tuple[str, ...] = get_args(Kind)
+KINDS: tuple[str, ...] = get_args(ErrorKind)
 STAGES: tuple[str, ...] = get_args(Stage)
 
 # Failures of these kinds may be temporary: a file may arrive later. The others are properties of the input.
 RETRIABLE: frozenset[str] = frozenset({"timeout", "engine_failed", "storage", "not_found"})
 
 # The kind of an unexpected failure, by the stage in which it happened.
-_UNFORESEEN: dict[Stage, Kind] = {
+_UNFORESEEN: dict[Stage, ErrorKind] = {
     "read": "bad_row",
     "explode": "decoder_crashed",
     "fetch": "storage",
@@ -64,7 +64,7 @@ class UnitError(Exception):
     """
 
     stage: Stage
-    kind: Kind
+    kind: ErrorKind
     message: str
     attempts: int = 1
 

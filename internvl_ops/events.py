@@ -13,7 +13,7 @@ import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from internvl_ops.redaction import safe_text
+from internvl_ops.stores.redaction import safe_text
 
 LOGGERS = ("internvl_ops", "pipelines")  # all loggers of this project are below these
 LONGEST_MESSAGE = 1000  # characters

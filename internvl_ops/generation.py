@@ -137,7 +137,7 @@ class Generates(Protocol[Answer_co]):
     def generate(self, request: Request, sampling: Sampling, watch: Watch | None = None) -> Awaitable[Answer_co]: ...
 
 
-class Answers(Protocol):
+class Answerer(Protocol):
     """Has the conversations of a unit with an engine: a `Generator`, or an `Asker` if answers are not texts."""
 
     async def answer(

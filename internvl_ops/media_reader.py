@@ -17,7 +17,7 @@ from internvl_ops.media.parts import WHOLE, DecodeOptions, Loaded, Part, count_i
 from internvl_ops.media.sandbox import Sandbox
 from internvl_ops.media.small import small_jpeg_of
 from internvl_ops.media.tiling import RESIZER, share_tile_budget
-from internvl_ops.redaction import safe_uri
+from internvl_ops.stores.redaction import safe_uri
 from internvl_ops.tasks.conversation import Conversation
 
 

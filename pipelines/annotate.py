@@ -15,7 +15,7 @@ from internvl_ops.errors import ConfigurationError
 from internvl_ops.events import listening, note
 from internvl_ops.models.checkpoints.config import Checkpoint
 from internvl_ops.preparer import MediaReader
-from internvl_ops.redaction import safe_uri
+from internvl_ops.stores.redaction import safe_uri
 from internvl_ops.tasks import Task
 from pipelines import cluster
 from pipelines.drive import drive
@@ -42,7 +42,7 @@ from pipelines.stages.generate import Generate
 from pipelines.stages.parse import Parse
 from pipelines.stages.prepare import Prepare
 from pipelines.stages.read import read
-from pipelines.wiring.engines import engine_maker, tile_size, tokenizer_checkpoint, version_of
+from pipelines.wiring.engines import checkpoint_version, engine_maker, tile_size, tokenizer_checkpoint
 from pipelines.wiring.generators import generator_maker
 from pipelines.wiring.media import ReaderArguments, explodes, read_policy, reader_arguments
 from pipelines.wiring.notices import notices
@@ -69,7 +69,7 @@ def annotate(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | Non
     """
     output = OutputFolder(options.output)
     record = RunRecord(options, task, output)
-    record.weights = version_of(checkpoint)
+    record.weights = checkpoint_version(checkpoint)
     record.notices, record.left_out = notices(options, plan, checkpoint), plan.left_out
     for notice in record.notices:
         note(logger, "notice", f"Note: {notice}")
@@ -81,7 +81,7 @@ def annotate(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | Non
     # A process with a Ray session of its own keeps its temporary folder, too: the workers do not inherit it.
     folder = contextlib.nullcontext() if ray.is_initialized() else run_folder()
     with folder, listening(record.events), Lease(output, record.run_id) as lease:
-        kind = overwrite_id(safe_uri(options.input), settings(options, task, version_of(checkpoint)))
+        kind = overwrite_id(safe_uri(options.input), settings(options, task, checkpoint_version(checkpoint)))
         overwrite = begin(output, record.run_id, wanted=options.overwrite, kind=kind)
         with cluster.session(options):
             workers = cluster.plan_workers(
@@ -110,7 +110,7 @@ def annotate(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | Non
                 unparsed=task.unparsed,
                 rows_per_file=options.rows_per_file,
                 commit_seconds=options.commit_seconds,
-                metadata=metadata(options, task, version_of(checkpoint)),
+                metadata=metadata(options, task, checkpoint_version(checkpoint)),
                 token=lease.token,
                 absent=columns.absent,
             ) as writer:

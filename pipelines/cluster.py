@@ -23,7 +23,7 @@ from internvl_ops.events import note
 from internvl_ops.gpus import find_gpu
 from internvl_ops.media.video import VideoOptions
 from internvl_ops.models.checkpoints.config import Checkpoint
-from internvl_ops.redaction import safe_uri
+from internvl_ops.stores.redaction import safe_uri
 from internvl_ops.tasks import Task
 from pipelines import interruption
 from pipelines.options.job_options import JobOptions

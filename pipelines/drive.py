@@ -16,7 +16,7 @@ import ray
 from ray.data import Dataset
 
 from internvl_ops.events import note
-from internvl_ops.redaction import safe_text, safe_uri
+from internvl_ops.stores.redaction import safe_text, safe_uri
 from pipelines import columns as c
 from pipelines.cluster import NodeWatch
 from pipelines.flags import in_flags

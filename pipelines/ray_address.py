@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from internvl_ops.errors import ConfigurationError
-from internvl_ops.redaction import safe_uri
+from internvl_ops.stores.redaction import safe_uri
 
 PROBE_S = 5.0
 _HOST_PORT = re.compile(r"(?:ray://)?(\[[0-9a-fA-F:.]+\]|[^\s:/@\[\]]+):(\d{1,5})/?")

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 from PIL import ImageDraw
 
-from internvl_ops.errors import Kind, UnitError
+from internvl_ops.errors import ErrorKind, UnitError
 from internvl_ops.tasks import TEXT, Task, caption, ground, ocr
 from pipelines import columns as c
 from pipelines.ledger.finished import unit_key
@@ -40,7 +40,7 @@ def write_output(
     passthrough: pa.Schema,
     kind: str = "image",
     exploded: bool = False,
-    failed: Mapping[str, tuple[Kind, str]] | None = None,
+    failed: Mapping[str, tuple[ErrorKind, str]] | None = None,
     model: str = "org/model",
     **options: Any,
 ) -> None:
@@ -81,7 +81,7 @@ def _internal(own: pa.Schema) -> pa.Schema:
     return pa.schema([*carried, *internal, *(field for field in own if field.name not in ("model", "run_id"))])
 
 
-def _finished(row: Mapping[str, Any], failed: Mapping[str, tuple[Kind, str]]) -> dict[str, Any]:
+def _finished(row: Mapping[str, Any], failed: Mapping[str, tuple[ErrorKind, str]]) -> dict[str, Any]:
     common = {c.SOURCE: "manifest.jsonl:1", c.POSITION: 0, c.KEY: unit_key(row["id"], 1), "source_version": '"etag"'}
     if row["id"] in failed:
         kind, message = failed[row["id"]]

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from internvl_ops.engines.base import EngineDead
 from internvl_ops.errors import ConfigurationError, UnitError, keyword
 from internvl_ops.events import note
-from internvl_ops.redaction import safe_text, safe_uri
+from internvl_ops.stores.redaction import safe_text, safe_uri
 
 if TYPE_CHECKING:  # the import takes a quarter of a second, and every command imports this module for its options
     import aiohttp

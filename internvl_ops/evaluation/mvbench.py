@@ -44,7 +44,7 @@ def task_of(category: str) -> MVBenchTask | None:
     return MVBENCH_TASKS.get(category.strip().lower().replace(" ", "_").replace("-", "_"))
 
 
-def place_of(video: str, category: str) -> str:
+def video_path(video: str, category: str) -> str:
     """A video's path below the folder of all videos; a name that already includes its folder is unchanged."""
     task = task_of(category)
     return video if task is None or "/" in video.rstrip("/") else f"{task.folder}/{video}"

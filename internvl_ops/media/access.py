@@ -20,13 +20,13 @@ from internvl_ops.media.uris import (
     has_dots,
     host_of,
     is_under,
+    normal_scheme,
     prefix_for,
-    scheme_of,
     shortest,
     trimmed,
 )
-from internvl_ops.redaction import safe_uri, without_keys
 from internvl_ops.stores.base import Settings
+from internvl_ops.stores.redaction import safe_uri, without_keys
 from internvl_ops.stores.schemes import LOCAL, SCHEME, SCHEMES, Scheme, canonical, has_buckets, scheme_named, split_uri
 
 # Headers that only say who asks and for what; they hold no secret.
@@ -73,7 +73,7 @@ class ReadPolicy:
         object.__setattr__(self, "base", _absolute(self.base, keyword("base")) if self.base else "")
         object.__setattr__(self, "allow", tuple(_absolute(prefix, keyword("allow")) for prefix in self.allow))
         secret = [name for name, _ in self.headers if name.lower() not in OPEN_HEADERS]
-        if secret and not any(scheme_of(prefix) in ("http", "https") for prefix in self.allow):
+        if secret and not any(normal_scheme(prefix) in ("http", "https") for prefix in self.allow):
             raise ConfigurationError(
                 f"{keyword('headers', secret[0])}=…: it may be a secret, so it goes to addresses under "
                 f"{keyword('allow')} alone, and none is given. Add {keyword('allow', 'https://HOST/')} for the host "
@@ -97,13 +97,13 @@ class ReadPolicy:
                 is not a URI at all.
         """
         normal = self._resolve(uri)
-        scheme = scheme_of(normal)
+        scheme = normal_scheme(normal)
         if scheme == "data" or self.trusts(normal):
             return normal
         if scheme == "file":
             own = self._owns_files() and is_under(normal, os.path.realpath(self.base))
         elif has_buckets(scheme):
-            own = scheme_of(self.base) == scheme and bucket_of(self.base) == bucket_of(normal)
+            own = normal_scheme(self.base) == scheme and bucket_of(self.base) == bucket_of(normal)
         else:
             own = may_be_public(host_of(URL(normal)))
         if not own:
@@ -112,14 +112,14 @@ class ReadPolicy:
 
     def _owns_files(self) -> bool:
         """Whether local files under the base may be read. Files under ``/`` may not: it holds all secrets."""
-        return bool(self.base) and scheme_of(self.base) == "file" and os.path.realpath(self.base) != "/"
+        return bool(self.base) and normal_scheme(self.base) == "file" and os.path.realpath(self.base) != "/"
 
     def is_local(self, uri: str) -> bool:
         """Whether a URI names a local file, judged by its text alone; `check` would access the file system."""
         uri = trimmed(uri)
         if SCHEME.match(uri) or uri[:5].lower() == "data:":
             return uri[:7].lower() == "file://"
-        return uri.startswith("/") or scheme_of(self.base) == "file"
+        return uri.startswith("/") or normal_scheme(self.base) == "file"
 
     def trusts(self, normal: str) -> bool:
         """Whether a URI, in the form that ``check`` returns, is under a prefix of ``allow``."""
@@ -152,10 +152,10 @@ class ReadPolicy:
         parts = []
         if self._owns_files():
             parts.append(f"files under {self.base}")
-        elif self.base and scheme_of(self.base) == "file":
+        elif self.base and normal_scheme(self.base) == "file":
             parts.append("no local files, because the manifest lies in the root folder")
-        elif self.base and has_buckets(scheme_of(self.base)):
-            parts.append(f"objects in {scheme_of(self.base)}://{bucket_of(self.base)}")
+        elif self.base and has_buckets(normal_scheme(self.base)):
+            parts.append(f"objects in {normal_scheme(self.base)}://{bucket_of(self.base)}")
         parts.append("public http(s) addresses")
         parts.extend(safe_uri(prefix) for prefix in self.allow)
         return ", ".join(parts)
@@ -185,7 +185,7 @@ class ReadPolicy:
             except UnitError:
                 refused.append((uri, normal))
                 continue
-            if scheme_of(normal) in ("http", "https") and not self.trusts(normal):
+            if normal_scheme(normal) in ("http", "https") and not self.trusts(normal):
                 names.setdefault(URL(normal).host or "", (uri, normal))
         if encoded > tolerated * count:
             return (
@@ -213,7 +213,7 @@ class ReadPolicy:
             return _normalise(uri)
         if not self.base:
             raise UnitError("fetch", "bad_row", f"{safe_uri(uri)} is relative, but to no known folder")
-        if scheme_of(self.base) in ("http", "https"):
+        if normal_scheme(self.base) in ("http", "https"):
             return _normalise(str(URL(self.base.rstrip("/") + "/").join(URL(uri))))
         return _normalise(f"{self.base.rstrip('/')}/{uri}")
 

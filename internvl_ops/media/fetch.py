@@ -28,9 +28,9 @@ from internvl_ops.media.s3 import S3Reader
 from internvl_ops.media.silence import Silence
 from internvl_ops.media.stored import StoreReader
 from internvl_ops.media.transports import Body, HttpReader, Transient, read_local
-from internvl_ops.redaction import safe_uri
 from internvl_ops.stores.base import Received
 from internvl_ops.stores.local import local_version
+from internvl_ops.stores.redaction import safe_uri
 from internvl_ops.stores.schemes import SCHEME
 
 T = TypeVar("T")

@@ -9,7 +9,7 @@ import aiohttp
 from yarl import URL
 
 from internvl_ops.errors import ConfigurationError
-from internvl_ops.redaction import safe_uri
+from internvl_ops.stores.redaction import safe_uri
 
 
 def proxy_for(url: URL) -> dict[str, Any]:

@@ -26,9 +26,9 @@ from internvl_ops.media.transports import (
     receive_body,
     retry_after,
 )
-from internvl_ops.redaction import safe_text, safe_uri
 from internvl_ops.stores import s3_config
 from internvl_ops.stores.base import Received, Settings
+from internvl_ops.stores.redaction import safe_text, safe_uri
 
 T = TypeVar("T")
 

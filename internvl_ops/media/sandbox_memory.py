@@ -21,7 +21,7 @@ _REFERENCES_WHEN_UNUSED = 2  # the entry in the list, and the argument of getref
 _COUNTS = struct.Struct("<III")
 
 
-class Place(NamedTuple):
+class ArrayPlace(NamedTuple):
     """The location of one array's bytes."""
 
     segment: int
@@ -32,7 +32,7 @@ class Place(NamedTuple):
 class Lending(NamedTuple):
     """The part of an answer that describes shared memory; values in the answer refer to it."""
 
-    places: list[Place]  # the arrays' places, in the order of their numbers in the answer
+    places: list[ArrayPlace]  # the arrays' places, in the order of their numbers in the answer
     fresh: list[int]  # segments whose file descriptors are sent with this answer
     dropped: list[int]  # segments that will not be used again
 
@@ -47,7 +47,7 @@ class Lending(NamedTuple):
         places, fresh, dropped = _COUNTS.unpack_from(message)
         form = f"<{3 * places + fresh + dropped}Q"
         numbers = list(struct.unpack_from(form, message, _COUNTS.size))
-        arrays = [Place(*numbers[start : start + 3]) for start in range(0, 3 * places, 3)]
+        arrays = [ArrayPlace(*numbers[start : start + 3]) for start in range(0, 3 * places, 3)]
         rest = numbers[3 * places :]
         end = _COUNTS.size + struct.calcsize(form)
         return Lending(arrays, rest[:fresh], rest[fresh:]), memoryview(message)[end:]
@@ -81,7 +81,7 @@ class Lender:
 
     def encode(self, value: Any) -> tuple[bytes, Lending]:
         """Encodes a result; its large arrays stay in shared memory, or are copied there if they were made elsewhere."""
-        places: list[Place] = []
+        places: list[ArrayPlace] = []
 
         def lend(raw: memoryview) -> int | None:
             if raw.nbytes < _OUT_OF_BAND_BYTES:
@@ -105,15 +105,15 @@ class Lender:
         descriptors = [self._unsent.pop(number) for number in lending.fresh]
         return lending._replace(dropped=self._drop_idle()), descriptors
 
-    def _place(self, raw: memoryview) -> Place:
+    def _place(self, raw: memoryview) -> ArrayPlace:
         # A read-only array has no address that can be taken this way, and was not made here either.
         address = 0 if raw.readonly else ctypes.addressof(ctypes.c_ubyte.from_buffer(raw))
         for number in self._used:
             offset = address - self._addresses[number]
             if 0 <= offset < len(self._segments[number]):
-                return Place(number, offset, raw.nbytes)
+                return ArrayPlace(number, offset, raw.nbytes)
         self.allocate(raw.nbytes)[:] = raw
-        return Place(self._used[-1], 0, raw.nbytes)
+        return ArrayPlace(self._used[-1], 0, raw.nbytes)
 
     def _new_segment(self, capacity: int) -> int:
         descriptor = os.memfd_create("sandbox-result", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from internvl_ops.events import note
-from internvl_ops.redaction import safe_uri
+from internvl_ops.stores.redaction import safe_uri
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from internvl_ops.errors import Kind, UnitError
+from internvl_ops.errors import ErrorKind, UnitError
 
 Family = Literal["image", "video", "sound", "document", "other", "damaged"]
 
@@ -204,7 +204,7 @@ def unreadable(data: bytes, wanted: Literal["image", "video", "document"] = "ima
     found = sniffed(data)
     if found.family == wanted:
         return UnitError("decode", "corrupt", f"{found.name.split(' ', 1)[1]} whose header cannot be read")
-    kind: Kind = "corrupt" if found.family == "damaged" else "unsupported"
+    kind: ErrorKind = "corrupt" if found.family == "damaged" else "unsupported"
     if not data:
         return UnitError("decode", kind, "the file is empty (0 bytes); it was probably never downloaded")
     if found.name.startswith("a file that begins"):

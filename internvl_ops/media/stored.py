@@ -8,9 +8,9 @@ from typing import TypeVar
 
 from internvl_ops.errors import UnitError, keyword
 from internvl_ops.media.transports import Transient
-from internvl_ops.redaction import safe_uri
 from internvl_ops.stores.base import Received, Settings, Store, TooLarge
 from internvl_ops.stores.opening import store_of
+from internvl_ops.stores.redaction import safe_uri
 from internvl_ops.stores.remote import StoreAway, first_line
 
 T = TypeVar("T")

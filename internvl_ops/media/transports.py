@@ -21,14 +21,14 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from internvl_ops.errors import Kind, UnitError, keyword, well_formed
+from internvl_ops.errors import ErrorKind, UnitError, keyword, well_formed
 from internvl_ops.media.access import ReadPolicy
 from internvl_ops.media.addresses import is_public
 from internvl_ops.media.proxies import proxy_for
 from internvl_ops.media.real_paths import open_real
-from internvl_ops.redaction import safe_text, safe_uri
 from internvl_ops.stores.base import Received
 from internvl_ops.stores.local import local_version
+from internvl_ops.stores.redaction import safe_text, safe_uri
 
 T = TypeVar("T")
 
@@ -56,7 +56,7 @@ class Transient(Exception):
     """
 
     message: str
-    kind: Kind = "storage"
+    kind: ErrorKind = "storage"
     wait_s: float = 0.0
     ends_run: bool = False
     silent: bool = False

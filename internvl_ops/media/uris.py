@@ -30,7 +30,7 @@ def trimmed(uri: str) -> str:
     return bare if SCHEME.match(bare) or bare[:5].lower() == "data:" else uri
 
 
-def scheme_of(normal: str) -> str:
+def normal_scheme(normal: str) -> str:
     """The scheme of a normal URI; ``file`` for a path."""
     if normal.startswith("/"):
         return "file"
@@ -40,7 +40,7 @@ def scheme_of(normal: str) -> str:
 def bucket_of(uri: str) -> str:
     """The bucket of a normal URI of a store; of the Hub the repository, whatever its revision."""
     bucket = split_uri(uri)[0]
-    return bucket.partition("@")[0] if scheme_of(uri) == "hf" else bucket
+    return bucket.partition("@")[0] if normal_scheme(uri) == "hf" else bucket
 
 
 def is_under(path: str, folder: str) -> bool:
@@ -51,8 +51,8 @@ def is_under(path: str, folder: str) -> bool:
 
 def covers(prefix: str, normal: str) -> bool:
     """Whether a normal URI is under a prefix in ``allow``."""
-    scheme = scheme_of(normal)
-    if scheme_of(prefix) != scheme:
+    scheme = normal_scheme(normal)
+    if normal_scheme(prefix) != scheme:
         return False
     if prefix == f"{scheme}://":
         return True
@@ -81,7 +81,7 @@ def has_dots(path: str) -> bool:
 
 def prefix_for(normal: str) -> str:
     """The prefix in ``allow`` that makes this URI readable."""
-    scheme = scheme_of(normal)
+    scheme = normal_scheme(normal)
     if scheme == "file":
         folder = os.path.dirname(normal).rstrip("/")
         return folder + "/" if folder else normal

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, ClassVar, Literal, NamedTuple
 from internvl_ops.stores.schemes import Scheme
 
 BLOCK = 8 << 20
-Kind = Literal["file", "directory"]
+EntryKind = Literal["file", "directory"]
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class Store(ABC):
         return ""
 
     @abstractmethod
-    def kind(self, uri: str) -> Kind | None:
+    def kind(self, uri: str) -> EntryKind | None:
         """The kind of entry at the URI; None if there is none."""
 
     @abstractmethod

@@ -11,7 +11,7 @@ import stat
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from internvl_ops.stores.base import BLOCK, Kind, Received, Stat, Store, TooLarge
+from internvl_ops.stores.base import BLOCK, EntryKind, Received, Stat, Store, TooLarge
 
 _NOTHING_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
 
@@ -24,7 +24,7 @@ def local_version(status: os.stat_result) -> str:
 class LocalStore(Store):
     """Local files."""
 
-    def kind(self, uri: str) -> Kind | None:
+    def kind(self, uri: str) -> EntryKind | None:
         try:
             mode = os.stat(uri).st_mode
         except OSError as error:

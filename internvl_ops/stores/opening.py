@@ -6,8 +6,8 @@ import functools
 import importlib
 
 from internvl_ops.errors import ConfigurationError
-from internvl_ops.redaction import safe_uri, without_credentials
 from internvl_ops.stores.base import Settings, Store
+from internvl_ops.stores.redaction import safe_uri, without_credentials
 from internvl_ops.stores.schemes import SCHEMES, Scheme, scheme_of
 
 

@@ -11,8 +11,8 @@ import posixpath
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, BinaryIO, ClassVar, cast
 
-from internvl_ops.redaction import safe_text
-from internvl_ops.stores.base import BLOCK, Kind, Received, Stat, Store, TooLarge, is_hidden
+from internvl_ops.stores.base import BLOCK, EntryKind, Received, Stat, Store, TooLarge, is_hidden
+from internvl_ops.stores.redaction import safe_text
 from internvl_ops.stores.schemes import split_uri
 
 _GONE, _THERE, _LATER = (404, 410), (409, 412), (408, 425, 429)
@@ -100,7 +100,7 @@ class RemoteStore(Store):
         """The digest of the content that an entry states, as in `Stat`."""
         return ""
 
-    def kind(self, uri: str) -> Kind | None:
+    def kind(self, uri: str) -> EntryKind | None:
         with self.telling():
             try:
                 info = self.info(uri)

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 
-from internvl_ops.stores.base import BLOCK, Kind
+from internvl_ops.stores.base import BLOCK, EntryKind
 from internvl_ops.stores.remote import ReadOnlyStore
 
 
@@ -31,7 +31,7 @@ class WebStore(ReadOnlyStore):
 
         return OSError, aiohttp.ClientError
 
-    def kind(self, uri: str) -> Kind | None:
+    def kind(self, uri: str) -> EntryKind | None:
         with self.telling():
             try:
                 self.info(uri)

@@ -17,7 +17,7 @@ _MARKS = re.compile(r"</?(?:ref|box|quad|img)>|<IMG_CONTEXT>")
 
 
 Row = Mapping[str, object]
-Language = Literal["en", "zh"]  # of a task's own prompt
+PromptLanguage = Literal["en", "zh"]  # of a task's own prompt
 
 
 @dataclass(frozen=True)

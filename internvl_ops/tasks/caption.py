@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 import pyarrow as pa
 
-from internvl_ops.tasks.base import Language, Task, one_question
+from internvl_ops.tasks.base import PromptLanguage, Task, one_question
 from internvl_ops.tasks.conversation import Answered
 
 Style = Literal["short", "detailed", "dense"]
@@ -39,7 +39,7 @@ CAPTION_PROMPTS: dict[tuple[str, str, str], str] = {
 
 def caption(
     style: Style = "short",
-    language: Language = "en",
+    language: PromptLanguage = "en",
     *,
     media_kind: str = "image",
     prompt: str | None = None,

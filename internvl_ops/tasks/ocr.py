@@ -9,7 +9,7 @@ from typing import Literal, get_args
 import pyarrow as pa
 
 from internvl_ops.errors import ConfigurationError, keyword
-from internvl_ops.tasks.base import Language, Row, Task, text_of, without_marks
+from internvl_ops.tasks.base import PromptLanguage, Row, Task, text_of, without_marks
 from internvl_ops.tasks.boxes import parse_text_boxes
 from internvl_ops.tasks.conversation import Answered, Conversation
 from internvl_ops.tasks.forms import checked
@@ -37,7 +37,7 @@ _FENCE = re.compile(r"\A```[a-z]*\n(.*?)\n?(?:```)?\Z", re.DOTALL)
 
 def ocr(
     format: OcrFormat = "text",
-    language: Language = "en",
+    language: PromptLanguage = "en",
     *,
     json_schema: str | None = None,
     prompt: str | None = None,

@@ -28,7 +28,7 @@ COUNTED = pa.schema(
 )
 _COUNTED_OF_AN_ANSWER = [field for field in COUNTED if field.name != "prompt_tokens"]
 _RESPONSE = pa.field("response", pa.string())
-Parse = Callable[[Answered], Mapping[str, object]]
+ParseAnswer = Callable[[Answered], Mapping[str, object]]
 Decode = Callable[[Sequence[int]], str]
 
 
@@ -73,7 +73,12 @@ class Outcome(ABC):
 
     @abstractmethod
     def result(
-        self, parse: Parse, conversations: Sequence[Conversation], replies: Any, size: tuple[int, int], decode: Decode
+        self,
+        parse: ParseAnswer,
+        conversations: Sequence[Conversation],
+        replies: Any,
+        size: tuple[int, int],
+        decode: Decode,
     ) -> dict[str, Any]:
         """The values of a unit's result: those of the task, those of `columns`, and the ``notes`` on the answers.
 
@@ -124,7 +129,12 @@ class Text(Outcome):
         return {"response": "", "finish_reason": BLANK, "samples": [], **counts}
 
     def result(
-        self, parse: Parse, conversations: Sequence[Conversation], replies: Any, size: tuple[int, int], decode: Decode
+        self,
+        parse: ParseAnswer,
+        conversations: Sequence[Conversation],
+        replies: Any,
+        size: tuple[int, int],
+        decode: Decode,
     ) -> dict[str, Any]:
         drawn = [list(dialogues) for dialogues in zip(*replies, strict=True)]
         had = [[_dialogue(*one, decode) for one in zip(conversations, drawing, strict=True)] for drawing in drawn]
@@ -152,7 +162,12 @@ class NumbersOutcome(Outcome):
     counted = pa.schema([COUNTED.field("prompt_tokens")])
 
     def result(
-        self, parse: Parse, conversations: Sequence[Conversation], replies: Any, size: tuple[int, int], decode: Decode
+        self,
+        parse: ParseAnswer,
+        conversations: Sequence[Conversation],
+        replies: Any,
+        size: tuple[int, int],
+        decode: Decode,
     ) -> dict[str, Any]:
         dialogues = [
             Dialogue(conversation, (), (reply,)) for conversation, reply in zip(conversations, replies, strict=True)
@@ -169,7 +184,7 @@ def _dialogue(conversation: Conversation, turns: Sequence[Reply], decode: Decode
     return Dialogue(conversation, texts, turns)
 
 
-def _sample(parse: Parse, answered: Answered) -> dict[str, Any]:
+def _sample(parse: ParseAnswer, answered: Answered) -> dict[str, Any]:
     return _measured(answered) | dict(parse(answered))
 
 

@@ -6,7 +6,7 @@ import json
 from typing import Any, NoReturn
 
 from internvl_ops.metrics.labels import label_figures
-from internvl_ops.redaction import safe_uri
+from internvl_ops.stores.redaction import safe_uri
 from pipelines.commands.job import run_job
 from pipelines.commands.judging import plan_texts
 from pipelines.options.command_line import Mode
@@ -54,10 +54,10 @@ def compare(options: Any, plan: SourcePlan) -> str:
     run_id = max((name for name in output.list_names(RUNS) if not name.startswith(".")), default="run")
     text = json.dumps(figures, indent=1, ensure_ascii=False).encode()
     written = write_side_file(output, FIGURES, text, run_id, beside=True)
-    return f"\n{in_words(figures)}\n\n  figures   {safe_uri(output.uri)}/{written}"
+    return f"\n{figures_in_words(figures)}\n\n  figures   {safe_uri(output.uri)}/{written}"
 
 
-def in_words(figures: dict[str, Any]) -> str:
+def figures_in_words(figures: dict[str, Any]) -> str:
     """The figures for a terminal."""
     others = "".join(
         f", {figures[name]:,} {what}" for name, what in (("without_truth", "without a truth"), ("failed", "failed"))

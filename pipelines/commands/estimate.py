@@ -14,7 +14,7 @@ from internvl_ops.gpus import DEFAULT_GPU, GPUS, Gpu, find_gpu, gpu_here
 from internvl_ops.models.checkpoints.architecture import GPU_UTILIZATION, Bits
 from internvl_ops.models.checkpoints.config import Checkpoint
 from internvl_ops.tasks import Task
-from pipelines.commands.estimate_sample import SampleResult, Seen, take_sample
+from pipelines.commands.estimate_sample import SampledUnit, SampleResult, take_sample
 from pipelines.options.job_options import JobOptions
 from pipelines.sources import SourcePlan, count_rows
 from pipelines.wiring.engines import GPU_IN_FLIGHT
@@ -65,11 +65,11 @@ class Estimate:
         """CPU cores that prepare units as fast as one GPU answers them."""
         return (self.sample.prepare_s or 0.0) * self.units_per_second()
 
-    def answers(self, unit: Seen) -> int:
+    def answers(self, unit: SampledUnit) -> int:
         """Assumed number of tokens in the unit's answers."""
         return unit.new_tokens if self.answer_tokens is None else min(self.answer_tokens, unit.new_tokens)
 
-    def _seconds(self, unit: Seen, efficiency: Efficiency) -> float:
+    def _seconds(self, unit: SampledUnit, efficiency: Efficiency) -> float:
         return self.roofline.seconds(unit.tiles, unit.prompt_tokens, self.answers(unit), efficiency).total
 
     def text(self) -> str:

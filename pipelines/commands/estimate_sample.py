@@ -33,7 +33,7 @@ PATIENCE_S = 10.0  # limit for preparing, and again for counting pages or clips
 
 
 @dataclass(frozen=True)
-class Seen:
+class SampledUnit:
     """One unit of the sample.
 
     Args:
@@ -63,7 +63,7 @@ class SampleResult:
     rows: int
     units_per_row: float = 1.0
     prepared: int = 0
-    seen: list[Seen] = field(default_factory=list)
+    seen: list[SampledUnit] = field(default_factory=list)
     errors: Counter[str] = field(default_factory=Counter)
     prepare_s: float | None = None
 
@@ -178,7 +178,7 @@ def _read_headers(
             if isinstance(tiles, UnitError):
                 sample.errors[tiles.kind] += 1
             else:
-                sample.seen.append(Seen(tiles, text + image_tokens * tiles, new))
+                sample.seen.append(SampledUnit(tiles, text + image_tokens * tiles, new))
     finally:
         reader.close()
 
@@ -191,7 +191,7 @@ def at_most(seconds: float) -> Iterator[bool]:
         yield True
 
 
-def _outcomes(rows: pa.Table, checkpoint: Checkpoint) -> Iterator[Seen | str]:
+def _outcomes(rows: pa.Table, checkpoint: Checkpoint) -> Iterator[SampledUnit | str]:
     """Yields each prepared row's counts, or the kind of its error."""
     for error, tiles, conversations in zip(
         rows[c.ERROR].to_pylist(), rows["num_tiles"].to_pylist(), rows[c.CONVERSATIONS].to_pylist(), strict=True
@@ -204,7 +204,7 @@ def _outcomes(rows: pa.Table, checkpoint: Checkpoint) -> Iterator[Seen | str]:
         answers = sum(
             json.loads(one["sampling"])["max_new_tokens"] * (1 + len(one["follow_ups"])) for one in conversations
         )
-        yield Seen(tiles, read - again, answers)
+        yield SampledUnit(tiles, read - again, answers)
 
 
 def _cpu_seconds() -> float:

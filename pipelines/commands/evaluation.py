@@ -15,7 +15,7 @@ from internvl_ops.evaluation import BENCHMARKS, Benchmark, Sample, evaluate
 from internvl_ops.evaluation.published import PUBLISHED, beside_published
 from internvl_ops.evaluation.subtitles import SUFFIX
 from internvl_ops.media.kinds import MEDIA_KINDS, MediaKind
-from internvl_ops.redaction import safe_uri
+from internvl_ops.stores.redaction import safe_uri
 from internvl_ops.tasks import Task
 from pipelines.commands.benchmark_rows import BenchmarkRows, read_annotations
 from pipelines.commands.job import run_job, source_options

@@ -9,9 +9,9 @@ from typing import NoReturn
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.events import note
-from internvl_ops.redaction import safe_uri
+from internvl_ops.stores.redaction import safe_uri
 from pipelines.exports.answers import open_answers
-from pipelines.exports.counts import Counts
+from pipelines.exports.counts import ExportCounts
 from pipelines.exports.hub import check_push, push
 from pipelines.exports.judged import read_judged
 from pipelines.exports.options import ExportOptions
@@ -47,7 +47,7 @@ def run(options: ExportOptions, mode: Mode) -> NoReturn:
     sys.exit(0)
 
 
-def export(options: ExportOptions) -> Counts:
+def export(options: ExportOptions) -> ExportCounts:
     """Exports an output.
 
     Returns:

@@ -13,7 +13,7 @@ import jinja2
 import pyarrow as pa
 
 from internvl_ops.errors import ConfigurationError
-from internvl_ops.redaction import safe_uri
+from internvl_ops.stores.redaction import safe_uri
 from pipelines import columns as c
 from pipelines.exports.forms import library
 from pipelines.filtering.decide import RuleReport, decide

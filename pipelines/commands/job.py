@@ -12,7 +12,7 @@ import yaml
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.events import note
-from internvl_ops.redaction import safe_uri
+from internvl_ops.stores.redaction import safe_uri
 from pipelines.interruption import Interrupted, end, phase, say
 from pipelines.options.command_line import Mode, exit_with, groups, show
 from pipelines.options.job_options import JobOptions
@@ -121,7 +121,7 @@ def check_job(
     from pipelines.output.folder import OutputFolder
     from pipelines.output.settings import check_settings
     from pipelines.ray_address import check_address, check_ray_job
-    from pipelines.wiring.engines import load_model, version_of
+    from pipelines.wiring.engines import checkpoint_version, load_model
 
     check_options(options)
     check_address(options)
@@ -136,7 +136,7 @@ def check_job(
     if writes:
         output.check_writable()
     if not options.overwrite:
-        check_settings(output, options, task, version_of(checkpoint))
+        check_settings(output, options, task, checkpoint_version(checkpoint))
         check_columns(output, options, plan, task)
     return plan, checkpoint, task
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from internvl_ops.errors import ConfigurationError
-from internvl_ops.redaction import safe_uri
+from internvl_ops.stores.redaction import safe_uri
 from pipelines.commands.job import run_job, source_options
 from pipelines.exports.answers import open_answers
 from pipelines.options.command_line import Mode

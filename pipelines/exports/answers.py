@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.media.kinds import MediaKind
-from internvl_ops.redaction import safe_uri
+from internvl_ops.stores.redaction import safe_uri
 from pipelines.output.folder import RESULTS, RUNS, OutputFolder
 from pipelines.output.media_places import base_of, media_column_of, media_kind_of
 from pipelines.output.overwrite import replaced_files
@@ -23,7 +23,7 @@ _RUNS_READ = 20  # newest records; enough to notice that inputs differ
 
 
 @dataclass(frozen=True)
-class Answers:
+class OutputView:
     """An output as exports see it.
 
     Args:
@@ -75,7 +75,7 @@ class Answers:
         return self.bases[0] if self.bases else ""
 
 
-def open_answers(output: OutputFolder, *, media_column: str | None = None, media_root: str | None = None) -> Answers:
+def open_answers(output: OutputFolder, *, media_column: str | None = None, media_root: str | None = None) -> OutputView:
     """Looks at an output.
 
     Args:
@@ -107,7 +107,7 @@ def open_answers(output: OutputFolder, *, media_column: str | None = None, media
             f"--media-column {media_column}: results have no such column. Columns there: {', '.join(schema.names)}."
         )
     given = () if media_root is None else (check_scheme("--media-root", media_root),)
-    return Answers(
+    return OutputView(
         uri=output.uri,
         schema=schema,
         task=said.get(b"task", b"").decode(),

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from internvl_ops.redaction import safe_uri
-from pipelines.exports.answers import Answers
-from pipelines.exports.counts import Counts
+from internvl_ops.stores.redaction import safe_uri
+from pipelines.exports.answers import OutputView
+from pipelines.exports.counts import ExportCounts
 from pipelines.exports.options import ExportOptions
 from pipelines.exports.target import WRITER
 
@@ -24,7 +24,7 @@ class ExportForm:
     fetches: bool = False  # whether it fetches media, so that many nodes are faster
     media_modes: ClassVar[tuple[str, ...]] = ()  # values of --media that it can do besides auto
 
-    def __init__(self, options: ExportOptions, answers: Answers) -> None:
+    def __init__(self, options: ExportOptions, answers: OutputView) -> None:
         self.options, self.answers = options, answers
         self.splitter = options.splitter
 
@@ -55,7 +55,7 @@ class ExportForm:
         told = {"prompt": self.answers.prompt, "settings": self.answers.settings, "bases": self.answers.bases}
         return self.options.identity() | told | {"media": self.answers.media, "joined": self.joined}
 
-    def about(self, counts: Counts) -> dict[str, Any]:
+    def about(self, counts: ExportCounts) -> dict[str, Any]:
         """The content of ``export.json`` that every form has."""
         return {
             "written_by": WRITER,

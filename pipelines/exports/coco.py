@@ -10,9 +10,9 @@ import orjson
 import pyarrow as pa
 
 from internvl_ops.errors import ConfigurationError
-from pipelines.exports.answers import Answers
-from pipelines.exports.counts import Counts, LeftOut
-from pipelines.exports.files import Outcome, PartFiles, Staged
+from pipelines.exports.answers import OutputView
+from pipelines.exports.counts import ExportCounts, LeftOut
+from pipelines.exports.files import ExportedFiles, PartFiles, Staged
 from pipelines.exports.media import MediaOf
 from pipelines.exports.options import ExportOptions
 from pipelines.exports.records import Parts, RecordForm, plain, write_items
@@ -25,7 +25,7 @@ TEXT, OBJECT = "text", "object"  # category of lines of text, and of boxes witho
 class Coco(RecordForm):
     """``SPLIT.json``."""
 
-    def __init__(self, options: ExportOptions, answers: Answers) -> None:
+    def __init__(self, options: ExportOptions, answers: OutputView) -> None:
         super().__init__(options, answers)
         self.media = MediaOf(answers)
         tasks = str(answers.setting("tasks") or "").split(",") if answers.task == "annotate" else [answers.task]
@@ -75,13 +75,13 @@ class Coco(RecordForm):
         annotation = {"label": label, "bbox": bbox, "area": round(sides[2] * sides[3], 2), "iscrowd": 0}
         return annotation | ({"text": box["label"]} if self._reads_text else {})
 
-    def write(self, rows: Iterator[pa.Table], files: PartFiles, counts: Counts) -> None:
+    def write(self, rows: Iterator[pa.Table], files: PartFiles, counts: ExportCounts) -> None:
         self._seen = {}
         super().write(rows, files, counts)
         if self._seen:
             files.of(_LABELS).write(orjson.dumps(list(self._seen)))
 
-    def assemble(self, target: Target, folder: str, staged: Sequence[Staged], counts: Counts) -> Outcome:
+    def assemble(self, target: Target, folder: str, staged: Sequence[Staged], counts: ExportCounts) -> ExportedFiles:
         # Numbered as they appear, so that they keep their numbers as the output grows, and over all splits.
         for one in staged:
             for name in one.files.get(_LABELS, ()):
@@ -103,7 +103,7 @@ class Coco(RecordForm):
         write_items(self._annotations(parts), out)
         out.write(b"}\n")
 
-    def beside(self, target: Target, counts: Counts) -> tuple[dict[str, bytes], dict[str, Any]]:
+    def beside(self, target: Target, counts: ExportCounts) -> tuple[dict[str, bytes], dict[str, Any]]:
         return {}, {"root": self.media.root}
 
     def _images(self, parts: Parts) -> Iterator[bytes]:

@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any
 
 from internvl_ops.tasks.boxes import Box, format_boxes
-from pipelines.exports.answers import Answers
+from pipelines.exports.answers import OutputView
 from pipelines.exports.counts import LeftOut
 
 # In a text these would be read as the tokens, so that a prompt would have other turns or other images than it says.
@@ -26,7 +26,7 @@ class Conversations:
         answers: The output.
     """
 
-    def __init__(self, answers: Answers) -> None:
+    def __init__(self, answers: OutputView) -> None:
         self._answers, self._own = answers, answers.own
         names = [answers.task]
         prompts = [answers.prompt]

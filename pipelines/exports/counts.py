@@ -39,7 +39,7 @@ REASONS = {
 
 
 @dataclass
-class Counts:
+class ExportCounts:
     """Rows of an export, or of a part of it."""
 
     rows_in: int = 0
@@ -50,7 +50,7 @@ class Counts:
     def rows_out(self) -> int:
         return self.out.total()
 
-    def add(self, other: Counts) -> None:
+    def add(self, other: ExportCounts) -> None:
         self.rows_in += other.rows_in
         self.out += other.out
         self.left_out += other.left_out
@@ -89,7 +89,7 @@ class Counts:
         }
 
     @classmethod
-    def from_dict(cls, value: dict[str, Any]) -> Counts:
+    def from_dict(cls, value: dict[str, Any]) -> ExportCounts:
         return cls(value["rows_in"], Counter(value["splits"]), Counter(value["left_out"]))
 
 

@@ -10,10 +10,10 @@ import pyarrow as pa
 
 from pipelines.exports.aws import object_store_options
 from pipelines.exports.table_types import held_schema
-from pipelines.exports.tables import MARK, TableForm, foreign
+from pipelines.exports.tables import PROGRAM, TableForm, foreign
 from pipelines.exports.target import Target
 
-_APPLICATION = f"{MARK}/"  # and the run
+_APPLICATION = f"{PROGRAM}/"  # and the run
 
 
 class Delta(TableForm):
@@ -32,7 +32,7 @@ class Delta(TableForm):
         if "_delta_log" not in target.names():
             return False
         self._table = DeltaTable(self._place, storage_options=self._storage)
-        if not (self._table.metadata().description or "").startswith(MARK):
+        if not (self._table.metadata().description or "").startswith(PROGRAM):
             raise foreign(target, "a Delta table")
         return True
 
@@ -50,7 +50,7 @@ class Delta(TableForm):
         from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 
         told = CommitProperties(
-            custom_metadata={"run_id": run, "writer": MARK},
+            custom_metadata={"run_id": run, "writer": PROGRAM},
             app_transactions=[Transaction(_APPLICATION + run, int(key, 16))],
         )
         if again:
@@ -70,7 +70,7 @@ class Delta(TableForm):
                 mode="append",
                 schema_mode=None if self._table is None else "merge",
                 name=self.options.dataset_name,
-                description=f"{MARK}: answers of {self.answers.model}",
+                description=f"{PROGRAM}: answers of {self.answers.model}",
                 storage_options=self._storage,
                 commit_properties=told,
             )

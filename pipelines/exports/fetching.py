@@ -10,7 +10,7 @@ from internvl_ops.media.access import ReadPolicy
 from internvl_ops.media.fetch import Fetcher
 from internvl_ops.preparer import joined_versions
 from internvl_ops.stores.base import Settings
-from pipelines.exports.answers import Answers
+from pipelines.exports.answers import OutputView
 from pipelines.exports.counts import LeftOut
 from pipelines.exports.options import ExportOptions
 from pipelines.sources.options import MEDIA_SUFFIXES
@@ -32,7 +32,7 @@ class MediaFetcher:
         ConfigurationError: A header is not one.
     """
 
-    def __init__(self, options: ExportOptions, answers: Answers) -> None:
+    def __init__(self, options: ExportOptions, answers: OutputView) -> None:
         self._rows = _ROWS_AT_ONCE[answers.media_kind]
         self.policy: ReadPolicy = policy_of(
             answers.base, options.allow, options.http_header, Settings(s3_anonymous=options.s3_anonymous)

@@ -13,11 +13,11 @@ from typing import Any, BinaryIO, ClassVar
 
 import pyarrow as pa
 
-from internvl_ops.redaction import safe_uri
+from internvl_ops.stores.redaction import safe_uri
 from pipelines.exports.base import ExportForm
-from pipelines.exports.counts import Counts
-from pipelines.exports.parts import Part, digest
-from pipelines.exports.rows import Reader
+from pipelines.exports.counts import ExportCounts
+from pipelines.exports.parts import ExportPart, json_digest
+from pipelines.exports.rows import ResultReader
 from pipelines.exports.target import UNFINISHED, Target, steadily
 from pipelines.options.messages import say_now
 
@@ -68,14 +68,14 @@ class PartFiles:
 class Staged:
     """What a part has written."""
 
-    part: Part
-    counts: Counts
+    part: ExportPart
+    counts: ExportCounts
     files: Mapping[str, list[str]]  # by split
     final: bool = False  # whether the files are those of the earlier export, in their places
 
 
 @dataclass
-class Outcome:
+class ExportedFiles:
     """What a form makes of its parts.
 
     Args:
@@ -102,11 +102,11 @@ class FilesForm(ExportForm):
         """A context that makes of a file what `write` writes to."""
         return contextlib.nullcontext(file)
 
-    def write(self, rows: Iterator[pa.Table], files: PartFiles, counts: Counts) -> None:
+    def write(self, rows: Iterator[pa.Table], files: PartFiles, counts: ExportCounts) -> None:
         """Writes the rows of one part and counts those that are written or left out."""
         raise NotImplementedError
 
-    def assemble(self, target: Target, folder: str, staged: Sequence[Staged], counts: Counts) -> Outcome:
+    def assemble(self, target: Target, folder: str, staged: Sequence[Staged], counts: ExportCounts) -> ExportedFiles:
         """Makes the final files of the parts.
 
         Args:
@@ -122,15 +122,15 @@ class FilesForm(ExportForm):
         raise NotImplementedError
 
 
-def write_part(form: FilesForm, reader: Reader, target_uri: str, part: Part) -> Staged:
+def write_part(form: FilesForm, reader: ResultReader, target_uri: str, part: ExportPart) -> Staged:
     """Writes one part, unless it is there already."""
     target = Target(target_uri)
     folder = part_folder(part)
     if there := target.read_json(f"{folder}/done.json"):
-        return Staged(part, Counts.from_dict(there["counts"]), there["files"])
+        return Staged(part, ExportCounts.from_dict(there["counts"]), there["files"])
 
     def write() -> Staged:
-        counts = Counts()
+        counts = ExportCounts()
         with PartFiles(target, folder, form.suffix, form.opened) as files:
             form.write(reader.batches(part.rows, counts), files, counts)
         counts.check()
@@ -141,11 +141,13 @@ def write_part(form: FilesForm, reader: Reader, target_uri: str, part: Part) -> 
     return staged
 
 
-def part_folder(part: Part) -> str:
+def part_folder(part: ExportPart) -> str:
     return f"{UNFINISHED}/{part.number:06d}-{part.key[:12]}"
 
 
-def export_files(form: FilesForm, reader: Reader, target: Target, parts: Sequence[Part], run: Any = map) -> Counts:
+def export_files(
+    form: FilesForm, reader: ResultReader, target: Target, parts: Sequence[ExportPart], run: Any = map
+) -> ExportCounts:
     """Writes an export of files.
 
     Args:
@@ -159,14 +161,14 @@ def export_files(form: FilesForm, reader: Reader, target: Target, parts: Sequenc
         The counts.
     """
     before = target.done() or {}
-    key = digest([target.address if form.names_place else "", *(part.key for part in parts)])
+    key = json_digest([target.address if form.names_place else "", *(part.key for part in parts)])
     if before.get("key") == key and _is_whole(target, before):
-        return Counts.from_dict(before)
+        return ExportCounts.from_dict(before)
     _drop_stale(target, parts)
     target.begin({"to": form.options.to, "parts": len(parts)})
     say_now(f"exporting {len(parts):,} part(s) of the output")
     staged = _staged(form, reader, target, parts, _kept(form, target, before), run)
-    counts = Counts()
+    counts = ExportCounts()
     for one in staged:
         counts.add(one.counts)
     counts.check()
@@ -186,16 +188,16 @@ def _kept(form: FilesForm, target: Target, before: Mapping[str, Any]) -> dict[st
 
 def _staged(
     form: FilesForm,
-    reader: Reader,
+    reader: ResultReader,
     target: Target,
-    parts: Sequence[Part],
+    parts: Sequence[ExportPart],
     kept: Mapping[str, Mapping[str, Any]],
     run: Any,
 ) -> list[Staged]:
     """Every part: as the earlier export has it, or written."""
     writer = _Writer(form, reader, target.uri)
     staged = {
-        part: Staged(part, Counts.from_dict(kept[part.key]["counts"]), kept[part.key]["files"], final=True)
+        part: Staged(part, ExportCounts.from_dict(kept[part.key]["counts"]), kept[part.key]["files"], final=True)
         for part in parts
         if part.key in kept
     }
@@ -217,10 +219,10 @@ def _staged(
 @dataclass(frozen=True)
 class _Writer:
     form: FilesForm
-    reader: Reader
+    reader: ResultReader
     target_uri: str
 
-    def __call__(self, part: Part) -> Staged:
+    def __call__(self, part: ExportPart) -> Staged:
         return write_part(self.form, self.reader, self.target_uri, part)
 
 
@@ -231,7 +233,7 @@ def _is_whole(target: Target, done: Mapping[str, Any]) -> bool:
     return set(done["files"]) <= there
 
 
-def _drop_stale(target: Target, parts: Sequence[Part]) -> None:
+def _drop_stale(target: Target, parts: Sequence[ExportPart]) -> None:
     """Removes what an export of other rows or with other options has left in the staging folder."""
     wanted = {part_folder(part).rpartition("/")[2] for part in parts} | {"plan.json"}
     for name in target.names(UNFINISHED):

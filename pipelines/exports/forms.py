@@ -14,7 +14,7 @@ from internvl_ops.errors import ConfigurationError
 
 
 @dataclass(frozen=True)
-class Form:
+class ExportForm:
     """What the command needs to know of a form before it is imported.
 
     Args:
@@ -47,53 +47,53 @@ class Form:
         return getattr(importlib.import_module(f"pipelines.exports.{module}"), cls)
 
 
-FORMS: dict[str, Form] = {
+FORMS: dict[str, ExportForm] = {
     form.name: form
     for form in (
-        Form(
+        ExportForm(
             "sft",
             "sft:Sft",
             "`SPLIT.jsonl`, `meta.json`",
             "InternVL's fine-tuning scripts (their `meta_path`)",
             "`meta.json`",
         ),
-        Form(
+        ExportForm(
             "hf",
             "hf:Hf",
             "`data/SPLIT-NUMBER.parquet` with the images, `README.md`",
             "`datasets.load_dataset(FOLDER)`, the Hub",
             "`README.md`",
         ),
-        Form(
+        ExportForm(
             "webdataset",
             "webdataset:Webdataset",
             "`SPLIT-NUMBER.tar`, of each row its media, `.json` and `.txt`",
             "`webdataset`, and the jobs themselves as `--input`",
             "`export.json`",
         ),
-        Form(
+        ExportForm(
             "coco",
             "coco:Coco",
             "`SPLIT.json`: images, boxes in pixels, categories",
             "`pycocotools`, detection trainers",
             "`export.json`",
         ),
-        Form("llava", "llava:Llava", "`SPLIT.json`", "LLaVA's training scripts", "`export.json`"),
-        Form(
+        ExportForm("llava", "llava:Llava", "`SPLIT.json`", "LLaVA's training scripts", "`export.json`"),
+        ExportForm(
             "sharegpt",
             "sharegpt:Sharegpt",
             "`SPLIT.json`, `dataset_info.json`",
             "LLaMA-Factory and others that read ShareGPT",
             "`dataset_info.json`",
         ),
-        Form(
+        ExportForm(
             "markdown",
             "markdown:Markdown",
             "`documents/NAME.md` or `SPLIT/NAME.md`, `index.jsonl`",
             "people, search, static sites",
             "`index.jsonl`",
         ),
-        Form(
+        ExportForm(
             "delta",
             "delta:Delta",
             "a Delta table, a commit for each run",
@@ -102,7 +102,7 @@ FORMS: dict[str, Form] = {
             "delta",
             "deltalake",
         ),
-        Form(
+        ExportForm(
             "iceberg",
             "iceberg:Iceberg",
             "an Iceberg table, a commit for each run",
@@ -111,7 +111,7 @@ FORMS: dict[str, Form] = {
             "iceberg",
             "pyiceberg.catalog.memory",
         ),
-        Form(
+        ExportForm(
             "lance",
             "lance:Lance",
             "a Lance dataset, a version for each run",

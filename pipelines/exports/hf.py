@@ -11,15 +11,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from pipelines.exports.answers import Answers
-from pipelines.exports.counts import REASONS, Counts, LeftOut
+from pipelines.exports.answers import OutputView
+from pipelines.exports.counts import REASONS, ExportCounts, LeftOut
 from pipelines.exports.fetching import MediaFetcher, suffix_of
-from pipelines.exports.files import Outcome, PartFiles
+from pipelines.exports.files import ExportedFiles, PartFiles
 from pipelines.exports.media import MediaOf
 from pipelines.exports.numbered import NumberedForm
 from pipelines.exports.options import ExportOptions
-from pipelines.exports.parts import digest
-from pipelines.exports.records import check_columns
+from pipelines.exports.parts import json_digest
+from pipelines.exports.records import check_export_columns
 from pipelines.exports.target import Target
 
 CARD = "README.md"
@@ -39,7 +39,7 @@ class Hf(NumberedForm):
     suffix = ".parquet"
     media_modes = ("copy", "reference")
 
-    def __init__(self, options: ExportOptions, answers: Answers) -> None:
+    def __init__(self, options: ExportOptions, answers: OutputView) -> None:
         super().__init__(options, answers)
         kept = options.kept_columns
         self.schema = pa.schema([field for field in answers.schema if kept is None or field.name in (*kept, "id")])
@@ -57,7 +57,7 @@ class Hf(NumberedForm):
         return (*self.schema.names, *media, *self.splitter.needs)
 
     def check(self) -> None:
-        check_columns(self.options.kept_columns or (), self.answers.schema)
+        check_export_columns(self.options.kept_columns or (), self.answers.schema)
         if self.image is not None:
             _ = self.answers.base  # refuses runs that do not agree
 
@@ -83,7 +83,7 @@ class Hf(NumberedForm):
         feature = {self.image: {"_type": "Sequence", "feature": image} if several else image}
         return schema.with_metadata({"huggingface": json.dumps({"info": {"features": feature}})})
 
-    def write(self, rows: Iterator[pa.Table], files: PartFiles, counts: Counts) -> None:
+    def write(self, rows: Iterator[pa.Table], files: PartFiles, counts: ExportCounts) -> None:
         for batch in rows:
             for start in range(0, len(batch), _ROWS_AT_ONCE if self.embeds else len(batch)):
                 table = batch.slice(start, _ROWS_AT_ONCE) if self.embeds else batch
@@ -91,7 +91,7 @@ class Hf(NumberedForm):
         if self.fetcher is not None:
             self.fetcher.close()
 
-    def _write(self, table: pa.Table, files: PartFiles, counts: Counts) -> None:
+    def _write(self, table: pa.Table, files: PartFiles, counts: ExportCounts) -> None:
         splits = self.splitter.splits_of(table)
         images = self._images(table)
         wanted: dict[str, list[int]] = {}
@@ -138,12 +138,12 @@ class Hf(NumberedForm):
             named = enumerate(zip(media, self.media.uris(row), strict=True))
             yield [{"bytes": data, "path": f"{number}.{suffix_of(data, uri)}"} for number, (data, uri) in named]
 
-    def assemble(self, target: Target, folder: str, staged: Any, counts: Counts) -> Outcome:
+    def assemble(self, target: Target, folder: str, staged: Any, counts: ExportCounts) -> ExportedFiles:
         """Keeps a card that the user has edited."""
         before = (target.done() or {}).get("card")
         there = target.read(CARD) if CARD in target.names() else None
         card = self.card(counts).encode()
-        edited = there is not None and digest(there.decode(errors="replace")) != before
+        edited = there is not None and json_digest(there.decode(errors="replace")) != before
         outcome = super().assemble(target, folder, staged, counts)
         if edited:
             outcome.kept.append(CARD)
@@ -151,10 +151,10 @@ class Hf(NumberedForm):
         else:
             target.write(f"{folder}/{CARD}", card)
             outcome.moves.append((f"{folder}/{CARD}", CARD))
-            outcome.details["card"] = digest(card.decode())
+            outcome.details["card"] = json_digest(card.decode())
         return outcome
 
-    def card(self, counts: Counts) -> str:
+    def card(self, counts: ExportCounts) -> str:
         """The dataset card."""
         total = counts.rows_out
         size = next((name for most, name in _SIZES if total < most), "n>10M")

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from internvl_ops.errors import ConfigurationError
-from internvl_ops.redaction import safe_text
+from internvl_ops.stores.redaction import safe_text
 from pipelines.exports.options import ExportOptions
 from pipelines.exports.target import DONE, Target
 

@@ -13,11 +13,11 @@ import pyarrow as pa
 
 from pipelines.exports.aws import aws
 from pipelines.exports.table_types import held_schema
-from pipelines.exports.tables import MARK, TableForm, foreign
+from pipelines.exports.tables import PROGRAM, TableForm, foreign
 from pipelines.exports.target import Target
 
 HINT = "metadata/version-hint.text"
-_RUN = f"{MARK}.run."  # and the run: key of the content
+_RUN = f"{PROGRAM}.run."  # and the run: key of the content
 _NAME = ("exports", "results")  # in a catalog that is gone with the process
 _ROWS_AT_ONCE = 5_000  # ids in one condition
 
@@ -41,7 +41,7 @@ class Iceberg(TableForm):
             return False
         hint = target.read(HINT).decode().strip()
         self._table = self._catalog.register_table(_NAME, f"{self._location}/metadata/{hint}.metadata.json")
-        if self._table.properties.get("written-by") != MARK:
+        if self._table.properties.get("written-by") != PROGRAM:
             raise foreign(target, "an Iceberg table")
         return True
 
@@ -56,9 +56,9 @@ class Iceberg(TableForm):
     def commit(self, run: str, key: str, rows: pa.RecordBatchReader, *, again: bool) -> None:
         if self._table is None:
             self._table = self._catalog.create_table(
-                _NAME, schema=rows.schema, location=self._location, properties={"written-by": MARK}
+                _NAME, schema=rows.schema, location=self._location, properties={"written-by": PROGRAM}
             )
-        told = {"run_id": run, "writer": MARK}
+        told = {"run_id": run, "writer": PROGRAM}
         with self._table.transaction() as transaction:
             with transaction.update_schema() as update:
                 update.union_by_name(rows.schema)

@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 
 from internvl_ops.errors import ConfigurationError
-from internvl_ops.redaction import safe_uri
+from internvl_ops.stores.redaction import safe_uri
 from pipelines import columns as c
 from pipelines.output.folder import RESULTS, OutputFolder
 from pipelines.output.reviews import read_reviews

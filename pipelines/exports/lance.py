@@ -9,10 +9,10 @@ import pyarrow as pa
 
 from pipelines.exports.aws import object_store_options
 from pipelines.exports.forms import library
-from pipelines.exports.tables import MARK, TableForm, foreign
+from pipelines.exports.tables import PROGRAM, TableForm, foreign
 from pipelines.exports.target import Target
 
-_RUN = f"{MARK}.run."  # and the run: key of the content, in the configuration
+_RUN = f"{PROGRAM}.run."  # and the run: key of the content, in the configuration
 
 
 class Lance(TableForm):
@@ -26,13 +26,13 @@ class Lance(TableForm):
         if "_versions" not in target.names():
             return False
         self._dataset = self._lance.dataset(self._place, storage_options=self._storage)
-        if (self._dataset.schema.metadata or {}).get(MARK.encode()) is None:
+        if (self._dataset.schema.metadata or {}).get(PROGRAM.encode()) is None:
             raise foreign(target, "a Lance dataset")
         return True
 
     @property
     def schema(self) -> pa.Schema:
-        return super().schema.with_metadata({MARK: self.answers.task})
+        return super().schema.with_metadata({PROGRAM: self.answers.task})
 
     def committed(self, run: str) -> str | None:
         return None if self._dataset is None else self._dataset.config().get(_RUN + run)
@@ -54,7 +54,7 @@ class Lance(TableForm):
                 mode="create" if self._dataset is None else "append",
                 storage_options=self._storage,
                 commit_message=f"run {run}",
-                transaction_properties={"run_id": run, "writer": MARK},
+                transaction_properties={"run_id": run, "writer": PROGRAM},
             )
         # If the process dies before this second commit, the next export merges the same rows again.
         self._dataset.update_config({_RUN + run: key})

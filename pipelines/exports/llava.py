@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, BinaryIO
 
-from pipelines.exports.counts import Counts
+from pipelines.exports.counts import ExportCounts
 from pipelines.exports.records import Parts
 from pipelines.exports.sft import ConversationForm, in_roles
 from pipelines.exports.target import Target
@@ -27,5 +27,5 @@ class Llava(ConversationForm):
     def join(self, split: str, parts: Parts, out: BinaryIO) -> None:
         parts.copy_as_array(out)
 
-    def beside(self, target: Target, counts: Counts) -> tuple[dict[str, bytes], dict[str, Any]]:
+    def beside(self, target: Target, counts: ExportCounts) -> tuple[dict[str, bytes], dict[str, Any]]:
         return {}, {"root": self.root(target)}

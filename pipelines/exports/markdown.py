@@ -12,8 +12,8 @@ from typing import Any
 import orjson
 
 from internvl_ops.errors import ConfigurationError
-from pipelines.exports.counts import Counts
-from pipelines.exports.files import Outcome, Staged
+from pipelines.exports.counts import ExportCounts
+from pipelines.exports.files import ExportedFiles, Staged
 from pipelines.exports.records import Parts, RecordForm
 from pipelines.exports.target import Target
 from pipelines.output.documents import document, failed_pages, grouped
@@ -51,8 +51,8 @@ class Markdown(RecordForm):
         owner, page = (row["id"], 1) if row.get("page") is None else (row["parent"], row["page"])
         return {"of": owner, "page": page, "text": row[self.text or ""] or "", "reason": row.get("finish_reason")}
 
-    def assemble(self, target: Target, folder: str, staged: Sequence[Staged], counts: Counts) -> Outcome:
-        outcome = Outcome()
+    def assemble(self, target: Target, folder: str, staged: Sequence[Staged], counts: ExportCounts) -> ExportedFiles:
+        outcome = ExportedFiles()
         with target.writing(f"{folder}/{INDEX}") as index:
             for split in sorted(counts.out):
                 parts = Parts(target, [name for one in staged for name in one.files.get(split, ())])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from internvl_ops.stores.schemes import SCHEME
-from pipelines.exports.answers import Answers
+from pipelines.exports.answers import OutputView
 from pipelines.exports.counts import LeftOut
 
 S3 = "s3://"
@@ -22,7 +22,7 @@ class MediaOf:
         answers: The output.
     """
 
-    answers: Answers
+    answers: OutputView
 
     def uris(self, row: dict[str, Any]) -> list[str]:
         """The media of a row, as its manifest names them; none for a row of text alone.

@@ -6,8 +6,8 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
-from pipelines.exports.counts import Counts
-from pipelines.exports.files import FilesForm, Outcome, Staged
+from pipelines.exports.counts import ExportCounts
+from pipelines.exports.files import ExportedFiles, FilesForm, Staged
 from pipelines.exports.target import Target
 
 
@@ -20,7 +20,7 @@ class NumberedForm(FilesForm):
         """Final name of a file."""
         raise NotImplementedError
 
-    def beside(self, target: Target, counts: Counts) -> tuple[dict[str, bytes], dict[str, Any]]:
+    def beside(self, target: Target, counts: ExportCounts) -> tuple[dict[str, bytes], dict[str, Any]]:
         """Small files that stand beside, visible after the others, and details for ``export.json``."""
         return {}, {}
 
@@ -33,10 +33,10 @@ class NumberedForm(FilesForm):
             for name in names
         }
 
-    def assemble(self, target: Target, folder: str, staged: Sequence[Staged], counts: Counts) -> Outcome:
+    def assemble(self, target: Target, folder: str, staged: Sequence[Staged], counts: ExportCounts) -> ExportedFiles:
         places = self.places(staged)
         small, details = self.beside(target, counts)
-        outcome = Outcome(
+        outcome = ExportedFiles(
             moves=[(name, to) for name, to in places.items() if name != to],
             kept=[name for name, to in places.items() if name == to],
         )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 
-class Rows(NamedTuple):
+class RowRange(NamedTuple):
     """Rows of one file of ``results/``: from ``start`` on, before ``stop``; None: to the end."""
 
     file: str
@@ -18,7 +18,7 @@ class Rows(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Part:
+class ExportPart:
     """Rows that are exported together.
 
     Args:
@@ -28,13 +28,13 @@ class Part:
     """
 
     number: int
-    rows: tuple[Rows, ...]
+    rows: tuple[RowRange, ...]
     key: str
 
 
 def plan_parts(
     sizes: Mapping[str, int], options: Mapping[str, Any], part_bytes: int, count: Callable[[str], int]
-) -> list[Part]:
+) -> list[ExportPart]:
     """The parts of an output. If the output grows, all but the last of the earlier parts stay as they are.
 
     Args:
@@ -43,7 +43,7 @@ def plan_parts(
         part_bytes: Size at which a part is full, of compressed Parquet. Larger files are cut.
         count: Returns the number of rows of a file; called for files that are cut.
     """
-    groups: list[list[tuple[Rows, int]]] = []
+    groups: list[list[tuple[RowRange, int]]] = []
     for name, size in sizes.items():
         if size > 2 * part_bytes:
             groups += [[(rows, size)] for rows in _cut(name, count(name), -(-size // part_bytes))]
@@ -51,17 +51,18 @@ def plan_parts(
         last = groups[-1] if groups else []
         if not last or last[-1][0].stop is not None or sum(size for _, size in last) + size > part_bytes:
             groups.append([])
-        groups[-1].append((Rows(name), size))
+        groups[-1].append((RowRange(name), size))
     return [
-        Part(number, tuple(rows for rows, _ in group), digest([group, options])) for number, group in enumerate(groups)
+        ExportPart(number, tuple(rows for rows, _ in group), json_digest([group, options]))
+        for number, group in enumerate(groups)
     ]
 
 
-def _cut(name: str, rows: int, pieces: int) -> list[Rows]:
+def _cut(name: str, rows: int, pieces: int) -> list[RowRange]:
     step = max(1, -(-rows // pieces))
-    return [Rows(name, start, min(start + step, rows)) for start in range(0, rows, step)]
+    return [RowRange(name, start, min(start + step, rows)) for start in range(0, rows, step)]
 
 
-def digest(value: Any) -> str:
+def json_digest(value: Any) -> str:
     """Identifies a JSON value."""
     return hashlib.blake2b(json.dumps(value, sort_keys=True).encode(), digest_size=16).hexdigest()

@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from internvl_ops.errors import ConfigurationError, unforeseen
 from internvl_ops.events import note
-from pipelines.exports.counts import Counts, LeftOut
-from pipelines.exports.files import FilesForm, Outcome, PartFiles, Staged
+from pipelines.exports.counts import ExportCounts, LeftOut
+from pipelines.exports.files import ExportedFiles, FilesForm, PartFiles, Staged
 from pipelines.exports.target import Target
 
 _BUFFER = 1 << 20
@@ -45,7 +45,7 @@ class RecordForm(FilesForm):
         """Name of the file of a split."""
         return f"{split}.jsonl"
 
-    def beside(self, target: Target, counts: Counts) -> tuple[dict[str, bytes], dict[str, Any]]:
+    def beside(self, target: Target, counts: ExportCounts) -> tuple[dict[str, bytes], dict[str, Any]]:
         """Small files that stand beside, visible after the others, and details for ``export.json``."""
         return {}, {}
 
@@ -54,9 +54,9 @@ class RecordForm(FilesForm):
         return {name: row[name] for name in self.options.kept_columns or () if name != "id"}
 
     def check(self) -> None:
-        check_columns(self.options.kept_columns or (), self.answers.schema)
+        check_export_columns(self.options.kept_columns or (), self.answers.schema)
 
-    def write(self, rows: Iterator[pa.Table], files: PartFiles, counts: Counts) -> None:
+    def write(self, rows: Iterator[pa.Table], files: PartFiles, counts: ExportCounts) -> None:
         for table in rows:
             splits = self.splitter.splits_of(table)
             for split, row in zip(splits, self.prepared(table.to_pylist(), files.target), strict=True):
@@ -73,8 +73,8 @@ class RecordForm(FilesForm):
                 files.of(split).write(line)
                 counts.out[split] += 1
 
-    def assemble(self, target: Target, folder: str, staged: Sequence[Staged], counts: Counts) -> Outcome:
-        outcome = Outcome()
+    def assemble(self, target: Target, folder: str, staged: Sequence[Staged], counts: ExportCounts) -> ExportedFiles:
+        outcome = ExportedFiles()
         for split in sorted(counts.out):
             name = self.final_name(split)
             parts = Parts(target, [name for one in staged for name in one.files.get(split, ())])
@@ -129,7 +129,7 @@ def write_items(items: Iterator[bytes], out: BinaryIO) -> None:
     out.write(b"\n]")
 
 
-def check_columns(names: Sequence[str], schema: pa.Schema) -> None:
+def check_export_columns(names: Sequence[str], schema: pa.Schema) -> None:
     """Refuses columns that results do not have.
 
     Raises:

@@ -16,10 +16,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from internvl_ops.errors import ConfigurationError
-from internvl_ops.redaction import safe_uri
-from pipelines.exports.counts import Counts
-from pipelines.exports.parts import Rows
-from pipelines.exports.where import Where
+from internvl_ops.stores.redaction import safe_uri
+from pipelines.exports.counts import ExportCounts
+from pipelines.exports.parts import RowRange
+from pipelines.exports.where import Condition
 from pipelines.output.folder import RESULTS, OutputFolder
 from pipelines.patience import patiently, read_patiently
 
@@ -45,7 +45,7 @@ class Beside(Protocol):
 
 
 @dataclass(frozen=True)
-class Reader:
+class ResultReader:
     """Reads results.
 
     Args:
@@ -59,10 +59,10 @@ class Reader:
     uri: str
     schema: pa.Schema
     needs: tuple[str, ...] | None = None
-    where: Where | None = None
+    where: Condition | None = None
     beside: Sequence[Beside] = ()
 
-    def narrowed(self, names: Sequence[str]) -> Reader:
+    def narrowed(self, names: Sequence[str]) -> ResultReader:
         """The same rows with these columns alone, and those that a condition may look at."""
         return replace(self, needs=tuple(names))
 
@@ -73,7 +73,7 @@ class Reader:
         needs = {"id", *self.needs, *(name for other in self.beside for name in other.needs)}
         return pa.schema([field for field in self.schema if field.name in needs], metadata=self.schema.metadata)
 
-    def batches(self, part: Sequence[Rows], counts: Counts) -> Iterator[pa.Table]:
+    def batches(self, part: Sequence[RowRange], counts: ExportCounts) -> Iterator[pa.Table]:
         """The wanted rows of a part, in order. Counts the rows read and those that are left out."""
         output = OutputFolder(self.uri)
         for piece in part:
@@ -92,7 +92,7 @@ class Reader:
         counts.left_out = +counts.left_out
 
 
-def _read_rows(output: OutputFolder, piece: Rows, schema: pa.Schema) -> Iterator[pa.Table]:
+def _read_rows(output: OutputFolder, piece: RowRange, schema: pa.Schema) -> Iterator[pa.Table]:
     with output.fs.open(f"{output.root.rstrip('/')}/{piece.file}", "rb") as file:
         parquet = pq.ParquetFile(file, pre_buffer=False)
         there = [column for column in schema.names if column in parquet.schema_arrow.names]
@@ -105,7 +105,7 @@ def _read_rows(output: OutputFolder, piece: Rows, schema: pa.Schema) -> Iterator
                 yield _fit(pa.Table.from_batches([wanted]), schema, piece.file)
 
 
-def _groups(metadata: pq.FileMetaData, piece: Rows) -> tuple[list[int], int]:
+def _groups(metadata: pq.FileMetaData, piece: RowRange) -> tuple[list[int], int]:
     """The row groups that hold rows of a piece, and the number of rows before the first of them."""
     groups: list[int] = []
     first = at = 0
@@ -118,7 +118,7 @@ def _groups(metadata: pq.FileMetaData, piece: Rows) -> tuple[list[int], int]:
     return groups, first
 
 
-def count_rows(output: OutputFolder, name: str) -> int:
+def rows_of_file(output: OutputFolder, name: str) -> int:
     """The number of rows of a file of an output."""
 
     def count() -> int:

@@ -7,25 +7,27 @@ from dataclasses import replace
 from functools import partial
 
 from internvl_ops.errors import ConfigurationError
-from internvl_ops.redaction import safe_uri
-from pipelines.exports.answers import Answers
-from pipelines.exports.counts import Counts
+from internvl_ops.stores.redaction import safe_uri
+from pipelines.exports.answers import OutputView
+from pipelines.exports.counts import ExportCounts
 from pipelines.exports.files import FilesForm, export_files
 from pipelines.exports.forms import FORMS
 from pipelines.exports.options import ExportOptions
 from pipelines.exports.parts import plan_parts
-from pipelines.exports.rows import Beside, Reader, count_rows, sizes_of
+from pipelines.exports.rows import Beside, ResultReader, rows_of_file, sizes_of
 from pipelines.exports.runner import runner
 from pipelines.exports.tables import TableForm, export_table
 from pipelines.exports.target import Target
-from pipelines.exports.where import Where
+from pipelines.exports.where import Condition
 from pipelines.options.rules import refuse
 from pipelines.output.folder import OutputFolder
 
 _SAMPLED = 100  # rows whose media are checked before anything is fetched
 
 
-def run_form(options: ExportOptions, output: OutputFolder, answers: Answers, beside: Sequence[Beside] = ()) -> Counts:
+def run_form(
+    options: ExportOptions, output: OutputFolder, answers: OutputView, beside: Sequence[Beside] = ()
+) -> ExportCounts:
     """Writes the export.
 
     Args:
@@ -46,7 +48,7 @@ def run_form(options: ExportOptions, output: OutputFolder, answers: Answers, bes
         answers = replace(answers, schema=other.columns(answers.schema))
     form: FilesForm | TableForm = FORMS[options.to].load()(options, answers)
     form.joined = tuple(other.key for other in beside)
-    where = Where(options.where) if options.where else None
+    where = Condition(options.where) if options.where else None
     if where is not None:
         where.check(answers.schema)
     if options.split_column is not None and options.split_column not in answers.schema.names:
@@ -57,15 +59,15 @@ def run_form(options: ExportOptions, output: OutputFolder, answers: Answers, bes
     check_effects(options, form)
     form.check()
     target = Target(options.output)
-    reader = Reader(answers.uri, read, form.needs, where, beside)
+    reader = ResultReader(answers.uri, read, form.needs, where, beside)
     if isinstance(form, TableForm):
         check_same(options, target)
         return export_table(form, reader, target, output)
     target.check_ours()
     target.finish_commit()
     check_same(options, target)
-    parts = plan_parts(sizes_of(output), form.identity(), form.part_bytes, partial(count_rows, output))
-    first = next(reader.batches(parts[0].rows, Counts()), None) if form.fetches else None
+    parts = plan_parts(sizes_of(output), form.identity(), form.part_bytes, partial(rows_of_file, output))
+    first = next(reader.batches(parts[0].rows, ExportCounts()), None) if form.fetches else None
     if first is not None:
         form.check_media(first.slice(0, _SAMPLED).to_pylist())
     with runner(options, wanted=form.fetches and len(parts) > 1) as run:

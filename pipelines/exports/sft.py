@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from pipelines.exports.answers import Answers
+from pipelines.exports.answers import OutputView
 from pipelines.exports.conversations import Conversations, Turn
 from pipelines.exports.copies import COPIES, PART_BYTES, MediaCopies
-from pipelines.exports.counts import Counts, LeftOut
+from pipelines.exports.counts import ExportCounts, LeftOut
 from pipelines.exports.media import MediaOf
 from pipelines.exports.options import ExportOptions
 from pipelines.exports.records import RecordForm
@@ -25,7 +25,7 @@ class ConversationForm(RecordForm):
     media_modes = ("copy", "reference")
     names_place = True
 
-    def __init__(self, options: ExportOptions, answers: Answers) -> None:
+    def __init__(self, options: ExportOptions, answers: OutputView) -> None:
         super().__init__(options, answers)
         self.conversations, self.media = Conversations(answers), MediaOf(answers)
         self.copies = MediaCopies(options, answers) if options.media == "copy" else None
@@ -95,7 +95,7 @@ class Sft(ConversationForm):
         record["conversations"] = in_roles(turns)
         return self.kept(row) | record
 
-    def beside(self, target: Target, counts: Counts) -> tuple[dict[str, bytes], dict[str, Any]]:
+    def beside(self, target: Target, counts: ExportCounts) -> tuple[dict[str, bytes], dict[str, Any]]:
         """The meta file: an entry for each split, with what the scripts need to read it."""
         tiles = self.answers.setting("max_tiles")
         meta = {

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from pipelines.exports.copies import COPIES
-from pipelines.exports.counts import Counts, LeftOut
+from pipelines.exports.counts import ExportCounts, LeftOut
 from pipelines.exports.records import Parts
 from pipelines.exports.sft import ConversationForm, in_roles
 from pipelines.exports.target import Target
@@ -39,7 +39,7 @@ class Sharegpt(ConversationForm):
     def join(self, split: str, parts: Parts, out: BinaryIO) -> None:
         parts.copy_as_array(out)
 
-    def beside(self, target: Target, counts: Counts) -> tuple[dict[str, bytes], dict[str, Any]]:
+    def beside(self, target: Target, counts: ExportCounts) -> tuple[dict[str, bytes], dict[str, Any]]:
         info = {
             f"{self.options.dataset_name}_{split}": {
                 "file_name": self.final_name(split),

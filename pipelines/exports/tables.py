@@ -14,12 +14,12 @@ from typing import Any
 import pyarrow as pa
 
 from internvl_ops.errors import ConfigurationError
-from internvl_ops.redaction import safe_uri
+from internvl_ops.stores.redaction import safe_uri
 from pipelines.exports.base import ExportForm
-from pipelines.exports.counts import Counts
-from pipelines.exports.parts import Rows, digest
-from pipelines.exports.records import check_columns
-from pipelines.exports.rows import Reader, sizes_of
+from pipelines.exports.counts import ExportCounts
+from pipelines.exports.parts import RowRange, json_digest
+from pipelines.exports.records import check_export_columns
+from pipelines.exports.rows import ResultReader, sizes_of
 from pipelines.exports.target import DONE, UNFINISHED, Target
 from pipelines.ledger.finished import FinishedUnits, unit_key, unit_keys
 from pipelines.output.folder import OutputFolder
@@ -27,7 +27,7 @@ from pipelines.output.ownership import named_run
 
 OTHERS = "no run"  # of files in results/ that no run wrote
 SPLIT = "split"  # column with the split of a row, if splits are asked for
-MARK = "internvl-batch"  # tells tables of this program from others
+PROGRAM = "internvl-batch"  # tells tables of this program from others
 
 
 class TableForm(ExportForm):
@@ -46,7 +46,7 @@ class TableForm(ExportForm):
         return (*self.schema.names, *self.splitter.needs)
 
     def check(self) -> None:
-        check_columns(self.options.kept_columns or (), self.answers.schema)
+        check_export_columns(self.options.kept_columns or (), self.answers.schema)
         if self.options.overwrite:
             raise ConfigurationError(
                 f"--overwrite: a {self.options.to} table is added to, by id. Give another --output, or remove it."
@@ -95,7 +95,7 @@ def foreign(target: Target, what: str) -> ConfigurationError:
     )
 
 
-def export_table(form: TableForm, reader: Reader, target: Target, output: OutputFolder) -> Counts:
+def export_table(form: TableForm, reader: ResultReader, target: Target, output: OutputFolder) -> ExportCounts:
     """Writes an export to a table.
 
     Returns:
@@ -113,10 +113,12 @@ def export_table(form: TableForm, reader: Reader, target: Target, output: Output
     for name in sizes:
         named = named_run(name)
         runs.setdefault(named[0] if named else OTHERS, []).append(name)
-    keys = {run: digest([[[name, sizes[name]] for name in names], form.identity()])[:15] for run, names in runs.items()}
+    keys = {
+        run: json_digest([[[name, sizes[name]] for name in names], form.identity()])[:15] for run, names in runs.items()
+    }
     target.begin({"to": form.options.to, "runs": len(runs)})
     commits = _Commits(form, reader, target)
-    counts, told = Counts(), {}
+    counts, told = ExportCounts(), {}
     for run, names in runs.items():
         of_run = commits.make(run, keys[run], names, before.get("runs", {}).get(run, {}))
         told[run] = {"key": keys[run], **of_run.as_dict()}
@@ -128,16 +130,16 @@ def export_table(form: TableForm, reader: Reader, target: Target, output: Output
 
 
 class _Commits:
-    def __init__(self, form: TableForm, reader: Reader, target: Target) -> None:
+    def __init__(self, form: TableForm, reader: ResultReader, target: Target) -> None:
         self._form, self._reader, self._target = form, reader, target
         self._there: FinishedUnits | None = None
 
-    def make(self, run: str, key: str, names: Sequence[str], before: Mapping[str, Any]) -> Counts:
+    def make(self, run: str, key: str, names: Sequence[str], before: Mapping[str, Any]) -> ExportCounts:
         """Commits the rows of a run, unless the table has them. Returns their counts."""
         is_there = self._form.committed(run) == key
         if is_there and before.get("key") == key:
-            return Counts.from_dict(dict(before))
-        part = [Rows(name) for name in names]
+            return ExportCounts.from_dict(dict(before))
+        part = [RowRange(name) for name in names]
         counts, again = self._counted(part)
         if is_there or not counts.rows_out:
             return counts
@@ -150,20 +152,20 @@ class _Commits:
             raise (failed[0] if failed else self._in_words(error)) from error
         return counts
 
-    def _counted(self, part: Sequence[Rows]) -> tuple[Counts, bool]:
+    def _counted(self, part: Sequence[RowRange]) -> tuple[ExportCounts, bool]:
         """The counts of a part, and whether the table has one of its ids."""
         reader = self._reader.narrowed(["id", *self._form.splitter.needs])
-        counts, again = Counts(), False
+        counts, again = ExportCounts(), False
         for rows, splits in self._wanted(reader, part, counts):
             counts.out.update(splits)
             again = again or bool((self._known.find([unit_key(one) for one in rows["id"].to_pylist()]) >= 0).any())
         counts.check()
         return counts, again
 
-    def _batches(self, part: Sequence[Rows], failed: list[Exception]) -> Iterator[pa.RecordBatch]:
+    def _batches(self, part: Sequence[RowRange], failed: list[Exception]) -> Iterator[pa.RecordBatch]:
         schema = self._form.schema
         try:
-            for rows, splits in self._wanted(self._reader, part, Counts()):
+            for rows, splits in self._wanted(self._reader, part, ExportCounts()):
                 chosen = rows.select([name for name in schema.names if name in rows.column_names])
                 if self._form.splitter.asked:
                     chosen = chosen.append_column(SPLIT, pa.array(splits, pa.string()))
@@ -172,7 +174,9 @@ class _Commits:
             failed.append(error)
             raise
 
-    def _wanted(self, reader: Reader, part: Sequence[Rows], counts: Counts) -> Iterator[tuple[pa.Table, list[str]]]:
+    def _wanted(
+        self, reader: ResultReader, part: Sequence[RowRange], counts: ExportCounts
+    ) -> Iterator[tuple[pa.Table, list[str]]]:
         """The rows of a part that are in a split, and their splits."""
         for rows in reader.batches(part, counts):
             splits = self._form.splitter.splits_of(rows)

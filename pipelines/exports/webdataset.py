@@ -10,14 +10,14 @@ from typing import Any, BinaryIO
 import orjson
 import pyarrow as pa
 
-from pipelines.exports.answers import Answers
-from pipelines.exports.counts import Counts, LeftOut
+from pipelines.exports.answers import OutputView
+from pipelines.exports.counts import ExportCounts, LeftOut
 from pipelines.exports.fetching import MediaFetcher, suffix_of
 from pipelines.exports.files import PartFiles
 from pipelines.exports.media import MediaOf
 from pipelines.exports.numbered import NumberedForm
 from pipelines.exports.options import ExportOptions
-from pipelines.exports.records import check_columns, plain, reason_of
+from pipelines.exports.records import check_export_columns, plain, reason_of
 from pipelines.output.markdown import markdown_name
 
 PART_BYTES = 256 << 10  # of results whose media make a part; about a thousand rows
@@ -31,7 +31,7 @@ class Webdataset(NumberedForm):
     fetches = True
     media_modes = ("copy",)
 
-    def __init__(self, options: ExportOptions, answers: Answers) -> None:
+    def __init__(self, options: ExportOptions, answers: OutputView) -> None:
         super().__init__(options, answers)
         self.part_bytes = PART_BYTES
         self.media, self.fetcher = MediaOf(answers), MediaFetcher(options, answers)
@@ -45,7 +45,7 @@ class Webdataset(NumberedForm):
         return (*self.columns, *media, self.text, *self.splitter.needs)
 
     def check(self) -> None:
-        check_columns(self.options.kept_columns or (), self.answers.schema)
+        check_export_columns(self.options.kept_columns or (), self.answers.schema)
 
     def check_media(self, rows: Sequence[dict[str, Any]]) -> None:
         self.fetcher.check(rows, self._uris)
@@ -56,7 +56,7 @@ class Webdataset(NumberedForm):
     def place(self, split: str, number: int) -> str:
         return f"{split}-{number:06d}.tar"
 
-    def write(self, rows: Iterator[pa.Table], files: PartFiles, counts: Counts) -> None:
+    def write(self, rows: Iterator[pa.Table], files: PartFiles, counts: ExportCounts) -> None:
         limit = self.options.shard_mb << 20
         for table in rows:
             splits = iter(self.splitter.splits_of(table))

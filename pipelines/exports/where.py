@@ -12,7 +12,7 @@ from pipelines.exports.forms import library
 
 
 @dataclass(frozen=True)
-class Where:
+class Condition:
     """A condition on rows. Rows for which it is null are not wanted.
 
     Args:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from internvl_ops.errors import ConfigurationError
-from internvl_ops.redaction import safe_uri
+from internvl_ops.stores.redaction import safe_uri
 from internvl_ops.stores.remote import first_line
 from pipelines.output.folder import RESULTS, OutputFolder
 from pipelines.output.sql import literal, parquet_table, quoted, register_store

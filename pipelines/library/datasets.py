@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from internvl_ops.errors import ConfigurationError, UnitError, unforeseen
-from internvl_ops.redaction import safe_text
+from internvl_ops.stores.redaction import safe_text
 from pipelines import columns as c
 from pipelines.flags import flag
 from pipelines.ledger.ledger import RUN
@@ -95,7 +95,7 @@ def _answered(options: JobOptions, given: Given, make_task: Any) -> Dataset:
         zero_copy_batch=True,
         num_cpus=0,
     )
-    shown: Any = Shown(plan, names, own, explodes=graph.explodes)
+    shown: Any = ShowRows(plan, names, own, explodes=graph.explodes)
     return graph.answer(in_blocks_of(taken, rows, cluster.SPLITTERS)).map_batches(
         shown, batch_size=None, batch_format="pyarrow", zero_copy_batch=True, num_cpus=0
     )
@@ -265,7 +265,7 @@ def _whole(column: pa.ChunkedArray) -> pa.Array:
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShowRows:
     """Turns finished rows into rows of the result.
 
     Args:

@@ -68,7 +68,7 @@ def _of_list(data: Sequence[Any]) -> Given:
         wrong = next(one for one in data if not isinstance(one, str | os.PathLike))
         raise ConfigurationError(f"The list holds a {type(wrong).__name__}. Give {TAKEN}.")
     uris = [os.fspath(one) for one in data]
-    kinds = {kind_of(uri) for uri in uris}
+    kinds = {media_kind_of_uri(uri) for uri in uris}
     if len(kinds) > 1:
         raise ConfigurationError(
             f"The list holds {' and '.join(f'{kind}s' for kind in sorted(kinds))}. One call reads media of one kind: "
@@ -78,7 +78,7 @@ def _of_list(data: Sequence[Any]) -> Given:
     return Given(ray.data.from_arrow(table), table.schema, tuple(sorted({_folder(uri) for uri in uris})))
 
 
-def kind_of(uri: str) -> MediaKind:
+def media_kind_of_uri(uri: str) -> MediaKind:
     """The kind of a file, by its suffix; an image if the suffix is unknown."""
     suffix = PurePath(uri.partition("?")[0]).suffix.lower()
     return next((kind for kind, suffixes in MEDIA_SUFFIXES.items() if suffix in suffixes), "image")

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticUndefined
 
 from internvl_ops.errors import ConfigurationError, well_formed
-from internvl_ops.redaction import safe_text
+from internvl_ops.stores.redaction import safe_text
 from pipelines.flags import flag, in_flags
 from pipelines.options.config_file import as_the_flag, bare, json_object, read_config
 from pipelines.options.job_options import EstimateOptions, JobOptions

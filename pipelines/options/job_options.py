@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 # Limits above which libraries fail at the number itself.
 Positive = Annotated[int, Field(ge=1, le=2**53)]
-Seconds = Annotated[int, Field(ge=1, le=10**8)]
+PositiveSeconds = Annotated[int, Field(ge=1, le=10**8)]
 Places = Annotated[int, Field(ge=1, le=10**6)]
 PlacesOrNone = Annotated[int, Field(ge=0, le=10**6)]
 Seed = Annotated[int, Field(ge=-(2**63), lt=2**63)]
@@ -121,7 +121,7 @@ class OutputOptions(BaseModel):
         "parquet", description="How to write reassembled PDFs to documents/: one Parquet row or "
         "one Markdown file per document.")  # fmt: skip
     rows_per_file: Positive = Field(1000, description="Rows in each Parquet file of results/.")
-    commit_seconds: Seconds = Field(60, description="Write finished rows at least this often, in "
+    commit_seconds: PositiveSeconds = Field(60, description="Write finished rows at least this often, in "
         "seconds, so that a killed job repeats little work.")  # fmt: skip
 
 
@@ -145,7 +145,7 @@ class ModelOptions(BaseModel):
     engine_args: dict[str, Any] = Field({}, description="Engine arguments as JSON. For vllm: its "
         'own, such as \'{"quantization": "awq"}\'. For transformers: those of from_pretrained. For '
         "openai: concurrency, away_s, answer_s, attempts, streams, send_max_tiles, extra_body.")  # fmt: skip
-    engine_timeout: Seconds = Field(600, description="Restart an engine that has requests but "
+    engine_timeout: PositiveSeconds = Field(600, description="Restart an engine that has requests but "
         "produced no token for this many seconds.")  # fmt: skip
     lora: str | None = Field(None, description="Apply a LoRA adapter to the model: PATH or "
         "NAME=PATH of a folder as PEFT saves it.")  # fmt: skip
@@ -284,9 +284,9 @@ class MediaOptions(BaseModel):
     max_bytes: Positive = Field(100_000_000, description="Largest file to fetch, in bytes.")
     max_pixels: Positive = Field(200_000_000, description="Largest image to decode, in pixels.")
     max_pages: Positive = Field(50_000, description="Maximum number of pages in a document.")
-    max_video_seconds: Seconds = Field(6 * 3600, description="Longest video to decode, in seconds.")
-    fetch_timeout: Seconds = Field(60, description="Time limit for one fetch, in seconds.")
-    decode_timeout: Seconds = Field(60, description="Time limit for one decode, in seconds; with "
+    max_video_seconds: PositiveSeconds = Field(6 * 3600, description="Longest video to decode, in seconds.")
+    fetch_timeout: PositiveSeconds = Field(60, description="Time limit for one fetch, in seconds.")
+    decode_timeout: PositiveSeconds = Field(60, description="Time limit for one decode, in seconds; with "
         "--clip-scenes, per minute of 1080p video.")  # fmt: skip
     decode_memory: Annotated[int, Field(ge=1, le=2**40)] = Field(
         4096, description="Memory limit for one decode, in MiB.")  # fmt: skip

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from internvl_ops.errors import ConfigurationError
-from internvl_ops.redaction import safe_uri
+from internvl_ops.stores.redaction import safe_uri
 from internvl_ops.tasks.calibration import FEWEST_ROWS, Calibration, fit
 from internvl_ops.tasks.labelling import labels_of
 from pipelines.sources.storage import check_scheme, kind_of, lists, open_input, suffix_of, walk

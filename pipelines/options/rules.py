@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from internvl_ops.errors import ConfigurationError
-from internvl_ops.redaction import safe_uri
+from internvl_ops.stores.redaction import safe_uri
 from internvl_ops.tasks import Task
 from pipelines.flags import flag
 from pipelines.options.job_options import JobOptions

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from internvl_ops.redaction import safe_text, safe_uri
+from internvl_ops.stores.redaction import safe_text, safe_uri
 from internvl_ops.stores.schemes import SCHEME
 
 # Not every "token": max_num_batched_tokens is a number that a reader of the record wants to see.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from internvl_ops.redaction import safe_uri
+from internvl_ops.stores.redaction import safe_uri
 from pipelines.output.folder import OutputFolder
 from pipelines.output.side_files import write_side_file
 

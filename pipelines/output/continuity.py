@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.events import note
-from internvl_ops.redaction import safe_uri
+from internvl_ops.stores.redaction import safe_uri
 from internvl_ops.tasks import Task
 from pipelines import columns as c
 from pipelines.options.job_options import JobOptions

@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from internvl_ops.errors import ConfigurationError
-from internvl_ops.redaction import safe_uri
 from internvl_ops.stores.opening import refuse_keys, store_of
+from internvl_ops.stores.redaction import safe_uri
 from internvl_ops.stores.schemes import LOCAL, SCHEME, canonical, scheme_named, split_uri, written_places
 from pipelines.output.fences import Fences, is_late, parse_fences
 from pipelines.output.ownership import named_run, writer_of

@@ -35,7 +35,7 @@ import psutil
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.events import note
-from internvl_ops.redaction import safe_uri
+from internvl_ops.stores.redaction import safe_uri
 from pipelines.output.fences import FENCED, MAX_FENCES, count_files, is_late, parse_fences
 from pipelines.output.folder import LEASES, OutputFolder
 from pipelines.patience import patiently, reason

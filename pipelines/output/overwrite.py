@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from internvl_ops.errors import ConfigurationError
-from internvl_ops.redaction import safe_uri
+from internvl_ops.stores.redaction import safe_uri
 from pipelines.ledger.finished import FinishedUnits, unit_keys
 from pipelines.output.folder import ERRORS, RESULTS, RUNS, OutputFolder
 from pipelines.output.ownership import named_run

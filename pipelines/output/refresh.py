@@ -11,7 +11,7 @@ import pyarrow as pa
 from internvl_ops.media.access import ReadPolicy
 from internvl_ops.media.fetch import Fetcher
 from internvl_ops.preparer import joined_versions
-from internvl_ops.redaction import safe_uri
+from internvl_ops.stores.redaction import safe_uri
 from pipelines import columns as c
 from pipelines.ledger.finished import FinishedUnits, unit_key, unit_keys
 from pipelines.output.folder import ERRORS, RESULTS, OutputFolder

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from internvl_ops.errors import RETRIABLE, ConfigurationError
-from internvl_ops.redaction import safe_uri
+from internvl_ops.stores.redaction import safe_uri
 from pipelines.ledger.finished import unit_key, unit_keys
 from pipelines.ledger.ledger import Book, Ledger, State
 from pipelines.output.folder import ERRORS, RESULTS, OutputFolder

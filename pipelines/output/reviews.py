@@ -19,8 +19,8 @@ import pyarrow as pa
 from internvl_ops.errors import ConfigurationError
 from pipelines.output.folder import REVIEWS, OutputFolder
 
-Verdict = Literal["good", "bad"]
-VERDICTS: tuple[Verdict, ...] = ("good", "bad")
+Opinion = Literal["good", "bad"]
+OPINIONS: tuple[Opinion, ...] = ("good", "bad")
 DISPUTED = "disputed"
 SCHEMA = pa.schema(
     [
@@ -95,8 +95,8 @@ class ReviewSession:
             ConfigurationError: ``mark`` is neither good nor bad.
             OSError: The store refused, or did not recover in about four minutes.
         """
-        if mark is not None and mark not in VERDICTS:
-            raise ConfigurationError(f"mark {mark!r} is not allowed: {' or '.join(VERDICTS)}.")
+        if mark is not None and mark not in OPINIONS:
+            raise ConfigurationError(f"mark {mark!r} is not allowed: {' or '.join(OPINIONS)}.")
         with self._lock:
             before = self._latest.get((id, self.reviewer))
             added = self._write(Mark(id, self.reviewer, datetime.now(UTC), mark, text or None, note or None))

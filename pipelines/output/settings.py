@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from internvl_ops.errors import ConfigurationError
-from internvl_ops.redaction import safe_uri
+from internvl_ops.stores.redaction import safe_uri
 from internvl_ops.tasks import Task
 from internvl_ops.tasks.forms import read_schema
 from pipelines.flags import flag

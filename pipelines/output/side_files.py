@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import json
 
-from internvl_ops.redaction import safe_uri
+from internvl_ops.stores.redaction import safe_uri
 from pipelines.output.folder import RUNS, OutputFolder
 from pipelines.patience import patiently
 

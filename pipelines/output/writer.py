@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from internvl_ops.errors import RETRIABLE, ConfigurationError
-from internvl_ops.redaction import safe_text
+from internvl_ops.stores.redaction import safe_text
 from internvl_ops.tasks import Task
 from internvl_ops.tasks.outcomes import COUNTED
 from pipelines import columns as c

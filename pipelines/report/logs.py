@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from internvl_ops.events import LOGGERS, attach
-from internvl_ops.redaction import safe_text
+from internvl_ops.stores.redaction import safe_text
 from pipelines import interruption
 from pipelines.flags import in_flags
 

@@ -15,7 +15,7 @@ from internvl_ops.cost import Cost
 from internvl_ops.gpus import Gpu
 from internvl_ops.tasks import TEXT
 from pipelines import columns as c
-from pipelines.stages.wire import Mark, decode_reading
+from pipelines.stages.wire import GaugeReading, decode_reading
 
 SHORTEST_S = 1.0  # seconds; a rate over a shorter time means nothing
 SHORTEST_BOUND_S = 10.0  # seconds; a share over a shorter time means nothing, because stages fill and drain in turns
@@ -39,8 +39,8 @@ NO_GPUS = (
 class ActorReadings:
     """The first and the last reading of one actor."""
 
-    first: Mark
-    last: Mark
+    first: GaugeReading
+    last: GaugeReading
 
     def spent(self, name: str) -> float:
         return getattr(self.last, name) - getattr(self.first, name)
@@ -201,7 +201,7 @@ class Measures:
         return round(max(0.0, 1 - sum(worker.spent(busy) for worker in workers.values()) / window), 3)
 
 
-def _note(workers: dict[str, ActorReadings], reading: Mark) -> None:
+def _note(workers: dict[str, ActorReadings], reading: GaugeReading) -> None:
     worker = workers.setdefault(reading.worker, ActorReadings(reading, reading))
     if reading.at < worker.first.at:
         worker.first = reading

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from internvl_ops.events import note
-from internvl_ops.redaction import safe_uri
+from internvl_ops.stores.redaction import safe_uri
 from internvl_ops.tasks import Task
 from pipelines import columns as c
 from pipelines.ledger.ledger import Counts

@@ -10,7 +10,7 @@ from itertools import islice
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.media.kinds import MEDIA_KINDS
-from internvl_ops.redaction import safe_uri
+from internvl_ops.stores.redaction import safe_uri
 from internvl_ops.stores.schemes import split_uri
 from pipelines.sources.options import INPUT_FORMATS, MEDIA_SUFFIXES, SourceOptions, Split
 from pipelines.sources.storage import (

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.media.kinds import MediaKind
-from internvl_ops.redaction import without_credentials
+from internvl_ops.stores.redaction import without_credentials
 from pipelines.columns import MEDIA_TYPE
 from pipelines.sources.base64_media import decoded
 from pipelines.sources.options import DEFAULT_MEDIA_COLUMNS, SourceOptions

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from internvl_ops.errors import ConfigurationError
-from internvl_ops.redaction import safe_text, safe_uri
+from internvl_ops.stores.redaction import safe_text, safe_uri
 from pipelines.columns import READ
 from pipelines.flags import in_flags
 from pipelines.patience import read_patiently

@@ -23,7 +23,7 @@ _SEVERAL = (
 )
 
 
-class TooLarge(str):
+class TooLargeMedia(str):
     """The problem of a row whose media are above a limit."""
 
     __slots__ = ()
@@ -149,7 +149,7 @@ def _errors(sources: pa.Array, problems: dict[int, str]) -> pa.Array:
     messages: list[str | None] = [None] * size
     kinds = ["bad_row"] * size
     for row, text in problems.items():
-        if isinstance(text, TooLarge):
+        if isinstance(text, TooLargeMedia):
             kinds[row] = "too_large"
         messages[row] = f"{sources[row].as_py()}: {in_flags(text)}"
     filled = [

@@ -12,9 +12,9 @@ from typing import Any, BinaryIO, TypeVar, cast
 from urllib.parse import unquote
 
 from internvl_ops.errors import ConfigurationError
-from internvl_ops.redaction import safe_uri
-from internvl_ops.stores.base import BLOCK, Kind, Settings, Store
+from internvl_ops.stores.base import BLOCK, EntryKind, Settings, Store
 from internvl_ops.stores.opening import refuse_keys, store_of
+from internvl_ops.stores.redaction import safe_uri
 from internvl_ops.stores.schemes import LOCAL, SCHEME, canonical, read_schemes, scheme_named, scheme_of, split_uri
 from pipelines.sources.gzip_stream import GzipStream
 from pipelines.sources.options import Split
@@ -93,7 +93,7 @@ def split_glob(uri: str) -> tuple[str, str]:
     return "/".join(parts[:first]) or "/", "/".join(parts[first:])
 
 
-def kind_of(uri: str) -> Kind | None:
+def kind_of(uri: str) -> EntryKind | None:
     """The kind of entry at the URI; ``None`` if there is none. Raises OSError if the storage does not answer."""
     return store(uri).kind(uri)
 

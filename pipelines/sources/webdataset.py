@@ -21,7 +21,7 @@ from pipelines.sources.conversion import set_aside
 from pipelines.sources.json_columns import Build, build_columns, find_columns, make_builders
 from pipelines.sources.json_objects import parse_object
 from pipelines.sources.options import MEDIA_SUFFIXES, SEVERAL_MEDIA, SourceOptions, SourcePlan, Split
-from pipelines.sources.raw_rows import RawRows, TooLarge
+from pipelines.sources.raw_rows import RawRows, TooLargeMedia
 from pipelines.sources.storage import is_compressed, is_local, look_at
 from pipelines.sources.tar import Shard
 
@@ -183,11 +183,11 @@ def _add(
         sample.problem = f"member '{member.name}' is empty"
     elif member.size > limit:
         option = ". Raise --max-bytes to read it" if is_media and limit < _MAX_MEDIA_BYTES else ""
-        sample.problem = TooLarge(
+        sample.problem = TooLargeMedia(
             f"member '{member.name}' has {member.size:,} bytes; at most {limit:,} are read{option}"
         )
     elif is_media and sample.size + member.size > _MAX_MEDIA_BYTES:
-        sample.problem = TooLarge(f"its members have more than {_MAX_MEDIA_BYTES:,} bytes together")
+        sample.problem = TooLargeMedia(f"its members have more than {_MAX_MEDIA_BYTES:,} bytes together")
     if sample.problem:
         sample.media.clear()
     if sample.problem or not member.isreg():

@@ -14,7 +14,7 @@ from internvl_ops.engines.base import Engine, EngineDead
 from internvl_ops.engines.device_load import DeviceLoad
 from internvl_ops.engines.recovering import Recovering
 from internvl_ops.errors import ConfigurationError, UnitError, unforeseen
-from internvl_ops.generation import Answers
+from internvl_ops.generation import Answerer
 from internvl_ops.tasks import TEXT, Outcome
 from pipelines import columns as c
 from pipelines.failures import fill
@@ -41,7 +41,7 @@ class Generate:
     def __init__(
         self,
         make_engine: Callable[[], Engine[Any]],
-        make_generator: Callable[[Recovering[Any]], Answers],
+        make_generator: Callable[[Recovering[Any]], Answerer],
         tile_size: int,
         hang_s: float,
         ledger: Claims | None = None,

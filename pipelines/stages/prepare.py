@@ -13,7 +13,7 @@ from internvl_ops.media.parts import WHOLE, Part
 from internvl_ops.media.sandbox_confinement import available
 from internvl_ops.media.times import seconds_of
 from internvl_ops.preparer import Prepared, Unit, UnitPreparer
-from internvl_ops.redaction import safe_uri
+from internvl_ops.stores.redaction import safe_uri
 from internvl_ops.tasks import Task
 from pipelines import columns as c
 from pipelines.failures import errors_with, fill, one_by_one, outcomes

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 import pyarrow as pa
 
-from internvl_ops.redaction import safe_uri
+from internvl_ops.stores.redaction import safe_uri
 from pipelines import columns as c
 from pipelines.ledger.finished import unit_key
 from pipelines.ledger.ledger import RUN, SKIP, Claims

@@ -39,7 +39,7 @@ class WireError(ConfigurationError):
 
 
 @dataclass(frozen=True)
-class Mark:
+class GaugeReading:
     """A reading of one actor's gauge, attached to a row.
 
     Args:
@@ -210,15 +210,15 @@ def with_reading(
     """
     value = None
     if reading is not None:
-        value = _packed(Mark(worker, **vars(reading), device_s=device_s), _names(c.READING_TYPE))
+        value = _packed(GaugeReading(worker, **vars(reading), device_s=device_s), _names(c.READING_TYPE))
     return table.append_column(column, pa.repeat(pa.scalar(value, c.READING_TYPE), len(table)))
 
 
-def decode_reading(rows: pa.Table, column: str) -> Mark | None:
+def decode_reading(rows: pa.Table, column: str) -> GaugeReading | None:
     """The reading in the rows of one block; None if the block is empty or nothing had begun."""
     cells = _column(rows, column, c.READING_TYPE)
     found = cells[0].as_py() if len(cells) else None
-    return None if found is None else _unpacked(Mark, found)
+    return None if found is None else _unpacked(GaugeReading, found)
 
 
 def _rendered_value(conversation: RenderedConversation) -> dict[str, object]:

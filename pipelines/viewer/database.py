@@ -21,7 +21,7 @@ QUERY_SECONDS = 30.0
 MEMORY = "4GB"
 _DERIVED = 8  # tables of samples and comparisons that are kept
 Rows = list[dict[str, Any]]
-Kind = Literal["text", "number", "boolean", "time", "boxes", "other"]
+ColumnKind = Literal["text", "number", "boolean", "time", "boxes", "other"]
 _NUMBERS = re.compile(r"(TINY|SMALL|BIG|HUGE|U|UTINY|USMALL|UBIG|UHUGE)?INT(EGER)?|FLOAT|DOUBLE|DECIMAL\(.*\)")
 _TIMES = re.compile(r"DATE|TIME.*|INTERVAL")
 _CORNERS = ("x1", "y1", "x2", "y2")
@@ -44,7 +44,7 @@ class Column:
 
     name: str
     type: str
-    kind: Kind
+    kind: ColumnKind
     answer: bool = False
 
 
@@ -203,7 +203,7 @@ def view(number: int, table: str) -> str:
     return f"{table}_{number + 1}"
 
 
-def _kind(type_: str) -> Kind:
+def _kind(type_: str) -> ColumnKind:
     if type_ == "VARCHAR":
         return "text"
     if type_ == "BOOLEAN":

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from internvl_ops.errors import ConfigurationError, UnitError, unforeseen
 from internvl_ops.media.parts import Part
-from internvl_ops.redaction import safe_uri
+from internvl_ops.stores.redaction import safe_uri
 from pipelines.output.media_places import media_kind_of
 from pipelines.viewer.outputs import ViewedOutput
 
@@ -50,7 +50,7 @@ class UnitMedia:
         return min(1, len(self.uris)) if self.kind == "video" else min(len(self.uris), _MOST_FILES)
 
 
-def media_of(output: ViewedOutput, number: int, names: Sequence[str], row: Mapping[str, Any]) -> UnitMedia:
+def unit_media(output: ViewedOutput, number: int, names: Sequence[str], row: Mapping[str, Any]) -> UnitMedia:
     """The media of a row of ``results/`` or ``errors/``.
 
     Args:
@@ -78,7 +78,7 @@ def _first(*values: Any) -> Any:
 
 
 def media_columns(output: ViewedOutput, names: Sequence[str]) -> list[str]:
-    """The columns that `media_of` needs."""
+    """The columns that `unit_media` needs."""
     column = output.media_column(names)
     wanted = (column or "", "media", "page", "clip_start", "clip_end", "start", "end", "run_id")
     return [name for name in dict.fromkeys(wanted) if name in names]

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.media.access import ReadPolicy
 from internvl_ops.media.kinds import MediaKind
-from internvl_ops.redaction import safe_text, safe_uri
+from internvl_ops.stores.redaction import safe_text, safe_uri
 from pipelines.options.job_options import MediaOptions
 from pipelines.output.folder import ERRORS, RESULTS, REVIEWS, RUNS, OutputFolder
 from pipelines.output.media_places import base_of, media_column_of

@@ -18,14 +18,14 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from internvl_ops.errors import ConfigurationError, UnitError
-from internvl_ops.redaction import safe_text, safe_uri
+from internvl_ops.stores.redaction import safe_text, safe_uri
 from pipelines.flags import in_flags
 from pipelines.output.folder import RESULTS
 from pipelines.output.media_places import media_kind_of
 from pipelines.output.sql import quoted
 from pipelines.viewer import queries, texts
 from pipelines.viewer.database import Database, QueryError, view
-from pipelines.viewer.media import SIDES, Shelf, UnitMedia, media_columns, media_of, named_files
+from pipelines.viewer.media import SIDES, Shelf, UnitMedia, media_columns, named_files, unit_media
 from pipelines.viewer.outputs import TABLES, ViewedOutput
 from pipelines.viewer.reviewing import Reviewing
 from pipelines.viewer.security import Guard
@@ -261,7 +261,7 @@ class Viewer:
         shown = ", ".join(map(quoted, ["id", *wanted]))
         sql = f"SELECT {shown} FROM {view(chosen.output, chosen.table)} WHERE id = ? LIMIT 1"
         found = self.database.query(sql, [id]) if names else []
-        return media_of(output, chosen.output, names, found[0] if found else {})
+        return unit_media(output, chosen.output, names, found[0] if found else {})
 
 
 async def _index(_: Request) -> Response:

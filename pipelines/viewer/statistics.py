@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.output.reviews import VERDICTS, Mark
+from pipelines.output.reviews import OPINIONS, Mark
 
 Z = 1.959963984540054  # 97.5th percentile of the normal distribution
 
@@ -82,7 +82,7 @@ def summary(latest: Mapping[tuple[str, str], Mark], ids: Collection[str] | None 
     """
     by_reviewer: dict[str, dict[str, str]] = {}
     for (id, reviewer), mark in latest.items():
-        if mark.mark in VERDICTS and (ids is None or id in ids):
+        if mark.mark in OPINIONS and (ids is None or id in ids):
             by_reviewer.setdefault(reviewer, {})[id] = mark.mark
     return {
         "reviewers": [

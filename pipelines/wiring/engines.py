@@ -19,7 +19,7 @@ from internvl_ops.errors import ConfigurationError
 from internvl_ops.models.checkpoints.config import Checkpoint, load_checkpoint
 from internvl_ops.models.checkpoints.places import is_hub_name
 from internvl_ops.models.lora import check_room, load_adapter
-from internvl_ops.redaction import safe_uri
+from internvl_ops.stores.redaction import safe_uri
 from internvl_ops.tasks import Task
 from pipelines.flags import flag
 from pipelines.options.job_options import InferenceOptions, ModelOptions, PromptOptions
@@ -46,7 +46,7 @@ def load_model(options: InferenceOptions) -> Checkpoint | None:
     return checkpoint.tiled(options.max_tiles) if options.tiling == "always" else checkpoint
 
 
-def version_of(checkpoint: Checkpoint | None) -> str:
+def checkpoint_version(checkpoint: Checkpoint | None) -> str:
     """What identifies the checkpoint's files; empty if a server has them."""
     return checkpoint.version if checkpoint else ""
 

@@ -6,14 +6,14 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
-from internvl_ops.generation import Answers, Asker, Generates, Generator, Retries
+from internvl_ops.generation import Answerer, Asker, Generates, Generator, Retries
 from internvl_ops.models.checkpoints.config import Checkpoint
 from internvl_ops.models.tokenizers.tokenizer import Tokenizer
 from internvl_ops.tasks import Outcome, Task
 from pipelines.options.job_options import InferenceOptions
 from pipelines.wiring.engines import tokenizer_checkpoint
 
-GeneratorMaker: TypeAlias = Callable[..., Answers]
+GeneratorMaker: TypeAlias = Callable[..., Answerer]
 
 
 def generator_maker(options: InferenceOptions, checkpoint: Checkpoint | None, task: Task) -> GeneratorMaker:
@@ -45,7 +45,7 @@ def make_generator(
     stop: Sequence[str],
     samples: int,
     listener: Callable[[str], None] | None = None,
-) -> Answers:
+) -> Answerer:
     """Makes the generator for ``engine``. There is no tokenizer if the engine answers in text (no checkpoint).
 
     Args:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from internvl_ops.errors import Kind, UnitError
+from internvl_ops.errors import ErrorKind, UnitError
 from internvl_ops.tasks import TEXT, caption
 from pipelines import columns as c
 from pipelines.ledger.finished import unit_key
@@ -27,7 +27,7 @@ FINISHED = pa.schema(
 )
 
 
-def row(unit_id: str, *, kind: Kind | None = None, occurrence: int = 1, message: str = "it broke") -> dict:
+def row(unit_id: str, *, kind: ErrorKind | None = None, occurrence: int = 1, message: str = "it broke") -> dict:
     """One finished unit: an answer, or an error of ``kind``."""
     common = {c.ID: unit_id, c.SOURCE: f"m.jsonl:{unit_id}", c.POSITION: 0, c.KEY: unit_key(unit_id, occurrence)}
     if kind:

@@ -16,9 +16,9 @@ from typing import TypeVar
 
 from internvl_ops.errors import ConfigurationError, keyword
 from internvl_ops.events import note
-from internvl_ops.redaction import safe_text, safe_uri
 from internvl_ops.stores.base import Stat, Store
 from internvl_ops.stores.opening import refuse_keys, store_of
+from internvl_ops.stores.redaction import safe_text, safe_uri
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)

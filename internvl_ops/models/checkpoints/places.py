@@ -14,7 +14,7 @@ from typing import Any
 
 from internvl_ops.errors import ConfigurationError, keyword
 from internvl_ops.models.checkpoints.download import StoredCheckpoint
-from internvl_ops.redaction import safe_text
+from internvl_ops.stores.redaction import safe_text
 from internvl_ops.stores.schemes import SCHEME, canonical, read_schemes, scheme_named, split_uri
 
 # Files that say what a checkpoint is; small, and enough for everything but the engine.

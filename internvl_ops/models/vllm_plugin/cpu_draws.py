@@ -12,7 +12,7 @@ from typing import Any
 _patched = False
 
 
-def take_back() -> None:
+def reset_generator() -> None:
     """Resets a request's generator to its seed instead: no draw before the end of its prompt is kept anyway.
 
     Call this in the worker's process, once its runner is imported. Safe to call again.

@@ -121,7 +121,7 @@ class TiledInternVLChatModel(_internvl.InternVLChatModel):  # type: ignore[name-
     def __init__(self, *, vllm_config: Any, prefix: str = "") -> None:
         super().__init__(vllm_config=vllm_config, prefix=prefix)
         if current_platform.is_cpu():  # only a worker makes a model, so its runner is already imported
-            cpu_draws.take_back()
+            cpu_draws.reset_generator()
 
     @classmethod
     def get_placeholder_str(cls, modality: str, i: int) -> str | None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from internvl_ops.errors import ConfigurationError, UnitError, keyword
 from internvl_ops.media.access import ReadPolicy
 from internvl_ops.media.addresses import is_public, literal_address
-from internvl_ops.redaction import safe_text, safe_uri, without_credentials
+from internvl_ops.stores.redaction import safe_text, safe_uri, without_credentials
 
 
 def refused(policy: ReadPolicy, uri: str) -> str:

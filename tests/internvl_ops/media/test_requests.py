@@ -17,8 +17,8 @@ from internvl_ops.errors import ConfigurationError, UnitError
 from internvl_ops.media import real_paths
 from internvl_ops.media.access import ReadPolicy
 from internvl_ops.media.fetch import Fetcher
-from internvl_ops.redaction import safe_uri
 from internvl_ops.stores import s3_config
+from internvl_ops.stores.redaction import safe_uri
 from testing.faulty_server import BODY, FaultyServer
 
 

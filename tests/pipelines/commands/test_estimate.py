@@ -18,7 +18,7 @@ from internvl_ops.gpus import GPUS
 from internvl_ops.models.family.registry import REGISTRY
 from pipelines.commands import estimate_sample as sample
 from pipelines.commands.estimate import ASSUMED, Estimate, estimate
-from pipelines.commands.estimate_sample import SampleResult, Seen
+from pipelines.commands.estimate_sample import SampledUnit, SampleResult
 from pipelines.commands.job import check_job
 from pipelines.options.task_options import make_caption
 from pipelines.options.tasks import job_options
@@ -118,7 +118,7 @@ class TestArithmetic:
     """Two kinds of units of InternVL2.5-8B on an H100."""
 
     def made(self, **more: object) -> Estimate:
-        seen = [Seen(13, 3_400, 100), Seen(1, 300, 100)]
+        seen = [SampledUnit(13, 3_400, 100), SampledUnit(1, 300, 100)]
         looked_at = SampleResult(3, prepared=2, seen=seen, errors=Counter(corrupt=1), prepare_s=0.02)
         return Estimate(looked_at, 3_000_000, Roofline(EIGHT, GPUS["h100"]), **more)  # type: ignore[arg-type]
 

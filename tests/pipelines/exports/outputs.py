@@ -13,7 +13,7 @@ from internvl_ops.media.kinds import MediaKind
 from internvl_ops.tasks import TEXT, Task
 from pipelines import columns as c
 from pipelines.commands.export import export
-from pipelines.exports.counts import Counts
+from pipelines.exports.counts import ExportCounts
 from pipelines.exports.options import ExportOptions
 from pipelines.ledger.finished import unit_key
 from pipelines.ledger.ledger import Ledger
@@ -86,7 +86,7 @@ def write_output(
     return output
 
 
-def exported(source: Path | str, target: Path | str, to: str, **options: Any) -> Counts:
+def exported(source: Path | str, target: Path | str, to: str, **options: Any) -> ExportCounts:
     """Exports as the command does."""
     return export(build_options(ExportOptions, {"input": str(source), "output": str(target), "to": to, **options}))
 

@@ -103,7 +103,7 @@ def test_an_export_that_was_killed_goes_on_with_the_parts_that_are_there(
     written = []
     real = files.write_part
 
-    def dies(form: Any, reader: Any, target_uri: str, part: parts.Part) -> files.Staged:
+    def dies(form: Any, reader: Any, target_uri: str, part: parts.ExportPart) -> files.Staged:
         if part.number == 7:
             raise KeyboardInterrupt
         return real(form, reader, target_uri, part)
@@ -113,16 +113,16 @@ def test_an_export_that_was_killed_goes_on_with_the_parts_that_are_there(
         exported(source, tmp_path / "sft", "sft")
     assert [name for name in os.listdir(tmp_path / "sft") if not name.startswith(".")] == []
 
-    from pipelines.exports.rows import Reader
+    from pipelines.exports.rows import ResultReader
 
-    read = Reader.batches
+    read = ResultReader.batches
 
-    def counted(self: Reader, names: Any, counts: Any) -> Any:
+    def counted(self: ResultReader, names: Any, counts: Any) -> Any:
         written.append(names)
         return read(self, names, counts)
 
     monkeypatch.setattr(files, "write_part", real)
-    monkeypatch.setattr(Reader, "batches", counted)
+    monkeypatch.setattr(ResultReader, "batches", counted)
     assert exported(source, tmp_path / "sft", "sft").rows_out == 100
     assert len(written) == 3  # of ten parts
     assert ids(tmp_path / "sft" / "train.jsonl") == [f"row{number}" for number in range(100)]

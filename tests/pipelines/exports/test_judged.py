@@ -9,7 +9,7 @@ import pytest
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.tasks import ask, caption
-from pipelines.exports.counts import Counts
+from pipelines.exports.counts import ExportCounts
 from pipelines.output.folder import RESULTS, OutputFolder
 from pipelines.output.reviews import ReviewSession
 from tests.pipelines.exports.outputs import exported, write_output
@@ -34,7 +34,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def export(folder: Path, **options: object) -> tuple[dict[str, str], Counts]:
+def export(folder: Path, **options: object) -> tuple[dict[str, str], ExportCounts]:
     counts = exported(folder / "out", folder / "sft", "sft", **options)
     return {item["id"]: item["conversations"][1]["value"] for item in items(folder / "sft")}, counts
 

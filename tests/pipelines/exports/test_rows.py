@@ -15,10 +15,10 @@ import pytest
 
 from internvl_ops.tasks import caption
 from pipelines.exports.answers import open_answers
-from pipelines.exports.counts import Counts
+from pipelines.exports.counts import ExportCounts
 from pipelines.exports.options import ExportOptions
-from pipelines.exports.parts import Rows, plan_parts
-from pipelines.exports.rows import Reader
+from pipelines.exports.parts import RowRange, plan_parts
+from pipelines.exports.rows import ResultReader
 from pipelines.exports.run import run_form
 from pipelines.output.folder import OutputFolder
 from tests.pipelines.exports.outputs import write_output
@@ -53,7 +53,7 @@ def output(tmp_path: Path) -> OutputFolder:
     return write_output(tmp_path / "out", caption(), rows, manifest=IMAGE, base=tmp_path, rows_per_file=2)
 
 
-def run(output: OutputFolder, target: Path, beside: Verdicts, **options: object) -> Counts:
+def run(output: OutputFolder, target: Path, beside: Verdicts, **options: object) -> ExportCounts:
     given = ExportOptions.model_validate({"input": output.uri, "output": str(target), **options})
     return run_form(given, output, open_answers(output), [beside])
 
@@ -84,7 +84,7 @@ def test_a_large_file_is_read_in_pieces_that_are_all_of_it(tmp_path: Path, group
     pq.write_table(table, tmp_path / "results" / "big.parquet", row_group_size=group)
     parts = plan_parts({"results/big.parquet": 5000}, {}, 600, lambda _: 100)
     assert len(parts) == 9
-    reader, counts = Reader(str(tmp_path), table.schema, ("id",)), Counts()
+    reader, counts = ResultReader(str(tmp_path), table.schema, ("id",)), ExportCounts()
     read = [one for part in parts for rows in reader.batches(part.rows, counts) for one in rows["id"].to_pylist()]
     assert read == table["id"].to_pylist()
     assert counts.rows_in == 100
@@ -95,6 +95,6 @@ def test_parts_of_earlier_rows_stay_as_the_output_grows() -> None:
     before = plan_parts(dict(list(sizes.items())[:40]), {}, 500, lambda _: 1)
     after = plan_parts(sizes, {}, 500, lambda _: 1)
     assert before[:-1] == after[: len(before) - 1]
-    assert [rows for part in after for rows in part.rows] == [Rows(name) for name in sizes]
+    assert [rows for part in after for rows in part.rows] == [RowRange(name) for name in sizes]
     other = plan_parts(sizes, {"where": "x"}, 500, lambda _: 1)
     assert not {part.key for part in other} & {part.key for part in after}

@@ -9,8 +9,16 @@ import pytest
 
 from internvl_ops.errors import ConfigurationError, UnitError
 from pipelines import columns as c
-from pipelines.library.datasets import ERROR, ERROR_FIELD, Shown, column_names, plan_of_table, rows_per_block, take_in
-from pipelines.library.tables import kind_of
+from pipelines.library.datasets import (
+    ERROR,
+    ERROR_FIELD,
+    ShowRows,
+    column_names,
+    plan_of_table,
+    rows_per_block,
+    take_in,
+)
+from pipelines.library.tables import media_kind_of_uri
 from pipelines.options.job_options import JobOptions
 from pipelines.options.tasks import job_options
 from pipelines.sources.options import SourcePlan
@@ -30,7 +38,7 @@ def taken(table: pa.Table, **chosen: Any) -> tuple[SourcePlan, pa.Table]:
 def given_back(plan: SourcePlan, rows: pa.Table) -> pa.Table:
     """The rows as if they had been answered."""
     answered = c.with_columns(rows, {"caption": ["x"] * len(rows), "width": [3] * len(rows)}, OWN)
-    return Shown(plan, column_names(plan, OWN), OWN, explodes=False)(answered)
+    return ShowRows(plan, column_names(plan, OWN), OWN, explodes=False)(answered)
 
 
 class TestTheCallersColumns:
@@ -105,4 +113,4 @@ def test_blocks_stay_below_the_size_of_the_session(target: int | None, rows: int
     [("a.PDF", "document"), ("s3://b/a.mp4", "video"), ("https://h/a.jpg?x=.pdf", "image"), ("a", "image")],
 )
 def test_a_path_tells_the_kind_of_its_media(uri: str, kind: str) -> None:
-    assert kind_of(uri) == kind
+    assert media_kind_of_uri(uri) == kind

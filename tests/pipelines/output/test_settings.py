@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from internvl_ops.errors import ConfigurationError
-from internvl_ops.redaction import safe_uri
+from internvl_ops.stores.redaction import safe_uri
 from internvl_ops.tasks import Task, caption
 from pipelines.ledger.ledger import Ledger
 from pipelines.options.job_options import JobOptions

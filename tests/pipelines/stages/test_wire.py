@@ -155,7 +155,7 @@ def test_a_reading_comes_back_from_every_block_that_has_rows(
     rows = wire.with_reading(pa.table({"id": ["x"] * size}), c.ENGINE_GAUGE, "node-1", reading, device_s=device_s)
     mark = None
     if reading is not None and size:
-        mark = wire.Mark("node-1", reading.since, reading.at, reading.busy_s, reading.held_s, device_s)
+        mark = wire.GaugeReading("node-1", reading.since, reading.at, reading.busy_s, reading.held_s, device_s)
     assert wire.decode_reading(rows, c.ENGINE_GAUGE) == mark
 
 
@@ -273,7 +273,7 @@ def innermost(type_: pa.DataType) -> pa.StructType:
         (innermost(TEXT.replies_type), Reply),
         (innermost(NUMBERS.replies_type), Numbers),
         (c.PART_TYPE, Part),
-        (c.READING_TYPE, wire.Mark),
+        (c.READING_TYPE, wire.GaugeReading),
     ],
     ids=["reply", "numbers", "part", "reading"],
 )

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from internvl_ops.errors import ConfigurationError, UnitError
 from internvl_ops.media.access import ReadPolicy
-from internvl_ops.redaction import safe_text, safe_uri, without_credentials
+from internvl_ops.stores.redaction import safe_text, safe_uri, without_credentials
 from pipelines.ledger.ledger import Ledger
 from pipelines.options.job_options import JobOptions
 from pipelines.options.safe_options import safe_options
@@ -76,9 +76,14 @@ class TestAddresses:
         uri = f"{scheme}://{key}:{secret}@bucket/a.jpg"
         assert SECRET not in safe_uri(uri) + without_credentials(uri) + safe_text(f"no {uri} there")
 
+    @example(user="u", password=f";{SECRET}=", host="example.org")
     @given(user=USERS, password=PASSWORDS, host=HOSTS)
     def test_without_a_scheme(self, user: str, password: str, host: str) -> None:
         assert SECRET not in safe_uri(f"{user}:{password}@{host}/v1")
+
+    @pytest.mark.parametrize("password", [f";{SECRET}=", f"?{SECRET}_token=", f"&sig={SECRET}"])
+    def test_a_password_that_looks_like_a_signature(self, password: str) -> None:
+        assert SECRET not in safe_text(f"no answer of u:{password}@example.org/v1")
 
     @given(uri=addresses())
     def test_in_what_a_policy_says(self, uri: str) -> None:

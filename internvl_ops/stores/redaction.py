@@ -44,7 +44,7 @@ def _safe_uri(uri: str, depth: int) -> str:
         return f"{uri[:40].split(',')[0]},… ({len(uri):,} characters)"
     match = SCHEME.match(uri)
     if match is None:
-        uri = _USER.sub("…@", _SIGNED.sub(r"\1…", uri), count=1)
+        uri = _SIGNED.sub(r"\1…", _USER.sub("…@", uri, count=1))  # a password may look like a signature's name
     elif has_buckets(match[1]):
         uri = match[0] + _SIGNED.sub(r"\1…", _without_keys(match[1], uri[match.end() :]))
     elif match[1].lower() != "file":
@@ -62,7 +62,7 @@ def safe_text(text: str) -> str:
 def _safe_text(text: str, depth: int) -> str:
     text = _URI.sub(lambda found: _safe_uri(found[0], depth) if depth < _DEEPEST else "…", text)
     text = _BEARER.sub(r"\1…", _HEADER.sub(r"\1…", text))
-    return _BEFORE_AT.sub(_without_password, _SIGNED.sub(r"\1…", text))
+    return _SIGNED.sub(r"\1…", _BEFORE_AT.sub(_without_password, text))
 
 
 def _without_password(found: re.Match[str]) -> str:
