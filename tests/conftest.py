@@ -22,8 +22,8 @@ from testing.stores import KEPT, Emulators, NoEmulator
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
 
-# No test states a time. With `CI` set, Hypothesis draws the same cases each time: what it newly finds is then found at a
-# desk, and does not fail the submission that happens to be tested.
+# No test states a time. With `CI` set, Hypothesis draws the same cases each time: new faults are then found at a desk,
+# and do not fail the submission that happens to be tested.
 settings.register_profile("untimed", settings.get_profile("ci" if "CI" in os.environ else "default"), deadline=None)
 settings.load_profile("untimed")
 
