@@ -65,8 +65,10 @@ def find_gpu(name: str) -> Gpu:
     known = next((GPUS[word] for word in words if word in GPUS), None)
     if known is None:
         raise ConfigurationError(f"{keyword('gpu', name)}: not a known GPU. Known are {', '.join(GPUS)}.")
-    smaller = GPUS.get(f"{known.name}-pcie" if "pcie" in words else f"{known.name}-40g" if "40gb" in words else "")
-    return smaller or known
+    for word, suffix in (("pcie", "pcie"), ("40gb", "40g")):
+        if word in words:
+            return GPUS.get(f"{known.name}-{suffix}", known)
+    return known
 
 
 def gpu_here() -> str | None:

@@ -30,7 +30,7 @@ from pipelines.options.job_options import JobOptions
 from pipelines.options.messages import say_now
 from pipelines.ray_address import address_of, check_listening
 from pipelines.report.measures import RunSetup
-from pipelines.wiring.engines import GPU_IN_FLIGHT, IN_FLIGHT
+from pipelines.wiring.engines import CPU_IN_FLIGHT, GPU_IN_FLIGHT, IN_FLIGHT
 
 logger = logging.getLogger(__name__)
 
@@ -288,12 +288,14 @@ def plan_workers(
             f"{engines} engines and {prepare_actors} prepare actors need {engines + prepare_actors} CPUs, the cluster "
             f"has {cpus}. Add CPUs (ray start --num-cpus N), or lower --engines or --prepare-actors."
         )
+    default_in_flight = GPU_IN_FLIGHT if per_engine else CPU_IN_FLIGHT
+    if options.engine == "openai":
+        default_in_flight = IN_FLIGHT
     return Workers(
         engines=engines,
         gpus_per_engine=per_engine,
         prepare_actors=prepare_actors,
-        in_flight=options.in_flight
-        or (IN_FLIGHT if options.engine == "openai" else GPU_IN_FLIGHT if per_engine else 32),
+        in_flight=options.in_flight or default_in_flight,
         rows_per_block=rows_per_block(options, checkpoint, media_kind, several=several),
     )
 

@@ -187,7 +187,9 @@ class TransformersEngine:
                 stopping_criteria=[watcher],
             )
         token_ids = output.sequences[0, prompt.shape[1] :].tolist()
-        reason = "stop" if token_ids[-1] in stop_ids else "watch" if watcher.fired else "length"
+        reason = "watch" if watcher.fired else "length"
+        if token_ids[-1] in stop_ids:
+            reason = "stop"
         logprobs = [] if sampling.logprobs is None else _logprobs(output.logits, token_ids, sampling.logprobs)
         return Completion(token_ids, prompt.shape[1], reason, logprobs)
 

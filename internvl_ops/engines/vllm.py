@@ -7,7 +7,6 @@ import contextlib
 import functools
 import itertools
 import os
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -26,6 +25,7 @@ from internvl_ops.engines.base import (
 )
 from internvl_ops.engines.candidates import Ids, candidate_ids, log_probabilities
 from internvl_ops.engines.device_fit import check_memory, check_quantization, quantization_arguments
+from internvl_ops.engines.vllm_requests import completion, engine_input, sampling_params
 from internvl_ops.errors import ConfigurationError, UnitError, keyword
 from internvl_ops.models import vllm_plugin
 from internvl_ops.models.checkpoints.architecture import GIB, GPU_UTILIZATION
@@ -169,10 +169,10 @@ class VllmEngine:
         self._started()
         self._check(request)
         params = self._params(self._within_context(request, sampling), watch is not None)
-        completion = await self._completion(request, params, watch)
+        answer = await self._completion(request, params, watch)
         if sampling.candidates:
-            completion.candidates = await self._candidates(request, sampling.candidates)
-        return completion
+            answer.candidates = await self._candidates(request, sampling.candidates)
+        return answer
 
     async def _completion(self, request: Request, params: SamplingParams, watch: Watch | None = None) -> Completion:
         from vllm.exceptions import VLLMClientError
@@ -182,7 +182,7 @@ class VllmEngine:
         try:
             # Leaving the loop early closes the generator, which removes the request from the engine.
             steps = llm.generate(
-                self._input(request),
+                engine_input(request, self._context_id),
                 params,
                 request.request_id,
                 lora_request=self._lora_request(),
@@ -191,14 +191,14 @@ class VllmEngine:
             async with contextlib.aclosing(steps):
                 async for output in steps:
                     if watch is not None and not output.finished and watch(output.outputs[0].token_ids):
-                        return _completion(output, len(request.token_ids), "watch")
+                        return completion(output, len(request.token_ids), "watch")
         except EngineDeadError as error:
             raise EngineDead(f"vLLM died: {error}") from error
         except (VLLMClientError, EngineGenerateError, ValueError) as error:
             raise UnitError("generate", "engine_failed", f"vLLM refused the request: {error}") from error
         if output is None or not output.finished:
             raise UnitError("generate", "engine_failed", "vLLM ended the request without an answer.")
-        return _completion(output, len(request.token_ids), str(output.outputs[0].finish_reason))
+        return completion(output, len(request.token_ids), str(output.outputs[0].finish_reason))
 
     async def _candidates(self, request: Request, candidates: tuple[str, ...]) -> list[float]:
         """Costs one token of generation for each inner place of the tree; the prompt is in the prefix cache."""
@@ -355,59 +355,10 @@ class VllmEngine:
         left = self.context_length - len(request.token_ids)
         return sampling if sampling.max_new_tokens <= left else replace(sampling, max_new_tokens=left)
 
+    def _sampling_params(self, sampling: Sampling, watched: bool) -> SamplingParams:
+        return sampling_params(sampling, self._stop_ids, self._watched_every if watched else None)
+
     def _lora_request(self) -> LoRARequest | None:
         from vllm.lora.request import LoRARequest
 
         return LoRARequest(self._lora.name, 1, self._lora.path) if self._lora else None
-
-    def _input(self, request: Request) -> Any:
-        import torch
-        from vllm.inputs.engine import tokens_input
-
-        from internvl_ops.models.vllm_plugin.inputs import image_input
-
-        token_ids = request.token_ids.tolist()
-        if request.tiles is None or not request.images:
-            return tokens_input(token_ids)
-        with warnings.catch_warnings():  # the tiles may be a read-only view; nothing writes to them
-            warnings.filterwarnings("ignore", message="The given NumPy array is not writ")
-            tiles = torch.from_numpy(np.ascontiguousarray(request.tiles))
-        return image_input(
-            token_ids,
-            tiles,
-            spans=[(image.offset + 1, image.length - 2, image.num_tiles) for image in request.images],
-            hashes=request.image_hashes,
-            context_id=self._context_id,
-        )
-
-    def _sampling_params(self, sampling: Sampling, watched: bool) -> SamplingParams:
-        from vllm import SamplingParams
-        from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
-
-        form: StructuredOutputsParams | None = None
-        if sampling.constrained:
-            form = StructuredOutputsParams(json=sampling.json_schema, choice=list(sampling.choices) or None)
-        return SamplingParams(
-            max_tokens=sampling.max_new_tokens,
-            min_tokens=sampling.min_new_tokens,
-            temperature=sampling.temperature,
-            top_p=sampling.top_p,
-            repetition_penalty=sampling.repetition_penalty,
-            seed=sampling.seed,
-            stop_token_ids=[] if sampling.ignore_stop else [*self._stop_ids, *sampling.stop_token_ids],
-            ignore_eos=sampling.ignore_stop,
-            logprobs=sampling.logprobs,
-            structured_outputs=form,
-            detokenize=False,
-            # One message per request through this process, or one every few tokens for a watched request.
-            output_kind=RequestOutputKind.CUMULATIVE if watched else RequestOutputKind.FINAL_ONLY,
-            stream_interval=self._watched_every if watched else None,
-        )
-
-
-def _completion(output: Any, prompt_tokens: int, finish_reason: str | None) -> Completion:
-    if finish_reason not in ("stop", "length", "watch"):
-        raise UnitError("generate", "engine_failed", f"vLLM ended the request with {finish_reason!r}.")
-    answer = output.outputs[0]
-    logprobs = [{token: entry.logprob for token, entry in position.items()} for position in answer.logprobs or []]
-    return Completion(list(answer.token_ids), prompt_tokens, finish_reason, logprobs)

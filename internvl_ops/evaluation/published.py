@@ -90,4 +90,7 @@ def _place(published: Published, column: str) -> int:
 
 
 def _shown(value: float | None) -> str:
-    return "" if value is None else f"{value:.1f}".removesuffix(".0") if value >= 200 else f"{value:.1f}"
+    if value is None:
+        return ""
+    text = f"{value:.1f}"
+    return text.removesuffix(".0") if value >= 200 else text

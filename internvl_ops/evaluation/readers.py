@@ -43,8 +43,10 @@ def read_chart(row: BenchmarkRow, split: str) -> Fields:
     kind = row.get("kind")
     # HuggingFaceM4/ChartQA numbers the parts in the order of its class labels.
     part = {"0": "human", "1": "augmented"}.get(str(kind), str(kind or split))
-    part = "human" if "human" in part else "augmented" if "augmented" in part or "machine" in part else split
-    return read_question(row, split) | {"split": part}
+    for word, known in (("human", "human"), ("augmented", "augmented"), ("machine", "augmented")):
+        if word in part:
+            return read_question(row, split) | {"split": known}
+    return read_question(row, split) | {"split": split}
 
 
 def read_caption(row: BenchmarkRow, split: str) -> Fields:
@@ -144,7 +146,9 @@ def _given(row: BenchmarkRow, name: str) -> str:
 
 def _texts(row: BenchmarkRow, name: str) -> list[str]:
     value = row.get(name)
-    given = value if isinstance(value, list | tuple) else [] if value is None else [value]
+    if value is None:
+        value = []
+    given = value if isinstance(value, list | tuple) else [value]
     texts = [str(one["answer"] if isinstance(one, dict) and "answer" in one else one) for one in given]
     if not texts:
         raise ValueError(f"no {name}: those of test splits are not published, and such rows cannot be scored")

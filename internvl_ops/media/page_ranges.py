@@ -24,8 +24,9 @@ def select_pages(ranges: str, count: int) -> list[int]:
     pages: set[int] = set()
     for part in ranges.split(","):
         match = re.fullmatch(r"\s*(\d+)\s*(?:(-)\s*(\d*)\s*)?", part)
-        first = int(match[1]) if match else 0
-        last = first if match and not match[2] else int(match[3]) if match and match[3] else max(count, first)
+        first = last = int(match[1]) if match else 0
+        if match and match[2]:  # a range, which may be open
+            last = int(match[3] or max(count, first))
         if not 1 <= first <= last:
             raise ValueError(f"pages {ranges!r} is not allowed: write numbers and ranges from 1, such as 1-3,7,10-")
         pages.update(range(first, min(last, count) + 1))

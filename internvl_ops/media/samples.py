@@ -197,7 +197,7 @@ def _own_range(colours: np.ndarray, samples: Samples, notes: list[str]) -> tuple
     if nodata is not None:
         values = _without(values, nodata)
     has_nan = colours.dtype.kind == "f" and bool(np.isnan(colours).any())
-    painted = nodata if nodata is not None else (np.nan if has_nan else None)
+    painted = np.nan if has_nan and nodata is None else nodata
     if not values.size:
         return _Scale(0.0, 1.0), painted
     low, high = float(values.min()), float(values.max())

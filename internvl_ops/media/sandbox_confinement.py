@@ -132,7 +132,8 @@ def _restrict_files(readable: Iterable[str]) -> int:
         return 0
     files = (1 << _FILE_RIGHTS.get(version, 16)) - 1
     fields = [files, _CONNECT_AND_BIND if version >= 4 else 0, _SIGNALS_AND_SOCKETS]
-    attributes = struct.pack("QQQ", *fields)[: 24 if version >= 6 else 16 if version >= 4 else 8]
+    known_fields = 1 + (version >= 4) + (version >= 6)
+    attributes = struct.pack(f"{known_fields}Q", *fields[:known_fields])
     ruleset = _LIBC.syscall(_CREATE_RULESET, ctypes.c_char_p(attributes), ctypes.c_size_t(len(attributes)), 0)
     if ruleset < 0:
         return 0

@@ -20,7 +20,7 @@ def yes_or_no(response: str) -> str:
         response = response.replace(given, meant)
     response = response.lower().replace("true", "yes").replace("false", "no")
     beginning = _CHINESE.sub("", response)[:4]
-    return "yes" if "yes" in beginning else "no" if "no" in beginning else "other"
+    return next((answer for answer in ("yes", "no") if answer in beginning), "other")
 
 
 def mme_scores(answered: Iterable[tuple[str, str, bool]]) -> dict[str, dict[str, float]]:

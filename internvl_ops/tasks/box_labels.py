@@ -101,7 +101,9 @@ def _text(response: str, plain: str, joined: bool = False) -> str:
     own_line = "\n" in text and not plain[size:][:1].isspace()  # a line of text before a box, such as "And[[…"
     if not joined or own_line:
         return line
-    return "" if JOINING.fullmatch(line) else line if "\n" in text else JOIN.sub("", line, count=1)
+    if JOINING.fullmatch(line):
+        return ""
+    return line if "\n" in text else JOIN.sub("", line, count=1)
 
 
 def _in_object(response: str, plain: str, start: int, end: int) -> str | None:

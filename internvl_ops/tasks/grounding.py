@@ -93,7 +93,9 @@ def phrases_of(row: Row) -> list[str]:
         UnitError: ``bad_row`` if one of them is empty or not a text.
     """
     value: Any = row.get("phrase")
-    given = [] if value is None else value if isinstance(value, list) else [value]
+    if value is None:
+        return []
+    given = value if isinstance(value, list) else [value]
     for number, phrase in enumerate(given, 1):
         if not isinstance(phrase, str) or not phrase.strip():
             raise bad_row(f"column 'phrase': number {number} of {len(given)} is {phrase!r:.80}; a text is needed")

@@ -140,5 +140,10 @@ def _difference(name: str, there: Any, now: Any) -> str:
 
 def _short(value: Any) -> str:
     value = value["shown"] if _has_digest(value) else value
-    text = "the default" if value is None else str(value) if isinstance(value, int | float) else repr(value)
+    if value is None:
+        text = "the default"
+    elif isinstance(value, int | float):
+        text = str(value)
+    else:
+        text = repr(value)
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"

@@ -143,7 +143,11 @@ class Measures:
         utilisation = None
         if achieved is not None and setting.gpu is not None:
             utilisation = round(achieved / (setting.gpus * setting.gpu.flops), 4)
-        why = "the run was too short" if self.seconds < SHORTEST_S else setting.no_gpu if setting.gpu is None else ""
+        why = ""
+        if setting.gpu is None:
+            why = setting.no_gpu
+        if self.seconds < SHORTEST_S:
+            why = "the run was too short"
         if setting.cost is None:
             why = "operations are not counted of a server's model, nor of several tasks that share a cache"
         return {

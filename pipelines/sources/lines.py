@@ -42,7 +42,9 @@ def read_lines(uri: str, *, head_only: bool = False) -> Iterator[Line]:
         head_only: Few lines will be requested; reads less ahead.
     """
     stream, file = open_stream(uri, **({"block_size": _WINDOW} if head_only else {}))
-    chunk_size = _COMPRESSED_CHUNK if is_compressed(uri) else _WINDOW if head_only else _CHUNK
+    chunk_size = _WINDOW if head_only else _CHUNK
+    if is_compressed(uri):
+        chunk_size = _COMPRESSED_CHUNK
     number, pieces, size, damage = 1, [], 0, None
     text: _Text | None = None
     with file:

@@ -29,11 +29,13 @@ def lists_in(column: pa.Array) -> pa.Array | None:
 
 def as_cells(paths: pa.Array) -> pa.Array:
     """Lists of paths as a CSV has them: JSON of several, and a single one as it is."""
-    cells = [
-        None if not items else items[0] if len(items) == 1 else json.dumps(items, ensure_ascii=False)
-        for items in paths.to_pylist()
-    ]
-    return pa.array(cells, pa.string())
+    return pa.array([_as_cell(items) for items in paths.to_pylist()], pa.string())
+
+
+def _as_cell(items: list[str] | None) -> str | None:
+    if not items:
+        return None
+    return items[0] if len(items) == 1 else json.dumps(items, ensure_ascii=False)
 
 
 def _items(cell: str) -> list[str] | None:

@@ -83,7 +83,9 @@ def uri_type(kind: pa.DataType) -> pa.DataType | bool | None:
         return pa.list_(inner) if isinstance(inner, pa.DataType) else inner
     if pa.types.is_struct(kind):
         names = [field.name for field in kind]
-        return pa.string() if "path" in names else None if "bytes" in names else False
+        if "path" in names:
+            return pa.string()
+        return None if "bytes" in names else False
     if _is_text(kind):
         return pa.string()
     return None if _is_binary(kind) else False

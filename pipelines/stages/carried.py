@@ -82,7 +82,9 @@ def _text(values: dict[str, Any]) -> str:
 def _spelled(value: Any) -> Any:
     """Replaces numbers that JSON lacks by their names, so that they do not become null."""
     if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+        if math.isnan(value):
+            return "NaN"
+        return "Infinity" if value > 0 else "-Infinity"
     if isinstance(value, dict):
         return {name: _spelled(one) for name, one in value.items()}
     return [_spelled(one) for one in value] if isinstance(value, list) else value

@@ -25,6 +25,7 @@ from pipelines.flags import flag
 from pipelines.options.job_options import InferenceOptions, ModelOptions, PromptOptions
 
 GPU_IN_FLIGHT = 512  # units that an engine holds on a GPU by default
+CPU_IN_FLIGHT = 32  # and on CPUs
 IN_FLIGHT = 64  # requests that an endpoint gets at once by default
 TILE_SIZE = 448  # tile size of every published checkpoint
 _NAMES = {"vllm": vllm_names, "transformers": lambda: [*transformers_names(), "max_model_len"]}

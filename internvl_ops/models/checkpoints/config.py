@@ -231,7 +231,9 @@ def _short_context(language: Mapping[str, Any]) -> int:
 
 
 def _weight_bytes(architecture: Architecture, quantization: str | None) -> int:
-    return architecture.weight_bytes(16 if quantization is None else 4 if "awq" in quantization else 8)
+    if quantization is None:
+        return architecture.weight_bytes(16)
+    return architecture.weight_bytes(4 if "awq" in quantization else 8)
 
 
 def _refuse_unmerged(model: str, folder: Path) -> None:

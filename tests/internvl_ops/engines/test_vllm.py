@@ -13,6 +13,7 @@ from vllm.platforms.interface import UnspecifiedPlatform
 
 from internvl_ops.engines.base import EngineDead, Request, Sampling
 from internvl_ops.engines.vllm import VllmEngine
+from internvl_ops.engines.vllm_requests import engine_input
 from internvl_ops.errors import ConfigurationError, UnitError
 from internvl_ops.models.checkpoints.config import Checkpoint
 from internvl_ops.models.prompts.rendering import Renderer
@@ -151,7 +152,7 @@ class TestTheFrontEndProcess:
 
     def test_tiles_are_handed_on_without_a_copy(self, vllm_engine: RunningEngine, renderer: Renderer) -> None:
         asked = request(renderer, "copy", 4)
-        given = vllm_engine.engine._input(asked)["mm_kwargs"]["image"][0]["pixel_values_flat"].data
+        given = engine_input(asked, vllm_engine.engine._context_id)["mm_kwargs"]["image"][0]["pixel_values_flat"].data
         assert given.data_ptr() == asked.tiles.ctypes.data
 
 
