@@ -74,7 +74,7 @@ class Followed(Follower):
     def look(self) -> None:
         if self.ledger is None:
             return
-        self.through.append((time.monotonic(), self.rows + self.ledger.skipped()))
+        self.through.append((time.monotonic(), self.rows + self.ledger.tally().skipped))
         self._weigh(os.getpid(), "driver", "driver")
         for process in psutil.Process().children(recursive=True):
             try:

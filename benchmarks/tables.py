@@ -11,6 +11,7 @@ from internvl_ops.stores import store_table
 from pipelines.exports import counts as export_counts
 from pipelines.exports import forms as export_forms
 from pipelines.flags import in_flags
+from pipelines.metrics import metrics_table
 from pipelines.options import tasks
 
 ROOT = Path(__file__).parents[1]
@@ -158,6 +159,7 @@ BLOCKS = {
     DOCS / "stores.md": {"stores": store_table.markdown},
     DOCS / "models.md": {"family": lambda: in_flags(family_table.family_markdown())},
     DOCS / "evaluation.md": {"benchmarks": benchmark_table.benchmark_markdown, "drawn": drawn_benchmarks},
+    DOCS / "metrics.md": {"metrics": metrics_table},
     DOCS / "benchmarks.md": {"scale": scale, "accuracy": accuracy, "tables": measured},
 }
 

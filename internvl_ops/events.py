@@ -36,6 +36,16 @@ def note(logger: logging.Logger, event: str, message: str, *, level: int = loggi
     logger.log(level, text, extra={"event": event, "fields": shown})
 
 
+def say_step(logger: logging.Logger, what: str) -> None:
+    """Logs an event ``engine_step``, for whoever waits for an engine.
+
+    Args:
+        logger: Logger of the module that takes the step.
+        what: What the engine is doing from now on, such as "loading the weights".
+    """
+    note(logger, "engine_step", f"An engine is {what}.", level=logging.INFO, step=what)
+
+
 @contextlib.contextmanager
 def listening(handler: logging.Handler) -> Iterator[None]:
     """Gives ``handler`` all records of the project while the block runs."""
@@ -87,8 +97,10 @@ def attach(handler: logging.Handler) -> None:
 
 
 def forward(send: Callable[[dict[str, Any]], None]) -> None:
-    """Sends the events of this process from now on; a second call replaces the first."""
+    """Sends all events of this process from now on; a second call replaces the first."""
     attach(Forwarder(send))
+    for name in LOGGERS:
+        logging.getLogger(name).setLevel(logging.INFO)
 
 
 def log_event(value: dict[str, Any]) -> None:

@@ -21,6 +21,7 @@ from pipelines import cluster
 from pipelines.drive import drive
 from pipelines.ledger.actor import start_ledger
 from pipelines.ledger.ledger import Claims
+from pipelines.metrics import RunMetrics
 from pipelines.options.job_options import JobOptions
 from pipelines.output.card import write_card
 from pipelines.output.continuity import Columns, columns_of
@@ -33,7 +34,9 @@ from pipelines.output.resume import drop_superseded_errors, load_output
 from pipelines.output.settings import metadata, settings
 from pipelines.output.writer import Writer
 from pipelines.ray_internals import READ_AHEAD, in_blocks_of, whole_blocks
+from pipelines.report.lineage import lineage
 from pipelines.report.measures import PREPARE_PLACES, Measures
+from pipelines.report.pace import earlier_pace
 from pipelines.report.record import RunRecord
 from pipelines.run_folder import run_folder
 from pipelines.sources import SourcePlan, has_rows
@@ -80,13 +83,14 @@ def annotate(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | Non
         )
     # A process with a Ray session of its own keeps its temporary folder, too: the workers do not inherit it.
     folder = contextlib.nullcontext() if ray.is_initialized() else run_folder()
-    with folder, listening(record.events), Lease(output, record.run_id) as lease:
+    with folder, listening(record.events), Lease(output, record.run_id) as lease, lineage(record):
         kind = overwrite_id(safe_uri(options.input), settings(options, task, checkpoint_version(checkpoint)))
         overwrite = begin(output, record.run_id, wanted=options.overwrite, kind=kind)
         with cluster.session(options):
             workers = cluster.plan_workers(
                 options, checkpoint, plan.media_kind, cluster.nodes(), several=plan.several_media
             )
+            record.earlier_pace = earlier_pace(output)
             record.measures = Measures(cluster.run_setup(workers, checkpoint, task, ray.cluster_resources()))
             if options.refresh == "changed":
                 drop_changed(output, plan, read_policy(options, plan), overwrite.old)
@@ -114,8 +118,11 @@ def annotate(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | Non
                 token=lease.token,
                 absent=columns.absent,
             ) as writer:
+                metrics = RunMetrics(record, ledger, writer, lease)
                 # If there are no rows, nothing is started and no model is loaded.
-                record.ended = drive(graph.results(), writer, record, plan, ledger) if has_rows(plan) else "done"
+                there = has_rows(plan)
+                record.ended = drive(graph.results(), writer, record, plan, ledger, metrics) if there else "done"
+            metrics.finish()
             drop_superseded_errors(ledger, output, older_errors)
             counts = ledger.counts()
             if record.ended == "done" and not counts.lost:

@@ -29,6 +29,7 @@ from pipelines import interruption
 from pipelines.options.job_options import JobOptions
 from pipelines.options.messages import say_now
 from pipelines.ray_address import address_of, check_listening
+from pipelines.ray_internals import without_greeting
 from pipelines.report.measures import RunSetup
 from pipelines.wiring.engines import CPU_IN_FLIGHT, GPU_IN_FLIGHT, IN_FLIGHT
 
@@ -146,7 +147,8 @@ def connect(options: JobOptions) -> None:
         ray.init, address=address, log_to_driver=options.verbose, logging_level=logging.ERROR, **local
     )
     try:
-        _start_here(start) if address == "local" else start()
+        with without_greeting():
+            _start_here(start) if address == "local" else start()
     except SystemExit:  # Ray replaces the handler of SIGTERM while it starts, and its own ends the process
         interruption.asked()
         raise

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import ray
 from ray.data import Dataset
 
-from internvl_ops.events import note
+from internvl_ops.events import listening, note
 from internvl_ops.stores.redaction import safe_text, safe_uri
 from pipelines import columns as c
 from pipelines.cluster import NodeWatch
@@ -23,9 +23,11 @@ from pipelines.flags import in_flags
 from pipelines.interruption import Interrupted, phase
 from pipelines.ledger.ledger import Book
 from pipelines.ledger.relay import Relay
+from pipelines.metrics import RunMetrics
 from pipelines.options.job_options import JobOptions
 from pipelines.output.writer import Writer
 from pipelines.patience import patiently
+from pipelines.report.engine_news import EngineNews
 from pipelines.report.event_counts import EventCounts
 from pipelines.report.progress import ProgressLine
 from pipelines.report.record import RunRecord, exceeds
@@ -44,7 +46,9 @@ class TooManyErrors(Exception):
     """More units have failed than ``--max-error-rate`` allows of all units; the remaining units cannot change that."""
 
 
-def drive(results: Dataset, writer: Writer, record: RunRecord, plan: SourcePlan, ledger: Book) -> str:
+def drive(
+    results: Dataset, writer: Writer, record: RunRecord, plan: SourcePlan, ledger: Book, metrics: RunMetrics
+) -> str:
     """Runs the graph that ends in ``results`` and writes its output.
 
     The driver is the only consumer, so each row arrives once. It handles text only.
@@ -55,6 +59,7 @@ def drive(results: Dataset, writer: Writer, record: RunRecord, plan: SourcePlan,
         record: Keeps some pictures for the report.
         plan: Plan of the input; gives the number of units to come.
         ledger: Gives the number of units that need no work.
+        metrics: Sends the numbers of the run while it goes on.
 
     Returns:
         "done", "interrupted", "too many errors" if that is certain before the end, or why the pipeline failed.
@@ -63,10 +68,23 @@ def drive(results: Dataset, writer: Writer, record: RunRecord, plan: SourcePlan,
         OSError: The output could not be written.
     """
     try:
-        line = ProgressLine(as_records=record.options.log_json)
-        with phase("running"), Relay(ledger, [NodeWatch().look]), line as progress:
+        news = EngineNews(record.measures.setting.engines)
+        progress = ProgressLine(
+            as_records=record.options.log_json,
+            quiet=record.options.quiet,
+            engines=news,
+            pace=record.earlier_pace,
+            shares=record.measures.stages,
+        )
+        looks = [NodeWatch().look, metrics.look, progress.look]
+        with phase("running"), listening(news), Relay(ledger, looks), progress:
             progress.say(f"starting engines and reading {safe_uri(plan.options.uri)}")
-            threading.Thread(target=lambda: progress.total(_count(plan, record.options)), daemon=True).start()
+
+            def count() -> None:
+                metrics.expected = _count(plan, record.options)
+                progress.total(metrics.expected)
+
+            threading.Thread(target=count, daemon=True).start()
             _take_all(results, writer, record, progress, ledger)
         return "done"
     except (Interrupted, KeyboardInterrupt):
@@ -91,16 +109,23 @@ def _take_all(results: Dataset, writer: Writer, record: RunRecord, progress: Pro
         writer.add(_without_previews(rows, record))
         record.measures.writing_s += time.monotonic() - before
         finished += len(rows)
-        failed += len(rows) - rows[c.ERROR].null_count
+        kinds = _kinds(rows)
+        failed += len(kinds)
+        progress.kinds.update(kinds)
         if tokens is not None:
             tokens += pc.sum(rows["completion_tokens"]).as_py() or 0
         if number % SKIPPED_EVERY == 0:
-            progress.skipped(ledger.skipped())
+            progress.skipped(ledger.tally().skipped)
         progress.update(finished, tokens, failed)
         count_retries(rows, record.events)
         if limit.passed(finished, failed, progress.todo):
             raise TooManyErrors
     limit.at_end(finished, failed)
+
+
+def _kinds(rows: pa.Table) -> list[str]:
+    """The kinds of the errors in a block."""
+    return [error["kind"] for error in rows[c.ERROR].drop_null().to_pylist()]
 
 
 class ErrorLimit:

@@ -111,13 +111,14 @@ def plain_line(text: str) -> str:
     return text
 
 
+standard_error = 2  # file descriptor
 form: Callable[[str], str] = plain_line  # formats a line; `pipelines.report.logs` sets a JSON format for machines
 
 
 def say(text: str) -> None:
     """Writes a line to standard error. Works within a signal handler too, where print may not be called again."""
     with contextlib.suppress(OSError):
-        os.write(2, f"{form(text)}\n".encode())
+        os.write(standard_error, f"{form(text)}\n".encode())
 
 
 def _handle(number: int, frame: FrameType | None) -> None:

@@ -2,15 +2,54 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 from ray.data import Dataset, TaskPoolStrategy
 from ray.data._internal.logical.interfaces import LogicalPlan
 from ray.data._internal.logical.operators import StreamingRepartition
 
+from pipelines import interruption
+
 # Blocks that a reader reads ahead. With Ray Data's default of 2, Ray would take only 2 blocks at each of its five to
 # ten looks per second.
 READ_AHEAD: dict[str, Any] = {"_generator_backpressure_num_objects": 2 * 16}  # a block is two objects
+
+
+GREETING = b"Set ray log level from environment variable"
+
+
+@contextlib.contextmanager
+def without_greeting() -> Iterator[None]:
+    """Leaves out one line that Ray's C++ core writes to standard error when it starts, and passes all others on.
+
+    It says that ``RAY_BACKEND_LOG_LEVEL`` is set, which a run sets for itself. The core reads that variable when it
+    starts, and writes the line before it heeds the level.
+    """
+    ours = os.dup(2)
+    read, write = os.pipe()
+    os.dup2(write, 2)
+    os.close(write)
+
+    def pass_on() -> None:
+        with open(read, "rb", closefd=True) as lines:
+            for line in lines:
+                if GREETING not in line:
+                    os.write(ours, line)
+        os.close(ours)
+
+    thread = threading.Thread(target=pass_on, daemon=True, name="greeting")
+    thread.start()
+    interruption.standard_error = ours  # a process that is told to stop may end before the thread has its line
+    try:
+        yield
+    finally:
+        interruption.standard_error = 2
+        os.dup2(ours, 2)
+        thread.join(timeout=1)  # a process of Ray's that inherited the pipe keeps the thread
 
 
 def in_blocks_of(dataset: Dataset, rows: int, tasks: int) -> Dataset:

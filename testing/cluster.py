@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -122,7 +123,7 @@ class RayHead:
     def _start(self, cpus: int, grows_by: dict[str, int] | None) -> None:
         """Starts a head on ports of its own. Ray ends one that has no node within 30 seconds, on a busy machine."""
         folder = Path(tempfile.mkdtemp(dir=self._folder))
-        self._gcs, self.dashboard = free_port(), free_port()
+        self._gcs, self.dashboard, self._metrics = free_port(), free_port(), free_port()
         self._address = {"RAY_ADDRESS": f"http://127.0.0.1:{self.dashboard}"}
         more = []
         if grows_by is not None:
@@ -135,6 +136,7 @@ class RayHead:
                 *(f"--port={self._gcs}", f"--dashboard-port={self.dashboard}", "--dashboard-host=127.0.0.1"),
                 # The default is the same for all clusters of a machine, and a head without it starts no job.
                 f"--dashboard-agent-listen-port={free_port()}",
+                f"--metrics-export-port={self._metrics}",
                 *(f"--temp-dir={folder}", "--object-store-memory=1500000000"),
                 *more,
             ],
@@ -155,6 +157,11 @@ class RayHead:
         """Of all nodes that are there."""
         said = self.ray("status", f"--address=127.0.0.1:{self._gcs}").stdout.split("Total Usage:")[-1]
         return {name: float(total) for total, name in re.findall(r"/([\d.]+) (CPU|GPU)", said)}
+
+    def scrape(self) -> str:
+        """What Prometheus gets of the head: its text format."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self._metrics}/metrics", timeout=60) as answer:
+            return answer.read().decode()
 
     def ray(self, *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -9,6 +9,7 @@ import asyncio
 import base64
 import difflib
 import json
+import logging
 import os
 import threading
 from collections.abc import Iterator
@@ -19,7 +20,10 @@ from internvl_ops.engines.base import Chat, Completion, EngineDead, Request, Sam
 from internvl_ops.engines.endpoint import KEY_VARIABLE, Endpoint, Patience, UnreadableStream
 from internvl_ops.engines.served_candidates import FirstTokens, first_tokens, likelihoods
 from internvl_ops.errors import ConfigurationError, UnitError, keyword
+from internvl_ops.events import say_step
 from internvl_ops.models.prompts.rendering import TAG
+
+logger = logging.getLogger(__name__)
 
 CHAT = "/chat/completions"
 MOST_TOKENS = 20  # of the likeliest that servers report
@@ -70,6 +74,7 @@ class OpenAIEngine:
         if self._endpoint is not None:
             return
         self._loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
+        say_step(logger, "waiting for the server")
         endpoint = Endpoint(self._base_url, os.environ.get(KEY_VARIABLE, ""), self._patience, self._concurrency)
         try:
             served = {model["id"]: model for model in (await endpoint.get("/models"))["data"]}

@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 
 from internvl_ops.engines.base import Engine, EngineDead, Request, Sampling, Watch
 from internvl_ops.errors import UnitError
-from internvl_ops.events import note
+from internvl_ops.events import note, say_step
 from internvl_ops.gauge import Gauge
 
 logger = logging.getLogger(__name__)
@@ -146,14 +146,16 @@ class Recovering(Generic[Answer]):
         if self._engine is not None:
             self._engine.shutdown()
         self._engine = self._make_engine()
+        say_step(logger, "starting")
         try:
             await self._engine.start()
         except Exception as error:
             note(logger, "engine_not_started", f"The engine does not start: {error}", level=logging.ERROR)
             raise
         self._up = True
+        seconds = round(time.monotonic() - began, 1)
+        note(logger, "engine_ready", f"An engine is ready after {seconds:g} s.", level=logging.INFO, seconds=seconds)
         if again:
-            seconds = round(time.monotonic() - began, 1)
             note(logger, "engine_restarted", f"The engine runs again; it started in {seconds:g} s.", seconds=seconds)
         if self._watchdog is not None:  # the old one may still sleep, and would run beside the new one
             self._watchdog.cancel()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import logging
 import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,12 +29,15 @@ from internvl_ops.engines.base import (
 )
 from internvl_ops.engines.candidates import Ids, candidate_ids, log_probabilities
 from internvl_ops.errors import ConfigurationError, UnitError, keyword
+from internvl_ops.events import say_step
 from internvl_ops.models.checkpoints.config import Checkpoint
 from internvl_ops.models.tokenizers.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     import torch
     from transformers import GenerationConfig
+
+logger = logging.getLogger(__name__)
 
 NOT_CONSTRAINED = (
     f"{keyword('engine', 'transformers')} cannot hold an answer to a JSON schema or to choices. Use "
@@ -107,6 +111,7 @@ class TransformersEngine:
             await asyncio.get_running_loop().run_in_executor(self._worker, self._start)
 
     def _start(self) -> None:
+        say_step(logger, "loading the weights")
         import torch
 
         from internvl_ops.models.checkpoints.native import load_native

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import functools
 import itertools
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -27,6 +28,7 @@ from internvl_ops.engines.candidates import Ids, candidate_ids, log_probabilitie
 from internvl_ops.engines.device_fit import check_memory, check_quantization, quantization_arguments
 from internvl_ops.engines.vllm_requests import completion, engine_input, sampling_params
 from internvl_ops.errors import ConfigurationError, UnitError, keyword
+from internvl_ops.events import say_step
 from internvl_ops.models import vllm_plugin
 from internvl_ops.models.checkpoints.architecture import GIB, GPU_UTILIZATION
 from internvl_ops.models.checkpoints.config import Checkpoint
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
     from vllm import SamplingParams
     from vllm.lora.request import LoRARequest
     from vllm.v1.engine.async_llm import AsyncLLM
+
+logger = logging.getLogger(__name__)
 
 ENCODED_BYTES = GIB  # on the device, for encoded images that may be used again: 40 of 13 tiles for an 8B model
 
@@ -103,6 +107,7 @@ class VllmEngine:
         # Must be set before the import of vLLM; the user's own settings have priority.
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
         os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+        say_step(logger, "importing vLLM")
         from vllm import AsyncEngineArgs
         from vllm.usage.usage_lib import UsageContext
         from vllm.v1.engine.async_llm import AsyncLLM
@@ -111,12 +116,14 @@ class VllmEngine:
         self._check_device()
         self._tokenizer = tokenizer = Tokenizer(self.checkpoint, trust_remote_code=self._trust_remote_code)
         self._context_id, self._stop_ids = tokenizer.image_context_id, sorted(tokenizer.stop_ids)
+        say_step(logger, "reading the checkpoint")
         try:
             config = AsyncEngineArgs(**self._arguments()).create_engine_config(UsageContext.LLM_CLASS)
         except (TypeError, ValueError) as error:  # pydantic's ValidationError is a ValueError
             raise ConfigurationError(
                 f"vLLM refuses its arguments: {error}. Given by {keyword('engine_args')}: {self._engine_args}."
             ) from error
+        say_step(logger, "loading the weights and measuring memory")
         try:
             self._keep_encoded(config)
             self._llm = AsyncLLM.from_vllm_config(config, disable_log_stats=True)

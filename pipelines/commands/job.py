@@ -61,7 +61,7 @@ def run_job(
     """
     from pipelines.wiring.engines import check_endpoint
 
-    configure(as_json=options.log_json)
+    configure(as_json=options.log_json, quiet=options.quiet)
     try:
         plan, checkpoint, task = check_job(options, make_task, make_plan=make_plan, writes=mode == "run")
         if mode == "dry-run":
@@ -81,7 +81,8 @@ def run_job(
         with phase("holding"):
             record = annotate(options, plan, checkpoint, task)
         with phase("closing"):
-            show(record.summary())
+            if not options.quiet or record.exit_status:
+                show(record.summary())
             if closing is not None and record.all_done:
                 show(closing(options, plan))
     except Interrupted:
@@ -121,11 +122,13 @@ def check_job(
     from pipelines.output.folder import OutputFolder
     from pipelines.output.settings import check_settings
     from pipelines.ray_address import check_address, check_ray_job
+    from pipelines.report.lineage import check_lineage
     from pipelines.wiring.engines import checkpoint_version, load_model
 
     check_options(options)
     check_address(options)
     check_ray_job(options)
+    check_lineage(options.openlineage)
     checkpoint = load_model(options)
     check_apart(options)
     plan = (make_plan or plan_of)(options)

@@ -12,7 +12,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.events import forward, note
-from pipelines.ledger.ledger import Counts, Ledger, State
+from pipelines.ledger.ledger import Counts, Ledger, State, Tally
 
 logger = logging.getLogger(__name__)
 
@@ -76,8 +76,8 @@ class RemoteLedger:
     def states(self, keys: Sequence[bytes]) -> list[int | None]:
         return ray.get(self._actor.states.remote(keys))
 
-    def skipped(self) -> int:
-        return ray.get(self._actor.skipped.remote())
+    def tally(self) -> Tally:
+        return ray.get(self._actor.tally.remote())
 
     def counts(self) -> Counts:
         return ray.get(self._actor.counts.remote())

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import IntEnum
@@ -52,6 +53,28 @@ class Counts:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class Tally:
+    """How far a run is, counted as it goes; `Counts` are counted anew from the book at the end.
+
+    Args:
+        read: Units of the manifest that were met so far.
+        already_done: Those of them that have a result of an earlier run.
+        already_failed: Those that failed in an earlier run and are not tried again.
+        in_flight: Those that this run has to do and has not written.
+    """
+
+    read: int
+    already_done: int
+    already_failed: int
+    in_flight: int
+
+    @property
+    def skipped(self) -> int:
+        """Units that need no work."""
+        return self.already_done + self.already_failed
+
+
 class Claims(Protocol):
     """The part of the ledger that the stages need: it hands out units, and takes what the workers report."""
 
@@ -73,7 +96,7 @@ class Book(Claims, Protocol):
 
     def states(self, keys: Sequence[bytes]) -> list[int | None]: ...
 
-    def skipped(self) -> int: ...
+    def tally(self) -> Tally: ...
 
     def counts(self) -> Counts: ...
 
@@ -92,7 +115,8 @@ class Ledger:
     """
 
     def __init__(self) -> None:
-        self._skipped = 0
+        self._skipped: Counter[int] = Counter()  # by their state
+        self._claimed = self._written = 0
         self._mailbox = Mailbox()
         self._finished = FinishedUnits()
         self._decoders: dict[str, str] = {}
@@ -161,7 +185,9 @@ class Ledger:
             As `claim`.
         """
         with self._transaction():
-            self._db.execute("UPDATE units SET state = ? WHERE key = ?", (int(State.EXPLODED), parent))
+            state = int(State.EXPLODED)
+            changed = self._db.execute("UPDATE units SET state = ?1 WHERE key = ?2 AND state <> ?1", (state, parent))
+            self._claimed -= changed.rowcount
             return self._claim_all(ids, [position] * len(ids))
 
     def _claim_all(self, ids: Sequence[str], positions: Sequence[int]) -> list[int]:
@@ -178,10 +204,11 @@ class Ledger:
             known = self._finished.position(place) if place >= 0 else self._position(key)
             if known is None:
                 self._db.execute("INSERT INTO units VALUES (?, ?, ?)", (key, position, int(State.CLAIMED)))
+                self._claimed += 1
                 return occurrence
             if known == UNSEEN:
                 self._finished.meet(place, position)
-                self._skipped += 1
+                self._skipped[self._finished.state(place)] += 1
                 return SKIP
             if known == position:
                 return SKIP if place >= 0 else occurrence
@@ -204,7 +231,11 @@ class Ledger:
     def written(self, keys: Sequence[bytes], state: State) -> None:
         """Books units whose rows are in a finished file."""
         with self._transaction():
-            self._db.executemany("UPDATE units SET state = ? WHERE key = ?", ((int(state), key) for key in keys))
+            changed = self._db.executemany(
+                "UPDATE units SET state = ? WHERE key = ? AND state = ?",
+                ((int(state), key, int(State.CLAIMED)) for key in keys),
+            )
+            self._written += changed.rowcount
 
     def states(self, keys: Sequence[bytes]) -> list[int | None]:
         """The state of each key, ``None`` for an unknown one."""
@@ -231,9 +262,14 @@ class Ledger:
             already_failed=by_state.get(State.FAILED_BEFORE, 0),
         )
 
-    def skipped(self) -> int:
-        """Number of units of this run's manifest that needed no work so far."""
-        return self._skipped
+    def tally(self) -> Tally:
+        """How far the run is; costs the same for any number of units."""
+        return Tally(
+            read=self._claimed + self._skipped.total(),
+            already_done=self._skipped[State.DONE_BEFORE],
+            already_failed=self._skipped[State.FAILED_BEFORE],
+            in_flight=self._claimed - self._written,
+        )
 
     def lost(self, limit: int = 20) -> list[int]:
         """Positions of units that were read and never written."""

@@ -331,8 +331,12 @@ class ClusterOptions(BaseModel):
         "RAY_ADDRESS, which `ray job submit` sets, or a local cluster started for the job.")  # fmt: skip
     verbose: bool = Field(False, description="Show the output of the workers, including the "
         "engine's log.")  # fmt: skip
+    quiet: bool = Field(False, description="Write only warnings and errors, and the closing summary "
+        "only if the run did not end well.")  # fmt: skip
     log_json: bool = Field(False, description="Write the log to standard error as JSON, one object "
         "per line, including progress.")  # fmt: skip
+    openlineage: bool = Field(False, description="Send an OpenLineage event at the start and at the "
+        "end of the run, to where OPENLINEAGE_URL or openlineage.yml say.")  # fmt: skip
     autoscaling: bool = Field(False, description="Request --engines, --gpus-per-engine and "
         "--prepare-actors as given, for a cluster that adds nodes on demand, instead of checking "
         "them against its current nodes.")  # fmt: skip

@@ -91,6 +91,8 @@ def check_options(options: Any) -> None:
             "--autoscaling: the final size of the cluster is unknown. Add --engines, --gpus-per-engine and "
             "--prepare-actors; --estimate says how many cores prepare needs for each GPU."
         )
+    if options.quiet:
+        refuse(options, ("verbose",), "--quiet hides what --verbose shows")
     if options.overwrite:
         refuse(options, ("refresh", "retry_errors"), "--overwrite processes everything again anyway")
     if options.engine == "openai":

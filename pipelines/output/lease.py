@@ -102,6 +102,11 @@ class Lease:
         """Number of this lease: a later holder of the output has a higher one."""
         return self._number
 
+    @property
+    def age(self) -> float:
+        """Seconds since the lease was last renewed, time in suspension included."""
+        return _awake() - self._renewed
+
     def hold(self) -> None:
         """Returns when this run may write; waits while that is unknown because the store does not answer.
 
@@ -120,7 +125,7 @@ class Lease:
             )
 
     def _is_fresh(self) -> bool:
-        return _awake() - self._renewed < FRESH_S
+        return self.age < FRESH_S
 
     def _look_for_a_later_one(self) -> None:
         """Records which run has taken over, if one has."""

@@ -188,6 +188,10 @@ class Writer:
         metadata: Written into the schema of every file.
         token: Number of the lease that the run holds; written into every file.
         absent: Columns of ``schema`` for which this run has no values; null in every row.
+
+    Attributes:
+        totals: Totals of the rows in finished files.
+        counting: Who holds it finds the same rows in `totals` and in the ledger.
     """
 
     def __init__(
@@ -206,6 +210,7 @@ class Writer:
         absent: Collection[str] = (),
     ) -> None:
         self.totals = Totals()
+        self.counting = threading.Lock()
         self._absent = {c.MORE, *absent}
         self._output, self._book, self._schema = output, book, schema
         self._error_schema, self._error_columns = error_schema(schema)
@@ -349,8 +354,9 @@ class Writer:
         self._output.write_table(f"{folder}/{parquet_name(self._run_id, self._files[folder])}", rows)
         self._files[folder] += 1
         written = [key for key, new in zip(keys, pending, strict=True) if new]
-        self._book.written(written, State.RESULT if folder == RESULTS else State.ERROR)
-        self._count(folder, rows)
+        with self.counting:
+            self._book.written(written, State.RESULT if folder == RESULTS else State.ERROR)
+            self._count(folder, rows)
 
     def _count(self, folder: str, rows: pa.Table) -> None:
         totals = self.totals

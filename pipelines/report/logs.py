@@ -14,9 +14,12 @@ from internvl_ops.events import LOGGERS, attach
 from internvl_ops.stores.redaction import safe_text
 from pipelines import interruption
 from pipelines.flags import in_flags
+from pipelines.report.engine_news import READY, STEP
+from pipelines.report.live import can_draw, console_for
 
 LINES_OF_EACH = 20  # log lines per sort of event; after that only the 32nd, 64th, 128th, … has one
 NOT_SPARED = ("phase", "progress", "notice")
+DRAWN = (STEP, READY)
 
 
 class _Plain(logging.Formatter):
@@ -37,14 +40,21 @@ class _Json(logging.Formatter):
 
 
 class _StandardError(logging.Handler):
-    """Writes to the current `sys.stderr`, which a live progress line replaces."""
+    """Writes to the current `sys.stderr`, which a live display replaces.
 
-    def __init__(self) -> None:
+    Args:
+        draws: Whether a live display shows what the events `DRAWN` say.
+    """
+
+    def __init__(self, *, draws: bool) -> None:
         super().__init__()
+        self._hidden = DRAWN if draws else ()
         self._lines: Counter[str] = Counter()
 
     def filter(self, record: logging.LogRecord) -> bool:
         event = getattr(record, "event", None)
+        if event in self._hidden:
+            return False
         if event is None or event in NOT_SPARED:
             return True
         self._lines[event] += 1
@@ -58,13 +68,15 @@ class _StandardError(logging.Handler):
             self.handleError(record)
 
 
-def configure(*, as_json: bool) -> None:
+def configure(*, as_json: bool, quiet: bool = False) -> None:
     """Sends the log records of this process to standard error. Jobs call it; the library never does.
 
     Args:
         as_json: Whether to write JSON, one object per line.
+        quiet: Whether to write warnings and errors only.
     """
-    handler = _StandardError()
+    handler = _StandardError(draws=not as_json and can_draw(console_for(None)))
+    handler.setLevel(logging.WARNING if quiet else logging.NOTSET)
     handler.setFormatter(_Json() if as_json else _Plain())
     attach(handler)
     for name in LOGGERS:

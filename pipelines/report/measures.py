@@ -136,6 +136,16 @@ class Measures:
             "seconds": round(self.seconds, 1)
         }
 
+    @property
+    def engines_at_work(self) -> int:
+        """Number of engines that have answered a request."""
+        return len(self._engines)
+
+    def engine_seconds(self) -> tuple[float, float]:
+        """Seconds that all engines were watched for together, and those of all requests in them."""
+        engines = list(self._engines.values())
+        return sum(one.spent("at") for one in engines), sum(one.spent("held_s") for one in engines)
+
     def device(self) -> dict[str, Any]:
         """How well the run used its devices. Unknown values are None, and ``unknown`` says why."""
         setting = self.setting
@@ -154,7 +164,7 @@ class Measures:
             "gpu": None if setting.gpu is None else setting.gpu.name,
             "gpus": setting.gpus,
             "engines": setting.engines,
-            "engines_at_work": len(self._engines),
+            "engines_at_work": self.engines_at_work,
             "model_flop_per_second": None if achieved is None else float(f"{achieved:.4g}"),
             "model_flop_utilisation": utilisation,
             **({"unknown": why} if utilisation is None else {}),
@@ -164,12 +174,12 @@ class Measures:
 
     def stages(self) -> dict[str, float] | None:
         """Share of each stage's places that was in use while rows remained; None if that time was too short to tell."""
-        window = sum(worker.spent("at") for worker in self._engines.values())
+        window, held = self.engine_seconds()
         if window < SHORTEST_BOUND_S or self.units < FILLED * self.setting.in_flight * len(self._engines):
             return None
-        held = sum(worker.spent("held_s") for worker in self._engines.values())
-        prepared = sum(worker.spent("held_s") for worker in self._prepare.values())
-        places = PREPARE_PLACES * sum(worker.spent("at") for worker in self._prepare.values())
+        preparing = list(self._prepare.values())  # another thread asks while `take` adds workers
+        prepared = sum(worker.spent("held_s") for worker in preparing)
+        places = PREPARE_PLACES * sum(worker.spent("at") for worker in preparing)
         shares = {
             "prepare": prepared / places if places else 0.0,
             "engine": held / (window * self.setting.in_flight),
@@ -190,7 +200,7 @@ class Measures:
         """Advice for the user, in one line."""
         if self.bound is None:
             return "too short to say which stage bound the run"
-        engines, at_work = self.setting.engines, len(self._engines)
+        engines, at_work = self.setting.engines, self.engines_at_work
         if at_work < engines and self.units >= FILLED * self.setting.in_flight * engines:
             return f"{engines - at_work} of {engines} engines never had a unit: `ray status` says what they wait for"
         if self.bound == "engine" and not self.setting.gpus:
@@ -199,10 +209,11 @@ class Measures:
 
     @staticmethod
     def _idle(workers: dict[str, ActorReadings], busy: str) -> float | None:
-        window = sum(worker.spent("at") for worker in workers.values())
+        watched = list(workers.values())
+        window = sum(worker.spent("at") for worker in watched)
         if window < SHORTEST_S:
             return None
-        return round(max(0.0, 1 - sum(worker.spent(busy) for worker in workers.values()) / window), 3)
+        return round(max(0.0, 1 - sum(worker.spent(busy) for worker in watched) / window), 3)
 
 
 def _note(workers: dict[str, ActorReadings], reading: GaugeReading) -> None:

@@ -1,24 +1,24 @@
-"""Shows the progress of a job: one live line on a terminal, or a plain line every few seconds in a log."""
+"""Shows the progress of a job: a live display on a terminal, or a plain line every few seconds in a log."""
 
 from __future__ import annotations
 
 import logging
-import sys
 import time
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
 from typing import TextIO
-
-from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn, TimeElapsedColumn
-from rich.text import Text
 
 from internvl_ops.events import note
 from pipelines.output.sorts import Sorts
 from pipelines.output.totals import Totals
+from pipelines.report.engine_news import EngineNews
+from pipelines.report.live import LiveDisplay, Picture, can_draw, console_for
+from pipelines.report.pace import Pace
 
 logger = logging.getLogger(__name__)
 
 LOG_SECONDS = 10.0
+LONGEST_SILENCE = 60.0  # seconds between lines of a log while engines start
 RATE_SECONDS = 5.0  # after the first finished units; earlier, their number does not yet give a rate
 KINDS_SHOWN = 3  # error kinds in the closing summary
 SORTS_SHOWN = 3  # sorts of messages per kind
@@ -30,45 +30,60 @@ class ProgressLine:
     """Shows how far a job is. ``update`` is cheap; call it for every block.
 
     Args:
-        stream: A terminal gets a bar that redraws itself; anything else gets a line every ten seconds.
-        as_records: Whether to log these lines with their numbers, and never show a bar.
+        stream: A terminal gets lines that are drawn anew; anything else gets a line every ten seconds.
+        as_records: Whether to log these lines with their numbers, and never draw.
+        quiet: Whether to show nothing.
+        engines: What the engines are doing while they start.
+        pace: How fast an earlier run was, for the time left before the first answers.
+        shares: Returns the share of each stage's places that is in use; None while that is not known.
+
+    Attributes:
+        kinds: Failed units by kind, to be kept up to date.
     """
 
-    def __init__(self, stream: TextIO | None = None, *, as_records: bool = False) -> None:
-        self._console = Console(file=stream or sys.stderr, markup=False)
-        self._as_records = as_records
-        self._live = self._console.is_terminal and not as_records
+    def __init__(
+        self,
+        stream: TextIO | None = None,
+        *,
+        as_records: bool = False,
+        quiet: bool = False,
+        engines: EngineNews | None = None,
+        pace: Pace | None = None,
+        shares: Callable[[], Mapping[str, float] | None] = lambda: None,
+    ) -> None:
+        self._console = console_for(stream)
+        self._as_records, self._quiet = as_records, quiet
+        self._engines, self._pace, self._shares = engines or EngineNews(), pace, shares
+        self._drawn = LiveDisplay(self._console, self.picture) if self._draws else None
+        self.kinds: Counter[str] = Counter()
+        self._phase = "starting"
         self._total: int | None = None
         self._skipped = 0
         self._last: tuple[int, int | None, int] | None = None
         self._seen: deque[tuple[float, int, int | None]] = deque()
-        self._next_log = time.monotonic() + LOG_SECONDS
-        self._bar = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            TimeElapsedColumn(),
-            _Said(),
-            console=self._console,
-        )
-        self._task = self._bar.add_task("starting", total=None, said="")
+        self._began = time.monotonic()
+        self._next_log = self._began + LOG_SECONDS
+        self._waits = LOG_SECONDS
+
+    @property
+    def _draws(self) -> bool:
+        return can_draw(self._console) and not self._as_records and not self._quiet
 
     def __enter__(self) -> ProgressLine:
-        if self._live:
-            self._bar.start()
+        if self._drawn is not None:
+            self._drawn.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._live:
-            self._bar.stop()
+        if self._drawn is not None:
+            self._drawn.stop()
         else:
             self._log()
 
     def say(self, what: str) -> None:
         """Shows the phase of the job, such as "loading the model"."""
-        if self._live:
-            self._bar.update(self._task, description=what)
-        else:
+        self._phase = what
+        if self._drawn is None:
             self._line(what, "phase")
 
     def total(self, units: int | None) -> None:
@@ -94,14 +109,29 @@ class ProgressLine:
         self._seen.append((now, finished, tokens))
         while now - self._seen[0][0] > WINDOW_SECONDS:
             self._seen.popleft()
-        if self._live:
-            said = self._said(finished, tokens, failed)
-            self._bar.update(
-                self._task, description="units", completed=finished + self._skipped, total=self._total, said=said
-            )
-        elif now >= self._next_log:
+        if self._drawn is None and now >= self._next_log:
             self._next_log = now + LOG_SECONDS
             self._log()
+
+    def look(self) -> None:
+        """Writes a line to a log that has none to come, while engines start; less and less often."""
+        now = time.monotonic()
+        if self._drawn is not None or self._last is not None or now < self._next_log:
+            return
+        self._waits = min(2 * self._waits, LONGEST_SILENCE)
+        self._next_log = now + self._waits
+        said = [self._engines.line() or self._phase, self._left()]
+        self._line(", ".join(filter(None, said)), "progress", units=0, todo=self.todo, tokens=None, failed=0)
+
+    def picture(self) -> Picture:
+        """What the display shows now."""
+        finished, tokens, _ = self._last or (0, None, 0)
+        elapsed = duration(time.monotonic() - self._began)
+        done = finished + self._skipped
+        phase = self._phase if self._last is None else "answering"
+        rates, left = ", ".join(self._rates(finished, tokens)), self._left()
+        shares = self._shares() or {}
+        return Picture(phase, elapsed, done, self._total, left, rates, shares, self._engines.line(), dict(self.kinds))
 
     def _log(self) -> None:
         if self._last is None:
@@ -112,29 +142,50 @@ class ProgressLine:
 
     def _line(self, text: str, event: str, **fields: object) -> None:
         """Writes a line to a log: with the time of day, in full length."""
+        if self._quiet:
+            return
         if self._as_records:
             note(logger, event, text, level=logging.INFO, **fields)
             return
         self._console.print(f"{time.strftime('%H:%M:%S')} {text}", highlight=False, soft_wrap=True)
 
     def _said(self, finished: int, tokens: int | None, failed: int) -> str:
-        then, finished_then, tokens_then = self._seen[0]
-        seconds = self._seen[-1][0] - then
         todo = self.todo
         said = [f"{finished:,} units" if todo is None else f"{finished:,}/{todo:,} units"]
-        if finished > finished_then and seconds >= RATE_SECONDS:
-            rate = (finished - finished_then) / seconds
-            said.append(f"{rate:.1f} units/s")
-            if tokens is not None and tokens_then is not None:
-                said.append(f"{(tokens - tokens_then) / seconds:,.0f} tokens/s")
-            if todo is not None:
-                said.append(f"{duration((todo - finished) / rate)} left")
+        said += self._rates(finished, tokens)
+        if todo is not None and (rate := self._rate(finished)):
+            said.append(f"{duration((todo - finished) / rate)} left")
         return ", ".join([*said, f"{failed:,} failed"])
 
+    def _rates(self, finished: int, tokens: int | None) -> list[str]:
+        rate = self._rate(finished)
+        if rate is None:
+            return []
+        then, _, tokens_then = self._seen[0]
+        said = [f"{rate:.1f} units/s"]
+        if tokens is not None and tokens_then is not None:
+            said.append(f"{(tokens - tokens_then) / (self._seen[-1][0] - then):,.0f} tokens/s")
+        return said
 
-class _Said(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        return Text(task.fields.get("said", ""))
+    def _rate(self, finished: int) -> float | None:
+        """Units per second of late; None while too few are finished to tell."""
+        if not self._seen:
+            return None
+        then, finished_then, _ = self._seen[0]
+        seconds = self._seen[-1][0] - then
+        return (finished - finished_then) / seconds if finished > finished_then and seconds >= RATE_SECONDS else None
+
+    def _left(self) -> str:
+        """The time left, as text: by the rate of late or, before there is one, by the pace of an earlier run."""
+        finished, todo = (self._last or (0,))[0], self.todo
+        if todo is None:
+            return ""
+        if (rate := self._rate(finished)) is not None:
+            return f"{duration((todo - finished) / rate)} left"
+        if self._pace is not None and finished < todo:
+            left = self._pace.left(todo - finished, time.monotonic() - self._began)
+            return f"about {duration(left)} left, by an earlier run"
+        return ""
 
 
 def duration(seconds: float) -> str:

@@ -32,6 +32,7 @@ from pipelines.output.ownership import new_run_id
 from pipelines.output.totals import Totals
 from pipelines.report.event_counts import EventCounts
 from pipelines.report.measures import Measures
+from pipelines.report.pace import Pace
 from pipelines.report.progress import error_lines
 from pipelines.stages.previews import UnitSample
 
@@ -71,6 +72,7 @@ class RunRecord:
         self.left_out: dict[str, int] = {}  # files of the input that are not read, by suffix
         self.measures = Measures()
         self.events = EventCounts()
+        self.earlier_pace: Pace | None = None  # of a run before this one
         self._sample = UnitSample(SHOWN_UNITS)
         self._shown: dict[bytes, dict[str, Any]] = {}
 

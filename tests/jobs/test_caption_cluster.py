@@ -9,7 +9,9 @@ import duckdb
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
+from pipelines.metrics import METRICS
 from testing.cluster import RayHead, filesystem, s3_server, wait_for
 from testing.datasets import write_dataset
 
@@ -88,6 +90,7 @@ def whole(head, fs, buckets, failing, model):
     """One whole run; every test of its output reads it."""
     output = Output(fs, buckets, model, "whole")
     output.job = head.submit(*output.command)
+    output.scraped = head.scrape()  # gauges go twenty seconds after the run
     assert output.job.returncode == 0, output.job.stdout + output.job.stderr
     return output
 
@@ -140,6 +143,29 @@ def test_run_record_counts_and_nothing_written_holds_a_secret(whole, fs, store):
     assert sum(record["error_kinds"].values()) == 20
     for path in fs.find(whole.path):
         assert store["AWS_SECRET_ACCESS_KEY"].encode() not in fs.cat_file(path), path
+
+
+def test_prometheus_gets_the_numbers_of_the_run_record(whole, fs):
+    (path,) = fs.glob(f"{whole.path}/_runs/*/run.json")
+    record = json.load(fs.open(path))
+    found = {
+        (sample.name, *(sample.labels[label] for label in metric.labels)): sample.value
+        for family in text_string_to_metric_families(whole.scraped)
+        for sample in family.samples
+        for metric in METRICS
+        if sample.name == metric.exported and sample.labels["run"] == record["run_id"]
+    }
+    named = {key[0].removeprefix("ray_internvl_batch_"): value for key, value in found.items() if len(key) == 1}
+    assert named["units_read_total"] == record["counts"]["units"] == GOOD + 20
+    assert named["units_done_total"] == record["counts"]["results"] == GOOD
+    assert (named["units_in_flight"], named["units_unaccounted"], named["units_expected"]) == (0, 0, GOOD + 20)
+    for name in ("prompt", "completion"):
+        assert named[f"{name}_tokens_total"] == record["tokens"][name] > 0
+    assert named["tiles_total"] == record["tiles"] == whole.rows("results").num_tiles.sum()
+    assert named["engine_idle_share"] == record["device"]["engine_idle_share"]
+    assert named["lease_age_seconds"] < 15
+    by_kind = {key[1]: value for key, value in found.items() if key[0] == "ray_internvl_batch_units_failed_total"}
+    assert by_kind == record["error_kinds"]
 
 
 def test_killed_half_way_and_submitted_again_it_ends_as_if_undisturbed(head, fs, buckets, model, failing, whole):

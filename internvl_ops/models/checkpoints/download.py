@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from internvl_ops.errors import ConfigurationError, keyword
-from internvl_ops.events import note
+from internvl_ops.events import note, say_step
 from internvl_ops.stores.base import Stat, Store
 from internvl_ops.stores.opening import refuse_keys, store_of
 from internvl_ops.stores.redaction import safe_text, safe_uri
@@ -68,6 +68,7 @@ class StoredCheckpoint:
         done = self.folder / _DONE
         if not done.is_file() or not _has(self.folder, json.loads(done.read_text())):
             began = time.monotonic()
+            say_step(logger, "fetching the weights")
             self._fetch(self._listed)
             done.write_text(json.dumps({name: stat.size for name, stat in self._listed.items()}))
             size, seconds = sum(stat.size or 0 for stat in self._listed.values()), round(time.monotonic() - began, 1)

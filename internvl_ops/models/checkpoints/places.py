@@ -6,6 +6,7 @@ The version is settled once, where a job starts; every node then takes this vers
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,9 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from internvl_ops.errors import ConfigurationError, keyword
+from internvl_ops.events import say_step
 from internvl_ops.models.checkpoints.download import StoredCheckpoint
 from internvl_ops.stores.redaction import safe_text
 from internvl_ops.stores.schemes import SCHEME, canonical, read_schemes, scheme_named, split_uri
+
+logger = logging.getLogger(__name__)
 
 # Files that say what a checkpoint is; small, and enough for everything but the engine.
 CONFIG_FILES = ("*.json", "*.jinja", "tokenizer.model", "*.txt")
@@ -53,6 +57,7 @@ class Place:
             return StoredCheckpoint(uri, self.version).whole()
         if not is_hub_name(self.model):
             return Path(self.model)
+        say_step(logger, "fetching the weights")  # a moment only, if they are there already
         return self._on_hub((*CONFIG_FILES, "*.model", "*.py", *self._weights()))
 
     def _on_hub(self, patterns: Iterable[str]) -> Path:
