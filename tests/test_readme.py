@@ -28,6 +28,11 @@ OTHERS = {
     "--trust-request-mm-kwargs": "vllm serve",
     "--new": "benchmarks.bench_rows",
     "--part": "benchmarks.bench_rows",
+    "--no-deps": "pip",
+    "--torch-backend": "uv pip",
+    "--address": "ray job submit",
+    "--build": "docker compose",
+    "--array": "sbatch",
 }
 
 
