@@ -43,8 +43,8 @@ class Coco(RecordForm):
         super().check()
         if "boxes" not in self.answers.own:
             raise ConfigurationError(
-                "--to coco: the results have no boxes. It is for ground_dataset.py, annotate_dataset.py, and "
-                "ocr_dataset.py --ocr-format boxes."
+                "--to coco: the results have no boxes. It is for the commands ground, annotate, and "
+                "ocr --ocr-format boxes."
             )
         _ = self.answers.base  # refuses runs that do not agree
 

@@ -43,8 +43,8 @@ class Markdown(RecordForm):
             raise ConfigurationError(f"--columns {self.options.columns} has no effect: a Markdown file is text alone.")
         if self.text is None:
             raise ConfigurationError(
-                "--to markdown: the results have no text. It is for ocr_dataset.py (--ocr-format text or markdown) and "
-                "caption_dataset.py."
+                "--to markdown: the results have no text. It is for the commands ocr (--ocr-format text or "
+                "markdown) and caption."
             )
 
     def record(self, row: dict[str, Any]) -> dict[str, Any]:

@@ -121,7 +121,7 @@ def _table(uri: str, truth_column: str, said: str) -> list[dict[str, Any]]:
         if name not in table.column_names:
             raise ConfigurationError(
                 f"{said}: no column '{name}'. Columns there: {', '.join(table.column_names)}. Give the output of "
-                "classify_dataset.py over a manifest that has the truth."
+                "the command classify over a manifest that has the truth."
             )
     rows = table.select(["labels", truth]).rename_columns(["labels", "truth"]).to_pylist()
     return [row | {"labels": _as_list(row["labels"], said)} for row in rows]

@@ -66,16 +66,19 @@ def whose_option(given: str, own: Sequence[str]) -> str:
     name = given.lstrip("-").replace("-", "_")
     if name in own:
         return ""
-    having = [task.job for task in TASKS.values() if name in task.options.model_fields]
+    having = [task.name for task in TASKS.values() if name in task.options.model_fields]
     if name in EvaluateOptions.model_fields:
-        having.append("evaluate_model.py")
+        having.append("evaluate")
     if name == "tasks":
-        having = ["annotate_dataset.py"]
+        having = ["annotate"]
     if name in ("task", "drawings", "inputs"):
-        having = ["preview.py"]
+        having = ["preview"]
     if name in JobOptions.model_fields or name in ("dry_run", "estimate"):
-        having = ["the jobs that write a dataset"]
-    return f" It is an option of {' and '.join(having)}." if having else ""
+        return " It is an option of the commands that write a dataset."
+    if not having:
+        return ""
+    *others, last = having
+    return f" It is an option of the {'commands ' + ', '.join(others) + ' and' if others else 'command'} {last}."
 
 
 def say_now(what: str) -> None:

@@ -92,11 +92,6 @@ class RegisteredTask:
         """A task that is ready, without options of its own, for media of every kind."""
         return cls(task.name, NoOptions, lambda options, media, columns: task, tiles=12, media=MEDIA_KINDS)
 
-    @property
-    def job(self) -> str:
-        """File name of its job."""
-        return f"{self.name}_dataset.py"
-
     def task(self, options: Any, media: MediaKind, columns: Sequence[str]) -> Task:
         """The task for this input.
 
@@ -254,7 +249,7 @@ def make_several(options: Any, media: MediaKind, columns: Sequence[str]) -> Task
     check_tasks(options, names, tasks_by_option(rows))
     if names not in (["score"], ["classify"]):
         refuse(options, ("pictures",), "other tasks look at the pictures")
-    refuse(options, ("truth_column",), "classify_dataset.py alone compares labels with the truth")
+    refuse(options, ("truth_column",), "the command classify alone compares labels with the truth")
     return several([row.task(options, media, columns) for row in rows])
 
 
@@ -290,7 +285,7 @@ def tasks_by_option(others: Iterable[RegisteredTask] = ()) -> dict[str, list[str
 def table() -> str:
     """The tasks as a Markdown table, for docs/tasks.md: python -m pipelines.options.tasks"""
     lines = [
-        "| job | reads | asks by default | columns | tiles | new tokens |",
+        "| command | reads | asks by default | columns | tiles | new tokens |",
         "|---|---|---|---|---:|---:|",
     ]
     for row in TASKS.values():
@@ -301,7 +296,7 @@ def table() -> str:
             prompt = "*the row's question*" if task.prompt == ask().prompt else asked
             columns = ", ".join(f"`{column}`" for column in task.columns.names)
             lines.append(
-                f"| `{row.job}` {example.shown} | {example.reads} | {prompt} | {columns} | {row.tiles} "
+                f"| `{row.name}` {example.shown} | {example.reads} | {prompt} | {columns} | {row.tiles} "
                 f"| {task.max_new_tokens:,} |"
             )
     return "\n".join(lines)

@@ -150,7 +150,7 @@ def test_help_says_what_is_true_on_a_terminal_of_80_columns(command, capsys, mon
     ("argv", "said"),
     [
         (["--engine", "vlm"], "Did you mean vllm?"),
-        (["--phrase", "a dog"], "It is an option of ground_dataset.py."),
+        (["--phrase", "a dog"], "It is an option of the command ground."),
         (["--temprature", "1"], "Did you mean --temperature?"),
         (["--prompt", "-x"], "--option=-value"),
         (["--gpu", "h100"], "--gpu is for --estimate alone"),

@@ -20,7 +20,7 @@ NEEDED = {"input": "in.jsonl", "output": "out", "model": "m"}
 class TestEachTask:
     def test_its_job_has_its_options_and_its_tiles(self, name: str) -> None:
         row = TASKS[name]
-        assert (ROOT / "jobs" / row.job).is_file()
+        assert (ROOT / "jobs" / f"{name}_dataset.py").is_file()
         options = build_options(job_options(name), NEEDED)
         assert options.max_tiles == row.tiles
         assert options.input_needs.media_optional == row.text_alone
@@ -33,7 +33,7 @@ class TestEachTask:
 
     def test_an_option_of_its_own_is_told_from_one_that_no_job_has(self, name: str) -> None:
         for option in TASKS[name].options.model_fields:
-            assert TASKS[name].job in whose_option(f"--{option}", ["input"])
+            assert name in whose_option(f"--{option}", ["input"])
         assert whose_option("--no-such-option", ["input"]) == ""
 
     def test_only_media_that_it_reads_are_taken(self, name: str) -> None:
