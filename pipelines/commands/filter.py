@@ -15,7 +15,7 @@ import pyarrow as pa
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.stores.redaction import safe_uri
 from pipelines import columns as c
-from pipelines.exports.forms import library
+from pipelines.extras import library
 from pipelines.filtering.decide import RuleReport, decide
 from pipelines.filtering.functions import add_functions
 from pipelines.filtering.options import FilterOptions

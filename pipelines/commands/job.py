@@ -194,6 +194,7 @@ def source_options(options: JobOptions) -> SourceOptions:
         media_root=options.media_root,
         max_bytes=options.max_bytes,
         names=tuple(name.strip() for name in (options.columns or "").split(",") if name.strip()),
+        where=options.where,
         s3_anonymous=options.s3_anonymous,
         s3_requester_pays=options.s3_requester_pays,
     )

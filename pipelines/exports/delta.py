@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipelines.exports.aws import object_store_options
+from internvl_ops.stores.aws import object_store_options
 from pipelines.exports.table_types import held_schema
 from pipelines.exports.tables import PROGRAM, TableForm, foreign
 from pipelines.exports.target import Target

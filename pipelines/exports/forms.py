@@ -10,7 +10,7 @@ import importlib
 from dataclasses import dataclass
 from typing import Any
 
-from internvl_ops.errors import ConfigurationError
+from pipelines.extras import library
 
 
 @dataclass(frozen=True)
@@ -122,21 +122,6 @@ FORMS: dict[str, ExportForm] = {
         ),
     )
 }
-
-
-def library(module: str, extra: str, what: str) -> Any:
-    """An optional library.
-
-    Raises:
-        ConfigurationError: It is not installed; the message says how to install it.
-    """
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise ConfigurationError(
-            f"{what} needs {module}, which is not installed ({error}). Install it: pip install "
-            f"'internvl-batch[{extra}]'"
-        ) from None
 
 
 def table() -> str:

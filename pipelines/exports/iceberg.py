@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipelines.exports.aws import aws
+from internvl_ops.stores.aws import aws
 from pipelines.exports.table_types import held_schema
 from pipelines.exports.tables import PROGRAM, TableForm, foreign
 from pipelines.exports.target import Target

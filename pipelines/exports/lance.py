@@ -7,10 +7,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipelines.exports.aws import object_store_options
-from pipelines.exports.forms import library
+from internvl_ops.stores.aws import object_store_options
 from pipelines.exports.tables import PROGRAM, TableForm, foreign
 from pipelines.exports.target import Target
+from pipelines.extras import library
 
 _RUN = f"{PROGRAM}.run."  # and the run: key of the content, in the configuration
 

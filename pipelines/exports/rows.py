@@ -19,9 +19,9 @@ from internvl_ops.errors import ConfigurationError
 from internvl_ops.stores.redaction import safe_uri
 from pipelines.exports.counts import ExportCounts
 from pipelines.exports.parts import RowRange
-from pipelines.exports.where import Condition
 from pipelines.output.folder import RESULTS, OutputFolder
 from pipelines.patience import patiently, read_patiently
+from pipelines.sources.condition import Condition
 
 BATCH_ROWS = 4096
 

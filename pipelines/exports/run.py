@@ -18,9 +18,9 @@ from pipelines.exports.rows import Beside, ResultReader, rows_of_file, sizes_of
 from pipelines.exports.runner import runner
 from pipelines.exports.tables import TableForm, export_table
 from pipelines.exports.target import Target
-from pipelines.exports.where import Condition
 from pipelines.options.rules import refuse
 from pipelines.output.folder import OutputFolder
+from pipelines.sources.condition import Condition
 
 _SAMPLED = 100  # rows whose media are checked before anything is fetched
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipelines.exports.forms import library
+from pipelines.extras import library
 from pipelines.filtering.rules import Duplicates, ExactDuplicates, NearImages, NearTexts
 from pipelines.output.sql import quoted
 

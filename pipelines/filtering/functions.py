@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from internvl_ops.quality.repetition import is_repetitive
-from pipelines.exports.forms import library
+from pipelines.extras import library
 
 # Longest text that is looked at for its language; more does not change the answer.
 _CHARACTERS = 2_000

@@ -67,8 +67,11 @@ class InputOptions(BaseModel):
         "(s3://, gs://, az://, oss://, hf://, https://).")  # fmt: skip
     input_format: Literal["auto", "parquet", "jsonl", "csv", "txt", "webdataset", "files"] = Field(
         "auto", description="Format of the input; auto detects it from the file's suffix.")  # fmt: skip
-    columns: str | None = Field(None, description="Column names of a CSV or TSV without a header "
-        "line, separated by commas.")  # fmt: skip
+    columns: str | None = Field(None, description="Columns of the input to keep, separated by commas, besides the id, "
+        "the media and those that decide what is asked. Default: all. In a CSV or TSV without a header line: the "
+        "names of its columns.")  # fmt: skip
+    where: str | None = Field(None, description="Read only the rows for which this is true: a condition in SQL "
+        "(DuckDB) on the columns of the input, such as \"lang = 'en' AND year >= 1900\".")  # fmt: skip
     id_column: str | None = Field(None, description="Column with each row's id. Default: the "
         "column id or, if there is none, a stable id made from the URI and the prompt fields.")  # fmt: skip
     image_column: str | None = Field(None, description="Column with the image: a URI, a list of URIs, or a Hugging "
@@ -77,7 +80,8 @@ class InputOptions(BaseModel):
     document_column: str | None = Field(None, description="Column with the PDF URI. Default: document or pdf.")
     media_root: str | None = Field(None, description="Resolve relative media paths in the manifest "
         "against this folder. Default: the manifest's folder.")  # fmt: skip
-    limit: Positive | None = Field(None, description="Read at most this many manifest rows.")
+    limit: Positive | None = Field(None, description="Read at most this many manifest rows; with --where, of those "
+        "that are wanted.")  # fmt: skip
     allow: tuple[str, ...] = Field((), description="Also allow media with this URI prefix. The "
         "manifest's own bucket or folder and public http(s) addresses are always allowed. Repeat "
         "for more.")  # fmt: skip

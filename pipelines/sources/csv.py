@@ -23,6 +23,7 @@ from pipelines.sources.options import SourceOptions, SourcePlan, Split
 from pipelines.sources.raw_rows import RawRows
 from pipelines.sources.storage import look_at, suffix_of
 
+HEADLESS = "headless"  # key in the details of a plan: files whose first line is a row
 _MAX_LINES = 1_000
 _MAX_CHARACTERS = 1 << 20
 
@@ -42,7 +43,8 @@ def inspect(splits: list[Split], options: SourceOptions) -> tuple[pa.Schema, lis
                 f"{', '.join(columns)}. Where the files have no header, name their columns: --columns A,B."
             )
         columns |= dict.fromkeys(header)
-    return pa.schema([(name, pa.string()) for name in columns]), splits, {}
+    headless = [split.name for split, _ in headers if options.names and not _begins_with_header(split, options)]
+    return pa.schema([(name, pa.string()) for name in columns]), splits, {HEADLESS: headless}
 
 
 def _header(split: Split, options: SourceOptions) -> list[str] | None:
@@ -76,17 +78,25 @@ def _has_header(split: Split, first: list[str], options: SourceOptions) -> bool:
         ConfigurationError: It holds only some of the names, or another number of values.
     """
     there = {name.strip() for name in first}
-    if there == set(options.names):
+    if there >= set(options.names):
         return True
     said = f"--columns {','.join(options.names)}: the first line of {split.uri}"
     if common := there & set(options.names):
         raise ConfigurationError(
-            f"{said} is a header that names {', '.join(sorted(common))} too. Leave the option out to take the columns "
-            f"as they stand there: {', '.join(first)}."
+            f"{said} is a header that names {', '.join(sorted(common))}, and not "
+            f"{', '.join(name for name in options.names if name not in there)}. Columns there: {', '.join(first)}."
         )
     if len(first) != len(options.names):
-        raise ConfigurationError(f"{said} has {len(first)} values, not {len(options.names)}. Name every column.")
+        raise ConfigurationError(
+            f"{said} names none of these columns, and has {len(first)} values, not {len(options.names)}. Columns "
+            f"there: {', '.join(first):.300}. If the file has no header, name every column."
+        )
     return False
+
+
+def _begins_with_header(split: Split, options: SourceOptions) -> bool:
+    _, first = next(read_records(split, options, header=True), (1, None))
+    return not isinstance(first, list) or _has_header(split, first, options)
 
 
 def _check_delimiter(split: Split, header: list[str]) -> None:
@@ -135,7 +145,7 @@ def _rows(plan: SourcePlan, names: list[str], batch: list[Record]) -> RawRows:
             clean = [_clean(plan, raw, row, name, value) for row, value in enumerate(values)]
             columns[name] = pa.array(clean, pa.string())
     unknown = [name for name in names if name not in plan.columns.names]
-    if unknown:  # with so many files, not every header was checked
+    if unknown and not plan.options.names:  # with so many files, not every header was checked
         notes = [f"Not kept: column '{name}', which is not in the files looked at on start" for name in unknown]
         for row in range(len(batch)):
             raw.notes[row] = [*raw.notes.get(row, ()), *notes]
@@ -183,7 +193,8 @@ def _below_header(split: Split, options: SourceOptions, records: Iterator[Record
     first = next(records, None)
     if first is None:
         return
-    if options.names and isinstance(first[1], list) and {name.strip() for name in first[1]} != set(options.names):
+    names = set(options.names)
+    if names and isinstance(first[1], list) and not names <= {name.strip() for name in first[1]}:
         yield first
     yield from records
 

@@ -62,11 +62,15 @@ def make_builders(plan: SourcePlan) -> dict[str, Build]:
     return {field.name: _builder(plan, field) for field in plan.columns}
 
 
-def build_columns(builders: dict[str, Build], rows: list[dict[str, Any]], raw: RawRows) -> None:
-    """Puts the columns of ``rows`` into ``raw``; keys that the sample did not have are noted there."""
+def build_columns(builders: dict[str, Build], rows: list[dict[str, Any]], raw: RawRows, *, chosen: bool) -> None:
+    """Puts the columns of ``rows`` into ``raw``; keys that the sample did not have are noted there.
+
+    Args:
+        chosen: Whether the columns are those that the user wants, so that other keys are not noted.
+    """
     known = builders.keys()
     for index, row in enumerate(rows):
-        if not row.keys() <= known:
+        if not chosen and not row.keys() <= known:
             unknown = {key: value for key, value in row.items() if key not in known}
             text = f"Not kept: keys that are in none of the rows sampled at start: {value_text(unknown)}"
             raw.notes.setdefault(index, []).append(text)

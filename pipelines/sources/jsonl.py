@@ -78,7 +78,7 @@ def _rows(plan: SourcePlan, builders: dict[str, Build], batch: list[Line]) -> Ra
         for key in value.mended:
             set_aside(plan, raw, index, key, value.mended[key])
         rows.append(value.fields)
-    build_columns(builders, rows, raw)
+    build_columns(builders, rows, raw, chosen=bool(plan.options.names))
     return raw
 
 

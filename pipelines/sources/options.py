@@ -14,6 +14,7 @@ from pipelines.columns import READ
 
 if TYPE_CHECKING:
     from pipelines.sources.raw_rows import RawRows
+    from pipelines.sources.wanted import Wanted
 
 InputFormat = Literal["auto", "parquet", "jsonl", "csv", "txt", "webdataset", "files"]
 
@@ -83,7 +84,7 @@ class SourceOptions:
         image_column: Column with images. At most one of the three media columns may be named.
         video_column: Column with videos. With ``txt`` and ``files``, naming it makes every entry a video.
         document_column: Column with PDFs; with ``txt`` and ``files`` it works in the same way.
-        limit: Read only this many rows, from the start.
+        limit: Read only this many rows, from the start; with `where`, this many of those that are wanted.
         prompt_columns: Columns whose values contribute to a made id, besides the media.
         media_optional: Whether a row, or the whole manifest, may have no media.
         without_media: Read no media, even if the manifest has a column of them; the column is carried.
@@ -91,7 +92,9 @@ class SourceOptions:
         recursive: Whether a directory is read with its subdirectories.
         media_root: Base of relative media URIs, instead of the manifest's folder.
         max_bytes: Largest file read from a shard.
-        names: Column names of a CSV that has no header.
+        names: Columns to keep, besides those that the job itself reads; all by default. In a CSV without a header,
+            the names of its columns.
+        where: Condition in SQL on the columns of the input; rows for which it is not true are left out.
         s3_anonymous: Read S3 without credentials.
         s3_requester_pays: Pay for requests to S3.
         reshape: Converts the rows of a manifest to other columns; media and id are then looked up among those.
@@ -113,6 +116,7 @@ class SourceOptions:
     reshape: Reshape | None = None
     max_bytes: int | None = None
     names: tuple[str, ...] = ()
+    where: str | None = None
     s3_anonymous: bool = False
     s3_requester_pays: bool = False
 
@@ -146,6 +150,7 @@ class Split:
         rows: Exact number of rows, if it is known without reading.
         max_rows: Number of rows after which reading stops (``limit``).
         paths: The entries themselves, for a part of a listing.
+        most: Number of wanted rows after which reading stops (``limit`` with ``where``).
     """
 
     index: int
@@ -155,6 +160,7 @@ class Split:
     rows: int | None = None
     max_rows: int | None = None
     paths: tuple[str, ...] | None = None
+    most: int | None = None
 
 
 @dataclass(frozen=True)
@@ -179,6 +185,7 @@ class SourcePlan:
         looked_at: Number of files checked for ``left_out``.
         looked_at_all: Whether these are all files.
         several_media: Whether a row may have more than one file.
+        wanted: Which rows are wanted; None for all.
     """
 
     options: SourceOptions
@@ -198,6 +205,7 @@ class SourcePlan:
     looked_at: int = 0
     looked_at_all: bool = True
     several_media: bool = False
+    wanted: Wanted | None = None
 
     @property
     def left_out_in_words(self) -> str:

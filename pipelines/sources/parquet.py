@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from internvl_ops.errors import ConfigurationError
 from pipelines.sources.arrow_types import merge, plain_type, settled
 from pipelines.sources.conversion import fit_column
 from pipelines.sources.options import DEFAULT_MEDIA_COLUMNS, SourceOptions, SourcePlan, Split
+from pipelines.sources.places import columns_in_path
 from pipelines.sources.raw_rows import RawRows
 from pipelines.sources.repeated_values import may_explode, pieces
 from pipelines.sources.storage import Watched, is_local, look_at, open_input
@@ -84,11 +86,58 @@ def read(plan: SourcePlan, split: Split, batch_rows: int, batch_bytes: int) -> I
             return
         end = parquet.metadata.num_rows if split.max_rows is None else min(split.max_rows, parquet.metadata.num_rows)
         start = 0
+        kept = _groups(plan, parquet, file)
         for index in range(parquet.metadata.num_row_groups):
             stop = min(end, start + parquet.metadata.row_group(index).num_rows)
-            group = _RowGroup(parquet, file, index, batch_rows, batch_bytes)
-            yield from _rows_of_group(plan, split, group, start, stop)
+            group = _RowGroup(parquet, file, index, batch_rows, batch_bytes, _chosen(plan, parquet))
+            if index in kept and _may_hold(plan, split, group):
+                yield from _rows_of_group(plan, split, group, start, stop)
             start = stop
+
+
+def _chosen(plan: SourcePlan, parquet: pq.ParquetFile) -> list[str] | None:
+    """The columns that are read of a file; None for all."""
+    if not plan.options.names or plan.options.reshape:
+        return None
+    return [name for name in parquet.schema_arrow.names if name in plan.columns.names]
+
+
+def _groups(plan: SourcePlan, parquet: pq.ParquetFile, file: Watched) -> Collection[int]:
+    """The row groups that may hold wanted rows, by their statistics."""
+    every = range(parquet.metadata.num_row_groups)
+    expression = None if plan.wanted is None else plan.wanted.expression(parquet.schema_arrow)
+    if expression is None:
+        return every
+    try:
+        return {group.id for group in ds.ParquetFileFormat().make_fragment(file).subset(expression).row_groups}
+    except (pa.ArrowException, OSError, ValueError):
+        if file.failed is not None:
+            raise
+        return every
+
+
+def _may_hold(plan: SourcePlan, split: Split, group: _RowGroup) -> bool:
+    """Whether a row group holds wanted rows: by a look at the columns of the condition, if others are larger."""
+    if plan.wanted is None:
+        return True
+    there = group.parquet.schema_arrow.names
+    looked_at = [name for name in plan.wanted.columns if name in there]
+    if not looked_at or set(looked_at) >= set(there if group.chosen is None else group.chosen):
+        return True
+    condition = replace(plan, columns=pa.schema(field for field in plan.columns if field.name in plan.wanted.columns))
+    in_path = columns_in_path(split)
+    try:
+        for batch in group.batches(looked_at):
+            raw = _typed(condition, split, batch, 0)
+            for name in plan.in_path:
+                raw.columns[name] = pa.repeat(pa.scalar(in_path.get(name), pa.string()), batch.num_rows)
+            if len(plan.wanted.of(raw).numbers):
+                return True
+    except (pa.ArrowException, OSError):
+        if group.file.failed is not None:
+            raise
+        return True
+    return False
 
 
 @dataclass(frozen=True)
@@ -100,6 +149,7 @@ class _RowGroup:
     index: int
     batch_rows: int
     batch_bytes: int
+    chosen: list[str] | None = None  # columns to read; None for all
 
     def batches(self, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
         """All rows, in these columns. Raises ArrowException or OSError at damage."""
@@ -129,8 +179,8 @@ def _rows_of_group(plan: SourcePlan, split: Split, group: _RowGroup, start: int,
     at = start
     lost: dict[str, str] = {}
     while at < stop:
-        names = [name for name in group.parquet.schema_arrow.names if name not in lost]
-        batches, first = group.batches(names if lost else None), start
+        names = [name for name in group.chosen or group.parquet.schema_arrow.names if name not in lost]
+        batches, first = group.batches(names if lost or group.chosen else None), start
         try:
             while at < stop and (batch := next(batches, None)) is not None:
                 new = batch.slice(max(0, at - first), stop - max(at, first))  # rows before `at` come a second time
@@ -167,7 +217,7 @@ def _typed(
     for field in plan.columns:
         where = batch.schema.get_field_index(field.name)
         fit_column(plan, raw, field, batch.column(where) if where >= 0 else pa.nulls(size, field.type))
-    extra = [name for name in batch.schema.names if name not in plan.columns.names]
+    extra = [name for name in batch.schema.names if name not in plan.columns.names and not plan.options.names]
     notes = [f"Not kept: column '{name}', which is not in the files looked at on start" for name in extra]
     notes += [f"Not kept: column '{name}', which cannot be read ({why})" for name, why in lost.items()]
     if notes:

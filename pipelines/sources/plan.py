@@ -8,6 +8,7 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -24,6 +25,7 @@ from pipelines.sources.options import SEVERAL_MEDIA, SourceOptions, SourcePlan, 
 from pipelines.sources.places import columns_in_path, names_in_paths
 from pipelines.sources.raw_rows import finish
 from pipelines.sources.storage import check_scheme, kind_of, read_with, store
+from pipelines.sources.wanted import Wanted, check_names, narrowed, wanted_of
 
 # A reader is a module: inspect(splits, options) at start, count(plan, split), and read(plan, split, rows, bytes).
 _READERS: dict[str, Any] = {
@@ -39,6 +41,8 @@ _SAMPLED_FILES = 4
 _SAMPLED_ROWS = 500
 _SAMPLED_BYTES = 4 << 20
 _SAMPLED_URIS = 100
+_NAMED = "named"  # key in the details of a plan: what columns are called from here on
+_LOOKED_AT = 20  # tables in which a wanted row is looked for, to sample it
 
 
 def plan_source(options: SourceOptions) -> SourcePlan:
@@ -62,21 +66,20 @@ def _plan(options: SourceOptions) -> SourcePlan:
     check_exists(options)
     refuse_tables(options)
     format = resolve_format(options)
-    if options.names and format != "csv":
-        raise ConfigurationError(
-            f"--columns {','.join(options.names)}: names the columns of a CSV without a header; the input is {format}."
-        )
     if format == "files":
         options = with_kind(options)
     base = folder_of(options)
     splits = files.plan_splits(options, base) if format == "files" else manifest_splits(options, format, base)
     columns, splits, details = _READERS[format].inspect(splits, options)
     inline = format == "webdataset"  # media are beside the columns, not in one
-    if not columns.names and not inline:
+    empty = not columns.names and not inline
+    if empty:
         columns = _columns_of_nothing(options)
     in_path = () if format == "files" else names_in_paths(splits, columns)
     named = _free_names(columns.names)
-    given = pa.schema([*(f.with_name(named[f.name]) for f in columns), *((name, pa.string()) for name in in_path)])
+    of_paths = [pa.field(name, pa.string()) for name in in_path]
+    wanted = None if empty else _wanted(options, format, pa.schema([*columns, *of_paths]))
+    given = pa.schema([*(f.with_name(named[f.name]) for f in columns), *of_paths])
     shaped = options.reshape.columns(given) if options.reshape else given
     _check_columns(shaped, options)
     kind, column = options.media_name if inline else choose_media_column(shaped, options)
@@ -89,19 +92,33 @@ def _plan(options: SourceOptions) -> SourcePlan:
         id_column=options.id_column or ("id" if "id" in shaped.names else None),
         media_column=column,
         media_kind=kind,
-        splits=splits,
-        details=details,
+        splits=splits if wanted is None else [replace(split, rows=None) for split in splits],
+        details=details | {_NAMED: named},
+        wanted=wanted,
         in_path=in_path,
         several_media=details.get(SEVERAL_MEDIA, False)
         if column is None or inline
         else holds_several(shaped.field(column).type),
         **(files.left_out(options) if format == "files" else {}),
     )
+    if options.names and not options.reshape and not empty:
+        plan = narrowed(plan, options.names, named)
     plan = _limited(plan)
     rows = [split.rows for split in plan.splits]
     known = None if None in rows else sum(rows)  # type: ignore[arg-type]
     uris, several = _sample(plan)
     return replace(plan, total_rows=known, sample_uris=uris, several_media=plan.several_media or several)
+
+
+def _wanted(options: SourceOptions, format: str, columns: pa.Schema) -> Wanted | None:
+    """Checks ``--columns`` and ``--where`` with the columns of the input."""
+    if options.reshape:
+        given = f"--where {options.where!r}" if options.where is not None else f"--columns {','.join(options.names)}"
+        if options.where is not None or (options.names and format != "csv"):
+            raise ConfigurationError(f"{given}: this input is read in a form of its own. Leave it out.")
+        return None
+    check_names(options.names, columns.names)
+    return None if options.where is None else wanted_of(options.where, columns)
 
 
 def _media_root(options: SourceOptions, format: str) -> str | None:
@@ -132,20 +149,34 @@ def read_split(
         batch_rows: Largest number of rows in a table.
         batch_bytes: Approximate largest size of a table; tables are shorter if media are inline.
     """
+    return (table for table in _tables(plan, split, batch_rows, batch_bytes) if len(table))
+
+
+def _tables(plan: SourcePlan, split: Split, batch_rows: int, batch_bytes: int) -> Iterator[pa.Table]:
+    """See `read_split`. A table of rows of which none is wanted is empty."""
     read_with(plan.options.settings)
-    reshape = plan.options.reshape
-    in_path, named = columns_in_path(split), _free_names(plan.columns.names)
+    reshape, wanted, left = plan.options.reshape, plan.wanted, split.most
+    in_path, named = columns_in_path(split), plan.details[_NAMED]
+    if wanted is not None and not wanted.may_hold({name: in_path.get(name) for name in plan.in_path}):
+        return
     for raw in _READERS[plan.format].read(plan, split, batch_rows, batch_bytes):
-        raw.columns = {named.get(name, name): column for name, column in raw.columns.items()}
         for name in plan.in_path:
             raw.columns[name] = pa.repeat(pa.scalar(in_path.get(name), pa.string()), len(raw.numbers))
+        raw = raw if wanted is None else wanted.of(raw)
+        if left is not None:
+            raw = raw if len(raw.numbers) <= left else raw.take(np.arange(left))
+            left -= len(raw.numbers)
+        raw.columns = {named.get(name, name): column for name, column in raw.columns.items()}
         yield finish(plan, split, reshape.rows(plan, split, raw) if reshape else raw)
+        if left == 0:
+            return
 
 
 def count_rows(plan: SourcePlan) -> int | None:
     """Exact number of rows that the splits will yield. Reads text manifests to their end.
 
-    ``None`` for WebDataset shards that are compressed or in a store: counting would mean reading all of them.
+    ``None`` for WebDataset shards that are compressed or in a store, and with ``where``: counting would mean reading
+    all of it.
     """
     total = 0
     for split in plan.splits:
@@ -170,6 +201,8 @@ def _first_rows(plan: SourcePlan, split: Split) -> Iterator[pa.Table]:
 def count_split(plan: SourcePlan, split: Split) -> int | None:
     """Exact number of rows of one split, as :func:`count_rows`."""
     read_with(plan.options.settings)
+    if split.rows is None and plan.wanted is not None:
+        return None
     rows = split.rows if split.rows is not None else _READERS[plan.format].count(plan, split)
     return rows if rows is None or split.max_rows is None else min(rows, split.max_rows)
 
@@ -229,6 +262,11 @@ def _limited(plan: SourcePlan) -> SourcePlan:
     for number, split in enumerate(plan.splits):
         if left <= 0:
             break
+        if plan.wanted is not None:
+            wanted = replace(split, most=left)
+            kept.append(replace(wanted, rows=sum(map(len, read_split(plan, wanted)))))
+            left -= kept[-1].rows or 0
+            continue
         capped = replace(split, max_rows=left)
         unread = number == len(plan.splits) - 1 and split.rows is None  # no later split depends on its number of rows
         rows = None if unread else count_split(plan, capped)
@@ -246,7 +284,8 @@ def _sample(plan: SourcePlan) -> tuple[list[str], bool]:
     others: list[str] = []
     several = False
     for split in plan.splits[:: -(-len(plan.splits) // _SAMPLED_FILES) or 1]:
-        for table in islice(read_split(plan, split, _SAMPLED_ROWS, batch_bytes=_SAMPLED_BYTES), 1):
+        tables = islice(_tables(plan, split, _SAMPLED_ROWS, _SAMPLED_BYTES), 1 if plan.wanted is None else _LOOKED_AT)
+        for table in islice((table for table in tables if len(table)), 1):
             column = table["__media"].combine_chunks()
             several = several or (pc.max(pc.list_value_length(column)).as_py() or 0) > 1
             for media in column.flatten().to_pylist():

@@ -49,6 +49,19 @@ class RawRows:
     media: pa.Array | None = None
     notes: dict[int, list[str]] = field(default_factory=dict)
 
+    def take(self, rows: np.ndarray) -> RawRows:
+        """Some of the rows, by their indices in ascending order."""
+        indices = pa.array(rows, pa.int64())
+        now = {int(old): new for new, old in enumerate(rows)}
+        return RawRows(
+            {name: column.take(indices) for name, column in self.columns.items()},
+            self.numbers[rows],
+            {now[row]: text for row, text in self.problems.items() if row in now},
+            None if self.ids is None else self.ids.take(indices),
+            None if self.media is None else self.media.take(indices),
+            {now[row]: texts for row, texts in self.notes.items() if row in now},
+        )
+
     def row(self, row: int) -> RawRows:
         """A single one of the rows."""
         return RawRows(

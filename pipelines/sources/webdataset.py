@@ -108,7 +108,7 @@ def _rows(plan: SourcePlan, builders: dict[str, Build], batch: list[ShardRow], s
     for row, sample in enumerate(batch):
         for key, why in sample.mended.items():
             set_aside(plan, raw, row, key, why)
-    build_columns(builders, [sample.fields for sample in batch], raw)
+    build_columns(builders, [sample.fields for sample in batch], raw, chosen=bool(plan.options.names))
     raw.media = pa.array([[{"path": path, "bytes": data} for path, data in sample.media] for sample in batch], _MEDIA)
     raw.ids = pa.array([sample.key for sample in batch], pa.string()) if plan.id_column is None else None
     return raw

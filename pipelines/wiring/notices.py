@@ -8,6 +8,7 @@ from internvl_ops.models.prompts.chat_template import disagreement
 from pipelines.options.job_options import JobOptions
 from pipelines.options.rules import changed
 from pipelines.sources import SourcePlan
+from pipelines.sources.csv import HEADLESS
 from pipelines.wiring.engines import context_of
 
 
@@ -20,6 +21,11 @@ def notices(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | None
         checkpoint: Checkpoint of the model; None if only a server has it.
     """
     found = [f"--input: {plan.left_out_in_words}."] if plan.left_out else []
+    if headless := plan.details.get(HEADLESS):
+        found.append(
+            f"--columns {options.columns} names the columns of {headless[0]}: its first line is read as a row, because "
+            "it holds none of these names."
+        )
     if (plan.media_kind == "video" or plan.media_column is None) and changed(options, "max_tiles"):
         why = "the input is text alone" if plan.media_column is None else "a frame of a video is one tile"
         found.append(f"--max-tiles {options.max_tiles} has no effect: {why}.")

@@ -14,8 +14,8 @@ from deltalake import DeltaTable
 from pyiceberg.table import StaticTable
 
 from internvl_ops.errors import ConfigurationError
+from internvl_ops.stores.aws import object_store_options
 from internvl_ops.tasks import caption
-from pipelines.exports.aws import object_store_options
 from pipelines.exports.target import Target
 from testing.object_store import object_store_process
 from tests.pipelines.exports.outputs import exported, write_output
