@@ -100,6 +100,8 @@ def annotate(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | Non
                 output=OutputFolder(options.output),  # `output` holds the lease, which cannot be pickled
                 retry_errors=options.retry_errors,
                 passed_over=overwrite.old,
+                # Which pages one night wanted says nothing about those that another night wants.
+                whole_files=explodes(options, plan.media_kind) and not options.pages,
             )
             ledger = start_ledger(load)
             columns = columns_of(output, options, plan, task, overwrite.old)
@@ -192,7 +194,11 @@ class Graph:
         units = whole_blocks(
             files,
             Explode,
-            {"make_reader": functools.partial(MediaReader, *self.reading), "ledger": self.ledger},
+            {
+                "make_reader": functools.partial(MediaReader, *self.reading),
+                "ledger": self.ledger,
+                "all_parts": not self.options.pages,
+            },
             compute=ActorPoolStrategy(size=max(1, self.workers.prepare_actors // 4)),
             num_cpus=0,
         )

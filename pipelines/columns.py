@@ -33,6 +33,7 @@ REPLIES = "__replies"  # of the type that the outcome of the task says
 PREPARE_GAUGE = "__prepare_gauge"  # gauge of the actor that prepared the row, read when the row was done
 ENGINE_GAUGE = "__engine_gauge"  # gauge of the actor that answered, read when the row arrived
 ANSWERS = ("caption", "text", "answer", "response")  # in results: the first that is there is a task's answer
+NUM_PARTS = "num_parts"  # units of the whole file that the unit is a part of; null if only some of them were wanted
 MORE = "more_columns"  # JSON of the values for which the output has no column
 
 MEDIA_TYPE = pa.list_(pa.struct([("uri", pa.string()), ("bytes", pa.large_binary())]))
@@ -83,10 +84,11 @@ EXPLODED = pa.schema(
         ("page", pa.int32()),
         ("clip_start", pa.float64()),
         ("clip_end", pa.float64()),
+        (NUM_PARTS, pa.int32()),
         ("source_version", pa.string()),
     ]
 )
-PART_COLUMNS = ("parent", "page", "clip_start", "clip_end")
+PART_COLUMNS = ("parent", "page", "clip_start", "clip_end", NUM_PARTS)
 PREPARED = pa.schema(
     [
         (CONVERSATIONS, CONVERSATIONS_TYPE),

@@ -1,9 +1,13 @@
-"""Units of earlier runs, ten million in a few hundred megabytes: sorted keys, looked up by bisection."""
+"""Units of earlier runs, ten million in a few hundred megabytes: sorted keys, looked up by bisection.
+
+Files that were split into units are known from their units: a file is whole if as many of them are there as it has.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -27,6 +31,23 @@ def _digest(text: bytes) -> bytes:
     return hashlib.blake2b(text, digest_size=KEY_BYTES).digest()
 
 
+class PartsOfFiles(NamedTuple):
+    """The files of which units are parts, one entry a unit.
+
+    Args:
+        parents: Keys of the files, 16 bytes each, concatenated.
+        totals: int32 of shape (n,): into how many units the file was split; 0 if that is unknown.
+    """
+
+    parents: bytes
+    totals: np.ndarray
+
+
+def no_files(count: int) -> PartsOfFiles:
+    """For ``count`` units of which no file is known."""
+    return PartsOfFiles(bytes(KEY_BYTES * count), np.zeros(count, np.int32))
+
+
 class FinishedUnits:
     """Keys of units that earlier runs finished, each with its state and its position in this run's manifest.
 
@@ -36,31 +57,35 @@ class FinishedUnits:
     def __init__(self) -> None:
         self._parts: list[bytes] = []
         self._part_states: list[int] = []
+        self._part_files: list[PartsOfFiles | None] = []
         self._ready = False
 
-    def add(self, keys: bytes, state: int) -> None:
-        """Adds keys of 16 bytes each, concatenated."""
+    def add(self, keys: bytes, state: int, files: PartsOfFiles | None = None) -> None:
+        """Adds keys of 16 bytes each, concatenated.
+
+        Args:
+            keys: Keys of units.
+            state: The state of all of them.
+            files: The file that each unit is a part of.
+        """
         assert not self._ready, "units of earlier runs are added before the first is asked for"
         self._parts.append(keys)
         self._part_states.append(state)
+        self._part_files.append(files)
 
     def find(self, keys: Sequence[bytes]) -> np.ndarray:
         """The place of each key, as int64 of shape (n,); -1 if it is not there."""
         self._sort()
-        wanted = _halves(b"".join(keys))
-        places = np.searchsorted(self._high, wanted[:, 0])
-        found = np.full(len(keys), -1, np.int64)
-        open_ = np.arange(len(keys))
-        # Usually one iteration. More only if two keys share their first half: at ten million keys the chance is
-        # 1:400,000.
-        while len(open_):
-            open_ = open_[places[open_] < len(self._high)]
-            open_ = open_[self._high[places[open_]] == wanted[open_, 0]]
-            same = self._low[places[open_]] == wanted[open_, 1]
-            found[open_[same]] = places[open_[same]]
-            open_ = open_[~same]
-            places[open_] += 1
-        return found
+        return _find(self._high, self._low, keys)
+
+    def find_whole(self, keys: Sequence[bytes]) -> np.ndarray:
+        """The place of each file among those that are whole, as int64 of shape (n,); -1 if it is not one of them.
+
+        Args:
+            keys: Keys of files, as `unit_key` makes them from their ids.
+        """
+        self._sort()
+        return _find(self._whole_high, self._whole_low, keys)
 
     def state(self, place: int) -> int:
         return int(self._states[place])
@@ -71,6 +96,18 @@ class FinishedUnits:
 
     def meet(self, place: int, position: int) -> None:
         self._positions[place] = position
+
+    def position_of_whole(self, place: int) -> int:
+        """Position of the file in the manifest; ``UNSEEN`` until it was met there."""
+        return int(self._whole_positions[place])
+
+    def meet_whole(self, place: int, position: int) -> int:
+        """Meets all units of a whole file, which is at ``position``. Returns their number."""
+        self._whole_positions[place] = position
+        units = self._members[self._first_member[place] : self._first_member[place + 1]]
+        units = units[self._positions[units] == UNSEEN]
+        self._positions[units] = position
+        return len(units)
 
     def met(self) -> dict[int, int]:
         """Number of units of each state that were seen in this run's manifest."""
@@ -88,7 +125,58 @@ class FinishedUnits:
         self._high, self._low = keys[order, 0], keys[order, 1]
         self._states = np.repeat(np.array(self._part_states, np.uint8), sizes)[order]
         self._positions = np.full(len(order), UNSEEN, np.int64)
+        self._find_whole_files(sizes, order)
         self._ready = True
+
+    def _find_whole_files(self, sizes: Sequence[int], order: np.ndarray) -> None:
+        """Groups units by their file, and keeps the files of which no unit is missing."""
+        files, self._part_files = self._part_files, []
+        self._whole_high = self._whole_low = np.zeros(0, np.uint64)
+        self._members, self._first_member = np.zeros(0, np.int64), np.zeros(1, np.int64)
+        if any(one is not None for one in files):
+            filled = [one or no_files(size) for one, size in zip(files, sizes, strict=True)]
+            parents = _halves(b"".join(one.parents for one in filled))[order]
+            totals = np.concatenate([one.totals for one in filled])[order]
+            self._group(parents, totals)
+        self._whole_positions = np.full(len(self._whole_high), UNSEEN, np.int64)
+
+    def _group(self, parents: np.ndarray, totals: np.ndarray) -> None:
+        places = np.flatnonzero(totals > 0)
+        # Of equal keys, only the one that `find` returns.
+        places = places[_find(self._high, self._low, self._keys(places)) == places]
+        places = places[np.lexsort((parents[places, 1], parents[places, 0]))]
+        high, low, total = parents[places, 0], parents[places, 1], totals[places]
+        begins = np.ones(len(places), bool)
+        begins[1:] = (high[1:] != high[:-1]) | (low[1:] != low[:-1])
+        starts = np.flatnonzero(begins)
+        counts = np.diff(np.append(starts, len(places)))
+        whole = np.ones(len(starts), bool)
+        if len(starts):
+            whole = (np.minimum.reduceat(total, starts) == counts) & (np.maximum.reduceat(total, starts) == counts)
+        self._members = places[np.repeat(whole, counts)]
+        self._first_member = np.append(0, np.cumsum(counts[whole]))
+        self._whole_high, self._whole_low = high[starts][whole], low[starts][whole]
+
+    def _keys(self, places: np.ndarray) -> list[bytes]:
+        both = np.stack([self._high[places], self._low[places]], axis=1).tobytes()
+        return [both[start : start + KEY_BYTES] for start in range(0, len(both), KEY_BYTES)]
+
+
+def _find(high: np.ndarray, low: np.ndarray, keys: Sequence[bytes]) -> np.ndarray:
+    """The place of each key among sorted ones, as int64 of shape (n,); -1 if it is not there."""
+    wanted = _halves(b"".join(keys))
+    places = np.searchsorted(high, wanted[:, 0])
+    found = np.full(len(keys), -1, np.int64)
+    open_ = np.arange(len(keys))
+    # Usually one iteration. More only if two keys share their first half: at ten million keys the chance is 1:400,000.
+    while len(open_):
+        open_ = open_[places[open_] < len(high)]
+        open_ = open_[high[places[open_]] == wanted[open_, 0]]
+        same = low[places[open_]] == wanted[open_, 1]
+        found[open_[same]] = places[open_[same]]
+        open_ = open_[~same]
+        places[open_] += 1
+    return found
 
 
 def _halves(keys: bytes) -> np.ndarray:

@@ -17,7 +17,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any, Protocol
 
-from pipelines.ledger.finished import UNSEEN, FinishedUnits, unit_key
+from pipelines.ledger.finished import UNSEEN, FinishedUnits, PartsOfFiles, unit_key
 from pipelines.ledger.relay import Mailbox
 
 
@@ -149,15 +149,17 @@ class Ledger:
         """Returns once the actor runs."""
         return True
 
-    def preload(self, keys: bytes, state: State) -> None:
+    def preload(self, keys: bytes, state: State, files: PartsOfFiles | None = None) -> None:
         """Books units of earlier runs, before any other call.
 
         Args:
             keys: Keys from `unit_key`, concatenated. A unit booked twice keeps its first state: a result outlives an
                 old error.
             state: ``DONE_BEFORE`` or ``FAILED_BEFORE``.
+            files: The file that each unit is a part of. A file whose units are all booked is skipped as a whole, so it
+                is neither fetched nor split again.
         """
-        self._finished.add(keys, int(state))
+        self._finished.add(keys, int(state), files)
 
     def claim(self, ids: Sequence[str], positions: Sequence[int]) -> list[int]:
         """Books manifest rows.
@@ -192,14 +194,24 @@ class Ledger:
 
     def _claim_all(self, ids: Sequence[str], positions: Sequence[int]) -> list[int]:
         keys = [unit_key(unit_id) for unit_id in ids]
-        places = self._finished.find(keys).tolist()
+        places, files = (found.tolist() for found in (self._finished.find(keys), self._finished.find_whole(keys)))
         return [
-            self._claim(unit_id, position, key, place)
-            for unit_id, position, key, place in zip(ids, positions, keys, places, strict=True)
+            self._claim(unit_id, position, key, place) if file < 0 else self._claim_whole(unit_id, position, file)
+            for unit_id, position, key, place, file in zip(ids, positions, keys, places, files, strict=True)
         ]
 
-    def _claim(self, unit_id: str, position: int, key: bytes, place: int) -> int:
-        occurrence = 1
+    def _claim_whole(self, unit_id: str, position: int, file: int) -> int:
+        """Books a file of which earlier runs finished every unit, unless another row of the same id was that file."""
+        known = self._finished.position_of_whole(file)
+        if known == UNSEEN:
+            self._skipped += self._finished.meet_whole(file, position)
+        if known in (UNSEEN, position):
+            return SKIP
+        key = unit_key(unit_id, 2)
+        (place,) = self._finished.find([key])
+        return self._claim(unit_id, position, key, place, occurrence=2)
+
+    def _claim(self, unit_id: str, position: int, key: bytes, place: int, occurrence: int = 1) -> int:
         while True:
             known = self._finished.position(place) if place >= 0 else self._position(key)
             if known is None:
@@ -239,10 +251,12 @@ class Ledger:
 
     def states(self, keys: Sequence[bytes]) -> list[int | None]:
         """The state of each key, ``None`` for an unknown one."""
-        return [
+        places, files = self._finished.find(keys), self._finished.find_whole(keys)
+        states = [
             self._state(key) if place < 0 else self._finished.state(place)
-            for key, place in zip(keys, self._finished.find(keys).tolist(), strict=True)
+            for key, place in zip(keys, places.tolist(), strict=True)
         ]
+        return [int(State.EXPLODED) if file >= 0 else state for state, file in zip(states, files.tolist(), strict=True)]
 
     def _state(self, key: bytes) -> int | None:
         row = self._db.execute("SELECT state FROM units WHERE key = ?", (key,)).fetchone()

@@ -87,6 +87,9 @@ def columns_of(
         ConfigurationError: They cannot form one table, or the options forbid it; the message names the columns.
     """
     own, earlier = own_columns_of(options, plan, task), _look(output, passed_over)
+    if earlier is not None and earlier.folder == RESULTS and c.NUM_PARTS not in earlier.schema.names:
+        # An output that was begun before there was this column stays as it is: its files are listed again every night.
+        own = pa.schema([field for field in own if field.name != c.NUM_PARTS])
     names = _names(plan.schema, own, earlier.schema if earlier else None)
     now = result_schema(plan.schema, task, own, names)
     if earlier is None:

@@ -1,8 +1,8 @@
 """Reassembles pages into documents: one row or one Markdown file per document, in page order, failed pages marked.
 
-At the end of a run ``documents/`` is rebuilt completely from ``results/`` and ``errors/``, so the folders always agree;
-other files in that folder stay. Pages are sorted in SQLite in a temporary file, so memory does not grow with their
-number.
+At the end of a run, documents that have new pages are made from ``results/`` and ``errors/``, so the folders always
+agree; other files in ``documents/`` stay. Pages are sorted in SQLite in a temporary file, so memory does not grow with
+their number.
 """
 
 from __future__ import annotations
@@ -11,12 +11,15 @@ import itertools
 import re
 import sqlite3
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from pipelines.output.documented import Documented, read_documented, write_documented
 from pipelines.output.folder import DOCUMENTS, ERRORS, RESULTS, OutputFolder
 from pipelines.output.markdown import write_markdown
 from pipelines.output.ownership import mark, parquet_name
@@ -38,10 +41,12 @@ Page = tuple[int, str | None, str | None, str | None, str | None]  # number, tex
 
 
 def write_documents(output: OutputFolder, text_column: str, form: str, run_id: str) -> int:
-    """Rebuilds ``documents/``.
+    """Brings ``documents/`` up to date.
 
     A document's text is the text of its pages, separated by empty lines. In place of a failed page there is an HTML
     comment with the error. A document whose pages could not be listed is only in ``errors/``.
+
+    Only documents that have new rows, or lost some, are made. If `documented` cannot tell which these are, all are.
 
     Args:
         output: Output with the finished pages.
@@ -50,30 +55,71 @@ def write_documents(output: OutputFolder, text_column: str, form: str, run_id: s
         run_id: Written into file names and rows.
 
     Returns:
-        The number of documents.
+        The number of documents that were made.
     """
-    before = [name for name, run in output.writers(DOCUMENTS).items() if run is not None]
-    with tempfile.TemporaryDirectory(prefix="internvl-documents-") as folder:
-        pages = _sorted_pages(output, text_column, Path(folder) / "pages.db")
-        documents = (document(name, group, run_id) for name, group in grouped(pages))
-        if form == "markdown":
-            count = write_markdown(output, ((row["id"], row["text"]) for row in documents), run_id)
-        else:
-            count = _write_parquet(output, documents, run_id)
-            write_markdown(output, iter(()), run_id)
-    for name in before:
-        output.remove(name)
+    files = (*output.files(RESULTS), *output.files(ERRORS))
+    before, now = read_documented(output), Documented(form, text_column, files, len(output.list_names(DOCUMENTS)))
+    names: set[str] | None = None
+    if before is not None and before.continues(now):
+        names = _with_new_rows(output, set(files) - set(before.files)) | set(before.stale)
+    count = 0 if names is not None and not names else _make(output, text_column, form, run_id, names)
+    now = replace(now, entries=len(output.list_names(DOCUMENTS)))
+    if now != before:
+        write_documented(output, now)
     return count
 
 
-def _sorted_pages(output: OutputFolder, text_column: str, path: Path) -> Iterator[tuple[str, Page]]:
+def _with_new_rows(output: OutputFolder, new: Collection[str]) -> set[str]:
+    """The documents that have rows in the files ``new``."""
+    names: set[str] = set()
+    for _, table in output.read_tables(RESULTS, ["parent"], only=new):
+        names.update(pc.unique(table["parent"]).drop_null().to_pylist())
+    for rows in failed_pages(output, new):
+        names.update(row[0] for row in rows)
+    return names
+
+
+def _make(output: OutputFolder, text_column: str, form: str, run_id: str, names: set[str] | None) -> int:
+    """Makes the documents called ``names``, or all, in place of those that are there."""
+    before = [name for name, run in output.writers(DOCUMENTS).items() if run is not None]
+    with tempfile.TemporaryDirectory(prefix="internvl-documents-") as folder:
+        pages = _sorted_pages(output, text_column, Path(folder) / "pages.db", names)
+        documents = (document(name, group, run_id) for name, group in grouped(pages))
+        if form == "markdown":
+            texts = ((row["id"], row["text"]) for row in documents)
+            count = write_markdown(output, texts, run_id, replaces=names)
+        else:
+            count = _write_parquet(output, documents, run_id)
+            if names is None:
+                write_markdown(output, iter(()), run_id)  # removes those of an earlier form
+    for name in before:
+        _remove_documents(output, name, names)
+    return count
+
+
+def _remove_documents(output: OutputFolder, name: str, names: set[str] | None) -> None:
+    """Removes the documents called ``names``, or all, from a file of an earlier run."""
+    if names is None:
+        return output.remove(name)
+    gone = pc.is_in(output.read_table(name, ["id"])["id"], pa.array(sorted(names), pa.string()))
+    if not pc.any(gone).as_py():
+        return None
+    table = output.read_table(name)
+    table = table.filter(pc.invert(gone))
+    return output.write_table(name, table) if len(table) else output.remove(name)
+
+
+def _sorted_pages(
+    output: OutputFolder, text_column: str, path: Path, names: set[str] | None
+) -> Iterator[tuple[str, Page]]:
     db = sqlite3.connect(path, isolation_level=None)
     db.execute("PRAGMA journal_mode = OFF")
     db.execute("PRAGMA synchronous = OFF")
     db.execute("CREATE TABLE pages (parent TEXT, page INTEGER, text TEXT, reason TEXT, kind TEXT, message TEXT)")
     db.execute("BEGIN")
-    for rows in itertools.chain(_read_pages(output, text_column), failed_pages(output)):
-        db.executemany("INSERT INTO pages VALUES (?, ?, ?, ?, ?, ?)", rows)
+    for rows in itertools.chain(_read_pages(output, text_column, names), failed_pages(output)):
+        wanted = rows if names is None else (row for row in rows if row[0] in names)
+        db.executemany("INSERT INTO pages VALUES (?, ?, ?, ?, ?, ?)", wanted)
     db.execute("COMMIT")
     db.execute("CREATE INDEX by_page ON pages (parent, page)")
     # A page may have an old error and a new text: the text comes first.
@@ -82,15 +128,29 @@ def _sorted_pages(output: OutputFolder, text_column: str, path: Path) -> Iterato
     db.close()
 
 
-def _read_pages(output: OutputFolder, text_column: str) -> Iterator[Iterable[tuple[Any, ...]]]:
-    for _, table in output.read_tables(RESULTS, ["parent", "page", text_column, "finish_reason"]):
-        columns = (table[name].to_pylist() for name in ("parent", "page", text_column, "finish_reason"))
-        yield ((*row, None, None) for row in zip(*columns, strict=True) if row[0] is not None)
+def _read_pages(output: OutputFolder, text_column: str, names: set[str] | None) -> Iterator[Iterable[tuple[Any, ...]]]:
+    columns = ["parent", "page", text_column, "finish_reason"]
+    only = None if names is None else _files_with(output, names)
+    for _, table in output.read_tables(RESULTS, columns, only=only):
+        values = (table[name].to_pylist() for name in columns)
+        yield ((*row, None, None) for row in zip(*values, strict=True) if row[0] is not None)
 
 
-def failed_pages(output: OutputFolder) -> Iterator[Iterable[tuple[Any, ...]]]:
-    """Pages that failed. A document that failed as a whole is not one of them, whatever its id looks like."""
+def _files_with(output: OutputFolder, names: set[str]) -> set[str]:
+    """The files of results that have a page of one of these documents."""
+    wanted = pa.array(sorted(names), pa.string())
+    tables = output.read_tables(RESULTS, ["parent"])
+    return {name for name, table in tables if pc.any(pc.is_in(table["parent"], wanted)).as_py()}
+
+
+def failed_pages(output: OutputFolder, only: Collection[str] | None = None) -> Iterator[Iterable[tuple[Any, ...]]]:
+    """Pages that failed, in all files or only in some.
+
+    A document that failed as a whole is not one of them, whatever its id looks like.
+    """
     for name in output.files(ERRORS):
+        if only is not None and name not in only:
+            continue
         if "stage" not in output.read_schema(name).names:
             continue
         table = output.read_table(name, ["id", "kind", "message", "stage"])

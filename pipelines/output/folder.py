@@ -177,12 +177,21 @@ class OutputFolder:
                 return parse_fences(self.read_bytes(f"{LEASES}/{max(names)}"))
         return {}
 
-    def read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
-        """Reads one Parquet file, or some of its columns; retries while the store fails temporarily."""
+    def read_table(self, name: str, columns: list[str] | None = None, optional: Collection[str] = ()) -> pa.Table:
+        """Reads one Parquet file, or some of its columns; retries while the store fails temporarily.
+
+        Args:
+            name: Name of the file, relative to the output.
+            columns: Columns that every file has; None reads all.
+            optional: Columns that are read where the file has them.
+        """
 
         def read() -> pa.Table:
             with self.store.open(self._path(name)) as file:
-                return pq.read_table(file, columns=columns)
+                if not optional or columns is None:
+                    return pq.read_table(file, columns=columns)
+                parquet = pq.ParquetFile(file)
+                return parquet.read([*columns, *(one for one in optional if one in parquet.schema_arrow.names)])
 
         try:
             return patiently(read, f"{safe_uri(self.uri)}/{name} could not be read")
@@ -207,14 +216,32 @@ class OutputFolder:
         return patiently(read, f"{safe_uri(self.uri)}/{name} could not be read")
 
     def read_tables(
-        self, folder: str, columns: list[str], threads: int = 16, *, passed_over: Collection[str] = ()
+        self,
+        folder: str,
+        columns: list[str],
+        threads: int = 16,
+        *,
+        passed_over: Collection[str] = (),
+        optional: Collection[str] = (),
+        only: Collection[str] | None = None,
     ) -> Iterator[tuple[str, pa.Table]]:
-        """Reads some columns of every file in ``folder``, except those in ``passed_over``, a few files in parallel."""
-        names = [name for name in self.files(folder) if name not in passed_over]
+        """Reads some columns of the files in ``folder``, a few files in parallel.
+
+        Args:
+            folder: ``results`` or another folder of Parquet files.
+            columns: Columns that every file has.
+            threads: Files that are read at once.
+            passed_over: Files to leave out.
+            optional: Columns that are read where a file has them.
+            only: Files to read; None reads all.
+        """
+        names = [name for name in self.files(folder) if name not in passed_over and (only is None or name in only)]
         with ThreadPoolExecutor(threads) as pool:
             for start in range(0, len(names), threads * 4):
                 chunk = names[start : start + threads * 4]
-                yield from zip(chunk, pool.map(lambda name: self.read_table(name, columns), chunk), strict=True)
+                yield from zip(
+                    chunk, pool.map(lambda name: self.read_table(name, columns, optional), chunk), strict=True
+                )
 
     def write_table(self, name: str, table: pa.Table) -> None:
         """Writes ``table`` as the Parquet file ``name``; see `write_bytes`."""

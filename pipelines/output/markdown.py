@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from urllib.parse import quote
 
 import pyarrow as pa
 
 from pipelines.output.folder import DOCUMENTS, RUNS, OutputFolder
-from pipelines.output.ownership import mark, parquet_name
+from pipelines.output.ownership import is_run_id, mark, parquet_name
 from pipelines.output.side_files import content_of, digest
 
 MARKDOWN_INDEX = f"{RUNS}/.markdown"
@@ -25,7 +25,9 @@ _LONGEST_NAME = 150  # characters of a file's name
 MarkdownDigests = dict[str, set[bytes]]  # digests that runs wrote, by file name
 
 
-def write_markdown(output: OutputFolder, documents: Iterator[tuple[str, str]], run_id: str) -> int:
+def write_markdown(
+    output: OutputFolder, documents: Iterator[tuple[str, str]], run_id: str, *, replaces: Collection[str] | None = None
+) -> int:
     """Writes a file for each document, and removes those of earlier runs that are not written again.
 
     If a file of that name exists and is not a run's, the document goes to ``<name>.<run id>.md`` beside it.
@@ -34,6 +36,7 @@ def write_markdown(output: OutputFolder, documents: Iterator[tuple[str, str]], r
         output: The output.
         documents: Id and text of each document.
         run_id: Id of this run.
+        replaces: Ids of the documents whose earlier files go; those of all others stay. None replaces all.
 
     Returns:
         The number of documents.
@@ -57,12 +60,25 @@ def write_markdown(output: OutputFolder, documents: Iterator[tuple[str, str]], r
         for name, data in files.items():
             output.write_bytes(f"{DOCUMENTS}/{name}", data)
         written |= files.keys()
-    for name in (known.keys() & there) - written:
+    replaced = known.keys() if replaces is None else _earlier_names(known, replaces)
+    for name in (replaced & there) - written:
         if _is_ours(output, name, known):
             output.remove(f"{DOCUMENTS}/{name}")
-    for name in indexes:
+    for name in indexes if replaces is None else ():
         output.remove(name)
     return len(written)
+
+
+def _earlier_names(known: MarkdownDigests, ids: Collection[str]) -> set[str]:
+    """The files of earlier runs for these documents, by either name that a document may have."""
+    stems = {markdown_name(one) for one in ids}
+    return {name for name in known if _stem(name) in stems or name.removesuffix(".md") in stems}
+
+
+def _stem(name: str) -> str:
+    """A file's name without ``.<run id>.md``."""
+    stem, _, run = name.removesuffix(".md").rpartition(".")
+    return stem if is_run_id(run) else name.removesuffix(".md")
 
 
 def _named(

@@ -33,6 +33,11 @@ def new_run_id(started: datetime) -> str:
     return f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
 
 
+def is_run_id(text: str) -> bool:
+    """Whether a text has the form of `new_run_id`."""
+    return _RUN_ID.fullmatch(text) is not None
+
+
 def parquet_name(run_id: str, number: int) -> str:
     return f"{run_id}-{number:06d}.parquet"
 

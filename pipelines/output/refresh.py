@@ -14,6 +14,7 @@ from internvl_ops.preparer import joined_versions
 from internvl_ops.stores.redaction import safe_uri
 from pipelines import columns as c
 from pipelines.ledger.finished import FinishedUnits, unit_key, unit_keys
+from pipelines.output.documented import mark_stale
 from pipelines.output.folder import ERRORS, RESULTS, OutputFolder
 from pipelines.output.writer import ERROR_SCHEMA
 from pipelines.patience import read_patiently
@@ -57,6 +58,9 @@ def drop_changed(output: OutputFolder, plan: SourcePlan, policy: ReadPolicy, pas
             if not any(changed):
                 continue
             dropped += sum(changed)
+            if "parent" in columns:
+                gone = table["parent"].filter(pa.array(changed, pa.bool_())).drop_null()
+                mark_stale(output, gone.to_pylist())
             table = table.filter(pa.array([not one for one in changed])).select(columns)
             output.write_table(name, table) if len(table) else output.remove(name)
     return dropped

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from internvl_ops.errors import RETRIABLE, ConfigurationError
 from internvl_ops.stores.redaction import safe_uri
-from pipelines.ledger.finished import unit_key, unit_keys
+from pipelines import columns as c
+from pipelines.ledger.finished import PartsOfFiles, unit_key, unit_keys
 from pipelines.ledger.ledger import Book, Ledger, State
 from pipelines.output.folder import ERRORS, RESULTS, OutputFolder
 
@@ -20,7 +22,12 @@ Retry = bool | Collection[str]  # which errors run again: none, the retriable on
 
 
 def load_output(
-    ledger: Ledger, output: OutputFolder, *, retry_errors: Retry, passed_over: Collection[str] = ()
+    ledger: Ledger,
+    output: OutputFolder,
+    *,
+    retry_errors: Retry,
+    passed_over: Collection[str] = (),
+    whole_files: bool = False,
 ) -> None:
     """Books in ``ledger`` the units that are in ``output``.
 
@@ -29,15 +36,27 @@ def load_output(
         output: The output; only the needed columns are read, several files in parallel.
         retry_errors: Leave out retriable errors, or errors of these kinds, so that their units run again.
         passed_over: Files that do not count.
+        whole_files: Also find the files, such as documents, of which every unit is there.
     """
-    for name, table in output.read_tables(RESULTS, ["id"], passed_over=passed_over):
+    parts = ["parent", c.NUM_PARTS] if whole_files else []
+    for name, table in output.read_tables(RESULTS, ["id"], passed_over=passed_over, optional=parts):
         _check_ids(output, name, table)
-        ledger.preload(unit_keys(table["id"]), State.DONE_BEFORE)
+        ledger.preload(unit_keys(table["id"]), State.DONE_BEFORE, _files_of(table))
     occurrences: dict[str, int] = {}
-    for name, table in output.read_tables(ERRORS, ["id", "kind", "retriable"], passed_over=passed_over):
+    errors = ["id", "kind", "retriable"]
+    for name, table in output.read_tables(ERRORS, errors, passed_over=passed_over, optional=parts):
         _check_ids(output, name, table)
         table = table.filter(pc.invert(_tried_again(table, retry_errors)))
-        ledger.preload(b"".join(error_keys(table, occurrences)), State.FAILED_BEFORE)
+        ledger.preload(b"".join(error_keys(table, occurrences)), State.FAILED_BEFORE, _files_of(table))
+
+
+def _files_of(table: pa.Table) -> PartsOfFiles | None:
+    """The file of each row; None if the table does not tell, as those of older versions."""
+    if not {"parent", c.NUM_PARTS} <= set(table.column_names):
+        return None
+    parents = unit_keys(pc.fill_null(table["parent"], ""))
+    totals = pc.fill_null(pc.if_else(pc.is_valid(table["parent"]), table[c.NUM_PARTS], None), 0)
+    return PartsOfFiles(parents, totals.to_numpy().astype(np.int32))
 
 
 def _check_ids(output: OutputFolder, name: str, table: pa.Table) -> None:

@@ -41,13 +41,14 @@ SIZE = [("width", pa.int32()), ("height", pa.int32()), ("num_tiles", pa.int32())
 # Columns measured for a unit, by the kind of media and whether files were split into units.
 MEASURE_COLUMNS: dict[tuple[str, bool], pa.Schema] = {
     ("image", False): pa.schema(SIZE),
-    ("document", True): pa.schema([("parent", pa.string()), ("page", pa.int32()), *SIZE]),
+    ("document", True): pa.schema([("parent", pa.string()), ("page", pa.int32()), (c.NUM_PARTS, pa.int32()), *SIZE]),
     ("video", False): pa.schema([*SIZE, ("num_frames", pa.int32())]),
     ("video", True): pa.schema(
         [
             ("parent", pa.string()),
             ("clip_start", pa.float64()),
             ("clip_end", pa.float64()),
+            (c.NUM_PARTS, pa.int32()),
             *SIZE,
             ("num_frames", pa.int32()),
         ]

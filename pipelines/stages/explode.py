@@ -21,11 +21,17 @@ TABLE_BYTES = 8 << 20  # bytes of media in one table
 
 
 class Explode:
-    """CPU actor: splits documents into pages and videos into clips, and claims each in the ledger."""
+    """CPU actor: splits documents into pages and videos into clips, and claims each in the ledger.
 
-    def __init__(self, make_reader: Callable[[], MediaReader], ledger: Claims) -> None:
+    Args:
+        make_reader: Makes the reader of the files; called once, in the actor.
+        ledger: Ledger of the run.
+        all_parts: Whether every page of a file becomes a unit. Only then is a file known to be whole by its units.
+    """
+
+    def __init__(self, make_reader: Callable[[], MediaReader], ledger: Claims, all_parts: bool = True) -> None:
         ledger.take_events()
-        self._reader, self._ledger = make_reader(), ledger
+        self._reader, self._ledger, self._all_parts = make_reader(), ledger, all_parts
 
     def __call__(self, rows: pa.Table) -> pa.Table | Iterator[pa.Table]:
         if not len(rows):
@@ -59,7 +65,12 @@ class Explode:
         source = row[c.SOURCE][0].as_py()
         errors = [repeated("explode", ids[number], source) if answers[number] > RUN else None for number in wanted]
         units = c.set_errors(units, errors)
-        return _with_parts(units, [parts[number] for number in wanted], parent=row[c.ID][0].as_py())
+        return _with_parts(
+            units,
+            [parts[number] for number in wanted],
+            parent=row[c.ID][0].as_py(),
+            num_parts=len(parts) if self._all_parts else None,
+        )
 
     def _version(self, row: pa.Table) -> str | None:
         """Version of a file that could not be split, as it was read."""
@@ -85,7 +96,11 @@ def part_id(parent: str, number: int, part: Part) -> str:
 
 
 def _with_parts(
-    rows: pa.Table, parts: Sequence[Part | None], parent: str | None = None, version: str | None = None
+    rows: pa.Table,
+    parts: Sequence[Part | None],
+    parent: str | None = None,
+    version: str | None = None,
+    num_parts: int | None = None,
 ) -> pa.Table:
-    values = [wire.exploded(part, parent=parent, version=version) for part in parts]
+    values = [wire.exploded(part, parent=parent, version=version, num_parts=num_parts) for part in parts]
     return fill(rows, "explode", values, c.EXPLODED)

@@ -81,7 +81,9 @@ def decode_part(row: pa.Table) -> Part | None:
     return None if found is None else _unpacked(Part, found)
 
 
-def exploded(part: Part | None, *, parent: str | None, version: str | None) -> dict[str, object]:
+def exploded(
+    part: Part | None, *, parent: str | None, version: str | None, num_parts: int | None = None
+) -> dict[str, object]:
     """The values that the explode stage adds for one unit, one for each column of `columns.EXPLODED`."""
     shown = Part() if part is None else part
     values = {
@@ -90,6 +92,7 @@ def exploded(part: Part | None, *, parent: str | None, version: str | None) -> d
         "page": shown.page,
         "clip_start": shown.start,
         "clip_end": shown.end,
+        c.NUM_PARTS: num_parts,
         "source_version": version,
     }
     return _complete(values, c.EXPLODED.names, "an exploded row")

@@ -47,15 +47,18 @@ def test_documents_become_pages_and_a_second_run_adds_only_what_is_new(tmp_path,
     assert sorted(results.id) == ["a#page=1", "a#page=2", "a#page=3"]
     assert list(results.sort_values("id").page) == [1, 2, 3]
     assert set(results.parent) == {"a"}
+    assert set(results.num_parts) == {3}
     assert set(results.year) == {7}
     widths = results.sort_values("page").width
     assert widths.is_monotonic_increasing or results.sort_values("page").height.is_monotonic_decreasing
     assert set(errors.id) == {"broken", "picture", "missing"}
 
-    # Nothing is new, so that no engine is started; this one could not be.
+    # Nothing is new, so that no engine is started; this one could not be. A finished document is not read again.
+    (tmp_path / "a.pdf").rename(tmp_path / "elsewhere")
     said = caption(tmp_path, model, rows, "--engine-args", '{"max_num_seqs": -1}')
     assert "6 units in = 0 results + 0 errors + 3 already done + 3 already failed" in said
 
+    (tmp_path / "elsewhere").rename(tmp_path / "a.pdf")
     (tmp_path / "b.pdf").write_bytes(pdf(2))
     said = caption(tmp_path, model, [*rows, {"id": "b", "document": "b.pdf", "year": 8}], "--pages", "2-")
     assert "6 units in = 1 results + 0 errors + 2 already done + 3 already failed" in said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,9 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines.output.documented import mark_stale
 from pipelines.output.documents import write_documents
 from pipelines.output.folder import DOCUMENTS, ERRORS, RESULTS, OutputFolder
 from pipelines.output.markdown import markdown_name
+from pipelines.output.ownership import parquet_name
 
 
 @pytest.fixture
@@ -109,3 +112,117 @@ def test_a_file_name_can_be_a_file_name(one: str, other: str) -> None:
     assert not set(markdown_name(one)) & set('/\\\0\n:*?"<>|')
     assert markdown_name(one).strip(". ")
     assert (markdown_name(one) == markdown_name(other)) == (one == other)
+
+
+class Watched(OutputFolder):
+    """Keeps the names of the files that are written and removed, and may die at one of these changes."""
+
+    def __init__(self, uri: str, dies_at: int | None = None) -> None:
+        super().__init__(uri)
+        self.changed: list[str] = []
+        self._dies_at = dies_at
+
+    def write_bytes(self, name: str, data: bytes) -> None:
+        self._note(name)
+        super().write_bytes(name, data)
+
+    def remove(self, name: str) -> None:
+        self._note(name)
+        super().remove(name)
+
+    def _note(self, name: str) -> None:
+        if len(self.changed) == self._dies_at:
+            raise KeyboardInterrupt
+        self.changed.append(name)
+
+
+def run_name(number: int) -> str:
+    return f"20261127T1000{number:02d}-00000{number % 10}"
+
+
+def finished(output: OutputFolder, run: int, *pages: tuple[str, int, str]) -> None:
+    results(output, parquet_name(run_name(run), 0).removesuffix(".parquet"), *pages)
+
+
+@pytest.mark.parametrize("form", ["parquet", "markdown"])
+class TestNights:
+    def test_a_night_makes_the_documents_that_have_new_pages(self, output: OutputFolder, form: str) -> None:
+        finished(output, 1, ("a", 1, "one"), ("b", 1, "one"))
+        assert write_documents(output, "text", form, run_name(1)) == 2
+        finished(output, 2, ("b", 2, "two"), ("c", 1, "one"))
+        assert write_documents(output, "text", form, run_name(2)) == 2
+        assert texts(output, form) == {"a": "one", "b": "one\n\ntwo", "c": "one"}
+
+    def test_a_night_without_news_changes_nothing(self, output: OutputFolder, form: str) -> None:
+        finished(output, 1, ("a", 1, "one"))
+        write_documents(output, "text", form, run_name(1))
+        again = Watched(output.uri)
+        assert write_documents(again, "text", form, run_name(2)) == 0
+        assert again.changed == []
+
+    def test_a_page_that_failed_later_is_in_its_document(self, output: OutputFolder, form: str) -> None:
+        finished(output, 1, ("a", 1, "one"))
+        write_documents(output, "text", form, run_name(1))
+        errors(output, "b", "a#page=2")
+        write_documents(output, "text", form, run_name(2))
+        assert "page 2 failed" in texts(output, form)["a"]
+
+    def test_documents_that_somebody_removed_are_made_again(self, output: OutputFolder, form: str) -> None:
+        finished(output, 1, ("a", 1, "one"))
+        write_documents(output, "text", form, run_name(1))
+        for name in output.list_names(DOCUMENTS):
+            output.remove(f"{DOCUMENTS}/{name}")
+        write_documents(output, "text", form, run_name(2))
+        assert texts(output, form) == {"a": "one"}
+
+    def test_a_document_whose_rows_were_removed_to_run_again_goes_if_they_do_not(
+        self, output: OutputFolder, form: str
+    ) -> None:
+        finished(output, 1, ("a", 1, "one"), ("b", 1, "one"))
+        write_documents(output, "text", form, run_name(1))
+        mark_stale(output, ["a"])
+        finished(output, 1, ("b", 1, "one"))  # the same file, without the row
+        write_documents(output, "text", form, run_name(2))
+        assert texts(output, form) == {"b": "one"}
+
+    @pytest.mark.parametrize("dies_at", range(6))
+    def test_a_run_that_dies_leaves_nothing_that_the_next_does_not_mend(
+        self, output: OutputFolder, form: str, dies_at: int
+    ) -> None:
+        finished(output, 1, ("a", 1, "one"), ("b", 1, "one"))
+        write_documents(output, "text", form, run_name(1))
+        finished(output, 2, ("b", 2, "two"), ("c", 1, "one"))
+        with contextlib.suppress(KeyboardInterrupt):
+            write_documents(Watched(output.uri, dies_at), "text", form, run_name(2))
+        write_documents(output, "text", form, run_name(3))
+        assert texts(output, form) == {"a": "one", "b": "one\n\ntwo", "c": "one"}
+
+
+def texts(output: OutputFolder, form: str) -> dict[str, str]:
+    if form == "parquet":
+        return {name: row["text"] for name, row in documents(output).items()}
+    return {
+        name.removesuffix(".md"): output.read_bytes(f"{DOCUMENTS}/{name}").decode().rstrip("\n")
+        for name in output.list_names(DOCUMENTS)
+    }
+
+
+@given(
+    nights=st.lists(
+        st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 3)), max_size=4, unique=True), min_size=1, max_size=4
+    )
+)
+def test_nights_come_to_the_same_as_one_run_over_everything(
+    nights: list[list[tuple[str, int]]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    outputs = [OutputFolder(str(tmp_path_factory.mktemp("out"))) for _ in range(2)]
+    seen: set[tuple[str, int]] = set()
+    for number, night in enumerate(nights, 1):
+        new = [page for page in night if page not in seen]
+        seen.update(new)
+        for output in outputs if new else ():
+            finished(output, number, *((name, page, f"{name}{page}") for name, page in new))
+        write_documents(outputs[0], "text", "parquet", run_name(number))
+    write_documents(outputs[1], "text", "parquet", run_name(99))
+    ours, whole = ({name: row["text"] for name, row in documents(output).items()} for output in outputs)
+    assert ours == whole

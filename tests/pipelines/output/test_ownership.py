@@ -80,28 +80,35 @@ class TestDocuments:
         write_documents(output, "text", "parquet", "run")
         assert output.files(DOCUMENTS) == ["documents/manifest.parquet"]
 
+    def page(self, output: OutputFolder, number: int, text: str) -> None:
+        page = {"id": [f"a#page={number}"], "parent": ["a"], "page": pa.array([number], pa.int32()), "text": [text]}
+        output.write_table(f"results/{number}.parquet", pa.table({**page, "finish_reason": ["stop"]}))
+
     @pytest.fixture
     def book(self, output: OutputFolder) -> OutputFolder:
-        page = {"id": ["a#page=1"], "parent": ["a"], "page": pa.array([1], pa.int32()), "text": ["one"]}
-        output.write_table("results/1.parquet", pa.table({**page, "finish_reason": ["stop"]}))
+        self.page(output, 1, "one")
         return output
 
     def test_a_users_markdown_of_the_same_name_stays_and_the_document_stands_beside_it(
         self, book: OutputFolder
     ) -> None:
         book.write_bytes("documents/a.md", b"my own notes")
-        for run in ("run-1", "run-2"):
+        for run, text in (("20261127T100000-000001", b"one\n"), ("20261127T110000-000002", b"one\n\ntwo\n")):
             assert write_documents(book, "text", "markdown", run) == 1
             assert book.read_bytes("documents/a.md") == b"my own notes"
-            assert book.read_bytes(f"documents/a.{run}.md") == b"one\n"
-        assert sorted(book.list_names(DOCUMENTS)) == ["a.md", "a.run-2.md"]
+            assert book.read_bytes(f"documents/a.{run}.md") == text
+            self.page(book, 2, "two")
+        assert sorted(book.list_names(DOCUMENTS)) == ["a.20261127T110000-000002.md", "a.md"]
 
     def test_markdown_that_a_user_edited_stays(self, book: OutputFolder) -> None:
         write_documents(book, "text", "markdown", "run-1")
         book.write_bytes("documents/a.md", b"one, corrected")
         write_documents(book, "text", "markdown", "run-2")
+        assert book.list_names(DOCUMENTS) == ["a.md"]  # nothing is new
+        self.page(book, 2, "two")
+        write_documents(book, "text", "markdown", "run-3")
         assert book.read_bytes("documents/a.md") == b"one, corrected"
-        assert book.read_bytes("documents/a.run-2.md") == b"one\n"
+        assert book.read_bytes("documents/a.run-3.md") == b"one\n\ntwo\n"
 
     def test_markdown_of_a_run_is_replaced_and_goes_with_its_document(self, book: OutputFolder) -> None:
         write_documents(book, "text", "markdown", "run-1")
