@@ -12,6 +12,8 @@ import pyarrow.compute as pc
 from internvl_ops.tasks.outcomes import COUNTED
 from pipelines.output.sorts import Sorts
 
+SPREAD = ("completion_tokens", "prompt_tokens", "num_tiles")  # columns whose values a report shows as histograms
+
 
 @dataclass
 class Totals:
@@ -23,6 +25,7 @@ class Totals:
     completion_tokens: int = 0
     tiles: int = 0
     unparsed: int = 0  # answers in which the task found nothing
+    lengths: dict[str, Counter[int]] = field(default_factory=dict)  # units by value of each of `SPREAD`
     finish_reasons: Counter[str] = field(default_factory=Counter)
     kinds: Counter[str] = field(default_factory=Counter)
     messages: dict[str, Sorts] = field(default_factory=dict)  # messages of the errors, by kind
@@ -40,6 +43,11 @@ class Totals:
         self.prompt_tokens += _sum(there.get("prompt_tokens"))
         self.completion_tokens += _sum(there.get("completion_tokens"))
         self.tiles += _sum(there.get("num_tiles"))
+        for name in SPREAD:
+            if name in there:
+                values = pc.value_counts(there[name].drop_null())
+                pairs = zip(values.field("values").to_pylist(), values.field("counts").to_pylist(), strict=True)
+                self.lengths.setdefault(name, Counter()).update(dict(pairs))
         if "finish_reason" in there:
             self.finish_reasons.update(there["finish_reason"].to_pylist())
         for notes in rows["notes"].to_pylist():

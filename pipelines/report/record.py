@@ -8,6 +8,7 @@ import json
 import logging
 import platform
 import re
+import shlex
 import time
 from collections import Counter
 from datetime import UTC, datetime
@@ -29,11 +30,12 @@ from pipelines.options.rules import changed
 from pipelines.options.safe_options import safe_options
 from pipelines.output.folder import RUNS, OutputFolder
 from pipelines.output.ownership import new_run_id
-from pipelines.output.totals import Totals
+from pipelines.output.totals import SPREAD, Totals
 from pipelines.report.event_counts import EventCounts
 from pipelines.report.measures import Measures
 from pipelines.report.pace import Pace
 from pipelines.report.progress import error_lines
+from pipelines.report.spread import spread
 from pipelines.stages.previews import UnitSample
 
 logger = logging.getLogger(__name__)
@@ -175,6 +177,7 @@ class RunRecord:
             "notes": totals.notes.as_list(),
             "tokens": {name.removesuffix("_tokens"): getattr(totals, name) for name in self.task.outcome.tokens},
             "tiles": totals.tiles,
+            "spread": {name: found for name in SPREAD if (found := spread(totals.lengths.get(name, {}))) is not None},
             **({} if self.documents is None else {"documents": self.documents}),
             **self._finish_reasons(),
             **({"unparsed": totals.unparsed} if self.task.unparsed else {}),
@@ -270,6 +273,7 @@ class RunRecord:
             run=self.as_dict(),
             shown=[_card(unit, self.task) for unit in self._shown.values()],
             preview=c.PREVIEW,
+            view=f"internvl-batch view {shlex.quote(safe_uri(self._output.uri))}",
             changed=[
                 name
                 for name, field in type(self.options).model_fields.items()

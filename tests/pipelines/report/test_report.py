@@ -362,3 +362,32 @@ class TestSpeed:
         made.seconds = 1000
         assert made.as_dict()["gpu_hours"] == round(2 * 1000 / 3600, 4)
         assert made.as_dict()["price"] == 2.0
+
+
+def test_the_page_draws_how_answers_are_spread_and_which_errors_there_are(tmp_path: Path) -> None:
+    totals = failures(*[("corrupt", "it broke")] * 3, ("timeout", "too slow"))
+    totals.add_results(table([row(f"u{number}") for number in range(5)]).drop_columns([c.ERROR]))
+    made = record(tmp_path)
+    finish(made, totals=totals, counted=counts(results=5, errors=4))
+    run, text = written(tmp_path)
+    assert run["spread"]["completion_tokens"] == {
+        "min": 7, "median": 7, "p95": 7, "max": 7, "bars": [{"from": 7, "to": 7, "units": 5}],
+    }  # fmt: skip
+    page = Page(text)
+    drawn = [attributes for tag, attributes in page.elements if tag == "svg"]
+    assert [one["aria-label"].partition(":")[0] for one in drawn] == [
+        "Tokens of an answer", "Tokens of a prompt", "Tiles of a unit",
+    ]  # fmt: skip
+    widths = [a["style"] for tag, a in page.elements if tag == "span" and a.get("class") == "err"]
+    assert widths == ["width: 100.0%", "width: 33.33%"]
+
+
+def test_the_page_says_how_to_look_at_all_units(tmp_path: Path) -> None:
+    made = RunRecord(
+        JobOptions.model_validate({"input": "in", "output": f"{tmp_path}/my <out>", "model": "m"}),
+        CAPTION,
+        OutputFolder(f"{tmp_path}/my <out>"),
+    )
+    finish(made)
+    (report,) = tmp_path.glob("my <out>/_runs/*/report.html")
+    assert f"internvl-batch view '{tmp_path}/my <out>'" in Page(report.read_text()).text
