@@ -6,6 +6,7 @@ Files that were split into units are known from their units: a file is whole if 
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -101,13 +102,13 @@ class FinishedUnits:
         """Position of the file in the manifest; ``UNSEEN`` until it was met there."""
         return int(self._whole_positions[place])
 
-    def meet_whole(self, place: int, position: int) -> int:
-        """Meets all units of a whole file, which is at ``position``. Returns their number."""
+    def meet_whole(self, place: int, position: int) -> Counter[int]:
+        """Meets all units of a whole file, which is at ``position``. Returns their number by state."""
         self._whole_positions[place] = position
         units = self._members[self._first_member[place] : self._first_member[place + 1]]
         units = units[self._positions[units] == UNSEEN]
         self._positions[units] = position
-        return len(units)
+        return Counter(self._states[units].tolist())
 
     def met(self) -> dict[int, int]:
         """Number of units of each state that were seen in this run's manifest."""
