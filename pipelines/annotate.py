@@ -74,6 +74,7 @@ def annotate(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | Non
     record = RunRecord(options, task, output)
     record.weights = checkpoint_version(checkpoint)
     record.notices, record.left_out = notices(options, plan, checkpoint), plan.left_out
+    record.snapshot = plan.snapshot
     for notice in record.notices:
         note(logger, "notice", f"Note: {notice}")
     if options.overwrite and not has_rows(plan):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from internvl_ops.stores.base import Settings
+from internvl_ops.stores.schemes import scheme_of
+
 
 @dataclass(frozen=True)
 class Aws:
@@ -40,6 +43,19 @@ def aws() -> Aws:
         return Aws(endpoint, meta.region_name)
     frozen = found.get_frozen_credentials()
     return Aws(endpoint, meta.region_name, frozen.access_key, frozen.secret_key, frozen.token or "")
+
+
+def options_for(uri: str, settings: Settings) -> dict[str, str] | None:
+    """Options of object_store to read what is at ``uri``; None where it finds what it needs by itself."""
+    if scheme_of(uri).name != "s3":
+        return None
+    paying = {"aws_request_payer": "true"} if settings.s3_requester_pays else {}
+    if not settings.s3_anonymous:
+        return object_store_options() | paying
+    kept = ("aws_endpoint", "aws_region", "allow_http")
+    return {name: value for name, value in object_store_options().items() if name in kept} | {
+        "aws_skip_signature": "true"
+    }
 
 
 def object_store_options() -> dict[str, str]:

@@ -12,7 +12,7 @@ import yaml
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.events import note
-from internvl_ops.stores.redaction import safe_uri
+from internvl_ops.stores.redaction import safe_text, safe_uri
 from pipelines.interruption import Interrupted, end, phase, say
 from pipelines.options.command_line import Mode, exit_with, groups, show
 from pipelines.options.job_options import JobOptions
@@ -210,10 +210,11 @@ def describe(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | Non
         lines += ["", f"# {title}"]
         lines += [_yaml_line(name, values[name]) for name in names if name in values]
     rows = "unknown until read" if plan.total_rows is None else f"{plan.total_rows:,}"
+    state = "".join(f", {name} {value}" for name, value in plan.snapshot.items() if name != "format")
     lines += [
         "",
         "# Plan",
-        f"#   read      {plan.format}, {len(plan.splits):,} file(s), rows: {rows}; "
+        f"#   read      {plan.format}{safe_text(state)}, {len(plan.splits):,} file(s), rows: {rows}; "
         f"{_media(plan)}, id from {plan.id_column or 'the URI and prompt fields'}",
         *(f"#   note      {note}" for note in notices(options, plan, checkpoint)),
         *_model(options, checkpoint, task),

@@ -26,7 +26,7 @@ from pydantic import (
 from internvl_ops.errors import KINDS, UnitError
 from internvl_ops.media.page_ranges import select_pages
 from internvl_ops.stores.base import Settings
-from pipelines.sources.options import PROMPT_COLUMNS
+from pipelines.sources.options import PROMPT_COLUMNS, InputFormat
 
 if TYPE_CHECKING:
     from internvl_ops.media.kinds import MediaKind
@@ -65,8 +65,7 @@ class InputOptions(BaseModel):
 
     input: str = Field(description="Manifest, directory or glob: a local path, or a URI of a store "
         "(s3://, gs://, az://, oss://, hf://, https://).")  # fmt: skip
-    input_format: Literal["auto", "parquet", "jsonl", "csv", "txt", "webdataset", "files"] = Field(
-        "auto", description="Format of the input; auto detects it from the file's suffix.")  # fmt: skip
+    input_format: InputFormat = Field("auto", description="Format of the input; auto detects it from suffix or log.")
     columns: str | None = Field(None, description="Columns of the input to keep, separated by commas, besides the id, "
         "the media and those that decide what is asked. Default: all. In a CSV or TSV without a header line: the "
         "names of its columns.")  # fmt: skip
@@ -80,8 +79,7 @@ class InputOptions(BaseModel):
     document_column: str | None = Field(None, description="Column with the PDF URI. Default: document or pdf.")
     media_root: str | None = Field(None, description="Resolve relative media paths in the manifest "
         "against this folder. Default: the manifest's folder.")  # fmt: skip
-    limit: Positive | None = Field(None, description="Read at most this many manifest rows; with --where, of those "
-        "that are wanted.")  # fmt: skip
+    limit: Positive | None = Field(None, description="Read at most this many manifest rows, of those that are wanted.")
     allow: tuple[str, ...] = Field((), description="Also allow media with this URI prefix. The "
         "manifest's own bucket or folder and public http(s) addresses are always allowed. Repeat "
         "for more.")  # fmt: skip

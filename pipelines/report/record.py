@@ -72,6 +72,7 @@ class RunRecord:
         self.notices: list[str] = []  # notices logged at the start; see `pipelines.wiring.notices`
         self.decoders: list[str] = []  # how the decoder of each worker is confined; see `Ledger.put_decoder`
         self.left_out: dict[str, int] = {}  # files of the input that are not read, by suffix
+        self.snapshot: dict[str, Any] = {}  # the state of the table that was read
         self.measures = Measures()
         self.events = EventCounts()
         self.earlier_pace: Pace | None = None  # of a run before this one
@@ -165,6 +166,7 @@ class RunRecord:
             "notices": self.notices,
             "events": self.events.as_list(),
             "left_out": self.left_out,
+            **({"input_snapshot": self.snapshot} if self.snapshot else {}),
             "counts": self.counts.as_dict() | {"lost" if self.ended == "done" else "not_finished": self.counts.lost},
             "lost_rows": self.lost if self.status == "rows lost" else [],
             "conservation": self.conservation(),

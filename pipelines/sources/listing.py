@@ -27,6 +27,7 @@ from pipelines.sources.storage import (
     walk,
     without_query,
 )
+from pipelines.sources.tables.kinds import format_of_table, is_metadata, refuse_below, refuse_inside
 
 MANIFEST_SUFFIXES: dict[str, tuple[str, ...]] = {
     "parquet": (".parquet", ".pq"),
@@ -39,17 +40,6 @@ _FORMAT_OF = {suffix: name for name, suffixes in MANIFEST_SUFFIXES.items() for s
 _RECORD = "export.json"  # see `pipelines.exports.target`
 _LOOKED_AT = 10_000  # entries of a directory checked to find its format
 _MOST_EXPANDED = 100_000
-# Entries that mark the folder of a table, the name of the table format, and how to convert it.
-_TABLES: tuple[tuple[tuple[str, ...], str, str], ...] = (
-    (("_delta_log",), "a Delta table", "Write its rows to Parquet, as by DeltaTable(path).to_pyarrow_table()."),
-    (("metadata", "data"), "an Iceberg table", "Write its rows to Parquet, as by table.scan().to_arrow()."),
-    (("_versions", "data"), "a Lance dataset", "Write its rows to Parquet, as by lance.dataset(path).to_table()."),
-    (("_latest.manifest",), "a Lance dataset", "Write its rows to Parquet, as by lance.dataset(path).to_table()."),
-    (("state.json", "dataset_info.json"), "a dataset saved by `datasets` as .arrow files",
-     "Write it to Parquet, as by load_from_disk(path).to_parquet('rows.parquet')."),
-    (("dataset_dict.json",), "a dataset saved by `datasets` as .arrow files",
-     "Write a split to Parquet, as by load_from_disk(path)['train'].to_parquet('rows.parquet')."),
-)  # fmt: skip
 
 
 def list_files(options: SourceOptions, suffixes: tuple[str, ...]) -> Iterator[str]:
@@ -60,7 +50,8 @@ def list_files(options: SourceOptions, suffixes: tuple[str, ...]) -> Iterator[st
 def seen_files(options: SourceOptions, suffixes: tuple[str, ...]) -> Iterator[tuple[str, bool]]:
     """Every file that the input could mean, and whether `list_files` lists it."""
     every = _names_files(options)
-    return ((name, every or suffix_of(name) in suffixes) for name in _named_files(options))
+    with_tables = ".parquet" not in suffixes  # a table's files are Parquet; media may lie beside tables
+    return ((name, every or suffix_of(name) in suffixes) for name in _named_files(options, with_tables))
 
 
 def _names_files(options: SourceOptions) -> bool:
@@ -70,13 +61,26 @@ def _names_files(options: SourceOptions) -> bool:
     return kind_of(options.uri) == "file"
 
 
-def _named_files(options: SourceOptions) -> Iterator[str]:
-    """The files of a folder, the files that match a glob, or the single file that the input is."""
+def _named_files(options: SourceOptions, with_tables: bool) -> Iterator[str]:
+    """The files of a folder, the files that match a glob, or the single file that the input is.
+
+    Args:
+        options: What to read.
+        with_tables: Whether there may be tables among them.
+
+    Raises:
+        ConfigurationError: A file that a glob spells out is missing, or there is a table.
+    """
+
+    def walked(root: str, recursive: bool, beginning: str = "") -> Iterator[str]:
+        names = walk(root, recursive=recursive, beginning=beginning)
+        return names if with_tables else refuse_below(f"--input {safe_uri(options.uri)}", names)
+
     if not has_magic(options.uri):
         if kind_of(options.uri) == "file":
             yield name_of(options.uri)
         else:
-            yield from walk(options.uri, recursive=options.recursive)
+            yield from walked(options.uri, options.recursive)
         return
     import fsspec.utils
 
@@ -88,7 +92,7 @@ def _named_files(options: SourceOptions) -> Iterator[str]:
     missing = {one for one in patterns if not has_wildcard(one)} if len(patterns) > 1 else set()
     matches = re.compile("|".join(f"(?:{fsspec.utils.glob_translate(one)})" for one in patterns)).match
     beginning = re.split(r"[*?\[{]", pattern, maxsplit=1)[0]
-    for name in walk(root, recursive="/" in pattern, beginning=beginning):
+    for name in walked(root, "/" in pattern, beginning):
         if matches(name):
             missing.discard(name)
             yield name
@@ -140,27 +144,24 @@ def _expanded(pattern: str) -> Iterator[str]:
         yield from _expanded(before + choice + after)
 
 
-def refuse_tables(options: SourceOptions) -> None:
-    """Raises ConfigurationError for the folder of a table whose files are not simply its rows.
+def table_format(options: SourceOptions) -> str | None:
+    """The format of the table that the input is; None if it is none.
 
-    The table's log says which files count. Without it, deleted rows would come back, and metadata would be read as
-    rows.
+    Raises:
+        ConfigurationError: It lies in a table, or ``--input-format`` does not fit.
     """
-    if has_magic(options.uri) or kind_of(options.uri) != "directory":
-        return
-    root = options.uri.rstrip("/")
-    for marks, name, way_out in _TABLES:
-        if all(kind_of(f"{root}/{mark}") is not None for mark in marks):
-            raise ConfigurationError(
-                f"--input {options.uri} is {name} ({', '.join(marks)} stands there), whose files are not its rows. "
-                f"{way_out}"
-            )
+    if not has_magic(options.uri):
+        return format_of_table(options.uri, options.format)
+    refuse_inside(f"--input {safe_uri(options.uri)}", split_glob(options.uri)[0])
+    return None
 
 
 def folder_of(options: SourceOptions) -> str:
     """Folder or prefix that the names of :func:`list_files` are relative to."""
     if has_magic(options.uri):
         return split_glob(options.uri)[0]
+    if is_metadata(options.uri) and options.format in ("auto", "iceberg"):
+        return parent_of(parent_of(options.uri))
     return options.uri if kind_of(options.uri) == "directory" else parent_of(options.uri)
 
 

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from pipelines.sources.raw_rows import RawRows
     from pipelines.sources.wanted import Wanted
 
-InputFormat = Literal["auto", "parquet", "jsonl", "csv", "txt", "webdataset", "files"]
+InputFormat = Literal[
+    "auto", "parquet", "jsonl", "csv", "txt", "webdataset", "files", "delta", "iceberg", "lance", "datasets"
+]
 
 INPUT_FORMATS: tuple[str, ...] = get_args(InputFormat)
 
@@ -150,6 +152,7 @@ class Split:
         rows: Exact number of rows, if it is known without reading.
         max_rows: Number of rows after which reading stops (``limit``).
         paths: The entries themselves, for a part of a listing.
+        constants: Columns that the log of a table states for the whole file, with their value.
         most: Number of wanted rows after which reading stops (``limit`` with ``where``).
     """
 
@@ -161,6 +164,7 @@ class Split:
     max_rows: int | None = None
     paths: tuple[str, ...] | None = None
     most: int | None = None
+    constants: tuple[tuple[str, pa.Scalar], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -186,6 +190,7 @@ class SourcePlan:
         looked_at_all: Whether these are all files.
         several_media: Whether a row may have more than one file.
         wanted: Which rows are wanted; None for all.
+        snapshot: The state of a table that is read, whatever is written to it meanwhile; empty for other inputs.
     """
 
     options: SourceOptions
@@ -206,6 +211,7 @@ class SourcePlan:
     looked_at_all: bool = True
     several_media: bool = False
     wanted: Wanted | None = None
+    snapshot: dict[str, Any] = field(default_factory=dict)
 
     @property
     def left_out_in_words(self) -> str:

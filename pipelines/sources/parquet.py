@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -13,8 +12,8 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from internvl_ops.errors import ConfigurationError
+from pipelines.sources.arrow_rows import lost_rows, typed
 from pipelines.sources.arrow_types import merge, plain_type, settled
-from pipelines.sources.conversion import fit_column
 from pipelines.sources.options import DEFAULT_MEDIA_COLUMNS, SourceOptions, SourcePlan, Split
 from pipelines.sources.places import columns_in_path
 from pipelines.sources.raw_rows import RawRows
@@ -82,7 +81,7 @@ def read(plan: SourcePlan, split: Split, batch_rows: int, batch_bytes: int) -> I
         try:
             parquet = _open(split, file, batch_rows)
         except ConfigurationError as error:  # with many files, not every footer was checked at start
-            yield from _lost(plan, 0, 1, 1, str(error))
+            yield from lost_rows(plan, 0, 1, 1, str(error))
             return
         end = parquet.metadata.num_rows if split.max_rows is None else min(split.max_rows, parquet.metadata.num_rows)
         start = 0
@@ -121,14 +120,14 @@ def _may_hold(plan: SourcePlan, split: Split, group: _RowGroup) -> bool:
     if plan.wanted is None:
         return True
     there = group.parquet.schema_arrow.names
-    looked_at = [name for name in plan.wanted.columns if name in there]
+    looked_at = [name for name in plan.wanted.columns if name in there and name not in dict(split.constants)]
     if not looked_at or set(looked_at) >= set(there if group.chosen is None else group.chosen):
         return True
     condition = replace(plan, columns=pa.schema(field for field in plan.columns if field.name in plan.wanted.columns))
     in_path = columns_in_path(split)
     try:
         for batch in group.batches(looked_at):
-            raw = _typed(condition, split, batch, 0)
+            raw = typed(condition, split, batch, np.arange(batch.num_rows))
             for name in plan.in_path:
                 raw.columns[name] = pa.repeat(pa.scalar(in_path.get(name), pa.string()), batch.num_rows)
             if len(plan.wanted.of(raw).numbers):
@@ -186,7 +185,8 @@ def _rows_of_group(plan: SourcePlan, split: Split, group: _RowGroup, start: int,
                 new = batch.slice(max(0, at - first), stop - max(at, first))  # rows before `at` come a second time
                 first += batch.num_rows
                 if new.num_rows:
-                    yield _typed(plan, split, new, at, lost)
+                    numbers = np.arange(at + 1, at + new.num_rows + 1)
+                    yield typed(plan, split, new, numbers, lost)
                     at += new.num_rows
             return
         except (pa.ArrowException, OSError) as error:
@@ -196,38 +196,5 @@ def _rows_of_group(plan: SourcePlan, split: Split, group: _RowGroup, start: int,
             lost = {name: problem for name in carried if (problem := group.problem(name))}
             if not lost:
                 message = f"row group {group.index} is damaged from row {at + 1} on ({error}); write the file anew"
-                yield from _lost(plan, at, stop, group.batch_rows, message)
+                yield from lost_rows(plan, at, stop, group.batch_rows, message)
                 return
-
-
-def _typed(
-    plan: SourcePlan, split: Split, batch: pa.RecordBatch, at: int, lost: Mapping[str, str] = MappingProxyType({})
-) -> RawRows:
-    """Converts every column to the type of the plan, because files written at different times may differ.
-
-    Args:
-        plan: Plan of the input.
-        split: The file.
-        batch: Some of its rows.
-        at: Number of rows before them.
-        lost: Columns that cannot be read, and why.
-    """
-    size = batch.num_rows
-    raw = RawRows({}, np.arange(at + 1, at + size + 1))
-    for field in plan.columns:
-        where = batch.schema.get_field_index(field.name)
-        fit_column(plan, raw, field, batch.column(where) if where >= 0 else pa.nulls(size, field.type))
-    extra = [name for name in batch.schema.names if name not in plan.columns.names and not plan.options.names]
-    notes = [f"Not kept: column '{name}', which is not in the files looked at on start" for name in extra]
-    notes += [f"Not kept: column '{name}', which cannot be read ({why})" for name, why in lost.items()]
-    if notes:
-        raw.notes |= {row: [*raw.notes.get(row, ()), *notes] for row in range(size)}
-    return raw
-
-
-def _lost(plan: SourcePlan, at: int, stop: int, most: int, message: str) -> Iterator[RawRows]:
-    """Error rows in place of the rows from ``at`` to ``stop``, at most ``most`` at a time."""
-    for first in range(at, stop, most):
-        rows = min(most, stop - first)
-        columns = {field.name: pa.nulls(rows, field.type) for field in plan.columns}
-        yield RawRows(columns, np.arange(first + 1, first + rows + 1), dict.fromkeys(range(rows), message))

@@ -30,7 +30,7 @@ def folder_of_media(plan: SourcePlan, split: Split) -> str:
 
     Partition folders do not count: they belong to one table, which has one folder for its media.
     """
-    if plan.options.media_root is not None:
+    if plan.options.media_root is not None or plan.snapshot:  # a table has one folder for its media
         return ""
     return "".join(f"{folder}/" for folder in split.name.split("/")[:-1] if "=" not in folder)
 

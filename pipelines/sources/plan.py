@@ -19,12 +19,15 @@ from pipelines.flags import in_flags
 from pipelines.patience import read_patiently
 from pipelines.sources import csv, files, jsonl, parquet, txt, webdataset
 from pipelines.sources.files import with_kind
-from pipelines.sources.listing import check_exists, folder_of, manifest_splits, refuse_tables, resolve_format
+from pipelines.sources.listing import check_exists, folder_of, manifest_splits, resolve_format, table_format
 from pipelines.sources.media_column import choose_media_column, holds_several, uri_type
 from pipelines.sources.options import SEVERAL_MEDIA, SourceOptions, SourcePlan, Split
 from pipelines.sources.places import columns_in_path, names_in_paths
 from pipelines.sources.raw_rows import finish
 from pipelines.sources.storage import check_scheme, kind_of, read_with, store
+from pipelines.sources.tables import delta, iceberg, lance, saved
+from pipelines.sources.tables import kinds as tables
+from pipelines.sources.tables.shared import SNAPSHOT
 from pipelines.sources.wanted import Wanted, check_names, narrowed, wanted_of
 
 # A reader is a module: inspect(splits, options) at start, count(plan, split), and read(plan, split, rows, bytes).
@@ -35,6 +38,10 @@ _READERS: dict[str, Any] = {
     "txt": txt,
     "webdataset": webdataset,
     "files": files,
+    "delta": delta,
+    "iceberg": iceberg,
+    "lance": lance,
+    "datasets": saved,
 }
 
 _SAMPLED_FILES = 4
@@ -64,18 +71,17 @@ def plan_source(options: SourceOptions) -> SourcePlan:
 
 def _plan(options: SourceOptions) -> SourcePlan:
     check_exists(options)
-    refuse_tables(options)
-    format = resolve_format(options)
+    format = table_format(options) or resolve_format(options)
     if format == "files":
         options = with_kind(options)
     base = folder_of(options)
-    splits = files.plan_splits(options, base) if format == "files" else manifest_splits(options, format, base)
+    splits = _splits(options, format, base)
     columns, splits, details = _READERS[format].inspect(splits, options)
     inline = format == "webdataset"  # media are beside the columns, not in one
     empty = not columns.names and not inline
     if empty:
         columns = _columns_of_nothing(options)
-    in_path = () if format == "files" else names_in_paths(splits, columns)
+    in_path = () if format in ("files", *tables.NAMES) else names_in_paths(splits, columns)
     named = _free_names(columns.names)
     of_paths = [pa.field(name, pa.string()) for name in in_path]
     wanted = None if empty else _wanted(options, format, pa.schema([*columns, *of_paths]))
@@ -95,6 +101,7 @@ def _plan(options: SourceOptions) -> SourcePlan:
         splits=splits if wanted is None else [replace(split, rows=None) for split in splits],
         details=details | {_NAMED: named},
         wanted=wanted,
+        snapshot=details.get(SNAPSHOT, {}),
         in_path=in_path,
         several_media=details.get(SEVERAL_MEDIA, False)
         if column is None or inline
@@ -103,11 +110,19 @@ def _plan(options: SourceOptions) -> SourcePlan:
     )
     if options.names and not options.reshape and not empty:
         plan = narrowed(plan, options.names, named)
+    if wanted is not None and format in tables.NAMES:
+        plan = _READERS[format].narrow(plan)
     plan = _limited(plan)
     rows = [split.rows for split in plan.splits]
     known = None if None in rows else sum(rows)  # type: ignore[arg-type]
     uris, several = _sample(plan)
     return replace(plan, total_rows=known, sample_uris=uris, several_media=plan.several_media or several)
+
+
+def _splits(options: SourceOptions, format: str, base: str) -> list[Split]:
+    if format in tables.NAMES:
+        return []  # the table says which files there are
+    return files.plan_splits(options, base) if format == "files" else manifest_splits(options, format, base)
 
 
 def _wanted(options: SourceOptions, format: str, columns: pa.Schema) -> Wanted | None:
@@ -157,11 +172,11 @@ def _tables(plan: SourcePlan, split: Split, batch_rows: int, batch_bytes: int) -
     read_with(plan.options.settings)
     reshape, wanted, left = plan.options.reshape, plan.wanted, split.most
     in_path, named = columns_in_path(split), plan.details[_NAMED]
-    if wanted is not None and not wanted.may_hold({name: in_path.get(name) for name in plan.in_path}):
+    constants = {name: pa.scalar(in_path.get(name), pa.string()) for name in plan.in_path}
+    if wanted is not None and not wanted.may_hold(constants):
         return
     for raw in _READERS[plan.format].read(plan, split, batch_rows, batch_bytes):
-        for name in plan.in_path:
-            raw.columns[name] = pa.repeat(pa.scalar(in_path.get(name), pa.string()), len(raw.numbers))
+        raw.columns |= {name: pa.repeat(value, len(raw.numbers)) for name, value in constants.items()}
         raw = raw if wanted is None else wanted.of(raw)
         if left is not None:
             raw = raw if len(raw.numbers) <= left else raw.take(np.arange(left))

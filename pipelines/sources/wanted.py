@@ -43,10 +43,9 @@ class Wanted:
         """The bounds as an expression of Arrow; None if there are none."""
         return _expression(self.bounds_on(schema))
 
-    def may_hold(self, constants: dict[str, str | None]) -> bool:
+    def may_hold(self, constants: dict[str, pa.Scalar]) -> bool:
         """Whether rows can be wanted in which these columns have these values."""
-        columns = {name: value for name, value in constants.items() if name in self.columns}
-        row = pa.table({name: pa.array([value], pa.string()) for name, value in columns.items()})
+        row = pa.table({name: pa.repeat(value, 1) for name, value in constants.items() if name in self.columns})
         expression = self.expression(row.schema)
         return expression is None or len(row.filter(expression)) > 0
 
