@@ -112,13 +112,16 @@ def plain_line(text: str) -> str:
 
 
 standard_error = 2  # file descriptor
+drawn_lines = 0  # of a display that is drawn again and again, with the cursor at the end of its last line
 form: Callable[[str], str] = plain_line  # formats a line; `pipelines.report.logs` sets a JSON format for machines
 
 
 def say(text: str) -> None:
     """Writes a line to standard error. Works within a signal handler too, where print may not be called again."""
     with contextlib.suppress(OSError):
-        os.write(standard_error, f"{form(text)}\n".encode())
+        # The display is drawn next below the line, not over it.
+        before, after = ("\n", "\n" * drawn_lines) if drawn_lines else ("", "\n")
+        os.write(standard_error, f"{before}{form(text)}{after}".encode())
 
 
 def _handle(number: int, frame: FrameType | None) -> None:

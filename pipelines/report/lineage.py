@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.events import note
 from internvl_ops.stores.redaction import safe_text, safe_uri
+from pipelines.interruption import Interrupted
 from pipelines.output.folder import ERRORS, RESULTS
 from pipelines.report.record import RunRecord
 
@@ -49,6 +50,9 @@ def lineage(record: RunRecord) -> Iterator[None]:
     sender.send("START")
     try:
         yield
+    except (Interrupted, KeyboardInterrupt):
+        sender.send("ABORT")
+        raise
     except BaseException as error:
         sender.send("FAIL", why=str(error) or type(error).__name__)
         raise

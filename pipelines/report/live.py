@@ -14,6 +14,8 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from pipelines import interruption
+
 KINDS_SHOWN = 4  # kinds of error; the others are counted together
 REFRESHED = 4  # times a second
 
@@ -69,16 +71,19 @@ class LiveDisplay:
         self._live = Live(self, console=console, refresh_per_second=REFRESHED)
 
     def start(self) -> None:
-        self._live.start()
+        self._live.start(refresh=True)
 
     def stop(self) -> None:
+        interruption.drawn_lines = 0
         self._live.stop()
 
     def __rich__(self) -> RenderableType:
-        return draw(self._look(), self._spinner)
+        lines = draw(self._look(), self._spinner)
+        interruption.drawn_lines = len(lines.renderables) if self._live.is_started else 0
+        return lines
 
 
-def draw(picture: Picture, spinner: RenderableType) -> RenderableType:
+def draw(picture: Picture, spinner: RenderableType) -> Group:
     """The lines of a picture."""
     head = Table.grid(padding=(0, 1))
     head.add_column(no_wrap=True)

@@ -10,6 +10,7 @@ import pytest
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.tasks import caption
+from pipelines.interruption import Interrupted
 from pipelines.ledger.ledger import Counts
 from pipelines.options.tasks import job_options
 from pipelines.output.folder import OutputFolder
@@ -71,10 +72,11 @@ def test_how_a_run_ended_is_said(tmp_path: Path, events_at: Path, ended: str, sa
         assert end["run"]["facets"]["errorMessage"]["message"] == ended
 
 
-def test_an_exception_is_a_failure_and_goes_on(tmp_path: Path, events_at: Path) -> None:
-    with pytest.raises(OSError, match="disk"), lineage(record(tmp_path)):
-        raise OSError("disk full")
-    assert [event["eventType"] for event in events(events_at)] == ["START", "FAIL"]
+@pytest.mark.parametrize(("error", "said"), [(OSError("disk full"), "FAIL"), (Interrupted(), "ABORT")])
+def test_an_exception_is_the_end_and_goes_on(tmp_path: Path, events_at: Path, error: Exception, said: str) -> None:
+    with pytest.raises(type(error)), lineage(record(tmp_path)):
+        raise error
+    assert [event["eventType"] for event in events(events_at)] == ["START", said]
 
 
 def test_nothing_is_sent_unasked(tmp_path: Path, events_at: Path) -> None:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
+from pipelines import interruption
 from pipelines.output.folder import OutputFolder
 from pipelines.output.writer import Totals
 from pipelines.report.engine_news import EngineNews
@@ -226,6 +227,15 @@ def test_a_terminal_that_cannot_move_its_cursor_gets_lines(monkeypatch: pytest.M
         progress.say("reading")
         progress.update(3, 10, 1)
     assert terminal.getvalue() == f"{TIME} reading\n{TIME} 3 units, 1 failed\n"
+
+
+def test_the_word_of_a_signal_is_not_drawn_over(terminal: Terminal, capfd: pytest.CaptureFixture[str]) -> None:
+    with ProgressLine(terminal) as progress:
+        progress.total(5)
+        interruption.say("Stopping.")
+        lines = terminal.getvalue().count("\n") + 1  # of the first drawing
+    interruption.say("Closing.")
+    assert capfd.readouterr().err == "\nStopping." + lines * "\n" + "Closing.\n"
 
 
 def test_quiet_shows_nothing(terminal: Terminal) -> None:
