@@ -21,6 +21,7 @@ from pipelines import cluster
 from pipelines.drive import drive
 from pipelines.ledger.actor import start_ledger
 from pipelines.ledger.ledger import Claims
+from pipelines.ledger.shard import parse_shard
 from pipelines.metrics import RunMetrics
 from pipelines.options.job_options import JobOptions
 from pipelines.output.card import write_card
@@ -32,6 +33,7 @@ from pipelines.output.overwrite import begin, overwrite_id
 from pipelines.output.refresh import drop_changed
 from pipelines.output.resume import drop_superseded_errors, load_output
 from pipelines.output.settings import metadata, settings
+from pipelines.output.shards import PartDone, close_parts
 from pipelines.output.writer import Writer
 from pipelines.ray_internals import READ_AHEAD, in_blocks_of, whole_blocks
 from pipelines.report.lineage import lineage
@@ -70,7 +72,7 @@ def annotate(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | Non
         ConfigurationError: The cluster is too small for the plan, or another run is writing to the output.
         OSError: The output could not be written.
     """
-    output = OutputFolder(options.output)
+    output, shard = OutputFolder(options.output), parse_shard(options.shard)
     record = RunRecord(options, task, output)
     record.weights = checkpoint_version(checkpoint)
     record.notices, record.left_out = notices(options, plan, checkpoint), plan.left_out
@@ -84,7 +86,7 @@ def annotate(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | Non
         )
     # A process with a Ray session of its own keeps its temporary folder, too: the workers do not inherit it.
     folder = contextlib.nullcontext() if ray.is_initialized() else run_folder()
-    with folder, listening(record.events), Lease(output, record.run_id) as lease, lineage(record):
+    with folder, listening(record.events), Lease(output, record.run_id, shard=shard) as lease, lineage(record):
         kind = overwrite_id(safe_uri(options.input), settings(options, task, checkpoint_version(checkpoint)))
         overwrite = begin(output, record.run_id, wanted=options.overwrite, kind=kind)
         with cluster.session(options):
@@ -103,11 +105,13 @@ def annotate(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | Non
                 passed_over=overwrite.old,
                 # Which pages one night wanted says nothing about those that another night wants.
                 whole_files=explodes(options, plan.media_kind) and not options.pages,
+                shard=shard,
             )
             ledger = start_ledger(load)
             columns = columns_of(output, options, plan, task, overwrite.old)
             graph = Graph(options, task, plan, checkpoint, workers, ledger, columns)
-            write_card(output, record.run_id)
+            if shard is None:
+                write_card(output, record.run_id)  # already now, for readers of a run that goes on
             with Writer(
                 output,
                 ledger,
@@ -126,12 +130,23 @@ def annotate(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | Non
                 there = has_rows(plan)
                 record.ended = drive(graph.results(), writer, record, plan, ledger, metrics) if there else "done"
             metrics.finish()
-            drop_superseded_errors(ledger, output, older_errors)
+            if shard is None:
+                drop_superseded_errors(ledger, output, older_errors)
             counts = ledger.counts()
             if record.ended == "done" and not counts.lost:
                 record.replaced = overwrite.finish(output, results=counts.results + counts.already_done)
-            if record.ended == "done" and graph.makes_documents:
-                record.documents = write_documents(output, str(task.text), options.documents, record.run_id)
+
+            def derive(whole: OutputFolder) -> None:
+                write_card(whole, record.run_id)
+                if graph.makes_documents:
+                    record.documents = write_documents(whole, str(task.text), options.documents, record.run_id)
+
+            if record.ended == "done" and not counts.lost:
+                if shard is None:
+                    derive(output)
+                else:
+                    done = PartDone(record.run_id, *ledger.rows_read(), counts)
+                    record.parts = close_parts(output, record.run_id, shard, done, derive)
             record.decoders = ledger.decoders()
             record.finish(writer.totals, counts, [plan.place(position) for position in ledger.lost()])
     return record
@@ -181,6 +196,7 @@ class Graph:
                 "names": self.columns.names,
                 "ledger": self.ledger,
                 "carry": self.columns.carry(self.plan),
+                "shard": parse_shard(self.options.shard),
             },
             batch_size=1,
             batch_format="pyarrow",

@@ -185,8 +185,8 @@ def _without_previews(rows: pa.Table, record: RunRecord) -> pa.Table:
 
 def _count(plan: SourcePlan, options: JobOptions) -> int | None:
     """Number of units, if it can be known. Reads text manifests to their end, so it runs beside the pipeline."""
-    if explodes(options, plan.media_kind):
-        return None  # the number of pages or clips in a file is known only after the file is read
+    if explodes(options, plan.media_kind) or options.shard:
+        return None  # the number of pages or clips in a file, and a part's share, are known only after reading
     if plan.total_rows is not None:
         return plan.total_rows
     try:

@@ -121,11 +121,13 @@ def check_job(
     from pipelines.output.continuity import check_columns
     from pipelines.output.folder import OutputFolder
     from pipelines.output.settings import check_settings
+    from pipelines.output.shards import check_shard
     from pipelines.ray_address import check_address, check_ray_job
     from pipelines.report.lineage import check_lineage
     from pipelines.wiring.engines import checkpoint_version, load_model
 
     check_options(options)
+    check_shard(options)
     check_address(options)
     check_ray_job(options)
     check_lineage(options.openlineage)

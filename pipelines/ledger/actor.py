@@ -13,6 +13,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.events import forward, note
 from pipelines.ledger.ledger import Counts, Ledger, State, Tally
+from pipelines.ledger.shard import RowSum
 
 logger = logging.getLogger(__name__)
 
@@ -93,6 +94,12 @@ class RemoteLedger:
 
     def decoders(self) -> list[str]:
         return ray.get(self._actor.decoders.remote())
+
+    def put_split(self, number: int, rows: RowSum, own: RowSum) -> None:
+        ray.get(self._actor.put_split.remote(number, rows, own))
+
+    def rows_read(self) -> tuple[RowSum, RowSum]:
+        return ray.get(self._actor.rows_read.remote())
 
     def take_events(self) -> None:
         """From now on sends the events of this worker to the ledger, without waiting for them to arrive.

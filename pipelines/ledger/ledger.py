@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 from pipelines.ledger.finished import UNSEEN, FinishedUnits, PartsOfFiles, unit_key
 from pipelines.ledger.relay import Mailbox
+from pipelines.ledger.shard import RowSum
 
 
 class State(IntEnum):
@@ -86,6 +87,8 @@ class Claims(Protocol):
 
     def put_decoder(self, worker: str, confinement: str) -> None: ...
 
+    def put_split(self, number: int, rows: RowSum, own: RowSum) -> None: ...
+
 
 class Book(Claims, Protocol):
     """The ledger's interface: `Ledger` within a process, `pipelines.ledger.actor.RemoteLedger` on a cluster."""
@@ -106,6 +109,8 @@ class Book(Claims, Protocol):
 
     def decoders(self) -> list[str]: ...
 
+    def rows_read(self) -> tuple[RowSum, RowSum]: ...
+
 
 class Ledger:
     """See the module. Every method may be repeated with the same arguments, because Ray retries calls.
@@ -120,6 +125,7 @@ class Ledger:
         self._mailbox = Mailbox()
         self._finished = FinishedUnits()
         self._decoders: dict[str, str] = {}
+        self._splits: dict[int, tuple[RowSum, RowSum]] = {}
         # There is one writer and nothing to recover: the ledger is rebuilt from the output, which is the checkpoint.
         # The file is unlinked at once, so nothing of it remains, however the process ends.
         with tempfile.TemporaryDirectory(prefix="internvl-ledger-") as folder:
@@ -144,6 +150,23 @@ class Ledger:
     def decoders(self) -> list[str]:
         """What the workers have booked, one value a worker."""
         return list(self._decoders.values())
+
+    def put_split(self, number: int, rows: RowSum, own: RowSum) -> None:
+        """Books that a split of the manifest was read to its end.
+
+        Args:
+            number: Number of the split.
+            rows: All of its rows.
+            own: Those that are this part's own.
+        """
+        self._splits[number] = rows, own
+
+    def rows_read(self) -> tuple[RowSum, RowSum]:
+        """The sums of what `put_split` booked."""
+        total, own = RowSum(), RowSum()
+        for one in self._splits.values():
+            total, own = total + one[0], own + one[1]
+        return total, own
 
     def ready(self) -> bool:
         """Returns once the actor runs."""

@@ -16,6 +16,7 @@ from internvl_ops.stores.redaction import safe_text
 from pipelines import columns as c
 from pipelines.flags import flag
 from pipelines.ledger.ledger import RUN
+from pipelines.ledger.shard import RowSum
 from pipelines.library.keywords import in_keywords, in_python, options_from
 from pipelines.library.tables import Given, dataset_of
 from pipelines.options.job_options import JobOptions, OutputOptions
@@ -304,6 +305,8 @@ class NoLedger:
     def take_events(self) -> None: ...
 
     def put_decoder(self, worker: str, confinement: str) -> None: ...
+
+    def put_split(self, number: int, rows: RowSum, own: RowSum) -> None: ...
 
     def claim(self, ids: Sequence[str], positions: Sequence[int]) -> list[int]:
         return [RUN] * len(ids)

@@ -122,6 +122,9 @@ class OutputOptions(BaseModel):
     documents: Literal["parquet", "markdown", "none"] = Field(
         "parquet", description="How to write reassembled PDFs to documents/: one Parquet row or "
         "one Markdown file per document.")  # fmt: skip
+    shard: str | None = Field(None, description="Do only part I of N, written I/N, such as 3/16: the rows whose ids "
+        "fall to it. Parts may run at any time and place, also at once on one output. The last one to end proves "
+        "that they add up.")  # fmt: skip
     rows_per_file: Positive = Field(1000, description="Rows in each Parquet file of results/.")
     commit_seconds: PositiveSeconds = Field(60, description="Write finished rows at least this often, in "
         "seconds, so that a killed job repeats little work.")  # fmt: skip

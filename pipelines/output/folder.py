@@ -10,7 +10,7 @@ import os
 import posixpath
 import re
 import secrets
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -22,6 +22,7 @@ from internvl_ops.stores.opening import refuse_keys, store_of
 from internvl_ops.stores.redaction import safe_uri
 from internvl_ops.stores.schemes import LOCAL, SCHEME, canonical, scheme_named, split_uri, written_places
 from pipelines.output.fences import Fences, is_late, parse_fences
+from pipelines.output.lease_names import lease_name, newest_leases
 from pipelines.output.ownership import named_run, writer_of
 from pipelines.patience import is_permanent, patiently, reason
 
@@ -172,10 +173,11 @@ class OutputFolder:
         return self.fences
 
     def _read_fences(self) -> Fences:
-        with contextlib.suppress(FileNotFoundError):  # its holder ended, and the next holder has removed it
-            if names := [name for name in self.list_names(LEASES) if name.removesuffix(".json").isdigit()]:
-                return parse_fences(self.read_bytes(f"{LEASES}/{max(names)}"))
-        return {}
+        fences: dict[str, Mapping[str, int] | None] = {}
+        for shard, number in newest_leases(self.list_names(LEASES)).items():
+            with contextlib.suppress(FileNotFoundError):  # its holder ended, and the next holder has removed it
+                fences |= parse_fences(self.read_bytes(f"{LEASES}/{lease_name(shard, number)}"))
+        return fences
 
     def read_table(self, name: str, columns: list[str] | None = None, optional: Collection[str] = ()) -> pa.Table:
         """Reads one Parquet file, or some of its columns; retries while the store fails temporarily.

@@ -11,6 +11,11 @@ the file until the file has not changed for the longer time `EXPIRES_S`. The clo
 A delayed request of the old holder may still write a file after that. Such a file is recognised and removed: see
 `pipelines.output.fences`.
 
+Each part of a job that runs apart (``--shard 3/16``) has leases of its own, ``3-of-16.00000007.json``. Two runs exclude
+each other unless they are different parts of equally many. A run takes its own lease first and then looks at the
+others, so of two runs that start together at least one sees the other. A lease of theirs whose holder died is taken
+over and ended, so that the holder, should it wake up, writes nothing.
+
 If a store ignores conditional PUT, two runs that take a lease at the same moment read the file back, and the last
 writer wins. That is no guarantee.
 """
@@ -36,8 +41,12 @@ import psutil
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.events import note
 from internvl_ops.stores.redaction import safe_uri
+from pipelines.ledger.shard import Shard
 from pipelines.output.fences import FENCED, MAX_FENCES, count_files, is_late, parse_fences
 from pipelines.output.folder import LEASES, OutputFolder
+from pipelines.output.lease_names import lease_name, newest_leases, parse_lease_name
+from pipelines.output.processes import may_run as _runs
+from pipelines.output.processes import ticks as _ticks
 from pipelines.patience import patiently, reason
 
 logger = logging.getLogger(__name__)
@@ -59,10 +68,17 @@ class Lease:
         output: The output. While the lease is held, it checks the lease before each change.
         run_id: Id of this run.
         say: Called with a line for the user who waits; by default the line is logged.
+        shard: The part of the job that the run is; None: it is all of it.
     """
 
-    def __init__(self, output: OutputFolder, run_id: str, say: Callable[[str], None] | None = None) -> None:
-        self._output, self._run_id = output, run_id
+    def __init__(
+        self,
+        output: OutputFolder,
+        run_id: str,
+        say: Callable[[str], None] | None = None,
+        shard: Shard | None = None,
+    ) -> None:
+        self._output, self._run_id, self._shard = output, run_id, shard
         self._say = say or functools.partial(note, logger, "lease_held")
         self._started = _now()
         self._renewals = itertools.count()
@@ -80,12 +96,36 @@ class Lease:
         Raises:
             ConfigurationError: Another run is writing to it.
         """
+        self._begin()
+        try:
+            self._end_others()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def _begin(self) -> None:
         while not self._take():
             pass
         self._output.before_change = self.hold
         self._thread.start()
         self._fence()
-        return self
+
+    def _end_others(self) -> None:
+        """Ends what runs left behind that this run excludes.
+
+        Raises:
+            ConfigurationError: One of them is writing to the output.
+        """
+        for shard, number in newest_leases(self._output.list_names(LEASES)).items():
+            if not _exclude(shard, self._shard):
+                continue
+            other = Lease(OutputFolder(self._output.uri), self._run_id, self._say, shard)
+            with contextlib.suppress(FileNotFoundError):
+                if not _parse(other._read(number)).get("ended"):
+                    other._begin()
+                    other.__exit__()
+            self._output.fences = None  # read again when needed
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
@@ -155,7 +195,7 @@ class Lease:
         self._renewed = _awake()
         mine = self._text()
         patiently(
-            lambda: self._output.create_bytes(_name(self._number), mine), f"{safe_uri(self._output.uri)}: no lease"
+            lambda: self._output.create_bytes(self._name(self._number), mine), f"{safe_uri(self._output.uri)}: no lease"
         )
         if self._newest() != (self._number, mine):
             return False
@@ -166,7 +206,7 @@ class Lease:
         with contextlib.suppress(Exception):  # old leases do no harm
             for older in self._numbers():
                 if older < self._number and _parse(self._read(older)).get("run_id"):
-                    self._output.remove_quietly(_name(older))
+                    self._output.remove_quietly(self._name(older))
         return True
 
     def _outwait(self, number: int, text: bytes) -> tuple[int, bytes]:
@@ -193,7 +233,7 @@ class Lease:
         for run, fence in self._fences.items():
             if fence is None:
                 self._fences[run] = {folder: count_files(run, names) for folder, names in counted.items()}
-        self._output.fences = self._fences
+        self._output.fences = None if self._shard else self._fences
         if counted:
             patiently(self._write, f"{safe_uri(self._output.uri)}/{LEASES} could not be written")
         self._sweep()
@@ -243,14 +283,17 @@ class Lease:
                 continue
 
     def _numbers(self) -> list[int]:
-        stems = (name.removesuffix(".json") for name in self._output.list_names(LEASES))
-        return [int(stem) for stem in stems if stem.isdigit()]
+        found = map(parse_lease_name, self._output.list_names(LEASES))
+        return [one[1] for one in found if one is not None and one[0] == self._shard]
 
     def _read(self, number: int) -> bytes:
-        return self._output.read_bytes(_name(number))
+        return self._output.read_bytes(self._name(number))
 
     def _write(self, *, ended: bool = False) -> None:
-        self._output.replace_bytes(_name(self._number), self._text(ended=ended))
+        self._output.replace_bytes(self._name(self._number), self._text(ended=ended))
+
+    def _name(self, number: int) -> str:
+        return f"{LEASES}/{lease_name(self._shard, number)}"
 
     def _text(self, *, ended: bool = False) -> bytes:
         said = {
@@ -270,24 +313,27 @@ def running(output: OutputFolder) -> str | None:
 
     It changes nothing. If the holder of the lease may have died, it watches the lease, for `EXPIRES_S` at most.
     """
-    watcher = Lease(output, run_id="")
-    number, text = watcher._newest()
-    if not number or _is_free(text):
-        return None
+    watchers = [Lease(output, "", shard=shard) for shard in newest_leases(output.list_names(LEASES))]
+    watched = {watcher: watcher._newest() for watcher in watchers}
     ends = time.monotonic() + EXPIRES_S
-    while time.monotonic() < ends:
-        time.sleep(RENEWED_EVERY_S / 5)
-        newest, now = watcher._newest()
-        if not newest or _is_free(now):
+    while watched := {one: seen for one, seen in watched.items() if seen[0] and not _is_free(seen[1])}:
+        if time.monotonic() >= ends:
             return None
-        if (newest, now) != (number, text):
-            holder = _parse(now)
-            return f"{holder.get('run_id')}, on {holder.get('host')}"
+        time.sleep(RENEWED_EVERY_S / 5)
+        for watcher, seen in watched.items():
+            newest, now = watcher._newest()
+            if newest and not _is_free(now) and (newest, now) != seen:
+                holder = _parse(now)
+                return f"{holder.get('run_id')}, on {holder.get('host')}"
+        watched = {one: seen for one, seen in watched.items() if one._newest() == seen}
     return None
 
 
-def _name(number: int) -> str:
-    return f"{LEASES}/{number:08d}.json"
+def _exclude(one: Shard | None, other: Shard | None) -> bool:
+    """Whether two runs with different leases exclude each other: all but parts of equally many."""
+    if one == other:
+        return False  # the same lease
+    return one is None or other is None or one.of != other.of
 
 
 def _parse(text: bytes) -> dict[str, Any]:
@@ -336,38 +382,6 @@ def _machine() -> str:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip() + os.readlink("/proc/self/ns/pid")
     except OSError:
         return socket.gethostname()
-
-
-def _runs(pid: int, started: float, ticks: int | None = None) -> bool:
-    """Whether a process of this machine may still run. False only if it is certain that it does not.
-
-    Args:
-        pid: Id of the process.
-        started: When it started, by the clock at that time.
-        ticks: When it started, in ticks since the machine started. Unlike ``started`` it does not depend on the clock.
-    """
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # the process belongs to another user
-        pass
-    try:
-        process = psutil.Process(pid)
-        if process.status() == psutil.STATUS_ZOMBIE:
-            return False
-        now = _ticks(pid)
-        return process.create_time() == started if ticks is None or now is None else now == ticks
-    except psutil.Error:  # /proc may hide processes of other users, so a missing process proves nothing
-        return True
-
-
-def _ticks(pid: int) -> int | None:
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return int(fields[19])
-    except (OSError, ValueError, IndexError):
-        return None
 
 
 def _awake() -> float:

@@ -16,6 +16,7 @@ from internvl_ops.stores.redaction import safe_uri
 from pipelines import columns as c
 from pipelines.ledger.finished import PartsOfFiles, unit_key, unit_keys
 from pipelines.ledger.ledger import Book, Ledger, State
+from pipelines.ledger.shard import Shard
 from pipelines.output.folder import ERRORS, RESULTS, OutputFolder
 
 Retry = bool | Collection[str]  # which errors run again: none, the retriable ones, or those of these kinds
@@ -28,6 +29,8 @@ def load_output(
     retry_errors: Retry,
     passed_over: Collection[str] = (),
     whole_files: bool = False,
+    shard: Shard | None = None,
+    errors: bool = True,
 ) -> None:
     """Books in ``ledger`` the units that are in ``output``.
 
@@ -37,17 +40,27 @@ def load_output(
         retry_errors: Leave out retriable errors, or errors of these kinds, so that their units run again.
         passed_over: Files that do not count.
         whole_files: Also find the files, such as documents, of which every unit is there.
+        shard: The part of the job whose units are booked; None books all.
+        errors: Whether units with errors are booked.
     """
     parts = ["parent", c.NUM_PARTS] if whole_files else []
     for name, table in output.read_tables(RESULTS, ["id"], passed_over=passed_over, optional=parts):
         _check_ids(output, name, table)
+        table = _own(table, shard)
         ledger.preload(unit_keys(table["id"]), State.DONE_BEFORE, _files_of(table))
     occurrences: dict[str, int] = {}
-    errors = ["id", "kind", "retriable"]
-    for name, table in output.read_tables(ERRORS, errors, passed_over=passed_over, optional=parts):
+    if not errors:
+        return
+    columns = ["id", "kind", "retriable"]
+    for name, table in output.read_tables(ERRORS, columns, passed_over=passed_over, optional=parts):
         _check_ids(output, name, table)
+        table = _own(table, shard)
         table = table.filter(pc.invert(_tried_again(table, retry_errors)))
         ledger.preload(b"".join(error_keys(table, occurrences)), State.FAILED_BEFORE, _files_of(table))
+
+
+def _own(table: pa.Table, shard: Shard | None) -> pa.Table:
+    return table if shard is None else table.filter(pa.array(shard.own(table["id"]), pa.bool_()))
 
 
 def _files_of(table: pa.Table) -> PartsOfFiles | None:

@@ -68,6 +68,7 @@ class RunRecord:
         self.lost: list[str] = []
         self.replaced = True  # whether --overwrite removed the earlier output
         self.documents: int | None = None  # number of documents reassembled from pages
+        self.parts = ""  # how many parts of the job have ended; empty if it has no parts
         self.weights = ""  # what identifies the checkpoint's files
         self.notices: list[str] = []  # notices logged at the start; see `pipelines.wiring.notices`
         self.decoders: list[str] = []  # how the decoder of each worker is confined; see `Ledger.put_decoder`
@@ -258,6 +259,8 @@ class RunRecord:
             lines.append("  --overwrite made no result, so the results that stood there before are kept")
         if self.documents is not None:
             lines.append(f"  documents {folder}/documents/  {self.documents:,} from their pages")
+        if self.parts:
+            lines.append(self.parts)
         if (rate := self.measures.rates()["units_per_second"]) is not None and self.measures.units:
             lines.append(f"  speed     {rate:,.3g} units/s; {self.measures.advice()}")
         lines += [f"  results   {folder}/results/", f"  report    {folder}/{RUNS}/{self.run_id}/report.html"]

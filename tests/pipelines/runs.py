@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from pipelines.ledger.ledger import RUN, SKIP, Counts, Ledger
+from pipelines.ledger.shard import Shard
 from pipelines.output.folder import ERRORS, RESULTS, OutputFolder
 from pipelines.output.overwrite import MARKER, begin
 from pipelines.output.resume import drop_superseded_errors, load_output
@@ -104,8 +106,8 @@ class Run:
         return "timeout" if unit_id.isupper() and self.outage else "result"
 
 
-def execute(uri: str, manifest: Sequence[str], run: Run, run_id: str) -> Counts:
-    """What ``annotate`` does, in one process.
+def execute(uri: str, manifest: Sequence[str], run: Run, run_id: str, shard: Shard | None = None) -> Counts:
+    """What ``annotate`` does, in one process, with all rows or those of a part.
 
     Raises:
         Killed: As ``run`` wants it.
@@ -114,28 +116,31 @@ def execute(uri: str, manifest: Sequence[str], run: Run, run_id: str) -> Counts:
     overwrite = begin(output, run_id, wanted=run.overwrite and bool(manifest), kind="the same")
     older_errors = [name for name in output.files(ERRORS) if name not in overwrite.old]
     book = Ledger()
-    load_output(book, output, retry_errors=run.retry_errors, passed_over=overwrite.old)
+    load_output(book, output, retry_errors=run.retry_errors, passed_over=overwrite.old, shard=shard)
+    own = range(len(manifest)) if shard is None else np.flatnonzero(shard.own(pa.array(manifest, pa.string()))).tolist()
     ledger = OneCallAtATime(book)
     schema = result_schema(pa.schema([]), CAPTION, IMAGE)
     ended = True
     with Writer(output, ledger, schema, run_id=run_id, model="tiny", rows_per_file=ROWS_PER_FILE) as writer:
-        for number, start in enumerate(range(0, len(manifest), BATCH)):
+        for number, start in enumerate(range(0, len(own), BATCH)):
             if number == run.interrupted_after:
                 ended = False
                 break
-            rows = _finished(ledger, manifest[start : start + BATCH], start, run)
+            positions = own[start : start + BATCH]
+            rows = _finished(ledger, [manifest[position] for position in positions], positions, run)
             for _ in range(1 + run.delivered_twice):
                 writer.add(rows)
-    drop_superseded_errors(ledger, output, older_errors)
+    if shard is None:
+        drop_superseded_errors(ledger, output, older_errors)
     counts = ledger.counts()
     if ended:
         overwrite.finish(output, results=counts.results + counts.already_done)
     return counts
 
 
-def _finished(ledger: OneCallAtATime, ids: Sequence[str], start: int, run: Run) -> pa.Table:
+def _finished(ledger: OneCallAtATime, ids: Sequence[str], positions: Sequence[int], run: Run) -> pa.Table:
     rows = []
-    for unit_id, answer in zip(ids, ledger.claim(ids, range(start, start + len(ids))), strict=True):
+    for unit_id, answer in zip(ids, ledger.claim(ids, positions), strict=True):
         if answer == SKIP:
             continue
         kind: Any = "duplicate_id" if answer > RUN else run.outcome(unit_id)

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 
 from internvl_ops.errors import ConfigurationError
-from pipelines.output import lease
+from pipelines.output import lease, processes
 from pipelines.output.folder import OutputFolder
 from pipelines.output.lease import LEASES, Lease, LeaseLost
 from pipelines.output.ownership import mark, parquet_name
@@ -23,7 +23,7 @@ from pipelines.output.ownership import mark, parquet_name
 ROOT = Path(__file__).parents[3]
 OWNER = """
 import sys
-from pipelines.output import lease
+from pipelines.output import lease, processes
 lease.RENEWED_EVERY_S, lease.FRESH_S = 0.1, 0.4
 with lease.Lease(lease.OutputFolder(sys.argv[1]), "first"):
     print("holds", flush=True)
@@ -169,20 +169,20 @@ class TestWhetherAProcessRuns:
     def test_one_that_is_gone_does_not(self) -> None:
         process = subprocess.Popen(["true"])
         process.wait()
-        assert not lease._runs(process.pid, 0.0)
+        assert not processes.may_run(process.pid, 0.0)
 
     def test_one_that_has_the_number_of_another_does_not(self) -> None:
-        ticks = lease._ticks(os.getpid())
+        ticks = processes.ticks(os.getpid())
         assert ticks is not None
-        assert lease._runs(os.getpid(), 0.0, ticks)  # the clock was set since it started
-        assert not lease._runs(os.getpid(), 0.0, ticks - 1)
+        assert processes.may_run(os.getpid(), 0.0, ticks)  # the clock was set since it started
+        assert not processes.may_run(os.getpid(), 0.0, ticks - 1)
 
     def test_one_that_proc_does_not_show_may(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def hidden(pid: int) -> psutil.Process:
             raise psutil.NoSuchProcess(pid)
 
-        monkeypatch.setattr(lease.psutil, "Process", hidden)
-        assert lease._runs(1, 0.0)
+        monkeypatch.setattr(processes.psutil, "Process", hidden)
+        assert processes.may_run(1, 0.0)
 
 
 class TestTheFirstRun:
