@@ -20,10 +20,11 @@ from internvl_ops.events import note
 from internvl_ops.stores.redaction import safe_text, safe_uri
 from pipelines.interruption import Interrupted
 from pipelines.output.folder import ERRORS, RESULTS
-from pipelines.report.record import RunRecord
 
 if TYPE_CHECKING:
     from openlineage.client import OpenLineageClient
+
+    from pipelines.report.record import RunRecord
 
 logger = logging.getLogger(__name__)
 
