@@ -175,9 +175,15 @@ class RayHead:
     def run(self, *job: str, timeout: float = 900) -> subprocess.CompletedProcess[str]:
         """``python jobs/…`` on this cluster. Nodes that come later unpack a submitted folder into the same place anew,
         since they are one machine, and pull it away under those that are there."""
+        process = self.start(*job)
+        out, err = process.communicate(timeout=timeout)
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    def start(self, *job: str) -> subprocess.Popen[str]:
+        """As `run`, without waiting for the end."""
         environment = self._environment | {"RAY_ADDRESS": f"127.0.0.1:{self._gcs}", "PYTHONPATH": str(ROOT)}
-        command = [sys.executable, *job]
-        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=timeout)
+        pipe = subprocess.PIPE
+        return subprocess.Popen([sys.executable, *job], cwd=ROOT, env=environment, stdout=pipe, stderr=pipe, text=True)
 
     def submit(self, *job: str, wait: bool = True, timeout: float = 900) -> subprocess.CompletedProcess[str]:
         """``ray job submit --working-dir . -- python jobs/…``."""

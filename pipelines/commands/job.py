@@ -75,6 +75,8 @@ def run_job(
         if waiting := check_endpoint(options):
             note(logger, "notice", f"Note: {waiting}")
         say_now(f"checked the options and {len(plan.splits):,} file(s) of the input")
+        if options.shards > 1:
+            sys.exit(_run_parts(options, plan, checkpoint))
         # Ray takes seconds to import, so only once the configuration is valid.
         from pipelines.annotate import annotate
 
@@ -93,6 +95,21 @@ def run_job(
     except OSError as error:
         _fail(error, 1, options)
     sys.exit(record.exit_status)
+
+
+def _run_parts(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | None) -> int:
+    """Runs the parts of the job as processes that repeat this one's command line; returns the exit status."""
+    import ray
+
+    from pipelines import cluster
+    from pipelines.commands.parts import run_parts
+
+    with phase("holding"), cluster.session(options):
+        nodes = cluster.nodes()
+        workers = cluster.plan_workers(options, checkpoint, plan.media_kind, nodes, several=plan.several_media)
+        cpus = int(sum(node.get("CPU", 0) for node in nodes))
+        address = ray.get_runtime_context().gcs_address
+        return run_parts(options, workers, cpus, address, [sys.executable, *sys.orig_argv[1:]])
 
 
 def _fail(error: Exception, status: int, options: JobOptions) -> NoReturn:

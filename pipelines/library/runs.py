@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from internvl_ops.errors import ConfigurationError, keyword
 from pipelines.library.keywords import in_python, options_from
 from pipelines.options.job_options import JobOptions
 
@@ -80,6 +81,11 @@ def run_to_folder(
 
     with in_python():
         options = options_from(cls, {**values, "input": os.fspath(source), "output": os.fspath(output)})
+        if options.shards > 1:
+            raise ConfigurationError(
+                f"{keyword('shards', options.shards)}: parts are processes of the command "
+                "internvl-batch; a call runs one of them, by shard."
+            )
         plan, checkpoint, task = check_job(options, cls.make_task)
         # Ray takes seconds to import; what is wrong is said before.
         from pipelines.annotate import annotate

@@ -122,6 +122,8 @@ class OutputOptions(BaseModel):
     documents: Literal["parquet", "markdown", "none"] = Field(
         "parquet", description="How to write reassembled PDFs to documents/: one Parquet row or "
         "one Markdown file per document.")  # fmt: skip
+    shards: Annotated[int, Field(ge=1, le=1000)] = Field(1, description="Run the job as so many parts at once on this "
+        "cluster, each with a driver, a ledger and engines of its own, where one driver is the limit.")  # fmt: skip
     shard: str | None = Field(None, description="Do only part I of N, written I/N, such as 3/16: the rows whose ids "
         "fall to it. Parts may run at any time and place, also at once on one output. The last one to end proves "
         "that they add up.")  # fmt: skip

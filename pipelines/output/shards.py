@@ -31,17 +31,26 @@ def check_shard(options: JobOptions) -> None:
     Raises:
         ConfigurationError: The message names the options.
     """
-    if parse_shard(options.shard) is None:
+    if options.shards > 1 and options.shard is not None:
+        raise ConfigurationError(
+            f"--shards {options.shards} runs all parts, --shard {options.shard} runs one of them. Give one of the two."
+        )
+    if options.shards > 1 and options.autoscaling:
+        raise ConfigurationError(
+            f"--shards {options.shards} --autoscaling: the parts divide a cluster whose size is known. Run each part "
+            "by itself with --shard."
+        )
+    if parse_shard(options.shard) is None and options.shards == 1:
         return
+    given = f"--shards {options.shards}" if options.shards > 1 else f"--shard {options.shard}"
     if options.overwrite:
         raise ConfigurationError(
-            f"--shard {options.shard} --overwrite: one part cannot replace the output of all. Overwrite without "
-            "--shard, or give a new --output."
+            f"{given} --overwrite: one part cannot replace the output of all. Overwrite without "
+            "it, or give a new --output."
         )
     if options.refresh != "none":
         raise ConfigurationError(
-            f"--shard {options.shard} --refresh {options.refresh}: parts would change the same files at once. Refresh "
-            "without --shard."
+            f"{given} --refresh {options.refresh}: parts would change the same files at once. Refresh without it."
         )
 
 
@@ -118,6 +127,13 @@ def close_parts(
     except ConfigurationError as error:  # another part ended at the same moment, or the next night has begun
         return f"  parts     all {shard.of:,} have ended; another run ends the job: {error}"
     return f"  parts     all {shard.of:,} have ended: {_sum(list(found.values()))}"
+
+
+def sum_of_parts(output: OutputFolder, of: int) -> str:
+    """The sum over all parts as a line; empty if they have not all ended over the same input."""
+    first = _parse(content_of(output, _name(Shard(1, of))))
+    found = {} if first is None else parts_done(output, Shard(1, of), first.read)
+    return f"All {of:,} parts: {_sum(list(found.values()))}" if len(found) == of else ""
 
 
 def _drop_old_errors(output: OutputFolder) -> None:

@@ -1,0 +1,120 @@
+"""``--shards N``: the parts of a job side by side on one cluster, each in a driver process of its own.
+
+A part runs as `--shard I/N` does, with its own ledger, writer and engines, so that no driver is the limit. This process
+starts them, shows what they say, and ends with the sum.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING
+
+from internvl_ops.errors import ConfigurationError
+from pipelines import interruption
+from pipelines.options.command_line import show
+from pipelines.options.job_options import JobOptions
+from pipelines.output.folder import OutputFolder
+from pipelines.output.shards import sum_of_parts
+
+if TYPE_CHECKING:
+    from pipelines.cluster import Workers
+
+_WORST_FIRST = (1, 2, 3, 0)  # exit statuses
+
+
+@dataclass(frozen=True)
+class Share:
+    """The actors of one part.
+
+    Args:
+        engines: Number of engines.
+        prepare_actors: Number of prepare actors.
+    """
+
+    engines: int
+    prepare_actors: int
+
+
+def shares(options: JobOptions, workers: Workers, cpus: int) -> list[Share]:
+    """Divides the cluster among the parts; the first parts get what cannot be divided.
+
+    Args:
+        options: Options of the job.
+        workers: The actors that one run over the whole input would have.
+        cpus: CPUs of the cluster.
+
+    Raises:
+        ConfigurationError: There are fewer engines, or fewer CPUs, than the parts need.
+    """
+    parts = options.shards
+    engines = workers.engines
+    if not workers.gpus_per_engine and options.engines is None:
+        engines = parts  # on CPUs, and before a server, a run has one engine by default
+    if engines < parts:
+        raise ConfigurationError(
+            f"--shards {parts}: the cluster has room for {engines} engines, and each part needs one of its own. Lower "
+            f"--shards to {engines} or less, or add GPUs."
+        )
+    on_cpus = 0 if workers.gpus_per_engine else engines
+    prepare = options.prepare_actors or cpus - on_cpus
+    if prepare < parts:
+        raise ConfigurationError(
+            f"--shards {parts}: {engines} engines and a prepare actor for each part need {parts + on_cpus} CPUs, the "
+            f"cluster has {cpus}. Lower --shards, or add CPUs."
+        )
+    return [Share(*(total // parts + (part < total % parts) for total in (engines, prepare))) for part in range(parts)]
+
+
+def run_parts(options: JobOptions, workers: Workers, cpus: int, address: str, command: Sequence[str]) -> int:
+    """Runs all parts and returns the exit status of the job: 1 before 2 before 3, if any part ends so.
+
+    Args:
+        options: Options of the job.
+        workers: The actors that one run over the whole input would have.
+        cpus: CPUs of the cluster.
+        address: Of the cluster.
+        command: Command line of this process.
+
+    Raises:
+        ConfigurationError: The cluster is too small for so many parts.
+    """
+    divided = shares(options, workers, cpus)
+    running = []
+    for part, share in enumerate(divided, 1):
+        own = ("--shards", "1", "--shard", f"{part}/{options.shards}", "--engines", str(share.engines))
+        process = subprocess.Popen(
+            [*command, *own, "--prepare-actors", str(share.prepare_actors)],
+            env=os.environ | {"RAY_ADDRESS": address},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,  # a Ctrl-C comes to this process, which passes it on once
+        )
+        running.append(process)
+        threading.Thread(target=_relay, args=(process.stdout, f"[{part}/{options.shards}] "), daemon=True).start()
+    try:
+        with interruption.phase("running"):
+            statuses = [process.wait() for process in running]
+    except interruption.Interrupted:
+        interruption.say("Interrupted; the parts write what is finished.")
+        for process in running:
+            process.terminate()
+        for process in running:
+            process.wait()
+        return 1
+    if said := sum_of_parts(OutputFolder(options.output), options.shards):
+        show(said)
+    return next(status for status in _WORST_FIRST if status in {one if one in _WORST_FIRST else 1 for one in statuses})
+
+
+def _relay(lines: IO[str] | None, prefix: str) -> None:
+    for line in lines or ():
+        sys.stderr.write(prefix + line)
+        sys.stderr.flush()

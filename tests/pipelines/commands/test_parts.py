@@ -1,0 +1,48 @@
+"""``--shards N`` divides the cluster among the parts, or says what is missing."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from internvl_ops.errors import ConfigurationError
+from pipelines.cluster import Workers
+from pipelines.commands.parts import Share, shares
+from pipelines.options.job_options import JobOptions
+
+
+def options(shards: int, **others: object) -> JobOptions:
+    return JobOptions(input="in", output="out", model="model", shards=shards, **others)  # type: ignore[arg-type]
+
+
+def workers(engines: int, gpus_per_engine: int = 1) -> Workers:
+    return Workers(engines=engines, gpus_per_engine=gpus_per_engine, prepare_actors=1, in_flight=1, rows_per_block=1)
+
+
+@given(parts=st.integers(1, 20), more_engines=st.integers(0, 40), more_cpus=st.integers(0, 200))
+def test_nothing_is_left_over_and_no_part_is_left_out(parts: int, more_engines: int, more_cpus: int) -> None:
+    engines, cpus = parts + more_engines, parts + more_cpus
+    divided = shares(options(parts), workers(engines), cpus)
+    assert sum(share.engines for share in divided) == engines
+    assert sum(share.prepare_actors for share in divided) == cpus
+    assert min(share.engines for share in divided) >= max(share.engines for share in divided) - 1 >= 0
+    assert all(share.prepare_actors >= 1 for share in divided)
+
+
+def test_on_cpus_each_part_has_an_engine() -> None:
+    assert shares(options(2), workers(1, gpus_per_engine=0), 6) == [Share(1, 2), Share(1, 2)]
+
+
+def test_numbers_that_are_given_are_divided() -> None:
+    assert shares(options(2, engines=3, prepare_actors=5), workers(3), 64) == [Share(2, 3), Share(1, 2)]
+
+
+def test_fewer_engines_than_parts() -> None:
+    with pytest.raises(ConfigurationError, match=r"room for 4 engines.*Lower --shards to 4"):
+        shares(options(8), workers(4), 64)
+
+
+def test_fewer_cpus_than_parts_need() -> None:
+    with pytest.raises(ConfigurationError, match="need 4 CPUs, the cluster has 3"):
+        shares(options(2), workers(1, gpus_per_engine=0), 3)
