@@ -25,6 +25,7 @@ from pipelines.ledger.shard import parse_shard
 from pipelines.metrics import RunMetrics
 from pipelines.options.job_options import JobOptions
 from pipelines.output.card import write_card
+from pipelines.output.compaction import finish_merge
 from pipelines.output.continuity import Columns, columns_of
 from pipelines.output.documents import write_documents
 from pipelines.output.folder import ERRORS, OutputFolder
@@ -88,6 +89,7 @@ def annotate(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | Non
     folder = contextlib.nullcontext() if ray.is_initialized() else run_folder()
     with folder, listening(record.events), Lease(output, record.run_id, shard=shard) as lease, lineage(record):
         kind = overwrite_id(safe_uri(options.input), settings(options, task, checkpoint_version(checkpoint)))
+        finish_merge(output)
         overwrite = begin(output, record.run_id, wanted=options.overwrite, kind=kind)
         with cluster.session(options):
             workers = cluster.plan_workers(
@@ -119,6 +121,7 @@ def annotate(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | Non
                 run_id=record.run_id,
                 model=safe_uri(options.model),
                 unparsed=task.unparsed,
+                file_bytes=options.file_mb << 20,
                 rows_per_file=options.rows_per_file,
                 commit_seconds=options.commit_seconds,
                 metadata=metadata(options, task, checkpoint_version(checkpoint)),

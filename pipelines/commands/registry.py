@@ -264,6 +264,16 @@ COMMANDS: dict[str, Command] = {
             script="export_dataset.py",
         ),
         Command(
+            "compact",
+            "Merge the small files of an output.",
+            "Merges the small Parquet files that many runs left in results/ and errors/. Every row stays, whenever the "
+            "command is killed. docs/guarantees.md says what readers see meanwhile.",
+            run="pipelines.commands.compact:run",
+            options="pipelines.commands.compact:CompactOptions",
+            example=("--output s3://bucket/captions",),
+            script="compact_output.py",
+        ),
+        Command(
             "filter",
             "Keep, drop or review each unit of an output by rules.",
             "Judges every unit of an output by rules in a YAML file: keep, drop or review, with all reasons. Needs no "

@@ -7,8 +7,7 @@ Validated before Ray or a model is touched. A field is a flag (``max_tiles`` is 
 from __future__ import annotations
 
 import difflib
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -18,14 +17,14 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
-    ValidationError,
     ValidationInfo,
     field_validator,
 )
 
-from internvl_ops.errors import KINDS, UnitError
+from internvl_ops.errors import KINDS
 from internvl_ops.media.page_ranges import select_pages
 from internvl_ops.stores.base import Settings
+from pipelines.options.row_sampling import NewTokens, RepetitionPenalty, Seed, Temperature, TopP
 from pipelines.sources.options import PROMPT_COLUMNS, InputFormat
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ Positive = Annotated[int, Field(ge=1, le=2**53)]
 PositiveSeconds = Annotated[int, Field(ge=1, le=10**8)]
 Places = Annotated[int, Field(ge=1, le=10**6)]
 PlacesOrNone = Annotated[int, Field(ge=0, le=10**6)]
-Seed = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+MebiBytes = Annotated[int, Field(ge=1, le=4096)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -127,7 +126,10 @@ class OutputOptions(BaseModel):
     shard: str | None = Field(None, description="Do only part I of N, written I/N, such as 3/16: the rows whose ids "
         "fall to it. Parts may run at any time and place, also at once on one output. The last one to end proves "
         "that they add up.")  # fmt: skip
-    rows_per_file: Positive = Field(1000, description="Rows in each Parquet file of results/.")
+    file_mb: MebiBytes = Field(128, description="Size of a full Parquet file in results/ and errors/, in MiB. "
+        "--commit-seconds writes smaller ones; `internvl-batch compact` merges them.")  # fmt: skip
+    rows_per_file: Positive | None = Field(None, description="Write a Parquet file after this many rows, even if it is "
+        "smaller than --file-mb.")  # fmt: skip
     commit_seconds: PositiveSeconds = Field(60, description="Write finished rows at least this often, in "
         "seconds, so that a killed job repeats little work.")  # fmt: skip
 
@@ -158,12 +160,6 @@ class ModelOptions(BaseModel):
         "NAME=PATH of a folder as PEFT saves it.")  # fmt: skip
     trust_remote_code: bool = Field(False, description="Allow the checkpoint's own Python code to "
         "run.")  # fmt: skip
-
-
-NewTokens = Annotated[int, Field(ge=1, lt=2**31)]
-Temperature = Annotated[float, Field(ge=0, le=2)]
-TopP = Annotated[float, Field(gt=0, le=1)]
-RepetitionPenalty = Annotated[float, Field(gt=0, le=2)]
 
 
 class PromptOptions(BaseModel):
@@ -200,45 +196,6 @@ class PromptOptions(BaseModel):
         "openai, the server recognises its own.")  # fmt: skip
     combine_images: bool = Field(False, description="Write one <image> into the prompt for all "
         "images of a row, instead of Image-1: <image>, Image-2: <image> …")  # fmt: skip
-
-
-class RowSampling(BaseModel):
-    """The fields of a row's ``sampling_params``; fields that it leaves out are as in the job."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
-
-    max_new_tokens: NewTokens | None = None
-    temperature: Temperature | None = None
-    top_p: TopP | None = None
-    repetition_penalty: RepetitionPenalty | None = None
-    seed: Seed | None = None
-
-
-def row_sampling(given: object) -> dict[str, Any]:
-    """A row's own sampling, from a struct, a map or JSON text.
-
-    Raises:
-        UnitError: ``bad_row``, with what is allowed.
-    """
-    try:
-        if isinstance(given, str):
-            given = given.strip() or None  # an empty cell of a CSV
-        given = json.loads(given) if isinstance(given, str) else given
-        values = dict(given or {}) if isinstance(given, Mapping | list | None) else given  # a map is a list of pairs
-        if not isinstance(values, dict):
-            raise TypeError(f"it is a {type(values).__name__}")
-        # A column of structs has every row's fields in every row.
-        given = {name: value for name, value in values.items() if value is not None}
-        return RowSampling.model_validate(given).model_dump(exclude_none=True)
-    except ValidationError as error:
-        detail = error.errors()[0]
-        name = ".".join(map(str, detail["loc"]))
-        message = (
-            f"{name} = {detail['input']!r:.80}: {detail['msg']}. Allowed are {', '.join(RowSampling.model_fields)}"
-        )
-    except (TypeError, ValueError, RecursionError) as error:
-        message = f"{given!r:.80} is not a JSON object: {error}"
-    raise UnitError("render", "bad_row", f"column 'sampling_params': {message}")
 
 
 class MediaOptions(BaseModel):

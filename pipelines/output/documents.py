@@ -106,7 +106,10 @@ def _remove_documents(output: OutputFolder, name: str, names: set[str] | None) -
         return None
     table = output.read_table(name)
     table = table.filter(pc.invert(gone))
-    return output.write_table(name, table) if len(table) else output.remove(name)
+    if len(table):
+        output.write_table(name, table)
+    else:
+        output.remove(name)
 
 
 def _sorted_pages(

@@ -23,12 +23,15 @@ from internvl_ops.stores.redaction import safe_uri
 from internvl_ops.stores.schemes import LOCAL, SCHEME, canonical, scheme_named, split_uri, written_places
 from pipelines.output.fences import Fences, is_late, parse_fences
 from pipelines.output.lease_names import lease_name, newest_leases
+from pipelines.output.merges import MERGE, MERGED, Merge, parse_merge
 from pipelines.output.ownership import named_run, writer_of
 from pipelines.patience import is_permanent, patiently, reason
 
 RESULTS, ERRORS, DOCUMENTS, EVALUATION, RUNS = "results", "errors", "documents", "evaluation", "_runs"
 REVIEWS = "reviews"  # written by people through the viewer: no run removes or rewrites anything there
 LEASES = f"{RUNS}/.lease"  # see `pipelines.output.lease`
+
+GROUP_BYTES = 64 << 20  # of a row group in memory
 
 _PROTOCOL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 
@@ -61,10 +64,15 @@ def _checked(uri: str) -> str:
     return plain
 
 
+def rows_per_group(table: pa.Table) -> int:
+    """Rows of a row group: readers hold one in memory, whatever the size of the file."""
+    return max(1, len(table) * GROUP_BYTES // max(GROUP_BYTES, table.nbytes))
+
+
 def as_parquet(table: pa.Table) -> bytes:
     """A whole Parquet file as bytes."""
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd")
+    pq.write_table(table, sink, row_group_size=rows_per_group(table), compression="zstd")
     return bytes(sink.getvalue().to_pybytes())
 
 
@@ -161,11 +169,33 @@ class OutputFolder:
     def files(self, folder: str) -> list[str]:
         """Names of the finished Parquet files in ``results`` or ``errors``, relative to the output, sorted.
 
-        Late files of a run that was taken over are left out; see `pipelines.output.fences`.
+        Late files of a run that was taken over are left out, see `pipelines.output.fences`, and so are files whose rows
+        stand in another one already, see `pipelines.output.merges`.
         """
         names = patiently(lambda: self.list_names(folder), f"{safe_uri(self.uri)}/{folder} could not be listed")
         finished = (f"{folder}/{name}" for name in names if name.endswith(".parquet") and not name.startswith("."))
-        return sorted(name for name in finished if not is_late(self._known_fences(), name))
+        merged = self._merged()
+        return sorted(name for name in finished if name not in merged and not is_late(self._known_fences(), name))
+
+    def merge_there(self) -> Merge | None:
+        """The merge of files that was begun and not ended; None if there is none."""
+        try:
+            text = patiently(lambda: self.read_bytes(MERGE), f"{safe_uri(self.uri)}/{MERGE} could not be read")
+        except FileNotFoundError:
+            return None
+        return parse_merge(text)
+
+    def is_merged(self, merge: Merge) -> bool:
+        """Whether the rows of the sources stand in the target."""
+        try:
+            return self.read_metadata(merge.target).get(MERGED) == merge.id.encode()
+        except FileNotFoundError:
+            return False
+
+    def _merged(self) -> Collection[str]:
+        """Files of a merge that was begun, whose rows stand in its target."""
+        merge = self.merge_there()
+        return merge.sources if merge is not None and self.is_merged(merge) else ()
 
     def _known_fences(self) -> Fences:
         if self.fences is None:
@@ -217,6 +247,11 @@ class OutputFolder:
 
         return patiently(read, f"{safe_uri(self.uri)}/{name} could not be read")
 
+    def size(self, name: str) -> int:
+        """The size of a file, in bytes."""
+        found = patiently(lambda: self.store.stat(self._path(name)), f"{safe_uri(self.uri)}/{name} could not be read")
+        return found.size or 0
+
     def read_tables(
         self,
         folder: str,
@@ -245,9 +280,11 @@ class OutputFolder:
                     chunk, pool.map(lambda name: self.read_table(name, columns, optional), chunk), strict=True
                 )
 
-    def write_table(self, name: str, table: pa.Table) -> None:
-        """Writes ``table`` as the Parquet file ``name``; see `write_bytes`."""
-        self.write_bytes(name, as_parquet(table))
+    def write_table(self, name: str, table: pa.Table) -> int:
+        """Writes ``table`` as the Parquet file ``name``; see `write_bytes`. Returns its size in bytes."""
+        data = as_parquet(table)
+        self.write_bytes(name, data)
+        return len(data)
 
     def write_bytes(self, name: str, data: bytes) -> None:
         """Writes a whole file, or raises; retries while the store fails temporarily.

@@ -108,6 +108,11 @@ def begin(output: OutputFolder, run_id: str, *, wanted: bool, kind: str) -> Over
     return overwrite
 
 
+def overwriting_run(output: OutputFolder) -> str | None:
+    """The last run of an overwrite that has not ended; None if there is none."""
+    return next(reversed(_marker(output).get("runs", ())), None)
+
+
 def replaced_files(output: OutputFolder) -> list[str]:
     """Files that do not count, because an unfinished overwrite will remove them."""
     runs = _marker(output).get("runs")

@@ -174,8 +174,9 @@ def error_schema(results: pa.Schema) -> tuple[pa.Schema, dict[str, str]]:
 class Writer:
     """Collects finished rows and writes them as whole files, in a thread of its own.
 
-    A file is written when it is full or when its oldest row has waited ``commit_seconds``. Before that, the writer asks
-    the ledger which rows are still to be written; afterwards, it books them as written.
+    A file is written when it is full or when its oldest row has waited ``commit_seconds``. It is full by its size, as
+    the last file suggests it, by the memory that its rows take, or by their number. Before it is written, the writer
+    asks the ledger which rows are still to be written; afterwards, it books them as written.
 
     Args:
         output: The output.
@@ -184,7 +185,8 @@ class Writer:
         run_id: Written into file names and into every row.
         model: Written into every result.
         unparsed: Column that is null if the task found nothing in the answer.
-        rows_per_file: Rows of a full file.
+        file_bytes: Size of a full file. In memory its rows take at most twice as much.
+        rows_per_file: Rows of a full file; None: however many.
         commit_seconds: Longest wait of a finished row.
         metadata: Written into the schema of every file.
         token: Number of the lease that the run holds; written into every file.
@@ -204,7 +206,8 @@ class Writer:
         run_id: str,
         model: str,
         unparsed: str | None = None,
-        rows_per_file: int = 1000,
+        file_bytes: int = 128 << 20,
+        rows_per_file: int | None = None,
         commit_seconds: float = 60,
         metadata: Mapping[bytes, bytes] | None = None,
         token: int = 0,
@@ -216,9 +219,13 @@ class Writer:
         self._output, self._book, self._schema = output, book, schema
         self._error_schema, self._error_columns = error_schema(schema)
         self._run_id, self._model, self._unparsed = run_id, model, unparsed
-        self._rows_per_file, self._commit_seconds = rows_per_file, commit_seconds
+        self._file_bytes, self._commit_seconds = file_bytes, commit_seconds
+        self._rows_per_file = rows_per_file or 1 << 62
+        self._packed = {RESULTS: 1.0, ERRORS: 1.0}  # size of the last file by the memory that its rows took
         self._metadata = {**(metadata or {}), **mark(run_id, token)}
         self._buffers: dict[str, list[tuple[list[bytes], pa.Table]]] = {RESULTS: [], ERRORS: []}
+        self._rows: Counter[str] = Counter()  # in the buffers
+        self._bytes: Counter[str] = Counter()
         self._oldest: dict[str, float] = {}
         self._files: Counter[str] = Counter()
         # Bounded: if the store is slower than the engines, the run waits for it instead of filling memory.
@@ -332,7 +339,10 @@ class Writer:
     def _buffer(self, folder: str, keys: list[bytes], rows: pa.Table) -> None:
         self._buffers[folder].append((keys, rows))
         self._oldest.setdefault(folder, time.monotonic())
-        if sum(len(rows) for _, rows in self._buffers[folder]) >= self._rows_per_file:
+        self._rows[folder] += len(rows)
+        self._bytes[folder] += rows.nbytes
+        most = min(2.0, 1 / max(self._packed[folder], 1e-9)) * self._file_bytes
+        if self._rows[folder] >= self._rows_per_file or self._bytes[folder] >= most:
             self._flush(folder)
 
     def _flush_old(self) -> None:
@@ -346,13 +356,15 @@ class Writer:
         keys = [key for keys, _ in self._buffers[folder] for key in keys]
         rows = pa.concat_tables(rows for _, rows in self._buffers[folder])
         self._buffers[folder] = []
+        self._rows[folder] = self._bytes[folder] = 0
         self._oldest.pop(folder, None)
         pending = self._book.pending(keys)
-        rows = rows.filter(pa.array(pending, pa.bool_()))
+        rows = rows if all(pending) else rows.filter(pa.array(pending, pa.bool_()))  # a copy, of a whole file
         if not len(rows):
             return
         rows = rows.replace_schema_metadata({**(rows.schema.metadata or {}), **self._metadata})
-        self._output.write_table(f"{folder}/{parquet_name(self._run_id, self._files[folder])}", rows)
+        size = self._output.write_table(f"{folder}/{parquet_name(self._run_id, self._files[folder])}", rows)
+        self._packed[folder] = size / max(1, rows.nbytes)
         self._files[folder] += 1
         written = [key for key, new in zip(keys, pending, strict=True) if new]
         with self.counting:

@@ -26,7 +26,7 @@ PREPARE_PLACES = 2  # blocks that a prepare actor has at once
 ADVICE = {
     "prepare": "prepare bound: add CPU actors (--prepare-actors, or CPUs to the cluster), or lower --max-tiles",
     "engine": "engine bound: the GPUs are what is used up; add GPUs, or lower --max-tiles or --max-new-tokens",
-    "write": "write bound: the output's storage is slower than the engines; raise --rows-per-file, or write nearer",
+    "write": "write bound: the output's storage is slower than the engines; raise --commit-seconds, or write nearer",
     "read": "read bound: rows come slower than they are prepared; split the manifest into more files, or use Parquet",
 }
 NO_GPUS = (

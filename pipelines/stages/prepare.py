@@ -18,7 +18,7 @@ from internvl_ops.tasks import Task
 from pipelines import columns as c
 from pipelines.failures import errors_with, fill, one_by_one, outcomes
 from pipelines.ledger.ledger import Claims
-from pipelines.options.job_options import row_sampling
+from pipelines.options.row_sampling import row_sampling
 from pipelines.stages import wire
 from pipelines.stages.previews import UnitSample
 from pipelines.stages.row_values import worker_name

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from pipelines.ledger.ledger import RUN, SKIP, Counts, Ledger
 from pipelines.ledger.shard import Shard
+from pipelines.output.compaction import finish_merge
 from pipelines.output.folder import ERRORS, RESULTS, OutputFolder
 from pipelines.output.overwrite import MARKER, begin
 from pipelines.output.resume import drop_superseded_errors, load_output
@@ -53,8 +54,9 @@ class MortalOutput(OutputFolder):
         super().__init__(uri)
         self._left, self._after = killed_at, after
 
-    def write_table(self, name: str, table: pa.Table) -> None:
+    def write_table(self, name: str, table: pa.Table) -> int:
         self._change(super().write_table, name, table)
+        return 0
 
     def remove(self, name: str) -> None:
         self._change(super().remove, name)
@@ -113,6 +115,7 @@ def execute(uri: str, manifest: Sequence[str], run: Run, run_id: str, shard: Sha
         Killed: As ``run`` wants it.
     """
     output = MortalOutput(uri, run.killed_at, after=run.killed_after)
+    finish_merge(output)
     overwrite = begin(output, run_id, wanted=run.overwrite and bool(manifest), kind="the same")
     older_errors = [name for name in output.files(ERRORS) if name not in overwrite.old]
     book = Ledger()

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from internvl_ops.errors import ConfigurationError
+from pipelines.commands.compact import CompactOptions, compacted
 from pipelines.output import lease
 from pipelines.output.folder import RESULTS, OutputFolder
 from pipelines.output.lease import Lease
@@ -54,6 +55,10 @@ def test_a_killed_run_is_resumed_with_one_row_a_unit(place: str) -> None:
     units = [unit for _, table in output.read_tables(RESULTS, ["id"]) for unit in table["id"].to_pylist()]
     assert sorted(map(int, units)) == list(range(UNITS))
     assert 5 <= sum("/first-" in name for name in output.files(RESULTS)) < UNITS
+    done = compacted(CompactOptions(output=place))
+    assert (done.before, done.after) == (UNITS, 1)
+    merged = [unit for _, table in output.read_tables(RESULTS, ["id"]) for unit in table["id"].to_pylist()]
+    assert merged == units
 
 
 def test_of_two_drivers_that_start_at_once_one_runs(place: str, monkeypatch: pytest.MonkeyPatch) -> None:

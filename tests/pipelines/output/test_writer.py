@@ -117,6 +117,20 @@ class TestFiles:
         assert [len(output.read_table(name)) for name in output.files(RESULTS)] == [10, 10, 5]
         assert read(output, RESULTS)["id"].to_pylist() == ids
 
+    def test_a_file_is_full_by_its_size(self, output: OutputFolder, ledger: Ledger) -> None:
+        """What --file-mb sets."""
+        ids = [f"{number:06d}" for number in range(4_000)]
+        claim(ledger, *ids)
+        with writer(output, ledger, file_bytes=40_000) as out:
+            for start in range(0, len(ids), 100):
+                out.add(table([row(unit_id) for unit_id in ids[start : start + 100]]))
+        assert read(output, RESULTS)["id"].to_pylist() == ids
+        sizes = [output.size(name) for name in output.files(RESULTS)]
+        rows = [len(output.read_table(name)) for name in output.files(RESULTS)]
+        assert len(sizes) > 2
+        assert max(sizes) < 60_000
+        assert rows[1] > rows[0] / 2  # its rows take twice as much memory at most, however well they are packed
+
     def test_without_rows_there_are_no_files(self, output: OutputFolder, ledger: Ledger) -> None:
         with writer(output, ledger) as out:
             out.add(table([]))
