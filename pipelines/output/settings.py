@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from internvl_ops.errors import ConfigurationError
+from internvl_ops.models.checkpoints.places import is_same_version
 from internvl_ops.stores.redaction import safe_uri
 from internvl_ops.tasks import Task
 from internvl_ops.tasks.forms import read_schema
@@ -108,7 +109,7 @@ def check_settings(output: OutputFolder, options: JobOptions, task: Task, weight
     there |= json.loads(found.get(METADATA_KEY, b"{}"))
     now = settings(options, task, weights)
     differing = [
-        _difference(name, there[name], now.get(name)) for name in there if not _is_same(there[name], now.get(name))
+        _difference(name, there[name], now.get(name)) for name in there if not _is_same(name, there[name], now.get(name))
     ]
     if differing:
         raise ConfigurationError(
@@ -117,7 +118,9 @@ def check_settings(output: OutputFolder, options: JobOptions, task: Task, weight
         )
 
 
-def _is_same(there: Any, now: Any) -> bool:
+def _is_same(name: str, there: Any, now: Any) -> bool:
+    if name == WEIGHTS:
+        return is_same_version(str(there), str(now))
     if not _has_digest(now):
         return bool(there == now)
     # Versions without digests kept only the displayable form, so only that can be compared.

@@ -10,6 +10,8 @@ import logging
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from fnmatch import fnmatch
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 # Files that say what a checkpoint is; small, and enough for everything but the engine.
 CONFIG_FILES = ("*.json", "*.jinja", "tokenizer.model", "*.txt")
+_CODE_FILES = ("*.model", "*.py")
+_FILES = ", files "  # in the version of a checkpoint of the Hub, before what identifies the files that are used
 _SMALL_BYTES = 64 << 20  # a file of this size is read whole for the fingerprint
 _SAMPLES, _SAMPLE_BYTES = 16, 64 << 10
 
@@ -33,7 +37,8 @@ class Place:
 
     Attributes:
         model: The user's name for it.
-        version: What identifies it: ``commit …`` of the Hub, ``content …`` of a local folder, ``files …`` of a store.
+        version: What identifies it: ``commit …, files …`` of the Hub, ``content …`` of a local folder, ``files …`` of a
+            store. Of the Hub the files are left out where it does not answer. See `is_same_version`.
         revision: On the Hub, the commit.
     """
 
@@ -58,7 +63,7 @@ class Place:
         if not is_hub_name(self.model):
             return Path(self.model)
         say_step(logger, "fetching the weights")  # a moment only, if they are there already
-        return self._on_hub((*CONFIG_FILES, "*.model", "*.py", *self._weights()))
+        return self._on_hub((*CONFIG_FILES, *_CODE_FILES, *self._weights()))
 
     def _on_hub(self, patterns: Iterable[str]) -> Path:
         name, revision = hub_name(self.model)
@@ -96,9 +101,36 @@ def place_of(model: str, revision: str | None = None) -> Place:
     if is_hub_name(model):
         name, named = hub_name(model)
         commit = _download(name, revision or named, CONFIG_FILES).name
-        return Place(model, f"commit {commit}", commit)
+        files = _files_of_commit(name, commit)
+        return Place(model, f"commit {commit}{_FILES}{files}" if files else f"commit {commit}", commit)
     _check_folder(model)
     return Place(model, f"content {fingerprint(Path(model))}")
+
+
+def is_same_version(one: str, other: str) -> bool:
+    """Whether two versions of a checkpoint have the same files. Two commits of the Hub may differ in a README alone."""
+    (commit, _, files), (other_commit, _, other_files) = one.partition(_FILES), other.partition(_FILES)
+    return commit == other_commit or bool(files and files == other_files)
+
+
+def _files_of_commit(name: str, commit: str) -> str:
+    """Identifies the files that are used of a commit of the Hub; empty if the Hub does not answer."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.hf_api import RepoFile
+
+    try:
+        entries = HfApi(endpoint=_endpoint()).list_repo_tree(name, revision=commit, recursive=True)
+        hashes = {
+            entry.path: entry.lfs.sha256 if entry.lfs else entry.blob_id
+            for entry in entries
+            if isinstance(entry, RepoFile)
+        }
+    except Exception:  # without a network, what has been fetched before is there
+        return ""
+    weights = "*.safetensors" if any(path.endswith(".safetensors") for path in hashes) else "*.bin"
+    used = [path for path in sorted(hashes) if any(map(partial(fnmatch, path), (*CONFIG_FILES, *_CODE_FILES, weights)))]
+    text = "".join(f"{path}\0{hashes[path]}\0" for path in used)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def stored_at(model: str) -> str | None:

@@ -11,7 +11,7 @@ import pytest
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.models.checkpoints.config import load_checkpoint
-from internvl_ops.models.checkpoints.places import fingerprint, place_of
+from internvl_ops.models.checkpoints.places import fingerprint, is_same_version, place_of
 from internvl_ops.stores.opening import store_of
 from testing.hub import Hub
 
@@ -123,13 +123,26 @@ class TestTheHub:
     def test_a_revision_is_pinned_by_its_commit(self, hub: Hub) -> None:
         first = hub.commit("models/lab/nano", FILES)
         checkpoint = load_checkpoint("lab/nano")
-        assert checkpoint.version == f"commit {first}"
+        assert checkpoint.version.startswith(f"commit {first}, files ")
         second = hub.commit("models/lab/nano", FILES | {"config.json": FILES["config.json"] + b" "})
-        assert load_checkpoint("lab/nano").version == f"commit {second}"
-        assert load_checkpoint("lab/nano", first).version == f"commit {first}"
-        assert load_checkpoint(f"hf://lab/nano@{first}").version == f"commit {first}"
+        assert load_checkpoint("lab/nano").version.startswith(f"commit {second}, files ")
+        assert load_checkpoint("lab/nano", first).version == checkpoint.version
+        assert load_checkpoint(f"hf://lab/nano@{first}").version == checkpoint.version
         whole = content(checkpoint.whole())
         assert (whole["config.json"], whole[WEIGHTS]) == (FILES["config.json"], FILES[WEIGHTS])
+
+    def test_a_commit_that_changes_no_file_in_use_is_the_same_version(self, hub: Hub) -> None:
+        hub.commit("models/lab/nano", FILES | {"README.md": b"one"})
+        one = place_of("lab/nano").version
+        hub.commit("models/lab/nano", FILES | {"README.md": b"two", "picture.png": b"x"})
+        other = place_of("lab/nano").version
+        assert one != other
+        assert is_same_version(one, other)
+        assert is_same_version(one, one.partition(",")[0])  # an output of an older version, or no network
+        assert not is_same_version(one.partition(",")[0], other)
+        for changed in ("config.json", WEIGHTS, "modeling_internvl_chat.py"):
+            hub.commit("models/lab/nano", FILES | {changed: b"{}"})
+            assert not is_same_version(one, place_of("lab/nano").version)
 
     def test_a_revision_that_is_not_there(self, hub: Hub) -> None:
         hub.commit("models/lab/nano", FILES)
