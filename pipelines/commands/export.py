@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import sys
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.events import note
@@ -23,6 +23,9 @@ from pipelines.ray_address import check_ray_job
 from pipelines.report.logs import configure
 from pipelines.sources.storage import check_scheme, kind_of
 
+if TYPE_CHECKING:
+    from pipelines.exports.run import PlannedExport
+
 logger = logging.getLogger(__name__)
 
 
@@ -34,7 +37,11 @@ def run(options: ExportOptions, mode: Mode) -> NoReturn:
     configure(as_json=options.log_json)
     try:
         with phase("holding"):
-            counts = export(options)
+            planned = plan(options)
+            if options.dry_run:
+                show(planned.describe())
+                sys.exit(0)
+            counts = planned.write()
             pushed = [f"  hub       {push(options)}"] if options.push_to_hub else []
     except Interrupted:
         say("Interrupted. No half export is visible; the same command goes on from here.")
@@ -57,17 +64,26 @@ def export(options: ExportOptions) -> ExportCounts:
         ConfigurationError: As the command line would say it.
         OSError: The store did not take a file.
     """
+    return plan(options).write()
+
+
+def plan(options: ExportOptions) -> PlannedExport:
+    """Checks an export; writes nothing.
+
+    Raises:
+        ConfigurationError: As the command line would say it.
+    """
     check_ray_job(options)
     check_push(options)
     output = _opened(options)
     answers = open_answers(output, media_column=options.media_column, media_root=options.media_root)
     _check_ended(options, output)
-    from pipelines.exports.run import run_form  # imported once the options are checked
+    from pipelines.exports.run import plan_export  # imported once the options are checked
 
     judged = read_judged(
         output, answers.schema.names, verdicts=options.verdicts, reviews=options.reviews, take=options.take
     )
-    return run_form(options, output, answers, judged)
+    return plan_export(options, output, answers, judged)
 
 
 def _opened(options: ExportOptions) -> OutputFolder:

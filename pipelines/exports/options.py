@@ -90,6 +90,7 @@ class ExportRunOptions(BaseModel):
     ray_address: str | None = Field(None, description="Ray cluster whose nodes fetch media. Default: RAY_ADDRESS, "
         "which `ray job submit` sets; without it this process does all.")  # fmt: skip
     log_json: bool = Field(False, description="Write the log on standard error as JSON, one object a line.")
+    dry_run: bool = Field(False, description="Check everything, print the plan, and write nothing.")
 
 
 class ExportOptions(ExportRunOptions, ExportOutputOptions, ExportInputOptions):
@@ -122,6 +123,6 @@ class ExportOptions(ExportRunOptions, ExportOutputOptions, ExportInputOptions):
 
     def identity(self) -> dict[str, Any]:
         """The options that the content of an export depends on."""
-        indifferent = {"input", "output", "overwrite", "while_running", "ray_address", "log_json", "allow"}
-        indifferent |= {"http_header", "s3_anonymous", "max_bytes", "fetch_timeout", "push_to_hub", "private"}
+        indifferent = {"input", "output", "overwrite", "while_running", "ray_address", "log_json", "dry_run"}
+        indifferent |= {"allow", "http_header", "s3_anonymous", "max_bytes", "fetch_timeout", "push_to_hub", "private"}
         return self.model_dump(mode="json", exclude=indifferent) | {"name": self.dataset_name}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 from internvl_ops.errors import ConfigurationError
@@ -25,10 +25,67 @@ from pipelines.sources.condition import Condition
 _SAMPLED = 100  # rows whose media are checked before anything is fetched
 
 
-def run_form(
+@dataclass(frozen=True)
+class PlannedExport:
+    """An export whose options fit the output.
+
+    Args:
+        options: Its options.
+        output: The output that is exported.
+        form: What is written.
+        reader: Reads the rows.
+        target: Where it is written.
+    """
+
+    options: ExportOptions
+    output: OutputFolder
+    form: FilesForm | TableForm
+    reader: ResultReader
+    target: Target
+
+    def describe(self) -> str:
+        """What ``--dry-run`` prints."""
+        sizes = sizes_of(self.output)
+        rows = sum(rows_of_file(self.output, name) for name in sizes)
+        columns = ", ".join(self.reader.needs or self.reader.schema.names)
+        done = self.target.done()
+        there = (
+            "nothing" if done is None else f"an export of {done.get('rows_out', 0):,} rows, which is brought up to date"
+        )
+        lines = [
+            f"read      {safe_uri(self.output.uri)}: {len(sizes):,} file(s), {sum(sizes.values()) / 1e6:,.1f} MB, "
+            f"{rows:,} rows; {columns}",
+            f"where     {self.options.where or 'all rows'}",
+            f"write     {self.options.to} to {safe_uri(self.target.uri)}",
+            f"there     {there}",
+        ]
+        return "\n".join(lines)
+
+    def write(self) -> ExportCounts:
+        """Writes the export.
+
+        Returns:
+            What became of the rows.
+
+        Raises:
+            ConfigurationError: The media may not be read.
+            OSError: The store did not take a file.
+        """
+        form, output, reader, target = self.form, self.output, self.reader, self.target
+        if isinstance(form, TableForm):
+            return export_table(form, reader, target, output)
+        parts = plan_parts(sizes_of(output), form.identity(), form.part_bytes, partial(rows_of_file, output))
+        first = next(reader.batches(parts[0].rows, ExportCounts()), None) if form.fetches else None
+        if first is not None:
+            form.check_media(first.slice(0, _SAMPLED).to_pylist())
+        with runner(self.options, wanted=form.fetches and len(parts) > 1) as run:
+            return export_files(form, reader, target, parts, run)
+
+
+def plan_export(
     options: ExportOptions, output: OutputFolder, answers: OutputView, beside: Sequence[Beside] = ()
-) -> ExportCounts:
-    """Writes the export.
+) -> PlannedExport:
+    """Checks that the export can be made. Writes nothing, but ends what an earlier export had all but ended.
 
     Args:
         options: Its options.
@@ -36,12 +93,8 @@ def run_form(
         answers: The same, as exports see it.
         beside: Other tables about the same units, which join the rows before the form sees them.
 
-    Returns:
-        What became of the rows.
-
     Raises:
         ConfigurationError: The form cannot be made of this output, or the target holds something else.
-        OSError: The store did not take a file.
     """
     read = answers.schema
     for other in beside:
@@ -60,18 +113,12 @@ def run_form(
     form.check()
     target = Target(options.output)
     reader = ResultReader(answers.uri, read, form.needs, where, beside)
-    if isinstance(form, TableForm):
-        check_same(options, target)
-        return export_table(form, reader, target, output)
-    target.check_ours()
-    target.finish_commit()
+    if isinstance(form, FilesForm):
+        target.check_ours()
+        if not options.dry_run:
+            target.finish_commit()
     check_same(options, target)
-    parts = plan_parts(sizes_of(output), form.identity(), form.part_bytes, partial(rows_of_file, output))
-    first = next(reader.batches(parts[0].rows, ExportCounts()), None) if form.fetches else None
-    if first is not None:
-        form.check_media(first.slice(0, _SAMPLED).to_pylist())
-    with runner(options, wanted=form.fetches and len(parts) > 1) as run:
-        return export_files(form, reader, target, parts, run)
+    return PlannedExport(options, output, form, reader, target)
 
 
 def check_effects(options: ExportOptions, form: FilesForm | TableForm) -> None:

@@ -109,7 +109,9 @@ def check_settings(output: OutputFolder, options: JobOptions, task: Task, weight
     there |= json.loads(found.get(METADATA_KEY, b"{}"))
     now = settings(options, task, weights)
     differing = [
-        _difference(name, there[name], now.get(name)) for name in there if not _is_same(name, there[name], now.get(name))
+        _difference(name, value, now.get(name))
+        for name, value in there.items()
+        if not _is_same(name, value, now.get(name))
     ]
     if differing:
         raise ConfigurationError(

@@ -14,8 +14,11 @@ import pytest
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.tasks import caption
+from pipelines.commands.export import plan
 from pipelines.exports import files, parts
+from pipelines.exports.options import ExportOptions
 from pipelines.exports.target import Target
+from pipelines.options.command_line import build_options
 from pipelines.output.folder import OutputFolder
 from pipelines.output.lease import Lease
 from tests.pipelines.exports.outputs import exported, tree, write_output
@@ -57,6 +60,19 @@ def test_every_row_is_accounted_for(source: Path, tmp_path: Path) -> None:
     assert (said["rows_in"], said["rows_out"]) == (100, counts.rows_out)
     assert said["left_out"] == dict(counts.left_out)
     assert said["splits"] == dict(counts.out)
+
+
+@pytest.mark.parametrize("to", ["sft", "delta"])
+def test_a_dry_run_checks_and_writes_nothing(source: Path, tmp_path: Path, to: str) -> None:
+    given = {"input": str(source), "output": str(tmp_path / "to"), "to": to, "dry_run": True}
+    said = plan(build_options(ExportOptions, {**given, "where": "completion_tokens < 30"})).describe()
+    assert "10 file(s)" in said
+    assert "100 rows" in said
+    assert "completion_tokens < 30" in said
+    assert "there     nothing" in said
+    assert not (tmp_path / "to").exists()
+    with pytest.raises(ConfigurationError, match="--where"):
+        plan(build_options(ExportOptions, {**given, "where": "tokens < 30"}))
 
 
 def test_a_second_export_writes_the_same_bytes(source: Path, tmp_path: Path) -> None:

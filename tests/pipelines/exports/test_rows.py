@@ -19,7 +19,7 @@ from pipelines.exports.counts import ExportCounts
 from pipelines.exports.options import ExportOptions
 from pipelines.exports.parts import RowRange, plan_parts
 from pipelines.exports.rows import ResultReader
-from pipelines.exports.run import run_form
+from pipelines.exports.run import plan_export
 from pipelines.output.folder import OutputFolder
 from tests.pipelines.exports.outputs import write_output
 
@@ -55,7 +55,7 @@ def output(tmp_path: Path) -> OutputFolder:
 
 def run(output: OutputFolder, target: Path, beside: Verdicts, **options: object) -> ExportCounts:
     given = ExportOptions.model_validate({"input": output.uri, "output": str(target), **options})
-    return run_form(given, output, open_answers(output), [beside])
+    return plan_export(given, output, open_answers(output), [beside]).write()
 
 
 def test_another_table_changes_drops_and_adds(output: OutputFolder, tmp_path: Path) -> None:
