@@ -31,3 +31,17 @@ def without_thoughts(answer: str) -> str:
     if not marks:
         return answer
     return answer[marks[-1].end() :] if marks[-1][1] else answer[: marks[-1].start()]
+
+
+def split_thoughts(text: str) -> tuple[str, str, bool]:
+    """Splits a text into its thoughts, the answer after them, and whether the thoughts ended.
+
+    The opening mark may be in the prompt, so that the text only closes it. If thoughts did not end, the answer is what
+    stands before them.
+    """
+    marks = list(_MARK.finditer(text))
+    if not marks:
+        return "", text, True
+    last = marks[-1]
+    thoughts = text[: last.start()] if last[1] else text[last.end() :]
+    return _MARK.sub("", thoughts).strip(), without_thoughts(text).strip("\n"), bool(last[1])

@@ -169,6 +169,7 @@ def check_input(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | 
     Raises:
         ConfigurationError: They do not; see `check_job`.
     """
+    from internvl_ops.tasks.thinking import thinking
     from pipelines.options.rules import check_documents, check_outcome, check_plan, check_sampling
     from pipelines.wiring.engines import check_engine
     from pipelines.wiring.media import check_media_options, read_policy
@@ -180,6 +181,8 @@ def check_input(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | 
     if refused:
         raise ConfigurationError(refused)
     task = make_task(options, plan.media_kind, plan.schema.names)
+    if options.think:
+        task = thinking(task, max_new_tokens=options.max_new_tokens)
     check_documents(options, task)
     check_outcome(options, task)
     check_engine(options, checkpoint, task)

@@ -95,6 +95,7 @@ def prepared_preview(options: PreviewOptions) -> functools.partial[Preview]:
         ConfigurationError: As `run_preview`.
     """
     row = _task_of(options)
+    refuse(options, ("think",), "a preview shows the whole answer; --system-message makes a model think")
     options = options.model_copy(update={"max_tiles": options.max_tiles or row.tiles})
     _check(options)
     checkpoint = load_model(options)

@@ -168,6 +168,9 @@ class PromptOptions(BaseModel):
     prompt: str | None = Field(None, description="Prompt for every unit. A row's own question "
         "column has priority. Default: the task's prompt.")  # fmt: skip
     system_message: str | None = Field(None, description="System message. Default: the checkpoint's.")
+    think: bool = Field(False, description="Let the model think before it answers: ask with the system message that "
+        "makes InternVL3.5 think, and put the thoughts into the column thought, out of answers, letters and boxes. "
+        "--max-new-tokens is then 8,192 by default. Its model card recommends --temperature 0.6.")  # fmt: skip
     max_new_tokens: NewTokens | None = Field(None, description="Maximum number of tokens in an "
         "answer. Default: the task's.")  # fmt: skip
     temperature: Temperature = Field(0.0, description="Sampling temperature; 0 is greedy, as in "

@@ -10,6 +10,7 @@ from pipelines.options.rules import changed
 from pipelines.sources import SourcePlan
 from pipelines.sources.csv import HEADLESS
 from pipelines.wiring.engines import context_of
+from pipelines.wiring.preparers import system_message_of
 
 
 def notices(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | None) -> list[str]:
@@ -34,7 +35,7 @@ def notices(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | None
     found += _own_context(options, checkpoint)
     if options.engine != "openai":
         found += _large_images(options, plan, checkpoint)
-        if note := disagreement(checkpoint, options.system_message):
+        if note := disagreement(checkpoint, system_message_of(options)):
             found.append(note)
     return found
 

@@ -10,7 +10,8 @@ from internvl_ops.chat_preparer import ChatPreparer
 from internvl_ops.models.checkpoints.config import Checkpoint
 from internvl_ops.preparer import Preparer, UnitPreparer
 from internvl_ops.tasks import Task
-from pipelines.options.job_options import InferenceOptions
+from internvl_ops.tasks.thinking import SYSTEM_MESSAGE
+from pipelines.options.job_options import InferenceOptions, PromptOptions
 from pipelines.sources import SourcePlan
 from pipelines.wiring.engines import context_of, job_sampling, tile_size, tokenizer_checkpoint
 from pipelines.wiring.media import ReaderArguments, explodes
@@ -29,6 +30,11 @@ def prepare_arguments(
     }
 
 
+def system_message_of(options: PromptOptions) -> str | None:
+    """The system message of every prompt; None is the checkpoint's own."""
+    return SYSTEM_MESSAGE if options.think and options.system_message is None else options.system_message
+
+
 def preparer_maker(
     options: InferenceOptions, media: ReaderArguments, checkpoint: Checkpoint | None, task: Task
 ) -> Callable[[], UnitPreparer]:
@@ -42,7 +48,7 @@ def preparer_maker(
     """
     said: dict[str, Any] = {
         "sampling": job_sampling(options, task.max_new_tokens),
-        "system_message": options.system_message,
+        "system_message": system_message_of(options),
     }
     whose = tokenizer_checkpoint(options, checkpoint)
     if whose is None:
