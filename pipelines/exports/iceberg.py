@@ -1,4 +1,4 @@
-"""An Iceberg table in a folder, without a catalog: ``metadata/version-hint.text`` names its current metadata.
+"""An Iceberg table in a folder: a catalog knows its current metadata or, without one, ``metadata/version-hint.text``.
 
 A snapshot has the run in its summary. The keys of the runs' contents are properties of the table, set in the same
 commit.
@@ -11,7 +11,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from internvl_ops.errors import ConfigurationError
 from internvl_ops.stores.aws import aws
+from internvl_ops.stores.redaction import safe_text, safe_uri
 from pipelines.exports.table_types import held_schema
 from pipelines.exports.tables import PROGRAM, TableForm, foreign
 from pipelines.exports.target import Target
@@ -30,20 +32,49 @@ class Iceberg(TableForm):
         return held_schema(super().schema)
 
     def open(self, target: Target) -> bool:
-        from pyiceberg.catalog.memory import InMemoryCatalog
-
         self._target = target
         self._location = f"file://{target.address}" if target.local else target.uri
-        self._catalog = InMemoryCatalog("exports", warehouse=self._location, **_store(target))
-        self._catalog.create_namespace(_NAME[0])
         self._table: Any = None
-        if "version-hint.text" not in target.names("metadata"):
+        if self.options.catalog is not None:
+            self._open_in_catalog(self.options.catalog)
+        else:
+            self._open_without_catalog()
+        if self._table is None:
             return False
-        hint = target.read(HINT).decode().strip()
-        self._table = self._catalog.register_table(_NAME, f"{self._location}/metadata/{hint}.metadata.json")
         if self._table.properties.get("written-by") != PROGRAM:
             raise foreign(target, "an Iceberg table")
         return True
+
+    def _open_without_catalog(self) -> None:
+        from pyiceberg.catalog.memory import InMemoryCatalog
+
+        self._name: tuple[str, ...] = _NAME
+        self._catalog: Any = InMemoryCatalog("exports", warehouse=self._location, **_store(self._target))
+        self._catalog.create_namespace(_NAME[0])
+        if "version-hint.text" in self._target.names("metadata"):
+            hint = self._target.read(HINT).decode().strip()
+            self._table = self._catalog.register_table(_NAME, f"{self._location}/metadata/{hint}.metadata.json")
+
+    def _open_in_catalog(self, given: str) -> None:
+        from pyiceberg.catalog import load_catalog
+
+        catalog, _, table = given.partition(":")
+        self._name = tuple(table.split("."))
+        try:
+            self._catalog = load_catalog(catalog)
+            there = self._catalog.table_exists(self._name)
+            self._table = self._catalog.load_table(self._name) if there else None
+        except Exception as error:  # each kind of catalog raises what its client raises
+            said = safe_text(" ".join(str(error).split()) or type(error).__name__)
+            raise ConfigurationError(
+                f"--catalog {given}: pyiceberg cannot open it: {said:.300}. Describe {catalog} in ~/.pyiceberg.yaml, "
+                f"or in variables PYICEBERG_CATALOG__{catalog.upper()}__URI."
+            ) from None
+        if self._table is not None and self._table.location().rstrip("/") != self._location.rstrip("/"):
+            raise ConfigurationError(
+                f"--catalog {given}: the catalog has this table at {safe_uri(self._table.location())}. Give that as "
+                "--output, or another table."
+            )
 
     def committed(self, run: str) -> str | None:
         return None if self._table is None else self._table.properties.get(_RUN + run)
@@ -55,8 +86,9 @@ class Iceberg(TableForm):
 
     def commit(self, run: str, key: str, rows: pa.RecordBatchReader, *, again: bool) -> None:
         if self._table is None:
+            self._catalog.create_namespace_if_not_exists(self._name[:-1])
             self._table = self._catalog.create_table(
-                _NAME, schema=rows.schema, location=self._location, properties={"written-by": PROGRAM}
+                self._name, schema=rows.schema, location=self._location, properties={"written-by": PROGRAM}
             )
         told = {"run_id": run, "writer": PROGRAM}
         with self._table.transaction() as transaction:
@@ -67,6 +99,8 @@ class Iceberg(TableForm):
             else:
                 transaction.append(rows, snapshot_properties=told)
             transaction.set_properties({_RUN + run: key})
+        if self.options.catalog is not None:
+            return
         hint = self._table.metadata_location.rpartition("/")[2].removesuffix(".metadata.json")
         self._target.write(HINT, hint.encode())
 

@@ -60,6 +60,8 @@ class ExportOutputOptions(BaseModel):
         "MiB.")  # fmt: skip
     push_to_hub: str | None = Field(None, description="With --to hf: dataset on the Hugging Face Hub, OWNER/NAME, that "
         "the export is pushed to as well. Uses the token of HF_TOKEN or of `hf auth login`.")  # fmt: skip
+    catalog: str | None = Field(None, description="With --to iceberg: a catalog of pyiceberg's configuration and the "
+        "table in it, NAME:NAMESPACE.TABLE. Default: no catalog.")  # fmt: skip
     private: bool = Field(False, description="Make that dataset a private one, if it is new.")
     overwrite: bool = Field(False, description="Replace an earlier export that has another form or other options.")
 
@@ -68,6 +70,13 @@ class ExportOutputOptions(BaseModel):
     def _split_can_be_read(cls, given: str | None) -> str | None:
         if given is not None:
             parse_ratios(given)
+        return given
+
+    @field_validator("catalog")
+    @classmethod
+    def _catalog_names_a_table(cls, given: str | None) -> str | None:
+        if given is not None and not re.fullmatch(r"[^:\s]+:[^.:\s]+(\.[^.:\s]+)+", given):
+            raise ValueError("must be NAME:NAMESPACE.TABLE, such as prod:captions.nightly")
         return given
 
     @field_validator("name")
@@ -125,4 +134,5 @@ class ExportOptions(ExportRunOptions, ExportOutputOptions, ExportInputOptions):
         """The options that the content of an export depends on."""
         indifferent = {"input", "output", "overwrite", "while_running", "ray_address", "log_json", "dry_run"}
         indifferent |= {"allow", "http_header", "s3_anonymous", "max_bytes", "fetch_timeout", "push_to_hub", "private"}
+        indifferent |= {"catalog"} if self.catalog is None else set()  # exports of older versions do not have it
         return self.model_dump(mode="json", exclude=indifferent) | {"name": self.dataset_name}

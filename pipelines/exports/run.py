@@ -129,6 +129,8 @@ def check_effects(options: ExportOptions, form: FilesForm | TableForm) -> None:
     """
     if options.media != "auto" and options.media not in form.media_modes:
         refuse(options, ("media",), f"--to {options.to} does not write media so")
+    if options.to != "iceberg":
+        refuse(options, ("catalog",), "it is for --to iceberg")
     if options.to != "webdataset":
         refuse(options, ("shard_mb",), "it is for --to webdataset")
     if not form.fetches:

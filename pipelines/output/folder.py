@@ -52,6 +52,8 @@ def _checked(uri: str) -> str:
     scheme = scheme_named(name)
     # A local path may begin with a word and a colon, but not with what fsspec takes for a protocol.
     is_local = "://" not in uri and name not in ("s3a", "s3n", *available_protocols())
+    if scheme is not None and scheme.name == "hf":
+        allowed += " `internvl-batch export --to hf --push-to-hub OWNER/NAME` publishes results on the Hub."
     if "::" in uri or not (is_local or (scheme and scheme.written)):
         raise ConfigurationError(f"--output {safe_uri(uri)}: results cannot be kept there. {allowed}")
     if is_local or scheme is LOCAL:

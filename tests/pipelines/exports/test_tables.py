@@ -15,7 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable, write_deltalake
+from pyiceberg.catalog import load_catalog
 from pyiceberg.table import StaticTable
+from pyiceberg.utils.config import Config
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.tasks import ground
@@ -174,6 +176,31 @@ def test_a_killed_export_is_repeated(source: Path, tmp_path: Path, to: str, monk
     monkeypatch.setattr(cls, "commit", real)
     assert exported(source, tmp_path / "table", to).rows_out == 7
     assert len(read(tmp_path / "table", to)) == 7
+
+
+def test_a_table_of_a_catalog(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYICEBERG_CATALOG__PROD__TYPE", "sql")
+    monkeypatch.setenv("PYICEBERG_CATALOG__PROD__URI", f"sqlite:///{tmp_path}/catalog.db")
+    monkeypatch.setattr("pyiceberg.catalog._ENV_CONFIG", Config())
+    given = {"catalog": "prod:lab.captions"}
+    exported(source, tmp_path / "to", "iceberg", **given)
+    exported(source, tmp_path / "to", "iceberg", **given)
+    table = load_catalog("prod").load_table("lab.captions")
+    assert len(table.scan().to_arrow()) == 5
+    assert len(table.snapshots()) == 1
+    assert not (tmp_path / "to" / "metadata" / "version-hint.text").exists()
+    refreshed(source)
+    exported(source, tmp_path / "to", "iceberg", **given)
+    table = load_catalog("prod").load_table("lab.captions")
+    assert sorted(table.scan().to_arrow()["id"].to_pylist()) == sorted(set(table.scan().to_arrow()["id"].to_pylist()))
+    with pytest.raises(ConfigurationError, match="the catalog has this table at"):
+        exported(source, tmp_path / "other", "iceberg", **given)
+    with pytest.raises(ConfigurationError, match=r"--catalog none:lab.captions: pyiceberg cannot open it"):
+        exported(source, tmp_path / "third", "iceberg", catalog="none:lab.captions")
+    with pytest.raises(ConfigurationError, match=r"must be NAME:NAMESPACE.TABLE"):
+        exported(source, tmp_path / "third", "iceberg", catalog="captions")
+    with pytest.raises(ConfigurationError, match=r"--catalog .* it is for --to iceberg"):
+        exported(source, tmp_path / "third", "delta", catalog="prod:lab.captions")
 
 
 def test_tables_of_others_are_refused(source: Path, tmp_path: Path) -> None:
