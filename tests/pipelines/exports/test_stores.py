@@ -19,6 +19,7 @@ from internvl_ops.tasks import caption
 from pipelines.exports.target import Target
 from testing.object_store import object_store_process
 from tests.pipelines.exports.outputs import exported, write_output
+from tests.pipelines.manifests import plan_of, read_plan
 
 IMAGE = pa.schema([("image", pa.string())])
 
@@ -76,6 +77,10 @@ def test_tables(source: str, bucket: str) -> None:
     properties |= {"s3.secret-access-key": "testing-secret", "s3.region": "us-east-1"}
     place = f"{bucket}/iceberg/metadata/{hint}.metadata.json"
     assert len(StaticTable.from_metadata(place, properties).scan().to_arrow()) == 5
+    for to in ("delta", "lance", "iceberg"):  # and as input again
+        plan = plan_of(f"{bucket}/{to}", where="id <> 'row1'", names=("caption",))
+        assert (plan.format, plan.schema.names) == (to, ["image", "caption"])
+        assert sorted(read_plan(plan)["id"].to_pylist()) == ["row0", "row2", "row3", "row4"]
 
 
 def test_a_file_that_fails_half_way_is_not_there(bucket: str) -> None:
