@@ -46,6 +46,7 @@ ACTS_LATER = {
     "new_columns": "tests/pipelines/output/test_continuity.py",
     "max_error_rate": "tests/jobs/test_caption_ends.py",
     "file_mb": "tests/pipelines/output/test_writer.py",
+    "shards": "tests/pipelines/commands/test_parts.py",
     "rows_per_file": "tests/pipelines/output/test_writer.py",
     "commit_seconds": "tests/pipelines/output/test_writer.py",
     "lora": "tests/internvl_ops/engines/test_lora.py",
