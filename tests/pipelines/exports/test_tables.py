@@ -22,7 +22,8 @@ from pyiceberg.utils.config import Config
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.tasks import ground
 from pipelines.exports.forms import FORMS
-from pipelines.output.folder import RESULTS
+from pipelines.output.compaction import compact
+from pipelines.output.folder import RESULTS, OutputFolder
 from tests.pipelines.exports.outputs import RUN, exported, tree, write_output
 
 IMAGE = pa.schema([("image", pa.string())])
@@ -131,6 +132,18 @@ def test_rows_of_a_later_run_are_added_and_replace_those_of_the_same_id(source: 
         f"row{number}": "cat" if number in (1, 3, 5, 6, 7) else "dog" for number in range(8)
     }
     assert {row["run_id"] for row in found.values()} == {RUN.format(1), RUN.format(2)}
+
+
+@pytest.mark.parametrize("to", TABLES)
+def test_a_compacted_output_exports_the_same_rows(source: Path, tmp_path: Path, to: str) -> None:
+    exported(source, tmp_path / "to", to)
+    refreshed(source)
+    exported(source, tmp_path / "to", to)
+    before = read(tmp_path / "to", to)
+    assert compact(OutputFolder(str(source)), 1 << 30).after == 1
+    counts = exported(source, tmp_path / "to", to)
+    assert read(tmp_path / "to", to) == before
+    assert counts.rows_out == len(OutputFolder(str(source)).read_table(OutputFolder(str(source)).files(RESULTS)[0]))
 
 
 def test_commits_name_their_run(source: Path, tmp_path: Path) -> None:
