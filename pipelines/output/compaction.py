@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.stores.redaction import safe_uri
 from pipelines.ledger.finished import FinishedUnits, unit_keys
+from pipelines.output.documented import note_merge
 from pipelines.output.folder import ERRORS, GROUP_BYTES, RESULTS, OutputFolder, rows_per_group
 from pipelines.output.merges import MERGE, MERGED, Merge
 from pipelines.output.overwrite import overwriting_run
@@ -44,6 +45,7 @@ def finish_merge(output: OutputFolder) -> None:
     if merge is None:
         return
     if output.is_merged(merge):
+        note_merge(output, merge.sources, merge.target)
         for name in merge.sources:
             if name != merge.target and output.writer(name) is not None:
                 output.remove(name)

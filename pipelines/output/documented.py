@@ -7,7 +7,7 @@ again. Without it, or after files of results were removed, all documents are mad
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, replace
 
 from pipelines.output.folder import RESULTS, RUNS, OutputFolder
@@ -63,3 +63,18 @@ def mark_stale(output: OutputFolder, parents: Iterable[str]) -> None:
     documented, names = read_documented(output), set(parents)
     if documented is not None and not names <= set(documented.stale):
         write_documented(output, replace(documented, stale=tuple(sorted(names.union(documented.stale)))))
+
+
+def note_merge(output: OutputFolder, sources: Collection[str], target: str) -> None:
+    """Notes that files were merged into ``target``, so that the documents need not be made again for that.
+
+    If the documents lack some of the rows, those of all rows in ``target`` are made.
+    """
+    documented = read_documented(output)
+    if documented is None or not set(sources) & set(documented.files):
+        return
+    gone = set(sources)
+    if not gone | {target} <= set(documented.files):
+        gone.add(target)
+    left = tuple(name for name in documented.files if name not in gone)
+    write_documented(output, replace(documented, files=left))

@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines.output.compaction import compact
 from pipelines.output.documented import mark_stale
 from pipelines.output.documents import write_documents
 from pipelines.output.folder import DOCUMENTS, ERRORS, RESULTS, OutputFolder
 from pipelines.output.markdown import markdown_name
-from pipelines.output.ownership import parquet_name
+from pipelines.output.ownership import mark, parquet_name
 
 
 @pytest.fixture
@@ -196,6 +197,19 @@ class TestNights:
             write_documents(Watched(output.uri, dies_at), "text", form, run_name(2))
         write_documents(output, "text", form, run_name(3))
         assert texts(output, form) == {"a": "one", "b": "one\n\ntwo", "c": "one"}
+
+    @pytest.mark.parametrize("documented", [1, 2])
+    def test_merged_files_cost_no_document(self, output: OutputFolder, form: str, documented: int) -> None:
+        """``documented``: how many of the two runs had their documents made before their files are merged."""
+        for run, page in ((1, ("a", 1, "one")), (2, ("b", 1, "one"))):
+            rows = [{"id": f"{page[0]}#page=1", "parent": page[0], "page": 1, "text": page[2], "finish_reason": "stop"}]
+            table = pa.Table.from_pylist(rows).replace_schema_metadata(mark(run_name(run)))
+            output.write_table(f"{RESULTS}/{parquet_name(run_name(run), 0)}", table)
+            if run <= documented:
+                write_documents(output, "text", form, run_name(run))
+        assert compact(output, 1 << 20).after == 1
+        assert write_documents(output, "text", form, run_name(3)) == (0 if documented == 2 else 2)
+        assert texts(output, form) == {"a": "one", "b": "one"}
 
 
 def texts(output: OutputFolder, form: str) -> dict[str, str]:
