@@ -37,7 +37,18 @@ _OWN_ID = "__own_id"  # the caller's column `id`, which gets its own type back
 # Options of a run that reads a manifest, writes a folder, or starts Ray.
 _OF_A_RUN = (
     *(name for name in OutputOptions.model_fields),
-    *("input", "input_format", "columns", "limit", "ray_address", "verbose", "quiet", "openlineage", "log_json"),
+    *(
+        "input",
+        "input_format",
+        "columns",
+        "where",
+        "limit",
+        "ray_address",
+        "verbose",
+        "quiet",
+        "openlineage",
+        "log_json",
+    ),
     *("gpu", "price_per_gpu_hour", "completion_tokens", "sample_rows"),
 )
 

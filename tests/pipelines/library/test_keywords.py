@@ -65,7 +65,7 @@ def test_rows_take_no_output(tmp_path: Path) -> None:
         internvl_batch.caption([{"image": "a.png"}], tmp_path, model=NANO)  # type: ignore[call-overload]
 
 
-@pytest.mark.parametrize("name", ["limit", "max_error_rate", "ray_address"])
+@pytest.mark.parametrize("name", ["limit", "where", "max_error_rate", "ray_address"])
 def test_options_of_a_run_are_refused_for_rows(name: str) -> None:
     with pytest.raises(internvl_batch.ConfigurationError, match=f"^{name} is for calls that read a manifest"):
         internvl_batch.caption([{"image": "a.png"}], model=NANO, **{name: 1})
