@@ -320,12 +320,11 @@ def running(output: OutputFolder) -> str | None:
         if time.monotonic() >= ends:
             return None
         time.sleep(RENEWED_EVERY_S / 5)
-        for watcher, seen in watched.items():
-            newest, now = watcher._newest()
-            if newest and not _is_free(now) and (newest, now) != seen:
-                holder = _parse(now)
+        for watcher, seen in list(watched.items()):
+            watched[watcher] = now = watcher._newest()
+            if now != seen and now[0] and not _is_free(now[1]):
+                holder = _parse(now[1])
                 return f"{holder.get('run_id')}, on {holder.get('host')}"
-        watched = {one: seen for one, seen in watched.items() if one._newest() == seen}
     return None
 
 

@@ -65,7 +65,8 @@ class TestLeases:
             with pytest.raises(LeaseLost):
                 asleep.hold()
 
-    def test_an_export_sees_that_a_part_is_running(self, uri: str) -> None:
+    def test_an_export_sees_that_a_part_is_running(self, uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(lease, "EXPIRES_S", 60.0)  # it looks until the part shows itself, however slow the store
         assert running(OutputFolder(uri)) is None
         with hold(uri, "part", Shard(2, 3)):
             assert "part, on" in str(running(OutputFolder(uri)))
