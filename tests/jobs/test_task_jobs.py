@@ -116,6 +116,7 @@ def test_ocr_of_pages_as_json(media, model):
     assert {errors.kind[name] for name in errors.index if name in pages} <= {"bad_answer"}
 
 
+@pytest.mark.slow
 def test_several_tasks_in_one_pass_over_pages(media, model):
     rows = [{"id": "book", "document": "book.pdf"}, {"id": "broken", "document": "red.png"}]
     more = ["--tasks", "caption,ocr,ground", "--detect", "--max-new-tokens", "6", "--style", "detailed"]
