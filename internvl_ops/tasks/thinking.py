@@ -8,7 +8,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from internvl_ops.errors import ConfigurationError, keyword
 from internvl_ops.quality.thoughts import UNFINISHED, split_thoughts
 from internvl_ops.replies import Reply
 from internvl_ops.tasks.base import Row, Task
@@ -67,21 +66,18 @@ class ThoughtfulText(Text):
         return {**result, THOUGHT: "\n\n".join(thoughts) or None, "notes": notes}
 
 
+def leaves_room(task: Task) -> bool:
+    """Whether answers of a task may have thoughts before them: not if they are held to a form or are probabilities."""
+    return type(task.outcome) is Text and not task.constrained and task.name not in ("score", "classify")
+
+
 def thinking(task: Task, *, max_new_tokens: int | None) -> Task:
     """``task`` with room for thoughts, which are kept apart from its answers.
 
     Args:
-        task: A task whose answers are texts of free form.
+        task: A task that `leaves_room` for thoughts.
         max_new_tokens: Maximum length of thought and answer, if the user gives one; `MAX_NEW_TOKENS` otherwise.
-
-    Raises:
-        ConfigurationError: Its answers leave no room for thoughts.
     """
-    if type(task.outcome) is not Text or task.constrained or task.name in ("score", "classify"):
-        raise ConfigurationError(
-            f"{keyword('think')}: answers of the task {task.name} are held to a form or are probabilities here, "
-            "which leaves no room for thoughts. Leave it out, or let the answer be free text."
-        )
     longest = max_new_tokens or MAX_NEW_TOKENS
 
     def converse(row: Row) -> list[Conversation]:

@@ -169,7 +169,7 @@ def check_input(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | 
     Raises:
         ConfigurationError: They do not; see `check_job`.
     """
-    from internvl_ops.tasks.thinking import thinking
+    from internvl_ops.tasks.thinking import leaves_room, thinking
     from pipelines.options.rules import check_documents, check_outcome, check_plan, check_sampling
     from pipelines.wiring.engines import check_engine
     from pipelines.wiring.media import check_media_options, read_policy
@@ -182,6 +182,11 @@ def check_input(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | 
         raise ConfigurationError(refused)
     task = make_task(options, plan.media_kind, plan.schema.names)
     if options.think:
+        if not leaves_room(task):
+            raise ConfigurationError(
+                f"--think: answers of the task {task.name} are held to a form or are probabilities here, which leaves "
+                "no room for thoughts. Leave it out, or let the answer be free text."
+            )
         task = thinking(task, max_new_tokens=options.max_new_tokens)
     check_documents(options, task)
     check_outcome(options, task)

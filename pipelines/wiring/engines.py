@@ -21,6 +21,7 @@ from internvl_ops.models.checkpoints.places import is_hub_name
 from internvl_ops.models.lora import check_room, load_adapter
 from internvl_ops.stores.redaction import safe_uri
 from internvl_ops.tasks import Task
+from internvl_ops.tasks.thinking import SYSTEM_MESSAGE
 from pipelines.flags import flag
 from pipelines.options.job_options import InferenceOptions, ModelOptions, PromptOptions
 
@@ -50,6 +51,11 @@ def load_model(options: InferenceOptions) -> Checkpoint | None:
 def checkpoint_version(checkpoint: Checkpoint | None) -> str:
     """What identifies the checkpoint's files; empty if a server has them."""
     return checkpoint.version if checkpoint else ""
+
+
+def system_message_of(options: PromptOptions) -> str | None:
+    """The system message of every prompt; None is the checkpoint's own."""
+    return SYSTEM_MESSAGE if options.think and options.system_message is None else options.system_message
 
 
 def job_sampling(options: PromptOptions, max_new_tokens: int) -> Sampling:

@@ -9,8 +9,7 @@ from pipelines.options.job_options import JobOptions
 from pipelines.options.rules import changed
 from pipelines.sources import SourcePlan
 from pipelines.sources.csv import HEADLESS
-from pipelines.wiring.engines import context_of
-from pipelines.wiring.preparers import system_message_of
+from pipelines.wiring.engines import context_of, system_message_of
 
 
 def notices(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | None) -> list[str]:

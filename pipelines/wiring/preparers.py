@@ -10,10 +10,9 @@ from internvl_ops.chat_preparer import ChatPreparer
 from internvl_ops.models.checkpoints.config import Checkpoint
 from internvl_ops.preparer import Preparer, UnitPreparer
 from internvl_ops.tasks import Task
-from internvl_ops.tasks.thinking import SYSTEM_MESSAGE
-from pipelines.options.job_options import InferenceOptions, PromptOptions
+from pipelines.options.job_options import InferenceOptions
 from pipelines.sources import SourcePlan
-from pipelines.wiring.engines import context_of, job_sampling, tile_size, tokenizer_checkpoint
+from pipelines.wiring.engines import context_of, job_sampling, system_message_of, tile_size, tokenizer_checkpoint
 from pipelines.wiring.media import ReaderArguments, explodes
 
 
@@ -28,11 +27,6 @@ def prepare_arguments(
         "sampling_column": "sampling_params" if "sampling_params" in plan.schema.names else None,
         "stats": options.media_stats,
     }
-
-
-def system_message_of(options: PromptOptions) -> str | None:
-    """The system message of every prompt; None is the checkpoint's own."""
-    return SYSTEM_MESSAGE if options.think and options.system_message is None else options.system_message
 
 
 def preparer_maker(
