@@ -24,6 +24,20 @@ def events(caplog: pytest.LogCaptureFixture) -> Counter[str]:
     return Counter(record.event for record in caplog.records if hasattr(record, "event"))
 
 
+@pytest.fixture(autouse=True)
+def fresh_loggers() -> Iterator[None]:
+    """Loggers as in a process that has configured none; other tests may have."""
+    loggers = [logging.getLogger(name) for name in ("internvl_ops", "pipelines")]
+    before = [(one.level, one.handlers, one.propagate) for one in loggers]
+    for one in loggers:
+        one.setLevel(logging.WARNING)
+        one.handlers, one.propagate = [], True
+    yield
+    for one, (level, handlers, propagate) in zip(loggers, before, strict=True):
+        one.setLevel(level)
+        one.handlers, one.propagate = handlers, propagate
+
+
 class Engine:
     """Dies of each request that is called so."""
 

