@@ -113,7 +113,7 @@ def annotate(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | Non
             columns = columns_of(output, options, plan, task, overwrite.old)
             graph = Graph(options, task, plan, checkpoint, workers, ledger, columns)
             if shard is None:
-                write_card(output, record.run_id)  # already now, for readers of a run that goes on
+                write_card(output, record.run_id)
             with Writer(
                 output,
                 ledger,
@@ -136,15 +136,13 @@ def annotate(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | Non
             if shard is None:
                 drop_superseded_errors(ledger, output, older_errors)
             counts = ledger.counts()
-            if record.ended == "done" and not counts.lost:
-                record.replaced = overwrite.finish(output, results=counts.results + counts.already_done)
 
             def derive(whole: OutputFolder) -> None:
-                write_card(whole, record.run_id)
                 if graph.makes_documents:
                     record.documents = write_documents(whole, str(task.text), options.documents, record.run_id)
 
             if record.ended == "done" and not counts.lost:
+                record.replaced = overwrite.finish(output, results=counts.results + counts.already_done)
                 if shard is None:
                     derive(output)
                 else:

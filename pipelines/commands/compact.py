@@ -13,13 +13,13 @@ from internvl_ops.errors import ConfigurationError
 from internvl_ops.events import note
 from internvl_ops.stores.redaction import safe_uri
 from pipelines.interruption import Interrupted, end, phase, say
-from pipelines.options.command_line import Mode, exit_with, show
+from pipelines.options.command_line import Mode, show
 from pipelines.options.job_options import MebiBytes
 from pipelines.output.compaction import Compacted, compact, groups
 from pipelines.output.folder import ERRORS, RESULTS, OutputFolder
 from pipelines.output.lease import Lease
 from pipelines.output.ownership import new_run_id
-from pipelines.report.logs import configure
+from pipelines.report.logs import configure, fail
 
 logger = logging.getLogger(__name__)
 
@@ -49,9 +49,9 @@ def run(options: CompactOptions, mode: Mode) -> NoReturn:
         say("Interrupted. Every row is there; the same command goes on.")
         end()
     except ConfigurationError as error:
-        _fail(error, 2, options)
+        fail(error, 2, logger, as_json=options.log_json)
     except OSError as error:
-        _fail(error, 1, options)
+        fail(error, 1, logger, as_json=options.log_json)
     show(_summary(options, done))
     sys.exit(0)
 
@@ -86,10 +86,3 @@ def _summary(options: CompactOptions, done: Compacted) -> str:
     if done.left:
         lines.append(f"  left      {done.left:,} files that no run of this program wrote")
     return "\n".join(lines)
-
-
-def _fail(error: Exception, status: int, options: CompactOptions) -> NoReturn:
-    if not options.log_json:
-        exit_with(error, status)
-    note(logger, "job_failed", str(error), level=logging.ERROR, status=status)
-    sys.exit(status)

@@ -16,11 +16,11 @@ from pipelines.exports.hub import check_push, push
 from pipelines.exports.judged import read_judged
 from pipelines.exports.options import ExportOptions
 from pipelines.interruption import Interrupted, end, phase, say
-from pipelines.options.command_line import Mode, exit_with, show
+from pipelines.options.command_line import Mode, show
 from pipelines.options.rules import WRITTEN, check_apart_from_output
 from pipelines.output.folder import OutputFolder
 from pipelines.ray_address import check_ray_job
-from pipelines.report.logs import configure
+from pipelines.report.logs import configure, fail
 from pipelines.sources.storage import check_scheme, kind_of
 
 if TYPE_CHECKING:
@@ -47,9 +47,9 @@ def run(options: ExportOptions, mode: Mode) -> NoReturn:
         say("Interrupted. No half export is visible; the same command goes on from here.")
         end()
     except ConfigurationError as error:
-        _fail(error, 2, options)
+        fail(error, 2, logger, as_json=options.log_json)
     except OSError as error:
-        _fail(_in_words(error, options), 1, options)
+        fail(_in_words(error, options), 1, logger, as_json=options.log_json)
     show("\n".join(["Done.", *counts.lines(), f"  export    {safe_uri(options.output)}", *pushed]))
     sys.exit(0)
 
@@ -134,10 +134,3 @@ def _in_words(error: OSError, options: ExportOptions) -> OSError:
         f"--output {where}: no space left for the export. Nothing of it is visible; what was there before still is. "
         f"Make room and repeat the command, which goes on from here; or remove {where}/.unfinished."
     )
-
-
-def _fail(error: Exception, status: int, options: ExportOptions) -> NoReturn:
-    if not options.log_json:
-        exit_with(error, status)
-    note(logger, "job_failed", str(error), level=logging.ERROR, status=status)
-    sys.exit(status)

@@ -14,11 +14,11 @@ from internvl_ops.errors import ConfigurationError
 from internvl_ops.events import note
 from internvl_ops.stores.redaction import safe_text, safe_uri
 from pipelines.interruption import Interrupted, end, phase, say
-from pipelines.options.command_line import Mode, exit_with, groups, show
+from pipelines.options.command_line import Mode, groups, show
 from pipelines.options.job_options import JobOptions
 from pipelines.options.messages import say_now
 from pipelines.options.safe_options import safe_options
-from pipelines.report.logs import configure
+from pipelines.report.logs import configure, fail
 
 logger = logging.getLogger(__name__)
 
@@ -91,9 +91,9 @@ def run_job(
         say("Interrupted before any unit was done. The same command starts again.")
         end()
     except ConfigurationError as error:
-        _fail(error, 2, options)
+        fail(error, 2, logger, as_json=options.log_json)
     except OSError as error:
-        _fail(error, 1, options)
+        fail(error, 1, logger, as_json=options.log_json)
     sys.exit(record.exit_status)
 
 
@@ -110,14 +110,6 @@ def _run_parts(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | N
         cpus = int(sum(node.get("CPU", 0) for node in nodes))
         address = ray.get_runtime_context().gcs_address
         return run_parts(options, workers, cpus, address, [sys.executable, *sys.orig_argv[1:]])
-
-
-def _fail(error: Exception, status: int, options: JobOptions) -> NoReturn:
-    """Ends the process with the error as the last line of its log."""
-    if not options.log_json:
-        exit_with(error, status)
-    note(logger, "job_failed", str(error), level=logging.ERROR, status=status)
-    sys.exit(status)
 
 
 def check_job(

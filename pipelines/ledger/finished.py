@@ -44,7 +44,7 @@ class PartsOfFiles(NamedTuple):
     totals: np.ndarray
 
 
-def no_files(count: int) -> PartsOfFiles:
+def _no_files(count: int) -> PartsOfFiles:
     """For ``count`` units of which no file is known."""
     return PartsOfFiles(bytes(KEY_BYTES * count), np.zeros(count, np.int32))
 
@@ -77,7 +77,7 @@ class FinishedUnits:
     def find(self, keys: Sequence[bytes]) -> np.ndarray:
         """The place of each key, as int64 of shape (n,); -1 if it is not there."""
         self._sort()
-        return _find(self._high, self._low, keys)
+        return _find(self._high, self._low, _halves(b"".join(keys)))
 
     def find_whole(self, keys: Sequence[bytes]) -> np.ndarray:
         """The place of each file among those that are whole, as int64 of shape (n,); -1 if it is not one of them.
@@ -86,7 +86,9 @@ class FinishedUnits:
             keys: Keys of files, as `unit_key` makes them from their ids.
         """
         self._sort()
-        return _find(self._whole_high, self._whole_low, keys)
+        if not len(self._whole_high):  # as of every job over images
+            return np.full(len(keys), -1, np.int64)
+        return _find(self._whole_high, self._whole_low, _halves(b"".join(keys)))
 
     def state(self, place: int) -> int:
         return int(self._states[place])
@@ -135,7 +137,7 @@ class FinishedUnits:
         self._whole_high = self._whole_low = np.zeros(0, np.uint64)
         self._members, self._first_member = np.zeros(0, np.int64), np.zeros(1, np.int64)
         if any(one is not None for one in files):
-            filled = [one or no_files(size) for one, size in zip(files, sizes, strict=True)]
+            filled = [one or _no_files(size) for one, size in zip(files, sizes, strict=True)]
             parents = _halves(b"".join(one.parents for one in filled))[order]
             totals = np.concatenate([one.totals for one in filled])[order]
             self._group(parents, totals)
@@ -144,7 +146,8 @@ class FinishedUnits:
     def _group(self, parents: np.ndarray, totals: np.ndarray) -> None:
         places = np.flatnonzero(totals > 0)
         # Of equal keys, only the one that `find` returns.
-        places = places[_find(self._high, self._low, self._keys(places)) == places]
+        own = np.stack([self._high[places], self._low[places]], axis=1)
+        places = places[_find(self._high, self._low, own) == places]
         places = places[np.lexsort((parents[places, 1], parents[places, 0]))]
         high, low, total = parents[places, 0], parents[places, 1], totals[places]
         begins = np.ones(len(places), bool)
@@ -158,17 +161,12 @@ class FinishedUnits:
         self._first_member = np.append(0, np.cumsum(counts[whole]))
         self._whole_high, self._whole_low = high[starts][whole], low[starts][whole]
 
-    def _keys(self, places: np.ndarray) -> list[bytes]:
-        both = np.stack([self._high[places], self._low[places]], axis=1).tobytes()
-        return [both[start : start + KEY_BYTES] for start in range(0, len(both), KEY_BYTES)]
 
-
-def _find(high: np.ndarray, low: np.ndarray, keys: Sequence[bytes]) -> np.ndarray:
-    """The place of each key among sorted ones, as int64 of shape (n,); -1 if it is not there."""
-    wanted = _halves(b"".join(keys))
+def _find(high: np.ndarray, low: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """The place of each key, given as in `_halves`, among sorted ones: int64 of shape (n,); -1 if it is not there."""
     places = np.searchsorted(high, wanted[:, 0])
-    found = np.full(len(keys), -1, np.int64)
-    open_ = np.arange(len(keys))
+    found = np.full(len(wanted), -1, np.int64)
+    open_ = np.arange(len(wanted))
     # Usually one iteration. More only if two keys share their first half: at ten million keys the chance is 1:400,000.
     while len(open_):
         open_ = open_[places[open_] < len(high)]

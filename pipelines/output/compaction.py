@@ -11,13 +11,12 @@ import pyarrow.parquet as pq
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.stores.redaction import safe_uri
-from pipelines.ledger.finished import FinishedUnits, unit_keys
 from pipelines.output.documented import note_merge
 from pipelines.output.folder import ERRORS, GROUP_BYTES, RESULTS, OutputFolder, rows_per_group
 from pipelines.output.merges import MERGE, MERGED, Merge
 from pipelines.output.overwrite import overwriting_run
 from pipelines.output.ownership import MARK, mark, named_run
-from pipelines.output.resume import keep_error_rows
+from pipelines.output.resume import drop_old_errors
 
 _OWN = (MARK, MERGED)  # what files of one kind may differ in
 
@@ -70,7 +69,7 @@ def compact(output: OutputFolder, file_bytes: int, *, told: Callable[[str], None
             "end. Repeat its command, and compact what it leaves."
         )
     finish_merge(output)
-    _drop_superseded(output)
+    drop_old_errors(output)  # in one file it would not show which of two errors is newer
     done = Compacted()
     for folder in (RESULTS, ERRORS):
         for group in groups(output, folder, file_bytes, done):
@@ -142,21 +141,3 @@ def _joined(output: OutputFolder, names: list[str], merge: Merge) -> tuple[bytes
                 writer.write_table(joined, rows_per_group(joined))
                 waiting = []
     return bytes(sink.getvalue().to_pybytes()), rows
-
-
-def _drop_superseded(output: OutputFolder) -> None:
-    """Removes errors of units that have a result or a newer error: a run that was killed may leave them.
-
-    In one file it would not show which of them is newer.
-    """
-    done = FinishedUnits()
-    for _, table in output.read_tables(RESULTS, ["id"]):
-        done.add(unit_keys(table["id"]), 0)
-    seen: set[bytes] = set()
-
-    def remains(keys: list[bytes]) -> list[bool]:
-        kept = [key not in seen and place < 0 for key, place in zip(keys, done.find(keys), strict=True)]
-        seen.update(keys)
-        return kept
-
-    keep_error_rows(output, output.files(ERRORS), remains)

@@ -92,24 +92,26 @@ def _make(output: OutputFolder, text_column: str, form: str, run_id: str, names:
             count = _write_parquet(output, documents, run_id)
             if names is None:
                 write_markdown(output, iter(()), run_id)  # removes those of an earlier form
-    for name in before:
-        _remove_documents(output, name, names)
+    if names is None:
+        for name in before:
+            output.remove(name)
+    else:
+        _remove_documents(output, before, names)
     return count
 
 
-def _remove_documents(output: OutputFolder, name: str, names: set[str] | None) -> None:
-    """Removes the documents called ``names``, or all, from a file of an earlier run."""
-    if names is None:
-        return output.remove(name)
-    gone = pc.is_in(output.read_table(name, ["id"])["id"], pa.array(sorted(names), pa.string()))
-    if not pc.any(gone).as_py():
-        return None
-    table = output.read_table(name)
-    table = table.filter(pc.invert(gone))
-    if len(table):
-        output.write_table(name, table)
-    else:
-        output.remove(name)
+def _remove_documents(output: OutputFolder, files: Collection[str], names: set[str]) -> None:
+    """Removes the documents called ``names`` from files of earlier runs."""
+    wanted = pa.array(sorted(names), pa.string())
+    for name, ids in output.read_tables(DOCUMENTS, ["id"], only=files):
+        gone = pc.is_in(ids["id"], wanted)
+        if not pc.any(gone).as_py():
+            continue
+        table = output.read_table(name).filter(pc.invert(gone))
+        if len(table):
+            output.write_table(name, table)
+        else:
+            output.remove(name)
 
 
 def _sorted_pages(

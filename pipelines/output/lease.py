@@ -102,6 +102,7 @@ class Lease:
         except BaseException:
             self.__exit__()
             raise
+        self._output.fences = None  # read again when needed, with those of all leases
         return self
 
     def _begin(self) -> None:
@@ -125,7 +126,6 @@ class Lease:
                 if not _parse(other._read(number)).get("ended"):
                     other._begin()
                     other.__exit__()
-            self._output.fences = None  # read again when needed
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
@@ -233,7 +233,6 @@ class Lease:
         for run, fence in self._fences.items():
             if fence is None:
                 self._fences[run] = {folder: count_files(run, names) for folder, names in counted.items()}
-        self._output.fences = None if self._shard else self._fences
         if counted:
             patiently(self._write, f"{safe_uri(self._output.uri)}/{LEASES} could not be written")
         self._sweep()

@@ -14,11 +14,12 @@ import pyarrow.compute as pc
 from internvl_ops.errors import RETRIABLE, ConfigurationError
 from internvl_ops.stores.redaction import safe_uri
 from pipelines import columns as c
-from pipelines.ledger.finished import PartsOfFiles, unit_key, unit_keys
+from pipelines.ledger.finished import FinishedUnits, PartsOfFiles, unit_key, unit_keys
 from pipelines.ledger.ledger import Book, Ledger, State
 from pipelines.ledger.shard import Shard
 from pipelines.output.folder import ERRORS, RESULTS, OutputFolder
 
+_PARTS = ("parent", c.NUM_PARTS)  # columns that tell which files are whole
 Retry = bool | Collection[str]  # which errors run again: none, the retriable ones, or those of these kinds
 
 
@@ -30,7 +31,6 @@ def load_output(
     passed_over: Collection[str] = (),
     whole_files: bool = False,
     shard: Shard | None = None,
-    errors: bool = True,
 ) -> None:
     """Books in ``ledger`` the units that are in ``output``.
 
@@ -41,18 +41,15 @@ def load_output(
         passed_over: Files that do not count.
         whole_files: Also find the files, such as documents, of which every unit is there.
         shard: The part of the job whose units are booked; None books all.
-        errors: Whether units with errors are booked.
     """
-    parts = ["parent", c.NUM_PARTS] if whole_files else []
+    parts = _PARTS if whole_files else ()
     for name, table in output.read_tables(RESULTS, ["id"], passed_over=passed_over, optional=parts):
         _check_ids(output, name, table)
         table = _own(table, shard)
         ledger.preload(unit_keys(table["id"]), State.DONE_BEFORE, _files_of(table))
     occurrences: dict[str, int] = {}
-    if not errors:
-        return
-    columns = ["id", "kind", "retriable"]
-    for name, table in output.read_tables(ERRORS, columns, passed_over=passed_over, optional=parts):
+    errors = ["id", "kind", "retriable"]
+    for name, table in output.read_tables(ERRORS, errors, passed_over=passed_over, optional=parts):
         _check_ids(output, name, table)
         table = _own(table, shard)
         table = table.filter(pc.invert(_tried_again(table, retry_errors)))
@@ -65,7 +62,7 @@ def _own(table: pa.Table, shard: Shard | None) -> pa.Table:
 
 def _files_of(table: pa.Table) -> PartsOfFiles | None:
     """The file of each row; None if the table does not tell, as those of older versions."""
-    if not {"parent", c.NUM_PARTS} <= set(table.column_names):
+    if not set(_PARTS) <= set(table.column_names):
         return None
     parents = unit_keys(pc.fill_null(table["parent"], ""))
     totals = pc.fill_null(pc.if_else(pc.is_valid(table["parent"]), table[c.NUM_PARTS], None), 0)
@@ -113,11 +110,31 @@ def drop_superseded_errors(ledger: Book, output: OutputFolder, names: list[str])
         names: Error files that existed when the run started, the oldest first.
     """
     newer = (State.DONE_BEFORE, State.RESULT, State.ERROR, State.EXPLODED)
+    _drop_errors(output, names, lambda keys: [state in newer for state in ledger.states(keys)])
+
+
+def drop_old_errors(output: OutputFolder) -> None:
+    """Removes the errors of units that have a result or a newer error, judged by the output alone.
+
+    For the holder of the lease, if no run is going on that would do it with its ledger.
+    """
+    done = FinishedUnits()
+    for _, table in output.read_tables(RESULTS, ["id"], optional=_PARTS):
+        done.add(unit_keys(table["id"]), State.DONE_BEFORE, _files_of(table))
+    _drop_errors(
+        output,
+        output.files(ERRORS),
+        lambda keys: ((done.find(keys) >= 0) | (done.find_whole(keys) >= 0)).tolist(),
+    )
+
+
+def _drop_errors(output: OutputFolder, names: Sequence[str], is_newer: Callable[[list[bytes]], Sequence[bool]]) -> None:
+    """Removes rows of error files for which ``is_newer`` knows a newer row, or that a newer one of these files has."""
     seen: set[bytes] = set()
 
     def remains(keys: list[bytes]) -> list[bool]:
         # If a run retried errors and was killed before this step, a unit has two error rows: keep the newer one.
-        keep = [state not in newer and key not in seen for key, state in zip(keys, ledger.states(keys), strict=True)]
+        keep = [not newer and key not in seen for key, newer in zip(keys, is_newer(keys), strict=True)]
         seen.update(keys)
         return keep
 

@@ -13,12 +13,13 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from internvl_ops.errors import ConfigurationError
-from pipelines.ledger.ledger import Counts, Ledger
+from pipelines.ledger.ledger import Counts
 from pipelines.ledger.shard import RowSum, Shard, parse_shard
 from pipelines.options.job_options import JobOptions
-from pipelines.output.folder import ERRORS, RUNS, OutputFolder
+from pipelines.output.card import write_card
+from pipelines.output.folder import RUNS, OutputFolder
 from pipelines.output.lease import Lease
-from pipelines.output.resume import drop_superseded_errors, load_output
+from pipelines.output.resume import drop_old_errors
 from pipelines.output.side_files import content_of
 
 SHARDS = f"{RUNS}/.shards"
@@ -122,7 +123,8 @@ def close_parts(
     closing = OutputFolder(output.uri)
     try:
         with Lease(closing, run_id, shard=Shard(0, shard.of)):
-            _drop_old_errors(closing)
+            drop_old_errors(closing)  # parts leave these to the end, as several may share a file
+            write_card(closing, run_id)
             finish(closing)
     except ConfigurationError as error:  # another part ended at the same moment, or the next night has begun
         return f"  parts     all {shard.of:,} have ended; another run ends the job: {error}"
@@ -134,13 +136,6 @@ def sum_of_parts(output: OutputFolder, of: int) -> str:
     first = _parse(content_of(output, _name(Shard(1, of))))
     found = {} if first is None else parts_done(output, Shard(1, of), first.read)
     return f"All {of:,} parts: {_sum(list(found.values()))}" if len(found) == of else ""
-
-
-def _drop_old_errors(output: OutputFolder) -> None:
-    """Drops errors of units that have a newer row; parts leave these to the end, as several may share a file."""
-    ledger = Ledger()
-    load_output(ledger, output, retry_errors=False, whole_files=True, errors=False)
-    drop_superseded_errors(ledger, output, output.files(ERRORS))
 
 
 def _sum(parts: list[PartDone]) -> str:

@@ -8,12 +8,13 @@ import sys
 import time
 from collections import Counter
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NoReturn
 
-from internvl_ops.events import LOGGERS, attach
+from internvl_ops.events import LOGGERS, attach, note
 from internvl_ops.stores.redaction import safe_text
 from pipelines import interruption
 from pipelines.flags import in_flags
+from pipelines.options.command_line import exit_with
 from pipelines.report.engine_news import READY, STEP
 from pipelines.report.live import can_draw, console_for
 
@@ -111,3 +112,18 @@ def _json_line(
         },
         default=str,
     )
+
+
+def fail(error: Exception, status: int, logger: logging.Logger, *, as_json: bool) -> NoReturn:
+    """Ends the process with the error as the last line of its log.
+
+    Args:
+        error: What the command met.
+        status: Exit status.
+        logger: Logger of the command.
+        as_json: As in `configure`.
+    """
+    if not as_json:
+        exit_with(error, status)
+    note(logger, "job_failed", str(error), level=logging.ERROR, status=status)
+    sys.exit(status)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 
 import numpy as np
@@ -45,6 +45,18 @@ def typed(
     if notes:
         raw.notes |= {row: [*raw.notes.get(row, ()), *notes] for row in range(size)}
     return raw
+
+
+def numbered(plan: SourcePlan, split: Split, batches: Iterable[pa.RecordBatch]) -> Iterator[RawRows]:
+    """The rows of batches that come in the order of their file: numbered from 1, and as many as the split has."""
+    at, end = 0, split.max_rows
+    for batch in batches:
+        rows = batch if end is None else batch.slice(0, end - at)
+        if rows.num_rows:
+            yield typed(plan, split, rows, np.arange(at + 1, at + rows.num_rows + 1))
+        at += rows.num_rows
+        if at == end:
+            return
 
 
 def lost_rows(plan: SourcePlan, at: int, stop: int, most: int, message: str) -> Iterator[RawRows]:

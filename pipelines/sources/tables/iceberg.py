@@ -8,14 +8,13 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.stores.base import Settings
 from internvl_ops.stores.redaction import safe_text
 from pipelines.extras import library
-from pipelines.sources.arrow_rows import lost_rows, typed
+from pipelines.sources.arrow_rows import lost_rows, numbered
 from pipelines.sources.arrow_types import plain_type, settled
 from pipelines.sources.options import SourceOptions, SourcePlan, Split
 from pipelines.sources.raw_rows import RawRows
@@ -178,17 +177,16 @@ def read(plan: SourcePlan, split: Split, batch_rows: int, batch_bytes: int) -> I
     names = [field.name for field in metadata.schema().fields]
     chosen = [name for name in names if name in plan.columns.names] or names[:1]
     scan = ArrowScan(metadata, StoreFiles(), metadata.schema().select(*chosen), AlwaysTrue())
-    at, end = 0, split.max_rows
+    at = 0
     try:
-        batches = scan.to_record_batches([task])
-        for whole in (piece for batch in batches for piece in pieces(batch, batch_bytes)):
-            for first in range(0, whole.num_rows, batch_rows):
-                batch = whole.slice(first, batch_rows)
-                batch = batch if end is None else batch.slice(0, end - at)
-                if batch.num_rows:
-                    yield typed(plan, split, batch, np.arange(at + 1, at + batch.num_rows + 1))
-                at += batch.num_rows
-                if at == end:
-                    return
+        small = (
+            piece.slice(first, batch_rows)
+            for batch in scan.to_record_batches([task])
+            for piece in pieces(batch, batch_bytes)
+            for first in range(0, piece.num_rows, batch_rows)
+        )
+        for raw in numbered(plan, split, small):
+            at = int(raw.numbers[-1])
+            yield raw
     except (pa.ArrowException, ValueError) as error:
         yield from lost_rows(plan, at, at + 1, 1, f"the file cannot be read from here on ({error})")

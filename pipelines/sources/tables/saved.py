@@ -6,11 +6,10 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from internvl_ops.errors import ConfigurationError
-from pipelines.sources.arrow_rows import lost_rows, typed
+from pipelines.sources.arrow_rows import lost_rows, numbered
 from pipelines.sources.arrow_types import merge, plain_type, settled
 from pipelines.sources.options import DEFAULT_MEDIA_COLUMNS, SourceOptions, SourcePlan, Split
 from pipelines.sources.raw_rows import RawRows
@@ -100,18 +99,18 @@ def count(plan: SourcePlan, split: Split) -> int:
 
 def read(plan: SourcePlan, split: Split, batch_rows: int, batch_bytes: int) -> Iterator[RawRows]:
     """Yields the rows of one file, a batch of the file in memory at a time."""
-    at, end = 0, split.max_rows
+    at = 0
     with Watched(open_input(split.uri)) as file:
         try:
-            for batch in _chosen(plan, file):
-                for first in range(0, batch.num_rows, batch_rows):
-                    for piece in pieces(batch.slice(first, batch_rows), batch_bytes):
-                        rows = piece if end is None else piece.slice(0, end - at)
-                        if rows.num_rows:
-                            yield typed(plan, split, rows, np.arange(at + 1, at + rows.num_rows + 1))
-                        at += rows.num_rows
-                        if at == end:
-                            return
+            small = (
+                piece
+                for batch in _chosen(plan, file)
+                for first in range(0, batch.num_rows, batch_rows)
+                for piece in pieces(batch.slice(first, batch_rows), batch_bytes)
+            )
+            for raw in numbered(plan, split, small):
+                at = int(raw.numbers[-1])
+                yield raw
         except (pa.ArrowException, OSError) as error:
             if file.failed is not None:
                 raise
