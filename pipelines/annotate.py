@@ -24,6 +24,7 @@ from pipelines.ledger.ledger import Claims
 from pipelines.ledger.shard import parse_shard
 from pipelines.metrics import RunMetrics
 from pipelines.options.job_options import JobOptions
+from pipelines.output.again import again_of
 from pipelines.output.card import write_card
 from pipelines.output.compaction import finish_merge
 from pipelines.output.continuity import Columns, columns_of
@@ -31,6 +32,7 @@ from pipelines.output.documents import write_documents
 from pipelines.output.folder import ERRORS, OutputFolder
 from pipelines.output.lease import Lease
 from pipelines.output.overwrite import begin, overwrite_id
+from pipelines.output.redo import finish_redo
 from pipelines.output.refresh import drop_changed
 from pipelines.output.resume import drop_superseded_errors, load_output
 from pipelines.output.settings import metadata, settings
@@ -90,6 +92,9 @@ def annotate(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | Non
     with folder, listening(record.events), Lease(output, record.run_id, shard=shard) as lease, lineage(record):
         kind = overwrite_id(safe_uri(options.input), settings(options, task, checkpoint_version(checkpoint)))
         finish_merge(output)
+        finish_redo(output, part=shard is not None)
+        again = again_of(options, output, task, checkpoint_version(checkpoint), record.run_id)
+        record.chosen = None if again is None else len(again.wanted)
         overwrite = begin(output, record.run_id, wanted=options.overwrite, kind=kind)
         with cluster.session(options):
             workers = cluster.plan_workers(
@@ -108,6 +113,8 @@ def annotate(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | Non
                 # Which pages one night wanted says nothing about those that another night wants.
                 whole_files=explodes(options, plan.media_kind) and not options.pages,
                 shard=shard,
+                wanted=again.wanted if again else None,
+                again=again is not None and again.in_place,
             )
             ledger = start_ledger(load)
             columns = columns_of(output, options, plan, task, overwrite.old)
@@ -124,18 +131,22 @@ def annotate(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | Non
                 file_bytes=options.file_mb << 20,
                 rows_per_file=options.rows_per_file,
                 commit_seconds=options.commit_seconds,
-                metadata=metadata(options, task, checkpoint_version(checkpoint)),
+                metadata={**metadata(options, task, checkpoint_version(checkpoint)), **(again.said if again else {})},
                 token=lease.token,
                 absent=columns.absent,
+                folders=again.folders if again else None,
             ) as writer:
                 metrics = RunMetrics(record, ledger, writer, lease)
                 # If there are no rows, nothing is started and no model is loaded.
-                there = has_rows(plan)
+                there = has_rows(plan) and (again is None or len(again.wanted) > 0)
                 record.ended = drive(graph.results(), writer, record, plan, ledger, metrics) if there else "done"
             metrics.finish()
+            counts = ledger.counts()
+            if again is not None:
+                again.end()
+                record.again = again.summary(counts.results + counts.errors)
             if shard is None:
                 drop_superseded_errors(ledger, output, older_errors)
-            counts = ledger.counts()
 
             def derive(whole: OutputFolder) -> None:
                 if graph.makes_documents:

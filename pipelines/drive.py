@@ -81,7 +81,7 @@ def drive(
             progress.say(f"starting engines and reading {safe_uri(plan.options.uri)}")
 
             def count() -> None:
-                metrics.expected = _count(plan, record.options)
+                metrics.expected = _count(plan, record.options) if record.chosen is None else record.chosen
                 progress.total(metrics.expected)
 
             threading.Thread(target=count, daemon=True).start()
@@ -114,7 +114,7 @@ def _take_all(results: Dataset, writer: Writer, record: RunRecord, progress: Pro
         progress.kinds.update(kinds)
         if tokens is not None:
             tokens += pc.sum(rows["completion_tokens"]).as_py() or 0
-        if number % SKIPPED_EVERY == 0:
+        if number % SKIPPED_EVERY == 0 and record.chosen is None:  # else the total is that of the chosen units
             progress.skipped(ledger.tally().skipped)
         progress.update(finished, tokens, failed)
         count_retries(rows, record.events)

@@ -21,7 +21,7 @@ from pipelines.filtering.functions import add_functions
 from pipelines.filtering.options import FilterOptions
 from pipelines.filtering.rules import VERDICTS, Rule
 from pipelines.filtering.rules_file import fit_rules, read_rules
-from pipelines.filtering.units import columns_of, open_units
+from pipelines.filtering.units import columns_of, names_of, open_units
 from pipelines.options.command_line import Mode, show
 from pipelines.output.folder import RESULTS, RUNS, OutputFolder
 from pipelines.output.lease import Lease
@@ -50,7 +50,7 @@ def filter_output(options: FilterOptions) -> dict[str, Any]:
     run_id = new_run_id(started)
     with run_folder() as scratch, _units(source, joined, scratch) as (connection, units):
         there = columns_of(connection, "units")
-        fitted, notices = fit_rules(rules, there)
+        fitted, notices = fit_rules(rules, names_of(connection, joined))
         answer = c.answer_column(there)
         with _functions(connection, fitted):
             reports = decide(connection, fitted, answer)
@@ -98,7 +98,7 @@ def _check_target(source: OutputFolder, target: OutputFolder, *, overwrite: bool
 
 def _joined(text: str) -> tuple[str, str]:
     name, equals, uri = text.partition("=")
-    if not (equals and uri and name.isidentifier()) or name in ("results", "units"):
+    if not (equals and uri and name.isidentifier()) or name in ("results", "reviews", "units"):
         raise ConfigurationError(f"--join {safe_uri(text)}: give a name and a URI, as in scores=/data/scores.")
     return name, uri
 

@@ -27,6 +27,7 @@ STRAY = 0.1  # share of the sampled URIs that may be unreadable without ending t
 if TYPE_CHECKING:
     from internvl_ops.models.checkpoints.config import Checkpoint
     from internvl_ops.tasks import Task
+    from pipelines.options.fallback import Fallback
     from pipelines.options.tasks import MakeTask
     from pipelines.sources import SourceOptions, SourcePlan
 
@@ -72,16 +73,18 @@ def run_job(
 
             show(estimate(options, plan, checkpoint, task).text())
             sys.exit(0)
-        if waiting := check_endpoint(options):
-            note(logger, "notice", f"Note: {waiting}")
+        second = fallback_of(options, plan, make_task)
+        for one in (options, second.options) if second else (options,):
+            if waiting := check_endpoint(one):
+                note(logger, "notice", f"Note: {waiting}")
         say_now(f"checked the options and {len(plan.splits):,} file(s) of the input")
         if options.shards > 1:
             sys.exit(_run_parts(options, plan, checkpoint))
         # Ray takes seconds to import, so only once the configuration is valid.
-        from pipelines.annotate import annotate
+        from pipelines.fallback import annotate_all
 
         with phase("holding"):
-            record = annotate(options, plan, checkpoint, task)
+            record = annotate_all(options, plan, checkpoint, task, second)
         with phase("closing"):
             if not options.quiet or record.exit_status:
                 show(record.summary())
@@ -127,6 +130,7 @@ def check_job(
         ConfigurationError: The message names the option, its value, what is allowed, and the likely mend.
     """
     from pipelines.options.rules import check_apart, check_options
+    from pipelines.output.again import check_choice
     from pipelines.output.continuity import check_columns
     from pipelines.output.folder import OutputFolder
     from pipelines.output.settings import check_settings
@@ -149,10 +153,32 @@ def check_job(
     output.check_listable()
     if writes:
         output.check_writable()
+    check_choice(options)
     if not options.overwrite:
-        check_settings(output, options, task, checkpoint_version(checkpoint))
+        in_place = options.only is not None and options.only_in is None  # its answers may be made otherwise
+        weights = checkpoint_version(checkpoint)
+        check_settings(output, options, task, weights, only=("task",) if in_place else None)
         check_columns(output, options, plan, task)
     return plan, checkpoint, task
+
+
+def fallback_of(options: JobOptions, plan: SourcePlan, make_task: MakeTask) -> Fallback | None:
+    """The second model of a job; None if it has none.
+
+    Raises:
+        ConfigurationError: It cannot be used; the message begins with the option.
+    """
+    if options.fallback is None:
+        return None
+    from pipelines.options.fallback import Fallback, fallback_options
+    from pipelines.wiring.engines import load_model
+
+    other = fallback_options(options)
+    try:
+        checkpoint = load_model(other)
+        return Fallback(other, checkpoint, check_input(other, plan, checkpoint, make_task))
+    except ConfigurationError as error:
+        raise ConfigurationError(f"--fallback {safe_uri(options.fallback)}: {error}") from None
 
 
 def check_input(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | None, make_task: MakeTask) -> Task:

@@ -115,7 +115,7 @@ class Value(Limits):
     column: str = Field(min_length=1)
 
     def number(self) -> str:
-        return quoted(self.column)
+        return ".".join(map(quoted, self.column.split(".")))  # NAME.column of a joined output
 
 
 class Length(Limits, TextRule):

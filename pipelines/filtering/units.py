@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.stores.redaction import safe_uri
 from internvl_ops.stores.remote import first_line
-from pipelines.output.folder import RESULTS, OutputFolder
+from pipelines.output.folder import RESULTS, REVIEWS, OutputFolder
+from pipelines.output.reviews import read_reviews
 from pipelines.output.sql import literal, parquet_table, quoted, register_store
 
 
@@ -19,7 +20,7 @@ def open_units(output: OutputFolder, joined: Mapping[str, OutputFolder], scratch
     Args:
         output: The output whose units are judged.
         joined: Name -> an output with more columns of the same units. Its columns are there by their own names, where
-            the first output has none of that name, and as ``name.column``.
+            the first output has none of that name, and as ``name.column``. So are those of the output's reviews.
         scratch: A folder for what does not fit into memory.
 
     Returns:
@@ -36,8 +37,12 @@ def open_units(output: OutputFolder, joined: Mapping[str, OutputFolder], scratch
     _view(connection, "results", output)
     columns = columns_of(connection, "results")
     chosen, tables = ["results.*"], ["results"]
+    connection.register("review_rows", read_reviews(output))
+    connection.execute(f"CREATE TABLE {REVIEWS} AS SELECT * FROM review_rows")
+    connection.unregister("review_rows")
     for name, folder in joined.items():
         _view(connection, name, folder)
+    for name in (REVIEWS, *joined):
         more = [column for column in columns_of(connection, name) if column not in columns]
         columns += more
         chosen += [quoted(name), *(f"{quoted(name)}.{quoted(column)}" for column in more)]
@@ -56,6 +61,12 @@ def _view(connection: Any, name: str, folder: OutputFolder) -> None:
         connection.execute(f"CREATE VIEW {quoted(name)} AS SELECT * FROM {parquet_table(folder, files)}")
     except Exception as error:
         raise ConfigurationError(f"{safe_uri(folder.uri)}: {first_line(error)}") from None
+
+
+def names_of(connection: Any, joined: Collection[str]) -> list[str]:
+    """What a rule may call the columns of the units: by their names, or as ``name.column`` of a joined output."""
+    inner = [f"{name}.{column}" for name in (REVIEWS, *joined) for column in columns_of(connection, name)]
+    return [*columns_of(connection, "units"), *inner]
 
 
 def columns_of(connection: Any, table: str) -> list[str]:

@@ -23,9 +23,14 @@ def unit_key(unit_id: str, occurrence: int = 1) -> bytes:
     return _digest(text.encode("utf-8", "surrogatepass"))
 
 
+def as_keys(ids: pa.Array | pa.ChunkedArray) -> list[bytes]:
+    """The key of each first occurrence."""
+    return [_digest(text) for text in ids.cast(pa.binary()).to_pylist()]
+
+
 def unit_keys(ids: pa.Array | pa.ChunkedArray) -> bytes:
     """The keys of first occurrences, concatenated."""
-    return b"".join(map(_digest, ids.cast(pa.binary()).to_pylist()))
+    return b"".join(as_keys(ids))
 
 
 def _digest(text: bytes) -> bytes:

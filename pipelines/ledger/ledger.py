@@ -20,6 +20,7 @@ from typing import Any, Protocol
 from pipelines.ledger.finished import UNSEEN, FinishedUnits, PartsOfFiles, unit_key
 from pipelines.ledger.relay import Mailbox
 from pipelines.ledger.shard import RowSum
+from pipelines.ledger.wanted import Wanted
 
 
 class State(IntEnum):
@@ -124,6 +125,7 @@ class Ledger:
         self._claimed = self._written = 0
         self._mailbox = Mailbox()
         self._finished = FinishedUnits()
+        self._wanted: Wanted | None = None
         self._decoders: dict[str, str] = {}
         self._splits: dict[int, tuple[RowSum, RowSum]] = {}
         # There is one writer and nothing to recover: the ledger is rebuilt from the output, which is the checkpoint.
@@ -184,6 +186,10 @@ class Ledger:
         """
         self._finished.add(keys, int(state), files)
 
+    def restrict(self, wanted: Wanted) -> None:
+        """Hands out these units alone. Others that have no row of an earlier run are not counted at all."""
+        self._wanted = wanted
+
     def claim(self, ids: Sequence[str], positions: Sequence[int]) -> list[int]:
         """Books manifest rows.
 
@@ -213,15 +219,22 @@ class Ledger:
             state = int(State.EXPLODED)
             changed = self._db.execute("UPDATE units SET state = ?1 WHERE key = ?2 AND state <> ?1", (state, parent))
             self._claimed -= changed.rowcount
-            return self._claim_all(ids, [position] * len(ids))
+            all_parts = self._wanted is None or self._wanted.has([parent])[0]  # the file itself failed before
+            return self._claim_all(ids, [position] * len(ids), all_wanted=all_parts)
 
-    def _claim_all(self, ids: Sequence[str], positions: Sequence[int]) -> list[int]:
+    def _claim_all(self, ids: Sequence[str], positions: Sequence[int], *, all_wanted: bool = False) -> list[int]:
         keys = [unit_key(unit_id) for unit_id in ids]
         places, files = (found.tolist() for found in (self._finished.find(keys), self._finished.find_whole(keys)))
-        return [
-            self._claim(unit_id, position, key, place) if file < 0 else self._claim_whole(unit_id, position, file)
-            for unit_id, position, key, place, file in zip(ids, positions, keys, places, files, strict=True)
-        ]
+        wanted = [True] * len(keys) if all_wanted or self._wanted is None else self._wanted.leads_to(keys)
+        answers = []
+        for unit_id, position, key, place, file, want in zip(ids, positions, keys, places, files, wanted, strict=True):
+            if file >= 0:
+                answers.append(self._claim_whole(unit_id, position, file))
+            elif want or place >= 0:
+                answers.append(self._claim(unit_id, position, key, place))
+            else:
+                answers.append(SKIP)
+        return answers
 
     def _claim_whole(self, unit_id: str, position: int, file: int) -> int:
         """Books a file of which earlier runs finished every unit, unless another row of the same id was that file."""

@@ -19,6 +19,7 @@ from pipelines.ledger.ledger import RUN
 from pipelines.ledger.shard import RowSum
 from pipelines.library.keywords import in_keywords, in_python, options_from
 from pipelines.library.tables import Given, dataset_of
+from pipelines.options.again_options import AgainOptions
 from pipelines.options.job_options import JobOptions, OutputOptions
 from pipelines.options.rules import check_options
 from pipelines.output.writer import kept_names
@@ -36,7 +37,7 @@ ERROR_FIELD = pa.field(ERROR, pa.struct([field for field in c.ERROR_TYPE if fiel
 _OWN_ID = "__own_id"  # the caller's column `id`, which gets its own type back
 # Options of a run that reads a manifest, writes a folder, or starts Ray.
 _OF_A_RUN = (
-    *(name for name in OutputOptions.model_fields),
+    *(name for group in (OutputOptions, AgainOptions) for name in group.model_fields),
     *(
         "input",
         "input_format",

@@ -12,7 +12,7 @@ from pipelines.library.keywords import in_python, options_from
 from pipelines.options.job_options import JobOptions
 
 if TYPE_CHECKING:
-    from pipelines.report.record import RunRecord
+    from pipelines.fallback import Runs
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def run_to_folder(
         KeyboardInterrupt: The run was interrupted, after it wrote what was finished.
         OSError: The output could not be written.
     """
-    from pipelines.commands.job import check_job
+    from pipelines.commands.job import check_job, fallback_of
 
     with in_python():
         options = options_from(cls, {**values, "input": os.fspath(source), "output": os.fspath(output)})
@@ -88,28 +88,31 @@ def run_to_folder(
             )
         plan, checkpoint, task = check_job(options, cls.make_task)
         # Ray takes seconds to import; what is wrong is said before.
-        from pipelines.annotate import annotate
+        second = fallback_of(options, plan, cls.make_task)
+        from pipelines.fallback import annotate_all
         from pipelines.wiring.engines import check_endpoint
 
-        check_endpoint(options)
-        record = annotate(options, plan, checkpoint, task)
+        for one in (options, second.options) if second else (options,):
+            check_endpoint(one)
+        runs = annotate_all(options, plan, checkpoint, task, second)
+    record = runs.last
     if record.status == "interrupted":
         raise KeyboardInterrupt
-    if record.exit_status == 1:
+    if runs.exit_status == 1:
         raise RunFailed(f"{record.status}: {record.ended}" if record.ended != "done" else record.summary())
-    return _result(options, record)
+    return _result(options, runs)
 
 
-def _result(options: JobOptions, record: RunRecord) -> Result:
-    counts = record.counts
+def _result(options: JobOptions, runs: Runs) -> Result:
+    counts = runs.first.counts
     assert counts is not None, "annotate has finished the record"
     return Result(
-        status=record.status,
+        status=runs.status,
         output=options.output,
-        run_id=record.run_id,
-        results=counts.results,
-        errors=counts.errors,
+        run_id=runs.first.run_id,
+        results=counts.results + runs.mended,
+        errors=max(0, counts.errors - runs.mended),
         already_done=counts.already_done,
         already_failed=counts.already_failed,
-        seconds=record.seconds,
+        seconds=runs.first.seconds + (runs.second.seconds if runs.second else 0),
     )

@@ -24,6 +24,7 @@ from pydantic import (
 from internvl_ops.errors import KINDS
 from internvl_ops.media.page_ranges import select_pages
 from internvl_ops.stores.base import Settings
+from pipelines.options.again_options import AgainOptions
 from pipelines.options.row_sampling import NewTokens, RepetitionPenalty, Seed, Temperature, TopP
 from pipelines.sources.options import PROMPT_COLUMNS, InputFormat
 
@@ -345,7 +346,7 @@ class InputNeeds:
     prompt_columns: tuple[str, ...] = PROMPT_COLUMNS
 
 
-class JobOptions(EstimateOptions, ClusterOptions, InferenceOptions, OutputOptions, InputOptions):
+class JobOptions(EstimateOptions, ClusterOptions, InferenceOptions, AgainOptions, OutputOptions, InputOptions):
     """Every option; a task's own class narrows the defaults."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

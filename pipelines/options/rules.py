@@ -95,11 +95,39 @@ def check_options(options: Any) -> None:
         refuse(options, ("verbose",), "--quiet hides what --verbose shows")
     if options.overwrite:
         refuse(options, ("refresh", "retry_errors"), "--overwrite processes everything again anyway")
+    check_again(options)
     if options.engine == "openai":
         refuse(options, ("trust_remote_code",), "the server runs the model; leave it out with --engine openai")
         refuse(options, ("tiling",), "the server cuts images into tiles")
         refuse(options, ("jpeg_scaling",), "the server gets images in full")
         refuse(options, ("special_tokens",), "the server recognises its own special tokens in any case")
+
+
+def check_again(options: Any) -> None:
+    """Refuses options about units that are done again, if they have no effect or contradict each other.
+
+    Raises:
+        ConfigurationError: The message names both options.
+    """
+    if options.fallback is None:
+        refuse(options, ("fallback_base_url", "fallback_args"), "it belongs to --fallback")
+    if options.engine != "openai":
+        refuse(options, ("fallback_base_url",), f"--engine {options.engine} asks no server")
+    if hasattr(options, "benchmark"):
+        refuse(options, ("only", "fallback"), "the figures of a benchmark are those of one model over all questions")
+    if options.fallback is not None:
+        refuse(options, ("shards", "shard"), "--fallback replaces rows of the whole output")
+        refuse(options, ("only",), "--fallback chooses the units itself; run --only with another --model instead")
+    if options.only is None:
+        kept = ("only_in", "join") if options.fallback else ("only_in", "join", "keep_history")
+        refuse(options, kept, "it belongs to --only")
+        return
+    if options.only_in is not None:
+        refuse(options, ("keep_history",), "with --only-in, no row is replaced")
+        return
+    refuse(options, ("overwrite",), "--only replaces the rows of the units that it chooses")
+    refuse(options, ("refresh",), "--only says which units are done again")
+    refuse(options, ("shards", "shard"), "--only replaces rows of the whole output; give --only-in and a new --output")
 
 
 def check_answers(options: Any) -> None:

@@ -16,6 +16,7 @@ from pipelines.output.folder import ERRORS, GROUP_BYTES, RESULTS, OutputFolder, 
 from pipelines.output.merges import MERGE, MERGED, Merge
 from pipelines.output.overwrite import overwriting_run
 from pipelines.output.ownership import MARK, mark, named_run
+from pipelines.output.redo import finish_redo
 from pipelines.output.resume import drop_old_errors
 
 _OWN = (MARK, MERGED)  # what files of one kind may differ in
@@ -69,6 +70,7 @@ def compact(output: OutputFolder, file_bytes: int, *, told: Callable[[str], None
             "end. Repeat its command, and compact what it leaves."
         )
     finish_merge(output)
+    finish_redo(output)
     drop_old_errors(output)  # in one file it would not show which of two errors is newer
     done = Compacted()
     for folder in (RESULTS, ERRORS):

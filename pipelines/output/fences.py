@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping
 
 from pipelines.output.ownership import named_run
 
-FENCED = ("results", "errors", "documents")
+STAGED_RESULTS, STAGED_ERRORS = "_runs/.redo/results", "_runs/.redo/errors"  # see `pipelines.output.redo`
+FENCED = ("results", "errors", "documents", STAGED_RESULTS, STAGED_ERRORS)
 MAX_FENCES = 500  # number of fences; the oldest ones are dropped
 # For each run that was taken over, the number of files that count in each folder; None: not counted yet.
 Fences = Mapping[str, Mapping[str, int] | None]

@@ -6,6 +6,7 @@ The output is the checkpoint. A unit is done when its row is in ``results/``; no
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from itertools import compress
 
 import numpy as np
 import pyarrow as pa
@@ -14,9 +15,10 @@ import pyarrow.compute as pc
 from internvl_ops.errors import RETRIABLE, ConfigurationError
 from internvl_ops.stores.redaction import safe_uri
 from pipelines import columns as c
-from pipelines.ledger.finished import FinishedUnits, PartsOfFiles, unit_key, unit_keys
+from pipelines.ledger.finished import FinishedUnits, PartsOfFiles, as_keys, unit_key, unit_keys
 from pipelines.ledger.ledger import Book, Ledger, State
 from pipelines.ledger.shard import Shard
+from pipelines.ledger.wanted import Wanted
 from pipelines.output.folder import ERRORS, RESULTS, OutputFolder
 
 _PARTS = ("parent", c.NUM_PARTS)  # columns that tell which files are whole
@@ -31,6 +33,8 @@ def load_output(
     passed_over: Collection[str] = (),
     whole_files: bool = False,
     shard: Shard | None = None,
+    wanted: Wanted | None = None,
+    again: bool = False,
 ) -> None:
     """Books in ``ledger`` the units that are in ``output``.
 
@@ -41,11 +45,18 @@ def load_output(
         passed_over: Files that do not count.
         whole_files: Also find the files, such as documents, of which every unit is there.
         shard: The part of the job whose units are booked; None books all.
+        wanted: The units that the run does; None if it does all that are not done.
+        again: Whether ``wanted`` are done although they have a row.
     """
+    if wanted is not None:
+        ledger.restrict(wanted)
+    excepted = wanted if again else None
     parts = _PARTS if whole_files else ()
     for name, table in output.read_tables(RESULTS, ["id"], passed_over=passed_over, optional=parts):
         _check_ids(output, name, table)
         table = _own(table, shard)
+        if excepted is not None:
+            table = table.filter(pa.array([not one for one in excepted.has(as_keys(table["id"]))], pa.bool_()))
         ledger.preload(unit_keys(table["id"]), State.DONE_BEFORE, _files_of(table))
     occurrences: dict[str, int] = {}
     errors = ["id", "kind", "retriable"]
@@ -53,7 +64,11 @@ def load_output(
         _check_ids(output, name, table)
         table = _own(table, shard)
         table = table.filter(pc.invert(_tried_again(table, retry_errors)))
-        ledger.preload(b"".join(error_keys(table, occurrences)), State.FAILED_BEFORE, _files_of(table))
+        keys = error_keys(table, occurrences)
+        if excepted is not None:
+            stays = [not one for one in excepted.has(keys)]
+            table, keys = table.filter(pa.array(stays, pa.bool_())), list(compress(keys, stays))
+        ledger.preload(b"".join(keys), State.FAILED_BEFORE, _files_of(table))
 
 
 def _own(table: pa.Table, shard: Shard | None) -> pa.Table:
@@ -78,8 +93,13 @@ def _check_ids(output: OutputFolder, name: str, table: pa.Table) -> None:
         )
 
 
+def kinds_tried_again(retry_errors: Retry) -> tuple[str, ...]:
+    """The kinds of errors whose units run again."""
+    return tuple(sorted(RETRIABLE)) if retry_errors is True else tuple(retry_errors or ())
+
+
 def _tried_again(table: pa.Table, retry_errors: Retry) -> pa.ChunkedArray:
-    kinds = pa.array(RETRIABLE if retry_errors is True else retry_errors or (), pa.string())
+    kinds = pa.array(kinds_tried_again(retry_errors), pa.string())
     asked = pc.is_in(table["kind"], kinds)
     # An earlier version may have marked more kinds as retriable than this one.
     return pc.or_(asked, pc.fill_null(table["retriable"], False)) if retry_errors is True else asked

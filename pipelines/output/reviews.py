@@ -9,15 +9,18 @@ from __future__ import annotations
 import secrets
 import threading
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from internvl_ops.errors import ConfigurationError
-from pipelines.output.folder import REVIEWS, OutputFolder
+from pipelines.output.folder import RESULTS, REVIEWS, OutputFolder
+from pipelines.output.ownership import named_run
+from pipelines.output.redo_note import redo_runs
 
 Opinion = Literal["good", "bad"]
 OPINIONS: tuple[Opinion, ...] = ("good", "bad")
@@ -149,25 +152,58 @@ def latest_marks(marks: Iterable[Mark]) -> dict[tuple[str, str], Mark]:
 def read_reviews(output: OutputFolder) -> pa.Table:
     """What is said of each reviewed unit, one row a unit, in the columns of `REVIEWED`.
 
-    ``review`` is what most of its reviewers marked, and ``disputed`` if as many say good as bad. ``review_text``
-    and ``review_note`` are the latest ones.
+    ``review`` is what most of its reviewers marked, and ``disputed`` if as many say good as bad. A mark is about the
+    answer that was there: if the unit was answered again since, it does not count. ``review_text`` and ``review_note``
+    are the latest ones; a text that a person wrote counts whatever a model answers later.
     """
-    return reviews_of(read_marks(output))
+    marks = read_marks(output)
+    return reviews_of(marks, answered_since(output, marks))
 
 
-def reviews_of(marks: Iterable[Mark]) -> pa.Table:
-    """The same for marks that are read already."""
+def reviews_of(marks: Iterable[Mark], answered: Mapping[str, datetime] | None = None) -> pa.Table:
+    """The same for marks that are read already.
+
+    Args:
+        marks: The marks.
+        answered: As from `answered_since`.
+    """
     units: dict[str, list[Mark]] = {}
     for mark in sorted(latest_marks(marks).values(), key=lambda mark: mark.at):
         units.setdefault(mark.id, []).append(mark)
-    return pa.Table.from_pylist([_review(id, said) for id, said in units.items()], REVIEWED)
+    since = answered or {}
+    return pa.Table.from_pylist([_review(id, said, since.get(id)) for id, said in units.items()], REVIEWED)
 
 
-def _review(id: str, said: list[Mark]) -> dict[str, object]:
+def answered_since(output: OutputFolder, marks: Collection[Mark]) -> dict[str, datetime]:
+    """When units that have older marks were answered again: from when on a mark is about the answer that is there."""
+    if not marks:
+        return {}
+    oldest = min(mark.at for mark in marks)
+    named = [run[0] for name in output.files(RESULTS) if (run := named_run(name))]
+    if all((at := _started(run)) is None or at <= oldest for run in (*named, *redo_runs(output))):
+        return {}
+    ids = pa.array({mark.id for mark in marks}, pa.string())
+    found: dict[str, datetime] = {}
+    for _, table in output.read_tables(RESULTS, ["id"], optional=["run_id"]):
+        if "run_id" in table.column_names:
+            rows = table.filter(pc.is_in(table["id"], value_set=ids)).to_pylist()
+            found |= {row["id"]: at for row in rows if (at := _started(row["run_id"] or "")) and at > oldest}
+    return found
+
+
+def _started(run_id: str) -> datetime | None:
+    """When a run began, rounded up to a second: no answer of it can have been seen before."""
+    try:
+        return datetime.strptime(run_id[:15], "%Y%m%dT%H%M%S").replace(tzinfo=UTC) + timedelta(seconds=1)
+    except ValueError:
+        return None
+
+
+def _review(id: str, said: list[Mark], answered: datetime | None) -> dict[str, object]:
     """One unit's review, from the marks that count, the latest last."""
     return {
         "id": id,
-        "review": _verdict(said),
+        "review": _verdict([mark for mark in said if answered is None or mark.at >= answered]),
         "review_text": next((mark.text for mark in reversed(said) if mark.text is not None), None),
         "review_note": next((mark.note for mark in reversed(said) if mark.note is not None), None),
         "reviewers": len(said),

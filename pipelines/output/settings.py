@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection
 from typing import Any
 
 from internvl_ops.errors import ConfigurationError
@@ -12,6 +13,7 @@ from internvl_ops.stores.redaction import safe_uri
 from internvl_ops.tasks import Task
 from internvl_ops.tasks.forms import read_schema
 from pipelines.flags import flag
+from pipelines.options.again_options import AgainOptions
 from pipelines.options.job_options import ClusterOptions, EstimateOptions, InputOptions, JobOptions, OutputOptions
 from pipelines.options.safe_options import safe_options, without_secrets
 from pipelines.output.folder import ERRORS, RESULTS, OutputFolder
@@ -59,7 +61,7 @@ def settings(options: JobOptions, task: Task, weights: str = "") -> dict[str, An
         task: Of the job.
         weights: What identifies the checkpoint's files, see `Checkpoint.version`; empty if it is not known here.
     """
-    groups = (ClusterOptions, EstimateOptions, InputOptions, OutputOptions)
+    groups = (AgainOptions, ClusterOptions, EstimateOptions, InputOptions, OutputOptions)
     elsewhere = {name for group in groups for name in group.model_fields}
     as_shown, given = safe_options(options), options.model_dump(mode="json")
     names = [name for name in given if name not in elsewhere | _INDIFFERENT]
@@ -94,11 +96,20 @@ def metadata(options: JobOptions, task: Task, weights: str = "") -> dict[bytes, 
     return {METADATA_KEY: json.dumps(settings(options, task, weights), sort_keys=True).encode()}
 
 
-def check_settings(output: OutputFolder, options: JobOptions, task: Task, weights: str = "") -> None:
+def check_settings(
+    output: OutputFolder, options: JobOptions, task: Task, weights: str = "", *, only: Collection[str] | None = None
+) -> None:
     """Refuses an output whose answers were made with other settings.
 
     Only the newest file is checked, since each run checked the files before it. A file of an older version may lack
     some settings; those are not compared.
+
+    Args:
+        output: The output.
+        options: Of the job.
+        task: Of the job.
+        weights: As in `settings`.
+        only: Settings that are compared; None compares all.
 
     Raises:
         ConfigurationError: The settings differ; the message names each difference.
@@ -111,7 +122,7 @@ def check_settings(output: OutputFolder, options: JobOptions, task: Task, weight
     differing = [
         _difference(name, value, now.get(name))
         for name, value in there.items()
-        if not _is_same(name, value, now.get(name))
+        if (only is None or name in only) and not _is_same(name, value, now.get(name))
     ]
     if differing:
         raise ConfigurationError(

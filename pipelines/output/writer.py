@@ -191,6 +191,7 @@ class Writer:
         metadata: Written into the schema of every file.
         token: Number of the lease that the run holds; written into every file.
         absent: Columns of ``schema`` for which this run has no values; null in every row.
+        folders: Where results and errors are written, if not in the folders of that name.
 
     Attributes:
         totals: Totals of the rows in finished files.
@@ -212,7 +213,9 @@ class Writer:
         metadata: Mapping[bytes, bytes] | None = None,
         token: int = 0,
         absent: Collection[str] = (),
+        folders: Mapping[str, str] | None = None,
     ) -> None:
+        self._folders = folders or {RESULTS: RESULTS, ERRORS: ERRORS}
         self.totals = Totals()
         self.counting = threading.Lock()
         self._absent = {c.MORE, *absent}
@@ -363,7 +366,8 @@ class Writer:
         if not len(rows):
             return
         rows = rows.replace_schema_metadata({**(rows.schema.metadata or {}), **self._metadata})
-        size = self._output.write_table(f"{folder}/{parquet_name(self._run_id, self._files[folder])}", rows)
+        name = parquet_name(self._run_id, self._files[folder])
+        size = self._output.write_table(f"{self._folders[folder]}/{name}", rows)
         self._packed[folder] = size / max(1, rows.nbytes)
         self._files[folder] += 1
         written = [key for key, new in zip(keys, pending, strict=True) if new]

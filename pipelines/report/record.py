@@ -31,6 +31,7 @@ from pipelines.options.safe_options import safe_options
 from pipelines.output.folder import RUNS, OutputFolder
 from pipelines.output.ownership import new_run_id
 from pipelines.output.totals import SPREAD, Totals
+from pipelines.report.again_lines import again_lines
 from pipelines.report.event_counts import EventCounts
 from pipelines.report.measures import Measures
 from pipelines.report.pace import Pace
@@ -68,6 +69,8 @@ class RunRecord:
         self.lost: list[str] = []
         self.replaced = True  # whether --overwrite removed the earlier output
         self.documents: int | None = None  # number of documents reassembled from pages
+        self.chosen: int | None = None  # units that --only chose; None without it
+        self.again: dict[str, int] = {}  # what became of them; see `Again.summary`
         self.parts = ""  # how many parts of the job have ended; empty if it has no parts
         self.weights = ""  # what identifies the checkpoint's files
         self.notices: list[str] = []  # notices logged at the start; see `pipelines.wiring.notices`
@@ -171,6 +174,7 @@ class RunRecord:
             "counts": self.counts.as_dict() | {"lost" if self.ended == "done" else "not_finished": self.counts.lost},
             "lost_rows": self.lost if self.status == "rows lost" else [],
             "conservation": self.conservation(),
+            **({"only": self.again} if self.again else {}),
             "error_kinds": dict(totals.kinds.most_common()),
             "error_messages": {
                 kind: totals.messages[kind].as_list()
@@ -259,6 +263,7 @@ class RunRecord:
             lines.append("  --overwrite made no result, so the results that stood there before are kept")
         if self.documents is not None:
             lines.append(f"  documents {folder}/documents/  {self.documents:,} from their pages")
+        lines += again_lines(self.again, f"{folder}/{RUNS}/{self.run_id}/failed/")
         if self.parts:
             lines.append(self.parts)
         if (rate := self.measures.rates()["units_per_second"]) is not None and self.measures.units:

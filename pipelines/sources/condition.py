@@ -44,7 +44,7 @@ class Condition:
         try:
             return rows.filter(self._evaluated(rows))
         except _duckdb().Error as error:
-            raise ConfigurationError(f"{self}: {_said(error)}") from None
+            raise ConfigurationError(f"{self}: {said(error)}") from None
 
     def test(self, rows: pa.Table) -> tuple[np.ndarray, dict[int, str]]:
         """Which rows are wanted, as bool (n,), and why rows cannot be tested, by their index."""
@@ -52,7 +52,7 @@ class Condition:
             wanted = self._evaluated(rows)
         except _duckdb().Error as error:
             if len(rows) == 1:
-                return np.zeros(1, bool), {0: f"{self}: {_said(error)}"}
+                return np.zeros(1, bool), {0: f"{self}: {said(error)}"}
             half = len(rows) // 2
             first, problems = self.test(rows.slice(0, half))
             second, others = self.test(rows.slice(half))
@@ -93,5 +93,6 @@ def _connection() -> Any:
     return connection
 
 
-def _said(error: Exception) -> str:
+def said(error: Exception) -> str:
+    """What DuckDB says, on one line."""
     return f"{' '.join(str(error).split()):.600}"

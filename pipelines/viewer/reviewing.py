@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
 
-from pipelines.output.reviews import REVIEWED, Mark, ReviewSession, latest_marks, read_marks, reviews_of
+from pipelines.output.reviews import (
+    REVIEWED,
+    Mark,
+    ReviewSession,
+    answered_since,
+    latest_marks,
+    read_marks,
+    reviews_of,
+)
 from pipelines.viewer import statistics
 from pipelines.viewer.database import Database
 from pipelines.viewer.outputs import ViewedOutput
@@ -28,6 +37,7 @@ class Reviewing:
         self._output, self._number, self._database = output, number, database
         self._lock = threading.Lock()
         self._marks: dict[str, dict[str, Mark]] = {}  # by unit and reviewer, the ones that count
+        self._answered: Mapping[str, datetime] = {}  # when units with older marks were answered again
         self.read_again()
         self._session = ReviewSession(output.folder, reviewer, [m for of in self._marks.values() for m in of.values()])
 
@@ -37,6 +47,8 @@ class Reviewing:
             self._marks = {}
             for (id, reviewer), mark in latest_marks(read_marks(self._output.folder)).items():
                 self._marks.setdefault(id, {})[reviewer] = mark
+            marks = [mark for of in self._marks.values() for mark in of.values()]
+            self._answered = answered_since(self._output.folder, marks)
             self._database.put_reviews(self._number, self._reviews(self._marks), all_of_them=True)
 
     def add(self, id: str, **said: str | None) -> dict[str, Any]:
@@ -77,4 +89,4 @@ class Reviewing:
         return {"id": mark.id, "marks": [vars(one) for one in of.values()], "review": shown.to_pylist()[0]}
 
     def _reviews(self, marks: dict[str, dict[str, Mark]]) -> pa.Table:
-        return reviews_of(mark for of in marks.values() for mark in of.values())
+        return reviews_of((mark for of in marks.values() for mark in of.values()), self._answered)

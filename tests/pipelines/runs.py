@@ -18,6 +18,7 @@ from pipelines.ledger.shard import Shard
 from pipelines.output.compaction import finish_merge
 from pipelines.output.folder import ERRORS, RESULTS, OutputFolder
 from pipelines.output.overwrite import MARKER, begin
+from pipelines.output.redo import finish_redo
 from pipelines.output.resume import drop_superseded_errors, load_output
 from pipelines.output.writer import Writer, result_schema
 from tests.pipelines.finished_rows import CAPTION, IMAGE, row, table
@@ -116,6 +117,7 @@ def execute(uri: str, manifest: Sequence[str], run: Run, run_id: str, shard: Sha
     """
     output = MortalOutput(uri, run.killed_at, after=run.killed_after)
     finish_merge(output)
+    finish_redo(output)
     overwrite = begin(output, run_id, wanted=run.overwrite and bool(manifest), kind="the same")
     older_errors = [name for name in output.files(ERRORS) if name not in overwrite.old]
     book = Ledger()

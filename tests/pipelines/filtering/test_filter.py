@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from internvl_ops.errors import ConfigurationError
 from pipelines.commands.filter import FilterOptions, filter_output, summary
 from pipelines.output.folder import RESULTS, OutputFolder
+from pipelines.output.reviews import ReviewSession
 
 LONG = "A red bicycle leans against the wall of a small house, and a cat sleeps in the sun before the open door."
 
@@ -244,7 +245,7 @@ class TestCard:
         record = filter_output(FilterOptions(input=source, output=str(tmp_path / "out")))
         found = verdicts(tmp_path / "out")
         assert [found[unit]["verdict"] for unit in "012"] == ["keep", "drop", "review"]
-        assert "rule low quality score is left out: the output has no column score" in record["notices"]
+        assert "rule low quality score is left out: the output has no column quality.score" in record["notices"]
 
 
 class TestWhatIsWrong:
@@ -315,3 +316,36 @@ class TestStores:
         found = OutputFolder(f"{bucket}/out")
         rows = [row for name in found.files(RESULTS) for row in found.read_table(name).to_pylist()]
         assert {row["id"]: row["verdict"] for row in rows} == {"0": "drop", "1": "keep"}
+
+
+class TestOtherTables:
+    ROWS: ClassVar = texts("a cat", "a dog", "a house")
+
+    def test_reviews_are_columns(self, tmp_path: Path) -> None:
+        source = OutputFolder(write(tmp_path / "in", self.ROWS))
+        review = ReviewSession(source, "Ann")
+        review.add("0", "bad", note="no cat")
+        review.add("1", "good")
+        found = judge(
+            tmp_path,
+            self.ROWS,
+            {"name": "marked", "where": "review = 'bad'", "verdict": "drop"},
+            {"name": "praised", "where": "reviews.review = 'good'", "verdict": "keep"},
+            {"name": "few", "rule": "value", "column": "reviewers", "below": 2, "verdict": "review"},
+        )
+        assert [found[unit]["verdict"] for unit in "012"] == ["drop", "keep", "keep"]
+        assert found["0"]["reasons"] == ["marked", "few"]
+
+    def test_the_card_takes_scores_of_both_judges(self, tmp_path: Path) -> None:
+        source = write(tmp_path / "in", self.ROWS)
+        for name, scores in {"quality": [6, 7, 9], "repetition": [9, 2, 9]}.items():
+            write(tmp_path / name, [{"id": str(number), "score": score} for number, score in enumerate(scores)])
+        joined = tuple(f"{name}={tmp_path / name}" for name in ("quality", "repetition"))
+        record = filter_output(FilterOptions(input=source, output=str(tmp_path / "out"), join=joined))
+        found = verdicts(tmp_path / "out")
+        assert {unit: row["reasons"] for unit, row in found.items()} == {
+            "0": ["low quality score"],
+            "1": ["repetition score"],
+            "2": [],
+        }
+        assert not [notice for notice in record["notices"] if "score" in notice]
