@@ -12,11 +12,11 @@ from internvl_ops.models.checkpoints.config import Checkpoint
 from internvl_ops.stores.redaction import safe_uri
 from internvl_ops.tasks import Task
 from pipelines.annotate import annotate
-from pipelines.options.fallback import Fallback
 from pipelines.options.job_options import JobOptions
 from pipelines.output.folder import RESULTS, OutputFolder
 from pipelines.report.record import RunRecord, exceeds
 from pipelines.sources import SourcePlan
+from pipelines.wiring.fallbacks import Fallback
 
 # What another model may do better; a file that cannot be read is the same for each.
 _FAILED = "errors.stage IN ('generate', 'parse') OR errors.kind = 'prompt_too_long'"

@@ -27,9 +27,9 @@ STRAY = 0.1  # share of the sampled URIs that may be unreadable without ending t
 if TYPE_CHECKING:
     from internvl_ops.models.checkpoints.config import Checkpoint
     from internvl_ops.tasks import Task
-    from pipelines.options.fallback import Fallback
     from pipelines.options.tasks import MakeTask
     from pipelines.sources import SourceOptions, SourcePlan
+    from pipelines.wiring.fallbacks import Fallback
 
     MakePlan = Callable[[Any], SourcePlan]
 
@@ -151,9 +151,9 @@ def check_job(
 
     output = OutputFolder(options.output)
     output.check_listable()
+    check_choice(options)  # before a folder is made for an output that is not there
     if writes:
         output.check_writable()
-    check_choice(options)
     if not options.overwrite:
         in_place = options.only is not None and options.only_in is None  # its answers may be made otherwise
         weights = checkpoint_version(checkpoint)
@@ -170,15 +170,15 @@ def fallback_of(options: JobOptions, plan: SourcePlan, make_task: MakeTask) -> F
     """
     if options.fallback is None:
         return None
-    from pipelines.options.fallback import Fallback, fallback_options
     from pipelines.wiring.engines import load_model
+    from pipelines.wiring.fallbacks import Fallback, fallback_options, of_fallback
 
     other = fallback_options(options)
     try:
         checkpoint = load_model(other)
         return Fallback(other, checkpoint, check_input(other, plan, checkpoint, make_task))
     except ConfigurationError as error:
-        raise ConfigurationError(f"--fallback {safe_uri(options.fallback)}: {error}") from None
+        raise ConfigurationError(of_fallback(str(error), options)) from None
 
 
 def check_input(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | None, make_task: MakeTask) -> Task:

@@ -25,4 +25,5 @@ class AgainOptions(BaseModel):
         "Default: --base-url.")  # fmt: skip
     fallback_args: dict[str, Any] = Field({}, description="Engine arguments of --fallback as JSON, as --engine-args "
         "has those of --model.")  # fmt: skip
-    keep_history: bool = Field(False, description="Keep the rows that --only replaces, in history/ of the output.")
+    keep_history: bool = Field(False, description="Keep the rows that --only or --fallback replaces, in "
+        "history/ of the output.")  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -76,7 +77,16 @@ def choice_of(options: JobOptions) -> Choice:
             raise ConfigurationError(f"--join {safe_uri(text)}: give a name and a URI, as in scores=/data/scores.")
         joined[name] = OutputFolder(check_scheme("--join", uri))
     source = check_scheme("--only-in", options.only_in) if options.only_in else options.output
+    if options.only_in and _place(source) == _place(check_scheme("--output", options.output)):
+        raise ConfigurationError(
+            f"--only-in {safe_uri(options.only_in)} is --output itself. Leave it out to replace rows there, or give a "
+            "new --output."
+        )
     return Choice(options.only, OutputFolder(source), joined, replaced=not options.only_in)
+
+
+def _place(uri: str) -> str:
+    return uri.rstrip("/") if "://" in uri else os.path.realpath(uri)
 
 
 def check_choice(options: JobOptions) -> None:

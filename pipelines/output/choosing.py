@@ -105,7 +105,8 @@ class Choice:
         results, errors = self._files(self.output, RESULTS, quickly), self._files(self.output, ERRORS, quickly)
         if not results and not errors:
             raise ConfigurationError(
-                f"{safe_uri(self.output.uri)} holds no results and no errors for --only to choose from. "
+                f"{'--output' if self.replaced else '--only-in'} {safe_uri(self.output.uri)} holds no results and no "
+                "errors for --only to choose from. "
                 "Name the output of an earlier run."
             )
         folders = [self.output, *self.joined.values()]
@@ -161,8 +162,7 @@ class Choice:
             kind = connection.execute(f"DESCRIBE {text}").fetchall()[0][1]
             connection.execute(f"EXPLAIN SELECT id FROM units WHERE ({self.condition}\n)")
         except duckdb.Error as error:
-            shown = ", ".join(name for name in columns if not name.startswith("__"))
-            raise self._refusal(f"{said(error)} Columns there: {shown:.600}.") from None
+            raise self._refusal(_explained(error, columns)) from None
         if kind != "BOOLEAN":
             raise self._refusal(f"it is {kind}, not true or false. Compare it, as in attempts > 1")
         if not columns_in(self.condition, columns):
@@ -170,6 +170,15 @@ class Choice:
 
     def _refusal(self, why: str) -> ConfigurationError:
         return ConfigurationError(f"--only {self.condition!r:.300}: {why.rstrip('.')}.")
+
+
+def _explained(error: Exception, columns: Sequence[str]) -> str:
+    """What DuckDB says, without the statement around the condition, and what is likely to mend it."""
+    text = said(error).partition(" LINE 1:")[0]
+    lacks = "Referenced column" in text
+    hint = "A text stands in single quotes, as in review = 'bad'. " if lacks or "unterminated" in text else ""
+    shown = ", ".join(name for name in columns if not name.startswith("__"))
+    return f"{text.rstrip('.!')}. {hint}{f'Columns there: {shown:.600}.' if lacks else ''}".rstrip()
 
 
 def _own_view(connection: Any, output: OutputFolder, results: Sequence[str], errors: Sequence[str]) -> set[str]:

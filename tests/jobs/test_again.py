@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from aiohttp import web
+from PIL import Image
 
 from pipelines.output.folder import OutputFolder
 from pipelines.output.reviews import ReviewSession
@@ -19,6 +20,8 @@ from testing.model_server import ModelServer, completion, says
 from tests.jobs.output import read_output
 
 pytestmark = pytest.mark.timeout(900)
+
+NANO = ROOT / "examples" / "nano" / "checkpoint"
 
 MODELS = says({"data": [{"id": name, "owned_by": "test"} for name in ("first", "second", "third")]})
 ROWS = [{"id": name, "question": f"Is {name} a word?"} for name in ("good", "cut", "fails", "hopeless", "bad")]
@@ -79,6 +82,7 @@ def test_a_second_model_does_what_the_first_could_not_and_bad_ones_are_done_agai
         assert list(read_output(tmp_path / "out")[0].columns) == ["id", *results.columns]
         kept = pd.concat(map(pd.read_parquet, (tmp_path / "out" / "history").glob("*.parquet")))
         assert list(kept.id) == ["bad"]
+        assert list(kept.answer) == ["first says so"]
 
         # The first command goes on as before; the chosen ones also go into an output of their own.
         ask(tmp_path, server, "--model", "first", "--fallback", "second")
@@ -105,3 +109,40 @@ def test_what_cannot_be_done_again_is_status_2(tmp_path: Path, options: list[str
         server.models = MODELS
         message = ask(tmp_path, server, "--model", "first", *options, status=2)
     assert said in message.splitlines()[-1]
+
+
+def run(command: str, source: Path, output: Path, *more: str) -> str:
+    """A job of nano-InternVL, run by transformers."""
+    line = [sys.executable, "-m", "internvl_batch", command, "--input", source, "--output", output, "--model", NANO]
+    line += ["--engine", "transformers", *more]
+    done = subprocess.run(list(map(str, line)), cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_a_page_that_a_reviewer_marked_is_read_again_and_its_document_made_anew(tmp_path: Path) -> None:
+    pages = [Image.open(path).convert("RGB") for path in sorted((ROOT / "examples/demo/text").iterdir())[:3]]
+    (tmp_path / "in").mkdir()
+    pages[0].save(tmp_path / "in" / "a.pdf", save_all=True, append_images=pages[1:])
+    out, apart = tmp_path / "out", tmp_path / "apart"
+    run("ocr", tmp_path / "in", out, "--max-tiles", "6")
+    before = read_output(out)[0].set_index("id")
+    session = ReviewSession(OutputFolder(str(out)), "Ann")
+    session.add("a.pdf#page=2", "bad")
+    session.add("a.pdf#page=3", "good")
+
+    only = ["--only", "review = 'bad'", "--max-tiles", "1"]
+    said = run("ocr", tmp_path / "in", apart, *only, "--only-in", str(out))
+    assert "1 units in = 1 results" in said
+    assert read_output(out)[0].set_index("id").equals(before)
+
+    run("ocr", tmp_path / "in", out, *only, "--keep-history")
+    now = read_output(out)[0].set_index("id")
+    assert list(now.index) == list(before.index)
+    changed = now.run_id != before.run_id
+    assert list(now.index[changed]) == ["a.pdf#page=2"]
+    assert now.text["a.pdf#page=2"] == read_output(apart)[0].text[0] != before.text["a.pdf#page=2"]
+    (document,) = pd.read_parquet(out / "documents").to_dict("records")
+    assert document["text"] == "\n\n".join(now.text)
+    assert list(pd.read_parquet(out / "history").text) == [before.text["a.pdf#page=2"]]

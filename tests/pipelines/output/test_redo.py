@@ -256,7 +256,8 @@ def test_later_runs_with_the_first_settings_go_on(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("condition", "said"),
     [
-        ("colour = 'red'", "colour"),
+        ("colour = 'red'", "colour.*Columns there: .*caption"),
+        ("caption = cat", "A text stands in single quotes"),
         ("true", "names no column"),
         ("caption", "not true or false"),
         ("id = 'a'; DROP TABLE units", "--only"),

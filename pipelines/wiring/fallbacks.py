@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from internvl_ops.stores.redaction import safe_uri
 from pipelines.options.job_options import JobOptions
 
 if TYPE_CHECKING:
@@ -25,6 +27,16 @@ class Fallback:
     options: JobOptions
     checkpoint: Checkpoint | None
     task: Task
+
+
+def of_fallback(message: str, options: JobOptions) -> str:
+    """What is wrong with the second model, in the names of the options that it has in the job ``options``."""
+    names = {"--model": "--fallback", "--engine-args": "--fallback-args"}
+    if options.fallback_base_url is not None:
+        names["--base-url"] = "--fallback-base-url"
+    spelled = re.sub(r"--[a-z-]+", lambda found: names.get(found[0], found[0]), message)
+    about = f"--fallback {safe_uri(options.fallback or '')}"
+    return spelled if spelled.startswith(about) else f"{about}: {spelled}"
 
 
 def fallback_options(options: JobOptions) -> JobOptions:
