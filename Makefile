@@ -105,6 +105,10 @@ bench-memory: setup
 	@$(PY) -m benchmarks.bench_memory
 
 # nano-InternVL on sets drawn in the formats of RefCOCO and DocVQA, by jobs/evaluate_model.py and in plain torch.
+.PHONY: bench-documents
+bench-documents: setup
+	@$(PY) -m benchmarks.bench_documents
+
 .PHONY: bench-evaluation
 bench-evaluation: setup
 	@$(PY) -m benchmarks.bench_evaluation

@@ -27,6 +27,7 @@ SECTIONS = {
     "media": "Images (`make bench-media`)",
     "video": "Videos (`make bench-media`)",
     "document": "Documents (`make bench-media`)",
+    "documents": "Text layers of PDFs (`make bench-documents`)",
     "fetch": "Object store with 50 ms a request (`make bench-media`)",
     "repetition": "Answers that repeat themselves (`make bench-repetition`)",
     "resume": "Ten million finished rows known again (`make bench-resume`)",

@@ -17,12 +17,15 @@ from internvl_ops.media.access import ReadPolicy
 from internvl_ops.media.parts import DecodeOptions, Loaded
 from internvl_ops.media.picture_stats import PictureStats
 from internvl_ops.media.small import small_jpeg
+from internvl_ops.media.text_layer import TextLayer
 from internvl_ops.media_reader import MediaReader, MediaRef, ReadLimits, Unit, named_error
 from internvl_ops.models.checkpoints.config import Checkpoint
 from internvl_ops.models.prompts.rendering import Media, Renderer, SpecialTokens
+from internvl_ops.replies import BLANK, TEXT_LAYER
 from internvl_ops.tasks.base import with_subtitles
 from internvl_ops.tasks.conversation import Conversation
 from internvl_ops.tasks.forms import repair_question
+from internvl_ops.tasks.text_layer import with_anchors
 
 __all__ = ["MediaReader", "MediaRef", "Prepared", "Preparer", "ReadLimits", "Unit", "UnitPreparer", "tile_preview"]
 
@@ -42,7 +45,9 @@ class Prepared:
         version: Versions of the files when they were read, joined; see `internvl_ops.media.transports.Received`.
         pictures: Files instead of tiles, one per image or frame, for an engine that tiles by itself.
         stats: Measures of the first picture or page, if they were asked for.
-        blank: Whether its pictures or pages show nothing, so that nothing is asked about them.
+        unasked: Why nothing is asked: `BLANK`, because its pictures or pages show nothing, or `TEXT_LAYER`, because
+            the layer is the answer; empty if the engine is asked.
+        layer: The text that a PDF stores for the page, if it was asked for.
     """
 
     conversations: Sequence[RenderedConversation | ChatConversation]
@@ -55,7 +60,8 @@ class Prepared:
     version: str = ""
     pictures: list[bytes] = field(default_factory=list)
     stats: PictureStats | None = None
-    blank: bool = False
+    unasked: str = ""
+    layer: TextLayer | None = None
 
     @property
     def num_tiles(self) -> int | None:
@@ -124,9 +130,16 @@ class UnitPreparer:
         try:
             times = [time for item in loaded for time in item.frame_times]
             asked = [with_subtitles(one, times) for one in unit.conversations]
+            mode, layer = self._media.options.text_layer, loaded[0].seen.layer if loaded else None
+            if mode == "prompt" and layer is not None:
+                asked = [with_anchors(one, layer) for one in asked]
             prepared = self._render(replace(unit, conversations=asked), loaded, hashes)
             prepared.stats = loaded[0].seen.stats if loaded else None
-            prepared.blank = bool(loaded) and all(item.seen.blank for item in loaded)
+            prepared.layer = layer
+            if loaded and all(item.seen.blank for item in loaded):
+                prepared.unasked = BLANK
+            elif mode == "prefer" and layer is not None and not layer.doubts:
+                prepared.unasked = TEXT_LAYER
             return prepared
         except ConfigurationError:
             raise

@@ -9,6 +9,7 @@ import numpy as np
 
 FINISH_REASONS = ("stop", "length", "repetition")  # of an answer that was generated, best first
 BLANK = "blank"  # of a unit that shows nothing, about which no model was asked
+TEXT_LAYER = "text_layer"  # of a page whose own text layer is the answer; no model was asked
 
 
 @dataclass

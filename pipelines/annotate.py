@@ -283,6 +283,7 @@ class Graph:
                 "task": self.task,
                 "columns": self.answered,
                 "trust_remote_code": self.options.trust_remote_code,
+                "compares": self.options.text_layer != "ignore",
             },
             # One actor for all engines: it needs a millisecond per row and takes all blocks finished between two looks.
             compute=cluster.pool(1, calls=1, at_hand=31),

@@ -28,7 +28,7 @@ TILES = "__tiles"  # uint8 tiles of all images, (tiles, 3, S, S) in C order
 HASHES = "__hashes"  # hash of each image in the prompt
 PICTURES = "__pictures"  # image files instead of tiles, for an engine that tiles itself
 PREVIEW = "__preview"  # a small JPEG for the report; only some rows have one
-BLANK = "__blank"  # whether the unit shows nothing, so that no engine is asked about it
+UNASKED = "__unasked"  # the finish reason of a unit about which no engine is asked, such as a blank page; else null
 REPLIES = "__replies"  # of the type that the outcome of the task says
 PREPARE_GAUGE = "__prepare_gauge"  # gauge of the actor that prepared the row, read when the row was done
 ENGINE_GAUGE = "__engine_gauge"  # gauge of the actor that answered, read when the row arrived
@@ -95,7 +95,7 @@ PREPARED = pa.schema(
         (TILES, pa.large_binary()),
         (HASHES, pa.list_(pa.string())),
         (PICTURES, pa.list_(pa.large_binary())),
-        (BLANK, pa.bool_()),
+        (UNASKED, pa.string()),
         ("width", pa.int32()),
         ("height", pa.int32()),
         ("num_tiles", pa.int32()),
@@ -107,6 +107,25 @@ PREPARED = pa.schema(
     ]
 )
 
+# What --text-layer adds as a page is drawn; see `internvl_ops.media.text_layer.TextLayer`.
+TEXT_LAYER = pa.schema(
+    [
+        ("text_layer", pa.string()),
+        ("text_layer_doubts", pa.list_(pa.string())),
+        ("page_label", pa.string()),
+        ("document_info", pa.string()),  # JSON, with a document's first page
+    ]
+)
+# What it adds to an answer; see `internvl_ops.quality.layer_comparison.Comparison`.
+COMPARED = pa.schema(
+    [
+        ("text_layer_similarity", pa.float64()),
+        ("text_layer_word_similarity", pa.float64()),
+        ("only_in_answer", pa.list_(pa.string())),
+        ("only_in_text_layer", pa.list_(pa.string())),
+        ("text_layer_flags", pa.list_(pa.string())),
+    ]
+)
 # What --media-stats adds; see `internvl_ops.media.picture_stats.PictureStats`.
 STATS = pa.schema(
     [

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import cv2
@@ -58,6 +59,24 @@ class DocumentOptions:
     password: str = field(default="", repr=False)
 
 
+@dataclass(frozen=True)
+class OpenPage:
+    """A page while it is drawn.
+
+    Args:
+        document: Its document.
+        page: The page.
+        number: Its number, from 1.
+    """
+
+    document: pdfium.PdfDocument
+    page: pdfium.PdfPage
+    number: int
+
+
+PageLook = Callable[[OpenPage, np.ndarray], None]  # gets the pixels: uint8 (height, width, 3), RGB
+
+
 def count_pages(source: bytes | str, options: DocumentOptions | None = None) -> int:
     """The number of pages of a document.
 
@@ -81,7 +100,7 @@ def count_pages(source: bytes | str, options: DocumentOptions | None = None) -> 
 
 
 def render_page(
-    source: bytes | str, page: int, options: DocumentOptions | None = None, look: Look | None = None
+    source: bytes | str, page: int, options: DocumentOptions | None = None, look: PageLook | None = None
 ) -> TiledImage:
     """Renders one page.
 
@@ -89,7 +108,7 @@ def render_page(
         source: The file's bytes, or the path of a readable local file.
         page: Its number, from 1.
         options: How to render it.
-        look: Called with the page's pixels before they are cut.
+        look: Called with the open page and its pixels, before they are cut.
 
     Returns:
         Its tiles; width and height are those of the page at the resolution at which it was rendered. A note names the
@@ -125,7 +144,7 @@ def render_pages(
 
 
 def picture_page(
-    source: bytes | str, page: int, options: DocumentOptions | None = None, look: Look | None = None
+    source: bytes | str, page: int, options: DocumentOptions | None = None, look: PageLook | None = None
 ) -> tuple[Picture, int]:
     """Renders one page without cutting it into tiles.
 
@@ -133,7 +152,7 @@ def picture_page(
         source: The file's bytes, or the path of a readable local file.
         page: Its number, from 1.
         options: How to render it.
-        look: Called with the page's pixels.
+        look: Called with the open page and its pixels.
 
     Returns:
         The page as a PNG, and the `max_tiles` with which `tile_image` cuts it as `render_page` does. Width and height
@@ -144,26 +163,28 @@ def picture_page(
     """
     options = options or DocumentOptions()
     with _open(source, options) as document, _page(document, page) as (opened, width, height):
+        seen = _look_at(look, document, opened, page)
         if options.dpi is not None:
             pixels, note = _draw_at(opened, width, height, options.dpi, options)
-            _look(look, pixels)
+            _look(seen, pixels)
             notes = [note, *notes_of(document, opened)]
             return Picture(encode_png(pixels), pixels.shape[1], pixels.shape[0], notes), options.max_tiles
         columns, rows = _grid(width, height, options)
         size, note = _size_in_grid(width, height, columns, rows, options)
         pixels = _draw(opened, columns * options.tile_size, rows * options.tile_size)
-        _look(look, pixels)
+        _look(seen, pixels)
         return Picture(encode_png(pixels), *size, [note, *notes_of(document, opened)]), columns * rows
 
 
 def _render(
-    document: pdfium.PdfDocument, number: int, options: DocumentOptions, look: Look | None = None
+    document: pdfium.PdfDocument, number: int, options: DocumentOptions, look: PageLook | None = None
 ) -> TiledImage:
     with _page(document, number) as (page, width, height):
+        seen = _look_at(look, document, page, number)
         if options.dpi is None:
-            tiled = _into_grid(page, width, height, options, look)
+            tiled = _into_grid(page, width, height, options, seen)
         else:
-            tiled = _at_resolution(page, width, height, options.dpi, options, look)
+            tiled = _at_resolution(page, width, height, options.dpi, options, seen)
         tiled.notes += notes_of(document, page)
         return tiled
 
@@ -202,6 +223,10 @@ def _grid(width: float, height: float, options: DocumentOptions) -> tuple[int, i
         max_tiles=options.max_tiles,
         tile_size=options.tile_size,
     )
+
+
+def _look_at(look: PageLook | None, document: pdfium.PdfDocument, page: pdfium.PdfPage, number: int) -> Look | None:
+    return None if look is None else functools.partial(look, OpenPage(document, page, number))
 
 
 def _look(look: Look | None, pixels: np.ndarray) -> None:

@@ -11,11 +11,12 @@ import numpy as np
 from internvl_ops.errors import UnitError
 from internvl_ops.media.blank import is_blank
 from internvl_ops.media.clips import ClipOptions, split_video
-from internvl_ops.media.document import DocumentOptions, count_pages, picture_page, render_page
+from internvl_ops.media.document import DocumentOptions, OpenPage, count_pages, picture_page, render_page
 from internvl_ops.media.image import ImageOptions, Picture, encode_png, image_size, load_image, load_picture
-from internvl_ops.media.kinds import MediaKind
+from internvl_ops.media.kinds import MediaKind, TextLayerMode
 from internvl_ops.media.page_ranges import select_pages
 from internvl_ops.media.picture_stats import PictureStats, picture_stats
+from internvl_ops.media.text_layer import TextLayer, read_layer
 from internvl_ops.media.tiling import count_tiles
 from internvl_ops.media.times import seconds_of
 from internvl_ops.media.video import SampledVideo, VideoOptions, load_video
@@ -46,10 +47,12 @@ class Seen:
     Args:
         stats: Its measures, if they were asked for.
         blank: Whether it shows nothing; False if nobody asked.
+        layer: The text that a PDF stores for the page; None if nobody asked.
     """
 
     stats: PictureStats | None = None
     blank: bool = False
+    layer: TextLayer | None = None
 
 
 @dataclass
@@ -100,6 +103,7 @@ class DecodeOptions:
         as_pictures: Load pictures instead of tiles.
         stats: Measure pictures and pages.
         find_blank: Find pictures and pages that show nothing.
+        text_layer: What is done with the text that a PDF stores for a page; unless it is ignored, it is read.
     """
 
     kind: MediaKind = "image"
@@ -111,6 +115,7 @@ class DecodeOptions:
     as_pictures: bool = False
     stats: bool = False
     find_blank: bool = False
+    text_layer: TextLayerMode = "ignore"
 
     @property
     def explodes(self) -> bool:
@@ -200,7 +205,7 @@ def _video(source: bytes | str, part: Part, options: DecodeOptions, max_tiles: i
 
 def _page(source: bytes | str, part: Part, options: DecodeOptions, max_tiles: int) -> Loaded:
     looker = _Looker(options)
-    page = render_page(source, part.page or 1, options.document, looker.look)
+    page = render_page(source, part.page or 1, options.document, looker.look_at_page)
     return Loaded(page.tiles, [len(page.tiles)], page.width, page.height, page.notes, seen=looker.seen)
 
 
@@ -219,7 +224,7 @@ def _pictures_of_video(source: bytes | str, part: Part, options: DecodeOptions, 
 
 def _picture_of_page(source: bytes | str, part: Part, options: DecodeOptions, max_tiles: int) -> Loaded:
     looker = _Looker(options)
-    return _as_pictures(*picture_page(source, part.page or 1, options.document, looker.look), looker)
+    return _as_pictures(*picture_page(source, part.page or 1, options.document, looker.look_at_page), looker)
 
 
 def _as_pictures(picture: Picture, max_tiles: int, looker: _Looker) -> Loaded:
@@ -237,6 +242,12 @@ class _Looker:
     def look(self, pixels: np.ndarray) -> None:
         stats = picture_stats(pixels, self._content) if self._options.stats else None
         self.seen = Seen(stats, self._options.find_blank and is_blank(pixels))
+
+    def look_at_page(self, opened: OpenPage, pixels: np.ndarray) -> None:
+        self.look(pixels)
+        if self._options.text_layer != "ignore":
+            layer = read_layer(opened.document, opened.page, opened.number, pixels)
+            self.seen = replace(self.seen, layer=layer)
 
 
 Loader = Callable[[bytes | str, Part, DecodeOptions, int], Loaded]

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import pyarrow as pa
 
 from internvl_ops.quality.thoughts import thought_notes
-from internvl_ops.replies import BLANK, FINISH_REASONS, Numbers, Reply
+from internvl_ops.replies import FINISH_REASONS, Numbers, Reply
 from internvl_ops.tasks.conversation import Answered, Conversation, Dialogue
 
 # Columns that the pipeline counts where an outcome has them. No manifest column keeps one of these names in a result.
@@ -67,8 +67,12 @@ class Outcome(ABC):
         """The columns that count tokens."""
         return tuple(name for name in self.counted.names if name.endswith("_tokens"))
 
-    def nothing(self) -> dict[str, Any]:
-        """The values of `columns` for a unit that shows nothing, about which nothing was asked; others are null."""
+    def unasked(self, reason: str) -> dict[str, Any]:
+        """The values of `columns` for a unit about which nothing was asked; others are null.
+
+        Args:
+            reason: Why, as the finish reason says it.
+        """
         return {}
 
     @abstractmethod
@@ -124,9 +128,9 @@ class Text(Outcome):
             columns.append(pa.field("samples", pa.list_(sample)))
         return pa.schema(columns)
 
-    def nothing(self) -> dict[str, Any]:
+    def unasked(self, reason: str) -> dict[str, Any]:
         counts = dict.fromkeys(("prompt_tokens", "completion_tokens", "attempts"), 0)
-        return {"response": "", "finish_reason": BLANK, "samples": [], **counts}
+        return {"response": "", "finish_reason": reason, "samples": [], **counts}
 
     def result(
         self,

@@ -188,7 +188,7 @@ def check_input(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | 
         ConfigurationError: They do not; see `check_job`.
     """
     from internvl_ops.tasks.thinking import leaves_room, thinking
-    from pipelines.options.rules import check_documents, check_outcome, check_plan, check_sampling
+    from pipelines.options.rules import check_documents, check_outcome, check_plan, check_sampling, check_text_layer
     from pipelines.wiring.engines import check_engine
     from pipelines.wiring.media import check_media_options, read_policy
 
@@ -207,6 +207,7 @@ def check_input(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | 
             )
         task = thinking(task, max_new_tokens=options.max_new_tokens)
     check_documents(options, task)
+    check_text_layer(options, plan, task)
     check_outcome(options, task)
     check_engine(options, checkpoint, task)
     return task

@@ -38,6 +38,7 @@ class PreviewOptions(AnnotateOptions, InferenceOptions):
         "log_probs": "a preview shows only answers",
         "media_stats": "a preview shows only answers",
         "blank": "a preview always asks the model",
+        "text_layer": "a preview always asks the model",
         "combine_images": "a preview asks about each input separately",
         "base_url": "a preview runs the model itself",
     }

@@ -282,6 +282,31 @@ def check_documents(options: Any, task: Task) -> None:
         refuse(options, ("documents",), f"the task {task.name} does not read the text of pages")
 
 
+def check_text_layer(options: Any, plan: SourcePlan, task: Task) -> None:
+    """Refuses a text layer for answers that it cannot be compared with, or stand for.
+
+    Raises:
+        ConfigurationError: The message names the option and the mend.
+    """
+    mode = options.text_layer
+    given = f"--text-layer {mode}"
+    if mode == "compare" and task.text is None:
+        raise ConfigurationError(f"{given}: the task {task.name} does not read the text of pages. Leave it out.")
+    if mode != "prefer":
+        return
+    if task.name != "ocr" or getattr(options, "ocr_format", "text") != "text":
+        raise ConfigurationError(
+            f"{given}: a text layer is plain text, so it can only answer the job ocr with --ocr-format text. Give "
+            "that, or --text-layer compare."
+        )
+    asked = "--prompt" if options.prompt else "the column question" if "question" in plan.schema.names else ""
+    if asked:
+        raise ConfigurationError(
+            f"{given}: {asked} asks something of its own, which a text layer does not answer. Leave it out, or give "
+            "--text-layer compare."
+        )
+
+
 _OF_TEXTS = ("max_new_tokens", "temperature", "top_p", "repetition_penalty", "seed", "n", "log_probs", "stop",
              "retries", "retry_cut")  # fmt: skip
 

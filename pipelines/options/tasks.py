@@ -132,7 +132,7 @@ class RegisteredTask:
 # Columns that results have whatever the task.
 _TAKEN = frozenset(
     {"id", "response", "error", "notes", "source_version", "model", "run_id", "samples", "mean_logprob", c.MORE}
-    | {*c.PREPARED.names, *c.EXPLODED.names, *COUNTED.names}
+    | {*c.PREPARED.names, *c.EXPLODED.names, *COUNTED.names, *c.TEXT_LAYER.names, *c.COMPARED.names}
 )
 _PLURAL: dict[MediaKind, str] = {"image": "images", "document": "pages", "video": "videos"}
 TASKS: dict[str, RegisteredTask] = {

@@ -75,7 +75,8 @@ def own_columns_of(options: JobOptions, plan: SourcePlan, task: Task) -> pa.Sche
     answered = task.outcome.columns(task.columns, samples=options.n, log_probs=options.log_probs)
     measures = MEASURE_COLUMNS[plan.media_kind, explodes(options, plan.media_kind)]
     stats = c.STATS if options.media_stats else pa.schema([])
-    return own_columns(task, answered, pa.unify_schemas([measures, stats]))
+    layer = [c.TEXT_LAYER, c.COMPARED] if options.text_layer != "ignore" else []
+    return own_columns(task, answered, pa.unify_schemas([measures, stats, *layer]))
 
 
 def columns_of(

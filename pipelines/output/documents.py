@@ -35,6 +35,7 @@ DOCUMENTS_SCHEMA = pa.schema(
     ]
 )
 ROWS_PER_FILE = 1000
+CUT = ("length", "repetition")  # finish reasons of answers that were cut off
 _PAGE_ID = re.compile(r"(.*)#page=([1-9][0-9]{0,8})", re.DOTALL)  # the form of the ids from `stages.explode`
 
 Page = tuple[int, str | None, str | None, str | None, str | None]  # number, text, finish reason, error kind, message
@@ -184,7 +185,7 @@ def document(name: str, pages: list[Page], run_id: str) -> dict[str, Any]:
         "failed_pages": [
             {"page": number, "kind": kind, "message": message} for number, _, _, kind, message in pages if kind
         ],
-        "cut_pages": [number for number, _, reason, _, _ in pages if reason not in (None, "stop")],
+        "cut_pages": [number for number, _, reason, _, _ in pages if reason in CUT],
         "run_id": run_id,
     }
 

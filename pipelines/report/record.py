@@ -255,6 +255,8 @@ class RunRecord:
             )
         if blank := self.totals.finish_reasons["blank"]:
             lines.append(f"  {blank:,} show nothing and were not asked about: finish_reason is blank (--blank ask)")
+        if layered := self.totals.finish_reasons["text_layer"]:
+            lines.append(f"  {layered:,} pages are answered by their own text layer: finish_reason is text_layer")
         if looping := self.totals.finish_reasons["repetition"]:
             lines.append(f"  {looping:,} answers went round in circles: finish_reason is repetition")
         if self.left_out:

@@ -65,8 +65,8 @@ class Generate:
         arrived = self._engine.asked.read()
         device_s = self._load.busy_s if arrived else None
         errors = rows[c.ERROR].to_pylist()
-        blank = wire.blank_rows(rows)
-        fine = [row for row, error in enumerate(errors) if error is None and not blank[row]]
+        unasked = wire.unasked_rows(rows)
+        fine = [row for row, error in enumerate(errors) if error is None and not unasked[row]]
         replies: list[dict[str, Any] | None] = [None] * len(rows)
         for row, outcome in zip(fine, self._on_loop(self._answer(rows, fine)), strict=True):
             if isinstance(outcome, UnitError):

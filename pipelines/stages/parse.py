@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -10,7 +10,9 @@ import pyarrow as pa
 from internvl_ops.errors import UnitError
 from internvl_ops.models.checkpoints.config import Checkpoint
 from internvl_ops.models.tokenizers.tokenizer import Tokenizer
+from internvl_ops.replies import TEXT_LAYER
 from internvl_ops.tasks import Task
+from internvl_ops.tasks.text_layer import answer_of_layer, compared
 from pipelines import columns as c
 from pipelines.failures import errors_with, fill, one_by_one, outcomes
 from pipelines.stages import wire
@@ -24,31 +26,47 @@ class Parse:
         task: Task of the job.
         columns: The columns of its outcome.
         trust_remote_code: Let a tokenizer's own code run.
+        compares: Whether rows have the columns of `columns.TEXT_LAYER`, with which answers are compared.
     """
 
-    def __init__(self, checkpoint: Checkpoint | None, task: Task, columns: pa.Schema, trust_remote_code: bool) -> None:
+    def __init__(
+        self,
+        checkpoint: Checkpoint | None,
+        task: Task,
+        columns: pa.Schema,
+        trust_remote_code: bool,
+        compares: bool = False,
+    ) -> None:
         self._tokenizer = None if checkpoint is None else Tokenizer(checkpoint, trust_remote_code=trust_remote_code)
         notes = pa.schema([c.PREPARED.field("notes")])
-        self._task, self._columns = task, pa.unify_schemas([columns, task.columns, notes])
+        added = [columns, task.columns, notes, *[c.COMPARED] * compares]
+        self._task, self._columns, self._compares = task, pa.unify_schemas(added), compares
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         return one_by_one(self._parse, rows, "parse")
 
     def _parse(self, rows: pa.Table) -> pa.Table:
         answers = outcomes(rows, "parse", self._columns_of)
-        rows = c.set_errors(rows.drop_columns([c.REPLIES, c.BLANK]), errors_with(rows, answers))
+        rows = c.set_errors(rows.drop_columns([c.REPLIES, c.UNASKED]), errors_with(rows, answers))
         values = [None if isinstance(answer, UnitError) else answer for answer in answers]
         return fill(rows, "parse", values, self._columns)
 
     def _columns_of(self, row: pa.Table) -> dict[str, Any]:
         """The answer's columns for the single row in ``row``."""
         task, size = self._task, (row["width"][0].as_py(), row["height"][0].as_py())
-        if wire.blank_rows(row)[0]:
-            return {**task.outcome.nothing(), **task.blank, "notes": row["notes"][0].as_py()}
+        (reason,) = wire.unasked_rows(row)
+        if reason is not None:
+            given = answer_of_layer(task, row["text_layer"][0].as_py()) if reason == TEXT_LAYER else task.blank
+            return {**task.outcome.unasked(reason), **given, "notes": row["notes"][0].as_py()}
         replies = wire.decode_replies(row, 0, task.outcome) or ()
         conversations = task.converse(wire.asked_of(row, task))
         values = task.outcome.result(task.parse, conversations, replies, size, self._decoded)
-        return values | {"notes": [*(row["notes"][0].as_py() or ()), *values["notes"]]}
+        values = values | {"notes": [*(row["notes"][0].as_py() or ()), *values["notes"]]}
+        return values | self._compared(row, values) if self._compares else values
+
+    def _compared(self, row: pa.Table, values: Mapping[str, Any]) -> dict[str, Any]:
+        layer, doubts = (row[name][0].as_py() for name in ("text_layer", "text_layer_doubts"))
+        return compared(self._task, values, layer or "", doubts or ())
 
     def _decoded(self, token_ids: Sequence[int]) -> str:
         assert self._tokenizer is not None, "answers without texts are of a checkpoint"

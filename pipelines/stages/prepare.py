@@ -35,6 +35,7 @@ class Prepare:
         clip_columns: For ``start`` and ``end``, the column in which a row gives that time of its video.
         sampling_column: Column in which a row gives its sampling parameters.
         stats: Whether the preparer measures pictures; rows then have the columns of `columns.STATS`.
+        layer: Whether it reads text layers; rows then have the columns of `columns.TEXT_LAYER`.
         ledger: Receives the events of the process, and how its decoder is confined.
     """
 
@@ -45,6 +46,7 @@ class Prepare:
         clip_columns: Mapping[str, str] | None = None,
         sampling_column: str | None = None,
         stats: bool = False,
+        layer: bool = False,
         ledger: Claims | None = None,
     ) -> None:
         self._name, self._gauge = worker_name(), Gauge()
@@ -53,7 +55,7 @@ class Prepare:
             ledger.put_decoder(self._name, json.dumps(available().as_dict()))
         self._preparer = make_preparer()
         self._task, self._clip_columns, self._sampling_column = task, clip_columns, sampling_column
-        self._added = pa.unify_schemas([c.PREPARED, c.STATS]) if stats else c.PREPARED
+        self._added = pa.unify_schemas([c.PREPARED, *[c.STATS] * stats, *[c.TEXT_LAYER] * layer])
         self._sample = UnitSample(PREVIEWS)
 
     def __call__(self, rows: pa.Table) -> pa.Table:
@@ -80,6 +82,7 @@ class Prepare:
         values: list[dict[str, object]] = [
             wire.prepared(one, notes=notes or [], places=places[row], preview=self._preview(one, keys[row]))
             | wire.measured(one)
+            | wire.layered(one)
             if isinstance(one, Prepared)
             else {"source_version": self._version(units[row]) if row in units else known[row], c.PLACES: places[row]}
             for row, (one, notes) in enumerate(zip(found, read_with, strict=True))

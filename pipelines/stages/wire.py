@@ -109,13 +109,13 @@ def prepared(
         places: Locations of its media, safe to display.
         preview: Picture for the report.
     """
-    sent = replace(unit, tiles=unit.tiles[:0], hashes=[], pictures=[]) if unit.blank else unit
+    sent = replace(unit, tiles=unit.tiles[:0], hashes=[], pictures=[]) if unit.unasked else unit
     values = {
         c.CONVERSATIONS: encode_conversations(unit.conversations),
         c.TILES: encode_tiles(sent.tiles),
         c.HASHES: sent.hashes,
         c.PICTURES: sent.pictures,
-        c.BLANK: unit.blank,
+        c.UNASKED: unit.unasked or None,
         "width": unit.width,
         "height": unit.height,
         "num_tiles": unit.num_tiles,
@@ -133,9 +133,24 @@ def measured(unit: Prepared) -> dict[str, object]:
     return {} if unit.stats is None else _packed(unit.stats, c.STATS.names)
 
 
-def blank_rows(rows: pa.Table) -> list[bool]:
-    """Which rows show nothing."""
-    return [bool(blank) for blank in _column(rows, c.BLANK, pa.bool_()).to_pylist()]
+def layered(unit: Prepared) -> dict[str, object]:
+    """What the PDF knows of a page, one value for each column of `columns.TEXT_LAYER`; none if nobody looked."""
+    layer = unit.layer
+    if layer is None:
+        return {}
+    values = {
+        "text_layer": layer.text or None,
+        "text_layer_doubts": list(layer.doubts),
+        "page_label": layer.label or None,
+        "document_info": layer.about or None,
+    }
+    return _complete(values, c.TEXT_LAYER.names, "a text layer")
+
+
+def unasked_rows(rows: pa.Table) -> list[str | None]:
+    """The finish reasons of the rows about which no engine is asked; None for the others."""
+    found: list[str | None] = _column(rows, c.UNASKED, pa.string()).to_pylist()
+    return found
 
 
 def encode_conversations(conversations: Iterable[PreparedConversation]) -> list[dict[str, object]]:

@@ -48,6 +48,7 @@ _FOR: dict[str, tuple[MediaKind, ...]] = {
     "truncated": ("image", "video"),
     "blank": ("image", "document"),
     "media_stats": ("image", "document"),
+    "text_layer": ("document",),
 }
 ReaderArguments: TypeAlias = "tuple[ReadPolicy, DecodeOptions, ReadLimits]"
 
@@ -185,6 +186,7 @@ def decode_options(options: MediaOptions, kind: MediaKind) -> DecodeOptions:
         pages=options.pages,
         stats=options.media_stats,
         find_blank=options.blank == "skip",
+        text_layer=options.text_layer,
     )
 
 

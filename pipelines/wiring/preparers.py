@@ -26,6 +26,7 @@ def prepare_arguments(
         "clip_columns": _clip_columns(options, plan),
         "sampling_column": "sampling_params" if "sampling_params" in plan.schema.names else None,
         "stats": options.media_stats,
+        "layer": options.text_layer != "ignore",
     }
 
 

@@ -26,7 +26,7 @@ def answered_rows(samples: Sequence[Sequence[Reply]], notes: Sequence[list[str] 
         rows = rows.append_column(name, pa.array([1] * size, pa.int32()))
     rows = rows.append_column("notes", pa.array(notes, pa.list_(pa.string())))
     replies = [encode_replies([[[one] for one in drawn]], TEXT) for drawn in samples]
-    rows = rows.append_column(c.BLANK, pa.array([False] * len(rows)))
+    rows = rows.append_column(c.UNASKED, pa.array([None] * len(rows), pa.string()))
     return rows.append_column(c.REPLIES, pa.array(replies, TEXT.replies_type))
 
 
@@ -77,7 +77,7 @@ class TestSeveralSamples:
 
 def test_a_blank_page_has_an_empty_answer_that_no_model_gave() -> None:
     rows = answered_rows([[reply("A dog.")]], [["rendered at 72 dpi"]])
-    rows = rows.set_column(rows.schema.get_field_index(c.BLANK), c.BLANK, pa.array([True]))
+    rows = rows.set_column(rows.schema.get_field_index(c.UNASKED), c.UNASKED, pa.array(["blank"]))
     rows = rows.set_column(rows.schema.get_field_index(c.REPLIES), c.REPLIES, pa.nulls(1, TEXT.replies_type))
     for form, own in (("text", {"text": ""}), ("boxes", {"text": "", "boxes": []}), ("json", {"json": None})):
         task = ocr(form, json_schema="{}" if form == "json" else None)

@@ -16,8 +16,9 @@ from internvl_ops.generation import ChatConversation, Generator, RenderedConvers
 from internvl_ops.media.parts import Part
 from internvl_ops.media.picture_stats import PictureStats
 from internvl_ops.media.sandbox_confinement import available
+from internvl_ops.media.text_layer import LayerLine, TextLayer
 from internvl_ops.preparer import MediaRef, Prepared, Unit
-from internvl_ops.tasks import Answered, Task, ask
+from internvl_ops.tasks import Answered, Task, ask, ocr
 from pipelines import columns as c
 from pipelines.ledger.ledger import Ledger
 from pipelines.stages.explode import Explode
@@ -168,7 +169,9 @@ def test_a_blank_unit_reaches_no_engine_and_carries_its_measures() -> None:
 
     class OneIsBlank(Preparing):
         def _prepared(self, unit: Unit, question: str) -> Prepared:
-            return replace(super()._prepared(unit, question), blank=question == "blank", stats=stats)
+            return replace(
+                super()._prepared(unit, question), unasked="blank" if question == "blank" else "", stats=stats
+            )
 
     class NeverAskedAboutBlank(Answering):
         async def generate(self, request: Request, sampling: Sampling, watch: Watch | None = None) -> Completion:
@@ -185,6 +188,37 @@ def test_a_blank_unit_reaches_no_engine_and_carries_its_measures() -> None:
     assert rows["response"].to_pylist()[0] == ""
     assert rows["image_phash"].to_pylist() == ["cd", "cd"]
     assert rows["entropy"].to_pylist() == [2.5, 2.5]
+
+
+def test_a_page_is_answered_by_its_layer_and_the_others_are_compared_with_theirs() -> None:
+    good = TextLayer((LayerLine("said by the file", 0, 0, 1, 1),), label="iv", about='{"title": "x"}')
+    poor = TextLayer((LayerLine("tiles of 12 lay in the file", 0, 0, 1, 1),), doubts=("order",))
+
+    class HaveLayers(Preparing):
+        def _prepared(self, unit: Unit, question: str) -> Prepared:
+            own = question.startswith("own")
+            layer = good if own else poor
+            return replace(super()._prepared(unit, question), unasked="text_layer" if own else "", layer=layer)
+
+    class NeverAskedAboutOwn(Answering):
+        async def generate(self, request: Request, sampling: Sampling, watch: Watch | None = None) -> Completion:
+            assert request.token_ids is not None
+            assert len(request.token_ids) != len("own")
+            return await super().generate(request, sampling, watch)
+
+    task = ocr()
+    stages = whole_way(task, HaveLayers(), Ledger())
+    stages["prepare"] = Prepare(HaveLayers, task, layer=True)  # type: ignore[arg-type, assignment]
+    stages["generate"] = Generate(NeverAskedAboutOwn, lambda engine: Generator(engine, None), SIDE, hang_s=60)
+    stages["parse"] = Parse(None, task, task.outcome.columns(task.columns), trust_remote_code=False, compares=True)
+    rows = went(unclaimed(["a", "b"], ["own", "x"]), stages)
+    assert kinds(rows) == [None, None]
+    assert rows["finish_reason"].to_pylist() == ["text_layer", "stop"]
+    assert rows["text"].to_pylist() == ["said by the file", "1 ids, tiles of 12"]
+    assert rows["text_layer_doubts"].to_pylist() == [[], ["order"]]
+    assert rows["text_layer_flags"].to_pylist() == [None, ["invention", "omission"]]
+    assert rows["only_in_text_layer"].to_pylist()[1] == ["lay in the file"]
+    assert rows["page_label"].to_pylist() == ["iv", None]
 
 
 def test_every_preparer_says_once_how_its_decoder_is_confined() -> None:
