@@ -296,7 +296,7 @@ def check_text_layer(options: Any, plan: SourcePlan, task: Task) -> None:
         return
     if task.name != "ocr" or getattr(options, "ocr_format", "text") != "text":
         raise ConfigurationError(
-            f"{given}: a text layer is plain text, so it can only answer the job ocr with --ocr-format text. Give "
+            f"{given}: a text layer is plain text, so it can only answer the job ocr where that reads plain text. Give "
             "that, or --text-layer compare."
         )
     asked = "--prompt" if options.prompt else "the column question" if "question" in plan.schema.names else ""
