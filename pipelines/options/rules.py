@@ -294,13 +294,18 @@ def check_text_layer(options: Any, plan: SourcePlan, task: Task) -> None:
         raise ConfigurationError(f"{given}: the task {task.name} does not read the text of pages. Leave it out.")
     if mode != "prefer":
         return
-    if task.name != "ocr" or getattr(options, "ocr_format", "text") != "text":
+    if task.name != "ocr":
         raise ConfigurationError(
-            f"{given}: a text layer is plain text, so it can only answer the job ocr where that reads plain text. Give "
-            "that, or --text-layer compare."
+            f"{given}: a text layer is plain text, which answers the task ocr alone, and this is {task.name}. Leave it "
+            "out, or give --text-layer prompt."
         )
-    asked = "--prompt" if options.prompt else "the column question" if "question" in plan.schema.names else ""
-    if asked:
+    if options.ocr_format != "text":
+        raise ConfigurationError(
+            f"{given}: a text layer is plain text, not --ocr-format {options.ocr_format}. Give --ocr-format text, or "
+            "--text-layer compare."
+        )
+    asking = {"--prompt": bool(options.prompt), "the column question": "question" in plan.schema.names}
+    for asked in (name for name, is_there in asking.items() if is_there):
         raise ConfigurationError(
             f"{given}: {asked} asks something of its own, which a text layer does not answer. Leave it out, or give "
             "--text-layer compare."
