@@ -13,7 +13,8 @@ import numpy as np
 
 from internvl_ops.media.document import picture_page
 from internvl_ops.media.image import decode_image
-from internvl_ops.media.parts import DecodeOptions, Part
+from internvl_ops.media.parts import DecodeOptions, Part, picture_in
+from internvl_ops.media.picture_pages import PicturePage
 from internvl_ops.media.times import seconds_of
 from internvl_ops.media.video import load_video
 
@@ -58,11 +59,17 @@ def display(source: bytes | str, part: Part, options: DecodeOptions, side: int) 
     if options.kind == "document":
         return _page(source, part, options, side)
     assert isinstance(source, bytes), "images are small enough to be passed as bytes"
-    pixels = decode_image(source, replace(options.image, jpeg_scaling=False))
+    return _image(PicturePage(source), options, side)
+
+
+def _image(picture: PicturePage, options: DecodeOptions, side: int) -> Displayed:
+    pixels = decode_image(picture.data, replace(options.image, jpeg_scaling=False, stretch=picture.stretch))
     return Displayed([_shrunk(pixels, pixels.shape[1], pixels.shape[0], side)])
 
 
 def _page(source: bytes | str, part: Part, options: DecodeOptions, side: int) -> Displayed:
+    if (picture := picture_in(source, part, options)) is not None:
+        return _image(picture, options, side)
     page, _ = picture_page(source, part.page or 1, options.document)
     decoded = cv2.imdecode(np.frombuffer(page.data, np.uint8), cv2.IMREAD_COLOR)
     assert decoded is not None, "the page was encoded here"

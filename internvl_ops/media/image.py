@@ -25,7 +25,7 @@ from internvl_ops.media.image_file import PILLOW_FORMATS, Reader, open_image, to
 from internvl_ops.media.library_settings import decoder_settings
 from internvl_ops.media.pillow_samples import pillow_rgb
 from internvl_ops.media.sniff import described
-from internvl_ops.media.tiling import Resize, choose_grid, tile_image
+from internvl_ops.media.tiling import Resize, choose_grid, stretched, tile_image
 from internvl_ops.media.workspace import Workspace
 
 # EXIF orientation -> the function that turns the stored pixels upright.
@@ -72,6 +72,7 @@ class ImageOptions:
             photographs far larger than their tiles; changes pixels slightly, so leave it off for comparisons.
         exif: "apply" turns images upright by their EXIF orientation. "ignore" keeps them as stored, like the model
             cards' code; use it to reproduce published figures. TIFF is always turned, because Pillow does so itself.
+        stretch: By how much the upright image is made higher or, below 1, wider; for files whose pixels are not square.
     """
 
     max_pixels: int = 200_000_000
@@ -85,6 +86,7 @@ class ImageOptions:
     resize: Resize = "fast"
     jpeg_scaling: bool = False
     exif: Exif = "apply"
+    stretch: float = 1.0
 
     def __post_init__(self) -> None:
         for name, allowed in _CHOICES.items():
@@ -239,7 +241,9 @@ def _decode_upright(data: bytes, options: ImageOptions) -> tuple[np.ndarray, tup
             return _decode_upright(without_text(data), options)
     if orientation in _UPRIGHT:
         pixels = _UPRIGHT[orientation](pixels)
-    return pixels, _upright_size(size, orientation), notes
+    if options.stretch != 1:
+        notes.append("pixels made square")
+    return *stretched(pixels, _upright_size(size, orientation), options.stretch), notes
 
 
 def _read(reader: Reader, options: ImageOptions, notes: list[str]) -> np.ndarray:

@@ -15,8 +15,9 @@ from internvl_ops.media.document import DocumentOptions, OpenPage, count_pages, 
 from internvl_ops.media.image import ImageOptions, Picture, encode_png, image_size, load_image, load_picture
 from internvl_ops.media.kinds import MediaKind, TextLayerMode
 from internvl_ops.media.page_ranges import select_pages
+from internvl_ops.media.picture_pages import PicturePage, picture_pages
 from internvl_ops.media.picture_stats import PictureStats, picture_stats
-from internvl_ops.media.text_layer import TextLayer, read_layer
+from internvl_ops.media.text_layer import NO_LAYER, TextLayer, read_layer
 from internvl_ops.media.tiling import count_tiles
 from internvl_ops.media.times import seconds_of
 from internvl_ops.media.video import SampledVideo, VideoOptions, load_video
@@ -176,7 +177,8 @@ def list_parts(source: bytes | str, options: DecodeOptions) -> list[Part]:
         UnitError: The file cannot be read, or has too many parts.
     """
     if options.kind == "document":
-        count = count_pages(source, options.document)
+        images = picture_pages(source, options.document.max_pages)
+        count = count_pages(source, options.document) if images is None else len(images)
         pages = select_pages(options.pages, count)
         if not pages:
             raise UnitError("explode", "bad_row", f"pages {options.pages!r} are none of its {count} pages")
@@ -188,9 +190,14 @@ def list_parts(source: bytes | str, options: DecodeOptions) -> list[Part]:
 
 def _image(source: bytes | str, part: Part, options: DecodeOptions, max_tiles: int) -> Loaded:
     assert isinstance(source, bytes), "images are small enough to be passed as bytes"
-    reads = replace(options.image, max_tiles=max_tiles, min_tiles=min(options.image.min_tiles, max_tiles))
-    looker = _Looker(options, source)
-    image = load_image(source, reads, looker.look)
+    return _tiled(PicturePage(source), options, max_tiles)
+
+
+def _tiled(picture: PicturePage, options: DecodeOptions, max_tiles: int) -> Loaded:
+    min_tiles = min(options.image.min_tiles, max_tiles)
+    reads = replace(options.image, max_tiles=max_tiles, min_tiles=min_tiles, stretch=picture.stretch)
+    looker = _Looker(options, picture.data)
+    image = load_image(picture.data, reads, looker.look)
     return Loaded(image.tiles, [len(image.tiles)], image.width, image.height, image.notes, seen=looker.seen)
 
 
@@ -204,6 +211,8 @@ def _video(source: bytes | str, part: Part, options: DecodeOptions, max_tiles: i
 
 
 def _page(source: bytes | str, part: Part, options: DecodeOptions, max_tiles: int) -> Loaded:
+    if (picture := picture_in(source, part, options)) is not None:
+        return _tiled(picture, options, max_tiles)
     looker = _Looker(options)
     page = render_page(source, part.page or 1, options.document, looker.look_at_page)
     return Loaded(page.tiles, [len(page.tiles)], page.width, page.height, page.notes, seen=looker.seen)
@@ -211,8 +220,19 @@ def _page(source: bytes | str, part: Part, options: DecodeOptions, max_tiles: in
 
 def _picture_of_image(source: bytes | str, part: Part, options: DecodeOptions, max_tiles: int) -> Loaded:
     assert isinstance(source, bytes), "images are small enough to be passed as bytes"
-    looker = _Looker(options, source)
-    return _as_pictures(load_picture(source, options.image, looker.look), max_tiles, looker)
+    return _picture(PicturePage(source), options, max_tiles)
+
+
+def _picture(picture: PicturePage, options: DecodeOptions, max_tiles: int) -> Loaded:
+    looker = _Looker(options, picture.data)
+    reads = replace(options.image, stretch=picture.stretch)
+    return _as_pictures(load_picture(picture.data, reads, looker.look), max_tiles, looker)
+
+
+def picture_in(source: bytes | str, part: Part, options: DecodeOptions) -> PicturePage | None:
+    """The page of a document whose pages are images; None for other documents."""
+    pages = picture_pages(source, options.document.max_pages)
+    return None if pages is None else pages.page(part.page or 1)
 
 
 def _pictures_of_video(source: bytes | str, part: Part, options: DecodeOptions, max_tiles: int) -> Loaded:
@@ -223,6 +243,8 @@ def _pictures_of_video(source: bytes | str, part: Part, options: DecodeOptions, 
 
 
 def _picture_of_page(source: bytes | str, part: Part, options: DecodeOptions, max_tiles: int) -> Loaded:
+    if (picture := picture_in(source, part, options)) is not None:
+        return _picture(picture, options, max_tiles)
     looker = _Looker(options)
     return _as_pictures(*picture_page(source, part.page or 1, options.document, looker.look_at_page), looker)
 
@@ -241,7 +263,8 @@ class _Looker:
 
     def look(self, pixels: np.ndarray) -> None:
         stats = picture_stats(pixels, self._content) if self._options.stats else None
-        self.seen = Seen(stats, self._options.find_blank and is_blank(pixels))
+        layer = None if self._options.text_layer == "ignore" else NO_LAYER
+        self.seen = Seen(stats, self._options.find_blank and is_blank(pixels), layer)
 
     def look_at_page(self, opened: OpenPage, pixels: np.ndarray) -> None:
         self.look(pixels)

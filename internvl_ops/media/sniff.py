@@ -28,6 +28,10 @@ IMAGE_FORMATS: dict[str, tuple[str, ...]] = {
     "PSD": (".psd",),
 }
 IMAGE_SUFFIXES: tuple[str, ...] = tuple(suffix for suffixes in IMAGE_FORMATS.values() for suffix in suffixes)
+# Every supported format of documents. A TIFF is an image too: its first page.
+DOCUMENT_FORMATS: dict[str, tuple[str, ...]] = {"PDF": (".pdf",), "TIFF": IMAGE_FORMATS["TIFF"], "CBZ": (".cbz",)}
+DOCUMENT_SUFFIXES: tuple[str, ...] = tuple(suffix for suffixes in DOCUMENT_FORMATS.values() for suffix in suffixes)
+_DOCUMENTS = "PDF, TIFF or CBZ"
 
 _RAW = "a camera's raw file ({})"
 _DEVELOP = "develop it to JPEG, PNG or TIFF first"
@@ -211,10 +215,10 @@ def unreadable(data: bytes, wanted: Literal["image", "video", "document"] = "ima
         formats = {
             "image": f"not an image this job reads ({', '.join(IMAGE_FORMATS)})",
             "video": "not a video this job reads (MP4, WebM, AVI, …)",
-            "document": "not a PDF, and a document column needs PDF files",
+            "document": f"not a document this job reads ({_DOCUMENTS})",
         }[wanted]
         return UnitError("decode", kind, f"{formats}; it begins with bytes {data[:8].hex(' ')}")
-    needed = {"image": "an image", "video": "a video", "document": "a PDF"}[wanted]
+    needed = {"image": "an image", "video": "a video", "document": f"a {_DOCUMENTS}"}[wanted]
     mend = found.mend or f"{needed} is needed"
     if wanted == "document" and found.mend == _CONVERT:
         mend = "convert it to PDF"

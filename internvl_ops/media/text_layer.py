@@ -89,6 +89,9 @@ class TextLayer:
         return "\n".join(line.text for line in self.lines)
 
 
+NO_LAYER = TextLayer(doubts=("no_text",))
+
+
 @dataclass
 class _Letters:
     """The characters of a page in the order of the file.

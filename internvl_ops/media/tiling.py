@@ -227,3 +227,20 @@ def _batch(pixels: np.ndarray) -> torch.Tensor:
 def _write_planes(pixels: np.ndarray, planes: np.ndarray) -> None:
     """Copies uint8 (height, width, 3) into uint8 (3, height, width), ten times as fast as numpy's strided copy."""
     cv2.split(pixels, list(planes))
+
+
+def stretched(pixels: np.ndarray, size: tuple[int, int], stretch: float) -> tuple[np.ndarray, tuple[int, int]]:
+    """Makes the pixels of a picture square by enlarging it in one direction.
+
+    Args:
+        pixels: uint8 (height, width, 3).
+        size: Width and height of the original, in pixels; the pixels may have been shrunk.
+        stretch: By how much it is made higher or, below 1, wider.
+
+    Returns:
+        The pixels, and the size of the original in square pixels.
+    """
+    if stretch == 1:
+        return pixels, size
+    wider, higher = max(1.0, 1 / stretch), max(1.0, stretch)
+    return cv2.resize(pixels, None, fx=wider, fy=higher), (round(size[0] * wider), round(size[1] * higher))

@@ -76,7 +76,9 @@ class InputOptions(BaseModel):
     image_column: str | None = Field(None, description="Column with the image: a URI, a list of URIs, or a Hugging "
         "Face image struct. Default: image or images.")  # fmt: skip
     video_column: str | None = Field(None, description="Column with the video URI. Default: video.")
-    document_column: str | None = Field(None, description="Column with the PDF URI. Default: document or pdf.")
+    document_column: str | None = Field(
+        None, description="Column with the URI of a PDF, TIFF or CBZ. Default: document or pdf."
+    )
     media_root: str | None = Field(None, description="Resolve relative media paths in the manifest "
         "against this folder. Default: the manifest's folder.")  # fmt: skip
     limit: Positive | None = Field(None, description="Read at most this many manifest rows, of those that are wanted.")
@@ -343,11 +345,13 @@ class InputNeeds:
     Args:
         media_optional: Whether a row may do without media.
         without_media: Whether media are not read at all.
+        page_by_page: Whether a TIFF of several pages is a document, if nothing else says what it is.
         prompt_columns: Columns that decide what is asked, and so a made id.
     """
 
     media_optional: bool = False
     without_media: bool = False
+    page_by_page: bool = False
     prompt_columns: tuple[str, ...] = PROMPT_COLUMNS
 
 

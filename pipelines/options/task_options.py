@@ -161,6 +161,10 @@ def make_classify(options: Any, media: MediaKind, columns: Sequence[str]) -> Tas
     )
 
 
+def ocr_needs(options: Any) -> InputNeeds:
+    return InputNeeds(page_by_page=True)
+
+
 def classify_needs(options: Any) -> InputNeeds:
     texts = () if options.text_column is None else (options.text_column,)
     return InputNeeds(

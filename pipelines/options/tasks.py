@@ -37,6 +37,7 @@ from pipelines.options.task_options import (
     make_ground,
     make_ocr,
     make_score,
+    ocr_needs,
     score_needs,
 )
 
@@ -155,6 +156,7 @@ TASKS: dict[str, RegisteredTask] = {
             make_ocr,
             tiles=24,  # InternVL misses small text with fewer
             blank="skip",  # models read whole novels from blank pages
+            needs=ocr_needs,
             examples=(
                 *(Example(f"`--ocr-format {name}`", {"ocr_format": name}) for name in ("text", "markdown", "boxes")),
                 Example("`--ocr-format json`", {"ocr_format": "json", "json_schema": "{}"}),

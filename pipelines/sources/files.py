@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -14,11 +14,12 @@ import pyarrow as pa
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.media.kinds import MEDIA_KINDS
+from internvl_ops.media.tiff_pages import has_several_pages
 from pipelines.sources.lines import batches
-from pipelines.sources.listing import list_files, seen_files
+from pipelines.sources.listing import folder_of, list_files, seen_files
 from pipelines.sources.options import MEDIA_SUFFIXES, SourceOptions, SourcePlan, Split
 from pipelines.sources.raw_rows import RawRows
-from pipelines.sources.storage import suffix_of
+from pipelines.sources.storage import open_input, suffix_of
 
 # Up to this many entries are listed at start and handed to tasks in parts. A longer listing is streamed by one task, so
 # that the start does not take long and the driver does not hold the listing.
@@ -27,19 +28,36 @@ _ENTRIES_A_SPLIT = 10_000
 _SUFFIXES_KEPT = 50  # suffixes of ignored files in the record; a longer list helps nobody
 _OTHERS = "others"
 _LOOKED_AT = 10_000  # entries checked to find the most frequent kind
-_KIND_OF = {suffix: kind for kind in MEDIA_KINDS for suffix in MEDIA_SUFFIXES[kind]}
+_PAGES_LOOKED_AT = 20  # TIFFs whose pages are looked for
+_HEAD_BYTES = 64 << 10  # read ahead, of a file in a store
 
 
 def with_kind(options: SourceOptions) -> SourceOptions:
     """``options`` with the media column of the most frequent kind of file; unchanged if an option names one."""
     if options.named_media:
         return options
-    every = tuple(suffix for kind in MEDIA_KINDS for suffix in MEDIA_SUFFIXES[kind])
-    seen = Counter(_KIND_OF[suffix_of(name)] for name in islice(_known(options, every), _LOOKED_AT))
+    every = tuple(dict.fromkeys(suffix for kind in MEDIA_KINDS for suffix in MEDIA_SUFFIXES[kind]))
+    names = list(islice(_known(options, every), _LOOKED_AT))
+    seen = Counter(kind for name in names for kind in MEDIA_KINDS if suffix_of(name) in MEDIA_SUFFIXES[kind])
+    if options.page_by_page and seen["image"] == seen["document"] == len(names) and _has_pages(options, names):
+        return replace(options, document_column="document")
     kind = max(MEDIA_KINDS, key=lambda kind: seen[kind])  # with equal numbers, images win, because they come first
     if kind == "video":
         return replace(options, video_column=kind)
     return replace(options, document_column=kind) if kind == "document" else options
+
+
+def _has_pages(options: SourceOptions, names: Sequence[str]) -> bool:
+    """Whether one of the first files, all of which are TIFFs, has several pages."""
+    root = folder_of(options).rstrip("/")
+    for name in names[:_PAGES_LOOKED_AT]:
+        try:
+            with open_input(f"{root}/{name}", block_size=_HEAD_BYTES) as file:
+                if has_several_pages(file):
+                    return True
+        except Exception:  # whatever is wrong with the file, its row will say
+            continue
+    return False
 
 
 def left_out(options: SourceOptions) -> dict[str, Any]:

@@ -195,7 +195,7 @@ def resolve_format(options: SourceOptions) -> str:
         return options.format
     if not has_magic(options.uri) and kind_of(options.uri) == "file":
         return _format_of_file(options)
-    every = tuple(_FORMAT_OF) + tuple(suffix for kind in MEDIA_KINDS for suffix in MEDIA_SUFFIXES[kind])
+    every = tuple(dict.fromkeys((*_FORMAT_OF, *(one for kind in MEDIA_KINDS for one in MEDIA_SUFFIXES[kind]))))
     names = _data(islice((name for name in list_files(options, every) if not _is_bookkeeping(name)), _LOOKED_AT))
     seen = Counter(_FORMAT_OF.get(suffix_of(name), "files") for name in names)
     if len(seen) > 1:
@@ -209,7 +209,7 @@ def resolve_format(options: SourceOptions) -> str:
     if not seen:
         raise ConfigurationError(
             f"--input {options.uri}: no file of a known suffix ({', '.join(_FORMAT_OF)}, or an image's, a video's or "
-            ".pdf). Look at the path, or say --input-format."
+            "a document's). Look at the path, or say --input-format."
         )
     return next(iter(seen))
 

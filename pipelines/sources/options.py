@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 import pyarrow as pa
 
 from internvl_ops.media.kinds import MEDIA_KINDS, MediaKind
-from internvl_ops.media.sniff import IMAGE_SUFFIXES
+from internvl_ops.media.sniff import DOCUMENT_SUFFIXES, IMAGE_SUFFIXES
 from internvl_ops.stores.base import Settings
 from pipelines.columns import READ
 
@@ -55,7 +55,7 @@ MEDIA_SUFFIXES: dict[MediaKind, tuple[str, ...]] = {
         ".m2v",
         ".mxf",
     ),
-    "document": (".pdf",),
+    "document": DOCUMENT_SUFFIXES,
 }
 
 PROMPT_COLUMNS = ("question", "phrase", "choices")  # decide what is asked, in most tasks
@@ -85,11 +85,12 @@ class SourceOptions:
         id_column: Column that identifies a row. By default ``id`` if there is one; otherwise ids are made.
         image_column: Column with images. At most one of the three media columns may be named.
         video_column: Column with videos. With ``txt`` and ``files``, naming it makes every entry a video.
-        document_column: Column with PDFs; with ``txt`` and ``files`` it works in the same way.
+        document_column: Column with documents; with ``txt`` and ``files`` it works in the same way.
         limit: Read only this many rows, from the start; with `where`, this many of those that are wanted.
         prompt_columns: Columns whose values contribute to a made id, besides the media.
         media_optional: Whether a row, or the whole manifest, may have no media.
         without_media: Read no media, even if the manifest has a column of them; the column is carried.
+        page_by_page: Whether a folder of TIFFs is one of documents if one of the first has several pages.
         files: The files of the manifest, if `uri` is a file that names them; the order is theirs.
         recursive: Whether a directory is read with its subdirectories.
         media_root: Base of relative media URIs, instead of the manifest's folder.
@@ -112,6 +113,7 @@ class SourceOptions:
     prompt_columns: tuple[str, ...] = PROMPT_COLUMNS
     media_optional: bool = False
     without_media: bool = False
+    page_by_page: bool = False
     files: tuple[str, ...] = ()
     recursive: bool = True
     media_root: str | None = None

@@ -45,7 +45,7 @@ _FOR: dict[str, tuple[MediaKind, ...]] = {
     "combine_images": ("image",),
     "min_tiles": ("image", "document"),
     "tiling": ("image", "document"),
-    "truncated": ("image", "video"),
+    "truncated": ("image", "video", "document"),
     "blank": ("image", "document"),
     "media_stats": ("image", "document"),
     "text_layer": ("document",),
@@ -128,8 +128,6 @@ def check_media_options(options: MediaOptions, kinds: MediaKind | Collection[Med
                 f"{as_given(options, name)} is for {' or '.join(f'{kind}s' for kind in for_kinds)}, and the input has "
                 f"{read}. Leave it out{column}."
             )
-    if kinds == ("document",) and options.dpi is None:
-        refuse(options, ("max_pixels",), "pages are drawn to fill --max-tiles; it is for pages at --dpi")
     if options.fps is not None:
         refuse(options, ("num_frames",), "--fps takes frames by their time")
     clips = options.clip_scenes or options.clip_seconds is not None

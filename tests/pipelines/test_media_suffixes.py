@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from internvl_ops.media.document import count_pages
 from internvl_ops.media.frame_files import FRAME_SUFFIXES
 from internvl_ops.media.image import ImageOptions, load_image
+from internvl_ops.media.parts import DecodeOptions, list_parts, load
 from internvl_ops.media.sampling import sample_indices
 from internvl_ops.media.video import VideoOptions, load_video
 from pipelines.sources.options import MEDIA_SUFFIXES
-from testing import corpus_documents
+from testing import corpus_documents, corpus_pages
 from testing.corpus_video import Clip, paint, read_number
 from testing.pictures import encoded, natural
 
@@ -99,12 +99,17 @@ VIDEOS = {
     ".m2v": video("mpeg2video", "mpeg2video"),
     ".mxf": video("mxf", "mpeg2video"),
 }
+DOCUMENTS = {
+    ".pdf": lambda: corpus_documents.make(corpus_documents.Document(pages=2)),
+    **dict.fromkeys((".tif", ".tiff"), lambda: corpus_pages.raw_tiff([1, 2])),
+    ".cbz": lambda: corpus_pages.archive({name: corpus_pages.image_file(int(name[0])) for name in ("1.png", "2.png")}),
+}
 
 
 def test_files_of_every_suffix_are_made_here() -> None:
     assert set(IMAGES) == set(MEDIA_SUFFIXES["image"])
     assert set(VIDEOS) == set(MEDIA_SUFFIXES["video"])
-    assert MEDIA_SUFFIXES["document"] == (".pdf",)
+    assert set(DOCUMENTS) == set(MEDIA_SUFFIXES["document"])
     assert set(FRAME_SUFFIXES) <= set(IMAGES)
 
 
@@ -124,5 +129,10 @@ def test_a_video_is_read(suffix: str) -> None:
     assert [read_number(tile) for tile in read.tiles] == sample_indices(CLIP.frames, 4)
 
 
-def test_a_document_is_read() -> None:
-    assert count_pages(corpus_documents.make(corpus_documents.Document(pages=2))) == 2
+@pytest.mark.parametrize("suffix", DOCUMENTS)
+def test_a_document_is_read(suffix: str) -> None:
+    options = DecodeOptions(kind="document")
+    document = DOCUMENTS[suffix]()
+    pages = [load(document, part, options, 12) for part in list_parts(document, options)]
+    assert len(pages) == 2
+    assert not np.array_equal(pages[0].tiles, pages[1].tiles)

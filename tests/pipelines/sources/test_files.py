@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from testing.corpus_pages import raw_tiff
 from tests.pipelines.manifests import errors, plan_of, read_manifest, read_plan, uris
 
 
@@ -26,7 +27,7 @@ def folder(tmp_path: Path) -> Path:
         ("/", {"format": "files"}, ["a.png", "b.JPG", "sub/c.webp", "sub/deep/d.tiff"]),
         ("", {"recursive": False}, ["a.png", "b.JPG"]),
         ("", {"video_column": "video"}, ["v.mp4"]),
-        ("", {"document_column": "pdf"}, ["p.pdf"]),
+        ("", {"document_column": "pdf"}, ["p.pdf", "sub/deep/d.tiff"]),
         ("/*.png", {}, ["a.png"]),
         ("/**/*.tiff", {}, ["sub/deep/d.tiff"]),
         ("/sub/*", {}, ["c.webp"]),
@@ -63,7 +64,7 @@ def test_a_long_listing_is_cut_up_and_a_longer_one_streamed_with_the_same_rows(f
     [
         ("", {"format": "files"}, {".txt": 1, ".mp4": 1, ".pdf": 1}),
         ("", {"format": "files", "recursive": False}, {".txt": 1, ".mp4": 1, ".pdf": 1}),
-        ("", {"document_column": "pdf"}, {".jpg": 1, ".png": 1, ".txt": 1, ".webp": 1, ".tiff": 1, ".mp4": 1}),
+        ("", {"document_column": "pdf"}, {".jpg": 1, ".png": 1, ".txt": 1, ".webp": 1, ".mp4": 1}),
         ("/*", {"format": "files"}, {".txt": 1, ".mp4": 1, ".pdf": 1}),
         ("/sub/*", {}, {}),
         ("/*.png", {}, {}),
@@ -115,3 +116,33 @@ def test_names_with_odd_characters(tmp_path: Path) -> None:
 
 def test_captions_beside_the_images_do_not_make_the_folder_ambiguous(folder: Path) -> None:
     assert plan_of(folder).format == "files"
+
+
+@pytest.mark.parametrize(
+    ("files", "page_by_page", "kind"),
+    [
+        ({"a.tif": 1, "b.tif": 1}, True, "image"),
+        ({"a.tif": 1, "b.tif": 2}, True, "document"),
+        ({"a.tif": 1, "b.tif": 2}, False, "image"),
+        ({"a.tif": 1, "b.tif": 1, "c.pdf": 1}, False, "document"),
+        ({"a.tif": 2, "b.png": 1}, True, "image"),
+        ({"a.tif": 2, "b.png": 1, "c.cbz": 1, "d.pdf": 1}, True, "document"),
+    ],
+)
+def test_a_tiff_is_a_document_or_an_image_by_what_is_beside_it(
+    tmp_path: Path, files: dict[str, int], page_by_page: bool, kind: str
+) -> None:
+    for name, pages in files.items():
+        (tmp_path / name).write_bytes(raw_tiff(range(pages)))
+    plan = plan_of(str(tmp_path), page_by_page=page_by_page)
+    assert plan.media_kind == kind
+    assert len(read_plan(plan)) == sum(1 for name in files if kind == "document" or name[-3:] in ("tif", "png")) - (
+        kind == "document" and "b.png" in files
+    )
+
+
+def test_a_damaged_tiff_does_not_hinder_the_look(tmp_path: Path) -> None:
+    (tmp_path / "a.tif").write_bytes(b"no TIFF")
+    assert plan_of(str(tmp_path), page_by_page=True).media_kind == "image"
+    (tmp_path / "b.tif").write_bytes(raw_tiff([1, 2]))
+    assert plan_of(str(tmp_path), page_by_page=True).media_kind == "document"
