@@ -83,7 +83,11 @@ class Benchmark:
         video_suffix: Suffix of videos that the data names without one. If it is empty, such a name is a folder of
             frames.
         folders: The benchmark's folders of videos, if the videos' names do not include the folder.
-        place: Finds a video's path in those folders, from its name and its row's category.
+        place: Finds a video's path in those folders, or an image's path, from its name and its row's category.
+        media_names: Columns that may hold the media, if they are not called as in most benchmarks; the first that there
+            is counts.
+        more_media: Columns that may hold further images of a row. If a row has several images, or a list of them,
+            ``read`` finds their number as ``pictures``.
         max_tiles: Maximum number of tiles of an image.
         max_new_tokens: Maximum length of an answer, in tokens.
         min_new_tokens: Minimum length of an answer, in tokens.
@@ -111,6 +115,8 @@ class Benchmark:
     video_suffix: str = ""
     folders: tuple[str, ...] = ()
     place: Callable[[str, str], str] | None = None
+    media_names: tuple[str, ...] = ()
+    more_media: tuple[str, ...] = ()
     max_tiles: int = 6
     max_new_tokens: int = 100
     min_new_tokens: int = 0

@@ -1,23 +1,26 @@
 """The benchmarks. Prompts, tiles and token limits come from InternVL's own evaluation, or from VLMEvalKit's where the
-family's figures were measured with it: OCRBench and Video-MME. Releases with other settings declare them."""
+family's figures were measured with it: OCRBench, RealWorldQA, MMMU, HallusionBench and Video-MME. Releases with other
+settings declare them."""
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from internvl_ops.evaluation import mvbench, readers, scoring
 from internvl_ops.evaluation.benchmark import Benchmark
+from internvl_ops.evaluation.choice_benchmarks import CHOICE_BENCHMARKS
 from internvl_ops.evaluation.releases import since
-from internvl_ops.metrics import anls, exact_match, ocrbench_hit, relaxed_accuracy, vqa_accuracy
+from internvl_ops.evaluation.yes_no_benchmarks import YES_NO_BENCHMARKS
+from internvl_ops.metrics import anls, exact_match, gqa_match, ocrbench_hit, relaxed_accuracy, vqa_accuracy
 from internvl_ops.tasks.caption import CAPTION_PROMPTS
 from internvl_ops.tasks.ocr import OCR_PROMPTS as OCR_PROMPTS
 
-Name = Literal["refcoco", "docvqa", "infovqa", "chartqa", "textvqa", "vizwiz", "ocrbench", "mme", "mmbench",
-               "mmbench_cn", "mvbench", "videomme", "captions", "exact_match", "ocr"]  # fmt: skip
+Name = Literal["refcoco", "docvqa", "infovqa", "chartqa", "textvqa", "vizwiz", "vqav2", "okvqa", "gqa", "ocrbench",
+               "mme", "mmbench", "mmbench_cn", "ccbench", "ai2d", "seed", "realworldqa", "mmmu", "scienceqa", "mmvp",
+               "pope", "hallusionbench", "mvbench", "videomme", "captions", "exact_match", "ocr"]  # fmt: skip
 
 SHORT = "{} Answer the question using a single word or phrase."
 GROUND = "Please provide the bounding box coordinate of the region this sentence describes: <ref>{}</ref>"
-LETTER = "{}\nAnswer with the option's letter from the given choices directly."
 VIDEO_MME = (
     "\nThese are the frames of a video. {subtitles}Select the best answer to the following multiple-choice question "
     "based on the video. Respond with only the letter (A, B, C, or D) of the correct option.\nQuestion: {} \n"
@@ -26,17 +29,24 @@ VIDEO_MME = (
 QUESTION_COLUMNS = ("question", "query")
 ANSWERS = ("answers", "answer", "label", "annotation")
 _ASKED = {"question": QUESTION_COLUMNS, "answers": ANSWERS}
-_MMBENCH = {
-    "needs": {"question": ("question",), "answers": ("answer",), "index": ("index",), "A": ("A",), "B": ("B",)},
-    "may_have": {"hint": ("hint",), "category": ("category",), "C": ("C",), "D": ("D",), "E": ("E",)},
-    "read": readers.read_mmbench,
-    "fields": ("question", "answers", "options", "category", "group"),
-    "score": scoring.letter_of_options,
-    "splits": ("dev", "test"),
-    "min_new_tokens": 1,
-}
 REFCOCO_SPLITS = ("refcoco_val", "refcoco_testA", "refcoco_testB", "refcoco+_val", "refcoco+_testA", "refcoco+_testB",
                   "refcocog_val", "refcocog_test")  # fmt: skip
+
+
+def _vqa(title: str, splits: tuple[str, ...], **others: Any) -> Benchmark:
+    """Questions with the answers of ten people."""
+    settings: dict[str, Any] = {
+        "metric": "VQA accuracy",
+        "prompt": SHORT,
+        "needs": _ASKED,
+        "read": readers.read_vqa,
+        "score": scoring.by_answers(vqa_accuracy),
+        "summarise": scoring.means(title),
+        "max_new_tokens": 10,
+        "min_new_tokens": 1,
+    }
+    return Benchmark(title=title, splits=splits, **(settings | others))
+
 
 BENCHMARKS: dict[str, Benchmark] = {
     "refcoco": Benchmark(
@@ -88,29 +98,24 @@ BENCHMARKS: dict[str, Benchmark] = {
         max_tiles=12,
         min_new_tokens=1,
     ),
-    "textvqa": Benchmark(
-        title="TextVQA",
-        metric="VQA accuracy",
-        prompt=SHORT,
-        needs=_ASKED,
-        read=readers.read_vqa,
-        score=scoring.by_answers(vqa_accuracy),
-        summarise=scoring.means("TextVQA"),
-        splits=("val",),
-        max_new_tokens=10,
-        releases={"V1.5": {"max_tiles": 24}},
-        min_new_tokens=1,
-    ),
-    "vizwiz": Benchmark(
-        title="VizWiz",
-        metric="VQA accuracy",
+    "textvqa": _vqa("TextVQA", ("val",), releases={"V1.5": {"max_tiles": 24}}),
+    "vizwiz": _vqa(
+        "VizWiz",
+        ("val",),
         prompt="{} When the provided information is insufficient, respond with 'Unanswerable'. Answer the question "
         "using a single word or phrase.",
+    ),
+    "vqav2": _vqa("VQAv2", ("val", "testdev")),
+    "okvqa": _vqa("OKVQA", ("val",)),
+    "gqa": Benchmark(
+        title="GQA",
+        metric="accuracy",
+        prompt=SHORT,
         needs=_ASKED,
-        read=readers.read_vqa,
-        score=scoring.by_answers(vqa_accuracy),
-        summarise=scoring.means("VizWiz"),
-        splits=("val",),
+        read=readers.read_question,
+        score=scoring.by_answers(gqa_match),
+        summarise=scoring.means("GQA"),
+        splits=("testdev",),
         max_new_tokens=10,
         min_new_tokens=1,
     ),
@@ -138,20 +143,8 @@ BENCHMARKS: dict[str, Benchmark] = {
         max_new_tokens=20,
         releases={"V1.5": {"max_tiles": 12}},
     ),
-    "mmbench": Benchmark(
-        title="MMBench-EN",
-        metric="circular accuracy",
-        prompt=LETTER,
-        summarise=scoring.circular("MMBench-EN"),
-        **_MMBENCH,  # type: ignore[arg-type]
-    ),
-    "mmbench_cn": Benchmark(
-        title="MMBench-CN",
-        metric="circular accuracy",
-        prompt="{}\n请直接回答选项字母。",
-        summarise=scoring.circular("MMBench-CN"),
-        **_MMBENCH,  # type: ignore[arg-type]
-    ),
+    **CHOICE_BENCHMARKS,
+    **YES_NO_BENCHMARKS,
     "mvbench": Benchmark(
         title="MVBench",
         metric="accuracy",

@@ -24,18 +24,18 @@ MMBENCH_ROUND = 1_000_000  # added to a question's index for each further order 
 
 def read_question(row: BenchmarkRow, split: str) -> Fields:
     """A question and its answers."""
-    return {"question": _text(row, "question"), "answers": _texts(row, "answers")}
+    return {"question": text(row, "question"), "answers": texts(row, "answers")}
 
 
 def read_vqa(row: BenchmarkRow, split: str) -> Fields:
     """A question and the answers of ten people."""
-    answers = _texts(row, "answers")
+    answers = texts(row, "answers")
     if len(answers) != PEOPLE:
         raise ValueError(
             f"{len(answers)} answer(s) where VQA accuracy needs those of {PEOPLE} people. If they stand in the VQA "
             f"annotation file, name it by {keyword('annotations', 'FILE')}"
         )
-    return {"question": _text(row, "question"), "answers": answers}
+    return {"question": text(row, "question"), "answers": answers}
 
 
 def read_chart(row: BenchmarkRow, split: str) -> Fields:
@@ -51,7 +51,7 @@ def read_chart(row: BenchmarkRow, split: str) -> Fields:
 
 def read_caption(row: BenchmarkRow, split: str) -> Fields:
     """An image and its captions."""
-    return {"answers": _texts(row, "answers")}
+    return {"answers": texts(row, "answers")}
 
 
 def read_box(row: BenchmarkRow, split: str) -> Fields:
@@ -62,7 +62,7 @@ def read_box(row: BenchmarkRow, split: str) -> Fields:
         raise ValueError(f"box {corners!r:.80}: four numbers are needed, x1, y1, x2, y2 in pixels")
     if numbers[0] >= numbers[2] or numbers[1] >= numbers[3]:
         raise ValueError(f"box {corners!r:.80} has no area: x1, y1, x2, y2 are needed, not x, y, width, height")
-    return {"question": _text(row, "question"), "box": numbers}
+    return {"question": text(row, "question"), "box": numbers}
 
 
 def read_ocrbench(row: BenchmarkRow, split: str) -> Fields:
@@ -71,43 +71,43 @@ def read_ocrbench(row: BenchmarkRow, split: str) -> Fields:
     if isinstance(answers, str) and answers.startswith("[") and answers.endswith("]"):
         with contextlib.suppress(ValueError, SyntaxError):
             row = {**row, "answers": ast.literal_eval(answers)}
-    return read_question(row, split) | {"category": _text(row, "category")}
+    return read_question(row, split) | {"category": text(row, "category")}
 
 
 def read_mme(row: BenchmarkRow, split: str) -> Fields:
     """A question answered with yes or no; each image has one of both, and the question's id names the image."""
     fields = read_question(row, split)
-    category = _text(row, "category")
+    category = text(row, "category")
     if fields["answers"][0].lower() not in ("yes", "no"):
         raise ValueError(f"answer {fields['answers'][0]!r:.80}; Yes or No is needed")
-    return fields | {"category": category, "group": f"{category}/{_text(row, 'image_id')}"}
+    return fields | {"category": category, "group": f"{category}/{text(row, 'image_id')}"}
 
 
 def read_mmbench(row: BenchmarkRow, split: str) -> Fields:
     """A hint, the question, and up to five options, each on its own line."""
-    options = [option for letter in LETTERS[:5] if (option := _given(row, letter)) and option not in PANDAS_NA]
-    right = _text(row, "answers")
+    options = [option for letter in LETTERS[:5] if (option := given(row, letter)) and option not in PANDAS_NA]
+    right = text(row, "answers")
     if right not in tuple(LETTERS[: len(options)]):
         raise ValueError(f"answer {right!r:.80} is no letter of the {len(options)} options")
-    lines = [_given(row, "hint"), _text(row, "question")]
+    lines = [given(row, "hint"), text(row, "question")]
     lines += [f"{letter}. {option}" for letter, option in zip(LETTERS, options, strict=False)]
     return {
         "question": "\n".join(line for line in lines if line),
         "answers": [right],
         "options": options,
-        "category": _given(row, "category"),
-        "group": str(int(float(_text(row, "index"))) % MMBENCH_ROUND),
+        "category": given(row, "category"),
+        "group": str(int(float(text(row, "index"))) % MMBENCH_ROUND),
     }
 
 
 def read_mvbench(row: BenchmarkRow, split: str) -> Fields:
     """A question with its options; about a part of the video if the row gives the times and its task uses them."""
-    options, right = _texts(row, "options"), _text(row, "answers")
+    options, right = texts(row, "options"), text(row, "answers")
     if right not in options:
         raise ValueError(f"answer {right!r:.80} is none of the options {options!r:.200}")
-    lines = [f"Question: {_text(row, 'question')}", "Options:"]
+    lines = [f"Question: {text(row, 'question')}", "Options:"]
     lines += [f"({letter}) {option}" for letter, option in zip(LETTERS, options, strict=False)]
-    category = _given(row, "category") or split
+    category = given(row, "category") or split
     task = task_of(category)
     bounds = ("start", "end") if task is None or task.has_bounds else ()
     return {
@@ -121,38 +121,40 @@ def read_mvbench(row: BenchmarkRow, split: str) -> Fields:
 
 def read_video_mme(row: BenchmarkRow, split: str) -> Fields:
     """A question with four options that include their letters."""
-    options, right = _texts(row, "options"), _text(row, "answers")
+    options, right = texts(row, "options"), text(row, "answers")
     if right not in tuple("ABCD"):
         raise ValueError(f"answer {right!r:.80}; a letter from A to D is needed")
-    asked = "\n".join([_text(row, "question"), *options])
-    return {"question": asked, "answers": [right], "options": options, "category": _given(row, "category")}
+    asked = "\n".join([text(row, "question"), *options])
+    return {"question": asked, "answers": [right], "options": options, "category": given(row, "category")}
 
 
-def _text(row: BenchmarkRow, name: str) -> str:
-    text = _given(row, name)
-    if not text:
+def text(row: BenchmarkRow, name: str) -> str:
+    """A value as text. Raises ``ValueError`` if there is none."""
+    found = given(row, name)
+    if not found:
         raise ValueError(f"no {name}: the column is null or empty")
-    return text
+    return found
 
 
-def _given(row: BenchmarkRow, name: str) -> str:
+def given(row: BenchmarkRow, name: str) -> str:
     """A value as text; empty if there is none, which pandas represents as nan."""
     value = row.get(name)
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
-    text = str(value)
-    return "" if text.strip().lower() in ("", "nan") else text
+    found = str(value)
+    return "" if found.strip().lower() in ("", "nan") else found
 
 
-def _texts(row: BenchmarkRow, name: str) -> list[str]:
+def texts(row: BenchmarkRow, name: str) -> list[str]:
+    """One or several values as texts. Raises ``ValueError`` if there is none."""
     value = row.get(name)
     if value is None:
         value = []
-    given = value if isinstance(value, list | tuple) else [value]
-    texts = [str(one["answer"] if isinstance(one, dict) and "answer" in one else one) for one in given]
-    if not texts:
+    several = value if isinstance(value, list | tuple) else [value]
+    found = [str(one["answer"] if isinstance(one, dict) and "answer" in one else one) for one in several]
+    if not found:
         raise ValueError(f"no {name}: those of test splits are not published, and such rows cannot be scored")
-    return texts
+    return found
 
 
 def _number(row: BenchmarkRow, name: str) -> float | None:

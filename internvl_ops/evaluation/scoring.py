@@ -103,9 +103,8 @@ def mme(samples: Sequence[Sample], scores: Sequence[float]) -> Figures:
     return Figures(table, categories)
 
 
-def circular(title: str) -> Summary:
-    """A question is right if its answer is right in every order of its options in the data. An order without an
-    answer counts as wrong."""
+def grouped(summary: Summary) -> Summary:
+    """A group of samples is right if all of its samples are: one that failed makes it wrong."""
 
     def summarise(samples: Sequence[Sample], scores: Sequence[float]) -> Figures:
         firsts: dict[str, Sample] = {}
@@ -114,9 +113,15 @@ def circular(title: str) -> Summary:
             question = f"{sample.split}/{sample.group or sample.id}"
             firsts.setdefault(question, sample)
             right[question] = min(score, right.get(question, 1.0))
-        return means(title)(list(firsts.values()), list(right.values()))
+        return summary(list(firsts.values()), list(right.values()))
 
     return summarise
+
+
+def circular(title: str) -> Summary:
+    """A question is right if its answer is right in every order of its options in the data. An order without an
+    answer counts as wrong."""
+    return grouped(means(title))
 
 
 def caption_scores(samples: Sequence[Sample]) -> list[float]:

@@ -42,6 +42,22 @@ def mmbench_letter(response: str, options: Sequence[str]) -> str:
     return told[0] if len(told) == 1 else response
 
 
+def internvl_letter(response: str, options: Sequence[str]) -> str:
+    """The option that an answer names, read like InternVL's own scripts for ScienceQA and MMVP.
+
+    It is the first character, if that is the letter of an option, else the first option whose text occurs in the
+    answer. If there is neither, the whole answer is returned.
+
+    An answer of one character is taken as it is. ``(B)`` names no option, unless an option's text occurs in it.
+    """
+    response = response.strip()
+    letters = LETTERS[: len(options)]
+    if len(response) <= 1 or response[0] in letters:
+        return response[:1]
+    told = (letter for letter, text in zip(letters, options, strict=True) if text in response)
+    return next(told, response)
+
+
 def mvbench_hit(response: str, options: Sequence[str], answer: str) -> float:
     """1 if the first word of the answer is the right option, as in InternVL's MVBench evaluation.
 

@@ -78,6 +78,12 @@ def exact_match(response: str, answers: Sequence[str]) -> float:
     return float(response.strip().lower() in {answer.strip().lower() for answer in answers})
 
 
+def gqa_match(response: str, answers: Sequence[str]) -> float:
+    """1 if the response without full stops at its end, in lower case, is an answer (GQA's own script, after InternVL's
+    conversion of the responses)."""
+    return float(response.rstrip(".").lower() in answers)
+
+
 def ocrbench_hit(response: str, answers: Sequence[str], category: str = "") -> float:
     """1 if an answer occurs anywhere in the response (OCRBench, as VLMEvalKit counts it).
 

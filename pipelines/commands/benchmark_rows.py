@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import base64
 import binascii
+import contextlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -84,6 +86,10 @@ class BenchmarkRows:
             )
         media = given.field(self._media(given.names))
         kind = INLINE if _is_text(media.type) and self.benchmark.media == "image" else media.type
+        if self.benchmark.place is not None and self.benchmark.media == "image":
+            kind = pa.string()
+        if self.benchmark.more_media:
+            kind = pa.list_(INLINE)
         return pa.schema([("id", pa.string()), (self.benchmark.media, kind), *self.fields])
 
     def rows(self, plan: SourcePlan, split: Split, raw: RawRows) -> RawRows:
@@ -93,8 +99,11 @@ class BenchmarkRows:
         part, problems = self.split_of(split.name), dict(raw.problems)
         samples: list[dict[str, Any]] = []
         shown = self._subtitles(raw, problems)
+        several = self._several(raw) if self.benchmark.more_media else None
         for index in range(len(raw.numbers)):
             row = {name: column[index] for name, column in values.items()}
+            if several is not None:
+                row["pictures"] = len(several[index])
             sample: dict[str, Any] = {"split": part, "question_id": _as_id(row.pop("question_id", None))}
             if sample["question_id"] in self.answers:
                 row["answers"] = list(self.answers[sample["question_id"]])
@@ -106,7 +115,11 @@ class BenchmarkRows:
             samples.append(sample | ({"subtitles": shown[index]} if shown else {}))
         columns = {field.name: _column(samples, field) for field in self.fields}
         columns["id"] = self._ids(split, raw)
-        columns[self.benchmark.media] = self._pictures(raw, [str(sample.get("category") or "") for sample in samples])
+        categories = [str(sample.get("category") or "") for sample in samples]
+        if several is None:
+            columns[self.benchmark.media] = self._pictures(raw, categories)
+        else:
+            columns[self.benchmark.media] = pa.array(several, pa.list_(INLINE))
         return RawRows(columns, raw.numbers, problems)
 
     def split_of(self, file: str) -> str:
@@ -134,7 +147,8 @@ class BenchmarkRows:
         return chosen
 
     def _media(self, names: Sequence[str]) -> str:
-        candidates = (self.media_column,) if self.media_column else MEDIA_COLUMNS[self.benchmark.media]
+        usual = self.benchmark.media_names or MEDIA_COLUMNS[self.benchmark.media]
+        candidates = (self.media_column,) if self.media_column else usual
         there = [name for name in candidates if name in names]
         if not there:
             raise ConfigurationError(
@@ -151,12 +165,22 @@ class BenchmarkRows:
     def _pictures(self, raw: RawRows, categories: Sequence[str]) -> pa.Array:
         name = self._media(list(raw.columns))
         column = raw.columns[name]
+        place = self.benchmark.place
+        if place is not None and self.benchmark.media == "image" and not self.media_column:
+            names = column.to_pylist()
+            return pa.array([None if one is None else place(_as_id(one) or "", "") for one in names], pa.string())
         if not _is_text(column.type):
             return column
         if self.benchmark.media == "video":
             named = zip(column.to_pylist(), categories, strict=True)
             return pa.array([video and self._video(video, category) for video, category in named], pa.string())
         return pa.array([_inline(text) for text in column.to_pylist()], INLINE)
+
+    def _several(self, raw: RawRows) -> list[list[dict[str, Any]]]:
+        """The images of each row, from a column with one or a list of them, and the columns for further ones."""
+        names = [self._media(list(raw.columns)), *(name for name in self.benchmark.more_media if name in raw.columns)]
+        columns = [raw.columns[name].to_pylist() for name in names]
+        return [[one for value in row for one in _images(value)] for row in zip(*columns, strict=True)]
 
     def _subtitles(self, raw: RawRows, problems: dict[int, str]) -> list[str]:
         """The subtitles of each row's video as text. Empty if the model should see no subtitles."""
@@ -239,6 +263,16 @@ def _inline(text: str | None) -> dict[str, Any] | None:
         return {"bytes": base64.b64decode(text, validate=True)}
     except binascii.Error:
         return {"path": text}
+
+
+def _images(value: Any) -> list[dict[str, Any]]:
+    """The images in one cell: a struct, a path, base64, or a list of these, also in Python's notation."""
+    if isinstance(value, str) and value.startswith("["):
+        with contextlib.suppress(ValueError, SyntaxError):
+            value = ast.literal_eval(value)
+    found = value if isinstance(value, list | tuple) else [value]
+    images = [_inline(one) if isinstance(one, str) else one for one in found]
+    return [one for one in images if one]
 
 
 def _is_text(kind: pa.DataType) -> bool:

@@ -127,12 +127,11 @@ def _splits(options: SourceOptions, format: str, base: str) -> list[Split]:
 
 def _wanted(options: SourceOptions, format: str, columns: pa.Schema) -> Wanted | None:
     """Checks ``--columns`` and ``--where`` with the columns of the input."""
-    if options.reshape:
-        given = f"--where {options.where!r}" if options.where is not None else f"--columns {','.join(options.names)}"
-        if options.where is not None or (options.names and format != "csv"):
-            raise ConfigurationError(f"{given}: this input is read in a form of its own. Leave it out.")
-        return None
-    check_names(options.names, columns.names)
+    if not options.reshape:
+        check_names(options.names, columns.names)
+    elif options.names and format != "csv":
+        given = f"--columns {','.join(options.names)}"
+        raise ConfigurationError(f"{given}: this input is read in a form of its own. Leave it out.")
     return None if options.where is None else wanted_of(options.where, columns)
 
 
