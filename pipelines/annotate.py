@@ -19,6 +19,7 @@ from internvl_ops.stores.redaction import safe_uri
 from internvl_ops.tasks import Task
 from pipelines import cluster
 from pipelines.drive import drive
+from pipelines.held_engines import AskHeld, HeldEngines
 from pipelines.ledger.actor import start_ledger
 from pipelines.ledger.ledger import Claims
 from pipelines.ledger.shard import parse_shard
@@ -59,7 +60,13 @@ from pipelines.wiring.preparers import prepare_arguments
 logger = logging.getLogger(__name__)
 
 
-def annotate(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | None, task: Task) -> RunRecord:
+def annotate(
+    options: JobOptions,
+    plan: SourcePlan,
+    checkpoint: Checkpoint | None,
+    task: Task,
+    held: HeldEngines | None = None,
+) -> RunRecord:
     """Runs ``task`` over the units of ``plan`` and writes the output folder.
 
     Args:
@@ -67,6 +74,7 @@ def annotate(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | Non
         plan: Plan of the input.
         checkpoint: Checkpoint of the model; None if only a server has it.
         task: Makes the prompts and parses the answers.
+        held: Engines that stay for further jobs; None to start engines for this one alone.
 
     Returns:
         The record of the run, as in ``_runs/<run id>/run.json``; its ``exit_status`` is the job's.
@@ -118,7 +126,7 @@ def annotate(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | Non
             )
             ledger = start_ledger(load)
             columns = columns_of(output, options, plan, task, overwrite.old)
-            graph = Graph(options, task, plan, checkpoint, workers, ledger, columns)
+            graph = Graph(options, task, plan, checkpoint, workers, ledger, columns, held=held, job=record.run_id)
             if shard is None:
                 write_card(output, record.run_id)
             with Writer(
@@ -178,6 +186,8 @@ class Graph:
         columns: Columns of the output.
         cpus: CPUs that an actor of prepare, or an engine on CPUs, reserves. Less than 1 leaves CPUs to other stages of
             the same Dataset.
+        held: Engines that stay for further jobs; None to start engines for this one alone.
+        job: Names the job, for `held`.
     """
 
     options: JobOptions
@@ -188,6 +198,8 @@ class Graph:
     ledger: Claims
     columns: Columns
     cpus: float = 1
+    held: HeldEngines | None = None
+    job: str = ""
 
     def results(self) -> Dataset:
         """All stages, in the order in which a row passes them."""
@@ -254,24 +266,34 @@ class Graph:
 
     def generate(self, prepared: Dataset) -> Dataset:
         """Generates answers: one actor per engine, with enough blocks in flight to keep it full."""
-        return whole_blocks(
-            prepared,
-            Generate,
-            {
-                "make_engine": engine_maker(
-                    self.options, self.checkpoint, self.task, self.workers.gpus_per_engine, self.options.in_flight
-                ),
-                "make_generator": generator_maker(self.options, self.checkpoint, self.task),
-                "tile_size": tile_size(self.checkpoint),
-                "hang_s": self.options.engine_timeout,
-                "ledger": self.ledger,
-                "outcome": self.task.outcome,
-            },
-            compute=cluster.pool(self.workers.engines, calls=self.workers.blocks_in_flight),
-            # A node whose CPUs are all taken by prepare actors can still run an engine on its GPU.
-            num_cpus=0 if self.workers.gpus_per_engine else self.cpus,
-            num_gpus=self.workers.gpus_per_engine,
-        )
+        generates = {
+            "make_generator": generator_maker(self.options, self.checkpoint, self.task),
+            "ledger": self.ledger,
+        }
+        engine = {
+            "make_engine": engine_maker(
+                self.held.options if self.held else self.options,
+                self.checkpoint,
+                self.task,
+                self.workers.gpus_per_engine,
+                self.options.in_flight,
+            ),
+            "tile_size": tile_size(self.checkpoint),
+            "hang_s": self.options.engine_timeout,
+            "outcome": self.task.outcome,
+        }
+        # A node whose CPUs are all taken by prepare actors can still run an engine on its GPU.
+        resources = {
+            "num_cpus": 0 if self.workers.gpus_per_engine else self.cpus,
+            "num_gpus": self.workers.gpus_per_engine,
+        }
+        calls = self.workers.blocks_in_flight
+        if self.held is None:
+            compute = cluster.pool(self.workers.engines, calls=calls)
+            return whole_blocks(prepared, Generate, {**engine, **generates}, compute=compute, **resources)
+        hosts = self.held.hosts(self.workers.engines, calls, {**engine, **generates}, **resources)
+        passes = {**generates, "hosts": hosts, "job": self.job}
+        return whole_blocks(prepared, AskHeld, passes, compute=cluster.pool(len(hosts), calls=calls), num_cpus=0)
 
     def parse(self, completed: Dataset) -> Dataset:
         """Turns token ids into text and text into the task's columns."""

@@ -33,7 +33,15 @@ SAMPLES, SCORES = f"{EVALUATION}/samples.parquet", f"{EVALUATION}/scores.json"
 
 
 def run(options: EvaluateJobOptions, mode: Mode) -> NoReturn:
-    """Runs a benchmark and prints its scores; see `pipelines.commands.job.run_job`."""
+    """Runs a benchmark, or a suite of them, and prints the scores; see `pipelines.commands.job.run_job`."""
+    if options.suite is not None:
+        from pipelines.commands.suite import run_suite
+
+        run_suite(options, mode)
+    if options.benchmark is None:
+        raise ConfigurationError("--benchmark is missing. Name one, or a set of them by --suite internvl2.")
+    if options.beside is not None:
+        raise ConfigurationError(f"--beside {options.beside} is for --suite alone. Leave it out.")
     run_job(options, mode, make_evaluate, make_plan=plan_benchmark, closing=score_benchmark)
 
 

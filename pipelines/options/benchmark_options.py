@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field, model_validator
 from internvl_ops.evaluation import BENCHMARKS, Name
 from internvl_ops.evaluation.benchmark import NoLetter
 from internvl_ops.evaluation.releases import Release, release_of
+from internvl_ops.evaluation.suites import SuiteName
 from pipelines.options.job_options import JobOptions, tiles
 
 _BY_BENCHMARK = ("max_tiles", "num_frames", "frame_rule", "exif", "no_letter")
@@ -17,8 +18,13 @@ _BY_BENCHMARK = ("max_tiles", "num_frames", "frame_rule", "exif", "no_letter")
 class EvaluateOptions(BaseModel):
     """Benchmark"""
 
-    benchmark: Name = Field(description="Benchmark to which the input belongs; see "
+    benchmark: Name | None = Field(None, description="Benchmark to which the input belongs; see "
         "docs/evaluation.md.")  # fmt: skip
+    suite: SuiteName | None = Field(None, description="Run a set of benchmarks with one engine: "
+        "those of a published table. The input is then a YAML file that says where the data of "
+        "each are; docs/evaluation.md shows it.")  # fmt: skip
+    beside: str | None = Field(None, description="Published checkpoint whose figures a suite is "
+        "compared with. Default: the one that --model names.")  # fmt: skip
     split: str | None = Field(None, description="Split of the benchmark. In a directory, only "
         "files with this in their names are read. Default: the one in the file's name.")  # fmt: skip
     annotations: str | None = Field(None, description="JSON file with the answers by question id, "
@@ -44,7 +50,7 @@ class EvaluateOptions(BaseModel):
 
     def own_defaults(self) -> dict[str, Any]:
         """Defaults that depend on the benchmark and the release."""
-        return _defaults_of(self.benchmark, self.release)
+        return {} if self.benchmark is None else _defaults_of(self.benchmark, self.release)
 
     @model_validator(mode="before")
     @classmethod

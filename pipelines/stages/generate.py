@@ -14,6 +14,7 @@ from internvl_ops.engines.base import Engine, EngineDead
 from internvl_ops.engines.device_load import DeviceLoad
 from internvl_ops.engines.recovering import Recovering
 from internvl_ops.errors import ConfigurationError, UnitError, unforeseen
+from internvl_ops.gauge import Gauge
 from internvl_ops.generation import Answerer
 from internvl_ops.tasks import TEXT, Outcome
 from pipelines import columns as c
@@ -47,15 +48,25 @@ class Generate:
         ledger: Claims | None = None,
         outcome: Outcome = TEXT,
     ) -> None:
-        if ledger is not None:
-            ledger.take_events()
         self._side, self._outcome = tile_size, outcome
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, daemon=True, name="engine").start()
         # The first request starts the engine, so a run that has nothing to do loads no model.
         self._engine = Recovering(make_engine, hang_s=hang_s)
+        self._name = worker_name()
+        self.begin(make_generator, ledger)
+
+    def begin(self, make_generator: Callable[[Recovering[Any]], Answerer], ledger: Claims | None = None) -> None:
+        """Begins a job with the same engine. No row may be in progress.
+
+        Args:
+            make_generator: As for the class.
+            ledger: As for the class.
+        """
+        if ledger is not None:
+            ledger.take_events()
+        self._engine.asked, self._load = Gauge(), DeviceLoad()
         self._generator = make_generator(self._engine)
-        self._name, self._load = worker_name(), DeviceLoad()
 
     def _on_loop(self, coroutine: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()

@@ -60,6 +60,8 @@ ACTS_LATER = {
     "ray_address": "tests/pipelines/options/test_command_line.py",
     "verbose": "tests/pipelines/test_cluster.py",
     "release": "tests/pipelines/commands/test_evaluation.py",
+    "suite": "tests/pipelines/commands/test_suite.py",
+    "beside": "tests/pipelines/commands/test_suite.py",
     "quiet": "tests/pipelines/report/test_progress.py",
     "openlineage": "tests/pipelines/report/test_lineage.py",
     "log_json": "tests/pipelines/report/test_logs.py",
