@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from internvl_ops.evaluation import benchmark_table
+from internvl_ops.evaluation import benchmark_table, coverage
 from internvl_ops.models.family import family_table
 from internvl_ops.stores import store_table
 from pipelines.exports import counts as export_counts
@@ -159,7 +159,11 @@ BLOCKS = {
     DOCS / "exports.md": {"forms": export_forms.table, "reasons": export_counts.reasons_table},
     DOCS / "stores.md": {"stores": store_table.markdown},
     DOCS / "models.md": {"family": lambda: in_flags(family_table.family_markdown())},
-    DOCS / "evaluation.md": {"benchmarks": benchmark_table.benchmark_markdown, "drawn": drawn_benchmarks},
+    DOCS / "evaluation.md": {
+        "benchmarks": benchmark_table.benchmark_markdown,
+        "drawn": drawn_benchmarks,
+        "coverage": coverage.coverage_markdown,
+    },
     DOCS / "metrics.md": {"metrics": metrics_table},
     DOCS / "benchmarks.md": {"scale": scale, "accuracy": accuracy, "tables": measured},
 }

@@ -98,6 +98,7 @@ class Benchmark:
         subtitles: Settings of the variant that shows the model the subtitles of its videos, if there is one.
         no_letter: How an answer without a recognised letter counts; one of ``scores``.
         scores: Ways to score, by `no_letter`, if there are several; they replace ``score``.
+        judged: Whether a judge model rates the answers.
         releases: For each release whose figure was measured with other settings, these settings.
     """
 
@@ -127,6 +128,7 @@ class Benchmark:
     subtitles: Mapping[str, Any] = field(default_factory=dict)
     no_letter: NoLetter | None = None
     scores: Mapping[str, Score] = field(default_factory=dict)
+    judged: bool = False
     releases: Mapping[Release, Mapping[str, Any]] = field(default_factory=dict)
 
     def for_release(self, release: Release) -> Benchmark:

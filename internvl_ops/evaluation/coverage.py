@@ -1,0 +1,93 @@
+"""The rows of the tables that the family publishes in its model cards and its README, and what this project offers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from internvl_ops.evaluation.declarations import BENCHMARKS, Name
+
+CARD, VIDEO, GROUNDING, README = "card, images", "card, videos", "card, boxes", "family README"
+NO_ANSWERS = "the answers of the test split are not published: their server scores them; offered is the other split"
+_VECTORS = "measured with the vectors of InternVL-C or -G; `evaluate` asks chat models"
+
+
+@dataclass(frozen=True)
+class PublishedRow:
+    """A row of a published table.
+
+    Args:
+        table: The table that it is in.
+        row: As published.
+        benchmark: The benchmark of `evaluate` that measures it; None if none does.
+        column: Its figure, as in `Figures.table`.
+        why: Why it is not offered, or what is different about the split.
+    """
+
+    table: str
+    row: str
+    benchmark: Name | None = None
+    column: str = ""
+    why: str = ""
+
+    @property
+    def state(self) -> str:
+        """``offered``, ``needs a judge`` or ``not offered``."""
+        if self.benchmark is None:
+            return "not offered"
+        return "needs a judge" if BENCHMARKS[self.benchmark].judged else "offered"
+
+
+def _refcoco() -> Iterator[PublishedRow]:
+    for column in ("avg.", "RefCOCO val", "RefCOCO testA", "RefCOCO testB", "RefCOCO+ val", "RefCOCO+ testA",
+                   "RefCOCO+ testB", "RefCOCOg val", "RefCOCOg test"):  # fmt: skip
+        yield PublishedRow(GROUNDING, column, "refcoco", column)
+
+
+_JUDGED = "its answers are rated by a judge model, which this version does not ask"
+PUBLISHED_ROWS: tuple[PublishedRow, ...] = (
+    PublishedRow(CARD, "DocVQA test", "docvqa", "DocVQA val", NO_ANSWERS),
+    PublishedRow(CARD, "ChartQA test", "chartqa", "ChartQA avg."),
+    PublishedRow(CARD, "InfoVQA test", "infovqa", "InfoVQA val", NO_ANSWERS),
+    PublishedRow(CARD, "TextVQA val", "textvqa", "TextVQA val"),
+    PublishedRow(CARD, "OCRBench", "ocrbench", "OCRBench"),
+    PublishedRow(CARD, "MME sum", "mme", "MME sum"),
+    PublishedRow(CARD, "RealWorldQA", "realworldqa", "RealWorldQA"),
+    PublishedRow(CARD, "AI2D test", "ai2d", "AI2D test"),
+    PublishedRow(CARD, "MMMU val", "mmmu", "MMMU val"),
+    PublishedRow(CARD, "MMBench-EN test", "mmbench", "MMBench-EN dev", NO_ANSWERS),
+    PublishedRow(CARD, "MMBench-CN test", "mmbench_cn", "MMBench-CN dev", NO_ANSWERS),
+    PublishedRow(CARD, "CCBench dev", "ccbench", "CCBench dev"),
+    PublishedRow(CARD, "MMVet GPT-4-0613", why=_JUDGED),
+    PublishedRow(CARD, "MMVet GPT-4-Turbo", why=_JUDGED),
+    PublishedRow(CARD, "SEED-Image", "seed", "SEED-Image"),
+    PublishedRow(CARD, "HallBench avg", "hallusionbench", "HallBench avg"),
+    PublishedRow(CARD, "MathVista testmini", why=_JUDGED),
+    PublishedRow(CARD, "OpenCompass avg", why="a mean of eight benchmarks, two of which need a judge"),
+    PublishedRow(VIDEO, "MVBench", "mvbench", "MVBench"),
+    PublishedRow(VIDEO, "MMBench-Video 8f", why=_JUDGED),
+    PublishedRow(VIDEO, "MMBench-Video 16f", why=_JUDGED),
+    PublishedRow(VIDEO, "Video-MME w/o subs", "videomme", "Video-MME w/o subs"),
+    PublishedRow(VIDEO, "Video-MME w subs", "videomme", "Video-MME w subs"),
+    *_refcoco(),
+    PublishedRow(README, "MMVP", "mmvp", "MMVP"),
+    PublishedRow(README, "MMBench, MMMU, MathVista of V1.2 and V1.2-Plus", "mmbench", "MMBench-EN dev",
+                 "MMBench and MMMU as above; MathVista needs a judge"),
+    PublishedRow(README, "linear-probe classification, 6 sets", why="it trains a classifier on features of InternViT"),
+    PublishedRow(README, "semantic segmentation, 3 decoders", why="it trains decoders, which are not published"),
+    PublishedRow(README, "zero-shot classification, 6 sets", why=_VECTORS),
+    PublishedRow(README, "zero-shot classification, 5 languages", why=_VECTORS),
+    PublishedRow(README, "zero-shot classification of videos, K400, K600, K700", why=_VECTORS),
+    PublishedRow(README, "retrieval, Flickr30K and COCO", why=_VECTORS),
+    PublishedRow(README, "retrieval, Flickr30K-CN and COCO-CN", why=_VECTORS),
+    PublishedRow(README, "retrieval, XTD", why=_VECTORS),
+)  # fmt: skip
+
+
+def coverage_markdown() -> str:
+    """A Markdown table of the published rows with their state."""
+    lines = ["| table | row | state | benchmark | note |", "|---|---|---|---|---|"]
+    for one in PUBLISHED_ROWS:
+        benchmark = f"`{one.benchmark}`" if one.benchmark else ""
+        lines.append(f"| {one.table} | {one.row} | {one.state} | {benchmark} | {one.why} |")
+    return "\n".join(lines)
