@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from internvl_ops.errors import ConfigurationError, UnitError
     from internvl_ops.tasks import Answered, Conversation, Dialogue, Task
-    from pipelines.library.calls import annotate, ask, caption, ground, ocr, run
+    from pipelines.library.calls import annotate, ask, caption, embed, ground, ocr, run
     from pipelines.library.previews import Answer, Answers, preview
     from pipelines.library.runs import Result, RunFailed
     from pipelines.options.tasks import RegisteredTask
 
 _PLACES = {
-    **dict.fromkeys(("annotate", "ask", "caption", "ground", "ocr", "run"), "pipelines.library.calls"),
+    **dict.fromkeys(("annotate", "ask", "caption", "embed", "ground", "ocr", "run"), "pipelines.library.calls"),
     **dict.fromkeys(("Answer", "Answers", "preview"), "pipelines.library.previews"),
     **dict.fromkeys(("Result", "RunFailed"), "pipelines.library.runs"),
     **dict.fromkeys(("Answered", "Conversation", "Dialogue", "Task"), "internvl_ops.tasks"),
@@ -46,6 +46,7 @@ __all__ = [
     "annotate",
     "ask",
     "caption",
+    "embed",
     "ground",
     "ocr",
     "preview",

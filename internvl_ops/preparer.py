@@ -190,7 +190,7 @@ class Preparer(UnitPreparer):
             checkpoint.tile_size,
             checkpoint.use_thumbnail,
             dynamic=checkpoint.dynamic,
-            pad=checkpoint.pad_to_square,
+            fit="pad" if checkpoint.pad_to_square else "stretch",
         )
         super().__init__(MediaReader(policy, options, limits))
         self._renderer = Renderer(

@@ -13,7 +13,6 @@ from ray.data import ActorPoolStrategy, Dataset, TaskPoolStrategy
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.events import listening, note
-from internvl_ops.models.checkpoints.config import Checkpoint
 from internvl_ops.preparer import MediaReader
 from internvl_ops.stores.redaction import safe_uri
 from internvl_ops.tasks import Task
@@ -51,7 +50,7 @@ from pipelines.stages.generate import Generate
 from pipelines.stages.parse import Parse
 from pipelines.stages.prepare import Prepare
 from pipelines.stages.read import read
-from pipelines.wiring.engines import checkpoint_version, engine_maker, tile_size, tokenizer_checkpoint
+from pipelines.wiring.engines import Model, checkpoint_version, engine_maker, tile_size, tokenizer_checkpoint
 from pipelines.wiring.generators import generator_maker
 from pipelines.wiring.media import ReaderArguments, explodes, read_policy, reader_arguments
 from pipelines.wiring.notices import notices
@@ -63,7 +62,7 @@ logger = logging.getLogger(__name__)
 def annotate(
     options: JobOptions,
     plan: SourcePlan,
-    checkpoint: Checkpoint | None,
+    checkpoint: Model | None,
     task: Task,
     held: HeldEngines | None = None,
 ) -> RunRecord:
@@ -193,7 +192,7 @@ class Graph:
     options: JobOptions
     task: Task
     plan: SourcePlan
-    checkpoint: Checkpoint | None
+    checkpoint: Model | None
     workers: cluster.Workers
     ledger: Claims
     columns: Columns

@@ -22,7 +22,7 @@ from internvl_ops.errors import ConfigurationError
 from internvl_ops.events import note
 from internvl_ops.gpus import find_gpu
 from internvl_ops.media.video import VideoOptions
-from internvl_ops.models.checkpoints.config import Checkpoint
+from internvl_ops.models.encoders.config import Encoder
 from internvl_ops.stores.redaction import safe_uri
 from internvl_ops.tasks import Task
 from pipelines import interruption
@@ -31,7 +31,7 @@ from pipelines.options.messages import say_now
 from pipelines.ray_address import address_of, check_listening
 from pipelines.ray_internals import without_greeting
 from pipelines.report.measures import RunSetup
-from pipelines.wiring.engines import CPU_IN_FLIGHT, GPU_IN_FLIGHT, IN_FLIGHT
+from pipelines.wiring.engines import CPU_IN_FLIGHT, GPU_IN_FLIGHT, IN_FLIGHT, Model
 
 logger = logging.getLogger(__name__)
 
@@ -187,7 +187,7 @@ def _reason(error: Exception) -> str:
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
-def rows_per_block(options: JobOptions, checkpoint: Checkpoint | None, media_kind: str, *, several: bool = True) -> int:
+def rows_per_block(options: JobOptions, checkpoint: Model | None, media_kind: str, *, several: bool = True) -> int:
     """Number of rows in a block: as many as surely stay below Ray's block size, so that no block is ever split.
 
     Ray splits a block that is too large by its bytes. If a retried task then produces other bytes, Ray cuts the block
@@ -250,7 +250,7 @@ class NodeWatch:
 
 def plan_workers(
     options: JobOptions,
-    checkpoint: Checkpoint | None,
+    checkpoint: Model | None,
     media_kind: str,
     nodes: Sequence[dict[str, float]],
     *,
@@ -302,7 +302,7 @@ def plan_workers(
     )
 
 
-def run_setup(workers: Workers, checkpoint: Checkpoint | None, task: Task, cluster: dict[str, float]) -> RunSetup:
+def run_setup(workers: Workers, checkpoint: Model | None, task: Task, cluster: dict[str, float]) -> RunSetup:
     """Describes what the run runs on, for `pipelines.report.measures`.
 
     Args:
@@ -319,7 +319,7 @@ def run_setup(workers: Workers, checkpoint: Checkpoint | None, task: Task, clust
         except ConfigurationError:
             why = f"what a {kinds[0]} can do is not known"
     return RunSetup(
-        cost=None if checkpoint is None or task.parts else Cost.of(checkpoint),
+        cost=None if checkpoint is None or isinstance(checkpoint, Encoder) or task.parts else Cost.of(checkpoint),
         gpu=gpu,
         no_gpu=why,
         engines=workers.engines,

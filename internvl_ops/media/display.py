@@ -84,7 +84,7 @@ def _frames(source: bytes | str, part: Part, options: DecodeOptions, side: int) 
         start=options.video.start if start is None else start,
         end=options.video.end if end is None else end,
         max_tiles=1,
-        pad=False,
+        fit="stretch",
         tile_size=min(side, options.video.tile_size),
     )
     video = load_video(source, one_tile)

@@ -17,6 +17,7 @@ import pypdfium2.raw as pdfium_c
 from internvl_ops.errors import UnitError, keyword
 from internvl_ops.media import shared
 from internvl_ops.media.document_notes import notes_of, refuse_dynamic_forms
+from internvl_ops.media.fits import Fit
 from internvl_ops.media.image import Look, Picture, TiledImage, encode_png
 from internvl_ops.media.sniff import unreadable
 from internvl_ops.media.tiling import Resize, choose_grid, tile_image
@@ -40,7 +41,7 @@ class DocumentOptions:
         min_tiles: Minimum number of tiles, without the thumbnail.
         max_tiles: Maximum number of tiles, without the thumbnail. Small print needs 24.
         thumbnail: Append the whole page as one more tile when there are several.
-        pad: First make it a square, with the mean colour; see `tile_image`.
+        fit: How it gets the shape of its tiles; see `tile_image`.
         resize: "fast" or "exact"; see `tile_image`.
         max_pixels: A page with more pixels at ``dpi`` is rendered at a lower resolution, with a note in the result.
         max_pages: Documents with more pages are refused.
@@ -52,7 +53,7 @@ class DocumentOptions:
     min_tiles: int = 1
     max_tiles: int = 12
     thumbnail: bool = True
-    pad: bool = False
+    fit: Fit = "stretch"
     resize: Resize = "fast"
     max_pixels: int = 50_000_000
     max_pages: int = 50_000
@@ -276,7 +277,7 @@ def _at_resolution(
         min_tiles=options.min_tiles,
         max_tiles=options.max_tiles,
         thumbnail=options.thumbnail,
-        pad=options.pad,
+        fit=options.fit,
         resize=options.resize,
     )
     return TiledImage(tiles, pixels.shape[1], pixels.shape[0], [note])

@@ -21,6 +21,7 @@ from PIL.Image import open as open_picture
 
 from internvl_ops.errors import UnitError, keyword
 from internvl_ops.media import heif, jpeg
+from internvl_ops.media.fits import Fit
 from internvl_ops.media.image_file import PILLOW_FORMATS, Reader, open_image, too_much_text, without_text
 from internvl_ops.media.library_settings import decoder_settings
 from internvl_ops.media.pillow_samples import pillow_rgb
@@ -66,7 +67,7 @@ class ImageOptions:
         min_tiles: Minimum number of tiles, without the thumbnail.
         max_tiles: Maximum number of tiles, without the thumbnail.
         thumbnail: Append the whole image as one more tile when there are several.
-        pad: First make it a square, with the mean colour; see `tile_image`.
+        fit: How it gets the shape of its tiles; see `tile_image`.
         resize: "fast" or "exact"; see `tile_image`.
         jpeg_scaling: Let the JPEG decoder shrink by 2, 4 or 8 if the tiles need at most half the pixels. Faster for
             photographs far larger than their tiles; changes pixels slightly, so leave it off for comparisons.
@@ -82,7 +83,7 @@ class ImageOptions:
     min_tiles: int = 1
     max_tiles: int = 12
     thumbnail: bool = True
-    pad: bool = False
+    fit: Fit = "stretch"
     resize: Resize = "fast"
     jpeg_scaling: bool = False
     exif: Exif = "apply"
@@ -142,7 +143,7 @@ def load_image(data: bytes, options: ImageOptions | None = None, look: Look | No
         min_tiles=options.min_tiles,
         max_tiles=options.max_tiles,
         thumbnail=options.thumbnail,
-        pad=options.pad,
+        fit=options.fit,
         resize=options.resize,
         original_size=size,
         workspace=_workspace,

@@ -12,6 +12,7 @@ from internvl_ops.errors import UnitError
 from internvl_ops.media.blank import is_blank
 from internvl_ops.media.clips import ClipOptions, split_video
 from internvl_ops.media.document import DocumentOptions, OpenPage, count_pages, picture_page, render_page
+from internvl_ops.media.fits import Fit
 from internvl_ops.media.image import ImageOptions, Picture, encode_png, image_size, load_image, load_picture
 from internvl_ops.media.kinds import MediaKind, TextLayerMode
 from internvl_ops.media.page_ranges import select_pages
@@ -123,13 +124,15 @@ class DecodeOptions:
         """Whether one file may become several units."""
         return self.kind == "document" or (self.kind == "video" and self.clips is not None)
 
-    def for_tiles(self, tile_size: int, thumbnail: bool, *, dynamic: bool = True, pad: bool = False) -> DecodeOptions:
+    def for_tiles(
+        self, tile_size: int, thumbnail: bool, *, dynamic: bool = True, fit: Fit = "stretch"
+    ) -> DecodeOptions:
         """The same options for a checkpoint's tiles; if it is not `dynamic`, an image is one tile."""
-        tiles: dict[str, Any] = {"tile_size": tile_size, "thumbnail": thumbnail, "pad": pad}
+        tiles: dict[str, Any] = {"tile_size": tile_size, "thumbnail": thumbnail, "fit": fit}
         if not dynamic:
             one: dict[str, Any] = {"min_tiles": 1, "max_tiles": 1}
             image, document = replace(self.image, **one), replace(self.document, **one)
-            return replace(self, image=image, document=document).for_tiles(tile_size, thumbnail, pad=pad)
+            return replace(self, image=image, document=document).for_tiles(tile_size, thumbnail, fit=fit)
         return replace(
             self,
             image=replace(self.image, **tiles),

@@ -11,12 +11,14 @@ import numpy as np
 from PIL import Image
 
 from internvl_ops.media import shared
+from internvl_ops.media.fits import Fit
 from internvl_ops.media.workspace import Workspace
 
 if TYPE_CHECKING:
     import torch
 
 Resize = Literal["fast", "exact"]
+LONGEST = 4  # of a crop, sides of the result; what lies further out is cut off before resizing
 MEAN_COLOUR = (123, 116, 103)  # ImageNet's, rounded down to integers as in the published code
 RESIZER = "torch"  # imported only by processes that resize: it takes seconds, which drivers and engine actors save
 
@@ -73,7 +75,7 @@ def tile_image(
     resize: Resize = "fast",
     original_size: tuple[int, int] | None = None,
     workspace: Workspace | None = None,
-    pad: bool = False,
+    fit: Fit = "stretch",
 ) -> np.ndarray:
     """Resizes an image to its grid and cuts it into tiles.
 
@@ -89,7 +91,10 @@ def tile_image(
         original_size: Width and height that decide the grid, if ``image`` was shrunk during decoding.
         workspace: Memory to resize in, kept from image to image. ``image`` may lie in its buffer 0; it is then
             overwritten.
-        pad: First make the image a square, with the mean colour at its shorter sides.
+        fit: How a picture that has another shape than its grid gets that shape. "stretch" distorts it, as the family's
+            chat checkpoints were trained. "pad" first makes it a square, with the mean colour at its shorter sides.
+            "crop" makes its shorter side as long as a tile and takes the middle, like CLIPImageProcessor; there is then
+            one tile.
 
     Returns:
         uint8 of shape (tiles, 3, tile_size, tile_size), row by row from the top left, the thumbnail last.
@@ -97,11 +102,13 @@ def tile_image(
     if resize not in ("fast", "exact"):
         raise ValueError(f'resize {resize!r} is not allowed: "fast" or "exact"')
     width, height = _size(image)
-    if pad and width != height:
+    if fit == "crop":
+        return _cropped(np.asarray(image), tile_size, resize, workspace)
+    if fit == "pad" and width != height:
         image, original_size, workspace = _padded(np.asarray(image)), None, None
     width, height = original_size or _size(image)
     columns, rows = choose_grid(width, height, min_tiles=min_tiles, max_tiles=max_tiles, tile_size=tile_size)
-    resized = _exact_resizer(image) if resize == "exact" else _fast_resizer(image, workspace or Workspace())
+    resized = _resizer(image, resize, workspace)
     count = columns * rows
     with_thumbnail = thumbnail and count != 1
     tiles = shared.empty((count + with_thumbnail, 3, tile_size, tile_size))
@@ -182,6 +189,30 @@ def _padded(pixels: np.ndarray) -> np.ndarray:
     top, left = (side - height) // 2, (side - width) // 2
     square[top : top + height, left : left + width] = pixels
     return square
+
+
+def _cropped(pixels: np.ndarray, side: int, resize: Resize, workspace: Workspace | None) -> np.ndarray:
+    height, width = pixels.shape[:2]
+    if max(width, height) > LONGEST * min(width, height):
+        pixels = _middle(pixels, min(width, LONGEST * height), min(height, LONGEST * width))
+        height, width = pixels.shape[:2]
+    short = min(width, height)
+    new_width, new_height = (int(side * old / short) for old in (width, height))
+    resized = _resizer(pixels, resize, workspace)(new_width, new_height, 0)
+    tiles = shared.empty((1, 3, side, side))
+    _write_planes(np.ascontiguousarray(_middle(resized, side, side)), tiles[0])
+    return tiles
+
+
+def _middle(pixels: np.ndarray, width: int, height: int) -> np.ndarray:
+    top, left = (pixels.shape[0] - height) // 2, (pixels.shape[1] - width) // 2
+    return pixels[top : top + height, left : left + width]
+
+
+def _resizer(
+    image: Image.Image | np.ndarray, resize: Resize, workspace: Workspace | None
+) -> Callable[[int, int, int], np.ndarray]:
+    return _exact_resizer(image) if resize == "exact" else _fast_resizer(image, workspace or Workspace())
 
 
 # Each function returns a function (width, height, buffer of the workspace) -> uint8 (height, width, 3).

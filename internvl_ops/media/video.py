@@ -12,6 +12,7 @@ import numpy as np
 
 from internvl_ops.errors import UnitError
 from internvl_ops.media import shared
+from internvl_ops.media.fits import Fit
 from internvl_ops.media.frame_folder import FrameFolder, open_video
 from internvl_ops.media.image import Exif
 from internvl_ops.media.library_settings import import_decord
@@ -34,7 +35,7 @@ class VideoOptions:
         max_frames: Maximum number of frames. More than about 64 seldom fit the context: a frame is 256 tokens.
         max_tiles: Maximum tiles of one frame. The cards' videos have 1.
         thumbnail: Append the whole frame as one more tile if a frame has several.
-        pad: First make it a square, with the mean colour; see `tile_image`.
+        fit: How it gets the shape of its tiles; see `tile_image`.
         tile_size: Side of a tile in pixels, from the checkpoint.
         resize: "fast" or "exact"; see `tile_image`.
         max_pixels: Maximum number of pixels of a frame; larger ones are refused before decoding.
@@ -58,7 +59,7 @@ class VideoOptions:
     max_frames: int = 128
     max_tiles: int = 1
     thumbnail: bool = True
-    pad: bool = False
+    fit: Fit = "stretch"
     tile_size: int = 448
     resize: Resize = "fast"
     max_pixels: int = 1 << 26
@@ -200,7 +201,7 @@ def _tile(pixels: np.ndarray, options: VideoOptions) -> np.ndarray:
         tile_size=options.tile_size,
         max_tiles=options.max_tiles,
         thumbnail=options.thumbnail,
-        pad=options.pad,
+        fit=options.fit,
         resize=options.resize,
     )
 

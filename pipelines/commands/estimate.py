@@ -13,11 +13,12 @@ from internvl_ops.errors import ConfigurationError
 from internvl_ops.gpus import DEFAULT_GPU, GPUS, Gpu, find_gpu, gpu_here
 from internvl_ops.models.checkpoints.architecture import GPU_UTILIZATION, Bits
 from internvl_ops.models.checkpoints.config import Checkpoint
+from internvl_ops.models.encoders.config import Encoder
 from internvl_ops.tasks import Task
 from pipelines.commands.estimate_sample import SampledUnit, SampleResult, take_sample
 from pipelines.options.job_options import JobOptions
 from pipelines.sources import SourcePlan, count_rows
-from pipelines.wiring.engines import GPU_IN_FLIGHT
+from pipelines.wiring.engines import GPU_IN_FLIGHT, Model
 
 ASSUMED = Efficiency()
 
@@ -143,12 +144,14 @@ class Estimate:
         )
 
 
-def estimate(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | None, task: Task) -> Estimate:
+def estimate(options: JobOptions, plan: SourcePlan, checkpoint: Model | None, task: Task) -> Estimate:
     """Estimates the whole job from a sample of the manifest.
 
     Raises:
         ConfigurationError: The GPU is unknown or too small for the checkpoint, or there is no checkpoint with sizes.
     """
+    if isinstance(checkpoint, Encoder):
+        raise ConfigurationError("--estimate: there is none for vectors yet. Run --limit 1000 and look at its report.")
     if checkpoint is None or options.engine == "openai":
         raise ConfigurationError(
             "--estimate with --engine openai: the sizes of a server's model are unknown. Name the checkpoint "

@@ -25,10 +25,10 @@ logger = logging.getLogger(__name__)
 STRAY = 0.1  # share of the sampled URIs that may be unreadable without ending the job
 
 if TYPE_CHECKING:
-    from internvl_ops.models.checkpoints.config import Checkpoint
     from internvl_ops.tasks import Task
     from pipelines.options.tasks import MakeTask
     from pipelines.sources import SourceOptions, SourcePlan
+    from pipelines.wiring.engines import Model
     from pipelines.wiring.fallbacks import Fallback
 
     MakePlan = Callable[[Any], SourcePlan]
@@ -100,7 +100,7 @@ def run_job(
     sys.exit(record.exit_status)
 
 
-def _run_parts(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | None) -> int:
+def _run_parts(options: JobOptions, plan: SourcePlan, checkpoint: Model | None) -> int:
     """Runs the parts of the job as processes that repeat this one's command line; returns the exit status."""
     import ray
 
@@ -117,7 +117,7 @@ def _run_parts(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | N
 
 def check_job(
     options: JobOptions, make_task: MakeTask, *, make_plan: MakePlan | None = None, writes: bool = True
-) -> tuple[SourcePlan, Checkpoint | None, Task]:
+) -> tuple[SourcePlan, Model | None, Task]:
     """Validates model, input, task, readable media and output, without Ray or torch.
 
     Args:
@@ -137,14 +137,14 @@ def check_job(
     from pipelines.output.shards import check_shard
     from pipelines.ray_address import check_address, check_ray_job
     from pipelines.report.lineage import check_lineage
-    from pipelines.wiring.engines import checkpoint_version, load_model
+    from pipelines.wiring.engines import checkpoint_version, load_any_model
 
     check_options(options)
     check_shard(options)
     check_address(options)
     check_ray_job(options)
     check_lineage(options.openlineage)
-    checkpoint = load_model(options)
+    checkpoint = load_any_model(options)
     check_apart(options)
     plan = (make_plan or plan_of)(options)
     task = check_input(options, plan, checkpoint, make_task)
@@ -181,7 +181,7 @@ def fallback_of(options: JobOptions, plan: SourcePlan, make_task: MakeTask) -> F
         raise ConfigurationError(of_fallback(str(error), options)) from None
 
 
-def check_input(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | None, make_task: MakeTask) -> Task:
+def check_input(options: JobOptions, plan: SourcePlan, checkpoint: Model | None, make_task: MakeTask) -> Task:
     """Checks that options, input, model and task fit; returns the task.
 
     Raises:
@@ -246,7 +246,7 @@ def source_options(options: JobOptions) -> SourceOptions:
     )
 
 
-def describe(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | None, task: Task) -> str:
+def describe(options: JobOptions, plan: SourcePlan, checkpoint: Model | None, task: Task) -> str:
     """What ``--dry-run`` prints: every option as resolved, and the plan."""
     from pipelines.wiring.notices import notices
 
@@ -270,7 +270,15 @@ def describe(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | Non
     return "\n".join(lines)
 
 
-def _model(options: JobOptions, checkpoint: Checkpoint | None, task: Task) -> list[str]:
+def _model(options: JobOptions, checkpoint: Model | None, task: Task) -> list[str]:
+    from internvl_ops.models.encoders.config import Encoder
+
+    if isinstance(checkpoint, Encoder):
+        details = ", ".join(f"{name} {value}" for name, value in task.details.items())
+        return [
+            f"#   prepare   pictures of {checkpoint.tile_size} pixels, or texts",
+            f"#   generate  {options.engine}, {details}",
+        ]
     if options.engine == "openai" or checkpoint is None:
         return [
             f"#   prepare   upright pictures, for the server to cut into {options.max_tiles} tiles at most",

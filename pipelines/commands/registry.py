@@ -218,6 +218,16 @@ COMMANDS: dict[str, Command] = {
             run="pipelines.commands.classification:run",
         ),
         _job(
+            "embed",
+            "Make vectors of images, pages, videos and texts.",
+            "Makes a vector of every unit of a dataset with an InternViT, with the vision model of a chat checkpoint, "
+            "or with InternVL-C or -G, which also take texts. docs/vectors.md shows what they are for.",
+            "--input s3://bucket/manifest.parquet",
+            "--output s3://bucket/vectors",
+            "--model OpenGVLab/InternViT-300M-448px",
+            options="pipelines.options.embed_options:EmbedJobOptions",
+        ),
+        _job(
             "annotate",
             "Do several of these in one pass over each image.",
             "Several tasks over each image in one pass: fetched, tiled and encoded once, one result row with every "

@@ -12,6 +12,7 @@ from pipelines.library.datasets import over_dataset
 from pipelines.library.keywords import in_python
 from pipelines.library.runs import Result, run_to_folder
 from pipelines.library.tables import TAKEN, is_table
+from pipelines.options.embed_options import EmbedJobOptions
 from pipelines.options.job_options import JobOptions
 from pipelines.options.own_tasks import find_task, split_names, with_tasks
 from pipelines.options.tasks import TASKS, RegisteredTask, job_options
@@ -99,6 +100,19 @@ def annotate(data: Any, output: Any = None, *, model: Any, **options: Any) -> An
 
 
 @overload
+def embed(data: Uri, output: Uri, *, model: Uri, **options: Any) -> Result: ...
+@overload
+def embed(data: Table, *, model: Uri, **options: Any) -> Dataset: ...
+def embed(data: Any, output: Any = None, *, model: Any, **options: Any) -> Any:
+    """Makes vectors of images, pages, videos, or with ``text_column`` of texts: column ``vector``.
+
+    The model is an InternViT, a chat checkpoint of the family, or InternVL-14B-224px. `caption` describes the arguments
+    and both forms.
+    """
+    return _call(EmbedJobOptions, data, output, {**options, "model": model})
+
+
+@overload
 def run(task: str | Task | RegisteredTask, data: Uri, output: Uri, *, model: Uri, **options: Any) -> Result: ...
 @overload
 def run(task: str | Task | RegisteredTask, data: Table, *, model: Uri, **options: Any) -> Dataset: ...
@@ -120,6 +134,8 @@ def run(task: Any, data: Any, output: Any = None, *, model: Any, **options: Any)
 
 
 def _options_class(task: str | Task | RegisteredTask, tasks: str) -> type[JobOptions]:
+    if task == "embed":
+        return EmbedJobOptions
     if task == "annotate":
         return with_tasks(job_options("annotate"), split_names(tasks), "tasks")  # type: ignore[return-value]
     if isinstance(task, str):

@@ -86,9 +86,9 @@ def _answered(options: JobOptions, given: Given, make_task: Any) -> Dataset:
     from pipelines.commands.job import check_input
     from pipelines.output.continuity import Columns, own_columns_of
     from pipelines.ray_internals import in_blocks_of
-    from pipelines.wiring.engines import check_endpoint, load_model
+    from pipelines.wiring.engines import check_endpoint, load_any_model
 
-    checkpoint = load_model(options)
+    checkpoint = load_any_model(options)
     plan = plan_of_table(options, given.schema)
     task = check_input(options, plan, checkpoint, make_task)
     check_endpoint(options)

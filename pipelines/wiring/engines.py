@@ -18,12 +18,15 @@ from internvl_ops.engines.openai import OpenAIEngine, check_served
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.models.checkpoints.config import Checkpoint, load_checkpoint
 from internvl_ops.models.checkpoints.places import is_hub_name
+from internvl_ops.models.encoders.config import Encoder
 from internvl_ops.models.lora import check_room, load_adapter
 from internvl_ops.stores.redaction import safe_uri
 from internvl_ops.tasks import Task
 from internvl_ops.tasks.thinking import SYSTEM_MESSAGE
 from pipelines.flags import flag
-from pipelines.options.job_options import InferenceOptions, ModelOptions, PromptOptions
+from pipelines.options.embed_options import EmbedJobOptions
+from pipelines.options.job_options import InferenceOptions, JobOptions, ModelOptions, PromptOptions
+from pipelines.wiring.vectors import vector_engine_maker
 
 GPU_IN_FLIGHT = 512  # units that an engine holds on a GPU by default
 CPU_IN_FLIGHT = 32  # and on CPUs
@@ -31,6 +34,7 @@ IN_FLIGHT = 64  # requests that an endpoint gets at once by default
 TILE_SIZE = 448  # tile size of every published checkpoint
 _NAMES = {"vllm": vllm_names, "transformers": lambda: [*transformers_names(), "max_model_len"]}
 EngineMaker: TypeAlias = Callable[..., Engine[Any]]
+Model: TypeAlias = Checkpoint | Encoder
 _PATIENCE = {field.name for field in dataclasses.fields(Patience)}
 _ENDPOINT = ("max_model_len", "concurrency", "streams", "send_max_tiles", "extra_body", *sorted(_PATIENCE))
 
@@ -48,7 +52,16 @@ def load_model(options: InferenceOptions) -> Checkpoint | None:
     return checkpoint.tiled(options.max_tiles) if options.tiling == "always" else checkpoint
 
 
-def checkpoint_version(checkpoint: Checkpoint | None) -> str:
+def load_any_model(options: JobOptions) -> Model | None:
+    """The checkpoint of a job, which may be one that gives vectors; None if only an endpoint has it.
+
+    Raises:
+        ConfigurationError: It is no checkpoint for this job, or an incomplete one.
+    """
+    return options.encoder if isinstance(options, EmbedJobOptions) else load_model(options)
+
+
+def checkpoint_version(checkpoint: Model | None) -> str:
     """What identifies the checkpoint's files; empty if a server has them."""
     return checkpoint.version if checkpoint else ""
 
@@ -70,19 +83,19 @@ def job_sampling(options: PromptOptions, max_new_tokens: int) -> Sampling:
     )
 
 
-def tile_size(checkpoint: Checkpoint | None) -> int:
+def tile_size(checkpoint: Model | None) -> int:
     """Tile size of the model, in pixels."""
     return TILE_SIZE if checkpoint is None else checkpoint.tile_size
 
 
-def tokenizer_checkpoint(options: ModelOptions, checkpoint: Checkpoint | None) -> Checkpoint | None:
-    """The checkpoint that tokenizes prompts and answers; None if a server takes and returns texts."""
-    return None if options.engine == "openai" else checkpoint
+def tokenizer_checkpoint(options: ModelOptions, checkpoint: Model | None) -> Checkpoint | None:
+    """The checkpoint that tokenizes prompts and answers; None if a server takes texts, or answers are vectors."""
+    return None if options.engine == "openai" or isinstance(checkpoint, Encoder) else checkpoint
 
 
 def engine_maker(
     options: InferenceOptions,
-    checkpoint: Checkpoint | None,
+    checkpoint: Model | None,
     task: Task,
     gpus_per_engine: int,
     in_flight: int | None = None,
@@ -99,8 +112,11 @@ def engine_maker(
     Raises:
         ConfigurationError: The options do not fit the engine, or the engine cannot do what the task needs.
     """
+    if isinstance(options, EmbedJobOptions):
+        return vector_engine_maker(options)
     _check_outcome(options.engine, task)
     if options.engine == "openai":
+        assert not isinstance(checkpoint, Encoder), "only a job of vectors has one"
         return _endpoint(options, checkpoint, in_flight)
     if options.base_url is not None:
         raise ConfigurationError(
@@ -128,7 +144,7 @@ def _check_outcome(engine: str, task: Task) -> None:
         raise ConfigurationError(f"--engine {engine}: the task {task.name} needs {task.outcome.name}; {able}.")
 
 
-def check_engine(options: InferenceOptions, checkpoint: Checkpoint | None, task: Task) -> None:
+def check_engine(options: InferenceOptions, checkpoint: Model | None, task: Task) -> None:
     """Checks that the options suit the engine and the checkpoint. Whether the device memory suffices shows only later.
 
     Raises:
@@ -139,7 +155,7 @@ def check_engine(options: InferenceOptions, checkpoint: Checkpoint | None, task:
     make = engine_maker(options, checkpoint, task, options.gpus_per_engine or 1)
     if options.engine_args and options.engine in _NAMES:
         check_names(options.engine, options.engine_args, _NAMES[options.engine]())
-    if options.engine != "vllm" or checkpoint is None:
+    if options.engine != "vllm" or checkpoint is None or isinstance(checkpoint, Encoder):
         make()
         return
     checkpoint.check_tensor_parallel(max(1, options.gpus_per_engine or 1))

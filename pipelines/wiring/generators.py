@@ -11,12 +11,12 @@ from internvl_ops.models.checkpoints.config import Checkpoint
 from internvl_ops.models.tokenizers.tokenizer import Tokenizer
 from internvl_ops.tasks import Outcome, Task
 from pipelines.options.job_options import InferenceOptions
-from pipelines.wiring.engines import tokenizer_checkpoint
+from pipelines.wiring.engines import Model, tokenizer_checkpoint
 
 GeneratorMaker: TypeAlias = Callable[..., Answerer]
 
 
-def generator_maker(options: InferenceOptions, checkpoint: Checkpoint | None, task: Task) -> GeneratorMaker:
+def generator_maker(options: InferenceOptions, checkpoint: Model | None, task: Task) -> GeneratorMaker:
     """Returns a picklable function that makes a generator from a running engine.
 
     Args:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from internvl_ops.engines.base import own_context
 from internvl_ops.models.checkpoints.config import Checkpoint
+from internvl_ops.models.encoders.config import Encoder
 from internvl_ops.models.prompts.chat_template import disagreement
 from pipelines.options.job_options import JobOptions
 from pipelines.options.rules import changed
 from pipelines.sources import SourcePlan
 from pipelines.sources.csv import HEADLESS
-from pipelines.wiring.engines import context_of, system_message_of
+from pipelines.wiring.engines import Model, context_of, system_message_of
 
 
-def notices(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | None) -> list[str]:
+def notices(options: JobOptions, plan: SourcePlan, checkpoint: Model | None) -> list[str]:
     """The notices, one line each, for the log and the record of the run.
 
     Args:
@@ -29,7 +30,7 @@ def notices(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | None
     if (plan.media_kind == "video" or plan.media_column is None) and changed(options, "max_tiles"):
         why = "the input is text alone" if plan.media_column is None else "a frame of a video is one tile"
         found.append(f"--max-tiles {options.max_tiles} has no effect: {why}.")
-    if checkpoint is None:
+    if checkpoint is None or isinstance(checkpoint, Encoder):
         return found
     found += _own_context(options, checkpoint)
     if options.engine != "openai":

@@ -7,17 +7,25 @@ from collections.abc import Callable
 from typing import Any
 
 from internvl_ops.chat_preparer import ChatPreparer
-from internvl_ops.models.checkpoints.config import Checkpoint
 from internvl_ops.preparer import Preparer, UnitPreparer
 from internvl_ops.tasks import Task
+from pipelines.options.embed_options import EmbedJobOptions
 from pipelines.options.job_options import InferenceOptions
 from pipelines.sources import SourcePlan
-from pipelines.wiring.engines import context_of, job_sampling, system_message_of, tile_size, tokenizer_checkpoint
+from pipelines.wiring.engines import (
+    Model,
+    context_of,
+    job_sampling,
+    system_message_of,
+    tile_size,
+    tokenizer_checkpoint,
+)
 from pipelines.wiring.media import ReaderArguments, explodes
+from pipelines.wiring.vectors import vector_preparer_maker
 
 
 def prepare_arguments(
-    options: InferenceOptions, media: ReaderArguments, plan: SourcePlan, checkpoint: Checkpoint | None, task: Task
+    options: InferenceOptions, media: ReaderArguments, plan: SourcePlan, checkpoint: Model | None, task: Task
 ) -> dict[str, Any]:
     """Arguments of `pipelines.stages.Prepare`, for the rows of a manifest."""
     return {
@@ -31,7 +39,7 @@ def prepare_arguments(
 
 
 def preparer_maker(
-    options: InferenceOptions, media: ReaderArguments, checkpoint: Checkpoint | None, task: Task
+    options: InferenceOptions, media: ReaderArguments, checkpoint: Model | None, task: Task
 ) -> Callable[[], UnitPreparer]:
     """Returns a picklable function that makes a preparer.
 
@@ -41,6 +49,8 @@ def preparer_maker(
         checkpoint: Checkpoint of the model; None if only a server has it.
         task: What is asked.
     """
+    if isinstance(options, EmbedJobOptions):
+        return vector_preparer_maker(options, media)
     said: dict[str, Any] = {
         "sampling": job_sampling(options, task.max_new_tokens),
         "system_message": system_message_of(options),

@@ -116,7 +116,7 @@ def write_sentencepiece(
     chat = {"chat_template": CHAT_TEMPLATE, "model_max_length": 8192, "clean_up_tokenization_spaces": False}
     config = {**named, "tokenizer_class": tokenizer_class, "added_tokens_decoder": decoder, **chat, **settings}
     _write_json(out / "tokenizer_config.json", config)
-    end = "<|im_end|>" if "<|im_end|>" in ids else "<|end|>"
+    end = next(token for token in ("<|im_end|>", "<|end|>", "</s>") if token in ids)
     return size + len(added), ids[end], 2
 
 

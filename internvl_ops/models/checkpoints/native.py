@@ -143,23 +143,29 @@ def native_config(config: Mapping[str, Any], model: str) -> dict[str, Any]:
         "vision_feature_layer": layer,
         "vision_feature_select_strategy": "default",
         "text_config": language,
-        "vision_config": {
-            "model_type": "internvl_vision",
-            "hidden_size": vision["hidden_size"],
-            "intermediate_size": vision["intermediate_size"],
-            "num_attention_heads": vision["num_attention_heads"],
-            "num_hidden_layers": vision["num_hidden_layers"],
-            "image_size": [side, side],
-            "patch_size": [vision["patch_size"], vision["patch_size"]],
-            "num_channels": vision.get("num_channels", 3),
-            "hidden_act": vision.get("hidden_act", "gelu"),
-            "layer_norm_eps": vision.get("layer_norm_eps", 1e-6),
-            "norm_type": vision.get("norm_type", "rms_norm"),
-            "use_qk_norm": vision.get("qk_normalization", True),
-            "attention_bias": vision.get("qkv_bias", False),
-            "use_absolute_position_embeddings": True,
-            "use_mean_pooling": True,  # adds no further norm after the last layer
-        },
+        "vision_config": native_vision_config(vision),
+    }
+
+
+def native_vision_config(vision: Mapping[str, Any]) -> dict[str, Any]:
+    """A published config of an InternViT, converted to the one that transformers' class reads."""
+    side, patch = vision["image_size"], vision["patch_size"]
+    return {
+        "model_type": "internvl_vision",
+        "hidden_size": vision["hidden_size"],
+        "intermediate_size": vision["intermediate_size"],
+        "num_attention_heads": vision["num_attention_heads"],
+        "num_hidden_layers": vision["num_hidden_layers"],
+        "image_size": [side, side],
+        "patch_size": [patch, patch],
+        "num_channels": vision.get("num_channels", 3),
+        "hidden_act": vision.get("hidden_act", "gelu"),
+        "layer_norm_eps": vision.get("layer_norm_eps", 1e-6),
+        "norm_type": vision.get("norm_type", "rms_norm"),
+        "use_qk_norm": vision.get("qk_normalization", True),
+        "attention_bias": vision.get("qkv_bias", False),
+        "use_absolute_position_embeddings": True,
+        "use_mean_pooling": True,  # adds no further norm after the last layer
     }
 
 

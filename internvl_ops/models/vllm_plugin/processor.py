@@ -45,7 +45,7 @@ def tiled(
             min_tiles=max(1, min(min_tiles, max_tiles)),
             max_tiles=max_tiles,
             thumbnail=config.use_thumbnail,
-            pad=config.pad2square and not config.dynamic_image_size,
+            fit="pad" if config.pad2square and not config.dynamic_image_size else "stretch",
         )
         for image in images
     ]

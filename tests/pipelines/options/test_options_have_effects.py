@@ -22,6 +22,7 @@ from pipelines.flags import flag, in_flags
 from pipelines.options import tasks
 from pipelines.options.command_line import MODES, build_options, groups
 from pipelines.options.config_file import bare
+from pipelines.options.embed_options import EmbedJobOptions
 from pipelines.options.safe_options import safe_options
 from testing.cluster import ROOT
 from tests.pipelines.options.parts_of_a_run import built, plain
@@ -30,11 +31,13 @@ NANO = str(ROOT / "examples" / "nano" / "checkpoint")
 JOBS: dict[str, tuple[Callable[..., Task], Any]] = {
     **{f"{name}_dataset": (row.task, None) for name, row in tasks.TASKS.items()},
     "annotate_dataset": (tasks.make_several, None),
+    "embed_dataset": (EmbedJobOptions.make_task, None),
     "evaluate_model": (evaluation.make_evaluate, evaluation.plan_benchmark),
 }
 READS = {
     **{f"{name}_dataset": (*row.media, *(["text"] if row.text_alone else [])) for name, row in tasks.TASKS.items()},
     "annotate_dataset": ("image", "document", "video"),
+    "embed_dataset": ("image", "document", "video"),
     "evaluate_model": ("image", "video"),
 }
 # Options that act when the stages are made already, each with the test that shows what it does.

@@ -14,6 +14,7 @@ from PIL import Image
 
 from internvl_ops.engines.base import Request, Sampling
 from internvl_ops.engines.transformers import TransformersEngine
+from internvl_ops.media.fits import Fit
 from internvl_ops.media.image import ImageOptions
 from internvl_ops.media.parts import DecodeOptions
 from internvl_ops.media.tiling import tile_image
@@ -38,9 +39,8 @@ def changed(folder: Path, *without: str, **values: Any) -> Checkpoint:
 
 def options(checkpoint: Checkpoint) -> ImageOptions:
     media = DecodeOptions(image=ImageOptions(min_tiles=2, max_tiles=12))
-    return media.for_tiles(
-        checkpoint.tile_size, checkpoint.use_thumbnail, dynamic=checkpoint.dynamic, pad=checkpoint.pad_to_square
-    ).image
+    fit: Fit = "pad" if checkpoint.pad_to_square else "stretch"
+    return media.for_tiles(checkpoint.tile_size, checkpoint.use_thumbnail, dynamic=checkpoint.dynamic, fit=fit).image
 
 
 def test_absent_keys_mean_what_the_published_class_says(folder: Path) -> None:
@@ -63,7 +63,7 @@ def test_a_job_s_tiles_do_not_make_it_tile(folder: Path, off: dict[str, Any]) ->
 def test_padding_to_a_square(folder: Path, size: tuple[int, int]) -> None:
     made = options(changed(folder, dynamic_image_size=False, pad2square=True))
     picture = Image.fromarray(np.random.default_rng(1).integers(0, 256, (size[1], size[0], 3), np.uint8))
-    tiles = tile_image(picture, tile_size=112, max_tiles=made.max_tiles, resize="exact", pad=made.pad)
+    tiles = tile_image(picture, tile_size=112, max_tiles=made.max_tiles, resize="exact", fit=made.fit)
     square = Image.new("RGB", (max(size), max(size)), (123, 116, 103))
     square.paste(picture, ((max(size) - size[0]) // 2, (max(size) - size[1]) // 2))
     expected = np.asarray(square.resize((112, 112), Image.Resampling.BICUBIC)).transpose(2, 0, 1)

@@ -1,0 +1,70 @@
+"""Vectors of pictures, pages, clips and texts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+
+from internvl_ops.errors import UnitError
+from internvl_ops.tasks.base import Row, Task, bad_row, text_of
+from internvl_ops.tasks.conversation import Answered, Conversation
+from internvl_ops.tasks.outcomes import NUMBERS
+
+VectorType = Literal["float32", "float16"]
+VECTOR = "vector"  # name of the column
+_TYPES: dict[VectorType, tuple[pa.DataType, type[np.floating]]] = {
+    "float32": (pa.float32(), np.float32),
+    "float16": (pa.float16(), np.float16),
+}
+
+
+def embed(
+    size: int,
+    *,
+    vector_type: VectorType = "float32",
+    text_column: str | None = None,
+    details: Mapping[str, object] | None = None,
+) -> Task:
+    """The task that makes a vector of each unit; column ``vector``, a list of fixed size.
+
+    Args:
+        size: Length of a vector.
+        vector_type: Type of its numbers. float16 takes half the space; the numbers of a vector of length one keep three
+            digits.
+        text_column: Column with a text, which is embedded instead of pictures.
+        details: As in `Task`.
+    """
+    number, array = _TYPES[vector_type]
+
+    def converse(row: Row) -> list[Conversation]:
+        if text_column is None:
+            return [Conversation(("",))]
+        text = text_of(row, text_column)
+        if text is None:
+            raise bad_row(f"nothing to embed: column '{text_column}' is null or empty")
+        return [Conversation((text,))]
+
+    def parse(answered: Answered) -> dict[str, object]:
+        (values,) = answered.numbers
+        if len(values) != size:
+            raise UnitError("parse", "bad_answer", f"a vector of {len(values)} numbers; {size} are expected")
+        with np.errstate(over="ignore"):
+            vector = values.astype(array)
+        if not np.isfinite(vector).all():
+            largest = f"a number of the vector, {np.abs(values).max():g}, is too large for {vector_type}"
+            raise UnitError("parse", "bad_answer", f"{largest}: leave the vectors at length one, or store float32")
+        return {VECTOR: vector}
+
+    return Task(
+        name="embed",
+        prompt="",
+        columns=pa.schema([pa.field(VECTOR, pa.list_(number, size))]),
+        converse=converse,
+        parse=parse,
+        reads=() if text_column is None else (text_column,),
+        outcome=NUMBERS,
+        details=details or {},
+    )

@@ -1,0 +1,69 @@
+"""Prepares a unit for the engine of vectors: uint8 tiles, or the token ids of a text."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from internvl_ops.engines.base import Sampling
+from internvl_ops.generation import RenderedConversation
+from internvl_ops.media.access import ReadPolicy
+from internvl_ops.media.fits import Fit
+from internvl_ops.media.parts import DecodeOptions, Loaded
+from internvl_ops.media_reader import MediaReader, ReadLimits, Unit
+from internvl_ops.models.encoders.config import Encoder
+from internvl_ops.models.encoders.texts import LONGEST, PREFIX, TextTokenizer
+from internvl_ops.preparer import Prepared, UnitPreparer, joined_versions
+
+_SAMPLING = Sampling(max_new_tokens=0)  # an engine of vectors ignores it
+
+
+class VectorPreparer(UnitPreparer):
+    """Reads media; a unit without media is its text.
+
+    Args:
+        encoder: Provides the size of a picture, and the tokenizer of texts.
+        reader: Policy, options and limits of a `MediaReader`.
+        fit: How a picture gets the shape of a square; None as the encoder's card does it.
+        texts: Whether units are texts.
+        prefix: Stands before every text.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        reader: tuple[ReadPolicy, DecodeOptions, ReadLimits],
+        *,
+        fit: Fit | None = None,
+        texts: bool = False,
+        prefix: str = PREFIX,
+    ) -> None:
+        policy, options, limits = reader
+        self._side, self._prefix = encoder.tile_size, prefix
+        options = options.for_tiles(encoder.tile_size, encoder.use_thumbnail, fit=fit or encoder.fit)
+        super().__init__(MediaReader(policy, options, limits))
+        self._tokenizer = TextTokenizer(encoder) if texts else None
+
+    def _render(self, unit: Unit, loaded: list[Loaded], hashes: list[bytes]) -> Prepared:
+        notes = [note for item in loaded for note in item.notes]
+        conversations = []
+        for asked in unit.conversations:
+            ids = np.empty(0, np.int32)
+            if self._tokenizer is not None:
+                ids, cut = self._tokenizer.encode(asked.questions[0], prefix=self._prefix)
+                notes += [f"the text is longer than {LONGEST} tokens; the rest was left out"] if cut else []
+            conversations.append(RenderedConversation(ids, [], [], None, _SAMPLING))
+        empty = np.empty((0, 3, self._side, self._side), np.uint8)
+        return Prepared(
+            conversations=conversations,
+            tiles=loaded[0].tiles if len(loaded) == 1 else np.concatenate([empty, *(item.tiles for item in loaded)]),
+            tiles_per_image=[count for item in loaded for count in item.tiles_per_image],
+            hashes=[
+                f"{digest.hex()}-{frame}"
+                for item, digest in zip(loaded, hashes, strict=True)
+                for frame in range(len(item.tiles_per_image))
+            ],
+            width=loaded[0].width if loaded else 0,
+            height=loaded[0].height if loaded else 0,
+            notes=notes,
+            version=joined_versions(map(self._media.version, unit.media)),
+        )

@@ -1,0 +1,119 @@
+"""Options of the job that makes vectors."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, Field
+
+from internvl_ops.errors import ConfigurationError
+from internvl_ops.media.fits import Fit
+from internvl_ops.media.kinds import MediaKind
+from internvl_ops.models.encoders.config import Encoder, Pooling, load_encoder
+from internvl_ops.tasks import Task
+from internvl_ops.tasks.embedding import VectorType, embed
+from pipelines.options.job_options import InputNeeds, JobOptions, PositiveSeconds, PromptOptions, tiles
+from pipelines.options.rules import refuse
+from pipelines.sources.options import PROMPT_COLUMNS
+
+
+class EmbedOptions(BaseModel):
+    """Vectors"""
+
+    pooling: Pooling | None = Field(None, description="How to make one vector of a picture's tokens. class: the class "
+        "token. mean: the mean of all others. projected, of chat checkpoints: the mean of the tokens that the language "
+        "model gets. c and g, of InternVL-14B-224px: as InternVL-C and InternVL-G. Default: projected for chat "
+        "checkpoints, c for InternVL-14B-224px, else class.")  # fmt: skip
+    fit: Fit | None = Field(None, description="How to make a picture square. stretch: distort it. crop: take the "
+        "middle. pad: fill up with the mean colour. Default: as the checkpoint's model card does it. Pages are drawn "
+        "to fill the square unless there is a --dpi.")  # fmt: skip
+    normalise: bool = Field(True, description="Give every vector the length one, so that the product of two is their "
+        "cosine.")  # fmt: skip
+    vector_type: VectorType = Field("float32", description="Type of a vector's numbers. float16 takes half the space "
+        "and keeps three digits.")  # fmt: skip
+    text_column: str | None = Field(None, description="Embed the text in this column, instead of pictures, with the "
+        "text encoder of InternVL-14B-224px.")  # fmt: skip
+    text_prefix: str = Field("summarize:", description="What stands before every text, as on the model card.")
+
+
+class EmbedJobOptions(EmbedOptions, JobOptions):
+    """Vectors are not generated, so the options of prompts and answers do not apply."""
+
+    model: str = Field(description="Checkpoint that gives the vectors: an InternViT, a chat checkpoint of the family, "
+        "or OpenGVLab/InternVL-14B-224px; a local directory, a directory in a store, or a Hugging Face "
+        "name.")  # fmt: skip
+    engine: Literal["torch"] = Field("torch", description="Run the model in plain torch.")  # type: ignore[assignment]
+    engine_args: dict[str, Any] = Field({}, description='Engine arguments as JSON: dtype, such as "float32", and '
+        "batch, the pictures or texts in one pass of the model.")  # fmt: skip
+    engine_timeout: PositiveSeconds = Field(600, description="Restart an engine that has requests but gave no vector "
+        "for this many seconds.")  # fmt: skip
+    max_tiles: int = tiles(1)
+
+    left_out: ClassVar[dict[str, str]] = {
+        **dict.fromkeys(PromptOptions.model_fields, "vectors have no prompt and no answer in words"),
+        **dict.fromkeys(("base_url", "lora", "trust_remote_code"), "the model runs in plain torch, in this job"),
+        **dict.fromkeys(("gpu", "completion_tokens", "sample_rows"), "there is no estimate for vectors yet"),
+        "tiling": "--max-tiles says how many tiles a picture gets",
+        "blank": "every picture has a vector",
+    }
+
+    @property
+    def input_needs(self) -> InputNeeds:
+        """What the task needs of the input."""
+        if self.text_column is None:
+            return InputNeeds(prompt_columns=())
+        return InputNeeds(media_optional=True, without_media=True, prompt_columns=(*PROMPT_COLUMNS, self.text_column))
+
+    @functools.cached_property
+    def encoder(self) -> Encoder:
+        """The checkpoint.
+
+        Raises:
+            ConfigurationError: It is none that gives vectors.
+        """
+        return load_encoder(self.model, self.revision)
+
+    @property
+    def resolved_pooling(self) -> Pooling:
+        """How vectors are pooled."""
+        return self.pooling or self.encoder.pooling
+
+    def make_task(self, media: MediaKind, columns: Sequence[str]) -> Task:
+        """The task for this input."""
+        encoder, pooling = self.encoder, self.resolved_pooling
+        if self.text_column is not None:
+            _check_texts(self, encoder, pooling, columns)
+        elif self.text_prefix != type(self).model_fields["text_prefix"].default:
+            refuse(self, ("text_prefix",), "pictures are embedded; name the column with texts by --text-column")
+        if (self.fit or encoder.fit) == "crop":
+            refuse(
+                self,
+                ("max_tiles", "min_tiles"),
+                "the middle of a picture is one tile; add --fit stretch",
+            )
+        details: dict[str, object] = {"pooling": pooling, "fit": self.fit or encoder.fit}
+        return embed(
+            encoder.size(pooling),
+            vector_type=self.vector_type,
+            text_column=self.text_column,
+            details=details,
+        )
+
+
+def _check_texts(options: EmbedJobOptions, encoder: Encoder, pooling: Pooling, columns: Sequence[str]) -> None:
+    if options.text_column not in columns:
+        raise ConfigurationError(
+            f"--text-column {options.text_column}: no such column in the manifest. Columns there: {', '.join(columns)}."
+        )
+    if not encoder.reads_texts:
+        raise ConfigurationError(
+            f"--text-column {options.text_column}: {encoder.model} has no text encoder. Use --model "
+            "OpenGVLab/InternVL-14B-224px."
+        )
+    if pooling not in ("c", "g"):
+        raise ConfigurationError(
+            f"--pooling {pooling}: texts and pictures share a space only by c and g. Leave it out, or give one of them."
+        )
+    refuse(options, ("fit", "max_tiles"), "texts are embedded, not pictures")
