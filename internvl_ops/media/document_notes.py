@@ -38,28 +38,18 @@ def notes_of(document: pdfium.PdfDocument, page: pdfium.PdfPage) -> list[str]:
 
 def missing_letters(page: pdfium.PdfPage) -> str:
     """A note of the letters that are not drawn, because neither the PDF nor this machine has their font."""
-    if not any(not _is_embedded(font) for font in _fonts(page)):
+    absent = [font for font in _fonts(page) if not _is_embedded(font)]
+    if not absent:
         return ""
     text = page.get_textpage()
     try:
-        drawn: dict[tuple[int, int], bool] = {}
-        missing, names = 0, set()
         count = min(pdfium_c.FPDFText_CountChars(text), _MOST_CHARACTERS)
-        for index in range(count):
-            letter = pdfium_c.FPDFText_GetUnicode(text, index)
-            # Spaces and control characters have no shape in any font; 0 means that the letter is unknown.
-            if letter == 0 or not chr(letter if letter < 0x110000 else 32).isprintable() or letter in (32, 0x3000):
-                continue
-            shown = pdfium_c.FPDFText_GetTextObject(text, index)
-            font = pdfium_c.FPDFTextObj_GetFont(shown) if shown else None
-            if not font:
-                continue
-            key = ctypes.addressof(font.contents), letter
-            if key not in drawn:
-                drawn[key] = _is_embedded(font) or bool(pdfium_c.FPDFFont_GetGlyphPath(font, letter, 12.0))
-            if not drawn[key]:
-                missing += 1
-                names.add(_name(font))
+        # Most pages have a few dozen different letters, and each of their fonts has them all: to ask for each character
+        # of such a page takes longer than to draw it.
+        letters = _letters(text, count)
+        if letters is not None and all(_draws(font, letter) for font in absent for letter in letters):
+            return ""
+        missing, names = _missing(text, count)
     finally:
         text.close()
     if not missing:
@@ -68,6 +58,47 @@ def missing_letters(page: pdfium.PdfPage) -> str:
         f"{missing:,} of {count:,} characters are not drawn: the PDF does not embed {', '.join(sorted(names))}, and no "
         "font installed here has them (install fonts-noto-cjk, or fonts of their script)"
     )
+
+
+def _missing(text: pdfium.PdfTextPage, count: int) -> tuple[int, set[str]]:
+    """How many of the page's characters are not drawn, and the names of their fonts."""
+    drawn: dict[tuple[int, int], bool] = {}
+    missing, names = 0, set()
+    for index in range(count):
+        letter = pdfium_c.FPDFText_GetUnicode(text, index)
+        if not _has_shape(letter):
+            continue
+        shown = pdfium_c.FPDFText_GetTextObject(text, index)
+        font = pdfium_c.FPDFTextObj_GetFont(shown) if shown else None
+        if not font:
+            continue
+        key = ctypes.addressof(font.contents), letter
+        if key not in drawn:
+            drawn[key] = _is_embedded(font) or _draws(font, letter)
+        if not drawn[key]:
+            missing += 1
+            names.add(_name(font))
+    return missing, names
+
+
+def _letters(text: pdfium.PdfTextPage, count: int) -> set[int] | None:
+    """The different letters among the first characters of the page; None if they are no text."""
+    buffer = (ctypes.c_ushort * (count + 1))()
+    written = max(0, pdfium_c.FPDFText_GetText(text, 0, count, buffer) - 1)
+    try:
+        found = set(bytes(buffer)[: 2 * written].decode("utf-16-le"))
+    except UnicodeDecodeError:
+        return None
+    return {ord(letter) for letter in found if _has_shape(ord(letter))}
+
+
+def _has_shape(letter: int) -> bool:
+    """Whether fonts have a shape for a letter: not for blanks and control characters, nor for 0, an unknown letter."""
+    return letter not in (0, 0x20, 0x3000) and letter < 0x110000 and chr(letter).isprintable()
+
+
+def _draws(font: Any, letter: int) -> bool:
+    return bool(pdfium_c.FPDFFont_GetGlyphPath(font, letter, 12.0))
 
 
 def _fonts(page: pdfium.PdfPage) -> Iterator[Any]:

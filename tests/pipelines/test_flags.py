@@ -15,10 +15,18 @@ from pipelines.drive import cause
 from pipelines.flags import in_flags, option_of
 from pipelines.options.benchmark_options import EvaluateOptions
 from pipelines.options.command_line import exit_with
+from pipelines.options.embed_options import EmbedOptions
 from pipelines.options.job_options import JobOptions
 from pipelines.options.tasks import TASKS, AnnotateOptions
 
-COMMANDS = (JobOptions, EvaluateOptions, PreviewOptions, AnnotateOptions, *(task.options for task in TASKS.values()))
+COMMANDS = (
+    JobOptions,
+    EvaluateOptions,
+    PreviewOptions,
+    AnnotateOptions,
+    EmbedOptions,
+    *(task.options for task in TASKS.values()),
+)
 OF_A_SERVER = {"trust_request_mm_kwargs"}  # an option of `vllm serve`
 NO_ARGUMENT = {"annotations"} | OF_A_SERVER  # only a job reads annotations
 

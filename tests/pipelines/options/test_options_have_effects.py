@@ -166,6 +166,7 @@ def samples(cls: type[BaseModel], name: str, kind: str, values: Mapping[str, Any
         "drawings": [str(folder / "root")],
         "inputs": [[str(folder / "root")]],
         "prompt": ["Find {}"],
+        "pooling": ["class", "mean"],
     }
     if name in given:
         return given[name]
