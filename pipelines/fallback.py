@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from internvl_ops.models.checkpoints.config import Checkpoint
 from internvl_ops.stores.redaction import safe_uri
 from internvl_ops.tasks import Task
 from pipelines.annotate import annotate
@@ -16,6 +15,7 @@ from pipelines.options.job_options import JobOptions
 from pipelines.output.folder import RESULTS, OutputFolder
 from pipelines.report.record import RunRecord, exceeds
 from pipelines.sources import SourcePlan
+from pipelines.wiring.engines import Model
 from pipelines.wiring.fallbacks import Fallback
 
 # What another model may do better; a file that cannot be read is the same for each.
@@ -80,7 +80,7 @@ class Runs:
 
 
 def annotate_all(
-    options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint | None, task: Task, second: Fallback | None
+    options: JobOptions, plan: SourcePlan, checkpoint: Model | None, task: Task, second: Fallback | None
 ) -> Runs:
     """Runs a job, and its fallback.
 

@@ -55,9 +55,7 @@ class EmbedJobOptions(EmbedOptions, JobOptions):
         **dict.fromkeys(PromptOptions.model_fields, "vectors have no prompt and no answer in words"),
         **dict.fromkeys(("base_url", "lora", "trust_remote_code"), "the model runs in plain torch, in this job"),
         **dict.fromkeys(("gpu", "completion_tokens", "sample_rows"), "there is no estimate for vectors yet"),
-        **dict.fromkeys(
-            ("fallback", "fallback_base_url", "fallback_args"), "vectors of two models do not lie in one space"
-        ),
+        **dict.fromkeys(("fallback", "fallback_base_url", "fallback_args"), "two models have two spaces"),
         "text_layer": "pages are embedded as they look",
         "tiling": "--max-tiles says how many tiles a picture gets",
         "blank": "every picture has a vector",

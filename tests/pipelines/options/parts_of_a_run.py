@@ -28,7 +28,7 @@ NODES = [{"CPU": 64.0, "GPU": 8.0}]
 READ_WITH = {
     "image": ("image", "stats", "find_blank"),
     "video": ("video", "clips"),
-    "document": ("document", "pages", "stats", "find_blank"),
+    "document": ("document", "image", "pages", "stats", "find_blank"),
 }
 
 
