@@ -24,9 +24,9 @@ from pipelines.output.side_files import content_of, write_side_file
 from pipelines.report.logs import configure, fail
 
 if TYPE_CHECKING:
-    from internvl_ops.models.checkpoints.config import Checkpoint
     from internvl_ops.tasks import Task
     from pipelines.sources import SourcePlan
+    from pipelines.wiring.engines import Model
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class Job:
     name: str
     options: EvaluateJobOptions
     plan: SourcePlan
-    checkpoint: Checkpoint | None
+    checkpoint: Model | None
     task: Task
 
 

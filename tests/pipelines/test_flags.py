@@ -28,7 +28,7 @@ COMMANDS = (
     *(task.options for task in TASKS.values()),
 )
 OF_A_SERVER = {"trust_request_mm_kwargs"}  # an option of `vllm serve`
-NO_ARGUMENT = {"annotations"} | OF_A_SERVER  # only a job reads annotations
+NO_ARGUMENT = {"annotations", "where"} | OF_A_SERVER  # only a job reads annotations and manifests
 
 
 def trees() -> list[ast.Module]:
