@@ -13,6 +13,7 @@ from internvl_ops.media.display import Displayed, display
 from internvl_ops.media.fetch import Fetcher
 from internvl_ops.media.file_cache import FileCache
 from internvl_ops.media.frame_files import frames_of, pack_frames
+from internvl_ops.media.office import OfficeConverter, office_suffix
 from internvl_ops.media.parts import WHOLE, DecodeOptions, Loaded, Part, count_image_tiles, list_parts, load
 from internvl_ops.media.sandbox import Sandbox
 from internvl_ops.media.small import small_jpeg_of
@@ -92,6 +93,18 @@ class MediaReader:
             readable=[] if self._cache is None else [self._cache.folder],
         )
         self._timeout_s, self._max_bytes = limits.decode_timeout_s, limits.max_bytes
+        self._office: OfficeConverter | None = None
+        if self._cache is not None and options.kind == "document":
+            self._office = OfficeConverter(
+                self._cache.folder,
+                self._office_suffix,
+                timeout_s=limits.decode_timeout_s,
+                memory_limit=limits.decode_memory_mib << 20,
+                max_bytes=limits.max_bytes,
+            )
+
+    def _office_suffix(self, source: bytes | str) -> str:
+        return self._sandbox.call(office_suffix, source, timeout_s=self._timeout_s)
 
     def files(self, units: Sequence[Unit]) -> Iterator[tuple[int, int, bytes | str | UnitError]]:
         """(unit, place in its media, bytes or local path or error) of every file, as soon as it is ready.
@@ -128,13 +141,24 @@ class MediaReader:
         for row, unit in enumerate(units):
             for place, media in enumerate(unit.media):
                 if media.data is not None:
-                    yield row, place, self._inline(media, media.data)
+                    yield row, place, self._as_pdf(self._inline(media, media.data), media.uri)
                 elif self._cache is not None:
-                    yield row, place, self._cached(self._cache, media.uri)
+                    yield row, place, self._as_pdf(self._cached(self._cache, media.uri), media.uri)
                 else:
                     remote.append((row, place))
         for index, file in self._fetcher.stream([units[row].media[place].uri for row, place in remote]):
             yield *remote[index], file
+
+    def _as_pdf(self, file: bytes | str | UnitError, uri: str) -> bytes | str | UnitError:
+        """A document as PDF, if it is an office document; other files as they are."""
+        if self._office is None or isinstance(file, UnitError):
+            return file
+        try:
+            return self._office.pdf_of(file)
+        except UnitError as error:
+            return named_error(error, uri)
+        except Exception as error:
+            return named_error(unforeseen("decode", error), uri)
 
     def _inline(self, media: MediaRef, data: bytes) -> bytes | UnitError:
         if len(data) <= self._max_bytes:

@@ -13,7 +13,7 @@ import os
 import platform
 import struct
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,10 @@ _LAST_CAPABILITY = 63
 
 # Landlock: the same numbers on every architecture.
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
-_WRITE_FILE, _READ_FILE, _READ_FOLDER = 1 << 1, 1 << 2, 1 << 3
+_EXECUTE, _WRITE_FILE, _READ_FILE, _READ_FOLDER, _TRUNCATE = 1, 1 << 1, 1 << 2, 1 << 3, 1 << 14
+_ON_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE
+# Rights in a program's own folder: all but to run what it wrote, and to make devices or use them.
+_OWN_FOLDER = 0xFFFF & ~(_EXECUTE | 1 << 6 | 1 << 11 | 1 << 15)
 _FILE_RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15}  # number of bits for rights on files, by version; later versions have 16
 _CONNECT_AND_BIND = 3
 _SIGNALS_AND_SOCKETS = 3
@@ -51,6 +54,10 @@ _REFUSED: dict[str, tuple[int | None, int | None]] = {
     "process_madvise": (440, 440), "move_pages": (279, 239), "migrate_pages": (256, 238), "msgget": (68, 186),
     "shmget": (29, 194), "semget": (64, 190), "mq_open": (240, 180),
 }  # fmt: skip
+# Calls that programs need which start others. None of them gives back what `confine` takes: a socket may be made for
+# this machine alone, and `bind` and `listen` only seem to succeed; LibreOffice ends if it cannot wait for its copies.
+_OF_PROGRAMS = frozenset({"fork", "vfork", "execve", "chmod", "fchmodat", "socket", "bind", "listen"})
+_SET_GROUP = (109, 154)  # a process that leaves its group could outlive the others
 _CLONE, _CLONE3, _KILL, _TGKILL, _PRLIMIT = (56, 220), (435, 435), (62, 129), (234, 131), (302, 261)
 _CLONE_THREAD = 0x00010000
 _X32 = 0x40000000  # x86_64's second set of numbers for the same system calls
@@ -58,7 +65,8 @@ _X32 = 0x40000000  # x86_64's second set of numbers for the same system calls
 # Instructions of a seccomp filter: load, compare, return.
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _KILL_PROCESS, _ERROR = 0x7FFF0000, 0x80000000, 0x00050000
-_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16
+_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT, _SECOND_ARGUMENT = 0, 4, 16, 24
+_AF_UNIX, _NOT_A_STREAM = 1, 0b1110  # bits that the other types of sockets have
 
 
 @dataclass(frozen=True)
@@ -94,7 +102,25 @@ def confine(readable: Iterable[str]) -> Confinement:
         readable: Files and folders that it may read, besides its libraries.
     """
     capabilities = _drop_capabilities()
-    return Confinement(_restrict_files(readable), _restrict_calls(), capabilities)
+    allowed = dict.fromkeys({*_READABLE, *libraries(), *readable}, _READ_FILE)
+    return Confinement(_restrict_files(allowed), _restrict_calls(), capabilities)
+
+
+def confine_program(programs: Iterable[str], readable: Iterable[str], own: str) -> Confinement:
+    """Confines this process, and the programs that it becomes and starts, permanently.
+
+    Unlike with `confine`, programs may run, and write in a folder of their own; they have no network either.
+
+    Args:
+        programs: Files and folders with what may run, besides the system's.
+        readable: Files and folders that may be read.
+        own: The folder that may be written.
+    """
+    capabilities = _drop_capabilities()
+    system = ("/usr", "/bin", "/lib", "/lib64")
+    allowed = dict.fromkeys({*_READABLE, *readable}, _READ_FILE)
+    allowed |= dict.fromkeys({*system, *programs}, _READ_FILE | _EXECUTE) | {own: _OWN_FOLDER}
+    return Confinement(_restrict_files(allowed), _restrict_calls(programs=True), capabilities)
 
 
 def available() -> Confinement:
@@ -126,7 +152,8 @@ def _landlock_version() -> int:
     return max(0, _LIBC.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), 1))
 
 
-def _restrict_files(readable: Iterable[str]) -> int:
+def _restrict_files(allowed: Mapping[str, int]) -> int:
+    """Takes all rights on files but the allowed ones, by path. Returns the version of Landlock, 0 without it."""
     version = _landlock_version()
     if not version:
         return 0
@@ -138,8 +165,8 @@ def _restrict_files(readable: Iterable[str]) -> int:
     if ruleset < 0:
         return 0
     try:
-        for path in {*_READABLE, *libraries(), *readable}:
-            _allow_file(ruleset, path, _READ_FILE)
+        for path, rights in allowed.items():
+            _allow_file(ruleset, path, rights & files)
         _allow_file(ruleset, _WRITABLE, _READ_FILE | _WRITE_FILE)
         return version if _LIBC.syscall(_RESTRICT_SELF, ruleset, 0) == 0 else 0
     finally:
@@ -152,8 +179,7 @@ def _allow_file(ruleset: int, path: str, rights: int) -> None:
     except OSError:
         return  # the path does not exist on this machine
     try:
-        if os.path.isdir(path):
-            rights |= _READ_FOLDER
+        rights = rights | _READ_FOLDER if os.path.isdir(path) else rights & _ON_FILES
         rule = struct.pack("=Qi", rights, descriptor)
         _LIBC.syscall(_ADD_RULE, ruleset, 1, ctypes.c_char_p(rule), 0)
     finally:
@@ -163,18 +189,21 @@ def _allow_file(ruleset: int, path: str, rights: int) -> None:
 # ---------------------------------------------------------------- system calls
 
 
-def _restrict_calls() -> bool:
+def _restrict_calls(*, programs: bool = False) -> bool:
     architecture = _AUDIT_ARCHITECTURE.get(platform.machine())
     if architecture is None:
         return False
-    program = _filter(architecture, list(_AUDIT_ARCHITECTURE).index(platform.machine()), os.getpid())
+    program = _filter(architecture, list(_AUDIT_ARCHITECTURE).index(platform.machine()), os.getpid(), programs)
     instructions = ctypes.create_string_buffer(program, len(program))
     described = struct.pack("HxxxxxxQ", len(program) // 8, ctypes.addressof(instructions))
     return bool(_LIBC.prctl(_SET_SECCOMP, 2, ctypes.c_char_p(described), 0, 0) == 0)
 
 
-def _filter(architecture: int, column: int, own: int) -> bytes:
-    """A filter program for the kernel: refuses listed calls, new processes, and all that acts on other processes."""
+def _filter(architecture: int, column: int, own: int, programs: bool) -> bytes:
+    """A filter program for the kernel: refuses listed calls, new processes, and all that acts on other processes.
+
+    With `programs`, new processes are allowed.
+    """
     refuse = (_RETURN, 0, 0, _ERROR | errno.EPERM)
     allow = (_RETURN, 0, 0, _ALLOW)
     steps: list[tuple[int, int, int, int]] = [
@@ -188,11 +217,19 @@ def _filter(architecture: int, column: int, own: int) -> bytes:
     ]
     if column == 0:
         steps += [(_AT_LEAST, 0, 1, _X32), refuse]
-    for number in (numbers[column] for numbers in _REFUSED.values()):
+    refused = [numbers[column] for name, numbers in _REFUSED.items() if not (programs and name in _OF_PROGRAMS)]
+    for number in [*refused, *[_SET_GROUP[column]] * programs]:
         if number is not None:
             steps += [(_EQUAL, 0, 1, number), refuse]
-    steps += [(_EQUAL, 0, 4, _CLONE[column]), (_LOAD, 0, 0, _FIRST_ARGUMENT), (_ANY_BIT, 1, 0, _CLONE_THREAD)]
-    steps += [refuse, allow]
+    if programs:
+        for name in ("bind", "listen"):
+            steps += [(_EQUAL, 0, 1, _REFUSED[name][column] or 0), (_RETURN, 0, 0, _ERROR | 0)]
+        steps += [(_EQUAL, 0, 6, _REFUSED["socket"][column] or 0), (_LOAD, 0, 0, _FIRST_ARGUMENT)]
+        steps += [(_EQUAL, 0, 2, _AF_UNIX), (_LOAD, 0, 0, _SECOND_ARGUMENT), (_ANY_BIT, 0, 1, _NOT_A_STREAM)]
+        steps += [refuse, allow]
+    else:
+        steps += [(_EQUAL, 0, 4, _CLONE[column]), (_LOAD, 0, 0, _FIRST_ARGUMENT), (_ANY_BIT, 1, 0, _CLONE_THREAD)]
+        steps += [refuse, allow]
     # A process refers to itself by its number, or by 0 in the call that sets limits.
     for number, itself in ((_KILL[column], own), (_TGKILL[column], own), (_PRLIMIT[column], 0)):
         steps += [(_EQUAL, 0, 5, number), (_LOAD, 0, 0, _FIRST_ARGUMENT)]

@@ -28,10 +28,24 @@ IMAGE_FORMATS: dict[str, tuple[str, ...]] = {
     "PSD": (".psd",),
 }
 IMAGE_SUFFIXES: tuple[str, ...] = tuple(suffix for suffixes in IMAGE_FORMATS.values() for suffix in suffixes)
+# Documents that LibreOffice converts to PDF.
+OFFICE_FORMATS = {
+    ".docx": "a Word document (DOCX)",
+    ".pptx": "a PowerPoint document (PPTX)",
+    ".xlsx": "an Excel document (XLSX)",
+    ".odt": "an OpenDocument text (ODT)",
+    ".odp": "an OpenDocument presentation (ODP)",
+    ".ods": "an OpenDocument spreadsheet (ODS)",
+}
 # Every supported format of documents. A TIFF is an image too: its first page.
-DOCUMENT_FORMATS: dict[str, tuple[str, ...]] = {"PDF": (".pdf",), "TIFF": IMAGE_FORMATS["TIFF"], "CBZ": (".cbz",)}
+DOCUMENT_FORMATS: dict[str, tuple[str, ...]] = {
+    "PDF": (".pdf",),
+    "TIFF": IMAGE_FORMATS["TIFF"],
+    "CBZ": (".cbz",),
+    **{suffix[1:].upper(): (suffix,) for suffix in OFFICE_FORMATS},
+}
 DOCUMENT_SUFFIXES: tuple[str, ...] = tuple(suffix for suffixes in DOCUMENT_FORMATS.values() for suffix in suffixes)
-_DOCUMENTS = "PDF, TIFF or CBZ"
+_DOCUMENTS = "PDF, TIFF, CBZ or office document"
 
 _RAW = "a camera's raw file ({})"
 _DEVELOP = "develop it to JPEG, PNG or TIFF first"
@@ -130,14 +144,18 @@ _OTHERS: tuple[tuple[int, bytes, Sniffed], ...] = (
     (
         0,
         b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
-        Sniffed("an old Office document (DOC, XLS or PPT)", "other", "convert it to PDF"),
+        Sniffed(
+            "an Office document that is old or encrypted",
+            "other",
+            "convert a DOC, XLS or PPT to PDF, and remove the password of a newer one first",
+        ),
     ),
 )
 # Typical contents of ZIP archives from office and publishing programs.
 _ZIPPED = (
-    (b"word/", "a Word document (DOCX)"),
-    (b"ppt/", "a PowerPoint document (PPTX)"),
-    (b"xl/", "an Excel document (XLSX)"),
+    (b"word/", OFFICE_FORMATS[".docx"]),
+    (b"ppt/", OFFICE_FORMATS[".pptx"]),
+    (b"xl/", OFFICE_FORMATS[".xlsx"]),
     (b"application/epub+zip", "an EPUB book"),
     (b"application/vnd.oasis.opendocument", "an OpenDocument file"),
     (b"FixedDocumentSequence", "an XPS document"),

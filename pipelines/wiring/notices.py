@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from internvl_ops.engines.base import own_context
+from internvl_ops.media.office import libreoffice
+from internvl_ops.media.sniff import OFFICE_FORMATS
 from internvl_ops.models.checkpoints.config import Checkpoint
 from internvl_ops.models.encoders.config import Encoder
 from internvl_ops.models.prompts.chat_template import disagreement
+from internvl_ops.stores.redaction import safe_uri
 from pipelines.options.job_options import JobOptions
 from pipelines.options.rules import changed
 from pipelines.sources import SourcePlan
@@ -26,6 +29,12 @@ def notices(options: JobOptions, plan: SourcePlan, checkpoint: Model | None) -> 
         found.append(
             f"--columns {options.columns} names the columns of {headless[0]}: its first line is read as a row, because "
             "it holds none of these names."
+        )
+    office = [uri for uri in plan.sample_uris if uri.lower().endswith(tuple(OFFICE_FORMATS))]
+    if plan.media_kind == "document" and office and libreoffice() is None:
+        found.append(
+            f"{safe_uri(office[0])} is converted by LibreOffice, and soffice is not on the PATH here. On nodes without "
+            "it, office documents become errors of kind unsupported."
         )
     if (plan.media_kind == "video" or plan.media_column is None) and changed(options, "max_tiles"):
         why = "the input is text alone" if plan.media_column is None else "a frame of a video is one tile"

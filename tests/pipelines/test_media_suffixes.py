@@ -20,6 +20,7 @@ from internvl_ops.media.video import VideoOptions, load_video
 from pipelines.sources.options import MEDIA_SUFFIXES
 from testing import corpus_documents, corpus_pages
 from testing.corpus_video import Clip, paint, read_number
+from testing.office_files import MAKERS  # tests/internvl_ops/media/test_office.py reads them
 from testing.pictures import encoded, natural
 
 PICTURE = natural(64, 48)
@@ -109,7 +110,7 @@ DOCUMENTS = {
 def test_files_of_every_suffix_are_made_here() -> None:
     assert set(IMAGES) == set(MEDIA_SUFFIXES["image"])
     assert set(VIDEOS) == set(MEDIA_SUFFIXES["video"])
-    assert set(DOCUMENTS) == set(MEDIA_SUFFIXES["document"])
+    assert set(DOCUMENTS) | set(MAKERS) == set(MEDIA_SUFFIXES["document"])
     assert set(FRAME_SUFFIXES) <= set(IMAGES)
 
 

@@ -217,7 +217,11 @@ class TestWhatIsNoGoodDocument:
             (A4[:700], "corrupt", "ends early"),
             (b"%PDF-1.7\njunk", "corrupt", "damaged"),
             (b"<!DOCTYPE html><html>log in</html>", "unsupported", "HTML"),
-            (b"\x89PNG\r\n\x1a\n", "unsupported", "a PNG file, not a PDF, TIFF or CBZ; name it in the image column"),
+            (
+                b"\x89PNG\r\n\x1a\n",
+                "unsupported",
+                "a PNG file, not a PDF, TIFF, CBZ or office document; name it in the image column",
+            ),
             (b"PK\3\4" + bytes(26) + b"word/document.xml", "unsupported", "a Word document (DOCX), not a PDF"),
             (b"version https://git-lfs.github.com/spec/v1\n", "unsupported", "a Git LFS pointer"),
             (b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>', "unsupported", "AccessDenied"),

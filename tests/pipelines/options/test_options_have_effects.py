@@ -187,7 +187,6 @@ def samples(cls: type[BaseModel], name: str, kind: str, values: Mapping[str, Any
 BESIDE: dict[str, list[dict[str, Any]]] = {
     "n": [{"temperature": 0.7}],
     "base_url": [{"engine": "openai", "base_url": "http://127.0.0.1:8/v1"}],
-    "max_pixels": [{"dpi": 150}],
     "tiling": [{"model": "static"}],
     "json_schema": [{"ocr_format": "json", "json_schema": '{"type": "array"}'}],
     "ocr_format": [{"json_schema": '{"type": "object"}'}],
