@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from internvl_ops.errors import ConfigurationError, UnitError, keyword, unforeseen
@@ -169,11 +169,18 @@ class MediaReader:
 
     def load(self, source: bytes | str, unit: Unit, place: int) -> Loaded | UnitError:
         """Decodes one file of ``unit``, or the unit's part of it."""
-        max_tiles = share_tile_budget(self.options.image.max_tiles, len(unit.media))
+        options, max_tiles = self._how(unit, place)
         try:
-            return self._sandbox.call(load, source, unit.part, self.options, max_tiles, timeout_s=self._timeout_s)
+            return self._sandbox.call(load, source, unit.part, options, max_tiles, timeout_s=self._timeout_s)
         except UnitError as error:
             return named_error(error, unit.media[place].uri)
+
+    def _how(self, unit: Unit, place: int) -> tuple[DecodeOptions, int]:
+        """How a file of ``unit`` is read, and the tiles that an image may have."""
+        options, image = self.options, self.options.image
+        if place and image.enlarge > 1:
+            options = replace(options, image=replace(image, enlarge=1))
+        return options, share_tile_budget(image.max_tiles, len(unit.media), rule=options.tile_share)
 
     def count_tiles(self, units: Sequence[Unit]) -> list[int | UnitError]:
         """Tiles of each unit of images, from its files' headers: nothing is decoded."""
@@ -188,9 +195,9 @@ class MediaReader:
         return counts
 
     def _count_tiles(self, source: bytes | str, unit: Unit, place: int) -> int | UnitError:
-        max_tiles = share_tile_budget(self.options.image.max_tiles, len(unit.media))
+        options, max_tiles = self._how(unit, place)
         try:
-            return self._sandbox.call(count_image_tiles, source, self.options, max_tiles, timeout_s=self._timeout_s)
+            return self._sandbox.call(count_image_tiles, source, options, max_tiles, timeout_s=self._timeout_s)
         except UnitError as error:
             return named_error(error, unit.media[place].uri)
 

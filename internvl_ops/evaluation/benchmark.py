@@ -98,6 +98,8 @@ class Benchmark:
         subtitles: Settings of the variant that shows the model the subtitles of its videos, if there is one.
         no_letter: How an answer without a recognised letter counts; one of ``scores``.
         scores: Ways to score, by `no_letter`, if there are several; they replace ``score``.
+        enlarge: How much the first image of a row is enlarged; see `tile_image`.
+        tile_share: How several images of a row share their tiles; see `share_tile_budget`.
         judged: Whether a judge model rates the answers.
         releases: For each release whose figure was measured with other settings, these settings.
     """
@@ -128,6 +130,8 @@ class Benchmark:
     subtitles: Mapping[str, Any] = field(default_factory=dict)
     no_letter: NoLetter | None = None
     scores: Mapping[str, Score] = field(default_factory=dict)
+    enlarge: int = 1
+    tile_share: Literal["training", "evaluation"] = "training"
     judged: bool = False
     releases: Mapping[Release, Mapping[str, Any]] = field(default_factory=dict)
 

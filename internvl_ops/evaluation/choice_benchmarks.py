@@ -109,6 +109,8 @@ CHOICE_BENCHMARKS: dict[str, Benchmark] = {
         splits=("dev", "val"),
         max_tiles=12,
         max_new_tokens=1024,
+        enlarge=2,
+        tile_share="evaluation",
     ),
     "scienceqa": Benchmark(
         title="ScienceQA",

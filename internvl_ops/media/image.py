@@ -68,6 +68,7 @@ class ImageOptions:
         max_tiles: Maximum number of tiles, without the thumbnail.
         thumbnail: Append the whole image as one more tile when there are several.
         fit: How it gets the shape of its tiles; see `tile_image`.
+        enlarge: First enlarge it; see `tile_image`. Of a row with several images, only the first is.
         resize: "fast" or "exact"; see `tile_image`.
         jpeg_scaling: Let the JPEG decoder shrink by 2, 4 or 8 if the tiles need at most half the pixels. Faster for
             photographs far larger than their tiles; changes pixels slightly, so leave it off for comparisons.
@@ -84,6 +85,7 @@ class ImageOptions:
     max_tiles: int = 12
     thumbnail: bool = True
     fit: Fit = "stretch"
+    enlarge: int = 1
     resize: Resize = "fast"
     jpeg_scaling: bool = False
     exif: Exif = "apply"
@@ -144,6 +146,7 @@ def load_image(data: bytes, options: ImageOptions | None = None, look: Look | No
         max_tiles=options.max_tiles,
         thumbnail=options.thumbnail,
         fit=options.fit,
+        enlarge=options.enlarge,
         resize=options.resize,
         original_size=size,
         workspace=_workspace,

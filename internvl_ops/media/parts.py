@@ -19,7 +19,7 @@ from internvl_ops.media.page_ranges import select_pages
 from internvl_ops.media.picture_pages import PicturePage, picture_pages
 from internvl_ops.media.picture_stats import PictureStats, picture_stats
 from internvl_ops.media.text_layer import NO_LAYER, TextLayer, read_layer
-from internvl_ops.media.tiling import count_tiles
+from internvl_ops.media.tiling import TileShare, count_tiles
 from internvl_ops.media.times import seconds_of
 from internvl_ops.media.video import SampledVideo, VideoOptions, load_video
 
@@ -105,6 +105,7 @@ class DecodeOptions:
         as_pictures: Load pictures instead of tiles.
         stats: Measure pictures and pages.
         find_blank: Find pictures and pages that show nothing.
+        tile_share: How several images of a row share their tiles; see `share_tile_budget`.
         text_layer: What is done with the text that a PDF stores for a page; unless it is ignored, it is read.
     """
 
@@ -118,6 +119,7 @@ class DecodeOptions:
     stats: bool = False
     find_blank: bool = False
     text_layer: TextLayerMode = "ignore"
+    tile_share: TileShare = "training"
 
     @property
     def explodes(self) -> bool:
@@ -165,7 +167,7 @@ def count_image_tiles(source: bytes | str, options: DecodeOptions, max_tiles: in
     assert isinstance(source, bytes), "images are small enough to be passed as bytes"
     image = options.image
     return count_tiles(
-        *image_size(source, image),
+        *(image.enlarge * side for side in image_size(source, image)),
         min_tiles=min(image.min_tiles, max_tiles),
         max_tiles=max_tiles,
         tile_size=image.tile_size,

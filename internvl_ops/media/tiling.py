@@ -76,6 +76,7 @@ def tile_image(
     original_size: tuple[int, int] | None = None,
     workspace: Workspace | None = None,
     fit: Fit = "stretch",
+    enlarge: int = 1,
 ) -> np.ndarray:
     """Resizes an image to its grid and cuts it into tiles.
 
@@ -95,6 +96,7 @@ def tile_image(
             chat checkpoints were trained. "pad" first makes it a square, with the mean colour at its shorter sides.
             "crop" makes its shorter side as long as a tile and takes the middle, like CLIPImageProcessor; there is then
             one tile.
+        enlarge: First make the image so many times as wide and as high, as VLMEvalKit does for MMMU.
 
     Returns:
         uint8 of shape (tiles, 3, tile_size, tile_size), row by row from the top left, the thumbnail last.
@@ -106,6 +108,8 @@ def tile_image(
         return _cropped(np.asarray(image), tile_size, resize, workspace)
     if fit == "pad" and width != height:
         image, original_size, workspace = _padded(np.asarray(image)), None, None
+    if enlarge > 1:
+        image, original_size, workspace = _enlarged(image, enlarge), None, None
     width, height = original_size or _size(image)
     columns, rows = choose_grid(width, height, min_tiles=min_tiles, max_tiles=max_tiles, tile_size=tile_size)
     resized = _resizer(image, resize, workspace)
@@ -138,7 +142,10 @@ def join_tiles(tiles: np.ndarray, columns: int, rows: int) -> np.ndarray:
     return grid.transpose(0, 3, 1, 4, 2).reshape(rows * size, columns * size, 3)
 
 
-def share_tile_budget(max_tiles: int, num_images: int, *, rule: Literal["training", "evaluation"] = "training") -> int:
+TileShare = Literal["training", "evaluation"]
+
+
+def share_tile_budget(max_tiles: int, num_images: int, *, rule: TileShare = "training") -> int:
     """The number of tiles that each image may have when a prompt contains several.
 
     Args:
@@ -213,6 +220,11 @@ def _resizer(
     image: Image.Image | np.ndarray, resize: Resize, workspace: Workspace | None
 ) -> Callable[[int, int, int], np.ndarray]:
     return _exact_resizer(image) if resize == "exact" else _fast_resizer(image, workspace or Workspace())
+
+
+def _enlarged(image: Image.Image | np.ndarray, times: int) -> Image.Image:
+    picture = image if isinstance(image, Image.Image) else Image.fromarray(image)
+    return picture.resize((times * picture.width, times * picture.height), Image.Resampling.BILINEAR)
 
 
 # Each function returns a function (width, height, buffer of the workspace) -> uint8 (height, width, 3).

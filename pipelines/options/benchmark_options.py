@@ -12,7 +12,7 @@ from internvl_ops.evaluation.releases import Release, release_of
 from internvl_ops.evaluation.suites import SuiteName
 from pipelines.options.job_options import JobOptions, tiles
 
-_BY_BENCHMARK = ("max_tiles", "num_frames", "frame_rule", "exif", "no_letter")
+_BY_BENCHMARK = ("max_tiles", "num_frames", "frame_rule", "exif", "no_letter", "enlarge", "tile_share")
 
 
 class EvaluateOptions(BaseModel):
@@ -44,6 +44,11 @@ class EvaluateOptions(BaseModel):
         "answer without a letter. skip: leave it out of the figures, as VLMEvalKit did up to "
         "InternVL2. text: look for an option's text in it, as VLMEvalKit has done since. wrong: "
         "count it as wrong. Default: the release's rule.")  # fmt: skip
+    enlarge: int = Field(1, ge=1, le=4, description="Make the first image of a row so many times "
+        "as wide and as high before it is tiled. Default: the benchmark's, which is 2 for mmmu.")  # fmt: skip
+    tile_share: Literal["training", "evaluation"] = Field("training", description="How several "
+        "images of a row share --max-tiles. training: it is divided among them. evaluation: each "
+        "has as many, up to 64 together, as in VLMEvalKit. Default: the benchmark's.")  # fmt: skip
     frame_rule: Literal["cards", "steps"] = Field("cards", description="Which frames of a video to "
         "take. cards: the middles of equal parts, as the model cards do. steps: those between "
         "equal parts, as VLMEvalKit does. Default: the benchmark's rule.")  # fmt: skip

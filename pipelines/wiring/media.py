@@ -41,6 +41,8 @@ _FOR: dict[str, tuple[MediaKind, ...]] = {
     "pdf_password": ("document",),
     "max_pages": ("document",),
     "alpha": ("image",),
+    "enlarge": ("image",),
+    "tile_share": ("image",),
     "jpeg_scaling": ("image",),
     "combine_images": ("image",),
     "min_tiles": ("image", "document"),
@@ -158,6 +160,7 @@ def decode_options(options: MediaOptions, kind: MediaKind) -> DecodeOptions:
             truncated=options.truncated,
             jpeg_scaling=options.jpeg_scaling,
             exif=exif,
+            enlarge=getattr(options, "enlarge", 1),  # only evaluation has this option
             **tiles,
         ),
         video=VideoOptions(
@@ -184,6 +187,7 @@ def decode_options(options: MediaOptions, kind: MediaKind) -> DecodeOptions:
         pages=options.pages,
         stats=options.media_stats,
         find_blank=options.blank == "skip",
+        tile_share=getattr(options, "tile_share", "training"),  # only evaluation has this option
         text_layer=options.text_layer,
     )
 

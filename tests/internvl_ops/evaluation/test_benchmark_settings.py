@@ -166,3 +166,13 @@ def test_video_mme_takes_its_own_frames_unless_others_are_given() -> None:
 def test_a_prompt_without_a_place_for_the_question_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="where each question of OCRBench goes"):
         evaluate(BENCHMARKS["ocrbench"], prompt="What is this?")
+
+
+def test_mmmu_enlarges_its_first_image_and_gives_each_image_its_tiles() -> None:
+    options = {"benchmark": "mmmu", "input": "in", "output": "out", "model": "model"}
+    read = decode_options(build_options(Options, options), "image")
+    assert (read.image.enlarge, read.image.max_tiles, read.tile_share) == (2, 12, "evaluation")
+    read = decode_options(build_options(Options, {**options, "enlarge": 1, "tile-share": "training"}), "image")
+    assert (read.image.enlarge, read.tile_share) == (1, "training")
+    read = decode_options(build_options(Options, {**options, "benchmark": "docvqa"}), "image")
+    assert (read.image.enlarge, read.tile_share) == (1, "training")

@@ -26,7 +26,7 @@ from pipelines.wiring.notices import notices
 NODES = [{"CPU": 64.0, "GPU": 8.0}]
 # What media of a kind are read with; `MediaOptions` says that the rest is not looked at.
 READ_WITH = {
-    "image": ("image", "stats", "find_blank"),
+    "image": ("image", "stats", "find_blank", "tile_share"),
     "video": ("video", "clips"),
     "document": ("document", "image", "pages", "stats", "find_blank"),
 }
