@@ -249,7 +249,9 @@ def conversation_sampling(asked: Conversation, job: Sampling, row: Mapping[str, 
     """How a conversation's answers are generated: the job's settings, with its own length and form, and the row's."""
     names = ("max_new_tokens", "json_schema", "choices", "candidates", "candidates_at")
     how = replace(job, **({name: getattr(asked, name) for name in names} | dict(row)))
-    return replace(how, min_new_tokens=min(asked.min_new_tokens, how.max_new_tokens))
+    # An answer of a form ends where the form ends, however short it is.
+    least = asked.min_new_tokens if how.constrained else max(asked.min_new_tokens, how.min_new_tokens)
+    return replace(how, min_new_tokens=min(least, how.max_new_tokens))
 
 
 def tile_preview(prepared: Prepared) -> bytes | None:

@@ -79,6 +79,7 @@ class Sampling:
             `internvl_ops.engines.candidates`. Temperature and penalties have no part in it.
         candidates_at: In a conversation, the number of the question, from 0, to whose answer `candidates` belong;
             engines ignore it.
+        top_k: Draw from so many of the likeliest tokens; 0 draws from all.
     """
 
     max_new_tokens: int = 30
@@ -94,6 +95,7 @@ class Sampling:
     min_new_tokens: int = 0
     candidates: tuple[str, ...] = ()
     candidates_at: int = 0
+    top_k: int = 0
 
     @property
     def constrained(self) -> bool:

@@ -175,6 +175,8 @@ class OpenAIEngine:
         }
         if sampling.seed is not None:
             body["seed"] = sampling.seed
+        if sampling.top_k:  # servers of this kind know it, but not OpenAI's own
+            body["top_k"] = sampling.top_k
         if sampling.repetition_penalty != 1:
             body["repetition_penalty"] = sampling.repetition_penalty
         if sampling.stop_token_ids:

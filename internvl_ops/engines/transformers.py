@@ -244,7 +244,7 @@ class TransformersEngine:
     def _settings(self, sampling: Sampling, prompt_tokens: int, stop_ids: frozenset[int]) -> GenerationConfig:
         from transformers import GenerationConfig
 
-        drawn = {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
+        drawn = {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": sampling.top_k}
         longest = min(sampling.max_new_tokens, self.context_length - prompt_tokens)
         return GenerationConfig(
             max_new_tokens=longest,

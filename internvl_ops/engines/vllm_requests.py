@@ -61,6 +61,7 @@ def sampling_params(sampling: Sampling, stop_ids: Iterable[int], every: int | No
         min_tokens=sampling.min_new_tokens,
         temperature=sampling.temperature,
         top_p=sampling.top_p,
+        top_k=sampling.top_k,
         repetition_penalty=sampling.repetition_penalty,
         seed=sampling.seed,
         stop_token_ids=[] if sampling.ignore_stop else [*stop_ids, *sampling.stop_token_ids],

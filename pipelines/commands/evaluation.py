@@ -185,7 +185,7 @@ def score_benchmark(options: Any, plan: SourcePlan) -> str:
         "prompt": options.prompt or benchmark.prompt,
         "max_tiles": options.max_tiles,
         "max_new_tokens": options.max_new_tokens or benchmark.max_new_tokens,
-        "min_new_tokens": benchmark.min_new_tokens,
+        "min_new_tokens": max(benchmark.min_new_tokens, options.min_new_tokens),
         "exif": options.exif,
         **({"num_frames": options.num_frames, "frame_rule": options.frame_rule} if benchmark.media == "video" else {}),
         **({"no_letter": options.no_letter} if benchmark.scores else {}),

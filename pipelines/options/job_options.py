@@ -25,7 +25,7 @@ from internvl_ops.errors import KINDS
 from internvl_ops.media.page_ranges import select_pages
 from internvl_ops.stores.base import Settings
 from pipelines.options.again_options import AgainOptions
-from pipelines.options.row_sampling import NewTokens, RepetitionPenalty, Seed, Temperature, TopP
+from pipelines.options.row_sampling import NewTokens, RepetitionPenalty, Seed, Temperature, TopK, TopP
 from pipelines.sources.options import PROMPT_COLUMNS, InputFormat
 
 if TYPE_CHECKING:
@@ -178,10 +178,15 @@ class PromptOptions(BaseModel):
         "answer. Default: the task's.")  # fmt: skip
     temperature: Temperature = Field(0.0, description="Sampling temperature; 0 is greedy, as in "
         'InternVL\'s evaluations. A row\'s own sampling_params column, such as {"temperature": 0.7, '
-        '"seed": 3}, has priority; it may set max_new_tokens, temperature, top_p, '
-        "repetition_penalty and seed.")  # fmt: skip
+        '"seed": 3}, has priority; it may set max_new_tokens, min_new_tokens, '
+        "temperature, top_p, top_k, repetition_penalty and seed.")  # fmt: skip
     top_p: TopP = Field(1.0, description="Nucleus sampling: draw from the most likely tokens that "
         "have this total probability. Applies above temperature 0.")  # fmt: skip
+    top_k: TopK = Field(0, description="Draw from so many of the most likely tokens; 0 draws from "
+        "all. Applies above temperature 0.")  # fmt: skip
+    min_new_tokens: int = Field(0, ge=0, lt=2**31, description="Minimum number of tokens in an answer, "
+        "unless --max-new-tokens is less. Answers of a form, such as JSON, end where it ends. Of "
+        "servers, only vLLM's receive it.")  # fmt: skip
     repetition_penalty: RepetitionPenalty = Field(1.0, description="Penalty for tokens that "
         "already occurred; 1 is none.")  # fmt: skip
     seed: Seed = Field(0, description="Seed for sampling. Applies above temperature 0.")

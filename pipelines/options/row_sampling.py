@@ -14,6 +14,7 @@ Seed = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 NewTokens = Annotated[int, Field(ge=1, lt=2**31)]
 Temperature = Annotated[float, Field(ge=0, le=2)]
 TopP = Annotated[float, Field(gt=0, le=1)]
+TopK = Annotated[int, Field(ge=0, lt=2**31)]
 RepetitionPenalty = Annotated[float, Field(gt=0, le=2)]
 
 
@@ -25,6 +26,8 @@ class RowSampling(BaseModel):
     max_new_tokens: NewTokens | None = None
     temperature: Temperature | None = None
     top_p: TopP | None = None
+    top_k: TopK | None = None
+    min_new_tokens: Annotated[int, Field(ge=0, lt=2**31)] | None = None
     repetition_penalty: RepetitionPenalty | None = None
     seed: Seed | None = None
 

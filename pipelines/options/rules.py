@@ -164,7 +164,7 @@ def check_sampling(options: Any, columns: Collection[str]) -> None:
     """
     # An answer that is generated again is sampled, so these options apply to it.
     if options.temperature == 0 and not options.retries and "sampling_params" not in columns:
-        refuse(options, ("top_p", "seed"), "answers at --temperature 0 are not sampled; add --temperature 0.7")
+        refuse(options, ("top_p", "top_k", "seed"), "answers at --temperature 0 are not sampled; add --temperature 0.7")
 
 
 def check_tasks(options: Any, tasks: Collection[str], by_option: Mapping[str, Collection[str]]) -> None:
@@ -312,8 +312,8 @@ def check_text_layer(options: Any, plan: SourcePlan, task: Task) -> None:
         )
 
 
-_OF_TEXTS = ("max_new_tokens", "temperature", "top_p", "repetition_penalty", "seed", "n", "log_probs", "stop",
-             "retries", "retry_cut")  # fmt: skip
+_OF_TEXTS = ("max_new_tokens", "min_new_tokens", "temperature", "top_p", "top_k", "repetition_penalty", "seed", "n",
+             "log_probs", "stop", "retries", "retry_cut")  # fmt: skip
 
 
 def check_outcome(options: Any, task: Task) -> None:

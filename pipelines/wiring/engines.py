@@ -77,6 +77,8 @@ def job_sampling(options: PromptOptions, max_new_tokens: int) -> Sampling:
         max_new_tokens=max_new_tokens,
         temperature=options.temperature,
         top_p=options.top_p,
+        top_k=options.top_k,
+        min_new_tokens=options.min_new_tokens,
         repetition_penalty=options.repetition_penalty,
         seed=options.seed,
         logprobs=0 if options.log_probs else None,

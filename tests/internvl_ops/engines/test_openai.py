@@ -135,6 +135,9 @@ class TestWhatIsSent:
             },
         }
         assert expected.items() <= server.bodies[-1].items()
+        assert "top_k" not in server.bodies[-1]  # OpenAI's own servers refuse it
+        answer(server, sampling=Sampling(top_k=20))
+        assert server.bodies[-1]["top_k"] == 20
         answer(server, sampling=Sampling(choices=("yes", "no")), extra_body={"top_k": 4, "temperature": 0.1})
         body = server.bodies[-1]
         assert body["structured_outputs"] == {"choice": ["yes", "no"]}

@@ -97,8 +97,9 @@ class TestSampling:
         assert drawn[0] == drawn[1] != drawn[2]
 
     def test_a_draw_from_the_likeliest_alone_is_greedy(self, plain: RunningEngine, asked: Request) -> None:
-        drawn = plain.generate(asked, replace(SHORT, temperature=1.5, top_p=1e-6))
-        assert drawn.token_ids == plain.generate(asked, SHORT).token_ids
+        for narrow in ({"top_p": 1e-6}, {"top_k": 1}):
+            drawn = plain.generate(asked, replace(SHORT, temperature=1.5, **narrow))
+            assert drawn.token_ids == plain.generate(asked, SHORT).token_ids
 
     def test_stop_tokens(self, plain: RunningEngine, asked: Request) -> None:
         free = plain.generate(asked, SHORT).token_ids

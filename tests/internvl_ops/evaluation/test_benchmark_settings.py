@@ -11,6 +11,7 @@ from internvl_ops.evaluation.releases import release_of
 from internvl_ops.evaluation.task import evaluate
 from internvl_ops.media.sampling import step_indices
 from internvl_ops.preparer import conversation_sampling
+from internvl_ops.tasks import Conversation
 from pipelines.options.benchmark_options import EvaluateJobOptions as Options
 from pipelines.options.command_line import build_options
 from pipelines.wiring.media import decode_options
@@ -61,6 +62,22 @@ def test_a_limit_below_the_least_length_wins(given: int | None, row: dict[str, i
     [conversation] = evaluate(BENCHMARKS["captions"], max_new_tokens=given).converse({})
     how = conversation_sampling(conversation, Sampling(), row)
     assert (how.min_new_tokens, how.max_new_tokens) == (5, 5)
+
+
+@pytest.mark.parametrize(
+    ("job", "row", "own", "form", "shortest"),
+    [
+        (0, {}, 8, False, 8),
+        (20, {}, 8, False, 20),
+        (4, {}, 8, False, 8),
+        (0, {"min_new_tokens": 12}, 0, False, 12),
+        (50, {}, 0, False, 30),  # the longest answer has 30
+        (20, {}, 0, True, 0),  # JSON and choices end by themselves
+    ],
+)
+def test_the_longest_of_the_least_lengths_counts(job: int, row: dict, own: int, form: bool, shortest: int) -> None:
+    asked = Conversation(("What?",), 30, min_new_tokens=own, choices=("yes", "no") if form else ())
+    assert conversation_sampling(asked, Sampling(min_new_tokens=job), row).min_new_tokens == shortest
 
 
 def test_video_mme_is_asked_as_vlmevalkit_does() -> None:

@@ -196,6 +196,7 @@ BESIDE: dict[str, list[dict[str, Any]]] = {
     "choices": [{"tasks": "caption,ask"}],
     "prompt": [{"tasks": "ask"}],
     "top_p": [{"temperature": 0.7}],
+    "top_k": [{"temperature": 0.7}],
     "seed": [{"temperature": 0.7}],
     "retry_cut": [{"retries": 1}],
     "annotations": [{"benchmark": "textvqa"}],
