@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 from internvl_ops.errors import ConfigurationError, keyword
 from internvl_ops.models.checkpoints import weights
@@ -20,6 +20,8 @@ from internvl_ops.models.templates.conversation_template import TEMPLATES
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 
 Layout = Literal["internvl_chat", "internvl"]
+
+_LLAVA_NAMES = "internvl-chat-vit-6b-vicuna"  # the beginning of their names on the hub
 
 
 @dataclass(frozen=True)
@@ -126,10 +128,14 @@ def load_checkpoint(model: str, revision: str | None = None) -> Checkpoint:
         ConfigurationError: The folder is not an InternVL checkpoint, or an incomplete one. The message says which
             file is missing and how to get it.
     """
+    if _LLAVA_NAMES in model.lower():  # before anything is downloaded
+        _refuse_llava(model)
     place = place_of(model, revision)
     folder = place.configs()
     config = read_json(folder / "config.json")
     layout = config.get("model_type")
+    if "llava" in str(layout) and "mm_vision_tower" in config:
+        _refuse_llava(model)
     if layout not in ("internvl_chat", "internvl"):
         raise ConfigurationError(
             f"{keyword('model', model)}: config.json has model_type {layout!r}, not an InternVL checkpoint; expected "
@@ -147,6 +153,16 @@ def load_checkpoint(model: str, revision: str | None = None) -> Checkpoint:
             f"{keyword('model', model)}: config.json is not as published: {type(error).__name__} {error}. "
             "Download the checkpoint's config.json again."
         ) from error
+
+
+def _refuse_llava(model: str) -> NoReturn:
+    """Refuses InternVL-Chat-13B and -19B, the family's checkpoints from before V1.1."""
+    raise ConfigurationError(
+        f"{keyword('model', model)}: this is a checkpoint in LLaVA's form, like InternVL-Chat-13B and -19B. It would "
+        "need LLaVA's model class around InternViT-6B, its template vicuna_v1.1, one picture of a fixed size, and the "
+        "features of the fourth layer from the end, and no engine here has these. Use OpenGVLab/InternVL-Chat-V1-1 or "
+        "a later one."
+    )
 
 
 def _chat(model: str, folder: Path, config: dict[str, Any]) -> Checkpoint:

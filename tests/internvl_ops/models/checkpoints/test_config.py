@@ -144,6 +144,14 @@ class TestWhatIsWrong:
         assert "'llava'" in message
         assert "'internvl_chat'" in message
 
+    def test_the_chat_checkpoints_in_llavas_form(self, copy: Path) -> None:
+        change(copy, model_type="llava", mm_vision_tower="OpenGVLab/InternViT-6B-224px")
+        for model in (copy, "OpenGVLab/InternVL-Chat-ViT-6B-Vicuna-7B", "/m/InternVL-Chat-ViT-6B-Vicuna-13B-448px"):
+            message = self.refusal(model)
+            assert "LLaVA's form, like InternVL-Chat-13B and -19B" in message
+            assert "vicuna_v1.1" in message
+            assert "Use OpenGVLab/InternVL-Chat-V1-1" in message
+
     def test_an_unknown_template(self, copy: Path) -> None:
         change(copy, template="vicuna")
         message = self.refusal(copy)
