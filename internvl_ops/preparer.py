@@ -14,6 +14,7 @@ from internvl_ops.engines.base import Sampling
 from internvl_ops.errors import ConfigurationError, UnitError, unforeseen
 from internvl_ops.generation import ChatConversation, RenderedConversation
 from internvl_ops.media.access import ReadPolicy
+from internvl_ops.media.document_info import PageInfo
 from internvl_ops.media.parts import DecodeOptions, Loaded
 from internvl_ops.media.picture_stats import PictureStats
 from internvl_ops.media.small import small_jpeg
@@ -48,6 +49,7 @@ class Prepared:
         unasked: Why nothing is asked: `BLANK`, because its pictures or pages show nothing, or `TEXT_LAYER`, because
             the layer is the answer; empty if the engine is asked.
         layer: The text that a PDF stores for the page, if it was asked for.
+        info: What a PDF says of the page and of itself; None for other media.
     """
 
     conversations: Sequence[RenderedConversation | ChatConversation]
@@ -62,6 +64,7 @@ class Prepared:
     stats: PictureStats | None = None
     unasked: str = ""
     layer: TextLayer | None = None
+    info: PageInfo | None = None
 
     @property
     def num_tiles(self) -> int | None:
@@ -136,6 +139,7 @@ class UnitPreparer:
             prepared = self._render(replace(unit, conversations=asked), loaded, hashes)
             prepared.stats = loaded[0].seen.stats if loaded else None
             prepared.layer = layer
+            prepared.info = loaded[0].seen.info if loaded else None
             if loaded and all(item.seen.blank for item in loaded):
                 prepared.unasked = BLANK
             elif mode == "prefer" and layer is not None and not layer.doubts:

@@ -28,6 +28,7 @@ from pipelines.output.again import again_of
 from pipelines.output.card import write_card
 from pipelines.output.compaction import finish_merge
 from pipelines.output.continuity import Columns, columns_of
+from pipelines.output.document_rows import Joining
 from pipelines.output.documents import write_documents
 from pipelines.output.folder import ERRORS, OutputFolder
 from pipelines.output.lease import Lease
@@ -157,7 +158,9 @@ def annotate(
 
             def derive(whole: OutputFolder) -> None:
                 if graph.makes_documents:
-                    record.documents = write_documents(whole, str(task.text), options.documents, record.run_id)
+                    joining = Joining(options.join_words, options.join_paragraphs)
+                    text = str(task.text)
+                    record.documents = write_documents(whole, text, options.documents, record.run_id, joining)
 
             if record.ended == "done" and not counts.lost:
                 record.replaced = overwrite.finish(output, results=counts.results + counts.already_done)

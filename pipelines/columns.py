@@ -101,6 +101,8 @@ PREPARED = pa.schema(
         ("num_tiles", pa.int32()),
         ("num_frames", pa.int32()),
         ("notes", pa.list_(pa.string())),
+        ("page_label", pa.string()),
+        ("document_info", pa.string()),  # JSON, with a document's first page
         ("source_version", pa.string()),
         (PLACES, pa.list_(pa.string())),
         (PREVIEW, pa.binary()),
@@ -112,8 +114,6 @@ TEXT_LAYER = pa.schema(
     [
         ("text_layer", pa.string()),
         ("text_layer_doubts", pa.list_(pa.string())),
-        ("page_label", pa.string()),
-        ("document_info", pa.string()),  # JSON, with a document's first page
     ]
 )
 # What it adds to an answer; see `internvl_ops.quality.layer_comparison.Comparison`.

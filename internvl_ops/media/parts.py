@@ -12,6 +12,7 @@ from internvl_ops.errors import UnitError
 from internvl_ops.media.blank import is_blank
 from internvl_ops.media.clips import ClipOptions, split_video
 from internvl_ops.media.document import DocumentOptions, OpenPage, count_pages, picture_page, render_page
+from internvl_ops.media.document_info import PageInfo, page_info
 from internvl_ops.media.fits import Fit
 from internvl_ops.media.image import ImageOptions, Picture, encode_png, image_size, load_image, load_picture
 from internvl_ops.media.kinds import MediaKind, TextLayerMode
@@ -50,11 +51,13 @@ class Seen:
         stats: Its measures, if they were asked for.
         blank: Whether it shows nothing; False if nobody asked.
         layer: The text that a PDF stores for the page; None if nobody asked.
+        info: What a PDF says of the page and of itself; None for other media.
     """
 
     stats: PictureStats | None = None
     blank: bool = False
     layer: TextLayer | None = None
+    info: PageInfo | None = None
 
 
 @dataclass
@@ -273,9 +276,9 @@ class _Looker:
 
     def look_at_page(self, opened: OpenPage, pixels: np.ndarray) -> None:
         self.look(pixels)
+        self.seen = replace(self.seen, info=page_info(opened.document, opened.number))
         if self._options.text_layer != "ignore":
-            layer = read_layer(opened.document, opened.page, opened.number, pixels)
-            self.seen = replace(self.seen, layer=layer)
+            self.seen = replace(self.seen, layer=read_layer(opened.page, pixels))
 
 
 Loader = Callable[[bytes | str, Part, DecodeOptions, int], Loaded]

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import json
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -21,6 +20,7 @@ import numpy as np
 import pypdfium2 as pdfium
 import pypdfium2.raw as pdfium_c
 
+from internvl_ops.media.document_info import clean
 from internvl_ops.media.layer_order import is_read_across, is_read_in_order
 from internvl_ops.media.picture_stats import ink_mask, reduced
 
@@ -46,7 +46,6 @@ _PICTURE = 0.05  # share of the page that may be ink outside of the layer in pie
 _BAD_CHARACTERS = 0.01  # share
 _COMMON = frozenset("etaoinsr")  # 50 to 66 % of the letters in languages written in Latin letters, 31 % of any others
 _COMMON_SHARE, _ENOUGH_LETTERS = 0.42, 100
-_LONGEST_OUTLINE, _LONGEST_VALUE = 2000, 1000  # entries; characters of a title
 _PAGE_UNITS = 1 << 20
 
 
@@ -63,23 +62,19 @@ class LayerLine:
 
 @dataclass(frozen=True)
 class TextLayer:
-    """What a PDF knows of a page.
+    """The text that a PDF stores for a page.
 
     Args:
         lines: The lines that can be seen, in the order of the file.
         doubts: Codes of `DOUBTS`; without any, the layer is what the page says.
-        label: The label that viewers show for the page, such as "iv"; empty if there is none.
-        about: JSON about the document, with its first page; empty with the others.
     """
 
     lines: tuple[LayerLine, ...] = ()
     doubts: tuple[str, ...] = ()
-    label: str = ""
-    about: str = ""
 
     def __post_init__(self) -> None:
         # A file may have compromised the decoder that made this.
-        texts = (self.label, self.about, *self.doubts, *(line.text for line in self.lines))
+        texts = (*self.doubts, *(line.text for line in self.lines))
         if not all(isinstance(text, str) for text in texts) or not set(self.doubts) <= DOUBTS.keys():
             raise ValueError("a text layer of another form")
 
@@ -113,21 +108,13 @@ class _Letters:
     turned: np.ndarray
 
 
-def read_layer(document: pdfium.PdfDocument, page: pdfium.PdfPage, number: int, pixels: np.ndarray) -> TextLayer:
+def read_layer(page: pdfium.PdfPage, pixels: np.ndarray) -> TextLayer:
     """The text layer of a page.
 
     Args:
-        document: An open document.
         page: The open page.
-        number: Its number, from 1.
         pixels: The page as drawn: uint8 (height, width, 3), RGB, of any size.
     """
-    layer = _judged(page, pixels)
-    label = document.get_page_label(number - 1)[:_LONGEST_VALUE]
-    return replace(layer, label=_clean(label), about=_about(document) if number == 1 else "")
-
-
-def _judged(page: pdfium.PdfPage, pixels: np.ndarray) -> TextLayer:
     with _text_page(page) as text:
         count = pdfium_c.FPDFText_CountChars(text)
         if count > MOST_CHARACTERS:
@@ -205,7 +192,7 @@ def _lines(letters: _Letters) -> Iterator[tuple[LayerLine, np.ndarray]]:
     """The lines with anything on them, and the places of their visible characters."""
     ends = np.flatnonzero(np.isin(letters.codes, (10, 13)))
     for places in np.split(np.arange(len(letters.codes)), ends):
-        text = _clean(_decoded(letters.codes[places]))
+        text = clean(_decoded(letters.codes[places]))
         drawn = places[letters.real[places] & ~np.isin(letters.codes[places], (9, 10, 13, 32, 160))]
         if text and len(drawn):
             boxes = letters.boxes[drawn]
@@ -217,11 +204,6 @@ def _decoded(codes: np.ndarray) -> str:
     units = [45 if code == 2 else int(code) for code in codes if code]  # PDFium writes 2 for a hyphen at a line's end
     text = "".join(chr(unit) for unit in units if unit < 0x110000)
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def _clean(text: str) -> str:
-    kept = "".join(one if one.isprintable() else " " for one in text)
-    return " ".join(kept.split())
 
 
 def _shows_ink(line: LayerLine, ink: np.ndarray) -> bool:
@@ -285,32 +267,3 @@ def _doubts_of_page(letters: _Letters, seen: np.ndarray, ink: np.ndarray) -> dic
         "uncovered": int(written.sum()) > max(2, _UNCOVERED * len(seen)),
         "picture": int(area[large].sum()) > _PICTURE * ink.size,
     }
-
-
-def _about(document: pdfium.PdfDocument) -> str:
-    """JSON of the document's metadata, language and outline."""
-    about: dict[str, Any] = {}
-    for name, value in document.get_metadata_dict(skip_empty=True).items():
-        about[name.lower()] = _clean(value[:_LONGEST_VALUE])
-    if language := _language(document):
-        about["language"] = language
-    outline: list[dict[str, Any]] = []
-    for entry in document.get_toc():
-        if len(outline) == _LONGEST_OUTLINE:
-            about["outline_is_cut"] = True
-            break
-        place = entry.get_dest()
-        page = None if place is None else place.get_index()
-        title = _clean(entry.get_title()[:_LONGEST_VALUE])
-        outline.append({"level": entry.level + 1, "title": title, "page": None if page is None else page + 1})
-    if outline:
-        about["outline"] = outline
-    return json.dumps(about, ensure_ascii=False) if about else ""
-
-
-def _language(document: pdfium.PdfDocument) -> str:
-    units = (ctypes.c_ushort * 64)()
-    size = pdfium_c.FPDFCatalog_GetLanguage(document, units, ctypes.sizeof(units))
-    return (
-        _clean(bytes(units)[: max(0, size - 2)].decode("utf-16-le", "replace")) if size <= ctypes.sizeof(units) else ""
-    )

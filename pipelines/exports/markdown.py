@@ -16,7 +16,8 @@ from pipelines.exports.counts import ExportCounts
 from pipelines.exports.files import ExportedFiles, Staged
 from pipelines.exports.records import Parts, RecordForm
 from pipelines.exports.target import Target
-from pipelines.output.documents import document, failed_pages, grouped
+from pipelines.output.document_rows import Page, document, grouped
+from pipelines.output.documents import failed_pages
 from pipelines.output.folder import OutputFolder
 from pipelines.output.markdown import markdown_name
 
@@ -77,7 +78,7 @@ class Markdown(RecordForm):
             rows = ((one["of"], one["page"], one["text"], one["reason"], None, None) for one in read)
             db.executemany("INSERT INTO pages VALUES (?, ?, ?, ?, ?, ?)", rows)
             db.execute("CREATE INDEX by_page ON pages (owner, page)")
-            failed = chain.from_iterable(failed_pages(OutputFolder(self.answers.uri)))
+            failed = (row[:6] for row in chain.from_iterable(failed_pages(OutputFolder(self.answers.uri))))
             # A document of which no page is exported has no file.
             db.executemany(
                 "INSERT INTO pages SELECT ?1, ?2, ?3, ?4, ?5, ?6 WHERE EXISTS (SELECT 1 FROM pages WHERE owner = ?1)",
@@ -85,7 +86,7 @@ class Markdown(RecordForm):
             )
             db.execute("COMMIT")
             found = db.execute("SELECT * FROM pages ORDER BY owner, page, kind IS NOT NULL")
-            for owner, pages in grouped((owner, tuple(page)) for owner, *page in found):
+            for owner, pages in grouped((owner, Page(*page)) for owner, *page in found):
                 row = document(owner, pages, "")
                 text = row.pop("text")
                 del row["run_id"]

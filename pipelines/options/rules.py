@@ -16,6 +16,7 @@ from pipelines.flags import flag
 from pipelines.options.job_options import JobOptions
 from pipelines.sources.options import SourcePlan
 
+JOINING = ("join_paragraphs", "join_words")
 WRITTEN = ("results", "errors", "documents", "evaluation", "_runs")  # folders of an output
 
 
@@ -267,7 +268,7 @@ def check_plan(options: Any, plan: SourcePlan) -> None:
     if plan.media_column is None:
         refuse(options, ("allow", "http_header", "media_root", "refresh"), "the input has only text, no media")
     if plan.media_kind != "document":
-        refuse(options, ("documents",), "the input has no documents")
+        refuse(options, ("documents", *JOINING), "the input has no documents")
     if plan.media_kind != "video" and options.engine == "openai":
         refuse(options, ("resize",), "the server resizes images")
 
@@ -278,8 +279,10 @@ def check_documents(options: Any, task: Task) -> None:
     Raises:
         ConfigurationError: The message names the option.
     """
+    if options.documents == "none":
+        refuse(options, JOINING, "--documents none writes none")
     if task.text is None:
-        refuse(options, ("documents",), f"the task {task.name} does not read the text of pages")
+        refuse(options, ("documents", *JOINING), f"the task {task.name} does not read the text of pages")
 
 
 def check_text_layer(options: Any, plan: SourcePlan, task: Task) -> None:

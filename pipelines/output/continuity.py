@@ -23,6 +23,7 @@ from pipelines.output.overwrite import replaced_files
 from pipelines.output.ownership import named_run
 from pipelines.output.types_there import holds
 from pipelines.output.writer import (
+    DOCUMENT_INFO,
     ERROR_SCHEMA,
     MEASURE_COLUMNS,
     carried_names,
@@ -88,9 +89,11 @@ def columns_of(
         ConfigurationError: They cannot form one table, or the options forbid it; the message names the columns.
     """
     own, earlier = own_columns_of(options, plan, task), _look(output, passed_over)
-    if earlier is not None and earlier.folder == RESULTS and c.NUM_PARTS not in earlier.schema.names:
-        # An output that was begun before there was this column stays as it is: its files are listed again every night.
-        own = pa.schema([field for field in own if field.name != c.NUM_PARTS])
+    if earlier is not None and earlier.folder == RESULTS:
+        # An output that was begun before there were these columns stays as it is; without the number of parts, its
+        # files are listed again every night.
+        later = {c.NUM_PARTS, *DOCUMENT_INFO}.difference(earlier.schema.names)
+        own = pa.schema([field for field in own if field.name not in later])
     names = _names(plan.schema, own, earlier.schema if earlier else None)
     now = result_schema(plan.schema, task, own, names)
     if earlier is None:

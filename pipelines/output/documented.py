@@ -26,6 +26,7 @@ class Documented:
         files: Files of ``results/`` and ``errors/`` whose rows are in the documents.
         entries: Number of files in ``documents/``.
         stale: Documents of which rows were removed since, to run again.
+        made: How they were made; see `documents.made_how`.
     """
 
     form: str
@@ -33,6 +34,7 @@ class Documented:
     files: tuple[str, ...]
     entries: int
     stale: tuple[str, ...] = ()
+    made: str = ""
 
     def continues(self, now: Documented) -> bool:
         """Whether the documents can be brought to ``now`` by making only those with new rows.
@@ -41,7 +43,8 @@ class Documented:
         rows.
         """
         removed = {name for name in self.files if name.startswith(f"{RESULTS}/")} - set(now.files)
-        return (self.form, self.text) == (now.form, now.text) and self.entries <= now.entries and not removed
+        same = (self.form, self.text, self.made) == (now.form, now.text, now.made)
+        return same and self.entries <= now.entries and not removed
 
 
 def read_documented(output: OutputFolder) -> Documented | None:

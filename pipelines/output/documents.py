@@ -19,33 +19,25 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.output.document_rows import DOCUMENTS_SCHEMA, Joining, Page, document, grouped
 from pipelines.output.documented import Documented, read_documented, write_documented
 from pipelines.output.folder import DOCUMENTS, ERRORS, RESULTS, OutputFolder
 from pipelines.output.markdown import write_markdown
 from pipelines.output.ownership import mark, parquet_name
+from pipelines.output.writer import DOCUMENT_INFO
 
-DOCUMENTS_SCHEMA = pa.schema(
-    [
-        ("id", pa.string()),
-        ("text", pa.string()),
-        ("num_pages", pa.int32()),
-        ("failed_pages", pa.list_(pa.struct([("page", pa.int32()), ("kind", pa.string()), ("message", pa.string())]))),
-        ("cut_pages", pa.list_(pa.int32())),
-        ("run_id", pa.string()),
-    ]
-)
 ROWS_PER_FILE = 1000
-CUT = ("length", "repetition")  # finish reasons of answers that were cut off
 _PAGE_ID = re.compile(r"(.*)#page=([1-9][0-9]{0,8})", re.DOTALL)  # the form of the ids from `stages.explode`
 
-Page = tuple[int, str | None, str | None, str | None, str | None]  # number, text, finish reason, error kind, message
 
-
-def write_documents(output: OutputFolder, text_column: str, form: str, run_id: str) -> int:
+def write_documents(
+    output: OutputFolder, text_column: str, form: str, run_id: str, joining: Joining | None = None
+) -> int:
     """Brings ``documents/`` up to date.
 
-    A document's text is the text of its pages, separated by empty lines. In place of a failed page there is an HTML
-    comment with the error. A document whose pages could not be listed is only in ``errors/``.
+    A document's text is the text of its pages, separated by empty lines. An HTML comment stands in place of a failed
+    page, with the error, and of a blank one, and behind a page whose answer was cut off. A document whose pages could
+    not be listed is only in ``errors/``.
 
     Only documents that have new rows, or lost some, are made. If `documented` cannot tell which these are, all are.
 
@@ -54,16 +46,19 @@ def write_documents(output: OutputFolder, text_column: str, form: str, run_id: s
         text_column: Column of ``results/`` with the text of a page.
         form: ``parquet``: files of many documents; ``markdown``: one file per document, named by the document's id.
         run_id: Written into file names and rows.
+        joining: How pages are put together; by default, each stands for itself.
 
     Returns:
         The number of documents that were made.
     """
     files = (*output.files(RESULTS), *output.files(ERRORS))
-    before, now = read_documented(output), Documented(form, text_column, files, len(output.list_names(DOCUMENTS)))
+    joining = joining or Joining()
+    now = Documented(form, text_column, files, len(output.list_names(DOCUMENTS)), made=made_how(joining))
+    before = read_documented(output)
     names: set[str] | None = None
     if before is not None and before.continues(now):
         names = _with_new_rows(output, set(files) - set(before.files)) | set(before.stale)
-    count = 0 if names is not None and not names else _make(output, text_column, form, run_id, names)
+    count = 0 if names is not None and not names else _make(output, text_column, form, run_id, names, joining)
     now = replace(now, entries=len(output.list_names(DOCUMENTS)))
     if now != before:
         write_documented(output, now)
@@ -80,12 +75,19 @@ def _with_new_rows(output: OutputFolder, new: Collection[str]) -> set[str]:
     return names
 
 
-def _make(output: OutputFolder, text_column: str, form: str, run_id: str, names: set[str] | None) -> int:
+def made_how(joining: Joining) -> str:
+    """By what the documents of an output would differ; they are all made anew if it changes."""
+    return repr((joining, DOCUMENTS_SCHEMA.names))
+
+
+def _make(
+    output: OutputFolder, text_column: str, form: str, run_id: str, names: set[str] | None, joining: Joining
+) -> int:
     """Makes the documents called ``names``, or all, in place of those that are there."""
     before = [name for name, run in output.writers(DOCUMENTS).items() if run is not None]
     with tempfile.TemporaryDirectory(prefix="internvl-documents-") as folder:
         pages = _sorted_pages(output, text_column, Path(folder) / "pages.db", names)
-        documents = (document(name, group, run_id) for name, group in grouped(pages))
+        documents = (document(name, group, run_id, joining) for name, group in grouped(pages))
         if form == "markdown":
             texts = ((row["id"], row["text"]) for row in documents)
             count = write_markdown(output, texts, run_id, replaces=names)
@@ -121,25 +123,30 @@ def _sorted_pages(
     db = sqlite3.connect(path, isolation_level=None)
     db.execute("PRAGMA journal_mode = OFF")
     db.execute("PRAGMA synchronous = OFF")
-    db.execute("CREATE TABLE pages (parent TEXT, page INTEGER, text TEXT, reason TEXT, kind TEXT, message TEXT)")
+    db.execute(
+        "CREATE TABLE pages (parent TEXT, page INTEGER, text TEXT, reason TEXT, kind TEXT, message TEXT, label TEXT, "
+        "about TEXT)"
+    )
     db.execute("BEGIN")
     for rows in itertools.chain(_read_pages(output, text_column, names), failed_pages(output)):
         wanted = rows if names is None else (row for row in rows if row[0] in names)
-        db.executemany("INSERT INTO pages VALUES (?, ?, ?, ?, ?, ?)", wanted)
+        db.executemany("INSERT INTO pages VALUES (?, ?, ?, ?, ?, ?, ?, ?)", wanted)
     db.execute("COMMIT")
     db.execute("CREATE INDEX by_page ON pages (parent, page)")
     # A page may have an old error and a new text: the text comes first.
     for parent, *page in db.execute("SELECT * FROM pages ORDER BY parent, page, kind IS NOT NULL"):
-        yield parent, tuple(page)
+        yield parent, Page(*page)
     db.close()
 
 
 def _read_pages(output: OutputFolder, text_column: str, names: set[str] | None) -> Iterator[Iterable[tuple[Any, ...]]]:
     columns = ["parent", "page", text_column, "finish_reason"]
     only = None if names is None else _files_with(output, names)
-    for _, table in output.read_tables(RESULTS, columns, only=only):
-        values = (table[name].to_pylist() for name in columns)
-        yield ((*row, None, None) for row in zip(*values, strict=True) if row[0] is not None)
+    for _, table in output.read_tables(RESULTS, columns, only=only, optional=DOCUMENT_INFO):
+        said = [table[one].to_pylist() if one in table.column_names else [None] * len(table) for one in DOCUMENT_INFO]
+        values = [table[name].to_pylist() for name in columns]
+        read = zip(*values, *said, strict=True)
+        yield ((*row[:4], None, None, *row[4:]) for row in read if row[0] is not None)
 
 
 def _files_with(output: OutputFolder, names: set[str]) -> set[str]:
@@ -161,41 +168,12 @@ def failed_pages(output: OutputFolder, only: Collection[str] | None = None) -> I
             continue
         table = output.read_table(name, ["id", "kind", "message", "stage"])
         yield (
-            (match[1], int(match[2]), None, None, row["kind"], row["message"])
+            (match[1], int(match[2]), None, None, row["kind"], row["message"], None, None)
             for row in table.to_pylist()
             if row["kind"] != "duplicate_id"
             and row["stage"] not in ("read", "explode")
             and (match := _PAGE_ID.fullmatch(row["id"]))
         )
-
-
-def grouped(pages: Iterator[tuple[str, Page]]) -> Iterator[tuple[str, list[Page]]]:
-    """The pages of each document, the first one of each number. They must be sorted."""
-    for parent, group in itertools.groupby(pages, key=lambda item: item[0]):
-        by_number = itertools.groupby((page for _, page in group), key=lambda page: page[0])
-        yield parent, [next(same) for _, same in by_number]
-
-
-def document(name: str, pages: list[Page], run_id: str) -> dict[str, Any]:
-    """A row of `DOCUMENTS_SCHEMA`."""
-    return {
-        "id": name,
-        "text": "\n\n".join(_page_text(page) for page in pages),
-        "num_pages": len(pages),
-        "failed_pages": [
-            {"page": number, "kind": kind, "message": message} for number, _, _, kind, message in pages if kind
-        ],
-        "cut_pages": [number for number, _, reason, _, _ in pages if reason in CUT],
-        "run_id": run_id,
-    }
-
-
-def _page_text(page: Page) -> str:
-    number, text, _, kind, message = page
-    if kind is None:
-        return text or ""
-    said = f"page {number} failed: {kind}: {message}".replace("--", "- -").replace("\n", " ")
-    return f"<!-- {said} -->"
 
 
 def _write_parquet(output: OutputFolder, documents: Iterator[dict[str, Any]], run_id: str) -> int:

@@ -38,10 +38,19 @@ ERROR_SCHEMA = pa.schema(
     ]
 )
 SIZE = [("width", pa.int32()), ("height", pa.int32()), ("num_tiles", pa.int32())]
+DOCUMENT_INFO = ("page_label", "document_info")  # what a PDF says of a page, and with its first page of itself
 # Columns measured for a unit, by the kind of media and whether files were split into units.
 MEASURE_COLUMNS: dict[tuple[str, bool], pa.Schema] = {
     ("image", False): pa.schema(SIZE),
-    ("document", True): pa.schema([("parent", pa.string()), ("page", pa.int32()), (c.NUM_PARTS, pa.int32()), *SIZE]),
+    ("document", True): pa.schema(
+        [
+            ("parent", pa.string()),
+            ("page", pa.int32()),
+            (c.NUM_PARTS, pa.int32()),
+            *SIZE,
+            *((name, pa.string()) for name in DOCUMENT_INFO),
+        ]
+    ),
     ("video", False): pa.schema([*SIZE, ("num_frames", pa.int32())]),
     ("video", True): pa.schema(
         [

@@ -121,6 +121,8 @@ def prepared(
         "num_tiles": unit.num_tiles,
         "num_frames": unit.num_images,
         "notes": [*notes, *unit.notes],
+        "page_label": None if unit.info is None else unit.info.label or None,
+        "document_info": None if unit.info is None else unit.info.about or None,
         "source_version": unit.version or None,
         c.PLACES: places,
         c.PREVIEW: preview,
@@ -134,15 +136,13 @@ def measured(unit: Prepared) -> dict[str, object]:
 
 
 def layered(unit: Prepared) -> dict[str, object]:
-    """What the PDF knows of a page, one value for each column of `columns.TEXT_LAYER`; none if nobody looked."""
+    """The text of a page's layer, one value for each column of `columns.TEXT_LAYER`; none if nobody looked."""
     layer = unit.layer
     if layer is None:
         return {}
     values = {
         "text_layer": layer.text or None,
         "text_layer_doubts": list(layer.doubts),
-        "page_label": layer.label or None,
-        "document_info": layer.about or None,
     }
     return _complete(values, c.TEXT_LAYER.names, "a text layer")
 

@@ -69,7 +69,9 @@ def test_the_first_page_tells_of_the_document() -> None:
     pages = [make_page("text", seed) for seed in (1, 2)]
     outline = "/Lang (de-CH) /PageLabels << /Nums [0 << /S /r /St 4 >>] >>"
     data = pdf(pages, "/Title (A book) /Author (N. N.)", outline)
-    first, second = layer_of(data), layer_of(data, 2)
+    first, second = (load(data, Part(page=page), DecodeOptions(kind="document"), 12).seen.info for page in (1, 2))
+    assert first is not None
+    assert second is not None
     assert json.loads(first.about) == {"title": "A book", "author": "N. N.", "language": "de-CH"}
     assert (first.label, second.label, second.about) == ("iv", "v", "")
 

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.output.compaction import compact
+from pipelines.output.document_rows import Joining
 from pipelines.output.documented import mark_stale
 from pipelines.output.documents import write_documents
 from pipelines.output.folder import DOCUMENTS, ERRORS, RESULTS, OutputFolder
@@ -73,11 +74,65 @@ def test_a_page_that_was_read_in_the_end_did_not_fail(output: OutputFolder) -> N
     assert documents(output)["book"]["failed_pages"] == []
 
 
-def test_a_page_that_was_cut_off_is_named(output: OutputFolder) -> None:
-    results(output, "a", ("book", 1, "one"))
-    results(output, "b", ("book", 2, "two two two"), reason="repetition")
+@pytest.mark.parametrize(
+    ("reason", "text", "mark"),
+    [
+        ("length", "two", "two\n\n<!-- page 2 ends early: its answer was cut off -->"),
+        ("repetition", "two two", "two two\n\n<!-- page 2 ends early: its answer went round in a circle"),
+        ("blank", "", "<!-- page 2 is blank -->"),
+        ("text_layer", "two", "two"),
+    ],
+)
+def test_how_a_page_ended_is_marked_in_its_place_and_counted(
+    output: OutputFolder, reason: str, text: str, mark: str
+) -> None:
+    results(output, "a", ("book", 1, "one"), ("book", 3, "three"))
+    results(output, "b", ("book", 2, text), reason=reason)
+    errors(output, "a", "book#page=4")
     write_documents(output, "text", "parquet", "run")
-    assert documents(output)["book"]["cut_pages"] == [2]
+    book = documents(output)["book"]
+    assert book["text"].startswith(f"one\n\n{mark}")
+    assert "\n\nthree\n\n<!-- page 4 failed: corrupt" in book["text"]
+    assert book["cut_pages"] == ([2] if reason in ("length", "repetition") else [])
+    assert book["blank_pages"] == ([2] if reason == "blank" else [])
+    counts = {one["finish_reason"]: one["pages"] for one in book["finish_reasons"]}
+    assert counts == {"stop": 2, reason: 1, "failed": 1}
+
+
+def test_what_the_pdf_says_of_itself_comes_along(output: OutputFolder) -> None:
+    about = '{"title": "A book", "author": "N. N.", "language": "de", "outline": [{"level": 1}]}'
+    rows = [
+        {"id": f"b#page={page}", "parent": "b", "page": page, "text": "x", "finish_reason": "stop", "page_label": label}
+        | {"document_info": about if page == 1 else None}
+        for page, label in ((1, "iv"), (2, None))
+    ]
+    output.write_table(f"{RESULTS}/a.parquet", pa.Table.from_pylist(rows))
+    results(output, "b", ("old", 1, "one"))  # begun before there were the columns
+    write_documents(output, "text", "parquet", "run")
+    book, old = documents(output)["b"], documents(output)["old"]
+    assert (book["title"], book["author"], book["language"], book["document_info"]) == ("A book", "N. N.", "de", about)
+    assert book["page_labels"] == ["iv", None]
+    assert (old["title"], old["page_labels"], old["document_info"]) == (None, None, None)
+
+
+def test_pages_are_joined_where_nothing_is_missing_between_them(output: OutputFolder) -> None:
+    results(output, "a", ("book", 1, "for exam-"), ("book", 2, "ple it runs"), ("book", 3, "on and"))
+    results(output, "b", ("book", 5, "more it"), ("book", 7, "goes"))
+    errors(output, "a", "book#page=4")
+    write_documents(output, "text", "parquet", "run", Joining(words=True, paragraphs=True))
+    first, failed, *others = documents(output)["book"]["text"].split("\n\n")
+    assert first == "for example it runs on and"
+    assert failed.startswith("<!-- page 4 failed")
+    assert others == ["more it", "goes"]
+
+
+def test_another_way_to_join_makes_all_documents_anew(output: OutputFolder) -> None:
+    results(output, "a", ("book", 1, "it runs"), ("book", 2, "on"), ("other", 1, "x"))
+    assert write_documents(output, "text", "parquet", "run-1") == 2
+    assert write_documents(output, "text", "parquet", "run-2") == 0
+    assert write_documents(output, "text", "parquet", "run-3", Joining(paragraphs=True)) == 2
+    assert documents(output)["book"]["text"] == "it runs on"
+    assert write_documents(output, "text", "parquet", "run-4", Joining(paragraphs=True)) == 0
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import pytest
 from internvl_ops.engines.base import Chat, Completion, Request, Sampling, Watch
 from internvl_ops.errors import UnitError
 from internvl_ops.generation import ChatConversation, Generator, RenderedConversation
+from internvl_ops.media.document_info import PageInfo
 from internvl_ops.media.parts import Part
 from internvl_ops.media.picture_stats import PictureStats
 from internvl_ops.media.sandbox_confinement import available
@@ -191,14 +192,16 @@ def test_a_blank_unit_reaches_no_engine_and_carries_its_measures() -> None:
 
 
 def test_a_page_is_answered_by_its_layer_and_the_others_are_compared_with_theirs() -> None:
-    good = TextLayer((LayerLine("said by the file", 0, 0, 1, 1),), label="iv", about='{"title": "x"}')
+    good = TextLayer((LayerLine("said by the file", 0, 0, 1, 1),))
     poor = TextLayer((LayerLine("tiles of 12 lay in the file", 0, 0, 1, 1),), doubts=("order",))
 
     class HaveLayers(Preparing):
         def _prepared(self, unit: Unit, question: str) -> Prepared:
             own = question.startswith("own")
             layer = good if own else poor
-            return replace(super()._prepared(unit, question), unasked="text_layer" if own else "", layer=layer)
+            info = PageInfo("iv", '{"title": "x"}') if own else None
+            unasked = "text_layer" if own else ""
+            return replace(super()._prepared(unit, question), unasked=unasked, layer=layer, info=info)
 
     class NeverAskedAboutOwn(Answering):
         async def generate(self, request: Request, sampling: Sampling, watch: Watch | None = None) -> Completion:
@@ -219,6 +222,7 @@ def test_a_page_is_answered_by_its_layer_and_the_others_are_compared_with_theirs
     assert rows["text_layer_flags"].to_pylist() == [None, ["invention", "omission"]]
     assert rows["only_in_text_layer"].to_pylist()[1] == ["lay in the file"]
     assert rows["page_label"].to_pylist() == ["iv", None]
+    assert rows["document_info"].to_pylist() == ['{"title": "x"}', None]
 
 
 def test_every_preparer_says_once_how_its_decoder_is_confined() -> None:

@@ -1,0 +1,79 @@
+"""What a PDF says of itself: title, author, language, outline, and the labels of its pages."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import pypdfium2 as pdfium
+import pypdfium2.raw as pdfium_c
+
+_LONGEST_VALUE = 1000  # characters
+_LONGEST_OUTLINE = 2000  # entries
+_LANGUAGE_UNITS = 64
+
+
+@dataclass(frozen=True)
+class PageInfo:
+    """What a PDF says of a page, and with its first page of itself.
+
+    Args:
+        label: The label that viewers show for the page, such as "iv"; empty if there is none.
+        about: JSON about the document, with its first page; empty with the others, and if the document says nothing.
+    """
+
+    label: str = ""
+    about: str = ""
+
+    def __post_init__(self) -> None:
+        # A file may have compromised the decoder that made this.
+        if not isinstance(self.label, str) or not isinstance(self.about, str):
+            raise ValueError("what a document says of itself, of another form")
+
+
+def page_info(document: pdfium.PdfDocument, number: int) -> PageInfo:
+    """What an open document says of a page.
+
+    Args:
+        document: The document.
+        number: The page's number, from 1.
+    """
+    label = document.get_page_label(number - 1)[:_LONGEST_VALUE]
+    return PageInfo(clean(label), _about(document) if number == 1 else "")
+
+
+def _about(document: pdfium.PdfDocument) -> str:
+    """JSON of the document's metadata, language and outline."""
+    about: dict[str, Any] = {}
+    for name, value in document.get_metadata_dict(skip_empty=True).items():
+        about[name.lower()] = clean(value[:_LONGEST_VALUE])
+    if language := _language(document):
+        about["language"] = language
+    outline: list[dict[str, Any]] = []
+    for entry in document.get_toc():
+        if len(outline) == _LONGEST_OUTLINE:
+            about["outline_is_cut"] = True
+            break
+        place = entry.get_dest()
+        page = None if place is None else place.get_index()
+        title = clean(entry.get_title()[:_LONGEST_VALUE])
+        outline.append({"level": entry.level + 1, "title": title, "page": None if page is None else page + 1})
+    if outline:
+        about["outline"] = outline
+    return json.dumps(about, ensure_ascii=False) if about else ""
+
+
+def _language(document: pdfium.PdfDocument) -> str:
+    units = (ctypes.c_ushort * _LANGUAGE_UNITS)()
+    size = pdfium_c.FPDFCatalog_GetLanguage(document, units, ctypes.sizeof(units))
+    if size > ctypes.sizeof(units):
+        return ""
+    return clean(bytes(units)[: max(0, size - 2)].decode("utf-16-le", "replace"))
+
+
+def clean(text: str) -> str:
+    """A text of a file in one line, without what cannot be printed."""
+    kept = "".join(one if one.isprintable() else " " for one in text)
+    return " ".join(kept.split())
