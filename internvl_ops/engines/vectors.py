@@ -47,6 +47,9 @@ class VectorEngine:
         encoder: What to load.
         pooling: As in `Tower.pooled` and `Dual.pooled`.
         normalise: Give every vector the length one.
+        labels: Token ids of the texts that say each label. The answer about a picture is then its vector and, after it,
+            the probability of each label: the softmax of the cosines with the labels' vectors, times the checkpoint's
+            logit scale. A label's vector is the mean of those of its texts, as CLIP Benchmark makes it.
         engine_args: ``dtype``, such as ``float32``; by default the one that is stored. ``batch``, 64 by default; it is
             halved whenever the device's memory is too small.
 
@@ -60,6 +63,7 @@ class VectorEngine:
         *,
         pooling: Pooling,
         normalise: bool = True,
+        labels: Sequence[Sequence[np.ndarray]] = (),
         engine_args: Mapping[str, Any] | None = None,
     ) -> None:
         encoder.size(pooling)
@@ -69,7 +73,7 @@ class VectorEngine:
                 f"{keyword('engine_args')}: {unknown[0]!r} is not an argument of the engine of vectors: "
                 f"{', '.join(ARGUMENTS)}."
             )
-        self._encoder, self._pooling, self._normalise = encoder, pooling, normalise
+        self._encoder, self._pooling, self._normalise, self._labels = encoder, pooling, normalise, labels
         self._dtype = str(arguments.get("dtype", encoder.dtype))
         self._batch = int(arguments.get("batch", BATCH))
         if self._batch < 1:
@@ -109,7 +113,9 @@ class VectorEngine:
         dual = self._encoder.reads_texts
         model = load_dual(self._encoder) if dual else load_tower(self._encoder, projected=self._pooling == "projected")
         try:
-            self._model = model.to(self._device, dtype)
+            model = model.to(self._device, dtype)
+            self._label_vectors = self._of_labels(model) if self._labels else None
+            self._model = model
         except (torch.OutOfMemoryError, torch.AcceleratorError) as error:
             raise EngineDead(f"the model does not fit the device: {error}") from error
 
@@ -185,9 +191,25 @@ class VectorEngine:
             else:
                 ids = [torch.from_numpy(one.token_ids.astype(np.int64)) for one in requests]
                 found = torch.cat([self._halving(model.pooled_texts, part) for part in _parts(ids, self._batch)])
-            if self._normalise:
-                found = torch.nn.functional.normalize(found, dim=1)
+            of_length_one = torch.nn.functional.normalize(found, dim=1)
+            found = of_length_one if self._normalise else found
+            if self._label_vectors is not None:
+                logits = of_length_one @ self._label_vectors.T * model.logit_scale.float().exp()
+                found = torch.cat([found, logits.softmax(1)], 1)
             return list(found.cpu().numpy())
+
+    def _of_labels(self, model: Any) -> torch.Tensor:
+        """The vector of each label, of length one: float32 of shape (labels, size)."""
+        import torch
+
+        vectors = []
+        with torch.inference_mode():
+            for texts in self._labels:
+                ids = [torch.from_numpy(one.astype(np.int64)) for one in texts]
+                each = torch.cat([self._halving(model.pooled_texts, part) for part in _parts(ids, self._batch)])
+                mean = torch.nn.functional.normalize(each, dim=1).mean(0)
+                vectors.append(torch.nn.functional.normalize(mean, dim=0))
+        return torch.stack(vectors)
 
     def _of_tiles(self, model: Any, requests: Sequence[Request]) -> torch.Tensor:
         import torch

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 _SMALLEST = 1e-12  # probability
+TOP = 5  # labels among which the truth counts as found for the figure ``top5``
 
 
 def label_figures(
@@ -30,7 +31,7 @@ def label_figures(
     given: Counter[str] = Counter()
     true: Counter[str] = Counter()
     confusion: Counter[tuple[str, str | None]] = Counter()
-    exact, loss = 0, 0.0
+    exact, top, loss = 0, 0, 0.0
     for truth, label, chances in rows:
         found: set[str] = {label} if label is not None else set()
         if several:
@@ -39,6 +40,7 @@ def label_figures(
         given.update(found)
         true.update(truth)
         exact += found == truth
+        top += not several and bool(truth & set(sorted(chances, key=chances.__getitem__, reverse=True)[:TOP]))
         loss += _loss(labels, truth, chances, several)
         if not several:
             confusion[next(iter(truth)), label] += 1
@@ -47,6 +49,7 @@ def label_figures(
         "rows": len(rows),
         "accuracy": exact / len(rows) if rows else None,
         "log_loss": loss / len(rows) if rows else None,
+        **({} if several or len(labels) <= TOP else {"top5": top / len(rows) if rows else None}),
         "labels": {
             name: {
                 "true": true[name],

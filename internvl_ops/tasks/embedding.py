@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -11,6 +11,7 @@ import pyarrow as pa
 from internvl_ops.errors import UnitError
 from internvl_ops.tasks.base import Row, Task, bad_row, text_of
 from internvl_ops.tasks.conversation import Answered, Conversation
+from internvl_ops.tasks.labelling import COLUMNS as LABEL_COLUMNS
 from internvl_ops.tasks.outcomes import NUMBERS
 
 VectorType = Literal["float32", "float16"]
@@ -26,6 +27,7 @@ def embed(
     *,
     vector_type: VectorType = "float32",
     text_column: str | None = None,
+    labels: Sequence[str] = (),
     details: Mapping[str, object] | None = None,
 ) -> Task:
     """The task that makes a vector of each unit; column ``vector``, a list of fixed size.
@@ -35,6 +37,8 @@ def embed(
         vector_type: Type of its numbers. float16 takes half the space; the numbers of a vector of length one keep three
             digits.
         text_column: Column with a text, which is embedded instead of pictures.
+        labels: Labels of which the engine gives a probability each, after the vector. The task then has the columns
+            ``label``, the likeliest, and ``labels``, all of them, likeliest first.
         details: As in `Task`.
     """
     number, array = _TYPES[vector_type]
@@ -49,19 +53,29 @@ def embed(
 
     def parse(answered: Answered) -> dict[str, object]:
         (values,) = answered.numbers
-        if len(values) != size:
-            raise UnitError("parse", "bad_answer", f"a vector of {len(values)} numbers; {size} are expected")
+        if len(values) != size + len(labels):
+            raise UnitError(
+                "parse", "bad_answer", f"{len(values)} numbers; {size} of a vector and {len(labels)} are expected"
+            )
+        values, chances = values[:size], values[size:]
         with np.errstate(over="ignore"):
             vector = values.astype(array)
         if not np.isfinite(vector).all():
             largest = f"a number of the vector, {np.abs(values).max():g}, is too large for {vector_type}"
             raise UnitError("parse", "bad_answer", f"{largest}: leave the vectors at length one, or store float32")
-        return {VECTOR: vector}
+        return {VECTOR: vector, **(_labelled(chances) if labels else {})}
+
+    def _labelled(chances: np.ndarray) -> dict[str, object]:
+        order = np.argsort(-chances, kind="stable")
+        return {
+            "label": labels[order[0]],
+            "labels": [{"label": labels[at], "probability": float(chances[at])} for at in order],
+        }
 
     return Task(
         name="embed",
         prompt="",
-        columns=pa.schema([pa.field(VECTOR, pa.list_(number, size))]),
+        columns=pa.schema([pa.field(VECTOR, pa.list_(number, size)), *(LABEL_COLUMNS if labels else [])]),
         converse=converse,
         parse=parse,
         reads=() if text_column is None else (text_column,),

@@ -25,6 +25,12 @@ def run(options: Any, mode: Mode) -> NoReturn:
     run_job(options, mode, type(options).make_task, make_plan=plan_texts, closing=closing)
 
 
+def run_vectors(options: Any, mode: Mode) -> NoReturn:
+    """Runs a job of vectors; with ``--truth-column``, prints and writes figures about its labels at the end."""
+    closing = compare if options.truth_column is not None else None
+    run_job(options, mode, type(options).make_task, closing=closing)
+
+
 def compare(options: Any, plan: SourcePlan) -> str:
     """Compares all results of the output with the truth and writes ``evaluation/classify.json``.
 
@@ -33,6 +39,7 @@ def compare(options: Any, plan: SourcePlan) -> str:
     """
     if options.truth_column not in plan.schema.names:  # it belongs to --calibrate alone
         return ""
+    several = getattr(options, "multi", False)  # a job of vectors has one label a unit
     output = OutputFolder(options.output)
     labels = list(read_labels(options.labels, options.taxonomy))
     rows, untold = [], 0
@@ -40,13 +47,13 @@ def compare(options: Any, plan: SourcePlan) -> str:
         schema = output.read_schema(name)
         truth = carried_name(options.truth_column, schema.names)
         for row in output.read_table(name, [truth, "label", "labels"]).to_pylist():
-            known = true_labels(row[truth], several=options.multi)
+            known = true_labels(row[truth], several=several)
             if known is None:
                 untold += 1
             else:
                 chances = {one["label"]: one["probability"] for one in row["labels"] or []}
                 rows.append((known, row["label"], chances))
-    figures = label_figures(labels, rows, several=options.multi)
+    figures = label_figures(labels, rows, several=several)
     figures |= {
         "without_truth": untold,
         "failed": sum(len(output.read_table(name, ["id"])) for name in output.files(ERRORS)),
@@ -67,6 +74,9 @@ def figures_in_words(figures: dict[str, Any]) -> str:
     if not figures["rows"]:
         return lines[0]
     lines[0] += f" Right: {figures['accuracy']:.1%}. Log loss: {figures['log_loss']:.3f}."
+    if "top5" in figures:
+        both = (figures["accuracy"] + figures["top5"]) / 2
+        lines[0] += f" Among the first five: {figures['top5']:.1%}; mean of both: {both:.1%}."
     width = max(len(name) for name in ["label", *figures["labels"]])
     lines.append(f"  {'label':{width}}  {'true':>7}  {'given':>7}  precision  recall")
     for name, one in figures["labels"].items():

@@ -18,7 +18,7 @@ from internvl_ops.media.kinds import MEDIA_KINDS, MediaKind
 from internvl_ops.stores.redaction import safe_uri
 from internvl_ops.tasks import Task
 from pipelines.commands.benchmark_rows import BenchmarkRows, read_annotations
-from pipelines.commands.job import run_job, source_options
+from pipelines.commands.job import run_job
 from pipelines.options.benchmark_options import EvaluateJobOptions
 from pipelines.options.command_line import Mode
 from pipelines.options.rules import refuse
@@ -27,6 +27,7 @@ from pipelines.output.side_files import write_side_file
 from pipelines.sources import SourcePlan, plan_source, read_split
 from pipelines.sources.listing import MANIFEST_SUFFIXES
 from pipelines.sources.storage import check_scheme, has_magic, kind_of, suffix_of, walk
+from pipelines.wiring.sources import source_options
 
 TABLES = ("parquet", "jsonl", "csv")  # formats of manifests that can hold a benchmark
 SAMPLES, SCORES = f"{EVALUATION}/samples.parquet", f"{EVALUATION}/scores.json"

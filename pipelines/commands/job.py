@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import sys
 from collections.abc import Callable
@@ -27,7 +26,7 @@ STRAY = 0.1  # share of the sampled URIs that may be unreadable without ending t
 if TYPE_CHECKING:
     from internvl_ops.tasks import Task
     from pipelines.options.tasks import MakeTask
-    from pipelines.sources import SourceOptions, SourcePlan
+    from pipelines.sources import SourcePlan
     from pipelines.wiring.engines import Model
     from pipelines.wiring.fallbacks import Fallback
 
@@ -138,6 +137,7 @@ def check_job(
     from pipelines.ray_address import check_address, check_ray_job
     from pipelines.report.lineage import check_lineage
     from pipelines.wiring.engines import checkpoint_version, load_any_model
+    from pipelines.wiring.sources import plan_of
 
     check_options(options)
     check_shard(options)
@@ -211,39 +211,6 @@ def check_input(options: JobOptions, plan: SourcePlan, checkpoint: Model | None,
     check_outcome(options, task)
     check_engine(options, checkpoint, task)
     return task
-
-
-def plan_of(options: JobOptions) -> SourcePlan:
-    """Plans how to read the input of a job.
-
-    Raises:
-        ConfigurationError: The input cannot be read.
-    """
-    from pipelines.sources import plan_source
-
-    return plan_source(source_options(options))
-
-
-def source_options(options: JobOptions) -> SourceOptions:
-    """The part of a job's options that the sources need."""
-    from pipelines.sources import SourceOptions
-
-    return SourceOptions(
-        uri=options.input,
-        format=options.input_format,
-        id_column=options.id_column,
-        image_column=options.image_column,
-        video_column=options.video_column,
-        document_column=options.document_column,
-        limit=options.limit,
-        **dataclasses.asdict(options.input_needs),
-        media_root=options.media_root,
-        max_bytes=options.max_bytes,
-        names=tuple(name.strip() for name in (options.columns or "").split(",") if name.strip()),
-        where=options.where,
-        s3_anonymous=options.s3_anonymous,
-        s3_requester_pays=options.s3_requester_pays,
-    )
 
 
 def describe(options: JobOptions, plan: SourcePlan, checkpoint: Model | None, task: Task) -> str:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.stores.redaction import safe_uri
-from pipelines.commands.job import run_job, source_options
+from pipelines.commands.job import run_job
 from pipelines.exports.answers import open_answers
 from pipelines.options.command_line import Mode
 from pipelines.output.folder import RESULTS, RUNS, OutputFolder
@@ -20,6 +20,7 @@ from pipelines.sources import SourcePlan, plan_source
 from pipelines.sources.options import DEFAULT_MEDIA_COLUMNS, SourceOptions, Split
 from pipelines.sources.raw_rows import RawRows
 from pipelines.sources.storage import check_scheme, has_magic, kind_of, open_input, parent_of, read_with, suffix_of
+from pipelines.wiring.sources import source_options
 
 _LARGEST_META = 64 << 20  # bytes
 

@@ -226,6 +226,7 @@ COMMANDS: dict[str, Command] = {
             "--output s3://bucket/vectors",
             "--model OpenGVLab/InternViT-300M-448px",
             options="pipelines.options.embed_options:EmbedJobOptions",
+            run="pipelines.commands.classification:run_vectors",
         ),
         _job(
             "annotate",
@@ -292,6 +293,16 @@ COMMANDS: dict[str, Command] = {
             options="pipelines.filtering.options:FilterOptions",
             example=("--input s3://bucket/captions", "--output s3://bucket/verdicts", "--rules rules.yaml"),
             script="filter_dataset.py",
+        ),
+        Command(
+            "search",
+            "Find what is near to a unit, a picture or a text.",
+            "Finds the nearest units in the vectors that the command embed made: of a unit, a picture, a text, or of "
+            "every unit of another output. docs/vectors.md shows it.",
+            run="pipelines.commands.search:run",
+            options="pipelines.search.options:SearchOptions",
+            example=("--input s3://bucket/vectors", '--query-text "a red panda in a tree"'),
+            script="search_vectors.py",
         ),
         Command(
             "view",

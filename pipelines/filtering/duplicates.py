@@ -5,19 +5,24 @@ from __future__ import annotations
 import itertools
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from internvl_ops.errors import ConfigurationError
+from internvl_ops.vectors.index import Index
+from internvl_ops.vectors.nearest import near_pairs
 from pipelines.extras import library
-from pipelines.filtering.rules import Duplicates, ExactDuplicates, NearImages, NearTexts
+from pipelines.filtering.rules import Duplicates, ExactDuplicates, NearImages, NearTexts, NearVectors
 from pipelines.output.sql import quoted
 
 PERMUTATIONS = 128
 SHINGLE = 3  # words
 _BATCH = 10_000
+EXACT_VECTORS = 50_000  # every pair of more takes minutes
 # Letters of scripts without blanks between words count as words: Thai, Lao, Burmese, Khmer, Japanese, Chinese.
 _UNSPACED = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff"
 _WORDS = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
@@ -36,8 +41,7 @@ def find_duplicates(connection: Any, rule: Duplicates, table: str) -> None:
     if isinstance(rule, ExactDuplicates):
         _exact(connection, rule, table)
         return
-    near = _near_images if isinstance(rule, NearImages) else _near_texts
-    found = near(connection, rule)
+    found = _NEAR[type(rule)](connection, rule)
     connection.execute(f"CREATE TABLE {table} (id VARCHAR, kept VARCHAR)")
     if found:
         repeated = pa.table({"rank": list(found), "kept_rank": list(found.values())})
@@ -98,6 +102,29 @@ def _hash_pairs(connection: Any, bits: int) -> Iterator[tuple[int, int]]:
 def _near_texts(connection: Any, rule: Any) -> dict[int, int]:
     """Rank of a unit -> rank of the unit that is kept."""
     return dict(_kept_of(_text_pairs(connection, rule)))
+
+
+def _near_vectors(connection: Any, rule: NearVectors) -> dict[int, int]:
+    """Rank of a unit -> rank of the unit that is kept."""
+    column = quoted(rule.column)
+    table = connection.sql(
+        f"SELECT rank, {column} AS vector FROM units JOIN ranked USING (id) WHERE {column} IS NOT NULL ORDER BY rank"
+    ).to_arrow_table()
+    if not len(table):
+        return {}
+    ranks = table["rank"].to_pylist()
+    flat = pc.list_flatten(table["vector"]).to_numpy()
+    if len(flat) % len(ranks):
+        raise ConfigurationError(f"rule {rule.title}: the vectors in column {rule.column!r} are not of one length.")
+    vectors = np.asarray(flat, np.float32).reshape(len(ranks), -1)
+    if len(vectors) <= EXACT_VECTORS:
+        pairs = near_pairs(vectors, rule.similarity)
+    else:
+        usearch = library("usearch.index", "search", f"The rule near_duplicate_vectors over {len(vectors):,} units")
+        index = Index(vectors.shape[1], usearch)
+        index.add(vectors)
+        pairs = index.near_pairs(vectors, rule.similarity)
+    return dict(_kept_of((ranks[one], ranks[other]) for one, other in pairs))
 
 
 def _text_pairs(connection: Any, rule: NearTexts) -> Iterator[tuple[int, int]]:
@@ -175,3 +202,10 @@ def _rows(connection: Any, query: str) -> Iterator[tuple[Any, ...]]:
     cursor.execute(query)
     while rows := cursor.fetchmany(_BATCH):
         yield from rows
+
+
+_NEAR: dict[type[Duplicates], Callable[[Any, Any], dict[int, int]]] = {
+    NearImages: _near_images,
+    NearTexts: _near_texts,
+    NearVectors: _near_vectors,
+}

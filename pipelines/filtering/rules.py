@@ -264,6 +264,14 @@ class NearTexts(Duplicates):
     similarity: float = Field(0.8, gt=0.3, le=1)
 
 
+class NearVectors(Duplicates):
+    """Units whose vectors have at least this cosine ``similarity``. Above 50,000 units, an index finds the pairs."""
+
+    rule: Literal["near_duplicate_vectors"]
+    column: str = "vector"
+    similarity: float = Field(0.95, gt=0, le=1)
+
+
 BUILT_IN: dict[str, type[Rule]] = {
     "value": Value,
     "length": Length,
@@ -278,6 +286,7 @@ BUILT_IN: dict[str, type[Rule]] = {
     "duplicates": ExactDuplicates,
     "near_duplicate_images": NearImages,
     "near_duplicate_texts": NearTexts,
+    "near_duplicate_vectors": NearVectors,
 }
 
 

@@ -12,9 +12,11 @@ from internvl_ops.errors import ConfigurationError
 from internvl_ops.media.fits import Fit
 from internvl_ops.media.kinds import MediaKind
 from internvl_ops.models.encoders.config import Encoder, Pooling, load_encoder
+from internvl_ops.stores.redaction import safe_uri
 from internvl_ops.tasks import Task
 from internvl_ops.tasks.embedding import VectorType, embed
 from pipelines.options.job_options import InputNeeds, JobOptions, PositiveSeconds, PromptOptions, tiles
+from pipelines.options.label_files import read_labels
 from pipelines.options.rules import refuse
 from pipelines.sources.options import PROMPT_COLUMNS
 
@@ -35,6 +37,13 @@ class EmbedOptions(BaseModel):
         "and keeps three digits.")  # fmt: skip
     text_column: str | None = Field(None, description="Embed the text in this column, instead of pictures, with the "
         "text encoder of InternVL-14B-224px.")  # fmt: skip
+    labels: tuple[str, ...] = Field((), description="Also say which of these labels fits a picture best, with the "
+        "probability of each, by InternVL-14B-224px without training (zero-shot). Repeat for more.")  # fmt: skip
+    taxonomy: str | None = Field(None, description="YAML or JSON file with the labels, as of the command classify. A "
+        "text below a label stands for it in --template.")  # fmt: skip
+    template: tuple[str, ...] = Field(("a photo of a {}.",), description="Text that says a label, with {} in its "
+        "place. Repeat for more; a label's vector is the mean of all. Default: a photo of a {}.")  # fmt: skip
+    truth_column: str | None = Field(None, description="Column with the true label, for the figures at the end.")
     text_prefix: str = Field("summarize:", description="What stands before every text, as on the model card.")
 
 
@@ -87,7 +96,8 @@ class EmbedJobOptions(EmbedOptions, JobOptions):
         encoder, pooling = self.encoder, self.resolved_pooling
         if self.text_column is not None:
             _check_texts(self, encoder, pooling, columns)
-        elif self.text_prefix != type(self).model_fields["text_prefix"].default:
+        labels = _labels(self, encoder, columns)
+        if self.text_column is None and not labels:
             refuse(self, ("text_prefix",), "pictures are embedded; name the column with texts by --text-column")
         if (self.fit or encoder.fit) == "crop":
             refuse(
@@ -96,12 +106,46 @@ class EmbedJobOptions(EmbedOptions, JobOptions):
                 "the middle of a picture is one tile; add --fit stretch",
             )
         details: dict[str, object] = {"pooling": pooling, "fit": self.fit or encoder.fit}
+        details |= {"labels": labels} if labels else {}
         return embed(
             encoder.size(pooling),
             vector_type=self.vector_type,
             text_column=self.text_column,
+            labels=list(labels),
             details=details,
         )
+
+
+def _labels(options: EmbedJobOptions, encoder: Encoder, columns: Sequence[str]) -> dict[str, str]:
+    """The labels with the words that stand for each.
+
+    Raises:
+        ConfigurationError: An option about labels cannot be used.
+    """
+    if not options.labels and options.taxonomy is None:
+        refuse(options, ("template", "truth_column"), "there are no labels; add --labels or --taxonomy")
+        return {}
+    named = f"--taxonomy {safe_uri(options.taxonomy)}" if options.taxonomy else f"--labels {' '.join(options.labels)}"
+    if options.labels and options.taxonomy is not None:
+        raise ConfigurationError(f"--labels and --taxonomy {options.taxonomy}: two lists of labels. Leave one out.")
+    if not encoder.reads_texts or options.resolved_pooling not in ("c", "g"):
+        raise ConfigurationError(
+            f"{named:.200}: labels are texts, and only InternVL-14B-224px with --pooling c or g puts texts beside "
+            "pictures."
+        )
+    if options.text_column is not None:
+        raise ConfigurationError(f"{named:.200}: labels are for pictures. Leave --text-column out.")
+    if wrong := [one for one in options.template if one.count("{}") != 1]:
+        raise ConfigurationError(f"--template {wrong[0]!r:.100}: write {{}} once, where the label stands.")
+    if options.truth_column is not None and options.truth_column not in columns:
+        raise ConfigurationError(
+            f"--truth-column {options.truth_column}: no such column in the manifest. Columns there: "
+            f"{', '.join(columns)}."
+        )
+    labels = read_labels(options.labels, options.taxonomy)
+    if len(labels) < 2:
+        raise ConfigurationError(f"{named:.200}: give at least two labels.")
+    return {label: words or label.rpartition("/")[2] for label, words in labels.items()}
 
 
 def _check_texts(options: EmbedJobOptions, encoder: Encoder, pooling: Pooling, columns: Sequence[str]) -> None:
@@ -119,3 +163,11 @@ def _check_texts(options: EmbedJobOptions, encoder: Encoder, pooling: Pooling, c
             f"--pooling {pooling}: texts and pictures share a space only by c and g. Leave it out, or give one of them."
         )
     refuse(options, ("fit", "max_tiles"), "texts are embedded, not pictures")
+
+
+def label_texts(options: EmbedJobOptions) -> list[list[str]]:
+    """The texts that say each label, in the order of the labels; empty without labels."""
+    if not options.labels and options.taxonomy is None:
+        return []
+    labels = _labels(options, options.encoder, (options.truth_column,) if options.truth_column else ())
+    return [[template.replace("{}", words) for template in options.template] for words in labels.values()]

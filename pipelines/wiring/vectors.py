@@ -6,9 +6,12 @@ import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from internvl_ops.engines.vectors import VectorEngine
 from internvl_ops.errors import ConfigurationError
-from pipelines.options.embed_options import EmbedJobOptions
+from internvl_ops.models.encoders.texts import TextTokenizer
+from pipelines.options.embed_options import EmbedJobOptions, label_texts
 from pipelines.wiring.media import ReaderArguments
 
 # It imports the media readers, and so the codecs, which a job imports only after its options are checked.
@@ -31,10 +34,20 @@ def vector_engine_maker(options: EmbedJobOptions) -> Callable[..., VectorEngine]
         options.encoder,
         pooling=options.resolved_pooling,
         normalise=options.normalise,
+        labels=_label_ids(options),
         engine_args=options.engine_args,
     )
     make()  # refuses arguments that it does not know
     return make
+
+
+def _label_ids(options: EmbedJobOptions) -> list[list[np.ndarray]]:
+    """Token ids of the texts that say each label."""
+    texts = label_texts(options)
+    if not texts:
+        return []
+    tokenizer = TextTokenizer(options.encoder)
+    return [[tokenizer.encode(text, prefix=options.text_prefix)[0] for text in each] for each in texts]
 
 
 def vector_preparer_maker(options: EmbedJobOptions, media: ReaderArguments) -> Callable[[], UnitPreparer]:

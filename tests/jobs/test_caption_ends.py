@@ -62,7 +62,7 @@ def test_a_job_that_is_sure_to_have_too_many_errors_stops(tmp_path, model):
 
 def test_sigterm_leaves_what_is_written_valid_and_says_how_to_go_on(tmp_path, model):
     write_images(tmp_path / "in", 400, large=0)
-    job = start(tmp_path, model, "--rows-per-file", "8")
+    job = start(tmp_path, model, "--rows-per-file", "8", "--engine", "transformers")
     wait_for("the first results", lambda: list((tmp_path / "out" / "results").glob("*.parquet")))
     job.send_signal(signal.SIGTERM)
     out, err = job.communicate(timeout=600)

@@ -18,7 +18,7 @@ NANO = ROOT / "examples" / "nano" / "checkpoint"
 
 def run(name: str, data: Path, output: Path, *more: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "jobs/evaluate_model.py", "--benchmark", name, "--input", data, "--output", output]
-    command += ["--model", NANO, "--max-tiles", "6", *more]
+    command += ["--model", NANO, "--max-tiles", "6", "--engine", "transformers", *more]
     return subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True, timeout=900)
 
 

@@ -86,6 +86,7 @@ def test_ask(media, model):
     assert "number 2 of 2" in errors.message["blank"]
 
 
+@pytest.mark.slow
 def test_ground(media, model):
     rows = [
         {"id": "one", "image": "red.png", "phrase": ["the red thing"]},

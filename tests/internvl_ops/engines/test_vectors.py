@@ -14,6 +14,7 @@ from internvl_ops.engines.base import EngineDead, Request, Sampling
 from internvl_ops.engines.vectors import VectorEngine
 from internvl_ops.errors import ConfigurationError, UnitError
 from internvl_ops.models.encoders.config import Encoder, load_encoder
+from internvl_ops.models.encoders.dual import load_dual
 from internvl_ops.models.encoders.tower import load_tower
 from internvl_ops.replies import Numbers
 from testing.tiny.encoders import make_tiny_internvit, make_tiny_internvl
@@ -87,6 +88,27 @@ def test_texts_between_pictures(internvl: Encoder) -> None:
     np.testing.assert_allclose(together[:4], alone, rtol=1e-4, atol=1e-4)
     assert together.shape == (8, 64)
     assert len(np.unique(together.round(3), axis=0)) == 8
+
+
+def test_labels(internvl: Encoder) -> None:
+    """After its vector, a picture has the probability of each label, by the mean of the label's texts."""
+    texts = [
+        [np.array([1, *ids, 2], np.int32) for ids in label] for label in ([[10, 11], [12]], [[13]], [[14, 15, 16]])
+    ]
+    engine = VectorEngine(internvl, pooling="c", labels=texts, engine_args=EXACT)
+    found = vectors(engine, [Request(str(number), tiles=tiles(1, number)) for number in range(3)])
+    dual = load_dual(internvl).float()
+    with torch.inference_mode():
+        each = [unit(dual.pooled_texts([torch.from_numpy(one.astype(np.int64)) for one in label])) for label in texts]
+        known = torch.stack([unit(one.mean(0)) for one in each])
+        pictures = unit(dual.pooled(torch.from_numpy(np.concatenate([tiles(1, number) for number in range(3)])), "c"))
+        expected = (dual.logit_scale.exp() * pictures @ known.T).softmax(1)
+    np.testing.assert_allclose(found[:, :64], pictures, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(found[:, 64:], expected, rtol=1e-3, atol=1e-4)
+
+
+def unit(given: torch.Tensor) -> torch.Tensor:
+    return given / given.norm(dim=-1, keepdim=True)
 
 
 def test_a_unit_with_neither_picture_nor_text_fails_alone(internvit: Encoder) -> None:

@@ -7,6 +7,7 @@ import random
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import pyarrow as pa
 import pytest
 import yaml
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from internvl_ops.errors import ConfigurationError
 from pipelines.commands.filter import FilterOptions, filter_output, summary
+from pipelines.filtering import duplicates
 from pipelines.output.folder import RESULTS, OutputFolder
 from pipelines.output.reviews import ReviewSession
 
@@ -237,6 +239,20 @@ class TestDuplicates:
         rows = texts(long, long + " more", " ".join(f"other{i}" for i in range(80)), "", "猫" * 3)
         found = judge(tmp_path, rows, {"rule": "near_duplicate_texts", "verdict": "drop"})
         assert {unit: row["duplicate_of"] for unit, row in found.items() if row["duplicate_of"]} == {"1": "0"}
+
+    @pytest.mark.parametrize("exact", [True, False])
+    def test_near_vectors(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exact: bool) -> None:
+        """Also by the index that large outputs need."""
+        if not exact:
+            monkeypatch.setattr(duplicates, "EXACT_VECTORS", 0)
+        vectors = np.random.default_rng(2).normal(size=(60, 16)).astype(np.float32)
+        vectors[40], vectors[50] = 3 * vectors[5], vectors[5] + 0.01
+        rows = [{"id": f"{number:02d}", "vector": vector.tolist()} for number, vector in enumerate(vectors)]
+        found = judge(tmp_path, [*rows, {"id": "none", "vector": None}], {"rule": "near_duplicate_vectors"})
+        assert {unit: row["duplicate_of"] for unit, row in found.items() if row["duplicate_of"]} == {
+            "40": "05",
+            "50": "05",
+        }
 
 
 class TestCard:

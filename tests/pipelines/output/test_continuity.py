@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 
 from internvl_ops.errors import ConfigurationError
 from pipelines import columns as c
-from pipelines.commands.job import plan_of
 from pipelines.ledger.ledger import Ledger
 from pipelines.options.job_options import JobOptions
 from pipelines.output.continuity import check_columns, columns_of, fit_schema
@@ -28,6 +27,7 @@ from pipelines.output.types_there import holds
 from pipelines.output.writer import Writer
 from pipelines.stages.carried import Carry
 from pipelines.stages.read import read
+from pipelines.wiring.sources import plan_of
 from tests.pipelines.finished_rows import CAPTION, FINISHED, row
 
 

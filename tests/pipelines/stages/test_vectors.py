@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -12,27 +10,17 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
-from PIL import Image
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.models.encoders.config import load_encoder
-from pipelines import columns as c
+from pipelines.commands.classification import compare
 from pipelines.commands.job import check_job
 from pipelines.flags import in_flags
-from pipelines.ledger.ledger import Ledger
 from pipelines.options.command_line import build_options
-from pipelines.options.embed_options import EmbedJobOptions
-from pipelines.output.continuity import columns_of
-from pipelines.output.folder import ERRORS, RESULTS, OutputFolder
-from pipelines.output.writer import Writer
-from pipelines.stages.generate import Generate
-from pipelines.stages.parse import Parse
-from pipelines.stages.prepare import Prepare
-from pipelines.wiring.engines import engine_maker, load_any_model, tile_size, tokenizer_checkpoint
-from pipelines.wiring.generators import generator_maker
-from pipelines.wiring.media import read_policy, reader_arguments
-from pipelines.wiring.preparers import prepare_arguments
+from pipelines.options.embed_options import EmbedJobOptions, label_texts
+from pipelines.output.folder import ERRORS, RESULTS
 from testing.tiny.encoders import make_tiny_internvit, make_tiny_internvl
+from tests.pipelines.embedding import embedded, image_rows, picture, read
 from tests.pipelines.stages.rows import manifest_rows
 
 
@@ -44,49 +32,6 @@ def internvl(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def internvit(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_tiny_internvit(tmp_path_factory.mktemp("internvit"))
-
-
-def picture(colour: tuple[int, int, int]) -> bytes:
-    file = BytesIO()
-    Image.new("RGB", (80, 60), colour).save(file, "png")
-    return file.getvalue()
-
-
-def embedded(tmp_path: Path, rows: pa.Table, **options: Any) -> OutputFolder:
-    """Runs a job's stages on rows, in this process, and writes them."""
-    manifest = tmp_path / "manifest.jsonl"
-    manifest.write_text('{"text": "a"}\n' if "text_column" in options else '{"image": "a.png"}\n')
-    values = {"input": str(manifest), "output": str(tmp_path / "out"), **options}
-    made: EmbedJobOptions = build_options(EmbedJobOptions, values)
-    plan, _, task = check_job(made, EmbedJobOptions.make_task)
-    model, output = load_any_model(made), OutputFolder(made.output)
-    reading = reader_arguments(made, read_policy(made, plan), plan.media_kind)
-    columns = columns_of(output, made, plan, task, [])
-    prepare = Prepare(**prepare_arguments(made, reading, plan, model, task))
-    generate = Generate(
-        engine_maker(made, model, task, 0),
-        generator_maker(made, model, task),
-        tile_size(model),
-        hang_s=60,
-        outcome=task.outcome,
-    )
-    parse = Parse(tokenizer_checkpoint(made, model), task, task.outcome.columns(task.columns), trust_remote_code=False)
-    ledger = Ledger()
-    ledger.claim(rows[c.ID].to_pylist(), rows[c.POSITION].to_pylist())
-    with Writer(output, ledger, columns.schema, run_id="run", model="tiny") as writer:
-        writer.add(parse(generate(prepare(rows))))
-    prepare.close()
-    return output
-
-
-def read(output: OutputFolder, folder: str) -> list[dict[str, Any]]:
-    return [row for name in output.files(folder) for row in output.read_table(name).to_pylist()]
-
-
-def image_rows(files: Sequence[bytes]) -> pa.Table:
-    media = [[{"uri": f"{number}.png", "bytes": file}] for number, file in enumerate(files)]
-    ids = list(map(str, range(len(files))))
-    return manifest_rows(ids, **{c.MEDIA: media}, image=[f"{name}.png" for name in ids])
 
 
 def test_pictures_of_the_same_colour_are_near(internvit: Path, tmp_path: Path) -> None:
@@ -128,6 +73,37 @@ def test_texts(internvl: Path, tmp_path: Path) -> None:
     assert (error["id"], error["kind"]) == ("c", "bad_row")
 
 
+def test_labels_without_training(internvl: Path, tmp_path: Path) -> None:
+    """The taxonomy's words stand for a label; figures compare with the truth."""
+    (tmp_path / "labels.yaml").write_text("colour:\n  red: a red thing\n  blue:\nnothing:\n")
+    rows = image_rows([picture((200, 20, 20)), picture((20, 20, 200))])
+    rows = rows.append_column("truth", pa.array(["colour/red", "colour/blue"]))
+    given: dict[str, Any] = {"taxonomy": str(tmp_path / "labels.yaml"), "template": ["a photo of {}.", "{}"]}
+    output = embedded(tmp_path, rows, model=str(internvl), truth_column="truth", **given)
+    for row in read(output, RESULTS):
+        assert [one["label"] for one in row["labels"]][0] == row["label"]
+        assert {one["label"] for one in row["labels"]} == {"colour/red", "colour/blue", "nothing"}
+        chances = [one["probability"] for one in row["labels"]]
+        assert chances == sorted(chances, reverse=True)
+        assert sum(chances) == pytest.approx(1, abs=1e-3)
+        assert len(row["vector"]) == 64
+    options = build_options(
+        EmbedJobOptions,
+        {
+            "input": str(tmp_path / "manifest.jsonl"),
+            "output": output.uri,
+            "model": str(internvl),
+            "truth_column": "truth",
+        }
+        | given,
+    )
+    assert label_texts(options)[0] == ["a photo of a red thing.", "a red thing"]
+    assert label_texts(options)[1] == ["a photo of blue.", "blue"]
+    said = compare(options, check_job(options, EmbedJobOptions.make_task, writes=False)[0])
+    assert "2 units with a truth" in said
+    assert "evaluation/classify.json" in said
+
+
 @pytest.mark.parametrize(
     ("options", "match"),
     [
@@ -136,6 +112,9 @@ def test_texts(internvl: Path, tmp_path: Path) -> None:
         ({"pooling": "projected"}, "--pooling projected: .* gives vectors pooled by class, mean"),
         ({"max_tiles": 4}, "--max-tiles 4 has no effect: the middle of a picture is one tile"),
         ({"text_prefix": "x"}, "--text-prefix x has no effect: pictures are embedded"),
+        ({"labels": ["a", "b"]}, "--labels a b: labels are texts, and only InternVL-14B-224px"),
+        ({"template": ["{}"]}, "--template {} has no effect: there are no labels"),
+        ({"truth_column": "text"}, "--truth-column text has no effect: there are no labels"),
         ({"prompt": "What?"}, "--prompt is not an option of this command: vectors have no prompt"),
         ({"engine": "vllm"}, "--engine vllm: .*torch"),
         ({"engine_args": {"quantization": "awq"}}, "--engine-args: 'quantization' is not an argument"),
@@ -149,6 +128,26 @@ def test_wrong_options(internvit: Path, tmp_path: Path, options: dict[str, Any],
     with pytest.raises(ConfigurationError) as error:
         check_job(build_options(EmbedJobOptions, values), EmbedJobOptions.make_task)
     assert re.search(match, in_flags(str(error.value)))
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"labels": ["a"]}, "--labels a: give at least two labels"),
+        ({"labels": ["a", "b"], "template": ["a photo"]}, "--template 'a photo': write {} once"),
+        ({"labels": ["a", "b"], "pooling": "class"}, "only InternVL-14B-224px with --pooling c or g"),
+        ({"labels": ["a", "b"], "truth_column": "truth"}, "--truth-column truth: no such column"),
+        ({"labels": ["a", "b"], "text_column": "text"}, "labels are for pictures"),
+        ({"labels": ["a", "b"], "taxonomy": "x.yaml"}, "two lists of labels"),
+    ],
+)
+def test_wrong_labels(internvl: Path, tmp_path: Path, options: dict[str, Any], match: str) -> None:
+    manifest = tmp_path / "manifest.jsonl"
+    manifest.write_text('{"image": "a.png", "text": "a"}\n')
+    values = {"input": str(manifest), "output": str(tmp_path / "out"), "model": str(internvl), **options}
+    with pytest.raises(ConfigurationError) as error:
+        check_job(build_options(EmbedJobOptions, values), EmbedJobOptions.make_task)
+    assert re.search(re.escape(match), in_flags(str(error.value)))
 
 
 def test_texts_share_a_space_with_pictures_by_c_and_g_alone(internvl: Path, tmp_path: Path) -> None:

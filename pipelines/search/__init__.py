@@ -1,0 +1,1 @@
+"""Nearest neighbours over the vectors of outputs, for units, pictures and texts."""
