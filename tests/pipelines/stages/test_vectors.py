@@ -81,22 +81,14 @@ def test_labels_without_training(internvl: Path, tmp_path: Path) -> None:
     given: dict[str, Any] = {"taxonomy": str(tmp_path / "labels.yaml"), "template": ["a photo of {}.", "{}"]}
     output = embedded(tmp_path, rows, model=str(internvl), truth_column="truth", **given)
     for row in read(output, RESULTS):
-        assert [one["label"] for one in row["labels"]][0] == row["label"]
+        assert row["labels"][0]["label"] == row["label"]
         assert {one["label"] for one in row["labels"]} == {"colour/red", "colour/blue", "nothing"}
         chances = [one["probability"] for one in row["labels"]]
         assert chances == sorted(chances, reverse=True)
         assert sum(chances) == pytest.approx(1, abs=1e-3)
         assert len(row["vector"]) == 64
-    options = build_options(
-        EmbedJobOptions,
-        {
-            "input": str(tmp_path / "manifest.jsonl"),
-            "output": output.uri,
-            "model": str(internvl),
-            "truth_column": "truth",
-        }
-        | given,
-    )
+    again = {"input": str(tmp_path / "manifest.jsonl"), "output": output.uri, "model": str(internvl)}
+    options = build_options(EmbedJobOptions, {**given, **again, "truth_column": "truth"})
     assert label_texts(options)[0] == ["a photo of a red thing.", "a red thing"]
     assert label_texts(options)[1] == ["a photo of blue.", "blue"]
     said = compare(options, check_job(options, EmbedJobOptions.make_task, writes=False)[0])
