@@ -77,6 +77,16 @@ class Recovering(Generic[Answer]):
             await self._revive()
             return await self._once_more(request, sampling, watch)
 
+    async def shutdown(self) -> None:
+        """Ends the engine. A later request starts one again."""
+        async with self._alone():
+            self._up = False
+            if self._watchdog is not None:
+                self._watchdog.cancel()
+            if self._engine is not None:
+                self._engine.shutdown()
+                self._engine = None
+
     async def _ask(self, request: Request, sampling: Sampling, watch: Watch | None) -> Answer:
         assert self._engine is not None
         asked = asyncio.ensure_future(self._engine.generate(request, sampling, self._noting(watch)))

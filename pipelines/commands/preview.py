@@ -12,7 +12,6 @@ from pydantic import ConfigDict, Field
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.media.kinds import MediaKind
-from pipelines.options.command_line import Mode
 from pipelines.options.job_options import InferenceOptions
 from pipelines.options.own_tasks import find_task
 from pipelines.options.rules import check_answers, check_sampling, check_tasks, refuse
@@ -65,11 +64,6 @@ class PreviewOptions(AnnotateOptions, InferenceOptions):
     def own_defaults(self) -> dict[str, Any]:
         """Defaults that depend on the task."""
         return {"max_tiles": find_task(self.task).tiles}
-
-
-def run(options: PreviewOptions, mode: Mode) -> int:
-    """The command; see `run_preview`."""
-    return run_preview(options)
 
 
 def run_preview(options: PreviewOptions) -> int:

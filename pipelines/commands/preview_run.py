@@ -30,6 +30,7 @@ from internvl_ops.tasks import Answered, Dialogue, Task
 from internvl_ops.tasks.boxes import Box
 from internvl_ops.tasks.drawing import draw_boxes
 from pipelines.commands.preview import PreviewOptions, media_kind_of
+from pipelines.commands.preview_words import in_words
 from pipelines.flags import in_flags
 from pipelines.wiring.generators import GeneratorMaker, generator_maker
 from pipelines.wiring.media import ReaderArguments, reader_arguments
@@ -111,6 +112,8 @@ class Preview:
 
     def end(self, name: str, answered: Answered, values: Any, prepared: Prepared) -> None:
         """All questions about the input are answered; ``values`` are the task's columns."""
+        if {"score", "labels"} & set(values):
+            print(f"   {in_words(values, values)}")
         self._draw(name, values, prepared)
 
     def fail(self, name: str, error: UnitError) -> None:
@@ -153,7 +156,7 @@ class Preview:
             texts = [[generator.text_of(reply) for reply in turns] for turns in samples]
             for turns, said in zip(samples, texts, strict=True):
                 self.finish(said[-1], turns[-1], time.monotonic() - started)
-            dialogues.append(Dialogue(conversation, texts[0]))
+            dialogues.append(Dialogue(conversation, texts[0], samples[0]))
         answered = Answered(dialogues, prepared.width, prepared.height)
         self.end(name, answered, task.parse(answered), prepared)
 

@@ -317,11 +317,12 @@ COMMANDS: dict[str, Command] = {
         ),
         Command(
             "preview",
-            "Answer one or a few files and show the answer while it grows.",
-            "Answers one or a few images, PDF pages or videos and shows the answer while it grows: for finding a "
-            "prompt.",
-            options="pipelines.commands.preview:PreviewOptions",
-            run="pipelines.commands.preview:run",
+            "Answer a few files or rows, and compare prompts and models.",
+            "Answers a few images, PDF pages, videos or rows of a manifest, without a cluster and without an output: "
+            "for finding a prompt or a model. One answer is shown while it grows; those of several prompts and models "
+            "stand side by side.",
+            options="pipelines.commands.preview_options:TriesOptions",
+            run="pipelines.commands.preview_options:run",
             example=('photo.jpg --task ground --phrase "the dog"', _TO),
             positional="inputs",
             tasks_option="task",

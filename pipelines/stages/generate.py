@@ -23,6 +23,8 @@ from pipelines.ledger.ledger import Claims
 from pipelines.stages import wire
 from pipelines.stages.row_values import worker_name
 
+CLOSING_S = 10.0  # limit for what an engine leaves to do
+
 
 class Generate:
     """GPU actor: hosts the engine and keeps it full.
@@ -88,6 +90,17 @@ class Generate:
         rows = fill(rows, "generate", replies, pa.schema([(c.REPLIES, self._outcome.replies_type)]))
         reading = arrived or self._engine.asked.at_start()  # loading the model does not count as idle time
         return wire.with_reading(rows, c.ENGINE_GAUGE, self._name, reading, device_s=device_s)
+
+    def close(self) -> None:
+        """Ends the engine. In an actor it ends with the actor."""
+        self._on_loop(self._end())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+
+    async def _end(self) -> None:
+        await self._engine.shutdown()
+        await asyncio.sleep(0)  # an engine of connections closes them in a task that begins now
+        if left := asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.wait(left, timeout=CLOSING_S)
 
     async def _answer(self, rows: pa.Table, fine: Sequence[int]) -> list[list[Any] | UnitError]:
         async def one(row: int) -> list[Any] | UnitError:

@@ -37,6 +37,7 @@ class Prepare:
         stats: Whether the preparer measures pictures; rows then have the columns of `columns.STATS`.
         layer: Whether it reads text layers; rows then have the columns of `columns.TEXT_LAYER`.
         ledger: Receives the events of the process, and how its decoder is confined.
+        previews: Number of units, drawn from all, of which a small picture is made.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Prepare:
         stats: bool = False,
         layer: bool = False,
         ledger: Claims | None = None,
+        previews: int = PREVIEWS,
     ) -> None:
         self._name, self._gauge = worker_name(), Gauge()
         if ledger is not None:
@@ -56,7 +58,7 @@ class Prepare:
         self._preparer = make_preparer()
         self._task, self._clip_columns, self._sampling_column = task, clip_columns, sampling_column
         self._added = pa.unify_schemas([c.PREPARED, *[c.STATS] * stats, *[c.TEXT_LAYER] * layer])
-        self._sample = UnitSample(PREVIEWS)
+        self._sample = UnitSample(previews)
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         with self._gauge:

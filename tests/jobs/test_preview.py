@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from PIL import Image
 
 from testing.cluster import ROOT
+from tests.jobs.output import read_output
 
 
 def preview(*arguments: object, timeout: float = 200) -> subprocess.CompletedProcess[str]:
@@ -38,7 +40,7 @@ def test_answers_are_shown_and_a_broken_file_is_named(tmp_path: Path, model: Pat
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--model", "m"], "--inputs is required"),
+        (["--model", "m"], "Nothing to preview"),
         (["{picture}", "--model", "no/such/folder"], "no/such/folder"),
         (["{clip}", "--model", "{tiny}", "--task", "ocr"], "videos"),
         (["{picture}", "--model", "{tiny}", "--task", "read"], "--task read"),
@@ -65,3 +67,20 @@ def test_what_is_wrong_is_said_before_a_model_is_loaded(
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_the_prompt_that_was_chosen_gives_the_same_answers_in_its_job(tmp_path: Path) -> None:
+    nano, source, out = ROOT / "examples/nano/checkpoint", ROOT / "examples/demo/images", tmp_path / "out"
+    engine = ["--model", nano, "--engine", "transformers"]
+    compared = ["--prompt", "What is here?", "--prompt", "", "--choose", 1, "--job", tmp_path / "job.yaml"]
+    done = preview("--input", source, "--sample", 3, *engine, *compared, "--page", tmp_path / "p.html", timeout=600)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    shown = dict(re.findall(r"^── (\S+) .*\n1 {2}(.*?) {2,}2 {2}", done.stdout, re.MULTILINE))
+    assert len(shown) == 3
+    assert (tmp_path / "p.html").read_text().count("data:image/jpeg") == 3
+    job = [sys.executable, "jobs/caption_dataset.py", "--config", tmp_path / "job.yaml", "--output", out]
+    subprocess.run(list(map(str, job)), cwd=ROOT, check=True, timeout=600)
+    answers = read_output(out)[0].set_index("id").caption
+    assert all(answers[name].startswith(said) for name, said in shown.items())  # a column breaks longer answers
