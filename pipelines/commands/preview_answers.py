@@ -123,7 +123,13 @@ class Session:
         options, task, began = attempt.options, attempt.task, time.monotonic()
         prepare = Prepare(lambda: self._preparer, **(self._prepare | {"task": task}), previews=len(rows))
         columns = task.outcome.columns(task.columns, samples=options.n)
-        parse = Parse(tokenizer_checkpoint(options, attempt.checkpoint), task, columns, options.trust_remote_code)
+        parse = Parse(
+            tokenizer_checkpoint(options, attempt.checkpoint),
+            task,
+            columns,
+            options.trust_remote_code,
+            compares=options.text_layer != "ignore",
+        )
         answers: list[Answer] = []
         with ThreadPoolExecutor(BLOCKS_AT_ONCE) as pool:
             waiting = []
