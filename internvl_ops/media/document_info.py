@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,29 +42,44 @@ def page_info(document: pdfium.PdfDocument, number: int) -> PageInfo:
         document: The document.
         number: The page's number, from 1.
     """
-    label = document.get_page_label(number - 1)[:_LONGEST_VALUE]
-    return PageInfo(clean(label), _about(document) if number == 1 else "")
+    label = _text(lambda: document.get_page_label(number - 1))
+    return PageInfo(label, _about(document) if number == 1 else "")
 
 
 def _about(document: pdfium.PdfDocument) -> str:
     """JSON of the document's metadata, language and outline."""
     about: dict[str, Any] = {}
-    for name, value in document.get_metadata_dict(skip_empty=True).items():
-        about[name.lower()] = clean(value[:_LONGEST_VALUE])
+    for name in document.METADATA_KEYS:
+        if value := _text(lambda name=name: document.get_metadata_value(name)):  # type: ignore[misc]
+            about[name.lower()] = value
     if language := _language(document):
         about["language"] = language
     outline: list[dict[str, Any]] = []
-    for entry in document.get_toc():
+    for entry in _entries(document):
         if len(outline) == _LONGEST_OUTLINE:
             about["outline_is_cut"] = True
             break
         place = entry.get_dest()
         page = None if place is None else place.get_index()
-        title = clean(entry.get_title()[:_LONGEST_VALUE])
+        title = _text(entry.get_title)
         outline.append({"level": entry.level + 1, "title": title, "page": None if page is None else page + 1})
     if outline:
         about["outline"] = outline
     return json.dumps(about, ensure_ascii=False) if about else ""
+
+
+def _entries(document: pdfium.PdfDocument) -> Iterator[pdfium.PdfBookmark]:
+    """The entries of the outline, up to one that cannot be read."""
+    with contextlib.suppress(pdfium.PdfiumError, ValueError):
+        yield from document.get_toc()
+
+
+def _text(read: Callable[[], str]) -> str:
+    """A text of the file; empty if it is not in the encoding that it should be in, which costs no page."""
+    try:
+        return clean(read()[:_LONGEST_VALUE])
+    except (UnicodeDecodeError, pdfium.PdfiumError):
+        return ""
 
 
 def _language(document: pdfium.PdfDocument) -> str:

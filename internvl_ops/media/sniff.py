@@ -45,8 +45,6 @@ DOCUMENT_FORMATS: dict[str, tuple[str, ...]] = {
     **{suffix[1:].upper(): (suffix,) for suffix in OFFICE_FORMATS},
 }
 DOCUMENT_SUFFIXES: tuple[str, ...] = tuple(suffix for suffixes in DOCUMENT_FORMATS.values() for suffix in suffixes)
-_DOCUMENTS = "PDF, TIFF, CBZ or office document"
-
 _RAW = "a camera's raw file ({})"
 _DEVELOP = "develop it to JPEG, PNG or TIFF first"
 _IMAGE_COLUMN = "name it in the image column"
@@ -233,10 +231,10 @@ def unreadable(data: bytes, wanted: Literal["image", "video", "document"] = "ima
         formats = {
             "image": f"not an image this job reads ({', '.join(IMAGE_FORMATS)})",
             "video": "not a video this job reads (MP4, WebM, AVI, …)",
-            "document": f"not a document this job reads ({_DOCUMENTS})",
+            "document": f"not a document this job reads ({', '.join(DOCUMENT_FORMATS)})",
         }[wanted]
         return UnitError("decode", kind, f"{formats}; it begins with bytes {data[:8].hex(' ')}")
-    needed = {"image": "an image", "video": "a video", "document": f"a {_DOCUMENTS}"}[wanted]
+    needed = {"image": "an image", "video": "a video", "document": "a PDF, TIFF or CBZ"}[wanted]
     mend = found.mend or f"{needed} is needed"
     if wanted == "document" and found.mend == _CONVERT:
         mend = "convert it to PDF"

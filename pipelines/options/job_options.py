@@ -77,7 +77,7 @@ class InputOptions(BaseModel):
         "Face image struct. Default: image or images.")  # fmt: skip
     video_column: str | None = Field(None, description="Column with the video URI. Default: video.")
     document_column: str | None = Field(
-        None, description="Column with the URI of a PDF, TIFF or CBZ. Default: document or pdf."
+        None, description="Column with the URI of a PDF, TIFF, CBZ or office document. Default: document or pdf."
     )
     media_root: str | None = Field(None, description="Resolve relative media paths in the manifest "
         "against this folder. Default: the manifest's folder.")  # fmt: skip

@@ -220,7 +220,7 @@ class TestWhatIsNoGoodDocument:
             (
                 b"\x89PNG\r\n\x1a\n",
                 "unsupported",
-                "a PNG file, not a PDF, TIFF, CBZ or office document; name it in the image column",
+                "a PNG file, not a PDF, TIFF or CBZ; name it in the image column",
             ),
             (b"PK\3\4" + bytes(26) + b"word/document.xml", "unsupported", "a Word document (DOCX), not a PDF"),
             (b"version https://git-lfs.github.com/spec/v1\n", "unsupported", "a Git LFS pointer"),

@@ -76,6 +76,25 @@ def test_the_first_page_tells_of_the_document() -> None:
     assert (first.label, second.label, second.about) == ("iv", "v", "")
 
 
+@pytest.mark.parametrize(
+    ("info", "catalog", "about"),
+    [
+        ("/Title <FEFFD8000041> /Author (N. N.)", "", {"author": "N. N."}),
+        ("", "/PageLabels << /Nums [0 << /P <FEFFD800> >>] >>", None),
+        (
+            "",
+            "/Outlines << /First << /Title <FEFFD8000041> /Next << /Title (b) >> >> >>",
+            {"outline": [{"level": 1, "title": "", "page": None}, {"level": 1, "title": "b", "page": None}]},
+        ),
+        ("", "/Outlines 2 0 R /PageLabels 2 0 R /Lang 2 0 R", None),
+    ],
+)
+def test_what_cannot_be_read_of_it_costs_no_page(info: str, catalog: str, about: dict | None) -> None:
+    seen = load(pdf([make_page("text", 1)], info, catalog), Part(page=1), DecodeOptions(kind="document"), 12).seen.info
+    assert seen is not None
+    assert (json.loads(seen.about) if seen.about else None) == about
+
+
 def test_a_scan_has_no_layer() -> None:
     layer = layer_of(scanned(scan(1)))
     assert (layer.text, layer.doubts) == ("", ("no_text",))
