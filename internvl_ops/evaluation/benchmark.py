@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from internvl_ops.evaluation.releases import Release, release_of
+
+if TYPE_CHECKING:
+    from internvl_ops.evaluation.judging import JudgeRule
 
 BenchmarkRow = Mapping[str, Any]
 NoLetter = Literal["skip", "text", "wrong"]
@@ -19,6 +22,7 @@ class Sample:
     Attributes:
         id: Unique; identifies the question in the data.
         split: The part of the benchmark that it belongs to.
+        judgement: What a judge model said about the answer; empty if it was not asked, or failed.
         response: The answer, without special tokens and surrounding whitespace; empty if the question failed.
         failed: Whether there is no answer because of an error.
         question: As in the data, without the benchmark's prompt.
@@ -34,6 +38,7 @@ class Sample:
     id: str
     split: str
     response: str = ""
+    judgement: str = ""
     failed: bool = False
     question: str = ""
     answers: Sequence[str] = ()
@@ -100,7 +105,7 @@ class Benchmark:
         scores: Ways to score, by `no_letter`, if there are several; they replace ``score``.
         enlarge: How much the first image of a row is enlarged; see `tile_image`.
         tile_share: How several images of a row share their tiles; see `share_tile_budget`.
-        judged: Whether a judge model rates the answers.
+        judge: What a judge model is asked about the answers; None if there is no judge.
         releases: For each release whose figure was measured with other settings, these settings.
     """
 
@@ -132,7 +137,7 @@ class Benchmark:
     scores: Mapping[str, Score] = field(default_factory=dict)
     enlarge: int = 1
     tile_share: Literal["training", "evaluation"] = "training"
-    judged: bool = False
+    judge: JudgeRule | None = None
     releases: Mapping[Release, Mapping[str, Any]] = field(default_factory=dict)
 
     def for_release(self, release: Release) -> Benchmark:

@@ -161,6 +161,30 @@ def read_hallusion(row: BenchmarkRow, split: str) -> Fields:
     }
 
 
+def read_mmvet(row: BenchmarkRow, split: str) -> Fields:
+    """MM-Vet: a question, and the abilities that it needs, as a list or with commas between them."""
+    several = row.get("category")
+    needed = ",".join(map(str, several)) if isinstance(several, list | tuple) else given(row, "category")
+    return {"question": text(row, "question"), "answers": [text(row, "answers")], "category": needed}
+
+
+def read_mathvista(row: BenchmarkRow, split: str) -> Fields:
+    """MathVista: a question with its hint and choices; its group is the type of the answer."""
+    options = _list(row, "choices")
+    right = text(row, "answers")
+    if options:
+        right = given(row, "option") or (LETTERS[options.index(right)] if right in options else right)
+        if right not in tuple(LETTERS[: len(options)]):
+            raise ValueError(f"answer {right!r:.80} is none of the {len(options)} choices")
+    return {
+        "question": text(row, "question"),
+        "answers": [right],
+        "options": options,
+        "category": given(row, "category"),
+        "group": text(row, "kind"),
+    }
+
+
 def _yes_or_no(row: BenchmarkRow) -> str:
     said = text(row, "answers").lower()
     known = {"1": "yes", "0": "no"}.get(said, said)
@@ -184,7 +208,9 @@ def _lettered(row: BenchmarkRow) -> list[str]:
 def _list(row: BenchmarkRow, name: str) -> list[str]:
     """The options in one column: a list, or a list in Python's notation."""
     value = row.get(name)
-    if isinstance(value, str):
+    if not isinstance(value, list | tuple):
+        value = given(row, name)
+    if isinstance(value, str) and value:
         try:
             value = ast.literal_eval(value)
         except (ValueError, SyntaxError):

@@ -35,7 +35,7 @@ class PublishedRow:
         """``offered``, ``needs a judge`` or ``not offered``."""
         if self.benchmark is None:
             return "not offered"
-        return "needs a judge" if BENCHMARKS[self.benchmark].judged else "offered"
+        return "needs a judge" if BENCHMARKS[self.benchmark].judge is not None else "offered"
 
 
 def _refcoco() -> Iterator[PublishedRow]:
@@ -44,7 +44,8 @@ def _refcoco() -> Iterator[PublishedRow]:
         yield PublishedRow(GROUNDING, column, "refcoco", column)
 
 
-_JUDGED = "its answers are rated by a judge model, which this version does not ask"
+_JUDGE = "offered with `--judge-url`; the judge is yours"
+_JUDGED = "its answers are rated by a judge model in a way that is not offered"
 PUBLISHED_ROWS: tuple[PublishedRow, ...] = (
     PublishedRow(CARD, "DocVQA test", "docvqa", "DocVQA val", NO_ANSWERS),
     PublishedRow(CARD, "ChartQA test", "chartqa", "ChartQA avg."),
@@ -58,11 +59,11 @@ PUBLISHED_ROWS: tuple[PublishedRow, ...] = (
     PublishedRow(CARD, "MMBench-EN test", "mmbench", "MMBench-EN dev", NO_ANSWERS),
     PublishedRow(CARD, "MMBench-CN test", "mmbench_cn", "MMBench-CN dev", NO_ANSWERS),
     PublishedRow(CARD, "CCBench dev", "ccbench", "CCBench dev"),
-    PublishedRow(CARD, "MMVet GPT-4-0613", why=_JUDGED),
-    PublishedRow(CARD, "MMVet GPT-4-Turbo", why=_JUDGED),
+    PublishedRow(CARD, "MMVet GPT-4-0613", "mmvet", "MMVet GPT-4-0613", _JUDGE),
+    PublishedRow(CARD, "MMVet GPT-4-Turbo", "mmvet", "MMVet GPT-4-Turbo", _JUDGE),
     PublishedRow(CARD, "SEED-Image", "seed", "SEED-Image"),
     PublishedRow(CARD, "HallBench avg", "hallusionbench", "HallBench avg"),
-    PublishedRow(CARD, "MathVista testmini", why=_JUDGED),
+    PublishedRow(CARD, "MathVista testmini", "mathvista", "MathVista testmini", _JUDGE),
     PublishedRow(CARD, "OpenCompass avg", why="a mean of eight benchmarks, two of which need a judge"),
     PublishedRow(VIDEO, "MVBench", "mvbench", "MVBench"),
     PublishedRow(VIDEO, "MMBench-Video 8f", why=_JUDGED),

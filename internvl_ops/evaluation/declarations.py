@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 from internvl_ops.evaluation import mvbench, readers, scoring
 from internvl_ops.evaluation.benchmark import Benchmark
 from internvl_ops.evaluation.choice_benchmarks import CHOICE_BENCHMARKS
+from internvl_ops.evaluation.judged_benchmarks import JUDGED_BENCHMARKS
 from internvl_ops.evaluation.releases import since
 from internvl_ops.evaluation.yes_no_benchmarks import YES_NO_BENCHMARKS
 from internvl_ops.metrics import anls, exact_match, gqa_match, ocrbench_hit, relaxed_accuracy, vqa_accuracy
@@ -17,7 +18,8 @@ from internvl_ops.tasks.ocr import OCR_PROMPTS as OCR_PROMPTS
 
 Name = Literal["refcoco", "docvqa", "infovqa", "chartqa", "textvqa", "vizwiz", "vqav2", "okvqa", "gqa", "ocrbench",
                "mme", "mmbench", "mmbench_cn", "ccbench", "ai2d", "seed", "realworldqa", "mmmu", "scienceqa", "mmvp",
-               "pope", "hallusionbench", "mvbench", "videomme", "captions", "exact_match", "ocr"]  # fmt: skip
+               "pope", "hallusionbench", "mmvet", "mathvista", "mvbench", "videomme", "captions", "exact_match",
+               "ocr"]  # fmt: skip
 
 SHORT = "{} Answer the question using a single word or phrase."
 GROUND = "Please provide the bounding box coordinate of the region this sentence describes: <ref>{}</ref>"
@@ -145,6 +147,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     ),
     **CHOICE_BENCHMARKS,
     **YES_NO_BENCHMARKS,
+    **JUDGED_BENCHMARKS,
     "mvbench": Benchmark(
         title="MVBench",
         metric="accuracy",

@@ -1,8 +1,8 @@
 """The family's scores from its own authors: the tables in the model cards of InternVL2-1B and InternVL-Chat-V1-5, and
 the evaluation pages of the InternVL documentation for the other checkpoints.
 
-OCRBench, RealWorldQA, MMMU, HallusionBench and Video-MME were measured with VLMEvalKit, the others with InternVL's own
-scripts; so was MMMU of V1.2. Where a card and the documentation differ by a few tenths, the card counts.
+OCRBench, RealWorldQA, MMMU, HallusionBench, MathVista and Video-MME were measured with VLMEvalKit, the others with
+InternVL's own scripts; so was MMMU of V1.2. Where a card and the documentation differ by a few tenths, the card counts.
 """
 
 from __future__ import annotations
@@ -114,6 +114,13 @@ PUBLISHED: dict[str, Published] = {
          (55.2, 71.19, 48.27, 46.15)),
         {V1_1: (36.1, 56.26, 26.01, 26.15), V1_5: (49.3, 66.77, 40.17, 40.88), MINI_2B: (37.5, None, None, None)},
     ),
+    "mmvet": _several(
+        ("MMVet GPT-4-0613", "MMVet GPT-4-Turbo"),
+        ((37.8, 32.7), (44.6, 39.5), (55.7, 51.0), (60.0, 54.2), (64.2, 62.1), (68.5, 65.5), (69.8, 65.7)),
+        {V1_1: (46.7, None), V1_5: (62.8, 55.4), MINI_2B: (39.3, 35.5)},
+    ),
+    "mathvista": _one("MathVista testmini", (37.7, 46.4, 58.7, 58.3, 59.4, 63.7, 65.5), v1_1=36.3, v1_5=53.5,
+                      mini_2b=41.1),
     "mvbench": _one("MVBench", (57.5, 60.2, 63.7, 66.4, 67.5, 72.5, 69.6), v1_1=48.95, v1_5=52.13, mini_2b=37.0),
     "videomme": Published(
         ("Video-MME w/o subs", "Video-MME w subs"),

@@ -10,8 +10,8 @@ from internvl_ops.evaluation.published import PUBLISHED
 
 SuiteName = Literal["internvl2", "internvl2-more"]
 _CARD: tuple[Name, ...] = ("docvqa", "chartqa", "infovqa", "textvqa", "ocrbench", "mme", "realworldqa", "ai2d", "mmmu",
-                           "mmbench", "mmbench_cn", "ccbench", "seed", "hallusionbench", "mvbench", "videomme",
-                           "refcoco")  # fmt: skip
+                           "mmbench", "mmbench_cn", "ccbench", "mmvet", "seed", "hallusionbench", "mathvista",
+                           "mvbench", "videomme", "refcoco")  # fmt: skip
 # The benchmarks of the model cards of InternVL2, in their order; and with those that only the documentation has.
 SUITES: dict[SuiteName, tuple[Name, ...]] = {
     "internvl2": _CARD,

@@ -19,6 +19,7 @@ from internvl_ops.stores.redaction import safe_uri
 from internvl_ops.tasks import Task
 from pipelines.commands.benchmark_rows import BenchmarkRows, read_annotations
 from pipelines.commands.job import run_job
+from pipelines.commands.judges import check_judge, judge_of, judged
 from pipelines.options.benchmark_options import EvaluateJobOptions
 from pipelines.options.command_line import Mode
 from pipelines.options.rules import refuse
@@ -56,6 +57,7 @@ def plan_benchmark(options: Any) -> SourcePlan:
     benchmark = BENCHMARKS[options.benchmark]
     if options.no_letter is not None and not benchmark.scores:
         raise ConfigurationError(f"--no-letter {options.no_letter} is for --benchmark videomme alone. Leave it out.")
+    check_judge(options, benchmark)
     if options.subtitles is not None:
         _check_subtitles(options, benchmark)
     media = benchmark.media
@@ -166,12 +168,21 @@ def score_benchmark(options: Any, plan: SourcePlan) -> str:
     answered = list(_answered(output, reshape))
     rows = [*answered, *_failed(output, plan, reshape, {row["id"] for row in answered})]
     samples = [_sample(row) for row in rows]
+    run_id = max((name for name in output.list_names(RUNS) if not name.startswith(".")), default="run")
+    unjudged = 0
+    if benchmark.judge is not None:
+        samples, unjudged = judged(options, benchmark.judge, samples, run_id)
     scores, figures = benchmark.evaluate(samples)
+    if benchmark.judge is not None:
+        judge = options.judge_model or ""
+        figures.table = {benchmark.judge.column(column, judge): one for column, one in figures.table.items()}
     scored = [{**row, "score": score} for row, score in zip(rows, scores, strict=True)]
     failed, left_out = sum(sample.failed for sample in samples), scores.count(None)
+    if benchmark.judge is not None:
+        scored = [{**row, "judgement": one.judgement} for row, one in zip(scored, samples, strict=True)]
     own = [("response", pa.string()), ("score", pa.float64()), ("error", pa.string())]
+    own += [("judgement", pa.string())] if benchmark.judge is not None else []
     schema = pa.schema([("id", pa.string()), *reshape.fields, *own])
-    run_id = max((name for name in output.list_names(RUNS) if not name.startswith(".")), default="run")
     samples_at = write_side_file(output, SAMPLES, as_parquet(pa.Table.from_pylist(scored, schema)), run_id, beside=True)
     result = {
         "benchmark": options.benchmark,
@@ -190,11 +201,13 @@ def score_benchmark(options: Any, plan: SourcePlan) -> str:
         "exif": options.exif,
         **({"num_frames": options.num_frames, "frame_rule": options.frame_rule} if benchmark.media == "video" else {}),
         **({"no_letter": options.no_letter} if benchmark.scores else {}),
+        **({"judge": judge_of(options), "not_judged": unjudged} if benchmark.judge else {}),
     }
     text = json.dumps(result, indent=1, ensure_ascii=False).encode()
     scores_at = write_side_file(output, SCORES, text, run_id, beside=True)
     counts = f", {failed:,} of which failed and count as wrong" if failed else ""
     counts += f", {left_out:,} of which have answers without a letter and are left out" if left_out else ""
+    counts += f", {unjudged:,} of which the judge gave no usable judgement about" if unjudged else ""
     folder = safe_uri(output.uri)
     parts = [
         f"\n{benchmark.title}, {benchmark.metric}: {len(samples):,} questions{counts}. "

@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from internvl_ops.errors import ConfigurationError
+from internvl_ops.evaluation import BENCHMARKS
 from internvl_ops.evaluation.suites import PUBLISHED_MODELS, SUITES, published_figures, published_model, suite_markdown
 from internvl_ops.stores.redaction import safe_uri
 from pipelines.commands.evaluation import SCORES, make_evaluate, plan_benchmark, score_benchmark
@@ -98,13 +99,20 @@ def plan_suite(options: EvaluateJobOptions, *, writes: bool) -> tuple[list[Job],
     for name in names:
         if name not in entries:
             continue
-        values = {**shared, **entries[name], "benchmark": name, "output": f"{options.output.rstrip('/')}/{name}"}
+        judge = {} if BENCHMARKS[name].judge is not None else dict.fromkeys(("judge_url", "judge_model"))
+        values = {
+            **shared,
+            **judge,
+            **entries[name],
+            "benchmark": name,
+            "output": f"{options.output.rstrip('/')}/{name}",
+        }
         try:
-            own = build_options(EvaluateJobOptions, values)
-            plan, checkpoint, task = check_job(own, make_evaluate, make_plan=plan_benchmark, writes=writes)
+            job = build_options(EvaluateJobOptions, values)
+            plan, checkpoint, task = check_job(job, make_evaluate, make_plan=plan_benchmark, writes=writes)
         except ConfigurationError as error:
             raise ConfigurationError(f"--suite {options.suite}, {name}: {error}") from None
-        jobs.append(Job(name, own, plan, checkpoint, task))
+        jobs.append(Job(name, job, plan, checkpoint, task))
     return jobs, [name for name in names if name not in entries]
 
 

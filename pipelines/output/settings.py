@@ -44,6 +44,8 @@ _INDIFFERENT = {
     # For an evaluation: tiles and frames are options of their own, and each run computes its scores anew.
     "release",
     "no_letter",
+    "judge_url",
+    "judge_model",
     "truth_column",  # decides what is said about the answers
 }
 _ENGINE_ARGS = ("dtype", "quantization", "revision", "code_revision", "tokenizer_revision", "kv_cache_dtype",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from examples.nano import benchmarks
@@ -57,6 +59,21 @@ def test_each_benchmark_has_its_own_settings_and_a_folder(tmp_path: Path) -> Non
     ]
     assert [job.options.output for job in jobs] == [f"{tmp_path}/out/docvqa", f"{tmp_path}/out/refcoco"]
     assert absent == [name for name in SUITES["internvl2"] if name not in ("docvqa", "refcoco")]
+
+
+def test_a_judge_is_for_those_that_need_one(tmp_path: Path) -> None:
+    benchmarks.draw_docvqa(tmp_path / "docvqa", 2)
+    [drawn] = (tmp_path / "docvqa").glob("*.parquet")
+    table = pq.read_table(drawn)
+    table = table.set_column(table.column_names.index("answers"), "answer", pa.array(["a"] * len(table)))
+    (tmp_path / "mmvet").mkdir()
+    pq.write_table(table, tmp_path / "mmvet" / "test.parquet")
+    text = "docvqa: docvqa\nmmvet: mmvet\n"
+
+    jobs, _ = planned(tmp_path, text, judge_url="http://127.0.0.1:9/v1", judge_model="judge")
+    assert [(job.name, job.options.judge_model) for job in jobs] == [("docvqa", None), ("mmvet", "judge")]
+    with pytest.raises(ConfigurationError, match=r"--suite internvl2, mmvet: .*Name yours by --judge-url"):
+        planned(tmp_path, text)
 
 
 @pytest.mark.parametrize(
