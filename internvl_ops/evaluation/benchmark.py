@@ -93,6 +93,7 @@ class Benchmark:
             is counts.
         more_media: Columns that may hold further images of a row. If a row has several images, or a list of them,
             ``read`` finds their number as ``pictures``.
+        truths: Suffixes of files with the right answer, which may stand beside the images of a folder in place of data.
         max_tiles: Maximum number of tiles of an image.
         max_new_tokens: Maximum length of an answer, in tokens.
         min_new_tokens: Minimum length of an answer, in tokens.
@@ -125,6 +126,7 @@ class Benchmark:
     place: Callable[[str, str], str] | None = None
     media_names: tuple[str, ...] = ()
     more_media: tuple[str, ...] = ()
+    truths: tuple[str, ...] = ()
     max_tiles: int = 6
     max_new_tokens: int = 100
     min_new_tokens: int = 0

@@ -219,13 +219,14 @@ BENCHMARKS: dict[str, Benchmark] = {
     ),
     "ocr": Benchmark(
         title="Text recognition",
-        metric="character and word error rate",
+        metric="character and word error rate, TEDS of tables",
         prompt=OCR_PROMPTS["text", "en"],
         needs={"answers": ("text", "answers", "answer")},
         read=readers.read_caption,
         fields=("answers",),
         score=scoring.character_error_rates,
         summarise=scoring.error_rates,
+        truths=(".gt.txt", ".txt", ".md", ".html"),
         max_tiles=24,
         max_new_tokens=1536,
         exif="apply",  # there are no published figures to compare with

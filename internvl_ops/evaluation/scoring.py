@@ -5,6 +5,7 @@ A failed sample scores nothing and stays in every denominator.
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
@@ -20,6 +21,8 @@ from internvl_ops.metrics import (
     mme_scores,
     mvbench_hit,
     rouge_l,
+    tables_in,
+    teds,
     tokens,
     video_mme_letter,
     video_mme_option,
@@ -148,13 +151,24 @@ def character_error_rates(samples: Sequence[Sample]) -> list[float]:
 
 
 def error_rates(samples: Sequence[Sample], scores: Sequence[float]) -> Figures:
-    """Edits per character and per word of all texts together, and the share of texts without an edit, times 100."""
+    """Edits per character and per word of all texts together, the share of texts without an edit, and the mean TEDS of
+    the tables if there are any, times 100."""
     characters = [_nearest(sample) for sample in samples]
     words = [word_errors(sample.response, _right(sample)) for sample in samples]
     exact = sum(wrong == 0 and not sample.failed for (wrong, _), sample in zip(characters, samples, strict=True))
     table = {"character error rate": error_rate(characters), "word error rate": error_rate(words)}
     table["exact"] = exact / max(1, len(samples))
+    tables = [score for sample in samples for score in _table_scores(sample)]
+    if tables:
+        table["TEDS"] = sum(tables) / len(tables)
     return Figures({name: 100 * value for name, value in table.items()})
+
+
+def _table_scores(sample: Sample) -> list[float]:
+    """TEDS of each table; the first of the answer belongs to the first of the text. One without the other scores 0."""
+    right = tables_in(_right(sample))
+    pairs = itertools.zip_longest(right, tables_in(sample.response)) if right else ()
+    return [0.0 if one is None or other is None else teds(one, other) for one, other in pairs]
 
 
 def _nearest(sample: Sample) -> tuple[int, int]:

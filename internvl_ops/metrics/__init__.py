@@ -13,6 +13,7 @@ from internvl_ops.metrics.letters import (
 )
 from internvl_ops.metrics.mme import mme_scores, yes_or_no
 from internvl_ops.metrics.questions import anls, exact_match, gqa_match, ocrbench_hit, relaxed_accuracy, vqa_accuracy
+from internvl_ops.metrics.tables import tables_in, teds
 from internvl_ops.metrics.yes_no import pope_answer, pope_scores, yes_no_word
 
 __all__ = [
@@ -37,6 +38,8 @@ __all__ = [
     "precision_at_05",
     "relaxed_accuracy",
     "rouge_l",
+    "tables_in",
+    "teds",
     "tokens",
     "video_mme_letter",
     "video_mme_option",

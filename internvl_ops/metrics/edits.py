@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 
+from rapidfuzz.distance import Levenshtein
+
 
 def edits(first: Sequence[Hashable], second: Sequence[Hashable]) -> int:
     """Levenshtein distance: insertions, deletions and substitutions of single items that turn one into the other."""
-    if len(first) < len(second):
-        first, second = second, first
-    row = list(range(len(second) + 1))
-    for i, x in enumerate(first, 1):
-        diagonal, row[0] = row[0], i
-        for j, y in enumerate(second, 1):
-            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (x != y))
-    return row[-1]
+    return Levenshtein.distance(first, second)
 
 
 def character_errors(response: str, answer: str) -> tuple[int, int]:

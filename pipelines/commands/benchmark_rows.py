@@ -19,6 +19,7 @@ import pyarrow as pa
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.evaluation import BENCHMARKS, Benchmark
 from internvl_ops.evaluation.subtitles import NONE, SUFFIX, as_text
+from internvl_ops.stores.redaction import safe_uri
 from pipelines.sources import SourcePlan, Split
 from pipelines.sources.raw_rows import RawRows
 from pipelines.sources.storage import open_input
@@ -36,6 +37,7 @@ INLINE = pa.struct([("bytes", pa.large_binary()), ("path", pa.string())])
 SHARD = re.compile(r"-\d+-of-\d+$")
 _ADDRESS = re.compile(r"https?://|data:", re.IGNORECASE)
 _SUFFIX = re.compile(r"\.[A-Za-z0-9]{2,5}$|/$")
+_LONGEST_TRUTH = 1 << 20
 _SHORTEST_BASE64 = 64  # characters; no picture is shorter, and what stands for another row's picture is
 
 
@@ -51,6 +53,7 @@ class BenchmarkRows:
         id_column: Column with ids; None to use a row's position in the data.
         answers: Answers by question id, from an annotation file.
         subtitles: Folder with one SRT file per video, named like the video.
+        truth: Suffix of the files with the right answers beside the images of a folder; empty if the data hold them.
         published_folders: Whether videos are in the folders in which the benchmark publishes them.
     """
 
@@ -61,6 +64,7 @@ class BenchmarkRows:
     id_column: str | None = None
     answers: Mapping[str, Sequence[str]] = field(default_factory=dict)
     published_folders: bool = False
+    truth: str = ""
     subtitles: str | None = None
 
     @property
@@ -96,9 +100,12 @@ class BenchmarkRows:
         """Converts rows to the columns of `columns`. A row that cannot be asked or scored becomes a problem."""
         chosen = self._chosen(list(raw.columns))
         values = {name: _values(plan, column, raw.columns[column]) for name, column in chosen.items()}
-        part, problems = self.split_of(split.name), dict(raw.problems)
+        part, problems = "" if self.truth else self.split_of(split.name), dict(raw.problems)
         samples: list[dict[str, Any]] = []
         shown = self._subtitles(raw, problems)
+        if self.truth:
+            images = raw.columns[self._media(list(raw.columns))].to_pylist()
+            values["answers"] = [self._truth(image, index, problems) for index, image in enumerate(images)]
         several = self._several(raw) if self.benchmark.more_media else None
         for index in range(len(raw.numbers)):
             row = {name: column[index] for name, column in values.items()}
@@ -139,7 +146,7 @@ class BenchmarkRows:
             there = [candidate for candidate in candidates if candidate in names]
             if there:
                 chosen[name] = there[0]
-            elif name in benchmark.needs and not (name == "answers" and self.answers):
+            elif name in benchmark.needs and not (name == "answers" and (self.answers or self.truth)):
                 raise ConfigurationError(
                     f"--benchmark {self.name}: {self.input} has no column {' or '.join(map(repr, candidates))} for "
                     f"the {name}. Columns there: {', '.join(names) or 'none'}. Is it the data of another benchmark?"
@@ -160,6 +167,8 @@ class BenchmarkRows:
     def _ids(self, split: Split, raw: RawRows) -> pa.Array:
         if self.id_column:
             return pa.array([_as_id(value) for value in raw.columns[self.id_column].to_pylist()], pa.string())
+        if self.truth and raw.ids is not None:
+            return raw.ids
         return pa.array([f"{split.name}:{number}" for number in raw.numbers.tolist()], pa.string())
 
     def _pictures(self, raw: RawRows, categories: Sequence[str]) -> pa.Array:
@@ -197,6 +206,21 @@ class BenchmarkRows:
                 problems.setdefault(index, f"subtitles of {name}: {error}")
                 found.append(NONE)
         return found
+
+    def _truth(self, image: str, index: int, problems: dict[int, str]) -> list[str]:
+        """The right answer about an image, from the file beside it."""
+        uri = image.rpartition(".")[0] + self.truth
+        try:
+            with open_input(uri) as file:
+                text = file.read(_LONGEST_TRUTH + 1).decode("utf-8-sig")
+            if len(text) <= _LONGEST_TRUTH:
+                return [text.strip()]
+            problems.setdefault(index, f"{safe_uri(uri)} has more than {_LONGEST_TRUTH:,} characters")
+        except UnicodeDecodeError:
+            problems.setdefault(index, f"{safe_uri(uri)} is not UTF-8; convert it")
+        except FileNotFoundError:
+            problems.setdefault(index, f"there is no {safe_uri(uri)} with what the image says")
+        return [""]
 
     def _video(self, video: str, category: str) -> str:
         if _ADDRESS.match(video):

@@ -15,6 +15,7 @@ from internvl_ops.evaluation import BENCHMARKS, Benchmark, Sample, evaluate
 from internvl_ops.evaluation.published import PUBLISHED, beside_published
 from internvl_ops.evaluation.subtitles import SUFFIX
 from internvl_ops.media.kinds import MEDIA_KINDS, MediaKind
+from internvl_ops.media.sniff import IMAGE_SUFFIXES
 from internvl_ops.stores.redaction import safe_uri
 from internvl_ops.tasks import Task
 from pipelines.commands.benchmark_rows import BenchmarkRows, read_annotations
@@ -64,8 +65,11 @@ def plan_benchmark(options: Any) -> SourcePlan:
     unused = [f"{kind}_column" for kind in MEDIA_KINDS if kind != media]
     refuse(options, unused, f"--benchmark {options.benchmark} has {media}s")
     refuse(options, ("clip_seconds", "clip_scenes"), "each question is about a whole video")
+    files = _files(options)
+    truth = _truth_suffix(options, benchmark) if files["format"] == "files" else ""
     rows = BenchmarkRows(
         name=options.benchmark,
+        truth=truth,
         input=options.input,
         split=options.split,
         media_column=options.video_column if media == "video" else options.image_column,
@@ -74,9 +78,14 @@ def plan_benchmark(options: Any) -> SourcePlan:
         subtitles=options.subtitles,
         published_folders=_has_published_folders(benchmark, options.media_root),
     )
-    named = dict.fromkeys(("id_column", "image_column", "video_column", "document_column"))  # `rows` reads them
-    changes: dict[str, Any] = {**_files(options), **named, "reshape": rows}
+    named: dict[str, Any] = dict.fromkeys(("id_column", "image_column", "video_column", "document_column"))
+    if truth:
+        named["image_column"] = "image"  # a TIFF could be a document, too
+    changes: dict[str, Any] = {**files, **named, "reshape": rows}
     plan = plan_source(replace(source_options(options), **changes))
+    if truth:
+        left_out = {suffix: count for suffix, count in plan.left_out.items() if not truth.endswith(suffix)}
+        plan = replace(plan, left_out=left_out)
     first = next((table for split in plan.splits for table in islice(read_split(plan, split, 100), 1)), None)
     if first is not None and len(first) and not first["__error"].null_count:
         raise ConfigurationError(
@@ -120,6 +129,8 @@ def _files(options: Any) -> dict[str, str]:
         "uri": uri,
         "format": held[0] if options.input_format == "auto" and len(held) == 1 else options.input_format,
     }
+    if not held and options.input_format == "auto" and BENCHMARKS[options.benchmark].truths:
+        return {"uri": uri, "format": "files"}
     if options.split is None:
         return found
     tables = [name for name in names if any(suffix_of(name) in MANIFEST_SUFFIXES[kind] for kind in held)]
@@ -131,6 +142,24 @@ def _files(options: Any) -> dict[str, str]:
             "itself as --input."
         )
     return found | {"uri": f"{uri}/**/*{options.split}*"}
+
+
+def _truth_suffix(options: Any, benchmark: Benchmark) -> str:
+    """The suffix of the files in a folder that hold the right answers beside its images: that of the most images.
+
+    Raises:
+        ConfigurationError: There is none.
+    """
+    names = set(walk(options.input.rstrip("/"), recursive=True))
+    stems = {name.rpartition(".")[0] for name in names if suffix_of(name) in IMAGE_SUFFIXES}
+    found = {suffix: sum(f"{stem}{suffix}" in names for stem in stems) for suffix in benchmark.truths}
+    suffix = max(found, key=lambda suffix: found[suffix], default="")
+    if not found.get(suffix):
+        raise ConfigurationError(
+            f"--input {safe_uri(options.input)}: the folder has no table, and no text beside an image. Put what a.png "
+            f"says into {' or '.join(f'a{suffix}' for suffix in benchmark.truths)}."
+        )
+    return suffix
 
 
 def _annotations(uri: str | None) -> dict[str, list[str]]:

@@ -151,3 +151,16 @@ def test_published_tables_are_whole() -> None:
         assert all(len(figures) == len(table.columns) for figures in table.models.values())
     refcoco = PUBLISHED["refcoco"].models.values()
     assert all(sum(splits) / 8 == pytest.approx(mean, abs=0.06) for mean, *splits in refcoco)  # type: ignore[arg-type]
+
+
+def test_tables_of_pages_are_scored_by_teds_in_their_order() -> None:
+    table = "<table><tr><td>{}</td></tr></table>"  # 4 nodes
+    right = f"Text {table.format('ab')} and {table.format('cd')}"
+    samples = [
+        Sample("1", "", right, answers=[right]),
+        Sample("2", "", f"Text {table.format('ax')}", answers=[right]),  # half a cell, and a table less
+        Sample("3", "", "no table", answers=["no table"]),
+    ]
+    figures = BENCHMARKS["ocr"].evaluate(samples)[1]
+    assert figures.table["TEDS"] == pytest.approx(100 * (1 + 1 + (1 - 0.5 / 4) + 0) / 4)
+    assert "TEDS" not in BENCHMARKS["ocr"].evaluate(samples[2:])[1].table

@@ -390,3 +390,45 @@ def test_defaults_are_the_benchmarks_and_flags_win() -> None:
     assert build_options(Options, {**common, "benchmark": "infovqa", "max-tiles": 3}).max_tiles == 3
     with pytest.raises(ConfigurationError, match=r"--benchmark docvq: must be 'refcoco', 'docvqa'.*'ocr'"):
         build_options(Options, {**common, "benchmark": "docvq"})
+
+
+class TestFoldersOfPages:
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        for name in ("a", "sub/b"):
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / f"{name}.png").write_bytes(PICTURE)
+            (tmp_path / f"{name}.txt").write_text(f"what {name} says\n")
+        return tmp_path
+
+    def test_a_text_beside_a_picture_is_what_it_says(self, folder: Path) -> None:
+        rows = read("ocr", folder).to_pylist()
+        assert [(row["id"], row["answers"], row["__error"]) for row in rows] == [
+            ("a.png", ["what a says"], None),
+            ("sub/b.png", ["what sub/b says"], None),
+        ]
+
+    @pytest.mark.parametrize("suffix", [".gt.txt", ".md", ".html"])
+    def test_other_suffixes_do_as_well(self, tmp_path: Path, suffix: str) -> None:
+        (tmp_path / "a.tif").write_bytes(PICTURE)
+        (tmp_path / f"a{suffix}").write_text("# what it says")
+        assert only(read("ocr", tmp_path))["answers"] == ["# what it says"]
+
+    def test_a_picture_without_a_text_is_an_error_of_its_own(self, folder: Path) -> None:
+        (folder / "c.png").write_bytes(PICTURE)
+        (folder / "d.png").write_bytes(PICTURE)
+        (folder / "d.txt").write_bytes(b"\xff\xfe")
+        errors = [row["__error"] and row["__error"]["message"] for row in read("ocr", folder).to_pylist()]
+        assert [bool(error) for error in errors] == [False, True, True, False]
+        assert "there is no" in errors[1]
+        assert "UTF-8" in errors[2]
+
+    def test_a_folder_of_pictures_alone_is_refused(self, tmp_path: Path) -> None:
+        (tmp_path / "a.png").write_bytes(PICTURE)
+        with pytest.raises(ConfigurationError, match=r"a\.gt\.txt or a\.txt"):
+            read("ocr", tmp_path)
+
+    def test_the_texts_are_not_said_to_be_left_out(self, folder: Path) -> None:
+        (folder / "notes.pdf").write_bytes(b"x")
+        values = {"benchmark": "ocr", "input": str(folder), "output": "out", "model": "model"}
+        assert plan_benchmark(build_options(Options, values)).left_out == {".pdf": 1}
