@@ -71,7 +71,7 @@ def run_suite(options: EvaluateJobOptions, mode: Mode) -> NoReturn:
         say_now(f"checked the data of {len(jobs)} benchmark(s)")
         sys.exit(_run(options, jobs, absent))
     except Interrupted:
-        say("Interrupted before any unit was done. The same command starts again.")
+        say("Interrupted. The same command goes on.")
         end()
     except ConfigurationError as error:
         fail(error, 2, logger, as_json=options.log_json)
