@@ -134,6 +134,12 @@ bench-repetition: setup
 bench-sources: setup
 	@$(PY) -m benchmarks.bench_sources
 
+# Vectors: preparing pictures, a whole job against a plain torch loop, and a linear probe; six minutes.
+.PHONY: bench-embed
+bench-embed: setup
+	@$(PY) -m benchmarks.bench_embed
+	@$(PY) -m benchmarks.tables
+
 # Memory and speed of exports over a million rows; 2 GB in /tmp, half an hour on two cores.
 .PHONY: bench-exports
 bench-exports: setup

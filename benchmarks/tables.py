@@ -28,6 +28,7 @@ SECTIONS = {
     "video": "Videos (`make bench-media`)",
     "document": "Documents (`make bench-media`)",
     "documents": "Text layers of PDFs (`make bench-documents`)",
+    "embed": "Vectors (`make bench-embed`)",
     "fetch": "Object store with 50 ms a request (`make bench-media`)",
     "repetition": "Answers that repeat themselves (`make bench-repetition`)",
     "resume": "Ten million finished rows known again (`make bench-resume`)",
