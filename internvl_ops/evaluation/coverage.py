@@ -44,7 +44,7 @@ def _refcoco() -> Iterator[PublishedRow]:
         yield PublishedRow(GROUNDING, column, "refcoco", column)
 
 
-_JUDGE = "offered with `--judge-url`; the judge is yours"
+_JUDGE = "offered; the judge is a model of yours"
 _JUDGED = "its answers are rated by a judge model in a way that is not offered"
 PUBLISHED_ROWS: tuple[PublishedRow, ...] = (
     PublishedRow(CARD, "DocVQA test", "docvqa", "DocVQA val", NO_ANSWERS),
