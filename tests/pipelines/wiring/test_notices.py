@@ -16,6 +16,7 @@ from pipelines.output.folder import OutputFolder
 from pipelines.report.record import RunRecord
 from pipelines.sources import SourcePlan
 from pipelines.wiring.notices import notices
+from testing.office_files import stand_in
 from tests.pipelines.finished_rows import CAPTION
 from tests.pipelines.manifests import plan_of
 from tests.pipelines.report.test_report import Page, finish, written
@@ -96,3 +97,15 @@ def test_they_stand_in_the_record_the_page_and_the_closing_words(tmp_path: Path,
     assert f"note      {said}" in describe(asked, plan, checkpoint, CAPTION)
     assert said in Page(html).text
     assert "LICENSE" not in json.dumps(run)
+
+
+def test_office_documents_without_libreoffice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.DOCX").touch()
+    plan = plan_of(tmp_path / "in")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (note,) = noticed(options(tmp_path), plan, None)
+    assert "a.DOCX" in note
+    assert "LibreOffice" in note
+    monkeypatch.setenv("PATH", str(stand_in(tmp_path, "exit 0")))
+    assert noticed(options(tmp_path), plan, None) == []
