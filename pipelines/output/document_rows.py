@@ -28,6 +28,8 @@ DOCUMENTS_SCHEMA = pa.schema(
         ("finish_reasons", pa.list_(pa.struct([("finish_reason", pa.string()), ("pages", pa.int32())]))),
         *((name, pa.string()) for name in SAID),
         ("page_labels", pa.list_(pa.string())),
+        ("page_logprobs", pa.list_(pa.float64())),
+        ("min_logprob", pa.float64()),
         ("document_info", pa.string()),  # JSON
         ("run_id", pa.string()),
     ]
@@ -47,6 +49,7 @@ class Page(NamedTuple):
         message: The message of the error.
         label: The label that viewers show for it.
         about: JSON of what the document says of itself, with the first page.
+        logprob: The mean log-probability of the tokens of its answer; None if the job does not ask for it.
     """
 
     number: int
@@ -56,6 +59,7 @@ class Page(NamedTuple):
     message: str | None = None
     label: str | None = None
     about: str | None = None
+    logprob: float | None = None
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,7 @@ def document(name: str, pages: list[Page], run_id: str, joining: Joining | None 
     """
     about = next((page.about for page in pages if page.about), None)
     said = _said(about)
+    known = [page.logprob for page in pages if page.logprob is not None]
     reasons = Counter(FAILED if page.kind else page.reason or "" for page in pages)
     return {
         "id": name,
@@ -102,6 +107,8 @@ def document(name: str, pages: list[Page], run_id: str, joining: Joining | None 
         "finish_reasons": [{"finish_reason": one, "pages": count} for one, count in reasons.most_common()],
         **{key: said.get(key) for key in SAID},
         "page_labels": [page.label for page in pages] if any(page.label for page in pages) else None,
+        "page_logprobs": [page.logprob for page in pages] if known else None,
+        "min_logprob": min(known, default=None),
         "document_info": about,
         "run_id": run_id,
     }

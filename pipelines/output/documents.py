@@ -24,9 +24,11 @@ from pipelines.output.documented import Documented, read_documented, write_docum
 from pipelines.output.folder import DOCUMENTS, ERRORS, RESULTS, OutputFolder
 from pipelines.output.markdown import write_markdown
 from pipelines.output.ownership import mark, parquet_name
-from pipelines.output.writer import DOCUMENT_INFO
+from pipelines.output.writer import DOCUMENT_INFO, carried_names
 
 ROWS_PER_FILE = 1000
+_LOGPROB = "mean_logprob"  # of a page's answer, with --log-probs
+_OPTIONAL = (*DOCUMENT_INFO, _LOGPROB)
 _PAGE_ID = re.compile(r"(.*)#page=([1-9][0-9]{0,8})", re.DOTALL)  # the form of the ids from `stages.explode`
 
 
@@ -125,12 +127,12 @@ def _sorted_pages(
     db.execute("PRAGMA synchronous = OFF")
     db.execute(
         "CREATE TABLE pages (parent TEXT, page INTEGER, text TEXT, reason TEXT, kind TEXT, message TEXT, label TEXT, "
-        "about TEXT)"
+        "about TEXT, logprob REAL)"
     )
     db.execute("BEGIN")
     for rows in itertools.chain(_read_pages(output, text_column, names), failed_pages(output)):
         wanted = rows if names is None else (row for row in rows if row[0] in names)
-        db.executemany("INSERT INTO pages VALUES (?, ?, ?, ?, ?, ?, ?, ?)", wanted)
+        db.executemany("INSERT INTO pages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", wanted)
     db.execute("COMMIT")
     db.execute("CREATE INDEX by_page ON pages (parent, page)")
     # A page may have an old error and a new text: the text comes first.
@@ -142,8 +144,10 @@ def _sorted_pages(
 def _read_pages(output: OutputFolder, text_column: str, names: set[str] | None) -> Iterator[Iterable[tuple[Any, ...]]]:
     columns = ["parent", "page", text_column, "finish_reason"]
     only = None if names is None else _files_with(output, names)
-    for _, table in output.read_tables(RESULTS, columns, only=only, optional=DOCUMENT_INFO):
-        said = [table[one].to_pylist() if one in table.column_names else [None] * len(table) for one in DOCUMENT_INFO]
+    for file, table in output.read_tables(RESULTS, columns, only=only, optional=_OPTIONAL):
+        if _LOGPROB in table.column_names and _LOGPROB in carried_names(output.read_schema(file)):
+            table = table.drop_columns([_LOGPROB])  # a column of the manifest, whatever it holds
+        said = [table[one].to_pylist() if one in table.column_names else [None] * len(table) for one in _OPTIONAL]
         values = [table[name].to_pylist() for name in columns]
         read = zip(*values, *said, strict=True)
         yield ((*row[:4], None, None, *row[4:]) for row in read if row[0] is not None)
@@ -168,7 +172,7 @@ def failed_pages(output: OutputFolder, only: Collection[str] | None = None) -> I
             continue
         table = output.read_table(name, ["id", "kind", "message", "stage"])
         yield (
-            (match[1], int(match[2]), None, None, row["kind"], row["message"], None, None)
+            (match[1], int(match[2]), None, None, row["kind"], row["message"], None, None, None)
             for row in table.to_pylist()
             if row["kind"] != "duplicate_id"
             and row["stage"] not in ("read", "explode")

@@ -115,6 +115,28 @@ def test_what_the_pdf_says_of_itself_comes_along(output: OutputFolder) -> None:
     assert (old["title"], old["page_labels"], old["document_info"]) == (None, None, None)
 
 
+def test_how_sure_the_model_was_comes_along(output: OutputFolder) -> None:
+    rows = [
+        {"id": f"b#page={page}", "parent": "b", "page": page, "response": "x", "text": "x", "finish_reason": reason}
+        | {"mean_logprob": logprob}
+        for page, reason, logprob in ((1, "stop", -0.125), (2, "blank", None), (4, "stop", -1.5))
+    ]
+    output.write_table(f"{RESULTS}/a.parquet", pa.Table.from_pylist(rows))
+    errors(output, "a", "b#page=3")
+    results(output, "b", ("unasked", 1, "one"))
+    write_documents(output, "text", "parquet", "run")
+    book, unasked = documents(output)["b"], documents(output)["unasked"]
+    assert (book["page_logprobs"], book["min_logprob"]) == ([-0.125, None, None, -1.5], -1.5)
+    assert (unasked["page_logprobs"], unasked["min_logprob"]) == (None, None)
+
+
+def test_a_column_of_the_manifest_says_nothing_of_the_model(output: OutputFolder) -> None:
+    row = {"id": "b#page=1", "mean_logprob": "high", "response": "x", "parent": "b", "page": 1, "text": "x"}
+    output.write_table(f"{RESULTS}/a.parquet", pa.Table.from_pylist([row | {"finish_reason": "stop"}]))
+    write_documents(output, "text", "parquet", "run")
+    assert documents(output)["b"]["page_logprobs"] is None
+
+
 def test_pages_are_joined_where_nothing_is_missing_between_them(output: OutputFolder) -> None:
     results(output, "a", ("book", 1, "for exam-"), ("book", 2, "ple it runs"), ("book", 3, "on and"))
     results(output, "b", ("book", 5, "more it"), ("book", 7, "goes"))
