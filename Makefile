@@ -33,11 +33,7 @@ endif
 MODEL := examples/nano/checkpoint
 .PHONY: demo
 demo: setup
-	@$(PY) jobs/caption_dataset.py --input examples/demo/images --output demo-output --model $(MODEL) --overwrite
-	@echo "What phrases describe in the same pictures, what is written in others, and what moves in a clip:"
-	@$(PY) jobs/ground_dataset.py --input examples/demo/phrases.jsonl --output demo-output/boxes --model $(MODEL) --overwrite
-	@$(PY) jobs/ocr_dataset.py --input examples/demo/text --output demo-output/text --model $(MODEL) --max-tiles 6 --overwrite
-	@$(PY) jobs/ask_dataset.py --input examples/demo/questions.jsonl --output demo-output/clips --model $(MODEL) --overwrite
+	@$(PY) -m examples.demo.run
 
 .PHONY: test test-slow test-s3 chaos lint lock
 # Two at a time, since jobs mostly wait for Ray and engines to start; one on a GPU, whose memory an engine takes whole.
