@@ -66,8 +66,8 @@ def test_manifest_that_is_not_what_its_suffix_says(tmp_path, model):
 
 
 def test_suffix_nobody_knows(tmp_path, model):
-    (tmp_path / "rows.xlsx").write_text("x")
-    message = refused("--input", tmp_path / "rows.xlsx", "--output", tmp_path / "out", "--model", model)
+    (tmp_path / "rows.sqlite").write_text("x")
+    message = refused("--input", tmp_path / "rows.sqlite", "--output", tmp_path / "out", "--model", model)
     assert "--input-format" in message
 
 
