@@ -168,6 +168,12 @@ def read_mmvet(row: BenchmarkRow, split: str) -> Fields:
     return {"question": text(row, "question"), "answers": [text(row, "answers")], "category": needed}
 
 
+def read_mmbench_video(row: BenchmarkRow, split: str) -> Fields:
+    """MMBench-Video: a question, and the dimensions that it belongs to, as a list."""
+    named = ",".join(map(str, _list(row, "category")))
+    return {"question": text(row, "question"), "answers": [text(row, "answers")], "category": named}
+
+
 def read_mathvista(row: BenchmarkRow, split: str) -> Fields:
     """MathVista: a question with its hint and choices; its group is the type of the answer."""
     options = _list(row, "choices")

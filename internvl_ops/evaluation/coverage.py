@@ -45,7 +45,6 @@ def _refcoco() -> Iterator[PublishedRow]:
 
 
 _JUDGE = "offered; the judge is a model of yours"
-_JUDGED = "its answers are rated by a judge model in a way that is not offered"
 PUBLISHED_ROWS: tuple[PublishedRow, ...] = (
     PublishedRow(CARD, "DocVQA test", "docvqa", "DocVQA val", NO_ANSWERS),
     PublishedRow(CARD, "ChartQA test", "chartqa", "ChartQA avg."),
@@ -64,10 +63,10 @@ PUBLISHED_ROWS: tuple[PublishedRow, ...] = (
     PublishedRow(CARD, "SEED-Image", "seed", "SEED-Image"),
     PublishedRow(CARD, "HallBench avg", "hallusionbench", "HallBench avg"),
     PublishedRow(CARD, "MathVista testmini", "mathvista", "MathVista testmini", _JUDGE),
-    PublishedRow(CARD, "OpenCompass avg", why="a mean of eight benchmarks, two of which need a judge"),
+    PublishedRow(CARD, "OpenCompass avg", why="a mean of eight benchmarks; MMBench V1.1 and MMStar are not offered"),
     PublishedRow(VIDEO, "MVBench", "mvbench", "MVBench"),
-    PublishedRow(VIDEO, "MMBench-Video 8f", why=_JUDGED),
-    PublishedRow(VIDEO, "MMBench-Video 16f", why=_JUDGED),
+    PublishedRow(VIDEO, "MMBench-Video 8f", "mmbench_video", "MMBench-Video 8f", f"{_JUDGE}; `--num-frames 8`"),
+    PublishedRow(VIDEO, "MMBench-Video 16f", "mmbench_video", "MMBench-Video 16f", _JUDGE),
     PublishedRow(VIDEO, "Video-MME w/o subs", "videomme", "Video-MME w/o subs"),
     PublishedRow(VIDEO, "Video-MME w subs", "videomme", "Video-MME w subs"),
     *_refcoco(),

@@ -18,8 +18,8 @@ from internvl_ops.tasks.ocr import OCR_PROMPTS as OCR_PROMPTS
 
 Name = Literal["refcoco", "docvqa", "infovqa", "chartqa", "textvqa", "vizwiz", "vqav2", "okvqa", "gqa", "ocrbench",
                "mme", "mmbench", "mmbench_cn", "ccbench", "ai2d", "seed", "realworldqa", "mmmu", "scienceqa", "mmvp",
-               "pope", "hallusionbench", "mmvet", "mathvista", "mvbench", "videomme", "captions", "exact_match",
-               "ocr"]  # fmt: skip
+               "pope", "hallusionbench", "mmvet", "mathvista", "mmbench_video", "mvbench", "videomme", "captions",
+               "exact_match", "ocr"]  # fmt: skip
 
 SHORT = "{} Answer the question using a single word or phrase."
 GROUND = "Please provide the bounding box coordinate of the region this sentence describes: <ref>{}</ref>"

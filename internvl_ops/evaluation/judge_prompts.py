@@ -1,5 +1,5 @@
-"""What a judge model is asked, as published by MM-Vet and MathVista and used by VLMEvalKit. The words are part of the
-measure: with others, the figures could not be compared."""
+"""What a judge model is asked, as published by MM-Vet, MathVista and MMBench-Video and used by VLMEvalKit. The words
+are part of the measure: with others, the figures could not be compared."""
 
 MMVET = """
 Compare the ground truth and prediction from AI models, to give a correctness score for the prediction.
@@ -33,6 +33,19 @@ that these contradictions can lead to distrust or confusion.
 The humor in this meme is derived from the unexpected contrast between the names of the countries
 and their actual physical characteristics. | 1.0
 
+"""
+
+MMBENCH_VIDEO = """
+As an AI assistant, your task is to evaluate a candidate answer in comparison to a given correct answer.
+The question itself, the correct 'groundtruth' answer, and the candidate answer will be provided to you.
+Your assessment should range from 0 to 3, \
+based solely on the semantic similarity between the groundtruth and the candidate answer, \
+disregarding any grammatical differences.
+A rating of 0 suggests no similarity, implying the candidate answer is entirely incorrect.
+A rating of 1 suggests low similarity, meaning the candidate answer is largely incorrect.
+A rating of 2 suggests high similarity, meaning the candidate answer is largely correct.
+Lastly, a rating of 3 indicates complete similarity, which means the candidate answer is entirely correct.
+Your response should be a single integer from 0, 1, 2, or 3.
 """
 
 _INTEGER = (

@@ -5,6 +5,12 @@ from __future__ import annotations
 from internvl_ops.evaluation import choice_readers, judging, scoring
 from internvl_ops.evaluation.benchmark import Benchmark
 
+_FRAMES = (
+    "\nYou will be provided with {frames} separate frames uniformly sampled from a video, the frames are provided in "
+    "chronological order of the video.\nPlease analyze these images and provide the answer to the question about the "
+    "video content.\nPlease directly reply with your response to the only question.\nQuestion: {} "
+)
+
 JUDGED_BENCHMARKS: dict[str, Benchmark] = {
     "mmvet": Benchmark(
         title="MMVet",
@@ -37,5 +43,24 @@ JUDGED_BENCHMARKS: dict[str, Benchmark] = {
         summarise=scoring.overall("MathVista testmini"),
         max_new_tokens=1024,
         judge=judging.MATHVISTA_RULE,
+    ),
+    "mmbench_video": Benchmark(
+        title="MMBench-Video",
+        metric="mean rating by a judge, 0 to 3",
+        prompt=_FRAMES,
+        needs={"question": ("question",), "answers": ("answer",)},
+        may_have={"category": ("dimensions",)},
+        read=choice_readers.read_mmbench_video,
+        fields=("question", "answers", "category"),
+        score=judging.similar,
+        summarise=judging.dimensions,
+        media="video",
+        video_suffix=".mp4",
+        max_tiles=1,
+        max_new_tokens=1024,
+        num_frames=16,
+        frame_rule="steps",
+        frame_labels="training",
+        judge=judging.MMBENCH_VIDEO_RULE,
     ),
 }

@@ -1,9 +1,11 @@
 """The family's scores from its own authors: the tables in the model cards of InternVL2-1B and InternVL-Chat-V1-5, and
-the evaluation pages of the InternVL documentation for the other checkpoints. Of InternVL2.5, whose cards show their
-tables as pictures, it has the figures that an earlier text of the cards had.
+the evaluation pages of the InternVL documentation for the other checkpoints; of videos, the tables of all cards of
+InternVL2. Of InternVL2.5, whose cards show their tables as pictures, it has the figures that an earlier text of the
+cards had.
 
-OCRBench, RealWorldQA, MMMU, HallusionBench, MathVista and Video-MME were measured with VLMEvalKit, the others with
-InternVL's own scripts; so was MMMU of V1.2. Where a card and the documentation differ by a few tenths, the card counts.
+OCRBench, RealWorldQA, MMMU, HallusionBench, MathVista, MMBench-Video and Video-MME were measured with VLMEvalKit, the
+others with InternVL's own scripts; so was MMMU of V1.2. Where a card and the documentation differ by a few tenths, the
+card counts.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ MINI_2B, MINI_4B = "Mini-InternVL-Chat-2B-V1-5", "Mini-InternVL-Chat-4B-V1-5"
 SIZES = ("InternVL2-1B", "InternVL2-2B", "InternVL2-4B", "InternVL2-8B", "InternVL2-26B", "InternVL2-40B",
          "InternVL2-Llama3-76B")  # fmt: skip
 V2_1B = SIZES[0]
-V2_5_1B, V2_5_2B, V2_5_8B, V2_5_78B = "InternVL2_5-1B", "InternVL2_5-2B", "InternVL2_5-8B", "InternVL2_5-78B"
+V2_5_1B, V2_5_2B, V2_5_4B, V2_5_8B = "InternVL2_5-1B", "InternVL2_5-2B", "InternVL2_5-4B", "InternVL2_5-8B"
+V2_5_26B, V2_5_78B = "InternVL2_5-26B", "InternVL2_5-78B"
 _Figures = tuple[float | None, ...]
 
 
@@ -27,10 +30,12 @@ class Published:
     Attributes:
         columns: Named as in `Figures.table`.
         models: One figure per column for each model; None if none was published.
+        decimals: To how many places figures are published.
     """
 
     columns: tuple[str, ...]
     models: dict[str, tuple[float | None, ...]]
+    decimals: int = 1
 
 
 def _one(column: str, sizes: _Figures, later: dict[str, float] | None = None, **earlier: float) -> Published:
@@ -137,11 +142,24 @@ PUBLISHED: dict[str, Published] = {
     "mathvista": _one("MathVista testmini", (37.7, 46.4, 58.7, 58.3, 59.4, 63.7, 65.5),
                       {V2_5_1B: 43.2, V2_5_2B: 51.3, V2_5_8B: 64.4, V2_5_78B: 72.3}, v1_1=36.3, v1_5=53.5,
                       mini_2b=41.1),
-    "mvbench": _one("MVBench", (57.5, 60.2, 63.7, 66.4, 67.5, 72.5, 69.6), v1_1=48.95, v1_5=52.13, mini_2b=37.0),
-    "videomme": Published(
+    "mvbench": _one("MVBench", (57.5, 60.2, 63.7, 66.4, 67.5, 72.5, 69.6),
+                    {V2_5_1B: 64.3, V2_5_2B: 68.8, V2_5_4B: 71.6, V2_5_8B: 72.0, V2_5_26B: 75.2}, v1_1=48.95,
+                    v1_5=52.13, mini_2b=37.0),
+    "mmbench_video": Published(
+        ("MMBench-Video 16f", "MMBench-Video 8f", "MMBench-Video"),
+        {V1_5: (1.31, 1.26, None), MINI_2B: (1.04, 0.99, None),
+         **dict(zip(SIZES, ((0.98, 0.95, None), (1.03, 0.97, None), (1.18, 1.10, None), (1.28, 1.19, None),
+                            (1.41, 1.27, None), (1.45, 1.32, None), (1.52, 1.37, None)), strict=True)),
+         V2_5_1B: (None, None, 1.36), V2_5_2B: (None, None, 1.44), V2_5_4B: (None, None, 1.73),
+         V2_5_8B: (None, None, 1.68), V2_5_26B: (None, None, 1.86)},
+        decimals=2,
+    ),
+    "videomme": _several(
         ("Video-MME w/o subs", "Video-MME w subs"),
-        {MINI_2B: (42.9, 44.7), V2_1B: (42.6, 44.7), "InternVL2-40B": (61.2, 62.4),
-         "InternVL2-Llama3-76B": (61.2, 62.8)},
+        ((42.6, 44.7), (45.0, 47.3), (51.4, 53.4), (54.0, 56.9), (54.8, 57.1), (61.2, 62.4), (61.2, 62.8)),
+        {V1_5: (53.6, 54.5), MINI_2B: (42.9, 44.7)},
+        {V2_5_1B: (50.3, 52.3), V2_5_2B: (51.9, 54.1), V2_5_4B: (62.3, 63.6), V2_5_8B: (64.2, 66.9),
+         V2_5_26B: (66.9, 69.2)},
     ),
 }  # fmt: skip
 
@@ -155,6 +173,7 @@ def beside_published(name: str, model: str, table: dict[str, float]) -> str:
         table: Its figures by column.
     """
     published = PUBLISHED.get(name, Published((), {}))
+    places = decimals(name)
     columns = [*table, *(column for column in published.columns if column not in table)]
     columns.sort(key=lambda column: _place(published, column))
     rows: dict[str, dict[str, float | None]] = {f"**{model}**, here": dict(table)}
@@ -162,8 +181,13 @@ def beside_published(name: str, model: str, table: dict[str, float]) -> str:
         rows[other] = dict(zip(published.columns, figures, strict=True))
     lines = [f"| model | {' | '.join(columns)} |", f"|---|{'---:|' * len(columns)}"]
     for title, values in rows.items():
-        lines.append(f"| {title} | {' | '.join(_shown(values.get(column)) for column in columns)} |")
+        lines.append(f"| {title} | {' | '.join(_shown(values.get(column), places) for column in columns)} |")
     return "\n".join(lines)
+
+
+def decimals(name: str) -> int:
+    """To how many places the figures of a benchmark are shown."""
+    return PUBLISHED[name].decimals if name in PUBLISHED else 1
 
 
 def _place(published: Published, column: str) -> int:
@@ -171,8 +195,8 @@ def _place(published: Published, column: str) -> int:
     return published.columns.index(column) if column in published.columns else -1
 
 
-def _shown(value: float | None) -> str:
+def _shown(value: float | None, places: int) -> str:
     if value is None:
         return ""
-    text = f"{value:.1f}"
+    text = f"{value:.{places}f}"
     return text.removesuffix(".0") if value >= 200 else text

@@ -6,12 +6,12 @@ import re
 from typing import Literal, get_args
 
 from internvl_ops.evaluation.declarations import Name
-from internvl_ops.evaluation.published import PUBLISHED
+from internvl_ops.evaluation.published import PUBLISHED, decimals
 
 SuiteName = Literal["internvl2", "internvl2-more"]
 _CARD: tuple[Name, ...] = ("docvqa", "chartqa", "infovqa", "textvqa", "ocrbench", "mme", "realworldqa", "ai2d", "mmmu",
                            "mmbench", "mmbench_cn", "ccbench", "mmvet", "seed", "hallusionbench", "mathvista",
-                           "mvbench", "videomme", "refcoco")  # fmt: skip
+                           "mvbench", "mmbench_video", "videomme", "refcoco")  # fmt: skip
 # The benchmarks of the model cards of InternVL2, in their order; and with those that only the documentation has.
 SUITES: dict[SuiteName, tuple[Name, ...]] = {
     "internvl2": _CARD,
@@ -60,12 +60,13 @@ def suite_markdown(
         if name in not_run:
             lines.append(f"| `{name}` | {not_run[name]} | | | |")
         table, published = figures.get(name, {}), published_figures(name, model)
+        places = decimals(name)
         for column in [column for column in table if column in published] or list(table)[:1]:
             here, there = table[column], published.get(column)
-            difference = "" if there is None else f"{here - there:+.1f}"
-            lines.append(f"| `{name}` | {column} | {_shown(here)} | {_shown(there)} | {difference} |")
+            difference = "" if there is None else f"{here - there:+.{places}f}"
+            lines.append(f"| `{name}` | {column} | {_shown(here, places)} | {_shown(there, places)} | {difference} |")
     return "\n".join(lines)
 
 
-def _shown(value: float | None) -> str:
-    return "" if value is None else f"{value:.1f}"
+def _shown(value: float | None, places: int) -> str:
+    return "" if value is None else f"{value:.{places}f}"

@@ -14,6 +14,7 @@ from internvl_ops.tasks.base import Row, bad_row, text_of, without_marks
 from internvl_ops.tasks.conversation import SUBTITLES, Subtitle
 
 PLACE = "{}"  # the place of the question in a prompt
+FRAMES = "{frames}"  # the place of the number of frames
 
 
 def evaluate(
@@ -45,6 +46,7 @@ def evaluate(
 
     own = benchmark.media == "video" and benchmark.frame_labels != "cards" and num_frames
     labels = frame_labels(num_frames, benchmark.frame_labels) if own and num_frames else ""
+    asked = asked.replace(FRAMES, str(num_frames)) if num_frames else asked.replace(f"{FRAMES} ", "")
 
     def converse(row: Row) -> list[Conversation]:
         question = text_of(row, "question")

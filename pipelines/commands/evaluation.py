@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.evaluation import BENCHMARKS, Benchmark, Sample, evaluate
-from internvl_ops.evaluation.published import PUBLISHED, beside_published
+from internvl_ops.evaluation.published import PUBLISHED, beside_published, decimals
 from internvl_ops.evaluation.subtitles import SUFFIX
 from internvl_ops.media.kinds import MEDIA_KINDS, MediaKind
 from internvl_ops.media.sniff import IMAGE_SUFFIXES
@@ -204,7 +204,8 @@ def score_benchmark(options: Any, plan: SourcePlan) -> str:
     scores, figures = benchmark.evaluate(samples)
     if benchmark.judge is not None:
         judge = options.judge_model or ""
-        figures.table = {benchmark.judge.column(column, judge): one for column, one in figures.table.items()}
+        frames = options.num_frames if benchmark.media == "video" and options.fps is None else None
+        figures.table = {benchmark.judge.column(column, judge, frames): one for column, one in figures.table.items()}
     scored = [{**row, "score": score} for row, score in zip(rows, scores, strict=True)]
     failed, left_out = sum(sample.failed for sample in samples), scores.count(None)
     if benchmark.judge is not None:
@@ -242,7 +243,7 @@ def score_benchmark(options: Any, plan: SourcePlan) -> str:
         f"\n{benchmark.title}, {benchmark.metric}: {len(samples):,} questions{counts}. "
         f"Settings of the release: {options.release}.",
         beside_published(options.benchmark, safe_uri(options.model), figures.table),
-        *([_categories(figures.categories)] if figures.categories else []),
+        *([_categories(figures.categories, decimals(options.benchmark))] if figures.categories else []),
         f"  scores    {folder}/{scores_at}\n  samples   {folder}/{samples_at}",
     ]
     return "\n\n".join(parts)
@@ -283,11 +284,11 @@ def _sample(row: dict[str, Any]) -> Sample:
     return Sample(id=row["id"], failed=row["error"] is not None, **{"split": "", **known})
 
 
-def _categories(categories: dict[str, dict[str, float]]) -> str:
+def _categories(categories: dict[str, dict[str, float]], places: int) -> str:
     columns = list(next(iter(categories.values())))
     lines = [f"| category | {' | '.join(columns)} |", f"|---|{'---:|' * len(columns)}"]
     for name, figures in categories.items():
-        shown = (f"{value:.1f}" if isinstance(value, float) else f"{value:,}" for value in figures.values())
+        shown = (f"{value:.{places}f}" if isinstance(value, float) else f"{value:,}" for value in figures.values())
         lines.append(f"| {name} | {' | '.join(shown)} |")
     return "\n".join(lines)
 

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from internvl_ops.engines.base import EngineDead
 from internvl_ops.engines.endpoint import KEY_VARIABLE, Endpoint, Patience
 from internvl_ops.errors import ConfigurationError, UnitError
-from internvl_ops.evaluation import Benchmark, Sample
+from internvl_ops.evaluation import BENCHMARKS, Benchmark, Sample
 from internvl_ops.evaluation.judging import JudgeRule
 from internvl_ops.events import note
 from internvl_ops.stores.redaction import safe_uri
@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 JUDGEMENTS = f"{EVALUATION}/judgements.parquet"
 _SCHEMA = pa.schema([("id", pa.string()), ("asked", pa.string()), ("judge", pa.string()), ("judgement", pa.string())])
+_JUDGED = ", ".join(name for name, one in BENCHMARKS.items() if one.judge is not None)
 _AT_ONCE = 8  # requests
 _TEMPERATURES = (0.0, 0.5, 1.0, 1.5, 2.0)  # of one attempt after the other, as VLMEvalKit asks again
 
@@ -44,7 +45,7 @@ def check_judge(options: Any, benchmark: Benchmark) -> None:
         for name in ("judge_url", "judge_model"):
             if (value := getattr(options, name)) is not None:
                 raise ConfigurationError(
-                    f"--{name.replace('_', '-')} {value} is for --benchmark mmvet and mathvista. Leave it out."
+                    f"--{name.replace('_', '-')} {value} is for --benchmark {_JUDGED}. Leave it out."
                 )
     elif options.judge_url is None:
         raise ConfigurationError(
@@ -147,10 +148,11 @@ async def _only_model(endpoint: Endpoint) -> str:
 
 async def _ask(endpoint: Endpoint, model: str, rule: JudgeRule, prompt: str) -> str | None:
     """The judge's words; None if it never gives any that can be used."""
+    system = [{"role": "system", "content": rule.system}] if rule.system else []
     for temperature in _TEMPERATURES:
         body = {
             "model": model,
-            "messages": [{"role": "user", "content": prompt}],
+            "messages": [*system, {"role": "user", "content": prompt}],
             "max_tokens": rule.max_tokens,
             "temperature": temperature,
         }

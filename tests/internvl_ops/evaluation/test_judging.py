@@ -1,4 +1,4 @@
-"""MM-Vet and MathVista: what a judge is asked, and what its words count; values are those of VLMEvalKit's scripts."""
+"""What a judge is asked about an answer, and what its words count; values are those of VLMEvalKit's scripts."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from internvl_ops.evaluation import BENCHMARKS, Sample
-from internvl_ops.evaluation.judge_prompts import MATHVISTA, MMVET
-from internvl_ops.evaluation.judging import MATHVISTA_RULE, MMVET_RULE
+from internvl_ops.evaluation import BENCHMARKS, Sample, evaluate
+from internvl_ops.evaluation.judge_prompts import MATHVISTA, MMBENCH_VIDEO, MMVET
+from internvl_ops.evaluation.judging import MATHVISTA_RULE, MMBENCH_VIDEO_RULE, MMVET_RULE
 
 
 def sample(**fields: Any) -> Sample:
@@ -18,8 +18,8 @@ def sample(**fields: Any) -> Sample:
 
 def test_the_words_are_the_published_ones() -> None:
     # A changed word would make figures that cannot be compared.
-    digests = [hashlib.blake2b(text.encode(), digest_size=8).hexdigest() for text in (MMVET, MATHVISTA)]
-    assert digests == ["92966e075f333190", "94e38858fbcff904"]
+    digests = [hashlib.blake2b(text.encode(), digest_size=8).hexdigest() for text in (MMVET, MATHVISTA, MMBENCH_VIDEO)]
+    assert digests == ["92966e075f333190", "94e38858fbcff904", "8397529e1bd64591"]
 
 
 def test_mmvet_asks_with_the_marks_set_apart() -> None:
@@ -47,7 +47,7 @@ def test_mmvet_takes_numbers_from_0_to_1(judgement: str, accepted: bool, score: 
      ("gpt-4-1106-preview", "MMVet GPT-4-Turbo"), ("gpt-3.5-turbo-0613", "MMVet"), ("Qwen2.5-72B", "MMVet")],
 )  # fmt: skip
 def test_a_figure_stands_beside_those_of_the_same_judge(judge: str, column: str) -> None:
-    assert MMVET_RULE.column("MMVet", judge) == column
+    assert MMVET_RULE.column("MMVet", judge, None) == column
 
 
 CHOICE = {"options": ["3/11", "8/11"], "answers": ["B"], "group": "text"}
@@ -119,3 +119,48 @@ def test_rows_of_mmvet() -> None:
     assert BENCHMARKS["mmvet"].read(row, "test")["category"] == "ocr,math"
     with pytest.raises(ValueError, match="none of the 2 choices"):
         BENCHMARKS["mathvista"].read({"question": "?", "answers": "z", "choices": "['x', 'y']", "kind": "text"}, "")
+
+
+def test_mmbench_video_is_asked_as_vlmevalkit_does() -> None:
+    [asked] = evaluate(BENCHMARKS["mmbench_video"], num_frames=2).converse({"question": "Who {frames}?"})
+    assert asked.questions[0] == (
+        "Frame-1: <image>\nFrame-2: <image>\n"
+        "\nYou will be provided with 2 separate frames uniformly sampled from a video, the frames are provided in "
+        "chronological order of the video.\nPlease analyze these images and provide the answer to the question about "
+        "the video content.\nPlease directly reply with your response to the only question.\nQuestion: Who {frames}? "
+    )
+    assert asked.max_new_tokens == 1024
+    [asked] = evaluate(BENCHMARKS["mmbench_video"]).converse({"question": "Who?"})  # frames by time
+    assert "provided with separate frames" in asked.questions[0]
+
+
+def test_mmbench_video_asks_for_a_rating_of_similarity() -> None:
+    asked = MMBENCH_VIDEO_RULE.ask(sample(question="Who?", answers=["A cat."], response="a dog"))
+    assert asked == "Question: Who?\nGroundtruth answer: A cat.\nCandidate answer: a dog\nYour response: "
+    assert MMBENCH_VIDEO_RULE.system.endswith("single integer from 0, 1, 2, or 3.\n")
+    assert [MMBENCH_VIDEO_RULE.column("MMBench-Video", "any", frames) for frames in (8, 16, None)] == [
+        "MMBench-Video 8f", "MMBench-Video 16f", "MMBench-Video"]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("judgement", "score"),
+    [("3", 3), (" 2\n", 2), ("0", 0), ("1.0", 0), ("2.", 0), ("Rating: 3", 0), ("-1", 0), ("7", 0), ("", 0)],
+)
+def test_mmbench_video_counts_whole_numbers(judgement: str, score: float) -> None:
+    one = sample(judgement=judgement, answers=["x"], category="OCR,Counting,Causal Reasoning")
+    scores, figures = BENCHMARKS["mmbench_video"].evaluate([one, sample(judgement="3", category="Hallucination")])
+    assert scores == [score, 3]
+    assert figures.table == {"MMBench-Video": (score + 3) / 2}
+    assert figures.categories == {
+        "FP-S": {"score": score, "questions": 1},
+        "HL": {"score": 3, "questions": 1},
+        "TR": {"score": score, "questions": 1},
+        "Perception": {"score": (score + 3) / 2, "questions": 2},
+        "Reasoning": {"score": score, "questions": 1},
+    }
+
+
+@pytest.mark.parametrize("dimensions", ["['OCR', 'Human Motion']", ["OCR", "Human Motion"]])
+def test_rows_of_mmbench_video(dimensions: object) -> None:
+    read = BENCHMARKS["mmbench_video"].read({"question": "?", "answers": "x", "category": dimensions}, "test")
+    assert read == {"question": "?", "answers": ["x"], "category": "OCR,Human Motion"}

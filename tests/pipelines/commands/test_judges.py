@@ -112,13 +112,37 @@ def test_what_the_judge_said_before_it_went_away_is_kept(tmp_path: Path, server:
     [
         ({}, "--benchmark mmvet: a judge model rates or reads its answers. Name yours by --judge-url"),
         ({"judge_url": "localhost:8000"}, "--judge-url localhost:8000: give an address such as http://HOST:PORT/v1"),
-        ({"benchmark": "docvqa", "judge_url": "http://h/v1"}, "--judge-url http://h/v1 is for --benchmark mmvet and"),
-        ({"benchmark": "docvqa", "judge_model": "x"}, "--judge-model x is for --benchmark mmvet and mathvista"),
+        (
+            {"benchmark": "docvqa", "judge_url": "http://h/v1"},
+            "--judge-url http://h/v1 is for --benchmark mmvet, mathvista, mmb",
+        ),
+        (
+            {"benchmark": "docvqa", "judge_model": "x"},
+            "--judge-model x is for --benchmark mmvet, mathvista, mmbench_video",
+        ),
     ],
 )
 def test_a_judge_is_there_where_one_is_needed(tmp_path: Path, more: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         plan_benchmark(options_of(tmp_path, **more))
+
+
+def test_the_judge_of_mmbench_video_has_a_system_prompt(tmp_path: Path, server: ModelServer) -> None:
+    server.otherwise = says(completion("2"))
+    line = "index\tvideo\tquestion\tanswer\tdimensions\tvideo_path\n"
+    (tmp_path / "MMBench-Video.tsv").write_text(line + "7\tabc_processed\tWho?\tA cat.\t['OCR']\t./video/abc.mp4\n")
+    values = {"input": str(tmp_path / "MMBench-Video.tsv"), "output": str(tmp_path / "out"), "judge_url": server.url}
+    options = build_options(Options, {"benchmark": "mmbench_video", "model": "OpenGVLab/InternVL2-1B", **values})
+    plan = plan_benchmark(options)
+    table = pa.concat_tables([table for split in plan.splits for table in read_split(plan, split)])
+    assert [one["uri"] for one in table["__media"][0].as_py()] == ["abc_processed.mp4"]
+
+    scores, said = scored(options, ["a cat"])
+
+    assert [message["role"] for message in server.bodies[0]["messages"]] == ["system", "user"]
+    assert scores["figures"] == {"MMBench-Video 16f": 2}
+    assert scores["published"]["InternVL2-1B"]["MMBench-Video 16f"] == 0.98
+    assert "| InternVL2-1B | 0.98 | 0.95 |" in said
 
 
 def test_several_models_need_a_name(tmp_path: Path, server: ModelServer) -> None:

@@ -107,7 +107,7 @@ def test_what_is_wrong_is_said_before_anything_starts(
         ("/hub/models--OpenGVLab--InternVL2-Llama3-76B/snapshots/0f1e", "InternVL2-Llama3-76B"),
         ("OpenGVLab/InternVL-Chat-V1-2-Plus", "InternVL-Chat-V1-2-Plus"),
         ("OpenGVLab/InternVL2_5-8B", "InternVL2_5-8B"),
-        ("OpenGVLab/InternVL2_5-26B", None),
+        ("OpenGVLab/InternVL2_5-38B", None),
         ("OpenGVLab/InternVL2-8B-MPO", None),
         ("mine", None),
     ],
