@@ -103,7 +103,7 @@ def annotate(
         finish_redo(output, part=shard is not None)
         again = again_of(options, output, task, checkpoint_version(checkpoint), record.run_id)
         record.chosen = None if again is None else len(again.wanted)
-        overwrite = begin(output, record.run_id, wanted=options.overwrite, kind=kind)
+        overwrite = begin(output, record.run_id, wanted=options.overwrite, kind=kind, part=shard is not None)
         with cluster.session(options):
             workers = cluster.plan_workers(
                 options, checkpoint, plan.media_kind, cluster.nodes(), several=plan.several_media

@@ -73,7 +73,7 @@ class Overwrite:
             keep_error_rows(output, generation, remains)
 
 
-def begin(output: OutputFolder, run_id: str, *, wanted: bool, kind: str) -> Overwrite:
+def begin(output: OutputFolder, run_id: str, *, wanted: bool, kind: str, part: bool = False) -> Overwrite:
     """Starts an overwrite, or continues one that did not end.
 
     Args:
@@ -81,15 +81,23 @@ def begin(output: OutputFolder, run_id: str, *, wanted: bool, kind: str) -> Over
         run_id: Id of this run.
         wanted: Whether ``--overwrite`` was given.
         kind: Properties that all runs of one overwrite have in common; see `overwrite_id`.
+        part: Whether the run does one part of the input alone. It cannot end an overwrite: the old files hold rows of
+            all parts.
 
     Raises:
         ConfigurationError: An overwrite of another kind has not ended, or the results contain a file that no run of
-            this project wrote.
+            this project wrote, or an overwrite has not ended and the run does a part.
     """
     there = _marker(output)
     runs = tuple(there.get("runs", ()))
-    if runs and there.get("kind") != kind and not _files_of(output, runs):
+    if runs and (part or there.get("kind") != kind) and not _files_of(output, runs):
         runs = ()  # it ended before it wrote anything, so only the old files count, as before
+    if runs and part:
+        raise ConfigurationError(
+            f"--output {safe_uri(output.uri)}: run {runs[-1]} began to replace everything here (--overwrite) and did "
+            "not end, which a part of the job cannot do. Repeat its command, without --shards or --shard, to finish "
+            "that; or give another --output."
+        )
     if runs and there.get("kind") != kind:
         if not wanted:
             raise ConfigurationError(

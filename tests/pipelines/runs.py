@@ -14,12 +14,13 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.ledger.ledger import RUN, SKIP, Counts, Ledger
-from pipelines.ledger.shard import Shard
+from pipelines.ledger.shard import RowSum, Shard, hashes
 from pipelines.output.compaction import finish_merge
 from pipelines.output.folder import ERRORS, RESULTS, OutputFolder
 from pipelines.output.overwrite import MARKER, begin
 from pipelines.output.redo import finish_redo
 from pipelines.output.resume import drop_superseded_errors, load_output
+from pipelines.output.shards import PartDone, close_parts
 from pipelines.output.writer import Writer, result_schema
 from tests.pipelines.finished_rows import CAPTION, IMAGE, row, table
 
@@ -114,11 +115,12 @@ def execute(uri: str, manifest: Sequence[str], run: Run, run_id: str, shard: Sha
 
     Raises:
         Killed: As ``run`` wants it.
+        ConfigurationError: A part cannot run here.
     """
     output = MortalOutput(uri, run.killed_at, after=run.killed_after)
     finish_merge(output)
     finish_redo(output)
-    overwrite = begin(output, run_id, wanted=run.overwrite and bool(manifest), kind="the same")
+    overwrite = begin(output, run_id, wanted=run.overwrite and bool(manifest), kind="the same", part=shard is not None)
     older_errors = [name for name in output.files(ERRORS) if name not in overwrite.old]
     book = Ledger()
     load_output(book, output, retry_errors=run.retry_errors, passed_over=overwrite.old, shard=shard)
@@ -140,6 +142,10 @@ def execute(uri: str, manifest: Sequence[str], run: Run, run_id: str, shard: Sha
     counts = ledger.counts()
     if ended:
         overwrite.finish(output, results=counts.results + counts.already_done)
+    if ended and shard is not None:
+        found = hashes(pa.array(manifest, pa.string()))
+        done = PartDone(run_id, RowSum.of(found), RowSum.of(found[own]), counts)
+        close_parts(output, run_id, shard, done, lambda whole: None)
     return counts
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
+from itertools import compress
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,9 +17,11 @@ from hypothesis import strategies as st
 from internvl_ops.errors import KINDS, ConfigurationError
 from pipelines.ledger.finished import unit_key
 from pipelines.ledger.ledger import RUN, SKIP, Ledger, State
+from pipelines.ledger.shard import Shard
 from pipelines.output.folder import ERRORS, RESULTS, OutputFolder
 from pipelines.output.ownership import mark, parquet_name
 from pipelines.output.resume import Retry, drop_superseded_errors, load_output
+from pipelines.output.shards import sum_of_parts
 from pipelines.output.writer import ERROR_SCHEMA
 from tests.pipelines.runs import Killed, Run, execute, observe, overwriting
 from tests.pipelines.runs import State as Observed
@@ -57,6 +61,10 @@ RUNS = st.builds(
 )
 
 
+# Nights in parts: the number of parts, and the runs of the first, the second, … of them; None is a run over the whole.
+NIGHTS = st.tuples(st.none() | st.integers(1, 4), st.lists(RUNS, min_size=1, max_size=4))
+
+
 class TestAnySequenceOfRuns:
     @settings(max_examples=60, deadline=None)
     @given(st.lists(RUNS, min_size=1, max_size=7))
@@ -73,24 +81,53 @@ class TestAnySequenceOfRuns:
                 state = self._check(folder, manifest, run, f"run-{number:03d}")
             assert len(state) == len(manifest)
 
-    def _check(self, uri: str, manifest: list[str], run: Run, run_id: str) -> Observed:
+    @settings(max_examples=40, deadline=None)
+    @given(st.lists(NIGHTS, min_size=1, max_size=4))
+    # Both parts fail in an outage; the next night, in another number of parts, repeats what failed.
+    @example([(2, [Run("ABab", outage=True), Run(outage=True)]), (3, [Run(retry_errors=True)] * 3)])
+    @example([(None, [Run("Ab"), Run(overwrite=True, killed_at=2)]), (2, [Run()]), (None, [Run()])])
+    def test_in_any_number_of_parts_too(self, nights: list[tuple[int | None, list[Run]]]) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            manifest: list[str] = []
+            state: Observed = {}
+            number = 0
+            for of, runs in [*nights, (None, [Run()])]:
+                for place, run in enumerate(runs):
+                    manifest += run.new_ids
+                    number += 1
+                    shard = None if of is None else Shard(1 + place % of, of)
+                    state = self._check(folder, manifest, run, f"run-{number:03d}", shard)
+            assert len(state) == len(manifest)
+
+    def _check(self, uri: str, manifest: list[str], run: Run, run_id: str, shard: Shard | None = None) -> Observed:
         going_on = overwriting(uri)
+        if shard is not None:
+            run = dataclasses.replace(run, overwrite=False)  # is refused before a part begins
+            if going_on and observe(uri, going_on)[0]:
+                before = observe(uri, going_on), self._old(uri, going_on)
+                with pytest.raises(ConfigurationError, match="which a part of the job cannot do"):
+                    execute(uri, manifest, run, run_id, shard)
+                assert (observe(uri, going_on), self._old(uri, going_on)) == before
+                return observe(uri, going_on)[0]
+            going_on = ()  # one that wrote nothing counts as none
         everything, _ = observe(uri) if not going_on else ({}, None)
         before, _ = observe(uri, going_on)
         replaced = self._old(uri, going_on) if going_on else everything
         overwrites = bool(going_on) or (run.overwrite and bool(manifest))
-        whole = predict(before, manifest, run, going_on=bool(going_on))
+        own = manifest if shard is None else list(compress(manifest, shard.own(pa.array(manifest, pa.string()))))
+        whole = predict(before, own, run, going_on=bool(going_on))
         tried = dict(whole)
         if overwrites and "result" not in whole.values():
             whole |= {unit: kind for unit, kind in replaced.items() if kind == "result" or unit not in whole}
         try:
-            counts = execute(uri, manifest, run, run_id)
+            counts = execute(uri, manifest, run, run_id, shard)
         except Killed:
             self._check_killed(uri, before, whole, replaced if overwrites else {}, tried)
             return observe(uri, overwriting(uri))[0]
         still = overwriting(uri)
         after, rows = observe(uri, still)
-        assert set(rows.values()) <= {1}
+        if shard is None or sum_of_parts(OutputFolder(uri), shard.of):  # else an old error may stand beside the new row
+            assert set(rows.values()) <= {1}
         assert counts.lost == 0
         if run.interrupted_after is None:
             assert (after, still) == (whole, ())
