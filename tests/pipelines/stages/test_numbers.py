@@ -219,6 +219,21 @@ def test_the_record_counts_what_there_is(finished: Through, tmp_path: Path) -> N
     assert "tokens/s" not in page
 
 
+def test_the_page_shows_the_first_numbers_of_a_vector(finished: Through, tmp_path: Path) -> None:
+    task = numbers_task("vector", pa.list_(pa.float32(), 12), lambda values: np.resize(values, 12))
+    output = OutputFolder(str(tmp_path))
+    options = JobOptions.model_validate({"input": "in.jsonl", "output": str(tmp_path), "model": "tiny"})
+    record = RunRecord(options, task, output)
+    record.measures = Measures(RunSetup(tokens=NUMBERS.tokens))
+    rows = finished(manifest(["red"]), task)
+    rows = rows.set_column(rows.column_names.index(c.PREVIEW), c.PREVIEW, pa.array([b"jpeg"], pa.binary()))
+    writer = written(output, record.take_previews(rows), task)
+    record.ended = "done"
+    record.finish(writer.totals, Ledger().counts(), [])
+    (page,) = (tmp_path / "_runs").glob("*/report.html")
+    assert "vector: 12 numbers: 1.000, 0.000, 0.000, 1.000, …" in page.read_text()
+
+
 def test_an_engine_of_texts_is_refused(checkpoint: Checkpoint) -> None:
     options = JobOptions.model_validate({"input": "in.jsonl", "output": "out", "model": "tiny"})
     with pytest.raises(ConfigurationError, match="--engine vllm: the task brightness needs numbers"):
