@@ -150,6 +150,16 @@ def _truth_suffix(options: Any, benchmark: Benchmark) -> str:
     Raises:
         ConfigurationError: There is none.
     """
+    if not benchmark.truths:
+        raise ConfigurationError(
+            f"--input-format {options.input_format}: --benchmark {options.benchmark} reads a table of questions, such "
+            "as JSONL or Parquet. Leave the option out."
+        )
+    if kind_of(options.input.rstrip("/")) != "directory":
+        raise ConfigurationError(
+            f"--input {safe_uri(options.input)}: with --input-format {options.input_format}, name the folder of the "
+            "images and of the texts beside them."
+        )
     names = set(walk(options.input.rstrip("/"), recursive=True))
     stems = {name.rpartition(".")[0] for name in names if suffix_of(name) in IMAGE_SUFFIXES}
     found = {suffix: sum(f"{stem}{suffix}" in names for stem in stems) for suffix in benchmark.truths}

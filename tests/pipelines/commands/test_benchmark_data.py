@@ -428,6 +428,15 @@ class TestFoldersOfPages:
         with pytest.raises(ConfigurationError, match=r"a\.gt\.txt or a\.txt"):
             read("ocr", tmp_path)
 
+    @pytest.mark.parametrize(
+        ("benchmark", "message"),
+        [("ocr", "name the folder of the images and of the texts"), ("docvqa", "reads a table of questions")],
+    )
+    def test_a_table_is_not_read_as_such_files(self, tmp_path: Path, benchmark: str, message: str) -> None:
+        table = jsonl(tmp_path / "a.jsonl", {"image": "a.png", "question": "What?", "answer": "x"})
+        with pytest.raises(ConfigurationError, match=message):
+            read(benchmark, table, input_format="files")
+
     def test_the_texts_are_not_said_to_be_left_out(self, folder: Path) -> None:
         (folder / "notes.pdf").write_bytes(b"x")
         values = {"benchmark": "ocr", "input": str(folder), "output": "out", "model": "model"}
