@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { h, number, tree, visible } from "./dom.js";
-import { about, query } from "./state.js";
+import { about, nothing, query } from "./state.js";
 
 let form = "text";
 
@@ -11,7 +11,7 @@ export function texts(found, now) {
   const names = found.answers.filter((name) => found.values[name]);
   if (!names.length && found.values.response) names.push("response");
   if (!names.length)
-    return h("p", { class: "muted" }, now.page === "errors" ? "" : "The answer is empty.");
+    return h("p", { class: "muted" }, now.page === "errors" ? "" : nothing(now));
   const box = h("div", {});
   const others = compared(found, now, names[0]);
   const select = h(

@@ -4,7 +4,7 @@ import { get } from "./api.js";
 import { h, named, number, visible } from "./dom.js";
 import { isFiltered } from "./filters.js";
 import { thumbnail } from "./pictures.js";
-import { address, answerOf, answers, columns, go, output, query, state, table } from "./state.js";
+import { address, answerOf, answers, columns, go, nothing, output, query, state, table } from "./state.js";
 
 const PAGE = 50;
 const LESS = new Set([
@@ -199,7 +199,7 @@ function drawGallery(content, rows, now) {
             h(
               "bdi",
               {},
-              answerOf(row, now) || h("span", { class: "muted" }, "The answer is empty."),
+              answerOf(row, now) || h("span", { class: "muted" }, nothing(now)),
             ),
           ),
         ),

@@ -109,6 +109,12 @@ export function answers(now = state()) {
   return columns(now).filter((column) => column.answer);
 }
 
+/** What stands in place of an empty answer; vectors and other numbers are no texts that could be empty. */
+export function nothing(now = state()) {
+  const texts = answers(now).some((column) => column.kind === "text");
+  return texts || !answers(now).length ? "The answer is empty." : "";
+}
+
 /** The text of a row's answer. */
 export function answerOf(row, now = state()) {
   const texts = answers(now)
