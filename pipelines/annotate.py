@@ -167,7 +167,7 @@ def annotate(
                 if shard is None:
                     derive(output)
                 else:
-                    done = PartDone(record.run_id, *ledger.rows_read(), counts)
+                    done = PartDone(record.run_id, *ledger.rows_read(), counts, *record.so_far())
                     record.parts = close_parts(output, record.run_id, shard, done, derive)
             record.decoders = ledger.decoders()
             record.finish(writer.totals, counts, [plan.place(position) for position in ledger.lost()])

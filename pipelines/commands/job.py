@@ -79,6 +79,10 @@ def run_job(
         say_now(f"checked the options and {len(plan.splits):,} file(s) of the input")
         if options.shards > 1:
             sys.exit(_run_parts(options, plan, checkpoint))
+        if options.shard is not None:
+            from pipelines.commands.parts import end_with_parts
+
+            end_with_parts()
         # Ray takes seconds to import, so only once the configuration is valid.
         from pipelines.fallback import annotate_all
 

@@ -7,6 +7,7 @@ starts them, shows what they say, and ends with the sum.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -24,6 +25,7 @@ from pipelines.output.shards import sum_of_parts
 if TYPE_CHECKING:
     from pipelines.cluster import Workers
 
+_STARTED_BY = "INTERNVL_BATCH_PARTS_OF"  # environment variable of a part: who holds the other end of its standard input
 _WORST_FIRST = (1, 2, 3, 0)  # exit statuses
 
 
@@ -89,8 +91,8 @@ def run_parts(options: JobOptions, workers: Workers, cpus: int, address: str, co
         own = ("--shards", "1", "--shard", f"{part}/{options.shards}", "--engines", str(share.engines))
         process = subprocess.Popen(
             [*command, *own, "--prepare-actors", str(share.prepare_actors)],
-            env=os.environ | {"RAY_ADDRESS": address},
-            stdin=subprocess.DEVNULL,
+            env=os.environ | {"RAY_ADDRESS": address, _STARTED_BY: str(os.getpid())},
+            stdin=subprocess.PIPE,  # its end tells the part that this process is gone
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -109,9 +111,31 @@ def run_parts(options: JobOptions, workers: Workers, cpus: int, address: str, co
         for process in running:
             process.wait()
         return 1
+    if ended := [f"{part}/{options.shards} {_ending(status)}" for part, status in enumerate(statuses, 1) if status]:
+        show(f"Parts that did not end well: {', '.join(ended)}. What is written is valid; the same command goes on.")
     if said := sum_of_parts(OutputFolder(options.output), options.shards):
         show(said)
     return next(status for status in _WORST_FIRST if status in {one if one in _WORST_FIRST else 1 for one in statuses})
+
+
+def end_with_parts() -> None:
+    """In a part that `run_parts` started: stops as by SIGTERM once the process that started it is gone.
+
+    A part that stayed behind would hold its lease, and the same command, repeated, would be refused.
+    """
+    if os.environ.pop(_STARTED_BY, None):
+        threading.Thread(target=_end_with_input, daemon=True).start()
+
+
+def _end_with_input() -> None:
+    sys.stdin.buffer.read()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _ending(status: int) -> str:
+    if status < 0:
+        return f"was killed by {signal.Signals(-status).name}"
+    return {2: "was refused (status 2)", 3: "has too many errors (status 3)"}.get(status, f"failed (status {status})")
 
 
 def _relay(lines: IO[str] | None, prefix: str) -> None:

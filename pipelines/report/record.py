@@ -30,6 +30,7 @@ from pipelines.options.rules import changed
 from pipelines.options.safe_options import safe_options
 from pipelines.output.folder import RUNS, OutputFolder
 from pipelines.output.ownership import new_run_id
+from pipelines.output.shards import Closing
 from pipelines.output.totals import SPREAD, Totals
 from pipelines.report.again_lines import again_lines
 from pipelines.report.event_counts import EventCounts
@@ -72,7 +73,7 @@ class RunRecord:
         self.documents: int | None = None  # number of documents reassembled from pages
         self.chosen: int | None = None  # units that --only chose; None without it
         self.again: dict[str, int] = {}  # what became of them; see `Again.summary`
-        self.parts = ""  # how many parts of the job have ended; empty if it has no parts
+        self.parts = Closing("")  # what is known of the parts of the job; empty if it has no parts
         self.weights = ""  # what identifies the checkpoint's files
         self.notices: list[str] = []  # notices logged at the start; see `pipelines.wiring.notices`
         self.decoders: list[str] = []  # how the decoder of each worker is confined; see `Ledger.put_decoder`
@@ -118,6 +119,10 @@ class RunRecord:
             note(logger, "report_not_made", f"Note: the report could not be made: {type(error).__name__}: {error}")
             return
         self._output.write_bytes(f"{folder}/report.html", page.encode(errors="replace"))
+
+    def so_far(self) -> tuple[str, float]:
+        """When the run started, ISO 8601, and the seconds since."""
+        return self.started.isoformat(timespec="seconds"), round(time.monotonic() - self._clock, 1)
 
     @property
     def nothing_succeeded(self) -> bool:
@@ -176,6 +181,7 @@ class RunRecord:
             "lost_rows": self.lost if self.status == "rows lost" else [],
             "conservation": self.conservation(),
             **({"only": self.again} if self.again else {}),
+            **({"parts": self.parts.whole} if self.parts.whole else {}),
             "error_kinds": dict(totals.kinds.most_common()),
             "error_messages": {
                 kind: totals.messages[kind].as_list()
@@ -267,8 +273,8 @@ class RunRecord:
         if self.documents is not None:
             lines.append(f"  documents {folder}/documents/  {self.documents:,} from their pages")
         lines += again_lines(self.again, f"{folder}/{RUNS}/{self.run_id}/failed/")
-        if self.parts:
-            lines.append(self.parts)
+        if self.parts.said:
+            lines.append(self.parts.said)
         if (rate := self.measures.rates()["units_per_second"]) is not None and self.measures.units:
             lines.append(f"  speed     {rate:,.3g} units/s; {self.measures.advice()}")
         lines += [f"  results   {folder}/results/", f"  report    {folder}/{RUNS}/{self.run_id}/report.html"]

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -46,3 +51,12 @@ def test_fewer_engines_than_parts() -> None:
 def test_fewer_cpus_than_parts_need() -> None:
     with pytest.raises(ConfigurationError, match="need 4 CPUs, the cluster has 3"):
         shares(options(2), workers(1, gpus_per_engine=0), 3)
+
+
+def test_a_part_ends_with_the_process_that_started_it() -> None:
+    waits = "import signal; from pipelines.commands.parts import end_with_parts; end_with_parts(); signal.pause()"
+    environment = os.environ | {"INTERNVL_BATCH_PARTS_OF": str(os.getpid())}
+    with subprocess.Popen([sys.executable, "-c", waits], stdin=subprocess.PIPE, env=environment) as part:
+        assert part.stdin is not None
+        part.stdin.close()  # as the kernel does it at the end of the process
+        assert part.wait(120) == -signal.SIGTERM

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import tempfile
 from collections import Counter
 
@@ -17,7 +18,7 @@ from pipelines.ledger.shard import RowSum, Shard, hashes
 from pipelines.output import lease
 from pipelines.output.folder import OutputFolder
 from pipelines.output.lease import Lease, LeaseLost, running
-from pipelines.output.shards import PartDone, close_parts
+from pipelines.output.shards import PartDone, close_parts, note_part, parts_done, sum_of_parts
 from tests.pipelines.runs import Killed, Run, execute, observe
 
 
@@ -81,7 +82,8 @@ def done(ids: list[str], shard: Shard) -> PartDone:
 
 class TestTheLastPart:
     def close(self, uri: str, ids: list[str], shard: Shard, made: list[str]) -> str:
-        return close_parts(OutputFolder(uri), "run", shard, done(ids, shard), lambda output: made.append(output.uri))
+        finish = made.append
+        return close_parts(OutputFolder(uri), "run", shard, done(ids, shard), lambda output: finish(output.uri)).said
 
     def test_proves_the_sum_and_makes_what_is_derived(self, uri: str) -> None:
         made: list[str] = []
@@ -98,6 +100,41 @@ class TestTheLastPart:
             self.close(uri, ["a", "b"], Shard(part, 2), made)
         assert "still to run: --shard 2/2" in self.close(uri, ["a", "b", "c"], Shard(1, 2), made)
         assert len(made) == 1
+
+    def test_records_the_whole_with_a_line_for_each_part(self, uri: str) -> None:
+        ids = [f"id {number}" for number in range(50)]
+        output = OutputFolder(uri)
+        for part in (2, 1):
+            shard = Shard(part, 2)
+            noted = dataclasses.replace(done(ids, shard), started="2026-11-27T10:00:00", seconds=7.0)
+            closing = close_parts(output, f"run-{part}", shard, noted, lambda whole: None)
+        assert closing.whole["counts"] == {"units": 50, "results": 50, "errors": 0}
+        runs = closing.whole["runs"]
+        assert [(run["part"], run["run_id"], run["seconds"]) for run in runs] == [
+            ("1/2", "run 1/2", 7.0),
+            ("2/2", "run 2/2", 7.0),
+        ]
+        assert sum(run["results"] for run in runs) == 50
+        said = sum_of_parts(output, 2)
+        assert "All 2 parts: 50 units in = 50 results + 0 errors" in said
+        assert f"{uri}/_runs/run-1/report.html" in said
+        assert sum_of_parts(output, 3) == ""
+
+    def test_the_sum_of_an_earlier_night_is_not_said_again(self, uri: str) -> None:
+        for part in (1, 2):
+            self.close(uri, ["a", "b"], Shard(part, 2), [])
+        self.close(uri, ["a", "b", "c"], Shard(1, 2), [])
+        assert sum_of_parts(OutputFolder(uri), 2) == ""
+
+    @given(nights=st.lists(st.tuples(st.integers(1, 3), st.text("ab", max_size=2)), max_size=12))
+    def test_a_part_has_one_note_and_the_last_one_counts(self, nights: list[tuple[int, str]]) -> None:
+        with tempfile.TemporaryDirectory() as uri:
+            output, last = OutputFolder(uri), {}
+            for part, ids in nights:
+                note_part(output, Shard(part, 3), done(list(ids), Shard(part, 3)))
+                last[part] = RowSum.of(hashes(pa.array(list(ids), pa.string())))
+            for read in set(last.values()):
+                assert list(parts_done(output, 3, read)) == sorted(part for part, one in last.items() if one == read)
 
     def test_a_sum_that_does_not_add_up_is_a_failure(self, uri: str) -> None:
         ids = [f"id {number}" for number in range(50)]

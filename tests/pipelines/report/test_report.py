@@ -15,6 +15,7 @@ from pipelines import columns as c
 from pipelines.ledger.ledger import Counts
 from pipelines.options.job_options import JobOptions
 from pipelines.output.folder import OutputFolder
+from pipelines.output.shards import Closing
 from pipelines.output.writer import Totals
 from pipelines.report.record import SHOWN_UNITS, RunRecord
 from tests.pipelines.finished_rows import CAPTION, row, table
@@ -391,3 +392,20 @@ def test_the_page_says_how_to_look_at_all_units(tmp_path: Path) -> None:
     finish(made)
     (report,) = tmp_path.glob("my <out>/_runs/*/report.html")
     assert f"internvl-batch view '{tmp_path}/my <out>'" in Page(report.read_text()).text
+
+
+def test_the_run_that_ends_a_job_of_parts_names_them(tmp_path: Path) -> None:
+    made = record(tmp_path)
+    run = {"run_id": "20261127T100000-abc", "started": "10:00", "seconds": 7.0, "results": 1234, "errors": 1,
+           "already_done": 0, "already_failed": 0}  # fmt: skip
+    runs = [run | {"part": "1/2"}, run | {"part": "2/2", "run_id": "20261127T110000-def"}]
+    sentence = "2,470 units in = 2,468 results + 2 errors"
+    made.parts = Closing("all have ended", {"parts": 2, "conservation": sentence, "runs": runs})
+    finish(made)
+    values, page = written(tmp_path)
+    assert values["parts"]["runs"] == runs
+    assert "All 2 parts" in Page(page).text
+    assert sentence in Page(page).text
+    links = [attributes["href"] for name, attributes in Page(page).elements if name == "a"]
+    assert links == [f"../{one['run_id']}/report.html" for one in runs]
+    assert "all have ended" in made.summary()
