@@ -159,6 +159,27 @@ class UnitPreparer:
     def _render(self, unit: Unit, loaded: list[Loaded], hashes: list[bytes]) -> Prepared:
         raise NotImplementedError
 
+    def _gathered(
+        self,
+        unit: Unit,
+        loaded: Sequence[Loaded],
+        conversations: Sequence[RenderedConversation],
+        names: list[str],
+        tile_size: int,
+    ) -> Prepared:
+        """The tiles of all files of a unit beside its conversations."""
+        empty = np.empty((0, 3, tile_size, tile_size), np.uint8)
+        return Prepared(
+            conversations=conversations,
+            tiles=loaded[0].tiles if len(loaded) == 1 else np.concatenate([empty, *(item.tiles for item in loaded)]),
+            tiles_per_image=[count for item in loaded for count in item.tiles_per_image],
+            hashes=names,
+            width=loaded[0].width if loaded else 0,
+            height=loaded[0].height if loaded else 0,
+            notes=[note for item in loaded for note in item.notes],
+            version=joined_versions(map(self._media.version, unit.media)),
+        )
+
 
 class Preparer(UnitPreparer):
     """Reads media and renders prompts.
@@ -207,25 +228,11 @@ class Preparer(UnitPreparer):
 
     def _render(self, unit: Unit, loaded: list[Loaded], hashes: list[bytes]) -> Prepared:
         counts = [count for item in loaded for count in item.tiles_per_image]
-        names = [
-            f"{digest.hex()}-{frame}"
-            for item, digest in zip(loaded, hashes, strict=True)
-            for frame in range(len(item.tiles_per_image))
-        ]
+        names = names_of_images(loaded, hashes)
         if self._combine and self._media.options.kind == "image" and len(counts) > 1:
             counts, names = [sum(counts)], ["+".join(names)]
         conversations = [self._conversation(one, counts, unit.sampling) for one in unit.conversations]
-        empty = np.empty((0, 3, self._tile_size, self._tile_size), np.uint8)
-        return Prepared(
-            conversations=conversations,
-            tiles=loaded[0].tiles if len(loaded) == 1 else np.concatenate([empty, *(item.tiles for item in loaded)]),
-            tiles_per_image=[count for item in loaded for count in item.tiles_per_image],
-            hashes=names,
-            width=loaded[0].width if loaded else 0,
-            height=loaded[0].height if loaded else 0,
-            notes=[note for item in loaded for note in item.notes],
-            version=joined_versions(map(self._media.version, unit.media)),
-        )
+        return self._gathered(unit, loaded, conversations, names, self._tile_size)
 
     def _conversation(
         self, asked: Conversation, counts: Sequence[int], sampling: Mapping[str, Any]
@@ -242,6 +249,15 @@ class Preparer(UnitPreparer):
             repair=None if repair is None else self._renderer.follow_up(repair),
             sampling=how,
         )
+
+
+def names_of_images(loaded: Sequence[Loaded], hashes: Sequence[bytes]) -> list[str]:
+    """A name for each image or frame; equal names mean equal tiles."""
+    return [
+        f"{digest.hex()}-{frame}"
+        for item, digest in zip(loaded, hashes, strict=True)
+        for frame in range(len(item.tiles_per_image))
+    ]
 
 
 def joined_versions(versions: Iterable[str]) -> str:

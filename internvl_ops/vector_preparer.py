@@ -12,7 +12,7 @@ from internvl_ops.media.parts import DecodeOptions, Loaded
 from internvl_ops.media_reader import MediaReader, ReadLimits, Unit
 from internvl_ops.models.encoders.config import Encoder
 from internvl_ops.models.encoders.texts import LONGEST, PREFIX, TextTokenizer
-from internvl_ops.preparer import Prepared, UnitPreparer, joined_versions
+from internvl_ops.preparer import Prepared, UnitPreparer, names_of_images
 
 _SAMPLING = Sampling(max_new_tokens=0)  # an engine of vectors ignores it
 
@@ -44,26 +44,13 @@ class VectorPreparer(UnitPreparer):
         self._tokenizer = TextTokenizer(encoder) if texts else None
 
     def _render(self, unit: Unit, loaded: list[Loaded], hashes: list[bytes]) -> Prepared:
-        notes = [note for item in loaded for note in item.notes]
-        conversations = []
+        conversations, notes = [], []
         for asked in unit.conversations:
             ids = np.empty(0, np.int32)
             if self._tokenizer is not None:
                 ids, cut = self._tokenizer.encode(asked.questions[0], prefix=self._prefix)
                 notes += [f"the text is longer than {LONGEST} tokens; the rest was left out"] if cut else []
             conversations.append(RenderedConversation(ids, [], [], None, _SAMPLING))
-        empty = np.empty((0, 3, self._side, self._side), np.uint8)
-        return Prepared(
-            conversations=conversations,
-            tiles=loaded[0].tiles if len(loaded) == 1 else np.concatenate([empty, *(item.tiles for item in loaded)]),
-            tiles_per_image=[count for item in loaded for count in item.tiles_per_image],
-            hashes=[
-                f"{digest.hex()}-{frame}"
-                for item, digest in zip(loaded, hashes, strict=True)
-                for frame in range(len(item.tiles_per_image))
-            ],
-            width=loaded[0].width if loaded else 0,
-            height=loaded[0].height if loaded else 0,
-            notes=notes,
-            version=joined_versions(map(self._media.version, unit.media)),
-        )
+        prepared = self._gathered(unit, loaded, conversations, names_of_images(loaded, hashes), self._side)
+        prepared.notes += notes
+        return prepared

@@ -14,7 +14,7 @@ from internvl_ops.errors import ConfigurationError, keyword
 from internvl_ops.models.checkpoints import weights
 from internvl_ops.models.checkpoints.architecture import Architecture, read_architecture, side
 from internvl_ops.models.checkpoints.json_files import read_json
-from internvl_ops.models.checkpoints.places import Place, is_hub_name, place_of
+from internvl_ops.models.checkpoints.places import Place, Placed, is_hub_name, place_of
 from internvl_ops.models.templates.conversation_template import TEMPLATES
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
@@ -25,7 +25,7 @@ _LLAVA_NAMES = "internvl-chat-vit-6b-vicuna"  # the beginning of their names on 
 
 
 @dataclass(frozen=True)
-class Checkpoint:
+class Checkpoint(Placed):
     """One InternVL checkpoint: everything model-specific that tiling, rendering and the engine need. Picklable.
 
     Attributes:
@@ -101,19 +101,6 @@ class Checkpoint:
                 f"{keyword('tensor_parallel', size)}: {fault}. {self.model} can be spread over "
                 f"{', '.join(map(str, sizes))}."
             )
-
-    @property
-    def version(self) -> str:
-        """What identifies its files: a commit, or a hash."""
-        return self.place.version if self.place else ""
-
-    def folder(self) -> Path:
-        """The local folder with config and tokenizer; they are fetched if necessary."""
-        return (self.place or Place(self.model)).configs()
-
-    def whole(self) -> Path:
-        """The local folder with the weights too; they are fetched if necessary, once on each node."""
-        return (self.place or Place(self.model)).whole()
 
 
 def load_checkpoint(model: str, revision: str | None = None) -> Checkpoint:

@@ -81,6 +81,31 @@ class Place:
         return ("*.safetensors",) if any(file.endswith(".safetensors") for file in files) else ("*.bin",)
 
 
+class Placed:
+    """A model whose files lie somewhere.
+
+    Attributes:
+        model: The user's name for it.
+        place: Where its files are, and which version of them; None where the name says it.
+    """
+
+    model: str
+    place: Place | None
+
+    @property
+    def version(self) -> str:
+        """What identifies its files: a commit, or a hash."""
+        return self.place.version if self.place else ""
+
+    def folder(self) -> Path:
+        """The local folder with config and tokenizer; they are fetched if necessary."""
+        return (self.place or Place(self.model)).configs()
+
+    def whole(self) -> Path:
+        """The local folder with the weights too; they are fetched if necessary, once on each node."""
+        return (self.place or Place(self.model)).whole()
+
+
 def place_of(model: str, revision: str | None = None) -> Place:
     """Settles which version of a checkpoint is meant.
 

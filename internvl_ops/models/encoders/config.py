@@ -12,7 +12,7 @@ from internvl_ops.media.fits import Fit
 from internvl_ops.models.checkpoints import weights
 from internvl_ops.models.checkpoints.config import Checkpoint, load_checkpoint
 from internvl_ops.models.checkpoints.json_files import read_json
-from internvl_ops.models.checkpoints.places import Place, place_of
+from internvl_ops.models.checkpoints.places import Place, Placed, place_of
 
 Pooling = Literal["class", "mean", "projected", "c", "g"]
 POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
@@ -20,7 +20,7 @@ Layout = Literal["chat", "native_chat", "vision", "dual"]
 
 
 @dataclass(frozen=True)
-class Encoder:
+class Encoder(Placed):
     """One checkpoint that gives vectors. Picklable.
 
     Attributes:
@@ -56,19 +56,6 @@ class Encoder:
     def reads_texts(self) -> bool:
         """Whether it has a text encoder."""
         return self.layout == "dual"
-
-    @property
-    def version(self) -> str:
-        """What identifies its files: a commit, or a hash."""
-        return self.place.version if self.place else ""
-
-    def folder(self) -> Path:
-        """The local folder with config and tokenizer; they are fetched if necessary."""
-        return (self.place or Place(self.model)).configs()
-
-    def whole(self) -> Path:
-        """The local folder with the weights too; they are fetched if necessary, once on each node."""
-        return (self.place or Place(self.model)).whole()
 
     def size(self, pooling: Pooling) -> int:
         """Length of a vector.

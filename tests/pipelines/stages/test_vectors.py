@@ -34,6 +34,16 @@ def internvit(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_tiny_internvit(tmp_path_factory.mktemp("internvit"))
 
 
+def refused(model: Path, tmp_path: Path, options: dict[str, Any]) -> str:
+    """What the job says of the options."""
+    manifest = tmp_path / "manifest.jsonl"
+    manifest.write_text('{"image": "a.png", "text": "a"}\n')
+    values = {"input": str(manifest), "output": str(tmp_path / "out"), "model": str(model), **options}
+    with pytest.raises(ConfigurationError) as error:
+        check_job(build_options(EmbedJobOptions, values), EmbedJobOptions.make_task)
+    return in_flags(str(error.value))
+
+
 def test_pictures_of_the_same_colour_are_near(internvit: Path, tmp_path: Path) -> None:
     """And a file that is no picture costs its own row."""
     red, blue = picture((200, 20, 20)), picture((20, 20, 200))
@@ -114,12 +124,7 @@ def test_labels_without_training(internvl: Path, tmp_path: Path) -> None:
     ],
 )
 def test_wrong_options(internvit: Path, tmp_path: Path, options: dict[str, Any], match: str) -> None:
-    manifest = tmp_path / "manifest.jsonl"
-    manifest.write_text('{"image": "a.png", "text": "a"}\n')
-    values = {"input": str(manifest), "output": str(tmp_path / "out"), "model": str(internvit), **options}
-    with pytest.raises(ConfigurationError) as error:
-        check_job(build_options(EmbedJobOptions, values), EmbedJobOptions.make_task)
-    assert re.search(match, in_flags(str(error.value)))
+    assert re.search(match, refused(internvit, tmp_path, options))
 
 
 @pytest.mark.parametrize(
@@ -134,12 +139,7 @@ def test_wrong_options(internvit: Path, tmp_path: Path, options: dict[str, Any],
     ],
 )
 def test_wrong_labels(internvl: Path, tmp_path: Path, options: dict[str, Any], match: str) -> None:
-    manifest = tmp_path / "manifest.jsonl"
-    manifest.write_text('{"image": "a.png", "text": "a"}\n')
-    values = {"input": str(manifest), "output": str(tmp_path / "out"), "model": str(internvl), **options}
-    with pytest.raises(ConfigurationError) as error:
-        check_job(build_options(EmbedJobOptions, values), EmbedJobOptions.make_task)
-    assert re.search(re.escape(match), in_flags(str(error.value)))
+    assert match in refused(internvl, tmp_path, options)
 
 
 def test_texts_share_a_space_with_pictures_by_c_and_g_alone(internvl: Path, tmp_path: Path) -> None:
