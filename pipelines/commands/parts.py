@@ -64,10 +64,10 @@ def shares(options: JobOptions, workers: Workers, cpus: int) -> list[Share]:
         )
     on_cpus = 0 if workers.gpus_per_engine else engines
     prepare = options.prepare_actors or cpus - on_cpus
-    if prepare < parts:
+    if prepare < parts or on_cpus + prepare > cpus:
         raise ConfigurationError(
-            f"--shards {parts}: {engines} engines and a prepare actor for each part need {parts + on_cpus} CPUs, the "
-            f"cluster has {cpus}. Lower --shards, or add CPUs."
+            f"--shards {parts}: {engines} engines and {max(parts, prepare)} prepare actors, one of each for a part at "
+            f"least, need {max(parts, prepare) + on_cpus} CPUs, the cluster has {cpus}. Lower --shards, or add CPUs."
         )
     return [Share(*(total // parts + (part < total % parts) for total in (engines, prepare))) for part in range(parts)]
 
@@ -111,8 +111,8 @@ def run_parts(options: JobOptions, workers: Workers, cpus: int, address: str, co
         for process in running:
             process.wait()
         return 1
-    if ended := [f"{part}/{options.shards} {_ending(status)}" for part, status in enumerate(statuses, 1) if status]:
-        show(f"Parts that did not end well: {', '.join(ended)}. What is written is valid; the same command goes on.")
+    if said := not_done(statuses):
+        show(said)
     if said := sum_of_parts(OutputFolder(options.output), options.shards):
         show(said)
     return next(status for status in _WORST_FIRST if status in {one if one in _WORST_FIRST else 1 for one in statuses})
@@ -132,10 +132,25 @@ def _end_with_input() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
+def not_done(statuses: Sequence[int]) -> str:
+    """Says which parts are not done, and how to go on; empty if all are.
+
+    Args:
+        statuses: How the process of each part ended: its exit status, or the number of a signal below 0.
+    """
+    of = len(statuses)
+    refused = [f"{part}/{of}" for part, status in enumerate(statuses, 1) if status == 2]
+    ended = [f"{part}/{of} {_ending(status)}" for part, status in enumerate(statuses, 1) if status not in (0, 2, 3)]
+    said = []
+    if ended:
+        said.append(f"Not done: {', '.join(ended)}. What is written is valid; the same command goes on from there.")
+    if refused:
+        said.append(f"Refused: {', '.join(refused)}; the reason stands above, in the lines of that part.")
+    return "\n".join(said)
+
+
 def _ending(status: int) -> str:
-    if status < 0:
-        return f"was killed by {signal.Signals(-status).name}"
-    return {2: "was refused (status 2)", 3: "has too many errors (status 3)"}.get(status, f"failed (status {status})")
+    return f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
 
 
 def _relay(lines: IO[str] | None, prefix: str) -> None:

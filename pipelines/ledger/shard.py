@@ -52,7 +52,7 @@ def parse_shard(text: str | None) -> Shard | None:
     """Reads ``I/N``; None if there is no text.
 
     Raises:
-        ConfigurationError: It is not of that form, or I is not one of 1 to N.
+        ConfigurationError: It is not of that form, N is not 1 to `MAX_SHARDS`, or I is not 1 to N.
     """
     if text is None:
         return None
@@ -60,9 +60,12 @@ def parse_shard(text: str | None) -> Shard | None:
     if match is None:
         raise ConfigurationError(f"--shard {text!r:.80}: write the number of the part and of all parts, such as 3/16.")
     shard = Shard(int(match[1]), int(match[2]))
-    if not 1 <= shard.part <= shard.of <= MAX_SHARDS:
-        most = f"1 to {shard.of}" if 1 <= shard.of <= MAX_SHARDS else f"of 1 to {MAX_SHARDS:,} parts"
-        raise ConfigurationError(f"--shard {text}: there is no such part; parts are numbered {most}.")
+    if not 1 <= shard.of <= MAX_SHARDS:
+        raise ConfigurationError(f"--shard {text}: a job has 1 to {MAX_SHARDS:,} parts, such as 3/16.")
+    if not 1 <= shard.part <= shard.of:
+        raise ConfigurationError(
+            f"--shard {text}: there is no such part; the parts are 1/{shard.of} to {shard.of}/{shard.of}."
+        )
     return shard
 
 

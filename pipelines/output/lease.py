@@ -222,7 +222,7 @@ class Lease:
             if not newest or _is_free(now):
                 return newest, now
             if (newest, now) != (number, text):
-                raise ConfigurationError(_refusal(self._output.uri, _parse(now)))
+                raise ConfigurationError(_refusal(self._output.uri, _parse(now), self._shard))
             before, looked = looked, time.monotonic()
             watched += min(looked - before, RENEWED_EVERY_S)
         return number, text
@@ -355,11 +355,13 @@ def _is_free(text: bytes) -> bool:
     return not _runs(pid, started, lease.get("process_ticks"))
 
 
-def _refusal(uri: str, holder: dict[str, Any]) -> str:
+def _refusal(uri: str, holder: dict[str, Any], shard: Shard | None) -> str:
+    part = "" if shard is None or not shard.part else f" (part {shard})"
+    other = f", run another part of {shard.of}" if shard and part else ""
     return (
-        f"--output {safe_uri(uri)}: run {holder.get('run_id')} is writing to it, on {holder.get('host')} (process "
-        f"{holder.get('pid')}) since {holder.get('started')}. Give another --output, or end that run; this command "
-        f"takes over {EXPIRES_S:.0f} s after it last showed itself."
+        f"--output {safe_uri(uri)}: run {holder.get('run_id')} is writing to it{part}, on {holder.get('host')} "
+        f"(process {holder.get('pid')}) since {holder.get('started')}. Give another --output{other}, or end that run; "
+        f"this command takes over {EXPIRES_S:.0f} s after it last showed itself."
     )
 
 

@@ -42,6 +42,12 @@ def check_shard(options: JobOptions) -> None:
         raise ConfigurationError(
             f"--shards {options.shards} runs all parts, --shard {options.shard} runs one of them. Give one of the two."
         )
+    for name, number in (("engines", options.engines), ("prepare-actors", options.prepare_actors)):
+        if number is not None and number < options.shards:
+            raise ConfigurationError(
+                f"--shards {options.shards} --{name} {number}: each part needs one of its own, so that these are "
+                f"{options.shards} at least. Raise --{name}, or lower --shards to {number}."
+            )
     if options.shards > 1 and options.autoscaling:
         raise ConfigurationError(
             f"--shards {options.shards} --autoscaling: the parts divide a cluster whose size is known. Run each part "
@@ -52,12 +58,13 @@ def check_shard(options: JobOptions) -> None:
     given = f"--shards {options.shards}" if options.shards > 1 else f"--shard {options.shard}"
     if options.overwrite:
         raise ConfigurationError(
-            f"{given} --overwrite: one part cannot replace the output of all. Overwrite without "
-            "it, or give a new --output."
+            f"{given} --overwrite: the parts run apart, and no one of them may remove what stands for "
+            "the others. Leave out one of the two, or give a new --output."
         )
     if options.refresh != "none":
         raise ConfigurationError(
-            f"{given} --refresh {options.refresh}: parts would change the same files at once. Refresh without it."
+            f"{given} --refresh {options.refresh}: parts would remove rows from the same files at once. Run "
+            "it without parts first: that removes and does what has changed."
         )
 
 

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from internvl_ops.errors import ConfigurationError
 from pipelines.cluster import Workers
-from pipelines.commands.parts import Share, shares
+from pipelines.commands.parts import Share, not_done, shares
 from pipelines.options.job_options import JobOptions
+from pipelines.output.shards import check_shard
 
 
 def options(shards: int, **others: object) -> JobOptions:
@@ -51,6 +52,24 @@ def test_fewer_engines_than_parts() -> None:
 def test_fewer_cpus_than_parts_need() -> None:
     with pytest.raises(ConfigurationError, match="need 4 CPUs, the cluster has 3"):
         shares(options(2), workers(1, gpus_per_engine=0), 3)
+    with pytest.raises(ConfigurationError, match=r"2 engines and 3 prepare actors.*need 5 CPUs, the cluster has 4"):
+        shares(options(2, prepare_actors=3), workers(1, gpus_per_engine=0), 4)
+
+
+@pytest.mark.parametrize("name", ["engines", "prepare_actors"])
+def test_too_few_for_the_parts_are_refused_before_a_cluster_is_there(name: str) -> None:
+    option = name.replace("_", "-")
+    with pytest.raises(
+        ConfigurationError, match=f"--shards 4 --{option} 2: .*Raise --{option}, or lower --shards to 2"
+    ):
+        check_shard(options(4, **{name: 2}))
+    check_shard(options(4, **{name: 4}))
+
+
+def test_parts_that_are_not_done_are_named() -> None:
+    assert not_done([0, 3, 0]) == ""
+    assert not_done([0, -9, 1]).startswith("Not done: 2/3 was killed by SIGKILL, 3/3 ended with status 1. ")
+    assert not_done([2, 0]) == "Refused: 1/2; the reason stands above, in the lines of that part."
 
 
 def test_a_part_ends_with_the_process_that_started_it() -> None:

@@ -53,9 +53,9 @@ def test_what_a_part_is_called(text: str | None, shard: Shard | None) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("3/2", "there is no such part; parts are numbered 1 to 2"),
-        ("0/4", "parts are numbered 1 to 4"),
-        ("1/0", "parts are numbered of 1 to 100,000 parts"),
+        ("3/2", "there is no such part; the parts are 1/2 to 2/2"),
+        ("0/4", "the parts are 1/4 to 4/4"),
+        ("1/0", "a job has 1 to 100,000 parts, such as 3/16"),
         ("3", "write the number of the part and of all parts, such as 3/16"),
         ("a/b", "such as 3/16"),
         ("-1/2", "such as 3/16"),

@@ -44,8 +44,10 @@ class TestLeases:
         self, uri: str, other: Shard | None
     ) -> None:
         with hold(uri, "first", Shard(1, 2)) as first:
-            with pytest.raises(ConfigurationError, match="run first is writing to it"), hold(uri, "second", other):
-                pass
+            with pytest.raises(ConfigurationError, match="run first is writing to it") as refused:
+                hold(uri, "second", other).__enter__()
+            assert "(part 1/2)" in str(refused.value)
+            assert "run another part of 2, or end that run" in str(refused.value)
             first.hold()
         with hold(uri, "third", other) as third:
             third.hold()
