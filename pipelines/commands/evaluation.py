@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -14,13 +15,14 @@ from internvl_ops.errors import ConfigurationError
 from internvl_ops.evaluation import BENCHMARKS, Benchmark, Sample, evaluate
 from internvl_ops.evaluation.published import PUBLISHED, beside_published, decimals
 from internvl_ops.evaluation.subtitles import SUFFIX
+from internvl_ops.events import note
 from internvl_ops.media.kinds import MEDIA_KINDS, MediaKind
 from internvl_ops.media.sniff import IMAGE_SUFFIXES
 from internvl_ops.stores.redaction import safe_uri
 from internvl_ops.tasks import Task
 from pipelines.commands.benchmark_rows import BenchmarkRows, read_annotations
 from pipelines.commands.job import run_job
-from pipelines.commands.judges import check_judge, judge_of, judged
+from pipelines.commands.judges import ask_judge_early, check_judge, judge_of, judged
 from pipelines.options.benchmark_options import EvaluateJobOptions
 from pipelines.options.command_line import Mode
 from pipelines.options.rules import refuse
@@ -30,6 +32,8 @@ from pipelines.sources import SourcePlan, plan_source, read_split
 from pipelines.sources.listing import MANIFEST_SUFFIXES
 from pipelines.sources.storage import check_scheme, has_magic, kind_of, suffix_of, walk
 from pipelines.wiring.sources import source_options
+
+logger = logging.getLogger(__name__)
 
 TABLES = ("parquet", "jsonl", "csv")  # formats of manifests that can hold a benchmark
 SAMPLES, SCORES = f"{EVALUATION}/samples.parquet", f"{EVALUATION}/scores.json"
@@ -45,7 +49,16 @@ def run(options: EvaluateJobOptions, mode: Mode) -> NoReturn:
         raise ConfigurationError("--benchmark is missing. Name one, or a set of them by --suite internvl2.")
     if options.beside is not None:
         raise ConfigurationError(f"--beside {options.beside} is for --suite alone. Leave it out.")
-    run_job(options, mode, make_evaluate, make_plan=plan_benchmark, closing=score_benchmark)
+    make_plan = _plan_and_ask if mode == "run" else plan_benchmark
+    run_job(options, mode, make_evaluate, make_plan=make_plan, closing=score_benchmark)
+
+
+def _plan_and_ask(options: Any) -> SourcePlan:
+    """Plans the job, and asks its judge whether it answers."""
+    plan = plan_benchmark(options)
+    if waiting := ask_judge_early(options):
+        note(logger, "notice", f"Note: {waiting}")
+    return plan
 
 
 def plan_benchmark(options: Any) -> SourcePlan:

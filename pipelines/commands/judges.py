@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 import logging
 import os
@@ -32,7 +33,12 @@ JUDGEMENTS = f"{EVALUATION}/judgements.parquet"
 _SCHEMA = pa.schema([("id", pa.string()), ("asked", pa.string()), ("judge", pa.string()), ("judgement", pa.string())])
 _JUDGED = ", ".join(name for name, one in BENCHMARKS.items() if one.judge is not None)
 _AT_ONCE = 8  # requests
+_EARLY_S = 20.0  # most seconds for the first word
 _TEMPERATURES = (0.0, 0.5, 1.0, 1.5, 2.0)  # of one attempt after the other, as VLMEvalKit asks again
+
+
+class JudgeFailed(OSError):
+    """The judge is away or refuses to answer. Its judgements so far are kept."""
 
 
 def check_judge(options: Any, benchmark: Benchmark) -> None:
@@ -58,6 +64,38 @@ def check_judge(options: Any, benchmark: Benchmark) -> None:
         )
 
 
+def ask_judge_early(options: Any) -> str | None:
+    """Asks the judge a word before anything starts, unless the output has judgements already.
+
+    Returns:
+        A line for the user if it does not answer yet: it is needed only when all questions are answered.
+
+    Raises:
+        ConfigurationError: It refuses the key or the model.
+    """
+    if options.judge_url is None or _kept(OutputFolder(options.output)):
+        return None
+
+    async def ask() -> None:
+        patience = Patience(away_s=0, answer_s=_EARLY_S, attempts=1)
+        endpoint = Endpoint(options.judge_url, os.environ.get(KEY_VARIABLE, ""), patience, 1)
+        try:
+            model = options.judge_model or await _only_model(endpoint)
+            hello = {"model": model, "messages": [{"role": "user", "content": "Hello."}], "max_tokens": 1}
+            await endpoint.post("/chat/completions", hello, _words)
+        finally:
+            await endpoint.close()
+
+    try:
+        asyncio.run(ask())
+    except ConfigurationError as error:
+        raise ConfigurationError(_as_judge(error)) from None
+    except (EngineDead, UnitError) as error:
+        why = _as_judge(error).partition(". ")[0]
+        return f"the judge does not answer yet: {why}. It is asked when all questions are answered."
+    return None
+
+
 def judge_of(options: Any) -> str:
     """Names the judge, as judgements are kept by it."""
     return f"{options.judge_model or 'the model'} at {safe_uri(options.judge_url)}" if options.judge_url else ""
@@ -70,8 +108,8 @@ def judged(options: Any, rule: JudgeRule, samples: Sequence[Sample], run_id: str
         The samples, and how many the judge gave no usable judgement about.
 
     Raises:
-        ConfigurationError: The judge refuses the key, or does not serve the model.
-        OSError: The judge is away, or a signal came. Judgements so far are kept.
+        JudgeFailed: The judge is away, refuses the key, or does not serve the model. Judgements so far are kept.
+        OSError: A signal came. Judgements so far are kept.
     """
     output, judge = OutputFolder(options.output), judge_of(options)
     asked = {sample.id: prompt for sample in samples if not sample.failed and (prompt := rule.ask(sample)) is not None}
@@ -87,8 +125,8 @@ def judged(options: Any, rule: JudgeRule, samples: Sequence[Sample], run_id: str
         try:
             with phase("holding"):
                 asyncio.run(_ask_all(options, rule, todo, known))
-        except EngineDead as error:
-            raise OSError(f"--judge-url {safe_uri(options.judge_url)}: {error} {kept}") from None
+        except (EngineDead, ConfigurationError) as error:
+            raise JudgeFailed(f"--judge-url {safe_uri(options.judge_url)}: {_as_judge(error)} {kept}") from None
         except Interrupted:
             raise OSError(f"interrupted while the judge was asked. {kept}") from None
         finally:
@@ -100,6 +138,12 @@ def judged(options: Any, rule: JudgeRule, samples: Sequence[Sample], run_id: str
             write_side_file(output, JUDGEMENTS, data, run_id, beside=True)
     found = [replace(sample, judgement=known.get(sample.id, "")) for sample in samples]
     return found, sum(name not in known for name in asked)
+
+
+def _as_judge(error: Exception) -> str:
+    """A message about an endpoint, with the options that name the judge."""
+    names = {"`base_url`": "`judge_url`", "`model`": "`judge_model`", "where the engines run": "for this command"}
+    return functools.reduce(lambda text, name: text.replace(name, names[name]), names, str(error))
 
 
 def _kept(output: OutputFolder) -> list[dict[str, Any]]:
@@ -138,7 +182,10 @@ async def _ask_all(options: Any, rule: JudgeRule, todo: dict[str, str], known: d
 
 
 async def _only_model(endpoint: Endpoint) -> str:
-    served = [str(model["id"]) for model in (await endpoint.get("/models"))["data"]]
+    try:
+        served = [str(model["id"]) for model in (await endpoint.get("/models"))["data"]]
+    except (KeyError, TypeError):
+        served = []
     if len(served) != 1:
         raise ConfigurationError(
             f"--judge-url {endpoint.name}: it serves {', '.join(served) or 'no model'}. Name one by --judge-model."

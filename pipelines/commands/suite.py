@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.evaluation import BENCHMARKS
 from internvl_ops.evaluation.suites import PUBLISHED_MODELS, SUITES, published_figures, published_model, suite_markdown
+from internvl_ops.events import note
 from internvl_ops.stores.redaction import safe_uri
 from pipelines.commands.evaluation import SCORES, make_evaluate, plan_benchmark, score_benchmark
 from pipelines.commands.job import check_job, describe
+from pipelines.commands.judges import JudgeFailed, ask_judge_early
 from pipelines.interruption import Interrupted, end, phase, say
 from pipelines.options.benchmark_options import EvaluateJobOptions
 from pipelines.options.command_line import Mode, build_options, show
@@ -68,6 +70,7 @@ def run_suite(options: EvaluateJobOptions, mode: Mode) -> NoReturn:
             parts = (describe(job.options, job.plan, job.checkpoint, job.task) for job in jobs)
             show("\n\n".join(f"# {job.name}\n{part}" for job, part in zip(jobs, parts, strict=True)))
             sys.exit(0)
+        _ask_servers(jobs)
         say_now(f"checked the data of {len(jobs)} benchmark(s)")
         sys.exit(_run(options, jobs, absent))
     except Interrupted:
@@ -182,6 +185,21 @@ def _beside(folder: str, key: str, value: Any) -> Any:
     return f"{folder}/{value}"
 
 
+def _ask_servers(jobs: list[Job]) -> None:
+    """Asks the model's server and the judges whether they answer, before anything starts.
+
+    Raises:
+        ConfigurationError: One refuses the key or the model.
+    """
+    from pipelines.wiring.engines import check_endpoint
+
+    waiting = [check_endpoint(jobs[0].options)]
+    judges = {(job.options.judge_url, job.options.judge_model): job.options for job in jobs}
+    waiting += [ask_judge_early(options) for options in judges.values()]
+    for line in filter(None, waiting):
+        note(logger, "notice", f"Note: {line}")
+
+
 def _run(options: EvaluateJobOptions, jobs: list[Job], absent: list[str]) -> int:
     """Runs the jobs; returns the worst of their exit statuses."""
     import ray
@@ -206,8 +224,13 @@ def _run(options: EvaluateJobOptions, jobs: list[Job], absent: list[str]) -> int
             if not options.quiet or record.exit_status:
                 show(record.summary())
             if record.all_done:
-                show(score_benchmark(job.options, job.plan))
-                figures[job.name] = _figures(job.options.output)
+                try:
+                    show(score_benchmark(job.options, job.plan))
+                    figures[job.name] = _figures(job.options.output)
+                except JudgeFailed as error:
+                    status = max(status, 1)
+                    not_run[job.name] = "not judged"
+                    note(logger, "judge_failed", f"{job.name}: {error}")
             else:
                 not_run[job.name] = "not finished"
             if record.exit_status in _ENDS:

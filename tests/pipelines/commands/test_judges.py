@@ -13,6 +13,7 @@ import pytest
 
 from internvl_ops.errors import ConfigurationError
 from pipelines.commands.evaluation import plan_benchmark, score_benchmark
+from pipelines.commands.judges import JudgeFailed, ask_judge_early
 from pipelines.options.benchmark_options import EvaluateJobOptions as Options
 from pipelines.options.command_line import build_options
 from pipelines.output.settings import settings
@@ -96,7 +97,7 @@ def test_what_the_judge_said_before_it_went_away_is_kept(tmp_path: Path, server:
     server.script = [says(completion("0.5"))]
     server.otherwise = refuses(401, "no such key")
     options = options_of(tmp_path, judge_url=server.url)
-    with pytest.raises(ConfigurationError, match=r"401|key"):
+    with pytest.raises(JudgeFailed, match=r"refuses the key \(401\).* for this command\. What it said so far is kept"):
         scored(options, ["3", "3", "3"])
     kept = pq.read_table(tmp_path / "out" / "evaluation" / "judgements.parquet")
     asked = len(server.bodies)
@@ -147,8 +148,35 @@ def test_the_judge_of_mmbench_video_has_a_system_prompt(tmp_path: Path, server: 
 
 def test_several_models_need_a_name(tmp_path: Path, server: ModelServer) -> None:
     server.models = says({"data": [{"id": "one"}, {"id": "two"}]})
-    with pytest.raises(ConfigurationError, match=r"it serves one, two\. Name one by --judge-model"):
+    with pytest.raises(JudgeFailed, match=r"it serves one, two\. Name one by --judge-model"):
         scored(options_of(tmp_path, judge_url=server.url), ["3", "3", "3"])
+
+
+def test_the_judge_is_asked_before_anything_starts(tmp_path: Path, server: ModelServer) -> None:
+    options = options_of(tmp_path, judge_url=server.url, judge_model="tiny")
+    server.otherwise = says(completion("Hi"))
+    assert ask_judge_early(options) is None
+    assert [body["max_tokens"] for body in server.bodies] == [1]
+
+    server.otherwise = refuses(401, "no such key")
+    with pytest.raises(ConfigurationError, match=r"refuses the key \(401\): no such key\. Set OPENAI_API_KEY for this"):
+        ask_judge_early(options)
+    server.otherwise = refuses(404, "no such model")
+    with pytest.raises(ConfigurationError, match=r"`judge_url` has to be its address .*`judge_model` a"):
+        ask_judge_early(options)
+    server.otherwise = refuses(503, "starting")
+    waiting = ask_judge_early(options)
+    assert waiting is not None
+    assert waiting.startswith("the judge does not answer yet: http://127.0.0.1")
+    assert waiting.endswith("503: starting. It is asked when all questions are answered.")
+
+
+def test_a_judge_that_has_rated_already_is_not_asked_early(tmp_path: Path, server: ModelServer) -> None:
+    options = options_of(tmp_path, judge_url=server.url)
+    server.otherwise = says(completion("0.5"))
+    scored(options, ["3", "3", "3"])
+    server.otherwise = refuses(401, "no such key")
+    assert ask_judge_early(options) is None
 
 
 def test_the_judge_is_no_setting_of_the_answers(tmp_path: Path) -> None:
