@@ -10,6 +10,8 @@ import pyarrow as pa
 
 from internvl_ops.errors import ConfigurationError, keyword
 from internvl_ops.tasks.base import PromptLanguage, Row, Task, text_of, without_marks
+from internvl_ops.tasks.block_types import BLOCKS
+from internvl_ops.tasks.blocks import read_blocks
 from internvl_ops.tasks.boxes import parse_text_boxes
 from internvl_ops.tasks.conversation import Answered, Conversation
 from internvl_ops.tasks.forms import checked
@@ -40,21 +42,30 @@ def ocr(
     language: PromptLanguage = "en",
     *,
     json_schema: str | None = None,
+    blocks: bool = False,
     prompt: str | None = None,
     max_new_tokens: int | None = None,
 ) -> Task:
-    """The OCR task. Columns: ``text``; with boxes also ``boxes``, one per line; as JSON, ``json`` instead.
+    """The OCR task. Columns: ``text``; with boxes also ``boxes``, one per line; as JSON, ``json`` instead;
+    of Markdown, ``blocks`` if they are wanted.
 
     Args:
         format: Format of the answer.
         language: Language of the prompt.
         json_schema: JSON text of the schema; only with the format ``json``.
+        blocks: Also read the parts of a page from Markdown: headings, paragraphs, lists, tables, formulas, figures.
         prompt: Replaces the format's own.
         max_new_tokens: Replaces 1,536.
 
     Raises:
-        ConfigurationError: The format is ``json`` but there is no schema.
+        ConfigurationError: The format is ``json`` but there is no schema, or blocks are wanted of another format than
+            ``markdown``.
     """
+    if blocks and format != "markdown":
+        raise ConfigurationError(
+            f"{keyword('blocks')} has no effect on {keyword('format', format)}: blocks are read from Markdown. "
+            f"Give {keyword('format', 'markdown')}."
+        )
     if format == "json" and json_schema is None:
         raise ConfigurationError(f"{keyword('format', 'json')} needs a schema: add {keyword('json_schema', 'FILE')}.")
     schema = json_schema if format == "json" else None
@@ -67,19 +78,22 @@ def ocr(
     columns: dict[str, list[pa.Field]] = {
         "boxes": [pa.field("text", pa.string()), pa.field("boxes", BOXES)],
         "json": [pa.field("json", pa.string())],
+        "markdown": [pa.field("text", pa.string()), *[pa.field("blocks", BLOCKS)] * blocks],
     }
+    text_parser = _parse_text_and_blocks if blocks else _parse_text
+    nothing: dict[str, object] = {"text": "", "blocks": []} if blocks else {"text": ""}
     return Task(
         name="ocr",
         prompt=asked,
         columns=pa.schema(columns.get(format, [pa.field("text", pa.string())])),
         converse=converse,
-        parse={"boxes": _parse_boxes, "json": _parse_json}.get(format, _parse_text),
+        parse={"boxes": _parse_boxes, "json": _parse_json}.get(format, text_parser),
         max_new_tokens=tokens,
         reads=("question",),
         text=None if format == "json" else "text",
         constrained=schema is not None,
         unparsed="boxes" if format == "boxes" else None,
-        blank={"boxes": {"text": "", "boxes": []}, "json": {}}.get(format, {"text": ""}),
+        blank={"boxes": {"text": "", "boxes": []}, "json": {}}.get(format, nothing),
     )
 
 
@@ -87,6 +101,11 @@ def _parse_text(answered: Answered) -> dict[str, object]:
     text = without_marks(answered.response).strip()
     fenced = _FENCE.match(text)  # models often put a whole page into a code block
     return {"text": fenced[1].strip() if fenced else text}
+
+
+def _parse_text_and_blocks(answered: Answered) -> dict[str, object]:
+    found = read_blocks(without_marks(answered.response))
+    return {**_parse_text(answered), "blocks": found.rows(), "notes": found.repairs}
 
 
 def _parse_json(answered: Answered) -> dict[str, object]:

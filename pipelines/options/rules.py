@@ -200,6 +200,8 @@ def check_ocr(options: Any) -> None:
     """
     check_schema(options)
     check_language(options)
+    if options.ocr_format != "markdown":
+        refuse(options, ("blocks",), f"--ocr-format {options.ocr_format} has none; add --ocr-format markdown")
 
 
 def check_classify(options: Any, columns: Collection[str]) -> None:

@@ -32,6 +32,8 @@ class OcrOptions(BaseModel):
     ocr_format: Literal["text", "markdown", "boxes", "json"] = Field(
         "text", description="Format of the answer: plain text, Markdown with tables and formulas, "
         "lines with their boxes, or JSON by --json-schema.")  # fmt: skip
+    blocks: bool = Field(False, description="Add a column with the parts of each page, read from an answer in "
+        "Markdown: headings, paragraphs, lists, tables as HTML, formulas, figures, page numbers.")  # fmt: skip
     language: Literal["en", "zh"] = Field("en", description="Language of the task's own prompt, and so of the answer.")
     json_schema: str | None = Field(None, description="JSON schema that the answer must follow: a "
         "file, or the schema itself.")  # fmt: skip
@@ -103,6 +105,7 @@ def make_ocr(options: Any, media: MediaKind, columns: Sequence[str]) -> Task:
         options.ocr_format,
         options.language,
         json_schema=_schema(options),
+        blocks=options.blocks,
         prompt=options.prompt,
         max_new_tokens=options.max_new_tokens,
     )

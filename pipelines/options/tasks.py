@@ -159,6 +159,7 @@ TASKS: dict[str, RegisteredTask] = {
             needs=ocr_needs,
             examples=(
                 *(Example(f"`--ocr-format {name}`", {"ocr_format": name}) for name in ("text", "markdown", "boxes")),
+                Example("`--ocr-format markdown` `--blocks`", {"ocr_format": "markdown", "blocks": True}),
                 Example("`--ocr-format json`", {"ocr_format": "json", "json_schema": "{}"}),
             ),
         ),

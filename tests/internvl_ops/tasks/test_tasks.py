@@ -59,6 +59,16 @@ class TestOcr:
         assert parsed(ocr("markdown"), "```markdown\n# Title\n\n|a|b|\n```")["text"] == "# Title\n\n|a|b|"
         assert parsed(ocr(), " two\nlines ")["text"] == "two\nlines"
 
+    def test_blocks_of_a_page_stand_beside_its_text(self) -> None:
+        task = ocr("markdown", blocks=True)
+        values = parsed(task, "# Title\n\n<table><tr><td>a")
+        assert values["text"] == "# Title\n\n<table><tr><td>a"
+        assert [block["type"] for block in values["blocks"]] == ["heading", "table"]
+        assert values["notes"] == ["block 2: a table: it was not closed"]
+        assert task.columns.names == ["text", "blocks"]
+        with pytest.raises(ConfigurationError, match="blocks"):
+            ocr("text", blocks=True)
+
     def test_lines_with_boxes(self) -> None:
         answer = "<ref>Invoice</ref><box>[[0, 0, 500, 100]]</box>\n<ref>合计</ref><box>[[0, 900, 1000, 1000]]</box>"
         values = parsed(ocr("boxes"), answer)

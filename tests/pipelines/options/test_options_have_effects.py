@@ -193,6 +193,7 @@ BESIDE: dict[str, list[dict[str, Any]]] = {
     "columns": [
         {"input": "headless.csv", "columns": f"image,question,{name}"} for name in ("other", "answers", "phrase")
     ],
+    "blocks": [{"ocr_format": "markdown"}],
     "choices": [{"tasks": "caption,ask"}],
     "prompt": [{"tasks": "ask"}],
     "top_p": [{"temperature": 0.7}],

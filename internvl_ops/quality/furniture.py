@@ -1,0 +1,91 @@
+"""Tells page furniture, what belongs to a page and not to its text: page numbers, running heads and feet."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+_LONGEST = 120  # characters of a running head
+_FEWEST = 3  # pages on which a line stands in the same place until it is furniture
+_SHARE = 0.3  # of the pages; heads differ between left and right pages, and between chapters
+_DIGITS = re.compile(r"\d+")
+_ROMAN = r"(?=[ivxlc])c{0,3}(?:xc|xl|l?x{0,3})(?:ix|iv|v?i{0,3})"
+_NUMBER = rf"(?:\d{{1,4}}|{_ROMAN})"
+_PAGE_NUMBER = re.compile(
+    rf"[-–—~·|*_\[(\s]*(?:(?:page|p\.|seite|s\.|págin[ao]|第)\s*)?{_NUMBER}"
+    rf"(?:\s*(?:/|of|von|de|sur)\s*{_NUMBER})?\s*(?:页|頁|ページ)?[-–—~·|*_\])\s]*",
+    re.IGNORECASE,
+)
+_CAPITAL = re.compile(r"[IVXLC]")
+# Lines that are structure, and never furniture by being repeated.
+_STRUCTURE = re.compile(r"\s*(?:\||<(?!header\b|footer\b|page_number\b)|\$\$|```|!\[|\\\[|[-*+] |\d+[.)] )")
+_TAGGED = re.compile(r"\s*<(header|footer|page_number)>.*</\1>\s*", re.IGNORECASE)
+
+
+def is_page_number(line: str) -> bool:
+    """Whether a line is nothing but the number of a page: ``12``, ``- 12 -``, ``Page 3 of 9``, ``xiv``, ``第 3 页``.
+
+    Single capital letters that are Roman numerals are none: they head parts of a text.
+    """
+    return bool(_PAGE_NUMBER.fullmatch(line)) and not _CAPITAL.fullmatch(line.strip())
+
+
+def without_furniture(texts: Sequence[str]) -> list[str]:
+    """The texts of a document's pages without page numbers and running heads and feet.
+
+    A page number is dropped at the head or foot of a page with other text. A line at a head or foot is dropped if it
+    stands there on at least three pages and on 30 % of all; numbers in it may differ. So are lines that the model
+    itself marked: ``<header>``, ``<footer>``, ``<page_number>``.
+
+    Args:
+        texts: The texts of the pages, in order.
+    """
+    pages = [text.split("\n") for text in texts]
+    for at_foot in (False, True):
+        pages = _without_numbers(pages, at_foot)
+        edges = [_edge(lines, at_foot) for lines in pages]
+        keys = [None if place is None else _key(lines[place]) for lines, place in zip(pages, edges, strict=True)]
+        counts = Counter(key for key in keys if key is not None)
+        enough = max(_FEWEST, _SHARE * len(pages))
+        for number, (place, key) in enumerate(zip(edges, keys, strict=True)):
+            if place is not None and key is not None and (key == "" or counts[key] >= enough):
+                pages[number] = _without(pages[number], place)
+        pages = _without_numbers(pages, at_foot)
+    return ["\n".join(lines).strip("\n") for lines in pages]
+
+
+def split_foot(text: str) -> tuple[str, str]:
+    """A page's text and the page number alone on its last line; empty if there is none."""
+    lines = text.rstrip().split("\n")
+    if len(lines) > 1 and is_page_number(lines[-1]) and any(line.strip() for line in lines[:-1]):
+        return "\n".join(lines[:-1]).rstrip(), lines[-1]
+    return text, ""
+
+
+def _without_numbers(pages: Sequence[list[str]], at_foot: bool) -> list[list[str]]:
+    found = []
+    for lines in pages:
+        place = _edge(lines, at_foot)
+        drops = place is not None and is_page_number(lines[place]) and sum(1 for line in lines if line.strip()) > 1
+        found.append(_without(lines, place) if drops and place is not None else lines)
+    return found
+
+
+def _edge(lines: Sequence[str], at_foot: bool) -> int | None:
+    """The first or last line that is not blank."""
+    places = range(len(lines) - 1, -1, -1) if at_foot else range(len(lines))
+    return next((place for place in places if lines[place].strip()), None)
+
+
+def _key(line: str) -> str | None:
+    """By what a running head is the same on other pages; "" if it is marked as furniture, None if it is none."""
+    if _TAGGED.fullmatch(line):
+        return ""
+    if len(line) > _LONGEST or _STRUCTURE.match(line):
+        return None
+    return " ".join(_DIGITS.sub("0", line).casefold().split())
+
+
+def _without(lines: list[str], place: int) -> list[str]:
+    return [*lines[:place], *lines[place + 1 :]]
