@@ -27,6 +27,7 @@ def scores(output: Path) -> tuple[dict, pd.DataFrame]:
     return figures, pd.read_parquet(output / "evaluation" / "samples.parquet").set_index("id")
 
 
+@pytest.mark.slow  # tests/jobs/test_suite.py goes the same way in the quick suite
 @pytest.mark.timeout(1500)
 def test_refcoco(tmp_path: Path) -> None:
     data, output = tmp_path / "refcoco", tmp_path / "out"

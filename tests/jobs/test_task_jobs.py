@@ -45,6 +45,7 @@ def run(job: str, media: Path, model: Path, rows: list[dict], *more: str) -> tup
     return *(rows.set_index("id") if len(rows) else rows for rows in (results, errors)), done.stdout
 
 
+@pytest.mark.slow
 def test_ask(media, model):
     rows = [
         {"id": "one", "image": ["red.png"], "question": ["What is it?"]},
