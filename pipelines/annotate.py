@@ -37,7 +37,7 @@ from pipelines.output.redo import finish_redo
 from pipelines.output.refresh import drop_changed
 from pipelines.output.resume import drop_superseded_errors, load_output
 from pipelines.output.settings import metadata, settings
-from pipelines.output.shards import PartDone, close_parts
+from pipelines.output.shards import PartDone, close_parts, forget_parts
 from pipelines.output.writer import Writer
 from pipelines.ray_internals import READ_AHEAD, in_blocks_of, whole_blocks
 from pipelines.report.lineage import lineage
@@ -104,6 +104,8 @@ def annotate(
         again = again_of(options, output, task, checkpoint_version(checkpoint), record.run_id)
         record.chosen = None if again is None else len(again.wanted)
         overwrite = begin(output, record.run_id, wanted=options.overwrite, kind=kind, part=shard is not None)
+        if shard is not None:
+            forget_parts(output, shard.of, shard.part)
         with cluster.session(options):
             workers = cluster.plan_workers(
                 options, checkpoint, plan.media_kind, cluster.nodes(), several=plan.several_media

@@ -108,13 +108,14 @@ def _run_parts(options: JobOptions, plan: SourcePlan, checkpoint: Model | None) 
     import ray
 
     from pipelines import cluster
-    from pipelines.commands.parts import run_parts
+    from pipelines.commands.parts import begin_parts, run_parts
 
     with phase("holding"), cluster.session(options):
         nodes = cluster.nodes()
         workers = cluster.plan_workers(options, checkpoint, plan.media_kind, nodes, several=plan.several_media)
         cpus = int(sum(node.get("CPU", 0) for node in nodes))
         address = ray.get_runtime_context().gcs_address
+        begin_parts(options, plan)
         return run_parts(options, workers, cpus, address, [sys.executable, *sys.orig_argv[1:]])
 
 

@@ -13,17 +13,26 @@ import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING
 
 from internvl_ops.errors import ConfigurationError
 from pipelines import interruption
 from pipelines.options.command_line import show
 from pipelines.options.job_options import JobOptions
+from pipelines.output.compaction import finish_merge
 from pipelines.output.folder import OutputFolder
-from pipelines.output.shards import sum_of_parts
+from pipelines.output.lease import Lease
+from pipelines.output.overwrite import begin
+from pipelines.output.ownership import new_run_id
+from pipelines.output.redo import finish_redo
+from pipelines.output.refresh import drop_changed
+from pipelines.output.shards import forget_parts, sum_of_parts
+from pipelines.wiring.media import read_policy
 
 if TYPE_CHECKING:
     from pipelines.cluster import Workers
+    from pipelines.sources import SourcePlan
 
 _STARTED_BY = "INTERNVL_BATCH_PARTS_OF"  # environment variable of a part: who holds the other end of its standard input
 _WORST_FIRST = (1, 2, 3, 0)  # exit statuses
@@ -72,6 +81,24 @@ def shares(options: JobOptions, workers: Workers, cpus: int) -> list[Share]:
     return [Share(*(total // parts + (part < total % parts) for total in (engines, prepare))) for part in range(parts)]
 
 
+def begin_parts(options: JobOptions, plan: SourcePlan) -> None:
+    """Does what concerns the whole output before its parts begin; one part may not do it beside the others.
+
+    Raises:
+        ConfigurationError: For ``--refresh``: another run is writing to the output, or an overwrite has not ended.
+    """
+    output = OutputFolder(options.output)
+    forget_parts(output, options.shards)
+    if options.refresh == "none":
+        return
+    run_id = new_run_id(datetime.now(UTC))
+    with Lease(output, run_id):
+        finish_merge(output)
+        finish_redo(output)
+        begin(output, run_id, wanted=False, kind="", part=True)
+        drop_changed(output, plan, read_policy(options, plan))
+
+
 def run_parts(options: JobOptions, workers: Workers, cpus: int, address: str, command: Sequence[str]) -> int:
     """Runs all parts and returns the exit status of the job: 1 before 2 before 3, if any part ends so.
 
@@ -88,9 +115,18 @@ def run_parts(options: JobOptions, workers: Workers, cpus: int, address: str, co
     divided = shares(options, workers, cpus)
     running = []
     for part, share in enumerate(divided, 1):
-        own = ("--shards", "1", "--shard", f"{part}/{options.shards}", "--engines", str(share.engines))
+        own = (
+            "--shards",
+            "1",
+            "--shard",
+            f"{part}/{options.shards}",
+            "--refresh",
+            "none",
+            "--engines",
+            str(share.engines),
+        )
         process = subprocess.Popen(
-            [*command, *own, "--prepare-actors", str(share.prepare_actors)],
+            [*command, *own, "--engines", str(share.engines), "--prepare-actors", str(share.prepare_actors)],
             env=os.environ | {"RAY_ADDRESS": address, _STARTED_BY: str(os.getpid())},
             stdin=subprocess.PIPE,  # its end tells the part that this process is gone
             stdout=subprocess.PIPE,

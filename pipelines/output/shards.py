@@ -61,10 +61,10 @@ def check_shard(options: JobOptions) -> None:
             f"{given} --overwrite: the parts run apart, and no one of them may remove what stands for "
             "the others. Leave out one of the two, or give a new --output."
         )
-    if options.refresh != "none":
+    if options.refresh != "none" and options.shard is not None:
         raise ConfigurationError(
-            f"{given} --refresh {options.refresh}: parts would remove rows from the same files at once. Run "
-            "it without parts first: that removes and does what has changed."
+            f"{given} --refresh {options.refresh}: parts would remove rows from the same files at once. Run it with "
+            "--shards, which does that before its parts begin, or without parts."
         )
 
 
@@ -104,9 +104,15 @@ class Closing:
 
 def note_part(output: OutputFolder, shard: Shard, done: PartDone) -> None:
     """Writes the note of a part, instead of an earlier one. Its name says which input it is about."""
-    for older in [name for name in _notes(output, shard.of) if _part_of(name) == shard.part]:
-        output.remove(f"{SHARDS}/{shard.of}/{older}")
+    forget_parts(output, shard.of, shard.part)
     output.write_bytes(f"{SHARDS}/{shard.of}/{shard.part}{_about(done.read)}", json.dumps(asdict(done)).encode())
+
+
+def forget_parts(output: OutputFolder, of: int, part: int | None = None) -> None:
+    """Removes the notes of all parts, or of one: they begin again, and what they noted of an earlier night is over."""
+    for name in _notes(output, of):
+        if (noted := _part_of(name)) is not None and part in (None, noted):
+            output.remove(f"{SHARDS}/{of}/{name}")
 
 
 def parts_noted(output: OutputFolder, of: int, read: RowSum) -> list[int]:

@@ -20,7 +20,7 @@ from pipelines.output.folder import ERRORS, RESULTS, OutputFolder
 from pipelines.output.overwrite import MARKER, begin
 from pipelines.output.redo import finish_redo
 from pipelines.output.resume import drop_superseded_errors, load_output
-from pipelines.output.shards import PartDone, close_parts
+from pipelines.output.shards import PartDone, close_parts, forget_parts
 from pipelines.output.writer import Writer, result_schema
 from tests.pipelines.finished_rows import CAPTION, IMAGE, row, table
 
@@ -121,6 +121,8 @@ def execute(uri: str, manifest: Sequence[str], run: Run, run_id: str, shard: Sha
     finish_merge(output)
     finish_redo(output)
     overwrite = begin(output, run_id, wanted=run.overwrite and bool(manifest), kind="the same", part=shard is not None)
+    if shard is not None:
+        forget_parts(output, shard.of, shard.part)
     older_errors = [name for name in output.files(ERRORS) if name not in overwrite.old]
     book = Ledger()
     load_output(book, output, retry_errors=run.retry_errors, passed_over=overwrite.old, shard=shard)

@@ -6,16 +6,23 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from internvl_ops.errors import ConfigurationError
+from internvl_ops.media.access import ReadPolicy
+from internvl_ops.media.fetch import Fetcher
 from pipelines.cluster import Workers
-from pipelines.commands.parts import Share, not_done, shares
+from pipelines.commands.parts import Share, begin_parts, not_done, shares
 from pipelines.options.job_options import JobOptions
+from pipelines.output.folder import OutputFolder
+from pipelines.output.ownership import mark, parquet_name
 from pipelines.output.shards import check_shard
+from pipelines.sources import SourceOptions, plan_source, read_split
 
 
 def options(shards: int, **others: object) -> JobOptions:
@@ -79,3 +86,25 @@ def test_a_part_ends_with_the_process_that_started_it() -> None:
         assert part.stdin is not None
         part.stdin.close()  # as the kernel does it at the end of the process
         assert part.wait(120) == -signal.SIGTERM
+
+
+def test_what_has_changed_is_removed_before_the_parts_begin(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for name in "ab":
+        (tmp_path / "in" / f"{name}.jpg").write_bytes(b"as it was")
+    output = OutputFolder(str(tmp_path / "out"))
+    with Fetcher(ReadPolicy(str(tmp_path / "in"))) as fetcher:
+        uris = [f"{tmp_path}/in/{name}.jpg" for name in "ab"]
+        fetcher.fetch_many(uris)
+        plan = plan_source(SourceOptions(uri=str(tmp_path / "in")))
+        ids = [row["id"] for split in plan.splits for rows in read_split(plan, split) for row in rows.to_pylist()]
+        table = pa.table({"id": ids, plan.media_column: uris, "source_version": [fetcher.version(uri) for uri in uris]})
+    output.write_table(f"results/{parquet_name('run', 0)}", table.replace_schema_metadata(mark("run")))
+    (tmp_path / "in" / "a.jpg").write_bytes(b"as it is now")
+    made = JobOptions(input=str(tmp_path / "in"), output=output.uri, model="model", shards=2, refresh="changed")
+    check_shard(made)
+    begin_parts(made, plan)
+    (left,) = [table["id"].to_pylist() for _, table in output.read_tables("results", ["id"])]
+    assert left == ids[1:]
+    with pytest.raises(ConfigurationError, match=r"--shard 1/2 --refresh changed: .* Run it with --shards"):
+        check_shard(made.model_copy(update={"shards": 1, "shard": "1/2"}))

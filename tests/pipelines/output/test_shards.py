@@ -18,7 +18,7 @@ from pipelines.ledger.shard import RowSum, Shard, hashes
 from pipelines.output import lease
 from pipelines.output.folder import OutputFolder
 from pipelines.output.lease import Lease, LeaseLost, running
-from pipelines.output.shards import PartDone, close_parts, note_part, parts_done, sum_of_parts
+from pipelines.output.shards import PartDone, close_parts, forget_parts, note_part, parts_done, sum_of_parts
 from tests.pipelines.runs import Killed, Run, execute, observe
 
 
@@ -121,6 +121,16 @@ class TestTheLastPart:
         assert "All 2 parts: 50 units in = 50 results + 0 errors" in said
         assert f"{uri}/_runs/run-1/report.html" in said
         assert sum_of_parts(output, 3) == ""
+
+    def test_a_part_that_begins_again_has_not_ended(self, uri: str) -> None:
+        made: list[str] = []
+        for part in (1, 2):
+            self.close(uri, ["a", "b"], Shard(part, 2), made)
+        forget_parts(OutputFolder(uri), 2, 2)
+        assert "still to run: --shard 2/2" in self.close(uri, ["a", "b"], Shard(1, 2), made)
+        forget_parts(OutputFolder(uri), 2)
+        assert "still to run: --shard 1/2" in self.close(uri, ["a", "b"], Shard(2, 2), made)
+        assert len(made) == 1
 
     def test_the_sum_of_an_earlier_night_is_not_said_again(self, uri: str) -> None:
         for part in (1, 2):
