@@ -153,6 +153,32 @@ def scale() -> str:
     return "\n".join(rows)
 
 
+def planted_faults() -> str:
+    """What rules find of planted faults, and what is left of them in the export."""
+    records = json.loads((RESULTS / "quality.json").read_text())
+    rules = [one for one in records if "held" in one]
+    rows = ["| rule or measure | for | found | of what it holds for, with a fault | misses | sound units it takes |"]
+    rows.append("|---|---|---:|---:|---|---|")
+    for one in rules:
+        title, fault = one["name"].split(": ")
+        kinds = [(kind, *map(int, text.split(" of "))) for kind, text in one["found_by_kind"].items()]
+        missed = ", ".join(f"{kind} {all_ - found} of {all_}" for kind, found, all_ in kinds if found < all_)
+        taken = ", ".join(f"{kind} {count}" for kind, count in one["sound_taken"].items())
+        share = "" if one["precision"] is None else f"{one['precision']:.1%}"
+        rows.append(
+            f"| {title} | {fault} | {one['got']} of {one['expected']} | {share} of {one['held']} | {missed} | {taken} |"
+        )
+    rows += ["", "| | units | with a fault | sound units kept | faults left |", "|---|---:|---:|---:|---|"]
+    for one in records:
+        if "held" in one:
+            continue
+        left = ", ".join(f"{fault} {count}" for fault, count in one["left"].items())
+        rows.append(
+            f"| {one['name']} | {one['units']:,} | {one['ours']:.1%} | {one['got']:,} of {one['expected']:,} | {left} |"
+        )
+    return "\n".join(rows)
+
+
 # What stands between two marks of each page.
 BLOCKS = {
     README: {"highlights": highlights},
@@ -166,6 +192,7 @@ BLOCKS = {
         "coverage": coverage.coverage_markdown,
     },
     DOCS / "metrics.md": {"metrics": metrics_table},
+    DOCS / "quality.md": {"planted": planted_faults},
     DOCS / "benchmarks.md": {"scale": scale, "accuracy": accuracy, "tables": measured},
 }
 

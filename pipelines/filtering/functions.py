@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -19,10 +20,20 @@ def _repetitive(texts: Any) -> pa.Array:
 
 
 def _languages(texts: Any) -> pa.Array:
-    import py3langid  # `add_functions` has looked for it
+    return pa.array([_language(text[:_CHARACTERS]) if text else None for text in texts.to_pylist()], pa.string())
 
-    found = [py3langid.classify(text[:_CHARACTERS])[0] if text else None for text in texts.to_pylist()]
-    return pa.array(found, pa.string())
+
+def _language(text: str) -> str | None:
+    """The language that is likelier than all others together; None if there is none, as of a table of numbers."""
+    language, probability = _identifier().classify(text)
+    return language if probability > 0.5 else None
+
+
+@functools.cache
+def _identifier() -> Any:
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier  # `add_functions` has looked for it
+
+    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
 
 
 # Name in SQL -> the function over a column of texts, and the type of what it returns.

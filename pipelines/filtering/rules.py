@@ -15,13 +15,22 @@ from pipelines.output.sql import literal, quoted
 
 Verdict = Literal["keep", "review", "drop"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+_AROUND = r"^[\s\p{Z}]+|[\s\p{Z}]+$"  # white space around a text
 REFUSALS = (
     r"^\W*(i['’]?m |i am )?(so |very )?(sorry|afraid|unable to)\b",
-    r"\bi (can(no|['’])?t|cannot|am unable to|am not able to|won['’]t) (help|assist|provide|process|see|view|access"
-    r"|read|identify|analy[sz]e|describe|determine|comply|fulfil)",
-    r"^\W*as an ai\b",
+    r"\bi ((can(no|['’])?t|can ?not|could( not|n['’]t)|(am|was) unable to|(am|was) not able to|won['’]t( be able to)?) "
+    r"(help|assist|provide|process|see|view|access|read|identify|analy[sz]e|describe|determine|comply|fulfil|transcribe"
+    r"|extract|make out|recogni[sz]e|answer)|(must|have to|need to|will have to) (decline|refuse)"
+    r"|would rather not|am not comfortable)",
+    r"\bi['’](d rather not|m (unable to|not (able to|comfortable)))",
+    r"^\W*(unfortunately|regrettably)\b.*\b(i|me|my)\b",
+    r"^\W*(my )?apologies\b|^\W*i apologi[sz]e\b",
+    r"\b(against|violates?) (the|my|our) (\w+ )?(guidelines|polic(y|ies))\b",
+    r"^\W*as an? (ai|language model)\b",
     r"\b(image|picture|page|document) (was|is) not (provided|attached|visible|available)",
+    r"^\W*no (image|picture|photo|document|page|file) (was|is|has been) (provided|attached|uploaded|shared)",
     "^\\W*(很?抱歉|对不起|不好意思)",
+    "没有任何(可以|能够?)?(描述|识别|读取)",
     "(我|本模型)(无法|不能|没有办法)(识别|查看|提供|回答|处理|读取|看到|描述|帮)",
     "作为(一个|一名)?(人工智能|AI|语言模型)",
 )
@@ -119,13 +128,14 @@ class Value(Limits):
 
 
 class Length(Limits, TextRule):
-    """Limits of a text's length."""
+    """Limits of a text's length; white space around it does not count."""
 
     rule: Literal["length"]
     unit: Literal["characters", "words", "lines"] = "characters"
 
     def number(self) -> str:
-        counted = {"characters": self.value, "words": sql.words(self.value), "lines": sql.lines(self.value)}
+        trimmed = f"regexp_replace({self.value}, {literal(_AROUND)}, '', 'g')"
+        counted = {"characters": trimmed, "words": sql.words(self.value), "lines": sql.lines(self.value)}
         return f"length({counted[self.unit]})"
 
 
@@ -173,7 +183,7 @@ class Repetition(TextRule):
 
 
 class Language(TextRule):
-    """Texts in none of the ``allowed`` languages; texts that are too short to tell are left alone."""
+    """Texts in none of the ``allowed`` languages; those of which it cannot be told, as of numbers, are left alone."""
 
     rule: Literal["language"]
     allowed: tuple[str, ...] = Field(min_length=1, description="Codes of ISO 639-1, such as en or zh.")
@@ -182,7 +192,8 @@ class Language(TextRule):
 
     def condition(self) -> str:
         allowed = ", ".join(map(literal, self.allowed))
-        return f"length({self.value}) >= {self.characters} AND language_of({self.value}) NOT IN ({allowed})"
+        other = f"coalesce(language_of({self.value}) NOT IN ({allowed}), false)"
+        return f"length({self.value}) >= {self.characters} AND {other}"
 
 
 class Refusal(TextRule):

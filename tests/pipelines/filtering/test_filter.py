@@ -122,8 +122,9 @@ class TestVerdicts:
 
 class TestTextRules:
     def test_length_in_characters_words_and_lines(self, tmp_path: Path) -> None:
-        rows = texts("one two", "", "一只红色的猫", None, "a\n\nb\nc")
-        assert held(tmp_path / "a", rows, {"rule": "length", "below": 2}) == {"1", "3"}
+        rows = texts("one two", "", "一只红色的猫", None, "a\n\nb\nc", " \n\t\u3000", "\n x ")
+        assert held(tmp_path / "a", rows, {"rule": "length", "below": 1}) == {"1", "3", "5"}
+        assert held(tmp_path / "d", rows, {"rule": "length", "below": 2}) == {"1", "3", "5", "6"}
         assert held(tmp_path / "b", rows, {"rule": "length", "unit": "words", "above": 3}) == {"2"}
         assert held(tmp_path / "c", rows, {"rule": "length", "unit": "lines", "above": 2}) == {"4"}
 
@@ -149,7 +150,8 @@ class TestTextRules:
     def test_languages(self, tmp_path: Path) -> None:
         german = "Ein rotes Fahrrad lehnt an der Wand eines kleinen Hauses, und eine Katze schläft davor."
         chinese = "一辆红色的自行车靠在一座小房子的墙上，一只猫在敞开的门前的阳光下睡觉。"
-        rows = texts(LONG, german, chinese, "ok", None)
+        table = "\n".join(f"| {number} | {number**2} | x{number}y |" for number in range(20))  # in no language
+        rows = texts(LONG, german, chinese, "ok", None, table)
         assert held(tmp_path, rows, {"rule": "language", "allowed": ["en", "zh"]}) == {"1"}
 
     @pytest.mark.parametrize(
@@ -159,12 +161,22 @@ class TestTextRules:
             "I cannot identify the person in this picture.",
             "Sorry, the image is not visible to me.",
             "As an AI language model, I do not have eyes.",
+            "I'm not comfortable naming the man in the photograph.",
+            "Unfortunately, the page is too dark for me.",
+            "I wasn't given the page, so I must decline.",
+            "No image was attached. Please send it again.",
+            "My apologies, but that goes against the content policy.",
             "很抱歉，我无法查看这张图片。",
             "作为一个人工智能，我没有眼睛。",
         ],
     )
     def test_refusals(self, tmp_path: Path, answer: str) -> None:
         sound = ["A sign says sorry, we are closed.", "She cannot see the dog.", "The robot is sorry.", LONG]
+        sound += [
+            "A label says: no pets. The page is unfortunately torn.",
+            "The guidelines of the club hang on the wall.",
+        ]
+        sound += ['The boy says "I can swim", the girl can not.', "No image of the queen is on it."]
         assert held(tmp_path, texts(answer, *sound), {"rule": "refusal"}) == {"0"}
 
     def test_finish_reasons(self, tmp_path: Path) -> None:
