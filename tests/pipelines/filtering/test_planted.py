@@ -10,7 +10,6 @@ import pytest
 from benchmarks.bench_quality import GUARD, loop
 from testing.planted import planted
 
-
 pytestmark = pytest.mark.slow
 
 
