@@ -160,7 +160,8 @@ def annotate(
 
             def derive(whole: OutputFolder) -> None:
                 if graph.makes_documents:
-                    joining = Joining(options.join_words, options.join_paragraphs)
+                    drops = options.page_furniture == "drop"
+                    joining = Joining(options.join_words, options.join_paragraphs, options.join_tables, drops)
                     text = str(task.text)
                     record.documents = write_documents(whole, text, options.documents, record.run_id, joining)
 

@@ -34,9 +34,9 @@ def is_page_number(line: str) -> bool:
 def without_furniture(texts: Sequence[str]) -> list[str]:
     """The texts of a document's pages without page numbers and running heads and feet.
 
-    A page number is dropped at the head or foot of a page with other text. A line at a head or foot is dropped if it
-    stands there on at least three pages and on 30 % of all; numbers in it may differ. So are lines that the model
-    itself marked: ``<header>``, ``<footer>``, ``<page_number>``.
+    Page numbers are those of `are_numbers`. A line at a head or foot is dropped if it stands there on at least three
+    pages and on 30 % of all; numbers in it may differ. So are lines that the model itself marked: ``<header>``,
+    ``<footer>``, ``<page_number>``. A heading stays where it stands first, and a line that is alone on its page.
 
     Args:
         texts: The texts of the pages, in order.
@@ -48,27 +48,62 @@ def without_furniture(texts: Sequence[str]) -> list[str]:
         keys = [None if place is None else _key(lines[place]) for lines, place in zip(pages, edges, strict=True)]
         counts = Counter(key for key in keys if key is not None)
         enough = max(_FEWEST, _SHARE * len(pages))
+        headed: set[str] = set()
         for number, (place, key) in enumerate(zip(edges, keys, strict=True)):
-            if place is not None and key is not None and (key == "" or counts[key] >= enough):
+            if place is None or key is None or (key and counts[key] < enough):
+                continue
+            first_heading = key.startswith("#") and key not in headed
+            headed.add(key)
+            if not first_heading and _is_among_others(pages[number]):
                 pages[number] = _without(pages[number], place)
         pages = _without_numbers(pages, at_foot)
     return ["\n".join(lines).strip("\n") for lines in pages]
 
 
-def split_foot(text: str) -> tuple[str, str]:
-    """A page's text and the page number alone on its last line; empty if there is none."""
-    lines = text.rstrip().split("\n")
-    if len(lines) > 1 and is_page_number(lines[-1]) and any(line.strip() for line in lines[:-1]):
-        return "\n".join(lines[:-1]).rstrip(), lines[-1]
-    return text, ""
+def are_numbers(texts: Sequence[str], *, at_foot: bool) -> list[bool]:
+    """Whether the first or last line of each page is its number, and not a number of the text.
+
+    It has to stand apart by a blank line, have marks as in ``- 12 -`` or ``Page 12``, or count on with the pages. The
+    number is not all that is on the page.
+
+    Args:
+        texts: The texts of the pages, in order.
+        at_foot: Look at the last lines.
+    """
+    pages = [text.split("\n") for text in texts]
+    edges = [_edge(lines, at_foot) for lines in pages]
+    shown = ["" if place is None else lines[place].strip() for lines, place in zip(pages, edges, strict=True)]
+    counted = {number: int(line) for number, line in enumerate(shown) if line.isdecimal() and len(line) <= 4}
+    found = []
+    for number, (lines, place, line) in enumerate(zip(pages, edges, shown, strict=True)):
+        if place is None or not is_page_number(line) or not _is_among_others(lines):
+            found.append(False)
+            continue
+        beside = place - 1 if at_foot else place + 1
+        apart = not lines[beside].strip() and len(line) > line.isalpha()
+        others = (number - 2, number - 1, number + 1, number + 2)
+        counts_on = any(
+            number in counted and counted.get(other) == counted[number] + other - number for other in others
+        )
+        found.append(apart or counts_on or not line.isalnum())
+    return found
+
+
+def _is_among_others(lines: Sequence[str]) -> bool:
+    return sum(1 for line in lines if line.strip()) > 1
+
+
+def without_foot(text: str) -> str:
+    """A text without its last line that is not blank."""
+    return text.rstrip().rpartition("\n")[0].rstrip()
 
 
 def _without_numbers(pages: Sequence[list[str]], at_foot: bool) -> list[list[str]]:
+    drops = are_numbers(["\n".join(lines) for lines in pages], at_foot=at_foot)
     found = []
-    for lines in pages:
+    for lines, drop in zip(pages, drops, strict=True):
         place = _edge(lines, at_foot)
-        drops = place is not None and is_page_number(lines[place]) and sum(1 for line in lines if line.strip()) > 1
-        found.append(_without(lines, place) if drops and place is not None else lines)
+        found.append(_without(lines, place) if drop and place is not None else lines)
     return found
 
 
@@ -82,7 +117,8 @@ def _key(line: str) -> str | None:
     """By what a running head is the same on other pages; "" if it is marked as furniture, None if it is none."""
     if _TAGGED.fullmatch(line):
         return ""
-    if len(line) > _LONGEST or _STRUCTURE.match(line):
+    bare_number = not any(letter.isalpha() for letter in line)  # is no head; `are_numbers` tells whether it is a page's
+    if bare_number or len(line) > _LONGEST or _STRUCTURE.match(line):
         return None
     return " ".join(_DIGITS.sub("0", line).casefold().split())
 

@@ -9,6 +9,9 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 
+from internvl_ops.quality.furniture import are_numbers, without_foot
+from internvl_ops.quality.table_joining import join_tables
+
 _HYPHENS = "-\u2010\u00ad"
 _SOFT = "\u00ad"  # is never part of a word
 _SPLIT = re.compile(rf"([^\W\d_]{{2,}})([{_HYPHENS}])$")
@@ -63,7 +66,9 @@ def join_words(text: str, vocabulary: Vocabulary) -> str:
     return "\n".join(line for line in lines if line is not _EMPTIED)
 
 
-def join_pages(texts: Sequence[str], vocabulary: Vocabulary, *, words: bool, paragraphs: bool) -> str:
+def join_pages(
+    texts: Sequence[str], vocabulary: Vocabulary, *, words: bool, paragraphs: bool, tables: bool = False
+) -> str:
     """The text of consecutive pages.
 
     Args:
@@ -71,14 +76,24 @@ def join_pages(texts: Sequence[str], vocabulary: Vocabulary, *, words: bool, par
         vocabulary: Of the document.
         words: Undo hyphens at line ends and page ends.
         paragraphs: Put a paragraph that runs over the end of a page into one line where the pages meet: it does not end
-            like a sentence, and goes on with a small letter, or in a script without small letters.
+            like a sentence, and goes on with a small letter, or in a script without small letters. A page number below
+            it goes.
+        tables: Join a table that goes on at the head of the next page; see `table_joining`. So does a page number
+            below it.
     """
     pages = [join_words(text, vocabulary) for text in texts] if words else list(texts)
     pieces = pages[:1]
-    for page in pages[1:]:
+    numbered = are_numbers(pages, at_foot=True) if paragraphs or tables else [False] * len(pages)
+    for page, has_number in zip(pages[1:], numbered, strict=False):
         before, after = pieces[-1].rstrip(), page.lstrip()
+        bare = without_foot(before) if has_number else before
+        if tables and (joined := join_tables(bare, page)):
+            pieces[-1] = "\n".join(joined)
+            continue
+        if paragraphs and has_number and _joins(bare, after):
+            before = bare
         last, first = before.rpartition("\n")[2], after.partition("\n")[0]
-        if not (_is_prose_at_end(before) and not _NO_PROSE.match(first) and _runs_on(last, first)):
+        if not _joins(before, after):
             pieces += [BETWEEN_PAGES, page]
             continue
         above, below = _undone(last, first, vocabulary) if words else (last, first)
@@ -91,6 +106,12 @@ def join_pages(texts: Sequence[str], vocabulary: Vocabulary, *, words: bool, par
         pieces[-1] = before
         pieces += [_between(before, after) if paragraphs else BETWEEN_PAGES, after]
     return "".join(pieces)
+
+
+def _joins(before: str, after: str) -> bool:
+    """Whether a paragraph at the end of a page goes on at the head of the next."""
+    last, first = before.rpartition("\n")[2], after.partition("\n")[0]
+    return _is_prose_at_end(before) and not _NO_PROSE.match(first) and _runs_on(last, first)
 
 
 def _undone(line: str, following: str, vocabulary: Vocabulary) -> tuple[str, str]:

@@ -126,6 +126,9 @@ class OutputOptions(BaseModel):
         "one Markdown file per document.")  # fmt: skip
     join_paragraphs: bool = Field(False, description="In documents/, join paragraphs that run over the end of a page.")
     join_words: bool = Field(False, description="In documents/, undo hyphens at the ends of lines and pages.")
+    join_tables: bool = Field(False, description="In documents/, join tables that run over the end of a page.")
+    page_furniture: Literal["keep", "drop"] = Field("keep", description="In documents/, keep page numbers and running "
+        "heads and feet, or drop them.")  # fmt: skip
     shards: Annotated[int, Field(ge=1, le=1000)] = Field(1, description="Run the job as so many parts at once on this "
         "cluster, each with a driver, a ledger and engines of its own, where one driver is the limit.")  # fmt: skip
     shard: str | None = Field(None, description="Do only part I of N, written I/N, such as 3/16: the rows whose ids "

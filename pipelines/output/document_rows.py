@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from internvl_ops.quality.furniture import without_furniture
 from internvl_ops.quality.page_joining import BETWEEN_PAGES, Vocabulary, join_pages
 from internvl_ops.replies import BLANK
 
@@ -69,10 +70,14 @@ class Joining:
     Args:
         words: Undo hyphens at the ends of lines and pages.
         paragraphs: Join paragraphs that run over the end of a page.
+        tables: Join tables that run over the end of a page.
+        drops_furniture: Leave out page numbers and running heads and feet.
     """
 
     words: bool = False
     paragraphs: bool = False
+    tables: bool = False
+    drops_furniture: bool = False
 
 
 def grouped(pages: Iterable[tuple[str, Page]]) -> Iterator[tuple[str, list[Page]]]:
@@ -123,15 +128,22 @@ def _said(about: str | None) -> dict[str, str]:
 
 def _text(pages: list[Page], joining: Joining) -> str:
     """The texts of the pages. In place of a failed or blank page, and behind one that was cut off, stands a mark."""
-    asked = joining.words or joining.paragraphs
-    vocabulary = Vocabulary([page.text or "" for page in pages] if asked else [])
+    if joining.drops_furniture:
+        there = [page.text or "" for page in pages]
+        pages = [
+            page if page.text is None else page._replace(text=text)
+            for page, text in zip(pages, without_furniture(there), strict=True)
+        ]
+    needs_words = joining.words or joining.paragraphs
+    vocabulary = Vocabulary([page.text or "" for page in pages] if needs_words else [])
     pieces: list[str] = []
     run: list[str] = []  # texts of whole pages that follow each other
     before = 0
 
     def end_run() -> None:
         if run:
-            pieces.append(join_pages(run, vocabulary, words=joining.words, paragraphs=joining.paragraphs))
+            asked = {"words": joining.words, "paragraphs": joining.paragraphs, "tables": joining.tables}
+            pieces.append(join_pages(run, vocabulary, **asked))
             run.clear()
 
     for page in pages:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from internvl_ops.quality.page_joining import BETWEEN_PAGES, Vocabulary, join_pages, join_words
 
+TABLE = "| a | b |\n|---|---|\n| 1 | 2 |"
 LETTERS = st.text(st.sampled_from("abzA .-\n,\u00ad|#\u5b57"), max_size=60)
 
 
@@ -90,6 +91,65 @@ def test_a_paragraph_is_joined_with_its_end(above: str, below: str, joined: str)
 )
 def test_what_is_no_running_text_stays_apart(above: str, below: str) -> None:
     assert pages(above, below) == above + BETWEEN_PAGES + below
+
+
+@pytest.mark.parametrize("foot", ["\n12", "- 12 -", "\nxiv", "Page 3 of 9"])
+def test_a_page_number_at_the_foot_keeps_no_paragraph_apart(foot: str) -> None:
+    assert pages(f"It runs\n{foot}", "on here.") == "It runs on here."
+    assert pages(f"It ends.\n{foot}", "On it goes.") == f"It ends.\n{foot}\n\nOn it goes."
+
+
+def test_numbers_that_count_on_with_the_pages_are_theirs() -> None:
+    assert pages("It runs\n7", "on and\n8", "on.") == "It runs on and on."
+    assert pages("there were\n7", "on board and\n9", "on land.") == "there were\n7\n\non board and\n9\n\non land."
+
+
+@pytest.mark.parametrize(
+    ("above", "below", "joined"),
+    [
+        (f"T\n\n{TABLE}", "| 3 | 4 |\n\nEnd", f"T\n\n{TABLE}\n| 3 | 4 |\n\nEnd"),
+        (TABLE, "| a | b |\n|---|---|\n| 3 | 4 |", f"{TABLE}\n| 3 | 4 |"),
+        (f"{TABLE}\n\n7", "| | |\n|---|---|\n| 3 | 4 |", f"{TABLE}\n| 3 | 4 |"),
+        (
+            "<table><tr><th>a</th></tr></table>\n",
+            "<table border=1><tr><td>1</td></tr></table> x",
+            "<table><tr><th>a</th></tr>\n<tr><td>1</td></tr></table> x",
+        ),
+        (
+            "<table><tr><th>a</th></tr></table>",
+            "<table><thead><tr><th>a</th></tr></thead><tr><td>1</td></tr></table>",
+            "<table><tr><th>a</th></tr>\n<tr><td>1</td></tr></table>",
+        ),
+    ],
+)  # fmt: skip
+def test_a_table_goes_on_at_the_head_of_the_next_page(above: str, below: str, joined: str) -> None:
+    texts = (above, below)
+    assert join_pages(texts, Vocabulary(texts), words=False, paragraphs=False, tables=True) == joined
+    assert pages(above, below, paragraphs=False) == above + BETWEEN_PAGES + below
+
+
+def test_a_table_may_run_over_several_pages() -> None:
+    texts = ("<table><tr><th>a</th></tr></table>", *["<table><tr><td>1</td></tr></table>"] * 2, "End.")
+    joined = join_pages(texts, Vocabulary(texts), words=False, paragraphs=False, tables=True)
+    assert joined == "<table><tr><th>a</th></tr>\n<tr><td>1</td></tr>\n<tr><td>1</td></tr></table>\n\nEnd."
+
+
+@pytest.mark.parametrize(
+    ("above", "below"),
+    [
+        ("| a | b |\n|---|---|\n| 1 | 2 |", "| 3 | 4 | 5 |"),
+        ("| a | b |\n|---|---|\n| 1 | 2 |", "| c | d |\n|---|---|\n| 3 | 4 |"),
+        ("| a | b |\n|---|---|\n| 1 | 2 |", "Text.\n\n| 3 | 4 |"),
+        ("| a | b |\n|---|---|\n| 1 | 2 |\n\nText.", "| 3 | 4 |"),
+        ("<table><tr><th>a</th></tr></table>", "<table><tr><th>b</th></tr><tr><td>1</td></tr></table>"),
+        ("<table><tr><th>a</th></tr></table>", "| 3 | 4 |"),
+        ("<table><tr><th>a</th></tr></table>", "<table><tr><td>1"),
+    ],
+)
+def test_another_table_stays_apart(above: str, below: str) -> None:
+    texts = (above, below)
+    joined = join_pages(texts, Vocabulary(texts), words=False, paragraphs=False, tables=True)
+    assert joined == above + BETWEEN_PAGES + below
 
 
 def test_a_word_is_joined_over_the_end_of_a_page() -> None:

@@ -65,7 +65,13 @@ def built(options_class: type, values: Mapping[str, Any], make_task: Callable[..
     ledger: Any = None
     columns = columns_of(OutputFolder(options.output), options, plan, task, [])
     graph = Built(options, task, plan, checkpoint, workers, ledger, columns)
-    joining = options.documents, options.join_paragraphs, options.join_words
+    joining = (
+        options.documents,
+        options.join_paragraphs,
+        options.join_words,
+        options.join_tables,
+        options.page_furniture,
+    )
     documents = joining if graph.makes_documents else None
     return plain((graph.results(), workers, task, graph.answered, documents, notices(options, plan, checkpoint)), plan)
 

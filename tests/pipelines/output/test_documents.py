@@ -148,6 +148,17 @@ def test_pages_are_joined_where_nothing_is_missing_between_them(output: OutputFo
     assert others == ["more it", "goes"]
 
 
+def test_furniture_is_dropped_before_pages_are_joined(output: OutputFolder) -> None:
+    pages = [("book", page, f"A Journal {page}\n\nit runs\n\n- {page} -") for page in (1, 2, 3)]
+    results(output, "a", *pages, ("book", 5, "A Journal 5\n\n7"))
+    errors(output, "a", "book#page=4")
+    write_documents(output, "text", "parquet", "run", Joining(paragraphs=True, drops_furniture=True))
+    first, failed, last = documents(output)["book"]["text"].split("\n\n")
+    assert (first, failed[:13], last) == ("it runs it runs it runs", "<!-- page 4 f", "7")
+    write_documents(output, "text", "parquet", "run-2")
+    assert documents(output)["book"]["text"].startswith("A Journal 1\n\nit runs\n\n- 1 -\n\nA Journal 2")
+
+
 def test_another_way_to_join_makes_all_documents_anew(output: OutputFolder) -> None:
     results(output, "a", ("book", 1, "it runs"), ("book", 2, "on"), ("other", 1, "x"))
     assert write_documents(output, "text", "parquet", "run-1") == 2
