@@ -168,8 +168,10 @@ def close_parts(
             write_card(closing, run_id)
             finish(closing)
             closing.write_bytes(_WHOLE, json.dumps(whole).encode())
-    except ConfigurationError as error:  # another part ended at the same moment, or the next night has begun
-        return Closing(f"  parts     all {shard.of:,} have ended; another run ends the job: {error}")
+    except ConfigurationError:  # another part ended at the same moment, or the next night has begun
+        return Closing(
+            f"  parts     all {shard.of:,} have ended and add up; another run is doing what is left to the last"
+        )
     return Closing(f"  parts     all {shard.of:,} have ended: {whole['conservation']}", whole)
 
 

@@ -88,6 +88,13 @@ def test_a_part_ends_with_the_process_that_started_it() -> None:
         assert part.wait(120) == -signal.SIGTERM
 
 
+def test_a_part_that_is_done_ends_well_while_its_starter_lives() -> None:
+    ends = "from pipelines.commands.parts import end_with_parts; end_with_parts()"
+    environment = os.environ | {"INTERNVL_BATCH_PARTS_OF": str(os.getpid())}
+    with subprocess.Popen([sys.executable, "-c", ends], stdin=subprocess.PIPE, env=environment) as part:
+        assert part.wait(120) == 0
+
+
 def test_what_has_changed_is_removed_before_the_parts_begin(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     for name in "ab":
