@@ -56,8 +56,9 @@ test-s3: setup
 
 # Everything that can happen to a job, at random times, on a cluster of three nodes on this machine; half an hour. With
 # TEST_S3=real against the store at AWS_ENDPOINT_URL.
+# CHAOS="--shards 4 --rows 140 --faults 6": a job in parts.
 chaos: setup
-	@$(PY) -m tests.chaos
+	@$(PY) -m tests.chaos $(CHAOS)
 
 # The wheel in an environment of its own, used in an empty folder without this one on the path: a command, an own task, and
 # a notebook.

@@ -5,11 +5,14 @@ fired at random times, until every fault has been and the job has ended by itsel
 row. Reads the usual ``AWS_*`` variables where ``TEST_S3=real``, else starts moto's server.
 
     python -m tests.chaos --rows 2000 --faults 20 --minutes 25
+
+With ``--shards 4`` the disturbed job runs in parts; see `tests.chaos_parts`.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import random
@@ -44,16 +47,21 @@ GRACE_S = 30.0  # after SIGTERM
 
 
 class Cluster:
-    """A head that runs drivers, and two nodes that work and may be lost."""
+    """A head that runs drivers, and two nodes that work and may be lost.
 
-    def __init__(self) -> None:
+    Args:
+        cpus: Of each of the two.
+    """
+
+    def __init__(self, cpus: int = 2) -> None:
         from ray.cluster_utils import Cluster as RayCluster
 
         # Nodes are added from another thread, where no hook for the end of the process can be set.
         self._cluster = RayCluster(
             initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False}, shutdown_at_exit=False
         )
-        self.nodes = [self._cluster.add_node(num_cpus=2) for _ in range(2)]
+        self._cpus = cpus
+        self.nodes = [self._cluster.add_node(num_cpus=cpus) for _ in range(2)]
         self.address = self._cluster.address
         self._replacing: threading.Thread | None = None
 
@@ -68,7 +76,7 @@ class Cluster:
 
     def _replace(self, lost: Any) -> None:
         self._cluster.remove_node(lost, allow_graceful=False)
-        self.nodes.append(self._cluster.add_node(num_cpus=2))
+        self.nodes.append(self._cluster.add_node(num_cpus=self._cpus))
 
     def stop(self) -> None:
         if self._replacing is not None:
@@ -244,11 +252,11 @@ def _signal(name: str, number: int) -> bool:
     return False
 
 
-def make_input(fs: Any, bucket: str, rows: int, folder: Path, rng: random.Random) -> None:
+def make_input(fs: Any, bucket: str, rows: int, folder: Path, rng: random.Random, poisonous_rows: int) -> None:
     write_dataset(folder, good=FILES, large=0)
     fs.put(f"{folder}/images/", f"{bucket}/images/", recursive=True)
     names = sorted(path.name for path in (folder / "images").iterdir())
-    poisonous = set(rng.sample(range(rows), POISONOUS_ROWS))
+    poisonous = set(rng.sample(range(rows), poisonous_rows))
     lines = [
         json.dumps(
             {
@@ -267,20 +275,25 @@ def make_input(fs: Any, bucket: str, rows: int, folder: Path, rng: random.Random
 ENGINE_ARGS = {"dtype": "float32", "max_num_seqs": 4, "logits_processors": ["testing.engine_faults:EngineFaults"]}
 
 
-def command(bucket: str, name: str, model: Path, address: str, *more: str) -> list[str]:
+def in_process(model: Path) -> list[str]:
+    """Options for a real engine with faults inside."""
+    return ["--model", str(model), "--engine-args", json.dumps(ENGINE_ARGS), "--engine-timeout", str(HUNG_S)]
+
+
+def command(bucket: str, name: str, address: str, *more: str) -> list[str]:
     return [
         *(sys.executable, "jobs/caption_dataset.py", "--input", f"s3://{bucket}/manifest.jsonl"),
-        *("--output", f"s3://{bucket}/{name}", "--model", str(model), "--ray-address", address),
+        *("--output", f"s3://{bucket}/{name}", "--ray-address", address),
         *("--max-new-tokens", "24", "--max-tiles", "2", "--max-bytes", "3000000", "--retries", "0"),
-        *("--engine-args", json.dumps(ENGINE_ARGS), "--engine-timeout", str(HUNG_S)),
         *("--engines", "1", "--prepare-actors", "1", "--in-flight", "8", "--rows-per-block", "2"),
         *("--rows-per-file", "40", "--commit-seconds", "2", *more),
     ]
 
 
-def table(fs: Any, path: str) -> pd.DataFrame:
+def table(fs: Any, path: str, columns: list[str]) -> pd.DataFrame:
     names = sorted(fs.glob(f"{path}/*.parquet"))
-    return pd.concat([pq.read_table(fs.open(name)).to_pandas() for name in names], ignore_index=True)
+    files = [pq.read_table(fs.open(name)).to_pandas()[columns] for name in names]
+    return pd.concat([pd.DataFrame(columns=columns), *files], ignore_index=True)
 
 
 class RowsDone:
@@ -306,7 +319,7 @@ def differences(fs: Any, bucket: str) -> list[str]:
         ("errors", ["id", "kind", "stage", "message"]),
     ):
         calm, stormy = (
-            table(fs, f"{bucket}/{name}/{folder}")[columns].sort_values(columns[:1]).astype(str) for name in ("a", "b")
+            table(fs, f"{bucket}/{name}/{folder}", columns).sort_values(columns[:1]).astype(str) for name in ("a", "b")
         )
         twice = stormy.id[stormy.id.duplicated()].tolist()
         missing, extra = sorted(set(calm.id) - set(stormy.id)), sorted(set(stormy.id) - set(calm.id))
@@ -326,13 +339,14 @@ def store() -> Iterator[dict[str, str]]:
         yield environment
 
 
-def run(rows: int, faults: int, minutes: float, seed: int) -> list[str]:
+def run(rows: int, faults: int, minutes: float, seed: int, shards: int = 1) -> list[str]:
     """The whole of it.
 
     Returns:
         What is wrong with the output.
     """
     from testing.tiny import make_tiny_checkpoint
+    from tests.chaos_parts import PartsChaos, in_parts, server
 
     rng, deadline = random.Random(seed), time.monotonic() + 60 * minutes
     print(f"seed {seed}: {rows:,} rows, {faults} faults, at most {minutes:g} minutes", flush=True)
@@ -349,14 +363,19 @@ def run(rows: int, faults: int, minutes: float, seed: int) -> list[str]:
         fs, bucket = filesystem(environment), f"chaos-{uuid.uuid4().hex[:8]}"
         fs.call_s3("create_bucket", Bucket=bucket)
         model = make_tiny_checkpoint(Path(scratch) / "tiny")
-        make_input(fs, bucket, rows, Path(scratch) / "dataset", rng)
-        cluster, log = Cluster(), Path(tempfile.gettempdir()) / f"chaos-{seed}.log"
+        make_input(fs, bucket, rows, Path(scratch) / "dataset", rng, POISONOUS_ROWS if shards == 1 else 0)
+        # A part needs a CPU for its engine and one to prepare; a part that is taken over needs them twice.
+        cluster = Cluster(2 if shards == 1 else shards + 1)
+        log = Path(tempfile.gettempdir()) / f"chaos-{seed}.log"
+        engine = in_process(model) if shards == 1 else stack.enter_context(server())
         try:
-            calm = Job(command(bucket, "a", model, cluster.address), log)
+            calm = Job(command(bucket, "a", cluster.address, *engine), log)
             calm.work_off(deadline)
-            stormy = Job(command(bucket, "b", model, cluster.address, "--retry-errors"), log)
+            whole = command(bucket, "b", cluster.address, "--retry-errors", *engine)
+            stormy = Job(whole if shards == 1 else in_parts(whole, shards), log)
             fired_inside.write_text("")
-            chaos = Chaos(
+            kind = Chaos if shards == 1 else functools.partial(PartsChaos, command=whole, shards=shards, log=log)
+            chaos = kind(
                 stormy,
                 cluster,
                 proxy,
@@ -400,8 +419,9 @@ def main() -> None:
     parser.add_argument("--faults", type=int, default=20)
     parser.add_argument("--minutes", type=float, default=28)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10_000))
+    parser.add_argument("--shards", type=int, default=1, help="Parts of the disturbed job. Default: 1, no parts.")
     arguments = parser.parse_args()
-    found = run(arguments.rows, arguments.faults, arguments.minutes, arguments.seed)
+    found = run(arguments.rows, arguments.faults, arguments.minutes, arguments.seed, arguments.shards)
     print("\n".join(found) or "identical: every row once, none lost")
     sys.exit(bool(found))
 
