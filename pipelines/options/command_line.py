@@ -255,7 +255,7 @@ def _add(group: Any, name: str, field: Any) -> None:
             metavar, text = "NAME", f"{text} One of {', '.join(allowed)}."
         group.add_argument(flag(name), metavar=metavar, help=text)
     else:
-        metavar = {int: "N", float: "X"}.get(annotation, name.upper())
+        metavar = {"shard": "I/N"}.get(name) or {int: "N", float: "X"}.get(annotation, name.upper())
         group.add_argument(flag(name), metavar=metavar, help=text)
 
 
