@@ -104,10 +104,10 @@ class TestAnySequenceOfRuns:
         if shard is not None:
             run = dataclasses.replace(run, overwrite=False)  # is refused before a part begins
             if going_on and observe(uri, going_on)[0]:
-                before = observe(uri, going_on), self._old(uri, going_on)
+                as_it_was = observe(uri, going_on), self._old(uri, going_on)
                 with pytest.raises(ConfigurationError, match="which a part of the job cannot do"):
                     execute(uri, manifest, run, run_id, shard)
-                assert (observe(uri, going_on), self._old(uri, going_on)) == before
+                assert (observe(uri, going_on), self._old(uri, going_on)) == as_it_was
                 return observe(uri, going_on)[0]
             going_on = ()  # one that wrote nothing counts as none
         everything, _ = observe(uri) if not going_on else ({}, None)
