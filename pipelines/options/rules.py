@@ -201,7 +201,9 @@ def check_ocr(options: Any) -> None:
     check_schema(options)
     check_language(options)
     if options.ocr_format != "markdown":
-        refuse(options, ("blocks",), f"--ocr-format {options.ocr_format} has none; add --ocr-format markdown")
+        refuse(
+            options, ("blocks",), f"they are read from Markdown, not --ocr-format {options.ocr_format}; add markdown"
+        )
 
 
 def check_classify(options: Any, columns: Collection[str]) -> None:

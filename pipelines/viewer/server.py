@@ -147,6 +147,7 @@ class Viewer:
         return found | {
             "answers": answers,
             "rendered": {name: texts.rendered(values[name]) for name in answers if values.get(name)},
+            "blocks": texts.blocks(values.get("blocks")),
             "files": named_files(media),
             "places": media.places,
             "kind": media.kind,

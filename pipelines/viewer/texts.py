@@ -7,6 +7,7 @@ text, a link is its words and its address, a picture is its description.
 from __future__ import annotations
 
 import difflib
+import json
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -28,6 +29,41 @@ def rendered(text: str) -> list[Node]:
     root: list[Node] = []
     _fill(root, _markdown.parse(text[:LONGEST_RENDERED]))
     return root
+
+
+def blocks(said: Any) -> list[Node]:
+    """The column ``blocks`` of `ocr --blocks` as a table: the type of each block, and its text.
+
+    Args:
+        said: The column as JSON.
+
+    Returns:
+        The tree; empty if there is no such column, or more of it than was read.
+    """
+    try:
+        found = json.loads(said)
+        rows = [_element("tr", _element("th", _kind(block)), _element("td", *_content(block))) for block in found]
+    except (TypeError, ValueError, KeyError, AttributeError):
+        return []  # another column of this name, or one that was cut off
+    return [_element("table", _element("tbody", *rows))] if rows else []
+
+
+def _kind(block: dict[str, Any]) -> str:
+    kind = str(block["type"]).replace("_", " ")
+    return kind if block["level"] is None else f"{kind} {block['level']}"
+
+
+def _content(block: dict[str, Any]) -> list[Node]:
+    text = block["text"]
+    if block["type"] == "table":
+        rows = [[_element("td", cell) for cell in line.split("\t")] for line in text.split("\n")]
+        return [_element("table", _element("tbody", *(_element("tr", *row) for row in rows)))]
+    lines = [[line, _element("br")] for line in text.split("\n")]
+    return [part for line in lines for part in line][:-1]
+
+
+def _element(tag: str, *children: Node) -> dict[str, Any]:
+    return {"tag": tag, "children": list(children)}
 
 
 def _fill(root: list[Node], tokens: Sequence[Token]) -> None:

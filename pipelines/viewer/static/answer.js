@@ -22,6 +22,7 @@ export function texts(found, now) {
   const kinds = {
     text: "Text",
     ...(found.rendered[names[0]] ? { markdown: "Rendered" } : {}),
+    ...(found.blocks?.length ? { blocks: "Blocks" } : {}),
     ...(others.length ? { differences: "Differences" } : {}),
   };
   const buttons = Object.entries(kinds).map(([kind, title]) =>
@@ -45,6 +46,14 @@ export function texts(found, now) {
             },
             ...tree(found.rendered[name] ?? []),
           ),
+        ),
+      );
+    else if (kind === "blocks")
+      box.replaceChildren(
+        h(
+          "div",
+          { class: "markdown", tabindex: "0", role: "region", "aria-label": "blocks" },
+          ...tree(found.blocks),
         ),
       );
     else if (kind === "differences")

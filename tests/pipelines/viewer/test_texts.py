@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
 
-from pipelines.viewer.texts import LONGEST_RENDERED, Node, difference, rendered
+from pipelines.viewer.texts import LONGEST_RENDERED, Node, blocks, difference, rendered
 from testing.viewed import HOSTILE
 
 
@@ -48,6 +49,24 @@ def test_nothing_in_an_answer_becomes_markup_or_an_address(hostile: str) -> None
     for node in elements(rendered(hostile)):
         assert node.keys() == {"tag", "children"}
         assert node["tag"] in {"p", "pre", "code", "span", "em", "strong", "br"}
+
+
+def test_blocks_are_a_table_of_types_and_texts() -> None:
+    found = [
+        {"type": "heading", "level": 2, "order": 1, "text": "<b>A", "html": None},
+        {"type": "table", "level": None, "order": 2, "text": "a\tb\n1\t2", "html": "<table>…</table>"},
+        {"type": "page_number", "level": None, "order": 3, "text": "7", "html": None},
+    ]
+    tree = blocks(json.dumps(found))
+    assert text(tree) == "heading 2<b>Atableab12page number7"
+    assert [node["tag"] for node in elements(tree)].count("table") == 2
+
+
+@pytest.mark.parametrize(
+    "said", [None, 7, "", "[]", "three", '[{"type": "heading"}]', '[{"type": "head', "[7]", '{"a": 1}']
+)
+def test_other_columns_called_blocks_have_no_blocks(said: object) -> None:
+    assert blocks(said) == []
 
 
 def test_a_link_shows_where_it_leads() -> None:
