@@ -125,7 +125,8 @@ def _take_all(results: Dataset, writer: Writer, record: RunRecord, progress: Pro
 
 def _kinds(rows: pa.Table) -> list[str]:
     """The kinds of the errors in a block."""
-    return [error["kind"] for error in rows[c.ERROR].drop_null().to_pylist()]
+    errors = rows[c.ERROR]
+    return [] if errors.null_count == len(rows) else [error["kind"] for error in errors.drop_null().to_pylist()]
 
 
 class ErrorLimit:

@@ -87,6 +87,8 @@ class RunRecord:
 
     def take_previews(self, rows: pa.Table) -> pa.Table:
         """Keeps a sample of the pictures for the report; returns ``rows`` without the pictures."""
+        if rows[c.PREVIEW].null_count == len(rows):  # most blocks
+            return rows.drop_columns([c.PREVIEW])
         kept = rows.filter(pc.and_(pc.is_valid(rows[c.PREVIEW]), pc.is_null(rows[c.ERROR])))
         # Other manifest columns may hold values that Python cannot represent, and the page does not show them.
         outcome = self.task.outcome
