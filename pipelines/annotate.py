@@ -161,7 +161,9 @@ def annotate(
             def derive(whole: OutputFolder) -> None:
                 if graph.makes_documents:
                     drops = options.page_furniture == "drop"
-                    joining = Joining(options.join_words, options.join_paragraphs, options.join_tables, drops)
+                    joining = Joining(
+                        options.join_words, options.join_paragraphs, options.join_tables, drops, options.level_headings
+                    )
                     text = str(task.text)
                     record.documents = write_documents(whole, text, options.documents, record.run_id, joining)
 

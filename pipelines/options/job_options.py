@@ -129,6 +129,9 @@ class OutputOptions(BaseModel):
     join_tables: bool = Field(False, description="In documents/, join tables that run over the end of a page.")
     page_furniture: Literal["keep", "drop"] = Field("keep", description="In documents/, keep page numbers and running "
         "heads and feet, or drop them.")  # fmt: skip
+    level_headings: bool = Field(
+        False, description="In documents/, give numbered headings the levels of their numbers."
+    )
     shards: Annotated[int, Field(ge=1, le=1000)] = Field(1, description="Run the job as so many parts at once on this "
         "cluster, each with a driver, a ledger and engines of its own, where one driver is the limit.")  # fmt: skip
     shard: str | None = Field(None, description="Do only part I of N, written I/N, such as 3/16: the rows whose ids "

@@ -16,7 +16,7 @@ from pipelines.flags import flag
 from pipelines.options.job_options import JobOptions
 from pipelines.sources.options import SourcePlan
 
-JOINING = ("join_paragraphs", "join_words", "join_tables", "page_furniture")
+JOINING = ("join_paragraphs", "join_words", "join_tables", "page_furniture", "level_headings")
 WRITTEN = ("results", "errors", "documents", "evaluation", "_runs")  # folders of an output
 
 

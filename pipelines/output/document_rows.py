@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from internvl_ops.quality.furniture import without_furniture
+from internvl_ops.quality.heading_levels import level_headings
 from internvl_ops.quality.page_joining import BETWEEN_PAGES, Vocabulary, join_pages
 from internvl_ops.replies import BLANK
 
@@ -72,12 +73,14 @@ class Joining:
         paragraphs: Join paragraphs that run over the end of a page.
         tables: Join tables that run over the end of a page.
         drops_furniture: Leave out page numbers and running heads and feet.
+        headings: Give numbered headings the levels of their numbers.
     """
 
     words: bool = False
     paragraphs: bool = False
     tables: bool = False
     drops_furniture: bool = False
+    headings: bool = False
 
 
 def grouped(pages: Iterable[tuple[str, Page]]) -> Iterator[tuple[str, list[Page]]]:
@@ -128,12 +131,10 @@ def _said(about: str | None) -> dict[str, str]:
 
 def _text(pages: list[Page], joining: Joining) -> str:
     """The texts of the pages. In place of a failed or blank page, and behind one that was cut off, stands a mark."""
-    if joining.drops_furniture:
-        there = [page.text or "" for page in pages]
-        pages = [
-            page if page.text is None else page._replace(text=text)
-            for page, text in zip(pages, without_furniture(there), strict=True)
-        ]
+    texts = [page.text or "" for page in pages]
+    texts = without_furniture(texts) if joining.drops_furniture else texts
+    texts = level_headings(texts) if joining.headings else texts
+    pages = [page._replace(text=text) for page, text in zip(pages, texts, strict=True)]
     needs_words = joining.words or joining.paragraphs
     vocabulary = Vocabulary([page.text or "" for page in pages] if needs_words else [])
     pieces: list[str] = []

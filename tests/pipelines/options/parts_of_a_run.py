@@ -18,6 +18,7 @@ from pipelines import cluster
 from pipelines.annotate import Graph
 from pipelines.commands.job import check_job
 from pipelines.options.command_line import build_options
+from pipelines.options.rules import JOINING
 from pipelines.output.continuity import columns_of
 from pipelines.output.folder import OutputFolder
 from pipelines.sources import SourcePlan
@@ -65,13 +66,7 @@ def built(options_class: type, values: Mapping[str, Any], make_task: Callable[..
     ledger: Any = None
     columns = columns_of(OutputFolder(options.output), options, plan, task, [])
     graph = Built(options, task, plan, checkpoint, workers, ledger, columns)
-    joining = (
-        options.documents,
-        options.join_paragraphs,
-        options.join_words,
-        options.join_tables,
-        options.page_furniture,
-    )
+    joining = tuple(getattr(options, name) for name in ("documents", *JOINING))
     documents = joining if graph.makes_documents else None
     return plain((graph.results(), workers, task, graph.answered, documents, notices(options, plan, checkpoint)), plan)
 

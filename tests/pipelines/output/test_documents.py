@@ -159,6 +159,12 @@ def test_furniture_is_dropped_before_pages_are_joined(output: OutputFolder) -> N
     assert documents(output)["book"]["text"].startswith("A Journal 1\n\nit runs\n\n- 1 -\n\nA Journal 2")
 
 
+def test_numbered_headings_have_the_levels_of_their_numbers(output: OutputFolder) -> None:
+    results(output, "a", ("book", 1, "# 1 A"), ("book", 2, "# 1.1 B"), ("book", 3, "# 2 C"))
+    write_documents(output, "text", "parquet", "run", Joining(headings=True))
+    assert documents(output)["book"]["text"] == "# 1 A\n\n## 1.1 B\n\n# 2 C"
+
+
 def test_another_way_to_join_makes_all_documents_anew(output: OutputFolder) -> None:
     results(output, "a", ("book", 1, "it runs"), ("book", 2, "on"), ("other", 1, "x"))
     assert write_documents(output, "text", "parquet", "run-1") == 2
