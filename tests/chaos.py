@@ -293,7 +293,8 @@ def command(bucket: str, name: str, address: str, *more: str) -> list[str]:
 def table(fs: Any, path: str, columns: list[str]) -> pd.DataFrame:
     names = sorted(fs.glob(f"{path}/*.parquet"))
     files = [pq.read_table(fs.open(name)).to_pandas()[columns] for name in names]
-    return pd.concat([pd.DataFrame(columns=columns), *files], ignore_index=True)
+    found = pd.concat([pd.DataFrame(columns=columns), *files], ignore_index=True).astype(object)
+    return found.where(found.notna(), "null")  # a null equals no other
 
 
 class RowsDone:
