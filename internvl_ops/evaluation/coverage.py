@@ -65,7 +65,7 @@ PUBLISHED_ROWS: tuple[PublishedRow, ...] = (
     PublishedRow(CARD, "MathVista testmini", "mathvista", "MathVista testmini", _JUDGE),
     PublishedRow(CARD, "OpenCompass avg", why="a mean of eight benchmarks; MMBench V1.1 and MMStar are not offered"),
     PublishedRow(VIDEO, "MVBench", "mvbench", "MVBench"),
-    PublishedRow(VIDEO, "MMBench-Video 8f", "mmbench_video", "MMBench-Video 8f", f"{_JUDGE}; `--num-frames 8`"),
+    PublishedRow(VIDEO, "MMBench-Video 8f", "mmbench_video", "MMBench-Video 8f", f"{_JUDGE}; with 8 frames"),
     PublishedRow(VIDEO, "MMBench-Video 16f", "mmbench_video", "MMBench-Video 16f", _JUDGE),
     PublishedRow(VIDEO, "Video-MME w/o subs", "videomme", "Video-MME w/o subs"),
     PublishedRow(VIDEO, "Video-MME w subs", "videomme", "Video-MME w subs"),
