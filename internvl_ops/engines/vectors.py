@@ -169,7 +169,7 @@ class VectorEngine:
             self._changed.wait_for(lambda: self._waiting or self._over)
             if not self._waiting:
                 return None
-            taken, size = [self._waiting.popleft()], 0
+            taken = [self._waiting.popleft()]
             pictures = _has_tiles(taken[0].request)
             size = _size(taken[0].request)
             while self._waiting:
@@ -178,7 +178,7 @@ class VectorEngine:
                     break
                 size += _size(following)
                 taken.append(self._waiting.popleft())
-            return [one for one in taken if not one.future.cancelled()] or []
+            return [one for one in taken if not one.future.cancelled()]
 
     def _vectors(self, model: Any, requests: Sequence[Request]) -> list[np.ndarray]:
         import torch

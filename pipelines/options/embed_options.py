@@ -86,6 +86,16 @@ class EmbedJobOptions(EmbedOptions, JobOptions):
         """
         return load_encoder(self.model, self.revision)
 
+    @functools.cached_property
+    def label_words(self) -> dict[str, str]:
+        """The labels with the words that stand for each; empty without labels.
+
+        Raises:
+            ConfigurationError: They cannot be read.
+        """
+        labels = read_labels(self.labels, self.taxonomy)
+        return {label: words or label.rpartition("/")[2] for label, words in labels.items()}
+
     @property
     def resolved_pooling(self) -> Pooling:
         """How vectors are pooled."""
@@ -96,7 +106,8 @@ class EmbedJobOptions(EmbedOptions, JobOptions):
         encoder, pooling = self.encoder, self.resolved_pooling
         if self.text_column is not None:
             _check_texts(self, encoder, pooling, columns)
-        labels = _labels(self, encoder, columns)
+        _check_labels(self, encoder, columns)
+        labels = self.label_words
         if self.text_column is None and not labels:
             refuse(self, ("text_prefix",), "pictures are embedded; name the column with texts by --text-column")
         if (self.fit or encoder.fit) == "crop":
@@ -116,15 +127,15 @@ class EmbedJobOptions(EmbedOptions, JobOptions):
         )
 
 
-def _labels(options: EmbedJobOptions, encoder: Encoder, columns: Sequence[str]) -> dict[str, str]:
-    """The labels with the words that stand for each.
+def _check_labels(options: EmbedJobOptions, encoder: Encoder, columns: Sequence[str]) -> None:
+    """Refuses labels that cannot be used.
 
     Raises:
         ConfigurationError: An option about labels cannot be used.
     """
     if not options.labels and options.taxonomy is None:
         refuse(options, ("template", "truth_column"), "there are no labels; add --labels or --taxonomy")
-        return {}
+        return
     named = f"--taxonomy {safe_uri(options.taxonomy)}" if options.taxonomy else f"--labels {' '.join(options.labels)}"
     if options.labels and options.taxonomy is not None:
         raise ConfigurationError(f"--labels and --taxonomy {options.taxonomy}: two lists of labels. Leave one out.")
@@ -142,10 +153,8 @@ def _labels(options: EmbedJobOptions, encoder: Encoder, columns: Sequence[str]) 
             f"--truth-column {options.truth_column}: no such column in the manifest. Columns there: "
             f"{', '.join(columns)}."
         )
-    labels = read_labels(options.labels, options.taxonomy)
-    if len(labels) < 2:
+    if len(options.label_words) < 2:
         raise ConfigurationError(f"{named:.200}: give at least two labels.")
-    return {label: words or label.rpartition("/")[2] for label, words in labels.items()}
 
 
 def _check_texts(options: EmbedJobOptions, encoder: Encoder, pooling: Pooling, columns: Sequence[str]) -> None:
@@ -167,7 +176,5 @@ def _check_texts(options: EmbedJobOptions, encoder: Encoder, pooling: Pooling, c
 
 def label_texts(options: EmbedJobOptions) -> list[list[str]]:
     """The texts that say each label, in the order of the labels; empty without labels."""
-    if not options.labels and options.taxonomy is None:
-        return []
-    labels = _labels(options, options.encoder, (options.truth_column,) if options.truth_column else ())
-    return [[template.replace("{}", words) for template in options.template] for words in labels.values()]
+    words = options.label_words.values()
+    return [[template.replace("{}", one) for template in options.template] for one in words]

@@ -20,6 +20,7 @@ from pipelines.search.index_file import open_index
 from pipelines.search.options import SearchOptions
 
 RECALL_AT = (1, 5, 10)
+QUERIES_AT_ONCE = 50_000  # all vectors are read once for so many; each takes its size and its matches in memory
 
 
 @dataclass
@@ -61,7 +62,7 @@ def find(options: SearchOptions) -> Found:
         return _of_output(options, embedded)
     names, vectors = _of_options(options, embedded)
     # A unit is the nearest to itself, which nobody asks for.
-    matches = _nearest(options, embedded, vectors, options.top + bool(options.query_id))
+    matches = _Searched(options, embedded).nearest(vectors, options.top + bool(options.query_id))
     known = dict.fromkeys(options.query_id)
     found = [
         [one for one in near if not (name in known and one.id == name)][: options.top]
@@ -96,33 +97,51 @@ def _of_output(options: SearchOptions, embedded: Embedded) -> Found:
             f"{', '.join(queries.columns)}."
         )
     found, truths = Found([], []), []
+    searched, waiting, count = _Searched(options, embedded), [np.zeros((0, embedded.size), np.float32)], 0
+
+    def search() -> None:
+        found.matches.extend(searched.nearest(np.concatenate(waiting), options.top))
+        waiting[1:] = []
+
     for rows, vectors in queries.tables(*([column] if column else [])):
         found.names += rows["id"].to_pylist()
-        found.matches += _nearest(options, embedded, vectors, options.top)
         truths += [true_labels(value, several=True) or set() for value in rows[column].to_pylist()] if column else []
+        waiting.append(vectors)
+        count += len(vectors)
+        if count >= QUERIES_AT_ONCE:
+            search()
+            count = 0
+    search()
     if column is not None:
         at = [k for k in RECALL_AT if k <= options.top]
         found.recall = recall([[one.id for one in near] for near in found.matches], truths, at)
     return found
 
 
-def _nearest(options: SearchOptions, embedded: Embedded, vectors: np.ndarray, top: int) -> list[list[Match]]:
-    if options.index is not None:
-        if options.where is not None:
+class _Searched:
+    """What is searched: the index, or the vectors that a condition chooses; both are settled once."""
+
+    def __init__(self, options: SearchOptions, embedded: Embedded) -> None:
+        if options.index is not None and options.where is not None:
             raise ConfigurationError("--where with --index: the index holds all units. Leave one of them out.")
-        index, ids = open_index(options.index, embedded)
-        places, cosines = index.search(vectors, top) if ids else (np.zeros((len(vectors), 0), int),) * 2
-        return _matches(ids, places, cosines)
-    wanted = None if options.where is None else _wanted(embedded, options.where)
-    exact, ids = Nearest(vectors, top), []
-    for rows, block in embedded.tables():
-        names = rows["id"].to_pylist()
-        if wanted is not None:
-            kept = [place for place, name in enumerate(names) if name in wanted]
-            names, block = [names[place] for place in kept], block[kept]
-        ids += names
-        exact.add(block)
-    return _matches(ids, *exact.found())
+        self._embedded = embedded
+        self._index = None if options.index is None else open_index(options.index, embedded)
+        self._wanted = None if options.where is None else _wanted(embedded, options.where)
+
+    def nearest(self, vectors: np.ndarray, top: int) -> list[list[Match]]:
+        """The nearest units of each vector. Without an index, all vectors are read once."""
+        if self._index is not None:
+            index, ids = self._index
+            return _matches(ids, *index.search(vectors, top)) if ids else [[] for _ in vectors]
+        exact, ids = Nearest(vectors, top), []
+        for rows, block in self._embedded.tables():
+            names = rows["id"].to_pylist()
+            if self._wanted is not None:
+                kept = [place for place, name in enumerate(names) if name in self._wanted]
+                names, block = [names[place] for place in kept], block[kept]
+            ids += names
+            exact.add(block)
+        return _matches(ids, *exact.found())
 
 
 def _matches(ids: Sequence[str], places: np.ndarray, cosines: np.ndarray) -> list[list[Match]]:

@@ -103,13 +103,14 @@ class Checkpoint(Placed):
             )
 
 
-def load_checkpoint(model: str, revision: str | None = None) -> Checkpoint:
+def load_checkpoint(model: str, revision: str | None = None, place: Place | None = None) -> Checkpoint:
     """Reads a checkpoint's config and checks that its files are present.
 
     Args:
         model: A local folder, a folder in a store such as ``s3://bucket/checkpoint``, or a name on the Hugging Face
             hub such as ``OpenGVLab/InternVL2_5-1B``. Only config and tokenizer are fetched.
         revision: Branch, tag or commit on the hub. Default: the branch main.
+        place: The place of its files, where the caller has settled it already.
 
     Raises:
         ConfigurationError: The folder is not an InternVL checkpoint, or an incomplete one. The message says which
@@ -117,7 +118,7 @@ def load_checkpoint(model: str, revision: str | None = None) -> Checkpoint:
     """
     if _LLAVA_NAMES in model.lower():  # before anything is downloaded
         _refuse_llava(model)
-    place = place_of(model, revision)
+    place = place or place_of(model, revision)
     folder = place.configs()
     config = read_json(folder / "config.json")
     layout = config.get("model_type")

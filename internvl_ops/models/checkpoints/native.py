@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 
 from internvl_ops.errors import ConfigurationError, keyword
 from internvl_ops.models.checkpoints.json_files import read_json
-from internvl_ops.models.checkpoints.weights import files_and_index
+from internvl_ops.models.checkpoints.named_weights import read_weights
 
 # The language models' types in transformers. InternLM2 is a Llama that keeps query, key and value in one matrix.
 # InternLM3 is a Llama whose two kinds of bias are switched by other names.
@@ -78,7 +77,7 @@ def load_native(model: str, context_id: int, arguments: Mapping[str, Any]) -> An
             given = {
                 "pretrained_model_name_or_path": None,
                 "config": transformers.InternVLConfig(**native_config(config, model)),
-                "state_dict": dict(native_weights(config, _weights(folder))),
+                "state_dict": dict(native_weights(config, read_weights(folder))),
             }
         class_: Any = transformers.InternVLForConditionalGeneration
         loaded, report = class_.from_pretrained(**given, **arguments, output_loading_info=True)
@@ -210,11 +209,3 @@ def _folder(model: str) -> Path:
     from huggingface_hub import snapshot_download  # only for a hub name: needs a network
 
     return Path(snapshot_download(model, allow_patterns=WEIGHT_FILES))
-
-
-def _weights(folder: Path) -> Iterator[tuple[str, torch.Tensor]]:
-    for path in files_and_index(folder)[0]:
-        if path.suffix == ".safetensors":
-            yield from load_file(path).items()
-        else:
-            yield from torch.load(path, mmap=True, weights_only=True).items()

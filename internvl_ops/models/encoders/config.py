@@ -91,7 +91,7 @@ def load_encoder(model: str, revision: str | None = None) -> Encoder:
         if kind == "internvl" and "qllama_config" in config:
             return _dual(model, folder, config, place)
         if kind in ("internvl_chat", "internvl"):
-            return _chat(load_checkpoint(model, revision), config)
+            return _chat(load_checkpoint(model, revision, place), config)
     except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
         raise ConfigurationError(
             f"{keyword('model', model)}: config.json is not as published: {type(error).__name__} {error}. "

@@ -17,9 +17,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from internvl_ops.models.checkpoints.named_weights import read_weights
 from internvl_ops.models.checkpoints.native import native_vision_config, native_weights
 from internvl_ops.models.encoders.config import Encoder, Pooling
-from internvl_ops.models.encoders.named_weights import read_weights
 from internvl_ops.models.encoders.tower import Tower, put_weights
 
 POOL_EPS = 1e-5  # of the attention pooling's norms; no key of the config
@@ -290,7 +290,7 @@ def load_dual(encoder: Encoder) -> Dual:
 
 
 def _published(folder: Path) -> list[tuple[str, torch.Tensor]]:
-    return list(native_weights({"llm_config": {}}, read_weights(folder, lambda name: True)))
+    return list(native_weights({"llm_config": {}}, read_weights(folder)))
 
 
 def _renamed(name: str) -> str:

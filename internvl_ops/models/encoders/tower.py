@@ -15,10 +15,10 @@ import torch
 from torch import nn
 
 from internvl_ops.errors import ConfigurationError, keyword
+from internvl_ops.models.checkpoints.named_weights import read_weights
 from internvl_ops.models.checkpoints.native import native_vision_config, native_weights
 from internvl_ops.models.checkpoints.pixels import normalised
 from internvl_ops.models.encoders.config import Encoder, Pooling
-from internvl_ops.models.encoders.named_weights import read_weights
 
 _OF_TOWER = re.compile(r"^(?:model\.)?(?:vision_model|vision_tower)\.")
 _OF_PROJECTOR = re.compile(r"^(?:model\.)?(?:mlp1|multi_modal_projector)\.")

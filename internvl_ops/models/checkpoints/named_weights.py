@@ -1,4 +1,4 @@
-"""Reads those weights of a checkpoint that an encoder needs, without the rest, which may be a language model."""
+"""Reads the weights of a checkpoint, or those of some names without the rest, which may be a language model."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from safetensors import safe_open
 from internvl_ops.models.checkpoints.weights import files_and_index
 
 
-def read_weights(folder: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, torch.Tensor]]:
-    """(name, weight) pairs of a checkpoint, of the names that are wanted alone.
+def read_weights(folder: Path, wanted: Callable[[str], bool] = lambda name: True) -> Iterator[tuple[str, torch.Tensor]]:
+    """(name, weight) pairs of a checkpoint.
 
     Args:
         folder: The checkpoint's folder.
-        wanted: Whether a weight of this name is needed.
+        wanted: Whether a weight of this name is needed; all are by default.
     """
     for path in files_and_index(folder)[0]:
         if path.suffix == ".safetensors":
