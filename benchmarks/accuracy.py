@@ -1,9 +1,10 @@
-"""How often nano-InternVL is right through the whole pipeline, and in a plain loop over the same files.
+"""How often nano-InternVL is right through the whole pipeline, and in a plain loop over the same
+files.
 
-Held-out pictures and clips lie in an object store; the jobs read, tile, ask vLLM, parse and write Parquet, and what was
-written is scored. The plain loop opens each file with Pillow or PyAV and asks the weights in torch, with nothing of
-`pipelines` or `engines`. Reads the usual ``AWS_*`` variables where ``AWS_ENDPOINT_URL`` is set, else starts moto's
-server.
+Held-out pictures and clips lie in an object store; the jobs read, tile, ask vLLM, parse and write
+Parquet, and what was written is scored. The plain loop opens each file with Pillow or PyAV and asks
+the weights in torch, with nothing of `pipelines` or `engines`. Reads the usual ``AWS_*`` variables
+where ``AWS_ENDPOINT_URL`` is set, else starts moto's server.
 
     python -m benchmarks.accuracy --count 200
 """
@@ -57,25 +58,36 @@ def score(task: str, asked: Sequence[Asked], answers: Sequence[Any]) -> float:
         wrong = sum(edits(sample.answer, answer or "") for sample, answer in pairs)
         return wrong / sum(len(sample.answer) for sample, _ in pairs)
     if task == "ground":
-        right = sum(any(iou(box, held_out.true_box(s)) >= 0.5 for box in (a or [])[:1]) for s, a in pairs)
+        right = sum(
+            any(iou(box, held_out.true_box(s)) >= 0.5 for box in (a or [])[:1]) for s, a in pairs
+        )
         return right / len(pairs)
     return sum(answer == sample.answer for sample, answer in pairs) / len(pairs)
 
 
 def through_the_pipeline(task: str, asked: Sequence[Asked], bucket: str, fs: Any) -> list[Any]:
-    """Runs the task's job from the bucket to the bucket; the answers as they stand in its results."""
+    """Runs the task's job from the bucket to the bucket; the answers as they stand in its
+    results."""
     _, _, job, column = FIGURES[task]
     done = subprocess.run(
         [
             *(sys.executable, f"jobs/{job}", "--input", f"s3://{bucket}/data/{task}.jsonl"),
-            *("--output", f"s3://{bucket}/{task}", "--model", str(CHECKPOINT), *(() if task == "video" else TILES)),
+            *(
+                "--output",
+                f"s3://{bucket}/{task}",
+                "--model",
+                str(CHECKPOINT),
+                *(() if task == "video" else TILES),
+            ),
         ],
         cwd=ROOT,
         capture_output=True,
         text=True,
     )
     if done.returncode:
-        raise RuntimeError(f"{job} ended with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+        raise RuntimeError(
+            f"{job} ended with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+        )
     answers = {}
     for name in fs.glob(f"{bucket}/{task}/results/*.parquet"):
         with fs.open(name) as file:
@@ -83,7 +95,9 @@ def through_the_pipeline(task: str, asked: Sequence[Asked], bucket: str, fs: Any
         answers |= {row["id"]: row[column] for row in rows}
     given = [answers.get(one.id) for one in asked]
     if task == "ground":
-        return [[(box["x1"], box["y1"], box["x2"], box["y2"]) for box in boxes or []] for boxes in given]
+        return [
+            [(box["x1"], box["y1"], box["x2"], box["y2"]) for box in boxes or []] for boxes in given
+        ]
     return given
 
 
@@ -124,7 +138,9 @@ def measure(count: int, tasks: Sequence[str], say: Callable[[str], None]) -> dic
             asked = held_out.write(folder, task, count)
             fs.put(f"{folder}/", f"{bucket}/data/", recursive=True)
             found[name] = {
-                "pipeline": round(score(task, asked, through_the_pipeline(task, asked, bucket, fs)), 4),
+                "pipeline": round(
+                    score(task, asked, through_the_pipeline(task, asked, bucket, fs)), 4
+                ),
                 "plain_loop": round(score(task, asked, plainly(task, asked, folder)), 4),
                 "n": count,
                 "aim": aim,
@@ -135,7 +151,9 @@ def measure(count: int, tasks: Sequence[str], say: Callable[[str], None]) -> dic
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--count", type=int, default=200, help="questions a task")
     parser.add_argument("--tasks", nargs="+", choices=FIGURES, default=list(FIGURES))
     options = parser.parse_args()

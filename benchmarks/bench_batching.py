@@ -1,9 +1,11 @@
-"""What blocks, requests in flight and the order of rows do to an engine, on a stand-in for one; without Ray.
+"""What blocks, requests in flight and the order of rows do to an engine, on a stand-in for one;
+without Ray.
 
     python -m benchmarks.bench_batching
 
-A block is given back when its slowest row is done, so that rows in flight are not all rows that run. Answers have
-lengths as captions and pages have them: most short, some as long as is allowed. Time is the device's own.
+A block is given back when its slowest row is done, so that rows in flight are not all rows that
+run. Answers have lengths as captions and pages have them: most short, some as long as is allowed.
+Time is the device's own.
 """
 
 from __future__ import annotations
@@ -18,8 +20,16 @@ from benchmarks import records
 from internvl_ops.engines.base import Request, Sampling
 from testing.stand_in import Latency, StandInEngine
 
-# A step of 20 ms with 256 running, and 3,400 prompt tokens in 20 ms; a hundred times quicker than that.
-DEVICE = Latency(prompt_tokens=3400, prefill_s=6e-8, step_s=1.2e-4, decode_s=3e-7, max_running=256, tokens_per_step=8)
+# A step of 20 ms with 256 running, and 3,400 prompt tokens in 20 ms; a hundred times quicker than
+# that.
+DEVICE = Latency(
+    prompt_tokens=3400,
+    prefill_s=6e-8,
+    step_s=1.2e-4,
+    decode_s=3e-7,
+    max_running=256,
+    tokens_per_step=8,
+)
 ROWS = 8000
 LONGEST = 512
 FLIGHTS, BLOCKS = (128, 256, 320, 512, 1024), (1, 8, 40)
@@ -33,7 +43,8 @@ def lengths() -> np.ndarray:
 
 
 async def feed(tokens: np.ndarray, in_flight: int, block: int) -> tuple[float, float]:
-    """Seconds of the device for all rows, and seconds at the end in which nobody waited any more."""
+    """Seconds of the device for all rows, and seconds at the end in which nobody waited any
+    more."""
     emptied = 0.0
     told: list[tuple[float, int, int]] = []
     engine = StandInEngine(DEVICE, told=lambda *seen: told.append(seen))
@@ -44,10 +55,15 @@ async def feed(tokens: np.ndarray, in_flight: int, block: int) -> tuple[float, f
         async with free:
             emptied = told[-1][0] if told else 0.0
             await asyncio.gather(
-                *(engine.generate(Request(""), Sampling(max_new_tokens=int(length))) for length in rows)
+                *(
+                    engine.generate(Request(""), Sampling(max_new_tokens=int(length)))
+                    for length in rows
+                )
             )
 
-    await asyncio.gather(*(one(tokens[start : start + block]) for start in range(0, len(tokens), block)))
+    await asyncio.gather(
+        *(one(tokens[start : start + block]) for start in range(0, len(tokens), block))
+    )
     return engine.busy_s, told[-1][0] - emptied
 
 
@@ -62,11 +78,18 @@ def main() -> int:
     usual, tail = found[USUAL]
     written = []
     for (flight, block), (seconds, _) in found.items():
-        said: dict[str, Any] = {"expected": ROWS, "got": ROWS, "answers": "4 to 512 tokens, log-normal"}
+        said: dict[str, Any] = {
+            "expected": ROWS,
+            "got": ROWS,
+            "answers": "4 to 512 tokens, log-normal",
+        }
         name = f"{flight} in flight, blocks of {block}"
         rival = {"rival_name": f"{USUAL[0]} in flight, blocks of {USUAL[1]}", "rival": ROWS / usual}
         written.append(records.record(name, "rows/s", ROWS / seconds, **rival, **said))
-    for name, order in (("longest first", np.sort(drawn)[::-1]), ("shortest first", np.sort(drawn))):
+    for name, order in (
+        ("longest first", np.sort(drawn)[::-1]),
+        ("shortest first", np.sort(drawn)),
+    ):
         seconds, last = asyncio.run(feed(order, *USUAL))
         rival = {"rival_name": "in the order of the manifest", "rival": ROWS / usual}
         written.append(

@@ -1,7 +1,8 @@
-"""PDF pages a second on one core: from the document to tiles, against pypdfium2 rendering the same pages and no more.
+"""PDF pages a second on one core: from the document to tiles, against pypdfium2 rendering the same
+pages and no more.
 
-Both render to the same height in pixels. CPU time, best of several rounds taken in turn. Every page carries its number
-as a bar; ``got`` counts the pages that show the right one. The last record goes
+Both render to the same height in pixels. CPU time, best of several rounds taken in turn. Every page
+carries its number as a bar; ``got`` counts the pages that show the right one. The last record goes
 through a document of 2,000 pages; its memory says that pages come and go.
 
     python benchmarks/bench_document.py
@@ -51,7 +52,9 @@ def bar(thumbnail: np.ndarray) -> int:
     return round(100 * int((row < 128).sum()) / len(row))
 
 
-def measure(way: Callable[[], Iterator], rounds: int, others: Callable[[], Iterator]) -> tuple[float, float]:
+def measure(
+    way: Callable[[], Iterator], rounds: int, others: Callable[[], Iterator]
+) -> tuple[float, float]:
     """Least CPU seconds of the one and of the other, taken in turn."""
     least = [float("inf"), float("inf")]
     for _ in range(rounds):
@@ -63,20 +66,31 @@ def measure(way: Callable[[], Iterator], rounds: int, others: Callable[[], Itera
     return least[0], least[1]
 
 
-def bench(name: str, data: bytes, count: int, options: DocumentOptions, rounds: int = 5, numbered: bool = True) -> dict:
+def bench(
+    name: str,
+    data: bytes,
+    count: int,
+    options: DocumentOptions,
+    rounds: int = 5,
+    numbered: bool = True,
+) -> dict:
     with tempfile.NamedTemporaryFile(suffix=".pdf") as file:
         file.write(data)
         file.flush()
         return bench_file(name, file.name, count, options, rounds, numbered)
 
 
-def bench_file(name: str, path: str, count: int, options: DocumentOptions, rounds: int, numbered: bool) -> dict:
+def bench_file(
+    name: str, path: str, count: int, options: DocumentOptions, rounds: int, numbered: bool
+) -> dict:
     list(pages_ours(path, 1, options))  # what is allocated once
     before = peak_memory_mb()
     pages = enumerate(pages_ours(path, count, options), start=1)
     right = sum(not numbered or bar(tiles[-1]) == number % 100 for number, tiles in pages)
     growth = peak_memory_mb() - before
-    ours, alone = measure(lambda: pages_ours(path, count, options), rounds, lambda: pages_alone(path, count, options))
+    ours, alone = measure(
+        lambda: pages_ours(path, count, options), rounds, lambda: pages_alone(path, count, options)
+    )
     return {
         "name": name,
         "unit": "pages/s",
@@ -97,7 +111,9 @@ def peak_memory_mb() -> float:
 
 def describe_machine() -> str:
     lines = Path("/proc/cpuinfo").read_text().splitlines()
-    model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "")
+    model = next(
+        (line.split(":")[1].strip() for line in lines if line.startswith("model name")), ""
+    )
     return f"{model or platform.machine()}, 1 core, Python {platform.python_version()}"
 
 
@@ -111,7 +127,13 @@ def main() -> int:
         bench("text_150_dpi", text, 48, DocumentOptions(dpi=150)),
         bench("scan_into_grid", scans, 16, DocumentOptions(), numbered=False),
         bench("scan_150_dpi", scans, 16, DocumentOptions(dpi=150), numbered=False),
-        bench("text_2000_pages_into_grid", make(Document(pages=2000, lines=40)), 2000, DocumentOptions(), rounds=1),
+        bench(
+            "text_2000_pages_into_grid",
+            make(Document(pages=2000, lines=40)),
+            2000,
+            DocumentOptions(),
+            rounds=1,
+        ),
     ]
     for record in records:
         print(json.dumps(record), flush=True)

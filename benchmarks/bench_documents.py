@@ -1,11 +1,12 @@
-"""What a PDF's text layer is good for: planted faults that `compare` finds, and pages that `prefer` answers rightly.
+"""What a PDF's text layer is good for: planted faults that `compare` finds, and pages that `prefer`
+answers rightly.
 
-The pages are made by `testing.born_digital` and go through the decoder as in a job. Of each page that shows nothing but
-what its layer stores, three answers are made: one with an invention, one with an omission, one with neither; all have
-other line ends, Markdown and some misread letters.
+The pages are made by `testing.born_digital` and go through the decoder as in a job. Of each page
+that shows nothing but what its layer stores, three answers are made: one with an invention, one
+with an omission, one with neither; all have other line ends, Markdown and some misread letters.
 
-The rival of `compare` flags pages by their similarity with the layer, with the limit that gives as many false alarms
-as allowed. The rival of `prefer` takes PDFium's text of every page that has any.
+The rival of `compare` flags pages by their similarity with the layer, with the limit that gives as
+many false alarms as allowed. The rival of `prefer` takes PDFium's text of every page that has any.
 
     python -m benchmarks.bench_documents
 """
@@ -45,7 +46,9 @@ class Read:
 def read(kind: str, seed: int) -> Read:
     page = make_page(kind, seed)
     data = pdf([page])
-    layer = load(data, Part(page=1), DecodeOptions(kind="document", text_layer="prefer"), 12).seen.layer
+    layer = load(
+        data, Part(page=1), DecodeOptions(kind="document", text_layer="prefer"), 12
+    ).seen.layer
     assert layer is not None
     return Read(page, layer, pdfium.PdfDocument(data)[0].get_textpage().get_text_range())
 
@@ -91,7 +94,9 @@ def comparing(pages: list[Read]) -> list[dict]:
             f"compare_{planted}s_found",
             "share of planted faults",
             sum(planted in one for one in flags[planted]) / len(pages),
-            rival_name=f"similarity below the limit that alarms on {FALSE_ALARMS:.0%} of right answers",
+            rival_name=(
+                f"similarity below the limit that alarms on {FALSE_ALARMS:.0%} of right answers"
+            ),
             rival=sum(value < limit for value in similarity[planted]) / len(pages),
             expected=len(pages),
             got=sum(planted in one for one in flags[planted]),
@@ -116,7 +121,9 @@ def main() -> int:
         print(json.dumps(one), flush=True)
     (RESULTS / "documents.json").write_text(json.dumps(records, indent=1) + "\n")
     wrong = [
-        one["name"] for one in records if one["got"] < one["expected"] * (0.99 if "prefer" in one["name"] else 0.95)
+        one["name"]
+        for one in records
+        if one["got"] < one["expected"] * (0.99 if "prefer" in one["name"] else 0.95)
     ]
     if wrong:
         print(f"below the promise: {', '.join(wrong)}")

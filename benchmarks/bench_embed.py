@@ -1,10 +1,12 @@
-"""Vectors: preparing pictures, a whole job, and what a linear probe reads from nano-InternVL's tower.
+"""Vectors: preparing pictures, a whole job, and what a linear probe reads from nano-InternVL's
+tower.
 
-Preparing is from the bytes of a JPEG to the middle of the picture, on one core, in CPU time, against what the model
-cards do in a DataLoader's worker: Pillow, CLIPImageProcessor's resize and crop, ToTensor and Normalize, restated in
-torch. The whole job embeds drawn pictures with nano-InternVL's tower on the CPU; its rival is a plain loop over a
-DataLoader of one worker with the same model, batch and threads, in the same run; both are timed from the first batch
-on. The probe is logistic regression on vectors of drawn pictures with one shape; 2,000 to fit, 500 to test.
+Preparing is from the bytes of a JPEG to the middle of the picture, on one core, in CPU time,
+against what the model cards do in a DataLoader's worker: Pillow, CLIPImageProcessor's resize and
+crop, ToTensor and Normalize, restated in torch. The whole job embeds drawn pictures with
+nano-InternVL's tower on the CPU; its rival is a plain loop over a DataLoader of one worker with the
+same model, batch and threads, in the same run; both are timed from the first batch on. The probe is
+logistic regression on vectors of drawn pictures with one shape; 2,000 to fit, 500 to test.
 
     python -m benchmarks.bench_embed
 """
@@ -43,12 +45,17 @@ def cards_crop(data: bytes, side: int) -> torch.Tensor:
     """float32 (1, 3, side, side), as CLIPImageProcessor makes it."""
     image = Image.open(io.BytesIO(data)).convert("RGB")
     short = min(image.size)
-    image = image.resize((int(side * image.width / short), int(side * image.height / short)), Image.Resampling.BICUBIC)
+    image = image.resize(
+        (int(side * image.width / short), int(side * image.height / short)),
+        Image.Resampling.BICUBIC,
+    )
     left, top = (image.width - side) // 2, (image.height - side) // 2
     return normalise(to_tensor(image.crop((left, top, left + side, top + side))))[None]
 
 
-def least(way: Callable[[], object], other: Callable[[], object], rounds: int = 7) -> tuple[float, float]:
+def least(
+    way: Callable[[], object], other: Callable[[], object], rounds: int = 7
+) -> tuple[float, float]:
     """Least CPU seconds of each, taken in turn."""
     found = [float("inf"), float("inf")]
     for _ in range(rounds):
@@ -64,7 +71,8 @@ def bench_prepare(side: int, width: int, height: int) -> dict:
     options = ImageOptions(tile_size=side, fit="crop")
     right = sum(is_close(load_image(one, options).tiles, cards_crop(one, side)) for one in files)
     ours, cards = least(
-        lambda: [load_image(one, options).tiles for one in files], lambda: [cards_crop(one, side) for one in files]
+        lambda: [load_image(one, options).tiles for one in files],
+        lambda: [cards_crop(one, side) for one in files],
     )
     return record(
         f"prepare {width}x{height} for {side}",
@@ -91,7 +99,8 @@ def drawn(folder: Path, count: int) -> list[str]:
 
 
 class Files(torch.utils.data.Dataset):
-    """What a DataLoader's worker does: from a file to a normalised picture, distorted to a square."""
+    """What a DataLoader's worker does: from a file to a normalised picture, distorted to a
+    square."""
 
     def __init__(self, paths: list[Path], side: int) -> None:
         self._paths, self._side = paths, side
@@ -101,7 +110,9 @@ class Files(torch.utils.data.Dataset):
 
     def __getitem__(self, place: int) -> torch.Tensor:
         image = Image.open(self._paths[place]).convert("RGB")
-        return normalise(to_tensor(image.resize((self._side, self._side), Image.Resampling.BICUBIC)))
+        return normalise(
+            to_tensor(image.resize((self._side, self._side), Image.Resampling.BICUBIC))
+        )
 
 
 def plain_loop(tower: Tower, paths: list[Path], side: int) -> tuple[float, np.ndarray]:
@@ -111,8 +122,12 @@ def plain_loop(tower: Tower, paths: list[Path], side: int) -> tuple[float, np.nd
     with torch.inference_mode():
         for pixels in loader:
             begun = begun or time.perf_counter()
-            hidden = tower.vision(pixel_values=pixels.to(tower.vision.embeddings.cls_token.dtype)).last_hidden_state
-            found.append(torch.nn.functional.normalize(hidden[:, 1:].float().mean(1), dim=1).numpy())
+            hidden = tower.vision(
+                pixel_values=pixels.to(tower.vision.embeddings.cls_token.dtype)
+            ).last_hidden_state
+            found.append(
+                torch.nn.functional.normalize(hidden[:, 1:].float().mean(1), dim=1).numpy()
+            )
     return len(paths) / (time.perf_counter() - begun), np.concatenate(found)
 
 
@@ -121,12 +136,20 @@ def job(folder: Path, output: Path) -> tuple[dict, np.ndarray]:
     import internvl_batch
 
     result = internvl_batch.embed(
-        str(folder), str(output), model=NANO, pooling="mean", resize="exact", engine_args={"batch": BATCH}, quiet=True
+        str(folder),
+        str(output),
+        model=NANO,
+        pooling="mean",
+        resize="exact",
+        engine_args={"batch": BATCH},
+        quiet=True,
     )
     table = pyarrow.dataset.dataset(output / "results").to_table(["id", "vector"]).sort_by("id")
     assert len(table) == result.results
     (path,) = (output / "_runs").glob("*/run.json")
-    return json.loads(path.read_text()), np.stack([np.array(one, np.float32) for one in table["vector"].to_pylist()])
+    return json.loads(path.read_text()), np.stack(
+        [np.array(one, np.float32) for one in table["vector"].to_pylist()]
+    )
 
 
 def probe(vectors: np.ndarray, labels: list[str], train: int) -> float:
@@ -154,8 +177,11 @@ def probe(vectors: np.ndarray, labels: list[str], train: int) -> float:
 
 
 def main() -> None:
-    records = [bench_prepare(side, *size) for side in (224, 448) for size in ((640, 480), (1536, 1152))]
-    torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) - 1))  # what the engine's process takes beside prepare
+    records = [
+        bench_prepare(side, *size) for side in (224, 448) for size in ((640, 480), (1536, 1152))
+    ]
+    # what the engine's process takes beside prepare
+    torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) - 1))
     with tempfile.TemporaryDirectory() as place:
         folder, output = Path(place) / "pictures", Path(place) / "out"
         folder.mkdir()

@@ -1,7 +1,8 @@
-"""nano-InternVL on drawn sets in the formats of RefCOCO and DocVQA, by jobs/evaluate_model.py and in a plain loop.
+"""nano-InternVL on drawn sets in the formats of RefCOCO and DocVQA, by jobs/evaluate_model.py and
+in a plain loop.
 
-The plain loop asks the weights in torch about the same pictures and scores with the same metrics; nothing of
-`pipelines` or `engines` takes part.
+The plain loop asks the weights in torch about the same pictures and scores with the same metrics;
+nothing of `pipelines` or `engines` takes part.
 
     python -m benchmarks.bench_evaluation --count 200
 """
@@ -34,7 +35,16 @@ SETS: dict[str, tuple[str, Callable[[Path, int], Path]]] = {
 
 def through_the_job(name: str, data: Path, output: Path) -> dict[str, Any]:
     """What the job writes of its scores."""
-    command = [sys.executable, "jobs/evaluate_model.py", "--benchmark", name, "--input", data, "--output", output]
+    command = [
+        sys.executable,
+        "jobs/evaluate_model.py",
+        "--benchmark",
+        name,
+        "--input",
+        data,
+        "--output",
+        output,
+    ]
     command += ["--model", CHECKPOINT.relative_to(ROOT), "--max-tiles", train.MAX_TILES]
     subprocess.run(list(map(str, command)), cwd=ROOT, check=True)
     return json.loads((output / "evaluation" / "scores.json").read_text())
@@ -43,10 +53,14 @@ def through_the_job(name: str, data: Path, output: Path) -> dict[str, Any]:
 def plainly(name: str, count: int) -> float:
     """The figure of the same weights in torch."""
     task, _ = SETS[name]
-    drawn = [draw.draw(task, seed) for seed in range(benchmarks.HELD_OUT, benchmarks.HELD_OUT + count)]
+    drawn = [
+        draw.draw(task, seed) for seed in range(benchmarks.HELD_OUT, benchmarks.HELD_OUT + count)
+    ]
     model, asker = train.load(CHECKPOINT)
     answers = evaluate.ask(model, asker, drawn)
-    _, figures = BENCHMARKS[name].evaluate([_sample(*pair) for pair in zip(drawn, answers, strict=True)])
+    _, figures = BENCHMARKS[name].evaluate(
+        [_sample(*pair) for pair in zip(drawn, answers, strict=True)]
+    )
     (figure,) = figures.table.values()
     return figure
 
@@ -55,7 +69,9 @@ def _sample(drawn: draw.Sample, answer: str) -> Sample:
     height, width, _ = drawn.pictures[0].pixels.shape
     box = true_box(drawn) if drawn.task == "ground" else ()
     response = without_marks(answer).strip()
-    return Sample("", "drawn", response, answers=[drawn.answer], box=box, width=width, height=height)
+    return Sample(
+        "", "drawn", response, answers=[drawn.answer], box=box, width=width, height=height
+    )
 
 
 def measure(name: str, count: int) -> dict[str, Any]:
@@ -76,7 +92,9 @@ def measure(name: str, count: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--count", type=int, default=200, help="questions in each set")
     options = parser.parse_args()
     if wrong := records.write("evaluation", [measure(name, options.count) for name in SETS]):

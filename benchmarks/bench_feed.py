@@ -1,12 +1,14 @@
-"""Whether the pipeline keeps its engine busy: its throughput against the same engine fed from memory.
+"""Whether the pipeline keeps its engine busy: its throughput against the same engine fed from
+memory.
 
     python -m benchmarks.bench_feed [--images 320] [--repeats 2]
 
-The engine's process has one core for itself, which stands for the device; Ray, the driver, prepare and the engine's
-front-end have the others. The checkpoint is random, of a size at which the engine takes several times as long for an
-image as preparing it, as a GPU does. Fed from memory means: the same rendered inputs, prepared before, as many in
-flight at once. Rates are of the last three quarters of the images, so that nobody profits from what was prepared while
-the engine started; the tail is in them.
+The engine's process has one core for itself, which stands for the device; Ray, the driver, prepare
+and the engine's front-end have the others. The checkpoint is random, of a size at which the engine
+takes several times as long for an image as preparing it, as a GPU does. Fed from memory means: the
+same rendered inputs, prepared before, as many in flight at once. Rates are of the last three
+quarters of the images, so that nobody profits from what was prepared while the engine started; the
+tail is in them.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ from benchmarks.watched import WatchedEngine
 
 ROOT = Path(__file__).parents[1]
 PLOT = ROOT / "docs" / "feed.svg"
-LAYERS, HIDDEN = 2, 128  # at which the engine takes several times as long for an image as all the rest together
+# at which the engine takes several times as long for an image as all the rest together
+LAYERS, HIDDEN = 2, 128
 NEW_TOKENS = 24
 IN_FLIGHT = 32
 WARM_UP = 0.25  # of the images
@@ -63,7 +66,9 @@ def options_of(images: str, model: str, output: str, **more: Any) -> Any:
 
 
 def maker(checkpoint: Any, notes: str, core: int) -> Any:
-    return functools.partial(WatchedEngine, checkpoint, max_tiles=TILES - 1, engine_args=ENGINE, notes=notes, core=core)
+    return functools.partial(
+        WatchedEngine, checkpoint, max_tiles=TILES - 1, engine_args=ENGINE, notes=notes, core=core
+    )
 
 
 def pipeline(images: str, model: str, notes: str, core: int) -> dict[str, Any]:
@@ -86,10 +91,14 @@ def pipeline(images: str, model: str, notes: str, core: int) -> dict[str, Any]:
         return rows
 
     RunRecord.take_previews = taken  # type: ignore[method-assign]
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "object_store_memory": 4 << 30})
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 2, "object_store_memory": 4 << 30}
+    )
     try:
         with tempfile.TemporaryDirectory() as scratch:
-            options = options_of(images, model, f"{scratch}/out", prepare_actors=1, ray_address=cluster.address)
+            options = options_of(
+                images, model, f"{scratch}/out", prepare_actors=1, ray_address=cluster.address
+            )
             plan, checkpoint, task = check_job(options, make_caption)
             annotate.engine_maker = lambda *_: maker(checkpoint, notes, core)
             record = annotate.annotate(options, plan, checkpoint, task)
@@ -97,7 +106,11 @@ def pipeline(images: str, model: str, notes: str, core: int) -> dict[str, Any]:
         cluster.shutdown()
     print(record.summary(), file=sys.stderr)
     totals = record.totals
-    return {"answered": totals.results, "tokens": totals.completion_tokens, "driver_bytes": through_driver}
+    return {
+        "answered": totals.results,
+        "tokens": totals.completion_tokens,
+        "driver_bytes": through_driver,
+    }
 
 
 def from_memory(images: str, model: str, notes: str, core: int) -> dict[str, Any]:
@@ -117,7 +130,9 @@ def from_memory(images: str, model: str, notes: str, core: int) -> dict[str, Any
     assert checkpoint is not None
     media = reader_arguments(options, read_policy(options, plan), plan.media_kind)
     preparer = preparer_maker(options, media, checkpoint, task)()
-    units = [Unit(task.converse({}), [MediaRef(str(path))]) for path in sorted(Path(images).iterdir())]
+    units = [
+        Unit(task.converse({}), [MediaRef(str(path))]) for path in sorted(Path(images).iterdir())
+    ]
     preparer.prepare(units[:4])  # what is started once
     clock = time.perf_counter()
     prepared: list[Any] = preparer.prepare(units)
@@ -132,7 +147,9 @@ def from_memory(images: str, model: str, notes: str, core: int) -> dict[str, Any
 
         async def one(number: int, unit: Any) -> Any:
             async with free:
-                return await generator.answer(str(number), unit.conversations, Shown(unit.tiles, unit.hashes))
+                return await generator.answer(
+                    str(number), unit.conversations, Shown(unit.tiles, unit.hashes)
+                )
 
         return await asyncio.gather(*(one(number, unit) for number, unit in enumerate(prepared)))
 
@@ -166,7 +183,10 @@ def seen(notes: Path, images: int) -> dict[str, Any]:
         "samples": len(window),
         "bytes_per_image": samples[end][4] / images,
         "views": samples[end][5],
-        "curve": [[round(sample[0] - samples[0][0], 2), sample[1], sample[2]] for sample in samples[: end + 1]],
+        "curve": [
+            [round(sample[0] - samples[0][0], 2), sample[1], sample[2]]
+            for sample in samples[: end + 1]
+        ],
     }
 
 
@@ -175,7 +195,15 @@ def spawn(system: str, images: Path, model: str, scratch: Path) -> dict[str, Any
     others, _ = cores()
     notes, answer = scratch / "notes.jsonl", scratch / "answer.json"
     notes.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "benchmarks.bench_feed", "--system", system, "--folder", images]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.bench_feed",
+        "--system",
+        system,
+        "--folder",
+        images,
+    ]
     command += ["--model", model, "--notes", notes, "--answer", answer]
     subprocess.run(
         [str(word) for word in command],
@@ -259,12 +287,21 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         draw_images(scratch / "images", arguments.images)
-        model = str(make_tiny_checkpoint(scratch / "model", tile_size=448, layers=LAYERS, hidden=HIDDEN))
+        model = str(
+            make_tiny_checkpoint(scratch / "model", tile_size=448, layers=LAYERS, hidden=HIDDEN)
+        )
         for _ in range(arguments.repeats):
             for name in SYSTEMS:
                 runs[name].append(spawn(name, scratch / "images", model, scratch))
-                print(name, {key: value for key, value in runs[name][-1].items() if key != "curve"}, flush=True)
-    found = {name: sorted(several, key=lambda run: run["rate"])[len(several) // 2] for name, several in runs.items()}
+                print(
+                    name,
+                    {key: value for key, value in runs[name][-1].items() if key != "curve"},
+                    flush=True,
+                )
+    found = {
+        name: sorted(several, key=lambda run: run["rate"])[len(several) // 2]
+        for name, several in runs.items()
+    }
     curve = found["pipeline"]["curve"]
     PLOT.write_text(
         chart(

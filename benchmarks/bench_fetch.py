@@ -1,8 +1,9 @@
-"""Images a second on one core from an object store that adds 50 ms to every request, against the same images on disk.
+"""Images a second on one core from an object store that adds 50 ms to every request, against the
+same images on disk.
 
-Each image is fetched with `Fetcher.stream` and decoded to 12 tiles and a thumbnail with `load_image`, in one process
-bound to one core; the store runs in another, bound to another core. ``got`` counts the images that came out with the
-expected number of tiles.
+Each image is fetched with `Fetcher.stream` and decoded to 12 tiles and a thumbnail with
+`load_image`, in one process bound to one core; the store runs in another, bound to another core.
+``got`` counts the images that came out with the expected number of tiles.
 
     python benchmarks/bench_fetch.py
 """
@@ -96,7 +97,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=400)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--delay", type=float, default=0.05, help="seconds the store adds to a request (default 0.05)")
+    parser.add_argument(
+        "--delay",
+        type=float,
+        default=0.05,
+        help="seconds the store adds to a request (default 0.05)",
+    )
     options = parser.parse_args()
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cores[-1]})
@@ -108,7 +114,11 @@ def main() -> int:
             (folder / f"{number}.jpg").write_bytes(several[number % len(several)])
         names = [f"{number}.jpg" for number in range(options.images)]
         base = f"http://127.0.0.1:{port}/"
-        os.environ |= {"AWS_ENDPOINT_URL": base, "AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench"}
+        os.environ |= {
+            "AWS_ENDPOINT_URL": base,
+            "AWS_ACCESS_KEY_ID": "bench",
+            "AWS_SECRET_ACCESS_KEY": "bench",
+        }
         os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
         places = {
             "local": (ReadPolicy(str(folder)), names),
@@ -120,7 +130,9 @@ def main() -> int:
             for place, (policy, uris) in places.items():
                 best[place] = max(best[place], rate(policy, uris))
     lines = Path("/proc/cpuinfo").read_text().splitlines()
-    model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "")
+    model = next(
+        (line.split(":")[1].strip() for line in lines if line.startswith("model name")), ""
+    )
     records = [
         {
             "name": f"{place}_adding_{1000 * options.delay:g}_ms_{WIDTH}x{HEIGHT}",

@@ -1,15 +1,17 @@
-"""Real shapes with dummy weights on a GPU: this pipeline, vLLM's own LLM.chat, and batch_chat's loop in plain torch.
+"""Real shapes with dummy weights on a GPU: this pipeline, vLLM's own LLM.chat, and batch_chat's
+loop in plain torch.
 
-    python -m benchmarks.bench_gpu [--shapes InternVL2_5-1B] [--precisions bf16] [--images 512] [--systems ours]
+    python -m benchmarks.bench_gpu [--shapes InternVL2_5-1B] [--precisions bf16] [--images 512]
+    [--systems ours]
 
-JPEGs of three sizes, each cut into 12 tiles of 448 pixels and the thumbnail; 128 new tokens are forced, at a
-temperature of 1, since dummy weights answered greedily go round in circles. Every system runs in a process of its own,
-and its clock starts when its engine is ready. This pipeline gets its images over HTTP from a store that answers nobody
-before then, so that it prepares nothing ahead of the clock; the rivals open the same files from disk. CUDA graphs are
-on.
+JPEGs of three sizes, each cut into 12 tiles of 448 pixels and the thumbnail; 128 new tokens are
+forced, at a temperature of 1, since dummy weights answered greedily go round in circles. Every
+system runs in a process of its own, and its clock starts when its engine is ready. This pipeline
+gets its images over HTTP from a store that answers nobody before then, so that it prepares nothing
+ahead of the clock; the rivals open the same files from disk. CUDA graphs are on.
 
-Without a GPU it checks itself on the CPU, with one layer, few images and few tokens, and each record says what that
-leaves out.
+Without a GPU it checks itself on the CPU, with one layer, few images and few tokens, and each
+record says what that leaves out.
 """
 
 from __future__ import annotations
@@ -81,7 +83,11 @@ class Setting:
         """vLLM's arguments."""
         chosen: dict[str, Any] = {"load_format": "dummy", "max_model_len": 8192}
         if not self.gpu:
-            chosen |= {"enforce_eager": True, "kv_cache_memory_bytes": 1 << 30, "distributed_executor_backend": "uni"}
+            chosen |= {
+                "enforce_eager": True,
+                "kv_cache_memory_bytes": 1 << 30,
+                "distributed_executor_backend": "uni",
+            }
         return chosen | ({"quantization": "fp8"} if self.precision == "fp8" else {})
 
 
@@ -96,7 +102,8 @@ def draw(folder: Path, count: int) -> None:
 
 
 def ours(setting: Setting, model: str, folder: Path) -> dict[str, Any]:
-    """The caption job's pipeline; that answers do not stop by themselves is no option of a job, and set here."""
+    """The caption job's pipeline; that answers do not stop by themselves is no option of a job, and
+    set here."""
     from pipelines.wiring import preparers as preparing
 
     sampling_of = preparing.sampling_of
@@ -127,7 +134,9 @@ def llm_chat(setting: Setting, model: str, folder: Path) -> dict[str, Any]:
     from internvl_ops.models.prompts.rendering import TAG
 
     llm = LLM(model=model, **rivals.engine_arguments(setting.engine))
-    sampling = SamplingParams(max_tokens=setting.new_tokens, temperature=1.0, ignore_eos=True, detokenize=False)
+    sampling = SamplingParams(
+        max_tokens=setting.new_tokens, temperature=1.0, ignore_eos=True, detokenize=False
+    )
     timeline = Timeline()
     with timeline:
         timeline.note(0)
@@ -148,7 +157,10 @@ def llm_chat(setting: Setting, model: str, folder: Path) -> dict[str, Any]:
         outputs = llm.chat(chats, sampling, chat_template=template, use_tqdm=False)  # type: ignore[arg-type]
         timeline.note(len(outputs))
     rows = [
-        {"prompt_tokens": len(one.prompt_token_ids or ()), "completion_tokens": len(one.outputs[0].token_ids)}
+        {
+            "prompt_tokens": len(one.prompt_token_ids or ()),
+            "completion_tokens": len(one.outputs[0].token_ids),
+        }
         for one in outputs
     ]
     return _found(timeline, rows)
@@ -167,7 +179,9 @@ def batch_chat(setting: Setting, model: str, folder: Path) -> dict[str, Any]:
     checkpoint = load_checkpoint(model)
     renderer = Renderer(checkpoint)
     device = torch.device("cuda" if setting.gpu else "cpu")
-    config = transformers.InternVLConfig(**native_config(read_json(Path(model) / "config.json"), model))
+    config = transformers.InternVLConfig(
+        **native_config(read_json(Path(model) / "config.json"), model)
+    )
     config.image_token_id = renderer.tokenizer.image_context_id
     torch.set_default_dtype(torch.bfloat16)
     with device:
@@ -180,7 +194,9 @@ def batch_chat(setting: Setting, model: str, folder: Path) -> dict[str, Any]:
     began = time.monotonic()
     for start in range(0, len(paths), BATCH):
         some = paths[start : start + BATCH]
-        pixels = torch.cat([cards_load_image(path.read_bytes()) for path in some]).to(device, torch.bfloat16)
+        pixels = torch.cat([cards_load_image(path.read_bytes()) for path in some]).to(
+            device, torch.bfloat16
+        )
         prompts = ids.repeat(len(some), 1)
         with torch.inference_mode():
             answers = network.generate(
@@ -235,7 +251,8 @@ def spawn(system: str, setting: Setting, model: str, folder: Path, verbose: bool
         environment.pop("OMP_NUM_THREADS")
         environment |= {"VLLM_ENABLE_V1_MULTIPROCESSING": "1"}
     if system == "llm_chat":
-        environment |= {"VLLM_ENABLE_V1_MULTIPROCESSING": "1"}  # else its engine is no process of its own
+        # else its engine is no process of its own
+        environment |= {"VLLM_ENABLE_V1_MULTIPROCESSING": "1"}
         environment |= rivals.environment(CACHE)
     with tempfile.NamedTemporaryFile("r", suffix=".json") as answer:
         order = json.dumps([system, asdict(setting), model, str(folder), answer.name])
@@ -250,7 +267,9 @@ def spawn(system: str, setting: Setting, model: str, folder: Path, verbose: bool
         return json.load(answer)
 
 
-def as_records(setting: Setting, found: dict[str, dict[str, Any]], unit_flop: float, rate: float) -> list[dict]:
+def as_records(
+    setting: Setting, found: dict[str, dict[str, Any]], unit_flop: float, rate: float
+) -> list[dict]:
     """Of one shape and precision."""
     mine = found["ours"]
     name = f"{setting.shape} {setting.precision}" + ("" if setting.gpu else ", one layer, on a CPU")
@@ -301,9 +320,14 @@ def as_records(setting: Setting, found: dict[str, dict[str, Any]], unit_flop: fl
 def main() -> int:
     gpu = gpu_here() is not None
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--shapes", nargs="+", choices=SHAPES, default=SHAPES if gpu else SHAPES[:1])
     parser.add_argument(
-        "--precisions", nargs="+", choices=["bf16", "fp8"], default=["bf16", "fp8"] if gpu else ["bf16"]
+        "--shapes", nargs="+", choices=SHAPES, default=SHAPES if gpu else SHAPES[:1]
+    )
+    parser.add_argument(
+        "--precisions",
+        nargs="+",
+        choices=["bf16", "fp8"],
+        default=["bf16", "fp8"] if gpu else ["bf16"],
     )
     parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS))
     parser.add_argument("--images", type=int, default=768 if gpu else 6)
@@ -329,7 +353,9 @@ def main() -> int:
             model = make_shape(Path(scratch) / shape, shape, layers)
             checkpoint = load_checkpoint(model)
             for precision in arguments.precisions:
-                setting = Setting(shape, precision, arguments.images, arguments.new_tokens, layers, gpu)
+                setting = Setting(
+                    shape, precision, arguments.images, arguments.new_tokens, layers, gpu
+                )
                 found = {}
                 for system in arguments.systems:
                     if system == "batch_chat" and precision != "bf16":
@@ -344,7 +370,10 @@ def main() -> int:
     wrong = [
         record["name"]
         for record in written
-        if len({count for count in record.get("completion_tokens", {}).values() if count is not None}) > 1
+        if len(
+            {count for count in record.get("completion_tokens", {}).values() if count is not None}
+        )
+        > 1
     ]
     if differing or wrong:
         print(f"counts differ: {', '.join([*differing, *wrong])}")

@@ -1,13 +1,15 @@
-"""Images a second on one core, from the bytes of a JPEG to tiles, against the model cards' own ``load_image``.
+"""Images a second on one core, from the bytes of a JPEG to tiles, against the model cards' own
+``load_image``.
 
-Ours is what the pipeline does: the decoder in its sandbox, tiles back in this process. The cards' code is restated
-here, because torchvision has no build for a CPU-only torch: its ToTensor and Normalize are the same torch calls, and
-its Resize does nothing to a tile that has its size. Both get the bytes in memory and one core; a rate is one over the
-least CPU time of several rounds, taken in turn: CPU time, the worker's included, because a neighbour on the machine
-moves it less than the clock on the wall, and on one core they are the same. ``got`` counts the images whose tiles are
-the cards' to within 2/255 on all but 1 % of values. Further records: what the sandbox costs (the last 16 results kept,
-as in a batch, or each dropped at once), how far the fast pixels are from the exact ones, what JPEG scaling gains and
-changes, and the whole corpus with its peak memory.
+Ours is what the pipeline does: the decoder in its sandbox, tiles back in this process. The cards'
+code is restated here, because torchvision has no build for a CPU-only torch: its ToTensor and
+Normalize are the same torch calls, and its Resize does nothing to a tile that has its size. Both
+get the bytes in memory and one core; a rate is one over the least CPU time of several rounds, taken
+in turn: CPU time, the worker's included, because a neighbour on the machine moves it less than the
+clock on the wall, and on one core they are the same. ``got`` counts the images whose tiles are the
+cards' to within 2/255 on all but 1 % of values. Further records: what the sandbox costs (the last
+16 results kept, as in a batch, or each dropped at once), how far the fast pixels are from the exact
+ones, what JPEG scaling gains and changes, and the whole corpus with its peak memory.
 
     python benchmarks/bench_media.py
 """
@@ -43,7 +45,10 @@ from testing.pictures import encoded, natural
 RESULTS = Path(__file__).parent / "results" / "media.json"
 SIZES = [(640, 480), (1536, 1152), (4000, 3000)]
 SIDE, MOST_TILES = 448, 12
-MEAN, DEVIATION = (torch.tensor(figures).view(3, 1, 1) for figures in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+MEAN, DEVIATION = (
+    torch.tensor(figures).view(3, 1, 1)
+    for figures in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+)
 CARDS = "the model cards' load_image, ToTensor and Normalize restated in torch"
 BARE = "the same without the sandbox"
 FAST, EXACT, SCALED = ImageOptions(), ImageOptions(resize="exact"), ImageOptions(jpeg_scaling=True)
@@ -78,7 +83,8 @@ def least_seconds(
     repeats: int = 1,
     kept: int = 1,
 ) -> list[float]:
-    """CPU seconds an image takes each way, in its best round of ``repeats`` times all files; the last are kept."""
+    """CPU seconds an image takes each way, in its best round of ``repeats`` times all files; the
+    last are kept."""
     least = [float("inf")] * len(ways)
     for _ in range(rounds):
         for place, way in enumerate(ways):
@@ -86,7 +92,9 @@ def least_seconds(
             begun = cpu_seconds(sandbox)
             for data in [*files] * repeats:
                 results.append(way(data))
-            least[place] = min(least[place], (cpu_seconds(sandbox) - begun) / (len(files) * repeats))
+            least[place] = min(
+                least[place], (cpu_seconds(sandbox) - begun) / (len(files) * repeats)
+            )
     return least
 
 
@@ -98,7 +106,10 @@ def cpu_seconds(sandbox: Sandbox) -> float:
 def differences(files: Sequence[bytes], options: ImageOptions) -> np.ndarray:
     """Absolute differences from the exact tiles, file by file."""
     return np.stack(
-        [np.abs(load_image(data, options).tiles.astype(np.int16) - load_image(data, EXACT).tiles) for data in files]
+        [
+            np.abs(load_image(data, options).tiles.astype(np.int16) - load_image(data, EXACT).tiles)
+            for data in files
+        ]
     )
 
 
@@ -135,39 +146,74 @@ def bench_size(sandbox: Sandbox, width: int, height: int, rounds: int) -> list[d
         return load_image(data, FAST).tiles
 
     ours, cards = least_seconds(sandbox, files, rounds, boxed, cards_load_image)
-    # A batch of rows is kept together; dropped at once, the memory of a result without a sandbox stays in the cache.
+    # A batch of rows is kept together; dropped at once, the memory of a result without a sandbox
+    # stays in the cache.
     batch, bare_batch = least_seconds(sandbox, files, rounds, boxed, bare, repeats=5, kept=16)
     single, bare_single = least_seconds(sandbox, files, rounds, boxed, bare, repeats=5)
     off = differences(files, FAST)
     counts = {"expected": len(files), "got": right, "file_kb": size}
     values = {"expected": off.size, "got": int((off <= 2).sum())}
     return [
-        record(f"jpeg_{name}_12_tiles", "images/s", 1 / ours, rival_name=CARDS, rival=1 / cards, **counts),
-        record(f"sandbox_{name}_kept", "images/s", 1 / batch, rival_name=BARE, rival=1 / bare_batch, **counts),
-        record(f"sandbox_{name}_dropped", "images/s", 1 / single, rival_name=BARE, rival=1 / bare_single, **counts),
+        record(
+            f"jpeg_{name}_12_tiles",
+            "images/s",
+            1 / ours,
+            rival_name=CARDS,
+            rival=1 / cards,
+            **counts,
+        ),
+        record(
+            f"sandbox_{name}_kept",
+            "images/s",
+            1 / batch,
+            rival_name=BARE,
+            rival=1 / bare_batch,
+            **counts,
+        ),
+        record(
+            f"sandbox_{name}_dropped",
+            "images/s",
+            1 / single,
+            rival_name=BARE,
+            rival=1 / bare_single,
+            **counts,
+        ),
         record(f"fast_against_exact_{name}_largest", "of 255", int(off.max()), **values),
         record(f"fast_against_exact_{name}_mean", "of 255", float(off.mean()), **values),
-        record(f"fast_against_exact_{name}_values_off", "%", 100 * float((off > 0).mean()), **values),
+        record(
+            f"fast_against_exact_{name}_values_off", "%", 100 * float((off > 0).mean()), **values
+        ),
     ]
 
 
 def bench_scaling(sandbox: Sandbox, width: int, height: int, rounds: int) -> list[dict]:
     files = [encoded(natural(width, height, seed=seed), "JPEG", quality=90) for seed in range(4)]
-    ways = [lambda data, options=options: sandbox.call(load_image, data, options) for options in (SCALED, FAST)]
+    ways = [
+        lambda data, options=options: sandbox.call(load_image, data, options)
+        for options in (SCALED, FAST)
+    ]
     scaled, whole = least_seconds(sandbox, files, rounds, *ways)
     off = differences(files, SCALED)
     right = sum(bool(load_image(data, SCALED).notes) for data in files)
     counts = {"expected": len(files), "got": right}
     name = f"jpeg_scaling_{width}x{height}"
     return [
-        record(name, "images/s", 1 / scaled, rival_name="without jpeg_scaling", rival=1 / whole, **counts),
+        record(
+            name,
+            "images/s",
+            1 / scaled,
+            rival_name="without jpeg_scaling",
+            rival=1 / whole,
+            **counts,
+        ),
         record(f"{name}_largest_difference", "of 255", int(off.max()), **counts),
         record(f"{name}_mean_difference", "of 255", float(off.mean()), **counts),
     ]
 
 
 def bench_corpus(count: int) -> dict:
-    """All kinds of file and ``count`` damaged ones: each must give tiles or an error of the decode stage."""
+    """All kinds of file and ``count`` damaged ones: each must give tiles or an error of the decode
+    stage."""
     sound = entries([image_entries])
     corpus = [*sound, *mutated(sound, count)]
     kinds: dict[str, int] = {}
@@ -197,14 +243,22 @@ def bench_corpus(count: int) -> dict:
 
 def describe_machine() -> str:
     lines = Path("/proc/cpuinfo").read_text().splitlines()
-    model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "")
+    model = next(
+        (line.split(":")[1].strip() for line in lines if line.startswith("model name")), ""
+    )
     return f"{model or platform.machine()}, 1 core, Python {platform.python_version()}"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=15, help="of which the best counts (default: 15)")
-    parser.add_argument("--mutated", type=int, default=1000, help="damaged files in the corpus (default: 1000)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=15, help="of which the best counts (default: 15)"
+    )
+    parser.add_argument(
+        "--mutated", type=int, default=1000, help="damaged files in the corpus (default: 1000)"
+    )
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})  # the sandbox inherits it
@@ -219,7 +273,10 @@ def main() -> None:
     options.out.write_text(json.dumps(records, indent=1) + "\n")
     for entry in records:
         ratio = f"  {entry['ratio']}x of {entry['rival_name']}" if entry["ratio"] else ""
-        print(f"{entry['name']}: {entry['ours']} {entry['unit']}{ratio}; {entry['got']} of {entry['expected']}")
+        print(
+            f"{entry['name']}: {entry['ours']} {entry['unit']}{ratio}; {entry['got']} of"
+            f" {entry['expected']}"
+        )
 
 
 if __name__ == "__main__":

@@ -2,8 +2,9 @@
 
     python -m benchmarks.bench_memory [--rows 5000]
 
-Small images and a tiny checkpoint, so that thousands of rows pass in minutes: what grows, grows by the row. Memory is
-anonymous pages; tiles in the object store, which all workers share, are not in it.
+Small images and a tiny checkpoint, so that thousands of rows pass in minutes: what grows, grows by
+the row. Memory is anonymous pages; tiles in the object store, which all workers share, are not in
+it.
 """
 
 from __future__ import annotations
@@ -77,13 +78,17 @@ def halves(sampler: MemorySampler, role: str, rows: int, kind: str = "own") -> t
     """Mean MiB over the first and over the second half of the rows after warm-up."""
     found = [(at, bytes_[kind] / MIB) for at, whose, bytes_ in sampler.samples if whose == role]
     warm, middle = rows * WARM_UP, rows * (1 + WARM_UP) / 2
-    return mean(m for at, m in found if warm <= at < middle), mean(m for at, m in found if at >= middle)
+    return mean(m for at, m in found if warm <= at < middle), mean(
+        m for at, m in found if at >= middle
+    )
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=5000)
-    parser.add_argument("--samples", type=Path, help="also write every sample, as JSON, to this file")
+    parser.add_argument(
+        "--samples", type=Path, help="also write every sample, as JSON, to this file"
+    )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         sampler, got = run(arguments.rows, Path(scratch))
@@ -97,7 +102,9 @@ def main() -> int:
                 f"memory of the {name}",
                 "MiB",
                 second,
-                rival_name=f"the same in the first half; {WARM_UP:.0%} of the rows left out as warm-up",
+                rival_name=(
+                    f"the same in the first half; {WARM_UP:.0%} of the rows left out as warm-up"
+                ),
                 rival=first,
                 less_is_better=True,
                 expected=arguments.rows,

@@ -1,9 +1,11 @@
-"""What a night costs in a year of nights: one per cent of the first night's documents are new each night.
+"""What a night costs in a year of nights: one per cent of the first night's documents are new each
+night.
 
-The manifest grows; no row leaves it. Everything around the engine is real: the ledger is filled from the output, files
-are fetched and split in the sandbox, rows are written, documents are made. In place of an engine stands the same text
-for each page. The rival does what this project did before: each night it fetches and splits every document of the
-manifest again, and makes every document anew.
+The manifest grows; no row leaves it. Everything around the engine is real: the ledger is filled
+from the output, files are fetched and split in the sandbox, rows are written, documents are made.
+In place of an engine stands the same text for each page. The rival does what this project did
+before: each night it fetches and splits every document of the manifest again, and makes every
+document anew.
 
     python -m benchmarks.bench_nights --documents 1000 --scratch /tmp/nights
 """
@@ -66,7 +68,9 @@ def manifest(file: Path, documents: int) -> Iterator[pa.Table]:
                 "document": pa.array([str(file)] * len(numbers)),
                 c.SOURCE: pa.array([f"m.parquet:{number}" for number in numbers]),
                 c.POSITION: pa.array(numbers, pa.int64()),
-                c.MEDIA: pa.array([[{"uri": str(file), "bytes": None}]] * len(numbers), c.MEDIA_TYPE),
+                c.MEDIA: pa.array(
+                    [[{"uri": str(file), "bytes": None}]] * len(numbers), c.MEDIA_TYPE
+                ),
                 c.ERROR: pa.nulls(len(numbers), c.ERROR_TYPE),
             }
         )
@@ -74,7 +78,11 @@ def manifest(file: Path, documents: int) -> Iterator[pa.Table]:
 
 def answered(pages: pa.Table) -> pa.Table:
     """Pages as they leave the last stage, each with the same answer."""
-    values = {"response": "what stands on the page", "text": "what stands on the page", "finish_reason": "stop"}
+    values = {
+        "response": "what stands on the page",
+        "text": "what stands on the page",
+        "finish_reason": "stop",
+    }
     for name, type_ in zip(SCHEMA.names, SCHEMA.types, strict=True):
         if name not in pages.column_names:
             pages = pages.append_column(name, pa.array([values.get(name)] * len(pages), type_))
@@ -82,7 +90,13 @@ def answered(pages: pa.Table) -> pa.Table:
 
 
 def night(
-    output: OutputFolder, file: Path, reader: CountingReader, documents: int, number: int, *, all_again: bool = False
+    output: OutputFolder,
+    file: Path,
+    reader: CountingReader,
+    documents: int,
+    number: int,
+    *,
+    all_again: bool = False,
 ) -> tuple[Counts, int]:
     """One run. Returns the counts of its units, and how many documents it made."""
     run_id = f"20260101T{number:06d}-000000"
@@ -115,7 +129,9 @@ def main() -> None:
     file.write_bytes(make(Document(pages=PAGES)))
     new = max(1, arguments.documents // 100)
     output = OutputFolder(str(arguments.scratch / "output"))
-    reader = CountingReader(ReadPolicy(str(arguments.scratch)), DecodeOptions(kind="document"), ReadLimits())
+    reader = CountingReader(
+        ReadPolicy(str(arguments.scratch)), DecodeOptions(kind="document"), ReadLimits()
+    )
     records = []
     for number in range(1, MEASURED[-1] + 1):
         documents = arguments.documents + (number - 1) * new
@@ -126,7 +142,9 @@ def main() -> None:
         assert made == reader.listed == tonight
         if number in MEASURED:
             listed = reader.listed
-            before, got, _ = timed(copied(output), file, reader, documents, number + 1000, all_again=True)
+            before, got, _ = timed(
+                copied(output), file, reader, documents, number + 1000, all_again=True
+            )
             assert got.already_done == documents * PAGES
             records.append(
                 record(
@@ -143,7 +161,10 @@ def main() -> None:
                     fetched=listed,
                 )
             )
-            print(f"night {number}: {documents:,} documents, {seconds:.2f} s, {before:.2f} s before", flush=True)
+            print(
+                f"night {number}: {documents:,} documents, {seconds:.2f} s, {before:.2f} s before",
+                flush=True,
+            )
     reader.close()
     shutil.rmtree(arguments.scratch)
     if arguments.documents >= 500:  # fewer are for trying it

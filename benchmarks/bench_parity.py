@@ -1,9 +1,10 @@
 """Whether the rendered path gives what vLLM's own processor gives, image by image.
 
-The same pictures, checkpoint, prompt and engine settings twice, each in a process of its own: tiled and rendered by
-this project and handed to vLLM as uint8; and as Pillow images and text that vLLM's processor for InternVL tiles,
-normalises and tokenises. Prompt ids and greedy tokens are compared one by one, and the log-probabilities of the twenty
-likeliest tokens at each of them. ``got`` counts the pictures with the same prompt ids and the same answer.
+The same pictures, checkpoint, prompt and engine settings twice, each in a process of its own: tiled
+and rendered by this project and handed to vLLM as uint8; and as Pillow images and text that vLLM's
+processor for InternVL tiles, normalises and tokenises. Prompt ids and greedy tokens are compared
+one by one, and the log-probabilities of the twenty likeliest tokens at each of them. ``got`` counts
+the pictures with the same prompt ids and the same answer.
 
     python -m benchmarks.bench_parity
 """
@@ -31,11 +32,30 @@ ROOT = Path(__file__).parents[1]
 CACHE = ROOT / ".cache" / "benchmarks"
 QUESTION = "Provide a one-sentence caption for the provided image."
 NEW_TOKENS = 16
-SIZES = [(64, 64), (500, 480), (900, 450), (450, 910), (1350, 900), (640, 480), (1920, 1080), (700, 2800), (1344, 1340)]
+SIZES = [
+    (64, 64),
+    (500, 480),
+    (900, 450),
+    (450, 910),
+    (1350, 900),
+    (640, 480),
+    (1920, 1080),
+    (700, 2800),
+    (1344, 1340),
+]
 DTYPES = ["float32", "bfloat16"]
 # The same batches and threads on both sides, as the order of sums shows in the last bits.
-SETTINGS = {"enforce_eager": True, "max_num_batched_tokens": 4096, "max_num_seqs": 16, "kv_cache_memory_bytes": 1 << 30}
-ENVIRONMENT = {"VLLM_LOGGING_LEVEL": "ERROR", "OMP_NUM_THREADS": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
+SETTINGS = {
+    "enforce_eager": True,
+    "max_num_batched_tokens": 4096,
+    "max_num_seqs": 16,
+    "kv_cache_memory_bytes": 1 << 30,
+}
+ENVIRONMENT = {
+    "VLLM_LOGGING_LEVEL": "ERROR",
+    "OMP_NUM_THREADS": "1",
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+}
 
 
 def picture(width: int, height: int) -> Image.Image:
@@ -62,7 +82,13 @@ async def ours(model: str, dtype: str) -> list[dict[str, Any]]:
         rendered = renderer.render(QUESTION, [len(tiles)])
         request = Request(str(size), rendered.token_ids, tiles, rendered.images, [str(size)])
         done = await engine.generate(request, Sampling(NEW_TOKENS, ignore_stop=True, logprobs=20))
-        answers.append({"prompt": rendered.token_ids.tolist(), "answer": done.token_ids, "logprobs": done.logprobs})
+        answers.append(
+            {
+                "prompt": rendered.token_ids.tolist(),
+                "answer": done.token_ids,
+                "logprobs": done.logprobs,
+            }
+        )
     engine.shutdown()
     return answers
 
@@ -75,15 +101,26 @@ async def vllms(model: str, dtype: str) -> list[dict[str, Any]]:
     text = Renderer(load_checkpoint(model)).text(QUESTION, 1)
     settings = rivals.engine_arguments({"dtype": dtype, **SETTINGS})
     llm = AsyncLLM.from_engine_args(AsyncEngineArgs(model=model, **settings))
-    sampling = SamplingParams(max_tokens=NEW_TOKENS, temperature=0, ignore_eos=True, logprobs=20, detokenize=False)
+    sampling = SamplingParams(
+        max_tokens=NEW_TOKENS, temperature=0, ignore_eos=True, logprobs=20, detokenize=False
+    )
     answers = []
     for size in SIZES:
         request = {"prompt": text, "multi_modal_data": {"image": picture(*size)}}
         async for step in llm.generate(request, sampling, str(size)):
             done = step
         answer = done.outputs[0]
-        logprobs = [{token: entry.logprob for token, entry in position.items()} for position in answer.logprobs]
-        answers.append({"prompt": list(done.prompt_token_ids), "answer": list(answer.token_ids), "logprobs": logprobs})
+        logprobs = [
+            {token: entry.logprob for token, entry in position.items()}
+            for position in answer.logprobs
+        ]
+        answers.append(
+            {
+                "prompt": list(done.prompt_token_ids),
+                "answer": list(answer.token_ids),
+                "logprobs": logprobs,
+            }
+        )
     llm.shutdown()
     return answers
 
@@ -135,15 +172,22 @@ def main() -> None:
         _, side, model, dtype, path = sys.argv
         Path(path).write_text(json.dumps(asyncio.run(SIDES[side](model, dtype))))
         return
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", help="a checkpoint; without it a tiny one with tiles of 448 pixels is made")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--model", help="a checkpoint; without it a tiny one with tiles of 448 pixels is made"
+    )
     model = parser.parse_args().model
     with tempfile.TemporaryDirectory() as folder:
         if model is None:
             from testing.tiny import make_tiny_checkpoint
 
             model = str(make_tiny_checkpoint(folder, tile_size=448))
-        compared = [compare(run("ours", model, dtype), run("vllms", model, dtype), dtype) for dtype in DTYPES]
+        compared = [
+            compare(run("ours", model, dtype), run("vllms", model, dtype), dtype)
+            for dtype in DTYPES
+        ]
     differing = records.write("parity", compared)
     print(json.dumps(compared, indent=1))
     sys.exit(bool(differing))

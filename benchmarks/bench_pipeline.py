@@ -1,11 +1,13 @@
-"""The whole pipeline against ray.data.llm and against vLLM alone: same checkpoint, engine arguments, images and prompt.
+"""The whole pipeline against ray.data.llm and against vLLM alone: same checkpoint, engine
+arguments, images and prompt.
 
     python -m benchmarks.bench_pipeline [--images 192] [--repeats 2]
 
-Every system runs in a process of its own with one engine; this pipeline and ray.data.llm on a local Ray that has every
-core. Images come over HTTP from a store that answers nobody before the engine is ready; the clock runs from then until
-the last row is out, so that starting an engine costs nobody anything and nobody works ahead. The front-end is the
-process that hosts vLLM's AsyncLLM; its CPU time is taken over the same span.
+Every system runs in a process of its own with one engine; this pipeline and ray.data.llm on a local
+Ray that has every core. Images come over HTTP from a store that answers nobody before the engine is
+ready; the clock runs from then until the last row is out, so that starting an engine costs nobody
+anything and nobody works ahead. The front-end is the process that hosts vLLM's AsyncLLM; its CPU
+time is taken over the same span.
 """
 
 from __future__ import annotations
@@ -33,13 +35,16 @@ CACHE = ROOT / ".cache" / "benchmarks"
 SIZE = (1600, 1200)  # 4 by 3: twelve tiles and the thumbnail
 TILES = 13
 MODELS = {
-    # On two cores the engine's own work hides everything else, which on an accelerator costs no CPU at all. Without
-    # layers in the vision model it is as near to that as a CPU comes; image, tiles and prompt are the same.
+    # On two cores the engine's own work hides everything else, which on an accelerator costs no CPU
+    # at all. Without layers in the vision model it is as near to that as a CPU comes; image, tiles
+    # and prompt are the same.
     "light engine": "no vision layers: the engine takes little CPU, as on an accelerator",
     "one vision layer": "one vision layer, on the CPU",
 }
 NEW_TOKENS = 8
-BLOCK = 8  # images that this pipeline is given before the clock starts, since its engine starts with the first block
+# images that this pipeline is given before the clock starts, since its engine starts with the first
+# block
+BLOCK = 8
 # What this project's engine chooses on a CPU, written down so that all three get the same.
 ENGINE = {
     "enforce_eager": True,
@@ -48,7 +53,8 @@ ENGINE = {
     "max_model_len": 8192,
 }
 ENVIRONMENT = {
-    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # engine and worker in one process; AsyncLLM's front-end stays apart
+    # engine and worker in one process; AsyncLLM's front-end stays apart
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
     "OMP_NUM_THREADS": "1",  # as Ray sets it for an actor of one CPU
     "RAY_worker_niceness": "0",
     "VLLM_LOGGING_LEVEL": "ERROR",
@@ -67,10 +73,13 @@ def draw_images(folder: Path, count: int, size: tuple[int, int] = SIZE) -> list[
     for cells, strength in ((5, 90), (40, 30), (300, 12)):  # from large shapes to texture
         noise = rng.normal(0, strength, (cells * 3 // 4, cells, 3)).astype(np.float32)
         for channel in range(3):
-            scene[..., channel] += np.asarray(Image.fromarray(noise[..., channel]).resize(size, Image.BICUBIC))
+            scene[..., channel] += np.asarray(
+                Image.fromarray(noise[..., channel]).resize(size, Image.BICUBIC)
+            )
     scene = np.clip(scene + 128, 0, 255).astype(np.uint8)
     paths = [folder / f"{index:04d}.jpg" for index in range(count)]
-    for index, path in enumerate(paths):  # moved, so that no two are alike and nothing is answered from a cache
+    # moved, so that no two are alike and nothing is answered from a cache
+    for index, path in enumerate(paths):
         Image.fromarray(np.roll(scene, (7 * index, 13 * index), (0, 1))).save(path, quality=90)
     return [str(path) for path in paths]
 
@@ -92,8 +101,11 @@ def make_model(folder: Path, kind: str) -> str:
     return str(folder)
 
 
-def ours(urls: list[str], model: str, **others: Any) -> tuple[Timeline, list[dict[str, Any]], RunRecord]:
-    """The caption job's pipeline, as ``internvl-batch caption`` calls it, with ``others`` of its options."""
+def ours(
+    urls: list[str], model: str, **others: Any
+) -> tuple[Timeline, list[dict[str, Any]], RunRecord]:
+    """The caption job's pipeline, as ``internvl-batch caption`` calls it, with ``others`` of its
+    options."""
     import pyarrow.parquet as pq
 
     from pipelines.annotate import annotate
@@ -140,7 +152,9 @@ def ours(urls: list[str], model: str, **others: Any) -> tuple[Timeline, list[dic
     return timeline, [row for row in rows if row["image"] not in early], run
 
 
-def run_system(name: str, address: str, count: int, model: str, batch_size: int, resize: str) -> dict[str, Any]:
+def run_system(
+    name: str, address: str, count: int, model: str, batch_size: int, resize: str
+) -> dict[str, Any]:
     """Runs one system in this process and says how it went."""
     from internvl_ops.models.checkpoints.config import load_checkpoint
     from internvl_ops.models.prompts.rendering import Renderer
@@ -171,7 +185,10 @@ def spawn(name: str, folder: Path, model: str, arguments: argparse.Namespace) ->
         environment |= rivals.install(CACHE)
     options = {"model": model, "images": arguments.images, "batch-size": arguments.batch_size}
     options |= {"resize": arguments.resize, "system": name}
-    with tempfile.NamedTemporaryFile("r", suffix=".json") as answer, store.gated_store(folder) as address:
+    with (
+        tempfile.NamedTemporaryFile("r", suffix=".json") as answer,
+        store.gated_store(folder) as address,
+    ):
         options |= {"store": address, "answer": answer.name}
         command = [
             sys.executable,
@@ -180,7 +197,9 @@ def spawn(name: str, folder: Path, model: str, arguments: argparse.Namespace) ->
             *(f"--{option}={value}" for option, value in options.items()),
         ]
         log = None if arguments.verbose else subprocess.DEVNULL
-        subprocess.run(command, env=environment, check=True, cwd=ROOT, timeout=900, stdout=log, stderr=log)
+        subprocess.run(
+            command, env=environment, check=True, cwd=ROOT, timeout=900, stdout=log, stderr=log
+        )
         return json.load(answer)
 
 
@@ -205,11 +224,23 @@ def as_records(kind: str, found: dict[str, dict[str, Any]]) -> list[dict[str, An
         ):
             less = unit != "images/s"
             written.append(
-                records.record(f"{what}, {kind}", unit, mine[key], rival=rival[key], less_is_better=less, **rows)
+                records.record(
+                    f"{what}, {kind}",
+                    unit,
+                    mine[key],
+                    rival=rival[key],
+                    less_is_better=less,
+                    **rows,
+                )
             )
         tokens = {"expected": mine["prompt_tokens_expected"], "got": mine["prompt_tokens"]}
         tokens |= {"rival_got": rival["prompt_tokens"]}
-        answered = {"completion_tokens": {"ours": mine["completion_tokens"], "rival": rival["completion_tokens"]}}
+        answered = {
+            "completion_tokens": {
+                "ours": mine["completion_tokens"],
+                "rival": rival["completion_tokens"],
+            }
+        }
         written.append(
             records.record(
                 f"prompt tokens, {kind}",
@@ -232,15 +263,24 @@ def measure(kind: str, arguments: argparse.Namespace) -> dict[str, dict[str, Any
             for name in arguments.systems:
                 runs[name].append(spawn(name, Path(scratch) / "images", model, arguments))
                 print(kind, SYSTEMS[name], json.dumps(runs[name][-1]), flush=True)
-    return {name: max(several, key=lambda run: run["images_per_second"]) for name, several in runs.items()}
+    return {
+        name: max(several, key=lambda run: run["images_per_second"])
+        for name, several in runs.items()
+    }
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=192)
-    parser.add_argument("--repeats", type=int, default=1, help="runs of every system; the quickest counts")
-    parser.add_argument("--batch-size", type=int, default=8, help="of ray.data.llm (default 8, its quickest here)")
-    parser.add_argument("--resize", choices=["fast", "exact"], default="fast", help="of this pipeline")
+    parser.add_argument(
+        "--repeats", type=int, default=1, help="runs of every system; the quickest counts"
+    )
+    parser.add_argument(
+        "--batch-size", type=int, default=8, help="of ray.data.llm (default 8, its quickest here)"
+    )
+    parser.add_argument(
+        "--resize", choices=["fast", "exact"], default="fast", help="of this pipeline"
+    )
     parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS))
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--verbose", action="store_true", help="show what the systems say")
@@ -264,7 +304,11 @@ def main() -> int:
     for kind in arguments.models:
         found = measure(kind, arguments)
         for name, run in found.items():
-            wrong += [f"{kind} {name} {key}" for key in ("rows", "prompt_tokens") if run[key] != run[f"{key}_expected"]]
+            wrong += [
+                f"{kind} {name} {key}"
+                for key in ("rows", "prompt_tokens")
+                if run[key] != run[f"{key}_expected"]
+            ]
         if "ours" in found:
             written += as_records(kind, found)
     if len(arguments.systems) == len(SYSTEMS) and len(arguments.models) == len(MODELS):

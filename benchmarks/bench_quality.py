@@ -1,10 +1,12 @@
-"""What rules and measures find of planted faults, and what of them is left in the exported training data.
+"""What rules and measures find of planted faults, and what of them is left in the exported training
+data.
 
-The whole loop over about 3,000 units whose faults are known (`testing.planted`), without a model: their output is
-judged by rules, a reviewer who is always right marks what the rules want looked at, and what is kept is exported. There
-is a record for each rule and for the export. ``expected`` and ``got`` of a rule are the units with its fault, and those
-of them that it holds for; its ``precision`` is the share of the units it holds for that have any planted fault. The
-rival looks at nothing: it takes as many units at random.
+The whole loop over about 3,000 units whose faults are known (`testing.planted`), without a model:
+their output is judged by rules, a reviewer who is always right marks what the rules want looked at,
+and what is kept is exported. There is a record for each rule and for the export. ``expected`` and
+``got`` of a rule are the units with its fault, and those of them that it holds for; its
+``precision`` is the share of the units it holds for that have any planted fault. The rival looks at
+nothing: it takes as many units at random.
 
     python -m benchmarks.bench_quality
 """
@@ -41,7 +43,8 @@ from testing.planted import Planted, planted
 
 RUN = "20260101T000000-000001"
 RIVAL = "as many units at random"
-# The rules, and the fault that each is for. All want a look, so that none hides a unit from another.
+# The rules, and the fault that each is for. All want a look, so that none hides a unit from
+# another.
 RULES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("loop", {"rule": "repetition"}),
     ("duplicate lines", {"rule": "duplicate_lines", "above": 0.3}),
@@ -64,14 +67,26 @@ def make_output(folder: Path, units: Sequence[Planted]) -> OutputFolder:
     task = several([caption(), ground(detect=True)])
     measures = pa.unify_schemas([MEASURE_COLUMNS["image", False], c.STATS])
     schema = result_schema(
-        pa.schema([("image", pa.string())]), task, own_columns(task, TEXT.columns(task.columns), measures)
+        pa.schema([("image", pa.string())]),
+        task,
+        own_columns(task, TEXT.columns(task.columns), measures),
     )
-    told = {"task": task.name, "prompt": task.prompt, "model": "none", "tasks": "caption,ground", "max_tiles": 6}
-    schema = schema.with_metadata({**schema.metadata, METADATA_KEY: json.dumps(told).encode(), **mark(RUN)})
+    told = {
+        "task": task.name,
+        "prompt": task.prompt,
+        "model": "none",
+        "tasks": "caption,ground",
+        "max_tiles": 6,
+    }
+    schema = schema.with_metadata(
+        {**schema.metadata, METADATA_KEY: json.dumps(told).encode(), **mark(RUN)}
+    )
     rows = [_row(f"{number:05}", unit) for number, unit in enumerate(units)]
     columns = [pa.array([row.get(field.name) for row in rows], field.type) for field in schema]
     output = OutputFolder(str(folder))
-    output.write_table(f"{RESULTS}/{parquet_name(RUN, 0)}", pa.Table.from_arrays(columns, schema=schema))
+    output.write_table(
+        f"{RESULTS}/{parquet_name(RUN, 0)}", pa.Table.from_arrays(columns, schema=schema)
+    )
     run = {"run_id": RUN, "status": "done", "configuration": {"input": str(folder)}}
     output.write_bytes(f"{RUNS}/{RUN}/run.json", json.dumps(run).encode())
     return output
@@ -79,11 +94,28 @@ def make_output(folder: Path, units: Sequence[Planted]) -> OutputFolder:
 
 def _row(unit_id: str, unit: Planted) -> dict[str, Any]:
     height, width = unit.picture.shape[:2]
-    answer = {"response": unit.text, "caption": unit.text, "boxes": unit.boxes, "finish_reason": unit.finish_reason}
+    answer = {
+        "response": unit.text,
+        "caption": unit.text,
+        "boxes": unit.boxes,
+        "finish_reason": unit.finish_reason,
+    }
     if is_blank(unit.picture):  # no model was asked
         answer = {"response": "", "caption": "", "boxes": [], "finish_reason": BLANK}
-    counts = {"num_tiles": 1, "prompt_tokens": 300, "completion_tokens": len(unit.text.split()), "attempts": 1}
-    said = {"id": unit_id, "image": f"{unit_id}.png", "width": width, "height": height, "model": "none", "run_id": RUN}
+    counts = {
+        "num_tiles": 1,
+        "prompt_tokens": 300,
+        "completion_tokens": len(unit.text.split()),
+        "attempts": 1,
+    }
+    said = {
+        "id": unit_id,
+        "image": f"{unit_id}.png",
+        "width": width,
+        "height": height,
+        "model": "none",
+        "run_id": RUN,
+    }
     return said | answer | counts | vars(picture_stats(unit.picture))
 
 
@@ -98,7 +130,9 @@ def judged(output: OutputFolder, folder: Path) -> dict[str, tuple[str, list[str]
     return {row["id"]: (row["verdict"], row["reasons"]) for row in rows}
 
 
-def found_by(name: str, fault: str, units: Sequence[Planted], found: Iterable[int]) -> dict[str, Any]:
+def found_by(
+    name: str, fault: str, units: Sequence[Planted], found: Iterable[int]
+) -> dict[str, Any]:
     """The record of a rule or measure."""
     found = set(found)
     planted_ones = {number for number, unit in enumerate(units) if unit.fault == fault}
@@ -115,7 +149,10 @@ def found_by(name: str, fault: str, units: Sequence[Planted], found: Iterable[in
         got=len(hits),
         held=len(found),
         precision=None if not found else round(1 - sum(sound.values()) / len(found), 4),
-        found_by_kind={kind: f"{sum(units[n].kind == kind for n in hits)} of {kinds[kind]}" for kind in sorted(kinds)},
+        found_by_kind={
+            kind: f"{sum(units[n].kind == kind for n in hits)} of {kinds[kind]}"
+            for kind in sorted(kinds)
+        },
         sound_taken=dict(sorted(sound.items())),
     )
 
@@ -123,9 +160,17 @@ def found_by(name: str, fault: str, units: Sequence[Planted], found: Iterable[in
 def exported(folder: Path, output: OutputFolder, name: str, **options: Any) -> list[int]:
     """Numbers of the units in the training data."""
     target = folder / name
-    export(ExportOptions.model_validate({"input": output.uri, "output": str(target), "to": "sft"} | options))
-    lines = [line for path in sorted(target.rglob("*.jsonl")) for line in path.read_text().splitlines()]
-    return sorted({int(json.loads(line)["id"].partition("#")[0].partition("/")[0]) for line in lines})
+    export(
+        ExportOptions.model_validate(
+            {"input": output.uri, "output": str(target), "to": "sft"} | options
+        )
+    )
+    lines = [
+        line for path in sorted(target.rglob("*.jsonl")) for line in path.read_text().splitlines()
+    ]
+    return sorted(
+        {int(json.loads(line)["id"].partition("#")[0].partition("/")[0]) for line in lines}
+    )
 
 
 def loop(units: Sequence[Planted], folder: Path) -> list[dict[str, Any]]:
@@ -133,12 +178,21 @@ def loop(units: Sequence[Planted], folder: Path) -> list[dict[str, Any]]:
     output = make_output(folder / "out", units)
     verdicts = judged(output, folder)
     assert len(verdicts) == len(units), "every unit has a verdict"
-    records = [found_by(GUARD, "blank page", units, (n for n, unit in enumerate(units) if is_blank(unit.picture)))]
+    records = [
+        found_by(
+            GUARD,
+            "blank page",
+            units,
+            (n for n, unit in enumerate(units) if is_blank(unit.picture)),
+        )
+    ]
     for fault, rule in RULES:
         title = rule.get("name") or rule["rule"]
         holding = (int(unit_id) for unit_id, (_, reasons) in verdicts.items() if title in reasons)
         records.append(found_by(title, fault, units, holding))
-    looked_at = sorted(int(unit_id) for unit_id, (verdict, _) in verdicts.items() if verdict == "review")
+    looked_at = sorted(
+        int(unit_id) for unit_id, (verdict, _) in verdicts.items() if verdict == "review"
+    )
     session = ReviewSession(output, "always right")
     for number in looked_at:
         session.add(f"{number:05}", "bad" if units[number].fault else "good")
@@ -148,11 +202,20 @@ def loop(units: Sequence[Planted], folder: Path) -> list[dict[str, Any]]:
         "exported after a review": {"verdicts": str(folder / "verdicts"), "reviews": True},
     }
     for name, options in told.items():
-        records.append(_left(name, units, exported(folder, output, name.replace(" ", "-"), **options), len(looked_at)))
+        records.append(
+            _left(
+                name,
+                units,
+                exported(folder, output, name.replace(" ", "-"), **options),
+                len(looked_at),
+            )
+        )
     return records
 
 
-def _left(name: str, units: Sequence[Planted], kept: Sequence[int], looked_at: int) -> dict[str, Any]:
+def _left(
+    name: str, units: Sequence[Planted], kept: Sequence[int], looked_at: int
+) -> dict[str, Any]:
     sound = sum(not unit.fault for unit in units)
     faults = Counter(units[number].fault for number in kept if units[number].fault)
     kept_sound = len(kept) - faults.total()
@@ -176,7 +239,12 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as scratch:
         records = loop(units, Path(scratch))
     for one in records:
-        print(json.dumps({name: value for name, value in one.items() if name != "machine"}, ensure_ascii=False))
+        print(
+            json.dumps(
+                {name: value for name, value in one.items() if name != "machine"},
+                ensure_ascii=False,
+            )
+        )
     write("quality", records)
     return 0
 

@@ -1,12 +1,14 @@
-"""How many loops are seen, and how many texts are taken for one, against the public rule for image-text data.
+"""How many loops are seen, and how many texts are taken for one, against the public rule for
+image-text data.
 
-Three collections: the labelled texts the limits were set on, those held out, and excerpts of the sources, stubs,
-documentation, licences, tables and JSON that the installed packages bring along, none of which loops. The rival is the
-public rule: the share of distinct 10-grams of words that occur more than once, rejected above 0.4. ``expected`` and
-``got`` are texts to be judged and texts that `is_repetitive` judges rightly.
+Three collections: the labelled texts the limits were set on, those held out, and excerpts of the
+sources, stubs, documentation, licences, tables and JSON that the installed packages bring along,
+none of which loops. The rival is the public rule: the share of distinct 10-grams of words that
+occur more than once, rejected above 0.4. ``expected`` and ``got`` are texts to be judged and texts
+that `is_repetitive` judges rightly.
 
-Then what one look costs: `find_loop` on token ids, which is asked every few tokens while an answer is generated,
-against the detection that vLLM brings, and `is_repetitive` on text.
+Then what one look costs: `find_loop` on token ids, which is asked every few tokens while an answer
+is generated, against the detection that vLLM brings, and `is_repetitive` on text.
 
     python -m benchmarks.bench_repetition
 """
@@ -29,7 +31,21 @@ from testing.repetition_held_out import held_out_texts
 from testing.repetition_texts import Labelled, labelled_texts
 
 PACKAGES = Path(sysconfig.get_paths()["purelib"])
-SUFFIXES = [".py", ".pyi", ".h", ".json", ".txt", ".md", ".rst", ".csv", ".html", ".css", ".js", ".yaml", ".yml"]
+SUFFIXES = [
+    ".py",
+    ".pyi",
+    ".h",
+    ".json",
+    ".txt",
+    ".md",
+    ".rst",
+    ".csv",
+    ".html",
+    ".css",
+    ".js",
+    ".yaml",
+    ".yml",
+]
 NAMES = ["LICENSE", "METADATA"]
 FILES_OF_A_KIND = 1000
 SIZES = (500, 1500, 4000, 12_000, 30_000)  # characters of an excerpt
@@ -45,7 +61,8 @@ def ten_grams_repeat(text: str) -> bool:
 
 
 def excerpts() -> Iterator[Labelled]:
-    """A random excerpt of each of so many files of a kind; which they are depends on what is installed."""
+    """A random excerpt of each of so many files of a kind; which they are depends on what is
+    installed."""
     kinds: dict[str, list[Path]] = {kind: [] for kind in [*SUFFIXES, *NAMES]}
     for path in sorted(PACKAGES.rglob("*")):
         kind = path.suffix if path.suffix in kinds else path.name
@@ -62,7 +79,8 @@ def excerpts() -> Iterator[Labelled]:
 
 
 def judged(name: str, texts: Iterable[Labelled]) -> list[dict[str, Any]]:
-    """Loops found and other texts left alone in a collection, with the counts of each kind of text."""
+    """Loops found and other texts left alone in a collection, with the counts of each kind of
+    text."""
     texts = list(texts)
     ours = [is_repetitive(text.text) for text in texts]
     rival = [ten_grams_repeat(text.text) for text in texts]
@@ -71,7 +89,9 @@ def judged(name: str, texts: Iterable[Labelled]) -> list[dict[str, Any]]:
         chosen = [number for number, text in enumerate(texts) if text.loops == loops]
         if not chosen:
             continue
-        right, rivals_right = (sum(verdict[number] == loops for number in chosen) for verdict in (ours, rival))
+        right, rivals_right = (
+            sum(verdict[number] == loops for number in chosen) for verdict in (ours, rival)
+        )
         entries.append(
             records.record(
                 f"{name}, {measure}",
@@ -100,7 +120,8 @@ def _by_kind(
 
 
 def loops_while_generating() -> list[dict[str, Any]]:
-    """`find_loop` on excerpts as if they were being generated, looked at now and then, in a real vocabulary."""
+    """`find_loop` on excerpts as if they were being generated, looked at now and then, in a real
+    vocabulary."""
     encode = _vocabulary()
     texts = list(excerpts())[:: len(SIZES)]
     alarms = looks = 0
@@ -131,7 +152,9 @@ def _vocabulary() -> Callable[[str], list[int]]:
     return lambda text: tokenizer.encode(text, bos=False, eos=False)
 
 
-def cost(name: str, ours: Callable[[], object], rival_name: str, rival: Callable[[], object] | None) -> dict[str, Any]:
+def cost(
+    name: str, ours: Callable[[], object], rival_name: str, rival: Callable[[], object] | None
+) -> dict[str, Any]:
     """Microseconds of one look, the best of five times."""
     return records.record(
         name,
@@ -173,7 +196,9 @@ def costs() -> Iterator[dict[str, Any]]:
         )
     prose = " ".join(text.text for text in labelled_texts() if text.kind == "prose")
     for size in (100, 1000, 20_000):
-        text = re.sub(r"\b(\w)", lambda first: chr(97 + hash(first.start()) % 26) + first[1], prose * 20)[:size]
+        text = re.sub(
+            r"\b(\w)", lambda first: chr(97 + hash(first.start()) % 26) + first[1], prose * 20
+        )[:size]
         yield cost(
             f"is_repetitive, answer of {size} characters",
             lambda text=text: is_repetitive(text),
@@ -192,10 +217,20 @@ def main() -> int:
     ]
     records.write("repetition", found)
     for entry in found:
-        print(entry["name"], entry["ours"], entry["rival"], f"{entry['got']} of {entry['expected']}", sep=" | ")
-    # The limits of the project: a loop in fifty may be missed, a text in a hundred be taken for one.
+        print(
+            entry["name"],
+            entry["ours"],
+            entry["rival"],
+            f"{entry['got']} of {entry['expected']}",
+            sep=" | ",
+        )
+    # The limits of the project: a loop in fifty may be missed, a text in a hundred be taken for
+    # one.
     return int(
-        any(entry["got"] < entry["expected"] * (0.98 if "loops found" in entry["name"] else 0.99) for entry in found)
+        any(
+            entry["got"] < entry["expected"] * (0.98 if "loops found" in entry["name"] else 0.99)
+            for entry in found
+        )
     )
 
 

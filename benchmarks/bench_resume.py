@@ -1,8 +1,9 @@
-"""What it costs to go on: ten million finished rows in 10,000 files, known again before a run begins.
+"""What it costs to go on: ten million finished rows in 10,000 files, known again before a run
+begins.
 
-Each measurement runs in a process of its own: seconds to read the output, seconds to find for every row of a manifest
-that it needs no work, and the most memory over what the imports take. The rival is what a script does: the ids of the
-whole folder by ``pyarrow.dataset``, in a Python set.
+Each measurement runs in a process of its own: seconds to read the output, seconds to find for every
+row of a manifest that it needs no work, and the most memory over what the imports take. The rival
+is what a script does: the ids of the whole folder by ``pyarrow.dataset``, in a Python set.
 
     python -m benchmarks.bench_resume --files 10000 --scratch /tmp/resume
 """
@@ -37,12 +38,27 @@ def ids(file: int) -> list[str]:
 def make_output(folder: Path, files: int) -> None:
     """An output as jobs leave it, but for the columns between id and answer."""
     (folder / "results").mkdir(parents=True)
-    letters = np.random.default_rng(0).integers(97, 123, ROWS_PER_FILE * ANSWER, np.uint8).tobytes().decode()
-    answers = pa.array([letters[start : start + ANSWER] for start in range(0, len(letters), ANSWER)])
+    letters = (
+        np.random.default_rng(0)
+        .integers(97, 123, ROWS_PER_FILE * ANSWER, np.uint8)
+        .tobytes()
+        .decode()
+    )
+    answers = pa.array(
+        [letters[start : start + ANSWER] for start in range(0, len(letters), ANSWER)]
+    )
     numbers = pa.array(range(ROWS_PER_FILE), pa.int32())
     for file in range(files):
-        columns = {"id": ids(file), "response": answers, "caption": answers, "width": numbers, "height": numbers}
-        pq.write_table(pa.table(columns), folder / "results" / f"run-{file:06d}.parquet", compression="zstd")
+        columns = {
+            "id": ids(file),
+            "response": answers,
+            "caption": answers,
+            "width": numbers,
+            "height": numbers,
+        }
+        pq.write_table(
+            pa.table(columns), folder / "results" / f"run-{file:06d}.parquet", compression="zstd"
+        )
 
 
 def memory() -> int:
@@ -81,12 +97,19 @@ def a_set(folder: str, files: int) -> dict[str, float]:
 
 
 def _measured(before: int, clock: float, loaded: float, known: int) -> dict[str, float]:
-    return {"load": loaded - clock, "look": time.perf_counter() - loaded, "memory": peak() - before, "known": known}
+    return {
+        "load": loaded - clock,
+        "look": time.perf_counter() - loaded,
+        "memory": peak() - before,
+        "known": known,
+    }
 
 
 def measured(way: str, folder: Path, files: int) -> dict[str, float]:
     command = [sys.executable, "-m", "benchmarks.bench_resume", "--way", way, "--files", str(files)]
-    done = subprocess.run([*command, "--scratch", folder], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [*command, "--scratch", folder], capture_output=True, text=True, check=True
+    )
     return json.loads(done.stdout)
 
 
@@ -104,16 +127,30 @@ def main() -> None:
     if not (folder / "results").exists():
         make_output(folder, arguments.files)
     rows = arguments.files * ROWS_PER_FILE
-    here, rival = measured("ours", folder, arguments.files), measured("set", folder, arguments.files)
+    here, rival = (
+        measured("ours", folder, arguments.files),
+        measured("set", folder, arguments.files),
+    )
     what = f"{rows:,} finished rows in {arguments.files:,} files"
     rival_name = "pyarrow.dataset and a Python set"
-    common = {"rival_name": rival_name, "expected": rows, "got": int(here["known"]), "less_is_better": True}
+    common = {
+        "rival_name": rival_name,
+        "expected": rows,
+        "got": int(here["known"]),
+        "less_is_better": True,
+    }
     wrong = write(
         "resume",
         [
             record(f"{what}, read", "s", here["load"], rival=rival["load"], **common),
             record(f"{what}, each found again", "s", here["look"], rival=rival["look"], **common),
-            record(f"{what}, memory", "MiB", here["memory"] / 2**20, rival=rival["memory"] / 2**20, **common),
+            record(
+                f"{what}, memory",
+                "MiB",
+                here["memory"] / 2**20,
+                rival=rival["memory"] / 2**20,
+                **common,
+            ),
         ],
     )
     sys.exit(f"not the expected count: {', '.join(wrong)}" if wrong else 0)

@@ -1,10 +1,12 @@
-"""Whether the cost of a row grows with the manifest: 10^5, 10^6, 10^7 rows through source, skip and write.
+"""Whether the cost of a row grows with the manifest: 10^5, 10^6, 10^7 rows through source, skip and
+write.
 
     python -m benchmarks.bench_rows [--new 100000 1000000] [--done 100000 1000000 10000000]
 
-Rows are questions without an image, and an engine stand-in answers them at once, so that what is left is the pipeline's
-own work on a row. Sizes are run into an empty output, or into one where every row is done already. Memory is anonymous
-pages; the object store, which all processes share, is not in it.
+Rows are questions without an image, and an engine stand-in answers them at once, so that what is
+left is the pipeline's own work on a row. Sizes are run into an empty output, or into one where
+every row is done already. Memory is anonymous pages; the object store, which all processes share,
+is not in it.
 """
 
 from __future__ import annotations
@@ -47,8 +49,15 @@ def make_manifest(folder: Path, rows: int) -> str:
     folder.mkdir(parents=True)
     for start in range(0, rows, ROWS_A_PART):
         numbers = range(start, min(start + ROWS_A_PART, rows))
-        columns = {"id": [unit_id(n) for n in numbers], "question": [f"What is {n} in words?" for n in numbers]}
-        pq.write_table(pa.table(columns), folder / f"part-{start // ROWS_A_PART:03d}.parquet", row_group_size=100_000)
+        columns = {
+            "id": [unit_id(n) for n in numbers],
+            "question": [f"What is {n} in words?" for n in numbers],
+        }
+        pq.write_table(
+            pa.table(columns),
+            folder / f"part-{start // ROWS_A_PART:03d}.parquet",
+            row_group_size=100_000,
+        )
     return str(folder)
 
 
@@ -60,7 +69,8 @@ def role(title: str) -> str | None:
 
 
 class Followed(Follower):
-    """Follows a run: rows that are through, and the memory and CPU seconds of its processes by role."""
+    """Follows a run: rows that are through, and the memory and CPU seconds of its processes by
+    role."""
 
     def __init__(self) -> None:
         self.through: list[tuple[float, int]] = []
@@ -81,7 +91,11 @@ class Followed(Follower):
                 title = process.cmdline()[0]
                 if (what := role(title)) is not None:
                     # What follows the brackets is the call that is running.
-                    self._weigh(process.pid, what, re.sub(r"^ray::(MapWorker\()?|\)\.\w+$|(?<=Actor)\.\w+$", "", title))
+                    self._weigh(
+                        process.pid,
+                        what,
+                        re.sub(r"^ray::(MapWorker\()?|\)\.\w+$|(?<=Actor)\.\w+$", "", title),
+                    )
             except (psutil.Error, FileNotFoundError, ProcessLookupError, IndexError):
                 continue  # it has ended
 
@@ -101,11 +115,15 @@ class Followed(Follower):
     def rate(self, start: float, end: float) -> float:
         """Rows a second between two shares of all rows."""
         total = self.through[-1][1]
-        at = np.interp([start * total, end * total], *reversed(list(zip(*self.through, strict=True))))
+        at = np.interp(
+            [start * total, end * total], *reversed(list(zip(*self.through, strict=True)))
+        )
         return (end - start) * total / float(at[1] - at[0])
 
 
-def run(manifest: str, output: str, model: str, rows_per_block: int, limit: int | None) -> dict[str, Any]:
+def run(
+    manifest: str, output: str, model: str, rows_per_block: int, limit: int | None
+) -> dict[str, Any]:
     """One run of the ask job's pipeline in this process."""
     from pipelines import annotate
     from pipelines.commands.job import check_job
@@ -159,15 +177,27 @@ def run(manifest: str, output: str, model: str, rows_per_block: int, limit: int 
 def spawn(scratch: Path, manifest: str, **more: Any) -> dict[str, Any]:
     """One run in a process of its own, into ``scratch/out``."""
     answer = scratch / "answer.json"
-    options = {"manifest": manifest, "output": f"{scratch}/out", "model": scratch / "model", "answer": answer} | more
-    said = [f"--{option.replace('_', '-')}={value}" for option, value in options.items() if value is not None]
+    options = {
+        "manifest": manifest,
+        "output": f"{scratch}/out",
+        "model": scratch / "model",
+        "answer": answer,
+    } | more
+    said = [
+        f"--{option.replace('_', '-')}={value}"
+        for option, value in options.items()
+        if value is not None
+    ]
     environment = os.environ | {"RAY_worker_niceness": "0"}
-    subprocess.run([sys.executable, "-m", "benchmarks.bench_rows", *said], check=True, env=environment)
+    subprocess.run(
+        [sys.executable, "-m", "benchmarks.bench_rows", *said], check=True, env=environment
+    )
     return json.loads(answer.read_text())
 
 
 def make_output(scratch: Path, manifest: str, rows: int, rows_per_block: int) -> None:
-    """Results of all rows, as runs before would have left them: those of a short run, with the ids of the others."""
+    """Results of all rows, as runs before would have left them: those of a short run, with the ids
+    of the others."""
     spawn(scratch, manifest, rows_per_block=rows_per_block, limit=ROWS_PER_FILE // 10)
     (first,) = (scratch / "out" / "results").iterdir()
     some = pq.read_table(first)
@@ -175,7 +205,9 @@ def make_output(scratch: Path, manifest: str, rows: int, rows_per_block: int) ->
     for start in range(len(some), rows, ROWS_PER_FILE):
         numbers = range(start, min(start + ROWS_PER_FILE, rows))
         more = some.take(pa.array(np.arange(len(numbers)) % len(some)))
-        more = more.set_column(column, some.schema.field("id"), pa.array([unit_id(n) for n in numbers]))
+        more = more.set_column(
+            column, some.schema.field("id"), pa.array([unit_id(n) for n in numbers])
+        )
         pq.write_table(more, first.with_name(f"made-{start:09d}.parquet"))
 
 
@@ -198,12 +230,18 @@ WHAT = {"new": "rows written", "done": "rows found done"}
 WHO = {"driver": "the driver", "ledger": "the ledger", "worker": "the largest worker"}
 
 
-def as_records(name: str, found: dict[int, dict[str, Any]], rows_per_block: int) -> list[dict[str, Any]]:
+def as_records(
+    name: str, found: dict[int, dict[str, Any]], rows_per_block: int
+) -> list[dict[str, Any]]:
     """Rate and memory of each size against the smallest."""
     smallest = min(found)
     written = []
     for rows, mine in found.items():
-        said: dict[str, Any] = {"expected": rows, "got": mine["through"], "rows_per_block": rows_per_block}
+        said: dict[str, Any] = {
+            "expected": rows,
+            "got": mine["through"],
+            "rows_per_block": rows_per_block,
+        }
         said["rival_name"] = f"the same of {smallest:,} rows" if rows > smallest else ""
         more = {key: mine[key] for key in ("seconds", "first_half", "second_half", "cpu_s")}
         least = found[smallest]["rate"] if rows > smallest else None
@@ -213,16 +251,29 @@ def as_records(name: str, found: dict[int, dict[str, Any]], rows_per_block: int)
             least = found[smallest]["peak_mib"][who] if rows > smallest else None
             peak = mine["peak_mib"][who]
             written.append(
-                records.record(f"{what}: most memory of {shown}", "MiB", peak, rival=least, less_is_better=True, **said)
+                records.record(
+                    f"{what}: most memory of {shown}",
+                    "MiB",
+                    peak,
+                    rival=least,
+                    less_is_better=True,
+                    **said,
+                )
             )
     return written
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--new", type=int, nargs="*", default=[100_000, 1_000_000], help="sizes run through")
     parser.add_argument(
-        "--done", type=int, nargs="*", default=[100_000, 1_000_000, 10_000_000], help="sizes found done"
+        "--new", type=int, nargs="*", default=[100_000, 1_000_000], help="sizes run through"
+    )
+    parser.add_argument(
+        "--done",
+        type=int,
+        nargs="*",
+        default=[100_000, 1_000_000, 10_000_000],
+        help="sizes found done",
     )
     parser.add_argument("--rows-per-block", type=int, default=1000)
     parser.add_argument("--part", action="store_true", help="leave other records as they are")
@@ -232,7 +283,11 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.answer:
         found = run(
-            arguments.manifest, arguments.output, arguments.model, arguments.rows_per_block, limit=arguments.limit
+            arguments.manifest,
+            arguments.output,
+            arguments.model,
+            arguments.rows_per_block,
+            limit=arguments.limit,
         )
         Path(arguments.answer).write_text(json.dumps(found))
         return 0

@@ -1,11 +1,14 @@
-"""How many engines one driver keeps busy: 1 to 64 GPU actors on a Ray cluster of fake nodes, with an engine stand-in.
+"""How many engines one driver keeps busy: 1 to 64 GPU actors on a Ray cluster of fake nodes, with
+an engine stand-in.
 
-    python -m benchmarks.bench_scale [--engines 1 4 16 64] [--nodes 4 16] [--special half full] [--part]
+    python -m benchmarks.bench_scale [--engines 1 4 16 64] [--nodes 4 16] [--special half full]
+    [--part]
 
-The cluster is real but for its nodes, which are all this machine, and its GPUs, which are numbers: scheduling, object
-store and pipeline are what they are on many machines. The engine is `testing.stand_in`, which waits as long as a GPU
-would compute; rows are questions, so that preparing them costs next to nothing. The ideal is as many times what the
-device that is stood in for can do at most as there are engines.
+The cluster is real but for its nodes, which are all this machine, and its GPUs, which are numbers:
+scheduling, object store and pipeline are what they are on many machines. The engine is
+`testing.stand_in`, which waits as long as a GPU would compute; rows are questions, so that
+preparing them costs next to nothing. The ideal is as many times what the device that is stood in
+for can do at most as there are engines.
 """
 
 from __future__ import annotations
@@ -34,8 +37,8 @@ from testing.stand_in import Latency, make_stand_in
 
 LENGTHS = (16, 24, 32, 40, 48)  # tokens of an answer
 NEW_TOKENS = 32  # on average
-# Four requests a second at most where 16 run, each of 13 tiles and 32 new tokens: slow for a GPU, so that two cores
-# drive many.
+# Four requests a second at most where 16 run, each of 13 tiles and 32 new tokens: slow for a GPU,
+# so that two cores drive many.
 DEVICE = Latency(prompt_tokens=3400, prefill_s=1 / 34_000, step_s=0.05, decode_s=0.0015625)
 STORE = 256 << 20
 
@@ -83,7 +86,10 @@ class Run:
 
     @property
     def name(self) -> str:
-        name = f"{self.engines} engine{'s' * (self.engines > 1)} on {self.nodes} node{'s' * (self.nodes > 1)}"
+        name = (
+            f"{self.engines} engine{'s' * (self.engines > 1)} on {self.nodes}"
+            f" node{'s' * (self.nodes > 1)}"
+        )
         said = {
             f"one {self.slow:g} times slower": self.slow != 1,
             f"that start in {self.start_s:g} s": self.start_s != 0,
@@ -104,7 +110,8 @@ SPECIAL = {
 
 
 def make_questions(path: Path, rows: int) -> str:
-    """A manifest of questions, each with the length of its answer, so that they do not end together."""
+    """A manifest of questions, each with the length of its answer, so that they do not end
+    together."""
     numbers = range(rows)
     lengths = np.random.default_rng(0).permutation(np.resize(LENGTHS, rows))
     columns = {
@@ -120,7 +127,9 @@ def cluster_of(nodes: int, engines: int) -> Any:
     """A head with CPUs for prepare, and nodes that share the engines' GPUs."""
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 4, "object_store_memory": STORE})
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 4, "object_store_memory": STORE}
+    )
     for number in range(min(nodes, engines)):
         gpus = len(range(number, engines, nodes))
         cluster.add_node(num_cpus=gpus, num_gpus=gpus, object_store_memory=STORE)
@@ -168,7 +177,8 @@ def measure(run: Run, scratch: Path) -> dict[str, Any]:
         cluster.shutdown()
     print(record.summary(), file=sys.stderr)
     at, done = np.array(finished).T
-    # Steady is from where a fifth is through, when every engine is up, to where only what is in flight is left.
+    # Steady is from where a fifth is through, when every engine is up, to where only what is in
+    # flight is left.
     first, last = 0.2 * run.rows, run.rows - run.engines * run.in_flight
     window = np.interp([first, last], done, at)
     steady_s = float(window[1] - window[0])
@@ -177,7 +187,9 @@ def measure(run: Run, scratch: Path) -> dict[str, Any]:
         "results": record.totals.results,
         "rate": (last - first) / steady_s,
         "tail_s": float(at[-1] - window[1]),
-        "cpu_s_per_row": {what: round(seconds / (last - first), 5) for what, seconds in used.items()},
+        "cpu_s_per_row": {
+            what: round(seconds / (last - first), 5) for what, seconds in used.items()
+        },
         "cores_busy": round(sum(used.values()) / steady_s, 2),
         "worker_mib": usage.largest_worker_mib,
         "seconds": round(record.seconds, 1),
@@ -185,7 +197,8 @@ def measure(run: Run, scratch: Path) -> dict[str, Any]:
 
 
 class Usage(Follower):
-    """CPU seconds of this process and its descendants, by what they do, over time; memory of the largest worker."""
+    """CPU seconds of this process and its descendants, by what they do, over time; memory of the
+    largest worker."""
 
     def __init__(self) -> None:
         self._seen: list[tuple[float, dict[str, float]]] = []
@@ -199,9 +212,12 @@ class Usage(Follower):
         at = [when for when, _ in self._seen]
         kinds = {kind for _, used in self._seen for kind in used}
         both = {
-            kind: np.interp([start, end], at, [used.get(kind, 0.0) for _, used in self._seen]) for kind in sorted(kinds)
+            kind: np.interp([start, end], at, [used.get(kind, 0.0) for _, used in self._seen])
+            for kind in sorted(kinds)
         }
-        return {kind: float(used[1] - used[0]) for kind, used in both.items() if used[1] - used[0] > 0.1}
+        return {
+            kind: float(used[1] - used[0]) for kind, used in both.items() if used[1] - used[0] > 0.1
+        }
 
     def look(self) -> None:
         used: dict[str, float] = {}
@@ -221,8 +237,13 @@ class Usage(Follower):
         # The kernel takes milliseconds to add up the memory of a process that shares as much.
         if "MapWorker" in name and self._looks % 20 == 0:
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-                self.largest_worker_mib = max(self.largest_worker_mib, memory(process.pid)["own"] >> 20)
-        return next((stage for stage in ("Generate", "Prepare", "Parse", "Ledger") if stage in name), "Ray itself")
+                self.largest_worker_mib = max(
+                    self.largest_worker_mib, memory(process.pid)["own"] >> 20
+                )
+        return next(
+            (stage for stage in ("Generate", "Prepare", "Parse", "Ledger") if stage in name),
+            "Ray itself",
+        )
 
 
 def spawn(run: Run) -> dict[str, Any]:
@@ -230,8 +251,18 @@ def spawn(run: Run) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as scratch:
         answer = Path(scratch) / "answer.json"
         said = json.dumps(asdict(run))
-        command = [sys.executable, "-m", "benchmarks.bench_scale", "--answer", str(answer), "--run", said]
-        subprocess.run(command, check=True, env=os.environ | {"RAY_worker_niceness": "0"}, timeout=1200)
+        command = [
+            sys.executable,
+            "-m",
+            "benchmarks.bench_scale",
+            "--answer",
+            str(answer),
+            "--run",
+            said,
+        ]
+        subprocess.run(
+            command, check=True, env=os.environ | {"RAY_worker_niceness": "0"}, timeout=1200
+        )
         return json.loads(answer.read_text())
 
 
@@ -254,7 +285,13 @@ def main() -> int:
     parser.add_argument("--engines", type=int, nargs="*", default=[1, 4, 16, 64])
     parser.add_argument("--nodes", type=int, nargs="+", default=[4, 16])
     parser.add_argument("--blocks", type=int, nargs="+", default=[Run.block], help="rows per block")
-    parser.add_argument("--special", choices=SPECIAL, nargs="*", default=list(SPECIAL), help="other engines than usual")
+    parser.add_argument(
+        "--special",
+        choices=SPECIAL,
+        nargs="*",
+        default=list(SPECIAL),
+        help="other engines than usual",
+    )
     parser.add_argument("--part", action="store_true", help="leave other records as they are")
     for hidden in ("--answer", "--run"):
         parser.add_argument(hidden, help=argparse.SUPPRESS)

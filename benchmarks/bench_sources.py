@@ -1,8 +1,9 @@
 """How fast manifests of every format are read, and whether memory stays flat while they grow.
 
-Each measurement runs in a process of its own: rows per second of ``read_split`` with everything it does (ids, places,
-media, checks), peak memory over what the imports take, and the exact count of rows. The rival is the plain reader of
-the same file, which makes no ids and fails on a bad row: the ceiling, not something to beat.
+Each measurement runs in a process of its own: rows per second of ``read_split`` with everything it
+does (ids, places, media, checks), peak memory over what the imports take, and the exact count of
+rows. The rival is the plain reader of the same file, which makes no ids and fails on a bad row: the
+ceiling, not something to beat.
 
     python benchmarks/bench_sources.py --largest 10000000 --scratch /tmp/sources
 """
@@ -64,7 +65,8 @@ def make_parquet_inline(path: Path, size: int) -> None:
     with pq.ParquetWriter(path, schema, compression="none") as writer:
         for start in range(0, size, 1_000):
             images = [
-                {"bytes": os.urandom(100_000), "path": f"{n}.jpg"} for n in range(start, min(start + 1_000, size))
+                {"bytes": os.urandom(100_000), "path": f"{n}.jpg"}
+                for n in range(start, min(start + 1_000, size))
             ]
             writer.write_table(pa.table({"image": pa.array(images, schema.field("image").type)}))
 
@@ -72,7 +74,10 @@ def make_parquet_inline(path: Path, size: int) -> None:
 def make_text(path: Path, size: int) -> None:
     head, line = {
         ".jsonl": ("", json.dumps),
-        ".csv": ("image,question,source,score,width\n", lambda row: ",".join(map(str, row.values()))),
+        ".csv": (
+            "image,question,source,score,width\n",
+            lambda row: ",".join(map(str, row.values())),
+        ),
         ".txt": ("", lambda row: row["image"]),
     }[path.suffix]
     with path.open("w") as file:
@@ -122,11 +127,31 @@ def plain_text(path: str) -> Iterator[int]:
 Case = tuple[Callable[[Path, int], None], str, str, Callable[[str], Iterator[int]]]
 CASES: dict[str, Case] = {
     "parquet": (make_parquet, "m.parquet", "pyarrow.parquet.iter_batches", plain_parquet),
-    "parquet_inline": (make_parquet_inline, "m.parquet", "pyarrow.parquet.iter_batches", plain_parquet),
-    "jsonl": (make_text, "m.jsonl", "pyarrow.json.open_json", lambda path: map(len, pa.json.open_json(path))),
-    "csv": (make_text, "m.csv", "pyarrow.csv.open_csv", lambda path: map(len, pa.csv.open_csv(path))),
+    "parquet_inline": (
+        make_parquet_inline,
+        "m.parquet",
+        "pyarrow.parquet.iter_batches",
+        plain_parquet,
+    ),
+    "jsonl": (
+        make_text,
+        "m.jsonl",
+        "pyarrow.json.open_json",
+        lambda path: map(len, pa.json.open_json(path)),
+    ),
+    "csv": (
+        make_text,
+        "m.csv",
+        "pyarrow.csv.open_csv",
+        lambda path: map(len, pa.csv.open_csv(path)),
+    ),
     "txt": (make_text, "m.txt", "lines of a text file", plain_text),
-    "files": (make_files, "files", "os.walk", lambda path: (len(names) for _, _, names in os.walk(path))),
+    "files": (
+        make_files,
+        "files",
+        "os.walk",
+        lambda path: (len(names) for _, _, names in os.walk(path)),
+    ),
     "webdataset": (make_webdataset, "m.tar", "tarfile, every member read", plain_tar),
 }
 
@@ -161,7 +186,14 @@ def peak_memory() -> int:
 
 
 def run(name: str, path: Path, rival: bool) -> dict:
-    command = [sys.executable, __file__, "--measure", name, str(path), *(["--rival"] if rival else [])]
+    command = [
+        sys.executable,
+        __file__,
+        "--measure",
+        name,
+        str(path),
+        *(["--rival"] if rival else []),
+    ]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
@@ -194,9 +226,16 @@ def bench(name: str, size: int, scratch: Path, machine: str) -> dict:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--largest", type=int, default=1_000_000, help="rows of the largest manifest (default 1000000)")
+    parser.add_argument(
+        "--largest",
+        type=int,
+        default=1_000_000,
+        help="rows of the largest manifest (default 1000000)",
+    )
     parser.add_argument("--formats", nargs="+", choices=CASES, default=list(CASES))
-    parser.add_argument("--scratch", type=Path, default=Path("/tmp/bench-sources"), help="is emptied")
+    parser.add_argument(
+        "--scratch", type=Path, default=Path("/tmp/bench-sources"), help="is emptied"
+    )
     parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--rival", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -204,7 +243,8 @@ def main() -> int:
         print(json.dumps(measure(*options.measure, options.rival)))
         return 0
     machine = (
-        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python"
+        f" {platform.python_version()}"
     )
     records = []
     for name in options.formats:
@@ -215,7 +255,9 @@ def main() -> int:
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(records, indent=1) + "\n")
     wrong = [record["name"] for record in records if record["expected"] != record["got"]]
-    wrong += [record["name"] for record in records if record["counted"] not in (None, record["expected"])]
+    wrong += [
+        record["name"] for record in records if record["counted"] not in (None, record["expected"])
+    ]
     if wrong:
         print(f"row counts differ: {', '.join(wrong)}")
     return bool(wrong)

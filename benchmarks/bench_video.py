@@ -1,9 +1,10 @@
-"""Videos a second on one core: 8 of 600 frames at 720p to tiles, against the raw decoders and the model cards' code.
+"""Videos a second on one core: 8 of 600 frames at 720p to tiles, against the raw decoders and the
+model cards' code.
 
-The rivals "decord" and "PyAV" only decode the same frames to RGB; ours also resizes and tiles them. A rate is one over
-the least CPU time of several rounds, ours and the rivals' taken in turn: CPU time, because a neighbour on the machine
-moves it less than the clock on the wall, and on one core they are the same. Every frame carries its number; ``got``
-counts those that are the ones asked for.
+The rivals "decord" and "PyAV" only decode the same frames to RGB; ours also resizes and tiles them.
+A rate is one over the least CPU time of several rounds, ours and the rivals' taken in turn: CPU
+time, because a neighbour on the machine moves it less than the clock on the wall, and on one core
+they are the same. Every frame carries its number; ``got`` counts those that are the ones asked for.
 
     python benchmarks/bench_video.py
 """
@@ -51,7 +52,9 @@ def make_video(codec: str) -> bytes:
     """A textured background that pans, a block that crosses it, a little noise."""
     encoder, container, options = ENCODERS[codec]
     generator = np.random.default_rng(0)
-    ground = cv2.GaussianBlur(generator.integers(0, 255, (HEIGHT + 200, WIDTH + 700, 3), np.uint8), (0, 0), 6)
+    ground = cv2.GaussianBlur(
+        generator.integers(0, 255, (HEIGHT + 200, WIDTH + 700, 3), np.uint8), (0, 0), 6
+    )
     ground = cv2.normalize(ground, None, 0, 255, cv2.NORM_MINMAX)
     with tempfile.NamedTemporaryFile(suffix=f".{container}") as file:
         with same_scheduling(), av.open(file.name, "w") as out:
@@ -131,7 +134,8 @@ def _one_thread(container: av.container.InputContainer) -> av.VideoStream:
 
 
 def with_the_cards(data: bytes) -> list[np.ndarray]:
-    """What the model cards' load_video does: decord frame by frame, Pillow to one tile, normalised float32."""
+    """What the model cards' load_video does: decord frame by frame, Pillow to one tile, normalised
+    float32."""
     mean = torch.tensor((0.485, 0.456, 0.406))[:, None, None]
     deviation = torch.tensor((0.229, 0.224, 0.225))[:, None, None]
     reader = decord.VideoReader(io.BytesIO(data), ctx=decord.cpu(0), num_threads=1)
@@ -145,10 +149,16 @@ def with_the_cards(data: bytes) -> list[np.ndarray]:
     return list((whole * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy())
 
 
-RAW = {"decord": with_decord, "PyAV, decoding on": with_pyav_forward, "PyAV, seeking": with_pyav_seeks}
+RAW = {
+    "decord": with_decord,
+    "PyAV, decoding on": with_pyav_forward,
+    "PyAV, seeking": with_pyav_seeks,
+}
 
 
-def least_time(ways: dict[str, Callable[[bytes], list]], data: bytes, rounds: int) -> dict[str, float]:
+def least_time(
+    ways: dict[str, Callable[[bytes], list]], data: bytes, rounds: int
+) -> dict[str, float]:
     least = dict.fromkeys(ways, float("inf"))
     for _ in range(rounds):
         for name, way in ways.items():
@@ -159,7 +169,9 @@ def least_time(ways: dict[str, Callable[[bytes], list]], data: bytes, rounds: in
 
 
 def right_frames(pictures: list[np.ndarray]) -> int:
-    return sum(read_number(picture) == number for picture, number in zip(pictures, NUMBERS, strict=True))
+    return sum(
+        read_number(picture) == number for picture, number in zip(pictures, NUMBERS, strict=True)
+    )
 
 
 def opens(way: Callable[[bytes], list], data: bytes) -> bool:
@@ -179,7 +191,9 @@ def bench_codec(codec: str, rounds: int, machine: str) -> list[dict]:
     fastest = min(raw, key=least.__getitem__)
     return [
         {
-            "name": f"{codec}_720p_{TAKEN}_of_{FRAMES}_against_{'raw' if rival in raw else 'cards'}",
+            "name": (
+                f"{codec}_720p_{TAKEN}_of_{FRAMES}_against_{'raw' if rival in raw else 'cards'}"
+            ),
             "unit": "videos/s",
             "ours": round(1 / least["ours"], 3),
             "rival_name": rival,
@@ -223,7 +237,9 @@ def bench_scenes(machine: str) -> dict:
 
 def describe_machine() -> str:
     lines = Path("/proc/cpuinfo").read_text().splitlines()
-    model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "")
+    model = next(
+        (line.split(":")[1].strip() for line in lines if line.startswith("model name")), ""
+    )
     return f"{model or platform.machine()}, 1 core, Python {platform.python_version()}"
 
 

@@ -1,8 +1,9 @@
-"""What a person waits for in the viewer over a million units in 1,000 files, as answers of the running command.
+"""What a person waits for in the viewer over a million units in 1,000 files, as answers of the
+running command.
 
-The command is started as a user starts it, and asked over HTTP as its page asks. Each question is asked several times;
-the middle time counts. The rival is what one does in a notebook: pandas reads the columns that the question needs, and
-answers it.
+The command is started as a user starts it, and asked over HTTP as its page asks. Each question is
+asked several times; the middle time counts. The rival is what one does in a notebook: pandas reads
+the columns that the question needs, and answers it.
 
     python -m benchmarks.bench_viewer --files 1000 --scratch /tmp/viewer
 """
@@ -44,7 +45,9 @@ def make_output(folder: Path, files: int) -> None:
     (folder / "results").mkdir(parents=True)
     draw = random.Random(0)
     for file in range(files):
-        captions = [" ".join(draw.choices(WORDS, k=draw.randint(15, 45))) for _ in range(ROWS_PER_FILE)]
+        captions = [
+            " ".join(draw.choices(WORDS, k=draw.randint(15, 45))) for _ in range(ROWS_PER_FILE)
+        ]
         ids = [f"shard-{file:05}/{row:04}.jpg" for row in range(ROWS_PER_FILE)]
         tokens = pa.array([len(text) // 4 for text in captions], pa.int32())
         number = [draw.randint(200, 2000) for _ in range(ROWS_PER_FILE)]
@@ -91,7 +94,9 @@ class Page:
         self.opened_s = time.perf_counter() - start
 
     def get(self, path: str, **query: Any) -> Any:
-        return json.load(self._opener.open(f"{self._base}/api/{path}?{urllib.parse.urlencode(query)}"))
+        return json.load(
+            self._opener.open(f"{self._base}/api/{path}?{urllib.parse.urlencode(query)}")
+        )
 
     def close(self) -> None:
         self._process.send_signal(signal.SIGINT)
@@ -109,7 +114,9 @@ def middle(ask: Callable[[], Any]) -> tuple[float, Any]:
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     arguments.add_argument("--files", type=int, default=1000)
     arguments.add_argument("--scratch", type=Path)
     given = arguments.parse_args()
@@ -127,7 +134,13 @@ def measure(folder: Path, size: int) -> list[dict[str, Any]]:
     results = f"{folder}/results"
     records = []
 
-    def add(name: str, ours: float, got: int, notebook: Callable[[], int] | None, expected: int | None = None) -> None:
+    def add(
+        name: str,
+        ours: float,
+        got: int,
+        notebook: Callable[[], int] | None,
+        expected: int | None = None,
+    ) -> None:
         rival, count = (None, expected) if notebook is None else middle(notebook)
         records.append(
             record(
@@ -153,30 +166,48 @@ def measure(folder: Path, size: int) -> list[dict[str, Any]]:
         add("the command starts", page.started_s, rows, None, size)
         add("the page opens", page.opened_s, rows, None, size)
         seconds, told = asked("count", equal='{"finish_reason": "length"}')
-        add("filter", seconds, told["rows"], lambda: int((read("finish_reason").finish_reason == "length").sum()))
+        add(
+            "filter",
+            seconds,
+            told["rows"],
+            lambda: int((read("finish_reason").finish_reason == "length").sum()),
+        )
         seconds, told = asked("count", search="umbrella dog")
         add(
             "search",
             seconds,
             told["rows"],
-            lambda: int(read("id", "response").response.str.contains("umbrella dog", case=False, regex=False).sum()),
+            lambda: int(
+                read("id", "response")
+                .response.str.contains("umbrella dog", case=False, regex=False)
+                .sum()
+            ),
         )
         seconds, told = asked("count", where="completion_tokens > 40 AND width < 500")
         add(
             "condition in SQL",
             seconds,
             told["rows"],
-            lambda: len(read("completion_tokens", "width").query("completion_tokens > 40 and width < 500")),
+            lambda: len(
+                read("completion_tokens", "width").query("completion_tokens > 40 and width < 500")
+            ),
         )
         seconds, told = asked("rows", sort="completion_tokens", descending=1)
         add(
             "the 50 longest",
             seconds,
             sum(row["completion_tokens"] for row in told["rows"]),
-            lambda: int(pd.read_parquet(results).nlargest(50, "completion_tokens").completion_tokens.sum()),
+            lambda: int(
+                pd.read_parquet(results).nlargest(50, "completion_tokens").completion_tokens.sum()
+            ),
         )
         seconds, told = asked("histogram", column="completion_tokens")
-        add("histogram", seconds, sum(one["rows"] for one in told["bins"]), lambda: len(read("completion_tokens")))
+        add(
+            "histogram",
+            seconds,
+            sum(one["rows"] for one in told["bins"]),
+            lambda: len(read("completion_tokens")),
+        )
         seconds, told = asked("rows", sample=50, seed=int(time.time()))
         add("draw a sample", seconds, len(told["rows"]), lambda: len(read("id").sample(50)))
     finally:

@@ -1,7 +1,8 @@
-"""Mistakes a pipeline like this one makes easily, each put into the running code, to see that accuracy tells.
+"""Mistakes a pipeline like this one makes easily, each put into the running code, to see that
+accuracy tells.
 
-Media are decoded in this process instead of the sandbox's, where a patch would not reach; everything else is the
-project's own preparer, vLLM, generator and parser.
+Media are decoded in this process instead of the sandbox's, where a patch would not reach;
+everything else is the project's own preparer, vLLM, generator and parser.
 """
 
 from __future__ import annotations
@@ -57,7 +58,10 @@ def _tiles_changed(change: Callable[[np.ndarray], np.ndarray]) -> Mutation:
         def tile_image(*args: Any, **options: Any) -> np.ndarray:
             return change(real(*args, **options))
 
-        with patch.object(image, "tile_image", tile_image), patch.object(video, "tile_image", tile_image):
+        with (
+            patch.object(image, "tile_image", tile_image),
+            patch.object(video, "tile_image", tile_image),
+        ):
             yield checkpoint
 
     return mutated
@@ -69,7 +73,8 @@ def _first_two_swapped(tiles: np.ndarray) -> np.ndarray:
 
 @contextmanager
 def _another_template(checkpoint: Checkpoint) -> Iterator[Checkpoint]:
-    """InternVL's first; without its end of an answer, which the tokenizer does not know and would be refused for."""
+    """InternVL's first; without its end of an answer, which the tokenizer does not know and would
+    be refused for."""
     other = replace(TEMPLATES["internvl_zh"], stop=TEMPLATES[checkpoint.template].stop)
     with patch.dict(TEMPLATES, {"internvl_zh": other}):
         yield replace(checkpoint, template="internvl_zh")
@@ -87,7 +92,9 @@ def _size_of_the_resized_image(checkpoint: Checkpoint) -> Iterator[Checkpoint]:
 
     def load_image(data: bytes, options: ImageOptions) -> image.TiledImage:
         tiled = real(data, options)
-        columns, rows = choose_grid(tiled.width, tiled.height, max_tiles=options.max_tiles, tile_size=options.tile_size)
+        columns, rows = choose_grid(
+            tiled.width, tiled.height, max_tiles=options.max_tiles, tile_size=options.tile_size
+        )
         return replace(tiled, width=columns * options.tile_size, height=rows * options.tile_size)
 
     with patch.object(parts, "load_image", load_image):
@@ -119,7 +126,8 @@ MUTATIONS: dict[str, Mutation] = {
 
 
 class Guard:
-    """Asks held-out questions through the pipeline's own parts, in one process, and scores the answers.
+    """Asks held-out questions through the pipeline's own parts, in one process, and scores the
+    answers.
 
     Args:
         engine: Running, with the checkpoint.
@@ -128,7 +136,9 @@ class Guard:
         count: Questions a task.
     """
 
-    def __init__(self, engine: RunningEngine, checkpoint: Checkpoint, folder: Path, count: int) -> None:
+    def __init__(
+        self, engine: RunningEngine, checkpoint: Checkpoint, folder: Path, count: int
+    ) -> None:
         self._engine, self._checkpoint, self._folder = engine, checkpoint, folder
         self._asked = {task: held_out.write(folder / task, task, count) for task in TASKS}
         self._numbers = itertools.count()
@@ -146,9 +156,12 @@ class Guard:
         task, column = TASKS[name]
         folder = self._folder / name
         options = DecodeOptions(
-            kind="video" if name == "video" else "image", image=ImageOptions(max_tiles=train.MAX_TILES)
+            kind="video" if name == "video" else "image",
+            image=ImageOptions(max_tiles=train.MAX_TILES),
         )
-        preparer = Preparer(checkpoint, (ReadPolicy(str(folder)), options, ReadLimits()), sampling=Sampling())
+        preparer = Preparer(
+            checkpoint, (ReadPolicy(str(folder)), options, ReadLimits()), sampling=Sampling()
+        )
         tokenizer = Tokenizer(checkpoint)
         generator = Generator(self._engine.engine, tokenizer, retries=Retries(times=0))
         units = []
@@ -164,11 +177,15 @@ class Guard:
         async def answer(unit: Unit, ready: Any) -> Any:
             if isinstance(ready, UnitError):
                 raise ready
-            # A mutation is no part of the hash of a picture: without another name the engine's cache would hide it.
+            # A mutation is no part of the hash of a picture: without another name the engine's
+            # cache would hide it.
             hashes = [f"{digest} {next(self._numbers)}" for digest in ready.hashes]
             had = await generator.answer(hashes[0], ready.conversations, Shown(ready.tiles, hashes))
             dialogues = [
-                Dialogue(conversation, [tokenizer.decode(reply.token_ids, keep_special=True) for reply in samples[0]])
+                Dialogue(
+                    conversation,
+                    [tokenizer.decode(reply.token_ids, keep_special=True) for reply in samples[0]],
+                )
                 for conversation, samples in zip(unit.conversations, had, strict=True)
             ]
             return task.parse(Answered(dialogues, ready.width, ready.height))[column]
@@ -179,4 +196,7 @@ class Guard:
         answers = self._engine.run(every())
         if name != "ground":
             return answers
-        return [[(box["x1"], box["y1"], box["x2"], box["y2"]) for box in boxes or []] for boxes in answers]
+        return [
+            [(box["x1"], box["y1"], box["x2"], box["y2"]) for box in boxes or []]
+            for boxes in answers
+        ]

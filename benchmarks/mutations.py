@@ -1,6 +1,8 @@
-"""What mistakes in the pipeline cost nano-InternVL in accuracy: python -m benchmarks.mutations --count 60
+"""What mistakes in the pipeline cost nano-InternVL in accuracy: python -m benchmarks.mutations
+--count 60
 
-Each of `benchmarks.mistakes.MUTATIONS` is put into the running code, and the same held-out questions are asked again.
+Each of `benchmarks.mistakes.MUTATIONS` is put into the running code, and the same held-out
+questions are asked again.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ NONE = "none"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--count", type=int, default=60, help="questions a task")
     count = parser.parse_args().count
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
@@ -32,12 +36,20 @@ def main() -> None:
     try:
         with tempfile.TemporaryDirectory() as scratch:
             guard = Guard(engine, checkpoint, Path(scratch), count)
-            for name, scores in [(NONE, guard.scores()), *((n, guard.scores(make)) for n, make in MUTATIONS.items())]:
+            for name, scores in [
+                (NONE, guard.scores()),
+                *((n, guard.scores(make)) for n, make in MUTATIONS.items()),
+            ]:
                 found[name] = {FIGURES[task][0]: round(value, 4) for task, value in scores.items()}
                 print(f"{name}: {found[name]}", flush=True)
     finally:
         engine.close()
-    told = {"n": count, "weights_sha256": weights_sha256(), "machine": records.machine(), "mutations": found}
+    told = {
+        "n": count,
+        "weights_sha256": weights_sha256(),
+        "machine": records.machine(),
+        "mutations": found,
+    }
     (records.RESULTS / "mutations.json").write_text(json.dumps(told, indent=1) + "\n")
 
 

@@ -1,4 +1,5 @@
-"""The processes of a running pipeline, seen from the driver: which is the engine's front-end, CPU time, memory."""
+"""The processes of a running pipeline, seen from the driver: which is the engine's front-end, CPU
+time, memory."""
 
 from __future__ import annotations
 
@@ -28,11 +29,14 @@ def cpu_seconds(pid: int) -> float:
 
 
 def memory(pid: int) -> dict[str, int]:
-    """``pss``, ``own`` and ``rss`` of a process in bytes. ``own`` are its anonymous pages: what only it has mapped of
-    the object store, which is shared memory, counts as private as well and is not in it."""
+    """``pss``, ``own`` and ``rss`` of a process in bytes. ``own`` are its anonymous pages: what
+    only it has mapped of the object store, which is shared memory, counts as private as well and is
+    not in it."""
     kib = {
         name: int(value)
-        for name, value in re.findall(r"^(\w+):\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.M)
+        for name, value in re.findall(
+            r"^(\w+):\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.M
+        )
     }
     return {"pss": kib["Pss"] << 10, "own": kib["Anonymous"] << 10, "rss": kib["Rss"] << 10}
 
@@ -46,7 +50,8 @@ def _is_engine(process: psutil.Process) -> bool:
 
 @dataclass
 class Point:
-    """How far a run is: seconds of a monotonic clock, rows finished, CPU seconds used so far by part."""
+    """How far a run is: seconds of a monotonic clock, rows finished, CPU seconds used so far by
+    part."""
 
     at: float
     rows: int
@@ -77,10 +82,12 @@ class Follower:
 
 
 class Timeline(Follower):
-    """Follows a run of an engine that is a descendant of this process: rows finished, and CPU time by part.
+    """Follows a run of an engine that is a descendant of this process: rows finished, and CPU time
+    by part.
 
-    Parts are ``front_end``, the process that hosts AsyncLLM; ``engine``, vLLM's engine process; and ``all``, which is
-    everything from this process down. The last reading of a process that has ended goes on counting.
+    Parts are ``front_end``, the process that hosts AsyncLLM; ``engine``, vLLM's engine process; and
+    ``all``, which is everything from this process down. The last reading of a process that has
+    ended goes on counting.
     """
 
     def __init__(self, every_s: float = 0.25) -> None:
@@ -103,7 +110,10 @@ class Timeline(Follower):
         """Images a second, and CPU seconds an image by part, from the first note to the last."""
         start, end = self.points[0], self.points[-1]
         rows = end.rows - start.rows
-        spent = {part: (end.cpu[part] - start.cpu[part]) / rows for part in ("front_end", "engine", "all")}
+        spent = {
+            part: (end.cpu[part] - start.cpu[part]) / rows
+            for part in ("front_end", "engine", "all")
+        }
         return {
             "images_per_second": rows / (end.at - start.at),
             **{f"{part}_cpu": seconds for part, seconds in spent.items()},
@@ -113,7 +123,9 @@ class Timeline(Follower):
         with self._reading:
             me = psutil.Process()
             for process in (me, *me.children(recursive=True)):
-                self._used[process.pid] = max(cpu_seconds(process.pid), self._used.get(process.pid, 0.0))
+                self._used[process.pid] = max(
+                    cpu_seconds(process.pid), self._used.get(process.pid, 0.0)
+                )
                 if self._engine is None and _is_engine(process):
                     self._engine, self.front_end = process.pid, process.ppid()
 
@@ -138,6 +150,7 @@ class MemorySampler(Follower):
             self._timeline.note(rows)
         if not rows or self._timeline.front_end is None:
             return
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # the engine is being taken down
+        # the engine is being taken down
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             self.samples.append((rows, "front_end", memory(self._timeline.front_end)))
             self.samples.append((rows, "driver", memory(os.getpid())))

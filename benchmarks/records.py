@@ -14,7 +14,9 @@ RESULTS = Path(__file__).parent / "results"
 def machine() -> str:
     """What the figures were measured on: processor, cores, memory, Python. No name of a host."""
     cpuinfo, meminfo = Path("/proc/cpuinfo"), Path("/proc/meminfo")
-    models = [line.split(":")[1].strip() for line in _lines(cpuinfo) if line.startswith("model name")]
+    models = [
+        line.split(":")[1].strip() for line in _lines(cpuinfo) if line.startswith("model name")
+    ]
     kib = [int(line.split()[1]) for line in _lines(meminfo) if line.startswith("MemTotal")]
     parts = [models[0] if models else platform.machine(), f"{len(os.sched_getaffinity(0))} cores"]
     parts += [f"{round(kib[0] / 2**20)} GiB"] if kib else []
@@ -47,7 +49,8 @@ def record(
         rival: Its figure, if there is one.
         expected: Exact count, of rows or tokens, that the measured run had to give.
         got: What it gave.
-        less_is_better: Turns the ratio round, so that more of it is better for ours in every record.
+        less_is_better: Turns the ratio round, so that more of it is better for ours in every
+            record.
         more: Further fields.
     """
     ratio = None
@@ -78,7 +81,8 @@ def write(name: str, records: list[dict[str, Any]], *, part: bool = False) -> li
     Args:
         name: Of the benchmark.
         records: Measured.
-        part: Records of other names stay as they are in the file, those of the same name in their places.
+        part: Records of other names stay as they are in the file, those of the same name in their
+            places.
 
     Returns:
         The names of the records whose exact count is not what it had to be.

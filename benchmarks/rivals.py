@@ -1,9 +1,10 @@
-"""What the pipeline is measured against, each in a process of its own: ray.data.llm, and vLLM by itself.
+"""What the pipeline is measured against, each in a process of its own: ray.data.llm, and vLLM by
+itself.
 
-Both get images as Pillow images and the prompt as text, and leave tiling and tokenising to vLLM's own processor for
-InternVL. They need two things this project does not: torchvision, whose only builds on the package index are made for
-CUDA (see `install`), and a config class for ``internvl_chat`` (see ``rival_plugin``), which vLLM otherwise takes from
-remote code.
+Both get images as Pillow images and the prompt as text, and leave tiling and tokenising to vLLM's
+own processor for InternVL. They need two things this project does not: torchvision, whose only
+builds on the package index are made for CUDA (see `install`), and a config class for
+``internvl_chat`` (see ``rival_plugin``), which vLLM otherwise takes from remote code.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ TORCHVISION = "0.28.0"
 PLUGIN = "rival_config"
 IN_FLIGHT = 32  # as this pipeline's engine has on a CPU
 
-# On a CPU build of torch, torchvision's Python half registers shapes for two operators that its CUDA half would define.
+# On a CPU build of torch, torchvision's Python half registers shapes for two operators that its
+# CUDA half would define.
 _OPERATORS = """\
 import torch as _torch
 _library = _torch.library.Library("torchvision", "DEF")
@@ -36,12 +38,21 @@ _library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor
 
 
 def install(cache: Path) -> dict[str, str]:
-    """Puts torchvision for the rivals into ``cache``, where only they find it; returns the environment they run in."""
+    """Puts torchvision for the rivals into ``cache``, where only they find it; returns the
+    environment they run in."""
     folder = cache / f"torchvision-{TORCHVISION}"
     if not folder.exists():
         subprocess.run(
             [
-                *(sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps"),
+                *(
+                    sys.executable,
+                    "-m",
+                    "pip",
+                    "install",
+                    "-q",
+                    "--disable-pip-version-check",
+                    "--no-deps",
+                ),
                 *("--target", str(folder), f"torchvision=={TORCHVISION}"),
             ],
             check=True,
@@ -54,11 +65,15 @@ def install(cache: Path) -> dict[str, str]:
 
 
 def environment(cache: Path) -> dict[str, str]:
-    """What the rivals run in: with torchvision as it is installed, as on a machine with a GPU, else as of `install`."""
+    """What the rivals run in: with torchvision as it is installed, as on a machine with a GPU, else
+    as of `install`."""
     if importlib.util.find_spec("torchvision") is None:
         return install(cache)
     here = Path(__file__).parent
-    return {"PYTHONPATH": os.pathsep.join([str(here / "rival_plugin"), str(here.parent)]), "VLLM_PLUGINS": PLUGIN}
+    return {
+        "PYTHONPATH": os.pathsep.join([str(here / "rival_plugin"), str(here.parent)]),
+        "VLLM_PLUGINS": PLUGIN,
+    }
 
 
 def engine_arguments(chosen: dict[str, Any]) -> dict[str, Any]:
@@ -77,7 +92,12 @@ def start(timeline: Timeline, urls: Sequence[str]) -> None:
 
 
 def ray_data_llm(
-    urls: Sequence[str], model: str, prompt: str, engine: dict[str, Any], sampling: dict[str, Any], batch_size: int
+    urls: Sequence[str],
+    model: str,
+    prompt: str,
+    engine: dict[str, Any],
+    sampling: dict[str, Any],
+    batch_size: int,
 ) -> tuple[Timeline, list[dict[str, Any]]]:
     """ray.data.llm's vLLM processor behind a map that fetches and opens the files."""
     import ray
@@ -112,10 +132,13 @@ def ray_data_llm(
             "prompt_tokens": row["num_input_tokens"],
             "completion_tokens": row["num_generated_tokens"],
         },
-        # With a CPU to itself, which is the default, it would wait on two cores until every image is opened.
+        # With a CPU to itself, which is the default, it would wait on two cores until every image
+        # is opened.
         postprocess_map_kwargs={"num_cpus": 0},
     )
-    dataset = processor(ray.data.from_items([{"url": url} for url in urls], override_num_blocks=len(urls)))
+    dataset = processor(
+        ray.data.from_items([{"url": url} for url in urls], override_num_blocks=len(urls))
+    )
     rows: list[dict[str, Any]] = []
     with Timeline() as timeline:
         store.when_actor_is_ready("vLLMEngineStage", lambda: start(timeline, urls))
@@ -127,9 +150,15 @@ def ray_data_llm(
 
 
 def vllm_alone(
-    urls: Sequence[str], model: str, prompt: str, engine: dict[str, Any], sampling: dict[str, Any], batch_size: int
+    urls: Sequence[str],
+    model: str,
+    prompt: str,
+    engine: dict[str, Any],
+    sampling: dict[str, Any],
+    batch_size: int,
 ) -> tuple[Timeline, list[dict[str, Any]]]:
-    """AsyncLLM in this process, `IN_FLIGHT` requests at a time; ``batch_size`` has no meaning here."""
+    """AsyncLLM in this process, `IN_FLIGHT` requests at a time; ``batch_size`` has no meaning
+    here."""
     from PIL import Image
     from vllm import AsyncEngineArgs, SamplingParams
     from vllm.v1.engine.async_llm import AsyncLLM
@@ -140,7 +169,9 @@ def vllm_alone(
 
     async def one(index: int, turn: asyncio.Semaphore) -> None:
         async with turn:
-            image = await asyncio.to_thread(lambda: Image.open(io.BytesIO(store.get(urls[index]))).convert("RGB"))
+            image = await asyncio.to_thread(
+                lambda: Image.open(io.BytesIO(store.get(urls[index]))).convert("RGB")
+            )
             request = {"prompt": prompt, "multi_modal_data": {"image": image}}
             async for step in llm.generate(request, SamplingParams(**sampling), str(index)):
                 output = step

@@ -15,9 +15,11 @@ LAYOUTS = {"internlm2": "internlm2", "qwen2": "qwen2"}  # backbone -> key of LAN
 
 
 def make_shape(folder: Path, name: str, layers: int | None = None) -> str:
-    """Writes config and tokenizer of a published checkpoint, with 448-pixel tiles, and a weight file of nothing.
+    """Writes config and tokenizer of a published checkpoint, with 448-pixel tiles, and a weight
+    file of nothing.
 
-    The tokenizer is a small one of this project: prompts are some tokens longer than the published one makes them.
+    The tokenizer is a small one of this project: prompts are some tokens longer than the published
+    one makes them.
 
     Args:
         folder: To write into.
@@ -29,9 +31,18 @@ def make_shape(folder: Path, name: str, layers: int | None = None) -> str:
     make_tiny_checkpoint(folder, tile_size=vision.image_size, layers=1, hidden=64)
     config = json.loads((folder / "config.json").read_text())
     own = LANGUAGES[LAYOUTS[language.model_type]].extra
-    same = ("bos_token_id", "eos_token_id", "max_position_embeddings", "rms_norm_eps", "rope_theta", "hidden_act")
+    same = (
+        "bos_token_id",
+        "eos_token_id",
+        "max_position_embeddings",
+        "rms_norm_eps",
+        "rope_theta",
+        "hidden_act",
+    )
     config["template"] = entry.template
-    config["llm_config"] = {key: config["llm_config"][key] for key in (*same, "torch_dtype", "tie_word_embeddings")}
+    config["llm_config"] = {
+        key: config["llm_config"][key] for key in (*same, "torch_dtype", "tie_word_embeddings")
+    }
     config["llm_config"] |= own | {
         "hidden_size": language.hidden,
         "intermediate_size": language.intermediate,

@@ -1,4 +1,5 @@
-"""An image store over HTTP that answers nobody until the engine is ready, so that nobody works ahead of the clock."""
+"""An image store over HTTP that answers nobody until the engine is ready, so that nobody works
+ahead of the clock."""
 
 from __future__ import annotations
 
@@ -60,7 +61,8 @@ def open_gate(store: str) -> None:
 
 
 def when_actor_is_ready(stage: str, then: Callable[[], None]) -> None:
-    """Calls ``then``, in a thread, once Ray has started the actor of the operator whose name has ``stage`` in it."""
+    """Calls ``then``, in a thread, once Ray has started the actor of the operator whose name has
+    ``stage`` in it."""
 
     def watch() -> None:
         from ray._private import state  # the public one asks the dashboard, which is not running
@@ -70,7 +72,9 @@ def when_actor_is_ready(stage: str, then: Callable[[], None]) -> None:
                 actors = state.actors().values()
             except Exception:  # Ray is not up yet
                 actors = []
-            if any(stage in actor["ActorClassName"] and actor["State"] == "ALIVE" for actor in actors):
+            if any(
+                stage in actor["ActorClassName"] and actor["State"] == "ALIVE" for actor in actors
+            ):
                 return then()
             time.sleep(0.1)
 

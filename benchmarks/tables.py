@@ -1,4 +1,5 @@
-"""Writes tables of README and docs, from benchmarks/results/*.json and from the code: python -m benchmarks.tables"""
+"""Writes tables of README and docs, from benchmarks/results/*.json and from the code: python -m
+benchmarks.tables"""
 
 from __future__ import annotations
 
@@ -59,13 +60,16 @@ HIGHLIGHTS = [
 
 def table(records: list[dict]) -> str:
     """A Markdown table of benchmark records; a record without a rival shows its own figure only."""
-    rows = ["| what | unit | here | rival | rival's | ratio | rows |", "|---|---|---:|---|---:|---:|---|"]
+    rows = [
+        "| what | unit | here | rival | rival's | ratio | rows |",
+        "|---|---|---:|---|---:|---:|---|",
+    ]
     for record in records:
         rival = record.get("rival_name") or ""
         rows.append(
-            f"| {record['name'].replace('_', ' ')} | {record['unit']} | {_number(record['ours'])} | {rival} "
-            f"| {_number(record.get('rival'))} | {_number(record.get('ratio'))} "
-            f"| {record.get('got')} of {record.get('expected')} |"
+            f"| {record['name'].replace('_', ' ')} | {record['unit']} | {_number(record['ours'])} |"
+            f" {rival} | {_number(record.get('rival'))} | {_number(record.get('ratio'))} |"
+            f" {record.get('got')} of {record.get('expected')} |"
         )
     return "\n".join(rows)
 
@@ -85,7 +89,8 @@ def measured() -> str:
         machines = sorted({record["machine"] for record in records})
         heading = heading.replace("`", "")
         parts.append(
-            f"<details><summary>{heading}, on {'; '.join(machines)}</summary>\n\n{table(records)}\n\n</details>"
+            f"<details><summary>{heading}, on"
+            f" {'; '.join(machines)}</summary>\n\n{table(records)}\n\n</details>"
         )
     return "\n\n".join(parts)
 
@@ -102,17 +107,26 @@ def highlights() -> str:
 
 
 def accuracy() -> str:
-    """nano-InternVL through the pipeline and in a plain loop, and what mistakes in the pipeline do to it."""
+    """nano-InternVL through the pipeline and in a plain loop, and what mistakes in the pipeline do
+    to it."""
     found = json.loads((RESULTS / "accuracy.json").read_text())
     rows = ["| | aim | pipeline | plain loop | questions |", "|---|---:|---:|---:|---:|"]
     for name, title in FIGURES.items():
         one = found[name]
-        aim = f"{'at most' if name in ERRORS else 'at least'} {one['aim']:.0%}" if one["aim"] else ""
-        rows.append(f"| {title} | {aim} | {one['pipeline']:.1%} | {one['plain_loop']:.1%} | {one['n']} |")
+        aim = (
+            f"{'at most' if name in ERRORS else 'at least'} {one['aim']:.0%}" if one["aim"] else ""
+        )
+        rows.append(
+            f"| {title} | {aim} | {one['pipeline']:.1%} | {one['plain_loop']:.1%} | {one['n']} |"
+        )
     broken = json.loads((RESULTS / "mutations.json").read_text())
     right = broken["mutations"]["none"]
     titles = " | ".join(FIGURES[name] for name in right)
-    rows += ["", f"| mistake ({broken['n']} questions each) | {titles} |", "|---|" + "---:|" * len(right)]
+    rows += [
+        "",
+        f"| mistake ({broken['n']} questions each) | {titles} |",
+        "|---|" + "---:|" * len(right),
+    ]
     for mistake, scores in broken["mutations"].items():
         cells = [_against(scores[name], right[name], name in ERRORS) for name in right]
         rows.append(f"| {mistake} | {' | '.join(cells)} |")
@@ -144,11 +158,14 @@ def drawn_benchmarks() -> str:
 
 def scale() -> str:
     """Engines that one driver keeps busy."""
-    rows = ["| | rows/s | of the ideal | cores busy | last rows take |", "|---|---:|---:|---:|---:|"]
+    rows = [
+        "| | rows/s | of the ideal | cores busy | last rows take |",
+        "|---|---:|---:|---:|---:|",
+    ]
     for one in json.loads((RESULTS / "scale.json").read_text()):
         rows.append(
-            f"| {one['name']} | {_number(one['ours'])} | {one['ours'] / one['rival']:.0%} | {one['cores_busy']} "
-            f"| {one['tail_s']:.0f} s |"
+            f"| {one['name']} | {_number(one['ours'])} | {one['ours'] / one['rival']:.0%} |"
+            f" {one['cores_busy']} | {one['tail_s']:.0f} s |"
         )
     return "\n".join(rows)
 
@@ -157,24 +174,37 @@ def planted_faults() -> str:
     """What rules find of planted faults, and what is left of them in the export."""
     records = json.loads((RESULTS / "quality.json").read_text())
     rules = [one for one in records if "held" in one]
-    rows = ["| rule or measure | for | found | of what it holds for, with a fault | misses | sound units it takes |"]
+    rows = [
+        "| rule or measure | for | found | of what it holds for, with a fault | misses | sound"
+        " units it takes |"
+    ]
     rows.append("|---|---|---:|---:|---|---|")
     for one in rules:
         title, fault = one["name"].split(": ")
-        kinds = [(kind, *map(int, text.split(" of "))) for kind, text in one["found_by_kind"].items()]
-        missed = ", ".join(f"{kind} {all_ - found} of {all_}" for kind, found, all_ in kinds if found < all_)
+        kinds = [
+            (kind, *map(int, text.split(" of "))) for kind, text in one["found_by_kind"].items()
+        ]
+        missed = ", ".join(
+            f"{kind} {all_ - found} of {all_}" for kind, found, all_ in kinds if found < all_
+        )
         taken = ", ".join(f"{kind} {count}" for kind, count in one["sound_taken"].items())
         share = "" if one["precision"] is None else f"{one['precision']:.1%}"
         rows.append(
-            f"| {title} | {fault} | {one['got']} of {one['expected']} | {share} of {one['held']} | {missed} | {taken} |"
+            f"| {title} | {fault} | {one['got']} of {one['expected']} | {share} of {one['held']} |"
+            f" {missed} | {taken} |"
         )
-    rows += ["", "| | units | with a fault | sound units kept | faults left |", "|---|---:|---:|---:|---|"]
+    rows += [
+        "",
+        "| | units | with a fault | sound units kept | faults left |",
+        "|---|---:|---:|---:|---|",
+    ]
     for one in records:
         if "held" in one:
             continue
         left = ", ".join(f"{fault} {count}" for fault, count in one["left"].items())
         rows.append(
-            f"| {one['name']} | {one['units']:,} | {one['ours']:.1%} | {one['got']:,} of {one['expected']:,} | {left} |"
+            f"| {one['name']} | {one['units']:,} | {one['ours']:.1%} | {one['got']:,} of"
+            f" {one['expected']:,} | {left} |"
         )
     return "\n".join(rows)
 

@@ -1,4 +1,5 @@
-"""vLLM's engine, watched while it runs: how many requests run and wait, and what reached it. For benchmarks."""
+"""vLLM's engine, watched while it runs: how many requests run and wait, and what reached it. For
+benchmarks."""
 
 from __future__ import annotations
 
@@ -18,12 +19,14 @@ SAMPLED_EVERY_S = 0.02
 
 
 class WatchedEngine(VllmEngine):
-    """Notes in a file, a JSON list a line: seconds of the system's monotonic clock, requests that run, that wait for
-    their first token, and that are answered; bytes of tiles and token ids so far; whether all tiles were views.
+    """Notes in a file, a JSON list a line: seconds of the system's monotonic clock, requests that
+    run, that wait for their first token, and that are answered; bytes of tiles and token ids so
+    far; whether all tiles were views.
 
     Args:
         notes: The file.
-        core: Where vLLM's engine process runs, alone: it stands for the device. None leaves it as it is.
+        core: Where vLLM's engine process runs, alone: it stands for the device. None leaves it as
+            it is.
         arguments: Of `VllmEngine`.
     """
 
@@ -43,7 +46,9 @@ class WatchedEngine(VllmEngine):
         self._notes = open(self._path, "w", buffering=1)  # noqa: SIM115 - open as long as the engine
         self._sampler = asyncio.create_task(self._sample())
 
-    async def generate(self, request: Request, sampling: Sampling, watch: Watch | None = None) -> Completion:
+    async def generate(
+        self, request: Request, sampling: Sampling, watch: Watch | None = None
+    ) -> Completion:
         begun = False
 
         def watched(answer: Any) -> bool:
@@ -71,6 +76,9 @@ class WatchedEngine(VllmEngine):
             await asyncio.sleep(SAMPLED_EVERY_S)
 
     def _note(self) -> None:
-        running, waiting = self._started_answers - self._answered, self._asked - self._started_answers
+        running, waiting = (
+            self._started_answers - self._answered,
+            self._asked - self._started_answers,
+        )
         seen = [time.monotonic(), running, waiting, self._answered, self._bytes, self._views]
         self._notes.write(json.dumps(seen) + "\n")

@@ -1,10 +1,12 @@
-"""A task of your own: which colours are in a picture. Read from top to bottom; the end shows how it is run.
+"""A task of your own: which colours are in a picture. Read from top to bottom; the end shows how it
+is run.
 
-    internvl-batch run --task examples.own_task:colours --colours red,blue --input examples/demo/images \\
+    internvl-batch run --task examples.own_task:colours --colours red,blue --input
+    examples/demo/images \\
         --output colours --model examples/nano/checkpoint
 
-A task asks the model something about each image, page or video, and makes columns of its answers. It needs no code of
-Ray or vLLM, and it is tested by calling two functions.
+A task asks the model something about each image, page or video, and makes columns of its answers.
+It needs no code of Ray or vLLM, and it is tested by calling two functions.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ from pydantic import BaseModel, Field
 from internvl_batch import Answered, Conversation, RegisteredTask, Task, UnitError
 
 
-# 1. Its options. Each is a flag of the command, a key of --config, and a keyword argument in Python.
+# 1. Its options. Each is a flag of the command, a key of --config, and a keyword argument in
+# Python.
 class ColourOptions(BaseModel):
     """Colours"""
 
@@ -50,7 +53,8 @@ def make_colours(options: Any, media: str, columns: Sequence[str]) -> Task:
         return [Conversation((row.get("question") or prompt,), max_new_tokens=30)]
 
     def parse(answered: Answered) -> dict[str, object]:
-        """A value for each column. `UnitError` makes the row an error; nothing that is raised ends the job."""
+        """A value for each column. `UnitError` makes the row an error; nothing that is raised ends
+        the job."""
         words = re.findall(r"[a-z]+", answered.response.lower())
         if not words:
             raise UnitError("parse", "bad_answer", "the answer has no words")
@@ -69,7 +73,9 @@ def make_colours(options: Any, media: str, columns: Sequence[str]) -> Task:
 
 
 # 4. What the commands need to know of it. The tiles are the default of --max-tiles.
-colours = RegisteredTask("colours", ColourOptions, make_colours, tiles=6, media=("image", "document", "video"))
+colours = RegisteredTask(
+    "colours", ColourOptions, make_colours, tiles=6, media=("image", "document", "video")
+)
 
 # It runs in every command, without a change to this package:
 #
@@ -79,9 +85,9 @@ colours = RegisteredTask("colours", ColourOptions, make_colours, tiles=6, media=
 #
 # and in Python, over a folder or over a Dataset:
 #
-#   internvl_batch.run("examples.own_task:colours", "images/", "colours/", model=…, colours="red,blue")
-#   internvl_batch.run(colours, ray.data.read_parquet(…), model=…, colours="red,blue")
-#
+#   internvl_batch.run("examples.own_task:colours", "images/", "colours/", model=…,
+# colours="red,blue") internvl_batch.run(colours, ray.data.read_parquet(…), model=…,
+# colours="red,blue")
 # An installed package gives it a name of its own by an entry point:
 #
 #   [project.entry-points."internvl_batch.tasks"]

@@ -2,11 +2,13 @@
 
     import internvl_batch
 
-    internvl_batch.caption("s3://bucket/images/", "s3://bucket/captions", model="OpenGVLab/InternVL2_5-8B")
-    captions = internvl_batch.caption(ray.data.read_parquet("rows.parquet"), model="OpenGVLab/InternVL2_5-8B")
+    internvl_batch.caption("s3://bucket/images/", "s3://bucket/captions",
+    model="OpenGVLab/InternVL2_5-8B") captions =
+    internvl_batch.caption(ray.data.read_parquet("rows.parquet"), model="OpenGVLab/InternVL2_5-8B")
 
-docs/python.md is the guide. What is in ``__all__`` is public; everything else may change with any version. Importing
-this package imports nothing else: each name loads what it needs at its first use.
+docs/python.md is the guide. What is in ``__all__`` is public; everything else may change with any
+version. Importing this package imports nothing else: each name loads what it needs at its first
+use.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ if TYPE_CHECKING:
     from pipelines.options.tasks import RegisteredTask
 
 _PLACES = {
-    **dict.fromkeys(("annotate", "ask", "caption", "embed", "ground", "ocr", "run"), "pipelines.library.calls"),
+    **dict.fromkeys(
+        ("annotate", "ask", "caption", "embed", "ground", "ocr", "run"), "pipelines.library.calls"
+    ),
     **dict.fromkeys(("Answer", "Answers", "preview"), "pipelines.library.previews"),
     **dict.fromkeys(("Result", "RunFailed"), "pipelines.library.runs"),
     **dict.fromkeys(("Answered", "Conversation", "Dialogue", "Task"), "internvl_ops.tasks"),

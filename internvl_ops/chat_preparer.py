@@ -24,7 +24,8 @@ from internvl_ops.tasks.forms import repair_question
 
 
 class ChatPreparer(UnitPreparer):
-    """Reads media as upright pictures and places them in the first question. Nothing is cut into tiles.
+    """Reads media as upright pictures and places them in the first question. Nothing is cut into
+    tiles.
 
     Args:
         reader: Policy, options and limits of a `MediaReader`.
@@ -49,7 +50,9 @@ class ChatPreparer(UnitPreparer):
     def _render(self, unit: Unit, loaded: list[Loaded], hashes: list[bytes]) -> Prepared:
         pictures = [picture for item in loaded for picture in item.pictures]
         max_tiles = max((item.max_tiles for item in loaded), default=None)
-        conversations = [self._conversation(one, len(pictures), max_tiles, unit) for one in unit.conversations]
+        conversations = [
+            self._conversation(one, len(pictures), max_tiles, unit) for one in unit.conversations
+        ]
         return Prepared(
             conversations=conversations,
             tiles=NO_TILES,
@@ -74,8 +77,8 @@ class ChatPreparer(UnitPreparer):
             raise UnitError(
                 "render",
                 "bad_row",
-                f"the prompt has {tags} {TAG} tags for {num_pictures} images. Write one tag an image, or none at all "
-                "to have the images put in front of the question.",
+                f"the prompt has {tags} {TAG} tags for {num_pictures} images. Write one tag an"
+                " image, or none at all to have the images put in front of the question.",
             )
         return ChatConversation(
             chat=Chat(first, system_message=self._system_message, max_tiles=max_tiles),

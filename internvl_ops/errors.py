@@ -1,4 +1,5 @@
-"""Failures as values: the kind of a unit's failure, whether another attempt can help; and settings in messages."""
+"""Failures as values: the kind of a unit's failure, whether another attempt can help; and settings
+in messages."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ Stage = Literal["read", "explode", "fetch", "decode", "render", "generate", "par
 KINDS: tuple[str, ...] = get_args(ErrorKind)
 STAGES: tuple[str, ...] = get_args(Stage)
 
-# Failures of these kinds may be temporary: a file may arrive later. The others are properties of the input.
+# Failures of these kinds may be temporary: a file may arrive later. The others are properties of
+# the input.
 RETRIABLE: frozenset[str] = frozenset({"timeout", "engine_failed", "storage", "not_found"})
 
 # The kind of an unexpected failure, by the stage in which it happened.
@@ -52,14 +54,14 @@ _KEYWORD = re.compile(_MARK + r"`([a-z]\w*)`(=?)")
 class UnitError(Exception):
     """One unit failed; the job goes on.
 
-    Raised anywhere in ``internvl_ops`` for a failure of one unit. A stage catches it, and it travels with the row to
-    ``errors/``.
+    Raised anywhere in ``internvl_ops`` for a failure of one unit. A stage catches it, and it
+    travels with the row to ``errors/``.
 
     Args:
         stage: Where it happened.
         kind: Its name in ``errors/``; one of a closed list.
-        message: For the person who reads ``errors/``: the value, what is allowed, how to fix it. It has no
-            credentials, and names settings by `keyword`.
+        message: For the person who reads ``errors/``: the value, what is allowed, how to fix it. It
+            has no credentials, and names settings by `keyword`.
         attempts: Number of attempts before it failed.
     """
 
@@ -69,8 +71,10 @@ class UnitError(Exception):
     attempts: int = 1
 
     def __post_init__(self) -> None:
-        self.message = well_formed(self.message)  # it may quote the row, and must be writable in any case
-        super().__init__(self.stage, self.kind, self.message, self.attempts)  # pickle restores it from these
+        # it may quote the row, and must be writable in any case
+        self.message = well_formed(self.message)
+        # pickle restores it from these
+        super().__init__(self.stage, self.kind, self.message, self.attempts)
 
     @property
     def retriable(self) -> bool:
@@ -100,7 +104,10 @@ def unforeseen(stage: Stage, error: Exception) -> UnitError:
     place = ""
     if frames:
         innermost = frames[-1]
-        place = f", in {'/'.join(PurePath(innermost.filename).parts[-2:])} line {innermost.lineno}, {innermost.name}"
+        place = (
+            f", in {'/'.join(PurePath(innermost.filename).parts[-2:])} line {innermost.lineno},"
+            f" {innermost.name}"
+        )
     said = str(error)
     if len(said) > _LONGEST_MESSAGE:
         said = f"{said[:_LONGEST_MESSAGE]}…"
@@ -110,10 +117,11 @@ def unforeseen(stage: Stage, error: Exception) -> UnitError:
 def keyword(name: str, value: object = None) -> str:
     """A setting in a message: its keyword argument in backquotes, such as ```max_tiles`=12``.
 
-    Messages never name an option of a command line: whoever calls this package from Python has none. A program with a
-    command line spells its options by `respelled`. An invisible character before the backquote marks the keyword, so
-    that a backquoted word of a file or an answer is never mistaken for one. It stays in the text wherever the text
-    goes: into another message, a traceback, a file, another process.
+    Messages never name an option of a command line: whoever calls this package from Python has
+    none. A program with a command line spells its options by `respelled`. An invisible character
+    before the backquote marks the keyword, so that a backquoted word of a file or an answer is
+    never mistaken for one. It stays in the text wherever the text goes: into another message, a
+    traceback, a file, another process.
 
     Args:
         name: The keyword argument.
@@ -133,9 +141,11 @@ def respelled(text: str, spell: Callable[[str, bool], str]) -> str:
 
 
 def well_formed(text: str) -> str:
-    """Returns ``text`` as Unicode that can be written: surrogate pairs are joined, a lone surrogate becomes U+FFFD.
+    """Returns ``text`` as Unicode that can be written: surrogate pairs are joined, a lone surrogate
+    becomes U+FFFD.
 
-    JSON may contain half a character as ``\\ud83d``; Python keeps it, but no file, log or Parquet column accepts it.
+    JSON may contain half a character as ``\\ud83d``; Python keeps it, but no file, log or Parquet
+    column accepts it.
     """
     if text.isascii():
         return text

@@ -1,7 +1,8 @@
-"""Events: decisions of the system, such as to restart an engine, as named log records without credentials.
+"""Events: decisions of the system, such as to restart an engine, as named log records without
+credentials.
 
-`note` makes an event. A library only logs; the program that uses it attaches handlers. A worker process attaches one
-that sends its events to the process that collects them, see `forward`.
+`note` makes an event. A library only logs; the program that uses it attaches handlers. A worker
+process attaches one that sends its events to the process that collects them, see `forward`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,14 @@ LONGEST_MESSAGE = 1000  # characters
 _VALUES = (bool, int, float, type(None))
 
 
-def note(logger: logging.Logger, event: str, message: str, *, level: int = logging.WARNING, **fields: object) -> None:
+def note(
+    logger: logging.Logger,
+    event: str,
+    message: str,
+    *,
+    level: int = logging.WARNING,
+    **fields: object,
+) -> None:
     """Logs an event.
 
     Args:
@@ -32,7 +40,10 @@ def note(logger: logging.Logger, event: str, message: str, *, level: int = loggi
     """
     text = safe_text(message)
     text = text if len(text) <= LONGEST_MESSAGE else text[:LONGEST_MESSAGE] + "…"
-    shown = {name: value if isinstance(value, _VALUES) else safe_text(str(value)) for name, value in fields.items()}
+    shown = {
+        name: value if isinstance(value, _VALUES) else safe_text(str(value))
+        for name, value in fields.items()
+    }
     logger.log(level, text, extra={"event": event, "fields": shown})
 
 
@@ -88,7 +99,8 @@ class Forwarder(logging.Handler):
 
 
 def attach(handler: logging.Handler) -> None:
-    """Gives ``handler`` all records of the project from now on; it replaces an earlier handler of its class."""
+    """Gives ``handler`` all records of the project from now on; it replaces an earlier handler of
+    its class."""
     for name in LOGGERS:
         logger = logging.getLogger(name)
         for earlier in [one for one in logger.handlers if type(one) is type(handler)]:

@@ -26,7 +26,8 @@ class Reading:
 
 
 class Gauge:
-    """Counts the things inside its ``with`` block, from any thread. It runs from the first entry on.
+    """Counts the things inside its ``with`` block, from any thread. It runs from the first entry
+    on.
 
     Args:
         clock: Returns seconds of Unix time, so that readings of several machines can be compared.
@@ -66,4 +67,9 @@ class Gauge:
             return None
         now = self._clock()
         spent = now - last.at
-        return Reading(last.since, now, last.busy_s + spent * (self._inside > 0), last.held_s + spent * self._inside)
+        return Reading(
+            last.since,
+            now,
+            last.busy_s + spent * (self._inside > 0),
+            last.held_s + spent * self._inside,
+        )

@@ -1,5 +1,5 @@
-"""Holds a unit's conversations with an engine, turn by turn; a failed answer is generated again. Answers that are not
-texts come from `Asker`, which asks each question once."""
+"""Holds a unit's conversations with an engine, turn by turn; a failed answer is generated again.
+Answers that are not texts come from `Asker`, which asks each question once."""
 
 from __future__ import annotations
 
@@ -31,10 +31,12 @@ class RenderedConversation:
     Args:
         token_ids: int32 of shape (tokens,): the prompt up to the first answer.
         images: The place of each image in the prompt.
-        follow_ups: One int32 array per further question: the ids between the previous answer and the next one.
-        repair: The ids that ask for the answer again in the requested form; None where any answer is accepted.
-        sampling: How answers are generated. A form in it applies to the last answer only, candidates to the one that
-            it says.
+        follow_ups: One int32 array per further question: the ids between the previous answer and
+            the next one.
+        repair: The ids that ask for the answer again in the requested form; None where any answer
+            is accepted.
+        sampling: How answers are generated. A form in it applies to the last answer only,
+            candidates to the one that it says.
     """
 
     token_ids: np.ndarray
@@ -67,7 +69,8 @@ class ChatConversation:
     Args:
         chat: The conversation up to the first answer, without its pictures: `Shown` carries those.
         follow_ups: The further questions.
-        repair: A question that asks for the answer again in the requested form; None where any answer is accepted.
+        repair: A question that asks for the answer again in the requested form; None where any
+            answer is accepted.
         sampling: As in `RenderedConversation`.
     """
 
@@ -134,14 +137,20 @@ Answer_co = TypeVar("Answer_co", covariant=True)
 class Generates(Protocol[Answer_co]):
     """The part of an engine that this module uses."""
 
-    def generate(self, request: Request, sampling: Sampling, watch: Watch | None = None) -> Awaitable[Answer_co]: ...
+    def generate(
+        self, request: Request, sampling: Sampling, watch: Watch | None = None
+    ) -> Awaitable[Answer_co]: ...
 
 
 class Answerer(Protocol):
-    """Has the conversations of a unit with an engine: a `Generator`, or an `Asker` if answers are not texts."""
+    """Has the conversations of a unit with an engine: a `Generator`, or an `Asker` if answers are
+    not texts."""
 
     async def answer(
-        self, request_id: str, conversations: Sequence[RenderedConversation | ChatConversation], shown: Shown
+        self,
+        request_id: str,
+        conversations: Sequence[RenderedConversation | ChatConversation],
+        shown: Shown,
     ) -> list[Any]: ...
 
 
@@ -158,7 +167,10 @@ class Asker(Generic[Answer]):
     engine: Generates[Answer]
 
     async def answer(
-        self, request_id: str, conversations: Sequence[RenderedConversation | ChatConversation], shown: Shown
+        self,
+        request_id: str,
+        conversations: Sequence[RenderedConversation | ChatConversation],
+        shown: Shown,
     ) -> list[Answer]:
         """One answer to each conversation.
 
@@ -174,18 +186,23 @@ class Asker(Generic[Answer]):
         answers = []
         for number, conversation in enumerate(conversations):
             if conversation.follow_ups:
-                raise ConfigurationError("A question can follow another only if answers are texts. Ask each by itself.")
-            request = replace(shown.request(f"{request_id}-{number}", conversation.prompt), follows=number > 0)
+                raise ConfigurationError(
+                    "A question can follow another only if answers are texts. Ask each by itself."
+                )
+            request = replace(
+                shown.request(f"{request_id}-{number}", conversation.prompt), follows=number > 0
+            )
             answers.append(await self.engine.generate(request, conversation.sampling))
         return answers
 
 
 @dataclass
 class Generator:
-    """Answers a unit's conversations, one after another. Calls for several units may run at the same time.
+    """Answers a unit's conversations, one after another. Calls for several units may run at the
+    same time.
 
-    The conversations of a unit run in sequence, because they share a prefix, above all the images. The engine still
-    has that prefix in its caches when the next conversation starts.
+    The conversations of a unit run in sequence, because they share a prefix, above all the images.
+    The engine still has that prefix in its caches when the next conversation starts.
 
     Args:
         engine: A started engine.
@@ -204,7 +221,10 @@ class Generator:
     listener: Callable[[str], None] | None = None
 
     async def answer(
-        self, request_id: str, conversations: Sequence[RenderedConversation | ChatConversation], shown: Shown
+        self,
+        request_id: str,
+        conversations: Sequence[RenderedConversation | ChatConversation],
+        shown: Shown,
     ) -> list[list[list[Reply]]]:
         """Replies by conversation, sample and turn.
 
@@ -214,10 +234,10 @@ class Generator:
             shown: The images they are about.
 
         Raises:
-            UnitError: One answer failed; the whole conversation fails, and with it the unit. A later question, or a
-                request to repeat an answer in its form, may exceed the context: ``prompt_too_long`` names the
-                question. An answer that reaches the end of the context is cut off there, with finish reason
-                ``length``.
+            UnitError: One answer failed; the whole conversation fails, and with it the unit. A
+                later question, or a request to repeat an answer in its form, may exceed the
+                context: ``prompt_too_long`` names the question. An answer that reaches the end of
+                the context is cut off there, with finish reason ``length``.
             EngineDead: The engine died and cannot be restarted.
         """
         numbers = itertools.count()
@@ -227,7 +247,11 @@ class Generator:
             return replace(shown.request(f"{request_id}-{number}", prompt), follows=number > 0)
 
         return [
-            list(await asyncio.gather(*(self._converse(request, one, sample) for sample in range(self.samples))))
+            list(
+                await asyncio.gather(
+                    *(self._converse(request, one, sample) for sample in range(self.samples))
+                )
+            )
             for one in conversations
         ]
 
@@ -237,7 +261,9 @@ class Generator:
         conversation: RenderedConversation | ChatConversation,
         sample: int,
     ) -> list[Reply]:
-        formed = replace(conversation.sampling, seed=_other_seed(conversation.sampling.seed, sample))
+        formed = replace(
+            conversation.sampling, seed=_other_seed(conversation.sampling.seed, sample)
+        )
         prompt: Any = conversation.prompt
         replies: list[Reply] = []
         for number, following in enumerate([*conversation.follow_ups, None], 1):
@@ -260,22 +286,34 @@ class Generator:
     async def _reply(self, request: Request, sampling: Sampling) -> Reply:
         """The first attempt that ends by itself, or the best of all attempts."""
         kept: Reply | None = None
-        hotter = [temperature for temperature in RAMP if temperature > sampling.temperature][: self.retries.times]
+        hotter = [temperature for temperature in RAMP if temperature > sampling.temperature][
+            : self.retries.times
+        ]
         for attempt, temperature in enumerate([sampling.temperature, *hotter]):
-            how = replace(sampling, temperature=temperature, seed=_other_seed(sampling.seed, attempt * self.samples))
+            how = replace(
+                sampling,
+                temperature=temperature,
+                seed=_other_seed(sampling.seed, attempt * self.samples),
+            )
             again = replace(
-                request, request_id=f"{request.request_id}.{attempt}", follows=request.follows or attempt > 0
+                request,
+                request_id=f"{request.request_id}.{attempt}",
+                follows=request.follows or attempt > 0,
             )
             if kept is not None:  # they are the same for every attempt
                 how = replace(how, candidates=())
             reply = self._judged(await self.engine.generate(again, how, self._watch()))
             if kept is not None:
                 reply.candidates = kept.candidates
-            if kept is None or FINISH_REASONS.index(reply.finish_reason) < FINISH_REASONS.index(kept.finish_reason):
+            if kept is None or FINISH_REASONS.index(reply.finish_reason) < FINISH_REASONS.index(
+                kept.finish_reason
+            ):
                 kept = reply
             kept.attempts = attempt + 1
             # Where candidates decide, what follows them in a long answer does not matter.
-            enough = reply.finish_reason == "length" and (bool(sampling.candidates) or not self.retries.cut)
+            enough = reply.finish_reason == "length" and (
+                bool(sampling.candidates) or not self.retries.cut
+            )
             if reply.finish_reason == "stop" or enough:
                 break
         assert kept is not None
@@ -287,7 +325,9 @@ class Generator:
         def watch(answer: Sequence[int] | str) -> bool:
             nonlocal looked_at
             if self.listener is not None:
-                shown = answer if isinstance(answer, str) else self._decoded(answer, keep_special=False)
+                shown = (
+                    answer if isinstance(answer, str) else self._decoded(answer, keep_special=False)
+                )
                 self.listener(self._cut(shown)[0])
             if self.stop:
                 text = answer if isinstance(answer, str) else self._decoded(answer)
@@ -298,12 +338,15 @@ class Generator:
             if len(answer) - looked_at < LOOKED_AT_EVERY:
                 return False
             looked_at = len(answer)
-            return is_repetitive(answer if isinstance(answer, str) else self._decoded(answer, keep_special=False))
+            return is_repetitive(
+                answer if isinstance(answer, str) else self._decoded(answer, keep_special=False)
+            )
 
         return watch
 
     def _judged(self, completion: Completion) -> Reply:
-        """The reply with its finish reason: ended by a stop text, by a loop, or for the engine's own reason."""
+        """The reply with its finish reason: ended by a stop text, by a loop, or for the engine's
+        own reason."""
         text = completion.text
         if text is None:
             text = self._decoded(completion.token_ids)
@@ -311,7 +354,11 @@ class Generator:
         reason = completion.finish_reason
         if stopped:
             reason = "stop"
-        elif reason == "watch" or find_loop(completion.token_ids or text) is not None or is_repetitive(text):
+        elif (
+            reason == "watch"
+            or find_loop(completion.token_ids or text) is not None
+            or is_repetitive(text)
+        ):
             reason = "repetition"
         return Reply(
             token_ids=completion.token_ids,
@@ -347,15 +394,20 @@ class Generator:
         assert self.tokenizer is not None, "a rendered prompt has a tokenizer"
         if reply.text is not None:
             text = self.tokenizer.encode(self.tokenizer.literal(reply.text), start=False)
-            return np.concatenate([np.asarray(self.tokenizer.header(reply.token_ids), np.int32), text])
+            return np.concatenate(
+                [np.asarray(self.tokenizer.header(reply.token_ids), np.int32), text]
+            )
         ids = reply.token_ids
-        end = next((index for index, token in enumerate(ids) if token in self.tokenizer.stop_ids), len(ids))
+        end = next(
+            (index for index, token in enumerate(ids) if token in self.tokenizer.stop_ids), len(ids)
+        )
         return np.asarray(ids[:end], np.int32)
 
 
 @contextmanager
 def _placed(number: int, questions: int, *, again: bool = False) -> Iterator[None]:
-    """Adds to a ``prompt_too_long`` error which question of the conversation failed, unless it was the first."""
+    """Adds to a ``prompt_too_long`` error which question of the conversation failed, unless it was
+    the first."""
     try:
         yield
     except UnitError as error:
@@ -365,7 +417,9 @@ def _placed(number: int, questions: int, *, again: bool = False) -> Iterator[Non
         asked = f"{asked}, asked again because the answer was not of its form" if again else asked
         lower = f"lower {keyword('max_new_tokens')}"
         mend = f"The whole conversation fails. Ask fewer or shorter questions of a row, or {lower}."
-        raise UnitError(error.stage, error.kind, f"{asked}: {error.message} {mend}", error.attempts) from error
+        raise UnitError(
+            error.stage, error.kind, f"{asked}: {error.message} {mend}", error.attempts
+        ) from error
 
 
 def _other_seed(seed: int | None, number: int) -> int | None:
@@ -376,5 +430,7 @@ def _other_seed(seed: int | None, number: int) -> int | None:
 def _mean_logprob(completion: Completion) -> float | None:
     if not completion.logprobs:
         return None
-    chosen = [at[token] for at, token in zip(completion.logprobs, completion.token_ids, strict=False)]
+    chosen = [
+        at[token] for at, token in zip(completion.logprobs, completion.token_ids, strict=False)
+    ]
     return float(np.mean(chosen)) if chosen else None

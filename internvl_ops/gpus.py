@@ -31,11 +31,13 @@ def _gpu(name: str, teraflops: float, gigabytes_per_s: float, gigabytes: float) 
     return Gpu(name, teraflops * 1e12, gigabytes_per_s * 1e9, gigabytes * 1e9)
 
 
-# From NVIDIA's data sheets. If a sheet gives only the rate "with sparsity", this is half of it: these rates are dense.
+# From NVIDIA's data sheets. If a sheet gives only the rate "with sparsity", this is half of it:
+# these rates are dense.
 GPUS = {
     gpu.name: gpu
     for gpu in (
-        _gpu("b200", 2250, 7700, 180),  # HGX B200: eight have 36 PFLOP/s with sparsity, 62 TB/s, 1,440 GB
+        # HGX B200: eight have 36 PFLOP/s with sparsity, 62 TB/s, 1,440 GB
+        _gpu("b200", 2250, 7700, 180),
         _gpu("h200", 989.5, 4800, 141),  # H200 SXM: 1,979 with sparsity
         _gpu("h100", 989.5, 3350, 80),  # H100 SXM: 1,979 with sparsity
         _gpu("h100-pcie", 756, 2000, 80),  # H100 PCIe: 1,513 with sparsity
@@ -53,7 +55,8 @@ DEFAULT_GPU = "h100"
 
 
 def find_gpu(name: str) -> Gpu:
-    """The GPU with this name: a key of `GPUS`, or the name in the driver or in Ray, such as ``NVIDIA H100 80GB HBM3``.
+    """The GPU with this name: a key of `GPUS`, or the name in the driver or in Ray, such as
+    ``NVIDIA H100 80GB HBM3``.
 
     Raises:
         ConfigurationError: The name is unknown.
@@ -64,7 +67,9 @@ def find_gpu(name: str) -> Gpu:
         return GPUS[name.lower()]
     known = next((GPUS[word] for word in words if word in GPUS), None)
     if known is None:
-        raise ConfigurationError(f"{keyword('gpu', name)}: not a known GPU. Known are {', '.join(GPUS)}.")
+        raise ConfigurationError(
+            f"{keyword('gpu', name)}: not a known GPU. Known are {', '.join(GPUS)}."
+        )
     for word, suffix in (("pcie", "pcie"), ("40gb", "40g")):
         if word in words:
             return GPUS.get(f"{known.name}-{suffix}", known)
@@ -77,4 +82,8 @@ def gpu_here() -> str | None:
         return None
     query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
     said = subprocess.run(query, capture_output=True, text=True, check=False)
-    return said.stdout.splitlines()[0].strip() if said.returncode == 0 and said.stdout.strip() else None
+    return (
+        said.stdout.splitlines()[0].strip()
+        if said.returncode == 0 and said.stdout.strip()
+        else None
+    )

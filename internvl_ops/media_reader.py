@@ -14,7 +14,15 @@ from internvl_ops.media.fetch import Fetcher
 from internvl_ops.media.file_cache import FileCache
 from internvl_ops.media.frame_files import frames_of, pack_frames
 from internvl_ops.media.office import OfficeConverter, office_suffix
-from internvl_ops.media.parts import WHOLE, DecodeOptions, Loaded, Part, count_image_tiles, list_parts, load
+from internvl_ops.media.parts import (
+    WHOLE,
+    DecodeOptions,
+    Loaded,
+    Part,
+    count_image_tiles,
+    list_parts,
+    load,
+)
 from internvl_ops.media.sandbox import Sandbox
 from internvl_ops.media.small import small_jpeg_of
 from internvl_ops.media.tiling import RESIZER, share_tile_budget
@@ -54,8 +62,8 @@ class ReadLimits:
     Args:
         max_bytes: Maximum size of the file.
         fetch_timeout_s: Maximum seconds for one fetch.
-        decode_timeout_s: Maximum seconds for one decode. Finding scenes decodes a whole video; there it is the limit
-            per minute of 1080p at 30 frames per second.
+        decode_timeout_s: Maximum seconds for one decode. Finding scenes decodes a whole video;
+            there it is the limit per minute of 1080p at 30 frames per second.
         decode_memory_mib: Maximum memory for one decode.
     """
 
@@ -66,10 +74,11 @@ class ReadLimits:
 
 
 class MediaReader:
-    """Fetches and decodes: many fetches in parallel in the background, decoding in a separate process.
+    """Fetches and decodes: many fetches in parallel in the background, decoding in a separate
+    process.
 
-    A crash, a hang or a memory bomb in a decoder costs one unit. Safe to call from several threads, which keeps the
-    decoder busy while another call waits for its fetches.
+    A crash, a hang or a memory bomb in a decoder costs one unit. Safe to call from several threads,
+    which keeps the decoder busy while another call waits for its fetches.
 
     Args:
         policy: Which URIs may be read.
@@ -107,7 +116,8 @@ class MediaReader:
         return self._sandbox.call(office_suffix, source, timeout_s=self._timeout_s)
 
     def files(self, units: Sequence[Unit]) -> Iterator[tuple[int, int, bytes | str | UnitError]]:
-        """(unit, place in its media, bytes or local path or error) of every file, as soon as it is ready.
+        """(unit, place in its media, bytes or local path or error) of every file, as soon as it is
+        ready.
 
         If a video is needed, several images are its frames: they arrive as one file, in place 0.
         """
@@ -125,18 +135,28 @@ class MediaReader:
             if len(found) == len(media):
                 yield from ((row, place, file) for place, file in self._joined(several.pop(row)))
 
-    def _joined(self, files: dict[int, bytes | str | UnitError]) -> Iterator[tuple[int, bytes | str | UnitError]]:
-        """The files of one row of videos, by their place; or one video, if the files are its frames."""
+    def _joined(
+        self, files: dict[int, bytes | str | UnitError]
+    ) -> Iterator[tuple[int, bytes | str | UnitError]]:
+        """The files of one row of videos, by their place; or one video, if the files are its
+        frames."""
         frames = frames_of(files[place] for place in sorted(files))
         if frames is None:
             yield from files.items()
         elif sum(map(len, frames)) > self._max_bytes:
             message = f"frames with more than {self._max_bytes:,} bytes together"
-            yield 0, UnitError("fetch", "too_large", f"{message}. Raise {keyword('max_bytes')} to read them")
+            yield (
+                0,
+                UnitError(
+                    "fetch", "too_large", f"{message}. Raise {keyword('max_bytes')} to read them"
+                ),
+            )
         else:
             yield 0, pack_frames((f"{number:08}.jpg", data) for number, data in enumerate(frames))
 
-    def _single_files(self, units: Sequence[Unit]) -> Iterator[tuple[int, int, bytes | str | UnitError]]:
+    def _single_files(
+        self, units: Sequence[Unit]
+    ) -> Iterator[tuple[int, int, bytes | str | UnitError]]:
         remote = []
         for row, unit in enumerate(units):
             for place, media in enumerate(unit.media):
@@ -146,7 +166,9 @@ class MediaReader:
                     yield row, place, self._as_pdf(self._cached(self._cache, media.uri), media.uri)
                 else:
                     remote.append((row, place))
-        for index, file in self._fetcher.stream([units[row].media[place].uri for row, place in remote]):
+        for index, file in self._fetcher.stream(
+            [units[row].media[place].uri for row, place in remote]
+        ):
             yield *remote[index], file
 
     def _as_pdf(self, file: bytes | str | UnitError, uri: str) -> bytes | str | UnitError:
@@ -171,7 +193,9 @@ class MediaReader:
         """Decodes one file of ``unit``, or the unit's part of it."""
         options, max_tiles = self._how(unit, place)
         try:
-            return self._sandbox.call(load, source, unit.part, options, max_tiles, timeout_s=self._timeout_s)
+            return self._sandbox.call(
+                load, source, unit.part, options, max_tiles, timeout_s=self._timeout_s
+            )
         except UnitError as error:
             return named_error(error, unit.media[place].uri)
 
@@ -186,7 +210,11 @@ class MediaReader:
         """Tiles of each unit of images, from its files' headers: nothing is decoded."""
         counts: list[int | UnitError] = [0] * len(units)
         for row, place, source in self.files(units):
-            found = source if isinstance(source, UnitError) else self._count_tiles(source, units[row], place)
+            found = (
+                source
+                if isinstance(source, UnitError)
+                else self._count_tiles(source, units[row], place)
+            )
             so_far = counts[row]
             if isinstance(found, UnitError):
                 counts[row] = found
@@ -197,7 +225,9 @@ class MediaReader:
     def _count_tiles(self, source: bytes | str, unit: Unit, place: int) -> int | UnitError:
         options, max_tiles = self._how(unit, place)
         try:
-            return self._sandbox.call(count_image_tiles, source, options, max_tiles, timeout_s=self._timeout_s)
+            return self._sandbox.call(
+                count_image_tiles, source, options, max_tiles, timeout_s=self._timeout_s
+            )
         except UnitError as error:
             return named_error(error, unit.media[place].uri)
 
@@ -208,17 +238,22 @@ class MediaReader:
     def preview(self, picture: bytes, width: int, height: int) -> bytes | None:
         """A small JPEG of a picture; None if it cannot be made, which is not an error."""
         try:
-            return self._sandbox.call(small_jpeg_of, picture, width, height, timeout_s=self._timeout_s)
+            return self._sandbox.call(
+                small_jpeg_of, picture, width, height, timeout_s=self._timeout_s
+            )
         except UnitError:
             return None
 
     def display(self, unit: Unit, side: int) -> Displayed | UnitError:
-        """The picture of the first file of ``unit``, or its frames, for a person to look at; see `display`."""
+        """The picture of the first file of ``unit``, or its frames, for a person to look at; see
+        `display`."""
         for _, place, source in self.files([unit]):
             if isinstance(source, UnitError):
                 return source
             try:
-                return self._sandbox.call(display, source, unit.part, self.options, side, timeout_s=self._timeout_s)
+                return self._sandbox.call(
+                    display, source, unit.part, self.options, side, timeout_s=self._timeout_s
+                )
             except UnitError as error:
                 return named_error(error, unit.media[place].uri)
         return UnitError("fetch", "bad_row", "the unit has no media")
@@ -232,7 +267,8 @@ class MediaReader:
                 return self._list_parts(source)
             except UnitError as error:
                 return named_error(
-                    UnitError("explode", error.kind, error.message, error.attempts), unit.media[place].uri
+                    UnitError("explode", error.kind, error.message, error.attempts),
+                    unit.media[place].uri,
                 )
         return [WHOLE]
 
@@ -240,17 +276,20 @@ class MediaReader:
         clips, timeout_s = self.options.clips, self._timeout_s
         by_scenes = self.options.kind == "video" and clips is not None and clips.by == "scenes"
         if by_scenes:  # decodes the whole video, so the limit grows with the video
-            timeout_s *= max(1.0, self._sandbox.call(scene_work, source, clips, timeout_s=timeout_s))
+            timeout_s *= max(
+                1.0, self._sandbox.call(scene_work, source, clips, timeout_s=timeout_s)
+            )
         try:
             return self._sandbox.call(list_parts, source, self.options, timeout_s=timeout_s)
         except UnitError as error:
             if not by_scenes or error.kind != "timeout":
                 raise
-            # Not "timeout", which would be tried again: the same video would take as long the next time.
+            # Not "timeout", which would be tried again: the same video would take as long the next
+            # time.
             limit = keyword("decode_timeout_s", f"{self._timeout_s:g}")
             message = (
-                f"finding its scenes takes longer than {timeout_s:,.0f} s, the time that {limit} gives to a video of "
-                f"this length. Raise it, or split by {keyword('length_s')}"
+                f"finding its scenes takes longer than {timeout_s:,.0f} s, the time that {limit}"
+                f" gives to a video of this length. Raise it, or split by {keyword('length_s')}"
             )
             raise UnitError("explode", "too_large", message) from None
 

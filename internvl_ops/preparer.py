@@ -28,7 +28,16 @@ from internvl_ops.tasks.conversation import Conversation
 from internvl_ops.tasks.forms import repair_question
 from internvl_ops.tasks.text_layer import with_anchors
 
-__all__ = ["MediaReader", "MediaRef", "Prepared", "Preparer", "ReadLimits", "Unit", "UnitPreparer", "tile_preview"]
+__all__ = [
+    "MediaReader",
+    "MediaRef",
+    "Prepared",
+    "Preparer",
+    "ReadLimits",
+    "Unit",
+    "UnitPreparer",
+    "tile_preview",
+]
 
 
 @dataclass
@@ -39,15 +48,18 @@ class Prepared:
         conversations: Rendered, or as chats, in the unit's order.
         tiles: uint8 of shape (tiles, 3, S, S), of all images in order.
         tiles_per_image: Number of tiles of each image or frame.
-        hashes: For each image or frame, a hash of its file and of its tiling options; equal hashes mean equal tiles.
+        hashes: For each image or frame, a hash of its file and of its tiling options; equal hashes
+            mean equal tiles.
         width: Width of the first image, upright, in pixels.
         height: Height of the first image, upright, in pixels.
         notes: What a reader of the result should know, such as "first frame of 12".
-        version: Versions of the files when they were read, joined; see `internvl_ops.media.transports.Received`.
-        pictures: Files instead of tiles, one per image or frame, for an engine that tiles by itself.
+        version: Versions of the files when they were read, joined; see
+            `internvl_ops.media.transports.Received`.
+        pictures: Files instead of tiles, one per image or frame, for an engine that tiles by
+            itself.
         stats: Measures of the first picture or page, if they were asked for.
-        unasked: Why nothing is asked: `BLANK`, because its pictures or pages show nothing, or `TEXT_LAYER`, because
-            the layer is the answer; empty if the engine is asked.
+        unasked: Why nothing is asked: `BLANK`, because its pictures or pages show nothing, or
+            `TEXT_LAYER`, because the layer is the answer; empty if the engine is asked.
         layer: The text that a PDF stores for the page, if it was asked for.
         info: What a PDF says of the page and of itself; None for other media.
     """
@@ -88,14 +100,17 @@ class UnitPreparer:
         return joined_versions(map(self._media.version, unit.media))
 
     def prepare(self, units: Sequence[Unit]) -> list[Prepared | UnitError]:
-        """Prepares units in parallel, in the order of ``units``; a failure affects only its own unit."""
+        """Prepares units in parallel, in the order of ``units``; a failure affects only its own
+        unit."""
         loaded: list[list[Loaded | None]] = [[None] * len(unit.media) for unit in units]
         hashes = [[b""] * len(unit.media) for unit in units]
         failed: dict[int, UnitError] = {}
         for row, place, source in self._media.files(units):
             if row in failed:
                 continue
-            outcome = source if isinstance(source, UnitError) else self._load(source, units[row], place)
+            outcome = (
+                source if isinstance(source, UnitError) else self._load(source, units[row], place)
+            )
             if isinstance(outcome, UnitError):
                 failed[row] = outcome
             else:
@@ -129,7 +144,9 @@ class UnitPreparer:
         except Exception as error:
             return named_error(unforeseen("decode", error), unit.media[place].uri)
 
-    def _rendered(self, unit: Unit, loaded: list[Loaded], hashes: list[bytes]) -> Prepared | UnitError:
+    def _rendered(
+        self, unit: Unit, loaded: list[Loaded], hashes: list[bytes]
+    ) -> Prepared | UnitError:
         try:
             times = [time for item in loaded for time in item.frame_times]
             asked = [with_subtitles(one, times) for one in unit.conversations]
@@ -151,7 +168,8 @@ class UnitPreparer:
             return unforeseen("render", error)
 
     def _hash(self, source: bytes | str | UnitError, unit: Unit, place: int) -> bytes:
-        """Identifies tiles: by the file's bytes, or, for a file that is read in parts, by its URI and the part."""
+        """Identifies tiles: by the file's bytes, or, for a file that is read in parts, by its URI
+        and the part."""
         identity = source if isinstance(source, bytes) else unit.media[place].uri.encode()
         how = repr((unit.part, len(unit.media), self._media.options)).encode()
         return hashlib.blake2b(hashlib.blake2b(identity).digest() + how, digest_size=16).digest()
@@ -171,7 +189,9 @@ class UnitPreparer:
         empty = np.empty((0, 3, tile_size, tile_size), np.uint8)
         return Prepared(
             conversations=conversations,
-            tiles=loaded[0].tiles if len(loaded) == 1 else np.concatenate([empty, *(item.tiles for item in loaded)]),
+            tiles=loaded[0].tiles
+            if len(loaded) == 1
+            else np.concatenate([empty, *(item.tiles for item in loaded)]),
             tiles_per_image=[count for item in loaded for count in item.tiles_per_image],
             hashes=names,
             width=loaded[0].width if loaded else 0,
@@ -189,10 +209,11 @@ class Preparer(UnitPreparer):
         reader: Policy, options and limits of a `MediaReader`.
         sampling: How answers are generated.
         system_message: Replaces the checkpoint's.
-        combine_images: Put the images of a unit into the prompt as one, with all their tiles; otherwise each image is
-            separate. The model cards show both.
+        combine_images: Put the images of a unit into the prompt as one, with all their tiles;
+            otherwise each image is separate. The model cards show both.
         special_tokens: Whether special tokens in a row's text are plain text; see `Renderer`.
-        context_length: Maximum length of prompt and answer together, in tokens, if it differs from the checkpoint's.
+        context_length: Maximum length of prompt and answer together, in tokens, if it differs from
+            the checkpoint's.
         trust_remote_code: Let a tokenizer's own code run.
     """
 
@@ -231,7 +252,9 @@ class Preparer(UnitPreparer):
         names = names_of_images(loaded, hashes)
         if self._combine and self._media.options.kind == "image" and len(counts) > 1:
             counts, names = [sum(counts)], ["+".join(names)]
-        conversations = [self._conversation(one, counts, unit.sampling) for one in unit.conversations]
+        conversations = [
+            self._conversation(one, counts, unit.sampling) for one in unit.conversations
+        ]
         return self._gathered(unit, loaded, conversations, names, self._tile_size)
 
     def _conversation(
@@ -240,7 +263,9 @@ class Preparer(UnitPreparer):
         how = conversation_sampling(asked, self._sampling, sampling)
         first, *others = asked.questions
         media: Media = "video" if self._media.options.kind == "video" else "images"
-        rendered = self._renderer.render(first, counts, media=media, max_new_tokens=how.max_new_tokens)
+        rendered = self._renderer.render(
+            first, counts, media=media, max_new_tokens=how.max_new_tokens
+        )
         repair = repair_question(asked)
         return RenderedConversation(
             token_ids=rendered.token_ids,
@@ -266,11 +291,14 @@ def joined_versions(versions: Iterable[str]) -> str:
 
 
 def conversation_sampling(asked: Conversation, job: Sampling, row: Mapping[str, Any]) -> Sampling:
-    """How a conversation's answers are generated: the job's settings, with its own length and form, and the row's."""
+    """How a conversation's answers are generated: the job's settings, with its own length and form,
+    and the row's."""
     names = ("max_new_tokens", "json_schema", "choices", "candidates", "candidates_at")
     how = replace(job, **({name: getattr(asked, name) for name in names} | dict(row)))
     # An answer of a form ends where the form ends, however short it is.
-    least = asked.min_new_tokens if how.constrained else max(asked.min_new_tokens, how.min_new_tokens)
+    least = (
+        asked.min_new_tokens if how.constrained else max(asked.min_new_tokens, how.min_new_tokens)
+    )
     return replace(how, min_new_tokens=min(least, how.max_new_tokens))
 
 

@@ -1,5 +1,5 @@
-"""What an engine says to one question, by kind. A new kind of answer is a class here and an outcome in
-`internvl_ops.tasks.outcomes`."""
+"""What an engine says to one question, by kind. A new kind of answer is a class here and an outcome
+in `internvl_ops.tasks.outcomes`."""
 
 from __future__ import annotations
 
@@ -17,16 +17,19 @@ class Reply:
     """One text.
 
     Args:
-        token_ids: The generated ids, including the token that ended the answer; empty if the engine returns no ids.
-        text: The answer, where it differs from the decoded ids: cut at a stop text, or from an engine without ids.
+        token_ids: The generated ids, including the token that ended the answer; empty if the engine
+            returns no ids.
+        text: The answer, where it differs from the decoded ids: cut at a stop text, or from an
+            engine without ids.
         prompt_tokens: Length of the prompt, including all earlier turns.
         completion_tokens: Length of the answer.
-        finish_reason: ``stop``, ``length``, or ``repetition`` for an answer that was cut off in a loop.
+        finish_reason: ``stop``, ``length``, or ``repetition`` for an answer that was cut off in a
+            loop.
         attempts: How often the answer was generated; the best attempt is kept.
         mean_logprob: Mean log-probability of its tokens, natural logarithm; None unless requested.
         left_out: Whether the model generated thoughts that are not part of the answer.
-        candidates: Natural logarithm of the probability of each candidate of the conversation, for the answer that they
-            belong to; else empty.
+        candidates: Natural logarithm of the probability of each candidate of the conversation, for
+            the answer that they belong to; else empty.
     """
 
     token_ids: list[int]

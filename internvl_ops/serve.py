@@ -1,14 +1,17 @@
-"""`vllm serve` for an InternVL checkpoint, with this project's tiling and the family's own conversation template.
+"""`vllm serve` for an InternVL checkpoint, with this project's tiling and the family's own
+conversation template.
 
     internvl-batch serve OpenGVLab/InternVL2_5-8B --port 8000 --tensor-parallel-size 2
 
-The server listens on this machine only. To serve other machines, add --host 0.0.0.0 and --api-key KEY (or set
-VLLM_API_KEY): anyone with the key may use the server. It fetches no images from URLs. Send images as data: URLs, as
-this project's engine does, or allow hosts with --allowed-media-domains HOST.
+The server listens on this machine only. To serve other machines, add --host 0.0.0.0 and --api-key
+KEY (or set VLLM_API_KEY): anyone with the key may use the server. It fetches no images from URLs.
+Send images as data: URLs, as this project's engine does, or allow hosts with
+--allowed-media-domains HOST.
 
-Everything after the model is an option of `vllm serve`; see `vllm serve --help=all`. No torchvision is needed and no
-code that comes with the checkpoint runs. A prompt and its answer may have the context that the checkpoint was trained
-for; `--max-model-len` sets another. What it serves is what `--engine openai` asks, and any other OpenAI client.
+Everything after the model is an option of `vllm serve`; see `vllm serve --help=all`. No torchvision
+is needed and no code that comes with the checkpoint runs. A prompt and its answer may have the
+context that the checkpoint was trained for; `--max-model-len` sets another. What it serves is what
+`--engine openai` asks, and any other OpenAI client.
 """
 
 from __future__ import annotations
@@ -28,7 +31,8 @@ from internvl_ops.models.prompts.jinja_template import jinja_template
 
 
 def main(program: str, argv: Sequence[str]) -> None:
-    """Serves the checkpoint that the first argument names, until it is stopped; the other arguments are vLLM's."""
+    """Serves the checkpoint that the first argument names, until it is stopped; the other arguments
+    are vLLM's."""
     if not argv or argv[0].startswith("-"):
         print(__doc__)
         sys.exit(0 if list(argv) in (["--help"], ["-h"]) else 2)
@@ -45,10 +49,11 @@ def main(program: str, argv: Sequence[str]) -> None:
 
 
 def context_options(checkpoint: Checkpoint, options: list[str]) -> list[str]:
-    """Options of `vllm serve` that hold it to the checkpoint's context, unless `options` set another.
+    """Options of `vllm serve` that hold it to the checkpoint's context, unless `options` set
+    another.
 
-    By itself, vLLM would use the length that the config's `rope_scaling` promises. Answers beyond the trained context
-    make no sense.
+    By itself, vLLM would use the length that the config's `rope_scaling` promises. Answers beyond
+    the trained context make no sense.
     """
     if any(option.replace("_", "-").startswith("--max-model-len") for option in options):
         return []
@@ -59,7 +64,8 @@ def _serve(checkpoint: Checkpoint, template: Path, options: list[str]) -> None:
     options = _safely(options)
     vllm_plugin.make_findable()
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
-    # What `vllm serve` runs; the command itself fails in the CPU build, which does not know its own version.
+    # What `vllm serve` runs; the command itself fails in the CPU build, which does not know its own
+    # version.
     from vllm.entrypoints.launchers.api_server.entry import main as vllm_serve
     from vllm.platforms import current_platform
 
@@ -70,7 +76,9 @@ def _serve(checkpoint: Checkpoint, template: Path, options: list[str]) -> None:
     vllm_serve()
 
 
-def arguments(checkpoint: Checkpoint, template: Path, options: list[str], *, on_cpu: bool) -> list[str]:
+def arguments(
+    checkpoint: Checkpoint, template: Path, options: list[str], *, on_cpu: bool
+) -> list[str]:
     """Arguments of `vllm serve`: this project's, then those of the command line, which win.
 
     Args:
@@ -80,7 +88,14 @@ def arguments(checkpoint: Checkpoint, template: Path, options: list[str], *, on_
         on_cpu: Whether vLLM runs on CPUs.
     """
     folder = checkpoint.model if Path(checkpoint.model).is_dir() else str(checkpoint.whole())
-    chosen = ["--model", folder, "--chat-template", str(template), "--chat-template-content-format", "openai"]
+    chosen = [
+        "--model",
+        folder,
+        "--chat-template",
+        str(template),
+        "--chat-template-content-format",
+        "openai",
+    ]
     if folder != checkpoint.model:
         chosen += ["--served-model-name", checkpoint.model]
     chosen += context_options(checkpoint, options)
@@ -88,7 +103,11 @@ def arguments(checkpoint: Checkpoint, template: Path, options: list[str], *, on_
     chosen += ["--trust-request-mm-kwargs"]
     if on_cpu:
         context = checkpoint.context_length * checkpoint.kv_bytes_per_token
-        chosen += ["--enforce-eager", "--kv-cache-memory-bytes", str(max(1 << 30, context + (1 << 26)))]
+        chosen += [
+            "--enforce-eager",
+            "--kv-cache-memory-bytes",
+            str(max(1 << 30, context + (1 << 26))),
+        ]
     return [*chosen, *options]
 
 
@@ -96,10 +115,12 @@ def _safely(options: list[str]) -> list[str]:
     """Adds the options that restrict access to the server.
 
     Raises:
-        SystemExit: The server would accept other machines without a key, its port is in use, or one of these options
-            is cut short.
+        SystemExit: The server would accept other machines without a key, its port is in use, or one
+            of these options is cut short.
     """
-    for name in (option.partition("=")[0].replace("_", "-") for option in options if option.startswith("--")):
+    for name in (
+        option.partition("=")[0].replace("_", "-") for option in options if option.startswith("--")
+    ):
         whole = [known for known in _GUARDED if known.startswith(name) and known != name]
         if whole and len(name) > 2:  # vLLM would take it for the whole one
             _refuse(f"{name}: write {whole[0]} in full.")
@@ -109,13 +130,19 @@ def _safely(options: list[str]) -> list[str]:
     if host not in ("127.0.0.1", "localhost", "::1") and not (
         _value(options, "--api-key") or os.environ.get("VLLM_API_KEY")
     ):
-        _refuse(f"--host {host}: anyone who can reach this machine could use the server. Add --api-key KEY.")
+        _refuse(
+            f"--host {host}: anyone who can reach this machine could use the server. Add --api-key"
+            " KEY."
+        )
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, int(port)))
         except (OSError, ValueError, OverflowError) as error:
-            _refuse(f"--port {port} on {host}: {getattr(error, 'strerror', None) or error}. Choose another --port.")
+            _refuse(
+                f"--port {port} on {host}: {getattr(error, 'strerror', None) or error}. Choose"
+                " another --port."
+            )
     if _value(options, "--host") is None:
         options = ["--host", host, *options]
     if _value(options, "--allowed-media-domains") is None:

@@ -39,7 +39,9 @@ class VectorPreparer(UnitPreparer):
     ) -> None:
         policy, options, limits = reader
         self._side, self._prefix = encoder.tile_size, prefix
-        options = options.for_tiles(encoder.tile_size, encoder.use_thumbnail, fit=fit or encoder.fit)
+        options = options.for_tiles(
+            encoder.tile_size, encoder.use_thumbnail, fit=fit or encoder.fit
+        )
         super().__init__(MediaReader(policy, options, limits))
         self._tokenizer = TextTokenizer(encoder) if texts else None
 
@@ -49,8 +51,14 @@ class VectorPreparer(UnitPreparer):
             ids = np.empty(0, np.int32)
             if self._tokenizer is not None:
                 ids, cut = self._tokenizer.encode(asked.questions[0], prefix=self._prefix)
-                notes += [f"the text is longer than {LONGEST} tokens; the rest was left out"] if cut else []
+                notes += (
+                    [f"the text is longer than {LONGEST} tokens; the rest was left out"]
+                    if cut
+                    else []
+                )
             conversations.append(RenderedConversation(ids, [], [], None, _SAMPLING))
-        prepared = self._gathered(unit, loaded, conversations, names_of_images(loaded, hashes), self._side)
+        prepared = self._gathered(
+            unit, loaded, conversations, names_of_images(loaded, hashes), self._side
+        )
         prepared.notes += notes
         return prepared

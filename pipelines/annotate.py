@@ -1,4 +1,5 @@
-"""The pipeline: reads a manifest, runs one task on every unit, writes Parquet. Read it top to bottom."""
+"""The pipeline: reads a manifest, runs one task on every unit, writes Parquet. Read it top to
+bottom."""
 
 from __future__ import annotations
 
@@ -51,7 +52,13 @@ from pipelines.stages.generate import Generate
 from pipelines.stages.parse import Parse
 from pipelines.stages.prepare import Prepare
 from pipelines.stages.read import read
-from pipelines.wiring.engines import Model, checkpoint_version, engine_maker, tile_size, tokenizer_checkpoint
+from pipelines.wiring.engines import (
+    Model,
+    checkpoint_version,
+    engine_maker,
+    tile_size,
+    tokenizer_checkpoint,
+)
 from pipelines.wiring.generators import generator_maker
 from pipelines.wiring.media import ReaderArguments, explodes, read_policy, reader_arguments
 from pipelines.wiring.notices import notices
@@ -80,7 +87,8 @@ def annotate(
         The record of the run, as in ``_runs/<run id>/run.json``; its ``exit_status`` is the job's.
 
     Raises:
-        ConfigurationError: The cluster is too small for the plan, or another run is writing to the output.
+        ConfigurationError: The cluster is too small for the plan, or another run is writing to the
+            output.
         OSError: The output could not be written.
     """
     output, shard = OutputFolder(options.output), parse_shard(options.shard)
@@ -92,18 +100,29 @@ def annotate(
         note(logger, "notice", f"Note: {notice}")
     if options.overwrite and not has_rows(plan):
         raise ConfigurationError(
-            f"--overwrite: --input {safe_uri(options.input)} has no rows, so nothing would replace what stands in "
-            f"{safe_uri(options.output)}. Look at what made the input, or remove the output yourself."
+            f"--overwrite: --input {safe_uri(options.input)} has no rows, so nothing would replace"
+            f" what stands in {safe_uri(options.output)}. Look at what made the input, or remove"
+            " the output yourself."
         )
-    # A process with a Ray session of its own keeps its temporary folder, too: the workers do not inherit it.
+    # A process with a Ray session of its own keeps its temporary folder, too: the workers do not
+    # inherit it.
     folder = contextlib.nullcontext() if ray.is_initialized() else run_folder()
-    with folder, listening(record.events), Lease(output, record.run_id, shard=shard) as lease, lineage(record):
-        kind = overwrite_id(safe_uri(options.input), settings(options, task, checkpoint_version(checkpoint)))
+    with (
+        folder,
+        listening(record.events),
+        Lease(output, record.run_id, shard=shard) as lease,
+        lineage(record),
+    ):
+        kind = overwrite_id(
+            safe_uri(options.input), settings(options, task, checkpoint_version(checkpoint))
+        )
         finish_merge(output)
         finish_redo(output, part=shard is not None)
         again = again_of(options, output, task, checkpoint_version(checkpoint), record.run_id)
         record.chosen = None if again is None else len(again.wanted)
-        overwrite = begin(output, record.run_id, wanted=options.overwrite, kind=kind, part=shard is not None)
+        overwrite = begin(
+            output, record.run_id, wanted=options.overwrite, kind=kind, part=shard is not None
+        )
         if shard is not None:
             forget_parts(output, shard.of, shard.part)
         with cluster.session(options):
@@ -111,13 +130,16 @@ def annotate(
                 options, checkpoint, plan.media_kind, cluster.nodes(), several=plan.several_media
             )
             record.earlier_pace = earlier_pace(output)
-            record.measures = Measures(cluster.run_setup(workers, checkpoint, task, ray.cluster_resources()))
+            record.measures = Measures(
+                cluster.run_setup(workers, checkpoint, task, ray.cluster_resources())
+            )
             if options.refresh == "changed":
                 drop_changed(output, plan, read_policy(options, plan), overwrite.old)
             older_errors = [name for name in output.files(ERRORS) if name not in overwrite.old]
             load = functools.partial(
                 load_output,
-                output=OutputFolder(options.output),  # `output` holds the lease, which cannot be pickled
+                # `output` holds the lease, which cannot be pickled
+                output=OutputFolder(options.output),
                 retry_errors=options.retry_errors,
                 passed_over=overwrite.old,
                 # Which pages one night wanted says nothing about those that another night wants.
@@ -128,7 +150,17 @@ def annotate(
             )
             ledger = start_ledger(load)
             columns = columns_of(output, options, plan, task, overwrite.old)
-            graph = Graph(options, task, plan, checkpoint, workers, ledger, columns, held=held, job=record.run_id)
+            graph = Graph(
+                options,
+                task,
+                plan,
+                checkpoint,
+                workers,
+                ledger,
+                columns,
+                held=held,
+                job=record.run_id,
+            )
             if shard is None:
                 write_card(output, record.run_id)
             with Writer(
@@ -141,7 +173,10 @@ def annotate(
                 file_bytes=options.file_mb << 20,
                 rows_per_file=options.rows_per_file,
                 commit_seconds=options.commit_seconds,
-                metadata={**metadata(options, task, checkpoint_version(checkpoint)), **(again.said if again else {})},
+                metadata={
+                    **metadata(options, task, checkpoint_version(checkpoint)),
+                    **(again.said if again else {}),
+                },
                 token=lease.token,
                 absent=columns.absent,
                 folders=again.folders if again else None,
@@ -149,7 +184,11 @@ def annotate(
                 metrics = RunMetrics(record, ledger, writer, lease)
                 # If there are no rows, nothing is started and no model is loaded.
                 there = has_rows(plan) and (again is None or len(again.wanted) > 0)
-                record.ended = drive(graph.results(), writer, record, plan, ledger, metrics) if there else "done"
+                record.ended = (
+                    drive(graph.results(), writer, record, plan, ledger, metrics)
+                    if there
+                    else "done"
+                )
             metrics.finish()
             counts = ledger.counts()
             if again is not None:
@@ -162,20 +201,30 @@ def annotate(
                 if graph.makes_documents:
                     drops = options.page_furniture == "drop"
                     joining = Joining(
-                        options.join_words, options.join_paragraphs, options.join_tables, drops, options.level_headings
+                        options.join_words,
+                        options.join_paragraphs,
+                        options.join_tables,
+                        drops,
+                        options.level_headings,
                     )
                     text = str(task.text)
-                    record.documents = write_documents(whole, text, options.documents, record.run_id, joining)
+                    record.documents = write_documents(
+                        whole, text, options.documents, record.run_id, joining
+                    )
 
             if record.ended == "done" and not counts.lost:
-                record.replaced = overwrite.finish(output, results=counts.results + counts.already_done)
+                record.replaced = overwrite.finish(
+                    output, results=counts.results + counts.already_done
+                )
                 if shard is None:
                     derive(output)
                 else:
                     done = PartDone(record.run_id, *ledger.rows_read(), counts, *record.so_far())
                     record.parts = close_parts(output, record.run_id, shard, done, derive)
             record.decoders = ledger.decoders()
-            record.finish(writer.totals, counts, [plan.place(position) for position in ledger.lost()])
+            record.finish(
+                writer.totals, counts, [plan.place(position) for position in ledger.lost()]
+            )
     return record
 
 
@@ -191,8 +240,8 @@ class Graph:
         workers: Numbers of actors.
         ledger: Ledger of the run.
         columns: Columns of the output.
-        cpus: CPUs that an actor of prepare, or an engine on CPUs, reserves. Less than 1 leaves CPUs to other stages of
-            the same Dataset.
+        cpus: CPUs that an actor of prepare, or an engine on CPUs, reserves. Less than 1 leaves CPUs
+            to other stages of the same Dataset.
         held: Engines that stay for further jobs; None to start engines for this one alone.
         job: Names the job, for `held`.
     """
@@ -220,7 +269,9 @@ class Graph:
 
     def read(self) -> Dataset:
         """Reads the manifest rows that are not done yet, in blocks of a fixed number of rows."""
-        rows = ray.data.from_items([{"split": index} for index in range(len(self.plan.splits))]).map_batches(
+        rows = ray.data.from_items(
+            [{"split": index} for index in range(len(self.plan.splits))]
+        ).map_batches(
             read,  # type: ignore[arg-type]
             fn_kwargs={
                 "plan": self.plan,
@@ -238,7 +289,8 @@ class Graph:
         return in_blocks_of(rows, self.workers.rows_per_block, cluster.READERS)
 
     def explode(self, files: Dataset) -> Dataset:
-        """Splits documents into pages and videos into clips; leaves out those that are done already."""
+        """Splits documents into pages and videos into clips; leaves out those that are done
+        already."""
         units = whole_blocks(
             files,
             Explode,
@@ -258,11 +310,14 @@ class Graph:
             units,
             Prepare,
             {
-                **prepare_arguments(self.options, self.reading, self.plan, self.checkpoint, self.task),
+                **prepare_arguments(
+                    self.options, self.reading, self.plan, self.checkpoint, self.task
+                ),
                 "ledger": self.ledger,
             },
-            # Two blocks at once: an actor fetches one while it decodes the other. An actor finishes small images before
-            # Ray Data looks again, so more blocks wait at it. Videos take longer and go to the least busy actor.
+            # Two blocks at once: an actor fetches one while it decodes the other. An actor finishes
+            # small images before Ray Data looks again, so more blocks wait at it. Videos take
+            # longer and go to the least busy actor.
             compute=cluster.pool(
                 self.workers.prepare_actors,
                 calls=PREPARE_PLACES,
@@ -297,10 +352,14 @@ class Graph:
         calls = self.workers.blocks_in_flight
         if self.held is None:
             compute = cluster.pool(self.workers.engines, calls=calls)
-            return whole_blocks(prepared, Generate, {**engine, **generates}, compute=compute, **resources)
+            return whole_blocks(
+                prepared, Generate, {**engine, **generates}, compute=compute, **resources
+            )
         hosts = self.held.hosts(self.workers.engines, calls, {**engine, **generates}, **resources)
         passes = {**generates, "hosts": hosts, "job": self.job}
-        return whole_blocks(prepared, AskHeld, passes, compute=cluster.pool(len(hosts), calls=calls), num_cpus=0)
+        return whole_blocks(
+            prepared, AskHeld, passes, compute=cluster.pool(len(hosts), calls=calls), num_cpus=0
+        )
 
     def parse(self, completed: Dataset) -> Dataset:
         """Turns token ids into text and text into the task's columns."""
@@ -314,7 +373,8 @@ class Graph:
                 "trust_remote_code": self.options.trust_remote_code,
                 "compares": self.options.text_layer != "ignore",
             },
-            # One actor for all engines: it needs a millisecond per row and takes all blocks finished between two looks.
+            # One actor for all engines: it needs a millisecond per row and takes all blocks
+            # finished between two looks.
             compute=cluster.pool(1, calls=1, at_hand=31),
             num_cpus=0,
         )
@@ -322,7 +382,9 @@ class Graph:
     @property
     def reading(self) -> ReaderArguments:
         """How the media of the input are read."""
-        return reader_arguments(self.options, read_policy(self.options, self.plan), self.plan.media_kind)
+        return reader_arguments(
+            self.options, read_policy(self.options, self.plan), self.plan.media_kind
+        )
 
     @property
     def explodes(self) -> bool:
@@ -332,10 +394,16 @@ class Graph:
     @property
     def makes_documents(self) -> bool:
         """Whether the run reassembles pages into documents."""
-        return self.plan.media_kind == "document" and self.task.text is not None and self.options.documents != "none"
+        return (
+            self.plan.media_kind == "document"
+            and self.task.text is not None
+            and self.options.documents != "none"
+        )
 
     @property
     def answered(self) -> pa.Schema:
         """Columns of a result that describe its answer, without the task's own columns."""
         options = self.options
-        return self.task.outcome.columns(self.task.columns, samples=options.n, log_probs=options.log_probs)
+        return self.task.outcome.columns(
+            self.task.columns, samples=options.n, log_probs=options.log_probs
+        )

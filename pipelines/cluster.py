@@ -1,4 +1,5 @@
-"""The Ray side of a run: connects, checks that the plan fits the cluster, sets the number of rows in a block."""
+"""The Ray side of a run: connects, checks that the plan fits the cluster, sets the number of rows
+in a block."""
 
 from __future__ import annotations
 
@@ -37,21 +38,24 @@ logger = logging.getLogger(__name__)
 
 BLOCK_BYTES = 64 * 2**20
 GPU_KIND = "accelerator_type:"
-ROWS_PER_BLOCK = 8  # more rows are cheaper to move, but all of them wait for the slowest one: docs/benchmarks.md
+# more rows are cheaper to move, but all of them wait for the slowest one: docs/benchmarks.md
+ROWS_PER_BLOCK = 8
 READERS = 2  # manifest files read in parallel; parsing is never the bottleneck
-SPLITTERS = 8  # tasks that split exploded documents and videos into blocks; each takes one block at a time
+# tasks that split exploded documents and videos into blocks; each takes one block at a time
+SPLITTERS = 8
 ROW_OVERHEAD = 2**16  # bytes of a row besides its tiles: ids, a preview
 
 
 _TOKEN = (
-    "Where the cluster authenticates by token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH to "
-    "the cluster's."
+    "Where the cluster authenticates by token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN or"
+    " RAY_AUTH_TOKEN_PATH to the cluster's."
 )
 
 
 @dataclass(frozen=True)
 class Workers:
-    """How many actors of each kind run; settled from the options and the resources of the cluster."""
+    """How many actors of each kind run; settled from the options and the resources of the
+    cluster."""
 
     engines: int
     gpus_per_engine: int
@@ -69,11 +73,13 @@ class Workers:
 def session(options: JobOptions) -> Iterator[None]:
     """A Ray session with the settings of a run. Afterwards the process has its own settings again.
 
-    A session that the process has already is used and kept. Otherwise the run connects to the cluster that the options
-    or ``RAY_ADDRESS`` name, or starts a local one, and disconnects at the end.
+    A session that the process has already is used and kept. Otherwise the run connects to the
+    cluster that the options or ``RAY_ADDRESS`` name, or starts a local one, and disconnects at the
+    end.
 
     Raises:
-        ConfigurationError: The cluster does not answer, or the options name another one than the process uses.
+        ConfigurationError: The cluster does not answer, or the options name another one than the
+            process uses.
     """
     with _settings(options):
         if not ray.is_initialized():
@@ -82,16 +88,17 @@ def session(options: JobOptions) -> Iterator[None]:
             return
         if options.ray_address:
             raise ConfigurationError(
-                f"--ray-address {safe_uri(options.ray_address)}: this process has a Ray session already. Leave the "
-                "option out to use it, or call ray.shutdown() before."
+                f"--ray-address {safe_uri(options.ray_address)}: this process has a Ray session"
+                " already. Leave the option out to use it, or call ray.shutdown() before."
             )
         yield
 
 
 @contextlib.contextmanager
 def _own_session(options: JobOptions) -> Iterator[None]:
-    # Ray starts workers at niceness 15. Any other load on the machine then delays the engine's start by minutes.
-    # At every start Ray's C++ core logs, as an error, that an actor's arguments are in the object store.
+    # Ray starts workers at niceness 15. Any other load on the machine then delays the engine's
+    # start by minutes. At every start Ray's C++ core logs, as an error, that an actor's arguments
+    # are in the object store.
     ours = {"RAY_worker_niceness": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
     added = {name: value for name, value in ours.items() if name not in os.environ}
     os.environ.update(added)
@@ -116,15 +123,19 @@ def _settings(options: JobOptions) -> Iterator[None]:
     context = DataContext.get_current().copy()
     context.enable_progress_bars = False  # the job has its own progress line
     context.target_max_block_size = BLOCK_BYTES
-    # An engine may take many minutes to load, and a long row may take minutes to answer; neither is a hang.
+    # An engine may take many minutes to load, and a long row may take minutes to answer; neither is
+    # a hang.
     context.execution_no_progress_timeout_s = 6 * 3600
     context.print_on_execution_start = False
-    context.memory_usage_poll_interval_s = None  # polling costs one thread per task, and nobody reads the figure
-    # An actor that fails to start fails again the next time: a file is missing, or the device refuses the model.
+    # polling costs one thread per task, and nobody reads the figure
+    context.memory_usage_poll_interval_s = None
+    # An actor that fails to start fails again the next time: a file is missing, or the device
+    # refuses the model.
     context.actor_init_retry_on_errors = False
     with warnings.catch_warnings(), DataContext.current(context):
         warnings.filterwarnings("ignore", module="ray.data")
-        warnings.filterwarnings("ignore", message=".*ray_remote_args. is deprecated")  # READ_AHEAD needs them
+        # READ_AHEAD needs them
+        warnings.filterwarnings("ignore", message=".*ray_remote_args. is deprecated")
         try:
             log.setLevel(logging.ERROR if options.verbose else logging.CRITICAL)
             yield
@@ -133,7 +144,8 @@ def _settings(options: JobOptions) -> Iterator[None]:
 
 
 def connect(options: JobOptions) -> None:
-    """Connects to the cluster that the options or ``RAY_ADDRESS`` name, or starts a local one for this job."""
+    """Connects to the cluster that the options or ``RAY_ADDRESS`` name, or starts a local one for
+    this job."""
     address, where = address_of(options)
     local: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
     what = (
@@ -144,26 +156,36 @@ def connect(options: JobOptions) -> None:
     say_now(what)
     check_listening(address, where)
     start = functools.partial(
-        ray.init, address=address, log_to_driver=options.verbose, logging_level=logging.ERROR, **local
+        ray.init,
+        address=address,
+        log_to_driver=options.verbose,
+        logging_level=logging.ERROR,
+        **local,
     )
     try:
         with without_greeting():
             _start_here(start) if address == "local" else start()
-    except SystemExit:  # Ray replaces the handler of SIGTERM while it starts, and its own ends the process
+    # Ray replaces the handler of SIGTERM while it starts, and its own ends the process
+    except SystemExit:
         interruption.asked()
         raise
     except ray.exceptions.AuthenticationError as error:
-        raise ConfigurationError(f"{where} {address}: {_TOKEN} {str(error).splitlines()[0]}") from None
+        raise ConfigurationError(
+            f"{where} {address}: {_TOKEN} {str(error).splitlines()[0]}"
+        ) from None
     except Exception as error:
         if address == "local":
             raise ConfigurationError(
-                f"Ray did not start on this machine ({_reason(error)}). Its logs are in /tmp/ray/session_latest/logs. "
-                "If the machine is busy, try again later; if another Ray is half up, end it with `ray stop`."
+                f"Ray did not start on this machine ({_reason(error)}). Its logs are in"
+                " /tmp/ray/session_latest/logs. If the machine is busy, try again later; if"
+                " another Ray is half up, end it with `ray stop`."
             ) from error
         if not isinstance(error, ConnectionError | RuntimeError | ValueError):
             raise
         hint = f" {_TOKEN}" if address != "auto" else ""
-        raise ConfigurationError(f"{where} {address}: no Ray cluster answers there ({_reason(error)}).{hint}") from None
+        raise ConfigurationError(
+            f"{where} {address}: no Ray cluster answers there ({_reason(error)}).{hint}"
+        ) from None
     interruption.take_back()
     interruption.raise_if_interrupted()
 
@@ -171,15 +193,19 @@ def connect(options: JobOptions) -> None:
 def _start_here(start: Callable[[], object]) -> None:
     """Starts Ray on this machine; tries a second time if the first start timed out.
 
-    Ray gives its own processes 30 seconds, which no setting changes. A busy machine may need more. The second start is
-    faster because the files are then cached in memory.
+    Ray gives its own processes 30 seconds, which no setting changes. A busy machine may need more.
+    The second start is faster because the files are then cached in memory.
     """
     try:
         start()
     except Exception as error:  # Ray raises no narrower exception
         if "timed out during startup" not in str(error):
             raise
-        note(logger, "ray_start_repeated", "Ray did not start within 30 s on this machine. Starting it once more.")
+        note(
+            logger,
+            "ray_start_repeated",
+            "Ray did not start within 30 s on this machine. Starting it once more.",
+        )
         start()
 
 
@@ -187,30 +213,36 @@ def _reason(error: Exception) -> str:
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
-def rows_per_block(options: JobOptions, checkpoint: Model | None, media_kind: str, *, several: bool = True) -> int:
-    """Number of rows in a block: as many as surely stay below Ray's block size, so that no block is ever split.
+def rows_per_block(
+    options: JobOptions, checkpoint: Model | None, media_kind: str, *, several: bool = True
+) -> int:
+    """Number of rows in a block: as many as surely stay below Ray's block size, so that no block is
+    ever split.
 
-    Ray splits a block that is too large by its bytes. If a retried task then produces other bytes, Ray cuts the block
-    elsewhere, and rows are lost. Ray never splits a block of one row.
+    Ray splits a block that is too large by its bytes. If a retried task then produces other bytes,
+    Ray cuts the block elsewhere, and rows are lost. Ray never splits a block of one row.
 
     Args:
         options: Options of the job; ``--rows-per-block`` overrides everything else.
         checkpoint: Gives the size of a tile.
         media_kind: Kind of media of the units.
-        several: Whether a row may have more than one file. Each file has at least one tile, and the number of files is
-            not known, so each of these rows travels alone.
+        several: Whether a row may have more than one file. Each file has at least one tile, and the
+            number of files is not known, so each of these rows travels alone.
     """
     if options.rows_per_block is not None:
         return options.rows_per_block
     if several or options.engine == "openai" or checkpoint is None:
         return 1  # such a row may be of any size, and so may a picture that is not tiled here
     video_tiles = options.num_frames if options.fps is None else VideoOptions.max_frames
-    row = (video_tiles if media_kind == "video" else options.max_tiles + 1) * 3 * checkpoint.tile_size**2 + ROW_OVERHEAD
+    row = (
+        video_tiles if media_kind == "video" else options.max_tiles + 1
+    ) * 3 * checkpoint.tile_size**2 + ROW_OVERHEAD
     return max(1, min(ROWS_PER_BLOCK, BLOCK_BYTES // row))
 
 
 def carry_code(task: Task) -> None:
-    """Sends the code of a task of another module along with it, so that no worker has to import that module.
+    """Sends the code of a task of another module along with it, so that no worker has to import
+    that module.
 
     Modules of installed packages are imported on the workers, as always.
     """
@@ -266,29 +298,34 @@ def plan_workers(
         several: Whether a row may have more than one file.
 
     Raises:
-        ConfigurationError: The cluster is too small and does not grow; the message says what is missing. Without this
-            check Ray would wait silently.
+        ConfigurationError: The cluster is too small and does not grow; the message says what is
+            missing. Without this check Ray would wait silently.
     """
     cpus = int(sum(node.get("CPU", 0) for node in nodes))
     gpus = [int(node["GPU"]) for node in nodes if node.get("GPU")]
     if options.engine == "openai":
         gpus = []  # the server has its own GPUs
-    per_engine = options.gpus_per_engine if options.gpus_per_engine is not None else min(1, sum(gpus))
+    per_engine = (
+        options.gpus_per_engine if options.gpus_per_engine is not None else min(1, sum(gpus))
+    )
     places = sum(node // per_engine for node in gpus) if per_engine else 1
     engines = options.engines or max(1, places)
     if per_engine and engines > places and not options.autoscaling:
         enough = engines * per_engine <= sum(gpus)
-        spread = f", on nodes of {', '.join(map(str, gpus))}, where {places} find room" if enough else ""
+        spread = (
+            f", on nodes of {', '.join(map(str, gpus))}, where {places} find room" if enough else ""
+        )
         raise ConfigurationError(
-            f"{engines} engines of --gpus-per-engine {per_engine} need {engines * per_engine} GPUs, the cluster has "
-            f"{sum(gpus)}{spread}. Add GPUs, lower --engines or --gpus-per-engine (0 runs on CPUs), or say "
-            "--autoscaling where the cluster adds nodes by itself."
+            f"{engines} engines of --gpus-per-engine {per_engine} need {engines * per_engine} GPUs,"
+            f" the cluster has {sum(gpus)}{spread}. Add GPUs, lower --engines or --gpus-per-engine"
+            " (0 runs on CPUs), or say --autoscaling where the cluster adds nodes by itself."
         )
     prepare_actors = options.prepare_actors or max(1, cpus - engines)
     if engines + prepare_actors > cpus and not options.autoscaling:
         raise ConfigurationError(
-            f"{engines} engines and {prepare_actors} prepare actors need {engines + prepare_actors} CPUs, the cluster "
-            f"has {cpus}. Add CPUs (ray start --num-cpus N), or lower --engines or --prepare-actors."
+            f"{engines} engines and {prepare_actors} prepare actors need {engines + prepare_actors}"
+            f" CPUs, the cluster has {cpus}. Add CPUs (ray start --num-cpus N), or lower --engines"
+            " or --prepare-actors."
         )
     default_in_flight = GPU_IN_FLIGHT if per_engine else CPU_IN_FLIGHT
     if options.engine == "openai":
@@ -302,24 +339,39 @@ def plan_workers(
     )
 
 
-def run_setup(workers: Workers, checkpoint: Model | None, task: Task, cluster: dict[str, float]) -> RunSetup:
+def run_setup(
+    workers: Workers, checkpoint: Model | None, task: Task, cluster: dict[str, float]
+) -> RunSetup:
     """Describes what the run runs on, for `pipelines.report.measures`.
 
     Args:
         workers: The settled numbers of actors.
         checkpoint: Checkpoint of the model; None if only a server has it.
-        task: Task of the job. Several tasks in one pass share the cached prompt, so their operations are not known.
-        cluster: Total resources, as ``ray.cluster_resources()`` returns them; they include the kinds of the GPUs.
+        task: Task of the job. Several tasks in one pass share the cached prompt, so their
+            operations are not known.
+        cluster: Total resources, as ``ray.cluster_resources()`` returns them; they include the
+            kinds of the GPUs.
     """
     kinds = [name.removeprefix(GPU_KIND) for name in cluster if name.startswith(GPU_KIND)]
-    gpu, why = None, "no GPU" if not workers.gpus_per_engine else f"GPUs of {len(kinds)} kinds: {', '.join(kinds)}"
+    gpu, why = (
+        None,
+        (
+            "no GPU"
+            if not workers.gpus_per_engine
+            else f"GPUs of {len(kinds)} kinds: {', '.join(kinds)}"
+        ),
+    )
     if workers.gpus_per_engine and len(kinds) == 1:
         try:
             gpu = find_gpu(kinds[0])
         except ConfigurationError:
             why = f"what a {kinds[0]} can do is not known"
     return RunSetup(
-        cost=None if checkpoint is None or isinstance(checkpoint, Encoder) or task.parts else Cost.of(checkpoint),
+        cost=(
+            None
+            if checkpoint is None or isinstance(checkpoint, Encoder) or task.parts
+            else Cost.of(checkpoint)
+        ),
         gpu=gpu,
         no_gpu=why,
         engines=workers.engines,
@@ -330,10 +382,11 @@ def run_setup(workers: Workers, checkpoint: Model | None, task: Task, cluster: d
 
 
 def pool(size: int, calls: int, at_hand: int = 2) -> ActorPoolStrategy:
-    """``size`` actors; each runs ``calls`` blocks at once in threads and has ``at_hand`` more waiting.
+    """``size`` actors; each runs ``calls`` blocks at once in threads and has ``at_hand`` more
+    waiting.
 
-    Ray Data looks for finished blocks about five to ten times a second. Between two looks an actor finishes at most the
-    blocks that it was given at the first one.
+    Ray Data looks for finished blocks about five to ten times a second. Between two looks an actor
+    finishes at most the blocks that it was given at the first one.
     """
     return ActorPoolStrategy(
         size=size,

@@ -1,7 +1,8 @@
 """The columns of a row between stages, and the column that holds a row's error.
 
-A table between stages holds ``id``, the manifest's own columns (passed through untouched), and the columns named here.
-Internal names start with ``__``, so that they cannot clash with a manifest's own columns; they never reach a file.
+A table between stages holds ``id``, the manifest's own columns (passed through untouched), and the
+columns named here. Internal names start with ``__``, so that they cannot clash with a manifest's
+own columns; they never reach a file.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ from pipelines.flags import in_flags
 
 ID = "id"
 SOURCE = "__source"  # where the row is in the manifest, for a person: "manifest.jsonl:17"
-POSITION = "__position"  # the same for the ledger: one int64 per manifest row, stable when it is read again
+# the same for the ledger: one int64 per manifest row, stable when it is read again
+POSITION = "__position"
 KEY = "__key"  # 16 bytes that identify the unit in the ledger
 MEDIA = "__media"
-PLACES = "__places"  # locations of the media, without credentials, for the error of a row that fails
+# locations of the media, without credentials, for the error of a row that fails
+PLACES = "__places"
 NOTES = "__notes"  # what the user should know about how the manifest was read
 ERROR = "__error"
 PART = "__part"  # page or clip of the file that the unit is
@@ -28,12 +31,16 @@ TILES = "__tiles"  # uint8 tiles of all images, (tiles, 3, S, S) in C order
 HASHES = "__hashes"  # hash of each image in the prompt
 PICTURES = "__pictures"  # image files instead of tiles, for an engine that tiles itself
 PREVIEW = "__preview"  # a small JPEG for the report; only some rows have one
-UNASKED = "__unasked"  # the finish reason of a unit about which no engine is asked, such as a blank page; else null
+# the finish reason of a unit about which no engine is asked, such as a blank page; else null
+UNASKED = "__unasked"
 REPLIES = "__replies"  # of the type that the outcome of the task says
-PREPARE_GAUGE = "__prepare_gauge"  # gauge of the actor that prepared the row, read when the row was done
+# gauge of the actor that prepared the row, read when the row was done
+PREPARE_GAUGE = "__prepare_gauge"
 ENGINE_GAUGE = "__engine_gauge"  # gauge of the actor that answered, read when the row arrived
-ANSWERS = ("caption", "text", "answer", "response")  # in results: the first that is there is a task's answer
-NUM_PARTS = "num_parts"  # units of the whole file that the unit is a part of; null if only some of them were wanted
+# in results: the first that is there is a task's answer
+ANSWERS = ("caption", "text", "answer", "response")
+# units of the whole file that the unit is a part of; null if only some of them were wanted
+NUM_PARTS = "num_parts"
 MORE = "more_columns"  # JSON of the values for which the output has no column
 
 MEDIA_TYPE = pa.list_(pa.struct([("uri", pa.string()), ("bytes", pa.large_binary())]))
@@ -62,15 +69,22 @@ CONVERSATIONS_TYPE = pa.list_(
     pa.struct(
         [
             ("token_ids", IDS_TYPE),
-            ("images", pa.list_(pa.struct([(name, pa.int32()) for name in ("offset", "length", "num_tiles")]))),
+            (
+                "images",
+                pa.list_(
+                    pa.struct([(name, pa.int32()) for name in ("offset", "length", "num_tiles")])
+                ),
+            ),
             ("follow_ups", pa.list_(IDS_TYPE)),
             ("repair", IDS_TYPE),
             ("sampling", pa.string()),  # JSON
-            ("chat", pa.string()),  # JSON; replaces all fields above for an engine that renders itself
+            # JSON; replaces all fields above for an engine that renders itself
+            ("chat", pa.string()),
         ]
     )
 )
-# An `internvl_ops.gauge.Reading`, the name of its worker, and the seconds that its devices computed.
+# An `internvl_ops.gauge.Reading`, the name of its worker, and the seconds that its devices
+# computed.
 READING_TYPE = pa.struct(
     [
         ("worker", pa.string()),
@@ -155,11 +169,16 @@ def error_value(error: UnitError) -> dict[str, object]:
 
 
 def with_columns(table: pa.Table, columns: Mapping[str, Any], schema: pa.Schema) -> pa.Table:
-    """``table`` with ``columns`` (arrays or lists) added or replaced, each typed as in ``schema``."""
+    """``table`` with ``columns`` (arrays or lists) added or replaced, each typed as in
+    ``schema``."""
     for name, values in columns.items():
         index, field = table.schema.get_field_index(name), schema.field(name)
         column = values if isinstance(values, pa.Array) else array(values, field.type)
-        table = table.append_column(field, column) if index < 0 else table.set_column(index, field, column)
+        table = (
+            table.append_column(field, column)
+            if index < 0
+            else table.set_column(index, field, column)
+        )
     return table
 
 
@@ -169,7 +188,8 @@ def set_errors(table: pa.Table, errors: Sequence[dict[str, Any] | None]) -> pa.T
 
 
 def array(values: Sequence[Any], type_: pa.DataType) -> pa.Array:
-    """An Arrow array of ``values``; a lone surrogate, which models produce in JSON emoji, becomes U+FFFD."""
+    """An Arrow array of ``values``; a lone surrogate, which models produce in JSON emoji, becomes
+    U+FFFD."""
     try:
         return pa.array(values, type_)
     except UnicodeEncodeError:

@@ -1,4 +1,5 @@
-"""Runs the graph: takes finished rows as they come and hands them to the writer, until the end or a signal."""
+"""Runs the graph: takes finished rows as they come and hands them to the writer, until the end or a
+signal."""
 
 from __future__ import annotations
 
@@ -43,11 +44,17 @@ _EXCEPTION = re.compile(r"([a-z_]\w*\.)*[A-Z]\w*(: |$)")
 
 
 class TooManyErrors(Exception):
-    """More units have failed than ``--max-error-rate`` allows of all units; the remaining units cannot change that."""
+    """More units have failed than ``--max-error-rate`` allows of all units; the remaining units
+    cannot change that."""
 
 
 def drive(
-    results: Dataset, writer: Writer, record: RunRecord, plan: SourcePlan, ledger: Book, metrics: RunMetrics
+    results: Dataset,
+    writer: Writer,
+    record: RunRecord,
+    plan: SourcePlan,
+    ledger: Book,
+    metrics: RunMetrics,
 ) -> str:
     """Runs the graph that ends in ``results`` and writes its output.
 
@@ -62,7 +69,8 @@ def drive(
         metrics: Sends the numbers of the run while it goes on.
 
     Returns:
-        "done", "interrupted", "too many errors" if that is certain before the end, or why the pipeline failed.
+        "done", "interrupted", "too many errors" if that is certain before the end, or why the
+        pipeline failed.
 
     Raises:
         OSError: The output could not be written.
@@ -81,7 +89,9 @@ def drive(
             progress.say(f"starting engines and reading {safe_uri(plan.options.uri)}")
 
             def count() -> None:
-                metrics.expected = _count(plan, record.options) if record.chosen is None else record.chosen
+                metrics.expected = (
+                    _count(plan, record.options) if record.chosen is None else record.chosen
+                )
                 progress.total(metrics.expected)
 
             threading.Thread(target=count, daemon=True).start()
@@ -95,7 +105,9 @@ def drive(
         return cause(error)
 
 
-def _take_all(results: Dataset, writer: Writer, record: RunRecord, progress: ProgressLine, ledger: Book) -> None:
+def _take_all(
+    results: Dataset, writer: Writer, record: RunRecord, progress: ProgressLine, ledger: Book
+) -> None:
     finished = failed = 0
     tokens = 0 if "completion_tokens" in record.task.outcome.tokens else None
     limit = ErrorLimit(record.options.max_error_rate)
@@ -114,7 +126,8 @@ def _take_all(results: Dataset, writer: Writer, record: RunRecord, progress: Pro
         progress.kinds.update(kinds)
         if tokens is not None:
             tokens += pc.sum(rows["completion_tokens"]).as_py() or 0
-        if number % SKIPPED_EVERY == 0 and record.chosen is None:  # else the total is that of the chosen units
+        # else the total is that of the chosen units
+        if number % SKIPPED_EVERY == 0 and record.chosen is None:
             progress.skipped(ledger.tally().skipped)
         progress.update(finished, tokens, failed)
         count_retries(rows, record.events)
@@ -126,11 +139,16 @@ def _take_all(results: Dataset, writer: Writer, record: RunRecord, progress: Pro
 def _kinds(rows: pa.Table) -> list[str]:
     """The kinds of the errors in a block."""
     errors = rows[c.ERROR]
-    return [] if errors.null_count == len(rows) else [error["kind"] for error in errors.drop_null().to_pylist()]
+    return (
+        []
+        if errors.null_count == len(rows)
+        else [error["kind"] for error in errors.drop_null().to_pylist()]
+    )
 
 
 class ErrorLimit:
-    """Compares the number of failed units with ``--max-error-rate``; warns once when it comes near the limit.
+    """Compares the number of failed units with ``--max-error-rate``; warns once when it comes near
+    the limit.
 
     Args:
         rate: Share of all units that may fail.
@@ -140,7 +158,8 @@ class ErrorLimit:
         self._rate, self._warned = rate, False
 
     def passed(self, finished: int, failed: int, todo: int | None) -> bool:
-        """Whether the job should stop, because the limit is exceeded even if all remaining units succeed.
+        """Whether the job should stop, because the limit is exceeded even if all remaining units
+        succeed.
 
         Args:
             finished: Number of finished units so far.
@@ -153,7 +172,9 @@ class ErrorLimit:
         allowed = math.floor(Fraction(str(self._rate)) * todo)
         fields = {"failed": failed, "units": todo, "allowed": allowed}
         if finished < todo and exceeds(failed, todo, self._rate):
-            note(logger, "error_limit_passed", f"{said} {allowed:,}.", level=logging.ERROR, **fields)
+            note(
+                logger, "error_limit_passed", f"{said} {allowed:,}.", level=logging.ERROR, **fields
+            )
             return True
         if not self._warned and self._rate < 1 and failed >= NEAR * allowed:
             self._warned = True
@@ -163,21 +184,37 @@ class ErrorLimit:
     def at_end(self, finished: int, failed: int) -> None:
         """Makes the same check for a run that has finished all its units."""
         if exceeds(failed, finished, self._rate):
-            message = f"{failed:,} of {finished:,} units failed, more than --max-error-rate {self._rate:g} allows."
-            note(logger, "error_limit_passed", message, level=logging.ERROR, failed=failed, units=finished)
+            message = (
+                f"{failed:,} of {finished:,} units failed, more than --max-error-rate"
+                f" {self._rate:g} allows."
+            )
+            note(
+                logger,
+                "error_limit_passed",
+                message,
+                level=logging.ERROR,
+                failed=failed,
+                units=finished,
+            )
 
 
 def count_retries(rows: pa.Table, events: EventCounts) -> None:
-    """Counts the units of a block whose answer was generated more than once. They are too many to log each."""
+    """Counts the units of a block whose answer was generated more than once. They are too many to
+    log each."""
     if "attempts" not in rows.column_names:
         return
     again = pc.sum(pc.greater(rows["attempts"], 1)).as_py()
     if again:
-        events.add("answers_tried_again", "Answers were cut off or repetitive, and were generated again.", count=again)
+        events.add(
+            "answers_tried_again",
+            "Answers were cut off or repetitive, and were generated again.",
+            count=again,
+        )
 
 
 def _without_previews(rows: pa.Table, record: RunRecord) -> pa.Table:
-    """``rows`` without the report's pictures. A picture that cannot be kept does not end the run."""
+    """``rows`` without the report's pictures. A picture that cannot be kept does not end the
+    run."""
     try:
         return record.take_previews(rows)
     except Exception:
@@ -185,9 +222,11 @@ def _without_previews(rows: pa.Table, record: RunRecord) -> pa.Table:
 
 
 def _count(plan: SourcePlan, options: JobOptions) -> int | None:
-    """Number of units, if it can be known. Reads text manifests to their end, so it runs beside the pipeline."""
+    """Number of units, if it can be known. Reads text manifests to their end, so it runs beside the
+    pipeline."""
     if explodes(options, plan.media_kind) or options.shard:
-        return None  # the number of pages or clips in a file, and a part's share, are known only after reading
+        # the number of pages or clips in a file, and a part's share, are known only after reading
+        return None
     if plan.total_rows is not None:
         return plan.total_rows
     try:

@@ -1,7 +1,8 @@
 """An error in one row fails that row only: not its block, not its stage, not the job.
 
-No code foresees everything that manifests and model answers may contain. Stages run the work of each row through
-these functions, so that any exception becomes the error of that row and names the place in the code.
+No code foresees everything that manifests and model answers may contain. Stages run the work of
+each row through these functions, so that any exception becomes the error of that row and names the
+place in the code.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from pipelines import columns as c
 
 
 def outcomes(rows: pa.Table, stage: Stage, of: Callable[[pa.Table], Any]) -> list[Any]:
-    """Calls ``of`` on each row, as a table of one. None for rows that failed before, a `UnitError` if ``of`` raises."""
+    """Calls ``of`` on each row, as a table of one. None for rows that failed before, a `UnitError`
+    if ``of`` raises."""
     found: list[Any] = []
     for number, error in enumerate(rows[c.ERROR].to_pylist()):
         try:
@@ -39,8 +41,8 @@ def errors_with(rows: pa.Table, found: Sequence[Any]) -> list[dict[str, Any] | N
 def one_by_one(work: Callable[[pa.Table], pa.Table], rows: pa.Table, stage: Stage) -> pa.Table:
     """Calls ``work(rows)``; if it raises, calls it on each row alone.
 
-    A row that raises alone gets the exception as its error. This catches what the more specific guards of a stage let
-    through.
+    A row that raises alone gets the exception as its error. This catches what the more specific
+    guards of a stage let through.
 
     Args:
         work: One row in, one row out, in order; it leaves rows that failed before untouched.
@@ -53,14 +55,19 @@ def one_by_one(work: Callable[[pa.Table], pa.Table], rows: pa.Table, stage: Stag
         raise  # every other row would fail in the same way
     except Exception as error:
         if len(rows) > 1:
-            return pa.concat_tables([one_by_one(work, rows.slice(row, 1), stage) for row in range(len(rows))])
+            return pa.concat_tables(
+                [one_by_one(work, rows.slice(row, 1), stage) for row in range(len(rows))]
+            )
         if not len(rows):
             raise
         return work(c.set_errors(rows, [c.error_value(unforeseen(stage, error))]))
 
 
-def fill(table: pa.Table, stage: Stage, values: Sequence[Mapping[str, Any] | None], schema: pa.Schema) -> pa.Table:
-    """``table`` with the columns of ``schema`` added or replaced. A row whose values do not fit fails alone.
+def fill(
+    table: pa.Table, stage: Stage, values: Sequence[Mapping[str, Any] | None], schema: pa.Schema
+) -> pa.Table:
+    """``table`` with the columns of ``schema`` added or replaced. A row whose values do not fit
+    fails alone.
 
     Args:
         table: Rows with the column ``__error``.
@@ -77,7 +84,9 @@ def fill(table: pa.Table, stage: Stage, values: Sequence[Mapping[str, Any] | Non
     return c.with_columns(table, columns, schema)
 
 
-def _outcome(stage: Stage, row: Mapping[str, Any] | None, schema: pa.Schema) -> Mapping[str, Any] | UnitError | None:
+def _outcome(
+    stage: Stage, row: Mapping[str, Any] | None, schema: pa.Schema
+) -> Mapping[str, Any] | UnitError | None:
     try:
         _arrays([row], schema)
     except Exception as error:
@@ -87,4 +96,6 @@ def _outcome(stage: Stage, row: Mapping[str, Any] | None, schema: pa.Schema) -> 
 
 def _arrays(values: Sequence[Mapping[str, Any] | None], schema: pa.Schema) -> dict[str, pa.Array]:
     rows = [row or {} for row in values]
-    return {field.name: c.array([row.get(field.name) for row in rows], field.type) for field in schema}
+    return {
+        field.name: c.array([row.get(field.name) for row in rows], field.type) for field in schema
+    }

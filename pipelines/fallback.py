@@ -1,7 +1,9 @@
-"""``--fallback``: once a model has done all it can, units that failed, looped or were cut are done by another one.
+"""``--fallback``: once a model has done all it can, units that failed, looped or were cut are done
+by another one.
 
-The second model starts when the engines of the first have ended, so it has all GPUs. It is a run of its own over the
-same output, like one with ``--only``: its rows replace those of the first, file by file.
+The second model starts when the engines of the first have ended, so it has all GPUs. It is a run of
+its own over the same output, like one with ``--only``: its rows replace those of the first, file by
+file.
 """
 
 from __future__ import annotations
@@ -59,7 +61,9 @@ class Runs:
         if not self.second.all_done:
             return self.second.status
         totals = self.first.totals
-        if exceeds(totals.errors - self.mended, totals.results + totals.errors, self.max_error_rate):
+        if exceeds(
+            totals.errors - self.mended, totals.results + totals.errors, self.max_error_rate
+        ):
             return "too many errors"
         return "nothing succeeded" if self.first.nothing_succeeded and not self.mended else "done"
 
@@ -75,12 +79,19 @@ class Runs:
         lines = [self.first.summary(), f"Fallback {model}:", self.second.summary()]
         if self.status == "too many errors":
             left = self.first.totals.errors - self.mended
-            lines.append(f"{left:,} units still failed, more than --max-error-rate {self.max_error_rate:.1%}.")
+            lines.append(
+                f"{left:,} units still failed, more than --max-error-rate"
+                f" {self.max_error_rate:.1%}."
+            )
         return "\n".join(lines)
 
 
 def annotate_all(
-    options: JobOptions, plan: SourcePlan, checkpoint: Model | None, task: Task, second: Fallback | None
+    options: JobOptions,
+    plan: SourcePlan,
+    checkpoint: Model | None,
+    task: Task,
+    second: Fallback | None,
 ) -> Runs:
     """Runs a job, and its fallback.
 
@@ -97,13 +108,16 @@ def annotate_all(
     """
     if second is None:
         return Runs(annotate(options, plan, checkpoint, task))
-    # Which units failed is known only after the fallback, so the first run does not end for too many errors.
+    # Which units failed is known only after the fallback, so the first run does not end for too
+    # many errors.
     first = annotate(options.model_copy(update={"max_error_rate": 1.0}), plan, checkpoint, task)
     if not first.all_done:
         return Runs(first)
     condition = _condition(OutputFolder(options.output))
     again = second.options.model_copy(update={"only": condition, "max_error_rate": 1.0})
-    return Runs(first, annotate(again, plan, second.checkpoint, second.task), options.max_error_rate)
+    return Runs(
+        first, annotate(again, plan, second.checkpoint, second.task), options.max_error_rate
+    )
 
 
 def _condition(output: OutputFolder) -> str:

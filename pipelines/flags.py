@@ -1,7 +1,8 @@
 """How settings are called on the command line: ``max_tiles`` is ``--max-tiles``.
 
-Messages of `internvl_ops` name keyword arguments. `in_flags` spells them as options, at each place where a person who
-runs a job reads a message: the last line of a job that cannot start, the log, ``errors/``, ``run.json``.
+Messages of `internvl_ops` name keyword arguments. `in_flags` spells them as options, at each place
+where a person who runs a job reads a message: the last line of a job that cannot start, the log,
+``errors/``, ``run.json``.
 """
 
 from __future__ import annotations

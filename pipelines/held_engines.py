@@ -1,4 +1,5 @@
-"""Engines that stay between the jobs of a suite, each in an actor of its own; a stage passes the rows on to them."""
+"""Engines that stay between the jobs of a suite, each in an actor of its own; a stage passes the
+rows on to them."""
 
 from __future__ import annotations
 
@@ -52,7 +53,8 @@ class EngineHost:
 
 
 class AskHeld:
-    """The stage in place of `Generate` where engines are held: each of its actors passes rows on to one of them.
+    """The stage in place of `Generate` where engines are held: each of its actors passes rows on to
+    one of them.
 
     Args:
         hosts: The actors with the engines.
@@ -62,7 +64,11 @@ class AskHeld:
     """
 
     def __init__(
-        self, hosts: Sequence[Any], job: str, make_generator: MakeGenerator, ledger: Claims | None = None
+        self,
+        hosts: Sequence[Any],
+        job: str,
+        make_generator: MakeGenerator,
+        ledger: Claims | None = None,
     ) -> None:
         claims = (host for host in hosts if ray.get(host.claim.remote(job, make_generator, ledger)))
         # An actor that Ray has started again finds all engines claimed.
@@ -89,7 +95,9 @@ class HeldEngines:
         self.options = options
         self._hosts: list[Any] = []
 
-    def hosts(self, count: int, calls: int, arguments: dict[str, Any], **resources: Any) -> list[Any]:
+    def hosts(
+        self, count: int, calls: int, arguments: dict[str, Any], **resources: Any
+    ) -> list[Any]:
         """The actors with the engines.
 
         Args:
@@ -99,7 +107,9 @@ class HeldEngines:
             resources: Of an actor.
         """
         if not self._hosts:
-            host = ray.remote(EngineHost).options(max_concurrency=max(_LEAST_CALLS, 2 * calls), **resources)
+            host = ray.remote(EngineHost).options(
+                max_concurrency=max(_LEAST_CALLS, 2 * calls), **resources
+            )
             self._hosts = [host.remote(arguments) for _ in range(count)]
         return self._hosts
 

@@ -1,4 +1,5 @@
-"""Handles SIGTERM and Ctrl-C during the whole job: one line on standard error, exit status 1, no traceback."""
+"""Handles SIGTERM and Ctrl-C during the whole job: one line on standard error, exit status 1, no
+traceback."""
 
 from __future__ import annotations
 
@@ -12,13 +13,15 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Literal, NoReturn
 
-TOGETHER_S = 1.0  # a terminal or a scheduler often sends several signals within this time; they count as one
+# a terminal or a scheduler often sends several signals within this time; they count as one
+TOGETHER_S = 1.0
 
 Phase = Literal["starting", "holding", "running", "closing"]
 
 
 class Interrupted(BaseException):
-    """The job was asked to stop. It is a BaseException, so that no library handles it as an ordinary error."""
+    """The job was asked to stop. It is a BaseException, so that no library handles it as an
+    ordinary error."""
 
 
 class _State:
@@ -39,8 +42,9 @@ def phase(name: Phase) -> Iterator[None]:
     """Sets what a signal does inside the block, in a program that called `install`.
 
     Args:
-        name: "starting": the process ends at once, since it holds nothing. "holding": it first releases what it holds.
-            "running": it first writes what is finished. "closing": the end is near, so the signal changes nothing.
+        name: "starting": the process ends at once, since it holds nothing. "holding": it first
+            releases what it holds. "running": it first writes what is finished. "closing": the end
+            is near, so the signal changes nothing.
 
     Raises:
         Interrupted: On a signal in "holding" and "running".
@@ -48,7 +52,9 @@ def phase(name: Phase) -> Iterator[None]:
     before = _State.phase
     restored = {}
     if _State.installed and threading.current_thread() is threading.main_thread():
-        restored = {number: signal.signal(number, _handle) for number in (signal.SIGTERM, signal.SIGINT)}
+        restored = {
+            number: signal.signal(number, _handle) for number in (signal.SIGTERM, signal.SIGINT)
+        }
     _State.phase = name
     if name == "running":
         _State.first = None
@@ -65,12 +71,17 @@ def take_back() -> None:
 
     Does nothing outside of `phase`, or in a program that did not call `install`.
     """
-    if _State.installed and _State.phase != "starting" and threading.current_thread() is threading.main_thread():
+    if (
+        _State.installed
+        and _State.phase != "starting"
+        and threading.current_thread() is threading.main_thread()
+    ):
         install()
 
 
 def asked() -> None:
-    """Does what a signal does that a library has handled in place of this module; nothing without `install`."""
+    """Does what a signal does that a library has handled in place of this module; nothing without
+    `install`."""
     if _State.installed:
         _handle(signal.SIGTERM, None)
 
@@ -82,7 +93,8 @@ def raise_if_interrupted() -> None:
 
 
 def end() -> NoReturn:
-    """Ends an interrupted process at once. Libraries that are interrupted while they start do not shut down cleanly."""
+    """Ends an interrupted process at once. Libraries that are interrupted while they start do not
+    shut down cleanly."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
@@ -92,7 +104,8 @@ def end() -> NoReturn:
 
 
 def _end_children() -> None:
-    """Ends the processes that this one has started, and theirs. Ray's would look for a while for what is gone."""
+    """Ends the processes that this one has started, and theirs. Ray's would look for a while for
+    what is gone."""
     import psutil
 
     found: set[psutil.Process] = set()
@@ -112,12 +125,15 @@ def plain_line(text: str) -> str:
 
 
 standard_error = 2  # file descriptor
-drawn_lines = 0  # of a display that is drawn again and again, with the cursor at the end of its last line
-form: Callable[[str], str] = plain_line  # formats a line; `pipelines.report.logs` sets a JSON format for machines
+# of a display that is drawn again and again, with the cursor at the end of its last line
+drawn_lines = 0
+# formats a line; `pipelines.report.logs` sets a JSON format for machines
+form: Callable[[str], str] = plain_line
 
 
 def say(text: str) -> None:
-    """Writes a line to standard error. Works within a signal handler too, where print may not be called again."""
+    """Writes a line to standard error. Works within a signal handler too, where print may not be
+    called again."""
     with contextlib.suppress(OSError):
         # The display is drawn next below the line, not over it.
         before, after = ("\n", "\n" * drawn_lines) if drawn_lines else ("", "\n")

@@ -1,8 +1,8 @@
 """The metrics of a run, as Ray's Prometheus endpoints have them: what there is, and what sends it.
 
 The driver sends all of them, every `relay.LOOKS_EVERY_S`; Ray passes them on every ten seconds
-(``RAY_metrics_report_interval_ms``), and once more when the driver ends. The numbers come from the ledger, the totals
-of the writer and the measures, as those in ``run.json`` do.
+(``RAY_metrics_report_interval_ms``), and once more when the driver ends. The numbers come from the
+ledger, the totals of the writer and the measures, as those in ``run.json`` do.
 """
 
 from __future__ import annotations
@@ -52,45 +52,74 @@ class Metric:
 
 
 METRICS = (
-    Metric("units_read", "counter", "units of the input that the run has met, whatever became of them"),
+    Metric(
+        "units_read", "counter", "units of the input that the run has met, whatever became of them"
+    ),
     Metric("units_done", "counter", "units with a result in a file that this run has finished"),
-    Metric("units_failed", "counter", "units with an error in a file that this run has finished, by kind", ("kind",)),
+    Metric(
+        "units_failed",
+        "counter",
+        "units with an error in a file that this run has finished, by kind",
+        ("kind",),
+    ),
     Metric("units_already_done", "counter", "units that have a result of an earlier run"),
-    Metric("units_already_failed", "counter", "units that failed in an earlier run and are not tried again"),
-    Metric("units_in_flight", "gauge", "units that were read and have no row in a finished file yet"),
+    Metric(
+        "units_already_failed",
+        "counter",
+        "units that failed in an earlier run and are not tried again",
+    ),
+    Metric(
+        "units_in_flight", "gauge", "units that were read and have no row in a finished file yet"
+    ),
     Metric(
         "units_unaccounted",
         "gauge",
-        "conservation: read, less done, failed, already done, already failed and in flight. Anything but 0 is a lost "
-        "or a doubled row; when a run is done, nothing is in flight, so units without a row count here",
+        "conservation: read, less done, failed, already done, already failed and in flight."
+        " Anything but 0 is a lost or a doubled row; when a run is done, nothing is in flight, so"
+        " units without a row count here",
     ),
     Metric("units_expected", "gauge", "units of the whole input, once they are known"),
-    Metric("prompt_tokens", "counter", "tokens of the prompts of finished units, those of images included"),
+    Metric(
+        "prompt_tokens",
+        "counter",
+        "tokens of the prompts of finished units, those of images included",
+    ),
     Metric("completion_tokens", "counter", "tokens of the answers of finished units"),
     Metric("tiles", "counter", "tiles of the images, pages and frames of finished units"),
     Metric(
         "stage_busy_share",
         "gauge",
-        "share of the places of a stage (prepare, engine, write) that was in use since the first request; the fullest "
-        "stage is what the others wait for",
+        "share of the places of a stage (prepare, engine, write) that was in use since the first"
+        " request; the fullest stage is what the others wait for",
         ("stage",),
     ),
-    Metric("engine_requests", "gauge", "requests that all engines held of late, running and queued"),
-    Metric("engine_idle_share", "gauge", "share of the time since the first request in which engines had no request"),
+    Metric(
+        "engine_requests", "gauge", "requests that all engines held of late, running and queued"
+    ),
+    Metric(
+        "engine_idle_share",
+        "gauge",
+        "share of the time since the first request in which engines had no request",
+    ),
     Metric("gpu_idle_share", "gauge", "share of that time in which GPUs ran nothing"),
     Metric("engines_at_work", "gauge", "engines that have answered a request"),
     Metric(
         "events",
         "counter",
-        "decisions and incidents, by event as in run.json: engine_restarted and actor_restarted are restarts, "
-        "store_away and server_away waits for a store or a server",
+        "decisions and incidents, by event as in run.json: engine_restarted and actor_restarted are"
+        " restarts, store_away and server_away waits for a store or a server",
         ("event",),
     ),
-    Metric("lease_age_seconds", "gauge", "seconds since the lease on the output was renewed; usually below 6"),
+    Metric(
+        "lease_age_seconds",
+        "gauge",
+        "seconds since the lease on the output was renewed; usually below 6",
+    ),
     Metric("run_seconds", "gauge", "seconds since the run began"),
 )
 
-Values = dict[tuple[str, tuple[str, ...]], float]  # by name and the values of the metric's own labels
+# by name and the values of the metric's own labels
+Values = dict[tuple[str, tuple[str, ...]], float]
 
 
 class RunMetrics:
@@ -127,7 +156,11 @@ class RunMetrics:
         except Exception as error:
             if not self._said:
                 self._said = True
-                note(logger, "metrics_not_sent", f"Metrics cannot be sent: {type(error).__name__}: {error}")
+                note(
+                    logger,
+                    "metrics_not_sent",
+                    f"Metrics cannot be sent: {type(error).__name__}: {error}",
+                )
 
     def values(self, *, ended: bool = False) -> Values:
         """The value of every metric that has one now.
@@ -136,17 +169,25 @@ class RunMetrics:
             ended: Whether the graph has run to its end, so that nothing is in flight any more.
         """
         found: Values = dict(self._units(ended))
-        found |= {(name, ()): value for name, value in self._measured().items() if value is not None}
+        found |= {
+            (name, ()): value for name, value in self._measured().items() if value is not None
+        }
         shares = self._record.measures.stages() or {}
         found |= {("stage_busy_share", (stage,)): share for stage, share in shares.items()}
-        found |= {("events", (str(one["event"]),)): float(str(one["count"])) for one in self._record.events.as_list()}
+        found |= {
+            ("events", (str(one["event"]),)): float(str(one["count"]))
+            for one in self._record.events.as_list()
+        }
         return found
 
     def _units(self, ended: bool) -> Iterator[tuple[tuple[str, tuple[str, ...]], float]]:
         with self._writer.counting:
             tally, totals = self._ledger.tally(), self._writer.totals
             kinds, done = dict(totals.kinds), totals.results
-            written = {name: getattr(totals, name) for name in ("prompt_tokens", "completion_tokens", "tiles")}
+            written = {
+                name: getattr(totals, name)
+                for name in ("prompt_tokens", "completion_tokens", "tiles")
+            }
         in_flight = 0 if ended else tally.in_flight
         accounted = done + sum(kinds.values()) + tally.skipped + in_flight
         sums = {
@@ -175,7 +216,8 @@ class RunMetrics:
         }
 
     def _engine_requests(self) -> float | None:
-        """Average number of requests in all engines since the last reading that is some seconds old."""
+        """Average number of requests in all engines since the last reading that is some seconds
+        old."""
         watched, held = self._record.measures.engine_seconds()
         watched_then, held_then = self._engines
         at_work = self._record.measures.engines_at_work
@@ -189,7 +231,10 @@ class RunMetrics:
         for (name, own), value in values.items():
             metric, instrument = _instrument(name)
             given = self._labels | dict(zip(metric.labels, own, strict=True))
-            labels = {label: text.encode("ascii", "backslashreplace").decode() for label, text in given.items()}
+            labels = {
+                label: text.encode("ascii", "backslashreplace").decode()
+                for label, text in given.items()
+            }
             if metric.kind == "gauge":
                 instrument.set(value, labels)
             elif (more := value - self._sent.get((name, own), 0)) > 0:

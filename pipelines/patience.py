@@ -18,7 +18,9 @@ from internvl_ops.events import note
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
-ATTEMPTS = 11  # about four minutes with the waits below; an object store that is down for two minutes recovers in time
+# about four minutes with the waits below; an object store that is down for two minutes recovers in
+# time
+ATTEMPTS = 11
 # Final answers of a store, and errors of the data, not of the store.
 _PERMANENT = (
     PermissionError,
@@ -74,7 +76,8 @@ def patiently(work: Callable[[], T], what: str) -> T:
 
 
 def read_patiently(tables: Callable[[], Iterator[pa.Table]], what: str) -> Iterator[pa.Table]:
-    """The rows of ``tables()``, each once and in order. If reading fails, starts again and skips what it has yielded.
+    """The rows of ``tables()``, each once and in order. If reading fails, starts again and skips
+    what it has yielded.
 
     Args:
         tables: Yields the same rows each time it is called; the lengths of the tables may differ.
@@ -126,7 +129,11 @@ class _Absence:
     def begins(self, error: Exception) -> None:
         if self._since == math.inf:
             self._since = monotonic()
-            note(logger, "store_away", f"{self._what}: {reason(error)}. Trying again for about four minutes.")
+            note(
+                logger,
+                "store_away",
+                f"{self._what}: {reason(error)}. Trying again for about four minutes.",
+            )
 
     def ends(self) -> None:
         if self._since < math.inf:

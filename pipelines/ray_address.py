@@ -1,4 +1,5 @@
-"""Checks the address of a Ray cluster before Ray uses it: Ray itself waits for minutes, or ends with a traceback."""
+"""Checks the address of a Ray cluster before Ray uses it: Ray itself waits for minutes, or ends
+with a traceback."""
 
 from __future__ import annotations
 
@@ -41,8 +42,8 @@ def check_address(options: Any) -> None:
     if address.startswith(("http://", "https://")):
         why = "is the address of a dashboard, which `ray job submit` takes"
     raise ConfigurationError(
-        f"{where} {safe_uri(address)}: {why}. Give HOST:6379 on a node of the cluster, ray://HOST:10001 from outside, "
-        "auto, or local."
+        f"{where} {safe_uri(address)}: {why}. Give HOST:6379 on a node of the cluster,"
+        " ray://HOST:10001 from outside, auto, or local."
     )
 
 
@@ -61,13 +62,15 @@ def check_listening(address: str, where: str) -> None:
     except OSError as error:
         reason = "no answer" if isinstance(error, TimeoutError) else error.strerror or str(error)
         raise ConfigurationError(
-            f"{where} {address}: nothing listens there ({reason}, within {PROBE_S:g} s). Start the cluster "
-            f"(ray start --head --port {port}), mend the address, or leave it out for a local one."
+            f"{where} {address}: nothing listens there ({reason}, within {PROBE_S:g} s). Start the"
+            f" cluster (ray start --head --port {port}), mend the address, or leave it out for a"
+            " local one."
         ) from None
 
 
 def check_ray_job(options: Any) -> None:
-    """Refuses relative paths within `ray job submit`: they would point into a temporary folder of the head node.
+    """Refuses relative paths within `ray job submit`: they would point into a temporary folder of
+    the head node.
 
     Raises:
         ConfigurationError: A path is relative; the message shows what it would resolve to.
@@ -76,12 +79,16 @@ def check_ray_job(options: Any) -> None:
         return
     for name in ("input", "output", "media_root", "annotations", "subtitles", "lora", "model"):
         value = getattr(options, name, None)
-        if not value or "://" in value or os.path.isabs(value.rpartition("=")[2] if name == "lora" else value):
+        if (
+            not value
+            or "://" in value
+            or os.path.isabs(value.rpartition("=")[2] if name == "lora" else value)
+        ):
             continue
         if name == "model" and not Path(value).exists():
             continue  # a name on the model hub
         raise ConfigurationError(
-            f"--{name.replace('_', '-')} {value}: a job of `ray job submit` runs in a temporary folder of the head "
-            f"node, so that this would be {os.path.abspath(value)}. Give an absolute path that every node sees, or "
-            "an s3:// URI."
+            f"--{name.replace('_', '-')} {value}: a job of `ray job submit` runs in a temporary"
+            f" folder of the head node, so that this would be {os.path.abspath(value)}. Give an"
+            " absolute path that every node sees, or an s3:// URI."
         )

@@ -1,4 +1,5 @@
-"""Uses of Ray's private interfaces. After an upgrade check this module first; `docs/upgrading.md` describes how."""
+"""Uses of Ray's private interfaces. After an upgrade check this module first; `docs/upgrading.md`
+describes how."""
 
 from __future__ import annotations
 
@@ -14,9 +15,10 @@ from ray.data._internal.logical.operators import StreamingRepartition
 
 from pipelines import interruption
 
-# Blocks that a reader reads ahead. With Ray Data's default of 2, Ray would take only 2 blocks at each of its five to
-# ten looks per second.
-READ_AHEAD: dict[str, Any] = {"_generator_backpressure_num_objects": 2 * 16}  # a block is two objects
+# Blocks that a reader reads ahead. With Ray Data's default of 2, Ray would take only 2 blocks at
+# each of its five to ten looks per second.
+# a block is two objects
+READ_AHEAD: dict[str, Any] = {"_generator_backpressure_num_objects": 2 * 16}
 
 
 GREETING = b"Set ray log level from environment variable"
@@ -24,10 +26,11 @@ GREETING = b"Set ray log level from environment variable"
 
 @contextlib.contextmanager
 def without_greeting() -> Iterator[None]:
-    """Leaves out one line that Ray's C++ core writes to standard error when it starts, and passes all others on.
+    """Leaves out one line that Ray's C++ core writes to standard error when it starts, and passes
+    all others on.
 
-    It says that ``RAY_BACKEND_LOG_LEVEL`` is set, which a run sets for itself. The core reads that variable when it
-    starts, and writes the line before it heeds the level.
+    It says that ``RAY_BACKEND_LOG_LEVEL`` is set, which a run sets for itself. The core reads that
+    variable when it starts, and writes the line before it heeds the level.
     """
     ours = os.dup(2)
     read, write = os.pipe()
@@ -43,7 +46,8 @@ def without_greeting() -> Iterator[None]:
 
     thread = threading.Thread(target=pass_on, daemon=True, name="greeting")
     thread.start()
-    interruption.standard_error = ours  # a process that is told to stop may end before the thread has its line
+    # a process that is told to stop may end before the thread has its line
+    interruption.standard_error = ours
     try:
         yield
     finally:
@@ -53,10 +57,12 @@ def without_greeting() -> Iterator[None]:
 
 
 def in_blocks_of(dataset: Dataset, rows: int, tasks: int) -> Dataset:
-    """``dataset`` in blocks of ``rows`` rows, split as they are read, by up to ``tasks`` tasks at once.
+    """``dataset`` in blocks of ``rows`` rows, split as they are read, by up to ``tasks`` tasks at
+    once.
 
-    ``Dataset.repartition(target_num_rows_per_block=…)`` uses the same operator but reserves a whole CPU for it and has
-    no argument to change that. A plan that gives every CPU to actors would wait for that CPU forever.
+    ``Dataset.repartition(target_num_rows_per_block=…)`` uses the same operator but reserves a whole
+    CPU for it and has no argument to change that. A plan that gives every CPU to actors would wait
+    for that CPU forever.
     """
     operator = StreamingRepartition(
         target_num_rows_per_block=rows,
@@ -67,8 +73,11 @@ def in_blocks_of(dataset: Dataset, rows: int, tasks: int) -> Dataset:
     return Dataset._from_parent(dataset, LogicalPlan(operator, dataset.context))
 
 
-def whole_blocks(rows: Dataset, stage: type, arguments: dict[str, Any], **resources: Any) -> Dataset:
-    """Runs a stage with one block in and one block out, rows in order; `pipelines.cluster.rows_per_block` says why.
+def whole_blocks(
+    rows: Dataset, stage: type, arguments: dict[str, Any], **resources: Any
+) -> Dataset:
+    """Runs a stage with one block in and one block out, rows in order;
+    `pipelines.cluster.rows_per_block` says why.
 
     ``map_batches`` does not allow whole blocks for a stage that has GPUs.
 

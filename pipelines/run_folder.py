@@ -1,9 +1,10 @@
-"""One temporary folder per run. It holds everything that the run's processes leave behind, and is removed with it.
+"""One temporary folder per run. It holds everything that the run's processes leave behind, and is
+removed with it.
 
-Libraries write into ``TMPDIR`` and do not clean up, and a killed process cannot clean up. So each run sets ``TMPDIR``
-to a folder of its own and removes it at its end. If a run was killed, the next run removes its folder. A run locks
-its folder while its process lives. The lock ends with the process; a process id could belong to another process by
-then.
+Libraries write into ``TMPDIR`` and do not clean up, and a killed process cannot clean up. So each
+run sets ``TMPDIR`` to a folder of its own and removes it at its end. If a run was killed, the next
+run removes its folder. A run locks its folder while its process lives. The lock ends with the
+process; a process id could belong to another process by then.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ PREFIX = "internvl-run-"
 def run_folder() -> Iterator[Path]:
     """The temporary folder of this process and of the processes that it starts meanwhile.
 
-    Ray's own folder stays where it is: other processes use it to find a cluster, its sockets need short names, and
-    users read its logs after a failed run.
+    Ray's own folder stays where it is: other processes use it to find a cluster, its sockets need
+    short names, and users read its logs after a failed run.
     """
     base = tempfile.gettempdir()
     remove_dead(base)
@@ -59,7 +60,8 @@ def _user() -> str:
 
 
 def _remove(folder: str) -> None:
-    """Removes the folder. Processes that are about to end may still write to it, so it tries several times."""
+    """Removes the folder. Processes that are about to end may still write to it, so it tries
+    several times."""
     for _ in range(50):
         shutil.rmtree(folder, ignore_errors=True)
         if not os.path.exists(folder):
@@ -68,9 +70,11 @@ def _remove(folder: str) -> None:
 
 
 def remove_dead(base: str) -> None:
-    """Removes the folders in ``base`` whose runs have ended. Folders of other users, and other folders, stay."""
+    """Removes the folders in ``base`` whose runs have ended. Folders of other users, and other
+    folders, stay."""
     for folder in Path(base).glob(f"{PREFIX}*"):
-        with contextlib.suppress(OSError):  # locked by a live run, owned by another user, or just removed
+        # locked by a live run, owned by another user, or just removed
+        with contextlib.suppress(OSError):
             if folder.lstat().st_uid != os.getuid():
                 continue
             lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
@@ -84,7 +88,8 @@ def remove_dead(base: str) -> None:
 def _locked_folder(base: str) -> tuple[str, int]:
     while True:
         folder = tempfile.mkdtemp(prefix=PREFIX, dir=base)
-        with contextlib.suppress(FileNotFoundError, BlockingIOError):  # another run took it for an ended run's folder
+        # another run took it for an ended run's folder
+        with contextlib.suppress(FileNotFoundError, BlockingIOError):
             lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.path.exists(folder):

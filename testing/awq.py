@@ -9,11 +9,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 GROUP = 64
-ORDER = [0, 2, 4, 6, 1, 3, 5, 7]  # in which eight columns are packed into an int32, lowest bits first
+# in which eight columns are packed into an int32, lowest bits first
+ORDER = [0, 2, 4, 6, 1, 3, 5, 7]
 
 
 def quantise(folder: Path) -> dict[str, torch.Tensor]:
-    """Turns the layers' matrices of a Qwen2 or Llama backbone into 4 bits; returns them as they are now, by name."""
+    """Turns the layers' matrices of a Qwen2 or Llama backbone into 4 bits; returns them as they are
+    now, by name."""
     weights, quantised, values = load_file(folder / "model.safetensors"), {}, {}
     for name, weight in weights.items():
         if not (name.startswith("language_model.model.layers") and name.endswith("_proj.weight")):
@@ -29,10 +31,21 @@ def quantise(folder: Path) -> dict[str, torch.Tensor]:
         quantised[f"{base}.qweight"] = _packed(steps.reshape(inputs, outputs))
         quantised[f"{base}.qzeros"] = _packed(zeros)
         quantised[f"{base}.scales"] = scales
-        values[name] = ((steps - zeros[:, None]) * scales.float()[:, None]).reshape(inputs, outputs).t().contiguous()
+        values[name] = (
+            ((steps - zeros[:, None]) * scales.float()[:, None])
+            .reshape(inputs, outputs)
+            .t()
+            .contiguous()
+        )
     save_file(quantised, folder / "model.safetensors", metadata={"format": "pt"})
     config = json.loads((folder / "config.json").read_text())
-    settings = {"quant_method": "awq", "bits": 4, "group_size": GROUP, "zero_point": True, "version": "gemm"}
+    settings = {
+        "quant_method": "awq",
+        "bits": 4,
+        "group_size": GROUP,
+        "zero_point": True,
+        "version": "gemm",
+    }
     config["llm_config"]["quantization_config"] = settings
     (folder / "config.json").write_text(json.dumps(config))
     return values

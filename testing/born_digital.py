@@ -1,5 +1,5 @@
-"""Makes PDF pages of known text: with a good text layer, with layers that lie in a known way, and answers with planted
-faults.
+"""Makes PDF pages of known text: with a good text layer, with layers that lie in a known way, and
+answers with planted faults.
 
 Everything follows from a seed. `Page.truth` is what a reader sees, in the order of reading.
 """
@@ -15,9 +15,60 @@ from dataclasses import dataclass
 from PIL import Image, ImageDraw, ImageFont
 
 WIDTH, HEIGHT, MARGIN, SIZE, LEADING = 595, 842, 60, 10, 13
-_SYLLABLES = ("ta", "ri", "on", "se", "lan", "te", "ma", "di", "ness", "or", "per", "es", "con", "ti", "ra", "le")
-_SYLLABLES += ("in", "de", "ver", "sta", "lo", "and", "re", "gen", "to", "is", "ment", "ol", "ca", "en", "hu", "ber")
-_SMALL = ("the", "of", "and", "in", "to", "a", "is", "that", "for", "with", "as", "was", "on", "are", "by", "at")
+_SYLLABLES = (
+    "ta",
+    "ri",
+    "on",
+    "se",
+    "lan",
+    "te",
+    "ma",
+    "di",
+    "ness",
+    "or",
+    "per",
+    "es",
+    "con",
+    "ti",
+    "ra",
+    "le",
+)
+_SYLLABLES += (
+    "in",
+    "de",
+    "ver",
+    "sta",
+    "lo",
+    "and",
+    "re",
+    "gen",
+    "to",
+    "is",
+    "ment",
+    "ol",
+    "ca",
+    "en",
+    "hu",
+    "ber",
+)
+_SMALL = (
+    "the",
+    "of",
+    "and",
+    "in",
+    "to",
+    "a",
+    "is",
+    "that",
+    "for",
+    "with",
+    "as",
+    "was",
+    "on",
+    "are",
+    "by",
+    "at",
+)
 
 
 @dataclass(frozen=True)
@@ -59,7 +110,9 @@ def word(draw: random.Random) -> str:
 
 
 def words(draw: random.Random, count: int) -> list[str]:
-    return [word(draw) if draw.random() > 0.04 else str(draw.randint(2, 99_999)) for _ in range(count)]
+    return [
+        word(draw) if draw.random() > 0.04 else str(draw.randint(2, 99_999)) for _ in range(count)
+    ]
 
 
 def sentence(draw: random.Random, count: int) -> str:
@@ -97,7 +150,9 @@ def _columns(draw: random.Random) -> list[Piece]:
 def _list(draw: random.Random) -> list[Piece]:
     pieces = [Piece(MARGIN, HEIGHT - MARGIN - 10, sentence(draw, 4), 14)]
     for number in range(draw.randint(4, 20)):
-        pieces.append(Piece(MARGIN + 15, HEIGHT - 110 - number * 20, f"{number + 1}. {sentence(draw, 7)}"))
+        pieces.append(
+            Piece(MARGIN + 15, HEIGHT - 110 - number * 20, f"{number + 1}. {sentence(draw, 7)}")
+        )
     return pieces
 
 
@@ -119,15 +174,21 @@ def _good(layout: Callable[[random.Random], list[Piece]]) -> Callable[[random.Ra
 
 
 def _table(draw: random.Random, kind: str) -> Page:
-    """A ruled table; columns of a table may be read across, but nothing in the file says that it is one."""
+    """A ruled table; columns of a table may be read across, but nothing in the file says that it is
+    one."""
     page, rows = _text(draw)[:6], []
     for number in range(draw.randint(4, 12)):
         y = 560 - number * 18
         cells = [word(draw), str(draw.randint(1, 9999)), str(draw.randint(1, 9999))]
         rows.append([Piece(MARGIN + place * 150, y, cell) for place, cell in enumerate(cells)])
-    rules = "\n".join(f"{MARGIN - 4} {573 - n * 18} m 530 {573 - n * 18} l S" for n in range(len(rows) + 1))
+    rules = "\n".join(
+        f"{MARGIN - 4} {573 - n * 18} m 530 {573 - n * 18} l S" for n in range(len(rows) + 1)
+    )
     pieces = [*page, *(piece for row in rows for piece in row)]
-    truth = [*(piece.text for piece in page), *(" ".join(piece.text for piece in row) for row in rows)]
+    truth = [
+        *(piece.text for piece in page),
+        *(" ".join(piece.text for piece in row) for row in rows),
+    ]
     return Page(kind, truth, drawn(pieces, f"0 g 0.5 w\n{rules}"))
 
 
@@ -135,7 +196,8 @@ def _turned_whole(draw: random.Random, kind: str) -> Page:
     """A page that is displayed turned, with its text upright on the display."""
     pieces = _paragraphs(draw, 0, 0, 80, 20)
     lines = ["0 g"]
-    for number, piece in enumerate(pieces):  # upwards in the file's own directions, which /Rotate 90 turns to the right
+    # upwards in the file's own directions, which /Rotate 90 turns to the right
+    for number, piece in enumerate(pieces):
         lines.append(f"BT /F 10 Tf 0 1 -1 0 {80 + 13 * number} 60 Tm ({piece.text}) Tj ET")
     return Page(kind, [piece.text for piece in pieces], "\n".join(lines).encode(), rotate=90)
 
@@ -180,7 +242,10 @@ def _scan(draw: random.Random, kind: str) -> Page:
 
 def _scan_with_ocr(draw: random.Random, kind: str) -> Page:
     page = _scan(draw, kind)
-    wrong = [Piece(MARGIN, HEIGHT - 70 - 13 * number, noisy(draw, text, 0.1)) for number, text in enumerate(page.truth)]
+    wrong = [
+        Piece(MARGIN, HEIGHT - 70 - 13 * number, noisy(draw, text, 0.1))
+        for number, text in enumerate(page.truth)
+    ]
     page.content += b"\nBT 3 Tr ET\n" + drawn(wrong, "3 Tr")
     return page
 
@@ -259,19 +324,23 @@ def pdf(pages: Sequence[Page], info: str = "", catalog: str = "") -> bytes:
         to_unicode = b""
         if page.unicode_shift:
             to_unicode = b" /ToUnicode %d 0 R" % add(_stream(_cmap(page.unicode_shift)))
-        font = add(b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding%s >>" % to_unicode)
+        font = add(
+            b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding%s >>"
+            % to_unicode
+        )
         resources = b"/Font << /F %d 0 R >>" % font
         if page.picture is not None:
             entries = (
-                b"/Type /XObject /Subtype /Image /Width %d /Height %d /ColorSpace /DeviceGray " % page.picture.size
+                b"/Type /XObject /Subtype /Image /Width %d /Height %d /ColorSpace /DeviceGray "
+                % page.picture.size
             )
             image = add(_stream(page.picture.tobytes(), entries + b"/BitsPerComponent 8 "))
             resources += b" /XObject << /I %d 0 R >>" % image
         content = add(_stream(page.content))
         kids.append(
             add(
-                b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 %d %d] /Rotate %d /Resources << %s >> /Contents %d 0 R >>"
-                % (WIDTH, HEIGHT, page.rotate, resources, content)
+                b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 %d %d] /Rotate %d /Resources << %s >>"
+                b" /Contents %d 0 R >>" % (WIDTH, HEIGHT, page.rotate, resources, content)
             )
         )
     objects[0] = b"<< /Type /Catalog /Pages 2 0 R %s >>" % catalog.encode()
@@ -286,13 +355,20 @@ def pdf(pages: Sequence[Page], info: str = "", catalog: str = "") -> bytes:
     start = file.tell()
     file.write(b"xref\n0 %d\n0000000000 65535 f \n" % (len(objects) + 1))
     file.write(b"".join(b"%010d 00000 n \n" % place for place in places))
-    file.write(b"trailer\n<< /Size %d /Root 1 0 R /Info 3 0 R >>\nstartxref\n%d\n%%%%EOF" % (len(objects) + 1, start))
+    file.write(
+        b"trailer\n<< /Size %d /Root 1 0 R /Info 3 0 R >>\nstartxref\n%d\n%%%%EOF"
+        % (len(objects) + 1, start)
+    )
     return file.getvalue()
 
 
 def _stream(data: bytes, entries: bytes = b"") -> bytes:
     packed = zlib.compress(data)
-    return b"<< %s/Filter /FlateDecode /Length %d >>\nstream\n%s\nendstream" % (entries, len(packed), packed)
+    return b"<< %s/Filter /FlateDecode /Length %d >>\nstream\n%s\nendstream" % (
+        entries,
+        len(packed),
+        packed,
+    )
 
 
 def _cmap(shift: int) -> bytes:
@@ -301,15 +377,18 @@ def _cmap(shift: int) -> bytes:
     for first in (65, 97):
         pairs += [b"<%02X> <%04X>" % (first + n, first + (n + shift) % 26) for n in range(26)]
     return (
-        b"/CIDInit /ProcSet findresource begin 12 dict begin begincmap /CMapName /A def /CMapType 2 def\n"
-        b"1 begincodespacerange <00> <FF> endcodespacerange\n%d beginbfchar\n%s\nendbfchar\nendcmap end end"
-        % (len(pairs), b"\n".join(pairs))
+        b"/CIDInit /ProcSet findresource begin 12 dict begin begincmap /CMapName /A def /CMapType 2"
+        b" def\n1 begincodespacerange <00> <FF> endcodespacerange\n%d"
+        b" beginbfchar\n%s\nendbfchar\nendcmap end end" % (len(pairs), b"\n".join(pairs))
     )
 
 
 def noisy(draw: random.Random, text: str, rate: float) -> str:
     """The text with letters misread at this rate, as a recogniser misreads them."""
-    return "".join(draw.choice("etaoinshrlc1l0") if one.isalpha() and draw.random() < rate else one for one in text)
+    return "".join(
+        draw.choice("etaoinshrlc1l0") if one.isalpha() and draw.random() < rate else one
+        for one in text
+    )
 
 
 @dataclass(frozen=True)
@@ -328,7 +407,8 @@ class Answer:
 
 
 def answered(truth: Sequence[str], seed: int, planted: str) -> Answer:
-    """A model's answer: other line ends, Markdown, some letters misread; and one planted fault, if any."""
+    """A model's answer: other line ends, Markdown, some letters misread; and one planted fault, if
+    any."""
     draw = random.Random(f"{seed} {planted}")
     lines = [noisy(draw, line, draw.choice((0, 0, 0.005, 0.01))) for line in truth]
     if draw.random() < 0.5:
@@ -351,6 +431,9 @@ def answered(truth: Sequence[str], seed: int, planted: str) -> Answer:
         else:
             parts = lines[place].split()
             start = draw.randint(0, len(parts) - 4)
-            what, lines[place] = " ".join(parts[start : start + 4]), " ".join(parts[:start] + parts[start + 4 :])
+            what, lines[place] = (
+                " ".join(parts[start : start + 4]),
+                " ".join(parts[:start] + parts[start + 4 :]),
+            )
     joint = draw.choice(("\n", " ", "\n\n"))
     return Answer(joint.join(lines), planted, what)

@@ -47,7 +47,9 @@ def serving(make: Callable[[int], ASGIApp]) -> Iterator[int]:
     """
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
-    server = uvicorn.Server(uvicorn.Config(make(port), access_log=False, log_level="warning", ws="none"))
+    server = uvicorn.Server(
+        uvicorn.Config(make(port), access_log=False, log_level="warning", ws="none")
+    )
     started = threading.Event()
     startup = server.startup
 

@@ -47,7 +47,9 @@ def s3_server() -> Iterator[dict[str, str]]:
     """moto's S3 server in a process of its own; yields the environment that leads to it."""
     port = free_port()
     server = subprocess.Popen(
-        [BIN / "moto_server", "-H", "127.0.0.1", "-p", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [BIN / "moto_server", "-H", "127.0.0.1", "-p", str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     try:
         wait_for("moto's S3 server", lambda: listens(port))
@@ -75,14 +77,26 @@ def filesystem(environment: dict[str, str]) -> s3fs.S3FileSystem:
 
 def _growing(resources: dict[str, int], gcs: str) -> dict:
     """Configuration of an autoscaler whose nodes are processes of this machine."""
-    lists = ("initialization", "setup", "head_setup", "worker_setup", "head_start_ray", "worker_start_ray")
+    lists = (
+        "initialization",
+        "setup",
+        "head_setup",
+        "worker_setup",
+        "head_start_ray",
+        "worker_start_ray",
+    )
     return {
         "cluster_name": "fake_multinode",
         "provider": {"type": "fake_multinode", "gcs_address": gcs},
         "max_workers": 1,
         "available_node_types": {
             "head": {"resources": {"CPU": 1}, "node_config": {}, "max_workers": 0},
-            "worker": {"resources": resources, "node_config": {}, "min_workers": 0, "max_workers": 1},
+            "worker": {
+                "resources": resources,
+                "node_config": {},
+                "min_workers": 0,
+                "max_workers": 1,
+            },
         },
         "head_node_type": "head",
         "upscaling_speed": 1.0,
@@ -101,14 +115,20 @@ class RayHead:
     Args:
         environment: Besides this process's.
         cpus: Of the head.
-        grows_by: Resources of a node that Ray's autoscaler starts on this machine when it is asked for, and ends when
-            it has been idle for some seconds; without it the head is all there is.
+        grows_by: Resources of a node that Ray's autoscaler starts on this machine when it is asked
+            for, and ends when it has been idle for some seconds; without it the head is all there
+            is.
     """
 
-    def __init__(self, environment: dict[str, str], cpus: int = 2, grows_by: dict[str, int] | None = None) -> None:
-        # Ray's sockets lie in its folder, and a socket's path may have 107 bytes: pytest's own folders are too long.
+    def __init__(
+        self, environment: dict[str, str], cpus: int = 2, grows_by: dict[str, int] | None = None
+    ) -> None:
+        # Ray's sockets lie in its folder, and a socket's path may have 107 bytes: pytest's own
+        # folders are too long.
         self._folder = Path(tempfile.mkdtemp(prefix="ray"))
-        self._environment = os.environ | environment | {"RAY_AUTH_MODE": "disabled", "RAY_worker_niceness": "0"}
+        self._environment = (
+            os.environ | environment | {"RAY_AUTH_MODE": "disabled", "RAY_worker_niceness": "0"}
+        )
         self._environment["PATH"] = f"{BIN}:{os.environ['PATH']}"  # as in an activated environment
         self._environment.pop("RAY_ADDRESS", None)
         if grows_by is not None:
@@ -121,7 +141,8 @@ class RayHead:
         raise RuntimeError(f"`ray start --head` ended with {self._process.poll()} three times")
 
     def _start(self, cpus: int, grows_by: dict[str, int] | None) -> None:
-        """Starts a head on ports of its own. Ray ends one that has no node within 30 seconds, on a busy machine."""
+        """Starts a head on ports of its own. Ray ends one that has no node within 30 seconds, on a
+        busy machine."""
         folder = Path(tempfile.mkdtemp(dir=self._folder))
         self._gcs, self.dashboard, self._metrics = free_port(), free_port(), free_port()
         self._address = {"RAY_ADDRESS": f"http://127.0.0.1:{self.dashboard}"}
@@ -132,9 +153,21 @@ class RayHead:
             more = [f"--autoscaling-config={config}"]
         self._process = subprocess.Popen(
             [
-                *(BIN / "ray", "start", "--head", "--block", f"--num-cpus={cpus}", "--disable-usage-stats"),
-                *(f"--port={self._gcs}", f"--dashboard-port={self.dashboard}", "--dashboard-host=127.0.0.1"),
-                # The default is the same for all clusters of a machine, and a head without it starts no job.
+                *(
+                    BIN / "ray",
+                    "start",
+                    "--head",
+                    "--block",
+                    f"--num-cpus={cpus}",
+                    "--disable-usage-stats",
+                ),
+                *(
+                    f"--port={self._gcs}",
+                    f"--dashboard-port={self.dashboard}",
+                    "--dashboard-host=127.0.0.1",
+                ),
+                # The default is the same for all clusters of a machine, and a head without it
+                # starts no job.
                 f"--dashboard-agent-listen-port={free_port()}",
                 f"--metrics-export-port={self._metrics}",
                 *(f"--temp-dir={folder}", "--object-store-memory=1500000000"),
@@ -155,12 +188,16 @@ class RayHead:
 
     def resources(self) -> dict[str, float]:
         """Of all nodes that are there."""
-        said = self.ray("status", f"--address=127.0.0.1:{self._gcs}").stdout.split("Total Usage:")[-1]
+        said = self.ray("status", f"--address=127.0.0.1:{self._gcs}").stdout.split("Total Usage:")[
+            -1
+        ]
         return {name: float(total) for total, name in re.findall(r"/([\d.]+) (CPU|GPU)", said)}
 
     def scrape(self) -> str:
         """What Prometheus gets of the head: its text format."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self._metrics}/metrics", timeout=60) as answer:
+        with urllib.request.urlopen(
+            f"http://127.0.0.1:{self._metrics}/metrics", timeout=60
+        ) as answer:
             return answer.read().decode()
 
     def ray(self, *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
@@ -173,24 +210,42 @@ class RayHead:
         )
 
     def run(self, *job: str, timeout: float = 900) -> subprocess.CompletedProcess[str]:
-        """``python jobs/…`` on this cluster. Nodes that come later unpack a submitted folder into the same place anew,
-        since they are one machine, and pull it away under those that are there."""
+        """``python jobs/…`` on this cluster. Nodes that come later unpack a submitted folder into
+        the same place anew, since they are one machine, and pull it away under those that are
+        there."""
         process = self.start(*job)
         out, err = process.communicate(timeout=timeout)
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
     def start(self, *job: str) -> subprocess.Popen[str]:
         """As `run`, without waiting for the end."""
-        environment = self._environment | {"RAY_ADDRESS": f"127.0.0.1:{self._gcs}", "PYTHONPATH": str(ROOT)}
+        environment = self._environment | {
+            "RAY_ADDRESS": f"127.0.0.1:{self._gcs}",
+            "PYTHONPATH": str(ROOT),
+        }
         pipe = subprocess.PIPE
-        return subprocess.Popen([sys.executable, *job], cwd=ROOT, env=environment, stdout=pipe, stderr=pipe, text=True)
+        return subprocess.Popen(
+            [sys.executable, *job], cwd=ROOT, env=environment, stdout=pipe, stderr=pipe, text=True
+        )
 
-    def submit(self, *job: str, wait: bool = True, timeout: float = 900) -> subprocess.CompletedProcess[str]:
+    def submit(
+        self, *job: str, wait: bool = True, timeout: float = 900
+    ) -> subprocess.CompletedProcess[str]:
         """``ray job submit --working-dir . -- python jobs/…``."""
         flags = [] if wait else ["--no-wait"]
         while True:
-            done = self.ray("job", "submit", f"--working-dir={ROOT}", *flags, "--", "python", *job, timeout=timeout)
-            # The job server answers before the agent that starts jobs is there, the later the busier the machine is.
+            done = self.ray(
+                "job",
+                "submit",
+                f"--working-dir={ROOT}",
+                *flags,
+                "--",
+                "python",
+                *job,
+                timeout=timeout,
+            )
+            # The job server answers before the agent that starts jobs is there, the later the
+            # busier the machine is.
             if "No available agent to submit job" not in done.stdout + done.stderr:
                 return done
 

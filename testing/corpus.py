@@ -1,7 +1,8 @@
-"""The media corpus: a file of every kind that datasets hold, damaged copies of them, and what must become of each.
+"""The media corpus: a file of every kind that datasets hold, damaged copies of them, and what must
+become of each.
 
-As a script it writes the files and manifest.jsonl to a folder: python -m testing.corpus FOLDER [--mutated 1000]
-Other media join by adding to ``SOURCES`` a function that yields `Entry`.
+As a script it writes the files and manifest.jsonl to a folder: python -m testing.corpus FOLDER
+[--mutated 1000] Other media join by adding to ``SOURCES`` a function that yields `Entry`.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ class Entry:
         name: Of the file; unique in the corpus.
         data: Its bytes.
         size: Width and height of the upright image if it can be decoded.
-        errors: Kinds of error that are right for it; empty if it must be decoded. With a size and errors, either is.
+        errors: Kinds of error that are right for it; empty if it must be decoded. With a size and
+            errors, either is.
         note: Part of a note the result must carry.
         media: What reads it.
     """
@@ -38,7 +40,8 @@ class Entry:
     media: Literal["image", "video", "document"] = "image"
 
 
-# What a damaged file may become, as long as it is one of these: an image of some size, or a true error.
+# What a damaged file may become, as long as it is one of these: an image of some size, or a true
+# error.
 DAMAGED = ("corrupt", "unsupported", "too_large")
 
 
@@ -48,9 +51,11 @@ def entries(sources: Sequence[Callable[[], Iterable[Entry]]] | None = None) -> l
 
 
 def mutated(sound: Sequence[Entry], count: int, seed: int = 0) -> Iterator[Entry]:
-    """Yields ``count`` damaged copies: cut short, bits flipped, headers swapped, sizes that lie, stretches zeroed.
+    """Yields ``count`` damaged copies: cut short, bits flipped, headers swapped, sizes that lie,
+    stretches zeroed.
 
-    The same seed gives the same files. Small files are taken as the stock, which keeps a run of thousands short.
+    The same seed gives the same files. Small files are taken as the stock, which keeps a run of
+    thousands short.
     """
     stock = [entry for entry in sound if 100 < len(entry.data) < 200_000 and not entry.errors]
     for index in range(count):
@@ -60,7 +65,9 @@ def mutated(sound: Sequence[Entry], count: int, seed: int = 0) -> Iterator[Entry
         ways = sorted(_MUTATIONS)
         way = ways[index % len(ways)]
         data = _MUTATIONS[way](entry.data, chance, stock)
-        yield Entry(f"mutated-{index:05d}-{way}-{entry.name}", data, errors=DAMAGED, media=entry.media)
+        yield Entry(
+            f"mutated-{index:05d}-{way}-{entry.name}", data, errors=DAMAGED, media=entry.media
+        )
 
 
 def _cut(data: bytes, chance: random.Random, stock: Sequence[Entry]) -> bytes:
@@ -98,7 +105,8 @@ def _move(data: bytes, chance: random.Random, stock: Sequence[Entry]) -> bytes:
 
 
 def _lie_about_size(data: bytes, chance: random.Random, stock: Sequence[Entry]) -> bytes:
-    """Writes another width and height where the format keeps them; formats not known here get a number overwritten."""
+    """Writes another width and height where the format keeps them; formats not known here get a
+    number overwritten."""
     width, height = (chance.choice([0, 1, 7, 1000, 20_000, 65_535, 2**31 - 1]) for _ in range(2))
     if data.startswith(b"\x89PNG"):
         header = b"IHDR" + struct.pack(">II", width, height) + data[24:29]
@@ -108,9 +116,17 @@ def _lie_about_size(data: bytes, chance: random.Random, stock: Sequence[Entry]) 
     if data.startswith(b"BM"):
         return data[:18] + struct.pack("<ii", width, height) + data[26:]
     if data.startswith(b"\xff\xd8"):
-        frame = max(data.find(b"\xff\xc0\x00\x11"), data.find(b"\xff\xc2\x00\x11"), data.find(b"\xff\xc0\x00\x0b"))
+        frame = max(
+            data.find(b"\xff\xc0\x00\x11"),
+            data.find(b"\xff\xc2\x00\x11"),
+            data.find(b"\xff\xc0\x00\x0b"),
+        )
         if frame >= 0:
-            return data[: frame + 5] + struct.pack(">HH", height & 0xFFFF, width & 0xFFFF) + data[frame + 9 :]
+            return (
+                data[: frame + 5]
+                + struct.pack(">HH", height & 0xFFFF, width & 0xFFFF)
+                + data[frame + 9 :]
+            )
     place = chance.randrange(min(len(data) - 4, 400))
     return data[:place] + struct.pack(chance.choice("<>") + "I", width) + data[place + 4 :]
 
@@ -132,7 +148,12 @@ def write(folder: Path, corpus: Iterable[Entry]) -> int:
     with open(folder / "manifest.jsonl", "w") as manifest:
         for entry in corpus:
             (folder / entry.name).write_bytes(entry.data)
-            row = {"id": entry.name, entry.media: entry.name, "size": entry.size, "errors": entry.errors}
+            row = {
+                "id": entry.name,
+                entry.media: entry.name,
+                "size": entry.size,
+                "errors": entry.errors,
+            }
             manifest.write(json.dumps(row | {"note": entry.note}) + "\n")
             count += 1
     return count
@@ -148,9 +169,13 @@ SOURCES: list[Callable[[], Iterable[Entry]]] = [_image_entries]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--mutated", type=int, default=1000, help="damaged files to add (default: 1000)")
+    parser.add_argument(
+        "--mutated", type=int, default=1000, help="damaged files to add (default: 1000)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the damage (default: 0)")
     options = parser.parse_args()
     sound = entries()

@@ -22,7 +22,8 @@ class Document:
         size: Of a page, in points.
         rotate: Degrees each page is turned for display.
         lines: Of small text on each page.
-        user_password: "" lets everybody open it; it is encrypted all the same. None leaves it unencrypted.
+        user_password: "" lets everybody open it; it is encrypted all the same. None leaves it
+            unencrypted.
     """
 
     pages: int = 3
@@ -46,8 +47,8 @@ def make(document: Document) -> bytes:
         content = _content(page + 1, document)
         number = 5 + 2 * page
         objects.append(
-            f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 {width} {height}] /Rotate {document.rotate} "
-            f"/Resources << /Font << /F 3 0 R >> >> /Contents {number} 0 R >>".encode()
+            f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 {width} {height}] /Rotate"
+            f" {document.rotate} /Resources << /Font << /F 3 0 R >> >> /Contents {number} 0 R >>".encode()
         )
         if key is not None:
             content = key.encrypt(content, number)
@@ -58,19 +59,32 @@ def make(document: Document) -> bytes:
 def bomb(kind: Literal["stream", "image", "drawing"]) -> bytes:
     """A small document that asks for gigabytes or for minutes.
 
-    A content stream of 3 GB packed twice, a picture of 40,000 pixels a side, or twenty million rectangles.
+    A content stream of 3 GB packed twice, a picture of 40,000 pixels a side, or twenty million
+    rectangles.
     """
     content, resources, picture = _packed(b"595 0 0 842 0 0 cm /I Do"), b"", []
     if kind == "stream":
         twice = zlib.compress(_packed_zeros(3 << 30))
-        content = b"<< /Filter [/FlateDecode /FlateDecode] /Length %d >>\nstream\n%s\nendstream" % (len(twice), twice)
+        content = b"<< /Filter [/FlateDecode /FlateDecode] /Length %d >>\nstream\n%s\nendstream" % (
+            len(twice),
+            twice,
+        )
     elif kind == "drawing":
         content = _packed(b"0 0 595 842 re f\n" * 20_000_000)
     else:
         resources, pixels = b"/XObject << /I 5 0 R >>", _packed_zeros(40_000 * 40_000 * 3)
-        head = b"/Type /XObject /Subtype /Image /Width 40000 /Height 40000 /ColorSpace /DeviceRGB /BitsPerComponent 8"
-        picture = [b"<< %s /Filter /FlateDecode /Length %d >>\nstream\n%s\nendstream" % (head, len(pixels), pixels)]
-    page = b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Resources << %s >> /Contents 4 0 R >>" % resources
+        head = (
+            b"/Type /XObject /Subtype /Image /Width 40000 /Height 40000 /ColorSpace /DeviceRGB"
+            b" /BitsPerComponent 8"
+        )
+        picture = [
+            b"<< %s /Filter /FlateDecode /Length %d >>\nstream\n%s\nendstream"
+            % (head, len(pixels), pixels)
+        ]
+    page = (
+        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Resources << %s >> /Contents 4 0"
+        b" R >>" % resources
+    )
     pages = b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>"
     return _assemble([b"<< /Type /Catalog /Pages 2 0 R >>", pages, page, content, *picture], None)
 
@@ -96,18 +110,26 @@ def scan(number: int, width: int = 1240, height: int = 1754) -> Image.Image:
     picture = Image.new("RGB", (width, height), "white")
     draw = ImageDraw.Draw(picture)
     for line in range(60):
-        draw.text((60, 60 + line * 27), f"page {number} line {line} " + "the quick brown fox " * 6, fill="black")
+        draw.text(
+            (60, 60 + line * 27),
+            f"page {number} line {line} " + "the quick brown fox " * 6,
+            fill="black",
+        )
     return picture
 
 
 def _content(number: int, document: Document) -> bytes:
     width, height = document.size
-    # The page's number as a bar from the left, a hundredth of the width for each page: easy to read off the pixels.
+    # The page's number as a bar from the left, a hundredth of the width for each page: easy to read
+    # off the pixels.
     bar = f"0 0 0 rg 0 {height * 0.5} {width * (number % 100) / 100} {height * 0.1} re f"
     corner = f"1 0 0 rg 0 {height * 0.9} {width * 0.1} {height * 0.1} re f 0 0 0 rg"
     text = [f"BT /F 24 Tf 72 {height * 0.75} Td (PAGE {number}) Tj ET"]
     for line in range(document.lines):
-        words = f"line {line} of page {number}: the quick brown fox jumps over the lazy dog and runs away"
+        words = (
+            f"line {line} of page {number}: the quick brown fox jumps over the lazy dog and runs"
+            " away"
+        )
         text.append(f"BT /F 10 Tf 50 {height - 110 - 12 * line} Td ({words}) Tj ET")
     return "\n".join([bar, corner, *text]).encode()
 
@@ -124,7 +146,11 @@ def _assemble(objects: list[bytes], key: _Encryption | None) -> bytes:
     out += b"xref\n0 %d\n0000000000 65535 f \n" % (len(objects) + 1)
     out += b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
     extra = b"" if key is None else b"/Encrypt %d 0 R /ID [<00> <00>] " % len(objects)
-    out += b"trailer\n<< /Size %d /Root 1 0 R %s>>\nstartxref\n%d\n%%%%EOF" % (len(objects) + 1, extra, start)
+    out += b"trailer\n<< /Size %d /Root 1 0 R %s>>\nstartxref\n%d\n%%%%EOF" % (
+        len(objects) + 1,
+        extra,
+        start,
+    )
     return bytes(out)
 
 
@@ -148,7 +174,9 @@ class _Encryption:
         )
 
     def encrypt(self, data: bytes, number: int) -> bytes:
-        return _rc4(hashlib.md5(self.key + number.to_bytes(3, "little") + b"\0\0").digest()[:10], data)
+        return _rc4(
+            hashlib.md5(self.key + number.to_bytes(3, "little") + b"\0\0").digest()[:10], data
+        )
 
 
 def _rc4(key: bytes, data: bytes) -> bytes:

@@ -1,6 +1,8 @@
-"""Makes H.264 whose fields are pictures of their own, as camcorders and television have it; no encoder here does.
+"""Makes H.264 whose fields are pictures of their own, as camcorders and television have it; no
+encoder here does.
 
-Every macroblock is stored uncoded, so that a writer of bits is all it takes. Each frame is of one grey.
+Every macroblock is stored uncoded, so that a writer of bits is all it takes. Each frame is of one
+grey.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ def make(structure: str, container: str = "mpegts", order: str = "tb") -> bytes:
     """A video with a frame for each letter of ``structure``.
 
     Args:
-        structure: "f" for a frame of two fields that are pictures of their own, "p" for a frame that is one picture.
+        structure: "f" for a frame of two fields that are pictures of their own, "p" for a frame
+            that is one picture.
         container: FFmpeg's name of the muxer.
         order: Which field comes first, "tb" or "bt".
     """
@@ -44,14 +47,21 @@ def make(structure: str, container: str = "mpegts", order: str = "tb") -> bytes:
         copy = out.add_stream_from_template(source.streams.video[0])
         coded = (packet for packet in source.demux(video=0) if packet.size)
         for packet, (_, time) in zip(coded, pictures, strict=True):
-            packet.stream, packet.time_base, packet.pts, packet.dts = copy, Fraction(1, 50), time, time
+            packet.stream, packet.time_base, packet.pts, packet.dts = (
+                copy,
+                Fraction(1, 50),
+                time,
+                time,
+            )
             out.mux(packet)
     return target.getvalue()
 
 
 def _sequence() -> bytes:
     # Main profile, level 3, pictures in the order they are coded in, 32x32, fields allowed.
-    bits = f"{77:08b}{0:08b}{30:08b}" + _ue(0, 0, 2, 1) + "0" + _ue(1, 0) + "0" + "0" + "1" + "0" + "0"
+    bits = (
+        f"{77:08b}{0:08b}{30:08b}" + _ue(0, 0, 2, 1) + "0" + _ue(1, 0) + "0" + "0" + "1" + "0" + "0"
+    )
     return _unit(0x67, bits)
 
 
@@ -61,7 +71,11 @@ def _parameters() -> bytes:
 
 
 def _slice(number: int, field: str, *, first: bool) -> bytes:
-    bits = _ue(0, 7, 0) + f"{number % 16:04b}" + ("0" if field == " " else "1" + str(int(field == "b")))
+    bits = (
+        _ue(0, 7, 0)
+        + f"{number % 16:04b}"
+        + ("0" if field == " " else "1" + str(int(field == "b")))
+    )
     bits += _ue(0) if first else ""
     bits += "00" if first else "0"
     bits += _ue(0)

@@ -16,7 +16,18 @@ from testing.pictures import encoded, natural
 
 pillow_heif.register_heif_opener()
 
-SIZES = [(1, 1), (2, 1), (1, 3), (16, 16), (17, 31), (100, 75), (449, 447), (640, 480), (90, 300), (900, 10)]
+SIZES = [
+    (1, 1),
+    (2, 1),
+    (1, 3),
+    (16, 16),
+    (17, 31),
+    (100, 75),
+    (449, 447),
+    (640, 480),
+    (90, 300),
+    (900, 10),
+]
 
 Maker = Callable[[Image.Image], bytes]
 
@@ -43,7 +54,9 @@ def png_chunk(name: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
 
-def png(pixels: np.ndarray, *, interlaced: bool = False, size: tuple[int, int] | None = None) -> bytes:
+def png(
+    pixels: np.ndarray, *, interlaced: bool = False, size: tuple[int, int] | None = None
+) -> bytes:
     """A PNG as Pillow does not write them: 16 bits a channel, or interlaced.
 
     Args:
@@ -54,9 +67,23 @@ def png(pixels: np.ndarray, *, interlaced: bool = False, size: tuple[int, int] |
     height, width, channels = pixels.shape
     colour = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
     header = struct.pack(
-        ">IIBBBBB", *(size or (width, height)), pixels.itemsize * 8, colour, 0, 0, 1 if interlaced else 0
+        ">IIBBBBB",
+        *(size or (width, height)),
+        pixels.itemsize * 8,
+        colour,
+        0,
+        0,
+        1 if interlaced else 0,
     )
-    adam7 = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
+    adam7 = [
+        (0, 0, 8, 8),
+        (4, 0, 8, 8),
+        (0, 4, 4, 8),
+        (2, 0, 4, 4),
+        (0, 2, 2, 4),
+        (1, 0, 2, 2),
+        (0, 1, 1, 2),
+    ]
     passes = [pixels[y::dy, x::dx] for x, y, dx, dy in adam7] if interlaced else [pixels]
     big_endian = [part.astype(part.dtype.newbyteorder(">")) for part in passes if part.size]
     rows = b"".join(b"\0" + row.tobytes() for part in big_endian for row in part)
@@ -85,13 +112,19 @@ KINDS: dict[str, Maker] = {
     "png-rgba.png": lambda image: encoded(_transparent(image), "PNG"),
     "png-palette.png": lambda image: encoded(image.quantize(200), "PNG"),
     "png-palette-4bit.png": lambda image: encoded(image.quantize(16), "PNG", bits=4),
-    "png-palette-clear.png": lambda image: encoded(image.quantize(60), "PNG", transparency=bytes(range(0, 240, 4))),
+    "png-palette-clear.png": lambda image: encoded(
+        image.quantize(60), "PNG", transparency=bytes(range(0, 240, 4))
+    ),
     "png-colour-key.png": lambda image: encoded(image, "PNG", transparency=(0, 0, 0)),
     "png-grey-16bit.png": lambda image: encoded(_deep(image), "PNG"),
     "png-rgb-16bit.png": lambda image: png(np.asarray(image).astype(np.uint16) * 257),
-    "png-rgba-16bit.png": lambda image: png(np.asarray(_transparent(image)).astype(np.uint16) * 257),
+    "png-rgba-16bit.png": lambda image: png(
+        np.asarray(_transparent(image)).astype(np.uint16) * 257
+    ),
     "png-interlaced.png": lambda image: png(np.asarray(image), interlaced=True),
-    "png-grey-interlaced.png": lambda image: png(np.asarray(image.convert("L"))[..., None], interlaced=True),
+    "png-grey-interlaced.png": lambda image: png(
+        np.asarray(image.convert("L"))[..., None], interlaced=True
+    ),
     "png-named.jpg": saved("PNG"),
     "webp-lossy.webp": saved("WEBP", quality=80),
     "webp-lossless.webp": saved("WEBP", lossless=True),
@@ -148,12 +181,21 @@ def _oriented() -> Iterator[Entry]:
             yield Entry(f"oriented-{orientation}.{file_format.lower()}", data, size)
 
 
-def tiff_block(*fields: tuple[int, int, int, bytes], first: int = 8, order: bytes = b"II*\0") -> bytes:
+def tiff_block(
+    *fields: tuple[int, int, int, bytes], first: int = 8, order: bytes = b"II*\0"
+) -> bytes:
     """An EXIF block: each field is tag, type, count and four bytes of value or offset."""
     directory = struct.pack("<H", len(fields)) + b"".join(
         struct.pack("<HHI", *field[:3]) + field[3] for field in fields
     )
-    return b"Exif\0\0" + order + struct.pack("<I", first) + directory + bytes(4) + struct.pack("<II", 72, 0) * 4
+    return (
+        b"Exif\0\0"
+        + order
+        + struct.pack("<I", first)
+        + directory
+        + bytes(4)
+        + struct.pack("<II", 72, 0) * 4
+    )
 
 
 def _broken_exif() -> Iterator[Entry]:
@@ -190,7 +232,9 @@ def _several_frames() -> Iterator[Entry]:
     yield Entry("animated.gif", animation("GIF", duration=40), (90, 60), note="first frame of 5")
     yield Entry("animated.webp", animation("WEBP", duration=40), (90, 60), note="first frame of 5")
     yield Entry("animated.png", animation("PNG", duration=40), (90, 60), note="first frame of 5")
-    yield Entry("animated.avif", animation("AVIF", duration=40, speed=10), (90, 60), note="first frame of 5")
+    yield Entry(
+        "animated.avif", animation("AVIF", duration=40, speed=10), (90, 60), note="first frame of 5"
+    )
     yield Entry("pages.tif", animation("TIFF"), (90, 60), note="first page of 5")
     yield Entry("pictures.mpo", animation("MPO"), (90, 60), note="first picture of 5")
     yield Entry("pictures.heic", animation("HEIF"), (90, 60), note="first picture of 5")
@@ -199,11 +243,21 @@ def _several_frames() -> Iterator[Entry]:
 
 def _large() -> Iterator[Entry]:
     yield Entry(
-        "large-4000x3000.jpg", encoded(natural(1000, 750).resize((4000, 3000)), "JPEG", quality=90), (4000, 3000)
+        "large-4000x3000.jpg",
+        encoded(natural(1000, 750).resize((4000, 3000)), "JPEG", quality=90),
+        (4000, 3000),
     )
-    yield Entry("wide-50000x40.png", encoded(natural(500, 40).resize((50_000, 40)), "PNG"), (50_000, 40))
-    yield Entry("wide-50000x1000-1bit.png", encoded(Image.new("1", (50_000, 1000), 1), "PNG"), (50_000, 1000))
-    yield Entry("tall-40x30000.jpg", encoded(natural(40, 300).resize((40, 30_000)), "JPEG"), (40, 30_000))
+    yield Entry(
+        "wide-50000x40.png", encoded(natural(500, 40).resize((50_000, 40)), "PNG"), (50_000, 40)
+    )
+    yield Entry(
+        "wide-50000x1000-1bit.png",
+        encoded(Image.new("1", (50_000, 1000), 1), "PNG"),
+        (50_000, 1000),
+    )
+    yield Entry(
+        "tall-40x30000.jpg", encoded(natural(40, 300).resize((40, 30_000)), "JPEG"), (40, 30_000)
+    )
     yield Entry("wide-16383x1.webp", encoded(Image.new("RGB", (16_383, 1)), "WEBP"), (16_383, 1))
 
 
@@ -212,17 +266,27 @@ def _bombs() -> Iterator[Entry]:
     too_large = ("too_large",)
     dot = np.zeros((1, 1, 3), np.uint8)
     yield Entry("bomb-30000x30000.png", png(dot, size=(30_000, 30_000)), errors=too_large)
-    yield Entry("bomb-claims-2g.png", png(dot, size=(2**31 - 1, 2**31 - 1)), errors=(*too_large, "corrupt"))
+    yield Entry(
+        "bomb-claims-2g.png", png(dot, size=(2**31 - 1, 2**31 - 1)), errors=(*too_large, "corrupt")
+    )
     yield Entry("claims-9000x9000.png", png(dot, size=(9000, 9000)), errors=("corrupt",))
     gif = encoded(Image.new("P", (1, 1)), "GIF")
     yield Entry("bomb-claims-65535.gif", gif[:6] + b"\xff\xff\xff\xff" + gif[10:], errors=too_large)
     bmp = encoded(Image.new("RGB", (1, 1)), "BMP")
-    yield Entry("bomb-claims.bmp", bmp[:18] + struct.pack("<ii", 60_000, 60_000) + bmp[26:], errors=too_large)
+    yield Entry(
+        "bomb-claims.bmp",
+        bmp[:18] + struct.pack("<ii", 60_000, 60_000) + bmp[26:],
+        errors=too_large,
+    )
     rgb = encoded(Image.new("RGB", (64, 64)), "PNG")
     text = png_chunk(b"zTXt", b"comment\0\0" + zlib.compress(bytes(32 << 20), 9))
-    yield Entry("bomb-text.png", rgb[:33] + text + rgb[33:], (64, 64), errors=("corrupt", "too_large"))
+    yield Entry(
+        "bomb-text.png", rgb[:33] + text + rgb[33:], (64, 64), errors=("corrupt", "too_large")
+    )
     profile = png_chunk(b"iCCP", b"profile\0\0" + zlib.compress(bytes(32 << 20), 9))
-    yield Entry("bomb-profile.png", rgb[:33] + profile + rgb[33:], (64, 64), errors=("corrupt", "too_large"))
+    yield Entry(
+        "bomb-profile.png", rgb[:33] + profile + rgb[33:], (64, 64), errors=("corrupt", "too_large")
+    )
 
 
 def _truncated() -> Iterator[Entry]:

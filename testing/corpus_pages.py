@@ -1,4 +1,5 @@
-"""Makes documents whose pages are images, TIFF and CBZ, and ones that lie; each page shows its own number as a bar."""
+"""Makes documents whose pages are images, TIFF and CBZ, and ones that lie; each page shows its own
+number as a bar."""
 
 from __future__ import annotations
 
@@ -19,7 +20,9 @@ def picture(number: int, size: tuple[int, int] = SIZE, mode: str = "L") -> Image
     """A white page with a bar as long as its number, up to 99."""
     page = Image.new(mode, size, "white" if mode == "RGB" else 255)
     black = "black" if mode == "RGB" else 0
-    ImageDraw.Draw(page).rectangle((0, int(size[1] * 0.4), UNIT * number - 1, int(size[1] * 0.6)), fill=black)
+    ImageDraw.Draw(page).rectangle(
+        (0, int(size[1] * 0.4), UNIT * number - 1, int(size[1] * 0.6)), fill=black
+    )
     return page
 
 
@@ -36,8 +39,11 @@ def tiff(pages: Sequence[Image.Image], **options: Any) -> bytes:
     return file.getvalue()
 
 
-def raw_tiff(numbers: Iterable[int], order: str = "<", subfiles: Sequence[int] = (), circle: bool = False) -> bytes:
-    """A TIFF of grey pages without compression, made by hand, in time that does not grow with the square of the pages.
+def raw_tiff(
+    numbers: Iterable[int], order: str = "<", subfiles: Sequence[int] = (), circle: bool = False
+) -> bytes:
+    """A TIFF of grey pages without compression, made by hand, in time that does not grow with the
+    square of the pages.
 
     Args:
         numbers: What each page shows.
@@ -61,7 +67,11 @@ def raw_tiff(numbers: Iterable[int], order: str = "<", subfiles: Sequence[int] =
             following = start + 150 + width * height
         file.write(struct.pack(order + "H", len(tags)))
         for tag, kind, value in tags:
-            field = struct.pack(order + "HH", value, 0) if kind == 3 else struct.pack(order + "I", value)
+            field = (
+                struct.pack(order + "HH", value, 0)
+                if kind == 3
+                else struct.pack(order + "I", value)
+            )
             file.write(struct.pack(order + "HHI", tag, kind, 1) + field)
         file.write(struct.pack(order + "I", following))
         file.write(b"\0" * (start + 150 - file.tell()))

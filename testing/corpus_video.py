@@ -24,7 +24,11 @@ os.environ.setdefault("SVT_LOG", "1")  # the AV1 encoder's own chatter
 BITS = 10  # of the painted number
 CODECS = {
     "h264": ("libx264", "mp4", {"preset": "veryfast", "crf": "18"}),
-    "hevc": ("libx265", "mp4", {"preset": "veryfast", "crf": "18", "x265-params": "log-level=none:bframes=3"}),
+    "hevc": (
+        "libx265",
+        "mp4",
+        {"preset": "veryfast", "crf": "18", "x265-params": "log-level=none:bframes=3"},
+    ),
     "vp9": ("libvpx-vp9", "webm", {"deadline": "realtime", "cpu-used": "8", "b": "1M"}),
     "av1": ("libsvtav1", "mp4", {"preset": "8", "crf": "20"}),
     "mpeg4": ("mpeg4", "mp4", {"bf": "2", "b": "2M"}),
@@ -65,15 +69,16 @@ def make(clip: Clip) -> bytes:
     """The clip's file."""
     encoder, container, options = CODECS[clip.codec]
     with tempfile.TemporaryDirectory() as folder, same_scheduling():
-        path = Path(folder) / "clip"  # not in memory: for an index in front the muxer reads its own file again
+        # not in memory: for an index in front the muxer reads its own file again
+        path = Path(folder) / "clip"
         _write(path, clip, encoder, clip.container or container, {**options, **clip.options})
         return path.read_bytes()
 
 
 @contextlib.contextmanager
 def same_scheduling() -> Iterator[None]:
-    """Gives the thread back its scheduling: as root, the AV1 encoder makes it a real-time one, and all that it starts
-    later takes the machine from everything else."""
+    """Gives the thread back its scheduling: as root, the AV1 encoder makes it a real-time one, and
+    all that it starts later takes the machine from everything else."""
     policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
     try:
         yield
@@ -86,7 +91,11 @@ def _write(path: Path, clip: Clip, encoder: str, container: str, options: dict[s
         stream = out.add_stream(encoder, rate=clip.fps, options=options)
         # 4:2:0 cannot hold an odd width; 4:4:4 can.
         odd = clip.width % 2 or clip.height % 2
-        stream.width, stream.height, stream.pix_fmt = clip.width, clip.height, "yuv444p" if odd else "yuv420p"
+        stream.width, stream.height, stream.pix_fmt = (
+            clip.width,
+            clip.height,
+            "yuv444p" if odd else "yuv420p",
+        )
         stream.codec_context.time_base = Fraction(1, clip.fps)
         if clip.rotation:
             stream.set_display_rotation(clip.rotation)
@@ -101,7 +110,8 @@ def _write(path: Path, clip: Clip, encoder: str, container: str, options: dict[s
 
 
 def paint(number: int, clip: Clip) -> np.ndarray:
-    """A picture that shows its number as a row of black and white blocks above and a moving pattern below."""
+    """A picture that shows its number as a row of black and white blocks above and a moving pattern
+    below."""
     scene = sum(number >= cut for cut in clip.cuts)
     rows, columns = np.mgrid[0 : clip.height, 0 : clip.width]
     base = [(60, 110, 160), (200, 60, 40), (30, 160, 60), (220, 220, 60)][scene % 4]
@@ -114,12 +124,15 @@ def paint(number: int, clip: Clip) -> np.ndarray:
 
 
 def read_number(picture: np.ndarray) -> int:
-    """The number painted into a picture of any size, uint8 (height, width, 3) or a tile (3, height, width)."""
+    """The number painted into a picture of any size, uint8 (height, width, 3) or a tile (3, height,
+    width)."""
     if picture.shape[0] == 3:
         picture = picture.transpose(1, 2, 0)
     height, width = picture.shape[:2]
     centres = ((np.arange(BITS) + 0.5) * width / BITS).astype(int)
-    return sum(int(picture[height // 4, centre].mean() > 127) << bit for bit, centre in enumerate(centres))
+    return sum(
+        int(picture[height // 4, centre].mean() > 127) << bit for bit, centre in enumerate(centres)
+    )
 
 
 def audio_only() -> bytes:
@@ -130,7 +143,9 @@ def audio_only() -> bytes:
 
 
 def _mux_silence(out, stream, seconds: float) -> None:
-    frame = av.AudioFrame.from_ndarray(np.zeros((1, int(48000 * seconds)), np.float32), format="fltp", layout="mono")
+    frame = av.AudioFrame.from_ndarray(
+        np.zeros((1, int(48000 * seconds)), np.float32), format="fltp", layout="mono"
+    )
     frame.sample_rate, frame.pts = 48000, 0
     fifo = av.AudioFifo()
     fifo.write(frame)
@@ -154,7 +169,11 @@ def flipped(data: bytes, seed: int, flips: int = 20, spare: int = 0) -> bytes:
 def lying_size(data: bytes, width: int, height: int) -> bytes:
     """An MP4 whose header and sample description claim another frame size."""
     damaged = bytearray(data)
-    sample = next(at for name in (b"avc1", b"hvc1", b"hev1") if (at := damaged.find(name, damaged.find(b"stsd"))) > 0)
+    sample = next(
+        at
+        for name in (b"avc1", b"hvc1", b"hev1")
+        if (at := damaged.find(name, damaged.find(b"stsd"))) > 0
+    )
     damaged[sample + 28 : sample + 32] = struct.pack(">HH", width, height)
     return bytes(damaged)
 
@@ -166,9 +185,15 @@ KINDS: dict[str, Clip] = {
     "two_frames": Clip(frames=2),
     "long_gop": Clip(frames=90, options={"g": "1000", "sc_threshold": "0"}),
     "all_keyframes": Clip(options={"g": "1"}),
-    "open_gop": Clip(frames=90, options={"x264-params": "open-gop=1:keyint=20:bframes=3:scenecut=0"}),
-    "hevc_open_gop": Clip("hevc", frames=90, options={"x265-params": "log-level=none:open-gop=1:keyint=20:bframes=4"}),
-    "variable_rate": Clip(times=tuple(n + (n > 20) * 30 + (n > 40) * 3 * (n - 40) for n in range(60))),
+    "open_gop": Clip(
+        frames=90, options={"x264-params": "open-gop=1:keyint=20:bframes=3:scenecut=0"}
+    ),
+    "hevc_open_gop": Clip(
+        "hevc", frames=90, options={"x265-params": "log-level=none:open-gop=1:keyint=20:bframes=4"}
+    ),
+    "variable_rate": Clip(
+        times=tuple(n + (n > 20) * 30 + (n > 40) * 3 * (n - 40) for n in range(60))
+    ),
     "odd_size": Clip(width=321, height=181),
     "tiny": Clip(width=32, height=16),
     "tall": Clip(width=90, height=640),
@@ -182,7 +207,9 @@ KINDS: dict[str, Clip] = {
     "avi": Clip("mpeg4", container="avi"),
     "raw_h264": Clip(container="h264"),
     "flv": Clip(container="flv"),
-    "fragmented": Clip(container_options={"movflags": "frag_keyframe+empty_moov"}, options={"g": "12"}),
+    "fragmented": Clip(
+        container_options={"movflags": "frag_keyframe+empty_moov"}, options={"g": "12"}
+    ),
     "fast_start": Clip(container_options=FAST_START),
     "vp9_variable_rate": Clip("vp9", times=tuple(n * 2 + (n > 30) * 25 for n in range(60))),
 }

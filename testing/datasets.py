@@ -1,4 +1,5 @@
-"""Datasets on disk for the tests of whole jobs: real files in many formats, and files broken in different ways."""
+"""Datasets on disk for the tests of whole jobs: real files in many formats, and files broken in
+different ways."""
 
 from __future__ import annotations
 
@@ -13,13 +14,32 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-FORMATS = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP", "gif": "GIF", "tiff": "TIFF", "bmp": "BMP", "avif": "AVIF"}
-SIZES = [(32, 32), (64, 48), (100, 300), (320, 240), (500, 500), (640, 480), (900, 200), (33, 700), (800, 600)]
+FORMATS = {
+    "jpg": "JPEG",
+    "png": "PNG",
+    "webp": "WEBP",
+    "gif": "GIF",
+    "tiff": "TIFF",
+    "bmp": "BMP",
+    "avif": "AVIF",
+}
+SIZES = [
+    (32, 32),
+    (64, 48),
+    (100, 300),
+    (320, 240),
+    (500, 500),
+    (640, 480),
+    (900, 200),
+    (33, 700),
+    (800, 600),
+]
 LARGE = (4000, 3000)
 
 
 def picture(size: tuple[int, int], seed: int) -> Image.Image:
-    """A gradient with some shapes: compresses like a photograph of a plain scene, and no two are alike."""
+    """A gradient with some shapes: compresses like a photograph of a plain scene, and no two are
+    alike."""
     rng = random.Random(seed)
     width, height = size
     x = np.linspace(0, 255, width, dtype=np.float32)[None, :, None]
@@ -28,7 +48,10 @@ def picture(size: tuple[int, int], seed: int) -> Image.Image:
     image = Image.fromarray(np.clip(x * mix[0] + y * mix[1], 0, 255).astype(np.uint8))
     draw = ImageDraw.Draw(image)
     for _ in range(4):
-        box = sorted(rng.randrange(width) for _ in range(2)), sorted(rng.randrange(height) for _ in range(2))
+        box = (
+            sorted(rng.randrange(width) for _ in range(2)),
+            sorted(rng.randrange(height) for _ in range(2)),
+        )
         colour = tuple(rng.randrange(256) for _ in range(3))
         draw.ellipse((box[0][0], box[1][0], box[0][1], box[1][1]), fill=colour)
     return image
@@ -44,11 +67,16 @@ def _png_header(width: int, height: int) -> bytes:
     """A PNG that says it has so many pixels, with no data to speak of."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
 
     ihdr = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", ihdr) + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", ihdr)
+        + chunk(b"IDAT", zlib.compress(b"\0" * 100))
+        + chunk(b"IEND", b"")
     )
 
 
@@ -75,13 +103,17 @@ def broken_files() -> dict[str, tuple[bytes, str]]:
         "clip.jpg": (b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + b"\0" * 64, "unsupported"),
         "archive.jpg": (zipped.getvalue(), "unsupported"),
         "answer.jpg": (b'{"error": "rate limited"}', "unsupported"),
-        "denied.jpg": (b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", "unsupported"),
+        "denied.jpg": (
+            b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>",
+            "unsupported",
+        ),
         "padded.jpg": (encoded((100, 100), "jpg", 4) + b"\0" * 3_000_000, "too_large"),
     }
 
 
 def write_images(folder: Path, count: int, *, large: int = 2) -> list[str]:
-    """Writes ``count`` good images of all formats and sizes into ``folder``; returns their names."""
+    """Writes ``count`` good images of all formats and sizes into ``folder``; returns their
+    names."""
     folder.mkdir(parents=True, exist_ok=True)
     names = []
     suffixes = list(FORMATS)
@@ -96,13 +128,17 @@ def write_images(folder: Path, count: int, *, large: int = 2) -> list[str]:
 
 
 def write_dataset(folder: Path, *, good: int, large: int = 2) -> dict[str, str]:
-    """Writes images, sixteen broken files and ``manifest.jsonl``, in which four more rows cannot be read at all.
+    """Writes images, sixteen broken files and ``manifest.jsonl``, in which four more rows cannot be
+    read at all.
 
     Returns:
         Id -> kind of error it must become, for the twenty rows that must fail.
     """
     names = write_images(folder / "images", good, large=large)
-    rows = [{"id": name.split(".")[0], "image": f"images/{name}", "year": 2000 + n} for n, name in enumerate(names)]
+    rows = [
+        {"id": name.split(".")[0], "image": f"images/{name}", "year": 2000 + n}
+        for n, name in enumerate(names)
+    ]
     failing = {}
     for name, (data, kind) in broken_files().items():
         (folder / "images" / name).write_bytes(data)

@@ -1,8 +1,8 @@
 """Faults inside a real vLLM engine, put there by its own extension point for logits processors.
 
-Given to a job as ``--engine-args '{"logits_processors": ["testing.engine_faults:EngineFaults"]}'``. Two environment
-variables name files: a line is added to the first at each fault; while the second is there, the next step with more
-than one request runs out of memory, and takes it away.
+Given to a job as ``--engine-args '{"logits_processors": ["testing.engine_faults:EngineFaults"]}'``.
+Two environment variables name files: a line is added to the first at each fault; while the second
+is there, the next step with more than one request runs out of memory, and takes it away.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""An HTTP proxy in front of an object store that does to its requests what networks and busy stores do."""
+"""An HTTP proxy in front of an object store that does to its requests what networks and busy stores
+do."""
 
 from __future__ import annotations
 
@@ -36,7 +37,9 @@ class FaultyProxy(Background):
         fired: How often each did.
     """
 
-    def __init__(self, upstream: str, *, rate: float = 0.0, kinds: tuple[str, ...] = KINDS, seed: int = 0) -> None:
+    def __init__(
+        self, upstream: str, *, rate: float = 0.0, kinds: tuple[str, ...] = KINDS, seed: int = 0
+    ) -> None:
         super().__init__()
         self.upstream, self.rate, self.kinds = upstream.rstrip("/"), rate, kinds
         self.down = self.full = False
@@ -50,7 +53,9 @@ class FaultyProxy(Background):
         return f"http://127.0.0.1:{self.port}"
 
     async def _start(self) -> None:
-        self._client = aiohttp.ClientSession(auto_decompress=False, connector=aiohttp.TCPConnector(limit=0))
+        self._client = aiohttp.ClientSession(
+            auto_decompress=False, connector=aiohttp.TCPConnector(limit=0)
+        )
         app = web.Application(client_max_size=1 << 30)
         app.router.add_route("*", "/{path:.*}", self._answer)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1, auto_decompress=False)
@@ -63,7 +68,13 @@ class FaultyProxy(Background):
         await self._client.close()
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
-        kind = "down" if self.down else self._rng.choice(self.kinds) if self._rng.random() < self.rate else ""
+        kind = (
+            "down"
+            if self.down
+            else self._rng.choice(self.kinds)
+            if self._rng.random() < self.rate
+            else ""
+        )
         body = await request.read()
         if kind:
             self.fired[kind] += 1
@@ -96,15 +107,25 @@ class FaultyProxy(Background):
             await response.write_eof()
         return response
 
-    async def _passed_on(self, request: web.Request, body: bytes) -> tuple[int, dict[str, str], bytes]:
-        headers = {name: value for name, value in request.headers.items() if name.lower() not in _OF_CONNECTIONS}
+    async def _passed_on(
+        self, request: web.Request, body: bytes
+    ) -> tuple[int, dict[str, str], bytes]:
+        headers = {
+            name: value
+            for name, value in request.headers.items()
+            if name.lower() not in _OF_CONNECTIONS
+        }
         headers.pop("Expect", None)
         url = self.upstream + request.raw_path
         async with self._client.request(
             request.method, _as_sent(url), headers=headers, data=body or None, allow_redirects=False
         ) as answer:
             content = await answer.read()
-            kept = {name: value for name, value in answer.headers.items() if name.lower() not in _OF_CONNECTIONS}
+            kept = {
+                name: value
+                for name, value in answer.headers.items()
+                if name.lower() not in _OF_CONNECTIONS
+            }
             if "Content-Length" in answer.headers:
                 kept["X-Length"] = answer.headers["Content-Length"]
             return answer.status, kept, content

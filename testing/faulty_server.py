@@ -15,11 +15,12 @@ BODY = bytes(range(256)) * 40
 class FaultyServer(Background):
     """Serves ``BODY`` under every path; the query says what goes wrong first.
 
-    ``?status=503&times=2``: that status for the first two requests of the path, with ``&after=N`` as Retry-After.
-    ``?reset=1``: the first request's connection is reset. ``?short=1``: the first body ends early. ``?stall=1``: the
-    first request gets half a body and then nothing. ``?endless=1``: a body without end or length.
-    ``?claims=N``: a stated length of N bytes. ``?to=URL``: a redirect. ``?gzip=1``: a compressed body.
-    ``?cookie=1``: a redirect to itself until the cookie comes back.
+    ``?status=503&times=2``: that status for the first two requests of the path, with ``&after=N``
+    as Retry-After. ``?reset=1``: the first request's connection is reset. ``?short=1``: the first
+    body ends early. ``?stall=1``: the first request gets half a body and then nothing.
+    ``?endless=1``: a body without end or length. ``?claims=N``: a stated length of N bytes.
+    ``?to=URL``: a redirect. ``?gzip=1``: a compressed body. ``?cookie=1``: a redirect to itself
+    until the cookie comes back.
     ``?circle=1``: a redirect to itself. ``?delay=S``: an answer after S seconds.
 
     Attributes:
@@ -29,7 +30,8 @@ class FaultyServer(Background):
         headers: The last request's headers.
         fail_next: How many of the next requests, whatever they ask for, are answered 503.
         location: Where ``?located=1`` redirects to.
-        expired_next: How many of the next are told that S3 credentials have expired, in the words ``expired_code``.
+        expired_next: How many of the next are told that S3 credentials have expired, in the words
+            ``expired_code``.
     """
 
     def __init__(self) -> None:
@@ -76,7 +78,10 @@ class FaultyServer(Background):
     async def _misbehave(self, request: web.Request, hit: int, query) -> web.StreamResponse:
         if self.expired_next > 0:
             self.expired_next -= 1
-            words = f"<Error><Code>{self.expired_code}</Code><Message>The token has expired.</Message></Error>"
+            words = (
+                f"<Error><Code>{self.expired_code}</Code><Message>The token has"
+                " expired.</Message></Error>"
+            )
             return web.Response(status=403, text=words, content_type="application/xml")
         if self.fail_next > 0:
             self.fail_next -= 1
@@ -102,7 +107,11 @@ class FaultyServer(Background):
             return response
         if "reset" in query and hit == 1:
             request.transport.abort()
-        if "endless" in query or "claims" in query or (hit == 1 and ("short" in query or "stall" in query)):
+        if (
+            "endless" in query
+            or "claims" in query
+            or (hit == 1 and ("short" in query or "stall" in query))
+        ):
             return await self._stream(request, query)
         return web.Response(body=BODY)
 

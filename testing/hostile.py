@@ -41,7 +41,8 @@ def shared_numbers(count: int) -> dict[str, np.ndarray]:
 
 
 def tiled(count: int) -> Any:
-    from internvl_ops.media.image import TiledImage  # loads torch, which the other functions can do without
+    # loads torch, which the other functions can do without
+    from internvl_ops.media.image import TiledImage
 
     return TiledImage(np.ones((count, 3, 448, 448), np.uint8), 5, 7, ["a note"])
 
@@ -123,7 +124,8 @@ class Command:
 
 
 def forge_answer(path: str) -> None:
-    """What a decoder taken over by its file might do: answer with a pickle that acts when it is read."""
+    """What a decoder taken over by its file might do: answer with a pickle that acts when it is
+    read."""
     for descriptor in range(3, 64):
         try:
             if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
@@ -166,7 +168,9 @@ _ATTEMPTS: dict[str, Callable[..., Any]] = {
     "spawn": lambda: os.posix_spawn("/bin/true", ["true"], {}),
     "signal": lambda process: os.kill(process, 0),
     "limit": lambda process: resource.prlimit(process, resource.RLIMIT_CPU, (1, 1)),
-    "trace": lambda process: _system_call(101 if platform.machine() == "x86_64" else 117, 16, process, 0, 0),
+    "trace": lambda process: _system_call(
+        101 if platform.machine() == "x86_64" else 117, 16, process, 0, 0
+    ),
     "socket": socket.socket,
     "namespace": lambda: _system_call(272 if platform.machine() == "x86_64" else 97, 0x10000000),
     "ring": lambda: _system_call(425, 8, ctypes.create_string_buffer(120)),

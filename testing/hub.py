@@ -1,4 +1,5 @@
-"""The Hugging Face Hub over HTTP on this machine: what its clients ask of it to list, read and commit files."""
+"""The Hugging Face Hub over HTTP on this machine: what its clients ask of it to list, read and
+commit files."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ _API = re.compile(
     r"/api/(models|datasets|spaces)/([^/]+/[^/]+)(?:/(revision|tree|paths-info|preupload|commit)/([^/]+)(?:/(.*))?)?$"
 )
 _FILE = re.compile(r"/(?:(datasets|spaces)/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)$")
-LARGE = 1 << 20  # bytes; a file of this size is one of large-file storage, whose ETag is its SHA-256
+# bytes; a file of this size is one of large-file storage, whose ETag is its SHA-256
+LARGE = 1 << 20
 
 
 class Hub:
@@ -38,7 +40,8 @@ class Hub:
         self._branches: dict[tuple[str, str, str], str] = {}
 
     def commit(self, repo: str, files: dict[str, bytes], *, branch: str = "main") -> str:
-        """Makes a commit with these files on a branch; ``repo`` is ``datasets/OWNER/NAME``. Returns its hash."""
+        """Makes a commit with these files on a branch; ``repo`` is ``datasets/OWNER/NAME``. Returns
+        its hash."""
         kind, _, name = repo.partition("/")
         listed = json.dumps([kind, name, len(self._commits), sorted(files)])
         sha = hashlib.sha1(listed.encode()).hexdigest()
@@ -104,24 +107,46 @@ class _Handler(BaseHTTPRequestHandler):
         sha = self.hub.sha(kind, name, unquote(revision or "main"))
         if sha is None:
             known = self.hub.sha(kind, name, "main") is not None
-            self._json({"error": "not found"}, 404, {"X-Error-Code": "RevisionNotFound" if known else "RepoNotFound"})
+            self._json(
+                {"error": "not found"},
+                404,
+                {"X-Error-Code": "RevisionNotFound" if known else "RepoNotFound"},
+            )
             return
         files = self.hub.files(sha)
         if what == "tree":
-            self._tree(files, unquote(path or ""), query.get("recursive", ["false"])[0].lower() == "true")
+            self._tree(
+                files, unquote(path or ""), query.get("recursive", ["false"])[0].lower() == "true"
+            )
         elif what == "preupload":
             asked = [file["path"] for file in json.loads(body)["files"]]
             there = {path: etag(files[path]) for path in asked if path in files}
-            told = [{"path": path, "uploadMode": "regular", "shouldIgnore": False} for path in asked]
+            told = [
+                {"path": path, "uploadMode": "regular", "shouldIgnore": False} for path in asked
+            ]
             self._json({"files": [one | {"oid": there.get(one["path"])} for one in told]})
         elif what == "commit":
             made = self.hub.commit(f"{kind}/{name}", _changed(files, body))
-            self._json({"commitUrl": f"{self.hub.url}/{kind}/{name}/commit/{made}", "commitOid": made})
+            self._json(
+                {"commitUrl": f"{self.hub.url}/{kind}/{name}/commit/{made}", "commitOid": made}
+            )
         elif what == "paths-info":
             self._json(self._entries(files, _paths_asked(body)))
         else:
-            siblings = [{"rfilename": path, "size": len(data), "blobId": etag(data)} for path, data in files.items()]
-            self._json({"_id": "1", "id": name, "sha": sha, "siblings": siblings, "private": False, "tags": []})
+            siblings = [
+                {"rfilename": path, "size": len(data), "blobId": etag(data)}
+                for path, data in files.items()
+            ]
+            self._json(
+                {
+                    "_id": "1",
+                    "id": name,
+                    "sha": sha,
+                    "siblings": siblings,
+                    "private": False,
+                    "tags": [],
+                }
+            )
 
     def _create(self, asked: dict[str, Any]) -> None:
         kind, name = f"{asked.get('type', 'model')}s", f"{asked['organization']}/{asked['name']}"
@@ -131,9 +156,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _tree(self, files: dict[str, bytes], folder: str, recursive: bool) -> None:
         prefix = f"{folder}/" if folder else ""
-        below = {path[len(prefix) :]: data for path, data in files.items() if path.startswith(prefix)}
+        below = {
+            path[len(prefix) :]: data for path, data in files.items() if path.startswith(prefix)
+        }
         if not below and folder:
-            self._json({"error": f"{folder} does not exist"}, 404, {"X-Error-Code": "EntryNotFound"})
+            self._json(
+                {"error": f"{folder} does not exist"}, 404, {"X-Error-Code": "EntryNotFound"}
+            )
             return
         names = {name if recursive else name.partition("/")[0] for name in below}
         self._json(self._entries(files, [prefix + name for name in sorted(names)]))
@@ -151,7 +180,11 @@ class _Handler(BaseHTTPRequestHandler):
         sha = self.hub.sha(kind, name, revision)
         data = self.hub.files(sha).get(path) if sha else None
         if sha is None or data is None:
-            self._json({"error": "not found"}, 404, {"X-Error-Code": "EntryNotFound" if sha else "RevisionNotFound"})
+            self._json(
+                {"error": "not found"},
+                404,
+                {"X-Error-Code": "EntryNotFound" if sha else "RevisionNotFound"},
+            )
             return
         headers = {"ETag": f'"{etag(data)}"', "X-Repo-Commit": sha, "Accept-Ranges": "bytes"}
         asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
@@ -167,7 +200,11 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(206, data[start : end + 1], headers)
 
     def _json(self, value: Any, status: int = 200, headers: dict[str, str] | None = None) -> None:
-        self._send(status, json.dumps(value).encode(), {"Content-Type": "application/json", **(headers or {})})
+        self._send(
+            status,
+            json.dumps(value).encode(),
+            {"Content-Type": "application/json", **(headers or {})},
+        )
 
     def _send(self, status: int, data: bytes, headers: dict[str, str]) -> None:
         self.send_response(status)
@@ -177,7 +214,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command == "HEAD":
             return
-        cut, self.hub.cut_after = (self.hub.cut_after, None) if b"/resolve/" in self.path.encode() else (None, None)
+        cut, self.hub.cut_after = (
+            (self.hub.cut_after, None) if b"/resolve/" in self.path.encode() else (None, None)
+        )
         self.wfile.write(data if cut is None else data[:cut])
         if cut is not None and cut < len(data):
             self.close_connection = True

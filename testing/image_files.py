@@ -14,7 +14,9 @@ _LETTERS = {1: "B", 2: "B", 3: "H", 4: "I"}
 Tags = dict[int, tuple[int, Sequence[int]]]
 
 
-def tiff_file(strips: Sequence[bytes], tags: Tags, order: str = "<", tile: tuple[int, int] | None = None) -> bytes:
+def tiff_file(
+    strips: Sequence[bytes], tags: Tags, order: str = "<", tile: tuple[int, int] | None = None
+) -> bytes:
     """A TIFF of one page.
 
     Args:
@@ -43,9 +45,15 @@ def tiff_file(strips: Sequence[bytes], tags: Tags, order: str = "<", tile: tuple
 
 
 def tiff_tags(
-    pixels: np.ndarray, bits: int, photometric: int, compression: int = 1, planar: int = 1, **more: tuple
+    pixels: np.ndarray,
+    bits: int,
+    photometric: int,
+    compression: int = 1,
+    planar: int = 1,
+    **more: tuple,
 ) -> Tags:
-    """The usual tags of pixels of shape (height, width) or (height, width, samples); ``more`` as t530=(3, [2, 2])."""
+    """The usual tags of pixels of shape (height, width) or (height, width, samples); ``more`` as
+    t530=(3, [2, 2])."""
     height, width, count = (*pixels.shape, 1)[:3]
     tags: Tags = {
         256: (3, [width]), 257: (3, [height]), 258: (3, [bits] * count), 259: (3, [compression]),
@@ -58,7 +66,9 @@ def packed(pixels: np.ndarray, bits: int) -> bytes:
     """Samples of any number of bits, each row filled up to whole bytes."""
     values = pixels.reshape(len(pixels), -1).astype(np.uint64)
     places = np.arange(bits - 1, -1, -1, dtype=np.uint64)
-    return np.packbits((values[..., None] >> places & 1).astype(np.uint8).reshape(len(values), -1), axis=1).tobytes()
+    return np.packbits(
+        (values[..., None] >> places & 1).astype(np.uint8).reshape(len(values), -1), axis=1
+    ).tobytes()
 
 
 def ycbcr_units(ycbcr: np.ndarray, across: int, down: int) -> bytes:
@@ -84,14 +94,19 @@ def targa_file(pixels: np.ndarray, depth: int) -> bytes:
     """A TGA without a footer, from the top, of bytes or of 16-bit words."""
     kind = 3 if depth == 8 else 2
     height, width = pixels.shape[:2]
-    return struct.pack("<BBBHHBHHHHBB", 0, 0, kind, 0, 0, 0, 0, 0, width, height, depth, 0x20) + pixels.tobytes()
+    return (
+        struct.pack("<BBBHHBHHHHBB", 0, 0, kind, 0, 0, 0, 0, 0, width, height, depth, 0x20)
+        + pixels.tobytes()
+    )
 
 
 def cropped_avif(avif: bytes, size: tuple[int, int], crop: tuple[int, int, int, int]) -> bytes:
     """An AVIF of one item that shows only left, top, right and bottom of it."""
     left, top, right, bottom = crop
     middle = (left + right - size[0], 2), (top + bottom - size[1], 2)
-    box = struct.pack(">I4sIIIIiIiI", 40, b"clap", right - left, 1, bottom - top, 1, *middle[0], *middle[1])
+    box = struct.pack(
+        ">I4sIIIIiIiI", 40, b"clap", right - left, 1, bottom - top, 1, *middle[0], *middle[1]
+    )
     data = bytearray(avif)
     properties = data.find(b"ipco") - 4
     end = properties + int.from_bytes(data[properties : properties + 4], "big")
@@ -110,5 +125,7 @@ def cropped_avif(avif: bytes, size: tuple[int, int], crop: tuple[int, int, int, 
     data[end:end] = box
     for name, more in ((b"ipco", 40), (b"ipma", 1), (b"iprp", 41), (b"meta", 41)):
         start = data.find(name) - 4
-        data[start : start + 4] = (int.from_bytes(data[start : start + 4], "big") + more).to_bytes(4, "big")
+        data[start : start + 4] = (int.from_bytes(data[start : start + 4], "big") + more).to_bytes(
+            4, "big"
+        )
     return bytes(data)

@@ -1,4 +1,5 @@
-"""A server on loopback with the OpenAI interface and no model: answers as it is told to, and keeps what it is asked."""
+"""A server on loopback with the OpenAI interface and no model: answers as it is told to, and keeps
+what it is asked."""
 
 from __future__ import annotations
 
@@ -14,7 +15,9 @@ from aiohttp import web
 Reply = Callable[[web.Request], Any]  # makes a response, or a coroutine of one
 
 
-def completion(text: str = "A square.", finish_reason: str = "stop", **choice: Any) -> dict[str, Any]:
+def completion(
+    text: str = "A square.", finish_reason: str = "stop", **choice: Any
+) -> dict[str, Any]:
     message = {"role": "assistant", "content": text}
     return {
         "choices": [{"index": 0, "message": message, "finish_reason": finish_reason, **choice}],
@@ -25,7 +28,9 @@ def completion(text: str = "A square.", finish_reason: str = "stop", **choice: A
 def says(body: Any, status: int = 200, **headers: str) -> Reply:
     """Answers with JSON, or with a text as it stands."""
     text = body if isinstance(body, str) else json.dumps(body)
-    return lambda _: web.Response(text=text, status=status, headers=headers, content_type="application/json")
+    return lambda _: web.Response(
+        text=text, status=status, headers=headers, content_type="application/json"
+    )
 
 
 def refuses(status: int, message: str = "no", **headers: str) -> Reply:
@@ -51,9 +56,15 @@ def streams(*parts: str, end: bool = True) -> Reply:
         await response.prepare(request)
         for number, part in enumerate(parts, 1):
             last = end and number == len(parts)
-            choice = {"index": 0, "delta": {"content": part}, "finish_reason": "stop" if last else None}
+            choice = {
+                "index": 0,
+                "delta": {"content": part},
+                "finish_reason": "stop" if last else None,
+            }
             usage = {"prompt_tokens": 7, "completion_tokens": number}
-            await response.write(f"data: {json.dumps({'choices': [choice], 'usage': usage})}\n\n".encode())
+            await response.write(
+                f"data: {json.dumps({'choices': [choice], 'usage': usage})}\n\n".encode()
+            )
         if end:
             await response.write(b"data: [DONE]\n\n")
         return response

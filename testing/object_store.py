@@ -25,7 +25,8 @@ def object_store() -> Iterator[str]:
 
 @contextmanager
 def object_store_process() -> Iterator[str]:
-    """The same in a process of its own, for clients that block this one while they wait; yields its address."""
+    """The same in a process of its own, for clients that block this one while they wait; yields its
+    address."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]

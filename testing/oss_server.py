@@ -18,7 +18,8 @@ Start = Callable[..., Any]
 class OssServer:
     """A WSGI application: OSS by S3.
 
-    It refuses the key ``nobody`` and checks no signature. ``x-oss-forbid-overwrite`` is what OSS makes of it.
+    It refuses the key ``nobody`` and checks no signature. ``x-oss-forbid-overwrite`` is what OSS
+    makes of it.
     """
 
     def __init__(self) -> None:
@@ -37,13 +38,19 @@ class OssServer:
         with self._lock:
             forbidden = environ.get("HTTP_X_OSS_FORBID_OVERWRITE") == "true"
             if environ["REQUEST_METHOD"] == "PUT" and forbidden and self._is_there(environ):
-                start("409 Conflict", [("Content-Type", "application/xml"), ("x-oss-request-id", "1")])
+                start(
+                    "409 Conflict", [("Content-Type", "application/xml"), ("x-oss-request-id", "1")]
+                )
                 return [_THERE]
             answer: list[Any] = []
-            body = b"".join(self._s3(environ, lambda status, headers, *_: answer.extend((status, headers))))
+            body = b"".join(
+                self._s3(environ, lambda status, headers, *_: answer.extend((status, headers)))
+            )
         status, headers = answer
         if environ["REQUEST_METHOD"] != "HEAD":
-            body = body.replace(_NAMESPACE, b"").replace(b"</Contents>", b"<Type>Normal</Type></Contents>")
+            body = body.replace(_NAMESPACE, b"").replace(
+                b"</Contents>", b"<Type>Normal</Type></Contents>"
+            )
             headers = [(name, value) for name, value in headers if name.lower() != "content-length"]
             headers.append(("Content-Length", str(len(body))))
         start(status, headers)

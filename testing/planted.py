@@ -1,8 +1,10 @@
-"""Units with pictures and answers, some with a planted fault, made from a seed: what filters find is known beforehand.
+"""Units with pictures and answers, some with a planted fault, made from a seed: what filters find
+is known beforehand.
 
-No model answered. Sound units also come in kinds that are easily taken for faults. Loops and texts that only look like
-loops are those that the limits of the detector were not set on; scans of pages are those of its tests. Refusals are
-written by hand, in the words of several models; half of them were not used to extend the rule.
+No model answered. Sound units also come in kinds that are easily taken for faults. Loops and texts
+that only look like loops are those that the limits of the detector were not set on; scans of pages
+are those of its tests. Refusals are written by hand, in the words of several models; half of them
+were not used to extend the rule.
 """
 
 from __future__ import annotations
@@ -50,8 +52,8 @@ def planted(sound: int = 1700, *, each: int = 60, seed: int = 0) -> list[Planted
     """The units: sound ones first, so that a copy comes after what it is a copy of.
 
     Args:
-        sound: Number of ordinary sound units; those that are easily taken for faults come on top. At least six times
-            `each`, as each copy is of another one.
+        sound: Number of ordinary sound units; those that are easily taken for faults come on top.
+            At least six times `each`, as each copy is of another one.
         each: Number of units of most kinds.
         seed: Other seeds make other units.
     """
@@ -69,8 +71,14 @@ def _boxes(draw: random.Random, width: int = WIDTH, height: int = HEIGHT) -> Box
     found = []
     for label in draw.sample(["dog", "cup", "door", "car", "tree"], draw.randint(0, 3)):
         # Some touch an edge, as those of cut objects do.
-        x1, y1 = draw.choice([0, draw.uniform(0, width - 20)]), draw.choice([0, draw.uniform(0, height - 20)])
-        x2, y2 = draw.choice([width, draw.uniform(x1 + 5, width)]), draw.choice([height, draw.uniform(y1 + 5, height)])
+        x1, y1 = (
+            draw.choice([0, draw.uniform(0, width - 20)]),
+            draw.choice([0, draw.uniform(0, height - 20)]),
+        )
+        x2, y2 = (
+            draw.choice([width, draw.uniform(x1 + 5, width)]),
+            draw.choice([height, draw.uniform(y1 + 5, height)]),
+        )
         found.append({"label": label, "x1": x1, "y1": y1, "x2": x2, "y2": y2})
     return found
 
@@ -102,7 +110,9 @@ def _easily_mistaken(draw: random.Random, each: int) -> Iterator[Planted]:
     random_pages = np.random.default_rng(0)
     for make in SHOWS_SOMETHING.values():
         for _ in range(each // 4):
-            yield Planted("dark, pale or sparse picture", "", make(random_pages), paragraph(draw), [])
+            yield Planted(
+                "dark, pale or sparse picture", "", make(random_pages), paragraph(draw), []
+            )
 
 
 def _faults(draw: random.Random, each: int) -> Iterator[Planted]:
@@ -110,7 +120,9 @@ def _faults(draw: random.Random, each: int) -> Iterator[Planted]:
     pages = np.random.default_rng(1)
     for make in BLANK.values():
         for _ in range(each // 2):
-            yield Planted(make.__name__.replace("_", " "), "blank page", make(pages), paragraph(draw), [])
+            yield Planted(
+                make.__name__.replace("_", " "), "blank page", make(pages), paragraph(draw), []
+            )
     for kind, loop in LOOPS.items():
         for number in range(each // 4):
             text = loop(random.Random(f"{kind} {number}"))
@@ -120,10 +132,14 @@ def _faults(draw: random.Random, each: int) -> Iterator[Planted]:
         yield Planted(kind, "refusal", _picture(next(seeds)), text, [])
     for _ in range(each):
         text = draw.choice(["", "", " ", "\n\n"])
-        yield Planted("empty" if not text else "blanks alone", "empty answer", _picture(next(seeds)), text, [])
+        yield Planted(
+            "empty" if not text else "blanks alone", "empty answer", _picture(next(seeds)), text, []
+        )
     for number in range(each):
         kind, box = _bad_box(draw, number)
-        yield Planted(kind, "wrong box", _picture(next(seeds)), paragraph(draw), [*_boxes(draw), box])
+        yield Planted(
+            kind, "wrong box", _picture(next(seeds)), paragraph(draw), [*_boxes(draw), box]
+        )
     for number in range(each):
         language = list(FOREIGN)[number % len(FOREIGN)]
         text = " ".join(draw.sample(FOREIGN[language], 3))
@@ -146,9 +162,16 @@ def _bad_box(draw: random.Random, number: int) -> tuple[str, dict[str, Any]]:
     box = {"label": "dog", "x1": 40.0, "y1": 40.0, "x2": 120.0, "y2": 110.0}
     if number % 3 == 0:
         side = draw.choice(["x2", "y2"])
-        return "outside the picture", box | {side: (WIDTH if side == "x2" else HEIGHT) + draw.uniform(3, 300)}
+        return "outside the picture", box | {
+            side: (WIDTH if side == "x2" else HEIGHT) + draw.uniform(3, 300)
+        }
     if number % 3 == 1:
-        return "in thousandths, not in pixels", box | {"x1": 125.0, "y1": 167.0, "x2": 375.0, "y2": 458.0}
+        return "in thousandths, not in pixels", box | {
+            "x1": 125.0,
+            "y1": 167.0,
+            "x2": 375.0,
+            "y2": 458.0,
+        }
     return "without an area", box | {"x2": box["x1"] - draw.choice([0, 30])}
 
 
@@ -157,7 +180,9 @@ def _copies(draw: random.Random, ordinary: list[Planted], each: int) -> Iterator
     needed = each + each // 2 * (len(CHANGED) + len(REWORDED))
     originals = iter(draw.sample(ordinary, needed))
     for _ in range(each):
-        yield replace(next(originals), kind="the same file", fault="copy of a picture", text=paragraph(draw))
+        yield replace(
+            next(originals), kind="the same file", fault="copy of a picture", text=paragraph(draw)
+        )
     for kind, change in CHANGED.items():
         for _ in range(each // 2):
             picture = np.asarray(change(Image.fromarray(next(originals).picture)).convert("RGB"))
@@ -183,7 +208,9 @@ def _logo(image: Image.Image) -> Image.Image:
 
 CHANGED: dict[str, Callable[[Image.Image], Image.Image]] = {
     "JPEG of quality 30": lambda image: _again(image, 30),
-    "half the size": lambda image: image.resize((WIDTH // 2, HEIGHT // 2), Image.Resampling.BICUBIC),
+    "half the size": lambda image: image.resize(
+        (WIDTH // 2, HEIGHT // 2), Image.Resampling.BICUBIC
+    ),
     "a fifth brighter": lambda image: ImageEnhance.Brightness(image).enhance(1.2),
     "with a logo": _logo,
     "3 % of each side cut off": lambda image: image.crop((10, 7, WIDTH - 10, HEIGHT - 7)),
@@ -198,7 +225,10 @@ def _one_word(text: str, draw: random.Random) -> str:
 
 
 def _tenth_of_words(text: str, draw: random.Random) -> str:
-    return " ".join(draw.choice(["other", "one", "this"]) if draw.random() < 0.1 else word for word in text.split())
+    return " ".join(
+        draw.choice(["other", "one", "this"]) if draw.random() < 0.1 else word
+        for word in text.split()
+    )
 
 
 REWORDED: dict[str, Callable[[str, random.Random], str]] = {

@@ -1,4 +1,5 @@
-"""Texts of planted units: descriptions from a grammar, forms, refusals, and sentences in other languages."""
+"""Texts of planted units: descriptions from a grammar, forms, refusals, and sentences in other
+languages."""
 
 from __future__ import annotations
 
@@ -26,12 +27,13 @@ _SHAPES = (
     "Two of the {b} {m}s can be seen {p}, while a {n} {v} the {k}.",
 )
 _FORM = (
-    "Invoice {i}. From {a} Ltd to {b} & Sons, dated {d} March. Item: {n}, {q} pieces at {e} euros each. Sum: {s} "
-    "euros. Payable within {w} days to the account named below. Goods remain the property of the seller until paid in "
-    "full."
+    "Invoice {i}. From {a} Ltd to {b} & Sons, dated {d} March. Item: {n}, {q} pieces at {e} euros"
+    " each. Sum: {s} euros. Payable within {w} days to the account named below. Goods remain the"
+    " property of the seller until paid in full."
 )
 
-# What models say. The rule was extended for every other line, from the first; the others were not used for it.
+# What models say. The rule was extended for every other line, from the first; the others were not
+# used for it.
 REFUSALS = tuple(
     line
     for line in """
@@ -137,7 +139,11 @@ FOREIGN = {
 
 def sentence(draw: random.Random) -> str:
     """One sentence about what a picture shows."""
-    nouns, adjectives, verbs = draw.sample(NOUNS, 4), draw.sample(ADJECTIVES, 2), draw.sample(VERBS, 2)
+    nouns, adjectives, verbs = (
+        draw.sample(NOUNS, 4),
+        draw.sample(ADJECTIVES, 2),
+        draw.sample(VERBS, 2),
+    )
     named = dict(zip("nmok", nouns, strict=True)) | dict(zip("ab", adjectives, strict=True))
     text = draw.choice(_SHAPES).format(v=verbs[0], v2=verbs[1], p=draw.choice(PLACES), **named)
     return text[0].upper() + text[1:]
@@ -152,5 +158,12 @@ def form(draw: random.Random) -> str:
     """A filled form: what is printed on it is always the same."""
     count, price = draw.randint(2, 90), draw.randint(2, 400)
     names = [name.capitalize() for name in draw.sample(NOUNS, 2)]
-    facts = {"i": draw.randint(10_000, 99_999), "d": draw.randint(1, 31), "n": draw.choice(NOUNS), "q": count}
-    return _FORM.format(a=names[0], b=names[1], e=price, s=count * price, w=draw.choice([14, 30]), **facts)
+    facts = {
+        "i": draw.randint(10_000, 99_999),
+        "d": draw.randint(1, 31),
+        "n": draw.choice(NOUNS),
+        "q": count,
+    }
+    return _FORM.format(
+        a=names[0], b=names[1], e=price, s=count * price, w=draw.choice([14, 30]), **facts
+    )

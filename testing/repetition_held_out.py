@@ -1,11 +1,14 @@
-"""The part of the labelled texts that the limits were not set on, made by other rules from text nobody here wrote.
+"""The part of the labelled texts that the limits were not set on, made by other rules from text
+nobody here wrote.
 
-What loops is what a language model does at temperature 0: a character model, counted from Python's own documentation,
-says the likeliest character after the last few until it goes round; and stretches of documentation and sources, cut out
-blindly and said again. What does not loop is what Python brings along: documentation, sources, calendars, tables.
+What loops is what a language model does at temperature 0: a character model, counted from Python's
+own documentation, says the likeliest character after the last few until it goes round; and
+stretches of documentation and sources, cut out blindly and said again. What does not loop is what
+Python brings along: documentation, sources, calendars, tables.
 
-Of the first kinds, eight multiplication tables in HTML and JSON were taken for loops at first; since then tags and
-numbers are no words. The last five kinds, from sources, came after that, and nothing was changed for them.
+Of the first kinds, eight multiplication tables in HTML and JSON were taken for loops at first;
+since then tags and numbers are no words. The last five kinds, from sources, came after that, and
+nothing was changed for them.
 """
 
 from __future__ import annotations
@@ -65,8 +68,11 @@ def _following(order: int, language: str) -> dict[str, Counter[str]]:
 
 
 def _greedy(draw: random.Random) -> str:
-    """The likeliest next character, until 4,000 are said: finitely many contexts, so it goes round."""
-    order, language = draw.choice([(3, "en"), (4, "en"), (5, "en"), (6, "en"), (8, "en"), (1, "zh")])
+    """The likeliest next character, until 4,000 are said: finitely many contexts, so it goes
+    round."""
+    order, language = draw.choice(
+        [(3, "en"), (4, "en"), (5, "en"), (6, "en"), (8, "en"), (1, "zh")]
+    )
     following = _following(order, language)
     text = draw.choice(sorted(context for context in following if context.isalpha()))
     while len(text) < 4000 and text[-order:] in following:
@@ -97,7 +103,9 @@ def _cut_out(draw: random.Random) -> str:
 def _sentences(draw: random.Random) -> list[str]:
     text = " ".join(draw.choice(_documentation()).split())
     found = re.findall(r"[A-Z][^.!?\"`*|]{30,150}[.!?]", text)
-    return draw.sample(found, min(len(found), draw.randint(3, 6))) or ["There is nothing more to be said about this."]
+    return draw.sample(found, min(len(found), draw.randint(3, 6))) or [
+        "There is nothing more to be said about this."
+    ]
 
 
 def _any_order(draw: random.Random) -> str:
@@ -107,12 +115,18 @@ def _any_order(draw: random.Random) -> str:
 def _numbered(draw: random.Random) -> str:
     sentence, first, step = _sentences(draw)[0], draw.randint(0, 9), draw.choice([1, 1, 1, 2, 10])
     shape = draw.choice(["{}. {} ", "Step {}: {}\n", "[{}] {}\n\n", "({}) {} "])
-    return "".join(shape.format(first + step * number, sentence) for number in range(draw.randint(15, 90)))
+    return "".join(
+        shape.format(first + step * number, sentence) for number in range(draw.randint(15, 90))
+    )
 
 
 def _in_the_middle(draw: random.Random) -> str:
     text = draw.choice(_documentation())
-    return _excerpt(text, draw) + " ".join(_sentences(draw)[:2] * draw.randint(10, 30)) + _excerpt(text, draw)
+    return (
+        _excerpt(text, draw)
+        + " ".join(_sentences(draw)[:2] * draw.randint(10, 30))
+        + _excerpt(text, draw)
+    )
 
 
 def _source(draw: random.Random) -> str:
@@ -132,8 +146,14 @@ def _rows(draw: random.Random) -> list[tuple[str, ...]]:
             [(name, str(code)) for name, code in html.entities.name2codepoint.items()],
             sorted(mimetypes.MimeTypes().types_map[1].items()),
             [(name, str(code), "") for name, code in opcode.opmap.items()],
-            [(chr(code), f"U+{code:04X}", unicodedata.name(chr(code), ""), "") for code in range(0x2190, 0x23FF)],
-            [(word, "yes", "yes" if word in keyword.softkwlist else "no") for word in keyword.kwlist],
+            [
+                (chr(code), f"U+{code:04X}", unicodedata.name(chr(code), ""), "")
+                for code in range(0x2190, 0x23FF)
+            ],
+            [
+                (word, "yes", "yes" if word in keyword.softkwlist else "no")
+                for word in keyword.kwlist
+            ],
             [(str(row), *(str(row * column) for column in range(1, 13))) for row in range(1, 26)],
             [(f"{code:08b}", f"{code:o}", f"{code:x}", str(code)) for code in range(256)],
         ]
@@ -142,13 +162,18 @@ def _rows(draw: random.Random) -> list[tuple[str, ...]]:
 
 
 def _html_rows(draw: random.Random) -> str:
-    lines = ("  <tr>\n" + "".join(f"    <td>{cell}</td>\n" for cell in row) + "  </tr>\n" for row in _rows(draw))
+    lines = (
+        "  <tr>\n" + "".join(f"    <td>{cell}</td>\n" for cell in row) + "  </tr>\n"
+        for row in _rows(draw)
+    )
     return "<table>\n" + "".join(lines) + "</table>"
 
 
 def _dumped(draw: random.Random) -> str:
     rows = [{str(number): cell for number, cell in enumerate(row)} for row in _rows(draw)]
-    return draw.choice([lambda: json.dumps(rows, indent=1), lambda: pprint.pformat(rows), lambda: json.dumps(rows)])()
+    return draw.choice(
+        [lambda: json.dumps(rows, indent=1), lambda: pprint.pformat(rows), lambda: json.dumps(rows)]
+    )()
 
 
 def _source_again(draw: random.Random) -> str:
@@ -159,7 +184,11 @@ def _source_again(draw: random.Random) -> str:
 
 
 def _disassembly(draw: random.Random) -> str:
-    functions = [value for value in vars(draw.choice([argparse, ast, random, textwrap])).values() if callable(value)]
+    functions = [
+        value
+        for value in vars(draw.choice([argparse, ast, random, textwrap])).values()
+        if callable(value)
+    ]
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         for function in draw.sample(functions, 3):
             with contextlib.suppress(TypeError):
@@ -168,7 +197,10 @@ def _disassembly(draw: random.Random) -> str:
 
 
 def _tree(draw: random.Random) -> str:
-    return _excerpt(ast.dump(ast.parse(inspect.getsource(draw.choice([textwrap, random, keyword]))), indent=1), draw)
+    return _excerpt(
+        ast.dump(ast.parse(inspect.getsource(draw.choice([textwrap, random, keyword]))), indent=1),
+        draw,
+    )
 
 
 def _differences(draw: random.Random) -> str:
@@ -177,7 +209,11 @@ def _differences(draw: random.Random) -> str:
 
 
 def _bytes(draw: random.Random) -> str:
-    data = _source(draw).encode() + bytes(draw.randrange(200)) + struct.pack("<40d", *map(float, range(40)))
+    data = (
+        _source(draw).encode()
+        + bytes(draw.randrange(200))
+        + struct.pack("<40d", *map(float, range(40)))
+    )
     rows = (data[start : start + 16] for start in range(0, len(data), 16))
     return "\n".join(f"{16 * number:08x}  {row.hex(' ')}" for number, row in enumerate(rows))
 
@@ -196,7 +232,9 @@ PLAIN: dict[str, Callable[[random.Random], str]] = {
     "calendars": _calendar,
     "markdown rows": lambda draw: "\n".join("|" + "|".join(row) + "|" for row in _rows(draw)),
     "html rows": _html_rows,
-    "columns": lambda draw: "\n".join("".join(f"{cell:<12}" for cell in row) for row in _rows(draw)),
+    "columns": lambda draw: "\n".join(
+        "".join(f"{cell:<12}" for cell in row) for row in _rows(draw)
+    ),
     "dumped values": _dumped,
     "sampled decoding": _sampled,
     "disassembly": _disassembly,
@@ -207,5 +245,6 @@ PLAIN: dict[str, Callable[[random.Random], str]] = {
 
 
 def held_out_texts() -> list[Labelled]:
-    """The texts that the limits were not set on; they differ a little from one version of Python to the next."""
+    """The texts that the limits were not set on; they differ a little from one version of Python to
+    the next."""
     return [*made(LOOPS, True, ROUNDS), *made(PLAIN, False, ROUNDS)]

@@ -1,6 +1,8 @@
-"""Texts that loop and texts that only look so: what repetition's limits were set on, with `labelled_texts`.
+"""Texts that loop and texts that only look so: what repetition's limits were set on, with
+`labelled_texts`.
 
-``repetition_held_out`` makes the second half of the set by other rules, from text that nobody here wrote.
+``repetition_held_out`` makes the second half of the set by other rules, from text that nobody here
+wrote.
 """
 
 from __future__ import annotations
@@ -85,7 +87,9 @@ def _counting(draw: random.Random) -> str:
 
 def _row(draw: random.Random) -> str:
     cells = draw.choices(["Total", "N/A", "12.50", "0", "Berlin", "2021-03-04", "是"], k=5)
-    shape = draw.choice(["| {} | {} | {} | {} | {} |\n", "<tr>" + "<td>{}</td>" * 5 + "</tr>\n", "{},{},{},{},{}\n"])
+    shape = draw.choice(
+        ["| {} | {} | {} | {} | {} |\n", "<tr>" + "<td>{}</td>" * 5 + "</tr>\n", "{},{},{},{},{}\n"]
+    )
     return shape.format(*["item", *cells[1:]])
 
 
@@ -111,20 +115,35 @@ def _sentence(draw: random.Random) -> str:
 
 
 def _middle(draw: random.Random) -> str:
-    return _prose(draw) + "\n" + _endless(draw.choice(CHINESE + SENTENCES) + " ", draw, 900) + "\n" + _prose(draw)
+    return (
+        _prose(draw)
+        + "\n"
+        + _endless(draw.choice(CHINESE + SENTENCES) + " ", draw, 900)
+        + "\n"
+        + _prose(draw)
+    )
 
 
 def _self_ended(draw: random.Random) -> str:
-    return draw.choice(SENTENCES) + " " + draw.choice(SENTENCES) * draw.randint(6, 15) + " That is all."
+    return (
+        draw.choice(SENTENCES)
+        + " "
+        + draw.choice(SENTENCES) * draw.randint(6, 15)
+        + " That is all."
+    )
 
 
 LOOPS: dict[str, Callable[[random.Random], str]] = {
-    "words": _after_prose(lambda draw: _endless(draw.choice(LOOP_WORDS) + draw.choice([" ", ", "]), draw, 150)),
+    "words": _after_prose(
+        lambda draw: _endless(draw.choice(LOOP_WORDS) + draw.choice([" ", ", "]), draw, 150)
+    ),
     "tight": _tight,
     "tight after prose": _after_prose(_tight),
     "sentences": _after_prose(_sentence),
     "paragraphs": _after_prose(lambda draw: _endless(_paragraph(draw) + "\n\n", draw)),
-    "pages": _after_prose(lambda draw: _endless("\n".join(draw.sample(writings.PROSE, 3)) + "\n", draw)),
+    "pages": _after_prose(
+        lambda draw: _endless("\n".join(draw.sample(writings.PROSE, 3)) + "\n", draw)
+    ),
     "chinese sentences": _after_prose(lambda draw: _endless(draw.choice(CHINESE), draw, 150)),
     "chinese paragraphs": lambda draw: _endless("".join(draw.sample(CHINESE, 3)) + "\n", draw, 800),
     "counting": _after_prose(_counting),
@@ -137,11 +156,15 @@ LOOPS: dict[str, Callable[[random.Random], str]] = {
 
 
 def _number(draw: random.Random) -> str:
-    return draw.choice([f"{draw.uniform(0, 999):.2f}", str(draw.randrange(10000)), f"{draw.randrange(100)}%", "-"])
+    return draw.choice(
+        [f"{draw.uniform(0, 999):.2f}", str(draw.randrange(10000)), f"{draw.randrange(100)}%", "-"]
+    )
 
 
 def _markdown(rows: list[list[str]]) -> str:
-    return "\n".join("| " + " | ".join(row) + " |" for row in [rows[0], ["---"] * len(rows[0]), *rows[1:]])
+    return "\n".join(
+        "| " + " | ".join(row) + " |" for row in [rows[0], ["---"] * len(rows[0]), *rows[1:]]
+    )
 
 
 def _html(rows: list[list[str]]) -> str:
@@ -154,7 +177,10 @@ def _table(draw: random.Random) -> list[list[str]]:
     columns = draw.randint(2, 9)
     same = draw.choice(["0", "N/A", "Yes", "-", "", "0.00", "✓", "是"])
     head = ["Name", *(f"{2000 + number}" for number in range(columns))]
-    body = [[name, *(same if number % 2 else _number(draw) for number in range(columns))] for name in names]
+    body = [
+        [name, *(same if number % 2 else _number(draw) for number in range(columns))]
+        for name in names
+    ]
     return [head, *body]
 
 
@@ -164,7 +190,8 @@ def _zeros(draw: random.Random) -> str:
             "\n".join(["0"] * draw.randint(10, 60)),
             "\n".join(["0.00 0.00 0.00"] * draw.randint(10, 40)),
             _markdown([["Month", *"ABCDE"], *([str(month), *["0"] * 5] for month in range(1, 13))]),
-            "Status\n" + "\n".join([draw.choice(["Yes", "N/A", "OK", "none", "合格"])] * draw.randint(10, 60)),
+            "Status\n"
+            + "\n".join([draw.choice(["Yes", "N/A", "OK", "none", "合格"])] * draw.randint(10, 60)),
             json.dumps([[0] * 8] * draw.randint(4, 16)),
         ]
     )
@@ -179,8 +206,14 @@ def _boxes(draw: random.Random) -> str:
 
 
 def _form(draw: random.Random) -> str:
-    fields = draw.sample(["Name", "Date of birth", "Address", "City", "Telephone", "Signature", "姓名", "日期"], 6)
-    return "\n".join(f"{name}: {'_' * draw.randint(20, 80)}" for name in fields) + "\n" + ("_" * 70 + "\n") * 8
+    fields = draw.sample(
+        ["Name", "Date of birth", "Address", "City", "Telephone", "Signature", "姓名", "日期"], 6
+    )
+    return (
+        "\n".join(f"{name}: {'_' * draw.randint(20, 80)}" for name in fields)
+        + "\n"
+        + ("_" * 70 + "\n") * 8
+    )
 
 
 def _contents(draw: random.Random) -> str:
@@ -194,12 +227,17 @@ def _contents(draw: random.Random) -> str:
 
 def _list(draw: random.Random) -> str:
     mark = draw.choice(["- ", "* ", "{}. ", "({}) "])
-    things = [f"a {draw.choice(writings.COLOURS)} {draw.choice(writings.THINGS)}" for _ in range(draw.randint(6, 40))]
+    things = [
+        f"a {draw.choice(writings.COLOURS)} {draw.choice(writings.THINGS)}"
+        for _ in range(draw.randint(6, 40))
+    ]
     return "\n".join(mark.format(number) + thing for number, thing in enumerate(things, 1))
 
 
 def _labels(draw: random.Random) -> str:
-    unit, count = draw.choice([("Week", 26), ("Day", 31), ("Player", 22), ("Chapter", 30), ("第{}章", 30), ("Q", 40)])
+    unit, count = draw.choice(
+        [("Week", 26), ("Day", 31), ("Player", 22), ("Chapter", 30), ("第{}章", 30), ("Q", 40)]
+    )
     return draw.choice(["\n", " ", ", "]).join(
         unit.format(number) if "{" in unit else f"{unit} {number}" for number in range(1, count + 1)
     )
@@ -207,7 +245,12 @@ def _labels(draw: random.Random) -> str:
 
 def _json(draw: random.Random) -> str:
     rows = [
-        {"id": number, "name": draw.choice(writings.NAMES), "price": round(draw.uniform(1, 99), 2), "in_stock": True}
+        {
+            "id": number,
+            "name": draw.choice(writings.NAMES),
+            "price": round(draw.uniform(1, 99), 2),
+            "in_stock": True,
+        }
         for number in range(draw.randint(5, 40))
     ]
     return json.dumps(rows, indent=draw.choice([None, 2]))
@@ -215,9 +258,12 @@ def _json(draw: random.Random) -> str:
 
 def _receipt(draw: random.Random) -> str:
     lines = [
-        f"{draw.choice(writings.THINGS):<20}{draw.randint(1, 3)} x {draw.uniform(1, 20):8.2f} EUR" for _ in range(18)
+        f"{draw.choice(writings.THINGS):<20}{draw.randint(1, 3)} x {draw.uniform(1, 20):8.2f} EUR"
+        for _ in range(18)
     ]
-    return "\n".join(["=" * 40, *lines, "-" * 40, f"{'TOTAL':<28}{draw.uniform(50, 200):8.2f} EUR", "=" * 40])
+    return "\n".join(
+        ["=" * 40, *lines, "-" * 40, f"{'TOTAL':<28}{draw.uniform(50, 200):8.2f} EUR", "=" * 40]
+    )
 
 
 def _formula(draw: random.Random) -> str:
@@ -247,7 +293,9 @@ PLAIN: dict[str, Callable[[random.Random], str]] = {
 }
 
 
-def made(makers: dict[str, Callable[[random.Random], str]], loops: bool, rounds: int) -> Iterator[Labelled]:
+def made(
+    makers: dict[str, Callable[[random.Random], str]], loops: bool, rounds: int
+) -> Iterator[Labelled]:
     """The different ones of so many texts of each kind; the same ones every time."""
     for kind, make in makers.items():
         texts = dict.fromkeys(make(random.Random(f"{kind} {number}")) for number in range(rounds))

@@ -25,7 +25,9 @@ class RunningEngine(Generic[E]):
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=500)
 
-    def generate(self, request: Request, sampling: Sampling, watch: Watch | None = None) -> Completion:
+    def generate(
+        self, request: Request, sampling: Sampling, watch: Watch | None = None
+    ) -> Completion:
         return self.run(self.engine.generate(request, sampling, watch))
 
     def close(self) -> None:

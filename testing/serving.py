@@ -1,4 +1,5 @@
-"""A real server of a checkpoint, as `python -m internvl_ops.serve` starts it, in a process of its own."""
+"""A real server of a checkpoint, as `python -m internvl_ops.serve` starts it, in a process of its
+own."""
 
 from __future__ import annotations
 
@@ -24,14 +25,24 @@ def served(model: Path, log: Path, *options: str) -> Iterator[str]:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
-    command = [sys.executable, "-m", "internvl_ops.serve", str(model), "--dtype", "float32", "--host", "127.0.0.1"]
+    command = [
+        sys.executable,
+        "-m",
+        "internvl_ops.serve",
+        str(model),
+        "--dtype",
+        "float32",
+        "--host",
+        "127.0.0.1",
+    ]
     with log.open("wb") as out:
         process = subprocess.Popen(
             [*command, "--port", str(port), *options],
             cwd=ROOT,
             stdout=out,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # its children end with it, also where it does not end them itself
+            # its children end with it, also where it does not end them itself
+            start_new_session=True,
         )
     try:
         _wait_until_it_answers(port, process, log)

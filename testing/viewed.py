@@ -1,4 +1,5 @@
-"""Outputs for the viewer, written by the project's own writer over pictures, pages and clips that are drawn here."""
+"""Outputs for the viewer, written by the project's own writer over pictures, pages and clips that
+are drawn here."""
 
 from __future__ import annotations
 
@@ -24,13 +25,24 @@ from pipelines.report.record import RunRecord
 from testing import corpus_documents, corpus_video
 from testing.pictures import encoded, natural
 
-CAPTIONS = ("a red square beside a blue one", "two people on a street in the rain", "a dog that holds an umbrella")
+CAPTIONS = (
+    "a red square beside a blue one",
+    "two people on a street in the rain",
+    "a dog that holds an umbrella",
+)
 HOSTILE = (
-    "<script>window.hacked = 1</script><svg onload=\"window.hacked = 1\"></svg><img src=x onerror='window.hacked = 1'>"
-    "</script></textarea> [click](javascript:window.hacked=1) ![pixel](https://example.com/p.png) \u202egpj.exe"
+    '<script>window.hacked = 1</script><svg onload="window.hacked = 1"></svg><img src=x'
+    " onerror='window.hacked = 1'></script></textarea> [click](javascript:window.hacked=1)"
+    " ![pixel](https://example.com/p.png) \u202egpj.exe"
 )
 IMAGE = pa.schema([("image", pa.string())])  # the manifest's column
-_MEASURED = {"prompt_tokens": 300, "finish_reason": "stop", "attempts": 1, "num_tiles": 3, "notes": []}
+_MEASURED = {
+    "prompt_tokens": 300,
+    "finish_reason": "stop",
+    "attempts": 1,
+    "num_tiles": 3,
+    "notes": [],
+}
 
 
 def write_output(
@@ -64,13 +76,16 @@ def write_output(
     own = own_columns(task, TEXT.columns(task.columns), MEASURE_COLUMNS[kind, exploded])
     given = {"input": str(manifest), "output": str(folder), "model": model, **options}
     record = RunRecord(JobOptions.model_validate(given), task, output)
-    # As a run that a person looks at later: a mark made within a second of a run's start is about older answers.
+    # As a run that a person looks at later: a mark made within a second of a run's start is about
+    # older answers.
     record.run_id = new_run_id(record.started - timedelta(minutes=1))
     finished = pa.unify_schemas([_internal(own), passthrough])
     table = pa.Table.from_pylist([_finished(row, failed or {}) for row in rows], finished)
     ledger = Ledger()
     ledger.claim([row["id"] for row in rows], range(len(rows)))
-    with Writer(output, ledger, result_schema(passthrough, task, own), run_id=record.run_id, model=model) as writer:
+    with Writer(
+        output, ledger, result_schema(passthrough, task, own), run_id=record.run_id, model=model
+    ) as writer:
         writer.add(table)
     totals = writer.totals
     record.ended = "done"
@@ -80,23 +95,46 @@ def write_output(
 
 
 def _internal(own: pa.Schema) -> pa.Schema:
-    carried = [(c.ID, pa.string()), (c.SOURCE, pa.string()), (c.POSITION, pa.int64()), (c.KEY, pa.binary(16))]
+    carried = [
+        (c.ID, pa.string()),
+        (c.SOURCE, pa.string()),
+        (c.POSITION, pa.int64()),
+        (c.KEY, pa.binary(16)),
+    ]
     internal = [(c.ERROR, c.ERROR_TYPE), (c.PLACES, pa.list_(pa.string()))]
-    return pa.schema([*carried, *internal, *(field for field in own if field.name not in ("model", "run_id"))])
+    return pa.schema(
+        [*carried, *internal, *(field for field in own if field.name not in ("model", "run_id"))]
+    )
 
 
-def _finished(row: Mapping[str, Any], failed: Mapping[str, tuple[ErrorKind, str]]) -> dict[str, Any]:
-    common = {c.SOURCE: "manifest.jsonl:1", c.POSITION: 0, c.KEY: unit_key(row["id"], 1), "source_version": '"etag"'}
+def _finished(
+    row: Mapping[str, Any], failed: Mapping[str, tuple[ErrorKind, str]]
+) -> dict[str, Any]:
+    common = {
+        c.SOURCE: "manifest.jsonl:1",
+        c.POSITION: 0,
+        c.KEY: unit_key(row["id"], 1),
+        "source_version": '"etag"',
+    }
     if row["id"] in failed:
         kind, message = failed[row["id"]]
         places = [str(row["image"])] if row.get("image") else []
-        return {**common, **row, c.PLACES: places, c.ERROR: c.error_value(UnitError("decode", kind, message))}
-    answer = next((row[name] for name in ("caption", "text", "answer") if row.get(name) is not None), "")
+        return {
+            **common,
+            **row,
+            c.PLACES: places,
+            c.ERROR: c.error_value(UnitError("decode", kind, message)),
+        }
+    answer = next(
+        (row[name] for name in ("caption", "text", "answer") if row.get(name) is not None), ""
+    )
     measured = {**_MEASURED, "response": answer, "completion_tokens": len(str(answer).split())}
     return {**common, **measured, **row}
 
 
-def captions(folder: Path, *, count: int = 12, name: str = "captions", changed: Sequence[int] = ()) -> Path:
+def captions(
+    folder: Path, *, count: int = 12, name: str = "captions", changed: Sequence[int] = ()
+) -> Path:
     """Captions of drawn pictures, one picture that fails to decode, and one hostile row.
 
     Args:
@@ -114,10 +152,26 @@ def captions(folder: Path, *, count: int = 12, name: str = "captions", changed: 
         text = CAPTIONS[number % len(CAPTIONS)] + (" at night" if number in changed else "")
         reason = "length" if number % 5 == 4 else "stop"
         size = {"width": 320, "height": 200 + 10 * number}
-        rows.append({"id": f"unit-{number:03}", "image": path.name, "caption": text, "finish_reason": reason, **size})
+        rows.append(
+            {
+                "id": f"unit-{number:03}",
+                "image": path.name,
+                "caption": text,
+                "finish_reason": reason,
+                **size,
+            }
+        )
     (pictures / "broken.jpg").write_bytes(b"no picture at all")
     rows.append({"id": "broken", "image": "broken.jpg"})
-    rows.append({"id": f"hostile {HOSTILE}", "image": "000.jpg", "caption": HOSTILE, "width": 320, "height": 200})
+    rows.append(
+        {
+            "id": f"hostile {HOSTILE}",
+            "image": "000.jpg",
+            "caption": HOSTILE,
+            "width": 320,
+            "height": 200,
+        }
+    )
     write_output(
         folder / name,
         pictures / "manifest.jsonl",
@@ -142,18 +196,36 @@ def boxes(folder: Path) -> Path:
             ImageDraw.Draw(image).rectangle(corners, fill=colour)
         (pictures / f"{number}.png").write_bytes(encoded(image, "PNG"))
         named = [
-            dict(zip(("label", "x1", "y1", "x2", "y2"), (f"the {colour} square", *map(float, corners)), strict=True))
+            dict(
+                zip(
+                    ("label", "x1", "y1", "x2", "y2"),
+                    (f"the {colour} square", *map(float, corners)),
+                    strict=True,
+                )
+            )
             for corners, colour in zip(found, ("red", "blue"), strict=True)
         ]
         size = {"width": 400, "height": 300}
-        rows.append({"id": f"squares-{number}", "image": f"{number}.png", "boxes": named, "response": "boxes", **size})
-    write_output(folder / "boxes", pictures / "m.jsonl", ground(detect=True), rows, passthrough=IMAGE)
+        rows.append(
+            {
+                "id": f"squares-{number}",
+                "image": f"{number}.png",
+                "boxes": named,
+                "response": "boxes",
+                **size,
+            }
+        )
+    write_output(
+        folder / "boxes", pictures / "m.jsonl", ground(detect=True), rows, passthrough=IMAGE
+    )
     return folder / "boxes"
 
 
 def pages(folder: Path) -> Path:
     """A document of three pages, read as Markdown."""
-    (folder / "letter.pdf").write_bytes(corpus_documents.make(corpus_documents.Document(pages=3, lines=20)))
+    (folder / "letter.pdf").write_bytes(
+        corpus_documents.make(corpus_documents.Document(pages=3, lines=20))
+    )
     table = "| item | price |\n|---|---|\n| tea | **3** |"
     rows = [
         {
@@ -171,7 +243,9 @@ def pages(folder: Path) -> Path:
     passthrough = pa.schema([("document", pa.string()), ("text_layer", pa.string())])
     manifest = folder / "documents.jsonl"
     given = {"kind": "document", "exploded": True}
-    write_output(folder / "pages", manifest, ocr(format="markdown"), rows, passthrough=passthrough, **given)
+    write_output(
+        folder / "pages", manifest, ocr(format="markdown"), rows, passthrough=passthrough, **given
+    )
     return folder / "pages"
 
 

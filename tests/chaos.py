@@ -1,8 +1,10 @@
-"""A job on a cluster of several nodes to which everything happens that can: in the end no row is lost or there twice.
+"""A job on a cluster of several nodes to which everything happens that can: in the end no row is
+lost or there twice.
 
-The same job runs twice from S3 to S3, on the real engine with a tiny checkpoint: undisturbed, and while faults are
-fired at random times, until every fault has been and the job has ended by itself. Then the outputs are compared row for
-row. Reads the usual ``AWS_*`` variables where ``TEST_S3=real``, else starts moto's server.
+The same job runs twice from S3 to S3, on the real engine with a tiny checkpoint: undisturbed, and
+while faults are fired at random times, until every fault has been and the job has ended by itself.
+Then the outputs are compared row for row. Reads the usual ``AWS_*`` variables where
+``TEST_S3=real``, else starts moto's server.
 
     python -m tests.chaos --rows 2000 --faults 20 --minutes 25
 
@@ -58,7 +60,9 @@ class Cluster:
 
         # Nodes are added from another thread, where no hook for the end of the process can be set.
         self._cluster = RayCluster(
-            initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False}, shutdown_at_exit=False
+            initialize_head=True,
+            head_node_args={"num_cpus": 0, "include_dashboard": False},
+            shutdown_at_exit=False,
         )
         self._cpus = cpus
         self.nodes = [self._cluster.add_node(num_cpus=cpus) for _ in range(2)]
@@ -66,7 +70,8 @@ class Cluster:
         self._replacing: threading.Thread | None = None
 
     def lose_node(self, rng: random.Random) -> bool:
-        """Kills a node with all its processes; another one takes its place, as an autoscaler does it."""
+        """Kills a node with all its processes; another one takes its place, as an autoscaler does
+        it."""
         if self._replacing is not None and self._replacing.is_alive():
             return False  # the one that is left has to do the work meanwhile
         lost = self.nodes.pop(rng.randrange(len(self.nodes)))
@@ -123,12 +128,15 @@ class Job:
             if self.process.returncode == 0:
                 return
             if self.process.returncode in (2, 3):
-                raise RuntimeError(f"exit status {self.process.returncode}; the job's words are in {self._log}")
+                raise RuntimeError(
+                    f"exit status {self.process.returncode}; the job's words are in {self._log}"
+                )
             self.start()
 
 
 class Chaos:
-    """Fires faults, one after the other, at random times, and slows the job down so that it meets them all.
+    """Fires faults, one after the other, at random times, and slows the job down so that it meets
+    them all.
 
     Args:
         job: Disturbed.
@@ -137,8 +145,8 @@ class Chaos:
         done: Rows in ``results/`` by now.
         rows: In all.
         faults: To fire.
-        minutes: In which the rows are fetched where nothing but their pace holds them up; a third of that pace where
-            the job is ahead of the faults.
+        minutes: In which the rows are fetched where nothing but their pace holds them up; a third
+            of that pace where the job is ahead of the faults.
         scratch: For the flag that says to an engine that its memory is full.
         rng: When and which.
 
@@ -159,7 +167,13 @@ class Chaos:
         scratch: Path,
         rng: random.Random,
     ) -> None:
-        self._job, self._cluster, self._proxy, self._done, self._rng = job, cluster, proxy, done, rng
+        self._job, self._cluster, self._proxy, self._done, self._rng = (
+            job,
+            cluster,
+            proxy,
+            done,
+            rng,
+        )
         self._rows, self._faults, self._no_memory = rows, faults, scratch / "no-memory"
         self._late_s = FETCHED_AT_ONCE * minutes * 60 / rows
         self._patience = 0.0
@@ -198,7 +212,12 @@ class Chaos:
         except BaseException as failure:
             self.failure = failure
         finally:
-            self._proxy.rate, self._proxy.down, self._proxy.full, self._proxy.slow = 0.0, False, False, None
+            self._proxy.rate, self._proxy.down, self._proxy.full, self._proxy.slow = (
+                0.0,
+                False,
+                False,
+                None,
+            )
 
     def _let_pass(self, seconds: float, enough: Callable[[], bool] = lambda: False) -> None:
         """Until the time is up, or the job went on: what is already down cannot be hit again."""
@@ -233,7 +252,9 @@ class Chaos:
 
     def _down(self) -> bool:
         """Two minutes the first time."""
-        return self._for_a_while("down", True, self._rng.uniform(5, 30) if self.fired["store: down"] else 120)
+        return self._for_a_while(
+            "down", True, self._rng.uniform(5, 30) if self.fired["store: down"] else 120
+        )
 
     def _full(self) -> bool:
         return self._for_a_while("full", True, self._rng.uniform(5, 20))
@@ -244,7 +265,11 @@ def _signal(name: str, number: int) -> bool:
     for process in psutil.process_iter():
         try:
             title = " ".join(process.cmdline())
-            if name in title and "python -" not in title and process.environ().get(MARK) == os.environ[MARK]:
+            if (
+                name in title
+                and "python -" not in title
+                and process.environ().get(MARK) == os.environ[MARK]
+            ):
                 process.send_signal(number)
                 return True
         except (psutil.NoSuchProcess, psutil.AccessDenied):
@@ -252,7 +277,9 @@ def _signal(name: str, number: int) -> bool:
     return False
 
 
-def make_input(fs: Any, bucket: str, rows: int, folder: Path, rng: random.Random, poisonous_rows: int) -> None:
+def make_input(
+    fs: Any, bucket: str, rows: int, folder: Path, rng: random.Random, poisonous_rows: int
+) -> None:
     write_dataset(folder, good=FILES, large=0)
     fs.put(f"{folder}/images/", f"{bucket}/images/", recursive=True)
     names = sorted(path.name for path in (folder / "images").iterdir())
@@ -272,12 +299,23 @@ def make_input(fs: Any, bucket: str, rows: int, folder: Path, rng: random.Random
         file.write("\n".join(lines).encode())
 
 
-ENGINE_ARGS = {"dtype": "float32", "max_num_seqs": 4, "logits_processors": ["testing.engine_faults:EngineFaults"]}
+ENGINE_ARGS = {
+    "dtype": "float32",
+    "max_num_seqs": 4,
+    "logits_processors": ["testing.engine_faults:EngineFaults"],
+}
 
 
 def in_process(model: Path) -> list[str]:
     """Options for a real engine with faults inside."""
-    return ["--model", str(model), "--engine-args", json.dumps(ENGINE_ARGS), "--engine-timeout", str(HUNG_S)]
+    return [
+        "--model",
+        str(model),
+        "--engine-args",
+        json.dumps(ENGINE_ARGS),
+        "--engine-timeout",
+        str(HUNG_S),
+    ]
 
 
 def command(bucket: str, name: str, address: str, *more: str) -> list[str]:
@@ -298,7 +336,8 @@ def table(fs: Any, path: str, columns: list[str]) -> pd.DataFrame:
 
 
 class RowsDone:
-    """Counts the rows in a folder of Parquet files that only ever grows; each file is looked into once."""
+    """Counts the rows in a folder of Parquet files that only ever grows; each file is looked into
+    once."""
 
     def __init__(self, fs: Any, path: str) -> None:
         self._fs, self._path = fs, path
@@ -316,17 +355,33 @@ def differences(fs: Any, bucket: str) -> list[str]:
     """What the disturbed output has otherwise than the undisturbed one."""
     found = []
     for folder, columns in (
-        ("results", ["id", "n", "response", "caption", "width", "height", "num_tiles", "prompt_tokens"]),
+        (
+            "results",
+            ["id", "n", "response", "caption", "width", "height", "num_tiles", "prompt_tokens"],
+        ),
         ("errors", ["id", "kind", "stage", "message"]),
     ):
         calm, stormy = (
-            table(fs, f"{bucket}/{name}/{folder}", columns).sort_values(columns[:1]).astype(str) for name in ("a", "b")
+            table(fs, f"{bucket}/{name}/{folder}", columns).sort_values(columns[:1]).astype(str)
+            for name in ("a", "b")
         )
         twice = stormy.id[stormy.id.duplicated()].tolist()
-        missing, extra = sorted(set(calm.id) - set(stormy.id)), sorted(set(stormy.id) - set(calm.id))
+        missing, extra = (
+            sorted(set(calm.id) - set(stormy.id)),
+            sorted(set(stormy.id) - set(calm.id)),
+        )
         both = calm.merge(stormy, on="id", suffixes=("", "_now"))
-        other = [row["id"] for _, row in both.iterrows() if any(row[c] != row[f"{c}_now"] for c in columns[1:])]
-        for what, ids in {"twice": twice, "missing": missing, "too many": extra, "different": other}.items():
+        other = [
+            row["id"]
+            for _, row in both.iterrows()
+            if any(row[c] != row[f"{c}_now"] for c in columns[1:])
+        ]
+        for what, ids in {
+            "twice": twice,
+            "missing": missing,
+            "too many": extra,
+            "different": other,
+        }.items():
             if ids:
                 found.append(f"{folder}: {len(ids)} {what}: {', '.join(ids[:5])}")
         print(f"{folder}: {len(calm):,} rows undisturbed, {len(stormy):,} after the faults")
@@ -364,8 +419,11 @@ def run(rows: int, faults: int, minutes: float, seed: int, shards: int = 1) -> l
         fs, bucket = filesystem(environment), f"chaos-{uuid.uuid4().hex[:8]}"
         fs.call_s3("create_bucket", Bucket=bucket)
         model = make_tiny_checkpoint(Path(scratch) / "tiny")
-        make_input(fs, bucket, rows, Path(scratch) / "dataset", rng, POISONOUS_ROWS if shards == 1 else 0)
-        # A part needs a CPU for its engine and one to prepare; a part that is taken over needs them twice.
+        make_input(
+            fs, bucket, rows, Path(scratch) / "dataset", rng, POISONOUS_ROWS if shards == 1 else 0
+        )
+        # A part needs a CPU for its engine and one to prepare; a part that is taken over needs them
+        # twice.
         cluster = Cluster(2 if shards == 1 else shards + 1)
         log = Path(tempfile.gettempdir()) / f"chaos-{seed}.log"
         engine = in_process(model) if shards == 1 else stack.enter_context(server())
@@ -375,7 +433,11 @@ def run(rows: int, faults: int, minutes: float, seed: int, shards: int = 1) -> l
             whole = command(bucket, "b", cluster.address, "--retry-errors", *engine)
             stormy = Job(whole if shards == 1 else in_parts(whole, shards), log)
             fired_inside.write_text("")
-            kind = Chaos if shards == 1 else functools.partial(PartsChaos, command=whole, shards=shards, log=log)
+            kind = (
+                Chaos
+                if shards == 1
+                else functools.partial(PartsChaos, command=whole, shards=shards, log=log)
+            )
             chaos = kind(
                 stormy,
                 cluster,
@@ -395,7 +457,10 @@ def run(rows: int, faults: int, minutes: float, seed: int, shards: int = 1) -> l
             found = differences(fs, bucket)
             fired = sum(chaos.fired.values())
             if fired < faults:
-                found.append(f"the job was done after {fired} of {faults} faults: give it more --rows or --minutes")
+                found.append(
+                    f"the job was done after {fired} of {faults} faults: give it more --rows or"
+                    " --minutes"
+                )
             inside = Counter(fired_inside.read_text().splitlines())
         finally:
             for job in (calm, stormy) if "stormy" in locals() else (calm,):
@@ -408,21 +473,32 @@ def run(rows: int, faults: int, minutes: float, seed: int, shards: int = 1) -> l
             print(f"{name:32} {number}")
         print(f"inside the engine: {dict(inside)}")
         print(f"requests to the store that went wrong: {dict(proxy.fired)}")
-        print(f"the job was started {stormy.runs} times; after SIGTERM it ended in {stormy.slowest_end:.0f} s at most")
+        print(
+            f"the job was started {stormy.runs} times; after SIGTERM it ended in"
+            f" {stormy.slowest_end:.0f} s at most"
+        )
         if stormy.slowest_end > GRACE_S:
-            found.append(f"{stormy.slowest_end:.0f} s to end after SIGTERM; {GRACE_S:.0f} s are allowed")
+            found.append(
+                f"{stormy.slowest_end:.0f} s to end after SIGTERM; {GRACE_S:.0f} s are allowed"
+            )
         return found
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rows", type=int, default=2000)
     parser.add_argument("--faults", type=int, default=20)
     parser.add_argument("--minutes", type=float, default=28)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10_000))
-    parser.add_argument("--shards", type=int, default=1, help="Parts of the disturbed job. Default: 1, no parts.")
+    parser.add_argument(
+        "--shards", type=int, default=1, help="Parts of the disturbed job. Default: 1, no parts."
+    )
     arguments = parser.parse_args()
-    found = run(arguments.rows, arguments.faults, arguments.minutes, arguments.seed, arguments.shards)
+    found = run(
+        arguments.rows, arguments.faults, arguments.minutes, arguments.seed, arguments.shards
+    )
     print("\n".join(found) or "identical: every row once, none lost")
     sys.exit(bool(found))
 

@@ -1,7 +1,9 @@
-"""The chaos test of a job in parts: drivers of parts die, alone and together, a part is taken over while it sleeps.
+"""The chaos test of a job in parts: drivers of parts die, alone and together, a part is taken over
+while it sleeps.
 
-What is compared is the output of one undisturbed run over the whole and that of the parts. The engine is not what is
-tested here: a server without a model answers, with a digest of what it is asked.
+What is compared is the output of one undisturbed run over the whole and that of the parts. The
+engine is not what is tested here: a server without a model answers, with a digest of what it is
+asked.
 
     python -m tests.chaos --shards 4 --rows 240 --faults 6 --minutes 25
 """
@@ -24,7 +26,8 @@ from testing.cluster import ROOT
 from testing.model_server import ModelServer, completion
 from tests.chaos import Chaos
 
-LATE_S = 3.0  # seconds, or three times as many, that an image takes at most: less than the job waits for one
+# seconds, or three times as many, that an image takes at most: less than the job waits for one
+LATE_S = 3.0
 
 
 @contextmanager
@@ -37,12 +40,22 @@ def server() -> Iterator[list[str]]:
 
 async def _digest(request: web.Request) -> web.Response:
     asked = json.dumps((await request.json())["messages"], sort_keys=True)
-    return web.json_response(completion(hashlib.blake2b(asked.encode(), digest_size=16).hexdigest()))
+    return web.json_response(
+        completion(hashlib.blake2b(asked.encode(), digest_size=16).hexdigest())
+    )
 
 
 def in_parts(command: list[str], shards: int) -> list[str]:
     """The command as one that runs ``shards`` parts, with one engine and one prepare actor each."""
-    return [*command, "--shards", str(shards), "--engines", str(shards), "--prepare-actors", str(shards)]
+    return [
+        *command,
+        "--shards",
+        str(shards),
+        "--engines",
+        str(shards),
+        "--prepare-actors",
+        str(shards),
+    ]
 
 
 class PartsChaos(Chaos):
@@ -55,10 +68,13 @@ class PartsChaos(Chaos):
         others: As for `Chaos`.
     """
 
-    def __init__(self, *others: Any, command: list[str], shards: int, log: Path, **more: Any) -> None:
+    def __init__(
+        self, *others: Any, command: list[str], shards: int, log: Path, **more: Any
+    ) -> None:
         super().__init__(*others, **more)
         self._command, self._shards, self._log = command, shards, log
-        self._late_s = min(self._late_s * shards, LATE_S)  # each part fetches as many images at once
+        # each part fetches as many images at once
+        self._late_s = min(self._late_s * shards, LATE_S)
         self.kinds = {
             "two parts' drivers: SIGKILL": lambda: self._kill(2),
             "a part's driver: SIGKILL": lambda: self._kill(1),
@@ -101,5 +117,7 @@ class PartsChaos(Chaos):
             asleep.resume()
         print(f"         part {part} was taken over and ended with status {ended}", flush=True)
         if ended not in (0, 3):
-            raise RuntimeError(f"the process that took part {part} over ended with {ended}; see {self._log}")
+            raise RuntimeError(
+                f"the process that took part {part} over ended with {ended}; see {self._log}"
+            )
         return True

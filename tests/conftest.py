@@ -17,14 +17,16 @@ from testing.running_engine import RunningEngine
 from testing.serving import served
 from testing.stores import KEPT, Emulators, NoEmulator
 
-# Two of these processes share two cores, and each may run an engine: a tiny model needs one thread, and threads that
-# are bound to cores wait for each other.
+# Two of these processes share two cores, and each may run an engine: a tiny model needs one thread,
+# and threads that are bound to cores wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
 
-# No test states a time. With `CI` set, Hypothesis draws the same cases each time: new faults are then found at a desk,
-# and do not fail the submission that happens to be tested.
-settings.register_profile("untimed", settings.get_profile("ci" if "CI" in os.environ else "default"), deadline=None)
+# No test states a time. With `CI` set, Hypothesis draws the same cases each time: new faults are
+# then found at a desk, and do not fail the submission that happens to be tested.
+settings.register_profile(
+    "untimed", settings.get_profile("ci" if "CI" in os.environ else "default"), deadline=None
+)
 settings.load_profile("untimed")
 
 
@@ -43,15 +45,19 @@ def checkpoint(tiny_checkpoint: Path) -> Checkpoint:
 
 @pytest.fixture(scope="session")
 def vllm_engine(checkpoint: Checkpoint) -> Iterator[RunningEngine]:
-    """The tiny checkpoint in vLLM, in float32 so that its answers can be compared closely. Started once a session."""
-    running = RunningEngine(VllmEngine(checkpoint, constrained=True, engine_args={"dtype": "float32"}))
+    """The tiny checkpoint in vLLM, in float32 so that its answers can be compared closely. Started
+    once a session."""
+    running = RunningEngine(
+        VllmEngine(checkpoint, constrained=True, engine_args={"dtype": "float32"})
+    )
     yield running
     running.close()
 
 
 @pytest.fixture(scope="session")
 def tiny_server(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of a server of the tiny checkpoint, in float32. Started once a session, 25 seconds on two cores."""
+    """Address of a server of the tiny checkpoint, in float32. Started once a session, 25 seconds on
+    two cores."""
     with served(tiny_checkpoint, tmp_path_factory.mktemp("server") / "log") as url:
         yield url
 
@@ -73,7 +79,8 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 
 
 def empty_place(scheme: str, emulators: Emulators, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The URI of an empty folder in a store, which is found through the environment until the end of the test."""
+    """The URI of an empty folder in a store, which is found through the environment until the end
+    of the test."""
     try:
         environment = emulators.environment(scheme)
     except NoEmulator as error:
@@ -90,13 +97,20 @@ def gs_place(emulators: Emulators, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.fixture(params=KEPT)
-def remote_place(request: pytest.FixtureRequest, emulators: Emulators, monkeypatch: pytest.MonkeyPatch) -> str:
+def remote_place(
+    request: pytest.FixtureRequest, emulators: Emulators, monkeypatch: pytest.MonkeyPatch
+) -> str:
     """An empty folder in each of the remote stores in which outputs may lie."""
     return empty_place(request.param, emulators, monkeypatch)
 
 
 @pytest.fixture(params=["file", *KEPT])
-def place(request: pytest.FixtureRequest, emulators: Emulators, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+def place(
+    request: pytest.FixtureRequest,
+    emulators: Emulators,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> str:
     """The URI of an empty folder, in each of the stores in which outputs may lie."""
     if request.param == "file":
         return str(tmp_path / "out")

@@ -1,7 +1,9 @@
-"""Fuzzes videos and documents in the sandbox, as the jobs read them: python -m tests.fuzz_containers SECONDS [SEED]
+"""Fuzzes videos and documents in the sandbox, as the jobs read them: python -m
+tests.fuzz_containers SECONDS [SEED]
 
-Their decoders are C libraries that no Python fuzzer sees into, so mutations are drawn blindly. Says how often each
-outcome came; ends with status 1 where one is neither a picture nor an error of the file.
+Their decoders are C libraries that no Python fuzzer sees into, so mutations are drawn blindly. Says
+how often each outcome came; ends with status 1 where one is neither a picture nor an error of the
+file.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ from testing import corpus_documents, corpus_video
 from testing.corpus import DAMAGED, Entry, mutated
 
 OPTIONS = {
-    "video": DecodeOptions(kind="video", video=VideoOptions(num_frames=4, tile_size=28, max_pixels=2_000_000)),
+    "video": DecodeOptions(
+        kind="video", video=VideoOptions(num_frames=4, tile_size=28, max_pixels=2_000_000)
+    ),
     "document": DecodeOptions(kind="document", document=DocumentOptions(tile_size=28, max_tiles=2)),
 }
 EXPECTED = {*DAMAGED, "decoder_crashed", "timeout", "too_large", "bad_row"}
@@ -28,10 +32,15 @@ EXPECTED = {*DAMAGED, "decoder_crashed", "timeout", "too_large", "bad_row"}
 
 def sound_files() -> list[Entry]:
     """Small sound files of both kinds."""
-    clips = [corpus_video.Clip(codec=codec, frames=12, width=64, height=48) for codec in ("h264", "mpeg4", "vp9")]
+    clips = [
+        corpus_video.Clip(codec=codec, frames=12, width=64, height=48)
+        for codec in ("h264", "mpeg4", "vp9")
+    ]
     return [
         *(Entry(f"{clip.codec}.mp4", corpus_video.make(clip), media="video") for clip in clips),
-        Entry("pages.pdf", corpus_documents.make(corpus_documents.Document(pages=2)), media="document"),
+        Entry(
+            "pages.pdf", corpus_documents.make(corpus_documents.Document(pages=2)), media="document"
+        ),
     ]
 
 

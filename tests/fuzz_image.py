@@ -1,4 +1,5 @@
-"""Fuzzes `load_image`; needs atheris: python -m tests.fuzz_image FOLDER_FOR_INPUTS -max_total_time=600 -timeout=20"""
+"""Fuzzes `load_image`; needs atheris: python -m tests.fuzz_image FOLDER_FOR_INPUTS
+-max_total_time=600 -timeout=20"""
 
 from __future__ import annotations
 
@@ -16,7 +17,9 @@ from testing.corpus_images import image_entries
 
 OPTIONS = [
     ImageOptions(tile_size=14, max_pixels=300_000),
-    ImageOptions(tile_size=14, max_pixels=300_000, truncated="accept", alpha="drop", jpeg_scaling=True),
+    ImageOptions(
+        tile_size=14, max_pixels=300_000, truncated="accept", alpha="drop", jpeg_scaling=True
+    ),
 ]
 
 

@@ -1,4 +1,5 @@
-"""Names of Ray and vLLM that they do not promise to keep, and that this project uses: what an upgrade took away."""
+"""Names of Ray and vLLM that they do not promise to keep, and that this project uses: what an
+upgrade took away."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ ROOT = Path(__file__).parents[1]
 
 RAY, MODEL = "pipelines/ray_internals.py", "internvl_ops/models/vllm_plugin/model.py"
 ENGINE = "internvl_ops/engines/vllm.py"
-PLUGIN = "internvl_ops.models.vllm_plugin.model"  # imports vLLM's own InternVL, which wants torchvision otherwise
+# imports vLLM's own InternVL, which wants torchvision otherwise
+PLUGIN = "internvl_ops.models.vllm_plugin.model"
 # Module, name in it, parameters that are given, and where it is used.
 PRIVATE = [
     (
@@ -40,7 +42,12 @@ PRIVATE = [
         (),
         "internvl_ops/models/vllm_plugin/cpu_draws.py",
     ),
-    (PLUGIN, "_internvl.InternVLMultiModalProcessor._call_hf_processor", ("hf_data", "hf_kwargs"), MODEL),
+    (
+        PLUGIN,
+        "_internvl.InternVLMultiModalProcessor._call_hf_processor",
+        ("hf_data", "hf_kwargs"),
+        MODEL,
+    ),
     (
         PLUGIN,
         "_internvl.InternVLMultiModalProcessor._postprocess_hf_mm_data",
@@ -82,7 +89,9 @@ def test_it_is_there(module: str, name: str, parameters: tuple[str, ...], used_i
         raise AssertionError(gone) from error
     if parameters:
         taken = inspect.signature(found).parameters
-        assert set(parameters) <= set(taken) or any(p.kind is p.VAR_KEYWORD for p in taken.values()), gone
+        assert set(parameters) <= set(taken) or any(
+            p.kind is p.VAR_KEYWORD for p in taken.values()
+        ), gone
 
 
 def test_ray_takes_the_option_of_how_far_a_reader_runs_ahead() -> None:
@@ -90,7 +99,8 @@ def test_ray_takes_the_option_of_how_far_a_reader_runs_ahead() -> None:
 
 
 def imported() -> Iterator[tuple[str, str, str]]:
-    """Module, name and place of all that is imported from inside Ray and vLLM, wherever in a file."""
+    """Module, name and place of all that is imported from inside Ray and vLLM, wherever in a
+    file."""
     for folder in ("internvl_ops", "pipelines", "benchmarks", "testing", "tests"):
         for file in sorted((ROOT / folder).rglob("*.py")):
             for node in ast.walk(ast.parse(file.read_text())):
@@ -114,6 +124,8 @@ def test_all_that_is_imported_is_there() -> None:
     assert not gone, "\n".join(gone)
 
 
-@pytest.mark.parametrize("name", sorted({name.split(".")[-1] for _, name, _, _ in PRIVATE} - {"main"}))
+@pytest.mark.parametrize(
+    "name", sorted({name.split(".")[-1] for _, name, _, _ in PRIVATE} - {"main"})
+)
 def test_the_page_on_upgrades_names_it(name: str) -> None:
     assert f"{name}`" in (ROOT / "docs" / "upgrading.md").read_text()

@@ -1,4 +1,5 @@
-"""README and docs say what is so: tables are made from code and figures, links lead somewhere, options exist."""
+"""README and docs say what is so: tables are made from code and figures, links lead somewhere,
+options exist."""
 
 from __future__ import annotations
 
@@ -19,7 +20,9 @@ PAGES = [
     *sorted(ROOT.glob("docs/*.md")),
     *sorted(ROOT.glob("examples/*/README.md")),
 ]
-OPTIONS: list[type[BaseModel]] = [command.options_class() for command in COMMANDS.values() if command.options]
+OPTIONS: list[type[BaseModel]] = [
+    command.options_class() for command in COMMANDS.values() if command.options
+]
 # Options of other programs that the pages show.
 OTHERS = {
     "--working-dir": "ray job submit",
@@ -62,12 +65,16 @@ def test_links_lead_to_files_and_headings(page: Path) -> None:
         assert not anchor or anchor in anchors(there), target
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page.parts[-3] != "examples"], ids=name_of)
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.parts[-3] != "examples"], ids=name_of
+)
 def test_options_that_a_page_names_exist(page: Path) -> None:
     known = {"--help", "--version", "--config", *OTHERS, *(flag(mode) for mode in MODES)}
     known |= {flag(name) for options in OPTIONS for name in options.model_fields}
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", page.read_text()))
-    assert not {name for name in named if name not in known and name.replace("--no-", "--") not in known}
+    assert not {
+        name for name in named if name not in known and name.replace("--no-", "--") not in known
+    }
 
 
 def test_the_readme_is_read_in_minutes() -> None:

@@ -1,6 +1,8 @@
-"""vLLM plugin of the rivals: the config class of ``internvl_chat``, and nothing else of this project.
+"""vLLM plugin of the rivals: the config class of ``internvl_chat``, and nothing else of this
+project.
 
-Model class and processor stay vLLM's own. Without it vLLM runs the checkpoint's remote code to read its config.
+Model class and processor stay vLLM's own. Without it vLLM runs the checkpoint's remote code to read
+its config.
 """
 
 from transformers import AutoConfig

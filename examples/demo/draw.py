@@ -1,7 +1,9 @@
-"""Draws the demo's pictures, so that they are free of anybody's rights: python -m examples.demo.draw
+"""Draws the demo's pictures, so that they are free of anybody's rights: python -m
+examples.demo.draw
 
-Scenes, texts and a clip as ``examples/nano`` draws them, of seeds that it was not trained on, in the formats that a
-dataset really holds: one lies on its side and says so in its EXIF block, one is not a picture at all.
+Scenes, texts and a clip as ``examples/nano`` draws them, of seeds that it was not trained on, in
+the formats that a dataset really holds: one lies on its side and says so in its EXIF block, one is
+not a picture at all.
 """
 
 from __future__ import annotations
@@ -23,8 +25,8 @@ ON_ITS_SIDE = 6  # EXIF: to be turned clockwise by a quarter
 
 
 def samples(task: str, least: int) -> Iterator[Sample]:
-    """Those whose picture is not small and has ``least`` shapes, or lines of text, and three at most, as the captions
-    that it learnt from."""
+    """Those whose picture is not small and has ``least`` shapes, or lines of text, and three at
+    most, as the captions that it learnt from."""
     for seed in itertools.count(HELD_OUT):
         sample = draw(task, seed)
         height, width, _ = sample.pictures[0].pixels.shape
@@ -40,7 +42,9 @@ def main() -> None:
     phrases = []
     for number, sample in enumerate(itertools.islice(samples("ground", 2), SCENES), 1):
         name = "scene-phone.jpg" if number == 2 else f"scene-{number}.{next(FORMATS)}"
-        write_picture(HERE / "images" / name, sample.pictures[0].pixels, ON_ITS_SIDE if number == 2 else 1)
+        write_picture(
+            HERE / "images" / name, sample.pictures[0].pixels, ON_ITS_SIDE if number == 2 else 1
+        )
         phrase = sample.question.split("<ref>")[1].split("</ref>")[0]
         phrases.append({"id": name, "image": f"images/{name}", "phrase": phrase})
     (HERE / "images" / "not-an-image.jpg").write_text("<html><body>503 Slow Down</body></html>\n")
@@ -52,7 +56,10 @@ def main() -> None:
     write_clip(HERE / "clips" / "clip.mp4", [picture.pixels for picture in clip.pictures])
     moving = clip.pictures[0].shapes[0].name
     questions = ["What moves?" + SHORT, f"Which way does the {moving} move?" + SHORT]
-    rows = [{"id": f"clip-{at}", "video": "clips/clip.mp4", "question": asked} for at, asked in enumerate(questions, 1)]
+    rows = [
+        {"id": f"clip-{at}", "video": "clips/clip.mp4", "question": asked}
+        for at, asked in enumerate(questions, 1)
+    ]
     (HERE / "questions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 

@@ -1,7 +1,9 @@
-"""Four jobs over bundled pictures and clips, one after the other, in one Ray session with one engine.
+"""Four jobs over bundled pictures and clips, one after the other, in one Ray session with one
+engine.
 
 `make demo` runs it. Each job is the one that its command runs alone, such as
-`internvl-batch caption --input examples/demo/images --output demo-output --model examples/nano/checkpoint`.
+`internvl-batch caption --input examples/demo/images --output demo-output --model
+examples/nano/checkpoint`.
 
     python -m examples.demo.run
 """
@@ -28,7 +30,10 @@ JOBS: list[tuple[str, dict[str, Any], str]] = [
     (
         "ground",
         {"input": HERE / "phrases.jsonl", "output": OUTPUT / "boxes"},
-        "What phrases describe in the same pictures, what is written in others, and what moves in a clip:",
+        (
+            "What phrases describe in the same pictures, what is written in others, and what moves"
+            " in a clip:"
+        ),
     ),
     ("ocr", {"input": HERE / "text", "output": OUTPUT / "text", "max_tiles": 6}, ""),
     ("ask", {"input": HERE / "questions.jsonl", "output": OUTPUT / "clips"}, ""),
@@ -41,7 +46,9 @@ def main() -> int:
     made = []
     for command, given, said in JOBS:
         cls = job_options(command)
-        values = {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
+        values = {
+            name: str(value) if isinstance(value, Path) else value for name, value in given.items()
+        }
         options = build_options(cls, {**values, "model": str(MODEL), "overwrite": True})
         made.append((options, *check_job(options, cls.make_task), said))
     # Ray takes seconds to import; what is wrong is said before.

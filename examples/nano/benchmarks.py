@@ -1,4 +1,5 @@
-"""Draws two benchmarks that nano-InternVL can be asked, in the forms in which RefCOCO and DocVQA are published.
+"""Draws two benchmarks that nano-InternVL can be asked, in the forms in which RefCOCO and DocVQA
+are published.
 
 python -m examples.nano.benchmarks FOLDER --count 200
 """
@@ -39,7 +40,8 @@ def png(picture: Picture) -> bytes:
 
 
 def draw_refcoco(folder: Path, count: int) -> Path:
-    """InternVL's ``refcoco_val.jsonl``: image, sent, bbox (x1, y1, x2, y2 in pixels, as drawn), height, width."""
+    """InternVL's ``refcoco_val.jsonl``: image, sent, bbox (x1, y1, x2, y2 in pixels, as drawn),
+    height, width."""
     (folder / "images").mkdir(parents=True, exist_ok=True)
     lines = []
     for seed in range(HELD_OUT, HELD_OUT + count):
@@ -48,14 +50,21 @@ def draw_refcoco(folder: Path, count: int) -> Path:
         path = f"images/{seed - HELD_OUT:06d}.png"
         (folder / path).write_bytes(png(picture))
         height, width, _ = picture.pixels.shape
-        row = {"image": path, "sent": phrase_of(sample), "bbox": box, "height": height, "width": width}
+        row = {
+            "image": path,
+            "sent": phrase_of(sample),
+            "bbox": box,
+            "height": height,
+            "width": width,
+        }
         lines.append(json.dumps(row) + "\n")
     (folder / "refcoco_drawn.jsonl").write_text("".join(lines))
     return folder / "refcoco_drawn.jsonl"
 
 
 def draw_docvqa(folder: Path, count: int) -> Path:
-    """The Parquet of lmms-lab/DocVQA, with questions about shapes: nano-InternVL was taught no others."""
+    """The Parquet of lmms-lab/DocVQA, with questions about shapes: nano-InternVL was taught no
+    others."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
     for seed in range(HELD_OUT, HELD_OUT + count):

@@ -1,7 +1,8 @@
-"""Draws what nano-InternVL learns from: pictures and clips with their questions, answers and what lies where.
+"""Draws what nano-InternVL learns from: pictures and clips with their questions, answers and what
+lies where.
 
-Every sample follows from its seed alone. Fonts are Pillow's own (Aileron, CC0) and, where the system has them, the
-DejaVu family (free licence); none is part of this repository.
+Every sample follows from its seed alone. Fonts are Pillow's own (Aileron, CC0) and, where the
+system has them, the DejaVu family (free licence); none is part of this repository.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ from PIL import Image, ImageDraw, ImageFont
 CAPTION = "Provide a one-sentence caption for the provided image."
 FILM = "Provide a one-sentence caption for the provided video."
 OCR = "Read all the text in the image, line by line from top to bottom. Answer with the text alone."
-GROUND = "Please provide the bounding box coordinates of the region this sentence describes: <ref>{}</ref>"
+GROUND = (
+    "Please provide the bounding box coordinates of the region this sentence describes:"
+    " <ref>{}</ref>"
+)
 SHORT = " Answer the question using a single word or phrase."
 
 KINDS = ("circle", "square", "triangle", "star", "cross", "diamond")
@@ -38,21 +42,24 @@ UNIT = 112  # the tile size for which sizes are chosen
 STEP = 10  # coordinates in answers are multiples of it
 
 _COMMON = (
-    "a the and for with from this that open closed shop street house garden river bridge market train station platform "
-    "ticket price total sum paid invoice number date time room floor door exit entry left right north south east west "
-    "coffee tea milk bread sugar water apple lemon orange green blue white black light dark small large long short "
-    "morning evening monday friday sunday may june july march april summer winter north book page letter word line "
-    "paper note list name city road park museum school library office hotel bank post phone call mail today tomorrow "
-    "week month year hour minute first second third last next new old good fast slow quiet please keep off stop go "
-    "walk wait push pull turn back box key map sign menu lunch dinner soup salad fish rice bean cake fruit juice "
-    "quartz jazz fox lazy dog quick brown jump over wizard vex zoo maze box kiwi queen quilt yellow happy"
+    "a the and for with from this that open closed shop street house garden river bridge market"
+    " train station platform ticket price total sum paid invoice number date time room floor door"
+    " exit entry left right north south east west coffee tea milk bread sugar water apple lemon"
+    " orange green blue white black light dark small large long short morning evening monday friday"
+    " sunday may june july march april summer winter north book page letter word line paper note"
+    " list name city road park museum school library office hotel bank post phone call mail today"
+    " tomorrow week month year hour minute first second third last next new old good fast slow"
+    " quiet please keep off stop go walk wait push pull turn back box key map sign menu lunch"
+    " dinner soup salad fish rice bean cake fruit juice quartz jazz fox lazy dog quick brown jump"
+    " over wizard vex zoo maze box kiwi queen quilt yellow happy"
 )
 WORDS = _COMMON.split()
 
 
 @dataclass(frozen=True)
 class Shape:
-    """One shape: a kind of `KINDS`, a colour of `COLOURS`, and its box (x1, y1, x2, y2) in pixels."""
+    """One shape: a kind of `KINDS`, a colour of `COLOURS`, and its box (x1, y1, x2, y2) in
+    pixels."""
 
     kind: str
     colour: str
@@ -96,8 +103,8 @@ class Sample:
         pictures: The image, or the frames of the clip.
         question: Without ``<image>``.
         answer: What the model should say.
-        seen: For each character of the answer, the marks on the pictures that it follows from: (picture, "shapes" or
-            "glyphs", index).
+        seen: For each character of the answer, the marks on the pictures that it follows from:
+            (picture, "shapes" or "glyphs", index).
     """
 
     task: str
@@ -120,7 +127,8 @@ def _sample(task: str, pictures: list[Picture], question: str, pieces: Pieces) -
 
 
 def draw(task: str, seed: int, **how: int) -> Sample:
-    """The sample of this task and seed. One in three has been through JPEG, as photographs and clips have.
+    """The sample of this task and seed. One in three has been through JPEG, as photographs and
+    clips have.
 
     Args:
         task: A key of `DRAWERS`.
@@ -164,12 +172,28 @@ def _points(kind: str) -> list[tuple[float, float]]:
         return [(0.5, 0), (1, 0.5), (0.5, 1), (0, 0.5)]
     if kind == "cross":
         a, b = 0.33, 0.67
-        return [(a, 0), (b, 0), (b, a), (1, a), (1, b), (b, b), (b, 1), (a, 1), (a, b), (0, b), (0, a), (a, a)]
+        return [
+            (a, 0),
+            (b, 0),
+            (b, a),
+            (1, a),
+            (1, b),
+            (b, b),
+            (b, 1),
+            (a, 1),
+            (a, b),
+            (0, b),
+            (0, a),
+            (a, a),
+        ]
     turns = np.arange(10) * np.pi / 5
     radii = np.where(np.arange(10) % 2 == 0, 1.0, 0.42)
     x, y = radii * np.sin(turns), -radii * np.cos(turns)
     low, high = (x.min(), y.min()), (x.max(), y.max())
-    return [((a - low[0]) / (high[0] - low[0]), (b - low[1]) / (high[1] - low[1])) for a, b in zip(x, y, strict=True)]
+    return [
+        ((a - low[0]) / (high[0] - low[0]), (b - low[1]) / (high[1] - low[1]))
+        for a, b in zip(x, y, strict=True)
+    ]
 
 
 _CORNERS = {kind: _points(kind) for kind in KINDS if kind != "circle"}
@@ -180,7 +204,9 @@ def _paint(canvas: ImageDraw.ImageDraw, shape: Shape, ink: tuple[int, ...]) -> N
     if shape.kind == "circle":
         canvas.ellipse(shape.box, fill=ink)
     else:
-        canvas.polygon([(x1 + a * (x2 - x1), y1 + b * (y2 - y1)) for a, b in _CORNERS[shape.kind]], fill=ink)
+        canvas.polygon(
+            [(x1 + a * (x2 - x1), y1 + b * (y2 - y1)) for a, b in _CORNERS[shape.kind]], fill=ink
+        )
 
 
 def _size(rng: random.Random) -> tuple[int, int]:
@@ -190,8 +216,11 @@ def _size(rng: random.Random) -> tuple[int, int]:
     return max(64, round((area * aspect) ** 0.5)), max(64, round((area / aspect) ** 0.5))
 
 
-def _boxes(rng: random.Random, count: int, width: int, height: int) -> list[tuple[float, float, float, float]]:
-    """Boxes that do not touch, as many of `count` as find room, left to right by clearly different middles."""
+def _boxes(
+    rng: random.Random, count: int, width: int, height: int
+) -> list[tuple[float, float, float, float]]:
+    """Boxes that do not touch, as many of `count` as find room, left to right by clearly different
+    middles."""
     found: list[tuple[float, float, float, float]] = []
     for _ in range(40):
         if len(found) == count:
@@ -199,7 +228,10 @@ def _boxes(rng: random.Random, count: int, width: int, height: int) -> list[tupl
         side = rng.uniform(0.17, 0.46 if count < 3 else 0.34)
         w, h = (side * (width * height) ** 0.5 * rng.uniform(0.85, 1.15) for _ in range(2))
         w, h = min(w, 0.6 * width), min(h, 0.6 * height)
-        x, y = rng.uniform(0.02 * width, 0.98 * width - w), rng.uniform(0.02 * height, 0.98 * height - h)
+        x, y = (
+            rng.uniform(0.02 * width, 0.98 * width - w),
+            rng.uniform(0.02 * height, 0.98 * height - h),
+        )
         gap_x, gap_y = 0.03 * width, 0.03 * height
         if all(
             (x + w + gap_x < a or c + gap_x < x or y + h + gap_y < b or d + gap_y < y)
@@ -210,15 +242,24 @@ def _boxes(rng: random.Random, count: int, width: int, height: int) -> list[tupl
     return sorted(found, key=lambda box: box[0] + box[2])
 
 
-def _scene(rng: random.Random, count: int, names: Callable[[int], list[tuple[str, str]]]) -> Picture:
+def _scene(
+    rng: random.Random, count: int, names: Callable[[int], list[tuple[str, str]]]
+) -> Picture:
     width, height = _size(rng)
     boxes = _boxes(rng, count, width, height)
-    shapes = [Shape(kind, colour, box) for (kind, colour), box in zip(names(len(boxes)), boxes, strict=True)]
+    shapes = [
+        Shape(kind, colour, box)
+        for (kind, colour), box in zip(names(len(boxes)), boxes, strict=True)
+    ]
     return _render(rng, width, height, shapes, _background(rng))
 
 
 def _render(
-    rng: random.Random, width: int, height: int, shapes: list[Shape], background: tuple[int, int, int]
+    rng: random.Random,
+    width: int,
+    height: int,
+    shapes: list[Shape],
+    background: tuple[int, int, int],
 ) -> Picture:
     image = Image.new("RGB", (width, height), background)
     canvas = ImageDraw.Draw(image)
@@ -249,7 +290,9 @@ def _caption(rng: random.Random) -> Sample:
 def _count(rng: random.Random) -> Sample:
     kinds, colours = rng.sample(KINDS, 2), rng.sample(list(COLOURS), 2)
     picture = _scene(
-        rng, rng.randint(1, 5), lambda count: [(rng.choice(kinds), rng.choice(colours)) for _ in range(count)]
+        rng,
+        rng.randint(1, 5),
+        lambda count: [(rng.choice(kinds), rng.choice(colours)) for _ in range(count)],
     )
     about = rng.choice(("shapes", kinds[0] + "s", kinds[0] + "s", colours[0] + " shapes"))
     about = "crosses" if about == "crosss" else about
@@ -265,7 +308,9 @@ def _count(rng: random.Random) -> Sample:
 
 def _question(rng: random.Random) -> Sample:
     kinds, colours = rng.sample(KINDS, 4), rng.sample(list(COLOURS), 4)
-    picture = _scene(rng, rng.randint(1, 4), lambda count: list(zip(kinds[:count], colours[:count], strict=True)))
+    picture = _scene(
+        rng, rng.randint(1, 4), lambda count: list(zip(kinds[:count], colours[:count], strict=True))
+    )
     index = rng.randrange(len(picture.shapes))
     shape = picture.shapes[index]
     if rng.random() < 0.5:
@@ -280,9 +325,14 @@ def _ground(rng: random.Random) -> Sample:
     index = rng.randrange(len(picture.shapes))
     shape = picture.shapes[index]
     height, width = picture.pixels.shape[:2]
-    x1, y1, x2, y2 = (round(1000 / STEP * a / b) * STEP for a, b in zip(shape.box, [width, height] * 2, strict=True))
+    x1, y1, x2, y2 = (
+        round(1000 / STEP * a / b) * STEP
+        for a, b in zip(shape.box, [width, height] * 2, strict=True)
+    )
     answer = f"<ref>{shape.name}</ref><box>[[{x1}, {y1}, {x2}, {y2}]]</box>"
-    return _sample("ground", [picture], GROUND.format(shape.name), [(answer, [(0, "shapes", index)])])
+    return _sample(
+        "ground", [picture], GROUND.format(shape.name), [(answer, [(0, "shapes", index)])]
+    )
 
 
 # Clips
@@ -317,8 +367,13 @@ def _video(rng: random.Random, frames: int | None = None) -> Sample:
         at = number / (frames - 1)
         left = min(max(0.0, x + at * dx * way * width), width - side)
         top = min(max(0.0, y + at * dy * way * height), height - side)
-        shapes = [Shape(kind, colour, (left, top, left + side, top + side)), *([still] if still else [])]
-        pictures.append(_render(random.Random(f"{kind}{colour}"), width, height, shapes, background))
+        shapes = [
+            Shape(kind, colour, (left, top, left + side, top + side)),
+            *([still] if still else []),
+        ]
+        pictures.append(
+            _render(random.Random(f"{kind}{colour}"), width, height, shapes, background)
+        )
     marks = [(0, "shapes", 0), (frames - 1, "shapes", 0)]
     moving = pictures[0].shapes[0]
     asked = rng.choice(("way", "way", "what", "caption"))
@@ -354,14 +409,24 @@ def _word(rng: random.Random) -> str:
     if kind < 0.5:
         return rng.choice(WORDS)
     if kind < 0.75:  # something that no list of words helps to read
-        return "".join(rng.choice("bcdfghjklmnpqrstvwxyz" if at % 2 else "aeiou") for at in range(rng.randint(2, 7)))
+        return "".join(
+            rng.choice("bcdfghjklmnpqrstvwxyz" if at % 2 else "aeiou")
+            for at in range(rng.randint(2, 7))
+        )
     number = str(rng.randint(0, 10 ** rng.randint(1, 4)))
     return rng.choice(
-        (number, number, f"{rng.randint(0, 99)}.{rng.randint(10, 99)}", f"{rng.randint(1, 23)}:{rng.randint(10, 59)}")
+        (
+            number,
+            number,
+            f"{rng.randint(0, 99)}.{rng.randint(10, 99)}",
+            f"{rng.randint(1, 23)}:{rng.randint(10, 59)}",
+        )
     )
 
 
-def _line(rng: random.Random, font: tuple[str | None, int], width: float, words: Callable[[], str]) -> str:
+def _line(
+    rng: random.Random, font: tuple[str | None, int], width: float, words: Callable[[], str]
+) -> str:
     """As many words as fit into `width` pixels, or fewer."""
     line, most = "", rng.choice((1, 2, 3, 9, 9))
     for count in range(most):
@@ -373,8 +438,11 @@ def _line(rng: random.Random, font: tuple[str | None, int], width: float, words:
     return line
 
 
-def _text_picture(rng: random.Random, grid: tuple[int, int], words: Callable[[], str], dense: bool) -> Picture:
-    """Lines of text on a plain ground, sized so that tiles of a `grid` show letters of 24 to 40 pixels."""
+def _text_picture(
+    rng: random.Random, grid: tuple[int, int], words: Callable[[], str], dense: bool
+) -> Picture:
+    """Lines of text on a plain ground, sized so that tiles of a `grid` show letters of 24 to 40
+    pixels."""
     columns, rows = grid
     scale = rng.uniform(0.9, 1.6)
     width = round(columns * UNIT * scale * rng.uniform(0.94, 1.06))

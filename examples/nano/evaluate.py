@@ -1,4 +1,5 @@
-"""Asks nano-InternVL held-out questions in plain torch, without the pipeline, and scores its answers.
+"""Asks nano-InternVL held-out questions in plain torch, without the pipeline, and scores its
+answers.
 
 python -m examples.nano.evaluate examples/nano/checkpoint --count 500 --json accuracy.json
 """
@@ -37,11 +38,15 @@ def _ask(model: train.NanoInternVL, asker: train.Asker, samples: list[draw.Sampl
     visual = [model.see(torch.from_numpy(np.concatenate(parts))).flatten(0, 1) for parts in tiles]
     expected = [asker.answer(sample)[0] for sample in samples]
     chosen = _next(model, asker, prompts, visual, [answer[:-1] for answer in expected])
-    # Where each token of the expected answer is the model's choice after those before it, it is the greedy answer.
+    # Where each token of the expected answer is the model's choice after those before it, it is the
+    # greedy answer.
     answers: list[list[int]] = [
-        answer[:-1] if choice[-len(answer) :] == answer else [] for answer, choice in zip(expected, chosen, strict=True)
+        answer[:-1] if choice[-len(answer) :] == answer else []
+        for answer, choice in zip(expected, chosen, strict=True)
     ]
-    open_ones = [at for at, choice in enumerate(chosen) if choice[-len(expected[at]) :] != expected[at]]
+    open_ones = [
+        at for at, choice in enumerate(chosen) if choice[-len(expected[at]) :] != expected[at]
+    ]
     for _ in range(LONGEST):
         if not open_ones:
             break
@@ -64,13 +69,19 @@ def _next(
     answers: list[list[int]],
 ) -> list[list[int]]:
     """The model's choice after the prompt and after each token of the answer."""
-    rows = [np.concatenate([prompt, answer]).astype(np.int64) for prompt, answer in zip(prompts, answers, strict=True)]
+    rows = [
+        np.concatenate([prompt, answer]).astype(np.int64)
+        for prompt, answer in zip(prompts, answers, strict=True)
+    ]
     length = max(map(len, rows))
     ids = np.zeros((len(rows), length), np.int64)
     for row, one in zip(ids, rows, strict=True):
         row[: len(one)] = one
     places = np.concatenate(
-        [at * length + np.flatnonzero(prompt == asker.context_id) for at, prompt in enumerate(prompts)]
+        [
+            at * length + np.flatnonzero(prompt == asker.context_id)
+            for at, prompt in enumerate(prompts)
+        ]
     )
     hidden, _ = model.tell(torch.from_numpy(ids), torch.cat(visual), torch.from_numpy(places))
     return [
@@ -80,7 +91,8 @@ def _next(
 
 
 def overlap(answer: str, sample: draw.Sample) -> float:
-    """Intersection over union of the answered box and the drawn one, which is not rounded; 0 without a box."""
+    """Intersection over union of the answered box and the drawn one, which is not rounded; 0
+    without a box."""
     found = re.search(r"<box>\[\[(\d+), (\d+), (\d+), (\d+)\]\]</box>", answer)
     if not found:
         return 0.0
@@ -94,9 +106,16 @@ def score(task: str, samples: list[draw.Sample], answers: list[str]) -> dict[str
     """Counts, and the share that the task is judged by."""
     pairs = list(zip(samples, answers, strict=True))
     exact = sum(sample.answer == answer for sample, answer in pairs)
-    result: dict[str, float] = {"samples": len(pairs), "exact": exact, "exact_share": exact / len(pairs)}
+    result: dict[str, float] = {
+        "samples": len(pairs),
+        "exact": exact,
+        "exact_share": exact / len(pairs),
+    }
     if task == "ocr":
-        wrong, letters = sum(edits(s.answer, a) for s, a in pairs), sum(len(s.answer) for s in samples)
+        wrong, letters = (
+            sum(edits(s.answer, a) for s, a in pairs),
+            sum(len(s.answer) for s in samples),
+        )
         result |= {"edits": wrong, "characters": letters, "character_error_rate": wrong / letters}
     if task == "ground":
         hits = sum(overlap(answer, sample) >= 0.5 for sample, answer in pairs)
@@ -104,7 +123,9 @@ def score(task: str, samples: list[draw.Sample], answers: list[str]) -> dict[str
     return result
 
 
-def evaluate(folder: Path, count: int, tasks: list[str], show: Callable[[str], None] = print) -> dict[str, Any]:
+def evaluate(
+    folder: Path, count: int, tasks: list[str], show: Callable[[str], None] = print
+) -> dict[str, Any]:
     """Scores of each task over `count` held-out samples."""
     model, asker = train.load(folder)
     results = {}
@@ -114,7 +135,12 @@ def evaluate(folder: Path, count: int, tasks: list[str], show: Callable[[str], N
         results[task] = score(task, samples, answers)
         show(f"{task}: {results[task]}")
         wrong = [(s.answer, a) for s, a in zip(samples, answers, strict=True) if s.answer != a][:4]
-        show("".join(f"    expected {expected!r}\n    answered {answered!r}\n" for expected, answered in wrong))
+        show(
+            "".join(
+                f"    expected {expected!r}\n    answered {answered!r}\n"
+                for expected, answered in wrong
+            )
+        )
     return results
 
 

@@ -1,7 +1,8 @@
-"""Held-out questions as a dataset has them: pictures and clips in files, with a manifest for each task.
+"""Held-out questions as a dataset has them: pictures and clips in files, with a manifest for each
+task.
 
-Pictures are PNG, JPEG and WebP, a third of them stored on their side with the EXIF orientation that says so; clips are
-H.264 in MP4, 24 frames each.
+Pictures are PNG, JPEG and WebP, a third of them stored on their side with the EXIF orientation that
+says so; clips are H.264 in MP4, 24 frames each.
 """
 
 from __future__ import annotations
@@ -50,7 +51,9 @@ def samples(task: str) -> Iterator[draw.Sample]:
     """Held-out samples of one of `TASKS`; clips are asked a question."""
     for seed in itertools.count(FIRST_SEED):
         sample = draw.draw(TASKS[task], seed, **({"frames": FRAMES} if task == "video" else {}))
-        if task in ("line", "text") and not (spans_tiles(sample) and ("\n" in sample.answer) == (task == "text")):
+        if task in ("line", "text") and not (
+            spans_tiles(sample) and ("\n" in sample.answer) == (task == "text")
+        ):
             continue
         if task == "video" and sample.question == draw.FILM:
             continue
@@ -80,7 +83,9 @@ def write(folder: Path, task: str, count: int) -> list[Asked]:
         if task == "video":
             write_clip(folder / one.file, frames)
         else:
-            write_picture(folder / one.file, frames[0], [*STORED][number % 9 // 3] if number % 3 == 2 else 1)
+            write_picture(
+                folder / one.file, frames[0], [*STORED][number % 9 // 3] if number % 3 == 2 else 1
+            )
         asked.append(one)
     lines = [json.dumps(_row(task, one)) for one in asked]
     (folder / f"{task}.jsonl").write_text("\n".join(lines) + "\n")
@@ -106,7 +111,8 @@ def true_box(sample: draw.Sample) -> tuple[float, float, float, float]:
 
 
 def write_picture(path: Path, pixels: np.ndarray, orientation: int = 1) -> None:
-    """Stores uint8 (height, width, 3) in the format of the suffix, turned as the EXIF orientation has it."""
+    """Stores uint8 (height, width, 3) in the format of the suffix, turned as the EXIF orientation
+    has it."""
     image, exif = Image.fromarray(pixels), Image.Exif()
     if orientation in STORED:
         image = image.transpose(STORED[orientation])
@@ -126,7 +132,8 @@ def write_clip(path: Path, frames: Sequence[np.ndarray]) -> None:
 
 
 def read(folder: Path, one: Asked, num_frames: int = 8) -> draw.Sample:
-    """The sample as its file shows it, read in the plainest way: the middle frame of each of equal parts of a clip."""
+    """The sample as its file shows it, read in the plainest way: the middle frame of each of equal
+    parts of a clip."""
     path = folder / one.file
     if path.suffix == ".mp4":
         with av.open(path) as file:

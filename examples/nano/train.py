@@ -1,14 +1,16 @@
-"""Trains nano-InternVL from scratch on what draw.py draws, and writes it in the published file layout.
+"""Trains nano-InternVL from scratch on what draw.py draws, and writes it in the published file
+layout.
 
     python -m examples.nano.train see --steps 3000             # the vision model alone
     python -m examples.nano.train tell --steps 4000 --freeze   # the language model on top of it
     python -m examples.nano.train tell --steps 12000           # both
     python -m examples.nano.train export --out examples/nano/checkpoint
 
-Each command resumes from --state where there is one. The picture tells more than the answer does: as the script draws
-it, it knows which letters and shapes lie in each visual token's cell, and from which cells each token of the answer
-follows. The first is asked of the projected visual tokens by linear heads that are not part of the checkpoint, the
-second of two attention heads of the language model. Without both, a model of this size learns little in hours.
+Each command resumes from --state where there is one. The picture tells more than the answer does:
+as the script draws it, it knows which letters and shapes lie in each visual token's cell, and from
+which cells each token of the answer follows. The first is asked of the projected visual tokens by
+linear heads that are not part of the checkpoint, the second of two attention heads of the language
+model. Without both, a model of this size learns little in hours.
 """
 
 from __future__ import annotations
@@ -48,14 +50,32 @@ VISION = {"width": 192, "layers": 5, "heads": 3, "wide": 768}
 LANGUAGE = {"width": 192, "layers": 5, "heads": 3, "wide": 512}
 GUIDED = (2, 3)  # layers of the language model whose first attention head is told where to look
 TEMPLATE = "internvl2_5"
-MIXTURE = {"caption": 2, "count": 3, "question": 1, "ground": 3, "video": 2, "ocr": 12, "letters": 2}
+MIXTURE = {
+    "caption": 2,
+    "count": 3,
+    "question": 1,
+    "ground": 3,
+    "video": 2,
+    "ocr": 12,
+    "letters": 2,
+}
 SLOTS = 4  # letters told for one cell
 IGNORED = -100
 
 # Tokenizer, config: the files beside the weights.
 
 QWEN_TOKENS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-INTERNVL_TOKENS = ["<img>", "</img>", "<IMG_CONTEXT>", "<quad>", "</quad>", "<ref>", "</ref>", "<box>", "</box>"]
+INTERNVL_TOKENS = [
+    "<img>",
+    "</img>",
+    "<IMG_CONTEXT>",
+    "<quad>",
+    "</quad>",
+    "<ref>",
+    "</ref>",
+    "<box>",
+    "</box>",
+]
 
 
 def texts() -> Iterator[str]:
@@ -73,12 +93,15 @@ def texts() -> Iterator[str]:
 
 
 def build_tokenizer() -> Tokenizer:
-    """Byte-level BPE without merges: a word of `texts` is one token, a letter of any other word is one."""
+    """Byte-level BPE without merges: a word of `texts` is one token, a letter of any other word is
+    one."""
     split = pre_tokenizers.ByteLevel(add_prefix_space=False)
     words = sorted({word for text in texts() for word, _ in split.pre_tokenize_str(text)})
     vocabulary = dict.fromkeys([*QWEN_TOKENS, *sorted(pre_tokenizers.ByteLevel.alphabet()), *words])
     tokenizer = Tokenizer(
-        models.BPE(vocab={word: at for at, word in enumerate(vocabulary)}, merges=[], ignore_merges=True)
+        models.BPE(
+            vocab={word: at for at, word in enumerate(vocabulary)}, merges=[], ignore_merges=True
+        )
     )
     tokenizer.pre_tokenizer = split
     tokenizer.decoder = decoders.ByteLevel()
@@ -91,7 +114,11 @@ def write_files(out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     tokenizer = build_tokenizer()
     tokenizer.save(str(out / "tokenizer.json"))
-    special = {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>", "additional_special_tokens": INTERNVL_TOKENS}
+    special = {
+        "eos_token": "<|im_end|>",
+        "pad_token": "<|endoftext|>",
+        "additional_special_tokens": INTERNVL_TOKENS,
+    }
     _write_json(out / "special_tokens_map.json", special)
     _write_json(
         out / "tokenizer_config.json",
@@ -173,15 +200,22 @@ class VisionLayer(nn.Module):
         super().__init__()
         self.heads = heads
         self.norm1, self.norm2 = nn.LayerNorm(width, eps=1e-6), nn.LayerNorm(width, eps=1e-6)
-        self.attn = nn.ModuleDict({"qkv": nn.Linear(width, 3 * width), "proj": nn.Linear(width, width)})
+        self.attn = nn.ModuleDict(
+            {"qkv": nn.Linear(width, 3 * width), "proj": nn.Linear(width, width)}
+        )
         self.mlp = nn.ModuleDict({"fc1": nn.Linear(width, wide), "fc2": nn.Linear(wide, width)})
         self.ls1, self.ls2 = nn.Parameter(torch.ones(width)), nn.Parameter(torch.ones(width))
-        with torch.no_grad():  # keys like queries: patches attend to near and similar ones from the first step on
+        # keys like queries: patches attend to near and similar ones from the first step on
+        with torch.no_grad():
             q, k, _ = self.attn["qkv"].weight.chunk(3)
             k.mul_(0.7).add_(q, alpha=0.7)
 
     def forward(self, x: Tensor) -> Tensor:
-        q, k, v = self.attn["qkv"](self.norm1(x)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        q, k, v = (
+            self.attn["qkv"](self.norm1(x))
+            .unflatten(-1, (3, self.heads, -1))
+            .permute(2, 0, 3, 1, 4)
+        )
         # Attention is written out: on CPUs torch's fused one is slow in its backward pass.
         attended = (q @ (k * k.shape[-1] ** -0.5).transpose(-1, -2)).softmax(-1) @ v
         x = x + self.attn["proj"](attended.transpose(1, 2).flatten(2)) * self.ls1
@@ -203,9 +237,18 @@ class VisionEmbeddings(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         # As a matrix product: quicker here than a convolution.
-        patches = pixels.unflatten(2, (-1, PATCH)).unflatten(4, (-1, PATCH)).permute(0, 2, 4, 1, 3, 5).flatten(3)
-        x = F.linear(patches.flatten(1, 2), self.patch_embedding.weight.flatten(1), self.patch_embedding.bias)
-        return torch.cat([self.class_embedding.expand(len(x), -1, -1), x], 1) + self.position_embedding
+        patches = (
+            pixels.unflatten(2, (-1, PATCH))
+            .unflatten(4, (-1, PATCH))
+            .permute(0, 2, 4, 1, 3, 5)
+            .flatten(3)
+        )
+        x = F.linear(
+            patches.flatten(1, 2), self.patch_embedding.weight.flatten(1), self.patch_embedding.bias
+        )
+        return (
+            torch.cat([self.class_embedding.expand(len(x), -1, -1), x], 1) + self.position_embedding
+        )
 
 
 class RMSNorm(nn.Module):
@@ -224,14 +267,17 @@ class LanguageLayer(nn.Module):
         self.input_layernorm, self.post_attention_layernorm = RMSNorm(width), RMSNorm(width)
         self.self_attn = nn.ModuleDict({f"{name}_proj": nn.Linear(width, width) for name in "qkv"})
         self.self_attn["o_proj"] = nn.Linear(width, width, bias=False)
-        self.mlp = nn.ModuleDict({f"{name}_proj": nn.Linear(width, wide, bias=False) for name in ("gate", "up")})
+        self.mlp = nn.ModuleDict(
+            {f"{name}_proj": nn.Linear(width, wide, bias=False) for name in ("gate", "up")}
+        )
         self.mlp["down_proj"] = nn.Linear(wide, width, bias=False)
 
     def forward(self, x: Tensor, turns: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Also the first head's queries and keys, (batch, tokens, width of a head)."""
         normed = self.input_layernorm(x)
         q, k, v = (
-            self.self_attn[f"{name}_proj"](normed).unflatten(-1, (self.heads, -1)).transpose(1, 2) for name in "qkv"
+            self.self_attn[f"{name}_proj"](normed).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for name in "qkv"
         )
         q, k = _rotate(q, turns), _rotate(k, turns)
         later = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).triu(1)
@@ -266,7 +312,9 @@ class NanoInternVL(nn.Module):
             {"layers": nn.ModuleList(VisionLayer(*sizes) for _ in range(VISION["layers"]))}
         )
         joined = 4 * VISION["width"]
-        self.mlp1 = nn.Sequential(nn.LayerNorm(joined), nn.Linear(joined, width), nn.GELU(), nn.Linear(width, width))
+        self.mlp1 = nn.Sequential(
+            nn.LayerNorm(joined), nn.Linear(joined, width), nn.GELU(), nn.Linear(width, width)
+        )
         sizes = (width, LANGUAGE["heads"], LANGUAGE["wide"])
         model = {
             "embed_tokens": nn.Embedding(vocabulary, width),
@@ -289,14 +337,19 @@ class NanoInternVL(nn.Module):
         """Visual tokens (tiles, TOKENS, width) of uint8 tiles (tiles, 3, TILE, TILE)."""
         dtype = self.mlp1[1].weight.dtype
         mean, std = torch.tensor((0.485, 0.456, 0.406)), torch.tensor((0.229, 0.224, 0.225))
-        pixels = (tiles.float() * (1 / 255 / std)[:, None, None] - (mean / std)[:, None, None]).to(dtype)
+        pixels = (tiles.float() * (1 / 255 / std)[:, None, None] - (mean / std)[:, None, None]).to(
+            dtype
+        )
         x = self.vision_model["embeddings"](pixels)
         for layer in self.vision_model["encoder"]["layers"]:
             x = layer(x)
-        grid = x[:, 1:].unflatten(1, (SIDE, 2, SIDE, 2)).transpose(2, 3)  # pixel shuffle by 0.5, version 2
+        # pixel shuffle by 0.5, version 2
+        grid = x[:, 1:].unflatten(1, (SIDE, 2, SIDE, 2)).transpose(2, 3)
         return self.mlp1(grid.flatten(3).flatten(1, 2))
 
-    def tell(self, ids: Tensor, visual: Tensor, visual_at: Tensor) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+    def tell(
+        self, ids: Tensor, visual: Tensor, visual_at: Tensor
+    ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
         """Last hidden states (batch, tokens, width), and queries and keys of the guided heads.
 
         Args:
@@ -324,7 +377,9 @@ class NanoInternVL(nn.Module):
 def tiles_of(sample: draw.Sample) -> list[np.ndarray]:
     """The tiles of each picture, cut by the project's own code."""
     most = MAX_TILES if len(sample.pictures) == 1 else 1
-    return [tile_image(picture.pixels, tile_size=TILE, max_tiles=most) for picture in sample.pictures]
+    return [
+        tile_image(picture.pixels, tile_size=TILE, max_tiles=most) for picture in sample.pictures
+    ]
 
 
 class Told:
@@ -352,7 +407,9 @@ class Told:
             self._lay(picture, columns, rows, first, scale)
             first += columns * rows
 
-    def _write(self, picture: draw.Picture, columns: int, first: int, scale: tuple[float, float]) -> None:
+    def _write(
+        self, picture: draw.Picture, columns: int, first: int, scale: tuple[float, float]
+    ) -> None:
         slots: dict[tuple[int, int], list[int]] = {}
         for index, glyph in enumerate(picture.glyphs):
             x, y = glyph.x * scale[0], glyph.y * scale[1]
@@ -361,11 +418,16 @@ class Told:
             self.cells.setdefault(("glyphs", index), tile * TOKENS + cell)
             if glyph.letter in draw.LETTERS:
                 slots.setdefault((tile, cell), []).append(1 + draw.LETTERS.index(glyph.letter))
-        legible = all(glyph.size * scale[0] >= 15 and glyph.size * scale[1] >= 16 for glyph in picture.glyphs[:1])
+        legible = all(
+            glyph.size * scale[0] >= 15 and glyph.size * scale[1] >= 16
+            for glyph in picture.glyphs[:1]
+        )
         for place, letters in slots.items():
             self.letters[place] = (letters + [0] * SLOTS)[:SLOTS] if legible else IGNORED
 
-    def _lay(self, picture: draw.Picture, columns: int, rows: int, first: int, scale: tuple[float, float]) -> None:
+    def _lay(
+        self, picture: draw.Picture, columns: int, rows: int, first: int, scale: tuple[float, float]
+    ) -> None:
         for index, shape in sorted(enumerate(picture.shapes), key=lambda pair: _area(pair[1].box)):
             box = np.array(shape.box) * [*scale, *scale]
             for tile in range(columns * rows):
@@ -380,8 +442,14 @@ class Told:
                 if _area(part) < 0.5 * _area(box):
                     self.things[first + tile, cell] = IGNORED
                 else:
-                    names = [1 + draw.KINDS.index(shape.kind), 1 + list(draw.COLOURS).index(shape.colour)]
-                    self.things[first + tile, cell] = [*names, *np.rint(part / TILE * 100).astype(int)]
+                    names = [
+                        1 + draw.KINDS.index(shape.kind),
+                        1 + list(draw.COLOURS).index(shape.colour),
+                    ]
+                    self.things[first + tile, cell] = [
+                        *names,
+                        *np.rint(part / TILE * 100).astype(int),
+                    ]
 
 
 def _area(box: Any) -> float:
@@ -399,15 +467,21 @@ class Asker:
         self.context_id = self.renderer.tokenizer.image_context_id
 
     def prompt(self, sample: draw.Sample, tiles: list[np.ndarray]) -> np.ndarray:
-        return self.renderer.render(sample.question, [len(part) for part in tiles], media=sample.media).token_ids
+        return self.renderer.render(
+            sample.question, [len(part) for part in tiles], media=sample.media
+        ).token_ids
 
     def answer(self, sample: draw.Sample) -> tuple[list[int], list[list[tuple[int, str, int]]]]:
         """Ids, the end included, and for each the marks it follows from."""
         encoded = self.tokenizer.encode(sample.answer)
-        return [*encoded.ids, self.end], [*(sample.seen[stop - 1] for _, stop in encoded.offsets), []]
+        return [*encoded.ids, self.end], [
+            *(sample.seen[stop - 1] for _, stop in encoded.offsets),
+            [],
+        ]
 
     def neighbours(self) -> tuple[Tensor, Tensor]:
-        """For each token those that count as nearly right, and their weights: coordinates 10 and 20 to either side."""
+        """For each token those that count as nearly right, and their weights: coordinates 10 and 20
+        to either side."""
         near = torch.arange(self.vocabulary)[:, None].repeat(1, 5)
         weight = torch.zeros(self.vocabulary, 5)
         weight[:, 0] = 1
@@ -416,15 +490,20 @@ class Asker:
                 steps = [number + draw.STEP * step for step in (0, 1, -1, 2, -2)]
                 kept = [step for step in steps if 0 <= step <= 1000]
                 at = self.tokenizer.token_to_id(f"{space}{number}")
-                scores = torch.tensor([math.exp(-(((step - number) / draw.STEP) ** 2) / 2) for step in kept])
-                near[at, : len(kept)] = torch.tensor([self.tokenizer.token_to_id(f"{space}{step}") for step in kept])
+                scores = torch.tensor(
+                    [math.exp(-(((step - number) / draw.STEP) ** 2) / 2) for step in kept]
+                )
+                near[at, : len(kept)] = torch.tensor(
+                    [self.tokenizer.token_to_id(f"{space}{step}") for step in kept]
+                )
                 weight[at] = 0
                 weight[at, : len(kept)] = scores / scores.sum()
         return near, weight
 
 
 class Batches(Dataset):
-    """Batch number n follows from the seed and n. Four at a time are drawn together and sorted by length."""
+    """Batch number n follows from the seed and n. Four at a time are drawn together and sorted by
+    length."""
 
     def __init__(self, stage: str, files: Path, size: int, seed: int) -> None:
         self.stage, self.files, self.size, self.seed = stage, files, size, seed
@@ -452,7 +531,10 @@ class Batches(Dataset):
 
     def _prepare(self, sample: draw.Sample) -> dict[str, Any]:
         tiles = tiles_of(sample)
-        told = [Told(picture, MAX_TILES if len(sample.pictures) == 1 else 1) for picture in sample.pictures]
+        told = [
+            Told(picture, MAX_TILES if len(sample.pictures) == 1 else 1)
+            for picture in sample.pictures
+        ]
         item: dict[str, Any] = {
             "tiles": np.concatenate(tiles),
             "letters": np.concatenate([one.letters for one in told]),
@@ -470,7 +552,10 @@ class Batches(Dataset):
         item["looks"] = [
             (
                 len(prompt) - 1 + at,
-                [places[firsts[picture] + told[picture].cells[kind, index]] for picture, kind, index in marks],
+                [
+                    places[firsts[picture] + told[picture].cells[kind, index]]
+                    for picture, kind, index in marks
+                ],
             )
             for at, marks in enumerate(seen)
             if marks
@@ -500,7 +585,11 @@ class Batches(Dataset):
         batch["ids"] = torch.from_numpy(ids)
         for name, parts in (("asked", asked), ("answers", answers), ("visual_at", visual_at)):
             batch[name] = torch.from_numpy(np.concatenate(parts))
-        for name, numbers in (("look_from", look_from), ("look_row", look_row), ("look_to", look_to)):
+        for name, numbers in (
+            ("look_from", look_from),
+            ("look_row", look_row),
+            ("look_to", look_to),
+        ):
             batch[name] = torch.tensor(np.array(numbers, np.int64))
         return batch
 
@@ -518,7 +607,12 @@ def told_losses(model: NanoInternVL, visual: Tensor, batch: dict[str, Tensor]) -
     kind = model.told["kind"](visual).float().flatten(0, 1)
     colour = model.told["colour"](visual).float().flatten(0, 1)
     there = things[:, 2] != IGNORED
-    boxes = model.told["box"](visual.flatten(0, 1)[there]).float().unflatten(-1, (4, -1)).log_softmax(-1)
+    boxes = (
+        model.told["box"](visual.flatten(0, 1)[there])
+        .float()
+        .unflatten(-1, (4, -1))
+        .log_softmax(-1)
+    )
     box = -(boxes * _NEAR_BOX[things[there, 2:]]).sum(-1).mean() if there.any() else boxes.sum()
     target = batch["letters"].flatten()
     letter = F.cross_entropy(letters, target, ignore_index=IGNORED, reduction="none")
@@ -534,7 +628,8 @@ def told_losses(model: NanoInternVL, visual: Tensor, batch: dict[str, Tensor]) -
 
 @torch.no_grad()
 def told_right(model: NanoInternVL, visual: Tensor, batch: dict[str, Tensor]) -> dict[str, float]:
-    """Share of letters, kinds, colours and box sides (within 3 hundredths) told right where there are some."""
+    """Share of letters, kinds, colours and box sides (within 3 hundredths) told right where there
+    are some."""
     letters = model.told["letters"](visual).unflatten(-1, (SLOTS, -1)).argmax(-1)
     things = batch["things"]
     right = {"letters": (letters == batch["letters"])[batch["letters"] > 0]}
@@ -579,22 +674,33 @@ class Optimizer:
 
     def __init__(self, model: nn.Module, lr: float) -> None:
         self.model = model
-        self.masters = {name: value.detach().float().clone() for name, value in model.named_parameters()}
+        self.masters = {
+            name: value.detach().float().clone() for name, value in model.named_parameters()
+        }
         inner = [
-            name for name, value in self.masters.items() if value.ndim == 2 and ("layers" in name or "mlp1" in name)
+            name
+            for name, value in self.masters.items()
+            if value.ndim == 2 and ("layers" in name or "mlp1" in name)
         ]
         others = [name for name in self.masters if name not in inner]
         self.parts = [
             torch.optim.Muon(
-                [self.masters[name] for name in inner], lr=lr, weight_decay=0.02, adjust_lr_fn="match_rms_adamw"
+                [self.masters[name] for name in inner],
+                lr=lr,
+                weight_decay=0.02,
+                adjust_lr_fn="match_rms_adamw",
             ),
-            torch.optim.AdamW([self.masters[name] for name in others], lr=lr, betas=(0.9, 0.98), weight_decay=0.0),
+            torch.optim.AdamW(
+                [self.masters[name] for name in others], lr=lr, betas=(0.9, 0.98), weight_decay=0.0
+            ),
         ]
         self.inner = set(inner)
 
     def step(self, lr: float) -> None:
         parameters = dict(self.model.named_parameters())
-        nn.utils.clip_grad_norm_([value for value in parameters.values() if value.grad is not None], 1.0)
+        nn.utils.clip_grad_norm_(
+            [value for value in parameters.values() if value.grad is not None], 1.0
+        )
         for name, value in parameters.items():
             self.masters[name].grad = None if value.grad is None else value.grad.float()
             value.grad = None
@@ -623,7 +729,8 @@ def train(stage: str, options: argparse.Namespace) -> None:
     folder = Path(options.state)
     files = folder / "files"
     write_files(files)
-    save_file({"none": torch.zeros(1)}, files / "model.safetensors")  # a checkpoint without weights is refused
+    # a checkpoint without weights is refused
+    save_file({"none": torch.zeros(1)}, files / "model.safetensors")
     asker = Asker(files)
     model = NanoInternVL(asker.vocabulary).to(torch.bfloat16)
     near = asker.neighbours()
@@ -634,9 +741,14 @@ def train(stage: str, options: argparse.Namespace) -> None:
         optimizer.load(state)
         steps = state["steps"]
     elif options.start:
-        optimizer.load({"masters": optimizer.masters | load_file(Path(options.start) / "model.safetensors")})
+        optimizer.load(
+            {"masters": optimizer.masters | load_file(Path(options.start) / "model.safetensors")}
+        )
     first, last = steps[stage], options.steps
-    print(f"{stage}: steps {first} to {last}, {sum(p.numel() for p in model.parameters()):,} weights", flush=True)
+    print(
+        f"{stage}: steps {first} to {last}, {sum(p.numel() for p in model.parameters()):,} weights",
+        flush=True,
+    )
     loader = DataLoader(
         Batches(stage, files, options.batch, options.seed),
         batch_size=None,
@@ -668,7 +780,9 @@ def train(stage: str, options: argparse.Namespace) -> None:
             line = {name: round(value / 25, 3) for name, value in sums.items()}
             shares = {name: round(value, 3) for name, value in right.items()}
             speed = f"{seen / (time.time() - begun):.0f} tiles/s"
-            print(time.strftime("%H:%M:%S"), stage, step + 1, speed, line, "right", shares, flush=True)
+            print(
+                time.strftime("%H:%M:%S"), stage, step + 1, speed, line, "right", shares, flush=True
+            )
             sums, seen, begun = {}, 0, time.time()
         if step + 1 == last or stopped or time.time() - saved > options.save_every:
             steps[stage], saved = step + 1, time.time()
@@ -682,7 +796,11 @@ def export(state: Path, out: Path) -> None:
     """The checkpoint as published: bfloat16, without the heads of training."""
     write_files(out)
     masters = torch.load(state / "state.pt", weights_only=True)["masters"]
-    weights = {name: value.to(torch.bfloat16) for name, value in masters.items() if not name.startswith("told.")}
+    weights = {
+        name: value.to(torch.bfloat16)
+        for name, value in masters.items()
+        if not name.startswith("told.")
+    }
     save_file(weights, out / "model.safetensors", metadata={"format": "pt"})
 
 
@@ -697,14 +815,27 @@ def load(folder: Path) -> tuple[NanoInternVL, Asker]:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train nano-InternVL.")
     parser.add_argument("stage", choices=("see", "tell", "export"))
-    parser.add_argument("--state", default="nano-state", help="folder of the training state, resumed from")
-    parser.add_argument("--start", help="folder of a checkpoint to begin with where there is no state yet")
-    parser.add_argument("--steps", type=int, default=3000, help="of this stage in all, earlier runs counted")
-    parser.add_argument("--decay", type=int, default=0, help="last steps, in which the learning rate falls to nothing")
+    parser.add_argument(
+        "--state", default="nano-state", help="folder of the training state, resumed from"
+    )
+    parser.add_argument(
+        "--start", help="folder of a checkpoint to begin with where there is no state yet"
+    )
+    parser.add_argument(
+        "--steps", type=int, default=3000, help="of this stage in all, earlier runs counted"
+    )
+    parser.add_argument(
+        "--decay",
+        type=int,
+        default=0,
+        help="last steps, in which the learning rate falls to nothing",
+    )
     parser.add_argument("--batch", type=int, default=48, help="samples a step")
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--freeze", action="store_true", help="leave the vision model as it is, which is quicker")
+    parser.add_argument(
+        "--freeze", action="store_true", help="leave the vision model as it is, which is quicker"
+    )
     parser.add_argument("--save-every", type=float, default=180, help="seconds")
     parser.add_argument("--out", default="checkpoint", help="folder to export to")
     options = parser.parse_args()

@@ -8,8 +8,9 @@ from internvl_ops.engines.openai import OpenAIEngine
 from internvl_ops.engines.transformers import TransformersEngine
 from internvl_ops.engines.vllm import VllmEngine
 
-# For the name of each outcome (`internvl_ops.tasks.outcomes`) the engines that give such answers, by their names. The
-# OpenAI engine, which gives texts, is made from a server's address and stands apart.
+# For the name of each outcome (`internvl_ops.tasks.outcomes`) the engines that give such answers,
+# by their names. The OpenAI engine, which gives texts, is made from a server's address and stands
+# apart.
 ENGINES: dict[str, Mapping[str, Callable[..., Engine[Any]]]] = {
     "text": {"vllm": VllmEngine, "transformers": TransformersEngine},
     "numbers": {},

@@ -1,4 +1,5 @@
-"""Reads the answers of model servers, whole or streamed, and accepts the formats in which servers differ."""
+"""Reads the answers of model servers, whole or streamed, and accepts the formats in which servers
+differ."""
 
 from __future__ import annotations
 
@@ -8,13 +9,22 @@ from typing import Any
 
 from internvl_ops.engines.base import WATCHED_EVERY, Completion, Watch
 from internvl_ops.errors import ConfigurationError, keyword
-from internvl_ops.models.templates.conversation_template import TEMPLATES, final_part, thinks_in_channels
+from internvl_ops.models.templates.conversation_template import (
+    TEMPLATES,
+    final_part,
+    thinks_in_channels,
+)
 
 _STOPS = tuple({stop for template in TEMPLATES.values() for stop in template.stop})
 _LARGEST_COUNT = 2**31 - 1  # the maximum of the columns of a result
-_CUT = frozenset({"length", "max_tokens", "max_length", "max_new_tokens", "model_length", "max_output_tokens"})
-# With these reasons the server itself says that this is not the model's answer. Any other reason ends an answer.
-_NO_ANSWER = frozenset({"content_filter", "content_filtered", "safety", "error", "abort", "aborted", "cancelled"})
+_CUT = frozenset(
+    {"length", "max_tokens", "max_length", "max_new_tokens", "model_length", "max_output_tokens"}
+)
+# With these reasons the server itself says that this is not the model's answer. Any other reason
+# ends an answer.
+_NO_ANSWER = frozenset(
+    {"content_filter", "content_filtered", "safety", "error", "abort", "aborted", "cancelled"}
+)
 
 
 def completion(answer: Any) -> Completion:
@@ -94,7 +104,9 @@ def _first_choice(part: Any) -> dict[str, Any]:
 
 
 def _said(choice: dict[str, Any]) -> bool:
-    return any(isinstance(choice.get(name), dict) for name in ("delta", "message")) or "text" in choice
+    return (
+        any(isinstance(choice.get(name), dict) for name in ("delta", "message")) or "text" in choice
+    )
 
 
 def _text(choice: dict[str, Any]) -> str:
@@ -111,7 +123,10 @@ def _text(choice: dict[str, Any]) -> str:
 def _thinks(choice: dict[str, Any]) -> bool:
     """Whether the server returns thoughts apart from the answer; servers use two names for them."""
     for said in (_object(choice.get("delta")), _object(choice.get("message"))):
-        if any(isinstance(said.get(name), str) and said[name].strip() for name in ("reasoning", "reasoning_content")):
+        if any(
+            isinstance(said.get(name), str) and said[name].strip()
+            for name in ("reasoning", "reasoning_content")
+        ):
             return True
     return False
 
@@ -122,7 +137,8 @@ def _text_of_part(part: Any) -> str:
 
 
 def _reason(said: Any) -> str:
-    """The finish reason in this project's terms; the server's own word only where this is not an answer."""
+    """The finish reason in this project's terms; the server's own word only where this is not an
+    answer."""
     if said is None or said == "":
         return ""
     reason = str(said).lower()
@@ -143,16 +159,19 @@ def _count(said: Any, otherwise: int) -> int:
 
 
 def _token_ids(said: Any) -> list[int]:
-    if not isinstance(said, list) or not all(type(number) is int and 0 <= number <= _LARGEST_COUNT for number in said):
+    if not isinstance(said, list) or not all(
+        type(number) is int and 0 <= number <= _LARGEST_COUNT for number in said
+    ):
         return []
     return said
 
 
 def _answer_of(text: str) -> str:
-    """The text without surrounding whitespace and without the end token, which some servers leave in it.
+    """The text without surrounding whitespace and without the end token, which some servers leave
+    in it.
 
-    A character beyond 16 bits that arrives as two halves is joined. A single half becomes U+FFFD, since no file can
-    hold it.
+    A character beyond 16 bits that arrives as two halves is joined. A single half becomes U+FFFD,
+    since no file can hold it.
     """
     if not text.isascii():
         text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
@@ -165,13 +184,21 @@ def _answer_of(text: str) -> str:
 def _logprobs(said: Any) -> list[dict[int, float]]:
     """For each position, the log-probabilities of the chosen and of the likeliest tokens, by id."""
     positions = _object(said).get("content")
-    return [_position(at) for at in positions if isinstance(at, dict)] if isinstance(positions, list) else []
+    return (
+        [_position(at) for at in positions if isinstance(at, dict)]
+        if isinstance(positions, list)
+        else []
+    )
 
 
 def _position(at: dict[str, Any]) -> dict[int, float]:
     likeliest = at.get("top_logprobs")
     entries = [*(likeliest if isinstance(likeliest, list) else ()), at]
-    known = [(entry.get("token"), _number(entry.get("logprob"))) for entry in entries if isinstance(entry, dict)]
+    known = [
+        (entry.get("token"), _number(entry.get("logprob")))
+        for entry in entries
+        if isinstance(entry, dict)
+    ]
     return {_token_id(token): number for token, number in known if number is not None}
 
 
@@ -188,8 +215,8 @@ def _token_id(token: Any) -> int:
     if name != "token_id" or not (number.isascii() and number.isdigit()):
         shown = repr(token).encode("utf-8", "replace").decode()[:80]
         raise ConfigurationError(
-            f"{keyword('logprobs')}: the server names tokens by their text, such as {shown}, which does not tell them "
-            "apart. "
-            "Use a server that knows return_tokens_as_token_ids, as vLLM's does, or leave the option out."
+            f"{keyword('logprobs')}: the server names tokens by their text, such as {shown}, which"
+            " does not tell them apart. Use a server that knows return_tokens_as_token_ids, as"
+            " vLLM's does, or leave the option out."
         )
     return int(number)

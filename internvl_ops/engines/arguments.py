@@ -1,4 +1,5 @@
-"""Names of engine arguments, read from the source files of the installed libraries; importing them takes too long."""
+"""Names of engine arguments, read from the source files of the installed libraries; importing them
+takes too long."""
 
 from __future__ import annotations
 
@@ -28,22 +29,33 @@ def check_names(engine: str, given: Iterable[str], known: Collection[str]) -> No
             continue
         close = difflib.get_close_matches(name.replace("-", "_"), known, 1)
         few = f" Allowed are {', '.join(known)}." if len(known) < 20 else ""
-        mend = f" Did you mean {close[0]!r}?" if close else few or " vLLM's documentation of EngineArgs lists them."
+        mend = (
+            f" Did you mean {close[0]!r}?"
+            if close
+            else few or " vLLM's documentation of EngineArgs lists them."
+        )
         said = f"{keyword('engine_args')}: {name!r} is no argument of {keyword('engine', engine)}"
         raise ConfigurationError(f"{said}.{mend}")
 
 
 def vllm_names() -> list[str]:
-    """Fields of the installed vLLM's ``EngineArgs`` and ``AsyncEngineArgs``; empty if vLLM is not installed."""
+    """Fields of the installed vLLM's ``EngineArgs`` and ``AsyncEngineArgs``; empty if vLLM is not
+    installed."""
     text = _source("vllm", "engine/arg_utils.py")
     if text is None:
         return []
-    classes = [node for node in ast.parse(text).body if isinstance(node, ast.ClassDef) and "EngineArgs" in node.name]
+    classes = [
+        node
+        for node in ast.parse(text).body
+        if isinstance(node, ast.ClassDef) and "EngineArgs" in node.name
+    ]
     return [
         field.target.id
         for one in classes
         for field in one.body
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and field.target.id != "model"
+        if isinstance(field, ast.AnnAssign)
+        and isinstance(field.target, ast.Name)
+        and field.target.id != "model"
     ]
 
 

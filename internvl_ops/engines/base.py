@@ -17,11 +17,14 @@ class Chat:
     """A prompt as texts and pictures, for an engine that renders and tiles itself.
 
     Attributes:
-        question: The current question. Here and in the history, ``<image>`` marks the place of a picture.
+        question: The current question. Here and in the history, ``<image>`` marks the place of a
+            picture.
         history: (question, answer) pairs of earlier turns, oldest first.
-        pictures: In the order of the tags: the bytes of a PNG, JPEG or WebP file, or a URI that the engine can read.
+        pictures: In the order of the tags: the bytes of a PNG, JPEG or WebP file, or a URI that the
+            engine can read.
         system_message: None uses the engine's own template.
-        max_tiles: Maximum tiles of each picture, without the thumbnail; None uses the engine's own setting.
+        max_tiles: Maximum tiles of each picture, without the thumbnail; None uses the engine's own
+            setting.
     """
 
     question: str
@@ -37,14 +40,17 @@ class Request:
 
     Attributes:
         request_id: Unique among the running requests.
-        token_ids: int32, shape (tokens,): the whole prompt, including the context tokens of the images.
-        tiles: uint8, shape (tiles of all images, 3, S, S), RGB, in the order of the prompt; None or of length 0 for a
-            text-only prompt. It may be a read-only view on shared memory: it is neither written to nor copied here.
+        token_ids: int32, shape (tokens,): the whole prompt, including the context tokens of the
+            images.
+        tiles: uint8, shape (tiles of all images, 3, S, S), RGB, in the order of the prompt; None or
+            of length 0 for a text-only prompt. It may be a read-only view on shared memory: it is
+            neither written to nor copied here.
         images: The place of each image in the prompt.
-        image_hashes: One hash per image. Images with equal hashes must have equal tiles; they are encoded once.
+        image_hashes: One hash per image. Images with equal hashes must have equal tiles; they are
+            encoded once.
         chat: The prompt for an engine that renders itself; other engines ignore it.
-        follows: Whether the prompt starts like one that was just answered. Such a request is served first, while
-            their common prefix is still in the engine's caches.
+        follows: Whether the prompt starts like one that was just answered. Such a request is served
+            first, while their common prefix is still in the engine's caches.
     """
 
     request_id: str
@@ -66,19 +72,19 @@ class Sampling:
         top_p: Draw from the likeliest tokens that together have this probability.
         repetition_penalty: Values above 1 make tokens that already occurred less likely.
         seed: Makes a draw repeatable.
-        stop_token_ids: Tokens that end the answer, besides the checkpoint's own. Only ids: for a stop text, the engine
-            would have to decode every token; see `Watch` for texts.
+        stop_token_ids: Tokens that end the answer, besides the checkpoint's own. Only ids: for a
+            stop text, the engine would have to decode every token; see `Watch` for texts.
         ignore_stop: Always generate `max_new_tokens`; for benchmarks.
-        logprobs: Report the log-probabilities of each token of the answer and of this many of the likeliest tokens at
-            its position; None reports nothing.
+        logprobs: Report the log-probabilities of each token of the answer and of this many of the
+            likeliest tokens at its position; None reports nothing.
         json_schema: JSON text of a schema; generation is constrained to it.
         choices: Generation is constrained to one of these texts.
-        min_new_tokens: Minimum length of the answer in tokens, where the engine supports it; at most
-            `max_new_tokens`.
+        min_new_tokens: Minimum length of the answer in tokens, where the engine supports it; at
+            most `max_new_tokens`.
         candidates: Also report how likely the answer is to begin with each of these texts; see
             `internvl_ops.engines.candidates`. Temperature and penalties have no part in it.
-        candidates_at: In a conversation, the number of the question, from 0, to whose answer `candidates` belong;
-            engines ignore it.
+        candidates_at: In a conversation, the number of the question, from 0, to whose answer
+            `candidates` belong; engines ignore it.
         top_k: Draw from so many of the likeliest tokens; 0 draws from all.
     """
 
@@ -104,8 +110,9 @@ class Sampling:
 
 
 Watch = Callable[[Sequence[int] | str], bool]
-"""Looks at an answer while it is generated: called every few tokens with all of it so far, as token ids or, from an
-engine that has no ids, as text. True ends the answer there, with `finish_reason` ``watch``."""
+"""Looks at an answer while it is generated: called every few tokens with all of it so far, as token
+ids or, from an engine that has no ids, as text. True ends the answer there, with `finish_reason`
+``watch``."""
 
 WATCHED_EVERY = 16  # tokens between two calls of a watch
 
@@ -115,16 +122,19 @@ class Completion:
     """An answer as the engine returns it.
 
     Attributes:
-        token_ids: The answer's ids; the token that ended it may be the last. Empty from an engine without ids.
+        token_ids: The answer's ids; the token that ended it may be the last. Empty from an engine
+            without ids.
         prompt_tokens: Length of the prompt in tokens.
-        finish_reason: ``stop``; ``length`` where `max_new_tokens` or the context was used up; ``watch`` where a `Watch`
-            ended it.
-        logprobs: For each position, the log-probabilities of the chosen and of the likeliest tokens, by id, if
-            requested.
-        text: The answer from an engine without ids, which counts `completion_tokens` itself; else None.
+        finish_reason: ``stop``; ``length`` where `max_new_tokens` or the context was used up;
+            ``watch`` where a `Watch` ended it.
+        logprobs: For each position, the log-probabilities of the chosen and of the likeliest
+            tokens, by id, if requested.
+        text: The answer from an engine without ids, which counts `completion_tokens` itself; else
+            None.
         completion_tokens: Length of the answer in tokens.
         left_out: Whether the model generated thoughts that are not part of `text`.
-        candidates: Natural logarithm of the probability of each of the candidates, in their order, if requested.
+        candidates: Natural logarithm of the probability of each of the candidates, in their order,
+            if requested.
     """
 
     token_ids: list[int]
@@ -141,30 +151,37 @@ class Completion:
 
 
 def own_context(engine_args: Mapping[str, Any]) -> int | None:
-    """The context length in tokens that the user sets in an engine's arguments; None uses the checkpoint's.
+    """The context length in tokens that the user sets in an engine's arguments; None uses the
+    checkpoint's.
 
-    Engines limit a prompt and its answer to the context that the checkpoint was trained for. A user's own length
-    overrides that limit.
+    Engines limit a prompt and its answer to the context that the checkpoint was trained for. A
+    user's own length overrides that limit.
     """
     given = engine_args.get("max_model_len")
     return given if isinstance(given, int) and given > 0 else None
 
 
 def context_exceeded(tokens: int, limit: int, mend: str) -> UnitError:
-    """The error for a prompt of `tokens` tokens that exceeds `limit`, the maximum for prompt and answer together."""
-    message = f"the prompt is {tokens} tokens; the context is {limit} for prompt and answer together. {mend}"
+    """The error for a prompt of `tokens` tokens that exceeds `limit`, the maximum for prompt and
+    answer together."""
+    message = (
+        f"the prompt is {tokens} tokens; the context is {limit} for prompt and answer together."
+        f" {mend}"
+    )
     return UnitError("generate", "prompt_too_long", message)
 
 
 class EngineDead(Exception):
-    """The engine has died, and running requests are lost. Start another engine and send them again."""
+    """The engine has died, and running requests are lost. Start another engine and send them
+    again."""
 
 
 Answer_co = TypeVar("Answer_co", covariant=True)
 
 
 class Engine(Protocol[Answer_co]):
-    """Answers requests, with a `Completion` each; an engine of numbers with `internvl_ops.replies.Numbers`.
+    """Answers requests, with a `Completion` each; an engine of numbers with
+    `internvl_ops.replies.Numbers`.
 
     Any number of requests may run at once; more of them run faster.
     """
@@ -176,7 +193,9 @@ class Engine(Protocol[Answer_co]):
     async def start(self) -> None:
         """Loads the model; takes minutes for a large one."""
 
-    async def generate(self, request: Request, sampling: Sampling, watch: Watch | None = None) -> Answer_co:
+    async def generate(
+        self, request: Request, sampling: Sampling, watch: Watch | None = None
+    ) -> Answer_co:
         """The answer to one request. Cancelling the task removes the request from the engine.
 
         Args:

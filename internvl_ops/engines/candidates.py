@@ -1,12 +1,14 @@
-"""The probabilities of given answers: how likely a model is to begin its answer with each of some texts.
+"""The probabilities of given answers: how likely a model is to begin its answer with each of some
+texts.
 
-The candidates are put into a tree of tokens. At each inner place of the tree the engine says how likely each next
-token is, so that candidates which begin alike share the work: the numbers 0 to 10 have one or two inner places,
-whether ``10`` is one token or two. The figures are exact, not estimated from samples.
+The candidates are put into a tree of tokens. At each inner place of the tree the engine says how
+likely each next token is, so that candidates which begin alike share the work: the numbers 0 to 10
+have one or two inner places, whether ``10`` is one token or two. The figures are exact, not
+estimated from samples.
 
-A candidate counts where the answer begins with it and not with a longer candidate: ``1`` has what remains of its
-probability after ``10`` is taken off. So the candidates exclude each other, and what is missing to 1 lies outside of
-them.
+A candidate counts where the answer begins with it and not with a longer candidate: ``1`` has what
+remains of its probability after ``10`` is taken off. So the candidates exclude each other, and what
+is missing to 1 lies outside of them.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ Ids = tuple[int, ...]
 Next = Callable[[Ids, Sequence[int]], Awaitable[Sequence[float]]]
 """Log-probability of each of some tokens after the prompt and these ids of an answer."""
 
-_BEFORE = "\n"  # every template ends its prompt with it, and tokenizers treat the start of a text in another way
+# every template ends its prompt with it, and tokenizers treat the start of a text in another way
+_BEFORE = "\n"
 
 
 def candidate_ids(tokenizer: Tokenizer, candidates: Sequence[str]) -> list[Ids]:
@@ -42,7 +45,8 @@ def candidate_ids(tokenizer: Tokenizer, candidates: Sequence[str]) -> list[Ids]:
         if not ids or ids in found:
             other = repr(found[ids]) if ids else "no answer"
             raise ConfigurationError(
-                f"The model's tokenizer cannot tell the answer {text!r} from {other}. Word it in another way."
+                f"The model's tokenizer cannot tell the answer {text!r} from {other}. Word it in"
+                " another way."
             )
         found[ids] = text
     return list(found)
@@ -71,7 +75,11 @@ async def log_probabilities(candidates: Sequence[Ids], next_tokens: Next) -> lis
 def _without_longer(ids: Ids, begins: dict[Ids, float]) -> float:
     """Log-probability that an answer begins with ``ids``, and with no longer candidate."""
     longer = [other for other in begins if len(other) > len(ids) and other[: len(ids)] == ids]
-    outermost = [one for one in longer if not any(one != other and one[: len(other)] == other for other in longer)]
+    outermost = [
+        one
+        for one in longer
+        if not any(one != other and one[: len(other)] == other for other in longer)
+    ]
     left = math.exp(begins[ids]) - sum(math.exp(begins[other]) for other in outermost)
     if not outermost:
         return begins[ids]

@@ -25,7 +25,8 @@ def quantization_arguments(
     """Arguments that vLLM needs for a checkpoint's weights, besides what it reads in config.json.
 
     Args:
-        checkpoint: May be quantised. vLLM itself reads which modules stay unquantised (`modules_to_not_convert`).
+        checkpoint: May be quantised. vLLM itself reads which modules stay unquantised
+            (`modules_to_not_convert`).
         tensor_parallel: Number of devices to spread it over.
         engine_args: The user's arguments for vLLM.
 
@@ -36,32 +37,36 @@ def quantization_arguments(
     stored = checkpoint.quantization
     if stored is not None and asked in ON_LOAD and asked != stored:
         raise ConfigurationError(
-            f'{keyword("engine_args")}: "quantization": "{asked}", but {checkpoint.model} is quantised already, '
-            f"by {stored}. Leave it out, or name the 16-bit checkpoint."
+            f'{keyword("engine_args")}: "quantization": "{asked}", but {checkpoint.model} is'
+            f" quantised already, by {stored}. Leave it out, or name the 16-bit checkpoint."
         )
     if "bitsandbytes" not in (asked, stored):
         return {}
     if importlib.util.find_spec("vllm_bnb_plugin") is None:
         raise ConfigurationError(
-            f"{checkpoint.model} with bitsandbytes: vLLM reads it with a plugin of its own, which is not installed. "
-            "Install vllm-bnb-plugin (it needs a GPU), or name the 16-bit checkpoint and add "
-            f"{_quantized('fp8')}, or name the AWQ one."
+            f"{checkpoint.model} with bitsandbytes: vLLM reads it with a plugin of its own, which"
+            " is not installed. Install vllm-bnb-plugin (it needs a GPU), or name the 16-bit"
+            f" checkpoint and add {_quantized('fp8')}, or name the AWQ one."
         )
     if stored == "bitsandbytes" and tensor_parallel > 1:
         raise ConfigurationError(
-            f"{keyword('tensor_parallel', tensor_parallel)}: {checkpoint.model} is quantised by bitsandbytes, which "
-            "vLLM cannot spread over several GPUs. Set 1, or name the 16-bit or AWQ checkpoint."
+            f"{keyword('tensor_parallel', tensor_parallel)}: {checkpoint.model} is quantised by"
+            " bitsandbytes, which vLLM cannot spread over several GPUs. Set 1, or name the 16-bit"
+            " or AWQ checkpoint."
         )
     return {"quantization": "bitsandbytes", "load_format": "bitsandbytes"}
 
 
-def check_quantization(checkpoint: Checkpoint, engine_args: Mapping[str, Any], *, on_cpu: bool) -> None:
-    """ConfigurationError where a CPU cannot compute with the weights. For GPUs, vLLM itself checks this."""
+def check_quantization(
+    checkpoint: Checkpoint, engine_args: Mapping[str, Any], *, on_cpu: bool
+) -> None:
+    """ConfigurationError where a CPU cannot compute with the weights. For GPUs, vLLM itself checks
+    this."""
     method = engine_args.get("quantization") or checkpoint.quantization or ""
     if on_cpu and ("fp8" in method or "fp4" in method or "mxfp" in method):
         raise ConfigurationError(
-            f"{checkpoint.model} with {method}: CPUs cannot compute with it. They can with AWQ checkpoints, and with "
-            f"{_quantized(ON_LOAD_CPU)} on 16-bit ones."
+            f"{checkpoint.model} with {method}: CPUs cannot compute with it. They can with AWQ"
+            f" checkpoints, and with {_quantized(ON_LOAD_CPU)} on 16-bit ones."
         )
 
 
@@ -95,17 +100,24 @@ def check_memory(
     if total <= usable:
         return
     sizes = checkpoint.architecture.tensor_parallel_sizes(group=checkpoint.quantization_group)
-    enough = [size for size in sizes if not on_cpu and needed(size, arguments.get("quantization"))[1] <= usable]
-    mends = [f"spread it over {enough[0]}: {keyword('tensor_parallel', enough[0])}"] if enough else []
+    enough = [
+        size
+        for size in sizes
+        if not on_cpu and needed(size, arguments.get("quantization"))[1] <= usable
+    ]
+    mends = (
+        [f"spread it over {enough[0]}: {keyword('tensor_parallel', enough[0])}"] if enough else []
+    )
     smaller = ON_LOAD_CPU if on_cpu else ON_LOAD_GPU
     if checkpoint.quantization is None and needed(tensor_parallel, smaller)[1] <= usable:
         mends.append(f"quantise it as it loads: {_quantized(smaller)}")
     if not mends:
         mends.append("name a smaller checkpoint")
     raise ConfigurationError(
-        f"{checkpoint.model} needs {total / GIB:.1f} GiB on each of {tensor_parallel} device(s): {weights / GIB:.1f} "
-        f"for weights, {WORKSPACE / GIB:.0f} for activations, the rest for a short context. There are "
-        f"{device_bytes / GIB:.1f} GiB, of which {utilization:.0%} are used. Mend: {' or '.join(mends)}."
+        f"{checkpoint.model} needs {total / GIB:.1f} GiB on each of {tensor_parallel} device(s):"
+        f" {weights / GIB:.1f} for weights, {WORKSPACE / GIB:.0f} for activations, the rest for a"
+        f" short context. There are {device_bytes / GIB:.1f} GiB, of which {utilization:.0%} are"
+        f" used. Mend: {' or '.join(mends)}."
     )
 
 
@@ -114,7 +126,9 @@ def _quantized(method: str) -> str:
     return keyword("engine_args", f'\'{{"quantization": "{method}"}}\'')
 
 
-def _weights(checkpoint: Checkpoint, tensor_parallel: int, quantization: str | None, dtype: str) -> int:
+def _weights(
+    checkpoint: Checkpoint, tensor_parallel: int, quantization: str | None, dtype: str
+) -> int:
     """Size of the weights on each device, in bytes."""
     architecture = checkpoint.architecture
     if checkpoint.quantization is None and quantization in ON_LOAD:

@@ -11,7 +11,8 @@ EVERY_S = 1.0
 
 
 class DeviceLoad:
-    """Reads the share of time in which a kernel ran from the driver, once a second, in its own thread.
+    """Reads the share of time in which a kernel ran from the driver, once a second, in its own
+    thread.
 
     It uses NVML, which does not touch the devices: this process must not initialise CUDA.
     """
@@ -21,11 +22,14 @@ class DeviceLoad:
         handles = _visible()
         if handles:
             self._busy_s = 0.0
-            threading.Thread(target=self._follow, args=(handles,), daemon=True, name="device-load").start()
+            threading.Thread(
+                target=self._follow, args=(handles,), daemon=True, name="device-load"
+            ).start()
 
     @property
     def busy_s(self) -> float | None:
-        """Seconds in which a device computed since the start, averaged over devices; None without an NVIDIA GPU."""
+        """Seconds in which a device computed since the start, averaged over devices; None without
+        an NVIDIA GPU."""
         return self._busy_s
 
     def _follow(self, handles: list[Any]) -> None:
@@ -40,7 +44,9 @@ class DeviceLoad:
                 self._busy_s = None  # report no number rather than a wrong one
                 return
             now = time.monotonic()
-            self._busy_s = (self._busy_s or 0.0) + (now - last) * sum(percent) / (100 * len(percent))
+            self._busy_s = (self._busy_s or 0.0) + (now - last) * sum(percent) / (
+                100 * len(percent)
+            )
             last = now
 
 
@@ -53,9 +59,15 @@ def _visible() -> list[Any]:
     try:
         pynvml.nvmlInit()
         named = os.environ.get("CUDA_VISIBLE_DEVICES")
-        wanted = range(pynvml.nvmlDeviceGetCount()) if named is None else [name for name in named.split(",") if name]
+        wanted = (
+            range(pynvml.nvmlDeviceGetCount())
+            if named is None
+            else [name for name in named.split(",") if name]
+        )
         return [
-            pynvml.nvmlDeviceGetHandleByIndex(int(one)) if str(one).isdigit() else pynvml.nvmlDeviceGetHandleByUUID(one)
+            pynvml.nvmlDeviceGetHandleByIndex(int(one))
+            if str(one).isdigit()
+            else pynvml.nvmlDeviceGetHandleByUUID(one)
             for one in wanted
         ]
     except pynvml.NVMLError:

@@ -1,4 +1,5 @@
-"""HTTP to a model server: retries while it is away or busy, and translates its errors into this project's errors."""
+"""HTTP to a model server: retries while it is away or busy, and translates its errors into this
+project's errors."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ from internvl_ops.errors import ConfigurationError, UnitError, keyword
 from internvl_ops.events import note
 from internvl_ops.stores.redaction import safe_text, safe_uri
 
-if TYPE_CHECKING:  # the import takes a quarter of a second, and every command imports this module for its options
+# the import takes a quarter of a second, and every command imports this module for its options
+if TYPE_CHECKING:
     import aiohttp
 
 T = TypeVar("T")
@@ -32,8 +34,11 @@ AWAY = frozenset({502, 503, 504})  # what a proxy returns while the server behin
 BUSY_STATUSES = frozenset({408, 409, 425, 429})
 LONGEST_PAUSE_S = 30.0
 LONGEST_WORDS = 300  # maximum characters of a server's text in a message
-_LINE_END = re.compile(rb"\r\n|\n|\r(?=.)", re.DOTALL)  # a \r at the end may be the first half of \r\n
-_TOO_LONG = re.compile(r"context length|context window|maximum.{0,20}(length|tokens)|too (long|many tokens)", re.I)
+# a \r at the end may be the first half of \r\n
+_LINE_END = re.compile(rb"\r\n|\n|\r(?=.)", re.DOTALL)
+_TOO_LONG = re.compile(
+    r"context length|context window|maximum.{0,20}(length|tokens)|too (long|many tokens)", re.I
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,9 +46,11 @@ class Patience:
     """How long to wait for an endpoint.
 
     Args:
-        away_s: Seconds for which it may be away, or refuse requests because it is busy, before a request fails.
+        away_s: Seconds for which it may be away, or refuse requests because it is busy, before a
+            request fails.
         answer_s: Maximum seconds for one answer.
-        attempts: How often one request may fail for other reasons, such as status 500 or an answer that is not JSON.
+        attempts: How often one request may fail for other reasons, such as status 500 or an answer
+            that is not JSON.
         pause_s: Seconds before the second attempt; doubled before each further one.
     """
 
@@ -116,12 +123,13 @@ class Endpoint:
         Args:
             path: Such as ``/chat/completions``.
             body: Sent as JSON.
-            read: Raises KeyError, TypeError, IndexError or ValueError if the JSON is not such an answer; the request
-                is then sent again.
+            read: Raises KeyError, TypeError, IndexError or ValueError if the JSON is not such an
+                answer; the request is then sent again.
 
         Raises:
             UnitError: The server refuses this request, or fails at it repeatedly.
-            ConfigurationError: The server refuses every such request, because of the key, the address or the model.
+            ConfigurationError: The server refuses every such request, because of the key, the
+                address or the model.
             EngineDead: The server is away for longer than the patience allows.
         """
 
@@ -130,8 +138,11 @@ class Endpoint:
 
         return await self._patiently(once)
 
-    async def stream(self, path: str, body: dict[str, Any], read: Callable[[AsyncIterator[Any]], Awaitable[T]]) -> T:
-        """The result of ``read`` on the streamed parts; it may return early. Raises the same errors as `post`."""
+    async def stream(
+        self, path: str, body: dict[str, Any], read: Callable[[AsyncIterator[Any]], Awaitable[T]]
+    ) -> T:
+        """The result of ``read`` on the streamed parts; it may return early. Raises the same errors
+        as `post`."""
 
         async def once() -> T:
             async with self._send("POST", path, body) as response:
@@ -170,10 +181,14 @@ class Endpoint:
             except (aiohttp.InvalidURL, UnicodeError, OverflowError):
                 # The library's messages repeat the address, including its password.
                 address = keyword("base_url", self.name)
-                raise ConfigurationError(f"{address} is no address. Give http://HOST:PORT/v1.") from None
+                raise ConfigurationError(
+                    f"{address} is no address. Give http://HOST:PORT/v1."
+                ) from None
             except (aiohttp.ClientError, TimeoutError, Again) as error:
                 again = _again(error, self._patience.answer_s)
-            pause = min(LONGEST_PAUSE_S, self._patience.pause_s * 2 ** min(attempt - 1, 10)) * random.uniform(0.5, 1)
+            pause = min(
+                LONGEST_PAUSE_S, self._patience.pause_s * 2 ** min(attempt - 1, 10)
+            ) * random.uniform(0.5, 1)
             pause = max(pause, again.wait_s)
             if again.away or again.busy:
                 since = time.monotonic() if since is None else since
@@ -190,22 +205,33 @@ class Endpoint:
     def _is_away(self, last: Again) -> None:
         if self._away_since is None:  # only the first request that fails sets it
             self._away_since = time.monotonic()
-            message = f"{self.name} is away: {self._safe(last.reason)}. Trying again for {self._patience.away_s:g} s."
+            message = (
+                f"{self.name} is away: {self._safe(last.reason)}. Trying again for"
+                f" {self._patience.away_s:g} s."
+            )
             note(logger, "server_away", message)
 
     def _is_back(self) -> None:
         if self._away_since is not None:
             seconds, self._away_since = round(time.monotonic() - self._away_since, 1), None
-            note(logger, "server_back", f"{self.name} answers again after {seconds:g} s.", seconds=seconds)
+            note(
+                logger,
+                "server_back",
+                f"{self.name} answers again after {seconds:g} s.",
+                seconds=seconds,
+            )
 
     def _given_up(self, last: Again, attempts: int) -> Exception:
         if last.away:
             return EngineDead(
-                f"{self.name} is away: {self._safe(last.reason)}. It was asked {attempts} times within "
-                f"{self._patience.away_s:g} s. Start it again, or correct {keyword('base_url')}, and run the "
-                "job again: it goes on where it stopped."
+                f"{self.name} is away: {self._safe(last.reason)}. It was asked {attempts} times"
+                f" within {self._patience.away_s:g} s. Start it again, or correct"
+                f" {keyword('base_url')}, and run the job again: it goes on where it stopped."
             )
-        message = f"{self.name} failed at this request {attempts} times, at last: {self._safe(last.reason)}"
+        message = (
+            f"{self.name} failed at this request {attempts} times, at last:"
+            f" {self._safe(last.reason)}"
+        )
         kind = UnreadableStream if last.unreadable else UnitError
         return kind("generate", "timeout" if last.slow else "engine_failed", message, attempts)
 
@@ -218,31 +244,43 @@ class Endpoint:
         words = self._safe(_words(await response.text(errors="replace")))
         if status in AWAY or status in BUSY_STATUSES:
             wait_s = retry_after(response.headers.get("Retry-After"))
-            raise Again(f"status {status}: {words}", away=status in AWAY, busy=status in BUSY_STATUSES, wait_s=wait_s)
+            raise Again(
+                f"status {status}: {words}",
+                away=status in AWAY,
+                busy=status in BUSY_STATUSES,
+                wait_s=wait_s,
+            )
         if status >= 500:
             raise Again(f"status {status}: {words}")
         if status in (401, 403):
             raise ConfigurationError(
-                f"{self.name} refuses the key ({status}): {words}. Set {KEY_VARIABLE} where the engines run."
+                f"{self.name} refuses the key ({status}): {words}. Set {KEY_VARIABLE} where the"
+                " engines run."
             )
         if status in (404, 405) or status < 400:
             raise ConfigurationError(
-                f"{self.name} has no {response.url.path} (status {status}): {words}. {keyword('base_url')} has to "
-                f"be its address up to and with /v1, and {keyword('model')} a name that it serves."
+                f"{self.name} has no {response.url.path} (status {status}): {words}."
+                f" {keyword('base_url')} has to be its address up to and with /v1, and"
+                f" {keyword('model')} a name that it serves."
             )
         if "mm_processor_kwargs" in words:
             as_started = keyword("engine_args", "'{\"send_max_tiles\": false}'")
             raise ConfigurationError(
-                f"{self.name} lets no request say how many tiles it wants: {words} Start the server with "
-                f"{keyword('trust_request_mm_kwargs')}, as python -m internvl_ops.serve does, or add {as_started} to "
-                "take the tiles that it was started with."
+                f"{self.name} lets no request say how many tiles it wants: {words} Start the server"
+                f" with {keyword('trust_request_mm_kwargs')}, as python -m internvl_ops.serve does,"
+                f" or add {as_started} to take the tiles that it was started with."
             )
         if _TOO_LONG.search(words):
-            raise UnitError("generate", "prompt_too_long", f"{self.name}: {words} Lower {keyword('max_tiles')}.")
-        raise UnitError("generate", "engine_failed", f"{self.name} refuses the request ({status}): {words}")
+            raise UnitError(
+                "generate", "prompt_too_long", f"{self.name}: {words} Lower {keyword('max_tiles')}."
+            )
+        raise UnitError(
+            "generate", "engine_failed", f"{self.name} refuses the request ({status}): {words}"
+        )
 
     def _safe(self, words: str) -> str:
-        """``words`` without the key, which some servers repeat, and without the password of the address."""
+        """``words`` without the key, which some servers repeat, and without the password of the
+        address."""
         for secret in (self._key, urlsplit(self._url).netloc.rpartition("@")[0]):
             words = words.replace(secret, "***") if secret else words
         return safe_text(words)
@@ -263,7 +301,11 @@ def _read(read: Callable[[Any], T], answer: Any) -> T:
     try:
         return read(answer)
     except _NO_ANSWER as error:
-        shown = answer[:LONGEST_WORDS] if isinstance(answer, str) else f"{type(error).__name__}: {error}"
+        shown = (
+            answer[:LONGEST_WORDS]
+            if isinstance(answer, str)
+            else f"{type(error).__name__}: {error}"
+        )
         raise Again(f"the answer is no chat completion: {shown!r}") from error
 
 
@@ -272,16 +314,21 @@ def _words(text: str) -> str:
     try:
         said = json.loads(text)
         said = said.get("error", said)
-        text = str(said.get("message") or said.get("detail") or said) if isinstance(said, dict) else str(said)
+        text = (
+            str(said.get("message") or said.get("detail") or said)
+            if isinstance(said, dict)
+            else str(said)
+        )
     except (ValueError, AttributeError, RecursionError):
         pass
-    text = text[: 100 * LONGEST_WORDS].encode("utf-8", "replace").decode()  # replaces lone surrogates
+    # replaces lone surrogates
+    text = text[: 100 * LONGEST_WORDS].encode("utf-8", "replace").decode()
     return " ".join(text.split())[:LONGEST_WORDS] or "no words"
 
 
 async def _events(response: aiohttp.ClientResponse) -> AsyncIterator[Any]:
-    """The JSON values of a server-sent event stream, then None for its end mark. A server that does not stream sends
-    one value, which is followed by None.
+    """The JSON values of a server-sent event stream, then None for its end mark. A server that does
+    not stream sends one value, which is followed by None.
 
     A value may span several lines, and the blank line after it may be missing.
     """

@@ -1,6 +1,8 @@
-"""An engine for any OpenAI-compatible server: `internvl_ops.serve`, vLLM's own, LMDeploy's, SGLang's.
+"""An engine for any OpenAI-compatible server: `internvl_ops.serve`, vLLM's own, LMDeploy's,
+SGLang's.
 
-The server renders and tiles. Requests carry fields besides OpenAI's own; servers ignore the ones they do not know.
+The server renders and tiles. Requests carry fields besides OpenAI's own; servers ignore the ones
+they do not know.
 """
 
 from __future__ import annotations
@@ -16,7 +18,15 @@ from collections.abc import Iterator
 from typing import Any
 
 from internvl_ops.engines import answers
-from internvl_ops.engines.base import Chat, Completion, EngineDead, Request, Sampling, Watch, context_exceeded
+from internvl_ops.engines.base import (
+    Chat,
+    Completion,
+    EngineDead,
+    Request,
+    Sampling,
+    Watch,
+    context_exceeded,
+)
 from internvl_ops.engines.endpoint import KEY_VARIABLE, Endpoint, Patience, UnreadableStream
 from internvl_ops.engines.served_candidates import FirstTokens, first_tokens, likelihoods
 from internvl_ops.errors import ConfigurationError, UnitError, keyword
@@ -38,11 +48,13 @@ class OpenAIEngine:
         model: The server's name of the model; may be empty if it serves only one.
         concurrency: Maximum number of simultaneous requests.
         patience: How long to wait for the server.
-        streams: Whether a watched answer is streamed; if not, the watch sees it only when it is complete.
+        streams: Whether a watched answer is streamed; if not, the watch sees it only when it is
+            complete.
         send_max_tiles: Whether requests name their maximum number of tiles.
         extra_body: Fields added to each request.
-        context_length: Maximum length of prompt and answer together, in tokens, of the served checkpoint, if known
-            here. A server may accept more than the checkpoint was trained for; such answers are refused here.
+        context_length: Maximum length of prompt and answer together, in tokens, of the served
+            checkpoint, if known here. A server may accept more than the checkpoint was trained for;
+            such answers are refused here.
     """
 
     def __init__(
@@ -58,8 +70,17 @@ class OpenAIEngine:
         context_length: int | None = None,
     ) -> None:
         self.dead = False
-        self._base_url, self._model, self._concurrency, self._patience = base_url, model, concurrency, patience
-        self._streams, self._send_max_tiles, self._extra_body = streams, send_max_tiles, dict(extra_body or {})
+        self._base_url, self._model, self._concurrency, self._patience = (
+            base_url,
+            model,
+            concurrency,
+            patience,
+        )
+        self._streams, self._send_max_tiles, self._extra_body = (
+            streams,
+            send_max_tiles,
+            dict(extra_body or {}),
+        )
         self._context_length = context_length
         self._endpoint: Endpoint | None = None
         self._is_vllm = False
@@ -75,7 +96,9 @@ class OpenAIEngine:
             return
         self._loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
         say_step(logger, "waiting for the server")
-        endpoint = Endpoint(self._base_url, os.environ.get(KEY_VARIABLE, ""), self._patience, self._concurrency)
+        endpoint = Endpoint(
+            self._base_url, os.environ.get(KEY_VARIABLE, ""), self._patience, self._concurrency
+        )
         try:
             served = {model["id"]: model for model in (await endpoint.get("/models"))["data"]}
             if not self._model and len(served) == 1:
@@ -85,8 +108,8 @@ class OpenAIEngine:
         except (KeyError, TypeError, UnitError) as error:
             await endpoint.close()
             raise ConfigurationError(
-                f"{keyword('base_url', endpoint.name)}: its /models gives no list of models ({error}). Name an "
-                "OpenAI-compatible server, its address up to and with /v1."
+                f"{keyword('base_url', endpoint.name)}: its /models gives no list of models"
+                f" ({error}). Name an OpenAI-compatible server, its address up to and with /v1."
             ) from error
         except BaseException:
             await endpoint.close()
@@ -94,11 +117,15 @@ class OpenAIEngine:
         self._is_vllm = served[self._model].get("owned_by") == "vllm"
         self._endpoint = endpoint
 
-    async def generate(self, request: Request, sampling: Sampling, watch: Watch | None = None) -> Completion:
-        """The answer to one request. Cancelling the task closes its connection, which ends the request on the server.
+    async def generate(
+        self, request: Request, sampling: Sampling, watch: Watch | None = None
+    ) -> Completion:
+        """The answer to one request. Cancelling the task closes its connection, which ends the
+        request on the server.
 
         Raises:
-            UnitError: ``prompt_too_long``, ``timeout``, or ``engine_failed`` for this request alone.
+            UnitError: ``prompt_too_long``, ``timeout``, or ``engine_failed`` for this request
+                alone.
             ConfigurationError: The server refuses every request of this kind.
             EngineDead: The server is away for longer than the patience allows.
         """
@@ -106,7 +133,9 @@ class OpenAIEngine:
         if endpoint is None:
             raise EngineDead("the engine is not running: call start() first.")
         if chat is None:
-            raise UnitError("generate", "engine_failed", "a rendered prompt for an engine that renders itself.")
+            raise UnitError(
+                "generate", "engine_failed", "a rendered prompt for an engine that renders itself."
+            )
         body = self._body(chat, sampling)
         completion = await self._completion(endpoint, body, watch if self._streams else None)
         if completion.finish_reason not in ("stop", "length", "watch"):
@@ -115,9 +144,10 @@ class OpenAIEngine:
         tokens = completion.prompt_tokens + completion.completion_tokens
         if self._context_length is not None and tokens > self._context_length:
             mend = (
-                f"The server took it, and {completion.completion_tokens} tokens of answer, which are not kept: the "
-                f"checkpoint was trained for no more. Lower {keyword('max_tiles')} or {keyword('max_new_tokens')}, or "
-                f"shorten the question; max_model_len in {keyword('engine_args')} sets another limit."
+                f"The server took it, and {completion.completion_tokens} tokens of answer, which"
+                " are not kept: the checkpoint was trained for no more. Lower"
+                f" {keyword('max_tiles')} or {keyword('max_new_tokens')}, or shorten the question;"
+                f" max_model_len in {keyword('engine_args')} sets another limit."
             )
             raise context_exceeded(completion.prompt_tokens, self._context_length, mend)
         if sampling.candidates:
@@ -125,7 +155,8 @@ class OpenAIEngine:
         return completion
 
     async def _candidates(self, endpoint: Endpoint, chat: Chat, sampling: Sampling) -> list[float]:
-        """Costs a request of one token, and one more for each token that several candidates begin with."""
+        """Costs a request of one token, and one more for each token that several candidates begin
+        with."""
         plain = Sampling(1, stop_token_ids=sampling.stop_token_ids)
 
         async def tokens_after(said: str) -> FirstTokens:
@@ -137,12 +168,19 @@ class OpenAIEngine:
 
         return await likelihoods(sampling.candidates, tokens_after, continues=self._is_vllm)
 
-    async def _completion(self, endpoint: Endpoint, body: dict[str, Any], watch: Watch | None) -> Completion:
+    async def _completion(
+        self, endpoint: Endpoint, body: dict[str, Any], watch: Watch | None
+    ) -> Completion:
         if watch is None:
             return await endpoint.post(CHAT, body, answers.completion)
-        streamed = body | {"stream": True, "stream_options": {"include_usage": True, "continuous_usage_stats": True}}
+        streamed = body | {
+            "stream": True,
+            "stream_options": {"include_usage": True, "continuous_usage_stats": True},
+        }
         try:
-            return await endpoint.stream(CHAT, streamed, lambda parts: answers.watched(parts, watch))
+            return await endpoint.stream(
+                CHAT, streamed, lambda parts: answers.watched(parts, watch)
+            )
         except UnreadableStream as unreadable:
             try:
                 return await endpoint.post(CHAT, body, answers.completion)
@@ -184,7 +222,11 @@ class OpenAIEngine:
         if sampling.ignore_stop:
             body["ignore_eos"] = True
         if sampling.logprobs is not None:
-            body |= {"logprobs": True, "top_logprobs": sampling.logprobs, "return_tokens_as_token_ids": True}
+            body |= {
+                "logprobs": True,
+                "top_logprobs": sampling.logprobs,
+                "return_tokens_as_token_ids": True,
+            }
         if sampling.json_schema is not None:
             schema = {"name": "answer", "schema": json.loads(sampling.json_schema)}
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
@@ -206,26 +248,41 @@ class OpenAIEngine:
         messages: list[dict[str, Any]] = []
         if chat.system_message is not None:
             messages.append({"role": "system", "content": chat.system_message})
-        tags = sum(question.count(TAG) for question in (*(asked for asked, _ in chat.history), chat.question))
+        tags = sum(
+            question.count(TAG)
+            for question in (*(asked for asked, _ in chat.history), chat.question)
+        )
         if tags != len(chat.pictures):
-            message = f"the prompt has {tags} {TAG} tags for {len(chat.pictures)} pictures. Write one tag a picture."
+            message = (
+                f"the prompt has {tags} {TAG} tags for {len(chat.pictures)} pictures. Write one tag"
+                " a picture."
+            )
             raise UnitError("render", "bad_row", message)
         for asked, answered in chat.history:
             messages.append({"role": "user", "content": self._content(asked, pictures, chat)})
             messages.append({"role": "assistant", "content": answered})
-        return [*messages, {"role": "user", "content": self._content(chat.question, pictures, chat)}]
+        return [
+            *messages,
+            {"role": "user", "content": self._content(chat.question, pictures, chat)},
+        ]
 
-    def _content(self, question: str, pictures: Iterator[bytes | str], chat: Chat) -> str | list[dict[str, Any]]:
+    def _content(
+        self, question: str, pictures: Iterator[bytes | str], chat: Chat
+    ) -> str | list[dict[str, Any]]:
         """A question in parts, its pictures between the texts around them.
 
-        A single picture at the start is sent without the line break after it, since servers add one. Otherwise there
-        are at least two texts: from that, the template of `internvl_ops.serve` detects that the places matter.
+        A single picture at the start is sent without the line break after it, since servers add
+        one. Otherwise there are at least two texts: from that, the template of `internvl_ops.serve`
+        detects that the places matter.
         """
         texts = question.split(TAG)
         if len(texts) == 1:
             return question
         if len(texts) == 2 and not texts[0]:
-            return [self._picture(next(pictures), chat), {"type": "text", "text": texts[1].removeprefix("\n")}]
+            return [
+                self._picture(next(pictures), chat),
+                {"type": "text", "text": texts[1].removeprefix("\n")},
+            ]
         parts: list[dict[str, Any]] = [{"type": "text", "text": texts[0]}]
         for text in texts[1:]:
             parts += [self._picture(next(pictures), chat), {"type": "text", "text": text}]
@@ -250,7 +307,9 @@ async def check_served(base_url: str, model: str, *, patience_s: float = 5.0) ->
     Raises:
         ConfigurationError: As in `OpenAIEngine.start`.
     """
-    engine = OpenAIEngine(base_url, model, patience=Patience(away_s=0, answer_s=patience_s, attempts=1))
+    engine = OpenAIEngine(
+        base_url, model, patience=Patience(away_s=0, answer_s=patience_s, attempts=1)
+    )
     try:
         await asyncio.wait_for(engine.start(), 2 * patience_s)
     except (EngineDead, TimeoutError) as error:
@@ -262,14 +321,21 @@ async def check_served(base_url: str, model: str, *, patience_s: float = 5.0) ->
 
 def _not_served(model: str, server: str, served: list[str]) -> str:
     near = difflib.get_close_matches(model, served, 1, 0.6) or [
-        name for name in served if name.rpartition("/")[2].lower() == model.rpartition("/")[2].lower()
+        name
+        for name in served
+        if name.rpartition("/")[2].lower() == model.rpartition("/")[2].lower()
     ]
     meant = f" Did you mean {keyword('model', near[0])}?" if near else ""
-    return f"{keyword('model', model)}: {server} does not serve it. It serves {', '.join(served)}.{meant}"
+    return (
+        f"{keyword('model', model)}: {server} does not serve it. It serves"
+        f" {', '.join(served)}.{meant}"
+    )
 
 
 def _data_url(picture: bytes) -> str:
     kind = next((kind for start, kind in _KINDS.items() if picture.startswith(start)), None)
     if kind is None:
-        raise UnitError("generate", "unsupported", "a picture that is no PNG, JPEG or WebP. Convert it first.")
+        raise UnitError(
+            "generate", "unsupported", "a picture that is no PNG, JPEG or WebP. Convert it first."
+        )
     return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"

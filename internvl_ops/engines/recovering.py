@@ -22,20 +22,21 @@ Answer = TypeVar("Answer")
 class Recovering(Generic[Answer]):
     """Runs an engine, and starts a new one when it dies.
 
-    A request may be the cause of a death. So each request that was running when the engine died is tried once more,
-    alone. If the engine dies again, that request is the cause and fails with kind ``engine_failed``. A request that
-    arrives while the engine is down was not running: it waits, and then runs among the others.
+    A request may be the cause of a death. So each request that was running when the engine died is
+    tried once more, alone. If the engine dies again, that request is the cause and fails with kind
+    ``engine_failed``. A request that arrives while the engine is down was not running: it waits,
+    and then runs among the others.
 
-    An engine that generates no token for `hang_s` while it has requests also counts as dead; of an engine of numbers,
-    each answer counts as a token. The cause may be too many
-    requests at once, for example on a device that runs out of memory. So after a death for which no single request is
-    to blame, the limit on simultaneous requests drops to three quarters of their number. It rises by one each time
-    that many requests were answered.
+    An engine that generates no token for `hang_s` while it has requests also counts as dead; of an
+    engine of numbers, each answer counts as a token. The cause may be too many
+    requests at once, for example on a device that runs out of memory. So after a death for which no
+    single request is to blame, the limit on simultaneous requests drops to three quarters of their
+    number. It rises by one each time that many requests were answered.
 
     Args:
         make_engine: Makes an engine that is not yet started.
-        hang_s: Seconds without a token after which the engine counts as hung. Must be longer than the engine needs
-            to read the longest prompt.
+        hang_s: Seconds without a token after which the engine counts as hung. Must be longer than
+            the engine needs to read the longest prompt.
 
     Attributes:
         asked: The requests that a running engine is processing.
@@ -57,11 +58,14 @@ class Recovering(Generic[Answer]):
         self._suspect = asyncio.Lock()  # held by the one request that is tried again alone
 
     async def start(self) -> None:
-        """Starts the engine, which takes minutes for a large model. Without this call, the first request starts it."""
+        """Starts the engine, which takes minutes for a large model. Without this call, the first
+        request starts it."""
         async with self._alone():
             await self._revive()
 
-    async def generate(self, request: Request, sampling: Sampling, watch: Watch | None = None) -> Answer:
+    async def generate(
+        self, request: Request, sampling: Sampling, watch: Watch | None = None
+    ) -> Answer:
         """The answer to one request.
 
         Raises:
@@ -121,14 +125,30 @@ class Recovering(Generic[Answer]):
         if not self._up:  # every request that was running reports the same death
             return
         self._up = False
-        if self._suspect.locked():  # a suspect runs alone, so the number of requests is not the cause
-            note(logger, event, f"The engine died with one request alone under way: {why}", requests=1)
+        # a suspect runs alone, so the number of requests is not the cause
+        if self._suspect.locked():
+            note(
+                logger,
+                event,
+                f"The engine died with one request alone under way: {why}",
+                requests=1,
+            )
             return
         requests = self._running
-        note(logger, event, f"The engine died with {requests} requests under way: {why}", requests=requests)
+        note(
+            logger,
+            event,
+            f"The engine died with {requests} requests under way: {why}",
+            requests=requests,
+        )
         self._before_death, self._limit = self._limit, max(1.0, 0.75 * requests)
         limit = math.ceil(self._limit)
-        note(logger, "engine_limit_lowered", f"The engine gets at most {limit} requests at once for now.", limit=limit)
+        note(
+            logger,
+            "engine_limit_lowered",
+            f"The engine gets at most {limit} requests at once for now.",
+            limit=limit,
+        )
 
     async def _watch_over(self) -> None:
         """Ends the requests of a hung engine; each request then reports that the engine is dead."""
@@ -145,8 +165,15 @@ class Recovering(Generic[Answer]):
             return await self._ask(request, sampling, watch)
         except EngineDead as death:
             self._limit = self._before_death
-            note(logger, "unit_kills_engine", "One unit killed the engine twice, the second time alone; it fails.")
-            message = f"the engine died twice with this unit in flight, the second time with it alone: {death}"
+            note(
+                logger,
+                "unit_kills_engine",
+                "One unit killed the engine twice, the second time alone; it fails.",
+            )
+            message = (
+                "the engine died twice with this unit in flight, the second time with it alone:"
+                f" {death}"
+            )
             raise UnitError("generate", "engine_failed", message, attempts=2) from death
 
     async def _revive(self) -> None:
@@ -160,14 +187,31 @@ class Recovering(Generic[Answer]):
         try:
             await self._engine.start()
         except Exception as error:
-            note(logger, "engine_not_started", f"The engine does not start: {error}", level=logging.ERROR)
+            note(
+                logger,
+                "engine_not_started",
+                f"The engine does not start: {error}",
+                level=logging.ERROR,
+            )
             raise
         self._up = True
         seconds = round(time.monotonic() - began, 1)
-        note(logger, "engine_ready", f"An engine is ready after {seconds:g} s.", level=logging.INFO, seconds=seconds)
+        note(
+            logger,
+            "engine_ready",
+            f"An engine is ready after {seconds:g} s.",
+            level=logging.INFO,
+            seconds=seconds,
+        )
         if again:
-            note(logger, "engine_restarted", f"The engine runs again; it started in {seconds:g} s.", seconds=seconds)
-        if self._watchdog is not None:  # the old one may still sleep, and would run beside the new one
+            note(
+                logger,
+                "engine_restarted",
+                f"The engine runs again; it started in {seconds:g} s.",
+                seconds=seconds,
+            )
+        # the old one may still sleep, and would run beside the new one
+        if self._watchdog is not None:
             self._watchdog.cancel()
         self._watchdog = asyncio.create_task(self._watch_over())
 
@@ -185,7 +229,9 @@ class Recovering(Generic[Answer]):
 
     async def _joined(self) -> bool:
         async with self._changed:
-            await self._changed.wait_for(lambda: not self._suspect.locked() and self._running < self._limit)
+            await self._changed.wait_for(
+                lambda: not self._suspect.locked() and self._running < self._limit
+            )
             self._running += self._up
             return self._up
 

@@ -1,4 +1,5 @@
-"""The reference engine: transformers' own InternVL class, one request after another. Slow and simple.
+"""The reference engine: transformers' own InternVL class, one request after another. Slow and
+simple.
 
 For comparing answers, and for machines where vLLM does not run; `VllmEngine` is many times as fast.
 """
@@ -40,16 +41,17 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 NOT_CONSTRAINED = (
-    f"{keyword('engine', 'transformers')} cannot hold an answer to a JSON schema or to choices. Use "
-    f"{keyword('engine', 'vllm')} or {keyword('engine', 'openai')}."
+    f"{keyword('engine', 'transformers')} cannot hold an answer to a JSON schema or to choices. Use"
+    f" {keyword('engine', 'vllm')} or {keyword('engine', 'openai')}."
 )
 
 
 class TransformersEngine:
     """InternVL in plain torch, on the first accelerator that this process sees, else on the CPU.
 
-    Takes both layouts: transformers' own (`internvl`), and the published one (`internvl_chat`) through
-    `internvl_ops.models.checkpoints.native`. It never runs code from a checkpoint's repository.
+    Takes both layouts: transformers' own (`internvl`), and the published one (`internvl_chat`)
+    through `internvl_ops.models.checkpoints.native`. It never runs code from a checkpoint's
+    repository.
 
     Args:
         checkpoint: What to load.
@@ -57,8 +59,9 @@ class TransformersEngine:
         max_tiles: Ignored: memory is allocated as needed.
         constrained: Must be False: this engine cannot constrain an answer to a form.
         watched_every: Tokens between two calls of a `Watch`.
-        engine_args: Arguments of `from_pretrained`, such as ``{"dtype": "float32", "attn_implementation": "eager"}``.
-            vLLM's `max_model_len` is accepted too: it overrides the checkpoint's context.
+        engine_args: Arguments of `from_pretrained`, such as ``{"dtype": "float32",
+            "attn_implementation": "eager"}``. vLLM's `max_model_len` is accepted too: it overrides
+            the checkpoint's context.
         trust_remote_code: Whether a tokenizer that comes as code with the checkpoint may run.
 
     Raises:
@@ -78,16 +81,17 @@ class TransformersEngine:
     ) -> None:
         if tensor_parallel > 1:
             raise ConfigurationError(
-                f"{keyword('tensor_parallel', tensor_parallel)}: {keyword('engine', 'transformers')} runs on one "
-                f"device. Use {keyword('engine', 'vllm')}."
+                f"{keyword('tensor_parallel', tensor_parallel)}:"
+                f" {keyword('engine', 'transformers')} runs on one device. Use"
+                f" {keyword('engine', 'vllm')}."
             )
         if constrained:
             raise ConfigurationError(NOT_CONSTRAINED)
         if checkpoint.quantization:
             raise ConfigurationError(
-                f"{keyword('model', checkpoint.model)}: its weights are quantised ({checkpoint.quantization}), which "
-                f"{keyword('engine', 'transformers')} does not run. Use {keyword('engine', 'vllm')}, or the "
-                "checkpoint they were made from."
+                f"{keyword('model', checkpoint.model)}: its weights are quantised"
+                f" ({checkpoint.quantization}), which {keyword('engine', 'transformers')} does not"
+                f" run. Use {keyword('engine', 'vllm')}, or the checkpoint they were made from."
             )
         self.checkpoint = checkpoint
         self._watched_every = watched_every
@@ -97,7 +101,9 @@ class TransformersEngine:
         self._arguments.pop("max_model_len", None)
         self._trust_remote_code = trust_remote_code
         self._model: Any = None  # transformers' InternVLForConditionalGeneration
-        self._candidate_ids = functools.lru_cache(16)(lambda given: candidate_ids(self._tokenizer, given))
+        self._candidate_ids = functools.lru_cache(16)(
+            lambda given: candidate_ids(self._tokenizer, given)
+        )
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="transformers")
 
     async def start(self) -> None:
@@ -116,16 +122,22 @@ class TransformersEngine:
 
         from internvl_ops.models.checkpoints.native import load_native
 
-        self._tokenizer = tokenizer = Tokenizer(self.checkpoint, trust_remote_code=self._trust_remote_code)
+        self._tokenizer = tokenizer = Tokenizer(
+            self.checkpoint, trust_remote_code=self._trust_remote_code
+        )
         self._stop_ids = tokenizer.stop_ids
         self._device = torch.accelerator.current_accelerator() or torch.device("cpu")
         try:
-            model = load_native(str(self.checkpoint.whole()), tokenizer.image_context_id, self._arguments)
+            model = load_native(
+                str(self.checkpoint.whole()), tokenizer.image_context_id, self._arguments
+            )
             self._model = model.to(self._device)
         except (torch.OutOfMemoryError, torch.AcceleratorError) as error:
             raise EngineDead(f"the model does not fit the device: {error}") from error
 
-    async def generate(self, request: Request, sampling: Sampling, watch: Watch | None = None) -> Completion:
+    async def generate(
+        self, request: Request, sampling: Sampling, watch: Watch | None = None
+    ) -> Completion:
         """The answer to one request. Cancelling the task ends the request at its next token.
 
         Raises:
@@ -148,12 +160,16 @@ class TransformersEngine:
                 embedded = await in_worker(self._prompt, model, request)
                 completion.candidates = await log_probabilities(
                     self._candidate_ids(sampling.candidates),
-                    lambda prefix, tokens: in_worker(self._next_tokens, model, embedded, prefix, tokens),
+                    lambda prefix, tokens: in_worker(
+                        self._next_tokens, model, embedded, prefix, tokens
+                    ),
                 )
             return completion
         except torch.OutOfMemoryError as error:
             message = f"no memory for {len(request.token_ids)} tokens with their tiles: {error}"
-            raise UnitError("generate", "engine_failed", f"{message} Lower {keyword('max_tiles')}.") from error
+            raise UnitError(
+                "generate", "engine_failed", f"{message} Lower {keyword('max_tiles')}."
+            ) from error
         except torch.AcceleratorError as error:  # the device no longer works for this process
             self.dead = True
             raise EngineDead(f"the device failed: {error}") from error
@@ -181,7 +197,9 @@ class TransformersEngine:
         import torch
 
         prompt = torch.from_numpy(request.token_ids.astype(np.int64))[None].to(self._device)
-        stop_ids = frozenset() if sampling.ignore_stop else self._stop_ids | set(sampling.stop_token_ids)
+        stop_ids = (
+            frozenset() if sampling.ignore_stop else self._stop_ids | set(sampling.stop_token_ids)
+        )
         watcher = _Watcher(prompt.shape[1], watch, self._watched_every, ended)
         with torch.inference_mode(), _seeded(sampling.seed, self._device):
             output = model.generate(
@@ -195,7 +213,11 @@ class TransformersEngine:
         reason = "watch" if watcher.fired else "length"
         if token_ids[-1] in stop_ids:
             reason = "stop"
-        logprobs = [] if sampling.logprobs is None else _logprobs(output.logits, token_ids, sampling.logprobs)
+        logprobs = (
+            []
+            if sampling.logprobs is None
+            else _logprobs(output.logits, token_ids, sampling.logprobs)
+        )
         return Completion(token_ids, prompt.shape[1], reason, logprobs)
 
     def _prompt(self, model: Any, request: Request) -> torch.Tensor:
@@ -205,8 +227,11 @@ class TransformersEngine:
         with torch.inference_mode():
             return self._embedded(model, prompt, request)
 
-    def _next_tokens(self, model: Any, prompt: torch.Tensor, prefix: Ids, tokens: Sequence[int]) -> list[float]:
-        """Log-probabilities of ``tokens`` after the embedded prompt and ``prefix``; reads the whole prompt again."""
+    def _next_tokens(
+        self, model: Any, prompt: torch.Tensor, prefix: Ids, tokens: Sequence[int]
+    ) -> list[float]:
+        """Log-probabilities of ``tokens`` after the embedded prompt and ``prefix``; reads the whole
+        prompt again."""
         import torch
 
         with torch.inference_mode():
@@ -217,9 +242,11 @@ class TransformersEngine:
         return found
 
     def _embedded(self, model: Any, prompt: torch.Tensor, request: Request) -> torch.Tensor:
-        """The prompt's embeddings, shape (1, tokens, width), with the tiles' features in their places.
+        """The prompt's embeddings, shape (1, tokens, width), with the tiles' features in their
+        places.
 
-        Features are placed by position, not by token id, because a question may contain the context token.
+        Features are placed by position, not by token id, because a question may contain the context
+        token.
         """
         import torch
 
@@ -231,20 +258,34 @@ class TransformersEngine:
         with warnings.catch_warnings():  # the tiles may be a read-only view; nothing writes to them
             warnings.filterwarnings("ignore", message="The given NumPy array is not writ")
             tiles = torch.from_numpy(np.ascontiguousarray(request.tiles)).to(self._device)
-        features = model.get_image_features(pixel_values=normalised(tiles), return_dict=True).pooler_output
-        if self.checkpoint.pixel_shuffle == "v1":  # column by column, which the class does not support
+        features = model.get_image_features(
+            pixel_values=normalised(tiles), return_dict=True
+        ).pooler_output
+        # column by column, which the class does not support
+        if self.checkpoint.pixel_shuffle == "v1":
             side = round(features.shape[1] ** 0.5)
             features = features.unflatten(1, (side, side)).transpose(1, 2).flatten(1, 2)
         places = np.concatenate(
-            [np.arange(image.offset + 1, image.offset + image.length - 1) for image in request.images]
+            [
+                np.arange(image.offset + 1, image.offset + image.length - 1)
+                for image in request.images
+            ]
         )
-        embedded[0, torch.from_numpy(places).to(self._device)] = features.flatten(0, 1).to(embedded.dtype)
+        embedded[0, torch.from_numpy(places).to(self._device)] = features.flatten(0, 1).to(
+            embedded.dtype
+        )
         return embedded
 
-    def _settings(self, sampling: Sampling, prompt_tokens: int, stop_ids: frozenset[int]) -> GenerationConfig:
+    def _settings(
+        self, sampling: Sampling, prompt_tokens: int, stop_ids: frozenset[int]
+    ) -> GenerationConfig:
         from transformers import GenerationConfig
 
-        drawn = {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": sampling.top_k}
+        drawn = {
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "top_k": sampling.top_k,
+        }
         longest = min(sampling.max_new_tokens, self.context_length - prompt_tokens)
         return GenerationConfig(
             max_new_tokens=longest,
@@ -260,10 +301,18 @@ class TransformersEngine:
 
 
 class _Watcher:
-    """Ends an answer when its watch or its caller asks for that; transformers calls it after each token."""
+    """Ends an answer when its watch or its caller asks for that; transformers calls it after each
+    token."""
 
-    def __init__(self, prompt_tokens: int, watch: Watch | None, every: int, ended: threading.Event) -> None:
-        self._prompt_tokens, self._watch, self._every, self._ended = prompt_tokens, watch, every, ended
+    def __init__(
+        self, prompt_tokens: int, watch: Watch | None, every: int, ended: threading.Event
+    ) -> None:
+        self._prompt_tokens, self._watch, self._every, self._ended = (
+            prompt_tokens,
+            watch,
+            every,
+            ended,
+        )
         self.fired = False
 
     def __call__(self, token_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
@@ -287,12 +336,16 @@ def _seeded(seed: int | None, device: torch.device) -> Iterator[None]:
         yield
 
 
-def _logprobs(logits: tuple[torch.Tensor, ...], token_ids: list[int], likeliest: int) -> list[dict[int, float]]:
-    """For each position, the log-probabilities of the chosen and of the likeliest tokens, before temperature and
-    penalties."""
+def _logprobs(
+    logits: tuple[torch.Tensor, ...], token_ids: list[int], likeliest: int
+) -> list[dict[int, float]]:
+    """For each position, the log-probabilities of the chosen and of the likeliest tokens, before
+    temperature and penalties."""
     found = []
     for token, position in zip(token_ids, logits, strict=True):
         logprobs = position[0].float().log_softmax(-1)
         values, ids = logprobs.topk(likeliest)
-        found.append({token: float(logprobs[token])} | dict(zip(ids.tolist(), values.tolist(), strict=True)))
+        found.append(
+            {token: float(logprobs[token])} | dict(zip(ids.tolist(), values.tolist(), strict=True))
+        )
     return found

@@ -37,21 +37,23 @@ class _Waiting:
 
 
 class VectorEngine:
-    """Makes one vector of each request, on the first accelerator that this process sees, else on the CPU.
+    """Makes one vector of each request, on the first accelerator that this process sees, else on
+    the CPU.
 
-    All requests that wait are computed together: pictures with pictures, texts with texts, at most `batch` at once. A
-    request with several tiles, pages or frames gets the mean of their vectors. Pictures stay uint8 until they are on
-    the device.
+    All requests that wait are computed together: pictures with pictures, texts with texts, at most
+    `batch` at once. A request with several tiles, pages or frames gets the mean of their vectors.
+    Pictures stay uint8 until they are on the device.
 
     Args:
         encoder: What to load.
         pooling: As in `Tower.pooled` and `Dual.pooled`.
         normalise: Give every vector the length one.
-        labels: Token ids of the texts that say each label. The answer about a picture is then its vector and, after it,
-            the probability of each label: the softmax of the cosines with the labels' vectors, times the checkpoint's
-            logit scale. A label's vector is the mean of those of its texts, as CLIP Benchmark makes it.
-        engine_args: ``dtype``, such as ``float32``; by default the one that is stored. ``batch``, 64 by default; it is
-            halved whenever the device's memory is too small.
+        labels: Token ids of the texts that say each label. The answer about a picture is then its
+            vector and, after it, the probability of each label: the softmax of the cosines with the
+            labels' vectors, times the checkpoint's logit scale. A label's vector is the mean of
+            those of its texts, as CLIP Benchmark makes it.
+        engine_args: ``dtype``, such as ``float32``; by default the one that is stored. ``batch``,
+            64 by default; it is halved whenever the device's memory is too small.
 
     Raises:
         ConfigurationError: The encoder has no such vectors, or an argument is unknown.
@@ -70,14 +72,21 @@ class VectorEngine:
         arguments = dict(engine_args or {})
         if unknown := sorted(arguments.keys() - set(ARGUMENTS)):
             raise ConfigurationError(
-                f"{keyword('engine_args')}: {unknown[0]!r} is not an argument of the engine of vectors: "
-                f"{', '.join(ARGUMENTS)}."
+                f"{keyword('engine_args')}: {unknown[0]!r} is not an argument of the engine of"
+                f" vectors: {', '.join(ARGUMENTS)}."
             )
-        self._encoder, self._pooling, self._normalise, self._labels = encoder, pooling, normalise, labels
+        self._encoder, self._pooling, self._normalise, self._labels = (
+            encoder,
+            pooling,
+            normalise,
+            labels,
+        )
         self._dtype = str(arguments.get("dtype", encoder.dtype))
         self._batch = int(arguments.get("batch", BATCH))
         if self._batch < 1:
-            raise ConfigurationError(f"{keyword('engine_args')}: batch {self._batch}: at least 1 is needed.")
+            raise ConfigurationError(
+                f"{keyword('engine_args')}: batch {self._batch}: at least 1 is needed."
+            )
         self.dead = False
         self._model: Any = None
         self._waiting: deque[_Waiting] = deque()
@@ -107,11 +116,16 @@ class VectorEngine:
         dtype = getattr(torch, self._dtype, None)
         if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
             raise ConfigurationError(
-                f"{keyword('engine_args')}: dtype {self._dtype!r}: give float32, bfloat16 or float16."
+                f"{keyword('engine_args')}: dtype {self._dtype!r}: give float32, bfloat16 or"
+                " float16."
             )
         self._device = torch.accelerator.current_accelerator() or torch.device("cpu")
         dual = self._encoder.reads_texts
-        model = load_dual(self._encoder) if dual else load_tower(self._encoder, projected=self._pooling == "projected")
+        model = (
+            load_dual(self._encoder)
+            if dual
+            else load_tower(self._encoder, projected=self._pooling == "projected")
+        )
         try:
             model = model.to(self._device, dtype)
             self._label_vectors = self._of_labels(model) if self._labels else None
@@ -119,7 +133,9 @@ class VectorEngine:
         except (torch.OutOfMemoryError, torch.AcceleratorError) as error:
             raise EngineDead(f"the model does not fit the device: {error}") from error
 
-    async def generate(self, request: Request, sampling: Sampling, watch: Watch | None = None) -> Numbers:
+    async def generate(
+        self, request: Request, sampling: Sampling, watch: Watch | None = None
+    ) -> Numbers:
         """The vector of one request: of its tiles, or without tiles of its token ids.
 
         Raises:
@@ -129,7 +145,9 @@ class VectorEngine:
         if self._model is None or self.dead or self._over:
             raise EngineDead("the engine is not running: call start() first.")
         if not _has_tiles(request) and not len(request.token_ids):
-            raise UnitError("generate", "bad_row", "nothing to embed: the unit has no picture and no text")
+            raise UnitError(
+                "generate", "bad_row", "nothing to embed: the unit has no picture and no text"
+            )
         loop = asyncio.get_running_loop()
         waiting = _Waiting(request, loop, loop.create_future())
         with self._changed:
@@ -164,7 +182,8 @@ class VectorEngine:
                 self._give(one, vector)
 
     def _take(self) -> list[_Waiting] | None:
-        """The next requests of one kind, as many as make a batch; None if the engine is shut down."""
+        """The next requests of one kind, as many as make a batch; None if the engine is shut
+        down."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._over)
             if not self._waiting:
@@ -190,7 +209,9 @@ class VectorEngine:
                 found = self._of_tiles(model, requests)
             else:
                 ids = [torch.from_numpy(one.token_ids.astype(np.int64)) for one in requests]
-                found = torch.cat([self._halving(model.pooled_texts, part) for part in _parts(ids, self._batch)])
+                found = torch.cat(
+                    [self._halving(model.pooled_texts, part) for part in _parts(ids, self._batch)]
+                )
             of_length_one = torch.nn.functional.normalize(found, dim=1)
             found = of_length_one if self._normalise else found
             if self._label_vectors is not None:
@@ -206,7 +227,9 @@ class VectorEngine:
         with torch.inference_mode():
             for texts in self._labels:
                 ids = [torch.from_numpy(one.astype(np.int64)) for one in texts]
-                each = torch.cat([self._halving(model.pooled_texts, part) for part in _parts(ids, self._batch)])
+                each = torch.cat(
+                    [self._halving(model.pooled_texts, part) for part in _parts(ids, self._batch)]
+                )
                 mean = torch.nn.functional.normalize(each, dim=1).mean(0)
                 vectors.append(torch.nn.functional.normalize(mean, dim=0))
         return torch.stack(vectors)
@@ -215,7 +238,9 @@ class VectorEngine:
         import torch
 
         counts = [_size(one) for one in requests]
-        tiles = torch.from_numpy(np.concatenate([one.tiles for one in requests if one.tiles is not None]))
+        tiles = torch.from_numpy(
+            np.concatenate([one.tiles for one in requests if one.tiles is not None])
+        )
 
         def pooled(part: torch.Tensor) -> torch.Tensor:
             found: torch.Tensor = model.pooled(part.to(self._device), self._pooling)
@@ -237,7 +262,11 @@ class VectorEngine:
         half = len(batch) // 2
         if half < self._batch:
             self._batch = half
-            note(logger, "batch_halved", f"The device's memory is too small for {len(batch)} at once; now {half}.")
+            note(
+                logger,
+                "batch_halved",
+                f"The device's memory is too small for {len(batch)} at once; now {half}.",
+            )
         return torch.cat([self._halving(work, batch[:half]), self._halving(work, batch[half:])])
 
     @staticmethod
@@ -246,9 +275,14 @@ class VectorEngine:
             if one.future.cancelled():
                 return
             if np.isfinite(vector).all():
-                one.future.set_result(Numbers(vector, prompt_tokens=len(one.request.token_ids) or None))
+                one.future.set_result(
+                    Numbers(vector, prompt_tokens=len(one.request.token_ids) or None)
+                )
             else:
-                message = f"the vector holds {np.count_nonzero(~np.isfinite(vector))} values that are no finite numbers"
+                message = (
+                    f"the vector holds {np.count_nonzero(~np.isfinite(vector))} values that are no"
+                    " finite numbers"
+                )
                 one.future.set_exception(UnitError("generate", "engine_failed", message))
 
         one.loop.call_soon_threadsafe(put)

@@ -1,4 +1,5 @@
-"""The vLLM engine. It receives rendered prompts and tiles: this process does not decode, resize or tokenise."""
+"""The vLLM engine. It receives rendered prompts and tiles: this process does not decode, resize or
+tokenise."""
 
 from __future__ import annotations
 
@@ -42,7 +43,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-ENCODED_BYTES = GIB  # on the device, for encoded images that may be used again: 40 of 13 tiles for an 8B model
+# on the device, for encoded images that may be used again: 40 of 13 tiles for an 8B model
+ENCODED_BYTES = GIB
 
 
 class VllmEngine:
@@ -51,12 +53,14 @@ class VllmEngine:
     Args:
         checkpoint: What to load.
         tensor_parallel: Number of devices to spread the model over.
-        max_tiles: Maximum tiles of one image, without the thumbnail, if the job uses more than the checkpoint's
-            config says: vLLM plans its memory by it.
-        constrained: Whether requests may constrain their answers to a form; vLLM then loads its own tokenizer.
+        max_tiles: Maximum tiles of one image, without the thumbnail, if the job uses more than the
+            checkpoint's config says: vLLM plans its memory by it.
+        constrained: Whether requests may constrain their answers to a form; vLLM then loads its own
+            tokenizer.
         watched_every: Tokens between two calls of a `Watch`.
         lora: An adapter for the checkpoint, as returned by `models.lora.load_adapter`.
-        engine_args: vLLM's engine arguments, such as ``{"quantization": "awq"}``; they override the choices made here.
+        engine_args: vLLM's engine arguments, such as ``{"quantization": "awq"}``; they override the
+            choices made here.
         trust_remote_code: Whether code that comes with the checkpoint may run.
     """
 
@@ -85,7 +89,9 @@ class VllmEngine:
         self._trust_remote_code = trust_remote_code
         self._llm: AsyncLLM | None = None
         self._params = functools.lru_cache(256)(self._sampling_params)  # rows may have their own
-        self._candidate_ids = functools.lru_cache(16)(lambda given: candidate_ids(self._tokenizer, given))
+        self._candidate_ids = functools.lru_cache(16)(
+            lambda given: candidate_ids(self._tokenizer, given)
+        )
 
     @property
     def dead(self) -> bool:
@@ -114,14 +120,19 @@ class VllmEngine:
 
         vllm_plugin.register()
         self._check_device()
-        self._tokenizer = tokenizer = Tokenizer(self.checkpoint, trust_remote_code=self._trust_remote_code)
+        self._tokenizer = tokenizer = Tokenizer(
+            self.checkpoint, trust_remote_code=self._trust_remote_code
+        )
         self._context_id, self._stop_ids = tokenizer.image_context_id, sorted(tokenizer.stop_ids)
         say_step(logger, "reading the checkpoint")
         try:
-            config = AsyncEngineArgs(**self._arguments()).create_engine_config(UsageContext.LLM_CLASS)
+            config = AsyncEngineArgs(**self._arguments()).create_engine_config(
+                UsageContext.LLM_CLASS
+            )
         except (TypeError, ValueError) as error:  # pydantic's ValidationError is a ValueError
             raise ConfigurationError(
-                f"vLLM refuses its arguments: {error}. Given by {keyword('engine_args')}: {self._engine_args}."
+                f"vLLM refuses its arguments: {error}. Given by {keyword('engine_args')}:"
+                f" {self._engine_args}."
             ) from error
         say_step(logger, "loading the weights and measuring memory")
         try:
@@ -136,16 +147,25 @@ class VllmEngine:
 
         if current_platform.is_unspecified():
             raise ConfigurationError(
-                "vLLM finds no device here: it is built for GPUs, and this machine shows none (nvidia-smi lists those "
-                "that the driver sees; CUDA_VISIBLE_DEVICES may hide them). Without a GPU, install vLLM's CPU build."
+                "vLLM finds no device here: it is built for GPUs, and this machine shows none"
+                " (nvidia-smi lists those that the driver sees; CUDA_VISIBLE_DEVICES may hide"
+                " them). Without a GPU, install vLLM's CPU build."
             )
         on_cpu = current_platform.is_cpu()
         check_quantization(self.checkpoint, self._engine_args, on_cpu=on_cpu)
         check_memory(
             self.checkpoint,
-            psutil.virtual_memory().available if on_cpu else current_platform.get_device_total_memory(),
+            (
+                psutil.virtual_memory().available
+                if on_cpu
+                else current_platform.get_device_total_memory()
+            ),
             tensor_parallel=1 if on_cpu else self._tensor_parallel,  # CPUs share one memory
-            utilization=1 if on_cpu else float(self._engine_args.get("gpu_memory_utilization", GPU_UTILIZATION)),
+            utilization=(
+                1
+                if on_cpu
+                else float(self._engine_args.get("gpu_memory_utilization", GPU_UTILIZATION))
+            ),
             engine_args=self._engine_args,
             on_cpu=on_cpu,
         )
@@ -154,19 +174,26 @@ class VllmEngine:
     def context_length(self) -> int:
         """Maximum length of prompt and answer together, in tokens; known once started.
 
-        It is the checkpoint's context, or less where the device has no room for it. It is never more, whatever vLLM
-        derives from `rope_scaling` in the config: vLLM's rotary table ends with the checkpoint's context, and beyond
-        it vLLM reads other memory. Only the user's own `max_model_len` in `engine_args` goes further.
+        It is the checkpoint's context, or less where the device has no room for it. It is never
+        more, whatever vLLM derives from `rope_scaling` in the config: vLLM's rotary table ends with
+        the checkpoint's context, and beyond it vLLM reads other memory. Only the user's own
+        `max_model_len` in `engine_args` goes further.
         """
         possible = self._started().model_config.max_model_len
-        return possible if own_context(self._engine_args) else min(possible, self.checkpoint.context_length)
+        return (
+            possible
+            if own_context(self._engine_args)
+            else min(possible, self.checkpoint.context_length)
+        )
 
     @property
     def unfinished(self) -> int:
         """Number of running requests."""
         return self._started().get_num_unfinished_requests()
 
-    async def generate(self, request: Request, sampling: Sampling, watch: Watch | None = None) -> Completion:
+    async def generate(
+        self, request: Request, sampling: Sampling, watch: Watch | None = None
+    ) -> Completion:
         """The answer to one request. Cancelling the task removes the request from the engine.
 
         Raises:
@@ -181,13 +208,16 @@ class VllmEngine:
             answer.candidates = await self._candidates(request, sampling.candidates)
         return answer
 
-    async def _completion(self, request: Request, params: SamplingParams, watch: Watch | None = None) -> Completion:
+    async def _completion(
+        self, request: Request, params: SamplingParams, watch: Watch | None = None
+    ) -> Completion:
         from vllm.exceptions import VLLMClientError
         from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
         llm, output = self._started(), None
         try:
-            # Leaving the loop early closes the generator, which removes the request from the engine.
+            # Leaving the loop early closes the generator, which removes the request from the
+            # engine.
             steps = llm.generate(
                 engine_input(request, self._context_id),
                 params,
@@ -197,18 +227,27 @@ class VllmEngine:
             )
             async with contextlib.aclosing(steps):
                 async for output in steps:
-                    if watch is not None and not output.finished and watch(output.outputs[0].token_ids):
+                    if (
+                        watch is not None
+                        and not output.finished
+                        and watch(output.outputs[0].token_ids)
+                    ):
                         return completion(output, len(request.token_ids), "watch")
         except EngineDeadError as error:
             raise EngineDead(f"vLLM died: {error}") from error
         except (VLLMClientError, EngineGenerateError, ValueError) as error:
-            raise UnitError("generate", "engine_failed", f"vLLM refused the request: {error}") from error
+            raise UnitError(
+                "generate", "engine_failed", f"vLLM refused the request: {error}"
+            ) from error
         if output is None or not output.finished:
-            raise UnitError("generate", "engine_failed", "vLLM ended the request without an answer.")
+            raise UnitError(
+                "generate", "engine_failed", "vLLM ended the request without an answer."
+            )
         return completion(output, len(request.token_ids), str(output.outputs[0].finish_reason))
 
     async def _candidates(self, request: Request, candidates: tuple[str, ...]) -> list[float]:
-        """Costs one token of generation for each inner place of the tree; the prompt is in the prefix cache."""
+        """Costs one token of generation for each inner place of the tree; the prompt is in the
+        prefix cache."""
         from vllm import SamplingParams
         from vllm.sampling_params import MAX_LOGPROB_TOKEN_IDS, RequestOutputKind
 
@@ -256,7 +295,8 @@ class VllmEngine:
             "scheduling_policy": "priority",  # see `Request.follows`
             "max_model_len": -1,  # the checkpoint's context, or as much of it as fits on the device
             "skip_tokenizer_init": not self._constrained,
-            # Prompts are already rendered, so vLLM's cache of processed images would only waste memory.
+            # Prompts are already rendered, so vLLM's cache of processed images would only waste
+            # memory.
             "mm_processor_cache_gb": 0,
             "use_tqdm_on_load": False,
             "enable_log_requests": False,
@@ -276,18 +316,21 @@ class VllmEngine:
             chosen |= self._cpu_arguments()
         given = dict(self._engine_args)
         if isinstance(given.get("hf_overrides"), dict):
-            # Without these, vLLM would wait forever for room for an image that is larger than it planned for.
+            # Without these, vLLM would wait forever for room for an image that is larger than it
+            # planned for.
             given["hf_overrides"] = given["hf_overrides"] | chosen.get("hf_overrides", {})
         return chosen | given
 
     def _cpu_arguments(self) -> dict[str, Any]:
-        """The fastest settings on a CPU. Measured on two cores with 6 layers of 512, 7 tiles of 448, 32 new tokens:
+        """The fastest settings on a CPU. Measured on two cores with 6 layers of 512, 7 tiles of
+        448, 32 new tokens:
 
-        - One process for engine and worker starts in 14 s instead of 21 and does 0.9 requests a second instead of 0.5:
-          two processes keep a core busy waiting for each other.
+        - One process for engine and worker starts in 14 s instead of 21 and does 0.9 requests a
+          second instead of 0.5: two processes keep a core busy waiting for each other.
         - Compiling adds 14 to 25 s to the start and nothing to the speed.
         - The start writes the whole key-value cache, which takes a second per GiB.
-        - Threads that spin while they wait are no faster alone, and a third as fast beside a busy process.
+        - Threads that spin while they wait are no faster alone, and a third as fast beside a busy
+          process.
         """
         import psutil
 
@@ -304,30 +347,43 @@ class VllmEngine:
     def _keep_encoded(self, config: Any) -> None:
         """Makes vLLM keep more than the one or two encoded images for which it has room by default.
 
-        The last tokens of an image share a block of the prefix cache with the question after it. So another question
-        needs the image's embeddings again, however much of the prompt is cached. Without them the image is encoded
-        again, and three questions cost as much as three images.
+        The last tokens of an image share a block of the prefix cache with the question after it. So
+        another question needs the image's embeddings again, however much of the prompt is cached.
+        Without them the image is encoded again, and three questions cost as much as three images.
         """
-        of_a_token = config.model_config.get_inputs_embeds_size() * config.model_config.dtype.itemsize
+        of_a_token = (
+            config.model_config.get_inputs_embeds_size() * config.model_config.dtype.itemsize
+        )
         scheduler = config.scheduler_config
         checkpoint = self.checkpoint
         tiles = (
-            max(self._max_tiles if self._max_tiles and checkpoint.dynamic else 0, checkpoint.max_tiles)
+            max(
+                self._max_tiles if self._max_tiles and checkpoint.dynamic else 0,
+                checkpoint.max_tiles,
+            )
             + checkpoint.use_thumbnail
         )
-        # What vLLM can encode in one step. vLLM refuses a larger image only where its cache is no larger than that,
-        # which is its default; otherwise it waits forever for room.
-        self._longest_image = max(scheduler.max_num_encoder_input_tokens, tiles * checkpoint.tokens_per_tile)
-        scheduler.encoder_cache_size = max(scheduler.encoder_cache_size, ENCODED_BYTES // of_a_token)
+        # What vLLM can encode in one step. vLLM refuses a larger image only where its cache is no
+        # larger than that, which is its default; otherwise it waits forever for room.
+        self._longest_image = max(
+            scheduler.max_num_encoder_input_tokens, tiles * checkpoint.tokens_per_tile
+        )
+        scheduler.encoder_cache_size = max(
+            scheduler.encoder_cache_size, ENCODED_BYTES // of_a_token
+        )
 
     def _check(self, request: Request) -> None:
-        """Refuses a request on which vLLM would fail: a shape error in its worker ends the engine for all requests."""
+        """Refuses a request on which vLLM would fail: a shape error in its worker ends the engine
+        for all requests."""
         model = self._started().model_config
         if len(request.token_ids) >= self.context_length:
             mend = f"Lower {keyword('max_tiles')}, or shorten the question."
             if self.context_length < self.checkpoint.context_length:
                 trained = self.checkpoint.context_length
-                raised = f"raise max_model_len in {keyword('engine_args')}: the checkpoint takes {trained}"
+                raised = (
+                    f"raise max_model_len in {keyword('engine_args')}: the checkpoint takes"
+                    f" {trained}"
+                )
                 mend = f"{mend[:-1]}, or {raised}."
             raise context_exceeded(len(request.token_ids), self.context_length, mend)
         longest = max((image.length - 2 for image in request.images), default=0)
@@ -335,9 +391,9 @@ class VllmEngine:
             raise UnitError(
                 "generate",
                 "prompt_too_long",
-                f"an image of {longest} tokens; the engine encodes at most {self._longest_image} at a time. Lower "
-                f"{keyword('max_tiles')}, leave out {keyword('combine_images')}, or raise max_num_batched_tokens in "
-                f"{keyword('engine_args')}.",
+                f"an image of {longest} tokens; the engine encodes at most {self._longest_image} at"
+                f" a time. Lower {keyword('max_tiles')}, leave out {keyword('combine_images')}, or"
+                f" raise max_num_batched_tokens in {keyword('engine_args')}.",
             )
         size = self.checkpoint.tile_size
         shape = (sum(image.num_tiles for image in request.images), 3, size, size)
@@ -346,21 +402,24 @@ class VllmEngine:
             raise UnitError(
                 "generate",
                 "engine_failed",
-                f"tiles of shape {given} and {len(request.image_hashes)} hashes for a prompt whose "
-                f"{len(request.images)} images need tiles of shape {shape}. This is an error of the caller.",
+                f"tiles of shape {given} and {len(request.image_hashes)} hashes for a prompt whose"
+                f" {len(request.images)} images need tiles of shape {shape}. This is an error of"
+                " the caller.",
             )
         if (highest := int(request.token_ids.max())) >= model.get_vocab_size():
             raise UnitError(
                 "generate",
                 "engine_failed",
-                f"token {highest} in the prompt; the model knows {model.get_vocab_size()} tokens. Its tokenizer files "
-                "are those of another checkpoint; download them again.",
+                f"token {highest} in the prompt; the model knows {model.get_vocab_size()} tokens."
+                " Its tokenizer files are those of another checkpoint; download them again.",
             )
 
     def _within_context(self, request: Request, sampling: Sampling) -> Sampling:
         """The sampling, with its maximum length cut to what is left of the context."""
         left = self.context_length - len(request.token_ids)
-        return sampling if sampling.max_new_tokens <= left else replace(sampling, max_new_tokens=left)
+        return (
+            sampling if sampling.max_new_tokens <= left else replace(sampling, max_new_tokens=left)
+        )
 
     def _sampling_params(self, sampling: Sampling, watched: bool) -> SamplingParams:
         return sampling_params(sampling, self._stop_ids, self._watched_every if watched else None)

@@ -42,7 +42,9 @@ def engine_input(request: Request, context_id: int) -> Any:
     )
 
 
-def sampling_params(sampling: Sampling, stop_ids: Iterable[int], every: int | None) -> SamplingParams:
+def sampling_params(
+    sampling: Sampling, stop_ids: Iterable[int], every: int | None
+) -> SamplingParams:
     """The sampling as vLLM takes it.
 
     Args:
@@ -55,7 +57,9 @@ def sampling_params(sampling: Sampling, stop_ids: Iterable[int], every: int | No
 
     form: StructuredOutputsParams | None = None
     if sampling.constrained:
-        form = StructuredOutputsParams(json=sampling.json_schema, choice=list(sampling.choices) or None)
+        form = StructuredOutputsParams(
+            json=sampling.json_schema, choice=list(sampling.choices) or None
+        )
     return SamplingParams(
         max_tokens=sampling.max_new_tokens,
         min_tokens=sampling.min_new_tokens,
@@ -69,7 +73,8 @@ def sampling_params(sampling: Sampling, stop_ids: Iterable[int], every: int | No
         logprobs=sampling.logprobs,
         structured_outputs=form,
         detokenize=False,
-        # One message per request through this process, or one every few tokens for a watched request.
+        # One message per request through this process, or one every few tokens for a watched
+        # request.
         output_kind=RequestOutputKind.CUMULATIVE if every else RequestOutputKind.FINAL_ONLY,
         stream_interval=every,
     )
@@ -79,10 +84,16 @@ def completion(output: Any, prompt_tokens: int, finish_reason: str | None) -> Co
     """vLLM's answer as a `Completion`.
 
     Raises:
-        UnitError: ``engine_failed`` if vLLM ended the request for another reason than its own end, length or watch.
+        UnitError: ``engine_failed`` if vLLM ended the request for another reason than its own end,
+            length or watch.
     """
     if finish_reason not in ("stop", "length", "watch"):
-        raise UnitError("generate", "engine_failed", f"vLLM ended the request with {finish_reason!r}.")
+        raise UnitError(
+            "generate", "engine_failed", f"vLLM ended the request with {finish_reason!r}."
+        )
     answer = output.outputs[0]
-    logprobs = [{token: entry.logprob for token, entry in position.items()} for position in answer.logprobs or []]
+    logprobs = [
+        {token: entry.logprob for token, entry in position.items()}
+        for position in answer.logprobs or []
+    ]
     return Completion(list(answer.token_ids), prompt_tokens, finish_reason, logprobs)

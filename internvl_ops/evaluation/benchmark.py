@@ -23,7 +23,8 @@ class Sample:
         id: Unique; identifies the question in the data.
         split: The part of the benchmark that it belongs to.
         judgement: What a judge model said about the answer; empty if it was not asked, or failed.
-        response: The answer, without special tokens and surrounding whitespace; empty if the question failed.
+        response: The answer, without special tokens and surrounding whitespace; empty if the
+            question failed.
         failed: Whether there is no answer because of an error.
         question: As in the data, without the benchmark's prompt.
         answers: The right answers.
@@ -75,33 +76,38 @@ class Benchmark:
         title: As in the published tables.
         metric: Describes its figure, for a person.
         prompt: The prompt, with ``{}`` for the row's question.
-        needs: Required columns of the data: `read`'s name for each, with all names for it in the published forms.
+        needs: Required columns of the data: `read`'s name for each, with all names for it in the
+            published forms.
         may_have: The same for optional columns.
-        read: Makes fields of `Sample` from a row's values, named as in ``needs`` and ``may_have``, and its split.
-            Raises ``ValueError`` if the row cannot be asked or scored.
-        fields: Fields of `Sample` that `read` returns, besides the split; and ``start`` and ``end``, in seconds, if a
-            row may be about a part of its video.
+        read: Makes fields of `Sample` from a row's values, named as in ``needs`` and ``may_have``,
+            and its split. Raises ``ValueError`` if the row cannot be asked or scored.
+        fields: Fields of `Sample` that `read` returns, besides the split; and ``start`` and
+            ``end``, in seconds, if a row may be about a part of its video.
         score: Scores each sample; a failed one is wrong.
         summarise: Computes the figures from all samples and their scores.
         splits: Its published splits, as their files are named.
         media: ``image`` or ``video``.
-        video_suffix: Suffix of videos that the data names without one. If it is empty, such a name is a folder of
-            frames.
+        video_suffix: Suffix of videos that the data names without one. If it is empty, such a name
+            is a folder of frames.
         folders: The benchmark's folders of videos, if the videos' names do not include the folder.
-        place: Finds a video's path in those folders, or an image's path, from its name and its row's category.
-        media_names: Columns that may hold the media, if they are not called as in most benchmarks; the first that there
-            is counts.
-        more_media: Columns that may hold further images of a row. If a row has several images, or a list of them,
-            ``read`` finds their number as ``pictures``.
-        truths: Suffixes of files with the right answer, which may stand beside the images of a folder in place of data.
+        place: Finds a video's path in those folders, or an image's path, from its name and its
+            row's category.
+        media_names: Columns that may hold the media, if they are not called as in most benchmarks;
+            the first that there is counts.
+        more_media: Columns that may hold further images of a row. If a row has several images, or a
+            list of them, ``read`` finds their number as ``pictures``.
+        truths: Suffixes of files with the right answer, which may stand beside the images of a
+            folder in place of data.
         max_tiles: Maximum number of tiles of an image.
         max_new_tokens: Maximum length of an answer, in tokens.
         min_new_tokens: Minimum length of an answer, in tokens.
         num_frames: Number of frames of a video.
         frame_rule: How frames of a video are selected; see `VideoOptions`.
         frame_labels: How frames are numbered in the prompt; see `media.sampling.frame_labels`.
-        exif: Whether images are turned upright by their EXIF orientation. The published scripts do not.
-        subtitles: Settings of the variant that shows the model the subtitles of its videos, if there is one.
+        exif: Whether images are turned upright by their EXIF orientation. The published scripts do
+            not.
+        subtitles: Settings of the variant that shows the model the subtitles of its videos, if
+            there is one.
         no_letter: How an answer without a recognised letter counts; one of ``scores``.
         scores: Ways to score, by `no_letter`, if there are several; they replace ``score``.
         enlarge: How much the first image of a row is enlarged; see `tile_image`.
@@ -155,8 +161,15 @@ class Benchmark:
         return self.for_release(release_of(model))
 
     def evaluate(self, samples: Sequence[Sample]) -> tuple[list[float | None], Figures]:
-        """The score of each sample, None if it counts in no figure, and the figures of all samples."""
+        """The score of each sample, None if it counts in no figure, and the figures of all
+        samples."""
         score = self.score if self.no_letter is None else self.scores[self.no_letter]
         scores = list(score(samples))
-        counted = [(sample, given) for sample, given in zip(samples, scores, strict=True) if given is not None]
-        return scores, self.summarise([sample for sample, _ in counted], [given for _, given in counted])
+        counted = [
+            (sample, given)
+            for sample, given in zip(samples, scores, strict=True)
+            if given is not None
+        ]
+        return scores, self.summarise(
+            [sample for sample, _ in counted], [given for _, given in counted]
+        )

@@ -15,11 +15,13 @@ def benchmark_markdown() -> str:
     ]
     for name, one in BENCHMARKS.items():
         shown = f"{one.num_frames} frames" if one.media == "video" else f"{one.max_tiles}"
-        columns = "; ".join(" or ".join(f"`{column}`" for column in names) for names in one.needs.values())
+        columns = "; ".join(
+            " or ".join(f"`{column}`" for column in names) for names in one.needs.values()
+        )
         models = len(PUBLISHED[name].models) if name in PUBLISHED else ""
         lines.append(
-            f"| `{name}` | {one.title}: {one.metric} | {_prompt(one)} | {shown} | {_lengths(one)} | {columns} "
-            f"| {models} |"
+            f"| `{name}` | {one.title}: {one.metric} | {_prompt(one)} | {shown} | {_lengths(one)} |"
+            f" {columns} | {models} |"
         )
     return "\n".join(lines)
 

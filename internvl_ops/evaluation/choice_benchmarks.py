@@ -15,7 +15,13 @@ _ASKED = {"question": ("question",), "answers": ("answer",)}
 _MMBENCH: dict[str, Any] = {
     "metric": "circular accuracy",
     "needs": {**_ASKED, "index": ("index",), "A": ("A",), "B": ("B",)},
-    "may_have": {"hint": ("hint",), "category": ("category",), "C": ("C",), "D": ("D",), "E": ("E",)},
+    "may_have": {
+        "hint": ("hint",),
+        "category": ("category",),
+        "C": ("C",),
+        "D": ("D",),
+        "E": ("E",),
+    },
     "read": readers.read_mmbench,
     "fields": (*_FIELDS, "group"),
     "score": scoring.letter_of_options,
@@ -28,10 +34,16 @@ _IN_FIRST_PLACE = scoring.each(
 
 CHOICE_BENCHMARKS: dict[str, Benchmark] = {
     "mmbench": Benchmark(
-        title="MMBench-EN", prompt=f"{{}}\n{LETTER}", summarise=scoring.circular("MMBench-EN"), **_MMBENCH
+        title="MMBench-EN",
+        prompt=f"{{}}\n{LETTER}",
+        summarise=scoring.circular("MMBench-EN"),
+        **_MMBENCH,
     ),
     "mmbench_cn": Benchmark(
-        title="MMBench-CN", prompt=CHINESE_LETTER, summarise=scoring.circular("MMBench-CN"), **_MMBENCH
+        title="MMBench-CN",
+        prompt=CHINESE_LETTER,
+        summarise=scoring.circular("MMBench-CN"),
+        **_MMBENCH,
     ),
     "ccbench": Benchmark(
         title="CCBench dev",

@@ -1,5 +1,5 @@
-"""Reads rows of multiple-choice and yes-or-no benchmarks, in the forms in which they are published. Each function
-raises ``ValueError`` if it cannot."""
+"""Reads rows of multiple-choice and yes-or-no benchmarks, in the forms in which they are published.
+Each function raises ``ValueError`` if it cannot."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _CHINESE = re.compile("[\u4e00-\u9fff]")
 
 
 def read_ai2d(row: BenchmarkRow, split: str) -> Fields:
-    """AI2D: InternVL's JSONL has the whole prompt as its question. Other forms have options in columns A to D, or as a
-    list with the place of the right one as the answer."""
+    """AI2D: InternVL's JSONL has the whole prompt as its question. Other forms have options in
+    columns A to D, or as a list with the place of the right one as the answer."""
     options = _lettered(row) or _list(row, "choices")
     if not options:
         return {"question": text(row, "question"), "answers": texts(row, "answers"), "options": []}
@@ -31,8 +31,8 @@ def read_ai2d(row: BenchmarkRow, split: str) -> Fields:
 
 
 def read_seed(row: BenchmarkRow, split: str) -> Fields:
-    """SEED-Bench: InternVL's JSONL has the whole prompt in ``text``. Other forms have options in columns. Questions
-    about videos belong to another figure."""
+    """SEED-Bench: InternVL's JSONL has the whole prompt in ``text``. Other forms have options in
+    columns. Questions about videos belong to another figure."""
     kind = given(row, "kind")
     if given(row, "medium") == "video" or (kind.isdecimal() and int(kind) >= _SEED_VIDEO):
         raise ValueError(
@@ -43,7 +43,12 @@ def read_seed(row: BenchmarkRow, split: str) -> Fields:
     if right not in tuple("ABCD"):
         raise ValueError(f"answer {right!r:.80}; a letter from A to D is needed")
     asked = f"{_asked(row, options)}\n{LETTER}" if options else text(row, "question")
-    return {"question": asked, "answers": [right], "options": options, "category": given(row, "category") or kind}
+    return {
+        "question": asked,
+        "answers": [right],
+        "options": options,
+        "category": given(row, "category") or kind,
+    }
 
 
 def read_ccbench(row: BenchmarkRow, split: str) -> Fields:
@@ -58,7 +63,8 @@ def read_ccbench(row: BenchmarkRow, split: str) -> Fields:
 
 
 def read_choices(row: BenchmarkRow, split: str) -> Fields:
-    """A question with options in columns, as VLMEvalKit asks it: the last line is in Chinese if the question is."""
+    """A question with options in columns, as VLMEvalKit asks it: the last line is in Chinese if the
+    question is."""
     options = _lettered(row)
     right = _letter(row, options)
     asked = _asked(row, options)
@@ -74,8 +80,8 @@ def read_choices(row: BenchmarkRow, split: str) -> Fields:
 def read_mmmu(row: BenchmarkRow, split: str) -> Fields:
     """MMMU, as VLMEvalKit asks and counts it.
 
-    A question without options is open. It counts as one whose first option is the right answer. Where a question has
-    several images, their marks come after it.
+    A question without options is open. It counts as one whose first option is the right answer.
+    Where a question has several images, their marks come after it.
     """
     options = _lettered(row) or _list(row, "choices")
     right = text(row, "answers")
@@ -101,7 +107,8 @@ def read_mmmu(row: BenchmarkRow, split: str) -> Fields:
 
 
 def read_scienceqa(row: BenchmarkRow, split: str) -> Fields:
-    """ScienceQA: a hint, the question, and a list of options; the answer is the place of the right one."""
+    """ScienceQA: a hint, the question, and a list of options; the answer is the place of the right
+    one."""
     options = _list(row, "choices")
     if not 2 <= len(options) <= 5:
         raise ValueError(f"{len(options)} choice(s); 2 to 5 are needed")
@@ -114,15 +121,16 @@ def read_scienceqa(row: BenchmarkRow, split: str) -> Fields:
 
 
 def read_mmvp(row: BenchmarkRow, split: str) -> Fields:
-    """MMVP: options in one text, ``(a) Open (b) Closed``. Two images that follow one another are a pair."""
+    """MMVP: options in one text, ``(a) Open (b) Closed``. Two images that follow one another are a
+    pair."""
     parts = _MMVP_OPTIONS.split(text(row, "options"))
     options = [option.strip() for option in parts[2::2]]
     found = _MMVP_OPTIONS.fullmatch(text(row, "answers").strip())
     right = found[1].upper() if found else ""
     if len(options) < 2 or right not in LETTERS[: len(options)] or not right:
         raise ValueError(
-            f"options {row.get('options')!r:.80} and answer {row.get('answers')!r:.80}; needed are '(a) … (b) …' and "
-            "'(a)' or '(b)'"
+            f"options {row.get('options')!r:.80} and answer {row.get('answers')!r:.80}; needed are"
+            " '(a) … (b) …' and '(a)' or '(b)'"
         )
     number = int(float(text(row, "index")))
     return {
@@ -136,7 +144,11 @@ def read_mmvp(row: BenchmarkRow, split: str) -> Fields:
 def read_pope(row: BenchmarkRow, split: str) -> Fields:
     """POPE: LLaVA's JSONL has the prompt's last line in its text; other forms do not."""
     question = text(row, "question").removesuffix(SHORT).rstrip()
-    return {"question": question, "answers": [_yes_or_no(row)], "category": given(row, "category") or split}
+    return {
+        "question": question,
+        "answers": [_yes_or_no(row)],
+        "category": given(row, "category") or split,
+    }
 
 
 def read_hallusion(row: BenchmarkRow, split: str) -> Fields:
@@ -147,8 +159,8 @@ def read_hallusion(row: BenchmarkRow, split: str) -> Fields:
         numbers = text(row, "index").split("_")[3:6]
     if len(numbers) != 3 or not all(numbers):
         raise ValueError(
-            f"index {row.get('index')!r:.80} does not end in the numbers of set, figure and question, and there are no "
-            "columns set_id, figure_id and question_id"
+            f"index {row.get('index')!r:.80} does not end in the numbers of set, figure and"
+            " question, and there are no columns set_id, figure_id and question_id"
         )
     category = given(row, "category")
     if kind := given(row, "kind"):
@@ -162,10 +174,17 @@ def read_hallusion(row: BenchmarkRow, split: str) -> Fields:
 
 
 def read_mmvet(row: BenchmarkRow, split: str) -> Fields:
-    """MM-Vet: a question, and the abilities that it needs, as a list or with commas between them."""
+    """MM-Vet: a question, and the abilities that it needs, as a list or with commas between
+    them."""
     several = row.get("category")
-    needed = ",".join(map(str, several)) if isinstance(several, list | tuple) else given(row, "category")
-    return {"question": text(row, "question"), "answers": [text(row, "answers")], "category": needed}
+    needed = (
+        ",".join(map(str, several)) if isinstance(several, list | tuple) else given(row, "category")
+    )
+    return {
+        "question": text(row, "question"),
+        "answers": [text(row, "answers")],
+        "category": needed,
+    }
 
 
 def read_mmbench_video(row: BenchmarkRow, split: str) -> Fields:
@@ -179,7 +198,9 @@ def read_mathvista(row: BenchmarkRow, split: str) -> Fields:
     options = _list(row, "choices")
     right = text(row, "answers")
     if options:
-        right = given(row, "option") or (LETTERS[options.index(right)] if right in options else right)
+        right = given(row, "option") or (
+            LETTERS[options.index(right)] if right in options else right
+        )
         if right not in tuple(LETTERS[: len(options)]):
             raise ValueError(f"answer {right!r:.80} is none of the {len(options)} choices")
     return {
@@ -208,7 +229,11 @@ def _asked(row: BenchmarkRow, options: Sequence[str]) -> str:
 
 def _lettered(row: BenchmarkRow) -> list[str]:
     """The options in columns A, B, and so on."""
-    return [option for letter in LETTER_COLUMNS if (option := given(row, letter)) and option not in PANDAS_NA]
+    return [
+        option
+        for letter in LETTER_COLUMNS
+        if (option := given(row, letter)) and option not in PANDAS_NA
+    ]
 
 
 def _list(row: BenchmarkRow, name: str) -> list[str]:

@@ -1,4 +1,5 @@
-"""The rows of the tables that the family publishes in its model cards and its README, and what this project offers."""
+"""The rows of the tables that the family publishes in its model cards and its README, and what this
+project offers."""
 
 from __future__ import annotations
 
@@ -8,7 +9,10 @@ from dataclasses import dataclass
 from internvl_ops.evaluation.declarations import BENCHMARKS, Name
 
 CARD, VIDEO, GROUNDING, README = "card, images", "card, videos", "card, boxes", "family README"
-NO_ANSWERS = "the answers of the test split are not published: their server scores them; offered is the other split"
+NO_ANSWERS = (
+    "the answers of the test split are not published: their server scores them; offered is the"
+    " other split"
+)
 _VECTORS = "measured with the vectors of InternVL-C or -G; `evaluate` asks chat models"
 
 

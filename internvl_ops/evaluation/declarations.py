@@ -1,6 +1,6 @@
-"""The benchmarks. Prompts, tiles and token limits come from InternVL's own evaluation, or from VLMEvalKit's where the
-family's figures were measured with it: OCRBench, RealWorldQA, MMMU, HallusionBench and Video-MME. Releases with other
-settings declare them."""
+"""The benchmarks. Prompts, tiles and token limits come from InternVL's own evaluation, or from
+VLMEvalKit's where the family's figures were measured with it: OCRBench, RealWorldQA, MMMU,
+HallusionBench and Video-MME. Releases with other settings declare them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,14 @@ from internvl_ops.evaluation.choice_benchmarks import CHOICE_BENCHMARKS
 from internvl_ops.evaluation.judged_benchmarks import JUDGED_BENCHMARKS
 from internvl_ops.evaluation.releases import since
 from internvl_ops.evaluation.yes_no_benchmarks import YES_NO_BENCHMARKS
-from internvl_ops.metrics import anls, exact_match, gqa_match, ocrbench_hit, relaxed_accuracy, vqa_accuracy
+from internvl_ops.metrics import (
+    anls,
+    exact_match,
+    gqa_match,
+    ocrbench_hit,
+    relaxed_accuracy,
+    vqa_accuracy,
+)
 from internvl_ops.tasks.caption import CAPTION_PROMPTS
 from internvl_ops.tasks.ocr import OCR_PROMPTS as OCR_PROMPTS
 
@@ -22,11 +29,15 @@ Name = Literal["refcoco", "docvqa", "infovqa", "chartqa", "textvqa", "vizwiz", "
                "exact_match", "ocr"]  # fmt: skip
 
 SHORT = "{} Answer the question using a single word or phrase."
-GROUND = "Please provide the bounding box coordinate of the region this sentence describes: <ref>{}</ref>"
+GROUND = (
+    "Please provide the bounding box coordinate of the region this sentence describes:"
+    " <ref>{}</ref>"
+)
 VIDEO_MME = (
-    "\nThese are the frames of a video. {subtitles}Select the best answer to the following multiple-choice question "
-    "based on the video. Respond with only the letter (A, B, C, or D) of the correct option.\nQuestion: {} \n"
-    "Answer with the option's letter from the given choices directly."
+    "\nThese are the frames of a video. {subtitles}Select the best answer to the following"
+    " multiple-choice question based on the video. Respond with only the letter (A, B, C, or D) of"
+    " the correct option.\nQuestion: {} \nAnswer with the option's letter from the given choices"
+    " directly."
 )
 QUESTION_COLUMNS = ("question", "query")
 ANSWERS = ("answers", "answer", "label", "annotation")
@@ -104,8 +115,10 @@ BENCHMARKS: dict[str, Benchmark] = {
     "vizwiz": _vqa(
         "VizWiz",
         ("val",),
-        prompt="{} When the provided information is insufficient, respond with 'Unanswerable'. Answer the question "
-        "using a single word or phrase.",
+        prompt=(
+            "{} When the provided information is insufficient, respond with 'Unanswerable'. Answer"
+            " the question using a single word or phrase."
+        ),
     ),
     "vqav2": _vqa("VQAv2", ("val", "testdev")),
     "okvqa": _vqa("OKVQA", ("val",)),
@@ -128,7 +141,9 @@ BENCHMARKS: dict[str, Benchmark] = {
         needs=_ASKED | {"category": ("question_type", "category")},
         read=readers.read_ocrbench,
         fields=("question", "answers", "category"),
-        score=scoring.each(lambda sample: ocrbench_hit(sample.response, sample.answers, sample.category)),
+        score=scoring.each(
+            lambda sample: ocrbench_hit(sample.response, sample.answers, sample.category)
+        ),
         summarise=scoring.ocrbench,
         max_tiles=24,
         max_new_tokens=1024,
@@ -137,7 +152,11 @@ BENCHMARKS: dict[str, Benchmark] = {
         title="MME",
         metric="accuracy and accuracy+, added up",
         prompt=SHORT,
-        needs=_ASKED | {"category": ("category",), "image_id": ("question_id", "image_path", "image_name")},
+        needs=_ASKED
+        | {
+            "category": ("category",),
+            "image_id": ("question_id", "image_path", "image_name"),
+        },
         read=readers.read_mme,
         fields=("question", "answers", "category", "group"),
         score=scoring.yes_no,
@@ -151,9 +170,12 @@ BENCHMARKS: dict[str, Benchmark] = {
     "mvbench": Benchmark(
         title="MVBench",
         metric="accuracy",
-        prompt="Carefully watch the video and pay attention to the cause and sequence of events, the detail and "
-        "movement of objects, and the action and pose of persons. Based on your observations, select the best option "
-        "that accurately addresses the question.\n\n{}\nOnly give the best option.",
+        prompt=(
+            "Carefully watch the video and pay attention to the cause and sequence of events, the"
+            " detail and movement of objects, and the action and pose of persons. Based on your"
+            " observations, select the best option that accurately addresses the"
+            " question.\n\n{}\nOnly give the best option."
+        ),
         needs={"question": ("question",), "answers": ("answer",), "options": ("candidates",)},
         may_have={"category": ("task_type",), "start": ("start",), "end": ("end",)},
         read=readers.read_mvbench,
@@ -188,11 +210,17 @@ BENCHMARKS: dict[str, Benchmark] = {
         frame_labels="training",
         subtitles={
             "title": "Video-MME w subs",
-            "prompt": VIDEO_MME.replace("{subtitles}", "This video's subtitles are listed below:\n{subtitles}\n"),
+            "prompt": VIDEO_MME.replace(
+                "{subtitles}", "This video's subtitles are listed below:\n{subtitles}\n"
+            ),
             "summarise": scoring.overall("Video-MME w subs"),
         },
         no_letter="skip",
-        scores={"skip": scoring.letters_found, "text": scoring.letter_or_text, "wrong": scoring.letter_of_four},
+        scores={
+            "skip": scoring.letters_found,
+            "text": scoring.letter_or_text,
+            "wrong": scoring.letter_of_four,
+        },
         releases={release: {"no_letter": "text"} for release in since("InternVL2.5")},
     ),
     "captions": Benchmark(

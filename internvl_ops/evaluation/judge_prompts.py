@@ -1,5 +1,5 @@
-"""What a judge model is asked, as published by MM-Vet, MathVista and MMBench-Video and used by VLMEvalKit. The words
-are part of the measure: with others, the figures could not be compared."""
+"""What a judge model is asked, as published by MM-Vet, MathVista and MMBench-Video and used by
+VLMEvalKit. The words are part of the measure: with others, the figures could not be compared."""
 
 MMVET = """
 Compare the ground truth and prediction from AI models, to give a correctness score for the prediction.
@@ -49,34 +49,43 @@ Your response should be a single integer from 0, 1, 2, or 3.
 """
 
 _INTEGER = (
-    "Please answer the question requiring an integer answer and provide the final value,\ne.g., 1, 2, 3, at the end."
+    "Please answer the question requiring an integer answer and provide the final value,\ne.g., 1,"
+    " 2, 3, at the end."
 )
 _ONE = (
-    "Please answer the question requiring a floating-point number with one decimal place and provide the final value,\n"
-    "e.g., 1.2, 1.3, 1.4, at the end."
+    "Please answer the question requiring a floating-point number with one decimal place and"
+    " provide the final value,\ne.g., 1.2, 1.3, 1.4, at the end."
 )
 _TWO = (
-    "Please answer the question requiring a floating-point number with two decimal places and provide the final "
-    "value,\ne.g., 1.23, 1.34, 1.45, at the end."
+    "Please answer the question requiring a floating-point number with two decimal places and"
+    " provide the final value,\ne.g., 1.23, 1.34, 1.45, at the end."
 )
 _LIST = (
     "Please answer the question requiring a Python list as an answer and provide the final list,\n"
     "e.g., [1, 2, 3], [1.2, 1.3, 1.4], at the end."
 )
-_LETTER = "Please answer the question and provide the correct option letter, e.g., A, B, C, D, at the end."
+_LETTER = (
+    "Please answer the question and provide the correct option letter, e.g., A, B, C, D, at the"
+    " end."
+)
 # Hint, question (with choices), response, extracted answer.
 _EXAMPLES = (
     (_INTEGER, "Which number is missing?", "The number missing in the sequence is 14.", "14"),
     (
         _ONE,
         "What is the fraction of females facing the camera?",
-        "The fraction of females facing the camera is 0.6,\n"
-        "which means that six out of ten females in the group are facing the camera.",
+        (
+            "The fraction of females facing the camera is 0.6,\n"
+            "which means that six out of ten females in the group are facing the camera."
+        ),
         "0.6",
     ),
     (
         _TWO,
-        "How much money does Luca need to buy a sour apple candy and a butter-scotch candy? (Unit: $)",
+        (
+            "How much money does Luca need to buy a sour apple candy and a butter-scotch candy?"
+            " (Unit: $)"
+        ),
         "Luca needs $1.45 to buy a sour apple candy and a butterscotch candy.",
         "1.45",
     ),
@@ -96,7 +105,10 @@ _EXAMPLES = (
 
 
 def _example(hint: str, question: str, response: str, answer: str) -> str:
-    return f"\nHint: {hint}\n\nQuestion: {question}\n\nModel response: {response}\n\nExtracted answer: {answer}\n\n"
+    return (
+        f"\nHint: {hint}\n\nQuestion: {question}\n\nModel response: {response}\n\nExtracted answer:"
+        f" {answer}\n\n"
+    )
 
 
 MATHVISTA = (

@@ -6,9 +6,10 @@ from internvl_ops.evaluation import choice_readers, judging, scoring
 from internvl_ops.evaluation.benchmark import Benchmark
 
 _FRAMES = (
-    "\nYou will be provided with {frames} separate frames uniformly sampled from a video, the frames are provided in "
-    "chronological order of the video.\nPlease analyze these images and provide the answer to the question about the "
-    "video content.\nPlease directly reply with your response to the only question.\nQuestion: {} "
+    "\nYou will be provided with {frames} separate frames uniformly sampled from a video, the"
+    " frames are provided in chronological order of the video.\nPlease analyze these images and"
+    " provide the answer to the question about the video content.\nPlease directly reply with your"
+    " response to the only question.\nQuestion: {} "
 )
 
 JUDGED_BENCHMARKS: dict[str, Benchmark] = {

@@ -16,7 +16,14 @@ from internvl_ops.metrics.letters import LETTERS
 # The dimensions of MMBench-Video, and the abilities that the script sorts them by.
 _PERCEPTION = {
     "CP": ("Video Topic", "Video Emotion", "Video Scene", "Video Style"),
-    "FP-S": ("OCR", "Object Recognition", "Attribute Recognition", "Event Recognition", "Human Motion", "Counting"),
+    "FP-S": (
+        "OCR",
+        "Object Recognition",
+        "Attribute Recognition",
+        "Event Recognition",
+        "Human Motion",
+        "Counting",
+    ),
     "FP-C": ("Spatial Relationship", "Human-object Interaction", "Human Interaction"),
     "HL": ("Hallucination",),
 }
@@ -35,7 +42,11 @@ DIMENSIONS = {
 }
 ABILITIES = ("rec", "ocr", "know", "gen", "spat", "math")
 # The published columns by a part of the judge's name.
-_MMVET_COLUMNS = {"0613": "MMVet GPT-4-0613", "turbo": "MMVet GPT-4-Turbo", "1106": "MMVet GPT-4-Turbo"}
+_MMVET_COLUMNS = {
+    "0613": "MMVet GPT-4-0613",
+    "turbo": "MMVet GPT-4-Turbo",
+    "1106": "MMVet GPT-4-Turbo",
+}
 
 
 @dataclass(frozen=True)
@@ -46,7 +57,8 @@ class JudgeRule:
         ask: The prompt; None if the answer needs no judge.
         accepts: Whether a judgement can be used; if not, the judge is asked again.
         max_tokens: Maximum length of a judgement.
-        column: The published column to compare with, by the name of the judge and the number of frames of a video.
+        column: The published column to compare with, by the name of the judge and the number of
+            frames of a video.
         system: The judge's system prompt; empty for none.
     """
 
@@ -71,12 +83,15 @@ def _rating(judgement: str) -> float | None:
 
 def _mmvet_column(column: str, judge: str, frames: int | None) -> str:
     name = judge.lower()
-    named = [published for part, published in _MMVET_COLUMNS.items() if "gpt-4" in name and part in name]
+    named = [
+        published for part, published in _MMVET_COLUMNS.items() if "gpt-4" in name and part in name
+    ]
     return named[0] if column == "MMVet" and named else column
 
 
 def _mathvista_value(sample: Sample, text: str) -> object:
-    """What an answer or a judgement says, of the type that the question asks for; None if it cannot be read."""
+    """What an answer or a judgement says, of the type that the question asks for; None if it cannot
+    be read."""
     if sample.options:
         found = mmbench_letter(text, sample.options)
         return found if found in LETTERS[: len(sample.options)] else None
@@ -92,15 +107,19 @@ def _is_right(sample: Sample, text: str) -> bool:
 
 
 def _ask_mathvista(sample: Sample) -> str | None:
-    """Nothing is asked about an option that can be read, or a number that is right (but for 0, as in the script)."""
+    """Nothing is asked about an option that can be read, or a number that is right (but for 0, as
+    in the script)."""
     value = _mathvista_value(sample, sample.response)
     if value and (sample.options or _is_right(sample, sample.response)):
         return None
-    return f"{MATHVISTA}{sample.question}\nModel respone: {sample.response}Extracted answer:"  # [sic]
+    # [sic]
+    return f"{MATHVISTA}{sample.question}\nModel respone: {sample.response}Extracted answer:"
 
 
 def _mathvista_score(sample: Sample) -> float:
-    return float(_is_right(sample, sample.response if _ask_mathvista(sample) is None else sample.judgement))
+    return float(
+        _is_right(sample, sample.response if _ask_mathvista(sample) is None else sample.judgement)
+    )
 
 
 def _ask_mmbench_video(sample: Sample) -> str:
@@ -122,7 +141,9 @@ def _mmbench_video_column(column: str, judge: str, frames: int | None) -> str:
 
 MMVET_RULE = JudgeRule(_ask_mmvet, lambda text: _rating(text) is not None, 3, _mmvet_column)
 MATHVISTA_RULE = JudgeRule(_ask_mathvista, lambda text: True, 128)
-MMBENCH_VIDEO_RULE = JudgeRule(_ask_mmbench_video, lambda text: True, 1024, _mmbench_video_column, MMBENCH_VIDEO)
+MMBENCH_VIDEO_RULE = JudgeRule(
+    _ask_mmbench_video, lambda text: True, 1024, _mmbench_video_column, MMBENCH_VIDEO
+)
 rated = each(lambda sample: _rating(sample.judgement) or 0.0)
 extracted = each(_mathvista_score)
 similar = each(_similarity)
@@ -149,7 +170,14 @@ def _figures(
     figures = Figures({title: scale * sum(scores) / len(scores)} if scores else {})
     for name, members in groups.items():
         pairs = zip(samples, scores, strict=True)
-        of_it = [score for sample, score in pairs if not set(members).isdisjoint(sample.category.split(","))]
+        of_it = [
+            score
+            for sample, score in pairs
+            if not set(members).isdisjoint(sample.category.split(","))
+        ]
         if of_it:
-            figures.categories[name] = {"score": scale * sum(of_it) / len(of_it), "questions": len(of_it)}
+            figures.categories[name] = {
+                "score": scale * sum(of_it) / len(of_it),
+                "questions": len(of_it),
+            }
     return figures

@@ -6,13 +6,18 @@ from typing import NamedTuple
 
 
 class MVBenchTask(NamedTuple):
-    """The path of a task's videos below the folder of all videos, and whether it asks about parts of them."""
+    """The path of a task's videos below the folder of all videos, and whether it asks about parts
+    of them."""
 
     folder: str
     has_bounds: bool = False
 
 
-_PERCEPTION, _CLEVRER, _STAR = "perception/videos", "clevrer/video_validation", "star/Charades_v1_480"
+_PERCEPTION, _CLEVRER, _STAR = (
+    "perception/videos",
+    "clevrer/video_validation",
+    "star/Charades_v1_480",
+)
 MVBENCH_TASKS = {
     "action_sequence": MVBenchTask(_STAR, has_bounds=True),
     "action_prediction": MVBenchTask(_STAR, has_bounds=True),
@@ -45,6 +50,7 @@ def task_of(category: str) -> MVBenchTask | None:
 
 
 def video_path(video: str, category: str) -> str:
-    """A video's path below the folder of all videos; a name that already includes its folder is unchanged."""
+    """A video's path below the folder of all videos; a name that already includes its folder is
+    unchanged."""
     task = task_of(category)
     return video if task is None or "/" in video.rstrip("/") else f"{task.folder}/{video}"

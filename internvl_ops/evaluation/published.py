@@ -1,11 +1,11 @@
-"""The family's scores from its own authors: the tables in the model cards of InternVL2-1B and InternVL-Chat-V1-5, and
-the evaluation pages of the InternVL documentation for the other checkpoints; of videos, the tables of all cards of
-InternVL2. Of InternVL2.5, whose cards show their tables as pictures, it has the figures that an earlier text of the
-cards had.
+"""The family's scores from its own authors: the tables in the model cards of InternVL2-1B and
+InternVL-Chat-V1-5, and the evaluation pages of the InternVL documentation for the other
+checkpoints; of videos, the tables of all cards of InternVL2. Of InternVL2.5, whose cards show their
+tables as pictures, it has the figures that an earlier text of the cards had.
 
-OCRBench, RealWorldQA, MMMU, HallusionBench, MathVista, MMBench-Video and Video-MME were measured with VLMEvalKit, the
-others with InternVL's own scripts; so was MMMU of V1.2. Where a card and the documentation differ by a few tenths, the
-card counts.
+OCRBench, RealWorldQA, MMMU, HallusionBench, MathVista, MMBench-Video and Video-MME were measured
+with VLMEvalKit, the others with InternVL's own scripts; so was MMMU of V1.2. Where a card and the
+documentation differ by a few tenths, the card counts.
 """
 
 from __future__ import annotations
@@ -18,7 +18,12 @@ MINI_2B, MINI_4B = "Mini-InternVL-Chat-2B-V1-5", "Mini-InternVL-Chat-4B-V1-5"
 SIZES = ("InternVL2-1B", "InternVL2-2B", "InternVL2-4B", "InternVL2-8B", "InternVL2-26B", "InternVL2-40B",
          "InternVL2-Llama3-76B")  # fmt: skip
 V2_1B = SIZES[0]
-V2_5_1B, V2_5_2B, V2_5_4B, V2_5_8B = "InternVL2_5-1B", "InternVL2_5-2B", "InternVL2_5-4B", "InternVL2_5-8B"
+V2_5_1B, V2_5_2B, V2_5_4B, V2_5_8B = (
+    "InternVL2_5-1B",
+    "InternVL2_5-2B",
+    "InternVL2_5-4B",
+    "InternVL2_5-8B",
+)
 V2_5_26B, V2_5_78B = "InternVL2_5-26B", "InternVL2_5-78B"
 _Figures = tuple[float | None, ...]
 
@@ -38,12 +43,21 @@ class Published:
     decimals: int = 1
 
 
-def _one(column: str, sizes: _Figures, later: dict[str, float] | None = None, **earlier: float) -> Published:
-    """One column: checkpoints before InternVL2 by the names of their constants, InternVL2 by size, and later ones."""
+def _one(
+    column: str, sizes: _Figures, later: dict[str, float] | None = None, **earlier: float
+) -> Published:
+    """One column: checkpoints before InternVL2 by the names of their constants, InternVL2 by size,
+    and later ones."""
     names = {"v1_1": V1_1, "v1_2": V1_2, "v1_2_plus": V1_2_PLUS, "v1_5": V1_5, "mini_2b": MINI_2B}
-    models: dict[str, _Figures] = {name: (earlier[key],) for key, name in names.items() if key in earlier}
-    models |= {size: (figure,) for size, figure in zip(SIZES, sizes, strict=True) if figure is not None}
-    return Published((column,), models | {name: (figure,) for name, figure in (later or {}).items()})
+    models: dict[str, _Figures] = {
+        name: (earlier[key],) for key, name in names.items() if key in earlier
+    }
+    models |= {
+        size: (figure,) for size, figure in zip(SIZES, sizes, strict=True) if figure is not None
+    }
+    return Published(
+        (column,), models | {name: (figure,) for name, figure in (later or {}).items()}
+    )
 
 
 def _several(
@@ -181,7 +195,9 @@ def beside_published(name: str, model: str, table: dict[str, float]) -> str:
         rows[other] = dict(zip(published.columns, figures, strict=True))
     lines = [f"| model | {' | '.join(columns)} |", f"|---|{'---:|' * len(columns)}"]
     for title, values in rows.items():
-        lines.append(f"| {title} | {' | '.join(_shown(values.get(column), places) for column in columns)} |")
+        lines.append(
+            f"| {title} | {' | '.join(_shown(values.get(column), places) for column in columns)} |"
+        )
     return "\n".join(lines)
 
 

@@ -1,5 +1,5 @@
-"""Reads a row of a benchmark's data as a question and its right answers. Each function raises ``ValueError`` if it
-cannot."""
+"""Reads a row of a benchmark's data as a question and its right answers. Each function raises
+``ValueError`` if it cannot."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from internvl_ops.metrics.letters import LETTERS
 
 Fields = dict[str, Any]
 PEOPLE = 10  # number of people who answered each question of the VQA sets
-# Texts that pandas reads as "no value". The published scripts read MMBench with it, so such options were never shown.
+# Texts that pandas reads as "no value". The published scripts read MMBench with it, so such options
+# were never shown.
 PANDAS_NA = frozenset({"#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>",
                        "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"})  # fmt: skip
 MMBENCH_ROUND = 1_000_000  # added to a question's index for each further order of its options
@@ -32,14 +33,15 @@ def read_vqa(row: BenchmarkRow, split: str) -> Fields:
     answers = texts(row, "answers")
     if len(answers) != PEOPLE:
         raise ValueError(
-            f"{len(answers)} answer(s) where VQA accuracy needs those of {PEOPLE} people. If they stand in the VQA "
-            f"annotation file, name it by {keyword('annotations', 'FILE')}"
+            f"{len(answers)} answer(s) where VQA accuracy needs those of {PEOPLE} people. If they"
+            f" stand in the VQA annotation file, name it by {keyword('annotations', 'FILE')}"
         )
     return {"question": text(row, "question"), "answers": answers}
 
 
 def read_chart(row: BenchmarkRow, split: str) -> Fields:
-    """ChartQA: written by people or generated from captions, according to a column or the file's name."""
+    """ChartQA: written by people or generated from captions, according to a column or the file's
+    name."""
     kind = row.get("kind")
     # HuggingFaceM4/ChartQA numbers the parts in the order of its class labels.
     part = {"0": "human", "1": "augmented"}.get(str(kind), str(kind or split))
@@ -61,7 +63,9 @@ def read_box(row: BenchmarkRow, split: str) -> Fields:
     if len(numbers) != 4 or not all(map(math.isfinite, numbers)):
         raise ValueError(f"box {corners!r:.80}: four numbers are needed, x1, y1, x2, y2 in pixels")
     if numbers[0] >= numbers[2] or numbers[1] >= numbers[3]:
-        raise ValueError(f"box {corners!r:.80} has no area: x1, y1, x2, y2 are needed, not x, y, width, height")
+        raise ValueError(
+            f"box {corners!r:.80} has no area: x1, y1, x2, y2 are needed, not x, y, width, height"
+        )
     return {"question": text(row, "question"), "box": numbers}
 
 
@@ -75,7 +79,8 @@ def read_ocrbench(row: BenchmarkRow, split: str) -> Fields:
 
 
 def read_mme(row: BenchmarkRow, split: str) -> Fields:
-    """A question answered with yes or no; each image has one of both, and the question's id names the image."""
+    """A question answered with yes or no; each image has one of both, and the question's id names
+    the image."""
     fields = read_question(row, split)
     category = text(row, "category")
     if fields["answers"][0].lower() not in ("yes", "no"):
@@ -85,7 +90,11 @@ def read_mme(row: BenchmarkRow, split: str) -> Fields:
 
 def read_mmbench(row: BenchmarkRow, split: str) -> Fields:
     """A hint, the question, and up to five options, each on its own line."""
-    options = [option for letter in LETTERS[:5] if (option := given(row, letter)) and option not in PANDAS_NA]
+    options = [
+        option
+        for letter in LETTERS[:5]
+        if (option := given(row, letter)) and option not in PANDAS_NA
+    ]
     right = text(row, "answers")
     if right not in tuple(LETTERS[: len(options)]):
         raise ValueError(f"answer {right!r:.80} is no letter of the {len(options)} options")
@@ -101,7 +110,8 @@ def read_mmbench(row: BenchmarkRow, split: str) -> Fields:
 
 
 def read_mvbench(row: BenchmarkRow, split: str) -> Fields:
-    """A question with its options; about a part of the video if the row gives the times and its task uses them."""
+    """A question with its options; about a part of the video if the row gives the times and its
+    task uses them."""
     options, right = texts(row, "options"), text(row, "answers")
     if right not in options:
         raise ValueError(f"answer {right!r:.80} is none of the options {options!r:.200}")
@@ -125,7 +135,12 @@ def read_video_mme(row: BenchmarkRow, split: str) -> Fields:
     if right not in tuple("ABCD"):
         raise ValueError(f"answer {right!r:.80}; a letter from A to D is needed")
     asked = "\n".join([text(row, "question"), *options])
-    return {"question": asked, "answers": [right], "options": options, "category": given(row, "category")}
+    return {
+        "question": asked,
+        "answers": [right],
+        "options": options,
+        "category": given(row, "category"),
+    }
 
 
 def text(row: BenchmarkRow, name: str) -> str:
@@ -151,9 +166,13 @@ def texts(row: BenchmarkRow, name: str) -> list[str]:
     if value is None:
         value = []
     several = value if isinstance(value, list | tuple) else [value]
-    found = [str(one["answer"] if isinstance(one, dict) and "answer" in one else one) for one in several]
+    found = [
+        str(one["answer"] if isinstance(one, dict) and "answer" in one else one) for one in several
+    ]
     if not found:
-        raise ValueError(f"no {name}: those of test splits are not published, and such rows cannot be scored")
+        raise ValueError(
+            f"no {name}: those of test splits are not published, and such rows cannot be scored"
+        )
     return found
 
 

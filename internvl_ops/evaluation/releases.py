@@ -20,7 +20,8 @@ _NAMES: tuple[tuple[str, Release], ...] = (
 
 
 def release_of(model: str) -> Release:
-    """The release in a checkpoint's name or path; if there is none, InternVL2, whose scripts most later ones use."""
+    """The release in a checkpoint's name or path; if there is none, InternVL2, whose scripts most
+    later ones use."""
     name = model.lower()
     for folder in reversed(name.split("/")):  # a path in the hub's cache ends in a revision
         for pattern, release in _NAMES:

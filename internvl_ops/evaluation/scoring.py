@@ -1,4 +1,5 @@
-"""Computes the published figures from answers: a score per sample, then a figure per split or category.
+"""Computes the published figures from answers: a score per sample, then a figure per split or
+category.
 
 A failed sample scores nothing and stays in every denominator.
 """
@@ -39,19 +40,30 @@ def each(score: Callable[[Sample], float]) -> Callable[[Sequence[Sample]], list[
 
 def letters_found(samples: Sequence[Sample]) -> list[float | None]:
     """Scores like `letter_of_four`, but without answers that have text but no letter."""
-    unread = [not sample.failed and sample.response and not video_mme_letter(sample.response) for sample in samples]
-    return [None if skip else score for skip, score in zip(unread, letter_of_four(samples), strict=True)]
+    unread = [
+        not sample.failed and sample.response and not video_mme_letter(sample.response)
+        for sample in samples
+    ]
+    return [
+        None if skip else score for skip, score in zip(unread, letter_of_four(samples), strict=True)
+    ]
 
 
-def by_answers(score: Callable[[str, Sequence[str]], float]) -> Callable[[Sequence[Sample]], list[float]]:
+def by_answers(
+    score: Callable[[str, Sequence[str]], float],
+) -> Callable[[Sequence[Sample]], list[float]]:
     """Scores each response against its answers."""
     return each(lambda sample: score(sample.response, sample.answers))
 
 
 found = each(lambda sample: hit(Located(sample.response, sample.box, sample.width, sample.height)))
-letter_of_options = each(lambda sample: mmbench_letter(sample.response, sample.options) == sample.answers[0])
+letter_of_options = each(
+    lambda sample: mmbench_letter(sample.response, sample.options) == sample.answers[0]
+)
 letter_of_four = each(lambda sample: video_mme_letter(sample.response) == sample.answers[0])
-letter_or_text = each(lambda sample: video_mme_option(sample.response, sample.options) == sample.answers[0])
+letter_or_text = each(
+    lambda sample: video_mme_option(sample.response, sample.options) == sample.answers[0]
+)
 first_word = each(lambda sample: mvbench_hit(sample.response, sample.options, sample.answers[0]))
 yes_no = each(lambda sample: yes_or_no(sample.response) == sample.answers[0].lower())
 
@@ -60,7 +72,10 @@ def means(title: str) -> Summary:
     """The mean of each split, and of each category, times 100."""
 
     def summarise(samples: Sequence[Sample], scores: Sequence[float]) -> Figures:
-        splits = _means((_column(title, sample.split), score) for sample, score in zip(samples, scores, strict=True))
+        splits = _means(
+            (_column(title, sample.split), score)
+            for sample, score in zip(samples, scores, strict=True)
+        )
         return Figures(splits, _by_category(samples, scores))
 
     return summarise
@@ -68,11 +83,14 @@ def means(title: str) -> Summary:
 
 def overall(title: str) -> Summary:
     """The mean of all, and of each category, times 100."""
-    return lambda samples, scores: Figures(_means((title, score) for score in scores), _by_category(samples, scores))
+    return lambda samples, scores: Figures(
+        _means((title, score) for score in scores), _by_category(samples, scores)
+    )
 
 
 def mean_of_means(title: str, parts: Sequence[str], mean: str) -> Summary:
-    """The mean of each split in ``parts``, and, if all are present, the mean of those means as ``mean``."""
+    """The mean of each split in ``parts``, and, if all are present, the mean of those means as
+    ``mean``."""
 
     def summarise(samples: Sequence[Sample], scores: Sequence[float]) -> Figures:
         figures = means(title)(samples, scores)
@@ -91,8 +109,12 @@ def ocrbench(samples: Sequence[Sample], scores: Sequence[float]) -> Figures:
 
 
 def mme(samples: Sequence[Sample], scores: Sequence[float]) -> Figures:
-    """Accuracy and accuracy+ of each category, summed over perception, over cognition, and over all."""
-    answered = ((sample.category, sample.group, score == 1) for sample, score in zip(samples, scores, strict=True))
+    """Accuracy and accuracy+ of each category, summed over perception, over cognition, and over
+    all."""
+    answered = (
+        (sample.category, sample.group, score == 1)
+        for sample, score in zip(samples, scores, strict=True)
+    )
     categories = mme_scores(answered)
 
     def total(names: Iterable[str]) -> float:
@@ -122,15 +144,16 @@ def grouped(summary: Summary) -> Summary:
 
 
 def circular(title: str) -> Summary:
-    """A question is right if its answer is right in every order of its options in the data. An order without an
-    answer counts as wrong."""
+    """A question is right if its answer is right in every order of its options in the data. An
+    order without an answer counts as wrong."""
     return grouped(means(title))
 
 
 def caption_scores(samples: Sequence[Sample]) -> list[float]:
     """CIDEr of each caption; a failed one is an empty caption."""
     return cider(
-        [tokens(sample.response) for sample in samples], [list(map(tokens, sample.answers)) for sample in samples]
+        [tokens(sample.response) for sample in samples],
+        [list(map(tokens, sample.answers)) for sample in samples],
     )
 
 
@@ -142,7 +165,9 @@ def captions(samples: Sequence[Sample], scores: Sequence[float]) -> Figures:
     rouge = [rouge_l(response, its) for response, its in zip(responses, references, strict=True)]
     count = max(1, len(samples))
     orders = {f"BLEU-{n}": 100 * score for n, score in enumerate(bleu(responses, references), 1)}
-    return Figures({"CIDEr": 100 * sum(scores) / count, **orders, "ROUGE-L": 100 * sum(rouge) / count})
+    return Figures(
+        {"CIDEr": 100 * sum(scores) / count, **orders, "ROUGE-L": 100 * sum(rouge) / count}
+    )
 
 
 def character_error_rates(samples: Sequence[Sample]) -> list[float]:
@@ -151,11 +176,14 @@ def character_error_rates(samples: Sequence[Sample]) -> list[float]:
 
 
 def error_rates(samples: Sequence[Sample], scores: Sequence[float]) -> Figures:
-    """Edits per character and per word of all texts together, the share of texts without an edit, and the mean TEDS of
-    the tables if there are any, times 100."""
+    """Edits per character and per word of all texts together, the share of texts without an edit,
+    and the mean TEDS of the tables if there are any, times 100."""
     characters = [_nearest(sample) for sample in samples]
     words = [word_errors(sample.response, _right(sample)) for sample in samples]
-    exact = sum(wrong == 0 and not sample.failed for (wrong, _), sample in zip(characters, samples, strict=True))
+    exact = sum(
+        wrong == 0 and not sample.failed
+        for (wrong, _), sample in zip(characters, samples, strict=True)
+    )
     table = {"character error rate": error_rate(characters), "word error rate": error_rate(words)}
     table["exact"] = exact / max(1, len(samples))
     tables = [score for sample in samples for score in _table_scores(sample)]
@@ -165,7 +193,8 @@ def error_rates(samples: Sequence[Sample], scores: Sequence[float]) -> Figures:
 
 
 def _table_scores(sample: Sample) -> list[float]:
-    """TEDS of each table; the first of the answer belongs to the first of the text. One without the other scores 0."""
+    """TEDS of each table; the first of the answer belongs to the first of the text. One without the
+    other scores 0."""
     right = tables_in(_right(sample))
     pairs = itertools.zip_longest(right, tables_in(sample.response)) if right else ()
     return [0.0 if one is None or other is None else teds(one, other) for one, other in pairs]
@@ -180,11 +209,17 @@ def _right(sample: Sample) -> str:
 
 
 def _by_category(samples: Sequence[Sample], scores: Sequence[float]) -> dict[str, dict[str, float]]:
-    pairs = [(sample.category, score) for sample, score in zip(samples, scores, strict=True) if sample.category]
+    pairs = [
+        (sample.category, score)
+        for sample, score in zip(samples, scores, strict=True)
+        if sample.category
+    ]
     counts: dict[str, int] = defaultdict(int)
     for category, _ in pairs:
         counts[category] += 1
-    return {name: {"score": value, "questions": counts[name]} for name, value in _means(pairs).items()}
+    return {
+        name: {"score": value, "questions": counts[name]} for name, value in _means(pairs).items()
+    }
 
 
 def _means(pairs: Iterable[tuple[str, float]]) -> dict[str, float]:

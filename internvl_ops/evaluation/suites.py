@@ -12,13 +12,16 @@ SuiteName = Literal["internvl2", "internvl2-more"]
 _CARD: tuple[Name, ...] = ("docvqa", "chartqa", "infovqa", "textvqa", "ocrbench", "mme", "realworldqa", "ai2d", "mmmu",
                            "mmbench", "mmbench_cn", "ccbench", "mmvet", "seed", "hallusionbench", "mathvista",
                            "mvbench", "mmbench_video", "videomme", "refcoco")  # fmt: skip
-# The benchmarks of the model cards of InternVL2, in their order; and with those that only the documentation has.
+# The benchmarks of the model cards of InternVL2, in their order; and with those that only the
+# documentation has.
 SUITES: dict[SuiteName, tuple[Name, ...]] = {
     "internvl2": _CARD,
     "internvl2-more": (*_CARD, "okvqa", "gqa", "vizwiz", "vqav2", "scienceqa", "pope", "mmvp"),
 }
 assert tuple(SUITES) == get_args(SuiteName)
-PUBLISHED_MODELS = tuple(dict.fromkeys(model for table in PUBLISHED.values() for model in table.models))
+PUBLISHED_MODELS = tuple(
+    dict.fromkeys(model for table in PUBLISHED.values() for model in table.models)
+)
 
 
 def published_model(model: str) -> str | None:
@@ -27,8 +30,13 @@ def published_model(model: str) -> str | None:
     >>> published_model("OpenGVLab/InternVL2-8B")
     'InternVL2-8B'
     """
-    for folder in reversed(model.lower().split("/")):  # a path in the hub's cache ends in a revision
-        found = [one for one in PUBLISHED_MODELS if re.search(rf"(^|--){re.escape(one.lower())}$", folder)]
+    # a path in the hub's cache ends in a revision
+    for folder in reversed(model.lower().split("/")):
+        found = [
+            one
+            for one in PUBLISHED_MODELS
+            if re.search(rf"(^|--){re.escape(one.lower())}$", folder)
+        ]
         if found:
             return found[0]
     return None
@@ -44,7 +52,10 @@ def published_figures(name: str, model: str | None) -> dict[str, float]:
 
 
 def suite_markdown(
-    suite: SuiteName, figures: dict[str, dict[str, float]], not_run: dict[str, str], model: str | None
+    suite: SuiteName,
+    figures: dict[str, dict[str, float]],
+    not_run: dict[str, str],
+    model: str | None,
 ) -> str:
     """A Markdown table: what was measured, what is published, and the difference.
 
@@ -64,7 +75,10 @@ def suite_markdown(
         for column in [column for column in table if column in published] or list(table)[:1]:
             here, there = table[column], published.get(column)
             difference = "" if there is None else f"{here - there:+.{places}f}"
-            lines.append(f"| `{name}` | {column} | {_shown(here, places)} | {_shown(there, places)} | {difference} |")
+            lines.append(
+                f"| `{name}` | {column} | {_shown(here, places)} | {_shown(there, places)} |"
+                f" {difference} |"
+            )
     return "\n".join(lines)
 
 

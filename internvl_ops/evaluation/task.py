@@ -24,15 +24,15 @@ def evaluate(
     max_new_tokens: int | None = None,
     num_frames: int | None = None,
 ) -> Task:
-    """Asks a benchmark's questions. The column ``answer`` is the input of the reference evaluation, without special
-    tokens.
+    """Asks a benchmark's questions. The column ``answer`` is the input of the reference evaluation,
+    without special tokens.
 
     Args:
         benchmark: Its rows have a ``question``, unless its prompt has no place for one.
         prompt: Replaces the benchmark's own.
         max_new_tokens: Replaces the benchmark's own.
-        num_frames: Number of frames of each video, if known in advance. The benchmark's own labels need it; without
-            it, frames are labelled as for any video.
+        num_frames: Number of frames of each video, if known in advance. The benchmark's own labels
+            need it; without it, frames are labelled as for any video.
 
     Raises:
         ConfigurationError: ``prompt`` has no place for the question.
@@ -41,12 +41,15 @@ def evaluate(
     tokens = max_new_tokens or benchmark.max_new_tokens
     if PLACE in benchmark.prompt and PLACE not in asked:
         raise ConfigurationError(
-            f"{keyword('prompt', repr(asked))}: has no {{}}, where each question of {benchmark.title} goes."
+            f"{keyword('prompt', repr(asked))}: has no {{}}, where each question of"
+            f" {benchmark.title} goes."
         )
 
     own = benchmark.media == "video" and benchmark.frame_labels != "cards" and num_frames
     labels = frame_labels(num_frames, benchmark.frame_labels) if own and num_frames else ""
-    asked = asked.replace(FRAMES, str(num_frames)) if num_frames else asked.replace(f"{FRAMES} ", "")
+    asked = (
+        asked.replace(FRAMES, str(num_frames)) if num_frames else asked.replace(f"{FRAMES} ", "")
+    )
 
     def converse(row: Row) -> list[Conversation]:
         question = text_of(row, "question")
@@ -54,7 +57,9 @@ def evaluate(
             raise bad_row("column 'question' is null or empty: nothing to ask")
         whole = labels + asked.replace(PLACE, question or "")
         shown = _subtitles(row) if SUBTITLES in asked else None
-        return [Conversation((whole,), tokens, min_new_tokens=benchmark.min_new_tokens, subtitles=shown)]
+        return [
+            Conversation((whole,), tokens, min_new_tokens=benchmark.min_new_tokens, subtitles=shown)
+        ]
 
     return Task(
         name="evaluate",

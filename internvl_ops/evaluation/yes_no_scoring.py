@@ -27,8 +27,8 @@ def f1(samples: Sequence[Sample], scores: Sequence[float]) -> Figures:
 
 
 def hallusion(samples: Sequence[Sample], scores: Sequence[float]) -> Figures:
-    """Accuracy of all questions (aAcc), of figures with nothing but right answers (fAcc), and of questions that are
-    right about each of their figures (qAcc); and the mean of the three.
+    """Accuracy of all questions (aAcc), of figures with nothing but right answers (fAcc), and of
+    questions that are right about each of their figures (qAcc); and the mean of the three.
 
     A sample's group is ``set_figure_question``, of its category.
     """
@@ -37,7 +37,9 @@ def hallusion(samples: Sequence[Sample], scores: Sequence[float]) -> Figures:
     by_category: dict[str, list[tuple[Sample, float]]] = defaultdict(list)
     for sample, score in pairs:
         by_category[sample.category].append((sample, score))
-    table = {"HallBench avg": sum(overall.values()) / 3} | {f"HallBench {name}": one for name, one in overall.items()}
+    table = {"HallBench avg": sum(overall.values()) / 3} | {
+        f"HallBench {name}": one for name, one in overall.items()
+    }
     return Figures(table, {name: _accuracies(part) for name, part in sorted(by_category.items())})
 
 

@@ -11,20 +11,24 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
-# Formally global, yet never web servers: the 6to4 relay, IPv6 documentation, and the platform endpoint inside Azure.
+# Formally global, yet never web servers: the 6to4 relay, IPv6 documentation, and the platform
+# endpoint inside Azure.
 _NEVER = tuple(
-    ipaddress.ip_network(network) for network in ("192.88.99.0/24", "192.0.0.0/24", "3fff::/20", "168.63.129.16/32")
+    ipaddress.ip_network(network)
+    for network in ("192.88.99.0/24", "192.0.0.0/24", "3fff::/20", "168.63.129.16/32")
 )
 
 
 def is_public(address: str) -> bool:
     """Whether an IP address belongs to the public internet.
 
-    IPv6 forms that carry an IPv4 address (mapped, NAT64, 6to4) are judged by the address they carry. Loopback, private,
-    link-local, shared, multicast, reserved and documentation ranges are not public, nor is anything unreadable.
+    IPv6 forms that carry an IPv4 address (mapped, NAT64, 6to4) are judged by the address they
+    carry. Loopback, private, link-local, shared, multicast, reserved and documentation ranges are
+    not public, nor is anything unreadable.
 
     Args:
-        address: An address as the resolver or the socket returns it; an IPv6 zone (``%eth0``) is allowed.
+        address: An address as the resolver or the socket returns it; an IPv6 zone (``%eth0``) is
+            allowed.
     """
     try:
         parsed: Address = ipaddress.ip_address(address)
@@ -44,8 +48,8 @@ def is_public(address: str) -> bool:
 def literal_address(host: str) -> str | None:
     """The address that a URL's host denotes without DNS, or None if it is a name.
 
-    Besides the usual forms, this reads what a C resolver reads: decimal (``2130706433``), hexadecimal
-    (``0x7f.0.0.1``), octal (``0177.0.0.1``) and shortened (``127.1``) IPv4.
+    Besides the usual forms, this reads what a C resolver reads: decimal (``2130706433``),
+    hexadecimal (``0x7f.0.0.1``), octal (``0177.0.0.1``) and shortened (``127.1``) IPv4.
     """
     bare = host.strip("[]").replace("%25", "%").rstrip(".")
     try:
@@ -77,7 +81,8 @@ def may_be_public(host: str) -> bool:
 
 
 def private_names(hosts: list[str], patience_s: float = 1.0) -> list[str]:
-    """The host names that DNS resolves to non-public addresses. Names without a timely answer are left for later."""
+    """The host names that DNS resolves to non-public addresses. Names without a timely answer are
+    left for later."""
     private: set[str] = set()
 
     def ask(host: str) -> None:
@@ -88,7 +93,8 @@ def private_names(hosts: list[str], patience_s: float = 1.0) -> list[str]:
         if any(not is_public(str(address[4][0])) for address in answers):
             private.add(host)
 
-    # Daemon threads, not a pool: a pool would keep the process alive until the last silent name server times out.
+    # Daemon threads, not a pool: a pool would keep the process alive until the last silent name
+    # server times out.
     threads = [threading.Thread(target=ask, args=(host,), daemon=True) for host in hosts[:64]]
     for thread in threads:
         thread.start()

@@ -1,4 +1,5 @@
-"""The pages of a comic book archive (CBZ): the images in a ZIP file, in the order of their names."""
+"""The pages of a comic book archive (CBZ): the images in a ZIP file, in the order of their
+names."""
 
 from __future__ import annotations
 
@@ -11,9 +12,11 @@ from internvl_ops.media.sniff import IMAGE_SUFFIXES, unreadable
 
 _MOST_BYTES = 256 << 20  # of one page, unpacked
 _SMALL = 64 << 20
-_MOST_PACKED = 200  # times; images hardly shrink, so an archive that grows more is made to fill the memory
+# times; images hardly shrink, so an archive that grows more is made to fill the memory
+_MOST_PACKED = 200
 _ENCRYPTED = 1  # bit of an entry's flags
-_OTHER_DOCUMENTS = frozenset({"[Content_Types].xml", "mimetype"})  # of office documents and XPS, and of EPUB
+# of office documents and XPS, and of EPUB
+_OTHER_DOCUMENTS = frozenset({"[Content_Types].xml", "mimetype"})
 _EXCERPT = 64 << 10
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 
@@ -21,15 +24,17 @@ _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile
 class ArchivePages:
     """The images of an archive.
 
-    Folders' settings and hidden files are left out, as are files of other kinds, such as ``ComicInfo.xml``.
+    Folders' settings and hidden files are left out, as are files of other kinds, such as
+    ``ComicInfo.xml``.
 
     Args:
         file: The archive.
         max_pages: Archives with more pages are refused.
 
     Raises:
-        UnitError: "corrupt" for an archive that is damaged or ends early; "unsupported" for one without an image;
-            "too_large" for one with too many pages, or that claims to unpack to far more than images do.
+        UnitError: "corrupt" for an archive that is damaged or ends early; "unsupported" for one
+            without an image; "too_large" for one with too many pages, or that claims to unpack to
+            far more than images do.
     """
 
     def __init__(self, file: BinaryIO, max_pages: int) -> None:
@@ -38,10 +43,16 @@ class ArchivePages:
             raise _other_document(file)
         entries = [entry for entry in self._archive.infolist() if _is_page(entry.filename)]
         if not entries:
-            message = "a ZIP archive without an image; a comic book archive (CBZ) is needed, or unpack it first"
+            message = (
+                "a ZIP archive without an image; a comic book archive (CBZ) is needed, or unpack it"
+                " first"
+            )
             raise UnitError("decode", "unsupported", message)
         if len(entries) > max_pages:
-            message = f"{len(entries):,} pages; at most {max_pages:,} are allowed: raise {keyword('max_pages')}"
+            message = (
+                f"{len(entries):,} pages; at most {max_pages:,} are allowed: raise"
+                f" {keyword('max_pages')}"
+            )
             raise UnitError("decode", "too_large", message)
         refuse_bomb(entries, size)
         self._pages = sorted(entries, key=lambda entry: natural(entry.filename))
@@ -60,19 +71,30 @@ class ArchivePages:
             raise UnitError("decode", "bad_row", message)
         entry = self._pages[number - 1]
         if entry.flag_bits & _ENCRYPTED:
-            raise UnitError("decode", "unsupported", "an encrypted archive; unpack it with its password first")
+            raise UnitError(
+                "decode", "unsupported", "an encrypted archive; unpack it with its password first"
+            )
         if entry.compress_type not in _METHODS:
-            message = f"page {number} is packed by method {entry.compress_type}, which is not read; pack it anew"
+            message = (
+                f"page {number} is packed by method {entry.compress_type}, which is not read; pack"
+                " it anew"
+            )
             raise UnitError("decode", "unsupported", message)
         if entry.file_size > _MOST_BYTES:
-            message = f"page {number} has {entry.file_size:,} bytes; at most {_MOST_BYTES:,} are allowed in an archive"
+            message = (
+                f"page {number} has {entry.file_size:,} bytes; at most {_MOST_BYTES:,} are allowed"
+                " in an archive"
+            )
             raise UnitError("decode", "too_large", message)
         try:
             return self._archive.read(entry)
         except MemoryError:
             raise
         except Exception as error:  # BadZipFile, zlib's, lzma's and bz2's own, EOFError
-            message = f"page {number} is damaged ({error or type(error).__name__}); the other pages may not be"
+            message = (
+                f"page {number} is damaged ({error or type(error).__name__}); the other pages may"
+                " not be"
+            )
             raise UnitError("decode", "corrupt", message) from None
 
 
@@ -93,10 +115,13 @@ def opened(file: BinaryIO) -> tuple[zipfile.ZipFile, int]:
 
 
 def refuse_bomb(entries: list[zipfile.ZipInfo], size: int) -> None:
-    """Raises UnitError if entries of an archive of ``size`` bytes claim to unpack to far more than real ones do."""
+    """Raises UnitError if entries of an archive of ``size`` bytes claim to unpack to far more than
+    real ones do."""
     total = sum(entry.file_size for entry in entries)
     if total > max(_SMALL, _MOST_PACKED * size):
-        message = f"a ZIP archive of {size:,} bytes that unpacks to {total:,}, which no honest one does"
+        message = (
+            f"a ZIP archive of {size:,} bytes that unpacks to {total:,}, which no honest one does"
+        )
         raise UnitError("decode", "too_large", message)
     if sum(entry.compress_size for entry in entries) > size:
         raise UnitError("decode", "corrupt", "a ZIP archive whose files overlap")
@@ -105,7 +130,9 @@ def refuse_bomb(entries: list[zipfile.ZipInfo], size: int) -> None:
 def natural(name: str) -> tuple[list[tuple[int, str]], str]:
     """A key that sorts page 2 before page 10, and upper case like lower case."""
     parts = re.split(r"(\d{1,15})", name.lower())
-    return [(int(part), "") if part.isascii() and part.isdigit() else (-1, part) for part in parts], name
+    return [
+        (int(part), "") if part.isascii() and part.isdigit() else (-1, part) for part in parts
+    ], name
 
 
 def _other_document(file: BinaryIO) -> UnitError:

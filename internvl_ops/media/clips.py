@@ -14,7 +14,8 @@ from internvl_ops.media.video_file import VideoFile
 
 _PREVIEW_SIDE = 256  # pixels; PySceneDetect's thresholds are made for this size
 _PIXELS_A_MINUTE = 1920 * 1080 * 30 * 60
-_LEAST_PIXELS = 1 << 18  # comparing a frame with the previous one costs as much as decoding this many pixels
+# comparing a frame with the previous one costs as much as decoding this many pixels
+_LEAST_PIXELS = 1 << 18
 _TICKS = 1_000_000  # per second
 
 
@@ -23,12 +24,14 @@ class ClipOptions:
     """How a video is split.
 
     Args:
-        by: "length" cuts every ``length_s`` seconds and decodes nothing. "scenes" cuts where the picture changes, which
-            decodes the whole video.
+        by: "length" cuts every ``length_s`` seconds and decodes nothing. "scenes" cuts where the
+            picture changes, which decodes the whole video.
         length_s: Seconds of a clip, when cutting by length.
-        min_length_s: A shorter rest is joined to the previous clip, and a scene lasts at least this long.
-        threshold: How much the picture must change for a new scene, from 0 to 255, as PySceneDetect's ContentDetector
-            measures it. Lower it for soft cuts, raise it for flashes and fast motion.
+        min_length_s: A shorter rest is joined to the previous clip, and a scene lasts at least this
+            long.
+        threshold: How much the picture must change for a new scene, from 0 to 255, as
+            PySceneDetect's ContentDetector measures it. Lower it for soft cuts, raise it for
+            flashes and fast motion.
         max_clips: A video with more clips is an error.
         max_seconds: Maximum length of a video.
         max_pixels: Maximum number of pixels of a frame.
@@ -49,14 +52,16 @@ class ClipOptions:
 
 @dataclass(frozen=True)
 class Clip:
-    """A part of a video, in seconds from its first frame; ``end_s`` is the start of the next clip."""
+    """A part of a video, in seconds from its first frame; ``end_s`` is the start of the next
+    clip."""
 
     start_s: float
     end_s: float
 
 
 def split_video(source: bytes | str, options: ClipOptions | None = None) -> list[Clip]:
-    """The clips of a video, in order and without gaps; a video that is too short to split is one clip.
+    """The clips of a video, in order and without gaps; a video that is too short to split is one
+    clip.
 
     Args:
         source: The file's bytes, or the path of a readable local file.
@@ -67,18 +72,24 @@ def split_video(source: bytes | str, options: ClipOptions | None = None) -> list
     """
     options = options or ClipOptions()
     video = _opened(source, options)
-    cuts = _scene_cuts(video, options) if options.by == "scenes" else _even_cuts(video.duration_s, options)
+    cuts = (
+        _scene_cuts(video, options)
+        if options.by == "scenes"
+        else _even_cuts(video.duration_s, options)
+    )
     if len(cuts) + 1 > options.max_clips:
         raise UnitError(
             "explode",
             "too_large",
-            f"the video gives {len(cuts) + 1:,} clips; at most {options.max_clips:,} are allowed: make clips longer",
+            f"the video gives {len(cuts) + 1:,} clips; at most {options.max_clips:,} are allowed:"
+            " make clips longer",
         )
     return [Clip(start, end) for start, end in itertools.pairwise([0.0, *cuts, video.duration_s])]
 
 
 def scene_work(source: bytes | str, options: ClipOptions) -> float:
-    """The work of finding a video's scenes, in minutes of 1080p at 30 frames per second, estimated from its index.
+    """The work of finding a video's scenes, in minutes of 1080p at 30 frames per second, estimated
+    from its index.
 
     One such minute takes 10 seconds on one core, in H.264.
     """
@@ -111,10 +122,14 @@ def _scene_cuts(video: VideoFile | FrameFolder, options: ClipOptions) -> list[fl
     from scenedetect.common import FrameTimecode, Timecode
     from scenedetect.detectors import ContentDetector
 
-    detector = ContentDetector(threshold=options.threshold, min_scene_len=float(options.min_length_s))
+    detector = ContentDetector(
+        threshold=options.threshold, min_scene_len=float(options.min_length_s)
+    )
     found: list[float] = []
     for seconds, pixels in video.previews(_PREVIEW_SIDE):
-        time = FrameTimecode(Timecode(pts=round(seconds * _TICKS), time_base=Fraction(1, _TICKS)), fps=video.fps)
+        time = FrameTimecode(
+            Timecode(pts=round(seconds * _TICKS), time_base=Fraction(1, _TICKS)), fps=video.fps
+        )
         blue_first = np.ascontiguousarray(pixels[:, :, ::-1])
         found.extend(cut.seconds for cut in detector.process_frame(time, blue_first))
     latest = video.duration_s - options.min_length_s

@@ -1,7 +1,8 @@
-"""Pictures for a person to look at: the whole image, the page, or the frames that the model saw, at a size for screens.
+"""Pictures for a person to look at: the whole image, the page, or the frames that the model saw, at
+a size for screens.
 
-The decoder's answer is pixels, and `as_jpeg` encodes them in the caller's process. So a browser gets only files that
-this project wrote, never bytes that a decoder or a stranger chose.
+The decoder's answer is pixels, and `as_jpeg` encodes them in the caller's process. So a browser
+gets only files that this project wrote, never bytes that a decoder or a stranger chose.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ class Displayed:
     """A file, or a part of one, as pixels.
 
     Args:
-        pictures: uint8 of shape (height, width, 3), RGB: one image or page, or the frames of a video.
+        pictures: uint8 of shape (height, width, 3), RGB: one image or page, or the frames of a
+            video.
         times: When each frame is shown, in seconds; empty for images and pages.
         notes: What a person who looks should know.
     """
@@ -38,12 +40,18 @@ class Displayed:
     def __post_init__(self) -> None:
         # A file may have compromised the decoder that made this.
         for picture in self.pictures:
-            if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or not picture.size:
+            if (
+                picture.dtype != np.uint8
+                or picture.ndim != 3
+                or picture.shape[2] != 3
+                or not picture.size
+            ):
                 raise ValueError(f"a picture of shape {picture.shape}")
 
 
 def display(source: bytes | str, part: Part, options: DecodeOptions, side: int) -> Displayed:
-    """Decodes a file or a part of it. Picklable and at module level, so that it can run in a sandbox.
+    """Decodes a file or a part of it. Picklable and at module level, so that it can run in a
+    sandbox.
 
     Args:
         source: The file's bytes, or a local path.
@@ -63,7 +71,9 @@ def display(source: bytes | str, part: Part, options: DecodeOptions, side: int) 
 
 
 def _image(picture: PicturePage, options: DecodeOptions, side: int) -> Displayed:
-    pixels = decode_image(picture.data, replace(options.image, jpeg_scaling=False, stretch=picture.stretch))
+    pixels = decode_image(
+        picture.data, replace(options.image, jpeg_scaling=False, stretch=picture.stretch)
+    )
     return Displayed([_shrunk(pixels, pixels.shape[1], pixels.shape[0], side)])
 
 
@@ -89,14 +99,20 @@ def _frames(source: bytes | str, part: Part, options: DecodeOptions, side: int) 
     )
     video = load_video(source, one_tile)
     pictures = [
-        _shrunk(np.ascontiguousarray(tile.transpose(1, 2, 0)), video.width, video.height, one_tile.tile_size)
+        _shrunk(
+            np.ascontiguousarray(tile.transpose(1, 2, 0)),
+            video.width,
+            video.height,
+            one_tile.tile_size,
+        )
         for tile in video.tiles
     ]
     return Displayed(pictures, [float(time) for time in video.timestamps], video.notes)
 
 
 def _shrunk(pixels: np.ndarray, width: int, height: int, side: int) -> np.ndarray:
-    """``pixels`` in the proportions of ``width`` to ``height``, with at most ``side`` pixels a side."""
+    """``pixels`` in the proportions of ``width`` to ``height``, with at most ``side`` pixels a
+    side."""
     scale = min(1.0, side / max(width, height))
     size = max(1, round(width * scale)), max(1, round(height * scale))
     if size == (pixels.shape[1], pixels.shape[0]):
@@ -107,6 +123,8 @@ def _shrunk(pixels: np.ndarray, width: int, height: int, side: int) -> np.ndarra
 
 def as_jpeg(pixels: np.ndarray) -> bytes:
     """Encodes uint8 pixels of shape (height, width, 3), RGB."""
-    done, file = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+    done, file = cv2.imencode(
+        ".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]
+    )
     assert done, "pixels in memory can always be encoded"
     return file.tobytes()

@@ -1,4 +1,5 @@
-"""Renders pages of a PDF document as the tiles that InternVL reads: one page at a time, never the whole document."""
+"""Renders pages of a PDF document as the tiles that InternVL reads: one page at a time, never the
+whole document."""
 
 from __future__ import annotations
 
@@ -23,10 +24,12 @@ from internvl_ops.media.sniff import unreadable
 from internvl_ops.media.tiling import Resize, choose_grid, tile_image
 
 _POINTS_PER_INCH = 72
-_LONGEST_SIDE = 20_000  # pixels; resizing a longer strip of paper takes more memory than the strip itself
+# pixels; resizing a longer strip of paper takes more memory than the strip itself
+_LONGEST_SIDE = 20_000
 _LONGEST_PAGE = 1_000_000  # points, 350 m
 _LARGEST_NUMBER = 2**31 - 1  # the maximum of the columns width and height
-_LARGE = 1 << 20  # pixels; a page can be drawn at any size, so it always has enough pixels for a larger grid
+# pixels; a page can be drawn at any size, so it always has enough pixels for a larger grid
+_LARGE = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,16 +37,17 @@ class DocumentOptions:
     """How pages are rendered.
 
     Args:
-        dpi: Pixels per inch. None draws each page directly into the grid of tiles that suits its shape, as large as
-            ``max_tiles`` allows: nothing is resized afterwards, so small print stays sharp. Give a number to
-            reproduce a pipeline that renders at that resolution.
+        dpi: Pixels per inch. None draws each page directly into the grid of tiles that suits its
+            shape, as large as ``max_tiles`` allows: nothing is resized afterwards, so small print
+            stays sharp. Give a number to reproduce a pipeline that renders at that resolution.
         tile_size: Side of a tile in pixels, from the checkpoint.
         min_tiles: Minimum number of tiles, without the thumbnail.
         max_tiles: Maximum number of tiles, without the thumbnail. Small print needs 24.
         thumbnail: Append the whole page as one more tile when there are several.
         fit: How it gets the shape of its tiles; see `tile_image`.
         resize: "fast" or "exact"; see `tile_image`.
-        max_pixels: A page with more pixels at ``dpi`` is rendered at a lower resolution, with a note in the result.
+        max_pixels: A page with more pixels at ``dpi`` is rendered at a lower resolution, with a
+            note in the result.
         max_pages: Documents with more pages are refused.
         password: Opens encrypted documents; others ignore it.
     """
@@ -86,7 +90,8 @@ def count_pages(source: bytes | str, options: DocumentOptions | None = None) -> 
         options: Provides the limit on pages.
 
     Raises:
-        UnitError: Stage "decode"; "unsupported" for what is not a PDF or is encrypted, "corrupt", "too_large".
+        UnitError: Stage "decode"; "unsupported" for what is not a PDF or is encrypted, "corrupt",
+            "too_large".
     """
     options = options or DocumentOptions()
     with _open(source, options) as document:
@@ -95,13 +100,17 @@ def count_pages(source: bytes | str, options: DocumentOptions | None = None) -> 
         raise UnitError(
             "decode",
             "too_large",
-            f"{count:,} pages; at most {options.max_pages:,} are allowed: raise {keyword('max_pages')}",
+            f"{count:,} pages; at most {options.max_pages:,} are allowed: raise"
+            f" {keyword('max_pages')}",
         )
     return count
 
 
 def render_page(
-    source: bytes | str, page: int, options: DocumentOptions | None = None, look: PageLook | None = None
+    source: bytes | str,
+    page: int,
+    options: DocumentOptions | None = None,
+    look: PageLook | None = None,
 ) -> TiledImage:
     """Renders one page.
 
@@ -112,8 +121,8 @@ def render_page(
         look: Called with the open page and its pixels, before they are cut.
 
     Returns:
-        Its tiles; width and height are those of the page at the resolution at which it was rendered. A note names the
-        resolution.
+        Its tiles; width and height are those of the page at the resolution at which it was
+        rendered. A note names the resolution.
 
     Raises:
         UnitError: Stage "decode"; "bad_row" if there is no such page, else as in `count_pages`.
@@ -126,7 +135,8 @@ def render_page(
 def render_pages(
     source: bytes | str, pages: Sequence[int], options: DocumentOptions | None = None
 ) -> list[TiledImage | UnitError]:
-    """Renders several pages of one document, which is read once; a page that fails is an error in its place.
+    """Renders several pages of one document, which is read once; a page that fails is an error in
+    its place.
 
     The result holds all pages in memory: request some tens of pages at a time.
 
@@ -145,7 +155,10 @@ def render_pages(
 
 
 def picture_page(
-    source: bytes | str, page: int, options: DocumentOptions | None = None, look: PageLook | None = None
+    source: bytes | str,
+    page: int,
+    options: DocumentOptions | None = None,
+    look: PageLook | None = None,
 ) -> tuple[Picture, int]:
     """Renders one page without cutting it into tiles.
 
@@ -156,8 +169,8 @@ def picture_page(
         look: Called with the open page and its pixels.
 
     Returns:
-        The page as a PNG, and the `max_tiles` with which `tile_image` cuts it as `render_page` does. Width and height
-        are the same as from `render_page`.
+        The page as a PNG, and the `max_tiles` with which `tile_image` cuts it as `render_page`
+        does. Width and height are the same as from `render_page`.
 
     Raises:
         UnitError: As in `render_page`.
@@ -169,16 +182,25 @@ def picture_page(
             pixels, note = _draw_at(opened, width, height, options.dpi, options)
             _look(seen, pixels)
             notes = [note, *notes_of(document, opened)]
-            return Picture(encode_png(pixels), pixels.shape[1], pixels.shape[0], notes), options.max_tiles
+            return (
+                Picture(encode_png(pixels), pixels.shape[1], pixels.shape[0], notes),
+                options.max_tiles,
+            )
         columns, rows = _grid(width, height, options)
         size, note = _size_in_grid(width, height, columns, rows, options)
         pixels = _draw(opened, columns * options.tile_size, rows * options.tile_size)
         _look(seen, pixels)
-        return Picture(encode_png(pixels), *size, [note, *notes_of(document, opened)]), columns * rows
+        return (
+            Picture(encode_png(pixels), *size, [note, *notes_of(document, opened)]),
+            columns * rows,
+        )
 
 
 def _render(
-    document: pdfium.PdfDocument, number: int, options: DocumentOptions, look: PageLook | None = None
+    document: pdfium.PdfDocument,
+    number: int,
+    options: DocumentOptions,
+    look: PageLook | None = None,
 ) -> TiledImage:
     with _page(document, number) as (page, width, height):
         seen = _look_at(look, document, page, number)
@@ -191,23 +213,36 @@ def _render(
 
 
 @contextlib.contextmanager
-def _page(document: pdfium.PdfDocument, number: int) -> Iterator[tuple[pdfium.PdfPage, float, float]]:
+def _page(
+    document: pdfium.PdfDocument, number: int
+) -> Iterator[tuple[pdfium.PdfPage, float, float]]:
     """A page with its width and height in points."""
     if not 1 <= number <= len(document):
-        raise UnitError("decode", "bad_row", f"page {number} is not there: the document has {len(document)} pages")
+        raise UnitError(
+            "decode",
+            "bad_row",
+            f"page {number} is not there: the document has {len(document)} pages",
+        )
     try:
         page = document[number - 1]
     except pdfium.PdfiumError:
-        raise UnitError("decode", "corrupt", f"page {number} is damaged; the other pages may not be") from None
+        raise UnitError(
+            "decode", "corrupt", f"page {number} is damaged; the other pages may not be"
+        ) from None
     try:
         width, height = page.get_size()
         if not (0 < width < math.inf and 0 < height < math.inf):
-            raise UnitError("decode", "corrupt", f"page {number} has size {width}x{height} points; above 0 is needed")
+            raise UnitError(
+                "decode",
+                "corrupt",
+                f"page {number} has size {width}x{height} points; above 0 is needed",
+            )
         if max(width, height) > _LONGEST_PAGE:
             raise UnitError(
                 "decode",
                 "too_large",
-                f"page {number} has size {width:g}x{height:g} points; at most {_LONGEST_PAGE:,} a side are allowed",
+                f"page {number} has size {width:g}x{height:g} points; at most {_LONGEST_PAGE:,} a"
+                " side are allowed",
             )
         yield page, width, height
     finally:
@@ -226,7 +261,9 @@ def _grid(width: float, height: float, options: DocumentOptions) -> tuple[int, i
     )
 
 
-def _look_at(look: PageLook | None, document: pdfium.PdfDocument, page: pdfium.PdfPage, number: int) -> Look | None:
+def _look_at(
+    look: PageLook | None, document: pdfium.PdfDocument, page: pdfium.PdfPage, number: int
+) -> Look | None:
     return None if look is None else functools.partial(look, OpenPage(document, page, number))
 
 
@@ -257,7 +294,8 @@ def _into_grid(
 def _size_in_grid(
     width: float, height: float, columns: int, rows: int, options: DocumentOptions
 ) -> tuple[tuple[int, int], str]:
-    """The page's size in pixels at the resolution of its grid, and a note that names the resolution."""
+    """The page's size in pixels at the resolution of its grid, and a note that names the
+    resolution."""
     scale = max(columns * options.tile_size / width, rows * options.tile_size / height)
     size = max(1, round(width * scale)), max(1, round(height * scale))
     if max(size) > _LARGEST_NUMBER:
@@ -267,7 +305,12 @@ def _size_in_grid(
 
 
 def _at_resolution(
-    page: pdfium.PdfPage, width: float, height: float, dpi: float, options: DocumentOptions, look: Look | None
+    page: pdfium.PdfPage,
+    width: float,
+    height: float,
+    dpi: float,
+    options: DocumentOptions,
+    look: Look | None,
 ) -> TiledImage:
     pixels, note = _draw_at(page, width, height, dpi, options)
     _look(look, pixels)
@@ -286,9 +329,12 @@ def _at_resolution(
 def _draw_at(
     page: pdfium.PdfPage, width: float, height: float, dpi: float, options: DocumentOptions
 ) -> tuple[np.ndarray, str]:
-    """The page at the given resolution, or at the highest within the limits, and a note that names it."""
+    """The page at the given resolution, or at the highest within the limits, and a note that names
+    it."""
     wanted = dpi / _POINTS_PER_INCH
-    scale = min(wanted, math.sqrt(options.max_pixels / (width * height)), _LONGEST_SIDE / max(width, height))
+    scale = min(
+        wanted, math.sqrt(options.max_pixels / (width * height)), _LONGEST_SIDE / max(width, height)
+    )
     whole = math.floor if scale < wanted else math.ceil  # like pypdfium2, and never above a limit
     pixels = _draw(page, max(1, whole(width * scale)), max(1, whole(height * scale)))
     instead = f" instead of {dpi:g}: the page is very large" if scale < wanted else ""
@@ -301,10 +347,22 @@ def _note(scale: float) -> str:
 
 def _draw(page: pdfium.PdfPage, width: int, height: int) -> np.ndarray:
     """Draws a page, filling width and height, on white. Returns uint8 (height, width, 3), RGB."""
-    # PDFium draws 15 % faster with a spare byte in each pixel, and removing it costs next to nothing.
-    bitmap = pdfium.PdfBitmap.new_native(width, height, pdfium_c.FPDFBitmap_BGRx, rev_byteorder=True)
+    # PDFium draws 15 % faster with a spare byte in each pixel, and removing it costs next to
+    # nothing.
+    bitmap = pdfium.PdfBitmap.new_native(
+        width, height, pdfium_c.FPDFBitmap_BGRx, rev_byteorder=True
+    )
     bitmap.fill_rect((255, 255, 255, 255), 0, 0, width, height)
-    place = (bitmap, page, 0, 0, width, height, 0, pdfium_c.FPDF_ANNOT | pdfium_c.FPDF_REVERSE_BYTE_ORDER)
+    place = (
+        bitmap,
+        page,
+        0,
+        0,
+        width,
+        height,
+        0,
+        pdfium_c.FPDF_ANNOT | pdfium_c.FPDF_REVERSE_BYTE_ORDER,
+    )
     pdfium_c.FPDF_RenderPageBitmap(*place)
     if page.formenv:
         pdfium_c.FPDF_FFLDraw(page.formenv, *place)
@@ -314,8 +372,8 @@ def _draw(page: pdfium.PdfPage, width: int, height: int) -> np.ndarray:
 @contextlib.contextmanager
 def _open(source: bytes | str, options: DocumentOptions) -> Iterator[pdfium.PdfDocument]:
     if isinstance(source, str):
-        # The last file stays open: callers request the pages of a long document one after another, and finding a page
-        # among 2,000 takes longer than rendering it.
+        # The last file stays open: callers request the pages of a long document one after another,
+        # and finding a page among 2,000 takes longer than rendering it.
         yield _kept.open(source, options.password)
         return
     document = _load(source, options.password)
@@ -354,7 +412,14 @@ class _Kept:
 
     def open(self, path: str, password: str) -> pdfium.PdfDocument:
         status = os.stat(path)
-        identity = (path, password, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+        identity = (
+            path,
+            password,
+            status.st_dev,
+            status.st_ino,
+            status.st_size,
+            status.st_mtime_ns,
+        )
         if self._document is None or identity != self._identity:
             if self._document is not None:
                 self._document.close()

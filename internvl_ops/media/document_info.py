@@ -23,7 +23,8 @@ class PageInfo:
 
     Args:
         label: The label that viewers show for the page, such as "iv"; empty if there is none.
-        about: JSON about the document, with its first page; empty with the others, and if the document says nothing.
+        about: JSON about the document, with its first page; empty with the others, and if the
+            document says nothing.
     """
 
     label: str = ""
@@ -62,7 +63,9 @@ def _about(document: pdfium.PdfDocument) -> str:
         place = entry.get_dest()
         page = None if place is None else place.get_index()
         title = _text(entry.get_title)
-        outline.append({"level": entry.level + 1, "title": title, "page": None if page is None else page + 1})
+        outline.append(
+            {"level": entry.level + 1, "title": title, "page": None if page is None else page + 1}
+        )
     if outline:
         about["outline"] = outline
     return json.dumps(about, ensure_ascii=False) if about else ""
@@ -75,7 +78,8 @@ def _entries(document: pdfium.PdfDocument) -> Iterator[pdfium.PdfBookmark]:
 
 
 def _text(read: Callable[[], str]) -> str:
-    """A text of the file; empty if it is not in the encoding that it should be in, which costs no page."""
+    """A text of the file; empty if it is not in the encoding that it should be in, which costs no
+    page."""
     try:
         return clean(read()[:_LONGEST_VALUE])
     except (UnicodeDecodeError, pdfium.PdfiumError):

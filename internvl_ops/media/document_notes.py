@@ -1,4 +1,5 @@
-"""Finds parts of a PDF that its drawn pages do not show: letters without a font, dynamic forms, attachments."""
+"""Finds parts of a PDF that its drawn pages do not show: letters without a font, dynamic forms,
+attachments."""
 
 from __future__ import annotations
 
@@ -17,11 +18,12 @@ _MOST_CHARACTERS = 200_000  # maximum characters of a page to examine
 
 
 def refuse_dynamic_forms(document: pdfium.PdfDocument) -> None:
-    """Raises UnitError for a form whose pages only Adobe's programs can draw; the stored page says "Please wait"."""
+    """Raises UnitError for a form whose pages only Adobe's programs can draw; the stored page says
+    "Please wait"."""
     if document.get_formtype() == pdfium_c.FORMTYPE_XFA_FULL:
         message = (
-            "a dynamic XFA form, whose pages Adobe Reader makes as it opens the file; the page stored in it only asks "
-            "to wait. Print it to a PDF there"
+            "a dynamic XFA form, whose pages Adobe Reader makes as it opens the file; the page"
+            " stored in it only asks to wait. Print it to a PDF there"
         )
         raise UnitError("decode", "unsupported", message)
 
@@ -32,22 +34,28 @@ def notes_of(document: pdfium.PdfDocument, page: pdfium.PdfPage) -> list[str]:
     if missing := missing_letters(page):
         notes.append(missing)
     if count := document.count_attachments():
-        notes.append(f"the document has {count:,} attached file{'s' * (count > 1)} (a portfolio?), which are not read")
+        notes.append(
+            f"the document has {count:,} attached file{'s' * (count > 1)} (a portfolio?), which are"
+            " not read"
+        )
     return notes
 
 
 def missing_letters(page: pdfium.PdfPage) -> str:
-    """A note of the letters that are not drawn, because neither the PDF nor this machine has their font."""
+    """A note of the letters that are not drawn, because neither the PDF nor this machine has their
+    font."""
     absent = [font for font in _fonts(page) if not _is_embedded(font)]
     if not absent:
         return ""
     text = page.get_textpage()
     try:
         count = min(pdfium_c.FPDFText_CountChars(text), _MOST_CHARACTERS)
-        # Most pages have a few dozen different letters, and each of their fonts has them all: to ask for each character
-        # of such a page takes longer than to draw it.
+        # Most pages have a few dozen different letters, and each of their fonts has them all: to
+        # ask for each character of such a page takes longer than to draw it.
         letters = _letters(text, count)
-        if letters is not None and all(_draws(font, letter) for font in absent for letter in letters):
+        if letters is not None and all(
+            _draws(font, letter) for font in absent for letter in letters
+        ):
             return ""
         missing, names = _missing(text, count)
     finally:
@@ -55,8 +63,9 @@ def missing_letters(page: pdfium.PdfPage) -> str:
     if not missing:
         return ""
     return (
-        f"{missing:,} of {count:,} characters are not drawn: the PDF does not embed {', '.join(sorted(names))}, and no "
-        "font installed here has them (install fonts-noto-cjk, or fonts of their script)"
+        f"{missing:,} of {count:,} characters are not drawn: the PDF does not embed"
+        f" {', '.join(sorted(names))}, and no font installed here has them (install fonts-noto-cjk,"
+        " or fonts of their script)"
     )
 
 
@@ -93,7 +102,8 @@ def _letters(text: pdfium.PdfTextPage, count: int) -> set[int] | None:
 
 
 def _has_shape(letter: int) -> bool:
-    """Whether fonts have a shape for a letter: not for blanks and control characters, nor for 0, an unknown letter."""
+    """Whether fonts have a shape for a letter: not for blanks and control characters, nor for 0, an
+    unknown letter."""
     return letter not in (0, 0x20, 0x3000) and letter < 0x110000 and chr(letter).isprintable()
 
 

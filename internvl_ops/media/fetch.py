@@ -1,4 +1,5 @@
-"""Reads media by URI: many in parallel, with retries after temporary failures, and only what the policy allows."""
+"""Reads media by URI: many in parallel, with retries after temporary failures, and only what the
+policy allows."""
 
 from __future__ import annotations
 
@@ -41,23 +42,27 @@ LONGEST_WAIT_S = 30.0  # between two attempts, even if a server asks for more
 class Fetcher:
     """Reads local files, objects of every store, ``http(s)://`` and ``data:`` URIs into memory.
 
-    Every method may be called from any thread. One background thread runs all transfers. It starts with the first
-    transfer, so a Fetcher can be pickled and costs nothing until it is used.
+    Every method may be called from any thread. One background thread runs all transfers. It starts
+    with the first transfer, so a Fetcher can be pickled and costs nothing until it is used.
 
     Args:
         policy: What may be read.
-        max_bytes: Maximum bytes of one object, enforced by the stated length and while the body arrives.
+        max_bytes: Maximum bytes of one object, enforced by the stated length and while the body
+            arrives.
         timeout_s: Maximum seconds for one attempt.
-        attempts: How often an object is tried if the failure may be temporary: 408, 429, 5xx, a reset or refused
-            connection, a timeout, a truncated body.
-        outage_s: How long a store may be down before its objects fail, however many attempts that takes. If an S3
-            store then gives no response at all, the run ends. Raise it if your store has longer maintenance windows.
-            For a web server, ``attempts`` alone applies, since a manifest from the web contains many dead servers. A
-            web server that has been silent for this long is skipped, except for one object every half minute.
-        concurrency: Maximum number of parallel transfers. 64 small objects in flight hide a latency of 50 ms behind a
-            decoder that takes 5 ms; raise it for slower stores.
-        backoff_s: First wait between attempts; it doubles each time, up to half a minute, plus or minus a half.
-        frame_folders: Read a local folder, or a glob of names in one, as a video of frame images; see `frame_files`.
+        attempts: How often an object is tried if the failure may be temporary: 408, 429, 5xx, a
+            reset or refused connection, a timeout, a truncated body.
+        outage_s: How long a store may be down before its objects fail, however many attempts that
+            takes. If an S3 store then gives no response at all, the run ends. Raise it if your
+            store has longer maintenance windows. For a web server, ``attempts`` alone applies,
+            since a manifest from the web contains many dead servers. A web server that has been
+            silent for this long is skipped, except for one object every half minute.
+        concurrency: Maximum number of parallel transfers. 64 small objects in flight hide a latency
+            of 50 ms behind a decoder that takes 5 ms; raise it for slower stores.
+        backoff_s: First wait between attempts; it doubles each time, up to half a minute, plus or
+            minus a half.
+        frame_folders: Read a local folder, or a glob of names in one, as a video of frame images;
+            see `frame_files`.
         resolver: Makes the DNS resolver; for tests.
     """
 
@@ -75,7 +80,12 @@ class Fetcher:
         resolver: Callable[[], AbstractResolver] = ThreadedResolver,
     ) -> None:
         self.policy = policy
-        self.max_bytes, self.timeout_s, self.attempts, self.outage_s = max_bytes, timeout_s, attempts, outage_s
+        self.max_bytes, self.timeout_s, self.attempts, self.outage_s = (
+            max_bytes,
+            timeout_s,
+            attempts,
+            outage_s,
+        )
         self.concurrency, self.backoff_s, self.resolver = concurrency, backoff_s, resolver
         self.frame_folders = frame_folders
         self._versions: OrderedDict[str, str] = OrderedDict()  # in the order of arrival
@@ -98,15 +108,17 @@ class Fetcher:
     def stream(self, uris: Iterable[str]) -> Iterator[tuple[int, bytes | UnitError]]:
         """Pairs of (position in ``uris``, bytes or error), in the order of completion.
 
-        It reads ``uris`` only as fast as results are consumed: at most twice ``concurrency`` objects are in flight or
-        ready. Leaving the loop early cancels what is in flight.
+        It reads ``uris`` only as fast as results are consumed: at most twice ``concurrency``
+        objects are in flight or ready. Leaving the loop early cancels what is in flight.
         """
         done: queue.SimpleQueue[tuple[int, Future[bytes]]] = queue.SimpleQueue()
         open_futures: dict[int, Future[bytes]] = {}
         pending = enumerate(uris)
         try:
             while True:
-                for index, uri in itertools.islice(pending, 2 * self.concurrency - len(open_futures)):
+                for index, uri in itertools.islice(
+                    pending, 2 * self.concurrency - len(open_futures)
+                ):
                     open_futures[index] = self._submit(uri, _Worker.fetch)
                     open_futures[index].add_done_callback(partial(_put, done, index))
                 if not open_futures:
@@ -125,7 +137,8 @@ class Fetcher:
                 future.cancel()
 
     def version(self, uri: str) -> str:
-        """The version of a recently fetched object when it was read; see `Received`. Empty if unknown."""
+        """The version of a recently fetched object when it was read; see `Received`. Empty if
+        unknown."""
         return self._versions.get(uri, "")
 
     def versions_now(self, uris: Iterable[str]) -> list[str | None]:
@@ -152,7 +165,9 @@ class Fetcher:
         self.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name not in ("_worker", "_lock")}
+        return {
+            name: value for name, value in self.__dict__.items() if name not in ("_worker", "_lock")
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _worker=None, _lock=threading.Lock())
@@ -180,7 +195,9 @@ class _Reader(Protocol):
     async def check_answers(self, seconds: float) -> None: ...
 
 
-def _put(done: queue.SimpleQueue[tuple[int, Future[bytes]]], index: int, future: Future[bytes]) -> None:
+def _put(
+    done: queue.SimpleQueue[tuple[int, Future[bytes]]], index: int, future: Future[bytes]
+) -> None:
     done.put((index, future))
 
 
@@ -214,7 +231,8 @@ class _Worker:
 
     async def _patiently(self, uri: str, ask: Callable[[str], Awaitable[T]]) -> T:
         """The result of ``ask``, with retries after temporary failures."""
-        if not self._settings.policy.is_local(uri):  # a local path is checked when it is read, in a thread
+        # a local path is checked when it is read, in a thread
+        if not self._settings.policy.is_local(uri):
             uri = self._settings.policy.check(uri)
         reader = self._reader_of(uri)
         server = "/".join(uri.split("/", 3)[:3]) if reader in (self._http, self._stored) else ""
@@ -243,12 +261,15 @@ class _Worker:
                     elif failure.silent and reader is not None:
                         await reader.check_answers(took_s)
                     if failure.ends_run:
-                        raise ConfigurationError(f"{message}. Renew them; the same command goes on") from None
+                        raise ConfigurationError(
+                            f"{message}. Renew them; the same command goes on"
+                        ) from None
                     raise UnitError("fetch", failure.kind, message, attempt) from None
             except ConfigurationError:
                 raise
             except Exception as error:
-                # An unexpected error must fail one row, not the job. Its text is left out: it may repeat the URI.
+                # An unexpected error must fail one row, not the job. Its text is left out: it may
+                # repeat the URI.
                 message = f"{safe_uri(uri)}: unexpected {type(error).__name__}"
                 raise UnitError("fetch", "storage", message, attempt) from None
             await asyncio.sleep(wait)
@@ -257,12 +278,18 @@ class _Worker:
     def _check_silence(self, uri: str, server: str) -> None:
         seconds = self._silence.passed_over(server)
         if seconds is not None:
-            message = f"{safe_uri(uri)}: its server has not answered for {seconds:.0f} s, so it was not asked again"
+            message = (
+                f"{safe_uri(uri)}: its server has not answered for {seconds:.0f} s, so it was not"
+                " asked again"
+            )
             raise UnitError("fetch", "storage", message)
 
     def _wait(self, attempt: int, failure: Transient) -> float:
         backoff = self._settings.backoff_s * 2 ** min(attempt - 1, 16)
-        return max(min(failure.wait_s, LONGEST_WAIT_S), min(backoff, LONGEST_WAIT_S) * random.uniform(0.5, 1.5))
+        return max(
+            min(failure.wait_s, LONGEST_WAIT_S),
+            min(backoff, LONGEST_WAIT_S) * random.uniform(0.5, 1.5),
+        )
 
     def _goes_on(self, reader: _Reader | None, attempt: int, elapsed_s: float) -> bool:
         if attempt < self._settings.attempts:
@@ -282,7 +309,9 @@ class _Worker:
         if self._settings.policy.is_local(uri):
             return await asyncio.to_thread(self._read_local, uri, max_bytes)
         reader = self._reader_of(uri)
-        return await reader.read(uri, max_bytes) if reader else Received(read_data(uri, max_bytes), "")
+        return (
+            await reader.read(uri, max_bytes) if reader else Received(read_data(uri, max_bytes), "")
+        )
 
     async def _version(self, uri: str) -> str:
         if self._settings.policy.is_local(uri):
@@ -329,7 +358,11 @@ class _Worker:
 
         self._stored = StoreReader(settings.policy.store_settings)
         # The schemes with a faster way than their store has.
-        self._readers: dict[str, _Reader] = {"s3": self._s3, "http": self._http, "https": self._http}
+        self._readers: dict[str, _Reader] = {
+            "s3": self._s3,
+            "http": self._http,
+            "https": self._http,
+        }
 
     async def _shut(self) -> None:
         for task in asyncio.all_tasks() - {asyncio.current_task()}:
@@ -345,10 +378,13 @@ def read_data(uri: str, max_bytes: int) -> bytes:
     """The bytes that a ``data:`` URI carries, base64 or percent-encoded."""
     head, comma, payload = uri.partition(",")
     if not comma:
-        raise UnitError("fetch", "bad_row", f"{safe_uri(uri)} carries no data. Write data:image/png;base64,…")
+        raise UnitError(
+            "fetch", "bad_row", f"{safe_uri(uri)} carries no data. Write data:image/png;base64,…"
+        )
     data = unquote_to_bytes(payload)
     if head.lower().endswith(";base64"):
-        # As browsers read it: blanks and line breaks are skipped, padding may be missing. Both alphabets are read.
+        # As browsers read it: blanks and line breaks are skipped, padding may be missing. Both
+        # alphabets are read.
         plain = data.translate(_URL_SAFE, b" \t\r\n\f").rstrip(b"=")
         try:
             data = base64.b64decode(plain + b"=" * (-len(plain) % 4), validate=True)

@@ -16,11 +16,13 @@ _NAME = "file-"
 
 
 class FileCache:
-    """The last fetched files, as local paths. Safe to use from several threads; each file is fetched once.
+    """The last fetched files, as local paths. Safe to use from several threads; each file is
+    fetched once.
 
     Args:
         fetcher: Fetches a file that is not in the cache.
-        max_bytes: Maximum disk space, in bytes; the last requested file is kept even if it alone is larger.
+        max_bytes: Maximum disk space, in bytes; the last requested file is kept even if it alone is
+            larger.
         max_files: Maximum number of files.
     """
 
@@ -67,11 +69,15 @@ class FileCache:
         except OSError as error:
             unfinished.unlink(missing_ok=True)
             message = f"{len(data):,} bytes do not go into {self._folder.name}: {error.strerror}"
-            raise UnitError("fetch", "storage", f"{message}. Set TMPDIR to a larger disk.") from error
+            raise UnitError(
+                "fetch", "storage", f"{message}. Set TMPDIR to a larger disk."
+            ) from error
         unfinished.rename(path)
 
     def _place(self, uri: str) -> Path:
-        return Path(self._folder.name) / (_NAME + hashlib.blake2b(uri.encode(), digest_size=16).hexdigest())
+        return Path(self._folder.name) / (
+            _NAME + hashlib.blake2b(uri.encode(), digest_size=16).hexdigest()
+        )
 
     def _drop_oldest(self) -> None:
         while len(self._sizes) > 1 and (

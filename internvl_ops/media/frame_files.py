@@ -22,9 +22,16 @@ _DIGITS = re.compile(r"(\d+)")
 
 
 def frame_names(names: Iterable[str], pattern: str = "*") -> list[str]:
-    """The names of frame images among ``names``, in ascending order; numbers in names are compared as numbers."""
-    chosen = [name for name in names if name.lower().endswith(FRAME_SUFFIXES) and fnmatch.fnmatch(name, pattern)]
-    return sorted((name for name in chosen if not os.path.basename(name).startswith(".")), key=_natural)
+    """The names of frame images among ``names``, in ascending order; numbers in names are compared
+    as numbers."""
+    chosen = [
+        name
+        for name in names
+        if name.lower().endswith(FRAME_SUFFIXES) and fnmatch.fnmatch(name, pattern)
+    ]
+    return sorted(
+        (name for name in chosen if not os.path.basename(name).startswith(".")), key=_natural
+    )
 
 
 def pack_frames(frames: Iterable[tuple[str, bytes]]) -> bytes:
@@ -64,7 +71,11 @@ def read_frame_folder(path: str, read: Callable[[str], bytes], max_bytes: int) -
 def frame_folder_version(path: str) -> str:
     """Identifies the state of a folder of frames by the names, sizes and dates of its files."""
     folder, names = _listed(path)
-    states = [(name, status.st_size, status.st_mtime_ns) for name in names if (status := os.stat(f"{folder}/{name}"))]
+    states = [
+        (name, status.st_size, status.st_mtime_ns)
+        for name in names
+        if (status := os.stat(f"{folder}/{name}"))
+    ]
     return hashlib.blake2b(repr(states).encode(), digest_size=12).hexdigest()
 
 
@@ -72,19 +83,25 @@ def check_size(name: str, size: int, max_bytes: int) -> None:
     """Raises UnitError if all frames together have more bytes than one file may have."""
     if size > max_bytes:
         message = f"the frames of {name} have more than {max_bytes:,} bytes together"
-        raise UnitError("fetch", "too_large", f"{message}. Raise {keyword('max_bytes')} to read them")
+        raise UnitError(
+            "fetch", "too_large", f"{message}. Raise {keyword('max_bytes')} to read them"
+        )
 
 
 def is_frame_folder(path: str) -> bool:
-    """Whether a real local path denotes a folder of frames: a folder, or a glob of names that is not a file's name."""
+    """Whether a real local path denotes a folder of frames: a folder, or a glob of names that is
+    not a file's name."""
     if os.path.isdir(path):
         return True
     folder, name = os.path.split(path)
-    return any(sign in name for sign in "*?") and not os.path.lexists(path) and os.path.isdir(folder)
+    return (
+        any(sign in name for sign in "*?") and not os.path.lexists(path) and os.path.isdir(folder)
+    )
 
 
 def frames_of(files: Iterable[bytes | str | UnitError]) -> list[bytes] | None:
-    """The files' bytes if all of them are images; None if any is not, or is a GIF, which is itself a video.
+    """The files' bytes if all of them are images; None if any is not, or is a GIF, which is itself
+    a video.
 
     Args:
         files: Their bytes, local paths, or errors.

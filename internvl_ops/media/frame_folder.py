@@ -1,6 +1,7 @@
 """Reads a folder or a list of frame images like a video file.
 
-`frame_files` packs the frames into one archive. A tar file of frames from another source is read in the same way.
+`frame_files` packs the frames into one archive. A tar file of frames from another source is read in
+the same way.
 """
 
 from __future__ import annotations
@@ -25,10 +26,12 @@ _DIGITS = re.compile(r"\d+")
 
 
 class FrameFolder:
-    """Frame images as a video, with the same methods as `VideoFile`; reads an archive from `pack_frames`.
+    """Frame images as a video, with the same methods as `VideoFile`; reads an archive from
+    `pack_frames`.
 
-    If the first name in a folder ends in 1, frame ``n`` is shown at ``n / fps`` seconds when a row's start and end are
-    looked up: ffmpeg names frames this way, and benchmarks count this way. `first_number` holds the first number.
+    If the first name in a folder ends in 1, frame ``n`` is shown at ``n / fps`` seconds when a
+    row's start and end are looked up: ffmpeg names frames this way, and benchmarks count this way.
+    `first_number` holds the first number.
 
     Args:
         source: The archive's bytes, or its path.
@@ -39,9 +42,18 @@ class FrameFolder:
     """
 
     def __init__(
-        self, source: bytes | str, *, fps: float, max_pixels: int, max_seconds: float, exif: Exif = "apply"
+        self,
+        source: bytes | str,
+        *,
+        fps: float,
+        max_pixels: int,
+        max_seconds: float,
+        exif: Exif = "apply",
     ) -> None:
-        self._source, self._options = source, ImageOptions(max_pixels=max_pixels, jpeg_scaling=False, exif=exif)
+        self._source, self._options = (
+            source,
+            ImageOptions(max_pixels=max_pixels, jpeg_scaling=False, exif=exif),
+        )
         self.fps, self.missing_frames = float(fps), 0
         with self._open() as archive:
             entries = {entry.name: entry for entry in archive if entry.isreg()}
@@ -86,7 +98,10 @@ class FrameFolder:
             height, width = frame.pixels.shape[:2]
             scale = side / max(width, height)
             size = size or (max(2, round(width * scale)), max(2, round(height * scale)))
-            yield frame.number / self.fps, cv2.resize(frame.pixels, size, interpolation=cv2.INTER_AREA)
+            yield (
+                frame.number / self.fps,
+                cv2.resize(frame.pixels, size, interpolation=cv2.INTER_AREA),
+            )
 
     def _open(self) -> tarfile.TarFile:
         try:
@@ -94,7 +109,9 @@ class FrameFolder:
                 return tarfile.open(fileobj=io.BytesIO(self._source), mode="r:")
             return tarfile.open(self._source, mode="r:")
         except tarfile.TarError as error:
-            raise UnitError("decode", "corrupt", f"tar file of frames that cannot be read: {error}") from None
+            raise UnitError(
+                "decode", "corrupt", f"tar file of frames that cannot be read: {error}"
+            ) from None
 
 
 def open_video(
@@ -106,9 +123,12 @@ def open_video(
     threads: int,
     exif: Exif = "apply",
 ) -> VideoFile | FrameFolder:
-    """Opens a video, whether it is a file or frames; the arguments are those of `VideoFile` and `FrameFolder`."""
+    """Opens a video, whether it is a file or frames; the arguments are those of `VideoFile` and
+    `FrameFolder`."""
     if _is_archive(source):
-        return FrameFolder(source, fps=frames_fps, max_pixels=max_pixels, max_seconds=max_seconds, exif=exif)
+        return FrameFolder(
+            source, fps=frames_fps, max_pixels=max_pixels, max_seconds=max_seconds, exif=exif
+        )
     return VideoFile(source, max_pixels=max_pixels, max_seconds=max_seconds, threads=threads)
 
 

@@ -58,12 +58,17 @@ def _primary(data: bytes) -> Primary:
             size = struct.unpack_from(">II", data, at + 4)
         elif name == b"clap" and size is not None:
             crop = _crop(struct.unpack_from(">IIIIiIiI", data[at:stop]), size)
-    coding = "" if not kind or kind in _READ else _CODINGS.get(kind, repr(kind.decode("ascii", "replace")))
+    coding = (
+        ""
+        if not kind or kind in _READ
+        else _CODINGS.get(kind, repr(kind.decode("ascii", "replace")))
+    )
     return Primary(size, crop, coding, False, ends_early)
 
 
 def _boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Yields each box's type and the start and end of its content; the last may end beyond the data."""
+    """Yields each box's type and the start and end of its content; the last may end beyond the
+    data."""
     for _ in range(_MAX_BOXES):
         if at + 8 > end:
             return
@@ -100,7 +105,9 @@ def _item_type(data: bytes, meta: dict[bytes, list[int]], item: int) -> bytes:
     return b""
 
 
-def _properties(data: bytes, meta: dict[bytes, list[int]], item: int) -> Iterator[tuple[bytes, int, int]]:
+def _properties(
+    data: bytes, meta: dict[bytes, list[int]], item: int
+) -> Iterator[tuple[bytes, int, int]]:
     """Yields the properties of one item in their order."""
     if b"iprp" not in meta:
         return
@@ -134,7 +141,8 @@ def _associated(ipma: bytes, item: int) -> list[int]:
 
 
 def _crop(clap: tuple[int, ...], size: tuple[int, int]) -> tuple[int, int, int, int] | None:
-    """The crop in whole pixels; None for a crop that extends beyond the picture, which readers ignore."""
+    """The crop in whole pixels; None for a crop that extends beyond the picture, which readers
+    ignore."""
     width, height = clap[0] / clap[1], clap[2] / clap[3]
     left = clap[4] / clap[5] + (size[0] - width) / 2
     top = clap[6] / clap[7] + (size[1] - height) / 2

@@ -1,8 +1,8 @@
 """Turns the bytes of an image file into the tiles that InternVL reads.
 
-Colour is kept simple: embedded profiles are ignored and every file is treated as sRGB, as in the model cards.
-Pillow opens the kinds of files that it reads correctly. TIFF of other kinds, JPEG XL and files that Pillow cannot
-decode have their own readers, with the same few attributes (`Reader`).
+Colour is kept simple: embedded profiles are ignored and every file is treated as sRGB, as in the
+model cards. Pillow opens the kinds of files that it reads correctly. TIFF of other kinds, JPEG XL
+and files that Pillow cannot decode have their own readers, with the same few attributes (`Reader`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,13 @@ from PIL.Image import open as open_picture
 from internvl_ops.errors import UnitError, keyword
 from internvl_ops.media import heif, jpeg
 from internvl_ops.media.fits import Fit
-from internvl_ops.media.image_file import PILLOW_FORMATS, Reader, open_image, too_much_text, without_text
+from internvl_ops.media.image_file import (
+    PILLOW_FORMATS,
+    Reader,
+    open_image,
+    too_much_text,
+    without_text,
+)
 from internvl_ops.media.library_settings import decoder_settings
 from internvl_ops.media.pillow_samples import pillow_rgb
 from internvl_ops.media.sniff import described
@@ -42,7 +48,8 @@ _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
 _SIDEWAYS = (5, 6, 7, 8)
 _EXIF_ORIENTATION = 0x0112
 Exif = Literal["apply", "ignore"]
-Look = Callable[[np.ndarray], None]  # takes uint8 pixels of shape (height, width, 3), RGB, and keeps what it saw
+# takes uint8 pixels of shape (height, width, 3), RGB, and keeps what it saw
+Look = Callable[[np.ndarray], None]
 _CHOICES = {
     "exif": get_args(Exif),
     "alpha": ("white", "drop"),
@@ -57,24 +64,28 @@ class ImageOptions:
     """How image files are read.
 
     Args:
-        max_pixels: Larger images are refused by their header, before decoding. 200 million pixels need 1 to 3 GB during
-            decoding; lower the limit on small machines.
-        alpha: "white" composites transparent pixels on white. "drop" ignores transparency, as the model cards do, and
-            shows the colour under it; use it to reproduce their pixels.
-        truncated: "error" refuses a truncated file. "accept" keeps what is there and leaves the rest grey or black; use
-            it where a part of an image is better than none.
+        max_pixels: Larger images are refused by their header, before decoding. 200 million pixels
+            need 1 to 3 GB during decoding; lower the limit on small machines.
+        alpha: "white" composites transparent pixels on white. "drop" ignores transparency, as the
+            model cards do, and shows the colour under it; use it to reproduce their pixels.
+        truncated: "error" refuses a truncated file. "accept" keeps what is there and leaves the
+            rest grey or black; use it where a part of an image is better than none.
         tile_size: Side of a tile in pixels, from the checkpoint.
         min_tiles: Minimum number of tiles, without the thumbnail.
         max_tiles: Maximum number of tiles, without the thumbnail.
         thumbnail: Append the whole image as one more tile when there are several.
         fit: How it gets the shape of its tiles; see `tile_image`.
-        enlarge: First enlarge it; see `tile_image`. Of a row with several images, only the first is.
+        enlarge: First enlarge it; see `tile_image`. Of a row with several images, only the first
+            is.
         resize: "fast" or "exact"; see `tile_image`.
-        jpeg_scaling: Let the JPEG decoder shrink by 2, 4 or 8 if the tiles need at most half the pixels. Faster for
-            photographs far larger than their tiles; changes pixels slightly, so leave it off for comparisons.
-        exif: "apply" turns images upright by their EXIF orientation. "ignore" keeps them as stored, like the model
-            cards' code; use it to reproduce published figures. TIFF is always turned, because Pillow does so itself.
-        stretch: By how much the upright image is made higher or, below 1, wider; for files whose pixels are not square.
+        jpeg_scaling: Let the JPEG decoder shrink by 2, 4 or 8 if the tiles need at most half the
+            pixels. Faster for photographs far larger than their tiles; changes pixels slightly, so
+            leave it off for comparisons.
+        exif: "apply" turns images upright by their EXIF orientation. "ignore" keeps them as stored,
+            like the model cards' code; use it to reproduce published figures. TIFF is always
+            turned, because Pillow does so itself.
+        stretch: By how much the upright image is made higher or, below 1, wider; for files whose
+            pixels are not square.
     """
 
     max_pixels: int = 200_000_000
@@ -94,7 +105,9 @@ class ImageOptions:
     def __post_init__(self) -> None:
         for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:
-                raise ValueError(f"{name} {getattr(self, name)!r} is not allowed: {' or '.join(allowed)}")
+                raise ValueError(
+                    f"{name} {getattr(self, name)!r} is not allowed: {' or '.join(allowed)}"
+                )
         if not 1 <= self.min_tiles <= self.max_tiles:
             raise ValueError(
                 f"min_tiles {self.min_tiles} with max_tiles {self.max_tiles} is not allowed: "
@@ -102,7 +115,9 @@ class ImageOptions:
             )
         for name in ("max_pixels", "tile_size"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} {getattr(self, name)} is not allowed: at least 1 is needed")
+                raise ValueError(
+                    f"{name} {getattr(self, name)} is not allowed: at least 1 is needed"
+                )
 
 
 @dataclass
@@ -122,7 +137,9 @@ class TiledImage:
     notes: list[str] = field(default_factory=list)
 
 
-def load_image(data: bytes, options: ImageOptions | None = None, look: Look | None = None) -> TiledImage:
+def load_image(
+    data: bytes, options: ImageOptions | None = None, look: Look | None = None
+) -> TiledImage:
     """Decodes one image file, turns it upright and cuts it into tiles.
 
     Args:
@@ -131,8 +148,8 @@ def load_image(data: bytes, options: ImageOptions | None = None, look: Look | No
         look: Called with the upright pixels before they are cut.
 
     Raises:
-        UnitError: Stage "decode"; kind "unsupported" for what is not an image, "corrupt" for a damaged one, "too_large"
-            for one above ``max_pixels`` or beyond memory.
+        UnitError: Stage "decode"; kind "unsupported" for what is not an image, "corrupt" for a
+            damaged one, "too_large" for one above ``max_pixels`` or beyond memory.
     """
     options = options or ImageOptions()
     with _failures_told(data), decoder_settings(options.truncated):
@@ -165,7 +182,9 @@ def image_size(data: bytes, options: ImageOptions | None = None) -> tuple[int, i
         if not isinstance(image, Image.Image):
             return _upright_size(image.size, image.orientation)
         left, top, right, bottom = _crop(data, image) or (0, 0, *image.size)
-        return _upright_size((right - left, bottom - top), _turn(image, options or ImageOptions(), []))
+        return _upright_size(
+            (right - left, bottom - top), _turn(image, options or ImageOptions(), [])
+        )
 
 
 @dataclass
@@ -185,8 +204,11 @@ class Picture:
     notes: list[str] = field(default_factory=list)
 
 
-def load_picture(data: bytes, options: ImageOptions | None = None, look: Look | None = None) -> Picture:
-    """Decodes one image file, turns it upright and encodes it without loss, for servers that tile themselves.
+def load_picture(
+    data: bytes, options: ImageOptions | None = None, look: Look | None = None
+) -> Picture:
+    """Decodes one image file, turns it upright and encodes it without loss, for servers that tile
+    themselves.
 
     A JPEG that needs no change is returned as it is.
 
@@ -219,7 +241,9 @@ def decode_image(data: bytes, options: ImageOptions) -> np.ndarray:
 
 def encode_png(pixels: np.ndarray) -> bytes:
     """Encodes uint8 pixels of shape (height, width, 3), RGB, as PNG; fast rather than small."""
-    done, file = cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    done, file = cv2.imencode(
+        ".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 1]
+    )
     assert done, "pixels in memory can always be encoded"
     return file.tobytes()
 
@@ -229,8 +253,11 @@ def _is_plain_jpeg(data: bytes) -> bool:
     return image.format == "JPEG" and image.mode in ("RGB", "L") and _orientation(image, []) == 1
 
 
-def _decode_upright(data: bytes, options: ImageOptions) -> tuple[np.ndarray, tuple[int, int], list[str]]:
-    """Returns uint8 (height, width, 3), the original's size (the pixels may have been shrunk), and notes."""
+def _decode_upright(
+    data: bytes, options: ImageOptions
+) -> tuple[np.ndarray, tuple[int, int], list[str]]:
+    """Returns uint8 (height, width, 3), the original's size (the pixels may have been shrunk), and
+    notes."""
     notes: list[str] = []
     image = open_image(data, options.max_pixels)
     if not isinstance(image, Image.Image):
@@ -262,8 +289,9 @@ def _decode_pillow(
 ) -> tuple[np.ndarray, int, tuple[int, int]]:
     """Returns the pixels as stored, the orientation still to undo, and the stored size."""
     _note_frames(image, notes)
-    # A photograph's orientation is needed before its decoder may shrink it. The other decoders turn images themselves
-    # (TIFF, HEIF) or read EXIF from the end of the file (PNG), so their orientation is read after decoding.
+    # A photograph's orientation is needed before its decoder may shrink it. The other decoders turn
+    # images themselves (TIFF, HEIF) or read EXIF from the end of the file (PNG), so their
+    # orientation is read after decoding.
     if image.format in ("JPEG", "MPO"):
         orientation, size = _turn(image, options, notes), image.size
         return _decode_jpeg(data, image, orientation, options, notes), orientation, size
@@ -284,7 +312,9 @@ def _load(data: bytes, image: Image.Image, options: ImageOptions) -> None:
             warnings.simplefilter("ignore")
             image.load()
     except Image.DecompressionBombError as error:
-        raise UnitError("decode", "too_large", f"{image.format} with a picture that is too large ({error})") from None
+        raise UnitError(
+            "decode", "too_large", f"{image.format} with a picture that is too large ({error})"
+        ) from None
     finally:
         Image.MAX_IMAGE_PIXELS = None
 
@@ -307,7 +337,9 @@ def _decode_jpeg(
         )
         if pixels is not None:
             # Inks are stored inverted, as Adobe does it.
-            return np.asarray(Image.fromarray(255 - pixels, "CMYK").convert("RGB")) if inks else pixels
+            return (
+                np.asarray(Image.fromarray(255 - pixels, "CMYK").convert("RGB")) if inks else pixels
+            )
     image.load()
     return pillow_rgb(image, data, options.alpha, notes)
 
@@ -322,7 +354,8 @@ def _crop(data: bytes, image: Image.Image) -> tuple[int, int, int, int] | None:
 
 def _turn(image: Image.Image, options: ImageOptions, notes: list[str]) -> int:
     """The orientation that remains to be undone."""
-    if options.exif == "ignore" or image.format == "TIFF":  # Pillow turns TIFF itself, and returns its upright size
+    # Pillow turns TIFF itself, and returns its upright size
+    if options.exif == "ignore" or image.format == "TIFF":
         return 1
     return _orientation(image, notes)
 
@@ -345,7 +378,8 @@ def _upright_size(stored_size: tuple[int, int], orientation: int) -> tuple[int, 
 def _shrink_while_decoding(
     image: Image.Image, orientation: int, options: ImageOptions, notes: list[str]
 ) -> tuple[int, int]:
-    """Lets the decoder shrink as far as the pixels still cover the tiles; returns the resulting stored size."""
+    """Lets the decoder shrink as far as the pixels still cover the tiles; returns the resulting
+    stored size."""
     columns, rows = choose_grid(
         *_upright_size(image.size, orientation),
         min_tiles=options.min_tiles,
@@ -353,7 +387,9 @@ def _shrink_while_decoding(
         tile_size=options.tile_size,
     )
     before = image.width
-    image.draft(None, _upright_size((columns * options.tile_size, rows * options.tile_size), orientation))
+    image.draft(
+        None, _upright_size((columns * options.tile_size, rows * options.tile_size), orientation)
+    )
     if image.width != before:
         notes.append(f"decoded at 1/{round(before / image.width)} size")
     return image.size
@@ -362,7 +398,8 @@ def _shrink_while_decoding(
 def _note_frames(image: Image.Image, notes: list[str]) -> None:
     try:
         count = getattr(image, "n_frames", 1)
-    except Exception:  # the end is damaged: the first frame may be whole, the number of frames is unknown
+    # the end is damaged: the first frame may be whole, the number of frames is unknown
+    except Exception:
         count = 1
         notes.append("first frame of an unknown number")
     if image.format == "HEIF":
@@ -375,13 +412,16 @@ def _note_frames(image: Image.Image, notes: list[str]) -> None:
     else:
         image.seek(0)
     if count > 1:
-        word = {"TIFF": "page", "MPO": "picture", "HEIF": "picture"}.get(image.format or "", "frame")
+        word = {"TIFF": "page", "MPO": "picture", "HEIF": "picture"}.get(
+            image.format or "", "frame"
+        )
         notes.append(f"first {word} of {count}")
 
 
 @contextmanager
 def _failures_told(data: bytes) -> Iterator[None]:
-    """Converts any decoder error into a `UnitError`: Pillow's plug-ins raise a dozen types on damaged files."""
+    """Converts any decoder error into a `UnitError`: Pillow's plug-ins raise a dozen types on
+    damaged files."""
     try:
         yield
     except UnitError:
@@ -397,4 +437,6 @@ def _failures_told(data: bytes) -> Iterator[None]:
         told = str(error).strip() or type(error).__name__
         if "truncated" in told:
             told += "; the file ends early, fetch it again or accept truncated files"
-        raise UnitError("decode", "corrupt", f"{described(data)} cannot be decoded: {told}") from error
+        raise UnitError(
+            "decode", "corrupt", f"{described(data)} cannot be decoded: {told}"
+        ) from error

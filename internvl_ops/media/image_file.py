@@ -19,8 +19,22 @@ from internvl_ops.media.sniff import described, unreadable
 from internvl_ops.media.targa import is_targa
 from internvl_ops.media.tiff import Tiff
 
-# Only formats that occur in datasets. Pillow supports others, some of which start programs (EPS) or may never end.
-PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "HEIF", "JPEG2000", "PPM", "ICO", "PSD")
+# Only formats that occur in datasets. Pillow supports others, some of which start programs (EPS) or
+# may never end.
+PILLOW_FORMATS = (
+    "JPEG",
+    "PNG",
+    "WEBP",
+    "GIF",
+    "TIFF",
+    "BMP",
+    "AVIF",
+    "HEIF",
+    "JPEG2000",
+    "PPM",
+    "ICO",
+    "PSD",
+)
 
 
 class Reader(Protocol):
@@ -38,14 +52,19 @@ class Reader(Protocol):
 
 
 def open_image(data: bytes, max_pixels: int) -> Image.Image | Reader:
-    """Reads only the header, and chooses the reader for the rest. Call it within `library_settings.reading`."""
+    """Reads only the header, and chooses the reader for the rest. Call it within
+    `library_settings.reading`."""
     if not data:
-        raise UnitError("decode", "corrupt", "the file is empty (0 bytes); it was probably never downloaded")
+        raise UnitError(
+            "decode", "corrupt", "the file is empty (0 bytes); it was probably never downloaded"
+        )
     image = _identify(data, max_pixels)
     width, height = image.size
     if width < 1 or height < 1:
         raise UnitError(
-            "decode", "corrupt", f"{image.format} header says {width}x{height} pixels; at least 1x1 is needed"
+            "decode",
+            "corrupt",
+            f"{image.format} header says {width}x{height} pixels; at least 1x1 is needed",
         )
     if width * height > max_pixels:
         raise _too_large(image.format or "image", width, height, max_pixels)
@@ -98,7 +117,8 @@ def _identify_tiff(data: bytes, max_pixels: int) -> Image.Image | Reader:
     except Exception:  # damaged in a place that tifffile reads; Pillow may read enough
         if tiff is not None:
             raise
-    # Pillow's own code reads uncompressed samples, but ignores that there may be fewer for colour than for light.
+    # Pillow's own code reads uncompressed samples, but ignores that there may be fewer for colour
+    # than for light.
     TiffImagePlugin.READ_LIBTIFF = tiff is not None and tiff.is_plain_ycbcr
     try:
         return _pillow(data, max_pixels)
@@ -111,18 +131,20 @@ def _identify_tiff(data: bytes, max_pixels: int) -> Image.Image | Reader:
 
 
 def _pillow(data: bytes, max_pixels: int, formats: tuple[str, ...] = PILLOW_FORMATS) -> Image.Image:
-    # Pillow allocates a GIF's canvas when it opens the file, as large as the extent of the first frame.
+    # Pillow allocates a GIF's canvas when it opens the file, as large as the extent of the first
+    # frame.
     Image.MAX_IMAGE_PIXELS = max_pixels // 2 + 1 if data.startswith(b"GIF") else None
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # Pillow warns from half the limit on
+            # Pillow warns from half the limit on
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             return open_picture(io.BytesIO(data), formats=formats)
     except Image.DecompressionBombError as error:
         raise UnitError(
             "decode",
             "too_large",
-            f"GIF whose first frame is too large ({error}); at most {max_pixels:,} pixels are allowed: raise "
-            f"{keyword('max_pixels')} if memory allows",
+            f"GIF whose first frame is too large ({error}); at most {max_pixels:,} pixels are"
+            f" allowed: raise {keyword('max_pixels')} if memory allows",
         ) from None
     finally:
         Image.MAX_IMAGE_PIXELS = None
@@ -149,12 +171,16 @@ def _too_large(what: str, width: int, height: int, max_pixels: int) -> UnitError
     limit = f"at most {max_pixels:,} are allowed: raise {keyword('max_pixels')} if memory allows"
     if pixels <= max_pixels:
         limit = "its decoder takes no more than 16384x16384: make it smaller"
-    return UnitError("decode", "too_large", f"{what} of {width}x{height} = {pixels:,} pixels; {limit}")
+    return UnitError(
+        "decode", "too_large", f"{what} of {width}x{height} = {pixels:,} pixels; {limit}"
+    )
 
 
 def too_much_text(error: ValueError) -> bool:
     """Whether Pillow gave up at text or a colour profile, which are not needed here."""
-    return "too large for PngImagePlugin" in str(error) or "memory used in text chunks" in str(error)
+    return "too large for PngImagePlugin" in str(error) or "memory used in text chunks" in str(
+        error
+    )
 
 
 def without_text(data: bytes) -> bytes:

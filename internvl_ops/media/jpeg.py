@@ -20,9 +20,16 @@ _NO_END = "Premature end of JPEG file"
 
 
 def decode_jpeg(
-    data: bytes, size: tuple[int, int], colours: str, notes: list[str], *, accept_cut: bool, buffer: np.ndarray
+    data: bytes,
+    size: tuple[int, int],
+    colours: str,
+    notes: list[str],
+    *,
+    accept_cut: bool,
+    buffer: np.ndarray,
 ) -> np.ndarray | None:
-    """Decodes with libjpeg-turbo through simplejpeg, which gives the same pixels as Pillow and is faster.
+    """Decodes with libjpeg-turbo through simplejpeg, which gives the same pixels as Pillow and is
+    faster.
 
     Args:
         data: The file.
@@ -49,12 +56,17 @@ def decode_jpeg(
         except ValueError as error:
             warning = str(error)
     if _NO_END not in warning and _LACKS_DATA not in warning:
-        # For any other warning of libjpeg, Pillow decodes the file: it returns an image without a warning.
-        if not warning.startswith("tj"):  # TurboJPEG's own limits, such as rare subsampling, are not damage
+        # For any other warning of libjpeg, Pillow decodes the file: it returns an image without a
+        # warning.
+        # TurboJPEG's own limits, such as rare subsampling, are not damage
+        if not warning.startswith("tj"):
             notes.append(f"JPEG decoder warned: {warning}")
         return None
     if not accept_cut:
-        message = "JPEG file is truncated: its decoder says that a part of the picture is missing; fetch it again "
+        message = (
+            "JPEG file is truncated: its decoder says that a part of the picture is missing; fetch"
+            " it again "
+        )
         raise UnitError("decode", "corrupt", message + "or accept truncated files")
     notes.append(f"JPEG decoder warned: {warning}")
     return _pixels(data, size, colours, buffer, strict=False)
@@ -64,7 +76,9 @@ def _pixels(
     data: bytes, size: tuple[int, int], colours: str, buffer: np.ndarray, *, strict: bool = True
 ) -> np.ndarray | None:
     width, height = size
-    pixels = simplejpeg.decode_jpeg(data, colours, min_width=width, min_height=height, buffer=buffer, strict=strict)
+    pixels = simplejpeg.decode_jpeg(
+        data, colours, min_width=width, min_height=height, buffer=buffer, strict=strict
+    )
     return pixels if pixels.shape[:2] == (height, width) else None
 
 
@@ -75,15 +89,20 @@ def unsupported_jpeg(data: bytes) -> UnitError | None:
         return None
     marker, bits, _ = frame
     what = (
-        "JPEG-LS" if marker == 0xF7 else _UNREAD.get(marker) or (f"JPEG with {bits} bits a sample" if bits != 8 else "")
+        "JPEG-LS"
+        if marker == 0xF7
+        else _UNREAD.get(marker) or (f"JPEG with {bits} bits a sample" if bits != 8 else "")
     )
     if not what:
         return None
-    return UnitError("decode", "unsupported", f"{what}; convert it to JPEG with 8 bits a sample, PNG or WebP")
+    return UnitError(
+        "decode", "unsupported", f"{what}; convert it to JPEG with 8 bits a sample, PNG or WebP"
+    )
 
 
 def _frame(data: bytes) -> tuple[int, int, int] | None:
-    """The marker of the first frame, which gives its kind, the bits of its samples, and its position."""
+    """The marker of the first frame, which gives its kind, the bits of its samples, and its
+    position."""
     at = 2
     while at + 5 <= len(data):
         if data[at] != 0xFF:
@@ -105,7 +124,8 @@ def _frame(data: bytes) -> tuple[int, int, int] | None:
 
 
 def _scans_complete(data: bytes) -> bool:
-    """Whether every coefficient of every component had its last scan; then only the end mark is missing."""
+    """Whether every coefficient of every component had its last scan; then only the end mark is
+    missing."""
     frame = _frame(data)
     if frame is None:
         return False
@@ -118,5 +138,10 @@ def _scans_complete(data: bytes) -> bool:
         at += 2
         if len(head) == 2 * count + 3 and count:
             for component in head[0 : 2 * count : 2]:
-                low |= {(component, number): head[-1] & 15 for number in range(head[-3], min(head[-2], 63) + 1)}
-    return all(low.get((component, number)) == 0 for component in components for number in range(64))
+                low |= {
+                    (component, number): head[-1] & 15
+                    for number in range(head[-3], min(head[-2], 63) + 1)
+                }
+    return all(
+        low.get((component, number)) == 0 for component in components for number in range(64)
+    )

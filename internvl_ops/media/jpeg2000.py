@@ -1,4 +1,5 @@
-"""JPEG 2000: finds the depth of samples, and reads files of more than 8 bits, whose white Pillow turns black."""
+"""JPEG 2000: finds the depth of samples, and reads files of more than 8 bits, whose white Pillow
+turns black."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ class Depth:
 
 
 def depth(data: bytes) -> Depth | None:
-    """Reads the depth of a codestream, also inside a container file; None if there is no codestream."""
+    """Reads the depth of a codestream, also inside a container file; None if there is no
+    codestream."""
     at = data.find(_START)
     if at < 0:
         return None
@@ -47,7 +49,8 @@ def depth(data: bytes) -> Depth | None:
 
 
 def unsupported_jpeg2000(data: bytes) -> UnitError | None:
-    """The error for a file that is sound but deeper than its decoder supports; None for any other."""
+    """The error for a file that is sound but deeper than its decoder supports; None for any
+    other."""
     found = depth(data)
     if found is None or found.bits <= _MOST_BITS:
         return None

@@ -1,4 +1,5 @@
-"""JPEG XL: reads the header, which gives the size of a picture, and decodes the pixels with libjxl."""
+"""JPEG XL: reads the header, which gives the size of a picture, and decodes the pixels with
+libjxl."""
 
 from __future__ import annotations
 
@@ -82,7 +83,8 @@ class _Bits:
         return value
 
     def choice(self, kinds: tuple[tuple[int, int], ...]) -> int:
-        """A number in one of four encodings: each has a number of bits, and an offset that is added to them."""
+        """A number in one of four encodings: each has a number of bits, and an offset that is added
+        to them."""
         count, base = kinds[self.take(2)]
         return base + self.take(count)
 

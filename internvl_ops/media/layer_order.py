@@ -1,4 +1,5 @@
-"""Judges whether lines of text come in the order in which a person reads them, by their boxes alone.
+"""Judges whether lines of text come in the order in which a person reads them, by their boxes
+alone.
 
 Boxes are float64 (boxes, 4): left, top, right, bottom, y downwards, in any unit.
 """
@@ -17,7 +18,8 @@ _ROWS_ACROSS = 3  # consecutive rows with the same wide blank are columns, or a 
 
 
 def is_read_in_order(lines: np.ndarray) -> bool:
-    """Whether each line follows the one before: on its right, below it, or at the head of a column on the right.
+    """Whether each line follows the one before: on its right, below it, or at the head of a column
+    on the right.
 
     Args:
         lines: Boxes of the lines, in the order in which the file has them.
@@ -38,7 +40,8 @@ def is_read_in_order(lines: np.ndarray) -> bool:
 
 
 def is_read_across(letters: np.ndarray) -> bool:
-    """Whether some rows in sequence have a wide blank in the same place, while the file goes across it.
+    """Whether some rows in sequence have a wide blank in the same place, while the file goes across
+    it.
 
     Such rows are those of a table, or of columns that the file fills row by row.
 
@@ -49,14 +52,21 @@ def is_read_across(letters: np.ndarray) -> bool:
     boxes: list[list[float]] = letters.tolist()
     for before, letter in itertools.pairwise(boxes):
         height = max(before[3] - before[1], letter[3] - letter[1])
-        if letter[0] - before[2] > _WIDE * height and abs(_middle(letter) - _middle(before)) < 0.7 * height:
+        if (
+            letter[0] - before[2] > _WIDE * height
+            and abs(_middle(letter) - _middle(before)) < 0.7 * height
+        ):
             gaps.append((before[2], letter[0], _middle(before), height))
     for number, (left, right, middle, _) in enumerate(gaps):
         count = 1
         for other_left, other_right, other_middle, height in gaps[number + 1 :]:
             if other_middle - middle < 0.5 * height:  # another blank of the same row
                 continue
-            left, right, far = max(left, other_left), min(right, other_right), other_middle - middle > 4 * height
+            left, right, far = (
+                max(left, other_left),
+                min(right, other_right),
+                other_middle - middle > 4 * height,
+            )
             if far or right - left < 0.5 * height:
                 break
             middle, count = other_middle, count + 1

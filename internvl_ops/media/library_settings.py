@@ -1,4 +1,5 @@
-"""Process-wide settings of image libraries: changed while a file is read, and restored afterwards."""
+"""Process-wide settings of image libraries: changed while a file is read, and restored
+afterwards."""
 
 from __future__ import annotations
 
@@ -21,21 +22,30 @@ _before: list[tuple[Any, str, Any]] = []
 
 @contextmanager
 def decoder_settings(truncated: Literal["error", "accept"] = "error") -> Iterator[None]:
-    """Sets up the libraries for one file. When the last reader ends, the settings of the process are restored.
+    """Sets up the libraries for one file. When the last reader ends, the settings of the process
+    are restored.
 
     Args:
-        truncated: Whether truncated files are decoded as far as possible; all threads should use the same value.
+        truncated: Whether truncated files are decoded as far as possible; all threads should use
+            the same value.
     """
     global _readers
     with _lock:
         _register_heif()
         wanted: list[tuple[Any, str, Any]] = [
-            (Image, "MAX_IMAGE_PIXELS", None),  # `open_image` checks the size instead, before anything is decoded
+            # `open_image` checks the size instead, before anything is decoded
+            (Image, "MAX_IMAGE_PIXELS", None),
             (ImageFile, "LOAD_TRUNCATED_IMAGES", truncated == "accept"),
-            (TiffImagePlugin, "READ_LIBTIFF", False),  # `open_image` switches it on for one kind of file
-            (pillow_heif.options, "DECODE_THREADS", 1),  # many decoders run in parallel, one on each core
-            *((pillow_heif.options, name, False) for name in ("THUMBNAILS", "DEPTH_IMAGES", "AUX_IMAGES")),
-            (logging.getLogger("tifffile"), "disabled", True),  # its messages about damaged files become errors
+            # `open_image` switches it on for one kind of file
+            (TiffImagePlugin, "READ_LIBTIFF", False),
+            # many decoders run in parallel, one on each core
+            (pillow_heif.options, "DECODE_THREADS", 1),
+            *(
+                (pillow_heif.options, name, False)
+                for name in ("THUMBNAILS", "DEPTH_IMAGES", "AUX_IMAGES")
+            ),
+            # its messages about damaged files become errors
+            (logging.getLogger("tifffile"), "disabled", True),
         ]
         if not _readers:
             _before[:] = [(owner, name, getattr(owner, name)) for owner, name, _ in wanted]
@@ -65,8 +75,8 @@ def _register_heif() -> None:
 def import_decord() -> ModuleType:
     """Imports decord without giving its libraries to the rest of the process.
 
-    decord loads itself and its zlib of 2005 with ``RTLD_GLOBAL``. Codecs that are imported after it would then call
-    that zlib instead of their own, and fail on sound PNG files.
+    decord loads itself and its zlib of 2005 with ``RTLD_GLOBAL``. Codecs that are imported after it
+    would then call that zlib instead of their own, and fail on sound PNG files.
     """
     with _lock:
         everywhere = ctypes.RTLD_GLOBAL

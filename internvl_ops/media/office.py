@@ -46,8 +46,8 @@ def office_suffix(source: bytes | str) -> str:
         source: The file's bytes, or the path of a readable local file.
 
     Raises:
-        UnitError: Stage "decode": "unsupported" for an encrypted document, "too_large" for one that claims to unpack to
-            far more than honest ones do, "corrupt".
+        UnitError: Stage "decode": "unsupported" for an encrypted document, "too_large" for one that
+            claims to unpack to far more than honest ones do, "corrupt".
     """
     with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
         archive, size = opened(file)
@@ -55,10 +55,17 @@ def office_suffix(source: bytes | str) -> str:
         suffix = ""
         if "[Content_Types].xml" in names:
             suffix = next(
-                (suffix for folder, suffix in _FOLDERS.items() if any(n.startswith(folder) for n in names)), ""
+                (
+                    suffix
+                    for folder, suffix in _FOLDERS.items()
+                    if any(n.startswith(folder) for n in names)
+                ),
+                "",
             )
         elif "mimetype" in names:
-            suffix = _suffix_of_type(_beginning(archive.open, "mimetype", 200).decode("latin-1").strip())
+            suffix = _suffix_of_type(
+                _beginning(archive.open, "mimetype", 200).decode("latin-1").strip()
+            )
         if not suffix:
             return ""
         refuse_bomb(archive.infolist(), size)
@@ -80,14 +87,17 @@ def _beginning(open_entry: Callable[[str], object], name: str, size: int) -> byt
     except MemoryError:
         raise
     except Exception as error:  # as many types as there are ways to damage it
-        raise UnitError("decode", "corrupt", f"an office document that is damaged ({error}); fetch it again") from None
+        raise UnitError(
+            "decode", "corrupt", f"an office document that is damaged ({error}); fetch it again"
+        ) from None
 
 
 class OfficeConverter:
-    """Converts office documents to PDF, and keeps the last of them. Safe to use from several threads.
+    """Converts office documents to PDF, and keeps the last of them. Safe to use from several
+    threads.
 
-    LibreOffice may read libraries, fonts and its own settings, and write in a folder that holds the one document. It
-    has no network, as far as the kernel can confine it; see `sandbox_confinement`.
+    LibreOffice may read libraries, fonts and its own settings, and write in a folder that holds the
+    one document. It has no network, as far as the kernel can confine it; see `sandbox_confinement`.
 
     Args:
         folder: Where PDF documents are put.
@@ -108,15 +118,16 @@ class OfficeConverter:
     ) -> None:
         self._folder, self._suffix_of = folder, suffix_of
         self._timeout_s, self._memory_limit, self._max_bytes = timeout_s, memory_limit, max_bytes
-        self._done: OrderedDict[object, str | UnitError] = OrderedDict()  # path of the PDF; empty for other files
+        # path of the PDF; empty for other files
+        self._done: OrderedDict[object, str | UnitError] = OrderedDict()
         self._lock = threading.Lock()
 
     def pdf_of(self, source: bytes | str) -> bytes | str:
         """The document as PDF, as bytes or a path like ``source``; other files as they are.
 
         Raises:
-            UnitError: Stage "decode": "unsupported" without LibreOffice, "corrupt" for a document that it cannot open,
-                "timeout", "decoder_crashed".
+            UnitError: Stage "decode": "unsupported" without LibreOffice, "corrupt" for a document
+                that it cannot open, "timeout", "decoder_crashed".
         """
         if not _begins_like_zip(source):
             return source
@@ -143,8 +154,8 @@ class OfficeConverter:
         program = libreoffice()
         if program is None:
             message = (
-                f"{OFFICE_FORMATS[suffix]}, which LibreOffice converts, and it is not here; install it on every node, "
-                "with soffice on the PATH, or convert the file to PDF"
+                f"{OFFICE_FORMATS[suffix]}, which LibreOffice converts, and it is not here; install"
+                " it on every node, with soffice on the PATH, or convert the file to PDF"
             )
             raise UnitError("decode", "unsupported", message)
         with tempfile.TemporaryDirectory(prefix="office-", dir=self._folder) as folder:
@@ -158,28 +169,49 @@ class OfficeConverter:
             place = Path(self._folder) / f"{Path(folder).name}.pdf"
             if made.is_symlink() or not made.is_file():  # a link could lead to any file
                 message = (
-                    f"{OFFICE_FORMATS[suffix]} that LibreOffice cannot open: it is damaged, or asks for a password"
+                    f"{OFFICE_FORMATS[suffix]} that LibreOffice cannot open: it is damaged, or asks"
+                    " for a password"
                 )
                 raise UnitError("decode", "corrupt", message)
             if (size := made.stat().st_size) > self._max_bytes:
-                message = f"it becomes a PDF of {size:,} bytes, above the limit of {self._max_bytes:,}"
-                raise UnitError("decode", "too_large", f"{message}. Raise {keyword('max_bytes')} to read it")
+                message = (
+                    f"it becomes a PDF of {size:,} bytes, above the limit of {self._max_bytes:,}"
+                )
+                raise UnitError(
+                    "decode", "too_large", f"{message}. Raise {keyword('max_bytes')} to read it"
+                )
             made.rename(place)
             return str(place)
 
     def _run(self, program: str, document: Path) -> None:
         limits = [str(self._memory_limit), str(int(self._timeout_s) + 1)]
-        command = [sys.executable, "-P", "-m", _CHILD, program, str(document.parent), *limits, document.name]
+        command = [
+            sys.executable,
+            "-P",
+            "-m",
+            _CHILD,
+            program,
+            str(document.parent),
+            *limits,
+            document.name,
+        ]
         environment = {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
         for _ in range(_STARTS):
             status, said = _finished(command, environment, self._timeout_s)
             if status != _RESTART:
                 break
         if status < 0 and status != -signal.SIGKILL:
-            message = f"LibreOffice ended with signal {signal.Signals(-status).name} at the document{said}"
+            message = (
+                f"LibreOffice ended with signal {signal.Signals(-status).name} at the"
+                f" document{said}"
+            )
             raise UnitError("decode", "decoder_crashed", message)
         if status == -signal.SIGKILL:
-            raise UnitError("decode", "too_large", "the system stopped LibreOffice, most likely for want of memory")
+            raise UnitError(
+                "decode",
+                "too_large",
+                "the system stopped LibreOffice, most likely for want of memory",
+            )
 
     def _drop_oldest(self) -> None:
         while len(self._done) > _KEPT:
@@ -194,7 +226,8 @@ def libreoffice() -> str | None:
     if found is None:
         return None
     script = os.path.realpath(found)
-    program = os.path.join(os.path.dirname(script), "soffice.bin")  # the script starts others, which may not run here
+    # the script starts others, which may not run here
+    program = os.path.join(os.path.dirname(script), "soffice.bin")
     return program if os.access(program, os.X_OK) else script
 
 
@@ -211,7 +244,10 @@ def _finished(command: list[str], environment: dict[str, str], timeout_s: float)
         try:
             _, said = process.communicate(timeout=timeout_s)
         except subprocess.TimeoutExpired:
-            message = f"converting it to PDF took longer than {timeout_s:g} s; raise {keyword('decode_timeout_s')}"
+            message = (
+                f"converting it to PDF took longer than {timeout_s:g} s; raise"
+                f" {keyword('decode_timeout_s')}"
+            )
             raise UnitError("decode", "timeout", message) from None
         finally:
             with contextlib.suppress(ProcessLookupError, PermissionError):

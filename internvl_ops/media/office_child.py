@@ -1,4 +1,5 @@
-"""The child's side of `office.OfficeConverter`: limits and confines its process, then becomes LibreOffice."""
+"""The child's side of `office.OfficeConverter`: limits and confines its process, then becomes
+LibreOffice."""
 
 from __future__ import annotations
 
@@ -15,7 +16,13 @@ from internvl_ops.media.sandbox_confinement import confine_program
 _PR_SET_PDEATHSIG = 1
 _LARGEST_FILE = 2 << 30
 # Settings of the machine that LibreOffice reads: fonts, its own, and which user this is.
-_READABLE = ("/etc/libreoffice", "/etc/passwd", "/etc/nsswitch.conf", "/var/cache/fontconfig", "/var/lib/libreoffice")
+_READABLE = (
+    "/etc/libreoffice",
+    "/etc/passwd",
+    "/etc/nsswitch.conf",
+    "/var/cache/fontconfig",
+    "/var/lib/libreoffice",
+)
 # Options of LibreOffice. The last one takes the format.
 _FLAGS, _OUTPUT = ("headless", "norestore", "nolockcheck", "nodefault", "convert-to"), "outdir"
 
@@ -49,7 +56,11 @@ def become(program: str, folder: str, memory: int, seconds: int, name: str) -> N
         *("pdf", f"--{_OUTPUT}", folder),
         os.path.join(folder, name),
     ]
-    os.execve(program, arguments, {"HOME": folder, "TMPDIR": folder, "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"})
+    os.execve(
+        program,
+        arguments,
+        {"HOME": folder, "TMPDIR": folder, "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"},
+    )
 
 
 if __name__ == "__main__":

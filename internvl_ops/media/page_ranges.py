@@ -9,8 +9,8 @@ def select_pages(ranges: str, count: int) -> list[int]:
     """The pages selected by ranges such as "1-3,7" or "10-", in a document with ``count`` pages.
 
     Args:
-        ranges: Page numbers from 1 and ranges of them, separated by commas; empty means all. Numbers past the end are
-            left out, since one setting serves documents of all lengths.
+        ranges: Page numbers from 1 and ranges of them, separated by commas; empty means all.
+            Numbers past the end are left out, since one setting serves documents of all lengths.
         count: Number of pages of the document.
 
     Returns:
@@ -28,6 +28,9 @@ def select_pages(ranges: str, count: int) -> list[int]:
         if match and match[2]:  # a range, which may be open
             last = int(match[3] or max(count, first))
         if not 1 <= first <= last:
-            raise ValueError(f"pages {ranges!r} is not allowed: write numbers and ranges from 1, such as 1-3,7,10-")
+            raise ValueError(
+                f"pages {ranges!r} is not allowed: write numbers and ranges from 1, such as"
+                " 1-3,7,10-"
+            )
         pages.update(range(first, min(last, count) + 1))
     return sorted(pages)

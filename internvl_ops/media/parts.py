@@ -1,4 +1,5 @@
-"""Loads any kind of media as tiles: selects the functions for an image, a page, a video or a clip."""
+"""Loads any kind of media as tiles: selects the functions for an image, a page, a video or a
+clip."""
 
 from __future__ import annotations
 
@@ -11,10 +12,23 @@ import numpy as np
 from internvl_ops.errors import UnitError
 from internvl_ops.media.blank import is_blank
 from internvl_ops.media.clips import ClipOptions, split_video
-from internvl_ops.media.document import DocumentOptions, OpenPage, count_pages, picture_page, render_page
+from internvl_ops.media.document import (
+    DocumentOptions,
+    OpenPage,
+    count_pages,
+    picture_page,
+    render_page,
+)
 from internvl_ops.media.document_info import PageInfo, page_info
 from internvl_ops.media.fits import Fit
-from internvl_ops.media.image import ImageOptions, Picture, encode_png, image_size, load_image, load_picture
+from internvl_ops.media.image import (
+    ImageOptions,
+    Picture,
+    encode_png,
+    image_size,
+    load_image,
+    load_picture,
+)
 from internvl_ops.media.kinds import MediaKind, TextLayerMode
 from internvl_ops.media.page_ranges import select_pages
 from internvl_ops.media.picture_pages import PicturePage, picture_pages
@@ -72,7 +86,8 @@ class Loaded:
         notes: What a reader of the result should know.
         pictures: PNG or JPEG files, one per image or frame.
         max_tiles: Maximum number of tiles into which each picture is cut.
-        frame_times: For a video, when each frame is shown, in seconds, by its number and the average frame rate.
+        frame_times: For a video, when each frame is shown, in seconds, by its number and the
+            average frame rate.
         seen: What the picture or page says of itself, if that was asked for.
     """
 
@@ -87,9 +102,16 @@ class Loaded:
     seen: Seen = field(default_factory=lambda: Seen())
 
     def __post_init__(self) -> None:
-        # A file may have compromised the decoder that made this; inconsistent arrays must not reach the engine.
-        if self.tiles.dtype != np.uint8 or self.tiles.ndim != 4 or sum(self.tiles_per_image) != len(self.tiles):
-            raise ValueError(f"tiles of shape {self.tiles.shape} for images of {self.tiles_per_image} tiles")
+        # A file may have compromised the decoder that made this; inconsistent arrays must not reach
+        # the engine.
+        if (
+            self.tiles.dtype != np.uint8
+            or self.tiles.ndim != 4
+            or sum(self.tiles_per_image) != len(self.tiles)
+        ):
+            raise ValueError(
+                f"tiles of shape {self.tiles.shape} for images of {self.tiles_per_image} tiles"
+            )
         if not isinstance(self.seen, Seen):
             raise ValueError(f"{self.seen!r:.80} is not what a decoder sees")
 
@@ -109,7 +131,8 @@ class DecodeOptions:
         stats: Measure pictures and pages.
         find_blank: Find pictures and pages that show nothing.
         tile_share: How several images of a row share their tiles; see `share_tile_budget`.
-        text_layer: What is done with the text that a PDF stores for a page; unless it is ignored, it is read.
+        text_layer: What is done with the text that a PDF stores for a page; unless it is ignored,
+            it is read.
     """
 
     kind: MediaKind = "image"
@@ -132,12 +155,15 @@ class DecodeOptions:
     def for_tiles(
         self, tile_size: int, thumbnail: bool, *, dynamic: bool = True, fit: Fit = "stretch"
     ) -> DecodeOptions:
-        """The same options for a checkpoint's tiles; if it is not `dynamic`, an image is one tile."""
+        """The same options for a checkpoint's tiles; if it is not `dynamic`, an image is one
+        tile."""
         tiles: dict[str, Any] = {"tile_size": tile_size, "thumbnail": thumbnail, "fit": fit}
         if not dynamic:
             one: dict[str, Any] = {"min_tiles": 1, "max_tiles": 1}
             image, document = replace(self.image, **one), replace(self.document, **one)
-            return replace(self, image=image, document=document).for_tiles(tile_size, thumbnail, fit=fit)
+            return replace(self, image=image, document=document).for_tiles(
+                tile_size, thumbnail, fit=fit
+            )
         return replace(
             self,
             image=replace(self.image, **tiles),
@@ -147,7 +173,8 @@ class DecodeOptions:
 
 
 def load(source: bytes | str, part: Part, options: DecodeOptions, max_tiles: int) -> Loaded:
-    """Decodes and tiles one file or part. Picklable and at module level, so that it can run in a sandbox.
+    """Decodes and tiles one file or part. Picklable and at module level, so that it can run in a
+    sandbox.
 
     Args:
         source: The file's bytes, or a local path.
@@ -158,11 +185,14 @@ def load(source: bytes | str, part: Part, options: DecodeOptions, max_tiles: int
     Raises:
         UnitError: Stage "decode".
     """
-    return (_PICTURES if options.as_pictures else _LOADERS)[options.kind](source, part, options, max_tiles)
+    return (_PICTURES if options.as_pictures else _LOADERS)[options.kind](
+        source, part, options, max_tiles
+    )
 
 
 def count_image_tiles(source: bytes | str, options: DecodeOptions, max_tiles: int) -> int:
-    """The number of tiles that `load` would make of an image, by its header. Picklable, like `load`.
+    """The number of tiles that `load` would make of an image, by its header. Picklable, like
+    `load`.
 
     Raises:
         UnitError: Stage "decode", for problems that the header shows.
@@ -189,10 +219,14 @@ def list_parts(source: bytes | str, options: DecodeOptions) -> list[Part]:
         count = count_pages(source, options.document) if images is None else len(images)
         pages = select_pages(options.pages, count)
         if not pages:
-            raise UnitError("explode", "bad_row", f"pages {options.pages!r} are none of its {count} pages")
+            raise UnitError(
+                "explode", "bad_row", f"pages {options.pages!r} are none of its {count} pages"
+            )
         return [Part(page=page) for page in pages]
     if options.clips is not None:
-        return [Part(start=clip.start_s, end=clip.end_s) for clip in split_video(source, options.clips)]
+        return [
+            Part(start=clip.start_s, end=clip.end_s) for clip in split_video(source, options.clips)
+        ]
     return [WHOLE]
 
 
@@ -203,10 +237,14 @@ def _image(source: bytes | str, part: Part, options: DecodeOptions, max_tiles: i
 
 def _tiled(picture: PicturePage, options: DecodeOptions, max_tiles: int) -> Loaded:
     min_tiles = min(options.image.min_tiles, max_tiles)
-    reads = replace(options.image, max_tiles=max_tiles, min_tiles=min_tiles, stretch=picture.stretch)
+    reads = replace(
+        options.image, max_tiles=max_tiles, min_tiles=min_tiles, stretch=picture.stretch
+    )
     looker = _Looker(options, picture.data)
     image = load_image(picture.data, reads, looker.look)
-    return Loaded(image.tiles, [len(image.tiles)], image.width, image.height, image.notes, seen=looker.seen)
+    return Loaded(
+        image.tiles, [len(image.tiles)], image.width, image.height, image.notes, seen=looker.seen
+    )
 
 
 def _video(source: bytes | str, part: Part, options: DecodeOptions, max_tiles: int) -> Loaded:
@@ -215,7 +253,14 @@ def _video(source: bytes | str, part: Part, options: DecodeOptions, max_tiles: i
     end = options.video.end if end is None else end
     video: SampledVideo = load_video(source, replace(options.video, start=start, end=end))
     times = [number / video.fps for number in video.frame_numbers]
-    return Loaded(video.tiles, video.tiles_per_frame, video.width, video.height, video.notes, frame_times=times)
+    return Loaded(
+        video.tiles,
+        video.tiles_per_frame,
+        video.width,
+        video.height,
+        video.notes,
+        frame_times=times,
+    )
 
 
 def _page(source: bytes | str, part: Part, options: DecodeOptions, max_tiles: int) -> Loaded:
@@ -223,10 +268,14 @@ def _page(source: bytes | str, part: Part, options: DecodeOptions, max_tiles: in
         return _tiled(picture, options, max_tiles)
     looker = _Looker(options)
     page = render_page(source, part.page or 1, options.document, looker.look_at_page)
-    return Loaded(page.tiles, [len(page.tiles)], page.width, page.height, page.notes, seen=looker.seen)
+    return Loaded(
+        page.tiles, [len(page.tiles)], page.width, page.height, page.notes, seen=looker.seen
+    )
 
 
-def _picture_of_image(source: bytes | str, part: Part, options: DecodeOptions, max_tiles: int) -> Loaded:
+def _picture_of_image(
+    source: bytes | str, part: Part, options: DecodeOptions, max_tiles: int
+) -> Loaded:
     assert isinstance(source, bytes), "images are small enough to be passed as bytes"
     return _picture(PicturePage(source), options, max_tiles)
 
@@ -243,27 +292,45 @@ def picture_in(source: bytes | str, part: Part, options: DecodeOptions) -> Pictu
     return None if pages is None else pages.page(part.page or 1)
 
 
-def _pictures_of_video(source: bytes | str, part: Part, options: DecodeOptions, max_tiles: int) -> Loaded:
+def _pictures_of_video(
+    source: bytes | str, part: Part, options: DecodeOptions, max_tiles: int
+) -> Loaded:
     """Loads frames as pictures; each frame is one tile."""
     video = _video(source, part, options, max_tiles)
     pictures = [encode_png(np.ascontiguousarray(tile.transpose(1, 2, 0))) for tile in video.tiles]
-    return Loaded(NO_TILES, [], video.width, video.height, video.notes, pictures, 1, video.frame_times)
+    return Loaded(
+        NO_TILES, [], video.width, video.height, video.notes, pictures, 1, video.frame_times
+    )
 
 
-def _picture_of_page(source: bytes | str, part: Part, options: DecodeOptions, max_tiles: int) -> Loaded:
+def _picture_of_page(
+    source: bytes | str, part: Part, options: DecodeOptions, max_tiles: int
+) -> Loaded:
     if (picture := picture_in(source, part, options)) is not None:
         return _picture(picture, options, max_tiles)
     looker = _Looker(options)
-    return _as_pictures(*picture_page(source, part.page or 1, options.document, looker.look_at_page), looker)
+    return _as_pictures(
+        *picture_page(source, part.page or 1, options.document, looker.look_at_page), looker
+    )
 
 
 def _as_pictures(picture: Picture, max_tiles: int, looker: _Looker) -> Loaded:
     data = [picture.data]
-    return Loaded(NO_TILES, [], picture.width, picture.height, picture.notes, data, max_tiles, seen=looker.seen)
+    return Loaded(
+        NO_TILES,
+        [],
+        picture.width,
+        picture.height,
+        picture.notes,
+        data,
+        max_tiles,
+        seen=looker.seen,
+    )
 
 
 class _Looker:
-    """Looks at the pixels of a picture or page while they are there, as far as the options ask for it."""
+    """Looks at the pixels of a picture or page while they are there, as far as the options ask for
+    it."""
 
     def __init__(self, options: DecodeOptions, content: bytes | None = None) -> None:
         self._options, self._content = options, content
@@ -284,4 +351,8 @@ class _Looker:
 Loader = Callable[[bytes | str, Part, DecodeOptions, int], Loaded]
 NO_TILES = np.empty((0, 3, 1, 1), np.uint8)
 _LOADERS: dict[str, Loader] = {"image": _image, "video": _video, "document": _page}
-_PICTURES: dict[str, Loader] = {"image": _picture_of_image, "video": _pictures_of_video, "document": _picture_of_page}
+_PICTURES: dict[str, Loader] = {
+    "image": _picture_of_image,
+    "video": _pictures_of_video,
+    "document": _picture_of_page,
+}

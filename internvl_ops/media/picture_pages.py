@@ -21,7 +21,8 @@ class PicturePage:
 
     Args:
         data: An image file.
-        stretch: By how much the upright picture is to be made higher, so that its pixels are square.
+        stretch: By how much the upright picture is to be made higher, so that its pixels are
+            square.
     """
 
     data: bytes
@@ -42,8 +43,8 @@ def picture_pages(source: bytes | str, max_pages: int) -> PicturePages | None:
     """The pages of a document, if they are images; None for other files.
 
     Args:
-        source: The file's bytes, or the path of a readable local file. The last file given by a path stays open, since
-            callers request one page after another.
+        source: The file's bytes, or the path of a readable local file. The last file given by a
+            path stays open, since callers request one page after another.
         max_pages: Documents with more pages are refused.
 
     Raises:
@@ -82,7 +83,9 @@ def _opened(head: bytes, path: str | None, max_pages: int) -> PicturePages | Non
     if described(head) in ("TIFF file", "BigTIFF file"):
         return _Tiff(TiffPages(head if path is None else _mapped(path), max_pages))
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
-        return _Archive(ArchivePages(io.BytesIO(head) if path is None else open(path, "rb"), max_pages))
+        return _Archive(
+            ArchivePages(io.BytesIO(head) if path is None else open(path, "rb"), max_pages)
+        )
     return None
 
 
@@ -100,7 +103,14 @@ class _Kept:
 
     def open(self, path: str, max_pages: int) -> PicturePages | None:
         status = os.stat(path)
-        identity = (path, max_pages, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+        identity = (
+            path,
+            max_pages,
+            status.st_dev,
+            status.st_ino,
+            status.st_size,
+            status.st_mtime_ns,
+        )
         if identity != self._identity:
             self._identity, self._pages = (), None
             with open(path, "rb") as file:

@@ -47,18 +47,26 @@ def pillow_rgb(image: Any, data: bytes, alpha: str, notes: list[str]) -> np.ndar
 
 
 def psd_unread(data: bytes) -> UnitError | None:
-    """The error for a Photoshop document that is sound but of an unsupported kind; None for any other."""
+    """The error for a Photoshop document that is sound but of an unsupported kind; None for any
+    other."""
     if not data.startswith(b"8BPS") or len(data) < 26:
         return None
     version, bits, mode = (int.from_bytes(data[at : at + 2], "big") for at in (4, 22, 24))
     if version == 1 and bits in _PSD_MODES.get(mode, ()):
         return None
-    what = "a large Photoshop document (PSB)" if version == 2 else f"PSD of colour mode {mode} with {bits}-bit channels"
-    return UnitError("decode", "unsupported", f"{what}; save it as RGB with 8 bits a channel, or as JPEG or PNG")
+    what = (
+        "a large Photoshop document (PSB)"
+        if version == 2
+        else f"PSD of colour mode {mode} with {bits}-bit channels"
+    )
+    return UnitError(
+        "decode", "unsupported", f"{what}; save it as RGB with 8 bits a channel, or as JPEG or PNG"
+    )
 
 
 def _deep_samples(image: Any, data: bytes) -> Samples | None:
-    """The samples' meaning, for modes that Pillow's own conversion would clip or does not support; else None."""
+    """The samples' meaning, for modes that Pillow's own conversion would clip or does not support;
+    else None."""
     mode = image.mode
     if mode == "LAB":
         return Samples(colours="lab", bits=8)
@@ -89,15 +97,23 @@ def _scale_colour_key(image: Any, data: bytes) -> None:
 
 
 def _deep_png(image: Any, data: bytes, notes: list[str]) -> tuple[np.ndarray, Samples] | None:
-    """The 16-bit samples of a PNG, where Pillow's cut to 8 bits may have lost too much; None for all others.
+    """The 16-bit samples of a PNG, where Pillow's cut to 8 bits may have lost too much; None for
+    all others.
 
-    It may lose too much if a transparent colour differs only in its lower bits, or if no sample uses the upper bits.
+    It may lose too much if a transparent colour differs only in its lower bits, or if no sample
+    uses the upper bits.
     """
-    if image.format != "PNG" or image.mode not in ("RGB", "RGBA", "LA") or data[24] != 16 or image.is_animated:
+    if (
+        image.format != "PNG"
+        or image.mode not in ("RGB", "RGBA", "LA")
+        or data[24] != 16
+        or image.is_animated
+    ):
         return None
     shallow = np.asarray(image)
     colours = 1 if image.mode == "LA" else 3
-    if "transparency" not in image.info and shallow[..., :colours].max(initial=0) >= 1 << 4:  # of 12 bits
+    # of 12 bits
+    if "transparency" not in image.info and shallow[..., :colours].max(initial=0) >= 1 << 4:
         return None
     import imagecodecs  # imported only when needed: it is large
 
@@ -117,7 +133,8 @@ def _deep_png(image: Any, data: bytes, notes: list[str]) -> tuple[np.ndarray, Sa
 
 
 def _png_used_bits(data: bytes, values: np.ndarray) -> int | None:
-    """The used bits, by the chunk sBIT: 16 if the samples are stretched to the file's depth, as they should be."""
+    """The used bits, by the chunk sBIT: 16 if the samples are stretched to the file's depth, as
+    they should be."""
     start = data.find(b"sBIT", 33, data.find(b"IDAT"))
     size = int.from_bytes(data[start - 4 : start], "big")
     if start < 0 or not 1 <= size <= 4:
@@ -130,19 +147,26 @@ def _png_used_bits(data: bytes, values: np.ndarray) -> int | None:
 
 
 def _stretch_few_bits(image: Any, data: bytes) -> Any:
-    """Stretches samples of fewer than 8 bits. Pillow only shifts them up: white of one bit would be 128."""
+    """Stretches samples of fewer than 8 bits. Pillow only shifts them up: white of one bit would be
+    128."""
     found = jpeg2000.depth(data)
     if found is None or found.bits >= 8 or image.mode not in ("L", "LA", "RGB", "RGBA"):
         return image
     white = ((1 << found.bits) - 1) << (8 - found.bits)
-    return image.point([min(255, round(value * 255 / white)) for value in range(256)] * len(image.getbands()))
+    return image.point(
+        [min(255, round(value * 255 / white)) for value in range(256)] * len(image.getbands())
+    )
 
 
 def _composite_of_layers(image: Any, data: bytes) -> Any:
     if any(number == _MERGED_DATA and value[4:5] == b"\0" for number, _, value in image.resources):
-        message = "PSD saved without a composite of its layers; save it with maximum compatibility, or as JPEG or PNG"
+        message = (
+            "PSD saved without a composite of its layers; save it with maximum compatibility, or as"
+            " JPEG or PNG"
+        )
         raise UnitError("decode", "unsupported", message)
-    # A fourth channel is the picture's transparency only if the layers say so; else it is a saved selection.
+    # A fourth channel is the picture's transparency only if the layers say so; else it is a saved
+    # selection.
     transparent = image._layers_position is not None and data[image._layers_position] & 0x80
     return image.convert("RGB") if image.mode == "RGBA" and not transparent else image
 

@@ -13,7 +13,8 @@ from internvl_ops.stores.redaction import safe_uri
 
 
 def proxy_for(url: URL) -> dict[str, Any]:
-    """Arguments that send an aiohttp request through the proxy; empty if the address needs no proxy.
+    """Arguments that send an aiohttp request through the proxy; empty if the address needs no
+    proxy.
 
     Raises:
         ConfigurationError: The variable does not name an http(s) proxy.
@@ -29,8 +30,8 @@ def proxy_for(url: URL) -> dict[str, Any]:
         usable = False
     if not usable:
         raise ConfigurationError(
-            f"{url.scheme.upper()}_PROXY {safe_uri(told)}: give an address such as http://HOST:PORT, or name "
-            f"{url.raw_host} in NO_PROXY"
+            f"{url.scheme.upper()}_PROXY {safe_uri(told)}: give an address such as"
+            f" http://HOST:PORT, or name {url.raw_host} in NO_PROXY"
         )
     auth = None if proxy.user is None else aiohttp.BasicAuth(proxy.user, proxy.password or "")
     return {"proxy": proxy.with_user(None), "proxy_auth": auth}

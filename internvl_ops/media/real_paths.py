@@ -1,4 +1,5 @@
-"""Opens files by real paths: no part of the path may be a symlink, not even one that was created a moment ago."""
+"""Opens files by real paths: no part of the path may be a symlink, not even one that was created a
+moment ago."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ _RESOLVE_NO_SYMLINKS = 0x04
 _AT_FDCWD = -100
 # Without O_NONBLOCK, opening a named pipe would block the thread forever.
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-_UNKNOWN = frozenset({errno.ENOSYS, errno.EPERM, errno.EINVAL})  # from kernels before 5.6, and from containers
+# from kernels before 5.6, and from containers
+_UNKNOWN = frozenset({errno.ENOSYS, errno.EPERM, errno.EINVAL})
 
 
 class _How(ctypes.Structure):
@@ -32,7 +34,11 @@ def open_real(path: str) -> int:
     """
     if _libc is not None:
         descriptor = _libc.syscall(
-            ctypes.c_long(_OPENAT2), _AT_FDCWD, os.fsencode(path), ctypes.byref(_HOW), ctypes.c_size_t(24)
+            ctypes.c_long(_OPENAT2),
+            _AT_FDCWD,
+            os.fsencode(path),
+            ctypes.byref(_HOW),
+            ctypes.c_size_t(24),
         )
         if descriptor >= 0:
             return int(descriptor)
@@ -45,7 +51,8 @@ def open_real(path: str) -> int:
 def open_by_folders(path: str) -> int:
     """Does the same as `open_real`, folder by folder, for kernels without the system call."""
     *folders, name = path.strip("/").split("/")
-    # O_PATH: folders on the way need no read permission. With it, a symlink is opened, not followed.
+    # O_PATH: folders on the way need no read permission. With it, a symlink is opened, not
+    # followed.
     passing = getattr(os, "O_PATH", os.O_RDONLY) | os.O_NOFOLLOW | os.O_CLOEXEC
     here = os.open("/", passing)
     try:

@@ -32,27 +32,38 @@ from internvl_ops.stores.redaction import safe_text, safe_uri
 
 T = TypeVar("T")
 
-_CREDENTIALS = f"Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE. {s3_config.ANONYMOUS}"
+_CREDENTIALS = (
+    f"Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE. {s3_config.ANONYMOUS}"
+)
 # Settings of botocore that change how it connects.
-_CONNECTS = frozenset({"proxies", "proxies_config", "client_cert", "connector_args", "http_session_cls"})
+_CONNECTS = frozenset(
+    {"proxies", "proxies_config", "client_cert", "connector_args", "http_session_cls"}
+)
 _SILENT = (aws.ConnectionError, aws.HTTPClientError, aiohttp.ClientError, OSError, TimeoutError)
 _LOOK_S = 10.0  # how long the result of one check whether a store answers is used
 # Error codes for credentials that were valid before.
 _EXPIRED = frozenset(
-    {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "InvalidToken", "TokenRefreshRequired"}
+    {
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "RequestExpired",
+        "InvalidToken",
+        "TokenRefreshRequired",
+    }
 )
 
 
 class S3Reader:
     """Reads ``s3://`` objects with the credentials, endpoint and settings that `s3_config` finds.
 
-    An object is requested by a signed URL, and aiohttp reads the response. That is a third of the work of botocore's
-    own ``get_object``, which costs a decoder on the same core 10 % of its rate. If that does not return the object at
-    once, botocore tries: it handles error codes, other regions, and every setting. botocore also reads the object if
-    requests carry more than bucket and key, such as who pays for them, or if it is configured to connect in its own
-    way.
+    An object is requested by a signed URL, and aiohttp reads the response. That is a third of the
+    work of botocore's own ``get_object``, which costs a decoder on the same core 10 % of its rate.
+    If that does not return the object at once, botocore tries: it handles error codes, other
+    regions, and every setting. botocore also reads the object if requests carry more than bucket
+    and key, such as who pays for them, or if it is configured to connect in its own way.
 
-    Expired credentials are looked up again, in the files, variables and services that they came from.
+    Expired credentials are looked up again, in the files, variables and services that they came
+    from.
 
     Must be made and used on one event loop.
 
@@ -90,7 +101,9 @@ class S3Reader:
         """The current ETag of an object."""
 
         async def head(client: Any, bucket: str, key: str) -> str:
-            return (await client.head_object(**self._parameters(client.head_object, bucket, key))).get("ETag", "")
+            return (
+                await client.head_object(**self._parameters(client.head_object, bucket, key))
+            ).get("ETag", "")
 
         return await self._ask(uri, head)
 
@@ -106,9 +119,13 @@ class S3Reader:
                 await self._renew(client)
             raise _failure(uri, error) from None
         except aws.NoCredentialsError:
-            raise UnitError("fetch", "storage", f"{safe_uri(uri)}: no credentials. {_CREDENTIALS}") from None
+            raise UnitError(
+                "fetch", "storage", f"{safe_uri(uri)}: no credentials. {_CREDENTIALS}"
+            ) from None
         except aws.ParamValidationError:
-            raise UnitError("fetch", "bad_row", f"{safe_uri(uri)} is no valid bucket and key") from None
+            raise UnitError(
+                "fetch", "bad_row", f"{safe_uri(uri)} is no valid bucket and key"
+            ) from None
         except (aws.ConnectTimeoutError, aws.ReadTimeoutError, TimeoutError):
             raise Transient("no answer in time", "timeout", silent=True) from None
         except aiohttp.ClientPayloadError:
@@ -135,8 +152,8 @@ class S3Reader:
         if not answers:
             where = safe_uri((await self._client()).meta.endpoint_url)
             raise ConfigurationError(
-                f"{where}: this S3 store has not answered for {seconds:.0f} s. Check AWS_ENDPOINT_URL and the network; "
-                "the same command goes on"
+                f"{where}: this S3 store has not answered for {seconds:.0f} s. Check"
+                " AWS_ENDPOINT_URL and the network; the same command goes on"
             )
 
     async def _answers(self) -> bool:
@@ -166,10 +183,14 @@ class S3Reader:
 
     def _parameters(self, method: Any, bucket: str, key: str) -> dict[str, Any]:
         """Bucket and key, and the further parameters that s3fs is configured to send."""
-        found: dict[str, Any] = self._filesystem._get_s3_method_kwargs(method, Bucket=bucket, Key=key)
+        found: dict[str, Any] = self._filesystem._get_s3_method_kwargs(
+            method, Bucket=bucket, Key=key
+        )
         return found
 
-    async def _read_signed(self, client: Any, uri: str, asked: dict[str, Any], max_bytes: int) -> Received | None:
+    async def _read_signed(
+        self, client: Any, uri: str, asked: dict[str, Any], max_bytes: int
+    ) -> Received | None:
         """The object; None if botocore should try."""
         url = await client.generate_presigned_url("get_object", Params=asked)
         if self._session is None:
@@ -182,7 +203,9 @@ class S3Reader:
             )
         address = URL(url, encoded=True)
         try:
-            async with self._session.get(address, allow_redirects=False, **proxy_for(address)) as response:
+            async with self._session.get(
+                address, allow_redirects=False, **proxy_for(address)
+            ) as response:
                 if response.status == 200 or response.status in TRY_AGAIN:
                     return await receive_body(uri, response, max_bytes)
                 return None
@@ -197,7 +220,9 @@ class S3Reader:
         if not isinstance(told, str):
             return told is not False
         folder = os.path.isdir(told)
-        return ssl.create_default_context(cafile=None if folder else told, capath=told if folder else None)
+        return ssl.create_default_context(
+            cafile=None if folder else told, capath=told if folder else None
+        )
 
     async def _client(self) -> Any:
         try:
@@ -207,8 +232,8 @@ class S3Reader:
         except (aws.BotoCoreError, TypeError, ValueError, KeyError) as error:
             self._filesystem = None
             raise ConfigurationError(
-                f"S3 cannot be set up as configured: {safe_text(str(error))}. Check the AWS_* and FSSPEC_S3_* "
-                "variables, and their files"
+                f"S3 cannot be set up as configured: {safe_text(str(error))}. Check the AWS_* and"
+                " FSSPEC_S3_* variables, and their files"
             ) from None
 
     def _open(self) -> Any:
@@ -225,13 +250,16 @@ class S3Reader:
                 connect_timeout=timeouts.sock_connect,
                 read_timeout=timeouts.sock_read,
                 max_pool_connections=self._connections,
-                retries={"total_max_attempts": 1},  # the Fetcher retries, in the same way for every transport
+                # the Fetcher retries, in the same way for every transport
+                retries={"total_max_attempts": 1},
             ),
         )
 
     def _timeouts(self) -> aiohttp.ClientTimeout:
         return aiohttp.ClientTimeout(
-            total=None, sock_connect=min(10.0, self._timeout_s), sock_read=min(30.0, self._timeout_s)
+            total=None,
+            sock_connect=min(10.0, self._timeout_s),
+            sock_read=min(30.0, self._timeout_s),
         )
 
 
@@ -258,14 +286,23 @@ def _failure(uri: str, error: aws.ClientError) -> Exception:
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     if code in ("NoSuchKey", "NoSuchBucket", "NoSuchVersion") or status in GONE:
         return UnitError("fetch", "not_found", f"{safe_uri(uri)}: {code or status}")
-    if status in TRY_AGAIN or code in ("SlowDown", "RequestTimeout", "RequestTimeTooSkewed", "InternalError"):
+    if status in TRY_AGAIN or code in (
+        "SlowDown",
+        "RequestTimeout",
+        "RequestTimeTooSkewed",
+        "InternalError",
+    ):
         headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-        return Transient(f"{code or 'error'} (HTTP {status})", wait_s=retry_after(headers.get("retry-after")))
-    # Mostly wrong credentials, which an operator can fix. Kind "storage" lets a job read these rows again.
+        return Transient(
+            f"{code or 'error'} (HTTP {status})", wait_s=retry_after(headers.get("retry-after"))
+        )
+    # Mostly wrong credentials, which an operator can fix. Kind "storage" lets a job read these rows
+    # again.
     return UnitError(
         "fetch",
         "storage",
-        f"{safe_uri(uri)}: {code or 'error'} (HTTP {status}). Check the AWS_* variables. {s3_config.ANONYMOUS}",
+        f"{safe_uri(uri)}: {code or 'error'} (HTTP {status}). Check the AWS_* variables."
+        f" {s3_config.ANONYMOUS}",
     )
 
 

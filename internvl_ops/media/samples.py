@@ -1,4 +1,5 @@
-"""Interprets the numbers of a picture and converts them to 8-bit RGB; nothing is scaled before its range is known."""
+"""Interprets the numbers of a picture and converts them to 8-bit RGB; nothing is scaled before its
+range is known."""
 
 from __future__ import annotations
 
@@ -11,18 +12,24 @@ Colours = Literal["grey", "rgb", "cmyk", "lab", "palette"]
 Alpha = Literal["none", "straight", "premultiplied"]
 
 CHANNELS: dict[Colours, int] = {"grey": 1, "rgb": 3, "cmyk": 4, "lab": 3, "palette": 1}
-# Depths whose samples are often stored in deeper files. Each is at most a sixteenth of the next container, so a picture
-# of that depth would be nearly black at its file's depth. 13 to 15 bits in 16 could as well be a dark photograph.
+# Depths whose samples are often stored in deeper files. Each is at most a sixteenth of the next
+# container, so a picture of that depth would be nearly black at its file's depth. 13 to 15 bits in
+# 16 could as well be a dark photograph.
 _DEPTHS = (8, 10, 12, 16, 24, 32)
 # Usual values for "nothing was measured here", for files that name none.
 _USUAL_NODATA = (-999.0, -9999.0, -32767.0, -32768.0, -99999.0)
 _ENORMOUS = 9e19
-_STRIP_PIXELS = 4 << 20  # converted at a time, so that intermediate arrays are small compared with the picture
+# converted at a time, so that intermediate arrays are small compared with the picture
+_STRIP_PIXELS = 4 << 20
 _SAMPLED = 1 << 20  # number of values from which a percentile is computed
 # XYZ of D50, as used by Lab in files, to linear sRGB, including the adaptation to D65 by Bradford.
 _D50 = np.array([0.96422, 1.0, 0.82521], np.float32)
 _XYZ_TO_RGB = np.array(
-    [[3.1338561, -1.6168667, -0.4906146], [-0.9787684, 1.9161415, 0.0334540], [0.0719453, -0.2289914, 1.4052427]],
+    [
+        [3.1338561, -1.6168667, -0.4906146],
+        [-0.9787684, 1.9161415, 0.0334540],
+        [0.0719453, -0.2289914, 1.4052427],
+    ],
     np.float32,
 )
 
@@ -36,8 +43,9 @@ class Samples:
         bits: Bits of a sample, as the file states.
         alpha: What the channel after the colours is.
         white_is_zero: Grey runs from light to dark.
-        maximum: The sample value of full light, if the format states it. Otherwise integers are scaled by
-            ``used_bits``, or by 8, 10 or 12 bits if no value is above that, or else by all their bits.
+        maximum: The sample value of full light, if the format states it. Otherwise integers are
+            scaled by ``used_bits``, or by 8, 10 or 12 bits if no value is above that, or else by
+            all their bits.
         used_bits: How many of the bits are used; None if the file does not state it.
         nodata: The sample value that means "no data".
         palette: uint8 colours of shape (entries, 3), for "palette".
@@ -74,8 +82,8 @@ def to_rgb(pixels: np.ndarray, samples: Samples, alpha: str, notes: list[str]) -
     """Converts a picture to 8-bit RGB.
 
     Args:
-        pixels: Of shape (height, width) or (height, width, channels); channels that ``samples`` does not describe are
-            left out.
+        pixels: Of shape (height, width) or (height, width, channels); channels that ``samples``
+            does not describe are left out.
         samples: Their meaning.
         alpha: "white" composites on white, "drop" ignores transparency.
         notes: Notes about decisions are appended.
@@ -137,13 +145,19 @@ def _lab(colours: np.ndarray, samples: Samples) -> np.ndarray:
     f = np.stack([y + a / 500.0, y, y - b / 200.0], axis=2)
     xyz = np.where(f > 6 / 29, f**3, (f - 4 / 29) * (3 * (6 / 29) ** 2)) * _D50
     linear = np.clip(xyz @ _XYZ_TO_RGB.T, 0.0, 1.0).astype(np.float32)
-    return 255.0 * np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    return 255.0 * np.where(
+        linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055
+    )
 
 
 def _composite(light: np.ndarray, opacity: np.ndarray, kind: Alpha, wanted: str) -> np.ndarray:
     opacity = opacity[..., None] / 255.0
     if wanted == "drop":
-        return light if kind == "straight" else np.minimum(light / np.maximum(opacity, 1 / 65535), 255.0)
+        return (
+            light
+            if kind == "straight"
+            else np.minimum(light / np.maximum(opacity, 1 / 65535), 255.0)
+        )
     shown = light * opacity if kind == "straight" else light
     return np.minimum(shown + 255.0 * (1.0 - opacity), 255.0)
 
@@ -165,33 +179,40 @@ def _scale(colours: np.ndarray, samples: Samples, notes: list[str]) -> tuple[_Sc
 
 
 def _depth(values: np.ndarray, samples: Samples, notes: list[str]) -> int:
-    """The real number of bits of integers without negative values: as stated by the file, or evident from the values.
+    """The real number of bits of integers without negative values: as stated by the file, or
+    evident from the values.
 
-    A microscope's 12 bits in 16 are evident: at 16 bits, the brightest value would be 15 of 255. A dark photograph of
-    16 bits stays dark.
+    A microscope's 12 bits in 16 are evident: at 16 bits, the brightest value would be 15 of 255. A
+    dark photograph of 16 bits stays dark.
     """
-    bits = samples.bits - (values.dtype.kind == "i")  # no value is negative, so the sign bit carries no information
+    # no value is negative, so the sign bit carries no information
+    bits = samples.bits - (values.dtype.kind == "i")
     highest = int(values.max()) if values.size else 0
     if bits <= 8 or highest == 0:
         return bits
     stated = samples.used_bits
     if stated is not None and highest < 1 << stated:  # else the file contradicts itself
         if stated < bits:
-            notes.append(f"{samples.bits}-bit samples of which {stated} bits are used, as the file says")
+            notes.append(
+                f"{samples.bits}-bit samples of which {stated} bits are used, as the file says"
+            )
         return min(stated, bits)
     shown = next((depth for depth in _DEPTHS if highest < 1 << depth), bits)
     if shown >= bits:
         return bits
-    # A dark 8-bit picture that was converted to more bits: its bytes were spread over the whole range.
+    # A dark 8-bit picture that was converted to more bits: its bytes were spread over the whole
+    # range.
     if bits % 8 == 0 and not (values % (((1 << bits) - 1) // 255)).any():
         return bits
     notes.append(f"{samples.bits}-bit samples that reach {highest:,} only, read as {shown}-bit")
     return shown
 
 
-def _own_range(colours: np.ndarray, samples: Samples, notes: list[str]) -> tuple[_Scale, float | None]:
-    """Black and white for samples without a standard range: 0 and 1 if all values lie between them, else the range of
-    most values."""
+def _own_range(
+    colours: np.ndarray, samples: Samples, notes: list[str]
+) -> tuple[_Scale, float | None]:
+    """Black and white for samples without a standard range: 0 and 1 if all values lie between them,
+    else the range of most values."""
     values = colours[np.isfinite(colours)] if colours.dtype.kind == "f" else colours.ravel()
     nodata = samples.nodata if samples.nodata is not None else _guessed_nodata(values)
     if nodata is not None:
@@ -212,9 +233,12 @@ def _own_range(colours: np.ndarray, samples: Samples, notes: list[str]) -> tuple
 
 
 def _without_outliers(values: np.ndarray, low: float, high: float) -> tuple[float, float]:
-    """Narrows the range where outliers, up to half a percent at either end, would leave one shade for the rest."""
+    """Narrows the range where outliers, up to half a percent at either end, would leave one shade
+    for the rest."""
     some = values[:: max(1, values.size // _SAMPLED)]
-    usual_low, usual_high = (float(value) for value in np.percentile(some.astype(np.float64), (0.5, 99.5)))
+    usual_low, usual_high = (
+        float(value) for value in np.percentile(some.astype(np.float64), (0.5, 99.5))
+    )
     reach = 2.0 * (usual_high - usual_low)
     if reach <= 0.0:
         return low, high
@@ -224,7 +248,8 @@ def _without_outliers(values: np.ndarray, low: float, high: float) -> tuple[floa
 
 
 def _guessed_nodata(values: np.ndarray) -> float | None:
-    """A usual "no data" value, or an enormous one, at either end, further from the rest than the rest is wide."""
+    """A usual "no data" value, or an enormous one, at either end, further from the rest than the
+    rest is wide."""
     if values.size < 2:
         return None
     for extreme in (float(values.min()), float(values.max())):
@@ -246,7 +271,8 @@ def _without(values: np.ndarray, nodata: float) -> np.ndarray:
 def _equal(values: np.ndarray, nodata: float) -> np.ndarray:
     if values.dtype.kind == "f":
         with np.errstate(over="ignore"):
-            near = values.dtype.type(nodata)  # it is text in the file, so it is often rounded differently
+            # it is text in the file, so it is often rounded differently
+            near = values.dtype.type(nodata)
         close = values == near
         if np.isfinite(near) and abs(nodata) > 1e6:
             close |= np.abs(values.astype(np.float64) - nodata) <= abs(nodata) * 1e-6
@@ -273,6 +299,10 @@ def _alpha_scale(opacity: np.ndarray, samples: Samples, colours: _Scale) -> _Sca
         return _Scale(0.0, 1.0 if highest <= 1.0 or not np.isfinite(highest) else highest)
     signed = opacity.dtype.kind == "i"
     full = float(samples.maximum or (1 << samples.bits - signed) - 1)
-    if samples.colours not in ("palette", "lab") and colours.low == 0.0 and opacity.max(initial=0) <= colours.high:
+    if (
+        samples.colours not in ("palette", "lab")
+        and colours.low == 0.0
+        and opacity.max(initial=0) <= colours.high
+    ):
         full = min(full, colours.high)  # it has fewer bits, like the colours beside it
     return _Scale(0.0, full)

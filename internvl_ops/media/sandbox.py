@@ -26,7 +26,10 @@ _START_SECONDS = 300.0  # for importing torch from a slow network disk
 _BLOB_BYTES = 4 << 10
 _MAX_KEPT_REQUEST_BYTES = 64 << 20
 
-_KEEPER = "import sys; from internvl_ops.media.sandbox_child import keep; keep(int(sys.argv[1]), int(sys.argv[2]))"
+_KEEPER = (
+    "import sys; from internvl_ops.media.sandbox_child import keep; keep(int(sys.argv[1]),"
+    " int(sys.argv[2]))"
+)
 # One thread each: there are as many sandboxes as cores.
 _ENVIRONMENT = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"), "1"
@@ -38,16 +41,19 @@ _PASSED_ON = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR", "HOME", "VI
 class Sandbox:
     """A pool of child processes that run functions on untrusted data.
 
-    A crash, a hang, a memory bomb or an invalid result fails only the call in which it happens. If a file takes over a
-    decoder, the decoder can read libraries and the paths in ``readable``, and falsify later results of its process. It
-    reaches no other file, process or address, as far as the kernel can confine it; see `sandbox_confinement`.
+    A crash, a hang, a memory bomb or an invalid result fails only the call in which it happens. If
+    a file takes over a decoder, the decoder can read libraries and the paths in ``readable``, and
+    falsify later results of its process. It reaches no other file, process or address, as far as
+    the kernel can confine it; see `sandbox_confinement`.
 
     Args:
-        workers: Maximum number of parallel calls. Use 1 in an actor that has one core; threads then take turns.
-        memory_limit: Bytes that a call may allocate, beyond the memory of the imports. 4 GiB decodes 200 megapixels.
+        workers: Maximum number of parallel calls. Use 1 in an actor that has one core; threads then
+            take turns.
+        memory_limit: Bytes that a call may allocate, beyond the memory of the imports. 4 GiB
+            decodes 200 megapixels.
         stage: The stage of reported failures.
-        preload: Modules that the functions import when they run. They are imported in advance, so that they count
-            neither towards the time nor towards the memory of a call.
+        preload: Modules that the functions import when they run. They are imported in advance, so
+            that they count neither towards the time nor towards the memory of a call.
         readable: Files and folders that the functions may open besides libraries.
 
     Example:
@@ -76,18 +82,18 @@ class Sandbox:
     def call(self, function: Callable[..., Result], *args: Any, timeout_s: float = 60.0) -> Result:
         """Runs ``function(*args)`` in a child process and returns its result.
 
-        Arrays in the result lie in memory shared with the child and are not copied. The caller owns them, and may keep
-        and modify them. ``bytes`` arguments are copied once.
+        Arrays in the result lie in memory shared with the child and are not copied. The caller owns
+        them, and may keep and modify them. ``bytes`` arguments are copied once.
 
         Args:
             function: Defined at the top of an importable module; not a lambda, not in ``__main__``.
             args: Anything that can be pickled.
-            timeout_s: Seconds after which the process is killed. Starting the process and importing the function's
-                module, once, do not count.
+            timeout_s: Seconds after which the process is killed. Starting the process and importing
+                the function's module, once, do not count.
 
         Raises:
-            UnitError: Raised by ``function`` itself; "decoder_crashed" if its process died or it raised another type;
-                "timeout"; "too_large" if it reached the memory limit.
+            UnitError: Raised by ``function`` itself; "decoder_crashed" if its process died or it
+                raised another type; "timeout"; "too_large" if it reached the memory limit.
             ValueError: The child cannot import ``function``.
         """
         if function.__module__ == "__main__" or "<" in function.__qualname__:
@@ -132,7 +138,9 @@ class _Child:
         self._imported: set[str] = set()
         self._peak = 0
 
-    def call(self, function: Callable[..., Any], args: tuple[Any, ...], timeout_s: float, stage: Stage) -> Any:
+    def call(
+        self, function: Callable[..., Any], args: tuple[Any, ...], timeout_s: float, stage: Stage
+    ) -> Any:
         worker = self._send(function, args, timeout_s)
         try:
             outcome, value = worker.receive(timeout_s)
@@ -144,9 +152,12 @@ class _Child:
         except wire.Ended:
             said = worker.messages()
             raise self._death(stage, self._end_worker(), said) from None
-        except Exception as error:  # an invalid answer; what follows it on the channel would be invalid too
+        # an invalid answer; what follows it on the channel would be invalid too
+        except Exception as error:
             self._end_worker()
-            raise UnitError(stage, "decoder_crashed", f"the decoder's answer cannot be read: {error}") from error
+            raise UnitError(
+                stage, "decoder_crashed", f"the decoder's answer cannot be read: {error}"
+            ) from error
         except BaseException:  # Ctrl-C: the next call must not read the answer to this one
             self._end_worker()
             raise
@@ -159,8 +170,11 @@ class _Child:
         message, trace = value
         raise UnitError(stage, "decoder_crashed", f"{message}{_place(trace)}")
 
-    def _send(self, function: Callable[..., Any], args: tuple[Any, ...], timeout_s: float) -> _Worker:
-        """Sends a call. First starts processes that are not running, or that the system's memory killer has ended."""
+    def _send(
+        self, function: Callable[..., Any], args: tuple[Any, ...], timeout_s: float
+    ) -> _Worker:
+        """Sends a call. First starts processes that are not running, or that the system's memory
+        killer has ended."""
         for _ in range(3):
             try:
                 worker = self._start(function.__module__)
@@ -171,7 +185,9 @@ class _Child:
                     self.close()  # the keeper
                 else:
                     self._end_worker()
-        raise RuntimeError("the sandbox's process ended three times while starting; the log says why")
+        raise RuntimeError(
+            "the sandbox's process ended three times while starting; the log says why"
+        )
 
     def _start(self, module: str) -> _Worker:
         if self._keeper is None:
@@ -185,7 +201,9 @@ class _Child:
 
     def _death(self, stage: Stage, status: int, said: str) -> UnitError:
         if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
-            return UnitError(stage, "too_large", "the system stopped the decoder, most likely for want of memory")
+            return UnitError(
+                stage, "too_large", "the system stopped the decoder, most likely for want of memory"
+            )
         if "bad_alloc" in said:
             return self._too_large(stage)
         if os.WIFSIGNALED(status):
@@ -196,19 +214,31 @@ class _Child:
 
     def _too_large(self, stage: Stage) -> UnitError:
         limit = self._memory_limit / (1 << 30)
-        return UnitError(stage, "too_large", f"decoding needs more memory than the {limit:.3g} GiB allowed")
+        return UnitError(
+            stage, "too_large", f"decoding needs more memory than the {limit:.3g} GiB allowed"
+        )
 
     def _start_keeper(self) -> None:
         ours, theirs = socket.socketpair()
         environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-        environment |= _ENVIRONMENT | {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
+        environment |= _ENVIRONMENT | {
+            "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)
+        }
         with theirs:
             self._keeper = subprocess.Popen(
-                [sys.executable, "-P", "-c", _KEEPER, str(theirs.fileno()), str(self._memory_limit)],
+                [
+                    sys.executable,
+                    "-P",
+                    "-c",
+                    _KEEPER,
+                    str(theirs.fileno()),
+                    str(self._memory_limit),
+                ],
                 pass_fds=[theirs.fileno()],
                 env=environment,
                 stdin=subprocess.DEVNULL,
-                start_new_session=True,  # Ctrl-C in a terminal reaches the job, which then ends this process
+                # Ctrl-C in a terminal reaches the job, which then ends this process
+                start_new_session=True,
             )
         self._control = ours
         self._imported.clear()
@@ -233,17 +263,20 @@ class _Child:
     def _start_worker(self) -> _Worker:
         requests = os.memfd_create("sandbox-request")
         try:
-            pid, (channel, messages) = self._ask_keeper("start", self._readable, descriptors=(requests,))
+            pid, (channel, messages) = self._ask_keeper(
+                "start", self._readable, descriptors=(requests,)
+            )
         except BaseException:
             os.close(requests)
             raise
         return _Worker(pid, socket.socket(fileno=channel), requests, messages)
 
     def _end_worker(self) -> int:
-        """Ends the worker and returns its wait status; the keeper keeps running, unless it has died too."""
+        """Ends the worker and returns its wait status; the keeper keeps running, unless it has died
+        too."""
         assert self._worker is not None
-        # Has no effect if the worker has already died. Its number cannot belong to another process yet, because the
-        # keeper reaps the worker only on request.
+        # Has no effect if the worker has already died. Its number cannot belong to another process
+        # yet, because the keeper reaps the worker only on request.
         with contextlib.suppress(ProcessLookupError):
             os.kill(self._worker.pid, signal.SIGKILL)
         self._worker.close()
@@ -334,7 +367,8 @@ class _Worker:
 
 
 def _place(trace: str) -> str:
-    """The location of a failure: the innermost line of a Python traceback or of faulthandler's output on a crash."""
+    """The location of a failure: the innermost line of a Python traceback or of faulthandler's
+    output on a crash."""
     raised = re.findall(r'File "(.+?)", line (\d+), in (\S+)', trace)
     crashed = re.findall(r'File "(.+?)", line (\d+) in (\S+)', trace)
     if not raised and not crashed:

@@ -1,6 +1,8 @@
-"""The child's side of `sandbox.Sandbox`: a keeper process that imports once, and the worker that it forks.
+"""The child's side of `sandbox.Sandbox`: a keeper process that imports once, and the worker that it
+forks.
 
-The keeper never touches untrusted data. When a worker dies, the keeper forks the next one with all imports in place.
+The keeper never touches untrusted data. When a worker dies, the keeper forks the next one with all
+imports in place.
 """
 
 from __future__ import annotations
@@ -34,9 +36,11 @@ _PR_SET_PDEATHSIG = 1
 
 
 def keep(control_descriptor: int, memory_limit: int) -> NoReturn:
-    """Runs the keeper: handles "import", "start" and "reap" until its parent ends, then ends with its worker."""
+    """Runs the keeper: handles "import", "start" and "reap" until its parent ends, then ends with
+    its worker."""
     control = socket.socket(fileno=control_descriptor)
-    tempfile.gettempdir()  # finds a folder by writing to it, which a worker cannot do, and remembers it
+    # finds a folder by writing to it, which a worker cannot do, and remembers it
+    tempfile.gettempdir()
     worker = 0
     while True:
         try:
@@ -72,7 +76,9 @@ def _import(module: str) -> str:
     return ""
 
 
-def _start(control: socket.socket, requests: int, memory_limit: int, readable: Sequence[str]) -> int:
+def _start(
+    control: socket.socket, requests: int, memory_limit: int, readable: Sequence[str]
+) -> int:
     ours, theirs = socket.socketpair()
     messages = os.memfd_create("sandbox-stderr")
     pid = os.fork()
@@ -102,13 +108,15 @@ def _limit(messages: int, memory_limit: int) -> None:
     os.dup2(messages, 2)
     faulthandler.enable(file=2, all_threads=False)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    # RLIMIT_AS would also count libraries and address space that is reserved but never used; this limit counts writable
-    # memory, in addition to what the imports already hold.
+    # RLIMIT_AS would also count libraries and address space that is reserved but never used; this
+    # limit counts writable memory, in addition to what the imports already hold.
     limit = _written_memory() + memory_limit
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (memory_limit, memory_limit))  # the shared memory of results
+    # the shared memory of results
+    resource.setrlimit(resource.RLIMIT_FSIZE, (memory_limit, memory_limit))
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
-        score.write("1000")  # if the machine runs out of memory, the kernel kills this process and not the job's
+        # if the machine runs out of memory, the kernel kills this process and not the job's
+        score.write("1000")
 
 
 def _written_memory() -> int:
@@ -146,7 +154,9 @@ class FunctionServer:
         try:
             unused, function, arguments = pickle.loads(message)
             self._lender.take_back(unused)
-            return wire.CallAnswer("result", function(*[self._argument(argument) for argument in arguments]))
+            return wire.CallAnswer(
+                "result", function(*[self._argument(argument) for argument in arguments])
+            )
         except UnitError as error:
             return wire.CallAnswer("unit error", error)
         except Exception as error:
@@ -171,7 +181,9 @@ class FunctionServer:
 def _failure(error: Exception) -> wire.CallAnswer:
     if isinstance(error, MemoryError) or "allocate memory" in str(error):  # torch's message
         return wire.CallAnswer("out of memory", None)
-    return wire.CallAnswer("exception", (f"{type(error).__name__}: {error}", traceback.format_exc(limit=-6)))
+    return wire.CallAnswer(
+        "exception", (f"{type(error).__name__}: {error}", traceback.format_exc(limit=-6))
+    )
 
 
 def _read(descriptor: int, blob: wire.Blob) -> bytes:

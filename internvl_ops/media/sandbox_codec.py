@@ -1,8 +1,10 @@
-"""Encodes a sandbox's answers: plain values, arrays of numbers and this package's dataclasses, nothing else.
+"""Encodes a sandbox's answers: plain values, arrays of numbers and this package's dataclasses,
+nothing else.
 
-A decoder that a hostile file has taken over writes these bytes, so reading them must only create data. Pickle cannot
-guarantee that, however its imports are restricted: an array of objects over the decoder's own bytes makes the reader
-follow a pointer that the decoder chose. Here every length, type and name is checked before an object is created.
+A decoder that a hostile file has taken over writes these bytes, so reading them must only create
+data. Pickle cannot guarantee that, however its imports are restricted: an array of objects over the
+decoder's own bytes makes the reader follow a pointer that the decoder chose. Here every length,
+type and name is checked before an object is created.
 """
 
 from __future__ import annotations
@@ -22,10 +24,12 @@ _TUPLE, _SET, _DATACLASS, _ARRAY, _NUMBER, _BYTES = range(1, 7)
 _NUMBERS = re.compile(r"[<>|=]?[biufc]\d{1,2}")  # dtypes of numbers
 _MOST_DIMENSIONS = 8
 _DEEPEST = 32  # nested dataclasses, tuples and sets
-_PACKAGES = ("internvl_ops.errors.", "internvl_ops.media.")  # an answer may hold dataclasses of these
+# an answer may hold dataclasses of these
+_PACKAGES = ("internvl_ops.errors.", "internvl_ops.media.")
 
 Lend = Callable[[memoryview], int | None]
-"""Puts bytes into shared memory and returns their place among the answer's; None for what is better kept inside."""
+"""Puts bytes into shared memory and returns their place among the answer's; None for what is better
+kept inside."""
 
 
 def encode(value: Any, lend: Lend) -> bytes:
@@ -82,19 +86,29 @@ def _extension(lend: Lend, part: Any) -> msgpack.ExtType:
         return msgpack.ExtType(_BYTES, _pack(part.place, lend))
     if dataclasses.is_dataclass(part) and not isinstance(part, type):
         kind = type(part)
-        values = {field.name: _lent(getattr(part, field.name), lend) for field in dataclasses.fields(kind)}
-        return msgpack.ExtType(_DATACLASS, _pack([kind.__module__, kind.__qualname__, values], lend))
+        values = {
+            field.name: _lent(getattr(part, field.name), lend) for field in dataclasses.fields(kind)
+        }
+        return msgpack.ExtType(
+            _DATACLASS, _pack([kind.__module__, kind.__qualname__, values], lend)
+        )
     if isinstance(part, tuple):
         return msgpack.ExtType(_TUPLE, _pack(list(part), lend))
     if isinstance(part, set | frozenset):
         return msgpack.ExtType(_SET, _pack(list(part), lend))
-    raise TypeError(f"an answer of type {type(part).__module__}.{type(part).__qualname__} cannot leave a sandbox")
+    raise TypeError(
+        f"an answer of type {type(part).__module__}.{type(part).__qualname__} cannot leave a"
+        " sandbox"
+    )
 
 
 def _unpack(payload: bytes | memoryview, buffers: Sequence[Any], depth: int) -> Any:
-    # Not a nested function that refers to itself: that would hold the shared memory until the next collection.
+    # Not a nested function that refers to itself: that would hold the shared memory until the next
+    # collection.
     hook = partial(_data, buffers, depth)
-    return msgpack.unpackb(payload, ext_hook=hook, strict_map_key=False, unicode_errors="surrogatepass")
+    return msgpack.unpackb(
+        payload, ext_hook=hook, strict_map_key=False, unicode_errors="surrogatepass"
+    )
 
 
 def _data(buffers: Sequence[Any], depth: int, code: int, part: bytes) -> Any:
@@ -121,7 +135,8 @@ def _data(buffers: Sequence[Any], depth: int, code: int, part: bytes) -> Any:
 
 
 def _lent(value: Any, lend: Lend) -> Any:
-    """``value`` with its large bytes lent; arrays and dataclasses are handled when they are packed."""
+    """``value`` with its large bytes lent; arrays and dataclasses are handled when they are
+    packed."""
     if isinstance(value, bytes):
         place = lend(memoryview(value))
         return value if place is None else Lent(place)

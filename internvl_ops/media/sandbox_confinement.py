@@ -1,8 +1,10 @@
-"""Removes from a process what a decoder does not need: files, the network, other processes, and ways to regain them.
+"""Removes from a process what a decoder does not need: files, the network, other processes, and
+ways to regain them.
 
-A file that takes over a decoder is then in a process that can read the libraries and its media, and send an answer. All
-of this is done by the kernel. It needs no privilege, cannot be undone, and costs no measurable time. Parts that a
-kernel does not support are left out, and `Confinement` lists them.
+A file that takes over a decoder is then in a process that can read the libraries and its media, and
+send an answer. All of this is done by the kernel. It needs no privilege, cannot be undone, and
+costs no measurable time. Parts that a kernel does not support are left out, and `Confinement` lists
+them.
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_FOLDER, _TRUNCATE = 1, 1 << 1, 1 << 2, 
 _ON_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE
 # Rights in a program's own folder: all but to run what it wrote, and to make devices or use them.
 _OWN_FOLDER = 0xFFFF & ~(_EXECUTE | 1 << 6 | 1 << 11 | 1 << 15)
-_FILE_RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15}  # number of bits for rights on files, by version; later versions have 16
+# number of bits for rights on files, by version; later versions have 16
+_FILE_RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15}
 _CONNECT_AND_BIND = 3
 _SIGNALS_AND_SOCKETS = 3
 
@@ -54,9 +57,12 @@ _REFUSED: dict[str, tuple[int | None, int | None]] = {
     "process_madvise": (440, 440), "move_pages": (279, 239), "migrate_pages": (256, 238), "msgget": (68, 186),
     "shmget": (29, 194), "semget": (64, 190), "mq_open": (240, 180),
 }  # fmt: skip
-# Calls that programs need which start others. None of them gives back what `confine` takes: a socket may be made for
-# this machine alone, and `bind` and `listen` only seem to succeed; LibreOffice ends if it cannot wait for its copies.
-_OF_PROGRAMS = frozenset({"fork", "vfork", "execve", "chmod", "fchmodat", "socket", "bind", "listen"})
+# Calls that programs need which start others. None of them gives back what `confine` takes: a
+# socket may be made for this machine alone, and `bind` and `listen` only seem to succeed;
+# LibreOffice ends if it cannot wait for its copies.
+_OF_PROGRAMS = frozenset(
+    {"fork", "vfork", "execve", "chmod", "fchmodat", "socket", "bind", "listen"}
+)
 _SET_GROUP = (109, 154)  # a process that leaves its group could outlive the others
 _CLONE, _CLONE3, _KILL, _TGKILL, _PRLIMIT = (56, 220), (435, 435), (62, 129), (234, 131), (302, 261)
 _CLONE_THREAD = 0x00010000
@@ -74,9 +80,11 @@ class Confinement:
     """The protections that confine a decoder.
 
     Args:
-        landlock: Version of the kernel's Landlock that is active. Only libraries and the media are readable; writing,
-            executing and (from version 4) connecting are forbidden. 0 if the kernel lacks it.
-        seccomp: Whether system calls for processes, the network and rare parts of the kernel are refused.
+        landlock: Version of the kernel's Landlock that is active. Only libraries and the media are
+            readable; writing, executing and (from version 4) connecting are forbidden. 0 if the
+            kernel lacks it.
+        seccomp: Whether system calls for processes, the network and rare parts of the kernel are
+            refused.
         capabilities: Whether the process has no capabilities, root or not, and can gain none.
     """
 
@@ -87,7 +95,11 @@ class Confinement:
     @property
     def missing(self) -> list[str]:
         """Describes what this kernel does not support, for a person."""
-        absent = {"Landlock": not self.landlock, "seccomp": not self.seccomp, "no_new_privs": not self.capabilities}
+        absent = {
+            "Landlock": not self.landlock,
+            "seccomp": not self.seccomp,
+            "no_new_privs": not self.capabilities,
+        }
         return [name for name, is_absent in absent.items() if is_absent]
 
     def as_dict(self) -> dict[str, Any]:
@@ -109,7 +121,8 @@ def confine(readable: Iterable[str]) -> Confinement:
 def confine_program(programs: Iterable[str], readable: Iterable[str], own: str) -> Confinement:
     """Confines this process, and the programs that it becomes and starts, permanently.
 
-    Unlike with `confine`, programs may run, and write in a folder of their own; they have no network either.
+    Unlike with `confine`, programs may run, and write in a folder of their own; they have no
+    network either.
 
     Args:
         programs: Files and folders with what may run, besides the system's.
@@ -125,12 +138,15 @@ def confine_program(programs: Iterable[str], readable: Iterable[str], own: str) 
 
 def available() -> Confinement:
     """The protections that `confine` would activate on this machine; changes nothing."""
-    seccomp = platform.machine() in _AUDIT_ARCHITECTURE and os.path.exists("/proc/sys/kernel/seccomp")
+    seccomp = platform.machine() in _AUDIT_ARCHITECTURE and os.path.exists(
+        "/proc/sys/kernel/seccomp"
+    )
     return Confinement(_landlock_version(), seccomp, _LIBC.prctl(39, 0, 0, 0, 0) >= 0)
 
 
 def libraries() -> list[str]:
-    """Folders from which this process may still import: Python's own, installed packages, and this package."""
+    """Folders from which this process may still import: Python's own, installed packages, and this
+    package."""
     installed = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
     own = Path(__file__).resolve().parents[1]  # internvl_ops, without its neighbours
     return [sys.prefix, sys.base_prefix, *installed, str(own)]
@@ -153,7 +169,8 @@ def _landlock_version() -> int:
 
 
 def _restrict_files(allowed: Mapping[str, int]) -> int:
-    """Takes all rights on files but the allowed ones, by path. Returns the version of Landlock, 0 without it."""
+    """Takes all rights on files but the allowed ones, by path. Returns the version of Landlock, 0
+    without it."""
     version = _landlock_version()
     if not version:
         return 0
@@ -161,7 +178,9 @@ def _restrict_files(allowed: Mapping[str, int]) -> int:
     fields = [files, _CONNECT_AND_BIND if version >= 4 else 0, _SIGNALS_AND_SOCKETS]
     known_fields = 1 + (version >= 4) + (version >= 6)
     attributes = struct.pack(f"{known_fields}Q", *fields[:known_fields])
-    ruleset = _LIBC.syscall(_CREATE_RULESET, ctypes.c_char_p(attributes), ctypes.c_size_t(len(attributes)), 0)
+    ruleset = _LIBC.syscall(
+        _CREATE_RULESET, ctypes.c_char_p(attributes), ctypes.c_size_t(len(attributes)), 0
+    )
     if ruleset < 0:
         return 0
     try:
@@ -193,14 +212,17 @@ def _restrict_calls(*, programs: bool = False) -> bool:
     architecture = _AUDIT_ARCHITECTURE.get(platform.machine())
     if architecture is None:
         return False
-    program = _filter(architecture, list(_AUDIT_ARCHITECTURE).index(platform.machine()), os.getpid(), programs)
+    program = _filter(
+        architecture, list(_AUDIT_ARCHITECTURE).index(platform.machine()), os.getpid(), programs
+    )
     instructions = ctypes.create_string_buffer(program, len(program))
     described = struct.pack("HxxxxxxQ", len(program) // 8, ctypes.addressof(instructions))
     return bool(_LIBC.prctl(_SET_SECCOMP, 2, ctypes.c_char_p(described), 0, 0) == 0)
 
 
 def _filter(architecture: int, column: int, own: int, programs: bool) -> bytes:
-    """A filter program for the kernel: refuses listed calls, new processes, and all that acts on other processes.
+    """A filter program for the kernel: refuses listed calls, new processes, and all that acts on
+    other processes.
 
     With `programs`, new processes are allowed.
     """
@@ -217,7 +239,11 @@ def _filter(architecture: int, column: int, own: int, programs: bool) -> bytes:
     ]
     if column == 0:
         steps += [(_AT_LEAST, 0, 1, _X32), refuse]
-    refused = [numbers[column] for name, numbers in _REFUSED.items() if not (programs and name in _OF_PROGRAMS)]
+    refused = [
+        numbers[column]
+        for name, numbers in _REFUSED.items()
+        if not (programs and name in _OF_PROGRAMS)
+    ]
     for number in [*refused, *[_SET_GROUP[column]] * programs]:
         if number is not None:
             steps += [(_EQUAL, 0, 1, number), refuse]
@@ -225,10 +251,18 @@ def _filter(architecture: int, column: int, own: int, programs: bool) -> bytes:
         for name in ("bind", "listen"):
             steps += [(_EQUAL, 0, 1, _REFUSED[name][column] or 0), (_RETURN, 0, 0, _ERROR | 0)]
         steps += [(_EQUAL, 0, 6, _REFUSED["socket"][column] or 0), (_LOAD, 0, 0, _FIRST_ARGUMENT)]
-        steps += [(_EQUAL, 0, 2, _AF_UNIX), (_LOAD, 0, 0, _SECOND_ARGUMENT), (_ANY_BIT, 0, 1, _NOT_A_STREAM)]
+        steps += [
+            (_EQUAL, 0, 2, _AF_UNIX),
+            (_LOAD, 0, 0, _SECOND_ARGUMENT),
+            (_ANY_BIT, 0, 1, _NOT_A_STREAM),
+        ]
         steps += [refuse, allow]
     else:
-        steps += [(_EQUAL, 0, 4, _CLONE[column]), (_LOAD, 0, 0, _FIRST_ARGUMENT), (_ANY_BIT, 1, 0, _CLONE_THREAD)]
+        steps += [
+            (_EQUAL, 0, 4, _CLONE[column]),
+            (_LOAD, 0, 0, _FIRST_ARGUMENT),
+            (_ANY_BIT, 1, 0, _CLONE_THREAD),
+        ]
         steps += [refuse, allow]
     # A process refers to itself by its number, or by 0 in the call that sets limits.
     for number, itself in ((_KILL[column], own), (_TGKILL[column], own), (_PRLIMIT[column], 0)):

@@ -1,4 +1,5 @@
-"""The shared memory for a sandbox's results: the worker lends it, and gets it back when a result is freed."""
+"""The shared memory for a sandbox's results: the worker lends it, and gets it back when a result is
+freed."""
 
 from __future__ import annotations
 
@@ -54,7 +55,8 @@ class Lending(NamedTuple):
 
 
 class Lender:
-    """The worker's side: hands out segments, and takes back those that the parent's results no longer use."""
+    """The worker's side: hands out segments, and takes back those that the parent's results no
+    longer use."""
 
     def __init__(self) -> None:
         self._segments: dict[int, mmap.mmap] = {}
@@ -65,7 +67,8 @@ class Lender:
         self._last = 0
 
     def allocate(self, size: int) -> memoryview:
-        """Writable memory of ``size`` bytes with undefined contents, in the smallest sufficient idle segment."""
+        """Writable memory of ``size`` bytes with undefined contents, in the smallest sufficient
+        idle segment."""
         fitting = [number for number, capacity in self._idle.items() if capacity >= size]
         if fitting:
             number = min(fitting, key=self._idle.__getitem__)
@@ -80,7 +83,8 @@ class Lender:
             self._idle[number] = len(self._segments[number])
 
     def encode(self, value: Any) -> tuple[bytes, Lending]:
-        """Encodes a result; its large arrays stay in shared memory, or are copied there if they were made elsewhere."""
+        """Encodes a result; its large arrays stay in shared memory, or are copied there if they
+        were made elsewhere."""
         places: list[ArrayPlace] = []
 
         def lend(raw: memoryview) -> int | None:
@@ -90,7 +94,11 @@ class Lender:
             return len(places) - 1
 
         payload = encode(value, lend)
-        fresh = [number for number in dict.fromkeys(place.segment for place in places) if number in self._unsent]
+        fresh = [
+            number
+            for number in dict.fromkeys(place.segment for place in places)
+            if number in self._unsent
+        ]
         return payload, Lending(places, fresh, [])
 
     def settle(self, lending: Lending) -> tuple[Lending, list[int]]:
@@ -148,16 +156,19 @@ class Loan:
 
     def __init__(self) -> None:
         self._segments: dict[int, mmap.mmap] = {}
-        # The buffer of each array, and its segment. An array in use holds one more reference to the buffer than this
-        # list; counting references is cheaper than a finalizer, and no thread can interrupt it halfway.
+        # The buffer of each array, and its segment. An array in use holds one more reference to the
+        # buffer than this list; counting references is cheaper than a finalizer, and no thread can
+        # interrupt it halfway.
         self._lent: list[tuple[Any, int]] = []
         self._untold: list[int] = []  # not in use, but not yet reported to the worker
 
     def accept(self, lending: Lending, descriptors: list[int]) -> list[Any]:
-        """Maps new segments and returns the buffers for the arrays of one result: shared memory, or copies of it."""
+        """Maps new segments and returns the buffers for the arrays of one result: shared memory, or
+        copies of it."""
         try:
             for number, descriptor in zip(lending.fresh, descriptors, strict=True):
-                # If the worker truncated a file that this process has mapped, this process would be killed.
+                # If the worker truncated a file that this process has mapped, this process would be
+                # killed.
                 fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
                 self._segments[number] = mmap.mmap(descriptor, os.fstat(descriptor).st_size)
         finally:
@@ -167,16 +178,25 @@ class Loan:
             self._segments.pop(number, None)
         if self._much_is_lent():
             self.keep([*{place.segment for place in lending.places}])
-            return [bytearray(self._segments[number][start : start + size]) for number, start, size in lending.places]
-        # ctypes arrays: the kind of buffer that belongs to one array alone and whose references can be counted.
-        buffers = [(ctypes.c_ubyte * size).from_buffer(self._segments[n], start) for n, start, size in lending.places]
+            return [
+                bytearray(self._segments[number][start : start + size])
+                for number, start, size in lending.places
+            ]
+        # ctypes arrays: the kind of buffer that belongs to one array alone and whose references can
+        # be counted.
+        buffers = [
+            (ctypes.c_ubyte * size).from_buffer(self._segments[n], start)
+            for n, start, size in lending.places
+        ]
         self._lent += zip(buffers, [place.segment for place in lending.places], strict=True)
         return buffers
 
     def take_back(self) -> list[int]:
         """The segments that no result uses any more; each is returned once."""
         before = {number for _, number in self._lent}
-        self._lent = [entry for entry in self._lent if sys.getrefcount(entry[0]) > _REFERENCES_WHEN_UNUSED]
+        self._lent = [
+            entry for entry in self._lent if sys.getrefcount(entry[0]) > _REFERENCES_WHEN_UNUSED
+        ]
         unused = [*(before - {number for _, number in self._lent}), *self._untold]
         self._untold = []
         return unused

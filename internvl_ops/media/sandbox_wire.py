@@ -1,4 +1,5 @@
-"""Messages between a process and its sandbox: bytes after their length, and file descriptors with them.
+"""Messages between a process and its sandbox: bytes after their length, and file descriptors with
+them.
 
 Messages into the sandbox are pickled. Messages out of it are never unpickled; see `sandbox_codec`.
 """
@@ -33,7 +34,8 @@ CallOutcome = Literal["result", "unit error", "out of memory", "exception"]
 
 
 class CallAnswer(NamedTuple):
-    """A worker's answer to one call: the result, the `UnitError`, nothing, or a message and a traceback."""
+    """A worker's answer to one call: the result, the `UnitError`, nothing, or a message and a
+    traceback."""
 
     outcome: CallOutcome
     value: Any
@@ -44,7 +46,10 @@ class Ended(Exception):
 
 
 def send(
-    channel: socket.socket, payload: bytes, descriptors: Sequence[int] = (), timeout_s: float | None = None
+    channel: socket.socket,
+    payload: bytes,
+    descriptors: Sequence[int] = (),
+    timeout_s: float | None = None,
 ) -> None:
     """Sends one message, with duplicates of open file descriptors.
 
@@ -64,7 +69,8 @@ def send(
 
 
 def receive(channel: socket.socket, timeout_s: float | None = None) -> tuple[bytes, list[int]]:
-    """Receives one message and its file descriptors. The two sides take turns, so no second message can follow it.
+    """Receives one message and its file descriptors. The two sides take turns, so no second message
+    can follow it.
 
     Raises:
         Ended: The process at the other end has ended.
@@ -120,11 +126,16 @@ def read_answer(payload: bytes | memoryview, buffers: Sequence[Any] = ()) -> Cal
     if outcome not in get_args(CallOutcome):
         raise ValueError(f"{outcome!r:.40} is no outcome of a call")
     if outcome == "unit error" and not (
-        isinstance(value, UnitError) and value.stage in STAGES and value.kind in KINDS and type(value.attempts) is int
+        isinstance(value, UnitError)
+        and value.stage in STAGES
+        and value.kind in KINDS
+        and type(value.attempts) is int
     ):
         raise ValueError(f"{value!r:.80} is no failure of a unit")
     if outcome == "exception" and not (
-        isinstance(value, tuple) and len(value) == 2 and all(isinstance(part, str) for part in value)
+        isinstance(value, tuple)
+        and len(value) == 2
+        and all(isinstance(part, str) for part in value)
     ):
         raise ValueError("an exception without its text")
     return CallAnswer(outcome, value)

@@ -1,6 +1,7 @@
 """Memory for results: ordinary memory, or memory shared with the process that requested them.
 
-A large result that is made with `empty` is passed to a sandboxed caller without a copy; elsewhere it is ``np.empty``.
+A large result that is made with `empty` is passed to a sandboxed caller without a copy; elsewhere
+it is ``np.empty``.
 """
 
 from __future__ import annotations

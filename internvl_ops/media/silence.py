@@ -1,4 +1,5 @@
-"""Detects silent web servers: so many objects failed there that trying each further one would take hours."""
+"""Detects silent web servers: so many objects failed there that trying each further one would take
+hours."""
 
 from __future__ import annotations
 
@@ -29,13 +30,19 @@ class Silence:
 
     Args:
         after_s: Seconds without an answer after which a server is skipped.
-        objects: Minimum number of objects that failed in that time, since a server may be silent about a single one.
+        objects: Minimum number of objects that failed in that time, since a server may be silent
+            about a single one.
         look_s: Seconds between two objects that are still requested from a silent server.
         clock: Returns the time in seconds.
     """
 
     def __init__(
-        self, after_s: float, *, objects: int = 10, look_s: float = 30.0, clock: Callable[[], float] = time.monotonic
+        self,
+        after_s: float,
+        *,
+        objects: int = 10,
+        look_s: float = 30.0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._after_s, self._objects, self._look_s, self._clock = after_s, objects, look_s, clock
         self._silent: OrderedDict[str, _Silent] = OrderedDict()
@@ -66,8 +73,8 @@ class Silence:
             note(
                 logger,
                 "fetch_server_given_up",
-                f"{safe_uri(server)} has not answered for {now - found.since:.0f} s. Its files become errors unasked, "
-                f"but for one every {self._look_s:g} s.",
+                f"{safe_uri(server)} has not answered for {now - found.since:.0f} s. Its files"
+                f" become errors unasked, but for one every {self._look_s:g} s.",
                 server=server,
             )
         return now - found.since

@@ -1,4 +1,5 @@
-"""Identifies files by their bytes, so that messages in ``errors/`` can say what a file really is."""
+"""Identifies files by their bytes, so that messages in ``errors/`` can say what a file really
+is."""
 
 from __future__ import annotations
 
@@ -27,7 +28,9 @@ IMAGE_FORMATS: dict[str, tuple[str, ...]] = {
     "TGA": (".tga",),
     "PSD": (".psd",),
 }
-IMAGE_SUFFIXES: tuple[str, ...] = tuple(suffix for suffixes in IMAGE_FORMATS.values() for suffix in suffixes)
+IMAGE_SUFFIXES: tuple[str, ...] = tuple(
+    suffix for suffixes in IMAGE_FORMATS.values() for suffix in suffixes
+)
 # Documents that LibreOffice converts to PDF.
 OFFICE_FORMATS = {
     ".docx": "a Word document (DOCX)",
@@ -44,7 +47,9 @@ DOCUMENT_FORMATS: dict[str, tuple[str, ...]] = {
     "CBZ": (".cbz",),
     **{suffix[1:].upper(): (suffix,) for suffix in OFFICE_FORMATS},
 }
-DOCUMENT_SUFFIXES: tuple[str, ...] = tuple(suffix for suffixes in DOCUMENT_FORMATS.values() for suffix in suffixes)
+DOCUMENT_SUFFIXES: tuple[str, ...] = tuple(
+    suffix for suffixes in DOCUMENT_FORMATS.values() for suffix in suffixes
+)
 _RAW = "a camera's raw file ({})"
 _DEVELOP = "develop it to JPEG, PNG or TIFF first"
 _IMAGE_COLUMN = "name it in the image column"
@@ -93,7 +98,11 @@ _OTHERS: tuple[tuple[int, bytes, Sniffed], ...] = (
     (0, b"\x1a\x45\xdf\xa3", Sniffed("a Matroska or WebM video", "video", _VIDEO_COLUMN)),
     (8, b"AVI ", Sniffed("an AVI video", "video", _VIDEO_COLUMN)),
     (0, b"FLV\x01", Sniffed("a Flash video", "video", _VIDEO_COLUMN)),
-    (0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", Sniffed("a Windows Media file", "video", _VIDEO_COLUMN)),
+    (
+        0,
+        b"\x30\x26\xb2\x75\x8e\x66\xcf\x11",
+        Sniffed("a Windows Media file", "video", _VIDEO_COLUMN),
+    ),
     (0, b"\x00\x00\x01\xba", Sniffed("an MPEG video", "video", _VIDEO_COLUMN)),
     (0, b"\x00\x00\x01\xb3", Sniffed("an MPEG video", "video", _VIDEO_COLUMN)),
     (4, b"moov", Sniffed("a QuickTime video", "video", _VIDEO_COLUMN)),
@@ -124,7 +133,11 @@ _OTHERS: tuple[tuple[int, bytes, Sniffed], ...] = (
     (0, b"P7\n", Sniffed("a PAM image", "other", _CONVERT)),
     (0, b"PF\n", Sniffed("a PFM image in colour", "other", _CONVERT)),
     (0, b"%!PS", Sniffed("a PostScript file", "other", "convert it to PDF, JPEG or PNG")),
-    (0, b"\xc5\xd0\xd3\xc6", Sniffed("a PostScript file (EPS)", "other", "convert it to PDF, JPEG or PNG")),
+    (
+        0,
+        b"\xc5\xd0\xd3\xc6",
+        Sniffed("a PostScript file (EPS)", "other", "convert it to PDF, JPEG or PNG"),
+    ),
     (0, b"{\\rtf", Sniffed("an RTF document", "other", "convert it to PDF")),
     (0, b"\x1f\x8b", Sniffed("a gzip archive", "other", "unpack it first")),
     (0, b"BZh", Sniffed("a bzip2 archive", "other", "unpack it first")),
@@ -137,7 +150,9 @@ _OTHERS: tuple[tuple[int, bytes, Sniffed], ...] = (
     (
         0,
         b"version https://git-lfs",
-        Sniffed("a Git LFS pointer, not the file itself", "other", "run git lfs pull where it came from"),
+        Sniffed(
+            "a Git LFS pointer, not the file itself", "other", "run git lfs pull where it came from"
+        ),
     ),
     (
         0,
@@ -159,32 +174,83 @@ _ZIPPED = (
     (b"FixedDocumentSequence", "an XPS document"),
 )
 _HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
-_HEIF_BRANDS = frozenset({b"mif1", b"mif2", b"mif3", b"msf1", b"miaf", b"vvic", b"avci", b"avcs", b"jpeg", b"j2ki"})
+_HEIF_BRANDS = frozenset(
+    {b"mif1", b"mif2", b"mif3", b"msf1", b"miaf", b"vvic", b"avci", b"avcs", b"jpeg", b"j2ki"}
+)
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
 _SOUND_BRANDS = frozenset({b"M4A ", b"M4B ", b"M4P ", b"F4A ", b"F4B ", b"aax ", b"aaxc"})
 _VIDEO_BRANDS = (
-    *(b"iso", b"mp4", b"mp7", b"qt  ", b"M4V", b"3gp", b"3g2", b"3ge", b"3gg", b"3gs", b"avc", b"hvc", b"hev", b"av01"),
-    *(b"dash", b"msdh", b"msix", b"cmf", b"MSNV", b"mmp4", b"f4v", b"F4V", b"XAVC", b"NDS", b"dby1", b"MFSM", b"KDDI"),
-    *(b"niko", b"pana", b"CAEP", b"dmb", b"mj", b"SDV", b"piff", b"roam", b"isml", b"ifrm", b"nvr", b"MPPI", b"da"),
+    *(
+        b"iso",
+        b"mp4",
+        b"mp7",
+        b"qt  ",
+        b"M4V",
+        b"3gp",
+        b"3g2",
+        b"3ge",
+        b"3gg",
+        b"3gs",
+        b"avc",
+        b"hvc",
+        b"hev",
+        b"av01",
+    ),
+    *(
+        b"dash",
+        b"msdh",
+        b"msix",
+        b"cmf",
+        b"MSNV",
+        b"mmp4",
+        b"f4v",
+        b"F4V",
+        b"XAVC",
+        b"NDS",
+        b"dby1",
+        b"MFSM",
+        b"KDDI",
+    ),
+    *(
+        b"niko",
+        b"pana",
+        b"CAEP",
+        b"dmb",
+        b"mj",
+        b"SDV",
+        b"piff",
+        b"roam",
+        b"isml",
+        b"ifrm",
+        b"nvr",
+        b"MPPI",
+        b"da",
+    ),
 )
 _PROLOGUE_BYTES = 256 << 10
 _ROOT = re.compile(rb"<(?:[\w.-]{1,99}:)?([A-Za-z_][\w.-]{0,99})")
 
 
 def described(data: bytes) -> str:
-    """Names the image format that the first bytes indicate, such as "JPEG file"; "file" if they indicate none."""
+    """Names the image format that the first bytes indicate, such as "JPEG file"; "file" if they
+    indicate none."""
     for offset, magic, name in _IMAGES:
         if data.startswith(magic, offset):
             return f"{name} file"
     brands = brands_of(data)
-    for format_brands, name in ((_AVIF_BRANDS, "AVIF"), (_HEIC_BRANDS, "HEIC"), (_HEIF_BRANDS, "HEIF")):
+    for format_brands, name in (
+        (_AVIF_BRANDS, "AVIF"),
+        (_HEIC_BRANDS, "HEIC"),
+        (_HEIF_BRANDS, "HEIF"),
+    ):
         if brands and brands[0] in format_brands:
             return f"{name} file"
     return "file"
 
 
 def brands_of(data: bytes) -> list[bytes]:
-    """The brands of an ISO base media file (MP4, HEIC, AVIF …): the major one, then those it is compatible with."""
+    """The brands of an ISO base media file (MP4, HEIC, AVIF …): the major one, then those it is
+    compatible with."""
     if data[4:8] != b"ftyp":
         return []
     head = data[8 : min(int.from_bytes(data[:4], "big"), 512)] or data[8:12]
@@ -209,7 +275,11 @@ def sniffed(data: bytes) -> Sniffed:
     if len(data) > 376 and data[0] == data[188] == data[376] == 0x47:
         return Sniffed("an MPEG transport stream", "video", _VIDEO_COLUMN)
     if not any(data[:4096]):
-        return Sniffed(f"{len(data):,} bytes that begin with zeros only", "damaged", "it was probably never filled in")
+        return Sniffed(
+            f"{len(data):,} bytes that begin with zeros only",
+            "damaged",
+            "it was probably never filled in",
+        )
     return _text(data) or Sniffed(f"a file that begins with bytes {data[:8].hex(' ')}", "other")
 
 
@@ -218,15 +288,19 @@ def unreadable(data: bytes, wanted: Literal["image", "video", "document"] = "ima
 
     Args:
         data: The file, or its first 64 KiB.
-        wanted: The kind that the row's column is for. If the file is of this kind, the message says that its header
-            cannot be read.
+        wanted: The kind that the row's column is for. If the file is of this kind, the message says
+            that its header cannot be read.
     """
     found = sniffed(data)
     if found.family == wanted:
-        return UnitError("decode", "corrupt", f"{found.name.split(' ', 1)[1]} whose header cannot be read")
+        return UnitError(
+            "decode", "corrupt", f"{found.name.split(' ', 1)[1]} whose header cannot be read"
+        )
     kind: ErrorKind = "corrupt" if found.family == "damaged" else "unsupported"
     if not data:
-        return UnitError("decode", kind, "the file is empty (0 bytes); it was probably never downloaded")
+        return UnitError(
+            "decode", kind, "the file is empty (0 bytes); it was probably never downloaded"
+        )
     if found.name.startswith("a file that begins"):
         formats = {
             "image": f"not an image this job reads ({', '.join(IMAGE_FORMATS)})",
@@ -239,7 +313,11 @@ def unreadable(data: bytes, wanted: Literal["image", "video", "document"] = "ima
     if wanted == "document" and found.mend == _CONVERT:
         mend = "convert it to PDF"
     detail = f": {found.detail}" if found.detail else ""
-    why = "of a format that is not read" if needed == "an image" and found.name.endswith("image") else f"not {needed}"
+    why = (
+        "of a format that is not read"
+        if needed == "an image" and found.name.endswith("image")
+        else f"not {needed}"
+    )
     return UnitError("decode", kind, f"{found.name}, {why}; {mend}{detail}")
 
 
@@ -254,7 +332,9 @@ def _media_file(brands: list[bytes]) -> Sniffed:
     for brand in brands[1:]:
         if brand in _HEIC_BRANDS | _HEIF_BRANDS | _AVIF_BRANDS:
             return Sniffed("a HEIF file", "image", _IMAGE_COLUMN)
-    return Sniffed(f"an ISO media file of the unknown brand {brands[0].decode('ascii', 'replace')!r}", "other")
+    return Sniffed(
+        f"an ISO media file of the unknown brand {brands[0].decode('ascii', 'replace')!r}", "other"
+    )
 
 
 def _zipped(data: bytes) -> Sniffed:
@@ -262,7 +342,11 @@ def _zipped(data: bytes) -> Sniffed:
     for mark, name in _ZIPPED:
         if mark in head or mark in tail:
             return Sniffed(name, "other", "convert it to PDF, or to images")
-    return Sniffed("a ZIP archive", "other", "unpack it first, or convert it to PDF where it is an Office document")
+    return Sniffed(
+        "a ZIP archive",
+        "other",
+        "unpack it first, or convert it to PDF where it is an Office document",
+    )
 
 
 def _text(data: bytes) -> Sniffed | None:
@@ -272,23 +356,32 @@ def _text(data: bytes) -> Sniffed | None:
         root = _root_element(text)
         if root == b"svg":
             return Sniffed("an SVG drawing, which has no pixels", "other", "render it to PNG first")
-        if root in (b"html", b"head", b"body") or b"<html" in lowered or lowered.startswith(b"<!doctype html"):
+        if (
+            root in (b"html", b"head", b"body")
+            or b"<html" in lowered
+            or lowered.startswith(b"<!doctype html")
+        ):
             mend = "the server probably answered with an error or login page: fetch it again"
             return Sniffed("an HTML page", "other", mend)
         if lowered.startswith(b"<?xml") or root == b"error":
-            return Sniffed("an XML document", "other", "it is probably a storage error", _excerpt(data))
+            return Sniffed(
+                "an XML document", "other", "it is probably a storage error", _excerpt(data)
+            )
     if b"<html" in lowered:
         mend = "the server probably answered with an error or login page: fetch it again"
         return Sniffed("an HTML page", "other", mend)
     if text.startswith((b"{", b"[")):
-        return Sniffed("a JSON document", "other", "it is probably a server's error", _excerpt(data))
+        return Sniffed(
+            "a JSON document", "other", "it is probably a server's error", _excerpt(data)
+        )
     if _is_text(data[:512]):
         return Sniffed("a text file", "other", "", _excerpt(data))
     return None
 
 
 def _root_element(text: bytes) -> bytes:
-    """The first element of an XML or HTML document, in lower case and without its prefix; empty if there is none."""
+    """The first element of an XML or HTML document, in lower case and without its prefix; empty if
+    there is none."""
     at = 0
     while (at := text.find(b"<", at)) >= 0:
         if text.startswith(b"<!--", at):

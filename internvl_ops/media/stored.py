@@ -36,7 +36,9 @@ class StoreReader:
                 return store.receive(uri, max_bytes)
             except TooLarge as error:
                 wanted = keyword("max_bytes")
-                message = f"{safe_uri(uri)} is {error.size}; allowed are {max_bytes:,}. Raise {wanted}"
+                message = (
+                    f"{safe_uri(uri)} is {error.size}; allowed are {max_bytes:,}. Raise {wanted}"
+                )
                 raise UnitError("fetch", "too_large", message) from None
 
         return await asyncio.to_thread(self._ask, uri, receive)
@@ -58,7 +60,8 @@ class StoreReader:
         except (FileNotFoundError, IsADirectoryError):
             raise UnitError("fetch", "not_found", f"{safe_uri(uri)} does not exist") from None
         except PermissionError as error:
-            # Mostly wrong credentials, which an operator can fix. Kind "storage" lets a job read it again.
+            # Mostly wrong credentials, which an operator can fix. Kind "storage" lets a job read it
+            # again.
             said = ". ".join(part for part in (first_line(error), store.advice(error)) if part)
             raise UnitError("fetch", "storage", f"{safe_uri(uri)}: {said}") from None
         except TimeoutError:
@@ -68,4 +71,6 @@ class StoreReader:
         except OSError as error:
             raise Transient(f"the connection failed: {first_line(error)}", silent=True) from None
         except ValueError:
-            raise UnitError("fetch", "bad_row", f"{safe_uri(uri)} is no URI that its store understands") from None
+            raise UnitError(
+                "fetch", "bad_row", f"{safe_uri(uri)} is no URI that its store understands"
+            ) from None

@@ -16,9 +16,18 @@ def is_targa(data: bytes) -> bool:
     id_bytes, mapped, kind, _, entries, entry_bits = struct.unpack_from("<BBBHHB", data)
     width, height, depth, flags = struct.unpack_from("<HHBB", data, 12)
     plain = kind & ~8
-    if plain not in _DEPTHS or depth not in _DEPTHS[plain] or mapped > 1 or not width or not height or flags & 0xC0:
+    if (
+        plain not in _DEPTHS
+        or depth not in _DEPTHS[plain]
+        or mapped > 1
+        or not width
+        or not height
+        or flags & 0xC0
+    ):
         return False
-    if mapped != (plain == 1) or (mapped and (entry_bits not in (15, 16, 24, 32) or not 0 < entries <= 256)):
+    if mapped != (plain == 1) or (
+        mapped and (entry_bits not in (15, 16, 24, 32) or not 0 < entries <= 256)
+    ):
         return False
     if not mapped and (entries or entry_bits):
         return False

@@ -1,8 +1,9 @@
-"""Reads the text that a PDF itself stores for a page, with the place of each line, and says what makes it doubtful.
+"""Reads the text that a PDF itself stores for a page, with the place of each line, and says what
+makes it doubtful.
 
-PDFium's text page gives the letters in the order of the file. The pixels of the drawn page say which of them a reader
-sees, and which writing the layer lacks. A layer without doubts can stand for the answer of a model; the codes of
-`DOUBTS` are the rule.
+PDFium's text page gives the letters in the order of the file. The pixels of the drawn page say
+which of them a reader sees, and which writing the layer lacks. A layer without doubts can stand for
+the answer of a model; the codes of `DOUBTS` are the rule.
 """
 
 from __future__ import annotations
@@ -29,7 +30,10 @@ DOUBTS: dict[str, str] = {
     "no_text": "the page has no text layer",
     "too_long": "the page has more characters than are looked at",
     "invisible": "the letters are drawn invisibly, as an OCR program puts them over a scan",
-    "hidden": "some letters are not to be seen on the page: they are covered, white, clipped, or their font is missing",
+    "hidden": (
+        "some letters are not to be seen on the page: they are covered, white, clipped, or their"
+        " font is missing"
+    ),
     "uncovered": "the page shows writing that the layer lacks",
     "picture": "a picture takes up a part of the page",
     "encoding": "letters have no character, or the characters are not those of a language",
@@ -41,17 +45,21 @@ DOUBTS: dict[str, str] = {
 MOST_CHARACTERS = 100_000  # of a page
 _LOOK = 1280  # pixels on the long side: a letter of 8 points on A4 is then 9 pixels high
 _LETTER_HEIGHTS, _WIDEST_LETTER = (5, 60), 80  # pixels of what looks like a letter
-_UNCOVERED = 0.03  # share of the letters that may be outside of the layer, such as bullets that are drawn
-_PICTURE = 0.05  # share of the page that may be ink outside of the layer in pieces larger than a letter
+# share of the letters that may be outside of the layer, such as bullets that are drawn
+_UNCOVERED = 0.03
+# share of the page that may be ink outside of the layer in pieces larger than a letter
+_PICTURE = 0.05
 _BAD_CHARACTERS = 0.01  # share
-_COMMON = frozenset("etaoinsr")  # 50 to 66 % of the letters in languages written in Latin letters, 31 % of any others
+# 50 to 66 % of the letters in languages written in Latin letters, 31 % of any others
+_COMMON = frozenset("etaoinsr")
 _COMMON_SHARE, _ENOUGH_LETTERS = 0.42, 100
 _PAGE_UNITS = 1 << 20
 
 
 @dataclass(frozen=True)
 class LayerLine:
-    """A line of a text layer, with its box in shares of the upright page's width and height, from the top left."""
+    """A line of a text layer, with its box in shares of the upright page's width and height, from
+    the top left."""
 
     text: str
     left: float
@@ -75,7 +83,10 @@ class TextLayer:
     def __post_init__(self) -> None:
         # A file may have compromised the decoder that made this.
         texts = (*self.doubts, *(line.text for line in self.lines))
-        if not all(isinstance(text, str) for text in texts) or not set(self.doubts) <= DOUBTS.keys():
+        if (
+            not all(isinstance(text, str) for text in texts)
+            or not set(self.doubts) <= DOUBTS.keys()
+        ):
             raise ValueError("a text layer of another form")
 
     @property
@@ -130,9 +141,15 @@ def read_layer(page: pdfium.PdfPage, pixels: np.ndarray) -> TextLayer:
     seen = np.concatenate([np.empty(0, np.int64), *(places for _, places in lines)])
     if not len(seen):
         return TextLayer(doubts=("no_text", "hidden") if hidden else ("no_text",))
-    found = {"hidden": hidden, **_doubts_of_letters(letters, seen), **_doubts_of_page(letters, seen, ink)}
+    found = {
+        "hidden": hidden,
+        **_doubts_of_letters(letters, seen),
+        **_doubts_of_page(letters, seen, ink),
+    }
     found["order"] = _is_out_of_order([line for line, _ in lines], letters.boxes[seen], ink.shape)
-    return TextLayer(tuple(line for line, _ in lines), tuple(code for code in DOUBTS if found.get(code)))
+    return TextLayer(
+        tuple(line for line, _ in lines), tuple(code for code in DOUBTS if found.get(code))
+    )
 
 
 @contextlib.contextmanager
@@ -163,13 +180,17 @@ def _letters(page: pdfium.PdfPage, text: Any, count: int) -> _Letters:
             key = ctypes.addressof(shown.contents)
             if key not in styles:
                 mode = pdfium_c.FPDFTextObj_GetTextRenderMode(shown)
-                styles[key] = mode in (pdfium_c.FPDF_TEXTRENDERMODE_INVISIBLE, 7), _is_turned(text, index, page)
+                styles[key] = (
+                    mode in (pdfium_c.FPDF_TEXTRENDERMODE_INVISIBLE, 7),
+                    _is_turned(text, index, page),
+                )
             invisible[index], turned[index] = styles[key]
     return _Letters(codes, _on_page(page, boxes), real, unmapped, invisible, turned)
 
 
 def _is_turned(text: Any, index: int, page: pdfium.PdfPage) -> bool:
-    angle = pdfium_c.FPDFText_GetCharAngle(text, index)  # clockwise, in radians; negative if it is unknown
+    # clockwise, in radians; negative if it is unknown
+    angle = pdfium_c.FPDFText_GetCharAngle(text, index)
     turned = np.rad2deg(max(0.0, angle)) + page.get_rotation()
     return abs((turned + 180) % 360 - 180) > 2
 
@@ -184,7 +205,9 @@ def _on_page(page: pdfium.PdfPage, boxes: np.ndarray) -> np.ndarray:
 
 def _device(page: pdfium.PdfPage, x: float, y: float) -> tuple[int, int]:
     right, down = ctypes.c_int(), ctypes.c_int()
-    pdfium_c.FPDF_PageToDevice(page, 0, 0, _PAGE_UNITS, _PAGE_UNITS, 0, x, y, ctypes.byref(right), ctypes.byref(down))
+    pdfium_c.FPDF_PageToDevice(
+        page, 0, 0, _PAGE_UNITS, _PAGE_UNITS, 0, x, y, ctypes.byref(right), ctypes.byref(down)
+    )
     return right.value, down.value
 
 
@@ -196,24 +219,31 @@ def _lines(letters: _Letters) -> Iterator[tuple[LayerLine, np.ndarray]]:
         drawn = places[letters.real[places] & ~np.isin(letters.codes[places], (9, 10, 13, 32, 160))]
         if text and len(drawn):
             boxes = letters.boxes[drawn]
-            box: list[float] = [*boxes[:, :2].min(axis=0).tolist(), *boxes[:, 2:].max(axis=0).tolist()]
+            box: list[float] = [
+                *boxes[:, :2].min(axis=0).tolist(),
+                *boxes[:, 2:].max(axis=0).tolist(),
+            ]
             yield LayerLine(text, *box), drawn
 
 
 def _decoded(codes: np.ndarray) -> str:
-    units = [45 if code == 2 else int(code) for code in codes if code]  # PDFium writes 2 for a hyphen at a line's end
+    # PDFium writes 2 for a hyphen at a line's end
+    units = [45 if code == 2 else int(code) for code in codes if code]
     text = "".join(chr(unit) for unit in units if unit < 0x110000)
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _shows_ink(line: LayerLine, ink: np.ndarray) -> bool:
-    left, top, right, bottom = _pixels(np.array([[line.left, line.top, line.right, line.bottom]]), ink.shape, 0)[0]
+    left, top, right, bottom = _pixels(
+        np.array([[line.left, line.top, line.right, line.bottom]]), ink.shape, 0
+    )[0]
     area = ink[top:bottom, left:right]
     return bool(area.size) and float(area.mean()) > 0.02
 
 
 def _pixels(boxes: np.ndarray, shape: Sequence[int], margin: int) -> np.ndarray:
-    """int64 (boxes, 4): left, top, right, bottom in pixels, at least one pixel large, within the picture."""
+    """int64 (boxes, 4): left, top, right, bottom in pixels, at least one pixel large, within the
+    picture."""
     size = np.array([shape[1], shape[0]])
     start = np.clip(np.floor(boxes[:, :2] * size).astype(np.int64) - margin, 0, size)
     end = np.clip(np.ceil(boxes[:, 2:] * size).astype(np.int64) + margin, 0, size)
@@ -223,8 +253,14 @@ def _pixels(boxes: np.ndarray, shape: Sequence[int], margin: int) -> np.ndarray:
 def _doubts_of_letters(letters: _Letters, seen: np.ndarray) -> dict[str, bool]:
     counts = Counter(_decoded(letters.codes[seen]))
     bad = letters.unmapped[seen].sum() + counts["\ufffd"]
-    bad += sum(count for one, count in counts.items() if unicodedata.category(one) in ("Co", "Cn", "Cc", "Cs"))
-    places = np.concatenate([letters.codes[seen, None], np.round(letters.boxes[seen] * 1000)], axis=1)
+    bad += sum(
+        count
+        for one, count in counts.items()
+        if unicodedata.category(one) in ("Co", "Cn", "Cc", "Cs")
+    )
+    places = np.concatenate(
+        [letters.codes[seen, None], np.round(letters.boxes[seen] * 1000)], axis=1
+    )
     twice = len(seen) - len(np.unique(places, axis=0))
     return {
         "invisible": bool(letters.invisible[seen].any()),
@@ -239,7 +275,13 @@ def _is_language(counts: Mapping[str, int]) -> bool:
     """Whether Latin letters are as frequent as in a language; True if there are too few to tell."""
     letters: Counter[str] = Counter()
     for one, count in counts.items():
-        letters.update({letter: count for letter in unicodedata.normalize("NFKD", one).lower() if "a" <= letter <= "z"})
+        letters.update(
+            {
+                letter: count
+                for letter in unicodedata.normalize("NFKD", one).lower()
+                if "a" <= letter <= "z"
+            }
+        )
     enough = letters.total() >= _ENOUGH_LETTERS
     return not enough or sum(letters[one] for one in _COMMON) > _COMMON_SHARE * letters.total()
 
@@ -253,15 +295,26 @@ def _is_out_of_order(lines: list[LayerLine], letters: np.ndarray, shape: tuple[i
 def _doubts_of_page(letters: _Letters, seen: np.ndarray, ink: np.ndarray) -> dict[str, bool]:
     outside = ink.astype(np.uint8)
     boxes = letters.boxes[seen]
-    # Between the lines of a dense page there is less paper than ink, and `ink_mask` takes the one for the other.
+    # Between the lines of a dense page there is less paper than ink, and `ink_mask` takes the one
+    # for the other.
     between = 0.5 * (boxes[:, 3] - boxes[:, 1])
-    boxes = np.column_stack([boxes[:, 0], boxes[:, 1] - between, boxes[:, 2], boxes[:, 3] + between])
+    boxes = np.column_stack(
+        [boxes[:, 0], boxes[:, 1] - between, boxes[:, 2], boxes[:, 3] + between]
+    )
     for left, top, right, bottom in _pixels(boxes, ink.shape, 2):
         outside[top:bottom, left:right] = 0
     _, _, stats, _ = cv2.connectedComponentsWithStats(outside, connectivity=8)
-    width, height, area = (stats[1:, one] for one in (cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT, cv2.CC_STAT_AREA))
+    width, height, area = (
+        stats[1:, one] for one in (cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT, cv2.CC_STAT_AREA)
+    )
     lowest, highest = _LETTER_HEIGHTS
-    written = (height >= lowest) & (height <= highest) & (width >= 2) & (width <= _WIDEST_LETTER) & (area >= 8)
+    written = (
+        (height >= lowest)
+        & (height <= highest)
+        & (width >= 2)
+        & (width <= _WIDEST_LETTER)
+        & (area >= 8)
+    )
     large = (height > highest) | (width > _WIDEST_LETTER)
     return {
         "uncovered": int(written.sum()) > max(2, _UNCOVERED * len(seen)),

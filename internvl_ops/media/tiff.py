@@ -1,4 +1,5 @@
-"""TIFF: finds the meaning of samples by tags, and reads the kinds that Pillow cannot read or reads wrongly."""
+"""TIFF: finds the meaning of samples by tags, and reads the kinds that Pillow cannot read or reads
+wrongly."""
 
 from __future__ import annotations
 
@@ -20,10 +21,22 @@ _COLOURS: dict[int, Colours] = {
 }  # fmt: skip
 # Compressions of camera makers: Sony, Samsung, Nikon, Pentax, Kodak, and the lossy one of DNG.
 _RAW_COMPRESSIONS = frozenset({32767, 32769, 32770, 34713, 65535, 65000, 34892, 52546})
-_RAW_NAMES = {"NIKON": "Nikon NEF", "SONY": "Sony ARW", "PENTAX": "Pentax PEF", "SAMSUNG": "Samsung SRW"}
+_RAW_NAMES = {
+    "NIKON": "Nikon NEF",
+    "SONY": "Sony ARW",
+    "PENTAX": "Pentax PEF",
+    "SAMSUNG": "Samsung SRW",
+}
 _PILLOW_COMPRESSIONS = frozenset({1, 2, 3, 4, 5, 7, 8, 32773, 32946, 50000})
 _OLD_JPEG = 6
-_ORIENTATION, _SUB_IFDS, _MAKE, _INK_SET, _DNG_VERSION, _GDAL_NODATA = 274, 330, 271, 332, 50706, 42113
+_ORIENTATION, _SUB_IFDS, _MAKE, _INK_SET, _DNG_VERSION, _GDAL_NODATA = (
+    274,
+    330,
+    271,
+    332,
+    50706,
+    42113,
+)
 _FLOAT, _COMPLEX = 3, (5, 6)
 _JPEG_2000 = frozenset({33003, 33004, 33005, 34712})
 _DESCRIPTION, _HIGHEST = 270, (281, 341)  # MaxSampleValue, SMaxSampleValue
@@ -52,7 +65,10 @@ class Tiff:
         self._file = cast(Any, tifffile.TiffFile(io.BytesIO(data)))
         self._page = self._file.pages[0]
         if camera := self._camera():
-            message = f"a camera's raw file ({camera}), not a picture yet; develop it to JPEG, PNG or TIFF first"
+            message = (
+                f"a camera's raw file ({camera}), not a picture yet; develop it to JPEG, PNG or"
+                " TIFF first"
+            )
             raise UnitError("decode", "unsupported", message)
         self.size = (int(self._page.imagewidth), int(self._page.imagelength))
         turned = self._tag(_ORIENTATION, 1)
@@ -63,7 +79,8 @@ class Tiff:
 
     @property
     def for_pillow(self) -> bool:
-        """Whether Pillow reads the file correctly: 8 bits or less with a usual meaning, also as JPEG or fax inside."""
+        """Whether Pillow reads the file correctly: 8 bits or less with a usual meaning, also as
+        JPEG or fax inside."""
         page = self._page
         if page.compression not in _PILLOW_COMPRESSIONS or self._bits() not in (1, 2, 4, 8):
             return False
@@ -73,7 +90,9 @@ class Tiff:
             return True
         if page.photometric == 5 and self._tag(_INK_SET, 1) != 1:
             return False
-        own_colours = page.photometric == _PALETTE and (self._palette_is_old() or page.samplesperpixel > 1)
+        own_colours = page.photometric == _PALETTE and (
+            self._palette_is_old() or page.samplesperpixel > 1
+        )
         premultiplied = page.photometric in (0, 1) and page.samplesperpixel > 1
         extra = len(page.extrasamples) > 1 or (page.photometric == 5 and page.samplesperpixel > 4)
         extra |= len(page.extrasamples) > 0 and page.planarconfig == 2
@@ -88,8 +107,8 @@ class Tiff:
         """Decodes the page as stored, not turned upright: uint8 of shape (height, width, 3).
 
         Raises:
-            UnitError: "unsupported", which names the kind of samples; "corrupt" for a truncated file; "too_large" if
-                its many channels take more memory than any picture.
+            UnitError: "unsupported", which names the kind of samples; "corrupt" for a truncated
+                file; "too_large" if its many channels take more memory than any picture.
         """
         self._check_size()
         samples = self._samples(notes)
@@ -99,15 +118,17 @@ class Tiff:
         return to_rgb(self._pixels(), samples, alpha, notes)
 
     def _check_size(self) -> None:
-        """A tiny header may claim thousands of channels, and all would be decoded before three are used."""
+        """A tiny header may claim thousands of channels, and all would be decoded before three are
+        used."""
         width, height = self.size
         count = width * height * self._page.samplesperpixel
         if count > _MOST_SAMPLES:
             raise UnitError(
                 "decode",
                 "too_large",
-                f"{width}x{height} pixels of {self._page.samplesperpixel:,} samples are {count:,}, more than the "
-                f"{_MOST_SAMPLES:,} samples allowed. Keep the channels that are looked at.",
+                f"{width}x{height} pixels of {self._page.samplesperpixel:,} samples are {count:,},"
+                f" more than the {_MOST_SAMPLES:,} samples allowed. Keep the channels that are"
+                " looked at.",
             )
 
     # ---------------------------------------------------------------- meaning
@@ -138,7 +159,8 @@ class Tiff:
             bits=bits,
             alpha=alpha,
             white_is_zero=page.photometric == _WHITE_IS_ZERO,
-            # Writers that pack samples of 9 to 15 bits know their depth. 8 and 16 bits are only the usual formats.
+            # Writers that pack samples of 9 to 15 bits know their depth. 8 and 16 bits are only the
+            # usual formats.
             maximum=None if floating or bits in (16, 32, 64) or 2 in formats else (1 << bits) - 1,
             used_bits=None if floating else self._used_bits(bits),
             nodata=self._nodata(),
@@ -155,9 +177,13 @@ class Tiff:
                 notes.append(f"{count - 1} samples beside colours and alpha left out")
             return "premultiplied" if kinds[0] == 1 else "straight"
         if colours == "grey" and count > 1:
-            raise self._unsupported(f"{count + 1} bands without colours; make an RGB image of three of them")
+            raise self._unsupported(
+                f"{count + 1} bands without colours; make an RGB image of three of them"
+            )
         if count:
-            notes.append(f"{count} {'sample' if count == 1 else 'samples'} beside the colours left out")
+            notes.append(
+                f"{count} {'sample' if count == 1 else 'samples'} beside the colours left out"
+            )
         return "none"
 
     def _bits(self) -> int | None:
@@ -170,7 +196,10 @@ class Tiff:
         page = self._page
         if page.compression not in _JPEG_2000:
             return bits
-        start = next((at for at, count in zip(page.dataoffsets, page.databytecounts, strict=False) if count), 0)
+        start = next(
+            (at for at, count in zip(page.dataoffsets, page.databytecounts, strict=False) if count),
+            0,
+        )
         coded = jpeg2000.depth(self._data[start : start + 4096])
         if coded is None:
             return bits
@@ -179,7 +208,9 @@ class Tiff:
         itemsize = next(size for size in (1, 2, 4) if coded.bits <= 8 * size)
         if itemsize != page.dtype.itemsize or coded.signed != (page.dtype.kind == "i"):
             sign = "signed " if coded.signed else ""
-            raise self._unsupported(f"JPEG 2000 of {sign}{coded.bits}-bit samples inside, which it calls {bits}-bit")
+            raise self._unsupported(
+                f"JPEG 2000 of {sign}{coded.bits}-bit samples inside, which it calls {bits}-bit"
+            )
         return coded.bits
 
     def _used_bits(self, bits: int) -> int | None:
@@ -230,7 +261,8 @@ class Tiff:
         height, width = self.size[1], self.size[0]
         pixels = pixels.reshape(-1, height, width, page.samplesperpixel)[0]
         if self._bits() == 24 and pixels.dtype.kind == "u" and not (pixels & 255).any():
-            pixels = pixels >> 8  # in big-endian files, tifffile leaves 24 bits in the upper three bytes
+            # in big-endian files, tifffile leaves 24 bits in the upper three bytes
+            pixels = pixels >> 8
         return pixels.astype(np.uint8) if pixels.dtype == bool else pixels
 
     def _check_codec(self) -> None:
@@ -243,15 +275,22 @@ class Tiff:
             raise self._unsupported(f"the compression {_named(compression)}") from None
 
     def _check_whole(self, accept_cut: bool) -> None:
-        """Raises for a truncated file, which the decoder would fill with zeros or report in unclear words."""
+        """Raises for a truncated file, which the decoder would fill with zeros or report in unclear
+        words."""
         page = self._page
-        ends = [offset + count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False)]
+        ends = [
+            offset + count
+            for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False)
+        ]
         missing = max(ends, default=0) - len(self._data)
         if page.compression == 1 and not page.is_tiled and len(page.dataoffsets) == 1:
             missing = max(missing, page.dataoffsets[0] + page.nbytes * (self._bits() or 8) // (8 * page.dtype.itemsize)
                           - len(self._data))  # fmt: skip
         if missing > 0 and not accept_cut:
-            message = f"TIFF file is truncated: {missing:,} bytes of its pixels are missing; fetch it again or accept "
+            message = (
+                f"TIFF file is truncated: {missing:,} bytes of its pixels are missing; fetch it"
+                " again or accept "
+            )
             raise UnitError("decode", "corrupt", message + "truncated files")
 
     def _tag(self, code: int, default: Any) -> Any:
@@ -259,12 +298,15 @@ class Tiff:
         return default if tag is None else tag.value
 
     def _unsupported(self, what: str) -> UnitError:
-        return UnitError("decode", "unsupported", f"TIFF with {what}; convert it to an RGB or grey image")
+        return UnitError(
+            "decode", "unsupported", f"TIFF with {what}; convert it to an RGB or grey image"
+        )
 
     # ---------------------------------------------------------------- cameras
 
     def _camera(self) -> str:
-        """Names the raw format of a camera's file, of which Pillow reads only a thumbnail; empty for other files."""
+        """Names the raw format of a camera's file, of which Pillow reads only a thumbnail; empty
+        for other files."""
         if _DNG_VERSION in self._page.tags:
             return "DNG"
         if self._data[8:10] == b"CR" and self._data[:4] == b"II*\0":
@@ -273,7 +315,10 @@ class Tiff:
         for page in self._directories():
             photometric, compression = page.photometric, page.compression
             if photometric in (_CFA, _LINEAR_RAW) or (make and compression in _RAW_COMPRESSIONS):
-                return next((name for maker, name in _RAW_NAMES.items() if make.startswith(maker)), "TIFF/EP or DNG")
+                return next(
+                    (name for maker, name in _RAW_NAMES.items() if make.startswith(maker)),
+                    "TIFF/EP or DNG",
+                )
         return ""
 
     def _directories(self) -> Iterator[Any]:
@@ -286,7 +331,11 @@ class Tiff:
 
 def _some(read: Callable[[], Any]) -> list[Any]:
     try:
-        return [page for page in list(read())[:_LOOKED_AT] if page is not None and hasattr(page, "photometric")]
+        return [
+            page
+            for page in list(read())[:_LOOKED_AT]
+            if page is not None and hasattr(page, "photometric")
+        ]
     except Exception:  # damaged in a later directory: the first one is the important one
         return []
 

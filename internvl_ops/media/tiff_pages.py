@@ -1,7 +1,7 @@
 """The pages of a TIFF, each as a TIFF file of its own, so that whatever reads images reads them.
 
-Only directories are read, and of a page only its own bytes, so memory does not grow with the number of pages. The
-layout is that of TIFF 6.0 and of BigTIFF.
+Only directories are read, and of a page only its own bytes, so memory does not grow with the number
+of pages. The layout is that of TIFF 6.0 and of BigTIFF.
 """
 
 from __future__ import annotations
@@ -12,7 +12,24 @@ from typing import BinaryIO, Protocol
 
 from internvl_ops.errors import UnitError, keyword
 
-_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+_SIZES = {
+    1: 1,
+    2: 1,
+    3: 2,
+    4: 4,
+    5: 8,
+    6: 1,
+    7: 1,
+    8: 2,
+    9: 4,
+    10: 8,
+    11: 4,
+    12: 8,
+    13: 4,
+    16: 8,
+    17: 8,
+    18: 8,
+}
 _NUMBERS = {1: "B", 3: "H", 4: "I", 16: "Q"}
 _SUBFILE, _OLD_SUBFILE, _ORIENTATION, _X_RESOLUTION, _Y_RESOLUTION = 254, 255, 274, 282, 283
 _REDUCED, _MASK, _OLD_REDUCED = 1, 4, 2
@@ -36,8 +53,8 @@ class TiffPage:
 
     Args:
         data: A TIFF file that has this page alone.
-        stretch: By how much the upright page is to be made higher, so that its pixels are square; 1 for most. Faxes of
-            the standard resolution have half as many lines as columns an inch.
+        stretch: By how much the upright page is to be made higher, so that its pixels are square; 1
+            for most. Faxes of the standard resolution have half as many lines as columns an inch.
     """
 
     data: bytes
@@ -98,21 +115,27 @@ class _Form:
     def numbers(self, file: Bytes, entry: _Entry | None) -> list[int]:
         if entry is None:
             return []
-        return list(struct.unpack(f"{self.order}{entry.count}{_NUMBERS[entry.kind]}", self.value(file, entry)))
+        return list(
+            struct.unpack(
+                f"{self.order}{entry.count}{_NUMBERS[entry.kind]}", self.value(file, entry)
+            )
+        )
 
 
 class TiffPages:
-    """The pages of a TIFF: its directories, without those that hold smaller copies and masks of others.
+    """The pages of a TIFF: its directories, without those that hold smaller copies and masks of
+    others.
 
-    A directory that cannot be read is a page too, which fails when it is asked for; so no page is missing silently.
+    A directory that cannot be read is a page too, which fails when it is asked for; so no page is
+    missing silently.
 
     Args:
         file: The file.
         max_pages: Files with more pages are refused.
 
     Raises:
-        UnitError: "corrupt" for a file whose first directory cannot be read or whose directories run in a circle,
-            "too_large".
+        UnitError: "corrupt" for a file whose first directory cannot be read or whose directories
+            run in a circle, "too_large".
     """
 
     def __init__(self, file: Bytes, max_pages: int) -> None:
@@ -134,9 +157,14 @@ class TiffPages:
         at = self._form.start
         while at:
             if at in seen:
-                raise _corrupt("a TIFF whose directories run in a circle; no program can say how many pages it has")
+                raise _corrupt(
+                    "a TIFF whose directories run in a circle; no program can say how many pages"
+                    " it has"
+                )
             if len(seen) >= 4 * max_pages or len(places) > max_pages:
-                message = f"more than {max_pages:,} pages are not allowed: raise {keyword('max_pages')}"
+                message = (
+                    f"more than {max_pages:,} pages are not allowed: raise {keyword('max_pages')}"
+                )
                 raise UnitError("decode", "too_large", message)
             seen.add(at)
             try:
@@ -151,7 +179,10 @@ class TiffPages:
             at = following
         found = places or copies
         if len(found) > max_pages:
-            message = f"{len(found):,} pages; at most {max_pages:,} are allowed: raise {keyword('max_pages')}"
+            message = (
+                f"{len(found):,} pages; at most {max_pages:,} are allowed: raise"
+                f" {keyword('max_pages')}"
+            )
             raise UnitError("decode", "too_large", message)
         if not found:
             raise _corrupt("a TIFF without a page")
@@ -160,7 +191,9 @@ class TiffPages:
     def _is_copy(self, entries: list[_Entry]) -> bool:
         for entry in entries:
             if entry.tag == _SUBFILE and entry.kind in _NUMBERS:
-                return any(kind & (_REDUCED | _MASK) for kind in self._form.numbers(self._file, entry))
+                return any(
+                    kind & (_REDUCED | _MASK) for kind in self._form.numbers(self._file, entry)
+                )
             if entry.tag == _OLD_SUBFILE and entry.kind in _NUMBERS:
                 return _OLD_REDUCED in self._form.numbers(self._file, entry)
         return False
@@ -176,13 +209,22 @@ class TiffPages:
             raise UnitError("decode", "bad_row", message)
         place = self._places[number - 1]
         if place is None:
-            raise _corrupt(f"page {number} and all after it are missing: the TIFF ends before them; fetch it again")
+            raise _corrupt(
+                f"page {number} and all after it are missing: the TIFF ends before them; fetch it"
+                " again"
+            )
         try:
             entries, _ = self._form.directory(self._file, place)
-            kept = {entry.tag: entry for entry in entries if entry.tag not in _DIRECTORIES and entry.kind in _SIZES}
+            kept = {
+                entry.tag: entry
+                for entry in entries
+                if entry.tag not in _DIRECTORIES and entry.kind in _SIZES
+            }
             return TiffPage(self._cut_out(kept), self._stretch(kept))
         except (struct.error, ValueError, KeyError) as error:
-            raise _corrupt(f"page {number} is damaged ({error}); the other pages may not be") from None
+            raise _corrupt(
+                f"page {number} is damaged ({error}); the other pages may not be"
+            ) from None
 
     def _cut_out(self, entries: dict[int, _Entry]) -> bytes:
         """A file of this page alone."""
@@ -221,8 +263,12 @@ class TiffPages:
         return b"".join([head, number, *listed, bytes(form.wide), *behind])
 
     def _parts(self, offsets: _Entry, counts: _Entry | None) -> list[bytes]:
-        """The strips or tiles of a page. One that ends early stays as it is; whoever decodes the page sees it."""
-        starts, sizes = self._form.numbers(self._file, offsets), self._form.numbers(self._file, counts)
+        """The strips or tiles of a page. One that ends early stays as it is; whoever decodes the
+        page sees it."""
+        starts, sizes = (
+            self._form.numbers(self._file, offsets),
+            self._form.numbers(self._file, counts),
+        )
         if not sizes and len(starts) == 1:  # old writers leave it out where nothing is compressed
             sizes = [max(0, len(self._file) - starts[0])]
         if len(sizes) != len(starts):
@@ -232,7 +278,9 @@ class TiffPages:
         return [self._file[start : start + size] for start, size in zip(starts, sizes, strict=True)]
 
     def _stretch(self, entries: dict[int, _Entry]) -> float:
-        across, down = (self._resolution(entries.get(tag)) for tag in (_X_RESOLUTION, _Y_RESOLUTION))
+        across, down = (
+            self._resolution(entries.get(tag)) for tag in (_X_RESOLUTION, _Y_RESOLUTION)
+        )
         if not across or not down:
             return 1.0
         stretch = across / down
@@ -251,7 +299,8 @@ class TiffPages:
 
 
 def has_several_pages(file: BinaryIO) -> bool:
-    """Whether a TIFF has a second directory. Reads a few bytes alone, and takes nothing from them but offsets.
+    """Whether a TIFF has a second directory. Reads a few bytes alone, and takes nothing from them
+    but offsets.
 
     Raises:
         Exception: Many types, for other files.

@@ -1,4 +1,5 @@
-"""Cuts an image into the square tiles that InternVL reads, by the model cards' dynamic tiling rule."""
+"""Cuts an image into the square tiles that InternVL reads, by the model cards' dynamic tiling
+rule."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 Resize = Literal["fast", "exact"]
 LONGEST = 4  # of a crop, sides of the result; what lies further out is cut off before resizing
 MEAN_COLOUR = (123, 116, 103)  # ImageNet's, rounded down to integers as in the published code
-RESIZER = "torch"  # imported only by processes that resize: it takes seconds, which drivers and engine actors save
+# imported only by processes that resize: it takes seconds, which drivers and engine actors save
+RESIZER = "torch"
 
 
 def choose_grid(
@@ -28,8 +30,9 @@ def choose_grid(
 ) -> tuple[int, int]:
     """Chooses the numbers of columns and rows of tiles into which an image is cut.
 
-    The grid whose shape is nearest to the image's wins. Between grids of the same shape (1x1, 2x2, 3x3), the larger one
-    wins only if the image has more than half the pixels of the size to which it would be resized.
+    The grid whose shape is nearest to the image's wins. Between grids of the same shape (1x1, 2x2,
+    3x3), the larger one wins only if the image has more than half the pixels of the size to which
+    it would be resized.
 
     Args:
         width: Width of the upright original, in pixels.
@@ -45,7 +48,9 @@ def choose_grid(
         ValueError: A size below one pixel, or no grid between ``min_tiles`` and ``max_tiles``.
     """
     if width < 1 or height < 1:
-        raise ValueError(f"image size {width}x{height} is not allowed: both sides must be at least 1 pixel")
+        raise ValueError(
+            f"image size {width}x{height} is not allowed: both sides must be at least 1 pixel"
+        )
     # The cards compare IEEE doubles: exactly these divisions decide whether two grids tie.
     shape = width / height
     best, best_distance = (1, 1), float("inf")
@@ -58,10 +63,19 @@ def choose_grid(
 
 
 def count_tiles(
-    width: int, height: int, *, min_tiles: int = 1, max_tiles: int = 12, tile_size: int = 448, thumbnail: bool = True
+    width: int,
+    height: int,
+    *,
+    min_tiles: int = 1,
+    max_tiles: int = 12,
+    tile_size: int = 448,
+    thumbnail: bool = True,
 ) -> int:
-    """The number of tiles that `tile_image` makes of an image, including the thumbnail; same arguments as there."""
-    columns, rows = choose_grid(width, height, min_tiles=min_tiles, max_tiles=max_tiles, tile_size=tile_size)
+    """The number of tiles that `tile_image` makes of an image, including the thumbnail; same
+    arguments as there."""
+    columns, rows = choose_grid(
+        width, height, min_tiles=min_tiles, max_tiles=max_tiles, tile_size=tile_size
+    )
     return columns * rows + (thumbnail and columns * rows != 1)
 
 
@@ -81,25 +95,30 @@ def tile_image(
     """Resizes an image to its grid and cuts it into tiles.
 
     Args:
-        image: RGB, upright: a Pillow image, or uint8 of shape (height, width, 3), which is not copied.
+        image: RGB, upright: a Pillow image, or uint8 of shape (height, width, 3), which is not
+            copied.
         tile_size: Side of a tile in pixels, the checkpoint's image size.
         min_tiles: Minimum number of tiles, without the thumbnail.
-        max_tiles: Maximum number of tiles, without the thumbnail. The 2.x checkpoints were trained with 12; 24 and more
-            help dense text.
+        max_tiles: Maximum number of tiles, without the thumbnail. The 2.x checkpoints were trained
+            with 12; 24 and more help dense text.
         thumbnail: Append the whole image, distorted to one tile, when there is more than one tile.
-        resize: "fast" uses torch's 8-bit bicubic, which differs from the cards by at most 2/255, on under 1 % of
-            values. "exact" reproduces the cards' pixels bit for bit, at about a third of the speed.
-        original_size: Width and height that decide the grid, if ``image`` was shrunk during decoding.
-        workspace: Memory to resize in, kept from image to image. ``image`` may lie in its buffer 0; it is then
-            overwritten.
-        fit: How a picture that has another shape than its grid gets that shape. "stretch" distorts it, as the family's
-            chat checkpoints were trained. "pad" first makes it a square, with the mean colour at its shorter sides.
-            "crop" makes its shorter side as long as a tile and takes the middle, like CLIPImageProcessor; there is then
-            one tile.
-        enlarge: First make the image so many times as wide and as high, as VLMEvalKit does for MMMU.
+        resize: "fast" uses torch's 8-bit bicubic, which differs from the cards by at most 2/255, on
+            under 1 % of values. "exact" reproduces the cards' pixels bit for bit, at about a third
+            of the speed.
+        original_size: Width and height that decide the grid, if ``image`` was shrunk during
+            decoding.
+        workspace: Memory to resize in, kept from image to image. ``image`` may lie in its buffer 0;
+            it is then overwritten.
+        fit: How a picture that has another shape than its grid gets that shape. "stretch" distorts
+            it, as the family's chat checkpoints were trained. "pad" first makes it a square, with
+            the mean colour at its shorter sides. "crop" makes its shorter side as long as a tile
+            and takes the middle, like CLIPImageProcessor; there is then one tile.
+        enlarge: First make the image so many times as wide and as high, as VLMEvalKit does for
+            MMMU.
 
     Returns:
-        uint8 of shape (tiles, 3, tile_size, tile_size), row by row from the top left, the thumbnail last.
+        uint8 of shape (tiles, 3, tile_size, tile_size), row by row from the top left, the thumbnail
+        last.
     """
     if resize not in ("fast", "exact"):
         raise ValueError(f'resize {resize!r} is not allowed: "fast" or "exact"')
@@ -111,12 +130,15 @@ def tile_image(
     if enlarge > 1:
         image, original_size, workspace = _enlarged(image, enlarge), None, None
     width, height = original_size or _size(image)
-    columns, rows = choose_grid(width, height, min_tiles=min_tiles, max_tiles=max_tiles, tile_size=tile_size)
+    columns, rows = choose_grid(
+        width, height, min_tiles=min_tiles, max_tiles=max_tiles, tile_size=tile_size
+    )
     resized = _resizer(image, resize, workspace)
     count = columns * rows
     with_thumbnail = thumbnail and count != 1
     tiles = shared.empty((count + with_thumbnail, 3, tile_size, tile_size))
-    if with_thumbnail:  # from the original, as in the cards; first, because the tiles may overwrite it
+    # from the original, as in the cards; first, because the tiles may overwrite it
+    if with_thumbnail:
         _write_planes(resized(tile_size, tile_size, 2), tiles[count])
     whole = resized(columns * tile_size, rows * tile_size, 0)
     for index in range(count):
@@ -151,11 +173,14 @@ def share_tile_budget(max_tiles: int, num_images: int, *, rule: TileShare = "tra
     Args:
         max_tiles: Maximum tiles of a single image.
         num_images: Number of images in the prompt.
-        rule: "training" divides ``max_tiles`` among the images, as in InternVL's training. "evaluation" gives each
-            image ``max_tiles`` as long as their total is at most 64, like VLMEvalKit; use it to reproduce its scores.
+        rule: "training" divides ``max_tiles`` among the images, as in InternVL's training.
+            "evaluation" gives each image ``max_tiles`` as long as their total is at most 64, like
+            VLMEvalKit; use it to reproduce its scores.
     """
     if num_images < 1:
-        raise ValueError(f"num_images {num_images} is not allowed: tiles are shared among at least 1 image")
+        raise ValueError(
+            f"num_images {num_images} is not allowed: tiles are shared among at least 1 image"
+        )
     if rule == "training":
         return max(1, max_tiles // num_images)
     return max(1, min(max_tiles, 64 // num_images))
@@ -165,10 +190,12 @@ def share_tile_budget(max_tiles: int, num_images: int, *, rule: TileShare = "tra
 def _grids(min_tiles: int, max_tiles: int) -> tuple[tuple[int, int], ...]:
     if not 1 <= min_tiles <= max_tiles:
         raise ValueError(
-            f"min_tiles {min_tiles} with max_tiles {max_tiles} is not allowed: 1 <= min_tiles <= max_tiles is needed"
+            f"min_tiles {min_tiles} with max_tiles {max_tiles} is not allowed: 1 <= min_tiles <="
+            " max_tiles is needed"
         )
-    # The cards sort a set by area alone, so grids of equal area keep the order of the set. That order follows from the
-    # hashes of the pairs and from their order of insertion, which is the same here as in the cards, repeats included.
+    # The cards sort a set by area alone, so grids of equal area keep the order of the set. That
+    # order follows from the hashes of the pairs and from their order of insertion, which is the
+    # same here as in the cards, repeats included.
     grids = {
         (columns, rows)
         for side in range(min_tiles, max_tiles + 1)
@@ -185,7 +212,9 @@ def _size(image: Image.Image | np.ndarray) -> tuple[int, int]:
             raise ValueError(f"image mode {image.mode} is not allowed: convert it to RGB first")
         return image.size
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-        raise ValueError(f"array {image.dtype} {image.shape} is not allowed: uint8 (height, width, 3) is needed")
+        raise ValueError(
+            f"array {image.dtype} {image.shape} is not allowed: uint8 (height, width, 3) is needed"
+        )
     return image.shape[1], image.shape[0]
 
 
@@ -198,7 +227,9 @@ def _padded(pixels: np.ndarray) -> np.ndarray:
     return square
 
 
-def _cropped(pixels: np.ndarray, side: int, resize: Resize, workspace: Workspace | None) -> np.ndarray:
+def _cropped(
+    pixels: np.ndarray, side: int, resize: Resize, workspace: Workspace | None
+) -> np.ndarray:
     height, width = pixels.shape[:2]
     if max(width, height) > LONGEST * min(width, height):
         pixels = _middle(pixels, min(width, LONGEST * height), min(height, LONGEST * width))
@@ -219,30 +250,45 @@ def _middle(pixels: np.ndarray, width: int, height: int) -> np.ndarray:
 def _resizer(
     image: Image.Image | np.ndarray, resize: Resize, workspace: Workspace | None
 ) -> Callable[[int, int, int], np.ndarray]:
-    return _exact_resizer(image) if resize == "exact" else _fast_resizer(image, workspace or Workspace())
+    return (
+        _exact_resizer(image)
+        if resize == "exact"
+        else _fast_resizer(image, workspace or Workspace())
+    )
 
 
 def _enlarged(image: Image.Image | np.ndarray, times: int) -> Image.Image:
     picture = image if isinstance(image, Image.Image) else Image.fromarray(image)
-    return picture.resize((times * picture.width, times * picture.height), Image.Resampling.BILINEAR)
+    return picture.resize(
+        (times * picture.width, times * picture.height), Image.Resampling.BILINEAR
+    )
 
 
-# Each function returns a function (width, height, buffer of the workspace) -> uint8 (height, width, 3).
+# Each function returns a function (width, height, buffer of the workspace) -> uint8 (height, width,
+# 3).
 
 
 def _exact_resizer(image: Image.Image | np.ndarray) -> Callable[[int, int, int], np.ndarray]:
     picture = image if isinstance(image, Image.Image) else Image.fromarray(image)
-    return lambda width, height, _: np.asarray(picture.resize((width, height), Image.Resampling.BICUBIC))
+    return lambda width, height, _: np.asarray(
+        picture.resize((width, height), Image.Resampling.BICUBIC)
+    )
 
 
-def _fast_resizer(image: Image.Image | np.ndarray, workspace: Workspace) -> Callable[[int, int, int], np.ndarray]:
-    pixels = np.require(image, np.uint8, ["C", "W"])  # Pillow returns read-only memory, which torch refuses
+def _fast_resizer(
+    image: Image.Image | np.ndarray, workspace: Workspace
+) -> Callable[[int, int, int], np.ndarray]:
+    # Pillow returns read-only memory, which torch refuses
+    pixels = np.require(image, np.uint8, ["C", "W"])
 
     def fast(width: int, height: int, buffer: int) -> np.ndarray:
         old_height, old_width = pixels.shape[:2]
-        # Values are rounded between the two axes, so the order matters. This has been Pillow's order since 13.0.
+        # Values are rounded between the two axes, so the order matters. This has been Pillow's
+        # order since 13.0.
         rows_first = old_height > height and old_height - height > 2 * (old_width - width)
-        between = workspace.array(1, (height, old_width, 3) if rows_first else (old_height, width, 3))
+        between = workspace.array(
+            1, (height, old_width, 3) if rows_first else (old_height, width, 3)
+        )
         _bicubic(pixels, between)
         resized = workspace.array(buffer, (height, width, 3))
         _bicubic(between, resized)
@@ -262,17 +308,21 @@ def _bicubic(source: np.ndarray, target: np.ndarray) -> None:
 def _batch(pixels: np.ndarray) -> torch.Tensor:
     import torch
 
-    # Add the batch dimension first, then permute: only then does torch recognise channels-last memory, read it without
-    # a copy and return the same layout. Permuting before the batch dimension takes two to three times as long.
+    # Add the batch dimension first, then permute: only then does torch recognise channels-last
+    # memory, read it without a copy and return the same layout. Permuting before the batch
+    # dimension takes two to three times as long.
     return torch.from_numpy(pixels).unsqueeze(0).permute(0, 3, 1, 2)
 
 
 def _write_planes(pixels: np.ndarray, planes: np.ndarray) -> None:
-    """Copies uint8 (height, width, 3) into uint8 (3, height, width), ten times as fast as numpy's strided copy."""
+    """Copies uint8 (height, width, 3) into uint8 (3, height, width), ten times as fast as numpy's
+    strided copy."""
     cv2.split(pixels, list(planes))
 
 
-def stretched(pixels: np.ndarray, size: tuple[int, int], stretch: float) -> tuple[np.ndarray, tuple[int, int]]:
+def stretched(
+    pixels: np.ndarray, size: tuple[int, int], stretch: float
+) -> tuple[np.ndarray, tuple[int, int]]:
     """Makes the pixels of a picture square by enlarging it in one direction.
 
     Args:
@@ -286,4 +336,7 @@ def stretched(pixels: np.ndarray, size: tuple[int, int], stretch: float) -> tupl
     if stretch == 1:
         return pixels, size
     wider, higher = max(1.0, 1 / stretch), max(1.0, stretch)
-    return cv2.resize(pixels, None, fx=wider, fy=higher), (round(size[0] * wider), round(size[1] * higher))
+    return cv2.resize(pixels, None, fx=wider, fy=higher), (
+        round(size[0] * wider),
+        round(size[1] * higher),
+    )

@@ -14,7 +14,8 @@ _CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d+(?:[.,]\d*)?)", re.ASCII)
 
 
 def seconds_of(value: object, column: str) -> float | None:
-    """Seconds from a number, a number as text, ``hh:mm:ss`` or ``mm:ss``; None if the row has no time.
+    """Seconds from a number, a number as text, ``hh:mm:ss`` or ``mm:ss``; None if the row has no
+    time.
 
     Raises:
         UnitError: ``bad_row``, with the allowed formats.
@@ -26,7 +27,8 @@ def seconds_of(value: object, column: str) -> float | None:
         raise UnitError(
             "decode",
             "bad_row",
-            f"column '{column}' is {value!r:.80}; seconds (12.5) or hh:mm:ss (0:00:12.5), 0 or later, are needed",
+            f"column '{column}' is {value!r:.80}; seconds (12.5) or hh:mm:ss (0:00:12.5), 0 or"
+            " later, are needed",
         )
     return seconds
 

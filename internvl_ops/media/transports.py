@@ -1,4 +1,5 @@
-"""Makes one attempt to read one object from a local file or an http(s) address; `s3` does so for object stores.
+"""Makes one attempt to read one object from a local file or an http(s) address; `s3` does so for
+object stores.
 
 A transport raises ``UnitError`` if another attempt cannot help, and ``Transient`` if it may.
 """
@@ -33,13 +34,20 @@ from internvl_ops.stores.redaction import safe_text, safe_uri
 T = TypeVar("T")
 
 CHUNK_BYTES = 1 << 18
-# With aiohttp's own 64 KiB, a connection pauses and resumes several times per image: a third of the work of receiving.
+# With aiohttp's own 64 KiB, a connection pauses and resumes several times per image: a third of the
+# work of receiving.
 BUFFER_BYTES = 1 << 20
 MAX_REDIRECTS = 10
 # Hosts send security policies and cookies beyond aiohttp's 8 KiB and 128 headers.
-_LARGEST_HEADERS: dict[str, Any] = {"max_line_size": 1 << 16, "max_field_size": 1 << 16, "max_headers": 1_000}
+_LARGEST_HEADERS: dict[str, Any] = {
+    "max_line_size": 1 << 16,
+    "max_field_size": 1 << 16,
+    "max_headers": 1_000,
+}
 TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504, 507, 509, 520, 521, 522, 523, 524, 529})
-_CONTACT = ". Some hosts want to know who asks: " + keyword("headers", "'User-Agent=NAME (MAIL ADDRESS)'")
+_CONTACT = ". Some hosts want to know who asks: " + keyword(
+    "headers", "'User-Agent=NAME (MAIL ADDRESS)'"
+)
 GONE = frozenset({404, 410})
 
 
@@ -70,7 +78,8 @@ class Body:
         self._data = bytearray()
 
     def announce(self, length: int | None) -> None:
-        """Records the length that the sender states, so that an object that is too large is refused at once."""
+        """Records the length that the sender states, so that an object that is too large is refused
+        at once."""
         if length is not None and length > self._max_bytes:
             raise self._too_large(f"{length:,} bytes")
 
@@ -89,7 +98,8 @@ class Body:
         return UnitError(
             "fetch",
             "too_large",
-            f"{safe_uri(self._uri)} is {size}; allowed are {self._max_bytes:,}. Raise {keyword('max_bytes')}",
+            f"{safe_uri(self._uri)} is {size}; allowed are {self._max_bytes:,}. Raise"
+            f" {keyword('max_bytes')}",
         )
 
 
@@ -112,11 +122,16 @@ def read_local(path: str, max_bytes: int) -> Received:
         raise UnitError("fetch", "not_found", f"{safe_uri(path)} does not exist") from None
     except OSError as error:
         if error.errno == errno.EISDIR:
-            raise UnitError("fetch", "unsupported", f"{safe_uri(path)} is a folder, not a file") from None
+            raise UnitError(
+                "fetch", "unsupported", f"{safe_uri(path)} is a folder, not a file"
+            ) from None
         if error.errno == errno.ELOOP:
-            raise UnitError("fetch", "refused", f"{safe_uri(path)} became a symlink while it was read") from None
+            raise UnitError(
+                "fetch", "refused", f"{safe_uri(path)} became a symlink while it was read"
+            ) from None
         if error.errno in (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.EINVAL):
-            # Kind "storage", although it is not tried again: a job can read such rows again once it is fixed.
+            # Kind "storage", although it is not tried again: a job can read such rows again once it
+            # is fixed.
             raise UnitError("fetch", "storage", f"{safe_uri(path)}: {error.strerror}") from None
         raise Transient(f"{error.strerror or type(error).__name__}") from None
 
@@ -145,7 +160,8 @@ class GuardedResolver(AbstractResolver):
 
 
 def _guarded_socket(address_info: Any) -> socket.socket:
-    """Makes the socket for the address of a connection; this is the last check, whatever was checked before."""
+    """Makes the socket for the address of a connection; this is the last check, whatever was
+    checked before."""
     family, kind, protocol, _, address = address_info
     if not is_public(str(address[0])):
         raise PrivateAddress(errno.EACCES, str(address[0]))
@@ -155,18 +171,26 @@ def _guarded_socket(address_info: Any) -> socket.socket:
 class HttpReader:
     """Reads http(s) addresses. Must be made and used on one event loop.
 
-    Addresses under a prefix in ``allow`` use their own connector. All others use one that refuses non-public
-    addresses, which covers redirects, a DNS name that changes between check and connection, and unusual notations of an
-    address. The former use the environment's proxies; the latter never do.
+    Addresses under a prefix in ``allow`` use their own connector. All others use one that refuses
+    non-public addresses, which covers redirects, a DNS name that changes between check and
+    connection, and unusual notations of an address. The former use the environment's proxies; the
+    latter never do.
     """
 
     waits = False  # a manifest from the web contains many dead servers
 
     def __init__(
-        self, policy: ReadPolicy, *, timeout_s: float, connections: int, resolver: Callable[[], AbstractResolver]
+        self,
+        policy: ReadPolicy,
+        *,
+        timeout_s: float,
+        connections: int,
+        resolver: Callable[[], AbstractResolver],
     ) -> None:
         self._policy = policy
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=min(10.0, timeout_s), sock_read=min(30.0, timeout_s))
+        timeout = aiohttp.ClientTimeout(
+            total=None, sock_connect=min(10.0, timeout_s), sock_read=min(30.0, timeout_s)
+        )
 
         def session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
             return aiohttp.ClientSession(
@@ -180,7 +204,9 @@ class HttpReader:
 
         self._public = session(
             aiohttp.TCPConnector(
-                limit=connections, resolver=GuardedResolver(resolver()), socket_factory=_guarded_socket
+                limit=connections,
+                resolver=GuardedResolver(resolver()),
+                socket_factory=_guarded_socket,
             )
         )
         self._trusted = session(aiohttp.TCPConnector(limit=connections, resolver=resolver()))
@@ -193,16 +219,22 @@ class HttpReader:
         """The current version of the object at a checked URL."""
         return await self._ask("HEAD", uri, lambda response: version_of(uri, response))
 
-    async def _ask(self, method: str, uri: str, take: Callable[[aiohttp.ClientResponse], Awaitable[T]]) -> T:
-        url, cookies = uri, aiohttp.CookieJar(unsafe=True, quote_cookie=False)  # unsafe: accepts IP addresses too
+    async def _ask(
+        self, method: str, uri: str, take: Callable[[aiohttp.ClientResponse], Awaitable[T]]
+    ) -> T:
+        # unsafe: accepts IP addresses too
+        url, cookies = uri, aiohttp.CookieJar(unsafe=True, quote_cookie=False)
         for _ in range(MAX_REDIRECTS + 1):
             session = self._trusted if self._policy.trusts(url) else self._public
             try:
                 address = URL(url, encoded=True)
                 headers = self._policy.headers_for(url, uri)
                 if sent := cookies.filter_cookies(address):
-                    headers["Cookie"] = "; ".join(f"{cookie.key}={cookie.coded_value}" for cookie in sent.values())
-                # Behind a proxy, the address of a name is unknown, so only trusted addresses are sent there.
+                    headers["Cookie"] = "; ".join(
+                        f"{cookie.key}={cookie.coded_value}" for cookie in sent.values()
+                    )
+                # Behind a proxy, the address of a name is unknown, so only trusted addresses are
+                # sent there.
                 proxy = proxy_for(address) if session is self._trusted else {}
                 async with session.request(
                     method, address, headers=headers, allow_redirects=False, **proxy
@@ -213,7 +245,9 @@ class HttpReader:
                     url = self._follow(uri, url, response.headers.get("Location", ""))
             except (aiohttp.ClientError, OSError, UnicodeError) as error:
                 raise self._failure(uri, url, error) from None
-        raise UnitError("fetch", "refused", f"{safe_uri(uri)} redirects more than {MAX_REDIRECTS} times")
+        raise UnitError(
+            "fetch", "refused", f"{safe_uri(uri)} redirects more than {MAX_REDIRECTS} times"
+        )
 
     async def check_answers(self, seconds: float) -> None:
         """Does nothing: a server that is away for long is passed over, see `Silence`."""
@@ -224,27 +258,37 @@ class HttpReader:
 
     def _follow(self, uri: str, url: str, location: str) -> str:
         # Bytes that are not UTF-8 appear in it as lone surrogates.
-        location = "".join(f"%{ord(c) - 0xDC00:02X}" if 0xDC80 <= ord(c) <= 0xDCFF else c for c in location.strip())
+        location = "".join(
+            f"%{ord(c) - 0xDC00:02X}" if 0xDC80 <= ord(c) <= 0xDCFF else c for c in location.strip()
+        )
         try:
             target = urljoin(url, location)
         except ValueError:
             target = ""
         if not location or not target.startswith(("http://", "https://")):
             raise UnitError(
-                "fetch", "refused", f"{safe_uri(uri)} redirects to {safe_uri(location)!r}, which is no http(s) address"
+                "fetch",
+                "refused",
+                f"{safe_uri(uri)} redirects to {safe_uri(location)!r}, which is no http(s) address",
             )
         try:
             return self._policy.check(target)
         except UnitError as error:
-            raise UnitError("fetch", error.kind, f"{safe_uri(uri)} redirects. {error.message}") from None
+            raise UnitError(
+                "fetch", error.kind, f"{safe_uri(uri)} redirects. {error.message}"
+            ) from None
 
     def _failure(self, uri: str, url: str, error: Exception) -> Exception:
         cause = getattr(error, "os_error", error)
         if isinstance(cause, PrivateAddress):
             via = "" if url == uri else f" ({safe_uri(uri)} redirects to it)"
-            return self._policy.refusal(url, url, f": it leads to {cause.strerror}, which is not public{via}")
+            return self._policy.refusal(
+                url, url, f": it leads to {cause.strerror}, which is not public{via}"
+            )
         if isinstance(error, aiohttp.ClientConnectorCertificateError):
-            return UnitError("fetch", "refused", f"{safe_uri(url)}: the server's certificate is not valid")
+            return UnitError(
+                "fetch", "refused", f"{safe_uri(url)}: the server's certificate is not valid"
+            )
         if isinstance(error, aiohttp.InvalidURL | UnicodeError):
             return UnitError("fetch", "bad_row", f"{safe_uri(url)} is no URL that can be asked for")
         if isinstance(error, TimeoutError):
@@ -263,7 +307,11 @@ class HttpReader:
             # Without the part of the answer that aiohttp quotes: it may be a cookie.
             said = re.split(r"[:\s]*\n|:?\s*\bb['\"]", error.message)[0]
             return Transient(f"the answer is not HTTP as it should be: {safe_text(said):.150}")
-        reason = os.strerror(cause.errno) if isinstance(cause, OSError) and cause.errno else type(error).__name__
+        reason = (
+            os.strerror(cause.errno)
+            if isinstance(cause, OSError) and cause.errno
+            else type(error).__name__
+        )
         return Transient(
             f"the connection failed: {reason}{self._about_proxies(url)}",
             silent=isinstance(error, aiohttp.ClientConnectorError),
@@ -275,7 +323,10 @@ class HttpReader:
         if self._policy.trusts(url) or not proxy_for(address):
             return ""
         mend = keyword("allow", f"{address.scheme}://")
-        return f" ({address.scheme.upper()}_PROXY is for addresses under {keyword('allow')} alone; {mend})"
+        return (
+            f" ({address.scheme.upper()}_PROXY is for addresses under {keyword('allow')} alone;"
+            f" {mend})"
+        )
 
 
 async def receive_body(uri: str, response: aiohttp.ClientResponse, max_bytes: int) -> Received:
@@ -299,12 +350,15 @@ async def version_of(uri: str, response: aiohttp.ClientResponse) -> str:
         raise UnitError("fetch", "not_found", f"{safe_uri(uri)}: HTTP {status}")
     if status not in (200, 203):
         hint = _CONTACT if status == 403 else ""
-        raise UnitError("fetch", "refused", f"{safe_uri(uri)}: the server refuses it, HTTP {status}{hint}")
+        raise UnitError(
+            "fetch", "refused", f"{safe_uri(uri)}: the server refuses it, HTTP {status}{hint}"
+        )
     return stated_version(response.headers)
 
 
 def retry_after(value: str | None) -> float:
-    """Seconds in a ``Retry-After`` header, given as seconds or as a date; 0 if there is none or it is unreadable."""
+    """Seconds in a ``Retry-After`` header, given as seconds or as a date; 0 if there is none or it
+    is unreadable."""
     if not value:
         return 0.0
     try:

@@ -17,7 +17,8 @@ _ONE_SLASH = re.compile(r"file:/(?!/)", re.IGNORECASE)
 
 
 def trimmed(uri: str) -> str:
-    """Without the spaces that table cells have around URLs. Names of files and objects may contain spaces.
+    """Without the spaces that table cells have around URLs. Names of files and objects may contain
+    spaces.
 
     ``file:/path``, as Java and Spark write it, becomes ``file:///path``.
     """
@@ -63,7 +64,8 @@ def covers(prefix: str, normal: str) -> bool:
     allowed, url = URL(prefix), URL(normal)
     if (host_of(allowed), allowed.port) != (host_of(url), url.port):
         return False
-    # %2f may be a slash for the server, so a path with ".." after decoding is covered only by the prefix of its host.
+    # %2f may be a slash for the server, so a path with ".." after decoding is covered only by the
+    # prefix of its host.
     if allowed.raw_path != "/" and has_dots(url.raw_path):
         return False
     return is_under(url.raw_path, allowed.raw_path)

@@ -26,13 +26,16 @@ class VideoOptions:
     """How videos are sampled and decoded.
 
     Args:
-        num_frames: Number of frames, taken evenly from the video. The cards use 8, video benchmarks 16.
+        num_frames: Number of frames, taken evenly from the video. The cards use 8, video benchmarks
+            16.
         fps: Take this many frames per second instead, by their time, and at most ``max_frames``.
         start: Start of the sampled range, in seconds from the first frame; None is the beginning.
         end: End of the range in seconds; None, or a time past the end, is the end.
-        rule: "cards" takes the middle of each of ``num_frames`` equal parts. "steps" takes the frames between
-            ``num_frames + 1`` equal parts, like VLMEvalKit. Only "cards" supports a start or an end.
-        max_frames: Maximum number of frames. More than about 64 seldom fit the context: a frame is 256 tokens.
+        rule: "cards" takes the middle of each of ``num_frames`` equal parts. "steps" takes the
+            frames between ``num_frames + 1`` equal parts, like VLMEvalKit. Only "cards" supports a
+            start or an end.
+        max_frames: Maximum number of frames. More than about 64 seldom fit the context: a frame is
+            256 tokens.
         max_tiles: Maximum tiles of one frame. The cards' videos have 1.
         thumbnail: Append the whole frame as one more tile if a frame has several.
         fit: How it gets the shape of its tiles; see `tile_image`.
@@ -40,15 +43,17 @@ class VideoOptions:
         resize: "fast" or "exact"; see `tile_image`.
         max_pixels: Maximum number of pixels of a frame; larger ones are refused before decoding.
         max_seconds: Maximum length of a video.
-        truncated: "error" refuses a truncated video, or one of which more than half the frames cannot be decoded.
-            "accept" uses what is there.
-        decoder: "pyav" decodes only what a wanted frame needs: on H.264 it is 1.6 times as fast as decord, with the
-            same pixels. "decord" is the model cards' decoder, with PyAV for files that it cannot open or index; use it
-            to reproduce the cards exactly, including its errors: it does not support AV1, and for MPEG-4 with B-frames
-            it returns the wrong frames. It is not installed with this project: pip install decord.
+        truncated: "error" refuses a truncated video, or one of which more than half the frames
+            cannot be decoded. "accept" uses what is there.
+        decoder: "pyav" decodes only what a wanted frame needs: on H.264 it is 1.6 times as fast as
+            decord, with the same pixels. "decord" is the model cards' decoder, with PyAV for files
+            that it cannot open or index; use it to reproduce the cards exactly, including its
+            errors: it does not support AV1, and for MPEG-4 with B-frames it returns the wrong
+            frames. It is not installed with this project: pip install decord.
         frames_fps: Frames per second of a video that is a folder or a list of frame images.
         exif: As in `ImageOptions`, for frame images.
-        threads: Threads to decode one video. 1 is best if there are as many parallel actors as cores.
+        threads: Threads to decode one video. 1 is best if there are as many parallel actors as
+            cores.
     """
 
     num_frames: int = 8
@@ -78,7 +83,8 @@ class SampledVideo:
     Args:
         tiles: uint8 of shape (tiles, 3, tile_size, tile_size), frame after frame.
         tiles_per_frame: Number of tiles of each frame.
-        frame_numbers: Numbers of these frames, in presentation order, from 0. A short video repeats some.
+        frame_numbers: Numbers of these frames, in presentation order, from 0. A short video repeats
+            some.
         timestamps: When each is shown, in seconds from the first frame.
         width: Width of the upright frames, in pixels.
         height: Height of the upright frames, in pixels.
@@ -104,12 +110,14 @@ def load_video(source: bytes | str, options: VideoOptions | None = None) -> Samp
     """Samples, decodes and tiles one video.
 
     Args:
-        source: The file's bytes, or the path of a readable local file; frame images as an archive from `pack_frames`.
+        source: The file's bytes, or the path of a readable local file; frame images as an archive
+            from `pack_frames`.
         options: How to sample and decode it.
 
     Raises:
-        UnitError: Stage "decode": "unsupported" for a file without video (sound only, say), "corrupt" for a damaged
-            one, "too_large" beyond a limit, "bad_row" if no frame lies between start and end.
+        UnitError: Stage "decode": "unsupported" for a file without video (sound only, say),
+            "corrupt" for a damaged one, "too_large" beyond a limit, "bad_row" if no frame lies
+            between start and end.
     """
     options = options or VideoOptions()
     video = open_video(
@@ -139,7 +147,8 @@ def load_video(source: bytes | str, options: VideoOptions | None = None) -> Samp
 
 
 def _completeness(video: VideoFile | FrameFolder, options: VideoOptions) -> list[str]:
-    # One or two frames fewer than the header states is normal, and a tenth of a second is not worth an error.
+    # One or two frames fewer than the header states is normal, and a tenth of a second is not worth
+    # an error.
     if video.missing_frames <= max(2, video.fps / 10):
         return []
     promised = video.num_frames + video.missing_frames
@@ -155,16 +164,25 @@ def _choose(video: VideoFile | FrameFolder, options: VideoOptions, notes: list[s
         wanted = min(options.num_frames, options.max_frames)
         if options.rule == "steps" and start is None and end is None:
             return step_indices(video.num_frames, wanted)
-        return sample_range(video.timestamps, video.fps, wanted, start=start, end=end, first=video.first_number)
+        return sample_range(
+            video.timestamps, video.fps, wanted, start=start, end=end, first=video.first_number
+        )
     numbers = sample_times(video.timestamps, options.fps, start=start, end=end)
     if len(numbers) <= options.max_frames:
         return numbers
-    notes.append(f"{options.max_frames} frames taken evenly instead of {len(numbers)} at {options.fps:g} a second")
+    notes.append(
+        f"{options.max_frames} frames taken evenly instead of {len(numbers)} at {options.fps:g} a"
+        " second"
+    )
     return spread(numbers[0], numbers[-1], options.max_frames)
 
 
 def _decode(
-    source: bytes | str, video: VideoFile | FrameFolder, numbers: list[int], options: VideoOptions, notes: list[str]
+    source: bytes | str,
+    video: VideoFile | FrameFolder,
+    numbers: list[int],
+    options: VideoOptions,
+    notes: list[str],
 ) -> tuple[dict[int, np.ndarray], tuple[int, int]]:
     """Returns the tiles of each frame, and the size of the first, upright."""
     tiles: dict[int, np.ndarray] = {}
@@ -179,8 +197,13 @@ def _decode(
             tiles[frame.number] = _tile(frame.pixels, options)
             size[frame.number] = frame.pixels.shape[1], frame.pixels.shape[0]
     if not tiles or (options.truncated == "error" and 2 * len(lost) > len(set(numbers))):
-        told = f"{len(lost)} of {len(set(numbers))} frames cannot be decoded, the first is frame {min(lost)}"
-        raise UnitError("decode", "corrupt", f"{told}; fetch the file again or accept truncated files")
+        told = (
+            f"{len(lost)} of {len(set(numbers))} frames cannot be decoded, the first is frame"
+            f" {min(lost)}"
+        )
+        raise UnitError(
+            "decode", "corrupt", f"{told}; fetch the file again or accept truncated files"
+        )
     if damaged:
         notes.append(f"damaged frames: {_listed(damaged)}")
     if lost:
@@ -207,7 +230,11 @@ def _tile(pixels: np.ndarray, options: VideoOptions) -> np.ndarray:
 
 
 def _frames(
-    source: bytes | str, video: VideoFile | FrameFolder, numbers: list[int], options: VideoOptions, notes: list[str]
+    source: bytes | str,
+    video: VideoFile | FrameFolder,
+    numbers: list[int],
+    options: VideoOptions,
+    notes: list[str],
 ) -> Iterator[DecodedFrame]:
     left = sorted(set(numbers))
     if options.decoder == "decord" and isinstance(video, VideoFile):
@@ -218,7 +245,8 @@ def _frames(
             while left and len(reader) == video.num_frames:
                 yield DecodedFrame(left[0], reader[left[0]].asnumpy())
                 left.pop(0)
-        except (decord.DECORDError, RuntimeError):  # also in mid-video, where its index and the packets disagree
+        # also in mid-video, where its index and the packets disagree
+        except (decord.DECORDError, RuntimeError):
             pass
         if left:
             notes.append("decoded with PyAV: decord cannot open or index it")
@@ -228,7 +256,8 @@ def _frames(
 
 @contextlib.contextmanager
 def _own_memory() -> Iterator[None]:
-    """Puts single frames into ordinary memory: only the tiles of all frames together are worth sharing."""
+    """Puts single frames into ordinary memory: only the tiles of all frames together are worth
+    sharing."""
     before, shared.allocate = shared.allocate, None
     try:
         yield

@@ -1,8 +1,9 @@
 """Finds and decodes single frames of a video file, with PyAV.
 
-It makes two passes over the file without seeking. The first reads every packet's times and decodes nothing (3 µs per
-packet). The second decodes only from a keyframe to the wanted frame, without frames that no other frame refers to.
-Seeking would save little, since the bytes are in memory, and it is inaccurate in containers without an index.
+It makes two passes over the file without seeking. The first reads every packet's times and decodes
+nothing (3 µs per packet). The second decodes only from a keyframe to the wanted frame, without
+frames that no other frame refers to. Seeking would save little, since the bytes are in memory, and
+it is inaccurate in containers without an index.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ from internvl_ops.media.video_stream import (
     video_too_long,
 )
 
-# Decoders that can skip frames to which no other frame refers. This makes H.264 1.5 and HEVC 1.9 times as fast.
+# Decoders that can skip frames to which no other frame refers. This makes H.264 1.5 and HEVC 1.9
+# times as fast.
 _CAN_SKIP = frozenset({"h264", "hevc", "mpeg4", "mpeg2video", "mpeg1video"})
 _MAX_PACKETS = 4_000_000
 
@@ -52,7 +54,8 @@ class DecodedFrame:
 
 
 class _Shown(NamedTuple):
-    """A shown frame: its time, and the first and last packet that code it (two packets if its fields are separate)."""
+    """A shown frame: its time, and the first and last packet that code it (two packets if its
+    fields are separate)."""
 
     time: int
     packet: int
@@ -61,7 +64,8 @@ class _Shown(NamedTuple):
 
 @dataclass(frozen=True)
 class _Run:
-    """Packets to decode without a break, from a keyframe to the last wanted frame, and the numbers of those frames."""
+    """Packets to decode without a break, from a keyframe to the last wanted frame, and the numbers
+    of those frames."""
 
     start: int
     stop: int
@@ -84,13 +88,19 @@ class VideoFile:
         missing_frames: Number of frames that the header promises and the file lacks.
 
     Raises:
-        UnitError: Stage "decode"; "unsupported" for a file without decodable video, "corrupt", "too_large".
+        UnitError: Stage "decode"; "unsupported" for a file without decodable video, "corrupt",
+            "too_large".
     """
 
     first_number = 0  # the number of the first frame
 
     def __init__(
-        self, source: bytes | str, *, max_pixels: int = 1 << 26, max_seconds: float = 6 * 3600.0, threads: int = 1
+        self,
+        source: bytes | str,
+        *,
+        max_pixels: int = 1 << 26,
+        max_seconds: float = 6 * 3600.0,
+        threads: int = 1,
     ) -> None:
         self._source = source
         self._max_pixels = max_pixels
@@ -100,7 +110,11 @@ class VideoFile:
             self._read_index(container, stream)
         seconds = float(self.timestamps[-1])
         if seconds > max(max_seconds, 100 * self.num_frames / self.fps):
-            raise UnitError("decode", "corrupt", f"times of frames jump to {seconds:,.0f} s; fetch the file again")
+            raise UnitError(
+                "decode",
+                "corrupt",
+                f"times of frames jump to {seconds:,.0f} s; fetch the file again",
+            )
         if seconds > max_seconds:
             raise video_too_long(seconds, max_seconds)
 
@@ -117,40 +131,59 @@ class VideoFile:
     def frames(self, numbers: list[int]) -> Iterator[DecodedFrame]:
         """Decodes the frames with these numbers, each once, in any order.
 
-        A damaged frame is replaced by the nearest frame decoded on the way to it, or left out if there is none.
+        A damaged frame is replaced by the nearest frame decoded on the way to it, or left out if
+        there is none.
         """
         wanted = sorted(set(numbers))
         with self._open() as (container, stream):
             by_times = self._by_times
-            found = self._by_time(container, stream, wanted) if by_times else _by_count(container, stream, wanted)
+            found = (
+                self._by_time(container, stream, wanted)
+                if by_times
+                else _by_count(container, stream, wanted)
+            )
             for number, frame, stands_in in found:
                 yield DecodedFrame(number, upright(frame), stands_in, bool(frame.is_corrupt))
 
     def previews(self, side: int) -> Iterator[tuple[float, np.ndarray]]:
-        """Seconds and pixels, RGB with ``side`` as the longer side, of every frame, in order and not turned upright."""
+        """Seconds and pixels, RGB with ``side`` as the longer side, of every frame, in order and
+        not turned upright."""
         with self._open() as (container, stream):
             first = self._shown[0].time if self._timed else 0
             width = height = 0  # of the first frame: in some videos the size changes
             for count, frame in enumerate(_all_frames(container, stream)):
                 if not width:
                     scale = side / max(frame.width, frame.height)
-                    width, height = max(2, round(frame.width * scale)), max(2, round(frame.height * scale))
+                    width, height = (
+                        max(2, round(frame.width * scale)),
+                        max(2, round(frame.height * scale)),
+                    )
                 timed = self._by_times and frame.pts is not None
-                seconds = float((frame.pts - first) * stream.time_base) if timed else count / self.fps
+                seconds = (
+                    float((frame.pts - first) * stream.time_base) if timed else count / self.fps
+                )
                 yield (
                     seconds,
-                    frame.to_ndarray(format="rgb24", width=width, height=height, interpolation="FAST_BILINEAR"),
+                    frame.to_ndarray(
+                        format="rgb24", width=width, height=height, interpolation="FAST_BILINEAR"
+                    ),
                 )
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[tuple[Any, Any]]:
         options = {"format_whitelist": ",".join(CONTAINERS), "protocol_whitelist": "none"}
-        with io.BytesIO(self._source) if isinstance(self._source, bytes) else open(self._source, "rb") as file:
+        with (
+            io.BytesIO(self._source)
+            if isinstance(self._source, bytes)
+            else open(self._source, "rb")
+        ) as file:
             head = file.read(4096)
             file.seek(0)
             with (
                 failures_told(head),
-                av.open(file, metadata_errors="ignore", buffer_size=1 << 18, options=options) as container,
+                av.open(
+                    file, metadata_errors="ignore", buffer_size=1 << 18, options=options
+                ) as container,
             ):
                 stream = video_stream(container)
                 for other in container.streams:
@@ -159,19 +192,25 @@ class VideoFile:
                 context = stream.codec_context
                 context.thread_count = self._threads
                 context.thread_type = "NONE" if self._threads == 1 else "AUTO"
-                context.options = {"max_pixels": str(self._max_pixels)}  # the size in the header may be wrong
+                # the size in the header may be wrong
+                context.options = {"max_pixels": str(self._max_pixels)}
                 yield container, stream
 
     def _check_header(self, container: Any, stream: Any, max_seconds: float) -> None:
         width, height = stream.codec_context.width, stream.codec_context.height
         if width < 1 or height < 1:
-            raise UnitError("decode", "corrupt", f"{container_name(container)} does not say how large its frames are")
+            raise UnitError(
+                "decode",
+                "corrupt",
+                f"{container_name(container)} does not say how large its frames are",
+            )
         if width * height > self._max_pixels:
             raise UnitError(
                 "decode",
                 "too_large",
-                f"frames of {width}x{height} = {width * height:,} pixels; at most {self._max_pixels:,} are allowed: "
-                f"raise {keyword('max_pixels')} if memory allows",
+                f"frames of {width}x{height} = {width * height:,} pixels; at most"
+                f" {self._max_pixels:,} are allowed: raise {keyword('max_pixels')} if memory"
+                " allows",
             )
         self._frame_pixels = width * height
         seconds = float(stream.duration * stream.time_base) if stream.duration else 0.0
@@ -186,7 +225,9 @@ class VideoFile:
         number = -1
         for number, packet in enumerate(packets(container, stream)):
             if number >= _MAX_PACKETS:
-                raise UnitError("decode", "too_large", f"more than {_MAX_PACKETS:,} frames; cut the video first")
+                raise UnitError(
+                    "decode", "too_large", f"more than {_MAX_PACKETS:,} frames; cut the video first"
+                )
             what = reader.shows(packet)
             if what == "second field":
                 if shown and shown[-1].packet == number - 1:
@@ -196,13 +237,16 @@ class VideoFile:
                 self._timed = False
                 shown.append(_Shown(0, number, number))
                 continue
-            if what == "frame" and not packet.is_discard:  # an edit list discards frames that later ones still need
+            # an edit list discards frames that later ones still need
+            if what == "frame" and not packet.is_discard:
                 shown.append(_Shown(packet.pts, number, number))
             if packet.is_keyframe or not keys:
                 keys.append((packet.pts, number))
         if not shown:
             raise UnitError(
-                "decode", "corrupt", f"{container_name(container)} announces a video and holds no frame of it"
+                "decode",
+                "corrupt",
+                f"{container_name(container)} announces a video and holds no frame of it",
             )
         self._count(container, stream, shown, number + 1)
         self._keys = sorted(keys)
@@ -223,8 +267,9 @@ class VideoFile:
         if not self._timed:
             self.timestamps = np.arange(self.num_frames) / self.fps
         self.missing_frames = max(0, self._promised(container, stream) - count)
-        # AVI has one time per packet, in decoding order. The times as a whole are right, but the order is wrong for
-        # frames that are shown in another order. Equal times do not reveal the order either.
+        # AVI has one time per packet, in decoding order. The times as a whole are right, but the
+        # order is wrong for frames that are shown in another order. Equal times do not reveal the
+        # order either.
         in_decoding_order = in_order and container.format.name == "avi"
         equal = len({one.time for one in shown}) < len(shown)
         unclear = (in_decoding_order or equal) and stream.codec_context.has_b_frames
@@ -234,9 +279,14 @@ class VideoFile:
         """The number of frames that the header states; 0 if it does not."""
         if stream.frames:
             return stream.frames
-        # Only these containers write the length into the header, where a truncated file keeps it. It is the length of
-        # the longest stream, so it describes the video only if there is no other stream.
-        if container.format.name in ("matroska,webm", "flv") and len(container.streams) == 1 and container.duration:
+        # Only these containers write the length into the header, where a truncated file keeps it.
+        # It is the length of the longest stream, so it describes the video only if there is no
+        # other stream.
+        if (
+            container.format.name in ("matroska,webm", "flv")
+            and len(container.streams) == 1
+            and container.duration
+        ):
             lead_s = self._shown[0].time * float(stream.time_base) if self._timed else 0.0
             missing_s = container.duration / av.time_base - lead_s - self.duration_s
             # A tenth, because with an uneven frame rate the last frame's duration is unknown.
@@ -244,7 +294,9 @@ class VideoFile:
                 return self.num_frames + round(missing_s * self.fps)
         return 0
 
-    def _by_time(self, container: Any, stream: Any, wanted: list[int]) -> Iterator[tuple[int, Any, bool]]:
+    def _by_time(
+        self, container: Any, stream: Any, wanted: list[int]
+    ) -> Iterator[tuple[int, Any, bool]]:
         numbers = {self._shown[number].packet: number for number in wanted}
         frames = _Decoded(stream, packets(container, stream))
         for run in self._runs(wanted):
@@ -258,7 +310,9 @@ class VideoFile:
                     yield numbers[packet], frame, False
                 elif time is not None:
                     later.update(
-                        (one.packet, frame) for one in pending.values() if one.time < time and one.packet not in later
+                        (one.packet, frame)
+                        for one in pending.values()
+                        if one.time < time and one.packet not in later
                     )
             for packet in sorted(pending):
                 if stand_in := later.get(packet, last):
@@ -283,19 +337,24 @@ class VideoFile:
 class _Decoded:
     """The frames of a stream's runs, each with the number and the time of its packet.
 
-    Each packet goes to the decoder with its number in place of its time, and the decoder returns that number with the
-    frame. So frames can be told apart even if several have the same time.
+    Each packet goes to the decoder with its number in place of its time, and the decoder returns
+    that number with the frame. So frames can be told apart even if several have the same time.
     """
 
     def __init__(self, stream: Any, source: Iterator[Any]) -> None:
         self._context, self._packets = stream.codec_context, enumerate(source)
         self._times: dict[int, int | None] = {}
 
-    def of_run(self, run: _Run, pending: Mapping[int, _Shown]) -> Iterator[tuple[int, int | None, Any]]:
-        """Decodes a run's packets until ``pending`` is empty; the caller removes frames from it as they are found."""
+    def of_run(
+        self, run: _Run, pending: Mapping[int, _Shown]
+    ) -> Iterator[tuple[int, int | None, Any]]:
+        """Decodes a run's packets until ``pending`` is empty; the caller removes frames from it as
+        they are found."""
         context, skip = self._context, "DEFAULT"
         can_skip = context.name in _CAN_SKIP
-        needed = {number for one in pending.values() for number in (one.packet, one.last)} | {run.start}
+        needed = {number for one in pending.values() for number in (one.packet, one.last)} | {
+            run.start
+        }
         self._times.clear()
         for number, packet in self._packets:
             if number < run.start:
@@ -324,7 +383,8 @@ class _Decoded:
 
 
 def _by_count(container: Any, stream: Any, wanted: list[int]) -> Iterator[tuple[int, Any, bool]]:
-    """Finds frames by counting, if packets have no times of their own (AVI with B-frames, raw streams)."""
+    """Finds frames by counting, if packets have no times of their own (AVI with B-frames, raw
+    streams)."""
     pending = list(reversed(wanted))
     frame = None
     for number, frame in enumerate(_all_frames(container, stream)):

@@ -1,4 +1,5 @@
-"""Determines what each packet of a video stream shows: a whole frame, a single field, or nothing."""
+"""Determines what each packet of a video stream shows: a whole frame, a single field, or
+nothing."""
 
 from __future__ import annotations
 
@@ -17,8 +18,8 @@ _HIGH_PROFILES = frozenset({100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 
 class PacketReader:
     """Determines for each packet of a stream, in decoding order, what it shows.
 
-    H.264 may code the two fields of a frame as separate pictures, each in its own packet. VP8, VP9 and AV1 have frames
-    that are only references and are never shown. Containers state neither.
+    H.264 may code the two fields of a frame as separate pictures, each in its own packet. VP8, VP9
+    and AV1 have frames that are only references and are never shown. Containers state neither.
 
     Args:
         codec: FFmpeg's name of the codec.
@@ -91,7 +92,11 @@ class _Fields:
     def _field(self, packet: bytes) -> _Field | None:
         """The single field in a packet; None if the packet holds a frame."""
         found: list[_Field] = []
-        units = _length_units(packet, self._length_bytes) if self._length_bytes else _start_code_units(packet)
+        units = (
+            _length_units(packet, self._length_bytes)
+            if self._length_bytes
+            else _start_code_units(packet)
+        )
         for unit in units:
             kind = unit[0] & 31
             if kind in (_SPS, _PPS):
@@ -252,7 +257,8 @@ def _vp9_shows(packet: bytes) -> bool:
 
 
 def _av1_shows(packet: bytes) -> bool:
-    """Whether any frame header in the packet says so; True if it has none, as in the stream of a still picture."""
+    """Whether any frame header in the packet says so; True if it has none, as in the stream of a
+    still picture."""
     at, found = 0, False
     while at < len(packet):
         head = packet[at]
@@ -280,7 +286,11 @@ def _av1_shows(packet: bytes) -> bool:
 
 def packets(container: Any, stream: Any) -> Iterator[Any]:
     """The stream's packets, in decoding order and on one time line; a truncated file ends them."""
-    shift, latest, step = 0, None, max(1, round(1 / (stream.time_base * (stream.average_rate or 25))))
+    shift, latest, step = (
+        0,
+        None,
+        max(1, round(1 / (stream.time_base * (stream.average_rate or 25)))),
+    )
     for packet in _raw_packets(container, stream):
         if packet.dts is not None and packet.pts is not None:
             # Broadcasts, and recordings that were joined from several, restart their times.
@@ -301,11 +311,13 @@ def _raw_packets(container: Any, stream: Any) -> Iterator[Any]:
         except av.error.FFmpegError:
             return
         except IndexError:
-            continue  # PyAV fails at a stream that begins in mid-file; that packet belongs to another stream
+            # PyAV fails at a stream that begins in mid-file; that packet belongs to another stream
+            continue
 
 
 def decode_packet(context: Any, packet: Any) -> list[Any]:
-    """The frames that a packet completes; none if it is damaged, since the next packet may be intact."""
+    """The frames that a packet completes; none if it is damaged, since the next packet may be
+    intact."""
     try:
         return context.decode(packet)
     except av.error.FFmpegError:

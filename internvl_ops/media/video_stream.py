@@ -1,4 +1,5 @@
-"""Selects the stream that a video file shows, turns its frames upright, and explains files that cannot be opened."""
+"""Selects the stream that a video file shows, turns its frames upright, and explains files that
+cannot be opened."""
 
 from __future__ import annotations
 
@@ -12,8 +13,9 @@ import numpy as np
 from internvl_ops.errors import UnitError, keyword
 from internvl_ops.media.sniff import sniffed, unreadable
 
-# Demuxers that read only one file. Demuxers that follow references to other files are left out (hls, dash, concat,
-# image sequences): a video must not make the decoder read other files or addresses.
+# Demuxers that read only one file. Demuxers that follow references to other files are left out
+# (hls, dash, concat, image sequences): a video must not make the decoder read other files or
+# addresses.
 CONTAINERS = (
     "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "mpegts", "mpeg", "flv", "asf", "ogg", "gif", "ivf", "nut",
     "h264", "hevc", "m4v", "mpegvideo", "rm", "dv", "mxf", "wtv", "apng",
@@ -36,12 +38,18 @@ def video_stream(container: Any) -> Any:
     if not videos:
         kinds = sorted({stream.type for stream in container.streams if stream.type != "video"})
         only = f"only {' and '.join(kinds)}" if kinds else "no stream at all"
-        raise UnitError("decode", "unsupported", f"{container_name(container)} holds {only}, and a video is needed")
+        raise UnitError(
+            "decode",
+            "unsupported",
+            f"{container_name(container)} holds {only}, and a video is needed",
+        )
     best = container.streams.best("video")
     stream = best if best in videos else videos[0]
     if stream.codec_context is None:
         raise UnitError(
-            "decode", "unsupported", f"{container_name(container)} is coded in a way that cannot be decoded here"
+            "decode",
+            "unsupported",
+            f"{container_name(container)} is coded in a way that cannot be decoded here",
         )
     return stream
 
@@ -53,8 +61,8 @@ def upright(frame: Any) -> np.ndarray:
     if matrix is None:
         return pixels
     across, over, _, down, along = np.frombuffer(bytes(matrix), np.int32)[:5].tolist()
-    # A point (x, y) is shown at (across * x + down * y, over * x + along * y). The code takes the nearest of the eight
-    # orientations of a picture.
+    # A point (x, y) is shown at (across * x + down * y, over * x + along * y). The code takes the
+    # nearest of the eight orientations of a picture.
     turned = abs(over) + abs(down) > abs(across) + abs(along)
     left, up = (down, over) if turned else (across, along)
     if turned:
@@ -80,7 +88,8 @@ def video_too_long(seconds: float, max_seconds: float) -> UnitError:
 
 @contextlib.contextmanager
 def failures_told(head: bytes) -> Iterator[None]:
-    """Converts FFmpeg's errors into a UnitError that says what the file is; ``head`` is its first bytes."""
+    """Converts FFmpeg's errors into a UnitError that says what the file is; ``head`` is its first
+    bytes."""
     try:
         yield
     except av.error.FFmpegError as error:

@@ -12,7 +12,14 @@ from internvl_ops.metrics.letters import (
     video_mme_option,
 )
 from internvl_ops.metrics.mme import mme_scores, yes_or_no
-from internvl_ops.metrics.questions import anls, exact_match, gqa_match, ocrbench_hit, relaxed_accuracy, vqa_accuracy
+from internvl_ops.metrics.questions import (
+    anls,
+    exact_match,
+    gqa_match,
+    ocrbench_hit,
+    relaxed_accuracy,
+    vqa_accuracy,
+)
 from internvl_ops.metrics.tables import tables_in, teds
 from internvl_ops.metrics.yes_no import pope_answer, pope_scores, yes_no_word
 

@@ -1,8 +1,9 @@
 """Words of captions, as pycocoevalcap counts them.
 
-They are the tokens of Stanford's PTBTokenizer, in lower case and without the punctuation that pycocoevalcap drops. The
-tokenizer is Java, so its rules are rewritten here, derived from the output of version 3.4.1 for some thousand texts in
-which they apply. The names of brackets count as words: pycocoevalcap means to drop them, but compares them in capitals.
+They are the tokens of Stanford's PTBTokenizer, in lower case and without the punctuation that
+pycocoevalcap drops. The tokenizer is Java, so its rules are rewritten here, derived from the output
+of version 3.4.1 for some thousand texts in which they apply. The names of brackets count as words:
+pycocoevalcap means to drop them, but compares them in capitals.
 """
 
 from __future__ import annotations
@@ -12,23 +13,44 @@ import re
 Tokens = list[str]
 
 DROPPED = frozenset(["''", "'", "``", "`", ".", "?", "!", ",", ":", "-", "--", "...", ";"])
-# They keep their point: always; with a capital; before a number. A single letter does, unless a sentence starts there.
+# They keep their point: always; with a capital; before a number. A single letter does, unless a
+# sentence starts there.
 ABBREVIATIONS = (
-    "mr mrs ms dr prof st mt ave blvd rd jr sr inc ltd co corp vs etc gen col capt lt sgt rev hon gov sen "
-    "rep pres jan feb mar apr jun jul aug sep sept oct nov dec mon tue tues wed thu thurs fri dept assn "
-    "tel est ext bros sq ft calif mich minn mo ariz colo conn fla ga ind kan ky md neb nev okla penn tenn "
-    "va vt wis wyo ala messrs mme mlle maj cmdr adm ph reps sens univ bldg ct ste al esq cf bhd mfg cie "
-    "jos wm alex"
+    "mr mrs ms dr prof st mt ave blvd rd jr sr inc ltd co corp vs etc gen col capt lt sgt rev hon"
+    " gov sen rep pres jan feb mar apr jun jul aug sep sept oct nov dec mon tue tues wed thu thurs"
+    " fri dept assn tel est ext bros sq ft calif mich minn mo ariz colo conn fla ga ind kan ky md"
+    " neb nev okla penn tenn va vt wis wyo ala messrs mme mlle maj cmdr adm ph reps sens univ bldg"
+    " ct ste al esq cf bhd mfg cie jos wm alex"
 )
 CAPITALISED = "Ill Mass Miss Ark Del La Ore Pa Tex Wash"
 STARTS = (
-    "A An As At But He Her Here If In It Many More Mr Ms Now One Our She So Some That The Their Then There They This We"
+    "A An As At But He Her Here If In It Many More Mr Ms Now One Our She So Some That The Their"
+    " Then There They This We"
 )
 NUMBERED = "no fig pp ca"
-SPLIT = {"cannot": 3, "gonna": 3, "gotta": 3, "wanna": 3, "lemme": 3, "gimme": 3, "'tis": 2, "'twas": 2, "more'n": 4}
+SPLIT = {
+    "cannot": 3,
+    "gonna": 3,
+    "gotta": 3,
+    "wanna": 3,
+    "lemme": 3,
+    "gimme": 3,
+    "'tis": 2,
+    "'twas": 2,
+    "more'n": 4,
+}
 REPLACED = {
     **dict(zip("()[]{}", ("-lrb-", "-rrb-", "-lsb-", "-rsb-", "-lcb-", "-rcb-"), strict=True)),
-    **{"£": "#", "€": "$", "¢": "cents", "½": "1/2", "¼": "1/4", "¾": "3/4", "⅓": "1/3", "⅔": "2/3"},
+    **{
+        "£": "#",
+        "€": "$",
+        "¢": "cents",
+        "½": "1/2",
+        "¼": "1/4",
+        "¾": "3/4",
+        "⅓": "1/3",
+        "⅔": "2/3",
+    },
     **dict.fromkeys('"“”„‘‚«»‹›', "''"),
     **{"&amp;": "&", "&lt;": "<", "&gt;": ">", "&quot;": "''", "…": "...", "–": "--", "—": "--"},
 }

@@ -1,4 +1,5 @@
-"""BLEU, ROUGE-L and CIDEr of captions, as pycocoevalcap computes them. METEOR needs Java and is left out."""
+"""BLEU, ROUGE-L and CIDEr of captions, as pycocoevalcap computes them. METEOR needs Java and is
+left out."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ NGrams = Counter[tuple[str, ...]]
 
 
 def bleu(responses: Sequence[Tokens], references: Sequence[Sequence[Tokens]]) -> list[float]:
-    """BLEU-1 to BLEU-4 of a whole set, from 0 to 1; the reference nearest in length sets the brevity penalty.
+    """BLEU-1 to BLEU-4 of a whole set, from 0 to 1; the reference nearest in length sets the
+    brevity penalty.
 
     Args:
         responses: One caption per image.
@@ -43,10 +45,13 @@ def bleu(responses: Sequence[Tokens], references: Sequence[Sequence[Tokens]]) ->
 
 
 def rouge_l(response: Tokens, references: Sequence[Tokens]) -> float:
-    """F-measure of the longest common subsequence, with the best precision and the best recall over the references."""
+    """F-measure of the longest common subsequence, with the best precision and the best recall over
+    the references."""
     common = [_longest_common(response, one) for one in references]
     precision = max(length / len(response) if response else 0.0 for length in common)
-    recall = max(length / len(one) if one else 0.0 for length, one in zip(common, references, strict=True))
+    recall = max(
+        length / len(one) if one else 0.0 for length, one in zip(common, references, strict=True)
+    )
     if not precision or not recall:
         return 0.0
     return (1 + BETA**2) * precision * recall / (recall + BETA**2 * precision)
@@ -55,15 +60,18 @@ def rouge_l(response: Tokens, references: Sequence[Tokens]) -> float:
 def cider(responses: Sequence[Tokens], references: Sequence[Sequence[Tokens]]) -> list[float]:
     """CIDEr-D of each caption, from 0 to 10; the score of a set is their mean.
 
-    Rare n-grams count more. Their rarity is computed from the references themselves: in a set of one image, every
-    score is 0.
+    Rare n-grams count more. Their rarity is computed from the references themselves: in a set of
+    one image, every score is 0.
     """
     counted = [[_all_ngrams(one) for one in its] for its in references]
     images_with = Counter(ngram for its in counted for ngram in set().union(*its))
     all_images = math.log(len(references)) if references else 0.0
 
     def weighted(ngrams: NGrams) -> dict[tuple[str, ...], float]:
-        return {ngram: count * (all_images - math.log(max(1, images_with[ngram]))) for ngram, count in ngrams.items()}
+        return {
+            ngram: count * (all_images - math.log(max(1, images_with[ngram])))
+            for ngram, count in ngrams.items()
+        }
 
     scores = []
     for response, its in zip(responses, counted, strict=True):
@@ -74,7 +82,9 @@ def cider(responses: Sequence[Tokens], references: Sequence[Sequence[Tokens]]) -
     return scores
 
 
-def _likeness(given: dict[tuple[str, ...], float], right: dict[tuple[str, ...], float], longer: int) -> float:
+def _likeness(
+    given: dict[tuple[str, ...], float], right: dict[tuple[str, ...], float], longer: int
+) -> float:
     """Mean over n of the clipped cosine, reduced for a different length."""
     cosines = []
     for n in range(1, N + 1):
@@ -110,5 +120,8 @@ def _longest_common(first: Tokens, second: Tokens) -> int:
     for word in first:
         diagonal = 0
         for at, other in enumerate(second, 1):
-            diagonal, row[at] = row[at], diagonal + 1 if word == other else max(row[at], row[at - 1])
+            diagonal, row[at] = (
+                row[at],
+                diagonal + 1 if word == other else max(row[at], row[at - 1]),
+            )
     return row[-1]

@@ -1,7 +1,8 @@
 """RefCOCO's score, computed like InternVL's ``eval/refcoco/evaluate_grounding.py``.
 
-That script accepts fewer forms than `internvl_ops.tasks.boxes.parse_boxes`, and published scores include what it
-misses. So it has its own parser here: the first four items between brackets and commas, or else a box of zeros.
+That script accepts fewer forms than `internvl_ops.tasks.boxes.parse_boxes`, and published scores
+include what it misses. So it has its own parser here: the first four items between brackets and
+commas, or else a box of zeros.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-FIRST_FOUR = re.compile(r"\[++" + r"([^,\n]*+)," * 3 + r"([^\]\n]*+)\]")  # the same as lazy dots, in linear time
+# the same as lazy dots, in linear time
+FIRST_FOUR = re.compile(r"\[++" + r"([^,\n]*+)," * 3 + r"([^\]\n]*+)\]")
 LEAST_IOU = 0.5
 
 
@@ -44,11 +46,12 @@ def hit(located: Located) -> bool:
 
 
 def iou(first: Sequence[float] | np.ndarray, second: Sequence[float] | np.ndarray) -> float:
-    """Intersection over union of two boxes, in float32 like the reference; nan if both boxes have no area.
+    """Intersection over union of two boxes, in float32 like the reference; nan if both boxes have
+    no area.
 
     Args:
-        first: x1, y1, x2, y2. The corners are not sorted: swapped corners have a negative or no area, as in the
-            reference.
+        first: x1, y1, x2, y2. The corners are not sorted: swapped corners have a negative or no
+            area, as in the reference.
         second: x1, y1, x2, y2.
     """
     a, b = np.asarray(first, np.float32), np.asarray(second, np.float32)
@@ -60,7 +63,8 @@ def iou(first: Sequence[float] | np.ndarray, second: Sequence[float] | np.ndarra
 
 
 def _first_box(located: Located) -> np.ndarray:
-    """float32, x1, y1, x2, y2 in pixels; thousandths if the numbers sum to 4 or more, fractions otherwise."""
+    """float32, x1, y1, x2, y2 in pixels; thousandths if the numbers sum to 4 or more, fractions
+    otherwise."""
     try:
         found = FIRST_FOUR.findall(located.response)[0]
         box = np.array([float(number) for number in found], np.float32)

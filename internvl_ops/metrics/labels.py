@@ -1,4 +1,5 @@
-"""Figures about labels: a confusion table, precision and recall of each label, accuracy, log loss."""
+"""Figures about labels: a confusion table, precision and recall of each label, accuracy, log
+loss."""
 
 from __future__ import annotations
 
@@ -23,8 +24,8 @@ def label_figures(
     Args:
         labels: In their order.
         rows: Of each unit the true labels, the label it got, and the probability of each label.
-        several: Whether several labels may be true. A label is then found where its probability is at least `applies`,
-            and there is no confusion table.
+        several: Whether several labels may be true. A label is then found where its probability is
+            at least `applies`, and there is no confusion table.
         applies: See there.
     """
     hits: Counter[str] = Counter()
@@ -40,7 +41,9 @@ def label_figures(
         given.update(found)
         true.update(truth)
         exact += found == truth
-        top += not several and bool(truth & set(sorted(chances, key=chances.__getitem__, reverse=True)[:TOP]))
+        top += not several and bool(
+            truth & set(sorted(chances, key=chances.__getitem__, reverse=True)[:TOP])
+        )
         loss += _loss(labels, truth, chances, several)
         if not several:
             confusion[next(iter(truth)), label] += 1
@@ -62,11 +65,15 @@ def label_figures(
     }
     if not several:
         by_truth = {name: {label: confusion[name, label] for label in labels} for name in names}
-        figures["confusion"] = {name: {label: n for label, n in row.items() if n} for name, row in by_truth.items()}
+        figures["confusion"] = {
+            name: {label: n for label, n in row.items() if n} for name, row in by_truth.items()
+        }
     return figures
 
 
-def _loss(labels: Sequence[str], truth: set[str], chances: Mapping[str, float], several: bool) -> float:
+def _loss(
+    labels: Sequence[str], truth: set[str], chances: Mapping[str, float], several: bool
+) -> float:
     """Negative logarithm of the probability that the truth has."""
     if not several:
         return -math.log(max(_SMALLEST, chances.get(next(iter(truth)), 0)))

@@ -6,13 +6,25 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable
 
-PERCEPTION = ("existence", "count", "position", "color", "posters", "celebrity", "scene", "landmark", "artwork", "OCR")
+PERCEPTION = (
+    "existence",
+    "count",
+    "position",
+    "color",
+    "posters",
+    "celebrity",
+    "scene",
+    "landmark",
+    "artwork",
+    "OCR",
+)
 COGNITION = ("commonsense_reasoning", "numerical_calculation", "text_translation", "code_reasoning")
 _CHINESE = re.compile("[\u4e00-\u9fa5]")
 
 
 def yes_or_no(response: str) -> str:
-    """``yes``, ``no``, or ``other``, by the first four characters, like MME's own script and InternVL's before it.
+    """``yes``, ``no``, or ``other``, by the first four characters, like MME's own script and
+    InternVL's before it.
 
     Chinese words, and ``true`` and ``false``, are accepted too.
     """
@@ -27,8 +39,8 @@ def mme_scores(answered: Iterable[tuple[str, str, bool]]) -> dict[str, dict[str,
     """Accuracy, accuracy+ and their sum, each out of 100, by category.
 
     Args:
-        answered: For each question: category, image, and whether the answer was right. Accuracy+ is the share of images
-            for which all answers were right.
+        answered: For each question: category, image, and whether the answer was right. Accuracy+ is
+            the share of images for which all answers were right.
     """
     categories: dict[str, dict[str, list[bool]]] = defaultdict(lambda: defaultdict(list))
     for category, image, right in answered:

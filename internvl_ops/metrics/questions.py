@@ -16,9 +16,9 @@ HANDWRITTEN_MATHS = "Handwritten Mathematical Expression Recognition"
 def anls(response: str, answers: Sequence[str]) -> float:
     """Normalised Levenshtein similarity to the nearest answer; below 0.5 it is 0 (DocVQA, InfoVQA).
 
-    Case and repeated spaces are ignored in the comparison, but the divisor is the length of the longer upper-case text
-    with its spaces (``Straße`` then has seven characters): the evaluation of the Robust Reading Competition, as in
-    VLMEvalKit. Two empty texts are equal.
+    Case and repeated spaces are ignored in the comparison, but the divisor is the length of the
+    longer upper-case text with its spaces (``Straße`` then has seven characters): the evaluation of
+    the Robust Reading Competition, as in VLMEvalKit. Two empty texts are equal.
     """
     similarity = 1 - min(_distance(response, answer) for answer in answers)
     return similarity if similarity >= LEAST_ANLS else 0.0
@@ -36,9 +36,10 @@ def _plain(text: str) -> str:
 def relaxed_accuracy(response: str, answers: Sequence[str]) -> float:
     """1 if a number is within 5 % of an answer, or a text equals one, ignoring case (ChartQA).
 
-    ``12%`` is 0.12. The 5 % are of the response, not of the answer: InternVL's script passes the two in this order, and
-    the published figures were made with it. If the answer is 20, 19 is wrong and 21 is right. ChartQA's own metric, and
-    VLMEvalKit's, take 5 % of the answer. A response of zero has no 5 %, so it is compared as text.
+    ``12%`` is 0.12. The 5 % are of the response, not of the answer: InternVL's script passes the
+    two in this order, and the published figures were made with it. If the answer is 20, 19 is wrong
+    and 21 is right. ChartQA's own metric, and VLMEvalKit's, take 5 % of the answer. A response of
+    zero has no 5 %, so it is compared as text.
     """
     return float(any(_relaxed(response.strip(), answer) for answer in answers))
 
@@ -58,10 +59,12 @@ def _number(text: str) -> float | None:
 
 
 def vqa_accuracy(response: str, answers: Sequence[str]) -> float:
-    """Agreement with the answers of people, where three equal answers are enough (TextVQA, VQAv2, VizWiz).
+    """Agreement with the answers of people, where three equal answers are enough (TextVQA, VQAv2,
+    VizWiz).
 
-    It is min(1, n / 3) for n equal answers among nine of the ten, averaged over the ten ways to leave one out: 0, 0.3,
-    0.6, 0.9 or 1 for none, one, two, three, or more. Texts are normalised as by EvalAI, see `normalise`.
+    It is min(1, n / 3) for n equal answers among nine of the ten, averaged over the ten ways to
+    leave one out: 0, 0.3, 0.6, 0.9 or 1 for none, one, two, three, or more. Texts are normalised as
+    by EvalAI, see `normalise`.
 
     Args:
         response: The model's answer.
@@ -69,25 +72,29 @@ def vqa_accuracy(response: str, answers: Sequence[str]) -> float:
     """
     matches = sum(normalise(answer) == normalise(response) for answer in answers)
     others = len(answers) - matches
-    shares = matches * min(Fraction(1), Fraction(matches - 1, 3)) + others * min(Fraction(1), Fraction(matches, 3))
+    shares = matches * min(Fraction(1), Fraction(matches - 1, 3)) + others * min(
+        Fraction(1), Fraction(matches, 3)
+    )
     return float(shares / len(answers)) if matches else 0.0
 
 
 def exact_match(response: str, answers: Sequence[str]) -> float:
-    """1 if the response equals an answer, ignoring case and surrounding spaces, as InternVL scores GQA and AI2D."""
+    """1 if the response equals an answer, ignoring case and surrounding spaces, as InternVL scores
+    GQA and AI2D."""
     return float(response.strip().lower() in {answer.strip().lower() for answer in answers})
 
 
 def gqa_match(response: str, answers: Sequence[str]) -> float:
-    """1 if the response without full stops at its end, in lower case, is an answer (GQA's own script, after InternVL's
-    conversion of the responses)."""
+    """1 if the response without full stops at its end, in lower case, is an answer (GQA's own
+    script, after InternVL's conversion of the responses)."""
     return float(response.rstrip(".").lower() in answers)
 
 
 def ocrbench_hit(response: str, answers: Sequence[str], category: str = "") -> float:
     """1 if an answer occurs anywhere in the response (OCRBench, as VLMEvalKit counts it).
 
-    Case is ignored, and line breaks count as spaces. For handwritten formulas, case matters and all spaces are removed.
+    Case is ignored, and line breaks count as spaces. For handwritten formulas, case matters and all
+    spaces are removed.
     """
     maths = category == HANDWRITTEN_MATHS
 

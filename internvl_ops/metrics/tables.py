@@ -1,9 +1,10 @@
 """Compares tables by TEDS, the similarity of their trees.
 
-Zhong et al., "Image-based table recognition: data, model, and evaluation" (2020), define it: 1 minus the edit distance
-of the trees over the number of nodes of the larger one. A node is the table, its head or body, a row or a cell. To
-insert or remove one costs 1. To replace one costs 1 if the tags or spans differ; else it is free, but for two cells,
-which cost the edit distance of their texts over the length of the longer one.
+Zhong et al., "Image-based table recognition: data, model, and evaluation" (2020), define it: 1
+minus the edit distance of the trees over the number of nodes of the larger one. A node is the
+table, its head or body, a row or a cell. To insert or remove one costs 1. To replace one costs 1 if
+the tags or spans differ; else it is free, but for two cells, which cost the edit distance of their
+texts over the length of the longer one.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ _TABLE_TAGS = re.compile(r"<(/?)table\b[^>]*>", re.IGNORECASE)
 _PIPES = re.compile(r"\s*\|.*\|\s*$")
 _RULE = re.compile(r"\s*\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?\s*$")
 _CELL_ENDS = re.compile(r"(?<!\\)\|")
-_MOST_TIMES = 10  # as large; a model in a loop writes more, and comparing takes the product of both sizes
+# as large; a model in a loop writes more, and comparing takes the product of both sizes
+_MOST_TIMES = 10
 _LARGEST_SPAN = 1_000
 
 
@@ -42,9 +44,11 @@ class Node:
 
 
 def tables_in(text: str) -> list[Node]:
-    """The tables of a text in HTML or Markdown, in their order; one within a cell is text of that cell.
+    """The tables of a text in HTML or Markdown, in their order; one within a cell is text of that
+    cell.
 
-    A header cell is a cell, and rows that stand in no head, body or foot stand in a body, as browsers read them.
+    A header cell is a cell, and rows that stand in no head, body or foot stand in a body, as
+    browsers read them.
     """
     found: list[Node] = []
     place = depth = 0
@@ -61,7 +65,8 @@ def tables_in(text: str) -> list[Node]:
 
 
 def teds(first: Node, second: Node) -> float:
-    """The similarity of two tables, from 0 to 1. Below 0.1, where one has ten times the nodes of the other, it is 0."""
+    """The similarity of two tables, from 0 to 1. Below 0.1, where one has ten times the nodes of
+    the other, it is 0."""
     sizes = count(first), count(second)
     if max(sizes) > _MOST_TIMES * min(sizes):
         return 0.0
@@ -88,7 +93,10 @@ def tree_edits(first: Node, second: Node, cost: Callable[[Node, Node], float]) -
         second: Another one.
         cost: What replacing a node costs; inserting and removing one costs 1.
     """
-    (nodes, leftmost, roots), (others, other_leftmost, other_roots) = _ordered(first), _ordered(second)
+    (nodes, leftmost, roots), (others, other_leftmost, other_roots) = (
+        _ordered(first),
+        _ordered(second),
+    )
     distance = [[0.0] * len(others) for _ in nodes]
     for root in roots:
         for other in other_roots:
@@ -110,8 +118,8 @@ def tree_edits(first: Node, second: Node, cost: Callable[[Node, Node], float]) -
 
 
 def _ordered(tree: Node) -> tuple[list[Node], list[int], list[int]]:
-    """The nodes, each behind its children; the number of the leftmost leaf below each; and the roots of parts that are
-    compared: each node that is not the first child."""
+    """The nodes, each behind its children; the number of the leftmost leaf below each; and the
+    roots of parts that are compared: each node that is not the first child."""
     nodes: list[Node] = []
     leftmost: list[int] = []
 
@@ -156,7 +164,9 @@ class _Tables(HTMLParser):
                 self.handle_starttag("tr", [])
             assert self._row is not None
             values = dict(attrs)
-            self._cell = Node("td", spans=(_span(values.get("colspan")), _span(values.get("rowspan"))))
+            self._cell = Node(
+                "td", spans=(_span(values.get("colspan")), _span(values.get("rowspan")))
+            )
             self._row.children.append(self._cell)
         elif tag == "br":
             self.handle_data(" ")
@@ -190,7 +200,11 @@ def _in_html(text: str) -> list[Node]:
 
 
 def _span(value: str | None) -> int:
-    return min(int(value), _LARGEST_SPAN) if value and value.isascii() and value.isdigit() and int(value) else 1
+    return (
+        min(int(value), _LARGEST_SPAN)
+        if value and value.isascii() and value.isdigit() and int(value)
+        else 1
+    )
 
 
 def _in_markdown(text: str) -> list[Node]:
@@ -215,4 +229,6 @@ def _in_markdown(text: str) -> list[Node]:
 
 def _row(line: str) -> Node:
     cells = _CELL_ENDS.split(line.strip().removeprefix("|").removesuffix("|"))
-    return Node("tr", [Node("td", text=" ".join(cell.replace("\\|", "|").split())) for cell in cells])
+    return Node(
+        "tr", [Node("td", text=" ".join(cell.replace("\\|", "|").split())) for cell in cells]
+    )

@@ -8,9 +8,11 @@ _NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eigh
 NUMBER_WORDS = {word: str(number) for number, word in enumerate(_NUMBERS)} | {"none": "0"}
 ARTICLES = {"a", "an", "the"}
 PUNCTUATION = ';/[]"{}()=+\\_-><@`!'  # commas and question marks are removed earlier
-# A full stop before a digit stays. The challenge's own pattern tries to keep one after a digit too, but fails.
+# A full stop before a digit stays. The challenge's own pattern tries to keep one after a digit too,
+# but fails.
 PERIOD = re.compile(r"\.(?!\d)")
-_LIMIT = int(re.UNICODE)  # maximum full stops to remove: the challenge's code passes a flag in place of the count
+# maximum full stops to remove: the challenge's code passes a flag in place of the count
+_LIMIT = int(re.UNICODE)
 
 _ONE = """
 ain't aren't can't could've couldn't didn't doesn't don't hadn't hasn't haven't he'd he's how'd how'll how's isn't
@@ -34,7 +36,11 @@ def _contractions() -> dict[str, str]:
     for odd in ("ow's'at", "'ows'at", "'ow'sat"):
         found[odd] = "'ow's'at"
     # The challenge's list has these in the wrong direction.
-    found |= {"somebody'd": "somebodyd", "somebodyd've": "somebody'd've", "somebody'dve": "somebody'd've"}
+    found |= {
+        "somebody'd": "somebodyd",
+        "somebodyd've": "somebody'd've",
+        "somebody'dve": "somebody'd've",
+    }
     found |= {"y'allll": "y'all'll", "yall'll": "y'all'll", "yall'd've": "y'all'd've"}
     return found
 
@@ -43,7 +49,8 @@ CONTRACTIONS = _contractions()
 
 
 def normalise(text: str) -> str:
-    """Lower case, no punctuation, no articles, numbers up to ten as digits, contractions with apostrophes."""
+    """Lower case, no punctuation, no articles, numbers up to ten as digits, contractions with
+    apostrophes."""
     text = text.lower().replace(",", "").replace("?", "").replace("'s", " 's").strip()
     text = text.replace("\n", " ").replace("\t", " ").strip()
     text = _without_punctuation(text)

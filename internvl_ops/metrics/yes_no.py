@@ -9,11 +9,13 @@ _NO = {"No", "not", "no"}
 _SIGNS = ';/[]"{}()=+\\_-><@`,?!'
 _THOUSANDS = re.compile(r"\d,\d")
 _PERIOD = re.compile(r"\.(?!\d)")
-_LIMIT = int(re.UNICODE)  # maximum full stops to remove: the script passes a flag in place of the count
+# maximum full stops to remove: the script passes a flag in place of the count
+_LIMIT = int(re.UNICODE)
 
 
 def pope_answer(response: str) -> str:
-    """``no`` if the first sentence has one of the words No, no and not, else ``yes``: POPE's own script.
+    """``no`` if the first sentence has one of the words No, no and not, else ``yes``: POPE's own
+    script.
 
     Only spaces separate words, so ``no!`` is none of them; an empty answer is a yes.
     """
@@ -22,15 +24,16 @@ def pope_answer(response: str) -> str:
 
 
 def yes_no_word(response: str) -> str:
-    """``yes`` or ``no`` if only one of the two occurs as a word, else empty: VLMEvalKit's rule without a judge."""
+    """``yes`` or ``no`` if only one of the two occurs as a word, else empty: VLMEvalKit's rule
+    without a judge."""
     words = set(_plain(response.lower()).split())
     said = words & {"yes", "no"}
     return said.pop() if len(said) == 1 else ""
 
 
 def _plain(text: str) -> str:
-    """Without signs: a sign at the edge of a word goes, one between words becomes a space. If a number with a comma
-    between its digits occurs, all signs go."""
+    """Without signs: a sign at the edge of a word goes, one between words becomes a space. If a
+    number with a comma between its digits occurs, all signs go."""
     number = _THOUSANDS.search(text) is not None
     plain = text
     for sign in _SIGNS:
@@ -40,14 +43,17 @@ def _plain(text: str) -> str:
 
 
 def pope_scores(answered: Iterable[tuple[bool, bool]]) -> dict[str, float]:
-    """Accuracy, precision, recall, F1 and the share of answers that are yes, each out of 100; 0 where the script would
-    divide by zero.
+    """Accuracy, precision, recall, F1 and the share of answers that are yes, each out of 100; 0
+    where the script would divide by zero.
 
     Args:
         answered: Of each question whether the right answer is yes, and whether the model's is.
     """
     pairs = list(answered)
-    count = {pair: pairs.count(pair) for pair in ((True, True), (True, False), (False, True), (False, False))}
+    count = {
+        pair: pairs.count(pair)
+        for pair in ((True, True), (True, False), (False, True), (False, False))
+    }
     right, missed, invented = count[True, True], count[True, False], count[False, True]
     precision = _share(right, right + invented)
     recall = _share(right, right + missed)

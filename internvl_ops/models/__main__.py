@@ -1,4 +1,5 @@
-"""The command `internvl-batch models`, or `python -m internvl_ops.models`: the family as a table."""
+"""The command `internvl-batch models`, or `python -m internvl_ops.models`: the family as a
+table."""
 
 import argparse
 from collections.abc import Sequence
@@ -20,7 +21,9 @@ def main(program: str, argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--markdown", action="store_true", help="as Markdown")
     options = parser.parse_args(argv)
     said = (
-        family_table.family_markdown() if options.markdown else f"{family_table.text()}\n\n{family_table.TABLE_NOTES}"
+        family_table.family_markdown()
+        if options.markdown
+        else f"{family_table.text()}\n\n{family_table.TABLE_NOTES}"
     )
     print(respelled(said, lambda name, valued: _OPTIONS[name] + " " * valued))
 

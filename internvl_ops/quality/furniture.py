@@ -1,4 +1,5 @@
-"""Tells page furniture, what belongs to a page and not to its text: page numbers, running heads and feet."""
+"""Tells page furniture, what belongs to a page and not to its text: page numbers, running heads and
+feet."""
 
 from __future__ import annotations
 
@@ -19,12 +20,15 @@ _PAGE_NUMBER = re.compile(
 )
 _CAPITAL = re.compile(r"[IVXLC]")
 # Lines that are structure, and never furniture by being repeated.
-_STRUCTURE = re.compile(r"\s*(?:\||<(?!header\b|footer\b|page_number\b)|\$\$|```|!\[|\\\[|[-*+] |\d+[.)] )")
+_STRUCTURE = re.compile(
+    r"\s*(?:\||<(?!header\b|footer\b|page_number\b)|\$\$|```|!\[|\\\[|[-*+] |\d+[.)] )"
+)
 _TAGGED = re.compile(r"\s*<(header|footer|page_number)>.*</\1>\s*", re.IGNORECASE)
 
 
 def is_page_number(line: str) -> bool:
-    """Whether a line is nothing but the number of a page: ``12``, ``- 12 -``, ``Page 3 of 9``, ``xiv``, ``第 3 页``.
+    """Whether a line is nothing but the number of a page: ``12``, ``- 12 -``, ``Page 3 of 9``,
+    ``xiv``, ``第 3 页``.
 
     Single capital letters that are Roman numerals are none: they head parts of a text.
     """
@@ -34,9 +38,10 @@ def is_page_number(line: str) -> bool:
 def without_furniture(texts: Sequence[str]) -> list[str]:
     """The texts of a document's pages without page numbers and running heads and feet.
 
-    Page numbers are those of `are_numbers`. A line at a head or foot is dropped if it stands there on at least three
-    pages and on 30 % of all; numbers in it may differ. So are lines that the model itself marked: ``<header>``,
-    ``<footer>``, ``<page_number>``. A heading stays where it stands first, and a line that is alone on its page.
+    Page numbers are those of `are_numbers`. A line at a head or foot is dropped if it stands there
+    on at least three pages and on 30 % of all; numbers in it may differ. So are lines that the
+    model itself marked: ``<header>``, ``<footer>``, ``<page_number>``. A heading stays where it
+    stands first, and a line that is alone on its page.
 
     Args:
         texts: The texts of the pages, in order.
@@ -45,7 +50,10 @@ def without_furniture(texts: Sequence[str]) -> list[str]:
     for at_foot in (False, True):
         pages = _without_numbers(pages, at_foot)
         edges = [_edge(lines, at_foot) for lines in pages]
-        keys = [None if place is None else _key(lines[place]) for lines, place in zip(pages, edges, strict=True)]
+        keys = [
+            None if place is None else _key(lines[place])
+            for lines, place in zip(pages, edges, strict=True)
+        ]
         counts = Counter(key for key in keys if key is not None)
         enough = max(_FEWEST, _SHARE * len(pages))
         headed: set[str] = set()
@@ -63,8 +71,8 @@ def without_furniture(texts: Sequence[str]) -> list[str]:
 def are_numbers(texts: Sequence[str], *, at_foot: bool) -> list[bool]:
     """Whether the first or last line of each page is its number, and not a number of the text.
 
-    It has to stand apart by a blank line, have marks as in ``- 12 -`` or ``Page 12``, or count on with the pages. The
-    number is not all that is on the page.
+    It has to stand apart by a blank line, have marks as in ``- 12 -`` or ``Page 12``, or count on
+    with the pages. The number is not all that is on the page.
 
     Args:
         texts: The texts of the pages, in order.
@@ -72,8 +80,15 @@ def are_numbers(texts: Sequence[str], *, at_foot: bool) -> list[bool]:
     """
     pages = [text.split("\n") for text in texts]
     edges = [_edge(lines, at_foot) for lines in pages]
-    shown = ["" if place is None else lines[place].strip() for lines, place in zip(pages, edges, strict=True)]
-    counted = {number: int(line) for number, line in enumerate(shown) if line.isdecimal() and len(line) <= 4}
+    shown = [
+        "" if place is None else lines[place].strip()
+        for lines, place in zip(pages, edges, strict=True)
+    ]
+    counted = {
+        number: int(line)
+        for number, line in enumerate(shown)
+        if line.isdecimal() and len(line) <= 4
+    }
     found = []
     for number, (lines, place, line) in enumerate(zip(pages, edges, shown, strict=True)):
         if place is None or not is_page_number(line) or not _is_among_others(lines):
@@ -83,7 +98,8 @@ def are_numbers(texts: Sequence[str], *, at_foot: bool) -> list[bool]:
         apart = not lines[beside].strip() and len(line) > line.isalpha()
         others = (number - 2, number - 1, number + 1, number + 2)
         counts_on = any(
-            number in counted and counted.get(other) == counted[number] + other - number for other in others
+            number in counted and counted.get(other) == counted[number] + other - number
+            for other in others
         )
         found.append(apart or counts_on or not line.isalnum())
     return found
@@ -114,10 +130,12 @@ def _edge(lines: Sequence[str], at_foot: bool) -> int | None:
 
 
 def _key(line: str) -> str | None:
-    """By what a running head is the same on other pages; "" if it is marked as furniture, None if it is none."""
+    """By what a running head is the same on other pages; "" if it is marked as furniture, None if
+    it is none."""
     if _TAGGED.fullmatch(line):
         return ""
-    bare_number = not any(letter.isalpha() for letter in line)  # is no head; `are_numbers` tells whether it is a page's
+    # is no head; `are_numbers` tells whether it is a page's
+    bare_number = not any(letter.isalpha() for letter in line)
     if bare_number or len(line) > _LONGEST or _STRUCTURE.match(line):
         return None
     return " ".join(_DIGITS.sub("0", line).casefold().split())

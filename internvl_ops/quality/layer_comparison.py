@@ -1,10 +1,12 @@
-"""Compares what a model read from a page with the page's text layer, and names what only one of them has.
+"""Compares what a model read from a page with the page's text layer, and names what only one of
+them has.
 
-Both texts are first made alike: compatibility forms, Markdown, HTML tags, bullets, quotes, hyphens and case are no
-differences. What is left are words; the letters of scripts without blanks are words of their own. Words are aligned by
-their longest common sequence, so what is only in one text is a run of words between common ones. A run whose letters
-resemble those of the other text at the same place is a misreading, and a run that the other text has elsewhere is a
-matter of order: neither is an invention or an omission.
+Both texts are first made alike: compatibility forms, Markdown, HTML tags, bullets, quotes, hyphens
+and case are no differences. What is left are words; the letters of scripts without blanks are words
+of their own. Words are aligned by their longest common sequence, so what is only in one text is a
+run of words between common ones. A run whose letters resemble those of the other text at the same
+place is a misreading, and a run that the other text has elsewhere is a matter of order: neither is
+an invention or an omission.
 """
 
 from __future__ import annotations
@@ -20,11 +22,15 @@ from rapidfuzz.distance import Indel, Levenshtein
 
 INVENTION, OMISSION, NUMBER = "invention", "omission", "number"
 FLAGS: dict[str, str] = {
-    INVENTION: "the answer has words that the text layer lacks, though the layer has all writing on the page",
+    INVENTION: (
+        "the answer has words that the text layer lacks, though the layer has all writing on the"
+        " page"
+    ),
     OMISSION: "the text layer has words, drawn on the page, that the answer lacks",
     NUMBER: "a number differs",
 }
-_ALIKE, _SAME = 0.5, 0.8  # similarity of letters from which a word, or a whole run, is a misreading of the other
+# similarity of letters from which a word, or a whole run, is a misreading of the other
+_ALIKE, _SAME = 0.5, 0.8
 _MOST_PAIRS = 40_000  # words of a run times those of the other
 _RUN, _LONG = 3, 8  # words, letters of a run in place of another from which it is one text's own
 _MOVED = 0.75  # share of the words of a run that the other text has elsewhere
@@ -32,15 +38,20 @@ _WORD = 4  # letters of a run without any counterpart; a digit is enough
 _MOST_SPANS, _LONGEST_SPAN = 50, 300  # kept of a page; characters of one
 
 _TAG = re.compile(
-    r"</?(?:table|thead|tbody|tr|t[dh]|br|sup|sub|b|i|u|p|em|strong|h[1-6])\b[^<>]{0,200}>", re.IGNORECASE
+    r"</?(?:table|thead|tbody|tr|t[dh]|br|sup|sub|b|i|u|p|em|strong|h[1-6])\b[^<>]{0,200}>",
+    re.IGNORECASE,
 )
 _RULE = re.compile(r"^[ |:+=*_-]*$", re.MULTILINE)  # lines of tables and rules
 _MARKS = re.compile(r"^[ \t]*(?:[-+*•◦▪‣]|#{1,6})[ \t]+|[*_`|#~$•·]|\\(?=\W)", re.MULTILINE)
 _HYPHENATED = re.compile(r"(?<=\w)-[ \t]*\n[ \t]*(?=\w)")
 _LEADERS = re.compile(r"(?:\.[ \t]?){4,}|…")
-_ALONE = re.compile(r"([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff])")
+_ALONE = re.compile(
+    r"([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff])"
+)
 _EDGES = re.compile(r"^\W+|\W+$")
-_TYPED = str.maketrans({"“": '"', "”": '"', "„": '"', "‘": "'", "’": "'", "–": "-", "—": "-", "−": "-", "\u00ad": None})
+_TYPED = str.maketrans(
+    {"“": '"', "”": '"', "„": '"', "‘": "'", "’": "'", "–": "-", "—": "-", "−": "-", "\u00ad": None}
+)
 
 
 @dataclass(frozen=True)
@@ -48,7 +59,8 @@ class Comparison:
     """How an answer and a text layer differ.
 
     Args:
-        similarity: 1 minus the edits of characters over the length of the longer text, without blanks.
+        similarity: 1 minus the edits of characters over the length of the longer text, without
+            blanks.
         word_similarity: The same of words.
         only_in_answer: Runs of words that only the answer has.
         only_in_layer: Runs of words that only the layer has.
@@ -75,7 +87,8 @@ def compare(answer: str, layer: str, *, covers: bool) -> Comparison:
     Args:
         answer: Text or Markdown from a model.
         layer: Text of the layer.
-        covers: Whether the layer has all writing that the page shows. Otherwise nothing is called an invention.
+        covers: Whether the layer has all writing that the page shows. Otherwise nothing is called
+            an invention.
     """
     said, stored = words(answer), words(layer)
     runs, numbers = [], False
@@ -110,7 +123,8 @@ def words(text: str) -> list[str]:
 
 
 def _runs(said: Sequence[str], stored: Sequence[str]) -> list[_Run]:
-    """The places where the two differ. A single common word between two long differences belongs to them."""
+    """The places where the two differ. A single common word between two long differences belongs to
+    them."""
     runs: list[tuple[int, int, int, int]] = []
     for step in Indel.opcodes(said, stored):
         if step.tag == "equal":
@@ -179,11 +193,14 @@ def _is_own(span: Sequence[str], other: Sequence[str]) -> bool:
     letters = sum(map(len, span))
     if not other:
         return letters >= _WORD or any(one.isdigit() for word in span for one in word)
-    return len(span) >= len(other) + _RUN or (letters >= _LONG and letters * 3 >= sum(map(len, other)))
+    return len(span) >= len(other) + _RUN or (
+        letters >= _LONG and letters * 3 >= sum(map(len, other))
+    )
 
 
 def _differ_in_numbers(run: _Run) -> bool:
-    """Whether both have digits, and not the same; a letter that is read as a digit makes no number."""
+    """Whether both have digits, and not the same; a letter that is read as a digit makes no
+    number."""
     answer, layer = _digits(run.answer), _digits(run.layer)
     return bool(answer and layer) and answer != layer
 
@@ -193,7 +210,8 @@ def _digits(span: Sequence[str]) -> str:
 
 
 class _Elsewhere:
-    """Finds a run among the words that the other text has without a counterpart, wherever they stand."""
+    """Finds a run among the words that the other text has without a counterpart, wherever they
+    stand."""
 
     def __init__(self, runs: Sequence[_Run]) -> None:
         self._left = [Counter(word for run in runs for word in run[side]) for side in (0, 1)]

@@ -1,6 +1,8 @@
-"""Joins the texts of pages: words that are split at line ends, and paragraphs that run over the end of a page.
+"""Joins the texts of pages: words that are split at line ends, and paragraphs that run over the end
+of a page.
 
-No letter, digit or mark of punctuation changes, but for hyphens that are undone. When in doubt, a text stays as it is.
+No letter, digit or mark of punctuation changes, but for hyphens that are undone. When in doubt, a
+text stays as it is.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ _SPLIT = re.compile(rf"([^\W\d_]{{2,}})([{_HYPHENS}])$")
 _REST = re.compile(r"[^\W\d_]+")
 _COMPOUND = re.compile(r"[^\W\d_]+(?:[-\u2010][^\W\d_]+)+")
 _WORD = re.compile(r"[^\W\d_]+")
-# A line of Markdown or HTML that is no running text: headings, list items, tables, formulas, fences, comments, tags.
+# A line of Markdown or HTML that is no running text: headings, list items, tables, formulas,
+# fences, comments, tags.
 _NO_PROSE = re.compile(r"\s*(?:#{1,6} |[-*+] |\d+[.)] |>|\||<|\$\$|```|\\\[|\\\]|!\[)")
 _FENCE = re.compile(r"\s*```")
 _ENDS = frozenset(".!?:;\u2026\u3002\uff01\uff1f\uff1a\uff1b")
@@ -37,12 +40,18 @@ class Vocabulary:
         self._compounds: set[str] = set()
         self._words: set[str] = set()
         for text in texts:
-            self._compounds.update(found.lower().replace("\u2010", "-") for found in _COMPOUND.findall(text))
+            self._compounds.update(
+                found.lower().replace("\u2010", "-") for found in _COMPOUND.findall(text)
+            )
             self._words.update(found.lower() for found in _WORD.findall(text))
 
     def is_compound(self, start: str, rest: str) -> bool:
-        """Whether the two parts are written with a hyphen elsewhere in the document, and not as one word."""
-        return f"{start}-{rest}".lower() in self._compounds and f"{start}{rest}".lower() not in self._words
+        """Whether the two parts are written with a hyphen elsewhere in the document, and not as one
+        word."""
+        return (
+            f"{start}-{rest}".lower() in self._compounds
+            and f"{start}{rest}".lower() not in self._words
+        )
 
 
 _EMPTIED = "".join(["\0", "emptied"])  # in place of a line of which nothing is left
@@ -51,8 +60,9 @@ _EMPTIED = "".join(["\0", "emptied"])  # in place of a line of which nothing is 
 def join_words(text: str, vocabulary: Vocabulary) -> str:
     """Undoes hyphens at line ends: the rest of the word goes up to its start.
 
-    A hyphen stays where the next line does not begin with a small letter, where the word has other hyphens, in tables,
-    formulas and code, and where the document writes the word with a hyphen elsewhere.
+    A hyphen stays where the next line does not begin with a small letter, where the word has other
+    hyphens, in tables, formulas and code, and where the document writes the word with a hyphen
+    elsewhere.
 
     Args:
         text: The text of a page.
@@ -67,19 +77,25 @@ def join_words(text: str, vocabulary: Vocabulary) -> str:
 
 
 def join_pages(
-    texts: Sequence[str], vocabulary: Vocabulary, *, words: bool, paragraphs: bool, tables: bool = False
+    texts: Sequence[str],
+    vocabulary: Vocabulary,
+    *,
+    words: bool,
+    paragraphs: bool,
+    tables: bool = False,
 ) -> str:
     """The text of consecutive pages.
 
     Args:
-        texts: The texts of the pages, in order; none of them is cut off, and none is missing between them.
+        texts: The texts of the pages, in order; none of them is cut off, and none is missing
+            between them.
         vocabulary: Of the document.
         words: Undo hyphens at line ends and page ends.
-        paragraphs: Put a paragraph that runs over the end of a page into one line where the pages meet: it does not end
-            like a sentence, and goes on with a small letter, or in a script without small letters. A page number below
-            it goes.
-        tables: Join a table that goes on at the head of the next page; see `table_joining`. So does a page number
-            below it.
+        paragraphs: Put a paragraph that runs over the end of a page into one line where the pages
+            meet: it does not end like a sentence, and goes on with a small letter, or in a script
+            without small letters. A page number below it goes.
+        tables: Join a table that goes on at the head of the next page; see `table_joining`. So does
+            a page number below it.
     """
     pages = [join_words(text, vocabulary) for text in texts] if words else list(texts)
     pieces = pages[:1]
@@ -102,7 +118,9 @@ def join_pages(
             continue
         if above != last:
             before = before[: len(before) - len(last)] + above
-            after = after[len(first) :].lstrip() if below is _EMPTIED else below + after[len(first) :]
+            after = (
+                after[len(first) :].lstrip() if below is _EMPTIED else below + after[len(first) :]
+            )
         pieces[-1] = before
         pieces += [_between(before, after) if paragraphs else BETWEEN_PAGES, after]
     return "".join(pieces)
@@ -120,7 +138,9 @@ def _undone(line: str, following: str, vocabulary: Vocabulary) -> tuple[str, str
         return line, following
     start, hyphen = split.groups()
     before = line[: split.start()]
-    if hyphen != _SOFT and (before.endswith(tuple(_HYPHENS)) or vocabulary.is_compound(start, rest[0])):
+    if hyphen != _SOFT and (
+        before.endswith(tuple(_HYPHENS)) or vocabulary.is_compound(start, rest[0])
+    ):
         return line, following
     indent = following[: len(following) - len(following.lstrip())]
     taken = re.match(r"\S+", following.lstrip())
@@ -158,7 +178,11 @@ def _runs_on(last: str, first: str) -> bool:
 
 def _between(above: str, below: str) -> str:
     """What stands between the two halves of a paragraph."""
-    if above.endswith(tuple(_HYPHENS)) or _is_without_blanks(above[-1]) or _is_without_blanks(below[:1]):
+    if (
+        above.endswith(tuple(_HYPHENS))
+        or _is_without_blanks(above[-1])
+        or _is_without_blanks(below[:1])
+    ):
         return ""
     return " "
 

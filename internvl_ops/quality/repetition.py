@@ -1,9 +1,9 @@
 """Detects answers that repeat themselves, during generation and when they are finished.
 
-Both rules require the same of a periodic stretch: it must be longer than a few periods *and* longer than what people
-write in that form. Nobody writes "the" thirty times, but a table may well have eighty rows of "N/A". The limits were
-chosen on the texts of ``testing/repetition_texts.py`` and on source files and documentation; ``make bench-repetition``
-measures them.
+Both rules require the same of a periodic stretch: it must be longer than a few periods *and* longer
+than what people write in that form. Nobody writes "the" thirty times, but a table may well have
+eighty rows of "N/A". The limits were chosen on the texts of ``testing/repetition_texts.py`` and on
+source files and documentation; ``make bench-repetition`` measures them.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# A tail of m + 2 periods is a loop, with m in tokens or in characters. Loops of signs alone need more characters,
-# because rulers, blank lines of a form and rows of empty cells have many characters but few tokens.
+# A tail of m + 2 periods is a loop, with m in tokens or in characters. Loops of signs alone need
+# more characters, because rulers, blank lines of a form and rows of empty cells have many
+# characters but few tokens.
 TAIL_TOKENS = 200
 TAIL_CHARACTERS = 600
 TAIL_SIGNS = 3000
@@ -32,7 +33,8 @@ MARKUP_TAG = re.compile(r"<[^<>]*>|^[^<>]*>|<[^<>]*$")
 WINDOW = 16  # characters that must recur before their distance counts as a possible period
 MOST_PERIODS = 8
 
-# Sentences that repeat earlier ones, in any order: their maximum number, and their maximum share of the text.
+# Sentences that repeat earlier ones, in any order: their maximum number, and their maximum share of
+# the text.
 MOST_SAID_BEFORE = 10
 SHARE_SAID_BEFORE = 0.7
 SENTENCE = re.compile(r"[^.!?。！？\n]++[.!?。！？]?")
@@ -44,7 +46,8 @@ class Loop:
     """A stretch at the end of an answer in which every item equals the one a period before.
 
     Attributes:
-        start: Start of the first round; the text before it, and the round itself, may still be useful.
+        start: Start of the first round; the text before it, and the round itself, may still be
+            useful.
         period: Length of a round.
         length: Length of the whole stretch, to the end of the answer.
 
@@ -88,7 +91,9 @@ def _find_loop(items: str, tail: int) -> Loop | None:
             return None
         if items.endswith(items[-period - tail :], 0, size - period):
             tails = range(size - 2 * period)
-            start = bisect_left(tails, True, key=lambda k: items[k : size - period] == items[k + period :])
+            start = bisect_left(
+                tails, True, key=lambda k: items[k : size - period] == items[k + period :]
+            )
             return Loop(start, period, size - start)
     return None
 
@@ -96,9 +101,9 @@ def _find_loop(items: str, tail: int) -> Loop | None:
 def is_repetitive(text: str) -> bool:
     """Whether a finished answer contains a stretch that repeats more often than people write.
 
-    It finds loops anywhere, with any period, in any script, including those in which a number counts up ("Figure 1: a
-    cat. Figure 2: a cat. …"). Repetitions that people write do not count: refrains, rules, leaders, columns of equal
-    cells, rows whose numbers differ.
+    It finds loops anywhere, with any period, in any script, including those in which a number
+    counts up ("Figure 1: a cat. Figure 2: a cat. …"). Repetitions that people write do not count:
+    refrains, rules, leaders, columns of equal cells, rows whose numbers differ.
 
     Args:
         text: The answer, without special tokens.
@@ -110,16 +115,24 @@ def _goes_round(text: str) -> bool:
     codes, numbers = _items(text)
     for period in _likely_periods(codes):
         for start, length, counting in _stretches(codes, numbers, period):
-            if length >= 3 * period + _limit("".join(map(chr, codes[start : start + period])), counting):
+            if length >= 3 * period + _limit(
+                "".join(map(chr, codes[start : start + period])), counting
+            ):
                 return True
     return False
 
 
 def _says_again(text: str) -> bool:
     parts = [part.strip().lower() for part in SENTENCE.findall(text)]
-    sentences = [part for part in parts if part.endswith(tuple(".!?。！？")) and len(part) >= SHORTEST_SENTENCE]
+    sentences = [
+        part
+        for part in parts
+        if part.endswith(tuple(".!?。！？")) and len(part) >= SHORTEST_SENTENCE
+    ]
     again = len("".join(sentences)) - len("".join(set(sentences)))
-    return len(sentences) - len(set(sentences)) >= MOST_SAID_BEFORE and again >= SHARE_SAID_BEFORE * len(text.strip())
+    return len(sentences) - len(
+        set(sentences)
+    ) >= MOST_SAID_BEFORE and again >= SHARE_SAID_BEFORE * len(text.strip())
 
 
 def _limit(period: str, counting: bool) -> int:
@@ -129,15 +142,15 @@ def _limit(period: str, counting: bool) -> int:
 
 
 def _has_words(period: str) -> bool:
-    """Whether the period contains words, apart from tags and items with a digit (12, 0x00). The period may begin
-    anywhere, even inside a tag."""
+    """Whether the period contains words, apart from tags and items with a digit (12, 0x00). The
+    period may begin anywhere, even inside a tag."""
     words = re.findall(r"\w++", MARKUP_TAG.sub(" ", 2 * period))
     return any(any(map(str.isalpha, word)) and not any(map(str.isdigit, word)) for word in words)
 
 
 def _items(text: str) -> tuple[np.ndarray, np.ndarray]:
-    """Code points int32 and values float64, shape (items,). A number is one item "0" with its value; a run of blanks is
-    one blank or line break."""
+    """Code points int32 and values float64, shape (items,). A number is one item "0" with its
+    value; a run of blanks is one blank or line break."""
     text = re.sub(r"\s+", lambda match: "\n" if "\n" in match[0] else " ", text.strip()).lower()
     values = [float(number[-15:]) for number in re.findall(r"\d+", text)]
     codes = np.frombuffer(re.sub(r"\d+", "0", text).encode("utf-32-le", "surrogatepass"), np.int32)
@@ -152,18 +165,24 @@ def _likely_periods(codes: np.ndarray) -> np.ndarray:
         return np.array([], np.int64)
     hashes = np.zeros(len(codes) - WINDOW + 1, np.uint64)
     for offset in range(WINDOW):
-        hashes = hashes * np.uint64(1_000_003) + codes[offset : len(hashes) + offset].astype(np.uint64)
+        hashes = hashes * np.uint64(1_000_003) + codes[offset : len(hashes) + offset].astype(
+            np.uint64
+        )
     order = np.argsort(hashes, kind="stable")
     same = hashes[order[1:]] == hashes[order[:-1]]
     distances, counts = np.unique(np.diff(order)[same], return_counts=True)
     return distances[np.argsort(-counts, kind="stable")[:MOST_PERIODS]]
 
 
-def _stretches(codes: np.ndarray, numbers: np.ndarray, period: int) -> Iterator[tuple[int, int, bool]]:
-    """Start and length of each stretch of more than three such periods, and whether a number in it counts up."""
+def _stretches(
+    codes: np.ndarray, numbers: np.ndarray, period: int
+) -> Iterator[tuple[int, int, bool]]:
+    """Start and length of each stretch of more than three such periods, and whether a number in it
+    counts up."""
     steps = numbers[period:] - numbers[:-period]
     equal = codes[period:] == codes[:-period]
-    equal[period:] &= steps[period:] == steps[:-period]  # a number may count up, by the same step in every round
+    # a number may count up, by the same step in every round
+    equal[period:] &= steps[period:] == steps[:-period]
     edges = np.flatnonzero(np.diff(np.concatenate(([False], equal, [False]))))
     for start, end in zip(edges[::2], edges[1::2], strict=True):
         if end - start > 2 * period:

@@ -10,14 +10,16 @@ _OPENS = re.compile(r"\s*<table\b[^<>]*>", re.IGNORECASE)
 _CLOSES = re.compile(r"</table\s*>\s*$", re.IGNORECASE)
 _ANY = re.compile(r"</?table\b", re.IGNORECASE)
 _LAST = re.compile(r".*(?=<table\b)", re.IGNORECASE | re.DOTALL)
-_FIRST_ROW = re.compile(r"\s*(?:<thead[^<>]*>\s*)?<tr\b.*?</tr\s*>(?:\s*</thead\s*>)?", re.IGNORECASE | re.DOTALL)
+_FIRST_ROW = re.compile(
+    r"\s*(?:<thead[^<>]*>\s*)?<tr\b.*?</tr\s*>(?:\s*</thead\s*>)?", re.IGNORECASE | re.DOTALL
+)
 
 
 def join_tables(above: str, below: str) -> tuple[str, str] | None:
     """Joins the table at the end of a page with the one at the head of the next.
 
-    Both are in HTML, or both in Markdown; they have the same number of columns; and the second has no head, an empty
-    one, or that of the first; the latter two then go.
+    Both are in HTML, or both in Markdown; they have the same number of columns; and the second has
+    no head, an empty one, or that of the first; the latter two then go.
 
     Args:
         above: The text of a page.
@@ -34,10 +36,17 @@ def join_tables(above: str, below: str) -> tuple[str, str] | None:
 def _in_html(above: str, below: str) -> tuple[str, str] | None:
     last, opens = _LAST.match(above), _OPENS.match(below)
     closes = re.search(r"</table\s*>", below, re.IGNORECASE)
-    if last is None or opens is None or closes is None or _ANY.search(below, opens.end(), closes.start()):
+    if (
+        last is None
+        or opens is None
+        or closes is None
+        or _ANY.search(below, opens.end(), closes.start())
+    ):
         return None
     first, second = html_table(above[last.end() :]), html_table(below[: closes.end()])
-    skipped = _skipped(first, second, has_head=any(cell.head for row in second.rows[:1] for cell in row))
+    skipped = _skipped(
+        first, second, has_head=any(cell.head for row in second.rows[:1] for cell in row)
+    )
     if skipped is None:
         return None
     rest = below[opens.end() :]
@@ -71,7 +80,8 @@ def _is_rule(line: str) -> bool:
 
 
 def _skipped(first: Table, second: Table, *, has_head: bool) -> bool | None:
-    """Whether the first row of the second table repeats a head; None if the second is a table of its own."""
+    """Whether the first row of the second table repeats a head; None if the second is a table of
+    its own."""
     if not first.rows or not second.rows or _columns(first) != _columns(second):
         return None
     repeats = [cell.text for cell in first.rows[0]] == [cell.text for cell in second.rows[0]]

@@ -15,7 +15,8 @@ def thought_notes(answers: Iterable[str], *, left_out: bool) -> list[str]:
     """Notes about thoughts in a unit's answers; the answers stay unchanged.
 
     Args:
-        answers: All texts of the unit. The opening ``<think>`` may be in the prompt, so that the answer only closes it.
+        answers: All texts of the unit. The opening ``<think>`` may be in the prompt, so that the
+            answer only closes it.
         left_out: Whether thoughts of the model were removed from an answer.
     """
     last_marks = [marks[-1] for text in answers if (marks := _MARK.findall(text))]
@@ -36,8 +37,8 @@ def without_thoughts(answer: str) -> str:
 def split_thoughts(text: str) -> tuple[str, str, bool]:
     """Splits a text into its thoughts, the answer after them, and whether the thoughts ended.
 
-    The opening mark may be in the prompt, so that the text only closes it. If thoughts did not end, the answer is what
-    stands before them.
+    The opening mark may be in the prompt, so that the text only closes it. If thoughts did not end,
+    the answer is what stands before them.
     """
     marks = list(_MARK.finditer(text))
     if not marks:

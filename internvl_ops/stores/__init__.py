@@ -1,1 +1,2 @@
-"""Stores: where inputs, media, outputs and checkpoints lie. One class a scheme; nothing else branches on a scheme."""
+"""Stores: where inputs, media, outputs and checkpoints lie. One class a scheme; nothing else
+branches on a scheme."""

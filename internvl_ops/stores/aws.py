@@ -46,7 +46,8 @@ def aws() -> Aws:
 
 
 def options_for(uri: str, settings: Settings) -> dict[str, str] | None:
-    """Options of object_store to read what is at ``uri``; None where it finds what it needs by itself."""
+    """Options of object_store to read what is at ``uri``; None where it finds what it needs by
+    itself."""
     if scheme_of(uri).name != "s3":
         return None
     paying = {"aws_request_payer": "true"} if settings.s3_requester_pays else {}
@@ -63,4 +64,6 @@ def object_store_options() -> dict[str, str]:
     access = aws()
     names = {"endpoint": "aws_endpoint", "region": "aws_region", "key": "aws_access_key_id",
              "secret": "aws_secret_access_key", "token": "aws_session_token"}  # fmt: skip
-    return access.named(names) | ({"allow_http": "true"} if access.endpoint.startswith("http://") else {})
+    return access.named(names) | (
+        {"allow_http": "true"} if access.endpoint.startswith("http://") else {}
+    )

@@ -13,7 +13,8 @@ from internvl_ops.stores.schemes import split_uri
 
 
 class AzureStore(BucketStore):
-    """Blobs, by ``az://CONTAINER/KEY`` or, with the account, ``az://CONTAINER@ACCOUNT.dfs.core.windows.net/KEY``."""
+    """Blobs, by ``az://CONTAINER/KEY`` or, with the account,
+    ``az://CONTAINER@ACCOUNT.dfs.core.windows.net/KEY``."""
 
     variables = ("FSSPEC_AZ", "FSSPEC_ABFS", "AZURE_")
     versions = ("etag", "last_modified")
@@ -27,24 +28,30 @@ class AzureStore(BucketStore):
 
         if self.account:
             self._check_account(
-                options.get("connection_string") or os.environ.get("AZURE_STORAGE_CONNECTION_STRING", "")
+                options.get("connection_string")
+                or os.environ.get("AZURE_STORAGE_CONNECTION_STRING", "")
             )
             options["account_name"] = self.account
         try:
-            return AzureBlobFileSystem(use_listings_cache=False, skip_instance_cache=True, **options)
+            return AzureBlobFileSystem(
+                use_listings_cache=False, skip_instance_cache=True, **options
+            )
         except ValueError as error:
             raise ConfigurationError(
-                f"az:// cannot be set up as configured: {first_line(error)}. Set AZURE_STORAGE_ACCOUNT_NAME or "
-                "AZURE_STORAGE_CONNECTION_STRING, or write az://CONTAINER@ACCOUNT.dfs.core.windows.net/PATH."
+                f"az:// cannot be set up as configured: {first_line(error)}. Set"
+                " AZURE_STORAGE_ACCOUNT_NAME or AZURE_STORAGE_CONNECTION_STRING, or write"
+                " az://CONTAINER@ACCOUNT.dfs.core.windows.net/PATH."
             ) from None
 
     def _check_account(self, connection: str) -> None:
-        """Refuses the URI of one account with the connection string of another, which adlfs would prefer."""
+        """Refuses the URI of one account with the connection string of another, which adlfs would
+        prefer."""
         named = re.search(r"AccountName=([^;]+)", connection)
         if named and named[1] != self.account:
             raise ConfigurationError(
-                f"az://…@{self.account}.dfs.core.windows.net: AZURE_STORAGE_CONNECTION_STRING is of the account "
-                f"{named[1]}. Leave the account out of the URI, or set AZURE_STORAGE_ACCOUNT_KEY or _SAS_TOKEN instead."
+                f"az://…@{self.account}.dfs.core.windows.net: AZURE_STORAGE_CONNECTION_STRING is of"
+                f" the account {named[1]}. Leave the account out of the URI, or set"
+                " AZURE_STORAGE_ACCOUNT_KEY or _SAS_TOKEN instead."
             )
 
     @property
@@ -58,13 +65,18 @@ class AzureStore(BucketStore):
         from azure.core.exceptions import ClientAuthenticationError
 
         return (
-            PermissionError(first_line(error)) if isinstance(error, ClientAuthenticationError) else super().told(error)
+            PermissionError(first_line(error))
+            if isinstance(error, ClientAuthenticationError)
+            else super().told(error)
         )
 
     def advice(self, error: BaseException) -> str:
         if not isinstance(error, PermissionError):
             return ""
-        return "Check the AZURE_STORAGE_* variables, or set AZURE_STORAGE_ANON=true for a public container"
+        return (
+            "Check the AZURE_STORAGE_* variables, or set AZURE_STORAGE_ANON=true for a public"
+            " container"
+        )
 
     def digest(self, info: Mapping[str, Any]) -> str:
         md5 = (info.get("content_settings") or {}).get("content_md5")
@@ -85,7 +97,8 @@ class AzureStore(BucketStore):
 
 
 async def _next_page(pages: Any) -> list[str] | None:
-    """Names of the blobs on the next page, without folders and the marks that accounts with folders keep for them."""
+    """Names of the blobs on the next page, without folders and the marks that accounts with folders
+    keep for them."""
     try:
         page = await anext(pages)
     except StopAsyncIteration:

@@ -32,8 +32,8 @@ class Received(NamedTuple):
 
     Args:
         data: All of its bytes.
-        version: Identifies the version of the object: the server's ETag, or else its date of last change; size and
-            time of a local file; empty if there is neither.
+        version: Identifies the version of the object: the server's ETag, or else its date of last
+            change; size and time of a local file; empty if there is neither.
     """
 
     data: bytes
@@ -46,7 +46,8 @@ class Stat(NamedTuple):
     Args:
         size: Its bytes; None if the store does not say.
         version: As in `Received`.
-        digest: Digest of the content that the store states, as ``sha256:…`` or ``md5:…``; empty if it states none.
+        digest: Digest of the content that the store states, as ``sha256:…`` or ``md5:…``; empty if
+            it states none.
     """
 
     size: int | None
@@ -67,10 +68,12 @@ class TooLarge(Exception):
 
 
 class Store(ABC):
-    """One store. Every method takes canonical URIs (see `schemes.canonical`) and may be called from any thread.
+    """One store. Every method takes canonical URIs (see `schemes.canonical`) and may be called from
+    any thread.
 
-    What fails raises OSError or one of `failures`: FileNotFoundError for what is not there, PermissionError for what
-    is refused. No method waits for a store that is away; `pipelines.patience` and the `Fetcher` do.
+    What fails raises OSError or one of `failures`: FileNotFoundError for what is not there,
+    PermissionError for what is refused. No method waits for a store that is away;
+    `pipelines.patience` and the `Fetcher` do.
 
     Args:
         scheme: The scheme that it was opened for.
@@ -78,7 +81,8 @@ class Store(ABC):
         account: The account that the URI names, see `account_of`.
     """
 
-    variables: ClassVar[tuple[str, ...]] = ()  # beginnings of the environment variables that decide how it is reached
+    # beginnings of the environment variables that decide how it is reached
+    variables: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, scheme: Scheme, settings: Settings, account: str = "") -> None:
         self.scheme, self.settings, self.account = scheme, settings, account
@@ -91,13 +95,20 @@ class Store(ABC):
 
     @classmethod
     def account_of(cls, uri: str) -> str:
-        """The account that a URI names, which decides how the store is reached; empty if URIs name none."""
+        """The account that a URI names, which decides how the store is reached; empty if URIs name
+        none."""
         return ""
 
     @classmethod
     def environment(cls) -> tuple[tuple[str, str], ...]:
         """The environment variables that decide how it is reached."""
-        return tuple(sorted((name, value) for name, value in os.environ.items() if name.startswith(cls.variables)))
+        return tuple(
+            sorted(
+                (name, value)
+                for name, value in os.environ.items()
+                if name.startswith(cls.variables)
+            )
+        )
 
     @property
     def failures(self) -> tuple[type[Exception], ...]:
@@ -121,7 +132,8 @@ class Store(ABC):
         """Opens a file for reading, seekable.
 
         Args:
-            block_size: Bytes that a request reads ahead; None for a reader that requests exactly what it needs.
+            block_size: Bytes that a request reads ahead; None for a reader that requests exactly
+                what it needs.
         """
 
     @abstractmethod
@@ -138,7 +150,8 @@ class Store(ABC):
 
     @abstractmethod
     def walk(self, uri: str, *, recursive: bool = True, beginning: str = "") -> Iterator[str]:
-        """Lists the files below a folder, sorted, relative to it; leaves out hidden files and folders. Streams.
+        """Lists the files below a folder, sorted, relative to it; leaves out hidden files and
+        folders. Streams.
 
         Args:
             beginning: Prefix of the wanted names: others may be left out.
@@ -146,7 +159,8 @@ class Store(ABC):
 
     @abstractmethod
     def names(self, folder: str) -> list[str]:
-        """Names of all entries of a folder, without their path, hidden ones too; empty if there is no such folder."""
+        """Names of all entries of a folder, without their path, hidden ones too; empty if there is
+        no such folder."""
 
     @abstractmethod
     def write(self, uri: str, data: bytes) -> None:
@@ -156,7 +170,8 @@ class Store(ABC):
     def create(self, uri: str, data: bytes) -> None:
         """Writes a whole file unless there is one of that name.
 
-        To learn whether it was written, read it back: if the answer was lost, the store itself cannot tell.
+        To learn whether it was written, read it back: if the answer was lost, the store itself
+        cannot tell.
         """
 
     @abstractmethod

@@ -35,7 +35,9 @@ class GcsStore(BucketStore):
         from google.auth.exceptions import GoogleAuthError
 
         text = first_line(error)
-        if isinstance(error, GoogleAuthError) or text.startswith(("Forbidden:", "Anonymous caller")):
+        if isinstance(error, GoogleAuthError) or text.startswith(
+            ("Forbidden:", "Anonymous caller")
+        ):
             return PermissionError(text)
         return super().told(error)
 

@@ -16,7 +16,8 @@ _ANY_SIZE = 1 << 62
 
 
 class HubStore(ReadOnlyStore):
-    """Files of the Hub, by ``hf://datasets/OWNER/NAME[@REVISION]/PATH``; ``models``, ``spaces``, ``buckets`` alike.
+    """Files of the Hub, by ``hf://datasets/OWNER/NAME[@REVISION]/PATH``; ``models``, ``spaces``,
+    ``buckets`` alike.
 
     Reading takes one request, whose answer states the hash of the content.
     """
@@ -28,7 +29,11 @@ class HubStore(ReadOnlyStore):
         import fsspec
 
         # huggingface_hub reads the variable once, when it is imported.
-        told = {"endpoint": os.environ["HF_ENDPOINT"].rstrip("/")} if os.environ.get("HF_ENDPOINT") else {}
+        told = (
+            {"endpoint": os.environ["HF_ENDPOINT"].rstrip("/")}
+            if os.environ.get("HF_ENDPOINT")
+            else {}
+        )
         return fsspec.filesystem("hf", skip_instance_cache=True, **(told | options))
 
     @property
@@ -38,7 +43,11 @@ class HubStore(ReadOnlyStore):
         return OSError, HfHubHTTPError.__bases__[0]  # of the HTTP client that huggingface_hub uses
 
     def advice(self, error: BaseException) -> str:
-        return "For a private or gated repository, set HF_TOKEN" if isinstance(error, PermissionError) else ""
+        return (
+            "For a private or gated repository, set HF_TOKEN"
+            if isinstance(error, PermissionError)
+            else ""
+        )
 
     def digest(self, info: Mapping[str, Any]) -> str:
         return f"sha256:{info['sha256']}" if info.get("sha256") else ""
@@ -58,12 +67,21 @@ class HubStore(ReadOnlyStore):
         if not hasattr(entry, "blob_id"):
             return {"type": "directory", "size": 0}
         sha256 = entry.lfs.sha256 if entry.lfs else ""
-        return {"type": "file", "size": entry.size, "hash": sha256 or entry.blob_id, "sha256": sha256}
+        return {
+            "type": "file",
+            "size": entry.size,
+            "hash": sha256 or entry.blob_id,
+            "sha256": sha256,
+        }
 
     def open(self, uri: str, *, block_size: int | None = BLOCK) -> BinaryIO:
         def fetch(start: int, end: int) -> bytes:
             with self._answer(uri, {"Range": f"bytes={start}-{end - 1}"}) as response:
-                return bytes(response.read()) if response.status_code == 206 else bytes(response.read()[start:end])
+                return (
+                    bytes(response.read())
+                    if response.status_code == 206
+                    else bytes(response.read()[start:end])
+                )
 
         return ranged(self.fs, uri, self.stat(uri).size, fetch, block_size)
 
@@ -90,8 +108,14 @@ class HubStore(ReadOnlyStore):
         utils: Any = huggingface_hub.utils
 
         with self.telling():
-            sent = {**utils.build_hf_headers(token=self.fs.token), "Accept-Encoding": "identity", **(headers or {})}
-            with utils.get_session().stream("GET", self._address(uri), headers=sent, follow_redirects=True) as response:
+            sent = {
+                **utils.build_hf_headers(token=self.fs.token),
+                "Accept-Encoding": "identity",
+                **(headers or {}),
+            }
+            with utils.get_session().stream(
+                "GET", self._address(uri), headers=sent, follow_redirects=True
+            ) as response:
                 if response.status_code >= 400:
                     response.read()
                 utils.hf_raise_for_status(response)
@@ -121,7 +145,8 @@ class HubStore(ReadOnlyStore):
 
 
 def _stated(response: Any) -> str:
-    """The hash of the content that an answer states: of the answer that led to it, if the content lies elsewhere."""
+    """The hash of the content that an answer states: of the answer that led to it, if the content
+    lies elsewhere."""
     for answer in (*response.history, response):
         for name in ("X-Linked-ETag", "ETag"):
             if name in answer.headers:

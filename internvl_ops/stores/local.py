@@ -64,8 +64,11 @@ class LocalStore(Store):
             return []
 
     def write(self, uri: str, data: bytes) -> None:
-        # Readers skip names that start with a dot, so nobody reads a file that a killed job left half written.
-        unfinished = posixpath.join(posixpath.dirname(uri), f".{posixpath.basename(uri)}.{secrets.token_hex(8)}")
+        # Readers skip names that start with a dot, so nobody reads a file that a killed job left
+        # half written.
+        unfinished = posixpath.join(
+            posixpath.dirname(uri), f".{posixpath.basename(uri)}.{secrets.token_hex(8)}"
+        )
         os.makedirs(posixpath.dirname(uri), exist_ok=True)
         try:
             with open(unfinished, "xb") as file:
@@ -89,12 +92,14 @@ class LocalStore(Store):
 
 
 def _open_regular(uri: str, buffering: int = -1) -> BinaryIO:
-    """Opens a file to read. A pipe, a device or a folder is refused: it would wait for a writer, or never end.
+    """Opens a file to read. A pipe, a device or a folder is refused: it would wait for a writer, or
+    never end.
 
     Raises:
         OSError: ``EINVAL`` for what is no regular file.
     """
-    descriptor = os.open(uri, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe without a writer opens at once
+    # a pipe without a writer opens at once
+    descriptor = os.open(uri, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(errno.EINVAL, "not a regular file", uri)
@@ -104,7 +109,9 @@ def _open_regular(uri: str, buffering: int = -1) -> BinaryIO:
         raise
 
 
-def _walk(root: str, prefix: str, recursive: bool, above: tuple[tuple[int, int], ...]) -> Iterator[str]:
+def _walk(
+    root: str, prefix: str, recursive: bool, above: tuple[tuple[int, int], ...]
+) -> Iterator[str]:
     """One folder at a time."""
     folder = os.path.join(root, prefix)
     here = os.stat(folder)
@@ -112,7 +119,9 @@ def _walk(root: str, prefix: str, recursive: bool, above: tuple[tuple[int, int],
     if identity in above:  # a symbolic link to a parent folder: following it would never end
         return
     with os.scandir(folder) as entries:
-        found = sorted((entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith("."))
+        found = sorted(
+            (entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith(".")
+        )
     for name, is_directory in found:
         if not is_directory:
             yield prefix + name

@@ -15,8 +15,8 @@ def store_of(uri: str, settings: Settings = Settings()) -> Store:  # noqa: B008 
     """The store of a URI whose scheme is known. It is opened once for a scheme and a configuration.
 
     Raises:
-        ConfigurationError: The package that reads its scheme is not installed, or the store cannot be set up as
-            configured.
+        ConfigurationError: The package that reads its scheme is not installed, or the store cannot
+            be set up as configured.
     """
     scheme = scheme_of(uri)
     opened = _class_of(scheme)
@@ -42,8 +42,8 @@ def refuse_keys(option: str, uri: str) -> None:
     scheme = scheme_of(uri)
     if scheme.lists and without_credentials(uri) != uri:
         raise ConfigurationError(
-            f"{option} {safe_uri(uri)}: no keys are taken from an address. Set {_instead(scheme)}, and leave them out "
-            "of it."
+            f"{option} {safe_uri(uri)}: no keys are taken from an address. Set {_instead(scheme)},"
+            " and leave them out of it."
         )
 
 
@@ -57,8 +57,8 @@ def missing(uri: str, scheme: Scheme, error: ImportError) -> ConfigurationError:
     """The error for a scheme whose package is not installed."""
     wanted = f"internvl-batch[{scheme.extra}]" if scheme.extra else scheme.package
     return ConfigurationError(
-        f"{safe_uri(uri)}: {scheme.example} is read and written by {scheme.package}, which cannot be imported "
-        f"({error}). Install it on every node: pip install '{wanted}'."
+        f"{safe_uri(uri)}: {scheme.example} is read and written by {scheme.package}, which cannot"
+        f" be imported ({error}). Install it on every node: pip install '{wanted}'."
     )
 
 
@@ -70,7 +70,11 @@ def _class_of(scheme: Scheme) -> type[Store]:
 
 @functools.lru_cache(maxsize=32)
 def _opened(
-    scheme: Scheme, opened: type[Store], settings: Settings, account: str, environment: tuple[tuple[str, str], ...]
+    scheme: Scheme,
+    opened: type[Store],
+    settings: Settings,
+    account: str,
+    environment: tuple[tuple[str, str], ...],
 ) -> Store:
     if scheme.package:
         importlib.import_module(scheme.package)

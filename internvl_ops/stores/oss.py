@@ -11,22 +11,32 @@ from internvl_ops.stores.remote import BucketStore, ranged
 from internvl_ops.stores.schemes import split_uri
 
 KEYS_A_PAGE = 1_000
-_VARIABLES = {"key": "OSS_ACCESS_KEY_ID", "secret": "OSS_ACCESS_KEY_SECRET", "token": "OSS_SESSION_TOKEN"}
+_VARIABLES = {
+    "key": "OSS_ACCESS_KEY_ID",
+    "secret": "OSS_ACCESS_KEY_SECRET",
+    "token": "OSS_SESSION_TOKEN",
+}
 
 
 class OssStore(BucketStore):
-    """Objects of OSS. Of ossfs it uses what makes one request; the rest relies on cached listings."""
+    """Objects of OSS. Of ossfs it uses what makes one request; the rest relies on cached
+    listings."""
 
     variables = ("FSSPEC_OSS", "OSS_")
 
     def configured(self) -> dict[str, Any]:
-        told = {name: os.environ[variable] for name, variable in _VARIABLES.items() if os.environ.get(variable)}
+        told = {
+            name: os.environ[variable]
+            for name, variable in _VARIABLES.items()
+            if os.environ.get(variable)
+        }
         return told | super().configured()
 
     def make(self, **options: Any) -> Any:
         from ossfs import OSSFileSystem
 
-        # Its listings pass through its cache; a second is the shortest time that they reliably stay there.
+        # Its listings pass through its cache; a second is the shortest time that they reliably stay
+        # there.
         return OSSFileSystem(skip_instance_cache=True, listings_expiry_time=1, **options)
 
     @property
@@ -36,7 +46,11 @@ class OssStore(BucketStore):
         return OSError, OssError
 
     def advice(self, error: BaseException) -> str:
-        return f"Check {', '.join(_VARIABLES.values())} and OSS_ENDPOINT" if isinstance(error, PermissionError) else ""
+        return (
+            f"Check {', '.join(_VARIABLES.values())} and OSS_ENDPOINT"
+            if isinstance(error, PermissionError)
+            else ""
+        )
 
     def info(self, uri: str) -> Mapping[str, Any]:
         # ossfs would list the whole folder of the object.
@@ -61,7 +75,9 @@ class OssStore(BucketStore):
 
         def fetch(start: int, end: int) -> bytes:
             with self.telling():
-                found: bytes = self.fs._call_oss("get_object", key, bucket=bucket, byte_range=(start, end - 1)).read()
+                found: bytes = self.fs._call_oss(
+                    "get_object", key, bucket=bucket, byte_range=(start, end - 1)
+                ).read()
             return found
 
         return ranged(self.fs, uri, self.stat(uri).size, fetch, block_size)
@@ -80,7 +96,11 @@ class OssStore(BucketStore):
             yield [entry.key for entry in page.object_list]
 
     def _listed(self, bucket: str, prefix: str, delimiter: str) -> Iterator[Any]:
-        request: dict[str, Any] = {"prefix": prefix, "delimiter": delimiter, "max_keys": KEYS_A_PAGE}
+        request: dict[str, Any] = {
+            "prefix": prefix,
+            "delimiter": delimiter,
+            "max_keys": KEYS_A_PAGE,
+        }
         while True:
             page = self.fs._call_oss("list_objects_v2", bucket=bucket, **request)
             yield page

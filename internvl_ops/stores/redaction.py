@@ -10,17 +10,21 @@ from internvl_ops.stores.schemes import SCHEME, SCHEMES, has_buckets, scheme_nam
 _SHOWN = 300  # maximum characters of a URI in a message
 _EXAMINED = 10 * _SHOWN  # characters of a path that are examined; what follows is never shown
 _DEEPEST = 3  # levels of URIs within URIs; deeper ones are not shown at all
-# A URI in a text. A query may contain characters that end a path. The scheme has a largest length, so that the time for
-# a long text grows with its length and not with its square.
-_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}://(?:[^\s/@]*@)?[^\s'\"<>|\\?#]+(?:[?#][^\s'\"<>]*)?")
+# A URI in a text. A query may contain characters that end a path. The scheme has a largest length,
+# so that the time for a long text grows with its length and not with its square.
+_URI = re.compile(
+    r"[A-Za-z][A-Za-z0-9+.-]{0,30}://(?:[^\s/@]*@)?[^\s'\"<>|\\?#]+(?:[?#][^\s'\"<>]*)?"
+)
 # Parameters that sign a request or identify the client, by their whole name or a part of it.
 _SECRET_WHOLE = r"sig|sign|key|policy|auth|pass|pwd|jwt|hmac|hdnts|hdnea|Key-Pair-Id|AWSAccessKeyId|OSSAccessKeyId"
 _SECRET_PART = r"signature|credential|token|secret|password|passwd|api[-_]?key|access[-_]?(?:key|id)|authorization"
 _SECRET_NAME = rf"(?:{_SECRET_WHOLE}|[\w.%-]{{0,100}}(?:{_SECRET_PART})[\w.%-]{{0,100}})"
 _SIGNED = re.compile(rf"([?&#;]{_SECRET_NAME}=)[^&#;\s'\"<>]*", re.IGNORECASE)
-# user:password@ of an address without scheme; a password may contain any character, a user no slash.
+# user:password@ of an address without scheme; a password may contain any character, a user no
+# slash.
 _USER = re.compile(r"^(?://)?[^\s/:@]*:\S*@")
-# The same within a text, in two steps that are linear in its length: what stands before an @, then a user in it.
+# The same within a text, in two steps that are linear in its length: what stands before an @, then
+# a user in it.
 _BEFORE_AT = re.compile(r"(?<![^\s/@'\"])[^\s/@'\"]++@(?=[\w\[])")
 _USER_BEFORE_AT = re.compile(r"(?<![\w.~%+-])[\w.~%+-]++:(?=[^@])")
 _HEADER = re.compile(
@@ -33,7 +37,8 @@ _BEARER = re.compile(r"\b(Bearer\s+)[\w.~+/=-]{8,}")
 
 
 def safe_uri(uri: str) -> str:
-    """A URI for a log: without user, password, query (which may hold signatures) and data, at most 300 characters."""
+    """A URI for a log: without user, password, query (which may hold signatures) and data, at most
+    300 characters."""
     return _safe_uri(uri, 0)
 
 
@@ -44,7 +49,8 @@ def _safe_uri(uri: str, depth: int) -> str:
         return f"{uri[:40].split(',')[0]},… ({len(uri):,} characters)"
     match = SCHEME.match(uri)
     if match is None:
-        uri = _SIGNED.sub(r"\1…", _USER.sub("…@", uri, count=1))  # a password may look like a signature's name
+        # a password may look like a signature's name
+        uri = _SIGNED.sub(r"\1…", _USER.sub("…@", uri, count=1))
     elif has_buckets(match[1]):
         uri = match[0] + _SIGNED.sub(r"\1…", _without_keys(match[1], uri[match.end() :]))
     elif match[1].lower() != "file":
@@ -55,7 +61,8 @@ def _safe_uri(uri: str, depth: int) -> str:
 
 
 def safe_text(text: str) -> str:
-    """``text`` with every URI in the form of `safe_uri`, and without passwords and headers that it may quote."""
+    """``text`` with every URI in the form of `safe_uri`, and without passwords and headers that it
+    may quote."""
     return _safe_text(text, 0)
 
 
@@ -66,13 +73,15 @@ def _safe_text(text: str, depth: int) -> str:
 
 
 def _without_password(found: re.Match[str]) -> str:
-    in_path = found.string[max(0, found.start() - 1) : found.start()] in ("/", "@")  # as in /a:b@2x.jpg
+    # as in /a:b@2x.jpg
+    in_path = found.string[max(0, found.start() - 1) : found.start()] in ("/", "@")
     user = _USER_BEFORE_AT.search(found[0], 1 if in_path else 0)
     return found[0] if user is None else f"{found[0][: user.start()]}…@"
 
 
 def without_credentials(uri: str) -> str:
-    """A URI that still names its file, but without user, password and signature; any other text is unchanged."""
+    """A URI that still names its file, but without user, password and signature; any other text is
+    unchanged."""
     match = SCHEME.match(uri.lstrip())
     if match is None:
         return uri
@@ -88,7 +97,8 @@ def without_keys(uri: str) -> str:
 
 
 def _without_keys(scheme: str, rest: str) -> str:
-    """The text after ``s3://`` without KEY:SECRET@. A secret may contain slashes; no bucket has a colon or an @.
+    """The text after ``s3://`` without KEY:SECRET@. A secret may contain slashes; no bucket has a
+    colon or an @.
 
     A container of Azure may stand before the host of its account.
     """
@@ -103,7 +113,8 @@ def _without_keys(scheme: str, rest: str) -> str:
 
 
 def _without_user(rest: str) -> str:
-    """The text after ``https://`` without user:password@. A password may contain characters that usually end a host."""
+    """The text after ``https://`` without user:password@. A password may contain characters that
+    usually end a host."""
     end = min((place for mark in "/?#" if (place := rest.find(mark)) >= 0), default=len(rest))
     authority = rest[:end]
     if "@" in authority:

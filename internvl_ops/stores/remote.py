@@ -18,7 +18,14 @@ from internvl_ops.stores.schemes import split_uri
 _GONE, _THERE, _LATER = (404, 410), (409, 412), (408, 425, 429)
 # Settings that nobody may change: a stale listing, for example, would hide what a run wrote.
 OURS = frozenset(
-    {"asynchronous", "loop", "skip_instance_cache", "use_listings_cache", "listings_expiry_time", "max_paths"}
+    {
+        "asynchronous",
+        "loop",
+        "skip_instance_cache",
+        "use_listings_cache",
+        "listings_expiry_time",
+        "max_paths",
+    }
 )
 
 
@@ -38,11 +45,12 @@ class StoreAway(ConnectionError):
 class RemoteStore(Store):
     """A store that fsspec knows. Lists one folder at a time.
 
-    Its settings come from the variables and files of fsspec for its scheme (``FSSPEC_GS_PROJECT``), and from those that
-    its implementation reads itself.
+    Its settings come from the variables and files of fsspec for its scheme (``FSSPEC_GS_PROJECT``),
+    and from those that its implementation reads itself.
     """
 
-    versions: ClassVar[tuple[str, ...]] = ("ETag", "etag", "LastModified", "mtime")  # of an entry, best first
+    # of an entry, best first
+    versions: ClassVar[tuple[str, ...]] = ("ETag", "etag", "LastModified", "mtime")
 
     @functools.cached_property
     def fs(self) -> Any:
@@ -50,10 +58,13 @@ class RemoteStore(Store):
         return self.make(**self.configured())
 
     def make(self, **options: Any) -> Any:
-        """Makes the file system. Nothing is cached: a cached listing could lack files that another process wrote."""
+        """Makes the file system. Nothing is cached: a cached listing could lack files that another
+        process wrote."""
         import fsspec
 
-        return fsspec.filesystem(self.scheme.name, use_listings_cache=False, skip_instance_cache=True, **options)
+        return fsspec.filesystem(
+            self.scheme.name, use_listings_cache=False, skip_instance_cache=True, **options
+        )
 
     def configured(self) -> dict[str, Any]:
         """The operator's settings for fsspec."""
@@ -63,7 +74,11 @@ class RemoteStore(Store):
         for name in (self.scheme.name, *self.scheme.aliases):
             found |= fsspec.config.conf.get(name, {})
             beginning = f"FSSPEC_{name.upper()}_"
-            told = {key: value for key, value in os.environ.items() if key.startswith(beginning) and value}
+            told = {
+                key: value
+                for key, value in os.environ.items()
+                if key.startswith(beginning) and value
+            }
             found |= {key[len(beginning) :].lower(): _value(value) for key, value in told.items()}
         return {name: value for name, value in found.items() if name not in OURS}
 
@@ -141,7 +156,10 @@ class RemoteStore(Store):
     def _walk(self, root: str, prefix: str, recursive: bool) -> Iterator[str]:
         with self.telling():
             entries = self.fs.ls(f"{root}/{prefix}".rstrip("/"), detail=True)
-        found = sorted((posixpath.basename(entry["name"].rstrip("/")), entry["type"] == "file") for entry in entries)
+        found = sorted(
+            (posixpath.basename(entry["name"].rstrip("/")), entry["type"] == "file")
+            for entry in entries
+        )
         for name, is_file in found:
             if not name or name.startswith("."):
                 continue
@@ -153,7 +171,10 @@ class RemoteStore(Store):
     def names(self, folder: str) -> list[str]:
         with self.telling():
             try:
-                return [posixpath.basename(path.rstrip("/")) for path in self.fs.ls(folder, detail=False)]
+                return [
+                    posixpath.basename(path.rstrip("/"))
+                    for path in self.fs.ls(folder, detail=False)
+                ]
             except FileNotFoundError:
                 return []
 
@@ -193,11 +214,13 @@ class ReadOnlyStore(RemoteStore):
         raise PermissionError(errno.EROFS, os.strerror(errno.EROFS), uri)
 
 
-def ranged(fs: Any, uri: str, size: int | None, fetch: Callable[[int, int], bytes], block_size: int | None) -> BinaryIO:
+def ranged(
+    fs: Any, uri: str, size: int | None, fetch: Callable[[int, int], bytes], block_size: int | None
+) -> BinaryIO:
     """A file that ``fetch`` reads from one place up to, and without, another.
 
-    For implementations whose own files list the folder that they are in, or return more than they are asked for: Arrow
-    would write that past the end of its memory.
+    For implementations whose own files list the folder that they are in, or return more than they
+    are asked for: Arrow would write that past the end of its memory.
     """
     from fsspec.spec import AbstractBufferedFile
 
@@ -211,7 +234,8 @@ class BucketStore(RemoteStore):
     """A store of buckets with flat keys, which lists them in their order, a page at a time."""
 
     def pages(self, bucket: str, prefix: str, recursive: bool) -> Iterator[list[str]]:
-        """Pages of keys that begin with a prefix; without ``recursive``, those with no slash after it."""
+        """Pages of keys that begin with a prefix; without ``recursive``, those with no slash after
+        it."""
         raise NotImplementedError
 
     def walk(self, uri: str, *, recursive: bool = True, beginning: str = "") -> Iterator[str]:
@@ -235,7 +259,13 @@ def first_line(error: BaseException) -> str:
     return safe_text(lines[0])[:300] if lines else type(error).__name__
 
 
-_FINAL = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotADirectoryError)
+_FINAL = (
+    FileNotFoundError,
+    FileExistsError,
+    PermissionError,
+    IsADirectoryError,
+    NotADirectoryError,
+)
 
 
 def _status(error: BaseException) -> int | None:

@@ -1,4 +1,5 @@
-"""S3, through s3fs. Media have a faster way, see `internvl_ops.media.s3`; both are configured by `s3_config`."""
+"""S3, through s3fs. Media have a faster way, see `internvl_ops.media.s3`; both are configured by
+`s3_config`."""
 
 from __future__ import annotations
 
@@ -33,11 +34,15 @@ class S3Store(BucketStore):
         return error  # s3fs has translated it
 
     def configured(self) -> dict[str, Any]:
-        # s3fs retries by itself, and `patience` retries after it. With botocore's five attempts on top, a store that
-        # never answers would block for many minutes before the first message.
-        once: dict[str, Any] = {} if "AWS_MAX_ATTEMPTS" in os.environ else {"retries": {"total_max_attempts": 1}}
+        # s3fs retries by itself, and `patience` retries after it. With botocore's five attempts on
+        # top, a store that never answers would block for many minutes before the first message.
+        once: dict[str, Any] = (
+            {} if "AWS_MAX_ATTEMPTS" in os.environ else {"retries": {"total_max_attempts": 1}}
+        )
         return s3_config.options(
-            anonymous=self.settings.s3_anonymous, requester_pays=self.settings.s3_requester_pays, **once
+            anonymous=self.settings.s3_anonymous,
+            requester_pays=self.settings.s3_requester_pays,
+            **once,
         )
 
     def pages(self, bucket: str, prefix: str, recursive: bool) -> Iterator[list[str]]:

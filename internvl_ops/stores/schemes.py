@@ -1,4 +1,5 @@
-"""The table of schemes, and what the text of a URI says by it. Imports no store, so it costs nothing."""
+"""The table of schemes, and what the text of a URI says by it. Imports no store, so it costs
+nothing."""
 
 from __future__ import annotations
 
@@ -22,8 +23,8 @@ class Scheme:
         levels: Number of parts of the path that name the bucket or repository.
         lists: Whether the store can list a folder.
         written: Whether an output may lie there.
-        creates: By what a file is written only if there is none: the fencing of the lease relies on it. Empty if the
-            store cannot do so.
+        creates: By what a file is written only if there is none: the fencing of the lease relies on
+            it. Empty if the store cannot do so.
         version: What identifies the version of a file.
         credentials: Where credentials come from.
         hadoop: Its name in Hadoop and Spark, if it is another.
@@ -90,7 +91,9 @@ _ALL = (
         extra="gcs",
         creates="`ifGenerationMatch=0`",
         version="generation",
-        credentials="`GOOGLE_APPLICATION_CREDENTIALS` and the other application defaults, `FSSPEC_GS_*`",
+        credentials=(
+            "`GOOGLE_APPLICATION_CREDENTIALS` and the other application defaults, `FSSPEC_GS_*`"
+        ),
     ),
     Scheme(
         "az",
@@ -131,7 +134,9 @@ HUB_KINDS = ("models", "datasets", "spaces", "buckets")
 def scheme_named(name: str) -> Scheme | None:
     """The scheme of this name or alias; None if it is not known."""
     name = name.lower()
-    return SCHEMES.get(name) or next((scheme for scheme in SCHEMES.values() if name in scheme.aliases), None)
+    return SCHEMES.get(name) or next(
+        (scheme for scheme in SCHEMES.values() if name in scheme.aliases), None
+    )
 
 
 def scheme_of(uri: str) -> Scheme:
@@ -156,13 +161,16 @@ def canonical(uri: str) -> str:
 
 
 def split_uri(uri: str) -> tuple[str, str]:
-    """The bucket (or repository) and the key of a canonical URI; both without slashes at their ends."""
+    """The bucket (or repository) and the key of a canonical URI; both without slashes at their
+    ends."""
     match = SCHEME.match(uri)
     scheme = scheme_of(uri)
     if match is None or not scheme.levels:
         return "", uri
     parts = uri[match.end() :].split("/", scheme.levels)
-    return "/".join(parts[: scheme.levels]).strip("/"), parts[scheme.levels] if len(parts) > scheme.levels else ""
+    return "/".join(parts[: scheme.levels]).strip("/"), (
+        parts[scheme.levels] if len(parts) > scheme.levels else ""
+    )
 
 
 def has_buckets(name: str) -> bool:
@@ -173,13 +181,20 @@ def has_buckets(name: str) -> bool:
 
 def written_places() -> str:
     """Places for an output, for messages."""
-    kept = [scheme for scheme in SCHEMES.values() if scheme.written and scheme.name not in ("file", "s3")]
+    kept = [
+        scheme
+        for scheme in SCHEMES.values()
+        if scheme.written and scheme.name not in ("file", "s3")
+    ]
     return f"a local path or s3://bucket/prefix, or {', '.join(map(_with_extra, kept))}"
 
 
 def read_schemes() -> str:
     """Schemes that are read, for messages."""
-    return f"local paths and {', '.join(_with_extra(scheme) for scheme in SCHEMES.values() if scheme is not LOCAL)}"
+    return (
+        "local paths and"
+        f" {', '.join(_with_extra(scheme) for scheme in SCHEMES.values() if scheme is not LOCAL)}"
+    )
 
 
 def _with_extra(scheme: Scheme) -> str:

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from internvl_ops.stores.schemes import LOCAL, SCHEMES, Scheme
 
-_HEAD = ("scheme", "store", "install", "output", "written once by", "version of a file", "credentials")
+_HEAD = (
+    "scheme",
+    "store",
+    "install",
+    "output",
+    "written once by",
+    "version of a file",
+    "credentials",
+)
 
 
 def markdown() -> str:
@@ -16,7 +24,10 @@ def markdown() -> str:
 
 def _row(scheme: Scheme) -> list[str]:
     names = ["path"] if scheme is LOCAL else []
-    names += [f"`{name}://`" for name in (scheme.name, *scheme.aliases, *(["http"] if scheme.name == "https" else []))]
+    names += [
+        f"`{name}://`"
+        for name in (scheme.name, *scheme.aliases, *(["http"] if scheme.name == "https" else []))
+    ]
     return [
         ", ".join(names),
         scheme.title,

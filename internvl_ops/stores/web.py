@@ -22,7 +22,12 @@ class WebStore(ReadOnlyStore):
         client = {"trust_env": True, "headers": headers} | options.pop("client_kwargs", {})
         # Addresses are sent as they are written, since a signature may cover them.
         return fsspec.filesystem(
-            "http", use_listings_cache=False, skip_instance_cache=True, encoded=True, client_kwargs=client, **options
+            "http",
+            use_listings_cache=False,
+            skip_instance_cache=True,
+            encoded=True,
+            client_kwargs=client,
+            **options,
         )
 
     @property

@@ -28,21 +28,24 @@ class Task:
         name: As in ``jobs/<name>_dataset.py``.
         prompt: Asked if a row has no question of its own; recorded in the metadata of the results.
         columns: The task's own result columns. The outcome adds its own to them.
-        converse: Makes conversations from a row's values in ``reads``. Raises ``UnitError`` of stage ``render`` and
-            kind ``bad_row`` if the row does not say what to ask.
-        parse: Makes a value for each of ``columns`` from the answers, and ``notes`` on them if there are any. Raises
-            ``UnitError`` of stage ``parse`` and kind ``bad_answer`` if an answer cannot be used.
+        converse: Makes conversations from a row's values in ``reads``. Raises ``UnitError`` of
+            stage ``render`` and kind ``bad_row`` if the row does not say what to ask.
+        parse: Makes a value for each of ``columns`` from the answers, and ``notes`` on them if
+            there are any. Raises ``UnitError`` of stage ``parse`` and kind ``bad_answer`` if an
+            answer cannot be used.
         max_new_tokens: Maximum length of an answer, in tokens; 0 if the answer is not a text.
         reads: Manifest columns that ``converse`` reads, if they exist.
         constrained: Whether generation is constrained to a form in every job of this task.
         unparsed: The column that is null if nothing in an answer could be parsed.
         text: The column with the text of a page, if the task reads text.
         parts: The single tasks, if this is several tasks in one pass.
-        blank: Values of ``columns`` for a unit that shows nothing; columns that are not named are null.
-        details: What determines answers and does not stand in the options themselves, such as the content of a file,
-            by the option that names it. Kept with the answers and in ``run.json``.
-        outcome: What the answers are: texts, or `NUMBERS`. It decides which engines can do the task, and which columns
-            results have besides the task's own.
+        blank: Values of ``columns`` for a unit that shows nothing; columns that are not named are
+            null.
+        details: What determines answers and does not stand in the options themselves, such as the
+            content of a file, by the option that names it. Kept with the answers and in
+            ``run.json``.
+        outcome: What the answers are: texts, or `NUMBERS`. It decides which engines can do the
+            task, and which columns results have besides the task's own.
     """
 
     name: str
@@ -71,10 +74,11 @@ def one_question(prompt: str, max_new_tokens: int) -> Callable[[Row], list[Conve
 
 
 def with_subtitles(conversation: Conversation, times: Sequence[float]) -> Conversation:
-    """Inserts the subtitles that are on the screen at ``times``, in seconds, into the first question.
+    """Inserts the subtitles that are on the screen at ``times``, in seconds, into the first
+    question.
 
-    For each time it takes the first subtitle that has begun and not ended, like VLMEvalKit. A subtitle that spans
-    several frames is repeated.
+    For each time it takes the first subtitle that has begun and not ended, like VLMEvalKit. A
+    subtitle that spans several frames is repeated.
     """
     if conversation.subtitles is None:
         return conversation
@@ -84,7 +88,11 @@ def with_subtitles(conversation: Conversation, times: Sequence[float]) -> Conver
         if (text := next(shown, "")).strip():
             lines.append(text)
     first, *others = conversation.questions
-    return replace(conversation, questions=(first.replace(SUBTITLES, "\n".join(lines), 1), *others), subtitles=None)
+    return replace(
+        conversation,
+        questions=(first.replace(SUBTITLES, "\n".join(lines), 1), *others),
+        subtitles=None,
+    )
 
 
 def text_of(row: Row, column: str) -> str | None:
@@ -102,7 +110,8 @@ def text_of(row: Row, column: str) -> str | None:
 
 
 def without_marks(text: str) -> str:
-    """``text`` without the family's special tokens, like the answers from ``chat()`` in the model cards."""
+    """``text`` without the family's special tokens, like the answers from ``chat()`` in the model
+    cards."""
     return _MARKS.sub("", text)
 
 

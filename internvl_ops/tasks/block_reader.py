@@ -36,7 +36,21 @@ _SPLITS = re.compile(
     r"|<table\b[^<>]*>?|<(?:h[1-6]|img|header|footer|page_number|figcaption|caption)\b[^<>]*>",
     re.IGNORECASE,
 )
-_STAYS = ("<table", "<h1", "<h2", "<h3", "<h4", "<h5", "<h6", "<img", "<header", "<footer", "<page", "<figc", "<cap")
+_STAYS = (
+    "<table",
+    "<h1",
+    "<h2",
+    "<h3",
+    "<h4",
+    "<h5",
+    "<h6",
+    "<img",
+    "<header",
+    "<footer",
+    "<page",
+    "<figc",
+    "<cap",
+)
 _TABLE_TAGS = re.compile(r"<(/?)table\b[^<>]*>?", re.IGNORECASE)
 _CELL_ENDS = re.compile(r"</(?:tr|td|th|thead|tbody|tfoot)\s*>", re.IGNORECASE)
 _BLANK = re.compile(r"\n[^\S\n]*\n")
@@ -120,7 +134,9 @@ class BlockReader:
                 ahead.append(line)
         return ahead
 
-    def _add(self, kind: str, text: str, *, level: int | None = None, html: str | None = None) -> None:
+    def _add(
+        self, kind: str, text: str, *, level: int | None = None, html: str | None = None
+    ) -> None:
         self._end_paragraph()
         blocks = self._found.blocks
         if kind == LIST and blocks and blocks[-1].type == LIST:
@@ -129,12 +145,17 @@ class BlockReader:
             blocks.append(Block(kind, text, level, html))
 
     def _repaired(self, what: str) -> None:
-        self._found.repairs.append(f"block {len(self._found.blocks) + bool(self._paragraph) + 1}: {what}")
+        self._found.repairs.append(
+            f"block {len(self._found.blocks) + bool(self._paragraph) + 1}: {what}"
+        )
 
     def _end_paragraph(self) -> None:
         lines, self._paragraph = self._paragraph, []
         # A table is still among the lines if tags beside it were split from it.
-        first = next((number for number in range(len(lines)) if markdown_lines(lines[number : number + 2])), len(lines))
+        first = next(
+            (number for number in range(len(lines)) if markdown_lines(lines[number : number + 2])),
+            len(lines),
+        )
         if first:
             self._found.blocks.append(Block(PARAGRAPH, "\n".join(lines[:first])))
         if first < len(lines):
@@ -152,7 +173,9 @@ class BlockReader:
         tag, after = found[0], line[found.end() :]
         if tag.lower().startswith(_STAYS):
             # An <img> behind which the line goes on stands at its start.
-            self._push(*([line[: found.start()], "", tag + after] if found.start() else [tag, "", after]))
+            self._push(
+                *([line[: found.start()], "", tag + after] if found.start() else [tag, "", after])
+            )
         else:
             self._push(line[: found.start()], "", after)
 
@@ -170,7 +193,13 @@ class BlockReader:
             ends = [tag.end() for tag in _CELL_ENDS.finditer(text)]
             blank = _BLANK.search(text, ends[-1] if ends else 0)
             rest = text[ends[-1] :] if ends else ""
-            end = ends[-1] if ends and "<t" not in rest.lower() else len(text) if blank is None else blank.start()
+            end = (
+                ends[-1]
+                if ends and "<t" not in rest.lower()
+                else len(text)
+                if blank is None
+                else blank.start()
+            )
         lines = text[end:].split("\n")
         self._lines, self._raw = deque(map(str.strip, lines)), deque(lines)
         table = html_table(text[:end])

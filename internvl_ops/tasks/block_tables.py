@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 _TAG = re.compile(
-    r"<(/?)(table|thead|tbody|tfoot|tr|td|th|caption|br|p|div|span|b|i|u|em|strong|sup|sub)\b([^<>]*)>", re.IGNORECASE
+    r"<(/?)(table|thead|tbody|tfoot|tr|td|th|caption|br|p|div|span|b|i|u|em|strong|sup|sub)\b([^<>]*)>",
+    re.IGNORECASE,
 )
 _SPAN = re.compile(r"(col|row)span\s*=\s*[\"']?\s*(\d{1,9})", re.IGNORECASE)
 _ROW = re.compile(r"\s*\|.*\|\s*")
@@ -62,7 +63,8 @@ class Table:
 
     @property
     def html(self) -> str:
-        """The table without anything but rows, cells and their spans, line breaks, raised and lowered text."""
+        """The table without anything but rows, cells and their spans, line breaks, raised and
+        lowered text."""
         rows = ("".join(map(_cell_html, row)) for row in self.rows)
         return f"<table>{''.join(f'<tr>{row}</tr>' for row in rows)}</table>"
 
@@ -77,7 +79,9 @@ def html_table(source: str) -> Table:
         place = tag.end()
     reader.data(source[place:])
     reader.end()
-    table = Table([[_finished(cell) for cell in row] for row in reader.rows], " ".join(reader.caption.split()))
+    table = Table(
+        [[_finished(cell) for cell in row] for row in reader.rows], " ".join(reader.caption.split())
+    )
     if reader.strays:
         table.repairs.append("text between cells became cells")
     return _repaired(table)
@@ -249,7 +253,9 @@ def _repaired(table: Table) -> Table:
         for number in ragged:
             head = all(cell.head for cell in table.rows[number])
             table.rows[number] += [Cell(head) for _ in range(widest - widths[number])]
-        shown = ", ".join(str(number + 1) for number in ragged[:10]) + (", …" if len(ragged) > 10 else "")
+        shown = ", ".join(str(number + 1) for number in ragged[:10]) + (
+            ", …" if len(ragged) > 10 else ""
+        )
         table.repairs.append(f"cells were missing in row {shown}; empty ones were added")
     return table
 
@@ -260,4 +266,6 @@ def _taken(rows: Sequence[Sequence[Cell]]) -> Iterator[int]:
     for number, row in enumerate(rows):
         reaching = [one for one in reaching if one[0] >= number]
         yield sum(columns for _, columns in reaching)
-        reaching += [(number + cell.rows - 1, min(cell.columns, _WIDEST)) for cell in row if cell.rows > 1]
+        reaching += [
+            (number + cell.rows - 1, min(cell.columns, _WIDEST)) for cell in row if cell.rows > 1
+        ]

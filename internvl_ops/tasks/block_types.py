@@ -6,8 +6,21 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-HEADING, PARAGRAPH, LIST, TABLE, FORMULA, CODE = "heading", "paragraph", "list", "table", "formula", "code"
-FIGURE, CAPTION, HEADER, FOOTER, PAGE_NUMBER = "figure", "caption", "header", "footer", "page_number"
+HEADING, PARAGRAPH, LIST, TABLE, FORMULA, CODE = (
+    "heading",
+    "paragraph",
+    "list",
+    "table",
+    "formula",
+    "code",
+)
+FIGURE, CAPTION, HEADER, FOOTER, PAGE_NUMBER = (
+    "figure",
+    "caption",
+    "header",
+    "footer",
+    "page_number",
+)
 BLOCKS = pa.list_(
     pa.struct(
         [
@@ -20,7 +33,13 @@ BLOCKS = pa.list_(
     )
 )
 # Tags that say what a block is.
-TAGGED = {"header": HEADER, "footer": FOOTER, "page_number": PAGE_NUMBER, "figcaption": CAPTION, "caption": CAPTION}
+TAGGED = {
+    "header": HEADER,
+    "footer": FOOTER,
+    "page_number": PAGE_NUMBER,
+    "figcaption": CAPTION,
+    "caption": CAPTION,
+}
 
 
 @dataclass(frozen=True)
@@ -29,8 +48,8 @@ class Block:
 
     Args:
         type: One of this module's names, such as ``heading``.
-        text: Its text, without the marks of its type; Markdown of a paragraph or list, LaTeX of a formula, lines of
-            cells with tabs between them of a table, the description of a figure.
+        text: Its text, without the marks of its type; Markdown of a paragraph or list, LaTeX of a
+            formula, lines of cells with tabs between them of a table, the description of a figure.
         level: Of a heading, from 1 to 6.
         html: Of a table.
     """

@@ -1,6 +1,8 @@
-"""Reads the blocks of a page from an answer in Markdown or HTML: headings, paragraphs, tables and others.
+"""Reads the blocks of a page from an answer in Markdown or HTML: headings, paragraphs, tables and
+others.
 
-An answer of a model need not be well-formed, so nothing here raises, and no text is dropped. What is repaired is said.
+An answer of a model need not be well-formed, so nothing here raises, and no text is dropped. What
+is repaired is said.
 """
 
 from __future__ import annotations
@@ -30,17 +32,19 @@ from internvl_ops.tasks.block_types import (
 
 _WHOLE = re.compile(r"\A(`{3,})(markdown|md|html)?[ \t]*\n(.*)\Z", re.DOTALL | re.IGNORECASE)
 _CAPTION = re.compile(
-    r"(?:figure|fig\.|table|tab\.|abb\.|abbildung|tabelle|tableau|图|表)\s*(?:\d|[ivx]+\b|[A-Z]\b)", re.IGNORECASE
+    r"(?:figure|fig\.|table|tab\.|abb\.|abbildung|tabelle|tableau|图|表)\s*(?:\d|[ivx]+\b|[A-Z]\b)",
+    re.IGNORECASE,
 )
 
 
 def read_blocks(answer: str) -> Blocks:
     """Reads an answer in Markdown, with tables in HTML or Markdown.
 
-    A table is read whether or not its tags are closed and its rows have as many cells as others. A page number is one
-    that stands alone at the head or foot, or in ``<page_number>``. A header or footer is what the model marks as such:
-    a page alone does not show which of its lines are repeated on others. A caption stands in a tag, or beside a table
-    or figure and begins like ``Table 3``.
+    A table is read whether or not its tags are closed and its rows have as many cells as others. A
+    page number is one that stands alone at the head or foot, or in ``<page_number>``. A header or
+    footer is what the model marks as such: a page alone does not show which of its lines are
+    repeated on others. A caption stands in a tag, or beside a table or figure and begins like
+    ``Table 3``.
     """
     found = Blocks()
     text = answer.replace("\r\n", "\n").replace("\r", "\n")

@@ -18,9 +18,13 @@ BOX_KEY = re.compile(
     r"|[xy]_?(?:1|2|min|max)?|left|top|right|bottom|w(?:idth)?|h(?:eight)?|(?:top|upper|bottom|lower)_?(?:left|right)|points?|corners?|start|end",
     re.IGNORECASE,
 )
-MARKUP = re.compile(r"</?\w{1,20}>|<\|\w{1,20}\|>|```(?:json)?|\b(?:user|assistant)\s*:", re.IGNORECASE)
+MARKUP = re.compile(
+    r"</?\w{1,20}>|<\|\w{1,20}\|>|```(?:json)?|\b(?:user|assistant)\s*:", re.IGNORECASE
+)
 LIST_MARK = re.compile(r"\A(?:[-*•]|\d{1,3}[.)])\s+")
-NOT_A_LABEL = re.compile(r"\bbounding box|\bcoordinates?\b|\bx_?(?:1|min)\b|坐标|边界框", re.IGNORECASE)
+NOT_A_LABEL = re.compile(
+    r"\bbounding box|\bcoordinates?\b|\bx_?(?:1|min)\b|坐标|边界框", re.IGNORECASE
+)
 # Text that joins two boxes is not a label, neither alone nor in front of the next label.
 JOIN = re.compile(
     r"(?:(?:and|or|also|then|plus|as well as|along with|together with|followed by|und|et|и|と|および"
@@ -48,9 +52,11 @@ def label_of_ref(response: str, ref: re.Match[str]) -> str:
     return " ".join(response[start:end].split())
 
 
-def find_labels(response: str, plain: str, refs: list[re.Match[str]], groups: list[tuple[int, int]]) -> list[str]:
-    """One label for each group of numbers: from its JSON object, from the ``<ref>`` or the text before it, or else the
-    label of the previous group; empty if there is none.
+def find_labels(
+    response: str, plain: str, refs: list[re.Match[str]], groups: list[tuple[int, int]]
+) -> list[str]:
+    """One label for each group of numbers: from its JSON object, from the ``<ref>`` or the text
+    before it, or else the label of the previous group; empty if there is none.
 
     Args:
         response: The answer.
@@ -65,7 +71,9 @@ def find_labels(response: str, plain: str, refs: list[re.Match[str]], groups: li
         ref = bisect_right(ref_ends, start) - 1
         label = _in_object(response, plain, start, next_end)
         if label is None and ref >= 0 and ref_ends[ref] > end:
-            label = _after_line_break(response, plain, ref_ends[ref], start) or label_of_ref(response, refs[ref])
+            label = _after_line_break(response, plain, ref_ends[ref], start) or label_of_ref(
+                response, refs[ref]
+            )
         elif label is None:
             between = (
                 ""
@@ -79,13 +87,19 @@ def find_labels(response: str, plain: str, refs: list[re.Match[str]], groups: li
 
 
 def _after_line_break(response: str, plain: str, start: int, end: int) -> str:
-    """The label of an answer that repeats the question with its ``<ref>`` and then omits the tags (#953)."""
+    """The label of an answer that repeats the question with its ``<ref>`` and then omits the tags
+    (#953)."""
     between = plain[start:end]
-    return _text(response[start:end], between) if "\n" in between.strip() and "<box>" not in between else ""
+    return (
+        _text(response[start:end], between)
+        if "\n" in between.strip() and "<box>" not in between
+        else ""
+    )
 
 
 def _text(response: str, plain: str, joined: bool = False) -> str:
-    """The label in the text before a box: its last line, without characters that belong to the boxes.
+    """The label in the text before a box: its last line, without characters that belong to the
+    boxes.
 
     Args:
         response: The text, from the previous box or the beginning.
@@ -98,7 +112,8 @@ def _text(response: str, plain: str, joined: bool = False) -> str:
     line = " ".join(LIST_MARK.sub("", FROM.sub("", line)).strip(" *#：:").split())
     if NOT_A_LABEL.search(line) or not any(map(str.isalnum, line)):
         return ""
-    own_line = "\n" in text and not plain[size:][:1].isspace()  # a line of text before a box, such as "And[[…"
+    # a line of text before a box, such as "And[[…"
+    own_line = "\n" in text and not plain[size:][:1].isspace()
     if not joined or own_line:
         return line
     if JOINING.fullmatch(line):
@@ -107,8 +122,8 @@ def _text(response: str, plain: str, joined: bool = False) -> str:
 
 
 def _in_object(response: str, plain: str, start: int, end: int) -> str | None:
-    """The label in the JSON object that contains the numbers, or else the key of the numbers. None if they are not in
-    an object; empty if the object has no label."""
+    """The label in the JSON object that contains the numbers, or else the key of the numbers. None
+    if they are not in an object; empty if the object has no label."""
     low = max(0, start - OBJECT_REACH)
     label, inner = None, start
     while (opening := plain.rfind("{", low, inner)) >= 0 and plain.rfind("}", low, inner) < opening:

@@ -1,4 +1,5 @@
-"""Finds boxes whose numbers have names, in any order: corners (``Top-left: (12, 8)``) or edges (``x1: 12, y1: 8``)."""
+"""Finds boxes whose numbers have names, in any order: corners (``Top-left: (12, 8)``) or edges
+(``x1: 12, y1: 8``)."""
 
 from __future__ import annotations
 
@@ -20,7 +21,11 @@ _SIDES = {
     "w": "w(?:idth)?|宽度?",
     "h": "h(?:eight)?|高度?",
 }
-_UPPER, _LOWER, _CORNER = "(?:top|upper)", "(?:bottom|lower)", r"(?:[ _-]?(?:corner|point|vertex|coordinate|coord)s?)*"
+_UPPER, _LOWER, _CORNER = (
+    "(?:top|upper)",
+    "(?:bottom|lower)",
+    r"(?:[ _-]?(?:corner|point|vertex|coordinate|coord)s?)*",
+)
 _X1, _Y1, _X2, _Y2 = "x_?(?:1|min)", "y_?(?:1|min)", "x_?(?:2|max)", "y_?(?:2|max)"
 _CORNERS = {
     "tl": rf"{_UPPER}[ _-]?left{_CORNER}|左上角?|"
@@ -34,7 +39,9 @@ _IS = (
     r"""(?:[\s"'*_`:=]|\b(?:is|are|at|located|of the (?:bounding )?box|from|between)\b"""
     r"""|的|坐标|顶点|点|为|是|在|位于|\(x, ?y\)){1,12}+"""
 )
-_POINT = rf"[\[(]{{0,2}}\s?(?:x ?[:=] ?)?{NUMBER} ?(?:[,;]\s?|\s)(?:y ?[:=] ?)?{NUMBER}\s?[\])]{{0,2}}"
+_POINT = (
+    rf"[\[(]{{0,2}}\s?(?:x ?[:=] ?)?{NUMBER} ?(?:[,;]\s?|\s)(?:y ?[:=] ?)?{NUMBER}\s?[\])]{{0,2}}"
+)
 
 
 def _any_of(names: dict[str, str]) -> str:
@@ -102,7 +109,9 @@ def find_named(plain: str) -> list[Named]:
             start = entry.start("point" if entry["point"] else "side") if quoted else entry.start()
         numbers = _NUMBERS.findall(entry["point"] or entry["side"])
         run |= (
-            {f"{name}1": numbers[:1], f"{name}2": numbers[1:], name: numbers} if _is_range(entry) else {name: numbers}
+            {f"{name}1": numbers[:1], f"{name}2": numbers[1:], name: numbers}
+            if _is_range(entry)
+            else {name: numbers}
         )
         end = entry.end()
     last = next(reversed(run), "")
@@ -112,12 +121,14 @@ def find_named(plain: str) -> list[Named]:
 
 
 def joined_points(plain: str) -> str:
-    """The same text with spaces in place of words between the two corners of a box, ``(1, 2) to (3, 4)``."""
+    """The same text with spaces in place of words between the two corners of a box, ``(1, 2) to (3,
+    4)``."""
     return _JOINED.sub(lambda pair: pair["first"] + " " * len(pair["between"]), plain)
 
 
 def thousandths(number: str) -> str:
-    """A percentage in thousandths; any other number unchanged. It has no point, so it does not count as a fraction."""
+    """A percentage in thousandths; any other number unchanged. It has no point, so it does not
+    count as a fraction."""
     if not number.endswith("%"):
         return number
     value = float(number.rstrip("% ")) * 10
@@ -147,7 +158,8 @@ def _boxes(run: dict[str, list[str]], start: int, end: int) -> Iterator[Named]:
 
 
 def _is_cut_off(run: dict[str, list[str]], last: str) -> bool:
-    """Whether the answer is cut off in the number of a lower edge: it is then less than that of an upper edge."""
+    """Whether the answer is cut off in the number of a lower edge: it is then less than that of an
+    upper edge."""
     return any(_value(run[last][1]) < _value(run[name][1]) for name in ("tl", "tr") if name in run)
 
 

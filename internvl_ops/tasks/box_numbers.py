@@ -15,7 +15,8 @@ TOKEN = re.compile(
     re.ASCII,
 )
 CORNER = re.compile(
-    r"""["']?\b(?:(x1|x_?min|left)|y1|y_?min|top|x2|x_?max|right|y2|y_?max|bottom)\b["']?\s*[:=]\s*""", re.IGNORECASE
+    r"""["']?\b(?:(x1|x_?min|left)|y1|y_?min|top|x2|x_?max|right|y2|y_?max|bottom)\b["']?\s*[:=]\s*""",
+    re.IGNORECASE,
 )
 RELATION = re.compile(r"<pred>[^<\[]*+(?:</pred>)?", re.IGNORECASE)
 MARKS = re.compile(r"(?:</?(?:box|quad)>|<\|box_(?:start|end)\|>|[\s,;()\[\]{}])*+")
@@ -43,15 +44,19 @@ class Group:
 
 
 def find_groups(plain: str, refs: list[re.Match[str]]) -> list[Group]:
-    """The numbers of boxes: groups of four or more in brackets or tags, or with names. If there are none, groups of
-    four or five numbers that stand alone. In a group of four, either all numbers or none are percentages.
+    """The numbers of boxes: groups of four or more in brackets or tags, or with names. If there are
+    none, groups of four or five numbers that stand alone. In a group of four, either all numbers or
+    none are percentages.
 
     Args:
         plain: An answer without full-width characters.
         refs: The labels in it; numbers inside them are not coordinates.
     """
     plain_numbers = _without_labels(plain, refs)
-    groups = [Group(start, True, False, False, end, numbers) for start, end, numbers in find_named(plain_numbers)]
+    groups = [
+        Group(start, True, False, False, end, numbers)
+        for start, end, numbers in find_named(plain_numbers)
+    ]
     for group in groups:
         covered = group.end - group.start
         plain_numbers = f"{plain_numbers[: group.start]}{'|' * covered}{plain_numbers[group.end :]}"
@@ -60,7 +65,9 @@ def find_groups(plain: str, refs: list[re.Match[str]]) -> list[Group]:
     if groups and groups[-1].end == len(plain):
         _drop_broken_number(groups[-1])
     groups = [group for group in groups if len(group.numbers) >= 4 and _alike(group.numbers)]
-    return [group for group in groups if group.enclosed] or [group for group in groups if len(group.numbers) <= 5]
+    return [group for group in groups if group.enclosed] or [
+        group for group in groups if len(group.numbers) <= 5
+    ]
 
 
 def fours(group: Group) -> Iterator[list[str]]:
@@ -68,7 +75,9 @@ def fours(group: Group) -> Iterator[list[str]]:
     numbers = list(map(thousandths, group.numbers))
     if group.quad and len(numbers) >= 8:
         for first in range(0, len(numbers) - 7, 8):
-            across, down = (sorted(numbers[first + axis : first + 8 : 2], key=float) for axis in (0, 1))
+            across, down = (
+                sorted(numbers[first + axis : first + 8 : 2], key=float) for axis in (0, 1)
+            )
             yield [across[0], down[0], across[-1], down[-1]]
         return
     step = 5 if len(numbers) % 5 == 0 and len(numbers) % 4 else 4
@@ -77,7 +86,8 @@ def fours(group: Group) -> Iterator[list[str]]:
 
 
 def of_relations(plain: str, groups: list[Group]) -> list[bool]:
-    """For each group, whether it comes directly after a ``<pred>`` and so repeats the boxes that this relates."""
+    """For each group, whether it comes directly after a ``<pred>`` and so repeats the boxes that
+    this relates."""
     said = [relation.end() for relation in RELATION.finditer(plain)]
     flags: list[bool] = []
     end = 0
@@ -85,7 +95,9 @@ def of_relations(plain: str, groups: list[Group]) -> list[bool]:
         number = bisect_right(said, group.start) - 1
         begins = number >= 0 and said[number] > end
         after = said[number] if begins else end
-        flags.append((begins or (flags[-1:] == [True])) and bool(MARKS.fullmatch(plain, after, group.start)))
+        flags.append(
+            (begins or (flags[-1:] == [True])) and bool(MARKS.fullmatch(plain, after, group.start))
+        )
         end = group.end
     return flags
 
@@ -146,7 +158,8 @@ def _joined(groups: Iterator[Group]) -> Iterator[Group]:
 
 
 def _drop_broken_number(group: Group) -> None:
-    """Drops the answer's last number if it is too small for a lower edge, because its last digits were cut off."""
+    """Drops the answer's last number if it is too small for a lower edge, because its last digits
+    were cut off."""
     numbers = group.numbers
     if len(numbers) % 4 == 0 and float(thousandths(numbers[-1])) < float(thousandths(numbers[-3])):
         del numbers[-1]

@@ -1,7 +1,8 @@
 """Converts boxes in the text of a grounding, detection or OCR answer to pixels, and back.
 
-The family writes ``<ref>label</ref><box>[[x1, y1, x2, y2]]</box>`` in thousandths of the width and height of the
-original image (InternVL issues #844, #1009, #1063). Real answers vary more: see `parse_boxes`.
+The family writes ``<ref>label</ref><box>[[x1, y1, x2, y2]]</box>`` in thousandths of the width and
+height of the original image (InternVL issues #844, #1009, #1063). Real answers vary more: see
+`parse_boxes`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ WIDE = (
 )
 TO_ASCII = str.maketrans(WIDE, '()[][]{}[][][][],,;:<>/.--=%+~_*""""\'\'\'01234567890123456789    ')
 NO_BOX = re.compile(
-    r"\A\W*(?:none|null|nothing|no|n/a)\b|\bno (?:\w+ ){0,4}(?:box|boxes|object|objects|match|matches|text|region)\b"
+    r"\A\W*(?:none|null|nothing|no|n/a)\b|\bno (?:\w+"
+    r" ){0,4}(?:box|boxes|object|objects|match|matches|text|region)\b"
     r"|\bthere (?:is|are) (?:no|not)\b|\bnot (?:\w+ )?"
     r"(?:found|visible|present|shown|detected|in the (?:image|picture))\b"
     r"|\b(?:can(?:not| not|'t)|could(?: not|n't)|unable to|do(?:es)?(?: not|n't)) "
@@ -42,7 +44,8 @@ EMPTY = re.compile(
 NO_TEXT = re.compile(
     r"|none\.?|null|n/a|\[[\s\[\]]*\]|```(?:json)?\s*\[\s*\]\s*```|<ref>\s*</ref>(?:<box>[\s\[\]]*</box>)?"
     r"|(?:there is )?no (?:\w+ )?text(?: (?:in|on|is|was|found|visible|detected)\b[^\n]{0,50})?\.?"
-    r"|(?:the|this) (?:image|picture|page) (?:has|contains|does not contain) (?:no|any) text[^\n]{0,50}"
+    r"|(?:the|this) (?:image|picture|page) (?:has|contains|does not contain) (?:no|any)"
+    r" text[^\n]{0,50}"
     r"|[^\n]{0,12}没有[^\n]{0,8}文[字本][^\n]{0,10}|无(?:文[字本])?",
     re.IGNORECASE,
 )
@@ -53,7 +56,8 @@ BEHIND = re.compile(r"[\])}]*")
 
 @dataclass(frozen=True)
 class Box:
-    """A labelled rectangle, x1 ≤ x2 and y1 ≤ y2, in pixels of the upright original image and within it."""
+    """A labelled rectangle, x1 ≤ x2 and y1 ≤ y2, in pixels of the upright original image and within
+    it."""
 
     label: str
     x1: float
@@ -65,16 +69,18 @@ class Box:
 def parse_boxes(response: str, width: int, height: int) -> list[Box] | None:
     """All boxes of an answer, in its order. Accepts any text and never raises.
 
-    Besides the family's own form it accepts: several boxes for a label; tags that are missing (``car[[75, 658, 305,
-    850]]``), not closed or cut off; boxes without a label; missing brackets; two corners with their own brackets;
-    ``<quad>``, for which it returns the upright box around it; full-width characters; JSON (``{"bbox_2d": […],
-    "label": …}``, ``{"car": […]}``, ``{"x1": …}``); corners and edges by name, in any order (``Top-left: (75, 658),
-    …``, ``左上角…``, ``x1: 75, …``, ``x, y, width, height``); two points with a word in between; percentages. Boxes
-    that only repeat what a ``<pred>`` of a scene graph relates are left out. The fifth of five numbers is ignored;
+    Besides the family's own form it accepts: several boxes for a label; tags that are missing
+    (``car[[75, 658, 305, 850]]``), not closed or cut off; boxes without a label; missing brackets;
+    two corners with their own brackets; ``<quad>``, for which it returns the upright box around it;
+    full-width characters; JSON (``{"bbox_2d": […], "label": …}``, ``{"car": […]}``, ``{"x1": …}``);
+    corners and edges by name, in any order (``Top-left: (75, 658), …``, ``左上角…``, ``x1: 75, …``,
+    ``x, y, width, height``); two points with a word in between; percentages. Boxes that only repeat
+    what a ``<pred>`` of a scene graph relates are left out. The fifth of five numbers is ignored;
     corners may be in any order; boxes are clipped to the image.
 
-    Numbers are thousandths. As in the family's own evaluation, four numbers whose sum is less than 4 are fractions, but
-    only if the answer writes such numbers with a decimal point: ``[0, 0, 1, 1]`` alone is a box in the corner.
+    Numbers are thousandths. As in the family's own evaluation, four numbers whose sum is less than
+    4 are fractions, but only if the answer writes such numbers with a decimal point: ``[0, 0, 1,
+    1]`` alone is a box in the corner.
 
     Args:
         response: The model's text, with special tokens if the tokenizer can keep them.
@@ -82,7 +88,8 @@ def parse_boxes(response: str, width: int, height: int) -> list[Box] | None:
         height: Height of the upright original, in pixels.
 
     Returns:
-        The boxes; an empty list if the answer says that there are none; None if the answer cannot be parsed.
+        The boxes; an empty list if the answer says that there are none; None if the answer cannot
+        be parsed.
     """
     plain = response.translate(TO_ASCII)
     refs = find_refs(plain)
@@ -98,16 +105,24 @@ def parse_boxes(response: str, width: int, height: int) -> list[Box] | None:
     ]
     fractions = any(_is_fraction(four) and "." in "".join(four) for _, four in found)
     return [
-        _box(label, [*map(float, four)], 1 if fractions and _is_fraction(four) else GRID, width, height)
+        _box(
+            label,
+            [*map(float, four)],
+            1 if fractions and _is_fraction(four) else GRID,
+            width,
+            height,
+        )
         for label, four in found
     ]
 
 
 def parse_text_boxes(response: str, width: int, height: int) -> tuple[str, list[Box] | None]:
-    """The text of an OCR answer with boxes, ``<ref>text</ref><box>…</box>`` for each line, and the boxes of its lines.
+    """The text of an OCR answer with boxes, ``<ref>text</ref><box>…</box>`` for each line, and the
+    boxes of its lines.
 
-    The order is the model's, which is the reading order. The text also includes lines whose box is missing or cut off;
-    it includes a line with several boxes once. If the tags are missing, the text is the answer without coordinates.
+    The order is the model's, which is the reading order. The text also includes lines whose box is
+    missing or cut off; it includes a line with several boxes once. If the tags are missing, the
+    text is the answer without coordinates.
 
     Args:
         response: The model's text, with special tokens if the tokenizer can keep them.
@@ -115,8 +130,9 @@ def parse_text_boxes(response: str, width: int, height: int) -> tuple[str, list[
         height: Height of the upright original, in pixels.
 
     Returns:
-        The text, one line per line of the page, and the boxes, labelled with their text. The list of boxes is empty if
-        the answer says that there is no text, and None if the answer has text but no box.
+        The text, one line per line of the page, and the boxes, labelled with their text. The list
+        of boxes is empty if the answer says that there is no text, and None if the answer has text
+        but no box.
     """
     plain = response.translate(TO_ASCII)
     if NO_TEXT.fullmatch(plain.strip()):
@@ -154,7 +170,8 @@ def format_box(box: Box, width: int, height: int) -> str:
 
 
 def format_boxes(label: str, boxes: Sequence[Box], width: int, height: int) -> str:
-    """Boxes of one label in the family's own form: ``<ref>label</ref><box>[[x1, y1, x2, y2], …]</box>``.
+    """Boxes of one label in the family's own form: ``<ref>label</ref><box>[[x1, y1, x2, y2],
+    …]</box>``.
 
     Args:
         label: The label; without it there is no ``<ref>``.

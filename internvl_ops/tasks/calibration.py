@@ -1,8 +1,10 @@
-"""Calibration of label probabilities: one temperature and one offset a label, fitted on rows whose truth is known.
+"""Calibration of label probabilities: one temperature and one offset a label, fitted on rows whose
+truth is known.
 
-The logarithms of the probabilities are multiplied by the temperature's inverse, the offsets are added, and the result
-is normalised again. Where each label has its own yes or no, the same is done with its log-odds. The offsets correct
-labels that a model prefers; they are drawn to 0, so that a label with few rows keeps its own.
+The logarithms of the probabilities are multiplied by the temperature's inverse, the offsets are
+added, and the result is normalised again. Where each label has its own yes or no, the same is done
+with its log-odds. The offsets correct labels that a model prefers; they are drawn to 0, so that a
+label with few rows keeps its own.
 """
 
 from __future__ import annotations
@@ -40,13 +42,20 @@ class Calibration:
 
     def applied(self, chances: np.ndarray, *, several: bool) -> np.ndarray:
         """Calibrated probabilities, of shape (labels,) or (rows, labels)."""
-        return _chances(_evidence(chances, several), self.sharpness, np.asarray(self.offsets), several)
+        return _chances(
+            _evidence(chances, several), self.sharpness, np.asarray(self.offsets), several
+        )
 
     def described(self, labels: Sequence[str]) -> dict[str, Any]:
         """As JSON."""
         offsets: Mapping[str, float] = dict(zip(labels, self.offsets, strict=True))
         losses = {"log_loss_before": self.loss_before, "log_loss_after": self.loss_after}
-        return {"temperature": round(1 / self.sharpness, _DIGITS), "offsets": offsets, "rows": self.rows, **losses}
+        return {
+            "temperature": round(1 / self.sharpness, _DIGITS),
+            "offsets": offsets,
+            "rows": self.rows,
+            **losses,
+        }
 
 
 def fit(chances: np.ndarray, truth: np.ndarray, *, several: bool) -> Calibration:
@@ -78,9 +87,14 @@ def fit(chances: np.ndarray, truth: np.ndarray, *, several: bool) -> Calibration
             break
     rows = len(truth)
     after = _loss(evidence, truth, found, several)
-    rounded = [round(float(one), _DIGITS) for one in found]  # the same on every machine, so that a run can resume
+    # the same on every machine, so that a run can resume
+    rounded = [round(float(one), _DIGITS) for one in found]
     return Calibration(
-        rounded[0], tuple(rounded[1:]), rows, round(before / rows, _DIGITS), round(after / rows, _DIGITS)
+        rounded[0],
+        tuple(rounded[1:]),
+        rows,
+        round(before / rows, _DIGITS),
+        round(after / rows, _DIGITS),
     )
 
 
@@ -90,7 +104,9 @@ def _evidence(chances: np.ndarray, several: bool) -> np.ndarray:
     return found
 
 
-def _chances(evidence: np.ndarray, sharpness: float, offsets: np.ndarray, several: bool) -> np.ndarray:
+def _chances(
+    evidence: np.ndarray, sharpness: float, offsets: np.ndarray, several: bool
+) -> np.ndarray:
     scores = sharpness * evidence + offsets
     if several:
         positive: np.ndarray = np.exp(-np.logaddexp(0, -scores))

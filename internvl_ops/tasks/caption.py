@@ -1,5 +1,5 @@
-"""Captioning. The short prompt and its limits come from InternVL's own evaluation (COCO, Flickr30k, NoCaps); the
-detailed prompts come from the samples in the model cards."""
+"""Captioning. The short prompt and its limits come from InternVL's own evaluation (COCO, Flickr30k,
+NoCaps); the detailed prompts come from the samples in the model cards."""
 
 from __future__ import annotations
 
@@ -17,16 +17,35 @@ CAPTION_MAX_NEW_TOKENS: dict[str, int] = {"short": 30, "detailed": 512, "dense":
 CAPTION_PROMPTS: dict[tuple[str, str, str], str] = {
     ("image", "short", "en"): "Provide a one-sentence caption for the provided image.",
     ("image", "detailed", "en"): "Please describe the image in detail.",
-    ("image", "dense", "en"): "Describe everything in the image: each object with its colour, material, number and "
-    "place, people and what they do, all text that can be read, the background, the light and the style.",
+    (
+        "image",
+        "dense",
+        "en",
+    ): (
+        "Describe everything in the image: each object with its colour, material, number and place,"
+        " people and what they do, all text that can be read, the background, the light and the"
+        " style."
+    ),
     ("image", "short", "zh"): "请用一句话描述这张图片。",
     ("image", "detailed", "zh"): "请详细描述这张图片。",
-    ("image", "dense", "zh"): "请描述图片中的一切：每个物体的颜色、材质、数量和位置，人物及其动作，所有可读的文字，"
-    "以及背景、光线和风格。",
+    (
+        "image",
+        "dense",
+        "zh",
+    ): (
+        "请描述图片中的一切：每个物体的颜色、材质、数量和位置，人物及其动作，所有可读的文字，"
+        "以及背景、光线和风格。"
+    ),
     ("video", "short", "en"): "Provide a one-sentence caption for the provided video.",
     ("video", "detailed", "en"): "Describe this video in detail.",
-    ("video", "dense", "en"): "Describe everything in the video in the order in which it happens: scenes, people and "
-    "what they do, objects, all text that can be read, and how the camera moves.",
+    (
+        "video",
+        "dense",
+        "en",
+    ): (
+        "Describe everything in the video in the order in which it happens: scenes, people and "
+        "what they do, objects, all text that can be read, and how the camera moves."
+    ),
     ("video", "short", "zh"): "请用一句话描述这段视频。",
     ("video", "detailed", "zh"): "请详细描述这段视频。",
     (

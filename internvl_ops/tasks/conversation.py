@@ -24,7 +24,8 @@ class Conversation:
     """Questions about a unit's media, asked in sequence; each question sees the earlier answers.
 
     Args:
-        questions: At least one. The media come before the first question, unless it places them with ``<image>``.
+        questions: At least one. The media come before the first question, unless it places them
+            with ``<image>``.
         max_new_tokens: Maximum length of an answer, in tokens; 0 if the answer is not a text.
         json_schema: JSON text of a schema that the last answer must follow.
         choices: Texts, one of which the last answer must be.
@@ -33,8 +34,8 @@ class Conversation:
         min_new_tokens: Minimum length of an answer, in tokens, unless `max_new_tokens` is less.
         candidates: Texts of which the engine says how likely the answer is to begin with each.
         candidates_at: Number of the question, from 0, to whose answer `candidates` belong.
-        subtitles: The video's subtitles. Those that are on the screen at the sampled frames replace `SUBTITLES` in the
-            first question.
+        subtitles: The video's subtitles. Those that are on the screen at the sampled frames replace
+            `SUBTITLES` in the first question.
     """
 
     questions: tuple[str, ...]
@@ -55,7 +56,8 @@ class Dialogue:
 
     Args:
         conversation: The questions.
-        responses: One answer per question, with special tokens, without the stop token. Empty if answers are not texts.
+        responses: One answer per question, with special tokens, without the stop token. Empty if
+            answers are not texts.
         replies: The engine's replies, one per question: `Reply`, or what the task's outcome says.
     """
 
@@ -85,5 +87,6 @@ class Answered:
 
     @property
     def numbers(self) -> list[np.ndarray]:
-        """The numbers of each dialogue, if the task's outcome is `NUMBERS`: float64 of shape (numbers,)."""
+        """The numbers of each dialogue, if the task's outcome is `NUMBERS`: float64 of shape
+        (numbers,)."""
         return [dialogue.replies[-1].values for dialogue in self.dialogues]

@@ -12,7 +12,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from internvl_ops.tasks.boxes import Box
 
-LEAST_LONG, LEAST_SHORT = 480, 32  # pixels; smaller pictures are enlarged, so that labels are readable
+# pixels; smaller pictures are enlarged, so that labels are readable
+LEAST_LONG, LEAST_SHORT = 480, 32
 LEAST_TEXT = 14  # pixels
 LONGEST_LABEL = 60  # characters
 # Pillow's own font has only plain Latin letters. These font files of common systems have more.
@@ -28,7 +29,8 @@ Rectangle = tuple[float, float, float, float]
 def draw_boxes(image: Image.Image, boxes: Sequence[Box]) -> Image.Image:
     """A copy of a picture with frames and labels, one colour per label.
 
-    If no installed font has a label's characters, accents aside, the label is the number of the box in the answer, from
+    If no installed font has a label's characters, accents aside, the label is the number of the box
+    in the answer, from
     1. This happens, for example, with Chinese labels on a system without a Chinese font.
 
     Args:
@@ -39,10 +41,15 @@ def draw_boxes(image: Image.Image, boxes: Sequence[Box]) -> Image.Image:
         RGB; a small picture is enlarged by a whole number.
     """
     scale = math.ceil(max(1, LEAST_LONG / max(image.size), LEAST_SHORT / min(image.size)))
-    drawn = image.convert("RGB").resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST)
+    drawn = image.convert("RGB").resize(
+        (image.width * scale, image.height * scale), Image.Resampling.NEAREST
+    )
     long, short = max(drawn.size), min(drawn.size)
     draw, size = ImageDraw.Draw(drawn), max(LEAST_TEXT, min(long // 60, short // 8))
-    colours = {label: _colour(number) for number, label in enumerate(dict.fromkeys(box.label for box in boxes))}
+    colours = {
+        label: _colour(number)
+        for number, label in enumerate(dict.fromkeys(box.label for box in boxes))
+    }
     frames = [(box.x1 * scale, box.y1 * scale, box.x2 * scale, box.y2 * scale) for box in boxes]
     for box, frame in zip(boxes, frames, strict=True):
         draw.rectangle(frame, outline=colours[box.label], width=max(2, size // 8))
@@ -55,7 +62,9 @@ def draw_boxes(image: Image.Image, boxes: Sequence[Box]) -> Image.Image:
 
 def _colour(number: int) -> tuple[int, int, int]:
     """A hue by the golden ratio, so that each hue is far from the earlier ones."""
-    red, green, blue = colorsys.hsv_to_rgb(number * 0.618034 % 1, 0.95, (0.95, 0.65)[number // 12 % 2])
+    red, green, blue = colorsys.hsv_to_rgb(
+        number * 0.618034 % 1, 0.95, (0.95, 0.65)[number // 12 % 2]
+    )
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
@@ -77,13 +86,16 @@ def _write(
     taken.append(place)
     draw.rectangle(place, fill=colour)
     bright = 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2] > 140
-    draw.text((place[0] + pad - left, place[1] + pad - top), text, "black" if bright else "white", font)
+    draw.text(
+        (place[0] + pad - left, place[1] + pad - top), text, "black" if bright else "white", font
+    )
 
 
 def _free_places(
     frame: Rectangle, width: float, height: float, size: tuple[int, int], taken: list[Rectangle]
 ) -> Iterator[Rectangle]:
-    """Places above the box, inside its upper edge, below it, inside its lower edge; last of all, over other labels."""
+    """Places above the box, inside its upper edge, below it, inside its lower edge; last of all,
+    over other labels."""
     x = max(0, min(frame[0], size[0] - width))
     tops = (frame[1] - height, frame[1], frame[3], frame[3] - height)
     inside = [(x, y, x + width, y + height) for y in tops if 0 <= y <= size[1] - height]
@@ -108,8 +120,11 @@ def _shortened(text: str, font: ImageFont.FreeTypeFont, width: float) -> str:
 
 
 def _text_and_font(label: str, number: str, size: int) -> tuple[str, ImageFont.FreeTypeFont]:
-    """The label and a font that has all its characters; without accents if necessary; or else the number."""
-    bare = "".join(sign for sign in unicodedata.normalize("NFKD", label) if not unicodedata.combining(sign))
+    """The label and a font that has all its characters; without accents if necessary; or else the
+    number."""
+    bare = "".join(
+        sign for sign in unicodedata.normalize("NFKD", label) if not unicodedata.combining(sign)
+    )
     for text in (label, bare):
         for font in _fonts(size):
             if _has(font, text):
@@ -129,7 +144,8 @@ def _fonts(size: int) -> list[ImageFont.FreeTypeFont]:
 
 
 def _has(font: ImageFont.FreeTypeFont, text: str) -> bool:
-    """Whether the font has all characters. It draws the same sign for each character that it lacks."""
+    """Whether the font has all characters. It draws the same sign for each character that it
+    lacks."""
     missing = bytes(font.getmask(NOT_IN_ANY_FONT))
     try:
         return all(bytes(font.getmask(sign)) != missing for sign in set(text) - {" "})

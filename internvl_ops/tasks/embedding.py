@@ -34,11 +34,11 @@ def embed(
 
     Args:
         size: Length of a vector.
-        vector_type: Type of its numbers. float16 takes half the space; the numbers of a vector of length one keep three
-            digits.
+        vector_type: Type of its numbers. float16 takes half the space; the numbers of a vector of
+            length one keep three digits.
         text_column: Column with a text, which is embedded instead of pictures.
-        labels: Labels of which the engine gives a probability each, after the vector. The task then has the columns
-            ``label``, the likeliest, and ``labels``, all of them, likeliest first.
+        labels: Labels of which the engine gives a probability each, after the vector. The task then
+            has the columns ``label``, the likeliest, and ``labels``, all of them, likeliest first.
         details: As in `Task`.
     """
     number, array = _TYPES[vector_type]
@@ -55,14 +55,22 @@ def embed(
         (values,) = answered.numbers
         if len(values) != size + len(labels):
             raise UnitError(
-                "parse", "bad_answer", f"{len(values)} numbers; {size} of a vector and {len(labels)} are expected"
+                "parse",
+                "bad_answer",
+                f"{len(values)} numbers; {size} of a vector and {len(labels)} are expected",
             )
         values, chances = values[:size], values[size:]
         with np.errstate(over="ignore"):
             vector = values.astype(array)
         if not np.isfinite(vector).all():
-            largest = f"a number of the vector, {np.abs(values).max():g}, is too large for {vector_type}"
-            raise UnitError("parse", "bad_answer", f"{largest}: leave the vectors at length one, or store float32")
+            largest = (
+                f"a number of the vector, {np.abs(values).max():g}, is too large for {vector_type}"
+            )
+            raise UnitError(
+                "parse",
+                "bad_answer",
+                f"{largest}: leave the vectors at length one, or store float32",
+            )
         return {VECTOR: vector, **(_labelled(chances) if labels else {})}
 
     def _labelled(chances: np.ndarray) -> dict[str, object]:
@@ -75,7 +83,9 @@ def embed(
     return Task(
         name="embed",
         prompt="",
-        columns=pa.schema([pa.field(VECTOR, pa.list_(number, size)), *(LABEL_COLUMNS if labels else [])]),
+        columns=pa.schema(
+            [pa.field(VECTOR, pa.list_(number, size)), *(LABEL_COLUMNS if labels else [])]
+        ),
         converse=converse,
         parse=parse,
         reads=() if text_column is None else (text_column,),

@@ -23,7 +23,8 @@ def read_schema(given: str) -> str:
         given: The schema itself, or the path of a file that contains it.
 
     Raises:
-        ConfigurationError: No such file, not JSON, not a valid schema, or a reference in it cannot be resolved.
+        ConfigurationError: No such file, not JSON, not a valid schema, or a reference in it cannot
+            be resolved.
     """
     import jsonschema  # imported here because it is slow and only tasks with a schema need it
 
@@ -35,8 +36,8 @@ def read_schema(given: str) -> str:
             text = Path(given).read_text(encoding="utf-8")
         except OSError as error:
             raise ConfigurationError(
-                f"{keyword('json_schema', given)}: {error.strerror}. Give a file, or the schema itself, as in "
-                '\'{"type": "object"}\'.'
+                f"{keyword('json_schema', given)}: {error.strerror}. Give a file, or the schema"
+                ' itself, as in \'{"type": "object"}\'.'
             ) from None
     try:
         schema = json.loads(text)
@@ -57,7 +58,8 @@ def read_schema(given: str) -> str:
 
 
 class Form(Protocol):
-    """An object that states the form of an answer: a conversation, or the sampling of its last answer."""
+    """An object that states the form of an answer: a conversation, or the sampling of its last
+    answer."""
 
     @property
     def json_schema(self) -> str | None: ...
@@ -79,12 +81,15 @@ def checked(dialogue: Dialogue) -> str:
     """The last answer, without surrounding whitespace.
 
     Raises:
-        UnitError: ``bad_answer``, with the answer's beginning, if it does not have the required form.
+        UnitError: ``bad_answer``, with the answer's beginning, if it does not have the required
+            form.
     """
     text = dialogue.responses[-1]
     problem = problem_of(text, dialogue.conversation)
     if problem is not None:
-        raise UnitError("parse", "bad_answer", f"the answer is {problem}: {text[:300]!r}", attempts=2)
+        raise UnitError(
+            "parse", "bad_answer", f"the answer is {problem}: {text[:300]!r}", attempts=2
+        )
     return text.strip()
 
 
@@ -116,9 +121,13 @@ def _json_problem(text: str, schema: Any) -> str | None:
     if worst is None:
         return None
     where = "/".join(map(str, worst.path))
-    return f"JSON that does not follow the schema ({f'{where}: ' if where else ''}{worst.message:.200})"
+    return (
+        "JSON that does not follow the schema"
+        f" ({f'{where}: ' if where else ''}{worst.message:.200})"
+    )
 
 
 def _no_json(constant: str) -> Any:
-    """Refuses NaN and Infinity, which Python reads but which are not JSON; other readers refuse them too."""
+    """Refuses NaN and Infinity, which Python reads but which are not JSON; other readers refuse
+    them too."""
     raise ValueError(f"{constant} is not a JSON value")

@@ -1,4 +1,5 @@
-"""Finds boxes for phrases, or for all objects. Prompts and limits come from InternVL's RefCOCO evaluation."""
+"""Finds boxes for phrases, or for all objects. Prompts and limits come from InternVL's RefCOCO
+evaluation."""
 
 from __future__ import annotations
 
@@ -12,13 +13,20 @@ from internvl_ops.tasks.base import Row, Task, bad_row
 from internvl_ops.tasks.boxes import Box, parse_boxes
 from internvl_ops.tasks.conversation import Answered, Conversation
 
-PROMPT = "Please provide the bounding box coordinates of the region this sentence describes: <ref>{}</ref>"
+PROMPT = (
+    "Please provide the bounding box coordinates of the region this sentence describes:"
+    " <ref>{}</ref>"
+)
 DETECT = "Please detect and label all objects in the following image and mark their positions."
 GROUND_MAX_NEW_TOKENS = {"phrase": 100, "detect": 1024}
 
-BOX = pa.struct([("label", pa.string()), *((side, pa.float32()) for side in ("x1", "y1", "x2", "y2"))])
+BOX = pa.struct(
+    [("label", pa.string()), *((side, pa.float32()) for side in ("x1", "y1", "x2", "y2"))]
+)
 BOXES = pa.list_(BOX)
-PHRASES = pa.list_(pa.struct([("phrase", pa.string()), ("response", pa.string()), ("num_boxes", pa.int32())]))
+PHRASES = pa.list_(
+    pa.struct([("phrase", pa.string()), ("response", pa.string()), ("num_boxes", pa.int32())])
+)
 
 
 def ground(
@@ -31,8 +39,9 @@ def ground(
 ) -> Task:
     """The grounding task: column ``boxes``, in pixels of the upright original.
 
-    Each phrase is asked separately, as in the family's training, and labels its boxes. For each phrase, ``found`` holds
-    the answer and the number of boxes, which is null if the answer contained no readable box.
+    Each phrase is asked separately, as in the family's training, and labels its boxes. For each
+    phrase, ``found`` holds the answer and the number of boxes, which is null if the answer
+    contained no readable box.
 
     Args:
         phrases: The phrases to find if a row has no ``phrase``.
@@ -57,16 +66,21 @@ def ground(
             unparsed="boxes",
         )
     if "{}" not in asked:
-        raise ConfigurationError(f"{keyword('prompt', repr(asked))}: has no {{}}, where each phrase goes.")
+        raise ConfigurationError(
+            f"{keyword('prompt', repr(asked))}: has no {{}}, where each phrase goes."
+        )
     if not phrases and not in_manifest:
         raise ConfigurationError(
-            f"Nothing to look for: the manifest has no column 'phrase'. Add it, or {keyword('phrases', 'TEXT')}, or "
-            f"{keyword('detect')} for every object."
+            "Nothing to look for: the manifest has no column 'phrase'. Add it, or"
+            f" {keyword('phrases', 'TEXT')}, or {keyword('detect')} for every object."
         )
 
     def converse(row: Row) -> list[Conversation]:
         looked_for = phrases_of(row) or phrases_given()
-        return [Conversation((asked.replace("{}", phrase),), tokens, phrase=phrase) for phrase in looked_for]
+        return [
+            Conversation((asked.replace("{}", phrase),), tokens, phrase=phrase)
+            for phrase in looked_for
+        ]
 
     def phrases_given() -> Sequence[str]:
         if not phrases:
@@ -98,7 +112,10 @@ def phrases_of(row: Row) -> list[str]:
     given = value if isinstance(value, list) else [value]
     for number, phrase in enumerate(given, 1):
         if not isinstance(phrase, str) or not phrase.strip():
-            raise bad_row(f"column 'phrase': number {number} of {len(given)} is {phrase!r:.80}; a text is needed")
+            raise bad_row(
+                f"column 'phrase': number {number} of {len(given)} is {phrase!r:.80}; a text is"
+                " needed"
+            )
     return given
 
 
@@ -108,7 +125,13 @@ def _parse_phrases(answered: Answered) -> dict[str, object]:
     for dialogue in answered.dialogues:
         phrase, response = dialogue.conversation.phrase, dialogue.responses[-1]
         parsed = parse_boxes(response, answered.width, answered.height)
-        found.append({"phrase": phrase, "response": response, "num_boxes": None if parsed is None else len(parsed)})
+        found.append(
+            {
+                "phrase": phrase,
+                "response": response,
+                "num_boxes": None if parsed is None else len(parsed),
+            }
+        )
         boxes += [vars(box) | {"label": phrase} for box in parsed or []]
     nothing = all(one["num_boxes"] is None for one in found)
     return {"boxes": None if nothing else boxes, "found": found}

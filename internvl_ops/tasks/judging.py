@@ -23,28 +23,50 @@ JUDGES: tuple[Judge, ...] = get_args(Judge)
 SCALE = tuple(str(number) for number in range(11))
 NUMBER_TOKENS, REASON_TOKENS = 8, 160
 OUTSIDE = 0.01  # share of the probability outside the scale from which a result has a note
-COLUMNS = pa.schema([("score", pa.float64()), ("score_mean", pa.float64()), ("reason", pa.string())])
+COLUMNS = pa.schema(
+    [("score", pa.float64()), ("score_mean", pa.float64()), ("reason", pa.string())]
+)
 
 DOMAINS: dict[Domain, str] = {
-    "general": "Judge how good the text below is as training data for an assistant that sees pictures: correct, "
-    "complete, clear, helpful, and in the form that was asked for.",
-    "ocr": "Judge how good the text below is as a record of what is written in a picture: complete, in reading order, "
-    "without letters that make no words, invented passages or missing lines.",
-    "chart": "Judge how good the text below is as training data about charts and tables: names, numbers, units and "
-    "comparisons are stated exactly and agree with each other, and each question has its answer.",
-    "mathematics": "Judge how good the text below is as training data for mathematics: the problem can be solved as "
-    "it is stated, each step follows from the one before, and the result is right and has its unit.",
-    "reasoning": "Judge how good the text below is as training data for reasoning: the steps lead from what is given "
-    "to the answer without gaps or contradictions, and the answer is right.",
+    "general": (
+        "Judge how good the text below is as training data for an assistant that sees pictures:"
+        " correct, complete, clear, helpful, and in the form that was asked for."
+    ),
+    "ocr": (
+        "Judge how good the text below is as a record of what is written in a picture: complete, in"
+        " reading order, without letters that make no words, invented passages or missing lines."
+    ),
+    "chart": (
+        "Judge how good the text below is as training data about charts and tables: names, numbers,"
+        " units and comparisons are stated exactly and agree with each other, and each question has"
+        " its answer."
+    ),
+    "mathematics": (
+        "Judge how good the text below is as training data for mathematics: the problem can be"
+        " solved as it is stated, each step follows from the one before, and the result is right"
+        " and has its unit."
+    ),
+    "reasoning": (
+        "Judge how good the text below is as training data for reasoning: the steps lead from what"
+        " is given to the answer without gaps or contradictions, and the answer is right."
+    ),
 }
 OTHERS: dict[Judge, str] = {
-    "repetition": "Judge whether the text below repeats itself: words, sentences or passages that come again without "
-    "need. 0 means that it is nothing but repetition, 10 that nothing is repeated without need.",
-    "agreement": "Judge how well the text below agrees with what you see: what it names is there, with the right "
-    "number, colour, place and writing, and nothing is invented. 0 means that it is about something else.",
+    "repetition": (
+        "Judge whether the text below repeats itself: words, sentences or passages that come again"
+        " without need. 0 means that it is nothing but repetition, 10 that nothing is repeated"
+        " without need."
+    ),
+    "agreement": (
+        "Judge how well the text below agrees with what you see: what it names is there, with the"
+        " right number, colour, place and writing, and nothing is invented. 0 means that it is"
+        " about something else."
+    ),
 }
 NUMBER_ALONE = "Answer with one whole number from 0 (worst) to 10 (best) and nothing else."
-REASON_FIRST = "First say in one or two sentences what speaks for it and what against it. Give no number yet."
+REASON_FIRST = (
+    "First say in one or two sentences what speaks for it and what against it. Give no number yet."
+)
 THEN_NUMBER = f"Now give your judgement. {NUMBER_ALONE}"
 THEN_REASON = "Say in one or two sentences why."
 
@@ -67,9 +89,11 @@ def score(
     Args:
         judge: What is judged.
         domain: What a text of good quality is.
-        prompt: Replaces the description of what is judged. The text, and the scale, are added to it.
+        prompt: Replaces the description of what is judged. The text, and the scale, are added to
+            it.
         reason: Ask for a reason before or after the number.
-        text_column: Column with the text; by default the first of `TEXT_COLUMNS` in which a row has one.
+        text_column: Column with the text; by default the first of `TEXT_COLUMNS` in which a row has
+            one.
         in_manifest: Columns that the manifest has.
         max_new_tokens: Maximum length of an answer.
 
@@ -90,7 +114,9 @@ def score(
             questions = (data + REASON_FIRST, THEN_NUMBER)
         elif reason == "after":
             questions = (data + NUMBER_ALONE, THEN_REASON)
-        return [Conversation(questions, tokens, candidates=SCALE, candidates_at=int(reason == "before"))]
+        return [
+            Conversation(questions, tokens, candidates=SCALE, candidates_at=int(reason == "before"))
+        ]
 
     return Task(
         name="score",
@@ -100,20 +126,23 @@ def score(
         parse=_parse,
         max_new_tokens=tokens,
         # A result keeps the raw answer of an earlier job under the second name.
-        reads=tuple(dict.fromkeys((*columns, *(f"manifest_{column}" for column in columns), "question"))),
+        reads=tuple(
+            dict.fromkeys((*columns, *(f"manifest_{column}" for column in columns), "question"))
+        ),
     )
 
 
 def _columns(given: str | None, there: Sequence[str]) -> tuple[str, ...]:
     if given is not None and given not in there:
         raise ConfigurationError(
-            f"{keyword('text_column', given)}: no such column in the manifest. Columns there: {', '.join(there)}."
+            f"{keyword('text_column', given)}: no such column in the manifest. Columns there:"
+            f" {', '.join(there)}."
         )
     found = (given,) if given is not None else tuple(name for name in TEXT_COLUMNS if name in there)
     if not found:
         raise ConfigurationError(
-            f"Nothing to judge: the manifest has none of the columns {', '.join(TEXT_COLUMNS)}. Name the one with the "
-            f"text by {keyword('text_column')}."
+            f"Nothing to judge: the manifest has none of the columns {', '.join(TEXT_COLUMNS)}."
+            f" Name the one with the text by {keyword('text_column')}."
         )
     return found
 
@@ -139,10 +168,16 @@ def number_in(answer: str) -> float:
     """
     found = _NUMBER.search(_RANGE.sub("", without_thoughts(answer)))
     if found is None:
-        raise UnitError("parse", "bad_answer", f"the answer has no number from 0 to 10: {answer[:300]!r}")
+        raise UnitError(
+            "parse", "bad_answer", f"the answer has no number from 0 to 10: {answer[:300]!r}"
+        )
     number = float(found[0].replace("−", "-"))
     if not 0 <= number <= 10:
-        raise UnitError("parse", "bad_answer", f"the answer's number {number:g} is not from 0 to 10: {answer[:300]!r}")
+        raise UnitError(
+            "parse",
+            "bad_answer",
+            f"the answer's number {number:g} is not from 0 to 10: {answer[:300]!r}",
+        )
     return number
 
 

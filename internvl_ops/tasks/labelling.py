@@ -38,13 +38,17 @@ def classify(
     calibration: Calibration | None = None,
     max_new_tokens: int | None = None,
 ) -> Task:
-    """The labelling task. Columns: ``label``, the likeliest, and ``labels``, all of them, likeliest first.
+    """The labelling task. Columns: ``label``, the likeliest, and ``labels``, all of them, likeliest
+    first.
 
     Args:
-        labels: At least two, or one with `several`; a mapping has a description for each, which may be empty.
-        several: Ask for each label by itself whether it applies. ``label`` is then null if none applies.
+        labels: At least two, or one with `several`; a mapping has a description for each, which may
+            be empty.
+        several: Ask for each label by itself whether it applies. ``label`` is then null if none
+            applies.
         prompt: Replaces the question; the labels are added to it.
-        text_column: Column with a text to label, with the pictures if there are any; None labels the pictures alone.
+        text_column: Column with a text to label, with the pictures if there are any; None labels
+            the pictures alone.
         in_manifest: Columns that the manifest has.
         calibration: Corrects the probabilities.
         max_new_tokens: Maximum length of an answer.
@@ -58,8 +62,8 @@ def classify(
         raise ConfigurationError(f"{keyword('labels', ' '.join(names))}: give at least two labels.")
     if text_column is not None and text_column not in in_manifest:
         raise ConfigurationError(
-            f"{keyword('text_column', text_column)}: no such column in the manifest. Columns there: "
-            f"{', '.join(in_manifest)}."
+            f"{keyword('text_column', text_column)}: no such column in the manifest. Columns there:"
+            f" {', '.join(in_manifest)}."
         )
     asked = prompt or (EACH if several else ONE)
     tokens = max_new_tokens or (WORD_TOKENS if several else LABEL_TOKENS)
@@ -73,7 +77,9 @@ def classify(
             data = f"{as_data(text)}\n\n"
         if several:
             return [
-                Conversation((f"{data}{asked}\n{line}\n{EACH_ALONE}",), tokens, candidates=(*YES, *NO))
+                Conversation(
+                    (f"{data}{asked}\n{line}\n{EACH_ALONE}",), tokens, candidates=(*YES, *NO)
+                )
                 for line in map(line_of, names)
             ]
         lines = "\n".join(map(line_of, names))
@@ -102,7 +108,8 @@ def classify(
         parse=parse,
         max_new_tokens=tokens,
         reads=() if text_column is None else (text_column, f"manifest_{text_column}", "question"),
-        details={"labels": described} | ({} if calibration is None else {"calibrate": calibration.described(names)}),
+        details={"labels": described}
+        | ({} if calibration is None else {"calibrate": calibration.described(names)}),
     )
 
 
@@ -127,20 +134,26 @@ def _chances(dialogue: Dialogue) -> np.ndarray:
     found = np.array([math.exp(one) for one in dialogue.replies[-1].candidates])
     if not found.sum():
         said = dialogue.responses[-1][:300]
-        raise UnitError("parse", "bad_answer", f"no label has any probability; the model says {said!r}")
+        raise UnitError(
+            "parse", "bad_answer", f"no label has any probability; the model says {said!r}"
+        )
     return found
 
 
 def _notes(outside: float) -> list[str]:
-    return [f"{outside:.1%} of the probability of the answers lies outside the labels"] if outside >= OUTSIDE else []
+    return (
+        [f"{outside:.1%} of the probability of the answers lies outside the labels"]
+        if outside >= OUTSIDE
+        else []
+    )
 
 
 def labels_of(taxonomy: Any) -> dict[str, str]:
     """The labels of a taxonomy, with the description of each.
 
     Args:
-        taxonomy: As read from YAML or JSON: a list of labels, or a mapping of labels to more of them. Deeper labels
-            become paths, ``animal/cat``. A text below a label describes it.
+        taxonomy: As read from YAML or JSON: a list of labels, or a mapping of labels to more of
+            them. Deeper labels become paths, ``animal/cat``. A text below a label describes it.
 
     Raises:
         ConfigurationError: It is something else, or a label occurs twice.
@@ -162,18 +175,24 @@ def labels_of(taxonomy: Any) -> dict[str, str]:
         elif path:
             label = "/".join(path)
             if label in found:
-                raise ConfigurationError(f"{keyword('taxonomy')}: the label {label!r} occurs twice. Leave one out.")
+                raise ConfigurationError(
+                    f"{keyword('taxonomy')}: the label {label!r} occurs twice. Leave one out."
+                )
             found[label] = " ".join(node.split()) if isinstance(node, str) else ""
         else:
             raise ConfigurationError(f"{keyword('taxonomy')}: {node!r:.80} holds no labels.")
 
     def _name(given: Any, path: tuple[str, ...]) -> str:
-        if isinstance(given, str | int | float) and str(given).strip() and not isinstance(given, bool):
+        if (
+            isinstance(given, str | int | float)
+            and str(given).strip()
+            and not isinstance(given, bool)
+        ):
             return " ".join(str(given).split())
         place = "/".join(path) or "the top"
         raise ConfigurationError(
-            f"{keyword('taxonomy')}: {given!r:.80} at {place} is no label. Write texts; in YAML, quote yes, no, on "
-            "and off."
+            f"{keyword('taxonomy')}: {given!r:.80} at {place} is no label. Write texts; in YAML,"
+            " quote yes, no, on and off."
         )
 
     walk(taxonomy, ())

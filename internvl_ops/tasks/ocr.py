@@ -1,5 +1,5 @@
-"""Reads text: plain, as Markdown, with boxes, or as JSON. It uses 24 tiles, since InternVL misses small text with fewer
-(OpenGVLab/InternVL#1137)."""
+"""Reads text: plain, as Markdown, with boxes, or as JSON. It uses 24 tiles, since InternVL misses
+small text with fewer (OpenGVLab/InternVL#1137)."""
 
 from __future__ import annotations
 
@@ -20,18 +20,38 @@ from internvl_ops.tasks.grounding import BOXES
 OcrFormat = Literal["text", "markdown", "boxes", "json"]
 
 OCR_FORMATS: tuple[str, ...] = get_args(OcrFormat)
-OCR_MAX_NEW_TOKENS = 1536  # with 24 tiles and a thumbnail, just fits the context of 8,192 in 1.5 and 2.0
+# with 24 tiles and a thumbnail, just fits the context of 8,192 in 1.5 and 2.0
+OCR_MAX_NEW_TOKENS = 1536
 OCR_PROMPTS: dict[tuple[str, str], str] = {
-    ("text", "en"): "Read all the text in the image, line by line from top to bottom. Answer with the text alone.",
+    (
+        "text",
+        "en",
+    ): (
+        "Read all the text in the image, line by line from top to bottom. Answer with the text"
+        " alone."
+    ),
     ("text", "zh"): "请从上到下逐行读出图中的所有文字，只回答文字本身。",
-    ("markdown", "en"): "Write this page as Markdown: headings, lists, tables as Markdown tables, formulas as LaTeX "
-    "between dollar signs. Leave nothing out, add nothing. Answer with the Markdown alone.",
-    ("markdown", "zh"): "请将此页转写为Markdown：标题、列表，表格用Markdown表格，公式用美元符号间的LaTeX。"
-    "不要遗漏，不要添加，只回答Markdown本身。",
+    (
+        "markdown",
+        "en",
+    ): (
+        "Write this page as Markdown: headings, lists, tables as Markdown tables, formulas as LaTeX"
+        " between dollar signs. Leave nothing out, add nothing. Answer with the Markdown alone."
+    ),
+    (
+        "markdown",
+        "zh",
+    ): (
+        "请将此页转写为Markdown：标题、列表，表格用Markdown表格，公式用美元符号间的LaTeX。"
+        "不要遗漏，不要添加，只回答Markdown本身。"
+    ),
     # The wording that the family was trained on (OpenGVLab/InternVL#239).
     ("boxes", "en"): "请识别图中所有文字，并输出对应的坐标框",
     ("boxes", "zh"): "请识别图中所有文字，并输出对应的坐标框",
-    ("json", "en"): "Answer with JSON that holds what the image says, following this JSON schema:\n",
+    (
+        "json",
+        "en",
+    ): "Answer with JSON that holds what the image says, following this JSON schema:\n",
     ("json", "zh"): "请按以下JSON模式，用JSON回答图中的内容：\n",
 }
 _FENCE = re.compile(r"\A```[a-z]*\n(.*?)\n?(?:```)?\Z", re.DOTALL)
@@ -46,28 +66,31 @@ def ocr(
     prompt: str | None = None,
     max_new_tokens: int | None = None,
 ) -> Task:
-    """The OCR task. Columns: ``text``; with boxes also ``boxes``, one per line; as JSON, ``json`` instead;
-    of Markdown, ``blocks`` if they are wanted.
+    """The OCR task. Columns: ``text``; with boxes also ``boxes``, one per line; as JSON, ``json``
+    instead; of Markdown, ``blocks`` if they are wanted.
 
     Args:
         format: Format of the answer.
         language: Language of the prompt.
         json_schema: JSON text of the schema; only with the format ``json``.
-        blocks: Also read the parts of a page from Markdown: headings, paragraphs, lists, tables, formulas, figures.
+        blocks: Also read the parts of a page from Markdown: headings, paragraphs, lists, tables,
+            formulas, figures.
         prompt: Replaces the format's own.
         max_new_tokens: Replaces 1,536.
 
     Raises:
-        ConfigurationError: The format is ``json`` but there is no schema, or blocks are wanted of another format than
-            ``markdown``.
+        ConfigurationError: The format is ``json`` but there is no schema, or blocks are wanted of
+            another format than ``markdown``.
     """
     if blocks and format != "markdown":
         raise ConfigurationError(
-            f"{keyword('blocks')} has no effect on {keyword('format', format)}: blocks are read from Markdown. "
-            f"Give {keyword('format', 'markdown')}."
+            f"{keyword('blocks')} has no effect on {keyword('format', format)}: blocks are read"
+            f" from Markdown. Give {keyword('format', 'markdown')}."
         )
     if format == "json" and json_schema is None:
-        raise ConfigurationError(f"{keyword('format', 'json')} needs a schema: add {keyword('json_schema', 'FILE')}.")
+        raise ConfigurationError(
+            f"{keyword('format', 'json')} needs a schema: add {keyword('json_schema', 'FILE')}."
+        )
     schema = json_schema if format == "json" else None
     asked = prompt or OCR_PROMPTS[format, language] + (schema or "")
     tokens = max_new_tokens or OCR_MAX_NEW_TOKENS

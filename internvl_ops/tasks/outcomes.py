@@ -1,8 +1,8 @@
 """What a task's answers are, from the engine to the results.
 
-An outcome says what an engine returns, how that travels to the parser, and which columns results have besides the
-task's own. `TEXT` brings the raw answer, token counts and a finish reason. `NUMBERS` brings none of these, for scores
-and vectors. A task that names neither answers in text.
+An outcome says what an engine returns, how that travels to the parser, and which columns results
+have besides the task's own. `TEXT` brings the raw answer, token counts and a finish reason.
+`NUMBERS` brings none of these, for scores and vectors. A task that names neither answers in text.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from internvl_ops.quality.thoughts import thought_notes
 from internvl_ops.replies import FINISH_REASONS, Numbers, Reply
 from internvl_ops.tasks.conversation import Answered, Conversation, Dialogue
 
-# Columns that the pipeline counts where an outcome has them. No manifest column keeps one of these names in a result.
+# Columns that the pipeline counts where an outcome has them. No manifest column keeps one of these
+# names in a result.
 COUNTED = pa.schema(
     [
         ("prompt_tokens", pa.int32()),
@@ -37,10 +38,11 @@ class Outcome(ABC):
 
     Attributes:
         name: Names the engines that give such answers, in `internvl_ops.engines.ENGINES`.
-        generated: Whether an answer is generated token by token. Only then do several samples, retries, stop texts and
-            further questions of a conversation apply.
+        generated: Whether an answer is generated token by token. Only then do several samples,
+            retries, stop texts and further questions of a conversation apply.
         reply: Class of one answer.
-        replies_type: Arrow type of all the replies of a unit: lists, with a struct of the fields of ``reply`` inside.
+        replies_type: Arrow type of all the replies of a unit: lists, with a struct of the fields of
+            ``reply`` inside.
         counted: Those columns of `COUNTED` that results have.
         raw: Columns with the raw answer; they come before the task's own.
     """
@@ -52,12 +54,15 @@ class Outcome(ABC):
     counted: ClassVar[pa.Schema]
     raw: ClassVar[pa.Schema] = pa.schema([])
 
-    def columns(self, task_columns: pa.Schema, *, samples: int = 1, log_probs: bool = False) -> pa.Schema:
+    def columns(
+        self, task_columns: pa.Schema, *, samples: int = 1, log_probs: bool = False
+    ) -> pa.Schema:
         """The columns of a result that describe its answer, without the task's own columns.
 
         Args:
             task_columns: The task's columns; with several samples, each sample has them too.
-            samples: Number of answers per unit. The columns describe the first; ``samples`` holds all of them.
+            samples: Number of answers per unit. The columns describe the first; ``samples`` holds
+                all of them.
             log_probs: Whether there are mean log-probabilities.
         """
         return pa.schema([*self.raw, *self.counted])
@@ -84,7 +89,8 @@ class Outcome(ABC):
         size: tuple[int, int],
         decode: Decode,
     ) -> dict[str, Any]:
-        """The values of a unit's result: those of the task, those of `columns`, and the ``notes`` on the answers.
+        """The values of a unit's result: those of the task, those of `columns`, and the ``notes``
+        on the answers.
 
         Args:
             parse: The task's parser.
@@ -120,7 +126,9 @@ class Text(Outcome):
     counted = COUNTED
     raw = pa.schema([_RESPONSE])
 
-    def columns(self, task_columns: pa.Schema, *, samples: int = 1, log_probs: bool = False) -> pa.Schema:
+    def columns(
+        self, task_columns: pa.Schema, *, samples: int = 1, log_probs: bool = False
+    ) -> pa.Schema:
         log_prob = [pa.field("mean_logprob", pa.float64())] if log_probs else []
         columns = [*self.raw, *self.counted, *log_prob]
         if samples > 1:
@@ -141,7 +149,10 @@ class Text(Outcome):
         decode: Decode,
     ) -> dict[str, Any]:
         drawn = [list(dialogues) for dialogues in zip(*replies, strict=True)]
-        had = [[_dialogue(*one, decode) for one in zip(conversations, drawing, strict=True)] for drawing in drawn]
+        had = [
+            [_dialogue(*one, decode) for one in zip(conversations, drawing, strict=True)]
+            for drawing in drawn
+        ]
         samples = [_sample(parse, Answered(had[0], *size))]
         noted = samples[0].pop("notes", [])
         for dialogues in had[1:]:
@@ -162,7 +173,9 @@ class NumbersOutcome(Outcome):
 
     name = "numbers"
     reply = Numbers
-    replies_type = pa.list_(pa.struct([("values", pa.list_(pa.float64())), ("prompt_tokens", pa.int32())]))
+    replies_type = pa.list_(
+        pa.struct([("values", pa.list_(pa.float64())), ("prompt_tokens", pa.int32())])
+    )
     counted = pa.schema([COUNTED.field("prompt_tokens")])
 
     def result(
@@ -174,10 +187,15 @@ class NumbersOutcome(Outcome):
         decode: Decode,
     ) -> dict[str, Any]:
         dialogues = [
-            Dialogue(conversation, (), (reply,)) for conversation, reply in zip(conversations, replies, strict=True)
+            Dialogue(conversation, (), (reply,))
+            for conversation, reply in zip(conversations, replies, strict=True)
         ]
         counts = [reply.prompt_tokens for reply in replies if reply.prompt_tokens is not None]
-        return {**parse(Answered(dialogues, *size)), "prompt_tokens": sum(counts) if counts else None, "notes": []}
+        return {
+            **parse(Answered(dialogues, *size)),
+            "prompt_tokens": sum(counts) if counts else None,
+            "notes": [],
+        }
 
 
 TEXT, NUMBERS = Text(), NumbersOutcome()
@@ -212,5 +230,9 @@ def _notes(dialogues: Sequence[Dialogue]) -> list[str]:
 def _mean_logprob(turns: Sequence[Reply]) -> float | None:
     """Mean log-probability over all tokens of all turns."""
     tokens = sum(reply.completion_tokens for reply in turns)
-    weighed = [reply.mean_logprob * reply.completion_tokens for reply in turns if reply.mean_logprob is not None]
+    weighed = [
+        reply.mean_logprob * reply.completion_tokens
+        for reply in turns
+        if reply.mean_logprob is not None
+    ]
     return sum(weighed) / tokens if tokens and len(weighed) == len(turns) else None

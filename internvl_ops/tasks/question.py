@@ -25,10 +25,12 @@ def ask(
     in_manifest: Sequence[str] = ("question", "choices"),
     max_new_tokens: int | None = None,
 ) -> Task:
-    """The question task. Columns: ``answer``, to the last question, and ``turns``, every question with its answer.
+    """The question task. Columns: ``answer``, to the last question, and ``turns``, every question
+    with its answer.
 
     Args:
-        prompt: Asked if a row has no ``question`` of its own: a text, or a list of texts that are asked in sequence.
+        prompt: Asked if a row has no ``question`` of its own: a text, or a list of texts that are
+            asked in sequence.
         json_schema: JSON text of a schema that the last answer must follow.
         choices: Texts, one of which the last answer must be; a row's own ``choices`` replace them.
         in_manifest: Columns that the manifest has.
@@ -41,7 +43,8 @@ def ask(
         questions = questions_of(row) or ([prompt] if prompt else [])
         if not questions:
             raise bad_row(
-                f"no question: column 'question' is null or empty. Fill it, or give {keyword('prompt')} for such rows"
+                "no question: column 'question' is null or empty. Fill it, or give"
+                f" {keyword('prompt')} for such rows"
             )
         own = choices_of_row(row) or allowed
         return [Conversation(tuple(questions), tokens, json_schema=json_schema, choices=own)]
@@ -70,7 +73,10 @@ def questions_of(row: Row) -> list[str]:
     given = value if isinstance(value, list) else [value]
     for number, question in enumerate(given, 1):
         if not isinstance(question, str) or not question.strip():
-            raise bad_row(f"column 'question': number {number} of {len(given)} is {question!r:.80}; a text is needed")
+            raise bad_row(
+                f"column 'question': number {number} of {len(given)} is {question!r:.80}; a text is"
+                " needed"
+            )
     return given
 
 
@@ -88,7 +94,8 @@ def choices_of_row(row: Row) -> tuple[str, ...]:
             value = json.loads(value)
         except (ValueError, RecursionError):
             raise bad_row(
-                f'column \'choices\' holds {value!r:.80}; a list of texts is needed, as text in JSON: ["yes", "no"]'
+                f"column 'choices' holds {value!r:.80}; a list of texts is needed, as text in"
+                ' JSON: ["yes", "no"]'
             ) from None
     if value is None:
         return ()
@@ -102,5 +109,7 @@ def _parse(answered: Answered) -> dict[str, object]:
     asked = zip(dialogue.conversation.questions, dialogue.responses, strict=True)
     return {
         "answer": checked(dialogue),
-        "turns": [{"question": question, "answer": response.strip()} for question, response in asked],
+        "turns": [
+            {"question": question, "answer": response.strip()} for question, response in asked
+        ],
     }

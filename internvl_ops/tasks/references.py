@@ -1,4 +1,5 @@
-"""Checks the references of a JSON schema: each must lead to a schema inside it, since nothing is fetched."""
+"""Checks the references of a JSON schema: each must lead to a schema inside it, since nothing is
+fetched."""
 
 from __future__ import annotations
 
@@ -22,23 +23,32 @@ def broken_reference(schema: Any) -> str | None:
         schema: A schema that its own meta-schema accepts.
     """
     dialect = jsonschema.validators.validator_for(schema).META_SCHEMA.get("$schema", "")
-    draft = referencing.jsonschema.specification_with(dialect, default=referencing.jsonschema.DRAFT202012)
+    draft = referencing.jsonschema.specification_with(
+        dialect, default=referencing.jsonschema.DRAFT202012
+    )
     root = draft.create_resource(schema)
-    registry: referencing.Registry[Any] = referencing.Registry().with_resource(root.id() or "", root).crawl()
+    registry: referencing.Registry[Any] = (
+        referencing.Registry().with_resource(root.id() or "", root).crawl()
+    )
     beside: dict[int, list[tuple[str, int]]] = {}  # schema -> schemas that apply to the same value
     waiting: list[tuple[Any, Any]] = [(schema, registry.resolver_with_root(root))]
     while waiting:
         found, resolver = waiting.pop()
         if not isinstance(found, dict) or id(found) in beside:
             continue
-        beside[id(found)] = [(keyword, id(one)) for keyword in _IN_PLACE for one in _listed(found.get(keyword))]
+        beside[id(found)] = [
+            (keyword, id(one)) for keyword in _IN_PLACE for one in _listed(found.get(keyword))
+        ]
         for keyword, reference in _references(found):
             try:
                 target = resolver.lookup(reference)
             except (referencing.exceptions.Unresolvable, LookupError, ValueError):
                 return f"{keyword} {reference!r:.100} {_whereto(reference)}"
             if not isinstance(target.contents, dict | bool):
-                return f"{keyword} {reference!r:.100} leads to {target.contents!r:.50}, which is no schema"
+                return (
+                    f"{keyword} {reference!r:.100} leads to {target.contents!r:.50}, which is no"
+                    " schema"
+                )
             beside[id(found)].append((f"{keyword} {reference!r:.100}", id(target.contents)))
             waiting.append((target.contents, target.resolver))
         for inner in draft.create_resource(found).subresources():
@@ -64,7 +74,8 @@ def _whereto(reference: str) -> str:
 
 
 def _circle(beside: dict[int, list[tuple[str, int]]]) -> str | None:
-    """The reference that closes a cycle of schemas that apply to the same value; None if there is no cycle."""
+    """The reference that closes a cycle of schemas that apply to the same value; None if there is
+    no cycle."""
     done: set[int] = set()
     for start in beside:
         path: list[tuple[int, Iterator[tuple[str, int]]]] = [(start, iter(beside[start]))]

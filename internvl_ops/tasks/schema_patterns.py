@@ -1,4 +1,5 @@
-"""Checks JSON against a schema whose patterns may take years for some texts, as ``^(a+)+$`` does."""
+"""Checks JSON against a schema whose patterns may take years for some texts, as ``^(a+)+$``
+does."""
 
 from __future__ import annotations
 
@@ -14,10 +15,14 @@ _SECONDS = 2.0  # for one pattern and one text
 def bounded_validator(schema: Any) -> Any:
     """A validator of ``schema`` that gives up a pattern after a while, which counts as an error."""
     cls = jsonschema.validators.validator_for(schema)
-    return jsonschema.validators.extend(cls, {"pattern": _pattern, "patternProperties": _properties})(schema)
+    return jsonschema.validators.extend(
+        cls, {"pattern": _pattern, "patternProperties": _properties}
+    )(schema)
 
 
-def _pattern(validator: Any, pattern: str, text: Any, schema: Any) -> Iterator[jsonschema.ValidationError]:
+def _pattern(
+    validator: Any, pattern: str, text: Any, schema: Any
+) -> Iterator[jsonschema.ValidationError]:
     if not validator.is_type(text, "string"):
         return
     try:

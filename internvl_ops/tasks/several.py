@@ -15,8 +15,8 @@ from internvl_ops.tasks.outcomes import TEXT
 
 
 def several(tasks: Sequence[Task]) -> Task:
-    """One task that asks for all of ``tasks`` and has all their columns, with the raw answer of each as
-    ``<task>_response``.
+    """One task that asks for all of ``tasks`` and has all their columns, with the raw answer of
+    each as ``<task>_response``.
 
     Args:
         tasks: In the order in which they are asked.
@@ -28,26 +28,35 @@ def several(tasks: Sequence[Task]) -> Task:
     for task in tasks:
         if task.outcome.name != TEXT.name:
             raise ConfigurationError(
-                f"{said}: the answers of {task.name} are {task.outcome.name}, not texts. Run it as a job of its own."
+                f"{said}: the answers of {task.name} are {task.outcome.name}, not texts. Run it as"
+                " a job of its own."
             )
     fields: dict[str, pa.Field] = {}
     for task in tasks:
         for field in [*task.columns, pa.field(f"{task.name}_response", pa.string())]:
             if field.name in fields:
                 raise ConfigurationError(
-                    f"{said}: two of them have a column '{field.name}'. Run them as jobs of their own."
+                    f"{said}: two of them have a column '{field.name}'. Run them as jobs of their"
+                    " own."
                 )
             fields[field.name] = field
 
     def converse(row: Row) -> list[Conversation]:
-        asked = [(task.name, conversation) for task in tasks for conversation in task.converse(_own(row, task))]
+        asked = [
+            (task.name, conversation)
+            for task in tasks
+            for conversation in task.converse(_own(row, task))
+        ]
         return [replace(conversation, task=name) for name, conversation in asked]
 
     def parse(answered: Answered) -> Mapping[str, object]:
         values: dict[str, object] = {}
         notes: list[object] = []
         for task in tasks:
-            its = replace(answered, dialogues=[one for one in answered.dialogues if one.conversation.task == task.name])
+            its = replace(
+                answered,
+                dialogues=[one for one in answered.dialogues if one.conversation.task == task.name],
+            )
             own: dict[str, Any] = dict(task.parse(its))
             notes += own.pop("notes", [])
             values |= {**own, f"{task.name}_response": its.response}
@@ -72,4 +81,8 @@ def several(tasks: Sequence[Task]) -> Task:
 
 def _own(row: Row, task: Task) -> Row:
     """The row for one task. A row's question goes only to the task that asks questions."""
-    return row if task.name == "ask" else {name: value for name, value in row.items() if name != "question"}
+    return (
+        row
+        if task.name == "ask"
+        else {name: value for name, value in row.items() if name != "question"}
+    )

@@ -1,4 +1,5 @@
-"""What a PDF's text layer does for a task: it stands for an answer, goes into the question, or checks the answer."""
+"""What a PDF's text layer does for a task: it stands for an answer, goes into the question, or
+checks the answer."""
 
 from __future__ import annotations
 
@@ -14,26 +15,31 @@ if TYPE_CHECKING:  # it imports PDFium, and this is imported where no document i
     from internvl_ops.media.text_layer import TextLayer
 
 NO_COVER = frozenset({"no_text", "too_long", "hidden", "uncovered", "picture", "encoding"})
-"""Doubts with which the page may show writing that the layer has not, so that nothing can be called an invention."""
+"""Doubts with which the page may show writing that the layer has not, so that nothing can be called
+an invention."""
 _MOST_ANCHORS = 3000  # characters in a prompt: about 1,500 tokens with the places
 _TAG_BEGINS = re.compile(r"<(?=[/|A-Za-z])")
 _ANCHORS = (
-    "The file itself stores these texts for the page, each after its place [left, top, right, bottom], from 0 to 1000 "
-    "of the page's width and height. They may lack something, and their order may be wrong: the page as you see it "
-    "decides.\n"
+    "The file itself stores these texts for the page, each after its place [left, top, right,"
+    " bottom], from 0 to 1000 of the page's width and height. They may lack something, and their"
+    " order may be wrong: the page as you see it decides.\n"
 )
 
 
 def with_anchors(conversation: Conversation, layer: TextLayer) -> Conversation:
     """The conversation with the lines of the layer, and their places, behind its first question.
 
-    What does not fit 3,000 characters is left out. Lines of a layer with a wrong encoding are no help: they stay out.
+    What does not fit 3,000 characters is left out. Lines of a layer with a wrong encoding are no
+    help: they stay out.
     """
     if not layer.lines or "encoding" in layer.doubts:
         return conversation
     lines: list[str] = []
     for line in layer.lines:
-        box = [min(1000, max(0, round(1000 * side))) for side in (line.left, line.top, line.right, line.bottom)]
+        box = [
+            min(1000, max(0, round(1000 * side)))
+            for side in (line.left, line.top, line.right, line.bottom)
+        ]
         # No text of a file may be read as a special token, such as the place of a picture.
         lines.append(f"{box} {_TAG_BEGINS.sub('‹', line.text)}")
         if sum(map(len, lines)) > _MOST_ANCHORS:
@@ -48,8 +54,11 @@ def answer_of_layer(task: Task, text: str) -> dict[str, Any]:
     return {"response": text, str(task.text): text}
 
 
-def compared(task: Task, values: Mapping[str, Any], layer: str, doubts: Sequence[str]) -> dict[str, Any]:
-    """The columns that compare an answer with the layer; none of them if there is nothing to compare."""
+def compared(
+    task: Task, values: Mapping[str, Any], layer: str, doubts: Sequence[str]
+) -> dict[str, Any]:
+    """The columns that compare an answer with the layer; none of them if there is nothing to
+    compare."""
     if task.text is None or not layer or values.get(task.text) is None:
         return {}
     # Imported here: not every job compares.

@@ -1,4 +1,5 @@
-"""Answers with thoughts before them: a task whose answers are read without, and that has the thoughts in a column."""
+"""Answers with thoughts before them: a task whose answers are read without, and that has the
+thoughts in a column."""
 
 from __future__ import annotations
 
@@ -31,9 +32,12 @@ THOUGHT = "thought"
 
 
 class ThoughtfulText(Text):
-    """Texts of which the thoughts are a column of their own; ``response`` and the task's columns are without them."""
+    """Texts of which the thoughts are a column of their own; ``response`` and the task's columns
+    are without them."""
 
-    def columns(self, task_columns: pa.Schema, *, samples: int = 1, log_probs: bool = False) -> pa.Schema:
+    def columns(
+        self, task_columns: pa.Schema, *, samples: int = 1, log_probs: bool = False
+    ) -> pa.Schema:
         columns = super().columns(task_columns, samples=samples, log_probs=log_probs)
         return pa.schema([*columns, (THOUGHT, pa.string())])
 
@@ -58,7 +62,10 @@ class ThoughtfulText(Text):
             return replace(reply, text=answer)
 
         answers = [
-            [[answer_of(reply, number == 0) for reply in turns] for number, turns in enumerate(samples)]
+            [
+                [answer_of(reply, number == 0) for reply in turns]
+                for number, turns in enumerate(samples)
+            ]
             for samples in replies
         ]
         result = super().result(parse, conversations, answers, size, decode)
@@ -67,8 +74,13 @@ class ThoughtfulText(Text):
 
 
 def leaves_room(task: Task) -> bool:
-    """Whether answers of a task may have thoughts before them: not if they are held to a form or are probabilities."""
-    return type(task.outcome) is Text and not task.constrained and task.name not in ("score", "classify")
+    """Whether answers of a task may have thoughts before them: not if they are held to a form or
+    are probabilities."""
+    return (
+        type(task.outcome) is Text
+        and not task.constrained
+        and task.name not in ("score", "classify")
+    )
 
 
 def thinking(task: Task, *, max_new_tokens: int | None) -> Task:
@@ -76,11 +88,14 @@ def thinking(task: Task, *, max_new_tokens: int | None) -> Task:
 
     Args:
         task: A task that `leaves_room` for thoughts.
-        max_new_tokens: Maximum length of thought and answer, if the user gives one; `MAX_NEW_TOKENS` otherwise.
+        max_new_tokens: Maximum length of thought and answer, if the user gives one;
+            `MAX_NEW_TOKENS` otherwise.
     """
     longest = max_new_tokens or MAX_NEW_TOKENS
 
     def converse(row: Row) -> list[Conversation]:
-        return [replace(conversation, max_new_tokens=longest) for conversation in task.converse(row)]
+        return [
+            replace(conversation, max_new_tokens=longest) for conversation in task.converse(row)
+        ]
 
     return replace(task, converse=converse, max_new_tokens=longest, outcome=ThoughtfulText())

@@ -1,1 +1,2 @@
-"""What vectors are for: nearest neighbours, exact and by an index, and how often retrieval is right."""
+"""What vectors are for: nearest neighbours, exact and by an index, and how often retrieval is
+right."""

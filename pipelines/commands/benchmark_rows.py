@@ -1,4 +1,5 @@
-"""Converts the published data of a benchmark, in any of its forms, to rows that are asked and scored."""
+"""Converts the published data of a benchmark, in any of its forms, to rows that are asked and
+scored."""
 
 from __future__ import annotations
 
@@ -38,7 +39,8 @@ SHARD = re.compile(r"-\d+-of-\d+$")
 _ADDRESS = re.compile(r"https?://|data:", re.IGNORECASE)
 _SUFFIX = re.compile(r"\.[A-Za-z0-9]{2,5}$|/$")
 _LONGEST_TRUTH = 1 << 20
-_SHORTEST_BASE64 = 64  # characters; no picture is shorter, and what stands for another row's picture is
+# characters; no picture is shorter, and what stands for another row's picture is
+_SHORTEST_BASE64 = 64
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,8 @@ class BenchmarkRows:
         id_column: Column with ids; None to use a row's position in the data.
         answers: Answers by question id, from an annotation file.
         subtitles: Folder with one SRT file per video, named like the video.
-        truth: Suffix of the files with the right answers beside the images of a folder; empty if the data hold them.
+        truth: Suffix of the files with the right answers beside the images of a folder; empty if
+            the data hold them.
         published_folders: Whether videos are in the folders in which the benchmark publishes them.
     """
 
@@ -74,7 +77,12 @@ class BenchmarkRows:
     @property
     def fields(self) -> pa.Schema:
         """A row's columns besides its id and media."""
-        names = ["split", "question_id", *self.benchmark.fields, *(["subtitles"] if self.subtitles else [])]
+        names = [
+            "split",
+            "question_id",
+            *self.benchmark.fields,
+            *(["subtitles"] if self.subtitles else []),
+        ]
         return pa.schema([(name, TYPES.get(name, pa.string())) for name in names])
 
     def columns(self, given: pa.Schema) -> pa.Schema:
@@ -86,7 +94,8 @@ class BenchmarkRows:
         self._chosen(given.names)
         if self.id_column and self.id_column not in given.names:
             raise ConfigurationError(
-                f"--id-column {self.id_column}: {self.input} has no such column. There are: {', '.join(given.names)}."
+                f"--id-column {self.id_column}: {self.input} has no such column. There are:"
+                f" {', '.join(given.names)}."
             )
         media = given.field(self._media(given.names))
         kind = INLINE if _is_text(media.type) and self.benchmark.media == "image" else media.type
@@ -97,21 +106,29 @@ class BenchmarkRows:
         return pa.schema([("id", pa.string()), (self.benchmark.media, kind), *self.fields])
 
     def rows(self, plan: SourcePlan, split: Split, raw: RawRows) -> RawRows:
-        """Converts rows to the columns of `columns`. A row that cannot be asked or scored becomes a problem."""
+        """Converts rows to the columns of `columns`. A row that cannot be asked or scored becomes a
+        problem."""
         chosen = self._chosen(list(raw.columns))
-        values = {name: _values(plan, column, raw.columns[column]) for name, column in chosen.items()}
+        values = {
+            name: _values(plan, column, raw.columns[column]) for name, column in chosen.items()
+        }
         part, problems = "" if self.truth else self.split_of(split.name), dict(raw.problems)
         samples: list[dict[str, Any]] = []
         shown = self._subtitles(raw, problems)
         if self.truth:
             images = raw.columns[self._media(list(raw.columns))].to_pylist()
-            values["answers"] = [self._truth(image, index, problems) for index, image in enumerate(images)]
+            values["answers"] = [
+                self._truth(image, index, problems) for index, image in enumerate(images)
+            ]
         several = self._several(raw) if self.benchmark.more_media else None
         for index in range(len(raw.numbers)):
             row = {name: column[index] for name, column in values.items()}
             if several is not None:
                 row["pictures"] = len(several[index])
-            sample: dict[str, Any] = {"split": part, "question_id": _as_id(row.pop("question_id", None))}
+            sample: dict[str, Any] = {
+                "split": part,
+                "question_id": _as_id(row.pop("question_id", None)),
+            }
             if sample["question_id"] in self.answers:
                 row["answers"] = list(self.answers[sample["question_id"]])
             try:
@@ -130,7 +147,8 @@ class BenchmarkRows:
         return RawRows(columns, raw.numbers, problems)
 
     def split_of(self, file: str) -> str:
-        """The benchmark's split that a file is of: as ``--split``, its name or its folder says, else that itself."""
+        """The benchmark's split that a file is of: as ``--split``, its name or its folder says,
+        else that itself."""
         folder, _, name = file.rpartition("/")
         stem = SHARD.sub("", name.split(".")[0])
         for said in (self.split or stem, stem, folder.rpartition("/")[2]):
@@ -146,10 +164,13 @@ class BenchmarkRows:
             there = [candidate for candidate in candidates if candidate in names]
             if there:
                 chosen[name] = there[0]
-            elif name in benchmark.needs and not (name == "answers" and (self.answers or self.truth)):
+            elif name in benchmark.needs and not (
+                name == "answers" and (self.answers or self.truth)
+            ):
                 raise ConfigurationError(
-                    f"--benchmark {self.name}: {self.input} has no column {' or '.join(map(repr, candidates))} for "
-                    f"the {name}. Columns there: {', '.join(names) or 'none'}. Is it the data of another benchmark?"
+                    f"--benchmark {self.name}: {self.input} has no column"
+                    f" {' or '.join(map(repr, candidates))} for the {name}. Columns there:"
+                    f" {', '.join(names) or 'none'}. Is it the data of another benchmark?"
                 )
         return chosen
 
@@ -159,14 +180,17 @@ class BenchmarkRows:
         there = [name for name in candidates if name in names]
         if not there:
             raise ConfigurationError(
-                f"--benchmark {self.name}: {self.input} has no column {' or '.join(map(repr, candidates))}. Columns "
-                f"there: {', '.join(names) or 'none'}. Name yours by --{self.benchmark.media}-column."
+                f"--benchmark {self.name}: {self.input} has no column"
+                f" {' or '.join(map(repr, candidates))}. Columns there:"
+                f" {', '.join(names) or 'none'}. Name yours by --{self.benchmark.media}-column."
             )
         return there[0]
 
     def _ids(self, split: Split, raw: RawRows) -> pa.Array:
         if self.id_column:
-            return pa.array([_as_id(value) for value in raw.columns[self.id_column].to_pylist()], pa.string())
+            return pa.array(
+                [_as_id(value) for value in raw.columns[self.id_column].to_pylist()], pa.string()
+            )
         if self.truth and raw.ids is not None:
             return raw.ids
         return pa.array([f"{split.name}:{number}" for number in raw.numbers.tolist()], pa.string())
@@ -177,19 +201,30 @@ class BenchmarkRows:
         place = self.benchmark.place
         if place is not None and self.benchmark.media == "image" and not self.media_column:
             names = column.to_pylist()
-            return pa.array([None if one is None else place(_as_id(one) or "", "") for one in names], pa.string())
+            return pa.array(
+                [None if one is None else place(_as_id(one) or "", "") for one in names],
+                pa.string(),
+            )
         if not _is_text(column.type):
             return column
         if self.benchmark.media == "video":
             named = zip(column.to_pylist(), categories, strict=True)
-            return pa.array([video and self._video(video, category) for video, category in named], pa.string())
+            return pa.array(
+                [video and self._video(video, category) for video, category in named], pa.string()
+            )
         return pa.array([_inline(text) for text in column.to_pylist()], INLINE)
 
     def _several(self, raw: RawRows) -> list[list[dict[str, Any]]]:
-        """The images of each row, from a column with one or a list of them, and the columns for further ones."""
-        names = [self._media(list(raw.columns)), *(name for name in self.benchmark.more_media if name in raw.columns)]
+        """The images of each row, from a column with one or a list of them, and the columns for
+        further ones."""
+        names = [
+            self._media(list(raw.columns)),
+            *(name for name in self.benchmark.more_media if name in raw.columns),
+        ]
         columns = [raw.columns[name].to_pylist() for name in names]
-        return [[one for value in row for one in _images(value)] for row in zip(*columns, strict=True)]
+        return [
+            [one for value in row for one in _images(value)] for row in zip(*columns, strict=True)
+        ]
 
     def _subtitles(self, raw: RawRows, problems: dict[int, str]) -> list[str]:
         """The subtitles of each row's video as text. Empty if the model should see no subtitles."""
@@ -201,7 +236,9 @@ class BenchmarkRows:
             name = PurePosixPath(str(video)).name
             name = name if not _SUFFIX.search(name) else name.rpartition(".")[0]
             try:
-                found.append(_subtitle_file(f"{self.subtitles.rstrip('/')}/{name}{SUFFIX}") if name else NONE)
+                found.append(
+                    _subtitle_file(f"{self.subtitles.rstrip('/')}/{name}{SUFFIX}") if name else NONE
+                )
             except ValueError as error:
                 problems.setdefault(index, f"subtitles of {name}: {error}")
                 found.append(NONE)
@@ -215,7 +252,9 @@ class BenchmarkRows:
                 text = file.read(_LONGEST_TRUTH + 1).decode("utf-8-sig")
             if len(text) <= _LONGEST_TRUTH:
                 return [text.strip()]
-            problems.setdefault(index, f"{safe_uri(uri)} has more than {_LONGEST_TRUTH:,} characters")
+            problems.setdefault(
+                index, f"{safe_uri(uri)} has more than {_LONGEST_TRUTH:,} characters"
+            )
         except UnicodeDecodeError:
             problems.setdefault(index, f"{safe_uri(uri)} is not UTF-8; convert it")
         except FileNotFoundError:
@@ -241,7 +280,8 @@ def _subtitle_file(uri: str) -> str:
 
 
 def read_annotations(path: str, text: bytes) -> dict[str, list[str]]:
-    """Answers by question id from an annotation file: of the VQA challenges (TextVQA, VizWiz) or of DocVQA.
+    """Answers by question id from an annotation file: of the VQA challenges (TextVQA, VizWiz) or of
+    DocVQA.
 
     Raises:
         ConfigurationError: The file has neither form.
@@ -249,11 +289,15 @@ def read_annotations(path: str, text: bytes) -> dict[str, list[str]]:
     try:
         value = orjson.loads(text)
         entries = value.get("annotations") or value["data"]
-        return {str(entry.get("question_id", entry.get("questionId"))): list(_answers(entry)) for entry in entries}
+        return {
+            str(entry.get("question_id", entry.get("questionId"))): list(_answers(entry))
+            for entry in entries
+        }
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise ConfigurationError(
-            f'--annotations {path}: {error!r}. It has to be JSON: {{"annotations": [{{"question_id": 1, '
-            f'"answers": [{{"answer": "…"}}, …]}}, …]}}, or {{"data": [{{"questionId": 1, "answers": ["…"]}}, …]}}.'
+            f'--annotations {path}: {error!r}. It has to be JSON: {{"annotations":'
+            ' [{"question_id": 1, "answers": [{"answer": "…"}, …]}, …]}, or {"data":'
+            ' [{"questionId": 1, "answers": ["…"]}, …]}.'
         ) from None
 
 
@@ -290,7 +334,8 @@ def _inline(text: str | None) -> dict[str, Any] | None:
 
 
 def _images(value: Any) -> list[dict[str, Any]]:
-    """The images in one cell: a struct, a path, base64, or a list of these, also in Python's notation."""
+    """The images in one cell: a struct, a path, base64, or a list of these, also in Python's
+    notation."""
     if isinstance(value, str) and value.startswith("["):
         with contextlib.suppress(ValueError, SyntaxError):
             value = ast.literal_eval(value)

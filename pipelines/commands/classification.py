@@ -26,7 +26,8 @@ def run(options: Any, mode: Mode) -> NoReturn:
 
 
 def run_vectors(options: Any, mode: Mode) -> NoReturn:
-    """Runs a job of vectors; with ``--truth-column``, prints and writes figures about its labels at the end."""
+    """Runs a job of vectors; with ``--truth-column``, prints and writes figures about its labels at
+    the end."""
     closing = compare if options.truth_column is not None else None
     run_job(options, mode, type(options).make_task, closing=closing)
 
@@ -58,7 +59,9 @@ def compare(options: Any, plan: SourcePlan) -> str:
         "without_truth": untold,
         "failed": sum(len(output.read_table(name, ["id"])) for name in output.files(ERRORS)),
     }
-    run_id = max((name for name in output.list_names(RUNS) if not name.startswith(".")), default="run")
+    run_id = max(
+        (name for name in output.list_names(RUNS) if not name.startswith(".")), default="run"
+    )
     text = json.dumps(figures, indent=1, ensure_ascii=False).encode()
     written = write_side_file(output, FIGURES, text, run_id, beside=True)
     return f"\n{figures_in_words(figures)}\n\n  figures   {safe_uri(output.uri)}/{written}"
@@ -80,16 +83,25 @@ def figures_in_words(figures: dict[str, Any]) -> str:
     width = max(len(name) for name in ["label", *figures["labels"]])
     lines.append(f"  {'label':{width}}  {'true':>7}  {'given':>7}  precision  recall")
     for name, one in figures["labels"].items():
-        shares = [("–" if one[what] is None else f"{one[what]:.1%}") for what in ("precision", "recall")]
-        lines.append(f"  {name:{width}}  {one['true']:7,}  {one['given']:7,}  {shares[0]:>9}  {shares[1]:>6}")
+        shares = [
+            ("–" if one[what] is None else f"{one[what]:.1%}") for what in ("precision", "recall")
+        ]
+        lines.append(
+            f"  {name:{width}}  {one['true']:7,}  {one['given']:7,}  {shares[0]:>9}  {shares[1]:>6}"
+        )
     names = list(figures["labels"])
     if "confusion" in figures and len(names) <= _MOST_SHOWN:
         lines += [
             "",
-            f"  true below, given to the right: {', '.join(f'{n} {name}' for n, name in enumerate(names, 1))}",
+            (
+                "  true below, given to the right:"
+                f" {', '.join(f'{n} {name}' for n, name in enumerate(names, 1))}"
+            ),
         ]
         lines.append("  " + " " * width + "".join(f"{n:>8}" for n in range(1, len(names) + 1)))
         for name in names:
             counts = figures["confusion"].get(name, {})
-            lines.append(f"  {name:{width}}" + "".join(f"{counts.get(other, 0):8,}" for other in names))
+            lines.append(
+                f"  {name:{width}}" + "".join(f"{counts.get(other, 0):8,}" for other in names)
+            )
     return "\n".join(lines)

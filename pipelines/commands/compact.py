@@ -29,17 +29,22 @@ class CompactOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    output: str = Field(description="The --output of jobs: the folder that holds results/ and errors/.")
+    output: str = Field(
+        description="The --output of jobs: the folder that holds results/ and errors/."
+    )
     file_mb: MebiBytes = Field(128, description="Size of a full file, in MiB. Files of at "
         "least half of it stay as they are.")  # fmt: skip
     dry_run: bool = Field(False, description="Say what would be merged, and change nothing.")
-    log_json: bool = Field(False, description="Write the log to standard error as JSON, one object per line.")
+    log_json: bool = Field(
+        False, description="Write the log to standard error as JSON, one object per line."
+    )
 
 
 def run(options: CompactOptions, mode: Mode) -> NoReturn:
     """Merges the small files of an output, and ends the process.
 
-    Exit status: 0 done; 1 failed or interrupted; 2 wrong configuration, said before anything is changed.
+    Exit status: 0 done; 1 failed or interrupted; 2 wrong configuration, said before anything is
+    changed.
     """
     configure(as_json=options.log_json)
     try:
@@ -60,14 +65,16 @@ def compacted(options: CompactOptions) -> Compacted:
     """Merges the small files, or counts what would be merged.
 
     Raises:
-        ConfigurationError: There is no output, a run is writing to it, or an overwrite has not ended.
+        ConfigurationError: There is no output, a run is writing to it, or an overwrite has not
+            ended.
         OSError: The store did not take a file.
     """
     output = OutputFolder(options.output)
     output.check_listable()
     if not output.files(RESULTS) and not output.files(ERRORS):
         raise ConfigurationError(
-            f"--output {safe_uri(options.output)}: no file in results/ or errors/. Give the --output of a job."
+            f"--output {safe_uri(options.output)}: no file in results/ or errors/. Give the"
+            " --output of a job."
         )
     if options.dry_run:
         found = Compacted()
@@ -77,7 +84,9 @@ def compacted(options: CompactOptions) -> Compacted:
         return found
     output.check_writable()
     with Lease(output, new_run_id(datetime.now(UTC))):
-        return compact(output, options.file_mb << 20, told=lambda line: note(logger, "merged", line))
+        return compact(
+            output, options.file_mb << 20, told=lambda line: note(logger, "merged", line)
+        )
 
 
 def _summary(options: CompactOptions, done: Compacted) -> str:

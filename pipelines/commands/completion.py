@@ -33,13 +33,16 @@ def main(program: str, argv: Sequence[str]) -> int:
         return 0 if helps else 2
     (shell,) = argv
     if shell not in SHELLS:
-        exit_with(ConfigurationError(f"{shell}: allowed are {', '.join(SHELLS)}.{nearest(shell, SHELLS)}"))
+        exit_with(
+            ConfigurationError(f"{shell}: allowed are {', '.join(SHELLS)}.{nearest(shell, SHELLS)}")
+        )
     show(shell_integration.shellcode([PROGRAM], shell=shell))
     return 0
 
 
 def complete() -> None:
-    """Answers the shell, which calls the program with the line so far in its environment, and ends the process."""
+    """Answers the shell, which calls the program with the line so far in its environment, and ends
+    the process."""
     before = os.environ.get("COMP_LINE", "")[: int(os.environ.get("COMP_POINT", 0))].split(" ")
     name = before[1] if len(before) > 2 else ""
     if name not in COMMANDS:
@@ -56,7 +59,10 @@ def _parser_of(name: str) -> argparse.ArgumentParser:
     command = COMMANDS[name]
     if not command.options:
         parser = argparse.ArgumentParser(name)
-        values = {"schema": [row.name for row in COMMANDS.values() if row.options], "completion": list(SHELLS)}
+        values = {
+            "schema": [row.name for row in COMMANDS.values() if row.options],
+            "completion": list(SHELLS),
+        }
         if name in values:
             parser.add_argument("value", choices=values[name])
         return parser

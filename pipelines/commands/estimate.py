@@ -1,4 +1,5 @@
-"""Estimates a job's GPU hours, price and CPU cores from a sample of the manifest and the checkpoint's sizes."""
+"""Estimates a job's GPU hours, price and CPU cores from a sample of the manifest and the
+checkpoint's sizes."""
 
 from __future__ import annotations
 
@@ -68,19 +69,29 @@ class Estimate:
 
     def answers(self, unit: SampledUnit) -> int:
         """Assumed number of tokens in the unit's answers."""
-        return unit.new_tokens if self.answer_tokens is None else min(self.answer_tokens, unit.new_tokens)
+        return (
+            unit.new_tokens
+            if self.answer_tokens is None
+            else min(self.answer_tokens, unit.new_tokens)
+        )
 
     def _seconds(self, unit: SampledUnit, efficiency: Efficiency) -> float:
-        return self.roofline.seconds(unit.tiles, unit.prompt_tokens, self.answers(unit), efficiency).total
+        return self.roofline.seconds(
+            unit.tiles, unit.prompt_tokens, self.answers(unit), efficiency
+        ).total
 
     def text(self) -> str:
         """For a person."""
         sample = self.sample
         wrong = ", ".join(f"{number:,} {kind}" for kind, number in sample.errors.most_common())
-        looked = f"{sample.rows:,} rows looked at: {sample.prepared:,} units prepared as the job would"
+        looked = (
+            f"{sample.rows:,} rows looked at: {sample.prepared:,} units prepared as the job would"
+        )
         if sample.prepared < len(sample.seen):
             looked += f", of {len(sample.seen) - sample.prepared:,} more the headers read"
-        looked += f"; {sample.errors.total():,} units cannot be read" + (f" ({wrong})" if wrong else "")
+        looked += f"; {sample.errors.total():,} units cannot be read" + (
+            f" ({wrong})" if wrong else ""
+        )
         lines = [("sample", looked)]
         if not sample.seen:
             return _table([*lines, ("all of it", "nothing to ask a model about")])
@@ -88,7 +99,9 @@ class Estimate:
         answers = [self.answers(unit) for unit in sample.seen]
         tiles = [unit.tiles for unit in sample.seen]
         assumed = (
-            "all they may have; --completion-tokens N if you know better" if self.answer_tokens is None else "as given"
+            "all they may have; --completion-tokens N if you know better"
+            if self.answer_tokens is None
+            else "as given"
         )
         lines += [
             ("units", self._units()),
@@ -97,11 +110,17 @@ class Estimate:
             ("answer", f"{fmean(answers):,.0f} tokens a unit, {assumed}"),
             ("a unit is", self._work(fmean(tiles), fmean(prompts), fmean(answers))),
             ("GPU", self._gpu()),
-            ("at best", f"{_number(self.units_per_second(FLOOR))} units/s a GPU, by the data sheet"),
+            (
+                "at best",
+                f"{_number(self.units_per_second(FLOOR))} units/s a GPU, by the data sheet",
+            ),
             (
                 "expected",
-                f"{_number(self.units_per_second())} units/s a GPU, assuming {ASSUMED.compute:.0%} of its operations "
-                f"and {ASSUMED.bandwidth:.0%} of its bandwidth; run.json of a run has what was reached",
+                (
+                    f"{_number(self.units_per_second())} units/s a GPU, assuming"
+                    f" {ASSUMED.compute:.0%} of its operations and {ASSUMED.bandwidth:.0%} of its"
+                    " bandwidth; run.json of a run has what was reached"
+                ),
             ),
             ("all of it", self._total()),
             ("prepare", self._prepare()),
@@ -110,7 +129,10 @@ class Estimate:
 
     def _units(self) -> str:
         if self.rows is None:
-            return "the number of rows is unknown without reading all of them; the estimate is for a million"
+            return (
+                "the number of rows is unknown without reading all of them; the estimate is for a"
+                " million"
+            )
         each = self.sample.units_per_row
         several = f", {each:,.1f} units each" if each != 1 else ""
         return f"{self.rows:,} rows{several}, of which {self.units:,.0f} units can be asked about"
@@ -127,7 +149,8 @@ class Estimate:
         roofline, gpu = self.roofline, self.roofline.gpu
         spread = f"; an engine takes {roofline.gpus} of them" if roofline.gpus > 1 else ""
         return (
-            f"{gpu.name}{self.chosen}: {_si(gpu.flops)}FLOP/s bf16, {_si(gpu.bandwidth)}B/s, {_si(gpu.memory)}B{spread}"
+            f"{gpu.name}{self.chosen}: {_si(gpu.flops)}FLOP/s bf16, {_si(gpu.bandwidth)}B/s,"
+            f" {_si(gpu.memory)}B{spread}"
         )
 
     def _total(self) -> str:
@@ -139,23 +162,29 @@ class Estimate:
     def _prepare(self) -> str:
         seconds = self.sample.prepare_s or 0.0
         return (
-            f"{_number(1000 * seconds)} ms of a core a unit, measured here: {_number(self.cores_per_gpu)} cores for "
-            f"each GPU, {_number(self.units * seconds / 3600)} core hours in all"
+            f"{_number(1000 * seconds)} ms of a core a unit, measured here:"
+            f" {_number(self.cores_per_gpu)} cores for each GPU,"
+            f" {_number(self.units * seconds / 3600)} core hours in all"
         )
 
 
-def estimate(options: JobOptions, plan: SourcePlan, checkpoint: Model | None, task: Task) -> Estimate:
+def estimate(
+    options: JobOptions, plan: SourcePlan, checkpoint: Model | None, task: Task
+) -> Estimate:
     """Estimates the whole job from a sample of the manifest.
 
     Raises:
-        ConfigurationError: The GPU is unknown or too small for the checkpoint, or there is no checkpoint with sizes.
+        ConfigurationError: The GPU is unknown or too small for the checkpoint, or there is no
+            checkpoint with sizes.
     """
     if isinstance(checkpoint, Encoder):
-        raise ConfigurationError("--estimate: there is none for vectors yet. Run --limit 1000 and look at its report.")
+        raise ConfigurationError(
+            "--estimate: there is none for vectors yet. Run --limit 1000 and look at its report."
+        )
     if checkpoint is None or options.engine == "openai":
         raise ConfigurationError(
-            "--estimate with --engine openai: the sizes of a server's model are unknown. Name the checkpoint "
-            "with --model and leave --engine out."
+            "--estimate with --engine openai: the sizes of a server's model are unknown. Name the"
+            " checkpoint with --model and leave --engine out."
         )
     gpu, chosen = _choose(options.gpu)
     return Estimate(
@@ -177,19 +206,29 @@ def _choose(named: str | None) -> tuple[Gpu, str]:
     try:
         return find_gpu(here), " (the one here; --gpu names another)"
     except ConfigurationError:
-        return GPUS[DEFAULT_GPU], f" (what the {here} here can do is not known; --gpu names another)"
+        return (
+            GPUS[DEFAULT_GPU],
+            f" (what the {here} here can do is not known; --gpu names another)",
+        )
 
 
 def _roofline(options: JobOptions, checkpoint: Checkpoint, gpu: Gpu) -> Roofline:
     quantization = options.engine_args.get("quantization") or checkpoint.quantization or ""
-    bits: Bits = 4 if "awq" in quantization else ON_LOAD.get(quantization, 8 if quantization else 16)
+    bits: Bits = (
+        4 if "awq" in quantization else ON_LOAD.get(quantization, 8 if quantization else 16)
+    )
     architecture = checkpoint.architecture
-    gpus = options.gpus_per_engine or architecture.devices_needed(int(GPU_UTILIZATION * gpu.memory), bits)
-    roofline = Roofline(Cost.of(checkpoint), gpu, gpus or 1, options.in_flight or GPU_IN_FLIGHT, bits)
+    gpus = options.gpus_per_engine or architecture.devices_needed(
+        int(GPU_UTILIZATION * gpu.memory), bits
+    )
+    roofline = Roofline(
+        Cost.of(checkpoint), gpu, gpus or 1, options.in_flight or GPU_IN_FLIGHT, bits
+    )
     if gpus is None or not roofline.fits:
         raise ConfigurationError(
-            f"--gpu {gpu.name}: {roofline.gpus} of them have no room for {checkpoint.model}. Name a larger one, raise "
-            '--gpus-per-engine, or quantise: --engine-args \'{"quantization": "fp8"}\'.'
+            f"--gpu {gpu.name}: {roofline.gpus} of them have no room for {checkpoint.model}. Name a"
+            ' larger one, raise --gpus-per-engine, or quantise: --engine-args \'{"quantization":'
+            ' "fp8"}\'.'
         )
     return roofline
 

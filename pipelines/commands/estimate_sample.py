@@ -1,4 +1,5 @@
-"""Samples units of a manifest: tiles, tokens, errors, and the time to prepare them. Without a cluster or a model."""
+"""Samples units of a manifest: tiles, tokens, errors, and the time to prepare them. Without a
+cluster or a model."""
 
 from __future__ import annotations
 
@@ -38,7 +39,8 @@ class SampledUnit:
 
     Args:
         tiles: Tiles of all its images.
-        prompt_tokens: Tokens that the model reads. Image tokens that several prompts share count once.
+        prompt_tokens: Tokens that the model reads. Image tokens that several prompts share count
+            once.
         new_tokens: Maximum number of tokens in its answers.
     """
 
@@ -74,9 +76,11 @@ class SampleResult:
         return len(self.seen) / units if units else 0.0
 
 
-def take_sample(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint, task: Task) -> SampleResult:
-    """Prepares random units in the same way as the job, for ten seconds. Of the remaining images, it reads only the
-    headers."""
+def take_sample(
+    options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint, task: Task
+) -> SampleResult:
+    """Prepares random units in the same way as the job, for ten seconds. Of the remaining images,
+    it reads only the headers."""
     rows = _rows(plan, options.sample_rows)
     sample = SampleResult(len(rows))
     if not len(rows):
@@ -111,7 +115,9 @@ def _rows(plan: SourcePlan, wanted: int) -> pa.Table:
     return pa.concat_tables(tables).slice(0, wanted)
 
 
-def _explode(rows: pa.Table, options: JobOptions, plan: SourcePlan, sample: SampleResult) -> pa.Table:
+def _explode(
+    rows: pa.Table, options: JobOptions, plan: SourcePlan, sample: SampleResult
+) -> pa.Table:
     """Takes one random unit of each file, and records the average number of units."""
     reader = MediaReader(*_reading(options, plan))
     draw = random.Random(1)
@@ -136,7 +142,12 @@ def _explode(rows: pa.Table, options: JobOptions, plan: SourcePlan, sample: Samp
 
 
 def _prepare(
-    rows: pa.Table, options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint, task: Task, sample: SampleResult
+    rows: pa.Table,
+    options: JobOptions,
+    plan: SourcePlan,
+    checkpoint: Checkpoint,
+    task: Task,
+    sample: SampleResult,
 ) -> int:
     """Prepares rows until the time limit; returns their number."""
     stage = Prepare(**prepare_arguments(options, _reading(options, plan), plan, checkpoint, task))
@@ -159,9 +170,14 @@ def _prepare(
 
 
 def _read_headers(
-    rows: pa.Table, options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint, sample: SampleResult
+    rows: pa.Table,
+    options: JobOptions,
+    plan: SourcePlan,
+    checkpoint: Checkpoint,
+    sample: SampleResult,
 ) -> None:
-    """Counts the tiles of images that were not prepared, and assumes the average prompt length for them."""
+    """Counts the tiles of images that were not prepared, and assumes the average prompt length for
+    them."""
     image_tokens = checkpoint.tokens_per_tile
     text = round(fmean(unit.prompt_tokens - image_tokens * unit.tiles for unit in sample.seen))
     new = round(fmean(unit.new_tokens for unit in sample.seen))
@@ -194,15 +210,22 @@ def at_most(seconds: float) -> Iterator[bool]:
 def _outcomes(rows: pa.Table, checkpoint: Checkpoint) -> Iterator[SampledUnit | str]:
     """Yields each prepared row's counts, or the kind of its error."""
     for error, tiles, conversations in zip(
-        rows[c.ERROR].to_pylist(), rows["num_tiles"].to_pylist(), rows[c.CONVERSATIONS].to_pylist(), strict=True
+        rows[c.ERROR].to_pylist(),
+        rows["num_tiles"].to_pylist(),
+        rows[c.CONVERSATIONS].to_pylist(),
+        strict=True,
     ):
         if error is not None:
             yield error["kind"]
             continue
         again = (len(conversations) - 1) * tiles * checkpoint.tokens_per_tile
-        read = sum(len(one["token_ids"]) + sum(len(ids) for ids in one["follow_ups"]) for one in conversations)
+        read = sum(
+            len(one["token_ids"]) + sum(len(ids) for ids in one["follow_ups"])
+            for one in conversations
+        )
         answers = sum(
-            json.loads(one["sampling"])["max_new_tokens"] * (1 + len(one["follow_ups"])) for one in conversations
+            json.loads(one["sampling"])["max_new_tokens"] * (1 + len(one["follow_ups"]))
+            for one in conversations
         )
         yield SampledUnit(tiles, read - again, answers)
 

@@ -1,4 +1,5 @@
-"""Runs a benchmark through the pipeline: plans its data as a manifest, and scores the results and errors."""
+"""Runs a benchmark through the pipeline: plans its data as a manifest, and scores the results and
+errors."""
 
 from __future__ import annotations
 
@@ -40,13 +41,16 @@ SAMPLES, SCORES = f"{EVALUATION}/samples.parquet", f"{EVALUATION}/scores.json"
 
 
 def run(options: EvaluateJobOptions, mode: Mode) -> NoReturn:
-    """Runs a benchmark, or a suite of them, and prints the scores; see `pipelines.commands.job.run_job`."""
+    """Runs a benchmark, or a suite of them, and prints the scores; see
+    `pipelines.commands.job.run_job`."""
     if options.suite is not None:
         from pipelines.commands.suite import run_suite
 
         run_suite(options, mode)
     if options.benchmark is None:
-        raise ConfigurationError("--benchmark is missing. Name one, or a set of them by --suite internvl2.")
+        raise ConfigurationError(
+            "--benchmark is missing. Name one, or a set of them by --suite internvl2."
+        )
     if options.beside is not None:
         raise ConfigurationError(f"--beside {options.beside} is for --suite alone. Leave it out.")
     make_plan = _plan_and_ask if mode == "run" else plan_benchmark
@@ -65,12 +69,15 @@ def plan_benchmark(options: Any) -> SourcePlan:
     """Plans how to read the benchmark's data.
 
     Raises:
-        ConfigurationError: The data cannot be read or does not belong to the benchmark: a column is missing, no file
-            belongs to the split, or none of the first rows can be asked and scored.
+        ConfigurationError: The data cannot be read or does not belong to the benchmark: a column is
+            missing, no file belongs to the split, or none of the first rows can be asked and
+            scored.
     """
     benchmark = BENCHMARKS[options.benchmark]
     if options.no_letter is not None and not benchmark.scores:
-        raise ConfigurationError(f"--no-letter {options.no_letter} is for --benchmark videomme alone. Leave it out.")
+        raise ConfigurationError(
+            f"--no-letter {options.no_letter} is for --benchmark videomme alone. Leave it out."
+        )
     check_judge(options, benchmark)
     if options.subtitles is not None:
         _check_subtitles(options, benchmark)
@@ -91,15 +98,21 @@ def plan_benchmark(options: Any) -> SourcePlan:
         subtitles=options.subtitles,
         published_folders=_has_published_folders(benchmark, options.media_root),
     )
-    named: dict[str, Any] = dict.fromkeys(("id_column", "image_column", "video_column", "document_column"))
+    named: dict[str, Any] = dict.fromkeys(
+        ("id_column", "image_column", "video_column", "document_column")
+    )
     if truth:
         named["image_column"] = "image"  # a TIFF could be a document, too
     changes: dict[str, Any] = {**files, **named, "reshape": rows}
     plan = plan_source(replace(source_options(options), **changes))
     if truth:
-        left_out = {suffix: count for suffix, count in plan.left_out.items() if not truth.endswith(suffix)}
+        left_out = {
+            suffix: count for suffix, count in plan.left_out.items() if not truth.endswith(suffix)
+        }
         plan = replace(plan, left_out=left_out)
-    first = next((table for split in plan.splits for table in islice(read_split(plan, split, 100), 1)), None)
+    first = next(
+        (table for split in plan.splits for table in islice(read_split(plan, split, 100), 1)), None
+    )
     if first is not None and len(first) and not first["__error"].null_count:
         raise ConfigurationError(
             f"--benchmark {options.benchmark}: none of the first {len(first)} rows can be used. "
@@ -110,12 +123,16 @@ def plan_benchmark(options: Any) -> SourcePlan:
 
 def _check_subtitles(options: Any, benchmark: Benchmark) -> None:
     if not benchmark.subtitles:
-        raise ConfigurationError(f"--subtitles {options.subtitles} is for --benchmark videomme alone. Leave it out.")
+        raise ConfigurationError(
+            f"--subtitles {options.subtitles} is for --benchmark videomme alone. Leave it out."
+        )
     folder = check_scheme("--subtitles", options.subtitles).rstrip("/")
     if kind_of(folder) != "directory":
         raise ConfigurationError(f"--subtitles {options.subtitles}: no such folder.")
     if not any(name.endswith(SUFFIX) for name in walk(folder, recursive=False)):
-        raise ConfigurationError(f"--subtitles {options.subtitles}: no {SUFFIX} file is in it. Unpack subtitle.zip.")
+        raise ConfigurationError(
+            f"--subtitles {options.subtitles}: no {SUFFIX} file is in it. Unpack subtitle.zip."
+        )
 
 
 def _asked(options: Any) -> Benchmark:
@@ -125,62 +142,76 @@ def _asked(options: Any) -> Benchmark:
 
 
 def _has_published_folders(benchmark: Benchmark, root: str | None) -> bool:
-    """Whether media lie below ``--media-root`` in the folders in which the benchmark publishes them."""
+    """Whether media lie below ``--media-root`` in the folders in which the benchmark publishes
+    them."""
     if root is None:
         return False
-    return any(kind_of(f"{root.rstrip('/')}/{folder}") == "directory" for folder in benchmark.folders)
+    return any(
+        kind_of(f"{root.rstrip('/')}/{folder}") == "directory" for folder in benchmark.folders
+    )
 
 
 def _files(options: Any) -> dict[str, str]:
-    """The files to read and their format: in a directory only the tables of the split, not the images beside them."""
+    """The files to read and their format: in a directory only the tables of the split, not the
+    images beside them."""
     uri = options.input.rstrip("/")
     if has_magic(uri) or kind_of(uri) != "directory":
         return {"uri": options.input, "format": options.input_format}
     names = list(walk(uri, recursive=True))
-    held = [kind for kind in TABLES if any(suffix_of(name) in MANIFEST_SUFFIXES[kind] for name in names)]
+    held = [
+        kind for kind in TABLES if any(suffix_of(name) in MANIFEST_SUFFIXES[kind] for name in names)
+    ]
     found = {
         "uri": uri,
-        "format": held[0] if options.input_format == "auto" and len(held) == 1 else options.input_format,
+        "format": (
+            held[0] if options.input_format == "auto" and len(held) == 1 else options.input_format
+        ),
     }
     if not held and options.input_format == "auto" and BENCHMARKS[options.benchmark].truths:
         return {"uri": uri, "format": "files"}
     if options.split is None:
         return found
-    tables = [name for name in names if any(suffix_of(name) in MANIFEST_SUFFIXES[kind] for kind in held)]
+    tables = [
+        name for name in names if any(suffix_of(name) in MANIFEST_SUFFIXES[kind] for kind in held)
+    ]
     if not any(options.split in name.rpartition("/")[2] for name in tables):
         known = ", ".join(BENCHMARKS[options.benchmark].splits) or "none by name"
         raise ConfigurationError(
-            f"--split {options.split}: none of the files in {options.input} has it in its name: "
-            f"{', '.join(tables[:10]) or 'there are none'}. Splits of {options.benchmark}: {known}. Or name the file "
-            "itself as --input."
+            f"--split {options.split}: none of the files in {options.input} has it in its name:"
+            f" {', '.join(tables[:10]) or 'there are none'}. Splits of {options.benchmark}:"
+            f" {known}. Or name the file itself as --input."
         )
     return found | {"uri": f"{uri}/**/*{options.split}*"}
 
 
 def _truth_suffix(options: Any, benchmark: Benchmark) -> str:
-    """The suffix of the files in a folder that hold the right answers beside its images: that of the most images.
+    """The suffix of the files in a folder that hold the right answers beside its images: that of
+    the most images.
 
     Raises:
         ConfigurationError: There is none.
     """
     if not benchmark.truths:
         raise ConfigurationError(
-            f"--input-format {options.input_format}: --benchmark {options.benchmark} reads a table of questions, such "
-            "as JSONL or Parquet. Leave the option out."
+            f"--input-format {options.input_format}: --benchmark {options.benchmark} reads a table"
+            " of questions, such as JSONL or Parquet. Leave the option out."
         )
     if kind_of(options.input.rstrip("/")) != "directory":
         raise ConfigurationError(
-            f"--input {safe_uri(options.input)}: with --input-format {options.input_format}, name the folder of the "
-            "images and of the texts beside them."
+            f"--input {safe_uri(options.input)}: with --input-format {options.input_format}, name"
+            " the folder of the images and of the texts beside them."
         )
     names = set(walk(options.input.rstrip("/"), recursive=True))
     stems = {name.rpartition(".")[0] for name in names if suffix_of(name) in IMAGE_SUFFIXES}
-    found = {suffix: sum(f"{stem}{suffix}" in names for stem in stems) for suffix in benchmark.truths}
+    found = {
+        suffix: sum(f"{stem}{suffix}" in names for stem in stems) for suffix in benchmark.truths
+    }
     suffix = max(found, key=lambda suffix: found[suffix], default="")
     if not found.get(suffix):
         raise ConfigurationError(
-            f"--input {safe_uri(options.input)}: the folder has no table, and no text beside an image. Put what a.png "
-            f"says into {' or '.join(f'a{suffix}' for suffix in benchmark.truths)}."
+            f"--input {safe_uri(options.input)}: the folder has no table, and no text beside an"
+            " image. Put what a.png says into"
+            f" {' or '.join(f'a{suffix}' for suffix in benchmark.truths)}."
         )
     return suffix
 
@@ -220,7 +251,9 @@ def score_benchmark(options: Any, plan: SourcePlan) -> str:
     answered = list(_answered(output, reshape))
     rows = [*answered, *_failed(output, plan, reshape, {row["id"] for row in answered})]
     samples = [_sample(row) for row in rows]
-    run_id = max((name for name in output.list_names(RUNS) if not name.startswith(".")), default="run")
+    run_id = max(
+        (name for name in output.list_names(RUNS) if not name.startswith(".")), default="run"
+    )
     unjudged = 0
     if benchmark.judge is not None:
         samples, unjudged = judged(options, benchmark.judge, samples, run_id)
@@ -228,15 +261,22 @@ def score_benchmark(options: Any, plan: SourcePlan) -> str:
     if benchmark.judge is not None:
         judge = options.judge_model or ""
         frames = options.num_frames if benchmark.media == "video" and options.fps is None else None
-        figures.table = {benchmark.judge.column(column, judge, frames): one for column, one in figures.table.items()}
+        figures.table = {
+            benchmark.judge.column(column, judge, frames): one
+            for column, one in figures.table.items()
+        }
     scored = [{**row, "score": score} for row, score in zip(rows, scores, strict=True)]
     failed, left_out = sum(sample.failed for sample in samples), scores.count(None)
     if benchmark.judge is not None:
-        scored = [{**row, "judgement": one.judgement} for row, one in zip(scored, samples, strict=True)]
+        scored = [
+            {**row, "judgement": one.judgement} for row, one in zip(scored, samples, strict=True)
+        ]
     own = [("response", pa.string()), ("score", pa.float64()), ("error", pa.string())]
     own += [("judgement", pa.string())] if benchmark.judge is not None else []
     schema = pa.schema([("id", pa.string()), *reshape.fields, *own])
-    samples_at = write_side_file(output, SAMPLES, as_parquet(pa.Table.from_pylist(scored, schema)), run_id, beside=True)
+    samples_at = write_side_file(
+        output, SAMPLES, as_parquet(pa.Table.from_pylist(scored, schema)), run_id, beside=True
+    )
     result = {
         "benchmark": options.benchmark,
         "model": safe_uri(options.model),
@@ -252,28 +292,46 @@ def score_benchmark(options: Any, plan: SourcePlan) -> str:
         "max_new_tokens": options.max_new_tokens or benchmark.max_new_tokens,
         "min_new_tokens": max(benchmark.min_new_tokens, options.min_new_tokens),
         "exif": options.exif,
-        **({"num_frames": options.num_frames, "frame_rule": options.frame_rule} if benchmark.media == "video" else {}),
+        **(
+            {"num_frames": options.num_frames, "frame_rule": options.frame_rule}
+            if benchmark.media == "video"
+            else {}
+        ),
         **({"no_letter": options.no_letter} if benchmark.scores else {}),
         **({"judge": judge_of(options), "not_judged": unjudged} if benchmark.judge else {}),
     }
     text = json.dumps(result, indent=1, ensure_ascii=False).encode()
     scores_at = write_side_file(output, SCORES, text, run_id, beside=True)
     counts = f", {failed:,} of which failed and count as wrong" if failed else ""
-    counts += f", {left_out:,} of which have answers without a letter and are left out" if left_out else ""
-    counts += f", {unjudged:,} of which the judge gave no usable judgement about" if unjudged else ""
+    counts += (
+        f", {left_out:,} of which have answers without a letter and are left out"
+        if left_out
+        else ""
+    )
+    counts += (
+        f", {unjudged:,} of which the judge gave no usable judgement about" if unjudged else ""
+    )
     folder = safe_uri(output.uri)
     parts = [
-        f"\n{benchmark.title}, {benchmark.metric}: {len(samples):,} questions{counts}. "
-        f"Settings of the release: {options.release}.",
+        (
+            f"\n{benchmark.title}, {benchmark.metric}: {len(samples):,} questions{counts}. "
+            f"Settings of the release: {options.release}."
+        ),
         beside_published(options.benchmark, safe_uri(options.model), figures.table),
-        *([_categories(figures.categories, decimals(options.benchmark))] if figures.categories else []),
+        *(
+            [_categories(figures.categories, decimals(options.benchmark))]
+            if figures.categories
+            else []
+        ),
         f"  scores    {folder}/{scores_at}\n  samples   {folder}/{samples_at}",
     ]
     return "\n\n".join(parts)
 
 
 def _answered(output: OutputFolder, reshape: BenchmarkRows) -> Iterator[dict[str, Any]]:
-    for _, table in output.read_tables(RESULTS, ["id", *reshape.fields.names, "answer", "width", "height"]):
+    for _, table in output.read_tables(
+        RESULTS, ["id", *reshape.fields.names, "answer", "width", "height"]
+    ):
         for row in table.to_pylist():
             yield row | {"response": row["answer"], "error": None}
 
@@ -291,7 +349,11 @@ def _failed(
     read: dict[str, dict[str, Any]] = {}
     for split in plan.splits if messages else ():
         for table in read_split(plan, split):
-            wanted = [row for row, source in enumerate(table["__source"].to_pylist()) if source in messages]
+            wanted = [
+                row
+                for row, source in enumerate(table["__source"].to_pylist())
+                if source in messages
+            ]
             if wanted:
                 rows = table.select([*reshape.fields.names, "__source"]).take(wanted).to_pylist()
                 read |= {row["__source"]: row for row in rows}
@@ -302,7 +364,18 @@ def _failed(
 
 
 def _sample(row: dict[str, Any]) -> Sample:
-    names = ("split", "question", "answers", "category", "group", "options", "box", "width", "height", "response")
+    names = (
+        "split",
+        "question",
+        "answers",
+        "category",
+        "group",
+        "options",
+        "box",
+        "width",
+        "height",
+        "response",
+    )
     known = {name: row[name] for name in names if row.get(name) is not None}
     return Sample(id=row["id"], failed=row["error"] is not None, **{"split": "", **known})
 
@@ -311,7 +384,10 @@ def _categories(categories: dict[str, dict[str, float]], places: int) -> str:
     columns = list(next(iter(categories.values())))
     lines = [f"| category | {' | '.join(columns)} |", f"|---|{'---:|' * len(columns)}"]
     for name, figures in categories.items():
-        shown = (f"{value:.{places}f}" if isinstance(value, float) else f"{value:,}" for value in figures.values())
+        shown = (
+            f"{value:.{places}f}" if isinstance(value, float) else f"{value:,}"
+            for value in figures.values()
+        )
         lines.append(f"| {name} | {' | '.join(shown)} |")
     return "\n".join(lines)
 
@@ -320,4 +396,7 @@ def _published(name: str) -> dict[str, dict[str, float | None]]:
     if name not in PUBLISHED:
         return {}
     table = PUBLISHED[name]
-    return {model: dict(zip(table.columns, figures, strict=True)) for model, figures in table.models.items()}
+    return {
+        model: dict(zip(table.columns, figures, strict=True))
+        for model, figures in table.models.items()
+    }

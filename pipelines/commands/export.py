@@ -32,7 +32,8 @@ logger = logging.getLogger(__name__)
 def run(options: ExportOptions, mode: Mode) -> NoReturn:
     """Exports as the options ask, and ends the process.
 
-    Exit status: 0 done; 1 failed or interrupted; 2 wrong configuration, said before anything is written.
+    Exit status: 0 done; 1 failed or interrupted; 2 wrong configuration, said before anything is
+    written.
     """
     configure(as_json=options.log_json)
     try:
@@ -81,7 +82,11 @@ def plan(options: ExportOptions) -> PlannedExport:
     from pipelines.exports.run import plan_export  # imported once the options are checked
 
     judged = read_judged(
-        output, answers.schema.names, verdicts=options.verdicts, reviews=options.reviews, take=options.take
+        output,
+        answers.schema.names,
+        verdicts=options.verdicts,
+        reviews=options.reviews,
+        take=options.take,
     )
     return plan_export(options, output, answers, judged)
 
@@ -95,7 +100,8 @@ def _opened(options: ExportOptions) -> OutputFolder:
     uri = check_scheme("--input", options.input)
     if kind_of(uri) != "directory":
         raise ConfigurationError(
-            f"--input {safe_uri(options.input)}: no such folder. Give the --output of a job that has written answers."
+            f"--input {safe_uri(options.input)}: no such folder. Give the --output of a job that"
+            " has written answers."
         )
     target = check_scheme("--output", options.output)
     own = [uri, *(f"{uri}/{name}" for name in WRITTEN)]
@@ -116,21 +122,28 @@ def _check_ended(options: ExportOptions, output: OutputFolder) -> None:
         return
     if not options.while_running:
         raise ConfigurationError(
-            f"--input {safe_uri(options.input)}: run {run} is writing to it. Wait until it ends, or add "
-            "--while-running to export the rows that are there."
+            f"--input {safe_uri(options.input)}: run {run} is writing to it. Wait until it ends, or"
+            " add --while-running to export the rows that are there."
         )
-    note(logger, "notice", f"Note: run {run} is writing to the input; the export has the rows that are there now.")
+    note(
+        logger,
+        "notice",
+        f"Note: run {run} is writing to the input; the export has the rows that are there now.",
+    )
 
 
 def _in_words(error: OSError, options: ExportOptions) -> OSError:
     """The error, with what to do about it."""
     cause: BaseException | None = error
-    while cause is not None and not (isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT)):
+    while cause is not None and not (
+        isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT)
+    ):
         cause = cause.__cause__
     if cause is None:
         return error
     where = safe_uri(options.output)
     return OSError(
-        f"--output {where}: no space left for the export. Nothing of it is visible; what was there before still is. "
-        f"Make room and repeat the command, which goes on from here; or remove {where}/.unfinished."
+        f"--output {where}: no space left for the export. Nothing of it is visible; what was there"
+        " before still is. Make room and repeat the command, which goes on from here; or remove"
+        f" {where}/.unfinished."
     )

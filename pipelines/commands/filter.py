@@ -68,7 +68,8 @@ def summary(record: dict[str, Any]) -> str:
     for rule in record["rules"]:
         odd = f", {rule['not_evaluated']:,} without a value" if rule["not_evaluated"] else ""
         lines.append(
-            f"  {rule['name']:<{width}}  {rule['verdict']:<6} {rule['held']:>9,}, {rule['alone']:,} alone{odd}"
+            f"  {rule['name']:<{width}}  {rule['verdict']:<6} {rule['held']:>9,}, {rule['alone']:,}"
+            f" alone{odd}"
         )
     parts = " + ".join(f"{counts[verdict]:,} {verdict}" for verdict in VERDICTS)
     lines += [f"  {counts['units']:,} units in = {parts}", f"  verdicts  {folder}/{RESULTS}/"]
@@ -85,13 +86,13 @@ def _check_target(source: OutputFolder, target: OutputFolder, *, overwrite: bool
     inner, outer = sorted((f"{source.root}/", f"{target.root}/"), key=len, reverse=True)
     if inner.startswith(outer):
         raise ConfigurationError(
-            f"--output {safe_uri(target.uri)} and --input {safe_uri(source.uri)} lie in each other. Name another "
-            "folder."
+            f"--output {safe_uri(target.uri)} and --input {safe_uri(source.uri)} lie in each other."
+            " Name another folder."
         )
     if target.files(RESULTS) and not overwrite:
         raise ConfigurationError(
-            f"--output {safe_uri(target.uri)} holds results already. Add --overwrite to replace those of an earlier "
-            "run, or name another folder."
+            f"--output {safe_uri(target.uri)} holds results already. Add --overwrite to replace"
+            " those of an earlier run, or name another folder."
         )
     target.check_writable()
 
@@ -99,12 +100,16 @@ def _check_target(source: OutputFolder, target: OutputFolder, *, overwrite: bool
 def _joined(text: str) -> tuple[str, str]:
     name, equals, uri = text.partition("=")
     if not (equals and uri and name.isidentifier()) or name in ("results", "reviews", "units"):
-        raise ConfigurationError(f"--join {safe_uri(text)}: give a name and a URI, as in scores=/data/scores.")
+        raise ConfigurationError(
+            f"--join {safe_uri(text)}: give a name and a URI, as in scores=/data/scores."
+        )
     return name, uri
 
 
 @contextlib.contextmanager
-def _units(source: OutputFolder, joined: dict[str, OutputFolder], scratch: Path) -> Iterator[tuple[Any, int]]:
+def _units(
+    source: OutputFolder, joined: dict[str, OutputFolder], scratch: Path
+) -> Iterator[tuple[Any, int]]:
     connection, units = open_units(source, joined, scratch)
     try:
         yield connection, units
@@ -114,7 +119,8 @@ def _units(source: OutputFolder, joined: dict[str, OutputFolder], scratch: Path)
 
 @contextlib.contextmanager
 def _functions(connection: Any, rules: tuple[Rule, ...]) -> Iterator[None]:
-    """The functions that the rules call. Removed again: DuckDB complains at exit about those that are left."""
+    """The functions that the rules call. Removed again: DuckDB complains at exit about those that
+    are left."""
     added = add_functions(connection, (name for rule in rules for name in rule.needs))
     try:
         yield
@@ -125,11 +131,18 @@ def _functions(connection: Any, rules: tuple[Rule, ...]) -> Iterator[None]:
 
 def _counts(connection: Any, units: int) -> dict[str, int]:
     """Units by verdict. Every unit of the input has exactly one verdict, or the run fails."""
-    found = dict(connection.execute("SELECT verdict, count(*) FROM verdicts GROUP BY verdict").fetchall())
-    counts: dict[str, int] = {"units": units, **{verdict: found.get(verdict, 0) for verdict in VERDICTS}}
+    found = dict(
+        connection.execute("SELECT verdict, count(*) FROM verdicts GROUP BY verdict").fetchall()
+    )
+    counts: dict[str, int] = {
+        "units": units,
+        **{verdict: found.get(verdict, 0) for verdict in VERDICTS},
+    }
     (distinct,) = connection.execute("SELECT count(DISTINCT id) FROM verdicts").fetchone()
     if not units == sum(found.values()) == distinct:
-        raise RuntimeError(f"{units:,} units have {sum(found.values()):,} verdicts on {distinct:,} ids.")
+        raise RuntimeError(
+            f"{units:,} units have {sum(found.values()):,} verdicts on {distinct:,} ids."
+        )
     return counts
 
 
@@ -158,15 +171,21 @@ def _record(
     }
 
 
-def _write(connection: Any, target: OutputFolder, run_id: str, record: dict[str, Any], *, overwrite: bool) -> None:
+def _write(
+    connection: Any, target: OutputFolder, run_id: str, record: dict[str, Any], *, overwrite: bool
+) -> None:
     with Lease(target, run_id) as lease:
         metadata = {b"task": b"filter", **mark(run_id, lease.token)}
         query = "SELECT id, verdict, reasons, duplicate_of FROM verdicts ORDER BY id"
         rows = connection.cursor().sql(query).to_arrow_reader(ROWS_PER_FILE)
         for number, table in enumerate(_in_files(rows)):
-            target.write_table(f"{RESULTS}/{parquet_name(run_id, number)}", table.replace_schema_metadata(metadata))
+            target.write_table(
+                f"{RESULTS}/{parquet_name(run_id, number)}", table.replace_schema_metadata(metadata)
+            )
         folder = f"{RUNS}/{run_id}"
-        target.write_bytes(f"{folder}/run.json", json.dumps(record, indent=2, ensure_ascii=False).encode())
+        target.write_bytes(
+            f"{folder}/run.json", json.dumps(record, indent=2, ensure_ascii=False).encode()
+        )
         target.write_bytes(f"{folder}/report.html", _page(record).encode())
         if overwrite:
             target.clear(keep=[run_id])
@@ -187,5 +206,7 @@ def _in_files(rows: pa.RecordBatchReader) -> Iterator[pa.Table]:
 
 def _page(record: dict[str, Any]) -> str:
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    template = (Path(__file__).parents[1] / "filtering" / "page.html.jinja").read_text(encoding="utf-8")
+    template = (Path(__file__).parents[1] / "filtering" / "page.html.jinja").read_text(
+        encoding="utf-8"
+    )
     return environment.from_string(template).render(run=record)

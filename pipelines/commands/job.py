@@ -53,17 +53,20 @@ def run_job(
         mode: Whether to run, or only to print the plan or an estimate.
         make_task: Makes the task from the options, the kind of media and the manifest's columns.
         make_plan: Plans the input; `plan_of` by default.
-        closing: Called with the options and the plan once the whole input is done; the text that it returns is printed
-            last.
+        closing: Called with the options and the plan once the whole input is done; the text that it
+            returns is printed last.
 
-    Exit status: 0 done; 1 failed or interrupted; 2 wrong configuration, detected before a cluster or a model is used;
-    3 done, but with more errors than ``--max-error-rate`` allows, or with nothing but errors.
+    Exit status: 0 done; 1 failed or interrupted; 2 wrong configuration, detected before a cluster
+    or a model is used; 3 done, but with more errors than ``--max-error-rate`` allows, or with
+    nothing but errors.
     """
     from pipelines.wiring.engines import check_endpoint
 
     configure(as_json=options.log_json, quiet=options.quiet)
     try:
-        plan, checkpoint, task = check_job(options, make_task, make_plan=make_plan, writes=mode == "run")
+        plan, checkpoint, task = check_job(
+            options, make_task, make_plan=make_plan, writes=mode == "run"
+        )
         if mode == "dry-run":
             show(describe(options, plan, checkpoint, task))
             sys.exit(0)
@@ -104,7 +107,8 @@ def run_job(
 
 
 def _run_parts(options: JobOptions, plan: SourcePlan, checkpoint: Model | None) -> int:
-    """Runs the parts of the job as processes that repeat this one's command line; returns the exit status."""
+    """Runs the parts of the job as processes that repeat this one's command line; returns the exit
+    status."""
     import ray
 
     from pipelines import cluster
@@ -112,7 +116,9 @@ def _run_parts(options: JobOptions, plan: SourcePlan, checkpoint: Model | None) 
 
     with phase("holding"), cluster.session(options):
         nodes = cluster.nodes()
-        workers = cluster.plan_workers(options, checkpoint, plan.media_kind, nodes, several=plan.several_media)
+        workers = cluster.plan_workers(
+            options, checkpoint, plan.media_kind, nodes, several=plan.several_media
+        )
         cpus = int(sum(node.get("CPU", 0) for node in nodes))
         address = ray.get_runtime_context().gcs_address
         begin_parts(options, plan)
@@ -120,7 +126,11 @@ def _run_parts(options: JobOptions, plan: SourcePlan, checkpoint: Model | None) 
 
 
 def check_job(
-    options: JobOptions, make_task: MakeTask, *, make_plan: MakePlan | None = None, writes: bool = True
+    options: JobOptions,
+    make_task: MakeTask,
+    *,
+    make_plan: MakePlan | None = None,
+    writes: bool = True,
 ) -> tuple[SourcePlan, Model | None, Task]:
     """Validates model, input, task, readable media and output, without Ray or torch.
 
@@ -131,7 +141,8 @@ def check_job(
         writes: Whether to test the output by writing a small file.
 
     Raises:
-        ConfigurationError: The message names the option, its value, what is allowed, and the likely mend.
+        ConfigurationError: The message names the option, its value, what is allowed, and the likely
+            mend.
     """
     from pipelines.options.rules import check_apart, check_options
     from pipelines.output.again import check_choice
@@ -160,7 +171,8 @@ def check_job(
     if writes:
         output.check_writable()
     if not options.overwrite:
-        in_place = options.only is not None and options.only_in is None  # its answers may be made otherwise
+        # its answers may be made otherwise
+        in_place = options.only is not None and options.only_in is None
         weights = checkpoint_version(checkpoint)
         check_settings(output, options, task, weights, only=("task",) if in_place else None)
         check_columns(output, options, plan, task)
@@ -186,14 +198,22 @@ def fallback_of(options: JobOptions, plan: SourcePlan, make_task: MakeTask) -> F
         raise ConfigurationError(of_fallback(str(error), options)) from None
 
 
-def check_input(options: JobOptions, plan: SourcePlan, checkpoint: Model | None, make_task: MakeTask) -> Task:
+def check_input(
+    options: JobOptions, plan: SourcePlan, checkpoint: Model | None, make_task: MakeTask
+) -> Task:
     """Checks that options, input, model and task fit; returns the task.
 
     Raises:
         ConfigurationError: They do not; see `check_job`.
     """
     from internvl_ops.tasks.thinking import leaves_room, thinking
-    from pipelines.options.rules import check_documents, check_outcome, check_plan, check_sampling, check_text_layer
+    from pipelines.options.rules import (
+        check_documents,
+        check_outcome,
+        check_plan,
+        check_sampling,
+        check_text_layer,
+    )
     from pipelines.wiring.engines import check_engine
     from pipelines.wiring.media import check_media_options, read_policy
 
@@ -207,8 +227,9 @@ def check_input(options: JobOptions, plan: SourcePlan, checkpoint: Model | None,
     if options.think:
         if not leaves_room(task):
             raise ConfigurationError(
-                f"--think: answers of the task {task.name} are held to a form or are probabilities here, which leaves "
-                "no room for thoughts. Leave it out, or let the answer be free text."
+                f"--think: answers of the task {task.name} are held to a form or are probabilities"
+                " here, which leaves no room for thoughts. Leave it out, or let the answer be free"
+                " text."
             )
         task = thinking(task, max_new_tokens=options.max_new_tokens)
     check_documents(options, task)
@@ -228,16 +249,22 @@ def describe(options: JobOptions, plan: SourcePlan, checkpoint: Model | None, ta
         lines += ["", f"# {title}"]
         lines += [_yaml_line(name, values[name]) for name in names if name in values]
     rows = "unknown until read" if plan.total_rows is None else f"{plan.total_rows:,}"
-    state = "".join(f", {name} {value}" for name, value in plan.snapshot.items() if name != "format")
+    state = "".join(
+        f", {name} {value}" for name, value in plan.snapshot.items() if name != "format"
+    )
     lines += [
         "",
         "# Plan",
-        f"#   read      {plan.format}{safe_text(state)}, {len(plan.splits):,} file(s), rows: {rows}; "
-        f"{_media(plan)}, id from {plan.id_column or 'the URI and prompt fields'}",
+        (
+            f"#   read      {plan.format}{safe_text(state)}, {len(plan.splits):,} file(s), rows:"
+            f" {rows}; {_media(plan)}, id from {plan.id_column or 'the URI and prompt fields'}"
+        ),
         *(f"#   note      {note}" for note in notices(options, plan, checkpoint)),
         *_model(options, checkpoint, task),
-        f"#   write     {values['output']}: {', '.join(task.columns.names)} and "
-        f"{', '.join(plan.schema.names)} from the manifest",
+        (
+            f"#   write     {values['output']}: {', '.join(task.columns.names)} and "
+            f"{', '.join(plan.schema.names)} from the manifest"
+        ),
     ]
     return "\n".join(lines)
 
@@ -253,28 +280,50 @@ def _model(options: JobOptions, checkpoint: Model | None, task: Task) -> list[st
         ]
     if options.engine == "openai" or checkpoint is None:
         return [
-            f"#   prepare   upright pictures, for the server to cut into {options.max_tiles} tiles at most",
-            f"#   generate  {options.engine}, {options.model} at {safe_uri(options.base_url or '')}, "
-            f"prompt: {task.prompt}",
+            (
+                f"#   prepare   upright pictures, for the server to cut into {options.max_tiles}"
+                " tiles at most"
+            ),
+            (
+                f"#   generate  {options.engine}, {options.model} at"
+                f" {safe_uri(options.base_url or '')}, prompt: {task.prompt}"
+            ),
         ]
     if not checkpoint.dynamic:
         return [
-            f"#   prepare   one tile of {checkpoint.tile_size} pixels an image, as the checkpoint was trained "
-            "(dynamic_image_size false); --max-tiles counts only with --tiling always",
-            f"#   generate  {options.engine}, template {checkpoint.template}, prompt: {task.prompt}",
+            (
+                f"#   prepare   one tile of {checkpoint.tile_size} pixels an image, as the"
+                " checkpoint was trained (dynamic_image_size false); --max-tiles counts only with"
+                " --tiling always"
+            ),
+            (
+                f"#   generate  {options.engine}, template {checkpoint.template}, prompt:"
+                f" {task.prompt}"
+            ),
         ]
     tokens = (options.max_tiles + 1) * checkpoint.tokens_per_tile
     return [
-        f"#   prepare   tiles of {checkpoint.tile_size} pixels, up to {options.max_tiles} and a thumbnail: "
-        f"{tokens:,} image tokens at most, of a context of {checkpoint.context_length:,}",
+        (
+            f"#   prepare   tiles of {checkpoint.tile_size} pixels, up to {options.max_tiles} and a"
+            f" thumbnail: {tokens:,} image tokens at most, of a context of"
+            f" {checkpoint.context_length:,}"
+        ),
         f"#   generate  {options.engine}, template {checkpoint.template}, prompt: {task.prompt}",
     ]
 
 
 def _media(plan: SourcePlan) -> str:
-    return "text alone" if plan.media_column is None else f"{plan.media_kind} in column {plan.media_column!r}"
+    return (
+        "text alone"
+        if plan.media_column is None
+        else f"{plan.media_kind} in column {plan.media_column!r}"
+    )
 
 
 def _yaml_line(name: str, value: object) -> str:
     key = name.replace("_", "-")
-    return f"# {key}:" if value is None else yaml.safe_dump({key: value}, allow_unicode=True, width=1000).rstrip()
+    return (
+        f"# {key}:"
+        if value is None
+        else yaml.safe_dump({key: value}, allow_unicode=True, width=1000).rstrip()
+    )

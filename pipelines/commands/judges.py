@@ -1,4 +1,5 @@
-"""Asks a judge model about the answers of a benchmark. Judgements are kept, so that none is asked for twice."""
+"""Asks a judge model about the answers of a benchmark. Judgements are kept, so that none is asked
+for twice."""
 
 from __future__ import annotations
 
@@ -30,11 +31,19 @@ from pipelines.output.side_files import content_of, write_side_file
 logger = logging.getLogger(__name__)
 
 JUDGEMENTS = f"{EVALUATION}/judgements.parquet"
-_SCHEMA = pa.schema([("id", pa.string()), ("asked", pa.string()), ("judge", pa.string()), ("judgement", pa.string())])
+_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("asked", pa.string()),
+        ("judge", pa.string()),
+        ("judgement", pa.string()),
+    ]
+)
 _JUDGED = ", ".join(name for name, one in BENCHMARKS.items() if one.judge is not None)
 _AT_ONCE = 8  # requests
 _EARLY_S = 20.0  # most seconds for the first word
-_TEMPERATURES = (0.0, 0.5, 1.0, 1.5, 2.0)  # of one attempt after the other, as VLMEvalKit asks again
+# of one attempt after the other, as VLMEvalKit asks again
+_TEMPERATURES = (0.0, 0.5, 1.0, 1.5, 2.0)
 
 
 class JudgeFailed(OSError):
@@ -51,16 +60,21 @@ def check_judge(options: Any, benchmark: Benchmark) -> None:
         for name in ("judge_url", "judge_model"):
             if (value := getattr(options, name)) is not None:
                 raise ConfigurationError(
-                    f"--{name.replace('_', '-')} {value} is for --benchmark {_JUDGED}. Leave it out."
+                    f"--{name.replace('_', '-')} {value} is for --benchmark {_JUDGED}. Leave it"
+                    " out."
                 )
     elif options.judge_url is None:
         raise ConfigurationError(
-            f"--benchmark {options.benchmark}: a judge model rates or reads its answers. Name yours by --judge-url "
-            "http://HOST:PORT/v1 and --judge-model NAME."
+            f"--benchmark {options.benchmark}: a judge model rates or reads its answers. Name yours"
+            " by --judge-url http://HOST:PORT/v1 and --judge-model NAME."
         )
-    elif urlsplit(options.judge_url).scheme not in ("http", "https") or not urlsplit(options.judge_url).hostname:
+    elif (
+        urlsplit(options.judge_url).scheme not in ("http", "https")
+        or not urlsplit(options.judge_url).hostname
+    ):
         raise ConfigurationError(
-            f"--judge-url {safe_uri(options.judge_url)}: give an address such as http://HOST:PORT/v1."
+            f"--judge-url {safe_uri(options.judge_url)}: give an address such as"
+            " http://HOST:PORT/v1."
         )
 
 
@@ -68,7 +82,8 @@ def ask_judge_early(options: Any) -> str | None:
     """Asks the judge a word before anything starts, unless the output has judgements already.
 
     Returns:
-        A line for the user if it does not answer yet: it is needed only when all questions are answered.
+        A line for the user if it does not answer yet: it is needed only when all questions are
+        answered.
 
     Raises:
         ConfigurationError: It refuses the key or the model.
@@ -81,7 +96,11 @@ def ask_judge_early(options: Any) -> str | None:
         endpoint = Endpoint(options.judge_url, os.environ.get(KEY_VARIABLE, ""), patience, 1)
         try:
             model = options.judge_model or await _only_model(endpoint)
-            hello = {"model": model, "messages": [{"role": "user", "content": "Hello."}], "max_tokens": 1}
+            hello = {
+                "model": model,
+                "messages": [{"role": "user", "content": "Hello."}],
+                "max_tokens": 1,
+            }
             await endpoint.post("/chat/completions", hello, _words)
         finally:
             await endpoint.close()
@@ -98,21 +117,32 @@ def ask_judge_early(options: Any) -> str | None:
 
 def judge_of(options: Any) -> str:
     """Names the judge, as judgements are kept by it."""
-    return f"{options.judge_model or 'the model'} at {safe_uri(options.judge_url)}" if options.judge_url else ""
+    return (
+        f"{options.judge_model or 'the model'} at {safe_uri(options.judge_url)}"
+        if options.judge_url
+        else ""
+    )
 
 
-def judged(options: Any, rule: JudgeRule, samples: Sequence[Sample], run_id: str) -> tuple[list[Sample], int]:
+def judged(
+    options: Any, rule: JudgeRule, samples: Sequence[Sample], run_id: str
+) -> tuple[list[Sample], int]:
     """The samples with their judgements.
 
     Returns:
         The samples, and how many the judge gave no usable judgement about.
 
     Raises:
-        JudgeFailed: The judge is away, refuses the key, or does not serve the model. Judgements so far are kept.
+        JudgeFailed: The judge is away, refuses the key, or does not serve the model. Judgements so
+            far are kept.
         OSError: A signal came. Judgements so far are kept.
     """
     output, judge = OutputFolder(options.output), judge_of(options)
-    asked = {sample.id: prompt for sample in samples if not sample.failed and (prompt := rule.ask(sample)) is not None}
+    asked = {
+        sample.id: prompt
+        for sample in samples
+        if not sample.failed and (prompt := rule.ask(sample)) is not None
+    }
     known = {
         row["id"]: row["judgement"]
         for row in _kept(output)
@@ -126,7 +156,9 @@ def judged(options: Any, rule: JudgeRule, samples: Sequence[Sample], run_id: str
             with phase("holding"):
                 asyncio.run(_ask_all(options, rule, todo, known))
         except (EngineDead, ConfigurationError) as error:
-            raise JudgeFailed(f"--judge-url {safe_uri(options.judge_url)}: {_as_judge(error)} {kept}") from None
+            raise JudgeFailed(
+                f"--judge-url {safe_uri(options.judge_url)}: {_as_judge(error)} {kept}"
+            ) from None
         except Interrupted:
             raise OSError(f"interrupted while the judge was asked. {kept}") from None
         finally:
@@ -142,7 +174,11 @@ def judged(options: Any, rule: JudgeRule, samples: Sequence[Sample], run_id: str
 
 def _as_judge(error: Exception) -> str:
     """A message about an endpoint, with the options that name the judge."""
-    names = {"`base_url`": "`judge_url`", "`model`": "`judge_model`", "where the engines run": "for this command"}
+    names = {
+        "`base_url`": "`judge_url`",
+        "`model`": "`judge_model`",
+        "where the engines run": "for this command",
+    }
     return functools.reduce(lambda text, name: text.replace(name, names[name]), names, str(error))
 
 
@@ -155,7 +191,9 @@ def _digest(text: str) -> str:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
-async def _ask_all(options: Any, rule: JudgeRule, todo: dict[str, str], known: dict[str, str]) -> None:
+async def _ask_all(
+    options: Any, rule: JudgeRule, todo: dict[str, str], known: dict[str, str]
+) -> None:
     """Adds to ``known`` what the judge says about each prompt, as soon as it says it."""
     endpoint = Endpoint(options.judge_url, os.environ.get(KEY_VARIABLE, ""), Patience(), _AT_ONCE)
     places = asyncio.Semaphore(_AT_ONCE)
@@ -188,7 +226,8 @@ async def _only_model(endpoint: Endpoint) -> str:
         served = []
     if len(served) != 1:
         raise ConfigurationError(
-            f"--judge-url {endpoint.name}: it serves {', '.join(served) or 'no model'}. Name one by --judge-model."
+            f"--judge-url {endpoint.name}: it serves {', '.join(served) or 'no model'}. Name one by"
+            " --judge-model."
         )
     return served[0]
 

@@ -1,4 +1,5 @@
-"""Plans the rows that are judged: manifests, outputs of this project, and the meta files of InternVL's training."""
+"""Plans the rows that are judged: manifests, outputs of this project, and the meta files of
+InternVL's training."""
 
 from __future__ import annotations
 
@@ -19,7 +20,15 @@ from pipelines.output.folder import RESULTS, RUNS, OutputFolder
 from pipelines.sources import SourcePlan, plan_source
 from pipelines.sources.options import DEFAULT_MEDIA_COLUMNS, SourceOptions, Split
 from pipelines.sources.raw_rows import RawRows
-from pipelines.sources.storage import check_scheme, has_magic, kind_of, open_input, parent_of, read_with, suffix_of
+from pipelines.sources.storage import (
+    check_scheme,
+    has_magic,
+    kind_of,
+    open_input,
+    parent_of,
+    read_with,
+    suffix_of,
+)
 from pipelines.wiring.sources import source_options
 
 _LARGEST_META = 64 << 20  # bytes
@@ -59,11 +68,13 @@ def _of_output(uri: str, given: SourceOptions) -> SourceOptions:
     answers = open_answers(OutputFolder(uri), media_root=given.media_root)
     if "parent" in answers.schema.names:
         raise ConfigurationError(
-            f"--input {safe_uri(uri)}: its units are pages or clips, which would be taken from their files once more. "
-            "Add --no-pictures to judge their texts alone."
+            f"--input {safe_uri(uri)}: its units are pages or clips, which would be taken from"
+            " their files once more. Add --no-pictures to judge their texts alone."
         )
     named: dict[str, Any] = (
-        {} if given.named_media or not answers.media else {f"{answers.media_kind}_column": answers.media}
+        {}
+        if given.named_media or not answers.media
+        else {f"{answers.media_kind}_column": answers.media}
     )
     base = given.media_root or answers.base
     known = base and kind_of(base) == "directory"
@@ -85,7 +96,8 @@ class DataSet:
 
 @dataclass(frozen=True)
 class FromMeta:
-    """Gives rows of several files their own ids and whole paths. A `pipelines.sources.options.Reshape`.
+    """Gives rows of several files their own ids and whole paths. A
+    `pipelines.sources.options.Reshape`.
 
     Args:
         files: The entry of each file.
@@ -94,7 +106,9 @@ class FromMeta:
     files: Mapping[str, DataSet]
 
     def columns(self, given: pa.Schema) -> pa.Schema:
-        return pa.schema([field.with_type(pa.string()) if field.name == "id" else field for field in given])
+        return pa.schema(
+            [field.with_type(pa.string()) if field.name == "id" else field for field in given]
+        )
 
     def rows(self, plan: SourcePlan, split: Split, raw: RawRows) -> RawRows:
         known = self.files[split.uri]
@@ -119,7 +133,12 @@ def _below(root: str, column: pa.Array) -> pa.Array:
 
 def _files_of_meta(uri: str, options: SourceOptions) -> dict[str, DataSet] | None:
     """The files that a meta file names; None if the input is none."""
-    if options.format not in ("auto", "jsonl") or has_magic(uri) or suffix_of(uri) != ".json" or kind_of(uri) != "file":
+    if (
+        options.format not in ("auto", "jsonl")
+        or has_magic(uri)
+        or suffix_of(uri) != ".json"
+        or kind_of(uri) != "file"
+    ):
         return None
     with open_input(uri) as file:
         content = file.read(_LARGEST_META + 1)
@@ -128,20 +147,23 @@ def _files_of_meta(uri: str, options: SourceOptions) -> dict[str, DataSet] | Non
     except (ValueError, RecursionError):
         return None  # several objects, one a line
     entries = list(found.items()) if isinstance(found, dict) else []
-    if not entries or not all(isinstance(entry, dict) and "annotation" in entry for _, entry in entries):
+    if not entries or not all(
+        isinstance(entry, dict) and "annotation" in entry for _, entry in entries
+    ):
         return None
     files: dict[str, DataSet] = {}
     for name, entry in entries:
         annotation, root = entry["annotation"], entry.get("root") or ""
         if not isinstance(annotation, str) or not isinstance(root, str):
             raise ConfigurationError(
-                f"--input {safe_uri(uri)}: the entry {name!r} has no path in annotation or root. Write texts."
+                f"--input {safe_uri(uri)}: the entry {name!r} has no path in annotation or root."
+                " Write texts."
             )
         path = _beside(uri, annotation)
         if path in files:
             raise ConfigurationError(
-                f"--input {safe_uri(uri)}: the entries {files[path].name!r} and {name!r} name the same annotation. "
-                "Leave one out."
+                f"--input {safe_uri(uri)}: the entries {files[path].name!r} and {name!r} name the"
+                " same annotation. Leave one out."
             )
         files[path] = DataSet(name, _beside(uri, options.media_root or root))
     return files
@@ -149,4 +171,6 @@ def _files_of_meta(uri: str, options: SourceOptions) -> dict[str, DataSet] | Non
 
 def _beside(meta: str, path: str) -> str:
     """A path that a meta file names; a relative one is relative to the meta file."""
-    return path if "://" in path or path.startswith("/") else f"{parent_of(meta).rstrip('/')}/{path}"
+    return (
+        path if "://" in path or path.startswith("/") else f"{parent_of(meta).rstrip('/')}/{path}"
+    )

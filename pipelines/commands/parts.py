@@ -1,7 +1,8 @@
-"""``--shards N``: the parts of a job side by side on one cluster, each in a driver process of its own.
+"""``--shards N``: the parts of a job side by side on one cluster, each in a driver process of its
+own.
 
-A part runs as `--shard I/N` does, with its own ledger, writer and engines, so that no driver is the limit. This process
-starts them, shows what they say, and ends with the sum.
+A part runs as `--shard I/N` does, with its own ledger, writer and engines, so that no driver is the
+limit. This process starts them, shows what they say, and ends with the sum.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ if TYPE_CHECKING:
     from pipelines.cluster import Workers
     from pipelines.sources import SourcePlan
 
-_STARTED_BY = "INTERNVL_BATCH_PARTS_OF"  # environment variable of a part: who holds the other end of its standard input
+# environment variable of a part: who holds the other end of its standard input
+_STARTED_BY = "INTERNVL_BATCH_PARTS_OF"
 _WORST_FIRST = (1, 2, 3, 0)  # exit statuses
 
 
@@ -68,24 +70,30 @@ def shares(options: JobOptions, workers: Workers, cpus: int) -> list[Share]:
         engines = parts  # on CPUs, and before a server, a run has one engine by default
     if engines < parts:
         raise ConfigurationError(
-            f"--shards {parts}: the cluster has room for {engines} engines, and each part needs one of its own. Lower "
-            f"--shards to {engines} or less, or add GPUs."
+            f"--shards {parts}: the cluster has room for {engines} engines, and each part needs one"
+            f" of its own. Lower --shards to {engines} or less, or add GPUs."
         )
     on_cpus = 0 if workers.gpus_per_engine else engines
     prepare = options.prepare_actors or cpus - on_cpus
     if prepare < parts or on_cpus + prepare > cpus:
         raise ConfigurationError(
-            f"--shards {parts}: {engines} engines and {max(parts, prepare)} prepare actors, one of each for a part at "
-            f"least, need {max(parts, prepare) + on_cpus} CPUs, the cluster has {cpus}. Lower --shards, or add CPUs."
+            f"--shards {parts}: {engines} engines and {max(parts, prepare)} prepare actors, one of"
+            f" each for a part at least, need {max(parts, prepare) + on_cpus} CPUs, the cluster has"
+            f" {cpus}. Lower --shards, or add CPUs."
         )
-    return [Share(*(total // parts + (part < total % parts) for total in (engines, prepare))) for part in range(parts)]
+    return [
+        Share(*(total // parts + (part < total % parts) for total in (engines, prepare)))
+        for part in range(parts)
+    ]
 
 
 def begin_parts(options: JobOptions, plan: SourcePlan) -> None:
-    """Does what concerns the whole output before its parts begin; one part may not do it beside the others.
+    """Does what concerns the whole output before its parts begin; one part may not do it beside the
+    others.
 
     Raises:
-        ConfigurationError: For ``--refresh``: another run is writing to the output, or an overwrite has not ended.
+        ConfigurationError: For ``--refresh``: another run is writing to the output, or an overwrite
+            has not ended.
     """
     output = OutputFolder(options.output)
     forget_parts(output, options.shards)
@@ -99,8 +107,11 @@ def begin_parts(options: JobOptions, plan: SourcePlan) -> None:
         drop_changed(output, plan, read_policy(options, plan))
 
 
-def run_parts(options: JobOptions, workers: Workers, cpus: int, address: str, command: Sequence[str]) -> int:
-    """Runs all parts and returns the exit status of the job: 1 before 2 before 3, if any part ends so.
+def run_parts(
+    options: JobOptions, workers: Workers, cpus: int, address: str, command: Sequence[str]
+) -> int:
+    """Runs all parts and returns the exit status of the job: 1 before 2 before 3, if any part ends
+    so.
 
     Args:
         options: Options of the job.
@@ -126,7 +137,14 @@ def run_parts(options: JobOptions, workers: Workers, cpus: int, address: str, co
             str(share.engines),
         )
         process = subprocess.Popen(
-            [*command, *own, "--engines", str(share.engines), "--prepare-actors", str(share.prepare_actors)],
+            [
+                *command,
+                *own,
+                "--engines",
+                str(share.engines),
+                "--prepare-actors",
+                str(share.prepare_actors),
+            ],
             env=os.environ | {"RAY_ADDRESS": address, _STARTED_BY: str(os.getpid())},
             stdin=subprocess.PIPE,  # its end tells the part that this process is gone
             stdout=subprocess.PIPE,
@@ -136,7 +154,9 @@ def run_parts(options: JobOptions, workers: Workers, cpus: int, address: str, co
             start_new_session=True,  # a Ctrl-C comes to this process, which passes it on once
         )
         running.append(process)
-        threading.Thread(target=_relay, args=(process.stdout, f"[{part}/{options.shards}] "), daemon=True).start()
+        threading.Thread(
+            target=_relay, args=(process.stdout, f"[{part}/{options.shards}] "), daemon=True
+        ).start()
     try:
         with interruption.phase("running"):
             statuses = [process.wait() for process in running]
@@ -151,20 +171,27 @@ def run_parts(options: JobOptions, workers: Workers, cpus: int, address: str, co
         show(said)
     if said := sum_of_parts(OutputFolder(options.output), options.shards):
         show(said)
-    return next(status for status in _WORST_FIRST if status in {one if one in _WORST_FIRST else 1 for one in statuses})
+    return next(
+        status
+        for status in _WORST_FIRST
+        if status in {one if one in _WORST_FIRST else 1 for one in statuses}
+    )
 
 
 def end_with_parts() -> None:
-    """In a part that `run_parts` started: stops as by SIGTERM once the process that started it is gone.
+    """In a part that `run_parts` started: stops as by SIGTERM once the process that started it is
+    gone.
 
-    A part that stayed behind would hold its lease, and the same command, repeated, would be refused.
+    A part that stayed behind would hold its lease, and the same command, repeated, would be
+    refused.
     """
     if os.environ.pop(_STARTED_BY, None):
         threading.Thread(target=_end_with_input, daemon=True).start()
 
 
 def _end_with_input() -> None:
-    os.read(0, 1)  # not by sys.stdin, whose lock this thread would hold when the interpreter ends, which aborts it
+    # not by sys.stdin, whose lock this thread would hold when the interpreter ends, which aborts it
+    os.read(0, 1)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
@@ -172,21 +199,35 @@ def not_done(statuses: Sequence[int]) -> str:
     """Says which parts are not done, and how to go on; empty if all are.
 
     Args:
-        statuses: How the process of each part ended: its exit status, or the number of a signal below 0.
+        statuses: How the process of each part ended: its exit status, or the number of a signal
+            below 0.
     """
     of = len(statuses)
     refused = [f"{part}/{of}" for part, status in enumerate(statuses, 1) if status == 2]
-    ended = [f"{part}/{of} {_ending(status)}" for part, status in enumerate(statuses, 1) if status not in (0, 2, 3)]
+    ended = [
+        f"{part}/{of} {_ending(status)}"
+        for part, status in enumerate(statuses, 1)
+        if status not in (0, 2, 3)
+    ]
     said = []
     if ended:
-        said.append(f"Not done: {', '.join(ended)}. What is written is valid; the same command goes on from there.")
+        said.append(
+            f"Not done: {', '.join(ended)}. What is written is valid; the same command goes on from"
+            " there."
+        )
     if refused:
-        said.append(f"Refused: {', '.join(refused)}; the reason stands above, in the lines of that part.")
+        said.append(
+            f"Refused: {', '.join(refused)}; the reason stands above, in the lines of that part."
+        )
     return "\n".join(said)
 
 
 def _ending(status: int) -> str:
-    return f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+    return (
+        f"was killed by {signal.Signals(-status).name}"
+        if status < 0
+        else f"ended with status {status}"
+    )
 
 
 def _relay(lines: IO[str] | None, prefix: str) -> None:

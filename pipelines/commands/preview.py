@@ -52,11 +52,16 @@ class PreviewOptions(AnnotateOptions, InferenceOptions):
     special_tokens: Literal["text", "recognised"] = Field("text", description="How to read special "
         "tokens, such as <|im_end|>, that a question or system message contains. text: as text, "
         "except <image>, <ref>, <box> and <quad>. recognised: as special tokens.")  # fmt: skip
-    inputs: tuple[str, ...] = Field(description="Images, PDFs or videos: local paths or URIs.", min_length=1)
-    task: str = Field(
-        "caption", description=f"Task to run: {', '.join(TASKS)}, or module:object for a task of your own."
+    inputs: tuple[str, ...] = Field(
+        description="Images, PDFs or videos: local paths or URIs.", min_length=1
     )
-    s3_anonymous: bool = Field(False, description="Read inputs from S3 without credentials, as public buckets allow.")
+    task: str = Field(
+        "caption",
+        description=f"Task to run: {', '.join(TASKS)}, or module:object for a task of your own.",
+    )
+    s3_anonymous: bool = Field(
+        False, description="Read inputs from S3 without credentials, as public buckets allow."
+    )
     drawings: str = Field(".", description="Folder for pictures with the detected boxes drawn in.")
     max_tiles: int = Field(0, ge=0, le=40, description="Maximum number of tiles per image, not "
         "counting the thumbnail; 0: as in the task's job.")  # fmt: skip
@@ -90,7 +95,11 @@ def prepared_preview(options: PreviewOptions) -> functools.partial[Preview]:
         ConfigurationError: As `run_preview`.
     """
     row = _task_of(options)
-    refuse(options, ("think",), "a preview shows the whole answer; --system-message makes a model think")
+    refuse(
+        options,
+        ("think",),
+        "a preview shows the whole answer; --system-message makes a model think",
+    )
     options = options.model_copy(update={"max_tiles": options.max_tiles or row.tiles})
     _check(options)
     checkpoint = load_model(options)
@@ -101,14 +110,17 @@ def prepared_preview(options: PreviewOptions) -> functools.partial[Preview]:
         refuse(options, ("drawings",), f"the task {task.name} finds no boxes to draw here")
     if not task.outcome.generated:
         raise ConfigurationError(
-            f"--task {options.task}: its answers are {task.outcome.name}, and a preview shows texts. Run its job, with "
-            "--limit 3 for a first look."
+            f"--task {options.task}: its answers are {task.outcome.name}, and a preview shows"
+            " texts. Run its job, with --limit 3 for a first look."
         )
     check_engine(options, checkpoint, task)
     make = engine_maker(options, checkpoint, task, options.gpus_per_engine or 1)
-    from pipelines.commands.preview_run import Preview  # takes seconds to import, so only after the checks
+    # takes seconds to import, so only after the checks
+    from pipelines.commands.preview_run import Preview
 
-    return functools.partial(Preview, options, checkpoint, tasks, functools.partial(make, watched_every=1))
+    return functools.partial(
+        Preview, options, checkpoint, tasks, functools.partial(make, watched_every=1)
+    )
 
 
 def media_kind_of(uri: str) -> MediaKind:
@@ -126,7 +138,11 @@ def _task_of(options: PreviewOptions) -> RegisteredTask:
 
 def _check(options: PreviewOptions) -> None:
     for uri in options.inputs:
-        if "://" not in uri and not uri.startswith("data:") and not Path(uri).expanduser().is_file():
+        if (
+            "://" not in uri
+            and not uri.startswith("data:")
+            and not Path(uri).expanduser().is_file()
+        ):
             raise ConfigurationError(f"{uri}: no such file.")
     check_answers(options)
     check_sampling(options, ())

@@ -1,4 +1,5 @@
-"""Answers units by the stages of a job, in this process and without Ray; the engine stays up between two prompts."""
+"""Answers units by the stages of a job, in this process and without Ray; the engine stays up
+between two prompts."""
 
 from __future__ import annotations
 
@@ -78,7 +79,8 @@ class Tried:
     Args:
         attempt: The try.
         answers: One a unit.
-        seconds: From the first unit to the last answer, with the start of the engine if it was the first.
+        seconds: From the first unit to the last answer, with the start of the engine if it was the
+            first.
     """
 
     attempt: Try
@@ -98,7 +100,8 @@ class Session:
         options, checkpoint, task = first.options, first.checkpoint, first.task
         media = reader_arguments(options, read_policy(options, plan), plan.media_kind)
         self._prepare: dict[str, Any] = prepare_arguments(options, media, plan, checkpoint, task)
-        self._preparer = self._prepare.pop("make_preparer")()  # fetches and decodes for every prompt
+        # fetches and decodes for every prompt
+        self._preparer = self._prepare.pop("make_preparer")()
         self._model = options.model
         self._generate = Generate(
             engine_maker(options, checkpoint, task, options.gpus_per_engine or 1),
@@ -108,7 +111,9 @@ class Session:
             outcome=task.outcome,
         )
 
-    def answer(self, attempt: Try, rows: pa.Table, units: Sequence[Unit], told: Callable[[int], None]) -> Tried:
+    def answer(
+        self, attempt: Try, rows: pa.Table, units: Sequence[Unit], told: Callable[[int], None]
+    ) -> Tried:
         """The answers to one prompt.
 
         Args:
@@ -121,7 +126,9 @@ class Session:
             ConfigurationError: The engine cannot start, or died for good.
         """
         options, task, began = attempt.options, attempt.task, time.monotonic()
-        prepare = Prepare(lambda: self._preparer, **(self._prepare | {"task": task}), previews=len(rows))
+        prepare = Prepare(
+            lambda: self._preparer, **(self._prepare | {"task": task}), previews=len(rows)
+        )
         columns = task.outcome.columns(task.columns, samples=options.n)
         parse = Parse(
             tokenizer_checkpoint(options, attempt.checkpoint),
@@ -164,7 +171,9 @@ def named_units(rows: pa.Table) -> list[Unit]:
 
 
 def _see(prepared: pa.Table, units: Sequence[Unit]) -> None:
-    for unit, row in zip(units, prepared.select(["width", "height", c.PREVIEW]).to_pylist(), strict=True):
+    for unit, row in zip(
+        units, prepared.select(["width", "height", c.PREVIEW]).to_pylist(), strict=True
+    ):
         unit.width, unit.height = row["width"] or 0, row["height"] or 0
         unit.picture = row[c.PREVIEW] or unit.picture
 

@@ -23,7 +23,8 @@ def job_yaml(attempt: Try, *, of_files: bool) -> str:
 
     Args:
         attempt: The try.
-        of_files: Whether its units were named files, so that the input of the job is still to be given.
+        of_files: Whether its units were named files, so that the input of the job is still to be
+            given.
     """
     options = attempt.options
     shown, given = safe_options(options), options.model_dump(mode="json", exclude={"pdf_password"})
@@ -38,8 +39,13 @@ def job_yaml(attempt: Try, *, of_files: bool) -> str:
     command = attempt.task.name if attempt.task.name in TASKS else "run"
     still = "--input INPUT --output OUTPUT" if of_files else "--output OUTPUT"
     lines = [f"# internvl-batch {command} --config THIS-FILE {still}"]
-    lines += [f"# {name.replace('_', '-')} may hold a secret: give it on the command line." for name in secret]
-    values = {name.replace("_", "-"): _written(name, given[name]) for name in names if name not in secret}
+    lines += [
+        f"# {name.replace('_', '-')} may hold a secret: give it on the command line."
+        for name in secret
+    ]
+    values = {
+        name.replace("_", "-"): _written(name, given[name]) for name in names if name not in secret
+    }
     return "\n".join(lines) + "\n" + _dumped(values)
 
 

@@ -1,4 +1,5 @@
-"""Options of the command ``preview``: one or several models and prompts, over files or rows of a manifest."""
+"""Options of the command ``preview``: one or several models and prompts, over files or rows of a
+manifest."""
 
 from __future__ import annotations
 
@@ -41,7 +42,8 @@ class TriesOptions(AnnotateOptions, InferenceOptions, InputOptions):
         "or video in parts, one part is drawn.")  # fmt: skip
     sample_seed: Seed = Field(0, description="Seed of the draw: the same seed draws the same rows.")
     task: str = Field(
-        "caption", description=f"Task to run: {', '.join(TASKS)}, or module:object for a task of your own."
+        "caption",
+        description=f"Task to run: {', '.join(TASKS)}, or module:object for a task of your own.",
     )
     model: tuple[str, ...] = Field(min_length=1, description="InternVL checkpoint: a local "  # type: ignore[assignment]
         "directory or a Hugging Face name; with --engine openai, the server's name for it. Repeat to compare models, "
@@ -60,7 +62,9 @@ class TriesOptions(AnnotateOptions, InferenceOptions, InputOptions):
         "a local HTML file.")  # fmt: skip
     choose: Annotated[int, Field(ge=1)] | None = Field(None, description="Write the settings of this model and prompt, "
         "by the number that it is shown under, to --job. On a terminal, a comparison asks at its end.")  # fmt: skip
-    job: str = Field("job.yaml", description="File for the chosen settings, as a job's --config takes it.")
+    job: str = Field(
+        "job.yaml", description="File for the chosen settings, as a job's --config takes it."
+    )
     drawings: str = Field(".", description="Folder for pictures with the detected boxes drawn in, where one model "
         "and one prompt are shown.")  # fmt: skip
 
@@ -69,7 +73,12 @@ class TriesOptions(AnnotateOptions, InferenceOptions, InputOptions):
         """Whether answers are shown side by side; else each is shown while it grows."""
         several = max(len(self.model), len(self.prompt), len(self.lora)) > 1
         others = (self.input, self.page, self.choose)
-        return several or self.interactive or self.engine == "openai" or any(one is not None for one in others)
+        return (
+            several
+            or self.interactive
+            or self.engine == "openai"
+            or any(one is not None for one in others)
+        )
 
 
 # Options of the command that are no option of a job, or are another there.
@@ -87,11 +96,19 @@ def run(options: TriesOptions, mode: Mode) -> int:
         ConfigurationError: An option is wrong, as in the jobs.
     """
     if not options.inputs and options.input is None:
-        raise ConfigurationError("Nothing to preview: name images, PDFs or videos, or a manifest by --input.")
+        raise ConfigurationError(
+            "Nothing to preview: name images, PDFs or videos, or a manifest by --input."
+        )
     if options.task == "score" and options.input is None:
-        raise ConfigurationError("--task score judges texts: name a manifest or an output that has them by --input.")
+        raise ConfigurationError(
+            "--task score judges texts: name a manifest or an output that has them by --input."
+        )
     if not options.compared:
-        refuse(options, [name for name in InputOptions.model_fields if name != "s3_anonymous"], "it is about --input")
+        refuse(
+            options,
+            [name for name in InputOptions.model_fields if name != "s3_anonymous"],
+            "it is about --input",
+        )
         refuse(options, ("sample", "sample_seed"), "it draws rows of --input")
         return run_preview(_alone(options))
     from pipelines.commands.preview_tries import run_tries
@@ -101,7 +118,11 @@ def run(options: TriesOptions, mode: Mode) -> int:
 
 def _alone(options: TriesOptions) -> PreviewOptions:
     """The options of a preview with one model and one prompt."""
-    values = given(options) | {"inputs": options.inputs, "task": options.task, "model": options.model[0]}
+    values = given(options) | {
+        "inputs": options.inputs,
+        "task": options.task,
+        "model": options.model[0],
+    }
     if changed(options, "drawings"):
         values["drawings"] = options.drawings
     for name in ("prompt", "lora"):

@@ -20,8 +20,12 @@ def page_of(units: Sequence[Unit], tried: Sequence[Tried]) -> str:
         tried: The tries; each has an answer to every unit.
     """
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["data_uri"] = lambda jpeg: "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
-    template = environment.from_string((Path(__file__).parent / "preview.html.jinja").read_text(encoding="utf-8"))
+    environment.filters["data_uri"] = lambda jpeg: (
+        "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
+    )
+    template = environment.from_string(
+        (Path(__file__).parent / "preview.html.jinja").read_text(encoding="utf-8")
+    )
     texts = described([one.attempt for one in tried])
     return template.render(
         tries=[
@@ -32,7 +36,9 @@ def page_of(units: Sequence[Unit], tried: Sequence[Tried]) -> str:
         rows=[
             {
                 "unit": unit,
-                "answers": [{"answer": one.answers[at], "footer": footer(one.answers[at])} for one in tried],
+                "answers": [
+                    {"answer": one.answers[at], "footer": footer(one.answers[at])} for one in tried
+                ],
             }
             for at, unit in enumerate(units)
         ],

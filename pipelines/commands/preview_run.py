@@ -1,4 +1,5 @@
-"""Answers a few inputs in the same way as the jobs, without Ray, and prints each answer as it grows."""
+"""Answers a few inputs in the same way as the jobs, without Ray, and prints each answer as it
+grows."""
 
 from __future__ import annotations
 
@@ -56,7 +57,12 @@ class Preview:
         tasks: Mapping[MediaKind, Task],
         make_engine: Callable[[], Engine[Any]],
     ) -> None:
-        self._options, self._checkpoint, self._tasks, self._make_engine = options, checkpoint, tasks, make_engine
+        self._options, self._checkpoint, self._tasks, self._make_engine = (
+            options,
+            checkpoint,
+            tasks,
+            make_engine,
+        )
         self._screen = _Screen()
 
     async def run(self) -> int:
@@ -68,7 +74,11 @@ class Preview:
             listener = self.grow if self._options.n == 1 else None
             generator = self.generator_maker()(engine, listener=listener)
             assert isinstance(generator, Generator), "a preview shows texts"
-            return 1 if [uri for uri in self._options.inputs if not await self._answer(uri, generator)] else 0
+            return (
+                1
+                if [uri for uri in self._options.inputs if not await self._answer(uri, generator)]
+                else 0
+            )
         except EngineDead as death:
             raise ConfigurationError(f"--model {self._options.model}: {death}") from None
         finally:
@@ -81,7 +91,9 @@ class Preview:
 
     def preparer_maker(self, uri: str) -> Callable[[], UnitPreparer]:
         """Makes what prepares an input."""
-        return preparer_maker(self._options, self.reading(uri), self._checkpoint, self._tasks[media_kind_of(uri)])
+        return preparer_maker(
+            self._options, self.reading(uri), self._checkpoint, self._tasks[media_kind_of(uri)]
+        )
 
     def generator_maker(self) -> GeneratorMaker:
         """Makes what has the conversations, with an engine. All of the tasks are of texts."""
@@ -131,7 +143,13 @@ class Preview:
         try:
             for name, part in _parts(reading, uri):
                 try:
-                    await self._show(name, Unit(task.converse({}), [MediaRef(uri)], part), task, preparer, generator)
+                    await self._show(
+                        name,
+                        Unit(task.converse({}), [MediaRef(uri)], part),
+                        task,
+                        preparer,
+                        generator,
+                    )
                 except UnitError as error:
                     answered = False
                     self.fail(name, error)
@@ -142,7 +160,9 @@ class Preview:
             preparer.close()
         return answered
 
-    async def _show(self, name: str, unit: Unit, task: Task, preparer: UnitPreparer, generator: Generator) -> None:
+    async def _show(
+        self, name: str, unit: Unit, task: Task, preparer: UnitPreparer, generator: Generator
+    ) -> None:
         (prepared,) = preparer.prepare([unit])
         if isinstance(prepared, UnitError):
             raise prepared
@@ -152,7 +172,9 @@ class Preview:
         for conversation, rendered in zip(unit.conversations, prepared.conversations, strict=True):
             if len(unit.conversations) > 1:
                 self.ask(conversation.questions[-1])
-            (samples,) = await generator.answer(name, [rendered], Shown(prepared.tiles, prepared.hashes))
+            (samples,) = await generator.answer(
+                name, [rendered], Shown(prepared.tiles, prepared.hashes)
+            )
             texts = [[generator.text_of(reply) for reply in turns] for turns in samples]
             for turns, said in zip(samples, texts, strict=True):
                 self.finish(said[-1], turns[-1], time.monotonic() - started)
@@ -178,10 +200,15 @@ class Preview:
         return draw_boxes(self._picture(prepared), _scaled(boxes, prepared))
 
     def _picture(self, prepared: Prepared) -> Image.Image:
-        if prepared.num_images and len(prepared.tiles) == prepared.num_images:  # a video: its first frame
-            return Image.fromarray(join_tiles(prepared.tiles[:1], 1, 1)).resize(_drawn_size(prepared))
+        # a video: its first frame
+        if prepared.num_images and len(prepared.tiles) == prepared.num_images:
+            return Image.fromarray(join_tiles(prepared.tiles[:1], 1, 1)).resize(
+                _drawn_size(prepared)
+            )
         if not self._checkpoint.dynamic:
-            return _unpadded(prepared, pad=self._checkpoint.pad_to_square).resize(_drawn_size(prepared))
+            return _unpadded(prepared, pad=self._checkpoint.pad_to_square).resize(
+                _drawn_size(prepared)
+            )
         columns, rows = choose_grid(
             prepared.width,
             prepared.height,
@@ -189,7 +216,9 @@ class Preview:
             max_tiles=self._options.max_tiles,
             tile_size=self._checkpoint.tile_size,
         )
-        return Image.fromarray(join_tiles(prepared.tiles, columns, rows)).resize(_drawn_size(prepared))
+        return Image.fromarray(join_tiles(prepared.tiles, columns, rows)).resize(
+            _drawn_size(prepared)
+        )
 
 
 def _unpadded(prepared: Prepared, *, pad: bool) -> Image.Image:
@@ -243,7 +272,8 @@ def make_quiet() -> None:
 
 
 def _parts(reading: ReaderArguments, uri: str) -> Iterator[tuple[str, Part]]:
-    """The units of a file with their names; only the first page of a document, unless --pages names others."""
+    """The units of a file with their names; only the first page of a document, unless --pages names
+    others."""
     if not reading[1].explodes:
         yield uri, WHOLE
         return
@@ -266,4 +296,7 @@ def _drawn_size(prepared: Prepared) -> tuple[int, int]:
 def _scaled(boxes: list[Box], prepared: Prepared) -> list[Box]:
     width, height = _drawn_size(prepared)
     across, down = width / prepared.width, height / prepared.height
-    return [Box(box.label, box.x1 * across, box.y1 * down, box.x2 * across, box.y2 * down) for box in boxes]
+    return [
+        Box(box.label, box.x1 * across, box.y1 * down, box.x2 * across, box.y2 * down)
+        for box in boxes
+    ]

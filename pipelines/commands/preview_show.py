@@ -1,4 +1,5 @@
-"""Runs the tries of a preview and shows them: on the terminal, as a page, and as the settings of a job."""
+"""Runs the tries of a preview and shows them: on the terminal, as a page, and as the settings of a
+job."""
 
 from __future__ import annotations
 
@@ -80,11 +81,14 @@ class Showing:
         """Writes the settings of a try as a job's.
 
         Raises:
-            ConfigurationError: There is no such try, or the file is there already or cannot be written.
+            ConfigurationError: There is no such try, or the file is there already or cannot be
+                written.
         """
         chosen = next((one.attempt for one in self.tried if one.attempt.number == number), None)
         if chosen is None:
-            raise ConfigurationError(f"{number}: no such number; 1 to {len(self.tried)} were tried.")
+            raise ConfigurationError(
+                f"{number}: no such number; 1 to {len(self.tried)} were tried."
+            )
         if Path(path).expanduser().exists():
             raise ConfigurationError(f"{path} is there already. Remove it, or give another file.")
         self._write(path, job_yaml(chosen, of_files=self._options.input is None))
@@ -99,7 +103,9 @@ class Showing:
     def _drawn(self) -> pa.Table:
         plan, options, first = self._checked.plan, self._options, self._checked.tries[0]
         from_manifest = options.input is not None
-        rows = draw_rows(plan, options.sample if from_manifest else len(options.inputs), options.sample_seed)
+        rows = draw_rows(
+            plan, options.sample if from_manifest else len(options.inputs), options.sample_seed
+        )
         names = kept_names(plan.schema, own_columns_of(first.options, plan, first.task))
         rows = rows.rename_columns([names.get(name, name) for name in rows.column_names])
         return units_of(rows, first.options, plan, options.sample_seed if from_manifest else None)
@@ -118,7 +124,12 @@ class Showing:
         def told(done: int) -> None:
             if sys.stderr.isatty():
                 end = "\n" if done == len(self.units) else ""
-                print(f"\r{one.number}: {done} of {len(self.units)} answered", end=end, file=sys.stderr, flush=True)
+                print(
+                    f"\r{one.number}: {done} of {len(self.units)} answered",
+                    end=end,
+                    file=sys.stderr,
+                    flush=True,
+                )
 
         tried = session.answer(one, self._rows, self.units, told)
         self.tried.append(tried)
@@ -137,8 +148,15 @@ class Showing:
         options = self._options
         if options.choose is not None:
             self.write_job(options.choose, options.job)
-        elif len(self.tried) > 1 and not options.interactive and sys.stdin.isatty() and sys.stdout.isatty():
-            answer = input(f"Write which one to {options.job}? 1 to {len(self.tried)}, or Enter for none: ").strip()
+        elif (
+            len(self.tried) > 1
+            and not options.interactive
+            and sys.stdin.isatty()
+            and sys.stdout.isatty()
+        ):
+            answer = input(
+                f"Write which one to {options.job}? 1 to {len(self.tried)}, or Enter for none: "
+            ).strip()
             if answer:
                 self.write_job(int(answer) if answer.isdigit() else 0, options.job)
 

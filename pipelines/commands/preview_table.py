@@ -15,7 +15,8 @@ from pipelines.commands.preview_answers import Answer, Tried, Unit
 from pipelines.commands.preview_tries import Try
 from pipelines.commands.preview_words import printable
 
-NARROWEST = 24  # columns of the terminal that an answer has at least, where several stand side by side
+# columns of the terminal that an answer has at least, where several stand side by side
+NARROWEST = 24
 _MOST_LABELS = 4  # in a summary
 
 
@@ -31,7 +32,8 @@ def described(tries: Sequence[Try]) -> list[str]:
 
 
 def show_answers(console: Console, units: Sequence[Unit], tried: Sequence[Tried]) -> None:
-    """Prints the answers of each unit in columns, as many side by side as there is room for, and a line a try.
+    """Prints the answers of each unit in columns, as many side by side as there is room for, and a
+    line a try.
 
     Args:
         console: Where to.
@@ -56,7 +58,9 @@ def show_answers(console: Console, units: Sequence[Unit], tried: Sequence[Tried]
 
 
 def _agree(answers: Sequence[Answer]) -> bool:
-    return len({answer.text for answer in answers}) == 1 and all(answer.error is None for answer in answers)
+    return len({answer.text for answer in answers}) == 1 and all(
+        answer.error is None for answer in answers
+    )
 
 
 def _side_by_side(tried: Sequence[Tried], at: int) -> Table:
@@ -77,7 +81,10 @@ def _cell(one: Tried, answer: Answer) -> Text:
 
 def footer(answer: Answer) -> str:
     """How an answer ended."""
-    return ", ".join([f"{answer.completion_tokens} tokens"] + ([answer.finish_reason] if answer.finish_reason else []))
+    return ", ".join(
+        [f"{answer.completion_tokens} tokens"]
+        + ([answer.finish_reason] if answer.finish_reason else [])
+    )
 
 
 def summary(one: Tried) -> str:
@@ -93,6 +100,8 @@ def summary(one: Tried) -> str:
         parts.append(f"mean score {fmean(scores):.2f}")
     labels = Counter(answer.label for answer in good if answer.label is not None)
     parts += [f"{count} × {printable(label)}" for label, count in labels.most_common(_MOST_LABELS)]
-    ends = Counter(answer.finish_reason for answer in good if answer.finish_reason not in ("", "stop"))
+    ends = Counter(
+        answer.finish_reason for answer in good if answer.finish_reason not in ("", "stop")
+    )
     parts += [f"{count} ended by {reason}" for reason, count in sorted(ends.items())]
     return ", ".join(parts)

@@ -45,7 +45,8 @@ class Talk:
     def run(self) -> None:
         """Reads lines until their end. What is wrong with one is said, and the next is read."""
         if sys.stdin.isatty():
-            with contextlib.suppress(ImportError):  # lines can be edited and called back where Python has it
+            # lines can be edited and called back where Python has it
+            with contextlib.suppress(ImportError):
                 import readline  # noqa: F401
             print(HELP)
         while (line := self._line()) is not None:

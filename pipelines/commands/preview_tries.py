@@ -1,4 +1,5 @@
-"""A preview of several models and prompts: each answers the same units, and the answers are shown side by side."""
+"""A preview of several models and prompts: each answers the same units, and the answers are shown
+side by side."""
 
 from __future__ import annotations
 
@@ -61,7 +62,8 @@ class Checked:
     Args:
         options: Of the command.
         plan: Plan of the input.
-        tries: Models and prompts; the first has a placeholder as its prompt if one is to be typed first.
+        tries: Models and prompts; the first has a placeholder as its prompt if one is to be typed
+            first.
         waits: Whether a prompt is to be typed before anything can be asked.
     """
 
@@ -82,7 +84,8 @@ def run_tries(options: TriesOptions) -> int:
     """
     with run_folder() as scratch:
         checked = check_tries(options, scratch)
-        from pipelines.commands.preview_show import Showing  # takes seconds to import, so only after the checks
+        # takes seconds to import, so only after the checks
+        from pipelines.commands.preview_show import Showing
 
         return Showing(checked).run()
 
@@ -109,7 +112,9 @@ def check_tries(options: TriesOptions, scratch: Path) -> Checked:
         for position, prompt in enumerate(prompts):
             job = _job(options, values, model, lora, prompt)
             plan = plan or plan_of(job)
-            waits = options.interactive and prompt is None and options.task == "ask" and not _asks(plan)
+            waits = (
+                options.interactive and prompt is None and options.task == "ask" and not _asks(plan)
+            )
             if waits:
                 job = _job(options, values, model, lora, _PLACEHOLDER)
             if position == 0:
@@ -120,8 +125,8 @@ def check_tries(options: TriesOptions, scratch: Path) -> Checked:
     _check_plan(options, plan)
     if not tries[0].task.outcome.generated:
         raise ConfigurationError(
-            f"--task {options.task}: its answers are {tries[0].task.outcome.name}, and a preview shows texts. Run its "
-            "job, with --limit 3 for a first look."
+            f"--task {options.task}: its answers are {tries[0].task.outcome.name}, and a preview"
+            " shows texts. Run its job, with --limit 3 for a first look."
         )
     return Checked(options, plan, tries, waits)
 
@@ -133,7 +138,9 @@ def another(checked: Checked, prompt: str | None, number: int) -> Try:
         ConfigurationError: The task takes no such prompt.
     """
     first = checked.tries[0]
-    values = {name: getattr(first.options, name) for name in first.options.model_fields_set} | {"prompt": prompt}
+    values = {name: getattr(first.options, name) for name in first.options.model_fields_set} | {
+        "prompt": prompt
+    }
     options = build_options(type(first.options), values)
     return _try(number, options, checked.plan, first.checkpoint)
 
@@ -144,12 +151,18 @@ def _try(number: int, job: JobOptions, plan: SourcePlan, checkpoint: Checkpoint 
     return Try(number, job, checkpoint, task)
 
 
-def _job(options: TriesOptions, values: dict[str, Any], model: str, lora: str | None, prompt: str | None) -> JobOptions:
+def _job(
+    options: TriesOptions, values: dict[str, Any], model: str, lora: str | None, prompt: str | None
+) -> JobOptions:
     """The options of the job that would do a try; it is never run, so its output is any."""
-    more = {name: value for name, value in (("lora", lora), ("prompt", prompt)) if value is not None}
+    more = {
+        name: value for name, value in (("lora", lora), ("prompt", prompt)) if value is not None
+    }
     if options.task not in TASKS:
         more["task"] = options.task
-    return build_options(job_class(options.task), {**values, "model": model, "output": "preview", **more})
+    return build_options(
+        job_class(options.task), {**values, "model": model, "output": "preview", **more}
+    )
 
 
 def _input_of(options: TriesOptions, scratch: Path) -> dict[str, Any]:
@@ -158,10 +171,15 @@ def _input_of(options: TriesOptions, scratch: Path) -> dict[str, Any]:
     if options.input is not None:
         if options.inputs:
             raise ConfigurationError(
-                f"{options.inputs[0]} and --input {options.input}: two inputs. Leave one of them out."
+                f"{options.inputs[0]} and --input {options.input}: two inputs. Leave one of them"
+                " out."
             )
         return values | {"input": options.input}
-    refuse(options, [name for name in InputOptions.model_fields if name != "s3_anonymous"], "it is about --input")
+    refuse(
+        options,
+        [name for name in InputOptions.model_fields if name != "s3_anonymous"],
+        "it is about --input",
+    )
     refuse(options, ("sample", "sample_seed"), "it draws rows of --input")
     return values | manifest_of(options.inputs, kind_of_files(options.inputs), scratch / _MANIFEST)
 
@@ -178,13 +196,15 @@ def kind_of_files(uris: Sequence[str]) -> MediaKind:
     kinds = sorted(set(map(media_kind_of, uris)))
     if len(kinds) > 1:
         raise ConfigurationError(
-            f"{' and '.join(f'{kind}s' for kind in kinds)} in one comparison: compare files of each kind by themselves."
+            f"{' and '.join(f'{kind}s' for kind in kinds)} in one comparison: compare files of each"
+            " kind by themselves."
         )
     return kinds[0]
 
 
 def manifest_of(uris: Sequence[str], kind: MediaKind, path: Path) -> dict[str, object]:
-    """Writes a manifest of the named files; returns the options of a job that reads it, and may read the files."""
+    """Writes a manifest of the named files; returns the options of a job that reads it, and may
+    read the files."""
     places = [os.path.abspath(os.path.expanduser(uri)) if _is_local(uri) else uri for uri in uris]
     rows = [{"id": uri, kind: place} for uri, place in zip(uris, places, strict=True)]
     path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
@@ -203,24 +223,38 @@ def _is_local(uri: str) -> bool:
 
 
 def _check_own(options: TriesOptions) -> None:
-    refuse(options, ("drawings",), "pictures are drawn for one model and one prompt; --page shows boxes here")
+    refuse(
+        options,
+        ("drawings",),
+        "pictures are drawn for one model and one prompt; --page shows boxes here",
+    )
     count = len(options.model) * max(1, len(options.prompt)) * max(1, len(options.lora))
     for name in ("model", "prompt", "lora"):
         texts = getattr(options, name)
         if len(set(texts)) < len(texts):
             raise ConfigurationError(f"{flag(name)}: the same value twice. Leave one of them out.")
     if options.choose is not None and options.choose > count:
-        raise ConfigurationError(f"--choose {options.choose}: no such number. Give one from 1 to {count}.")
+        raise ConfigurationError(
+            f"--choose {options.choose}: no such number. Give one from 1 to {count}."
+        )
     if options.choose is not None and options.interactive:
-        raise ConfigurationError(f"--choose {options.choose} with --interactive: type :write {options.choose} there.")
+        raise ConfigurationError(
+            f"--choose {options.choose} with --interactive: type :write {options.choose} there."
+        )
     if options.choose is not None and Path(options.job).exists():
-        raise ConfigurationError(f"--job {options.job} is there already. Remove it, or give another file.")
+        raise ConfigurationError(
+            f"--job {options.job} is there already. Remove it, or give another file."
+        )
     if options.interactive and len(combinations(options)) > 1:
-        raise ConfigurationError("--interactive keeps one engine running: give one --model and one --lora at most.")
+        raise ConfigurationError(
+            "--interactive keeps one engine running: give one --model and one --lora at most."
+        )
     for name in ("page", "job"):
         path = getattr(options, name)
         if path is not None and not Path(path).expanduser().absolute().parent.is_dir():
-            raise ConfigurationError(f"{flag(name)} {path}: its folder is not there. Make it, or give another file.")
+            raise ConfigurationError(
+                f"{flag(name)} {path}: its folder is not there. Make it, or give another file."
+            )
 
 
 def _asks(plan: SourcePlan) -> bool:
@@ -230,11 +264,12 @@ def _asks(plan: SourcePlan) -> bool:
 def _check_plan(options: TriesOptions, plan: SourcePlan) -> None:
     if not has_rows(plan):
         raise ConfigurationError(f"--input {options.input} has no rows to draw.")
-    judged = options.task in ("score", "classify")  # a question there is a text, and not what is asked
+    # a question there is a text, and not what is asked
+    judged = options.task in ("score", "classify")
     if _asks(plan) and not judged and (len(options.prompt) > 1 or options.interactive):
         raise ConfigurationError(
-            f"--input {options.input} has a column question, which has priority over every prompt. Compare prompts on "
-            "an input without it."
+            f"--input {options.input} has a column question, which has priority over every prompt."
+            " Compare prompts on an input without it."
         )
 
 

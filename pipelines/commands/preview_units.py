@@ -19,12 +19,14 @@ from pipelines.stages import wire
 from pipelines.stages.explode import part_id
 from pipelines.wiring.media import ReaderArguments, explodes, read_policy, reader_arguments
 
-FILES = 16  # most files of a manifest that are read; its draw is uniform over all rows up to this number
+# most files of a manifest that are read; its draw is uniform over all rows up to this number
+FILES = 16
 Numbered = tuple[int, Part]  # a part of a file, with its number from 1
 
 
 def draw_rows(plan: SourcePlan, count: int, seed: int) -> pa.Table:
-    """Rows at random, in the order of the manifest. Of more than `FILES` files, as many are drawn first.
+    """Rows at random, in the order of the manifest. Of more than `FILES` files, as many are drawn
+    first.
 
     Args:
         plan: Plan of the manifest.
@@ -42,7 +44,10 @@ def draw_rows(plan: SourcePlan, count: int, seed: int) -> pa.Table:
             fits = np.flatnonzero(drawn < (np.inf if len(keys) < count else keys.max()))
             if not len(fits):
                 continue
-            both, rows = np.concatenate([keys, drawn[fits]]), pa.concat_tables([kept, table.take(pa.array(fits))])
+            both, rows = (
+                np.concatenate([keys, drawn[fits]]),
+                pa.concat_tables([kept, table.take(pa.array(fits))]),
+            )
             best = np.sort(np.argsort(both, kind="stable")[:count])
             kept, keys = rows.take(pa.array(best)), both[best]
     return kept
@@ -55,7 +60,8 @@ def units_of(rows: pa.Table, options: JobOptions, plan: SourcePlan, seed: int | 
         rows: Rows of ``plan``.
         options: Options of the job.
         plan: Plan of the input.
-        seed: Draws one page or clip of each file; None takes the first page, or all that the options ask for.
+        seed: Draws one page or clip of each file; None takes the first page, or all that the
+            options ask for.
     """
     if explodes(options, plan.media_kind):
         reading = reader_arguments(options, read_policy(options, plan), plan.media_kind)
@@ -64,7 +70,9 @@ def units_of(rows: pa.Table, options: JobOptions, plan: SourcePlan, seed: int | 
     return rows.append_column(c.KEY, pa.array(keys, pa.binary(16)))
 
 
-def _chooser(options: JobOptions, seed: int | None) -> Callable[[Sequence[Numbered]], Sequence[Numbered]]:
+def _chooser(
+    options: JobOptions, seed: int | None
+) -> Callable[[Sequence[Numbered]], Sequence[Numbered]]:
     if seed is not None:
         draw = random.Random(seed)
         return lambda parts: [draw.choice(parts)]
@@ -73,7 +81,9 @@ def _chooser(options: JobOptions, seed: int | None) -> Callable[[Sequence[Number
 
 
 def _parts_of(
-    rows: pa.Table, reading: ReaderArguments, choose: Callable[[Sequence[Numbered]], Sequence[Numbered]]
+    rows: pa.Table,
+    reading: ReaderArguments,
+    choose: Callable[[Sequence[Numbered]], Sequence[Numbered]],
 ) -> pa.Table:
     """Chosen pages or clips of each file."""
     reader = MediaReader(*reading)
@@ -87,7 +97,9 @@ def _parts_of(
             found = reader.list_parts(Unit((), media)) if error is None else []
             if isinstance(found, UnitError):
                 error, found = c.error_value(found), []
-            chosen: Sequence[tuple[int, Part | None]] = choose(list(enumerate(found, 1))) if found else [(0, None)]
+            chosen: Sequence[tuple[int, Part | None]] = (
+                choose(list(enumerate(found, 1))) if found else [(0, None)]
+            )
             for number, part in chosen:
                 places.append(row)
                 parts.append(part)

@@ -8,7 +8,9 @@ from typing import Any
 from pipelines import columns as c
 
 _MOST_LABELS = 3  # of an answer
-_VISIBLE = {code: "\ufffd" for code in [*range(9), 11, 12, *range(14, 32), 127, *range(128, 160)]} | {13: None}
+_VISIBLE = {
+    code: "\ufffd" for code in [*range(9), 11, 12, *range(14, 32), 127, *range(128, 160)]
+} | {13: None}
 
 
 def printable(text: str) -> str:

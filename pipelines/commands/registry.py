@@ -1,7 +1,7 @@
 """The commands, in one registry: `internvl-batch NAME` and `python jobs/X.py` run the same row.
 
-A new command is a row in `COMMANDS`. Its options and its work are named as ``module:object`` and imported only when
-the command runs, so `internvl-batch --help` imports none of them.
+A new command is a row in `COMMANDS`. Its options and its work are named as ``module:object`` and
+imported only when the command runs, so `internvl-batch --help` imports none of them.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ class Command:
         name: The word after ``internvl-batch``.
         summary: Its line in ``internvl-batch --help``.
         description: First paragraph of its own ``--help``.
-        run: The function that does it, as ``module:object``. It is called with the options and the mode, and returns
-            the exit status.
-        options: Class of its options, or a function that returns the class for the name of the command, as
-            ``module:object``. Empty if ``run`` reads the command line itself; it is then called with the program's
-            name and the arguments.
+        run: The function that does it, as ``module:object``. It is called with the options and the
+            mode, and returns the exit status.
+        options: Class of its options, or a function that returns the class for the name of the
+            command, as ``module:object``. Empty if ``run`` reads the command line itself; it is
+            then called with the program's name and the arguments.
         example: Lines of an example, without the name of the program.
         positional: Option that is given without a flag.
         modes: Whether the command has ``--dry-run`` and ``--estimate``.
@@ -51,7 +51,8 @@ class Command:
     script: str = ""
 
     def options_class(self, argv: Sequence[str] = ()) -> Any:
-        """The class of the options; with the options of those tasks of others that the arguments name."""
+        """The class of the options; with the options of those tasks of others that the arguments
+        name."""
         found = _load(self.options)
         cls = found if isinstance(found, type) else found(self.name)
         if not self.tasks_option:
@@ -91,8 +92,8 @@ def main(name: str = "", argv: Sequence[str] | None = None) -> NoReturn:
     """Runs a command and ends the process.
 
     Args:
-        name: Name of the command, given by a script that runs only this one. Without it, the first argument is the
-            name.
+        name: Name of the command, given by a script that runs only this one. Without it, the first
+            argument is the name.
         argv: Arguments; those of the process by default.
     """
     interruption.install()  # before anything that takes long to import
@@ -114,7 +115,9 @@ def main(name: str = "", argv: Sequence[str] | None = None) -> NoReturn:
     if word == "--version":
         print(version())
         sys.exit(0)
-    _refuse(f"{word}: no such command.{nearest(word, COMMANDS)} {PROGRAM} --help lists the commands.")
+    _refuse(
+        f"{word}: no such command.{nearest(word, COMMANDS)} {PROGRAM} --help lists the commands."
+    )
 
 
 def overview() -> str:
@@ -125,8 +128,10 @@ def overview() -> str:
         [
             f"usage: {PROGRAM} COMMAND [options]",
             "",
-            "Captions, text, boxes and answers for millions of images, PDF pages and video\n"
-            "clips, with the InternVL family.",
+            (
+                "Captions, text, boxes and answers for millions of images, PDF pages and video\n"
+                "clips, with the InternVL family."
+            ),
             "",
             "Commands:",
             *lines,
@@ -173,8 +178,8 @@ COMMANDS: dict[str, Command] = {
         _job(
             "ocr",
             "Read the text of images and pages.",
-            "Reads the text of images and PDF pages with an InternVL checkpoint: plain, as Markdown, with boxes, or "
-            "as JSON.",
+            "Reads the text of images and PDF pages with an InternVL checkpoint: plain, as"
+            " Markdown, with boxes, or as JSON.",
             "--input s3://bucket/papers.parquet",
             "--output s3://bucket/text",
             f"{_TO} --ocr-format markdown",
@@ -182,8 +187,8 @@ COMMANDS: dict[str, Command] = {
         _job(
             "ground",
             "Find boxes of phrases, or of every object.",
-            "Finds what phrases describe, or every object, in images and PDF pages: boxes in pixels of the upright "
-            "original.",
+            "Finds what phrases describe, or every object, in images and PDF pages: boxes in pixels"
+            " of the upright original.",
             "--input s3://bucket/phrases.parquet",
             "--output s3://bucket/boxes",
             _TO,
@@ -191,8 +196,8 @@ COMMANDS: dict[str, Command] = {
         _job(
             "ask",
             "Answer questions about images, pages, videos, or text alone.",
-            "Answers a question, or several in turn, about each row's images, page or video, or about nothing but "
-            "text.",
+            "Answers a question, or several in turn, about each row's images, page or video, or"
+            " about nothing but text.",
             "--input s3://bucket/questions.jsonl",
             "--output s3://bucket/answers",
             f"{_TO} --choices yes --choices no",
@@ -200,8 +205,9 @@ COMMANDS: dict[str, Command] = {
         _job(
             "score",
             "Judge texts from 0 to 10, with or without their pictures.",
-            "Judges the text of every row from 0 to 10 with a model: its quality, whether it repeats itself, or its "
-            "agreement with the pictures. docs/quality.md shows what is asked.",
+            "Judges the text of every row from 0 to 10 with a model: its quality, whether it"
+            " repeats itself, or its agreement with the pictures. docs/quality.md shows what is"
+            " asked.",
             "--input s3://bucket/captions",
             "--output s3://bucket/scores",
             f"{_TO} --judge agreement",
@@ -210,8 +216,9 @@ COMMANDS: dict[str, Command] = {
         _job(
             "classify",
             "Label images, pages, videos and texts, with probabilities.",
-            "Gives every unit of a dataset one label of several, or each that applies, with a probability for every "
-            "label. docs/quality.md shows how they are measured and calibrated.",
+            "Gives every unit of a dataset one label of several, or each that applies, with a"
+            " probability for every label. docs/quality.md shows how they are measured and"
+            " calibrated.",
             "--input s3://bucket/manifest.parquet",
             "--output s3://bucket/labels",
             f"{_TO} --labels photograph --labels drawing",
@@ -220,8 +227,9 @@ COMMANDS: dict[str, Command] = {
         _job(
             "embed",
             "Make vectors of images, pages, videos and texts.",
-            "Makes a vector of every unit of a dataset with an InternViT, with the vision model of a chat checkpoint, "
-            "or with InternVL-C or -G, which also take texts. docs/vectors.md shows what they are for.",
+            "Makes a vector of every unit of a dataset with an InternViT, with the vision model of"
+            " a chat checkpoint, or with InternVL-C or -G, which also take texts. docs/vectors.md"
+            " shows what they are for.",
             "--input s3://bucket/manifest.parquet",
             "--output s3://bucket/vectors",
             "--model OpenGVLab/InternViT-300M-448px",
@@ -231,8 +239,8 @@ COMMANDS: dict[str, Command] = {
         _job(
             "annotate",
             "Do several of these in one pass over each image.",
-            "Several tasks over each image in one pass: fetched, tiled and encoded once, one result row with every "
-            "task's columns.",
+            "Several tasks over each image in one pass: fetched, tiled and encoded once, one result"
+            " row with every task's columns.",
             "--input s3://bucket/manifest.parquet",
             "--output s3://bucket/annotated",
             f"{_TO} --tasks caption,ocr,ground --detect",
@@ -241,7 +249,8 @@ COMMANDS: dict[str, Command] = {
         _job(
             "run",
             "Run a task of your own.",
-            "Runs a task that another package provides, or a module of yours; docs/python.md shows how to write one.",
+            "Runs a task that another package provides, or a module of yours; docs/python.md shows"
+            " how to write one.",
             "--input s3://bucket/manifest.parquet",
             "--output s3://bucket/colours",
             f"{_TO} --task own_task:colours",
@@ -252,8 +261,8 @@ COMMANDS: dict[str, Command] = {
         _job(
             "evaluate",
             "Score a model on a published benchmark.",
-            "Runs a published benchmark through the pipeline, scores it, and prints the figures beside the family's "
-            "own.",
+            "Runs a published benchmark through the pipeline, scores it, and prints the figures"
+            " beside the family's own.",
             "--benchmark docvqa --input DocVQA/",
             "--split validation --output s3://bucket/docvqa",
             _TO,
@@ -264,8 +273,8 @@ COMMANDS: dict[str, Command] = {
         Command(
             "export",
             "Turn results into training data, tables and other files.",
-            "Exports the answers of a job: as training data, a table, or files for other tools. docs/exports.md shows "
-            "each form.",
+            "Exports the answers of a job: as training data, a table, or files for other tools."
+            " docs/exports.md shows each form.",
             run="pipelines.commands.export:run",
             options="pipelines.exports.options:ExportOptions",
             example=(
@@ -277,8 +286,9 @@ COMMANDS: dict[str, Command] = {
         Command(
             "compact",
             "Merge the small files of an output.",
-            "Merges the small Parquet files that many runs left in results/ and errors/. Every row stays, whenever the "
-            "command is killed. docs/guarantees.md says what readers see meanwhile.",
+            "Merges the small Parquet files that many runs left in results/ and errors/. Every row"
+            " stays, whenever the command is killed. docs/guarantees.md says what readers see"
+            " meanwhile.",
             run="pipelines.commands.compact:run",
             options="pipelines.commands.compact:CompactOptions",
             example=("--output s3://bucket/captions",),
@@ -287,18 +297,22 @@ COMMANDS: dict[str, Command] = {
         Command(
             "filter",
             "Keep, drop or review each unit of an output by rules.",
-            "Judges every unit of an output by rules in a YAML file: keep, drop or review, with all reasons. Needs no "
-            "GPU. docs/filtering.md shows the rules.",
+            "Judges every unit of an output by rules in a YAML file: keep, drop or review, with all"
+            " reasons. Needs no GPU. docs/filtering.md shows the rules.",
             run="pipelines.commands.filter:run",
             options="pipelines.filtering.options:FilterOptions",
-            example=("--input s3://bucket/captions", "--output s3://bucket/verdicts", "--rules rules.yaml"),
+            example=(
+                "--input s3://bucket/captions",
+                "--output s3://bucket/verdicts",
+                "--rules rules.yaml",
+            ),
             script="filter_dataset.py",
         ),
         Command(
             "search",
             "Find what is near to a unit, a picture or a text.",
-            "Finds the nearest units in the vectors that the command embed made: of a unit, a picture, a text, or of "
-            "every unit of another output. docs/vectors.md shows it.",
+            "Finds the nearest units in the vectors that the command embed made: of a unit, a"
+            " picture, a text, or of every unit of another output. docs/vectors.md shows it.",
             run="pipelines.commands.search:run",
             options="pipelines.search.options:SearchOptions",
             example=("--input s3://bucket/vectors", '--query-text "a red panda in a tree"'),
@@ -307,8 +321,8 @@ COMMANDS: dict[str, Command] = {
         Command(
             "view",
             "Look at outputs in a browser, and mark units.",
-            "Shows outputs in a browser on this machine: units with their pictures, boxes and answers, to look at and "
-            "to mark. docs/viewer.md shows the page.",
+            "Shows outputs in a browser on this machine: units with their pictures, boxes and"
+            " answers, to look at and to mark. docs/viewer.md shows the page.",
             options="pipelines.commands.view:ViewOptions",
             run="pipelines.commands.view:run",
             example=("captions/ captions-of-another-model/",),
@@ -318,9 +332,9 @@ COMMANDS: dict[str, Command] = {
         Command(
             "preview",
             "Answer a few files or rows, and compare prompts and models.",
-            "Answers a few images, PDF pages, videos or rows of a manifest, without a cluster and without an output: "
-            "for finding a prompt or a model. One answer is shown while it grows; those of several prompts and models "
-            "stand side by side.",
+            "Answers a few images, PDF pages, videos or rows of a manifest, without a cluster and"
+            " without an output: for finding a prompt or a model. One answer is shown while it"
+            " grows; those of several prompts and models stand side by side.",
             options="pipelines.commands.preview_options:TriesOptions",
             run="pipelines.commands.preview_options:run",
             example=('photo.jpg --task ground --phrase "the dog"', _TO),
@@ -343,7 +357,8 @@ COMMANDS: dict[str, Command] = {
         Command(
             "schema",
             "Print the JSON schema of a command's --config file.",
-            "Print the JSON schema of a command's --config file, by which editors complete and check it.",
+            "Print the JSON schema of a command's --config file, by which editors complete and"
+            " check it.",
             run="pipelines.commands.schema:main",
         ),
         Command(

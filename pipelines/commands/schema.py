@@ -17,7 +17,8 @@ from pipelines.options.command_line import exit_with, groups, show
 from pipelines.options.config_file import bare
 from pipelines.options.messages import nearest
 
-DRAFT = "http://json-schema.org/draft-07/schema#"  # the newest that the YAML extensions of editors know in full
+# the newest that the YAML extensions of editors know in full
+DRAFT = "http://json-schema.org/draft-07/schema#"
 # Options that hold JSON themselves, which YAML can hold as an object.
 _OBJECTS = ("json_schema",)
 
@@ -37,7 +38,8 @@ def main(program: str, argv: Sequence[str]) -> int:
     if argv[0] not in names:
         exit_with(
             ConfigurationError(
-                f"{argv[0]}: no command with a --config file; allowed are {', '.join(names)}.{nearest(argv[0], names)}"
+                f"{argv[0]}: no command with a --config file; allowed are"
+                f" {', '.join(names)}.{nearest(argv[0], names)}"
             )
         )
     show(text(argv[0]).rstrip())
@@ -50,7 +52,8 @@ def text(command: str) -> str:
 
 
 def config_schema(command: str) -> dict[str, Any]:
-    """What the --config file of a command may hold. No option is required, since flags may give it."""
+    """What the --config file of a command may hold. No option is required, since flags may give
+    it."""
     cls = COMMANDS[command].options_class()
     properties = cls.model_json_schema()["properties"]
     names = [name for names in groups(cls).values() for name in names]
@@ -59,7 +62,9 @@ def config_schema(command: str) -> dict[str, Any]:
         "title": f"{PROGRAM} {command} --config",
         "description": COMMANDS[command].description,
         "type": "object",
-        "properties": {name.replace("_", "-"): _property(cls, name, properties[name]) for name in names},
+        "properties": {
+            name.replace("_", "-"): _property(cls, name, properties[name]) for name in names
+        },
         "additionalProperties": False,
     }
 
@@ -70,9 +75,15 @@ def _property(cls: type[BaseModel], name: str, found: dict[str, Any]) -> dict[st
     field = cls.model_fields[name]
     annotation = bare(field.annotation)
     if typing.get_origin(annotation) is tuple:
-        kept = {"description": kept["description"], "anyOf": [_list(), {"type": ["string", "number"]}]}
+        kept = {
+            "description": kept["description"],
+            "anyOf": [_list(), {"type": ["string", "number"]}],
+        }
     elif annotation is bool and "anyOf" in kept:  # a switch that also takes a list
-        kept = {"description": kept["description"], "anyOf": [{"type": ["boolean", "string"]}, _list()]}
+        kept = {
+            "description": kept["description"],
+            "anyOf": [{"type": ["boolean", "string"]}, _list()],
+        }
     elif typing.get_origin(annotation) is dict:
         kept = {"description": kept["description"], "type": ["object", "string"]}
     elif annotation is str:
@@ -86,6 +97,7 @@ def _list() -> dict[str, Any]:
     return {"type": "array", "items": {"type": ["string", "number"]}}
 
 
-if __name__ == "__main__":  # python -m pipelines.commands.schema docs/schemas: renews the files there
+# python -m pipelines.commands.schema docs/schemas: renews the files there
+if __name__ == "__main__":
     for one in with_config():
         Path(sys.argv[1], f"{one}.schema.json").write_text(text(one), encoding="utf-8")

@@ -17,7 +17,10 @@ from pipelines.search.finding import Found, find
 from pipelines.search.options import SearchOptions
 
 MATCHES = pa.schema(
-    [("id", pa.string()), ("matches", pa.list_(pa.struct([("id", pa.string()), ("similarity", pa.float32())])))]
+    [
+        ("id", pa.string()),
+        ("matches", pa.list_(pa.struct([("id", pa.string()), ("similarity", pa.float32())]))),
+    ]
 )
 ROWS_PER_FILE = 100_000
 
@@ -45,15 +48,23 @@ def check(options: SearchOptions) -> None:
     """
     several = [name for name in ("query_id", "query_text", "query_image") if getattr(options, name)]
     if options.queries is not None and several:
-        raise ConfigurationError(f"--{several[0].replace('_', '-')} and --queries: leave one of them out.")
+        raise ConfigurationError(
+            f"--{several[0].replace('_', '-')} and --queries: leave one of them out."
+        )
     if options.queries is None and options.truth_column is not None:
-        raise ConfigurationError(f"--truth-column {options.truth_column}: it is a column of --queries. Add that.")
+        raise ConfigurationError(
+            f"--truth-column {options.truth_column}: it is a column of --queries. Add that."
+        )
     if options.queries is None and options.output is not None:
-        raise ConfigurationError("--output is for what --queries finds. Leave it out, or add --queries.")
+        raise ConfigurationError(
+            "--output is for what --queries finds. Leave it out, or add --queries."
+        )
     if options.overwrite and options.output is None:
         raise ConfigurationError("--overwrite has no effect without --output. Leave it out.")
     if options.model is not None and not (options.query_text or options.query_image):
-        raise ConfigurationError(f"--model {options.model} has no effect: no --query-text and no --query-image.")
+        raise ConfigurationError(
+            f"--model {options.model} has no effect: no --query-text and no --query-image."
+        )
 
 
 def in_words(found: Found) -> str:
@@ -74,18 +85,28 @@ def write(options: SearchOptions, found: Found) -> str:
     target = OutputFolder(str(options.output))
     if target.files(RESULTS) and not options.overwrite:
         raise ConfigurationError(
-            f"--output {safe_uri(target.uri)} holds results already. Give a new one, or add --overwrite."
+            f"--output {safe_uri(target.uri)} holds results already. Give a new one, or add"
+            " --overwrite."
         )
     run_id = new_run_id(datetime.now(UTC))
     with Lease(target, run_id) as lease:
         metadata = {b"task": b"search", **mark(run_id, lease.token)}
         for number, start in enumerate(range(0, max(1, len(found.names)), ROWS_PER_FILE)):
             part = slice(start, start + ROWS_PER_FILE)
-            columns = [found.names[part], [[vars(one) for one in near] for near in found.matches[part]]]
+            columns = [
+                found.names[part],
+                [[vars(one) for one in near] for near in found.matches[part]],
+            ]
             table = pa.table(
-                [pa.array(values, field.type) for values, field in zip(columns, MATCHES, strict=True)], schema=MATCHES
+                [
+                    pa.array(values, field.type)
+                    for values, field in zip(columns, MATCHES, strict=True)
+                ],
+                schema=MATCHES,
             )
-            target.write_table(f"{RESULTS}/{parquet_name(run_id, number)}", table.replace_schema_metadata(metadata))
+            target.write_table(
+                f"{RESULTS}/{parquet_name(run_id, number)}", table.replace_schema_metadata(metadata)
+            )
         if options.overwrite:
             target.clear(keep=[run_id])
     return f"{safe_uri(target.uri)}/{RESULTS}/"

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.evaluation import BENCHMARKS
-from internvl_ops.evaluation.suites import PUBLISHED_MODELS, SUITES, published_figures, published_model, suite_markdown
+from internvl_ops.evaluation.suites import (
+    PUBLISHED_MODELS,
+    SUITES,
+    published_figures,
+    published_model,
+    suite_markdown,
+)
 from internvl_ops.events import note
 from internvl_ops.stores.redaction import safe_uri
 from pipelines.commands.evaluation import SCORES, make_evaluate, plan_benchmark, score_benchmark
@@ -61,14 +67,17 @@ class Job:
 def run_suite(options: EvaluateJobOptions, mode: Mode) -> NoReturn:
     """Runs a suite, prints its table, and ends the process with the worst status of its jobs.
 
-    Each benchmark has a job of its own in ``OUTPUT/NAME``, so the same command goes on where a run ended.
+    Each benchmark has a job of its own in ``OUTPUT/NAME``, so the same command goes on where a run
+    ended.
     """
     configure(as_json=options.log_json, quiet=options.quiet)
     try:
         jobs, absent = plan_suite(options, writes=mode == "run")
         if mode == "dry-run":
             parts = (describe(job.options, job.plan, job.checkpoint, job.task) for job in jobs)
-            show("\n\n".join(f"# {job.name}\n{part}" for job, part in zip(jobs, parts, strict=True)))
+            show(
+                "\n\n".join(f"# {job.name}\n{part}" for job, part in zip(jobs, parts, strict=True))
+            )
             sys.exit(0)
         _ask_servers(jobs)
         say_now(f"checked the data of {len(jobs)} benchmark(s)")
@@ -102,7 +111,11 @@ def plan_suite(options: EvaluateJobOptions, *, writes: bool) -> tuple[list[Job],
     for name in names:
         if name not in entries:
             continue
-        judge = {} if BENCHMARKS[name].judge is not None else dict.fromkeys(("judge_url", "judge_model"))
+        judge = (
+            {}
+            if BENCHMARKS[name].judge is not None
+            else dict.fromkeys(("judge_url", "judge_model"))
+        )
         values = {
             **shared,
             **judge,
@@ -112,7 +125,9 @@ def plan_suite(options: EvaluateJobOptions, *, writes: bool) -> tuple[list[Job],
         }
         try:
             job = build_options(EvaluateJobOptions, values)
-            plan, checkpoint, task = check_job(job, make_evaluate, make_plan=plan_benchmark, writes=writes)
+            plan, checkpoint, task = check_job(
+                job, make_evaluate, make_plan=plan_benchmark, writes=writes
+            )
         except ConfigurationError as error:
             raise ConfigurationError(f"--suite {options.suite}, {name}: {error}") from None
         jobs.append(Job(name, job, plan, checkpoint, task))
@@ -123,15 +138,19 @@ def _check_whole(options: EvaluateJobOptions) -> None:
     """Refuses options that a suite has no use for."""
     if options.benchmark is not None:
         raise ConfigurationError(
-            f"--benchmark {options.benchmark}: --suite {options.suite} runs several. Leave one of the two out."
+            f"--benchmark {options.benchmark}: --suite {options.suite} runs several. Leave one of"
+            " the two out."
         )
     for name, value in (("shards", options.shards > 1), ("shard", options.shard is not None)):
         if value:
-            raise ConfigurationError(f"--{name} {getattr(options, name)}: a suite has no parts. Leave it out.")
+            raise ConfigurationError(
+                f"--{name} {getattr(options, name)}: a suite has no parts. Leave it out."
+            )
     if options.beside is not None and options.beside not in PUBLISHED_MODELS:
         raise ConfigurationError(
-            f"--beside {options.beside}: no figures are published for it.{nearest(options.beside, PUBLISHED_MODELS)} "
-            f"There are some for: {', '.join(PUBLISHED_MODELS)}."
+            f"--beside {options.beside}: no figures are published for"
+            f" it.{nearest(options.beside, PUBLISHED_MODELS)} There are some for:"
+            f" {', '.join(PUBLISHED_MODELS)}."
         )
 
 
@@ -139,14 +158,18 @@ def read_suite(path: str, names: tuple[str, ...]) -> dict[str, dict[str, Any]]:
     """The options of each benchmark from the file of a suite.
 
     Raises:
-        ConfigurationError: It is not of the form, or names a benchmark that the suite does not have.
+        ConfigurationError: It is not of the form, or names a benchmark that the suite does not
+            have.
     """
     import fsspec
     import yaml
 
     from pipelines.options.yaml_nodes import check_nodes
 
-    wanted = "Give a YAML file such as: 'docvqa: {input: DocVQA/, split: validation}', with a line for each benchmark."
+    wanted = (
+        "Give a YAML file such as: 'docvqa: {input: DocVQA/, split: validation}', with a line for"
+        " each benchmark."
+    )
     try:
         with fsspec.open(path, "rb") as file:
             text = file.read()
@@ -161,8 +184,8 @@ def read_suite(path: str, names: tuple[str, ...]) -> dict[str, dict[str, Any]]:
     for name, entry in found.items():
         if name not in names:
             raise ConfigurationError(
-                f"--input {safe_uri(path)}: {name} is not in the suite.{nearest(str(name), names)} It has: "
-                f"{', '.join(names)}."
+                f"--input {safe_uri(path)}: {name} is not in the suite.{nearest(str(name), names)}"
+                f" It has: {', '.join(names)}."
             )
         values = {"input": entry} if isinstance(entry, str) else entry
         if not isinstance(values, dict) or not isinstance(values.get("input"), str):
@@ -170,7 +193,8 @@ def read_suite(path: str, names: tuple[str, ...]) -> dict[str, dict[str, Any]]:
         values = {str(key).replace("-", "_"): value for key, value in values.items()}
         if whole := [key for key in values if key in _WHOLE]:
             raise ConfigurationError(
-                f"--input {safe_uri(path)}: {name} sets {whole[0]}, which is for the whole suite. Leave it out there."
+                f"--input {safe_uri(path)}: {name} sets {whole[0]}, which is for the whole suite."
+                " Leave it out there."
             )
         folder = str(PurePosixPath(path).parent) if "://" not in path else path.rpartition("/")[0]
         entries[name] = {key: _beside(folder, key, value) for key, value in values.items()}
@@ -180,7 +204,12 @@ def read_suite(path: str, names: tuple[str, ...]) -> dict[str, dict[str, Any]]:
 def _beside(folder: str, key: str, value: Any) -> Any:
     """A path relative to the file of the suite, as one that other code reads."""
     paths = ("input", "media_root", "annotations", "subtitles")
-    if key not in paths or not isinstance(value, str) or "://" in value or value.startswith(("/", "~")):
+    if (
+        key not in paths
+        or not isinstance(value, str)
+        or "://" in value
+        or value.startswith(("/", "~"))
+    ):
         return value
     return f"{folder}/{value}"
 
@@ -248,11 +277,16 @@ def _figures(folder: str) -> dict[str, float]:
     return found
 
 
-def _summary(options: EvaluateJobOptions, figures: dict[str, dict[str, float]], not_run: dict[str, str]) -> str:
+def _summary(
+    options: EvaluateJobOptions, figures: dict[str, dict[str, float]], not_run: dict[str, str]
+) -> str:
     """Writes the table of the suite; returns what is printed."""
     model = options.beside or published_model(options.model)
     assert options.suite is not None
-    output, table = OutputFolder(options.output), suite_markdown(options.suite, figures, not_run, model)
+    output, table = (
+        OutputFolder(options.output),
+        suite_markdown(options.suite, figures, not_run, model),
+    )
     result = {
         "suite": options.suite,
         "model": safe_uri(options.model),
@@ -263,11 +297,22 @@ def _summary(options: EvaluateJobOptions, figures: dict[str, dict[str, float]], 
     }
     at = [
         write_side_file(output, f"{_SUMMARY}.{suffix}", text.encode(), "suite", beside=True)
-        for suffix, text in (("json", json.dumps(result, indent=1, ensure_ascii=False)), ("md", f"{table}\n"))
+        for suffix, text in (
+            ("json", json.dumps(result, indent=1, ensure_ascii=False)),
+            ("md", f"{table}\n"),
+        )
     ]
     folder = safe_uri(output.uri)
     beside = (
-        f"compared with {model}" if model else "no published figures, because --model names no published checkpoint"
+        f"compared with {model}"
+        if model
+        else "no published figures, because --model names no published checkpoint"
     )
-    lines = [f"\nSuite {options.suite}, {len(figures)} of {len(figures) + len(not_run)} benchmarks; {beside}.", table]
+    lines = [
+        (
+            f"\nSuite {options.suite}, {len(figures)} of {len(figures) + len(not_run)} benchmarks;"
+            f" {beside}."
+        ),
+        table,
+    ]
     return "\n\n".join([*lines, f"  table     {folder}/{at[1]}\n  figures   {folder}/{at[0]}"])

@@ -31,8 +31,12 @@ class ViewOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    outputs: tuple[str, ...] = Field(description="Outputs of jobs: local folders or s3:// URIs.", min_length=1)
-    port: Annotated[int, Field(ge=0, le=65535)] = Field(0, description="Port on 127.0.0.1. Default: a free one.")
+    outputs: tuple[str, ...] = Field(
+        description="Outputs of jobs: local folders or s3:// URIs.", min_length=1
+    )
+    port: Annotated[int, Field(ge=0, le=65535)] = Field(
+        0, description="Port on 127.0.0.1. Default: a free one."
+    )
     browser: bool = Field(True, description="Open the page in a browser.")
     reviewer: str | None = Field(None, description="Name that marks are written under. Default: that of the user of "
         "this machine.")  # fmt: skip
@@ -42,7 +46,9 @@ class ViewOptions(BaseModel):
         "were in the run.")  # fmt: skip
     allow: tuple[str, ...] = Field((), description="URI prefix of media that may be read, besides what the runs could "
         "read. Repeat for more.")  # fmt: skip
-    s3_anonymous: bool = Field(False, description="Read media from S3 without credentials, as public buckets allow.")
+    s3_anonymous: bool = Field(
+        False, description="Read media from S3 without credentials, as public buckets allow."
+    )
 
 
 def run(options: ViewOptions, mode: Mode = "run") -> int:
@@ -52,16 +58,23 @@ def run(options: ViewOptions, mode: Mode = "run") -> int:
         The exit status.
 
     Raises:
-        ConfigurationError: An output cannot be read, the port is taken, or a needed package is missing.
+        ConfigurationError: An output cannot be read, the port is taken, or a needed package is
+            missing.
     """
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
-        raise ConfigurationError(f"The viewer needs {', '.join(missing)}: pip install 'internvl-batch[view]'.")
-    from pipelines.viewer.outputs import Access, ViewedOutput  # after the check, like all that needs these packages
+        raise ConfigurationError(
+            f"The viewer needs {', '.join(missing)}: pip install 'internvl-batch[view]'."
+        )
+    # after the check, like all that needs these packages
+    from pipelines.viewer.outputs import Access, ViewedOutput
     from pipelines.viewer.server import Viewer
 
     access = Access(
-        allow=options.allow, media_root=options.media_root, s3_anonymous=options.s3_anonymous, media=options.media
+        allow=options.allow,
+        media_root=options.media_root,
+        s3_anonymous=options.s3_anonymous,
+        media=options.media,
     )
     reviewer = _reviewer(options)
     with _listener(options.port) as listener, interruption.phase("holding"):
@@ -104,7 +117,8 @@ def _reviewer(options: ViewOptions) -> str:
     name = name.strip()
     if not name or len(name) > _LONGEST_NAME or not name.isprintable():
         raise ConfigurationError(
-            f"--reviewer {name[:_LONGEST_NAME]!r}: give a name of 1 to {_LONGEST_NAME} printable characters."
+            f"--reviewer {name[:_LONGEST_NAME]!r}: give a name of 1 to {_LONGEST_NAME} printable"
+            " characters."
         )
     return name
 
@@ -124,7 +138,10 @@ def _listener(port: int) -> socket.socket:
 
 
 def _open_browser(address: str, folder: Path) -> None:
-    """Opens the page by a file that only this user can read: other users see the command lines of processes."""
+    """Opens the page by a file that only this user can read: other users see the command lines of
+    processes."""
     page = folder / "open.html"
-    page.write_text(f'<!doctype html><meta http-equiv="refresh" content="0; url={html.escape(address)}">')
+    page.write_text(
+        f'<!doctype html><meta http-equiv="refresh" content="0; url={html.escape(address)}">'
+    )
     webbrowser.open(page.as_uri())

@@ -34,7 +34,8 @@ class OutputView:
         settings: The settings that determined the answers; see `pipelines.output.settings`.
         media: Column with the media; None if rows have none.
         media_kind: Kind of the media.
-        bases: What relative media URIs may be relative to; several if the runs had different inputs.
+        bases: What relative media URIs may be relative to; several if the runs had different
+            inputs.
     """
 
     uri: str
@@ -69,19 +70,23 @@ class OutputView:
         """
         if len(self.bases) > 1:
             raise ConfigurationError(
-                f"--input {safe_uri(self.uri)}: its runs read inputs in different folders ({', '.join(self.bases)}), "
-                "so that it is not known what relative paths of media are relative to. Add --media-root."
+                f"--input {safe_uri(self.uri)}: its runs read inputs in different folders"
+                f" ({', '.join(self.bases)}), so that it is not known what relative paths of media"
+                " are relative to. Add --media-root."
             )
         return self.bases[0] if self.bases else ""
 
 
-def open_answers(output: OutputFolder, *, media_column: str | None = None, media_root: str | None = None) -> OutputView:
+def open_answers(
+    output: OutputFolder, *, media_column: str | None = None, media_root: str | None = None
+) -> OutputView:
     """Looks at an output.
 
     Args:
         output: The output.
         media_column: Column with the media; by default the one that the runs read.
-        media_root: What relative media URIs are relative to; by default the folder of the runs' input.
+        media_root: What relative media URIs are relative to; by default the folder of the runs'
+            input.
 
     Raises:
         ConfigurationError: It holds no results, or a run that replaces them has not ended.
@@ -89,22 +94,26 @@ def open_answers(output: OutputFolder, *, media_column: str | None = None, media
     files = output.files(RESULTS)
     if not files:
         raise ConfigurationError(
-            f"--input {safe_uri(output.uri)} holds no results: {RESULTS}/ has no Parquet file. Give the --output of a "
-            "job that has written answers."
+            f"--input {safe_uri(output.uri)} holds no results: {RESULTS}/ has no Parquet file. Give"
+            " the --output of a job that has written answers."
         )
     if replaced_files(output):
         raise ConfigurationError(
-            f"--input {safe_uri(output.uri)}: a run with --overwrite has begun to replace the results and has not "
-            "ended, so that units have two rows. Repeat its command to the end, then export."
+            f"--input {safe_uri(output.uri)}: a run with --overwrite has begun to replace the"
+            " results and has not ended, so that units have two rows. Repeat its command to the"
+            " end, then export."
         )
     schema = output.read_schema(files[-1])
     said = schema.metadata or {}
     settings = json.loads(said.get(METADATA_KEY, b"{}"))
     configurations = _configurations(output)
-    column = media_column or media_column_of(schema.names, configurations[-1] if configurations else {})
+    column = media_column or media_column_of(
+        schema.names, configurations[-1] if configurations else {}
+    )
     if media_column is not None and media_column not in schema.names:
         raise ConfigurationError(
-            f"--media-column {media_column}: results have no such column. Columns there: {', '.join(schema.names)}."
+            f"--media-column {media_column}: results have no such column. Columns there:"
+            f" {', '.join(schema.names)}."
         )
     given = () if media_root is None else (check_scheme("--media-root", media_root),)
     return OutputView(
@@ -121,7 +130,9 @@ def open_answers(output: OutputFolder, *, media_column: str | None = None, media
 
 def _configurations(output: OutputFolder) -> list[dict[str, Any]]:
     """The configurations of the newest runs, the newest last."""
-    names = patiently(lambda: output.list_names(RUNS), f"{safe_uri(output.uri)}/{RUNS} could not be listed")
+    names = patiently(
+        lambda: output.list_names(RUNS), f"{safe_uri(output.uri)}/{RUNS} could not be listed"
+    )
     found = []
     for name in sorted(name for name in names if not name.startswith("."))[-_RUNS_READ:]:
         try:

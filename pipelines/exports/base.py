@@ -52,7 +52,11 @@ class ExportForm:
 
     def identity(self) -> dict[str, Any]:
         """What the content of the files depends on besides the rows."""
-        told = {"prompt": self.answers.prompt, "settings": self.answers.settings, "bases": self.answers.bases}
+        told = {
+            "prompt": self.answers.prompt,
+            "settings": self.answers.settings,
+            "bases": self.answers.bases,
+        }
         return self.options.identity() | told | {"media": self.answers.media, "joined": self.joined}
 
     def about(self, counts: ExportCounts) -> dict[str, Any]:

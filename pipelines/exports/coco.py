@@ -1,4 +1,5 @@
-"""Boxes as COCO has them: images, annotations in pixels, and categories, in one JSON file a split."""
+"""Boxes as COCO has them: images, annotations in pixels, and categories, in one JSON file a
+split."""
 
 from __future__ import annotations
 
@@ -28,8 +29,14 @@ class Coco(RecordForm):
     def __init__(self, options: ExportOptions, answers: OutputView) -> None:
         super().__init__(options, answers)
         self.media = MediaOf(answers)
-        tasks = str(answers.setting("tasks") or "").split(",") if answers.task == "annotate" else [answers.task]
-        self._reads_text = "ground" not in [name.strip() for name in tasks] and "text" in answers.own
+        tasks = (
+            str(answers.setting("tasks") or "").split(",")
+            if answers.task == "annotate"
+            else [answers.task]
+        )
+        self._reads_text = (
+            "ground" not in [name.strip() for name in tasks] and "text" in answers.own
+        )
         self._seen: dict[str, None] = {}
         self._categories: dict[str, int] = {}
 
@@ -37,14 +44,24 @@ class Coco(RecordForm):
     def needs(self) -> tuple[str, ...]:
         media = [self.answers.media] if self.answers.media else []
         kept = self.options.kept_columns or ()
-        return ("id", "boxes", "width", "height", "num_tiles", "page", *media, *self.splitter.needs, *kept)
+        return (
+            "id",
+            "boxes",
+            "width",
+            "height",
+            "num_tiles",
+            "page",
+            *media,
+            *self.splitter.needs,
+            *kept,
+        )
 
     def check(self) -> None:
         super().check()
         if "boxes" not in self.answers.own:
             raise ConfigurationError(
-                "--to coco: the results have no boxes. It is for the commands ground, annotate, and "
-                "ocr --ocr-format boxes."
+                "--to coco: the results have no boxes. It is for the commands ground, annotate, and"
+                " ocr --ocr-format boxes."
             )
         _ = self.answers.base  # refuses runs that do not agree
 
@@ -58,8 +75,16 @@ class Coco(RecordForm):
         uris = self.media.uris(row)
         if len(uris) != 1:
             raise LeftOut("several_images")
-        image = {"width": row["width"], "height": row["height"], "row_id": row["id"], **self._place(uris[0])}
-        return {"image": self.kept(row) | image, "boxes": [self._annotation(box) for box in row["boxes"]]}
+        image = {
+            "width": row["width"],
+            "height": row["height"],
+            "row_id": row["id"],
+            **self._place(uris[0]),
+        }
+        return {
+            "image": self.kept(row) | image,
+            "boxes": [self._annotation(box) for box in row["boxes"]],
+        }
 
     def _place(self, uri: str) -> dict[str, str]:
         try:
@@ -72,7 +97,12 @@ class Coco(RecordForm):
         self._seen[label] = None
         sides = [box["x1"], box["y1"], box["x2"] - box["x1"], box["y2"] - box["y1"]]
         bbox = [round(side, 2) for side in sides]
-        annotation = {"label": label, "bbox": bbox, "area": round(sides[2] * sides[3], 2), "iscrowd": 0}
+        annotation = {
+            "label": label,
+            "bbox": bbox,
+            "area": round(sides[2] * sides[3], 2),
+            "iscrowd": 0,
+        }
         return annotation | ({"text": box["label"]} if self._reads_text else {})
 
     def write(self, rows: Iterator[pa.Table], files: PartFiles, counts: ExportCounts) -> None:
@@ -81,8 +111,11 @@ class Coco(RecordForm):
         if self._seen:
             files.of(_LABELS).write(orjson.dumps(list(self._seen)))
 
-    def assemble(self, target: Target, folder: str, staged: Sequence[Staged], counts: ExportCounts) -> ExportedFiles:
-        # Numbered as they appear, so that they keep their numbers as the output grows, and over all splits.
+    def assemble(
+        self, target: Target, folder: str, staged: Sequence[Staged], counts: ExportCounts
+    ) -> ExportedFiles:
+        # Numbered as they appear, so that they keep their numbers as the output grows, and over all
+        # splits.
         for one in staged:
             for name in one.files.get(_LABELS, ()):
                 for label in orjson.loads(target.read(name)):
@@ -93,7 +126,11 @@ class Coco(RecordForm):
         return f"{split}.json"
 
     def join(self, split: str, parts: Parts, out: BinaryIO) -> None:
-        info = {"description": self.options.dataset_name, "task": self.answers.task, "model": self.answers.model}
+        info = {
+            "description": self.options.dataset_name,
+            "task": self.answers.task,
+            "model": self.answers.model,
+        }
         out.write(b'{"info": ' + orjson.dumps(info) + b',\n"licenses": [],\n"categories": ')
         categories = ({"id": number, "name": label} for label, number in self._categories.items())
         write_items(map(orjson.dumps, categories), out)
@@ -103,7 +140,9 @@ class Coco(RecordForm):
         write_items(self._annotations(parts), out)
         out.write(b"}\n")
 
-    def beside(self, target: Target, counts: ExportCounts) -> tuple[dict[str, bytes], dict[str, Any]]:
+    def beside(
+        self, target: Target, counts: ExportCounts
+    ) -> tuple[dict[str, bytes], dict[str, Any]]:
         return {}, {"root": self.media.root}
 
     def _images(self, parts: Parts) -> Iterator[bytes]:
@@ -115,4 +154,6 @@ class Coco(RecordForm):
         for number, line in enumerate(parts.lines(), 1):
             for box in orjson.loads(line)["boxes"]:
                 category = self._categories[box.pop("label")]
-                yield orjson.dumps({"id": next(ids), "image_id": number, "category_id": category} | box)
+                yield orjson.dumps(
+                    {"id": next(ids), "image_id": number, "category_id": category} | box
+                )

@@ -1,6 +1,7 @@
 """Copies of the media in an export, named by their content: the same file twice is one copy.
 
-They are written to their places at once: nothing names them before the export is whole. A copy that is there is kept.
+They are written to their places at once: nothing names them before the export is whole. A copy that
+is there is kept.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ class MediaCopies(MediaFetcher):
     """Fetches media and writes copies of them."""
 
     def copied(
-        self, rows: list[dict[str, Any]], uris_of: Callable[[dict[str, Any]], list[str]], target: Target
+        self,
+        rows: list[dict[str, Any]],
+        uris_of: Callable[[dict[str, Any]], list[str]],
+        target: Target,
     ) -> Iterator[dict[str, Any] | LeftOut]:
         """Each row with its copies, or why it has none."""
         for row, media in self.fetched(rows, uris_of):
@@ -34,7 +38,8 @@ class MediaCopies(MediaFetcher):
         self.close()
 
     def root(self, target: Target) -> str:
-        """The folder that copies are relative to, with a slash; empty in a store, whose addresses are whole."""
+        """The folder that copies are relative to, with a slash; empty in a store, whose addresses
+        are whole."""
         return f"{target.address}/{FOLDER}/" if target.local else ""
 
     def _copy(self, data: bytes, uri: str, target: Target) -> str:

@@ -22,18 +22,32 @@ class LeftOut(Exception):
 # What each reason means, for the person who reads the counts and for docs/exports.md.
 REASONS = {
     "where": "the row does not match `--where`",
-    "split": "the shares of `--split` leave a rest and the row is in it, or its `--split-column` is null",
+    "split": (
+        "the shares of `--split` leave a rest and the row is in it, or its `--split-column` is null"
+    ),
     "no_answer": "the answer is empty, or the task found nothing in it",
     "no_size": "the row has boxes, but no width and height to convert them with",
-    "several_images": "the row has not exactly one image, and it is not known which one the boxes are of",
+    "several_images": (
+        "the row has not exactly one image, and it is not known which one the boxes are of"
+    ),
     "image_tags": "the question has another number of `<image>` than the row has images",
-    "special_tokens": "a text holds a token that would break the prompt, such as `<IMG_CONTEXT>` or `<|im_end|>`",
+    "special_tokens": (
+        "a text holds a token that would break the prompt, such as `<IMG_CONTEXT>` or `<|im_end|>`"
+    ),
     "inline_media": "the manifest held the media as bytes, which results do not keep",
-    "other_store": "the trainer cannot open the address of the media: http(s), or S3 where the others are local",
+    "other_store": (
+        "the trainer cannot open the address of the media: http(s), or S3 where the others are"
+        " local"
+    ),
     "document_page": "the row is a page of a document, and the form needs an image file",
     "video_clip": "the row is a clip, and the form would repeat its whole video for each one",
-    "bad_row": "the values of the row are not as a job writes them; the log says of each what is wrong",
-    "changed": "the media have another version than `source_version`: they changed since they were asked about",
+    "bad_row": (
+        "the values of the row are not as a job writes them; the log says of each what is wrong"
+    ),
+    "changed": (
+        "the media have another version than `source_version`: they changed since they were asked"
+        " about"
+    ),
     "fetch_…": "the media could not be fetched; the kind of the error follows",
 }
 
@@ -96,5 +110,9 @@ class ExportCounts:
 def reasons_table() -> str:
     """The reasons as a Markdown table, for docs/exports.md."""
     return "\n".join(
-        ["| reason | meaning |", "|---|---|", *(f"| `{name}` | {text} |" for name, text in REASONS.items())]
+        [
+            "| reason | meaning |",
+            "|---|---|",
+            *(f"| `{name}` | {text} |" for name, text in REASONS.items()),
+        ]
     )

@@ -1,5 +1,5 @@
-"""A Delta table. A commit has the run in its metadata, and as a transaction of an application, by which Delta itself
-recognises a repeated commit."""
+"""A Delta table. A commit has the run in its metadata, and as a transaction of an application, by
+which Delta itself recognises a repeated commit."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ class Delta(TableForm):
         return True
 
     def committed(self, run: str) -> str | None:
-        version = None if self._table is None else self._table.transaction_version(_APPLICATION + run)
+        version = (
+            None if self._table is None else self._table.transaction_version(_APPLICATION + run)
+        )
         return None if version is None else f"{version:015x}"
 
     def ids(self) -> Iterator[pa.Array | pa.ChunkedArray]:

@@ -1,4 +1,5 @@
-"""Fetches the media of rows again, through the same read policy as a job, and checks that they are still the same."""
+"""Fetches the media of rows again, through the same read policy as a job, and checks that they are
+still the same."""
 
 from __future__ import annotations
 
@@ -18,7 +19,12 @@ from pipelines.wiring.media import policy_of
 
 _ROWS_AT_ONCE = {"image": 64, "video": 4, "document": 4}  # rows whose media are in memory together
 STRAY = 0.1  # of the sampled URIs may be unreadable without ending the export
-_BEGINS = ((0, b"\xff\xd8\xff", "jpg"), (0, b"\x89PNG", "png"), (0, b"GIF8", "gif"), (8, b"WEBP", "webp"))
+_BEGINS = (
+    (0, b"\xff\xd8\xff", "jpg"),
+    (0, b"\x89PNG", "png"),
+    (0, b"GIF8", "gif"),
+    (8, b"WEBP", "webp"),
+)
 
 
 class MediaFetcher:
@@ -35,9 +41,14 @@ class MediaFetcher:
     def __init__(self, options: ExportOptions, answers: OutputView) -> None:
         self._rows = _ROWS_AT_ONCE[answers.media_kind]
         self.policy: ReadPolicy = policy_of(
-            answers.base, options.allow, options.http_header, Settings(s3_anonymous=options.s3_anonymous)
+            answers.base,
+            options.allow,
+            options.http_header,
+            Settings(s3_anonymous=options.s3_anonymous),
         )
-        self._fetcher = Fetcher(self.policy, max_bytes=options.max_bytes, timeout_s=options.fetch_timeout)
+        self._fetcher = Fetcher(
+            self.policy, max_bytes=options.max_bytes, timeout_s=options.fetch_timeout
+        )
 
     def fetched(
         self, rows: Sequence[dict[str, Any]], uris_of: Callable[[dict[str, Any]], list[str]]
@@ -50,7 +61,9 @@ class MediaFetcher:
         """
         for start in range(0, len(rows), self._rows):
             chunk = [(row, _uris(row, uris_of)) for row in rows[start : start + self._rows]]
-            wanted = list(dict.fromkeys(uri for _, uris in chunk if isinstance(uris, list) for uri in uris))
+            wanted = list(
+                dict.fromkeys(uri for _, uris in chunk if isinstance(uris, list) for uri in uris)
+            )
             found = dict(zip(wanted, self._fetcher.fetch_many(wanted), strict=True))
             for row, uris in chunk:
                 yield row, uris if isinstance(uris, LeftOut) else self._checked(row, uris, found)
@@ -59,7 +72,9 @@ class MediaFetcher:
         """Ends the background thread."""
         self._fetcher.close()
 
-    def check(self, rows: Sequence[dict[str, Any]], uris_of: Callable[[dict[str, Any]], list[str]]) -> None:
+    def check(
+        self, rows: Sequence[dict[str, Any]], uris_of: Callable[[dict[str, Any]], list[str]]
+    ) -> None:
         """Refuses an export whose media may not be read.
 
         Raises:
@@ -84,7 +99,9 @@ class MediaFetcher:
         return [one for one in media if isinstance(one, bytes)]
 
 
-def _uris(row: dict[str, Any], uris_of: Callable[[dict[str, Any]], list[str]]) -> list[str] | LeftOut:
+def _uris(
+    row: dict[str, Any], uris_of: Callable[[dict[str, Any]], list[str]]
+) -> list[str] | LeftOut:
     try:
         return uris_of(row)
     except LeftOut as left_out:

@@ -1,7 +1,9 @@
-"""Drives the forms that are files: part after part into the target's staging folder, then all of them visible at once.
+"""Drives the forms that are files: part after part into the target's staging folder, then all of
+them visible at once.
 
-A part that is complete has a ``done.json`` and is kept when the export resumes. The content of a file depends on the
-rows and the options alone, so that a second export of the same output writes the same bytes.
+A part that is complete has a ``done.json`` and is kept when the export resumes. The content of a
+file depends on the rows and the options alone, so that a second export of the same output writes
+the same bytes.
 """
 
 from __future__ import annotations
@@ -29,11 +31,16 @@ class PartFiles:
         target: The folder of the export.
         folder: Where the files are staged in it.
         suffix: Of the files.
-        opened: Makes of a file what a form writes to, such as an archive; it is closed before the file.
+        opened: Makes of a file what a form writes to, such as an archive; it is closed before the
+            file.
     """
 
     def __init__(
-        self, target: Target, folder: str, suffix: str, opened: Callable[[BinaryIO], Any] = contextlib.nullcontext
+        self,
+        target: Target,
+        folder: str,
+        suffix: str,
+        opened: Callable[[BinaryIO], Any] = contextlib.nullcontext,
     ) -> None:
         self.target = target
         self._folder, self._suffix, self._opened = folder, suffix, opened
@@ -93,7 +100,8 @@ class FilesForm(ExportForm):
     """Writes a form of files. Picklable: parts may be written on other nodes."""
 
     suffix: ClassVar[str]  # of the files of a part
-    part_bytes: int = 8 << 20  # of results that make a part, compressed; a part that fails is written again
+    # of results that make a part, compressed; a part that fails is written again
+    part_bytes: int = 8 << 20
     names_place: ClassVar[bool] = False  # whether files have the address of the export in them
     # Whether files of parts are final, so that a later export keeps those of earlier rows.
     keeps: ClassVar[bool] = False
@@ -106,7 +114,9 @@ class FilesForm(ExportForm):
         """Writes the rows of one part and counts those that are written or left out."""
         raise NotImplementedError
 
-    def assemble(self, target: Target, folder: str, staged: Sequence[Staged], counts: ExportCounts) -> ExportedFiles:
+    def assemble(
+        self, target: Target, folder: str, staged: Sequence[Staged], counts: ExportCounts
+    ) -> ExportedFiles:
         """Makes the final files of the parts.
 
         Args:
@@ -137,7 +147,9 @@ def write_part(form: FilesForm, reader: ResultReader, target_uri: str, part: Exp
         return Staged(part, counts, files.names)
 
     staged = steadily(write, f"{safe_uri(target_uri)}: part {part.number} could not be written")
-    target.write_json(f"{folder}/done.json", {"counts": staged.counts.as_dict(), "files": staged.files})
+    target.write_json(
+        f"{folder}/done.json", {"counts": staged.counts.as_dict(), "files": staged.files}
+    )
     return staged
 
 
@@ -146,7 +158,11 @@ def part_folder(part: ExportPart) -> str:
 
 
 def export_files(
-    form: FilesForm, reader: ResultReader, target: Target, parts: Sequence[ExportPart], run: Any = map
+    form: FilesForm,
+    reader: ResultReader,
+    target: Target,
+    parts: Sequence[ExportPart],
+    run: Any = map,
 ) -> ExportCounts:
     """Writes an export of files.
 
@@ -179,7 +195,9 @@ def export_files(
     return counts
 
 
-def _kept(form: FilesForm, target: Target, before: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+def _kept(
+    form: FilesForm, target: Target, before: Mapping[str, Any]
+) -> dict[str, Mapping[str, Any]]:
     """The parts of the earlier export whose files are all there, by key."""
     if not form.keeps or not before or not _is_whole(target, before):
         return {}
@@ -197,14 +215,20 @@ def _staged(
     """Every part: as the earlier export has it, or written."""
     writer = _Writer(form, reader, target.uri)
     staged = {
-        part: Staged(part, ExportCounts.from_dict(kept[part.key]["counts"]), kept[part.key]["files"], final=True)
+        part: Staged(
+            part,
+            ExportCounts.from_dict(kept[part.key]["counts"]),
+            kept[part.key]["files"],
+            final=True,
+        )
         for part in parts
         if part.key in kept
     }
     new = [part for part in parts if part not in staged]
     staged |= dict(zip(new, run(writer, new), strict=True))
     if kept:
-        # If an earlier part has another number of files than before, the files after it get other names.
+        # If an earlier part has another number of files than before, the files after it get other
+        # names.
         places = form.places([staged[part] for part in parts])
         moved = [
             part

@@ -1,7 +1,7 @@
 """The forms of an export, in one table: `FORMS`.
 
-A new form is a module in this folder and a row here. The command line, the error for a missing library and the table in
-docs/exports.md follow.
+A new form is a module in this folder and a row here. The command line, the error for a missing
+library and the table in docs/exports.md follow.
 """
 
 from __future__ import annotations
@@ -78,7 +78,9 @@ FORMS: dict[str, ExportForm] = {
             "`pycocotools`, detection trainers",
             "`export.json`",
         ),
-        ExportForm("llava", "llava:Llava", "`SPLIT.json`", "LLaVA's training scripts", "`export.json`"),
+        ExportForm(
+            "llava", "llava:Llava", "`SPLIT.json`", "LLaVA's training scripts", "`export.json`"
+        ),
         ExportForm(
             "sharegpt",
             "sharegpt:Sharegpt",

@@ -1,4 +1,5 @@
-"""A folder that ``datasets.load_dataset`` opens and the Hub shows: Parquet with the images, and a dataset card."""
+"""A folder that ``datasets.load_dataset`` opens and the Hub shows: Parquet with the images, and a
+dataset card."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ from pipelines.exports.target import Target
 
 CARD = "README.md"
 PART_BYTES = 256 << 10  # of results whose images make a part; about a thousand rows
-IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])  # as `datasets` stores its feature Image
+# as `datasets` stores its feature Image
+IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 _ROWS_AT_ONCE = 64  # whose images are in memory, and make a row group
 _GROUP_BYTES = 256 << 20
 _CATEGORIES = {"caption": "image-to-text", "ocr": "image-to-text", "ask": "visual-question-answering",
@@ -42,7 +44,9 @@ class Hf(NumberedForm):
     def __init__(self, options: ExportOptions, answers: OutputView) -> None:
         super().__init__(options, answers)
         kept = options.kept_columns
-        self.schema = pa.schema([field for field in answers.schema if kept is None or field.name in (*kept, "id")])
+        self.schema = pa.schema(
+            [field for field in answers.schema if kept is None or field.name in (*kept, "id")]
+        )
         self.media = MediaOf(answers)
         with_image = answers.media_kind == "image" and answers.media in self.schema.names
         self.image = answers.media if with_image else None
@@ -73,7 +77,8 @@ class Hf(NumberedForm):
 
     @property
     def written(self) -> pa.Schema:
-        """The columns of the files; ``datasets`` reads from the metadata which of them are images."""
+        """The columns of the files; ``datasets`` reads from the metadata which of them are
+        images."""
         if self.image is None:
             return self.schema.remove_metadata()
         several = pa.types.is_list(self.schema.field(self.image).type)
@@ -107,19 +112,30 @@ class Hf(NumberedForm):
             for some in _groups(numbers, images):
                 chosen = table.take(some).select(self.schema.names)
                 if images is not None:
-                    index, field = self.written.get_field_index(self.image), self.written.field(self.image)
-                    chosen = chosen.set_column(index, field, pa.array([images[row] for row in some], field.type))
+                    index, field = (
+                        self.written.get_field_index(self.image),
+                        self.written.field(self.image),
+                    )
+                    chosen = chosen.set_column(
+                        index, field, pa.array([images[row] for row in some], field.type)
+                    )
                 files.of(split).write(chosen.cast(self.written))
 
     def _images(self, table: pa.Table) -> list[Any] | None:
-        """The value of the image column of each row, or why the row has none; None if there is no such column."""
+        """The value of the image column of each row, or why the row has none; None if there is no
+        such column."""
         if self.image is None:
             return None
         several = pa.types.is_list(self.schema.field(self.image).type)
-        columns = [name for name in (self.image, "num_tiles", "width", "source_version") if name in table.column_names]
+        columns = [
+            name
+            for name in (self.image, "num_tiles", "width", "source_version")
+            if name in table.column_names
+        ]
         rows = table.select(list(dict.fromkeys(columns))).to_pylist()
         return [
-            media if several or isinstance(media, LeftOut) else next(iter(media), None) for media in self._media(rows)
+            media if several or isinstance(media, LeftOut) else next(iter(media), None)
+            for media in self._media(rows)
         ]
 
     def _media(self, rows: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]] | LeftOut]:
@@ -127,7 +143,10 @@ class Hf(NumberedForm):
         if self.fetcher is None:
             for row in rows:
                 try:
-                    yield [{"bytes": None, "path": self.media.address(uri)} for uri in self.media.uris(row)]
+                    yield [
+                        {"bytes": None, "path": self.media.address(uri)}
+                        for uri in self.media.uris(row)
+                    ]
                 except LeftOut as left_out:
                     yield left_out
             return
@@ -136,9 +155,14 @@ class Hf(NumberedForm):
                 yield media
                 continue
             named = enumerate(zip(media, self.media.uris(row), strict=True))
-            yield [{"bytes": data, "path": f"{number}.{suffix_of(data, uri)}"} for number, (data, uri) in named]
+            yield [
+                {"bytes": data, "path": f"{number}.{suffix_of(data, uri)}"}
+                for number, (data, uri) in named
+            ]
 
-    def assemble(self, target: Target, folder: str, staged: Any, counts: ExportCounts) -> ExportedFiles:
+    def assemble(
+        self, target: Target, folder: str, staged: Any, counts: ExportCounts
+    ) -> ExportedFiles:
         """Keeps a card that the user has edited."""
         before = (target.done() or {}).get("card")
         there = target.read(CARD) if CARD in target.names() else None
@@ -158,13 +182,21 @@ class Hf(NumberedForm):
         """The dataset card."""
         total = counts.rows_out
         size = next((name for most, name in _SIZES if total < most), "n>10M")
-        files = [{"split": split, "path": f"data/{split}-*.parquet"} for split in sorted(counts.out)]
-        head: dict[str, Any] = {"size_categories": [size], "configs": [{"config_name": "default", "data_files": files}]}
+        files = [
+            {"split": split, "path": f"data/{split}-*.parquet"} for split in sorted(counts.out)
+        ]
+        head: dict[str, Any] = {
+            "size_categories": [size],
+            "configs": [{"config_name": "default", "data_files": files}],
+        }
         if self.answers.task in _CATEGORIES:
             head["task_categories"] = [_CATEGORIES[self.answers.task]]
-        rows = "\n".join(f"| {split} | {number:,} |" for split, number in sorted(counts.out.items()))
+        rows = "\n".join(
+            f"| {split} | {number:,} |" for split, number in sorted(counts.out.items())
+        )
         left = "\n".join(
-            f"- {number:,} rows are left out: {REASONS.get(reason, REASONS['fetch_…'])} (`{reason}`)"
+            f"- {number:,} rows are left out: {REASONS.get(reason, REASONS['fetch_…'])}"
+            f" (`{reason}`)"
             for reason, number in sorted(counts.left_out.items())
         )
         return f"""---
@@ -199,7 +231,8 @@ load_dataset("FOLDER OR NAME OF THIS DATASET")
 
 
 def _groups(numbers: list[int], images: list[Any] | None) -> Iterator[list[int]]:
-    """The rows in groups whose images have no more bytes than one Arrow array takes; a row is never cut."""
+    """The rows in groups whose images have no more bytes than one Arrow array takes; a row is never
+    cut."""
     group: list[int] = []
     size = 0
     for row in numbers:

@@ -1,4 +1,5 @@
-"""Pushes an export to the Hugging Face Hub: all of it in one commit, and nothing if nothing changed."""
+"""Pushes an export to the Hugging Face Hub: all of it in one commit, and nothing if nothing
+changed."""
 
 from __future__ import annotations
 
@@ -22,18 +23,25 @@ def check_push(options: ExportOptions) -> None:
     repo = options.push_to_hub
     if repo is None:
         if options.private:
-            raise ConfigurationError("--private has no effect without --push-to-hub. Leave it out, or add the other.")
+            raise ConfigurationError(
+                "--private has no effect without --push-to-hub. Leave it out, or add the other."
+            )
         return
     if options.to != "hf":
-        raise ConfigurationError(f"--push-to-hub {repo} is for --to hf; asked for is --to {options.to}.")
+        raise ConfigurationError(
+            f"--push-to-hub {repo} is for --to hf; asked for is --to {options.to}."
+        )
     if not _REPO.fullmatch(repo):
         raise ConfigurationError(f"--push-to-hub {repo}: give OWNER/NAME of a dataset on the Hub.")
     if not Target(options.output).local:
-        raise ConfigurationError(f"--push-to-hub {repo}: the export has to be on a local disk to be pushed.")
+        raise ConfigurationError(
+            f"--push-to-hub {repo}: the export has to be on a local disk to be pushed."
+        )
 
 
 def push(options: ExportOptions) -> str:
-    """Pushes the export in the target, and removes from the repository the data files that it does not have.
+    """Pushes the export in the target, and removes from the repository the data files that it does
+    not have.
 
     Returns:
         The address of the commit.
@@ -51,7 +59,8 @@ def push(options: ExportOptions) -> str:
         there = api.list_repo_files(repo, repo_type="dataset")
         names = [*done["files"], DONE]
         operations: list[Any] = [
-            CommitOperationAdd(path_in_repo=name, path_or_fileobj=target.path(name)) for name in names
+            CommitOperationAdd(path_in_repo=name, path_or_fileobj=target.path(name))
+            for name in names
         ]
         stale = sorted(name for name in there if name.startswith("data/") and name not in names)
         operations += [CommitOperationDelete(path_in_repo=name) for name in stale]
@@ -60,7 +69,7 @@ def push(options: ExportOptions) -> str:
     except (HfHubHTTPError, ValueError) as error:
         said = safe_text(" ".join(str(error).split()))
         raise OSError(
-            f"--push-to-hub {repo}: {said:.600}. The export in {options.output} is whole; repeat the command to "
-            "push it."
+            f"--push-to-hub {repo}: {said:.600}. The export in {options.output} is whole; repeat"
+            " the command to push it."
         ) from None
     return str(commit.commit_url)

@@ -1,7 +1,8 @@
-"""An Iceberg table in a folder: a catalog knows its current metadata or, without one, ``metadata/version-hint.text``.
+"""An Iceberg table in a folder: a catalog knows its current metadata or, without one,
+``metadata/version-hint.text``.
 
-A snapshot has the run in its summary. The keys of the runs' contents are properties of the table, set in the same
-commit.
+A snapshot has the run in its summary. The keys of the runs' contents are properties of the table,
+set in the same commit.
 """
 
 from __future__ import annotations
@@ -49,11 +50,15 @@ class Iceberg(TableForm):
         from pyiceberg.catalog.memory import InMemoryCatalog
 
         self._name: tuple[str, ...] = _NAME
-        self._catalog: Any = InMemoryCatalog("exports", warehouse=self._location, **_store(self._target))
+        self._catalog: Any = InMemoryCatalog(
+            "exports", warehouse=self._location, **_store(self._target)
+        )
         self._catalog.create_namespace(_NAME[0])
         if "version-hint.text" in self._target.names("metadata"):
             hint = self._target.read(HINT).decode().strip()
-            self._table = self._catalog.register_table(_NAME, f"{self._location}/metadata/{hint}.metadata.json")
+            self._table = self._catalog.register_table(
+                _NAME, f"{self._location}/metadata/{hint}.metadata.json"
+            )
 
     def _open_in_catalog(self, given: str) -> None:
         from pyiceberg.catalog import load_catalog
@@ -67,13 +72,15 @@ class Iceberg(TableForm):
         except Exception as error:  # each kind of catalog raises what its client raises
             said = safe_text(" ".join(str(error).split()) or type(error).__name__)
             raise ConfigurationError(
-                f"--catalog {given}: pyiceberg cannot open it: {said:.300}. Describe {catalog} in ~/.pyiceberg.yaml, "
-                f"or in variables PYICEBERG_CATALOG__{catalog.upper()}__URI."
+                f"--catalog {given}: pyiceberg cannot open it: {said:.300}. Describe {catalog} in"
+                f" ~/.pyiceberg.yaml, or in variables PYICEBERG_CATALOG__{catalog.upper()}__URI."
             ) from None
-        if self._table is not None and self._table.location().rstrip("/") != self._location.rstrip("/"):
+        if self._table is not None and self._table.location().rstrip("/") != self._location.rstrip(
+            "/"
+        ):
             raise ConfigurationError(
-                f"--catalog {given}: the catalog has this table at {safe_uri(self._table.location())}. Give that as "
-                "--output, or another table."
+                f"--catalog {given}: the catalog has this table at"
+                f" {safe_uri(self._table.location())}. Give that as --output, or another table."
             )
 
     def committed(self, run: str) -> str | None:
@@ -88,7 +95,10 @@ class Iceberg(TableForm):
         if self._table is None:
             self._catalog.create_namespace_if_not_exists(self._name[:-1])
             self._table = self._catalog.create_table(
-                self._name, schema=rows.schema, location=self._location, properties={"written-by": PROGRAM}
+                self._name,
+                schema=rows.schema,
+                location=self._location,
+                properties={"written-by": PROGRAM},
             )
         told = {"run_id": run, "writer": PROGRAM}
         with self._table.transaction() as transaction:
@@ -106,7 +116,8 @@ class Iceberg(TableForm):
 
 
 def _replace(transaction: Any, rows: pa.RecordBatchReader, told: dict[str, str]) -> None:
-    """Adds rows, and deletes those with the same ids, some thousand at a time, all in one commit."""
+    """Adds rows, and deletes those with the same ids, some thousand at a time, all in one
+    commit."""
     from pyiceberg.expressions import In
 
     pending: list[pa.RecordBatch] = []

@@ -1,7 +1,9 @@
-"""What a filter and reviewers say of units, beside the rows of an export: which rows go on, and edited answers.
+"""What a filter and reviewers say of units, beside the rows of an export: which rows go on, and
+edited answers.
 
-A person outranks a rule: a unit that reviewers call good goes on whatever its verdict is, one that they call bad does
-not. Both tables are in memory: about 100 bytes for each unit that is not simply kept.
+A person outranks a rule: a unit that reviewers call good goes on whatever its verdict is, one that
+they call bad does not. Both tables are in memory: about 100 bytes for each unit that is not simply
+kept.
 """
 
 from __future__ import annotations
@@ -82,7 +84,12 @@ class Judged:
 
 
 def read_judged(
-    output: OutputFolder, columns: Collection[str], *, verdicts: str | None, reviews: bool, take: Sequence[str]
+    output: OutputFolder,
+    columns: Collection[str],
+    *,
+    verdicts: str | None,
+    reviews: bool,
+    take: Sequence[str],
 ) -> list[Judged]:
     """What is said of the units of an output: one `Judged`, or none if nothing was asked for.
 
@@ -103,7 +110,9 @@ def read_judged(
     answer = c.answer_column(columns)
     said: list[Any] = [files, sorted(marked.items()), sorted(take)]
     key = hashlib.blake2b(json.dumps(said).encode(), digest_size=16).hexdigest()
-    return [Judged(by_verdict, known, marked, frozenset(take), answer, key, _needs(answer, columns))]
+    return [
+        Judged(by_verdict, known, marked, frozenset(take), answer, key, _needs(answer, columns))
+    ]
 
 
 def _needs(answer: str | None, columns: Collection[str]) -> tuple[str, ...]:
@@ -116,14 +125,19 @@ def _verdicts(uri: str) -> tuple[dict[str, str], frozenset[str], list[str]]:
     files = folder.files(RESULTS)
     if not files or "verdict" not in folder.read_schema(files[-1]).names:
         raise ConfigurationError(
-            f"--verdicts {safe_uri(uri)} holds no verdicts. Give the --output of `internvl-batch filter`."
+            f"--verdicts {safe_uri(uri)} holds no verdicts. Give the --output of `internvl-batch"
+            " filter`."
         )
     other: dict[str, str] = {}
     known: list[str] = []
     for _, table in folder.read_tables(RESULTS, ["id", "verdict"]):
         ids = table["id"].to_pylist()
         known += ids
-        other |= {unit: said for unit, said in zip(ids, table["verdict"].to_pylist(), strict=True) if said != "keep"}
+        other |= {
+            unit: said
+            for unit, said in zip(ids, table["verdict"].to_pylist(), strict=True)
+            if said != "keep"
+        }
     return other, frozenset(known), files
 
 
@@ -131,8 +145,8 @@ def _reviews(output: OutputFolder) -> dict[str, tuple[str | None, str | None]]:
     table = read_reviews(output)
     if not len(table):
         raise ConfigurationError(
-            f"--reviews: {safe_uri(output.uri)} has no reviews. Mark units with `internvl-batch view` first, or leave "
-            "the option out."
+            f"--reviews: {safe_uri(output.uri)} has no reviews. Mark units with `internvl-batch"
+            " view` first, or leave the option out."
         )
     return {row["id"]: (row["review"], row["review_text"]) for row in table.to_pylist()}
 
@@ -140,7 +154,9 @@ def _reviews(output: OutputFolder) -> dict[str, tuple[str | None, str | None]]:
 def _last_turns(turns: list[list[dict[str, Any]]], edited: dict[int, str]) -> dict[int, Any]:
     """The turns of edited rows, in which the last answer is the edited one."""
     changed = {place: turns[place] for place in edited if turns[place]}
-    return {place: [*had[:-1], had[-1] | {"answer": edited[place]}] for place, had in changed.items()}
+    return {
+        place: [*had[:-1], had[-1] | {"answer": edited[place]}] for place, had in changed.items()
+    }
 
 
 def _replaced(rows: pa.Table, column: str, values: dict[int, Any]) -> pa.Table:
@@ -148,4 +164,6 @@ def _replaced(rows: pa.Table, column: str, values: dict[int, Any]) -> pa.Table:
     for place, value in values.items():
         there[place] = value
     index = rows.schema.get_field_index(column)
-    return rows.set_column(index, rows.schema.field(index), pa.array(there, rows.schema.field(index).type))
+    return rows.set_column(
+        index, rows.schema.field(index), pa.array(there, rows.schema.field(index).type)
+    )

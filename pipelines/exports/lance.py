@@ -1,4 +1,5 @@
-"""A Lance dataset. The commit of an append has the run in its properties, the configuration the key of its content."""
+"""A Lance dataset. The commit of an append has the run in its properties, the configuration the key
+of its content."""
 
 from __future__ import annotations
 
@@ -44,7 +45,11 @@ class Lance(TableForm):
 
     def commit(self, run: str, key: str, rows: pa.RecordBatchReader, *, again: bool) -> None:
         if again:
-            merge = self._dataset.merge_insert("id").when_matched_update_all().when_not_matched_insert_all()
+            merge = (
+                self._dataset.merge_insert("id")
+                .when_matched_update_all()
+                .when_not_matched_insert_all()
+            )
             merge.execute(rows)
             self._dataset = self._lance.dataset(self._place, storage_options=self._storage)
         else:

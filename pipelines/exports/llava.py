@@ -27,5 +27,7 @@ class Llava(ConversationForm):
     def join(self, split: str, parts: Parts, out: BinaryIO) -> None:
         parts.copy_as_array(out)
 
-    def beside(self, target: Target, counts: ExportCounts) -> tuple[dict[str, bytes], dict[str, Any]]:
+    def beside(
+        self, target: Target, counts: ExportCounts
+    ) -> tuple[dict[str, bytes], dict[str, Any]]:
         return {}, {"root": self.root(target)}

@@ -1,4 +1,5 @@
-"""Markdown files: one a document, its pages in their order, failed pages marked; and an index of them."""
+"""Markdown files: one a document, its pages in their order, failed pages marked; and an index of
+them."""
 
 from __future__ import annotations
 
@@ -41,18 +42,27 @@ class Markdown(RecordForm):
     def check(self) -> None:
         super().check()
         if self.options.kept_columns:
-            raise ConfigurationError(f"--columns {self.options.columns} has no effect: a Markdown file is text alone.")
+            raise ConfigurationError(
+                f"--columns {self.options.columns} has no effect: a Markdown file is text alone."
+            )
         if self.text is None:
             raise ConfigurationError(
-                "--to markdown: the results have no text. It is for the commands ocr (--ocr-format text or "
-                "markdown) and caption."
+                "--to markdown: the results have no text. It is for the commands ocr (--ocr-format"
+                " text or markdown) and caption."
             )
 
     def record(self, row: dict[str, Any]) -> dict[str, Any]:
         owner, page = (row["id"], 1) if row.get("page") is None else (row["parent"], row["page"])
-        return {"of": owner, "page": page, "text": row[self.text or ""] or "", "reason": row.get("finish_reason")}
+        return {
+            "of": owner,
+            "page": page,
+            "text": row[self.text or ""] or "",
+            "reason": row.get("finish_reason"),
+        }
 
-    def assemble(self, target: Target, folder: str, staged: Sequence[Staged], counts: ExportCounts) -> ExportedFiles:
+    def assemble(
+        self, target: Target, folder: str, staged: Sequence[Staged], counts: ExportCounts
+    ) -> ExportedFiles:
         outcome = ExportedFiles()
         with target.writing(f"{folder}/{INDEX}") as index:
             for split in sorted(counts.out):
@@ -61,7 +71,9 @@ class Markdown(RecordForm):
                     place = f"{split if self.splitter.asked else FOLDER}/{markdown_name(entry['id'])}.md"
                     target.write(f"{folder}/{place}", text.encode())
                     outcome.moves.append((f"{folder}/{place}", place))
-                    index.write(orjson.dumps({**entry, "file": place}, option=orjson.OPT_APPEND_NEWLINE))
+                    index.write(
+                        orjson.dumps({**entry, "file": place}, option=orjson.OPT_APPEND_NEWLINE)
+                    )
         outcome.moves.append((f"{folder}/{INDEX}", INDEX))
         outcome.details = {"documents": len(outcome.moves) - 1}
         return outcome
@@ -72,16 +84,24 @@ class Markdown(RecordForm):
             db = sqlite3.connect(Path(folder) / "pages.db", isolation_level=None)
             db.execute("PRAGMA journal_mode = OFF")
             db.execute("PRAGMA synchronous = OFF")
-            db.execute("CREATE TABLE pages (owner TEXT, page INTEGER, text TEXT, reason TEXT, kind TEXT, message TEXT)")
+            db.execute(
+                "CREATE TABLE pages (owner TEXT, page INTEGER, text TEXT, reason TEXT, kind TEXT,"
+                " message TEXT)"
+            )
             db.execute("BEGIN")
             read = (orjson.loads(line) for line in parts.lines())
-            rows = ((one["of"], one["page"], one["text"], one["reason"], None, None) for one in read)
+            rows = (
+                (one["of"], one["page"], one["text"], one["reason"], None, None) for one in read
+            )
             db.executemany("INSERT INTO pages VALUES (?, ?, ?, ?, ?, ?)", rows)
             db.execute("CREATE INDEX by_page ON pages (owner, page)")
-            failed = (row[:6] for row in chain.from_iterable(failed_pages(OutputFolder(self.answers.uri))))
+            failed = (
+                row[:6] for row in chain.from_iterable(failed_pages(OutputFolder(self.answers.uri)))
+            )
             # A document of which no page is exported has no file.
             db.executemany(
-                "INSERT INTO pages SELECT ?1, ?2, ?3, ?4, ?5, ?6 WHERE EXISTS (SELECT 1 FROM pages WHERE owner = ?1)",
+                "INSERT INTO pages SELECT ?1, ?2, ?3, ?4, ?5, ?6 WHERE EXISTS (SELECT 1 FROM pages"
+                " WHERE owner = ?1)",
                 failed,
             )
             db.execute("COMMIT")

@@ -41,9 +41,11 @@ class MediaOf:
 
     @property
     def root(self) -> str:
-        """The folder that relative paths of an export are relative to, with a slash; empty if there is none.
+        """The folder that relative paths of an export are relative to, with a slash; empty if there
+        is none.
 
-        A trainer joins it with each path. It is empty for media in a store, whose addresses are whole.
+        A trainer joins it with each path. It is empty for media in a store, whose addresses are
+        whole.
         """
         base = self.answers.base
         return "" if not base or SCHEME.match(base) else f"{base.rstrip('/')}/"
@@ -52,7 +54,8 @@ class MediaOf:
         """A URI as a path below `root`, or as a whole address.
 
         Raises:
-            LeftOut: InternVL's loader cannot open it: it opens local files, or objects on S3 if there is no root.
+            LeftOut: InternVL's loader cannot open it: it opens local files, or objects on S3 if
+                there is no root.
         """
         if not self.root:
             uri = self.address(uri)

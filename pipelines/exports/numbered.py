@@ -1,4 +1,5 @@
-"""Forms of numbered files: those of the parts, one after the other. A later export keeps those of earlier rows."""
+"""Forms of numbered files: those of the parts, one after the other. A later export keeps those of
+earlier rows."""
 
 from __future__ import annotations
 
@@ -20,8 +21,11 @@ class NumberedForm(FilesForm):
         """Final name of a file."""
         raise NotImplementedError
 
-    def beside(self, target: Target, counts: ExportCounts) -> tuple[dict[str, bytes], dict[str, Any]]:
-        """Small files that stand beside, visible after the others, and details for ``export.json``."""
+    def beside(
+        self, target: Target, counts: ExportCounts
+    ) -> tuple[dict[str, bytes], dict[str, Any]]:
+        """Small files that stand beside, visible after the others, and details for
+        ``export.json``."""
         return {}, {}
 
     def places(self, staged: Sequence[Staged]) -> dict[str, str]:
@@ -33,7 +37,9 @@ class NumberedForm(FilesForm):
             for name in names
         }
 
-    def assemble(self, target: Target, folder: str, staged: Sequence[Staged], counts: ExportCounts) -> ExportedFiles:
+    def assemble(
+        self, target: Target, folder: str, staged: Sequence[Staged], counts: ExportCounts
+    ) -> ExportedFiles:
         places = self.places(staged)
         small, details = self.beside(target, counts)
         outcome = ExportedFiles(
@@ -47,7 +53,9 @@ class NumberedForm(FilesForm):
             {
                 "key": one.part.key,
                 "counts": one.counts.as_dict(),
-                "files": {split: [places[name] for name in names] for split, names in one.files.items()},
+                "files": {
+                    split: [places[name] for name in names] for split, names in one.files.items()
+                },
             }
             for one in staged
         ]

@@ -30,7 +30,9 @@ class ExportInputOptions(BaseModel):
         "take those marked good whatever their verdict, and export edited texts.")  # fmt: skip
     columns: str | None = Field(None, description="Columns of results to keep, separated by commas; id is always kept. "
         "Default: all in a table; in conversations those of the form alone.")  # fmt: skip
-    media_column: str | None = Field(None, description="Column with the media. Default: the one that the runs read.")
+    media_column: str | None = Field(
+        None, description="Column with the media. Default: the one that the runs read."
+    )
     media_root: str | None = Field(None, description="What relative media paths are relative to. Default: the folder "
         "of the input that the runs read.")  # fmt: skip
     while_running: bool = Field(False, description="Export what is there although a run is still writing; without it "
@@ -39,9 +41,15 @@ class ExportInputOptions(BaseModel):
         "bucket of the input and public http(s) addresses. Repeat for more.")  # fmt: skip
     http_header: tuple[str, ...] = Field((), description="Header of http(s) fetches as NAME=VALUE, as for the jobs. "
         "Never shown. Repeat for more.")  # fmt: skip
-    s3_anonymous: bool = Field(False, description="Read media from S3 without credentials, as public buckets allow.")
-    max_bytes: Annotated[int, Field(ge=1)] = Field(100_000_000, description="Largest file fetched, in bytes.")
-    fetch_timeout: Annotated[int, Field(ge=1)] = Field(60, description="Seconds one fetch may take.")
+    s3_anonymous: bool = Field(
+        False, description="Read media from S3 without credentials, as public buckets allow."
+    )
+    max_bytes: Annotated[int, Field(ge=1)] = Field(
+        100_000_000, description="Largest file fetched, in bytes."
+    )
+    fetch_timeout: Annotated[int, Field(ge=1)] = Field(
+        60, description="Seconds one fetch may take."
+    )
 
 
 class ExportOutputOptions(BaseModel):
@@ -52,7 +60,9 @@ class ExportOutputOptions(BaseModel):
     to: FormName = Field(description="Form of the export; docs/exports.md says what each writes.")
     split: str | None = Field(None, description="Splits and their shares, such as train=0.9,val=0.1. A row's split "
         "follows from its id, and stays the same as the output grows; the rest of 1 is left out.")  # fmt: skip
-    split_column: str | None = Field(None, description="Column with the name of a row's split, instead of --split.")
+    split_column: str | None = Field(
+        None, description="Column with the name of a row's split, instead of --split."
+    )
     name: str | None = Field(None, description="Name of the dataset. Default: that of the folder.")
     media: Literal["auto", "copy", "reference"] = Field("auto", description="Whether the export holds the images, "
         "fetched again, or their addresses. auto: copy for hf, reference for sft, llava and sharegpt.")  # fmt: skip
@@ -63,7 +73,9 @@ class ExportOutputOptions(BaseModel):
     catalog: str | None = Field(None, description="With --to iceberg: a catalog of pyiceberg's configuration and the "
         "table in it, NAME:NAMESPACE.TABLE. Default: no catalog.")  # fmt: skip
     private: bool = Field(False, description="Make that dataset a private one, if it is new.")
-    overwrite: bool = Field(False, description="Replace an earlier export that has another form or other options.")
+    overwrite: bool = Field(
+        False, description="Replace an earlier export that has another form or other options."
+    )
 
     @field_validator("split")
     @classmethod
@@ -89,7 +101,9 @@ class ExportOutputOptions(BaseModel):
     @model_validator(mode="after")
     def _one_way_to_split(self) -> ExportOutputOptions:
         if self.split is not None and self.split_column is not None:
-            raise ValueError("--split and --split-column cannot be combined; leave one of them out.")
+            raise ValueError(
+                "--split and --split-column cannot be combined; leave one of them out."
+            )
         return self
 
 
@@ -98,7 +112,9 @@ class ExportRunOptions(BaseModel):
 
     ray_address: str | None = Field(None, description="Ray cluster whose nodes fetch media. Default: RAY_ADDRESS, "
         "which `ray job submit` sets; without it this process does all.")  # fmt: skip
-    log_json: bool = Field(False, description="Write the log on standard error as JSON, one object a line.")
+    log_json: bool = Field(
+        False, description="Write the log on standard error as JSON, one object a line."
+    )
     dry_run: bool = Field(False, description="Check everything, print the plan, and write nothing.")
 
 
@@ -118,7 +134,9 @@ class ExportOptions(ExportRunOptions, ExportOutputOptions, ExportInputOptions):
         """Names in ``--columns``; None if it is not given."""
         if self.columns is None:
             return None
-        return tuple(dict.fromkeys(name.strip() for name in self.columns.split(",") if name.strip()))
+        return tuple(
+            dict.fromkeys(name.strip() for name in self.columns.split(",") if name.strip())
+        )
 
     @property
     def splitter(self) -> Splitter:
@@ -132,7 +150,24 @@ class ExportOptions(ExportRunOptions, ExportOutputOptions, ExportInputOptions):
 
     def identity(self) -> dict[str, Any]:
         """The options that the content of an export depends on."""
-        indifferent = {"input", "output", "overwrite", "while_running", "ray_address", "log_json", "dry_run"}
-        indifferent |= {"allow", "http_header", "s3_anonymous", "max_bytes", "fetch_timeout", "push_to_hub", "private"}
-        indifferent |= {"catalog"} if self.catalog is None else set()  # exports of older versions do not have it
+        indifferent = {
+            "input",
+            "output",
+            "overwrite",
+            "while_running",
+            "ray_address",
+            "log_json",
+            "dry_run",
+        }
+        indifferent |= {
+            "allow",
+            "http_header",
+            "s3_anonymous",
+            "max_bytes",
+            "fetch_timeout",
+            "push_to_hub",
+            "private",
+        }
+        # exports of older versions do not have it
+        indifferent |= {"catalog"} if self.catalog is None else set()
         return self.model_dump(mode="json", exclude=indifferent) | {"name": self.dataset_name}

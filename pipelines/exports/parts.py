@@ -1,4 +1,5 @@
-"""Cuts an output into parts: some rows of ``results/`` that are exported together, and kept on resuming."""
+"""Cuts an output into parts: some rows of ``results/`` that are exported together, and kept on
+resuming."""
 
 from __future__ import annotations
 
@@ -33,9 +34,13 @@ class ExportPart:
 
 
 def plan_parts(
-    sizes: Mapping[str, int], options: Mapping[str, Any], part_bytes: int, count: Callable[[str], int]
+    sizes: Mapping[str, int],
+    options: Mapping[str, Any],
+    part_bytes: int,
+    count: Callable[[str], int],
 ) -> list[ExportPart]:
-    """The parts of an output. If the output grows, all but the last of the earlier parts stay as they are.
+    """The parts of an output. If the output grows, all but the last of the earlier parts stay as
+    they are.
 
     Args:
         sizes: Size of each file, in the order of the rows.
@@ -49,7 +54,11 @@ def plan_parts(
             groups += [[(rows, size)] for rows in _cut(name, count(name), -(-size // part_bytes))]
             continue
         last = groups[-1] if groups else []
-        if not last or last[-1][0].stop is not None or sum(size for _, size in last) + size > part_bytes:
+        if (
+            not last
+            or last[-1][0].stop is not None
+            or sum(size for _, size in last) + size > part_bytes
+        ):
             groups.append([])
         groups[-1].append((RowRange(name), size))
     return [

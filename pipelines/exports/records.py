@@ -33,7 +33,9 @@ class RecordForm(FilesForm):
         """
         raise NotImplementedError
 
-    def prepared(self, rows: list[dict[str, Any]], target: Target) -> Iterator[dict[str, Any] | LeftOut]:
+    def prepared(
+        self, rows: list[dict[str, Any]], target: Target
+    ) -> Iterator[dict[str, Any] | LeftOut]:
         """Each row as `record` takes it, or why it has no place in this form."""
         yield from rows
 
@@ -45,8 +47,11 @@ class RecordForm(FilesForm):
         """Name of the file of a split."""
         return f"{split}.jsonl"
 
-    def beside(self, target: Target, counts: ExportCounts) -> tuple[dict[str, bytes], dict[str, Any]]:
-        """Small files that stand beside, visible after the others, and details for ``export.json``."""
+    def beside(
+        self, target: Target, counts: ExportCounts
+    ) -> tuple[dict[str, bytes], dict[str, Any]]:
+        """Small files that stand beside, visible after the others, and details for
+        ``export.json``."""
         return {}, {}
 
     def kept(self, row: dict[str, Any]) -> dict[str, Any]:
@@ -59,12 +64,16 @@ class RecordForm(FilesForm):
     def write(self, rows: Iterator[pa.Table], files: PartFiles, counts: ExportCounts) -> None:
         for table in rows:
             splits = self.splitter.splits_of(table)
-            for split, row in zip(splits, self.prepared(table.to_pylist(), files.target), strict=True):
+            for split, row in zip(
+                splits, self.prepared(table.to_pylist(), files.target), strict=True
+            ):
                 if split is None or isinstance(row, LeftOut):
                     counts.left_out["split" if split is None else cast(LeftOut, row).reason] += 1
                     continue
                 try:
-                    line = orjson.dumps(self.record(row), default=plain, option=orjson.OPT_APPEND_NEWLINE)
+                    line = orjson.dumps(
+                        self.record(row), default=plain, option=orjson.OPT_APPEND_NEWLINE
+                    )
                 except ConfigurationError:
                     raise  # every other row would fail in the same way
                 except Exception as error:
@@ -73,7 +82,9 @@ class RecordForm(FilesForm):
                 files.of(split).write(line)
                 counts.out[split] += 1
 
-    def assemble(self, target: Target, folder: str, staged: Sequence[Staged], counts: ExportCounts) -> ExportedFiles:
+    def assemble(
+        self, target: Target, folder: str, staged: Sequence[Staged], counts: ExportCounts
+    ) -> ExportedFiles:
         outcome = ExportedFiles()
         for split in sorted(counts.out):
             name = self.final_name(split)
@@ -89,7 +100,8 @@ class RecordForm(FilesForm):
 
 
 def reason_of(error: Exception, row: dict[str, Any]) -> str:
-    """Why a row is left out; an exception that nobody foresaw is logged, and costs this row alone."""
+    """Why a row is left out; an exception that nobody foresaw is logged, and costs this row
+    alone."""
     if isinstance(error, LeftOut):
         return error.reason
     said = unforeseen("write", error).message

@@ -1,7 +1,9 @@
-"""Reads the rows of an output for an export, batch after batch: only the columns that are needed, only the rows wanted.
+"""Reads the rows of an output for an export, batch after batch: only the columns that are needed,
+only the rows wanted.
 
-Other tables about the same units join in here. A `Beside` sees each batch before a form does: it may add columns,
-change values, or leave rows out with a reason. Verdicts of a filter and texts of reviews are such tables.
+Other tables about the same units join in here. A `Beside` sees each batch before a form does: it
+may add columns, change values, or leave rows out with a reason. Verdicts of a filter and texts of
+reviews are such tables.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ class Beside(Protocol):
 
     @property
     def key(self) -> str:
-        """Identifies its content: parts that were exported with another content are exported again."""
+        """Identifies its content: parts that were exported with another content are exported
+        again."""
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -41,7 +44,8 @@ class Beside(Protocol):
         """The columns of the rows after the join: all there were, and its own."""
 
     def join(self, rows: pa.Table) -> tuple[pa.Table, Counter[str]]:
-        """The rows of a batch with what the other table says, and how many were left out, by reason."""
+        """The rows of a batch with what the other table says, and how many were left out, by
+        reason."""
 
 
 @dataclass(frozen=True)
@@ -71,14 +75,18 @@ class ResultReader:
         if self.needs is None or self.where is not None:  # a condition may look at any column
             return self.schema
         needs = {"id", *self.needs, *(name for other in self.beside for name in other.needs)}
-        return pa.schema([field for field in self.schema if field.name in needs], metadata=self.schema.metadata)
+        return pa.schema(
+            [field for field in self.schema if field.name in needs], metadata=self.schema.metadata
+        )
 
     def batches(self, part: Sequence[RowRange], counts: ExportCounts) -> Iterator[pa.Table]:
         """The wanted rows of a part, in order. Counts the rows read and those that are left out."""
         output = OutputFolder(self.uri)
         for piece in part:
             read = partial(_read_rows, output, piece, self._read)
-            for rows in read_patiently(read, f"{safe_uri(output.uri)}/{piece.file} could not be read on"):
+            for rows in read_patiently(
+                read, f"{safe_uri(output.uri)}/{piece.file} could not be read on"
+            ):
                 counts.rows_in += len(rows)
                 for other in self.beside:
                     rows, left_out = other.join(rows)
@@ -97,8 +105,13 @@ def _read_rows(output: OutputFolder, piece: RowRange, schema: pa.Schema) -> Iter
         parquet = pq.ParquetFile(file, pre_buffer=False)
         there = [column for column in schema.names if column in parquet.schema_arrow.names]
         groups, at = _groups(parquet.metadata, piece)
-        for batch in parquet.iter_batches(batch_size=BATCH_ROWS, columns=there, row_groups=groups, use_threads=False):
-            start, end = max(piece.start - at, 0), len(batch) if piece.stop is None else max(piece.stop - at, 0)
+        for batch in parquet.iter_batches(
+            batch_size=BATCH_ROWS, columns=there, row_groups=groups, use_threads=False
+        ):
+            start, end = (
+                max(piece.start - at, 0),
+                len(batch) if piece.stop is None else max(piece.stop - at, 0),
+            )
             at += len(batch)
             wanted = batch.slice(start, max(0, min(end, len(batch)) - start))
             if len(wanted):
@@ -129,7 +142,8 @@ def rows_of_file(output: OutputFolder, name: str) -> int:
 
 
 def _fit(rows: pa.Table, schema: pa.Schema, name: str) -> pa.Table:
-    """The rows in the columns of the newest file; files of before ``--new-columns add`` have fewer."""
+    """The rows in the columns of the newest file; files of before ``--new-columns add`` have
+    fewer."""
     columns = []
     for field in schema:
         if field.name not in rows.column_names:
@@ -138,7 +152,9 @@ def _fit(rows: pa.Table, schema: pa.Schema, name: str) -> pa.Table:
         try:
             columns.append(rows[field.name].cast(field.type))
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
-            raise ConfigurationError(f"{name}: column {field.name!r} is of another type than later: {error}") from None
+            raise ConfigurationError(
+                f"{name}: column {field.name!r} is of another type than later: {error}"
+            ) from None
     return pa.table(columns, schema=schema)
 
 
@@ -146,7 +162,8 @@ def sizes_of(output: OutputFolder) -> dict[str, int]:
     """The size of each file of ``results/``, in the order of the rows."""
     path = f"{output.root.rstrip('/')}/{RESULTS}"
     entries = patiently(
-        lambda: output.fs.ls(path, detail=True), f"{safe_uri(output.uri)}/{RESULTS} could not be listed"
+        lambda: output.fs.ls(path, detail=True),
+        f"{safe_uri(output.uri)}/{RESULTS} could not be listed",
     )
     sizes = {entry["name"].rpartition("/")[2]: int(entry["size"]) for entry in entries}
     return {name: sizes[name.rpartition("/")[2]] for name in output.files(RESULTS)}

@@ -1,4 +1,5 @@
-"""Runs one export: checks what the form needs, cuts the output into parts, and hands them to the form."""
+"""Runs one export: checks what the form needs, cuts the output into parts, and hands them to the
+form."""
 
 from __future__ import annotations
 
@@ -50,11 +51,15 @@ class PlannedExport:
         columns = ", ".join(self.reader.needs or self.reader.schema.names)
         done = self.target.done()
         there = (
-            "nothing" if done is None else f"an export of {done.get('rows_out', 0):,} rows, which is brought up to date"
+            "nothing"
+            if done is None
+            else f"an export of {done.get('rows_out', 0):,} rows, which is brought up to date"
         )
         lines = [
-            f"read      {safe_uri(self.output.uri)}: {len(sizes):,} file(s), {sum(sizes.values()) / 1e6:,.1f} MB, "
-            f"{rows:,} rows; {columns}",
+            (
+                f"read      {safe_uri(self.output.uri)}: {len(sizes):,} file(s),"
+                f" {sum(sizes.values()) / 1e6:,.1f} MB, {rows:,} rows; {columns}"
+            ),
             f"where     {self.options.where or 'all rows'}",
             f"write     {self.options.to} to {safe_uri(self.target.uri)}",
             f"there     {there}",
@@ -74,7 +79,9 @@ class PlannedExport:
         form, output, reader, target = self.form, self.output, self.reader, self.target
         if isinstance(form, TableForm):
             return export_table(form, reader, target, output)
-        parts = plan_parts(sizes_of(output), form.identity(), form.part_bytes, partial(rows_of_file, output))
+        parts = plan_parts(
+            sizes_of(output), form.identity(), form.part_bytes, partial(rows_of_file, output)
+        )
         first = next(reader.batches(parts[0].rows, ExportCounts()), None) if form.fetches else None
         if first is not None:
             form.check_media(first.slice(0, _SAMPLED).to_pylist())
@@ -85,7 +92,8 @@ class PlannedExport:
 def plan_export(
     options: ExportOptions, output: OutputFolder, answers: OutputView, beside: Sequence[Beside] = ()
 ) -> PlannedExport:
-    """Checks that the export can be made. Writes nothing, but ends what an earlier export had all but ended.
+    """Checks that the export can be made. Writes nothing, but ends what an earlier export had all
+    but ended.
 
     Args:
         options: Its options.
@@ -94,7 +102,8 @@ def plan_export(
         beside: Other tables about the same units, which join the rows before the form sees them.
 
     Raises:
-        ConfigurationError: The form cannot be made of this output, or the target holds something else.
+        ConfigurationError: The form cannot be made of this output, or the target holds something
+            else.
     """
     read = answers.schema
     for other in beside:
@@ -134,7 +143,14 @@ def check_effects(options: ExportOptions, form: FilesForm | TableForm) -> None:
     if options.to != "webdataset":
         refuse(options, ("shard_mb",), "it is for --to webdataset")
     if not form.fetches:
-        fetching = ("allow", "http_header", "s3_anonymous", "max_bytes", "fetch_timeout", "ray_address")
+        fetching = (
+            "allow",
+            "http_header",
+            "s3_anonymous",
+            "max_bytes",
+            "fetch_timeout",
+            "ray_address",
+        )
         refuse(options, fetching, "this export fetches no media")
 
 
@@ -152,8 +168,9 @@ def check_same(options: ExportOptions, target: Target) -> None:
         if now.get(name) != value:
             flag = f"--{name.replace('_', '-')}"
             raise ConfigurationError(
-                f"--output {safe_uri(options.output)} holds an export with {flag} {_said(value)}; now it is "
-                f"{_said(now.get(name))}. Give another --output, or --overwrite to replace it."
+                f"--output {safe_uri(options.output)} holds an export with {flag} {_said(value)};"
+                f" now it is {_said(now.get(name))}. Give another --output, or --overwrite to"
+                " replace it."
             )
 
 

@@ -1,4 +1,5 @@
-"""Where parts are written: in this process, or as tasks of a Ray cluster, whose nodes fetch media side by side."""
+"""Where parts are written: in this process, or as tasks of a Ray cluster, whose nodes fetch media
+side by side."""
 
 from __future__ import annotations
 
@@ -12,12 +13,15 @@ from pipelines.ray_address import address_of, check_address, check_listening
 
 
 @contextlib.contextmanager
-def runner(options: ExportOptions, *, wanted: bool) -> Iterator[Callable[[Callable[..., Any], Iterable[Any]], Any]]:
+def runner(
+    options: ExportOptions, *, wanted: bool
+) -> Iterator[Callable[[Callable[..., Any], Iterable[Any]], Any]]:
     """A function like `map`.
 
     Args:
         options: Options of the export.
-        wanted: Whether a cluster makes it faster. Without ``--ray-address`` or RAY_ADDRESS, this process does all.
+        wanted: Whether a cluster makes it faster. Without ``--ray-address`` or RAY_ADDRESS, this
+            process does all.
 
     Raises:
         ConfigurationError: The cluster does not answer.
@@ -39,7 +43,8 @@ def runner(options: ExportOptions, *, wanted: bool) -> Iterator[Callable[[Callab
 
 
 def _map_on_ray(work: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
-    """Calls ``work`` for each item, as many at once as the cluster has CPUs. A task of a lost node is repeated."""
+    """Calls ``work`` for each item, as many at once as the cluster has CPUs. A task of a lost node
+    is repeated."""
     import ray
 
     task = ray.remote(max_retries=3)(_call)

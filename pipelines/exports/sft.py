@@ -1,4 +1,5 @@
-"""InternVL's own form for fine-tuning: a JSON line for each conversation, and a meta file that names the files."""
+"""InternVL's own form for fine-tuning: a JSON line for each conversation, and a meta file that
+names the files."""
 
 from __future__ import annotations
 
@@ -47,7 +48,9 @@ class ConversationForm(RecordForm):
         if self.copies is not None:
             self.copies.check(rows, self.media.uris)
 
-    def prepared(self, rows: list[dict[str, Any]], target: Target) -> Iterator[dict[str, Any] | LeftOut]:
+    def prepared(
+        self, rows: list[dict[str, Any]], target: Target
+    ) -> Iterator[dict[str, Any] | LeftOut]:
         if self.copies is None:
             yield from rows
         else:
@@ -95,7 +98,9 @@ class Sft(ConversationForm):
         record["conversations"] = in_roles(turns)
         return self.kept(row) | record
 
-    def beside(self, target: Target, counts: ExportCounts) -> tuple[dict[str, bytes], dict[str, Any]]:
+    def beside(
+        self, target: Target, counts: ExportCounts
+    ) -> tuple[dict[str, bytes], dict[str, Any]]:
         """The meta file: an entry for each split, with what the scripts need to read it."""
         tiles = self.answers.setting("max_tiles")
         meta = {

@@ -1,4 +1,5 @@
-"""The ShareGPT form as LLaMA-Factory reads it: one JSON array a split, and ``dataset_info.json``."""
+"""The ShareGPT form as LLaMA-Factory reads it: one JSON array a split, and
+``dataset_info.json``."""
 
 from __future__ import annotations
 
@@ -20,14 +21,22 @@ class Sharegpt(ConversationForm):
 
     def record(self, row: dict[str, Any]) -> dict[str, Any]:
         turns, uris, _ = self.turns_and_media(row)
-        addresses = [self.media.address(uri) for uri in uris] if self.copies is None else row[COPIES]
+        addresses = (
+            [self.media.address(uri) for uri in uris] if self.copies is None else row[COPIES]
+        )
         media = {self._column: addresses}
         return self.kept(row) | {"id": row["id"], "conversations": in_roles(turns)} | media
 
-    def prepared(self, rows: list[dict[str, Any]], target: Target) -> Iterator[dict[str, Any] | LeftOut]:
+    def prepared(
+        self, rows: list[dict[str, Any]], target: Target
+    ) -> Iterator[dict[str, Any] | LeftOut]:
         root = self.root(target) if self.copies is not None else ""  # addresses are whole
         for row in super().prepared(rows, target):
-            yield row if isinstance(row, LeftOut) or not root else row | {COPIES: [root + one for one in row[COPIES]]}
+            yield (
+                row
+                if isinstance(row, LeftOut) or not root
+                else row | {COPIES: [root + one for one in row[COPIES]]}
+            )
 
     @property
     def _column(self) -> str:
@@ -39,7 +48,9 @@ class Sharegpt(ConversationForm):
     def join(self, split: str, parts: Parts, out: BinaryIO) -> None:
         parts.copy_as_array(out)
 
-    def beside(self, target: Target, counts: ExportCounts) -> tuple[dict[str, bytes], dict[str, Any]]:
+    def beside(
+        self, target: Target, counts: ExportCounts
+    ) -> tuple[dict[str, bytes], dict[str, Any]]:
         info = {
             f"{self.options.dataset_name}_{split}": {
                 "file_name": self.final_name(split),

@@ -27,11 +27,16 @@ def parse_ratios(text: str) -> tuple[tuple[str, float], ...]:
         name, _, share = item.partition("=")
         name = name.strip()
         if not _NAME.fullmatch(name) or name in ratios:
-            raise ValueError(f"needs names of letters, digits and _, each once, as in train=0.9,val=0.1, not {item!r}")
+            raise ValueError(
+                "needs names of letters, digits and _, each once, as in train=0.9,val=0.1, not"
+                f" {item!r}"
+            )
         try:
             ratios[name] = float(share)
         except ValueError:
-            raise ValueError(f"needs a number after each name, as in train=0.9,val=0.1, not {item!r}") from None
+            raise ValueError(
+                f"needs a number after each name, as in train=0.9,val=0.1, not {item!r}"
+            ) from None
         if not 0 < ratios[name] <= 1:
             raise ValueError(f"needs shares above 0 and at most 1, not {share}")
     if sum(ratios.values()) > 1 + 1e-9:
@@ -65,20 +70,24 @@ class Splitter:
         """The split of each row; None for a row that is in none.
 
         Raises:
-            ConfigurationError: A value of the column cannot be the name of a split, or there are too many.
+            ConfigurationError: A value of the column cannot be the name of a split, or there are
+                too many.
         """
         if self.column is not None:
             return self._by_column(rows[self.column])
         if not self.ratios:
             return [TRAIN] * len(rows)
         owners: Sequence[str] = rows["id"].to_pylist()
-        if "parent" in rows.column_names:  # pages of one document, and clips of one video, stay together
+        # pages of one document, and clips of one video, stay together
+        if "parent" in rows.column_names:
             parents = rows["parent"].to_pylist()
             owners = [parent or own for parent, own in zip(parents, owners, strict=True)]
         return [self._by_hash(owner) for owner in owners]
 
     def _by_hash(self, owner: str) -> str | None:
-        place = int.from_bytes(hashlib.blake2b(owner.encode(), digest_size=8).digest(), "big") / 2**64
+        place = (
+            int.from_bytes(hashlib.blake2b(owner.encode(), digest_size=8).digest(), "big") / 2**64
+        )
         end = 0.0
         for name, share in self.ratios:
             end += share
@@ -93,11 +102,13 @@ class Splitter:
         for name in sorted(found):
             if not _NAME.fullmatch(name):
                 raise ConfigurationError(
-                    f"--split-column {self.column}: {name!r:.80} cannot be the name of a split; names are of letters, "
-                    "digits and _. Leave such rows out by --where, or make the column's values such names."
+                    f"--split-column {self.column}: {name!r:.80} cannot be the name of a split;"
+                    " names are of letters, digits and _. Leave such rows out by --where, or make"
+                    " the column's values such names."
                 )
         if len(found) > _MOST:
             raise ConfigurationError(
-                f"--split-column {self.column}: more than {_MOST} different values. Name a column with few."
+                f"--split-column {self.column}: more than {_MOST} different values. Name a column"
+                " with few."
             )
         return names

@@ -1,4 +1,5 @@
-"""Types of columns that Delta and Iceberg have no equal of, and what holds all their values there."""
+"""Types of columns that Delta and Iceberg have no equal of, and what holds all their values
+there."""
 
 from __future__ import annotations
 
@@ -15,8 +16,13 @@ _WIDER = {
 
 
 def held(type_: pa.DataType) -> pa.DataType:
-    """The type in a table: wider integers for those without sign, whole numbers for durations, lists of any length."""
-    if pa.types.is_list(type_) or pa.types.is_large_list(type_) or pa.types.is_fixed_size_list(type_):
+    """The type in a table: wider integers for those without sign, whole numbers for durations,
+    lists of any length."""
+    if (
+        pa.types.is_list(type_)
+        or pa.types.is_large_list(type_)
+        or pa.types.is_fixed_size_list(type_)
+    ):
         return pa.list_(held(type_.value_type))
     if pa.types.is_struct(type_):
         return pa.struct([pa.field(field.name, held(field.type)) for field in type_])
@@ -29,4 +35,6 @@ def held(type_: pa.DataType) -> pa.DataType:
 
 def held_schema(schema: pa.Schema) -> pa.Schema:
     """The columns of a table."""
-    return pa.schema([pa.field(field.name, held(field.type)) for field in schema], metadata=schema.metadata)
+    return pa.schema(
+        [pa.field(field.name, held(field.type)) for field in schema], metadata=schema.metadata
+    )

@@ -1,8 +1,9 @@
 """Drives the forms that are tables: a commit for each run of the output, which names the run.
 
-A table remembers, in the same commit, which content of a run it has. A run whose content is there already is passed
-over, so that repeating an export changes nothing. Rows whose id is in the table already replace the row there; if a run
-has none, its rows are appended. Rows are streamed, and of the table only the digests of its ids are in memory.
+A table remembers, in the same commit, which content of a run it has. A run whose content is there
+already is passed over, so that repeating an export changes nothing. Rows whose id is in the table
+already replace the row there; if a run has none, its rows are appended. Rows are streamed, and of
+the table only the digests of its ids are in memory.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ class TableForm(ExportForm):
     def schema(self) -> pa.Schema:
         """The columns of the table."""
         kept = self.options.kept_columns
-        fields = [field for field in self.answers.schema if kept is None or field.name in (*kept, "id")]
+        fields = [
+            field for field in self.answers.schema if kept is None or field.name in (*kept, "id")
+        ]
         split = [pa.field(SPLIT, pa.string())] if self.splitter.asked else []
         return pa.schema([field.remove_metadata() for field in fields] + split)
 
@@ -49,12 +52,13 @@ class TableForm(ExportForm):
         check_export_columns(self.options.kept_columns or (), self.answers.schema)
         if self.options.overwrite:
             raise ConfigurationError(
-                f"--overwrite: a {self.options.to} table is added to, by id. Give another --output, or remove it."
+                f"--overwrite: a {self.options.to} table is added to, by id. Give another --output,"
+                " or remove it."
             )
         if self.splitter.asked and SPLIT in self.answers.schema.names:
             raise ConfigurationError(
-                f"--split: results have a column {SPLIT!r} already. Use it by --split-column {SPLIT}, or leave it out "
-                "by --columns."
+                f"--split: results have a column {SPLIT!r} already. Use it by --split-column"
+                f" {SPLIT}, or leave it out by --columns."
             )
 
     def open(self, target: Target) -> bool:
@@ -91,11 +95,14 @@ class TableForm(ExportForm):
 def foreign(target: Target, what: str) -> ConfigurationError:
     """The error for a table that no export wrote."""
     return ConfigurationError(
-        f"--output {safe_uri(target.uri)} is {what} that no export of this program made. Give an empty or a new folder."
+        f"--output {safe_uri(target.uri)} is {what} that no export of this program made. Give an"
+        " empty or a new folder."
     )
 
 
-def export_table(form: TableForm, reader: ResultReader, target: Target, output: OutputFolder) -> ExportCounts:
+def export_table(
+    form: TableForm, reader: ResultReader, target: Target, output: OutputFolder
+) -> ExportCounts:
     """Writes an export to a table.
 
     Returns:
@@ -114,7 +121,8 @@ def export_table(form: TableForm, reader: ResultReader, target: Target, output: 
         named = named_run(name)
         runs.setdefault(named[0] if named else OTHERS, []).append(name)
     keys = {
-        run: json_digest([[[name, sizes[name]] for name in names], form.identity()])[:15] for run, names in runs.items()
+        run: json_digest([[[name, sizes[name]] for name in names], form.identity()])[:15]
+        for run, names in runs.items()
     }
     target.begin({"to": form.options.to, "runs": len(runs)})
     commits = _Commits(form, reader, target)
@@ -134,7 +142,9 @@ class _Commits:
         self._form, self._reader, self._target = form, reader, target
         self._there: FinishedUnits | None = None
 
-    def make(self, run: str, key: str, names: Sequence[str], before: Mapping[str, Any]) -> ExportCounts:
+    def make(
+        self, run: str, key: str, names: Sequence[str], before: Mapping[str, Any]
+    ) -> ExportCounts:
         """Commits the rows of a run, unless the table has them. Returns their counts."""
         is_there = self._form.committed(run) == key
         if is_there and before.get("key") == key:
@@ -158,11 +168,15 @@ class _Commits:
         counts, again = ExportCounts(), False
         for rows, splits in self._wanted(reader, part, counts):
             counts.out.update(splits)
-            again = again or bool((self._known.find([unit_key(one) for one in rows["id"].to_pylist()]) >= 0).any())
+            again = again or bool(
+                (self._known.find([unit_key(one) for one in rows["id"].to_pylist()]) >= 0).any()
+            )
         counts.check()
         return counts, again
 
-    def _batches(self, part: Sequence[RowRange], failed: list[Exception]) -> Iterator[pa.RecordBatch]:
+    def _batches(
+        self, part: Sequence[RowRange], failed: list[Exception]
+    ) -> Iterator[pa.RecordBatch]:
         schema = self._form.schema
         try:
             for rows, splits in self._wanted(self._reader, part, ExportCounts()):
@@ -189,7 +203,8 @@ class _Commits:
 
     @property
     def _known(self) -> FinishedUnits:
-        """The ids of the table before this export; no two runs of an output have an id in common."""
+        """The ids of the table before this export; no two runs of an output have an id in
+        common."""
         if self._there is None:
             self._there = FinishedUnits()
             for ids in self._form.ids():
@@ -202,4 +217,6 @@ class _Commits:
             return OSError(errno.ENOSPC, said)
         if isinstance(error, ConfigurationError):
             return error
-        return OSError(f"--output {safe_uri(self._target.uri)}: the table could not be written: {said:.600}")
+        return OSError(
+            f"--output {safe_uri(self._target.uri)}: the table could not be written: {said:.600}"
+        )

@@ -1,8 +1,9 @@
 """The folder that an export is written to. All access to its store is here.
 
-An export is written to ``.unfinished/`` first, in parts. Once every part is there, ``commit.json`` in that folder lists
-the files to move and to remove; from then on an interrupted commit is finished by the next export. ``export.json`` is
-removed first and written last: while it is there, the export is whole.
+An export is written to ``.unfinished/`` first, in parts. Once every part is there, ``commit.json``
+in that folder lists the files to move and to remove; from then on an interrupted commit is finished
+by the next export. ``export.json`` is removed first and written last: while it is there, the export
+is whole.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ WRITER = "internvl-batch"
 
 
 def steadily(work: Callable[[], T], what: str) -> T:
-    """Returns the result of ``work()``; calls it again while the store fails, but not if the next call fails as well.
+    """Returns the result of ``work()``; calls it again while the store fails, but not if the next
+    call fails as well.
 
     Raises:
         OSError: There is no space left, or as `patiently`.
@@ -73,7 +75,9 @@ class Target:
 
     def names(self, folder: str = "") -> list[str]:
         """Entries of a folder of it, without their path."""
-        return patiently(lambda: self.folder.list_names(folder), f"{safe_uri(self.uri)} could not be listed")
+        return patiently(
+            lambda: self.folder.list_names(folder), f"{safe_uri(self.uri)} could not be listed"
+        )
 
     def done(self) -> dict[str, Any] | None:
         """What ``export.json`` says; None if there is none."""
@@ -91,8 +95,8 @@ class Target:
         done = self.done() if DONE in names else None
         if done is None or done.get("written_by") != WRITER:
             raise ConfigurationError(
-                f"--output {safe_uri(self.uri)} is not empty, and no export of this program is there ({names[0]} is). "
-                "Give an empty or a new folder."
+                f"--output {safe_uri(self.uri)} is not empty, and no export of this program is"
+                f" there ({names[0]} is). Give an empty or a new folder."
             )
 
     def read_json(self, name: str) -> dict[str, Any] | None:
@@ -103,7 +107,9 @@ class Target:
         return value if isinstance(value, dict) else None
 
     def read(self, name: str) -> bytes:
-        return patiently(lambda: self.folder.read_bytes(name), f"{safe_uri(self.uri)}/{name} could not be read")
+        return patiently(
+            lambda: self.folder.read_bytes(name), f"{safe_uri(self.uri)}/{name} could not be read"
+        )
 
     def write(self, name: str, data: bytes) -> None:
         """Writes a whole file."""
@@ -123,7 +129,9 @@ class Target:
         try:
             self.write_json(f"{UNFINISHED}/plan.json", plan)
         except (PermissionError, FileNotFoundError, NotADirectoryError, FileExistsError) as error:
-            raise ConfigurationError(f"--output {safe_uri(self.uri)}: not writable: {reason(error)}") from None
+            raise ConfigurationError(
+                f"--output {safe_uri(self.uri)}: not writable: {reason(error)}"
+            ) from None
 
     def write_json(self, name: str, value: Any) -> None:
         self.write(name, json.dumps(value, indent=1, ensure_ascii=False).encode())
@@ -142,7 +150,9 @@ class Target:
                     file.closed = True  # closing would complete the upload
                     raise
             return
-        unfinished = posixpath.join(posixpath.dirname(path), f".{posixpath.basename(path)}.{secrets.token_hex(8)}")
+        unfinished = posixpath.join(
+            posixpath.dirname(path), f".{posixpath.basename(path)}.{secrets.token_hex(8)}"
+        )
         os.makedirs(posixpath.dirname(path), exist_ok=True)
         try:
             with open(unfinished, "xb") as file:
@@ -156,7 +166,9 @@ class Target:
             raise
 
     def exists(self, name: str) -> bool:
-        return patiently(lambda: bool(self.folder.fs.exists(self.path(name))), f"{safe_uri(self.uri)}/{name}")
+        return patiently(
+            lambda: bool(self.folder.fs.exists(self.path(name))), f"{safe_uri(self.uri)}/{name}"
+        )
 
     def reading(self, name: str) -> BinaryIO:
         """Opens a file for reading."""
@@ -178,7 +190,10 @@ class Target:
 
     def remove(self, name: str) -> None:
         """Removes a file; does nothing if it is gone already."""
-        patiently(lambda: self.folder.remove_quietly(name), f"{safe_uri(self.uri)}/{name} could not be removed")
+        patiently(
+            lambda: self.folder.remove_quietly(name),
+            f"{safe_uri(self.uri)}/{name} could not be removed",
+        )
 
     def remove_folder(self, name: str) -> None:
         """Removes a folder and what is in it."""
@@ -193,7 +208,9 @@ class Target:
         """The path of a file of it, for the store's file system."""
         return posixpath.join(self.folder.root, name)
 
-    def commit(self, moves: Sequence[tuple[str, str]], removed: Sequence[str], done: dict[str, Any]) -> None:
+    def commit(
+        self, moves: Sequence[tuple[str, str]], removed: Sequence[str], done: dict[str, Any]
+    ) -> None:
         """Makes a staged export visible.
 
         Args:
@@ -201,7 +218,9 @@ class Target:
             removed: Files of the earlier export that are not part of this one.
             done: The content of ``export.json``.
         """
-        self.write_json(f"{UNFINISHED}/{COMMIT}", {"moves": moves, "removed": removed, "done": done})
+        self.write_json(
+            f"{UNFINISHED}/{COMMIT}", {"moves": moves, "removed": removed, "done": done}
+        )
         self.finish_commit()
 
     def finish_commit(self) -> None:

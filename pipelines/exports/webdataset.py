@@ -1,4 +1,5 @@
-"""Tar shards as WebDataset reads them: of each row its media, its answer as text, and its columns as JSON."""
+"""Tar shards as WebDataset reads them: of each row its media, its answer as text, and its columns
+as JSON."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ from pipelines.exports.records import check_export_columns, plain, reason_of
 from pipelines.output.markdown import markdown_name
 
 PART_BYTES = 256 << 10  # of results whose media make a part; about a thousand rows
-_TEXTS = ("caption", "text", "json", "answer", "response")  # the first column there is the answer of a row
+# the first column there is the answer of a row
+_TEXTS = ("caption", "text", "json", "answer", "response")
 
 
 class Webdataset(NumberedForm):
@@ -37,11 +39,20 @@ class Webdataset(NumberedForm):
         self.media, self.fetcher = MediaOf(answers), MediaFetcher(options, answers)
         self.text = next(name for name in _TEXTS if name in (*answers.own, "response"))
         kept = options.kept_columns
-        self.columns = [name for name in answers.schema.names if kept is None or name in (*kept, "id")]
+        self.columns = [
+            name for name in answers.schema.names if kept is None or name in (*kept, "id")
+        ]
 
     @property
     def needs(self) -> tuple[str, ...]:
-        media = ["source_version", "num_tiles", "width", "page", "clip_start", self.answers.media or ""]
+        media = [
+            "source_version",
+            "num_tiles",
+            "width",
+            "page",
+            "clip_start",
+            self.answers.media or "",
+        ]
         return (*self.columns, *media, self.text, *self.splitter.needs)
 
     def check(self) -> None:
@@ -80,11 +91,16 @@ class Webdataset(NumberedForm):
 
     def _members(self, row: dict[str, Any], media: list[bytes]) -> dict[str, bytes]:
         """The files of a sample, by suffix."""
-        suffixes = [suffix_of(data, uri) for data, uri in zip(media, self.media.uris(row), strict=True)]
+        suffixes = [
+            suffix_of(data, uri) for data, uri in zip(media, self.media.uris(row), strict=True)
+        ]
         if len(media) > 1:
             suffixes = [f"{number}.{suffix}" for number, suffix in enumerate(suffixes)]
         columns = {name: row[name] for name in self.columns}
-        said = {"json": orjson.dumps(columns, default=plain), "txt": (row.get(self.text) or "").encode()}
+        said = {
+            "json": orjson.dumps(columns, default=plain),
+            "txt": (row.get(self.text) or "").encode(),
+        }
         return dict(zip(suffixes, media, strict=True)) | said
 
     def _uris(self, row: dict[str, Any]) -> list[str]:
@@ -110,7 +126,8 @@ class _Shard:
             self._tar.close()
 
     def add(self, row_id: str, members: dict[str, bytes]) -> None:
-        """Adds the files of a sample, which WebDataset finds by the part of their name before the first dot."""
+        """Adds the files of a sample, which WebDataset finds by the part of their name before the
+        first dot."""
         key = markdown_name(row_id).replace(".", "%2E")
         for suffix, data in members.items():
             member = tarfile.TarInfo(f"{key}.{suffix}")

@@ -1,4 +1,5 @@
-"""Applies rules to units: every unit ends with one verdict and the names of all rules that hold for it."""
+"""Applies rules to units: every unit ends with one verdict and the names of all rules that hold for
+it."""
 
 from __future__ import annotations
 
@@ -24,8 +25,10 @@ class RuleReport:
         verdict: That it asks for.
         held: Units that it holds for.
         alone: Units that it and no other rule holds for.
-        not_evaluated: Units on which its condition had no value or failed; the rule does not hold for them.
-        condition: The condition as SQL, with limits that depend on all units filled in; empty for duplicates.
+        not_evaluated: Units on which its condition had no value or failed; the rule does not hold
+            for them.
+        condition: The condition as SQL, with limits that depend on all units filled in; empty for
+            duplicates.
         samples: Some of the units: id and answer.
     """
 
@@ -41,8 +44,9 @@ class RuleReport:
 def decide(connection: Any, rules: Sequence[Rule], answer: str | None) -> list[RuleReport]:
     """Makes the table ``verdicts`` with the columns id, verdict, reasons and duplicate_of.
 
-    A rule with the verdict ``keep`` that holds for a unit keeps it whatever the others say; otherwise ``drop`` wins
-    over ``review``. Rules about duplicates come last: units that are dropped already are not compared.
+    A rule with the verdict ``keep`` that holds for a unit keeps it whatever the others say;
+    otherwise ``drop`` wins over ``review``. Rules about duplicates come last: units that are
+    dropped already are not compared.
 
     Args:
         connection: With the view ``units``.
@@ -71,7 +75,9 @@ def _judge(connection: Any, rules: Sequence[Rule]) -> list[RuleReport]:
         chosen.append(f"{_guarded(connection, condition)} AS r{number}")
     connection.execute(f"CREATE TABLE judged AS SELECT {', '.join(chosen)} FROM units")
     for number, report in enumerate(reports):
-        counted = connection.execute(f"SELECT count(*) FROM judged WHERE r{number} IS NULL").fetchone()
+        counted = connection.execute(
+            f"SELECT count(*) FROM judged WHERE r{number} IS NULL"
+        ).fetchone()
         report.not_evaluated = counted[0]
     return reports
 
@@ -84,17 +90,22 @@ def _condition(connection: Any, rule: Rule) -> str:
         query = f"SELECT quantile_cont(({rule.number()})::DOUBLE, {percentile / 100!r}) FROM units"
         (limit,) = _run(connection, rule, query).fetchone()
         given = getattr(rule, side)
-        if limit is not None and (given is None or (limit > given if side == "below" else limit < given)):
+        if limit is not None and (
+            given is None or (limit > given if side == "below" else limit < given)
+        ):
             limits[side] = limit
     return rule.model_copy(update=limits).condition()
 
 
 def _checked(connection: Any, rule: Rule, condition: str) -> str:
     """The condition, if DuckDB takes it as one and it is true or false."""
-    described = _run(connection, rule, f"DESCRIBE SELECT ({condition}) AS held FROM units").fetchall()
+    described = _run(
+        connection, rule, f"DESCRIBE SELECT ({condition}) AS held FROM units"
+    ).fetchall()
     if described[0][1] != "BOOLEAN":
         raise ConfigurationError(
-            f"rule {rule.title}: {condition} is {described[0][1]}, not true or false. Compare it, as in `score < 7`."
+            f"rule {rule.title}: {condition} is {described[0][1]}, not true or false. Compare it,"
+            " as in `score < 7`."
         )
     return condition
 
@@ -119,21 +130,29 @@ def _guarded(connection: Any, condition: str) -> str:
 def _verdicts(connection: Any, rules: Sequence[Rule]) -> None:
     def any_of(verdict: str) -> str:
         return (
-            " OR ".join(f"coalesce(r{i}, false)" for i, rule in enumerate(rules) if rule.verdict == verdict) or "false"
+            " OR ".join(
+                f"coalesce(r{i}, false)" for i, rule in enumerate(rules) if rule.verdict == verdict
+            )
+            or "false"
         )
 
-    names = ", ".join(f"CASE WHEN r{i} THEN {literal(rule.title)} END" for i, rule in enumerate(rules))
+    names = ", ".join(
+        f"CASE WHEN r{i} THEN {literal(rule.title)} END" for i, rule in enumerate(rules)
+    )
     reasons = f"list_filter([{names}], lambda name: name IS NOT NULL)" if rules else "[]::VARCHAR[]"
     connection.execute(
-        f"CREATE TABLE verdicts AS SELECT id, CASE WHEN {any_of('keep')} THEN 'keep' WHEN {any_of('drop')} THEN 'drop' "
-        f"WHEN {any_of('review')} THEN 'review' ELSE 'keep' END AS verdict, ({any_of('keep')}) AS exempt, "
-        f"{reasons}::VARCHAR[] AS reasons, NULL::VARCHAR AS duplicate_of FROM judged"
+        f"CREATE TABLE verdicts AS SELECT id, CASE WHEN {any_of('keep')} THEN 'keep' WHEN"
+        f" {any_of('drop')} THEN 'drop' WHEN {any_of('review')} THEN 'review' ELSE 'keep' END AS"
+        f" verdict, ({any_of('keep')}) AS exempt, {reasons}::VARCHAR[] AS reasons, NULL::VARCHAR AS"
+        " duplicate_of FROM judged"
     )
     connection.execute("DROP TABLE judged")
 
 
 def _judge_duplicates(connection: Any, rule: Duplicates, number: int) -> RuleReport:
-    connection.execute("CREATE OR REPLACE TABLE candidates AS SELECT id FROM verdicts WHERE verdict <> 'drop'")
+    connection.execute(
+        "CREATE OR REPLACE TABLE candidates AS SELECT id FROM verdicts WHERE verdict <> 'drop'"
+    )
     table = f"duplicates{number}"
     try:
         find_duplicates(connection, rule, table)
@@ -145,8 +164,8 @@ def _judge_duplicates(connection: Any, rule: Duplicates, number: int) -> RuleRep
     connection.execute(
         f"UPDATE verdicts SET reasons = list_append(reasons, {literal(rule.title)}), "
         # Candidates are kept or reviewed so far; neither is stronger than what this rule says.
-        f"verdict = CASE WHEN exempt THEN 'keep' ELSE {judged} END, duplicate_of = coalesce(duplicate_of, found.kept) "
-        f"FROM {table} found WHERE verdicts.id = found.id"
+        f"verdict = CASE WHEN exempt THEN 'keep' ELSE {judged} END, duplicate_of ="
+        f" coalesce(duplicate_of, found.kept) FROM {table} found WHERE verdicts.id = found.id"
     )
     return RuleReport(rule.title, rule.verdict)
 
@@ -159,7 +178,7 @@ def _count(connection: Any, report: RuleReport, answer: str | None) -> None:
     ).fetchone()
     shown = f"left({quoted(answer)}::VARCHAR, 300)" if answer else "NULL"
     rows = connection.execute(
-        f"SELECT id, any_value({shown}), any_value(duplicate_of) FROM verdicts JOIN units USING (id) "
-        f"WHERE {held} GROUP BY id ORDER BY hash(id) LIMIT {SAMPLES}"
+        f"SELECT id, any_value({shown}), any_value(duplicate_of) FROM verdicts JOIN units USING"
+        f" (id) WHERE {held} GROUP BY id ORDER BY hash(id) LIMIT {SAMPLES}"
     ).fetchall()
     report.samples = [{"id": row[0], "answer": row[1], "duplicate_of": row[2]} for row in rows]

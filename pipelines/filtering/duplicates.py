@@ -16,27 +16,35 @@ from internvl_ops.errors import ConfigurationError
 from internvl_ops.vectors.index import Index
 from internvl_ops.vectors.nearest import near_pairs
 from pipelines.extras import library
-from pipelines.filtering.rules import Duplicates, ExactDuplicates, NearImages, NearTexts, NearVectors
+from pipelines.filtering.rules import (
+    Duplicates,
+    ExactDuplicates,
+    NearImages,
+    NearTexts,
+    NearVectors,
+)
 from pipelines.output.sql import quoted
 
 PERMUTATIONS = 128
 SHINGLE = 3  # words
 _BATCH = 10_000
 EXACT_VECTORS = 50_000  # every pair of more takes minutes
-# Letters of scripts without blanks between words count as words: Thai, Lao, Burmese, Khmer, Japanese, Chinese.
+# Letters of scripts without blanks between words count as words: Thai, Lao, Burmese, Khmer,
+# Japanese, Chinese.
 _UNSPACED = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff"
 _WORDS = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
 
 
 def find_duplicates(connection: Any, rule: Duplicates, table: str) -> None:
-    """Makes ``table`` with the columns id and kept, a row for each unit that repeats one that is kept.
+    """Makes ``table`` with the columns id and kept, a row for each unit that repeats one that is
+    kept.
 
     The table ``candidates`` must hold the ids of the units that are compared.
     """
     order = f"{rule.best_first}, id" if rule.best_first else "id"
     connection.execute(
-        f"CREATE OR REPLACE TABLE ranked AS SELECT id, row_number() OVER (ORDER BY {order}) AS rank "
-        "FROM units WHERE id IN (SELECT id FROM candidates)"
+        f"CREATE OR REPLACE TABLE ranked AS SELECT id, row_number() OVER (ORDER BY {order}) AS rank"
+        " FROM units WHERE id IN (SELECT id FROM candidates)"
     )
     if isinstance(rule, ExactDuplicates):
         _exact(connection, rule, table)
@@ -63,9 +71,9 @@ def _exact(connection: Any, rule: ExactDuplicates, table: str) -> None:
         keys.append(key)
     there = " AND ".join(f"({key}) IS NOT NULL" for key in keys)
     connection.execute(
-        f"CREATE TABLE {table} AS SELECT id, kept FROM (SELECT units.id, first_value(units.id) OVER "
-        f"(PARTITION BY {', '.join(keys)} ORDER BY rank) AS kept FROM units JOIN ranked USING (id) WHERE {there}) "
-        "WHERE id <> kept"
+        f"CREATE TABLE {table} AS SELECT id, kept FROM (SELECT units.id, first_value(units.id) OVER"
+        f" (PARTITION BY {', '.join(keys)} ORDER BY rank) AS kept FROM units JOIN ranked USING (id)"
+        f" WHERE {there}) WHERE id <> kept"
     )
 
 
@@ -73,20 +81,21 @@ def _near_images(connection: Any, rule: Any) -> dict[int, int]:
     """Rank of a unit -> rank of the unit that is kept."""
     column = quoted(rule.column)
     connection.execute(
-        "CREATE OR REPLACE TABLE hashes AS SELECT rank, try_cast('0x' || "
-        f"{column} AS UBIGINT) AS hash FROM units JOIN ranked USING (id) WHERE length({column}) = 16"
+        f"CREATE OR REPLACE TABLE hashes AS SELECT rank, try_cast('0x' || {column} AS UBIGINT) AS"
+        f" hash FROM units JOIN ranked USING (id) WHERE length({column}) = 16"
     )
     found = dict(_kept_of(_hash_pairs(connection, rule.bits)))
     equal = _rows(
         connection,
-        "SELECT rank, min(rank) OVER (PARTITION BY hash) AS best FROM hashes WHERE hash IS NOT NULL "
-        "QUALIFY rank > best",
+        "SELECT rank, min(rank) OVER (PARTITION BY hash) AS best FROM hashes WHERE hash IS NOT NULL"
+        " QUALIFY rank > best",
     )
     return found | {rank: found.get(best, best) for rank, best in equal}
 
 
 def _hash_pairs(connection: Any, bits: int) -> Iterator[tuple[int, int]]:
-    """Pairs of ranks, one a hash, whose hashes differ in at most ``bits``. Such two agree in one of bits + 1 bands."""
+    """Pairs of ranks, one a hash, whose hashes differ in at most ``bits``. Such two agree in one of
+    bits + 1 bands."""
     distinct = "SELECT min(rank) AS rank, hash FROM hashes WHERE hash IS NOT NULL GROUP BY hash"
     edges = [64 * band // (bits + 1) for band in range(bits + 2)]
     for start, stop in itertools.pairwise(edges):
@@ -108,19 +117,26 @@ def _near_vectors(connection: Any, rule: NearVectors) -> dict[int, int]:
     """Rank of a unit -> rank of the unit that is kept."""
     column = quoted(rule.column)
     table = connection.sql(
-        f"SELECT rank, {column} AS vector FROM units JOIN ranked USING (id) WHERE {column} IS NOT NULL ORDER BY rank"
+        f"SELECT rank, {column} AS vector FROM units JOIN ranked USING (id) WHERE {column} IS NOT"
+        " NULL ORDER BY rank"
     ).to_arrow_table()
     if not len(table):
         return {}
     ranks = table["rank"].to_pylist()
     flat = pc.list_flatten(table["vector"]).to_numpy()
     if len(flat) % len(ranks):
-        raise ConfigurationError(f"rule {rule.title}: the vectors in column {rule.column!r} are not of one length.")
+        raise ConfigurationError(
+            f"rule {rule.title}: the vectors in column {rule.column!r} are not of one length."
+        )
     vectors = np.asarray(flat, np.float32).reshape(len(ranks), -1)
     if len(vectors) <= EXACT_VECTORS:
         pairs = near_pairs(vectors, rule.similarity)
     else:
-        usearch = library("usearch.index", "search", f"The rule near_duplicate_vectors over {len(vectors):,} units")
+        usearch = library(
+            "usearch.index",
+            "search",
+            f"The rule near_duplicate_vectors over {len(vectors):,} units",
+        )
         index = Index(vectors.shape[1], usearch)
         index.add(vectors)
         pairs = index.near_pairs(vectors, rule.similarity)
@@ -128,7 +144,8 @@ def _near_vectors(connection: Any, rule: NearVectors) -> dict[int, int]:
 
 
 def _text_pairs(connection: Any, rule: NearTexts) -> Iterator[tuple[int, int]]:
-    """Pairs of ranks whose texts are near: their MinHashes agree in a band, and in enough places."""
+    """Pairs of ranks whose texts are near: their MinHashes agree in a band, and in enough
+    places."""
     min_hash = library("rensa", "filter", "The rule near_duplicate_texts").RMinHash
     ranks, packed = [], bytearray()
     for rank, text in _rows(
@@ -150,11 +167,16 @@ def _text_pairs(connection: Any, rule: NearTexts) -> Iterator[tuple[int, int]]:
                 yield ranks[one], ranks[other]
 
 
-def _near_in(signatures: np.ndarray, places: list[int], similarity: float) -> Iterator[tuple[int, int]]:
-    """Pairs of near texts in one bucket: each text and the first that is near to it and repeats none itself."""
+def _near_in(
+    signatures: np.ndarray, places: list[int], similarity: float
+) -> Iterator[tuple[int, int]]:
+    """Pairs of near texts in one bucket: each text and the first that is near to it and repeats
+    none itself."""
     originals: list[int] = []
     for place in places:
-        agreement = (signatures[originals] == signatures[place]).mean(axis=1) if originals else np.zeros(0)
+        agreement = (
+            (signatures[originals] == signatures[place]).mean(axis=1) if originals else np.zeros(0)
+        )
         near = np.flatnonzero(agreement >= similarity)
         if len(near):
             yield originals[near[0]], place
@@ -163,7 +185,8 @@ def _near_in(signatures: np.ndarray, places: list[int], similarity: float) -> It
 
 
 def _signature(text: str, min_hash: Any) -> bytes | None:
-    """The MinHash of a text's runs of three words, as uint32; of three letters, where there are fewer words."""
+    """The MinHash of a text's runs of three words, as uint32; of three letters, where there are
+    fewer words."""
     words = _WORDS.findall(text.lower())
     if len(words) < SHINGLE:
         words = list("".join(words))
@@ -185,7 +208,8 @@ def _rows_a_band(similarity: float) -> int:
 
 
 def _kept_of(pairs: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Each unit that repeats a kept one, with that one. The best of all is kept, then the best of what is left."""
+    """Each unit that repeats a kept one, with that one. The best of all is kept, then the best of
+    what is left."""
     near: dict[int, list[int]] = defaultdict(list)
     for one, other in pairs:
         near[max(one, other)].append(min(one, other))

@@ -16,15 +16,20 @@ _CHARACTERS = 2_000
 
 
 def _repetitive(texts: Any) -> pa.Array:
-    return pa.array([is_repetitive(text) if text else False for text in texts.to_pylist()], pa.bool_())
+    return pa.array(
+        [is_repetitive(text) if text else False for text in texts.to_pylist()], pa.bool_()
+    )
 
 
 def _languages(texts: Any) -> pa.Array:
-    return pa.array([_language(text[:_CHARACTERS]) if text else None for text in texts.to_pylist()], pa.string())
+    return pa.array(
+        [_language(text[:_CHARACTERS]) if text else None for text in texts.to_pylist()], pa.string()
+    )
 
 
 def _language(text: str) -> str | None:
-    """The language that is likelier than all others together; None if there is none, as of a table of numbers."""
+    """The language that is likelier than all others together; None if there is none, as of a table
+    of numbers."""
     language, probability = _identifier().classify(text)
     return language if probability > 0.5 else None
 
@@ -54,5 +59,7 @@ def add_functions(connection: Any, needed: Iterable[str]) -> list[str]:
         function, returns = FUNCTIONS[name]
         if name == "language_of":
             library("py3langid", "filter", "The rule language")
-        connection.create_function(name, function, ["VARCHAR"], returns, type="arrow", null_handling="special")
+        connection.create_function(
+            name, function, ["VARCHAR"], returns, type="arrow", null_handling="special"
+        )
     return added

@@ -14,7 +14,9 @@ class FilterOptions(BaseModel):
         "changed.")  # fmt: skip
     output: str = Field(description="Where to write the verdicts: results/ with id, verdict, reasons and duplicate_of, "
         "one row per unit of the input; _runs/ with a report.")  # fmt: skip
-    rules: str = Field("card", description="YAML file with the rules. card: those of the InternVL 2.5 card.")
+    rules: str = Field(
+        "card", description="YAML file with the rules. card: those of the InternVL 2.5 card."
+    )
     join: tuple[str, ...] = Field((), description="More outputs about the same units, as NAME=URI, such as "
         "scores=s3://bucket/scores. Rules use their columns by name, or as NAME.column.")  # fmt: skip
     overwrite: bool = Field(False, description="Replace the verdicts of an earlier run.")

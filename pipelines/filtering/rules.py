@@ -1,7 +1,7 @@
 """The rules file: a list of rules, each with a name and a verdict for the units that it holds for.
 
-A rule is an SQL condition of the user's (``where``) or a built-in one (``rule``). To add a built-in rule, write a
-subclass of `Rule` here or of `Duplicates` in this module, and name it in `BUILT_IN`.
+A rule is an SQL condition of the user's (``where``) or a built-in one (``rule``). To add a built-in
+rule, write a subclass of `Rule` here or of `Duplicates` in this module, and name it in `BUILT_IN`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 _AROUND = r"^[\s\p{Z}]+|[\s\p{Z}]+$"  # white space around a text
 REFUSALS = (
     r"^\W*(i['’]?m |i am )?(so |very )?(sorry|afraid|unable to)\b",
-    r"\bi ((can(no|['’])?t|can ?not|could( not|n['’]t)|(am|was) unable to|(am|was) not able to|won['’]t( be able to)?) "
+    r"\bi ((can(no|['’])?t|can ?not|could( not|n['’]t)|(am|was) unable to|(am|was) not able"
+    r" to|won['’]t( be able to)?) "
     r"(help|assist|provide|process|see|view|access|read|identify|analy[sz]e|describe|determine|comply|fulfil|transcribe"
     r"|extract|make out|recogni[sz]e|answer)|(must|have to|need to|will have to) (decline|refuse)"
     r"|would rather not|am not comfortable)",
@@ -28,7 +29,10 @@ REFUSALS = (
     r"\b(against|violates?) (the|my|our) (\w+ )?(guidelines|polic(y|ies))\b",
     r"^\W*as an? (ai|language model)\b",
     r"\b(image|picture|page|document) (was|is) not (provided|attached|visible|available)",
-    r"^\W*no (image|picture|photo|document|page|file) (was|is|has been) (provided|attached|uploaded|shared)",
+    (
+        r"^\W*no (image|picture|photo|document|page|file) (was|is|has been)"
+        r" (provided|attached|uploaded|shared)"
+    ),
     "^\\W*(很?抱歉|对不起|不好意思)",
     "没有任何(可以|能够?)?(描述|识别|读取)",
     "(我|本模型)(无法|不能|没有办法)(识别|查看|提供|回答|处理|读取|看到|描述|帮)",
@@ -42,8 +46,15 @@ class Rule(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     needs: ClassVar[tuple[str, ...]] = ()  # functions of `functions.FUNCTIONS`
 
-    name: str = Field("", description="Name of the rule in `reasons` and in the report. Default: the built-in rule's.")
-    verdict: Verdict = Field("review", description="What becomes of a unit for which the rule holds.")
+    name: str = Field(
+        "",
+        description=(
+            "Name of the rule in `reasons` and in the report. Default: the built-in rule's."
+        ),
+    )
+    verdict: Verdict = Field(
+        "review", description="What becomes of a unit for which the rule holds."
+    )
     if_missing: Literal["error", "skip"] = Field("error", description="When the output lacks a column of the rule: "
         "end with an error, or leave the rule out with a note.")  # fmt: skip
 
@@ -92,8 +103,12 @@ class Limits(Rule):
 
     below: float | None = Field(None, description="The rule holds for numbers below this one.")
     above: float | None = Field(None, description="The rule holds for numbers above this one.")
-    below_percentile: float | None = Field(None, ge=0, le=100, description="The same, as a percentile of all units.")
-    above_percentile: float | None = Field(None, ge=0, le=100, description="The same, as a percentile of all units.")
+    below_percentile: float | None = Field(
+        None, ge=0, le=100, description="The same, as a percentile of all units."
+    )
+    above_percentile: float | None = Field(
+        None, ge=0, le=100, description="The same, as a percentile of all units."
+    )
 
     @model_validator(mode="after")
     def _limited(self) -> Limits:
@@ -113,7 +128,9 @@ class Limits(Rule):
 
     def condition(self) -> str:
         limits = [("<", self.below), (">", self.above)]
-        parts = [f"({self.number()}) {sign} {limit!r}" for sign, limit in limits if limit is not None]
+        parts = [
+            f"({self.number()}) {sign} {limit!r}" for sign, limit in limits if limit is not None
+        ]
         return " OR ".join(parts) or "false"
 
 
@@ -135,7 +152,11 @@ class Length(Limits, TextRule):
 
     def number(self) -> str:
         trimmed = f"regexp_replace({self.value}, {literal(_AROUND)}, '', 'g')"
-        counted = {"characters": trimmed, "words": sql.words(self.value), "lines": sql.lines(self.value)}
+        counted = {
+            "characters": trimmed,
+            "words": sql.words(self.value),
+            "lines": sql.lines(self.value),
+        }
         return f"length({counted[self.unit]})"
 
 
@@ -168,12 +189,16 @@ class DuplicateNgrams(Limits, TextRule):
 
     def number(self) -> str:
         words, n = sql.words(self.value), self.n
-        runs = f"list_transform(range(1, len({words}) - {n - 2}), lambda i: list_slice({words}, i, i + {n - 1}))"
+        runs = (
+            f"list_transform(range(1, len({words}) - {n - 2}), lambda i: list_slice({words}, i, i +"
+            f" {n - 1}))"
+        )
         return f"CASE WHEN len({words}) < {n} THEN 0 ELSE {sql.repeated_share(runs)} END"
 
 
 class Repetition(TextRule):
-    """Texts that go round in circles, by the detector that also ends such answers while they are generated."""
+    """Texts that go round in circles, by the detector that also ends such answers while they are
+    generated."""
 
     rule: Literal["repetition"]
     needs = ("is_repetitive",)
@@ -183,10 +208,13 @@ class Repetition(TextRule):
 
 
 class Language(TextRule):
-    """Texts in none of the ``allowed`` languages; those of which it cannot be told, as of numbers, are left alone."""
+    """Texts in none of the ``allowed`` languages; those of which it cannot be told, as of numbers,
+    are left alone."""
 
     rule: Literal["language"]
-    allowed: tuple[str, ...] = Field(min_length=1, description="Codes of ISO 639-1, such as en or zh.")
+    allowed: tuple[str, ...] = Field(
+        min_length=1, description="Codes of ISO 639-1, such as en or zh."
+    )
     characters: int = Field(20, ge=1, description="Shortest text that is judged.")
     needs = ("language_of",)
 
@@ -203,7 +231,10 @@ class Refusal(TextRule):
     also: tuple[str, ...] = ()
 
     def condition(self) -> str:
-        found = (f"regexp_matches({self.value}, {literal(pattern)}, 'i')" for pattern in (*REFUSALS, *self.also))
+        found = (
+            f"regexp_matches({self.value}, {literal(pattern)}, 'i')"
+            for pattern in (*REFUSALS, *self.also)
+        )
         return " OR ".join(found)
 
 
@@ -242,18 +273,23 @@ class BoxesOutside(Rule):
 class Duplicates(Rule):
     """Units that repeat another one, which is kept. Units that other rules drop are no originals.
 
-    ``best_first`` decides which unit of a group is kept: an SQL ordering, after which the smaller id comes first.
+    ``best_first`` decides which unit of a group is kept: an SQL ordering, after which the smaller
+    id comes first.
     """
 
     verdict: Literal["drop", "review"] = "review"
-    best_first: str = Field("", description="An SQL ordering, such as `score DESC, length(text) DESC`.")
+    best_first: str = Field(
+        "", description="An SQL ordering, such as `score DESC, length(text) DESC`."
+    )
 
 
 class ExactDuplicates(Duplicates):
     """Units whose ``columns`` are equal. Texts are compared without regard to case and blanks."""
 
     rule: Literal["duplicates"]
-    of: tuple[str, ...] = Field((), description="Columns that are compared. Default: the task's answer.")
+    of: tuple[str, ...] = Field(
+        (), description="Columns that are compared. Default: the task's answer."
+    )
 
     def columns(self) -> tuple[str, ...]:
         return self.of
@@ -268,7 +304,8 @@ class NearImages(Duplicates):
 
 
 class NearTexts(Duplicates):
-    """Texts whose sets of three-word runs have at least this Jaccard ``similarity``, estimated by MinHash."""
+    """Texts whose sets of three-word runs have at least this Jaccard ``similarity``, estimated by
+    MinHash."""
 
     rule: Literal["near_duplicate_texts"]
     column: str = ""
@@ -276,7 +313,8 @@ class NearTexts(Duplicates):
 
 
 class NearVectors(Duplicates):
-    """Units whose vectors have at least this cosine ``similarity``. Above 50,000 units, an index finds the pairs."""
+    """Units whose vectors have at least this cosine ``similarity``. Above 50,000 units, an index
+    finds the pairs."""
 
     rule: Literal["near_duplicate_vectors"]
     column: str = "vector"

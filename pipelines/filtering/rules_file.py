@@ -25,11 +25,16 @@ def read_rules(path: str) -> tuple[Rule, ...]:
         path: A file, or ``card`` for the rules of the InternVL 2.5 card.
 
     Raises:
-        ConfigurationError: The file cannot be read, or a rule in it is wrong; all wrong rules are named.
+        ConfigurationError: The file cannot be read, or a rule in it is wrong; all wrong rules are
+            named.
     """
     try:
         if path == DEFAULT:
-            text = resources.files("pipelines.filtering").joinpath("card.yaml").read_text(encoding="utf-8")
+            text = (
+                resources.files("pipelines.filtering")
+                .joinpath("card.yaml")
+                .read_text(encoding="utf-8")
+            )
         else:
             text = Path(path).expanduser().read_text(encoding="utf-8-sig")
         content = yaml.safe_load(text)
@@ -39,7 +44,9 @@ def read_rules(path: str) -> tuple[Rule, ...]:
         raise ConfigurationError(f"--rules {path}: not YAML: {error}") from None
     entries = content.get("rules") if isinstance(content, dict) else None
     if not isinstance(entries, list) or not entries or set(content) != {"rules"}:
-        raise ConfigurationError(f"--rules {path}: the file must hold one list, `rules:`, with at least one rule.")
+        raise ConfigurationError(
+            f"--rules {path}: the file must hold one list, `rules:`, with at least one rule."
+        )
     return _parsed(path, entries)
 
 
@@ -49,7 +56,9 @@ def _parsed(path: str, entries: list[Any]) -> tuple[Rule, ...]:
     for number, entry in enumerate(entries, 1):
         try:
             if not isinstance(entry, dict):
-                raise ValueError(f"{entry!r} is no mapping, as in `- {{rule: repetition, verdict: drop}}`")
+                raise ValueError(
+                    f"{entry!r} is no mapping, as in `- {{rule: repetition, verdict: drop}}`"
+                )
             rule = parse_rule(entry)
             if rule.title in {other.title for other in rules}:
                 raise ValueError(f"the name {rule.title!r} is taken; give this rule another `name`")
@@ -70,7 +79,9 @@ def _said(detail: Any) -> str:
     return f"{place}{value}: {message}" if place else message
 
 
-def fit_rules(rules: tuple[Rule, ...], there: Collection[str]) -> tuple[tuple[Rule, ...], list[str]]:
+def fit_rules(
+    rules: tuple[Rule, ...], there: Collection[str]
+) -> tuple[tuple[Rule, ...], list[str]]:
     """Fits rules to the columns that an output has.
 
     Args:
@@ -78,7 +89,8 @@ def fit_rules(rules: tuple[Rule, ...], there: Collection[str]) -> tuple[tuple[Ru
         there: Columns of the output.
 
     Returns:
-        The rules with their default columns filled in, without those that are left out, and a note for each of these.
+        The rules with their default columns filled in, without those that are left out, and a note
+        for each of these.
 
     Raises:
         ConfigurationError: A rule names a column that is not there.
@@ -89,13 +101,15 @@ def fit_rules(rules: tuple[Rule, ...], there: Collection[str]) -> tuple[tuple[Ru
         if not lacking:
             fitted.append(rule)
         elif rule.if_missing == "skip":
-            notes.append(f"rule {rule.title} is left out: the output has no column {', '.join(lacking)}")
+            notes.append(
+                f"rule {rule.title} is left out: the output has no column {', '.join(lacking)}"
+            )
         else:
             close = difflib.get_close_matches(lacking[0], there, 1)
             hint = f"Did you mean {close[0]!r}? " if close else ""
             raise ConfigurationError(
-                f"rule {rule.title}: the output has no column {lacking[0]!r}. {hint}It has: {', '.join(there)}. "
-                "Set `if_missing: skip` to leave the rule out."
+                f"rule {rule.title}: the output has no column {lacking[0]!r}. {hint}It has:"
+                f" {', '.join(there)}. Set `if_missing: skip` to leave the rule out."
             )
     return tuple(fitted), notes
 

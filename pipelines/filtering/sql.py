@@ -10,7 +10,8 @@ _WORD = rf"[{_UNSPACED}]|[^\s{_UNSPACED}]+"
 
 
 def words(column: str) -> str:
-    """The list of a text's words; letters of Chinese, Japanese, Thai and the like count as a word each."""
+    """The list of a text's words; letters of Chinese, Japanese, Thai and the like count as a word
+    each."""
     return f"regexp_extract_all({column}, {literal(_WORD)})"
 
 

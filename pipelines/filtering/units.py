@@ -14,13 +14,16 @@ from pipelines.output.reviews import read_reviews
 from pipelines.output.sql import literal, parquet_table, quoted, register_store
 
 
-def open_units(output: OutputFolder, joined: Mapping[str, OutputFolder], scratch: Path) -> tuple[Any, int]:
+def open_units(
+    output: OutputFolder, joined: Mapping[str, OutputFolder], scratch: Path
+) -> tuple[Any, int]:
     """Opens the results of an output as the view ``units``.
 
     Args:
         output: The output whose units are judged.
-        joined: Name -> an output with more columns of the same units. Its columns are there by their own names, where
-            the first output has none of that name, and as ``name.column``. So are those of the output's reviews.
+        joined: Name -> an output with more columns of the same units. Its columns are there by
+            their own names, where the first output has none of that name, and as ``name.column``.
+            So are those of the output's reviews.
         scratch: A folder for what does not fit into memory.
 
     Returns:
@@ -55,17 +58,24 @@ def open_units(output: OutputFolder, joined: Mapping[str, OutputFolder], scratch
 def _view(connection: Any, name: str, folder: OutputFolder) -> None:
     files = folder.files(RESULTS)
     if not files:
-        raise ConfigurationError(f"{safe_uri(folder.uri)} holds no results. Name the --output of a job.")
+        raise ConfigurationError(
+            f"{safe_uri(folder.uri)} holds no results. Name the --output of a job."
+        )
     register_store(connection, folder)
     try:
-        connection.execute(f"CREATE VIEW {quoted(name)} AS SELECT * FROM {parquet_table(folder, files)}")
+        connection.execute(
+            f"CREATE VIEW {quoted(name)} AS SELECT * FROM {parquet_table(folder, files)}"
+        )
     except Exception as error:
         raise ConfigurationError(f"{safe_uri(folder.uri)}: {first_line(error)}") from None
 
 
 def names_of(connection: Any, joined: Collection[str]) -> list[str]:
-    """What a rule may call the columns of the units: by their names, or as ``name.column`` of a joined output."""
-    inner = [f"{name}.{column}" for name in (REVIEWS, *joined) for column in columns_of(connection, name)]
+    """What a rule may call the columns of the units: by their names, or as ``name.column`` of a
+    joined output."""
+    inner = [
+        f"{name}.{column}" for name in (REVIEWS, *joined) for column in columns_of(connection, name)
+    ]
     return [*columns_of(connection, "units"), *inner]
 
 

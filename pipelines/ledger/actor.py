@@ -27,7 +27,8 @@ class LedgerActor(Ledger):
         self._problem = ""
         try:
             load(self)
-        except ConfigurationError as error:  # raised here, the error would reach the driver as a traceback
+        # raised here, the error would reach the driver as a traceback
+        except ConfigurationError as error:
             self._problem = str(error)
 
     def problem(self) -> str:
@@ -53,7 +54,8 @@ def start_ledger(load: Callable[[Ledger], None]) -> RemoteLedger:
 
 
 class RemoteLedger:
-    """The actor's ledger, as every other process calls it: each method is one call that waits for its answer.
+    """The actor's ledger, as every other process calls it: each method is one call that waits for
+    its answer.
 
     It can be sent to actors and tasks.
     """
@@ -90,7 +92,8 @@ class RemoteLedger:
         return ray.get(self._actor.events.remote(start))
 
     def put_decoder(self, worker: str, confinement: str) -> None:
-        self._actor.put_decoder.remote(worker, confinement)  # does not wait; calls of one worker arrive in order
+        # does not wait; calls of one worker arrive in order
+        self._actor.put_decoder.remote(worker, confinement)
 
     def decoders(self) -> list[str]:
         return ray.get(self._actor.decoders.remote())
@@ -102,11 +105,17 @@ class RemoteLedger:
         return ray.get(self._actor.rows_read.remote())
 
     def take_events(self) -> None:
-        """From now on sends the events of this worker to the ledger, without waiting for them to arrive.
+        """From now on sends the events of this worker to the ledger, without waiting for them to
+        arrive.
 
         An actor that Ray has restarted reports that first.
         """
         forward(lambda event: self._actor.put_event.remote(event))
-        with contextlib.suppress(Exception):  # in a task, or on a cluster that does not tell, restarts are not known
+        # in a task, or on a cluster that does not tell, restarts are not known
+        with contextlib.suppress(Exception):
             if ray.get_runtime_context().was_current_actor_reconstructed:
-                note(logger, "actor_restarted", "A worker process died; Ray started it again and repeats its blocks.")
+                note(
+                    logger,
+                    "actor_restarted",
+                    "A worker process died; Ray started it again and repeats its blocks.",
+                )

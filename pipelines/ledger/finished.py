@@ -1,6 +1,8 @@
-"""Units of earlier runs, ten million in a few hundred megabytes: sorted keys, looked up by bisection.
+"""Units of earlier runs, ten million in a few hundred megabytes: sorted keys, looked up by
+bisection.
 
-Files that were split into units are known from their units: a file is whole if as many of them are there as it has.
+Files that were split into units are known from their units: a file is whole if as many of them are
+there as it has.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ UNSEEN = -1  # position of a unit that has not been seen in this run's manifest 
 
 
 def unit_key(unit_id: str, occurrence: int = 1) -> bytes:
-    """16 bytes that identify a unit: its id and, for the error row of a repeated id, the number of the repetition."""
+    """16 bytes that identify a unit: its id and, for the error row of a repeated id, the number of
+    the repetition."""
     text = unit_id if occurrence == 1 else f"{unit_id}\0{occurrence}"
     return _digest(text.encode("utf-8", "surrogatepass"))
 
@@ -55,7 +58,8 @@ def _no_files(count: int) -> PartsOfFiles:
 
 
 class FinishedUnits:
-    """Keys of units that earlier runs finished, each with its state and its position in this run's manifest.
+    """Keys of units that earlier runs finished, each with its state and its position in this run's
+    manifest.
 
     If a key is added twice, its first state counts. No key can be added after the first look-up.
     """
@@ -85,7 +89,8 @@ class FinishedUnits:
         return _find(self._high, self._low, _halves(b"".join(keys)))
 
     def find_whole(self, keys: Sequence[bytes]) -> np.ndarray:
-        """The place of each file among those that are whole, as int64 of shape (n,); -1 if it is not one of them.
+        """The place of each file among those that are whole, as int64 of shape (n,); -1 if it is
+        not one of them.
 
         Args:
             keys: Keys of files, as `unit_key` makes them from their ids.
@@ -110,7 +115,8 @@ class FinishedUnits:
         return int(self._whole_positions[place])
 
     def meet_whole(self, place: int, position: int) -> Counter[int]:
-        """Meets all units of a whole file, which is at ``position``. Returns their number by state."""
+        """Meets all units of a whole file, which is at ``position``. Returns their number by
+        state."""
         self._whole_positions[place] = position
         units = self._members[self._first_member[place] : self._first_member[place + 1]]
         units = units[self._positions[units] == UNSEEN]
@@ -129,7 +135,8 @@ class FinishedUnits:
         sizes = [len(part) // KEY_BYTES for part in self._parts]
         keys = _halves(b"".join(self._parts))
         self._parts.clear()
-        order = np.argsort(keys[:, 0], kind="stable")  # stable: of equal keys, the one added first is found
+        # stable: of equal keys, the one added first is found
+        order = np.argsort(keys[:, 0], kind="stable")
         self._high, self._low = keys[order, 0], keys[order, 1]
         self._states = np.repeat(np.array(self._part_states, np.uint8), sizes)[order]
         self._positions = np.full(len(order), UNSEEN, np.int64)
@@ -161,18 +168,22 @@ class FinishedUnits:
         counts = np.diff(np.append(starts, len(places)))
         whole = np.ones(len(starts), bool)
         if len(starts):
-            whole = (np.minimum.reduceat(total, starts) == counts) & (np.maximum.reduceat(total, starts) == counts)
+            whole = (np.minimum.reduceat(total, starts) == counts) & (
+                np.maximum.reduceat(total, starts) == counts
+            )
         self._members = places[np.repeat(whole, counts)]
         self._first_member = np.append(0, np.cumsum(counts[whole]))
         self._whole_high, self._whole_low = high[starts][whole], low[starts][whole]
 
 
 def _find(high: np.ndarray, low: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """The place of each key, given as in `_halves`, among sorted ones: int64 of shape (n,); -1 if it is not there."""
+    """The place of each key, given as in `_halves`, among sorted ones: int64 of shape (n,); -1 if
+    it is not there."""
     places = np.searchsorted(high, wanted[:, 0])
     found = np.full(len(wanted), -1, np.int64)
     open_ = np.arange(len(wanted))
-    # Usually one iteration. More only if two keys share their first half: at ten million keys the chance is 1:400,000.
+    # Usually one iteration. More only if two keys share their first half: at ten million keys the
+    # chance is 1:400,000.
     while len(open_):
         open_ = open_[places[open_] < len(high)]
         open_ = open_[high[places[open_]] == wanted[open_, 0]]

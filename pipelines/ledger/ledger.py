@@ -1,9 +1,10 @@
 """The book of one run: every unit of the input and its state.
 
-One Ray actor on the driver's node holds it. The source stage claims units here, and the writer marks them as written.
-At the end of the run, a unit that was claimed and not written is a lost row; its place in the manifest is reported.
-Units of this run are kept in SQLite, in a file without a name, so memory does not grow with the input. For units of
-earlier runs only keys are kept, in `pipelines.ledger.finished`.
+One Ray actor on the driver's node holds it. The source stage claims units here, and the writer
+marks them as written. At the end of the run, a unit that was claimed and not written is a lost row;
+its place in the manifest is reported. Units of this run are kept in SQLite, in a file without a
+name, so memory does not grow with the input. For units of earlier runs only keys are kept, in
+`pipelines.ledger.finished`.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ SKIP, RUN = 0, 1  # answers of claim(); n >= 2: the n-th occurrence of that id
 
 @dataclass(frozen=True)
 class Counts:
-    """Counts of the units of one run. Conservation: ``units == results + errors + already_done + already_failed``."""
+    """Counts of the units of one run. Conservation: ``units == results + errors + already_done +
+    already_failed``."""
 
     units: int
     results: int
@@ -78,7 +80,8 @@ class Tally:
 
 
 class Claims(Protocol):
-    """The part of the ledger that the stages need: it hands out units, and takes what the workers report."""
+    """The part of the ledger that the stages need: it hands out units, and takes what the workers
+    report."""
 
     def claim(self, ids: Sequence[str], positions: Sequence[int]) -> list[int]: ...
 
@@ -92,7 +95,8 @@ class Claims(Protocol):
 
 
 class Book(Claims, Protocol):
-    """The ledger's interface: `Ledger` within a process, `pipelines.ledger.actor.RemoteLedger` on a cluster."""
+    """The ledger's interface: `Ledger` within a process, `pipelines.ledger.actor.RemoteLedger` on a
+    cluster."""
 
     def pending(self, keys: Sequence[bytes]) -> list[bool]: ...
 
@@ -114,10 +118,11 @@ class Book(Claims, Protocol):
 
 
 class Ledger:
-    """See the module. Every method may be repeated with the same arguments, because Ray retries calls.
+    """See the module. Every method may be repeated with the same arguments, because Ray retries
+    calls.
 
-    This class is not a Ray actor itself, so that it can be tested in a plain process. `pipelines.ledger.actor` makes
-    one.
+    This class is not a Ray actor itself, so that it can be tested in a plain process.
+    `pipelines.ledger.actor` makes one.
     """
 
     def __init__(self) -> None:
@@ -128,16 +133,19 @@ class Ledger:
         self._wanted: Wanted | None = None
         self._decoders: dict[str, str] = {}
         self._splits: dict[int, tuple[RowSum, RowSum]] = {}
-        # There is one writer and nothing to recover: the ledger is rebuilt from the output, which is the checkpoint.
-        # The file is unlinked at once, so nothing of it remains, however the process ends.
+        # There is one writer and nothing to recover: the ledger is rebuilt from the output, which
+        # is the checkpoint. The file is unlinked at once, so nothing of it remains, however the
+        # process ends.
         with tempfile.TemporaryDirectory(prefix="internvl-ledger-") as folder:
-            self._db = sqlite3.connect(Path(folder) / "units.db", isolation_level=None, check_same_thread=False)
+            self._db = sqlite3.connect(
+                Path(folder) / "units.db", isolation_level=None, check_same_thread=False
+            )
             self._db.execute("PRAGMA journal_mode = OFF")
             self._db.execute("PRAGMA synchronous = OFF")
             self._db.execute("PRAGMA cache_size = -65536")
             self._db.execute(
-                "CREATE TABLE units (key BLOB PRIMARY KEY, position INTEGER NOT NULL, state INTEGER NOT NULL) "
-                "WITHOUT ROWID"
+                "CREATE TABLE units (key BLOB PRIMARY KEY, position INTEGER NOT NULL, state INTEGER"
+                " NOT NULL) WITHOUT ROWID"
             )
 
     def put_decoder(self, worker: str, confinement: str) -> None:
@@ -145,7 +153,8 @@ class Ledger:
 
         Args:
             worker: Name of the worker.
-            confinement: JSON of `internvl_ops.media.sandbox_confinement.Confinement`, as the worker's node has it.
+            confinement: JSON of `internvl_ops.media.sandbox_confinement.Confinement`, as the
+                worker's node has it.
         """
         self._decoders[worker] = confinement
 
@@ -178,16 +187,17 @@ class Ledger:
         """Books units of earlier runs, before any other call.
 
         Args:
-            keys: Keys from `unit_key`, concatenated. A unit booked twice keeps its first state: a result outlives an
-                old error.
+            keys: Keys from `unit_key`, concatenated. A unit booked twice keeps its first state: a
+                result outlives an old error.
             state: ``DONE_BEFORE`` or ``FAILED_BEFORE``.
-            files: The file that each unit is a part of. A file whose units are all booked is skipped as a whole, so it
-                is neither fetched nor split again.
+            files: The file that each unit is a part of. A file whose units are all booked is
+                skipped as a whole, so it is neither fetched nor split again.
         """
         self._finished.add(keys, int(state), files)
 
     def restrict(self, wanted: Wanted) -> None:
-        """Hands out these units alone. Others that have no row of an earlier run are not counted at all."""
+        """Hands out these units alone. Others that have no row of an earlier run are not counted at
+        all."""
         self._wanted = wanted
 
     def claim(self, ids: Sequence[str], positions: Sequence[int]) -> list[int]:
@@ -195,11 +205,12 @@ class Ledger:
 
         Args:
             ids: Unit ids.
-            positions: Position of each row in the manifest; tells a repeated id from the same row read again.
+            positions: Position of each row in the manifest; tells a repeated id from the same row
+                read again.
 
         Returns:
-            For each row ``RUN``, ``SKIP`` (it already has a result or an error), or ``n >= 2``: the id was seen before,
-            and this is its n-th occurrence.
+            For each row ``RUN``, ``SKIP`` (it already has a result or an error), or ``n >= 2``: the
+            id was seen before, and this is its n-th occurrence.
         """
         with self._transaction():
             return self._claim_all(ids, positions)
@@ -217,17 +228,30 @@ class Ledger:
         """
         with self._transaction():
             state = int(State.EXPLODED)
-            changed = self._db.execute("UPDATE units SET state = ?1 WHERE key = ?2 AND state <> ?1", (state, parent))
+            changed = self._db.execute(
+                "UPDATE units SET state = ?1 WHERE key = ?2 AND state <> ?1", (state, parent)
+            )
             self._claimed -= changed.rowcount
-            all_parts = self._wanted is None or self._wanted.has([parent])[0]  # the file itself failed before
+            # the file itself failed before
+            all_parts = self._wanted is None or self._wanted.has([parent])[0]
             return self._claim_all(ids, [position] * len(ids), all_wanted=all_parts)
 
-    def _claim_all(self, ids: Sequence[str], positions: Sequence[int], *, all_wanted: bool = False) -> list[int]:
+    def _claim_all(
+        self, ids: Sequence[str], positions: Sequence[int], *, all_wanted: bool = False
+    ) -> list[int]:
         keys = [unit_key(unit_id) for unit_id in ids]
-        places, files = (found.tolist() for found in (self._finished.find(keys), self._finished.find_whole(keys)))
-        wanted = [True] * len(keys) if all_wanted or self._wanted is None else self._wanted.leads_to(keys)
+        places, files = (
+            found.tolist() for found in (self._finished.find(keys), self._finished.find_whole(keys))
+        )
+        wanted = (
+            [True] * len(keys)
+            if all_wanted or self._wanted is None
+            else self._wanted.leads_to(keys)
+        )
         answers = []
-        for unit_id, position, key, place, file, want in zip(ids, positions, keys, places, files, wanted, strict=True):
+        for unit_id, position, key, place, file, want in zip(
+            ids, positions, keys, places, files, wanted, strict=True
+        ):
             if file >= 0:
                 answers.append(self._claim_whole(unit_id, position, file))
             elif want or place >= 0:
@@ -237,7 +261,8 @@ class Ledger:
         return answers
 
     def _claim_whole(self, unit_id: str, position: int, file: int) -> int:
-        """Books a file of which earlier runs finished every unit, unless another row of the same id was that file."""
+        """Books a file of which earlier runs finished every unit, unless another row of the same id
+        was that file."""
         known = self._finished.position_of_whole(file)
         if known == UNSEEN:
             self._skipped += self._finished.meet_whole(file, position)
@@ -247,11 +272,15 @@ class Ledger:
         (place,) = self._finished.find([key])
         return self._claim(unit_id, position, key, place, occurrence=2)
 
-    def _claim(self, unit_id: str, position: int, key: bytes, place: int, occurrence: int = 1) -> int:
+    def _claim(
+        self, unit_id: str, position: int, key: bytes, place: int, occurrence: int = 1
+    ) -> int:
         while True:
             known = self._finished.position(place) if place >= 0 else self._position(key)
             if known is None:
-                self._db.execute("INSERT INTO units VALUES (?, ?, ?)", (key, position, int(State.CLAIMED)))
+                self._db.execute(
+                    "INSERT INTO units VALUES (?, ?, ?)", (key, position, int(State.CLAIMED))
+                )
                 self._claimed += 1
                 return occurrence
             if known == UNSEEN:
@@ -269,7 +298,8 @@ class Ledger:
         return row[0] if row else None
 
     def pending(self, keys: Sequence[bytes]) -> list[bool]:
-        """Which of ``keys`` are not yet written in this run; if a key comes twice, only the first."""
+        """Which of ``keys`` are not yet written in this run; if a key comes twice, only the
+        first."""
         first = dict(zip(reversed(keys), range(len(keys) - 1, -1, -1), strict=True))
         return [
             state == State.CLAIMED and first[key] == place
@@ -292,14 +322,18 @@ class Ledger:
             self._state(key) if place < 0 else self._finished.state(place)
             for key, place in zip(keys, places.tolist(), strict=True)
         ]
-        return [int(State.EXPLODED) if file >= 0 else state for state, file in zip(states, files.tolist(), strict=True)]
+        return [
+            int(State.EXPLODED) if file >= 0 else state
+            for state, file in zip(states, files.tolist(), strict=True)
+        ]
 
     def _state(self, key: bytes) -> int | None:
         row = self._db.execute("SELECT state FROM units WHERE key = ?", (key,)).fetchone()
         return row[0] if row else None
 
     def counts(self) -> Counts:
-        """Number of the manifest's units in each state. Rows of earlier runs outside the manifest do not count."""
+        """Number of the manifest's units in each state. Rows of earlier runs outside the manifest
+        do not count."""
         by_state = self._finished.met() | dict(
             self._db.execute("SELECT state, COUNT(*) FROM units GROUP BY state").fetchall()
         )
@@ -324,7 +358,8 @@ class Ledger:
     def lost(self, limit: int = 20) -> list[int]:
         """Positions of units that were read and never written."""
         rows = self._db.execute(
-            "SELECT position FROM units WHERE state = ? ORDER BY position LIMIT ?", (int(State.CLAIMED), limit)
+            "SELECT position FROM units WHERE state = ? ORDER BY position LIMIT ?",
+            (int(State.CLAIMED), limit),
         )
         return [position for (position,) in rows]
 
@@ -337,7 +372,8 @@ class Ledger:
         return self._mailbox.read(start)
 
     def take_events(self) -> None:
-        """Sends the events of this process to the ledger; does nothing here, since the driver is the same process."""
+        """Sends the events of this process to the ledger; does nothing here, since the driver is
+        the same process."""
 
     def _transaction(self) -> _Transaction:
         return _Transaction(self._db)

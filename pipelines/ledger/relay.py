@@ -17,7 +17,8 @@ logger = logging.getLogger(__name__)
 
 
 class Mailbox:
-    """Keeps the newest events until they are read. Each event has a number, so a read can be repeated."""
+    """Keeps the newest events until they are read. Each event has a number, so a read can be
+    repeated."""
 
     def __init__(self) -> None:
         self._numbers = itertools.count()
@@ -40,7 +41,8 @@ class Relay:
 
     Args:
         ledger: Ledger of the run.
-        looks: Functions that are called at the same intervals; each logs what it finds out about the cluster.
+        looks: Functions that are called at the same intervals; each logs what it finds out about
+            the cluster.
     """
 
     def __init__(self, ledger: _HasEvents, looks: Sequence[Callable[[], None]] = ()) -> None:
@@ -61,7 +63,11 @@ class Relay:
         """Logs the events that have arrived since the last call."""
         for number, event in self._ledger.events(self._next):
             if number > self._next:
-                note(logger, "events_left_out", f"{number - self._next:,} events came too fast and are not counted.")
+                note(
+                    logger,
+                    "events_left_out",
+                    f"{number - self._next:,} events came too fast and are not counted.",
+                )
             self._next = number + 1
             log_event(event)
 

@@ -1,8 +1,9 @@
 """Parts of a job that run apart: which rows of the manifest are a part's own.
 
-The part of a row is a function of its id, written down here so that other programs can compute it: the first 8 bytes of
-BLAKE2b (digest of 16 bytes) of the id in UTF-8, as a little-endian number, modulo the number of parts. The endings
-``#page=N`` and ``#clip=N`` are left out, so the units of a file are in the part of the file.
+The part of a row is a function of its id, written down here so that other programs can compute it:
+the first 8 bytes of BLAKE2b (digest of 16 bytes) of the id in UTF-8, as a little-endian number,
+modulo the number of parts. The endings ``#page=N`` and ``#clip=N`` are left out, so the units of a
+file are in the part of the file.
 """
 
 from __future__ import annotations
@@ -58,22 +59,29 @@ def parse_shard(text: str | None) -> Shard | None:
         return None
     match = _WRITTEN.fullmatch(text)
     if match is None:
-        raise ConfigurationError(f"--shard {text!r:.80}: write the number of the part and of all parts, such as 3/16.")
+        raise ConfigurationError(
+            f"--shard {text!r:.80}: write the number of the part and of all parts, such as 3/16."
+        )
     shard = Shard(int(match[1]), int(match[2]))
     if not 1 <= shard.of <= MAX_SHARDS:
-        raise ConfigurationError(f"--shard {text}: a job has 1 to {MAX_SHARDS:,} parts, such as 3/16.")
+        raise ConfigurationError(
+            f"--shard {text}: a job has 1 to {MAX_SHARDS:,} parts, such as 3/16."
+        )
     if not 1 <= shard.part <= shard.of:
         raise ConfigurationError(
-            f"--shard {text}: there is no such part; the parts are 1/{shard.of} to {shard.of}/{shard.of}."
+            f"--shard {text}: there is no such part; the parts are 1/{shard.of} to"
+            f" {shard.of}/{shard.of}."
         )
     return shard
 
 
 @dataclass(frozen=True)
 class RowSum:
-    """A number of rows and the sum of the hashes of their ids, which does not depend on their order.
+    """A number of rows and the sum of the hashes of their ids, which does not depend on their
+    order.
 
-    Two readings of a manifest have the same sum if they read the same rows, but for a chance of 1 : 2^64.
+    Two readings of a manifest have the same sum if they read the same rows, but for a chance of 1 :
+    2^64.
     """
 
     rows: int = 0

@@ -30,7 +30,10 @@ class Wanted:
 
     def leads_to(self, keys: Sequence[bytes]) -> list[bool]:
         """Which keys are those of units, or of files that have some."""
-        return [one or file for one, file in zip(self.has(keys), self._files.find(keys) >= 0, strict=True)]
+        return [
+            one or file
+            for one, file in zip(self.has(keys), self._files.find(keys) >= 0, strict=True)
+        ]
 
     @cached_property
     def _units(self) -> FinishedUnits:

@@ -1,4 +1,5 @@
-"""The functions of `internvl_batch`: each runs one task, from URIs to a folder or from a Dataset to a Dataset."""
+"""The functions of `internvl_batch`: each runs one task, from URIs to a folder or from a Dataset to
+a Dataset."""
 
 from __future__ import annotations
 
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
     from ray.data import Dataset
 
     Uri: TypeAlias = str | os.PathLike[str]
-    Table: TypeAlias = Dataset | pandas.DataFrame | pyarrow.Table | Sequence[dict[str, Any]] | Sequence[Uri]
+    Table: TypeAlias = (
+        Dataset | pandas.DataFrame | pyarrow.Table | Sequence[dict[str, Any]] | Sequence[Uri]
+    )
 
 
 @overload
@@ -33,21 +36,23 @@ def caption(data: Table, *, model: Uri, **options: Any) -> Dataset: ...
 def caption(data: Any, output: Any = None, *, model: Any, **options: Any) -> Any:
     """Captions images, pages or videos.
 
-    With an ``output``, ``data`` is a manifest, a folder or a glob, and the call does what ``internvl-batch caption``
-    does: it writes results, errors and a record of the run, and resumes where an earlier run ended. Without, ``data``
-    holds rows, and the call returns a lazy Dataset: the same rows with the columns ``id``, ``caption``, ``response``,
-    ``width``, ``height``, ``num_tiles``, ``prompt_tokens``, ``completion_tokens``, ``finish_reason``, ``attempts``,
-    ``notes``, ``source_version`` and ``error``, which is null for a row that was answered. A column of yours that has
-    one of these names is called ``manifest_`` and its name.
+    With an ``output``, ``data`` is a manifest, a folder or a glob, and the call does what
+    ``internvl-batch caption`` does: it writes results, errors and a record of the run, and resumes
+    where an earlier run ended. Without, ``data`` holds rows, and the call returns a lazy Dataset:
+    the same rows with the columns ``id``, ``caption``, ``response``, ``width``, ``height``,
+    ``num_tiles``, ``prompt_tokens``, ``completion_tokens``, ``finish_reason``, ``attempts``,
+    ``notes``, ``source_version`` and ``error``, which is null for a row that was answered. A column
+    of yours that has one of these names is called ``manifest_`` and its name.
 
     Args:
-        data: A path or URI; or a ``ray.data.Dataset``, a pandas or Polars DataFrame, an Arrow table, a list of rows
-            (dicts), or a list of paths or URIs. Relative paths in rows are relative to ``media_root``, by default the
-            current directory. What else rows may name is given by ``allow``, such as ``allow="s3://bucket/"``.
+        data: A path or URI; or a ``ray.data.Dataset``, a pandas or Polars DataFrame, an Arrow
+            table, a list of rows (dicts), or a list of paths or URIs. Relative paths in rows are
+            relative to ``media_root``, by default the current directory. What else rows may name is
+            given by ``allow``, such as ``allow="s3://bucket/"``.
         output: A folder.
         model: InternVL checkpoint: a local directory or a Hugging Face name.
-        options: The options of the command, such as ``style="detailed"`` or ``max_tiles=6``. ``internvl-batch caption
-            --help`` describes all.
+        options: The options of the command, such as ``style="detailed"`` or ``max_tiles=6``.
+            ``internvl-batch caption --help`` describes all.
 
     Returns:
         A `Result`, or a Dataset.
@@ -63,7 +68,8 @@ def ocr(data: Uri, output: Uri, *, model: Uri, **options: Any) -> Result: ...
 @overload
 def ocr(data: Table, *, model: Uri, **options: Any) -> Dataset: ...
 def ocr(data: Any, output: Any = None, *, model: Any, **options: Any) -> Any:
-    """Reads the text of images and pages: column ``text``. `caption` describes the arguments and both forms."""
+    """Reads the text of images and pages: column ``text``. `caption` describes the arguments and
+    both forms."""
     return _call(job_options("ocr"), data, output, {**options, "model": model})
 
 
@@ -72,8 +78,9 @@ def ground(data: Uri, output: Uri, *, model: Uri, **options: Any) -> Result: ...
 @overload
 def ground(data: Table, *, model: Uri, **options: Any) -> Dataset: ...
 def ground(data: Any, output: Any = None, *, model: Any, **options: Any) -> Any:
-    """Finds what phrases describe, or with ``detect=True`` every object: column ``boxes``, in pixels of the upright
-    original. A row's own phrase is in its column ``phrase``. `caption` describes the arguments and both forms."""
+    """Finds what phrases describe, or with ``detect=True`` every object: column ``boxes``, in
+    pixels of the upright original. A row's own phrase is in its column ``phrase``. `caption`
+    describes the arguments and both forms."""
     return _call(job_options("ground"), data, output, {**options, "model": model})
 
 
@@ -82,8 +89,9 @@ def ask(data: Uri, output: Uri, *, model: Uri, **options: Any) -> Result: ...
 @overload
 def ask(data: Table, *, model: Uri, **options: Any) -> Dataset: ...
 def ask(data: Any, output: Any = None, *, model: Any, **options: Any) -> Any:
-    """Answers questions: columns ``answer`` and ``turns``. A row's own question is in its column ``question``; the
-    others are asked ``prompt``. `caption` describes the arguments and both forms."""
+    """Answers questions: columns ``answer`` and ``turns``. A row's own question is in its column
+    ``question``; the others are asked ``prompt``. `caption` describes the arguments and both
+    forms."""
     return _call(job_options("ask"), data, output, {**options, "model": model})
 
 
@@ -92,7 +100,8 @@ def annotate(data: Uri, output: Uri, *, model: Uri, **options: Any) -> Result: .
 @overload
 def annotate(data: Table, *, model: Uri, **options: Any) -> Dataset: ...
 def annotate(data: Any, output: Any = None, *, model: Any, **options: Any) -> Any:
-    """Does several tasks in one pass over each image, such as ``tasks="caption,ocr"``: every task's columns.
+    """Does several tasks in one pass over each image, such as ``tasks="caption,ocr"``: every task's
+    columns.
 
     `caption` describes the arguments and both forms.
     """
@@ -106,21 +115,26 @@ def embed(data: Table, *, model: Uri, **options: Any) -> Dataset: ...
 def embed(data: Any, output: Any = None, *, model: Any, **options: Any) -> Any:
     """Makes vectors of images, pages, videos, or with ``text_column`` of texts: column ``vector``.
 
-    The model is an InternViT, a chat checkpoint of the family, or InternVL-14B-224px. `caption` describes the arguments
-    and both forms.
+    The model is an InternViT, a chat checkpoint of the family, or InternVL-14B-224px. `caption`
+    describes the arguments and both forms.
     """
     return _call(EmbedJobOptions, data, output, {**options, "model": model})
 
 
 @overload
-def run(task: str | Task | RegisteredTask, data: Uri, output: Uri, *, model: Uri, **options: Any) -> Result: ...
+def run(
+    task: str | Task | RegisteredTask, data: Uri, output: Uri, *, model: Uri, **options: Any
+) -> Result: ...
 @overload
-def run(task: str | Task | RegisteredTask, data: Table, *, model: Uri, **options: Any) -> Dataset: ...
+def run(
+    task: str | Task | RegisteredTask, data: Table, *, model: Uri, **options: Any
+) -> Dataset: ...
 def run(task: Any, data: Any, output: Any = None, *, model: Any, **options: Any) -> Any:
     """Runs any task, your own too.
 
     Args:
-        task: Name of a task, or a `Task` that is ready, or a `RegisteredTask`, which has options of its own.
+        task: Name of a task, or a `Task` that is ready, or a `RegisteredTask`, which has options of
+            its own.
         data: As in `caption`.
         output: As in `caption`.
         model: As in `caption`.
@@ -149,13 +163,14 @@ def _call(cls: type[JobOptions], data: Any, output: Any, options: dict[str, Any]
     if is_table(data):
         if output is not None:
             raise ConfigurationError(
-                f"output={os.fspath(output)!r}: rows that are there already give a Dataset. Write it by its own "
-                "methods, such as write_parquet, or give the path of a manifest instead of the rows."
+                f"output={os.fspath(output)!r}: rows that are there already give a Dataset. Write"
+                " it by its own methods, such as write_parquet, or give the path of a manifest"
+                " instead of the rows."
             )
         return over_dataset(cls, data, options)
     if output is None:
         raise ConfigurationError(
-            f"{os.fspath(data)!r} names a manifest, a folder or a glob, so that output=FOLDER is needed. To get a "
-            f"Dataset instead, give {TAKEN}."
+            f"{os.fspath(data)!r} names a manifest, a folder or a glob, so that output=FOLDER is"
+            f" needed. To get a Dataset instead, give {TAKEN}."
         )
     return run_to_folder(cls, data, output, options)

@@ -1,4 +1,5 @@
-"""From a Dataset to a Dataset: the stages of a job between the caller's own stages, in the caller's Ray session."""
+"""From a Dataset to a Dataset: the stages of a job between the caller's own stages, in the caller's
+Ray session."""
 
 from __future__ import annotations
 
@@ -33,7 +34,9 @@ if TYPE_CHECKING:
     from pipelines.cluster import Workers
 
 ERROR = "error"  # column of the result: null, or why the row has no answer
-ERROR_FIELD = pa.field(ERROR, pa.struct([field for field in c.ERROR_TYPE if field.name != "attempts"]))
+ERROR_FIELD = pa.field(
+    ERROR, pa.struct([field for field in c.ERROR_TYPE if field.name != "attempts"])
+)
 _OWN_ID = "__own_id"  # the caller's column `id`, which gets its own type back
 # Options of a run that reads a manifest, writes a folder, or starts Ray.
 _OF_A_RUN = (
@@ -69,8 +72,8 @@ def over_dataset(cls: type[JobOptions], data: Any, values: Mapping[str, Any]) ->
         for name in _OF_A_RUN:
             if values.get(name) is not None:
                 raise ConfigurationError(
-                    f"{flag(name)} is for calls that read a manifest and write a folder. A Dataset is read and written "
-                    "by its own methods: leave it out."
+                    f"{flag(name)} is for calls that read a manifest and write a folder. A Dataset"
+                    " is read and written by its own methods: leave it out."
                 )
         options = options_from(cls, {**values, "input": "dataset", "output": "dataset"})
         check_options(options)
@@ -93,12 +96,25 @@ def _answered(options: JobOptions, given: Given, make_task: Any) -> Dataset:
     task = check_input(options, plan, checkpoint, make_task)
     check_endpoint(options)
     own = own_columns_of(options, plan, task)
-    own = pa.schema([field for field in own if field.name not in ("model", "run_id")]).append(ERROR_FIELD)
+    own = pa.schema([field for field in own if field.name not in ("model", "run_id")]).append(
+        ERROR_FIELD
+    )
     names = column_names(plan, own)
-    workers = cluster.plan_workers(options, checkpoint, plan.media_kind, cluster.nodes(), several=plan.several_media)
-    rows = rows_per_block(workers.rows_per_block, given.dataset.context.target_max_block_size, cluster.BLOCK_BYTES)
+    workers = cluster.plan_workers(
+        options, checkpoint, plan.media_kind, cluster.nodes(), several=plan.several_media
+    )
+    rows = rows_per_block(
+        workers.rows_per_block, given.dataset.context.target_max_block_size, cluster.BLOCK_BYTES
+    )
     graph = Graph(
-        options, task, plan, checkpoint, workers, NoLedger(), Columns(own, names), cpus=share_of_cpus(workers)
+        options,
+        task,
+        plan,
+        checkpoint,
+        workers,
+        NoLedger(),
+        Columns(own, names),
+        cpus=share_of_cpus(workers),
     )
     taken = given.dataset.map_batches(
         take_in,  # type: ignore[arg-type]
@@ -115,15 +131,17 @@ def _answered(options: JobOptions, given: Given, make_task: Any) -> Dataset:
 
 
 def rows_per_block(rows: int, target: int | None, ours: int) -> int:
-    """``rows``, or as many as stay below the block size of a session whose blocks are smaller than ours."""
+    """``rows``, or as many as stay below the block size of a session whose blocks are smaller than
+    ours."""
     return rows if target is None or target >= ours else max(1, rows * target // ours)
 
 
 def share_of_cpus(workers: Workers) -> float:
-    """CPUs that each of our actors reserves, so that a quarter of all, at least one, is left to the caller's stages.
+    """CPUs that each of our actors reserves, so that a quarter of all, at least one, is left to the
+    caller's stages.
 
-    Ray Data would otherwise wait forever: actors keep their CPUs until the Dataset is done, and the stages that feed
-    them find none.
+    Ray Data would otherwise wait forever: actors keep their CPUs until the Dataset is done, and the
+    stages that feed them find none.
     """
     import ray
 
@@ -150,7 +168,8 @@ def plan_of_table(options: JobOptions, schema: pa.Schema) -> SourcePlan:
     )
     if options.id_column and options.id_column not in schema.names:
         raise ConfigurationError(
-            f"--id-column {options.id_column}: no such column. Columns there: {', '.join(schema.names)}."
+            f"--id-column {options.id_column}: no such column. Columns there:"
+            f" {', '.join(schema.names)}."
         )
     kind, column = choose_media_column(schema, named)
     return SourcePlan(
@@ -185,7 +204,9 @@ def _holds_bytes(plan: SourcePlan) -> bool:
     kind = plan.schema.field(plan.media_column).type
     while pa.types.is_dictionary(kind) or hasattr(kind, "value_type"):
         kind = kind.value_type
-    return not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+    return not (
+        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    )
 
 
 def _path_type(plan: SourcePlan) -> pa.DataType | None:
@@ -194,7 +215,8 @@ def _path_type(plan: SourcePlan) -> pa.DataType | None:
 
 
 def take_in(rows: pa.Table, plan: SourcePlan, names: Mapping[str, str]) -> pa.Table:
-    """The caller's rows as the stages take them: with id, media, error, and the caller's columns beside.
+    """The caller's rows as the stages take them: with id, media, error, and the caller's columns
+    beside.
 
     Args:
         rows: Rows of the caller.
@@ -208,16 +230,21 @@ def take_in(rows: pa.Table, plan: SourcePlan, names: Mapping[str, str]) -> pa.Ta
         raise
     except Exception as error:
         if len(rows) > 1:
-            return pa.concat_tables([take_in(rows.slice(row, 1), plan, names) for row in range(len(rows))])
+            return pa.concat_tables(
+                [take_in(rows.slice(row, 1), plan, names) for row in range(len(rows))]
+            )
         return _unreadable(rows, plan, names, unforeseen("read", error))
 
 
 def _aligned(rows: pa.Table, schema: pa.Schema) -> pa.Table:
-    """``rows`` with exactly these columns. A block may be empty, lack one, or know no type if all values are null."""
+    """``rows`` with exactly these columns. A block may be empty, lack one, or know no type if all
+    values are null."""
     columns = {
-        field.name: rows[field.name]
-        if field.name in rows.column_names and not pa.types.is_null(rows[field.name].type)
-        else pa.nulls(len(rows), field.type)
+        field.name: (
+            rows[field.name]
+            if field.name in rows.column_names and not pa.types.is_null(rows[field.name].type)
+            else pa.nulls(len(rows), field.type)
+        )
         for field in schema
     }
     return pa.table(columns)
@@ -228,18 +255,29 @@ def _taken(rows: pa.Table, plan: SourcePlan, names: Mapping[str, str]) -> pa.Tab
     media: pa.Array = pa.nulls(size, c.MEDIA_TYPE)
     paths = None
     if plan.media_column is not None:
-        media, paths, found = to_media(_whole(rows[plan.media_column]), optional=plan.options.media_optional)
+        media, paths, found = to_media(
+            _whole(rows[plan.media_column]), optional=plan.options.media_optional
+        )
         problems = {row: f"column {plan.media_column!r}: {text}" for row, text in found.items()}
     if plan.id_column is not None:
         ids = ids_from_column(_whole(rows[plan.id_column]))
         for row in pc.indices_nonzero(ids.is_null()).to_pylist():
-            problems.setdefault(row, f"column {plan.id_column!r}: null or empty; every row needs an id")
+            problems.setdefault(
+                row, f"column {plan.id_column!r}: null or empty; every row needs an id"
+            )
     else:
         ids = made_ids(
-            media, {name: _whole(rows[name]) for name in plan.options.prompt_columns if name in rows.column_names}
+            media,
+            {
+                name: _whole(rows[name])
+                for name in plan.options.prompt_columns
+                if name in rows.column_names
+            },
         )
     if paths is not None and _holds_bytes(plan):
-        rows = rows.set_column(rows.schema.get_field_index(plan.media_column), plan.media_column, paths)
+        rows = rows.set_column(
+            rows.schema.get_field_index(plan.media_column), plan.media_column, paths
+        )
     elif _holds_bytes(plan):
         rows = rows.drop_columns([plan.media_column])
     rows = rows.rename_columns([names[name] for name in rows.column_names])
@@ -248,14 +286,18 @@ def _taken(rows: pa.Table, plan: SourcePlan, names: Mapping[str, str]) -> pa.Tab
     return _with_ours(rows, ids, media, errors)
 
 
-def _unreadable(rows: pa.Table, plan: SourcePlan, names: Mapping[str, str], error: UnitError) -> pa.Table:
+def _unreadable(
+    rows: pa.Table, plan: SourcePlan, names: Mapping[str, str], error: UnitError
+) -> pa.Table:
     if _holds_bytes(plan):
         kind = _path_type(plan)
         place = rows.schema.get_field_index(plan.media_column)
         rows = rows.drop_columns([plan.media_column]) if kind is None else rows.set_column(
             place, plan.media_column, pa.nulls(1, kind))  # fmt: skip
     rows = rows.rename_columns([names[name] for name in rows.column_names])
-    return _with_ours(rows, pa.nulls(1, pa.string()), pa.nulls(1, c.MEDIA_TYPE), [c.error_value(error)])
+    return _with_ours(
+        rows, pa.nulls(1, pa.string()), pa.nulls(1, c.MEDIA_TYPE), [c.error_value(error)]
+    )
 
 
 def _with_ours(rows: pa.Table, ids: pa.Array, media: pa.Array, errors: Sequence[Any]) -> pa.Table:
@@ -297,7 +339,11 @@ class ShowRows:
         own_id = not self.explodes and _OWN_ID in rows.column_names
         columns = {c.ID: rows[_OWN_ID if own_id else c.ID]}
         columns |= {name: rows[name] for name in _carried(self.plan, self.names)}
-        columns |= {field.name: rows[field.name].cast(field.type) for field in self.own if field.name != ERROR}
+        columns |= {
+            field.name: rows[field.name].cast(field.type)
+            for field in self.own
+            if field.name != ERROR
+        }
         return pa.table(columns).append_column(ERROR_FIELD, self._errors(rows))
 
     @staticmethod
@@ -312,7 +358,8 @@ class ShowRows:
 
 
 class NoLedger:
-    """The ledger of rows that nobody counts: a Dataset may be computed as often as its owner likes."""
+    """The ledger of rows that nobody counts: a Dataset may be computed as often as its owner
+    likes."""
 
     def take_events(self) -> None: ...
 

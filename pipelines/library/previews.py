@@ -31,8 +31,8 @@ class Answer:
         text: The raw answer; empty if there is an error.
         boxes: Boxes that the task found, in pixels of the upright original.
         values: The task's columns.
-        picture: What the model saw, with the boxes, as an image of Pillow; of a video the first frame. None if there is
-            an error.
+        picture: What the model saw, with the boxes, as an image of Pillow; of a video the first
+            frame. None if there is an error.
         prompt_tokens: Tokens of the last prompt.
         completion_tokens: Tokens of the last answer.
         finish_reason: Why the answer ended.
@@ -54,7 +54,10 @@ class Answer:
         colour = "#b00020" if self.error else "inherit"
         rows = [f'<p style="white-space:pre-wrap;color:{colour}">{said}</p>']
         if self.boxes:
-            rows += [f"<p>{len(self.boxes)} boxes: {html.escape(', '.join(box.label for box in self.boxes))}</p>"]
+            rows += [
+                f"<p>{len(self.boxes)} boxes:"
+                f" {html.escape(', '.join(box.label for box in self.boxes))}</p>"
+            ]
         if self.error is None:
             rows += [
                 f"<small>{self.prompt_tokens} + {self.completion_tokens} tokens, "
@@ -69,7 +72,10 @@ class Answer:
         small.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
         buffer = io.BytesIO()
         small.save(buffer, "PNG")
-        return f'<img alt="" src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}">'
+        return (
+            '<img alt=""'
+            f' src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}">'
+        )
 
 
 @dataclass(frozen=True)
@@ -121,11 +127,12 @@ def preview(
     The engine is loaded for the call and ended with it, so give all files at once.
 
     Args:
-        inputs: Images, PDFs or videos: local paths or URIs. Of a PDF the first page, unless ``pages`` names others.
+        inputs: Images, PDFs or videos: local paths or URIs. Of a PDF the first page, unless
+            ``pages`` names others.
         question: What is asked. Without it, the task's own prompt.
         model: InternVL checkpoint: a local directory or a Hugging Face name.
-        task: Name of a task, or ``module:object`` of your own. By default ``ask`` if there is a question, and else
-            ``caption``.
+        task: Name of a task, or ``module:object`` of your own. By default ``ask`` if there is a
+            question, and else ``caption``.
         options: The options of the command; ``internvl-batch preview --help`` describes all.
 
     Returns:

@@ -20,8 +20,8 @@ class Result:
     """What a run did.
 
     Args:
-        status: ``done``; ``too many errors`` if more units failed than ``max_error_rate`` allows; ``nothing succeeded``
-            if all of them failed.
+        status: ``done``; ``too many errors`` if more units failed than ``max_error_rate`` allows;
+            ``nothing succeeded`` if all of them failed.
         output: The output folder.
         run_id: Name of the run in ``_runs/``.
         results: Units that have a result since this run.
@@ -61,7 +61,10 @@ class RunFailed(RuntimeError):
 
 
 def run_to_folder(
-    cls: type[JobOptions], source: str | os.PathLike[str], output: str | os.PathLike[str], values: Mapping[str, Any]
+    cls: type[JobOptions],
+    source: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    values: Mapping[str, Any],
 ) -> Result:
     """Runs a task over a manifest, a folder or a glob, and writes the output folder.
 
@@ -80,7 +83,9 @@ def run_to_folder(
     from pipelines.commands.job import check_job, fallback_of
 
     with in_python():
-        options = options_from(cls, {**values, "input": os.fspath(source), "output": os.fspath(output)})
+        options = options_from(
+            cls, {**values, "input": os.fspath(source), "output": os.fspath(output)}
+        )
         if options.shards > 1:
             raise ConfigurationError(
                 f"{keyword('shards', options.shards)}: parts are processes of the command "
@@ -99,7 +104,9 @@ def run_to_folder(
     if record.status == "interrupted":
         raise KeyboardInterrupt
     if runs.exit_status == 1:
-        raise RunFailed(f"{record.status}: {record.ended}" if record.ended != "done" else record.summary())
+        raise RunFailed(
+            f"{record.status}: {record.ended}" if record.ended != "done" else record.summary()
+        )
     return _result(options, runs)
 
 

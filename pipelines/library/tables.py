@@ -1,4 +1,5 @@
-"""Data of a Python program as a Ray Dataset: a Dataset, a DataFrame, an Arrow table, rows, or paths."""
+"""Data of a Python program as a Ray Dataset: a Dataset, a DataFrame, an Arrow table, rows, or
+paths."""
 
 from __future__ import annotations
 
@@ -17,7 +18,10 @@ from pipelines.sources.options import MEDIA_SUFFIXES
 if TYPE_CHECKING:
     from ray.data import Dataset
 
-TAKEN = "a ray.data.Dataset, a pandas or Polars DataFrame, an Arrow table, a list of dicts, or a list of paths or URIs"
+TAKEN = (
+    "a ray.data.Dataset, a pandas or Polars DataFrame, an Arrow table, a list of dicts, or a list"
+    " of paths or URIs"
+)
 
 
 @dataclass(frozen=True)
@@ -71,11 +75,13 @@ def _of_list(data: Sequence[Any]) -> Given:
     kinds = {media_kind_of_uri(uri) for uri in uris}
     if len(kinds) > 1:
         raise ConfigurationError(
-            f"The list holds {' and '.join(f'{kind}s' for kind in sorted(kinds))}. One call reads media of one kind: "
-            "make a call for each."
+            f"The list holds {' and '.join(f'{kind}s' for kind in sorted(kinds))}. One call reads"
+            " media of one kind: make a call for each."
         )
     table = pa.table({kinds.pop(): uris})
-    return Given(ray.data.from_arrow(table), table.schema, tuple(sorted({_folder(uri) for uri in uris})))
+    return Given(
+        ray.data.from_arrow(table), table.schema, tuple(sorted({_folder(uri) for uri in uris}))
+    )
 
 
 def media_kind_of_uri(uri: str) -> MediaKind:
@@ -96,7 +102,9 @@ def _table_of(data: Any) -> pa.Table:
         return pa.Table.from_pandas(data, preserve_index=False)
     if isinstance(data, pa.Table) or hasattr(data, "__arrow_c_stream__"):
         return pa.table(data)
-    raise ConfigurationError(f"A {type(data).__name__} is no table. Give {TAKEN}, or the path of a manifest.")
+    raise ConfigurationError(
+        f"A {type(data).__name__} is no table. Give {TAKEN}, or the path of a manifest."
+    )
 
 
 def _schema_of(dataset: Dataset) -> pa.Schema:
@@ -104,7 +112,11 @@ def _schema_of(dataset: Dataset) -> pa.Schema:
     known = dataset.schema(fetch_if_missing=False)
     if known is not None and isinstance(known.base_schema, pa.Schema):
         return known.base_schema
-    first: Any = next(iter(dataset.limit(1).iter_batches(batch_size=None, batch_format="pyarrow")), None)
+    first: Any = next(
+        iter(dataset.limit(1).iter_batches(batch_size=None, batch_format="pyarrow")), None
+    )
     if first is None or not first.column_names:
-        raise ConfigurationError("The Dataset has no rows, and so no columns that could be answered.")
+        raise ConfigurationError(
+            "The Dataset has no rows, and so no columns that could be answered."
+        )
     return first.schema

@@ -1,4 +1,5 @@
-"""Options for going over an output again: some of its units, with another prompt, more tiles or another model."""
+"""Options for going over an output again: some of its units, with another prompt, more tiles or
+another model."""
 
 from __future__ import annotations
 

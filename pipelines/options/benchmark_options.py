@@ -12,7 +12,15 @@ from internvl_ops.evaluation.releases import Release, release_of
 from internvl_ops.evaluation.suites import SuiteName
 from pipelines.options.job_options import JobOptions, tiles
 
-_BY_BENCHMARK = ("max_tiles", "num_frames", "frame_rule", "exif", "no_letter", "enlarge", "tile_share")
+_BY_BENCHMARK = (
+    "max_tiles",
+    "num_frames",
+    "frame_rule",
+    "exif",
+    "no_letter",
+    "enlarge",
+    "tile_share",
+)
 
 
 class EvaluateOptions(BaseModel):
@@ -78,10 +86,15 @@ def _defaults_of(name: str, release: Any) -> dict[str, Any]:
 
 
 class EvaluateJobOptions(EvaluateOptions, JobOptions):
-    """Defaults of InternVL's own evaluation: the benchmark's tiles and limits, exact pixels, one greedy answer."""
+    """Defaults of InternVL's own evaluation: the benchmark's tiles and limits, exact pixels, one
+    greedy answer."""
 
     max_tiles: int = tiles(None)
     num_frames: int = Field(None, ge=1, description="Frames of a video. Default: the benchmark's.")  # type: ignore[assignment]
-    resize: Literal["fast", "exact"] = Field("exact", description=JobOptions.model_fields["resize"].description)
-    alpha: Literal["white", "drop"] = Field("drop", description=JobOptions.model_fields["alpha"].description)
+    resize: Literal["fast", "exact"] = Field(
+        "exact", description=JobOptions.model_fields["resize"].description
+    )
+    alpha: Literal["white", "drop"] = Field(
+        "drop", description=JobOptions.model_fields["alpha"].description
+    )
     retries: int = Field(0, ge=0, le=4, description=JobOptions.model_fields["retries"].description)

@@ -1,4 +1,5 @@
-"""From the command line and ``--config job.yaml`` to validated options, with errors that say what to change."""
+"""From the command line and ``--config job.yaml`` to validated options, with errors that say what
+to change."""
 
 from __future__ import annotations
 
@@ -27,7 +28,9 @@ OptionsT = TypeVar("OptionsT", bound=BaseModel)
 Mode = Literal["run", "dry-run", "estimate"]
 MODES = {
     "dry-run": "Print the resolved options and the plan; start nothing.",
-    "estimate": "Estimate GPU hours, price and CPU cores for the whole input from a sample; start nothing.",
+    "estimate": (
+        "Estimate GPU hours, price and CPU cores for the whole input from a sample; start nothing."
+    ),
 }
 # A price is also for the record of a run.
 _FOR_ESTIMATE = frozenset(EstimateOptions.model_fields) - {"price_per_gpu_hour"}
@@ -56,7 +59,8 @@ def parse_options(
         The options and the mode.
 
     Raises:
-        SystemExit: With status 2 if an option is wrong, after a message on standard error; with 0 after ``--help``.
+        SystemExit: With status 2 if an option is wrong, after a message on standard error; with 0
+            after ``--help``.
     """
     parser = make_parser(cls, description, positional=positional, modes=modes, program=program)
     given = vars(parser.parse_args(argv))
@@ -67,7 +71,9 @@ def parse_options(
     try:
         idle = sorted(_FOR_ESTIMATE & given.keys()) if mode == "run" else []
         if idle:
-            raise ConfigurationError(f"{flag(idle[0])} is for --estimate alone. Add --estimate, or leave it out.")
+            raise ConfigurationError(
+                f"{flag(idle[0])} is for --estimate alone. Add --estimate, or leave it out."
+            )
         return build_options(cls, {**(read_config(config, cls) if config else {}), **given}), mode
     except ConfigurationError as error:
         exit_with(error)
@@ -77,23 +83,31 @@ def build_options(cls: type[OptionsT], values: dict[str, Any]) -> OptionsT:
     """Validates ``values``; names may have dashes or underscores.
 
     Raises:
-        ConfigurationError: An option is wrong; the message names each one, its value and what is allowed.
+        ConfigurationError: An option is wrong; the message names each one, its value and what is
+            allowed.
     """
     values = {name.replace("-", "_"): value for name, value in values.items()}
     for name in values.keys() & _left_out(cls).keys():
-        raise ConfigurationError(f"{flag(name)} is not an option of this command: {_left_out(cls)[name]}.")
+        raise ConfigurationError(
+            f"{flag(name)} is not an option of this command: {_left_out(cls)[name]}."
+        )
     values = {name: _readable(name, value) for name, value in values.items()}
     try:
-        return cls.model_validate({name: as_the_flag(cls, name, value) for name, value in values.items()})
+        return cls.model_validate(
+            {name: as_the_flag(cls, name, value) for name, value in values.items()}
+        )
     except ValidationError as error:
-        raise ConfigurationError("\n".join(_say(cls, detail) for detail in error.errors())) from None
+        raise ConfigurationError(
+            "\n".join(_say(cls, detail) for detail in error.errors())
+        ) from None
 
 
 def _readable(name: str, value: Any) -> Any:
     """``value`` with emoji whole whose halves are written one by one, as JSON escapes them.
 
     Raises:
-        ConfigurationError: A text in it is not UTF-8, or has a null character. No file and no model could take it.
+        ConfigurationError: A text in it is not UTF-8, or has a null character. No file and no model
+            could take it.
     """
     if isinstance(value, dict):
         return {_readable(name, key): _readable(name, one) for key, one in value.items()}
@@ -104,12 +118,15 @@ def _readable(name: str, value: Any) -> Any:
     whole = well_formed(value)
     if "\0" in whole or whole.count("\ufffd") > value.count("\ufffd"):
         what = "a null character" if "\0" in whole else "bytes that are not UTF-8"
-        raise ConfigurationError(f"{flag(name)} {whole!r:.200} holds {what}. Leave them out, or rename the file.")
+        raise ConfigurationError(
+            f"{flag(name)} {whole!r:.200} holds {what}. Leave them out, or rename the file."
+        )
     return whole
 
 
 def exit_with(error: Exception, status: int = 2) -> NoReturn:
-    """Ends the process with a message on standard error. The default status is that of a wrong configuration."""
+    """Ends the process with a message on standard error. The default status is that of a wrong
+    configuration."""
     program = Path(sys.argv[0]).name.replace("__main__.py", "internvl-batch")
     print(f"{program}: error: {in_flags(safe_text(str(error)))}", file=sys.stderr)
     sys.exit(status)
@@ -127,11 +144,16 @@ def show(text: str) -> None:
 def groups(cls: type[BaseModel]) -> dict[str, list[str]]:
     """Field names by group, in the order of ``--help``: the task's own first."""
     found: dict[str, list[str]] = {}
-    owners = [base for base in reversed(cls.__mro__) if issubclass(base, BaseModel) and base is not BaseModel]
+    owners = [
+        base
+        for base in reversed(cls.__mro__)
+        if issubclass(base, BaseModel) and base is not BaseModel
+    ]
     for name in cls.model_fields:
         if name in _left_out(cls):
             continue
-        # The class that first names a field gives its group: a task that narrows a default does not move the option.
+        # The class that first names a field gives its group: a task that narrows a default does not
+        # move the option.
         owner = next(base for base in owners if name in base.__annotations__)
         found.setdefault((owner.__doc__ or owner.__name__).splitlines()[0], []).append(name)
     own = [base for base in owners if base not in JobOptions.__mro__]
@@ -154,13 +176,20 @@ def make_parser(
 ) -> argparse.ArgumentParser:
     """The parser of a command; `parse_options` describes the arguments."""
     names = [name for name in cls.model_fields if name not in _left_out(cls)]
-    required = [flag(name) for name in names if cls.model_fields[name].is_required() and name != positional]
-    words = [*([f"{positional.upper()}…"] if positional else []), *(f"{name} …" for name in required)]
+    required = [
+        flag(name) for name in names if cls.model_fields[name].is_required() and name != positional
+    ]
+    words = [
+        *([f"{positional.upper()}…"] if positional else []),
+        *(f"{name} …" for name in required),
+    ]
     parser = _Parser(
         names,
         _left_out(cls),
         prog=program,
-        usage="\n  ".join(textwrap.wrap(" ".join(["%(prog)s", *words, "[options]"]), 60, break_on_hyphens=False)),
+        usage="\n  ".join(
+            textwrap.wrap(" ".join(["%(prog)s", *words, "[options]"]), 60, break_on_hyphens=False)
+        ),
         description=description,
         formatter_class=_Help,
         argument_default=argparse.SUPPRESS,
@@ -168,11 +197,15 @@ def make_parser(
     )
     parser.add_argument("--version", action="version", version=version())
     parser.add_argument(
-        "--config", metavar="FILE", help="YAML file with any of the options below. Flags have priority."
+        "--config",
+        metavar="FILE",
+        help="YAML file with any of the options below. Flags have priority.",
     )
     if modes:
         for mode, text in MODES.items():
-            parser.add_argument(f"--{mode}", action="store_const", const=mode, dest="mode", help=text)
+            parser.add_argument(
+                f"--{mode}", action="store_const", const=mode, dest="mode", help=text
+            )
     if positional:
         parser.add_argument(positional, nargs="*", help=cls.model_fields[positional].description)
     for title, fields in groups(cls).items():
@@ -184,15 +217,21 @@ def make_parser(
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):
-    """Breaks lines only between words, and shows the negative of a switch only if the switch is on by default."""
+    """Breaks lines only between words, and shows the negative of a switch only if the switch is on
+    by default."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         """Fills paragraphs to the width and leaves commands as they are."""
-        parts = [part if "\\\n" in part else "\n".join(self._split_lines(part, width)) for part in text.split("\n\n")]
+        parts = [
+            part if "\\\n" in part else "\n".join(self._split_lines(part, width))
+            for part in text.split("\n\n")
+        ]
         return "\n\n".join(parts)
 
     def _split_lines(self, text: str, width: int) -> list[str]:
-        return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False, break_long_words=False)
+        return textwrap.wrap(
+            " ".join(text.split()), width, break_on_hyphens=False, break_long_words=False
+        )
 
     def _format_action_invocation(self, action: argparse.Action) -> str:
         if isinstance(action, argparse.BooleanOptionalAction) and not action.metavar:
@@ -215,14 +254,24 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         words = message.split()
-        unknown = [word.partition("=")[0] for word in words if word.startswith("--")] if "unrecognized" in words else []
+        unknown = (
+            [word.partition("=")[0] for word in words if word.startswith("--")]
+            if "unrecognized" in words
+            else []
+        )
         known = [option for action in self._actions for option in action.option_strings]
         hints = [self._hint(word, known) for word in unknown]
         if "unrecognized" in words and not unknown:
-            hints = [f" Values need an option, as in --input {words[words.index('arguments:') + 1]}."]
+            hints = [
+                f" Values need an option, as in --input {words[words.index('arguments:') + 1]}."
+            ]
         if "expected one argument" in message:
             hints = [" Write a value that begins with a dash with an equals sign: --option=-value."]
-        self.exit(2, f"{self.prog}: error: {safe_text(message)}.{''.join(hints)} --help lists the options.\n")
+        self.exit(
+            2,
+            f"{self.prog}: error: {safe_text(message)}.{''.join(hints)} --help lists the"
+            " options.\n",
+        )
 
     def _hint(self, word: str, known: Sequence[str]) -> str:
         name = word.lstrip("-").replace("-", "_")
@@ -238,16 +287,22 @@ def _add(group: Any, name: str, field: Any) -> None:
     text = field.description.replace("%", "%%") + _default(field, annotation)
     if annotation is bool and tuple[str, ...] in typing.get_args(field.annotation):
         group.add_argument(flag(name), nargs="?", const=True, metavar="KIND,KIND", help=text)
-        group.add_argument(f"--no-{flag(name)[2:]}", dest=name, action="store_false", help=argparse.SUPPRESS)
+        group.add_argument(
+            f"--no-{flag(name)[2:]}", dest=name, action="store_false", help=argparse.SUPPRESS
+        )
     elif annotation is bool:
         # A metavar is never shown for it; it tells _Help that the switch is on by default.
         shown = {"metavar": "on"} if field.default is True else {}
         group.add_argument(flag(name), action=argparse.BooleanOptionalAction, help=text, **shown)
     elif typing.get_origin(annotation) is tuple:
-        metavar = {"allow": "PREFIX", "stop": "TEXT", "phrase": "TEXT", "choices": "TEXT"}.get(name, "VALUE")
+        metavar = {"allow": "PREFIX", "stop": "TEXT", "phrase": "TEXT", "choices": "TEXT"}.get(
+            name, "VALUE"
+        )
         group.add_argument(flag(name), action="append", metavar=metavar, help=text)
     elif typing.get_origin(annotation) is dict:
-        group.add_argument(flag(name), type=functools.partial(_json_object, name), metavar="JSON", help=text)
+        group.add_argument(
+            flag(name), type=functools.partial(_json_object, name), metavar="JSON", help=text
+        )
     elif typing.get_origin(annotation) is typing.Literal:
         allowed = typing.get_args(annotation)
         metavar = "{" + ",".join(allowed) + "}"
@@ -274,7 +329,9 @@ def _json_object(name: str, text: str) -> dict[str, Any]:
     try:
         return json_object(name, text)
     except ConfigurationError as error:
-        raise argparse.ArgumentTypeError(str(error).removeprefix(f"{flag(name)} ").removesuffix(".")) from None
+        raise argparse.ArgumentTypeError(
+            str(error).removeprefix(f"{flag(name)} ").removesuffix(".")
+        ) from None
 
 
 def _say(cls: type[BaseModel], detail: Any) -> str:
@@ -285,12 +342,16 @@ def _say(cls: type[BaseModel], detail: Any) -> str:
         return f"{flag(name)} is required: {cls.model_fields[name].description}"
     if detail["type"] == "extra_forbidden":
         names = [field for field in cls.model_fields if field not in _left_out(cls)]
-        hint = whose_option(flag(name), names) or nearest(flag(name), [flag(field) for field in names])
+        hint = whose_option(flag(name), names) or nearest(
+            flag(name), [flag(field) for field in names]
+        )
         return f"{flag(name)} is not an option of this job.{hint}"
     close = ""
     if detail["type"] == "literal_error":
         allowed = typing.get_args(bare(cls.model_fields[name].annotation))
-        found = difflib.get_close_matches(str(detail["input"]), [str(value) for value in allowed], 1)
+        found = difflib.get_close_matches(
+            str(detail["input"]), [str(value) for value in allowed], 1
+        )
         close = f" Did you mean {found[0]}?" if found else ""
     if name == "limit" and str(detail["input"]).strip() == "0":
         close = " To see only the plan, use --dry-run; to read all rows, leave --limit out."

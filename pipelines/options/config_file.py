@@ -1,4 +1,5 @@
-"""``--config job.yaml``: takes for each option what its flag takes; paths may have ``~`` and ``${VAR:-DEFAULT}``."""
+"""``--config job.yaml``: takes for each option what its flag takes; paths may have ``~`` and
+``${VAR:-DEFAULT}``."""
 
 from __future__ import annotations
 
@@ -30,15 +31,21 @@ def read_config(path: str, cls: type[BaseModel]) -> dict[str, Any]:
 
     Args:
         path: Path of the file.
-        cls: The options that the file may hold. Other names pass through, for `build_options` to refuse.
+        cls: The options that the file may hold. Other names pass through, for `build_options` to
+            refuse.
 
     Raises:
-        ConfigurationError: The file cannot be read, is not YAML, names an option twice or a variable that is not set.
+        ConfigurationError: The file cannot be read, is not YAML, names an option twice or a
+            variable that is not set.
     """
     try:
-        root = yaml.compose(Path(path).expanduser().read_text(encoding="utf-8-sig"), Loader=yaml.SafeLoader)
+        root = yaml.compose(
+            Path(path).expanduser().read_text(encoding="utf-8-sig"), Loader=yaml.SafeLoader
+        )
         if not isinstance(root, yaml.MappingNode):
-            raise ConfigurationError(f"--config {path}: has no options; write one per line, as in `max-tiles: 12`.")
+            raise ConfigurationError(
+                f"--config {path}: has no options; write one per line, as in `max-tiles: 12`."
+            )
         check_nodes(root)
         found = pairs_of(root, spelled=lambda name: name.replace("-", "_"))
         values = {name: _value(name, node, cls) for name, node in found.items()}
@@ -52,7 +59,8 @@ def read_config(path: str, cls: type[BaseModel]) -> dict[str, Any]:
 
 
 def as_the_flag(cls: type[BaseModel], name: str, value: Any) -> Any:
-    """Converts ``value`` to what the option's flag takes: one text becomes a list, a number a text, JSON an object."""
+    """Converts ``value`` to what the option's flag takes: one text becomes a list, a number a text,
+    JSON an object."""
     if name not in cls.model_fields:
         return value
     annotation = bare(cls.model_fields[name].annotation)
@@ -79,7 +87,9 @@ def json_object(name: str, text: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"{flag(name)} {text!r:.200} is not JSON ({error}).") from None
     if not isinstance(value, dict):
-        raise ConfigurationError(f"{flag(name)} {text!r:.200} is not a JSON object; write it as '{{\"name\": value}}'.")
+        raise ConfigurationError(
+            f"{flag(name)} {text!r:.200} is not a JSON object; write it as '{{\"name\": value}}'."
+        )
     return value
 
 
@@ -87,7 +97,11 @@ def bare(annotation: Any) -> Any:
     """A field's type without None and without its limits."""
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
         annotation = next(arg for arg in typing.get_args(annotation) if arg is not type(None))
-    return typing.get_args(annotation)[0] if typing.get_origin(annotation) is typing.Annotated else annotation
+    return (
+        typing.get_args(annotation)[0]
+        if typing.get_origin(annotation) is typing.Annotated
+        else annotation
+    )
 
 
 def _once(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
@@ -104,7 +118,8 @@ def _no_json(constant: str) -> Any:
 
 
 def _value(name: str, node: Any, cls: type[BaseModel]) -> Any:
-    """The value of a node. Text stays as written: YAML would turn `no` into False and `010` into 8."""
+    """The value of a node. Text stays as written: YAML would turn `no` into False and `010` into
+    8."""
     known = cls.model_fields.get(name)
     if isinstance(node, yaml.MappingNode):
         return json_value(node)
@@ -113,7 +128,11 @@ def _value(name: str, node: Any, cls: type[BaseModel]) -> Any:
         return ["" if item is None else item for item in found]
     if node.tag == "tag:yaml.org,2002:null" and node.style is None:
         return None
-    if node.tag == "tag:yaml.org,2002:bool" and known is not None and bare(known.annotation) is bool:
+    if (
+        node.tag == "tag:yaml.org,2002:bool"
+        and known is not None
+        and bare(known.annotation) is bool
+    ):
         return json_value(node)  # a switch, which may take more than a switch
     return _variables(name, node.value) if name in PATH_OPTIONS else node.value
 
@@ -132,8 +151,8 @@ def _variables(name: str, text: str) -> str:
         if variable not in os.environ:
             key = name.replace("_", "-")
             raise ConfigurationError(
-                f"--config: {key}: {text}: the environment variable {variable} is not set. Set it, or write $$ "
-                "for a dollar sign."
+                f"--config: {key}: {text}: the environment variable {variable} is not set. Set it,"
+                " or write $$ for a dollar sign."
             )
         return os.environ[variable]
 

@@ -15,7 +15,13 @@ from internvl_ops.models.encoders.config import Encoder, Pooling, load_encoder
 from internvl_ops.stores.redaction import safe_uri
 from internvl_ops.tasks import Task
 from internvl_ops.tasks.embedding import VectorType, embed
-from pipelines.options.job_options import InputNeeds, JobOptions, PositiveSeconds, PromptOptions, tiles
+from pipelines.options.job_options import (
+    InputNeeds,
+    JobOptions,
+    PositiveSeconds,
+    PromptOptions,
+    tiles,
+)
 from pipelines.options.label_files import read_labels
 from pipelines.options.rules import refuse
 from pipelines.sources.options import PROMPT_COLUMNS
@@ -43,8 +49,12 @@ class EmbedOptions(BaseModel):
         "text below a label stands for it in --template.")  # fmt: skip
     template: tuple[str, ...] = Field(("a photo of a {}.",), description="Text that says a label, with {} in its "
         "place. Repeat for more; a label's vector is the mean of all. Default: a photo of a {}.")  # fmt: skip
-    truth_column: str | None = Field(None, description="Column with the true label, for the figures at the end.")
-    text_prefix: str = Field("summarize:", description="What stands before every text, as on the model card.")
+    truth_column: str | None = Field(
+        None, description="Column with the true label, for the figures at the end."
+    )
+    text_prefix: str = Field(
+        "summarize:", description="What stands before every text, as on the model card."
+    )
 
 
 class EmbedJobOptions(EmbedOptions, JobOptions):
@@ -61,10 +71,18 @@ class EmbedJobOptions(EmbedOptions, JobOptions):
     max_tiles: int = tiles(1)
 
     left_out: ClassVar[dict[str, str]] = {
-        **dict.fromkeys(PromptOptions.model_fields, "vectors have no prompt and no answer in words"),
-        **dict.fromkeys(("base_url", "lora", "trust_remote_code"), "the model runs in plain torch, in this job"),
-        **dict.fromkeys(("gpu", "completion_tokens", "sample_rows"), "there is no estimate for vectors yet"),
-        **dict.fromkeys(("fallback", "fallback_base_url", "fallback_args"), "two models have two spaces"),
+        **dict.fromkeys(
+            PromptOptions.model_fields, "vectors have no prompt and no answer in words"
+        ),
+        **dict.fromkeys(
+            ("base_url", "lora", "trust_remote_code"), "the model runs in plain torch, in this job"
+        ),
+        **dict.fromkeys(
+            ("gpu", "completion_tokens", "sample_rows"), "there is no estimate for vectors yet"
+        ),
+        **dict.fromkeys(
+            ("fallback", "fallback_base_url", "fallback_args"), "two models have two spaces"
+        ),
         "text_layer": "pages are embedded as they look",
         "tiling": "--max-tiles says how many tiles a picture gets",
         "blank": "every picture has a vector",
@@ -75,7 +93,11 @@ class EmbedJobOptions(EmbedOptions, JobOptions):
         """What the task needs of the input."""
         if self.text_column is None:
             return InputNeeds(prompt_columns=())
-        return InputNeeds(media_optional=True, without_media=True, prompt_columns=(*PROMPT_COLUMNS, self.text_column))
+        return InputNeeds(
+            media_optional=True,
+            without_media=True,
+            prompt_columns=(*PROMPT_COLUMNS, self.text_column),
+        )
 
     @functools.cached_property
     def encoder(self) -> Encoder:
@@ -109,7 +131,11 @@ class EmbedJobOptions(EmbedOptions, JobOptions):
         _check_labels(self, encoder, columns)
         labels = self.label_words
         if self.text_column is None and not labels:
-            refuse(self, ("text_prefix",), "pictures are embedded; name the column with texts by --text-column")
+            refuse(
+                self,
+                ("text_prefix",),
+                "pictures are embedded; name the column with texts by --text-column",
+            )
         if (self.fit or encoder.fit) == "crop":
             refuse(
                 self,
@@ -134,42 +160,56 @@ def _check_labels(options: EmbedJobOptions, encoder: Encoder, columns: Sequence[
         ConfigurationError: An option about labels cannot be used.
     """
     if not options.labels and options.taxonomy is None:
-        refuse(options, ("template", "truth_column"), "there are no labels; add --labels or --taxonomy")
+        refuse(
+            options, ("template", "truth_column"), "there are no labels; add --labels or --taxonomy"
+        )
         return
-    named = f"--taxonomy {safe_uri(options.taxonomy)}" if options.taxonomy else f"--labels {' '.join(options.labels)}"
+    named = (
+        f"--taxonomy {safe_uri(options.taxonomy)}"
+        if options.taxonomy
+        else f"--labels {' '.join(options.labels)}"
+    )
     if options.labels and options.taxonomy is not None:
-        raise ConfigurationError(f"--labels and --taxonomy {options.taxonomy}: two lists of labels. Leave one out.")
+        raise ConfigurationError(
+            f"--labels and --taxonomy {options.taxonomy}: two lists of labels. Leave one out."
+        )
     if not encoder.reads_texts or options.resolved_pooling not in ("c", "g"):
         raise ConfigurationError(
-            f"{named:.200}: labels are texts, and only InternVL-14B-224px with --pooling c or g puts texts beside "
-            "pictures."
+            f"{named:.200}: labels are texts, and only InternVL-14B-224px with --pooling c or g"
+            " puts texts beside pictures."
         )
     if options.text_column is not None:
         raise ConfigurationError(f"{named:.200}: labels are for pictures. Leave --text-column out.")
     if wrong := [one for one in options.template if one.count("{}") != 1]:
-        raise ConfigurationError(f"--template {wrong[0]!r:.100}: write {{}} once, where the label stands.")
+        raise ConfigurationError(
+            f"--template {wrong[0]!r:.100}: write {{}} once, where the label stands."
+        )
     if options.truth_column is not None and options.truth_column not in columns:
         raise ConfigurationError(
-            f"--truth-column {options.truth_column}: no such column in the manifest. Columns there: "
-            f"{', '.join(columns)}."
+            f"--truth-column {options.truth_column}: no such column in the manifest. Columns there:"
+            f" {', '.join(columns)}."
         )
     if len(options.label_words) < 2:
         raise ConfigurationError(f"{named:.200}: give at least two labels.")
 
 
-def _check_texts(options: EmbedJobOptions, encoder: Encoder, pooling: Pooling, columns: Sequence[str]) -> None:
+def _check_texts(
+    options: EmbedJobOptions, encoder: Encoder, pooling: Pooling, columns: Sequence[str]
+) -> None:
     if options.text_column not in columns:
         raise ConfigurationError(
-            f"--text-column {options.text_column}: no such column in the manifest. Columns there: {', '.join(columns)}."
+            f"--text-column {options.text_column}: no such column in the manifest. Columns there:"
+            f" {', '.join(columns)}."
         )
     if not encoder.reads_texts:
         raise ConfigurationError(
-            f"--text-column {options.text_column}: {encoder.model} has no text encoder. Use --model "
-            "OpenGVLab/InternVL-14B-224px."
+            f"--text-column {options.text_column}: {encoder.model} has no text encoder. Use --model"
+            " OpenGVLab/InternVL-14B-224px."
         )
     if pooling not in ("c", "g"):
         raise ConfigurationError(
-            f"--pooling {pooling}: texts and pictures share a space only by c and g. Leave it out, or give one of them."
+            f"--pooling {pooling}: texts and pictures share a space only by c and g. Leave it out,"
+            " or give one of them."
         )
     refuse(options, ("fit", "max_tiles"), "texts are embedded, not pictures")
 

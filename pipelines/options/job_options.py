@@ -1,7 +1,8 @@
 """The options of a job: one class per group, joined into one flat model from which a task inherits.
 
-Validated before Ray or a model is touched. A field is a flag (``max_tiles`` is ``--max-tiles``) and a key of
-``--config job.yaml``; its description is the ``--help`` text, the class it stands in is the ``--help`` group.
+Validated before Ray or a model is touched. A field is a flag (``max_tiles`` is ``--max-tiles``) and
+a key of ``--config job.yaml``; its description is the ``--help`` text, the class it stands in is
+the ``--help`` group.
 """
 
 from __future__ import annotations
@@ -25,7 +26,14 @@ from internvl_ops.errors import KINDS
 from internvl_ops.media.page_ranges import select_pages
 from internvl_ops.stores.base import Settings
 from pipelines.options.again_options import AgainOptions
-from pipelines.options.row_sampling import NewTokens, RepetitionPenalty, Seed, Temperature, TopK, TopP
+from pipelines.options.row_sampling import (
+    NewTokens,
+    RepetitionPenalty,
+    Seed,
+    Temperature,
+    TopK,
+    TopP,
+)
 from pipelines.sources.options import PROMPT_COLUMNS, InputFormat
 
 if TYPE_CHECKING:
@@ -53,7 +61,9 @@ def _kinds_to_retry(value: Any) -> Any:
         if kind not in KINDS:
             close = difflib.get_close_matches(kind, KINDS, 1)
             mend = f" Did you mean {close[0]}?" if close else ""
-            raise ValueError(f"{kind!r} is not a kind of error. Allowed are all, {', '.join(KINDS)}.{mend}")
+            raise ValueError(
+                f"{kind!r} is not a kind of error. Allowed are all, {', '.join(KINDS)}.{mend}"
+            )
     return kinds
 
 
@@ -65,7 +75,9 @@ class InputOptions(BaseModel):
 
     input: str = Field(description="Manifest, directory or glob: a local path, or a URI of a store "
         "(s3://, gs://, az://, oss://, hf://, https://).")  # fmt: skip
-    input_format: InputFormat = Field("auto", description="Format of the input; auto detects it from suffix or log.")
+    input_format: InputFormat = Field(
+        "auto", description="Format of the input; auto detects it from suffix or log."
+    )
     columns: str | None = Field(None, description="Columns of the input to keep, separated by commas, besides the id, "
         "the media and those that decide what is asked. Default: all. In a CSV or TSV without a header line: the "
         "names of its columns.")  # fmt: skip
@@ -77,11 +89,16 @@ class InputOptions(BaseModel):
         "Face image struct. Default: image or images.")  # fmt: skip
     video_column: str | None = Field(None, description="Column with the video URI. Default: video.")
     document_column: str | None = Field(
-        None, description="Column with the URI of a PDF, TIFF, CBZ or office document. Default: document or pdf."
+        None,
+        description=(
+            "Column with the URI of a PDF, TIFF, CBZ or office document. Default: document or pdf."
+        ),
     )
     media_root: str | None = Field(None, description="Resolve relative media paths in the manifest "
         "against this folder. Default: the manifest's folder.")  # fmt: skip
-    limit: Positive | None = Field(None, description="Read at most this many manifest rows, of those that are wanted.")
+    limit: Positive | None = Field(
+        None, description="Read at most this many manifest rows, of those that are wanted."
+    )
     allow: tuple[str, ...] = Field((), description="Also allow media with this URI prefix. The "
         "manifest's own bucket or folder and public http(s) addresses are always allowed. Repeat "
         "for more.")  # fmt: skip
@@ -124,9 +141,15 @@ class OutputOptions(BaseModel):
     documents: Literal["parquet", "markdown", "none"] = Field(
         "parquet", description="How to write reassembled PDFs to documents/: one Parquet row or "
         "one Markdown file per document.")  # fmt: skip
-    join_paragraphs: bool = Field(False, description="In documents/, join paragraphs that run over the end of a page.")
-    join_words: bool = Field(False, description="In documents/, undo hyphens at the ends of lines and pages.")
-    join_tables: bool = Field(False, description="In documents/, join tables that run over the end of a page.")
+    join_paragraphs: bool = Field(
+        False, description="In documents/, join paragraphs that run over the end of a page."
+    )
+    join_words: bool = Field(
+        False, description="In documents/, undo hyphens at the ends of lines and pages."
+    )
+    join_tables: bool = Field(
+        False, description="In documents/, join tables that run over the end of a page."
+    )
     page_furniture: Literal["keep", "drop"] = Field("keep", description="In documents/, keep page numbers and running "
         "heads and feet, or drop them.")  # fmt: skip
     level_headings: bool = Field(
@@ -178,7 +201,9 @@ class PromptOptions(BaseModel):
 
     prompt: str | None = Field(None, description="Prompt for every unit. A row's own question "
         "column has priority. Default: the task's prompt.")  # fmt: skip
-    system_message: str | None = Field(None, description="System message. Default: the checkpoint's.")
+    system_message: str | None = Field(
+        None, description="System message. Default: the checkpoint's."
+    )
     think: bool = Field(False, description="Let the model think before it answers: ask with the system message that "
         "makes InternVL3.5 think, and put the thoughts into the column thought, out of answers, letters and boxes. "
         "--max-new-tokens is then 8,192 by default. Its model card recommends --temperature 0.6.")  # fmt: skip
@@ -272,7 +297,9 @@ class MediaOptions(BaseModel):
     max_bytes: Positive = Field(100_000_000, description="Largest file to fetch, in bytes.")
     max_pixels: Positive = Field(200_000_000, description="Largest image to decode, in pixels.")
     max_pages: Positive = Field(50_000, description="Maximum number of pages in a document.")
-    max_video_seconds: PositiveSeconds = Field(6 * 3600, description="Longest video to decode, in seconds.")
+    max_video_seconds: PositiveSeconds = Field(
+        6 * 3600, description="Longest video to decode, in seconds."
+    )
     fetch_timeout: PositiveSeconds = Field(60, description="Time limit for one fetch, in seconds.")
     decode_timeout: PositiveSeconds = Field(60, description="Time limit for one decode, in seconds; with "
         "--clip-scenes, per minute of 1080p video.")  # fmt: skip
@@ -309,7 +336,8 @@ class MediaOptions(BaseModel):
 
 
 class InferenceOptions(MediaOptions, PromptOptions, ModelOptions):
-    """What decides an answer. Jobs and the preview build engines, preparers and generators from it."""
+    """What decides an answer. Jobs and the preview build engines, preparers and generators from
+    it."""
 
 
 class ClusterOptions(BaseModel):
@@ -358,7 +386,8 @@ class InputNeeds:
     Args:
         media_optional: Whether a row may do without media.
         without_media: Whether media are not read at all.
-        page_by_page: Whether a TIFF of several pages is a document, if nothing else says what it is.
+        page_by_page: Whether a TIFF of several pages is a document, if nothing else says what it
+            is.
         prompt_columns: Columns that decide what is asked, and so a made id.
     """
 
@@ -368,7 +397,9 @@ class InputNeeds:
     prompt_columns: tuple[str, ...] = PROMPT_COLUMNS
 
 
-class JobOptions(EstimateOptions, ClusterOptions, InferenceOptions, AgainOptions, OutputOptions, InputOptions):
+class JobOptions(
+    EstimateOptions, ClusterOptions, InferenceOptions, AgainOptions, OutputOptions, InputOptions
+):
     """Every option; a task's own class narrows the defaults."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -384,5 +415,6 @@ class JobOptions(EstimateOptions, ClusterOptions, InferenceOptions, AgainOptions
 
 
 def tiles(default: int | None) -> Any:
-    """``--max-tiles`` with a task's own default; None where something else of the options gives it."""
+    """``--max-tiles`` with a task's own default; None where something else of the options gives
+    it."""
     return Field(default, ge=1, le=40, description=JobOptions.model_fields["max_tiles"].description)

@@ -31,7 +31,9 @@ def read_labels(given: Sequence[str], taxonomy: str | None) -> dict[str, str]:
     if taxonomy is None:
         names = [" ".join(label.split()) for label in given]
         if len(set(names)) < len(names) or not all(names):
-            raise ConfigurationError(f"--labels {' '.join(given)}: give each label once, and none that is empty.")
+            raise ConfigurationError(
+                f"--labels {' '.join(given)}: give each label once, and none that is empty."
+            )
         return dict.fromkeys(names, "")
     said = f"--taxonomy {safe_uri(taxonomy)}"
     try:
@@ -50,7 +52,8 @@ def calibration_of(options: Any, labels: Mapping[str, str]) -> Calibration | Non
     """What ``--calibrate`` corrects; None without it.
 
     Raises:
-        ConfigurationError: The file cannot be read, lacks a column, or has too few rows with a truth.
+        ConfigurationError: The file cannot be read, lacks a column, or has too few rows with a
+            truth.
     """
     if options.calibrate is None:
         return None
@@ -66,8 +69,8 @@ def calibration_of(options: Any, labels: Mapping[str, str]) -> Calibration | Non
         truths.append([float(name in truth) for name in names])
     if len(chances) < FEWEST_ROWS:
         raise ConfigurationError(
-            f"{said}: {len(chances)} rows have the same labels as this job and a truth among them; at least "
-            f"{FEWEST_ROWS} are needed."
+            f"{said}: {len(chances)} rows have the same labels as this job and a truth among them;"
+            f" at least {FEWEST_ROWS} are needed."
         )
     return fit(np.array(chances), np.array(truths), several=options.multi)
 
@@ -101,27 +104,34 @@ def _files(uri: str, said: str) -> list[str]:
     if kind == "file" or not lists(uri):
         return [uri]
     folder = f"{uri}/results" if kind_of(f"{uri}/results") == "directory" else uri
-    return sorted(f"{folder}/{name}" for name in walk(folder, recursive=False) if suffix_of(name) == ".parquet")
+    return sorted(
+        f"{folder}/{name}"
+        for name in walk(folder, recursive=False)
+        if suffix_of(name) == ".parquet"
+    )
 
 
 def _table(uri: str, truth_column: str, said: str) -> list[dict[str, Any]]:
     with open_input(uri) as file:
         if suffix_of(uri) in (".csv", ".tsv"):
             delimiter = "\t" if suffix_of(uri) == ".tsv" else ","
-            table = pyarrow.csv.read_csv(file, parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter))
+            table = pyarrow.csv.read_csv(
+                file, parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter)
+            )
         else:
             table = pq.read_table(file)
     settings = json.loads((table.schema.metadata or {}).get(_SETTINGS, b"{}"))
     if isinstance(settings.get("calibrate"), dict):
         raise ConfigurationError(
-            f"{said}: its probabilities are calibrated already. Give the output of a run without --calibrate."
+            f"{said}: its probabilities are calibrated already. Give the output of a run without"
+            " --calibrate."
         )
     truth = carried_name(truth_column, table.column_names)
     for name in ("labels", truth):
         if name not in table.column_names:
             raise ConfigurationError(
-                f"{said}: no column '{name}'. Columns there: {', '.join(table.column_names)}. Give the output of "
-                "the command classify over a manifest that has the truth."
+                f"{said}: no column '{name}'. Columns there: {', '.join(table.column_names)}. Give"
+                " the output of the command classify over a manifest that has the truth."
             )
     rows = table.select(["labels", truth]).rename_columns(["labels", "truth"]).to_pylist()
     return [row | {"labels": _as_list(row["labels"], said)} for row in rows]
@@ -138,5 +148,7 @@ def _as_list(value: Any, said: str) -> list[dict[str, Any]]:
         value = json.loads(value)
     for one in value or ():
         if not isinstance(one, dict) or not {"label", "probability"} <= one.keys():
-            raise ConfigurationError(f"{said}: column 'labels' holds {one!r:.80}; label and probability are needed.")
+            raise ConfigurationError(
+                f"{said}: column 'labels' holds {one!r:.80}; label and probability are needed."
+            )
     return value or []

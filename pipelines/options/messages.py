@@ -1,4 +1,5 @@
-"""Messages about a wrong option: what its value must be, the name that was probably meant, which job has it."""
+"""Messages about a wrong option: what its value must be, the name that was probably meant, which
+job has it."""
 
 from __future__ import annotations
 
@@ -26,7 +27,12 @@ _WORDS = {
     "tuple_type": "must be a text, or a list of texts",
     "dict_type": "must be a JSON object, such as {\"name\": value}",
 }  # fmt: skip
-_LIMITS = {"ge": "greater than or equal to", "gt": "greater than", "le": "less than or equal to", "lt": "less than"}
+_LIMITS = {
+    "ge": "greater than or equal to",
+    "gt": "greater than",
+    "le": "less than or equal to",
+    "lt": "less than",
+}
 
 
 def in_words(detail: Any) -> str:
@@ -58,7 +64,8 @@ def nearest(given: str, known: Iterable[str]) -> str:
 
 
 def whose_option(given: str, own: Sequence[str]) -> str:
-    """A sentence with the commands that have an option which this one lacks; empty if none has it."""
+    """A sentence with the commands that have an option which this one lacks; empty if none has
+    it."""
     from pipelines.options.benchmark_options import EvaluateOptions
     from pipelines.options.job_options import JobOptions
     from pipelines.options.tasks import TASKS
@@ -78,7 +85,10 @@ def whose_option(given: str, own: Sequence[str]) -> str:
     if not having:
         return ""
     *others, last = having
-    return f" It is an option of the {'commands ' + ', '.join(others) + ' and' if others else 'command'} {last}."
+    return (
+        " It is an option of the"
+        f" {'commands ' + ', '.join(others) + ' and' if others else 'command'} {last}."
+    )
 
 
 def say_now(what: str) -> None:

@@ -1,4 +1,5 @@
-"""Tasks of other packages: ``module:object``, or a name of the entry point group `internvl_batch.tasks`."""
+"""Tasks of other packages: ``module:object``, or a name of the entry point group
+`internvl_batch.tasks`."""
 
 from __future__ import annotations
 
@@ -54,9 +55,13 @@ def find_task(name: str) -> RegisteredTask:
     if not colon:
         known = [*TASKS, *sorted(provided.names)]
         raise ConfigurationError(
-            f"{name!r} is no task; allowed are {', '.join(known)}, or module:object.{nearest(name, known)}"
+            f"{name!r} is no task; allowed are {', '.join(known)}, or"
+            f" module:object.{nearest(name, known)}"
         )
-    return _registered(name, lambda: functools.reduce(getattr, attribute.split("."), importlib.import_module(module)))
+    return _registered(
+        name,
+        lambda: functools.reduce(getattr, attribute.split("."), importlib.import_module(module)),
+    )
 
 
 def _registered(name: str, load: Any) -> RegisteredTask:
@@ -68,7 +73,8 @@ def _registered(name: str, load: Any) -> RegisteredTask:
         found = RegisteredTask.of(found)
     if not isinstance(found, RegisteredTask):
         raise ConfigurationError(
-            f"The task {name!r} is a {type(found).__name__}; a RegisteredTask or a Task of internvl_batch is needed."
+            f"The task {name!r} is a {type(found).__name__}; a RegisteredTask or a Task of"
+            " internvl_batch is needed."
         )
     if found.name in TASKS:
         raise ConfigurationError(
@@ -124,9 +130,12 @@ def with_tasks(cls: type[BaseModel], names: Iterable[str], option: str) -> type[
         for name in row.options.model_fields:
             if name in cls.model_fields:
                 raise ConfigurationError(
-                    f"--{option}: the task {row.name} has an option {name}, which the command has already: rename it."
+                    f"--{option}: the task {row.name} has an option {name}, which the command has"
+                    " already: rename it."
                 )
     if issubclass(cls, RunOptions) and rows:
-        return create_model("Options", __base__=(rows[0].options, cls), max_tiles=(int, tiles(rows[0].tiles)))
+        return create_model(
+            "Options", __base__=(rows[0].options, cls), max_tiles=(int, tiles(rows[0].tiles))
+        )
     bases = tuple(dict.fromkeys(row.options for row in own))
     return create_model(cls.__name__, __base__=(*bases, cls), __doc__=cls.__doc__) if bases else cls

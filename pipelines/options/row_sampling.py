@@ -1,4 +1,5 @@
-"""A row's own sampling, in its column ``sampling_params``, and the ranges of sampling in general."""
+"""A row's own sampling, in its column ``sampling_params``, and the ranges of sampling in
+general."""
 
 from __future__ import annotations
 
@@ -42,7 +43,8 @@ def row_sampling(given: object) -> dict[str, Any]:
         if isinstance(given, str):
             given = given.strip() or None  # an empty cell of a CSV
         given = json.loads(given) if isinstance(given, str) else given
-        values = dict(given or {}) if isinstance(given, Mapping | list | None) else given  # a map is a list of pairs
+        # a map is a list of pairs
+        values = dict(given or {}) if isinstance(given, Mapping | list | None) else given
         if not isinstance(values, dict):
             raise TypeError(f"it is a {type(values).__name__}")
         # A column of structs has every row's fields in every row.
@@ -52,7 +54,8 @@ def row_sampling(given: object) -> dict[str, Any]:
         detail = error.errors()[0]
         name = ".".join(map(str, detail["loc"]))
         message = (
-            f"{name} = {detail['input']!r:.80}: {detail['msg']}. Allowed are {', '.join(RowSampling.model_fields)}"
+            f"{name} = {detail['input']!r:.80}: {detail['msg']}. Allowed are"
+            f" {', '.join(RowSampling.model_fields)}"
         )
     except (TypeError, ValueError, RecursionError) as error:
         message = f"{given!r:.80} is not a JSON object: {error}"

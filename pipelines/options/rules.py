@@ -67,12 +67,14 @@ def check_apart_from_output(source: str, target: str, path: str, folders: Collec
     Raises:
         ConfigurationError: Naming both.
     """
-    top, *inner = (os.path.realpath(folder) if folder.startswith("/") else folder for folder in folders)
+    top, *inner = (
+        os.path.realpath(folder) if folder.startswith("/") else folder for folder in folders
+    )
     path = os.path.realpath(path) if path.startswith("/") else path
     if _is_below(top, path) or any(_is_below(path, folder) for folder in inner):
         raise ConfigurationError(
-            f"--output {safe_uri(target)} and --input {safe_uri(source)} overlap. Give another --output: runs write "
-            f"{', '.join(f'{name}/' for name in WRITTEN)} there."
+            f"--output {safe_uri(target)} and --input {safe_uri(source)} overlap. Give another"
+            f" --output: runs write {', '.join(f'{name}/' for name in WRITTEN)} there."
         )
 
 
@@ -87,25 +89,39 @@ def check_options(options: Any) -> None:
         ConfigurationError: The message names both options and the mend.
     """
     check_answers(options)
-    if options.autoscaling and None in (options.engines, options.gpus_per_engine, options.prepare_actors):
+    if options.autoscaling and None in (
+        options.engines,
+        options.gpus_per_engine,
+        options.prepare_actors,
+    ):
         raise ConfigurationError(
-            "--autoscaling: the final size of the cluster is unknown. Add --engines, --gpus-per-engine and "
-            "--prepare-actors; --estimate says how many cores prepare needs for each GPU."
+            "--autoscaling: the final size of the cluster is unknown. Add --engines,"
+            " --gpus-per-engine and --prepare-actors; --estimate says how many cores prepare needs"
+            " for each GPU."
         )
     if options.quiet:
         refuse(options, ("verbose",), "--quiet hides what --verbose shows")
     if options.overwrite:
-        refuse(options, ("refresh", "retry_errors"), "--overwrite processes everything again anyway")
+        refuse(
+            options, ("refresh", "retry_errors"), "--overwrite processes everything again anyway"
+        )
     check_again(options)
     if options.engine == "openai":
-        refuse(options, ("trust_remote_code",), "the server runs the model; leave it out with --engine openai")
+        refuse(
+            options,
+            ("trust_remote_code",),
+            "the server runs the model; leave it out with --engine openai",
+        )
         refuse(options, ("tiling",), "the server cuts images into tiles")
         refuse(options, ("jpeg_scaling",), "the server gets images in full")
-        refuse(options, ("special_tokens",), "the server recognises its own special tokens in any case")
+        refuse(
+            options, ("special_tokens",), "the server recognises its own special tokens in any case"
+        )
 
 
 def check_again(options: Any) -> None:
-    """Refuses options about units that are done again, if they have no effect or contradict each other.
+    """Refuses options about units that are done again, if they have no effect or contradict each
+    other.
 
     Raises:
         ConfigurationError: The message names both options.
@@ -115,10 +131,18 @@ def check_again(options: Any) -> None:
     if options.engine != "openai":
         refuse(options, ("fallback_base_url",), f"--engine {options.engine} asks no server")
     if hasattr(options, "benchmark"):
-        refuse(options, ("only", "fallback"), "the figures of a benchmark are those of one model over all questions")
+        refuse(
+            options,
+            ("only", "fallback"),
+            "the figures of a benchmark are those of one model over all questions",
+        )
     if options.fallback is not None:
         refuse(options, ("shards", "shard"), "--fallback replaces rows of the whole output")
-        refuse(options, ("only",), "--fallback chooses the units itself; run --only with another --model instead")
+        refuse(
+            options,
+            ("only",),
+            "--fallback chooses the units itself; run --only with another --model instead",
+        )
     if options.only is None:
         kept = ("only_in", "join") if options.fallback else ("only_in", "join", "keep_history")
         refuse(options, kept, "it belongs to --only")
@@ -128,7 +152,11 @@ def check_again(options: Any) -> None:
         return
     refuse(options, ("overwrite",), "--only replaces the rows of the units that it chooses")
     refuse(options, ("refresh",), "--only says which units are done again")
-    refuse(options, ("shards", "shard"), "--only replaces rows of the whole output; give --only-in and a new --output")
+    refuse(
+        options,
+        ("shards", "shard"),
+        "--only replaces rows of the whole output; give --only-in and a new --output",
+    )
 
 
 def check_answers(options: Any) -> None:
@@ -139,16 +167,22 @@ def check_answers(options: Any) -> None:
     """
     if options.min_tiles > options.max_tiles:
         raise ConfigurationError(
-            f"--min-tiles {options.min_tiles} is above --max-tiles {options.max_tiles}. Lower one or raise the other."
+            f"--min-tiles {options.min_tiles} is above --max-tiles {options.max_tiles}. Lower one"
+            " or raise the other."
         )
     if options.n > 1 and options.temperature == 0:
         raise ConfigurationError(
-            f"--n {options.n} at --temperature 0 gives the same answer {options.n} times. Add --temperature 0.7."
+            f"--n {options.n} at --temperature 0 gives the same answer {options.n} times. Add"
+            " --temperature 0.7."
         )
     if not options.retries:
         refuse(options, ("retry_cut",), "with --retries 0 no answer is generated again")
     if options.prompt:
-        refuse(options, ("language",), "it sets the language of the task's own prompt, which --prompt replaces")
+        refuse(
+            options,
+            ("language",),
+            "it sets the language of the task's own prompt, which --prompt replaces",
+        )
     if getattr(options, "detect", False):
         refuse(options, ("phrase",), "--detect looks for every object")
 
@@ -165,10 +199,16 @@ def check_sampling(options: Any, columns: Collection[str]) -> None:
     """
     # An answer that is generated again is sampled, so these options apply to it.
     if options.temperature == 0 and not options.retries and "sampling_params" not in columns:
-        refuse(options, ("top_p", "top_k", "seed"), "answers at --temperature 0 are not sampled; add --temperature 0.7")
+        refuse(
+            options,
+            ("top_p", "top_k", "seed"),
+            "answers at --temperature 0 are not sampled; add --temperature 0.7",
+        )
 
 
-def check_tasks(options: Any, tasks: Collection[str], by_option: Mapping[str, Collection[str]]) -> None:
+def check_tasks(
+    options: Any, tasks: Collection[str], by_option: Mapping[str, Collection[str]]
+) -> None:
     """Refuses options of tasks that do not run.
 
     Args:
@@ -184,7 +224,8 @@ def check_tasks(options: Any, tasks: Collection[str], by_option: Mapping[str, Co
             refuse(
                 options,
                 (name,),
-                f"it is an option of the task {' or '.join(for_tasks)}, and this runs {', '.join(tasks)}",
+                f"it is an option of the task {' or '.join(for_tasks)}, and this runs"
+                f" {', '.join(tasks)}",
             )
     if "ask" not in tasks and "ocr" in tasks:
         check_schema(options)
@@ -202,7 +243,9 @@ def check_ocr(options: Any) -> None:
     check_language(options)
     if options.ocr_format != "markdown":
         refuse(
-            options, ("blocks",), f"they are read from Markdown, not --ocr-format {options.ocr_format}; add markdown"
+            options,
+            ("blocks",),
+            f"they are read from Markdown, not --ocr-format {options.ocr_format}; add markdown",
         )
 
 
@@ -215,12 +258,19 @@ def check_classify(options: Any, columns: Collection[str]) -> None:
     if not options.labels and options.taxonomy is None:
         raise ConfigurationError("No labels: add --labels A --labels B, or --taxonomy FILE.")
     if options.labels and options.taxonomy is not None:
-        raise ConfigurationError(f"--labels and --taxonomy {options.taxonomy}: two lists of labels. Leave one out.")
+        raise ConfigurationError(
+            f"--labels and --taxonomy {options.taxonomy}: two lists of labels. Leave one out."
+        )
     if options.calibrate is not None and options.truth_column is None:
         raise ConfigurationError(
-            f"--calibrate {safe_uri(options.calibrate)}: name the column with its true labels by --truth-column."
+            f"--calibrate {safe_uri(options.calibrate)}: name the column with its true labels by"
+            " --truth-column."
         )
-    if options.calibrate is None and options.truth_column is not None and options.truth_column not in columns:
+    if (
+        options.calibrate is None
+        and options.truth_column is not None
+        and options.truth_column not in columns
+    ):
         raise ConfigurationError(
             f"--truth-column {options.truth_column}: no such column in the manifest. "
             f"Columns there: {', '.join(columns)}."
@@ -240,7 +290,11 @@ def check_score(options: Any) -> None:
     if options.prompt:
         refuse(options, ("judge", "domain"), "--prompt says what is judged")
     if options.judge != "quality":
-        refuse(options, ("domain",), f"it belongs to --judge quality, and this is --judge {options.judge}")
+        refuse(
+            options,
+            ("domain",),
+            f"it belongs to --judge quality, and this is --judge {options.judge}",
+        )
     if options.judge == "agreement":
         refuse(options, ("pictures",), "--judge agreement compares the text with the pictures")
     if options.n > 1:
@@ -250,13 +304,21 @@ def check_score(options: Any) -> None:
 def check_schema(options: Any) -> None:
     """Refuses a schema for an answer that is not JSON."""
     if options.ocr_format != "json":
-        refuse(options, ("json_schema",), f"--ocr-format {options.ocr_format} is not JSON; add --ocr-format json")
+        refuse(
+            options,
+            ("json_schema",),
+            f"--ocr-format {options.ocr_format} is not JSON; add --ocr-format json",
+        )
 
 
 def check_language(options: Any) -> None:
     """Refuses a language for boxes, which have only one prompt."""
     if options.ocr_format == "boxes":
-        refuse(options, ("language",), "--ocr-format boxes has only the prompt that the family was trained on")
+        refuse(
+            options,
+            ("language",),
+            "--ocr-format boxes has only the prompt that the family was trained on",
+        )
 
 
 def check_plan(options: Any, plan: SourcePlan) -> None:
@@ -270,7 +332,11 @@ def check_plan(options: Any, plan: SourcePlan) -> None:
         ConfigurationError: The message names the option and describes the input.
     """
     if plan.media_column is None:
-        refuse(options, ("allow", "http_header", "media_root", "refresh"), "the input has only text, no media")
+        refuse(
+            options,
+            ("allow", "http_header", "media_root", "refresh"),
+            "the input has only text, no media",
+        )
     if plan.media_kind != "document":
         refuse(options, ("documents", *JOINING), "the input has no documents")
     if plan.media_kind != "video" and options.engine == "openai":
@@ -286,7 +352,11 @@ def check_documents(options: Any, task: Task) -> None:
     if options.documents == "none":
         refuse(options, JOINING, "--documents none writes none")
     if task.text is None:
-        refuse(options, ("documents", *JOINING), f"the task {task.name} does not read the text of pages")
+        refuse(
+            options,
+            ("documents", *JOINING),
+            f"the task {task.name} does not read the text of pages",
+        )
 
 
 def check_text_layer(options: Any, plan: SourcePlan, task: Task) -> None:
@@ -298,24 +368,29 @@ def check_text_layer(options: Any, plan: SourcePlan, task: Task) -> None:
     mode = options.text_layer
     given = f"--text-layer {mode}"
     if mode == "compare" and task.text is None:
-        raise ConfigurationError(f"{given}: the task {task.name} does not read the text of pages. Leave it out.")
+        raise ConfigurationError(
+            f"{given}: the task {task.name} does not read the text of pages. Leave it out."
+        )
     if mode != "prefer":
         return
     if task.name != "ocr":
         raise ConfigurationError(
-            f"{given}: a text layer is plain text, which answers the task ocr alone, and this is {task.name}. Leave it "
-            "out, or give --text-layer prompt."
+            f"{given}: a text layer is plain text, which answers the task ocr alone, and this is"
+            f" {task.name}. Leave it out, or give --text-layer prompt."
         )
     if options.ocr_format != "text":
         raise ConfigurationError(
-            f"{given}: a text layer is plain text, not --ocr-format {options.ocr_format}. Give --ocr-format text, or "
-            "--text-layer compare."
+            f"{given}: a text layer is plain text, not --ocr-format {options.ocr_format}. Give"
+            " --ocr-format text, or --text-layer compare."
         )
-    asking = {"--prompt": bool(options.prompt), "the column question": "question" in plan.schema.names}
+    asking = {
+        "--prompt": bool(options.prompt),
+        "the column question": "question" in plan.schema.names,
+    }
     for asked in (name for name, is_there in asking.items() if is_there):
         raise ConfigurationError(
-            f"{given}: {asked} asks something of its own, which a text layer does not answer. Leave it out, or give "
-            "--text-layer compare."
+            f"{given}: {asked} asks something of its own, which a text layer does not answer. Leave"
+            " it out, or give --text-layer compare."
         )
 
 
@@ -330,7 +405,11 @@ def check_outcome(options: Any, task: Task) -> None:
         ConfigurationError: Naming the option.
     """
     if not task.outcome.generated:
-        refuse(options, _OF_TEXTS, f"the answers of the task {task.name} are {task.outcome.name}, not texts")
+        refuse(
+            options,
+            _OF_TEXTS,
+            f"the answers of the task {task.name} are {task.outcome.name}, not texts",
+        )
 
 
 def refuse(options: Any, names: Collection[str], why: str) -> None:
@@ -342,12 +421,17 @@ def refuse(options: Any, names: Collection[str], why: str) -> None:
     for name in names:
         if changed(options, name):
             raise ConfigurationError(
-                f"{as_given(options, name)} has no effect: {why}. Leave it out, or change the other."
+                f"{as_given(options, name)} has no effect: {why}. Leave it out, or change the"
+                " other."
             )
 
 
 def as_given(options: Any, name: str) -> str:
     """An option as written on a command line."""
     value = getattr(options, name)
-    text = "" if isinstance(value, bool) else f" {' '.join(value) if isinstance(value, tuple) else value}"
+    text = (
+        ""
+        if isinstance(value, bool)
+        else f" {' '.join(value) if isinstance(value, tuple) else value}"
+    )
     return f"{flag(f'no_{name}' if value is False else name)}{text:.200}"

@@ -12,12 +12,14 @@ from internvl_ops.stores.schemes import SCHEME
 
 # Not every "token": max_num_batched_tokens is a number that a reader of the record wants to see.
 _SECRET = re.compile(
-    r"(^|[_-])(token|secret|password|passphrase|key|key_id|credentials?|authorization)$", re.IGNORECASE
+    r"(^|[_-])(token|secret|password|passphrase|key|key_id|credentials?|authorization)$",
+    re.IGNORECASE,
 )
 
 
 def safe_options(options: BaseModel) -> dict[str, Any]:
-    """All options as JSON values. Credentials in URIs and values with names such as hf_token are hidden."""
+    """All options as JSON values. Credentials in URIs and values with names such as hf_token are
+    hidden."""
     return {
         name: _without_secrets(value, name)
         for name, value in options.model_dump(mode="json", exclude={"pdf_password"}).items()
@@ -25,9 +27,13 @@ def safe_options(options: BaseModel) -> dict[str, Any]:
 
 
 def without_secrets(value: Any) -> Any:
-    """A JSON value without the values of names such as hf_token. Texts stay whole, so do not display the result."""
+    """A JSON value without the values of names such as hf_token. Texts stay whole, so do not
+    display the result."""
     if isinstance(value, dict):
-        return {key: "…" if item and _SECRET.search(key) else without_secrets(item) for key, item in value.items()}
+        return {
+            key: "…" if item and _SECRET.search(key) else without_secrets(item)
+            for key, item in value.items()
+        }
     return [without_secrets(item) for item in value] if isinstance(value, list) else value
 
 

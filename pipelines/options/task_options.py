@@ -1,4 +1,5 @@
-"""The options of single tasks, and how each task is made of them; `pipelines.options.tasks` registers both."""
+"""The options of single tasks, and how each task is made of them; `pipelines.options.tasks`
+registers both."""
 
 from __future__ import annotations
 
@@ -23,7 +24,9 @@ class CaptionOptions(BaseModel):
 
     style: Literal["short", "detailed", "dense"] = Field("short", description="How detailed a "
         "caption is.")  # fmt: skip
-    language: Literal["en", "zh"] = Field("en", description="Language of the task's own prompt, and so of the answer.")
+    language: Literal["en", "zh"] = Field(
+        "en", description="Language of the task's own prompt, and so of the answer."
+    )
 
 
 class OcrOptions(BaseModel):
@@ -34,7 +37,9 @@ class OcrOptions(BaseModel):
         "lines with their boxes, or JSON by --json-schema.")  # fmt: skip
     blocks: bool = Field(False, description="Add a column with the parts of each page, read from an answer in "
         "Markdown: headings, paragraphs, lists, tables as HTML, formulas, figures, page numbers.")  # fmt: skip
-    language: Literal["en", "zh"] = Field("en", description="Language of the task's own prompt, and so of the answer.")
+    language: Literal["en", "zh"] = Field(
+        "en", description="Language of the task's own prompt, and so of the answer."
+    )
     json_schema: str | None = Field(None, description="JSON schema that the answer must follow: a "
         "file, or the schema itself.")  # fmt: skip
 
@@ -61,8 +66,12 @@ class ScoreOptions(BaseModel):
 
     judge: Judge = Field("quality", description="What to judge from 0 to 10: the quality of a text, whether it "
         "repeats itself (10: not at all), or its agreement with the pictures.")  # fmt: skip
-    domain: Domain = Field("general", description="What a text of good quality is, for --judge quality.")
-    reason: Reason = Field("none", description="Ask for a reason in words, before the number or after it.")
+    domain: Domain = Field(
+        "general", description="What a text of good quality is, for --judge quality."
+    )
+    reason: Reason = Field(
+        "none", description="Ask for a reason in words, before the number or after it."
+    )
     text_column: str | None = Field(None, description="Column with the text to judge, or with a conversation. "
         f"Default: the first of {', '.join(TEXT_COLUMNS)}.")  # fmt: skip
     pictures: bool = Field(True, description="Show the row's pictures to the judge.")

@@ -1,8 +1,8 @@
 """The tasks as a job's options name them, in one registry: `TASKS`.
 
-A new task is a module in internvl_ops/tasks, its options in `task_options`, its row in `TASKS` here, a row in
-`pipelines.commands.registry`, and a script in jobs/. The command line, ``--tasks`` of `internvl-batch annotate`, the
-preview, hints of messages and the table in docs/tasks.md follow.
+A new task is a module in internvl_ops/tasks, its options in `task_options`, its row in `TASKS`
+here, a row in `pipelines.commands.registry`, and a script in jobs/. The command line, ``--tasks``
+of `internvl-batch annotate`, the preview, hints of messages and the table in docs/tasks.md follow.
 """
 
 from __future__ import annotations
@@ -74,7 +74,8 @@ class RegisteredTask:
         blank: Default for ``--blank``.
         media: Kinds of media that the task reads.
         text_alone: Whether a row may have no media.
-        needs: What the task needs of the input by its options, if that is more than `text_alone` says.
+        needs: What the task needs of the input by its options, if that is more than `text_alone`
+            says.
         examples: Lines of the table in docs/tasks.md.
     """
 
@@ -91,7 +92,9 @@ class RegisteredTask:
     @classmethod
     def of(cls, task: Task) -> RegisteredTask:
         """A task that is ready, without options of its own, for media of every kind."""
-        return cls(task.name, NoOptions, lambda options, media, columns: task, tiles=12, media=MEDIA_KINDS)
+        return cls(
+            task.name, NoOptions, lambda options, media, columns: task, tiles=12, media=MEDIA_KINDS
+        )
 
     def task(self, options: Any, media: MediaKind, columns: Sequence[str]) -> Task:
         """The task for this input.
@@ -101,11 +104,16 @@ class RegisteredTask:
         """
         if media not in self.media:
             reads = " and ".join(_PLURAL[kind] for kind in self.media)
-            raise ConfigurationError(f"The task {self.name} reads {reads}; the input has {_PLURAL[media]}.")
-        task = self.make(options, media, columns)
-        if taken := [name for name in task.columns.names if name in _TAKEN or name.startswith("__")]:
             raise ConfigurationError(
-                f"The task {self.name} has a column {taken[0]!r}, which every result has: rename it."
+                f"The task {self.name} reads {reads}; the input has {_PLURAL[media]}."
+            )
+        task = self.make(options, media, columns)
+        if taken := [
+            name for name in task.columns.names if name in _TAKEN or name.startswith("__")
+        ]:
+            raise ConfigurationError(
+                f"The task {self.name} has a column {taken[0]!r}, which every result has:"
+                " rename it."
             )
         return task
 
@@ -115,13 +123,19 @@ class RegisteredTask:
 
         class Options(self.options, JobOptions):  # type: ignore[name-defined]
             max_tiles: int = tiles(self.tiles)
-            blank: Literal["ask", "skip"] = Field(self.blank, description=JobOptions.model_fields["blank"].description)
+            blank: Literal["ask", "skip"] = Field(
+                self.blank, description=JobOptions.model_fields["blank"].description
+            )
 
             @property
             def input_needs(self) -> InputNeeds:
                 """What the task needs of the input."""
                 needs = registered.needs
-                return InputNeeds(media_optional=registered.text_alone) if needs is None else needs(self)
+                return (
+                    InputNeeds(media_optional=registered.text_alone)
+                    if needs is None
+                    else needs(self)
+                )
 
             def make_task(self, media: MediaKind, columns: Sequence[str]) -> Task:
                 """The task for this input."""
@@ -132,7 +146,18 @@ class RegisteredTask:
 
 # Columns that results have whatever the task.
 _TAKEN = frozenset(
-    {"id", "response", "error", "notes", "source_version", "model", "run_id", "samples", "mean_logprob", c.MORE}
+    {
+        "id",
+        "response",
+        "error",
+        "notes",
+        "source_version",
+        "model",
+        "run_id",
+        "samples",
+        "mean_logprob",
+        c.MORE,
+    }
     | {*c.PREPARED.names, *c.EXPLODED.names, *COUNTED.names, *c.TEXT_LAYER.names, *c.COMPARED.names}
 )
 _PLURAL: dict[MediaKind, str] = {"image": "images", "document": "pages", "video": "videos"}
@@ -146,7 +171,10 @@ TASKS: dict[str, RegisteredTask] = {
             tiles=6,  # as InternVL evaluates captions
             media=("image", "document", "video"),
             examples=(
-                *(Example(f"`--style {style}`", {"style": style}) for style in ("short", "detailed", "dense")),
+                *(
+                    Example(f"`--style {style}`", {"style": style})
+                    for style in ("short", "detailed", "dense")
+                ),
                 Example("`--style short`", reads="videos", media="video"),
             ),
         ),
@@ -158,8 +186,13 @@ TASKS: dict[str, RegisteredTask] = {
             blank="skip",  # models read whole novels from blank pages
             needs=ocr_needs,
             examples=(
-                *(Example(f"`--ocr-format {name}`", {"ocr_format": name}) for name in ("text", "markdown", "boxes")),
-                Example("`--ocr-format markdown` `--blocks`", {"ocr_format": "markdown", "blocks": True}),
+                *(
+                    Example(f"`--ocr-format {name}`", {"ocr_format": name})
+                    for name in ("text", "markdown", "boxes")
+                ),
+                Example(
+                    "`--ocr-format markdown` `--blocks`", {"ocr_format": "markdown", "blocks": True}
+                ),
                 Example("`--ocr-format json`", {"ocr_format": "json", "json_schema": "{}"}),
             ),
         ),
@@ -197,11 +230,23 @@ TASKS: dict[str, RegisteredTask] = {
             needs=score_needs,
             examples=(
                 *(
-                    Example(f"`--domain {name}`", {"domain": name}, reads="texts, with images, pages or videos")
+                    Example(
+                        f"`--domain {name}`",
+                        {"domain": name},
+                        reads="texts, with images, pages or videos",
+                    )
                     for name in get_args(Domain)
                 ),
-                Example("`--judge repetition`", {"judge": "repetition", "pictures": False}, reads="texts"),
-                Example("`--judge agreement`", {"judge": "agreement"}, reads="texts with images, pages or videos"),
+                Example(
+                    "`--judge repetition`",
+                    {"judge": "repetition", "pictures": False},
+                    reads="texts",
+                ),
+                Example(
+                    "`--judge agreement`",
+                    {"judge": "agreement"},
+                    reads="texts with images, pages or videos",
+                ),
             ),
         ),
         RegisteredTask(
@@ -212,8 +257,16 @@ TASKS: dict[str, RegisteredTask] = {
             media=("image", "document", "video"),
             needs=classify_needs,
             examples=(
-                Example("`--labels A --labels B`", {"labels": ("A", "B")}, reads="images, pages, videos; texts"),
-                Example("`--multi`", {"labels": ("A", "B"), "multi": True}, "images, pages, videos; texts"),
+                Example(
+                    "`--labels A --labels B`",
+                    {"labels": ("A", "B")},
+                    reads="images, pages, videos; texts",
+                ),
+                Example(
+                    "`--multi`",
+                    {"labels": ("A", "B"), "multi": True},
+                    "images, pages, videos; texts",
+                ),
             ),
         ),
     )
@@ -222,7 +275,9 @@ TASKS: dict[str, RegisteredTask] = {
 if TYPE_CHECKING:
     EveryTask = BaseModel
 else:
-    EveryTask = create_model("EveryTask", __base__=tuple(row.options for row in reversed(TASKS.values())))
+    EveryTask = create_model(
+        "EveryTask", __base__=tuple(row.options for row in reversed(TASKS.values()))
+    )
 
 
 class AnnotateOptions(EveryTask):
@@ -230,8 +285,10 @@ class AnnotateOptions(EveryTask):
 
     tasks: str = Field(
         "caption,ocr,ground",
-        description=f"Tasks to run in one pass, in this order, separated by commas: {', '.join(TASKS)}, or "
-        "module:object for a task of your own.",
+        description=(
+            f"Tasks to run in one pass, in this order, separated by commas: {', '.join(TASKS)}, or "
+            "module:object for a task of your own."
+        ),
     )
 
 
@@ -244,10 +301,13 @@ def make_several(options: Any, media: MediaKind, columns: Sequence[str]) -> Task
         raise ConfigurationError(f"--tasks {options.tasks}: {error}") from error.__cause__
     names = [row.name for row in rows]
     if len(set(names)) < len(names) or not names:
-        raise ConfigurationError(f"--tasks {options.tasks}: name at least one task, and each task once.")
+        raise ConfigurationError(
+            f"--tasks {options.tasks}: name at least one task, and each task once."
+        )
     if options.prompt and names != ["ask"]:
         raise ConfigurationError(
-            "--prompt: only for jobs of one task, because each of several tasks has its own prompt. Leave it out."
+            "--prompt: only for jobs of one task, because each of several tasks has its own prompt."
+            " Leave it out."
         )
     check_tasks(options, names, tasks_by_option(rows))
     if names not in (["score"], ["classify"]):
@@ -299,8 +359,8 @@ def table() -> str:
             prompt = "*the row's question*" if task.prompt == ask().prompt else asked
             columns = ", ".join(f"`{column}`" for column in task.columns.names)
             lines.append(
-                f"| `{row.name}` {example.shown} | {example.reads} | {prompt} | {columns} | {row.tiles} "
-                f"| {task.max_new_tokens:,} |"
+                f"| `{row.name}` {example.shown} | {example.reads} | {prompt} | {columns} |"
+                f" {row.tiles} | {task.max_new_tokens:,} |"
             )
     return "\n".join(lines)
 

@@ -1,4 +1,5 @@
-"""The nodes of a YAML file, as values that JSON has. What YAML has besides is refused, so that nothing is misread."""
+"""The nodes of a YAML file, as values that JSON has. What YAML has besides is refused, so that
+nothing is misread."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ def check_nodes(root: yaml.Node) -> None:
     """Refuses what cannot be read as options.
 
     Raises:
-        yaml.YAMLError: There is a tag, a name that is no text, a node within itself, or there are too many nodes.
+        yaml.YAMLError: There is a tag, a name that is no text, a node within itself, or there are
+        too many nodes.
     """
     waiting, seen = [(root, 0)], 0
     while waiting:
@@ -27,11 +29,18 @@ def check_nodes(root: yaml.Node) -> None:
         seen += 1
         where = f"in line {node.start_mark.line + 1}"
         if depth > _DEEPEST:
-            raise yaml.YAMLError(f"values within values beyond {_DEEPEST} levels, or within themselves, {where}")
+            raise yaml.YAMLError(
+                f"values within values beyond {_DEEPEST} levels, or within themselves, {where}"
+            )
         if seen > _MOST:
-            raise yaml.YAMLError(f"more than {_MOST:,} values, with those that aliases repeat, {where}")
+            raise yaml.YAMLError(
+                f"more than {_MOST:,} values, with those that aliases repeat, {where}"
+            )
         if node.tag not in _KNOWN:
-            raise yaml.YAMLError(f"the tag {node.tag.replace(_TAG, '!!')} is not read, {where}; write the value itself")
+            raise yaml.YAMLError(
+                f"the tag {node.tag.replace(_TAG, '!!')} is not read, {where}; write the value"
+                " itself"
+            )
         if isinstance(node, yaml.MappingNode):
             for key, value in node.value:
                 if not isinstance(key, yaml.ScalarNode) or not key.value:
@@ -62,7 +71,9 @@ def pairs_of(node: yaml.MappingNode, spelled: Callable[[str], str] = str) -> dic
             continue
         name = spelled(key.value)
         if name in own:
-            raise yaml.YAMLError(f"{key.value} is there twice, also in line {key.start_mark.line + 1}")
+            raise yaml.YAMLError(
+                f"{key.value} is there twice, also in line {key.start_mark.line + 1}"
+            )
         own[name] = value
     return merged | own
 

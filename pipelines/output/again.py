@@ -1,4 +1,5 @@
-"""A run over some units of an earlier output, as its options say it: ``--only``, ``--only-in``, ``--join``."""
+"""A run over some units of an earlier output, as its options say it: ``--only``, ``--only-in``,
+``--join``."""
 
 from __future__ import annotations
 
@@ -73,14 +74,21 @@ def choice_of(options: JobOptions) -> Choice:
     joined = {}
     for text in options.join:
         name, equals, uri = text.partition("=")
-        if not (equals and uri and name.isidentifier()) or name.casefold() in ("own", "units", "results", "reviews"):
-            raise ConfigurationError(f"--join {safe_uri(text)}: give a name and a URI, as in scores=/data/scores.")
+        if not (equals and uri and name.isidentifier()) or name.casefold() in (
+            "own",
+            "units",
+            "results",
+            "reviews",
+        ):
+            raise ConfigurationError(
+                f"--join {safe_uri(text)}: give a name and a URI, as in scores=/data/scores."
+            )
         joined[name] = OutputFolder(check_scheme("--join", uri))
     source = check_scheme("--only-in", options.only_in) if options.only_in else options.output
     if options.only_in and _place(source) == _place(check_scheme("--output", options.output)):
         raise ConfigurationError(
-            f"--only-in {safe_uri(options.only_in)} is --output itself. Leave it out to replace rows there, or give a "
-            "new --output."
+            f"--only-in {safe_uri(options.only_in)} is --output itself. Leave it out to replace"
+            " rows there, or give a new --output."
         )
     return Choice(options.only, OutputFolder(source), joined, replaced=not options.only_in)
 
@@ -99,8 +107,11 @@ def check_choice(options: JobOptions) -> None:
         choice_of(options).check()
 
 
-def again_of(options: JobOptions, output: OutputFolder, task: Task, weights: str, run_id: str) -> Again | None:
-    """The units that a run goes over, for a run that holds its output; None if it does all of its input.
+def again_of(
+    options: JobOptions, output: OutputFolder, task: Task, weights: str, run_id: str
+) -> Again | None:
+    """The units that a run goes over, for a run that holds its output; None if it does all of its
+    input.
 
     Raises:
         ConfigurationError: The condition cannot be evaluated, or an overwrite has not ended.
@@ -112,10 +123,12 @@ def again_of(options: JobOptions, output: OutputFolder, task: Task, weights: str
         return Again(output, choice.units(), in_place=False)
     if run := overwriting_run(output):
         raise ConfigurationError(
-            f"--only: run {run} began to replace everything in {safe_uri(output.uri)} (--overwrite), and did not end. "
-            "Repeat its command first."
+            f"--only: run {run} began to replace everything in {safe_uri(output.uri)}"
+            " (--overwrite), and did not end. Repeat its command first."
         )
-    kind = overwrite_id(options.only, settings(options, task, weights) | {"join": sorted(options.join)})
+    kind = overwrite_id(
+        options.only, settings(options, task, weights) | {"join": sorted(options.join)}
+    )
     wanted = choice.units(earlier(output, kind, options.retry_errors))
     if len(wanted):
         begin(output, run_id, kind)

@@ -1,4 +1,5 @@
-"""``README.md`` of an output: describes the folder and makes ``datasets.load_dataset(OUTPUT)`` work."""
+"""``README.md`` of an output: describes the folder and makes ``datasets.load_dataset(OUTPUT)``
+work."""
 
 from __future__ import annotations
 
@@ -70,7 +71,8 @@ def _configs() -> str:
 def _datasets(output: OutputFolder) -> str:
     if output.local:
         return 'load_dataset(OUT, split="train")\nload_dataset(OUT, "errors", split="train")'
-    return 'load_dataset("parquet", data_files=f"{OUT}/results/*.parquet", split="train")'  # it opens no folder by URI
+    # it opens no folder by URI
+    return 'load_dataset("parquet", data_files=f"{OUT}/results/*.parquet", split="train")'
 
 
 def _spark(output: OutputFolder) -> str:

@@ -1,4 +1,5 @@
-"""Merges small files of an output into larger ones. Each row counts once at every moment; see `merges`."""
+"""Merges small files of an output into larger ones. Each row counts once at every moment; see
+`merges`."""
 
 from __future__ import annotations
 
@@ -40,7 +41,8 @@ class Compacted:
 
 
 def finish_merge(output: OutputFolder) -> None:
-    """Ends a merge whose process died: it is done, or as if it had not begun. For the holder of the lease."""
+    """Ends a merge whose process died: it is done, or as if it had not begun. For the holder of the
+    lease."""
     merge = output.merge_there()
     if merge is None:
         return
@@ -52,7 +54,9 @@ def finish_merge(output: OutputFolder) -> None:
     output.remove(MERGE)
 
 
-def compact(output: OutputFolder, file_bytes: int, *, told: Callable[[str], None] = lambda line: None) -> Compacted:
+def compact(
+    output: OutputFolder, file_bytes: int, *, told: Callable[[str], None] = lambda line: None
+) -> Compacted:
     """Merges files that are small into files of about ``file_bytes``. For the holder of the lease.
 
     Args:
@@ -66,8 +70,8 @@ def compact(output: OutputFolder, file_bytes: int, *, told: Callable[[str], None
     """
     if run := overwriting_run(output):
         raise ConfigurationError(
-            f"--output {safe_uri(output.uri)}: run {run} began to replace everything here (--overwrite), and did not "
-            "end. Repeat its command, and compact what it leaves."
+            f"--output {safe_uri(output.uri)}: run {run} began to replace everything here"
+            " (--overwrite), and did not end. Repeat its command, and compact what it leaves."
         )
     finish_merge(output)
     finish_redo(output)
@@ -77,14 +81,21 @@ def compact(output: OutputFolder, file_bytes: int, *, told: Callable[[str], None
         for group in groups(output, folder, file_bytes, done):
             rows = _merge(output, group)
             done.rows += rows
-            told(f"{folder}: {len(group):,} files with {rows:,} rows are now {group[-1].rpartition('/')[2]}")
+            told(
+                f"{folder}: {len(group):,} files with {rows:,} rows are now"
+                f" {group[-1].rpartition('/')[2]}"
+            )
     return done
 
 
-def groups(output: OutputFolder, folder: str, file_bytes: int, counted: Compacted) -> Iterator[list[str]]:
-    """The files to merge: neighbours by name, with the same columns and settings, written by runs of this project.
+def groups(
+    output: OutputFolder, folder: str, file_bytes: int, counted: Compacted
+) -> Iterator[list[str]]:
+    """The files to merge: neighbours by name, with the same columns and settings, written by runs
+    of this project.
 
-    Their order stays: the newest file says what an output is, and of two errors of a unit the newer one counts.
+    Their order stays: the newest file says what an output is, and of two errors of a unit the newer
+    one counts.
     """
     group: list[str] = []
     size, kind = 0, None
@@ -110,8 +121,12 @@ def groups(output: OutputFolder, folder: str, file_bytes: int, counted: Compacte
 
 def _kind(schema: pa.Schema) -> tuple[str, dict[bytes, bytes]]:
     """What files that may be merged have in common."""
-    columns = [f"{field.name}: {field.type} {sorted((field.metadata or {}).items())}" for field in schema]
-    return "\n".join(columns), {key: value for key, value in (schema.metadata or {}).items() if key not in _OWN}
+    columns = [
+        f"{field.name}: {field.type} {sorted((field.metadata or {}).items())}" for field in schema
+    ]
+    return "\n".join(columns), {
+        key: value for key, value in (schema.metadata or {}).items() if key not in _OWN
+    }
 
 
 def _merge(output: OutputFolder, names: list[str]) -> int:
@@ -126,7 +141,8 @@ def _merge(output: OutputFolder, names: list[str]) -> int:
 
 
 def _joined(output: OutputFolder, names: list[str], merge: Merge) -> tuple[bytes, int]:
-    """The rows of files as one Parquet file, and their number. Holds one of the files, and the new one, in memory."""
+    """The rows of files as one Parquet file, and their number. Holds one of the files, and the new
+    one, in memory."""
     schema = output.read_schema(merge.target)
     named = named_run(merge.target)
     assert named is not None, "only files of runs are merged"

@@ -1,7 +1,9 @@
-"""One table over many runs: every file of an output has the columns of its first file, in the same order and types.
+"""One table over many runs: every file of an output has the columns of its first file, in the same
+order and types.
 
-Polars and datasets refuse files whose columns differ, and old files are never rewritten. So the first run settles the
-columns. Columns that a later manifest lacks are null. Additional columns go into ``more_columns``, as JSON.
+Polars and datasets refuse files whose columns differ, and old files are never rewritten. So the
+first run settles the columns. Columns that a later manifest lacks are null. Additional columns go
+into ``more_columns``, as JSON.
 """
 
 from __future__ import annotations
@@ -46,7 +48,8 @@ class Columns:
     Args:
         schema: Schema of ``results/``.
         names: Names of the manifest's columns from the first stage on.
-        types: For carried columns that are read with another type, the type of the output; by the names above.
+        types: For carried columns that are read with another type, the type of the output; by the
+            names above.
         folded: Columns that go into ``more_columns``: their names as above, and in the manifest.
         absent: Columns that the output has and for which this run has no values.
     """
@@ -68,7 +71,10 @@ class Columns:
         if not self.folded:
             return None
         names = ", ".join(map(repr, self.folded.values()))
-        return f"the output was begun without column {names}: values go into {c.MORE}, as JSON (--new-columns)"
+        return (
+            f"the output was begun without column {names}: values go into {c.MORE}, as JSON"
+            " (--new-columns)"
+        )
 
 
 def own_columns_of(options: JobOptions, plan: SourcePlan, task: Task) -> pa.Schema:
@@ -81,24 +87,31 @@ def own_columns_of(options: JobOptions, plan: SourcePlan, task: Task) -> pa.Sche
 
 
 def columns_of(
-    output: OutputFolder, options: JobOptions, plan: SourcePlan, task: Task, passed_over: Collection[str] = ()
+    output: OutputFolder,
+    options: JobOptions,
+    plan: SourcePlan,
+    task: Task,
+    passed_over: Collection[str] = (),
 ) -> Columns:
     """The columns that a run writes, so that its files and the earlier ones form one table.
 
     Raises:
-        ConfigurationError: They cannot form one table, or the options forbid it; the message names the columns.
+        ConfigurationError: They cannot form one table, or the options forbid it; the message names
+            the columns.
     """
     own, earlier = own_columns_of(options, plan, task), _look(output, passed_over)
     if earlier is not None and earlier.folder == RESULTS:
-        # An output that was begun before there were these columns stays as it is; without the number of parts, its
-        # files are listed again every night.
+        # An output that was begun before there were these columns stays as it is; without the
+        # number of parts, its files are listed again every night.
         later = {c.NUM_PARTS, *DOCUMENT_INFO}.difference(earlier.schema.names)
         own = pa.schema([field for field in own if field.name not in later])
     names = _names(plan.schema, own, earlier.schema if earlier else None)
     now = result_schema(plan.schema, task, own, names)
     if earlier is None:
         return Columns(now, names)
-    new = {names[name]: name for name in plan.schema.names if names[name] not in earlier.schema.names}
+    new = {
+        names[name]: name for name in plan.schema.names if names[name] not in earlier.schema.names
+    }
     unseen = [names[name] for name in plan.details.get("unseen", ()) if name in names]
     try:
         schema = _fit(output, now, earlier, options.new_columns, unseen)
@@ -110,14 +123,19 @@ def columns_of(
     return Columns(
         schema=schema,
         names=names,
-        types={name: schema.field(name).type for name in carried if schema.field(name).type != now.field(name).type},
+        types={
+            name: schema.field(name).type
+            for name in carried
+            if schema.field(name).type != now.field(name).type
+        },
         folded={} if options.new_columns == "add" else new,
         absent=tuple(name for name in schema.names if name not in now.names),
     )
 
 
 def check_columns(output: OutputFolder, options: JobOptions, plan: SourcePlan, task: Task) -> None:
-    """Refuses, before anything starts, what `columns_of` would refuse. Logs which columns are new."""
+    """Refuses, before anything starts, what `columns_of` would refuse. Logs which columns are
+    new."""
     said = columns_of(output, options, plan, task, replaced_files(output)).note
     if said:
         note(logger, "notice", f"Note: {said}")
@@ -141,15 +159,19 @@ def fit_schema(
         unseen: Columns of which no value was seen, so that their type means nothing.
 
     Raises:
-        ConfigurationError: The output has no such column, or its type cannot hold the values, so that readers would
-            fail or read wrong values. The message names all such columns.
+        ConfigurationError: The output has no such column, or its type cannot hold the values, so
+            that readers would fail or read wrong values. The message names all such columns.
     """
     earlier = _look(output, passed_over)
     return schema if earlier is None else _fit(output, schema, earlier, new_columns, unseen)
 
 
 def _fit(
-    output: OutputFolder, schema: pa.Schema, earlier: _Earlier, new_columns: str, unseen: Collection[str]
+    output: OutputFolder,
+    schema: pa.Schema,
+    earlier: _Earlier,
+    new_columns: str,
+    unseen: Collection[str],
 ) -> pa.Schema:
     """See `fit_schema`."""
     there = earlier.schema
@@ -164,41 +186,60 @@ def _fit(
             differing.append(f"column {now.name!r} is {older.type} there, {now.type} now")
     if differing:
         raise ConfigurationError(
-            f"--output {safe_uri(output.uri)} and the input do not make one table: {'; '.join(differing)}. Give the "
-            "column its old type or another name in the input, give a new --output, or --overwrite to do all again."
+            f"--output {safe_uri(output.uri)} and the input do not make one table:"
+            f" {'; '.join(differing)}. Give the column its old type or another name in the input,"
+            " give a new --output, or --overwrite to do all again."
         )
     new = [one for one in schema if one.name not in there.names]
-    return _with_new(output, pa.schema(fields, metadata=schema.metadata), new, carried_names(schema), new_columns)
+    return _with_new(
+        output, pa.schema(fields, metadata=schema.metadata), new, carried_names(schema), new_columns
+    )
 
 
 def _with_new(
-    output: OutputFolder, schema: pa.Schema, new: list[pa.Field], carried: list[str], new_columns: str
+    output: OutputFolder,
+    schema: pa.Schema,
+    new: list[pa.Field],
+    carried: list[str],
+    new_columns: str,
 ) -> pa.Schema:
     """``schema`` with the additional columns, as far as they become columns of the output."""
     settled = c.MORE in schema.names or not any(one.name == c.MORE for one in new)
     manifests = [one for one in new if one.name in carried and one.name != c.MORE]
     own = [one for one in new if one.name not in carried]
     refused = [one.name for one in manifests if new_columns == "refuse" or not settled]
-    refused += [one.name for one in own if settled]  # an unsettled output is of an older version and may lack them
+    # an unsettled output is of an older version and may lack them
+    refused += [one.name for one in own if settled]
     if refused and new_columns != "add":
-        hint = "" if settled or new_columns == "refuse" else f" It was begun before there was a column {c.MORE}."
-        keep = ", --new-columns json to keep them in the column more_columns" if settled and not own else ""
+        hint = (
+            ""
+            if settled or new_columns == "refuse"
+            else f" It was begun before there was a column {c.MORE}."
+        )
+        keep = (
+            ", --new-columns json to keep them in the column more_columns"
+            if settled and not own
+            else ""
+        )
         raise ConfigurationError(
-            f"--output {safe_uri(output.uri)} has no column {', '.join(map(repr, refused))}; Polars and datasets do "
-            f"not read files with different columns as one table.{hint} Give a new --output{keep}, or --new-columns "
-            "add to write them to the new files alone."
+            f"--output {safe_uri(output.uri)} has no column {', '.join(map(repr, refused))}; Polars"
+            f" and datasets do not read files with different columns as one table.{hint} Give a new"
+            f" --output{keep}, or --new-columns add to write them to the new files alone."
         )
     if new_columns != "add":
         return pa.schema([*schema, *([] if settled else own)], metadata=schema.metadata)
     first = schema.names.index(c.MORE) if c.MORE in schema.names else first_own(schema)
     more = [one for one in new if one.name == c.MORE]
     fields = list(schema)
-    return pa.schema([*fields[:first], *manifests, *more, *fields[first:], *own], metadata=schema.metadata)
+    return pa.schema(
+        [*fields[:first], *manifests, *more, *fields[first:], *own], metadata=schema.metadata
+    )
 
 
 @dataclass(frozen=True)
 class _Earlier:
-    """The columns of the newest results. If there are no results, the manifest's columns in the newest errors."""
+    """The columns of the newest results. If there are no results, the manifest's columns in the
+    newest errors."""
 
     schema: pa.Schema
     folder: str
@@ -215,12 +256,14 @@ def _look(output: OutputFolder, passed_over: Collection[str]) -> _Earlier | None
 
 def _newest(output: OutputFolder, folder: str, passed_over: Collection[str]) -> str | None:
     names = [name for name in output.files(folder) if name not in passed_over]
-    runs = [name for name in names if named_run(name)]  # other files have names that do not tell their age
+    # other files have names that do not tell their age
+    runs = [name for name in names if named_run(name)]
     return max(runs or names, default=None)
 
 
 def _names(passthrough: pa.Schema, own: pa.Schema, there: pa.Schema | None) -> dict[str, str]:
-    """As `kept_names`. Columns that the output has come first; names that differ only in case are the same column."""
+    """As `kept_names`. Columns that the output has come first; names that differ only in case are
+    the same column."""
     known = [] if there is None else carried_names(there)
     if there is not None:  # an output of another kind of media may have other columns of its own
         taken_there = {*own.names, *known, "id"}

@@ -1,4 +1,5 @@
-"""A row of ``documents/``: the text of all pages, what failed, how the pages ended, and what the PDF says of itself."""
+"""A row of ``documents/``: the text of all pages, what failed, how the pages ended, and what the
+PDF says of itself."""
 
 from __future__ import annotations
 
@@ -24,10 +25,18 @@ DOCUMENTS_SCHEMA = pa.schema(
         ("id", pa.string()),
         ("text", pa.string()),
         ("num_pages", pa.int32()),
-        ("failed_pages", pa.list_(pa.struct([("page", pa.int32()), ("kind", pa.string()), ("message", pa.string())]))),
+        (
+            "failed_pages",
+            pa.list_(
+                pa.struct([("page", pa.int32()), ("kind", pa.string()), ("message", pa.string())])
+            ),
+        ),
         ("cut_pages", pa.list_(pa.int32())),
         ("blank_pages", pa.list_(pa.int32())),
-        ("finish_reasons", pa.list_(pa.struct([("finish_reason", pa.string()), ("pages", pa.int32())]))),
+        (
+            "finish_reasons",
+            pa.list_(pa.struct([("finish_reason", pa.string()), ("pages", pa.int32())])),
+        ),
         *((name, pa.string()) for name in SAID),
         ("page_labels", pa.list_(pa.string())),
         ("page_logprobs", pa.list_(pa.float64())),
@@ -37,7 +46,10 @@ DOCUMENTS_SCHEMA = pa.schema(
     ]
 )
 # The mark behind a page whose answer was cut off, by its finish reason.
-CUT = {"length": "its answer was cut off", "repetition": "its answer went round in a circle and was cut off"}
+CUT = {
+    "length": "its answer was cut off",
+    "repetition": "its answer went round in a circle and was cut off",
+}
 
 
 class Page(NamedTuple):
@@ -51,7 +63,8 @@ class Page(NamedTuple):
         message: The message of the error.
         label: The label that viewers show for it.
         about: JSON of what the document says of itself, with the first page.
-        logprob: The mean log-probability of the tokens of its answer; None if the job does not ask for it.
+        logprob: The mean log-probability of the tokens of its answer; None if the job does not ask
+            for it.
     """
 
     number: int
@@ -90,7 +103,9 @@ def grouped(pages: Iterable[tuple[str, Page]]) -> Iterator[tuple[str, list[Page]
         yield parent, [next(same) for _, same in by_number]
 
 
-def document(name: str, pages: list[Page], run_id: str, joining: Joining | None = None) -> dict[str, Any]:
+def document(
+    name: str, pages: list[Page], run_id: str, joining: Joining | None = None
+) -> dict[str, Any]:
     """A row of `DOCUMENTS_SCHEMA`.
 
     Args:
@@ -108,13 +123,19 @@ def document(name: str, pages: list[Page], run_id: str, joining: Joining | None 
         "text": _text(pages, joining or Joining()),
         "num_pages": len(pages),
         "failed_pages": [
-            {"page": page.number, "kind": page.kind, "message": page.message} for page in pages if page.kind
+            {"page": page.number, "kind": page.kind, "message": page.message}
+            for page in pages
+            if page.kind
         ],
         "cut_pages": [page.number for page in pages if not page.kind and page.reason in CUT],
         "blank_pages": [page.number for page in pages if not page.kind and page.reason == BLANK],
-        "finish_reasons": [{"finish_reason": one, "pages": count} for one, count in reasons.most_common()],
+        "finish_reasons": [
+            {"finish_reason": one, "pages": count} for one, count in reasons.most_common()
+        ],
         **{key: said.get(key) for key in SAID},
-        "page_labels": [page.label for page in pages] if any(page.label for page in pages) else None,
+        "page_labels": [page.label for page in pages]
+        if any(page.label for page in pages)
+        else None,
         "page_logprobs": [page.logprob for page in pages] if known else None,
         "min_logprob": min(known, default=None),
         "document_info": about,
@@ -130,7 +151,8 @@ def _said(about: str | None) -> dict[str, str]:
 
 
 def _text(pages: list[Page], joining: Joining) -> str:
-    """The texts of the pages. In place of a failed or blank page, and behind one that was cut off, stands a mark."""
+    """The texts of the pages. In place of a failed or blank page, and behind one that was cut off,
+    stands a mark."""
     texts = [page.text or "" for page in pages]
     texts = without_furniture(texts) if joining.drops_furniture else texts
     texts = level_headings(texts) if joining.headings else texts
@@ -143,7 +165,11 @@ def _text(pages: list[Page], joining: Joining) -> str:
 
     def end_run() -> None:
         if run:
-            asked = {"words": joining.words, "paragraphs": joining.paragraphs, "tables": joining.tables}
+            asked = {
+                "words": joining.words,
+                "paragraphs": joining.paragraphs,
+                "tables": joining.tables,
+            }
             pieces.append(join_pages(run, vocabulary, **asked))
             run.clear()
 

@@ -1,7 +1,9 @@
-"""What `documents/` was made from, so that a night renews only the documents that are new or changed.
+"""What `documents/` was made from, so that a night renews only the documents that are new or
+changed.
 
-It stands in ``_runs/.documents.json`` and is written last: if a run dies before, the next one does the same documents
-again. Without it, or after files of results were removed, all documents are made anew.
+It stands in ``_runs/.documents.json`` and is written last: if a run dies before, the next one does
+the same documents again. Without it, or after files of results were removed, all documents are made
+anew.
 """
 
 from __future__ import annotations
@@ -39,8 +41,8 @@ class Documented:
     def continues(self, now: Documented) -> bool:
         """Whether the documents can be brought to ``now`` by making only those with new rows.
 
-        Not if results were removed, or documents. Rows of errors leave the output only when their units have newer
-        rows.
+        Not if results were removed, or documents. Rows of errors leave the output only when their
+        units have newer rows.
         """
         removed = {name for name in self.files if name.startswith(f"{RESULTS}/")} - set(now.files)
         same = (self.form, self.text, self.made) == (now.form, now.text, now.made)
@@ -65,11 +67,14 @@ def mark_stale(output: OutputFolder, parents: Iterable[str]) -> None:
     """Notes documents of which rows will be removed, before they are."""
     documented, names = read_documented(output), set(parents)
     if documented is not None and not names <= set(documented.stale):
-        write_documented(output, replace(documented, stale=tuple(sorted(names.union(documented.stale)))))
+        write_documented(
+            output, replace(documented, stale=tuple(sorted(names.union(documented.stale))))
+        )
 
 
 def note_merge(output: OutputFolder, sources: Collection[str], target: str) -> None:
-    """Notes that files were merged into ``target``, so that the documents need not be made again for that.
+    """Notes that files were merged into ``target``, so that the documents need not be made again
+    for that.
 
     If the documents lack some of the rows, those of all rows in ``target`` are made.
     """

@@ -1,8 +1,9 @@
-"""Reassembles pages into documents: one row or one Markdown file per document, in page order, failed pages marked.
+"""Reassembles pages into documents: one row or one Markdown file per document, in page order,
+failed pages marked.
 
-At the end of a run, documents that have new pages are made from ``results/`` and ``errors/``, so the folders always
-agree; other files in ``documents/`` stay. Pages are sorted in SQLite in a temporary file, so memory does not grow with
-their number.
+At the end of a run, documents that have new pages are made from ``results/`` and ``errors/``, so
+the folders always agree; other files in ``documents/`` stay. Pages are sorted in SQLite in a
+temporary file, so memory does not grow with their number.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ from pipelines.output.writer import DOCUMENT_INFO, carried_names
 ROWS_PER_FILE = 1000
 _LOGPROB = "mean_logprob"  # of a page's answer, with --log-probs
 _OPTIONAL = (*DOCUMENT_INFO, _LOGPROB)
-_PAGE_ID = re.compile(r"(.*)#page=([1-9][0-9]{0,8})", re.DOTALL)  # the form of the ids from `stages.explode`
+# the form of the ids from `stages.explode`
+_PAGE_ID = re.compile(r"(.*)#page=([1-9][0-9]{0,8})", re.DOTALL)
 
 
 def write_documents(
@@ -37,16 +39,18 @@ def write_documents(
 ) -> int:
     """Brings ``documents/`` up to date.
 
-    A document's text is the text of its pages, separated by empty lines. An HTML comment stands in place of a failed
-    page, with the error, and of a blank one, and behind a page whose answer was cut off. A document whose pages could
-    not be listed is only in ``errors/``.
+    A document's text is the text of its pages, separated by empty lines. An HTML comment stands in
+    place of a failed page, with the error, and of a blank one, and behind a page whose answer was
+    cut off. A document whose pages could not be listed is only in ``errors/``.
 
-    Only documents that have new rows, or lost some, are made. If `documented` cannot tell which these are, all are.
+    Only documents that have new rows, or lost some, are made. If `documented` cannot tell which
+    these are, all are.
 
     Args:
         output: Output with the finished pages.
         text_column: Column of ``results/`` with the text of a page.
-        form: ``parquet``: files of many documents; ``markdown``: one file per document, named by the document's id.
+        form: ``parquet``: files of many documents; ``markdown``: one file per document, named by
+            the document's id.
         run_id: Written into file names and rows.
         joining: How pages are put together; by default, each stands for itself.
 
@@ -55,12 +59,18 @@ def write_documents(
     """
     files = (*output.files(RESULTS), *output.files(ERRORS))
     joining = joining or Joining()
-    now = Documented(form, text_column, files, len(output.list_names(DOCUMENTS)), made=made_how(joining))
+    now = Documented(
+        form, text_column, files, len(output.list_names(DOCUMENTS)), made=made_how(joining)
+    )
     before = read_documented(output)
     names: set[str] | None = None
     if before is not None and before.continues(now):
         names = _with_new_rows(output, set(files) - set(before.files)) | set(before.stale)
-    count = 0 if names is not None and not names else _make(output, text_column, form, run_id, names, joining)
+    count = (
+        0
+        if names is not None and not names
+        else _make(output, text_column, form, run_id, names, joining)
+    )
     now = replace(now, entries=len(output.list_names(DOCUMENTS)))
     if now != before:
         write_documented(output, now)
@@ -83,7 +93,12 @@ def made_how(joining: Joining) -> str:
 
 
 def _make(
-    output: OutputFolder, text_column: str, form: str, run_id: str, names: set[str] | None, joining: Joining
+    output: OutputFolder,
+    text_column: str,
+    form: str,
+    run_id: str,
+    names: set[str] | None,
+    joining: Joining,
 ) -> int:
     """Makes the documents called ``names``, or all, in place of those that are there."""
     before = [name for name, run in output.writers(DOCUMENTS).items() if run is not None]
@@ -126,8 +141,8 @@ def _sorted_pages(
     db.execute("PRAGMA journal_mode = OFF")
     db.execute("PRAGMA synchronous = OFF")
     db.execute(
-        "CREATE TABLE pages (parent TEXT, page INTEGER, text TEXT, reason TEXT, kind TEXT, message TEXT, label TEXT, "
-        "about TEXT, logprob REAL)"
+        "CREATE TABLE pages (parent TEXT, page INTEGER, text TEXT, reason TEXT, kind TEXT, message"
+        " TEXT, label TEXT, about TEXT, logprob REAL)"
     )
     db.execute("BEGIN")
     for rows in itertools.chain(_read_pages(output, text_column, names), failed_pages(output)):
@@ -141,13 +156,18 @@ def _sorted_pages(
     db.close()
 
 
-def _read_pages(output: OutputFolder, text_column: str, names: set[str] | None) -> Iterator[Iterable[tuple[Any, ...]]]:
+def _read_pages(
+    output: OutputFolder, text_column: str, names: set[str] | None
+) -> Iterator[Iterable[tuple[Any, ...]]]:
     columns = ["parent", "page", text_column, "finish_reason"]
     only = None if names is None else _files_with(output, names)
     for file, table in output.read_tables(RESULTS, columns, only=only, optional=_OPTIONAL):
         if _LOGPROB in table.column_names and _LOGPROB in carried_names(output.read_schema(file)):
             table = table.drop_columns([_LOGPROB])  # a column of the manifest, whatever it holds
-        said = [table[one].to_pylist() if one in table.column_names else [None] * len(table) for one in _OPTIONAL]
+        said = [
+            table[one].to_pylist() if one in table.column_names else [None] * len(table)
+            for one in _OPTIONAL
+        ]
         values = [table[name].to_pylist() for name in columns]
         read = zip(*values, *said, strict=True)
         yield ((*row[:4], None, None, *row[4:]) for row in read if row[0] is not None)
@@ -160,7 +180,9 @@ def _files_with(output: OutputFolder, names: set[str]) -> set[str]:
     return {name for name, table in tables if pc.any(pc.is_in(table["parent"], wanted)).as_py()}
 
 
-def failed_pages(output: OutputFolder, only: Collection[str] | None = None) -> Iterator[Iterable[tuple[Any, ...]]]:
+def failed_pages(
+    output: OutputFolder, only: Collection[str] | None = None
+) -> Iterator[Iterable[tuple[Any, ...]]]:
     """Pages that failed, in all files or only in some.
 
     A document that failed as a whole is not one of them, whatever its id looks like.

@@ -1,7 +1,9 @@
-"""Late files: files that a run wrote after another run had taken over its output. They do not count and are removed.
+"""Late files: files that a run wrote after another run had taken over its output. They do not count
+and are removed.
 
-A run that takes over notes how many files its predecessor had at that moment. The numbers in the names of a run's files
-go up, so a file with a higher number came later, from a machine that was suspended or from a delayed request.
+A run that takes over notes how many files its predecessor had at that moment. The numbers in the
+names of a run's files go up, so a file with a higher number came later, from a machine that was
+suspended or from a delayed request.
 """
 
 from __future__ import annotations
@@ -11,18 +13,23 @@ from collections.abc import Iterable, Mapping
 
 from pipelines.output.ownership import named_run
 
-STAGED_RESULTS, STAGED_ERRORS = "_runs/.redo/results", "_runs/.redo/errors"  # see `pipelines.output.redo`
+# see `pipelines.output.redo`
+STAGED_RESULTS, STAGED_ERRORS = "_runs/.redo/results", "_runs/.redo/errors"
 FENCED = ("results", "errors", "documents", STAGED_RESULTS, STAGED_ERRORS)
 MAX_FENCES = 500  # number of fences; the oldest ones are dropped
-# For each run that was taken over, the number of files that count in each folder; None: not counted yet.
+# For each run that was taken over, the number of files that count in each folder; None: not counted
+# yet.
 Fences = Mapping[str, Mapping[str, int] | None]
 
 
 def is_late(fences: Fences, name: str) -> bool:
-    """Whether a file (path relative to the output) was written after its run had been taken over."""
+    """Whether a file (path relative to the output) was written after its run had been taken
+    over."""
     named = named_run(name)
     fence = fences.get(named[0]) if named else None
-    return bool(named and fence is not None and named[1] >= fence.get(name.rpartition("/")[0], named[1] + 1))
+    return bool(
+        named and fence is not None and named[1] >= fence.get(name.rpartition("/")[0], named[1] + 1)
+    )
 
 
 def count_files(run_id: str, names: Iterable[str]) -> int:

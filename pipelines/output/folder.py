@@ -20,15 +20,29 @@ import pyarrow.parquet as pq
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.stores.opening import refuse_keys, store_of
 from internvl_ops.stores.redaction import safe_uri
-from internvl_ops.stores.schemes import LOCAL, SCHEME, canonical, scheme_named, split_uri, written_places
+from internvl_ops.stores.schemes import (
+    LOCAL,
+    SCHEME,
+    canonical,
+    scheme_named,
+    split_uri,
+    written_places,
+)
 from pipelines.output.fences import Fences, is_late, parse_fences
 from pipelines.output.lease_names import lease_name, newest_leases
 from pipelines.output.merges import MERGE, MERGED, Merge, parse_merge
 from pipelines.output.ownership import named_run, writer_of
 from pipelines.patience import is_permanent, patiently, reason
 
-RESULTS, ERRORS, DOCUMENTS, EVALUATION, RUNS = "results", "errors", "documents", "evaluation", "_runs"
-REVIEWS = "reviews"  # written by people through the viewer: no run removes or rewrites anything there
+RESULTS, ERRORS, DOCUMENTS, EVALUATION, RUNS = (
+    "results",
+    "errors",
+    "documents",
+    "evaluation",
+    "_runs",
+)
+# written by people through the viewer: no run removes or rewrites anything there
+REVIEWS = "reviews"
 LEASES = f"{RUNS}/.lease"  # see `pipelines.output.lease`
 
 GROUP_BYTES = 64 << 20  # of a row group in memory
@@ -42,7 +56,8 @@ def _checked(uri: str) -> str:
     Raises:
         ConfigurationError: The store would not keep written files, or no bucket is named.
     """
-    from fsspec.registry import available_protocols  # imported only once there is an output to check
+    # imported only once there is an output to check
+    from fsspec.registry import available_protocols
 
     allowed = f"Use {written_places()}."
     if not uri.strip():
@@ -53,9 +68,14 @@ def _checked(uri: str) -> str:
     # A local path may begin with a word and a colon, but not with what fsspec takes for a protocol.
     is_local = "://" not in uri and name not in ("s3a", "s3n", *available_protocols())
     if scheme is not None and scheme.name == "hf":
-        allowed += " `internvl-batch export --to hf --push-to-hub OWNER/NAME` publishes results on the Hub."
+        allowed += (
+            " `internvl-batch export --to hf --push-to-hub OWNER/NAME` publishes results on the"
+            " Hub."
+        )
     if "::" in uri or not (is_local or (scheme and scheme.written)):
-        raise ConfigurationError(f"--output {safe_uri(uri)}: results cannot be kept there. {allowed}")
+        raise ConfigurationError(
+            f"--output {safe_uri(uri)}: results cannot be kept there. {allowed}"
+        )
     if is_local or scheme is LOCAL:
         return canonical(uri)
     plain = canonical(uri)
@@ -82,8 +102,8 @@ class OutputFolder:
     """Reads and writes one output folder.
 
     Args:
-        uri: A local path, or ``s3://bucket/prefix``, or a prefix in another store that keeps files; see
-            `internvl_ops.stores.schemes`.
+        uri: A local path, or ``s3://bucket/prefix``, or a prefix in another store that keeps files;
+            see `internvl_ops.stores.schemes`.
 
     Raises:
         ConfigurationError: No store keeps files there, or its package is not installed.
@@ -94,8 +114,10 @@ class OutputFolder:
         self.store = store_of(self.uri)
         self.local = self.store.scheme.name == "file"
         self._base = os.path.abspath(self.uri) if self.local else self.uri
-        self.fences: Fences | None = None  # fences of runs that were taken over; read when first needed
-        self.before_change: Callable[[], None] | None = None  # may wait; raises if no change is allowed
+        # fences of runs that were taken over; read when first needed
+        self.fences: Fences | None = None
+        # may wait; raises if no change is allowed
+        self.before_change: Callable[[], None] | None = None
 
     @property
     def fs(self) -> Any:
@@ -120,10 +142,13 @@ class OutputFolder:
             self.store.write(probe, b"")
             self.store.delete(probe)
         except Exception as error:
-            raise ConfigurationError(f"--output {safe_uri(self.uri)}: not writable: {reason(error)}") from None
+            raise ConfigurationError(
+                f"--output {safe_uri(self.uri)}: not writable: {reason(error)}"
+            ) from None
 
     def check_listable(self) -> None:
-        """Refuses a local path that cannot be a folder: a file, a place below a file, a name that is too long.
+        """Refuses a local path that cannot be a folder: a file, a place below a file, a name that
+        is too long.
 
         Raises:
             ConfigurationError: With the system's own reason.
@@ -135,7 +160,9 @@ class OutputFolder:
         except OSError as error:
             if is_permanent(error):
                 why = error.strerror or reason(error)
-                raise ConfigurationError(f"--output {safe_uri(self.uri):.300}: {why}. Give a folder.") from None
+                raise ConfigurationError(
+                    f"--output {safe_uri(self.uri):.300}: {why}. Give a folder."
+                ) from None
 
     def clear(self, keep: Collection[str] = ()) -> None:
         """Removes the results, errors and documents of every run, except the runs in ``keep``.
@@ -155,7 +182,8 @@ class OutputFolder:
             return dict(zip(names, pool.map(self.writer, names), strict=True))
 
     def writer(self, name: str) -> str | None:
-        """The run that wrote a Parquet file; None if that is not proven. See `pipelines.output.ownership`."""
+        """The run that wrote a Parquet file; None if that is not proven. See
+        `pipelines.output.ownership`."""
         if named_run(name) is None:
             return None
 
@@ -164,25 +192,40 @@ class OutputFolder:
                 return pq.read_metadata(file)
 
         try:
-            return writer_of(name, patiently(read, f"{safe_uri(self.uri)}/{name} could not be read"))
+            return writer_of(
+                name, patiently(read, f"{safe_uri(self.uri)}/{name} could not be read")
+            )
         except (pa.ArrowInvalid, FileNotFoundError):
             return None
 
     def files(self, folder: str) -> list[str]:
-        """Names of the finished Parquet files in ``results`` or ``errors``, relative to the output, sorted.
+        """Names of the finished Parquet files in ``results`` or ``errors``, relative to the output,
+        sorted.
 
-        Late files of a run that was taken over are left out, see `pipelines.output.fences`, and so are files whose rows
-        stand in another one already, see `pipelines.output.merges`.
+        Late files of a run that was taken over are left out, see `pipelines.output.fences`, and so
+        are files whose rows stand in another one already, see `pipelines.output.merges`.
         """
-        names = patiently(lambda: self.list_names(folder), f"{safe_uri(self.uri)}/{folder} could not be listed")
-        finished = (f"{folder}/{name}" for name in names if name.endswith(".parquet") and not name.startswith("."))
+        names = patiently(
+            lambda: self.list_names(folder), f"{safe_uri(self.uri)}/{folder} could not be listed"
+        )
+        finished = (
+            f"{folder}/{name}"
+            for name in names
+            if name.endswith(".parquet") and not name.startswith(".")
+        )
         merged = self._merged()
-        return sorted(name for name in finished if name not in merged and not is_late(self._known_fences(), name))
+        return sorted(
+            name
+            for name in finished
+            if name not in merged and not is_late(self._known_fences(), name)
+        )
 
     def merge_there(self) -> Merge | None:
         """The merge of files that was begun and not ended; None if there is none."""
         try:
-            text = patiently(lambda: self.read_bytes(MERGE), f"{safe_uri(self.uri)}/{MERGE} could not be read")
+            text = patiently(
+                lambda: self.read_bytes(MERGE), f"{safe_uri(self.uri)}/{MERGE} could not be read"
+            )
         except FileNotFoundError:
             return None
         return parse_merge(text)
@@ -201,18 +244,24 @@ class OutputFolder:
 
     def _known_fences(self) -> Fences:
         if self.fences is None:
-            self.fences = patiently(self._read_fences, f"{safe_uri(self.uri)}/{LEASES} could not be read")
+            self.fences = patiently(
+                self._read_fences, f"{safe_uri(self.uri)}/{LEASES} could not be read"
+            )
         return self.fences
 
     def _read_fences(self) -> Fences:
         fences: dict[str, Mapping[str, int] | None] = {}
         for shard, number in newest_leases(self.list_names(LEASES)).items():
-            with contextlib.suppress(FileNotFoundError):  # its holder ended, and the next holder has removed it
+            # its holder ended, and the next holder has removed it
+            with contextlib.suppress(FileNotFoundError):
                 fences |= parse_fences(self.read_bytes(f"{LEASES}/{lease_name(shard, number)}"))
         return fences
 
-    def read_table(self, name: str, columns: list[str] | None = None, optional: Collection[str] = ()) -> pa.Table:
-        """Reads one Parquet file, or some of its columns; retries while the store fails temporarily.
+    def read_table(
+        self, name: str, columns: list[str] | None = None, optional: Collection[str] = ()
+    ) -> pa.Table:
+        """Reads one Parquet file, or some of its columns; retries while the store fails
+        temporarily.
 
         Args:
             name: Name of the file, relative to the output.
@@ -225,15 +274,17 @@ class OutputFolder:
                 if not optional or columns is None:
                     return pq.read_table(file, columns=columns)
                 parquet = pq.ParquetFile(file)
-                return parquet.read([*columns, *(one for one in optional if one in parquet.schema_arrow.names)])
+                return parquet.read(
+                    [*columns, *(one for one in optional if one in parquet.schema_arrow.names)]
+                )
 
         try:
             return patiently(read, f"{safe_uri(self.uri)}/{name} could not be read")
         except pa.ArrowInvalid as error:
             said = str(error).split(" Location", 1)[0].splitlines()[0]
             raise ConfigurationError(
-                f"{safe_uri(self.uri)}/{name} is no whole file of a run: {said:.200}. Move it out of this folder; "
-                "units whose rows were in it run again."
+                f"{safe_uri(self.uri)}/{name} is no whole file of a run: {said:.200}. Move it out"
+                " of this folder; units whose rows were in it run again."
             ) from None
 
     def read_metadata(self, name: str) -> dict[bytes, bytes]:
@@ -251,7 +302,10 @@ class OutputFolder:
 
     def size(self, name: str) -> int:
         """The size of a file, in bytes."""
-        found = patiently(lambda: self.store.stat(self._path(name)), f"{safe_uri(self.uri)}/{name} could not be read")
+        found = patiently(
+            lambda: self.store.stat(self._path(name)),
+            f"{safe_uri(self.uri)}/{name} could not be read",
+        )
         return found.size or 0
 
     def read_tables(
@@ -274,16 +328,23 @@ class OutputFolder:
             optional: Columns that are read where a file has them.
             only: Files to read; None reads all.
         """
-        names = [name for name in self.files(folder) if name not in passed_over and (only is None or name in only)]
+        names = [
+            name
+            for name in self.files(folder)
+            if name not in passed_over and (only is None or name in only)
+        ]
         with ThreadPoolExecutor(threads) as pool:
             for start in range(0, len(names), threads * 4):
                 chunk = names[start : start + threads * 4]
                 yield from zip(
-                    chunk, pool.map(lambda name: self.read_table(name, columns, optional), chunk), strict=True
+                    chunk,
+                    pool.map(lambda name: self.read_table(name, columns, optional), chunk),
+                    strict=True,
                 )
 
     def write_table(self, name: str, table: pa.Table) -> int:
-        """Writes ``table`` as the Parquet file ``name``; see `write_bytes`. Returns its size in bytes."""
+        """Writes ``table`` as the Parquet file ``name``; see `write_bytes`. Returns its size in
+        bytes."""
         data = as_parquet(table)
         self.write_bytes(name, data)
         return len(data)
@@ -315,7 +376,8 @@ class OutputFolder:
         return self.store.read(self._path(name))
 
     def list_names(self, folder: str) -> list[str]:
-        """Names of the entries in ``folder``, without their path; empty if there is no such folder."""
+        """Names of the entries in ``folder``, without their path; empty if there is no such
+        folder."""
         return self.store.names(self._path(folder))
 
     def remove_quietly(self, name: str) -> None:
@@ -325,7 +387,8 @@ class OutputFolder:
     def create_bytes(self, name: str, data: bytes) -> None:
         """Writes a whole file unless there is one of that name.
 
-        To learn whether it was written, read it back: if the answer was lost, the store itself cannot tell.
+        To learn whether it was written, read it back: if the answer was lost, the store itself
+        cannot tell.
         """
         self.store.create(self._path(name), data)
 

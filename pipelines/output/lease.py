@@ -1,23 +1,26 @@
 """Allows one run at a time on an output: the running one holds a lease and renews it.
 
-Leases are files ``_runs/.lease/00000007.json``, numbered upwards; the highest one counts. A run takes an output by
-creating the next number. A file system, or an object store with conditional PUT (``If-None-Match``), lets only one run
-do that. The number is a fencing token: it is in the metadata of every Parquet file that the holder writes. Before each
-change of the output the holder checks whether there is a higher number.
+Leases are files ``_runs/.lease/00000007.json``, numbered upwards; the highest one counts. A run
+takes an output by creating the next number. A file system, or an object store with conditional PUT
+(``If-None-Match``), lets only one run do that. The number is a fencing token: it is in the metadata
+of every Parquet file that the holder writes. Before each change of the output the holder checks
+whether there is a higher number.
 
-The holder rewrites its file every few seconds. If it has not succeeded for `FRESH_S`, time in suspension included, it
-writes nothing until it succeeds, and nothing at all once there is a higher number. A run that wants the output watches
-the file until the file has not changed for the longer time `EXPIRES_S`. The clocks of two machines are never compared.
-A delayed request of the old holder may still write a file after that. Such a file is recognised and removed: see
+The holder rewrites its file every few seconds. If it has not succeeded for `FRESH_S`, time in
+suspension included, it writes nothing until it succeeds, and nothing at all once there is a higher
+number. A run that wants the output watches the file until the file has not changed for the longer
+time `EXPIRES_S`. The clocks of two machines are never compared. A delayed request of the old holder
+may still write a file after that. Such a file is recognised and removed: see
 `pipelines.output.fences`.
 
-Each part of a job that runs apart (``--shard 3/16``) has leases of its own, ``3-of-16.00000007.json``. Two runs exclude
-each other unless they are different parts of equally many. A run takes its own lease first and then looks at the
-others, so of two runs that start together at least one sees the other. A lease of theirs whose holder died is taken
-over and ended, so that the holder, should it wake up, writes nothing.
+Each part of a job that runs apart (``--shard 3/16``) has leases of its own,
+``3-of-16.00000007.json``. Two runs exclude each other unless they are different parts of equally
+many. A run takes its own lease first and then looks at the others, so of two runs that start
+together at least one sees the other. A lease of theirs whose holder died is taken over and ended,
+so that the holder, should it wake up, writes nothing.
 
-If a store ignores conditional PUT, two runs that take a lease at the same moment read the file back, and the last
-writer wins. That is no guarantee.
+If a store ignores conditional PUT, two runs that take a lease at the same moment read the file
+back, and the last writer wins. That is no guarantee.
 """
 
 from __future__ import annotations
@@ -54,7 +57,8 @@ logger = logging.getLogger(__name__)
 RENEWED_EVERY_S = 5.0
 FRESH_S = 15.0
 EXPIRES_S = 30.0
-GIVEN_UP_S = 600.0  # seconds without a renewal; longer than the outage that reads and writes wait out
+# seconds without a renewal; longer than the outage that reads and writes wait out
+GIVEN_UP_S = 600.0
 
 
 class LeaseLost(PermissionError):
@@ -134,7 +138,8 @@ class Lease:
         if not self._taken_by:
             with contextlib.suppress(Exception):  # the next run does it
                 self._sweep()
-            with contextlib.suppress(OSError):  # without it, another run detects the end in half a minute
+            # without it, another run detects the end in half a minute
+            with contextlib.suppress(OSError):
                 patiently(lambda: self._write(ended=True), LEASES)
 
     @property
@@ -148,7 +153,8 @@ class Lease:
         return _awake() - self._renewed
 
     def hold(self) -> None:
-        """Returns when this run may write; waits while that is unknown because the store does not answer.
+        """Returns when this run may write; waits while that is unknown because the store does not
+        answer.
 
         Raises:
             LeaseLost: Another run has taken over, or the store has not answered for ten minutes.
@@ -156,12 +162,16 @@ class Lease:
         with self._changed:
             self._changed.wait_for(lambda: self._taken_by or self._is_fresh(), timeout=GIVEN_UP_S)
             if not self._taken_by and not self._is_fresh():
-                raise LeaseLost(f"{safe_uri(self._output.uri)} does not answer, so that another run may have taken it.")
+                raise LeaseLost(
+                    f"{safe_uri(self._output.uri)} does not answer, so that another run may have"
+                    " taken it."
+                )
         self._look_for_a_later_one()
         if self._taken_by:
             raise LeaseLost(
-                f"{safe_uri(self._output.uri)} was taken over by run {self._taken_by}, because this one did not "
-                f"answer for {EXPIRES_S:.0f} s. What it wrote before is valid and counts."
+                f"{safe_uri(self._output.uri)} was taken over by run {self._taken_by}, because this"
+                f" one did not answer for {EXPIRES_S:.0f} s. What it wrote before is valid and"
+                " counts."
             )
 
     def _is_fresh(self) -> bool:
@@ -173,9 +183,13 @@ class Lease:
         if newest <= self._number or self._taken_by:
             return
         taken_by = "another"
-        with contextlib.suppress(FileNotFoundError):  # that run has ended, and a third one holds the lease
+        # that run has ended, and a third one holds the lease
+        with contextlib.suppress(FileNotFoundError):
             taken_by = str(_parse(self._read(newest)).get("run_id"))
-        message = f"Run {taken_by} has taken over {safe_uri(self._output.uri)}; this run writes nothing more."
+        message = (
+            f"Run {taken_by} has taken over {safe_uri(self._output.uri)}; this run writes nothing"
+            " more."
+        )
         note(logger, "lease_lost", message, level=logging.ERROR, run=taken_by)
         with self._changed:
             self._taken_by = taken_by
@@ -184,24 +198,30 @@ class Lease:
     def _take(self) -> bool:
         """Tries to take the lease. False if another run was faster."""
         number, text = self._newest()
-        if number and not _is_free(text):  # an empty file was just created, and its content is about to be written
+        # an empty file was just created, and its content is about to be written
+        if number and not _is_free(text):
             number, text = self._outwait(number, text)
         before = _parse(text)
         self._fences = parse_fences(text)
         if before and not before.get("ended"):
-            self._fences[str(before.get("run_id"))] = None  # one of its files may still be on the way
+            # one of its files may still be on the way
+            self._fences[str(before.get("run_id"))] = None
         self._fences = dict(list(self._fences.items())[-MAX_FENCES:])
         self._number = number + 1
         self._renewed = _awake()
         mine = self._text()
         patiently(
-            lambda: self._output.create_bytes(self._name(self._number), mine), f"{safe_uri(self._output.uri)}: no lease"
+            lambda: self._output.create_bytes(self._name(self._number), mine),
+            f"{safe_uri(self._output.uri)}: no lease",
         )
         if self._newest() != (self._number, mine):
             return False
         if before and not before.get("ended"):
             run = before.get("run_id")
-            message = f"Took {safe_uri(self._output.uri)} over from run {run}, which did not end its work on it."
+            message = (
+                f"Took {safe_uri(self._output.uri)} over from run {run}, which did not end its work"
+                " on it."
+            )
             note(logger, "lease_taken_over", message, run=run)
         with contextlib.suppress(Exception):  # old leases do no harm
             for older in self._numbers():
@@ -210,10 +230,18 @@ class Lease:
         return True
 
     def _outwait(self, number: int, text: bytes) -> tuple[int, bytes]:
-        """Waits until the newest lease is free or has not changed for `EXPIRES_S`, and returns it."""
+        """Waits until the newest lease is free or has not changed for `EXPIRES_S`, and returns
+        it."""
         holder = _parse(text)
-        who = f"Run {holder.get('run_id')} on {holder.get('host')}" if holder else "A run that has hardly begun"
-        self._say(f"{who} did not end its work on this output; looking for {EXPIRES_S:.0f} s whether it still runs.")
+        who = (
+            f"Run {holder.get('run_id')} on {holder.get('host')}"
+            if holder
+            else "A run that has hardly begun"
+        )
+        self._say(
+            f"{who} did not end its work on this output; looking for {EXPIRES_S:.0f} s whether it"
+            " still runs."
+        )
         watched, looked = 0.0, time.monotonic()
         # Only time spent watching counts, because this process, too, may be suspended for a while.
         while watched < EXPIRES_S:
@@ -229,10 +257,16 @@ class Lease:
 
     def _fence(self) -> None:
         """Notes which files of runs that were taken over count, and removes the others."""
-        counted = {folder: self._list(folder) for folder in FENCED} if None in self._fences.values() else {}
+        counted = (
+            {folder: self._list(folder) for folder in FENCED}
+            if None in self._fences.values()
+            else {}
+        )
         for run, fence in self._fences.items():
             if fence is None:
-                self._fences[run] = {folder: count_files(run, names) for folder, names in counted.items()}
+                self._fences[run] = {
+                    folder: count_files(run, names) for folder, names in counted.items()
+                }
         if counted:
             patiently(self._write, f"{safe_uri(self._output.uri)}/{LEASES} could not be written")
         self._sweep()
@@ -240,12 +274,15 @@ class Lease:
     def _sweep(self) -> None:
         for folder in FENCED if self._fences else ():
             for name in self._list(folder):
-                if is_late(self._fences, f"{folder}/{name}") and self._output.writer(f"{folder}/{name}"):
+                if is_late(self._fences, f"{folder}/{name}") and self._output.writer(
+                    f"{folder}/{name}"
+                ):
                     self._output.remove(f"{folder}/{name}")
 
     def _list(self, folder: str) -> list[str]:
         return patiently(
-            lambda: self._output.list_names(folder), f"{safe_uri(self._output.uri)}/{folder} could not be listed"
+            lambda: self._output.list_names(folder),
+            f"{safe_uri(self._output.uri)}/{folder} could not be listed",
         )
 
     def _keep(self) -> None:
@@ -257,14 +294,22 @@ class Lease:
                 if self._taken_by:
                     return
                 self._write()
-            except Exception as error:  # the store does not answer: `hold` waits, and this loop tries again
+            # the store does not answer: `hold` waits, and this loop tries again
+            except Exception as error:
                 if not failed:
-                    message = f"The lease on {safe_uri(self._output.uri)} could not be renewed: {reason(error)}"
+                    message = (
+                        f"The lease on {safe_uri(self._output.uri)} could not be renewed:"
+                        f" {reason(error)}"
+                    )
                     note(logger, "lease_not_renewed", message)
                 failed = True
                 continue
             if failed:
-                note(logger, "lease_renewed", f"The lease on {safe_uri(self._output.uri)} is renewed again.")
+                note(
+                    logger,
+                    "lease_renewed",
+                    f"The lease on {safe_uri(self._output.uri)} is renewed again.",
+                )
                 failed = False
             with self._changed:
                 self._renewed = began
@@ -310,12 +355,17 @@ class Lease:
 def running(output: OutputFolder) -> str | None:
     """Describes the run that is writing to an output: its id and machine. None if none is.
 
-    It changes nothing. If the holder of the lease may have died, it watches the lease, for `EXPIRES_S` at most.
+    It changes nothing. If the holder of the lease may have died, it watches the lease, for
+    `EXPIRES_S` at most.
     """
-    watchers = [Lease(output, "", shard=shard) for shard in newest_leases(output.list_names(LEASES))]
+    watchers = [
+        Lease(output, "", shard=shard) for shard in newest_leases(output.list_names(LEASES))
+    ]
     watched = {watcher: watcher._newest() for watcher in watchers}
     ends = time.monotonic() + EXPIRES_S
-    while watched := {one: seen for one, seen in watched.items() if seen[0] and not _is_free(seen[1])}:
+    while watched := {
+        one: seen for one, seen in watched.items() if seen[0] and not _is_free(seen[1])
+    }:
         if time.monotonic() >= ends:
             return None
         time.sleep(RENEWED_EVERY_S / 5)
@@ -343,14 +393,19 @@ def _parse(text: bytes) -> dict[str, Any]:
 
 
 def _is_free(text: bytes) -> bool:
-    """Whether the holder certainly writes no more: it ended, or its process on this machine is gone."""
+    """Whether the holder certainly writes no more: it ended, or its process on this machine is
+    gone."""
     lease = _parse(text)
     if not lease:
         return False
     if lease.get("ended"):
         return True
     pid, started = lease.get("pid"), lease.get("process_started")
-    if lease.get("machine") != _machine() or not isinstance(pid, int) or not isinstance(started, int | float):
+    if (
+        lease.get("machine") != _machine()
+        or not isinstance(pid, int)
+        or not isinstance(started, int | float)
+    ):
         return False
     return not _runs(pid, started, lease.get("process_ticks"))
 
@@ -359,9 +414,10 @@ def _refusal(uri: str, holder: dict[str, Any], shard: Shard | None) -> str:
     part = "" if shard is None or not shard.part else f" (part {shard})"
     other = f", run another part of {shard.of}" if shard and part else ""
     return (
-        f"--output {safe_uri(uri)}: run {holder.get('run_id')} is writing to it{part}, on {holder.get('host')} "
-        f"(process {holder.get('pid')}) since {holder.get('started')}. Give another --output{other}, or end that run; "
-        f"this command takes over {EXPIRES_S:.0f} s after it last showed itself."
+        f"--output {safe_uri(uri)}: run {holder.get('run_id')} is writing to it{part}, on"
+        f" {holder.get('host')} (process {holder.get('pid')}) since {holder.get('started')}. Give"
+        f" another --output{other}, or end that run; this command takes over {EXPIRES_S:.0f} s"
+        " after it last showed itself."
     )
 
 
@@ -377,16 +433,23 @@ def _this_process() -> dict[str, Any]:
 
 
 def _machine() -> str:
-    """Identifies the machine, or the container, since process ids of one container mean nothing in another."""
+    """Identifies the machine, or the container, since process ids of one container mean nothing in
+    another."""
     try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip() + os.readlink("/proc/self/ns/pid")
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip() + os.readlink(
+            "/proc/self/ns/pid"
+        )
     except OSError:
         return socket.gethostname()
 
 
 def _awake() -> float:
     """Seconds on a clock that cannot be set and that runs on while the machine is suspended."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+    return (
+        time.clock_gettime(time.CLOCK_BOOTTIME)
+        if hasattr(time, "CLOCK_BOOTTIME")
+        else time.monotonic()
+    )
 
 
 def _now() -> str:

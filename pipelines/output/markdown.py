@@ -1,7 +1,8 @@
 """Markdown files of documents, and the index of those that runs wrote.
 
 A Markdown file does not say who wrote it. So its name and the digest of its content are written to
-``_runs/.markdown/`` first. If a file does not match the index, somebody else wrote or edited it, and it stays as it is.
+``_runs/.markdown/`` first. If a file does not match the index, somebody else wrote or edited it,
+and it stays as it is.
 """
 
 from __future__ import annotations
@@ -26,17 +27,24 @@ MarkdownDigests = dict[str, set[bytes]]  # digests that runs wrote, by file name
 
 
 def write_markdown(
-    output: OutputFolder, documents: Iterator[tuple[str, str]], run_id: str, *, replaces: Collection[str] | None = None
+    output: OutputFolder,
+    documents: Iterator[tuple[str, str]],
+    run_id: str,
+    *,
+    replaces: Collection[str] | None = None,
 ) -> int:
-    """Writes a file for each document, and removes those of earlier runs that are not written again.
+    """Writes a file for each document, and removes those of earlier runs that are not written
+    again.
 
-    If a file of that name exists and is not a run's, the document goes to ``<name>.<run id>.md`` beside it.
+    If a file of that name exists and is not a run's, the document goes to ``<name>.<run id>.md``
+    beside it.
 
     Args:
         output: The output.
         documents: Id and text of each document.
         run_id: Id of this run.
-        replaces: Ids of the documents whose earlier files go; those of all others stay. None replaces all.
+        replaces: Ids of the documents whose earlier files go; those of all others stay. None
+            replaces all.
 
     Returns:
         The number of documents.
@@ -82,13 +90,19 @@ def _stem(name: str) -> str:
 
 
 def _named(
-    output: OutputFolder, documents: list[tuple[str, str]], there: set[str], known: MarkdownDigests, run_id: str
+    output: OutputFolder,
+    documents: list[tuple[str, str]],
+    there: set[str],
+    known: MarkdownDigests,
+    run_id: str,
 ) -> dict[str, bytes]:
     files = {}
     for document_id, text in documents:
         data = (text + "\n").encode()
         name = f"{markdown_name(document_id)}.md"
-        if name in there and not _is_ours(output, name, {name: known.get(name, set()) | {digest(data)}}):
+        if name in there and not _is_ours(
+            output, name, {name: known.get(name, set()) | {digest(data)}}
+        ):
             name = f"{markdown_name(document_id)}.{run_id}.md"
         files[name] = data
     return files
@@ -100,7 +114,8 @@ def _is_ours(output: OutputFolder, name: str, known: MarkdownDigests) -> bool:
 
 
 def markdown_name(document_id: str) -> str:
-    """Makes a file name from any id: percent-encodes what a path cannot hold, and shortens long names with a hash."""
+    """Makes a file name from any id: percent-encodes what a path cannot hold, and shortens long
+    names with a hash."""
     name = quote(document_id, safe=" ()[]+,=@")
     if len(name) <= _LONGEST_NAME and name.strip(". "):
         return name

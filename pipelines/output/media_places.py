@@ -35,7 +35,8 @@ def media_column_of(columns: Collection[str], configuration: Mapping[str, Any]) 
 
 
 def base_of(configuration: Mapping[str, Any]) -> str:
-    """The folder that relative media of a run's input are relative to, as `SourcePlan.base`; empty if unknown."""
+    """The folder that relative media of a run's input are relative to, as `SourcePlan.base`; empty
+    if unknown."""
     uri = configuration.get("media_root") or configuration.get("input")
     if not isinstance(uri, str) or not uri:
         return ""

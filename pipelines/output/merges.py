@@ -1,8 +1,10 @@
-"""Merging files of an output: when the rows of several files count in one, and no longer in the others.
+"""Merging files of an output: when the rows of several files count in one, and no longer in the
+others.
 
-A note in ``_runs/`` names the target and the sources before anything is changed. The target is one of the merged files,
-and is replaced as a whole by the rows of all. From that moment it carries the id of the note in its metadata, and the
-sources do not count, until they are removed and the note after them. So at every moment each row counts once.
+A note in ``_runs/`` names the target and the sources before anything is changed. The target is one
+of the merged files, and is replaced as a whole by the rows of all. From that moment it carries the
+id of the note in its metadata, and the sources do not count, until they are removed and the note
+after them. So at every moment each row counts once.
 """
 
 from __future__ import annotations

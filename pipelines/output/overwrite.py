@@ -1,8 +1,8 @@
 """``--overwrite``: writes new files first, and removes the old ones once every unit has a new row.
 
-A marker in ``_runs/`` names the runs that belong to an overwrite. Until the marker is removed, only files of these runs
-count: the next run continues the overwrite instead of starting it again, and removes the old files when it is done. An
-overwrite that makes no result at all removes nothing.
+A marker in ``_runs/`` names the runs that belong to an overwrite. Until the marker is removed, only
+files of these runs count: the next run continues the overwrite instead of starting it again, and
+removes the old files when it is done. An overwrite that makes no result at all removes nothing.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ class Overwrite:
 
         Args:
             output: The output.
-            results: Number of units with a new result. If it is 0, the old files stay and their rows count.
+            results: Number of units with a new result. If it is 0, the old files stay and their
+                rows count.
 
         Returns:
             Whether no old file is left.
@@ -64,16 +65,24 @@ class Overwrite:
         failed: set[bytes] = set()
 
         def remains(keys: list[bytes]) -> list[bool]:
-            kept = [key not in failed and place < 0 for key, place in zip(keys, done.find(keys), strict=True)]
+            kept = [
+                key not in failed and place < 0
+                for key, place in zip(keys, done.find(keys), strict=True)
+            ]
             failed.update(keys)
             return kept
 
         errors = output.files(ERRORS)
-        for generation in ([n for n in errors if n not in self.old], [n for n in errors if n in self.old]):
+        for generation in (
+            [n for n in errors if n not in self.old],
+            [n for n in errors if n in self.old],
+        ):
             keep_error_rows(output, generation, remains)
 
 
-def begin(output: OutputFolder, run_id: str, *, wanted: bool, kind: str, part: bool = False) -> Overwrite:
+def begin(
+    output: OutputFolder, run_id: str, *, wanted: bool, kind: str, part: bool = False
+) -> Overwrite:
     """Starts an overwrite, or continues one that did not end.
 
     Args:
@@ -81,12 +90,13 @@ def begin(output: OutputFolder, run_id: str, *, wanted: bool, kind: str, part: b
         run_id: Id of this run.
         wanted: Whether ``--overwrite`` was given.
         kind: Properties that all runs of one overwrite have in common; see `overwrite_id`.
-        part: Whether the run does one part of the input alone. It cannot end an overwrite: the old files hold rows of
-            all parts.
+        part: Whether the run does one part of the input alone. It cannot end an overwrite: the old
+            files hold rows of all parts.
 
     Raises:
-        ConfigurationError: An overwrite of another kind has not ended, or the results contain a file that no run of
-            this project wrote, or an overwrite has not ended and the run does a part.
+        ConfigurationError: An overwrite of another kind has not ended, or the results contain a
+            file that no run of this project wrote, or an overwrite has not ended and the run does a
+            part.
     """
     there = _marker(output)
     runs = tuple(there.get("runs", ()))
@@ -94,16 +104,17 @@ def begin(output: OutputFolder, run_id: str, *, wanted: bool, kind: str, part: b
         runs = ()  # it ended before it wrote anything, so only the old files count, as before
     if runs and part:
         raise ConfigurationError(
-            f"--output {safe_uri(output.uri)}: run {runs[-1]} began to replace everything here (--overwrite) and did "
-            "not end, which a part of the job cannot do. Repeat its command, without --shards or --shard, to finish "
-            "that; or give another --output."
+            f"--output {safe_uri(output.uri)}: run {runs[-1]} began to replace everything here"
+            " (--overwrite) and did not end, which a part of the job cannot do. Repeat its"
+            " command, without --shards or --shard, to finish that; or give another --output."
         )
     if runs and there.get("kind") != kind:
         if not wanted:
             raise ConfigurationError(
-                f"--output {safe_uri(output.uri)}: run {runs[-1]} began to replace everything here (--overwrite), with "
-                "another input or other settings, and did not end. Repeat its command to finish that, add --overwrite "
-                "to this one to replace everything anew, or give another --output."
+                f"--output {safe_uri(output.uri)}: run {runs[-1]} began to replace everything here"
+                " (--overwrite), with another input or other settings, and did not end. Repeat its"
+                " command to finish that, add --overwrite to this one to replace everything anew,"
+                " or give another --output."
             )
         runs = ()
     if not runs and not wanted:
@@ -138,7 +149,9 @@ def overwrite_id(input_uri: str, settings: dict[str, Any]) -> str:
 
 def _marker(output: OutputFolder) -> dict[str, Any]:
     try:
-        value = json.loads(patiently(lambda: output.read_bytes(MARKER), f"{safe_uri(output.uri)}/{MARKER}"))
+        value = json.loads(
+            patiently(lambda: output.read_bytes(MARKER), f"{safe_uri(output.uri)}/{MARKER}")
+        )
     except (FileNotFoundError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}
@@ -156,7 +169,8 @@ def _replaceable(output: OutputFolder, runs: Sequence[str]) -> list[str]:
     if foreign:
         more = f" and {len(foreign) - 1:,} more" if len(foreign) > 1 else ""
         raise ConfigurationError(
-            f"--overwrite: {safe_uri(output.uri)}/{foreign[0]}{more} was not written by a run, so it is not removed, "
-            "and its rows would stand beside the new ones. Move it away, or give another --output."
+            f"--overwrite: {safe_uri(output.uri)}/{foreign[0]}{more} was not written by a run, so"
+            " it is not removed, and its rows would stand beside the new ones. Move it away, or"
+            " give another --output."
         )
     return [name for name, writer in writers.items() if writer not in runs]

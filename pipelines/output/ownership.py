@@ -1,7 +1,9 @@
-"""Determines which run of this project wrote a file of an output, by the file's name and its metadata together.
+"""Determines which run of this project wrote a file of an output, by the file's name and its
+metadata together.
 
-A run names its files ``<run id>-<number>.parquet`` and writes a mark into their metadata that names the same run.
-Only such files are ever removed or rewritten; all other files in the folder are somebody else's.
+A run names its files ``<run id>-<number>.parquet`` and writes a mark into their metadata that names
+the same run. Only such files are ever removed or rewritten; all other files in the folder are
+somebody else's.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ def mark(run_id: str, token: int = 0) -> dict[bytes, bytes]:
 
 
 def new_run_id(started: datetime) -> str:
-    """An id for a run. Ids sort by time, and two runs that start in the same second get different ids."""
+    """An id for a run. Ids sort by time, and two runs that start in the same second get different
+    ids."""
     return f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
 
 
@@ -51,8 +54,8 @@ def named_run(name: str) -> tuple[str, int] | None:
 def writer_of(name: str, footer: pq.FileMetaData) -> str | None:
     """The run of this project that wrote a Parquet file; None if that is not proven.
 
-    Files of versions without marks are recognised by a run id of the usual form in their name, if every row has the
-    same id in the column ``run_id``.
+    Files of versions without marks are recognised by a run id of the usual form in their name, if
+    every row has the same id in the column ``run_id``.
     """
     named = named_run(name)
     if named is None:
@@ -73,12 +76,15 @@ def _marked_run(text: bytes) -> str | None:
 
 
 def _runs_in_rows(footer: pq.FileMetaData) -> set[str | None]:
-    """Smallest and largest value of the column ``run_id`` of each row group, from the footer's statistics."""
+    """Smallest and largest value of the column ``run_id`` of each row group, from the footer's
+    statistics."""
     found: set[str | None] = set()
     for index in range(footer.num_row_groups):
         group = footer.row_group(index)
         columns = [group.column(number) for number in range(group.num_columns)]
-        statistics = next((column.statistics for column in columns if column.path_in_schema == "run_id"), None)
+        statistics = next(
+            (column.statistics for column in columns if column.path_in_schema == "run_id"), None
+        )
         if statistics is None or not statistics.has_min_max:
             return {None}
         found |= {statistics.min, statistics.max}

@@ -9,13 +9,14 @@ import psutil
 
 
 def may_run(pid: int, started: float, started_ticks: int | None = None) -> bool:
-    """Whether a process of this machine may still run. False only if it is certain that it does not.
+    """Whether a process of this machine may still run. False only if it is certain that it does
+    not.
 
     Args:
         pid: Id of the process.
         started: When it started, by the clock at that time.
-        started_ticks: When it started, in ticks since the machine started; unlike ``started``, it does not depend on
-            the clock.
+        started_ticks: When it started, in ticks since the machine started; unlike ``started``, it
+            does not depend on the clock.
     """
     try:
         os.kill(pid, 0)
@@ -28,8 +29,13 @@ def may_run(pid: int, started: float, started_ticks: int | None = None) -> bool:
         if process.status() == psutil.STATUS_ZOMBIE:
             return False
         now = ticks(pid)
-        return process.create_time() == started if started_ticks is None or now is None else now == started_ticks
-    except psutil.Error:  # /proc may hide processes of other users, so a missing process proves nothing
+        return (
+            process.create_time() == started
+            if started_ticks is None or now is None
+            else now == started_ticks
+        )
+    # /proc may hide processes of other users, so a missing process proves nothing
+    except psutil.Error:
         return True
 
 

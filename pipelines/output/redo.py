@@ -1,9 +1,11 @@
-"""Answers again: new rows of units that have a row already take the place of the old ones, file by file.
+"""Answers again: new rows of units that have a row already take the place of the old ones, file by
+file.
 
-A run with ``--only`` writes its rows to ``_runs/.redo/`` first. At its end, each file of ``results/`` that holds an old
-row is written again under its own name with the new row in the same place, in one step. So at every moment, for every
-reader, a unit has its old or its new row. If the run dies before that, or in the middle, the next one goes on with it.
-A unit that fails again keeps its result, and its error goes to ``_runs/<run id>/failed/``.
+A run with ``--only`` writes its rows to ``_runs/.redo/`` first. At its end, each file of
+``results/`` that holds an old row is written again under its own name with the new row in the same
+place, in one step. So at every moment, for every reader, a unit has its old or its new row. If the
+run dies before that, or in the middle, the next one goes on with it. A unit that fails again keeps
+its result, and its error goes to ``_runs/<run id>/failed/``.
 """
 
 from __future__ import annotations
@@ -49,7 +51,8 @@ class Replaced:
 
 
 def finish_redo(output: OutputFolder, *, part: bool = False) -> Replaced:
-    """Puts rows that were written again into the places of the old ones. For the holder of the lease.
+    """Puts rows that were written again into the places of the old ones. For the holder of the
+    lease.
 
     It may die at any call of the store and be repeated.
 
@@ -65,8 +68,8 @@ def finish_redo(output: OutputFolder, *, part: bool = False) -> Replaced:
         return Replaced()
     if part:
         raise ConfigurationError(
-            f"--shard: a run with --only did not end on {safe_uri(output.uri)}. Repeat its command first, or run "
-            "`internvl-batch compact` on the output, which ends it."
+            f"--shard: a run with --only did not end on {safe_uri(output.uri)}. Repeat its command"
+            " first, or run `internvl-batch compact` on the output, which ends it."
         )
     done = Replaced()
     staged, failed = _Staged.of(output, results), _Staged.of(output, errors)
@@ -116,7 +119,11 @@ class _Staged:
     @classmethod
     def of(cls, output: OutputFolder, files: Sequence[str]) -> _Staged:
         tables = [output.read_table(name, ["id", "run_id"]) for name in files]
-        rows = pa.concat_tables(tables) if tables else pa.table({"id": pa.array([], pa.string()), "run_id": []})
+        rows = (
+            pa.concat_tables(tables)
+            if tables
+            else pa.table({"id": pa.array([], pa.string()), "run_id": []})
+        )
         columns = [rows[name].cast(pa.string()).combine_chunks() for name in ("id", "run_id")]
         starts = np.cumsum([0, *map(len, tables)])
         return cls(files, columns[0], columns[1], starts, np.zeros(len(rows), bool))
@@ -141,11 +148,14 @@ class _Staged:
 
 
 def _within(ids: pa.Array, there: pa.ChunkedArray) -> np.ndarray:
-    return pc.is_in(ids, value_set=there.cast(pa.string()).combine_chunks()).to_numpy(zero_copy_only=False)
+    return pc.is_in(ids, value_set=there.cast(pa.string()).combine_chunks()).to_numpy(
+        zero_copy_only=False
+    )
 
 
 def _replace_in(output: OutputFolder, name: str, ids: pa.Table, staged: _Staged) -> int:
-    """Writes a file of results again with the new rows in the places of the old ones. Returns how many."""
+    """Writes a file of results again with the new rows in the places of the old ones. Returns how
+    many."""
     found = pc.index_in(ids["id"].cast(pa.string()), value_set=staged.ids)
     at = np.flatnonzero(pc.is_valid(found).to_numpy())
     places = found.drop_null().to_numpy().astype(np.int64)
@@ -165,13 +175,18 @@ def _replace_in(output: OutputFolder, name: str, ids: pa.Table, staged: _Staged)
     schema = _with_new_columns(table.schema, rows.schema)
     order = np.arange(len(table))
     order[at] = len(table) + np.arange(len(at))
-    joined = pa.concat_tables([_fit(table, schema), _fit(rows, schema)]).take(pa.array(order)).combine_chunks()
+    joined = (
+        pa.concat_tables([_fit(table, schema), _fit(rows, schema)])
+        .take(pa.array(order))
+        .combine_chunks()
+    )
     _write_again(output, name, joined, run)
     return len(at)
 
 
 def _write_again(output: OutputFolder, name: str, table: pa.Table, run: str) -> None:
-    """Replaces a file. An export knows a file that it has by name and size, so the size becomes another one."""
+    """Replaces a file. An export knows a file that it has by name and size, so the size becomes
+    another one."""
     named = named_run(name)
     assert named is not None, "only files of runs are rewritten"
     before = output.size(name)
@@ -184,7 +199,8 @@ def _write_again(output: OutputFolder, name: str, table: pa.Table, run: str) -> 
 
 
 def _put(output: OutputFolder, folder: str, staged: str, rows: pa.Table, like: str | None) -> None:
-    """Writes rows of units without a result as a new file, with the settings of the output's own answers.
+    """Writes rows of units without a result as a new file, with the settings of the output's own
+    answers.
 
     The name is one that no fence counts: a run that was taken over has no file of it.
     """
@@ -196,12 +212,18 @@ def _put(output: OutputFolder, folder: str, staged: str, rows: pa.Table, like: s
     there: dict[bytes, Any] = {}
     if like is not None:
         schema = output.read_schema(like)
-        there = {key: value for key, value in (schema.metadata or {}).items() if key not in (MARK, MERGED, _AGAIN)}
+        there = {
+            key: value
+            for key, value in (schema.metadata or {}).items()
+            if key not in (MARK, MERGED, _AGAIN)
+        }
         if like.startswith(f"{folder}/"):
             rows = _fit(rows, _with_new_columns(schema, rows.schema))
     said = {**(rows.schema.metadata or {}), **there, **mark(name)}
     said.pop(KEEPS_HISTORY, None)
-    output.write_table(f"{folder}/{name}-{named[1]:06d}.parquet", rows.replace_schema_metadata(said))
+    output.write_table(
+        f"{folder}/{name}-{named[1]:06d}.parquet", rows.replace_schema_metadata(said)
+    )
 
 
 def _newest(output: OutputFolder, folder: str) -> str | None:
@@ -223,7 +245,11 @@ def _with_new_columns(there: pa.Schema, now: pa.Schema) -> pa.Schema:
 def _fit(table: pa.Table, schema: pa.Schema) -> pa.Table:
     """The table in these columns; those that it lacks are null."""
     columns = [
-        table[column.name].cast(column.type) if column.name in table.column_names else pa.nulls(len(table), column.type)
+        (
+            table[column.name].cast(column.type)
+            if column.name in table.column_names
+            else pa.nulls(len(table), column.type)
+        )
         for column in schema
     ]
     return pa.Table.from_arrays(columns, schema=schema)

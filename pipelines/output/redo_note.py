@@ -1,4 +1,5 @@
-"""Which runs went over units again, by what they had in common: so a repeated command goes on from there."""
+"""Which runs went over units again, by what they had in common: so a repeated command goes on from
+there."""
 
 from __future__ import annotations
 
@@ -54,7 +55,8 @@ def begin(output: OutputFolder, run_id: str, kind: str) -> None:
     Args:
         output: The output, held by the run.
         run_id: Id of the run.
-        kind: What it has in common with its repetitions: the condition, and the settings of the answers.
+        kind: What it has in common with its repetitions: the condition, and the settings of the
+            answers.
     """
     kinds = _runs_by_kind(output)
     kinds[kind] = [*kinds.get(kind, []), run_id]

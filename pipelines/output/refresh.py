@@ -1,4 +1,5 @@
-"""``--refresh changed``: removes results whose media have changed since, so that these units run again."""
+"""``--refresh changed``: removes results whose media have changed since, so that these units run
+again."""
 
 from __future__ import annotations
 
@@ -23,15 +24,18 @@ from pipelines.sources import SourcePlan, read_split
 ABSENT = "absent"  # no store uses this as a version
 
 
-def drop_changed(output: OutputFolder, plan: SourcePlan, policy: ReadPolicy, passed_over: Collection[str] = ()) -> int:
-    """Removes rows of this manifest whose media have another version now than ``source_version``: they run again.
+def drop_changed(
+    output: OutputFolder, plan: SourcePlan, policy: ReadPolicy, passed_over: Collection[str] = ()
+) -> int:
+    """Removes rows of this manifest whose media have another version now than ``source_version``:
+    they run again.
 
-    This includes rows in ``errors/``, because a corrupt file may have been repaired. A file that was not found counts
-    as changed if it exists now.
+    This includes rows in ``errors/``, because a corrupt file may have been repaired. A file that
+    was not found counts as changed if it exists now.
 
-    Some rows stay: those that have left the manifest, those whose media cannot be requested, and those whose version is
-    unknown because their store has none. If a run is killed right after this, the next run finds these units not done
-    and runs them.
+    Some rows stay: those that have left the manifest, those whose media cannot be requested, and
+    those whose version is unknown because their store has none. If a run is killed right after
+    this, the next run finds these units not done and runs them.
 
     Args:
         output: Output of earlier runs.
@@ -69,19 +73,28 @@ def drop_changed(output: OutputFolder, plan: SourcePlan, policy: ReadPolicy, pas
 def _media_column(name: str, column: str) -> str:
     """Name of the manifest's media column in a file of the output."""
     taken = {own.casefold() for own in ERROR_SCHEMA.names}
-    return f"manifest_{column}" if name.startswith(f"{ERRORS}/") and column.casefold() in taken else column
+    return (
+        f"manifest_{column}"
+        if name.startswith(f"{ERRORS}/") and column.casefold() in taken
+        else column
+    )
 
 
 def _media_beside(table: pa.Table, column: str) -> pa.Array:
-    """Media from ``more_columns``, for an output whose first manifest had no column named ``column``."""
+    """Media from ``more_columns``, for an output whose first manifest had no column named
+    ``column``."""
     values = [json.loads(text or "{}").get(column) for text in table[c.MORE].to_pylist()]
-    return pa.array([[value] if isinstance(value, str) else value for value in values], pa.list_(pa.string()))
+    return pa.array(
+        [[value] if isinstance(value, str) else value for value in values], pa.list_(pa.string())
+    )
 
 
 def _units_of(plan: SourcePlan) -> FinishedUnits:
     units = FinishedUnits()
     for split in plan.splits:
-        for rows in read_patiently(partial(read_split, plan, split), f"{safe_uri(split.uri)} could not be read on"):
+        for rows in read_patiently(
+            partial(read_split, plan, split), f"{safe_uri(split.uri)} could not be read on"
+        ):
             units.add(unit_keys(rows["id"]), 0)
     return units
 
@@ -91,9 +104,14 @@ def _changed(
 ) -> list[bool]:
     owners = table["id"].to_pylist()
     if "parent" in table.column_names:  # null if a file failed before it was split
-        owners = [parent or own for parent, own in zip(table["parent"].to_pylist(), owners, strict=True)]
+        owners = [
+            parent or own for parent, own in zip(table["parent"].to_pylist(), owners, strict=True)
+        ]
     there = (wanted.find([unit_key(owner) for owner in owners]) >= 0).tolist()
-    media = [[value] if isinstance(value, str) else value or [] for value in table[media_column].to_pylist()]
+    media = [
+        [value] if isinstance(value, str) else value or []
+        for value in table[media_column].to_pylist()
+    ]
     before = table["source_version"].to_pylist()
     if failed:  # a file that was not found has no version, so any version now is new
         before = [
@@ -101,10 +119,20 @@ def _changed(
             for kind, version in zip(table["kind"].to_pylist(), before, strict=True)
         ]
     asked = sorted(
-        {uri for uris, known, mine in zip(media, before, there, strict=True) if known and mine for uri in uris}
+        {
+            uri
+            for uris, known, mine in zip(media, before, there, strict=True)
+            if known and mine
+            for uri in uris
+        }
     )
     now = dict(zip(asked, fetcher.versions_now(asked), strict=True))
     return [
-        bool(known and mine and None not in (found := [now[uri] for uri in uris]) and joined_versions(found) != known)
+        bool(
+            known
+            and mine
+            and None not in (found := [now[uri] for uri in uris])
+            and joined_versions(found) != known
+        )
         for uris, known, mine in zip(media, before, there, strict=True)
     ]

@@ -1,6 +1,7 @@
 """Finds the units that earlier runs finished, so that they need no work.
 
-The output is the checkpoint. A unit is done when its row is in ``results/``; no other state is kept.
+The output is the checkpoint. A unit is done when its row is in ``results/``; no other state is
+kept.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from pipelines.ledger.wanted import Wanted
 from pipelines.output.folder import ERRORS, RESULTS, OutputFolder
 
 _PARTS = ("parent", c.NUM_PARTS)  # columns that tell which files are whole
-Retry = bool | Collection[str]  # which errors run again: none, the retriable ones, or those of these kinds
+# which errors run again: none, the retriable ones, or those of these kinds
+Retry = bool | Collection[str]
 
 
 def load_output(
@@ -41,7 +43,8 @@ def load_output(
     Args:
         ledger: Ledger of the run that starts.
         output: The output; only the needed columns are read, several files in parallel.
-        retry_errors: Leave out retriable errors, or errors of these kinds, so that their units run again.
+        retry_errors: Leave out retriable errors, or errors of these kinds, so that their units run
+            again.
         passed_over: Files that do not count.
         whole_files: Also find the files, such as documents, of which every unit is there.
         shard: The part of the job whose units are booked; None books all.
@@ -56,7 +59,9 @@ def load_output(
         _check_ids(output, name, table)
         table = _own(table, shard)
         if excepted is not None:
-            table = table.filter(pa.array([not one for one in excepted.has(as_keys(table["id"]))], pa.bool_()))
+            table = table.filter(
+                pa.array([not one for one in excepted.has(as_keys(table["id"]))], pa.bool_())
+            )
         ledger.preload(unit_keys(table["id"]), State.DONE_BEFORE, _files_of(table))
     occurrences: dict[str, int] = {}
     errors = ["id", "kind", "retriable"]
@@ -88,8 +93,8 @@ def _check_ids(output: OutputFolder, name: str, table: pa.Table) -> None:
     type_ = table["id"].type
     if not (pa.types.is_string(type_) or pa.types.is_large_string(type_)):
         raise ConfigurationError(
-            f"{safe_uri(output.uri)}/{name} was not written by a run: its column id is {type_}, not text. Move it out "
-            "of this folder, or write its ids as text."
+            f"{safe_uri(output.uri)}/{name} was not written by a run: its column id is {type_}, not"
+            " text. Move it out of this folder, or write its ids as text."
         )
 
 
@@ -106,7 +111,8 @@ def _tried_again(table: pa.Table, retry_errors: Retry) -> pa.ChunkedArray:
 
 
 def error_keys(table: pa.Table, occurrences: dict[str, int]) -> list[bytes]:
-    """Keys of error rows. The error of a repeated id belongs to its second, third … occurrence, not to the id.
+    """Keys of error rows. The error of a repeated id belongs to its second, third … occurrence, not
+    to the id.
 
     Args:
         table: Table with columns ``id`` and ``kind``.
@@ -148,20 +154,28 @@ def drop_old_errors(output: OutputFolder) -> None:
     )
 
 
-def _drop_errors(output: OutputFolder, names: Sequence[str], is_newer: Callable[[list[bytes]], Sequence[bool]]) -> None:
-    """Removes rows of error files for which ``is_newer`` knows a newer row, or that a newer one of these files has."""
+def _drop_errors(
+    output: OutputFolder, names: Sequence[str], is_newer: Callable[[list[bytes]], Sequence[bool]]
+) -> None:
+    """Removes rows of error files for which ``is_newer`` knows a newer row, or that a newer one of
+    these files has."""
     seen: set[bytes] = set()
 
     def remains(keys: list[bytes]) -> list[bool]:
-        # If a run retried errors and was killed before this step, a unit has two error rows: keep the newer one.
-        keep = [not newer and key not in seen for key, newer in zip(keys, is_newer(keys), strict=True)]
+        # If a run retried errors and was killed before this step, a unit has two error rows: keep
+        # the newer one.
+        keep = [
+            not newer and key not in seen for key, newer in zip(keys, is_newer(keys), strict=True)
+        ]
         seen.update(keys)
         return keep
 
     keep_error_rows(output, names, remains)
 
 
-def keep_error_rows(output: OutputFolder, names: Sequence[str], remains: Callable[[list[bytes]], list[bool]]) -> None:
+def keep_error_rows(
+    output: OutputFolder, names: Sequence[str], remains: Callable[[list[bytes]], list[bool]]
+) -> None:
     """Keeps only some rows of error files. A file that no run of this project wrote stays as it is.
 
     Args:
@@ -176,5 +190,6 @@ def keep_error_rows(output: OutputFolder, names: Sequence[str], remains: Callabl
         if all(keep) or output.writer(name) is None:
             continue
         table = table.filter(pa.array(keep, pa.bool_()))
-        # The shorter file replaces the longer one under the same name, so at every moment each row is in one of them.
+        # The shorter file replaces the longer one under the same name, so at every moment each row
+        # is in one of them.
         output.write_table(name, table) if len(table) else output.remove(name)

@@ -1,7 +1,9 @@
-"""Marks that people give to units: ``reviews/*.parquet``, one row per mark, never changed and never removed.
+"""Marks that people give to units: ``reviews/*.parquet``, one row per mark, never changed and never
+removed.
 
-Each reviewing session writes files of its own, so several people may mark at the same time. A mark holds all that its
-reviewer says of the unit from then on, so the latest mark of a reviewer counts and the earlier ones are history.
+Each reviewing session writes files of its own, so several people may mark at the same time. A mark
+holds all that its reviewer says of the unit from then on, so the latest mark of a reviewer counts
+and the earlier ones are history.
 """
 
 from __future__ import annotations
@@ -45,7 +47,8 @@ REVIEWED = pa.schema(
         ("reviewed_at", pa.timestamp("us", "UTC")),
     ]
 )
-_ROWS_A_FILE = 100  # a session's current file is written again with each mark; this bounds what that costs
+# a session's current file is written again with each mark; this bounds what that costs
+_ROWS_A_FILE = 100
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,8 @@ class Mark:
 
 
 class ReviewSession:
-    """One reviewer's marks in one session; each is in the output before `add` returns. Safe from several threads.
+    """One reviewer's marks in one session; each is in the output before `add` returns. Safe from
+    several threads.
 
     Args:
         output: The output that is reviewed.
@@ -91,7 +95,9 @@ class ReviewSession:
         self._undo: list[tuple[str, Mark | None]] = []
         self._latest = latest_marks(mark for mark in earlier if mark.reviewer == reviewer)
 
-    def add(self, id: str, mark: str | None = None, text: str | None = None, note: str | None = None) -> Mark:
+    def add(
+        self, id: str, mark: str | None = None, text: str | None = None, note: str | None = None
+    ) -> Mark:
         """Says something of a unit, in place of what this reviewer said of it before.
 
         Raises:
@@ -102,12 +108,15 @@ class ReviewSession:
             raise ConfigurationError(f"mark {mark!r} is not allowed: {' or '.join(OPINIONS)}.")
         with self._lock:
             before = self._latest.get((id, self.reviewer))
-            added = self._write(Mark(id, self.reviewer, datetime.now(UTC), mark, text or None, note or None))
+            added = self._write(
+                Mark(id, self.reviewer, datetime.now(UTC), mark, text or None, note or None)
+            )
             self._undo.append((id, before))
             return added
 
     def undo(self) -> Mark | None:
-        """Says again what was said before the last mark of this session; None if there is none left to undo."""
+        """Says again what was said before the last mark of this session; None if there is none left
+        to undo."""
         with self._lock:
             if not self._undo:
                 return None
@@ -119,7 +128,9 @@ class ReviewSession:
 
     def _write(self, mark: Mark) -> Mark:
         rows = [*self._file, mark]
-        self._output.write_table(f"{REVIEWS}/{self._name}-{self._files:04d}.parquet", as_table(rows))
+        self._output.write_table(
+            f"{REVIEWS}/{self._name}-{self._files:04d}.parquet", as_table(rows)
+        )
         self._file = rows
         if len(rows) >= _ROWS_A_FILE:
             self._file, self._files = [], self._files + 1
@@ -128,7 +139,9 @@ class ReviewSession:
 
 
 def as_table(marks: Iterable[Mark]) -> pa.Table:
-    return pa.Table.from_pylist([{name: getattr(mark, name) for name in SCHEMA.names} for mark in marks], SCHEMA)
+    return pa.Table.from_pylist(
+        [{name: getattr(mark, name) for name in SCHEMA.names} for mark in marks], SCHEMA
+    )
 
 
 def read_marks(output: OutputFolder) -> list[Mark]:
@@ -152,9 +165,10 @@ def latest_marks(marks: Iterable[Mark]) -> dict[tuple[str, str], Mark]:
 def read_reviews(output: OutputFolder) -> pa.Table:
     """What is said of each reviewed unit, one row a unit, in the columns of `REVIEWED`.
 
-    ``review`` is what most of its reviewers marked, and ``disputed`` if as many say good as bad. A mark is about the
-    answer that was there: if the unit was answered again since, it does not count. ``review_text`` and ``review_note``
-    are the latest ones; a text that a person wrote counts whatever a model answers later.
+    ``review`` is what most of its reviewers marked, and ``disputed`` if as many say good as bad. A
+    mark is about the answer that was there: if the unit was answered again since, it does not
+    count. ``review_text`` and ``review_note`` are the latest ones; a text that a person wrote
+    counts whatever a model answers later.
     """
     marks = read_marks(output)
     return reviews_of(marks, answered_since(output, marks))
@@ -171,11 +185,14 @@ def reviews_of(marks: Iterable[Mark], answered: Mapping[str, datetime] | None = 
     for mark in sorted(latest_marks(marks).values(), key=lambda mark: mark.at):
         units.setdefault(mark.id, []).append(mark)
     since = answered or {}
-    return pa.Table.from_pylist([_review(id, said, since.get(id)) for id, said in units.items()], REVIEWED)
+    return pa.Table.from_pylist(
+        [_review(id, said, since.get(id)) for id, said in units.items()], REVIEWED
+    )
 
 
 def answered_since(output: OutputFolder, marks: Collection[Mark]) -> dict[str, datetime]:
-    """When units that have older marks were answered again: from when on a mark is about the answer that is there."""
+    """When units that have older marks were answered again: from when on a mark is about the answer
+    that is there."""
     if not marks:
         return {}
     oldest = min(mark.at for mark in marks)
@@ -187,14 +204,20 @@ def answered_since(output: OutputFolder, marks: Collection[Mark]) -> dict[str, d
     for _, table in output.read_tables(RESULTS, ["id"], optional=["run_id"]):
         if "run_id" in table.column_names:
             rows = table.filter(pc.is_in(table["id"], value_set=ids)).to_pylist()
-            found |= {row["id"]: at for row in rows if (at := _started(row["run_id"] or "")) and at > oldest}
+            found |= {
+                row["id"]: at
+                for row in rows
+                if (at := _started(row["run_id"] or "")) and at > oldest
+            }
     return found
 
 
 def _started(run_id: str) -> datetime | None:
     """When a run began, rounded up to a second: no answer of it can have been seen before."""
     try:
-        return datetime.strptime(run_id[:15], "%Y%m%dT%H%M%S").replace(tzinfo=UTC) + timedelta(seconds=1)
+        return datetime.strptime(run_id[:15], "%Y%m%dT%H%M%S").replace(tzinfo=UTC) + timedelta(
+            seconds=1
+        )
     except ValueError:
         return None
 

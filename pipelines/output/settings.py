@@ -1,4 +1,5 @@
-"""The settings that determine answers, kept in every file of the output. Only runs with the same ones may add to it."""
+"""The settings that determine answers, kept in every file of the output. Only runs with the same
+ones may add to it."""
 
 from __future__ import annotations
 
@@ -14,14 +15,20 @@ from internvl_ops.tasks import Task
 from internvl_ops.tasks.forms import read_schema
 from pipelines.flags import flag
 from pipelines.options.again_options import AgainOptions
-from pipelines.options.job_options import ClusterOptions, EstimateOptions, InputOptions, JobOptions, OutputOptions
+from pipelines.options.job_options import (
+    ClusterOptions,
+    EstimateOptions,
+    InputOptions,
+    JobOptions,
+    OutputOptions,
+)
 from pipelines.options.safe_options import safe_options, without_secrets
 from pipelines.output.folder import ERRORS, RESULTS, OutputFolder
 
 _DIGEST = "blake2b"
 METADATA_KEY = b"settings"  # in the metadata of results/*.parquet and errors/*.parquet
-# Limits and retries decide whether a unit has an answer or an error, never which answer; `pages` decides which units
-# there are.
+# Limits and retries decide whether a unit has an answer or an error, never which answer; `pages`
+# decides which units there are.
 _INDIFFERENT = {
     "engines",
     "gpus_per_engine",
@@ -41,7 +48,8 @@ _INDIFFERENT = {
     "fetch_timeout",
     "decode_timeout",
     "decode_memory",
-    # For an evaluation: tiles and frames are options of their own, and each run computes its scores anew.
+    # For an evaluation: tiles and frames are options of their own, and each run computes its scores
+    # anew.
     "release",
     "no_letter",
     "judge_url",
@@ -56,12 +64,14 @@ _SHOWN = 200  # characters; longer values are kept shortened, with a digest
 
 
 def settings(options: JobOptions, task: Task, weights: str = "") -> dict[str, Any]:
-    """The settings that determine a job's answers: task, prompt, model, and every option not known to be irrelevant.
+    """The settings that determine a job's answers: task, prompt, model, and every option not known
+    to be irrelevant.
 
     Args:
         options: Of the job.
         task: Of the job.
-        weights: What identifies the checkpoint's files, see `Checkpoint.version`; empty if it is not known here.
+        weights: What identifies the checkpoint's files, see `Checkpoint.version`; empty if it is
+            not known here.
     """
     groups = (AgainOptions, ClusterOptions, EstimateOptions, InputOptions, OutputOptions)
     elsewhere = {name for group in groups for name in group.model_fields}
@@ -78,10 +88,13 @@ def settings(options: JobOptions, task: Task, weights: str = "") -> dict[str, An
 
 
 def _setting(as_shown: Any, given: Any, *, digest: bool = False) -> Any:
-    """A setting as it is kept: the value itself, or its displayable form with a digest of the value."""
+    """A setting as it is kept: the value itself, or its displayable form with a digest of the
+    value."""
     if not digest and as_shown == given and len(str(given)) <= _SHOWN:
         return given
-    text = json.dumps(without_secrets(given), sort_keys=True, default=str).encode("utf-8", "surrogatepass")
+    text = json.dumps(without_secrets(given), sort_keys=True, default=str).encode(
+        "utf-8", "surrogatepass"
+    )
     return {"shown": as_shown, _DIGEST: hashlib.blake2b(text, digest_size=16).hexdigest()}
 
 
@@ -99,12 +112,17 @@ def metadata(options: JobOptions, task: Task, weights: str = "") -> dict[bytes, 
 
 
 def check_settings(
-    output: OutputFolder, options: JobOptions, task: Task, weights: str = "", *, only: Collection[str] | None = None
+    output: OutputFolder,
+    options: JobOptions,
+    task: Task,
+    weights: str = "",
+    *,
+    only: Collection[str] | None = None,
 ) -> None:
     """Refuses an output whose answers were made with other settings.
 
-    Only the newest file is checked, since each run checked the files before it. A file of an older version may lack
-    some settings; those are not compared.
+    Only the newest file is checked, since each run checked the files before it. A file of an older
+    version may lack some settings; those are not compared.
 
     Args:
         output: The output.
@@ -118,7 +136,9 @@ def check_settings(
     """
     newest = [*output.files(ERRORS)[-1:], *output.files(RESULTS)[-1:]]
     found = output.read_metadata(newest[-1]) if newest else {}
-    there = {name: found[name.encode()].decode() for name in ("task", "prompt") if name.encode() in found}
+    there = {
+        name: found[name.encode()].decode() for name in ("task", "prompt") if name.encode() in found
+    }
     there |= json.loads(found.get(METADATA_KEY, b"{}"))
     now = settings(options, task, weights)
     differing = [
@@ -128,8 +148,8 @@ def check_settings(
     ]
     if differing:
         raise ConfigurationError(
-            f"--output {safe_uri(options.output)} holds answers of another kind: {'; '.join(differing)}. Give a new "
-            "--output, or --overwrite to do all of it again."
+            f"--output {safe_uri(options.output)} holds answers of another kind:"
+            f" {'; '.join(differing)}. Give a new --output, or --overwrite to do all of it again."
         )
 
 
@@ -148,11 +168,16 @@ def _has_digest(value: Any) -> bool:
 
 def _difference(name: str, there: Any, now: Any) -> str:
     if name == WEIGHTS:
-        return f"the files of --model are {_short(there)} there, {_short(now)} now (--revision names an earlier one)"
+        return (
+            f"the files of --model are {_short(there)} there, {_short(now)} now (--revision names"
+            " an earlier one)"
+        )
     shown_name = name if name == "task" or name in _ENGINE_ARGS else flag(name)
     one, other = _short(there), _short(now)
     if one == other:
-        return f"{shown_name} {one} there, and now a value that differs further on or in its content"
+        return (
+            f"{shown_name} {one} there, and now a value that differs further on or in its content"
+        )
     return f"{shown_name} {one} there, {other} now"
 
 

@@ -1,8 +1,9 @@
 """What the parts of a job leave in ``_runs/.shards/``, and the work of the part that ends last.
 
-Each part notes, once its rows are all written, which input it read and how much of it was its own. When the notes of
-all parts are about the same input, the sum over the parts is proved. Only then comes what concerns the whole output:
-old errors are dropped, documents are made, and the run that ends last records the whole.
+Each part notes, once its rows are all written, which input it read and how much of it was its own.
+When the notes of all parts are about the same input, the sum over the parts is proved. Only then
+comes what concerns the whole output: old errors are dropped, documents are made, and the run that
+ends last records the whole.
 """
 
 from __future__ import annotations
@@ -40,31 +41,34 @@ def check_shard(options: JobOptions) -> None:
     """
     if options.shards > 1 and options.shard is not None:
         raise ConfigurationError(
-            f"--shards {options.shards} runs all parts, --shard {options.shard} runs one of them. Give one of the two."
+            f"--shards {options.shards} runs all parts, --shard {options.shard} runs one of them."
+            " Give one of the two."
         )
     for name, number in (("engines", options.engines), ("prepare-actors", options.prepare_actors)):
         if number is not None and number < options.shards:
             raise ConfigurationError(
-                f"--shards {options.shards} --{name} {number}: each part needs one of its own, so that these are "
-                f"{options.shards} at least. Raise --{name}, or lower --shards to {number}."
+                f"--shards {options.shards} --{name} {number}: each part needs one of its own, so"
+                f" that these are {options.shards} at least. Raise --{name}, or lower --shards to"
+                f" {number}."
             )
     if options.shards > 1 and options.autoscaling:
         raise ConfigurationError(
-            f"--shards {options.shards} --autoscaling: the parts divide a cluster whose size is known. Run each part "
-            "by itself with --shard."
+            f"--shards {options.shards} --autoscaling: the parts divide a cluster whose size is"
+            " known. Run each part by itself with --shard."
         )
     if parse_shard(options.shard) is None and options.shards == 1:
         return
     given = f"--shards {options.shards}" if options.shards > 1 else f"--shard {options.shard}"
     if options.overwrite:
         raise ConfigurationError(
-            f"{given} --overwrite: the parts run apart, and no one of them may remove what stands for "
-            "the others. Leave out one of the two, or give a new --output."
+            f"{given} --overwrite: the parts run apart, and no one of them may remove what stands"
+            " for the others. Leave out one of the two, or give a new --output."
         )
     if options.refresh != "none" and options.shard is not None:
         raise ConfigurationError(
-            f"{given} --refresh {options.refresh}: parts would remove rows from the same files at once. Run it with "
-            "--shards, which does that before its parts begin, or without parts."
+            f"{given} --refresh {options.refresh}: parts would remove rows from the same files at"
+            " once. Run it with --shards, which does that before its parts begin, or without"
+            " parts."
         )
 
 
@@ -95,7 +99,8 @@ class Closing:
 
     Args:
         said: Lines for the summary.
-        whole: The sums over all parts and a record of each, as in ``run.json``; empty if this part did not end the job.
+        whole: The sums over all parts and a record of each, as in ``run.json``; empty if this part
+            did not end the job.
     """
 
     said: str
@@ -103,34 +108,46 @@ class Closing:
 
 
 def note_part(output: OutputFolder, shard: Shard, done: PartDone) -> None:
-    """Writes the note of a part, instead of an earlier one. Its name says which input it is about."""
+    """Writes the note of a part, instead of an earlier one. Its name says which input it is
+    about."""
     forget_parts(output, shard.of, shard.part)
-    output.write_bytes(f"{SHARDS}/{shard.of}/{shard.part}{_about(done.read)}", json.dumps(asdict(done)).encode())
+    output.write_bytes(
+        f"{SHARDS}/{shard.of}/{shard.part}{_about(done.read)}", json.dumps(asdict(done)).encode()
+    )
 
 
 def forget_parts(output: OutputFolder, of: int, part: int | None = None) -> None:
-    """Removes the notes of all parts, or of one: they begin again, and what they noted of an earlier night is over."""
+    """Removes the notes of all parts, or of one: they begin again, and what they noted of an
+    earlier night is over."""
     for name in _notes(output, of):
         if (noted := _part_of(name)) is not None and part in (None, noted):
             output.remove(f"{SHARDS}/{of}/{name}")
 
 
 def parts_noted(output: OutputFolder, of: int, read: RowSum) -> list[int]:
-    """The parts that have a note about an input of these rows. One listing, however many there are."""
+    """The parts that have a note about an input of these rows. One listing, however many there
+    are."""
     found = (_part_of(name) for name in _notes(output, of) if name.endswith(_about(read)))
     return sorted(part for part in found if part is not None and part <= of)
 
 
 def parts_done(output: OutputFolder, of: int, read: RowSum) -> dict[int, PartDone]:
-    """The notes of all parts that are about an input of these rows, by number. Reads several at once."""
+    """The notes of all parts that are about an input of these rows, by number. Reads several at
+    once."""
     parts = parts_noted(output, of, read)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        notes = pool.map(lambda part: _parse(content_of(output, f"{SHARDS}/{of}/{part}{_about(read)}")), parts)
+        notes = pool.map(
+            lambda part: _parse(content_of(output, f"{SHARDS}/{of}/{part}{_about(read)}")), parts
+        )
         return {part: done for part, done in zip(parts, notes, strict=True) if done is not None}
 
 
 def close_parts(
-    output: OutputFolder, run_id: str, shard: Shard, done: PartDone, finish: Callable[[OutputFolder], None]
+    output: OutputFolder,
+    run_id: str,
+    shard: Shard,
+    done: PartDone,
+    finish: Callable[[OutputFolder], None],
 ) -> Closing:
     """Ends a job of parts, if this part is the last one; says what is missing if it is not.
 
@@ -152,13 +169,15 @@ def close_parts(
         more = f" and {len(missing) - _LISTED:,} more" if len(missing) > _LISTED else ""
         ended = shard.of - len(missing)
         return Closing(
-            f"  parts     {ended:,} of {shard.of:,} are done over this input; still to run: --shard {shown}{more}"
+            f"  parts     {ended:,} of {shard.of:,} are done over this input; still to run: --shard"
+            f" {shown}{more}"
         )
     own = functools.reduce(RowSum.__add__, (part.own for part in found.values()), RowSum())
     if own != done.read:
         raise ConfigurationError(
-            f"The {shard.of:,} parts have {own.rows:,} rows of their own, the input has {done.read.rows:,}: rows are "
-            "missing, or in two parts. This is an error of the program; what is written is valid."
+            f"The {shard.of:,} parts have {own.rows:,} rows of their own, the input has"
+            f" {done.read.rows:,}: rows are missing, or in two parts. This is an error of the"
+            " program; what is written is valid."
         )
     whole = _whole(found, run_id)
     closing = OutputFolder(output.uri)
@@ -170,7 +189,8 @@ def close_parts(
             closing.write_bytes(_WHOLE, json.dumps(whole).encode())
     except ConfigurationError:  # another part ended at the same moment, or the next night has begun
         return Closing(
-            f"  parts     all {shard.of:,} have ended and add up; another run is doing what is left to the last"
+            f"  parts     all {shard.of:,} have ended and add up; another run is doing what is left"
+            " to the last"
         )
     return Closing(f"  parts     all {shard.of:,} have ended: {whole['conservation']}", whole)
 
@@ -189,8 +209,14 @@ def sum_of_parts(output: OutputFolder, of: int) -> str:
 
 
 def _whole(found: dict[int, PartDone], run_id: str) -> dict[str, Any]:
-    total = {name: sum(getattr(part.counts, name) for part in found.values()) for name in asdict(found[1].counts)}
-    results, errors = total["results"] + total["already_done"], total["errors"] + total["already_failed"]
+    total = {
+        name: sum(getattr(part.counts, name) for part in found.values())
+        for name in asdict(found[1].counts)
+    }
+    results, errors = (
+        total["results"] + total["already_done"],
+        total["errors"] + total["already_failed"],
+    )
     return {
         "parts": len(found),
         "closed_by": run_id,
@@ -212,7 +238,9 @@ def _whole(found: dict[int, PartDone], run_id: str) -> dict[str, Any]:
 
 def _notes(output: OutputFolder, of: int) -> list[str]:
     folder = f"{SHARDS}/{of}"
-    return patiently(lambda: output.list_names(folder), f"{safe_uri(output.uri)}/{folder} could not be listed")
+    return patiently(
+        lambda: output.list_names(folder), f"{safe_uri(output.uri)}/{folder} could not be listed"
+    )
 
 
 def _about(read: RowSum) -> str:

@@ -1,7 +1,8 @@
-"""Side files of a run, which do not say who wrote them: the card, and scores and samples of an evaluation.
+"""Side files of a run, which do not say who wrote them: the card, and scores and samples of an
+evaluation.
 
-The digest of each is kept in ``_runs/`` before the file is written. If a file has another digest, somebody else wrote
-or edited it, and it stays.
+The digest of each is kept in ``_runs/`` before the file is written. If a file has another digest,
+somebody else wrote or edited it, and it stays.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ SIDE_FILE_INDEX = f"{RUNS}/.side_files.json"  # {name: [digests that runs wrote 
 SideFileDigests = dict[str, list[str]]
 
 
-def write_side_file(output: OutputFolder, name: str, data: bytes, run_id: str, *, beside: bool) -> str | None:
+def write_side_file(
+    output: OutputFolder, name: str, data: bytes, run_id: str, *, beside: bool
+) -> str | None:
     """Writes a whole file, unless a file of that name exists that no run wrote.
 
     Args:
@@ -50,7 +53,9 @@ def write_side_file(output: OutputFolder, name: str, data: bytes, run_id: str, *
     return target
 
 
-def _remove_other_runs(output: OutputFolder, name: str, target: str, known: SideFileDigests) -> None:
+def _remove_other_runs(
+    output: OutputFolder, name: str, target: str, known: SideFileDigests
+) -> None:
     stem, _, suffix = name.rpartition(".")
     others = [
         other
@@ -69,7 +74,9 @@ def _remove_other_runs(output: OutputFolder, name: str, target: str, known: Side
 def content_of(output: OutputFolder, name: str) -> bytes | None:
     """Reads a whole file; None if it does not exist."""
     with contextlib.suppress(FileNotFoundError, IsADirectoryError):
-        return patiently(lambda: output.read_bytes(name), f"{safe_uri(output.uri)}/{name} could not be read")
+        return patiently(
+            lambda: output.read_bytes(name), f"{safe_uri(output.uri)}/{name} could not be read"
+        )
     return None
 
 

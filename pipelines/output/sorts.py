@@ -1,4 +1,5 @@
-"""Counts messages by sort: messages that differ only in numbers, names and addresses are of one sort."""
+"""Counts messages by sort: messages that differ only in numbers, names and addresses are of one
+sort."""
 
 from __future__ import annotations
 
@@ -7,13 +8,14 @@ import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-SORTS_KEPT = 40  # all others are counted together, so that the record of a run of any length stays short
+# all others are counted together, so that the record of a run of any length stays short
+SORTS_KEPT = 40
 _LONGEST_SORT = 300  # characters of a message that distinguish sorts
 _LONGEST_EXAMPLE = 500
 _VARIES = "…"
 
-# HTTP statuses and lines of this project's code say what happened, so they stay; everything else that varies is
-# removed.
+# HTTP statuses and lines of this project's code say what happened, so they stay; everything else
+# that varies is removed.
 _VARYING = re.compile(
     r"""
     (?<![A-Za-z]) (?:                                                   # nothing begins inside a word
@@ -42,12 +44,14 @@ def sort_of(message: str, names: Collection[str] = ()) -> str:
 
     Args:
         message: A message for a person.
-        names: Name of the unit and locations of its media. They may be any text, such as a name with spaces.
+        names: Name of the unit and locations of its media. They may be any text, such as a name
+            with spaces.
     """
     for name in sorted({one for one in names if one}, key=len, reverse=True):
         if message.startswith(f"{name}: "):
             message = _VARIES + message[len(name) :]
-        elif name in message and not (name.isalpha() and name.islower()):  # such a name may be a word of the sentence
+        # such a name may be a word of the sentence
+        elif name in message and not (name.isalpha() and name.islower()):
             message = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", _VARIES, message)
     return _template(message[: 2 * _LONGEST_SORT])
 
@@ -74,8 +78,8 @@ class Sort:
 class Sorts:
     """Counts messages by sort, in bounded memory.
 
-    When the limit is reached, a new sort replaces the rarest one. So the frequent sorts stay, and the sum is always
-    exact. If a removed sort comes back, its number counts only its later units.
+    When the limit is reached, a new sort replaces the rarest one. So the frequent sorts stay, and
+    the sum is always exact. If a removed sort comes back, its number counts only its later units.
 
     Args:
         kept: Largest number of sorts.
@@ -92,9 +96,12 @@ class Sorts:
                 self._found[name].units += 1
                 continue
             if len(self._found) >= self._kept:
-                rarest = min(self._found, key=lambda one: self._found[one].units)  # of equally rare ones, the oldest
+                # of equally rare ones, the oldest
+                rarest = min(self._found, key=lambda one: self._found[one].units)
                 self.others += self._found.pop(rarest).units
-            example = message if len(message) <= _LONGEST_EXAMPLE else f"{message[:_LONGEST_EXAMPLE]}…"
+            example = (
+                message if len(message) <= _LONGEST_EXAMPLE else f"{message[:_LONGEST_EXAMPLE]}…"
+            )
             self._found[name] = Sort(1, example)
 
     def most_common(self, count: int | None = None) -> list[Sort]:
@@ -105,6 +112,7 @@ class Sorts:
         return len(self._found)
 
     def as_list(self) -> list[dict[str, object]]:
-        """The sorts as in ``run.json``: units and an example for each. The other units come last, without one."""
+        """The sorts as in ``run.json``: units and an example for each. The other units come last,
+        without one."""
         found: list[dict[str, object]] = [vars(sort).copy() for sort in self.most_common()]
         return [*found, {"units": self.others, "example": None}] if self.others else found

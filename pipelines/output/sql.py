@@ -1,4 +1,5 @@
-"""An output in DuckDB: names and texts as SQL spells them, and the Parquet files of a folder as a table."""
+"""An output in DuckDB: names and texts as SQL spells them, and the Parquet files of a folder as a
+table."""
 
 from __future__ import annotations
 
@@ -43,4 +44,6 @@ def address(folder: OutputFolder, name: str) -> str:
 
 def parquet_table(folder: OutputFolder, names: Iterable[str]) -> str:
     """Files of an output as one table; a column that a file lacks is null there."""
-    return f"read_parquet({literals(address(folder, name) for name in names)}, union_by_name = true)"
+    return (
+        f"read_parquet({literals(address(folder, name) for name in names)}, union_by_name = true)"
+    )

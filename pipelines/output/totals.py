@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 from internvl_ops.tasks.outcomes import COUNTED
 from pipelines.output.sorts import Sorts
 
-SPREAD = ("completion_tokens", "prompt_tokens", "num_tiles")  # columns whose values a report shows as histograms
+# columns whose values a report shows as histograms
+SPREAD = ("completion_tokens", "prompt_tokens", "num_tiles")
 
 
 @dataclass
@@ -25,7 +26,8 @@ class Totals:
     completion_tokens: int = 0
     tiles: int = 0
     unparsed: int = 0  # answers in which the task found nothing
-    lengths: dict[str, Counter[int]] = field(default_factory=dict)  # units by value of each of `SPREAD`
+    # units by value of each of `SPREAD`
+    lengths: dict[str, Counter[int]] = field(default_factory=dict)
     finish_reasons: Counter[str] = field(default_factory=Counter)
     kinds: Counter[str] = field(default_factory=Counter)
     messages: dict[str, Sorts] = field(default_factory=dict)  # messages of the errors, by kind
@@ -35,10 +37,13 @@ class Totals:
         """Counts finished units.
 
         Args:
-            rows: As in ``results/``. Columns of `COUNTED` that the outcome of the task does not have are missing.
+            rows: As in ``results/``. Columns of `COUNTED` that the outcome of the task does not
+                have are missing.
             unparsed: Column that is null if the task found nothing in the answer.
         """
-        there = {name: rows[name] for name in (*COUNTED.names, "num_tiles") if name in rows.column_names}
+        there = {
+            name: rows[name] for name in (*COUNTED.names, "num_tiles") if name in rows.column_names
+        }
         self.results += len(rows)
         self.prompt_tokens += _sum(there.get("prompt_tokens"))
         self.completion_tokens += _sum(there.get("completion_tokens"))
@@ -46,7 +51,11 @@ class Totals:
         for name in SPREAD:
             if name in there:
                 values = pc.value_counts(there[name].drop_null())
-                pairs = zip(values.field("values").to_pylist(), values.field("counts").to_pylist(), strict=True)
+                pairs = zip(
+                    values.field("values").to_pylist(),
+                    values.field("counts").to_pylist(),
+                    strict=True,
+                )
                 self.lengths.setdefault(name, Counter()).update(dict(pairs))
         if "finish_reason" in there:
             self.finish_reasons.update(there["finish_reason"].to_pylist())

@@ -7,8 +7,8 @@ import pyarrow as pa
 from pipelines.sources.arrow_types import is_list
 
 _t = pa.types
-# Bits of the integers that a float column takes. 64-bit integers beyond 2**53 do not fit exactly and go to
-# ``more_columns``.
+# Bits of the integers that a float column takes. 64-bit integers beyond 2**53 do not fit exactly
+# and go to ``more_columns``.
 _INTEGER_BITS = {pa.float32(): 16, pa.float64(): 64}
 _DIGITS = {8: 3, 16: 5, 32: 10, 64: 20}  # decimal digits of integers, by their bits
 _UNITS = ("s", "ms", "us", "ns")
@@ -23,7 +23,9 @@ def holds(there: pa.DataType, now: pa.DataType) -> bool:
     if _t.is_floating(now) and _t.is_floating(there):
         return bool(now.bit_width <= there.bit_width)
     if _t.is_decimal(now) and _t.is_decimal(there):
-        return bool(now.scale <= there.scale and now.precision - now.scale <= there.precision - there.scale)
+        return bool(
+            now.scale <= there.scale and now.precision - now.scale <= there.precision - there.scale
+        )
     if _t.is_timestamp(there):
         return _holds_times(there, now)
     if is_list(there) and is_list(now):
@@ -43,7 +45,9 @@ def _holds_integers(there: pa.DataType, now: pa.DataType) -> bool:
         return False
     signs = _t.is_signed_integer(now), _t.is_signed_integer(there)
     return bool(
-        now.bit_width <= there.bit_width if signs[0] == signs[1] else signs[1] and now.bit_width < there.bit_width
+        now.bit_width <= there.bit_width
+        if signs[0] == signs[1]
+        else signs[1] and now.bit_width < there.bit_width
     )
 
 

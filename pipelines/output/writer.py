@@ -38,7 +38,8 @@ ERROR_SCHEMA = pa.schema(
     ]
 )
 SIZE = [("width", pa.int32()), ("height", pa.int32()), ("num_tiles", pa.int32())]
-DOCUMENT_INFO = ("page_label", "document_info")  # what a PDF says of a page, and with its first page of itself
+# what a PDF says of a page, and with its first page of itself
+DOCUMENT_INFO = ("page_label", "document_info")
 # Columns measured for a unit, by the kind of media and whether files were split into units.
 MEASURE_COLUMNS: dict[tuple[str, bool], pa.Schema] = {
     ("image", False): pa.schema(SIZE),
@@ -80,7 +81,12 @@ def _carried(rows: pa.Table, name: str, type_: pa.DataType) -> pa.Array | pa.Chu
         if len(rows) == 1:
             return pa.nulls(1, type_)
     return pa.chunked_array(
-        [chunk for row in range(len(rows)) for chunk in _chunks(_carried(rows.slice(row, 1), name, type_))], type_
+        [
+            chunk
+            for row in range(len(rows))
+            for chunk in _chunks(_carried(rows.slice(row, 1), name, type_))
+        ],
+        type_,
     )
 
 
@@ -95,20 +101,25 @@ def own_columns(task: Task, answered: pa.Schema, measures: pa.Schema) -> pa.Sche
     """Columns of a result besides id and the manifest's.
 
     Args:
-        task: Task of the job; the raw answer of its outcome comes first, then the task's own columns.
-        answered: The columns that its outcome brings; see `internvl_ops.tasks.outcomes.Outcome.columns`.
+        task: Task of the job; the raw answer of its outcome comes first, then the task's own
+            columns.
+        answered: The columns that its outcome brings; see
+            `internvl_ops.tasks.outcomes.Outcome.columns`.
         measures: Columns measured for the unit's media, of `MEASURES`.
     """
-    tail = pa.schema([("notes", pa.list_(pa.string())), *((name, pa.string()) for name in _SAID_AT_THE_END)])
+    tail = pa.schema(
+        [("notes", pa.list_(pa.string())), *((name, pa.string()) for name in _SAID_AT_THE_END)]
+    )
     return pa.unify_schemas([task.outcome.raw, task.columns, measures, answered, tail])
 
 
 def kept_names(passthrough: pa.Schema, own: pa.Schema) -> dict[str, str]:
-    """The name of each manifest column in ``results/``: its own, or ``manifest_<name>`` if that is taken.
+    """The name of each manifest column in ``results/``: its own, or ``manifest_<name>`` if that is
+    taken.
 
-    Names that differ only in case count as the same, as they do in SQL and Spark. Names that start with ``__`` belong
-    to the pipeline. If a manifest is itself an output, it may have both names; then ``manifest_`` is prepended until
-    the name is free.
+    Names that differ only in case count as the same, as they do in SQL and Spark. Names that start
+    with ``__`` belong to the pipeline. If a manifest is itself an output, it may have both names;
+    then ``manifest_`` is prepended until the name is free.
     """
     exploded = c.EXPLODED.names if "parent" in own.names else []
     ours = ("id", c.MORE, *own.names, *c.PREPARED.names, *COUNTED.names, *exploded)
@@ -134,27 +145,34 @@ def kept_names(passthrough: pa.Schema, own: pa.Schema) -> dict[str, str]:
 def result_schema(
     passthrough: pa.Schema, task: Task, own: pa.Schema, names: Mapping[str, str] | None = None
 ) -> pa.Schema:
-    """Columns of ``results/``: id, the manifest's own, ``more_columns``, and ``own`` (see `own_columns`).
+    """Columns of ``results/``: id, the manifest's own, ``more_columns``, and ``own`` (see
+    `own_columns`).
 
-    The schema's metadata, and that of the task's columns, contain task and prompt. ``names`` maps the manifest's
-    columns to their names here; the default is `kept_names`.
+    The schema's metadata, and that of the task's columns, contain task and prompt. ``names`` maps
+    the manifest's columns to their names here; the default is `kept_names`.
     """
     said = {b"task": task.name.encode(), b"prompt": task.prompt.encode()}
     names = kept_names(passthrough, own) if names is None else names
     kept = [field.with_name(names[field.name]) for field in passthrough]
-    columns = [field.with_metadata(said) if field.name in task.columns.names else field for field in own]
-    return pa.schema([pa.field("id", pa.string()), *kept, pa.field(c.MORE, pa.string()), *columns], metadata=said)
+    columns = [
+        field.with_metadata(said) if field.name in task.columns.names else field for field in own
+    ]
+    return pa.schema(
+        [pa.field("id", pa.string()), *kept, pa.field(c.MORE, pa.string()), *columns], metadata=said
+    )
 
 
 def carried_names(results: pa.Schema) -> list[str]:
-    """Columns of ``results/`` that a row carries over from the manifest, including ``more_columns``."""
+    """Columns of ``results/`` that a row carries over from the manifest, including
+    ``more_columns``."""
     return [name for name in results.names[: first_own(results)] if name != "id"]
 
 
 def first_own(results: pa.Schema) -> int:
     """Where the columns begin that a result does not carry over: after ``more_columns``.
 
-    Outputs of older versions lack that column. All of them hold texts, so their first own column is ``response``.
+    Outputs of older versions lack that column. All of them hold texts, so their first own column is
+    ``response``.
     """
     if c.MORE in results.names:
         return results.names.index(c.MORE) + 1
@@ -162,30 +180,36 @@ def first_own(results: pa.Schema) -> int:
 
 
 def error_schema(results: pa.Schema) -> tuple[pa.Schema, dict[str, str]]:
-    """Columns of ``errors/``: those of every error, the part of a file that the unit is, and the manifest's own.
+    """Columns of ``errors/``: those of every error, the part of a file that the unit is, and the
+    manifest's own.
 
     Args:
         results: Schema from `result_schema`.
 
     Returns:
-        The schema, and the name of each column in a finished row. A manifest's column has the same name as in results,
-        or ``manifest_<name>`` if errors have a column of that name.
+        The schema, and the name of each column in a finished row. A manifest's column has the same
+        name as in results, or ``manifest_<name>`` if errors have a column of that name.
     """
     parts = [results.field(name) for name in c.PART_COLUMNS if name in results.names]
     own = pa.schema([*ERROR_SCHEMA, *parts])
     carried = [results.field(name) for name in carried_names(results)]
-    names = kept_names(pa.schema([field for field in carried if field.name != c.MORE]), own) | {c.MORE: c.MORE}
+    names = kept_names(pa.schema([field for field in carried if field.name != c.MORE]), own) | {
+        c.MORE: c.MORE
+    }
     schema = pa.schema([*own, *(field.with_name(names[field.name]) for field in carried)])
-    there = {field.name: field.name for field in parts} | {names[field.name]: field.name for field in carried}
+    there = {field.name: field.name for field in parts} | {
+        names[field.name]: field.name for field in carried
+    }
     return schema, {"media": c.PLACES, "source_version": "source_version", **there}
 
 
 class Writer:
     """Collects finished rows and writes them as whole files, in a thread of its own.
 
-    A file is written when it is full or when its oldest row has waited ``commit_seconds``. It is full by its size, as
-    the last file suggests it, by the memory that its rows take, or by their number. Before it is written, the writer
-    asks the ledger which rows are still to be written; afterwards, it books them as written.
+    A file is written when it is full or when its oldest row has waited ``commit_seconds``. It is
+    full by its size, as the last file suggests it, by the memory that its rows take, or by their
+    number. Before it is written, the writer asks the ledger which rows are still to be written;
+    afterwards, it books them as written.
 
     Args:
         output: The output.
@@ -233,14 +257,16 @@ class Writer:
         self._run_id, self._model, self._unparsed = run_id, model, unparsed
         self._file_bytes, self._commit_seconds = file_bytes, commit_seconds
         self._rows_per_file = rows_per_file or 1 << 62
-        self._packed = {RESULTS: 1.0, ERRORS: 1.0}  # size of the last file by the memory that its rows took
+        # size of the last file by the memory that its rows took
+        self._packed = {RESULTS: 1.0, ERRORS: 1.0}
         self._metadata = {**(metadata or {}), **mark(run_id, token)}
         self._buffers: dict[str, list[tuple[list[bytes], pa.Table]]] = {RESULTS: [], ERRORS: []}
         self._rows: Counter[str] = Counter()  # in the buffers
         self._bytes: Counter[str] = Counter()
         self._oldest: dict[str, float] = {}
         self._files: Counter[str] = Counter()
-        # Bounded: if the store is slower than the engines, the run waits for it instead of filling memory.
+        # Bounded: if the store is slower than the engines, the run waits for it instead of filling
+        # memory.
         self._queue: queue.Queue[pa.Table | None] = queue.Queue(maxsize=64)
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, daemon=True, name="writer")
@@ -311,7 +337,9 @@ class Writer:
         if len(results):
             self._buffer(RESULTS, keys.filter(pc.invert(failed)).to_pylist(), results)
         if len(results) < len(rows):
-            self._buffer(ERRORS, keys.filter(failed).to_pylist(), self._as_errors(rows.filter(failed)))
+            self._buffer(
+                ERRORS, keys.filter(failed).to_pylist(), self._as_errors(rows.filter(failed))
+            )
 
     def _as_results(self, rows: pa.Table) -> pa.Table:
         constants = {"model": self._model, "run_id": self._run_id}
@@ -371,7 +399,8 @@ class Writer:
         self._rows[folder] = self._bytes[folder] = 0
         self._oldest.pop(folder, None)
         pending = self._book.pending(keys)
-        rows = rows if all(pending) else rows.filter(pa.array(pending, pa.bool_()))  # a copy, of a whole file
+        # a copy, of a whole file
+        rows = rows if all(pending) else rows.filter(pa.array(pending, pa.bool_()))
         if not len(rows):
             return
         rows = rows.replace_schema_metadata({**(rows.schema.metadata or {}), **self._metadata})

@@ -18,7 +18,9 @@ def again_lines(again: Mapping[str, int], failed: str) -> list[str]:
     if "results" in again:
         lines[0] += f": {again['results']:,} results replaced, {again['errors']:,} got their first"
     if again.get("kept"):
-        lines.append(f"            {again['kept']:,} failed and keep the result that they had: {failed}")
+        lines.append(
+            f"            {again['kept']:,} failed and keep the result that they had: {failed}"
+        )
     if again["not_in_input"]:
         lines.append(f"            {again['not_in_input']:,} are not in --input, or did not run")
     return lines

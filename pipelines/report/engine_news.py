@@ -1,4 +1,5 @@
-"""What the engines of a run are doing before they answer: which step each is at, and for how long."""
+"""What the engines of a run are doing before they answer: which step each is at, and for how
+long."""
 
 from __future__ import annotations
 
@@ -49,5 +50,7 @@ class EngineNews(logging.Handler):
             return ""
         slowest = min(starting, key=lambda step: step.since)
         seconds = max(0, round(self._clock() - slowest.since))
-        counted = f"{len(self._ready)} of {self._engines} engines ready; " if self._engines > 1 else ""
+        counted = (
+            f"{len(self._ready)} of {self._engines} engines ready; " if self._engines > 1 else ""
+        )
         return f"{counted}engine: {slowest.what}, {seconds} s so far"

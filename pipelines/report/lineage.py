@@ -1,7 +1,8 @@
 """Tells a lineage service of a run: one OpenLineage event when it starts and one when it ends.
 
-The library's own configuration says where events go: ``OPENLINEAGE_URL``, the other variables ``OPENLINEAGE__…``, or a
-file ``openlineage.yml``. A service that does not answer costs the run a notice and nothing else.
+The library's own configuration says where events go: ``OPENLINEAGE_URL``, the other variables
+``OPENLINEAGE__…``, or a file ``openlineage.yml``. A service that does not answer costs the run a
+notice and nothing else.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ def check_lineage(wanted: bool) -> None:
 
 @contextlib.contextmanager
 def lineage(record: RunRecord) -> Iterator[None]:
-    """Sends one event at the start of the block and one at its end, if the options of the run ask for it."""
+    """Sends one event at the start of the block and one at its end, if the options of the run ask
+    for it."""
     if not record.options.openlineage:
         yield
         return
@@ -57,7 +59,12 @@ def lineage(record: RunRecord) -> Iterator[None]:
     except BaseException as error:
         sender.send("FAIL", why=str(error) or type(error).__name__)
         raise
-    ends = {"done": "COMPLETE", "too many errors": "COMPLETE", "nothing succeeded": "COMPLETE", "interrupted": "ABORT"}
+    ends = {
+        "done": "COMPLETE",
+        "too many errors": "COMPLETE",
+        "nothing succeeded": "COMPLETE",
+        "interrupted": "ABORT",
+    }
     ended = ends.get(record.status, "FAIL")
     sender.send(ended, why=record.ended if ended == "FAIL" else "")
 
@@ -74,11 +81,20 @@ class _Sender:
         try:
             self._client.emit(self._event(state, why))
         except Exception as error:
-            message = f"The OpenLineage event {state} could not be sent: {type(error).__name__}: {error}"
+            message = (
+                f"The OpenLineage event {state} could not be sent: {type(error).__name__}: {error}"
+            )
             note(logger, "lineage_not_sent", message)
 
     def _event(self, state: str, why: str) -> Any:
-        from openlineage.client.event_v2 import InputDataset, Job, OutputDataset, Run, RunEvent, RunState
+        from openlineage.client.event_v2 import (
+            InputDataset,
+            Job,
+            OutputDataset,
+            Run,
+            RunEvent,
+            RunState,
+        )
         from openlineage.client.facet_v2 import (
             error_message_run,
             execution_parameters_run,
@@ -96,18 +112,26 @@ class _Sender:
             if value is not None
         ]
         facets: dict[str, Any] = {
-            "processing_engine": processing_engine_run.ProcessingEngineRunFacet(version, "internvl-batch"),
+            "processing_engine": processing_engine_run.ProcessingEngineRunFacet(
+                version, "internvl-batch"
+            ),
             "executionParameters": execution_parameters_run.ExecutionParametersRunFacet(parameters),
         }
         if why:
-            facets["errorMessage"] = error_message_run.ErrorMessageRunFacet(safe_text(why), "python")
+            facets["errorMessage"] = error_message_run.ErrorMessageRunFacet(
+                safe_text(why), "python"
+            )
         read: dict[str, Any] = {}
         written: dict[str, dict[str, Any]] = {RESULTS: {}, ERRORS: {}}
         if counts is not None:
-            rows_in = input_statistics_input_dataset.InputStatisticsInputDatasetFacet(rowCount=counts.units)
+            rows_in = input_statistics_input_dataset.InputStatisticsInputDatasetFacet(
+                rowCount=counts.units
+            )
             read = {"inputStatistics": rows_in}
             for folder, rows in ((RESULTS, counts.results), (ERRORS, counts.errors)):
-                rows_out = output_statistics_output_dataset.OutputStatisticsOutputDatasetFacet(rowCount=rows)
+                rows_out = output_statistics_output_dataset.OutputStatisticsOutputDatasetFacet(
+                    rowCount=rows
+                )
                 written[folder] = {"outputStatistics": rows_out}
         output = record.options.output.rstrip("/")
         kind = job_type_job.JobTypeJobFacet("BATCH", "RAY", record.task.name)
@@ -121,7 +145,10 @@ class _Sender:
                 {"jobType": kind},
             ),
             inputs=[InputDataset(*_place(record.options.input), inputFacets=read)],
-            outputs=[OutputDataset(*_place(f"{output}/{name}"), outputFacets=had) for name, had in written.items()],
+            outputs=[
+                OutputDataset(*_place(f"{output}/{name}"), outputFacets=had)
+                for name, had in written.items()
+            ],
             producer=f"urn:internvl-batch:{version}",
         )
 
@@ -144,18 +171,20 @@ def _client() -> OpenLineageClient:
         from openlineage.client import OpenLineageClient
     except ImportError:
         raise ConfigurationError(
-            "--openlineage: the library is not installed. Install it where the job's driver runs: pip install "
-            "'internvl-batch[lineage]'."
+            "--openlineage: the library is not installed. Install it where the job's driver runs:"
+            " pip install 'internvl-batch[lineage]'."
         ) from None
     logging.getLogger("openlineage").setLevel(logging.ERROR)
     try:
         client = OpenLineageClient()
         transport = client.config.transport
     except Exception as error:
-        raise ConfigurationError(f"--openlineage: its configuration is wrong: {safe_text(str(error))}") from None
+        raise ConfigurationError(
+            f"--openlineage: its configuration is wrong: {safe_text(str(error))}"
+        ) from None
     if not (transport or {}).get("type") and not os.environ.get("OPENLINEAGE_URL"):
         raise ConfigurationError(
-            "--openlineage: nothing says where events go. Set OPENLINEAGE_URL, or write openlineage.yml here or in "
-            "~/.openlineage."
+            "--openlineage: nothing says where events go. Set OPENLINEAGE_URL, or write"
+            " openlineage.yml here or in ~/.openlineage."
         )
     return client

@@ -91,17 +91,29 @@ def draw(picture: Picture, spinner: RenderableType) -> Group:
     head.add_column(no_wrap=True, overflow="ellipsis")
     head.add_row(spinner, picture.elapsed, _printable(picture.phase))
     lines: list[RenderableType] = [head, _bar(picture)]
-    lines += [_line(text) for text in (picture.rates, _busy(picture.shares), picture.engines) if text]
+    lines += [
+        _line(text) for text in (picture.rates, _busy(picture.shares), picture.engines) if text
+    ]
     if picture.kinds:
         lines.append(_line(failed(picture.kinds), style="red"))
     return Group(*lines)
 
 
 def _bar(picture: Picture) -> RenderableType:
-    units = f"{picture.done:,}/{picture.total:,} units" if picture.total is not None else f"{picture.done:,} units"
+    units = (
+        f"{picture.done:,}/{picture.total:,} units"
+        if picture.total is not None
+        else f"{picture.done:,} units"
+    )
     share = f"{picture.done / picture.total:.0%}" if picture.total else ""
     bar = Table.grid(padding=(0, 1), expand=False)
-    bar.add_row("", ProgressBar(total=picture.total, completed=picture.done, width=24), units, share, picture.left)
+    bar.add_row(
+        "",
+        ProgressBar(total=picture.total, completed=picture.done, width=24),
+        units,
+        share,
+        picture.left,
+    )
     for column in bar.columns:
         column.no_wrap = True
     bar.columns[-1].overflow = "ellipsis"

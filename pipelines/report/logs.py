@@ -1,4 +1,5 @@
-"""Writes a job's log lines to standard error: plain text for a person, or one JSON object per line for machines."""
+"""Writes a job's log lines to standard error: plain text for a person, or one JSON object per line
+for machines."""
 
 from __future__ import annotations
 
@@ -25,7 +26,10 @@ DRAWN = (STEP, READY)
 
 class _Plain(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        return f"{time.strftime('%H:%M:%S', time.localtime(record.created))} {in_flags(safe_text(record.getMessage()))}"
+        return (
+            f"{time.strftime('%H:%M:%S', time.localtime(record.created))}"
+            f" {in_flags(safe_text(record.getMessage()))}"
+        )
 
 
 class _Json(logging.Formatter):
@@ -70,7 +74,8 @@ class _StandardError(logging.Handler):
 
 
 def configure(*, as_json: bool, quiet: bool = False) -> None:
-    """Sends the log records of this process to standard error. Jobs call it; the library never does.
+    """Sends the log records of this process to standard error. Jobs call it; the library never
+    does.
 
     Args:
         as_json: Whether to write JSON, one object per line.
@@ -83,7 +88,8 @@ def configure(*, as_json: bool, quiet: bool = False) -> None:
     for name in LOGGERS:
         logger = logging.getLogger(name)
         logger.setLevel(logging.INFO)
-        logger.propagate = False  # a library may have added a handler to the root, which would repeat each line
+        # a library may have added a handler to the root, which would repeat each line
+        logger.propagate = False
     interruption.form = _interrupted if as_json else interruption.plain_line
 
 

@@ -18,20 +18,33 @@ from pipelines import columns as c
 from pipelines.stages.wire import GaugeReading, decode_reading
 
 SHORTEST_S = 1.0  # seconds; a rate over a shorter time means nothing
-SHORTEST_BOUND_S = 10.0  # seconds; a share over a shorter time means nothing, because stages fill and drain in turns
+# seconds; a share over a shorter time means nothing, because stages fill and drain in turns
+SHORTEST_BOUND_S = 10.0
 FILLED = 2  # fewer units than this many times the engines' capacity cannot keep them full
 BUSY_SHARE = 0.5  # a stage is a possible bottleneck once this share of its places is in use
 PREPARE_PLACES = 2  # blocks that a prepare actor has at once
 
 ADVICE = {
-    "prepare": "prepare bound: add CPU actors (--prepare-actors, or CPUs to the cluster), or lower --max-tiles",
-    "engine": "engine bound: the GPUs are what is used up; add GPUs, or lower --max-tiles or --max-new-tokens",
-    "write": "write bound: the output's storage is slower than the engines; raise --commit-seconds, or write nearer",
-    "read": "read bound: rows come slower than they are prepared; split the manifest into more files, or use Parquet",
+    "prepare": (
+        "prepare bound: add CPU actors (--prepare-actors, or CPUs to the cluster), or lower"
+        " --max-tiles"
+    ),
+    "engine": (
+        "engine bound: the GPUs are what is used up; add GPUs, or lower --max-tiles or"
+        " --max-new-tokens"
+    ),
+    "write": (
+        "write bound: the output's storage is slower than the engines; raise --commit-seconds, or"
+        " write nearer"
+    ),
+    "read": (
+        "read bound: rows come slower than they are prepared; split the manifest into more files,"
+        " or use Parquet"
+    ),
 }
 NO_GPUS = (
-    "engine bound: what runs the model, the CPUs here or a server, is used up; run it on GPUs, give the server more, "
-    "or lower --max-tiles or --max-new-tokens"
+    "engine bound: what runs the model, the CPUs here or a server, is used up; run it on GPUs, give"
+    " the server more, or lower --max-tiles or --max-new-tokens"
 )
 
 
@@ -51,8 +64,10 @@ class RunSetup:
     """The configuration that a run is measured on.
 
     Args:
-        cost: Cost of the checkpoint; None if only a server has it, or if several prompts share a cache.
-        gpu: The kind of GPU of all engines; None without GPUs, with several kinds or with an unknown kind.
+        cost: Cost of the checkpoint; None if only a server has it, or if several prompts share a
+            cache.
+        gpu: The kind of GPU of all engines; None without GPUs, with several kinds or with an
+            unknown kind.
         no_gpu: Reason why ``gpu`` is None.
         engines: Number of engines requested.
         gpus: Number of GPUs of all engines together.
@@ -71,8 +86,8 @@ class RunSetup:
 
 @dataclass
 class Measures:
-    """Collects measurements from finished rows, starting with the engines' first request. Everything before that is
-    start-up.
+    """Collects measurements from finished rows, starting with the engines' first request.
+    Everything before that is start-up.
 
     Args:
         setting: The configuration that the run is measured on.
@@ -97,7 +112,10 @@ class Measures:
         self.ended = self.clock()
         self.units += len(rows)
         if c.ENGINE_GAUGE in rows.column_names:
-            engine, prepare = decode_reading(rows, c.ENGINE_GAUGE), decode_reading(rows, c.PREPARE_GAUGE)
+            engine, prepare = (
+                decode_reading(rows, c.ENGINE_GAUGE),
+                decode_reading(rows, c.PREPARE_GAUGE),
+            )
             if engine is not None:
                 self.since = min(self.since or engine.since, engine.since)
                 _note(self._engines, engine)
@@ -106,14 +124,17 @@ class Measures:
             if prepare is not None and self.since is not None and prepare.at >= self.since:
                 _note(self._prepare, prepare)
         tiles, prompts, answers = (
-            self._counted(rows, name) for name in ("num_tiles", "prompt_tokens", "completion_tokens")
+            self._counted(rows, name)
+            for name in ("num_tiles", "prompt_tokens", "completion_tokens")
         )
         self.prompt_tokens += int(prompts.sum())
         self.completion_tokens += int(answers.sum())
         if self.setting.cost is not None:
             # A unit may fail after its tiles were made.
             answered = answers > 0 if "completion_tokens" in self.setting.tokens else prompts > 0
-            self.flop += float(self.setting.cost.unit(tiles[answered], prompts[answered], answers[answered]).sum())
+            self.flop += float(
+                self.setting.cost.unit(tiles[answered], prompts[answered], answers[answered]).sum()
+            )
 
     def _counted(self, rows: pa.Table, name: str) -> np.ndarray:
         """The numbers in a column; zeros if the answers do not count this."""
@@ -123,18 +144,25 @@ class Measures:
 
     @property
     def seconds(self) -> float:
-        """Seconds from the engines' first request to the last finished unit; from the start if there was no request."""
+        """Seconds from the engines' first request to the last finished unit; from the start if
+        there was no request."""
         return self.ended - (self.began if self.since is None else self.since)
 
     def rates(self) -> dict[str, float | None]:
-        """Units per second, and those tokens that the answers count; None if the run was too short to tell."""
+        """Units per second, and those tokens that the answers count; None if the run was too short
+        to tell."""
         tokens = {"prompt_tokens": self.prompt_tokens, "completion_tokens": self.completion_tokens}
         counts = {"units_per_second": self.units}
-        counts |= {f"{name}_per_second": count for name, count in tokens.items() if name in self.setting.tokens}
-        short = self.seconds < SHORTEST_S
-        return {name: None if short else round(count / self.seconds, 2) for name, count in counts.items()} | {
-            "seconds": round(self.seconds, 1)
+        counts |= {
+            f"{name}_per_second": count
+            for name, count in tokens.items()
+            if name in self.setting.tokens
         }
+        short = self.seconds < SHORTEST_S
+        return {
+            name: None if short else round(count / self.seconds, 2)
+            for name, count in counts.items()
+        } | {"seconds": round(self.seconds, 1)}
 
     @property
     def engines_at_work(self) -> int:
@@ -149,7 +177,11 @@ class Measures:
     def device(self) -> dict[str, Any]:
         """How well the run used its devices. Unknown values are None, and ``unknown`` says why."""
         setting = self.setting
-        achieved = self.flop / self.seconds if setting.cost is not None and self.seconds >= SHORTEST_S else None
+        achieved = (
+            self.flop / self.seconds
+            if setting.cost is not None and self.seconds >= SHORTEST_S
+            else None
+        )
         utilisation = None
         if achieved is not None and setting.gpu is not None:
             utilisation = round(achieved / (setting.gpus * setting.gpu.flops), 4)
@@ -159,7 +191,10 @@ class Measures:
         if self.seconds < SHORTEST_S:
             why = "the run was too short"
         if setting.cost is None:
-            why = "operations are not counted of a server's model, nor of several tasks that share a cache"
+            why = (
+                "operations are not counted of a server's model, nor of several tasks that share a"
+                " cache"
+            )
         return {
             "gpu": None if setting.gpu is None else setting.gpu.name,
             "gpus": setting.gpus,
@@ -173,9 +208,12 @@ class Measures:
         }
 
     def stages(self) -> dict[str, float] | None:
-        """Share of each stage's places that was in use while rows remained; None if that time was too short to tell."""
+        """Share of each stage's places that was in use while rows remained; None if that time was
+        too short to tell."""
         window, held = self.engine_seconds()
-        if window < SHORTEST_BOUND_S or self.units < FILLED * self.setting.in_flight * len(self._engines):
+        if window < SHORTEST_BOUND_S or self.units < FILLED * self.setting.in_flight * len(
+            self._engines
+        ):
             return None
         preparing = list(self._prepare.values())  # another thread asks while `take` adds workers
         prepared = sum(worker.spent("held_s") for worker in preparing)
@@ -189,7 +227,8 @@ class Measures:
 
     @property
     def bound(self) -> str | None:
-        """The stage that the others waited for: the one with the most places in use, or "read" if no stage was busy."""
+        """The stage that the others waited for: the one with the most places in use, or "read" if
+        no stage was busy."""
         stages = self.stages()
         if stages is None:
             return None
@@ -202,7 +241,10 @@ class Measures:
             return "too short to say which stage bound the run"
         engines, at_work = self.setting.engines, self.engines_at_work
         if at_work < engines and self.units >= FILLED * self.setting.in_flight * engines:
-            return f"{engines - at_work} of {engines} engines never had a unit: `ray status` says what they wait for"
+            return (
+                f"{engines - at_work} of {engines} engines never had a unit: `ray status` says what"
+                " they wait for"
+            )
         if self.bound == "engine" and not self.setting.gpus:
             return NO_GPUS
         return ADVICE[self.bound]

@@ -1,4 +1,5 @@
-"""How fast an earlier run over the same output was: what a new one can be expected to take before it has answers."""
+"""How fast an earlier run over the same output was: what a new one can be expected to take before
+it has answers."""
 
 from __future__ import annotations
 
@@ -25,13 +26,14 @@ class Pace:
     rate: float
 
     def left(self, units: int, elapsed: float) -> float:
-        """Seconds that a run of this pace still takes, ``elapsed`` seconds after its start and before its first
-        answer."""
+        """Seconds that a run of this pace still takes, ``elapsed`` seconds after its start and
+        before its first answer."""
         return max(0.0, self.start_s - elapsed) + units / self.rate
 
 
 def earlier_pace(output: OutputFolder) -> Pace | None:
-    """The pace of the newest run over an output that has one; None if there is none, or the store does not say."""
+    """The pace of the newest run over an output that has one; None if there is none, or the store
+    does not say."""
     try:
         for run in sorted(output.list_names(RUNS), reverse=True)[:LOOKED_AT]:
             if (pace := _pace(output, run)) is not None:

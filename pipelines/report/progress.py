@@ -1,4 +1,5 @@
-"""Shows the progress of a job: a live display on a terminal, or a plain line every few seconds in a log."""
+"""Shows the progress of a job: a live display on a terminal, or a plain line every few seconds in a
+log."""
 
 from __future__ import annotations
 
@@ -30,12 +31,14 @@ class ProgressLine:
     """Shows how far a job is. ``update`` is cheap; call it for every block.
 
     Args:
-        stream: A terminal gets lines that are drawn anew; anything else gets a line every ten seconds.
+        stream: A terminal gets lines that are drawn anew; anything else gets a line every ten
+            seconds.
         as_records: Whether to log these lines with their numbers, and never draw.
         quiet: Whether to show nothing.
         engines: What the engines are doing while they start.
         pace: How fast an earlier run was, for the time left before the first answers.
-        shares: Returns the share of each stage's places that is in use; None while that is not known.
+        shares: Returns the share of each stage's places that is in use; None while that is not
+            known.
 
     Attributes:
         kinds: Failed units by kind, to be kept up to date.
@@ -100,7 +103,8 @@ class ProgressLine:
         return None if self._total is None else self._total - self._skipped
 
     def update(self, finished: int, tokens: int | None, failed: int) -> None:
-        """Updates the numbers of finished units, generated tokens and failed units of this run alone.
+        """Updates the numbers of finished units, generated tokens and failed units of this run
+        alone.
 
         ``tokens`` is None if the answers have none.
         """
@@ -114,14 +118,22 @@ class ProgressLine:
             self._log()
 
     def look(self) -> None:
-        """Writes a line to a log that has none to come, while engines start; less and less often."""
+        """Writes a line to a log that has none to come, while engines start; less and less
+        often."""
         now = time.monotonic()
         if self._drawn is not None or self._last is not None or now < self._next_log:
             return
         self._waits = min(2 * self._waits, LONGEST_SILENCE)
         self._next_log = now + self._waits
         said = [self._engines.line() or self._phase, self._left()]
-        self._line(", ".join(filter(None, said)), "progress", units=0, todo=self.todo, tokens=None, failed=0)
+        self._line(
+            ", ".join(filter(None, said)),
+            "progress",
+            units=0,
+            todo=self.todo,
+            tokens=None,
+            failed=0,
+        )
 
     def picture(self) -> Picture:
         """What the display shows now."""
@@ -131,7 +143,17 @@ class ProgressLine:
         phase = self._phase if self._last is None else "answering"
         rates, left = ", ".join(self._rates(finished, tokens)), self._left()
         shares = self._shares() or {}
-        return Picture(phase, elapsed, done, self._total, left, rates, shares, self._engines.line(), dict(self.kinds))
+        return Picture(
+            phase,
+            elapsed,
+            done,
+            self._total,
+            left,
+            rates,
+            shares,
+            self._engines.line(),
+            dict(self.kinds),
+        )
 
     def _log(self) -> None:
         if self._last is None:
@@ -173,10 +195,15 @@ class ProgressLine:
             return None
         then, finished_then, _ = self._seen[0]
         seconds = self._seen[-1][0] - then
-        return (finished - finished_then) / seconds if finished > finished_then and seconds >= RATE_SECONDS else None
+        return (
+            (finished - finished_then) / seconds
+            if finished > finished_then and seconds >= RATE_SECONDS
+            else None
+        )
 
     def _left(self) -> str:
-        """The time left, as text: by the rate of late or, before there is one, by the pace of an earlier run."""
+        """The time left, as text: by the rate of late or, before there is one, by the pace of an
+        earlier run."""
         finished, todo = (self._last or (0,))[0], self.todo
         if todo is None:
             return ""
@@ -199,7 +226,8 @@ def duration(seconds: float) -> str:
 
 
 def most_frequent(totals: Totals, count: int = KINDS_SHOWN) -> list[tuple[int, str, str]]:
-    """The most frequent error kinds, each as (count, kind, an example of its most frequent sort)."""
+    """The most frequent error kinds, each as (count, kind, an example of its most frequent
+    sort)."""
     return [
         (number, kind, next((sort.example for sort in _sorts(totals, kind).most_common(1)), ""))
         for kind, number in totals.kinds.most_common(count)
@@ -207,14 +235,18 @@ def most_frequent(totals: Totals, count: int = KINDS_SHOWN) -> list[tuple[int, s
 
 
 def error_lines(totals: Totals) -> list[str]:
-    """Lines with the most frequent error kinds and, for each, its most frequent sorts of message."""
+    """Lines with the most frequent error kinds and, for each, its most frequent sorts of
+    message."""
     lines = []
     for number, kind, message in most_frequent(totals):
         sorts = _sorts(totals, kind)
         if len(sorts) < 2 and not sorts.others:
             lines.append(f"{number:,} × {kind}: {_one_line(message)}")
             continue
-        lines.append(f"{number:,} × {kind}: messages of {len(sorts):,} sorts{' and more' if sorts.others else ''}")
+        lines.append(
+            f"{number:,} × {kind}: messages of {len(sorts):,}"
+            f" sorts{' and more' if sorts.others else ''}"
+        )
         shown = sorts.most_common(SORTS_SHOWN)
         lines += [f"  {sort.units:>6,}  {_one_line(sort.example)}" for sort in shown]
         if rest := number - sum(sort.units for sort in shown):

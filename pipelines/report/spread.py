@@ -17,7 +17,8 @@ def spread(counts: Mapping[int, int]) -> dict[str, Any] | None:
         counts: Number of units by value.
 
     Returns:
-        ``min``, ``median``, ``p95`` and ``max``; ``bars``, each with ``from`` and ``to``, both included, and ``units``.
+        ``min``, ``median``, ``p95`` and ``max``; ``bars``, each with ``from`` and ``to``, both
+        included, and ``units``.
     """
     if not counts:
         return None
@@ -55,7 +56,12 @@ def _bars(counts: Mapping[int, int], lowest: int, highest: int) -> list[dict[str
 
 
 def _width(span: int) -> int:
-    """The narrowest easy width with which so many values need at most `BARS` bars, wherever they begin."""
+    """The narrowest easy width with which so many values need at most `BARS` bars, wherever they
+    begin."""
     power = max(0, math.floor(math.log10(max(1, span / BARS))))
-    candidates = (step * 10**exponent for exponent in (power, power + 1, power + 2) for step in _STEPS)
-    return next(width for width in candidates if (width == 1 and span <= BARS) or span / width <= BARS - 1)
+    candidates = (
+        step * 10**exponent for exponent in (power, power + 1, power + 2) for step in _STEPS
+    )
+    return next(
+        width for width in candidates if (width == 1 and span <= BARS) or span / width <= BARS - 1
+    )

@@ -16,7 +16,8 @@ from internvl_ops.tasks.embedding import VECTOR
 from pipelines.output.folder import RESULTS, OutputFolder
 from pipelines.output.settings import METADATA_KEY, WEIGHTS
 
-_SPACE = ("pooling", "fit", "text_prefix", "max_tiles", "resize")  # what a query is made with, as the vectors were
+# what a query is made with, as the vectors were
+_SPACE = ("pooling", "fit", "text_prefix", "max_tiles", "resize")
 
 
 class Embedded:
@@ -34,21 +35,26 @@ class Embedded:
         self.folder, self._said = OutputFolder(uri), f"{option} {safe_uri(uri)}"
         self.files = self.folder.files(RESULTS)
         if not self.files:
-            raise ConfigurationError(f"{self._said} holds no results. Name the --output of the command embed.")
+            raise ConfigurationError(
+                f"{self._said} holds no results. Name the --output of the command embed."
+            )
         schema = self.folder.read_schema(self.files[-1])
         kind = schema.field(VECTOR).type if VECTOR in schema.names else None
         if kind is None or not pa.types.is_fixed_size_list(kind):
             raise ConfigurationError(
-                f"{self._said}: its results have no vectors, only {', '.join(schema.names[:8])} …. Name the --output "
-                "of the command embed."
+                f"{self._said}: its results have no vectors, only {', '.join(schema.names[:8])} …."
+                " Name the --output of the command embed."
             )
         self.size = kind.list_size
         self.columns = schema.names
         self.settings: dict[str, Any] = json.loads((schema.metadata or {}).get(METADATA_KEY, b"{}"))
 
     def tables(self, *columns: str) -> Iterator[tuple[pa.Table, np.ndarray]]:
-        """The rows with a vector, file by file: the columns ``id`` and those named, and the vectors as float32."""
-        for _, table in self.folder.read_tables(RESULTS, ["id", VECTOR], optional=columns, only=self.files):
+        """The rows with a vector, file by file: the columns ``id`` and those named, and the vectors
+        as float32."""
+        for _, table in self.folder.read_tables(
+            RESULTS, ["id", VECTOR], optional=columns, only=self.files
+        ):
             rows = table.filter(table[VECTOR].is_valid())
             vectors = rows[VECTOR].combine_chunks()
             flat = np.asarray(vectors.flatten().to_numpy(zero_copy_only=False), np.float32)
@@ -65,7 +71,9 @@ class Embedded:
             names = rows["id"].to_pylist()
             found |= {name: vectors[place] for place, name in enumerate(names) if name in ids}
         if missing := [name for name in ids if name not in found]:
-            raise ConfigurationError(f"--query-id {missing[0]}: no unit of {self._said} has this id.")
+            raise ConfigurationError(
+                f"--query-id {missing[0]}: no unit of {self._said} has this id."
+            )
         return np.stack([found[name] for name in ids])
 
     def check_same_space(self, other: Embedded) -> None:
@@ -83,12 +91,14 @@ class Embedded:
             same = is_same_version(str(one), str(two)) if name == WEIGHTS else one == two
             if not same:
                 raise ConfigurationError(
-                    f"{other._said} and {self._said} do not share a space: {name} {two!r:.80} there, {one!r:.80} here. "
-                    "Make both with the same --model and --pooling."
+                    f"{other._said} and {self._said} do not share a space: {name} {two!r:.80}"
+                    f" there, {one!r:.80} here. Make both with the same --model and --pooling."
                 )
 
     def making(self) -> dict[str, Any]:
         """The options with which its vectors were made, as far as a query needs them."""
-        known = {name: self.settings[name] for name in _SPACE if self.settings.get(name) is not None}
+        known = {
+            name: self.settings[name] for name in _SPACE if self.settings.get(name) is not None
+        }
         # Long values are kept shortened with a digest; a prefix of such a length is nobody's.
         return {name: value for name, value in known.items() if not isinstance(value, dict)}

@@ -20,7 +20,8 @@ from pipelines.search.index_file import open_index
 from pipelines.search.options import SearchOptions
 
 RECALL_AT = (1, 5, 10)
-QUERIES_AT_ONCE = 50_000  # all vectors are read once for so many; each takes its size and its matches in memory
+# all vectors are read once for so many; each takes its size and its matches in memory
+QUERIES_AT_ONCE = 50_000
 
 
 @dataclass
@@ -43,7 +44,8 @@ class Found:
     Args:
         names: The queries.
         matches: For each of them the nearest units, the nearest first.
-        recall: Share of the queries of which a right unit is among the first 1, 5 and 10; None without a truth.
+        recall: Share of the queries of which a right unit is among the first 1, 5 and 10; None
+            without a truth.
     """
 
     names: list[str]
@@ -55,7 +57,8 @@ def find(options: SearchOptions) -> Found:
     """Finds the nearest units of all queries.
 
     Raises:
-        ConfigurationError: An option is wrong, an output holds no vectors, or a query cannot be made.
+        ConfigurationError: An option is wrong, an output holds no vectors, or a query cannot be
+            made.
     """
     embedded = Embedded("--input", options.input)
     if options.queries is not None:
@@ -75,7 +78,8 @@ def _of_options(options: SearchOptions, embedded: Embedded) -> tuple[list[str], 
     names = [*options.query_id, *options.query_text, *options.query_image]
     if not names:
         raise ConfigurationError(
-            "Nothing to search for: add --query-id ID, --query-text TEXT, --query-image FILE, or --queries OUTPUT."
+            "Nothing to search for: add --query-id ID, --query-text TEXT, --query-image FILE, or"
+            " --queries OUTPUT."
         )
     parts = [np.zeros((0, embedded.size), np.float32)]
     if options.query_id:
@@ -83,7 +87,9 @@ def _of_options(options: SearchOptions, embedded: Embedded) -> tuple[list[str], 
     if options.query_text or options.query_image:
         from pipelines.search.queries import query_vectors
 
-        parts.append(query_vectors(embedded, options.query_text, options.query_image, options.model))
+        parts.append(
+            query_vectors(embedded, options.query_text, options.query_image, options.model)
+        )
     return names, np.concatenate(parts)
 
 
@@ -93,11 +99,15 @@ def _of_output(options: SearchOptions, embedded: Embedded) -> Found:
     column = options.truth_column
     if column is not None and column not in queries.columns:
         raise ConfigurationError(
-            f"--truth-column {column}: no such column in {safe_uri(str(options.queries))}. Columns there: "
-            f"{', '.join(queries.columns)}."
+            f"--truth-column {column}: no such column in {safe_uri(str(options.queries))}. Columns"
+            f" there: {', '.join(queries.columns)}."
         )
     found, truths = Found([], []), []
-    searched, waiting, count = _Searched(options, embedded), [np.zeros((0, embedded.size), np.float32)], 0
+    searched, waiting, count = (
+        _Searched(options, embedded),
+        [np.zeros((0, embedded.size), np.float32)],
+        0,
+    )
 
     def search() -> None:
         found.matches.extend(searched.nearest(np.concatenate(waiting), options.top))
@@ -105,7 +115,11 @@ def _of_output(options: SearchOptions, embedded: Embedded) -> Found:
 
     for rows, vectors in queries.tables(*([column] if column else [])):
         found.names += rows["id"].to_pylist()
-        truths += [true_labels(value, several=True) or set() for value in rows[column].to_pylist()] if column else []
+        truths += (
+            [true_labels(value, several=True) or set() for value in rows[column].to_pylist()]
+            if column
+            else []
+        )
         waiting.append(vectors)
         count += len(vectors)
         if count >= QUERIES_AT_ONCE:
@@ -119,11 +133,14 @@ def _of_output(options: SearchOptions, embedded: Embedded) -> Found:
 
 
 class _Searched:
-    """What is searched: the index, or the vectors that a condition chooses; both are settled once."""
+    """What is searched: the index, or the vectors that a condition chooses; both are settled
+    once."""
 
     def __init__(self, options: SearchOptions, embedded: Embedded) -> None:
         if options.index is not None and options.where is not None:
-            raise ConfigurationError("--where with --index: the index holds all units. Leave one of them out.")
+            raise ConfigurationError(
+                "--where with --index: the index holds all units. Leave one of them out."
+            )
         self._embedded = embedded
         self._index = None if options.index is None else open_index(options.index, embedded)
         self._wanted = None if options.where is None else _wanted(embedded, options.where)

@@ -21,7 +21,8 @@ _FILES = b"files"
 
 
 def open_index(path: str, embedded: Embedded) -> tuple[Index, list[str]]:
-    """The index of an output's vectors and their ids; made if the file is not there, or is of other files.
+    """The index of an output's vectors and their ids; made if the file is not there, or is of other
+    files.
 
     Raises:
         ConfigurationError: The library is missing, or the file cannot be written or read.
@@ -41,7 +42,9 @@ def open_index(path: str, embedded: Embedded) -> tuple[Index, list[str]]:
         metadata = {_FILES: json.dumps(embedded.files).encode()}
         pq.write_table(pa.table({"id": ids}).replace_schema_metadata(metadata), ids_file)
     except (OSError, RuntimeError) as error:
-        raise ConfigurationError(f"--index {path}: {error}. Give a path of a file that can be written.") from None
+        raise ConfigurationError(
+            f"--index {path}: {error}. Give a path of a file that can be written."
+        ) from None
     return index, ids
 
 

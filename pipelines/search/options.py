@@ -12,15 +12,21 @@ class SearchOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    input: str = Field(description="Output of the command embed: a local folder or a URI. It is not changed.")
-    query_id: tuple[str, ...] = Field((), description="Find what is near to this unit. Repeat for more.")
+    input: str = Field(
+        description="Output of the command embed: a local folder or a URI. It is not changed."
+    )
+    query_id: tuple[str, ...] = Field(
+        (), description="Find what is near to this unit. Repeat for more."
+    )
     query_text: tuple[str, ...] = Field((), description="Find what this text says, in vectors of "
         "InternVL-14B-224px. Repeat for more.")  # fmt: skip
     query_image: tuple[str, ...] = Field((), description="Find what looks like this picture: a path or URI. Repeat for "
         "more.")  # fmt: skip
     queries: str | None = Field(None, description="Find what is near to each unit of this output of the command "
         "embed.")  # fmt: skip
-    top: Annotated[int, Field(ge=1, le=1000)] = Field(10, description="Number of units to find for each query.")
+    top: Annotated[int, Field(ge=1, le=1000)] = Field(
+        10, description="Number of units to find for each query."
+    )
     where: str | None = Field(None, description="Search only the units for which this is true: a condition in SQL over "
         "their columns.")  # fmt: skip
     model: str | None = Field(None, description="Where the checkpoint of the vectors is now, for --query-text and "

@@ -1,4 +1,5 @@
-"""Vectors of texts and pictures, by the model that made those of an output; here, without a cluster."""
+"""Vectors of texts and pictures, by the model that made those of an output; here, without a
+cluster."""
 
 from __future__ import annotations
 
@@ -36,9 +37,14 @@ def query_vectors(
         model: Where the checkpoint is, if not where it was.
 
     Raises:
-        ConfigurationError: The checkpoint is another one, takes no texts, or a picture cannot be read.
+        ConfigurationError: The checkpoint is another one, takes no texts, or a picture cannot be
+            read.
     """
-    given = {**embedded.making(), "model": model or embedded.settings.get("model"), "output": "unused"}
+    given = {
+        **embedded.making(),
+        "model": model or embedded.settings.get("model"),
+        "output": "unused",
+    }
     requests = [
         *(_request(given, f"--query-text {text!r:.60}", text=text) for text in texts),
         *(_request(given, f"--query-image {image}", image=image) for image in images),
@@ -47,8 +53,9 @@ def query_vectors(
     version = embedded.settings.get(WEIGHTS)
     if version and not is_same_version(str(version), options.encoder.version):
         raise ConfigurationError(
-            f"--model {options.model}: its files are not those that made the vectors ({version!s:.60} then, "
-            f"{options.encoder.version:.60} now). Name the folder with those by --model."
+            f"--model {options.model}: its files are not those that made the vectors"
+            f" ({version!s:.60} then, {options.encoder.version:.60} now). Name the folder with"
+            " those by --model."
         )
     return asyncio.run(_answers(options, requests))
 
@@ -58,14 +65,20 @@ def _options(given: dict[str, Any], source: str, **more: Any) -> EmbedJobOptions
     return found
 
 
-def _request(given: dict[str, Any], said: str, *, text: str | None = None, image: str | None = None) -> Request:
+def _request(
+    given: dict[str, Any], said: str, *, text: str | None = None, image: str | None = None
+) -> Request:
     """The prepared query."""
     if image is None:
         options = _options(given, "unused", text_column="text")
         if not options.encoder.reads_texts:
-            raise ConfigurationError(f"{said}: {options.model} has no text encoder; its vectors are of pictures alone.")
+            raise ConfigurationError(
+                f"{said}: {options.model} has no text encoder; its vectors are of pictures alone."
+            )
         media: tuple[MediaRef, ...] = ()
-        reading = reader_arguments(options, policy_of("/nowhere", (), (), options.store_settings), "image")
+        reading = reader_arguments(
+            options, policy_of("/nowhere", (), (), options.store_settings), "image"
+        )
     else:
         options = _options(given, image)
         plan = plan_of(options)
@@ -87,7 +100,9 @@ async def _answers(options: EmbedJobOptions, requests: Sequence[Request]) -> np.
     engine = vector_engine_maker(options)()
     await engine.start()
     try:
-        found: list[Numbers] = await asyncio.gather(*(engine.generate(one, Sampling()) for one in requests))
+        found: list[Numbers] = await asyncio.gather(
+            *(engine.generate(one, Sampling()) for one in requests)
+        )
     finally:
         engine.shutdown()
     return np.stack([one.values for one in found]).astype(np.float32)

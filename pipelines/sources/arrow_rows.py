@@ -20,7 +20,8 @@ def typed(
     numbers: np.ndarray,
     lost: Mapping[str, str] = MappingProxyType({}),
 ) -> RawRows:
-    """Converts every column to the type of the plan, because files written at different times may differ.
+    """Converts every column to the type of the plan, because files written at different times may
+    differ.
 
     Args:
         plan: Plan of the input.
@@ -39,16 +40,27 @@ def typed(
         else:
             column = batch.column(where) if where >= 0 else pa.nulls(size, field.type)
         fit_column(plan, raw, field, column)
-    extra = [name for name in batch.schema.names if name not in plan.columns.names and not plan.options.names]
-    notes = [f"Not kept: column '{name}', which is not in the files looked at on start" for name in extra]
-    notes += [f"Not kept: column '{name}', which cannot be read ({why})" for name, why in lost.items()]
+    extra = [
+        name
+        for name in batch.schema.names
+        if name not in plan.columns.names and not plan.options.names
+    ]
+    notes = [
+        f"Not kept: column '{name}', which is not in the files looked at on start" for name in extra
+    ]
+    notes += [
+        f"Not kept: column '{name}', which cannot be read ({why})" for name, why in lost.items()
+    ]
     if notes:
         raw.notes |= {row: [*raw.notes.get(row, ()), *notes] for row in range(size)}
     return raw
 
 
-def numbered(plan: SourcePlan, split: Split, batches: Iterable[pa.RecordBatch]) -> Iterator[RawRows]:
-    """The rows of batches that come in the order of their file: numbered from 1, and as many as the split has."""
+def numbered(
+    plan: SourcePlan, split: Split, batches: Iterable[pa.RecordBatch]
+) -> Iterator[RawRows]:
+    """The rows of batches that come in the order of their file: numbered from 1, and as many as the
+    split has."""
     at, end = 0, split.max_rows
     for batch in batches:
         rows = batch if end is None else batch.slice(0, end - at)
@@ -64,4 +76,6 @@ def lost_rows(plan: SourcePlan, at: int, stop: int, most: int, message: str) -> 
     for first in range(at, stop, most):
         rows = min(most, stop - first)
         columns = {field.name: pa.nulls(rows, field.type) for field in plan.columns}
-        yield RawRows(columns, np.arange(first + 1, first + rows + 1), dict.fromkeys(range(rows), message))
+        yield RawRows(
+            columns, np.arange(first + 1, first + rows + 1), dict.fromkeys(range(rows), message)
+        )

@@ -1,7 +1,9 @@
-"""Converts column types: from any Arrow type to the types that pandas, DuckDB, Polars, Spark and datasets read.
+"""Converts column types: from any Arrow type to the types that pandas, DuckDB, Polars, Spark and
+datasets read.
 
-Views, dictionaries, run-end encoded and extension types become the plain type of their values, in lists and structs
-too. If a column has different types in different files, they are merged into one that holds the values of both.
+Views, dictionaries, run-end encoded and extension types become the plain type of their values, in
+lists and structs too. If a column has different types in different files, they are merged into one
+that holds the values of both.
 """
 
 from __future__ import annotations
@@ -25,17 +27,28 @@ _DEEPEST = 16  # levels of lists and structs; Parquet readers fail somewhere bey
 _t = pa.types
 _OFFSET = re.compile(r"[+-]\d\d:\d\d")
 _PER_DAY = {"s": 86_400, "ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
-# Days since 1970, one less at both ends, so that the time in any zone is within the years that Python has.
+# Days since 1970, one less at both ends, so that the time in any zone is within the years that
+# Python has.
 _FIRST_DAY = (datetime.date.min - datetime.date(1970, 1, 1)).days + 1
 _LAST_DAY = (datetime.date.max - datetime.date(1970, 1, 1)).days
-FAILURES = (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError, OverflowError, ValueError, TypeError)
+FAILURES = (
+    pa.ArrowInvalid,
+    pa.ArrowNotImplementedError,
+    pa.ArrowTypeError,
+    OverflowError,
+    ValueError,
+    TypeError,
+)
 
 
 def plain_type(kind: pa.DataType, depth: int = 0) -> pa.DataType:
-    """The type that values of ``kind`` have from here on. Types that no reader knows become text, nested ones JSON."""
+    """The type that values of ``kind`` have from here on. Types that no reader knows become text,
+    nested ones JSON."""
     if isinstance(kind, pa.BaseExtensionType):
         named = {"arrow.uuid": pa.string(), "arrow.json": pa.string(), "arrow.bool8": pa.bool_()}
-        return named.get(getattr(kind, "extension_name", "")) or plain_type(kind.storage_type, depth)
+        return named.get(getattr(kind, "extension_name", "")) or plain_type(
+            kind.storage_type, depth
+        )
     if _t.is_dictionary(kind) or _t.is_run_end_encoded(kind):
         return plain_type(kind.value_type, depth)
     if is_list(kind):
@@ -48,7 +61,8 @@ def plain_type(kind: pa.DataType, depth: int = 0) -> pa.DataType:
     if _t.is_decimal(kind):
         return pa.decimal128(kind.precision, kind.scale) if kind.precision <= 38 else pa.string()
     if _t.is_timestamp(kind):
-        return pa.timestamp("us" if kind.unit == "ns" else kind.unit, _zone(kind.tz))  # Spark reads no finer unit
+        # Spark reads no finer unit
+        return pa.timestamp("us" if kind.unit == "ns" else kind.unit, _zone(kind.tz))
     for is_kind, becomes in _PLAIN:
         if is_kind(kind):
             return becomes
@@ -57,16 +71,27 @@ def plain_type(kind: pa.DataType, depth: int = 0) -> pa.DataType:
 
 _PLAIN = [
     (lambda kind: _t.is_large_string(kind) or _t.is_string_view(kind), pa.string()),
-    (lambda kind: _t.is_large_binary(kind) or _t.is_binary_view(kind) or _t.is_fixed_size_binary(kind), pa.binary()),
+    (
+        lambda kind: (
+            _t.is_large_binary(kind) or _t.is_binary_view(kind) or _t.is_fixed_size_binary(kind)
+        ),
+        pa.binary(),
+    ),
     (_t.is_float16, pa.float32()),
     (_t.is_date64, pa.date32()),
-    (lambda kind: _t.is_map(kind) or _t.is_union(kind) or _t.is_time(kind) or _t.is_interval(kind), pa.string()),
+    (
+        lambda kind: (
+            _t.is_map(kind) or _t.is_union(kind) or _t.is_time(kind) or _t.is_interval(kind)
+        ),
+        pa.string(),
+    ),
 ]
 
 
 @functools.cache
 def _zone(name: str | None) -> str | None:
-    """A time zone that readers know. The moments stay the same: the zone only says how they are shown."""
+    """A time zone that readers know. The moments stay the same: the zone only says how they are
+    shown."""
     if name is None or _OFFSET.fullmatch(name):
         return name
     try:
@@ -90,7 +115,8 @@ def is_list(kind: pa.DataType) -> bool:
 
 
 def merge(one: pa.DataType, other: pa.DataType, *, media: bool = False) -> pa.DataType:
-    """The plain type that holds the values of both: a wider type, a list of the other type or, if there is none, text.
+    """The plain type that holds the values of both: a wider type, a list of the other type or, if
+    there is none, text.
 
     Args:
         media: Texts are addresses, which fit into a struct of ``path`` and ``bytes``.
@@ -180,7 +206,12 @@ def as_type(array: pa.Array, kind: pa.DataType) -> pa.Array:
         return _as_list(array, kind)
     if _t.is_struct(kind):
         return _as_struct(array, kind)
-    if _t.is_timestamp(given) and given.unit == "ns" and _t.is_timestamp(kind) and kind.unit != "ns":
+    if (
+        _t.is_timestamp(given)
+        and given.unit == "ns"
+        and _t.is_timestamp(kind)
+        and kind.unit != "ns"
+    ):
         return _microseconds(array).cast(kind)
     if kind == pa.string() and (is_list(given) or _t.is_nested(given) or _t.is_time(given)):
         return pa.array([_text(value) for value in _values(array)], kind)
@@ -197,12 +228,15 @@ def _microseconds(array: pa.Array) -> pa.Array:
 
 def _as_list(array: pa.Array, kind: pa.DataType) -> pa.Array:
     missing = array.is_null()
-    if _t.is_list_view(array.type) or _t.is_large_list_view(array.type):  # only a few functions accept lists of views
+    # only a few functions accept lists of views
+    if _t.is_list_view(array.type) or _t.is_large_list_view(array.type):
         lengths = np.where(missing, 0, array.sizes)
         items = as_type(array.values, kind.value_type)
         ends = zip(array.offsets.to_pylist(), lengths.tolist(), strict=True)
         items = items.take(
-            pa.array([place for start, size in ends for place in range(start, start + size)], pa.int64())
+            pa.array(
+                [place for start, size in ends for place in range(start, start + size)], pa.int64()
+            )
         )
     elif is_list(array.type):
         lengths = pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False)
@@ -217,19 +251,24 @@ def _as_list(array: pa.Array, kind: pa.DataType) -> pa.Array:
 
 
 def _as_struct(array: pa.Array, kind: pa.DataType) -> pa.Array:
-    if not _t.is_struct(array.type):  # the address or content of media, in a column that is a struct in other files
+    # the address or content of media, in a column that is a struct in other files
+    if not _t.is_struct(array.type):
         name = "bytes" if _t.is_binary(array.type) else "path"
         array = pa.StructArray.from_arrays([array], [name], mask=array.is_null())
     there = dict(zip((field.name for field in array.type), array.flatten(), strict=True))
     size = len(array)
     children = [
-        as_type(there[field.name], field.type) if field.name in there else pa.nulls(size, field.type) for field in kind
+        as_type(there[field.name], field.type)
+        if field.name in there
+        else pa.nulls(size, field.type)
+        for field in kind
     ]
     return pa.StructArray.from_arrays(children, fields=list(kind), mask=array.is_null())
 
 
 def check_times(array: pa.Array) -> None:
-    """Refuses dates and times that Python has not, such as DuckDB's infinity: readers fail at the whole file.
+    """Refuses dates and times that Python has not, such as DuckDB's infinity: readers fail at the
+    whole file.
 
     Raises:
         ArrowInvalid: A value is before the year 1 or after the year 9999.
@@ -243,12 +282,18 @@ def check_times(array: pa.Array) -> None:
         a_day = 1 if _t.is_date32(kind) else _PER_DAY[kind.unit]
         days = (array.cast(pa.int32()) if _t.is_date32(kind) else array).cast(pa.int64())
         found = pc.min_max(days).as_py()
-        if found["min"] is not None and not (_FIRST_DAY * a_day <= found["min"] and found["max"] < _LAST_DAY * a_day):
+        if found["min"] is not None and not (
+            _FIRST_DAY * a_day <= found["min"] and found["max"] < _LAST_DAY * a_day
+        ):
             raise pa.ArrowInvalid("it is not within the years 1 to 9999")
 
 
 def _uuid(value: Any) -> str | None:
-    return None if value is None else str(uuid.UUID(bytes=value) if isinstance(value, bytes) else value)
+    return (
+        None
+        if value is None
+        else str(uuid.UUID(bytes=value) if isinstance(value, bytes) else value)
+    )
 
 
 def _values(array: pa.Array) -> list[Any]:
@@ -268,12 +313,17 @@ def _text(value: Any) -> str | None:
 
 
 def json_text(value: Any) -> str:
-    """JSON of any value: integers of any size stay exact, NaN and Infinity become null, bytes become base64."""
+    """JSON of any value: integers of any size stay exact, NaN and Infinity become null, bytes
+    become base64."""
     try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_other)
+        return json.dumps(
+            value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_other
+        )
     except ValueError:
         finite = _finite(value)
-        return json.dumps(finite, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_other)
+        return json.dumps(
+            finite, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_other
+        )
 
 
 def _other(value: Any) -> Any:

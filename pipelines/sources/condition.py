@@ -56,7 +56,9 @@ class Condition:
             half = len(rows) // 2
             first, problems = self.test(rows.slice(0, half))
             second, others = self.test(rows.slice(half))
-            return np.concatenate([first, second]), problems | {half + row: text for row, text in others.items()}
+            return np.concatenate([first, second]), problems | {
+                half + row: text for row, text in others.items()
+            }
         return wanted.combine_chunks().fill_null(False).to_numpy(zero_copy_only=False), {}
 
     def _evaluated(self, rows: pa.Table) -> pa.ChunkedArray:
@@ -64,7 +66,9 @@ class Condition:
         connection = _connection()
         connection.register(self.table, rows)
         try:
-            found = connection.sql(f"SELECT CAST(({self.expression}\n) AS BOOLEAN) AS wanted FROM {self.table}")
+            found = connection.sql(
+                f"SELECT CAST(({self.expression}\n) AS BOOLEAN) AS wanted FROM {self.table}"
+            )
             wanted = found.to_arrow_table()["wanted"]
         finally:
             connection.unregister(self.table)
@@ -81,12 +85,13 @@ def _duckdb() -> Any:
 
 
 def _connection() -> Any:
-    """DuckDB in memory, one for each thread: opening it takes longer than testing some thousand rows."""
+    """DuckDB in memory, one for each thread: opening it takes longer than testing some thousand
+    rows."""
     connection = getattr(_of_thread, "connection", None)
     if connection is None:
         connection = _duckdb().connect(config={"threads": 1})
-        # A condition is about the row: it opens no files and installs nothing. A time without a zone is the same
-        # everywhere.
+        # A condition is about the row: it opens no files and installs nothing. A time without a
+        # zone is the same everywhere.
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute("SET enable_external_access = false; SET lock_configuration = true")
         _of_thread.connection = connection

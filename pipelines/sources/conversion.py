@@ -1,6 +1,7 @@
 """Converts columns to the types of the plan, value by value if one does not fit.
 
-A value that is only carried does not fail its row: the value becomes null, and a note in the row says what it was.
+A value that is only carried does not fail its row: the value becomes null, and a note in the row
+says what it was.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ def value_text(value: Any) -> str:
 
 
 def set_aside(plan: SourcePlan, raw: RawRows, row: int, column: str, why: str) -> None:
-    """Notes a value that the results cannot hold. It is the row's error if the column takes part in the request."""
+    """Notes a value that the results cannot hold. It is the row's error if the column takes part in
+    the request."""
     if plan.is_asked(column):
         raw.problems.setdefault(row, f"column '{column}' {why}")
     else:
@@ -38,21 +40,29 @@ def fit_column(plan: SourcePlan, raw: RawRows, field: pa.Field, column: pa.Array
     try:
         fitted = _checked(as_type(column, field.type))
     except FAILURES:
-        values = [_fit_value(plan, raw, field, column.slice(row, 1), row) for row in range(len(column))]
+        values = [
+            _fit_value(plan, raw, field, column.slice(row, 1), row) for row in range(len(column))
+        ]
         fitted = pa.concat_arrays(values) if values else pa.nulls(0, field.type)
     raw.columns[field.name] = fitted
 
 
-def _fit_value(plan: SourcePlan, raw: RawRows, field: pa.Field, value: pa.Array, row: int) -> pa.Array:
+def _fit_value(
+    plan: SourcePlan, raw: RawRows, field: pa.Field, value: pa.Array, row: int
+) -> pa.Array:
     try:
         # A copy: a slice would be cast with its neighbours.
         return _checked(as_type(value.take(pa.array([0])), field.type))
     except FAILURES as error:
         mended = _with_replacements(field, value)
         if mended is not None:
-            set_aside(plan, raw, row, field.name, "holds bytes that are not UTF-8; they are U+FFFD here")
+            set_aside(
+                plan, raw, row, field.name, "holds bytes that are not UTF-8; they are U+FFFD here"
+            )
             return pa.nulls(1, field.type) if plan.is_asked(field.name) else mended
-        set_aside(plan, raw, row, field.name, f"is {_show(value)}, which is no {field.type} ({error})")
+        set_aside(
+            plan, raw, row, field.name, f"is {_show(value)}, which is no {field.type} ({error})"
+        )
         return pa.nulls(1, field.type)
 
 
@@ -65,9 +75,13 @@ def _checked(column: pa.Array) -> pa.Array:
 
 def _with_replacements(field: pa.Field, value: pa.Array) -> pa.Array | None:
     """Text in which invalid UTF-8 bytes are replaced; None if the value is no text."""
-    if field.type != pa.string() or not (pa.types.is_string(value.type) or pa.types.is_binary(value.type)):
+    if field.type != pa.string() or not (
+        pa.types.is_string(value.type) or pa.types.is_binary(value.type)
+    ):
         return None
-    return pa.array([value.take(pa.array([0])).cast(pa.binary())[0].as_py().decode(errors="replace")])
+    return pa.array(
+        [value.take(pa.array([0])).cast(pa.binary())[0].as_py().decode(errors="replace")]
+    )
 
 
 def _show(value: pa.Array) -> str:

@@ -1,8 +1,8 @@
 """CSV manifests (RFC 4180), and TSV without quoting: every value stays a string.
 
-A quoted value may hold newlines. An unclosed quote must not swallow the rest of the file, so a row may span at most
-1,000 lines and 1 MiB. Beyond that, and wherever quoting is broken, the line on which the row began is the bad row, and
-reading continues with the next line.
+A quoted value may hold newlines. An unclosed quote must not swallow the rest of the file, so a row
+may span at most 1,000 lines and 1 MiB. Beyond that, and wherever quoting is broken, the line on
+which the row began is the bad row, and reading continues with the next line.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ _MAX_CHARACTERS = 1 << 20
 Record = tuple[int, "list[str] | Broken"]
 
 
-def inspect(splits: list[Split], options: SourceOptions) -> tuple[pa.Schema, list[Split], dict[str, Any]]:
+def inspect(
+    splits: list[Split], options: SourceOptions
+) -> tuple[pa.Schema, list[Split], dict[str, Any]]:
     """Finds the columns of all files; the columns of the first file come first."""
     looks = look_at(splits, lambda split: _header(split, options))
     headers = [(split, header) for split, header in looks if header is not None]
@@ -39,16 +41,22 @@ def inspect(splits: list[Split], options: SourceOptions) -> tuple[pa.Schema, lis
         if columns and not columns.keys() & set(header):
             first = headers[0][0]
             raise ConfigurationError(
-                f"--input {options.uri}: {split.name} has columns {', '.join(header)}; {first.name} has "
-                f"{', '.join(columns)}. Where the files have no header, name their columns: --columns A,B."
+                f"--input {options.uri}: {split.name} has columns {', '.join(header)}; {first.name}"
+                f" has {', '.join(columns)}. Where the files have no header, name their columns:"
+                " --columns A,B."
             )
         columns |= dict.fromkeys(header)
-    headless = [split.name for split, _ in headers if options.names and not _begins_with_header(split, options)]
+    headless = [
+        split.name
+        for split, _ in headers
+        if options.names and not _begins_with_header(split, options)
+    ]
     return pa.schema([(name, pa.string()) for name in columns]), splits, {HEADLESS: headless}
 
 
 def _header(split: Split, options: SourceOptions) -> list[str] | None:
-    """Column names; ``None`` for an empty file. An empty name, as pandas writes for its index, is replaced."""
+    """Column names; ``None`` for an empty file. An empty name, as pandas writes for its index, is
+    replaced."""
     _, header = next(read_records(split, options, header=True), (1, None))
     if header is None:
         return None
@@ -58,7 +66,9 @@ def _header(split: Split, options: SourceOptions) -> list[str] | None:
     except UnicodeEncodeError:
         what = "it is not UTF-8"
     if isinstance(header, Broken) or what:
-        raise ConfigurationError(f"--input: header of {split.uri} cannot be read: {what}. CSV in UTF-8 is needed.")
+        raise ConfigurationError(
+            f"--input: header of {split.uri} cannot be read: {what}. CSV in UTF-8 is needed."
+        )
     if options.names and not _has_header(split, header, options):
         return list(options.names)
     _check_delimiter(split, header)
@@ -83,13 +93,15 @@ def _has_header(split: Split, first: list[str], options: SourceOptions) -> bool:
     said = f"--columns {','.join(options.names)}: the first line of {split.uri}"
     if common := there & set(options.names):
         raise ConfigurationError(
-            f"{said} is a header that names {', '.join(sorted(common))}, and not "
-            f"{', '.join(name for name in options.names if name not in there)}. Columns there: {', '.join(first)}."
+            f"{said} is a header that names {', '.join(sorted(common))}, and not"
+            f" {', '.join(name for name in options.names if name not in there)}. Columns there:"
+            f" {', '.join(first)}."
         )
     if len(first) != len(options.names):
         raise ConfigurationError(
-            f"{said} names none of these columns, and has {len(first)} values, not {len(options.names)}. Columns "
-            f"there: {', '.join(first):.300}. If the file has no header, name every column."
+            f"{said} names none of these columns, and has {len(first)} values, not"
+            f" {len(options.names)}. Columns there: {', '.join(first):.300}. If the file has no"
+            " header, name every column."
         )
     return False
 
@@ -105,8 +117,9 @@ def _check_delimiter(split: Split, header: list[str]) -> None:
     for sign, name in ((";", "';'"), ("\t", "tabs"), ("|", "'|'"), (",", "commas")):
         if sign in header[0]:
             raise ConfigurationError(
-                f"--input: header of {split.uri} is one column, {header[0]!r:.200}, which looks separated by {name}. "
-                ".csv has commas between its values and .tsv tabs: write or name the file so."
+                f"--input: header of {split.uri} is one column, {header[0]!r:.200}, which looks"
+                f" separated by {name}. .csv has commas between its values and .tsv tabs: write or"
+                " name the file so."
             )
 
 
@@ -136,7 +149,9 @@ def _rows(plan: SourcePlan, names: list[str], batch: list[Record]) -> RawRows:
             rows.append(cells)
             continue
         rows.append(empty)
-        raw.problems[row] = cells.message if isinstance(cells, Broken) else _misfit(len(cells), width)
+        raw.problems[row] = (
+            cells.message if isinstance(cells, Broken) else _misfit(len(cells), width)
+        )
     columns = {}
     for name, values in zip(names, zip(*rows, strict=True), strict=True):
         try:
@@ -146,7 +161,10 @@ def _rows(plan: SourcePlan, names: list[str], batch: list[Record]) -> RawRows:
             columns[name] = pa.array(clean, pa.string())
     unknown = [name for name in names if name not in plan.columns.names]
     if unknown and not plan.options.names:  # with so many files, not every header was checked
-        notes = [f"Not kept: column '{name}', which is not in the files looked at on start" for name in unknown]
+        notes = [
+            f"Not kept: column '{name}', which is not in the files looked at on start"
+            for name in unknown
+        ]
         for row in range(len(batch)):
             raw.notes[row] = [*raw.notes.get(row, ()), *notes]
     missing = pa.nulls(len(batch), pa.string())
@@ -156,8 +174,8 @@ def _rows(plan: SourcePlan, names: list[str], batch: list[Record]) -> RawRows:
 
 def _misfit(found: int, width: int) -> str:
     return (
-        f"{found} values for the {width} columns of the header; in a .csv quote values that hold a comma or newline, "
-        "in a .tsv no value can hold a tab or newline"
+        f"{found} values for the {width} columns of the header; in a .csv quote values that hold a"
+        " comma or newline, in a .tsv no value can hold a tab or newline"
     )
 
 
@@ -168,14 +186,19 @@ def _clean(plan: SourcePlan, raw: RawRows, row: int, name: str, value: str | Non
         return value
     except UnicodeEncodeError:
         set_aside(plan, raw, row, name, "holds bytes that are not UTF-8; they are U+FFFD here")
-        return None if plan.is_asked(name) else str(value).encode(errors="surrogateescape").decode(errors="replace")
+        return (
+            None
+            if plan.is_asked(name)
+            else str(value).encode(errors="surrogateescape").decode(errors="replace")
+        )
 
 
 def read_records(split: Split, options: SourceOptions, *, header: bool = False) -> Iterator[Record]:
     """Yields each row with the number of the line it begins on; blank lines are skipped.
 
     Args:
-        header: Begin with the first line, and read nothing else; by default, begin with the first row.
+        header: Begin with the first line, and read nothing else; by default, begin with the first
+            row.
     """
     lines = read_lines(split.uri, head_only=header)
     if suffix_of(split.uri) == ".tsv" and options.reshape is None:
@@ -189,7 +212,9 @@ def read_records(split: Split, options: SourceOptions, *, header: bool = False) 
     return _below_header(split, options, records)
 
 
-def _below_header(split: Split, options: SourceOptions, records: Iterator[Record]) -> Iterator[Record]:
+def _below_header(
+    split: Split, options: SourceOptions, records: Iterator[Record]
+) -> Iterator[Record]:
     first = next(records, None)
     if first is None:
         return
@@ -200,7 +225,8 @@ def _below_header(split: Split, options: SourceOptions, records: Iterator[Record
 
 
 def _unquoted(lines: Iterator[Line]) -> Iterator[Record]:
-    """Rows of a TSV in which quotes have no meaning, as in caption datasets. TSVs from pandas have quoting."""
+    """Rows of a TSV in which quotes have no meaning, as in caption datasets. TSVs from pandas have
+    quoting."""
     for number, line in lines:
         if isinstance(line, Broken):
             yield number, Broken(line.message)
@@ -212,7 +238,12 @@ def _unquoted(lines: Iterator[Line]) -> Iterator[Record]:
 def _plain_cell(cell: str) -> str:
     """Removes the quoting from a value whose quotes only a program would write: ``"a ""b"" c"``."""
     inner = cell[1:-1]
-    if len(cell) > 3 and cell[0] == cell[-1] == '"' and '""' in inner and '"' not in inner.replace('""', ""):
+    if (
+        len(cell) > 3
+        and cell[0] == cell[-1] == '"'
+        and '""' in inner
+        and '"' not in inner.replace('""', "")
+    ):
         return inner.replace('""', '"')
     return cell
 
@@ -239,7 +270,8 @@ class _Runaway(Exception):
 
 
 class _Lines:
-    """Feeds ``csv.reader`` and keeps the lines of the current row, so that reading can go back if the row is broken."""
+    """Feeds ``csv.reader`` and keeps the lines of the current row, so that reading can go back if
+    the row is broken."""
 
     def __init__(self, lines: Iterator[Line]) -> None:
         self._lines = lines
@@ -268,4 +300,8 @@ class _Lines:
         """Gives up the first line of the row as broken, and hands out the other lines again."""
         number, line = self.taken[0]
         self._again.extendleft(reversed(self.taken[1:]))
-        return number, line.message if isinstance(line, Broken) else f"not CSV ({why}); close and double quotes in it"
+        return number, (
+            line.message
+            if isinstance(line, Broken)
+            else f"not CSV ({why}); close and double quotes in it"
+        )

@@ -21,8 +21,9 @@ from pipelines.sources.options import MEDIA_SUFFIXES, SourceOptions, SourcePlan,
 from pipelines.sources.raw_rows import RawRows
 from pipelines.sources.storage import open_input, suffix_of
 
-# Up to this many entries are listed at start and handed to tasks in parts. A longer listing is streamed by one task, so
-# that the start does not take long and the driver does not hold the listing.
+# Up to this many entries are listed at start and handed to tasks in parts. A longer listing is
+# streamed by one task, so that the start does not take long and the driver does not hold the
+# listing.
 _LISTED_AT_START = 50_000
 _ENTRIES_A_SPLIT = 10_000
 _SUFFIXES_KEPT = 50  # suffixes of ignored files in the record; a longer list helps nobody
@@ -33,15 +34,23 @@ _HEAD_BYTES = 64 << 10  # read ahead, of a file in a store
 
 
 def with_kind(options: SourceOptions) -> SourceOptions:
-    """``options`` with the media column of the most frequent kind of file; unchanged if an option names one."""
+    """``options`` with the media column of the most frequent kind of file; unchanged if an option
+    names one."""
     if options.named_media:
         return options
     every = tuple(dict.fromkeys(suffix for kind in MEDIA_KINDS for suffix in MEDIA_SUFFIXES[kind]))
     names = list(islice(_known(options, every), _LOOKED_AT))
-    seen = Counter(kind for name in names for kind in MEDIA_KINDS if suffix_of(name) in MEDIA_SUFFIXES[kind])
-    if options.page_by_page and seen["image"] == seen["document"] == len(names) and _has_pages(options, names):
+    seen = Counter(
+        kind for name in names for kind in MEDIA_KINDS if suffix_of(name) in MEDIA_SUFFIXES[kind]
+    )
+    if (
+        options.page_by_page
+        and seen["image"] == seen["document"] == len(names)
+        and _has_pages(options, names)
+    ):
         return replace(options, document_column="document")
-    kind = max(MEDIA_KINDS, key=lambda kind: seen[kind])  # with equal numbers, images win, because they come first
+    # with equal numbers, images win, because they come first
+    kind = max(MEDIA_KINDS, key=lambda kind: seen[kind])
     if kind == "video":
         return replace(options, video_column=kind)
     return replace(options, document_column=kind) if kind == "document" else options
@@ -61,7 +70,8 @@ def _has_pages(options: SourceOptions, names: Sequence[str]) -> bool:
 
 
 def left_out(options: SourceOptions) -> dict[str, Any]:
-    """Details for the plan on ignored files of a folder or glob, among the entries that are checked."""
+    """Details for the plan on ignored files of a folder or glob, among the entries that are
+    checked."""
     found: Counter[str] = Counter()
     seen = 0
     for name, is_read in islice(seen_files(options, media_suffixes(options)), _LISTED_AT_START):
@@ -97,8 +107,9 @@ def plan_splits(options: SourceOptions, base: str) -> list[Split]:
     names = list(islice(listing, _LISTED_AT_START))
     if not names:
         raise ConfigurationError(
-            f"--input {options.uri}: no file with a known suffix ({', '.join(media_suffixes(options))}). "
-            "Look at the path, or name the files by a glob that ends in their suffix."
+            f"--input {options.uri}: no file with a known suffix"
+            f" ({', '.join(media_suffixes(options))}). Look at the path, or name the files by a"
+            " glob that ends in their suffix."
         )
     if next(listing, None) is not None:
         return [Split(0, base, "listing")]
@@ -115,7 +126,9 @@ def plan_splits(options: SourceOptions, base: str) -> list[Split]:
     ]
 
 
-def inspect(splits: list[Split], options: SourceOptions) -> tuple[pa.Schema, list[Split], dict[str, Any]]:
+def inspect(
+    splits: list[Split], options: SourceOptions
+) -> tuple[pa.Schema, list[Split], dict[str, Any]]:
     return pa.schema([(options.media_name[1], pa.string())]), splits, {}
 
 
@@ -124,7 +137,11 @@ def count(plan: SourcePlan, split: Split) -> int:
 
 
 def _entries(plan: SourcePlan, split: Split) -> Iterator[str]:
-    names = split.paths if split.paths is not None else list_files(plan.options, media_suffixes(plan.options))
+    names = (
+        split.paths
+        if split.paths is not None
+        else list_files(plan.options, media_suffixes(plan.options))
+    )
     return islice(names, split.max_rows)
 
 
@@ -146,4 +163,6 @@ def _rows(plan: SourcePlan, names: list[str], first: int) -> RawRows:
     ids = pa.array(names, pa.string())
     root = plan.base.rstrip("/")
     uris = pa.array([f"{root}/{name}" for name in names], pa.string())
-    return RawRows({str(plan.media_column): uris}, np.arange(first + 1, first + len(names) + 1), problems, ids)
+    return RawRows(
+        {str(plan.media_column): uris}, np.arange(first + 1, first + len(names) + 1), problems, ids
+    )

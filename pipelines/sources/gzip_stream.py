@@ -1,7 +1,7 @@
 """Decompresses gzip so that nothing before damage is lost.
 
-Arrow and Python's gzip module drop what they have decompressed within the read that meets the damage. In a small file
-that is everything.
+Arrow and Python's gzip module drop what they have decompressed within the read that meets the
+damage. In a small file that is everything.
 """
 
 from __future__ import annotations

@@ -18,11 +18,16 @@ def ids_from_column(column: pa.Array) -> pa.Array:
 
 
 def _as_text(column: pa.Array) -> pa.Array:
-    """Values of any type as strings. Each value is converted alone, so the result does not depend on the batch."""
+    """Values of any type as strings. Each value is converted alone, so the result does not depend
+    on the batch."""
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     kind = column.type
-    if not (pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind)):
+    if not (
+        pa.types.is_binary(kind)
+        or pa.types.is_large_binary(kind)
+        or pa.types.is_fixed_size_binary(kind)
+    ):
         try:
             return column.cast(pa.string())
         except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
@@ -41,10 +46,11 @@ def _text(value: Any) -> str | None:
 
 
 def made_ids(media: pa.ListArray, prompts: dict[str, pa.Array]) -> pa.Array:
-    """Ids of rows that have none: the same media and the same prompt give the same id, wherever the row is.
+    """Ids of rows that have none: the same media and the same prompt give the same id, wherever the
+    row is.
 
-    Both the content *and* the path of inline bytes count: in published datasets the path alone is often the same in
-    every row. A null or empty prompt column counts as missing.
+    Both the content *and* the path of inline bytes count: in published datasets the path alone is
+    often the same in every row. A null or empty prompt column counts as missing.
 
     Args:
         media: ``list<struct<uri, bytes>>``.
@@ -55,7 +61,9 @@ def made_ids(media: pa.ListArray, prompts: dict[str, pa.Array]) -> pa.Array:
     keys = pc.fill_null(_framed(uris), "")
     if contents.null_count < len(contents):
         digests = [None if value is None else "#" + _digest(value) for value in _views(contents)]
-        keys = pc.binary_join_element_wise(keys, pc.fill_null(pa.array(digests, pa.string()), ""), "")
+        keys = pc.binary_join_element_wise(
+            keys, pc.fill_null(pa.array(digests, pa.string()), ""), ""
+        )
     lengths = pc.fill_null(pc.list_value_length(media), 0)
     offsets = pc.cumulative_sum(pa.concat_arrays([pa.array([0], pa.int32()), lengths]))
     key = pc.binary_join(pa.ListArray.from_arrays(offsets, keys), "")
@@ -65,7 +73,10 @@ def made_ids(media: pa.ListArray, prompts: dict[str, pa.Array]) -> pa.Array:
         empty = pc.fill_null(pc.equal(values, ""), True)
         key = pc.binary_join_element_wise(key, pc.if_else(empty, "", part), "")
     blake2b = hashlib.blake2b
-    return pa.array([blake2b(k.encode(), digest_size=_BYTES_OF_ID).hexdigest() for k in key.to_pylist()], pa.string())
+    return pa.array(
+        [blake2b(k.encode(), digest_size=_BYTES_OF_ID).hexdigest() for k in key.to_pylist()],
+        pa.string(),
+    )
 
 
 def _framed(values: pa.Array) -> pa.Array:

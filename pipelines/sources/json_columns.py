@@ -1,4 +1,5 @@
-"""Builds columns from JSON objects: infers types from a sample, then makes arrays and checks every value."""
+"""Builds columns from JSON objects: infers types from a sample, then makes arrays and checks every
+value."""
 
 from __future__ import annotations
 
@@ -11,16 +12,26 @@ import pyarrow as pa
 
 from pipelines.sources.arrow_types import json_text
 from pipelines.sources.conversion import set_aside, value_text
-from pipelines.sources.json_types import PLAIN_TYPES, Mixed, arrow_type, checker, common_shape, fitted
+from pipelines.sources.json_types import (
+    PLAIN_TYPES,
+    Mixed,
+    arrow_type,
+    checker,
+    common_shape,
+    fitted,
+)
 from pipelines.sources.options import DEFAULT_MEDIA_COLUMNS, SourceOptions, SourcePlan
 from pipelines.sources.raw_rows import RawRows
 
 Build = Callable[[list[Any], RawRows], pa.Array]
 
 
-def find_columns(rows: list[dict[str, Any]], options: SourceOptions) -> tuple[pa.Schema, dict[str, Any]]:
-    """Columns of the sampled objects. For ``plan.details``, also the columns that pass through as JSON text, as their
-    sampled values have no type in common, and the columns that are null in the whole sample.
+def find_columns(
+    rows: list[dict[str, Any]], options: SourceOptions
+) -> tuple[pa.Schema, dict[str, Any]]:
+    """Columns of the sampled objects. For ``plan.details``, also the columns that pass through as
+    JSON text, as their sampled values have no type in common, and the columns that are null in the
+    whole sample.
     """
     names = dict.fromkeys(name for row in rows for name in row)
     columns, as_text, unseen = [], [], []
@@ -62,7 +73,9 @@ def make_builders(plan: SourcePlan) -> dict[str, Build]:
     return {field.name: _builder(plan, field) for field in plan.columns}
 
 
-def build_columns(builders: dict[str, Build], rows: list[dict[str, Any]], raw: RawRows, *, chosen: bool) -> None:
+def build_columns(
+    builders: dict[str, Build], rows: list[dict[str, Any]], raw: RawRows, *, chosen: bool
+) -> None:
     """Puts the columns of ``rows`` into ``raw``; keys that the sample did not have are noted there.
 
     Args:
@@ -72,7 +85,10 @@ def build_columns(builders: dict[str, Build], rows: list[dict[str, Any]], raw: R
     for index, row in enumerate(rows):
         if not chosen and not row.keys() <= known:
             unknown = {key: value for key, value in row.items() if key not in known}
-            text = f"Not kept: keys that are in none of the rows sampled at start: {value_text(unknown)}"
+            text = (
+                "Not kept: keys that are in none of the rows sampled at start:"
+                f" {value_text(unknown)}"
+            )
             raw.notes.setdefault(index, []).append(text)
     for name, build in builders.items():
         raw.columns[name] = build([row.get(name) for row in rows], raw)
@@ -106,7 +122,9 @@ def _builder(plan: SourcePlan, field: pa.Field) -> Build:
                     values[index], lost = None, True
                 if lost:
                     text = f"column '{name}' is {kind} by the rows sampled at start"
-                    raw.notes.setdefault(index, []).append(f"Not kept: {text}, and this row has {value_text(value)}")
+                    raw.notes.setdefault(index, []).append(
+                        f"Not kept: {text}, and this row has {value_text(value)}"
+                    )
         return pa.array(values, kind)
 
     return build
@@ -126,13 +144,21 @@ def _as_text(plan: SourcePlan, raw: RawRows, name: str, values: list[Any]) -> pa
 def _preparation(plan: SourcePlan, field: pa.Field) -> Callable[[Any], Any] | None:
     if field.name == plan.id_column and pa.types.is_string(field.type):
         return lambda value: value if type(value) is str or value is None else _id_text(value)
-    if field.name == plan.media_column and pa.types.is_list(field.type) and pa.types.is_string(field.type.value_type):
+    if (
+        field.name == plan.media_column
+        and pa.types.is_list(field.type)
+        and pa.types.is_string(field.type.value_type)
+    ):
         return _addresses
     if field.name == plan.media_column and pa.types.is_list(field.type):
         return lambda value: [value] if type(value) is str else value
     if field.name == plan.media_column and pa.types.is_string(field.type):
         return _address
-    if pa.types.is_string(field.type) and plan.media_kind == "video" and field.name in ("start", "end"):
+    if (
+        pa.types.is_string(field.type)
+        and plan.media_kind == "video"
+        and field.name in ("start", "end")
+    ):
         return lambda value: value if type(value) is str or value is None else _id_text(value)
     return None
 
@@ -145,7 +171,8 @@ def _addresses(value: Any) -> list[Any] | None:
 
 
 def _address(value: Any) -> Any:
-    """The address of media that are an object ``{path, bytes}`` in a column of addresses; other values as they are."""
+    """The address of media that are an object ``{path, bytes}`` in a column of addresses; other
+    values as they are."""
     if type(value) is dict and isinstance(value.get("path"), str) and value.get("bytes") is None:
         return value["path"]
     return value
@@ -156,7 +183,9 @@ def _id_text(value: Any) -> Any:
         return "true" if value else "false"
     if isinstance(value, int):
         return str(value)  # exact for integers of any size
-    return orjson.dumps(value).decode() if isinstance(value, float) and math.isfinite(value) else value
+    return (
+        orjson.dumps(value).decode() if isinstance(value, float) and math.isfinite(value) else value
+    )
 
 
 def _misfit(name: str, value: Any, kind: pa.DataType) -> str:

@@ -1,4 +1,5 @@
-"""Reads JSON as programs write it: with NaN, integers of any size, and lone surrogates where a text was cut."""
+"""Reads JSON as programs write it: with NaN, integers of any size, and lone surrogates where a text
+was cut."""
 
 from __future__ import annotations
 
@@ -55,7 +56,8 @@ def parse_object(data: bytes, *, other: str | None = None) -> Parsed:
 
 
 def _in_utf8(data: bytes) -> bytes:
-    """``data`` without a byte order mark, which stands within a file that was put together from several."""
+    """``data`` without a byte order mark, which stands within a file that was put together from
+    several."""
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return data.decode("utf-16", errors="replace").encode()
     return data.removeprefix(codecs.BOM_UTF8)
@@ -84,7 +86,9 @@ def _mended(value: dict[str, Any]) -> Parsed:
             whole += "�"
         parsed.fields[whole] = _deep(item, found)
         if found:
-            parsed.mended[whole] = "holds characters that are cut or not UTF-8; they are U+FFFD here"
+            parsed.mended[whole] = (
+                "holds characters that are cut or not UTF-8; they are U+FFFD here"
+            )
     return parsed
 
 

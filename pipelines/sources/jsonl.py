@@ -24,13 +24,18 @@ _MEND_ARRAY = "jq -c '.[]' FILE > FILE.jsonl"
 _MEND_LINES = "jq -c . FILE > FILE.jsonl"
 
 
-def inspect(splits: list[Split], options: SourceOptions) -> tuple[pa.Schema, list[Split], dict[str, Any]]:
-    """Finds columns and types in about 10,000 rows or 16 MiB, taken from up to 50 files, heads first."""
+def inspect(
+    splits: list[Split], options: SourceOptions
+) -> tuple[pa.Schema, list[Split], dict[str, Any]]:
+    """Finds columns and types in about 10,000 rows or 16 MiB, taken from up to 50 files, heads
+    first."""
     rows: list[dict[str, Any]] = []
     first_bad = None
     chosen = splits[:: -(-len(splits) // _SAMPLED_FILES) or 1]
     for split in chosen:
-        lines = sample_lines(split.uri, _SAMPLED_ROWS // len(chosen) or 1, _SAMPLED_BYTES // len(chosen))
+        lines = sample_lines(
+            split.uri, _SAMPLED_ROWS // len(chosen) or 1, _SAMPLED_BYTES // len(chosen)
+        )
         for place, line in enumerate(lines):
             if place == 0:
                 _refuse_array(split, line)
@@ -45,16 +50,19 @@ def inspect(splits: list[Split], options: SourceOptions) -> tuple[pa.Schema, lis
     if first_bad is None:
         return pa.schema([]), splits, {"json_text": []}
     raise ConfigurationError(
-        f"--input {options.uri}: none of the lines sampled is a JSON object: {first_bad}. JSONL has one object a line, "
-        f"in UTF-8. A compressed file needs its suffix (.gz, .zst, .bz2, .xz); a JSON array: {_MEND_ARRAY}; "
-        f"objects over several lines: {_MEND_LINES}"
+        f"--input {options.uri}: none of the lines sampled is a JSON object: {first_bad}. JSONL has"
+        " one object a line, in UTF-8. A compressed file needs its suffix (.gz, .zst, .bz2, .xz);"
+        f" a JSON array: {_MEND_ARRAY}; objects over several lines: {_MEND_LINES}"
     )
 
 
 def _refuse_array(split: Split, first: bytes | Broken) -> None:
-    """Refuses a file that is one JSON array: it is called JSON too, and may have one object per line."""
+    """Refuses a file that is one JSON array: it is called JSON too, and may have one object per
+    line."""
     if first in (b"[", b"[\r"):
-        raise ConfigurationError(f"--input: {split.uri} is a JSON array; one object a line is needed: {_MEND_ARRAY}")
+        raise ConfigurationError(
+            f"--input: {split.uri} is a JSON array; one object a line is needed: {_MEND_ARRAY}"
+        )
 
 
 def count(plan: SourcePlan, split: Split) -> int:
@@ -89,4 +97,8 @@ def parse_line(line: bytes | Broken) -> Parsed | str:
     try:
         return parse_object(line)
     except ValueError as error:
-        return f"{error}; one object a line is needed" if str(error).startswith("not JSON") else str(error)
+        return (
+            f"{error}; one object a line is needed"
+            if str(error).startswith("not JSON")
+            else str(error)
+        )

@@ -1,4 +1,5 @@
-"""Yields the numbered physical lines of a text manifest, in constant memory, whatever bytes they hold."""
+"""Yields the numbered physical lines of a text manifest, in constant memory, whatever bytes they
+hold."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ from pipelines.sources.storage import is_compressed, open_input, open_stream
 
 MAX_LINE_BYTES = 16 << 20
 _CHUNK = 1 << 20
-_COMPRESSED_CHUNK = 1 << 16  # small, because a compressed stream that breaks off loses everything within one read
+# small, because a compressed stream that breaks off loses everything within one read
+_COMPRESSED_CHUNK = 1 << 16
 _PLACES = 8  # places sampled besides the head
 _WINDOW = 1 << 18
 _BOM = codecs.BOM_UTF8
@@ -33,10 +35,10 @@ Line = tuple[int, "bytes | Broken"]
 def read_lines(uri: str, *, head_only: bool = False) -> Iterator[Line]:
     """Yields each line's number, from 1, and its bytes without the newline.
 
-    Text in UTF-16, as Windows programs write it, becomes UTF-8. In a file without any newline, lines end at carriage
-    returns, as some spreadsheets still write them. A line above 16 MiB, and data that cannot be decompressed, become
-    :class:`Broken`. After the latter the file ends, because its next line cannot be found. If the storage fails, its
-    OSError is raised.
+    Text in UTF-16, as Windows programs write it, becomes UTF-8. In a file without any newline,
+    lines end at carriage returns, as some spreadsheets still write them. A line above 16 MiB, and
+    data that cannot be decompressed, become :class:`Broken`. After the latter the file ends,
+    because its next line cannot be found. If the storage fails, its OSError is raised.
 
     Args:
         head_only: Few lines will be requested; reads less ahead.
@@ -54,7 +56,10 @@ def read_lines(uri: str, *, head_only: bool = False) -> Iterator[Line]:
             except (OSError, EOFError, ValueError) as error:
                 if file.failed is not None:
                     raise
-                damage, chunk = Broken(f"the rest of the file cannot be decompressed ({error}); write it anew"), b""
+                damage, chunk = (
+                    Broken(f"the rest of the file cannot be decompressed ({error}); write it anew"),
+                    b"",
+                )
             text = text or _Text(chunk)
             chunk, at_end = text.in_utf8(chunk), not chunk
             if at_end and not chunk:
@@ -89,7 +94,8 @@ class _Text:
         self.newline = b"\r" if b"\r" in some and b"\n" not in some else b"\n"
 
     def in_utf8(self, chunk: bytes) -> bytes:
-        """The next bytes of the file in UTF-8, without a byte order mark; the last call has none."""
+        """The next bytes of the file in UTF-8, without a byte order mark; the last call has
+        none."""
         if self._decoder is not None:
             chunk = self._decoder.decode(chunk, final=not chunk).encode()
         if not self._begun and chunk:
@@ -100,18 +106,24 @@ class _Text:
 
 def _join(pieces: list[bytes], size: int) -> bytes | Broken:
     if size > MAX_LINE_BYTES:
-        return Broken(f"line of {size:,} bytes; at most {MAX_LINE_BYTES:,} are read. Write large values as Parquet")
+        return Broken(
+            f"line of {size:,} bytes; at most {MAX_LINE_BYTES:,} are read. Write large values as"
+            " Parquet"
+        )
     return b"".join(pieces)
 
 
 def read_filled_lines(uri: str, *, head_only: bool = False) -> Iterator[Line]:
     """Lines that are not blank."""
     lines = read_lines(uri, head_only=head_only)
-    return (item for item in lines if isinstance(item[1], Broken) or (item[1] and not item[1].isspace()))
+    return (
+        item for item in lines if isinstance(item[1], Broken) or (item[1] and not item[1].isspace())
+    )
 
 
 def sample_lines(uri: str, rows: int, size: int) -> Iterator[bytes | Broken]:
-    """A sample of the lines: half from the head, the rest from places further in, where rows may differ.
+    """A sample of the lines: half from the head, the rest from places further in, where rows may
+    differ.
 
     Args:
         rows: Largest number of lines.
@@ -134,7 +146,9 @@ def sample_lines(uri: str, rows: int, size: int) -> Iterator[bytes | Broken]:
                 return
             file.seek(start)
             _, *lines = file.read(window).split(b"\n")  # the first and the last one may be partial
-            yield from (line for line in lines[:-1][-rows // 2 // _PLACES :] if line and not line.isspace())
+            yield from (
+                line for line in lines[:-1][-rows // 2 // _PLACES :] if line and not line.isspace()
+            )
 
 
 def batches(items: Iterator[Item], size: int) -> Iterator[list[Item]]:

@@ -19,12 +19,15 @@ def lists_in(column: pa.Array) -> pa.Array | None:
     if not pc.any(begins).as_py():
         return None
     cells = [
-        _items(cell) if begun else None for cell, begun in zip(column.to_pylist(), begins.to_pylist(), strict=True)
+        _items(cell) if begun else None
+        for cell, begun in zip(column.to_pylist(), begins.to_pylist(), strict=True)
     ]
     if not any(cells):
         return None
     single = [[cell] if cell else None for cell in column.to_pylist()]
-    return pa.array([cell or alone for cell, alone in zip(cells, single, strict=True)], pa.list_(pa.string()))
+    return pa.array(
+        [cell or alone for cell, alone in zip(cells, single, strict=True)], pa.list_(pa.string())
+    )
 
 
 def as_cells(paths: pa.Array) -> pa.Array:
@@ -43,4 +46,6 @@ def _items(cell: str) -> list[str] | None:
         found: Any = json.loads(cell)
     except (ValueError, RecursionError):
         return None
-    return found if isinstance(found, list) and all(isinstance(item, str) for item in found) else None
+    return (
+        found if isinstance(found, list) and all(isinstance(item, str) for item in found) else None
+    )

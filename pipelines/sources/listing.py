@@ -43,15 +43,19 @@ _MOST_EXPANDED = 100_000
 
 
 def list_files(options: SourceOptions, suffixes: tuple[str, ...]) -> Iterator[str]:
-    """Lists the input's files, relative to its folder; filters by suffix, unless a glob spells the suffix out."""
+    """Lists the input's files, relative to its folder; filters by suffix, unless a glob spells the
+    suffix out."""
     return (name for name, is_read in seen_files(options, suffixes) if is_read)
 
 
 def seen_files(options: SourceOptions, suffixes: tuple[str, ...]) -> Iterator[tuple[str, bool]]:
     """Every file that the input could mean, and whether `list_files` lists it."""
     every = _names_files(options)
-    with_tables = ".parquet" not in suffixes  # a table's files are Parquet; media may lie beside tables
-    return ((name, every or suffix_of(name) in suffixes) for name in _named_files(options, with_tables))
+    # a table's files are Parquet; media may lie beside tables
+    with_tables = ".parquet" not in suffixes
+    return (
+        (name, every or suffix_of(name) in suffixes) for name in _named_files(options, with_tables)
+    )
 
 
 def _names_files(options: SourceOptions) -> bool:
@@ -90,7 +94,9 @@ def _named_files(options: SourceOptions, with_tables: bool) -> Iterator[str]:
         yield from _asked_for(options, root, patterns)
         return
     missing = {one for one in patterns if not has_wildcard(one)} if len(patterns) > 1 else set()
-    matches = re.compile("|".join(f"(?:{fsspec.utils.glob_translate(one)})" for one in patterns)).match
+    matches = re.compile(
+        "|".join(f"(?:{fsspec.utils.glob_translate(one)})" for one in patterns)
+    ).match
     beginning = re.split(r"[*?\[{]", pattern, maxsplit=1)[0]
     for name in walked(root, "/" in pattern, beginning):
         if matches(name):
@@ -110,8 +116,8 @@ def _asked_for(options: SourceOptions, root: str, names: list[str]) -> list[str]
 
 def _not_there(options: SourceOptions, root: str, missing: set[str]) -> ConfigurationError:
     return ConfigurationError(
-        f"--input {safe_uri(options.uri)}: {len(missing):,} of the files that it names are not there, the first is "
-        f"{safe_uri(f'{root}/{min(missing)}')}."
+        f"--input {safe_uri(options.uri)}: {len(missing):,} of the files that it names are not"
+        f" there, the first is {safe_uri(f'{root}/{min(missing)}')}."
     )
 
 
@@ -120,10 +126,13 @@ def has_wildcard(pattern: str) -> bool:
 
 
 def expand_braces(pattern: str) -> list[str]:
-    """The patterns that ``{a,b}`` and ``{00000..00003}`` stand for, as shells and WebDataset write them."""
+    """The patterns that ``{a,b}`` and ``{00000..00003}`` stand for, as shells and WebDataset write
+    them."""
     found = list(islice(_expanded(pattern), _MOST_EXPANDED + 1))
     if len(found) > _MOST_EXPANDED:
-        raise ConfigurationError(f"--input {pattern}: the braces name more than {_MOST_EXPANDED:,} files.")
+        raise ConfigurationError(
+            f"--input {pattern}: the braces name more than {_MOST_EXPANDED:,} files."
+        )
     return found
 
 
@@ -171,11 +180,15 @@ def check_exists(options: SourceOptions) -> None:
     if has_magic(options.uri) and not lists(target):
         return  # each file that it names is asked for
     if not names_place(target) and kind_of(target) is None:
-        raise ConfigurationError(f"--input {options.uri}: there is no bucket '{split_uri(target)[0]}'.")
+        raise ConfigurationError(
+            f"--input {options.uri}: there is no bucket '{split_uri(target)[0]}'."
+        )
     if kind_of(target) is None:
         near = _neighbours(target) if is_local(target) else []
         hint = f" Did you mean {near[0]}?" if near else " Look at the path."
-        raise ConfigurationError(f"--input {safe_uri(options.uri)}: {safe_uri(target)} does not exist.{hint}")
+        raise ConfigurationError(
+            f"--input {safe_uri(options.uri)}: {safe_uri(target)} does not exist.{hint}"
+        )
 
 
 def _neighbours(path: str) -> list[str]:
@@ -184,41 +197,57 @@ def _neighbours(path: str) -> list[str]:
     folder, name = os.path.split(path)
     if not os.path.isdir(folder):
         return []
-    return [os.path.join(folder, near) for near in difflib.get_close_matches(name, os.listdir(folder), n=1)]
+    return [
+        os.path.join(folder, near)
+        for near in difflib.get_close_matches(name, os.listdir(folder), n=1)
+    ]
 
 
 def resolve_format(options: SourceOptions) -> str:
     """Resolves ``auto`` by suffix: of the file, or of the files in a directory or glob."""
     if options.format != "auto":
         if options.format not in INPUT_FORMATS:
-            raise ConfigurationError(f"--input-format {options.format}: allowed are {', '.join(INPUT_FORMATS)}.")
+            raise ConfigurationError(
+                f"--input-format {options.format}: allowed are {', '.join(INPUT_FORMATS)}."
+            )
         return options.format
     if not has_magic(options.uri) and kind_of(options.uri) == "file":
         return _format_of_file(options)
-    every = tuple(dict.fromkeys((*_FORMAT_OF, *(one for kind in MEDIA_KINDS for one in MEDIA_SUFFIXES[kind]))))
-    names = _data(islice((name for name in list_files(options, every) if not _is_bookkeeping(name)), _LOOKED_AT))
+    every = tuple(
+        dict.fromkeys((*_FORMAT_OF, *(one for kind in MEDIA_KINDS for one in MEDIA_SUFFIXES[kind])))
+    )
+    names = _data(
+        islice(
+            (name for name in list_files(options, every) if not _is_bookkeeping(name)), _LOOKED_AT
+        )
+    )
     seen = Counter(_FORMAT_OF.get(suffix_of(name), "files") for name in names)
     if len(seen) > 1:
-        seen.pop("txt", None)  # a caption beside each image, or a licence: text files are not the main content
+        # a caption beside each image, or a licence: text files are not the main content
+        seen.pop("txt", None)
     if len(seen) > 1:
         found = ", ".join(f"{name} ({number})" for name, number in seen.most_common())
         raise ConfigurationError(
-            f"--input {options.uri} holds several formats: {found}. {_described(names)}Say which by --input-format, or "
-            "name the file."
+            f"--input {options.uri} holds several formats: {found}. {_described(names)}Say which by"
+            " --input-format, or name the file."
         )
     if not seen:
         raise ConfigurationError(
-            f"--input {options.uri}: no file of a known suffix ({', '.join(_FORMAT_OF)}, or an image's, a video's or "
-            "a document's). Look at the path, or say --input-format."
+            f"--input {options.uri}: no file of a known suffix ({', '.join(_FORMAT_OF)}, or an"
+            " image's, a video's or a document's). Look at the path, or say --input-format."
         )
     return next(iter(seen))
 
 
 def _described(names: list[str]) -> str:
     """Explains how to read media with metadata files beside them, the layout of `datasets`."""
-    suffixes = [suffix_of(name) for name in names if name.rpartition("/")[2].startswith("metadata.")]
+    suffixes = [
+        suffix_of(name) for name in names if name.rpartition("/")[2].startswith("metadata.")
+    ]
     formats = {_FORMAT_OF[suffix] for suffix in suffixes if suffix in _FORMAT_OF}
-    kinds = Counter(kind for name in names for kind in MEDIA_KINDS if suffix_of(name) in MEDIA_SUFFIXES[kind])
+    kinds = Counter(
+        kind for name in names for kind in MEDIA_KINDS if suffix_of(name) in MEDIA_SUFFIXES[kind]
+    )
     if len(formats) != 1 or not kinds:
         return ""
     return (
@@ -234,8 +263,8 @@ def _format_of_file(options: SourceOptions) -> str:
     if any(suffix in MEDIA_SUFFIXES[kind] for kind in MEDIA_KINDS):
         return "files"
     raise ConfigurationError(
-        f"--input {options.uri}: suffix '{suffix}' does not tell the format; known are {', '.join(_FORMAT_OF)}. "
-        f"Say --input-format ({', '.join(INPUT_FORMATS[1:])})."
+        f"--input {options.uri}: suffix '{suffix}' does not tell the format; known are"
+        f" {', '.join(_FORMAT_OF)}. Say --input-format ({', '.join(INPUT_FORMATS[1:])})."
     )
 
 
@@ -249,11 +278,16 @@ def manifest_splits(options: SourceOptions, format: str, base: str) -> list[Spli
         names = _data(name for name in names if not _is_bookkeeping(name))
     if not names:
         raise ConfigurationError(
-            f"--input {options.uri}: no file with a suffix of {format} ({', '.join(MANIFEST_SUFFIXES[format])})."
+            f"--input {options.uri}: no file with a suffix of {format}"
+            f" ({', '.join(MANIFEST_SUFFIXES[format])})."
         )
     root = base.rstrip("/")
     return [
-        Split(index, options.uri if is_file and not lists(root) else f"{root}/{name}", _shown(name, root))
+        Split(
+            index,
+            options.uri if is_file and not lists(root) else f"{root}/{name}",
+            _shown(name, root),
+        )
         for index, name in enumerate(names)
     ]
 
@@ -271,5 +305,6 @@ def _shown(name: str, root: str) -> str:
 
 
 def _is_bookkeeping(name: str) -> bool:
-    """Whether it is a file that writers leave beside the data: ``_SUCCESS``, ``_metadata``, ``_runs/…``."""
+    """Whether it is a file that writers leave beside the data: ``_SUCCESS``, ``_metadata``,
+    ``_runs/…``."""
     return any(part.startswith("_") for part in name.split("/"))

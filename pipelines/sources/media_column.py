@@ -15,17 +15,19 @@ from pipelines.columns import MEDIA_TYPE
 from pipelines.sources.base64_media import decoded
 from pipelines.sources.options import DEFAULT_MEDIA_COLUMNS, SourceOptions
 
-_TELLING = r"^\s*[A-Za-z][A-Za-z0-9+.-]*://.*[@?:#;]"  # addresses that may contain a password or a signature
+# addresses that may contain a password or a signature
+_TELLING = r"^\s*[A-Za-z][A-Za-z0-9+.-]*://.*[@?:#;]"
 _ITEM = MEDIA_TYPE.value_type
 _EXPECTED = "a URI, a list of URIs, or a struct {bytes, path}"
 
 
 def choose_media_column(columns: pa.Schema, options: SourceOptions) -> tuple[MediaKind, str | None]:
-    """Finds the kind of media and the column that holds them; None if there is no such column and none is required.
+    """Finds the kind of media and the column that holds them; None if there is no such column and
+    none is required.
 
     Raises:
-        ConfigurationError: There is no media column, there are several and no option names one, or its type cannot be
-            media.
+        ConfigurationError: There is no media column, there are several and no option names one, or
+            its type cannot be media.
     """
     named = options.named_media
     if options.without_media:
@@ -44,28 +46,37 @@ def choose_media_column(columns: pa.Schema, options: SourceOptions) -> tuple[Med
                     f"--input {options.uri}",
                     "image",
                     columns,
-                    "no media column (image, images, video, document, pdf); name yours with --image-column, "
-                    "--video-column or --document-column",
+                    "no media column (image, images, video, document, pdf); name yours with"
+                    " --image-column, --video-column or --document-column",
                 )
             )
         if len(found) > 1:
             kinds = " or ".join(f"--{DEFAULT_MEDIA_COLUMNS[name]}-column {name}" for name in found)
             raise ConfigurationError(
-                f"--input {options.uri} has several media columns: {', '.join(found)}. Say which to use: {kinds}."
+                f"--input {options.uri} has several media columns: {', '.join(found)}. Say which to"
+                f" use: {kinds}."
             )
         name, kind = found[0], DEFAULT_MEDIA_COLUMNS[found[0]]
     if uri_type(columns.field(name).type) is False:
-        raise ConfigurationError(f"Column '{name}' is {columns.field(name).type}; media need {_EXPECTED}.")
+        raise ConfigurationError(
+            f"Column '{name}' is {columns.field(name).type}; media need {_EXPECTED}."
+        )
     return kind, name
 
 
-def _missing(subject: str, wanted: str, columns: pa.Schema, what: str = "no such column in the manifest") -> str:
+def _missing(
+    subject: str, wanted: str, columns: pa.Schema, what: str = "no such column in the manifest"
+) -> str:
     close = difflib.get_close_matches(wanted.lower(), columns.names, n=1, cutoff=0.6) or [
         name
         for name in columns.names
         if any(word in name.lower() for word in (wanted.lower(), "url", "uri", "path", "file"))
     ]
-    hint = f" Did you mean --image-column {close[0]}?" if close and subject.startswith("--input") else ""
+    hint = (
+        f" Did you mean --image-column {close[0]}?"
+        if close and subject.startswith("--input")
+        else ""
+    )
     hint = hint or (f" Did you mean {close[0]}?" if close else "")
     return f"{subject}: {what}. Columns there: {', '.join(columns.names) or 'none'}.{hint}"
 
@@ -74,7 +85,8 @@ def uri_type(kind: pa.DataType) -> pa.DataType | bool | None:
     """Type of the media column in the output: its URIs without inline bytes.
 
     Returns:
-        ``None`` if the column is bytes only and nothing passes through; ``False`` if the type cannot be media.
+        ``None`` if the column is bytes only and nothing passes through; ``False`` if the type
+        cannot be media.
     """
     if pa.types.is_dictionary(kind):
         return uri_type(kind.value_type)
@@ -97,18 +109,28 @@ def holds_several(kind: pa.DataType) -> bool:
 
 
 def _is_list(kind: pa.DataType) -> bool:
-    return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    return (
+        pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    )
 
 
 def _is_text(kind: pa.DataType) -> bool:
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    return (
+        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    )
 
 
 def _is_binary(kind: pa.DataType) -> bool:
-    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind)
+    return (
+        pa.types.is_binary(kind)
+        or pa.types.is_large_binary(kind)
+        or pa.types.is_fixed_size_binary(kind)
+    )
 
 
-def to_media(column: pa.Array, *, optional: bool = False) -> tuple[pa.ListArray, pa.Array | None, dict[int, str]]:
+def to_media(
+    column: pa.Array, *, optional: bool = False
+) -> tuple[pa.ListArray, pa.Array | None, dict[int, str]]:
     """Converts a media column to one form.
 
     Args:
@@ -116,8 +138,8 @@ def to_media(column: pa.Array, *, optional: bool = False) -> tuple[pa.ListArray,
         optional: Whether a row may have no media.
 
     Returns:
-        The media (``list<struct<uri, bytes>>``, null if there are none), the URIs that pass through (``None`` for a
-        column of bare bytes), and the problems by row.
+        The media (``list<struct<uri, bytes>>``, null if there are none), the URIs that pass through
+        (``None`` for a column of bare bytes), and the problems by row.
     """
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
@@ -135,11 +157,17 @@ def to_media(column: pa.Array, *, optional: bool = False) -> tuple[pa.ListArray,
     missing = pc.is_null(items).to_numpy(zero_copy_only=False)
     without = np.flatnonzero(np.diff(offsets) == 0).tolist()
     problems = dict.fromkeys(without, f"no media; {_EXPECTED} is needed")
-    problems |= dict.fromkeys(rows[missing].tolist(), f"a null or empty media value; {_EXPECTED} is needed")
+    problems |= dict.fromkeys(
+        rows[missing].tolist(), f"a null or empty media value; {_EXPECTED} is needed"
+    )
     bad = np.zeros(size, bool)
     bad[list(problems)] = True
     if optional:
-        problems = {row: text for row, text in problems.items() if _is_list(column.type) and row not in set(without)}
+        problems = {
+            row: text
+            for row, text in problems.items()
+            if _is_list(column.type) and row not in set(without)
+        }
     media = pa.ListArray.from_arrays(pa.array(offsets), items)
     if bad.any():
         media = pc.if_else(pa.array(~bad), media, pa.scalar(None, MEDIA_TYPE))
@@ -151,7 +179,8 @@ def to_media(column: pa.Array, *, optional: bool = False) -> tuple[pa.ListArray,
 
 
 def _to_items(column: pa.Array) -> tuple[pa.StructArray, pa.Array | None]:
-    """One ``struct<uri, bytes>`` per value, null if it has neither, and the URIs that pass through."""
+    """One ``struct<uri, bytes>`` per value, null if it has neither, and the URIs that pass
+    through."""
     size, uris, contents = len(column), None, None
     if pa.types.is_struct(column.type):
         names = [field.name for field in column.type]
@@ -166,7 +195,11 @@ def _to_items(column: pa.Array) -> tuple[pa.StructArray, pa.Array | None]:
     paths = uris.cast(pa.string()) if uris is not None else None
     uris = paths if paths is not None else pa.nulls(size, pa.string())
     uris = _without_empty(uris)
-    contents = contents.cast(pa.large_binary()) if contents is not None else pa.nulls(size, pa.large_binary())
+    contents = (
+        contents.cast(pa.large_binary())
+        if contents is not None
+        else pa.nulls(size, pa.large_binary())
+    )
     contents = _without_empty(contents)
     if paths is not None:
         uris, contents, inline = decoded(_without_blanks(uris), contents)
@@ -189,11 +222,16 @@ def _shown(paths: pa.Array) -> pa.Array:
     told = pc.fill_null(pc.match_substring_regex(paths, _TELLING), False)
     if not pc.any(told).as_py():
         return paths
-    shown = pa.array([without_credentials(uri) for uri in paths.filter(told).to_pylist()], paths.type)
+    shown = pa.array(
+        [without_credentials(uri) for uri in paths.filter(told).to_pylist()], paths.type
+    )
     return pc.replace_with_mask(paths, told, shown)
 
 
 def _without_empty(values: pa.Array) -> pa.Array:
-    """Turns empty values into null. Copies only if there are any: values may be megabytes of images."""
+    """Turns empty values into null. Copies only if there are any: values may be megabytes of
+    images."""
     empty = pc.fill_null(pc.equal(pc.binary_length(values), 0), False)
-    return pc.if_else(empty, pa.scalar(None, values.type), values) if pc.any(empty).as_py() else values
+    return (
+        pc.if_else(empty, pa.scalar(None, values.type), values) if pc.any(empty).as_py() else values
+    )

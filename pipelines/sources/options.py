@@ -17,7 +17,17 @@ if TYPE_CHECKING:
     from pipelines.sources.wanted import Wanted
 
 InputFormat = Literal[
-    "auto", "parquet", "jsonl", "csv", "txt", "webdataset", "files", "delta", "iceberg", "lance", "datasets"
+    "auto",
+    "parquet",
+    "jsonl",
+    "csv",
+    "txt",
+    "webdataset",
+    "files",
+    "delta",
+    "iceberg",
+    "lance",
+    "datasets",
 ]
 
 INPUT_FORMATS: tuple[str, ...] = get_args(InputFormat)
@@ -60,7 +70,8 @@ MEDIA_SUFFIXES: dict[MediaKind, tuple[str, ...]] = {
 
 PROMPT_COLUMNS = ("question", "phrase", "choices")  # decide what is asked, in most tasks
 _SUFFIXES_SHOWN = 8
-SEVERAL_MEDIA = "several_media"  # key in the details of a plan, for formats that have no media column
+# key in the details of a plan, for formats that have no media column
+SEVERAL_MEDIA = "several_media"
 POSITION_BITS = 40  # bits for a row's number within its file, in `__position`
 
 
@@ -68,7 +79,8 @@ class Reshape(Protocol):
     """Converts rows from a reader into rows with other columns. Picklable."""
 
     def columns(self, given: pa.Schema) -> pa.Schema:
-        """The columns after `rows`. Raises ConfigurationError if ``given`` are not the right ones."""
+        """The columns after `rows`. Raises ConfigurationError if ``given`` are not the right
+        ones."""
 
     def rows(self, plan: SourcePlan, split: Split, raw: RawRows) -> RawRows:
         """The same number of rows, in those columns."""
@@ -79,28 +91,35 @@ class SourceOptions:
     """What to read, and the meaning of columns.
 
     Args:
-        uri: A manifest file, a directory or glob of manifest parts or media files; a local path, or a URI of any
-            scheme of `internvl_ops.stores.schemes`.
+        uri: A manifest file, a directory or glob of manifest parts or media files; a local path, or
+            a URI of any scheme of `internvl_ops.stores.schemes`.
         format: ``auto`` decides by suffix; name the format if the suffix does not tell.
-        id_column: Column that identifies a row. By default ``id`` if there is one; otherwise ids are made.
+        id_column: Column that identifies a row. By default ``id`` if there is one; otherwise ids
+            are made.
         image_column: Column with images. At most one of the three media columns may be named.
-        video_column: Column with videos. With ``txt`` and ``files``, naming it makes every entry a video.
+        video_column: Column with videos. With ``txt`` and ``files``, naming it makes every entry a
+            video.
         document_column: Column with documents; with ``txt`` and ``files`` it works in the same way.
-        limit: Read only this many rows, from the start; with `where`, this many of those that are wanted.
+        limit: Read only this many rows, from the start; with `where`, this many of those that are
+            wanted.
         prompt_columns: Columns whose values contribute to a made id, besides the media.
         media_optional: Whether a row, or the whole manifest, may have no media.
-        without_media: Read no media, even if the manifest has a column of them; the column is carried.
-        page_by_page: Whether a folder of TIFFs is one of documents if one of the first has several pages.
+        without_media: Read no media, even if the manifest has a column of them; the column is
+            carried.
+        page_by_page: Whether a folder of TIFFs is one of documents if one of the first has several
+            pages.
         files: The files of the manifest, if `uri` is a file that names them; the order is theirs.
         recursive: Whether a directory is read with its subdirectories.
         media_root: Base of relative media URIs, instead of the manifest's folder.
         max_bytes: Largest file read from a shard.
-        names: Columns to keep, besides those that the job itself reads; all by default. In a CSV without a header,
-            the names of its columns.
-        where: Condition in SQL on the columns of the input; rows for which it is not true are left out.
+        names: Columns to keep, besides those that the job itself reads; all by default. In a CSV
+            without a header, the names of its columns.
+        where: Condition in SQL on the columns of the input; rows for which it is not true are left
+            out.
         s3_anonymous: Read S3 without credentials.
         s3_requester_pays: Pay for requests to S3.
-        reshape: Converts the rows of a manifest to other columns; media and id are then looked up among those.
+        reshape: Converts the rows of a manifest to other columns; media and id are then looked up
+            among those.
     """
 
     uri: str
@@ -133,7 +152,11 @@ class SourceOptions:
     def named_media(self) -> dict[MediaKind, str]:
         """Media columns named by an option."""
         named: dict[MediaKind, str | None]
-        named = {"image": self.image_column, "video": self.video_column, "document": self.document_column}
+        named = {
+            "image": self.image_column,
+            "video": self.video_column,
+            "document": self.document_column,
+        }
         return {kind: name for kind in MEDIA_KINDS if (name := named[kind])}
 
     @property
@@ -176,7 +199,8 @@ class SourcePlan:
     Args:
         options: As given.
         format: The resolved format, never ``auto``.
-        base: Folder or prefix that relative media URIs are resolved against, without a trailing slash.
+        base: Folder or prefix that relative media URIs are resolved against, without a trailing
+            slash.
         columns: Columns as the reader of the format yields them.
         schema: Passthrough columns: their names and types in every table.
         id_column: Column that holds the id; ``None`` if ids are made.
@@ -192,7 +216,8 @@ class SourcePlan:
         looked_at_all: Whether these are all files.
         several_media: Whether a row may have more than one file.
         wanted: Which rows are wanted; None for all.
-        snapshot: The state of a table that is read, whatever is written to it meanwhile; empty for other inputs.
+        snapshot: The state of a table that is read, whatever is written to it meanwhile; empty for
+            other inputs.
     """
 
     options: SourceOptions
@@ -225,8 +250,8 @@ class SourcePlan:
         if len(by_suffix) > _SUFFIXES_SHOWN:
             by_suffix[_SUFFIXES_SHOWN:] = [f"{len(by_suffix) - _SUFFIXES_SHOWN} other suffixes"]
         return (
-            f"{sum(self.left_out.values()):,} of {first}{self.looked_at:,} files are left out: by their suffix they "
-            f"are no {self.media_kind}s ({', '.join(by_suffix)})"
+            f"{sum(self.left_out.values()):,} of {first}{self.looked_at:,} files are left out: by"
+            f" their suffix they are no {self.media_kind}s ({', '.join(by_suffix)})"
         )
 
     @property
@@ -235,10 +260,17 @@ class SourcePlan:
         return pa.schema([pa.field("id", pa.string()), *self.schema, *READ])
 
     def is_asked(self, column: str) -> bool:
-        """Whether a bad value in this column fails the row. Other columns are only carried and never fail it."""
-        if self.options.reshape or column in (self.id_column, self.media_column, *self.options.prompt_columns):
+        """Whether a bad value in this column fails the row. Other columns are only carried and
+        never fail it."""
+        if self.options.reshape or column in (
+            self.id_column,
+            self.media_column,
+            *self.options.prompt_columns,
+        ):
             return True
-        return column == "sampling_params" or (self.media_kind == "video" and column in ("start", "end"))
+        return column == "sampling_params" or (
+            self.media_kind == "video" and column in ("start", "end")
+        )
 
     def place(self, position: int) -> str:
         """A ``__position`` in the form for a person: ``manifest.jsonl:17``."""

@@ -1,4 +1,5 @@
-"""Examines the input before anything starts: its format, its columns, its number of rows, split by split."""
+"""Examines the input before anything starts: its format, its columns, its number of rows, split by
+split."""
 
 from __future__ import annotations
 
@@ -19,7 +20,13 @@ from pipelines.flags import in_flags
 from pipelines.patience import read_patiently
 from pipelines.sources import csv, files, jsonl, parquet, txt, webdataset
 from pipelines.sources.files import with_kind
-from pipelines.sources.listing import check_exists, folder_of, manifest_splits, resolve_format, table_format
+from pipelines.sources.listing import (
+    check_exists,
+    folder_of,
+    manifest_splits,
+    resolve_format,
+    table_format,
+)
 from pipelines.sources.media_column import choose_media_column, holds_several, uri_type
 from pipelines.sources.options import SEVERAL_MEDIA, SourceOptions, SourcePlan, Split
 from pipelines.sources.places import columns_in_path, names_in_paths
@@ -30,7 +37,8 @@ from pipelines.sources.tables import kinds as tables
 from pipelines.sources.tables.shared import SNAPSHOT
 from pipelines.sources.wanted import Wanted, check_names, narrowed, wanted_of
 
-# A reader is a module: inspect(splits, options) at start, count(plan, split), and read(plan, split, rows, bytes).
+# A reader is a module: inspect(splits, options) at start, count(plan, split), and read(plan, split,
+# rows, bytes).
 _READERS: dict[str, Any] = {
     "parquet": parquet,
     "jsonl": jsonl,
@@ -53,11 +61,13 @@ _LOOKED_AT = 20  # tables in which a wanted row is looked for, to sample it
 
 
 def plan_source(options: SourceOptions) -> SourcePlan:
-    """Settles how the input is read: format, files, columns, types. Reads a sample of it, never the whole.
+    """Settles how the input is read: format, files, columns, types. Reads a sample of it, never the
+    whole.
 
     Raises:
-        ConfigurationError: The input does not exist, contains no files, or has an unknown or unreadable format; or a
-            column is missing or has an unusable type. The message names the option, its value and what is allowed.
+        ConfigurationError: The input does not exist, contains no files, or has an unknown or
+            unreadable format; or a column is missing or has an unusable type. The message names the
+            option, its value and what is allowed.
     """
     options = _checked(replace(options, uri=check_scheme("--input", options.uri)))
     read_with(options.settings)
@@ -66,7 +76,9 @@ def plan_source(options: SourceOptions) -> SourcePlan:
     except store(options.uri).failures as error:
         said, advice = safe_text(str(error)), store(options.uri).advice(error)
         hint = f". {in_flags(advice)}" if advice else ""
-        raise ConfigurationError(f"--input {safe_uri(options.uri)} cannot be read: {said}{hint}") from error
+        raise ConfigurationError(
+            f"--input {safe_uri(options.uri)} cannot be read: {said}{hint}"
+        ) from error
 
 
 def _plan(options: SourceOptions) -> SourcePlan:
@@ -103,9 +115,11 @@ def _plan(options: SourceOptions) -> SourcePlan:
         wanted=wanted,
         snapshot=details.get(SNAPSHOT, {}),
         in_path=in_path,
-        several_media=details.get(SEVERAL_MEDIA, False)
-        if column is None or inline
-        else holds_several(shaped.field(column).type),
+        several_media=(
+            details.get(SEVERAL_MEDIA, False)
+            if column is None or inline
+            else holds_several(shaped.field(column).type)
+        ),
         **(files.left_out(options) if format == "files" else {}),
     )
     if options.names and not options.reshape and not empty:
@@ -116,13 +130,19 @@ def _plan(options: SourceOptions) -> SourcePlan:
     rows = [split.rows for split in plan.splits]
     known = None if None in rows else sum(rows)  # type: ignore[arg-type]
     uris, several = _sample(plan)
-    return replace(plan, total_rows=known, sample_uris=uris, several_media=plan.several_media or several)
+    return replace(
+        plan, total_rows=known, sample_uris=uris, several_media=plan.several_media or several
+    )
 
 
 def _splits(options: SourceOptions, format: str, base: str) -> list[Split]:
     if format in tables.NAMES:
         return []  # the table says which files there are
-    return files.plan_splits(options, base) if format == "files" else manifest_splits(options, format, base)
+    return (
+        files.plan_splits(options, base)
+        if format == "files"
+        else manifest_splits(options, format, base)
+    )
 
 
 def _wanted(options: SourceOptions, format: str, columns: pa.Schema) -> Wanted | None:
@@ -139,7 +159,9 @@ def _media_root(options: SourceOptions, format: str) -> str | None:
     if options.media_root is None:
         return None
     if format in ("files", "webdataset"):
-        raise ConfigurationError(f"--media-root {options.media_root}: the media of {format} are the input itself.")
+        raise ConfigurationError(
+            f"--media-root {options.media_root}: the media of {format} are the input itself."
+        )
     root = check_scheme("--media-root", options.media_root).rstrip("/") or "/"
     if kind_of(root) != "directory":
         raise ConfigurationError(f"--media-root {options.media_root}: no such folder.")
@@ -147,7 +169,8 @@ def _media_root(options: SourceOptions, format: str) -> str | None:
 
 
 def _columns_of_nothing(options: SourceOptions) -> pa.Schema:
-    """Columns of an empty manifest, which is a job of zero rows: the columns that the options name."""
+    """Columns of an empty manifest, which is a job of zero rows: the columns that the options
+    name."""
     names = dict.fromkeys([options.media_name[1], options.id_column])
     return pa.schema([(name, pa.string()) for name in names if name])
 
@@ -166,7 +189,9 @@ def read_split(
     return (table for table in _tables(plan, split, batch_rows, batch_bytes) if len(table))
 
 
-def _tables(plan: SourcePlan, split: Split, batch_rows: int, batch_bytes: int) -> Iterator[pa.Table]:
+def _tables(
+    plan: SourcePlan, split: Split, batch_rows: int, batch_bytes: int
+) -> Iterator[pa.Table]:
     """See `read_split`. A table of rows of which none is wanted is empty."""
     read_with(plan.options.settings)
     reshape, wanted, left = plan.options.reshape, plan.wanted, split.most
@@ -175,7 +200,9 @@ def _tables(plan: SourcePlan, split: Split, batch_rows: int, batch_bytes: int) -
     if wanted is not None and not wanted.may_hold(constants):
         return
     for raw in _READERS[plan.format].read(plan, split, batch_rows, batch_bytes):
-        raw.columns |= {name: pa.repeat(value, len(raw.numbers)) for name, value in constants.items()}
+        raw.columns |= {
+            name: pa.repeat(value, len(raw.numbers)) for name, value in constants.items()
+        }
         raw = raw if wanted is None else wanted.of(raw)
         if left is not None:
             raw = raw if len(raw.numbers) <= left else raw.take(np.arange(left))
@@ -189,8 +216,8 @@ def _tables(plan: SourcePlan, split: Split, batch_rows: int, batch_bytes: int) -
 def count_rows(plan: SourcePlan) -> int | None:
     """Exact number of rows that the splits will yield. Reads text manifests to their end.
 
-    ``None`` for WebDataset shards that are compressed or in a store, and with ``where``: counting would mean reading
-    all of it.
+    ``None`` for WebDataset shards that are compressed or in a store, and with ``where``: counting
+    would mean reading all of it.
     """
     total = 0
     for split in plan.splits:
@@ -209,7 +236,9 @@ def has_rows(plan: SourcePlan) -> bool:
 
 
 def _first_rows(plan: SourcePlan, split: Split) -> Iterator[pa.Table]:
-    return read_patiently(partial(read_split, plan, split, batch_rows=1), f"{safe_uri(split.uri)} could not be read")
+    return read_patiently(
+        partial(read_split, plan, split, batch_rows=1), f"{safe_uri(split.uri)} could not be read"
+    )
 
 
 def count_split(plan: SourcePlan, split: Split) -> int | None:
@@ -240,13 +269,14 @@ def _check_columns(columns: pa.Schema, options: SourceOptions) -> None:
         )
     if options.id_column not in (None, "id") and "id" in names:
         raise ConfigurationError(
-            f"--id-column {options.id_column}: the manifest also has a column 'id', and the output can hold one only. "
-            "Rename it, or leave the option out to use it."
+            f"--id-column {options.id_column}: the manifest also has a column 'id', and the output"
+            " can hold one only. Rename it, or leave the option out to use it."
         )
 
 
 def _free_names(names: Sequence[str]) -> dict[str, str]:
-    """The name of each column from here on: ``manifest_<name>`` if the pipeline has a column of that name.
+    """The name of each column from here on: ``manifest_<name>`` if the pipeline has a column of
+    that name.
 
     A null character ends a name for some readers, so it is replaced.
     """
@@ -282,7 +312,8 @@ def _limited(plan: SourcePlan) -> SourcePlan:
             left -= kept[-1].rows or 0
             continue
         capped = replace(split, max_rows=left)
-        unread = number == len(plan.splits) - 1 and split.rows is None  # no later split depends on its number of rows
+        # no later split depends on its number of rows
+        unread = number == len(plan.splits) - 1 and split.rows is None
         rows = None if unread else count_split(plan, capped)
         kept.append(replace(capped, rows=rows))
         left -= rows or 0
@@ -298,7 +329,10 @@ def _sample(plan: SourcePlan) -> tuple[list[str], bool]:
     others: list[str] = []
     several = False
     for split in plan.splits[:: -(-len(plan.splits) // _SAMPLED_FILES) or 1]:
-        tables = islice(_tables(plan, split, _SAMPLED_ROWS, _SAMPLED_BYTES), 1 if plan.wanted is None else _LOOKED_AT)
+        tables = islice(
+            _tables(plan, split, _SAMPLED_ROWS, _SAMPLED_BYTES),
+            1 if plan.wanted is None else _LOOKED_AT,
+        )
         for table in islice((table for table in tables if len(table)), 1):
             column = table["__media"].combine_chunks()
             several = several or (pc.max(pc.list_value_length(column)).as_py() or 0) > 1

@@ -1,6 +1,8 @@
-"""What a condition in SQL says of itself, before any row is read: its columns, and bounds of their values.
+"""What a condition in SQL says of itself, before any row is read: its columns, and bounds of their
+values.
 
-DuckDB parses it. What is not understood here is not looked at: bounds are implied by the condition, and may be none.
+DuckDB parses it. What is not understood here is not looked at: bounds are implied by the condition,
+and may be none.
 """
 
 from __future__ import annotations
@@ -44,7 +46,8 @@ class Bound:
     values: tuple[Any, ...]
 
     def of(self, schema: pa.Schema) -> TypedBound | None:
-        """The bound on a column of ``schema``; None if there is none, or its type compares in another way."""
+        """The bound on a column of ``schema``; None if there is none, or its type compares in
+        another way."""
         named = [field for field in schema if field.name.casefold() == self.column.casefold()]
         if len(named) != 1:
             return None
@@ -68,13 +71,18 @@ class TypedBound:
 
 
 def _typed(value: Any, kind: pa.DataType) -> pa.Scalar | None:
-    """A value as the column holds it. Floats are left out: NaN is above all numbers, and statistics do not count it."""
+    """A value as the column holds it. Floats are left out: NaN is above all numbers, and statistics
+    do not count it."""
     if isinstance(value, bool):
         fits = pa.types.is_boolean(kind)
     elif isinstance(value, int):
         fits = pa.types.is_integer(kind)
     else:
-        text = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+        text = (
+            pa.types.is_string(kind)
+            or pa.types.is_large_string(kind)
+            or pa.types.is_string_view(kind)
+        )
         fits = text or pa.types.is_date32(kind) or (pa.types.is_timestamp(kind) and kind.tz is None)
     try:
         return pa.scalar(value).cast(kind) if fits else None
@@ -88,13 +96,17 @@ def _parsed(expression: str) -> Node | None:
     duckdb = library("duckdb", "sql", "--where")
     connection = duckdb.connect(config={"threads": 1})
     try:
-        said = connection.execute("SELECT json_serialize_sql(?)", [f"SELECT 1 FROM t WHERE ({expression}\n)"])
+        said = connection.execute(
+            "SELECT json_serialize_sql(?)", [f"SELECT 1 FROM t WHERE ({expression}\n)"]
+        )
         found = json.loads(said.fetchone()[0])
     finally:
         connection.close()
     if found.get("error"):
         if found.get("error_type") == "parser":
-            raise ConfigurationError(f"--where {expression!r}: {found['error_message']}. Give a condition in SQL.")
+            raise ConfigurationError(
+                f"--where {expression!r}: {found['error_message']}. Give a condition in SQL."
+            )
         return None
     statements = found["statements"]
     return statements[0]["node"]["where_clause"] if len(statements) == 1 else None
@@ -122,12 +134,18 @@ def columns_in(expression: str, names: Sequence[str]) -> tuple[str, ...]:
     if not nodes or any(node["class"] in ("STAR", "POSITIONAL_REFERENCE") for node in nodes):
         return tuple(names)
     # The first part of a name may be the table, the second a field.
-    said = {part.casefold() for node in nodes if node["class"] == "COLUMN_REF" for part in node["column_names"]}
+    said = {
+        part.casefold()
+        for node in nodes
+        if node["class"] == "COLUMN_REF"
+        for part in node["column_names"]
+    }
     return tuple(name for name in names if name.casefold() in said)
 
 
 def check_steady(expression: str, names: Sequence[str]) -> None:
-    """Refuses a condition whose answer about a row depends on the time, on chance, or on other rows.
+    """Refuses a condition whose answer about a row depends on the time, on chance, or on other
+    rows.
 
     A part of the input that is read a second time has to have the same rows.
 
@@ -138,7 +156,9 @@ def check_steady(expression: str, names: Sequence[str]) -> None:
     changing = _changing_functions()
     for node in _nodes(_parsed(expression)):
         if node["class"] in ("WINDOW", "SUBQUERY"):
-            raise ConfigurationError(f"--where {expression!r}: must be a condition on one row, such as a = 1.")
+            raise ConfigurationError(
+                f"--where {expression!r}: must be a condition on one row, such as a = 1."
+            )
         called = []
         if node["class"] == "FUNCTION":
             called = [node["function_name"]]
@@ -146,8 +166,9 @@ def check_steady(expression: str, names: Sequence[str]) -> None:
             called = node["column_names"][:1]
         if found := changing.intersection(name.casefold() for name in called):
             raise ConfigurationError(
-                f"--where {expression!r}: {min(found)} has another value each time that it is read, and a part of the "
-                "input may be read twice. Write the value itself, such as DATE '2026-01-31'."
+                f"--where {expression!r}: {min(found)} has another value each time that it is read,"
+                " and a part of the input may be read twice. Write the value itself, such as DATE"
+                " '2026-01-31'."
             )
 
 
@@ -156,7 +177,9 @@ def _changing_functions() -> frozenset[str]:
     duckdb = library("duckdb", "sql", "--where")
     connection = duckdb.connect(config={"threads": 1})
     try:
-        found = connection.execute("SELECT function_name FROM duckdb_functions() WHERE stability <> 'CONSISTENT'")
+        found = connection.execute(
+            "SELECT function_name FROM duckdb_functions() WHERE stability <> 'CONSISTENT'"
+        )
         names = {name for (name,) in found.fetchall()}
     finally:
         connection.close()
@@ -164,7 +187,8 @@ def _changing_functions() -> frozenset[str]:
 
 
 def bounds_in(expression: str) -> tuple[Bound, ...]:
-    """Comparisons that follow from the condition. Rows that fail one are not wanted; others may not be, either."""
+    """Comparisons that follow from the condition. Rows that fail one are not wanted; others may not
+    be, either."""
     tree = _parsed(expression)
     return () if tree is None else tuple(_bounds(tree))
 
@@ -193,7 +217,11 @@ def _bound(column: Node, operator: str, given: list[Node]) -> Iterator[Bound]:
 
 def _column(node: Node) -> str | None:
     """The name of a column; None for all else, also for a field of a column."""
-    return node["column_names"][0] if node["class"] == "COLUMN_REF" and len(node["column_names"]) == 1 else None
+    return (
+        node["column_names"][0]
+        if node["class"] == "COLUMN_REF" and len(node["column_names"]) == 1
+        else None
+    )
 
 
 def _constant(node: Node) -> int | bool | str | None:

@@ -15,7 +15,15 @@ from internvl_ops.errors import ConfigurationError
 from internvl_ops.stores.base import BLOCK, EntryKind, Settings, Store
 from internvl_ops.stores.opening import refuse_keys, store_of
 from internvl_ops.stores.redaction import safe_uri
-from internvl_ops.stores.schemes import LOCAL, SCHEME, canonical, read_schemes, scheme_named, scheme_of, split_uri
+from internvl_ops.stores.schemes import (
+    LOCAL,
+    SCHEME,
+    canonical,
+    read_schemes,
+    scheme_named,
+    scheme_of,
+    split_uri,
+)
 from pipelines.sources.gzip_stream import GzipStream
 from pipelines.sources.options import Split
 
@@ -50,8 +58,9 @@ def check_scheme(option: str, uri: str) -> str:
     match = SCHEME.match(uri)
     if match and scheme_named(match[1]) is None:
         raise ConfigurationError(
-            f"{option} {safe_uri(uri)}: scheme '{match[1]}' is not read; allowed are {read_schemes()}. "
-            "Copy the manifest there; its media may still be http(s):// addresses."
+            f"{option} {safe_uri(uri)}: scheme '{match[1]}' is not read; allowed are"
+            f" {read_schemes()}. Copy the manifest there; its media may still be http(s)://"
+            " addresses."
         )
     plain = canonical(uri)
     if is_local(plain):
@@ -66,12 +75,14 @@ def is_local(uri: str) -> bool:
 
 
 def names_place(uri: str) -> bool:
-    """Whether the URI names a folder of a bucket or an object in it, or a local path, and not a whole bucket."""
+    """Whether the URI names a folder of a bucket or an object in it, or a local path, and not a
+    whole bucket."""
     return is_local(uri) or bool(split_uri(uri)[1])
 
 
 def _path_of(uri: str) -> str:
-    """The path of a ``file:`` URI, whose characters may be quoted. A path that exists as it is written comes first."""
+    """The path of a ``file:`` URI, whose characters may be quoted. A path that exists as it is
+    written comes first."""
     path = _FILE.sub("", uri)
     plain = unquote(path)
     return plain if plain != path and not os.path.lexists(path) and os.path.lexists(plain) else path
@@ -79,7 +90,8 @@ def _path_of(uri: str) -> str:
 
 def has_magic(uri: str) -> bool:
     """Whether the URI is a glob. A path that exists literally is not."""
-    if not scheme_of(uri).lists:  # a question mark begins a query, and no server lists what would match
+    # a question mark begins a query, and no server lists what would match
+    if not scheme_of(uri).lists:
         return bool(_BRACES.search(uri))
     if not _MAGIC.search(uri):
         return False
@@ -87,14 +99,16 @@ def has_magic(uri: str) -> bool:
 
 
 def split_glob(uri: str) -> tuple[str, str]:
-    """Splits a glob into the folder before its first wildcard and the pattern relative to that folder."""
+    """Splits a glob into the folder before its first wildcard and the pattern relative to that
+    folder."""
     parts = uri.split("/")
     first = next(i for i, part in enumerate(parts) if _MAGIC.search(part))
     return "/".join(parts[:first]) or "/", "/".join(parts[first:])
 
 
 def kind_of(uri: str) -> EntryKind | None:
-    """The kind of entry at the URI; ``None`` if there is none. Raises OSError if the storage does not answer."""
+    """The kind of entry at the URI; ``None`` if there is none. Raises OSError if the storage does
+    not answer."""
     return store(uri).kind(uri)
 
 
@@ -119,7 +133,8 @@ def without_query(uri: str) -> str:
 
 
 def suffix_of(name: str) -> str:
-    """Lower-case suffix of a file name, ignoring that of a compression: ``.jsonl`` for ``a.jsonl.gz``."""
+    """Lower-case suffix of a file name, ignoring that of a compression: ``.jsonl`` for
+    ``a.jsonl.gz``."""
     stem, suffix = os.path.splitext(name.lower())
     return os.path.splitext(stem)[1] if suffix in _COMPRESSION and suffix != ".tgz" else suffix
 
@@ -136,8 +151,8 @@ def open_input(uri: str, *, block_size: int | None = BLOCK) -> BinaryIO:
     """Opens a file for reading, seekable.
 
     Args:
-        block_size: Bytes that a request to a store reads ahead; fewer for a look at the head, ``None`` for a reader
-            that requests exactly what it needs.
+        block_size: Bytes that a request to a store reads ahead; fewer for a look at the head,
+            ``None`` for a reader that requests exactly what it needs.
     """
     return store(uri).open(uri, block_size=block_size)
 
@@ -146,8 +161,8 @@ def open_stream(uri: str, *, block_size: int = BLOCK) -> tuple[Any, Watched]:
     """Opens a file for reading from front to back, decompressed by suffix.
 
     Returns:
-        The stream of plain bytes, and the file below it. If reading the stream fails, ``file.failed`` tells a failed
-        storage from damaged contents.
+        The stream of plain bytes, and the file below it. If reading the stream fails,
+        ``file.failed`` tells a failed storage from damaged contents.
     """
     import pyarrow as pa
 
@@ -161,7 +176,8 @@ def open_stream(uri: str, *, block_size: int = BLOCK) -> tuple[Any, Watched]:
 
 
 class Watched(io.RawIOBase):
-    """A file that remembers whether a read of it failed, because decoders replace the exception with their own."""
+    """A file that remembers whether a read of it failed, because decoders replace the exception
+    with their own."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -192,7 +208,8 @@ class Watched(io.RawIOBase):
 
 
 def walk(root: str, *, recursive: bool = True, beginning: str = "") -> Iterator[str]:
-    """Lists the files below a directory or prefix, sorted, relative to it; leaves out hidden files and folders.
+    """Lists the files below a directory or prefix, sorted, relative to it; leaves out hidden files
+    and folders.
 
     Streams: a page of keys at a time in buckets, elsewhere one directory at a time.
 
@@ -203,7 +220,8 @@ def walk(root: str, *, recursive: bool = True, beginning: str = "") -> Iterator[
 
 
 def look_at(splits: Sequence[Split], look: Callable[[Split], T]) -> list[tuple[Split, T]]:
-    """Calls ``look`` on each split, in stores many at a time; with more than 2,000 files, only on a sample."""
+    """Calls ``look`` on each split, in stores many at a time; with more than 2,000 files, only on a
+    sample."""
     chosen = splits[:: -(-len(splits) // _LOOKED_AT) or 1]
     if not chosen or is_local(chosen[0].uri):
         return [(split, look(split)) for split in chosen]

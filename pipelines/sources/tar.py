@@ -1,6 +1,7 @@
 """Reads tar files front to back, in constant memory, and distinguishes damage from the regular end.
 
-A tar may follow another one in the same file, as after ``cat a.tar b.tar``. Its members are read, too.
+A tar may follow another one in the same file, as after ``cat a.tar b.tar``. Its members are read,
+too.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ from pipelines.sources.storage import is_compressed, open_stream
 class Shard:
     """A tar file, read member by member.
 
-    Damage raises nothing: it ends the iteration and is described in ``damage``. If the storage fails, its OSError is
-    raised.
+    Damage raises nothing: it ends the iteration and is described in ``damage``. If the storage
+    fails, its OSError is raised.
 
     Args:
         uri: The file; compression is detected by its suffix.
-        streamed: Read everything in order. Otherwise members that are not needed are skipped, which needs an
-            uncompressed tar.
+        streamed: Read everything in order. Otherwise members that are not needed are skipped, which
+            needs an uncompressed tar.
     """
 
     def __init__(self, uri: str, *, streamed: bool = True) -> None:
@@ -34,7 +35,8 @@ class Shard:
         self._tar: Any = None
         try:
             mode: Any = "r|" if streamed else "r:"
-            # Small reads of a compressed shard: if the stream breaks off, everything within one read is lost.
+            # Small reads of a compressed shard: if the stream breaks off, everything within one
+            # read is lost.
             size = 1 << 16 if is_compressed(uri) else 1 << 20
             self._tar = tarfile.open(fileobj=self._stream, mode=mode, bufsize=size, tarinfo=_Header)  # noqa: SIM115
         except (*_DAMAGE, OSError) as error:
@@ -43,7 +45,9 @@ class Shard:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._file.close()
 
     def next_member(self) -> tarfile.TarInfo | None:
@@ -98,7 +102,8 @@ class _Header(tarfile.TarInfo):
         return super()._proc_gnulong(tar)  # type: ignore[misc]
 
     def _refuse_large(self, tar: tarfile.TarFile) -> None:
-        """Refuses a large header: tarfile reads it whole, and a small compressed file may hold one of gigabytes."""
+        """Refuses a large header: tarfile reads it whole, and a small compressed file may hold one
+        of gigabytes."""
         if self.size > _MAX_HEADER_BYTES:
             tar.damage = f"a header of {self.size:,} bytes"  # type: ignore[attr-defined]
             raise tarfile.InvalidHeaderError(tar.damage)  # type: ignore[attr-defined]
@@ -118,7 +123,8 @@ class _Header(tarfile.TarInfo):
 
     @classmethod
     def _after_end(cls, tar: tarfile.TarFile) -> Self:
-        """The first header of a tar that follows this one. Raises EOFHeaderError if there is none."""
+        """The first header of a tar that follows this one. Raises EOFHeaderError if there is
+        none."""
         file: Any = tar.fileobj
         while block := file.read(tarfile.BLOCKSIZE):
             if block.strip(b"\0"):

@@ -14,7 +14,9 @@ from pipelines.sources.options import SourceOptions, SourcePlan, Split
 from pipelines.sources.raw_rows import RawRows
 
 
-def inspect(splits: list[Split], options: SourceOptions) -> tuple[pa.Schema, list[Split], dict[str, Any]]:
+def inspect(
+    splits: list[Split], options: SourceOptions
+) -> tuple[pa.Schema, list[Split], dict[str, Any]]:
     return pa.schema([(options.media_name[1], pa.string())]), splits, {}
 
 
@@ -34,7 +36,9 @@ def _rows(plan: SourcePlan, batch: list[Line]) -> RawRows:
         try:
             uris.append(line.decode("utf-8-sig").strip())  # type: ignore[union-attr]
         except (AttributeError, UnicodeDecodeError) as error:
-            problems[row] = line.message if isinstance(line, Broken) else f"line is not UTF-8 ({error})"
+            problems[row] = (
+                line.message if isinstance(line, Broken) else f"line is not UTF-8 ({error})"
+            )
             uris.append(None)
     numbers = np.fromiter((number for number, _ in batch), np.int64, len(batch))
     return RawRows({str(plan.media_column): pa.array(uris, pa.string())}, numbers, problems)

@@ -18,7 +18,13 @@ from pipelines.sources.options import SourcePlan
 from pipelines.sources.raw_rows import RawRows
 from pipelines.sources.sql_tree import Bound, TypedBound, bounds_in, check_steady, columns_in
 
-_OPERATORS = {"=": operator.eq, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
+_OPERATORS = {
+    "=": operator.eq,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
 
 
 @dataclass(frozen=True)
@@ -28,7 +34,8 @@ class Wanted:
     Args:
         condition: The condition.
         columns: Columns of the input that it looks at, as the input names them.
-        bounds: What every wanted row passes, for readers that can leave out whole parts of a file by it.
+        bounds: What every wanted row passes, for readers that can leave out whole parts of a file
+            by it.
     """
 
     condition: Condition
@@ -45,19 +52,24 @@ class Wanted:
 
     def may_hold(self, constants: dict[str, pa.Scalar]) -> bool:
         """Whether rows can be wanted in which these columns have these values."""
-        row = pa.table({name: pa.repeat(value, 1) for name, value in constants.items() if name in self.columns})
+        row = pa.table(
+            {name: pa.repeat(value, 1) for name, value in constants.items() if name in self.columns}
+        )
         expression = self.expression(row.schema)
         return expression is None or len(row.filter(expression)) > 0
 
     def of(self, raw: RawRows) -> RawRows:
-        """The wanted ones of some rows. A row that cannot be tested is kept, as a row with a problem."""
+        """The wanted ones of some rows. A row that cannot be tested is kept, as a row with a
+        problem."""
         size = len(raw.numbers)
         looked_at = {name: raw.columns[name] for name in self.columns}
         # A table needs a column to have rows.
         rows = pa.table(looked_at if looked_at else {"": pa.nulls(size)})
         kept, problems = self.condition.test(rows)
         for row in raw.problems:
-            kept[row] |= not looked_at or any(not column[row].is_valid for column in looked_at.values())
+            kept[row] |= not looked_at or any(
+                not column[row].is_valid for column in looked_at.values()
+            )
         for row, text in problems.items():
             kept[row] = True
             raw.problems.setdefault(row, text)
@@ -68,7 +80,11 @@ def _expression(bounds: Iterable[TypedBound]) -> Any:
     parts = []
     for bound in bounds:
         field = pc.field(bound.column)
-        parts.append(reduce(operator.or_, (_OPERATORS[bound.operator](field, value) for value in bound.values)))
+        parts.append(
+            reduce(
+                operator.or_, (_OPERATORS[bound.operator](field, value) for value in bound.values)
+            )
+        )
     return reduce(operator.and_, parts) if parts else None
 
 
@@ -86,7 +102,9 @@ def wanted_of(where: str, columns: pa.Schema) -> Wanted:
         condition.check(pa.schema(looked_at or [pa.field("", pa.null())]))
     except ConfigurationError as error:
         kinds = ", ".join(f"{field.name} ({field.type})" for field in columns)
-        raise ConfigurationError(f"{str(error).rstrip('.')}. Columns of the input: {kinds}.") from None
+        raise ConfigurationError(
+            f"{str(error).rstrip('.')}. Columns of the input: {kinds}."
+        ) from None
     return Wanted(condition, names, bounds_in(where))
 
 
@@ -105,9 +123,13 @@ def narrowed(plan: SourcePlan, names: Sequence[str], renamed: dict[str, str]) ->
         columns=pa.schema(
             field
             for field in plan.columns
-            if (name := renamed[field.name]) in kept or plan.is_asked(name) or field.name in looked_at
+            if (name := renamed[field.name]) in kept
+            or plan.is_asked(name)
+            or field.name in looked_at
         ),
-        schema=pa.schema(field for field in plan.schema if field.name in kept or plan.is_asked(field.name)),
+        schema=pa.schema(
+            field for field in plan.schema if field.name in kept or plan.is_asked(field.name)
+        ),
     )
 
 
@@ -120,5 +142,6 @@ def check_names(names: Sequence[str], columns: Sequence[str]) -> None:
     for name in names:
         if name not in columns:
             raise ConfigurationError(
-                f"--columns {','.join(names)}: no column {name!r} in the input. Columns there: {', '.join(columns)}."
+                f"--columns {','.join(names)}: no column {name!r} in the input. Columns there:"
+                f" {', '.join(columns)}."
             )

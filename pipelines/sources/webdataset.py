@@ -1,8 +1,9 @@
 """WebDataset shards: tar files in which the members that share a key form one row.
 
-The key (the path up to the first dot of the file name) is the row's id. The media members are its media, inline. The
-fields of the ``.json`` member and the text members are its columns. A ``.json`` member that is no object, such as a
-list of turns, is the column ``json``. Other members are ignored.
+The key (the path up to the first dot of the file name) is the row's id. The media members are its
+media, inline. The fields of the ``.json`` member and the text members are its columns. A ``.json``
+member that is no object, such as a list of turns, is the column ``json``. Other members are
+ignored.
 """
 
 from __future__ import annotations
@@ -20,7 +21,13 @@ from internvl_ops.errors import ConfigurationError
 from pipelines.sources.conversion import set_aside
 from pipelines.sources.json_columns import Build, build_columns, find_columns, make_builders
 from pipelines.sources.json_objects import parse_object
-from pipelines.sources.options import MEDIA_SUFFIXES, SEVERAL_MEDIA, SourceOptions, SourcePlan, Split
+from pipelines.sources.options import (
+    MEDIA_SUFFIXES,
+    SEVERAL_MEDIA,
+    SourceOptions,
+    SourcePlan,
+    Split,
+)
 from pipelines.sources.raw_rows import RawRows, TooLargeMedia
 from pipelines.sources.storage import is_compressed, is_local, look_at
 from pipelines.sources.tar import Shard
@@ -30,7 +37,8 @@ _MAX_MEDIA_BYTES = 1 << 30
 _MAX_TEXT_BYTES = 16 << 20
 _SAMPLED_SHARDS = 8
 _SAMPLED_ROWS = 1_000
-_SAMPLED_BYTES = 64 << 20  # most bytes read for the columns of one shard; a shard may have to be read with its media
+# most bytes read for the columns of one shard; a shard may have to be read with its media
+_SAMPLED_BYTES = 64 << 20
 Contents = Literal["all", "columns", "none"]
 _MEDIA = pa.list_(pa.struct([("path", pa.string()), ("bytes", pa.large_binary())]))
 
@@ -58,14 +66,21 @@ class ShardRow:
     mended: dict[str, str] = field(default_factory=dict)
 
 
-def inspect(splits: list[Split], options: SourceOptions) -> tuple[pa.Schema, list[Split], dict[str, Any]]:
-    """Finds columns and types in the first samples of a few shards. Raises ConfigurationError if one is no tar."""
+def inspect(
+    splits: list[Split], options: SourceOptions
+) -> tuple[pa.Schema, list[Split], dict[str, Any]]:
+    """Finds columns and types in the first samples of a few shards. Raises ConfigurationError if
+    one is no tar."""
     chosen = splits[:: -(-len(splits) // _SAMPLED_SHARDS) or 1]
     looks = look_at(chosen, lambda split: list(_first_samples(split, options)))
     for split, samples in looks:
         if samples and samples[0].key is None:
-            raise ConfigurationError(f"--input: {split.uri} is no tar that can be read: {samples[0].problem}.")
-    columns, details = find_columns([sample.fields for _, samples in looks for sample in samples], options)
+            raise ConfigurationError(
+                f"--input: {split.uri} is no tar that can be read: {samples[0].problem}."
+            )
+    columns, details = find_columns(
+        [sample.fields for _, samples in looks for sample in samples], options
+    )
     several = any(sample.files > 1 for _, samples in looks for sample in samples)
     return columns, splits, details | {SEVERAL_MEDIA: several}
 
@@ -84,11 +99,14 @@ def count(plan: SourcePlan, split: Split) -> int | None:
     """Number of samples; ``None`` if counting means reading the whole shard."""
     if split.max_rows is None and (not is_local(split.uri) or is_compressed(split.uri)):
         return None
-    return sum(1 for _ in islice(read_samples(split, plan.options, contents="none"), split.max_rows))
+    return sum(
+        1 for _ in islice(read_samples(split, plan.options, contents="none"), split.max_rows)
+    )
 
 
 def read(plan: SourcePlan, split: Split, batch_rows: int, batch_bytes: int) -> Iterator[RawRows]:
-    """Yields the samples of one shard. The unreadable rest of a damaged shard becomes one error row at its end."""
+    """Yields the samples of one shard. The unreadable rest of a damaged shard becomes one error row
+    at its end."""
     builders = make_builders(plan)
     batch: list[ShardRow] = []
     start = size = 0
@@ -102,23 +120,35 @@ def read(plan: SourcePlan, split: Split, batch_rows: int, batch_bytes: int) -> I
         yield _rows(plan, builders, batch, start)
 
 
-def _rows(plan: SourcePlan, builders: dict[str, Build], batch: list[ShardRow], start: int) -> RawRows:
+def _rows(
+    plan: SourcePlan, builders: dict[str, Build], batch: list[ShardRow], start: int
+) -> RawRows:
     raw = RawRows({}, np.arange(start + 1, start + len(batch) + 1))
     raw.problems = {row: sample.problem for row, sample in enumerate(batch) if sample.problem}
     for row, sample in enumerate(batch):
         for key, why in sample.mended.items():
             set_aside(plan, raw, row, key, why)
-    build_columns(builders, [sample.fields for sample in batch], raw, chosen=bool(plan.options.names))
-    raw.media = pa.array([[{"path": path, "bytes": data} for path, data in sample.media] for sample in batch], _MEDIA)
-    raw.ids = pa.array([sample.key for sample in batch], pa.string()) if plan.id_column is None else None
+    build_columns(
+        builders, [sample.fields for sample in batch], raw, chosen=bool(plan.options.names)
+    )
+    raw.media = pa.array(
+        [[{"path": path, "bytes": data} for path, data in sample.media] for sample in batch], _MEDIA
+    )
+    raw.ids = (
+        pa.array([sample.key for sample in batch], pa.string()) if plan.id_column is None else None
+    )
     return raw
 
 
-def read_samples(split: Split, options: SourceOptions, *, contents: Contents = "all") -> Iterator[ShardRow]:
-    """Yields the samples of one shard, from front to back. A sample in which damage is found is the last one.
+def read_samples(
+    split: Split, options: SourceOptions, *, contents: Contents = "all"
+) -> Iterator[ShardRow]:
+    """Yields the samples of one shard, from front to back. A sample in which damage is found is the
+    last one.
 
     Args:
-        contents: Which members to read: ``columns`` leaves out media, and with ``none`` a sample has only its key.
+        contents: Which members to read: ``columns`` leaves out media, and with ``none`` a sample
+            has only its key.
     """
     takes_media = _media_filter(options)
     sample: ShardRow | None = None
@@ -141,16 +171,21 @@ def read_samples(split: Split, options: SourceOptions, *, contents: Contents = "
                 break
         if shard.damage:
             sample = sample or ShardRow(None)
-            sample.problem = f"the shard cannot be read from here on ({shard.damage}); write it anew"
+            sample.problem = (
+                f"the shard cannot be read from here on ({shard.damage}); write it anew"
+            )
         behind = shard.behind
     if sample is not None:
         yield sample
     if behind:
-        yield ShardRow(None, problem=f"the shard cannot be read to its end: {behind}; write it anew")
+        yield ShardRow(
+            None, problem=f"the shard cannot be read to its end: {behind}; write it anew"
+        )
 
 
 def _media_filter(options: SourceOptions) -> Callable[[str], bool]:
-    """Makes a function that tells by the suffix whether a member is media: of the kind, or as named (``seg.png``)."""
+    """Makes a function that tells by the suffix whether a member is media: of the kind, or as named
+    (``seg.png``)."""
     kind, named = options.media_name
     named = named.lower().removeprefix(".")
     if named == kind:
@@ -165,20 +200,29 @@ def _key_and_suffix(path: str) -> tuple[str, str]:
 
 
 def _is_resource_fork(path: str) -> bool:
-    """Whether it is a file in which macOS keeps metadata of the file beside it: ``._a.jpg``, ``__MACOSX/…``."""
+    """Whether it is a file in which macOS keeps metadata of the file beside it: ``._a.jpg``,
+    ``__MACOSX/…``."""
     parts = path.split("/")
     return parts[-1].startswith("._") or "__MACOSX" in parts
 
 
 def _add(
-    sample: ShardRow, shard: Shard, member: tarfile.TarInfo, suffix: str, is_media: bool, max_bytes: int | None
+    sample: ShardRow,
+    shard: Shard,
+    member: tarfile.TarInfo,
+    suffix: str,
+    is_media: bool,
+    max_bytes: int | None,
 ) -> None:
     if not (is_media or suffix == "json" or suffix in _TEXT_MEMBERS):
         return
     limit = min(max_bytes or _MAX_MEDIA_BYTES, _MAX_MEDIA_BYTES) if is_media else _MAX_TEXT_BYTES
     if not member.isreg():
         if is_media:
-            sample.problem = f"member '{member.name}' is a link to '{member.linkname}'; write the shard with the file"
+            sample.problem = (
+                f"member '{member.name}' is a link to '{member.linkname}'; write the shard with the"
+                " file"
+            )
     elif is_media and not member.size:
         sample.problem = f"member '{member.name}' is empty"
     elif member.size > limit:
@@ -187,7 +231,9 @@ def _add(
             f"member '{member.name}' has {member.size:,} bytes; at most {limit:,} are read{option}"
         )
     elif is_media and sample.size + member.size > _MAX_MEDIA_BYTES:
-        sample.problem = TooLargeMedia(f"its members have more than {_MAX_MEDIA_BYTES:,} bytes together")
+        sample.problem = TooLargeMedia(
+            f"its members have more than {_MAX_MEDIA_BYTES:,} bytes together"
+        )
     if sample.problem:
         sample.media.clear()
     if sample.problem or not member.isreg():

@@ -1,4 +1,5 @@
-"""Converts columns that a row only carries to the columns of the output; values that do not fit go on as JSON."""
+"""Converts columns that a row only carries to the columns of the output; values that do not fit go
+on as JSON."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ class Carry:
     """Converts the manifest's columns to those of the output.
 
     Args:
-        types: For columns that are read with another type than the output's, the type of the output.
+        types: For columns that are read with another type than the output's, the type of the
+            output.
         folded: Columns that go into ``more_columns``, and their names there.
         needed: Those folded columns that later stages read.
         more: Whether the output has ``more_columns``.
@@ -32,7 +34,8 @@ class Carry:
     more: bool = False
 
     def __call__(self, rows: pa.Table) -> pa.Table:
-        """``rows`` with the output's types; a value that does not fit becomes null and is kept in ``more_columns``."""
+        """``rows`` with the output's types; a value that does not fit becomes null and is kept in
+        ``more_columns``."""
         beside: list[dict[str, Any]] = [{} for _ in range(len(rows))]
         for name, called in self.folded.items():
             _put(beside, called, _values(rows[name]))
@@ -123,6 +126,8 @@ def _noted(rows: pa.Table, beside: list[dict[str, Any]]) -> pa.Table:
     notes = [list(there or ()) for there in rows[c.NOTES].to_pylist()]
     for row, values in enumerate(beside):
         if values:
-            notes[row].append(f"Not kept, as the columns of the output cannot hold it: {json_text(values)[:200]}")
+            notes[row].append(
+                f"Not kept, as the columns of the output cannot hold it: {json_text(values)[:200]}"
+            )
     column = pa.array([note or None for note in notes], rows.schema.field(c.NOTES).type)
     return rows.set_column(rows.schema.get_field_index(c.NOTES), c.NOTES, column)

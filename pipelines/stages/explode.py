@@ -26,10 +26,13 @@ class Explode:
     Args:
         make_reader: Makes the reader of the files; called once, in the actor.
         ledger: Ledger of the run.
-        all_parts: Whether every page of a file becomes a unit. Only then is a file known to be whole by its units.
+        all_parts: Whether every page of a file becomes a unit. Only then is a file known to be
+            whole by its units.
     """
 
-    def __init__(self, make_reader: Callable[[], MediaReader], ledger: Claims, all_parts: bool = True) -> None:
+    def __init__(
+        self, make_reader: Callable[[], MediaReader], ledger: Claims, all_parts: bool = True
+    ) -> None:
         ledger.take_events()
         self._reader, self._ledger, self._all_parts = make_reader(), ledger, all_parts
 
@@ -37,13 +40,16 @@ class Explode:
         if not len(rows):
             return _with_parts(rows, [])
         tables = (table for row in range(len(rows)) for table in self._explode(rows.slice(row, 1)))
-        # If media came inline, every page carries the bytes of its whole file, so the pages are not put into one table.
+        # If media came inline, every page carries the bytes of its whole file, so the pages are not
+        # put into one table.
         return tables if _carry_bytes(rows) else pa.concat_tables(tables)
 
     def _explode(self, row: pa.Table) -> Iterator[pa.Table]:
         (parts,) = found = outcomes(row, "explode", self._parts)
         if isinstance(parts, UnitError) or not parts:
-            yield _with_parts(c.set_errors(row, errors_with(row, found)), [None], version=self._version(row))
+            yield _with_parts(
+                c.set_errors(row, errors_with(row, found)), [None], version=self._version(row)
+            )
             return
         ids = [part_id(row[c.ID][0].as_py(), number, part) for number, part in enumerate(parts, 1)]
         answers = self._ledger.explode(row[c.KEY][0].as_py(), ids, row[c.POSITION][0].as_py())
@@ -53,7 +59,12 @@ class Explode:
             yield self._units(row, parts, ids, answers, wanted[start : start + size])
 
     def _units(
-        self, row: pa.Table, parts: list[Part], ids: list[str], answers: Sequence[int], wanted: list[int]
+        self,
+        row: pa.Table,
+        parts: list[Part],
+        ids: list[str],
+        answers: Sequence[int],
+        wanted: list[int],
     ) -> pa.Table:
         """The units of the parts whose numbers are in ``wanted``."""
         units = row.take(pa.array([0] * len(wanted), pa.int64()))
@@ -63,7 +74,10 @@ class Explode:
         }
         units = c.with_columns(units, own, pa.schema([(c.ID, pa.string()), (c.KEY, pa.binary(16))]))
         source = row[c.SOURCE][0].as_py()
-        errors = [repeated("explode", ids[number], source) if answers[number] > RUN else None for number in wanted]
+        errors = [
+            repeated("explode", ids[number], source) if answers[number] > RUN else None
+            for number in wanted
+        ]
         units = c.set_errors(units, errors)
         return _with_parts(
             units,
@@ -102,5 +116,7 @@ def _with_parts(
     version: str | None = None,
     num_parts: int | None = None,
 ) -> pa.Table:
-    values = [wire.exploded(part, parent=parent, version=version, num_parts=num_parts) for part in parts]
+    values = [
+        wire.exploded(part, parent=parent, version=version, num_parts=num_parts) for part in parts
+    ]
     return fill(rows, "explode", values, c.EXPLODED)

@@ -29,8 +29,8 @@ CLOSING_S = 10.0  # limit for what an engine leaves to do
 class Generate:
     """GPU actor: hosts the engine and keeps it full.
 
-    Ray calls it from many threads at once, each with a small block. All threads wait on one event loop, in which the
-    engine runs. A slow row delays only the few rows of its own block.
+    Ray calls it from many threads at once, each with a small block. All threads wait on one event
+    loop, in which the engine runs. A slow row delays only the few rows of its own block.
 
     Args:
         make_engine: Makes an engine that is not yet started.
@@ -58,7 +58,9 @@ class Generate:
         self._name = worker_name()
         self.begin(make_generator, ledger)
 
-    def begin(self, make_generator: Callable[[Recovering[Any]], Answerer], ledger: Claims | None = None) -> None:
+    def begin(
+        self, make_generator: Callable[[Recovering[Any]], Answerer], ledger: Claims | None = None
+    ) -> None:
         """Begins a job with the same engine. No row may be in progress.
 
         Args:
@@ -74,7 +76,8 @@ class Generate:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
     def __call__(self, rows: pa.Table) -> pa.Table:
-        # Read the gauge when rows arrive: the last reading then excludes the end of the run, when no rows remain.
+        # Read the gauge when rows arrive: the last reading then excludes the end of the run, when
+        # no rows remain.
         arrived = self._engine.asked.read()
         device_s = self._load.busy_s if arrived else None
         errors = rows[c.ERROR].to_pylist()
@@ -86,9 +89,12 @@ class Generate:
                 errors[row] = c.error_value(outcome)
             else:
                 replies[row] = {c.REPLIES: wire.encode_replies(outcome, self._outcome)}
-        rows = c.set_errors(rows.drop_columns([c.CONVERSATIONS, c.TILES, c.HASHES, c.PICTURES]), errors)
+        rows = c.set_errors(
+            rows.drop_columns([c.CONVERSATIONS, c.TILES, c.HASHES, c.PICTURES]), errors
+        )
         rows = fill(rows, "generate", replies, pa.schema([(c.REPLIES, self._outcome.replies_type)]))
-        reading = arrived or self._engine.asked.at_start()  # loading the model does not count as idle time
+        # loading the model does not count as idle time
+        reading = arrived or self._engine.asked.at_start()
         return wire.with_reading(rows, c.ENGINE_GAUGE, self._name, reading, device_s=device_s)
 
     def close(self) -> None:
@@ -104,12 +110,15 @@ class Generate:
 
     async def _answer(self, rows: pa.Table, fine: Sequence[int]) -> list[list[Any] | UnitError]:
         async def one(row: int) -> list[Any] | UnitError:
-            # The name contains the position in the manifest, so that a repeated id does not clash in the engine.
+            # The name contains the position in the manifest, so that a repeated id does not clash
+            # in the engine.
             name = f"{rows[c.POSITION][row].as_py()}-{os.urandom(4).hex()}"
             try:
                 conversations = wire.decode_conversations(rows, row)
                 assert conversations is not None, "a row without an error is prepared"
-                return await self._generator.answer(name, conversations, wire.decode_shown(rows, row, self._side))
+                return await self._generator.answer(
+                    name, conversations, wire.decode_shown(rows, row, self._side)
+                )
             except (EngineDead, ConfigurationError):
                 raise  # not the unit's fault: the job ends, and the same command resumes it
             except Exception as error:

@@ -26,7 +26,8 @@ class Parse:
         task: Task of the job.
         columns: The columns of its outcome.
         trust_remote_code: Let a tokenizer's own code run.
-        compares: Whether rows have the columns of `columns.TEXT_LAYER`, with which answers are compared.
+        compares: Whether rows have the columns of `columns.TEXT_LAYER`, with which answers are
+            compared.
     """
 
     def __init__(
@@ -37,7 +38,11 @@ class Parse:
         trust_remote_code: bool,
         compares: bool = False,
     ) -> None:
-        self._tokenizer = None if checkpoint is None else Tokenizer(checkpoint, trust_remote_code=trust_remote_code)
+        self._tokenizer = (
+            None
+            if checkpoint is None
+            else Tokenizer(checkpoint, trust_remote_code=trust_remote_code)
+        )
         notes = pa.schema([c.PREPARED.field("notes")])
         added = [columns, task.columns, notes, *[c.COMPARED] * compares]
         self._task, self._columns, self._compares = task, pa.unify_schemas(added), compares
@@ -56,7 +61,11 @@ class Parse:
         task, size = self._task, (row["width"][0].as_py(), row["height"][0].as_py())
         (reason,) = wire.unasked_rows(row)
         if reason is not None:
-            given = answer_of_layer(task, row["text_layer"][0].as_py()) if reason == TEXT_LAYER else task.blank
+            given = (
+                answer_of_layer(task, row["text_layer"][0].as_py())
+                if reason == TEXT_LAYER
+                else task.blank
+            )
             return {**task.outcome.unasked(reason), **given, "notes": row["notes"][0].as_py()}
         replies = wire.decode_replies(row, 0, task.outcome) or ()
         conversations = task.converse(wire.asked_of(row, task))

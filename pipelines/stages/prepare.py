@@ -32,9 +32,11 @@ class Prepare:
     Args:
         make_preparer: Factory of the preparer; called once, in the actor.
         task: Task of the job; makes the prompts.
-        clip_columns: For ``start`` and ``end``, the column in which a row gives that time of its video.
+        clip_columns: For ``start`` and ``end``, the column in which a row gives that time of its
+            video.
         sampling_column: Column in which a row gives its sampling parameters.
-        stats: Whether the preparer measures pictures; rows then have the columns of `columns.STATS`.
+        stats: Whether the preparer measures pictures; rows then have the columns of
+            `columns.STATS`.
         layer: Whether it reads text layers; rows then have the columns of `columns.TEXT_LAYER`.
         ledger: Receives the events of the process, and how its decoder is confined.
         previews: Number of units, drawn from all, of which a small picture is made.
@@ -72,21 +74,32 @@ class Prepare:
     def _prepare(self, rows: pa.Table) -> pa.Table:
         asked = outcomes(rows, "render", self._unit)
         units = {row: unit for row, unit in enumerate(asked) if isinstance(unit, Unit)}
-        found: list[Prepared | UnitError | None] = [unit if isinstance(unit, UnitError) else None for unit in asked]
+        found: list[Prepared | UnitError | None] = [
+            unit if isinstance(unit, UnitError) else None for unit in asked
+        ]
         for row, outcome in zip(units, self._preparer.prepare(list(units.values())), strict=True):
             found[row] = outcome
         rows = c.set_errors(rows, errors_with(rows, found))
         places, known = _places(rows), _known_versions(rows)
-        read_with = rows[c.NOTES].to_pylist() if c.NOTES in rows.column_names else [None] * len(rows)
-        rows = rows.drop_columns([name for name in (c.MEDIA, c.PART, c.NOTES) if name in rows.column_names])
+        read_with = (
+            rows[c.NOTES].to_pylist() if c.NOTES in rows.column_names else [None] * len(rows)
+        )
+        rows = rows.drop_columns(
+            [name for name in (c.MEDIA, c.PART, c.NOTES) if name in rows.column_names]
+        )
         # Rows without a ledger, such as those of an estimate, have no key and make no preview.
         keys = rows[c.KEY].to_pylist() if c.KEY in rows.column_names else [None] * len(rows)
         values: list[dict[str, object]] = [
-            wire.prepared(one, notes=notes or [], places=places[row], preview=self._preview(one, keys[row]))
+            wire.prepared(
+                one, notes=notes or [], places=places[row], preview=self._preview(one, keys[row])
+            )
             | wire.measured(one)
             | wire.layered(one)
             if isinstance(one, Prepared)
-            else {"source_version": self._version(units[row]) if row in units else known[row], c.PLACES: places[row]}
+            else {
+                "source_version": self._version(units[row]) if row in units else known[row],
+                c.PLACES: places[row],
+            }
             for row, (one, notes) in enumerate(zip(found, read_with, strict=True))
         ]
         return fill(rows, "render", values, self._added)
@@ -95,13 +108,21 @@ class Prepare:
         """The unit of the single row in ``row``."""
         sampling = row[self._sampling_column][0].as_py() if self._sampling_column else None
         (media,) = wire.media_of(row)
-        return Unit(self._task.converse(wire.asked_of(row, self._task)), media, self._part(row), row_sampling(sampling))
+        return Unit(
+            self._task.converse(wire.asked_of(row, self._task)),
+            media,
+            self._part(row),
+            row_sampling(sampling),
+        )
 
     def _part(self, row: pa.Table) -> Part:
         if c.PART in row.column_names:
             return wire.decode_part(row) or WHOLE
         if self._clip_columns:
-            said = {end: seconds_of(row[name][0].as_py(), name) for end, name in self._clip_columns.items()}
+            said = {
+                end: seconds_of(row[name][0].as_py(), name)
+                for end, name in self._clip_columns.items()
+            }
             return Part(start=said.get("start"), end=said.get("end"))
         return WHOLE
 
@@ -121,10 +142,15 @@ def _places(rows: pa.Table) -> list[list[str] | None]:
     found: list[list[str] | None] = []
     for row in range(len(rows)):
         items = column[row].values if column[row].is_valid else None
-        uris = [] if items is None else items.field("uri").to_pylist()  # does not copy the bytes beside them
+        # does not copy the bytes beside them
+        uris = [] if items is None else items.field("uri").to_pylist()
         found.append([safe_uri(uri) for uri in uris if uri] or None)
     return found
 
 
 def _known_versions(rows: pa.Table) -> list[str | None]:
-    return rows["source_version"].to_pylist() if "source_version" in rows.column_names else [None] * len(rows)
+    return (
+        rows["source_version"].to_pylist()
+        if "source_version" in rows.column_names
+        else [None] * len(rows)
+    )

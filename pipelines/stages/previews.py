@@ -8,8 +8,8 @@ import bisect
 class UnitSample:
     """The units with the smallest keys. A key is a hash of the unit's id, so the sample is uniform.
 
-    Several workers may each keep their own sample: the sample of all units is among those that they took. A unit that
-    comes twice counts once.
+    Several workers may each keep their own sample: the sample of all units is among those that they
+    took. A unit that comes twice counts once.
 
     Args:
         size: Number of units in the sample.

@@ -26,7 +26,8 @@ def read(
     carry: Carry | None = None,
     shard: Shard | None = None,
 ) -> Iterator[pa.Table]:
-    """Yields the manifest rows that need work, claimed in the ledger. Skips finished rows; a repeated id is an error.
+    """Yields the manifest rows that need work, claimed in the ledger. Skips finished rows; a
+    repeated id is an error.
 
     Args:
         batch: Numbers of splits, in the column ``split``.
@@ -41,7 +42,8 @@ def read(
         split = plan.splits[index]
         all_rows, own_rows = RowSum(), RowSum()
         for rows in read_patiently(
-            functools.partial(read_split, plan, split), f"{safe_uri(split.uri)} could not be read on"
+            functools.partial(read_split, plan, split),
+            f"{safe_uri(split.uri)} could not be read on",
         ):
             if shard is not None:
                 all_rows += RowSum.of(hashes(rows[c.ID]))
@@ -55,7 +57,8 @@ def read(
 
 
 def claim(rows: pa.Table, ledger: Claims) -> pa.Table:
-    """``rows`` without those that have a result or an error already; a repeated id becomes an error."""
+    """``rows`` without those that have a result or an error already; a repeated id becomes an
+    error."""
     ids, sources = rows[c.ID].to_pylist(), rows[c.SOURCE].to_pylist()
     answers = ledger.claim(ids, rows[c.POSITION].to_pylist())
     errors = rows[c.ERROR].to_pylist()

@@ -11,7 +11,9 @@ from pipelines import columns as c
 
 def repeated(stage: Stage, unit_id: str, source: str) -> dict[str, object]:
     """The error of a unit whose id another unit has too."""
-    message = f"id {unit_id!r} at {source} stands further up already; the first unit with it is kept"
+    message = (
+        f"id {unit_id!r} at {source} stands further up already; the first unit with it is kept"
+    )
     return c.error_value(UnitError(stage, "duplicate_id", message))
 
 

@@ -1,8 +1,9 @@
-"""What travels between the stages: encodes values as Arrow columns and decodes them in the next stage.
+"""What travels between the stages: encodes values as Arrow columns and decodes them in the next
+stage.
 
-Each kind of value has its pair here: `encode_replies` and `decode_replies`, and so on. Their Arrow types are in
-`pipelines.columns`; that of replies is in the outcome of the task. Both directions are strict: an unknown or missing
-field is not a null but a `WireError` that names the field.
+Each kind of value has its pair here: `encode_replies` and `decode_replies`, and so on. Their Arrow
+types are in `pipelines.columns`; that of replies is in the outcome of the task. Both directions are
+strict: an unknown or missing field is not a null but a `WireError` that names the field.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ _MEND = "Install the same version of this project on every node."
 
 
 class WireError(ConfigurationError):
-    """Two stages disagree about the data between them. Every row would fail in the same way, so it ends the job."""
+    """Two stages disagree about the data between them. Every row would fail in the same way, so it
+    ends the job."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,10 @@ class GaugeReading:
 def media_of(rows: pa.Table) -> list[list[MediaRef]]:
     """The files of each row."""
     column = _column(rows, c.MEDIA, c.MEDIA_TYPE)
-    return [[MediaRef(item["uri"] or "", item["bytes"]) for item in media or []] for media in column.to_pylist()]
+    return [
+        [MediaRef(item["uri"] or "", item["bytes"]) for item in media or []]
+        for media in column.to_pylist()
+    ]
 
 
 def asked_of(row: pa.Table, task: Task) -> dict[str, object]:
@@ -84,7 +89,8 @@ def decode_part(row: pa.Table) -> Part | None:
 def exploded(
     part: Part | None, *, parent: str | None, version: str | None, num_parts: int | None = None
 ) -> dict[str, object]:
-    """The values that the explode stage adds for one unit, one for each column of `columns.EXPLODED`."""
+    """The values that the explode stage adds for one unit, one for each column of
+    `columns.EXPLODED`."""
     shown = Part() if part is None else part
     values = {
         c.PART: encode_part(part),
@@ -101,7 +107,8 @@ def exploded(
 def prepared(
     unit: Prepared, *, notes: Sequence[str], places: Sequence[str] | None, preview: bytes | None
 ) -> dict[str, object]:
-    """The values that the prepare stage adds for one unit, one for each column of `columns.PREPARED`.
+    """The values that the prepare stage adds for one unit, one for each column of
+    `columns.PREPARED`.
 
     Args:
         unit: The prepared unit.
@@ -131,12 +138,14 @@ def prepared(
 
 
 def measured(unit: Prepared) -> dict[str, object]:
-    """The measures of a unit's picture, one for each column of `columns.STATS`; none if it has none."""
+    """The measures of a unit's picture, one for each column of `columns.STATS`; none if it has
+    none."""
     return {} if unit.stats is None else _packed(unit.stats, c.STATS.names)
 
 
 def layered(unit: Prepared) -> dict[str, object]:
-    """The text of a page's layer, one value for each column of `columns.TEXT_LAYER`; none if nobody looked."""
+    """The text of a page's layer, one value for each column of `columns.TEXT_LAYER`; none if nobody
+    looked."""
     layer = unit.layer
     if layer is None:
         return {}
@@ -155,13 +164,17 @@ def unasked_rows(rows: pa.Table) -> list[str | None]:
 
 def encode_conversations(conversations: Iterable[PreparedConversation]) -> list[dict[str, object]]:
     """Encodes a unit's conversations as a cell of ``__conversations``."""
-    return [_chat_value(one) if isinstance(one, ChatConversation) else _rendered_value(one) for one in conversations]
+    return [
+        _chat_value(one) if isinstance(one, ChatConversation) else _rendered_value(one)
+        for one in conversations
+    ]
 
 
 def decode_conversations(rows: pa.Table, row: int) -> list[PreparedConversation] | None:
     """The conversations of a row; None if the row failed and has none.
 
-    Token ids of prompts are views on the column, since converting thousands of them to Python numbers is slow.
+    Token ids of prompts are views on the column, since converting thousands of them to Python
+    numbers is slow.
     """
     cell = _column(rows, c.CONVERSATIONS, c.CONVERSATIONS_TYPE)[row]
     if not cell.is_valid:
@@ -169,12 +182,14 @@ def decode_conversations(rows: pa.Table, row: int) -> list[PreparedConversation]
     values = cell.values
     chats = values.field("chat")
     return [
-        _chat(values, number) if chats[number].is_valid else _rendered(values, number) for number in range(len(values))
+        _chat(values, number) if chats[number].is_valid else _rendered(values, number)
+        for number in range(len(values))
     ]
 
 
 def encode_tiles(tiles: np.ndarray) -> memoryview | bytes:
-    """The buffer of the array, without a copy: Arrow copies it once into the block that goes to the engine."""
+    """The buffer of the array, without a copy: Arrow copies it once into the block that goes to the
+    engine."""
     return np.ascontiguousarray(tiles).data.cast("B") if tiles.size else b""
 
 
@@ -182,7 +197,9 @@ def decode_tiles(rows: pa.Table, row: int, side: int) -> np.ndarray:
     """uint8 of shape (tiles, 3, side, side): a view on the column."""
     content = np.frombuffer(_column(rows, c.TILES, pa.large_binary())[row].as_buffer(), np.uint8)
     if content.size % (3 * side * side):
-        raise ValueError(f"{content.size} bytes are no whole number of tiles of 3 x {side} x {side}")
+        raise ValueError(
+            f"{content.size} bytes are no whole number of tiles of 3 x {side} x {side}"
+        )
     return content.reshape(-1, 3, side, side)
 
 
@@ -211,11 +228,17 @@ def decode_replies(rows: pa.Table, row: int, outcome: Outcome) -> Any:
 
 
 def _made(found: Any, reply: type[Any]) -> Any:
-    return [_made(one, reply) for one in found] if isinstance(found, list) else _unpacked(reply, found)
+    return (
+        [_made(one, reply) for one in found] if isinstance(found, list) else _unpacked(reply, found)
+    )
 
 
 def with_reading(
-    table: pa.Table, column: str, worker: str, reading: Reading | None, device_s: float | None = None
+    table: pa.Table,
+    column: str,
+    worker: str,
+    reading: Reading | None,
+    device_s: float | None = None,
 ) -> pa.Table:
     """``table`` with the same reading of a gauge in every row.
 
@@ -228,7 +251,9 @@ def with_reading(
     """
     value = None
     if reading is not None:
-        value = _packed(GaugeReading(worker, **vars(reading), device_s=device_s), _names(c.READING_TYPE))
+        value = _packed(
+            GaugeReading(worker, **vars(reading), device_s=device_s), _names(c.READING_TYPE)
+        )
     return table.append_column(column, pa.repeat(pa.scalar(value, c.READING_TYPE), len(table)))
 
 
@@ -242,7 +267,11 @@ def decode_reading(rows: pa.Table, column: str) -> GaugeReading | None:
 def _rendered_value(conversation: RenderedConversation) -> dict[str, object]:
     value = _packed(conversation, [name for name in _names(_CONVERSATION) if name != "chat"])
     images = [_packed(image, _names(_IMAGE)) for image in conversation.images]
-    return value | {"images": images, "sampling": _sampling_text(conversation.sampling), "chat": None}
+    return value | {
+        "images": images,
+        "sampling": _sampling_text(conversation.sampling),
+        "chat": None,
+    }
 
 
 def _rendered(values: pa.StructArray, number: int) -> RenderedConversation:
@@ -250,27 +279,36 @@ def _rendered(values: pa.StructArray, number: int) -> RenderedConversation:
     return RenderedConversation(
         token_ids=ids.values.to_numpy(),
         images=[_unpacked(Placeholder, image) for image in values.field("images")[number].as_py()],
-        follow_ups=[np.asarray(ids, np.int32) for ids in values.field("follow_ups")[number].as_py()],
+        follow_ups=[
+            np.asarray(ids, np.int32) for ids in values.field("follow_ups")[number].as_py()
+        ],
         repair=None if repair is None else np.asarray(repair, np.int32),
         sampling=_sampling(values.field("sampling")[number].as_py()),
     )
 
 
 def _chat_value(conversation: ChatConversation) -> dict[str, object]:
-    """Encodes everything but the sampling in ``chat``; the other columns belong to rendered conversations."""
+    """Encodes everything but the sampling in ``chat``; the other columns belong to rendered
+    conversations."""
     value = _packed(conversation, [*_CHAT, "sampling"])
     if conversation.chat.pictures:
-        raise WireError(f"{c.CONVERSATIONS}: a chat's 'pictures' travel in {c.PICTURES}, not in the chat")
+        raise WireError(
+            f"{c.CONVERSATIONS}: a chat's 'pictures' travel in {c.PICTURES}, not in the chat"
+        )
     value["chat"] = _packed(conversation.chat, [one.name for one in fields(Chat)])
     sampling = _sampling_text(value.pop("sampling"))
     return dict.fromkeys(_names(_CONVERSATION)) | {"chat": json.dumps(value), "sampling": sampling}
 
 
 def _chat(values: pa.StructArray, number: int) -> ChatConversation:
-    asked = _complete(json.loads(values.field("chat")[number].as_py()), _CHAT, "a chat conversation")
+    asked = _complete(
+        json.loads(values.field("chat")[number].as_py()), _CHAT, "a chat conversation"
+    )
     chat = _unpacked(Chat, asked["chat"])
     return ChatConversation(
-        chat=replace(chat, history=[(question, answer) for question, answer in chat.history], pictures=()),
+        chat=replace(
+            chat, history=[(question, answer) for question, answer in chat.history], pictures=()
+        ),
         follow_ups=asked["follow_ups"],
         repair=asked["repair"],
         sampling=_sampling(values.field("sampling")[number].as_py()),
@@ -317,7 +355,9 @@ def _column(rows: pa.Table, name: str, type_: pa.DataType) -> pa.ChunkedArray:
         found, known = _struct_of(column.type), _struct_of(type_)
         if found is not None and known is not None and set(_names(found)) != set(_names(known)):
             raise WireError(_differ(f"column {name}", _names(found), _names(known)))
-        raise WireError(f"between two stages, column {name} is {column.type}; {type_} is needed. {_MEND}")
+        raise WireError(
+            f"between two stages, column {name} is {column.type}; {type_} is needed. {_MEND}"
+        )
     return column
 
 

@@ -22,7 +22,9 @@ MEMORY = "4GB"
 _DERIVED = 8  # tables of samples and comparisons that are kept
 Rows = list[dict[str, Any]]
 ColumnKind = Literal["text", "number", "boolean", "time", "boxes", "other"]
-_NUMBERS = re.compile(r"(TINY|SMALL|BIG|HUGE|U|UTINY|USMALL|UBIG|UHUGE)?INT(EGER)?|FLOAT|DOUBLE|DECIMAL\(.*\)")
+_NUMBERS = re.compile(
+    r"(TINY|SMALL|BIG|HUGE|U|UTINY|USMALL|UBIG|UHUGE)?INT(EGER)?|FLOAT|DOUBLE|DECIMAL\(.*\)"
+)
 _TIMES = re.compile(r"DATE|TIME.*|INTERVAL")
 _CORNERS = ("x1", "y1", "x2", "y2")
 
@@ -51,10 +53,12 @@ class Column:
 class Database:
     """One DuckDB database over all outputs; safe to use from several threads.
 
-    It can read the outputs' own folders and nothing else: a condition in SQL that a person types reaches no other file.
+    It can read the outputs' own folders and nothing else: a condition in SQL that a person types
+    reaches no other file.
 
     Args:
-        outputs: The outputs; the tables of the first are results_1, errors_1, documents_1, reviews_1.
+        outputs: The outputs; the tables of the first are results_1, errors_1, documents_1,
+            reviews_1.
         scratch: Folder for what does not fit memory.
     """
 
@@ -62,7 +66,9 @@ class Database:
         self._outputs = list(outputs)
         self._write = threading.Lock()
         self._derived: list[str] = []
-        self._connection = duckdb.connect(config={"memory_limit": MEMORY, "temp_directory": scratch})
+        self._connection = duckdb.connect(
+            config={"memory_limit": MEMORY, "temp_directory": scratch}
+        )
         for output in outputs:
             register_store(self._connection, output.folder)
         self._execute("SET parquet_metadata_cache = true")
@@ -79,7 +85,9 @@ class Database:
         """Makes the views of an output, from the files that it has now."""
         with self._write:
             self._forget_derived()
-            self._execute(f"CREATE TABLE IF NOT EXISTS {REVIEWS}_{number + 1} ({_columns_of(REVIEWED)})")
+            self._execute(
+                f"CREATE TABLE IF NOT EXISTS {REVIEWS}_{number + 1} ({_columns_of(REVIEWED)})"
+            )
             for table in TABLES:
                 self._open_table(number, table)
 
@@ -94,7 +102,9 @@ class Database:
         try:
             there = self._execute(f"DESCRIBE SELECT * FROM {source}").fetchall()
         except duckdb.Error as error:
-            raise QueryError(f"{output.name}/{table} cannot be read: {_first_line(error)}") from None
+            raise QueryError(
+                f"{output.name}/{table} cannot be read: {_first_line(error)}"
+            ) from None
         answers = self._answers(number, table)
         reviewed = [
             Column(field.name, _duckdb(field.type), _kind(_duckdb(field.type)))
@@ -103,9 +113,13 @@ class Database:
         ]
         names = {column.name for column in reviewed}
         own = [
-            Column(column, type_, _kind(type_), column in answers) for column, type_, *_ in there if column not in names
+            Column(column, type_, _kind(type_), column in answers)
+            for column, type_, *_ in there
+            if column not in names
         ]
-        shown = [f"rows.{quoted(column.name)}" for column in own] + [f"reviews.{name}" for name in names]
+        shown = [f"rows.{quoted(column.name)}" for column in own] + [
+            f"reviews.{name}" for name in names
+        ]
         self._execute(
             f"CREATE OR REPLACE VIEW {name} AS SELECT {', '.join(shown)} FROM {source} AS rows "
             f"LEFT JOIN {REVIEWS}_{number + 1} AS reviews ON rows.id = reviews.id"
@@ -115,7 +129,8 @@ class Database:
         self.rows[number, table] = self._execute(f"SELECT count(*) FROM {source}").fetchall()[0][0]
 
     def _answers(self, number: int, table: Table) -> set[str]:
-        """The columns that hold the answer: those of the task, which the schema of a result marks."""
+        """The columns that hold the answer: those of the task, which the schema of a result
+        marks."""
         output = self._outputs[number]
         if table != "results":
             return {"text"} if table == "documents" else {"message"}
@@ -126,7 +141,8 @@ class Database:
         """The rows of one SELECT.
 
         Raises:
-            QueryError: It is not one SELECT, DuckDB refuses it, or it takes longer than `QUERY_SECONDS`.
+            QueryError: It is not one SELECT, DuckDB refuses it, or it takes longer than
+                `QUERY_SECONDS`.
         """
         with self._asking(sql) as cursor:
             found = cursor.execute(sql, list(parameters))
@@ -136,7 +152,8 @@ class Database:
     def derive(self, name: str, sql: str, parameters: Sequence[Any] = ()) -> None:
         """Makes a table from a SELECT, unless there is one of that name.
 
-        The oldest of more than `_DERIVED` tables is forgotten, and all of them when an output is read again.
+        The oldest of more than `_DERIVED` tables is forgotten, and all of them when an output is
+        read again.
 
         Raises:
             QueryError: As `query`.
@@ -161,7 +178,9 @@ class Database:
                 raise QueryError("the condition is not one expression in SQL")
             yield cursor
         except duckdb.InterruptException:
-            raise QueryError(f"the query took longer than {QUERY_SECONDS:g} s and was stopped") from None
+            raise QueryError(
+                f"the query took longer than {QUERY_SECONDS:g} s and was stopped"
+            ) from None
         except duckdb.Error as error:
             raise QueryError(_first_line(error)) from None
         finally:
@@ -173,7 +192,10 @@ class Database:
         table = f"{REVIEWS}_{number + 1}"
         with self._write, self._transaction() as cursor:
             cursor.register("fresh", reviews)
-            cursor.execute(f"DELETE FROM {table}" + ("" if all_of_them else " WHERE id IN (SELECT id FROM fresh)"))
+            cursor.execute(
+                f"DELETE FROM {table}"
+                + ("" if all_of_them else " WHERE id IN (SELECT id FROM fresh)")
+            )
             cursor.execute(f"INSERT INTO {table} BY NAME SELECT * FROM fresh WHERE reviewers > 0")
             cursor.unregister("fresh")
 
@@ -212,7 +234,11 @@ def _kind(type_: str) -> ColumnKind:
         return "number"
     if _TIMES.fullmatch(type_):
         return "time"
-    is_boxes = type_.startswith("STRUCT(") and type_.endswith("[]") and all(f"{one} " in type_ for one in _CORNERS)
+    is_boxes = (
+        type_.startswith("STRUCT(")
+        and type_.endswith("[]")
+        and all(f"{one} " in type_ for one in _CORNERS)
+    )
     return "boxes" if is_boxes else "other"
 
 
@@ -228,5 +254,12 @@ def _columns_of(schema: pa.Schema) -> str:
 def _first_line(error: duckdb.Error) -> str:
     """What DuckDB says, without its sketch of the place and without paths of this machine."""
     lines = str(error).strip().split("\n\n")[0].splitlines()
-    hint = next((line for line in str(error).splitlines() if line.startswith(("Candidate", "Did you mean"))), "")
+    hint = next(
+        (
+            line
+            for line in str(error).splitlines()
+            if line.startswith(("Candidate", "Did you mean"))
+        ),
+        "",
+    )
     return " ".join([lines[0] if lines else type(error).__name__, hint]).strip()[:500]

@@ -1,4 +1,5 @@
-"""Pictures of units: read as their run could read them, decoded in the sandbox, kept small in a bounded folder."""
+"""Pictures of units: read as their run could read them, decoded in the sandbox, kept small in a
+bounded folder."""
 
 from __future__ import annotations
 
@@ -50,7 +51,9 @@ class UnitMedia:
         return min(1, len(self.uris)) if self.kind == "video" else min(len(self.uris), _MOST_FILES)
 
 
-def unit_media(output: ViewedOutput, number: int, names: Sequence[str], row: Mapping[str, Any]) -> UnitMedia:
+def unit_media(
+    output: ViewedOutput, number: int, names: Sequence[str], row: Mapping[str, Any]
+) -> UnitMedia:
     """The media of a row of ``results/`` or ``errors/``.
 
     Args:
@@ -70,7 +73,13 @@ def unit_media(output: ViewedOutput, number: int, names: Sequence[str], row: Map
         start=_first(row.get("clip_start"), row.get("start")),
         end=_first(row.get("clip_end"), row.get("end")),
     )
-    return UnitMedia(number, row.get("run_id"), kind, tuple(uri for uri in uris if isinstance(uri, str) and uri), part)
+    return UnitMedia(
+        number,
+        row.get("run_id"),
+        kind,
+        tuple(uri for uri in uris if isinstance(uri, str) and uri),
+        part,
+    )
 
 
 def _first(*values: Any) -> Any:
@@ -93,7 +102,9 @@ class Shelf:
         max_bytes: Bytes of pictures kept; the least recently used go first.
     """
 
-    def __init__(self, outputs: Sequence[ViewedOutput], folder: Path, max_bytes: int = _CACHE_BYTES) -> None:
+    def __init__(
+        self, outputs: Sequence[ViewedOutput], folder: Path, max_bytes: int = _CACHE_BYTES
+    ) -> None:
         self._outputs, self._folder, self._max_bytes = outputs, folder, max_bytes
         self._readers: OrderedDict[tuple[Any, ...], MediaReader] = OrderedDict()
         self._sizes: OrderedDict[str, int] = OrderedDict()
@@ -149,14 +160,18 @@ class Shelf:
         uris = media.uris if media.kind == "video" else media.uris[place : place + 1]
         try:
             reader = self._reader(media)
-            shown = reader.display(Unit((), [MediaRef(uri) for uri in uris], media.part), SIDES[size])
+            shown = reader.display(
+                Unit((), [MediaRef(uri) for uri in uris], media.part), SIDES[size]
+            )
         except ConfigurationError as error:
             raise UnitError("fetch", "refused", str(error)) from None
         except Exception as error:
             raise unforeseen("fetch", error) from None
         if isinstance(shown, UnitError):
             raise shown
-        files = {f"{key}.{frame}.jpg": as_jpeg(pixels) for frame, pixels in enumerate(shown.pictures)}
+        files = {
+            f"{key}.{frame}.jpg": as_jpeg(pixels) for frame, pixels in enumerate(shown.pictures)
+        }
         told = {"frames": len(shown.pictures), "times": shown.times, "notes": shown.notes}
         files[f"{key}.json"] = json.dumps(told).encode()  # last: it says that the others are there
         for name, data in files.items():

@@ -1,4 +1,5 @@
-"""One output as the viewer sees it: its files, the records of its runs, and how its media may be read."""
+"""One output as the viewer sees it: its files, the records of its runs, and how its media may be
+read."""
 
 from __future__ import annotations
 
@@ -69,27 +70,37 @@ class ViewedOutput:
         self.reload()
         if not any(self.files[table] for table in (RESULTS, ERRORS)):
             raise ConfigurationError(
-                f"{safe_uri(self.uri)} holds no results/*.parquet and no errors/*.parquet. Give the folder that a job "
-                "had as --output."
+                f"{safe_uri(self.uri)} holds no results/*.parquet and no errors/*.parquet. Give the"
+                " folder that a job had as --output."
             )
 
     def reload(self) -> None:
         """Lists the files again, for runs that go on."""
         self.folder.fences = None
         self.files = {name: self.folder.files(name) for name in (*TABLES, REVIEWS)}
-        self._runs = sorted(name for name in self.folder.list_names(RUNS) if not name.startswith("."))
+        self._runs = sorted(
+            name for name in self.folder.list_names(RUNS) if not name.startswith(".")
+        )
 
     def runs(self) -> list[dict[str, Any]]:
         """The records of the newest runs, the newest first."""
-        return [record for run in reversed(self._runs[-_RUNS_READ:]) if (record := self.record(run))]
+        return [
+            record for run in reversed(self._runs[-_RUNS_READ:]) if (record := self.record(run))
+        ]
 
     def record(self, run_id: str) -> dict[str, Any]:
         """``run.json`` of a run; empty if it cannot be read."""
         if run_id not in self._records:
             try:
-                found = json.loads(self.folder.read_bytes(f"{RUNS}/{run_id}/run.json")) if run_id in self._runs else {}
+                found = (
+                    json.loads(self.folder.read_bytes(f"{RUNS}/{run_id}/run.json"))
+                    if run_id in self._runs
+                    else {}
+                )
             except (OSError, ValueError) as error:
-                logger.info("%s/%s/run.json cannot be read: %s", RUNS, run_id, safe_text(str(error)))
+                logger.info(
+                    "%s/%s/run.json cannot be read: %s", RUNS, run_id, safe_text(str(error))
+                )
                 found = {}
             self._records[run_id] = found if isinstance(found, dict) else {}
         return self._records[run_id]
@@ -103,7 +114,8 @@ class ViewedOutput:
         return {}
 
     def media_column(self, columns: Sequence[str]) -> str | None:
-        """The column of ``results/`` with the media; None if the output does not hold their places."""
+        """The column of ``results/`` with the media; None if the output does not hold their
+        places."""
         return media_column_of(columns, self.configuration(None))
 
     def reading(self, run_id: str | None, kind: MediaKind) -> ReaderArguments:
@@ -128,13 +140,20 @@ def _texts(value: Any) -> tuple[str, ...]:
 
 
 def _decoding(configuration: dict[str, Any]) -> MediaOptions:
-    """The media options of a run. A record of another version may lack some, or hold some that are not known here."""
-    given = {name: configuration[name] for name in MediaOptions.model_fields if configuration.get(name) is not None}
+    """The media options of a run. A record of another version may lack some, or hold some that are
+    not known here."""
+    given = {
+        name: configuration[name]
+        for name in MediaOptions.model_fields
+        if configuration.get(name) is not None
+    }
     while True:
         try:
             return MediaOptions.model_validate(given)
         except ValidationError as error:
-            wrong = {str(detail["loc"][0]) for detail in error.errors() if detail["loc"]} & given.keys()
+            wrong = {
+                str(detail["loc"][0]) for detail in error.errors() if detail["loc"]
+            } & given.keys()
             if not wrong:
                 return MediaOptions.model_validate({})
             given = {name: value for name, value in given.items() if name not in wrong}

@@ -1,4 +1,5 @@
-"""The marks of one output while it is looked at: in its files, and in the database for conditions and orders."""
+"""The marks of one output while it is looked at: in its files, and in the database for conditions
+and orders."""
 
 from __future__ import annotations
 
@@ -33,13 +34,18 @@ class Reviewing:
         reviewer: Name under which marks are written.
     """
 
-    def __init__(self, output: ViewedOutput, number: int, database: Database, reviewer: str) -> None:
+    def __init__(
+        self, output: ViewedOutput, number: int, database: Database, reviewer: str
+    ) -> None:
         self._output, self._number, self._database = output, number, database
         self._lock = threading.Lock()
         self._marks: dict[str, dict[str, Mark]] = {}  # by unit and reviewer, the ones that count
-        self._answered: Mapping[str, datetime] = {}  # when units with older marks were answered again
+        # when units with older marks were answered again
+        self._answered: Mapping[str, datetime] = {}
         self.read_again()
-        self._session = ReviewSession(output.folder, reviewer, [m for of in self._marks.values() for m in of.values()])
+        self._session = ReviewSession(
+            output.folder, reviewer, [m for of in self._marks.values() for m in of.values()]
+        )
 
     def read_again(self) -> None:
         """Takes over the marks of other reviewers that came since."""
@@ -73,7 +79,11 @@ class Reviewing:
 
     def summary(self, ids: Collection[str] | None) -> dict[str, Any]:
         """Shares and agreement; see `statistics.summary`."""
-        marks = {(id, reviewer): mark for id, of in list(self._marks.items()) for reviewer, mark in of.items()}
+        marks = {
+            (id, reviewer): mark
+            for id, of in list(self._marks.items())
+            for reviewer, mark in of.items()
+        }
         return statistics.summary(marks, ids)
 
     def _take(self, mark: Mark) -> dict[str, Any]:
@@ -84,9 +94,17 @@ class Reviewing:
         if not of:
             del self._marks[mark.id]
         reviews = self._reviews({mark.id: of})
-        shown = reviews if len(reviews) else pa.Table.from_pylist([{"id": mark.id, "reviewers": 0}], REVIEWED)
+        shown = (
+            reviews
+            if len(reviews)
+            else pa.Table.from_pylist([{"id": mark.id, "reviewers": 0}], REVIEWED)
+        )
         self._database.put_reviews(self._number, shown, all_of_them=False)
-        return {"id": mark.id, "marks": [vars(one) for one in of.values()], "review": shown.to_pylist()[0]}
+        return {
+            "id": mark.id,
+            "marks": [vars(one) for one in of.values()],
+            "review": shown.to_pylist()[0],
+        }
 
     def _reviews(self, marks: dict[str, dict[str, Mark]]) -> pa.Table:
         return reviews_of((mark for of in marks.values() for mark in of.values()), self._answered)

@@ -12,7 +12,18 @@ from pipelines.output.sql import quoted
 from pipelines.viewer.database import Column, Database, QueryError, view
 from pipelines.viewer.outputs import TABLES, Table
 
-SEARCHED = ("id", "response", "question", "phrase", "text", "kind", "message", "source", "review_text", "review_note")
+SEARCHED = (
+    "id",
+    "response",
+    "question",
+    "phrase",
+    "text",
+    "kind",
+    "message",
+    "source",
+    "review_text",
+    "review_note",
+)
 _USUAL_ROWS, _MOST_ROWS = 50, 500
 _LARGEST_SAMPLE = 100_000
 
@@ -30,7 +41,8 @@ class Selection:
         sort: Column to sort by; empty for the order of the files.
         descending: Whether the largest come first.
         sample: Number of rows drawn at random from those chosen; 0 for all.
-        seed: Decides the draw: the same rows are drawn again from the same output, also in another version.
+        seed: Decides the draw: the same rows are drawn again from the same output, also in another
+            version.
     """
 
     output: int = 0
@@ -96,15 +108,24 @@ class Selection:
         columns = database.columns[self.output, self.table]
         found = next((column for column in columns if column.name == name), None)
         if found is None:
-            raise QueryError(f"there is no column {name!r}. Columns: {', '.join(column.name for column in columns)}")
+            raise QueryError(
+                f"there is no column {name!r}. Columns:"
+                f" {', '.join(column.name for column in columns)}"
+            )
         return found
 
     def _condition(self, database: Database) -> tuple[str, list[Any]]:
         parts, parameters = ["true"], list[Any]()
-        names = {column.name for column in database.columns[self.output, self.table] if column.kind == "text"}
+        names = {
+            column.name
+            for column in database.columns[self.output, self.table]
+            if column.kind == "text"
+        }
         if self.search:
             searched = [name for name in SEARCHED if name in names]
-            parts.append("(" + " OR ".join(f"{quoted(name)} ILIKE ? ESCAPE '\\'" for name in searched) + ")")
+            parts.append(
+                "(" + " OR ".join(f"{quoted(name)} ILIKE ? ESCAPE '\\'" for name in searched) + ")"
+            )
             parameters += [_contains(self.search)] * len(searched)
         for name, value in self.equal.items():
             column = quoted(self.column(database, name).name)
@@ -115,12 +136,27 @@ class Selection:
         return " AND ".join(parts), parameters
 
     def _drawn(self, database: Database) -> str:
-        """The table with the ids of the sample. md5 is the same everywhere, unlike a database's own random numbers."""
-        said = json.dumps([self.output, self.table, self.search, self.where, dict(self.equal), self.sample, self.seed])
+        """The table with the ids of the sample. md5 is the same everywhere, unlike a database's own
+        random numbers."""
+        said = json.dumps(
+            [
+                self.output,
+                self.table,
+                self.search,
+                self.where,
+                dict(self.equal),
+                self.sample,
+                self.seed,
+            ]
+        )
         name = f"sample_{hashlib.blake2b(said.encode(), digest_size=8).hexdigest()}"
         condition, parameters = self._condition(database)
         draw = f"ORDER BY md5('{self.seed}:' || id), id LIMIT {self.sample}"
-        database.derive(name, f"SELECT id FROM {view(self.output, self.table)} WHERE {condition} {draw}", parameters)
+        database.derive(
+            name,
+            f"SELECT id FROM {view(self.output, self.table)} WHERE {condition} {draw}",
+            parameters,
+        )
         return name
 
 
@@ -132,7 +168,9 @@ def whole(given: Mapping[str, str], name: str, least: int, most: int) -> int:
     """
     text = given.get(name) or str(least)
     if not (text.isascii() and text.isdigit() and len(text) < 20 and least <= int(text) <= most):
-        raise QueryError(f"{name} {text!r} is not allowed: a whole number from {least:,} to {most:,}")
+        raise QueryError(
+            f"{name} {text!r} is not allowed: a whole number from {least:,} to {most:,}"
+        )
     return int(text)
 
 

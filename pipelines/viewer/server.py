@@ -62,7 +62,9 @@ class Viewer:
         pictures = Path(self._scratch.name) / "pictures"
         pictures.mkdir()
         self.database = Database(self.outputs, self._scratch.name)
-        self.reviewing = [Reviewing(output, n, self.database, reviewer) for n, output in enumerate(self.outputs)]
+        self.reviewing = [
+            Reviewing(output, n, self.database, reviewer) for n, output in enumerate(self.outputs)
+        ]
         self.shelf = Shelf(self.outputs, pictures)
 
     @property
@@ -102,7 +104,10 @@ class Viewer:
         self._scratch.cleanup()
 
     def describe(self, given: Mapping[str, str]) -> Any:
-        return {"reviewer": self.reviewer, "outputs": [self._described(n) for n in range(len(self.outputs))]}
+        return {
+            "reviewer": self.reviewer,
+            "outputs": [self._described(n) for n in range(len(self.outputs))],
+        }
 
     def _described(self, number: int) -> dict[str, Any]:
         output = self.outputs[number]
@@ -123,7 +128,8 @@ class Viewer:
                 if columns[number, table]
             },
             "runs": [
-                {name: run.get(name) for name in _RUN} | {"model": (run.get("configuration") or {}).get("model")}
+                {name: run.get(name) for name in _RUN}
+                | {"model": (run.get("configuration") or {}).get("model")}
                 for run in output.runs()
             ],
             "marks": self.reviewing[number].count,
@@ -143,10 +149,14 @@ class Viewer:
         columns = self.database.columns[chosen.output, chosen.table]
         answers = [column.name for column in columns if column.answer and column.kind == "text"]
         if isinstance(values.get("parent"), str) and isinstance(values.get("page"), int):
-            found["beside"] = queries.beside(self.database, chosen, values["parent"], values["page"])
+            found["beside"] = queries.beside(
+                self.database, chosen, values["parent"], values["page"]
+            )
         return found | {
             "answers": answers,
-            "rendered": {name: texts.rendered(values[name]) for name in answers if values.get(name)},
+            "rendered": {
+                name: texts.rendered(values[name]) for name in answers if values.get(name)
+            },
             "blocks": texts.blocks(values.get("blocks")),
             "files": named_files(media),
             "places": media.places,
@@ -157,7 +167,11 @@ class Viewer:
     def text(self, given: Mapping[str, str]) -> Any:
         start = whole(given, "start", 0, 2**40)
         name = given.get("column", "")
-        return {"text": queries.text(self.database, self._selection(given), given.get("id", ""), name, start)}
+        return {
+            "text": queries.text(
+                self.database, self._selection(given), given.get("id", ""), name, start
+            )
+        }
 
     def values(self, given: Mapping[str, str]) -> Any:
         return queries.values(self.database, self._selection(given), given.get("column", ""))
@@ -171,7 +185,9 @@ class Viewer:
         which = given.get("which") or "all"
         if which not in ("all", "same", "differs", "first", "second"):
             raise QueryError(f"which {which!r} is not allowed: all, same, differs, first or second")
-        found = queries.compared(self.database, pair, given.get("column", ""), which, page_of(given))
+        found = queries.compared(
+            self.database, pair, given.get("column", ""), which, page_of(given)
+        )
         for row in found["rows"]:
             row["parts"] = texts.difference(row["first"] or "", row["second"] or "")["parts"]
         return found
@@ -191,14 +207,19 @@ class Viewer:
         ]
         told = texts.difference(found[0] or "", found[1] or "")
         cut = any(len(text or "") >= _COMPARED for text in found)
-        return told | {"complete": told["complete"] and not cut, "there": [text is not None for text in found]}
+        return told | {
+            "complete": told["complete"] and not cut,
+            "there": [text is not None for text in found],
+        }
 
     def agreement(self, given: Mapping[str, str]) -> Any:
         chosen = self._selection(given)
         reviewing = self.reviewing[chosen.output]
         reviewing.read_again()
         ids = None
-        if chosen != Selection(output=chosen.output, sort=chosen.sort, descending=chosen.descending):
+        if chosen != Selection(
+            output=chosen.output, sort=chosen.sort, descending=chosen.descending
+        ):
             source, parameters = chosen.source(self.database)
             found = self.database.query(f"SELECT id {source} AND reviewers IS NOT NULL", parameters)
             ids = {row["id"] for row in found}
@@ -224,21 +245,27 @@ class Viewer:
             data = self.shelf.picture(media, place, _size(given), frame)
         except (UnitError, QueryError) as error:
             return _json({"error": in_flags(str(error))}, 404)
-        return Response(data, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=600"})
+        return Response(
+            data, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=600"}
+        )
 
     async def mark(self, request: Request) -> Response:
         """Says something of a unit, in place of what this reviewer said before."""
 
         def act(asked: Mapping[str, Any]) -> Any:
             said = {name: asked.get(name) for name in ("mark", "text", "note")}
-            if not isinstance(asked.get("id"), str) or any(not isinstance(v, str | None) for v in said.values()):
+            if not isinstance(asked.get("id"), str) or any(
+                not isinstance(v, str | None) for v in said.values()
+            ):
                 raise QueryError("a mark has an id, and mark, text and note as texts or null")
             return self.reviewing[_output(asked, self.outputs)].add(asked["id"], **said)
 
         return await _acting(request, act)
 
     async def undo(self, request: Request) -> Response:
-        return await _acting(request, lambda asked: self.reviewing[_output(asked, self.outputs)].undo())
+        return await _acting(
+            request, lambda asked: self.reviewing[_output(asked, self.outputs)].undo()
+        )
 
     async def reload(self, request: Request) -> Response:
         """Lists the files of all outputs again, for runs that go on."""
@@ -282,7 +309,8 @@ def _answering(answer: Callable[[Mapping[str, str]], Any]) -> Callable[[Request]
 
 
 async def _acting(request: Request, act: Callable[[Mapping[str, Any]], Any]) -> Response:
-    """Does what a POST asks. Only the page's own scripts can send JSON; a form of another page cannot."""
+    """Does what a POST asks. Only the page's own scripts can send JSON; a form of another page
+    cannot."""
     from starlette.concurrency import run_in_threadpool
 
     if request.headers.get("content-type", "").partition(";")[0] != "application/json":
@@ -300,7 +328,9 @@ async def _acting(request: Request, act: Callable[[Mapping[str, Any]], Any]) -> 
 
 
 def _json(value: Any, status: int = 200) -> Response:
-    data = orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY)
+    data = orjson.dumps(
+        value, default=str, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
+    )
     return Response(data, status, media_type="application/json")
 
 

@@ -1,4 +1,5 @@
-"""What marks say together: the share of bad units, and how far two reviewers agree, each with its interval of 95 %."""
+"""What marks say together: the share of bad units, and how far two reviewers agree, each with its
+interval of 95 %."""
 
 from __future__ import annotations
 
@@ -38,7 +39,8 @@ class Share:
 
 
 def wilson(hits: int, units: int) -> tuple[float, float]:
-    """The interval of 95 % of a share, by Wilson's score: it stays within 0 and 1, also for few units."""
+    """The interval of 95 % of a share, by Wilson's score: it stays within 0 and 1, also for few
+    units."""
     if not units:
         return 0.0, 1.0
     share = hits / units
@@ -49,10 +51,12 @@ def wilson(hits: int, units: int) -> tuple[float, float]:
 
 
 def kappa(counts: Mapping[tuple[str, str], int]) -> dict[str, float | None]:
-    """Cohen's kappa: agreement beyond chance, 1 for full agreement, 0 for what chance gives; with its interval of 95 %.
+    """Cohen's kappa: agreement beyond chance, 1 for full agreement, 0 for what chance gives; with
+    its interval of 95 %.
 
-    The interval is that of the agreement by Wilson's score, with the chance as it was seen: for few units, and for full
-    agreement, it stays as wide as it has to be. All is None if both gave one and the same verdict throughout.
+    The interval is that of the agreement by Wilson's score, with the chance as it was seen: for few
+    units, and for full agreement, it stays as wide as it has to be. All is None if both gave one
+    and the same verdict throughout.
 
     Args:
         counts: Number of units for each pair of verdicts, of the first and the second reviewer.
@@ -73,7 +77,9 @@ def kappa(counts: Mapping[tuple[str, str], int]) -> dict[str, float | None]:
     return {"value": value, "low": max(-1.0, low), "high": min(1.0, high)}
 
 
-def summary(latest: Mapping[tuple[str, str], Mark], ids: Collection[str] | None = None) -> dict[str, Any]:
+def summary(
+    latest: Mapping[tuple[str, str], Mark], ids: Collection[str] | None = None
+) -> dict[str, Any]:
     """Shares of each reviewer and the agreement of each pair of them.
 
     Args:
@@ -96,7 +102,9 @@ def summary(latest: Mapping[tuple[str, str], Mark], ids: Collection[str] | None 
     }
 
 
-def _pair(first: str, second: str, said: Mapping[str, str], other: Mapping[str, str]) -> dict[str, Any]:
+def _pair(
+    first: str, second: str, said: Mapping[str, str], other: Mapping[str, str]
+) -> dict[str, Any]:
     both = sorted(said.keys() & other.keys())
     counts: dict[tuple[str, str], int] = {}
     for id in both:

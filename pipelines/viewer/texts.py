@@ -1,7 +1,8 @@
-"""Texts for the page: Markdown as a tree of a few known elements, and two texts with what differs marked.
+"""Texts for the page: Markdown as a tree of a few known elements, and two texts with what differs
+marked.
 
-The page builds elements from the tree by name and puts texts in as text. No answer ever becomes markup: HTML in it is
-text, a link is its words and its address, a picture is its description.
+The page builds elements from the tree by name and puts texts in as text. No answer ever becomes
+markup: HTML in it is text, a link is its words and its address, a picture is its description.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ Node = str | dict[str, Any]  # a text, or {"tag": …, "children": […]}
 _TAGS = frozenset(("p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "li", "blockquote", "pre", "code", "em",
                    "strong", "s", "table", "thead", "tbody", "tr", "th", "td", "hr", "br"))  # fmt: skip
 _WORDS = re.compile(r"\s+|\w+|[^\w\s]", re.UNICODE)
-_markdown = MarkdownIt("commonmark", {"html": False, "linkify": False}).enable(["table", "strikethrough"])
+_markdown = MarkdownIt("commonmark", {"html": False, "linkify": False}).enable(
+    ["table", "strikethrough"]
+)
 
 
 def rendered(text: str) -> list[Node]:
@@ -42,7 +45,10 @@ def blocks(said: Any) -> list[Node]:
     """
     try:
         found = json.loads(said)
-        rows = [_element("tr", _element("th", _kind(block)), _element("td", *_content(block))) for block in found]
+        rows = [
+            _element("tr", _element("th", _kind(block)), _element("td", *_content(block)))
+            for block in found
+        ]
     except (TypeError, ValueError, KeyError, AttributeError):
         return []  # another column of this name, or one that was cut off
     return [_element("table", _element("tbody", *rows))] if rows else []
@@ -71,7 +77,10 @@ def _fill(root: list[Node], tokens: Sequence[Token]) -> None:
     for token in tokens:
         here = open_lists[-1]
         if token.nesting == 1:
-            element: dict[str, Any] = {"tag": token.tag if token.tag in _TAGS else "span", "children": []}
+            element: dict[str, Any] = {
+                "tag": token.tag if token.tag in _TAGS else "span",
+                "children": [],
+            }
             if token.type == "link_open":
                 element["address"] = str(token.attrGet("href") or "")
             here.append(element)
@@ -104,7 +113,8 @@ def _leaf(token: Token) -> Iterator[Node]:
 
 
 def _write_out_address(here: list[Node]) -> None:
-    """Puts the address of a link behind its words: a link leads nowhere from here, and hides nothing."""
+    """Puts the address of a link behind its words: a link leads nowhere from here, and hides
+    nothing."""
     link = here[-1]
     assert isinstance(link, dict)
     address = link.pop("address", "")
@@ -116,13 +126,15 @@ def difference(first: str, second: str) -> dict[str, Any]:
     """The parts of two texts, word by word.
 
     Returns:
-        ``parts``: a list of {"op": "same", "first" or "second", "text": …}; ``similarity`` from 0 to 1; ``complete``:
-        whether all of both texts was compared.
+        ``parts``: a list of {"op": "same", "first" or "second", "text": …}; ``similarity`` from 0
+        to 1; ``complete``: whether all of both texts was compared.
     """
     words, others = _WORDS.findall(first), _WORDS.findall(second)
     complete = len(words) <= MOST_COMPARED and len(others) <= MOST_COMPARED
     words, others = words[:MOST_COMPARED], others[:MOST_COMPARED]
-    matcher = difflib.SequenceMatcher(None, words, others, autojunk=len(words) + len(others) > 2_000)
+    matcher = difflib.SequenceMatcher(
+        None, words, others, autojunk=len(words) + len(others) > 2_000
+    )
     parts = []
     for op, start, end, other_start, other_end in matcher.get_opcodes():
         if op == "equal":

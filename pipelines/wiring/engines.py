@@ -36,7 +36,14 @@ _NAMES = {"vllm": vllm_names, "transformers": lambda: [*transformers_names(), "m
 EngineMaker: TypeAlias = Callable[..., Engine[Any]]
 Model: TypeAlias = Checkpoint | Encoder
 _PATIENCE = {field.name for field in dataclasses.fields(Patience)}
-_ENDPOINT = ("max_model_len", "concurrency", "streams", "send_max_tiles", "extra_body", *sorted(_PATIENCE))
+_ENDPOINT = (
+    "max_model_len",
+    "concurrency",
+    "streams",
+    "send_max_tiles",
+    "extra_body",
+    *sorted(_PATIENCE),
+)
 
 
 def load_model(options: InferenceOptions) -> Checkpoint | None:
@@ -47,13 +54,16 @@ def load_model(options: InferenceOptions) -> Checkpoint | None:
     """
     if options.engine == "openai" and not Path(options.model).is_dir():
         return None
-    revision = options.revision or (options.engine_args.get("revision") if is_hub_name(options.model) else None)
+    revision = options.revision or (
+        options.engine_args.get("revision") if is_hub_name(options.model) else None
+    )
     checkpoint = load_checkpoint(options.model, revision)
     return checkpoint.tiled(options.max_tiles) if options.tiling == "always" else checkpoint
 
 
 def load_any_model(options: JobOptions) -> Model | None:
-    """The checkpoint of a job, which may be one that gives vectors; None if only an endpoint has it.
+    """The checkpoint of a job, which may be one that gives vectors; None if only an endpoint has
+    it.
 
     Raises:
         ConfigurationError: It is no checkpoint for this job, or an incomplete one.
@@ -68,7 +78,11 @@ def checkpoint_version(checkpoint: Model | None) -> str:
 
 def system_message_of(options: PromptOptions) -> str | None:
     """The system message of every prompt; None is the checkpoint's own."""
-    return SYSTEM_MESSAGE if options.think and options.system_message is None else options.system_message
+    return (
+        SYSTEM_MESSAGE
+        if options.think and options.system_message is None
+        else options.system_message
+    )
 
 
 def job_sampling(options: PromptOptions, max_new_tokens: int) -> Sampling:
@@ -91,7 +105,8 @@ def tile_size(checkpoint: Model | None) -> int:
 
 
 def tokenizer_checkpoint(options: ModelOptions, checkpoint: Model | None) -> Checkpoint | None:
-    """The checkpoint that tokenizes prompts and answers; None if a server takes texts, or answers are vectors."""
+    """The checkpoint that tokenizes prompts and answers; None if a server takes texts, or answers
+    are vectors."""
     return None if options.engine == "openai" or isinstance(checkpoint, Encoder) else checkpoint
 
 
@@ -112,7 +127,8 @@ def engine_maker(
         in_flight: Requests that a server gets at once; None is the default.
 
     Raises:
-        ConfigurationError: The options do not fit the engine, or the engine cannot do what the task needs.
+        ConfigurationError: The options do not fit the engine, or the engine cannot do what the task
+            needs.
     """
     if isinstance(options, EmbedJobOptions):
         return vector_engine_maker(options)
@@ -122,8 +138,8 @@ def engine_maker(
         return _endpoint(options, checkpoint, in_flight)
     if options.base_url is not None:
         raise ConfigurationError(
-            f"--base-url {safe_uri(options.base_url)}: --engine {options.engine} runs the model itself. "
-            "Add --engine openai, or leave the address out."
+            f"--base-url {safe_uri(options.base_url)}: --engine {options.engine} runs the model"
+            " itself. Add --engine openai, or leave the address out."
         )
     others: dict[str, Any] = {"lora": options.lora} if options.lora else {}
     return functools.partial(
@@ -143,17 +159,22 @@ def _check_outcome(engine: str, task: Task) -> None:
     known = [*ENGINES[task.outcome.name], *(["openai"] if task.outcome.generated else [])]
     if engine not in known:
         able = f"use --engine {' or '.join(known)}" if known else "no engine here gives them"
-        raise ConfigurationError(f"--engine {engine}: the task {task.name} needs {task.outcome.name}; {able}.")
+        raise ConfigurationError(
+            f"--engine {engine}: the task {task.name} needs {task.outcome.name}; {able}."
+        )
 
 
 def check_engine(options: InferenceOptions, checkpoint: Model | None, task: Task) -> None:
-    """Checks that the options suit the engine and the checkpoint. Whether the device memory suffices shows only later.
+    """Checks that the options suit the engine and the checkpoint. Whether the device memory
+    suffices shows only later.
 
     Raises:
         ConfigurationError: As `engine_maker`.
     """
     if options.lora and options.engine != "vllm":
-        raise ConfigurationError(f"--lora {options.lora}: --engine {options.engine} takes none; use --engine vllm.")
+        raise ConfigurationError(
+            f"--lora {options.lora}: --engine {options.engine} takes none; use --engine vllm."
+        )
     make = engine_maker(options, checkpoint, task, options.gpus_per_engine or 1)
     if options.engine_args and options.engine in _NAMES:
         check_names(options.engine, options.engine_args, _NAMES[options.engine]())
@@ -183,15 +204,23 @@ def check_endpoint(options: ModelOptions) -> str | None:
 def context_of(options: ModelOptions, checkpoint: Checkpoint) -> int:
     """Most tokens of a prompt and its answer together, by the options and the checkpoint."""
     given = own_context(options.engine_args)
-    return given or (checkpoint.served_context if options.engine == "vllm" else checkpoint.context_length)
+    return given or (
+        checkpoint.served_context if options.engine == "vllm" else checkpoint.context_length
+    )
 
 
-def _endpoint(options: InferenceOptions, checkpoint: Checkpoint | None, in_flight: int | None) -> EngineMaker:
+def _endpoint(
+    options: InferenceOptions, checkpoint: Checkpoint | None, in_flight: int | None
+) -> EngineMaker:
     url = options.base_url
     if url is None:
-        raise ConfigurationError("--engine openai: no server is named. Add --base-url http://HOST:PORT/v1.")
+        raise ConfigurationError(
+            "--engine openai: no server is named. Add --base-url http://HOST:PORT/v1."
+        )
     if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
-        raise ConfigurationError(f"--base-url {safe_uri(url)}: give an address such as http://HOST:PORT/v1.")
+        raise ConfigurationError(
+            f"--base-url {safe_uri(url)}: give an address such as http://HOST:PORT/v1."
+        )
     for name, reason in (
         ("combine_images", "the server places the images"),
         ("gpus_per_engine", "the server has the GPUs"),
@@ -200,12 +229,19 @@ def _endpoint(options: InferenceOptions, checkpoint: Checkpoint | None, in_fligh
             raise ConfigurationError(f"{flag(name)}: {reason}. Leave it out with --engine openai.")
     if options.min_tiles > 1:
         raise ConfigurationError(
-            f"--min-tiles {options.min_tiles}: the server tiles, and takes a most only. Leave it out."
+            f"--min-tiles {options.min_tiles}: the server tiles, and takes a most only. Leave it"
+            " out."
         )
     check_names("openai", options.engine_args, _ENDPOINT)
-    patience: dict[str, Any] = {name: value for name, value in options.engine_args.items() if name in _PATIENCE}
+    patience: dict[str, Any] = {
+        name: value for name, value in options.engine_args.items() if name in _PATIENCE
+    }
     others = {name: value for name, value in options.engine_args.items() if name not in _PATIENCE}
     others.setdefault("concurrency", in_flight or IN_FLIGHT)
-    others["context_length"] = own_context(options.engine_args) or (checkpoint and checkpoint.context_length)
+    others["context_length"] = own_context(options.engine_args) or (
+        checkpoint and checkpoint.context_length
+    )
     others.pop("max_model_len", None)
-    return functools.partial(OpenAIEngine, url, options.model, patience=Patience(**patience), **others)
+    return functools.partial(
+        OpenAIEngine, url, options.model, patience=Patience(**patience), **others
+    )

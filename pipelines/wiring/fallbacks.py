@@ -30,7 +30,8 @@ class Fallback:
 
 
 def of_fallback(message: str, options: JobOptions) -> str:
-    """What is wrong with the second model, in the names of the options that it has in the job ``options``."""
+    """What is wrong with the second model, in the names of the options that it has in the job
+    ``options``."""
     names = {"--model": "--fallback", "--engine-args": "--fallback-args"}
     if options.fallback_base_url is not None:
         names["--base-url"] = "--fallback-base-url"

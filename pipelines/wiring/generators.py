@@ -16,7 +16,9 @@ from pipelines.wiring.engines import Model, tokenizer_checkpoint
 GeneratorMaker: TypeAlias = Callable[..., Answerer]
 
 
-def generator_maker(options: InferenceOptions, checkpoint: Model | None, task: Task) -> GeneratorMaker:
+def generator_maker(
+    options: InferenceOptions, checkpoint: Model | None, task: Task
+) -> GeneratorMaker:
     """Returns a picklable function that makes a generator from a running engine.
 
     Args:
@@ -46,7 +48,8 @@ def make_generator(
     samples: int,
     listener: Callable[[str], None] | None = None,
 ) -> Answerer:
-    """Makes the generator for ``engine``. There is no tokenizer if the engine answers in text (no checkpoint).
+    """Makes the generator for ``engine``. There is no tokenizer if the engine answers in text (no
+    checkpoint).
 
     Args:
         engine: A running engine.
@@ -60,5 +63,9 @@ def make_generator(
     """
     if not outcome.generated:
         return Asker(engine)
-    tokenizer = None if checkpoint is None else Tokenizer(checkpoint, trust_remote_code=trust_remote_code)
-    return Generator(engine, tokenizer, retries=retries, stop=stop, samples=samples, listener=listener)
+    tokenizer = (
+        None if checkpoint is None else Tokenizer(checkpoint, trust_remote_code=trust_remote_code)
+    )
+    return Generator(
+        engine, tokenizer, retries=retries, stop=stop, samples=samples, listener=listener
+    )

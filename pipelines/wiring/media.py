@@ -15,17 +15,28 @@ from pipelines.options.job_options import InputOptions, MediaOptions
 from pipelines.options.rules import as_given, changed, refuse
 from pipelines.sources import SourcePlan
 
-# The media readers import OpenCV, FFmpeg, PDFium and store clients, so a job imports them only after its options are
-# checked.
+# The media readers import OpenCV, FFmpeg, PDFium and store clients, so a job imports them only
+# after its options are checked.
 if TYPE_CHECKING:
     from internvl_ops.media.clips import ClipOptions
     from internvl_ops.media.parts import DecodeOptions
     from internvl_ops.preparer import ReadLimits
 
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_OURS = frozenset({"host", "content-length", "transfer-encoding", "connection", "accept-encoding", "cookie", "range"})
-# The kinds of media that an option applies to; options not listed apply to all kinds. `notices` reports a --max-tiles
-# without effect instead of refusing it, because one command line may serve media of every kind.
+_OURS = frozenset(
+    {
+        "host",
+        "content-length",
+        "transfer-encoding",
+        "connection",
+        "accept-encoding",
+        "cookie",
+        "range",
+    }
+)
+# The kinds of media that an option applies to; options not listed apply to all kinds. `notices`
+# reports a --max-tiles without effect instead of refusing it, because one command line may serve
+# media of every kind.
 _FOR: dict[str, tuple[MediaKind, ...]] = {
     "num_frames": ("video",),
     "frame_rule": ("video",),
@@ -56,7 +67,8 @@ ReaderArguments: TypeAlias = "tuple[ReadPolicy, DecodeOptions, ReadLimits]"
 
 
 def reader_arguments(options: MediaOptions, policy: ReadPolicy, kind: MediaKind) -> ReaderArguments:
-    """What a `MediaReader` is made of: the policy, and the options and limits for media of this kind."""
+    """What a `MediaReader` is made of: the policy, and the options and limits for media of this
+    kind."""
     return policy, decode_options(options, kind), read_limits(options)
 
 
@@ -64,12 +76,15 @@ def read_policy(options: InputOptions, plan: SourcePlan) -> ReadPolicy:
     """Which media of a job may be read, and the headers to request them with.
 
     Raises:
-        ConfigurationError: A header is invalid or reserved, or it may be a secret and ``--allow`` names no address.
+        ConfigurationError: A header is invalid or reserved, or it may be a secret and ``--allow``
+            names no address.
     """
     return policy_of(plan.base, options.allow, options.http_header, options.store_settings)
 
 
-def policy_of(base: str, allow: tuple[str, ...], headers: tuple[str, ...], settings: Settings) -> ReadPolicy:
+def policy_of(
+    base: str, allow: tuple[str, ...], headers: tuple[str, ...], settings: Settings
+) -> ReadPolicy:
     """As `read_policy`, for a command without a plan.
 
     Args:
@@ -92,9 +107,13 @@ def _header(said: str) -> tuple[str, str]:
     name, value = name.strip(), value.strip()
     # The message does not repeat the value: it may be a secret.
     if not (equals and _HEADER.fullmatch(name) and value.isprintable() and value):
-        raise ConfigurationError("--http-header: give NAME=VALUE, such as 'User-Agent=NAME (MAIL ADDRESS)'.")
+        raise ConfigurationError(
+            "--http-header: give NAME=VALUE, such as 'User-Agent=NAME (MAIL ADDRESS)'."
+        )
     if name.lower() in _OURS:
-        raise ConfigurationError(f"--http-header {name}=…: the fetches set it themselves. Leave it out.")
+        raise ConfigurationError(
+            f"--http-header {name}=…: the fetches set it themselves. Leave it out."
+        )
     return name, value
 
 
@@ -121,27 +140,39 @@ def check_media_options(options: MediaOptions, kinds: MediaKind | Collection[Med
     """
     kinds = (kinds,) if isinstance(kinds, str) else tuple(kinds)
     read = " and ".join(f"{kind}s" for kind in kinds) or "text alone"
-    names = _FOR if kinds else dict.fromkeys([*MediaOptions.model_fields, "combine_images"], tuple(MEDIA_KINDS))
+    names = (
+        _FOR
+        if kinds
+        else dict.fromkeys([*MediaOptions.model_fields, "combine_images"], tuple(MEDIA_KINDS))
+    )
     names = {name: for_kinds for name, for_kinds in names.items() if name != "max_tiles"}
     for name, for_kinds in names.items():
         if not set(kinds) & set(for_kinds) and changed(options, name):
-            column = f", or name the column with --{for_kinds[0]}-column" if hasattr(options, "video_column") else ""
+            column = (
+                f", or name the column with --{for_kinds[0]}-column"
+                if hasattr(options, "video_column")
+                else ""
+            )
             raise ConfigurationError(
-                f"{as_given(options, name)} is for {' or '.join(f'{kind}s' for kind in for_kinds)}, and the input has "
-                f"{read}. Leave it out{column}."
+                f"{as_given(options, name)} is for {' or '.join(f'{kind}s' for kind in for_kinds)},"
+                f" and the input has {read}. Leave it out{column}."
             )
     if options.fps is not None:
         refuse(options, ("num_frames",), "--fps takes frames by their time")
     clips = options.clip_scenes or options.clip_seconds is not None
     if clips and (options.start is not None or options.end is not None):
         raise ConfigurationError(
-            "--start and --end are for whole videos; with --clip-seconds or --clip-scenes leave them out."
+            "--start and --end are for whole videos; with --clip-seconds or --clip-scenes leave"
+            " them out."
         )
 
 
 def explodes(options: MediaOptions, kind: MediaKind) -> bool:
-    """Whether a file becomes several units, as in `DecodeOptions.explodes`; does not import the media readers."""
-    return kind == "document" or (kind == "video" and (options.clip_scenes or options.clip_seconds is not None))
+    """Whether a file becomes several units, as in `DecodeOptions.explodes`; does not import the
+    media readers."""
+    return kind == "document" or (
+        kind == "video" and (options.clip_scenes or options.clip_seconds is not None)
+    )
 
 
 def decode_options(options: MediaOptions, kind: MediaKind) -> DecodeOptions:
@@ -150,7 +181,11 @@ def decode_options(options: MediaOptions, kind: MediaKind) -> DecodeOptions:
     from internvl_ops.media.parts import DecodeOptions
     from internvl_ops.media.video import VideoOptions
 
-    tiles: dict[str, Any] = {"min_tiles": options.min_tiles, "max_tiles": options.max_tiles, "resize": options.resize}
+    tiles: dict[str, Any] = {
+        "min_tiles": options.min_tiles,
+        "max_tiles": options.max_tiles,
+        "resize": options.resize,
+    }
     exif: Any = getattr(options, "exif", "apply")  # only evaluation has this option
     return DecodeOptions(
         kind=kind,

@@ -27,17 +27,21 @@ def notices(options: JobOptions, plan: SourcePlan, checkpoint: Model | None) -> 
     found = [f"--input: {plan.left_out_in_words}."] if plan.left_out else []
     if headless := plan.details.get(HEADLESS):
         found.append(
-            f"--columns {options.columns} names the columns of {headless[0]}: its first line is read as a row, because "
-            "it holds none of these names."
+            f"--columns {options.columns} names the columns of {headless[0]}: its first line is"
+            " read as a row, because it holds none of these names."
         )
     office = [uri for uri in plan.sample_uris if uri.lower().endswith(tuple(OFFICE_FORMATS))]
     if plan.media_kind == "document" and office and libreoffice() is None:
         found.append(
-            f"{safe_uri(office[0])} is converted by LibreOffice, and soffice is not on the PATH here. On nodes without "
-            "it, office documents become errors of kind unsupported."
+            f"{safe_uri(office[0])} is converted by LibreOffice, and soffice is not on the PATH"
+            " here. On nodes without it, office documents become errors of kind unsupported."
         )
     if (plan.media_kind == "video" or plan.media_column is None) and changed(options, "max_tiles"):
-        why = "the input is text alone" if plan.media_column is None else "a frame of a video is one tile"
+        why = (
+            "the input is text alone"
+            if plan.media_column is None
+            else "a frame of a video is one tile"
+        )
         found.append(f"--max-tiles {options.max_tiles} has no effect: {why}.")
     if checkpoint is None or isinstance(checkpoint, Encoder):
         return found
@@ -56,21 +60,27 @@ def _own_context(options: JobOptions, checkpoint: Checkpoint) -> list[str]:
     if given > trained:
         asks = ""
         if options.engine == "vllm":
-            asks = " vLLM takes more than config.json promises only with VLLM_ALLOW_LONG_MAX_MODEL_LEN=1."
+            asks = (
+                " vLLM takes more than config.json promises only with"
+                " VLLM_ALLOW_LONG_MAX_MODEL_LEN=1."
+            )
         return [
-            f"--engine-args: max_model_len {given:,} is above the {trained:,} tokens that {checkpoint.model} was "
-            f"trained for. What lies above may be nonsense, without an error. Leave it out to stay below.{asks}"
+            f"--engine-args: max_model_len {given:,} is above the {trained:,} tokens that"
+            f" {checkpoint.model} was trained for. What lies above may be nonsense, without an"
+            f" error. Leave it out to stay below.{asks}"
         ]
     if options.engine == "vllm" and 0 < checkpoint.short_context < given:
         return [
-            f"--engine-args: max_model_len {given:,} is above {checkpoint.short_context:,}, so that vLLM takes the "
-            f"rotary factors of long prompts for short ones too, and answers those differently."
+            f"--engine-args: max_model_len {given:,} is above {checkpoint.short_context:,}, so that"
+            " vLLM takes the rotary factors of long prompts for short ones too, and answers those"
+            " differently."
         ]
     return []
 
 
 def _large_images(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint) -> list[str]:
-    """Warns if one image of the most tiles exceeds the context; this is known from the config alone."""
+    """Warns if one image of the most tiles exceeds the context; this is known from the config
+    alone."""
     if plan.media_kind == "video" or plan.media_column is None or not checkpoint.dynamic:
         return []
     tiles = options.max_tiles + (checkpoint.use_thumbnail and options.max_tiles > 1)
@@ -78,6 +88,7 @@ def _large_images(options: JobOptions, plan: SourcePlan, checkpoint: Checkpoint)
     if tokens < context:
         return []
     return [
-        f"--max-tiles {options.max_tiles}: an image of so many tiles is {tokens:,} tokens with its thumbnail; the "
-        f"context is {context:,}. Such images end as prompt_too_long in errors/. Lower --max-tiles."
+        f"--max-tiles {options.max_tiles}: an image of so many tiles is {tokens:,} tokens with its"
+        f" thumbnail; the context is {context:,}. Such images end as prompt_too_long in errors/."
+        " Lower --max-tiles."
     ]

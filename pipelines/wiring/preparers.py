@@ -25,7 +25,11 @@ from pipelines.wiring.vectors import vector_preparer_maker
 
 
 def prepare_arguments(
-    options: InferenceOptions, media: ReaderArguments, plan: SourcePlan, checkpoint: Model | None, task: Task
+    options: InferenceOptions,
+    media: ReaderArguments,
+    plan: SourcePlan,
+    checkpoint: Model | None,
+    task: Task,
 ) -> dict[str, Any]:
     """Arguments of `pipelines.stages.Prepare`, for the rows of a manifest."""
     return {
@@ -71,7 +75,8 @@ def preparer_maker(
 
 
 def _clip_columns(options: InferenceOptions, plan: SourcePlan) -> dict[str, str] | None:
-    """The columns in which a row gives the start and end, in seconds, of the part of its video to use."""
+    """The columns in which a row gives the start and end, in seconds, of the part of its video to
+    use."""
     if plan.media_kind != "video" or explodes(options, plan.media_kind):
         return None
     return {name: name for name in ("start", "end") if name in plan.schema.names} or None

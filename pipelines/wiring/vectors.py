@@ -14,7 +14,8 @@ from internvl_ops.models.encoders.texts import TextTokenizer
 from pipelines.options.embed_options import EmbedJobOptions, label_texts
 from pipelines.wiring.media import ReaderArguments
 
-# It imports the media readers, and so the codecs, which a job imports only after its options are checked.
+# It imports the media readers, and so the codecs, which a job imports only after its options are
+# checked.
 if TYPE_CHECKING:
     from internvl_ops.preparer import UnitPreparer
 
@@ -23,11 +24,13 @@ def vector_engine_maker(options: EmbedJobOptions) -> Callable[..., VectorEngine]
     """Returns a picklable function that makes an engine of vectors.
 
     Raises:
-        ConfigurationError: An argument of the engine is unknown, or it is to be spread over several GPUs.
+        ConfigurationError: An argument of the engine is unknown, or it is to be spread over several
+            GPUs.
     """
     if (options.gpus_per_engine or 0) > 1:
         raise ConfigurationError(
-            f"--gpus-per-engine {options.gpus_per_engine}: an engine of vectors runs on one GPU. Raise --engines."
+            f"--gpus-per-engine {options.gpus_per_engine}: an engine of vectors runs on one GPU."
+            " Raise --engines."
         )
     make = functools.partial(
         VectorEngine,
@@ -47,10 +50,14 @@ def _label_ids(options: EmbedJobOptions) -> list[list[np.ndarray]]:
     if not texts:
         return []
     tokenizer = TextTokenizer(options.encoder)
-    return [[tokenizer.encode(text, prefix=options.text_prefix)[0] for text in each] for each in texts]
+    return [
+        [tokenizer.encode(text, prefix=options.text_prefix)[0] for text in each] for each in texts
+    ]
 
 
-def vector_preparer_maker(options: EmbedJobOptions, media: ReaderArguments) -> Callable[[], UnitPreparer]:
+def vector_preparer_maker(
+    options: EmbedJobOptions, media: ReaderArguments
+) -> Callable[[], UnitPreparer]:
     """Returns a picklable function that makes a preparer.
 
     Args:

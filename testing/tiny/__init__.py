@@ -2,8 +2,8 @@
 
     python -m testing.tiny OUT [--tile-size 112] [--vision 6b] [--language internlm2] [--native]
 
-Tests and trials use it wherever a real checkpoint would be too big: config, tokenizer and weight names are those of
-the published family, so it takes the same code path. Its answers are noise.
+Tests and trials use it wherever a real checkpoint would be too big: config, tokenizer and weight
+names are those of the published family, so it takes the same code path. Its answers are noise.
 """
 
 from testing.tiny.language import LANGUAGES

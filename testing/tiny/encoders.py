@@ -1,4 +1,5 @@
-"""Small random checkpoints of the family's encoders in their published layouts: an InternViT, and InternVL-14B."""
+"""Small random checkpoints of the family's encoders in their published layouts: an InternViT, and
+InternVL-14B."""
 
 from __future__ import annotations
 
@@ -17,7 +18,13 @@ QUERIES = 96  # as published
 
 
 def make_tiny_internvit(
-    out: str | Path, *, vision: str = "300m", side: int = 56, hidden: int = 128, layers: int = 2, seed: int = 7
+    out: str | Path,
+    *,
+    vision: str = "300m",
+    side: int = 56,
+    hidden: int = 128,
+    layers: int = 2,
+    seed: int = 7,
 ) -> Path:
     """Writes an InternViT into the folder `out` and returns it.
 

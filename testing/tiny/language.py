@@ -20,8 +20,10 @@ class Language:
     Attributes:
         template: The conversation template that it is published with.
         extra: What its config has besides the sizes.
-        weights: Its weights, from the noise, the width, the number of layers, and the size of the vocabulary.
-        sentencepiece: Arguments of `tokenizers.write_sentencepiece`; None for a byte-level tokenizer.
+        weights: Its weights, from the noise, the width, the number of layers, and the size of the
+            vocabulary.
+        sentencepiece: Arguments of `tokenizers.write_sentencepiece`; None for a byte-level
+            tokenizer.
         code: Python modules that are published beside it.
     """
 
@@ -86,7 +88,9 @@ def _phi3_weights(noise: Noise, hidden: int, layers: int, vocabulary: int) -> Na
     named: Named = []
     for index in range(layers):
         name = f"language_model.model.layers.{index}"
-        named += noise.linear(f"{name}.self_attn.qkv_proj", (heads + 2 * kv_heads) * HEAD, hidden, bias=False)
+        named += noise.linear(
+            f"{name}.self_attn.qkv_proj", (heads + 2 * kv_heads) * HEAD, hidden, bias=False
+        )
         named += noise.linear(f"{name}.self_attn.o_proj", hidden, hidden, bias=False)
         named += noise.linear(f"{name}.mlp.gate_up_proj", 4 * hidden, hidden, bias=False)
         named += noise.linear(f"{name}.mlp.down_proj", hidden, 2 * hidden, bias=False)
@@ -101,7 +105,9 @@ def _internlm2_weights(noise: Noise, hidden: int, layers: int, vocabulary: int) 
     named: Named = []
     for index in range(layers):
         name = f"language_model.model.layers.{index}"
-        named += noise.linear(f"{name}.attention.wqkv", (heads + 2 * kv_heads) * HEAD, hidden, bias=False)
+        named += noise.linear(
+            f"{name}.attention.wqkv", (heads + 2 * kv_heads) * HEAD, hidden, bias=False
+        )
         named += noise.linear(f"{name}.attention.wo", hidden, hidden, bias=False)
         named += noise.linear(f"{name}.feed_forward.w1", 2 * hidden, hidden, bias=False)
         named += noise.linear(f"{name}.feed_forward.w3", 2 * hidden, hidden, bias=False)

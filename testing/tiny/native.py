@@ -15,7 +15,8 @@ from testing.tiny.published import make_tiny_checkpoint, write_json
 
 
 def make_tiny_native_checkpoint(out: str | Path, **options: Any) -> Path:
-    """The checkpoint that `make_tiny_checkpoint` writes with the same options, in transformers' own layout.
+    """The checkpoint that `make_tiny_checkpoint` writes with the same options, in transformers' own
+    layout.
 
     Weights and tokenizer are the same, so that both give the same answers.
     """
@@ -30,11 +31,23 @@ def make_tiny_native_checkpoint(out: str | Path, **options: Any) -> Path:
     save_file(weights, out / "model.safetensors", metadata={"format": "pt"})
     write_json(out / "config.json", native | {"dtype": "bfloat16"})
     size = config["force_image_size"]
-    images = {"crop_to_patches": True, "min_patches": 1, "max_patches": 12, "size": {"height": size, "width": size}}
-    write_json(out / "preprocessor_config.json", {"image_processor_type": "GotOcr2ImageProcessorFast", **images})
+    images = {
+        "crop_to_patches": True,
+        "min_patches": 1,
+        "max_patches": 12,
+        "size": {"height": size, "width": size},
+    }
+    write_json(
+        out / "preprocessor_config.json",
+        {"image_processor_type": "GotOcr2ImageProcessorFast", **images},
+    )
     write_json(
         out / "tokenizer_config.json",
         read_json(out / "tokenizer_config.json")
-        | {"start_image_token": "<img>", "end_image_token": "</img>", "context_image_token": "<IMG_CONTEXT>"},
+        | {
+            "start_image_token": "<img>",
+            "end_image_token": "</img>",
+            "context_image_token": "<IMG_CONTEXT>",
+        },
     )
     return out

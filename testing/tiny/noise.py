@@ -10,8 +10,8 @@ Named = list[tuple[str, torch.Tensor]]
 class Noise:
     """Weights in float32, drawn in order from one generator.
 
-    Gains are of order one, so that every part shows in the answer: a test that compares answers notices when tiles are
-    swapped or a layer is left out.
+    Gains are of order one, so that every part shows in the answer: a test that compares answers
+    notices when tiles are swapped or a layer is left out.
     """
 
     def __init__(self, generator: torch.Generator) -> None:

@@ -34,18 +34,24 @@ def make_tiny_checkpoint(
 
     Args:
         out: Folder to write into; made if absent, files in it are replaced.
-        tile_size: Side of a tile in pixels, a multiple of 28. The published checkpoints have 448 (256 tokens a tile);
-            the default of 112 has 16 tokens a tile and keeps tests quick.
+        tile_size: Side of a tile in pixels, a multiple of 28. The published checkpoints have 448
+            (256 tokens a tile); the default of 112 has 16 tokens a tile and keeps tests quick.
         layers: Of the vision model and of the language model, each.
         hidden: Width of both models; a multiple of 64, the width of a head.
         vision: A key of `VISIONS`: ``300m`` or ``6b``, the two types of InternViT.
-        language: A key of `LANGUAGES`: the family's backbones, each with the tokenizer it is published with.
-        template: Value of the config's `template`; by default what is published with the language model.
-        select_layer: Value of the config's `select_layer`: which of the vision model's layers is the last used.
+        language: A key of `LANGUAGES`: the family's backbones, each with the tokenizer it is
+            published with.
+        template: Value of the config's `template`; by default what is published with the language
+            model.
+        select_layer: Value of the config's `select_layer`: which of the vision model's layers is
+            the last used.
         seed: Of the weights: the same seed writes the same bytes.
     """
     if tile_size <= 0 or tile_size % (2 * PATCH):
-        raise ValueError(f"tile_size {tile_size}: must be a positive multiple of {2 * PATCH}, such as 112, 224 or 448")
+        raise ValueError(
+            f"tile_size {tile_size}: must be a positive multiple of {2 * PATCH}, such as 112, 224"
+            " or 448"
+        )
     if hidden <= 0 or hidden % 64:
         raise ValueError(f"hidden {hidden}: must be a positive multiple of 64, such as 128")
     backbone, tower = LANGUAGES[language], VISIONS[vision]
@@ -55,7 +61,10 @@ def make_tiny_checkpoint(
         vocabulary, eos, pad = write_byte_level(out)
     else:
         vocabulary, eos, pad = write_sentencepiece(out, **backbone.sentencepiece)
-    language_config = backbone.config(hidden, layers, vocabulary) | {"bos_token_id": pad, "eos_token_id": eos}
+    language_config = backbone.config(hidden, layers, vocabulary) | {
+        "bos_token_id": pad,
+        "eos_token_id": eos,
+    }
     write_json(
         out / "config.json",
         {
@@ -91,7 +100,8 @@ def make_tiny_checkpoint(
 
 
 def _projector(noise: Noise, hidden: int) -> list[tuple[str, torch.Tensor]]:
-    """From the vision model to the language model; pixel shuffle by 0.5 puts four patches side by side."""
+    """From the vision model to the language model; pixel shuffle by 0.5 puts four patches side by
+    side."""
     return [
         *noise.layer_norm("mlp1.0", 4 * hidden),
         *noise.linear("mlp1.1", hidden, 4 * hidden),

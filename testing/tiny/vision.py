@@ -27,7 +27,8 @@ class Vision:
     def config(self, tile_size: int, hidden: int, layers: int) -> dict[str, Any]:
         return {
             "architectures": ["InternVisionModel"],
-            "model_type": "intern_vit_6b",  # also what the 300M type is called in the published files
+            # also what the 300M type is called in the published files
+            "model_type": "intern_vit_6b",
             "hidden_size": hidden,
             "intermediate_size": 2 * hidden,
             "num_attention_heads": hidden // 64,
@@ -66,7 +67,9 @@ class Vision:
             name = f"vision_model.encoder.layers.{index}"
             named += noise.linear(f"{name}.attn.qkv", 3 * hidden, hidden, bias=self.qkv_bias)
             if self.qk_norm:
-                named += noise.rms_norm(f"{name}.attn.q_norm", hidden) + noise.rms_norm(f"{name}.attn.k_norm", hidden)
+                named += noise.rms_norm(f"{name}.attn.q_norm", hidden) + noise.rms_norm(
+                    f"{name}.attn.k_norm", hidden
+                )
             named += noise.linear(f"{name}.attn.proj", hidden, hidden)
             named += noise.linear(f"{name}.mlp.fc1", 2 * hidden, hidden)
             named += noise.linear(f"{name}.mlp.fc2", hidden, 2 * hidden)

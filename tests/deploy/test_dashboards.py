@@ -1,4 +1,5 @@
-"""The dashboards show what is measured: every query is PromQL, and names metrics and labels that exist."""
+"""The dashboards show what is measured: every query is PromQL, and names metrics and labels that
+exist."""
 
 from __future__ import annotations
 
@@ -31,7 +32,11 @@ def selectors(node: Any) -> Iterator[promql_parser.VectorSelector]:
 
 
 def queries(dashboard: Path) -> list[str]:
-    return [target["expr"] for panel in json.loads(dashboard.read_text())["panels"] for target in panel["targets"]]
+    return [
+        target["expr"]
+        for panel in json.loads(dashboard.read_text())["panels"]
+        for target in panel["targets"]
+    ]
 
 
 @pytest.mark.parametrize("dashboard", DASHBOARDS, ids=lambda path: path.name)
@@ -41,17 +46,26 @@ def test_every_query_names_a_metric_that_exists(dashboard: Path) -> None:
         assert named, query
         assert len(named) == len(re.findall(r"\bray_\w+", query)), "a selector was not found"
         for selector in named:
-            assert {matcher.name for matcher in selector.matchers.matchers} <= KNOWN[selector.name], query
+            assert {matcher.name for matcher in selector.matchers.matchers} <= KNOWN[
+                selector.name
+            ], query
 
 
 @pytest.mark.parametrize("dashboard", DASHBOARDS, ids=lambda path: path.name)
 def test_the_variables_ask_for_what_exists(dashboard: Path) -> None:
     for variable in json.loads(dashboard.read_text())["templating"]["list"]:
         if variable["type"] == "query":
-            metric, label = re.fullmatch(r"label_values\((\w+), (\w+)\)", variable["definition"]).groups()
+            metric, label = re.fullmatch(
+                r"label_values\((\w+), (\w+)\)", variable["definition"]
+            ).groups()
             assert label in KNOWN[metric]
 
 
 def test_every_metric_is_on_a_dashboard_or_a_time() -> None:
-    shown = {name for dashboard in DASHBOARDS for query in queries(dashboard) for name in re.findall(r"ray_\w+", query)}
+    shown = {
+        name
+        for dashboard in DASHBOARDS
+        for query in queries(dashboard)
+        for name in re.findall(r"ray_\w+", query)
+    }
     assert {metric.exported for metric in METRICS} - shown <= {"ray_internvl_batch_run_seconds"}

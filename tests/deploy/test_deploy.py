@@ -1,4 +1,5 @@
-"""What deploys the jobs: images, manifests for Kubernetes, an array of Slurm jobs, a demo by docker compose.
+"""What deploys the jobs: images, manifests for Kubernetes, an array of Slurm jobs, a demo by docker
+compose.
 
 No container engine runs here. docs/deploy.md says what else was checked, and what was not.
 """
@@ -30,8 +31,22 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # Fields of KubeRay's RayJobSpec and of what is in it, by ray-operator/apis/ray/v1.
 JOB = {"entrypoint", "backoffLimit", "shutdownAfterJobFinishes", "ttlSecondsAfterFinished", "submissionMode",
        "rayClusterSpec", "activeDeadlineSeconds", "runtimeEnvYAML", "submitterPodTemplate"}  # fmt: skip
-CLUSTER = {"rayVersion", "enableInTreeAutoscaling", "autoscalerOptions", "headGroupSpec", "workerGroupSpecs"}
-GROUP = {"groupName", "replicas", "minReplicas", "maxReplicas", "numOfHosts", "rayStartParams", "template"}
+CLUSTER = {
+    "rayVersion",
+    "enableInTreeAutoscaling",
+    "autoscalerOptions",
+    "headGroupSpec",
+    "workerGroupSpecs",
+}
+GROUP = {
+    "groupName",
+    "replicas",
+    "minReplicas",
+    "maxReplicas",
+    "numOfHosts",
+    "rayStartParams",
+    "template",
+}
 
 
 def manifest(name: str) -> Any:
@@ -48,17 +63,25 @@ def check_command(line: str) -> None:
 class TestImages:
     @pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.name)
     def test_the_linter_has_nothing_to_say(self, dockerfile: Path) -> None:
-        said = subprocess.run([Path(sys.executable).parent / "hadolint", dockerfile], capture_output=True, text=True)
+        said = subprocess.run(
+            [Path(sys.executable).parent / "hadolint", dockerfile], capture_output=True, text=True
+        )
         assert (said.returncode, said.stdout) == (0, "")
 
     @pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.name)
     def test_what_is_copied_is_here_and_sent_to_the_builder(self, dockerfile: Path) -> None:
-        sent = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+        sent = {
+            line[1:]
+            for line in (ROOT / ".dockerignore").read_text().splitlines()
+            if line.startswith("!")
+        }
         for words in re.findall(r"^COPY (?!--from)(.+)$", dockerfile.read_text(), re.MULTILINE):
             *sources, _ = [word for word in words.split() if not word.startswith("--")]
             for source in sources:
                 assert (ROOT / source).exists()
-                assert any(Path(source).match(pattern) for pattern in sent), f"{source} is not in .dockerignore"
+                assert any(Path(source).match(pattern) for pattern in sent), (
+                    f"{source} is not in .dockerignore"
+                )
 
     @pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.name)
     def test_it_has_all_packages_of_the_wheel_and_the_pinned_torch(self, dockerfile: Path) -> None:
@@ -92,13 +115,19 @@ class TestKubernetes:
     def test_the_command_is_right_and_fits_the_cluster(self) -> None:
         spec = manifest("rayjob.yaml")["spec"]
         check_command(spec["entrypoint"])
-        asked = dict(re.findall(r"--(engines|gpus-per-engine|prepare-actors) (\d+)", spec["entrypoint"]))
+        asked = dict(
+            re.findall(r"--(engines|gpus-per-engine|prepare-actors) (\d+)", spec["entrypoint"])
+        )
         (workers,) = spec["rayClusterSpec"]["workerGroupSpecs"]
         has = workers["template"]["spec"]["containers"][0]["resources"]["limits"]
         most = workers["maxReplicas"]
-        assert int(asked["engines"]) * int(asked["gpus-per-engine"]) <= most * int(has["nvidia.com/gpu"])
+        assert int(asked["engines"]) * int(asked["gpus-per-engine"]) <= most * int(
+            has["nvidia.com/gpu"]
+        )
         assert int(asked["prepare-actors"]) <= most * int(has["cpu"])
-        assert f"ray[data,default]=={spec['rayClusterSpec']['rayVersion']}" in PROJECT["dependencies"]
+        assert (
+            f"ray[data,default]=={spec['rayClusterSpec']['rayVersion']}" in PROJECT["dependencies"]
+        )
 
     def test_nothing_has_privileges_and_the_object_store_fits_its_memory(self) -> None:
         cluster = manifest("rayjob.yaml")["spec"]["rayClusterSpec"]
@@ -107,7 +136,10 @@ class TestKubernetes:
             (container,) = pod["containers"]
             assert container["securityContext"]["runAsNonRoot"]
             (shm,) = [volume for volume in pod["volumes"] if volume["name"] == "shm"]
-            assert int(group["rayStartParams"]["object-store-memory"]) < int(shm["emptyDir"]["sizeLimit"][:-2]) << 30
+            assert (
+                int(group["rayStartParams"]["object-store-memory"])
+                < int(shm["emptyDir"]["sizeLimit"][:-2]) << 30
+            )
 
 
 class TestCompose:
@@ -119,7 +151,9 @@ class TestCompose:
             for mount in service.get("volumes", ()):
                 source = mount.split(":")[0]
                 assert (
-                    (DEPLOY / "compose" / source).exists() if source.startswith(".") else source in compose["volumes"]
+                    (DEPLOY / "compose" / source).exists()
+                    if source.startswith(".")
+                    else source in compose["volumes"]
                 )
             assert all(port.startswith("127.0.0.1:") for port in service.get("ports", ()))
             assert re.search(r":[\w.-]+$", service["image"])
@@ -157,17 +191,22 @@ class TestSlurm:
         stubs = {
             "srun": 'while [[ "$1" == --* ]]; do shift; done\nexec "$@"',
             "scontrol": f'echo "$@" >> {tmp_path}/scontrol',
-            "internvl-batch": f'echo "$@" >> {tmp_path}/runs\n'
-            f'[ "${{STUB:-}}" = waits ] || exit "${{STUB:-0}}"\n'
-            f"trap 'echo stopped >> {tmp_path}/runs; exit 1' TERM\necho ready > {tmp_path}/ready\n"
-            "while true; do read -t 0.1 < <(:) || true; done",
+            "internvl-batch": (
+                f'echo "$@" >> {tmp_path}/runs\n'
+                f'[ "${{STUB:-}}" = waits ] || exit "${{STUB:-0}}"\n'
+                f"trap 'echo stopped >> {tmp_path}/runs; exit 1' TERM\necho ready >"
+                f" {tmp_path}/ready\n"
+                "while true; do read -t 0.1 < <(:) || true; done"
+            ),
         }
         for name, text in stubs.items():
             (folder / name).write_text(f"#!/bin/bash\n{text}\n")
             (folder / name).chmod(0o755)
         return folder
 
-    def start(self, bin: Path, task: int, count: int, *arguments: str, **more: str) -> subprocess.Popen[str]:
+    def start(
+        self, bin: Path, task: int, count: int, *arguments: str, **more: str
+    ) -> subprocess.Popen[str]:
         environment = os.environ | {
             "PATH": f"{bin}:{os.environ['PATH']}",
             "SLURM_JOB_ID": f"test{os.getpid()}{task}",
@@ -179,7 +218,9 @@ class TestSlurm:
             **more,
         }
         command = ["bash", str(self.SCRIPT), *arguments]
-        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        return subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
 
     def test_every_part_is_run_once_with_all_arguments(self, bin: Path, tmp_path: Path) -> None:
         for task in (1, 2, 3):
@@ -193,7 +234,9 @@ class TestSlurm:
         assert self.start(bin, 1, 1, "caption", STUB="3").wait(60) == 3
         assert not (tmp_path / "scontrol").exists()
 
-    def test_before_the_time_is_up_the_run_is_told_and_the_job_is_queued_again(self, bin: Path, tmp_path: Path) -> None:
+    def test_before_the_time_is_up_the_run_is_told_and_the_job_is_queued_again(
+        self, bin: Path, tmp_path: Path
+    ) -> None:
         job = self.start(bin, 2, 3, "caption", STUB="waits")
         wait_for("the run", (tmp_path / "ready").exists, 60)
         job.send_signal(signal.SIGTERM)
@@ -205,7 +248,11 @@ class TestSlurm:
         ("arguments", "more", "said"),
         [
             ((), {}, "usage: sbatch"),
-            (("caption",), {"SLURM_ARRAY_TASK_MIN": "0", "SLURM_ARRAY_TASK_MAX": "2"}, "numbered from 1"),
+            (
+                ("caption",),
+                {"SLURM_ARRAY_TASK_MIN": "0", "SLURM_ARRAY_TASK_MAX": "2"},
+                "numbered from 1",
+            ),
             (("caption",), {"SLURM_ARRAY_TASK_MAX": "5"}, "numbered from 1"),
         ],
     )
@@ -220,9 +267,13 @@ class TestSlurm:
     def test_slurm_reads_its_settings_before_the_first_command(self) -> None:
         """sbatch stops looking for them at the first line that is a command."""
         lines = self.SCRIPT.read_text().splitlines()
-        first = next(number for number, line in enumerate(lines) if line and not line.startswith("#"))
+        first = next(
+            number for number, line in enumerate(lines) if line and not line.startswith("#")
+        )
         assert not any(line.startswith("#SBATCH") for line in lines[first:])
 
     @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="no shellcheck here")
     def test_shellcheck_has_nothing_to_say(self) -> None:
-        assert subprocess.run(["shellcheck", self.SCRIPT], capture_output=True, text=True).stdout == ""
+        assert (
+            subprocess.run(["shellcheck", self.SCRIPT], capture_output=True, text=True).stdout == ""
+        )

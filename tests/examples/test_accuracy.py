@@ -1,4 +1,5 @@
-"""nano-InternVL sees through the pipeline's own parts; and whoever breaks one of them is found out."""
+"""nano-InternVL sees through the pipeline's own parts; and whoever breaks one of them is found
+out."""
 
 from __future__ import annotations
 

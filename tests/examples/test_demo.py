@@ -17,7 +17,9 @@ from testing.cluster import ROOT
 def test_four_jobs_share_an_engine(tmp_path: Path) -> None:
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "examples.demo.run"]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=800)
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=800
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     counted = [line.strip() for line in done.stdout.splitlines() if "units in" in line]
     assert counted == [

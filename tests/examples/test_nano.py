@@ -15,9 +15,19 @@ from internvl_ops.models.checkpoints.config import load_checkpoint
 from internvl_ops.models.tokenizers.tokenizer import Tokenizer
 
 
-def options(state: Path, steps: int, start: Path | None = None, lr: float = 1e-3) -> argparse.Namespace:
+def options(
+    state: Path, steps: int, start: Path | None = None, lr: float = 1e-3
+) -> argparse.Namespace:
     return argparse.Namespace(
-        state=str(state), start=start, steps=steps, decay=0, batch=3, lr=lr, seed=5, freeze=False, save_every=1e9
+        state=str(state),
+        start=start,
+        steps=steps,
+        decay=0,
+        batch=3,
+        lr=lr,
+        seed=5,
+        freeze=False,
+        save_every=1e9,
     )
 
 
@@ -63,7 +73,11 @@ def test_the_files_are_a_checkpoint_whose_tokens_give_the_texts_back(tmp_path: P
     train.train("see", options(state, 1))
     train.export(state, out)
     checkpoint = load_checkpoint(str(out))
-    assert (checkpoint.tile_size, checkpoint.tokens_per_tile, checkpoint.template) == (112, 16, "internvl2_5")
+    assert (checkpoint.tile_size, checkpoint.tokens_per_tile, checkpoint.template) == (
+        112,
+        16,
+        "internvl2_5",
+    )
     tokenizer = Tokenizer(checkpoint)
     for task in train.MIXTURE:
         answer = draw.draw(task, 1).answer
@@ -76,7 +90,9 @@ def test_training_that_was_stopped_goes_on_to_the_same_weights(tmp_path: Path) -
         (tmp_path / folder).mkdir()
         for stop in stops:
             train.train("tell", options(tmp_path / folder, stop))
-    whole, parts = (torch.load(tmp_path / name / "state.pt")["masters"] for name in ("whole", "parts"))
+    whole, parts = (
+        torch.load(tmp_path / name / "state.pt")["masters"] for name in ("whole", "parts")
+    )
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
 
 
@@ -87,7 +103,9 @@ def test_training_begins_with_an_exported_checkpoint(tmp_path: Path) -> None:
     train.export(tmp_path / "first", tmp_path / "exported")
     train.train("see", options(tmp_path / "second", 1, start=tmp_path / "exported", lr=0.0))
     train.export(tmp_path / "second", tmp_path / "again")
-    first, again = (load_file(tmp_path / name / "model.safetensors") for name in ("exported", "again"))
+    first, again = (
+        load_file(tmp_path / name / "model.safetensors") for name in ("exported", "again")
+    )
     assert all(torch.equal(first[name], again[name]) for name in first)
 
 

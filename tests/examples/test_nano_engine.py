@@ -39,12 +39,16 @@ def test_the_engine_gives_the_answers_of_plain_torch(engine: RunningEngine) -> N
         counts = [len(part) for part in tiles]
         rendered = asker.renderer.render(sample.question, counts, media=sample.media)
         hashes = [f"{number} {place}" for place in range(len(tiles))]
-        request = Request(str(number), rendered.token_ids, np.concatenate(tiles), rendered.images, hashes)
+        request = Request(
+            str(number), rendered.token_ids, np.concatenate(tiles), rendered.images, hashes
+        )
         done = await engine.engine.generate(request, Sampling(evaluate.LONGEST))
         return asker.renderer.tokenizer.decode(done.token_ids, keep_special=True)
 
     async def every() -> list[str]:
-        return list(await asyncio.gather(*(answer(number, sample) for number, sample in enumerate(samples))))
+        return list(
+            await asyncio.gather(*(answer(number, sample) for number, sample in enumerate(samples)))
+        )
 
     answers = engine.run(every())
     same = sum(ours == theirs.strip() for ours, theirs in zip(answers, expected, strict=True))

@@ -35,7 +35,10 @@ def parsed(answer: str, **options: Any) -> Any:
 
 
 def test_an_answer_becomes_columns() -> None:
-    assert parsed("A red ball on a blue, blue table.") == {"colours": ["red", "blue"], "first_colour": "red"}
+    assert parsed("A red ball on a blue, blue table.") == {
+        "colours": ["red", "blue"],
+        "first_colour": "red",
+    }
     assert parsed("A red ball.", colours="blue") == {"colours": [], "first_colour": None}
 
 
@@ -50,7 +53,11 @@ def test_a_row_may_have_its_own_question() -> None:
 
 @pytest.mark.parametrize(
     ("command", "arguments"),
-    [("run", ["--task", NAME]), ("annotate", [f"--tasks=caption,{NAME}"]), ("preview", ["--task", NAME, "a.png"])],
+    [
+        ("run", ["--task", NAME]),
+        ("annotate", [f"--tasks=caption,{NAME}"]),
+        ("preview", ["--task", NAME, "a.png"]),
+    ],
 )
 def test_every_command_has_its_options(command: str, arguments: list[str]) -> None:
     assert "colours" in COMMANDS[command].options_class(arguments).model_fields
@@ -61,7 +68,13 @@ def test_several_tasks_have_its_columns_beside_theirs() -> None:
     cls = COMMANDS["annotate"].options_class(["--tasks", f"caption,{NAME}"])
     options = cls.model_validate({**NEEDED, "tasks": f"caption,{NAME}", "colours": "red"})
     made = options.make_task("image", ())
-    assert made.columns.names == ["caption", "caption_response", "colours", "first_colour", "colours_response"]
+    assert made.columns.names == [
+        "caption",
+        "caption_response",
+        "colours",
+        "first_colour",
+        "colours_response",
+    ]
 
 
 def test_a_config_file_names_it_too(tmp_path: Path) -> None:
@@ -121,7 +134,9 @@ def test_an_option_that_the_command_has_is_refused(monkeypatch: pytest.MonkeyPat
 
         prompt: str = ""
 
-    monkeypatch.setattr(module, "clashing", RegisteredTask("clashing", Clashing, colours.make, 6), raising=False)
+    monkeypatch.setattr(
+        module, "clashing", RegisteredTask("clashing", Clashing, colours.make, 6), raising=False
+    )
     with pytest.raises(ConfigurationError, match="option prompt, which the command has already"):
         COMMANDS["run"].options_class(["--task", "examples.own_task:clashing"])
 

@@ -1,4 +1,5 @@
-"""The package in a Ray session of its caller: one session and one engine for all that is looked at here."""
+"""The package in a Ray session of its caller: one session and one engine for all that is looked at
+here."""
 
 from __future__ import annotations
 
@@ -29,8 +30,15 @@ IMAGES = sorted((ROOT / "examples/demo/images").glob("*.png"))
 def state() -> list[Any]:
     """What a process has for itself, and a library must not change."""
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    loggers = [(logging.getLogger(name).level, logging.getLogger(name).handlers[:]) for name in ("", "ray.data")]
-    context = {name: repr(value) for name, value in vars(DataContext.get_current()).items() if name[0] != "_"}
+    loggers = [
+        (logging.getLogger(name).level, logging.getLogger(name).handlers[:])
+        for name in ("", "ray.data")
+    ]
+    context = {
+        name: repr(value)
+        for name, value in vars(DataContext.get_current()).items()
+        if name[0] != "_"
+    }
     return [dict(os.environ), handlers, loggers, context, repr(warnings.filters)]
 
 
@@ -43,12 +51,17 @@ def session() -> Iterator[str]:
 
 
 class Answered:
-    """A Dataset that a caller made, ran through two tasks between stages of his own, joined and wrote."""
+    """A Dataset that a caller made, ran through two tasks between stages of his own, joined and
+    wrote."""
 
     def __init__(self, folder: Path) -> None:
         rows = [{"id": n, "image": str(path), "year": 1900 + n} for n, path in enumerate(IMAGES)]
-        rows += [{"id": 100, "image": "/etc/hostname", "year": 1}, {"id": 101, "image": None, "year": 2}]
-        importlib.import_module("pipelines.annotate")  # OpenCV sets a variable of the environment when it is imported
+        rows += [
+            {"id": 100, "image": "/etc/hostname", "year": 1},
+            {"id": 101, "image": None, "year": 2},
+        ]
+        # OpenCV sets a variable of the environment when it is imported
+        importlib.import_module("pipelines.annotate")
         self.before, ran = state(), folder / "ran"
 
         def mine(batch: pd.DataFrame) -> pd.DataFrame:
@@ -72,7 +85,10 @@ class Answered:
         self.ran_before_it_was_wanted = ran.exists()
         joined.write_parquet(str(folder / "out"))
         self.after = state()
-        self.rows = sorted(pyarrow.dataset.dataset(folder / "out").to_table().to_pylist(), key=lambda row: row["id"])
+        self.rows = sorted(
+            pyarrow.dataset.dataset(folder / "out").to_table().to_pylist(),
+            key=lambda row: row["id"],
+        )
 
 
 def _words(batch: pa.Table) -> pa.Array:
@@ -138,7 +154,9 @@ def test_the_process_stays_as_it_was(answered: Answered, session: str) -> None:
 def test_a_run_to_a_folder_uses_the_session_and_keeps_it(session: str, tmp_path: Path) -> None:
     (tmp_path / "none.jsonl").write_text("")
     before = state()
-    result = internvl_batch.caption(tmp_path / "none.jsonl", tmp_path / "out", model=NANO, image_column="image")
+    result = internvl_batch.caption(
+        tmp_path / "none.jsonl", tmp_path / "out", model=NANO, image_column="image"
+    )
     assert (result.status, result.results, result.errors, result.already_done) == ("done", 0, 0, 0)
     assert Path(result.report_path).is_file()
     assert ray.get_runtime_context().get_node_id() == session
@@ -147,9 +165,15 @@ def test_a_run_to_a_folder_uses_the_session_and_keeps_it(session: str, tmp_path:
 
 def test_another_cluster_than_that_of_the_session_is_refused(session: str, tmp_path: Path) -> None:
     (tmp_path / "none.jsonl").write_text("")
-    with pytest.raises(internvl_batch.ConfigurationError, match="this process has a Ray session already"):
+    with pytest.raises(
+        internvl_batch.ConfigurationError, match="this process has a Ray session already"
+    ):
         internvl_batch.caption(
-            tmp_path / "none.jsonl", tmp_path / "out", model=NANO, image_column="image", ray_address="head:6379"
+            tmp_path / "none.jsonl",
+            tmp_path / "out",
+            model=NANO,
+            image_column="image",
+            ray_address="head:6379",
         )
 
 

@@ -27,14 +27,18 @@ print(json.dumps([names, same and before == state(), "ray" in sys.modules, "torc
 
 
 def test_importing_it_imports_no_library_and_changes_nothing() -> None:
-    done = subprocess.run([sys.executable, "-c", PROGRAM], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert json.loads(done.stdout) == [[], True, False, False]
 
 
 def test_every_public_name_is_there_and_described() -> None:
     assert sorted(internvl_batch.__all__) == internvl_batch.__all__
     assert set(internvl_batch.__all__) <= set(dir(internvl_batch))
-    assert [name for name in internvl_batch.__all__ if not getattr(internvl_batch, name).__doc__] == []
+    assert [
+        name for name in internvl_batch.__all__ if not getattr(internvl_batch, name).__doc__
+    ] == []
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

@@ -1,4 +1,5 @@
-"""Units as texts and pictures: what a server cuts out of the pictures are the tiles that this side would have made."""
+"""Units as texts and pictures: what a server cuts out of the pictures are the tiles that this side
+would have made."""
 
 from __future__ import annotations
 
@@ -66,7 +67,9 @@ def both(folder: Path, checkpoint: Checkpoint) -> Iterator[Any]:
         preparer.close()
 
 
-def unit(*names: str, question: str = "What is this?", part: Part = WHOLE, more: Sequence[str] = ()) -> Unit:
+def unit(
+    *names: str, question: str = "What is this?", part: Part = WHOLE, more: Sequence[str] = ()
+) -> Unit:
     return Unit([Conversation((question, *more), 30)], [MediaRef(name) for name in names], part)
 
 
@@ -93,7 +96,11 @@ CASES = {
     "a photograph": (IMAGES, ["photo.jpg"], WHOLE),
     "images that share the tiles": (IMAGES, ["wide.png", "tall.png", "small.png"], WHOLE),
     "frames": (DecodeOptions(kind="video", video=VideoOptions(num_frames=4)), ["film.mp4"], WHOLE),
-    "a page": (DecodeOptions(kind="document", document=DocumentOptions(max_tiles=20)), ["book.pdf"], Part(page=2)),
+    "a page": (
+        DecodeOptions(kind="document", document=DocumentOptions(max_tiles=20)),
+        ["book.pdf"],
+        Part(page=2),
+    ),
     "a page at a resolution": (
         DecodeOptions(kind="document", document=DocumentOptions(max_tiles=6, dpi=60)),
         ["book.pdf"],
@@ -107,7 +114,11 @@ def test_a_server_cuts_out_the_same_tiles(both: Any, checkpoint: Checkpoint, cas
     options, names, part = CASES[case]
     tiled, pictured = both(options, unit(*names, part=part))
     assert np.array_equal(cut_by_a_server(pictured, checkpoint), tiled.tiles)
-    assert (pictured.width, pictured.height, pictured.notes) == (tiled.width, tiled.height, tiled.notes)
+    assert (pictured.width, pictured.height, pictured.notes) == (
+        tiled.width,
+        tiled.height,
+        tiled.notes,
+    )
     assert pictured.num_images == tiled.num_images == len(pictured.pictures)
     assert (pictured.num_tiles, tiled.num_tiles) == (None, len(tiled.tiles))
 
@@ -122,7 +133,9 @@ class TestQuestions:
             ([], "Two and two?", "Two and two?"),
         ],
     )
-    def test_where_pictures_stand(self, both: Any, names: list[str], question: str, asked: str) -> None:
+    def test_where_pictures_stand(
+        self, both: Any, names: list[str], question: str, asked: str
+    ) -> None:
         _, pictured = both(IMAGES, unit(*names, question=question, more=["Why?"]))
         assert (chat_of(pictured).chat.question, chat_of(pictured).follow_ups) == (asked, ["Why?"])
 
@@ -133,7 +146,11 @@ class TestQuestions:
     def test_what_fails_is_the_units_own(self, folder: Path) -> None:
         preparer = ChatPreparer((ReadPolicy(str(folder), ()), IMAGES, LIMITS), sampling=Sampling())
         lost, broken, fine = preparer.prepare(
-            [unit("wide.png", question="<image> or <image>?"), unit("broken.jpg"), unit("small.png")]
+            [
+                unit("wide.png", question="<image> or <image>?"),
+                unit("broken.jpg"),
+                unit("small.png"),
+            ]
         )
         assert isinstance(lost, UnitError)
         assert (lost.kind, lost.stage) == ("bad_row", "render")
@@ -156,7 +173,11 @@ class TestPictures:
         natural(64, 48).save(file, "JPEG", exif=exif)
         picture = load_picture(file.getvalue())
         given = Image.open(io.BytesIO(picture.data))
-        assert (given.format, given.size, (picture.width, picture.height)) == ("PNG", (48, 64), (48, 64))
+        assert (given.format, given.size, (picture.width, picture.height)) == (
+            "PNG",
+            (48, 64),
+            (48, 64),
+        )
         stored = np.asarray(Image.open(file))
         assert np.array_equal(np.asarray(given), np.rot90(stored, -1))
 
@@ -183,12 +204,21 @@ def test_conversations_without_a_tokenizer(both: Any) -> None:
     engine = Parrot()
     generator = Generator(engine, None, retries=Retries(times=0))
     shown = Shown(pictures=pictured.pictures)
-    (((first, second, third),),) = asyncio.run(generator.answer("unit", pictured.conversations, shown))
-    assert [first.text, second.text, third.text] == ["about <image>\nWhat?", "about Why?", "about Sure?"]
+    (((first, second, third),),) = asyncio.run(
+        generator.answer("unit", pictured.conversations, shown)
+    )
+    assert [first.text, second.text, third.text] == [
+        "about <image>\nWhat?",
+        "about Why?",
+        "about Sure?",
+    ]
     last = engine.asked[-1].chat
     assert last is not None
     assert list(last.history) == [("<image>\nWhat?", first.text), ("Why?", second.text)]
-    assert all(request.chat and list(request.chat.pictures) == pictured.pictures for request in engine.asked)
+    assert all(
+        request.chat and list(request.chat.pictures) == pictured.pictures
+        for request in engine.asked
+    )
 
 
 def test_an_answer_of_the_wrong_form_is_asked_for_again(both: Any) -> None:
@@ -196,7 +226,11 @@ def test_an_answer_of_the_wrong_form_is_asked_for_again(both: Any) -> None:
     asked = Unit([Conversation(("Which?",), 30, json_schema=schema)], [])
     _, pictured = both(replace(IMAGES), asked)
     engine = Parrot()
-    asyncio.run(Generator(engine, None, retries=Retries(times=0)).answer("unit", pictured.conversations, Shown()))
+    asyncio.run(
+        Generator(engine, None, retries=Retries(times=0)).answer(
+            "unit", pictured.conversations, Shown()
+        )
+    )
     assert len(engine.asked) == 2
     assert engine.asked[1].chat is not None
     assert engine.asked[1].chat.history[0][0] == "Which?"

@@ -21,7 +21,9 @@ def shouted(name: str, valued: bool) -> str:
     return name.upper() + ":" * valued
 
 
-@pytest.mark.parametrize("path", sorted(set(ROOT.rglob("*.py")) - COMMAND_LINES), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted(set(ROOT.rglob("*.py")) - COMMAND_LINES), ids=lambda path: path.stem
+)
 def test_no_line_of_the_package_names_an_option(path: Path) -> None:
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", path.read_text()))
     assert named - OF_OTHER_PROGRAMS == set()
@@ -41,10 +43,15 @@ def test_no_text_of_a_file_or_an_answer_is_a_keyword() -> None:
     quoted = "`max_tiles` of 'a `model`=b.png'; max_tiles=3, --max-tiles 3, {max_tiles}"
     assert respelled(quoted, shouted) == quoted
     forged = keyword("max_tiles")
-    assert respelled(f"the answer is not JSON: {forged!r}", shouted) == f"the answer is not JSON: {forged!r}"
+    assert (
+        respelled(f"the answer is not JSON: {forged!r}", shouted)
+        == f"the answer is not JSON: {forged!r}"
+    )
 
 
-@pytest.mark.parametrize("error", [ConfigurationError, lambda said: UnitError("render", "bad_row", said)])
+@pytest.mark.parametrize(
+    "error", [ConfigurationError, lambda said: UnitError("render", "bad_row", said)]
+)
 def test_a_keyword_stays_one_wherever_its_message_goes(error: type[Exception]) -> None:
     there = pickle.loads(pickle.dumps(error(f"Lower {keyword('max_tiles')}.")))
     wrapped = unforeseen("parse", ValueError(f"first, {there}"))

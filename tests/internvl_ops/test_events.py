@@ -1,4 +1,5 @@
-"""Events: what the system decides by itself is logged under a name, once, and without credentials."""
+"""Events: what the system decides by itself is logged under a name, once, and without
+credentials."""
 
 from __future__ import annotations
 
@@ -60,14 +61,22 @@ def test_each_decision_about_an_engine_is_one_event(caplog: pytest.LogCaptureFix
         engine = Recovering(Engine)
         await engine.start()
         requests = [Request(name, np.array([1], np.int32)) for name in ("poison", "fine", "poison")]
-        done = await asyncio.gather(*(engine.generate(one, Sampling()) for one in requests), return_exceptions=True)
+        done = await asyncio.gather(
+            *(engine.generate(one, Sampling()) for one in requests), return_exceptions=True
+        )
         assert [isinstance(one, UnitError) for one in done] == [True, False, True]
         assert await engine.generate(requests[1], Sampling())
 
     asyncio.run(scene())
     found = events(caplog)
-    # Three deaths: of all together, and of each poisonous request alone. The first death alone lowers the limit.
-    assert found == {"engine_died": 3, "engine_limit_lowered": 1, "unit_kills_engine": 2, "engine_restarted": 3}
+    # Three deaths: of all together, and of each poisonous request alone. The first death alone
+    # lowers the limit.
+    assert found == {
+        "engine_died": 3,
+        "engine_limit_lowered": 1,
+        "unit_kills_engine": 2,
+        "engine_restarted": 3,
+    }
     assert "s3cret" not in caplog.text
 
 
@@ -98,7 +107,10 @@ def test_a_server_that_is_given_up_is_one_event_however_often_it_is_passed_over(
 
 def test_neither_message_nor_field_shows_a_credential(caplog: pytest.LogCaptureFixture) -> None:
     note(
-        logger, "store_away", "s3://KEY:s3cret@bucket/x: Authorization: Bearer s3cret12345", store="http://u:s3cret@h/"
+        logger,
+        "store_away",
+        "s3://KEY:s3cret@bucket/x: Authorization: Bearer s3cret12345",
+        store="http://u:s3cret@h/",
     )
     (record,) = caplog.records
     assert "s3cret" not in record.getMessage() + str(vars(record))
@@ -126,7 +138,11 @@ class TestFromAnotherProcess:
         caplog.clear()
         log_event(value)
         (after,) = caplog.records
-        assert (after.name, after.levelname, after.created) == (before.name, before.levelname, before.created)
+        assert (after.name, after.levelname, after.created) == (
+            before.name,
+            before.levelname,
+            before.created,
+        )
         assert after.getMessage() == "The engine died: 100 %s"
         assert after.event == "engine_died"  # type: ignore[attr-defined]
         assert after.fields["requests"] == 3  # type: ignore[attr-defined]

@@ -31,7 +31,15 @@ from internvl_ops.media.parts import WHOLE, DecodeOptions, Part
 from internvl_ops.media.video import VideoOptions
 from internvl_ops.models.checkpoints.config import Checkpoint
 from internvl_ops.models.prompts.rendering import Renderer
-from internvl_ops.preparer import MediaReader, MediaRef, Prepared, Preparer, ReadLimits, Unit, tile_preview
+from internvl_ops.preparer import (
+    MediaReader,
+    MediaRef,
+    Prepared,
+    Preparer,
+    ReadLimits,
+    Unit,
+    tile_preview,
+)
 from internvl_ops.tasks import Conversation
 from testing import corpus_documents, corpus_video
 from testing.pictures import encoded, natural
@@ -59,7 +67,9 @@ class CountingServer:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
+        self._server = ThreadingHTTPServer(
+            ("127.0.0.1", 0), partial(Handler, directory=str(folder))
+        )
         self.address = f"http://127.0.0.1:{self._server.server_port}/"
         threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
 
@@ -72,7 +82,12 @@ class CountingServer:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Media of every kind."""
     folder = tmp_path_factory.mktemp("media")
-    for name, size in {"wide": (800, 200), "tall": (150, 450), "square": (120, 120), "large": (640, 480)}.items():
+    for name, size in {
+        "wide": (800, 200),
+        "tall": (150, 450),
+        "square": (120, 120),
+        "large": (640, 480),
+    }.items():
         (folder / f"{name}.png").write_bytes(encoded(natural(*size, seed=len(name)), "PNG"))
     (folder / "broken.jpg").write_bytes(encoded(natural(64, 64), "JPEG")[:200])
     (folder / "book.pdf").write_bytes(corpus_documents.make(corpus_documents.Document(pages=4)))
@@ -88,12 +103,18 @@ def server(folder: Path) -> Iterator[CountingServer]:
 
 
 @pytest.fixture(scope="module")
-def make_preparer(folder: Path, server: CountingServer, checkpoint: Checkpoint) -> Iterator[MakePreparer]:
+def make_preparer(
+    folder: Path, server: CountingServer, checkpoint: Checkpoint
+) -> Iterator[MakePreparer]:
     """Makes preparers by their media options; one for the same options."""
     made: dict[str, Preparer] = {}
 
     def make(options: DecodeOptions = IMAGES) -> Preparer:
-        reading = ReadPolicy(str(folder), (server.address,)), options, ReadLimits(max_bytes=10_000_000)
+        reading = (
+            ReadPolicy(str(folder), (server.address,)),
+            options,
+            ReadLimits(max_bytes=10_000_000),
+        )
         return made.setdefault(repr(options), Preparer(checkpoint, reading, sampling=Sampling()))
 
     yield make
@@ -149,21 +170,29 @@ class TestImages:
         ]
         outcomes = make_preparer().prepare([unit(name) for name in names])
         assert [fine(outcomes[place]).width for place in (0, 2, 5, 6)] == [120, 800, 150, 120]
-        assert [(failure(outcomes[place]).stage, failure(outcomes[place]).kind) for place in (1, 3, 4)] == [
+        assert [
+            (failure(outcomes[place]).stage, failure(outcomes[place]).kind) for place in (1, 3, 4)
+        ] == [
             ("decode", "corrupt"),
             ("fetch", "not_found"),
             ("fetch", "refused"),
         ]
         assert "broken.jpg" in failure(outcomes[1]).message
 
-    def test_one_bad_image_of_several_fails_its_unit_once(self, make_preparer: MakePreparer) -> None:
+    def test_one_bad_image_of_several_fails_its_unit_once(
+        self, make_preparer: MakePreparer
+    ) -> None:
         several = unit("wide.png", "broken.jpg", "missing.jpg", "tall.png")
         outcomes = make_preparer().prepare([several, unit("square.png")])
         assert failure(outcomes[0]).kind in ("corrupt", "not_found")
         assert fine(outcomes[1]).width == 120
 
-    def test_several_images_share_the_tiles_and_the_first_gives_the_size(self, make_preparer: MakePreparer) -> None:
-        alone, together = map(fine, make_preparer().prepare([unit("wide.png"), unit("wide.png", "tall.png")]))
+    def test_several_images_share_the_tiles_and_the_first_gives_the_size(
+        self, make_preparer: MakePreparer
+    ) -> None:
+        alone, together = map(
+            fine, make_preparer().prepare([unit("wide.png"), unit("wide.png", "tall.png")])
+        )
         assert prompt(alone).images[0].num_tiles == 4 + 1  # of 6; the thumbnail is one more
         assert [image.num_tiles for image in prompt(together).images] == [3 + 1, 3 + 1]  # of 3 each
         assert len(together.tiles) == 8
@@ -172,13 +201,18 @@ class TestImages:
 
     def test_they_stand_in_the_prompt_in_their_order(self, make_preparer: MakePreparer) -> None:
         one, other = map(
-            fine, make_preparer().prepare([unit("wide.png", "square.png"), unit("square.png", "wide.png")])
+            fine,
+            make_preparer().prepare(
+                [unit("wide.png", "square.png"), unit("square.png", "wide.png")]
+            ),
         )
         first = prompt(one).images[0].num_tiles
         assert np.array_equal(one.tiles[:first], other.tiles[prompt(other).images[0].num_tiles :])
         assert one.hashes == other.hashes[::-1]
 
-    def test_combined_they_stand_in_the_prompt_as_one(self, folder: Path, checkpoint: Checkpoint) -> None:
+    def test_combined_they_stand_in_the_prompt_as_one(
+        self, folder: Path, checkpoint: Checkpoint
+    ) -> None:
         reading = ReadPolicy(str(folder)), IMAGES, ReadLimits()
         preparer = Preparer(checkpoint, reading, sampling=Sampling(), combine_images=True)
         (outcome,) = preparer.prepare([unit("wide.png", "tall.png")])
@@ -193,7 +227,10 @@ class TestImages:
     def test_each_conversation_has_its_own_length_and_turns(
         self, make_preparer: MakePreparer, checkpoint: Checkpoint
     ) -> None:
-        asked = [Conversation(("What is this?",), 30), Conversation(("Where?", "Why?"), 70, choices=("a", "b"))]
+        asked = [
+            Conversation(("What is this?",), 30),
+            Conversation(("Where?", "Why?"), 70, choices=("a", "b")),
+        ]
         own = {"max_new_tokens": 5, "temperature": 0.5}
         one, other = make_preparer().prepare(
             [Unit(asked, [MediaRef("wide.png")]), Unit(asked, [MediaRef("wide.png")], sampling=own)]
@@ -216,7 +253,11 @@ class TestImages:
             reader.close()
         assert small == b"x" * 1000
         assert isinstance(large, UnitError)
-        assert (large.kind, "`max_bytes`" in large.message, "b.png" in large.message) == ("too_large", True, True)
+        assert (large.kind, "`max_bytes`" in large.message, "b.png" in large.message) == (
+            "too_large",
+            True,
+            True,
+        )
 
     def test_bytes_in_the_row(self, make_preparer: MakePreparer, folder: Path) -> None:
         data = (folder / "tall.png").read_bytes()
@@ -227,17 +268,28 @@ class TestImages:
         assert fine(outcomes[0]).hashes == fine(outcomes[2]).hashes
         assert failure(outcomes[1]).kind == "unsupported"
 
-    def test_a_question_without_an_image(self, make_preparer: MakePreparer, checkpoint: Checkpoint) -> None:
+    def test_a_question_without_an_image(
+        self, make_preparer: MakePreparer, checkpoint: Checkpoint
+    ) -> None:
         (outcome,) = make_preparer().prepare([unit(question="Why?")])
         prepared = fine(outcome)
         side = checkpoint.tile_size
-        assert (prepared.tiles.shape, prompt(prepared).images, prepared.hashes) == ((0, 3, side, side), [], [])
+        assert (prepared.tiles.shape, prompt(prepared).images, prepared.hashes) == (
+            (0, 3, side, side),
+            [],
+            [],
+        )
         assert (prepared.width, prepared.height) == (0, 0)
         assert tile_preview(prepared) is None
 
     def test_a_question_that_does_not_fit(self, make_preparer: MakePreparer) -> None:
-        outcomes = make_preparer().prepare([unit("square.png", question="why " * 20_000), unit("square.png")])
-        assert (failure(outcomes[0]).stage, failure(outcomes[0]).kind) == ("render", "prompt_too_long")
+        outcomes = make_preparer().prepare(
+            [unit("square.png", question="why " * 20_000), unit("square.png")]
+        )
+        assert (failure(outcomes[0]).stage, failure(outcomes[0]).kind) == (
+            "render",
+            "prompt_too_long",
+        )
         assert fine(outcomes[1]).width == 120
 
     def test_nothing_to_prepare(self, make_preparer: MakePreparer) -> None:
@@ -247,7 +299,9 @@ class TestImages:
 class TestHashes:
     """Equal hashes promise equal tiles: the engine encodes such an image once."""
 
-    def hashes(self, make_preparer: MakePreparer, asked: Unit, options: DecodeOptions = IMAGES) -> list[str]:
+    def hashes(
+        self, make_preparer: MakePreparer, asked: Unit, options: DecodeOptions = IMAGES
+    ) -> list[str]:
         (outcome,) = make_preparer(options).prepare([asked])
         return fine(outcome).hashes
 
@@ -255,10 +309,15 @@ class TestHashes:
         self, make_preparer: MakePreparer, server: CountingServer
     ) -> None:
         expected = self.hashes(make_preparer, unit("large.png"))
-        assert self.hashes(make_preparer, unit(server.address + "large.png", question="Why?")) == expected
+        assert (
+            self.hashes(make_preparer, unit(server.address + "large.png", question="Why?"))
+            == expected
+        )
 
     def test_another_file(self, make_preparer: MakePreparer) -> None:
-        assert self.hashes(make_preparer, unit("wide.png")) != self.hashes(make_preparer, unit("large.png"))
+        assert self.hashes(make_preparer, unit("wide.png")) != self.hashes(
+            make_preparer, unit("large.png")
+        )
 
     def test_other_options(self, make_preparer: MakePreparer) -> None:
         other = replace(IMAGES, image=ImageOptions(max_tiles=2))
@@ -272,10 +331,15 @@ class TestHashes:
         assert twice[0] == twice[1]
 
     def test_other_parts_and_frames(self, make_preparer: MakePreparer) -> None:
-        pages = [self.hashes(make_preparer, unit("book.pdf", part=Part(page=page)), PAGES) for page in (1, 2)]
+        pages = [
+            self.hashes(make_preparer, unit("book.pdf", part=Part(page=page)), PAGES)
+            for page in (1, 2)
+        ]
         assert pages[0] != pages[1]
         clips = [
-            self.hashes(make_preparer, unit("film.mp4", part=Part(start=start, end=start + 1.0)), CLIPS)
+            self.hashes(
+                make_preparer, unit("film.mp4", part=Part(start=start, end=start + 1.0)), CLIPS
+            )
             for start in (0.0, 1.0)
         ]
         assert len({*clips[0], *clips[1]}) == 8
@@ -291,11 +355,15 @@ class TestVideos:
         assert np.array_equal(prompt(prepared).token_ids, rendered.token_ids)
 
     def test_a_clip_is_frames_of_its_own_seconds(self, make_preparer: MakePreparer) -> None:
-        clips = [unit("film.mp4", part=Part(start=second, end=second + 1)) for second in (0.0, 1.0, 2.0)]
+        clips = [
+            unit("film.mp4", part=Part(start=second, end=second + 1)) for second in (0.0, 1.0, 2.0)
+        ]
         prepared = [fine(outcome) for outcome in make_preparer(CLIPS).prepare(clips)]
         assert len({each.tiles.tobytes() for each in prepared}) == 3
 
-    def test_finding_scenes_for_too_long_names_the_option_and_is_not_tried_again(self, folder: Path) -> None:
+    def test_finding_scenes_for_too_long_names_the_option_and_is_not_tried_again(
+        self, folder: Path
+    ) -> None:
         clip = corpus_video.Clip("mpeg4", width=16, height=16, frames=5_000, numbered=False)
         media = MediaRef("long.mp4", corpus_video.make(clip))
         options = DecodeOptions(kind="video", clips=ClipOptions(by="scenes"))
@@ -312,7 +380,10 @@ class TestVideos:
         assert [(round(part.start), round(part.end)) for part in parts] == [(0, 1), (1, 2), (2, 3)]  # type: ignore
 
     def test_bytes_in_the_row(self, make_preparer: MakePreparer, folder: Path) -> None:
-        inline = Unit([Conversation(("What is this?",), 30)], [MediaRef("", (folder / "film.mp4").read_bytes())])
+        inline = Unit(
+            [Conversation(("What is this?",), 30)],
+            [MediaRef("", (folder / "film.mp4").read_bytes())],
+        )
         one, other = map(fine, make_preparer(FRAMES).prepare([inline, unit("film.mp4")]))
         assert np.array_equal(one.tiles, other.tiles)
 
@@ -328,18 +399,27 @@ class TestDocuments:
         try:
             pages = [unit(book, part=Part(page=page)) for page in (1, 2, 3, 4)]
             with ThreadPoolExecutor(4) as threads:  # as the blocks of one actor come
-                outcomes = [fine(done[0]) for done in threads.map(lambda page: preparer.prepare([page]), pages)]
+                outcomes = [
+                    fine(done[0])
+                    for done in threads.map(lambda page: preparer.prepare([page]), pages)
+                ]
         finally:
             preparer.close()
         assert server.hits == ["/book.pdf"]
         assert len({outcome.tiles.tobytes() for outcome in outcomes}) == 4
-        assert (outcomes[0].width < outcomes[0].height, prompt(outcomes[0]).images[0].num_tiles) == (True, 3)
+        assert (
+            outcomes[0].width < outcomes[0].height,
+            prompt(outcomes[0]).images[0].num_tiles,
+        ) == (True, 3)
 
     def test_its_units_are_its_pages(self, folder: Path) -> None:
         reader = MediaReader(ReadPolicy(str(folder)), replace(PAGES, pages="2-3,9"), ReadLimits())
         try:
             assert reader.list_parts(unit("book.pdf")) == [Part(page=2), Part(page=3)]
-            broken, missing = reader.list_parts(unit("broken.jpg")), reader.list_parts(unit("missing.pdf"))
+            broken, missing = (
+                reader.list_parts(unit("broken.jpg")),
+                reader.list_parts(unit("missing.pdf")),
+            )
         finally:
             reader.close()
         assert isinstance(broken, UnitError)
@@ -347,7 +427,9 @@ class TestDocuments:
         assert isinstance(missing, UnitError)
         assert (missing.stage, missing.kind) == ("fetch", "not_found")
 
-    def test_a_file_that_is_not_there_fails_each_of_its_pages(self, make_preparer: MakePreparer) -> None:
+    def test_a_file_that_is_not_there_fails_each_of_its_pages(
+        self, make_preparer: MakePreparer
+    ) -> None:
         pages = [unit("missing.pdf", part=Part(page=1)), unit("book.pdf", part=Part(page=1))]
         outcomes = make_preparer(PAGES).prepare(pages)
         assert failure(outcomes[0]).kind == "not_found"
@@ -403,14 +485,18 @@ class TestFileCache:
 
 
 @pytest.mark.parametrize("name", ["wide.png", "tall.png", "square.png"])
-def test_the_preview_has_the_images_shape(make_preparer: MakePreparer, folder: Path, name: str) -> None:
+def test_the_preview_has_the_images_shape(
+    make_preparer: MakePreparer, folder: Path, name: str
+) -> None:
     (outcome,) = make_preparer().prepare([unit(name)])
     jpeg = tile_preview(fine(outcome))
     assert jpeg is not None
     picture, original = Image.open(io.BytesIO(jpeg)), Image.open(folder / name)
     assert picture.format == "JPEG"
     assert max(picture.size) == 320
-    assert picture.width / picture.height == pytest.approx(original.width / original.height, rel=0.02)
+    assert picture.width / picture.height == pytest.approx(
+        original.width / original.height, rel=0.02
+    )
     # And it shows the image, not one of its tiles.
     whole = np.asarray(original.convert("RGB").resize(picture.size), np.float32)
     assert np.abs(np.asarray(picture, np.float32) - whole).mean() < 12

@@ -1,4 +1,5 @@
-"""A real server on the CPU: the prompt that an OpenAI client gets, and the endpoint engine against it.
+"""A real server on the CPU: the prompt that an OpenAI client gets, and the endpoint engine against
+it.
 
 The same checkpoint answers the same on all three engines.
 """
@@ -61,11 +62,20 @@ def plain(checkpoint: Checkpoint) -> Iterator[RunningEngine[TransformersEngine]]
 
 
 def both(
-    renderer: Renderer, question: str, images: Sequence[Image.Image] = (), max_tiles: int = 12, **more: Any
+    renderer: Renderer,
+    question: str,
+    images: Sequence[Image.Image] = (),
+    max_tiles: int = 12,
+    **more: Any,
 ) -> Request:
     """The same request rendered, and as a chat."""
     tiles = [
-        tile_image(image, tile_size=renderer.checkpoint.tile_size, max_tiles=max_tiles, thumbnail=max_tiles > 1)
+        tile_image(
+            image,
+            tile_size=renderer.checkpoint.tile_size,
+            max_tiles=max_tiles,
+            thumbnail=max_tiles > 1,
+        )
         for image in images
     ]
     history, video = more.get("history", ()), more.get("video", False)
@@ -73,7 +83,13 @@ def both(
     rendered = renderer.render(question, counts, history, media="video" if video else "images")
     asked = [*(before for before, _ in history), question]
     if images and not any("<image>" in one for one in asked):
-        words = "Frame{}: <image>\n" if video else "Image-{}: <image>\n" if len(images) > 1 else "<image>\n"
+        words = (
+            "Frame{}: <image>\n"
+            if video
+            else "Image-{}: <image>\n"
+            if len(images) > 1
+            else "<image>\n"
+        )
         asked[0] = "".join(words.format(number) for number in range(1, len(images) + 1)) + asked[0]
     turns = list(zip(asked[:-1], (answer for _, answer in history), strict=True))
     return Request(
@@ -91,8 +107,17 @@ ASKED: dict[str, dict[str, Any]] = {
     "several images": {"question": "What differs?", "images": [TALL, WIDE, SMALL]},
     "images between texts": {"question": "<image> or <image>?", "images": [SMALL, TALL]},
     "fewer tiles": {"question": "Briefly?", "images": [WIDE], "max_tiles": 2},
-    "a video": {"question": "What happens?", "images": [WIDE, TALL, SMALL], "max_tiles": 1, "video": True},
-    "a second turn": {"question": "And now?", "images": [TALL], "history": [("What is it?", "A square.")]},
+    "a video": {
+        "question": "What happens?",
+        "images": [WIDE, TALL, SMALL],
+        "max_tiles": 1,
+        "video": True,
+    },
+    "a second turn": {
+        "question": "And now?",
+        "images": [TALL],
+        "history": [("What is it?", "A square.")],
+    },
     "no image": {"question": "Say something."},
 }
 
@@ -104,7 +129,9 @@ class TestSameAnswers:
     ) -> None:
         renderer = Renderer(plain.engine.checkpoint)
         request = both(renderer, **ASKED[asked])
-        here, there, slowly = (engine.generate(request, SHORT) for engine in (vllm_engine, endpoint, plain))
+        here, there, slowly = (
+            engine.generate(request, SHORT) for engine in (vllm_engine, endpoint, plain)
+        )
         assert there.prompt_tokens == here.prompt_tokens == len(request.token_ids)
         assert there.token_ids == here.token_ids == slowly.token_ids
         # A character of which the answer has only the first bytes may be left out by the server.
@@ -126,10 +153,19 @@ class TestSameAnswers:
 def test_a_plain_client_gets_our_prompt(tiny_server: str, checkpoint: Checkpoint) -> None:
     """Token by token: the family's template and system message, the project's tiles."""
     url = "data:image/png;base64," + base64.b64encode(png(WIDE)).decode()
-    content = [{"type": "text", "text": "Describe it."}, {"type": "image_url", "image_url": {"url": url}}]
-    body = {"messages": [{"role": "user", "content": content}], "max_tokens": 1, "return_token_ids": True}
+    content = [
+        {"type": "text", "text": "Describe it."},
+        {"type": "image_url", "image_url": {"url": url}},
+    ]
+    body = {
+        "messages": [{"role": "user", "content": content}],
+        "max_tokens": 1,
+        "return_token_ids": True,
+    }
     request = urllib.request.Request(
-        f"{tiny_server}/chat/completions", json.dumps(body).encode(), {"Content-Type": "application/json"}
+        f"{tiny_server}/chat/completions",
+        json.dumps(body).encode(),
+        {"Content-Type": "application/json"},
     )
     with urllib.request.urlopen(request, timeout=60) as response:
         given = json.load(response)["prompt_token_ids"]
@@ -141,7 +177,10 @@ class TestForms:
         return endpoint.generate(Request("form", chat=Chat(question)), Sampling(60, **sampling))
 
     def test_choices(self, endpoint: RunningEngine) -> None:
-        assert self.ask(endpoint, "Is it?", choices=("certainly", "never")).text in ("certainly", "never")
+        assert self.ask(endpoint, "Is it?", choices=("certainly", "never")).text in (
+            "certainly",
+            "never",
+        )
 
     def test_a_schema(self, endpoint: RunningEngine) -> None:
         schema = {
@@ -162,7 +201,9 @@ class TestWatched:
             seen.append(text)
             return len(seen) == 2
 
-        answer = endpoint.generate(Request("long", chat=Chat("Go on.")), Sampling(4000, ignore_stop=True), watch)
+        answer = endpoint.generate(
+            Request("long", chat=Chat("Go on.")), Sampling(4000, ignore_stop=True), watch
+        )
         assert (answer.finish_reason, answer.text) == ("watch", seen[-1])
         assert 32 <= len(answer.token_ids) == answer.completion_tokens < 64
 
@@ -183,16 +224,25 @@ class TestRefusals:
         assert "this server takes 1 to 12" in error.message
 
     def test_a_picture_that_is_none(self, endpoint: RunningEngine) -> None:
-        assert self.refused(endpoint, Chat("<image>\nWhat?", pictures=[b"\x89PNG but no more"])).kind == "engine_failed"
+        assert (
+            self.refused(endpoint, Chat("<image>\nWhat?", pictures=[b"\x89PNG but no more"])).kind
+            == "engine_failed"
+        )
 
     def test_afterwards_it_goes_on(self, endpoint: RunningEngine) -> None:
-        assert endpoint.generate(Request("on", chat=Chat("Still there?")), SHORT).completion_tokens == 12
+        assert (
+            endpoint.generate(Request("on", chat=Chat("Still there?")), SHORT).completion_tokens
+            == 12
+        )
 
 
 def test_a_wrong_checkpoint_is_said_at_once(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
     ended = subprocess.run(
-        [sys.executable, "-m", "internvl_ops.serve", str(tmp_path)], capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "internvl_ops.serve", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert ended.returncode == 2
     assert "not an InternVL checkpoint" in ended.stderr
@@ -209,7 +259,9 @@ def test_cancelled_requests_leave_the_server_free(tiny_server: str) -> None:
             return False
 
         request = Request("long", chat=Chat("Go on."))
-        long = asyncio.create_task(engine.generate(request, Sampling(7000, ignore_stop=True), watch))
+        long = asyncio.create_task(
+            engine.generate(request, Sampling(7000, ignore_stop=True), watch)
+        )
         await going.wait()
         long.cancel()
         answer = await engine.generate(request, SHORT)

@@ -56,7 +56,9 @@ def parser() -> argparse.ArgumentParser:
 def given(parser: argparse.ArgumentParser, action: argparse.Action) -> list[str]:
     """The option with a value other than its default."""
     name = max(action.option_strings, key=len)
-    values: list[list[str]] = [[]] if action.nargs == 0 else [[str(one)] for one in action.choices or ()]
+    values: list[list[str]] = (
+        [[]] if action.nargs == 0 else [[str(one)] for one in action.choices or ()]
+    )
     values += [[one] for one in ("3", "0.5", '{"a": 1}', "another", "a=/b")]
     for value in values:
         with contextlib.suppress(SystemExit, Exception), contextlib.redirect_stderr(None):
@@ -65,15 +67,27 @@ def given(parser: argparse.ArgumentParser, action: argparse.Action) -> list[str]
     return []
 
 
-def read(parser: argparse.ArgumentParser, checkpoint: Checkpoint, options: list[str]) -> dict[str, Any]:
-    return vars(parser.parse_args(serve.arguments(checkpoint, Path("t.jinja"), serve._safely(options), on_cpu=True)))
+def read(
+    parser: argparse.ArgumentParser, checkpoint: Checkpoint, options: list[str]
+) -> dict[str, Any]:
+    return vars(
+        parser.parse_args(
+            serve.arguments(checkpoint, Path("t.jinja"), serve._safely(options), on_cpu=True)
+        )
+    )
 
 
-def test_every_option_of_vllm_has_the_value_that_is_given(parser: argparse.ArgumentParser, nano: Checkpoint) -> None:
+def test_every_option_of_vllm_has_the_value_that_is_given(
+    parser: argparse.ArgumentParser, nano: Checkpoint
+) -> None:
     kept_out = {"help", "host", "port", "uds", "config"}  # see above; a config is read from a file
     tried = 0
     for action in parser._actions:
-        if action.dest in kept_out or not action.option_strings or not (option := given(parser, action)):
+        if (
+            action.dest in kept_out
+            or not action.option_strings
+            or not (option := given(parser, action))
+        ):
             continue
         tried += 1
         alone = vars(parser.parse_args(option))[action.dest]
@@ -81,7 +95,9 @@ def test_every_option_of_vllm_has_the_value_that_is_given(parser: argparse.Argum
     assert tried > 100
 
 
-def test_what_is_set_here_is_known_to_vllm(parser: argparse.ArgumentParser, nano: Checkpoint) -> None:
+def test_what_is_set_here_is_known_to_vllm(
+    parser: argparse.ArgumentParser, nano: Checkpoint
+) -> None:
     set_here = read(parser, nano, ["--port", "0"])
     assert set_here["host"] == "127.0.0.1"
     assert set_here["allowed_media_domains"] == ["none.invalid"]

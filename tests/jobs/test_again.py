@@ -1,4 +1,5 @@
-"""Whole jobs that go over units again: a second model in the same command, and --only with reviews."""
+"""Whole jobs that go over units again: a second model in the same command, and --only with
+reviews."""
 
 from __future__ import annotations
 
@@ -24,7 +25,10 @@ pytestmark = pytest.mark.timeout(900)
 NANO = ROOT / "examples" / "nano" / "checkpoint"
 
 MODELS = says({"data": [{"id": name, "owned_by": "test"} for name in ("first", "second", "third")]})
-ROWS = [{"id": name, "question": f"Is {name} a word?"} for name in ("good", "cut", "fails", "hopeless", "bad")]
+ROWS = [
+    {"id": name, "question": f"Is {name} a word?"}
+    for name in ("good", "cut", "fails", "hopeless", "bad")
+]
 
 
 async def answer(request: web.Request) -> web.Response:
@@ -32,7 +36,9 @@ async def answer(request: web.Request) -> web.Response:
     body = await request.json()
     asked, model = json.dumps(body["messages"]), body["model"]
     if "hopeless" in asked or ("fails" in asked and model == "first"):
-        return web.json_response({"error": {"message": "no", "type": "Error", "code": 400}}, status=400)
+        return web.json_response(
+            {"error": {"message": "no", "type": "Error", "code": 400}}, status=400
+        )
     cut = "cut" in asked and model == "first"
     return web.json_response(completion(f"{model} says so", "length" if cut else "stop"))
 
@@ -40,9 +46,18 @@ async def answer(request: web.Request) -> web.Response:
 def ask(folder: Path, server: ModelServer, *more: str, status: int = 0) -> str:
     manifest = folder / "questions.jsonl"
     manifest.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
-    command = [sys.executable, "jobs/ask_dataset.py", "--input", manifest, "--output", folder / "out"]
+    command = [
+        sys.executable,
+        "jobs/ask_dataset.py",
+        "--input",
+        manifest,
+        "--output",
+        folder / "out",
+    ]
     command += ["--engine", "openai", "--base-url", server.url, "--retries", "0", *more]
-    done = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(
+        list(map(str, command)), cwd=ROOT, capture_output=True, text=True, timeout=600
+    )
     assert done.returncode == status, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -54,13 +69,22 @@ def read(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     return results, errors
 
 
-def test_a_second_model_does_what_the_first_could_not_and_bad_ones_are_done_again(tmp_path: Path) -> None:
+def test_a_second_model_does_what_the_first_could_not_and_bad_ones_are_done_again(
+    tmp_path: Path,
+) -> None:
     with ModelServer() as server:
         server.models, server.otherwise = MODELS, answer
-        said = ask(tmp_path, server, "--model", "first", "--fallback", "second", "--max-error-rate", "0.5")
+        said = ask(
+            tmp_path, server, "--model", "first", "--fallback", "second", "--max-error-rate", "0.5"
+        )
         assert "5 units in = 3 results + 2 errors" in said
         results, errors = read(tmp_path)
-        assert dict(results.model) == {"good": "first", "bad": "first", "cut": "second", "fails": "second"}
+        assert dict(results.model) == {
+            "good": "first",
+            "bad": "first",
+            "cut": "second",
+            "fails": "second",
+        }
         assert dict(results.answer)["fails"] == "second says so"
         assert list(errors.index) == ["hopeless"]
         assert len(list((tmp_path / "out" / "_runs").glob("*/run.json"))) == 2
@@ -71,9 +95,16 @@ def test_a_second_model_does_what_the_first_could_not_and_bad_ones_are_done_agai
         assert len(server.bodies) == asked
         assert read(tmp_path)[0].equals(results)
 
-        # A reviewer marks one, and only that is done again, by another model and with another prompt.
+        # A reviewer marks one, and only that is done again, by another model and with another
+        # prompt.
         ReviewSession(OutputFolder(str(tmp_path / "out")), "Ann").add("bad", "bad")
-        only = ["--only", "review = 'bad' OR finish_reason = 'repetition'", "--model", "third", "--keep-history"]
+        only = [
+            "--only",
+            "review = 'bad' OR finish_reason = 'repetition'",
+            "--model",
+            "third",
+            "--keep-history",
+        ]
         said = ask(tmp_path, server, *only, "--system-message", "Be brief.")
         assert "1 units chosen: 1 results replaced" in said
         assert len(server.bodies) == asked + 1
@@ -86,7 +117,14 @@ def test_a_second_model_does_what_the_first_could_not_and_bad_ones_are_done_agai
 
         # The first command goes on as before; the chosen ones also go into an output of their own.
         ask(tmp_path, server, "--model", "first", "--fallback", "second")
-        apart = ["--only", "model = 'second'", "--only-in", str(tmp_path / "out"), "--model", "third"]
+        apart = [
+            "--only",
+            "model = 'second'",
+            "--only-in",
+            str(tmp_path / "out"),
+            "--model",
+            "third",
+        ]
         (tmp_path / "apart").mkdir()
         ask(tmp_path / "apart", server, *apart)
         assert sorted(read_output(tmp_path / "apart" / "out")[0].id) == ["cut", "fails"]
@@ -103,8 +141,12 @@ def test_a_second_model_does_what_the_first_could_not_and_bad_ones_are_done_agai
         (["--only", "id = 'a'", "--join", "scores"], "--join"),
     ],
 )
-def test_what_cannot_be_done_again_is_status_2(tmp_path: Path, options: list[str], said: str) -> None:
-    OutputFolder(str(tmp_path / "out")).write_table("results/a.parquet", pa.table({"id": ["a"], "answer": ["yes"]}))
+def test_what_cannot_be_done_again_is_status_2(
+    tmp_path: Path, options: list[str], said: str
+) -> None:
+    OutputFolder(str(tmp_path / "out")).write_table(
+        "results/a.parquet", pa.table({"id": ["a"], "answer": ["yes"]})
+    )
     with ModelServer() as server:
         server.models = MODELS
         message = ask(tmp_path, server, "--model", "first", *options, status=2)
@@ -113,16 +155,34 @@ def test_what_cannot_be_done_again_is_status_2(tmp_path: Path, options: list[str
 
 def run(command: str, source: Path, output: Path, *more: str) -> str:
     """A job of nano-InternVL, run by transformers."""
-    line = [sys.executable, "-m", "internvl_batch", command, "--input", source, "--output", output, "--model", NANO]
+    line = [
+        sys.executable,
+        "-m",
+        "internvl_batch",
+        command,
+        "--input",
+        source,
+        "--output",
+        output,
+        "--model",
+        NANO,
+    ]
     line += ["--engine", "transformers", *more]
-    done = subprocess.run(list(map(str, line)), cwd=ROOT, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(
+        list(map(str, line)), cwd=ROOT, capture_output=True, text=True, timeout=600
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 
 
 @pytest.mark.slow
-def test_a_page_that_a_reviewer_marked_is_read_again_and_its_document_made_anew(tmp_path: Path) -> None:
-    pages = [Image.open(path).convert("RGB") for path in sorted((ROOT / "examples/demo/text").iterdir())[:3]]
+def test_a_page_that_a_reviewer_marked_is_read_again_and_its_document_made_anew(
+    tmp_path: Path,
+) -> None:
+    pages = [
+        Image.open(path).convert("RGB")
+        for path in sorted((ROOT / "examples/demo/text").iterdir())[:3]
+    ]
     (tmp_path / "in").mkdir()
     pages[0].save(tmp_path / "in" / "a.pdf", save_all=True, append_images=pages[1:])
     out, apart = tmp_path / "out", tmp_path / "apart"

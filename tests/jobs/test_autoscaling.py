@@ -19,8 +19,24 @@ def test_a_job_starts_on_no_gpu_node_and_leaves_none(tmp_path: Path, model: Path
     try:
         assert "GPU" not in head.resources()
         done = head.run(
-            *("jobs/caption_dataset.py", "--input", str(tmp_path / "images"), "--output", str(tmp_path / "out")),
-            *("--model", str(model), "--max-new-tokens", "8", "--retries", "0", "--max-tiles", "2", "--autoscaling"),
+            *(
+                "jobs/caption_dataset.py",
+                "--input",
+                str(tmp_path / "images"),
+                "--output",
+                str(tmp_path / "out"),
+            ),
+            *(
+                "--model",
+                str(model),
+                "--max-new-tokens",
+                "8",
+                "--retries",
+                "0",
+                "--max-tiles",
+                "2",
+                "--autoscaling",
+            ),
             *("--engines", "1", "--gpus-per-engine", "1", "--prepare-actors", "1"),
         )
         assert done.returncode == 0, done.stdout + done.stderr

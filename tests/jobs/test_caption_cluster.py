@@ -1,4 +1,5 @@
-"""The main job as a user runs it: submitted to a Ray cluster, from S3 to S3, with broken files, killed and resumed."""
+"""The main job as a user runs it: submitted to a Ray cluster, from S3 to S3, with broken files,
+killed and resumed."""
 
 import json
 import os
@@ -30,7 +31,8 @@ def store():
 
 @pytest.fixture(scope="module")
 def buckets(fs):
-    """Buckets of their own, for input and output; removed afterwards, since the store may be somebody's."""
+    """Buckets of their own, for input and output; removed afterwards, since the store may be
+    somebody's."""
     names = [f"captions-{word}-{os.urandom(4).hex()}" for word in ("in", "out")]
     for name in names:
         fs.call_s3("create_bucket", Bucket=name)
@@ -73,7 +75,16 @@ class Output:
                 "--output",
                 f"s3://{self.path}",
             ),
-            *("--model", str(model), "--max-new-tokens", "4", "--max-tiles", "4", "--max-bytes", "3000000"),
+            *(
+                "--model",
+                str(model),
+                "--max-new-tokens",
+                "4",
+                "--max-tiles",
+                "4",
+                "--max-bytes",
+                "3000000",
+            ),
             *("--commit-seconds", "2", "--rows-per-file", "100"),
         ]
 
@@ -108,7 +119,11 @@ def test_log_tells_how_far_the_job_is(whole):
 
 def test_summary_has_the_three_most_frequent_errors(whole):
     said = [line for line in whole.job.stdout.splitlines() if " × " in line]
-    assert [line.split(" × ")[1].split(":")[0] for line in said] == ["unsupported", "corrupt", "too_large"]
+    assert [line.split(" × ")[1].split(":")[0] for line in said] == [
+        "unsupported",
+        "corrupt",
+        "too_large",
+    ]
 
 
 def test_every_good_image_has_a_result_with_its_own_columns(whole, failing):
@@ -131,7 +146,9 @@ def test_every_broken_row_is_an_error_with_a_true_and_distinct_reason(whole, fai
 
 def test_output_reads_back_in_duckdb_as_in_pandas(whole, fs, tmp_path):
     fs.get(f"{whole.path}/results/", f"{tmp_path}/", recursive=True)
-    found = duckdb.sql(f"SELECT count(*), count(DISTINCT id), sum(num_tiles) FROM '{tmp_path}/*.parquet'").fetchall()
+    found = duckdb.sql(
+        f"SELECT count(*), count(DISTINCT id), sum(num_tiles) FROM '{tmp_path}/*.parquet'"
+    ).fetchall()
     assert found == [(GOOD, GOOD, whole.rows("results").num_tiles.sum())]
 
 
@@ -155,20 +172,34 @@ def test_prometheus_gets_the_numbers_of_the_run_record(whole, fs):
         for metric in METRICS
         if sample.name == metric.exported and sample.labels["run"] == record["run_id"]
     }
-    named = {key[0].removeprefix("ray_internvl_batch_"): value for key, value in found.items() if len(key) == 1}
+    named = {
+        key[0].removeprefix("ray_internvl_batch_"): value
+        for key, value in found.items()
+        if len(key) == 1
+    }
     assert named["units_read_total"] == record["counts"]["units"] == GOOD + 20
     assert named["units_done_total"] == record["counts"]["results"] == GOOD
-    assert (named["units_in_flight"], named["units_unaccounted"], named["units_expected"]) == (0, 0, GOOD + 20)
+    assert (named["units_in_flight"], named["units_unaccounted"], named["units_expected"]) == (
+        0,
+        0,
+        GOOD + 20,
+    )
     for name in ("prompt", "completion"):
         assert named[f"{name}_tokens_total"] == record["tokens"][name] > 0
     assert named["tiles_total"] == record["tiles"] == whole.rows("results").num_tiles.sum()
     assert named["engine_idle_share"] == record["device"]["engine_idle_share"]
     assert named["lease_age_seconds"] < 15
-    by_kind = {key[1]: value for key, value in found.items() if key[0] == "ray_internvl_batch_units_failed_total"}
+    by_kind = {
+        key[1]: value
+        for key, value in found.items()
+        if key[0] == "ray_internvl_batch_units_failed_total"
+    }
     assert by_kind == record["error_kinds"]
 
 
-def test_killed_half_way_and_submitted_again_it_ends_as_if_undisturbed(head, fs, buckets, model, failing, whole):
+def test_killed_half_way_and_submitted_again_it_ends_as_if_undisturbed(
+    head, fs, buckets, model, failing, whole
+):
     output = Output(fs, buckets, model, "killed")
     started = head.submit(*output.command, wait=False)
     assert started.returncode == 0, started.stderr
@@ -183,7 +214,8 @@ def test_killed_half_way_and_submitted_again_it_ends_as_if_undisturbed(head, fs,
     assert f"+ {len(before):,} already done" in again.stdout
     columns = ["id", "image", "year", "width", "height", "num_tiles", "prompt_tokens", "notes"]
     final, expected = (
-        one.rows("results").sort_values("id")[columns].astype(str).reset_index(drop=True) for one in (output, whole)
+        one.rows("results").sort_values("id")[columns].astype(str).reset_index(drop=True)
+        for one in (output, whole)
     )
     assert len(final) == GOOD
     assert final.equals(expected)
@@ -194,7 +226,10 @@ def test_a_finished_job_run_again_does_nothing(head, whole):
     before = whole.files("results")
     again = head.submit(*whole.command)
     assert again.returncode == 0, again.stdout
-    assert f"{GOOD + 20} units in = 0 results + 0 errors + {GOOD} already done + 20 already failed" in again.stdout
+    assert (
+        f"{GOOD + 20} units in = 0 results + 0 errors + {GOOD} already done + 20 already failed"
+        in again.stdout
+    )
     assert whole.files("results") == before
 
 

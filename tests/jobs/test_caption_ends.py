@@ -1,4 +1,5 @@
-"""How the caption job ends when it does not simply finish: too many errors, a signal, a model that does not load."""
+"""How the caption job ends when it does not simply finish: too many errors, a signal, a model that
+does not load."""
 
 import json
 import signal
@@ -15,7 +16,14 @@ pytestmark = pytest.mark.timeout(1500)
 
 
 def start(folder, model, *more) -> subprocess.Popen[str]:
-    command = [sys.executable, "jobs/caption_dataset.py", "--input", folder / "in", "--output", folder / "out"]
+    command = [
+        sys.executable,
+        "jobs/caption_dataset.py",
+        "--input",
+        folder / "in",
+        "--output",
+        folder / "out",
+    ]
     command += ["--model", model, "--max-new-tokens", "4", "--max-tiles", "1", *more]
     return subprocess.Popen(
         list(map(str, command)), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -79,5 +87,7 @@ def test_a_model_that_does_not_load_fails_the_job_with_its_reason(tmp_path, mode
     assert status == 1, out + err
     assert "FAILED: " in out
     assert "EngineDead" in out.split("FAILED: ")[1].splitlines()[0]
-    assert 'caption_dataset.py", line' not in err, "the job's own traceback; Ray may print a worker's"
+    assert 'caption_dataset.py", line' not in err, (
+        "the job's own traceback; Ray may print a worker's"
+    )
     assert record(tmp_path)["status"] == "failed"

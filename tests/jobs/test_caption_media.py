@@ -1,4 +1,5 @@
-"""The caption job over documents and videos: a file becomes its pages or clips, and each is a unit of its own."""
+"""The caption job over documents and videos: a file becomes its pages or clips, and each is a unit
+of its own."""
 
 import io
 import json
@@ -14,16 +15,26 @@ from testing.cluster import ROOT
 from tests.jobs.output import read_output
 
 pytestmark = pytest.mark.timeout(1500)
-ENGINE = ("--engine", "transformers")  # what is tested here is not the engine, and this one starts soonest
+# what is tested here is not the engine, and this one starts soonest
+ENGINE = ("--engine", "transformers")
 
 
 def caption(folder, model, manifest, *more):
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in manifest))
     command = [
-        *(sys.executable, "jobs/caption_dataset.py", "--input", folder / "rows.jsonl", "--output", folder / "out"),
+        *(
+            sys.executable,
+            "jobs/caption_dataset.py",
+            "--input",
+            folder / "rows.jsonl",
+            "--output",
+            folder / "out",
+        ),
         *("--model", model, "--max-new-tokens", "4", "--max-tiles", "4", *ENGINE, *more),
     ]
-    done = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True, timeout=900)
+    done = subprocess.run(
+        list(map(str, command)), cwd=ROOT, capture_output=True, text=True, timeout=900
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -41,7 +52,10 @@ def test_documents_become_pages_and_a_second_run_adds_only_what_is_new(tmp_path,
     (tmp_path / "a.pdf").write_bytes(pdf(3))
     (tmp_path / "broken.pdf").write_bytes(pdf(3)[:200])
     (tmp_path / "picture.pdf").write_bytes(b"")
-    rows = [{"id": name, "document": f"{name}.pdf", "year": 7} for name in ("a", "broken", "picture", "missing")]
+    rows = [
+        {"id": name, "document": f"{name}.pdf", "year": 7}
+        for name in ("a", "broken", "picture", "missing")
+    ]
     said = caption(tmp_path, model, rows)
     assert "6 units in = 3 results + 3 errors + 0 already done" in said
     results, errors = read_output(tmp_path / "out")
@@ -51,17 +65,22 @@ def test_documents_become_pages_and_a_second_run_adds_only_what_is_new(tmp_path,
     assert set(results.num_parts) == {3}
     assert set(results.year) == {7}
     widths = results.sort_values("page").width
-    assert widths.is_monotonic_increasing or results.sort_values("page").height.is_monotonic_decreasing
+    assert (
+        widths.is_monotonic_increasing or results.sort_values("page").height.is_monotonic_decreasing
+    )
     assert set(errors.id) == {"broken", "picture", "missing"}
 
-    # Nothing is new, so that no engine is started; this one could not be. A finished document is not read again.
+    # Nothing is new, so that no engine is started; this one could not be. A finished document is
+    # not read again.
     (tmp_path / "a.pdf").rename(tmp_path / "elsewhere")
     said = caption(tmp_path, model, rows, "--engine-args", '{"attn_implementation": "none"}')
     assert "6 units in = 0 results + 0 errors + 3 already done + 3 already failed" in said
 
     (tmp_path / "elsewhere").rename(tmp_path / "a.pdf")
     (tmp_path / "b.pdf").write_bytes(pdf(2))
-    said = caption(tmp_path, model, [*rows, {"id": "b", "document": "b.pdf", "year": 8}], "--pages", "2-")
+    said = caption(
+        tmp_path, model, [*rows, {"id": "b", "document": "b.pdf", "year": 8}], "--pages", "2-"
+    )
     assert "6 units in = 1 results + 0 errors + 2 already done + 3 already failed" in said
     results, _ = read_output(tmp_path / "out")
     assert sorted(results.id) == ["a#page=1", "a#page=2", "a#page=3", "b#page=2"]
@@ -75,7 +94,9 @@ def test_a_page_with_the_id_of_another_row_is_an_error_and_not_lost(tmp_path, mo
     assert "4 units in = 3 results + 1 errors + 0 already done" in said
     results, errors = read_output(tmp_path / "out")
     assert sorted(results.id) == ["a#page=1", "a#page=2#page=1", "a#page=2#page=2"]
-    assert errors[["id", "kind", "stage"]].values.tolist() == [["a#page=2", "duplicate_id", "explode"]]
+    assert errors[["id", "kind", "stage"]].values.tolist() == [
+        ["a#page=2", "duplicate_id", "explode"]
+    ]
     said = caption(tmp_path, model, rows, "--pages", "1-2")
     assert "4 units in = 0 results + 0 errors + 3 already done + 1 already failed" in said
 
@@ -94,7 +115,10 @@ def test_videos_become_clips_with_their_times(tmp_path, model):
     assert list(results.clip_start) == [0, 1, 2]
     assert list(results.clip_end) == [1, 2, 3]
     assert set(results.num_frames) == {3}
-    assert dict(zip(errors.id, errors.kind, strict=True)) == {"broken": "corrupt", "sound": "unsupported"}
+    assert dict(zip(errors.id, errors.kind, strict=True)) == {
+        "broken": "corrupt",
+        "sound": "unsupported",
+    }
 
 
 @pytest.mark.slow
@@ -105,11 +129,17 @@ def test_images_given_inline_need_no_file(tmp_path, model):
     file = io.BytesIO()
     Image.new("RGB", (64, 48), "red").save(file, "PNG")
     struct = {"bytes": file.getvalue(), "path": "red.png"}
-    pq.write_table(pa.table({"id": ["red", "none"], "image": [struct, None]}), tmp_path / "rows.parquet")
+    pq.write_table(
+        pa.table({"id": ["red", "none"], "image": [struct, None]}), tmp_path / "rows.parquet"
+    )
     command = [sys.executable, "jobs/caption_dataset.py", "--input", tmp_path / "rows.parquet"]
     command += ["--output", tmp_path / "out", "--model", model, "--max-new-tokens", "4"]
-    done = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True, timeout=900)
+    done = subprocess.run(
+        list(map(str, command)), cwd=ROOT, capture_output=True, text=True, timeout=900
+    )
     assert done.returncode == 0, done.stderr
     results, errors = read_output(tmp_path / "out")
-    assert results[["id", "width", "height", "image"]].values.tolist() == [["red", 64, 48, "red.png"]]
+    assert results[["id", "width", "height", "image"]].values.tolist() == [
+        ["red", 64, 48, "red.png"]
+    ]
     assert errors[["id", "kind"]].values.tolist() == [["none", "bad_row"]]

@@ -1,4 +1,5 @@
-"""A model, adapter or number of GPUs that cannot work ends the job before anything is loaded, and says why."""
+"""A model, adapter or number of GPUs that cannot work ends the job before anything is loaded, and
+says why."""
 
 from __future__ import annotations
 
@@ -22,8 +23,20 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(images: Path, out: Path, model: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "jobs/caption_dataset.py", "--input", images, "--output", out, "--model", model, *more]
-    return subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True, timeout=400)
+    command = [
+        sys.executable,
+        "jobs/caption_dataset.py",
+        "--input",
+        images,
+        "--output",
+        out,
+        "--model",
+        model,
+        *more,
+    ]
+    return subprocess.run(
+        list(map(str, command)), cwd=ROOT, capture_output=True, text=True, timeout=400
+    )
 
 
 def refused(images: Path, tmp_path: Path, model: Path, *more: str) -> str:
@@ -53,21 +66,27 @@ def test_an_adapter_that_is_not_there(images: Path, tmp_path: Path, model: Path)
 
 @pytest.mark.slow
 def test_a_model_too_big_for_the_machine(images: Path, tmp_path: Path, model: Path) -> None:
-    """A terabyte of weights, all hole and no content: they would fail to load, so that nothing can have tried."""
+    """A terabyte of weights, all hole and no content: they would fail to load, so that nothing can
+    have tried."""
     copy = Path(shutil.copytree(model, tmp_path / "model"))
     size = 10**12
-    header = json.dumps({"weight": {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}}).encode()
+    header = json.dumps(
+        {"weight": {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}}
+    ).encode()
     with (copy / "model.safetensors").open("wb") as file:
         file.write(len(header).to_bytes(8, "little") + header)
         file.truncate(8 + len(header) + size)
     done = run(images, tmp_path / "out", copy)
-    assert done.returncode == 1, done.stdout + done.stderr  # only the engine's node knows its memory
+    # only the engine's node knows its memory
+    assert done.returncode == 1, done.stdout + done.stderr
     assert "931.3 for weights" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
 
 
 @pytest.mark.slow
-def test_the_chat_template_that_disagrees_is_said_once(images: Path, tmp_path: Path, model: Path) -> None:
+def test_the_chat_template_that_disagrees_is_said_once(
+    images: Path, tmp_path: Path, model: Path
+) -> None:
     done = run(images, tmp_path / "out", model)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("has a chat template that differs from the conversation template") == 1

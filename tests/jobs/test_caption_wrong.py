@@ -1,4 +1,5 @@
-"""The caption job called wrongly: exit status 2, and a message that names the option and the mend."""
+"""The caption job called wrongly: exit status 2, and a message that names the option and the
+mend."""
 
 import json
 import subprocess
@@ -54,20 +55,26 @@ def test_missing_options_are_all_named():
 
 
 def test_input_that_is_not_there(tmp_path, model):
-    message = refused("--input", tmp_path / "none.parquet", "--output", tmp_path / "out", "--model", model)
+    message = refused(
+        "--input", tmp_path / "none.parquet", "--output", tmp_path / "out", "--model", model
+    )
     assert "--input" in message
     assert "none.parquet" in message
 
 
 def test_manifest_that_is_not_what_its_suffix_says(tmp_path, model):
     (tmp_path / "rows.parquet").write_text("not parquet")
-    message = refused("--input", tmp_path / "rows.parquet", "--output", tmp_path / "out", "--model", model)
+    message = refused(
+        "--input", tmp_path / "rows.parquet", "--output", tmp_path / "out", "--model", model
+    )
     assert "rows.parquet" in message
 
 
 def test_suffix_nobody_knows(tmp_path, model):
     (tmp_path / "rows.sqlite").write_text("x")
-    message = refused("--input", tmp_path / "rows.sqlite", "--output", tmp_path / "out", "--model", model)
+    message = refused(
+        "--input", tmp_path / "rows.sqlite", "--output", tmp_path / "out", "--model", model
+    )
     assert "--input-format" in message
 
 
@@ -80,7 +87,9 @@ def test_missing_column_names_those_that_are_there(tmp_path, model):
 
 def test_named_column_that_is_not_there(tmp_path, model):
     manifest = parquet(tmp_path / "rows.parquet", image=["a.jpg"])
-    message = refused("--input", manifest, "--output", tmp_path / "out", "--model", model, "--image-column", "img")
+    message = refused(
+        "--input", manifest, "--output", tmp_path / "out", "--model", model, "--image-column", "img"
+    )
     assert "--image-column img" in message
 
 
@@ -113,7 +122,9 @@ def test_unknown_template_names_the_known_ones(tmp_path, images, model):
 
 
 def test_forgotten_prefix_ends_the_job_with_the_option_to_add(tmp_path, model):
-    manifest = parquet(tmp_path / "rows.parquet", image=[f"s3://elsewhere/{n}.jpg" for n in range(50)])
+    manifest = parquet(
+        tmp_path / "rows.parquet", image=[f"s3://elsewhere/{n}.jpg" for n in range(50)]
+    )
     message = refused("--input", manifest, "--output", tmp_path / "out", "--model", model)
     assert "--allow s3://elsewhere/" in message
 
@@ -125,13 +136,27 @@ def test_wrong_configuration_is_said_before_anything_slow_is_even_imported(tmp_p
     command = [sys.executable, "-X", "importtime", "jobs/caption_dataset.py", *map(str, arguments)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 2
-    imported = {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines() if line.startswith("import time")}
+    imported = {
+        line.rsplit("|", 1)[-1].strip()
+        for line in done.stderr.splitlines()
+        if line.startswith("import time")
+    }
     assert "pydantic" in imported
     assert imported.isdisjoint({"ray", "torch", "transformers", "vllm", "s3fs"})
 
 
 def test_dry_run_prints_options_and_plan_and_starts_and_writes_nothing(tmp_path, images, model):
-    done = run("--input", images, "--output", tmp_path / "out", "--model", model, "--max-tiles", "9", "--dry-run")
+    done = run(
+        "--input",
+        images,
+        "--output",
+        tmp_path / "out",
+        "--model",
+        model,
+        "--max-tiles",
+        "9",
+        "--dry-run",
+    )
     assert done.returncode == 0, done.stderr
     assert "max-tiles: 9" in done.stdout
     assert "rows: 3" in done.stdout
@@ -139,7 +164,16 @@ def test_dry_run_prints_options_and_plan_and_starts_and_writes_nothing(tmp_path,
 
 
 def test_too_few_cpus_are_said_at_start(tmp_path, images, model):
-    done = run("--input", images, "--output", tmp_path / "out", "--model", model, "--prepare-actors", "4000")
+    done = run(
+        "--input",
+        images,
+        "--output",
+        tmp_path / "out",
+        "--model",
+        model,
+        "--prepare-actors",
+        "4000",
+    )
     assert done.returncode == 2, done.stderr
     assert "4001 CPUs" in done.stderr
     assert "--prepare-actors" in done.stderr
@@ -154,7 +188,11 @@ def test_an_empty_manifest_is_done_with_zero_rows(tmp_path, model):
 
 @pytest.mark.parametrize("option", ["--input", "--output", "--allow"])
 def test_credentials_in_a_uri_are_not_repeated(tmp_path, images, model, option):
-    arguments = {"--input": images, "--output": tmp_path / "out", "--allow": "https://me:s3cret@host/?sig=s3cret"}
+    arguments = {
+        "--input": images,
+        "--output": tmp_path / "out",
+        "--allow": "https://me:s3cret@host/?sig=s3cret",
+    }
     arguments[option] = "ftp://me:s3cret@host/x?sig=s3cret"
     said = refused(*(part for pair in arguments.items() for part in pair), "--model", model)
     assert "host/x" in said
@@ -162,8 +200,15 @@ def test_credentials_in_a_uri_are_not_repeated(tmp_path, images, model, option):
 
 
 def test_a_dry_run_shows_no_secret(tmp_path, images, model):
-    args = ["--engine-args", '{"hf_token": "s3cret"}', "--allow", "https://me:s3cret@host/a?sig=s3cret"]
-    done = run("--input", images, "--output", tmp_path / "out", "--model", model, "--dry-run", *args)
+    args = [
+        "--engine-args",
+        '{"hf_token": "s3cret"}',
+        "--allow",
+        "https://me:s3cret@host/a?sig=s3cret",
+    ]
+    done = run(
+        "--input", images, "--output", tmp_path / "out", "--model", model, "--dry-run", *args
+    )
     assert done.returncode == 0, done.stderr
     assert "https://host/a?…" in done.stdout
     assert "s3cret" not in done.stdout + done.stderr
@@ -183,7 +228,10 @@ def test_an_output_of_another_prompt_is_not_mixed_with_this_one(tmp_path, images
 
 def test_an_estimate_for_an_unknown_gpu(images, tmp_path, model):
     message = refused(
-        *("--input", images, "--output", tmp_path / "out", "--model", model), "--estimate", "--gpu", "v9000"
+        *("--input", images, "--output", tmp_path / "out", "--model", model),
+        "--estimate",
+        "--gpu",
+        "v9000",
     )
     assert "--gpu v9000" in message
     assert "Known are b200, h200, h100" in message

@@ -20,7 +20,9 @@ PICTURES = 2000
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
-def test_killed_and_started_again_every_picture_has_one_vector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_and_started_again_every_picture_has_one_vector(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = make_tiny_internvit(tmp_path / "model")
     write_images(tmp_path / "in", PICTURES, large=0)
     (tmp_path / "in" / "broken.jpg").write_bytes(b"\xff\xd8\xff")
@@ -31,9 +33,18 @@ def test_killed_and_started_again_every_picture_has_one_vector(tmp_path: Path, m
         for bucket in ("pictures", "vectors"):
             fs.call_s3("create_bucket", Bucket=bucket)
         fs.put(f"{tmp_path / 'in'}/", "pictures/", recursive=True)
-        command = [sys.executable, "jobs/embed_dataset.py", "--input", "s3://pictures/", "--output", "s3://vectors/out"]
+        command = [
+            sys.executable,
+            "jobs/embed_dataset.py",
+            "--input",
+            "s3://pictures/",
+            "--output",
+            "s3://vectors/out",
+        ]
         command += ["--model", str(model), "--rows-per-file", "200", "--commit-seconds", "2"]
-        job = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        job = subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
 
         def files() -> list[str]:
             fs.invalidate_cache()

@@ -1,4 +1,5 @@
-"""The jobs on each engine: the same answers for the same checkpoint, and an endpoint that is away for a while."""
+"""The jobs on each engine: the same answers for the same checkpoint, and an endpoint that is away
+for a while."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ from tests.jobs.output import read_output
 pytestmark = pytest.mark.timeout(1500)
 
 FLOAT32 = ("--engine-args", '{"dtype": "float32"}')
-# Whether an answer of random weights goes in circles is no question of the engine, and another draw would differ.
+# Whether an answer of random weights goes in circles is no question of the engine, and another draw
+# would differ.
 AS_IT_IS = ("--retries", "0")
 
 
@@ -47,12 +49,27 @@ def write(path: Path, rows: list[dict]) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
-def run(job: str, manifest: Path, output: Path, model: Path | str, *more: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, f"jobs/{job}_dataset.py", "--input", manifest, "--output", output, "--model", model]
-    return subprocess.run([*map(str, command), *more], cwd=ROOT, capture_output=True, text=True, timeout=900)
+def run(
+    job: str, manifest: Path, output: Path, model: Path | str, *more: str
+) -> subprocess.CompletedProcess[str]:
+    command = [
+        sys.executable,
+        f"jobs/{job}_dataset.py",
+        "--input",
+        manifest,
+        "--output",
+        output,
+        "--model",
+        model,
+    ]
+    return subprocess.run(
+        [*map(str, command), *more], cwd=ROOT, capture_output=True, text=True, timeout=900
+    )
 
 
-def results(done: subprocess.CompletedProcess[str], output: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+def results(
+    done: subprocess.CompletedProcess[str], output: Path
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     assert done.returncode == 0, done.stdout + done.stderr
     found, errors = read_output(output)
     return found.set_index("id").sort_index(), errors
@@ -66,7 +83,9 @@ def nobody() -> str:
 
 
 @pytest.mark.slow
-def test_captions_on_every_engine(media: Path, tiny_checkpoint: Path, tiny_server: str, tmp_path: Path) -> None:
+def test_captions_on_every_engine(
+    media: Path, tiny_checkpoint: Path, tiny_server: str, tmp_path: Path
+) -> None:
     found = {}
     for engine in ("vllm", "transformers"):
         done = run("caption", media / "captions.jsonl", tmp_path / engine, tiny_checkpoint, "--engine", engine,
@@ -79,7 +98,14 @@ def test_captions_on_every_engine(media: Path, tiny_checkpoint: Path, tiny_serve
     assert "is away" in away.stdout + away.stderr
     assert "Traceback" not in away.stdout + away.stderr
     # The same command with a server that is there goes on.
-    done = run("caption", media / "captions.jsonl", tmp_path / "openai", tiny_checkpoint, *endpoint, tiny_server)
+    done = run(
+        "caption",
+        media / "captions.jsonl",
+        tmp_path / "openai",
+        tiny_checkpoint,
+        *endpoint,
+        tiny_server,
+    )
     found["openai"] = results(done, tmp_path / "openai")
 
     expected, _ = found["vllm"]
@@ -89,27 +115,49 @@ def test_captions_on_every_engine(media: Path, tiny_checkpoint: Path, tiny_serve
         for column in ("width", "height", "prompt_tokens", "completion_tokens", "finish_reason"):
             assert rows[column].tolist() == expected[column].tolist(), (engine, column)
         # Of a character that is cut off a server may leave out the bytes that are there.
-        assert [text.rstrip("\ufffd") for text in rows.caption] == [text.rstrip("\ufffd") for text in expected.caption]
-        assert errors[["id", "stage", "kind"]].values.tolist() == [["none.jpg", "decode", "unsupported"]], engine
+        assert [text.rstrip("\ufffd") for text in rows.caption] == [
+            text.rstrip("\ufffd") for text in expected.caption
+        ]
+        assert errors[["id", "stage", "kind"]].values.tolist() == [
+            ["none.jpg", "decode", "unsupported"]
+        ], engine
     assert found["openai"][0].num_tiles.isna().all()
     assert expected.loc["turned.jpg", ["width", "height"]].tolist() == [223, 331]
 
 
 @pytest.mark.slow
-def test_conversations_on_an_endpoint(media: Path, tiny_checkpoint: Path, tiny_server: str, tmp_path: Path) -> None:
-    """Several turns, several images, a text alone, and a form: as the engine in the job has them."""
+def test_conversations_on_an_endpoint(
+    media: Path, tiny_checkpoint: Path, tiny_server: str, tmp_path: Path
+) -> None:
+    """Several turns, several images, a text alone, and a form: as the engine in the job has
+    them."""
     rows = [
         {"id": "one", "image": ["plain.png"], "question": ["What is it?"]},
-        {"id": "turns", "image": ["plain.png"], "question": ["What is it?", "Are you sure?", "Why?"]},
+        {
+            "id": "turns",
+            "image": ["plain.png"],
+            "question": ["What is it?", "Are you sure?", "Why?"],
+        },
         {"id": "two", "image": ["plain.png", "small.webp"], "question": ["Which is larger?"]},
-        {"id": "tags", "image": ["plain.png", "small.webp"], "question": ["Is <image> larger than <image>?"]},
+        {
+            "id": "tags",
+            "image": ["plain.png", "small.webp"],
+            "question": ["Is <image> larger than <image>?"],
+        },
         {"id": "text", "image": None, "question": ["What is two and two?"]},
-        {"id": "chosen", "image": ["plain.jpg"], "question": ["Is it green?"], "choices": ["yes", "no", "not sure"]},
+        {
+            "id": "chosen",
+            "image": ["plain.jpg"],
+            "question": ["Is it green?"],
+            "choices": ["yes", "no", "not sure"],
+        },
         {"id": "tags lost", "image": ["plain.png"], "question": ["Compare <image> and <image>."]},
     ]
     write(media / "questions.jsonl", rows)
     asked = ("--max-new-tokens", "12", "--max-tiles", "4", "--log-probs", *AS_IT_IS)
-    here = run("ask", media / "questions.jsonl", tmp_path / "vllm", tiny_checkpoint, *FLOAT32, *asked)
+    here = run(
+        "ask", media / "questions.jsonl", tmp_path / "vllm", tiny_checkpoint, *FLOAT32, *asked
+    )
     there = run("ask", media / "questions.jsonl", tmp_path / "openai", tiny_checkpoint, "--engine", "openai",
                 "--base-url", tiny_server, *asked)  # fmt: skip
     expected, refused = results(here, tmp_path / "vllm")
@@ -152,8 +200,21 @@ def test_a_server_without_a_checkpoint_here(media: Path, tmp_path: Path) -> None
         (("--engine", "openai"), "--base-url"),
         (("--engine", "openai", "--base-url", "here"), "--base-url here"),
         (("--base-url", "http://localhost:8000/v1"), "--engine openai"),
-        (("--engine", "openai", "--base-url", "http://a/v1", "--engine-args", '{"dtype": "float32"}'), "'dtype'"),
-        (("--engine", "openai", "--base-url", "http://a/v1", "--combine-images"), "--combine-images"),
+        (
+            (
+                "--engine",
+                "openai",
+                "--base-url",
+                "http://a/v1",
+                "--engine-args",
+                '{"dtype": "float32"}',
+            ),
+            "'dtype'",
+        ),
+        (
+            ("--engine", "openai", "--base-url", "http://a/v1", "--combine-images"),
+            "--combine-images",
+        ),
         (("--engine", "transformers", "--gpus-per-engine", "2"), "--gpus-per-engine 2"),
     ],
 )

@@ -17,9 +17,20 @@ NANO = ROOT / "examples" / "nano" / "checkpoint"
 
 
 def run(name: str, data: Path, output: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "jobs/evaluate_model.py", "--benchmark", name, "--input", data, "--output", output]
+    command = [
+        sys.executable,
+        "jobs/evaluate_model.py",
+        "--benchmark",
+        name,
+        "--input",
+        data,
+        "--output",
+        output,
+    ]
     command += ["--model", NANO, "--max-tiles", "6", "--engine", "transformers", *more]
-    return subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True, timeout=900)
+    return subprocess.run(
+        list(map(str, command)), cwd=ROOT, capture_output=True, text=True, timeout=900
+    )
 
 
 def scores(output: Path) -> tuple[dict, pd.DataFrame]:
@@ -32,7 +43,13 @@ def scores(output: Path) -> tuple[dict, pd.DataFrame]:
 def test_refcoco(tmp_path: Path) -> None:
     data, output = tmp_path / "refcoco", tmp_path / "out"
     path = benchmarks.draw_refcoco(data, 18)
-    gone = {"image": "gone.png", "sent": "red star", "bbox": [1, 1, 9, 9], "height": 64, "width": 64}
+    gone = {
+        "image": "gone.png",
+        "sent": "red star",
+        "bbox": [1, 1, 9, 9],
+        "height": 64,
+        "width": 64,
+    }
     with path.open("a") as file:
         file.write(json.dumps(gone) + "\n" + "not JSON\n")
 
@@ -76,7 +93,10 @@ def test_docvqa(tmp_path: Path) -> None:
     [
         (["docvq"], "--benchmark docvq: must be 'refcoco', 'docvqa'"),
         (["docvqa"], "has no column 'question' or 'query' for the question"),
-        (["refcoco", "--split", "testC"], "has it in its name: refcoco_drawn.jsonl. Splits of refcoco: refcoco_val, "),
+        (
+            ["refcoco", "--split", "testC"],
+            "has it in its name: refcoco_drawn.jsonl. Splits of refcoco: refcoco_val, ",
+        ),
         (["refcoco", "--prompt", "Where?"], "has no {}, where each question of RefCOCO goes"),
         (["refcoco", "--media-root", "/not/there"], "--media-root /not/there: no such folder"),
     ],
@@ -93,6 +113,10 @@ def test_what_is_wrong_is_said_at_once(tmp_path: Path, arguments: list[str], mes
 
 def test_help_lists_the_benchmarks() -> None:
     done = subprocess.run(
-        [sys.executable, "jobs/evaluate_model.py", "--help"], cwd=ROOT, capture_output=True, text=True, timeout=60
+        [sys.executable, "jobs/evaluate_model.py", "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert "refcoco,docvqa,infovqa," in "".join(done.stdout.split())

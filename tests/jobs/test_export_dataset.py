@@ -27,7 +27,15 @@ def run(script: str, *arguments: object) -> str:
 def test_boxes_of_a_job_become_training_data(tmp_path: Path) -> None:
     out = tmp_path / "boxes"
     model = ROOT / "examples" / "nano" / "checkpoint"
-    run("ground_dataset.py", "--input", "examples/demo/phrases.jsonl", "--output", out, "--model", model)
+    run(
+        "ground_dataset.py",
+        "--input",
+        "examples/demo/phrases.jsonl",
+        "--output",
+        out,
+        "--model",
+        model,
+    )
     said = run("export_dataset.py", "--input", out, "--output", tmp_path / "sft", "--to", "sft")
     assert "rows in = " in said
     (entry,) = json.loads((tmp_path / "sft" / "meta.json").read_text()).values()
@@ -37,7 +45,9 @@ def test_boxes_of_a_job_become_training_data(tmp_path: Path) -> None:
     assert all("<box>[[" in item["conversations"][1]["value"] for item in items)
     run("export_dataset.py", "--input", out, "--output", tmp_path / "coco", "--to", "coco")
     coco = COCO(str(tmp_path / "coco" / "train.json"))
-    sizes = {image["id"]: (image["width"], image["height"]) for image in coco.loadImgs(coco.getImgIds())}
+    sizes = {
+        image["id"]: (image["width"], image["height"]) for image in coco.loadImgs(coco.getImgIds())
+    }
     for box in coco.loadAnns(coco.getAnnIds()):
         x, y, width, height = box["bbox"]
         assert 0 <= x <= x + width <= sizes[box["image_id"]][0] + 0.1

@@ -31,11 +31,18 @@ def manifest(count: int) -> dict[str, bytes]:
 
 def caption(served: Hub, folder: Path) -> subprocess.CompletedProcess[str]:
     command = [
-        *(sys.executable, "jobs/caption_dataset.py", "--input", "hf://datasets/lab/set/data/m.jsonl"),
+        *(
+            sys.executable,
+            "jobs/caption_dataset.py",
+            "--input",
+            "hf://datasets/lab/set/data/m.jsonl",
+        ),
         *("--output", str(folder / "out"), "--model", "lab/nano", "--max-new-tokens", "4"),
     ]
     told = {"HF_ENDPOINT": served.url, "HF_HOME": str(folder / "hf")}
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900, env={**os.environ, **told})
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=900, env={**os.environ, **told}
+    )
 
 
 def test_a_job_on_the_hub_and_the_next_night(tmp_path, model):
@@ -52,7 +59,9 @@ def test_a_job_on_the_hub_and_the_next_night(tmp_path, model):
         served.commit("models/lab/nano", {**files, "README.md": b"a better text"})
         served.commit("datasets/lab/set", manifest(4))
         done = caption(served, tmp_path)
-        assert "4 units in = 1 results + 0 errors + 3 already done" in done.stdout, done.stdout + done.stderr
+        assert "4 units in = 1 results + 0 errors + 3 already done" in done.stdout, (
+            done.stdout + done.stderr
+        )
         results, _ = read_output(tmp_path / "out")
         assert sorted(results.id) == ["r0", "r1", "r2", "r3"]
 

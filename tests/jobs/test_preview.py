@@ -26,7 +26,15 @@ def test_answers_are_shown_and_a_broken_file_is_named(tmp_path: Path, model: Pat
     (tmp_path / "broken.pdf").write_bytes(b"no pages")
     schema = {"type": "object", "properties": {"x": {"enum": ["left", "right"]}}, "required": ["x"]}
     done = preview(
-        *(tmp_path / "broken.pdf", tmp_path / "red.png", tmp_path / "broken.png", "--model", model, "--task", "ask"),
+        *(
+            tmp_path / "broken.pdf",
+            tmp_path / "red.png",
+            tmp_path / "broken.png",
+            "--model",
+            model,
+            "--task",
+            "ask",
+        ),
         *("--prompt", "Where is it?", "--json-schema", json.dumps(schema), "--max-new-tokens", 60),
     )
     assert done.returncode == 1
@@ -47,7 +55,10 @@ def test_answers_are_shown_and_a_broken_file_is_named(tmp_path: Path, model: Pat
         (["{picture}", "--model", "{tiny}", "--task", "ask"], "--prompt"),
         (["nowhere.png", "--model", "{tiny}"], "nowhere.png: no such file"),
         (["{picture}", "--model", "{tiny}", "--lora", "/no/such"], "--lora /no/such"),
-        (["{picture}", "--model", "{tiny}", "--min-tiles", "8", "--max-tiles", "2"], "--min-tiles 8"),
+        (
+            ["{picture}", "--model", "{tiny}", "--min-tiles", "8", "--max-tiles", "2"],
+            "--min-tiles 8",
+        ),
         (["{picture}", "--model", "{tiny}", "--n", "3"], "--n 3 at --temperature 0"),
         (["{picture}", "--model", "{tiny}", "--phrase", "a dog"], "--phrase a dog has no effect"),
         (["{picture}", "--model", "{tiny}", "--log-probs"], "--log-probs"),
@@ -71,16 +82,47 @@ def test_what_is_wrong_is_said_before_a_model_is_loaded(
 
 @pytest.mark.slow
 def test_the_prompt_that_was_chosen_gives_the_same_answers_in_its_job(tmp_path: Path) -> None:
-    nano, source, out = ROOT / "examples/nano/checkpoint", ROOT / "examples/demo/images", tmp_path / "out"
+    nano, source, out = (
+        ROOT / "examples/nano/checkpoint",
+        ROOT / "examples/demo/images",
+        tmp_path / "out",
+    )
     engine = ["--model", nano, "--engine", "transformers"]
-    compared = ["--prompt", "What is here?", "--prompt", "", "--choose", 1, "--job", tmp_path / "job.yaml"]
-    done = preview("--input", source, "--sample", 3, *engine, *compared, "--page", tmp_path / "p.html", timeout=600)
+    compared = [
+        "--prompt",
+        "What is here?",
+        "--prompt",
+        "",
+        "--choose",
+        1,
+        "--job",
+        tmp_path / "job.yaml",
+    ]
+    done = preview(
+        "--input",
+        source,
+        "--sample",
+        3,
+        *engine,
+        *compared,
+        "--page",
+        tmp_path / "p.html",
+        timeout=600,
+    )
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     shown = dict(re.findall(r"^── (\S+) .*\n1 {2}(.*?) {2,}2 {2}", done.stdout, re.MULTILINE))
     assert len(shown) == 3
     assert (tmp_path / "p.html").read_text().count("data:image/jpeg") == 3
-    job = [sys.executable, "jobs/caption_dataset.py", "--config", tmp_path / "job.yaml", "--output", out]
+    job = [
+        sys.executable,
+        "jobs/caption_dataset.py",
+        "--config",
+        tmp_path / "job.yaml",
+        "--output",
+        out,
+    ]
     subprocess.run(list(map(str, job)), cwd=ROOT, check=True, timeout=600)
     answers = read_output(out)[0].set_index("id").caption
-    assert all(answers[name].startswith(said) for name, said in shown.items())  # a column breaks longer answers
+    # a column breaks longer answers
+    assert all(answers[name].startswith(said) for name, said in shown.items())

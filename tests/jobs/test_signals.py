@@ -1,4 +1,5 @@
-"""A job that gets a signal at any moment: status 1, one line, no traceback, no process and no file left."""
+"""A job that gets a signal at any moment: status 1, one line, no traceback, no process and no file
+left."""
 
 from __future__ import annotations
 
@@ -39,8 +40,19 @@ class Job:
     def __init__(self, folder: Path, *more: str) -> None:
         # Sockets lie in these folders, and pytest's own folders are too long for a socket.
         self.ray, self.temporary = (Path(tempfile.mkdtemp(prefix=name)) for name in ("ray", "tmp"))
-        environment = {"TMPDIR": str(self.temporary), "RAY_TMPDIR": str(self.ray), MARK: str(folder)}
-        command = ["jobs/caption_dataset.py", "--input", str(folder / "in"), "--output", str(folder / "out"), *more]
+        environment = {
+            "TMPDIR": str(self.temporary),
+            "RAY_TMPDIR": str(self.ray),
+            MARK: str(folder),
+        }
+        command = [
+            "jobs/caption_dataset.py",
+            "--input",
+            str(folder / "in"),
+            "--output",
+            str(folder / "out"),
+            *more,
+        ]
         self._mark, self.err = str(folder), ""
         self.process = subprocess.Popen(
             [sys.executable, *command, "--max-new-tokens", "4", "--max-tiles", "1"],
@@ -71,7 +83,10 @@ class Job:
         found = []
         for process in psutil.process_iter():
             try:
-                if process.environ().get(MARK) == self._mark and process.status() != psutil.STATUS_ZOMBIE:
+                if (
+                    process.environ().get(MARK) == self._mark
+                    and process.status() != psutil.STATUS_ZOMBIE
+                ):
                     found.append(" ".join(process.cmdline())[:100])
             except psutil.Error:
                 continue
@@ -102,7 +117,9 @@ def test_at_any_moment(tmp_path: Path, server: ModelServer, line: str, by: str) 
     number = rng.choice([signal.SIGINT, signal.SIGTERM])
     if not job.ended():
         # A terminal sends Ctrl-C to all processes of the group, a scheduler to the first one.
-        (os.killpg if by == "group" and number == signal.SIGINT else os.kill)(job.process.pid, number)
+        (os.killpg if by == "group" and number == signal.SIGINT else os.kill)(
+            job.process.pid, number
+        )
     check(job, tmp_path)
 
 
@@ -110,7 +127,10 @@ def test_at_any_moment(tmp_path: Path, server: ModelServer, line: str, by: str) 
 def test_while_a_model_loads(tmp_path: Path, model: Path) -> None:
     write_images(tmp_path / "in", 12, large=0)
     job = Job(tmp_path, "--model", str(model))
-    wait_for("the engine's process", lambda: any("EngineCore" in name for name in job.processes()) or job.ended())
+    wait_for(
+        "the engine's process",
+        lambda: any("EngineCore" in name for name in job.processes()) or job.ended(),
+    )
     job.process.send_signal(signal.SIGTERM)
     check(job, tmp_path)
 
@@ -120,10 +140,13 @@ def check(job: Job, folder: Path) -> None:
     assert "Traceback" not in job.err, job.err
     assert job.process.returncode in (0, 1), job.err  # 0 if it was done before the signal came
     if job.process.returncode:
-        assert sum(any(said in line for said in SAID) for line in job.err.splitlines()) == 1, job.err
+        assert sum(any(said in line for said in SAID) for line in job.err.splitlines()) == 1, (
+            job.err
+        )
     wait_for("its processes to end", lambda: not job.processes(), 60)
     left = [path.name for path in job.temporary.iterdir()]
-    assert [name for name in left if not name.startswith("torchinductor_")] == []  # compiled code is kept
+    # compiled code is kept
+    assert [name for name in left if not name.startswith("torchinductor_")] == []
     for made in (job.ray, job.temporary):
         shutil.rmtree(made, ignore_errors=True)
     read_output(folder / "out")

@@ -9,7 +9,19 @@ import pytest
 from testing.cluster import ROOT
 
 # Seconds each of import; what needs one of them imports it then.
-SLOW = {"torch", "vllm", "ray", "transformers", "aiohttp", "jsonschema", "fsspec", "s3fs", "botocore", "cv2", "av"}
+SLOW = {
+    "torch",
+    "vllm",
+    "ray",
+    "transformers",
+    "aiohttp",
+    "jsonschema",
+    "fsspec",
+    "s3fs",
+    "botocore",
+    "cv2",
+    "av",
+}
 PROGRAM = """
 import atexit, json, runpy, sys
 atexit.register(lambda: print("\\n" + json.dumps(sorted(name for name in sys.modules if "." not in name))))
@@ -26,7 +38,9 @@ def run(job, *arguments):
     return done.returncode, done.stderr, SLOW & set(json.loads(done.stdout.splitlines()[-1]))
 
 
-@pytest.mark.parametrize("job", ["caption_dataset", "annotate_dataset", "evaluate_model", "preview"])
+@pytest.mark.parametrize(
+    "job", ["caption_dataset", "annotate_dataset", "evaluate_model", "preview"]
+)
 def test_help_imports_nothing_slow(job):
     assert run(job, "--help") == (0, "", set())
 
@@ -35,14 +49,26 @@ def test_help_imports_nothing_slow(job):
     ("job", "arguments", "message"),
     [
         ("caption_dataset", ("--no-such-option",), "--no-such-option"),
-        ("caption_dataset", ("--input", "x", "--output", "y", *NANO, "--max-tiles", "many"), "--max-tiles many"),
-        ("caption_dataset", ("--input", "x", "--output", "y", "--model", "no-such-model"), "--model no-such-model"),
+        (
+            "caption_dataset",
+            ("--input", "x", "--output", "y", *NANO, "--max-tiles", "many"),
+            "--max-tiles many",
+        ),
+        (
+            "caption_dataset",
+            ("--input", "x", "--output", "y", "--model", "no-such-model"),
+            "--model no-such-model",
+        ),
         (
             "caption_dataset",
             ("--input", "no-such-file.jsonl", "--output", "y", *NANO),
             "no-such-file.jsonl does not exist",
         ),
-        ("ocr_dataset", ("--input", "examples/demo/images", "--output", "y", *NANO, "--fps", "2"), "--fps 2"),
+        (
+            "ocr_dataset",
+            ("--input", "examples/demo/images", "--output", "y", *NANO, "--fps", "2"),
+            "--fps 2",
+        ),
         ("preview", ("README.md", *NANO, "--min-tiles", "8", "--max-tiles", "2"), "--min-tiles 8"),
         ("preview", ("README.md", "--model", "no-such-model"), "--model no-such-model"),
     ],
@@ -56,7 +82,13 @@ def test_a_refusal_imports_nothing_slow(job, arguments, message):
 
 def test_a_plan_imports_no_engine(tmp_path):
     status, _, imported = run(
-        "caption_dataset", "--input", "examples/demo/images", "--output", tmp_path / "out", *NANO, "--dry-run"
+        "caption_dataset",
+        "--input",
+        "examples/demo/images",
+        "--output",
+        tmp_path / "out",
+        *NANO,
+        "--dry-run",
     )
     assert status == 0
     assert imported <= {"fsspec"}  # the output is looked at

@@ -16,10 +16,29 @@ NANO = ROOT / "examples" / "nano" / "checkpoint"
 
 
 def run(folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "jobs/evaluate_model.py", "--suite", "internvl2", "--input", folder / "suite.yaml"]
-    command += ["--output", folder / "out", "--model", NANO, "--max-tiles", "6", "--beside", "InternVL2-1B"]
-    command += ["--engine", "transformers"]  # what is tested here is not the engine, and this one starts soonest
-    return subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True, timeout=900)
+    command = [
+        sys.executable,
+        "jobs/evaluate_model.py",
+        "--suite",
+        "internvl2",
+        "--input",
+        folder / "suite.yaml",
+    ]
+    command += [
+        "--output",
+        folder / "out",
+        "--model",
+        NANO,
+        "--max-tiles",
+        "6",
+        "--beside",
+        "InternVL2-1B",
+    ]
+    # what is tested here is not the engine, and this one starts soonest
+    command += ["--engine", "transformers"]
+    return subprocess.run(
+        list(map(str, command)), cwd=ROOT, capture_output=True, text=True, timeout=900
+    )
 
 
 @pytest.mark.timeout(1500)

@@ -1,4 +1,5 @@
-"""The caption job over a table: one version for a run, only the wanted rows, and only what is new the next night."""
+"""The caption job over a table: one version for a run, only the wanted rows, and only what is new
+the next night."""
 
 import json
 import subprocess
@@ -19,17 +20,42 @@ def test_two_nights_over_a_delta_table(tmp_path, model):
     table = tmp_path / "table"
 
     def night(first: int, last: int) -> tuple[str, dict]:
-        rows = [{"id": f"r{n}", "image": f"{n}.png", "lang": ["de", "en"][n % 2], "n": n} for n in range(first, last)]
-        write_deltalake(str(table), pa.Table.from_pylist(rows), mode="append", partition_by=["lang"])
+        rows = [
+            {"id": f"r{n}", "image": f"{n}.png", "lang": ["de", "en"][n % 2], "n": n}
+            for n in range(first, last)
+        ]
+        write_deltalake(
+            str(table), pa.Table.from_pylist(rows), mode="append", partition_by=["lang"]
+        )
         for n in range(first, last):
             Image.new("RGB", (64, 64), (n * 10, 0, 0)).save(table / f"{n}.png")
         command = [
-            *(sys.executable, "jobs/caption_dataset.py", "--input", table, "--output", tmp_path / "out"),
-            *("--model", model, "--max-new-tokens", "4", "--where", "lang = 'en'", "--columns", "n"),
+            *(
+                sys.executable,
+                "jobs/caption_dataset.py",
+                "--input",
+                table,
+                "--output",
+                tmp_path / "out",
+            ),
+            *(
+                "--model",
+                model,
+                "--max-new-tokens",
+                "4",
+                "--where",
+                "lang = 'en'",
+                "--columns",
+                "n",
+            ),
         ]
-        done = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True, timeout=900)
+        done = subprocess.run(
+            list(map(str, command)), cwd=ROOT, capture_output=True, text=True, timeout=900
+        )
         assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout, json.loads(max((tmp_path / "out" / "_runs").glob("*/run.json")).read_text())
+        return done.stdout, json.loads(
+            max((tmp_path / "out" / "_runs").glob("*/run.json")).read_text()
+        )
 
     said, record = night(0, 4)
     assert "2 units in = 2 results + 0 errors" in said

@@ -1,4 +1,5 @@
-"""Every task's job on the real engine with a tiny checkpoint: pages, phrases, several images, several turns, text."""
+"""Every task's job on the real engine with a tiny checkpoint: pages, phrases, several images,
+several turns, text."""
 
 from __future__ import annotations
 
@@ -22,7 +23,11 @@ pytestmark = pytest.mark.timeout(1500)
 @pytest.fixture(scope="module")
 def media(tmp_path_factory):
     folder = tmp_path_factory.mktemp("media")
-    for name, size, colour in (("red", (300, 200), "red"), ("blue", (200, 300), "blue"), ("wide", (900, 200), "green")):
+    for name, size, colour in (
+        ("red", (300, 200), "red"),
+        ("blue", (200, 300), "blue"),
+        ("wide", (900, 200), "green"),
+    ):
         Image.new("RGB", size, colour).save(folder / f"{name}.png")
     document = pdfium.PdfDocument.new()
     for _ in range(2):
@@ -37,9 +42,18 @@ def run(job: str, media: Path, model: Path, rows: list[dict], *more: str) -> tup
     """Runs a job over ``rows``; its output, and what it said."""
     manifest = media / f"{job}.jsonl"
     manifest.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    command = [sys.executable, f"jobs/{job}_dataset.py", "--input", manifest, "--output", media / f"{job}-out"]
+    command = [
+        sys.executable,
+        f"jobs/{job}_dataset.py",
+        "--input",
+        manifest,
+        "--output",
+        media / f"{job}-out",
+    ]
     command += ["--model", model, "--max-tiles", "2", "--retries", "1", *more]
-    done = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True, timeout=900)
+    done = subprocess.run(
+        list(map(str, command)), cwd=ROOT, capture_output=True, text=True, timeout=900
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     results, errors = read_output(media / f"{job}-out")
     return *(rows.set_index("id") if len(rows) else rows for rows in (results, errors)), done.stdout
@@ -51,17 +65,45 @@ def test_ask(media, model):
         {"id": "one", "image": ["red.png"], "question": ["What is it?"]},
         {"id": "turns", "image": ["red.png"], "question": ["What is it?", "Are you sure?", "Why?"]},
         {"id": "two", "image": ["red.png", "blue.png"], "question": ["Which is larger?"]},
-        {"id": "tags", "image": ["red.png", "blue.png"], "question": ["Is <image> larger than <image>?"]},
+        {
+            "id": "tags",
+            "image": ["red.png", "blue.png"],
+            "question": ["Is <image> larger than <image>?"],
+        },
         {"id": "text", "image": None, "question": ["What is two and two?"]},
-        {"id": "chosen", "image": ["wide.png"], "question": ["Is it green?"], "choices": ["yes", "no", "not sure"]},
-        {"id": "drawn", "image": ["red.png"], "question": ["What is it?"], "sampling_params": {"max_new_tokens": 3}},
-        {"id": "wrong", "image": ["red.png"], "question": ["What?"], "sampling_params": {"temprature": 1}},
+        {
+            "id": "chosen",
+            "image": ["wide.png"],
+            "question": ["Is it green?"],
+            "choices": ["yes", "no", "not sure"],
+        },
+        {
+            "id": "drawn",
+            "image": ["red.png"],
+            "question": ["What is it?"],
+            "sampling_params": {"max_new_tokens": 3},
+        },
+        {
+            "id": "wrong",
+            "image": ["red.png"],
+            "question": ["What?"],
+            "sampling_params": {"temprature": 1},
+        },
         {"id": "silent", "image": ["red.png"], "question": []},
         {"id": "blank", "image": ["red.png"], "question": ["What is it?", " "]},
         {"id": "tags lost", "image": ["red.png"], "question": ["Compare <image> and <image>."]},
         {"id": "gone", "image": ["red.png", "gone.png"], "question": ["What?"]},
     ]
-    more = ["--max-new-tokens", "12", "--log-probs", "--n", "2", "--temperature", "0.8", "--no-retry-cut"]
+    more = [
+        "--max-new-tokens",
+        "12",
+        "--log-probs",
+        "--n",
+        "2",
+        "--temperature",
+        "0.8",
+        "--no-retry-cut",
+    ]
     results, errors, _ = run("ask", media, model, rows, *more)
     assert sorted(results.index) == ["chosen", "drawn", "one", "tags", "text", "turns", "two"]
     assert [turn["question"] for turn in results.turns["turns"]] == rows[1]["question"]
@@ -112,7 +154,8 @@ def test_ocr_of_pages_as_json(media, model):
     more = ["--ocr-format", "json", "--json-schema", json.dumps(schema), "--max-new-tokens", "40"]
     results, errors, _ = run("ocr", media, model, rows, *more)
     assert all(json.loads(text)["kind"] in ("letter", "bill") for text in results.get("json", []))
-    # Random weights may fill the answer with blanks until it is cut off: that is an error that says so.
+    # Random weights may fill the answer with blanks until it is cut off: that is an error that says
+    # so.
     pages = {"book#page=1", "book#page=2"}
     assert {*results.index, *errors.index} == pages | {"broken"}
     assert {errors.kind[name] for name in errors.index if name in pages} <= {"bad_answer"}
@@ -121,14 +164,24 @@ def test_ocr_of_pages_as_json(media, model):
 @pytest.mark.slow
 def test_several_tasks_in_one_pass_over_pages(media, model):
     rows = [{"id": "book", "document": "book.pdf"}, {"id": "broken", "document": "red.png"}]
-    more = ["--tasks", "caption,ocr,ground", "--detect", "--max-new-tokens", "6", "--style", "detailed"]
+    more = [
+        "--tasks",
+        "caption,ocr,ground",
+        "--detect",
+        "--max-new-tokens",
+        "6",
+        "--style",
+        "detailed",
+    ]
     results, errors, said = run("annotate", media, model, rows, *more)
     assert (list(results.index), list(errors.index)) == (["book#page=1", "book#page=2"], ["broken"])
     assert {"caption", "text", "boxes", "page"} <= set(results.columns)
     for name in results.index:
         row = results.loc[name]
         assert row.caption == row.caption_response.strip()
-        assert row.response == "\n".join([row.caption_response, row.ocr_response, row.ground_response])
+        assert row.response == "\n".join(
+            [row.caption_response, row.ocr_response, row.ground_response]
+        )
         assert row.completion_tokens <= 3 * 6
     (book,) = pd.read_parquet(media / "annotate-out" / "documents").itertuples()
     assert (book.id, book.num_pages, list(book.failed_pages)) == ("book", 2, [])

@@ -1,7 +1,8 @@
-"""Three nights over a manifest that has every odd row, a schema that drifts, and a run that is killed.
+"""Three nights over a manifest that has every odd row, a schema that drifts, and a run that is
+killed.
 
-Images are real files, the model is a server that also answers as servers at their oddest do. Nothing is lost, nothing
-stands twice, and what was written opens as one table.
+Images are real files, the model is a server that also answers as servers at their oddest do.
+Nothing is lost, nothing stands twice, and what was written opens as one table.
 """
 
 from __future__ import annotations
@@ -38,8 +39,12 @@ ODD_ANSWERS: dict[str, Any] = {
     "not a number": completion('{"a": NaN}'),
     "no text": completion(""),
     "long": completion(json.dumps("x" * 200_000)),
-    "no counts": completion('"yes"') | {"usage": {"prompt_tokens": None, "completion_tokens": None}},
-    "large counts": completion('"yes"') | {"usage": {"prompt_tokens": 10**15, "completion_tokens": -1}},
+    "no counts": (
+        completion('"yes"') | {"usage": {"prompt_tokens": None, "completion_tokens": None}}
+    ),
+    "large counts": (
+        completion('"yes"') | {"usage": {"prompt_tokens": 10**15, "completion_tokens": -1}}
+    ),
     "another reason": completion('"yes"', "eos_token"),
     "a list": [],
     "content in parts": completion([{"type": "text", "text": '"yes"'}]),  # type: ignore[arg-type]
@@ -48,7 +53,10 @@ ODD_ANSWERS: dict[str, Any] = {
 
 async def answer(request: web.Request) -> web.Response:
     asked = json.dumps(await request.json())
-    body = next((body for name, body in ODD_ANSWERS.items() if f"answer: {name}" in asked), completion('"A square."'))
+    body = next(
+        (body for name, body in ODD_ANSWERS.items() if f"answer: {name}" in asked),
+        completion('"A square."'),
+    )
     response: web.Response = says(body)(request)
     return response
 
@@ -116,7 +124,10 @@ def odd_lines() -> list[bytes | dict[str, Any]]:
 
 
 def plain_lines(night: int, score: Any, **columns: Any) -> list[dict[str, Any]]:
-    return [{"id": f"night {night} row {number}", "image": "ok.png", "score": score, **columns} for number in range(80)]
+    return [
+        {"id": f"night {night} row {number}", "image": "ok.png", "score": score, **columns}
+        for number in range(80)
+    ]
 
 
 def write(manifest: Path, lines: list[bytes | dict[str, Any]]) -> None:
@@ -129,11 +140,27 @@ class Nights:
         self.folder, self.out, self.server = folder, folder / "out", server
 
     def start(self, *more: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "jobs/ask_dataset.py", "--input", str(self.folder / "m.jsonl"), "--output"]
-        command += [str(self.out), "--engine", "openai", "--base-url", self.server.url, "--model", "tiny"]
+        command = [
+            sys.executable,
+            "jobs/ask_dataset.py",
+            "--input",
+            str(self.folder / "m.jsonl"),
+            "--output",
+        ]
+        command += [
+            str(self.out),
+            "--engine",
+            "openai",
+            "--base-url",
+            self.server.url,
+            "--model",
+            "tiny",
+        ]
         command += ["--prompt", "What is this?", "--json-schema", SCHEMA, "--rows-per-file", "20"]
         command += ["--commit-seconds", "1", *more]
-        return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        return subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
 
     def run(self, *more: str) -> str:
         process = self.start(*more)
@@ -163,9 +190,14 @@ class Nights:
 
 def test_three_nights(tmp_path: Path) -> None:
     for name in ("ok.png", "x.svg"):
-        (tmp_path / name).write_bytes(png(1) if name == "ok.png" else b"<svg xmlns='http://www.w3.org/2000/svg'/>")
+        (tmp_path / name).write_bytes(
+            png(1) if name == "ok.png" else b"<svg xmlns='http://www.w3.org/2000/svg'/>"
+        )
     (tmp_path / "corrupt.png").write_bytes(png(2)[:60])
-    lines: list[bytes | dict[str, Any]] = [*plain_lines(1, 1, lang="en", extra={"a": 1}), *odd_lines()]
+    lines: list[bytes | dict[str, Any]] = [
+        *plain_lines(1, 1, lang="en", extra={"a": 1}),
+        *odd_lines(),
+    ]
     with ModelServer() as server:
         server.otherwise = answer
         nights = Nights(tmp_path, server)
@@ -181,7 +213,8 @@ def test_three_nights(tmp_path: Path) -> None:
         assert kinds["image 1"] == "corrupt"
         assert kinds["answer brackets"] == kinds["answer not a number"] == "bad_answer"
 
-        # Night two: a column that no longer makes one table with what stands there is refused by name …
+        # Night two: a column that no longer makes one table with what stands there is refused by
+        # name …
         write(tmp_path / "m.jsonl", [*lines, *plain_lines(2, 0.5, extra={"a": 2, "b": "x"})])
         refused = nights.start()
         said, _ = refused.communicate(timeout=400)
@@ -198,7 +231,8 @@ def test_three_nights(tmp_path: Path) -> None:
         assert len(results) + len(errors) == len(lines)
         assert "image 0" in set(results.id)
 
-        # Night three: a text column holds numbers, another is gone, the corrupt file was mended at its source.
+        # Night three: a text column holds numbers, another is gone, the corrupt file was mended at
+        # its source.
         (tmp_path / "corrupt.png").write_bytes(png(6))
         lines += plain_lines(3, 2, lang=7)
         write(tmp_path / "m.jsonl", lines)

@@ -30,7 +30,8 @@ def s3_client(s3_address: str, monkeypatch: pytest.MonkeyPatch) -> Any:
         "AWS_DEFAULT_REGION": "us-east-1",
     }.items():
         monkeypatch.setenv(name, value)
-    fsspec.get_filesystem_class("s3").clear_instance_cache()  # one of another test knows another endpoint
+    # one of another test knows another endpoint
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
     return boto3.client("s3")
 
 
@@ -52,4 +53,8 @@ def bucket(s3_client: Any) -> Iterator[str]:
 
 @pytest.fixture(params=["local", "s3"])
 def uri(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return str(tmp_path / "out") if request.param == "local" else request.getfixturevalue("bucket") + "/run/out"
+    return (
+        str(tmp_path / "out")
+        if request.param == "local"
+        else request.getfixturevalue("bucket") + "/run/out"
+    )

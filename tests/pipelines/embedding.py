@@ -23,7 +23,13 @@ from pipelines.output.writer import Writer
 from pipelines.stages.generate import Generate
 from pipelines.stages.parse import Parse
 from pipelines.stages.prepare import Prepare
-from pipelines.wiring.engines import checkpoint_version, engine_maker, load_any_model, tile_size, tokenizer_checkpoint
+from pipelines.wiring.engines import (
+    checkpoint_version,
+    engine_maker,
+    load_any_model,
+    tile_size,
+    tokenizer_checkpoint,
+)
 from pipelines.wiring.generators import generator_maker
 from pipelines.wiring.media import read_policy, reader_arguments
 from pipelines.wiring.preparers import prepare_arguments
@@ -39,7 +45,11 @@ def picture(colour: tuple[int, int, int]) -> bytes:
 def embedded(tmp_path: Path, rows: pa.Table, **options: Any) -> OutputFolder:
     """Runs a job's stages on rows, in this process, and writes them."""
     manifest = tmp_path / "manifest.jsonl"
-    own = {name: values[0] for name, values in rows.to_pydict().items() if name != "id" and not name.startswith("__")}
+    own = {
+        name: values[0]
+        for name, values in rows.to_pydict().items()
+        if name != "id" and not name.startswith("__")
+    }
     manifest.write_text(json.dumps(own) + "\n")
     values = {"input": str(manifest), "output": str(tmp_path / "out"), **options}
     made: EmbedJobOptions = build_options(EmbedJobOptions, values)
@@ -55,11 +65,18 @@ def embedded(tmp_path: Path, rows: pa.Table, **options: Any) -> OutputFolder:
         hang_s=60,
         outcome=task.outcome,
     )
-    parse = Parse(tokenizer_checkpoint(made, model), task, task.outcome.columns(task.columns), trust_remote_code=False)
+    parse = Parse(
+        tokenizer_checkpoint(made, model),
+        task,
+        task.outcome.columns(task.columns),
+        trust_remote_code=False,
+    )
     ledger = Ledger()
     ledger.claim(rows[c.ID].to_pylist(), rows[c.POSITION].to_pylist())
     made_with = metadata(made, task, checkpoint_version(model))
-    with Writer(output, ledger, columns.schema, run_id="run", model=made.model, metadata=made_with) as writer:
+    with Writer(
+        output, ledger, columns.schema, run_id="run", model=made.model, metadata=made_with
+    ) as writer:
         writer.add(parse(generate(prepare(rows))))
     prepare.close()
     return output

@@ -27,9 +27,16 @@ FINISHED = pa.schema(
 )
 
 
-def row(unit_id: str, *, kind: ErrorKind | None = None, occurrence: int = 1, message: str = "it broke") -> dict:
+def row(
+    unit_id: str, *, kind: ErrorKind | None = None, occurrence: int = 1, message: str = "it broke"
+) -> dict:
     """One finished unit: an answer, or an error of ``kind``."""
-    common = {c.ID: unit_id, c.SOURCE: f"m.jsonl:{unit_id}", c.POSITION: 0, c.KEY: unit_key(unit_id, occurrence)}
+    common = {
+        c.ID: unit_id,
+        c.SOURCE: f"m.jsonl:{unit_id}",
+        c.POSITION: 0,
+        c.KEY: unit_key(unit_id, occurrence),
+    }
     if kind:
         return common | {c.ERROR: c.error_value(UnitError("decode", kind, message))}
     return common | {

@@ -48,9 +48,12 @@ def plan_of(uri: object, **options: object) -> SourcePlan:
 
 
 def read_plan(plan: SourcePlan, batch_rows: int = 1_000) -> pa.Table:
-    """All rows, after checking what holds for every source: one schema, exact count, positions that are unique."""
+    """All rows, after checking what holds for every source: one schema, exact count, positions that
+    are unique."""
     tables = [table for split in plan.splits for table in read_split(plan, split, batch_rows)]
-    assert all(table.schema == plan.table_schema and 0 < len(table) <= batch_rows for table in tables)
+    assert all(
+        table.schema == plan.table_schema and 0 < len(table) <= batch_rows for table in tables
+    )
     table = pa.concat_tables([plan.table_schema.empty_table(), *tables])
     table.validate(full=True)
     assert count_rows(plan) in (len(table), None)
@@ -80,6 +83,7 @@ def errors(table: pa.Table) -> dict[str, str]:
     rows = table.select(["__source", "__error"]).to_pylist()
     bad = {row["__source"]: row["__error"] for row in rows if row["__error"]}
     assert all(
-        (e["stage"], e["kind"], e["attempts"], e["retriable"]) == ("read", "bad_row", 1, False) for e in bad.values()
+        (e["stage"], e["kind"], e["attempts"], e["retriable"]) == ("read", "bad_row", 1, False)
+        for e in bad.values()
     )
     return {source: error["message"] for source, error in bad.items()}

@@ -17,7 +17,9 @@ class StandInThatMeetsAnother(StandInEngine):
         super().__init__()
         self._folder = folder
 
-    async def generate(self, request: Request, sampling: Sampling, watch: Watch | None = None) -> Completion:
+    async def generate(
+        self, request: Request, sampling: Sampling, watch: Watch | None = None
+    ) -> Completion:
         (self._folder / str(os.getpid())).touch()
         while len(list(self._folder.iterdir())) < 2:
             await asyncio.sleep(0.05)

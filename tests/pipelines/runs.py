@@ -1,4 +1,5 @@
-"""Whole runs without Ray: the real ledger, writer and output folder, and a process that may be killed at any file."""
+"""Whole runs without Ray: the real ledger, writer and output folder, and a process that may be
+killed at any file."""
 
 from __future__ import annotations
 
@@ -50,7 +51,8 @@ class OneCallAtATime:
 
 
 class MortalOutput(OutputFolder):
-    """An output folder whose process dies right before or right after its n-th change of the folder."""
+    """An output folder whose process dies right before or right after its n-th change of the
+    folder."""
 
     def __init__(self, uri: str, killed_at: int | None = None, *, after: bool = False) -> None:
         super().__init__(uri)
@@ -104,13 +106,16 @@ class Run:
     interrupted_after: int | None = None
 
     def outcome(self, unit_id: str) -> str:
-        """What becomes of a unit that runs: ``x`` is a corrupt file, capitals depend on the outage."""
+        """What becomes of a unit that runs: ``x`` is a corrupt file, capitals depend on the
+        outage."""
         if unit_id == "x":
             return "corrupt"
         return "timeout" if unit_id.isupper() and self.outage else "result"
 
 
-def execute(uri: str, manifest: Sequence[str], run: Run, run_id: str, shard: Shard | None = None) -> Counts:
+def execute(
+    uri: str, manifest: Sequence[str], run: Run, run_id: str, shard: Shard | None = None
+) -> Counts:
     """What ``annotate`` does, in one process, with all rows or those of a part.
 
     Raises:
@@ -120,17 +125,29 @@ def execute(uri: str, manifest: Sequence[str], run: Run, run_id: str, shard: Sha
     output = MortalOutput(uri, run.killed_at, after=run.killed_after)
     finish_merge(output)
     finish_redo(output)
-    overwrite = begin(output, run_id, wanted=run.overwrite and bool(manifest), kind="the same", part=shard is not None)
+    overwrite = begin(
+        output,
+        run_id,
+        wanted=run.overwrite and bool(manifest),
+        kind="the same",
+        part=shard is not None,
+    )
     if shard is not None:
         forget_parts(output, shard.of, shard.part)
     older_errors = [name for name in output.files(ERRORS) if name not in overwrite.old]
     book = Ledger()
     load_output(book, output, retry_errors=run.retry_errors, passed_over=overwrite.old, shard=shard)
-    own = range(len(manifest)) if shard is None else np.flatnonzero(shard.own(pa.array(manifest, pa.string()))).tolist()
+    own = (
+        range(len(manifest))
+        if shard is None
+        else np.flatnonzero(shard.own(pa.array(manifest, pa.string()))).tolist()
+    )
     ledger = OneCallAtATime(book)
     schema = result_schema(pa.schema([]), CAPTION, IMAGE)
     ended = True
-    with Writer(output, ledger, schema, run_id=run_id, model="tiny", rows_per_file=ROWS_PER_FILE) as writer:
+    with Writer(
+        output, ledger, schema, run_id=run_id, model="tiny", rows_per_file=ROWS_PER_FILE
+    ) as writer:
         for number, start in enumerate(range(0, len(own), BATCH)):
             if number == run.interrupted_after:
                 ended = False
@@ -151,7 +168,9 @@ def execute(uri: str, manifest: Sequence[str], run: Run, run_id: str, shard: Sha
     return counts
 
 
-def _finished(ledger: OneCallAtATime, ids: Sequence[str], positions: Sequence[int], run: Run) -> pa.Table:
+def _finished(
+    ledger: OneCallAtATime, ids: Sequence[str], positions: Sequence[int], run: Run
+) -> pa.Table:
     rows = []
     for unit_id, answer in zip(ids, ledger.claim(ids, positions), strict=True):
         if answer == SKIP:
@@ -168,8 +187,8 @@ def overwriting(uri: str) -> tuple[str, ...]:
 
 
 def observe(uri: str, runs: Collection[str] = ()) -> tuple[State, Counter[Unit]]:
-    """What stands in the output: each unit's state (a result counts before an error, the newer error before the older
-    one), and how many rows it has. With ``runs`` only what they wrote."""
+    """What stands in the output: each unit's state (a result counts before an error, the newer
+    error before the older one), and how many rows it has. With ``runs`` only what they wrote."""
     output = OutputFolder(uri)
     writers = {**output.writers(RESULTS), **output.writers(ERRORS)}
     others = {name for name, run in writers.items() if runs and run not in runs}

@@ -32,10 +32,18 @@ def test_an_engine_on_gpus_takes_whole_blocks(tmp_path: Path, checkpoint: Checkp
     manifest.write_text('{"image": "a.jpg"}\n')
     options = Options(input=str(manifest), output=str(tmp_path / "out"), model=checkpoint.model)
     plan, checkpoint_, task = check_job(options, make_caption)
-    workers = Workers(engines=2, gpus_per_engine=4, prepare_actors=1, in_flight=512, rows_per_block=8)
+    workers = Workers(
+        engines=2, gpus_per_engine=4, prepare_actors=1, in_flight=512, rows_per_block=8
+    )
     context = DataContext.get_current()
-    nothing = Dataset(LogicalPlan(InputData(input_data=[]), context), context, DatasetStats(metadata={}, parent=None))
-    rows = Graph(options, task, plan, checkpoint_, workers, None, Columns(pa.schema([]), {})).generate(nothing)
+    nothing = Dataset(
+        LogicalPlan(InputData(input_data=[]), context),
+        context,
+        DatasetStats(metadata={}, parent=None),
+    )
+    rows = Graph(
+        options, task, plan, checkpoint_, workers, None, Columns(pa.schema([]), {})
+    ).generate(nothing)
     stage = rows._logical_plan.dag
     assert stage.ray_remote_args["num_gpus"] == 4
     assert stage.batch_size is None
@@ -46,12 +54,19 @@ def test_an_engine_on_gpus_takes_whole_blocks(tmp_path: Path, checkpoint: Checkp
 def test_engines_find_room_on_a_node_with_more_gpus_than_cpus(
     tmp_path: Path, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Prepare actors would otherwise leave GPUs without an engine, for as long as the job runs and without a word."""
+    """Prepare actors would otherwise leave GPUs without an engine, for as long as the job runs and
+    without a word."""
     manifest, met = tmp_path / "questions.jsonl", tmp_path / "met"
-    manifest.write_text("".join(json.dumps({"id": f"{n}", "question": "Why?"}) + "\n" for n in range(40)))
+    manifest.write_text(
+        "".join(json.dumps({"id": f"{n}", "question": "Why?"}) + "\n" for n in range(40))
+    )
     met.mkdir()
-    monkeypatch.setattr(annotate, "engine_maker", lambda *_: functools.partial(StandInThatMeetsAnother, met))
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "object_store_memory": 100 << 20})
+    monkeypatch.setattr(
+        annotate, "engine_maker", lambda *_: functools.partial(StandInThatMeetsAnother, met)
+    )
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 2, "object_store_memory": 100 << 20}
+    )
     try:
         cluster.add_node(num_cpus=1, num_gpus=2, object_store_memory=100 << 20)
         cluster.wait_for_nodes()

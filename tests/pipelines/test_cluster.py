@@ -44,7 +44,11 @@ class TestSettle:
         ],
     )
     def test_the_whole_cluster_is_used(
-        self, checkpoint: Checkpoint, cluster: dict[str, float], given: dict, expected: tuple[int, int, int]
+        self,
+        checkpoint: Checkpoint,
+        cluster: dict[str, float],
+        given: dict,
+        expected: tuple[int, int, int],
     ) -> None:
         workers = self.settle(checkpoint, cluster, **given)
         assert (workers.engines, workers.gpus_per_engine, workers.prepare_actors) == expected
@@ -55,9 +59,17 @@ class TestSettle:
             ({}, {}, ["need 2 CPUs", "has 0", "ray start --num-cpus"]),
             ({"CPU": 1.0}, {}, ["need 2 CPUs", "has 1", "--prepare-actors"]),
             ({"CPU": 4.0}, {"prepare_actors": 4}, ["need 5 CPUs", "has 4"]),
-            ({"CPU": 8.0, "GPU": 8.0}, {}, ["8 engines and 1 prepare actors need 9 CPUs", "has 8", "--engines"]),
+            (
+                {"CPU": 8.0, "GPU": 8.0},
+                {},
+                ["8 engines and 1 prepare actors need 9 CPUs", "has 8", "--engines"],
+            ),
             ({"CPU": 8.0}, {"gpus_per_engine": 1}, ["need 1 GPUs", "has 0", "--gpus-per-engine"]),
-            ({"CPU": 8.0, "GPU": 2.0}, {"gpus_per_engine": 4}, ["--gpus-per-engine 4 need 4 GPUs", "has 2"]),
+            (
+                {"CPU": 8.0, "GPU": 2.0},
+                {"gpus_per_engine": 4},
+                ["--gpus-per-engine 4 need 4 GPUs", "has 2"],
+            ),
             ({"CPU": 8.0, "GPU": 2.0}, {"engines": 3}, ["3 engines", "need 3 GPUs", "has 2"]),
         ],
     )
@@ -68,7 +80,9 @@ class TestSettle:
             self.settle(checkpoint, cluster, **given)
         assert all(part in str(refused.value) for part in said), str(refused.value)
 
-    def test_a_cluster_that_grows_is_asked_for_what_is_not_there_yet(self, checkpoint: Checkpoint) -> None:
+    def test_a_cluster_that_grows_is_asked_for_what_is_not_there_yet(
+        self, checkpoint: Checkpoint
+    ) -> None:
         given = {"autoscaling": True, "engines": 8, "gpus_per_engine": 2, "prepare_actors": 24}
         workers = self.settle(checkpoint, {"CPU": 1.0}, **given)
         assert (workers.engines, workers.gpus_per_engine, workers.prepare_actors) == (8, 2, 24)
@@ -77,7 +91,10 @@ class TestSettle:
         nodes = [{"CPU": 16.0}, {"CPU": 8.0, "GPU": 3.0}, {"CPU": 8.0, "GPU": 3.0}]
         pairs = options(gpus_per_engine=2)
         assert plan_workers(pairs, checkpoint, "image", nodes).engines == 2
-        with pytest.raises(ConfigurationError, match="need 6 GPUs, the cluster has 6, on nodes of 3, 3, where 2 find"):
+        with pytest.raises(
+            ConfigurationError,
+            match="need 6 GPUs, the cluster has 6, on nodes of 3, 3, where 2 find",
+        ):
             plan_workers(options(gpus_per_engine=2, engines=3), checkpoint, "image", nodes)
 
     @given(
@@ -88,7 +105,13 @@ class TestSettle:
         prepare=st.none() | st.integers(1, 200),
     )
     def test_a_plan_that_is_accepted_fits(
-        self, checkpoint: Checkpoint, cpus: int, gpus: int, engines: int | None, per_engine: int, prepare: int | None
+        self,
+        checkpoint: Checkpoint,
+        cpus: int,
+        gpus: int,
+        engines: int | None,
+        per_engine: int,
+        prepare: int | None,
     ) -> None:
         given = {"engines": engines, "gpus_per_engine": per_engine, "prepare_actors": prepare}
         try:
@@ -98,7 +121,10 @@ class TestSettle:
         assert workers.engines * workers.gpus_per_engine <= gpus
         assert workers.engines + workers.prepare_actors <= cpus
         assert workers.engines == (engines or workers.engines)
-        assert min(workers.engines, workers.prepare_actors, workers.in_flight, workers.rows_per_block) >= 1
+        assert (
+            min(workers.engines, workers.prepare_actors, workers.in_flight, workers.rows_per_block)
+            >= 1
+        )
         assert workers.blocks_in_flight >= 1
 
     def test_engines_on_gpus_hold_more_units_at_once(self, checkpoint: Checkpoint) -> None:
@@ -121,24 +147,42 @@ class TestRowsPerBlock:
     ) -> None:
         several = images > 1
         rows = rows_per_block(
-            options(max_tiles=max_tiles), replace(checkpoint, tile_size=tile_size), "image", several=several
+            options(max_tiles=max_tiles),
+            replace(checkpoint, tile_size=tile_size),
+            "image",
+            several=several,
         )
         each = share_tile_budget(max_tiles, images)
         tiles = images * (each + (each > 1))
         assert rows == 1 or rows * tiles * 3 * tile_size**2 < RAY_SPLITS_ABOVE
 
-    @given(num_frames=st.integers(1, 600), fps=st.none() | st.floats(0.1, 60), tile_size=st.sampled_from([112, 448]))
-    def test_so_do_videos(self, checkpoint: Checkpoint, num_frames: int, fps: float | None, tile_size: int) -> None:
+    @given(
+        num_frames=st.integers(1, 600),
+        fps=st.none() | st.floats(0.1, 60),
+        tile_size=st.sampled_from([112, 448]),
+    )
+    def test_so_do_videos(
+        self, checkpoint: Checkpoint, num_frames: int, fps: float | None, tile_size: int
+    ) -> None:
         given = options(num_frames=num_frames, fps=fps)
-        rows = rows_per_block(given, replace(checkpoint, tile_size=tile_size), "video", several=False)
+        rows = rows_per_block(
+            given, replace(checkpoint, tile_size=tile_size), "video", several=False
+        )
         frames = num_frames if fps is None else 1
         assert rows == 1 or rows * frames * 3 * tile_size**2 < BLOCK_BYTES
 
     def test_small_tiles_do_not_make_huge_blocks(self, checkpoint: Checkpoint) -> None:
-        assert rows_per_block(options(max_tiles=1), replace(checkpoint, tile_size=28), "image", several=False) == 8
+        assert (
+            rows_per_block(
+                options(max_tiles=1), replace(checkpoint, tile_size=28), "image", several=False
+            )
+            == 8
+        )
 
     @pytest.mark.parametrize("kind", ["image", "video", "document"])
-    def test_rows_of_any_number_of_files_travel_alone(self, checkpoint: Checkpoint, kind: str) -> None:
+    def test_rows_of_any_number_of_files_travel_alone(
+        self, checkpoint: Checkpoint, kind: str
+    ) -> None:
         workers = plan_workers(options(), checkpoint, kind, [{"CPU": 8.0}], several=True)
         assert workers.rows_per_block == 1
 
@@ -156,7 +200,10 @@ def test_verbose_shows_what_workers_say(monkeypatch: pytest.MonkeyPatch, verbose
 
 
 class TestRayOnThisMachine:
-    SLOW = "The current node timed out during startup. This could happen because some of the raylet failed to startup."
+    SLOW = (
+        "The current node timed out during startup. This could happen because some of the raylet"
+        " failed to startup."
+    )
 
     def start(self, monkeypatch: pytest.MonkeyPatch, *outcomes: Exception | None) -> int:
         """Connects where Ray's starts end like that; gives the number of starts."""
@@ -175,16 +222,22 @@ class TestRayOnThisMachine:
     def test_is_started_again_where_it_was_too_slow(self, monkeypatch: pytest.MonkeyPatch) -> None:
         assert self.start(monkeypatch, Exception(self.SLOW), None) == 2
 
-    @pytest.mark.parametrize("reason", [OSError("No space left on device"), RuntimeError("a port is taken")])
+    @pytest.mark.parametrize(
+        "reason", [OSError("No space left on device"), RuntimeError("a port is taken")]
+    )
     def test_that_it_cannot_start_is_one_line_with_the_reason(
         self, monkeypatch: pytest.MonkeyPatch, reason: Exception
     ) -> None:
         with pytest.raises(ConfigurationError, match=f"did not start on this machine .{reason}"):
             self.start(monkeypatch, reason)
 
-    def test_a_token_that_is_missing_here_is_said_as_for_any_cluster(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_token_that_is_missing_here_is_said_as_for_any_cluster(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         with pytest.raises(ConfigurationError, match="set RAY_AUTH_MODE=token"):
-            self.start(monkeypatch, ray.exceptions.AuthenticationError("Token authentication is enabled"))
+            self.start(
+                monkeypatch, ray.exceptions.AuthenticationError("Token authentication is enabled")
+            )
 
     def test_twice_too_slow_is_said(self, monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(ConfigurationError, match="timed out during startup"):

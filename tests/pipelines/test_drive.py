@@ -26,7 +26,10 @@ To change retry attempts, configure `ray.data.DataContext.get_current()`."""
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (ACTOR_DIED, "internvl_ops.engines.base.EngineDead: vLLM did not start: no room on the device"),
+        (
+            ACTOR_DIED,
+            "internvl_ops.engines.base.EngineDead: vLLM did not start: no room on the device",
+        ),
         (USER_CODE, "ValueError: page -1 is not there"),
         ("ValueError: first\nDead: then\nray.exceptions.RayTaskError: at last", "Dead: then"),
         ("The node was lost.", "The node was lost."),
@@ -52,7 +55,9 @@ def names(caplog):
         (1.0, [60], [], False),  # nothing is limited
     ],
 )
-def test_a_limit_of_errors_is_warned_of_once_before_it_ends_the_job(caplog, rate, failed, noted, stops):
+def test_a_limit_of_errors_is_warned_of_once_before_it_ends_the_job(
+    caplog, rate, failed, noted, stops
+):
     limit = ErrorLimit(rate)
     assert [limit.passed(60, count, 100) for count in failed][-1] is stops
     assert names(caplog) == noted
@@ -71,4 +76,6 @@ def test_answers_that_were_generated_again_are_counted_by_the_unit():
     counts = EventCounts()
     for attempts in ([1, None, 2], [3, 4, 1], [1], []):
         count_retries(pa.table({"attempts": pa.array(attempts, pa.int32())}), counts)
-    assert [(one["event"], one["count"]) for one in counts.as_list()] == [("answers_tried_again", 3)]
+    assert [(one["event"], one["count"]) for one in counts.as_list()] == [
+        ("answers_tried_again", 3)
+    ]

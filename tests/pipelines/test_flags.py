@@ -32,14 +32,22 @@ NO_ARGUMENT = {"annotations", "where"} | OF_A_SERVER  # only a job reads annotat
 
 
 def trees() -> list[ast.Module]:
-    return [ast.parse(path.read_text()) for path in Path(internvl_ops.__file__).parent.rglob("*.py")]
+    return [
+        ast.parse(path.read_text()) for path in Path(internvl_ops.__file__).parent.rglob("*.py")
+    ]
 
 
 def keywords() -> set[str]:
     """Every keyword that a message of internvl_ops names."""
     calls = [node for tree in trees() for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    named = [call.args[0] for call in calls if isinstance(call.func, ast.Name) and call.func.id == "keyword"]
-    assert all(isinstance(name, ast.Constant) for name in named), "a keyword is a literal, so that it can be found"
+    named = [
+        call.args[0]
+        for call in calls
+        if isinstance(call.func, ast.Name) and call.func.id == "keyword"
+    ]
+    assert all(isinstance(name, ast.Constant) for name in named), (
+        "a keyword is a literal, so that it can be found"
+    )
     return {str(name.value) for name in named if isinstance(name, ast.Constant)}
 
 
@@ -52,7 +60,9 @@ def test_every_keyword_is_an_argument() -> None:
     nodes = [node for tree in trees() for node in ast.walk(tree)]
     arguments = {node.arg for node in nodes if isinstance(node, ast.arg)}
     arguments |= {
-        node.target.id for node in nodes if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+        node.target.id
+        for node in nodes
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
     }
     assert keywords() - arguments == NO_ARGUMENT
 
@@ -78,10 +88,17 @@ def test_errors_name_options() -> None:
 
 def test_the_last_line_of_a_job_names_options(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        exit_with(ConfigurationError(f"{keyword('base_url', 'http://user:word@host/v1')} is no address."))
+        exit_with(
+            ConfigurationError(f"{keyword('base_url', 'http://user:word@host/v1')} is no address.")
+        )
     assert capsys.readouterr().err.endswith("error: --base-url http://host/v1 is no address.\n")
 
 
 def test_what_ended_a_worker_names_options() -> None:
-    said = f"Traceback\n  File\ninternvl_ops.errors.ConfigurationError: {keyword('model', 'x')}: is a file.\n"
-    assert cause(RuntimeError(said)) == "internvl_ops.errors.ConfigurationError: --model x: is a file."
+    said = (
+        f"Traceback\n  File\ninternvl_ops.errors.ConfigurationError: {keyword('model', 'x')}: is a"
+        " file.\n"
+    )
+    assert (
+        cause(RuntimeError(said)) == "internvl_ops.errors.ConfigurationError: --model x: is a file."
+    )

@@ -15,9 +15,20 @@ def test_each_job_claims_an_engine_once_and_brings_its_own_generator() -> None:
         return engine
 
     host = EngineHost(
-        {"make_engine": StandInEngine, "make_generator": make_generator, "tile_size": 28, "hang_s": 60, "ledger": None}
+        {
+            "make_engine": StandInEngine,
+            "make_generator": make_generator,
+            "tile_size": 28,
+            "hang_s": 60,
+            "ledger": None,
+        }
     )
-    assert [host.claim(job, make_generator, None) for job in ("one", "one", "two", "two")] == [True, False, True, False]
+    assert [host.claim(job, make_generator, None) for job in ("one", "one", "two", "two")] == [
+        True,
+        False,
+        True,
+        False,
+    ]
     assert len(made) == 3
     assert made[0] is made[1] is made[2]  # the same engine for all jobs
 

@@ -49,12 +49,16 @@ sys.stdin.readline()
 
 def run(program: str) -> subprocess.Popen[str]:
     pipe = subprocess.PIPE
-    return subprocess.Popen([sys.executable, "-c", program], stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+    return subprocess.Popen(
+        [sys.executable, "-c", program], stdin=pipe, stdout=pipe, stderr=pipe, text=True
+    )
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("line", ["starting", "started"])
-def test_a_library_that_takes_the_signals_does_not_keep_them(line: str, number: signal.Signals) -> None:
+def test_a_library_that_takes_the_signals_does_not_keep_them(
+    line: str, number: signal.Signals
+) -> None:
     process = run(TAKEN)
     assert process.stdout is not None
     assert process.stdin is not None

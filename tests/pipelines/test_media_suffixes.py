@@ -32,11 +32,20 @@ def image(file_format: str, mode: str = "RGB", **options: Any) -> Callable[[], b
 
 
 def animation(file_format: str) -> Callable[[], bytes]:
-    return lambda: encoded(PICTURE, file_format, save_all=True, append_images=[natural(64, 48, seed=1)])
+    return lambda: encoded(
+        PICTURE, file_format, save_all=True, append_images=[natural(64, 48, seed=1)]
+    )
 
 
 def photoshop() -> bytes:
-    header = b"8BPS\0\1" + bytes(6) + b"\0\3" + (48).to_bytes(4, "big") + (64).to_bytes(4, "big") + b"\0\x08\0\3"
+    header = (
+        b"8BPS\0\1"
+        + bytes(6)
+        + b"\0\3"
+        + (48).to_bytes(4, "big")
+        + (64).to_bytes(4, "big")
+        + b"\0\x08\0\3"
+    )
     return header + bytes(12) + b"\0\0" + np.moveaxis(np.asarray(PICTURE), 2, 0).tobytes()
 
 
@@ -46,7 +55,8 @@ def video(container: str, codec: str) -> Callable[[], bytes]:
         with av.open(target, "w", format=container) as out:
             stream = out.add_stream(codec, rate=CLIP.fps, options={"b": "2M"})
             stream.width, stream.height, stream.pix_fmt = CLIP.width, CLIP.height, "yuv420p"
-            stream.codec_context.thread_count = 1  # libvpx threads wait by spinning: for good on a machine that is full
+            # libvpx threads wait by spinning: for good on a machine that is full
+            stream.codec_context.thread_count = 1
             for number in range(CLIP.frames):
                 out.mux(stream.encode(av.VideoFrame.from_ndarray(paint(number, CLIP), "rgb24")))
             out.mux(stream.encode(None))
@@ -103,7 +113,9 @@ VIDEOS = {
 DOCUMENTS = {
     ".pdf": lambda: corpus_documents.make(corpus_documents.Document(pages=2)),
     **dict.fromkeys((".tif", ".tiff"), lambda: corpus_pages.raw_tiff([1, 2])),
-    ".cbz": lambda: corpus_pages.archive({name: corpus_pages.image_file(int(name[0])) for name in ("1.png", "2.png")}),
+    ".cbz": lambda: corpus_pages.archive(
+        {name: corpus_pages.image_file(int(name[0])) for name in ("1.png", "2.png")}
+    ),
 }
 
 

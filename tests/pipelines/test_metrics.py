@@ -24,7 +24,9 @@ LEASE = SimpleNamespace(age=2.5)
 
 
 def record(ended: str = "done") -> SimpleNamespace:
-    return SimpleNamespace(run_id="r1", task=CAPTION, measures=Measures(), events=EventCounts(), ended=ended)
+    return SimpleNamespace(
+        run_id="r1", task=CAPTION, measures=Measures(), events=EventCounts(), ended=ended
+    )
 
 
 def kind_of(unit_id: str, answer: int) -> str | None:
@@ -37,7 +39,9 @@ def kind_of(unit_id: str, answer: int) -> str | None:
 def units(metrics: RunMetrics, **options: bool) -> dict[str, float]:
     found = metrics.values(**options)
     failed = sum(value for (name, _), value in found.items() if name == "units_failed")
-    return {name.removeprefix("units_"): value for (name, own), value in found.items() if not own} | {"failed": failed}
+    return {
+        name.removeprefix("units_"): value for (name, own), value in found.items() if not own
+    } | {"failed": failed}
 
 
 @settings(deadline=None, max_examples=50)  # of files and a thread
@@ -86,18 +90,26 @@ def test_read_is_done_and_failed_and_in_flight_at_every_moment(
     assert (said["unaccounted"], said["in_flight"]) == (0, 0)
     assert said["read"] == counts.units
     assert (said["done"], said["failed"]) == (counts.results, counts.errors)
-    assert (said["already_done"], said["already_failed"]) == (counts.already_done, counts.already_failed)
+    assert (said["already_done"], said["already_failed"]) == (
+        counts.already_done,
+        counts.already_failed,
+    )
 
 
 def test_a_lost_row_is_in_flight_until_the_end_and_unaccounted_then(tmp_path: Path) -> None:
     ledger = Ledger()
     ledger.claim(["a", "b"], [0, 1])
     schema = result_schema(pa.schema([]), CAPTION, IMAGE)
-    with Writer(OutputFolder(str(tmp_path)), ledger, schema, run_id="r1", model="tiny", rows_per_file=1) as writer:
+    with Writer(
+        OutputFolder(str(tmp_path)), ledger, schema, run_id="r1", model="tiny", rows_per_file=1
+    ) as writer:
         metrics = RunMetrics(record(), ledger, writer, LEASE)
         writer.add(table([row("a")]))
     assert (units(metrics)["in_flight"], units(metrics)["unaccounted"]) == (1, 0)
-    assert (units(metrics, ended=True)["in_flight"], units(metrics, ended=True)["unaccounted"]) == (0, 1)
+    assert (units(metrics, ended=True)["in_flight"], units(metrics, ended=True)["unaccounted"]) == (
+        0,
+        1,
+    )
 
 
 def test_a_file_in_place_of_pages_is_no_unit(tmp_path: Path) -> None:
@@ -121,9 +133,13 @@ def test_every_value_has_the_labels_of_its_metric(tmp_path: Path) -> None:
     assert values["lease_age_seconds", ()] == 2.5
 
 
-def test_ray_takes_every_metric_and_of_a_counter_what_is_more(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ray_takes_every_metric_and_of_a_counter_what_is_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     added: list[float] = []
-    monkeypatch.setattr("ray.util.metrics.Counter.inc", lambda self, value, tags: added.append(value))
+    monkeypatch.setattr(
+        "ray.util.metrics.Counter.inc", lambda self, value, tags: added.append(value)
+    )
     for metric in METRICS:
         metrics = RunMetrics(record(), Ledger(), SimpleNamespace(), LEASE)
         for value in (3, 3, 4.5):

@@ -27,7 +27,8 @@ class FailingReader:
 
     Args:
         rows: How many.
-        script: For each time it is begun, the length of its tables and after how many of them it fails.
+        script: For each time it is begun, the length of its tables and after how many of them it
+            fails.
     """
 
     def __init__(self, rows: int, script: list[tuple[int, int]]) -> None:
@@ -45,14 +46,23 @@ class FailingReader:
 
 class TestReading:
     @settings(deadline=None)
-    @given(st.integers(0, 30), st.lists(st.tuples(st.integers(1, 8), st.integers(0, 5)), max_size=ATTEMPTS - 1))
-    def test_every_row_comes_once_and_in_order(self, rows: int, script: list[tuple[int, int]]) -> None:
+    @given(
+        st.integers(0, 30),
+        st.lists(st.tuples(st.integers(1, 8), st.integers(0, 5)), max_size=ATTEMPTS - 1),
+    )
+    def test_every_row_comes_once_and_in_order(
+        self, rows: int, script: list[tuple[int, int]]
+    ) -> None:
         tables = list(read_patiently(FailingReader(rows, script), "m"))
         assert [n for table in tables for n in table["n"].to_pylist()] == list(range(rows))
 
     def test_what_fails_for_long_is_given_up_and_named(self, waits: list[float]) -> None:
         with pytest.raises(OSError, match=r"s3://b/m\.jsonl could not be read on: gone"):
-            list(read_patiently(FailingReader(5, [(1, 2)] * 100), "s3://b/m.jsonl could not be read on"))
+            list(
+                read_patiently(
+                    FailingReader(5, [(1, 2)] * 100), "s3://b/m.jsonl could not be read on"
+                )
+            )
         assert 150 < sum(waits) < 310  # a store that is down for two minutes comes back in time
 
     def test_a_reader_that_gets_on_is_never_given_up(self) -> None:
@@ -61,8 +71,12 @@ class TestReading:
 
 
 class TestTrying:
-    @pytest.mark.parametrize("error", [PermissionError("denied"), FileNotFoundError("gone"), ValueError("not Parquet")])
-    def test_what_time_does_not_mend_is_not_tried_again(self, error: Exception, waits: list[float]) -> None:
+    @pytest.mark.parametrize(
+        "error", [PermissionError("denied"), FileNotFoundError("gone"), ValueError("not Parquet")]
+    )
+    def test_what_time_does_not_mend_is_not_tried_again(
+        self, error: Exception, waits: list[float]
+    ) -> None:
         def fail() -> None:
             raise error
 

@@ -36,7 +36,9 @@ def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def other_run(base: Path):
     """A run in another process, and its folder."""
-    process = subprocess.Popen([sys.executable, "-c", HOLD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout is not None
     yield process, Path(process.stdout.readline().strip())
     process.kill()
@@ -47,7 +49,9 @@ def test_what_a_run_and_its_processes_leave_behind_is_gone_with_it(base: Path) -
     with run_folder() as folder:
         left = Path(tempfile.mkdtemp())
         child = [sys.executable, "-c", "import tempfile; print(tempfile.mkdtemp())"]
-        of_child = Path(subprocess.run(child, capture_output=True, text=True, check=True).stdout.strip())
+        of_child = Path(
+            subprocess.run(child, capture_output=True, text=True, check=True).stdout.strip()
+        )
         assert folder in left.parents
         assert folder in of_child.parents
     assert list(base.iterdir()) == []

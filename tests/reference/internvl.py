@@ -1,7 +1,9 @@
-"""InternVL in plain torch, slow and in full view, to compare with: nothing of the project and nothing of vLLM in it.
+"""InternVL in plain torch, slow and in full view, to compare with: nothing of the project and
+nothing of vLLM in it.
 
-Written from the published config, weight names and model description. Each deviation that a wrong implementation might
-have is a setting of `Variant`, so that a test can show that it would be noticed.
+Written from the published config, weight names and model description. Each deviation that a wrong
+implementation might have is a setting of `Variant`, so that a test can show that it would be
+noticed.
 """
 
 from __future__ import annotations
@@ -48,7 +50,12 @@ class Names:
 
 NAMES = {"qwen2": Names(), "llama": Names(), "phi3": Names()}
 NAMES["internlm2"] = Names(
-    "model.tok_embeddings", "output", "attention_norm", "ffn_norm", "attention.wo", "feed_forward.w2"
+    "model.tok_embeddings",
+    "output",
+    "attention_norm",
+    "ffn_norm",
+    "attention.wo",
+    "feed_forward.w2",
 )
 
 
@@ -62,7 +69,9 @@ def tile(image: Image.Image, columns: int, rows: int, size: int, variant: Varian
     if columns * rows > 1 and variant.thumbnail != "none":
         small = image.resize((size, size), Image.Resampling.BICUBIC)
         parts = [*parts, small] if variant.thumbnail == "last" else [small, *parts]
-    return np.stack([np.asarray(part) for part in parts]).transpose(0, 3, 1, 2)[:, list(variant.channels)]
+    return np.stack([np.asarray(part) for part in parts]).transpose(0, 3, 1, 2)[
+        :, list(variant.channels)
+    ]
 
 
 class ReferenceInternVL:
@@ -75,7 +84,9 @@ class ReferenceInternVL:
 
     def __init__(self, folder: Path, dtype: torch.dtype = torch.float32) -> None:
         self.config = json.loads((folder / "config.json").read_text())
-        self.weights = {name: value.to(dtype) for name, value in load_file(folder / "model.safetensors").items()}
+        self.weights = {
+            name: value.to(dtype) for name, value in load_file(folder / "model.safetensors").items()
+        }
         self.dtype = dtype
 
     @torch.inference_mode()
@@ -87,7 +98,8 @@ class ReferenceInternVL:
         context_id: int,
         variant: Variant = AS_PUBLISHED,
     ) -> torch.Tensor:
-        """Log-probabilities of what follows the prompt, what follows its first answer token, and so on.
+        """Log-probabilities of what follows the prompt, what follows its first answer token, and so
+        on.
 
         Args:
             prompt: Token ids.
@@ -103,12 +115,15 @@ class ReferenceInternVL:
         hidden = self.weights[f"language_model.{names.embeddings}.weight"][ids]
         if tiles is not None:
             hidden = hidden.clone()
-            places = torch.from_numpy(np.flatnonzero(prompt == context_id))  # not in the answer, where it is a token
+            # not in the answer, where it is a token
+            places = torch.from_numpy(np.flatnonzero(prompt == context_id))
             hidden[places] = self.features(tiles, variant).flatten(0, 1)
         logits = self.language_model(hidden)[len(prompt) - 1 :]
         return logits.float().log_softmax(-1)
 
-    def greedy(self, prompt: np.ndarray, count: int, tiles: np.ndarray | None, context_id: int) -> list[int]:
+    def greedy(
+        self, prompt: np.ndarray, count: int, tiles: np.ndarray | None, context_id: int
+    ) -> list[int]:
         answer: list[int] = []
         for _ in range(count):
             answer.append(int(self.logprobs(prompt, answer, tiles, context_id)[-1].argmax()))
@@ -117,13 +132,17 @@ class ReferenceInternVL:
     def features(self, tiles: np.ndarray, variant: Variant) -> torch.Tensor:
         """What the language model sees: (tiles, tokens per tile, width)."""
         pixels = torch.tensor(tiles).float() / 255
-        pixels = (pixels - torch.tensor(variant.mean)[:, None, None]) / torch.tensor(variant.std)[:, None, None]
+        pixels = (pixels - torch.tensor(variant.mean)[:, None, None]) / torch.tensor(variant.std)[
+            :, None, None
+        ]
         seen = self.vision_model(pixels.to(self.dtype))
         patches = seen[:, :-1] if variant.keeps_class_token_instead_of_last else seen[:, 1:]
         side = round(patches.shape[1] ** 0.5)
         grid = patches.unflatten(1, (side, side))
         top, bottom = grid[:, 0::2], grid[:, 1::2]
-        joined = torch.cat([top[:, :, 0::2], top[:, :, 1::2], bottom[:, :, 0::2], bottom[:, :, 1::2]], dim=-1)
+        joined = torch.cat(
+            [top[:, :, 0::2], top[:, :, 1::2], bottom[:, :, 0::2], bottom[:, :, 1::2]], dim=-1
+        )
         if variant.pixel_shuffle == "v1":
             joined = joined.transpose(1, 2)
         x = self._layer_norm("mlp1.0", joined.flatten(1, 2), 1e-5)
@@ -149,8 +168,14 @@ class ReferenceInternVL:
             normed = self._vision_norm(f"{name}.norm1", x)
             q, k, v = self._linear(f"{name}.attn.qkv", normed).chunk(3, dim=-1)
             if config["qk_normalization"]:  # over all heads at once
-                q, k = self._rms_norm(f"{name}.attn.q_norm", q, eps), self._rms_norm(f"{name}.attn.k_norm", k, eps)
-            q, k, v = (part.unflatten(-1, (config["num_attention_heads"], -1)).transpose(1, 2) for part in (q, k, v))
+                q, k = (
+                    self._rms_norm(f"{name}.attn.q_norm", q, eps),
+                    self._rms_norm(f"{name}.attn.k_norm", k, eps),
+                )
+            q, k, v = (
+                part.unflatten(-1, (config["num_attention_heads"], -1)).transpose(1, 2)
+                for part in (q, k, v)
+            )
             attended = _attention(q, k, v).transpose(1, 2).flatten(2)
             x = x + self._linear(f"{name}.attn.proj", attended) * weights[f"{name}.ls1"]
             normed = self._vision_norm(f"{name}.norm2", x)
@@ -166,7 +191,11 @@ class ReferenceInternVL:
     def language_model(self, x: torch.Tensor) -> torch.Tensor:
         """Logits (tokens, vocabulary) of embeddings (tokens, width)."""
         config = self.config["llm_config"]
-        eps, heads, groups = config["rms_norm_eps"], config["num_attention_heads"], config["num_key_value_heads"]
+        eps, heads, groups = (
+            config["rms_norm_eps"],
+            config["num_attention_heads"],
+            config["num_key_value_heads"],
+        )
         mask = torch.full((len(x), len(x)), -torch.inf).triu(1)
         names = NAMES[config["model_type"]]
         for layer in range(config["num_hidden_layers"]):
@@ -179,25 +208,39 @@ class ReferenceInternVL:
             x = x + self._linear(f"{name}.{names.output}", attended)
             gate, up = self._gate_and_up(name, self._rms_norm(f"{name}.{names.mlp_norm}", x, eps))
             x = x + self._linear(f"{name}.{names.down}", F.silu(gate) * up)
-        return self._linear(f"language_model.{names.logits}", self._rms_norm("language_model.model.norm", x, eps))
+        return self._linear(
+            f"language_model.{names.logits}", self._rms_norm("language_model.model.norm", x, eps)
+        )
 
-    def _queries_keys_values(self, name: str, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def _queries_keys_values(
+        self, name: str, x: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Each of shape (tokens, heads, width of a head)."""
         config = self.config["llm_config"]
         heads, groups = config["num_attention_heads"], config["num_key_value_heads"]
-        if config["model_type"] == "internlm2":  # for each key head: its queries, its key, its value
-            every = self._linear(f"{name}.attention.wqkv", x).unflatten(-1, (groups, heads // groups + 2, -1))
+        # for each key head: its queries, its key, its value
+        if config["model_type"] == "internlm2":
+            every = self._linear(f"{name}.attention.wqkv", x).unflatten(
+                -1, (groups, heads // groups + 2, -1)
+            )
             return every[:, :, :-2].flatten(1, 2), every[:, :, -2], every[:, :, -1]
         if config["model_type"] == "phi3":
-            every = self._linear(f"{name}.self_attn.qkv_proj", x).unflatten(-1, (heads + 2 * groups, -1))
+            every = self._linear(f"{name}.self_attn.qkv_proj", x).unflatten(
+                -1, (heads + 2 * groups, -1)
+            )
             return every[:, :heads], every[:, heads:-groups], every[:, -groups:]
         counts = {"q": heads, "k": groups, "v": groups}
-        q, k, v = (self._linear(f"{name}.self_attn.{p}_proj", x).unflatten(-1, (n, -1)) for p, n in counts.items())
+        q, k, v = (
+            self._linear(f"{name}.self_attn.{p}_proj", x).unflatten(-1, (n, -1))
+            for p, n in counts.items()
+        )
         return q, k, v
 
     def _gate_and_up(self, name: str, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         if self.config["llm_config"]["model_type"] == "internlm2":
-            return self._linear(f"{name}.feed_forward.w1", x), self._linear(f"{name}.feed_forward.w3", x)
+            return self._linear(f"{name}.feed_forward.w1", x), self._linear(
+                f"{name}.feed_forward.w3", x
+            )
         if self.config["llm_config"]["model_type"] == "phi3":
             gate, up = self._linear(f"{name}.mlp.gate_up_proj", x).chunk(2, dim=-1)
             return gate, up
@@ -208,11 +251,15 @@ class ReferenceInternVL:
         config, half, scale = self.config["llm_config"], x.shape[-1] // 2, 1.0
         frequencies = config["rope_theta"] ** (-torch.arange(half) / half)
         rope = config.get("rope_scaling") or {}
-        if rope.get("type") == "su":  # Phi-3's; within the context that it was first trained with, the short factors
+        # Phi-3's; within the context that it was first trained with, the short factors
+        if rope.get("type") == "su":
             trained = config["original_max_position_embeddings"]
             frequencies = frequencies / torch.tensor(rope["short_factor"])
-            scale = math.sqrt(1 + math.log(config["max_position_embeddings"] / trained) / math.log(trained))
-        angles = torch.arange(x.shape[1])[:, None] * frequencies  # `dynamic` changes nothing within the context
+            scale = math.sqrt(
+                1 + math.log(config["max_position_embeddings"] / trained) / math.log(trained)
+            )
+        # `dynamic` changes nothing within the context
+        angles = torch.arange(x.shape[1])[:, None] * frequencies
         cos, sin = (scale * angles.cos()).to(x.dtype), (scale * angles.sin()).to(x.dtype)
         a, b = x[..., :half], x[..., half:]
         return torch.cat([a * cos - b * sin, b * cos + a * sin], dim=-1)
@@ -221,7 +268,9 @@ class ReferenceInternVL:
         return F.linear(x, self.weights[f"{name}.weight"], self.weights.get(f"{name}.bias"))
 
     def _layer_norm(self, name: str, x: torch.Tensor, eps: float) -> torch.Tensor:
-        return F.layer_norm(x, x.shape[-1:], self.weights[f"{name}.weight"], self.weights[f"{name}.bias"], eps)
+        return F.layer_norm(
+            x, x.shape[-1:], self.weights[f"{name}.weight"], self.weights[f"{name}.bias"], eps
+        )
 
     def _rms_norm(self, name: str, x: torch.Tensor, eps: float) -> torch.Tensor:
         wide = x.float()
@@ -229,7 +278,9 @@ class ReferenceInternVL:
         return (wide * scale).to(x.dtype) * self.weights[f"{name}.weight"]
 
 
-def _attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+def _attention(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor | None = None
+) -> torch.Tensor:
     scores = (q @ k.transpose(-1, -2)).float() / q.shape[-1] ** 0.5
     if mask is not None:
         scores = scores + mask

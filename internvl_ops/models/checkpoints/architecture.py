@@ -1,6 +1,8 @@
-"""Sizes of a checkpoint's two models, and what follows from them: parameters, memory, tensor-parallel sizes.
+"""Sizes of a checkpoint's two models, and what follows from them: parameters, memory,
+tensor-parallel sizes.
 
-Everything is read from config.json, so it also works for checkpoints that this project does not list.
+Everything is read from config.json, so it also works for checkpoints that this project does not
+list.
 """
 
 from __future__ import annotations
@@ -12,10 +14,12 @@ from typing import Any, Literal
 Bits = Literal[16, 8, 4]
 
 GIB = 1 << 30
-# Memory that a device needs besides weights and key-value cache: activations, vLLM's own buffers, the CUDA context.
+# Memory that a device needs besides weights and key-value cache: activations, vLLM's own buffers,
+# the CUDA context.
 WORKSPACE = 2 * GIB
 GPU_UTILIZATION = 0.92  # share of a GPU's memory that vLLM takes by default
-# Shortest context worth starting with: one image of 12 tiles and its thumbnail with room for a long answer.
+# Shortest context worth starting with: one image of 12 tiles and its thumbnail with room for a long
+# answer.
 LEAST_CONTEXT = 4096
 # 4-bit weights come in groups of 128 with a scale of 16 bits and a zero point of 4 bits each.
 GROUP_OVERHEAD = 20 / 128
@@ -50,14 +54,16 @@ class VisionTower:
         """Parameters of embeddings, norms and layer scales."""
         positions = (self.image_size // self.patch_size) ** 2 + 1
         embeddings = self.hidden * (2 + positions + 3 * self.patch_size**2)
-        # A LayerNorm has weight and bias. An RMSNorm has a weight alone; a tower with qk norm uses it throughout.
+        # A LayerNorm has weight and bias. An RMSNorm has a weight alone; a tower with qk norm uses
+        # it throughout.
         norms = 2 + 2 if self.qk_norm else 2 * 2
         return embeddings + self.layers * self.hidden * (norms + 2)
 
 
 @dataclass(frozen=True)
 class LanguageModel:
-    """Sizes of a language model. `model_type` is transformers' name for its class, such as ``qwen2``."""
+    """Sizes of a language model. `model_type` is transformers' name for its class, such as
+    ``qwen2``."""
 
     model_type: str
     hidden: int
@@ -83,7 +89,8 @@ class LanguageModel:
 
     @property
     def active_linear_parameters(self) -> int:
-        """Parameters of the matrices that process one token, including routers but without the output layer."""
+        """Parameters of the matrices that process one token, including routers but without the
+        output layer."""
         return self._linear(max(1, self.active_experts)) + self.layers * self.hidden * self.experts
 
     def _linear(self, mlps: int) -> int:
@@ -99,7 +106,9 @@ class LanguageModel:
         if self.model_type in ("qwen3", "qwen3_moe"):
             layer += 2 * self.head_dim
         if self.model_type == "gpt_oss":
-            layer += self.hidden + self.heads + self.experts * (2 * self.intermediate + self.hidden + 1)
+            layer += (
+                self.hidden + self.heads + self.experts * (2 * self.intermediate + self.hidden + 1)
+            )
         return self.hidden * (self.vocabulary * (1 if self.tied else 2) + 1) + self.layers * layer
 
     @property
@@ -118,7 +127,11 @@ class Architecture:
     @property
     def projector_parameters(self) -> int:
         width = 4 * self.vision.hidden
-        return 2 * width + self.language.hidden * (width + 1) + self.language.hidden * (self.language.hidden + 1)
+        return (
+            2 * width
+            + self.language.hidden * (width + 1)
+            + self.language.hidden * (self.language.hidden + 1)
+        )
 
     @property
     def parameters(self) -> int:
@@ -137,10 +150,11 @@ class Architecture:
         """Size of the weights on each of `tensor_parallel` devices, in bytes.
 
         Args:
-            bits: 16: not quantised. 8: all linear layers, as quantised by vLLM on load (fp8) or by bitsandbytes. 4: the
-                language model's linear layers, as in AWQ.
-            tensor_parallel: Number of devices. vLLM keeps the projector and the tower's embeddings whole on each of
-                them, and also the tower's attention if the number does not divide its heads.
+            bits: 16: not quantised. 8: all linear layers, as quantised by vLLM on load (fp8) or by
+                bitsandbytes. 4: the language model's linear layers, as in AWQ.
+            tensor_parallel: Number of devices. vLLM keeps the projector and the tower's embeddings
+                whole on each of them, and also the tower's attention if the number does not divide
+                its heads.
         """
         vision, language = self.vision, self.language
         language_bits = bits + GROUP_OVERHEAD if bits == 4 else bits
@@ -155,46 +169,61 @@ class Architecture:
         return int(split / tensor_parallel + whole) // 8
 
     def kv_bytes_per_token(self, tensor_parallel: int = 1) -> int:
-        """Key-value cache of one token on each device. With more devices than heads, heads are replicated."""
+        """Key-value cache of one token on each device. With more devices than heads, heads are
+        replicated."""
         heads = max(1, self.language.kv_heads // tensor_parallel)
         return self.language.kv_bytes_per_token * heads // self.language.kv_heads
 
     def refuses_tensor_parallel(self, size: int, group: int = 1) -> str | None:
         """Why the model cannot be spread over `size` devices; None if it can.
 
-        The tower's heads never prevent it: if `size` does not divide them, such as the 25 of InternViT-6B, vLLM keeps
-        the tower's attention whole on every device.
+        The tower's heads never prevent it: if `size` does not divide them, such as the 25 of
+        InternViT-6B, vLLM keeps the tower's attention whole on every device.
 
         Args:
             size: Number of devices.
-            group: Number of the language model's weights that share a scale and so must stay together.
+            group: Number of the language model's weights that share a scale and so must stay
+                together.
         """
         language = self.language
         if language.heads % size:
-            return f"the language model has {language.heads} attention heads, which {size} does not divide"
+            return (
+                f"the language model has {language.heads} attention heads, which {size} does not"
+                " divide"
+            )
         if language.kv_heads % size and size % language.kv_heads:
-            return f"the language model has {language.kv_heads} key-value heads, which do not spread evenly over {size}"
-        for name, width in (("language model", language.intermediate), ("vision model", self.vision.intermediate)):
+            return (
+                f"the language model has {language.kv_heads} key-value heads, which do not spread"
+                f" evenly over {size}"
+            )
+        for name, width in (
+            ("language model", language.intermediate),
+            ("vision model", self.vision.intermediate),
+        ):
             if width % size:
                 return f"the {name}'s MLPs are {width} wide, which {size} does not divide"
         if size > 1 and language.intermediate // size % group:
             return (
-                f"the language model's MLPs are quantised in groups of {group}, and {language.intermediate} / {size} "
-                "is no multiple of it"
+                f"the language model's MLPs are quantised in groups of {group}, and"
+                f" {language.intermediate} / {size} is no multiple of it"
             )
         return None
 
     def tensor_parallel_sizes(self, most: int = 16, group: int = 1) -> list[int]:
         """Numbers of devices up to `most` that the model can be spread over."""
-        return [size for size in range(1, most + 1) if self.refuses_tensor_parallel(size, group) is None]
+        return [
+            size for size in range(1, most + 1) if self.refuses_tensor_parallel(size, group) is None
+        ]
 
     def needed_bytes(self, weights: int, tensor_parallel: int = 1) -> int:
-        """Memory that each device must have free at the start, including `weights` bytes of weights."""
+        """Memory that each device must have free at the start, including `weights` bytes of
+        weights."""
         context = min(LEAST_CONTEXT, self.language.context)
         return weights + WORKSPACE + context * self.kv_bytes_per_token(tensor_parallel)
 
     def devices_needed(self, device_bytes: int, bits: Bits = 16) -> int | None:
-        """Fewest devices with this much usable memory that hold the model; None if even 16 do not."""
+        """Fewest devices with this much usable memory that hold the model; None if even 16 do
+        not."""
         for size in self.tensor_parallel_sizes():
             if self.needed_bytes(self.weight_bytes(bits, size), size) <= device_bytes:
                 return size
@@ -202,7 +231,8 @@ class Architecture:
 
 
 def read_architecture(config: Mapping[str, Any]) -> Architecture:
-    """The architecture that a config.json describes, in the family's own layout or in transformers'.
+    """The architecture that a config.json describes, in the family's own layout or in
+    transformers'.
 
     Raises:
         KeyError, TypeError, ValueError, ZeroDivisionError: The config is not as published.
@@ -210,7 +240,9 @@ def read_architecture(config: Mapping[str, Any]) -> Architecture:
     vision = config["vision_config"]
     language = config["llm_config"] if "llm_config" in config else config["text_config"]
     experts = int(language.get("num_experts") or language.get("num_local_experts") or 0)
-    active = int(language.get("num_experts_per_tok") or language.get("experts_per_token") or experts)
+    active = int(
+        language.get("num_experts_per_tok") or language.get("experts_per_token") or experts
+    )
     heads = int(language["num_attention_heads"])
     tied = bool(language.get("tie_word_embeddings", False))
     return Architecture(
@@ -230,7 +262,9 @@ def read_architecture(config: Mapping[str, Any]) -> Architecture:
             layers=int(language["num_hidden_layers"]),
             heads=heads,
             kv_heads=int(language.get("num_key_value_heads") or heads),
-            intermediate=int((experts and language.get("moe_intermediate_size")) or language["intermediate_size"]),
+            intermediate=int(
+                (experts and language.get("moe_intermediate_size")) or language["intermediate_size"]
+            ),
             vocabulary=int(language["vocab_size"]),
             context=int(language["max_position_embeddings"]),
             head_dim=int(language.get("head_dim") or 0),
@@ -242,5 +276,6 @@ def read_architecture(config: Mapping[str, Any]) -> Architecture:
 
 
 def side(size: int | list[int]) -> int:
-    """A side in pixels. The family's own layout writes ``448``, transformers' layout ``[448, 448]``."""
+    """A side in pixels. The family's own layout writes ``448``, transformers' layout ``[448,
+    448]``."""
     return int(size[0] if isinstance(size, list) else size)

@@ -1,6 +1,7 @@
 """A checkpoint's properties, read from its own files without loading torch or transformers.
 
-It runs within the two seconds in which a job is validated, so it only reads JSON and looks at file names.
+It runs within the two seconds in which a job is validated, so it only reads JSON and looks at file
+names.
 """
 
 from __future__ import annotations
@@ -26,31 +27,42 @@ _LLAVA_NAMES = "internvl-chat-vit-6b-vicuna"  # the beginning of their names on 
 
 @dataclass(frozen=True)
 class Checkpoint(Placed):
-    """One InternVL checkpoint: everything model-specific that tiling, rendering and the engine need. Picklable.
+    """One InternVL checkpoint: everything model-specific that tiling, rendering and the engine
+    need. Picklable.
 
     Attributes:
-        model: The user's name for it: a local folder or a hub name. The engine loads it by this name.
+        model: The user's name for it: a local folder or a hub name. The engine loads it by this
+            name.
         template: Name of the conversation template, a key of `conversation_template.TEMPLATES`.
         system_message: The system message of the prompt: the config's own, else the template's.
         tile_size: Side of a tile in pixels.
         tokens_per_tile: Number of tokens of a tile in the prompt.
-        min_tiles, max_tiles: Tile limits of one image in the checkpoint's config; a job may set others.
-        use_thumbnail: Whether an image of several tiles gets a thumbnail, which is not counted in `max_tiles`.
-        context_length: Maximum length of prompt and answer together, in tokens, that the language model was trained
-            for. `rope_scaling` in a config may promise more; engines ignore that, or generate nonsense.
+        min_tiles, max_tiles: Tile limits of one image in the checkpoint's config; a job may set
+            others.
+        use_thumbnail: Whether an image of several tiles gets a thumbnail, which is not counted in
+            `max_tiles`.
+        context_length: Maximum length of prompt and answer together, in tokens, that the language
+            model was trained for. `rope_scaling` in a config may promise more; engines ignore that,
+            or generate nonsense.
         architecture: Sizes of its two models: parameters, memory, tensor-parallel sizes.
         dtype: Type of the stored weights, such as ``bfloat16``.
         quantization: Method of a quantised checkpoint, such as ``awq``; else None.
-        quantization_group: Number of weights that share a scale in a checkpoint that is quantised in groups; else 1.
-        weight_bytes: Size of the stored weights: of their files, or computed from the config if there are no files yet.
-        layout: ``internvl_chat``, the family's own, or ``internvl``, that of transformers' own class.
-        short_context: For rotary factors that change with the length, as Phi-3's do, the length up to which the first
-            ones apply; else 0. vLLM uses one kind for all prompts: by default the first.
-        dynamic: Whether it was trained on images cut into tiles. If not, an image is always one tile, whatever the job
-            asks for.
-        pad_to_square: Whether such an image is padded to a square with the mean colour, instead of being distorted.
+        quantization_group: Number of weights that share a scale in a checkpoint that is quantised
+            in groups; else 1.
+        weight_bytes: Size of the stored weights: of their files, or computed from the config if
+            there are no files yet.
+        layout: ``internvl_chat``, the family's own, or ``internvl``, that of transformers' own
+            class.
+        short_context: For rotary factors that change with the length, as Phi-3's do, the length up
+            to which the first ones apply; else 0. vLLM uses one kind for all prompts: by default
+            the first.
+        dynamic: Whether it was trained on images cut into tiles. If not, an image is always one
+            tile, whatever the job asks for.
+        pad_to_square: Whether such an image is padded to a square with the mean colour, instead of
+            being distorted.
         place: Where its files are, and which version of them.
-        pixel_shuffle: ``v1`` orders an image's tokens column by column, as in V1.1 and V1.2; ``v2`` row by row.
+        pixel_shuffle: ``v1`` orders an image's tokens column by column, as in V1.1 and V1.2; ``v2``
+            row by row.
     """
 
     model: str
@@ -81,12 +93,17 @@ class Checkpoint(Placed):
 
     @property
     def kv_bytes_per_token(self) -> int:
-        """Memory that the engine needs for each token of a prompt or answer, at 16 bits per value."""
+        """Memory that the engine needs for each token of a prompt or answer, at 16 bits per
+        value."""
         return self.architecture.language.kv_bytes_per_token
 
     def tiled(self, max_tiles: int) -> Checkpoint:
         """The same checkpoint with images cut into tiles, although it was not trained on them."""
-        return self if self.dynamic else replace(self, dynamic=True, pad_to_square=False, max_tiles=max_tiles)
+        return (
+            self
+            if self.dynamic
+            else replace(self, dynamic=True, pad_to_square=False, max_tiles=max_tiles)
+        )
 
     @property
     def served_context(self) -> int:
@@ -103,18 +120,21 @@ class Checkpoint(Placed):
             )
 
 
-def load_checkpoint(model: str, revision: str | None = None, place: Place | None = None) -> Checkpoint:
+def load_checkpoint(
+    model: str, revision: str | None = None, place: Place | None = None
+) -> Checkpoint:
     """Reads a checkpoint's config and checks that its files are present.
 
     Args:
-        model: A local folder, a folder in a store such as ``s3://bucket/checkpoint``, or a name on the Hugging Face
-            hub such as ``OpenGVLab/InternVL2_5-1B``. Only config and tokenizer are fetched.
+        model: A local folder, a folder in a store such as ``s3://bucket/checkpoint``, or a name on
+            the Hugging Face hub such as ``OpenGVLab/InternVL2_5-1B``. Only config and tokenizer are
+            fetched.
         revision: Branch, tag or commit on the hub. Default: the branch main.
         place: The place of its files, where the caller has settled it already.
 
     Raises:
-        ConfigurationError: The folder is not an InternVL checkpoint, or an incomplete one. The message says which
-            file is missing and how to get it.
+        ConfigurationError: The folder is not an InternVL checkpoint, or an incomplete one. The
+            message says which file is missing and how to get it.
     """
     if _LLAVA_NAMES in model.lower():  # before anything is downloaded
         _refuse_llava(model)
@@ -126,8 +146,9 @@ def load_checkpoint(model: str, revision: str | None = None, place: Place | None
         _refuse_llava(model)
     if layout not in ("internvl_chat", "internvl"):
         raise ConfigurationError(
-            f"{keyword('model', model)}: config.json has model_type {layout!r}, not an InternVL checkpoint; expected "
-            "is 'internvl_chat', as in OpenGVLab/InternVL2_5-1B, or 'internvl', as in OpenGVLab/InternVL3-1B-hf."
+            f"{keyword('model', model)}: config.json has model_type {layout!r}, not an InternVL"
+            " checkpoint; expected is 'internvl_chat', as in OpenGVLab/InternVL2_5-1B, or"
+            " 'internvl', as in OpenGVLab/InternVL3-1B-hf."
         )
     if not is_hub_name(model):
         _check_tokenizer(folder, model)
@@ -138,18 +159,18 @@ def load_checkpoint(model: str, revision: str | None = None, place: Place | None
         return replace(read(model, folder, config), place=place)
     except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
         raise ConfigurationError(
-            f"{keyword('model', model)}: config.json is not as published: {type(error).__name__} {error}. "
-            "Download the checkpoint's config.json again."
+            f"{keyword('model', model)}: config.json is not as published: {type(error).__name__}"
+            f" {error}. Download the checkpoint's config.json again."
         ) from error
 
 
 def _refuse_llava(model: str) -> NoReturn:
     """Refuses InternVL-Chat-13B and -19B, the family's checkpoints from before V1.1."""
     raise ConfigurationError(
-        f"{keyword('model', model)}: this is a checkpoint in LLaVA's form, like InternVL-Chat-13B and -19B. It would "
-        "need LLaVA's model class around InternViT-6B, its template vicuna_v1.1, one picture of a fixed size, and the "
-        "features of the fourth layer from the end, and no engine here has these. Use OpenGVLab/InternVL-Chat-V1-1 or "
-        "a later one."
+        f"{keyword('model', model)}: this is a checkpoint in LLaVA's form, like InternVL-Chat-13B"
+        " and -19B. It would need LLaVA's model class around InternViT-6B, its template"
+        " vicuna_v1.1, one picture of a fixed size, and the features of the fourth layer from the"
+        " end, and no engine here has these. Use OpenGVLab/InternVL-Chat-V1-1 or a later one."
     )
 
 
@@ -158,14 +179,16 @@ def _chat(model: str, folder: Path, config: dict[str, Any]) -> Checkpoint:
     template = config["template"]
     if template not in TEMPLATES:
         raise ConfigurationError(
-            f"{keyword('model', model)}: config.json names the conversation template {template!r}; known are "
-            f"{', '.join(sorted(TEMPLATES))}. Set 'template' in config.json to the one the checkpoint was trained with."
+            f"{keyword('model', model)}: config.json names the conversation template {template!r};"
+            f" known are {', '.join(sorted(TEMPLATES))}. Set 'template' in config.json to the one"
+            " the checkpoint was trained with."
         )
     if config.get("use_llm_lora") or config.get("use_backbone_lora"):
         _refuse_unmerged(model, folder)
     vision, language = config["vision_config"], config["llm_config"]
     tile_size = int(config.get("force_image_size") or vision["image_size"])
-    # A missing key has the default of the published config class; V1.1 and V1.2 have none of these keys.
+    # A missing key has the default of the published config class; V1.1 and V1.2 have none of these
+    # keys.
     dynamic = bool(config.get("dynamic_image_size", False))
     message = config.get("system_message")
     architecture = read_architecture(config)
@@ -185,7 +208,11 @@ def _chat(model: str, folder: Path, config: dict[str, Any]) -> Checkpoint:
         pad_to_square=not dynamic and bool(config.get("pad2square", False)),
         pixel_shuffle=str(config.get("ps_version", "v1")),
         architecture=architecture,
-        dtype=str(_first(config, "torch_dtype", "dtype") or _first(language, "torch_dtype", "dtype") or "bfloat16"),
+        dtype=str(
+            _first(config, "torch_dtype", "dtype")
+            or _first(language, "torch_dtype", "dtype")
+            or "bfloat16"
+        ),
         quantization=quantization,
         quantization_group=group,
         weight_bytes=weights.stored_bytes(folder) or _weight_bytes(architecture, quantization),
@@ -193,10 +220,15 @@ def _chat(model: str, folder: Path, config: dict[str, Any]) -> Checkpoint:
 
 
 def _native(model: str, folder: Path, config: dict[str, Any]) -> Checkpoint:
-    """transformers' own layout. It names no template; a conversion keeps the weights, so their template is used."""
+    """transformers' own layout. It names no template; a conversion keeps the weights, so their
+    template is used."""
     path = folder / "preprocessor_config.json"
     images = read_json(path) if path.is_file() else {}
-    template = "internvl3_5_gpt_oss" if config["text_config"].get("model_type") == "gpt_oss" else "internvl2_5"
+    template = (
+        "internvl3_5_gpt_oss"
+        if config["text_config"].get("model_type") == "gpt_oss"
+        else "internvl2_5"
+    )
     tile_size = side(config["vision_config"]["image_size"])
     dynamic = bool(images.get("crop_to_patches", True))
     architecture = read_architecture(config)
@@ -231,7 +263,11 @@ def _short_context(language: Mapping[str, Any]) -> int:
     rope = language.get("rope_scaling") or language.get("rope_parameters") or {}
     if (rope.get("rope_type") or rope.get("type")) not in ("longrope", "su"):
         return 0
-    return int(rope.get("original_max_position_embeddings") or language.get("original_max_position_embeddings") or 0)
+    return int(
+        rope.get("original_max_position_embeddings")
+        or language.get("original_max_position_embeddings")
+        or 0
+    )
 
 
 def _weight_bytes(architecture: Architecture, quantization: str | None) -> int:
@@ -241,7 +277,8 @@ def _weight_bytes(architecture: Architecture, quantization: str | None) -> int:
 
 
 def _refuse_unmerged(model: str, folder: Path) -> None:
-    """Refuses a checkpoint of the family's LoRA fine-tuning whose adapters are not merged into the weights yet."""
+    """Refuses a checkpoint of the family's LoRA fine-tuning whose adapters are not merged into the
+    weights yet."""
     if any(".lora_A." in name for name in weights.names(folder)):
         raise ConfigurationError(
             f"{keyword('model', model)}: the weights hold LoRA adapters that are not merged. "
@@ -250,11 +287,14 @@ def _refuse_unmerged(model: str, folder: Path) -> None:
 
 
 def _quantization(config: Mapping[str, Any], language: Mapping[str, Any]) -> tuple[str | None, int]:
-    """Method and group size; the published AWQ checkpoints have them in the language model's config."""
+    """Method and group size; the published AWQ checkpoints have them in the language model's
+    config."""
     settings = config.get("quantization_config") or language.get("quantization_config")
     if not settings:
         return None, 1
-    return str(settings.get("quant_method", "unknown")), max(1, int(settings.get("group_size") or 1))
+    return str(settings.get("quant_method", "unknown")), max(
+        1, int(settings.get("group_size") or 1)
+    )
 
 
 def _first(config: Mapping[str, Any], *names: str) -> Any:

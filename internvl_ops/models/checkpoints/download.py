@@ -1,4 +1,5 @@
-"""Fetches a checkpoint from a store into a folder of this node: once, resumed when cut, and checked."""
+"""Fetches a checkpoint from a store into a folder of this node: once, resumed when cut, and
+checked."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ from internvl_ops.stores.redaction import safe_text, safe_uri
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
-CACHE = "INTERNVL_BATCH_CACHE"  # the variable that names another folder than ~/.cache/internvl-batch
+# the variable that names another folder than ~/.cache/internvl-batch
+CACHE = "INTERNVL_BATCH_CACHE"
 _CONFIGS = (".json", ".jinja", ".txt", ".model", ".py")
 _WEIGHTS = (".safetensors", ".bin")  # the second only if there is none of the first
 _CHUNK = 8 << 20
@@ -35,8 +37,9 @@ _DONE, _CONFIGS_DONE = ".complete", ".configs_complete"
 class StoredCheckpoint:
     """A checkpoint in a store.
 
-    Its files are kept in a folder that is named after its place and version, so other weights under the same place
-    never mix with those that were fetched before. A lock lets one process of a node fetch, and the others wait.
+    Its files are kept in a folder that is named after its place and version, so other weights under
+    the same place never mix with those that were fetched before. A lock lets one process of a node
+    fetch, and the others wait.
 
     Args:
         uri: Its folder.
@@ -59,7 +62,9 @@ class StoredCheckpoint:
         """The local folder with config and tokenizer."""
         folder = self.folder
         if not any((folder / mark).is_file() for mark in (_DONE, _CONFIGS_DONE)):
-            self._fetch({name: stat for name, stat in self._listed.items() if name.endswith(_CONFIGS)})
+            self._fetch(
+                {name: stat for name, stat in self._listed.items() if name.endswith(_CONFIGS)}
+            )
             (folder / _CONFIGS_DONE).touch()
         return folder
 
@@ -71,9 +76,19 @@ class StoredCheckpoint:
             say_step(logger, "fetching the weights")
             self._fetch(self._listed)
             done.write_text(json.dumps({name: stat.size for name, stat in self._listed.items()}))
-            size, seconds = sum(stat.size or 0 for stat in self._listed.values()), round(time.monotonic() - began, 1)
+            size, seconds = (
+                sum(stat.size or 0 for stat in self._listed.values()),
+                round(time.monotonic() - began, 1),
+            )
             message = f"Fetched {safe_uri(self._uri)}, {size / 1e9:.1f} GB, into {self.folder}."
-            note(logger, "checkpoint_fetched", message, level=logging.INFO, seconds=seconds, bytes=size)
+            note(
+                logger,
+                "checkpoint_fetched",
+                message,
+                level=logging.INFO,
+                seconds=seconds,
+                bytes=size,
+            )
         return self.folder
 
     @property
@@ -90,21 +105,28 @@ class StoredCheckpoint:
     @cached_property
     def _listed(self) -> Mapping[str, Stat]:
         """The files that are needed."""
-        names = self._patiently(lambda: list(self._store.walk(self._uri, recursive=False)), "be listed")
-        weights = next((suffix for suffix in _WEIGHTS if any(name.endswith(suffix) for name in names)), _WEIGHTS[0])
+        names = self._patiently(
+            lambda: list(self._store.walk(self._uri, recursive=False)), "be listed"
+        )
+        weights = next(
+            (suffix for suffix in _WEIGHTS if any(name.endswith(suffix) for name in names)),
+            _WEIGHTS[0],
+        )
         names = [name for name in names if name.endswith((*_CONFIGS, weights))]
         if "config.json" not in names:
             raise ConfigurationError(
-                f"{keyword('model', safe_uri(self._uri))}: no config.json there. Name the folder that holds the "
-                "checkpoint's config.json, tokenizer and weights."
+                f"{keyword('model', safe_uri(self._uri))}: no config.json there. Name the folder"
+                " that holds the checkpoint's config.json, tokenizer and weights."
             )
         if not any(name.endswith(weights) for name in names):
             raise ConfigurationError(
-                f"{keyword('model', safe_uri(self._uri))}: no weights there; looked for *{' and *'.join(_WEIGHTS)}. "
-                "Finish the upload."
+                f"{keyword('model', safe_uri(self._uri))}: no weights there; looked for"
+                f" *{' and *'.join(_WEIGHTS)}. Finish the upload."
             )
         with ThreadPoolExecutor(16) as pool:
-            stats = pool.map(lambda name: self._patiently(lambda: self._stat(name), "be read"), names)
+            stats = pool.map(
+                lambda name: self._patiently(lambda: self._stat(name), "be read"), names
+            )
             return dict(zip(names, stats, strict=True))
 
     def _stat(self, name: str) -> Stat:
@@ -122,22 +144,29 @@ class StoredCheckpoint:
         folder = self.folder
         if self._wanted and self._current != self._wanted:
             raise ConfigurationError(
-                f"{keyword('model', safe_uri(self._uri))}: its files are not those that the job began with. Leave them "
-                "as they are while a job runs; the same command goes on with the new ones, if the output may hold both."
+                f"{keyword('model', safe_uri(self._uri))}: its files are not those that the job"
+                " began with. Leave them as they are while a job runs; the same command goes on"
+                " with the new ones, if the output may hold both."
             )
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{folder}.lock"):
-            missing = {name: stat for name, stat in files.items() if not _is_whole(folder / name, stat)}
+            missing = {
+                name: stat for name, stat in files.items() if not _is_whole(folder / name, stat)
+            }
             self._check_room(missing)
             with ThreadPoolExecutor(_AT_ONCE) as pool:
                 list(pool.map(lambda name: self._fetch_file(folder, name, missing[name]), missing))
 
     def _check_room(self, files: Mapping[str, Stat]) -> None:
-        needed, free = sum(stat.size or 0 for stat in files.values()), shutil.disk_usage(self.folder).free
+        needed, free = (
+            sum(stat.size or 0 for stat in files.values()),
+            shutil.disk_usage(self.folder).free,
+        )
         if needed > free:
             raise ConfigurationError(
-                f"{keyword('model', safe_uri(self._uri))}: {needed / 1e9:.1f} GB do not go into {self.folder}, where "
-                f"{free / 1e9:.1f} GB are free. Make room, or name another folder by {CACHE}."
+                f"{keyword('model', safe_uri(self._uri))}: {needed / 1e9:.1f} GB do not go into"
+                f" {self.folder}, where {free / 1e9:.1f} GB are free. Make room, or name another"
+                f" folder by {CACHE}."
             )
 
     def _fetch_file(self, folder: Path, name: str, stat: Stat) -> None:
@@ -161,13 +190,17 @@ class StoredCheckpoint:
         if found != stat or size() != stat.size or not _fits(unfinished, stat):
             unfinished.unlink()
             raise ConfigurationError(
-                f"{keyword('model', safe_uri(self._uri))}: {name} is not what the store says: it changed meanwhile, or "
-                "was damaged on the way. Repeat the command; it fetches this file again."
+                f"{keyword('model', safe_uri(self._uri))}: {name} is not what the store says: it"
+                " changed meanwhile, or was damaged on the way. Repeat the command; it fetches"
+                " this file again."
             )
         unfinished.rename(folder / name)
 
-    def _patiently(self, work: Callable[[], T], what: str, progress: Callable[[], int] = lambda: 0) -> T:
-        """The result of ``work``, which is repeated while the store fails and, between two failures, gives nothing."""
+    def _patiently(
+        self, work: Callable[[], T], what: str, progress: Callable[[], int] = lambda: 0
+    ) -> T:
+        """The result of ``work``, which is repeated while the store fails and, between two
+        failures, gives nothing."""
         failures, reached = 0, progress()
         while True:
             try:
@@ -185,12 +218,16 @@ class StoredCheckpoint:
         advice = self._store.advice(error)
         said = safe_text(str(error).splitlines()[0] if str(error) else type(error).__name__)
         return ConfigurationError(
-            f"{keyword('model', safe_uri(self._uri))} cannot {what}: {said}{f'. {advice}' if advice else ''}"
+            f"{keyword('model', safe_uri(self._uri))} cannot {what}:"
+            f" {said}{f'. {advice}' if advice else ''}"
         )
 
 
 def _has(folder: Path, sizes: Mapping[str, int]) -> bool:
-    return all((folder / name).is_file() and (folder / name).stat().st_size == sizes[name] for name in sizes)
+    return all(
+        (folder / name).is_file() and (folder / name).stat().st_size == sizes[name]
+        for name in sizes
+    )
 
 
 def _is_whole(path: Path, stat: Stat) -> bool:

@@ -1,7 +1,8 @@
-"""Loads checkpoints into transformers' own InternVL class, so that plain torch runs them without remote code.
+"""Loads checkpoints into transformers' own InternVL class, so that plain torch runs them without
+remote code.
 
-A published checkpoint (`internvl_chat`) and `InternVLForConditionalGeneration` (`internvl`) name the weights
-differently, and the class splits some matrices into three. The values are the same.
+A published checkpoint (`internvl_chat`) and `InternVLForConditionalGeneration` (`internvl`) name
+the weights differently, and the class splits some matrices into three. The values are the same.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from internvl_ops.errors import ConfigurationError, keyword
 from internvl_ops.models.checkpoints.json_files import read_json
 from internvl_ops.models.checkpoints.named_weights import read_weights
 
-# The language models' types in transformers. InternLM2 is a Llama that keeps query, key and value in one matrix.
-# InternLM3 is a Llama whose two kinds of bias are switched by other names.
+# The language models' types in transformers. InternLM2 is a Llama that keeps query, key and value
+# in one matrix. InternLM3 is a Llama whose two kinds of bias are switched by other names.
 LANGUAGE_MODELS = {
     "qwen2": "qwen2", "qwen3": "qwen3", "llama": "llama", "phi3": "phi3", "internlm2": "llama", "internlm3": "llama",
 }  # fmt: skip
@@ -26,12 +27,25 @@ LANGUAGE_MODELS = {
 WEIGHT_FILES = ["*.safetensors", "*.bin", "*.json"]
 
 # How a config was run when it was saved; these are not properties of the model.
-_RUNTIME = ("attn_implementation", "_attn_implementation", "architectures", "auto_map", "torch_dtype", "dtype")
+_RUNTIME = (
+    "attn_implementation",
+    "_attn_implementation",
+    "architectures",
+    "auto_map",
+    "torch_dtype",
+    "dtype",
+)
 
 _RENAMED = [
     (r"^vision_model\.embeddings\.class_embedding$", "model.vision_tower.embeddings.cls_token"),
-    (r"^vision_model\.embeddings\.position_embedding$", "model.vision_tower.embeddings.position_embeddings"),
-    (r"^vision_model\.embeddings\.patch_embedding\.", "model.vision_tower.embeddings.patch_embeddings.projection."),
+    (
+        r"^vision_model\.embeddings\.position_embedding$",
+        "model.vision_tower.embeddings.position_embeddings",
+    ),
+    (
+        r"^vision_model\.embeddings\.patch_embedding\.",
+        "model.vision_tower.embeddings.patch_embeddings.projection.",
+    ),
     (r"^vision_model\.encoder\.layers\.", "model.vision_tower.encoder.layer."),
     (r"^(model\.vision_tower\..*)\.attn\.proj\.", r"\1.attention.projection_layer."),
     (r"^(model\.vision_tower\..*)\.attn\.", r"\1.attention."),
@@ -56,7 +70,8 @@ _RENAMED = [
 
 
 def load_native(model: str, context_id: int, arguments: Mapping[str, Any]) -> Any:
-    """A checkpoint of either layout as transformers' `InternVLForConditionalGeneration`, ready to generate.
+    """A checkpoint of either layout as transformers' `InternVLForConditionalGeneration`, ready to
+    generate.
 
     Args:
         model: A local folder or a hub name.
@@ -64,7 +79,8 @@ def load_native(model: str, context_id: int, arguments: Mapping[str, Any]) -> An
         arguments: Arguments of `from_pretrained`.
 
     Raises:
-        ConfigurationError: The class has no such language model, a weight is missing, or an argument is refused.
+        ConfigurationError: The class has no such language model, a weight is missing, or an
+            argument is refused.
     """
     import transformers
 
@@ -83,7 +99,8 @@ def load_native(model: str, context_id: int, arguments: Mapping[str, Any]) -> An
         loaded, report = class_.from_pretrained(**given, **arguments, output_loading_info=True)
     except (TypeError, ValueError, ImportError) as error:
         raise ConfigurationError(
-            f"transformers does not load {model}: {error}. Given by {keyword('engine_args')}: {dict(arguments)}."
+            f"transformers does not load {model}: {error}. Given by {keyword('engine_args')}:"
+            f" {dict(arguments)}."
         ) from error
     for kind in ("missing", "unexpected", "mismatched"):
         names = sorted(map(str, report[f"{kind}_keys"]))
@@ -93,7 +110,8 @@ def load_native(model: str, context_id: int, arguments: Mapping[str, Any]) -> An
                 "The weights are not those of config.json; download them again."
             )
     loaded.config.image_token_id = context_id
-    loaded.generation_config = transformers.GenerationConfig()  # each request brings its own settings
+    # each request brings its own settings
+    loaded.generation_config = transformers.GenerationConfig()
     return loaded.eval()
 
 
@@ -105,8 +123,8 @@ def native_config(config: Mapping[str, Any], model: str) -> dict[str, Any]:
         model: The checkpoint's name, for messages.
 
     Returns:
-        The `config.json` of the same model as an `internvl` checkpoint. It has no `image_token_id`: that is in the
-        tokenizer's files.
+        The `config.json` of the same model as an `internvl` checkpoint. It has no `image_token_id`:
+        that is in the tokenizer's files.
 
     Raises:
         ConfigurationError: transformers' class has no such language model.
@@ -115,8 +133,9 @@ def native_config(config: Mapping[str, Any], model: str) -> dict[str, Any]:
     backbone = str(language.get("model_type"))
     if backbone not in LANGUAGE_MODELS:
         raise ConfigurationError(
-            f"{keyword('model', model)}: its language model is {backbone!r}; {keyword('engine', 'transformers')} "
-            f"runs {', '.join(LANGUAGE_MODELS)}. Use {keyword('engine', 'vllm')}."
+            f"{keyword('model', model)}: its language model is {backbone!r};"
+            f" {keyword('engine', 'transformers')} runs {', '.join(LANGUAGE_MODELS)}. Use"
+            f" {keyword('engine', 'vllm')}."
         )
     for name in _RUNTIME:
         language.pop(name, None)
@@ -127,8 +146,9 @@ def native_config(config: Mapping[str, Any], model: str) -> dict[str, Any]:
         biases = bool(language.pop("qkv_bias", False)), bool(language.pop("bias", False))
         if biases[0] != biases[1]:
             raise ConfigurationError(
-                f"{keyword('model', model)}: its language model has biases in only some of its attention's matrices; "
-                f"{keyword('engine', 'transformers')} runs it with all or none. Use {keyword('engine', 'vllm')}."
+                f"{keyword('model', model)}: its language model has biases in only some of its"
+                f" attention's matrices; {keyword('engine', 'transformers')} runs it with all or"
+                f" none. Use {keyword('engine', 'vllm')}."
             )
         language["attention_bias"] = language["mlp_bias"] = biases[0]
     side, layer = vision["image_size"], int(config.get("select_layer", -1))
@@ -136,7 +156,9 @@ def native_config(config: Mapping[str, Any], model: str) -> dict[str, Any]:
         "architectures": ["InternVLForConditionalGeneration"],
         "model_type": "internvl",
         "downsample_ratio": config.get("downsample_ratio", 0.5),
-        "image_seq_length": int((side // vision["patch_size"]) ** 2 * config.get("downsample_ratio", 0.5) ** 2),
+        "image_seq_length": int(
+            (side // vision["patch_size"]) ** 2 * config.get("downsample_ratio", 0.5) ** 2
+        ),
         "projector_hidden_act": "gelu",
         "tie_word_embeddings": bool(language.get("tie_word_embeddings", False)),
         "vision_feature_layer": layer,
@@ -194,7 +216,8 @@ def native_weights(
 
 
 def _split_grouped(weight: torch.Tensor, language: Mapping[str, Any]) -> tuple[torch.Tensor, ...]:
-    """InternLM2 stores each key head, its value head and the queries that share them side by side."""
+    """InternLM2 stores each key head, its value head and the queries that share them side by
+    side."""
     heads = int(language["num_attention_heads"])
     key_heads = int(language.get("num_key_value_heads") or heads)
     groups = heads // key_heads

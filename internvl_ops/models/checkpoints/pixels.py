@@ -1,4 +1,5 @@
-"""Converts tiles from the uint8 in which they travel to the pixel values that the vision model takes."""
+"""Converts tiles from the uint8 in which they travel to the pixel values that the vision model
+takes."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ STD = (0.229, 0.224, 0.225)
 
 
 def normalised(tiles: torch.Tensor) -> torch.Tensor:
-    """Tiles, normalised on their device in float32, in the same order as in the model cards' code, with its rounding.
+    """Tiles, normalised on their device in float32, in the same order as in the model cards' code,
+    with its rounding.
 
     Args:
         tiles: uint8, shape (tiles, 3, S, S), RGB.

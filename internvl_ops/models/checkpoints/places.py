@@ -26,7 +26,8 @@ logger = logging.getLogger(__name__)
 # Files that say what a checkpoint is; small, and enough for everything but the engine.
 CONFIG_FILES = ("*.json", "*.jinja", "tokenizer.model", "*.txt")
 _CODE_FILES = ("*.model", "*.py")
-_FILES = ", files "  # in the version of a checkpoint of the Hub, before what identifies the files that are used
+# in the version of a checkpoint of the Hub, before what identifies the files that are used
+_FILES = ", files "
 _SMALL_BYTES = 64 << 20  # a file of this size is read whole for the fingerprint
 _SAMPLES, _SAMPLE_BYTES = 16, 64 << 10
 
@@ -37,8 +38,9 @@ class Place:
 
     Attributes:
         model: The user's name for it.
-        version: What identifies it: ``commit …, files …`` of the Hub, ``content …`` of a local folder, ``files …`` of a
-            store. Of the Hub the files are left out where it does not answer. See `is_same_version`.
+        version: What identifies it: ``commit …, files …`` of the Hub, ``content …`` of a local
+            folder, ``files …`` of a store. Of the Hub the files are left out where it does not
+            answer. See `is_same_version`.
         revision: On the Hub, the commit.
     """
 
@@ -53,7 +55,8 @@ class Place:
         return self._on_hub(CONFIG_FILES) if is_hub_name(self.model) else Path(self.model)
 
     def whole(self) -> Path:
-        """The local folder with the weights too. They are fetched once on each node, whoever asks first.
+        """The local folder with the weights too. They are fetched once on each node, whoever asks
+        first.
 
         Raises:
             ConfigurationError: They are not there any more, or not as they were when the job began.
@@ -75,10 +78,16 @@ class Place:
 
         name, revision = hub_name(self.model)
         try:
-            files = HfApi(endpoint=_endpoint()).list_repo_files(name, revision=self.revision or revision or None)
+            files = HfApi(endpoint=_endpoint()).list_repo_files(
+                name, revision=self.revision or revision or None
+            )
         except Exception:  # without a network, what has been fetched before is there
             return ("*.safetensors", "*.bin")
-        return ("*.safetensors",) if any(file.endswith(".safetensors") for file in files) else ("*.bin",)
+        return (
+            ("*.safetensors",)
+            if any(file.endswith(".safetensors") for file in files)
+            else ("*.bin",)
+        )
 
 
 class Placed:
@@ -102,7 +111,8 @@ class Placed:
         return (self.place or Place(self.model)).configs()
 
     def whole(self) -> Path:
-        """The local folder with the weights too; they are fetched if necessary, once on each node."""
+        """The local folder with the weights too; they are fetched if necessary, once on each
+        node."""
         return (self.place or Place(self.model)).whole()
 
 
@@ -118,8 +128,8 @@ def place_of(model: str, revision: str | None = None) -> Place:
     """
     if revision and not is_hub_name(model):
         raise ConfigurationError(
-            f"{keyword('revision', revision)}: only a checkpoint of the Hugging Face Hub has revisions; "
-            f"{keyword('model', model)} is none. Leave it out."
+            f"{keyword('revision', revision)}: only a checkpoint of the Hugging Face Hub has"
+            f" revisions; {keyword('model', model)} is none. Leave it out."
         )
     if uri := stored_at(model):
         return Place(model, StoredCheckpoint(uri).version)
@@ -127,19 +137,26 @@ def place_of(model: str, revision: str | None = None) -> Place:
         name, named = hub_name(model)
         commit = _download(name, revision or named, CONFIG_FILES).name
         files = _files_of_commit(name, commit)
-        return Place(model, f"commit {commit}{_FILES}{files}" if files else f"commit {commit}", commit)
+        return Place(
+            model, f"commit {commit}{_FILES}{files}" if files else f"commit {commit}", commit
+        )
     _check_folder(model)
     return Place(model, f"content {fingerprint(Path(model))}")
 
 
 def is_same_version(one: str, other: str) -> bool:
-    """Whether two versions of a checkpoint have the same files. Two commits of the Hub may differ in a README alone."""
-    (commit, _, files), (other_commit, _, other_files) = one.partition(_FILES), other.partition(_FILES)
+    """Whether two versions of a checkpoint have the same files. Two commits of the Hub may differ
+    in a README alone."""
+    (commit, _, files), (other_commit, _, other_files) = (
+        one.partition(_FILES),
+        other.partition(_FILES),
+    )
     return commit == other_commit or bool(files and files == other_files)
 
 
 def _files_of_commit(name: str, commit: str) -> str:
-    """Identifies the files that are used of a commit of the Hub; empty if the Hub does not answer."""
+    """Identifies the files that are used of a commit of the Hub; empty if the Hub does not
+    answer."""
     from huggingface_hub import HfApi
     from huggingface_hub.hf_api import RepoFile
 
@@ -153,7 +170,11 @@ def _files_of_commit(name: str, commit: str) -> str:
     except Exception:  # without a network, what has been fetched before is there
         return ""
     weights = "*.safetensors" if any(path.endswith(".safetensors") for path in hashes) else "*.bin"
-    used = [path for path in sorted(hashes) if any(map(partial(fnmatch, path), (*CONFIG_FILES, *_CODE_FILES, weights)))]
+    used = [
+        path
+        for path in sorted(hashes)
+        if any(map(partial(fnmatch, path), (*CONFIG_FILES, *_CODE_FILES, weights)))
+    ]
     text = "".join(f"{path}\0{hashes[path]}\0" for path in used)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
@@ -170,34 +191,41 @@ def stored_at(model: str) -> str | None:
     scheme = scheme_named(match[1])
     if scheme is None or not scheme.lists:
         raise ConfigurationError(
-            f"{keyword('model', model)}: checkpoints are not read from {match[0]}. Name a hub name, or a folder by one "
-            f"of these: {read_schemes()}."
+            f"{keyword('model', model)}: checkpoints are not read from {match[0]}. Name a hub name,"
+            f" or a folder by one of these: {read_schemes()}."
         )
     uri = canonical(model).rstrip("/")
     return uri if SCHEME.match(uri) and not is_hub_name(model) else None
 
 
 def is_hub_name(model: str) -> bool:
-    """Whether it names a repository of the Hub, and not a folder: ``OWNER/NAME`` or ``hf://OWNER/NAME[@REVISION]``."""
+    """Whether it names a repository of the Hub, and not a folder: ``OWNER/NAME`` or
+    ``hf://OWNER/NAME[@REVISION]``."""
     if SCHEME.match(model):
         uri = canonical(model)
         bucket, key = split_uri(uri.rstrip("/")) if uri.startswith("hf://") else ("", "")
         return bucket.startswith("models/") and bucket.count("/") == 2 and not key
-    return not Path(model).exists() and model.count("/") == 1 and not model.startswith(("/", ".", "~"))
+    return (
+        not Path(model).exists() and model.count("/") == 1 and not model.startswith(("/", ".", "~"))
+    )
 
 
 def hub_name(model: str) -> tuple[str, str]:
     """Name and revision of a repository of the Hub; the revision is empty if none is named."""
     if not SCHEME.match(model):
         return model, ""
-    name, _, revision = split_uri(canonical(model).rstrip("/"))[0].removeprefix("models/").partition("@")
+    name, _, revision = (
+        split_uri(canonical(model).rstrip("/"))[0].removeprefix("models/").partition("@")
+    )
     return name, revision
 
 
 def fingerprint(folder: Path) -> str:
-    """Identifies the content of a checkpoint's files: of small ones all bytes, of weights size, head, and samples.
+    """Identifies the content of a checkpoint's files: of small ones all bytes, of weights size,
+    head, and samples.
 
-    Other weights differ in nearly every byte, so samples tell them apart without reading hundreds of gigabytes.
+    Other weights differ in nearly every byte, so samples tell them apart without reading hundreds
+    of gigabytes.
     """
     content = hashlib.blake2b(digest_size=16)
     for path in sorted(folder.iterdir()):
@@ -225,14 +253,16 @@ def _check_folder(model: str) -> None:
         return
     if folder.is_dir():
         raise ConfigurationError(
-            f"{keyword('model', model)}: no config.json in this folder. Name the folder that holds the checkpoint's "
-            "config.json, tokenizer and weights."
+            f"{keyword('model', model)}: no config.json in this folder. Name the folder that holds"
+            " the checkpoint's config.json, tokenizer and weights."
         )
     if folder.exists():
-        raise ConfigurationError(f"{keyword('model', model)}: is a file. Name the checkpoint's folder or a hub name.")
+        raise ConfigurationError(
+            f"{keyword('model', model)}: is a file. Name the checkpoint's folder or a hub name."
+        )
     raise ConfigurationError(
-        f"{keyword('model', model)}: no such folder, and not a hub name. Name a local folder, the same on every "
-        "node, or a hub name such as OpenGVLab/InternVL2_5-1B."
+        f"{keyword('model', model)}: no such folder, and not a hub name. Name a local folder, the"
+        " same on every node, or a hub name such as OpenGVLab/InternVL2_5-1B."
     )
 
 
@@ -242,13 +272,19 @@ def _download(name: str, revision: str, patterns: Iterable[str]) -> Path:
     # The client locks each file, resumes one that was cut off, and compares size and hash.
     chosen: dict[str, Any] = {"endpoint": _endpoint()} if _endpoint() else {}
     try:
-        return Path(snapshot_download(name, revision=revision or None, allow_patterns=list(patterns), **chosen))
-    except Exception as error:  # the hub's client raises many types; the message for the user is the same
+        return Path(
+            snapshot_download(
+                name, revision=revision or None, allow_patterns=list(patterns), **chosen
+            )
+        )
+    # the hub's client raises many types; the message for the user is the same
+    except Exception as error:
         first_line = safe_text((str(error).strip() or type(error).__name__).splitlines()[0])
         at = f" at revision {revision}" if revision else ""
         raise ConfigurationError(
-            f"{keyword('model', name)}: no such local folder, and the Hugging Face hub did not give it{at}: "
-            f"{first_line} Correct the name, log in for a gated model (HF_TOKEN), or download it and name its folder."
+            f"{keyword('model', name)}: no such local folder, and the Hugging Face hub did not give"
+            f" it{at}: {first_line} Correct the name, log in for a gated model (HF_TOKEN), or"
+            " download it and name its folder."
         ) from error
 
 

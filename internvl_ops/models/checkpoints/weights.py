@@ -1,4 +1,5 @@
-"""Checks a checkpoint's weight files by names, sizes and headers; takes a second even for hundreds of gigabytes."""
+"""Checks a checkpoint's weight files by names, sizes and headers; takes a second even for hundreds
+of gigabytes."""
 
 from __future__ import annotations
 
@@ -27,18 +28,20 @@ def check_weights(folder: Path, model: str) -> None:
     files, index = files_and_index(folder)
     if not files:
         raise ConfigurationError(
-            f"{keyword('model', model)}: no weights; looked for {', '.join(WHOLE_FILES)} and their .index.json. "
-            "Finish the download."
+            f"{keyword('model', model)}: no weights; looked for {', '.join(WHOLE_FILES)} and their"
+            " .index.json. Finish the download."
         )
     missing = [path.name for path in files if not path.is_file()]
     if missing:
         raise ConfigurationError(
-            f"{keyword('model', model)}: {len(missing)} of {len(files)} weight files that {index} names are "
-            f"missing, the first is {missing[0]}. Finish the download."
+            f"{keyword('model', model)}: {len(missing)} of {len(files)} weight files that {index}"
+            f" names are missing, the first is {missing[0]}. Finish the download."
         )
     for path in files:
         if path.suffix == ".safetensors" and (wrong := fault(path)):
-            raise ConfigurationError(f"{keyword('model', model)}: {path.name} {wrong}. Download it again.")
+            raise ConfigurationError(
+                f"{keyword('model', model)}: {path.name} {wrong}. Download it again."
+            )
 
 
 def stored_bytes(folder: Path) -> int:
@@ -67,16 +70,27 @@ def files_and_index(folder: Path) -> tuple[list[Path], str]:
             return [folder / name], ""
         index = f"{name}.index.json"
         if (folder / index).is_file():
-            return [folder / shard for shard in sorted(set(read_json(folder / index)["weight_map"].values()))], index
+            return [
+                folder / shard
+                for shard in sorted(set(read_json(folder / index)["weight_map"].values()))
+            ], index
     return [], ""
 
 
 def fault(path: Path) -> str | None:
-    """The defect of a safetensors file, judged by its header and its size; None if there is none."""
+    """The defect of a safetensors file, judged by its header and its size; None if there is
+    none."""
     size = path.stat().st_size
     try:
         header = _header(path)
-        end = max((tensor["data_offsets"][1] for name, tensor in header.items() if name != "__metadata__"), default=0)
+        end = max(
+            (
+                tensor["data_offsets"][1]
+                for name, tensor in header.items()
+                if name != "__metadata__"
+            ),
+            default=0,
+        )
     except (ValueError, KeyError, TypeError, IndexError):
         return "is not a safetensors file or begins with a damaged header"
     expected = 8 + _header_length(path) + end
@@ -85,11 +99,14 @@ def fault(path: Path) -> str | None:
 
 def shapes(path: Path) -> dict[str, list[int]]:
     """Shape of every tensor in a safetensors file."""
-    return {name: tensor["shape"] for name, tensor in _header(path).items() if name != "__metadata__"}
+    return {
+        name: tensor["shape"] for name, tensor in _header(path).items() if name != "__metadata__"
+    }
 
 
 def _header(path: Path) -> dict[str, Any]:
-    """The header. The format: 8 bytes of length, little-endian, then a JSON header of that length, then the data."""
+    """The header. The format: 8 bytes of length, little-endian, then a JSON header of that length,
+    then the data."""
     length = _header_length(path)
     if length > min(LONGEST_HEADER, path.stat().st_size - 8):
         raise ValueError("header longer than the file")

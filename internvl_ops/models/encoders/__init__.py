@@ -1,1 +1,2 @@
-"""Checkpoints that turn pictures, and some of them texts, into vectors, and their models in plain torch."""
+"""Checkpoints that turn pictures, and some of them texts, into vectors, and their models in plain
+torch."""

@@ -25,12 +25,13 @@ class Encoder(Placed):
 
     Attributes:
         model: The user's name for it: a local folder, a folder in a store, or a hub name.
-        layout: ``chat``, a chat checkpoint of the family, of which the vision model and the projector are used;
-            ``native_chat``, the same in transformers' own layout; ``vision``, an InternViT alone; ``dual``,
-            InternVL-14B-224px, which has a text encoder too.
+        layout: ``chat``, a chat checkpoint of the family, of which the vision model and the
+            projector are used; ``native_chat``, the same in transformers' own layout; ``vision``,
+            an InternViT alone; ``dual``, InternVL-14B-224px, which has a text encoder too.
         config: Its ``config.json``.
         tile_size: Side of a picture in pixels.
-        sizes: The ways in which its vectors can be pooled, the usual one first, with the length of the vector.
+        sizes: The ways in which its vectors can be pooled, the usual one first, with the length of
+            the vector.
         fit: How a picture gets the shape of a square, as its model card does it.
         use_thumbnail: Whether a picture of several tiles gets a thumbnail.
         dtype: Type of the stored weights, such as ``bfloat16``.
@@ -65,7 +66,8 @@ class Encoder(Placed):
         """
         if pooling not in self.sizes:
             raise ConfigurationError(
-                f"{keyword('pooling', pooling)}: {self.model} gives vectors pooled by {', '.join(self.sizes)}."
+                f"{keyword('pooling', pooling)}: {self.model} gives vectors pooled by"
+                f" {', '.join(self.sizes)}."
             )
         return self.sizes[pooling]
 
@@ -74,8 +76,9 @@ def load_encoder(model: str, revision: str | None = None) -> Encoder:
     """Reads a checkpoint's config and checks that its files are present.
 
     Args:
-        model: A local folder, a folder in a store such as ``s3://bucket/checkpoint``, or a name on the Hugging Face
-            Hub such as ``OpenGVLab/InternViT-300M-448px``. Only config and tokenizer are fetched.
+        model: A local folder, a folder in a store such as ``s3://bucket/checkpoint``, or a name on
+            the Hugging Face Hub such as ``OpenGVLab/InternViT-300M-448px``. Only config and
+            tokenizer are fetched.
         revision: Branch, tag or commit on the Hub. Default: the branch main.
 
     Raises:
@@ -94,12 +97,13 @@ def load_encoder(model: str, revision: str | None = None) -> Encoder:
             return _chat(load_checkpoint(model, revision, place), config)
     except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
         raise ConfigurationError(
-            f"{keyword('model', model)}: config.json is not as published: {type(error).__name__} {error}. "
-            "Download the checkpoint's config.json again."
+            f"{keyword('model', model)}: config.json is not as published: {type(error).__name__}"
+            f" {error}. Download the checkpoint's config.json again."
         ) from error
     raise ConfigurationError(
-        f"{keyword('model', model)}: config.json has model_type {kind!r}; vectors come from an InternViT "
-        "('intern_vit_6b'), from InternVL-14B-224px ('internvl') and from the chat checkpoints ('internvl_chat')."
+        f"{keyword('model', model)}: config.json has model_type {kind!r}; vectors come from an"
+        " InternViT ('intern_vit_6b'), from InternVL-14B-224px ('internvl') and from the chat"
+        " checkpoints ('internvl_chat')."
     )
 
 
@@ -125,7 +129,8 @@ def _dual(model: str, folder: Path, config: dict[str, Any], place: Place) -> Enc
     hidden = int(vision["hidden_size"])
     if config.get("use_backbone_lora") or config.get("use_qllama_lora"):
         raise ConfigurationError(
-            f"{keyword('model', model)}: config.json asks for LoRA adapters beside the weights. Merge them first."
+            f"{keyword('model', model)}: config.json asks for LoRA adapters beside the weights."
+            " Merge them first."
         )
     return Encoder(
         model=model,
@@ -143,8 +148,9 @@ def _dual(model: str, folder: Path, config: dict[str, Any], place: Place) -> Enc
 def _chat(checkpoint: Checkpoint, config: dict[str, Any]) -> Encoder:
     if checkpoint.quantization in ("bitsandbytes",):
         raise ConfigurationError(
-            f"{keyword('model', checkpoint.model)}: its vision model is quantised ({checkpoint.quantization}), which "
-            "plain torch does not run. Use the checkpoint that it was made from."
+            f"{keyword('model', checkpoint.model)}: its vision model is quantised"
+            f" ({checkpoint.quantization}), which plain torch does not run. Use the checkpoint that"
+            " it was made from."
         )
     hidden = checkpoint.architecture.vision.hidden
     return Encoder(
@@ -152,7 +158,11 @@ def _chat(checkpoint: Checkpoint, config: dict[str, Any]) -> Encoder:
         layout="native_chat" if checkpoint.layout == "internvl" else "chat",
         config=config,
         tile_size=checkpoint.tile_size,
-        sizes={"projected": checkpoint.architecture.language.hidden, "class": hidden, "mean": hidden},
+        sizes={
+            "projected": checkpoint.architecture.language.hidden,
+            "class": hidden,
+            "mean": hidden,
+        },
         fit="pad" if checkpoint.pad_to_square else "stretch",
         use_thumbnail=checkpoint.use_thumbnail,
         dtype=checkpoint.dtype,

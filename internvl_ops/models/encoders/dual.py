@@ -1,8 +1,10 @@
-"""InternVL-14B-224px in plain torch: InternVL-C and InternVL-G, which put pictures and texts into one space.
+"""InternVL-14B-224px in plain torch: InternVL-C and InternVL-G, which put pictures and texts into
+one space.
 
-Pictures go through InternViT-6B. InternVL-C pools its tokens by attention. InternVL-G lets 96 queries read them through
-QLLaMA, a LLaMA with cross attention in every other layer, pools those too, and adds both vectors. Texts go through the
-same QLLaMA without its cross attention. The modules have the names of the published weights.
+Pictures go through InternViT-6B. InternVL-C pools its tokens by attention. InternVL-G lets 96
+queries read them through QLLaMA, a LLaMA with cross attention in every other layer, pools those
+too, and adds both vectors. Texts go through the same QLLaMA without its cross attention. The
+modules have the names of the published weights.
 
 Source: the model card and the modelling code that the checkpoint is published with.
 """
@@ -56,11 +58,16 @@ class Attention(nn.Module):
             queries: What asks.
             source: What is read.
             turn: Cosines and sines of the rotary positions, if there are any.
-            mask: Which tokens may be read, bool of shape (batch or 1, 1, queries, tokens); None allows all.
+            mask: Which tokens may be read, bool of shape (batch or 1, 1, queries, tokens); None
+                allows all.
         """
         query, key, value = (
             layer(given).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-            for layer, given in ((self.q_proj, queries), (self.k_proj, source), (self.v_proj, source))
+            for layer, given in (
+                (self.q_proj, queries),
+                (self.k_proj, source),
+                (self.v_proj, source),
+            )
         )
         if turn is not None:
             query, key = _turned(query, *turn), _turned(key, *turn)
@@ -88,7 +95,9 @@ class Mlp(nn.Module):
         self.down_proj = nn.Linear(inner, width, bias=False)
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
-        found: torch.Tensor = self.down_proj(functional.silu(self.gate_proj(hidden)) * self.up_proj(hidden))
+        found: torch.Tensor = self.down_proj(
+            functional.silu(self.gate_proj(hidden)) * self.up_proj(hidden)
+        )
         return found
 
 
@@ -97,7 +106,11 @@ class Layer(nn.Module):
 
     def __init__(self, config: Mapping[str, Any], source: int, *, looks: bool) -> None:
         super().__init__()
-        width, heads, eps = config["hidden_size"], config["num_attention_heads"], config["rms_norm_eps"]
+        width, heads, eps = (
+            config["hidden_size"],
+            config["num_attention_heads"],
+            config["rms_norm_eps"],
+        )
         self.input_layernorm = nn.RMSNorm(width, eps)
         self.self_attn = Attention(width, heads, width)
         self.cross_attn = CrossAttention(width, heads, source, eps) if looks else None
@@ -116,7 +129,9 @@ class Layer(nn.Module):
         hidden = hidden + self.self_attn.attend(normed, normed, turn, mask)
         if self.cross_attn is not None and picture is not None:
             queries = hidden[:, :looking]
-            hidden = torch.cat([queries + self.cross_attn(queries, picture), hidden[:, looking:]], 1)
+            hidden = torch.cat(
+                [queries + self.cross_attn(queries, picture), hidden[:, looking:]], 1
+            )
         return hidden + self.mlp(self.post_attention_layernorm(hidden))
 
 
@@ -130,7 +145,8 @@ class QLlama(nn.Module):
         self._half = width // int(config["num_attention_heads"]) // 2
         self.embed_tokens = nn.Embedding(config["vocab_size"], width)
         self.layers = nn.ModuleList(
-            Layer(config, source, looks=number % every == 0) for number in range(config["num_hidden_layers"])
+            Layer(config, source, looks=number % every == 0)
+            for number in range(config["num_hidden_layers"])
         )
         self.norm = nn.RMSNorm(width, config["rms_norm_eps"])
 
@@ -220,7 +236,8 @@ class Dual(nn.Module):
 
         Args:
             tiles: uint8 of shape (pictures, 3, S, S).
-            pooling: ``c``, as InternVL-C; ``g``, as InternVL-G; ``class`` and ``mean``, those of the vision model.
+            pooling: ``c``, as InternVL-C; ``g``, as InternVL-G; ``class`` and ``mean``, those of
+                the vision model.
 
         Returns:
             float32 of shape (pictures, size); ``g`` is the sum of two vectors of length one.
@@ -245,7 +262,8 @@ class Dual(nn.Module):
             float32 of shape (texts, size).
         """
         lengths = torch.tensor([len(text) for text in texts], device=self.text_projection.device)
-        # Each token reads only those before it, so what stands behind the end of a text has no part in it.
+        # Each token reads only those before it, so what stands behind the end of a text has no part
+        # in it.
         ids = nn.utils.rnn.pad_sequence(list(texts), batch_first=True).to(lengths.device)
         hidden = self.qllama(self.qllama.embed_tokens(ids), _causal(ids.shape[1], 0, ids.device))
         last = hidden[torch.arange(len(texts), device=lengths.device), lengths - 1]
@@ -284,7 +302,10 @@ def load_dual(encoder: Encoder) -> Dual:
     weights = {_renamed(name): weight for name, weight in _published(encoder.whole())}
     # The matching head has no part in vectors or captions; the buffers are computed.
     put_weights(
-        dual, {name: one for name, one in weights.items() if "rotary_emb" not in name}, encoder.model, ("itm_head.",)
+        dual,
+        {name: one for name, one in weights.items() if "rotary_emb" not in name},
+        encoder.model,
+        ("itm_head.",),
     )
     return dual.to(getattr(torch, encoder.dtype)).eval()
 
@@ -302,7 +323,8 @@ def _renamed(name: str) -> str:
 
 
 def _causal(length: int, together: int, device: torch.device) -> torch.Tensor:
-    """bool of shape (1, 1, length, length): each token reads those before it, the first ``together`` all of these."""
+    """bool of shape (1, 1, length, length): each token reads those before it, the first
+    ``together`` all of these."""
     mask = torch.ones(length, length, dtype=torch.bool, device=device).tril()
     mask[:together, :together] = True
     return mask[None, None]
@@ -311,7 +333,9 @@ def _causal(length: int, together: int, device: torch.device) -> torch.Tensor:
 def _rotary(hidden: torch.Tensor, half: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Cosines and sines of the positions, of shape (tokens, head width)."""
     rates = ROTARY_BASE ** (-torch.arange(half, dtype=torch.float32, device=hidden.device) / half)
-    angles = torch.arange(hidden.shape[1], dtype=torch.float32, device=hidden.device)[:, None] * rates
+    angles = (
+        torch.arange(hidden.shape[1], dtype=torch.float32, device=hidden.device)[:, None] * rates
+    )
     angles = torch.cat([angles, angles], -1)
     return angles.cos().to(hidden.dtype), angles.sin().to(hidden.dtype)
 

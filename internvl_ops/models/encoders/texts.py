@@ -27,7 +27,8 @@ class TextTokenizer:
     def __init__(self, encoder: Encoder) -> None:
         if not encoder.reads_texts:
             raise ConfigurationError(
-                f"{keyword('model', encoder.model)} has no text encoder. Use OpenGVLab/InternVL-14B-224px for texts."
+                f"{keyword('model', encoder.model)} has no text encoder. Use"
+                " OpenGVLab/InternVL-14B-224px for texts."
             )
         folder = encoder.folder()
         try:
@@ -35,13 +36,15 @@ class TextTokenizer:
             self._pieces = SentencePieceTokenizer(folder, config)
         except (OSError, RuntimeError, ValueError) as error:
             raise ConfigurationError(
-                f"{keyword('model', encoder.model)}: its tokenizer cannot be read: {error}. Download tokenizer.model "
-                "and tokenizer_config.json again."
+                f"{keyword('model', encoder.model)}: its tokenizer cannot be read: {error}."
+                " Download tokenizer.model and tokenizer_config.json again."
             ) from error
         self._seams = Seams(self._pieces.added)
         begin, end = (self._pieces.token_id(token) for token in ("<s>", "</s>"))
         if begin is None or end is None:
-            raise ConfigurationError(f"{keyword('model', encoder.model)}: its tokenizer has no <s> or no </s>.")
+            raise ConfigurationError(
+                f"{keyword('model', encoder.model)}: its tokenizer has no <s> or no </s>."
+            )
         self._begin, self._end = begin, end
 
     def encode(self, text: str, *, prefix: str = PREFIX) -> tuple[np.ndarray, bool]:
@@ -52,7 +55,8 @@ class TextTokenizer:
             prefix: Stands before it.
 
         Returns:
-            int32 of shape (tokens,), at most `LONGEST`, the end token last; and whether the text was cut to fit.
+            int32 of shape (tokens,), at most `LONGEST`, the end token last; and whether the text
+            was cut to fit.
         """
         ids = self._pieces.encode(prefix + self._seams.put(text), start=False)
         kept = ids[: LONGEST - 2]

@@ -1,4 +1,5 @@
-"""InternViT in plain torch, alone or as the vision model of a chat checkpoint, with the projector behind it.
+"""InternViT in plain torch, alone or as the vision model of a chat checkpoint, with the projector
+behind it.
 
 The vision model is transformers' own class; the names of the published weights are translated by
 `internvl_ops.models.checkpoints.native`. No code of a checkpoint runs.
@@ -31,11 +32,18 @@ class Tower(nn.Module):
 
     Args:
         config: transformers' config of the vision model, as a mapping.
-        projector: From the vision model to the language model; None if there is none, or it is not needed.
-        layers: Number of layers that run; None runs them all. A chat checkpoint may use an earlier layer than the last.
+        projector: From the vision model to the language model; None if there is none, or it is not
+            needed.
+        layers: Number of layers that run; None runs them all. A chat checkpoint may use an earlier
+            layer than the last.
     """
 
-    def __init__(self, config: Mapping[str, Any], projector: nn.Module | None = None, layers: int | None = None):
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        projector: nn.Module | None = None,
+        layers: int | None = None,
+    ):
         from transformers import InternVLVisionConfig, InternVLVisionModel
 
         super().__init__()
@@ -53,7 +61,9 @@ class Tower(nn.Module):
             Of shape (tiles, 1 + patches, width); the class token is the first.
         """
         weight = self.vision.embeddings.cls_token
-        hidden: torch.Tensor = self.vision(pixel_values=normalised(tiles).to(weight.dtype)).last_hidden_state
+        hidden: torch.Tensor = self.vision(
+            pixel_values=normalised(tiles).to(weight.dtype)
+        ).last_hidden_state
         return hidden
 
     def pooled(self, tiles: torch.Tensor, pooling: Pooling) -> torch.Tensor:
@@ -61,8 +71,8 @@ class Tower(nn.Module):
 
         Args:
             tiles: uint8 of shape (tiles, 3, S, S).
-            pooling: ``class``, the class token; ``mean``, the mean of all other tokens; ``projected``, the mean of the
-                tokens that the language model gets.
+            pooling: ``class``, the class token; ``mean``, the mean of all other tokens;
+                ``projected``, the mean of the tokens that the language model gets.
 
         Returns:
             float32 of shape (tiles, size).
@@ -113,7 +123,12 @@ def load_tower(encoder: Encoder, *, projected: bool = True) -> Tower:
         tower = Tower(values, projector, layers)
     weights = dict(_named(encoder, folder, projector is not None))
     unused = range(layers, int(values["num_hidden_layers"]))
-    put_weights(tower, weights, encoder.model, spare=tuple(f"vision.encoder.layer.{number}." for number in unused))
+    put_weights(
+        tower,
+        weights,
+        encoder.model,
+        spare=tuple(f"vision.encoder.layer.{number}." for number in unused),
+    )
     return tower.to(getattr(torch, encoder.dtype)).eval()
 
 
@@ -142,8 +157,8 @@ def put_weights(
     ]
     if faults:
         raise ConfigurationError(
-            f"{keyword('model', model)}: {len(faults)} weights are not those of config.json: {faults[0]}. Download "
-            "them again."
+            f"{keyword('model', model)}: {len(faults)} weights are not those of config.json:"
+            f" {faults[0]}. Download them again."
         )
     module.load_state_dict(kept, assign=True)
 
@@ -151,7 +166,9 @@ def put_weights(
 def _projector(encoder: Encoder) -> nn.Module:
     width = 4 * encoder.sizes["mean"]
     size = encoder.sizes["projected"]
-    return nn.Sequential(nn.LayerNorm(width), nn.Linear(width, size), nn.GELU(), nn.Linear(size, size))
+    return nn.Sequential(
+        nn.LayerNorm(width), nn.Linear(width, size), nn.GELU(), nn.Linear(size, size)
+    )
 
 
 def _named(encoder: Encoder, folder: Path, projected: bool) -> Iterable[tuple[str, torch.Tensor]]:
@@ -159,7 +176,11 @@ def _named(encoder: Encoder, folder: Path, projected: bool) -> Iterable[tuple[st
     alone = encoder.layout == "vision"
 
     def wanted(name: str) -> bool:
-        return alone or bool(_OF_TOWER.search(name)) or (projected and bool(_OF_PROJECTOR.search(name)))
+        return (
+            alone
+            or bool(_OF_TOWER.search(name))
+            or (projected and bool(_OF_PROJECTOR.search(name)))
+        )
 
     stored = read_weights(folder, wanted)
     published = ((f"vision_model.{name}" if alone else name, weight) for name, weight in stored)

@@ -18,13 +18,15 @@ HEADER = (
 )  # fmt: skip
 
 TABLE_NOTES = (
-    "Weights, and the GPUs that carry them, at 16, 8 and 4 bits: as published; with the engine argument "
-    '`"quantization": "fp8"` or bitsandbytes; AWQ, the language model alone. GPUs are the fewest '
-    f"with room for the weights, {WORKSPACE // GIB} GiB for activations and {LEAST_CONTEXT:,} tokens in "
-    f"{USABLE:.0%} of their memory, by the sizes of the architecture. KiB a token is the key-value cache of one token. "
-    "The 25 heads of InternViT-6B divide by no tensor-parallel size here: vLLM keeps its attention whole on every GPU, "
-    "which the numbers include. Phi-3 runs with a context of 4,096 unless `max_model_len` is given, beyond which its "
-    "rotary factors are others. `*`: sizes are the backbone's, not compared with the checkpoint's own config."
+    "Weights, and the GPUs that carry them, at 16, 8 and 4 bits: as published; with the engine"
+    ' argument `"quantization": "fp8"` or bitsandbytes; AWQ, the language model alone. GPUs are'
+    f" the fewest with room for the weights, {WORKSPACE // GIB} GiB for activations and"
+    f" {LEAST_CONTEXT:,} tokens in {USABLE:.0%} of their memory, by the sizes of the architecture."
+    " KiB a token is the key-value cache of one token. The 25 heads of InternViT-6B divide by no"
+    " tensor-parallel size here: vLLM keeps its attention whole on every GPU, which the numbers"
+    " include. Phi-3 runs with a context of 4,096 unless `max_model_len` is given, beyond which"
+    " its rotary factors are others. `*`: sizes are the backbone's, not compared with the"
+    " checkpoint's own config."
 )
 
 
@@ -49,7 +51,9 @@ def row(entry: Entry) -> tuple[str, ...]:
 
 
 def _devices(entry: Entry, device_bytes: int) -> str:
-    needed = (entry.architecture.devices_needed(int(device_bytes * USABLE), bits) for bits in PRECISIONS)
+    needed = (
+        entry.architecture.devices_needed(int(device_bytes * USABLE), bits) for bits in PRECISIONS
+    )
     return " / ".join("-" if count is None else str(count) for count in needed)
 
 
@@ -63,12 +67,19 @@ def text() -> str:
     """The table for the terminal."""
     rows = [HEADER, *(row(entry) for entry in REGISTRY)]
     widths = [max(len(cell[place]) for cell in rows) for place in range(len(HEADER))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in rows)
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        for line in rows
+    )
 
 
 def family_markdown() -> str:
     """The table for docs/models.md."""
-    lines = [_line(HEADER), _line(["---"] * len(HEADER)), *(_line(row(entry)) for entry in REGISTRY)]
+    lines = [
+        _line(HEADER),
+        _line(["---"] * len(HEADER)),
+        *(_line(row(entry)) for entry in REGISTRY),
+    ]
     return "\n".join([*lines, "", TABLE_NOTES])
 
 

@@ -1,12 +1,13 @@
 """The published checkpoints of the family: their parts, and the memory and devices that they need.
 
-No job depends on this list: jobs read a checkpoint's own config.json. The list helps to choose a checkpoint.
+No job depends on this list: jobs read a checkpoint's own config.json. The list helps to choose a
+checkpoint.
 
-Names and backbones come from the model cards and from the model lists of VLMEvalKit and ms-swift. Sizes come from the
-backbones' published configs, with the vocabulary that includes the family's nine tokens. Contexts are the backbones';
-a checkpoint's own config.json may differ. Totals were compared with the cards' where they give one. Rows with
-`checked` false (InternVL 3.5, Chat V1.1 and V1.2) rely on the backbone that the card names; their configs were not
-available.
+Names and backbones come from the model cards and from the model lists of VLMEvalKit and ms-swift.
+Sizes come from the backbones' published configs, with the vocabulary that includes the family's
+nine tokens. Contexts are the backbones'; a checkpoint's own config.json may differ. Totals were
+compared with the cards' where they give one. Rows with `checked` false (InternVL 3.5, Chat V1.1 and
+V1.2) rely on the backbone that the card names; their configs were not available.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from dataclasses import dataclass, field
 from internvl_ops.models.checkpoints.architecture import Architecture, LanguageModel, VisionTower
 
 INTERNVIT_300M = VisionTower(hidden=1024, layers=24, heads=16, intermediate=4096)
-INTERNVIT_6B = VisionTower(hidden=3200, layers=45, heads=25, intermediate=12800, qkv_bias=False, qk_norm=True)
+INTERNVIT_6B = VisionTower(
+    hidden=3200, layers=45, heads=25, intermediate=12800, qkv_bias=False, qk_norm=True
+)
 VISION_NAMES = {INTERNVIT_300M: "InternViT-300M", INTERNVIT_6B: "InternViT-6B"}
 
 
@@ -51,9 +54,15 @@ BACKBONES = {
     "Qwen3-8B": _model("qwen3", 4096, 36, 32, 8, 12288, 151936, 40960, head_dim=128),
     "Qwen3-14B": _model("qwen3", 5120, 40, 40, 8, 17408, 151936, 40960, head_dim=128),
     "Qwen3-32B": _model("qwen3", 5120, 64, 64, 8, 25600, 151936, 40960, head_dim=128),
-    "Qwen3-30B-A3B": _model("qwen3_moe", 2048, 48, 32, 4, 768, 151936, 40960, head_dim=128, experts=128, active=8),
-    "Qwen3-235B-A22B": _model("qwen3_moe", 4096, 94, 64, 4, 1536, 151936, 40960, head_dim=128, experts=128, active=8),
-    "GPT-OSS-20B": _model("gpt_oss", 2880, 24, 64, 8, 2880, 201088, 131072, head_dim=64, experts=32, active=4),
+    "Qwen3-30B-A3B": _model(
+        "qwen3_moe", 2048, 48, 32, 4, 768, 151936, 40960, head_dim=128, experts=128, active=8
+    ),
+    "Qwen3-235B-A22B": _model(
+        "qwen3_moe", 4096, 94, 64, 4, 1536, 151936, 40960, head_dim=128, experts=128, active=8
+    ),
+    "GPT-OSS-20B": _model(
+        "gpt_oss", 2880, 24, 64, 8, 2880, 201088, 131072, head_dim=64, experts=32, active=4
+    ),
 }
 
 
@@ -66,7 +75,8 @@ class Entry:
         backbone: A key of `BACKBONES`.
         vision: Its InternViT.
         template: The conversation template that its config names.
-        variants: Suffixes of further checkpoints of the same architecture; ``-AWQ`` is the 4-bit one.
+        variants: Suffixes of further checkpoints of the same architecture; ``-AWQ`` is the 4-bit
+            one.
         checked: Whether the sizes were compared with a config or a card of the checkpoint.
     """
 
@@ -79,7 +89,9 @@ class Entry:
     architecture: Architecture = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "architecture", Architecture(self.vision, BACKBONES[self.backbone]))
+        object.__setattr__(
+            self, "architecture", Architecture(self.vision, BACKBONES[self.backbone])
+        )
 
     @property
     def names(self) -> list[str]:
@@ -88,9 +100,14 @@ class Entry:
 
 
 def _entries(
-    prefix: str, template: str, rows: dict[str, tuple[str, str, tuple[str, ...]]], *, checked: bool = True
+    prefix: str,
+    template: str,
+    rows: dict[str, tuple[str, str, tuple[str, ...]]],
+    *,
+    checked: bool = True,
 ) -> list[Entry]:
-    """Rows of one generation: size → backbone, ``S`` for the 300M tower or ``L`` for the 6B, variants."""
+    """Rows of one generation: size → backbone, ``S`` for the 300M tower or ``L`` for the 6B,
+    variants."""
     towers = {"S": INTERNVIT_300M, "L": INTERNVIT_6B}
     return [
         Entry(prefix + size, backbone, towers[tower], template, variants, checked)

@@ -2,8 +2,8 @@
 
     python -m internvl_ops.models.prompts.jinja_template MODEL > internvl.jinja
 
-Do not use the chat template in the tokenizer's files: its system message or separator differs from training, which
-costs accuracy.
+Do not use the chat template in the tokenizer's files: its system message or separator differs from
+training, which costs accuracy.
 """
 
 from __future__ import annotations
@@ -14,12 +14,17 @@ import json
 from internvl_ops.models.checkpoints.config import Checkpoint, load_checkpoint
 from internvl_ops.models.prompts.rendering import TAG
 from internvl_ops.models.templates.conversation_template import TEMPLATES
-from internvl_ops.models.tokenizers.tokenizer import IMAGE_CONTEXT, IMAGE_END, IMAGE_START, Tokenizer
+from internvl_ops.models.tokenizers.tokenizer import (
+    IMAGE_CONTEXT,
+    IMAGE_END,
+    IMAGE_START,
+    Tokenizer,
+)
 
 PLACEHOLDER = IMAGE_START + IMAGE_CONTEXT + IMAGE_END
 
-# Images replace the tags. Without tags, images between several texts keep their places; with one text, which most
-# clients send, they come first, as in the model cards. `Renderer` does the same.
+# Images replace the tags. Without tags, images between several texts keep their places; with one
+# text, which most clients send, they come first, as in the model cards. `Renderer` does the same.
 _JINJA = """\
 {%- macro texts(content) -%}
   {%- if content is string -%}{{ content }}
@@ -55,13 +60,15 @@ _JINJA = """\
 def jinja(template: str, system_message: str, begin: str = "") -> str:
     """A conversation template in Jinja.
 
-    It takes messages in OpenAI's format: a content is a text, or a list of ``{"type": "text", "text": …}`` and
-    ``{"type": "image"}``; vLLM calls this the content format ``openai``. A question may have `<image>` tags.
+    It takes messages in OpenAI's format: a content is a text, or a list of ``{"type": "text",
+    "text": …}`` and ``{"type": "image"}``; vLLM calls this the content format ``openai``. A
+    question may have `<image>` tags.
 
     Args:
         template: A key of `TEMPLATES`.
         system_message: System message if the messages have none.
-        begin: Text of the begin-of-text token, because servers do not add it to a rendered chat template.
+        begin: Text of the begin-of-text token, because servers do not add it to a rendered chat
+            template.
     """
     form = TEMPLATES[template]
     values = {
@@ -76,7 +83,10 @@ def jinja(template: str, system_message: str, begin: str = "") -> str:
         before, after = getattr(form, name).split("{}")
         values |= {f"{name.upper()}_OPEN": before, f"{name.upper()}_CLOSE": after}
     # JSON strings are valid Jinja strings.
-    lines = [f"{{%- set {name} = {json.dumps(value, ensure_ascii=False)} -%}}\n" for name, value in values.items()]
+    lines = [
+        f"{{%- set {name} = {json.dumps(value, ensure_ascii=False)} -%}}\n"
+        for name, value in values.items()
+    ]
     return "".join(lines) + _JINJA
 
 
@@ -92,7 +102,9 @@ def jinja_template(checkpoint: Checkpoint) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m internvl_ops.models.prompts.jinja_template", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m internvl_ops.models.prompts.jinja_template", description=__doc__
+    )
     parser.add_argument("model", help="folder or hub name of the checkpoint")
     print(jinja_template(load_checkpoint(parser.parse_args().model)), end="")
 

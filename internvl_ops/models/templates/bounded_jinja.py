@@ -1,6 +1,7 @@
 """Renders a Jinja template that came with a checkpoint, within limits of time and memory.
 
-Jinja's sandbox prevents access to the system, but not endless loops. So a separate process renders the template.
+Jinja's sandbox prevents access to the system, but not endless loops. So a separate process renders
+the template.
 """
 
 from __future__ import annotations
@@ -33,7 +34,11 @@ def render_jinja(source: str, values: dict[str, Any]) -> str | None:
     given = json.dumps({"source": source, "values": values})
     try:
         ended = subprocess.run(
-            [sys.executable, "-I", __file__], input=given, capture_output=True, text=True, timeout=SECONDS * 2
+            [sys.executable, "-I", __file__],
+            input=given,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS * 2,
         )
     except subprocess.TimeoutExpired:
         raise Unbounded from None
@@ -56,7 +61,15 @@ def _main() -> None:
     environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
     try:
         text = environment.from_string(given["source"]).render(**given["values"])
-    except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError):
+    except (
+        TemplateError,
+        TypeError,
+        ValueError,
+        ArithmeticError,
+        LookupError,
+        AttributeError,
+        RecursionError,
+    ):
         sys.exit(_REFUSED)
     if len(text) > OUTPUT_BYTES:
         sys.exit(1)

@@ -1,7 +1,8 @@
 """The family's conversation templates, as text.
 
-A checkpoint's config names the template that it was trained with. The chat template in its tokenizer files differs (in
-the system message or the separator) and costs accuracy, so it is not used here.
+A checkpoint's config names the template that it was trained with. The chat template in its
+tokenizer files differs (in the system message or the separator) and costs accuracy, so it is not
+used here.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 INTERNVL_1_5 = (
-    "你是由上海人工智能实验室联合商汤科技开发的书生多模态大模型，英文名叫InternVL, 是一个有用无害的人工智能助手。"
+    "你是由上海人工智能实验室联合商汤科技开发的书生多模态大模型，英文名叫InternVL,"
+    " 是一个有用无害的人工智能助手。"
 )
 INTERNVL_2_5 = (
-    "你是书生·万象，英文名是InternVL，是由上海人工智能实验室、清华大学及多家合作单位联合开发的多模态大语言模型。"
+    "你是书生·万象，英文名是InternVL，是由上海人工智能实验室、"
+    "清华大学及多家合作单位联合开发的多模态大语言模型。"
 )
 INTERNVL_3_5_GPT_OSS = (
     "You are InternVL, a large language model trained by Shanghai AI Laboratory.\n"
@@ -91,7 +94,9 @@ TEMPLATES: dict[str, Template] = {
 }
 
 
-def render(template: str, system_message: str, history: Sequence[tuple[str, str]], question: str) -> str:
+def render(
+    template: str, system_message: str, history: Sequence[tuple[str, str]], question: str
+) -> str:
     """The whole prompt as text, up to the start of the next answer.
 
     Args:

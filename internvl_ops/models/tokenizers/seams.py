@@ -1,7 +1,8 @@
 """Makes a tokenizer read text as plain text, even if it spells special tokens.
 
-A tokenizer splits off its added tokens before it reads the text between them. Where a text spells such a token, a seam
-is put inside: a character that no text contains, which interrupts the tokenizer there. It is absent from the ids.
+A tokenizer splits off its added tokens before it reads the text between them. Where a text spells
+such a token, a seam is put inside: a character that no text contains, which interrupts the
+tokenizer there. It is absent from the ids.
 """
 
 from __future__ import annotations
@@ -30,13 +31,16 @@ class Seams:
 
     def __init__(self, tokens: Iterable[str]) -> None:
         forms = sorted(
-            {token for token in tokens if len(token) > 1 and token not in GROUNDING_TOKENS}, key=len, reverse=True
+            {token for token in tokens if len(token) > 1 and token not in GROUNDING_TOKENS},
+            key=len,
+            reverse=True,
         )
         # The lookahead also finds tokens that begin inside another one.
         self._found = re.compile(f"(?={'|'.join(map(re.escape, forms))})") if forms else None
 
     def put(self, text: str) -> str:
-        """``text`` with a seam in every special token that it spells, including spellings with similar characters."""
+        """``text`` with a seam in every special token that it spells, including spellings with
+        similar characters."""
         text = text.replace(SEAM, "\ufffd")
         if self._found is None:
             return text

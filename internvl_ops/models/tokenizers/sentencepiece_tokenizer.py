@@ -1,9 +1,9 @@
 """Tokenizers published as a SentencePiece model, read without the Python code beside it.
 
-InternLM2's repositories have a ``tokenizer.model`` and their own class to read it; Yi's and Phi-3's use the class
-LlamaTokenizer. The model cards load the slow variant of each (``use_fast=False``). This module does what those classes
-do around SentencePiece, so that the ids are the same: it first splits off added tokens, then passes each piece of text
-between them to SentencePiece.
+InternLM2's repositories have a ``tokenizer.model`` and their own class to read it; Yi's and Phi-3's
+use the class LlamaTokenizer. The model cards load the slow variant of each (``use_fast=False``).
+This module does what those classes do around SentencePiece, so that the ids are the same: it first
+splits off added tokens, then passes each piece of text between them to SentencePiece.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from typing import Any
 from internvl_ops.models.checkpoints.json_files import read_json
 from internvl_ops.models.tokenizers.seams import SEAM, is_mark
 
-# Classes whose slow tokenizer changes the text in no other way; Llama's too, unless its `legacy` is false.
+# Classes whose slow tokenizer changes the text in no other way; Llama's too, unless its `legacy` is
+# false.
 PLAIN_CLASSES = {"InternLM2Tokenizer", "InternLM2TokenizerFast", "InternLM3Tokenizer"}
 LLAMA_CLASSES = {"LlamaTokenizer", "LlamaTokenizerFast"}
 
@@ -26,7 +27,8 @@ SPACE = "▁"  # how SentencePiece writes a blank
 
 @dataclass(frozen=True)
 class AddedToken:
-    """A token that SentencePiece does not handle. With `lstrip` or `rstrip` it removes the spaces on that side."""
+    """A token that SentencePiece does not handle. With `lstrip` or `rstrip` it removes the spaces
+    on that side."""
 
     id: int
     special: bool = True
@@ -45,8 +47,8 @@ class SentencePieceTokenizer:
     """A checkpoint's ``tokenizer.model`` with its added tokens.
 
     Args:
-        folder: Has ``tokenizer.model`` and ``tokenizer_config.json``; older ones list their added tokens in
-            ``added_tokens.json`` and ``special_tokens_map.json``.
+        folder: Has ``tokenizer.model`` and ``tokenizer_config.json``; older ones list their added
+            tokens in ``added_tokens.json`` and ``special_tokens_map.json``.
         config: The contents of ``tokenizer_config.json``.
 
     Raises:
@@ -57,14 +59,19 @@ class SentencePieceTokenizer:
         from sentencepiece import SentencePieceProcessor
 
         self._text = SentencePieceProcessor(model_file=str(folder / "tokenizer.model"))
-        self._legacy = config.get("tokenizer_class") in PLAIN_CLASSES or config.get("legacy") is not False
+        self._legacy = (
+            config.get("tokenizer_class") in PLAIN_CLASSES or config.get("legacy") is not False
+        )
         if not self._legacy:
             self._text = _without_dummy_prefix(self._text)
         self._prefix_blank = not self._legacy and config.get("add_prefix_space") is not False
         map_path = folder / "special_tokens_map.json"
         config = (read_json(map_path) if map_path.is_file() else {}) | config
         named = {role: _content(config[role]) for role in ROLES if config.get(role)}
-        self._special = {*named.values(), *(_content(token) for token in config.get("additional_special_tokens") or [])}
+        self._special = {
+            *named.values(),
+            *(_content(token) for token in config.get("additional_special_tokens") or []),
+        }
         self._added = _added_tokens(folder, config, self._special)
         for token in named.values():
             if token not in self._added:
@@ -82,12 +89,17 @@ class SentencePieceTokenizer:
         SentencePiece may have reserved pieces with other names for them: ``[UNUSED_TOKEN_145]``.
         """
         size = self._text.get_piece_size()
-        names = [self._text.id_to_piece(token.id) for token in self._added.values() if token.id < size]
-        own = [content for content, token in self._added.items() if token.special or is_mark(content)]
+        names = [
+            self._text.id_to_piece(token.id) for token in self._added.values() if token.id < size
+        ]
+        own = [
+            content for content, token in self._added.items() if token.special or is_mark(content)
+        ]
         return list(dict.fromkeys([*own, *filter(is_mark, names)]))
 
     def encode(self, text: str, start: bool = True) -> list[int]:
-        """Ids of `text`; with `start`, including the checkpoint's own tokens at the beginning and the end."""
+        """Ids of `text`; with `start`, including the checkpoint's own tokens at the beginning and
+        the end."""
         ids = [*self._before] if start else []
         pieces = self._splitter.split(self._prepare(text))
         for place, piece in enumerate(pieces):
@@ -127,14 +139,22 @@ class SentencePieceTokenizer:
         return SPACE + text if self._prefix_blank else text
 
     def _is_prefix_alone(self, piece: str, pieces: list[str]) -> bool:
-        """Whether the text before the first added token is only the space that `_prepare` put there.
+        """Whether the text before the first added token is only the space that `_prepare` put
+        there.
 
-        The published class removes it before a token that its files list as special, and keeps it before others.
+        The published class removes it before a token that its files list as special, and keeps it
+        before others.
         """
-        return self._prefix_blank and piece == SPACE and len(pieces) > 1 and pieces[1].strip() in self._special
+        return (
+            self._prefix_blank
+            and piece == SPACE
+            and len(pieces) > 1
+            and pieces[1].strip() in self._special
+        )
 
     def _encode_run(self, text: str) -> list[int]:
-        """Ids of text between added tokens. Seams go, unless SentencePiece has its own pieces for such tokens."""
+        """Ids of text between added tokens. Seams go, unless SentencePiece has its own pieces for
+        such tokens."""
         ids = self._encode_text(text.replace(SEAM, ""))
         if SEAM not in text or self._by_id.keys().isdisjoint(ids):
             return ids
@@ -157,7 +177,9 @@ class SentencePieceTokenizer:
         skipped = len(self._text.encode(self._unknown))
         return self._text.encode(self._unknown + text)[skipped:]
 
-    def _ends(self, config: dict[str, Any], named: dict[str, str], which: str, *, default: bool) -> list[int]:
+    def _ends(
+        self, config: dict[str, Any], named: dict[str, str], which: str, *, default: bool
+    ) -> list[int]:
         wanted = config.get(f"add_{which}_token")
         token = named.get(f"{which}_token")
         return [self._added[token].id] if token and (default if wanted is None else wanted) else []
@@ -200,7 +222,9 @@ def _splitter(added: dict[str, AddedToken]) -> re.Pattern[str]:
     if not added:
         return re.compile("(?!)")
     forms = [
-        (r"\s*" if added[content].lstrip else "") + re.escape(content) + (r"\s*" if added[content].rstrip else "")
+        (r"\s*" if added[content].lstrip else "")
+        + re.escape(content)
+        + (r"\s*" if added[content].rstrip else "")
         for content in sorted(added, key=len, reverse=True)
     ]
     return re.compile(f"({'|'.join(forms)})")

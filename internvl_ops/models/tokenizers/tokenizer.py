@@ -1,4 +1,5 @@
-"""A checkpoint's tokenizer: text to ids, ids to text, and the ids that rendering and generation use."""
+"""A checkpoint's tokenizer: text to ids, ids to text, and the ids that rendering and generation
+use."""
 
 from __future__ import annotations
 
@@ -13,14 +14,23 @@ from internvl_ops.models.checkpoints.config import Checkpoint
 from internvl_ops.models.checkpoints.json_files import read_json
 from internvl_ops.models.templates.conversation_template import CHANNEL, FINAL, MESSAGE, TEMPLATES
 from internvl_ops.models.tokenizers.seams import GROUNDING_TOKENS, SEAM, Seams, is_mark
-from internvl_ops.models.tokenizers.sentencepiece_tokenizer import SentencePieceTokenizer, is_sentencepiece
+from internvl_ops.models.tokenizers.sentencepiece_tokenizer import (
+    SentencePieceTokenizer,
+    is_sentencepiece,
+)
 
 IMAGE_START, IMAGE_CONTEXT, IMAGE_END = "<img>", "<IMG_CONTEXT>", "</img>"
 
 THINKS_IN_CHANNELS = "internvl3_5_gpt_oss"  # template
 
-# For these classes, tokenizer.json is complete. transformers changes others on load, so it has to load them.
-SELF_CONTAINED = {"PreTrainedTokenizerFast", "TokenizersBackend", "Qwen2Tokenizer", "Qwen2TokenizerFast"}
+# For these classes, tokenizer.json is complete. transformers changes others on load, so it has to
+# load them.
+SELF_CONTAINED = {
+    "PreTrainedTokenizerFast",
+    "TokenizersBackend",
+    "Qwen2Tokenizer",
+    "Qwen2TokenizerFast",
+}
 
 
 class Tokenizer:
@@ -46,7 +56,9 @@ class Tokenizer:
         ids = (self._backend.token_id(token) for token in self._backend.added if token not in kept)
         self.control_ids = np.array(sorted({found for found in ids if found is not None}), np.int32)
         thinks = checkpoint.template == THINKS_IN_CHANNELS
-        channels = [self._backend.token_id(token) if thinks else None for token in (CHANNEL, MESSAGE)]
+        channels = [
+            self._backend.token_id(token) if thinks else None for token in (CHANNEL, MESSAGE)
+        ]
         self._channels = [None, None] if None in channels else channels
         self.stop_ids = self._stop_ids(folder, TEMPLATES[checkpoint.template].stop)
 
@@ -55,7 +67,8 @@ class Tokenizer:
 
         Args:
             text: Any text.
-            start: Whether it starts a prompt; it then gets a beginning token if the checkpoint uses one.
+            start: Whether it starts a prompt; it then gets a beginning token if the checkpoint uses
+                one.
 
         Returns:
             int32, shape (tokens,).
@@ -70,7 +83,8 @@ class Tokenizer:
     def literal(self, text: str) -> str:
         """`text` for `encode`, in which only the marks of boxes and their labels are recognised.
 
-        Otherwise a row's text could end its own turn, speak as the model, or refer to an image that does not exist.
+        Otherwise a row's text could end its own turn, speak as the model, or refer to an image that
+        does not exist.
         """
         return self._seams.put(text)
 
@@ -79,8 +93,8 @@ class Tokenizer:
 
         Args:
             token_ids: The generated ids.
-            keep_special: Keep ``<ref>``, ``<box>`` and the like, which are all special tokens. Grounding needs them;
-                other tasks do not.
+            keep_special: Keep ``<ref>``, ``<box>`` and the like, which are all special tokens.
+                Grounding needs them; other tasks do not.
         """
         ids = [int(token) for token in token_ids]
         end = next((index for index, token in enumerate(ids) if token in self.stop_ids), len(ids))
@@ -88,16 +102,19 @@ class Tokenizer:
         return self._backend.decode(ids[begin:end], keep_special).strip()
 
     def header(self, token_ids: Sequence[int]) -> list[int]:
-        """The ids of an answer before the part for the reader; empty if the checkpoint does not split its answers."""
+        """The ids of an answer before the part for the reader; empty if the checkpoint does not
+        split its answers."""
         return list(token_ids[: self._final(token_ids)[0]])
 
     def leaves_out(self, token_ids: Sequence[int]) -> bool:
-        """Whether an answer has other parts than the one for the reader, such as the model's thoughts."""
+        """Whether an answer has other parts than the one for the reader, such as the model's
+        thoughts."""
         places = [place for place, token in enumerate(token_ids) if token == self._channels[0]]
         return bool(places) and places[0] != self._place_of_final(token_ids)
 
     def _final(self, ids: Sequence[int]) -> tuple[int, int]:
-        """The place of the part for the reader, like `conversation.final_part`, for text without special tokens."""
+        """The place of the part for the reader, like `conversation.final_part`, for text without
+        special tokens."""
         if self._channels[0] not in ids:
             return 0, len(ids)
         place = self._place_of_final(ids)
@@ -111,7 +128,9 @@ class Tokenizer:
         """The place of the last channel for the reader."""
         channel, _ = self._channels
         for place in (at for at in reversed(range(len(ids))) if ids[at] == channel):
-            name = self._backend.decode([int(one) for one in ids[place + 1 : self._message_after(ids, place)]], False)
+            name = self._backend.decode(
+                [int(one) for one in ids[place + 1 : self._message_after(ids, place)]], False
+            )
             if name.strip().startswith(FINAL):
                 return place
         return None
@@ -121,12 +140,14 @@ class Tokenizer:
         return next((at for at in range(place, len(ids)) if ids[at] == message), len(ids))
 
     def token_id(self, token: str) -> int:
-        """The id of one token by its exact text; ConfigurationError if the tokenizer has no such token."""
+        """The id of one token by its exact text; ConfigurationError if the tokenizer has no such
+        token."""
         found = self._backend.token_id(token)
         if found is None:
             raise ConfigurationError(
-                f"{keyword('model', self._model)}: the tokenizer has no token {token!r}, which this checkpoint's "
-                "prompts need. The tokenizer files are those of another model or incomplete; download them again."
+                f"{keyword('model', self._model)}: the tokenizer has no token {token!r}, which this"
+                " checkpoint's prompts need. The tokenizer files are those of another model or"
+                " incomplete; download them again."
             )
         return found
 
@@ -135,7 +156,10 @@ class Tokenizer:
         ids = {self.token_id(token) for token in stop}
         if self._channels[0] is not None:  # its config also names the ends of other parts
             return frozenset(ids)
-        for config in (_read(folder / "generation_config.json"), _language(_read(folder / "config.json"))):
+        for config in (
+            _read(folder / "generation_config.json"),
+            _language(_read(folder / "config.json")),
+        ):
             named = config.get("eos_token_id")
             ids.update([named] if isinstance(named, int) else named or [])
         return frozenset(ids)
@@ -146,7 +170,8 @@ def _language(config: dict[str, Any]) -> dict[str, Any]:
 
 
 class _Backend:
-    """The three calls that differ between tokenizer libraries, and the tokens that text can spell."""
+    """The three calls that differ between tokenizer libraries, and the tokens that text can
+    spell."""
 
     def __init__(
         self,
@@ -166,14 +191,19 @@ def _load(folder: Path, model: str, trust_remote_code: bool) -> _Backend:
         config = _read(folder / "tokenizer_config.json")
         if is_sentencepiece(folder, config):
             pieces = SentencePieceTokenizer(folder, config)
-            return _Backend(pieces.encode, pieces.decode, pieces.token_id, pieces.added, takes_seams=True)
-        if (folder / "tokenizer.json").is_file() and config.get("tokenizer_class") in SELF_CONTAINED:
+            return _Backend(
+                pieces.encode, pieces.decode, pieces.token_id, pieces.added, takes_seams=True
+            )
+        if (folder / "tokenizer.json").is_file() and config.get(
+            "tokenizer_class"
+        ) in SELF_CONTAINED:
             return _from_json(folder / "tokenizer.json")
         return _from_transformers(folder, trust_remote_code)
     except Exception as error:  # the libraries raise bare Exception for a damaged file
         raise ConfigurationError(
-            f"{keyword('model', model)}: the tokenizer does not load: {type(error).__name__}: {error}. Download its "
-            f"files again; if the checkpoint brings its tokenizer as code, add {keyword('trust_remote_code')}."
+            f"{keyword('model', model)}: the tokenizer does not load: {type(error).__name__}:"
+            f" {error}. Download its files again; if the checkpoint brings its tokenizer as code,"
+            f" add {keyword('trust_remote_code')}."
         ) from error
 
 
@@ -194,13 +224,16 @@ def _from_json(path: Path) -> _Backend:
 
 
 def _from_transformers(folder: Path, trust_remote_code: bool) -> _Backend:
-    from transformers import AutoTokenizer  # takes four seconds: only where tokenizer.json is not enough
+    # takes four seconds: only where tokenizer.json is not enough
+    from transformers import AutoTokenizer
 
     loaded = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
     vocabulary = loaded.get_vocab()
     return _Backend(
         encode=lambda text, start: loaded.encode(text, add_special_tokens=start),
-        decode=lambda ids, keep_special: str(loaded.decode(ids, skip_special_tokens=not keep_special)),
+        decode=lambda ids, keep_special: str(
+            loaded.decode(ids, skip_special_tokens=not keep_special)
+        ),
         token_id=vocabulary.get,
         added={*_marks(loaded.added_tokens_decoder.values()), *loaded.all_special_tokens},
     )

@@ -1,7 +1,8 @@
 """The vLLM plugin: runs InternVL checkpoints without remote code, and feeds them uint8 tiles.
 
-vLLM runs `register` in each of its processes. It finds `register` by entry point: that of the installed package, or, if
-the project runs from its sources, that in the folder `entry_point` beside this file.
+vLLM runs `register` in each of its processes. It finds `register` by entry point: that of the
+installed package, or, if the project runs from its sources, that in the folder `entry_point` beside
+this file.
 """
 
 from __future__ import annotations
@@ -29,19 +30,23 @@ def register() -> None:
     # By name: importing the class here would initialise CUDA in a process that will fork later.
     module = "internvl_ops.models.vllm_plugin.model"
     ModelRegistry.register_model("InternVLChatModel", f"{module}:TiledInternVLChatModel")
-    ModelRegistry.register_model("InternVLForConditionalGeneration", f"{module}:TiledNativeInternVLModel")
+    ModelRegistry.register_model(
+        "InternVLForConditionalGeneration", f"{module}:TiledNativeInternVLModel"
+    )
 
 
 def make_findable() -> None:
     """Makes the plugin findable for every process that this one starts, installed or not.
 
-    The path is put first in `sys.path`, which spawned processes inherit, and in PYTHONPATH, which other processes use:
-    vLLM inspects a model class in a fresh interpreter.
+    The path is put first in `sys.path`, which spawned processes inherit, and in PYTHONPATH, which
+    other processes use: vLLM inspects a model class in a fresh interpreter.
     """
     folders = [str(_SOURCE_FOLDER), str(_ENTRY_POINT_FOLDER)]
     sys.path[:0] = [folder for folder in folders if folder not in sys.path]
     known = [folder for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if folder]
-    os.environ["PYTHONPATH"] = os.pathsep.join([folder for folder in folders if folder not in known] + known)
+    os.environ["PYTHONPATH"] = os.pathsep.join(
+        [folder for folder in folders if folder not in known] + known
+    )
     chosen = os.environ.get("VLLM_PLUGINS")
     if chosen is not None and NAME not in chosen.split(","):
         os.environ["VLLM_PLUGINS"] = ",".join(filter(None, [chosen, NAME]))

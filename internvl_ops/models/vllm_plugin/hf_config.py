@@ -1,4 +1,5 @@
-"""The config classes of the family's checkpoints, so that none of the checkpoints' own code has to run."""
+"""The config classes of the family's checkpoints, so that none of the checkpoints' own code has to
+run."""
 
 from __future__ import annotations
 
@@ -47,7 +48,8 @@ class InternVLChatConfig(PretrainedConfig):
 
 
 class InternVLNativeConfig(InternVLChatConfig):
-    """transformers' own layout, `internvl`, with the values under the names of the published layout."""
+    """transformers' own layout, `internvl`, with the values under the names of the published
+    layout."""
 
     model_type = "internvl"
 
@@ -58,7 +60,9 @@ class InternVLNativeConfig(InternVLChatConfig):
         **others: Any,
     ) -> None:
         vision = dict(vision_config or {})
-        vision |= {name: side(vision[name]) for name in ("image_size", "patch_size") if name in vision}
+        vision |= {
+            name: side(vision[name]) for name in ("image_size", "patch_size") if name in vision
+        }
         vision |= {
             "qkv_bias": vision.get("attention_bias", False),
             "qk_normalization": vision.get("use_qk_norm", False),
@@ -79,8 +83,12 @@ class InternVLNativeConfig(InternVLChatConfig):
 def _language_config(settings: dict[str, Any]) -> PretrainedConfig:
     model_type = settings.pop("model_type", None)
     original = settings.get("original_max_position_embeddings")
-    if settings.get("rope_scaling") and original:  # Phi-3's; transformers expects it one level deeper
-        settings["rope_scaling"] = {"original_max_position_embeddings": original, **settings["rope_scaling"]}
+    # Phi-3's; transformers expects it one level deeper
+    if settings.get("rope_scaling") and original:
+        settings["rope_scaling"] = {
+            "original_max_position_embeddings": original,
+            **settings["rope_scaling"],
+        }
     if model_type in CONFIG_MAPPING:
         return CONFIG_MAPPING[model_type](**settings)
     config = PretrainedConfig(**settings)

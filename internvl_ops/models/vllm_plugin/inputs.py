@@ -23,13 +23,18 @@ def image_input(
     Args:
         token_ids: The whole prompt.
         tiles: uint8, shape (tiles of all images, 3, S, S).
-        spans: One triple per image: the position of its first context token, the number of its context tokens, and
-            the number of its tiles.
-        hashes: One hash per image. Images with equal hashes must have equal tiles; the engine encodes them once.
+        spans: One triple per image: the position of its first context token, the number of its
+            context tokens, and the number of its tiles.
+        hashes: One hash per image. Images with equal hashes must have equal tiles; the engine
+            encodes them once.
         context_id: Id of the context token.
     """
     num_tiles = torch.tensor([count for _, _, count in spans])
-    values = {"pixel_values_flat": tiles, "image_num_patches": num_tiles, "image_token_id": torch.tensor(context_id)}
+    values = {
+        "pixel_values_flat": tiles,
+        "image_num_patches": num_tiles,
+        "image_token_id": torch.tensor(context_id),
+    }
     items = MultiModalKwargsItems.from_hf_inputs(
         BatchFeature(values),
         {

@@ -12,10 +12,11 @@ _watching = False
 
 
 def end_with_parent() -> None:
-    """Ends this process soon after its parent is gone; does nothing in a process that was not spawned.
+    """Ends this process soon after its parent is gone; does nothing in a process that was not
+    spawned.
 
-    vLLM's processes end when their parent asks them to. A parent that is killed cannot ask: its engine would keep the
-    device's memory, and the next engine would find none. Safe to call again.
+    vLLM's processes end when their parent asks them to. A parent that is killed cannot ask: its
+    engine would keep the device's memory, and the next engine would find none. Safe to call again.
     """
     global _watching
     if multiprocessing.parent_process() is None or _watching:

@@ -1,4 +1,5 @@
-"""Tiles the pictures that a server's clients send to vLLM, with this project's own tiling, in uint8."""
+"""Tiles the pictures that a server's clients send to vLLM, with this project's own tiling, in
+uint8."""
 
 from __future__ import annotations
 
@@ -17,7 +18,10 @@ from internvl_ops.models.tokenizers.tokenizer import IMAGE_CONTEXT, IMAGE_END, I
 
 
 def tiled(
-    images: Sequence[Image.Image], tile_size: int, config: PretrainedConfig, options: Mapping[str, Any]
+    images: Sequence[Image.Image],
+    tile_size: int,
+    config: PretrainedConfig,
+    options: Mapping[str, Any],
 ) -> BatchFeature:
     """Pictures, tiled for the model.
 
@@ -34,10 +38,14 @@ def tiled(
     max_tiles = int(options.get("max_dynamic_patch", most))
     if not 1 <= max_tiles <= most:
         raise ValueError(
-            f"max_dynamic_patch {max_tiles}: this server takes 1 to {most}. Ask for fewer, or start it with "
-            f"hf_overrides '{{\"max_dynamic_patch\": {max_tiles}}}'."
+            f"max_dynamic_patch {max_tiles}: this server takes 1 to {most}. Ask for fewer, or start"
+            f" it with hf_overrides '{{\"max_dynamic_patch\": {max_tiles}}}'."
         )
-    min_tiles = int(options.get("min_dynamic_patch", config.min_dynamic_patch if config.dynamic_image_size else 1))
+    min_tiles = int(
+        options.get(
+            "min_dynamic_patch", config.min_dynamic_patch if config.dynamic_image_size else 1
+        )
+    )
     tiles = [
         tile_image(
             image.convert("RGB"),
@@ -57,11 +65,14 @@ def tiled(
     )
 
 
-def replacements(tokenizer: Any, tokens_per_tile: int, num_tiles: Sequence[int]) -> list[PromptReplacement]:
+def replacements(
+    tokenizer: Any, tokens_per_tile: int, num_tiles: Sequence[int]
+) -> list[PromptReplacement]:
     """How a picture's placeholder becomes its context tokens.
 
-    The placeholder consists of special tokens, as in `internvl_ops.models.prompts.jinja_template`, so that it does not
-    merge with the text around it. A prompt that is written by hand may use `<image>` instead.
+    The placeholder consists of special tokens, as in `internvl_ops.models.prompts.jinja_template`,
+    so that it does not merge with the text around it. A prompt that is written by hand may use
+    `<image>` instead.
     """
     start, context, end = tokenizer.convert_tokens_to_ids([IMAGE_START, IMAGE_CONTEXT, IMAGE_END])
 

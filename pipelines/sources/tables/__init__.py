@@ -1,1 +1,2 @@
-"""Folders that are tables: what is read of them, a log or a list of files says, and not the folder."""
+"""Folders that are tables: what is read of them, a log or a list of files says, and not the
+folder."""

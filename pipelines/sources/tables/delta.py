@@ -1,4 +1,5 @@
-"""Delta tables. deltalake reads the log; the files that it lists are read as other Parquet files are."""
+"""Delta tables. deltalake reads the log; the files that it lists are read as other Parquet files
+are."""
 
 from __future__ import annotations
 
@@ -27,7 +28,9 @@ _DELETIONS = "deletionVectors"
 _PARTITION = "partition."
 
 
-def inspect(splits: list[Split], options: SourceOptions) -> tuple[pa.Schema, list[Split], dict[str, Any]]:
+def inspect(
+    splits: list[Split], options: SourceOptions
+) -> tuple[pa.Schema, list[Split], dict[str, Any]]:
     """The columns and files of the newest version.
 
     Raises:
@@ -35,15 +38,21 @@ def inspect(splits: list[Split], options: SourceOptions) -> tuple[pa.Schema, lis
     """
     table = _open(options.uri, None, options.settings)
     features = table.protocol().reader_features or []
-    if "columnMapping" in features or table.metadata().configuration.get("delta.columnMapping.mode", "none") != "none":
+    if (
+        "columnMapping" in features
+        or table.metadata().configuration.get("delta.columnMapping.mode", "none") != "none"
+    ):
         raise ConfigurationError(
-            f"--input {options.uri}: this Delta table maps the names of its columns (columnMapping), which is not "
-            "read. Write its rows to Parquet, as by pq.write_table(pa.table(DeltaTable(path).scan()), 'rows.parquet')."
+            f"--input {options.uri}: this Delta table maps the names of its columns"
+            " (columnMapping), which is not read. Write its rows to Parquet, as by"
+            " pq.write_table(pa.table(DeltaTable(path).scan()), 'rows.parquet')."
         )
     root = options.uri.rstrip("/")
     deleted = _deleted(table) if _DELETIONS in features else {}
     found: list[Split] = []
-    for row in sorted(pa.table(table.get_add_actions(flatten=True)).to_pylist(), key=lambda row: row["path"]):
+    for row in sorted(
+        pa.table(table.get_add_actions(flatten=True)).to_pylist(), key=lambda row: row["path"]
+    ):
         path = unquote(row["path"])
         uri = path if path.startswith("/") or "://" in path else f"{root}/{path}"
         check_inside(root, uri)
@@ -61,26 +70,34 @@ def inspect(splits: list[Split], options: SourceOptions) -> tuple[pa.Schema, lis
                 ),
             )
         )
-    columns = [(field.name, settled(plain_type(field.type))) for field in pa.schema(table.schema().to_arrow())]
+    columns = [
+        (field.name, settled(plain_type(field.type)))
+        for field in pa.schema(table.schema().to_arrow())
+    ]
     snapshot = {"format": "delta", "version": table.version()}
     return pa.schema(columns), found, {SNAPSHOT: snapshot, _DELETIONS: bool(deleted)}
 
 
 def narrow(plan: SourcePlan) -> SourcePlan:
-    """The plan with the files alone that may hold wanted rows, by the log's partitions and statistics."""
+    """The plan with the files alone that may hold wanted rows, by the log's partitions and
+    statistics."""
     assert plan.wanted is not None
     kept = [split for split in plan.splits if plan.wanted.may_hold(dict(split.constants))]
     bounds = plan.wanted.bounds_on(plan.columns)
     if bounds:
         table = _at(plan.options.uri, plan.snapshot["version"], plan.options.settings)
-        names = set(plan.columns.names) - {name for split in plan.splits[:1] for name, _ in split.constants}
+        names = set(plan.columns.names) - {
+            name for split in plan.splits[:1] for name, _ in split.constants
+        }
         filters = [
             (one.column, one.operator, one.values[0].as_py())
             for one in bounds
             if len(one.values) == 1 and one.column in names
         ]
         if filters:
-            paths = {uri.rpartition("/")[2] for uri in table.file_uris(file_pruning_predicate=filters)}
+            paths = {
+                uri.rpartition("/")[2] for uri in table.file_uris(file_pruning_predicate=filters)
+            }
             kept = [split for split in kept if split.uri.rpartition("/")[2] in paths]
     return replace(plan, splits=[replace(split, index=index) for index, split in enumerate(kept)])
 
@@ -97,7 +114,9 @@ def read(plan: SourcePlan, split: Split, batch_rows: int, batch_bytes: int) -> I
     kept, left = _kept(plan, split), split.max_rows
     for raw in parquet.read(plan, replace(split, max_rows=None), batch_rows, batch_bytes):
         places = raw.numbers - 1
-        there = np.flatnonzero(np.ones(len(places), bool) if kept is None else kept[np.minimum(places, len(kept) - 1)])
+        there = np.flatnonzero(
+            np.ones(len(places), bool) if kept is None else kept[np.minimum(places, len(kept) - 1)]
+        )
         if left is not None:
             there = there[:left]
             left -= len(there)
@@ -109,7 +128,9 @@ def read(plan: SourcePlan, split: Split, batch_rows: int, batch_bytes: int) -> I
 
 def _kept(plan: SourcePlan, split: Split) -> np.ndarray | None:
     """bool (rows,): whether a row of the file is not deleted; None if none is."""
-    return _masks(plan.options.uri, plan.snapshot["version"], plan.options.settings).get(_name(split.uri))
+    return _masks(plan.options.uri, plan.snapshot["version"], plan.options.settings).get(
+        _name(split.uri)
+    )
 
 
 @lru_cache(maxsize=1)
@@ -144,6 +165,10 @@ def _open(uri: str, version: int | None, settings: Settings) -> Any:
     """The table at a version; the newest if None."""
     deltalake = library("deltalake", "delta", "A Delta table as --input")
     try:
-        return deltalake.DeltaTable(uri, version=version, storage_options=options_for(uri, settings))
+        return deltalake.DeltaTable(
+            uri, version=version, storage_options=options_for(uri, settings)
+        )
     except (deltalake.exceptions.DeltaError, OSError) as error:
-        raise ConfigurationError(f"--input {uri} cannot be read as a Delta table: {safe_text(str(error))}") from None
+        raise ConfigurationError(
+            f"--input {uri} cannot be read as a Delta table: {safe_text(str(error))}"
+        ) from None

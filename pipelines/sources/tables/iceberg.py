@@ -1,4 +1,5 @@
-"""Iceberg tables, without a catalog: pyiceberg reads the metadata and the files, through the stores of this package."""
+"""Iceberg tables, without a catalog: pyiceberg reads the metadata and the files, through the stores
+of this package."""
 
 from __future__ import annotations
 
@@ -27,11 +28,14 @@ from pipelines.sources.tables.shared import SNAPSHOT, check_inside
 _HINT = "version-hint.text"
 
 
-def inspect(splits: list[Split], options: SourceOptions) -> tuple[pa.Schema, list[Split], dict[str, Any]]:
+def inspect(
+    splits: list[Split], options: SourceOptions
+) -> tuple[pa.Schema, list[Split], dict[str, Any]]:
     """The columns and data files of the current snapshot.
 
     Raises:
-        ConfigurationError: pyiceberg is missing or cannot read it, or it is not clear which metadata are current.
+        ConfigurationError: pyiceberg is missing or cannot read it, or it is not clear which
+            metadata are current.
     """
     library("pyiceberg.table", "iceberg", "An Iceberg table as --input")
     from pyiceberg.io.pyarrow import schema_to_pyarrow
@@ -59,7 +63,9 @@ def metadata_place(uri: str) -> str:
     if kind_of(f"{folder}/{_HINT}") is not None:
         hint = store(folder).read(f"{folder}/{_HINT}").decode(errors="replace").strip()
         if "/" in hint:
-            raise ConfigurationError(f"--input {uri}: {_HINT} names {hint!r:.100}, which is no file of its folder.")
+            raise ConfigurationError(
+                f"--input {uri}: {_HINT} names {hint!r:.100}, which is no file of its folder."
+            )
         if is_metadata(hint):
             return f"{folder}/{hint}"
         return f"{folder}/{f'v{hint}' if hint.isdecimal() else hint}.metadata.json"
@@ -68,8 +74,9 @@ def metadata_place(uri: str) -> str:
     newest = [name for number, name in numbered if number == max(numbered)[0]]
     if len(newest) != 1:
         raise ConfigurationError(
-            f"--input {uri}: its folder does not say which metadata are current ({', '.join(newest) or 'none'}). Give "
-            "the file that the catalog names, --input …/metadata/NAME.metadata.json."
+            f"--input {uri}: its folder does not say which metadata are current"
+            f" ({', '.join(newest) or 'none'}). Give the file that the catalog names, --input"
+            " …/metadata/NAME.metadata.json."
         )
     return f"{folder}/{newest[0]}"
 
@@ -84,12 +91,15 @@ def _metadata(place: str, settings: Settings) -> Any:
         return FromInputFile.table_metadata(StoreFiles().new_input(place))
     except (ValueError, OSError, KeyError) as error:
         raise ConfigurationError(
-            f"--input: {place} cannot be read as metadata of an Iceberg table: {safe_text(str(error)):.300}"
+            f"--input: {place} cannot be read as metadata of an Iceberg table:"
+            f" {safe_text(str(error)):.300}"
         ) from None
 
 
 @lru_cache(maxsize=2)
-def _tasks(place: str, snapshot_id: int | None, bounds: tuple[TypedBound, ...], settings: Settings) -> dict[str, Any]:
+def _tasks(
+    place: str, snapshot_id: int | None, bounds: tuple[TypedBound, ...], settings: Settings
+) -> dict[str, Any]:
     """The tasks of a scan, each a data file with its deletions, by the file."""
     from pyiceberg.table import DataScan
 
@@ -97,13 +107,19 @@ def _tasks(place: str, snapshot_id: int | None, bounds: tuple[TypedBound, ...], 
 
     if snapshot_id is None:
         return {}
-    scan = DataScan(_metadata(place, settings), StoreFiles(), row_filter=_filter(bounds), snapshot_id=snapshot_id)
+    scan = DataScan(
+        _metadata(place, settings),
+        StoreFiles(),
+        row_filter=_filter(bounds),
+        snapshot_id=snapshot_id,
+    )
     try:
         return {task.file.file_path: task for task in scan.plan_files()}
     except (ValueError, NotImplementedError) as error:
         raise ConfigurationError(
-            f"--input: {place} has files that pyiceberg does not read: {safe_text(str(error)):.300}. Let its engine "
-            "rewrite the data files, or write its rows to Parquet."
+            f"--input: {place} has files that pyiceberg does not read:"
+            f" {safe_text(str(error)):.300}. Let its engine rewrite the data files, or write its"
+            " rows to Parquet."
         ) from None
 
 
@@ -121,10 +137,18 @@ def _filter(bounds: tuple[TypedBound, ...]) -> Any:
     found: Any = e.AlwaysTrue()
     for bound in bounds:
         values = [
-            value.as_py() if pa.types.is_integer(value.type) or pa.types.is_boolean(value.type) else _text(value)
+            (
+                value.as_py()
+                if pa.types.is_integer(value.type) or pa.types.is_boolean(value.type)
+                else _text(value)
+            )
             for value in bound.values
         ]
-        one = made[bound.operator](bound.column, values[0]) if len(values) == 1 else any_of(bound.column, values)
+        one = (
+            made[bound.operator](bound.column, values[0])
+            if len(values) == 1
+            else any_of(bound.column, values)
+        )
         found = e.And(found, one)
     return found
 
@@ -134,7 +158,9 @@ def _text(value: pa.Scalar) -> str:
     return text.replace(" ", "T") if pa.types.is_timestamp(value.type) else text
 
 
-def _splits(place: str, snapshot_id: int | None, bounds: tuple[TypedBound, ...], options: SourceOptions) -> list[Split]:
+def _splits(
+    place: str, snapshot_id: int | None, bounds: tuple[TypedBound, ...], options: SourceOptions
+) -> list[Split]:
     tasks = _tasks(place, snapshot_id, bounds, options.settings)
     root = parent_of(parent_of(place))
     for task in tasks.values():
@@ -152,7 +178,8 @@ def _splits(place: str, snapshot_id: int | None, bounds: tuple[TypedBound, ...],
 
 
 def narrow(plan: SourcePlan) -> SourcePlan:
-    """The plan with the files alone that may hold wanted rows, by the partitions and statistics of the manifests."""
+    """The plan with the files alone that may hold wanted rows, by the partitions and statistics of
+    the manifests."""
     assert plan.wanted is not None
     bounds = tuple(plan.wanted.bounds_on(plan.columns))
     splits = _splits(plan.snapshot["metadata"], plan.snapshot["snapshot_id"], bounds, plan.options)
@@ -160,7 +187,10 @@ def narrow(plan: SourcePlan) -> SourcePlan:
 
 
 def count(plan: SourcePlan, split: Split) -> int:
-    rows = sum(len(raw.numbers) for raw in read(replace(plan, columns=pa.schema([])), split, 1 << 20, 1 << 40))
+    rows = sum(
+        len(raw.numbers)
+        for raw in read(replace(plan, columns=pa.schema([])), split, 1 << 20, 1 << 40)
+    )
     return rows if split.max_rows is None else min(rows, split.max_rows)
 
 

@@ -1,4 +1,5 @@
-"""Files of an Iceberg table, opened through the stores of this package. Imported only where pyiceberg is installed."""
+"""Files of an Iceberg table, opened through the stores of this package. Imported only where
+pyiceberg is installed."""
 
 from __future__ import annotations
 

@@ -20,8 +20,8 @@ class TableKind:
         title: For people.
         mark: What stands in its folder, for people.
         is_at: Whether a folder is one.
-        is_part: Matches the path of a file that only such a table has, relative to a folder around the table; None for
-            a table whose files are not mistaken for others.
+        is_part: Matches the path of a file that only such a table has, relative to a folder around
+            the table; None for a table whose files are not mistaken for others.
     """
 
     name: str
@@ -72,7 +72,9 @@ KINDS: tuple[TableKind, ...] = (
         "datasets",
         "a dataset saved by `datasets`",
         "state.json and dataset_info.json, or dataset_dict.json",
-        lambda root: _has(root, "dataset_dict.json") or _has(root, "state.json", "dataset_info.json"),
+        lambda root: (
+            _has(root, "dataset_dict.json") or _has(root, "state.json", "dataset_info.json")
+        ),
         None,
     ),
 )
@@ -101,8 +103,8 @@ def refuse_inside(option: str, folder: str) -> None:
     while lists(at) and names_place(at):
         if kind := kind_at(at):
             raise ConfigurationError(
-                f"{option} lies in {kind.title} ({safe_uri(at)}), whose log says which of its files and rows count. "
-                f"Give --input {safe_uri(at)}, and choose its rows by --where."
+                f"{option} lies in {kind.title} ({safe_uri(at)}), whose log says which of its files"
+                f" and rows count. Give --input {safe_uri(at)}, and choose its rows by --where."
             )
         if "=" not in at.rpartition("/")[2] and at.rpartition("/")[2] != "data":
             return
@@ -119,8 +121,9 @@ def refuse_below(option: str, names: Iterator[str]) -> Iterator[str]:
         for kind in KINDS:
             if kind.is_part is not None and (match := kind.is_part.search(name)):
                 raise ConfigurationError(
-                    f"{option} holds {kind.title} in {name[: match.start()] or '.'}, whose log says which of its files "
-                    "count. Give that folder as --input; one table is read at a time."
+                    f"{option} holds {kind.title} in {name[: match.start()] or '.'}, whose log says"
+                    " which of its files count. Give that folder as --input; one table is read at"
+                    " a time."
                 )
         yield name
 
@@ -133,7 +136,8 @@ def format_of_table(uri: str, format: str) -> str | None:
         format: As ``--input-format`` has it.
 
     Raises:
-        ConfigurationError: It is a table and read as something else, the reverse, or it lies in a table.
+        ConfigurationError: It is a table and read as something else, the reverse, or it lies in a
+            table.
     """
     shown = safe_uri(uri)
     if is_metadata(uri) and format in ("auto", "iceberg"):
@@ -142,14 +146,15 @@ def format_of_table(uri: str, format: str) -> str | None:
     if kind is None and format in NAMES:
         mark = next(kind.mark for kind in KINDS if kind.name == format)
         raise ConfigurationError(
-            f"--input-format {format}: --input {shown} is no such table: there is no {mark}. Leave the option out."
+            f"--input-format {format}: --input {shown} is no such table: there is no {mark}. Leave"
+            " the option out."
         )
     if kind is None:
         refuse_inside(f"--input {shown}", uri)
         return None
     if format not in ("auto", kind.name):
         raise ConfigurationError(
-            f"--input-format {format}: --input {shown} is {kind.title} ({kind.mark}), and its files are not its rows. "
-            "Leave the option out."
+            f"--input-format {format}: --input {shown} is {kind.title} ({kind.mark}), and its files"
+            " are not its rows. Leave the option out."
         )
     return kind.name

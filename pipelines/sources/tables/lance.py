@@ -27,7 +27,9 @@ _AHEAD = 64 << 20  # bytes that Lance reads ahead; 2 GiB by default
 _OFFSET = 0xFFFFFFFF  # bits of a row's address that are its place in the fragment
 
 
-def inspect(splits: list[Split], options: SourceOptions) -> tuple[pa.Schema, list[Split], dict[str, Any]]:
+def inspect(
+    splits: list[Split], options: SourceOptions
+) -> tuple[pa.Schema, list[Split], dict[str, Any]]:
     """The columns and fragments of the newest version.
 
     Raises:
@@ -41,7 +43,11 @@ def inspect(splits: list[Split], options: SourceOptions) -> tuple[pa.Schema, lis
     ]
     columns = pa.schema((field.name, settled(plain_type(field.type))) for field in dataset.schema)
     snapshot = {"format": "lance", "version": dataset.version}
-    return columns, found, {SNAPSHOT: snapshot, _FRAGMENTS: [fragment.fragment_id for fragment in fragments]}
+    return (
+        columns,
+        found,
+        {SNAPSHOT: snapshot, _FRAGMENTS: [fragment.fragment_id for fragment in fragments]},
+    )
 
 
 def narrow(plan: SourcePlan) -> SourcePlan:
@@ -83,14 +89,22 @@ def read(plan: SourcePlan, split: Split, batch_rows: int, batch_bytes: int) -> I
                     return
     except (pa.ArrowException, OSError, ValueError) as error:
         yield from lost_rows(
-            plan, at, at + 1, 1, f"the fragment cannot be read from here on ({safe_text(str(error)):.300})"
+            plan,
+            at,
+            at + 1,
+            1,
+            f"the fragment cannot be read from here on ({safe_text(str(error)):.300})",
         )
 
 
 def _sql(bound: TypedBound) -> str:
     values = [_literal(value) for value in bound.values]
     name = f"`{bound.column}`"
-    return f"{name} IN ({', '.join(values)})" if len(values) > 1 else f"{name} {bound.operator} {values[0]}"
+    return (
+        f"{name} IN ({', '.join(values)})"
+        if len(values) > 1
+        else f"{name} {bound.operator} {values[0]}"
+    )
 
 
 def _literal(value: pa.Scalar) -> str:
@@ -119,4 +133,6 @@ def _open(uri: str, version: int | None, settings: Settings) -> Any:
     try:
         return lance.dataset(uri, version=version, storage_options=options_for(uri, settings))
     except (OSError, ValueError) as error:
-        raise ConfigurationError(f"--input {uri} cannot be read as a Lance dataset: {safe_text(str(error))}") from None
+        raise ConfigurationError(
+            f"--input {uri} cannot be read as a Lance dataset: {safe_text(str(error))}"
+        ) from None

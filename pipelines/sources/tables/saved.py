@@ -1,4 +1,5 @@
-"""Folders that ``datasets.save_to_disk`` wrote: Arrow streams, named by ``state.json``. Needs no library but Arrow."""
+"""Folders that ``datasets.save_to_disk`` wrote: Arrow streams, named by ``state.json``. Needs no
+library but Arrow."""
 
 from __future__ import annotations
 
@@ -18,32 +19,43 @@ from pipelines.sources.storage import Watched, kind_of, look_at, open_input, sto
 from pipelines.sources.tables.shared import SNAPSHOT
 
 
-def inspect(splits: list[Split], options: SourceOptions) -> tuple[pa.Schema, list[Split], dict[str, Any]]:
+def inspect(
+    splits: list[Split], options: SourceOptions
+) -> tuple[pa.Schema, list[Split], dict[str, Any]]:
     """The files and columns of the dataset.
 
     Raises:
-        ConfigurationError: It has several splits, was saved in a form that is not read, or a file is no Arrow stream.
+        ConfigurationError: It has several splits, was saved in a form that is not read, or a file
+            is no Arrow stream.
     """
     root = _root(options)
     state = _json(options, f"{root}/state.json")
     if state.get("_indices_files") or state.get("_indices_data_files"):
         raise ConfigurationError(
-            f"--input {options.uri}: this dataset was saved with a selection of its rows. Save it anew: "
-            "load_from_disk(path).flatten_indices().save_to_disk(other)."
+            f"--input {options.uri}: this dataset was saved with a selection of its rows. Save it"
+            " anew: load_from_disk(path).flatten_indices().save_to_disk(other)."
         )
     names = [file["filename"] for file in state.get("_data_files") or ()]
     if any("/" in name or name.startswith("..") for name in names):
-        raise ConfigurationError(f"--input {options.uri}: state.json names files outside of the folder.")
+        raise ConfigurationError(
+            f"--input {options.uri}: state.json names files outside of the folder."
+        )
     found = [Split(index, f"{root}/{name}", name) for index, name in enumerate(names)]
     media = {*DEFAULT_MEDIA_COLUMNS, *options.named_media.values()}
     columns: dict[str, pa.DataType] = {}
     for _, schema in look_at(found, _schema):
         for field in schema:
             columns[field.name] = merge(
-                columns.get(field.name, pa.null()), plain_type(field.type), media=field.name in media
+                columns.get(field.name, pa.null()),
+                plain_type(field.type),
+                media=field.name in media,
             )
     fields = [(name, settled(kind)) for name, kind in columns.items()]
-    return pa.schema(fields), found, {SNAPSHOT: {"format": "datasets", "fingerprint": state.get("_fingerprint")}}
+    return (
+        pa.schema(fields),
+        found,
+        {SNAPSHOT: {"format": "datasets", "fingerprint": state.get("_fingerprint")}},
+    )
 
 
 def narrow(plan: SourcePlan) -> SourcePlan:
@@ -59,8 +71,8 @@ def _root(options: SourceOptions) -> str:
     splits = [str(name) for name in _json(options, f"{root}/dataset_dict.json").get("splits", ())]
     if len(splits) != 1:
         raise ConfigurationError(
-            f"--input {options.uri} holds the splits {', '.join(splits)}. Give one of them, such as --input "
-            f"{root}/{splits[0] if splits else 'train'}."
+            f"--input {options.uri} holds the splits {', '.join(splits)}. Give one of them, such as"
+            f" --input {root}/{splits[0] if splits else 'train'}."
         )
     return f"{root}/{splits[0]}"
 
@@ -80,7 +92,9 @@ def _schema(split: Split) -> pa.Schema:
         except (pa.ArrowException, OSError) as error:
             if file.failed is not None:
                 raise
-            raise ConfigurationError(f"--input: {split.uri} cannot be read as an Arrow stream: {error}") from None
+            raise ConfigurationError(
+                f"--input: {split.uri} cannot be read as an Arrow stream: {error}"
+            ) from None
 
 
 def count(plan: SourcePlan, split: Split) -> int:
@@ -114,7 +128,9 @@ def read(plan: SourcePlan, split: Split, batch_rows: int, batch_bytes: int) -> I
         except (pa.ArrowException, OSError) as error:
             if file.failed is not None:
                 raise
-            yield from lost_rows(plan, at, at + 1, 1, f"the file cannot be read from here on ({error})")
+            yield from lost_rows(
+                plan, at, at + 1, 1, f"the file cannot be read from here on ({error})"
+            )
 
 
 def _chosen(plan: SourcePlan, file: Watched) -> pa.RecordBatchStreamReader:

@@ -13,7 +13,8 @@ SNAPSHOT = "snapshot"  # key in the details of a plan: the state of the table th
 
 
 def check_inside(root: str, uri: str) -> None:
-    """Refuses a file of a table that lies elsewhere: who wrote the table may not choose what else is read.
+    """Refuses a file of a table that lies elsewhere: who wrote the table may not choose what else
+    is read.
 
     Args:
         root: The folder of the table.
@@ -24,11 +25,14 @@ def check_inside(root: str, uri: str) -> None:
     """
     plain = check_scheme("--input", uri)
     if is_local(root):
-        inside = is_local(plain) and os.path.realpath(plain).startswith(f"{os.path.realpath(root)}{os.sep}")
+        inside = is_local(plain) and os.path.realpath(plain).startswith(
+            f"{os.path.realpath(root)}{os.sep}"
+        )
     else:
         inside = scheme_of(plain) is scheme_of(root) and split_uri(plain)[0] == split_uri(root)[0]
     if not inside:
         raise ConfigurationError(
-            f"--input {safe_uri(root)}: the table names a file elsewhere, {safe_uri(uri)}. Only tables whose files lie "
-            f"{'in their folder' if is_local(root) else 'in their bucket'} are read. Was it copied? Give the original."
+            f"--input {safe_uri(root)}: the table names a file elsewhere, {safe_uri(uri)}. Only"
+            f" tables whose files lie {'in their folder' if is_local(root) else 'in their bucket'}"
+            " are read. Was it copied? Give the original."
         )

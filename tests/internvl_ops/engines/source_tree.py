@@ -1,4 +1,5 @@
-"""Run by test_source_tree.py from a copied source tree: starts an engine, asks it, kills it. Prints JSON."""
+"""Run by test_source_tree.py from a copied source tree: starts an engine, asks it, kills it. Prints
+JSON."""
 
 import asyncio
 import json
@@ -26,15 +27,22 @@ async def main(model: str) -> dict[str, object]:
     request = Request("one", rendered.token_ids, tiles, rendered.images, ["one"])
     completion = await engine.generate(request, Sampling(8, ignore_stop=True))
     longest = Renderer(checkpoint).render("Describe.", [41])
-    big = Request("big", longest.token_ids, np.zeros((41, 3, 112, 112), np.uint8), longest.images, ["big"])
+    big = Request(
+        "big", longest.token_ids, np.zeros((41, 3, 112, 112), np.uint8), longest.images, ["big"]
+    )
     await engine.generate(big, Sampling(1))
 
-    long = [asyncio.create_task(engine.generate(request, Sampling(5000, ignore_stop=True))) for _ in range(2)]
+    long = [
+        asyncio.create_task(engine.generate(request, Sampling(5000, ignore_stop=True)))
+        for _ in range(2)
+    ]
     while engine.unfinished < 2:
         await asyncio.sleep(0)
     alive_before = not engine.dead
     (core,) = [
-        child for child in psutil.Process().children(recursive=True) if "EngineCore" in " ".join(child.cmdline())
+        child
+        for child in psutil.Process().children(recursive=True)
+        if "EngineCore" in " ".join(child.cmdline())
     ]
     os.kill(core.pid, signal.SIGKILL)
     under_way = await asyncio.gather(*long, return_exceptions=True)

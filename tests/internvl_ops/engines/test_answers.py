@@ -41,11 +41,15 @@ def always(server: ModelServer) -> Iterator[Callable[[Any], Any]]:
 
 def ask(server: ModelServer, reply: Any, *, watched: bool = True) -> Completion:
     async def whole() -> Completion:
-        engine = OpenAIEngine(server.url, "tiny", patience=Patience(away_s=1, attempts=1, pause_s=0.01))
+        engine = OpenAIEngine(
+            server.url, "tiny", patience=Patience(away_s=1, attempts=1, pause_s=0.01)
+        )
         await engine.start()
         try:
             request = Request("one", chat=Chat("What is it?"))
-            return await engine.generate(request, Sampling(), (lambda _: False) if watched else None)
+            return await engine.generate(
+                request, Sampling(), (lambda _: False) if watched else None
+            )
         finally:
             engine.shutdown()
 
@@ -54,7 +58,10 @@ def ask(server: ModelServer, reply: Any, *, watched: bool = True) -> Completion:
 
 
 def said(content: Any, reason: Any = None, **more: Any) -> dict[str, Any]:
-    return {"choices": [{"index": 0, "delta": {"content": content}, "finish_reason": reason}], **more}
+    return {
+        "choices": [{"index": 0, "delta": {"content": content}, "finish_reason": reason}],
+        **more,
+    }
 
 
 def ended(**choice: Any) -> dict[str, Any]:
@@ -82,12 +89,25 @@ PARTS = (said("A red "), said("square."))
         stream(*PARTS),
         stream(*PARTS, ended(message={"role": "assistant", "content": "A red square."})),
         stream(ended(message={"content": "A red square."})),
-        stream(said([{"type": "text", "text": "A red "}, {"type": "text", "text": "square."}]), ended(delta={})),
+        stream(
+            said([{"type": "text", "text": "A red "}, {"type": "text", "text": "square."}]),
+            ended(delta={}),
+        ),
         stream({"choices": [{"text": "A red square.", "finish_reason": "stop"}]}),
         stream({"choices": [{"delta": {"role": "assistant"}}]}, *PARTS, ended(delta={})),
-        stream([], None, 3, "x", {"choices": [None]}, {"choices": {}}, *PARTS, ended(delta={}, token_ids=None)),
+        stream(
+            [],
+            None,
+            3,
+            "x",
+            {"choices": [None]},
+            {"choices": {}},
+            *PARTS,
+            ended(delta={}, token_ids=None),
+        ),
         stream(*({**part, "error": None} for part in PARTS), ended(delta={}, logprobs=[])),
-        b": keep-alive\n\nevent: message\nid: 1\nretry: 10\ndata:\n\n" + stream(*PARTS, ended(delta={})),
+        b": keep-alive\n\nevent: message\nid: 1\nretry: 10\ndata:\n\n"
+        + stream(*PARTS, ended(delta={})),
         stream(*PARTS, ended(delta={})).replace(b"\n", b"\r\n"),
         stream(*PARTS, ended(delta={})).replace(b"\n\n", b"\n"),
         stream(*PARTS, ended(delta={})).replace(b"data: ", b"data:"),
@@ -165,7 +185,9 @@ def test_what_the_server_calls_no_answer(server: ModelServer, reason: str) -> No
         ("many", None),
     ],
 )
-def test_numbers_of_tokens(server: ModelServer, watched: bool, number: Any, counted: int | None) -> None:
+def test_numbers_of_tokens(
+    server: ModelServer, watched: bool, number: Any, counted: int | None
+) -> None:
     body = completion() | {"usage": {"prompt_tokens": number, "completion_tokens": number}}
     answer = ask(server, says(body), watched=watched)
     assert answer.text == "A square."
@@ -198,7 +220,9 @@ def test_an_empty_answer_is_one(server: ModelServer, content: Any) -> None:
         stream({"error": {"message": "half \ud83d"}}),
     ],
 )
-def test_what_is_no_answer_is_one_units_error(server: ModelServer, always: Callable[[Any], Any], sent: bytes) -> None:
+def test_what_is_no_answer_is_one_units_error(
+    server: ModelServer, always: Callable[[Any], Any], sent: bytes
+) -> None:
     with pytest.raises(UnitError) as error:
         ask(server, always(sends(sent)))
     assert error.value.kind == "engine_failed"
@@ -212,7 +236,10 @@ def test_an_answer_nested_beyond_measure_is_one_units_error(server: ModelServer)
 
 def test_a_prompt_too_long_said_within_the_stream(server: ModelServer) -> None:
     with pytest.raises(UnitError) as error:
-        ask(server, sends(stream({"error": {"message": "the maximum context length is 8192 tokens"}})))
+        ask(
+            server,
+            sends(stream({"error": {"message": "the maximum context length is 8192 tokens"}})),
+        )
     assert error.value.kind == "prompt_too_long"
 
 
@@ -221,7 +248,11 @@ def test_a_server_whose_streams_are_no_answers_is_asked_for_the_whole_answer(
 ) -> None:
     async def reply(request: web.Request) -> web.StreamResponse:
         asked = await request.json()
-        made = sends(b"data: []\n\ndata: [DONE]\n\n") if asked.get("stream") else says(completion("whole"))
+        made = (
+            sends(b"data: []\n\ndata: [DONE]\n\n")
+            if asked.get("stream")
+            else says(completion("whole"))
+        )
         response = made(request)
         return await response if asyncio.iscoroutine(response) else response
 

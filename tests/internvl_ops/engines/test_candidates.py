@@ -33,7 +33,11 @@ def transformers_engine(checkpoint: Checkpoint) -> Iterator[RunningEngine]:
 def asked(checkpoint: Checkpoint, tiles: int) -> Request:
     rendered = Renderer(checkpoint).render("How good is it, from 0 to 10?", [tiles] * bool(tiles))
     size = checkpoint.tile_size
-    drawn = np.random.default_rng(1).integers(0, 256, (tiles, 3, size, size), np.uint8) if tiles else None
+    drawn = (
+        np.random.default_rng(1).integers(0, 256, (tiles, 3, size, size), np.uint8)
+        if tiles
+        else None
+    )
     return Request("asked", rendered.token_ids, drawn, rendered.images, ["picture"] * bool(tiles))
 
 
@@ -55,16 +59,26 @@ def test_two_engines_give_the_same(
     assert 0 < sum(map(math.exp, ours.candidates)) < 1
 
 
-def test_they_are_what_the_answer_itself_has(checkpoint: Checkpoint, vllm_engine: RunningEngine) -> None:
+def test_they_are_what_the_answer_itself_has(
+    checkpoint: Checkpoint, vllm_engine: RunningEngine
+) -> None:
     """A candidate of one token, against the log-probabilities of a generated token."""
     request = asked(checkpoint, 0)
     answer = vllm_engine.generate(request, Sampling(1, logprobs=20, ignore_stop=True))
     tokenizer = Tokenizer(checkpoint)
     texts = {tokenizer.decode([token], keep_special=True): token for token in answer.logprobs[0]}
-    likely = tuple(text for text, token in texts.items() if candidate_ids_or_none(tokenizer, text) == [(token,)])
+    likely = tuple(
+        text
+        for text, token in texts.items()
+        if candidate_ids_or_none(tokenizer, text) == [(token,)]
+    )
     assert likely
-    again = vllm_engine.generate(replace(request, request_id="again"), Sampling(1, candidates=likely))
-    assert again.candidates == pytest.approx([answer.logprobs[0][texts[text]] for text in likely], abs=1e-4)
+    again = vllm_engine.generate(
+        replace(request, request_id="again"), Sampling(1, candidates=likely)
+    )
+    assert again.candidates == pytest.approx(
+        [answer.logprobs[0][texts[text]] for text in likely], abs=1e-4
+    )
 
 
 def candidate_ids_or_none(tokenizer: Tokenizer, text: str) -> list[Ids] | None:

@@ -1,4 +1,5 @@
-"""Nothing is asked or answered past the context that a checkpoint was trained for, whatever its config promises."""
+"""Nothing is asked or answered past the context that a checkpoint was trained for, whatever its
+config promises."""
 
 from __future__ import annotations
 
@@ -28,9 +29,13 @@ CONTEXT = 1024
 DYNAMIC = {"type": "dynamic", "factor": 2.0}
 SPELLINGS: dict[str, dict[str, Any]] = {
     "dynamic": {"rope_scaling": DYNAMIC},
-    "dynamic as rope parameters": {"rope_parameters": {"rope_type": "dynamic", "factor": 3.0, "rope_theta": 1e6}},
+    "dynamic as rope parameters": {
+        "rope_parameters": {"rope_type": "dynamic", "factor": 3.0, "rope_theta": 1e6}
+    },
     "linear": {"rope_scaling": {"type": "linear", "factor": 4.0}},
-    "yarn": {"rope_scaling": {"type": "yarn", "factor": 4.0, "original_max_position_embeddings": CONTEXT}},
+    "yarn": {
+        "rope_scaling": {"type": "yarn", "factor": 4.0, "original_max_position_embeddings": CONTEXT}
+    },
     "null": {"rope_scaling": None},
 }
 
@@ -46,7 +51,9 @@ def scaled(folder: Path, copy: Path, **language: Any) -> Checkpoint:
 
 @pytest.fixture(scope="module")
 def dynamic(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
-    return scaled(tiny_checkpoint, tmp_path_factory.mktemp("dynamic") / "model", rope_scaling=DYNAMIC)
+    return scaled(
+        tiny_checkpoint, tmp_path_factory.mktemp("dynamic") / "model", rope_scaling=DYNAMIC
+    )
 
 
 @pytest.fixture(scope="module", params=["vllm", "transformers"])
@@ -81,7 +88,9 @@ class TestOneRequest:
 
     @pytest.mark.parametrize("tokens", [CONTEXT, CONTEXT + 1, 1500, 2 * CONTEXT + 1])
     def test_above_it_is_refused_with_numbers(self, engine: RunningEngine, tokens: int) -> None:
-        with pytest.raises(UnitError, match=rf"prompt is {tokens} tokens; the context is {CONTEXT}") as refused:
+        with pytest.raises(
+            UnitError, match=rf"prompt is {tokens} tokens; the context is {CONTEXT}"
+        ) as refused:
             engine.generate(prompt(tokens), Sampling(8))
         assert refused.value.kind == "prompt_too_long"
 
@@ -120,8 +129,11 @@ class TestAConversation:
         assert f"the context is {CONTEXT}" in refused.value.message
 
     def test_asking_again_counts(self, plain: RunningEngine) -> None:
-        class Free:  # an engine that holds no answer to a form, so that one has to be asked for again
-            async def generate(self, request: Request, sampling: Sampling, watch: Watch | None = None) -> Completion:
+        # an engine that holds no answer to a form, so that one has to be asked for again
+        class Free:
+            async def generate(
+                self, request: Request, sampling: Sampling, watch: Watch | None = None
+            ) -> Completion:
                 return await plain.engine.generate(request, replace(sampling, choices=()), watch)
 
         renderer = Renderer(plain.engine.checkpoint)
@@ -150,11 +162,15 @@ class TestWhatAConfigPromises:
         self, tiny_checkpoint: Path, tmp_path: Path, name: str, kind: str
     ) -> None:
         rope = {name: {"rope_type": kind, "short_factor": [1.0], "long_factor": [2.0]}}
-        read = scaled(tiny_checkpoint, tmp_path / "model", original_max_position_embeddings=512, **rope)
+        read = scaled(
+            tiny_checkpoint, tmp_path / "model", original_max_position_embeddings=512, **rope
+        )
         assert (read.context_length, read.served_context) == (CONTEXT, 512)
 
     def test_an_own_length_counts(self, dynamic: Checkpoint) -> None:
-        engine = TransformersEngine(dynamic, engine_args={"max_model_len": 1500, "dtype": "float32"})
+        engine = TransformersEngine(
+            dynamic, engine_args={"max_model_len": 1500, "dtype": "float32"}
+        )
         assert engine.context_length == 1500
         engine._check(prompt(1499))
         with pytest.raises(UnitError, match="the context is 1500"):
@@ -165,7 +181,9 @@ class TestServing:
     def test_the_server_is_started_with_it(self, dynamic: Checkpoint) -> None:
         assert context_options(dynamic, ["--port", "80"]) == ["--max-model-len", str(CONTEXT)]
 
-    @pytest.mark.parametrize("own", [["--max-model-len", "9"], ["--max-model-len=9"], ["--max_model_len", "9"]])
+    @pytest.mark.parametrize(
+        "own", [["--max-model-len", "9"], ["--max-model-len=9"], ["--max_model_len", "9"]]
+    )
     def test_unless_the_user_says_another(self, dynamic: Checkpoint, own: list[str]) -> None:
         assert context_options(dynamic, own) == []
 

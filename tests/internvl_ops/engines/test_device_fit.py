@@ -1,4 +1,5 @@
-"""A checkpoint that the devices cannot run is refused before it is loaded, with what to do instead."""
+"""A checkpoint that the devices cannot run is refused before it is loaded, with what to do
+instead."""
 
 from __future__ import annotations
 
@@ -20,7 +21,11 @@ from internvl_ops.models.checkpoints.config import Checkpoint, load_checkpoint
 from internvl_ops.models.family.registry import REGISTRY
 
 AWQ = {"quant_method": "awq", "bits": 4, "group_size": 128, "zero_point": True, "version": "gemm"}
-INT8 = {"quant_method": "bitsandbytes", "load_in_8bit": True, "llm_int8_skip_modules": ["vision_model", "mlp1"]}
+INT8 = {
+    "quant_method": "bitsandbytes",
+    "load_in_8bit": True,
+    "llm_int8_skip_modules": ["vision_model", "mlp1"],
+}
 GPU_24, GPU_80 = 24 * 10**9, 80 * 10**9
 
 
@@ -37,7 +42,9 @@ def quantised(folder: Path, settings: dict[str, Any], *, in_language: bool = Fal
     return load_checkpoint(str(folder))
 
 
-def published(checkpoint: Checkpoint, name: str, bits: Any = 16, quantization: str | None = None) -> Checkpoint:
+def published(
+    checkpoint: Checkpoint, name: str, bits: Any = 16, quantization: str | None = None
+) -> Checkpoint:
     """A checkpoint with the sizes of a published one."""
     architecture = next(entry.architecture for entry in REGISTRY if name == entry.name)
     return replace(
@@ -55,13 +62,18 @@ class TestMemory:
             check_memory(checkpoint, device, **options)
         return str(refused.value)
 
-    @pytest.mark.parametrize(("name", "device"), [("InternVL2_5-8B", GPU_24), ("InternVL2_5-26B", GPU_80)])
+    @pytest.mark.parametrize(
+        ("name", "device"), [("InternVL2_5-8B", GPU_24), ("InternVL2_5-26B", GPU_80)]
+    )
     def test_what_fits(self, checkpoint: Checkpoint, name: str, device: int) -> None:
         check_memory(published(checkpoint, name), device)
 
     def test_too_little_says_how_much_and_on_how_many(self, checkpoint: Checkpoint) -> None:
         message = self.refusal(published(checkpoint, "InternVL2_5-78B"), GPU_80)
-        assert "OpenGVLab/InternVL2_5-78B needs 149.3 GiB on each of 1 device(s): 146.0 for weights" in message
+        assert (
+            "OpenGVLab/InternVL2_5-78B needs 149.3 GiB on each of 1 device(s): 146.0 for weights"
+            in message
+        )
         assert "There are 74.5 GiB, of which 92% are used" in message
         assert "`tensor_parallel`=4" in message
         check_memory(published(checkpoint, "InternVL2_5-78B"), GPU_80, tensor_parallel=4)
@@ -74,16 +86,22 @@ class TestMemory:
 
     def test_files_that_are_quantised_count_as_they_are(self, checkpoint: Checkpoint) -> None:
         check_memory(published(checkpoint, "InternVL2_5-78B", 4, "awq"), GPU_80)
-        assert "quantization" not in self.refusal(published(checkpoint, "InternVL2_5-78B", 4, "awq"), GPU_24)
+        assert "quantization" not in self.refusal(
+            published(checkpoint, "InternVL2_5-78B", 4, "awq"), GPU_24
+        )
 
     def test_a_cpu_is_offered_what_it_can(self, checkpoint: Checkpoint) -> None:
-        message = self.refusal(published(checkpoint, "InternVL2_5-8B"), 12 * GIB, utilization=1, on_cpu=True)
+        message = self.refusal(
+            published(checkpoint, "InternVL2_5-8B"), 12 * GIB, utilization=1, on_cpu=True
+        )
         assert "int8_per_channel_weight_only" in message
         assert "fp8" not in message
         assert "`tensor_parallel`" not in message
 
     def test_nothing_helps(self, checkpoint: Checkpoint) -> None:
-        assert "smaller checkpoint" in self.refusal(published(checkpoint, "InternVL3_5-241B-A28B"), 8 * GIB)
+        assert "smaller checkpoint" in self.refusal(
+            published(checkpoint, "InternVL3_5-241B-A28B"), 8 * GIB
+        )
 
     def test_float32_is_twice_as_much(self, checkpoint: Checkpoint) -> None:
         model = published(checkpoint, "InternVL2_5-8B")
@@ -112,7 +130,9 @@ class TestQuantised:
         with pytest.raises(ConfigurationError, match="Install vllm-bnb-plugin"):
             VllmEngine(quantised(copy, INT8))
 
-    def test_bitsandbytes_with_its_plugin(self, copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_bitsandbytes_with_its_plugin(
+        self, copy: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(device_fit.importlib.util, "find_spec", lambda _: object())
         checkpoint = quantised(copy, INT8)
         expected = {"quantization": "bitsandbytes", "load_format": "bitsandbytes"}
@@ -122,7 +142,9 @@ class TestQuantised:
 
     @pytest.mark.parametrize("method", ["fp8", "fp8_per_block", "mxfp8", "nvfp4_per_token"])
     def test_what_a_cpu_cannot_compute(self, checkpoint: Checkpoint, method: str) -> None:
-        with pytest.raises(ConfigurationError, match=r"CPUs cannot compute with it.*int8_per_channel_weight_only"):
+        with pytest.raises(
+            ConfigurationError, match=r"CPUs cannot compute with it.*int8_per_channel_weight_only"
+        ):
             check_quantization(checkpoint, {"quantization": method}, on_cpu=True)
         check_quantization(checkpoint, {"quantization": method}, on_cpu=False)
 

@@ -13,7 +13,8 @@ from internvl_ops.engines.device_load import DeviceLoad
 
 
 class Driver(ModuleType):
-    """NVML's Python module as far as it is used, with two devices that have always computed half of the time."""
+    """NVML's Python module as far as it is used, with two devices that have always computed half of
+    the time."""
 
     class NVMLError(Exception):
         pass
@@ -58,8 +59,12 @@ def test_without_a_driver_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> No
     assert DeviceLoad().busy_s is None
 
 
-@pytest.mark.parametrize(("visible", "asked"), [(None, {0, 1}), ("1", {1}), ("GPU-ab,GPU-cd", {"GPU-ab", "GPU-cd"})])
-def test_of_the_devices_that_may_be_used(visible: str | None, asked: set, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("visible", "asked"), [(None, {0, 1}), ("1", {1}), ("GPU-ab,GPU-cd", {"GPU-ab", "GPU-cd"})]
+)
+def test_of_the_devices_that_may_be_used(
+    visible: str | None, asked: set, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)

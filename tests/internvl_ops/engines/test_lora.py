@@ -1,4 +1,5 @@
-"""A LoRA adapter changes the answers as adding its matrices to the weights does; a wrong one is refused at once."""
+"""A LoRA adapter changes the answers as adding its matrices to the weights does; a wrong one is
+refused at once."""
 
 from __future__ import annotations
 
@@ -23,12 +24,20 @@ from tests.reference.internvl import ReferenceInternVL
 
 RANK, ALPHA = 4, 8
 MODULES = {
-    "qwen2": ["self_attn.q_proj", "self_attn.v_proj", "self_attn.o_proj", "mlp.gate_proj", "mlp.down_proj"],
+    "qwen2": [
+        "self_attn.q_proj",
+        "self_attn.v_proj",
+        "self_attn.o_proj",
+        "mlp.gate_proj",
+        "mlp.down_proj",
+    ],
     "internlm2": ["attention.wqkv", "attention.wo", "feed_forward.w1", "feed_forward.w2"],
 }
 
 
-def write_adapter(out: Path, checkpoint: Path, language: str, **config: Any) -> dict[str, torch.Tensor]:
+def write_adapter(
+    out: Path, checkpoint: Path, language: str, **config: Any
+) -> dict[str, torch.Tensor]:
     """An adapter of every layer as PEFT saves it; returns what it adds to each weight."""
     generator = torch.Generator().manual_seed(3)
     reference = ReferenceInternVL(checkpoint)
@@ -66,7 +75,9 @@ def test_equals_the_merged_weights(tmp_path: Path, language: str) -> None:
     tiles = np.random.default_rng(0).integers(0, 256, (3, 3, size, size), dtype=np.uint8)
     rendered = renderer.render("Describe.", [3])
     arguments = {"dtype": "float32"}
-    running = RunningEngine(VllmEngine(checkpoint, lora=f"mine={tmp_path / 'adapter'}", engine_args=arguments))
+    running = RunningEngine(
+        VllmEngine(checkpoint, lora=f"mine={tmp_path / 'adapter'}", engine_args=arguments)
+    )
     try:
         request = Request("lora", rendered.token_ids, tiles, rendered.images, ["picture"])
         answer = running.generate(request, Sampling(6, ignore_stop=True, logprobs=20))
@@ -77,7 +88,11 @@ def test_equals_the_merged_weights(tmp_path: Path, language: str) -> None:
         context_id = renderer.tokenizer.image_context_id
         expected = reference.logprobs(rendered.token_ids, answer.token_ids[:-1], tiles, context_id)
         positions = enumerate(answer.logprobs)
-        return max(abs(float(expected[at, token]) - value) for at, top in positions for token, value in top.items())
+        return max(
+            abs(float(expected[at, token]) - value)
+            for at, top in positions
+            for token, value in top.items()
+        )
 
     plain = ReferenceInternVL(folder)
     assert difference(plain) > 0.1
@@ -108,7 +123,10 @@ class TestRefusals:
 
     def test_no_such_folder(self, checkpoint: Checkpoint) -> None:
         message = self.refusal("mine=/no/such", checkpoint)
-        assert "`lora`=mine=/no/such: no adapter_config.json and no adapter_model.safetensors" in message
+        assert (
+            "`lora`=mine=/no/such: no adapter_config.json and no adapter_model.safetensors"
+            in message
+        )
 
     def test_another_kind_of_adapter(self, adapter: Path, checkpoint: Checkpoint) -> None:
         self.change(adapter, peft_type="IA3")
@@ -132,4 +150,6 @@ class TestRefusals:
         self.change(adapter, base_model_name_or_path="OpenGVLab/InternVL2-8B")
         other = load_checkpoint(str(make_tiny_checkpoint(tmp_path / "InternVL2_5-8B")))
         assert "was trained on OpenGVLab/InternVL2-8B" in self.refusal(adapter, other)
-        load_adapter(str(adapter), load_checkpoint(str(make_tiny_checkpoint(tmp_path / "InternVL2-8B"))))
+        load_adapter(
+            str(adapter), load_checkpoint(str(make_tiny_checkpoint(tmp_path / "InternVL2-8B")))
+        )

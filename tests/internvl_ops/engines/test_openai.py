@@ -1,5 +1,5 @@
-"""The endpoint as an engine: what is sent, what is asked again, and what an error becomes. The real server's side is
-in test_serve.py."""
+"""The endpoint as an engine: what is sent, what is asked again, and what an error becomes. The real
+server's side is in test_serve.py."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ from testing.model_server import ModelServer, completion, hangs, hangs_up, refus
 
 QUICK = Patience(away_s=2, answer_s=5, pause_s=0.01)
 KEY = "sk-very-secret"
-TOO_LONG = "This model's maximum context length is 8192 tokens. However, your prompt contains 9000 input tokens."
+TOO_LONG = (
+    "This model's maximum context length is 8192 tokens. However, your prompt contains 9000 input"
+    " tokens."
+)
 
 
 @pytest.fixture
@@ -79,7 +82,9 @@ class TestWhatIsSent:
         assert body["skip_special_tokens"] is False
         assert server.headers["Authorization"] == f"Bearer {KEY}"
 
-    def test_without_a_key_none_is_sent(self, server: ModelServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_without_a_key_none_is_sent(
+        self, server: ModelServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.delenv("OPENAI_API_KEY")
         answer(server)
         assert "Authorization" not in server.headers
@@ -89,36 +94,60 @@ class TestWhatIsSent:
         data = picture(kind)
         answer(server, asked("<image>\nWhat is it?", data))
         image, text = content(server)
-        assert image["image_url"]["url"] == f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+        assert (
+            image["image_url"]["url"]
+            == f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+        )
         assert text == {"type": "text", "text": "What is it?"}
 
     def test_a_uri_as_it_is(self, server: ModelServer) -> None:
         answer(server, asked("<image>\nWhat is it?", "https://example.org/a.jpg"))
-        assert content(server)[0] == {"type": "image_url", "image_url": {"url": "https://example.org/a.jpg"}}
+        assert content(server)[0] == {
+            "type": "image_url",
+            "image_url": {"url": "https://example.org/a.jpg"},
+        }
 
     @pytest.mark.parametrize(
         ("question", "shapes"),
         [
             ("<image>\nWhat is it?", [None, "What is it?"]),
-            ("Image-1: <image>\nImage-2: <image>\nSame?", ["Image-1: ", None, "\nImage-2: ", None, "\nSame?"]),
+            (
+                "Image-1: <image>\nImage-2: <image>\nSame?",
+                ["Image-1: ", None, "\nImage-2: ", None, "\nSame?"],
+            ),
             ("<image> or <image>?", [None, " or ", None, "?"]),
             ("What is <image>", ["What is ", None, ""]),
         ],
     )
-    def test_pictures_between_texts(self, server: ModelServer, question: str, shapes: list[str | None]) -> None:
+    def test_pictures_between_texts(
+        self, server: ModelServer, question: str, shapes: list[str | None]
+    ) -> None:
         answer(server, asked(question, *["https://example.org/a.jpg"] * question.count("<image>")))
         assert [part.get("text") for part in content(server)] == shapes
 
     def test_earlier_turns(self, server: ModelServer) -> None:
-        request = Request("one", chat=Chat("And now?", [("<image>\nWhat?", "A dog.")], ["https://example.org/a"]))
+        request = Request(
+            "one", chat=Chat("And now?", [("<image>\nWhat?", "A dog.")], ["https://example.org/a"])
+        )
         answer(server, request)
-        assert [message["role"] for message in server.bodies[-1]["messages"]] == ["user", "assistant", "user"]
+        assert [message["role"] for message in server.bodies[-1]["messages"]] == [
+            "user",
+            "assistant",
+            "user",
+        ]
         assert [part["type"] for part in content(server, 0)] == ["image_url", "text"]
         assert (content(server, 1), content(server, 2)) == ("A dog.", "And now?")
 
     def test_sampling(self, server: ModelServer) -> None:
         sampling = Sampling(
-            5, 0.7, 0.9, 1.2, seed=3, stop_token_ids=(9,), ignore_stop=True, json_schema='{"type": "object"}'
+            5,
+            0.7,
+            0.9,
+            1.2,
+            seed=3,
+            stop_token_ids=(9,),
+            ignore_stop=True,
+            json_schema='{"type": "object"}',
         )
         answer(server, sampling=sampling)
         expected = {
@@ -138,7 +167,11 @@ class TestWhatIsSent:
         assert "top_k" not in server.bodies[-1]  # OpenAI's own servers refuse it
         answer(server, sampling=Sampling(top_k=20))
         assert server.bodies[-1]["top_k"] == 20
-        answer(server, sampling=Sampling(choices=("yes", "no")), extra_body={"top_k": 4, "temperature": 0.1})
+        answer(
+            server,
+            sampling=Sampling(choices=("yes", "no")),
+            extra_body={"top_k": 4, "temperature": 0.1},
+        )
         body = server.bodies[-1]
         assert body["structured_outputs"] == {"choice": ["yes", "no"]}
         assert (body["top_k"], body["temperature"]) == (4, 0.1)
@@ -175,7 +208,13 @@ class TestAnswers:
         assert answer(server).text == "<ref>car</ref>"
 
     def test_token_ids_and_logprobs_of_a_server_that_has_them(self, server: ModelServer) -> None:
-        tokens = [{"token": "token_id:5", "logprob": -0.1, "top_logprobs": [{"token": "token_id:8", "logprob": -2}]}]
+        tokens = [
+            {
+                "token": "token_id:5",
+                "logprob": -0.1,
+                "top_logprobs": [{"token": "token_id:8", "logprob": -2}],
+            }
+        ]
         server.script = [says(completion(token_ids=[5], logprobs={"content": tokens}))]
         given = answer(server, sampling=Sampling(logprobs=1))
         assert (given.token_ids, given.logprobs) == ([5], [{5: -0.1, 8: -2.0}])
@@ -207,11 +246,19 @@ class TestAnswers:
     def test_a_watched_answer_that_ends_by_itself(self, server: ModelServer) -> None:
         server.script = [streams("A ", "red ", "square.")]
         given = answer(server, watch=lambda _: False)
-        assert (given.finish_reason, given.text, given.completion_tokens) == ("stop", "A red square.", 3)
+        assert (given.finish_reason, given.text, given.completion_tokens) == (
+            "stop",
+            "A red square.",
+            3,
+        )
 
     def test_a_server_that_does_not_stream(self, server: ModelServer) -> None:
         given = answer(server, watch=lambda _: False)
-        assert (given.text, given.finish_reason, given.completion_tokens) == ("A square.", "stop", 3)
+        assert (given.text, given.finish_reason, given.completion_tokens) == (
+            "A square.",
+            "stop",
+            3,
+        )
 
     def test_without_streaming(self, server: ModelServer) -> None:
         assert answer(server, watch=lambda _: True, streams=False).finish_reason == "stop"
@@ -237,7 +284,9 @@ class TestAskedAgain:
         assert answer(server).text == "A square."
         assert len(server.bodies) == 3
 
-    @pytest.mark.parametrize("trouble", [streams("A ", end=False), says("data: {]\n\n"), refuses(500)])
+    @pytest.mark.parametrize(
+        "trouble", [streams("A ", end=False), says("data: {]\n\n"), refuses(500)]
+    )
     def test_a_stream_that_breaks(self, server: ModelServer, trouble: Any) -> None:
         server.script = [trouble, streams("A square.")]
         assert answer(server, watch=lambda _: False).text == "A square."
@@ -283,7 +332,9 @@ class TestGivenUp:
             (413, "payload", "engine_failed"),
         ],
     )
-    def test_a_request_that_is_refused(self, server: ModelServer, status: int, words: str, kind: str) -> None:
+    def test_a_request_that_is_refused(
+        self, server: ModelServer, status: int, words: str, kind: str
+    ) -> None:
         server.script = [refuses(status, words)]
         with pytest.raises(UnitError) as error:
             answer(server)
@@ -295,7 +346,11 @@ class TestGivenUp:
         server.otherwise = refuses(500, "out of memory")
         with pytest.raises(UnitError, match="out of memory") as error:
             answer(server)
-        assert (error.value.kind, error.value.attempts, len(server.bodies)) == ("engine_failed", 3, 3)
+        assert (error.value.kind, error.value.attempts, len(server.bodies)) == (
+            "engine_failed",
+            3,
+            3,
+        )
 
     def test_an_answer_that_takes_too_long(self, server: ModelServer) -> None:
         server.otherwise = hangs
@@ -316,10 +371,16 @@ class TestGivenUp:
             (403, "no", "OPENAI_API_KEY"),
             (404, "The model `tiny` does not exist", "`model`"),
             (307, "", "`base_url`"),
-            (400, "Per-request mm_processor_kwargs are disabled by default", "`trust_request_mm_kwargs`"),
+            (
+                400,
+                "Per-request mm_processor_kwargs are disabled by default",
+                "`trust_request_mm_kwargs`",
+            ),
         ],
     )
-    def test_what_every_request_would_meet(self, server: ModelServer, status: int, words: str, said: str) -> None:
+    def test_what_every_request_would_meet(
+        self, server: ModelServer, status: int, words: str, said: str
+    ) -> None:
         server.script = [refuses(status, words)]
         with pytest.raises(ConfigurationError) as error:
             answer(server)
@@ -337,7 +398,8 @@ class TestGivenUp:
         assert f"http://127.0.0.1:{server.port}/v1" in str(error.value)
 
     def test_a_server_that_comes_back_after_that(self, server: ModelServer) -> None:
-        """Whoever gave up is asked again once it is back, as with an engine that was started anew."""
+        """Whoever gave up is asked again once it is back, as with an engine that was started
+        anew."""
 
         def dies(request: web.Request) -> web.Response:
             asyncio.get_running_loop().create_task(server._runner.cleanup())
@@ -393,7 +455,9 @@ class TestStarting:
 
     def test_asked_before_anything_starts(self, server: ModelServer) -> None:
         assert asyncio.run(check_served(server.url, "tiny")) is None
-        with pytest.raises(ConfigurationError, match=r"It serves tiny\. Did you mean .`model`=tiny\?"):
+        with pytest.raises(
+            ConfigurationError, match=r"It serves tiny\. Did you mean .`model`=tiny\?"
+        ):
             asyncio.run(check_served(server.url, "tinny"))
         server.models = refuses(503)
         assert "is away" in (asyncio.run(check_served(server.url, "tiny")) or "")
@@ -401,7 +465,11 @@ class TestStarting:
     @pytest.mark.parametrize("place", ["127.0.0.1:99999", "127.0.0.1:1", "[::1"])
     def test_a_password_in_the_address_is_never_shown(self, place: str) -> None:
         with pytest.raises((ConfigurationError, EngineDead, ValueError)) as error:
-            asyncio.run(OpenAIEngine(f"http://me:s3cr3t@{place}/v1", "tiny", patience=Patience(away_s=0)).start())
+            asyncio.run(
+                OpenAIEngine(
+                    f"http://me:s3cr3t@{place}/v1", "tiny", patience=Patience(away_s=0)
+                ).start()
+            )
         assert "s3cr3t" not in str(error.value)
 
     def test_nobody_there(self, server: ModelServer) -> None:

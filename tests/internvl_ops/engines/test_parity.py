@@ -1,7 +1,8 @@
 """The project's path through vLLM gives what a plain-torch forward of the same weights gives.
 
-Greedy tokens are compared, and the log-probabilities of the twenty likeliest tokens at each of them. In float32 the
-two agree to 2e-5; a wrong order of tiles, channels or patches is off by 1 or more, which is tested too.
+Greedy tokens are compared, and the log-probabilities of the twenty likeliest tokens at each of
+them. In float32 the two agree to 2e-5; a wrong order of tiles, channels or patches is off by 1 or
+more, which is tested too.
 """
 
 from __future__ import annotations
@@ -26,7 +27,13 @@ TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.5}  # of log-probabilities
 NOTICED = 0.9  # least difference that a wrong variant makes
 
 # size of the image → the grid that the cards' rule gives it, for tiles of 112
-GRIDS = {(90, 100): (1, 1), (219, 121): (2, 1), (331, 223): (3, 2), (107, 457): (1, 4), (448, 336): (4, 3)}
+GRIDS = {
+    (90, 100): (1, 1),
+    (219, 121): (2, 1),
+    (331, 223): (3, 2),
+    (107, 457): (1, 4),
+    (448, 336): (4, 3),
+}
 WRONG = {
     "BGR": Variant(channels=(2, 1, 0)),
     "mean and deviation of another model": Variant(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
@@ -48,7 +55,8 @@ def picture(width: int, height: int, seed: int = 0) -> Image.Image:
 
 
 class Comparison:
-    """One prompt through both: the project's tiles and prompt through vLLM, the reference's own tiles through torch."""
+    """One prompt through both: the project's tiles and prompt through vLLM, the reference's own
+    tiles through torch."""
 
     def __init__(self, running: RunningEngine, reference: ReferenceInternVL) -> None:
         self.running = running
@@ -67,10 +75,14 @@ class Comparison:
     ) -> tuple[np.ndarray, Completion]:
         size = self.checkpoint.tile_size
         tiles = [
-            tile_image(image, tile_size=size, max_tiles=1 if media == "video" else 12, resize="exact")
+            tile_image(
+                image, tile_size=size, max_tiles=1 if media == "video" else 12, resize="exact"
+            )
             for image in images
         ]
-        rendered = self.renderer.render(question, [len(part) for part in tiles], history, media=media)
+        rendered = self.renderer.render(
+            question, [len(part) for part in tiles], history, media=media
+        )
         hashes = [f"{image.size} {np.asarray(image).sum()}" for image in images]
         every = np.concatenate(tiles) if tiles else None
         request = Request("parity", rendered.token_ids, every, rendered.images, hashes)
@@ -78,7 +90,11 @@ class Comparison:
         return rendered.token_ids, answer
 
     def difference(
-        self, prompt: np.ndarray, answer: Completion, tiles: np.ndarray | None, variant: Variant = AS_PUBLISHED
+        self,
+        prompt: np.ndarray,
+        answer: Completion,
+        tiles: np.ndarray | None,
+        variant: Variant = AS_PUBLISHED,
     ) -> float:
         """Largest difference of a log-probability that vLLM reports."""
         expected = self.reference.logprobs(
@@ -95,10 +111,15 @@ class Comparison:
         return self.reference.greedy(prompt, len(answer.token_ids), tiles, context_id)
 
     def reference_tiles(
-        self, images: Sequence[Image.Image], grids: Sequence[tuple[int, int]], variant: Variant = AS_PUBLISHED
+        self,
+        images: Sequence[Image.Image],
+        grids: Sequence[tuple[int, int]],
+        variant: Variant = AS_PUBLISHED,
     ) -> np.ndarray:
         size = self.checkpoint.tile_size
-        return np.concatenate([tile(i, *grid, size, variant) for i, grid in zip(images, grids, strict=True)])
+        return np.concatenate(
+            [tile(i, *grid, size, variant) for i, grid in zip(images, grids, strict=True)]
+        )
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +160,9 @@ class TestFloat32:
 
     def test_second_turn(self, comparison: Comparison) -> None:
         image = picture(331, 223)
-        prompt, answer = comparison.ask([image], question="And the colour?", history=[("What is it?", "A square.")])
+        prompt, answer = comparison.ask(
+            [image], question="And the colour?", history=[("What is it?", "A square.")]
+        )
         tiles = comparison.reference_tiles([image], [(3, 2)])
         assert comparison.difference(prompt, answer, tiles) < TOLERANCE[torch.float32]
 

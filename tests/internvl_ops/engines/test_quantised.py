@@ -1,4 +1,5 @@
-"""Quantised checkpoints on the real engine. What CPUs cannot run is tested up to vLLM's own configuration."""
+"""Quantised checkpoints on the real engine. What CPUs cannot run is tested up to vLLM's own
+configuration."""
 
 from __future__ import annotations
 
@@ -24,7 +25,9 @@ TOLERANCE = 0.5  # of log-probabilities, in bfloat16
 NOTICED = 1.0
 
 
-def differences(folder: Path, references: list[ReferenceInternVL], **engine_args: Any) -> list[float]:
+def differences(
+    folder: Path, references: list[ReferenceInternVL], **engine_args: Any
+) -> list[float]:
     """Largest difference of a log-probability from each reference."""
     checkpoint = load_checkpoint(str(folder))
     renderer, size = Renderer(checkpoint), checkpoint.tile_size
@@ -42,7 +45,11 @@ def differences(folder: Path, references: list[ReferenceInternVL], **engine_args
         expected = reference.logprobs(rendered.token_ids, answer.token_ids[:-1], tiles, context_id)
         positions = enumerate(answer.logprobs)
         found.append(
-            max(abs(float(expected[at, token]) - value) for at, top in positions for token, value in top.items())
+            max(
+                abs(float(expected[at, token]) - value)
+                for at, top in positions
+                for token, value in top.items()
+            )
         )
     return found
 
@@ -53,7 +60,8 @@ def test_awq_computes_with_the_quantised_weights(tmp_path: Path) -> None:
     right, wrong = (ReferenceInternVL(folder, torch.bfloat16) for _ in range(2))
     for name, value in quantise(folder).items():
         right.weights[name] = value.to(torch.bfloat16)
-        wrong.weights[name] = (value + value.abs().mean()).to(torch.bfloat16)  # a zero point off by some steps
+        # a zero point off by some steps
+        wrong.weights[name] = (value + value.abs().mean()).to(torch.bfloat16)
     close, far = differences(folder, [right, wrong])
     assert close < TOLERANCE
     assert far > NOTICED
@@ -63,7 +71,9 @@ def test_awq_computes_with_the_quantised_weights(tmp_path: Path) -> None:
 def test_int8_on_load(tmp_path: Path) -> None:
     folder = make_tiny_checkpoint(tmp_path / "model")
     reference = ReferenceInternVL(folder, torch.bfloat16)
-    assert differences(folder, [reference], quantization="int8_per_channel_weight_only")[0] < TOLERANCE
+    assert (
+        differences(folder, [reference], quantization="int8_per_channel_weight_only")[0] < TOLERANCE
+    )
 
 
 def test_fp8_on_load_is_refused_where_there_is_no_gpu(checkpoint: Checkpoint) -> None:
@@ -92,4 +102,7 @@ def test_fp8_on_load_reaches_vllms_configuration(checkpoint: Checkpoint) -> None
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_fp8_on_load(tmp_path: Path) -> None:
     folder = make_tiny_checkpoint(tmp_path / "model")
-    assert differences(folder, [ReferenceInternVL(folder, torch.bfloat16)], quantization="fp8")[0] < 2 * TOLERANCE
+    assert (
+        differences(folder, [ReferenceInternVL(folder, torch.bfloat16)], quantization="fp8")[0]
+        < 2 * TOLERANCE
+    )

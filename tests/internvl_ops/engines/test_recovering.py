@@ -22,7 +22,8 @@ POISON, REFUSED = 13, 99
 class FragileEngine:
     """An engine that a prompt with token 13 kills, and with it everything that is under way.
 
-    Each answer takes a few turns of the event loop, so that requests overlap. Its host counts what happens.
+    Each answer takes a few turns of the event loop, so that requests overlap. Its host counts what
+    happens.
     """
 
     def __init__(self, host: Host) -> None:
@@ -44,7 +45,9 @@ class FragileEngine:
     def shutdown(self) -> None:
         self._shut = True
 
-    async def generate(self, request: Request, sampling: Sampling, watch: Watch | None = None) -> Completion:
+    async def generate(
+        self, request: Request, sampling: Sampling, watch: Watch | None = None
+    ) -> Completion:
         if self._gone is None or self._shut:
             raise EngineDead("not running")
         self._host.asked.append(int(request.token_ids[0]))
@@ -125,10 +128,20 @@ class TestWhoIsToBlame:
         async def scene(host: Host, engine: Recovering) -> None:
             done = await outcomes(ask(engine, *(request(name, name == 4) for name in range(10))))
             assert isinstance(done[4], UnitError)
-            assert (done[4].stage, done[4].kind, done[4].attempts) == ("generate", "engine_failed", 2)
+            assert (done[4].stage, done[4].kind, done[4].attempts) == (
+                "generate",
+                "engine_failed",
+                2,
+            )
             assert "died twice" in done[4].message
             assert "the process is gone" in done[4].message
-            assert [each.token_ids[0] for each in done[:4] + done[5:]] == [1000, 1001, 1002, 1003, *range(1005, 1010)]
+            assert [each.token_ids[0] for each in done[:4] + done[5:]] == [
+                1000,
+                1001,
+                1002,
+                1003,
+                *range(1005, 1010),
+            ]
 
         assert play(scene).starts == 3
 
@@ -184,7 +197,9 @@ class TestWhoIsToBlame:
                 await turns(wait)
                 tasks += ask(engine, request(name, poisonous))
             done = await outcomes(tasks)
-            assert [isinstance(each, UnitError) for each in done] == [poisonous for poisonous, _ in wanted]
+            assert [isinstance(each, UnitError) for each in done] == [
+                poisonous for poisonous, _ in wanted
+            ]
             assert all(isinstance(each, UnitError | Completion) for each in done)
 
         # Each poisonous request kills once among others and once alone.
@@ -231,7 +246,8 @@ class TestWhileItIsDown:
             (error,) = await outcomes(ask(engine, request(0, poisonous=True)))
             assert isinstance(error, EngineDead)  # no unit's own failure
             assert "no room" in str(error)
-            # The device may have been freed since: who comes next tries again, and is not called poisonous.
+            # The device may have been freed since: who comes next tries again, and is not called
+            # poisonous.
             assert isinstance(await engine.generate(request(1), SAMPLING), Completion)
 
         assert play(scene).starts == 3

@@ -1,4 +1,5 @@
-"""The project as a cluster gets it by --working-dir: copied sources and an interpreter that it is not installed in."""
+"""The project as a cluster gets it by --working-dir: copied sources and an interpreter that it is
+not installed in."""
 
 from __future__ import annotations
 
@@ -33,7 +34,11 @@ def ran(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> dict
     for package in Path(sysconfig.get_path("purelib")).iterdir():
         if "internvl" not in package.name:
             (packages / package.name).symlink_to(package)
-    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "LD_PRELOAD")}
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("PYTHONPATH", "LD_PRELOAD")
+    }
     done = subprocess.run(
         [sys._base_executable, script, str(tiny_checkpoint)],  # type: ignore[attr-defined]
         # An empty cache, so that vLLM inspects the model class in a process of its own.
@@ -54,11 +59,15 @@ def test_the_plugin_is_not_installed_there(ran: dict) -> None:
     assert not any("internvl" in value for value in ran["before"])
 
 
-def test_the_plugin_is_found_in_vllms_processes(ran: dict, vllm_engine: RunningEngine, checkpoint: Checkpoint) -> None:
+def test_the_plugin_is_found_in_vllms_processes(
+    ran: dict, vllm_engine: RunningEngine, checkpoint: Checkpoint
+) -> None:
     rendered = Renderer(checkpoint).render("Describe.", [2])
     tiles = np.arange(2 * 3 * 112 * 112, dtype=np.uint32).astype(np.uint8).reshape(2, 3, 112, 112)
     request = Request("one", rendered.token_ids, tiles, rendered.images, ["one of the source tree"])
-    assert ran["token_ids"] == vllm_engine.generate(request, Sampling(8, ignore_stop=True)).token_ids
+    assert (
+        ran["token_ids"] == vllm_engine.generate(request, Sampling(8, ignore_stop=True)).token_ids
+    )
 
 
 def test_an_engine_that_is_killed_says_so_to_all_that_wait(ran: dict) -> None:

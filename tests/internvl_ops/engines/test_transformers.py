@@ -1,4 +1,5 @@
-"""The plain engine: the same answers as vLLM from the same weights, in either layout, and what it refuses."""
+"""The plain engine: the same answers as vLLM from the same weights, in either layout, and what it
+refuses."""
 
 from __future__ import annotations
 
@@ -29,7 +30,9 @@ TOLERANCE = 1e-3  # of log-probabilities in float32
 SHORT = Sampling(8, ignore_stop=True)
 
 
-def request(checkpoint: Checkpoint, question: str, *tiles_per_image: int, turns: Any = ()) -> Request:
+def request(
+    checkpoint: Checkpoint, question: str, *tiles_per_image: int, turns: Any = ()
+) -> Request:
     rendered = Renderer(checkpoint).render(question, tiles_per_image, turns)
     shape = (sum(tiles_per_image), 3, checkpoint.tile_size, checkpoint.tile_size)
     tiles = np.random.default_rng(5).integers(0, 256, shape, np.uint8)
@@ -56,7 +59,11 @@ ASKED: dict[str, Any] = {
     "one image": {"question": "Describe it.", "tiles": [5]},
     "several images": {"question": "<image> or <image>?", "tiles": [3, 1]},
     "no image": {"question": "Say something.", "tiles": []},
-    "a second turn": {"question": "And now?", "tiles": [2], "turns": [("What is it?", "A square.")]},
+    "a second turn": {
+        "question": "And now?",
+        "tiles": [2],
+        "turns": [("What is it?", "A square.")],
+    },
     "a quoted image": {"question": "What is <img><IMG_CONTEXT></img>?", "tiles": [2]},
 }
 
@@ -67,11 +74,19 @@ class TestSameAnswers:
         self, vllm_engine: RunningEngine, plain: RunningEngine, native: RunningEngine, asked: str
     ) -> None:
         case = ASKED[asked]
-        of = request(plain.engine.checkpoint, case["question"], *case["tiles"], turns=case.get("turns", ()))
-        expected, *given = [engine.generate(of, replace(SHORT, logprobs=5)) for engine in (vllm_engine, plain, native)]
+        of = request(
+            plain.engine.checkpoint, case["question"], *case["tiles"], turns=case.get("turns", ())
+        )
+        expected, *given = [
+            engine.generate(of, replace(SHORT, logprobs=5))
+            for engine in (vllm_engine, plain, native)
+        ]
         for answer in given:
             assert answer.token_ids == expected.token_ids
-            assert (answer.prompt_tokens, answer.finish_reason) == (expected.prompt_tokens, expected.finish_reason)
+            assert (answer.prompt_tokens, answer.finish_reason) == (
+                expected.prompt_tokens,
+                expected.finish_reason,
+            )
             assert self.differ(answer, expected) < TOLERANCE
 
     def differ(self, one: Completion, other: Completion) -> float:
@@ -80,11 +95,18 @@ class TestSameAnswers:
         assert all(ours.keys() == theirs.keys() for ours, theirs in both)
         return max(abs(ours[token] - theirs[token]) for ours, theirs in both for token in ours)
 
-    def test_with_a_repetition_penalty(self, vllm_engine: RunningEngine, plain: RunningEngine) -> None:
+    def test_with_a_repetition_penalty(
+        self, vllm_engine: RunningEngine, plain: RunningEngine
+    ) -> None:
         of = request(plain.engine.checkpoint, "Describe it.", 5)
         sampling = replace(SHORT, max_new_tokens=20, repetition_penalty=1.3)
-        assert plain.generate(of, sampling).token_ids == vllm_engine.generate(of, sampling).token_ids
-        assert plain.generate(of, sampling).token_ids != plain.generate(of, replace(SHORT, max_new_tokens=20)).token_ids
+        assert (
+            plain.generate(of, sampling).token_ids == vllm_engine.generate(of, sampling).token_ids
+        )
+        assert (
+            plain.generate(of, sampling).token_ids
+            != plain.generate(of, replace(SHORT, max_new_tokens=20)).token_ids
+        )
 
 
 class TestSampling:
@@ -93,10 +115,15 @@ class TestSampling:
         return request(plain.engine.checkpoint, "Describe it.", 2)
 
     def test_a_seed_repeats_a_draw(self, plain: RunningEngine, asked: Request) -> None:
-        drawn = [plain.generate(asked, replace(SHORT, temperature=1.5, seed=seed)).token_ids for seed in (1, 1, 2)]
+        drawn = [
+            plain.generate(asked, replace(SHORT, temperature=1.5, seed=seed)).token_ids
+            for seed in (1, 1, 2)
+        ]
         assert drawn[0] == drawn[1] != drawn[2]
 
-    def test_a_draw_from_the_likeliest_alone_is_greedy(self, plain: RunningEngine, asked: Request) -> None:
+    def test_a_draw_from_the_likeliest_alone_is_greedy(
+        self, plain: RunningEngine, asked: Request
+    ) -> None:
         for narrow in ({"top_p": 1e-6}, {"top_k": 1}):
             drawn = plain.generate(asked, replace(SHORT, temperature=1.5, **narrow))
             assert drawn.token_ids == plain.generate(asked, SHORT).token_ids
@@ -109,12 +136,16 @@ class TestSampling:
 
     def test_an_answer_has_its_least_length(self, plain: RunningEngine, asked: Request) -> None:
         free = plain.generate(asked, SHORT).token_ids
-        held = plain.generate(asked, Sampling(8, stop_token_ids=(free[1],), min_new_tokens=6)).token_ids
+        held = plain.generate(
+            asked, Sampling(8, stop_token_ids=(free[1],), min_new_tokens=6)
+        ).token_ids
         assert len(held) >= 6
         assert free[1] not in held[:6]
         assert held[: free.index(free[1])] == free[: free.index(free[1])]
 
-    def test_the_context_ends_an_answer_that_is_below_its_least_length(self, plain: RunningEngine) -> None:
+    def test_the_context_ends_an_answer_that_is_below_its_least_length(
+        self, plain: RunningEngine
+    ) -> None:
         full = Request("full", np.full(plain.engine.checkpoint.context_length - 3, 40, np.int32))
         assert len(plain.generate(full, Sampling(30, min_new_tokens=8)).token_ids) == 3
 
@@ -132,7 +163,11 @@ class TestSampling:
 
         answer = plain.generate(asked, Sampling(1000, ignore_stop=True), watch)
         assert answer.finish_reason == "watch"
-        assert answer.token_ids == seen[-1] == plain.generate(asked, Sampling(48, ignore_stop=True)).token_ids
+        assert (
+            answer.token_ids
+            == seen[-1]
+            == plain.generate(asked, Sampling(48, ignore_stop=True)).token_ids
+        )
         assert [len(each) for each in seen] == [16, 32, 48]
 
     def test_a_cancelled_request_makes_room(self, plain: RunningEngine, asked: Request) -> None:
@@ -144,7 +179,9 @@ class TestSampling:
                 loop.call_soon_threadsafe(started.set)
                 return False
 
-            long = asyncio.create_task(plain.engine.generate(asked, Sampling(7000, ignore_stop=True), watch))
+            long = asyncio.create_task(
+                plain.engine.generate(asked, Sampling(7000, ignore_stop=True), watch)
+            )
             await started.wait()
             long.cancel()
             await plain.engine.generate(asked, SHORT)  # after minutes, did the other go on
@@ -155,7 +192,9 @@ class TestSampling:
 class TestRefusals:
     def test_a_form(self, plain: RunningEngine) -> None:
         with pytest.raises(UnitError, match=r"`engine`=vllm or .`engine`=openai"):
-            plain.generate(request(plain.engine.checkpoint, "Yes?"), Sampling(choices=("yes", "no")))
+            plain.generate(
+                request(plain.engine.checkpoint, "Yes?"), Sampling(choices=("yes", "no"))
+            )
         with pytest.raises(ConfigurationError, match=r"`engine`=vllm or .`engine`=openai"):
             TransformersEngine(plain.engine.checkpoint, constrained=True)
 
@@ -167,7 +206,11 @@ class TestRefusals:
 
     def test_an_engine_that_was_not_started(self, checkpoint: Checkpoint) -> None:
         with pytest.raises(EngineDead, match="call start"):
-            asyncio.run(TransformersEngine(checkpoint).generate(Request("early", np.array([1], np.int32)), SHORT))
+            asyncio.run(
+                TransformersEngine(checkpoint).generate(
+                    Request("early", np.array([1], np.int32)), SHORT
+                )
+            )
 
     def test_several_devices(self, checkpoint: Checkpoint) -> None:
         with pytest.raises(ConfigurationError, match="`tensor_parallel`=2"):
@@ -183,14 +226,19 @@ class TestRefusals:
 
     def refused(self, folder: Path, **engine_args: Any) -> str:
         with pytest.raises(ConfigurationError) as error:
-            asyncio.run(TransformersEngine(load_checkpoint(str(folder)), engine_args=engine_args).start())
+            asyncio.run(
+                TransformersEngine(load_checkpoint(str(folder)), engine_args=engine_args).start()
+            )
         return str(error.value)
 
     def test_a_missing_weight(self, copied: Path) -> None:
         weights = load_file(copied / "model.safetensors")
         del weights["mlp1.1.bias"]
         save_file(weights, copied / "model.safetensors")
-        assert "1 missing weights, the first is model.multi_modal_projector.linear_1.bias" in self.refused(copied)
+        assert (
+            "1 missing weights, the first is model.multi_modal_projector.linear_1.bias"
+            in self.refused(copied)
+        )
 
     @pytest.mark.parametrize(("wrong", "said"), [({"llm_config": "mamba"}, "'mamba'")])
     def test_what_the_class_has_not(self, copied: Path, wrong: dict[str, str], said: str) -> None:
@@ -209,7 +257,8 @@ class TestRefusals:
 
 
 def test_internlm2_keeps_query_key_and_value_together() -> None:
-    """Each key head, then its value head, after the queries that share them, as modeling_internlm2.py has it."""
+    """Each key head, then its value head, after the queries that share them, as
+    modeling_internlm2.py has it."""
     heads, key_heads, size, width = 6, 2, 4, 24
     rows = torch.arange(float(width))
     query = [torch.full((size, width), 100 + head) + rows for head in range(heads)]
@@ -218,9 +267,16 @@ def test_internlm2_keeps_query_key_and_value_together() -> None:
     fused = torch.cat([*query[:3], key[0], value[0], *query[3:], key[1], value[1]])
     language = {"num_attention_heads": heads, "num_key_value_heads": key_heads}
     split = dict(
-        native_weights({"llm_config": language}, [("language_model.model.layers.0.attention.wqkv.weight", fused)])
+        native_weights(
+            {"llm_config": language},
+            [("language_model.model.layers.0.attention.wqkv.weight", fused)],
+        )
     )
     expected = {"q": torch.cat(query), "k": torch.cat(key), "v": torch.cat(value)}
-    assert split.keys() == {f"model.language_model.layers.0.self_attn.{letter}_proj.weight" for letter in expected}
+    assert split.keys() == {
+        f"model.language_model.layers.0.self_attn.{letter}_proj.weight" for letter in expected
+    }
     for letter, weight in expected.items():
-        assert torch.equal(split[f"model.language_model.layers.0.self_attn.{letter}_proj.weight"], weight)
+        assert torch.equal(
+            split[f"model.language_model.layers.0.self_attn.{letter}_proj.weight"], weight
+        )

@@ -58,14 +58,19 @@ EXACT = {"dtype": "float32"}
 
 
 def test_units_of_different_numbers_of_tiles(internvit: Encoder) -> None:
-    """A unit has the mean of its tiles' vectors, whatever it is computed with and however batches fall."""
+    """A unit has the mean of its tiles' vectors, whatever it is computed with and however batches
+    fall."""
     shown = [tiles(count, count) for count in (1, 3, 2, 7, 1, 1)]
     tower = load_tower(internvit).float()
     with torch.inference_mode():
         alone = [tower.pooled(torch.from_numpy(one), "class").mean(0).numpy() for one in shown]
     for batch in (1, 3, 64):
-        engine = VectorEngine(internvit, pooling="class", normalise=False, engine_args=EXACT | {"batch": batch})
-        found = vectors(engine, [Request(str(number), tiles=one) for number, one in enumerate(shown)])
+        engine = VectorEngine(
+            internvit, pooling="class", normalise=False, engine_args=EXACT | {"batch": batch}
+        )
+        found = vectors(
+            engine, [Request(str(number), tiles=one) for number, one in enumerate(shown)]
+        )
         np.testing.assert_allclose(found, alone, rtol=1e-4, atol=1e-4)
 
 
@@ -81,27 +86,42 @@ def test_texts_between_pictures(internvl: Encoder) -> None:
     requests = [
         request
         for number, ids in enumerate(texts)
-        for request in (Request(f"t{number}", token_ids=ids), Request(f"p{number}", tiles=tiles(1, number)))
+        for request in (
+            Request(f"t{number}", token_ids=ids),
+            Request(f"p{number}", tiles=tiles(1, number)),
+        )
     ]
     together = vectors(VectorEngine(internvl, pooling="g", engine_args=EXACT), requests)
-    alone = [vectors(VectorEngine(internvl, pooling="g", engine_args=EXACT), [one])[0] for one in requests[:4]]
+    alone = [
+        vectors(VectorEngine(internvl, pooling="g", engine_args=EXACT), [one])[0]
+        for one in requests[:4]
+    ]
     np.testing.assert_allclose(together[:4], alone, rtol=1e-4, atol=1e-4)
     assert together.shape == (8, 64)
     assert len(np.unique(together.round(3), axis=0)) == 8
 
 
 def test_labels(internvl: Encoder) -> None:
-    """After its vector, a picture has the probability of each label, by the mean of the label's texts."""
+    """After its vector, a picture has the probability of each label, by the mean of the label's
+    texts."""
     texts = [
-        [np.array([1, *ids, 2], np.int32) for ids in label] for label in ([[10, 11], [12]], [[13]], [[14, 15, 16]])
+        [np.array([1, *ids, 2], np.int32) for ids in label]
+        for label in ([[10, 11], [12]], [[13]], [[14, 15, 16]])
     ]
     engine = VectorEngine(internvl, pooling="c", labels=texts, engine_args=EXACT)
     found = vectors(engine, [Request(str(number), tiles=tiles(1, number)) for number in range(3)])
     dual = load_dual(internvl).float()
     with torch.inference_mode():
-        each = [unit(dual.pooled_texts([torch.from_numpy(one.astype(np.int64)) for one in label])) for label in texts]
+        each = [
+            unit(dual.pooled_texts([torch.from_numpy(one.astype(np.int64)) for one in label]))
+            for label in texts
+        ]
         known = torch.stack([unit(one.mean(0)) for one in each])
-        pictures = unit(dual.pooled(torch.from_numpy(np.concatenate([tiles(1, number) for number in range(3)])), "c"))
+        pictures = unit(
+            dual.pooled(
+                torch.from_numpy(np.concatenate([tiles(1, number) for number in range(3)])), "c"
+            )
+        )
         expected = (dual.logit_scale.exp() * pictures @ known.T).softmax(1)
     np.testing.assert_allclose(found[:, :64], pictures, rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(found[:, 64:], expected, rtol=1e-3, atol=1e-4)
@@ -112,13 +132,20 @@ def unit(given: torch.Tensor) -> torch.Tensor:
 
 
 def test_a_unit_with_neither_picture_nor_text_fails_alone(internvit: Encoder) -> None:
-    requests = [Request("a", tiles=tiles(1)), Request("b"), Request("c", tiles=tiles(0)), Request("d", tiles=tiles(1))]
+    requests = [
+        Request("a", tiles=tiles(1)),
+        Request("b"),
+        Request("c", tiles=tiles(0)),
+        Request("d", tiles=tiles(1)),
+    ]
     found = answers(VectorEngine(internvit, pooling="class"), requests)
     assert [type(one) for one in found] == [Numbers, UnitError, UnitError, Numbers]
     assert found[1].kind == "bad_row"
 
 
-def test_a_failing_device_is_a_dead_engine(internvit: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_device_is_a_dead_engine(
+    internvit: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Every request under way learns it, so that the engine is started anew."""
 
     def broken(*_: Any) -> torch.Tensor:
@@ -131,7 +158,9 @@ def test_a_failing_device_is_a_dead_engine(internvit: Encoder, monkeypatch: pyte
     assert engine.dead
 
 
-def test_memory_that_is_too_small_halves_the_batch(internvit: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_that_is_too_small_halves_the_batch(
+    internvit: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pooled = type(load_tower(internvit)).pooled
     sizes: list[int] = []
 
@@ -141,7 +170,9 @@ def test_memory_that_is_too_small_halves_the_batch(internvit: Encoder, monkeypat
             raise torch.OutOfMemoryError("out of memory")
         return pooled(self, shown, pooling)
 
-    expected = vectors(VectorEngine(internvit, pooling="class", engine_args=EXACT), [Request("a", tiles=tiles(8))])
+    expected = vectors(
+        VectorEngine(internvit, pooling="class", engine_args=EXACT), [Request("a", tiles=tiles(8))]
+    )
     monkeypatch.setattr("internvl_ops.models.encoders.tower.Tower.pooled", small)
     engine = VectorEngine(internvit, pooling="class", engine_args=EXACT)
     found = vectors(engine, [Request("a", tiles=tiles(8))])
@@ -167,11 +198,16 @@ def test_vectors_that_are_no_numbers(internvit: Encoder, monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
-        ({"quantization": "awq"}, "'quantization' is not an argument of the engine of vectors: dtype, batch"),
+        (
+            {"quantization": "awq"},
+            "'quantization' is not an argument of the engine of vectors: dtype, batch",
+        ),
         ({"batch": 0}, "batch 0: at least 1 is needed"),
     ],
 )
-def test_arguments_that_it_does_not_know(internvit: Encoder, arguments: dict[str, Any], match: str) -> None:
+def test_arguments_that_it_does_not_know(
+    internvit: Encoder, arguments: dict[str, Any], match: str
+) -> None:
     with pytest.raises(ConfigurationError, match=match):
         VectorEngine(internvit, pooling="class", engine_args=arguments)
 

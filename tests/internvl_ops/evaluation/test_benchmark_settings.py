@@ -38,7 +38,9 @@ def asked(name: str, question: str = "What?", **options: int) -> str:
          "<ref>What?</ref>", 6, 100),
     ],
 )  # fmt: skip
-def test_images_are_asked_as_the_published_figures_were(name: str, prompt: str, tiles: int, tokens: int) -> None:
+def test_images_are_asked_as_the_published_figures_were(
+    name: str, prompt: str, tiles: int, tokens: int
+) -> None:
     assert asked(name) == prompt
     assert (BENCHMARKS[name].max_tiles, BENCHMARKS[name].max_new_tokens) == (tiles, tokens)
 
@@ -75,17 +77,22 @@ def test_a_limit_below_the_least_length_wins(given: int | None, row: dict[str, i
         (20, {}, 0, True, 0),  # JSON and choices end by themselves
     ],
 )
-def test_the_longest_of_the_least_lengths_counts(job: int, row: dict, own: int, form: bool, shortest: int) -> None:
+def test_the_longest_of_the_least_lengths_counts(
+    job: int, row: dict, own: int, form: bool, shortest: int
+) -> None:
     asked = Conversation(("What?",), 30, min_new_tokens=own, choices=("yes", "no") if form else ())
-    assert conversation_sampling(asked, Sampling(min_new_tokens=job), row).min_new_tokens == shortest
+    assert (
+        conversation_sampling(asked, Sampling(min_new_tokens=job), row).min_new_tokens == shortest
+    )
 
 
 def test_video_mme_is_asked_as_vlmevalkit_does() -> None:
-    assert asked("videomme", "Who?\nA. x\nB. y", num_frames=2) == (
-        "Frame-1: <image>\nFrame-2: <image>\n"
-        "\nThese are the frames of a video. Select the best answer to the following multiple-choice question based on "
-        "the video. Respond with only the letter (A, B, C, or D) of the correct option.\n"
-        "Question: Who?\nA. x\nB. y \nAnswer with the option's letter from the given choices directly."
+    assert (
+        asked("videomme", "Who?\nA. x\nB. y", num_frames=2)
+        == "Frame-1: <image>\nFrame-2: <image>\n\nThese are the frames of a video. Select the best"
+        " answer to the following multiple-choice question based on the video. Respond with only"
+        " the letter (A, B, C, or D) of the correct option.\nQuestion: Who?\nA. x\nB. y \nAnswer"
+        " with the option's letter from the given choices directly."
     )
 
 
@@ -148,9 +155,17 @@ def test_the_release_is_the_one_that_the_model_names(model: str, release: str) -
 
 
 def test_a_release_can_be_named_and_brings_its_settings() -> None:
-    options = {"benchmark": "mme", "input": "in", "output": "out", "model": "/models/mine", "release": "V1.5"}
+    options = {
+        "benchmark": "mme",
+        "input": "in",
+        "output": "out",
+        "model": "/models/mine",
+        "release": "V1.5",
+    }
     assert build_options(Options, options).max_tiles == 12
-    with pytest.raises(ConfigurationError, match=r"--release 1\.5: must be 'V1\.5', 'Mini-V1\.5', 'InternVL2'"):
+    with pytest.raises(
+        ConfigurationError, match=r"--release 1\.5: must be 'V1\.5', 'Mini-V1\.5', 'InternVL2'"
+    ):
         build_options(Options, {**options, "release": "1.5"})
 
 
@@ -158,12 +173,20 @@ def test_a_release_can_be_named_and_brings_its_settings() -> None:
     ("release", "no_letter"), [("Mini-V1.5", "skip"), ("InternVL2", "skip"), ("InternVL3", "text")]
 )
 def test_an_answer_without_a_letter_counts_as_in_the_release(release: str, no_letter: str) -> None:
-    options = {"benchmark": "videomme", "input": "in", "output": "out", "model": "model", "release": release}
+    options = {
+        "benchmark": "videomme",
+        "input": "in",
+        "output": "out",
+        "model": "model",
+        "release": release,
+    }
     assert build_options(Options, options).no_letter == no_letter
     assert build_options(Options, {**options, "no-letter": "wrong"}).no_letter == "wrong"
 
 
-@pytest.mark.parametrize(("name", "exif"), [("vizwiz", "ignore"), ("mvbench", "ignore"), ("ocr", "apply")])
+@pytest.mark.parametrize(
+    ("name", "exif"), [("vizwiz", "ignore"), ("mvbench", "ignore"), ("ocr", "apply")]
+)
 def test_orientation_is_ignored_where_figures_are_published(name: str, exif: str) -> None:
     options = {"benchmark": name, "input": "in", "output": "out", "model": "model"}
     kind = BENCHMARKS[name].media
@@ -175,7 +198,10 @@ def test_orientation_is_ignored_where_figures_are_published(name: str, exif: str
 
 def test_video_mme_takes_its_own_frames_unless_others_are_given() -> None:
     options = {"benchmark": "videomme", "input": "in", "output": "out", "model": "model"}
-    assert (build_options(Options, options).num_frames, build_options(Options, options).frame_rule) == (16, "steps")
+    assert (
+        build_options(Options, options).num_frames,
+        build_options(Options, options).frame_rule,
+    ) == (16, "steps")
     assert build_options(Options, {**options, "frame-rule": "cards"}).frame_rule == "cards"
     assert build_options(Options, {**options, "benchmark": "mvbench"}).frame_rule == "cards"
 
@@ -189,7 +215,9 @@ def test_mmmu_enlarges_its_first_image_and_gives_each_image_its_tiles() -> None:
     options = {"benchmark": "mmmu", "input": "in", "output": "out", "model": "model"}
     read = decode_options(build_options(Options, options), "image")
     assert (read.image.enlarge, read.image.max_tiles, read.tile_share) == (2, 12, "evaluation")
-    read = decode_options(build_options(Options, {**options, "enlarge": 1, "tile-share": "training"}), "image")
+    read = decode_options(
+        build_options(Options, {**options, "enlarge": 1, "tile-share": "training"}), "image"
+    )
     assert (read.image.enlarge, read.tile_share) == (1, "training")
     read = decode_options(build_options(Options, {**options, "benchmark": "docvqa"}), "image")
     assert (read.image.enlarge, read.tile_share) == (1, "training")

@@ -1,4 +1,5 @@
-"""Benchmarks with options, and those of yes and no: each case has the value that the published script gives."""
+"""Benchmarks with options, and those of yes and no: each case has the value that the published
+script gives."""
 
 from __future__ import annotations
 
@@ -18,7 +19,9 @@ SHORT = "Answer the question using a single word or phrase."
 
 
 def samples(*fields: dict) -> list[Sample]:
-    return [Sample(**{"id": str(number), "split": "test", **each}) for number, each in enumerate(fields)]
+    return [
+        Sample(**{"id": str(number), "split": "test", **each}) for number, each in enumerate(fields)
+    ]
 
 
 def table(name: str, *fields: dict) -> dict[str, float]:
@@ -58,7 +61,9 @@ def asked(name: str, row: dict[str, Any], split: str = "test", release: Any = "I
         ("gqa", {"question": "Is it overcast?", "answers": "no"}, f"Is it overcast? {SHORT}"),
     ],
 )  # fmt: skip
-def test_the_prompt_is_that_of_the_published_script(name: str, row: dict[str, Any], prompt: str) -> None:
+def test_the_prompt_is_that_of_the_published_script(
+    name: str, row: dict[str, Any], prompt: str
+) -> None:
     assert asked(name, row) == prompt
 
 
@@ -78,7 +83,10 @@ def test_mmmu_is_asked_as_vlmevalkit_asks_it(row: dict[str, Any], prompt: str) -
 
 
 def test_popes_prompt_lost_its_space_after_internvl2() -> None:
-    assert asked("pope", {"question": "Cat?", "answers": "no"}, release="InternVL2.5") == f"Cat?\n{SHORT}"
+    assert (
+        asked("pope", {"question": "Cat?", "answers": "no"}, release="InternVL2.5")
+        == f"Cat?\n{SHORT}"
+    )
 
 
 @pytest.mark.parametrize(
@@ -115,7 +123,14 @@ def test_an_answer_is_a_letter_of_an_option_or_itself(response: str, options: li
 
 @pytest.mark.parametrize(
     ("response", "answer", "score"),
-    [("No", "no", 1), ("no.", "no", 1), ("no..", "no", 1), ("a no", "no", 0), ("no!", "no", 0), ("left", "right", 0)],
+    [
+        ("No", "no", 1),
+        ("no.", "no", 1),
+        ("no..", "no", 1),
+        ("a no", "no", 0),
+        ("no!", "no", 0),
+        ("left", "right", 0),
+    ],
 )
 def test_gqa(response: str, answer: str, score: float) -> None:
     assert gqa_match(response, [answer]) == score
@@ -136,7 +151,8 @@ def test_pope_reads_the_first_sentence(response: str, answer: str) -> None:
 @pytest.mark.parametrize(
     ("counts", "figures"),
     [
-        # The published counts of InternVL-Chat-V1-5 and of InternVL2-1B, and what their documentation makes of them.
+        # The published counts of InternVL-Chat-V1-5 and of InternVL2-1B, and what their
+        # documentation makes of them.
         ((1227, 21, 1389, 273), (89.90, 98.32, 81.8, 89.30, 42.89)),
         ((1239, 151, 1349, 261), (86.27, 89.14, 82.6, 85.74, 46.33)),
         ((0, 0, 5, 0), (100, 0, 0, 0, 0)),
@@ -196,8 +212,9 @@ def test_hallusionbench_counts_answers_figures_and_questions() -> None:
             one("0_1_1", "perhaps", "no", "VS_map"),
         )
     )[1]
-    # 4 of 6 answers. Figures: VD_math 1 has a wrong answer, 2 has none, VS_map 1 has one: 1 of 3. Questions: 0 of
-    # VD_math is right about both figures, 1 is not; VS_map has one right and one wrong: 2 of 4.
+    # 4 of 6 answers. Figures: VD_math 1 has a wrong answer, 2 has none, VS_map 1 has one: 1 of 3.
+    # Questions: 0 of VD_math is right about both figures, 1 is not; VS_map has one right and one
+    # wrong: 2 of 4.
     assert found.table == {
         "HallBench avg": pytest.approx((400 / 6 + 100 / 3 + 50) / 3),
         "HallBench aAcc": pytest.approx(400 / 6),
@@ -211,7 +228,10 @@ def test_mmvp_wants_both_images_of_a_pair() -> None:
     options = ["Open", "Closed"]
     one = {"options": options, "answers": ["A"]}
     row = {"question": "?", "options": "(a) Open (b) Closed", "answers": "(a)"}
-    rows = [BENCHMARKS["mmvp"].read({**row, "index": str(number)}, "Questions") for number in range(1, 5)]
+    rows = [
+        BENCHMARKS["mmvp"].read({**row, "index": str(number)}, "Questions")
+        for number in range(1, 5)
+    ]
     assert [one["group"] for one in rows] == ["0", "0", "1", "1"]
     found = table(
         "mmvp",
@@ -224,7 +244,9 @@ def test_mmvp_wants_both_images_of_a_pair() -> None:
 
 
 def test_an_open_question_of_mmmu_is_right_if_its_answer_is_told() -> None:
-    row = BENCHMARKS["mmmu"].read({"question": "How many?", "answers": "17.5", "choices": "[]"}, "validation")
+    row = BENCHMARKS["mmmu"].read(
+        {"question": "How many?", "answers": "17.5", "choices": "[]"}, "validation"
+    )
     assert (row["options"], row["answers"]) == (["17.5", "Other Answers"], ["A"])
     told = [{**{k: row[k] for k in ("options", "answers")}, "split": "val", "response": text}
             for text in ("It is 17.5 m.", "18", "A", "Other answers")]  # fmt: skip

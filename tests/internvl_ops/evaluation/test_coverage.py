@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from internvl_ops.evaluation import BENCHMARKS
-from internvl_ops.evaluation.coverage import CARD, GROUNDING, PUBLISHED_ROWS, VIDEO, coverage_markdown
+from internvl_ops.evaluation.coverage import (
+    CARD,
+    GROUNDING,
+    PUBLISHED_ROWS,
+    VIDEO,
+    coverage_markdown,
+)
 from internvl_ops.evaluation.published import PUBLISHED
 from internvl_ops.evaluation.suites import SUITES
 
@@ -11,13 +17,21 @@ from internvl_ops.evaluation.suites import SUITES
 IMAGES = ["DocVQA test", "ChartQA test", "InfoVQA test", "TextVQA val", "OCRBench", "MME sum", "RealWorldQA",
           "AI2D test", "MMMU val", "MMBench-EN test", "MMBench-CN test", "CCBench dev", "MMVet GPT-4-0613",
           "MMVet GPT-4-Turbo", "SEED-Image", "HallBench avg", "MathVista testmini", "OpenCompass avg"]  # fmt: skip
-VIDEOS = ["MVBench", "MMBench-Video 8f", "MMBench-Video 16f", "Video-MME w/o subs", "Video-MME w subs"]
+VIDEOS = [
+    "MVBench",
+    "MMBench-Video 8f",
+    "MMBench-Video 16f",
+    "Video-MME w/o subs",
+    "Video-MME w subs",
+]
 
 
 def test_every_row_of_the_card_has_a_state() -> None:
     assert [one.row for one in PUBLISHED_ROWS if one.table == CARD] == IMAGES
     assert [one.row for one in PUBLISHED_ROWS if one.table == VIDEO] == VIDEOS
-    assert [one.row for one in PUBLISHED_ROWS if one.table == GROUNDING] == list(PUBLISHED["refcoco"].columns)
+    assert [one.row for one in PUBLISHED_ROWS if one.table == GROUNDING] == list(
+        PUBLISHED["refcoco"].columns
+    )
 
 
 def test_what_is_offered_can_be_measured_and_has_a_published_column() -> None:
@@ -30,7 +44,11 @@ def test_what_is_offered_can_be_measured_and_has_a_published_column() -> None:
 
 
 def test_the_suite_of_the_card_has_every_offered_row() -> None:
-    offered = {one.benchmark for one in PUBLISHED_ROWS if one.table in (CARD, VIDEO, GROUNDING) and one.benchmark}
+    offered = {
+        one.benchmark
+        for one in PUBLISHED_ROWS
+        if one.table in (CARD, VIDEO, GROUNDING) and one.benchmark
+    }
     assert offered == set(SUITES["internvl2"])
 
 

@@ -1,4 +1,5 @@
-"""What a judge is asked about an answer, and what its words count; values are those of VLMEvalKit's scripts."""
+"""What a judge is asked about an answer, and what its words count; values are those of VLMEvalKit's
+scripts."""
 
 from __future__ import annotations
 
@@ -18,14 +19,19 @@ def sample(**fields: Any) -> Sample:
 
 def test_the_words_are_the_published_ones() -> None:
     # A changed word would make figures that cannot be compared.
-    digests = [hashlib.blake2b(text.encode(), digest_size=8).hexdigest() for text in (MMVET, MATHVISTA, MMBENCH_VIDEO)]
+    digests = [
+        hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+        for text in (MMVET, MATHVISTA, MMBENCH_VIDEO)
+    ]
     assert digests == ["92966e075f333190", "94e38858fbcff904", "8397529e1bd64591"]
 
 
 def test_mmvet_asks_with_the_marks_set_apart() -> None:
     asked = MMVET_RULE.ask(sample(question="What is x?", answers=["-1<AND>-5"], response="x = -1"))
     assert asked is not None
-    assert asked.endswith("actual physical characteristics. | 1.0\n\nWhat is x? | -1 <AND> -5 | x = -1 | ")
+    assert asked.endswith(
+        "actual physical characteristics. | 1.0\n\nWhat is x? | -1 <AND> -5 | x = -1 | "
+    )
 
 
 @pytest.mark.parametrize(
@@ -35,10 +41,14 @@ def test_mmvet_asks_with_the_marks_set_apart() -> None:
 )  # fmt: skip
 def test_mmvet_takes_numbers_from_0_to_1(judgement: str, accepted: bool, score: float) -> None:
     assert MMVET_RULE.accepts(judgement) == accepted
-    scores, figures = BENCHMARKS["mmvet"].evaluate([sample(judgement=judgement, answers=["x"], category="ocr,math")])
+    scores, figures = BENCHMARKS["mmvet"].evaluate(
+        [sample(judgement=judgement, answers=["x"], category="ocr,math")]
+    )
     assert scores == [score]
     assert figures.table == {"MMVet": 100 * score}
-    assert figures.categories == {name: {"score": 100 * score, "questions": 1} for name in ("ocr", "math")}
+    assert figures.categories == {
+        name: {"score": 100 * score, "questions": 1} for name in ("ocr", "math")
+    }
 
 
 @pytest.mark.parametrize(
@@ -89,12 +99,17 @@ def test_mathvista_asks_about_everything_else(fields: dict, response: str) -> No
         (FLOAT, "about 1.4", "1.45", 1),
         (FLOAT, "about 1.4", "1.4", 0),
         ({"answers": ["0"], "group": "integer"}, "0", "0", 1),
-        ({"answers": ["[1, 2]"], "group": "list"}, "[1, 2]", "[1, 2]", 0),  # the script compares it with nothing
+        # the script compares it with nothing
+        ({"answers": ["[1, 2]"], "group": "list"}, "[1, 2]", "[1, 2]", 0),
         (INTEGER, "It is 14.", "", 0),
     ],
 )
-def test_mathvista_counts_what_the_judge_read(fields: dict, response: str, judgement: str, score: float) -> None:
-    found, figures = BENCHMARKS["mathvista"].evaluate([sample(**fields, response=response, judgement=judgement)])
+def test_mathvista_counts_what_the_judge_read(
+    fields: dict, response: str, judgement: str, score: float
+) -> None:
+    found, figures = BENCHMARKS["mathvista"].evaluate(
+        [sample(**fields, response=response, judgement=judgement)]
+    )
     assert found == [score]
     assert figures.table == {"MathVista testmini": 100 * score}
 
@@ -118,16 +133,22 @@ def test_rows_of_mmvet() -> None:
     row = {"question": "What?", "answers": "x", "category": ["ocr", "math"]}
     assert BENCHMARKS["mmvet"].read(row, "test")["category"] == "ocr,math"
     with pytest.raises(ValueError, match="none of the 2 choices"):
-        BENCHMARKS["mathvista"].read({"question": "?", "answers": "z", "choices": "['x', 'y']", "kind": "text"}, "")
+        BENCHMARKS["mathvista"].read(
+            {"question": "?", "answers": "z", "choices": "['x', 'y']", "kind": "text"}, ""
+        )
 
 
 def test_mmbench_video_is_asked_as_vlmevalkit_does() -> None:
-    [asked] = evaluate(BENCHMARKS["mmbench_video"], num_frames=2).converse({"question": "Who {frames}?"})
-    assert asked.questions[0] == (
-        "Frame-1: <image>\nFrame-2: <image>\n"
-        "\nYou will be provided with 2 separate frames uniformly sampled from a video, the frames are provided in "
-        "chronological order of the video.\nPlease analyze these images and provide the answer to the question about "
-        "the video content.\nPlease directly reply with your response to the only question.\nQuestion: Who {frames}? "
+    [asked] = evaluate(BENCHMARKS["mmbench_video"], num_frames=2).converse(
+        {"question": "Who {frames}?"}
+    )
+    assert (
+        asked.questions[0]
+        == "Frame-1: <image>\nFrame-2: <image>\n\nYou will be provided with 2 separate frames"
+        " uniformly sampled from a video, the frames are provided in chronological order of the"
+        " video.\nPlease analyze these images and provide the answer to the question about the"
+        " video content.\nPlease directly reply with your response to the only"
+        " question.\nQuestion: Who {frames}? "
     )
     assert asked.max_new_tokens == 1024
     [asked] = evaluate(BENCHMARKS["mmbench_video"]).converse({"question": "Who?"})  # frames by time
@@ -136,7 +157,10 @@ def test_mmbench_video_is_asked_as_vlmevalkit_does() -> None:
 
 def test_mmbench_video_asks_for_a_rating_of_similarity() -> None:
     asked = MMBENCH_VIDEO_RULE.ask(sample(question="Who?", answers=["A cat."], response="a dog"))
-    assert asked == "Question: Who?\nGroundtruth answer: A cat.\nCandidate answer: a dog\nYour response: "
+    assert (
+        asked
+        == "Question: Who?\nGroundtruth answer: A cat.\nCandidate answer: a dog\nYour response: "
+    )
     assert MMBENCH_VIDEO_RULE.system.endswith("single integer from 0, 1, 2, or 3.\n")
     assert [MMBENCH_VIDEO_RULE.column("MMBench-Video", "any", frames) for frames in (8, 16, None)] == [
         "MMBench-Video 8f", "MMBench-Video 16f", "MMBench-Video"]  # fmt: skip
@@ -144,11 +168,23 @@ def test_mmbench_video_asks_for_a_rating_of_similarity() -> None:
 
 @pytest.mark.parametrize(
     ("judgement", "score"),
-    [("3", 3), (" 2\n", 2), ("0", 0), ("1.0", 0), ("2.", 0), ("Rating: 3", 0), ("-1", 0), ("7", 0), ("", 0)],
+    [
+        ("3", 3),
+        (" 2\n", 2),
+        ("0", 0),
+        ("1.0", 0),
+        ("2.", 0),
+        ("Rating: 3", 0),
+        ("-1", 0),
+        ("7", 0),
+        ("", 0),
+    ],
 )
 def test_mmbench_video_counts_whole_numbers(judgement: str, score: float) -> None:
     one = sample(judgement=judgement, answers=["x"], category="OCR,Counting,Causal Reasoning")
-    scores, figures = BENCHMARKS["mmbench_video"].evaluate([one, sample(judgement="3", category="Hallucination")])
+    scores, figures = BENCHMARKS["mmbench_video"].evaluate(
+        [one, sample(judgement="3", category="Hallucination")]
+    )
     assert scores == [score, 3]
     assert figures.table == {"MMBench-Video": (score + 3) / 2}
     assert figures.categories == {
@@ -162,5 +198,7 @@ def test_mmbench_video_counts_whole_numbers(judgement: str, score: float) -> Non
 
 @pytest.mark.parametrize("dimensions", ["['OCR', 'Human Motion']", ["OCR", "Human Motion"]])
 def test_rows_of_mmbench_video(dimensions: object) -> None:
-    read = BENCHMARKS["mmbench_video"].read({"question": "?", "answers": "x", "category": dimensions}, "test")
+    read = BENCHMARKS["mmbench_video"].read(
+        {"question": "?", "answers": "x", "category": dimensions}, "test"
+    )
     assert read == {"question": "?", "answers": ["x"], "category": "OCR,Human Motion"}

@@ -11,7 +11,9 @@ from internvl_ops.evaluation.published import PUBLISHED, beside_published
 
 
 def samples(*fields: dict) -> list[Sample]:
-    return [Sample(**{"id": str(number), "split": "val", **each}) for number, each in enumerate(fields)]
+    return [
+        Sample(**{"id": str(number), "split": "val", **each}) for number, each in enumerate(fields)
+    ]
 
 
 def right(split: str = "val", **more: object) -> dict:
@@ -24,7 +26,9 @@ def wrong(split: str = "val", **more: object) -> dict:
 
 def test_a_failed_question_is_wrong_even_where_an_empty_answer_would_be_right() -> None:
     empty = {"response": "", "answers": [""]}
-    scores, figures = BENCHMARKS["docvqa"].evaluate(samples(right(), empty, {**empty, "failed": True}))
+    scores, figures = BENCHMARKS["docvqa"].evaluate(
+        samples(right(), empty, {**empty, "failed": True})
+    )
 
     assert scores == [1, 1, 0]
     assert figures.table == {"DocVQA val": pytest.approx(200 / 3)}
@@ -32,9 +36,16 @@ def test_a_failed_question_is_wrong_even_where_an_empty_answer_would_be_right() 
 
 def test_refcoco_is_the_mean_of_the_eight_splits() -> None:
     box = {"box": [0, 0, 50, 50], "width": 100, "height": 100}
-    hit, miss = {**box, "response": "[[0, 0, 500, 500]]"}, {**box, "response": "[[500, 500, 900, 900]]"}
+    hit, miss = (
+        {**box, "response": "[[0, 0, 500, 500]]"},
+        {**box, "response": "[[500, 500, 900, 900]]"},
+    )
     first, *others = BENCHMARKS["refcoco"].splits
-    answered = samples({**hit, "split": first}, {**miss, "split": first}, *({**hit, "split": one} for one in others))
+    answered = samples(
+        {**hit, "split": first},
+        {**miss, "split": first},
+        *({**hit, "split": one} for one in others),
+    )
     _, figures = BENCHMARKS["refcoco"].evaluate(answered)
 
     # 50 in the first split and 100 in seven: (50 + 700) / 8, though 8 of 9 phrases were found.
@@ -46,7 +57,9 @@ def test_refcoco_is_the_mean_of_the_eight_splits() -> None:
 
 
 def test_chartqa_is_the_mean_of_what_people_and_programs_asked() -> None:
-    answered = samples(right("human"), wrong("human"), wrong("human"), wrong("human"), right("augmented"))
+    answered = samples(
+        right("human"), wrong("human"), wrong("human"), wrong("human"), right("augmented")
+    )
 
     assert BENCHMARKS["chartqa"].evaluate(answered)[1].table == {
         "ChartQA avg.": 62.5,
@@ -57,7 +70,9 @@ def test_chartqa_is_the_mean_of_what_people_and_programs_asked() -> None:
 
 def test_ocrbench_counts() -> None:
     scene = {"category": "Scene Text-centric VQA"}
-    _, figures = BENCHMARKS["ocrbench"].evaluate(samples(right(**scene), wrong(**scene), right(category="Doc")))
+    _, figures = BENCHMARKS["ocrbench"].evaluate(
+        samples(right(**scene), wrong(**scene), right(category="Doc"))
+    )
 
     assert figures.table == {"OCRBench": 2}
     assert figures.categories["Scene Text-centric VQA"] == {"score": 50, "questions": 2}
@@ -65,7 +80,12 @@ def test_ocrbench_counts() -> None:
 
 def test_mme_adds_up_categories() -> None:
     def asked(category: str, image: str, response: str) -> dict:
-        return {"category": category, "group": f"{category}/{image}", "response": response, "answers": ["Yes"]}
+        return {
+            "category": category,
+            "group": f"{category}/{image}",
+            "response": response,
+            "answers": ["Yes"],
+        }
 
     answered = samples(
         asked("count", "1", "Yes"),
@@ -83,17 +103,29 @@ def test_mme_adds_up_categories() -> None:
 
 def test_mmbench_wants_every_order_of_the_options() -> None:
     def asked(group: str, response: str) -> dict:
-        return {"split": "dev", "group": group, "response": response, "answers": ["A"], "options": ["x", "y"]}
+        return {
+            "split": "dev",
+            "group": group,
+            "response": response,
+            "answers": ["A"],
+            "options": ["x", "y"],
+        }
 
-    answered = samples(asked("1", "A"), asked("1", "A."), asked("2", "A"), asked("2", "B"), asked("3", "A"))
+    answered = samples(
+        asked("1", "A"), asked("1", "A."), asked("2", "A"), asked("2", "B"), asked("3", "A")
+    )
 
-    assert BENCHMARKS["mmbench"].evaluate(answered)[1].table == {"MMBench-EN dev": pytest.approx(200 / 3)}
+    assert BENCHMARKS["mmbench"].evaluate(answered)[1].table == {
+        "MMBench-EN dev": pytest.approx(200 / 3)
+    }
 
 
 def test_letters_of_videos() -> None:
     options = ["A. a cat", "B. a dog", "C. a fox", "D. none"]
     video = {"options": options, "answers": ["B"], "category": "short"}
-    _, figures = BENCHMARKS["videomme"].evaluate(samples({**video, "response": "B."}, {**video, "response": "A dog"}))
+    _, figures = BENCHMARKS["videomme"].evaluate(
+        samples({**video, "response": "B."}, {**video, "response": "A dog"})
+    )
     assert figures.table == {"Video-MME w/o subs": 50}
     assert figures.categories == {"short": {"score": 50, "questions": 2}}
     several = {"options": ["a cat", "a dog"], "answers": ["a dog"], "category": "Action"}
@@ -115,7 +147,9 @@ def test_letters_of_videos() -> None:
 def test_answers_to_video_mme_without_a_letter(no_letter: str, scores: list, figure: float) -> None:
     video = {"options": ["A. Cat.", "B. dog", "C. fox", "D. none"], "answers": ["A"]}
     responses = ["(A)", "B", "it is the cat", "a dog or a fox", ""]
-    answered = samples(*({**video, "response": one} for one in responses), {**video, "failed": True})
+    answered = samples(
+        *({**video, "response": one} for one in responses), {**video, "failed": True}
+    )
     found, figures = replace(BENCHMARKS["videomme"], no_letter=no_letter).evaluate(answered)
 
     assert found == scores
@@ -158,7 +192,8 @@ def test_tables_of_pages_are_scored_by_teds_in_their_order() -> None:
     right = f"Text {table.format('ab')} and {table.format('cd')}"
     samples = [
         Sample("1", "", right, answers=[right]),
-        Sample("2", "", f"Text {table.format('ax')}", answers=[right]),  # half a cell, and a table less
+        # half a cell, and a table less
+        Sample("2", "", f"Text {table.format('ax')}", answers=[right]),
         Sample("3", "", "no table", answers=["no table"]),
     ]
     figures = BENCHMARKS["ocr"].evaluate(samples)[1]

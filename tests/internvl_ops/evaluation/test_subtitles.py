@@ -27,9 +27,14 @@ everyone.
 def shown(*times: float, file: str = SRT) -> str:
     """What a prompt with subtitles says of them."""
     task = evaluate(BENCHMARKS["videomme"].with_subtitles(), num_frames=len(times))
-    [asked] = task.converse({"question": "Who? {subtitles}\nA. x", "subtitles": as_text(file.encode("utf-8-sig"))})
+    [asked] = task.converse(
+        {"question": "Who? {subtitles}\nA. x", "subtitles": as_text(file.encode("utf-8-sig"))}
+    )
     prompt = with_subtitles(asked, times).questions[0]
-    before, after = "These are the frames of a video. This video's subtitles are listed below:\n", "\nSelect the best "
+    before, after = (
+        "These are the frames of a video. This video's subtitles are listed below:\n",
+        "\nSelect the best ",
+    )
     assert prompt.endswith("Question: Who? {subtitles}\nA. x \nAnswer with the option's letter from the given choices "
                            "directly.")  # fmt: skip
     return prompt.partition(before)[2].partition(after)[0]
@@ -39,13 +44,16 @@ def shown(*times: float, file: str = SRT) -> str:
     ("times", "lines"),
     [
         ((0.5, 2.0), ["Good morning, everyone."]),
-        ((1.5, 2.7, 3.5), ["Good morning, everyone.", "Good morning, everyone.", "Hello!"]),  # the first that is there
+        # the first that is there
+        ((1.5, 2.7, 3.5), ["Good morning, everyone.", "Good morning, everyone.", "Hello!"]),
         ((1.0, 3.0, 4.0), ["Hello!"]),  # the moment in which one begins or ends is not within it
         ((5.5,), ["{\\i1}Bye.{\\i0}"]),
         ((4.5, 10.0), []),
     ],
 )
-def test_the_first_subtitle_on_the_screen_at_each_frame(times: tuple[float, ...], lines: list[str]) -> None:
+def test_the_first_subtitle_on_the_screen_at_each_frame(
+    times: tuple[float, ...], lines: list[str]
+) -> None:
     assert shown(*times) == "\n".join(lines)
 
 
@@ -54,7 +62,9 @@ def test_a_video_without_subtitles_has_an_empty_list() -> None:
 
 
 def test_only_the_variant_with_subtitles_speaks_of_them() -> None:
-    [asked] = evaluate(BENCHMARKS["videomme"]).converse({"question": "Who?", "subtitles": as_text(SRT.encode())})
+    [asked] = evaluate(BENCHMARKS["videomme"]).converse(
+        {"question": "Who?", "subtitles": as_text(SRT.encode())}
+    )
     assert "subtitles" not in asked.questions[0]
     assert with_subtitles(asked, [2.0]) is asked
 

@@ -43,11 +43,19 @@ class TestLocalFiles:
         policy = ReadPolicy(str(folder))
         assert policy.check(str(folder / "images/a.jpg")) == str(folder / "images/a.jpg")
         assert policy.check(f"file://{folder}/images/%61.jpg") == str(folder / "images/a.jpg")
-        assert policy.check(f"file:{folder}/images/a.jpg") == str(folder / "images/a.jpg")  # as Java writes it
+        # as Java writes it
+        assert policy.check(f"file:{folder}/images/a.jpg") == str(folder / "images/a.jpg")
         assert policy.is_local(f"FILE:{folder}/images/a.jpg")
 
     @pytest.mark.parametrize(
-        "uri", ["../settings.txt", "images/../../settings.txt", "/etc/passwd", "file:///etc/passwd", "file:/etc/passwd"]
+        "uri",
+        [
+            "../settings.txt",
+            "images/../../settings.txt",
+            "/etc/passwd",
+            "file:///etc/passwd",
+            "file:/etc/passwd",
+        ],
     )
     def test_what_lies_elsewhere_is_refused(self, folder, uri):
         assert "`allow`=" in refused(ReadPolicy(str(folder)), uri)
@@ -67,7 +75,9 @@ class TestLocalFiles:
 
     def test_the_folder_itself_may_be_a_symlink(self, folder, tmp_path):
         (tmp_path / "latest").symlink_to(folder)
-        assert ReadPolicy(str(tmp_path / "latest")).check("images/a.jpg") == str(folder / "images" / "a.jpg")
+        assert ReadPolicy(str(tmp_path / "latest")).check("images/a.jpg") == str(
+            folder / "images" / "a.jpg"
+        )
 
     def test_the_base_is_fixed_where_the_job_starts(self, folder, monkeypatch):
         monkeypatch.chdir(folder.parent)
@@ -83,7 +93,9 @@ class TestLocalFiles:
             path = policy.check("/".join(["a", *parts]))
         except UnitError:
             return
-        assert os.path.realpath(path) == "/srv/set" or os.path.realpath(path).startswith("/srv/set/")
+        assert os.path.realpath(path) == "/srv/set" or os.path.realpath(path).startswith(
+            "/srv/set/"
+        )
 
 
 class TestBuckets:
@@ -223,11 +235,16 @@ class TestAddresses:
         assert ReadPolicy("").check(uri) == uri
 
     def test_blanks_and_letters_outside_ascii_are_quoted(self):
-        assert ReadPolicy("").check("https://example.com/ä b.jpg") == "https://example.com/%C3%A4%20b.jpg"
+        assert (
+            ReadPolicy("").check("https://example.com/ä b.jpg")
+            == "https://example.com/%C3%A4%20b.jpg"
+        )
 
 
 class TestRowsThatAreNoUri:
-    @pytest.mark.parametrize("uri", ["", "  ", "a\0b", "http://", "http://host:port/", "s3://", None, 7])
+    @pytest.mark.parametrize(
+        "uri", ["", "  ", "a\0b", "http://", "http://host:port/", "s3://", None, 7]
+    )
     def test_they_are_bad_rows(self, uri):
         with pytest.raises(UnitError) as caught:
             ReadPolicy("/srv/set").check(uri)
@@ -245,14 +262,31 @@ class TestRowsThatAreNoUri:
 
 class TestExplain:
     def test_nothing_to_say_when_all_may_be_read(self):
-        assert ReadPolicy("s3://own/m").explain(["a.jpg", "s3://own/b", "https://8.8.8.8/c"]) is None
+        assert (
+            ReadPolicy("s3://own/m").explain(["a.jpg", "s3://own/b", "https://8.8.8.8/c"]) is None
+        )
 
     def test_one_message_names_every_missing_option_once(self):
-        uris = ["a.jpg", "s3://two/a", "s3://two/b", "s3://three/c", "http://10.0.0.1/d", "http://u:pw@10.0.0.1/e"]
+        uris = [
+            "a.jpg",
+            "s3://two/a",
+            "s3://two/b",
+            "s3://three/c",
+            "http://10.0.0.1/d",
+            "http://u:pw@10.0.0.1/e",
+        ]
         message = ReadPolicy("s3://own/m").explain(uris)
         assert message.startswith("5 of 6 sampled URIs")
         assert message.endswith(
-            " ".join(["add", *(keyword("allow", one) for one in ("s3://two/", "s3://three/", "http://10.0.0.1/"))])
+            " ".join(
+                [
+                    "add",
+                    *(
+                        keyword("allow", one)
+                        for one in ("s3://two/", "s3://three/", "http://10.0.0.1/")
+                    ),
+                ]
+            )
         )
         assert "pw" not in message
 
@@ -262,7 +296,9 @@ class TestExplain:
 
     def test_names_that_lead_to_private_addresses_are_found_by_asking(self, monkeypatch):
         answers = {"inside.example.com": "10.1.2.3", "outside.example.com": "8.8.8.8"}
-        monkeypatch.setattr("socket.getaddrinfo", lambda host, *_, **__: [(0, 0, 0, "", (answers[host], 0))])
+        monkeypatch.setattr(
+            "socket.getaddrinfo", lambda host, *_, **__: [(0, 0, 0, "", (answers[host], 0))]
+        )
         message = ReadPolicy("/srv").explain([f"https://{host}/a" for host in answers])
         assert message.endswith(f"add {keyword('allow', 'https://inside.example.com/')}")
 
@@ -302,7 +338,10 @@ def test_a_policy_travels_to_the_workers():
     ("uri", "kept"),
     [
         ("https://me:s3cr3t@host/a.jpg?id=5", "https://host/a.jpg?id=5"),
-        ("https://h/a.jpg?id=5&X-Amz-Signature=s3cr3t&w=2", "https://h/a.jpg?id=5&X-Amz-Signature=…&w=2"),
+        (
+            "https://h/a.jpg?id=5&X-Amz-Signature=s3cr3t&w=2",
+            "https://h/a.jpg?id=5&X-Amz-Signature=…&w=2",
+        ),
         ("https://h/a.jpg?sig=s3cr%2F3t", "https://h/a.jpg?sig=…"),
         ("s3://key:s3cr3t@bucket/a b@2x.jpg", "s3://bucket/a b@2x.jpg"),
         ("photos/a:b@c.jpg?sig=1", "photos/a:b@c.jpg?sig=1"),

@@ -1,4 +1,5 @@
-"""Blank pages are found, and a page with anything on it is not blank. `make bench-blank` has 200 of each kind."""
+"""Blank pages are found, and a page with anything on it is not blank. `make bench-blank` has 200 of
+each kind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The whole corpus through the sandbox: every file accounted for, no crash, no hang, no more memory than allowed."""
+"""The whole corpus through the sandbox: every file accounted for, no crash, no hang, no more memory
+than allowed."""
 
 from __future__ import annotations
 
@@ -54,8 +55,13 @@ def run(sandbox: Sandbox, corpus: list[Entry]) -> Counter[str]:
     results = {entry.name: outcome(sandbox, entry) for entry in corpus}
     assert len(results) == len(corpus)
     assert [text for entry in corpus if (text := complaint(entry, results[entry.name]))] == []
-    counts = Counter(result.kind if isinstance(result, UnitError) else "tiles" for result in results.values())
-    print(f"{len(corpus)} files: {dict(counts)}; peak memory {sandbox.peak_memory() / (1 << 20):.0f} MiB")
+    counts = Counter(
+        result.kind if isinstance(result, UnitError) else "tiles" for result in results.values()
+    )
+    print(
+        f"{len(corpus)} files: {dict(counts)}; peak memory"
+        f" {sandbox.peak_memory() / (1 << 20):.0f} MiB"
+    )
     return counts
 
 
@@ -79,5 +85,7 @@ def test_very_many_damaged_files(sandbox: Sandbox, sound: list[Entry], seed: int
 
 
 def test_the_corpus_is_the_same_every_time(sound: list[Entry]) -> None:
-    assert [entry.data for entry in mutated(sound, 50)] == [entry.data for entry in mutated(sound, 50)]
+    assert [entry.data for entry in mutated(sound, 50)] == [
+        entry.data for entry in mutated(sound, 50)
+    ]
     assert len({entry.name for entry in sound}) == len(sound)

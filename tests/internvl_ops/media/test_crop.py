@@ -1,4 +1,5 @@
-"""The middle of a picture, as the model cards of InternViT and InternVL-14B take it by CLIPImageProcessor."""
+"""The middle of a picture, as the model cards of InternViT and InternVL-14B take it by
+CLIPImageProcessor."""
 
 from __future__ import annotations
 
@@ -14,14 +15,18 @@ SIDE = 56
 
 
 def noise(width: int, height: int) -> np.ndarray:
-    return np.random.default_rng(width * 10_000 + height).integers(0, 256, (height, width, 3), np.uint8)
+    return np.random.default_rng(width * 10_000 + height).integers(
+        0, 256, (height, width, 3), np.uint8
+    )
 
 
 def restated(pixels: np.ndarray) -> np.ndarray:
     """Resizes the shorter side to `SIDE` by Pillow's bicubic, and takes the middle."""
     height, width = pixels.shape[:2]
     short = min(width, height)
-    resized = Image.fromarray(pixels).resize((int(SIDE * width / short), int(SIDE * height / short)), Image.BICUBIC)
+    resized = Image.fromarray(pixels).resize(
+        (int(SIDE * width / short), int(SIDE * height / short)), Image.BICUBIC
+    )
     left, top = (resized.width - SIDE) // 2, (resized.height - SIDE) // 2
     return np.asarray(resized.crop((left, top, left + SIDE, top + SIDE))).transpose(2, 0, 1)
 
@@ -50,7 +55,10 @@ def test_as_transformers_own_processor() -> None:
 
 def test_fast_differs_little() -> None:
     pixels = noise(640, 480)
-    exact, fast = (tile_image(pixels, tile_size=SIDE, resize=how, fit="crop").astype(int) for how in ("exact", "fast"))  # type: ignore[arg-type]
+    exact, fast = (
+        tile_image(pixels, tile_size=SIDE, resize=how, fit="crop").astype(int)
+        for how in ("exact", "fast")
+    )  # type: ignore[arg-type]
     assert np.abs(exact - fast).max() <= 2
 
 

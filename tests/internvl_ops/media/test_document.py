@@ -20,7 +20,9 @@ A4 = make(Document(pages=3, lines=30))
 def whole(page: TiledImage, columns: int, rows: int) -> np.ndarray:
     """The page put together from its tiles, uint8 (height, width, 3)."""
     tiles = page.tiles[: columns * rows].transpose(0, 2, 3, 1)
-    lines = [np.concatenate(tiles[row * columns : (row + 1) * columns], axis=1) for row in range(rows)]
+    lines = [
+        np.concatenate(tiles[row * columns : (row + 1) * columns], axis=1) for row in range(rows)
+    ]
     return np.ascontiguousarray(np.concatenate(lines))
 
 
@@ -59,7 +61,9 @@ class TestPages:
     def test_a_path_does_as_well_as_bytes(self, tmp_path):
         (tmp_path / "a.pdf").write_bytes(A4)
         assert count_pages(str(tmp_path / "a.pdf")) == 3
-        np.testing.assert_array_equal(render_page(str(tmp_path / "a.pdf"), 2).tiles, render_page(A4, 2).tiles)
+        np.testing.assert_array_equal(
+            render_page(str(tmp_path / "a.pdf"), 2).tiles, render_page(A4, 2).tiles
+        )
 
     def test_a_file_that_is_replaced_is_read_anew(self, tmp_path):
         path = tmp_path / "a.pdf"
@@ -122,7 +126,9 @@ class TestSize:
         assert page.tiles.shape == (7, 3, 448, 448)
         assert 200 < page.tiles.mean() < 255
 
-    @pytest.mark.parametrize("size", [(200_000, 200_000), (100_000, 1), (1, 100_000), (14_400, 14_400), (0.01, 0.01)])
+    @pytest.mark.parametrize(
+        "size", [(200_000, 200_000), (100_000, 1), (1, 100_000), (14_400, 14_400), (0.01, 0.01)]
+    )
     @pytest.mark.parametrize("dpi", [None, 600])
     def test_a_page_of_enormous_or_no_size_is_rendered_within_the_limit(self, size, dpi):
         options = DocumentOptions(dpi=dpi, max_pixels=4_000_000)
@@ -156,7 +162,9 @@ class TestSize:
             assert 1 <= min(page.width, page.height) <= max(page.width, page.height) < 2**31
 
     def test_a_lower_resolution_is_told(self):
-        page = render_page(make(Document(size=(14_400, 14_400))), 1, DocumentOptions(dpi=300, max_pixels=9_000_000))
+        page = render_page(
+            make(Document(size=(14_400, 14_400))), 1, DocumentOptions(dpi=300, max_pixels=9_000_000)
+        )
         assert page.notes == ["rendered at 15 dpi instead of 300: the page is very large"]
 
 
@@ -184,7 +192,9 @@ class TestSelectPages:
     @given(st.sets(st.integers(1, 50)), st.integers(0, 60))
     def test_single_pages_are_those_that_are_there(self, numbers, count):
         ranges = ",".join(map(str, numbers)) or "99"
-        assert select_pages(ranges, count) == sorted(number for number in numbers if number <= count)
+        assert select_pages(ranges, count) == sorted(
+            number for number in numbers if number <= count
+        )
 
 
 class TestWhatIsNoGoodDocument:
@@ -222,9 +232,17 @@ class TestWhatIsNoGoodDocument:
                 "unsupported",
                 "a PNG file, not a PDF, TIFF or CBZ; name it in the image column",
             ),
-            (b"PK\3\4" + bytes(26) + b"word/document.xml", "unsupported", "a Word document (DOCX), not a PDF"),
+            (
+                b"PK\3\4" + bytes(26) + b"word/document.xml",
+                "unsupported",
+                "a Word document (DOCX), not a PDF",
+            ),
             (b"version https://git-lfs.github.com/spec/v1\n", "unsupported", "a Git LFS pointer"),
-            (b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>', "unsupported", "AccessDenied"),
+            (
+                b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>',
+                "unsupported",
+                "AccessDenied",
+            ),
             (b'{"error":"expired"}', "unsupported", "a JSON document, not a PDF"),
             (bytes(2000), "corrupt", "zeros only"),
             (b"\xfe\xed\xfa\xce" * 9, "unsupported", "fe ed fa ce"),
@@ -247,7 +265,9 @@ class TestWhatIsNoGoodDocument:
     def test_damaged_bytes_give_pages_or_an_error(self, seed):
         generator = np.random.default_rng(seed)
         data = np.frombuffer(A4 if seed % 2 else scanned(scan(1, 400, 600)), np.uint8).copy()
-        data[generator.integers(0, len(data), 1 + seed)] ^= generator.integers(1, 256, 1 + seed, dtype=np.uint8)
+        data[generator.integers(0, len(data), 1 + seed)] ^= generator.integers(
+            1, 256, 1 + seed, dtype=np.uint8
+        )
         try:
             pages = render_pages(data.tobytes(), range(1, count_pages(data.tobytes()) + 1))
         except UnitError:
@@ -264,4 +284,6 @@ def test_a_bomb_costs_one_page_and_no_more_time_or_memory_than_allowed(kind):
         except UnitError as error:
             assert error.kind in ("too_large", "decoder_crashed", "timeout")  # noqa: PT017
         assert sandbox.peak_memory() < 4 << 30
-        np.testing.assert_array_equal(sandbox.call(render_page, A4, 1).tiles, render_page(A4, 1).tiles)
+        np.testing.assert_array_equal(
+            sandbox.call(render_page, A4, 1).tiles, render_page(A4, 1).tiles
+        )

@@ -1,4 +1,5 @@
-"""What is not on a page as it is drawn is told: letters without a font, forms made by a program, attached files."""
+"""What is not on a page as it is drawn is told: letters without a font, forms made by a program,
+attached files."""
 
 import subprocess
 import sys
@@ -9,13 +10,18 @@ from internvl_ops.errors import UnitError
 from internvl_ops.media.document import DocumentOptions, count_pages, picture_page, render_page
 
 
-def pdf(font: list[bytes], text: bytes, catalog: bytes = b"", more: tuple[bytes, ...] = ()) -> bytes:
+def pdf(
+    font: list[bytes], text: bytes, catalog: bytes = b"", more: tuple[bytes, ...] = ()
+) -> bytes:
     """A page with one line of text; its font is object 5, what belongs to it follows."""
     content = b"BT /F1 24 Tf 20 100 Td <" + text.hex().encode() + b"> Tj ET"
     objects = [
         b"<</Type/Catalog/Pages 2 0 R" + catalog + b">>",
         b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
-        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 300 200]/Contents 4 0 R/Resources<</Font<</F1 5 0 R>>>>>>",
+        (
+            b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 300 200]/Contents 4 0 R/Resources<</Font<</F1"
+            b" 5 0 R>>>>>>"
+        ),
         b"<</Length %d>>stream\n" % len(content) + content + b"\nendstream",
         *font,
         *more,
@@ -26,7 +32,10 @@ def pdf(font: list[bytes], text: bytes, catalog: bytes = b"", more: tuple[bytes,
         file += b"%d 0 obj\n" % number + one + b"\nendobj\n"
     table = b"".join(b"%010d 00000 n \n" % place for place in places)
     head = b"xref\n0 %d\n0000000000 65535 f \n" % (len(objects) + 1)
-    end = b"trailer\n<</Size %d/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF" % (len(objects) + 1, len(file))
+    end = b"trailer\n<</Size %d/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF" % (
+        len(objects) + 1,
+        len(file),
+    )
     return file + head + table + end
 
 
@@ -34,19 +43,28 @@ def east_asian(name: str, collection: str, encoding: str, text: str) -> bytes:
     system = f"<</Registry(Adobe)/Ordering({collection})/Supplement 2>>"
     fonts = [
         f"<</Type/Font/Subtype/Type0/BaseFont/{name}/Encoding/{encoding}/DescendantFonts[6 0 R]>>",
-        f"<</Type/Font/Subtype/CIDFontType0/BaseFont/{name}/CIDSystemInfo{system}/DW 1000/FontDescriptor 7 0 R>>",
-        f"<</Type/FontDescriptor/FontName/{name}/Flags 4/FontBBox[0 -200 1000 900]/ItalicAngle 0/Ascent 800"
-        "/Descent -200/CapHeight 700/StemV 80>>",
+        (
+            f"<</Type/Font/Subtype/CIDFontType0/BaseFont/{name}/CIDSystemInfo{system}/DW"
+            " 1000/FontDescriptor 7 0 R>>"
+        ),
+        (
+            f"<</Type/FontDescriptor/FontName/{name}/Flags 4/FontBBox[0 -200 1000 900]/ItalicAngle"
+            " 0/Ascent 800/Descent -200/CapHeight 700/StemV 80>>"
+        ),
     ]
     return pdf([font.encode() for font in fonts], text.encode("utf-16-be"))
 
 
 LATIN = [b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica/Encoding/WinAnsiEncoding>>"]
-CYRILLIC = [b"<</Type/Font/Subtype/TrueType/BaseFont/ArialMT/Encoding<</Differences[192/afii10017/afii10018]>>>>"]
+CYRILLIC = [
+    b"<</Type/Font/Subtype/TrueType/BaseFont/ArialMT/Encoding<</Differences[192/afii10017/afii10018]>>>>"
+]
 DOCUMENTS = {
     "HeiseiMin-W3": east_asian("HeiseiMin-W3", "Japan1", "UniJIS-UTF16-H", "日本語の文書"),
     "STSong-Light": east_asian("STSong-Light", "GB1", "UniGB-UTF16-H", "中文文件"),
-    "HYSMyeongJo-Medium": east_asian("HYSMyeongJo-Medium", "Korea1", "UniKS-UTF16-H", "한국어 문서"),
+    "HYSMyeongJo-Medium": east_asian(
+        "HYSMyeongJo-Medium", "Korea1", "UniKS-UTF16-H", "한국어 문서"
+    ),
     "MSung-Light": east_asian("MSung-Light", "CNS1", "UniCNS-UTF16-H", "繁體中文"),
     "ArialMT": pdf(CYRILLIC, b"\xc0\xc1"),
     "latin": pdf(LATIN, b"Hello, world"),
@@ -77,13 +95,23 @@ def test_where_no_font_is_installed_each_east_asian_page_says_so(tmp_path):
     for name, data in DOCUMENTS.items():
         (tmp_path / f"{name}.pdf").write_bytes(data)
     script = (
-        "import sys, pathlib\n"
-        "from internvl_ops.media.document import render_page\n"
-        "for path in sorted(pathlib.Path(sys.argv[1]).glob('*.pdf')):\n"
-        "    print(path.stem, any('not drawn' in note for note in render_page(path.read_bytes(), 1).notes))\n"
+        "import sys, pathlib\nfrom internvl_ops.media.document import render_page\nfor path in"
+        " sorted(pathlib.Path(sys.argv[1]).glob('*.pdf')):\n    print(path.stem, any('not drawn' in"
+        " note for note in render_page(path.read_bytes(), 1).notes))\n"
     )
     hidden = 'mount -t tmpfs none /usr/share/fonts && exec "$@"'
-    command = ["unshare", "-rm", "sh", "-c", hidden, "sh", sys.executable, "-c", script, str(tmp_path)]
+    command = [
+        "unshare",
+        "-rm",
+        "sh",
+        "-c",
+        hidden,
+        "sh",
+        sys.executable,
+        "-c",
+        script,
+        str(tmp_path),
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode and ("unshare" in done.stderr or "mount" in done.stderr):
         pytest.skip("this machine lets nobody hide its folder of fonts")
@@ -113,6 +141,8 @@ def test_a_form_that_also_has_its_pages_is_read():
 def test_attached_files_are_told(catalog, count):
     names = b"".join(b"(%d.pdf) %d 0 R" % (number, 6 + number) for number in range(count))
     files = tuple(b"<</Type/Filespec/F(%d.pdf)>>" % number for number in range(count))
-    data = pdf(LATIN, b"Cover", catalog + b"/Names<</EmbeddedFiles<</Names[" + names + b"]>>>>", files)
+    data = pdf(
+        LATIN, b"Cover", catalog + b"/Names<</EmbeddedFiles<</Names[" + names + b"]>>>>", files
+    )
     notes = [note for note in render_page(data, 1).notes if "attached" in note]
     assert [f"{count} attached" in note for note in notes] == [True] * bool(count)

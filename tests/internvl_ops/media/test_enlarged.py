@@ -1,4 +1,5 @@
-"""Images that are enlarged before they are tiled, as VLMEvalKit does with the first image of a question of MMMU."""
+"""Images that are enlarged before they are tiled, as VLMEvalKit does with the first image of a
+question of MMMU."""
 
 from __future__ import annotations
 
@@ -29,11 +30,13 @@ def test_it_is_pillows_bilinear_before_the_tiles(width: int, height: int) -> Non
     found = load_image(data, ImageOptions(enlarge=2, resize="exact"))
 
     np.testing.assert_array_equal(found.tiles, tile_image(larger, resize="exact"))
-    assert (found.width, found.height) == (width, height)  # boxes and results are about the original
+    # boxes and results are about the original
+    assert (found.width, found.height) == (width, height)
 
 
 def test_a_larger_image_can_have_a_larger_grid() -> None:
-    # Of grids with the same shape the largest is taken whose half is filled: 640² > 2 · 448², and 320² is not.
+    # Of grids with the same shape the largest is taken whose half is filled: 640² > 2 · 448², and
+    # 320² is not.
     data = png(320, 320)
     assert len(load_image(data).tiles) == 1
     assert len(load_image(data, ImageOptions(enlarge=2)).tiles) == 5

@@ -41,7 +41,9 @@ class FixedResolver(AbstractResolver):
         self.addresses, self.port, self.in_turn = list(addresses), port, in_turn
 
     async def resolve(self, host, port=0, family=socket.AF_UNSPEC):
-        addresses = [self.addresses.pop(0)] if self.in_turn and len(self.addresses) > 1 else self.addresses
+        addresses = (
+            [self.addresses.pop(0)] if self.in_turn and len(self.addresses) > 1 else self.addresses
+        )
         return [
             {
                 "hostname": host,
@@ -96,7 +98,8 @@ class TestHttp:
         assert "refused" in error.message
 
     @pytest.mark.parametrize(
-        ("status", "kind"), [(404, "not_found"), (410, "not_found"), (403, "refused"), (400, "refused")]
+        ("status", "kind"),
+        [(404, "not_found"), (410, "not_found"), (403, "refused"), (400, "refused")],
     )
     def test_a_status_for_good_is_not_tried_again(self, server, fetcher, path, status, kind):
         error = failure(fetcher, server.url(f"{path}?status={status}"))
@@ -116,7 +119,9 @@ class TestHttp:
         assert not {"Authorization", "Cookie", "Referer"} & set(server.headers)
 
     def test_a_user_and_password_in_the_url_are_used_and_not_shown(self, server, fetcher, path):
-        error = failure(fetcher, server.url(path + "?status=403&sig=s3cr3t").replace("//", "//me:s3cr3t@"))
+        error = failure(
+            fetcher, server.url(path + "?status=403&sig=s3cr3t").replace("//", "//me:s3cr3t@")
+        )
         assert server.headers["Authorization"] == "Basic " + base64.b64encode(b"me:s3cr3t").decode()
         assert "s3cr3t" not in str(error)
 
@@ -148,20 +153,28 @@ class TestPrivateAddresses:
 
     def fetcher(self, *addresses, allow=(), **options):
         policy = ReadPolicy("", allow=allow)
-        return Fetcher(policy, attempts=1, timeout_s=2, resolver=lambda: FixedResolver(*addresses, **options))
+        return Fetcher(
+            policy, attempts=1, timeout_s=2, resolver=lambda: FixedResolver(*addresses, **options)
+        )
 
-    @pytest.mark.parametrize("address", ["127.0.0.1", "10.0.0.1", "169.254.169.254", "::1", "::ffff:10.0.0.1"])
+    @pytest.mark.parametrize(
+        "address", ["127.0.0.1", "10.0.0.1", "169.254.169.254", "::1", "::ffff:10.0.0.1"]
+    )
     def test_a_name_that_leads_to_a_private_address_is_refused(self, server, address):
         with self.fetcher(address) as fetcher:
             error = failure(fetcher, f"http://public.example:{server.port}/name.jpg?sig=s3cr3t")
         assert error.kind == "refused"
         assert address in error.message
-        assert error.message.endswith(f"add {keyword('allow', f'http://public.example:{server.port}/')}")
+        assert error.message.endswith(
+            f"add {keyword('allow', f'http://public.example:{server.port}/')}"
+        )
         assert server.hits["/name.jpg"] == 0
 
     def test_one_private_address_among_public_ones_is_enough(self, server):
         with self.fetcher("8.8.8.8", "127.0.0.1") as fetcher:
-            assert failure(fetcher, f"http://public.example:{server.port}/mixed.jpg").kind == "refused"
+            assert (
+                failure(fetcher, f"http://public.example:{server.port}/mixed.jpg").kind == "refused"
+            )
 
     def test_a_name_under_allow_may_lead_anywhere(self, server):
         url = f"http://public.example:{server.port}/"
@@ -178,12 +191,20 @@ class TestPrivateAddresses:
 
         monkeypatch.setattr("aiohttp.connector.aiohappyeyeballs.start_connection", record)
         with self.fetcher("8.8.8.8", "127.0.0.1", in_turn=True) as fetcher:
-            assert failure(fetcher, f"http://public.example:{server.port}/rebind.jpg").kind == "storage"
-            assert failure(fetcher, f"http://public.example:{server.port}/rebind.jpg").kind in ("storage", "refused")
+            assert (
+                failure(fetcher, f"http://public.example:{server.port}/rebind.jpg").kind
+                == "storage"
+            )
+            assert failure(fetcher, f"http://public.example:{server.port}/rebind.jpg").kind in (
+                "storage",
+                "refused",
+            )
         assert set(connected) == {"8.8.8.8"}
         assert server.hits["/rebind.jpg"] == 0
 
-    def test_no_socket_is_made_for_a_private_address_even_if_the_policy_errs(self, server, monkeypatch):
+    def test_no_socket_is_made_for_a_private_address_even_if_the_policy_errs(
+        self, server, monkeypatch
+    ):
         monkeypatch.setattr(ReadPolicy, "check", lambda self, uri: uri)
         with Fetcher(ReadPolicy(""), attempts=1) as fetcher:
             assert failure(fetcher, server.url("/literal.jpg")).kind == "refused"
@@ -217,13 +238,19 @@ class TestRedirects:
         assert "/allowed/hop?… redirects" in error.message
         assert server.hits[path] == 0
 
-    @pytest.mark.parametrize("to", ["http://169.254.169.254/latest", "http://[::1]/", "http://localhost/"])
+    @pytest.mark.parametrize(
+        "to", ["http://169.254.169.254/latest", "http://[::1]/", "http://localhost/"]
+    )
     def test_one_to_a_private_address_is_refused(self, server, fetcher, path, to):
         assert failure(fetcher, server.url(f"{path}?to={to}")).kind == "refused"
 
-    @pytest.mark.parametrize("to", ["file:///etc/passwd", "s3://bucket/key", "data:text/plain,hi", "http://", ""])
+    @pytest.mark.parametrize(
+        "to", ["file:///etc/passwd", "s3://bucket/key", "data:text/plain,hi", "http://", ""]
+    )
     def test_one_to_something_else_than_http_is_refused(self, server, to, path):
-        with Fetcher(ReadPolicy("", allow=(server.url("/"), "/etc", "s3://")), attempts=1) as fetcher:
+        with Fetcher(
+            ReadPolicy("", allow=(server.url("/"), "/etc", "s3://")), attempts=1
+        ) as fetcher:
             assert failure(fetcher, server.url(f"{path}?to={to}")).kind in ("refused", "bad_row")
 
     def test_a_circle_is_refused(self, server, fetcher, path):
@@ -235,7 +262,9 @@ class TestRedirects:
 class TestLocalFiles:
     @pytest.fixture
     def local(self, tmp_path):
-        with Fetcher(ReadPolicy(str(tmp_path)), max_bytes=100, attempts=2, backoff_s=0.01) as fetcher:
+        with Fetcher(
+            ReadPolicy(str(tmp_path)), max_bytes=100, attempts=2, backoff_s=0.01
+        ) as fetcher:
             yield fetcher
 
     def test_a_file_is_read(self, local, tmp_path):
@@ -272,12 +301,16 @@ class TestDataUris:
         assert fetcher.fetch("data:image/png;base64,aGFsbG8=") == b"hallo"
         assert fetcher.fetch("data:,a%20b") == b"a b"
 
-    @pytest.mark.parametrize("text", ["aGFsbG8", "aGFs\nbG8=", " aGFsbG8 ", "aGFsbG8%3D", "aGFs%0AbG8"])
+    @pytest.mark.parametrize(
+        "text", ["aGFsbG8", "aGFs\nbG8=", " aGFsbG8 ", "aGFsbG8%3D", "aGFs%0AbG8"]
+    )
     def test_base64_as_browsers_read_it(self, fetcher, text):
         assert fetcher.fetch(f"data:image/png;base64,{text}") == b"hallo"
 
     def test_base64_in_the_alphabet_of_addresses(self, fetcher):
-        assert fetcher.fetch("data:;base64,_-8=") == fetcher.fetch("data:;base64,/+8=") == b"\xff\xef"
+        assert (
+            fetcher.fetch("data:;base64,_-8=") == fetcher.fetch("data:;base64,/+8=") == b"\xff\xef"
+        )
 
     @pytest.mark.parametrize(
         ("uri", "kind"),
@@ -342,7 +375,9 @@ class TestS3:
             assert fetcher.fetch(f"s3://own{path}") == BODY
         assert server.hits[f"/own{path}"] == 3
 
-    def test_a_store_that_stays_down_is_given_up_after_the_outage(self, server, path, store, monkeypatch):
+    def test_a_store_that_stays_down_is_given_up_after_the_outage(
+        self, server, path, store, monkeypatch
+    ):
         monkeypatch.setenv("AWS_ENDPOINT_URL", server.url())
         with Fetcher(ReadPolicy("s3://own/"), backoff_s=0.01, outage_s=0.5, attempts=2) as fetcher:
             fetcher.fetch(f"s3://own{path}.warm")  # making the first client takes a while

@@ -22,12 +22,16 @@ from internvl_ops.preparer import MediaReader, MediaRef, ReadLimits, Unit
 def frame(number: int, suffix: str = "png", size: tuple[int, int] = (32, 24)) -> bytes:
     """A frame that tells its number by its grey."""
     target = io.BytesIO()
-    Image.new("RGB", size, (number, number, number)).save(target, {"jpg": "JPEG"}.get(suffix, suffix))
+    Image.new("RGB", size, (number, number, number)).save(
+        target, {"jpg": "JPEG"}.get(suffix, suffix)
+    )
     return target.getvalue()
 
 
 def frames(count: int, first: int = 0) -> bytes:
-    return pack_frames((f"{number:05}.png", frame(number - first)) for number in range(first, first + count))
+    return pack_frames(
+        (f"{number:05}.png", frame(number - first)) for number in range(first, first + count)
+    )
 
 
 def shown(tiles: np.ndarray) -> list[int]:
@@ -35,17 +39,22 @@ def shown(tiles: np.ndarray) -> list[int]:
 
 
 def cards_rule(count: int, start: float, end: float, fps: float, frames: int) -> list[int]:
-    """The numbers of the frames, from 1, that MVBench's published code takes of a folder, counted from 0."""
+    """The numbers of the frames, from 1, that MVBench's published code takes of a folder, counted
+    from 0."""
     begin, last = max(1, round(start * fps)), min(round(end * fps), count)
     step = (last - begin) / frames
     return [int(begin + step / 2 + np.round(step * k)) - 1 for k in range(frames)]
 
 
 class TestSampling:
-    @pytest.mark.parametrize(("start", "end"), [(0.0, 20.0), (0.5, 2.5), (1.17, 2.83), (0.4, 100.0)])
+    @pytest.mark.parametrize(
+        ("start", "end"), [(0.0, 20.0), (0.5, 2.5), (1.17, 2.83), (0.4, 100.0)]
+    )
     @pytest.mark.parametrize("rate", [3.0, 2.0, 24.0])
     def test_frames_named_from_1_are_those_of_the_published_rule(self, start, end, rate):
-        video = load_video(frames(72, first=1), VideoOptions(num_frames=8, start=start, end=end, frames_fps=rate))
+        video = load_video(
+            frames(72, first=1), VideoOptions(num_frames=8, start=start, end=end, frames_fps=rate)
+        )
         assert video.frame_numbers == cards_rule(72, start, end, rate, 8)
         assert shown(video.tiles) == video.frame_numbers
 
@@ -67,10 +76,14 @@ class TestSampling:
     def test_scenes_of_a_folder(self):
         looks = [(10 if number < 40 else 200) for number in range(80)]
         data = pack_frames((f"{number}.png", frame(grey)) for number, grey in enumerate(looks))
-        assert [clip.end_s for clip in split_video(data, ClipOptions(by="scenes", frames_fps=10))] == [4.0, 8.0]
+        assert [
+            clip.end_s for clip in split_video(data, ClipOptions(by="scenes", frames_fps=10))
+        ] == [4.0, 8.0]
 
     def test_a_damaged_frame_is_told_and_its_neighbour_stands_in(self):
-        data = pack_frames((f"{number}.png", b"no image" if number == 4 else frame(number)) for number in range(9))
+        data = pack_frames(
+            (f"{number}.png", b"no image" if number == 4 else frame(number)) for number in range(9)
+        )
         video = load_video(data, VideoOptions(fps=3))
         assert shown(video.tiles) == [0, 1, 2, 3, 3, 5, 6, 7, 8]
         assert video.notes == ["lost frames, for which the nearest one stands in: 4"]
@@ -88,7 +101,11 @@ class TestSampling:
     def test_limits(self):
         for data, options, told in [
             (frames(100), VideoOptions(max_seconds=30), "33"),
-            (pack_frames([("0.png", frame(0, size=(300, 300)))]), VideoOptions(max_pixels=80_000), "300"),
+            (
+                pack_frames([("0.png", frame(0, size=(300, 300)))]),
+                VideoOptions(max_pixels=80_000),
+                "300",
+            ),
         ]:
             with pytest.raises(UnitError, match=told) as caught:
                 load_video(data, options)
@@ -116,7 +133,8 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def readers(folder):
-    """Makes readers of videos, one for all that have the same limits: starting a decoder takes seconds."""
+    """Makes readers of videos, one for all that have the same limits: starting a decoder takes
+    seconds."""
     made = {}
 
     def make(**limits) -> MediaReader:
@@ -133,17 +151,22 @@ def readers(folder):
 
 def loaded(read: MediaReader, unit: Unit):
     (found,) = [
-        file if isinstance(file, UnitError) else read.load(file, unit, place) for _, place, file in read.files([unit])
+        file if isinstance(file, UnitError) else read.load(file, unit, place)
+        for _, place, file in read.files([unit])
     ]
     return found
 
 
 class TestReading:
-    @pytest.mark.parametrize("spelling", ["clip", "clip/", "{folder}", "file://{folder}", "clip/*.png", "clip/?*.png"])
+    @pytest.mark.parametrize(
+        "spelling", ["clip", "clip/", "{folder}", "file://{folder}", "clip/*.png", "clip/?*.png"]
+    )
     def test_a_folder_or_a_glob_in_the_video_column(self, readers, folder, spelling):
         found = loaded(readers(), Unit((), [MediaRef(spelling.format(folder=folder))], WHOLE))
         assert found.tiles_per_image == [1] * 4
-        assert shown(found.tiles) == load_video(frames(24), VideoOptions(num_frames=4)).frame_numbers
+        assert (
+            shown(found.tiles) == load_video(frames(24), VideoOptions(num_frames=4)).frame_numbers
+        )
 
     def test_a_list_of_images_is_the_frames_in_the_lists_order(self, readers, folder):
         names = [f"clip/{number}.png" for number in (7, 3, 21, 1)]

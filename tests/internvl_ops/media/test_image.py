@@ -15,7 +15,13 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from internvl_ops.errors import UnitError
-from internvl_ops.media.image import ImageOptions, decode_image, image_size, load_image, load_picture
+from internvl_ops.media.image import (
+    ImageOptions,
+    decode_image,
+    image_size,
+    load_image,
+    load_picture,
+)
 from internvl_ops.media.tiling import tile_image
 from testing.corpus_images import png, png_chunk, tiff_block
 from testing.pictures import encoded, natural
@@ -72,7 +78,9 @@ class TestFormats:
     @pytest.mark.parametrize("file_format", ["PNG", "WEBP", "TIFF", "BMP", "PPM", "JPEG2000"])
     def test_lossless_formats_keep_every_pixel(self, file_format: str) -> None:
         picture = natural(301, 203)
-        data = encoded(picture, file_format, **({"lossless": True} if file_format == "WEBP" else {}))
+        data = encoded(
+            picture, file_format, **({"lossless": True} if file_format == "WEBP" else {})
+        )
         assert np.array_equal(load_image(data, EXACT).tiles, exact_tiles(picture))
 
     @pytest.mark.parametrize("file_format", ["AVIF", "HEIF"])
@@ -85,7 +93,9 @@ class TestFormats:
     @pytest.mark.parametrize("channels", [1, 2, 3, 4])
     @pytest.mark.parametrize("interlaced", [False, True])
     @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-    def test_png_of_any_depth_and_interlacing(self, channels: int, interlaced: bool, dtype: type) -> None:
+    def test_png_of_any_depth_and_interlacing(
+        self, channels: int, interlaced: bool, dtype: type
+    ) -> None:
         picture = natural(67, 45).convert("L" if channels < 3 else "RGB")
         pixels = np.asarray(picture).reshape(45, 67, -1)
         if channels in (2, 4):
@@ -98,7 +108,9 @@ class TestFormats:
         for picture in (natural(90, 60).convert("1"), natural(90, 60).quantize(16)):
             for file_format in ("PNG", "GIF", "BMP", "TIFF"):
                 data = encoded(picture, file_format)
-                assert np.array_equal(load_image(data, EXACT).tiles, exact_tiles(picture.convert("RGB")))
+                assert np.array_equal(
+                    load_image(data, EXACT).tiles, exact_tiles(picture.convert("RGB"))
+                )
 
     def test_floating_point_tiff_is_scaled_by_its_own_range_and_says_so(self) -> None:
         ramp = Image.fromarray(np.linspace(-2, 3, 60 * 60, dtype=np.float32).reshape(60, 60))
@@ -153,11 +165,15 @@ class TestOrientation:
     def test_an_orientation_that_does_not_exist_is_none(self, value: int) -> None:
         exif = Image.Exif()
         exif[0x0112] = value
-        assert load_image(encoded(natural(120, 80), "JPEG", exif=exif.tobytes()), SMALL).width == 120
+        assert (
+            load_image(encoded(natural(120, 80), "JPEG", exif=exif.tobytes()), SMALL).width == 120
+        )
 
     @pytest.mark.parametrize("orientation", [1, 2, 6])
     @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "TIFF"])
-    def test_ignored_it_leaves_images_as_pillow_opens_them(self, file_format: str, orientation: int) -> None:
+    def test_ignored_it_leaves_images_as_pillow_opens_them(
+        self, file_format: str, orientation: int
+    ) -> None:
         exif = Image.Exif()
         exif[0x0112] = orientation
         data = encoded(natural(120, 80), file_format, exif=exif.tobytes())
@@ -231,13 +247,17 @@ class TestSeveralFrames:
     )
     def test_the_first_is_taken_and_the_result_says_so(self, file_format: str, note: str) -> None:
         frames = [Image.new("RGB", (60, 60), (60 * number, 0, 0)) for number in range(4)]
-        image = load_image(encoded(frames[0], file_format, save_all=True, append_images=frames[1:]), SMALL)
+        image = load_image(
+            encoded(frames[0], file_format, save_all=True, append_images=frames[1:]), SMALL
+        )
         assert image.tiles.max() < 5
         assert image.notes == [note]
 
 
 class TestDamage:
-    @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "HEIF", "AVIF", "PPM"])
+    @pytest.mark.parametrize(
+        "file_format", ["JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "HEIF", "AVIF", "PPM"]
+    )
     def test_a_truncated_file_is_corrupt(self, file_format: str) -> None:
         data = encoded(natural(301, 203), file_format)
         assert failure(data[: len(data) * 2 // 3]).kind == "corrupt"
@@ -247,7 +267,9 @@ class TestDamage:
         picture = natural(301, 203)
         data = encoded(picture, file_format)
         whole = load_image(data, SMALL)
-        part = load_image(data[: len(data) * 2 // 3], ImageOptions(tile_size=56, truncated="accept"))
+        part = load_image(
+            data[: len(data) * 2 // 3], ImageOptions(tile_size=56, truncated="accept")
+        )
         assert (part.width, part.height) == (301, 203)
         first_row = slice(0, 1)
         if file_format != "BMP":  # which begins at the bottom
@@ -275,13 +297,21 @@ class TestNoImages:
             (bytes(100), "corrupt", "zeros only"),
             (b"<!DOCTYPE html><html>", "unsupported", "HTML page"),
             (b"\xef\xbb\xbf\r\n <html>", "unsupported", "HTML page"),
-            (b'<?xml version="1.0"?><Error><Code>NoSuchKey</Code>', "unsupported", "XML document.*NoSuchKey"),
+            (
+                b'<?xml version="1.0"?><Error><Code>NoSuchKey</Code>',
+                "unsupported",
+                "XML document.*NoSuchKey",
+            ),
             (b'<?xml version="1.0"?><svg>', "unsupported", "SVG drawing.*render it"),
             (b'{"message": "quota"}', "unsupported", "JSON document.*quota"),
             (b"just words", "unsupported", "text file.*just words"),
             (b"%PDF-1.4", "unsupported", "PDF document.*document column"),
             (b"\0\0\0\x20ftypisom", "unsupported", "MP4 or QuickTime video.*video column"),
-            (b"version https://git-lfs.github.com/spec/v1", "unsupported", "Git LFS pointer.*git lfs pull"),
+            (
+                b"version https://git-lfs.github.com/spec/v1",
+                "unsupported",
+                "Git LFS pointer.*git lfs pull",
+            ),
             (b"\xff\x0a" + bytes(9), "corrupt", "JPEG XL"),
             (b"8BPS\0\2" + bytes(30), "unsupported", "PSB"),
             (b"\xfe\xed\xfa\xce" * 9, "unsupported", "begins with bytes fe ed fa ce"),
@@ -296,12 +326,22 @@ class TestNoImages:
 
     @given(
         start=st.sampled_from(
-            [b"", b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"RIFF\x99\0\0\0WEBPVP8X", b"II*\0", b"BM"]
+            [
+                b"",
+                b"\xff\xd8\xff\xe0",
+                b"\x89PNG\r\n\x1a\n",
+                b"GIF89a",
+                b"RIFF\x99\0\0\0WEBPVP8X",
+                b"II*\0",
+                b"BM",
+            ]
         ),
         rest=st.binary(max_size=300),
     )
     @settings(max_examples=300, deadline=None)
-    def test_any_bytes_at_all_give_an_image_or_a_true_error(self, start: bytes, rest: bytes) -> None:
+    def test_any_bytes_at_all_give_an_image_or_a_true_error(
+        self, start: bytes, rest: bytes
+    ) -> None:
         with contextlib.suppress(UnitError):  # and nothing else
             load_image(start + rest, ImageOptions(tile_size=14, max_pixels=1_000_000))
 
@@ -327,7 +367,9 @@ class TestLimits:
         assert (image.width, image.height, len(image.tiles)) == (50_000, 100, 13)
 
     def test_a_gif_whose_frame_reaches_far_out_makes_no_canvas(self) -> None:
-        frame = b"!\xf9\x04\x08\0\0\0\0" + b"," + struct.pack("<4HB", 60_000, 60_000, 60_000, 60_000, 0)
+        frame = (
+            b"!\xf9\x04\x08\0\0\0\0" + b"," + struct.pack("<4HB", 60_000, 60_000, 60_000, 60_000, 0)
+        )
         data = b"GIF89a" + struct.pack("<2H3B", 10, 10, 0, 0, 0) + frame + b"\x02\x02\x44\x01\0;"
         error = failure(data)
         assert error.kind == "too_large"
@@ -335,12 +377,16 @@ class TestLimits:
 
     @pytest.mark.parametrize("chunk", [b"zTXt", b"iCCP"])
     @pytest.mark.parametrize("where", ["before the pixels", "after them"])
-    def test_text_and_profiles_of_any_size_do_not_hide_the_picture(self, chunk: bytes, where: str) -> None:
+    def test_text_and_profiles_of_any_size_do_not_hide_the_picture(
+        self, chunk: bytes, where: str
+    ) -> None:
         picture = natural(40, 30)
         data = png(np.asarray(picture))
         extra = png_chunk(chunk, b"comment\0\0" + zlib.compress(bytes(8 << 20)))
         at = 33 if where == "before the pixels" else len(data) - 12
-        assert np.array_equal(load_image(data[:at] + extra + data[at:], EXACT).tiles, exact_tiles(picture))
+        assert np.array_equal(
+            load_image(data[:at] + extra + data[at:], EXACT).tiles, exact_tiles(picture)
+        )
 
 
 class TestJpegScaling:
@@ -349,7 +395,9 @@ class TestJpegScaling:
     @pytest.mark.parametrize(
         ("size", "share"), [((448, 336), 2), ((1000, 700), 4), ((2000, 1500), 8), ((900, 4000), 8)]
     )
-    def test_shrinks_while_decoding_as_far_as_the_tiles_allow(self, size: tuple[int, int], share: int) -> None:
+    def test_shrinks_while_decoding_as_far_as_the_tiles_allow(
+        self, size: tuple[int, int], share: int
+    ) -> None:
         data = encoded(natural(*size), "JPEG", quality=95)
         image = load_image(data, self.SCALING)
         plain = load_image(data, SMALL)

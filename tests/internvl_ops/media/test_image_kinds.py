@@ -35,7 +35,10 @@ BLACK = np.zeros(GREY.shape, np.uint8)
 YCBCR = np.asarray(Image.fromarray(PICTURE).convert("YCbCr"))
 LAB = np.asarray(
     ImageCms.profileToProfile(
-        Image.fromarray(PICTURE), ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), outputMode="LAB"
+        Image.fromarray(PICTURE),
+        ImageCms.createProfile("sRGB"),
+        ImageCms.createProfile("LAB"),
+        outputMode="LAB",
     )
 )
 INKS = np.dstack([255 - PICTURE, BLACK])
@@ -78,7 +81,9 @@ def jp2(pixels: np.ndarray, **options: Any) -> bytes:
 def animation(file_format: str) -> bytes:
     others = [Image.fromarray(255 - PICTURE), Image.fromarray(PICTURE[::-1])]
     options = {"lossless": True} if file_format == "WEBP" else {}
-    return encoded(Image.fromarray(PICTURE), file_format, save_all=True, append_images=others, **options)
+    return encoded(
+        Image.fromarray(PICTURE), file_format, save_all=True, append_images=others, **options
+    )
 
 
 def colour_map(scale: int, bits: int) -> tuple[int, list[int]]:
@@ -87,7 +92,9 @@ def colour_map(scale: int, bits: int) -> tuple[int, list[int]]:
     return 3, entries.ravel().tolist()
 
 
-def jpeg2000_in_tiff(pixels: np.ndarray, stated: int, bits: int, photometric: int, **more: tuple) -> bytes:
+def jpeg2000_in_tiff(
+    pixels: np.ndarray, stated: int, bits: int, photometric: int, **more: tuple
+) -> bytes:
     strip = imagecodecs.jpeg2k_encode(pixels, bitspersample=bits, codecformat="j2k", level=0)
     return tiff_file([strip], tiff_tags(pixels, stated, photometric, 34712, **more))
 
@@ -270,7 +277,10 @@ class TestTransparentColours:
         shown = read(png_file(pixels, 16, colour, (b"tRNS", key)))
         assert shown[0, 0].tolist() == [255] * 3
         assert shown[0, 1].tolist() == [0x12] * 3
-        assert read(png_file(pixels, 16, colour, (b"tRNS", key)), alpha="drop")[0, 0].tolist() == [0x12] * 3
+        assert (
+            read(png_file(pixels, 16, colour, (b"tRNS", key)), alpha="drop")[0, 0].tolist()
+            == [0x12] * 3
+        )
 
 
 class TestHeicAndAvif:
@@ -313,7 +323,11 @@ class TestHeicAndAvif:
 
     @pytest.mark.parametrize("brand", [b"msf1", b"hevc", b"avis"])
     def test_a_sequence_without_a_picture_is_sent_to_the_video_column(self, brand: bytes) -> None:
-        data = struct.pack(">I4s4sI4s", 20, b"ftyp", brand, 0, b"iso8") + struct.pack(">I4s", 16, b"moov") + bytes(8)
+        data = (
+            struct.pack(">I4s4sI4s", 20, b"ftyp", brand, 0, b"iso8")
+            + struct.pack(">I4s", 16, b"moov")
+            + bytes(8)
+        )
         with pytest.raises(UnitError, match="video column") as caught:
             load_image(data)
         assert caught.value.kind == "unsupported"
@@ -325,8 +339,12 @@ NOT_READ = {
     "Nikon NEF": tiff_file([bytes(32)], NIKON),
     "31 bits": jp2(GREY[:4, :4]).replace(b"\0\1\x07\1\1", b"\0\1\x1e\1\1"),
     "JPEG 2000 of 12-bit samples": jpeg2000_in_tiff(deep(GREY, 12), 8, 12, 1),
-    "JPEG 2000 of signed 8-bit samples": jpeg2000_in_tiff((GREY.astype(int) - 128).astype(np.int8), 8, 8, 1),
-    "10-bit samples of format": jpeg2000_in_tiff(deep(GREY // 2, 10, np.int16), 10, 10, 1, t339=(3, [2])),
+    "JPEG 2000 of signed 8-bit samples": jpeg2000_in_tiff(
+        (GREY.astype(int) - 128).astype(np.int8), 8, 8, 1
+    ),
+    "10-bit samples of format": jpeg2000_in_tiff(
+        deep(GREY // 2, 10, np.int16), 10, 10, 1, t339=(3, [2])
+    ),
     "complex": tiff(np.ones((8, 8), np.complex64), "minisblack"),
     "inks other than": tiff_file([INKS.tobytes()], tiff_tags(INKS, 8, 5, t332=(3, [2]))),
     "compression 6": tiff_file([bytes(48)], tiff_tags(PICTURE[:4, :4], 8, 6, 6)),

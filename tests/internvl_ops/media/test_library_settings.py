@@ -17,7 +17,13 @@ import pytest
 from PIL import Image, ImageFile
 
 from internvl_ops.errors import UnitError
-from internvl_ops.media.image import ImageOptions, decode_image, image_size, load_image, load_picture
+from internvl_ops.media.image import (
+    ImageOptions,
+    decode_image,
+    image_size,
+    load_image,
+    load_picture,
+)
 from internvl_ops.media.library_settings import decoder_settings
 from internvl_ops.media.small import small_jpeg_of
 
@@ -27,7 +33,12 @@ ROOT = Path(__file__).parents[3]
 def settings() -> tuple[Any, ...]:
     options = pillow_heif.options
     heif = (options.DECODE_THREADS, options.THUMBNAILS, options.DEPTH_IMAGES, options.AUX_IMAGES)
-    return (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES, heif, logging.getLogger("tifffile").disabled)
+    return (
+        Image.MAX_IMAGE_PIXELS,
+        ImageFile.LOAD_TRUNCATED_IMAGES,
+        heif,
+        logging.getLogger("tifffile").disabled,
+    )
 
 
 def encoded(format: str) -> bytes:
@@ -123,6 +134,11 @@ for name, value in before.items():
 
 def test_importing_changes_nothing_of_the_process() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", IMPORT], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", IMPORT],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]

@@ -20,7 +20,9 @@ from testing.corpus_documents import Document, make
 from testing.corpus_pages import archive, image_file
 from testing.office_files import MAKERS, docx, odt, stand_in
 
-needs_landlock = pytest.mark.skipif(available().landlock < 4, reason="the kernel's Landlock is older than version 4")
+needs_landlock = pytest.mark.skipif(
+    available().landlock < 4, reason="the kernel's Landlock is older than version 4"
+)
 PDF = make(Document(pages=2))
 COPY = 'cp "$PDF" document.pdf'
 
@@ -28,7 +30,9 @@ COPY = 'cp "$PDF" document.pdf'
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MediaReader]:
     base = str(tmp_path_factory.getbasetemp())
-    made = MediaReader(ReadPolicy(base), DecodeOptions(kind="document"), ReadLimits(decode_timeout_s=60))
+    made = MediaReader(
+        ReadPolicy(base), DecodeOptions(kind="document"), ReadLimits(decode_timeout_s=60)
+    )
     yield made
     made.close()
 
@@ -52,14 +56,18 @@ class TestWithLibreOffice:
     pytestmark = pytest.mark.skipif(libreoffice() is None, reason="LibreOffice is not installed")
 
     @pytest.mark.parametrize("suffix", MAKERS)
-    def test_each_page_sheet_and_slide_is_a_page(self, reader: MediaReader, tmp_path: Path, suffix: str) -> None:
+    def test_each_page_sheet_and_slide_is_a_page(
+        self, reader: MediaReader, tmp_path: Path, suffix: str
+    ) -> None:
         media = put(tmp_path, f"a{suffix}", MAKERS[suffix](["first", "second"]))
         assert parts(reader, media) == [Part(page=1), Part(page=2)]
         ((_, _, source),) = reader.files([Unit([], [media], Part(page=2))])
         assert isinstance(source, str)
         assert "second" in pypdfium2.PdfDocument(source)[1].get_textpage().get_text_range()
 
-    def test_a_document_that_ends_early_is_one_error(self, reader: MediaReader, tmp_path: Path) -> None:
+    def test_a_document_that_ends_early_is_one_error(
+        self, reader: MediaReader, tmp_path: Path
+    ) -> None:
         damaged = archive({"[Content_Types].xml": b"<Types", "word/document.xml": b"<w:doc"})
         error = failure(reader, put(tmp_path, "a.docx", damaged))
         assert error.kind == "corrupt"
@@ -69,7 +77,9 @@ class TestWithLibreOffice:
 class TestWhatItMayDo:
     """A program in its place shows what LibreOffice could do if a document took it over."""
 
-    def run(self, reader: MediaReader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> object:
+    def run(
+        self, reader: MediaReader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str
+    ) -> object:
         programs = stand_in(tmp_path, script, PDF)
         monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
         return parts(reader, put(tmp_path, "a.docx", docx(["x"])))
@@ -87,7 +97,9 @@ class TestWhatItMayDo:
         (tmp_path / "bin" / "soffice").unlink()
         assert len(parts(reader, MediaRef(str(tmp_path / "a.docx")))) == 2
 
-    def test_a_first_start_that_only_makes_settings_is_repeated(self, reader, tmp_path, monkeypatch) -> None:
+    def test_a_first_start_that_only_makes_settings_is_repeated(
+        self, reader, tmp_path, monkeypatch
+    ) -> None:
         script = f"[ -e profile ] || {{ mkdir profile; exit 81; }}\n{COPY}"
         assert len(self.run(reader, tmp_path, monkeypatch, script)) == 2
 
@@ -102,7 +114,9 @@ class TestWhatItMayDo:
             ("ulimit -t 1; while :; do :; done", "too_large", "memory"),
         ],
     )
-    def test_its_failure_is_one_error(self, reader, tmp_path, monkeypatch, script: str, kind: str, said: str) -> None:
+    def test_its_failure_is_one_error(
+        self, reader, tmp_path, monkeypatch, script: str, kind: str, said: str
+    ) -> None:
         error = self.run(reader, tmp_path, monkeypatch, script)
         assert isinstance(error, UnitError)
         assert (error.kind, said in error.message) == (kind, True), error.message
@@ -158,11 +172,17 @@ def test_a_document_is_known_by_what_is_in_it(suffix: str) -> None:
     [
         (docx(["x"])[:-40], "corrupt", "ends early"),
         (odt(["x"], encrypted=True), "unsupported", "password"),
-        (archive({"[Content_Types].xml": b"", "word/document.xml": b"\0" * (100 << 20)}), "too_large", "unpacks"),
+        (
+            archive({"[Content_Types].xml": b"", "word/document.xml": b"\0" * (100 << 20)}),
+            "too_large",
+            "unpacks",
+        ),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), "unsupported", "encrypted"),
     ],
     ids=["cut", "encrypted", "bomb", "encrypted Word"],
 )
-def test_hostile_documents_are_refused_before_libreoffice(reader, tmp_path, data: bytes, kind: str, said: str) -> None:
+def test_hostile_documents_are_refused_before_libreoffice(
+    reader, tmp_path, data: bytes, kind: str, said: str
+) -> None:
     error = failure(reader, put(tmp_path, "a.docx", data))
     assert (error.kind, said in error.message) == (kind, True), error.message

@@ -35,7 +35,9 @@ def numbers(source: bytes | str) -> list[int]:
     return [shown(source, part.page or 0) for part in list_parts(source, OPTIONS)]
 
 
-def failure(source: bytes | str, page: int | None = None, options: DecodeOptions = OPTIONS) -> UnitError:
+def failure(
+    source: bytes | str, page: int | None = None, options: DecodeOptions = OPTIONS
+) -> UnitError:
     with pytest.raises(UnitError) as caught:
         list_parts(source, options) if page is None else shown(source, page, options)
     return caught.value
@@ -93,7 +95,9 @@ class TestTiff:
     def test_pictures_for_a_server_are_the_same_pages(self) -> None:
         options = DecodeOptions(kind="document", as_pictures=True)
         loaded = load(tiff([picture(7), picture(30)]), Part(page=2), options, 1)
-        assert number_of(np.asarray(Image.open(io.BytesIO(loaded.pictures[0])).convert("RGB"))) == 30
+        assert (
+            number_of(np.asarray(Image.open(io.BytesIO(loaded.pictures[0])).convert("RGB"))) == 30
+        )
 
     def test_ten_thousand_pages_are_read_in_the_memory_of_a_few(self, tmp_path: Path) -> None:
         path = tmp_path / "archive.tif"
@@ -148,18 +152,27 @@ class TestArchives:
     def test_pages_come_in_the_order_of_their_numbers(self) -> None:
         names = {"p10.png": 10, "P2.jpg": 2, "p1.webp": 1, "b/0.png": 99}
         files = {
-            name: image_file(number, {"jpg": "JPEG", "webp": "WEBP"}.get(name[-3:].strip("."), "PNG"))
+            name: image_file(
+                number, {"jpg": "JPEG", "webp": "WEBP"}.get(name[-3:].strip("."), "PNG")
+            )
             for name, number in names.items()
         }
         assert numbers(archive(files)) == [99, 1, 2, 10]
 
     def test_what_is_no_page_is_left_out(self) -> None:
-        others = {"ComicInfo.xml": b"<a/>", "__MACOSX/._1.png": b"x", ".thumb.png": b"x", "notes.txt": b"x"}
+        others = {
+            "ComicInfo.xml": b"<a/>",
+            "__MACOSX/._1.png": b"x",
+            ".thumb.png": b"x",
+            "notes.txt": b"x",
+        }
         assert numbers(archive({"1.png": image_file(7), **others})) == [7]
 
     @pytest.mark.parametrize("packed", [zipfile.ZIP_STORED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
     def test_other_packings_are_read(self, packed: int, tmp_path: Path) -> None:
-        (tmp_path / "a.cbz").write_bytes(archive({"1.png": image_file(7), "2.png": image_file(8)}, packed))
+        (tmp_path / "a.cbz").write_bytes(
+            archive({"1.png": image_file(7), "2.png": image_file(8)}, packed)
+        )
         assert numbers(str(tmp_path / "a.cbz")) == [7, 8]
 
     def test_a_damaged_page_fails_alone(self) -> None:
@@ -176,8 +189,16 @@ class TestArchives:
             (archive({"1.txt": b"x"}), "unsupported", "without an image"),
             (archive({"1.png": b"\0" * (100 << 20)}), "too_large", "unpacks to"),
             (b"Rar!\x1a\x07\x01\x00", "unsupported", "RAR"),
-            (archive({"mimetype": b"application/epub+zip", "cover.png": image_file(7)}, 0), "unsupported", "EPUB"),
-            (archive({"[Content_Types].xml": b"", "word/media/1.png": image_file(7)}), "unsupported", "Word"),
+            (
+                archive({"mimetype": b"application/epub+zip", "cover.png": image_file(7)}, 0),
+                "unsupported",
+                "EPUB",
+            ),
+            (
+                archive({"[Content_Types].xml": b"", "word/media/1.png": image_file(7)}),
+                "unsupported",
+                "Word",
+            ),
         ],
         ids=["cut", "empty", "bomb", "wrong suffix", "EPUB", "Word"],
     )
@@ -192,7 +213,10 @@ class TestArchives:
 
     def test_more_pages_than_allowed_are_refused(self) -> None:
         few = DecodeOptions(kind="document", document=DocumentOptions(max_pages=1))
-        assert failure(archive({"1.png": image_file(7), "2.png": image_file(8)}), options=few).kind == "too_large"
+        assert (
+            failure(archive({"1.png": image_file(7), "2.png": image_file(8)}), options=few).kind
+            == "too_large"
+        )
 
 
 def test_a_page_that_is_not_there_is_a_bad_row() -> None:

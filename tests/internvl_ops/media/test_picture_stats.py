@@ -1,4 +1,5 @@
-"""What a picture says of itself: equal for equal pictures, near for copies, and as its definitions say."""
+"""What a picture says of itself: equal for equal pictures, near for copies, and as its definitions
+say."""
 
 from __future__ import annotations
 
@@ -39,7 +40,10 @@ def test_copies_in_other_sizes_and_formats_hash_near_and_other_pictures_far() ->
     own = picture_stats(pixels()).image_phash
     assert bits_apart(own, picture_stats(smaller).image_phash) <= 4
     assert bits_apart(own, picture_stats(again).image_phash) <= 4
-    assert min(bits_apart(own, picture_stats(pixels(seed=seed)).image_phash) for seed in range(2, 12)) > 10
+    assert (
+        min(bits_apart(own, picture_stats(pixels(seed=seed)).image_phash) for seed in range(2, 12))
+        > 10
+    )
 
 
 def test_the_perceptual_hash_is_that_of_a_plain_cosine_transform() -> None:

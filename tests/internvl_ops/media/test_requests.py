@@ -1,4 +1,5 @@
-"""What is sent to servers and stores: addresses as written, headers, cookies, and what S3 is configured with."""
+"""What is sent to servers and stores: addresses as written, headers, cookies, and what S3 is
+configured with."""
 
 from __future__ import annotations
 
@@ -22,7 +23,9 @@ from internvl_ops.stores.redaction import safe_uri
 from testing.faulty_server import BODY, FaultyServer
 
 
-def get(server: FaultyServer, uri: str, *allow: str, headers: tuple[tuple[str, str], ...] = ()) -> bytes:
+def get(
+    server: FaultyServer, uri: str, *allow: str, headers: tuple[tuple[str, str], ...] = ()
+) -> bytes:
     policy = ReadPolicy("", allow or (server.url("/"),), headers)
     with Fetcher(policy, attempts=2, backoff_s=0.01, timeout_s=5) as fetcher:
         return fetcher.fetch(uri)
@@ -40,7 +43,9 @@ WRITTEN = [
 
 class TestAddresses:
     @pytest.mark.parametrize("written", WRITTEN)
-    def test_an_address_is_asked_for_as_it_is_written(self, server: FaultyServer, written: str) -> None:
+    def test_an_address_is_asked_for_as_it_is_written(
+        self, server: FaultyServer, written: str
+    ) -> None:
         assert get(server, server.url(written)) == BODY
         assert server.asked[-1] == written
 
@@ -111,7 +116,10 @@ SECRET, OPEN = ("Authorization", "Bearer s3cr3t"), ("User-Agent", "me (me@exampl
 class TestHeaders:
     def test_they_are_sent(self, server: FaultyServer, path: str) -> None:
         get(server, server.url(path), headers=(SECRET, OPEN))
-        assert (server.headers["Authorization"], server.headers["User-Agent"]) == (SECRET[1], OPEN[1])
+        assert (server.headers["Authorization"], server.headers["User-Agent"]) == (
+            SECRET[1],
+            OPEN[1],
+        )
 
     def test_a_secret_goes_to_no_other_host(self, server: FaultyServer, path: str) -> None:
         with FaultyServer() as other:
@@ -125,7 +133,9 @@ class TestHeaders:
     def test_a_secret_that_nobody_would_get_is_refused(self) -> None:
         with pytest.raises(ConfigurationError, match="`allow`=https://HOST/") as error:
             ReadPolicy("/data", ("s3://bucket/",), (SECRET,))
-        assert "s3cr3t" not in str(error.value) + repr(ReadPolicy("/data", ("https://",), (SECRET,)))
+        assert "s3cr3t" not in str(error.value) + repr(
+            ReadPolicy("/data", ("https://",), (SECRET,))
+        )
 
     def test_a_host_that_wants_to_know_who_asks(self, server: FaultyServer, path: str) -> None:
         with pytest.raises(UnitError, match="`headers`='User-Agent="):
@@ -150,7 +160,12 @@ class TestConfigurationOfS3:
     @pytest.mark.parametrize("name", ["AWS_NO_SIGN_REQUEST", "FSSPEC_S3_ANON"])
     @pytest.mark.parametrize("value", ["true", "1", "YES"])
     def test_without_credentials(
-        self, server: FaultyServer, path: str, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+        self,
+        server: FaultyServer,
+        path: str,
+        monkeypatch: pytest.MonkeyPatch,
+        name: str,
+        value: str,
     ) -> None:
         monkeypatch.setenv(name, value)
         monkeypatch.delenv("AWS_ACCESS_KEY_ID")
@@ -167,7 +182,9 @@ class TestConfigurationOfS3:
         assert self.fetch(path) == BODY
         assert "Signature" in server.asked[-1]
 
-    def test_who_pays(self, server: FaultyServer, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_who_pays(
+        self, server: FaultyServer, path: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setenv("FSSPEC_S3_REQUESTER_PAYS", "true")
         assert self.fetch(path) == BODY
         assert server.headers["x-amz-request-payer"] == "requester"
@@ -176,22 +193,35 @@ class TestConfigurationOfS3:
         self, server: FaultyServer, path: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv(
-            "FSSPEC_S3_S3_ADDITIONAL_KWARGS", '{"ExpectedBucketOwner": "123456789012", "ACL": "private"}'
+            "FSSPEC_S3_S3_ADDITIONAL_KWARGS",
+            '{"ExpectedBucketOwner": "123456789012", "ACL": "private"}',
         )
         assert self.fetch(path) == BODY
         assert server.headers["x-amz-expected-bucket-owner"] == "123456789012"
 
     def test_what_the_operator_says_of_botocore_wins(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("FSSPEC_S3_CONFIG_KWARGS", '{"connect_timeout": 3, "s3": {"addressing_style": "path"}}')
+        monkeypatch.setenv(
+            "FSSPEC_S3_CONFIG_KWARGS", '{"connect_timeout": 3, "s3": {"addressing_style": "path"}}'
+        )
         found = s3_config.options(connect_timeout=10, read_timeout=30)["config_kwargs"]
-        assert found == {"connect_timeout": 3, "read_timeout": 30, "s3": {"addressing_style": "path"}}
+        assert found == {
+            "connect_timeout": 3,
+            "read_timeout": 30,
+            "s3": {"addressing_style": "path"},
+        }
 
-    @pytest.mark.parametrize("code", ["ExpiredToken", "RequestExpired", "InvalidToken", "AccessDenied"])
-    def test_expired_credentials_are_renewed(self, server: FaultyServer, path: str, code: str) -> None:
+    @pytest.mark.parametrize(
+        "code", ["ExpiredToken", "RequestExpired", "InvalidToken", "AccessDenied"]
+    )
+    def test_expired_credentials_are_renewed(
+        self, server: FaultyServer, path: str, code: str
+    ) -> None:
         server.expired_next, server.expired_code = 4, code
         assert self.fetch(path) == BODY
 
-    def test_credentials_that_stay_expired_end_the_run(self, server: FaultyServer, path: str) -> None:
+    def test_credentials_that_stay_expired_end_the_run(
+        self, server: FaultyServer, path: str
+    ) -> None:
         server.expired_next, server.expired_code = 1_000, "ExpiredToken"
         with pytest.raises(ConfigurationError, match=r"expired \(ExpiredToken\)"):
             self.fetch(path, attempts=2, outage_s=0)
@@ -228,7 +258,9 @@ def answering(*headers: bytes) -> Iterator[str]:
         def handle(self) -> None:
             while self.rfile.readline().strip():
                 pass
-            self.wfile.write(b"\r\n".join([b"HTTP/1.1 200 OK", *headers, b"Content-Length: 5", b"", b"hello"]))
+            self.wfile.write(
+                b"\r\n".join([b"HTTP/1.1 200 OK", *headers, b"Content-Length: 5", b"", b"hello"])
+            )
 
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Answer) as running:
         threading.Thread(target=running.serve_forever, daemon=True).start()
@@ -237,7 +269,10 @@ def answering(*headers: bytes) -> Iterator[str]:
 
 
 def fetched(*headers: bytes) -> tuple[bytes, str]:
-    with answering(*headers) as url, Fetcher(ReadPolicy("", (url,)), attempts=2, backoff_s=0.01) as fetcher:
+    with (
+        answering(*headers) as url,
+        Fetcher(ReadPolicy("", (url,)), attempts=2, backoff_s=0.01) as fetcher,
+    ):
         return fetcher.fetch(url), fetcher.version(url)
 
 

@@ -36,7 +36,9 @@ def halves(upper: float, lower: float, dtype: Any, *more: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
-@pytest.mark.parametrize("options", [{}, {"compression": "lzw"}, {"compression": "zlib", "predictor": True}])
+@pytest.mark.parametrize(
+    "options", [{}, {"compression": "lzw"}, {"compression": "zlib", "predictor": True}]
+)
 class TestTiff:
     @pytest.mark.parametrize(("dtype", "top"), [(np.uint16, 65535), (np.uint32, 2**32 - 1)])
     def test_unsigned(self, order: str, options: dict, dtype: type, top: int) -> None:
@@ -47,13 +49,17 @@ class TestTiff:
     @pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int32])
     def test_signed_without_negative_values(self, order: str, options: dict, dtype: type) -> None:
         top = np.iinfo(dtype).max
-        assert shown(tiff(halves(top // 5, top, dtype), byteorder=order, **options)) == pytest.approx([51, 255], abs=1)
+        assert shown(
+            tiff(halves(top // 5, top, dtype), byteorder=order, **options)
+        ) == pytest.approx([51, 255], abs=1)
 
     @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
     def test_planes(self, order: str, options: dict, dtype: type) -> None:
         top = np.iinfo(dtype).max
         planes = np.stack([halves(top, 0, dtype), halves(0, 0, dtype), halves(0, top, dtype)])
-        tile = load_image(tiff(planes, "rgb", planarconfig="separate", byteorder=order, **options), SMALL).tiles[0]
+        tile = load_image(
+            tiff(planes, "rgb", planarconfig="separate", byteorder=order, **options), SMALL
+        ).tiles[0]
         assert (tile[:, 10, 28].tolist(), tile[:, 45, 28].tolist()) == ([255, 0, 0], [0, 0, 255])
 
     @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
@@ -61,15 +67,22 @@ class TestTiff:
         if "predictor" in options and dtype == np.float16:
             pytest.skip("a predictor that no writer uses for it")
         assert shown(tiff(halves(0.2, 1.0, dtype), byteorder=order, **options)) == [51, 255]
-        assert shown(tiff(halves(1.0, 1.0, dtype, 3), "rgb", byteorder=order, **options)) == [255, 255]
+        assert shown(tiff(halves(1.0, 1.0, dtype, 3), "rgb", byteorder=order, **options)) == [
+            255,
+            255,
+        ]
 
 
 class TestRanges:
     @pytest.mark.parametrize(("top", "bits"), [(255, 8), (1023, 10), (4095, 12)])
-    def test_data_of_fewer_bits_than_the_file_are_scaled_by_theirs_and_it_is_said(self, top: int, bits: int) -> None:
+    def test_data_of_fewer_bits_than_the_file_are_scaled_by_theirs_and_it_is_said(
+        self, top: int, bits: int
+    ) -> None:
         data = tiff(halves(top // 5, top, np.uint16))
         assert shown(data) == [51, 255]
-        assert load_image(data, SMALL).notes == [f"16-bit samples that reach {top:,} only, read as {bits}-bit"]
+        assert load_image(data, SMALL).notes == [
+            f"16-bit samples that reach {top:,} only, read as {bits}-bit"
+        ]
 
     @pytest.mark.parametrize("top", [4096, 9000, 16383, 32767])
     def test_a_dark_photograph_stays_dark(self, top: int) -> None:
@@ -113,7 +126,9 @@ class TestRanges:
             pixels[..., -1] = 4095
         data = png_file(pixels, 16, {2: 4, 3: 2, 4: 6}[colours])
         assert shown(data) == [51, 255]
-        assert load_image(data, SMALL).notes == ["16-bit samples that reach 4,095 only, read as 12-bit"]
+        assert load_image(data, SMALL).notes == [
+            "16-bit samples that reach 4,095 only, read as 12-bit"
+        ]
 
     def test_a_png_whose_deep_samples_cannot_be_read_says_so(self) -> None:
         data = png_file(halves(819, 4095, np.uint16, 3), 16, 2)
@@ -125,7 +140,9 @@ class TestRanges:
     def test_fewer_bits_in_32(self, top: int, bits: int) -> None:
         data = tiff(halves(top // 5, top, np.uint32))
         assert shown(data) == [51, 255]
-        assert load_image(data, SMALL).notes == [f"32-bit samples that reach {top:,} only, read as {bits}-bit"]
+        assert load_image(data, SMALL).notes == [
+            f"32-bit samples that reach {top:,} only, read as {bits}-bit"
+        ]
 
     def test_a_dark_8_bit_picture_made_deep_stays_dark(self) -> None:
         assert shown(tiff(halves(3 * 257, 12 * 257, np.uint16))) == [3, 12]
@@ -154,8 +171,14 @@ class TestRanges:
     def test_premultiplied_grey(self) -> None:
         pixels = np.dstack([np.full((56, 56), 100, np.uint8), np.full((56, 56), 200, np.uint8)])
         assert shown(tiff(pixels, extrasamples=["assocalpha"])) == [155, 155]
-        assert shown(tiff(pixels.astype(np.uint16) * 257, extrasamples=["assocalpha"])) == [155, 155]
-        assert shown(tiff(pixels.astype(np.uint16) * 257, extrasamples=["unassalpha"])) == [133, 133]
+        assert shown(tiff(pixels.astype(np.uint16) * 257, extrasamples=["assocalpha"])) == [
+            155,
+            155,
+        ]
+        assert shown(tiff(pixels.astype(np.uint16) * 257, extrasamples=["unassalpha"])) == [
+            133,
+            133,
+        ]
 
     def test_bands_without_colours_are_unsupported(self) -> None:
         with pytest.raises(UnitError, match="6 bands") as caught:
@@ -175,7 +198,9 @@ class TestTheEndOfAJpeg:
         assert caught.value.kind == "corrupt"
 
     def test_twelve_bits_are_unsupported(self) -> None:
-        data = encoded(natural(64, 48), "JPEG").replace(b"\xff\xc0\x00\x11\x08", b"\xff\xc1\x00\x11\x0c")
+        data = encoded(natural(64, 48), "JPEG").replace(
+            b"\xff\xc0\x00\x11\x08", b"\xff\xc1\x00\x11\x0c"
+        )
         with pytest.raises(UnitError, match="12 bits") as caught:
             load_image(data, SMALL)
         assert caught.value.kind == "unsupported"

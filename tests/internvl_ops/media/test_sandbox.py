@@ -39,13 +39,25 @@ def wait_for_end(process: int) -> bool:
 
 class TestResults:
     @pytest.mark.parametrize(
-        "value", [None, 5, "text", b"bytes", b"x" * 3_000_000, [1, {"a": (2.5, None)}], {1, 2}, np.float32(2)]
+        "value",
+        [
+            None,
+            5,
+            "text",
+            b"bytes",
+            b"x" * 3_000_000,
+            [1, {"a": (2.5, None)}],
+            {1, 2},
+            np.float32(2),
+        ],
     )
     def test_values_go_there_and_come_back(self, sandbox: Sandbox, value: object) -> None:
         assert sandbox.call(hostile.give_back, value) == value
 
     @pytest.mark.parametrize("count", [0, 1, 1000, 1_000_000])
-    def test_arrays_come_back_whole_and_can_be_written_to(self, sandbox: Sandbox, count: int) -> None:
+    def test_arrays_come_back_whole_and_can_be_written_to(
+        self, sandbox: Sandbox, count: int
+    ) -> None:
         array = sandbox.call(hostile.numbers, count)
         assert np.array_equal(array, np.arange(count))
         array += 1
@@ -73,7 +85,9 @@ class TestResults:
         for number in range(50):
             sandbox.call(hostile.give_back, np.full(200_000, -number))
         assert [int(part[0]) for part in parts] == list(range(0, 150, 2))
-        assert [int(array.sum()) for array in kept] == [200_000 * number for number in range(1, 150, 2)]
+        assert [int(array.sum()) for array in kept] == [
+            200_000 * number for number in range(1, 150, 2)
+        ]
 
     def test_results_outlive_the_sandbox_and_its_crashes(self) -> None:
         with Sandbox() as sandbox:
@@ -94,10 +108,13 @@ class TestResults:
         assert descriptors() <= before + 2
 
 
-def failure(sandbox: Sandbox, function: Callable[..., object], *args: object, timeout_s: float = 60) -> UnitError:
+def failure(
+    sandbox: Sandbox, function: Callable[..., object], *args: object, timeout_s: float = 60
+) -> UnitError:
     with pytest.raises(UnitError) as caught:
         sandbox.call(function, *args, timeout_s=timeout_s)
-    assert sandbox.call(hostile.give_back, "next") == "next"  # the next call works, whatever happened
+    # the next call works, whatever happened
+    assert sandbox.call(hostile.give_back, "next") == "next"
     assert caught.value.stage == "decode"
     return caught.value
 
@@ -138,13 +155,17 @@ class TestFailures:
             hostile.abort_for_memory,
         ],
     )
-    def test_a_memory_bomb_is_too_large(self, sandbox: Sandbox, bomb: Callable[..., object]) -> None:
+    def test_a_memory_bomb_is_too_large(
+        self, sandbox: Sandbox, bomb: Callable[..., object]
+    ) -> None:
         error = failure(sandbox, bomb)
         assert error.kind == "too_large"
         assert "0.5 GiB" in error.message
 
     @pytest.mark.parametrize("answer", [hostile.answer_with_function, hostile.answer_with_lambda])
-    def test_answers_other_than_data_are_errors(self, sandbox: Sandbox, answer: Callable[..., object]) -> None:
+    def test_answers_other_than_data_are_errors(
+        self, sandbox: Sandbox, answer: Callable[..., object]
+    ) -> None:
         assert failure(sandbox, answer).kind == "decoder_crashed"
 
     def test_a_forged_answer_runs_nothing_here(self, sandbox: Sandbox, tmp_path: Path) -> None:
@@ -162,7 +183,9 @@ class TestFailures:
         with pytest.raises(ValueError, match="top of a module"):
             sandbox.call(lambda: 0)
 
-    def test_arguments_that_cannot_be_pickled_are_the_callers_mistake(self, sandbox: Sandbox) -> None:
+    def test_arguments_that_cannot_be_pickled_are_the_callers_mistake(
+        self, sandbox: Sandbox
+    ) -> None:
         with pytest.raises((AttributeError, TypeError, pickle.PicklingError)):
             sandbox.call(hostile.give_back, lambda: 0)
         assert sandbox.call(hostile.give_back, 1) == 1
@@ -179,14 +202,21 @@ class TestFailures:
 class TestProcesses:
     def test_threads_share_a_pool(self) -> None:
         with Sandbox(workers=2) as sandbox, ThreadPoolExecutor(6) as threads:
-            arrays = list(threads.map(lambda count: sandbox.call(hostile.numbers, count), range(20_000, 20_060)))
+            arrays = list(
+                threads.map(
+                    lambda count: sandbox.call(hostile.numbers, count), range(20_000, 20_060)
+                )
+            )
         assert [len(array) for array in arrays] == list(range(20_000, 20_060))
 
     @pytest.mark.parametrize("which", [0, 1], ids=["worker", "keeper"])
-    def test_a_process_that_died_between_calls_costs_nothing(self, sandbox: Sandbox, which: int) -> None:
+    def test_a_process_that_died_between_calls_costs_nothing(
+        self, sandbox: Sandbox, which: int
+    ) -> None:
         numbers = sandbox.call(hostile.process_numbers)
         os.kill(numbers[which], signal.SIGKILL)
-        assert all(wait_for_end(number) for number in numbers[: which + 1])  # a worker ends with its keeper
+        # a worker ends with its keeper
+        assert all(wait_for_end(number) for number in numbers[: which + 1])
         assert sandbox.call(hostile.give_back, 1) == 1
 
     def test_children_end_with_the_sandbox(self) -> None:
@@ -196,11 +226,13 @@ class TestProcesses:
 
     def test_children_end_with_a_killed_parent(self) -> None:
         code = (
-            "from internvl_ops.media.sandbox import Sandbox; from testing import hostile; import os, signal\n"
-            "sandbox = Sandbox(); print(*sandbox.call(hostile.process_numbers), flush=True)\n"
-            "os.kill(os.getpid(), signal.SIGKILL)"
+            "from internvl_ops.media.sandbox import Sandbox; from testing import hostile; import"
+            " os, signal\nsandbox = Sandbox(); print(*sandbox.call(hostile.process_numbers),"
+            " flush=True)\nos.kill(os.getpid(), signal.SIGKILL)"
         )
-        parent = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+        parent = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, timeout=120
+        )
         assert parent.returncode == -signal.SIGKILL
         numbers = [int(number) for number in parent.stdout.split()]
         assert len(numbers) == 2
@@ -211,7 +243,9 @@ class TestProcesses:
         with Sandbox() as sandbox:
             assert "a-secret" not in str(sandbox.call(hostile.environment))
 
-    def test_decoders_chatter_stays_out_of_the_log(self, sandbox: Sandbox, capfd: pytest.CaptureFixture[str]) -> None:
+    def test_decoders_chatter_stays_out_of_the_log(
+        self, sandbox: Sandbox, capfd: pytest.CaptureFixture[str]
+    ) -> None:
         assert sandbox.call(hostile.chatter) == "done"
         assert capfd.readouterr() == ("", "")
 

@@ -60,7 +60,9 @@ def test_large_bytes_may_lie_elsewhere(value: Any) -> None:
     assert decode(encode(value, shelf.lend), shelf) == value
 
 
-@given(numbers.flatmap(lambda dtype: arrays(dtype, st.lists(st.integers(0, 4), max_size=4).map(tuple))))
+@given(
+    numbers.flatmap(lambda dtype: arrays(dtype, st.lists(st.integers(0, 4), max_size=4).map(tuple)))
+)
 def test_arrays_keep_type_shape_and_contents(array: np.ndarray) -> None:
     for shelf in (Shelf(), None):
         found = decode(encode(array, shelf.lend if shelf is not None else keep_none), shelf or ())

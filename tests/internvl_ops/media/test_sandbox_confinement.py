@@ -15,8 +15,12 @@ from internvl_ops.media.sandbox import Sandbox
 from internvl_ops.media.sandbox_confinement import Confinement, available
 from testing import hostile
 
-needs_landlock = pytest.mark.skipif(available().landlock < 4, reason="the kernel's Landlock is older than version 4")
-needs_seccomp = pytest.mark.skipif(not available().seccomp, reason="the kernel or architecture has no seccomp")
+needs_landlock = pytest.mark.skipif(
+    available().landlock < 4, reason="the kernel's Landlock is older than version 4"
+)
+needs_seccomp = pytest.mark.skipif(
+    not available().seccomp, reason="the kernel or architecture has no seccomp"
+)
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +68,9 @@ class TestFiles:
         kept.write_text("as it was")
         refused(sandbox, what, str(kept))
         assert kept.read_text() == "as it was"
-        assert sorted(path.name for path in given.iterdir() if path.name.startswith("kept")) == ["kept"]
+        assert sorted(path.name for path in given.iterdir() if path.name.startswith("kept")) == [
+            "kept"
+        ]
 
     def test_addresses_cannot_be_reached(self, sandbox: Sandbox) -> None:
         with socket.create_server(("127.0.0.1", 0)) as server:
@@ -91,7 +97,11 @@ class TestProcesses:
         assert sandbox.call(hostile.attempt, "threads") == [0, 1, 4, 9]
 
     def test_it_has_no_capabilities_and_gains_none(self, sandbox: Sandbox) -> None:
-        status = dict(line.split(":\t", 1) for line in sandbox.call(hostile.attempt, "status") if ":\t" in line)
+        status = dict(
+            line.split(":\t", 1)
+            for line in sandbox.call(hostile.attempt, "status")
+            if ":\t" in line
+        )
         assert int(status["CapEff"], 16) == int(status["CapPrm"], 16) == 0
         assert status["NoNewPrivs"].strip() == "1"
 

@@ -22,9 +22,23 @@ SMALL = ImageOptions(tile_size=56)
 def psd(pixels: np.ndarray, *, layers: bytes = b"") -> bytes:
     """A Photoshop document that has a composite of 8-bit RGB, or RGB and one channel more."""
     height, width, channels = pixels.shape
-    header = b"8BPS\0\1" + bytes(6) + channels.to_bytes(2, "big") + height.to_bytes(4, "big") + width.to_bytes(4, "big")
+    header = (
+        b"8BPS\0\1"
+        + bytes(6)
+        + channels.to_bytes(2, "big")
+        + height.to_bytes(4, "big")
+        + width.to_bytes(4, "big")
+    )
     planes = np.moveaxis(pixels, 2, 0).tobytes()
-    return header + b"\0\x08\0\3" + bytes(8) + len(layers).to_bytes(4, "big") + layers + b"\0\0" + planes
+    return (
+        header
+        + b"\0\x08\0\3"
+        + bytes(8)
+        + len(layers).to_bytes(4, "big")
+        + layers
+        + b"\0\0"
+        + planes
+    )
 
 
 WRITERS: dict[str, Callable[[Image.Image], bytes]] = {
@@ -55,13 +69,29 @@ class TestListedFormats:
 
     def test_every_suffix_that_pillow_knows_for_these_formats_is_listed(self) -> None:
         Image.init()
-        formats = {"JPEG", "MPO", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "HEIF", "JPEG2000", "ICO", "PSD"}
-        known = {suffix for suffix, kind in Image.registered_extensions().items() if kind in formats}
+        formats = {
+            "JPEG",
+            "MPO",
+            "PNG",
+            "WEBP",
+            "GIF",
+            "TIFF",
+            "BMP",
+            "AVIF",
+            "HEIF",
+            "JPEG2000",
+            "ICO",
+            "PSD",
+        }
+        known = {
+            suffix for suffix, kind in Image.registered_extensions().items() if kind in formats
+        }
         # Sequences, and what Motion JPEG 2000 is, are videos.
         assert known - set(IMAGE_SUFFIXES) <= {".heics", ".heifs", ".hif"}
 
     @pytest.mark.parametrize(
-        "suffix", [".hif", ".mpo", ".apng", ".pnm", ".j2c", ".jpf", ".avifs", ".ico", ".tga", ".psd", ".jxl"]
+        "suffix",
+        [".hif", ".mpo", ".apng", ".pnm", ".j2c", ".jpf", ".avifs", ".ico", ".tga", ".psd", ".jxl"],
     )
     def test_suffixes_that_cameras_and_tools_write(self, suffix: str) -> None:
         assert suffix in IMAGE_SUFFIXES
@@ -87,7 +117,11 @@ class TestWhatAFileIs:
             (b"\xff\xfb\x90\x64" + bytes(40), "MP3 sound", "sound"),
             (b"fLaC\0\0\0\x22", "FLAC sound", "sound"),
             (b"<!-- a -->" * 900 + b"<svg:svg xmlns:svg='x'/>", "SVG drawing", "other"),
-            (b"<?xml version='1.0'?><!DOCTYPE svg [<!ENTITY a '<b>'>]><ns0:svg>", "SVG drawing", "other"),
+            (
+                b"<?xml version='1.0'?><!DOCTYPE svg [<!ENTITY a '<b>'>]><ns0:svg>",
+                "SVG drawing",
+                "other",
+            ),
             (b"<?xml version='1.0'?><kml></kml>", "XML document", "other"),
             (b"<?xml version='1.0'?><!DOCTYPE html><html><svg/></html>", "HTML page", "other"),
             (b"PK\3\4" + bytes(26) + b"ppt/slides", "PowerPoint", "other"),
@@ -102,14 +136,21 @@ class TestWhatAFileIs:
 
     @pytest.mark.parametrize("wanted", ["image", "video", "document"])
     def test_a_message_never_sends_to_the_column_the_file_came_from(self, wanted: str) -> None:
-        for picture in (b"\x89PNG\r\n\x1a\n" + bytes(40), b"%PDF-1.7", b"\x1a\x45\xdf\xa3" + bytes(9)):
+        for picture in (
+            b"\x89PNG\r\n\x1a\n" + bytes(40),
+            b"%PDF-1.7",
+            b"\x1a\x45\xdf\xa3" + bytes(9),
+        ):
             assert f"{wanted} column" not in unreadable(picture, wanted).message  # type: ignore[arg-type]
 
     def test_pointers_and_error_pages_are_said_to_videos_and_documents_too(self) -> None:
         for wanted in ("video", "document"):
             error = unreadable(b"version https://git-lfs.github.com/spec/v1\n", wanted)
             assert "git lfs pull" in error.message
-            assert "AccessDenied" in unreadable(b"<Error><Code>AccessDenied</Code></Error>", wanted).message
+            assert (
+                "AccessDenied"
+                in unreadable(b"<Error><Code>AccessDenied</Code></Error>", wanted).message
+            )
 
 
 class TestTargaAndPhotoshop:
@@ -128,5 +169,7 @@ class TestTargaAndPhotoshop:
         file = io.BytesIO()
         Image.new("RGB", (200, 200)).save(file, "ICO", sizes=[(200, 200)])
         with pytest.raises(UnitError) as caught:
-            load_image(file.getvalue().replace(b"\xc8\xc8", b"\x10\x10", 1), ImageOptions(max_pixels=1000))
+            load_image(
+                file.getvalue().replace(b"\xc8\xc8", b"\x10\x10", 1), ImageOptions(max_pixels=1000)
+            )
         assert caught.value.kind == "too_large"

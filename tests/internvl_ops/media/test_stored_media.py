@@ -1,4 +1,5 @@
-"""Media in every store are read by the same rules: own bucket, limits, kinds of errors, versions."""
+"""Media in every store are read by the same rules: own bucket, limits, kinds of errors,
+versions."""
 
 from __future__ import annotations
 
@@ -51,7 +52,10 @@ def test_another_bucket_needs_allow(remote_place: str) -> None:
     other = f"{place.partition(':')[0]}://other/a.jpg"
     with fetcher(place) as reader:
         refused = failure(reader, other)
-    assert (refused.kind, refused.message.endswith(other.removesuffix("a.jpg"))) == ("refused", True)
+    assert (refused.kind, refused.message.endswith(other.removesuffix("a.jpg"))) == (
+        "refused",
+        True,
+    )
     assert ReadPolicy(place, (other.removesuffix("a.jpg"),)).check(other) == other
 
 
@@ -67,13 +71,18 @@ def test_files_of_the_hub(hub: Hub) -> None:
         assert reader.fetch("hf://datasets/lab/set@main/a.jpg") == b"two"
         assert reader.versions_now(["a.jpg"]) != [before]
         assert failure(reader, "b.jpg").kind == "not_found"
-        assert failure(reader, "hf://datasets/lab/other/a.jpg").message.endswith("hf://datasets/lab/other/")
+        assert failure(reader, "hf://datasets/lab/other/a.jpg").message.endswith(
+            "hf://datasets/lab/other/"
+        )
 
 
 def test_a_missing_package_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "ossfs", None)
     monkeypatch.setenv("OSS_ENDPOINT", "http://yet-another")
-    with fetcher("oss://own") as reader, pytest.raises(ConfigurationError, match=r"internvl-batch\[oss\]"):
+    with (
+        fetcher("oss://own") as reader,
+        pytest.raises(ConfigurationError, match=r"internvl-batch\[oss\]"),
+    ):
         reader.fetch("a.jpg")
 
 

@@ -1,4 +1,5 @@
-"""How stores and servers are reached: every way to configure S3, proxies, and those that do not answer."""
+"""How stores and servers are reached: every way to configure S3, proxies, and those that do not
+answer."""
 
 from __future__ import annotations
 
@@ -33,7 +34,12 @@ def nothing_configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def fetch(uri: str, *allow: str, s3_anonymous: bool = False, **options: float) -> bytes:
     policy = ReadPolicy("s3://own", allow, s3_anonymous=s3_anonymous)
-    given: dict[str, float] = {"backoff_s": 0.01, "timeout_s": 120, "attempts": 1, "outage_s": 0} | options
+    given: dict[str, float] = {
+        "backoff_s": 0.01,
+        "timeout_s": 120,
+        "attempts": 1,
+        "outage_s": 0,
+    } | options
     with Fetcher(policy, **given) as fetcher:  # type: ignore[arg-type]
         return fetcher.fetch(uri)
 
@@ -52,8 +58,14 @@ WAYS = {
     },
     "profile": {"AWS_PROFILE": "night"},
     "profile of s3fs": {"FSSPEC_S3_PROFILE": "night"},
-    "s3fs": {"FSSPEC_S3_ENDPOINT_URL": "ENDPOINT", "FSSPEC_S3_KEY": "12345678", "FSSPEC_S3_SECRET": "s3cr3t"},
-    "s3fs as JSON": {"FSSPEC_S3": '{"endpoint_url": "ENDPOINT", "key": "12345678", "secret": "s3cr3t"}'},
+    "s3fs": {
+        "FSSPEC_S3_ENDPOINT_URL": "ENDPOINT",
+        "FSSPEC_S3_KEY": "12345678",
+        "FSSPEC_S3_SECRET": "s3cr3t",
+    },
+    "s3fs as JSON": {
+        "FSSPEC_S3": '{"endpoint_url": "ENDPOINT", "key": "12345678", "secret": "s3cr3t"}'
+    },
     "s3fs over AWS": {
         "AWS_ENDPOINT_URL": DEAD,
         "AWS_ACCESS_KEY_ID": "another",
@@ -73,16 +85,25 @@ WAYS = {
 class TestConfiguration:
     @pytest.mark.parametrize("way", WAYS)
     def test_media_are_read_as_it_says(
-        self, server: FaultyServer, path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+        self,
+        server: FaultyServer,
+        path: str,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        way: str,
     ) -> None:
         (tmp_path / "config").write_text(f"[profile night]\nendpoint_url = {server.url('')}\n")
-        (tmp_path / "credentials").write_text("[night]\naws_access_key_id=12345678\naws_secret_access_key=s3cr3t\n")
+        (tmp_path / "credentials").write_text(
+            "[night]\naws_access_key_id=12345678\naws_secret_access_key=s3cr3t\n"
+        )
         for name, value in WAYS[way].items():
             monkeypatch.setenv(name, value.replace("ENDPOINT", server.url("")))
         assert fetch(f"s3://own{path}") == BODY
         assert "Credential=12345678" in server.asked[-1]
 
-    def test_so_do_the_files_of_fsspec(self, server: FaultyServer, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_so_do_the_files_of_fsspec(
+        self, server: FaultyServer, path: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         told = {"endpoint_url": server.url(""), "key": "12345678", "secret": "s3cr3t"}
         monkeypatch.setitem(fsspec.config.conf, "s3", told)
         assert fetch(f"s3://own{path}") == BODY
@@ -114,7 +135,9 @@ class TestConfiguration:
     ) -> None:
         set_keys(monkeypatch)
         monkeypatch.setenv("AWS_ENDPOINT_URL", DEAD)
-        monkeypatch.setenv("FSSPEC_S3_CONFIG_KWARGS", f'{{"proxies": {{"http": "{server.url("")}"}}}}')
+        monkeypatch.setenv(
+            "FSSPEC_S3_CONFIG_KWARGS", f'{{"proxies": {{"http": "{server.url("")}"}}}}'
+        )
         assert fetch(f"s3://own{path}") == BODY
 
     @pytest.mark.parametrize(
@@ -152,7 +175,9 @@ class TestProxies:
         assert server.asked[-1].endswith("/a.jpg?sig=1")
         assert ("Proxy-Authorization" in server.headers) == bool(credentials)
 
-    def test_and_so_do_objects(self, server: FaultyServer, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_and_so_do_objects(
+        self, server: FaultyServer, path: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         set_keys(monkeypatch)
         monkeypatch.setenv("http_proxy", server.url(""))
         monkeypatch.setenv("AWS_ENDPOINT_URL", "http://store.invalid")
@@ -167,20 +192,28 @@ class TestProxies:
             fetch(self.URL)
         assert len(server.asked) == asked
 
-    def test_nor_do_those_of_no_proxy(self, server: FaultyServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_nor_do_those_of_no_proxy(
+        self, server: FaultyServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setenv("http_proxy", DEAD)
         monkeypatch.setenv("no_proxy", "127.0.0.1,.invalid")
         assert fetch(server.url("/a.jpg"), server.url("/")) == BODY
 
     @pytest.mark.parametrize("proxy", ["http://user:s3cr3t@127.0.0.1:9", "user:s3cr3t@127.0.0.1:9"])
-    def test_one_that_is_away_is_named_as_such(self, monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+    def test_one_that_is_away_is_named_as_such(
+        self, monkeypatch: pytest.MonkeyPatch, proxy: str
+    ) -> None:
         monkeypatch.setenv("http_proxy", proxy)
         with pytest.raises(UnitError, match="proxy") as caught:
             fetch(self.URL, "http://media.invalid/")
         assert "s3cr3t" not in caught.value.message
 
-    @pytest.mark.parametrize("proxy", ["socks5://user:s3cr3t@127.0.0.1:9", "http://user:s3cr3t@h:99999"])
-    def test_one_that_cannot_be_used_is_refused(self, monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+    @pytest.mark.parametrize(
+        "proxy", ["socks5://user:s3cr3t@127.0.0.1:9", "http://user:s3cr3t@h:99999"]
+    )
+    def test_one_that_cannot_be_used_is_refused(
+        self, monkeypatch: pytest.MonkeyPatch, proxy: str
+    ) -> None:
         monkeypatch.setenv("http_proxy", proxy)
         with pytest.raises(ConfigurationError, match="HTTP_PROXY") as caught:
             fetch(self.URL, "http://media.invalid/")
@@ -203,21 +236,27 @@ class _SilentAboutOne(BaseHTTPRequestHandler):
 
 
 class TestNoAnswer:
-    def test_a_store_that_accepts_no_connection_ends_the_run(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_store_that_accepts_no_connection_ends_the_run(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         set_keys(monkeypatch)
         monkeypatch.setenv("AWS_ENDPOINT_URL", DEAD.replace("//", "//user:s3cr3t@"))
         with pytest.raises(ConfigurationError, match=r"127\.0\.0\.1:9.*has not answered") as caught:
             fetch("s3://own/a.jpg", outage_s=0.1)
         assert "s3cr3t" not in str(caught.value)
 
-    def test_so_does_one_that_accepts_them_and_never_answers(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_so_does_one_that_accepts_them_and_never_answers(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         set_keys(monkeypatch)
         with socket.create_server(("127.0.0.1", 0)) as listening:
             monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{listening.getsockname()[1]}")
             with pytest.raises(ConfigurationError, match="has not answered"):
                 fetch("s3://own/a.jpg", timeout_s=0.2)
 
-    def test_one_that_is_silent_about_one_object_costs_its_row(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_one_that_is_silent_about_one_object_costs_its_row(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         set_keys(monkeypatch)
         store = ThreadingHTTPServer(("127.0.0.1", 0), _SilentAboutOne)
         threading.Thread(target=store.serve_forever, daemon=True).start()

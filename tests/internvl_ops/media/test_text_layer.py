@@ -1,4 +1,5 @@
-"""What a PDF stores for a page: read as it is displayed, and doubted where a reader sees something else."""
+"""What a PDF stores for a page: read as it is displayed, and doubted where a reader sees something
+else."""
 
 from __future__ import annotations
 
@@ -69,7 +70,9 @@ def test_the_first_page_tells_of_the_document() -> None:
     pages = [make_page("text", seed) for seed in (1, 2)]
     outline = "/Lang (de-CH) /PageLabels << /Nums [0 << /S /r /St 4 >>] >>"
     data = pdf(pages, "/Title (A book) /Author (N. N.)", outline)
-    first, second = (load(data, Part(page=page), DecodeOptions(kind="document"), 12).seen.info for page in (1, 2))
+    first, second = (
+        load(data, Part(page=page), DecodeOptions(kind="document"), 12).seen.info for page in (1, 2)
+    )
     assert first is not None
     assert second is not None
     assert json.loads(first.about) == {"title": "A book", "author": "N. N.", "language": "de-CH"}
@@ -84,13 +87,22 @@ def test_the_first_page_tells_of_the_document() -> None:
         (
             "",
             "/Outlines << /First << /Title <FEFFD8000041> /Next << /Title (b) >> >> >>",
-            {"outline": [{"level": 1, "title": "", "page": None}, {"level": 1, "title": "b", "page": None}]},
+            {
+                "outline": [
+                    {"level": 1, "title": "", "page": None},
+                    {"level": 1, "title": "b", "page": None},
+                ]
+            },
         ),
         ("", "/Outlines 2 0 R /PageLabels 2 0 R /Lang 2 0 R", None),
     ],
 )
-def test_what_cannot_be_read_of_it_costs_no_page(info: str, catalog: str, about: dict | None) -> None:
-    seen = load(pdf([make_page("text", 1)], info, catalog), Part(page=1), DecodeOptions(kind="document"), 12).seen.info
+def test_what_cannot_be_read_of_it_costs_no_page(
+    info: str, catalog: str, about: dict | None
+) -> None:
+    seen = load(
+        pdf([make_page("text", 1)], info, catalog), Part(page=1), DecodeOptions(kind="document"), 12
+    ).seen.info
     assert seen is not None
     assert (json.loads(seen.about) if seen.about else None) == about
 
@@ -101,4 +113,9 @@ def test_a_scan_has_no_layer() -> None:
 
 
 def test_no_layer_is_read_unless_it_is_asked_for() -> None:
-    assert load(pdf([make_page("text", 1)]), Part(page=1), DecodeOptions(kind="document"), 12).seen.layer is None
+    assert (
+        load(
+            pdf([make_page("text", 1)]), Part(page=1), DecodeOptions(kind="document"), 12
+        ).seen.layer
+        is None
+    )

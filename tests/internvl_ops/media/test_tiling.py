@@ -1,4 +1,5 @@
-"""Tiling against the model cards' rule and pixels, both written down here a second time and in another way."""
+"""Tiling against the model cards' rule and pixels, both written down here a second time and in
+another way."""
 
 from __future__ import annotations
 
@@ -21,27 +22,49 @@ STD = np.array([0.229, 0.224, 0.225], np.float32)
 
 @lru_cache(1000)
 def cards_shapes(least: int, most: int) -> list[tuple[int, int]]:
-    """By area; of equal areas in the order of the cards' set, which is that of its hashes and of what came in when."""
+    """By area; of equal areas in the order of the cards' set, which is that of its hashes and of
+    what came in when."""
     shapes: set[tuple[int, int]] = set()
     for count in range(least, most + 1):
-        shapes.update((i, j) for i in range(1, count + 1) for j in range(1, count + 1) if least <= i * j <= most)
-    return [shape for area in range(least, most + 1) for shape in shapes if shape[0] * shape[1] == area]
+        shapes.update(
+            (i, j)
+            for i in range(1, count + 1)
+            for j in range(1, count + 1)
+            if least <= i * j <= most
+        )
+    return [
+        shape for area in range(least, most + 1) for shape in shapes if shape[0] * shape[1] == area
+    ]
 
 
 def cards_grid(width: int, height: int, least: int, most: int, side: int) -> tuple[int, int]:
-    """Of the shapes nearest to the image's, the first by area, or the last one that its pixels more than half fill."""
+    """Of the shapes nearest to the image's, the first by area, or the last one that its pixels more
+    than half fill."""
     shapes = cards_shapes(least, most)
     distances = [abs(width / height - i / j) for i, j in shapes]
-    nearest = [shape for shape, distance in zip(shapes, distances, strict=True) if distance == min(distances)]
-    filled = [(i, j) for i, j in nearest[1:] if Fraction(width * height) > Fraction(side * side * i * j, 2)]
+    nearest = [
+        shape
+        for shape, distance in zip(shapes, distances, strict=True)
+        if distance == min(distances)
+    ]
+    filled = [
+        (i, j)
+        for i, j in nearest[1:]
+        if Fraction(width * height) > Fraction(side * side * i * j, 2)
+    ]
     return filled[-1] if filled else nearest[0]
 
 
 def cards_pixels(image: Image.Image, side: int, most: int) -> np.ndarray:
-    """The cards' float32 input, (tiles, 3, side, side): each tile to [0, 1], then ImageNet's mean and deviation."""
+    """The cards' float32 input, (tiles, 3, side, side): each tile to [0, 1], then ImageNet's mean
+    and deviation."""
     columns, rows = cards_grid(*image.size, 1, most, side)
     whole = image.resize((columns * side, rows * side))
-    boxes = [(x * side, y * side, (x + 1) * side, (y + 1) * side) for y in range(rows) for x in range(columns)]
+    boxes = [
+        (x * side, y * side, (x + 1) * side, (y + 1) * side)
+        for y in range(rows)
+        for x in range(columns)
+    ]
     tiles = [whole.crop(box) for box in boxes]
     if len(tiles) > 1:
         tiles.append(image.resize((side, side)))
@@ -58,7 +81,8 @@ most_tiles = st.integers(1, 40)
 
 @st.composite
 def shaped_sizes(draw: st.DrawFn) -> tuple[int, int]:
-    """Sizes at or next to the shape of a grid, or halfway between two: where ties and near-ties are."""
+    """Sizes at or next to the shape of a grid, or halfway between two: where ties and near-ties
+    are."""
     i, j, k, m = (draw(st.integers(1, 40)) for _ in range(4))
     shape = Fraction(i, j) if draw(st.booleans()) else (Fraction(i, j) + Fraction(k, m)) / 2
     factor = draw(st.integers(1, 2000))
@@ -67,10 +91,16 @@ def shaped_sizes(draw: st.DrawFn) -> tuple[int, int]:
 
 
 class TestChooseGrid:
-    @given(size=st.tuples(sides, sides) | shaped_sizes(), most=most_tiles, side=st.sampled_from([448, 224, 364, 28]))
+    @given(
+        size=st.tuples(sides, sides) | shaped_sizes(),
+        most=most_tiles,
+        side=st.sampled_from([448, 224, 364, 28]),
+    )
     @settings(max_examples=400, deadline=None)
     def test_is_the_cards_rule(self, size: tuple[int, int], most: int, side: int) -> None:
-        assert choose_grid(*size, max_tiles=most, tile_size=side) == cards_grid(*size, 1, most, side)
+        assert choose_grid(*size, max_tiles=most, tile_size=side) == cards_grid(
+            *size, 1, most, side
+        )
 
     @given(size=st.tuples(sides, sides) | shaped_sizes(), most=most_tiles, data=st.data())
     @settings(max_examples=300, deadline=None)
@@ -78,7 +108,9 @@ class TestChooseGrid:
         self, size: tuple[int, int], most: int, data: st.DataObject
     ) -> None:
         least = data.draw(st.integers(1, most))
-        assert choose_grid(*size, min_tiles=least, max_tiles=most) == cards_grid(*size, least, most, 448)
+        assert choose_grid(*size, min_tiles=least, max_tiles=most) == cards_grid(
+            *size, least, most, 448
+        )
 
     @pytest.mark.parametrize(
         ("size", "grid"),
@@ -107,13 +139,20 @@ class TestChooseGrid:
         assert choose_grid(*size) == grid
 
     @pytest.mark.parametrize("size", [(3150, 1260), (3000, 1200), (2000, 800)])
-    def test_of_equal_areas_the_one_that_the_cards_set_has_first(self, size: tuple[int, int]) -> None:
+    def test_of_equal_areas_the_one_that_the_cards_set_has_first(
+        self, size: tuple[int, int]
+    ) -> None:
         assert choose_grid(*size, min_tiles=4, max_tiles=4) == (2, 2)
 
     @pytest.mark.parametrize("most", [4, 6, 9, 12, 20])
     def test_every_tie_between_two_grids(self, most: int) -> None:
         for least in range(2, most + 1):
-            shapes = {(i, j) for i in range(1, most + 1) for j in range(1, most + 1) if least <= i * j <= most}
+            shapes = {
+                (i, j)
+                for i in range(1, most + 1)
+                for j in range(1, most + 1)
+                if least <= i * j <= most
+            }
             ratios = sorted({Fraction(i, j) for i, j in shapes})
             for low, high in itertools.pairwise(ratios):
                 shape = (low + high) / 2
@@ -124,7 +163,8 @@ class TestChooseGrid:
 
     def test_a_shape_halfway_between_two_grids_is_a_tie_as_well(self) -> None:
         assert choose_grid(546, 364, max_tiles=2) == (1, 1)
-        assert choose_grid(549, 366, max_tiles=2) == (2, 1)  # more than half of 2x1 tiles: 200,704 pixels
+        # more than half of 2x1 tiles: 200,704 pixels
+        assert choose_grid(549, 366, max_tiles=2) == (2, 1)
 
     @pytest.mark.parametrize("size", [(0, 5), (5, 0), (-1, 5)])
     def test_refuses_an_image_without_pixels(self, size: tuple[int, int]) -> None:
@@ -138,11 +178,18 @@ class TestChooseGrid:
 
 
 class TestExactTiles:
-    @given(width=st.integers(1, 300), height=st.integers(1, 300), most=most_tiles, side=st.sampled_from([14, 28, 56]))
+    @given(
+        width=st.integers(1, 300),
+        height=st.integers(1, 300),
+        most=most_tiles,
+        side=st.sampled_from([14, 28, 56]),
+    )
     @example(width=300, height=1, most=40, side=56)
     @example(width=1, height=300, most=40, side=56)
     @settings(max_examples=60, deadline=None)
-    def test_are_bit_identical_to_the_cards(self, width: int, height: int, most: int, side: int) -> None:
+    def test_are_bit_identical_to_the_cards(
+        self, width: int, height: int, most: int, side: int
+    ) -> None:
         image = natural(width, height, seed=width * 1000 + height)
         tiles = tile_image(image, tile_size=side, max_tiles=most, resize="exact")
         assert np.array_equal(normalised(tiles), cards_pixels(image, side, most))
@@ -150,19 +197,35 @@ class TestExactTiles:
     @pytest.mark.parametrize("size", [(640, 480), (1000, 1500), (333, 1200)])
     def test_are_bit_identical_to_the_cards_at_full_size(self, size: tuple[int, int]) -> None:
         image = natural(*size)
-        assert np.array_equal(normalised(tile_image(image, resize="exact")), cards_pixels(image, 448, 12))
+        assert np.array_equal(
+            normalised(tile_image(image, resize="exact")), cards_pixels(image, 448, 12)
+        )
 
 
 class TestFastTiles:
-    @given(width=st.integers(1, 700), height=st.integers(1, 700), side=st.sampled_from([56, 112, 224]))
+    @given(
+        width=st.integers(1, 700), height=st.integers(1, 700), side=st.sampled_from([56, 112, 224])
+    )
     @example(width=100, height=900, side=224)
     @example(width=447, height=449, side=448)
     @settings(max_examples=60, deadline=None)
-    def test_differ_little_and_rarely_from_the_cards(self, width: int, height: int, side: int) -> None:
+    def test_differ_little_and_rarely_from_the_cards(
+        self, width: int, height: int, side: int
+    ) -> None:
         self.check(natural(width, height, seed=width * 1000 + height), side)
 
     @pytest.mark.parametrize(
-        "size", [(640, 480), (480, 640), (1536, 1152), (1350, 900), (2400, 300), (300, 2400), (2000, 1500), (64, 64)]
+        "size",
+        [
+            (640, 480),
+            (480, 640),
+            (1536, 1152),
+            (1350, 900),
+            (2400, 300),
+            (300, 2400),
+            (2000, 1500),
+            (64, 64),
+        ],
     )
     def test_differ_little_and_rarely_at_full_size(self, size: tuple[int, int]) -> None:
         self.check(natural(*size), 448)
@@ -173,7 +236,8 @@ class TestFastTiles:
 
     @staticmethod
     def check(image: Image.Image, side: int) -> None:
-        """At most 2/255 off, on under 1 % of values; a handful is allowed where there are few values."""
+        """At most 2/255 off, on under 1 % of values; a handful is allowed where there are few
+        values."""
         fast = tile_image(image, tile_size=side).astype(int)
         off = np.abs(fast - tile_image(image, tile_size=side, resize="exact"))
         assert off.max() <= 2
@@ -196,7 +260,9 @@ class TestTileImage:
         image = Image.new("RGB", (300, 200))
         for index in range(6):
             column, row = index % 3, index // 3
-            image.paste((40 * index, 0, 0), (column * 100, row * 100, column * 100 + 100, row * 100 + 100))
+            image.paste(
+                (40 * index, 0, 0), (column * 100, row * 100, column * 100 + 100, row * 100 + 100)
+            )
         tiles = tile_image(image, tile_size=28, max_tiles=6)
         assert [int(np.median(tile[0])) for tile in tiles[:6]] == [0, 40, 80, 120, 160, 200]
         assert tiles[6, 0, 0, 0] < 5
@@ -204,7 +270,9 @@ class TestTileImage:
 
     def test_takes_arrays_as_well(self) -> None:
         image = natural(120, 90)
-        assert np.array_equal(tile_image(np.asarray(image), tile_size=28), tile_image(image, tile_size=28))
+        assert np.array_equal(
+            tile_image(np.asarray(image), tile_size=28), tile_image(image, tile_size=28)
+        )
 
     def test_leaves_its_input_alone(self) -> None:
         pixels = np.array(natural(120, 90))
@@ -226,7 +294,15 @@ class TestTileImage:
 class TestShareTileBudget:
     @pytest.mark.parametrize(
         ("most", "images", "training", "evaluation"),
-        [(12, 1, 12, 12), (12, 2, 6, 12), (12, 5, 2, 12), (12, 13, 1, 4), (24, 4, 6, 16), (6, 100, 1, 1), (1, 3, 1, 1)],
+        [
+            (12, 1, 12, 12),
+            (12, 2, 6, 12),
+            (12, 5, 2, 12),
+            (12, 13, 1, 4),
+            (24, 4, 6, 16),
+            (6, 100, 1, 1),
+            (1, 3, 1, 1),
+        ],
     )
     def test_rules(self, most: int, images: int, training: int, evaluation: int) -> None:
         assert share_tile_budget(most, images) == training

@@ -42,7 +42,21 @@ def test_a_time_is_read_in_every_spelling(value: object, seconds: float | None) 
 
 
 @pytest.mark.parametrize(
-    "value", [True, "soon", "1:75:00", "1:02:99", "-3", -1.0, math.inf, "inf", [1.0], {"s": 1}, "1:2:3:4", b"1"]
+    "value",
+    [
+        True,
+        "soon",
+        "1:75:00",
+        "1:02:99",
+        "-3",
+        -1.0,
+        math.inf,
+        "inf",
+        [1.0],
+        {"s": 1},
+        "1:2:3:4",
+        b"1",
+    ],
 )
 def test_what_is_no_time_is_a_bad_row_that_says_what_is(value: object) -> None:
     with pytest.raises(UnitError, match=r"column 'end'.*hh:mm:ss") as caught:
@@ -51,6 +65,10 @@ def test_what_is_no_time_is_a_bad_row_that_says_what_is(value: object) -> None:
 
 
 @given(st.integers(0, 99), st.integers(0, 59), st.integers(0, 59), st.integers(0, 999))
-def test_a_clock_is_the_seconds_it_shows(hours: int, minutes: int, seconds: int, thousandths: int) -> None:
+def test_a_clock_is_the_seconds_it_shows(
+    hours: int, minutes: int, seconds: int, thousandths: int
+) -> None:
     text = f"{hours:02}:{minutes:02}:{seconds:02}.{thousandths:03}"
-    assert seconds_of(text, "start") == pytest.approx(hours * 3600 + minutes * 60 + seconds + thousandths / 1000)
+    assert seconds_of(text, "start") == pytest.approx(
+        hours * 3600 + minutes * 60 + seconds + thousandths / 1000
+    )

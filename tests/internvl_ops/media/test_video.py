@@ -20,7 +20,17 @@ from internvl_ops.media.tiling import tile_image
 from internvl_ops.media.video import VideoOptions, load_video
 from internvl_ops.media.video_file import VideoFile
 from testing import corpus_fields
-from testing.corpus_video import KINDS, Clip, audio_only, flipped, lying_size, make, paint, read_number, truncated
+from testing.corpus_video import (
+    KINDS,
+    Clip,
+    audio_only,
+    flipped,
+    lying_size,
+    make,
+    paint,
+    read_number,
+    truncated,
+)
 
 _made: dict[str, bytes] = {}
 
@@ -39,13 +49,16 @@ def failure(data: bytes, **options) -> UnitError:
 
 
 def with_hidden_frames(codec: str) -> bytes:
-    """A video in which a copy that is not shown goes before each keyframe, in a packet of its own."""
+    """A video in which a copy that is not shown goes before each keyframe, in a packet of its
+    own."""
     encoder, shown_bit = {"vp8": ("libvpx", 0x10), "vp9": ("libvpx-vp9", 0x02)}[codec]
     target = io.BytesIO()
     with av.open(target, "w", format="matroska") as out:
         stream = out.add_stream(encoder, rate=25, options={"b": "1M", "cpu-used": "5", "g": "12"})
         stream.width, stream.height, stream.pix_fmt = 320, 180, "yuv420p"
-        frames = [av.VideoFrame.from_ndarray(paint(number, Clip()), "rgb24") for number in range(60)]
+        frames = [
+            av.VideoFrame.from_ndarray(paint(number, Clip()), "rgb24") for number in range(60)
+        ]
         for packet in [packet for frame in [*frames, None] for packet in stream.encode(frame)]:
             if packet.is_keyframe:
                 data = bytearray(bytes(packet))
@@ -91,7 +104,11 @@ class TestSampleIndices:
     def test_known_values(self, frames, count, taken):
         assert sample_indices(frames, count) == taken
 
-    @given(st.integers(1, 20_000), st.integers(1, 128), st.sampled_from([12.0, 24000 / 1001, 25.0, 30000 / 1001, 60.0]))
+    @given(
+        st.integers(1, 20_000),
+        st.integers(1, 128),
+        st.sampled_from([12.0, 24000 / 1001, 25.0, 30000 / 1001, 60.0]),
+    )
     def test_the_whole_video_is_sampled_as_by_the_cards(self, frames, count, fps):
         taken = sample_indices(frames, count, fps=fps)
         assert taken == by_the_cards(None, fps, frames - 1, 0, count)
@@ -123,10 +140,13 @@ class TestSampleIndices:
         assert sample_times(uneven, 1.0, start=3.2, end=5.0) == [3]
 
     def test_a_start_before_the_first_frame_is_the_first_frame(self):
-        assert sample_indices(100, 4, fps=25, start=-3, end=2) == by_the_cards((-3, 2), 25, 99, 0, 4)
+        assert sample_indices(100, 4, fps=25, start=-3, end=2) == by_the_cards(
+            (-3, 2), 25, 99, 0, 4
+        )
 
     @pytest.mark.parametrize(
-        ("start", "end"), [(20, None), (3, 2), (None, -1), (math.nan, 1), (1, math.nan), (math.inf, None)]
+        ("start", "end"),
+        [(20, None), (3, 2), (None, -1), (math.nan, 1), (1, math.nan), (math.inf, None)],
     )
     def test_a_part_without_frames_is_a_bad_row(self, start, end):
         with pytest.raises(UnitError) as caught:
@@ -184,7 +204,8 @@ class TestDecoding:
         }
 
     @pytest.mark.parametrize(
-        "name", ["h264", "hevc", "vp9", "av1", "mpeg4", "open_gop", "hevc_open_gop", "transport_stream"]
+        "name",
+        ["h264", "hevc", "vp9", "av1", "mpeg4", "open_gop", "hevc_open_gop", "transport_stream"],
     )
     @pytest.mark.parametrize("numbers", [[0], [59], [17, 18], [3, 31, 33, 58]])
     def test_leaving_out_other_frames_changes_no_pixel(self, name, numbers):
@@ -195,7 +216,9 @@ class TestDecoding:
         for number in numbers:
             np.testing.assert_array_equal(found[number], all_frames[number])
 
-    @pytest.mark.parametrize("name", ["h264", "hevc", "vp9", "variable_rate", "with_sound", "matroska", "rotated_90"])
+    @pytest.mark.parametrize(
+        "name", ["h264", "hevc", "vp9", "variable_rate", "with_sound", "matroska", "rotated_90"]
+    )
     def test_pyav_and_decord_agree(self, name):
         ours = load_video(kind(name))
         decords = load_video(kind(name), VideoOptions(decoder="decord"))
@@ -223,11 +246,14 @@ class TestDecoding:
         assert "decord cannot" in video.notes[0]
 
     @pytest.mark.parametrize(
-        ("name", "corner"), [("rotated_90", (-1, 0)), ("rotated_minus_90", (0, -1)), ("rotated_180", (-1, -1))]
+        ("name", "corner"),
+        [("rotated_90", (-1, 0)), ("rotated_minus_90", (0, -1)), ("rotated_180", (-1, -1))],
     )
     def test_rotation_is_applied(self, name, corner):
         """The lowest bit is painted at the top left; frame 1 has it white."""
-        stored = np.rot90(next(iter(VideoFile(kind("h264")).frames([1]))).pixels, KINDS[name].rotation // 90)
+        stored = np.rot90(
+            next(iter(VideoFile(kind("h264")).frames([1]))).pixels, KINDS[name].rotation // 90
+        )
         frame = next(iter(VideoFile(kind(name)).frames([1])))
         assert np.abs(frame.pixels.astype(int) - stored).max() <= 2
         assert frame.pixels[corner].min() > 200
@@ -241,7 +267,9 @@ class TestDecoding:
         a, b, c, d = matrix
         data = bytearray(kind("h264"))
         at = data.find(b"tkhd") + 44
-        data[at : at + 36] = struct.pack(">9i", *(size << 16) * np.array([a, b, 0, c, d, 0, 0, 0]), 1 << 30)
+        data[at : at + 36] = struct.pack(
+            ">9i", *(size << 16) * np.array([a, b, 0, c, d, 0, 0, 0]), 1 << 30
+        )
         frame = next(iter(VideoFile(bytes(data)).frames([1]))).pixels
         height, width = stored.shape[:2]
         assert frame.shape[:2] == ((width, height) if b else (height, width))
@@ -272,9 +300,9 @@ class TestDecoding:
     def test_frames_that_are_not_shown_are_not_counted(self, codec):
         video = VideoFile(with_hidden_frames(codec))
         assert video.num_frames == 60
-        assert {frame.number: read_number(frame.pixels) for frame in video.frames(list(range(60)))} == {
-            number: number for number in range(60)
-        }
+        assert {
+            frame.number: read_number(frame.pixels) for frame in video.frames(list(range(60)))
+        } == {number: number for number in range(60)}
 
     @pytest.mark.parametrize("options", [{"bf": "3"}, {"bf": "0"}, {"bf": "2", "g": "10"}])
     def test_in_avi_frames_are_shown_in_another_order_than_stored(self, options):
@@ -287,13 +315,15 @@ class TestDecoding:
     def test_frames_of_equal_time_are_frames_of_their_own(self, b_frames, together):
         video = VideoFile(in_groups_of_equal_time(make(Clip(options={"bf": b_frames})), together))
         assert video.num_frames == 60
-        assert {frame.number: read_number(frame.pixels) for frame in video.frames([0, 7, 8, 31, 59])} == {
-            number: number for number in (0, 7, 8, 31, 59)
-        }
+        assert {
+            frame.number: read_number(frame.pixels) for frame in video.frames([0, 7, 8, 31, 59])
+        } == {number: number for number in (0, 7, 8, 31, 59)}
 
     def test_frames_of_uneven_times_keep_their_times(self):
         video = VideoFile(kind("variable_rate"))
-        np.testing.assert_allclose(video.timestamps, np.array(KINDS["variable_rate"].times) / 25, atol=1e-3)
+        np.testing.assert_allclose(
+            video.timestamps, np.array(KINDS["variable_rate"].times) / 25, atol=1e-3
+        )
 
 
 class TestLoadVideo:
@@ -303,7 +333,9 @@ class TestLoadVideo:
         assert video.tiles.dtype == np.uint8
         assert video.frame_numbers == sample_indices(60, 5)
         assert [read_number(tile) for tile in video.tiles] == video.frame_numbers
-        assert video.timestamps == pytest.approx([number / 25 for number in video.frame_numbers], abs=1e-6)
+        assert video.timestamps == pytest.approx(
+            [number / 25 for number in video.frame_numbers], abs=1e-6
+        )
         assert (video.width, video.height, video.video_frames) == (320, 180, 60)
         assert (video.fps, video.duration_s) == pytest.approx((25.0, 2.4), abs=1e-6)
         assert video.tiles_per_frame == [1] * 5
@@ -312,14 +344,18 @@ class TestLoadVideo:
     def test_a_tile_is_the_frame_resized(self):
         frame = next(iter(VideoFile(kind("h264")).frames([29])))
         for resize in ("fast", "exact"):
-            video = load_video(kind("h264"), VideoOptions(num_frames=1, resize=resize, tile_size=224))
+            video = load_video(
+                kind("h264"), VideoOptions(num_frames=1, resize=resize, tile_size=224)
+            )
             np.testing.assert_array_equal(
                 video.tiles, tile_image(frame.pixels, tile_size=224, max_tiles=1, resize=resize)
             )
 
     def test_a_path_does_as_well_as_bytes(self, tmp_path):
         (tmp_path / "clip.mp4").write_bytes(kind("h264"))
-        np.testing.assert_array_equal(load_video(str(tmp_path / "clip.mp4")).tiles, load_video(kind("h264")).tiles)
+        np.testing.assert_array_equal(
+            load_video(str(tmp_path / "clip.mp4")).tiles, load_video(kind("h264")).tiles
+        )
 
     def test_a_short_video_repeats_frames(self):
         video = load_video(kind("two_frames"), VideoOptions(num_frames=6))
@@ -405,7 +441,9 @@ class TestWhatIsNoGoodVideo:
         assert [read_number(tile) for tile in video.tiles] == video.frame_numbers
         assert "of 60 frames are there" in video.notes[0]
 
-    @pytest.mark.parametrize("name", ["h264", "hevc", "matroska", "transport_stream", "vp9", "av1", "avi", "flv"])
+    @pytest.mark.parametrize(
+        "name", ["h264", "hevc", "matroska", "transport_stream", "vp9", "av1", "avi", "flv"]
+    )
     def test_flipped_bits_give_a_video_or_an_error(self, name):
         kinds = set()
         for seed in range(25):
@@ -431,7 +469,10 @@ class TestWhatIsNoGoodVideo:
         video = VideoFile(kind("transport_stream") * 3)
         assert video.num_frames == 180
         assert np.all(np.diff(video.timestamps) > 0)
-        found = {frame.number: read_number(frame.pixels) for frame in video.frames(list(range(0, 180, 7)))}
+        found = {
+            frame.number: read_number(frame.pixels)
+            for frame in video.frames(list(range(0, 180, 7)))
+        }
         assert found == {number: number % 60 for number in range(0, 180, 7)}
 
     def test_frames_may_change_their_size_on_the_way(self):
@@ -471,17 +512,26 @@ class TestLimits:
         assert "`max_seconds`" in error.message
 
     def test_frames(self):
-        assert len(load_video(kind("h264"), VideoOptions(num_frames=500, max_frames=12)).tiles) == 12
+        assert (
+            len(load_video(kind("h264"), VideoOptions(num_frames=500, max_frames=12)).tiles) == 12
+        )
 
 
 class TestClips:
     scenes = Clip(frames=200, cuts=(50, 101, 150), numbered=False)
 
     def spans(self, data, **options):
-        return [(round(clip.start_s, 3), round(clip.end_s, 3)) for clip in split_video(data, ClipOptions(**options))]
+        return [
+            (round(clip.start_s, 3), round(clip.end_s, 3))
+            for clip in split_video(data, ClipOptions(**options))
+        ]
 
     def test_by_length(self):
-        assert self.spans(kind("h264"), length_s=1.0, min_length_s=0.1) == [(0, 1), (1, 2), (2, 2.4)]
+        assert self.spans(kind("h264"), length_s=1.0, min_length_s=0.1) == [
+            (0, 1),
+            (1, 2),
+            (2, 2.4),
+        ]
 
     def test_a_short_rest_is_joined_to_the_last(self):
         assert self.spans(kind("h264"), length_s=1.0, min_length_s=0.5) == [(0, 1), (1, 2.4)]
@@ -509,14 +559,20 @@ class TestClips:
 
     def test_the_work_grows_with_frames_and_their_size(self):
         small, longer, larger = (
-            scene_work(make(Clip("mpeg4", width=width, height=height, frames=frames, numbered=False)), ClipOptions())
+            scene_work(
+                make(Clip("mpeg4", width=width, height=height, frames=frames, numbered=False)),
+                ClipOptions(),
+            )
             for width, height, frames in [(320, 180, 9), (320, 180, 90), (1920, 1080, 9)]
         )
         assert longer == pytest.approx(10 * small)
         assert larger == pytest.approx(9 / 1800)
 
     def test_a_scene_is_not_shorter_than_the_least_length(self):
-        assert all(end - start >= 2.5 for start, end in self.spans(make(self.scenes), by="scenes", min_length_s=2.5))
+        assert all(
+            end - start >= 2.5
+            for start, end in self.spans(make(self.scenes), by="scenes", min_length_s=2.5)
+        )
 
     def test_frames_of_a_clip_are_its_own(self):
         data = kind("h264")

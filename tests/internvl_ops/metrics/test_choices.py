@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from internvl_ops.metrics import mmbench_letter, mme_scores, mvbench_hit, video_mme_letter, yes_or_no
+from internvl_ops.metrics import (
+    mmbench_letter,
+    mme_scores,
+    mvbench_hit,
+    video_mme_letter,
+    yes_or_no,
+)
 
 COLOURS = ["red", "green", "blue"]
 
@@ -69,7 +75,14 @@ def test_mvbench_needs_the_answer_among_the_options() -> None:
 
 @pytest.mark.parametrize(
     ("response", "letter"),
-    [("C", "C"), ("The best answer is: D", "D"), ("Best option: (A)", "A"), ("no idea", ""), ("", ""), ("E", "")],
+    [
+        ("C", "C"),
+        ("The best answer is: D", "D"),
+        ("Best option: (A)", "A"),
+        ("no idea", ""),
+        ("", ""),
+        ("E", ""),
+    ],
 )
 def test_video_mme(response: str, letter: str) -> None:
     assert video_mme_letter(response) == letter

@@ -8,7 +8,8 @@ import pytest
 
 from internvl_ops.metrics.grounding import Located, iou, precision_at_05
 
-# Answers for a box of 200, 100, 600, 500 in an image of 1000 × 500, and whether the reference counts them.
+# Answers for a box of 200, 100, 600, 500 in an image of 1000 × 500, and whether the reference
+# counts them.
 ANSWERS = [
     ("<ref>a dog</ref><box>[[200, 200, 600, 1000]]</box>", True),
     ("[200, 200, 600, 1000]", True),
@@ -43,7 +44,13 @@ def test_is_the_share_of_right_answers() -> None:
 
 @pytest.mark.parametrize(
     ("other", "overlap"),
-    [((0, 0, 10, 10), 1), ((0, 0, 10, 5), 0.5), ((5, 0, 15, 10), 1 / 3), ((10, 10, 20, 20), 0), ((2, 2, 4, 4), 0.04)],
+    [
+        ((0, 0, 10, 10), 1),
+        ((0, 0, 10, 5), 0.5),
+        ((5, 0, 15, 10), 1 / 3),
+        ((10, 10, 20, 20), 0),
+        ((2, 2, 4, 4), 0.04),
+    ],
 )
 def test_iou(other: tuple[float, ...], overlap: float) -> None:
     assert iou((0, 0, 10, 10), other) == pytest.approx(overlap)

@@ -26,7 +26,10 @@ def test_one_label_a_row() -> None:
 
 
 def test_several_labels_a_row() -> None:
-    rows = [({"cat", "dog"}, "cat", {"cat": 0.9, "dog": 0.4}), (set[str](), None, {"cat": 0.5, "dog": 0.1})]
+    rows = [
+        ({"cat", "dog"}, "cat", {"cat": 0.9, "dog": 0.4}),
+        (set[str](), None, {"cat": 0.5, "dog": 0.1}),
+    ]
     found = label_figures(["cat", "dog"], rows, several=True)
     assert found["accuracy"] == 0
     assert found["labels"]["cat"] == {"true": 1, "given": 2, "precision": 0.5, "recall": 1}

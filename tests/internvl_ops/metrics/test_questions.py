@@ -64,9 +64,12 @@ def test_relaxed_accuracy(response: str, answers: list[str], right: bool) -> Non
     assert relaxed_accuracy(response, answers) == right
 
 
-@pytest.mark.parametrize(("matches", "score"), [(0, 0), (1, 0.3), (2, 0.6), (3, 0.9), (4, 1), (10, 1)])
+@pytest.mark.parametrize(
+    ("matches", "score"), [(0, 0), (1, 0.3), (2, 0.6), (3, 0.9), (4, 1), (10, 1)]
+)
 def test_vqa_accuracy_leaves_each_person_out_in_turn(matches: int, score: float) -> None:
-    # Of three like answers: without one of them (3 times) 2/3, without another (7 times) 3/3: (3 x 2/3 + 7) / 10 = 0.9.
+    # Of three like answers: without one of them (3 times) 2/3, without another (7 times) 3/3: (3 x
+    # 2/3 + 7) / 10 = 0.9.
     answers = ["nous les gosses"] * matches + [f"other {number}" for number in range(10 - matches)]
 
     assert vqa_accuracy("Nous les gosses", answers) == score
@@ -103,7 +106,13 @@ def test_normalisation(text: str, normal: str) -> None:
 
 @pytest.mark.parametrize(
     ("response", "answers", "right"),
-    [(" Red ", ["red"], 1), ("red.", ["red"], 0), ("b", ["a", "B"], 1), ("", [""], 1), ("", ["red"], 0)],
+    [
+        (" Red ", ["red"], 1),
+        ("red.", ["red"], 0),
+        ("b", ["a", "B"], 1),
+        ("", [""], 1),
+        ("", ["red"], 0),
+    ],
 )
 def test_exact_match(response: str, answers: list[str], right: int) -> None:
     assert exact_match(response, answers) == right

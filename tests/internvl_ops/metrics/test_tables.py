@@ -27,9 +27,17 @@ def score(first: str, second: str) -> float:
         (TABLE.replace("ab<", "xyz<"), 1, 8),  # three edits over three letters
         (TABLE.replace("<td>ab", '<td colspan="2">ab'), 1, 8),  # another span
         (TABLE.replace("<td>gh</td>", ""), 1, 8),  # a cell less
-        (TABLE.replace("<tr><td>ef</td><td>gh</td></tr>", ""), 3, 8),  # a row and its two cells less
-        (TABLE.replace("</table>", "<tr><td>ij</td></tr></table>"), 2, 10),  # a row with a cell more
-        (TABLE.replace("<tr><td>ab</td><td>cd</td></tr>", "<thead><tr><td>ab</td><td>cd</td></tr></thead>"), 3, 9),
+        # a row and its two cells less
+        (TABLE.replace("<tr><td>ef</td><td>gh</td></tr>", ""), 3, 8),
+        # a row with a cell more
+        (TABLE.replace("</table>", "<tr><td>ij</td></tr></table>"), 2, 10),
+        (
+            TABLE.replace(
+                "<tr><td>ab</td><td>cd</td></tr>", "<thead><tr><td>ab</td><td>cd</td></tr></thead>"
+            ),
+            3,
+            9,
+        ),
     ],
 )
 def test_each_difference_costs_what_the_paper_says(changed: str, cost: float, nodes: int) -> None:
@@ -80,7 +88,9 @@ def _slow(first: list[Node], second: list[Node]) -> float:
     return min(
         _slow([*first[:-1], *one.children], second) + 1,
         _slow(first, [*second[:-1], *other.children]) + 1,
-        _slow(first[:-1], second[:-1]) + _slow(one.children, other.children) + (one.text != other.text),
+        _slow(first[:-1], second[:-1])
+        + _slow(one.children, other.children)
+        + (one.text != other.text),
     )
 
 
@@ -98,4 +108,6 @@ def _tree(draw: random.Random, nodes: int) -> Node:
 def test_the_distance_is_that_of_its_definition(seed: int, size: int, other: int) -> None:
     draw = random.Random(seed)
     first, second = _tree(draw, size), _tree(draw, other)
-    assert tree_edits(first, second, lambda a, b: float(a.text != b.text)) == _slow([first], [second])
+    assert tree_edits(first, second, lambda a, b: float(a.text != b.text)) == _slow(
+        [first], [second]
+    )

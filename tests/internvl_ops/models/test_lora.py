@@ -15,13 +15,21 @@ from internvl_ops.models.checkpoints.config import Checkpoint
 from internvl_ops.models.lora import check_room, load_adapter
 
 
-def write(folder: Path, checkpoint: Checkpoint, rank: int = 8, *, sees: bool = False, **config: Any) -> str:
+def write(
+    folder: Path, checkpoint: Checkpoint, rank: int = 8, *, sees: bool = False, **config: Any
+) -> str:
     folder.mkdir(exist_ok=True)
-    name = "vision_model.encoder.layers.0.attn.proj" if sees else "language_model.model.layers.0.self_attn.q_proj"
+    name = (
+        "vision_model.encoder.layers.0.attn.proj"
+        if sees
+        else "language_model.model.layers.0.self_attn.q_proj"
+    )
     width = checkpoint.architecture.language.hidden
     save_file({f"base_model.model.{name}.lora_A.weight": np.zeros((rank, width), np.float32)},
               folder / "adapter_model.safetensors")  # fmt: skip
-    (folder / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": rank} | config))
+    (folder / "adapter_config.json").write_text(
+        json.dumps({"peft_type": "LORA", "r": rank} | config)
+    )
     return str(folder)
 
 
@@ -50,14 +58,20 @@ def test_the_users_arguments_leave_room(
 
 
 @pytest.mark.parametrize(
-    "config", [{"use_dora": True}, {"modules_to_save": ["lm_head"]}, {"layer_replication": [[0, 1]]}], ids=repr
+    "config",
+    [{"use_dora": True}, {"modules_to_save": ["lm_head"]}, {"layer_replication": [[0, 1]]}],
+    ids=repr,
 )
-def test_kinds_that_vllm_does_not_read(tmp_path: Path, checkpoint: Checkpoint, config: dict) -> None:
+def test_kinds_that_vllm_does_not_read(
+    tmp_path: Path, checkpoint: Checkpoint, config: dict
+) -> None:
     with pytest.raises(ConfigurationError, match=next(iter(config))):
         load_adapter(write(tmp_path / "a", checkpoint, **config), checkpoint)
 
 
-def test_room_is_for_the_rank_that_the_config_says_too(tmp_path: Path, checkpoint: Checkpoint) -> None:
+def test_room_is_for_the_rank_that_the_config_says_too(
+    tmp_path: Path, checkpoint: Checkpoint
+) -> None:
     assert load_adapter(write(tmp_path / "a", checkpoint, 8, r=60), checkpoint).rank == 64
     plain = write(tmp_path / "b", checkpoint, 8, use_dora=False, modules_to_save=None)
     assert load_adapter(plain, checkpoint).rank == 8

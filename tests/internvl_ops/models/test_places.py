@@ -1,4 +1,5 @@
-"""Checkpoints from stores and the Hub: fetched once a node, resumed when cut, checked, and known by their version."""
+"""Checkpoints from stores and the Hub: fetched once a node, resumed when cut, checked, and known by
+their version."""
 
 from __future__ import annotations
 
@@ -31,7 +32,9 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def upload(place: str, **changed: bytes) -> None:
     store = store_of(place)
-    for name, data in (FILES | {name.replace("__", "."): data for name, data in changed.items()}).items():
+    for name, data in (
+        FILES | {name.replace("__", "."): data for name, data in changed.items()}
+    ).items():
         store.write(f"{place}/{name}", data)
 
 
@@ -56,7 +59,9 @@ class TestStores:
         upload(gs_place)
         return gs_place
 
-    def test_what_was_fetched_is_used_though_the_store_is_away(self, gs: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_what_was_fetched_is_used_though_the_store_is_away(
+        self, gs: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         checkpoint = load_checkpoint(gs)
         folder = checkpoint.whole()
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:9")
@@ -98,7 +103,9 @@ class TestStores:
         code = "import sys; from internvl_ops.models.checkpoints.config import load_checkpoint as l; " \
             "print(l(sys.argv[1]).whole())"  # fmt: skip
         started = [
-            subprocess.Popen([sys.executable, "-c", code, gs], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+            subprocess.Popen(
+                [sys.executable, "-c", code, gs], cwd=ROOT, stdout=subprocess.PIPE, text=True
+            )
             for _ in range(3)
         ]
         folders = {process.communicate()[0].strip() for process in started}
@@ -108,7 +115,10 @@ class TestStores:
         assert not list(Path(folder).glob("*.unfinished"))
 
     def test_what_is_missing_is_said(self, gs: str) -> None:
-        for name, says in ((WEIGHTS, "no weights there"), ("config.json", r"no config\.json there")):
+        for name, says in (
+            (WEIGHTS, "no weights there"),
+            ("config.json", r"no config\.json there"),
+        ):
             store_of(gs).delete(f"{gs}/{name}")
             with pytest.raises(ConfigurationError, match=says):
                 load_checkpoint(gs)
@@ -138,7 +148,8 @@ class TestTheHub:
         other = place_of("lab/nano").version
         assert one != other
         assert is_same_version(one, other)
-        assert is_same_version(one, one.partition(",")[0])  # an output of an older version, or no network
+        # an output of an older version, or no network
+        assert is_same_version(one, one.partition(",")[0])
         assert not is_same_version(one.partition(",")[0], other)
         for changed in ("config.json", WEIGHTS, "modeling_internvl_chat.py"):
             hub.commit("models/lab/nano", FILES | {changed: b"{}"})
@@ -150,7 +161,9 @@ class TestTheHub:
             load_checkpoint("lab/nano", "v9")
 
     def test_a_folder_has_no_revision(self) -> None:
-        with pytest.raises(ConfigurationError, match="only a checkpoint of the Hugging Face Hub has revisions"):
+        with pytest.raises(
+            ConfigurationError, match="only a checkpoint of the Hugging Face Hub has revisions"
+        ):
             load_checkpoint(str(NANO), "v1")
 
 

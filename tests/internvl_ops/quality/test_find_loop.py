@@ -21,7 +21,9 @@ def tokens(count: int, seed: int) -> list[int]:
 def stopped_at(start: list[int], period: list[int], budget: int) -> int | None:
     """Length of the answer when the loop was first seen."""
     answer = start + period * (budget // len(period) + 1)
-    return next((size for size in range(EVERY, budget + 1, EVERY) if find_loop(answer[:size])), None)
+    return next(
+        (size for size in range(EVERY, budget + 1, EVERY) if find_loop(answer[:size])), None
+    )
 
 
 @pytest.mark.parametrize("period", [1, 2, 3, 7, 16, 31, 100, 333, 1000, 3000])
@@ -51,7 +53,9 @@ def test_finds_the_period_although_its_end_stands_in_it_twice() -> None:
     assert loop.period == len(period)
 
 
-@pytest.mark.parametrize("text", ["the ", "哈", "A man walks along the road with a red bag. ", "图中有一只猫。\n"])
+@pytest.mark.parametrize(
+    "text", ["the ", "哈", "A man walks along the road with a red bag. ", "图中有一只猫。\n"]
+)
 def test_takes_text_of_an_engine_without_token_ids(text: str) -> None:
     answer = "The picture shows a street. " + text * (1200 // len(text))
 
@@ -61,7 +65,9 @@ def test_takes_text_of_an_engine_without_token_ids(text: str) -> None:
     assert loop.period == len(text)
 
 
-@pytest.mark.parametrize("signs", ["-", "_", ". ", "| --- ", "|  |  |  |\n", "_" * 80 + "\n", "0\n"])
+@pytest.mark.parametrize(
+    "signs", ["-", "_", ". ", "| --- ", "|  |  |  |\n", "_" * 80 + "\n", "0\n"]
+)
 def test_signs_alone_may_fill_a_page_of_text(signs: str) -> None:
     assert find_loop("Contents\n" + signs * (2400 // len(signs))) is None
     assert find_loop("Contents\n" + signs * (4000 // len(signs))) is not None
@@ -81,8 +87,12 @@ def test_takes_any_answer(answer: list[int] | str) -> None:
     assert loop is None or loop.start + loop.length == len(answer)
 
 
-@given(st.integers(0, 30), st.lists(st.integers(0, 3), min_size=1, max_size=30), st.integers(1, 500))
-def test_a_loop_is_a_stretch_equal_to_itself_a_period_before(start: int, period: list[int], size: int) -> None:
+@given(
+    st.integers(0, 30), st.lists(st.integers(0, 3), min_size=1, max_size=30), st.integers(1, 500)
+)
+def test_a_loop_is_a_stretch_equal_to_itself_a_period_before(
+    start: int, period: list[int], size: int
+) -> None:
     answer = [9] * start + (period * size)[:size]
 
     loop = find_loop(answer)

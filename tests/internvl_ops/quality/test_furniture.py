@@ -7,12 +7,16 @@ from hypothesis import strategies as st
 
 from internvl_ops.quality.furniture import without_furniture
 
-LINES = st.sampled_from(["", "A Journal 7", "12", "- 3 -", "# Head", "text", "| a |", "<footer>f</footer>", "iv", "2"])
+LINES = st.sampled_from(
+    ["", "A Journal 7", "12", "- 3 -", "# Head", "text", "| a |", "<footer>f</footer>", "iv", "2"]
+)
 PAGES = st.lists(st.lists(LINES, max_size=6).map("\n".join), max_size=6)
 
 
 def test_numbers_and_running_lines_go() -> None:
-    pages = [f"{n}\n\nA Journal, vol. 3\nText {'abcd'[n]} of the page.\n\nPublisher" for n in range(4)]
+    pages = [
+        f"{n}\n\nA Journal, vol. 3\nText {'abcd'[n]} of the page.\n\nPublisher" for n in range(4)
+    ]
     assert without_furniture(pages) == [f"Text {letter} of the page." for letter in "abcd"]
 
 
@@ -25,7 +29,14 @@ def test_a_heading_stays_where_it_stands_first() -> None:
 
 
 def test_what_may_be_text_stays() -> None:
-    pages = ["Name: A\nTotal\n12", "Name: A\nTotal\n15", "- an item\nText", "- an item\nMore", "- an item\nEnd", "12"]
+    pages = [
+        "Name: A\nTotal\n12",
+        "Name: A\nTotal\n15",
+        "- an item\nText",
+        "- an item\nMore",
+        "- an item\nEnd",
+        "12",
+    ]
     assert without_furniture(pages) == pages
 
 

@@ -19,7 +19,11 @@ def texts(request: pytest.FixtureRequest) -> list[Labelled]:
 
 
 def wrong(texts: list[Labelled]) -> list[str]:
-    return [f"{text.kind}: …{text.text[-80:]!r}" for text in texts if is_repetitive(text.text) != text.loops]
+    return [
+        f"{text.kind}: …{text.text[-80:]!r}"
+        for text in texts
+        if is_repetitive(text.text) != text.loops
+    ]
 
 
 def test_the_set_is_large_enough_for_its_figures() -> None:
@@ -68,7 +72,11 @@ def test_one_text(text: str, loops: bool) -> None:
 
 
 def test_a_loop_is_seen_wherever_it_stands() -> None:
-    start, loop, end = "A street in the rain. ", "A car passes by the house. " * 8, "That is all there is to see."
+    start, loop, end = (
+        "A street in the rain. ",
+        "A car passes by the house. " * 8,
+        "That is all there is to see.",
+    )
 
     assert is_repetitive(start + loop)
     assert is_repetitive(start + loop + end)
@@ -87,7 +95,9 @@ def test_takes_any_text_again_and_again(text: str, times: int) -> None:
 
 
 @pytest.mark.timeout(20)
-@pytest.mark.parametrize("piece", ["a", "1", "1 ", " \n", "<", "<a ", "字", "0x00, ", "Ab cd ef gh. ", "_", "\\"])
+@pytest.mark.parametrize(
+    "piece", ["a", "1", "1 ", " \n", "<", "<a ", "字", "0x00, ", "Ab cd ef gh. ", "_", "\\"]
+)
 def test_a_long_answer_of_one_piece_takes_no_time_that_hurts(piece: str) -> None:
     is_repetitive(piece * (100_000 // len(piece)))
 

@@ -37,7 +37,9 @@ def test_an_html_table_is_no_difference() -> None:
     assert compare(html, "Coal 1,200", covers=True).similarity == 1
 
 
-@pytest.mark.parametrize("invented", ["The mayor opened it with a speech.", "| Wood | 77 | 4 |", "not"])
+@pytest.mark.parametrize(
+    "invented", ["The mayor opened it with a speech.", "| Wood | 77 | 4 |", "not"]
+)
 def test_an_invention_is_named(invented: str) -> None:
     found = compare(f"{ANSWER}\n{invented} again", LAYER, covers=True)
     assert found.flags == [INVENTION]
@@ -56,7 +58,9 @@ def test_what_a_layer_lacks_is_no_invention_where_it_does_not_cover_the_page() -
 
 
 def test_an_omission_is_named() -> None:
-    found = compare(ANSWER.replace("A second basin is planned for the coming years.", ""), LAYER, covers=True)
+    found = compare(
+        ANSWER.replace("A second basin is planned for the coming years.", ""), LAYER, covers=True
+    )
     assert found.flags == [OMISSION]
     assert found.only_in_layer == ["a second basin is planned for the coming years"]
 
@@ -83,7 +87,10 @@ def test_planted_faults_are_found() -> None:
     for number, page in enumerate(pages):
         layer = "\n".join(page.truth)
         for planted in (INVENTION, OMISSION):
-            assert planted in compare(answered(page.truth, number, planted).text, layer, covers=True).flags
+            assert (
+                planted
+                in compare(answered(page.truth, number, planted).text, layer, covers=True).flags
+            )
         assert compare(answered(page.truth, number, "").text, layer, covers=True).flags == []
 
 

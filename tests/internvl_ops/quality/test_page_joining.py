@@ -101,7 +101,10 @@ def test_a_page_number_at_the_foot_keeps_no_paragraph_apart(foot: str) -> None:
 
 def test_numbers_that_count_on_with_the_pages_are_theirs() -> None:
     assert pages("It runs\n7", "on and\n8", "on.") == "It runs on and on."
-    assert pages("there were\n7", "on board and\n9", "on land.") == "there were\n7\n\non board and\n9\n\non land."
+    assert (
+        pages("there were\n7", "on board and\n9", "on land.")
+        == "there were\n7\n\non board and\n9\n\non land."
+    )
 
 
 @pytest.mark.parametrize(
@@ -124,14 +127,23 @@ def test_numbers_that_count_on_with_the_pages_are_theirs() -> None:
 )  # fmt: skip
 def test_a_table_goes_on_at_the_head_of_the_next_page(above: str, below: str, joined: str) -> None:
     texts = (above, below)
-    assert join_pages(texts, Vocabulary(texts), words=False, paragraphs=False, tables=True) == joined
+    assert (
+        join_pages(texts, Vocabulary(texts), words=False, paragraphs=False, tables=True) == joined
+    )
     assert pages(above, below, paragraphs=False) == above + BETWEEN_PAGES + below
 
 
 def test_a_table_may_run_over_several_pages() -> None:
-    texts = ("<table><tr><th>a</th></tr></table>", *["<table><tr><td>1</td></tr></table>"] * 2, "End.")
+    texts = (
+        "<table><tr><th>a</th></tr></table>",
+        *["<table><tr><td>1</td></tr></table>"] * 2,
+        "End.",
+    )
     joined = join_pages(texts, Vocabulary(texts), words=False, paragraphs=False, tables=True)
-    assert joined == "<table><tr><th>a</th></tr>\n<tr><td>1</td></tr>\n<tr><td>1</td></tr></table>\n\nEnd."
+    assert (
+        joined
+        == "<table><tr><th>a</th></tr>\n<tr><td>1</td></tr>\n<tr><td>1</td></tr></table>\n\nEnd."
+    )
 
 
 @pytest.mark.parametrize(
@@ -141,7 +153,10 @@ def test_a_table_may_run_over_several_pages() -> None:
         ("| a | b |\n|---|---|\n| 1 | 2 |", "| c | d |\n|---|---|\n| 3 | 4 |"),
         ("| a | b |\n|---|---|\n| 1 | 2 |", "Text.\n\n| 3 | 4 |"),
         ("| a | b |\n|---|---|\n| 1 | 2 |\n\nText.", "| 3 | 4 |"),
-        ("<table><tr><th>a</th></tr></table>", "<table><tr><th>b</th></tr><tr><td>1</td></tr></table>"),
+        (
+            "<table><tr><th>a</th></tr></table>",
+            "<table><tr><th>b</th></tr><tr><td>1</td></tr></table>",
+        ),
         ("<table><tr><th>a</th></tr></table>", "| 3 | 4 |"),
         ("<table><tr><th>a</th></tr></table>", "<table><tr><td>1"),
     ],

@@ -29,9 +29,35 @@ _numbers = itertools.count()
 WORDS = st.text(string.ascii_letters + string.digits, max_size=6)
 PARAMETERS = st.sampled_from(
     [
-        *("X-Amz-Signature", "X-Amz-Credential", "X-Amz-Security-Token", "x-goog-signature", "X-Oss-Signature"),
-        *("Signature", "AWSAccessKeyId", "Key-Pair-Id", "Policy", "sig", "token", "access_token", "id_token"),
-        *("key", "api_key", "apikey", "API-KEY", "auth", "password", "client_secret", "jwt", "hdnts", "sas_token"),
+        *(
+            "X-Amz-Signature",
+            "X-Amz-Credential",
+            "X-Amz-Security-Token",
+            "x-goog-signature",
+            "X-Oss-Signature",
+        ),
+        *(
+            "Signature",
+            "AWSAccessKeyId",
+            "Key-Pair-Id",
+            "Policy",
+            "sig",
+            "token",
+            "access_token",
+            "id_token",
+        ),
+        *(
+            "key",
+            "api_key",
+            "apikey",
+            "API-KEY",
+            "auth",
+            "password",
+            "client_secret",
+            "jwt",
+            "hdnts",
+            "sas_token",
+        ),
     ]
 )
 # What people put into passwords; blanks end an address everywhere.
@@ -41,8 +67,12 @@ PASSWORDS = st.builds(
     st.text("abcXYZ019!$&*+,;=:~%._-/?#@", max_size=4),
 )
 USERS = st.builds("u{}".format, WORDS)
-HOSTS = st.sampled_from(["example.org", "example.org:8443", "127.0.0.1", "[::1]:9000", "bücher.example"])
-PATHS = st.sampled_from(["", "/", "/a.jpg", "/a b.jpg", "/a@2x.jpg", "/(1)[2]{3}.jpg", "/web/https://other.org/x"])
+HOSTS = st.sampled_from(
+    ["example.org", "example.org:8443", "127.0.0.1", "[::1]:9000", "bücher.example"]
+)
+PATHS = st.sampled_from(
+    ["", "/", "/a.jpg", "/a b.jpg", "/a@2x.jpg", "/(1)[2]{3}.jpg", "/web/https://other.org/x"]
+)
 
 
 @st.composite
@@ -65,7 +95,10 @@ class TestAddresses:
         assert SECRET not in without_credentials(uri)
         assert safe_uri(safe_uri(uri)) == safe_uri(uri)
 
-    @given(uri=addresses().filter(lambda uri: " " not in uri), left=st.sampled_from(["", "'", '"', "(", "at ", "a,"]))
+    @given(
+        uri=addresses().filter(lambda uri: " " not in uri),
+        left=st.sampled_from(["", "'", '"', "(", "at ", "a,"]),
+    )
     def test_shown_in_a_text(self, uri: str, left: str) -> None:
         text = f"cannot read {left}{uri}{left.strip(' a,(')}: no answer"
         assert SECRET not in safe_text(text)
@@ -89,7 +122,11 @@ class TestAddresses:
     def test_in_what_a_policy_says(self, uri: str) -> None:
         policy = ReadPolicy("/srv/set", ("https://10.0.0.1/",))
         said = []
-        for asked in (uri, uri.replace("example.org", "10.0.0.2"), uri.replace("http", "gopher", 1)):
+        for asked in (
+            uri,
+            uri.replace("example.org", "10.0.0.2"),
+            uri.replace("http", "gopher", 1),
+        ):
             try:
                 policy.check(asked)
             except UnitError as error:
@@ -106,7 +143,10 @@ class TestAddresses:
         f"Proxy-Authorization: Basic {SECRET}",
         f"X-Api-Key: {SECRET}",
         f"Cookie: a=b; session={SECRET}",
-        f"Authorization: AWS4-HMAC-SHA256 Credential=AKIA/x, SignedHeaders=host, Signature={SECRET}",
+        (
+            "Authorization: AWS4-HMAC-SHA256 Credential=AKIA/x, SignedHeaders=host,"
+            f" Signature={SECRET}"
+        ),
         f"the server says: wrong token Bearer {SECRET}",
         f"cannot connect to me:{SECRET}@host:80",
     ],
@@ -132,7 +172,13 @@ def test_the_record_of_a_run(uri: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", [f"me:{SECRET}@host", f"me:{SECRET}@host:80/v1", f"//me:a/{SECRET}@host/v1", f"me:a:{SECRET}@host/v1"]
+    "url",
+    [
+        f"me:{SECRET}@host",
+        f"me:{SECRET}@host:80/v1",
+        f"//me:a/{SECRET}@host/v1",
+        f"me:a:{SECRET}@host/v1",
+    ],
 )
 def test_a_server_without_scheme_is_refused_without_its_password(url: str) -> None:
     options = JobOptions(input="m.jsonl", output="out", model="m", engine="openai", base_url=url)
@@ -142,7 +188,9 @@ def test_a_server_without_scheme_is_refused_without_its_password(url: str) -> No
 
 
 @pytest.mark.parametrize("link", ["http://", "https://a/", "x?http://", "s3://"])
-def test_addresses_within_addresses_without_end_are_shown_without_what_opens_a_door(link: str) -> None:
+def test_addresses_within_addresses_without_end_are_shown_without_what_opens_a_door(
+    link: str,
+) -> None:
     nested = link * 5_000 + f"https://me:{SECRET}@host/"
     for shown_ in (safe_uri(nested), safe_text(f"cannot read {nested}")):
         assert SECRET not in shown_
@@ -155,7 +203,9 @@ def test_a_text_of_a_million_characters_is_shown_at_once(text: str) -> None:
     assert safe_text(long)
 
 
-@settings(deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(uris=st.lists(addresses(), min_size=1, max_size=20, unique=True))
 def test_what_a_run_writes(tmp_path: Path, uris: list[str]) -> None:
     ledger, output = Ledger(), OutputFolder(str(tmp_path / str(next(_numbers))))

@@ -1,4 +1,5 @@
-"""Every store does the same: what is written is read, listed in order, written once where asked, and removed."""
+"""Every store does the same: what is written is read, listed in order, written once where asked,
+and removed."""
 
 from __future__ import annotations
 
@@ -24,7 +25,12 @@ def store(place: str) -> Store:
 
 class TestEveryStore:
     def test_what_is_written_is_read(self, store: Store, place: str) -> None:
-        for name, data in {"a.bin": b"one", ODD: b"two", "empty": b"", "large": bytes(3 << 20)}.items():
+        for name, data in {
+            "a.bin": b"one",
+            ODD: b"two",
+            "empty": b"",
+            "large": bytes(3 << 20),
+        }.items():
             store.write(f"{place}/{name}", data)
             assert store.read(f"{place}/{name}") == data
             assert store.stat(f"{place}/{name}").size == len(data)
@@ -55,7 +61,14 @@ class TestEveryStore:
                 assert file.read(3) == bytes([5, 6, 7])
 
     def test_listing(self, store: Store, place: str) -> None:
-        names = ["a.jpg", "b/1.jpg", "b/c/2.jpg", "b.jpg", ODD, *(f"many/{number:03}" for number in range(20))]
+        names = [
+            "a.jpg",
+            "b/1.jpg",
+            "b/c/2.jpg",
+            "b.jpg",
+            ODD,
+            *(f"many/{number:03}" for number in range(20)),
+        ]
         for name in [*names, ".hidden", "b/.h/3.jpg"]:
             store.write(f"{place}/{name}", b"x")
         assert sorted(store.walk(place)) == sorted(names)
@@ -63,7 +76,9 @@ class TestEveryStore:
         assert list(store.walk(place, recursive=False)) == ["a.jpg", "b.jpg"]
         assert sorted(store.names(place)) == [".hidden", "a.jpg", "b", "b.jpg", "many", "sub"]
         assert sorted(store.names(f"{place}/b")) == [".h", "1.jpg", "c"]
-        assert [name for name in store.walk(place, beginning="b/c") if name.startswith("b/c")] == ["b/c/2.jpg"]
+        assert [name for name in store.walk(place, beginning="b/c") if name.startswith("b/c")] == [
+            "b/c/2.jpg"
+        ]
 
     def test_kinds(self, store: Store, place: str) -> None:
         assert store.kind(place) is None
@@ -110,7 +125,12 @@ class TestSchemes:
         [
             ("s3a://b/k/l", "s3://b/k/l", "b", "k/l"),
             ("gcs://b/k", "gs://b/k", "b", "k"),
-            ("abfss://c@a.dfs.core.windows.net/k", "az://c@a.dfs.core.windows.net/k", "c@a.dfs.core.windows.net", "k"),
+            (
+                "abfss://c@a.dfs.core.windows.net/k",
+                "az://c@a.dfs.core.windows.net/k",
+                "c@a.dfs.core.windows.net",
+                "k",
+            ),
             ("hf://datasets/o/n@v1/a/b", "hf://datasets/o/n@v1/a/b", "datasets/o/n@v1", "a/b"),
             ("hf://o/n/a/b", "hf://models/o/n/a/b", "models/o/n", "a/b"),
             ("file:///a/b", "/a/b", "", "/a/b"),
@@ -129,7 +149,9 @@ class TestSchemes:
         monkeypatch.setenv("OSS_ENDPOINT", "http://another")  # none that is open already
         monkeypatch.setenv("AZURE_STORAGE_ANON", "true")
         monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "another")
-        with pytest.raises(ConfigurationError, match=rf"pip install 'internvl-batch\[{scheme.extra}\]'"):
+        with pytest.raises(
+            ConfigurationError, match=rf"pip install 'internvl-batch\[{scheme.extra}\]'"
+        ):
             store_of(f"{name}://bucket/key")
 
     def test_an_account_is_needed_for_azure(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,16 +165,26 @@ class TestSchemes:
         monkeypatch.setenv("AZURE_STORAGE_ANON", "true")
         one, two = (store_of(f"az://c@{name}.dfs.core.windows.net/k") for name in ("one", "two"))
         assert [store.fs.account_name for store in (one, two)] == ["one", "two"]  # type: ignore[attr-defined]
-        monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", f"AccountName={AZURE_ACCOUNT};AccountKey={AZURE_KEY}")
+        monkeypatch.setenv(
+            "AZURE_STORAGE_CONNECTION_STRING", f"AccountName={AZURE_ACCOUNT};AccountKey={AZURE_KEY}"
+        )
         with pytest.raises(ConfigurationError, match=f"is of the account {AZURE_ACCOUNT}"):
-            store_of("az://c@three.dfs.core.windows.net/k").kind("az://c@three.dfs.core.windows.net/k")
+            store_of("az://c@three.dfs.core.windows.net/k").kind(
+                "az://c@three.dfs.core.windows.net/k"
+            )
 
     def test_every_extra_is_one_of_the_package(self) -> None:
         import tomllib
 
-        project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
+        project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())[
+            "project"
+        ]
         for scheme in SCHEMES.values():
-            names = project["optional-dependencies"][scheme.extra] if scheme.extra else project["dependencies"]
+            names = (
+                project["optional-dependencies"][scheme.extra]
+                if scheme.extra
+                else project["dependencies"]
+            )
             if scheme.package:
                 wanted = scheme.package.replace("_", "-")
                 assert any(name.startswith(wanted) for name in names), scheme.name

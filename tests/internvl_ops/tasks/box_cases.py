@@ -1,7 +1,7 @@
 """Answers and the boxes in them, on an image of 1000 × 1000: one thousandth is one pixel.
 
-Boxes are written ``label 1 2 3 4``, with `` | `` between; ``none`` is an answer that says there are none, ``?`` one
-that cannot be understood.
+Boxes are written ``label 1 2 3 4``, with `` | `` between; ``none`` is an answer that says there are
+none, ``?`` one that cannot be understood.
 """
 
 from __future__ import annotations
@@ -25,11 +25,23 @@ CASES: dict[str, list[tuple[str, str]]] = {
             "<ref>a</ref><box>[[1, 2, 3, 4], [5, 6, 7, 8], [9, 10, 11, 12]]</box>",
             "a 1 2 3 4 | a 5 6 7 8 | a 9 10 11 12",
         ),
-        ("<ref>a</ref><box>[[1, 2, 3, 4]]</box><ref>b</ref><box>[[5, 6, 7, 8]]</box>", "a 1 2 3 4 | b 5 6 7 8"),
-        ("<ref>a</ref><box>[[1, 2, 3, 4]]</box>, <ref>b</ref><box>[[5, 6, 7, 8]]</box>", "a 1 2 3 4 | b 5 6 7 8"),
-        ("<ref>a</ref><box>[[1, 2, 3, 4]]</box>\n<ref>a</ref><box>[[5, 6, 7, 8]]</box>", "a 1 2 3 4 | a 5 6 7 8"),
+        (
+            "<ref>a</ref><box>[[1, 2, 3, 4]]</box><ref>b</ref><box>[[5, 6, 7, 8]]</box>",
+            "a 1 2 3 4 | b 5 6 7 8",
+        ),
+        (
+            "<ref>a</ref><box>[[1, 2, 3, 4]]</box>, <ref>b</ref><box>[[5, 6, 7, 8]]</box>",
+            "a 1 2 3 4 | b 5 6 7 8",
+        ),
+        (
+            "<ref>a</ref><box>[[1, 2, 3, 4]]</box>\n<ref>a</ref><box>[[5, 6, 7, 8]]</box>",
+            "a 1 2 3 4 | a 5 6 7 8",
+        ),
         ("<ref>a</ref><box>[[1, 2, 3, 4]]</box><box>[[5, 6, 7, 8]]</box>", "a 1 2 3 4 | a 5 6 7 8"),
-        ("<ref>a</ref><box>[[1, 2, 3, 4]]</box> and <box>[[5, 6, 7, 8]]</box>", "a 1 2 3 4 | a 5 6 7 8"),
+        (
+            "<ref>a</ref><box>[[1, 2, 3, 4]]</box> and <box>[[5, 6, 7, 8]]</box>",
+            "a 1 2 3 4 | a 5 6 7 8",
+        ),
         ("<ref>a</ref><box>[1, 2, 3, 4],[5, 6, 7, 8]</box>", "a 1 2 3 4 | a 5 6 7 8"),
         ("<ref>a</ref><box>[[1, 2, 3, 4, 5, 6, 7, 8]]</box>", "a 1 2 3 4 | a 5 6 7 8"),
         ("<ref>a</ref><box>[[1, 2, 3, 4] [5, 6, 7, 8]]</box>", "a 1 2 3 4 | a 5 6 7 8"),
@@ -37,11 +49,17 @@ CASES: dict[str, list[tuple[str, str]]] = {
         ("<ref>a</ref><box>[[1, 2, 3, 4]\n[5, 6, 7, 8]]</box>", "a 1 2 3 4 | a 5 6 7 8"),
         ("<ref>a</ref><box>[[[1, 2, 3, 4]], [[5, 6, 7, 8]]]</box>", "a 1 2 3 4 | a 5 6 7 8"),
         (
-            "In it, a <ref>cat</ref><box>[[1, 2, 3, 4]]</box> looks at a <ref>dog</ref><box>[[5, 6, 7, 8]]</box>.",
+            (
+                "In it, a <ref>cat</ref><box>[[1, 2, 3, 4]]</box> looks at a"
+                " <ref>dog</ref><box>[[5, 6, 7, 8]]</box>."
+            ),
             "cat 1 2 3 4 | dog 5 6 7 8",
         ),
         (
-            "<ref>a</ref><box>[[1, 2, 3, 4]]</box><ref>b</ref><box>[[]]</box><ref>c</ref><box>[[5, 6, 7, 8]]</box>",
+            (
+                "<ref>a</ref><box>[[1, 2, 3,"
+                " 4]]</box><ref>b</ref><box>[[]]</box><ref>c</ref><box>[[5, 6, 7, 8]]</box>"
+            ),
             "a 1 2 3 4 | c 5 6 7 8",
         ),
     ],
@@ -51,7 +69,10 @@ CASES: dict[str, list[tuple[str, str]]] = {
         ("car [[75, 658, 305, 850]]", "car 75 658 305 850"),
         ("car: [[75, 658, 305, 850]]", "car 75 658 305 850"),
         ("car - [75, 658, 305, 850]", "car 75 658 305 850"),
-        ("car[[1, 2, 3, 4], [5, 6, 7, 8]]\ntruck[[9, 10, 11, 12]]", "car 1 2 3 4 | car 5 6 7 8 | truck 9 10 11 12"),
+        (
+            "car[[1, 2, 3, 4], [5, 6, 7, 8]]\ntruck[[9, 10, 11, 12]]",
+            "car 1 2 3 4 | car 5 6 7 8 | truck 9 10 11 12",
+        ),
         ("car[[1, 2, 3, 4]]truck[[5, 6, 7, 8]]", "car 1 2 3 4 | truck 5 6 7 8"),
         ("car[[1, 2, 3, 4]], truck[[5, 6, 7, 8]]", "car 1 2 3 4 | truck 5 6 7 8"),
         ("car[[1, 2, 3, 4]]; truck[[5, 6, 7, 8]].", "car 1 2 3 4 | truck 5 6 7 8"),
@@ -61,11 +82,17 @@ CASES: dict[str, list[tuple[str, str]]] = {
         ("Here they are:\ncar[[1, 2, 3, 4]]", "car 1 2 3 4"),
         ("User: Where is <ref>car</ref>?\nAssistant: car[[1, 2, 3, 4]]", "car 1 2 3 4"),
         (
-            "Detect <ref>car</ref>, <ref>bus</ref>.\nAssistant: car[[1, 2, 3, 4]]\nbus[[5, 6, 7, 8]]",
+            (
+                "Detect <ref>car</ref>, <ref>bus</ref>.\nAssistant: car[[1, 2, 3, 4]]\nbus[[5, 6,"
+                " 7, 8]]"
+            ),
             "car 1 2 3 4 | bus 5 6 7 8",
         ),
         ("Total (12)[[1, 2, 3, 4]]", "Total (12) 1 2 3 4"),
-        ("PO Box 12[[1, 2, 3, 4]]\nFee: 3.50[[5, 6, 7, 8]]", "PO Box 12 1 2 3 4 | Fee: 3.50 5 6 7 8"),
+        (
+            "PO Box 12[[1, 2, 3, 4]]\nFee: 3.50[[5, 6, 7, 8]]",
+            "PO Box 12 1 2 3 4 | Fee: 3.50 5 6 7 8",
+        ),
         ("<ref>car</ref>[[75, 658, 305, 850]]", "car 75 658 305 850"),
         ("car<box>[[75, 658, 305, 850]]</box>", "car 75 658 305 850"),
         ("car</ref><box>[[75, 658, 305, 850]]</box>", "car 75 658 305 850"),
@@ -78,7 +105,10 @@ CASES: dict[str, list[tuple[str, str]]] = {
         ("<ref></ref><box>[[75, 658, 305, 850]]</box>", " 75 658 305 850"),
         ("<ref> </ref><box>[[75, 658, 305, 850]]</box>", " 75 658 305 850"),
         (
-            "The bounding box coordinates of the region this sentence describes are [[75, 658, 305, 850]].",
+            (
+                "The bounding box coordinates of the region this sentence describes are [[75, 658,"
+                " 305, 850]]."
+            ),
             " 75 658 305 850",
         ),
         ("The coordinates are: (75, 658, 305, 850)", " 75 658 305 850"),
@@ -196,10 +226,16 @@ CASES: dict[str, list[tuple[str, str]]] = {
         ("1. 汽车[[1, 2, 3, 4]]\n2. 行人[[5, 6, 7, 8]]", "汽车 1 2 3 4 | 行人 5 6 7 8"),
         ("<ref>第3行，第4列</ref><box>[[75, 658, 305, 850]]</box>", "第3行，第4列 75 658 305 850"),
         ("<ref>[1, 2, 3, 4]</ref><box>[[75, 658, 305, 850]]</box>", "[1, 2, 3, 4] 75 658 305 850"),
-        ("<ref>see [[1]] and (2)</ref><box>[[75, 658, 305, 850]]</box>", "see [[1]] and (2) 75 658 305 850"),
+        (
+            "<ref>see [[1]] and (2)</ref><box>[[75, 658, 305, 850]]</box>",
+            "see [[1]] and (2) 75 658 305 850",
+        ),
         ("<ref>a < b > c</ref><box>[[75, 658, 305, 850]]</box>", "a < b > c 75 658 305 850"),
         ("<ref>two\nlines</ref><box>[[75, 658, 305, 850]]</box>", "two lines 75 658 305 850"),
-        ('<ref>the "big" one</ref><box>[[75, 658, 305, 850]]</box>', 'the "big" one 75 658 305 850'),
+        (
+            '<ref>the "big" one</ref><box>[[75, 658, 305, 850]]</box>',
+            'the "big" one 75 658 305 850',
+        ),
         ("<ref>3 cats</ref><box>[[75, 658, 305, 850]]</box>", "3 cats 75 658 305 850"),
         ("3 cats[[75, 658, 305, 850]]", "3 cats 75 658 305 850"),
         ("<ref>машина</ref><box>[[75, 658, 305, 850]]</box>", "машина 75 658 305 850"),
@@ -211,15 +247,27 @@ CASES: dict[str, list[tuple[str, str]]] = {
         ('{"bbox_2d": [75, 658, 305, 850], "label": "car"}', "car 75 658 305 850"),
         ('{"label": "car", "bbox_2d": [75, 658, 305, 850]}', "car 75 658 305 850"),
         (
-            '[{"bbox_2d": [1, 2, 3, 4], "label": "car"}, {"bbox_2d": [5, 6, 7, 8], "label": "bus"}]',
+            (
+                '[{"bbox_2d": [1, 2, 3, 4], "label": "car"}, {"bbox_2d": [5, 6, 7, 8], "label":'
+                ' "bus"}]'
+            ),
             "car 1 2 3 4 | bus 5 6 7 8",
         ),
         (
-            '```json\n[\n{"bbox_2d": [1, 2, 3, 4], "label": "car"},\n\t{"bbox_2d": [5, 6, 7, 8], "label": "bus"}]\n```',
+            (
+                '```json\n[\n{"bbox_2d": [1, 2, 3, 4], "label": "car"},\n\t{"bbox_2d": [5, 6, 7,'
+                ' 8], "label": "bus"}]\n```'
+            ),
             "car 1 2 3 4 | bus 5 6 7 8",
         ),
-        ('Here is the JSON:\n```json\n{"bbox": [75, 658, 305, 850], "label": "car"}\n```', "car 75 658 305 850"),
-        ('[{"bbox_2d": [1, 2, 3, 4], "label": "car"}, {"bbox_2d": [5, 6, 7, 8], "lab', "car 1 2 3 4 | 5 6 7 8"),
+        (
+            'Here is the JSON:\n```json\n{"bbox": [75, 658, 305, 850], "label": "car"}\n```',
+            "car 75 658 305 850",
+        ),
+        (
+            '[{"bbox_2d": [1, 2, 3, 4], "label": "car"}, {"bbox_2d": [5, 6, 7, 8], "lab',
+            "car 1 2 3 4 | 5 6 7 8",
+        ),
         ('[{"bbox_2d": [1, 2, 3, 4], "label": "car"}, {"bbox_2d": [5, 6,', "car 1 2 3 4"),
         ("{'bbox_2d': [75, 658, 305, 850], 'label': 'car'}", "car 75 658 305 850"),
         ('{"car": [75, 658, 305, 850]}', "car 75 658 305 850"),
@@ -227,11 +275,20 @@ CASES: dict[str, list[tuple[str, str]]] = {
             '{"car": [[1, 2, 3, 4], [5, 6, 7, 8]], "bus": [[9, 10, 11, 12]]}',
             "car 1 2 3 4 | car 5 6 7 8 | bus 9 10 11 12",
         ),
-        ('{"name": "car", "box": {"x1": 75, "y1": 658, "x2": 305, "y2": 850}}', "car 75 658 305 850"),
+        (
+            '{"name": "car", "box": {"x1": 75, "y1": 658, "x2": 305, "y2": 850}}',
+            "car 75 658 305 850",
+        ),
         ('{"car": {"x1": 75, "y1": 658, "x2": 305, "y2": 850}}', "car 75 658 305 850"),
-        ('{"box": {"x1": 75, "y1": 658, "x2": 305, "y2": 850}, "name": "car"}', "car 75 658 305 850"),
+        (
+            '{"box": {"x1": 75, "y1": 658, "x2": 305, "y2": 850}, "name": "car"}',
+            "car 75 658 305 850",
+        ),
         ('{"label": "car", "x1": 75, "y1": 658, "x2": 305, "y2": 850}', "car 75 658 305 850"),
-        ('{"xmin": 75, "ymin": 658, "xmax": 305, "ymax": 850, "label": "car"}', "car 75 658 305 850"),
+        (
+            '{"xmin": 75, "ymin": 658, "xmax": 305, "ymax": 850, "label": "car"}',
+            "car 75 658 305 850",
+        ),
         ('{"bbox": [[75, 658], [305, 850]], "label": "car"}', "car 75 658 305 850"),
         ('{"label": "a \\"big\\" car", "bbox": [75, 658, 305, 850]}', 'a "big" car 75 658 305 850'),
         ('{"label": "\\u8f66", "bbox": [75, 658, 305, 850]}', "车 75 658 305 850"),
@@ -240,7 +297,10 @@ CASES: dict[str, list[tuple[str, str]]] = {
         ('{"id": 3, "bbox": [75, 658, 305, 850], "label": "car"}', "car 75 658 305 850"),
         ('{"bbox_2d": [75, 658, 305, 850]}', " 75 658 305 850"),
         (
-            '{"objects": [{"label": "car", "bbox": [1, 2, 3, 4]}, {"label": "bus", "bbox": [5, 6, 7, 8]}]}',
+            (
+                '{"objects": [{"label": "car", "bbox": [1, 2, 3, 4]}, {"label": "bus", "bbox": [5,'
+                " 6, 7, 8]}]}"
+            ),
             "car 1 2 3 4 | bus 5 6 7 8",
         ),
         ("{“bbox_2d”：[75，658，305，850]，“label”：“车”}", "车 75 658 305 850"),
@@ -287,7 +347,13 @@ CASES: dict[str, list[tuple[str, str]]] = {
         ("car", "?"),
         ("The car is on the left.", "?"),
         ("There are 3 cars.", "?"),
-        ("The bounding box coordinates of the region this sentence describes are [x1, y1, x2, y2].", "?"),
+        (
+            (
+                "The bounding box coordinates of the region this sentence describes are [x1, y1,"
+                " x2, y2]."
+            ),
+            "?",
+        ),
         ("<ref>car</ref><box>[[x, y, w, h]]</box>", "?"),
         ("<ref>car</ref><box>the left</box>", "?"),
         ("[[nan, nan, nan, nan]]", "?"),

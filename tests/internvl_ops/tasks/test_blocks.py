@@ -87,7 +87,10 @@ def test_a_page_becomes_its_blocks() -> None:
         "Results",
         "- one\n- two\n  1. inner\n- three",
     ]
-    assert found.blocks[5].html == "<table><tr><th>a</th><th>b</th></tr><tr><td>1</td><td>2</td></tr></table>"
+    assert (
+        found.blocks[5].html
+        == "<table><tr><th>a</th><th>b</th></tr><tr><td>1</td><td>2</td></tr></table>"
+    )
     assert found.blocks[5].text == "a\tb\n1\t2"
     assert found.repairs == []
 
@@ -128,7 +131,10 @@ def test_tables_have_one_form(source: str, html: str, repair: str | None) -> Non
 
 
 def test_what_follows_a_table_that_was_not_closed_stands_for_itself() -> None:
-    assert kinds("<table><tr><td>a</td></tr>\n\nA paragraph.") == [("table", "a"), ("paragraph", "A paragraph.")]
+    assert kinds("<table><tr><td>a</td></tr>\n\nA paragraph.") == [
+        ("table", "a"),
+        ("paragraph", "A paragraph."),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -141,13 +147,17 @@ def test_what_follows_a_table_that_was_not_closed_stands_for_itself() -> None:
         ("Text.\n```sh\nls", [("paragraph", "Text."), ("code", "ls")], "not closed"),
     ],
 )
-def test_what_can_be_repaired_is_repaired_and_said(source: str, blocks: list[tuple[str, str]], repair: str) -> None:
+def test_what_can_be_repaired_is_repaired_and_said(
+    source: str, blocks: list[tuple[str, str]], repair: str
+) -> None:
     assert kinds(source) == blocks
     (said,) = read_blocks(source).repairs
     assert repair in said
 
 
-@pytest.mark.parametrize("number", ["12", "- 12 -", "Page 3 of 9", "xiv", "\u7b2c 3 \u9875", "p. 4", "3/10"])
+@pytest.mark.parametrize(
+    "number", ["12", "- 12 -", "Page 3 of 9", "xiv", "\u7b2c 3 \u9875", "p. 4", "3/10"]
+)
 def test_a_number_alone_at_an_edge_is_the_pages(number: str) -> None:
     assert kinds(f"{number}\n\n# A\n\nText.")[0] == ("page_number", number)
     assert kinds(f"# A\n\nText.\n\n{number}")[-1] == ("page_number", number)
@@ -161,7 +171,9 @@ def test_other_lines_are_no_page_numbers(text: str) -> None:
 
 
 def test_furniture_that_the_model_marks_is_furniture() -> None:
-    found = kinds("<header>A Journal</header>\n\nText.\n<footer>Vol. 3\n<page_number>9</page_number>")
+    found = kinds(
+        "<header>A Journal</header>\n\nText.\n<footer>Vol. 3\n<page_number>9</page_number>"
+    )
     assert found[0] == ("header", "A Journal")
     assert [kind for kind, _ in found] == ["header", "paragraph", "footer"]
 
@@ -177,7 +189,9 @@ def test_any_text_can_be_read(text: str) -> None:
 
 @given(PLAIN)
 def test_no_letter_is_lost(text: str) -> None:
-    had = letters("\n".join(line for line in text.split("\n") if not line.strip().startswith(("```", "~~~"))))
+    had = letters(
+        "\n".join(line for line in text.split("\n") if not line.strip().startswith(("```", "~~~")))
+    )
     got = iter(letters("".join(block.text for block in read_blocks(text).blocks)))
     assert all(letter in got for letter in had)
 

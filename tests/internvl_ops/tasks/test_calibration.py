@@ -21,7 +21,9 @@ def drawn(several: bool) -> tuple[np.ndarray, np.ndarray]:
     return chances, np.eye(3)[which]
 
 
-def distorted(chances: np.ndarray, several: bool, sharpness: float, offsets: np.ndarray) -> np.ndarray:
+def distorted(
+    chances: np.ndarray, several: bool, sharpness: float, offsets: np.ndarray
+) -> np.ndarray:
     """What a model says that is too sure of itself and prefers some labels."""
     if several:
         odds = sharpness * np.log(chances / (1 - chances)) + offsets
@@ -36,7 +38,11 @@ def test_temperature_and_offsets_are_found(several: bool) -> None:
     said = distorted(true, several, 2.0, np.array([1.0, 0.0, -1.0]))
     found = fit(said, truth, several=several)
     assert found.sharpness == pytest.approx(0.5, abs=0.05)
-    assert np.abs(found.applied(said, several=several) - true).mean() < 0.02 < np.abs(said - true).mean()
+    assert (
+        np.abs(found.applied(said, several=several) - true).mean()
+        < 0.02
+        < np.abs(said - true).mean()
+    )
     assert found.loss_after < found.loss_before
 
 
@@ -58,4 +64,6 @@ def test_truths_that_are_all_right_or_never_there_give_numbers(several: bool) ->
     assert np.isfinite(after).all()
     assert (after.argmax(1) == truth.argmax(1)).all()
     impossible = np.where(truth > 0, 0.0, 0.5)
-    assert np.isfinite(fit(impossible, truth, several=several).applied(impossible, several=several)).all()
+    assert np.isfinite(
+        fit(impossible, truth, several=several).applied(impossible, several=several)
+    ).all()

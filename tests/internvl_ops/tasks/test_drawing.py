@@ -44,7 +44,10 @@ def test_the_frame_stands_where_the_box_is_and_nothing_else_is_touched() -> None
 
 
 def test_one_colour_a_label() -> None:
-    boxes = [Box(label, 20 + 60 * number, 300, 60 + 60 * number, 400) for number, label in enumerate("abcabc")]
+    boxes = [
+        Box(label, 20 + 60 * number, 300, 60 + 60 * number, 400)
+        for number, label in enumerate("abcabc")
+    ]
 
     pixels = np.asarray(draw_boxes(grey(640, 480), boxes))
 
@@ -64,18 +67,32 @@ def test_many_labels_have_many_colours() -> None:
 
 
 @pytest.mark.parametrize(
-    "size", [(1, 1), (20, 10), (60, 40), (640, 480), (480, 640), (3000, 2), (2, 3000), (3000, 2000), (8000, 40)]
+    "size",
+    [
+        (1, 1),
+        (20, 10),
+        (60, 40),
+        (640, 480),
+        (480, 640),
+        (3000, 2),
+        (2, 3000),
+        (3000, 2000),
+        (8000, 40),
+    ],
 )
 def test_a_label_is_legible_at_any_size(size: tuple[int, int]) -> None:
     box = Box("cat", 0, 0, *size)
 
-    labelled, plain = (np.asarray(draw_boxes(grey(*size), [one])) for one in (box, Box("", 0, 0, *size)))
+    labelled, plain = (
+        np.asarray(draw_boxes(grey(*size), [one])) for one in (box, Box("", 0, 0, *size))
+    )
 
     assert labelled.shape[0] % size[1] == labelled.shape[1] % size[0] == 0
     changed = drawn_on(labelled) & ~drawn_on(plain)
     rows = np.flatnonzero(changed.any(axis=1))
     assert rows[-1] - rows[0] >= 8
-    # The sign is filled with the frame's colour, and the letters on it are as far from that as black or white is.
+    # The sign is filled with the frame's colour, and the letters on it are as far from that as
+    # black or white is.
     colours = np.unique(labelled[changed], axis=0).astype(int)
     assert np.abs(colours[:, None] - colours[None]).sum(axis=-1).max() > 300
 
@@ -84,7 +101,9 @@ def test_a_label_is_legible_at_any_size(size: tuple[int, int]) -> None:
 def test_a_label_in_a_corner_is_whole(corner: tuple[int, int]) -> None:
     def letters(x: int, y: int) -> int:
         """White pixels: the letters on red, the first colour."""
-        pixels = np.asarray(draw_boxes(grey(640, 480), [Box("traffic light", x, y, x + 40, y + 20)]))
+        pixels = np.asarray(
+            draw_boxes(grey(640, 480), [Box("traffic light", x, y, x + 40, y + 20)])
+        )
         return int((pixels == 255).all(axis=-1).sum())
 
     assert letters(*corner) == letters(300, 200) > 0
@@ -104,12 +123,17 @@ def test_a_label_in_a_script_without_a_font_is_the_number_of_the_box() -> None:
     boxes = [Box("", 10, 10, 20, 20), Box("红色的车", 100, 100, 300, 300)]
     numbered = [boxes[0], Box("2", 100, 100, 300, 300)]
 
-    assert draw_boxes(grey(640, 480), boxes).tobytes() == draw_boxes(grey(640, 480), numbered).tobytes()
+    assert (
+        draw_boxes(grey(640, 480), boxes).tobytes()
+        == draw_boxes(grey(640, 480), numbered).tobytes()
+    )
 
 
 @pytest.mark.usefixtures("no_system_fonts")
 def test_accents_are_left_aside_where_the_font_has_none() -> None:
-    accented, bare = (draw_boxes(grey(640, 480), [Box(label, 100, 100, 300, 300)]) for label in ("café", "cafe"))
+    accented, bare = (
+        draw_boxes(grey(640, 480), [Box(label, 100, 100, 300, 300)]) for label in ("café", "cafe")
+    )
 
     assert accented.tobytes() == bare.tobytes()
 

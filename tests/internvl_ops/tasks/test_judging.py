@@ -29,11 +29,20 @@ def data_in(asked: str) -> str:
     return asked.split(f"\n{fence}\n")[1]
 
 
-def result(task: Task, *responses: str, chances: list[float] | None = None, **row: object) -> dict[str, Any]:
+def result(
+    task: Task, *responses: str, chances: list[float] | None = None, **row: object
+) -> dict[str, Any]:
     (conversation,) = task.converse(row or {"text": "a"})
     log_probs = [math.log(one) if one else -math.inf for one in chances or []]
     replies = [
-        Reply([], text, 9, 1, "stop", candidates=log_probs if number == conversation.candidates_at else [])
+        Reply(
+            [],
+            text,
+            9,
+            1,
+            "stop",
+            candidates=log_probs if number == conversation.candidates_at else [],
+        )
         for number, text in enumerate(responses)
     ]
     return dict(task.parse(Answered([Dialogue(conversation, responses, replies)], 0, 0)))
@@ -43,12 +52,18 @@ class TestTheText:
     @pytest.mark.parametrize("value", [TALK, json.dumps(TALK)])
     def test_a_conversation_of_training_data_is_read_as_turns(self, value: object) -> None:
         task = score(in_manifest=["image", "conversations"])
-        assert data_in(question(task, conversations=value)) == "User: What is it?\nAssistant: A red boat."
+        assert (
+            data_in(question(task, conversations=value))
+            == "User: What is it?\nAssistant: A red boat."
+        )
 
     @pytest.mark.parametrize(
         ("row", "text"),
         [
-            ({"turns": [{"question": "Where?", "answer": "There."}]}, "User: Where?\nAssistant: There."),
+            (
+                {"turns": [{"question": "Where?", "answer": "There."}]},
+                "User: Where?\nAssistant: There.",
+            ),
             ({"answer": "There.", "question": "Where?"}, "User: Where?\nAssistant: There."),
             ({"caption": " A boat. "}, "A boat."),
             ({"text": "# Title"}, "# Title"),
@@ -69,7 +84,9 @@ class TestTheText:
         with pytest.raises(ConfigurationError, match=r"Nothing to judge: .* conversations, turns"):
             score(in_manifest=["image"])
 
-    @pytest.mark.parametrize("value", [None, " ", [], 3, [{"from": "gpt"}], [{"from": 1, "value": None}], [7]])
+    @pytest.mark.parametrize(
+        "value", [None, " ", [], 3, [{"from": "gpt"}], [{"from": 1, "value": None}], [7]]
+    )
     def test_a_row_without_one_costs_that_row(self, value: object) -> None:
         with pytest.raises(UnitError) as caught:
             score(in_manifest=["conversations"]).converse({"conversations": value})
@@ -97,7 +114,10 @@ class TestTheText:
 
 class TestTheQuestion:
     def test_each_domain_and_judge_asks_in_its_own_words(self) -> None:
-        tasks = [score("quality", domain) for domain in DOMAINS] + [score("repetition"), score("agreement")]
+        tasks = [score("quality", domain) for domain in DOMAINS] + [
+            score("repetition"),
+            score("agreement"),
+        ]
         assert len({task.prompt for task in tasks}) == 7
         assert all(question(task, text="a").startswith(task.prompt) for task in tasks)
 
@@ -107,13 +127,17 @@ class TestTheQuestion:
         assert data_in(asked) == "Thank you."
         assert "from 0 (worst) to 10 (best)" in asked
 
-    @pytest.mark.parametrize(("reason", "questions", "at"), [("none", 1, 0), ("after", 2, 0), ("before", 2, 1)])
+    @pytest.mark.parametrize(
+        ("reason", "questions", "at"), [("none", 1, 0), ("after", 2, 0), ("before", 2, 1)]
+    )
     def test_the_number_is_an_answer_of_its_own(self, reason: Any, questions: int, at: int) -> None:
         (conversation,) = score(reason=reason).converse({"text": "a"})
         assert len(conversation.questions) == questions
         assert (conversation.candidates, conversation.candidates_at) == (SCALE, at)
         assert "one whole number" in conversation.questions[at]
-        assert all("one whole number" not in one for n, one in enumerate(conversation.questions) if n != at)
+        assert all(
+            "one whole number" not in one for n, one in enumerate(conversation.questions) if n != at
+        )
 
 
 class TestTheScore:
@@ -137,7 +161,9 @@ class TestTheScore:
         found = result(score(), "7", chances=chances)
         assert (found["score"], found["reason"]) == (7, None)
         assert found["score_mean"] == pytest.approx((7 * 0.4 + 8 * 0.2 + 10 * 0.2) / 0.8)
-        assert found["notes"] == ["20.0% of the probability of the answers lies outside the scale from 0 to 10"]
+        assert found["notes"] == [
+            "20.0% of the probability of the answers lies outside the scale from 0 to 10"
+        ]
 
     def test_nothing_is_noted_where_the_answers_keep_the_scale(self) -> None:
         assert result(score(), "5", chances=[0] * 5 + [0.995] + [0] * 5)["notes"] == []
@@ -150,4 +176,8 @@ class TestTheScore:
         before = result(score(reason="before"), " All 3 lines are there. ", "9", chances=chances)
         after = result(score(reason="after"), "9", " All 3 lines are there. ", chances=chances)
         assert before == after
-        assert (after["score"], after["score_mean"], after["reason"]) == (9, 9, "All 3 lines are there.")
+        assert (after["score"], after["score_mean"], after["reason"]) == (
+            9,
+            9,
+            "All 3 lines are there.",
+        )

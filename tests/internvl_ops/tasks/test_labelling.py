@@ -21,7 +21,9 @@ def result(task: Task, *chances: list[float], **row: object) -> dict[str, Any]:
     dialogues = []
     for conversation, given in zip(task.converse(row), chances, strict=True):
         log_probs = [math.log(one) if one else -math.inf for one in given]
-        dialogues.append(Dialogue(conversation, ["…"], [Reply([], "…", 9, 1, "stop", candidates=log_probs)]))
+        dialogues.append(
+            Dialogue(conversation, ["…"], [Reply([], "…", 9, 1, "stop", candidates=log_probs)])
+        )
     return dict(task.parse(Answered(dialogues, 10, 10)))
 
 
@@ -33,7 +35,9 @@ class TestOneLabel:
     def test_the_likeliest_is_the_label_and_all_sum_to_one(self) -> None:
         found = result(classify(KINDS), [0.2, 0.5, 0.1])
         assert found["label"] == "drawing"
-        assert chances_of(found) == pytest.approx({"drawing": 0.625, "photograph": 0.25, "map": 0.125})
+        assert chances_of(found) == pytest.approx(
+            {"drawing": 0.625, "photograph": 0.25, "map": 0.125}
+        )
         assert [one["label"] for one in found["labels"]] == ["drawing", "photograph", "map"]
         assert found["notes"] == ["20.0% of the probability of the answers lies outside the labels"]
 
@@ -57,7 +61,12 @@ class TestOneLabel:
 
 class TestSeveralLabels:
     def test_each_has_a_yes_or_no_of_its_own(self) -> None:
-        found = result(classify(KINDS, several=True), [0.6, 0, 0.2, 0], [0.3, 0.4, 0.1, 0.2], [0.1, 0, 0.8, 0.1])
+        found = result(
+            classify(KINDS, several=True),
+            [0.6, 0, 0.2, 0],
+            [0.3, 0.4, 0.1, 0.2],
+            [0.1, 0, 0.8, 0.1],
+        )
         assert chances_of(found) == pytest.approx({"photograph": 0.75, "drawing": 0.7, "map": 0.1})
         assert found["label"] == "photograph"
 
@@ -70,7 +79,9 @@ def test_calibration_changes_probabilities_and_is_stated() -> None:
     calibration = Calibration(0.5, (0.0, 0.0, math.log(8)), 100, 1.0, 0.5)
     task = classify(KINDS, calibration=calibration)
     found = result(task, [0.64, 0.16, 0.16])
-    assert chances_of(found) == pytest.approx({"map": 3.2 / 4.4, "photograph": 0.8 / 4.4, "drawing": 0.4 / 4.4})
+    assert chances_of(found) == pytest.approx(
+        {"map": 3.2 / 4.4, "photograph": 0.8 / 4.4, "drawing": 0.4 / 4.4}
+    )
     stated: Any = task.details["calibrate"]
     assert (stated["temperature"], stated["rows"], stated["offsets"]["drawing"]) == (2, 100, 0)
 

@@ -1,4 +1,5 @@
-"""References in a JSON schema: what leads nowhere, elsewhere or in a circle is refused before anything starts."""
+"""References in a JSON schema: what leads nowhere, elsewhere or in a circle is refused before
+anything starts."""
 
 from __future__ import annotations
 
@@ -23,13 +24,22 @@ def of(schema: Any, **others: Any) -> dict[str, Any]:
         of({"$ref": "#/$defs/a~1b~0c%20d"}, **{"$defs": {"a/b~c d": {"type": "string"}}}),
         of({"$ref": "#b"}, **{"$defs": {"x": {"$anchor": "b", "type": "string"}}}),
         of({"$dynamicRef": "#node"}, **{"$dynamicAnchor": "node"}),
-        of({"$ref": "item.json"}, **{"$id": "https://x.org/root.json", "$defs": {"i": {"$id": "item.json"}}}),
+        of(
+            {"$ref": "item.json"},
+            **{"$id": "https://x.org/root.json", "$defs": {"i": {"$id": "item.json"}}},
+        ),
         of({"$ref": "#"}),  # a tree
-        of({"$ref": "#/$defs/b"}, **{"$defs": {"b": {"type": "array", "items": {"$ref": "#/$defs/b"}}}}),
+        of(
+            {"$ref": "#/$defs/b"},
+            **{"$defs": {"b": {"type": "array", "items": {"$ref": "#/$defs/b"}}}},
+        ),
         of({"enum": [{"$ref": "#/nowhere"}]}),  # a value, not a reference
         of({"const": {"$ref": "http://elsewhere/x"}}),
         {"type": "object", "properties": {"$ref": {"type": "string"}}},  # a property of that name
-        {"$schema": "http://json-schema.org/draft-07/schema#", **of({"$ref": "#b"}, definitions={"x": {"$id": "#b"}})},
+        {
+            "$schema": "http://json-schema.org/draft-07/schema#",
+            **of({"$ref": "#b"}, definitions={"x": {"$id": "#b"}}),
+        },
     ],
 )
 def test_references_that_can_be_followed(schema: Any) -> None:
@@ -42,7 +52,10 @@ def test_references_that_can_be_followed(schema: Any) -> None:
         (of({"$ref": "#/definitions/Missing"}), "'#/definitions/Missing' leads nowhere"),
         (of({"$ref": "#/$defs/b"}, definitions={"b": {}}), "leads nowhere"),
         (of({"items": {"anyOf": [{"not": {"$ref": "#/$defs/c"}}]}}), "leads nowhere"),
-        (of({"$ref": "#/$defs/b"}, **{"$defs": {"b": {"items": {"$ref": "#/$defs/c"}}}}), "'#/$defs/c'"),
+        (
+            of({"$ref": "#/$defs/b"}, **{"$defs": {"b": {"items": {"$ref": "#/$defs/c"}}}}),
+            "'#/$defs/c'",
+        ),
         ({"type": "object", "$defs": {"unused": {"$ref": "#/$defs/c"}}}, "leads nowhere"),
         (of({"$ref": "#/$defs/a/b"}, **{"$defs": {"a/b": {}}}), "leads nowhere"),
         (of({"$ref": "#anchor"}), "leads nowhere"),
@@ -51,9 +64,15 @@ def test_references_that_can_be_followed(schema: Any) -> None:
         (of({"$ref": "http://127.0.0.1:9/s.json"}), "nothing is fetched"),
         (of({"$ref": "https://json-schema.org/draft/2020-12/schema"}), "nothing is fetched"),
         (of({"$ref": "file:///etc/passwd"}), "leads nowhere"),
-        (of({"$ref": "#/properties/b/type"}, properties={"a": {"$ref": "#/type"}}), "which is no schema"),
+        (
+            of({"$ref": "#/properties/b/type"}, properties={"a": {"$ref": "#/type"}}),
+            "which is no schema",
+        ),
         ({"$ref": "#"}, "leads back to itself"),
-        (of({"$ref": "#/$defs/b"}, **{"$defs": {"b": {"allOf": [{"$ref": "#/$defs/b"}]}}}), "leads back to itself"),
+        (
+            of({"$ref": "#/$defs/b"}, **{"$defs": {"b": {"allOf": [{"$ref": "#/$defs/b"}]}}}),
+            "leads back to itself",
+        ),
         ([1], "not a JSON schema"),
         (True, "not a JSON schema"),
     ],

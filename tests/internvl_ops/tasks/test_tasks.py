@@ -7,7 +7,17 @@ import json
 import pytest
 
 from internvl_ops.errors import ConfigurationError, UnitError
-from internvl_ops.tasks import Answered, Conversation, Dialogue, Task, ask, caption, ground, ocr, several
+from internvl_ops.tasks import (
+    Answered,
+    Conversation,
+    Dialogue,
+    Task,
+    ask,
+    caption,
+    ground,
+    ocr,
+    several,
+)
 from internvl_ops.tasks.forms import read_schema
 
 SCHEMA = '{"type": "object", "properties": {"total": {"type": "number"}}, "required": ["total"]}'
@@ -24,7 +34,9 @@ def refused(task: Task, **row: object) -> str:
     return caught.value.message
 
 
-def parsed(task: Task, *responses: str, row: dict | None = None, width: int = 1000, height: int = 500) -> dict:
+def parsed(
+    task: Task, *responses: str, row: dict | None = None, width: int = 1000, height: int = 500
+) -> dict:
     """What a row gets when its conversations end in ``responses``."""
     conversations = task.converse(row or {})
     dialogues = [
@@ -37,7 +49,9 @@ def parsed(task: Task, *responses: str, row: dict | None = None, width: int = 10
 class TestCaption:
     def test_the_default_is_the_evaluations_prompt_and_length(self) -> None:
         (conversation,) = caption().converse({})
-        assert conversation == Conversation(("Provide a one-sentence caption for the provided image.",), 30)
+        assert conversation == Conversation(
+            ("Provide a one-sentence caption for the provided image.",), 30
+        )
 
     def test_style_language_and_media_choose_the_prompt(self) -> None:
         prompts = {
@@ -56,7 +70,10 @@ class TestCaption:
 
 class TestOcr:
     def test_a_page_in_a_code_block_comes_out_of_it(self) -> None:
-        assert parsed(ocr("markdown"), "```markdown\n# Title\n\n|a|b|\n```")["text"] == "# Title\n\n|a|b|"
+        assert (
+            parsed(ocr("markdown"), "```markdown\n# Title\n\n|a|b|\n```")["text"]
+            == "# Title\n\n|a|b|"
+        )
         assert parsed(ocr(), " two\nlines ")["text"] == "two\nlines"
 
     def test_blocks_of_a_page_stand_beside_its_text(self) -> None:
@@ -70,7 +87,10 @@ class TestOcr:
             ocr("text", blocks=True)
 
     def test_lines_with_boxes(self) -> None:
-        answer = "<ref>Invoice</ref><box>[[0, 0, 500, 100]]</box>\n<ref>合计</ref><box>[[0, 900, 1000, 1000]]</box>"
+        answer = (
+            "<ref>Invoice</ref><box>[[0, 0, 500, 100]]</box>\n<ref>合计</ref><box>[[0, 900, 1000,"
+            " 1000]]</box>"
+        )
         values = parsed(ocr("boxes"), answer)
         assert values["text"] == "Invoice\n合计"
         assert [(box["label"], box["x2"], box["y2"]) for box in values["boxes"]] == [
@@ -103,7 +123,10 @@ class TestOcr:
             parsed(task, json.dumps(answer))
 
     def test_other_patterns_count(self) -> None:
-        schema = {"properties": {"day": {"pattern": r"^\d{4}-\d\d$"}}, "patternProperties": {"^n_": {"type": "number"}}}
+        schema = {
+            "properties": {"day": {"pattern": r"^\d{4}-\d\d$"}},
+            "patternProperties": {"^n_": {"type": "number"}},
+        }
         task = ocr("json", json_schema=read_schema(json.dumps(schema)))
         assert parsed(task, '{"day": "2024-05", "n_a": 1, "a": "x"}')["json"]
         for wrong in ('{"day": "May"}', '{"n_a": "1"}'):
@@ -119,13 +142,22 @@ class TestGround:
     def test_a_phrase_is_a_question_of_its_own(self) -> None:
         task = ground()
         assert asked(task, phrase="the cat") == [
-            ("Please provide the bounding box coordinates of the region this sentence describes: <ref>the cat</ref>",)
+            (
+                (
+                    "Please provide the bounding box coordinates of the region this sentence"
+                    " describes: <ref>the cat</ref>"
+                ),
+            )
         ]
         assert len(asked(task, phrase=["the cat", "a {} dog"])) == 2
 
     def test_boxes_are_pixels_and_named_by_their_phrase(self) -> None:
         row = {"phrase": ["cat", "dogs", "bird"]}
-        answers = "<ref>a cat</ref><box>[[0, 0, 500, 500]]</box>", "<box>[[0,0,10,10],[20,20,30,30]]</box>", "I cannot"
+        answers = (
+            "<ref>a cat</ref><box>[[0, 0, 500, 500]]</box>",
+            "<box>[[0,0,10,10],[20,20,30,30]]</box>",
+            "I cannot",
+        )
         values = parsed(ground(), *answers, row=row)
         assert [box["label"] for box in values["boxes"]] == ["cat", "dogs", "dogs"]
         assert (values["boxes"][0]["x2"], values["boxes"][0]["y2"]) == (500, 250)
@@ -148,7 +180,10 @@ class TestGround:
             ground(in_manifest=False)
 
     def test_every_object(self) -> None:
-        values = parsed(ground(detect=True), "<ref>cat</ref><box>[[0,0,1,1]]</box><ref>dog</ref><box>[[5,5,9,9]]</box>")
+        values = parsed(
+            ground(detect=True),
+            "<ref>cat</ref><box>[[0,0,1,1]]</box><ref>dog</ref><box>[[5,5,9,9]]</box>",
+        )
         assert [box["label"] for box in values["boxes"]] == ["cat", "dog"]
 
     def test_a_prompt_needs_a_place_for_the_phrase(self) -> None:
@@ -160,7 +195,10 @@ class TestAsk:
     def test_turns_and_the_last_answer(self) -> None:
         values = parsed(ask(), "because", row={"question": ["What?", "Why?"]})
         assert values["answer"] == "because"
-        assert values["turns"] == [{"question": "What?", "answer": "…"}, {"question": "Why?", "answer": "because"}]
+        assert values["turns"] == [
+            {"question": "What?", "answer": "…"},
+            {"question": "Why?", "answer": "because"},
+        ]
 
     def test_a_rows_own_choices_win(self) -> None:
         task = ask(choices=["yes", "no"])
@@ -170,7 +208,10 @@ class TestAsk:
             assert task.converse(written)[0].choices == ("A", "B")
         assert task.converse({"question": "Which?", "choices": ""})[0].choices == ("yes", "no")
         for without in (["A", None, "B"], ["A", float("nan"), "B"], '["A", null, "B"]'):
-            assert task.converse({"question": "Which?", "choices": without})[0].choices == ("A", "B")
+            assert task.converse({"question": "Which?", "choices": without})[0].choices == (
+                "A",
+                "B",
+            )
         with pytest.raises(UnitError, match="none of 'A', 'B'"):
             parsed(task, "C", row=row)
 
@@ -206,7 +247,11 @@ class TestSeveral:
 class TestSchema:
     @pytest.mark.parametrize(
         ("given", "said"),
-        [("no-such-file.json", "No such file"), ('{"type": 7}', "not a JSON schema"), ('{"type": ', "not JSON")],
+        [
+            ("no-such-file.json", "No such file"),
+            ('{"type": 7}', "not a JSON schema"),
+            ('{"type": ', "not JSON"),
+        ],
     )
     def test_what_is_no_schema_is_said(self, given: str, said: str) -> None:
         with pytest.raises(ConfigurationError, match=said) as caught:

@@ -23,7 +23,9 @@ def test_no_text_of_a_file_is_a_special_token() -> None:
 
 
 def test_a_long_layer_is_cut_between_lines() -> None:
-    layer = TextLayer(tuple(LayerLine(f"line {number} " + "x" * 90, 0, 0, 1, 1) for number in range(500)))
+    layer = TextLayer(
+        tuple(LayerLine(f"line {number} " + "x" * 90, 0, 0, 1, 1) for number in range(500))
+    )
     question = with_anchors(ASKED, layer).questions[0]
     assert len(question) < 3500
     assert question.endswith("x" * 90)

@@ -36,26 +36,41 @@ def test_an_answer_without_thoughts_is_itself(text: str) -> None:
 
 
 def test_a_caption_is_what_follows_the_thought() -> None:
-    found = result(thinking(caption("short"), max_new_tokens=None), {}, "<think>A cat? No.</think>\nA dog.")
-    assert (found["caption"], found["response"], found["thought"]) == ("A dog.", "A dog.", "A cat? No.")
+    found = result(
+        thinking(caption("short"), max_new_tokens=None), {}, "<think>A cat? No.</think>\nA dog."
+    )
+    assert (found["caption"], found["response"], found["thought"]) == (
+        "A dog.",
+        "A dog.",
+        "A cat? No.",
+    )
     assert found["notes"] == []
 
 
 def test_boxes_of_a_thought_do_not_count() -> None:
     task = thinking(ground(), max_new_tokens=None)
     thought = "<think><ref>dog</ref><box>[[1, 1, 2, 2]]</box>?</think>"
-    found = result(task, {"phrase": "dog"}, f"{thought}<ref>dog</ref><box>[[100, 200, 300, 400]]</box>")
+    found = result(
+        task, {"phrase": "dog"}, f"{thought}<ref>dog</ref><box>[[100, 200, 300, 400]]</box>"
+    )
     assert [(box["x1"], box["y1"]) for box in found["boxes"]] == [(10, 20)]
 
 
 def test_a_thought_that_does_not_end_is_no_answer_and_is_said() -> None:
-    found = result(thinking(caption("short"), max_new_tokens=None), {}, "<think>Perhaps a dog, or perhaps")
+    found = result(
+        thinking(caption("short"), max_new_tokens=None), {}, "<think>Perhaps a dog, or perhaps"
+    )
     assert (found["caption"], found["thought"]) == ("", "Perhaps a dog, or perhaps")
     assert found["notes"] == [UNFINISHED]
 
 
 def test_the_thought_of_several_samples_is_that_of_the_first() -> None:
-    found = result(thinking(caption("short"), max_new_tokens=None), {}, "<think>a</think>x", "<think>b</think>y")
+    found = result(
+        thinking(caption("short"), max_new_tokens=None),
+        {},
+        "<think>a</think>x",
+        "<think>b</think>y",
+    )
     assert found["thought"] == "a"
     assert [sample["response"] for sample in found["samples"]] == ["x", "y"]
 

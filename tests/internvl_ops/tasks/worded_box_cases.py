@@ -1,34 +1,52 @@
-"""More answers and the boxes in them, as in ``box_cases``: what people and other models write around the numbers."""
+"""More answers and the boxes in them, as in ``box_cases``: what people and other models write
+around the numbers."""
 
 from __future__ import annotations
 
 WORDED: dict[str, list[tuple[str, str]]] = {
     "relations of a scene graph": [
         (
-            "<ref>a</ref><box>[[1, 2, 3, 4]]</box><pred>on</pred><box>[[1, 2, 3, 4]]</box><box>[[5, 6, 7, 8]]</box>",
+            (
+                "<ref>a</ref><box>[[1, 2, 3, 4]]</box><pred>on</pred><box>[[1, 2, 3,"
+                " 4]]</box><box>[[5, 6, 7, 8]]</box>"
+            ),
             "a 1 2 3 4",
         ),
         (
-            "<ref>a</ref><box>[[1, 2, 3, 4]]</box> <pred>sitting on</pred> <box>[[1, 2, 3, 4], [9, 9, 9, 9]]</box>, "
-            "<box>[[5, 6, 7, 8]]</box> <ref>b</ref><box>[[5, 6, 7, 8]]</box>.",
+            (
+                "<ref>a</ref><box>[[1, 2, 3, 4]]</box> <pred>sitting on</pred> <box>[[1, 2, 3, 4],"
+                " [9, 9, 9, 9]]</box>, <box>[[5, 6, 7, 8]]</box> <ref>b</ref><box>[[5, 6, 7,"
+                " 8]]</box>."
+            ),
             "a 1 2 3 4 | b 5 6 7 8",
         ),
         (
-            "<ref>a</ref>[[1, 2, 3, 4]]<pred>on</pred>[[1, 2, 3, 4]][[5, 6, 7, 8]]<ref>b</ref>[[5, 6, 7, 8]]",
+            (
+                "<ref>a</ref>[[1, 2, 3, 4]]<pred>on</pred>[[1, 2, 3, 4]][[5, 6, 7,"
+                " 8]]<ref>b</ref>[[5, 6, 7, 8]]"
+            ),
             "a 1 2 3 4 | b 5 6 7 8",
         ),
         (
-            "<ref>a</ref><box>[[1, 2, 3, 4]]</box><pred>on"
-            "<box>[[1, 2, 3, 4]]</box><ref>b</ref><box>[[5, 6, 7, 8]]</box>",
+            (
+                "<ref>a</ref><box>[[1, 2, 3, 4]]</box><pred>on"
+                "<box>[[1, 2, 3, 4]]</box><ref>b</ref><box>[[5, 6, 7, 8]]</box>"
+            ),
             "a 1 2 3 4 | b 5 6 7 8",
         ),
         (
-            "<ref>人</ref><box>[[1，2，3，4]]</box><pred>坐在</pred><box>[[1，2，3，4]]</box>，<box>[[5，6，7，8]]</box>",
+            (
+                "<ref>人</ref><box>[[1，2，3，4]]</box><pred>坐在</pred><box>[[1，2，3，4]]</box>，"
+                "<box>[[5，6，7，8]]</box>"
+            ),
             "人 1 2 3 4",
         ),
         (
-            "<ref>a</ref><box>[[1, 2, 3, 4]]</box><pred>on</pred><box>[[1, 2, 3, 4]]</box><box>[[5, 6, 7, 8]]</box>"
-            "<pred>under</pred><box>[[5, 6, 7, 8]]</box><box>[[1, 2, 3, 4]]</box><ref>b</ref><box>[[5, 6, 7, 8]]</box>",
+            (
+                "<ref>a</ref><box>[[1, 2, 3, 4]]</box><pred>on</pred><box>[[1, 2, 3,"
+                " 4]]</box><box>[[5, 6, 7, 8]]</box><pred>under</pred><box>[[5, 6, 7,"
+                " 8]]</box><box>[[1, 2, 3, 4]]</box><ref>b</ref><box>[[5, 6, 7, 8]]</box>"
+            ),
             "a 1 2 3 4 | b 5 6 7 8",
         ),
         ("<pred>on</pred><box>[[1, 2, 3, 4]]</box><box>[[5, 6, 7, 8]]</box>", "none"),
@@ -47,7 +65,10 @@ WORDED: dict[str, list[tuple[str, str]]] = {
         ("[[1, 2, 3, 4]]与[[5, 6, 7, 8]]及[[9, 9, 9, 9]]", " 1 2 3 4 | 5 6 7 8 | 9 9 9 9"),
         ("a cat [[1, 2, 3, 4]] and another one at [[5, 6, 7, 8]]", "a cat 1 2 3 4 | a cat 5 6 7 8"),
         ("<ref>cat</ref>[[1, 2, 3, 4]] and [[5, 6, 7, 8]]", "cat 1 2 3 4 | cat 5 6 7 8"),
-        ("<ref>猫</ref><box>[[1, 2, 3, 4]]</box>和<box>[[5, 6, 7, 8]]</box>", "猫 1 2 3 4 | 猫 5 6 7 8"),
+        (
+            "<ref>猫</ref><box>[[1, 2, 3, 4]]</box>和<box>[[5, 6, 7, 8]]</box>",
+            "猫 1 2 3 4 | 猫 5 6 7 8",
+        ),
         ("a cat [[1, 2, 3, 4]] and a dog [[5, 6, 7, 8]]", "a cat 1 2 3 4 | a dog 5 6 7 8"),
         ("猫[[1, 2, 3, 4]]和狗[[5, 6, 7, 8]]", "猫 1 2 3 4 | 狗 5 6 7 8"),
         ("衬衫[[1, 2, 3, 4]]，和服[[5, 6, 7, 8]]", "衬衫 1 2 3 4 | 和服 5 6 7 8"),
@@ -58,7 +79,10 @@ WORDED: dict[str, list[tuple[str, str]]] = {
         ),
         ("Terms[[1, 2, 3, 4]]\nand so on[[5, 6, 7, 8]]", "Terms 1 2 3 4 | and so on 5 6 7 8"),
         ("and[[1, 2, 3, 4]]", "and 1 2 3 4"),
-        ("<ref>and</ref><box>[[1, 2, 3, 4]]</box><ref>和</ref><box>[[5, 6, 7, 8]]</box>", "and 1 2 3 4 | 和 5 6 7 8"),
+        (
+            "<ref>and</ref><box>[[1, 2, 3, 4]]</box><ref>和</ref><box>[[5, 6, 7, 8]]</box>",
+            "and 1 2 3 4 | 和 5 6 7 8",
+        ),
     ],
     "no box in the tags": [
         ("<ref>lid</ref><box>null</box>", "none"),
@@ -76,46 +100,72 @@ WORDED: dict[str, list[tuple[str, str]]] = {
         ('{"bbox_2d": null, "label": "lid"}', "none"),
         ('{"label": "lid", "box": {}}', "none"),
         (
-            "<ref>a</ref><box>[[1, 2, 3, 4]]</box><ref>lid</ref><box>null</box><ref>b</ref><box>[[5, 6, 7, 8]]</box>",
+            (
+                "<ref>a</ref><box>[[1, 2, 3,"
+                " 4]]</box><ref>lid</ref><box>null</box><ref>b</ref><box>[[5, 6, 7, 8]]</box>"
+            ),
             "a 1 2 3 4 | b 5 6 7 8",
         ),
     ],
     "corners in words": [
         ("Top-left corner: (120, 80)\nBottom-right corner: (640, 420)", " 120 80 640 420"),
-        ("- **Top-left corner:** (120, 80)\n- **Bottom-right corner:** (640, 420)", " 120 80 640 420"),
-        ("**Top-left corner**: (120, 80)\n\n**Bottom-right corner**: (640, 420)", " 120 80 640 420"),
+        (
+            "- **Top-left corner:** (120, 80)\n- **Bottom-right corner:** (640, 420)",
+            " 120 80 640 420",
+        ),
+        (
+            "**Top-left corner**: (120, 80)\n\n**Bottom-right corner**: (640, 420)",
+            " 120 80 640 420",
+        ),
         ("1. Top-left: (120, 80)\n2. Bottom-right: (640, 420)", " 120 80 640 420"),
         ("top left (120, 80), bottom right (640, 420)", " 120 80 640 420"),
         ("Upper-left: [120, 80]; lower-right: [640, 420].", " 120 80 640 420"),
-        ("The top-left corner is at (120, 80) and the bottom-right corner is at (640, 420).", " 120 80 640 420"),
+        (
+            "The top-left corner is at (120, 80) and the bottom-right corner is at (640, 420).",
+            " 120 80 640 420",
+        ),
         ("Bottom-right: (640, 420)\nTop-left: (120, 80)", " 120 80 640 420"),
         ("Top-right: (640, 80), bottom-left: (120, 420)", " 120 80 640 420"),
         (
-            "Top-left: (120, 80)\nTop-right: (640, 80)\nBottom-right: (640, 420)\nBottom-left: (120, 420)",
+            (
+                "Top-left: (120, 80)\nTop-right: (640, 80)\nBottom-right: (640, 420)\nBottom-left:"
+                " (120, 420)"
+            ),
             " 120 80 640 420",
         ),
         ("Top-left: 120, 80\nBottom-right: 640, 420", " 120 80 640 420"),
         ("Top-left: x=120, y=80; bottom-right: x=640, y=420", " 120 80 640 420"),
         ("Top-left (x, y): (120, 80), bottom-right (x, y): (640, 420)", " 120 80 640 420"),
         ("(x1, y1) = (120, 80), (x2, y2) = (640, 420)", " 120 80 640 420"),
-        ('{"top_left": [120, 80], "bottom_right": [640, 420], "label": "car"}', "car 120 80 640 420"),
+        (
+            '{"top_left": [120, 80], "bottom_right": [640, 420], "label": "car"}',
+            "car 120 80 640 420",
+        ),
         ('{"car": {"top_left": [120, 80], "bottom_right": [640, 420]}}', "car 120 80 640 420"),
         ("左上角：（120，80），右下角：（640，420）", " 120 80 640 420"),
         ("左上角坐标为(120, 80)，右下角坐标为(640, 420)。", " 120 80 640 420"),
         ("左上角的坐标是（120，80），而右下角的坐标是（640，420）", " 120 80 640 420"),
         (
-            "car: Top-left (120, 80), bottom-right (640, 420)\nbus: Top-left (1, 2), bottom-right (3, 4)",
+            (
+                "car: Top-left (120, 80), bottom-right (640, 420)\nbus: Top-left (1, 2),"
+                " bottom-right (3, 4)"
+            ),
             "car 120 80 640 420 | bus 1 2 3 4",
         ),
         (
-            "1. **Car**\n   - Top-left: (120, 80)\n   - Bottom-right: (640, 420)\n"
-            "2. **Bus**\n   - Top-left: (1, 2)\n   - Bottom-right: (3, 4)",
+            (
+                "1. **Car**\n   - Top-left: (120, 80)\n   - Bottom-right: (640, 420)\n"
+                "2. **Bus**\n   - Top-left: (1, 2)\n   - Bottom-right: (3, 4)"
+            ),
             "Car 120 80 640 420 | Bus 1 2 3 4",
         ),
         ("TL: (120, 80), BR: (640, 420)", " 120 80 640 420"),
         ("左上(120,80) 右下(640,420)", " 120 80 640 420"),
         (
-            "The top left corner of the box is (120, 80), the bottom right corner of the box is (640, 420)",
+            (
+                "The top left corner of the box is (120, 80), the bottom right corner of the box is"
+                " (640, 420)"
+            ),
             " 120 80 640 420",
         ),
         ("Top-left corner: (120, 80), width: 520, height: 340", " 120 80 640 420"),
@@ -154,16 +204,28 @@ WORDED: dict[str, list[tuple[str, str]]] = {
         ("x=120, y=80, w=520, h=340", " 120 80 640 420"),
         ("left: 120, top: 80, width: 520, height: 340", " 120 80 640 420"),
         ('{"x": 120, "y": 80, "width": 520, "height": 340, "label": "car"}', "car 120 80 640 420"),
-        ('{"label": "car", "bbox": {"top": 80, "left": 120, "bottom": 420, "right": 640}}', "car 120 80 640 420"),
-        ('{"xmin": 120, "xmax": 640, "ymin": 80, "ymax": 420, "label": "car"}', "car 120 80 640 420"),
-        ("car: x1: 120, y1: 80, x2: 640, y2: 420\nbus: x1: 1, y1: 2, x2: 3, y2: 4", "car 120 80 640 420 | bus 1 2 3 4"),
+        (
+            '{"label": "car", "bbox": {"top": 80, "left": 120, "bottom": 420, "right": 640}}',
+            "car 120 80 640 420",
+        ),
+        (
+            '{"xmin": 120, "xmax": 640, "ymin": 80, "ymax": 420, "label": "car"}',
+            "car 120 80 640 420",
+        ),
+        (
+            "car: x1: 120, y1: 80, x2: 640, y2: 420\nbus: x1: 1, y1: 2, x2: 3, y2: 4",
+            "car 120 80 640 420 | bus 1 2 3 4",
+        ),
         ("<ref>car</ref><box>x1: 120, y1: 80, x2: 640, y2: 420</box>", "car 120 80 640 420"),
         ("x1: 0.12, y1: 0.08, x2: 0.64, y2: 0.42", " 120 80 640 420"),
         ("x: 0.12, y: 0.08, width: 0.52, height: 0.34", " 120 80 640 420"),
         ("x₁: 120, y₁: 80, x₂: 640, y₂: 420", " 120 80 640 420"),
         ("x: 120-640, y: 80-420", " 120 80 640 420"),
         ("x from 120 to 640, y from 80 to 420", " 120 80 640 420"),
-        ("左上角x坐标：120，左上角y坐标：80，右下角x坐标：640，右下角y坐标：420", " 120 80 640 420"),
+        (
+            "左上角x坐标：120，左上角y坐标：80，右下角x坐标：640，右下角y坐标：420",
+            " 120 80 640 420",
+        ),
         ("x1: 120, y1: 80, x2: 640, y2: 4", "?"),
         ("x1: 120, y1: 80", "?"),
         ("On the left: 3 cats, on the right: 2 dogs.", "?"),

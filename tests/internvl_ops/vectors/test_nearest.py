@@ -1,4 +1,5 @@
-"""Exact neighbours against a plain comparison of all with all, the index against the exact ones, and recall by hand."""
+"""Exact neighbours against a plain comparison of all with all, the index against the exact ones,
+and recall by hand."""
 
 from __future__ import annotations
 
@@ -70,7 +71,10 @@ def test_the_index_finds_what_is_planted(tmp_path: Path) -> None:
     index.save(tmp_path / "index")
     again = Index(32, usearch.index)
     again.load(tmp_path / "index")
-    assert (len(again), again.search(queries, 3)[0].tolist()) == (600, index.search(queries, 3)[0].tolist())
+    assert (len(again), again.search(queries, 3)[0].tolist()) == (
+        600,
+        index.search(queries, 3)[0].tolist(),
+    )
 
 
 def test_the_index_finds_near_pairs() -> None:
@@ -80,7 +84,11 @@ def test_the_index_finds_near_pairs() -> None:
     vectors[150] = vectors[100]
     index = Index(32, usearch.index)
     index.add(vectors)
-    assert set(index.near_pairs(vectors, 0.95)) == set(near_pairs(vectors, 0.95)) == {(7, 100), (7, 150), (100, 150)}
+    assert (
+        set(index.near_pairs(vectors, 0.95))
+        == set(near_pairs(vectors, 0.95))
+        == {(7, 100), (7, 150), (100, 150)}
+    )
 
 
 def test_recall_by_hand() -> None:

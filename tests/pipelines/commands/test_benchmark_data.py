@@ -38,7 +38,13 @@ INLINE = {"bytes": PICTURE, "path": None}
 
 
 def read(benchmark: str, path: Path, **options: Any) -> pa.Table:
-    values = {"benchmark": benchmark, "input": str(path), "output": "out", "model": "model", **options}
+    values = {
+        "benchmark": benchmark,
+        "input": str(path),
+        "output": "out",
+        "model": "model",
+        **options,
+    }
     plan = plan_benchmark(build_options(Options, values))
     return pa.concat_tables([table for split in plan.splits for table in read_split(plan, split)])
 
@@ -61,18 +67,30 @@ def parquet(path: Path, *rows: dict) -> Path:
     return path
 
 
-REFERENCE = {"image": "coco/1.jpg", "sent": "left dog", "bbox": [1, 2, 30, 40.5], "height": 50, "width": 60}
+REFERENCE = {
+    "image": "coco/1.jpg",
+    "sent": "left dog",
+    "bbox": [1, 2, 30, 40.5],
+    "height": 50,
+    "width": 60,
+}
 
 
 class TestInternVLsOwnFiles:
     def test_refcoco(self, tmp_path: Path) -> None:
         row = only(read("refcoco", jsonl(tmp_path / "refcoco+_testA.jsonl", REFERENCE)))
 
-        assert (row["question"], row["box"], row["split"]) == ("left dog", [1, 2, 30, 40.5], "refcoco+_testA")
+        assert (row["question"], row["box"], row["split"]) == (
+            "left dog",
+            [1, 2, 30, 40.5],
+            "refcoco+_testA",
+        )
         assert row["id"] == "refcoco+_testA.jsonl:1"
 
     def test_two_phrases_of_one_picture_are_two_questions(self, tmp_path: Path) -> None:
-        path = jsonl(tmp_path / "refcoco_val.jsonl", REFERENCE, REFERENCE, {**REFERENCE, "sent": "right dog"})
+        path = jsonl(
+            tmp_path / "refcoco_val.jsonl", REFERENCE, REFERENCE, {**REFERENCE, "sent": "right dog"}
+        )
 
         assert len(set(read("refcoco", path)["id"].to_pylist())) == 3
 
@@ -82,12 +100,20 @@ class TestInternVLsOwnFiles:
         for split in ("refcoco_val", "refcocog_val"):
             jsonl(tmp_path / f"{split}.jsonl", REFERENCE)
 
-        assert sorted(read("refcoco", tmp_path)["split"].to_pylist()) == ["refcoco_val", "refcocog_val"]
+        assert sorted(read("refcoco", tmp_path)["split"].to_pylist()) == [
+            "refcoco_val",
+            "refcocog_val",
+        ]
         assert only(read("refcoco", tmp_path, split="refcocog_val"))["split"] == "refcocog_val"
         assert only(read("refcoco", tmp_path, split="cog_val"))["split"] == "refcocog_val"
 
     def test_paths_are_relative_to_the_media_root(self, tmp_path: Path) -> None:
-        row = {"image": "data/docvqa/1.png", "question": "What?", "question_id": 7, "answer": ["a", "b"]}
+        row = {
+            "image": "data/docvqa/1.png",
+            "question": "What?",
+            "question_id": 7,
+            "answer": ["a", "b"],
+        }
         path = jsonl(tmp_path / "data" / "docvqa" / "val.jsonl", row)
         options = {"benchmark": "docvqa", "input": str(path), "output": "out", "model": "m"}
         plan = plan_benchmark(build_options(Options, {**options, "media_root": str(tmp_path)}))
@@ -98,30 +124,50 @@ class TestInternVLsOwnFiles:
         assert read["__media"] == [{"uri": "data/docvqa/1.png", "bytes": None}]
 
     def test_textvqa_with_its_annotations(self, tmp_path: Path) -> None:
-        row = {"image": "1.jpg", "question": "what brand?", "question_id": 34602, "answer": "dakota"}
+        row = {
+            "image": "1.jpg",
+            "question": "what brand?",
+            "question_id": 34602,
+            "answer": "dakota",
+        }
         path = jsonl(tmp_path / "textvqa_val.jsonl", row)
         people = [{"answer": f"answer {number}", "answer_id": number} for number in range(10)]
         annotations = tmp_path / "textvqa_val_annotations.json"
-        annotations.write_text(json.dumps({"annotations": [{"question_id": 34602, "answers": people}]}))
+        annotations.write_text(
+            json.dumps({"annotations": [{"question_id": 34602, "answers": people}]})
+        )
 
         assert only(read("textvqa", path, annotations=str(annotations)))["answers"][9] == "answer 9"
         with pytest.raises(
-            ConfigurationError, match=r"1 answer\(s\) where VQA accuracy needs those of 10 people.*--anno"
+            ConfigurationError,
+            match=r"1 answer\(s\) where VQA accuracy needs those of 10 people.*--anno",
         ):
             read("textvqa", path)
 
     def test_docvqa_with_its_annotations(self, tmp_path: Path) -> None:
-        path = jsonl(tmp_path / "val.jsonl", {"image": "1.jpg", "question": "what?", "question_id": 5})
-        (tmp_path / "val_v1.0.json").write_text(json.dumps({"data": [{"questionId": 5, "answers": ["x"]}]}))
+        path = jsonl(
+            tmp_path / "val.jsonl", {"image": "1.jpg", "question": "what?", "question_id": 5}
+        )
+        (tmp_path / "val_v1.0.json").write_text(
+            json.dumps({"data": [{"questionId": 5, "answers": ["x"]}]})
+        )
 
-        assert only(read("docvqa", path, annotations=str(tmp_path / "val_v1.0.json")))["answers"] == ["x"]
+        assert only(read("docvqa", path, annotations=str(tmp_path / "val_v1.0.json")))[
+            "answers"
+        ] == ["x"]
 
     def test_chartqa_by_the_names_of_its_files(self, tmp_path: Path) -> None:
         for name, answer in (("test_human", "14"), ("test_augmented", 14)):
-            jsonl(tmp_path / f"{name}.jsonl", {"image": "1.png", "question": "How many?", "answer": answer})
+            jsonl(
+                tmp_path / f"{name}.jsonl",
+                {"image": "1.png", "question": "How many?", "answer": answer},
+            )
         rows = read("chartqa", tmp_path).to_pylist()
 
-        assert {row["split"]: row["answers"] for row in rows} == {"human": ["14"], "augmented": ["14"]}
+        assert {row["split"]: row["answers"] for row in rows} == {
+            "human": ["14"],
+            "augmented": ["14"],
+        }
 
     def test_mmbench_with_pictures_in_its_table(self, tmp_path: Path) -> None:
         row = {"index": 1_000_241, "question": "Which?", "hint": "Look\nclosely", "A": "a cat", "B": "a dog", "C": None,
@@ -131,7 +177,11 @@ class TestInternVLsOwnFiles:
         read_row = only(read("mmbench", path))
 
         assert read_row["question"] == "Look\nclosely\nWhich?\nA. a cat\nB. a dog"
-        assert (read_row["group"], read_row["options"], read_row["split"]) == ("241", ["a cat", "a dog"], "dev")
+        assert (read_row["group"], read_row["options"], read_row["split"]) == (
+            "241",
+            ["a cat", "a dog"],
+            "dev",
+        )
         assert read_row["__media"] == [{"uri": None, "bytes": PICTURE}]
 
 
@@ -140,26 +190,41 @@ class TestHuggingFaceExports:
     def test_docvqa(self, tmp_path: Path, split: str) -> None:
         row = {"questionId": "337", "question": "what is the date?", "question_types": ["form"], "image": INLINE,
                "docId": 279, "answers": ["1/8/93"], "data_split": "val"}  # fmt: skip
-        parquet(tmp_path / "DocVQA" / "test-00000-of-00001.parquet", {**row, "answers": None, "data_split": "test"})
+        parquet(
+            tmp_path / "DocVQA" / "test-00000-of-00001.parquet",
+            {**row, "answers": None, "data_split": "test"},
+        )
         parquet(tmp_path / "DocVQA" / "validation-00000-of-00006.parquet", row)
         found = only(read("docvqa", tmp_path, split=split))
 
-        assert (found["answers"], found["question_id"], found["split"]) == (["1/8/93"], "337", "val")
+        assert (found["answers"], found["question_id"], found["split"]) == (
+            ["1/8/93"],
+            "337",
+            "val",
+        )
         assert found["__media"] == [{"uri": None, "bytes": PICTURE}]
-        with pytest.raises(ConfigurationError, match=r"no answers: those of test splits are not published"):
+        with pytest.raises(
+            ConfigurationError, match=r"no answers: those of test splits are not published"
+        ):
             read("docvqa", tmp_path, split="test")
 
     @pytest.mark.parametrize(
         "row",
         [
-            {"type": "human_test", "question": "How many?", "answer": "14", "image": INLINE},  # lmms-lab
-            {"image": INLINE, "query": "How many?", "label": ["14"], "human_or_machine": 0},  # HuggingFaceM4
+            # lmms-lab
+            {"type": "human_test", "question": "How many?", "answer": "14", "image": INLINE},
+            # HuggingFaceM4
+            {"image": INLINE, "query": "How many?", "label": ["14"], "human_or_machine": 0},
         ],
     )
     def test_chartqa(self, tmp_path: Path, row: dict) -> None:
         found = only(read("chartqa", parquet(tmp_path / "test-00000-of-00001.parquet", row)))
 
-        assert (found["question"], found["answers"], found["split"]) == ("How many?", ["14"], "human")
+        assert (found["question"], found["answers"], found["split"]) == (
+            "How many?",
+            ["14"],
+            "human",
+        )
 
     def test_ocrbench(self, tmp_path: Path) -> None:
         row = {"dataset": "IIIT5K", "question": "what is written?", "question_type": "Regular Text Recognition",
@@ -190,7 +255,9 @@ class TestHuggingFaceExports:
         assert found["question"] == "Which?\nA. a cat\nB. a dog"
 
     @pytest.mark.parametrize("option", ["None", "N/A", "null", "NA", "n/a"])
-    def test_mmbench_never_shows_options_that_pandas_reads_as_no_value(self, tmp_path: Path, option: str) -> None:
+    def test_mmbench_never_shows_options_that_pandas_reads_as_no_value(
+        self, tmp_path: Path, option: str
+    ) -> None:
         row = {"index": 241, "question": "Which?", "answer": "B", "A": "a cat", "B": "none", "C": option,
                "image": INLINE}  # fmt: skip
         found = only(read("mmbench", parquet(tmp_path / "dev-00000-of-00001.parquet", row)))
@@ -224,10 +291,15 @@ class TestHuggingFaceExports:
             ("https://host/watch?v=abc", "https://host/watch?v=abc"),
         ],
     )
-    def test_only_a_name_without_a_suffix_gets_one(self, tmp_path: Path, given: str, video: str) -> None:
+    def test_only_a_name_without_a_suffix_gets_one(
+        self, tmp_path: Path, given: str, video: str
+    ) -> None:
         row = {"video": given, "question": "What?", "options": ["A. x", "B. y"], "answer": "A"}
 
-        assert only(read("videomme", parquet(tmp_path / "test.parquet", row)))["__media"][0]["uri"] == video
+        assert (
+            only(read("videomme", parquet(tmp_path / "test.parquet", row)))["__media"][0]["uri"]
+            == video
+        )
 
     def test_subtitles_of_video_mme(self, tmp_path: Path) -> None:
         row = {"question": "What?", "options": ["A. x", "B. y"], "answer": "A"}
@@ -236,7 +308,9 @@ class TestHuggingFaceExports:
         folder = tmp_path / "subtitle"
         folder.mkdir()
         for name in ("fFjv93ACGo8", "spoken"):
-            (folder / f"{name}.srt").write_text(f"1\n00:00:01,000 --> 00:00:02,500\n{name}\nspeaks\n")
+            (folder / f"{name}.srt").write_text(
+                f"1\n00:00:01,000 --> 00:00:02,500\n{name}\nspeaks\n"
+            )
         (folder / "broken.srt").write_bytes(b"\xff\xfe")
         rows = read("videomme", table, subtitles=str(folder)).to_pylist()
 
@@ -252,13 +326,21 @@ class TestHuggingFaceExports:
 
     def test_captions(self, tmp_path: Path) -> None:
         found = only(
-            read("captions", parquet(tmp_path / "t.parquet", {"image": INLINE, "caption": ["a cat", "one cat"]}))
+            read(
+                "captions",
+                parquet(tmp_path / "t.parquet", {"image": INLINE, "caption": ["a cat", "one cat"]}),
+            )
         )
 
         assert found["answers"] == ["a cat", "one cat"]
 
 
-EPISODE = {"video": "castle_s07e24_seg02_clip_13", "question": "Why?", "candidates": ["a", "b"], "answer": "a"}
+EPISODE = {
+    "video": "castle_s07e24_seg02_clip_13",
+    "question": "Why?",
+    "candidates": ["a", "b"],
+    "answer": "a",
+}
 
 
 def folder_of_frames(path: Path, count: int) -> None:
@@ -275,7 +357,9 @@ class TestMVBenchTasks:
         self, tmp_path: Path, published: bool, start: float, end: float
     ) -> None:
         videos = tmp_path / "video"
-        folder_of_frames((videos / "tvqa/frames_fps3_hq" if published else videos) / EPISODE["video"], 72)
+        folder_of_frames(
+            (videos / "tvqa/frames_fps3_hq" if published else videos) / EPISODE["video"], 72
+        )
         table = jsonl(videos / "episodic_reasoning.jsonl", {**EPISODE, "start": start, "end": end})
         options = build_options(Options, {"benchmark": "mvbench", "input": str(table), "output": "out",
                                           "model": "model", "media_root": str(videos)})  # fmt: skip
@@ -294,11 +378,16 @@ class TestMVBenchTasks:
         assert [round(float(tile.mean()) / 3) for tile in video.tiles] == expected
 
     @pytest.mark.parametrize("name", ["task_type", "file", "folder"])
-    def test_only_tasks_that_ask_about_a_part_read_its_bounds(self, tmp_path: Path, name: str) -> None:
+    def test_only_tasks_that_ask_about_a_part_read_its_bounds(
+        self, tmp_path: Path, name: str
+    ) -> None:
         def bounds(title: str) -> tuple[float | None, float | None]:
             row = {**EPISODE, "video": "a.mp4", "start": 1.5, "end": 9.0}
             file = title.lower().replace(" ", "_").replace("-", "_")
-            path = {"file": f"{file}.parquet", "folder": f"{file}/train-00000-of-00001.parquet"}.get(name, "x.parquet")
+            path = {
+                "file": f"{file}.parquet",
+                "folder": f"{file}/train-00000-of-00001.parquet",
+            }.get(name, "x.parquet")
             said = {"task_type": title} if name == "task_type" else {}
             table = parquet(tmp_path / file / path, row | said)
             found = only(read("mvbench", tmp_path / file if name == "folder" else table))
@@ -319,7 +408,11 @@ class TestMVBenchTasks:
         table = jsonl(tmp_path / "all.jsonl", *rows)
         found = [
             [media[0]["uri"] for media in read("mvbench", table, **options)["__media"].to_pylist()]
-            for options in ({"media_root": str(tmp_path / "video")}, {"media_root": str(tmp_path)}, {})
+            for options in (
+                {"media_root": str(tmp_path / "video")},
+                {"media_root": str(tmp_path)},
+                {},
+            )
         ]
 
         assert found[0] == ["star/Charades_v1_480/ZS9XR.mp4", "ssv2_video/b.webm",
@@ -342,30 +435,46 @@ def test_a_benchmarks_rows_have_the_columns_that_it_needs(tmp_path: Path) -> Non
 class TestWrongData:
     def test_another_benchmarks_columns(self, tmp_path: Path) -> None:
         with pytest.raises(
-            ConfigurationError, match=r"--benchmark docvqa: .* has no column 'question' or 'query' for the"
+            ConfigurationError,
+            match=r"--benchmark docvqa: .* has no column 'question' or 'query' for the",
         ):
             read("docvqa", jsonl(tmp_path / "refcoco_val.jsonl", REFERENCE))
 
     def test_no_pictures(self, tmp_path: Path) -> None:
-        path = jsonl(tmp_path / "val.jsonl", {"picture": "1.png", "question": "What?", "answer": "a"})
-        with pytest.raises(ConfigurationError, match=r"no column 'image' or 'images'.*--image-column"):
+        path = jsonl(
+            tmp_path / "val.jsonl", {"picture": "1.png", "question": "What?", "answer": "a"}
+        )
+        with pytest.raises(
+            ConfigurationError, match=r"no column 'image' or 'images'.*--image-column"
+        ):
             read("docvqa", path)
         assert only(read("docvqa", path, image_column="picture"))["image"] == "1.png"
 
     def test_ids_of_a_column(self, tmp_path: Path) -> None:
-        path = jsonl(tmp_path / "val.jsonl", {"image": "1.jpg", "question": "what?", "question_id": 5, "answer": "a"})
+        path = jsonl(
+            tmp_path / "val.jsonl",
+            {"image": "1.jpg", "question": "what?", "question_id": 5, "answer": "a"},
+        )
         assert only(read("docvqa", path, id_column="question_id"))["id"] == "5"
-        with pytest.raises(ConfigurationError, match=r"--id-column questionId: .* has no such column"):
+        with pytest.raises(
+            ConfigurationError, match=r"--id-column questionId: .* has no such column"
+        ):
             read("docvqa", path, id_column="questionId")
 
     def test_boxes_of_another_form(self, tmp_path: Path) -> None:
         path = jsonl(tmp_path / "refcoco_val.jsonl", {**REFERENCE, "bbox": [300, 200, 40, 50]})
-        with pytest.raises(ConfigurationError, match=r"none of the first 1 rows can be used.*not x, y, width, height"):
+        with pytest.raises(
+            ConfigurationError,
+            match=r"none of the first 1 rows can be used.*not x, y, width, height",
+        ):
             read("refcoco", path)
 
     def test_a_bad_row_costs_itself(self, tmp_path: Path) -> None:
         path = jsonl(
-            tmp_path / "refcoco_val.jsonl", REFERENCE, {**REFERENCE, "bbox": [1, 2, 3]}, {**REFERENCE, "sent": ""}
+            tmp_path / "refcoco_val.jsonl",
+            REFERENCE,
+            {**REFERENCE, "bbox": [1, 2, 3]},
+            {**REFERENCE, "sent": ""},
         )
         errors = read("refcoco", path)["__error"].to_pylist()
 
@@ -375,7 +484,9 @@ class TestWrongData:
         assert "no question" in errors[2]["message"]
 
     def test_annotations_of_another_form(self, tmp_path: Path) -> None:
-        path = jsonl(tmp_path / "val.jsonl", {"image": "1.jpg", "question": "what?", "question_id": 5})
+        path = jsonl(
+            tmp_path / "val.jsonl", {"image": "1.jpg", "question": "what?", "question_id": 5}
+        )
         (tmp_path / "a.json").write_text('{"questions": []}')
         with pytest.raises(ConfigurationError, match=r"--annotations .*has to be JSON"):
             read("docvqa", path, annotations=str(tmp_path / "a.json"))
@@ -388,7 +499,9 @@ def test_defaults_are_the_benchmarks_and_flags_win() -> None:
     assert build_options(Options, {**common, "benchmark": "infovqa"}).max_tiles == 24
     assert build_options(Options, {**common, "benchmark": "mvbench"}).num_frames == 16
     assert build_options(Options, {**common, "benchmark": "infovqa", "max-tiles": 3}).max_tiles == 3
-    with pytest.raises(ConfigurationError, match=r"--benchmark docvq: must be 'refcoco', 'docvqa'.*'ocr'"):
+    with pytest.raises(
+        ConfigurationError, match=r"--benchmark docvq: must be 'refcoco', 'docvqa'.*'ocr'"
+    ):
         build_options(Options, {**common, "benchmark": "docvq"})
 
 
@@ -418,7 +531,9 @@ class TestFoldersOfPages:
         (folder / "c.png").write_bytes(PICTURE)
         (folder / "d.png").write_bytes(PICTURE)
         (folder / "d.txt").write_bytes(b"\xff\xfe")
-        errors = [row["__error"] and row["__error"]["message"] for row in read("ocr", folder).to_pylist()]
+        errors = [
+            row["__error"] and row["__error"]["message"] for row in read("ocr", folder).to_pylist()
+        ]
         assert [bool(error) for error in errors] == [False, True, True, False]
         assert "there is no" in errors[1]
         assert "UTF-8" in errors[2]
@@ -430,9 +545,14 @@ class TestFoldersOfPages:
 
     @pytest.mark.parametrize(
         ("benchmark", "message"),
-        [("ocr", "name the folder of the images and of the texts"), ("docvqa", "reads a table of questions")],
+        [
+            ("ocr", "name the folder of the images and of the texts"),
+            ("docvqa", "reads a table of questions"),
+        ],
     )
-    def test_a_table_is_not_read_as_such_files(self, tmp_path: Path, benchmark: str, message: str) -> None:
+    def test_a_table_is_not_read_as_such_files(
+        self, tmp_path: Path, benchmark: str, message: str
+    ) -> None:
         table = jsonl(tmp_path / "a.jsonl", {"image": "a.png", "question": "What?", "answer": "x"})
         with pytest.raises(ConfigurationError, match=message):
             read(benchmark, table, input_format="files")

@@ -1,4 +1,5 @@
-"""The data of benchmarks with options, and of those of yes and no, in the forms in which they are published."""
+"""The data of benchmarks with options, and of those of yes and no, in the forms in which they are
+published."""
 
 from __future__ import annotations
 
@@ -23,7 +24,15 @@ def tsv(path: Path, *rows: dict[str, Any]) -> Path:
     return path
 
 
-TABLE = {"index": 3, "question": "Which?", "A": "a cat", "B": "a dog", "C": None, "answer": "B", "image": BASE64}
+TABLE = {
+    "index": 3,
+    "question": "Which?",
+    "A": "a cat",
+    "B": "a dog",
+    "C": None,
+    "answer": "B",
+    "image": BASE64,
+}
 
 
 @pytest.mark.parametrize("name", ["realworldqa", "ai2d", "seed", "mmmu"])
@@ -41,24 +50,45 @@ def test_ccbench(tmp_path: Path) -> None:
 
 
 def test_ai2d_of_internvl_and_of_hugging_face(tmp_path: Path) -> None:
-    own = {"image": "AI2D_TEST/0.png", "question": "Which?\nA. x\nB. y\nSay it.", "question_id": 0, "answer": "A"}
+    own = {
+        "image": "AI2D_TEST/0.png",
+        "question": "Which?\nA. x\nB. y\nSay it.",
+        "question_id": 0,
+        "answer": "A",
+    }
     row = only(read("ai2d", jsonl(tmp_path / "test_vlmevalkit.jsonl", own)))
     assert (row["question"], row["answers"]) == (own["question"], ["A"])
 
     listed = {"question": "Which?", "options": ["x", "y"], "answer": "1", "image": INLINE}
     row = only(read("ai2d", parquet(tmp_path / "test-00000-of-00001.parquet", listed)))
-    assert (row["question"], row["answers"], row["__media"]) == (f"Which?\nA. x\nB. y\n{LETTER}", ["B"], BYTES)
+    assert (row["question"], row["answers"], row["__media"]) == (
+        f"Which?\nA. x\nB. y\n{LETTER}",
+        ["B"],
+        BYTES,
+    )
 
 
 def test_seed_of_internvl_and_of_hugging_face(tmp_path: Path) -> None:
-    own = {"image": "SEED-Bench-image/1", "text": f"How?\nA. x\n{LETTER}", "question_id": "101669", "answer": "A"}
+    own = {
+        "image": "SEED-Bench-image/1",
+        "text": f"How?\nA. x\n{LETTER}",
+        "question_id": "101669",
+        "answer": "A",
+    }
     assert only(read("seed", jsonl(tmp_path / "seed.jsonl", own)))["question"] == own["text"]
 
     row = {"question": "How?", "choice_a": "w", "choice_b": "x", "choice_c": "y", "choice_d": "z", "answer": "C",
            "data_type": "image", "question_type_id": 3, "image": [INLINE], "question_id": "1"}  # fmt: skip
-    path = parquet(tmp_path / "test-00000-of-00001.parquet", row, {**row, "data_type": "video", "question_type_id": 10})
+    path = parquet(
+        tmp_path / "test-00000-of-00001.parquet",
+        row,
+        {**row, "data_type": "video", "question_type_id": 10},
+    )
     first, second = read("seed", path).to_pylist()
-    assert (first["question"], first["category"]) == (f"How?\nA. w\nB. x\nC. y\nD. z\n{LETTER}", "3")
+    assert (first["question"], first["category"]) == (
+        f"How?\nA. w\nB. x\nC. y\nD. z\n{LETTER}",
+        "3",
+    )
     assert first["__media"] == BYTES
     assert "--where" in second["__error"]["message"]
     assert only(read("seed", path, where="data_type = 'image'"))["answers"] == ["C"]
@@ -75,7 +105,10 @@ class TestMMMU:
 
         assert first["question"] == f"Which <image 1>?\nA. x\nB. y\n{LETTER}"
         assert (first["split"], first["category"], first["__media"]) == ("val", "Art_Theory", BYTES)
-        assert second["question"] == "Which <image 1>?\nAnswer the question directly.<Image-1><Image-2>"
+        assert (
+            second["question"]
+            == "Which <image 1>?\nAnswer the question directly.<Image-1><Image-2>"
+        )
         assert (second["options"], second["answers"]) == (["5", "Other Answers"], ["A"])
         assert second["__media"] == BYTES * 2
 
@@ -87,14 +120,27 @@ class TestMMMU:
         assert (found["split"], found["category"], found["__media"]) == ("val", "Art", BYTES * 2)
 
     def test_a_row_without_an_image_is_an_error(self, tmp_path: Path) -> None:
-        row = {"id": "dev_Art_1", "question": "?", "options": "['x', 'y']", "answer": "B", "image_1": INLINE}
+        row = {
+            "id": "dev_Art_1",
+            "question": "?",
+            "options": "['x', 'y']",
+            "answer": "B",
+            "image_1": INLINE,
+        }
         table = read("mmmu", parquet(tmp_path / "dev.parquet", row, {**row, "image_1": None}))
         assert [one["__error"] is None for one in table.to_pylist()] == [True, False]
 
 
 @pytest.mark.parametrize("image", [INLINE, "images/test/1/image.png"])
 def test_scienceqa(tmp_path: Path, image: Any) -> None:
-    row = {"image": image, "question": "Which?", "choices": ["x", "y"], "answer": 1, "hint": "", "subject": "language"}
+    row = {
+        "image": image,
+        "question": "Which?",
+        "choices": ["x", "y"],
+        "answer": 1,
+        "hint": "",
+        "subject": "language",
+    }
     found = only(read("scienceqa", parquet(tmp_path / "test.parquet", row)))
 
     assert (found["question"], found["answers"]) == (f"Which?\nA. x\nB. y\n{LETTER}", ["B"])
@@ -134,12 +180,18 @@ class TestHallusionBench:
         row = {"index": "hb_VD_math_3_1_0", "question": "Is it?", "answer": "Yes", "category": "VD",
                "l2-category": "VD_math", "image": BASE64}  # fmt: skip
         found = only(read("hallusionbench", tsv(tmp_path / "HallusionBench.tsv", row)))
-        assert (found["group"], found["category"], found["answers"]) == ("3_1_0", "VD_math", ["yes"])
+        assert (found["group"], found["category"], found["answers"]) == (
+            "3_1_0",
+            "VD_math",
+            ["yes"],
+        )
 
     def test_hugging_face(self, tmp_path: Path) -> None:
         row = {"category": "VD", "subcategory": "math", "set_id": "3", "figure_id": "1", "question_id": "0",
                "question": "Is it?", "gt_answer": "0", "image": INLINE}  # fmt: skip
-        found = only(read("hallusionbench", parquet(tmp_path / "image-00000-of-00001.parquet", row)))
+        found = only(
+            read("hallusionbench", parquet(tmp_path / "image-00000-of-00001.parquet", row))
+        )
         assert (found["group"], found["category"], found["answers"]) == ("3_1_0", "VD_math", ["no"])
 
 
@@ -148,7 +200,9 @@ def test_the_answers_of_ten_people_from_an_annotation_file(tmp_path: Path, name:
     row = {"image": "1.jpg", "question": "what?", "question_id": 7, "answer": "cat"}
     path = jsonl(tmp_path / f"{name}_val.jsonl", row)
     people = [{"answer": "cat", "answer_id": number} for number in range(10)]
-    (tmp_path / "annotations.json").write_text(json.dumps({"annotations": [{"question_id": 7, "answers": people}]}))
+    (tmp_path / "annotations.json").write_text(
+        json.dumps({"annotations": [{"question_id": 7, "answers": people}]})
+    )
 
     found = only(read(name, path, annotations=str(tmp_path / "annotations.json")))
     assert (found["answers"], found["split"]) == (["cat"] * 10, "val")
@@ -156,5 +210,7 @@ def test_the_answers_of_ten_people_from_an_annotation_file(tmp_path: Path, name:
 
 def test_another_form_is_refused_with_what_it_lacks(tmp_path: Path) -> None:
     row = {"question": "How many cars? Answer with a number.", "answer": "3", "image": INLINE}
-    with pytest.raises(ConfigurationError, match=r"--benchmark realworldqa: .* has no column 'A' for the A"):
+    with pytest.raises(
+        ConfigurationError, match=r"--benchmark realworldqa: .* has no column 'A' for the A"
+    ):
         read("realworldqa", parquet(tmp_path / "test.parquet", row))

@@ -30,8 +30,11 @@ def task(output: Path, columns: tuple[str, ...] = ("image",), **given: Any) -> A
     return made.make_task("image", columns)
 
 
-def labelled(folder: Path, rows: list[tuple[str | None, float]], settings: dict[str, Any] | None = None) -> Path:
-    """An output of the job over a manifest with the column ``kind``: its truth, and the probability of ``cat``."""
+def labelled(
+    folder: Path, rows: list[tuple[str | None, float]], settings: dict[str, Any] | None = None
+) -> Path:
+    """An output of the job over a manifest with the column ``kind``: its truth, and the probability
+    of ``cat``."""
     table = pa.table(
         {
             "id": [str(number) for number in range(len(rows))],
@@ -39,7 +42,10 @@ def labelled(folder: Path, rows: list[tuple[str | None, float]], settings: dict[
             "label": ["cat" if chance > 0.5 else "dog" for _, chance in rows],
             "labels": pa.array(
                 [
-                    [{"label": "cat", "probability": chance}, {"label": "dog", "probability": 1 - chance}]
+                    [
+                        {"label": "cat", "probability": chance},
+                        {"label": "dog", "probability": 1 - chance},
+                    ]
                     for _, chance in rows
                 ],
                 LABELS,
@@ -71,11 +77,16 @@ class TestLabels:
             ({"labels": [], "taxonomy": "/no/such.yaml"}, "--taxonomy /no/such.yaml"),
             ({"truth_column": "kind"}, "--truth-column kind: no such column"),
             ({"calibrate": "out/"}, "--truth-column"),
-            ({"calibrate": "/no/such", "truth_column": "kind"}, "--calibrate /no/such: does not exist"),
+            (
+                {"calibrate": "/no/such", "truth_column": "kind"},
+                "--calibrate /no/such: does not exist",
+            ),
             ({"pictures": False}, "--no-pictures"),
         ],
     )
-    def test_what_does_not_fit_is_refused(self, tmp_path: Path, given: dict[str, Any], said: str) -> None:
+    def test_what_does_not_fit_is_refused(
+        self, tmp_path: Path, given: dict[str, Any], said: str
+    ) -> None:
         with pytest.raises(ConfigurationError, match=said):
             task(tmp_path, **given)
 
@@ -84,7 +95,9 @@ class TestCalibration:
     def test_an_earlier_output_calibrates_the_next_run(self, tmp_path: Path) -> None:
         """The model was right in three of four rows, and said 99 %."""
         earlier = labelled(tmp_path / "earlier", TOO_SURE)
-        stated = task(tmp_path / "out", calibrate=str(earlier), truth_column="kind").details["calibrate"]
+        stated = task(tmp_path / "out", calibrate=str(earlier), truth_column="kind").details[
+            "calibrate"
+        ]
         assert (stated["rows"], stated["temperature"] > 3) == (40, True)
         assert stated["log_loss_after"] == pytest.approx(0.5623, abs=0.01)
         assert stated["log_loss_before"] > 1
@@ -95,7 +108,9 @@ class TestCalibration:
         place = table.column_names.index("labels")
         pyarrow.csv.write_csv(table.set_column(place, "labels", as_text), tmp_path / "rows.csv")
         found = [
-            task(tmp_path / "out", calibrate=str(tmp_path / name), truth_column="kind").details["calibrate"]
+            task(tmp_path / "out", calibrate=str(tmp_path / name), truth_column="kind").details[
+                "calibrate"
+            ]
             for name in ("earlier", "rows.csv")
         ]
         assert found[0] == found[1]

@@ -24,7 +24,9 @@ printf '%s\\n' "${COMPREPLY[@]}"
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder with the command `internvl-batch` of this checkout."""
     path = tmp_path_factory.mktemp("bin") / "internvl-batch"
-    path.write_text(f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" -m internvl_batch "$@"\n')
+    path.write_text(
+        f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" -m internvl_batch "$@"\n'
+    )
     path.chmod(0o755)
     return path.parent
 
@@ -41,7 +43,12 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_bash_offers(program: Path, line: str, offered: set[str], not_offered: set[str]) -> None:
     environment = os.environ | {"PATH": f"{program}:{os.environ['PATH']}"}
     asked = subprocess.run(
-        ["bash", "-c", ASK, "bash", line], env=environment, cwd=ROOT, capture_output=True, text=True, timeout=120
+        ["bash", "-c", ASK, "bash", line],
+        env=environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     found = {word.strip() for word in asked.stdout.splitlines()}
     assert offered <= found, asked.stderr
@@ -50,5 +57,10 @@ def test_bash_offers(program: Path, line: str, offered: set[str], not_offered: s
 
 @pytest.mark.parametrize(("shell", "word"), [("zsh", "compdef"), ("fish", "complete ")])
 def test_other_shells_have_a_script(program: Path, shell: str, word: str) -> None:
-    said = subprocess.run([program / "internvl-batch", "completion", shell], capture_output=True, text=True, check=True)
+    said = subprocess.run(
+        [program / "internvl-batch", "completion", shell],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert word in said.stdout

@@ -1,4 +1,5 @@
-"""What a job will take, from a sample of its manifest: tiles and tokens as the job has them, then arithmetic."""
+"""What a job will take, from a sample of its manifest: tiles and tokens as the job has them, then
+arithmetic."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ from testing import corpus_documents
 Options = job_options("caption")
 
 EIGHT = Cost(next(entry.architecture for entry in REGISTRY if entry.name == "InternVL2_5-8B"), 256)
-# Width and height, and tiles of 112 pixels by the cards' rule: 2 by 1 and the thumbnail; one; 3 by 4 and the thumbnail.
+# Width and height, and tiles of 112 pixels by the cards' rule: 2 by 1 and the thumbnail; one; 3 by
+# 4 and the thumbnail.
 SHAPES = {(160, 80): 3, (100, 100): 1, (600, 800): 13}
 
 
@@ -44,13 +46,21 @@ def write_manifest(folder: Path, copies: int) -> str:
 
 
 def of(uri: str, tmp_path: Path, model: Path, **more: object) -> Estimate:
-    given = {"input": uri, "output": str(tmp_path / "out"), "model": str(model), "gpu": "l4", **more}
+    given = {
+        "input": uri,
+        "output": str(tmp_path / "out"),
+        "model": str(model),
+        "gpu": "l4",
+        **more,
+    }
     options = Options.model_validate(given)
     return estimate(options, *check_job(options, make_caption, writes=False))
 
 
 class TestSample:
-    def test_tiles_and_tokens_are_those_of_the_job(self, tmp_path: Path, tiny_checkpoint: Path) -> None:
+    def test_tiles_and_tokens_are_those_of_the_job(
+        self, tmp_path: Path, tiny_checkpoint: Path
+    ) -> None:
         found = of(write_manifest(tmp_path, 4), tmp_path, tiny_checkpoint, max_tiles=12)
         seen = found.sample.seen
         assert Counter(unit.tiles for unit in seen) == {tiles: 4 for tiles in SHAPES.values()}
@@ -67,7 +77,8 @@ class TestSample:
     ) -> None:
         uri = write_manifest(tmp_path, 4)
         prepared = of(uri, tmp_path, tiny_checkpoint, max_tiles=12).sample
-        monkeypatch.setattr(sample, "at_most", lambda seconds: iter([True]))  # one block, then headers
+        # one block, then headers
+        monkeypatch.setattr(sample, "at_most", lambda seconds: iter([True]))
         looked_at = of(uri, tmp_path, tiny_checkpoint, max_tiles=12).sample
         assert looked_at.prepared <= sample.BLOCK
         assert Counter(looked_at.seen) == Counter(prepared.seen)
@@ -81,7 +92,8 @@ class TestSample:
     def test_a_document_is_its_pages(
         self, tmp_path: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(sample, "PATIENCE_S", 200)  # both are looked at, however slow the machine
+        # both are looked at, however slow the machine
+        monkeypatch.setattr(sample, "PATIENCE_S", 200)
         for name, pages in (("a.pdf", 2), ("b.pdf", 4)):
             file = corpus_documents.make(corpus_documents.Document(pages=pages))
             (tmp_path / name).write_bytes(file)
@@ -92,22 +104,39 @@ class TestSample:
         assert len(found.sample.seen) == 2
         assert "2 rows, 3.0 units each, of which 6 units can be asked about" in found.text()
 
-    def test_nothing_is_started_and_nothing_written(self, tmp_path: Path, tiny_checkpoint: Path) -> None:
+    def test_nothing_is_started_and_nothing_written(
+        self, tmp_path: Path, tiny_checkpoint: Path
+    ) -> None:
         of(write_manifest(tmp_path, 1), tmp_path, tiny_checkpoint)
         assert not ray.is_initialized()
         assert not (tmp_path / "out").exists()
 
     def test_of_nothing(self, tmp_path: Path, tiny_checkpoint: Path) -> None:
         (tmp_path / "m.jsonl").write_text('{"image": "gone.png"}\n')
-        assert "nothing to ask a model about" in of(str(tmp_path / "m.jsonl"), tmp_path, tiny_checkpoint).text()
+        assert (
+            "nothing to ask a model about"
+            in of(str(tmp_path / "m.jsonl"), tmp_path, tiny_checkpoint).text()
+        )
         (tmp_path / "m.jsonl").write_text("")
-        assert "nothing to ask a model about" in of(str(tmp_path / "m.jsonl"), tmp_path, tiny_checkpoint).text()
+        assert (
+            "nothing to ask a model about"
+            in of(str(tmp_path / "m.jsonl"), tmp_path, tiny_checkpoint).text()
+        )
 
 
 def test_the_job_says_it_and_starts_nothing(tmp_path: Path, tiny_checkpoint: Path) -> None:
     where = ["--input", write_manifest(tmp_path, 2), "--output", str(tmp_path / "out")]
-    command = [sys.executable, "jobs/caption_dataset.py", *where, "--model", str(tiny_checkpoint), "--estimate"]
-    done = subprocess.run(command, cwd=Path(__file__).parents[3], capture_output=True, text=True, timeout=300)
+    command = [
+        sys.executable,
+        "jobs/caption_dataset.py",
+        *where,
+        "--model",
+        str(tiny_checkpoint),
+        "--estimate",
+    ]
+    done = subprocess.run(
+        command, cwd=Path(__file__).parents[3], capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stderr
     assert "7 rows, of which 6 units can be asked about" in done.stdout
     assert "GPU hours" in done.stdout
@@ -119,12 +148,17 @@ class TestArithmetic:
 
     def made(self, **more: object) -> Estimate:
         seen = [SampledUnit(13, 3_400, 100), SampledUnit(1, 300, 100)]
-        looked_at = SampleResult(3, prepared=2, seen=seen, errors=Counter(corrupt=1), prepare_s=0.02)
+        looked_at = SampleResult(
+            3, prepared=2, seen=seen, errors=Counter(corrupt=1), prepare_s=0.02
+        )
         return Estimate(looked_at, 3_000_000, Roofline(EIGHT, GPUS["h100"]), **more)  # type: ignore[arg-type]
 
     def test_units_hours_price_and_cores(self) -> None:
         roofline = Roofline(EIGHT, GPUS["h100"])
-        each = [roofline.seconds(tiles, prompt, 100, ASSUMED).total for tiles, prompt in ((13, 3_400), (1, 300))]
+        each = [
+            roofline.seconds(tiles, prompt, 100, ASSUMED).total
+            for tiles, prompt in ((13, 3_400), (1, 300))
+        ]
         made = self.made(price_per_gpu_hour=2.5)
         assert made.units == pytest.approx(2_000_000)
         assert made.units_per_second() == pytest.approx(2 / sum(each))

@@ -19,7 +19,12 @@ from pipelines.output.settings import settings
 from pipelines.report.record import RunRecord
 from pipelines.sources import read_split
 
-ROW = {"question": "Which?", "options": ["A. a cat", "B. a dog"], "answer": "A", "duration": "short"}
+ROW = {
+    "question": "Which?",
+    "options": ["A. a cat", "B. a dog"],
+    "answer": "A",
+    "duration": "short",
+}
 
 
 def evaluated(folder: Path, responses: list[str], **options: Any) -> tuple[dict, str]:
@@ -32,7 +37,11 @@ def evaluated(folder: Path, responses: list[str], **options: Any) -> tuple[dict,
     plan = plan_benchmark(given)
     table = pa.concat_tables([table for split in plan.splits for table in read_split(plan, split)])
     table = table.drop_columns([name for name in table.column_names if name.startswith("__")])
-    for name, values in (("answer", responses), ("width", [16] * len(rows)), ("height", [16] * len(rows))):
+    for name, values in (
+        ("answer", responses),
+        ("width", [16] * len(rows)),
+        ("height", [16] * len(rows)),
+    ):
         table = table.append_column(name, pa.array(values))
     (folder / "out" / "results").mkdir(parents=True, exist_ok=True)
     pq.write_table(table, folder / "out" / "results" / "part.parquet")
@@ -43,7 +52,11 @@ def evaluated(folder: Path, responses: list[str], **options: Any) -> tuple[dict,
 def test_the_report_names_the_release_and_its_settings(tmp_path: Path) -> None:
     scores, said = evaluated(tmp_path, ["A", "B", "no idea", "a cat"])
 
-    assert (scores["release"], scores["exif"], scores["no_letter"]) == ("InternVL2", "ignore", "skip")
+    assert (scores["release"], scores["exif"], scores["no_letter"]) == (
+        "InternVL2",
+        "ignore",
+        "skip",
+    )
     assert (scores["questions"], scores["left_out"], scores["failed"]) == (4, 2, 0)
     assert scores["figures"] == {"Video-MME w/o subs": 50}
     assert "2 of which have answers without a letter and are left out" in said
@@ -52,7 +65,11 @@ def test_the_report_names_the_release_and_its_settings(tmp_path: Path) -> None:
     assert samples["score"].to_pylist() == [1, 0, None, None]
 
     scores, said = evaluated(tmp_path, ["A", "B", "no idea", "a cat"], release="InternVL2.5")
-    assert (scores["release"], scores["left_out"], scores["figures"]) == ("InternVL2.5", 0, {"Video-MME w/o subs": 50})
+    assert (scores["release"], scores["left_out"], scores["figures"]) == (
+        "InternVL2.5",
+        0,
+        {"Video-MME w/o subs": 50},
+    )
 
 
 def test_with_subtitles_it_stands_beside_the_figures_with_subtitles(tmp_path: Path) -> None:
@@ -61,7 +78,10 @@ def test_with_subtitles_it_stands_beside_the_figures_with_subtitles(tmp_path: Pa
     scores, said = evaluated(tmp_path, ["A"], subtitles=str(tmp_path / "subtitle"))
 
     assert scores["figures"] == {"Video-MME w subs": 100}
-    assert scores["published"]["InternVL2-1B"] == {"Video-MME w/o subs": 42.6, "Video-MME w subs": 44.7}
+    assert scores["published"]["InternVL2-1B"] == {
+        "Video-MME w/o subs": 42.6,
+        "Video-MME w subs": 44.7,
+    }
     assert "This video's subtitles are listed below:" in scores["prompt"]
     assert "\nVideo-MME w subs, accuracy: 1 questions." in said
 

@@ -31,8 +31,15 @@ def server() -> Iterator[ModelServer]:
 
 
 def options_of(folder: Path, count: int = 3, **more: Any) -> Options:
-    parquet(folder / "test.parquet", *({**ROW, "question": f"What is {number}?"} for number in range(count)))
-    values = {"benchmark": "mmvet", "input": str(folder / "test.parquet"), "output": str(folder / "out")}
+    parquet(
+        folder / "test.parquet",
+        *({**ROW, "question": f"What is {number}?"} for number in range(count)),
+    )
+    values = {
+        "benchmark": "mmvet",
+        "input": str(folder / "test.parquet"),
+        "output": str(folder / "out"),
+    }
     return build_options(Options, {**values, "model": "OpenGVLab/InternVL2-1B", **more})
 
 
@@ -41,7 +48,11 @@ def scored(options: Options, responses: list[str]) -> tuple[dict[str, Any], str]
     plan = plan_benchmark(options)
     table = pa.concat_tables([table for split in plan.splits for table in read_split(plan, split)])
     table = table.drop_columns([name for name in table.column_names if name.startswith("__")])
-    for name, values in (("answer", responses), ("width", [16] * len(table)), ("height", [16] * len(table))):
+    for name, values in (
+        ("answer", responses),
+        ("width", [16] * len(table)),
+        ("height", [16] * len(table)),
+    ):
         table = table.append_column(name, pa.array(values))
     (Path(options.output) / "results").mkdir(parents=True, exist_ok=True)
     pq.write_table(table, Path(options.output) / "results" / "part.parquet")
@@ -73,14 +84,18 @@ def test_each_answer_is_rated_once(tmp_path: Path, server: ModelServer) -> None:
 def test_another_judge_is_asked_anew(tmp_path: Path, server: ModelServer) -> None:
     server.otherwise = says(completion("0.5"))
     scored(options_of(tmp_path, judge_url=server.url), ["3", "3", "3"])
-    scores, _ = scored(options_of(tmp_path, judge_url=server.url, judge_model="gpt-4-0613"), ["3", "3", "3"])
+    scores, _ = scored(
+        options_of(tmp_path, judge_url=server.url, judge_model="gpt-4-0613"), ["3", "3", "3"]
+    )
 
     assert len(server.bodies) == 6
     assert server.bodies[-1]["model"] == "gpt-4-0613"
     assert scores["figures"] == {"MMVet GPT-4-0613": 50}
 
 
-def test_unusable_words_are_asked_for_again_at_higher_temperatures(tmp_path: Path, server: ModelServer) -> None:
+def test_unusable_words_are_asked_for_again_at_higher_temperatures(
+    tmp_path: Path, server: ModelServer
+) -> None:
     server.script = [says(completion(text)) for text in ("good", "2", "0.7")]
     scores, _ = scored(options_of(tmp_path, 1, judge_url=server.url), ["3"])
     assert [body["temperature"] for body in server.bodies] == [0, 0.5, 1.0]
@@ -93,11 +108,16 @@ def test_unusable_words_are_asked_for_again_at_higher_temperatures(tmp_path: Pat
     assert ", 1 of which the judge gave no usable judgement about" in said
 
 
-def test_what_the_judge_said_before_it_went_away_is_kept(tmp_path: Path, server: ModelServer) -> None:
+def test_what_the_judge_said_before_it_went_away_is_kept(
+    tmp_path: Path, server: ModelServer
+) -> None:
     server.script = [says(completion("0.5"))]
     server.otherwise = refuses(401, "no such key")
     options = options_of(tmp_path, judge_url=server.url)
-    with pytest.raises(JudgeFailed, match=r"refuses the key \(401\).* for this command\. What it said so far is kept"):
+    with pytest.raises(
+        JudgeFailed,
+        match=r"refuses the key \(401\).* for this command\. What it said so far is kept",
+    ):
         scored(options, ["3", "3", "3"])
     kept = pq.read_table(tmp_path / "out" / "evaluation" / "judgements.parquet")
     asked = len(server.bodies)
@@ -111,8 +131,17 @@ def test_what_the_judge_said_before_it_went_away_is_kept(tmp_path: Path, server:
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ({}, "--benchmark mmvet: a judge model rates or reads its answers. Name yours by --judge-url"),
-        ({"judge_url": "localhost:8000"}, "--judge-url localhost:8000: give an address such as http://HOST:PORT/v1"),
+        (
+            {},
+            (
+                "--benchmark mmvet: a judge model rates or reads its answers. Name yours by"
+                " --judge-url"
+            ),
+        ),
+        (
+            {"judge_url": "localhost:8000"},
+            "--judge-url localhost:8000: give an address such as http://HOST:PORT/v1",
+        ),
         (
             {"benchmark": "docvqa", "judge_url": "http://h/v1"},
             "--judge-url http://h/v1 is for --benchmark mmvet, mathvista, mmb",
@@ -123,17 +152,29 @@ def test_what_the_judge_said_before_it_went_away_is_kept(tmp_path: Path, server:
         ),
     ],
 )
-def test_a_judge_is_there_where_one_is_needed(tmp_path: Path, more: dict[str, Any], message: str) -> None:
+def test_a_judge_is_there_where_one_is_needed(
+    tmp_path: Path, more: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ConfigurationError, match=message):
         plan_benchmark(options_of(tmp_path, **more))
 
 
-def test_the_judge_of_mmbench_video_has_a_system_prompt(tmp_path: Path, server: ModelServer) -> None:
+def test_the_judge_of_mmbench_video_has_a_system_prompt(
+    tmp_path: Path, server: ModelServer
+) -> None:
     server.otherwise = says(completion("2"))
     line = "index\tvideo\tquestion\tanswer\tdimensions\tvideo_path\n"
-    (tmp_path / "MMBench-Video.tsv").write_text(line + "7\tabc_processed\tWho?\tA cat.\t['OCR']\t./video/abc.mp4\n")
-    values = {"input": str(tmp_path / "MMBench-Video.tsv"), "output": str(tmp_path / "out"), "judge_url": server.url}
-    options = build_options(Options, {"benchmark": "mmbench_video", "model": "OpenGVLab/InternVL2-1B", **values})
+    (tmp_path / "MMBench-Video.tsv").write_text(
+        line + "7\tabc_processed\tWho?\tA cat.\t['OCR']\t./video/abc.mp4\n"
+    )
+    values = {
+        "input": str(tmp_path / "MMBench-Video.tsv"),
+        "output": str(tmp_path / "out"),
+        "judge_url": server.url,
+    }
+    options = build_options(
+        Options, {"benchmark": "mmbench_video", "model": "OpenGVLab/InternVL2-1B", **values}
+    )
     plan = plan_benchmark(options)
     table = pa.concat_tables([table for split in plan.splits for table in read_split(plan, split)])
     assert [one["uri"] for one in table["__media"][0].as_py()] == ["abc_processed.mp4"]
@@ -159,10 +200,15 @@ def test_the_judge_is_asked_before_anything_starts(tmp_path: Path, server: Model
     assert [body["max_tokens"] for body in server.bodies] == [1]
 
     server.otherwise = refuses(401, "no such key")
-    with pytest.raises(ConfigurationError, match=r"refuses the key \(401\): no such key\. Set OPENAI_API_KEY for this"):
+    with pytest.raises(
+        ConfigurationError,
+        match=r"refuses the key \(401\): no such key\. Set OPENAI_API_KEY for this",
+    ):
         ask_judge_early(options)
     server.otherwise = refuses(404, "no such model")
-    with pytest.raises(ConfigurationError, match=r"`judge_url` has to be its address .*`judge_model` a"):
+    with pytest.raises(
+        ConfigurationError, match=r"`judge_url` has to be its address .*`judge_model` a"
+    ):
         ask_judge_early(options)
     server.otherwise = refuses(503, "starting")
     waiting = ask_judge_early(options)
@@ -171,7 +217,9 @@ def test_the_judge_is_asked_before_anything_starts(tmp_path: Path, server: Model
     assert waiting.endswith("503: starting. It is asked when all questions are answered.")
 
 
-def test_a_judge_that_has_rated_already_is_not_asked_early(tmp_path: Path, server: ModelServer) -> None:
+def test_a_judge_that_has_rated_already_is_not_asked_early(
+    tmp_path: Path, server: ModelServer
+) -> None:
     options = options_of(tmp_path, judge_url=server.url)
     server.otherwise = says(completion("0.5"))
     scored(options, ["3", "3", "3"])

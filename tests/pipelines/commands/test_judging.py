@@ -1,4 +1,5 @@
-"""Which rows a judge reads: of a manifest, of an output, and of the files that a meta file names."""
+"""Which rows a judge reads: of a manifest, of an output, and of the files that a meta file
+names."""
 
 from __future__ import annotations
 
@@ -20,11 +21,18 @@ TALK = [{"from": "human", "value": "<image>\nWhat?"}, {"from": "gpt", "value": "
 
 
 def options(folder: Path, **given: Any) -> Any:
-    return build_options(job_options("score"), {"input": str(folder), "output": "out", "model": "m", **given})
+    return build_options(
+        job_options("score"), {"input": str(folder), "output": "out", "model": "m", **given}
+    )
 
 
 def rows(plan: SourcePlan) -> list[dict[str, Any]]:
-    return [row for split in plan.splits for table in read_split(plan, split) for row in table.to_pylist()]
+    return [
+        row
+        for split in plan.splits
+        for table in read_split(plan, split)
+        for row in table.to_pylist()
+    ]
 
 
 def uris(row: dict[str, Any]) -> list[str]:
@@ -39,15 +47,26 @@ def jsonl(path: Path, *records: dict[str, Any]) -> None:
 @pytest.fixture
 def meta(tmp_path: Path) -> Path:
     """Two data sets that number their rows alike; one has several pictures in a row, one none."""
-    jsonl(tmp_path / "lists" / "boats.jsonl", {"id": 0, "image": ["a.png", "b.png"], "conversations": TALK})
+    jsonl(
+        tmp_path / "lists" / "boats.jsonl",
+        {"id": 0, "image": ["a.png", "b.png"], "conversations": TALK},
+    )
     jsonl(
         tmp_path / "lists" / "talk.jsonl",
         {"id": 0, "image": None, "conversations": TALK[1:]},
         {"id": 1, "image": [str(tmp_path / "there.png")], "conversations": TALK},
     )
     entries = {
-        "boats": {"root": "pictures/", "annotation": "lists/boats.jsonl", "repeat_time": 2, "length": 1},
-        "talk": {"root": str(tmp_path / "elsewhere"), "annotation": str(tmp_path / "lists" / "talk.jsonl")},
+        "boats": {
+            "root": "pictures/",
+            "annotation": "lists/boats.jsonl",
+            "repeat_time": 2,
+            "length": 1,
+        },
+        "talk": {
+            "root": str(tmp_path / "elsewhere"),
+            "annotation": str(tmp_path / "lists" / "talk.jsonl"),
+        },
     }
     (tmp_path / "meta.json").write_text(json.dumps(entries, indent=1))
     return tmp_path / "meta.json"
@@ -74,7 +93,10 @@ def test_media_may_lie_below_another_folder(meta: Path) -> None:
     ("entries", "said"),
     [
         ({"a": {"annotation": 3}}, "'a' has no path"),
-        ({"a": {"annotation": "x.jsonl"}, "b": {"annotation": "x.jsonl"}}, "'a' and 'b' name the same annotation"),
+        (
+            {"a": {"annotation": "x.jsonl"}, "b": {"annotation": "x.jsonl"}},
+            "'a' and 'b' name the same annotation",
+        ),
         ({"a": {"annotation": "missing.jsonl"}}, "missing.jsonl"),
     ],
 )
@@ -87,9 +109,13 @@ def test_a_wrong_meta_file_is_refused(tmp_path: Path, entries: dict[str, Any], s
 def test_the_results_of_an_output_are_read_and_not_its_errors(tmp_path: Path) -> None:
     for name in ("results", "errors", "_runs"):
         (tmp_path / name).mkdir()
-    table = pa.table({"id": ["x"], "image": ["a.png"], "caption": ["A boat."], "response": ["A boat."]})
+    table = pa.table(
+        {"id": ["x"], "image": ["a.png"], "caption": ["A boat."], "response": ["A boat."]}
+    )
     pq.write_table(table, tmp_path / "results" / "part.parquet")
-    pq.write_table(pa.table({"id": ["y"], "stage": ["fetch"]}), tmp_path / "errors" / "part.parquet")
+    pq.write_table(
+        pa.table({"id": ["y"], "stage": ["fetch"]}), tmp_path / "errors" / "part.parquet"
+    )
     (row,) = rows(plan_texts(options(tmp_path)))
     assert (row["id"], row["caption"]) == ("x", "A boat.")
 

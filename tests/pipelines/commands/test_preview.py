@@ -1,4 +1,5 @@
-"""A preview in this process: real preparing and a real conversation, with a stand-in for the engine."""
+"""A preview in this process: real preparing and a real conversation, with a stand-in for the
+engine."""
 
 from __future__ import annotations
 
@@ -30,10 +31,14 @@ class TalkingStandIn:
 
     async def start(self) -> None: ...
 
-    async def generate(self, request: Request, sampling: Sampling, watch: Watch | None = None) -> Completion:
+    async def generate(
+        self, request: Request, sampling: Sampling, watch: Watch | None = None
+    ) -> Completion:
         assert request.tiles is not None
         ids = list(
-            self._tokenizer.encode(self.said or f"{len(request.tiles)} tiles, seed {sampling.seed}", start=False)
+            self._tokenizer.encode(
+                self.said or f"{len(request.tiles)} tiles, seed {sampling.seed}", start=False
+            )
         )
         for length in range(1, len(ids) + 1):
             assert watch is not None
@@ -48,13 +53,17 @@ def run(tmp_path: Path, **chosen: object) -> int:
     for name, size in files.items():
         Image.new("RGB", size, (200, 30, 30)).save(tmp_path / name)
     inputs = [str(tmp_path / name) for name in files]
-    options = PreviewOptions.model_validate({"model": NANO, "inputs": inputs, "max_tiles": 3} | chosen)
+    options = PreviewOptions.model_validate(
+        {"model": NANO, "inputs": inputs, "max_tiles": 3} | chosen
+    )
     prepared_preview(options)  # checks the options
     preview = Preview(options, load_checkpoint(NANO), {"image": caption()}, TalkingStandIn)
     return asyncio.run(preview.run())
 
 
-def test_each_input_is_shown_with_its_answer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_input_is_shown_with_its_answer(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(tmp_path) == 0
     wide, square = capsys.readouterr().out.split("──")[1:]
     assert "wide.png  900x300, 4 tiles" in wide
@@ -64,13 +73,17 @@ def test_each_input_is_shown_with_its_answer(tmp_path: Path, capsys: pytest.Capt
     assert "stop" in square
 
 
-def test_several_answers_are_shown_one_after_another(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_several_answers_are_shown_one_after_another(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(tmp_path, n=2, temperature=0.7) == 0
     wide = capsys.readouterr().out.split("──")[1]
     assert wide.index("4 tiles, seed 0") < wide.index("4 tiles, seed 1")
 
 
-def test_a_file_that_is_no_image_fails_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_that_is_no_image_fails_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no image")
     Image.new("RGB", (300, 300)).save(tmp_path / "fine.png")

@@ -1,4 +1,5 @@
-"""Several prompts and models over the same units, in this process: real stages, and a server without a model."""
+"""Several prompts and models over the same units, in this process: real stages, and a server
+without a model."""
 
 from __future__ import annotations
 
@@ -33,16 +34,23 @@ HOSTILE = "<script>alert(1)</script>\x1b[2J"
 def asked_of(body: Any) -> str:
     """The text of a request's question."""
     content = body["messages"][-1]["content"]
-    return content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
+    return (
+        content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
+    )
 
 
 async def answer(request: web.Request) -> web.Response:
-    """Says which model was asked what; one prompt fails, one has an answer that is no text to trust."""
+    """Says which model was asked what; one prompt fails, one has an answer that is no text to
+    trust."""
     body = await request.json()
     asked = asked_of(body)
     if "FAIL" in asked:
-        return web.json_response({"error": {"message": "no", "type": "Error", "code": 400}}, status=400)
-    return web.json_response(completion(HOSTILE if "HOSTILE" in asked else f"{body['model']} on {asked.strip()}"))
+        return web.json_response(
+            {"error": {"message": "no", "type": "Error", "code": 400}}, status=400
+        )
+    return web.json_response(
+        completion(HOSTILE if "HOSTILE" in asked else f"{body['model']} on {asked.strip()}")
+    )
 
 
 @pytest.fixture
@@ -84,7 +92,9 @@ def test_prompts_and_models_stand_side_by_side(
     assert len(server.bodies) == 8
 
 
-def test_a_sample_is_drawn_by_its_seed(server: ModelServer, pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_sample_is_drawn_by_its_seed(
+    server: ModelServer, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     def drawn(seed: int) -> list[str]:
         assert preview(server, input=str(pictures / "in"), sample=3, sample_seed=seed) == 0
         return re.findall(r"── (\S+)", capsys.readouterr().out)
@@ -121,9 +131,22 @@ def test_answers_are_text_on_the_terminal_and_on_the_page(
 
 
 def test_typed_prompts_are_asked_of_all_units_and_one_is_written(
-    server: ModelServer, pictures: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    server: ModelServer,
+    pictures: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    lines = ["What is it?", "", ":write 7", ":write 2", ":all", ":page p.html", "FAIL", ":quit", "never asked"]
+    lines = [
+        "What is it?",
+        "",
+        ":write 7",
+        ":write 2",
+        ":all",
+        ":page p.html",
+        "FAIL",
+        ":quit",
+        "never asked",
+    ]
     monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(lines)))
     assert preview(server, input=str(pictures / "in"), sample=2, interactive=True) == 1
     said = capsys.readouterr()
@@ -134,11 +157,18 @@ def test_typed_prompts_are_asked_of_all_units_and_one_is_written(
     assert (pictures / "p.html").exists()
     values = read_config("job.yaml", job_class("caption"))
     options = build_options(job_class("caption"), values | {"output": "out"})
-    assert (options.prompt, options.model, options.input) == ("What is it?", "one", str(pictures / "in"))
+    assert (options.prompt, options.model, options.input) == (
+        "What is it?",
+        "one",
+        str(pictures / "in"),
+    )
 
 
 def test_a_question_is_typed_first_where_the_task_has_no_prompt(
-    server: ModelServer, pictures: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    server: ModelServer,
+    pictures: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("How many?\n"))
     assert preview(server, input=str(pictures / "in"), sample=2, task="ask", interactive=True) == 0
@@ -146,17 +176,23 @@ def test_a_question_is_typed_first_where_the_task_has_no_prompt(
     assert "1  prompt: How many?" in capsys.readouterr().out
 
 
-def test_rows_of_an_output_are_judged(server: ModelServer, pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_rows_of_an_output_are_judged(
+    server: ModelServer, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     async def number(request: web.Request) -> web.Response:
         body = await request.json()
         said = "3" if "a cat" in asked_of(body) else "9"
         first = {"token": said, "logprob": 0.0}
-        chances = {"content": [{**first, "top_logprobs": [first]}]} if body.get("top_logprobs") else None
+        chances = (
+            {"content": [{**first, "top_logprobs": [first]}]} if body.get("top_logprobs") else None
+        )
         return web.json_response(completion(said, logprobs=chances))
 
     server.otherwise = number
     manifest = pictures / "texts.jsonl"
-    manifest.write_text("".join(json.dumps({"id": text, "caption": text}) + "\n" for text in ("a cat", "a dog")))
+    manifest.write_text(
+        "".join(json.dumps({"id": text, "caption": text}) + "\n" for text in ("a cat", "a dog"))
+    )
     assert preview(server, input=str(manifest), task="score") == 0
     said = capsys.readouterr().out
     assert re.findall(r"── (.*)\n1 {2}(\d+)", said) == [("a cat", "3"), ("a dog", "9")]
@@ -198,16 +234,33 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"
 
 @given(prompt=TEXTS, root=TEXTS, temperature=st.floats(0, 2), stop=st.lists(TEXTS, max_size=3))
 def test_a_written_job_has_the_options_of_what_was_tried(
-    prompt: str, root: str, temperature: float, stop: list[str], tmp_path_factory: pytest.TempPathFactory
+    prompt: str,
+    root: str,
+    temperature: float,
+    stop: list[str],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    given = {"input": f"in/{root}", "output": "x", "model": "m", "prompt": prompt, "temperature": temperature}
-    given |= {"stop": tuple(stop), "pdf_password": "secret-word", "engine_args": {"dtype": "float32"}, "style": "dense"}
+    given = {
+        "input": f"in/{root}",
+        "output": "x",
+        "model": "m",
+        "prompt": prompt,
+        "temperature": temperature,
+    }
+    given |= {
+        "stop": tuple(stop),
+        "pdf_password": "secret-word",
+        "engine_args": {"dtype": "float32"},
+        "style": "dense",
+    }
     options = build_options(job_class("caption"), given)
     path = tmp_path_factory.getbasetemp() / "job.yaml"
     text = job_yaml(Try(1, options, None, caption()), of_files=False)
     path.write_text(text, encoding="utf-8")
     assert "secret-word" not in text
-    read = build_options(job_class("caption"), read_config(str(path), job_class("caption")) | {"output": "x"})
+    read = build_options(
+        job_class("caption"), read_config(str(path), job_class("caption")) | {"output": "x"}
+    )
     assert read == options.model_copy(update={"pdf_password": None})
 
 

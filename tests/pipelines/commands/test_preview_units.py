@@ -27,7 +27,9 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> SourcePlan:
 
 
 @given(st.integers(1, 60), st.integers(-(2**63), 2**63 - 1))
-def test_a_seed_draws_different_rows_in_their_order_and_the_same_again(plan: SourcePlan, count: int, seed: int) -> None:
+def test_a_seed_draws_different_rows_in_their_order_and_the_same_again(
+    plan: SourcePlan, count: int, seed: int
+) -> None:
     ids = draw_rows(plan, count, seed)["id"].to_pylist()
     assert len(ids) == count == len(set(ids))
     assert ids == sorted(ids)
@@ -36,9 +38,12 @@ def test_a_seed_draws_different_rows_in_their_order_and_the_same_again(plan: Sou
 
 def test_every_row_has_the_same_chance(tmp_path: Path) -> None:
     plan = planned(tmp_path / "in", [2, 8])
-    found = Counter(one for seed in range(600) for one in draw_rows(plan, 3, seed)["id"].to_pylist())
+    found = Counter(
+        one for seed in range(600) for one in draw_rows(plan, 3, seed)["id"].to_pylist()
+    )
     assert len(found) == 10
-    # 180 are expected, with a standard deviation of 11; the seeds are fixed, so this does not change from run to run.
+    # 180 are expected, with a standard deviation of 11; the seeds are fixed, so this does not
+    # change from run to run.
     assert all(130 < times < 230 for times in found.values())
 
 

@@ -1,4 +1,5 @@
-"""The command `internvl-batch`: it lists its commands at once, and runs what the scripts in jobs/ run."""
+"""The command `internvl-batch`: it lists its commands at once, and runs what the scripts in jobs/
+run."""
 
 from __future__ import annotations
 
@@ -37,7 +38,9 @@ def test_the_overview_imports_no_library() -> None:
         "import atexit, json, sys; atexit.register(lambda: print(json.dumps([*sys.modules])));"
         "from pipelines.commands.registry import main; main(argv=['--help'])"
     )
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert not SLOW & set(json.loads(done.stdout.splitlines()[-1]))
 
 
@@ -46,12 +49,17 @@ def test_the_overview_imports_no_library() -> None:
     [
         (["captoin"], "captoin: no such command. Did you mean caption?"),
         (["caption", "--stlye", "short"], "Did you mean --style?"),
-        (["caption", "--input", "i", "--output", "o", "--model", "m", "--style", "shrot"], "Did you mean short?"),
+        (
+            ["caption", "--input", "i", "--output", "o", "--model", "m", "--style", "shrot"],
+            "Did you mean short?",
+        ),
         (["schema", "captoin"], "Did you mean caption?"),
         (["completion", "bsh"], "Did you mean bash?"),
     ],
 )
-def test_what_was_meant_is_said(capsys: pytest.CaptureFixture[str], argv: list[str], said: str) -> None:
+def test_what_was_meant_is_said(
+    capsys: pytest.CaptureFixture[str], argv: list[str], said: str
+) -> None:
     status, _, error = ended(capsys, *argv)
     assert status == 2
     assert said in error
@@ -66,7 +74,9 @@ def test_without_a_command_the_overview_is_shown_and_the_status_is_that_of_a_mis
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_each_command_describes_itself_under_its_own_name(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_command_describes_itself_under_its_own_name(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     status, said, _ = ended(capsys, name, "--help")
     assert status == 0
     assert f"internvl-batch {name}" in said
@@ -83,9 +93,18 @@ def test_every_script_in_jobs_has_a_command() -> None:
     assert scripts == {row.script for row in COMMANDS.values() if row.script}
 
 
-def test_a_plan_is_printed_by_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_a_plan_is_printed_by_the_command(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     model = str(ROOT / "examples/nano/checkpoint")
-    given = ("--input", str(ROOT / "examples/demo/images"), "--output", str(tmp_path / "out"), "--model", model)
+    given = (
+        "--input",
+        str(ROOT / "examples/demo/images"),
+        "--output",
+        str(tmp_path / "out"),
+        "--model",
+        model,
+    )
     status, said, _ = ended(capsys, "caption", *given, "--dry-run")
     assert status == 0
     assert "# Plan" in said

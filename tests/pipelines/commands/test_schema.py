@@ -1,4 +1,5 @@
-"""JSON schemas of --config files: they take what the jobs take, and those in docs/schemas are current."""
+"""JSON schemas of --config files: they take what the jobs take, and those in docs/schemas are
+current."""
 
 from __future__ import annotations
 
@@ -31,7 +32,9 @@ def test_the_schema_in_docs_is_current(command: str) -> None:
 
 
 def test_no_schema_is_left_of_a_command_that_is_gone() -> None:
-    assert {path.name for path in SCHEMAS.iterdir()} == {f"{command}.schema.json" for command in with_config()}
+    assert {path.name for path in SCHEMAS.iterdir()} == {
+        f"{command}.schema.json" for command in with_config()
+    }
 
 
 @pytest.mark.parametrize("command", with_config())
@@ -40,7 +43,9 @@ def test_each_is_a_schema(command: str) -> None:
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.name)
-def test_a_sample_names_its_schema_and_its_job_takes_it(sample: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sample_names_its_schema_and_its_job_takes_it(
+    sample: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("BUCKET", "s3://papers")
     named = re.match(r"# yaml-language-server: \$schema=(\S+)", sample.read_text())
     assert named is not None
@@ -48,7 +53,9 @@ def test_a_sample_names_its_schema_and_its_job_takes_it(sample: Path, monkeypatc
     jsonschema.validate(yaml.safe_load(sample.read_text()), schema)
     cls = COMMANDS[sample.stem].options_class()
     options = build_options(cls, read_config(str(sample), cls))
-    assert not [value for value in (options.input, options.output) if "$" in value or value.startswith("~")]
+    assert not [
+        value for value in (options.input, options.output) if "$" in value or value.startswith("~")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -68,7 +75,14 @@ def test_what_a_job_takes_the_schema_takes(config: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "config", [{"max-tils": 6}, {"max-tiles": 0}, {"max-tiles": "many"}, {"engine": "vlm"}, {"overwrite": [1]}]
+    "config",
+    [
+        {"max-tils": 6},
+        {"max-tiles": 0},
+        {"max-tiles": "many"},
+        {"engine": "vlm"},
+        {"overwrite": [1]},
+    ],
 )
 def test_what_a_job_refuses_the_schema_refuses(config: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError):

@@ -12,7 +12,12 @@ import pytest
 from examples.nano import benchmarks
 from internvl_ops.errors import ConfigurationError
 from internvl_ops.evaluation import BENCHMARKS
-from internvl_ops.evaluation.suites import SUITES, published_figures, published_model, suite_markdown
+from internvl_ops.evaluation.suites import (
+    SUITES,
+    published_figures,
+    published_model,
+    suite_markdown,
+)
 from pipelines.commands.suite import plan_suite, read_suite
 from pipelines.options.benchmark_options import EvaluateJobOptions as Options
 from pipelines.options.command_line import build_options
@@ -51,13 +56,18 @@ textvqa: {input: s3://bucket/textvqa.jsonl, annotations: notes/a.json, media-roo
 def test_each_benchmark_has_its_own_settings_and_a_folder(tmp_path: Path) -> None:
     benchmarks.draw_refcoco(tmp_path / "refcoco", 2)
     benchmarks.draw_docvqa(tmp_path / "docvqa", 2)
-    jobs, absent = planned(tmp_path, "refcoco: {input: refcoco, max-tiles: 2}\ndocvqa: docvqa\n", release="V1.5")
+    jobs, absent = planned(
+        tmp_path, "refcoco: {input: refcoco, max-tiles: 2}\ndocvqa: docvqa\n", release="V1.5"
+    )
 
     assert [(job.name, job.options.max_tiles, job.options.release) for job in jobs] == [
         ("docvqa", 18, "V1.5"),
         ("refcoco", 2, "V1.5"),
     ]
-    assert [job.options.output for job in jobs] == [f"{tmp_path}/out/docvqa", f"{tmp_path}/out/refcoco"]
+    assert [job.options.output for job in jobs] == [
+        f"{tmp_path}/out/docvqa",
+        f"{tmp_path}/out/refcoco",
+    ]
     assert absent == [name for name in SUITES["internvl2"] if name not in ("docvqa", "refcoco")]
 
 
@@ -65,14 +75,21 @@ def test_a_judge_is_for_those_that_need_one(tmp_path: Path) -> None:
     benchmarks.draw_docvqa(tmp_path / "docvqa", 2)
     [drawn] = (tmp_path / "docvqa").glob("*.parquet")
     table = pq.read_table(drawn)
-    table = table.set_column(table.column_names.index("answers"), "answer", pa.array(["a"] * len(table)))
+    table = table.set_column(
+        table.column_names.index("answers"), "answer", pa.array(["a"] * len(table))
+    )
     (tmp_path / "mmvet").mkdir()
     pq.write_table(table, tmp_path / "mmvet" / "test.parquet")
     text = "docvqa: docvqa\nmmvet: mmvet\n"
 
     jobs, _ = planned(tmp_path, text, judge_url="http://127.0.0.1:9/v1", judge_model="judge")
-    assert [(job.name, job.options.judge_model) for job in jobs] == [("docvqa", None), ("mmvet", "judge")]
-    with pytest.raises(ConfigurationError, match=r"--suite internvl2, mmvet: .*Name yours by --judge-url"):
+    assert [(job.name, job.options.judge_model) for job in jobs] == [
+        ("docvqa", None),
+        ("mmvet", "judge"),
+    ]
+    with pytest.raises(
+        ConfigurationError, match=r"--suite internvl2, mmvet: .*Name yours by --judge-url"
+    ):
         planned(tmp_path, text)
 
 
@@ -112,7 +129,9 @@ def test_what_is_wrong_is_said_before_anything_starts(
         ("mine", None),
     ],
 )
-def test_the_published_checkpoint_is_the_one_that_the_model_names(model: str, found: str | None) -> None:
+def test_the_published_checkpoint_is_the_one_that_the_model_names(
+    model: str, found: str | None
+) -> None:
     assert published_model(model) == found
 
 
@@ -122,7 +141,9 @@ def test_the_table_has_the_difference_in_a_column_of_its_own() -> None:
         "mme": {"MME sum": 2200.0, "MME perception": 1600.0},
         "ai2d": {"x": 1.0},
     }
-    lines = suite_markdown("internvl2", figures, {"chartqa": "no data given"}, "InternVL2-8B").splitlines()
+    lines = suite_markdown(
+        "internvl2", figures, {"chartqa": "no data given"}, "InternVL2-8B"
+    ).splitlines()
 
     assert lines[0] == "| benchmark | figure | here | published, InternVL2-8B | difference |"
     assert lines[2:] == [

@@ -1,4 +1,5 @@
-"""The command in a process of its own: one address, no page without it, and an end without anything left."""
+"""The command in a process of its own: one address, no page without it, and an end without anything
+left."""
 
 from __future__ import annotations
 
@@ -56,8 +57,14 @@ def test_the_page_is_served_until_a_signal(tmp_path: Path, ending: signal.Signal
 def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(ConfigurationError, match=f"--port {port}: .*leave it out for a free one"):
-            run(ViewOptions(outputs=(str(viewed.captions(tmp_path, count=1)),), port=port, browser=False))
+        with pytest.raises(
+            ConfigurationError, match=f"--port {port}: .*leave it out for a free one"
+        ):
+            run(
+                ViewOptions(
+                    outputs=(str(viewed.captions(tmp_path, count=1)),), port=port, browser=False
+                )
+            )
 
 
 def test_a_folder_that_is_no_output_is_said(tmp_path: Path) -> None:

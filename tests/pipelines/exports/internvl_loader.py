@@ -1,8 +1,9 @@
 """What InternVL's fine-tuning loader demands of its files, restated without the exporter's code.
 
-It reads the meta file, and of each entry the annotation, line by line. It opens an image at the root joined with its
-path, replaces each ``<image>`` in the questions with that image's tokens, and fails a line where the numbers differ; of
-a video it replaces one ``<video>`` with a line of ``<image>`` for each frame. Turns go human, gpt, human, gpt.
+It reads the meta file, and of each entry the annotation, line by line. It opens an image at the
+root joined with its path, replaces each ``<image>`` in the questions with that image's tokens, and
+fails a line where the numbers differ; of a video it replaces one ``<video>`` with a line of
+``<image>`` for each frame. Turns go human, gpt, human, gpt.
 """
 
 from __future__ import annotations
@@ -57,7 +58,9 @@ def check_item(item: dict[str, Any], root: str) -> dict[str, Any]:
         boxes = json.loads(found)
         assert boxes
         for x1, y1, x2, y2 in boxes:
-            assert all(isinstance(number, int) and 0 <= number <= 1000 for number in (x1, y1, x2, y2))
+            assert all(
+                isinstance(number, int) and 0 <= number <= 1000 for number in (x1, y1, x2, y2)
+            )
             assert x1 <= x2
             assert y1 <= y2
     return item

@@ -38,12 +38,14 @@ def write_output(
     run: int = 1,
     settings: dict[str, Any] | None = None,
 ) -> OutputFolder:
-    """Writes an output as a run would: rows through the ledger and the writer, and the run's record.
+    """Writes an output as a run would: rows through the ledger and the writer, and the run's
+    record.
 
     Args:
         uri: Where to.
         task: The task.
-        rows: Values of the manifest's columns and of the results, by name; every row needs an ``id``.
+        rows: Values of the manifest's columns and of the results, by name; every row needs an
+            ``id``.
         manifest: The manifest's columns.
         kind: Kind of media.
         explodes: Whether files were split into units.
@@ -56,7 +58,13 @@ def write_output(
     own = own_columns(task, TEXT.columns(task.columns), MEASURE_COLUMNS[kind, explodes])
     schema = result_schema(manifest, task, own)
     run_id = RUN.format(run)
-    told = {"task": task.name, "prompt": task.prompt, "model": "tiny", "max_tiles": 6, **(settings or {})}
+    told = {
+        "task": task.name,
+        "prompt": task.prompt,
+        "model": "tiny",
+        "max_tiles": 6,
+        **(settings or {}),
+    }
     ledger = Ledger()
     ledger.claim([row["id"] for row in rows], range(len(rows)))
     finished = pa.schema(
@@ -69,7 +77,14 @@ def write_output(
             *(field for field in schema if field.name not in ("id", "model", "run_id")),
         ]
     )
-    defaults = {"width": 640, "height": 480, "num_tiles": 3, "finish_reason": "stop", "attempts": 1, "notes": []}
+    defaults = {
+        "width": 640,
+        "height": 480,
+        "num_tiles": 3,
+        "finish_reason": "stop",
+        "attempts": 1,
+        "notes": [],
+    }
     defaults |= {"prompt_tokens": 100, "completion_tokens": 7}
     full = [
         defaults | row | {c.SOURCE: f"m:{place}", c.POSITION: place, c.KEY: unit_key(row["id"], 1)}
@@ -77,20 +92,38 @@ def write_output(
     ]
     metadata = {METADATA_KEY: json.dumps(told, sort_keys=True).encode()}
     with Writer(
-        output, ledger, schema, run_id=run_id, model="tiny", rows_per_file=rows_per_file, metadata=metadata
+        output,
+        ledger,
+        schema,
+        run_id=run_id,
+        model="tiny",
+        rows_per_file=rows_per_file,
+        metadata=metadata,
     ) as writer:
         for start in range(0, len(full), rows_per_file):
             writer.add(pa.Table.from_pylist(full[start : start + rows_per_file], finished))
-    record = {"run_id": run_id, "status": "done", "configuration": {"input": str(base) if base else None}}
+    record = {
+        "run_id": run_id,
+        "status": "done",
+        "configuration": {"input": str(base) if base else None},
+    }
     output.write_bytes(f"{RUNS}/{run_id}/run.json", json.dumps(record).encode())
     return output
 
 
 def exported(source: Path | str, target: Path | str, to: str, **options: Any) -> ExportCounts:
     """Exports as the command does."""
-    return export(build_options(ExportOptions, {"input": str(source), "output": str(target), "to": to, **options}))
+    return export(
+        build_options(
+            ExportOptions, {"input": str(source), "output": str(target), "to": to, **options}
+        )
+    )
 
 
 def tree(folder: Path) -> dict[str, bytes]:
     """Every file below a folder, with its content."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }

@@ -17,10 +17,22 @@ def output(folder: Path) -> None:
     said = {"response": "me", "answer": "me", "turns": turns}
     given = {"one": ["a.jpg"], "two": ["a.jpg", "b.jpg"], "text": None}
     rows = [
-        {"id": name, "image": media, "num_tiles": 3 if media else 0, "width": 64 if media else 0, **said}
+        {
+            "id": name,
+            "image": media,
+            "num_tiles": 3 if media else 0,
+            "width": 64 if media else 0,
+            **said,
+        }
         for name, media in given.items()
     ]
-    write_output(folder / "out", ask(), rows, manifest=pa.schema([("image", pa.list_(pa.string()))]), base=folder)
+    write_output(
+        folder / "out",
+        ask(),
+        rows,
+        manifest=pa.schema([("image", pa.list_(pa.string()))]),
+        base=folder,
+    )
 
 
 def test_llava(tmp_path: Path) -> None:

@@ -34,7 +34,11 @@ def test_images_boxes_and_categories(tmp_path: Path) -> None:
     counts = exported(tmp_path / "out", tmp_path / "coco", "coco")
     assert counts.left_out == {"no_answer": 1, "no_size": 1}
     coco = COCO(str(tmp_path / "coco" / "train.json"))
-    assert [category["name"] for category in coco.loadCats(coco.getCatIds())] == ["dog", "cat", "object"]
+    assert [category["name"] for category in coco.loadCats(coco.getCatIds())] == [
+        "dog",
+        "cat",
+        "object",
+    ]
     images = coco.loadImgs(coco.getImgIds())
     assert [image["row_id"] for image in images] == ["a", "empty", "b", "url"]
     assert images[0]["file_name"] == "a.jpg"
@@ -74,7 +78,14 @@ def test_lines_of_text_are_one_category(tmp_path: Path) -> None:
 def test_boxes_of_objects_keep_their_labels_beside_a_text(tmp_path: Path) -> None:
     task = several([ocr(), ground(detect=True)])
     rows = [row("a", ("dog", 0, 0, 9, 9), text="STOP")]
-    write_output(tmp_path / "out", task, rows, manifest=IMAGE, base=tmp_path, settings={"tasks": "ocr,ground"})
+    write_output(
+        tmp_path / "out",
+        task,
+        rows,
+        manifest=IMAGE,
+        base=tmp_path,
+        settings={"tasks": "ocr,ground"},
+    )
     exported(tmp_path / "out", tmp_path / "coco", "coco")
     coco = COCO(str(tmp_path / "coco" / "train.json"))
     assert [category["name"] for category in coco.loadCats(coco.getCatIds())] == ["dog"]

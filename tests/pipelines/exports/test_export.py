@@ -1,4 +1,5 @@
-"""What holds for every export of files: whole or not there, resumed, the same twice, each row counted."""
+"""What holds for every export of files: whole or not there, resumed, the same twice, each row
+counted."""
 
 from __future__ import annotations
 
@@ -52,7 +53,9 @@ def ids(path: Path) -> list[str]:
 
 
 def test_every_row_is_accounted_for(source: Path, tmp_path: Path) -> None:
-    counts = exported(source, tmp_path / "sft", "sft", where="completion_tokens < 30", split="train=0.5,val=0.25")
+    counts = exported(
+        source, tmp_path / "sft", "sft", where="completion_tokens < 30", split="train=0.5,val=0.25"
+    )
     assert counts.rows_in == 100
     assert counts.left_out["where"] == 70
     assert counts.rows_in == counts.rows_out + counts.left_out.total()
@@ -65,7 +68,9 @@ def test_every_row_is_accounted_for(source: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("to", ["sft", "delta"])
 def test_a_dry_run_checks_and_writes_nothing(source: Path, tmp_path: Path, to: str) -> None:
     given = {"input": str(source), "output": str(tmp_path / "to"), "to": to, "dry_run": True}
-    said = plan(build_options(ExportOptions, {**given, "where": "completion_tokens < 30"})).describe()
+    said = plan(
+        build_options(ExportOptions, {**given, "where": "completion_tokens < 30"})
+    ).describe()
     assert "10 file(s)" in said
     assert "100 rows" in said
     assert "completion_tokens < 30" in said
@@ -110,7 +115,9 @@ def test_splits_stay_as_the_output_grows(source: Path, tmp_path: Path) -> None:
 
 def test_splits_by_column(source: Path, tmp_path: Path) -> None:
     exported(source, tmp_path / "sft", "sft", split_column="kind")
-    assert len(ids(tmp_path / "sft" / "even.jsonl")) == len(ids(tmp_path / "sft" / "odd.jsonl")) == 50
+    assert (
+        len(ids(tmp_path / "sft" / "even.jsonl")) == len(ids(tmp_path / "sft" / "odd.jsonl")) == 50
+    )
 
 
 def test_an_export_that_was_killed_goes_on_with_the_parts_that_are_there(
@@ -173,7 +180,10 @@ def test_a_commit_that_was_killed_is_finished(
 
 
 def test_a_full_disk_leaves_no_half_export_and_says_so(
-    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    source: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     from pipelines.commands.registry import COMMANDS
 
@@ -248,7 +258,9 @@ def test_an_output_that_a_run_is_writing_to_is_refused(source: Path, tmp_path: P
         ({"media_column": "nothing"}, "--media-column nothing"),
     ],
 )
-def test_bad_options_are_named(source: Path, tmp_path: Path, options: dict[str, Any], said: str) -> None:
+def test_bad_options_are_named(
+    source: Path, tmp_path: Path, options: dict[str, Any], said: str
+) -> None:
     with pytest.raises(ConfigurationError, match=said):
         exported(source, tmp_path / "sft", **({"to": "sft"} | options))
 

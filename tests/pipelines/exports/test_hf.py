@@ -39,7 +39,12 @@ def rows(media: Path, *numbers: int) -> list[dict[str, Any]]:
     with Fetcher(ReadPolicy(str(media))) as fetcher:
         versions = fetcher.versions_now([f"{number}.png" for number in numbers])
     return [
-        {"id": f"row{number}", "image": f"{number}.png", "response": "x", "caption": f"picture {number}"}
+        {
+            "id": f"row{number}",
+            "image": f"{number}.png",
+            "response": "x",
+            "caption": f"picture {number}",
+        }
         | {"source_version": version}
         for number, version in zip(numbers, versions, strict=True)
     ]
@@ -62,7 +67,9 @@ def test_load_dataset_shows_images_and_answers(tmp_path: Path, media: Path) -> N
 
 def test_splits_and_columns(tmp_path: Path, media: Path) -> None:
     write_output(tmp_path / "out", caption(), rows(media, *range(6)), manifest=IMAGE, base=media)
-    exported(tmp_path / "out", tmp_path / "hf", "hf", split="train=0.5,test=0.5", columns="image,caption")
+    exported(
+        tmp_path / "out", tmp_path / "hf", "hf", split="train=0.5,test=0.5", columns="image,caption"
+    )
     found = opened(tmp_path / "hf", tmp_path)
     assert set(found) == {"train", "test"}
     assert found["train"].column_names == ["id", "image", "caption"]
@@ -72,7 +79,13 @@ def test_splits_and_columns(tmp_path: Path, media: Path) -> None:
 def test_several_images_of_a_row_are_a_list(tmp_path: Path, media: Path) -> None:
     turns = [{"question": "Same?", "answer": "no"}]
     row = {"id": "a", "image": ["0.png", "3.png"], "response": "no", "answer": "no", "turns": turns}
-    write_output(tmp_path / "out", ask(), [row], manifest=pa.schema([("image", pa.list_(pa.string()))]), base=media)
+    write_output(
+        tmp_path / "out",
+        ask(),
+        [row],
+        manifest=pa.schema([("image", pa.list_(pa.string()))]),
+        base=media,
+    )
     exported(tmp_path / "out", tmp_path / "hf", "hf")
     dataset = opened(tmp_path / "hf", tmp_path, split="train")
     assert dataset.features["image"] == List(Image())
@@ -88,7 +101,9 @@ def test_media_that_changed_or_are_gone_are_left_out(tmp_path: Path, media: Path
     assert opened(tmp_path / "hf", tmp_path, split="train")["id"][:] == ["row0"]
 
 
-def test_large_images_are_row_groups_of_their_own(tmp_path: Path, media: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_images_are_row_groups_of_their_own(
+    tmp_path: Path, media: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("pipelines.exports.hf._GROUP_BYTES", 1)
     write_output(tmp_path / "out", caption(), rows(media, 0, 1, 2), manifest=IMAGE, base=media)
     exported(tmp_path / "out", tmp_path / "hf", "hf")
@@ -103,13 +118,23 @@ def test_addresses_instead_of_images(tmp_path: Path, media: Path) -> None:
     dataset = opened(tmp_path / "hf", tmp_path, split="train")
     assert dataset[0]["image"].size == (14, 8)
     (file,) = (tmp_path / "hf" / "data").iterdir()
-    assert pa.parquet.read_table(file)["image"].to_pylist() == [{"bytes": None, "path": f"{media}/4.png"}]
+    assert pa.parquet.read_table(file)["image"].to_pylist() == [
+        {"bytes": None, "path": f"{media}/4.png"}
+    ]
 
 
 def test_files_of_earlier_rows_are_kept_as_the_output_grows(tmp_path: Path, media: Path) -> None:
     for run in (1, 2):
         part = rows(media, *range(3 * run - 3, 3 * run))
-        write_output(tmp_path / "out", caption(), part, manifest=IMAGE, base=media, run=run, rows_per_file=1000)
+        write_output(
+            tmp_path / "out",
+            caption(),
+            part,
+            manifest=IMAGE,
+            base=media,
+            run=run,
+            rows_per_file=1000,
+        )
         if run == 1:
             exported(tmp_path / "out", tmp_path / "hf", "hf")
     before = tree(tmp_path / "hf")
@@ -125,20 +150,39 @@ def test_a_part_that_is_there_is_not_fetched_again(
     tmp_path: Path, media: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pipelines.exports.hf.PART_BYTES", 1)
-    write_output(tmp_path / "out", caption(), rows(media, 0, 1, 2), manifest=IMAGE, base=media, rows_per_file=1)
+    write_output(
+        tmp_path / "out",
+        caption(),
+        rows(media, 0, 1, 2),
+        manifest=IMAGE,
+        base=media,
+        rows_per_file=1,
+    )
     exported(tmp_path / "out", tmp_path / "hf", "hf")
     for number in range(3):
         (media / f"{number}.png").unlink()
     write_output(tmp_path / "out", caption(), rows(media, 3), manifest=IMAGE, base=media, run=2)
     assert exported(tmp_path / "out", tmp_path / "hf", "hf").rows_out == 4
-    assert opened(tmp_path / "hf", tmp_path, split="train")["id"][:] == ["row0", "row1", "row2", "row3"]
+    assert opened(tmp_path / "hf", tmp_path, split="train")["id"][:] == [
+        "row0",
+        "row1",
+        "row2",
+        "row3",
+    ]
 
 
 def test_the_card_says_what_is_there_and_an_edited_one_stays(tmp_path: Path, media: Path) -> None:
     write_output(tmp_path / "out", caption(), rows(media, 0, 1), manifest=IMAGE, base=media)
     exported(tmp_path / "out", tmp_path / "hf", "hf", name="red-pictures")
     card = tmp_path / "hf" / "README.md"
-    for said in ("# red-pictures", caption().prompt, "`tiny`", "| train | 2 |", "# license:", "image-to-text"):
+    for said in (
+        "# red-pictures",
+        caption().prompt,
+        "`tiny`",
+        "| train | 2 |",
+        "# license:",
+        "image-to-text",
+    ):
         assert said in card.read_text()
     card.write_text(card.read_text().replace("# license:", "license: mit  #"))
     write_output(tmp_path / "out", caption(), rows(media, 2), manifest=IMAGE, base=media, run=2)

@@ -29,12 +29,24 @@ def there(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 
 
 def write(folder: Path, first: int, last: int, run: int) -> None:
-    rows = [{"id": f"row{n}", "image": f"/{n}.jpg", "response": "x", "caption": "x"} for n in range(first, last)]
+    rows = [
+        {"id": f"row{n}", "image": f"/{n}.jpg", "response": "x", "caption": "x"}
+        for n in range(first, last)
+    ]
     write_output(folder / "out", caption(), rows, manifest=IMAGE, run=run)
 
 
 def pushed(folder: Path, *options: str) -> Any:
-    command = ["--input", str(folder / "out"), "--output", str(folder / "hf"), "--to", "hf", "--media", "reference"]
+    command = [
+        "--input",
+        str(folder / "out"),
+        "--output",
+        str(folder / "hf"),
+        "--to",
+        "hf",
+        "--media",
+        "reference",
+    ]
     with pytest.raises(SystemExit) as ended:
         COMMANDS["export"].execute("internvl-batch export", [*command, *options])
     return ended.value.code
@@ -45,12 +57,19 @@ def files(there: Hub) -> dict[str, bytes]:
     return there.files(str(there.sha(kind, name, "main")))
 
 
-def test_an_export_is_pushed_in_one_commit(tmp_path: Path, there: Hub, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_export_is_pushed_in_one_commit(
+    tmp_path: Path, there: Hub, capsys: pytest.CaptureFixture[str]
+) -> None:
     write(tmp_path, 0, 3, 1)
     there.commit(REPO, {"data/old-00000.parquet": b"old", ".gitattributes": b"kept"})
     assert pushed(tmp_path, "--push-to-hub", "someone/captions") == 0
     assert f"{there.url}/datasets/someone/captions/commit/" in capsys.readouterr().out
-    assert set(files(there)) == {".gitattributes", "README.md", "data/train-00000.parquet", "export.json"}
+    assert set(files(there)) == {
+        ".gitattributes",
+        "README.md",
+        "data/train-00000.parquet",
+        "export.json",
+    }
     table = pq.read_table(pa.BufferReader(files(there)["data/train-00000.parquet"]))
     assert table["id"].to_pylist() == ["row0", "row1", "row2"]
     commits = [asked for asked in there.asked if "/commit/" in asked]

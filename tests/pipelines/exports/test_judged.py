@@ -1,4 +1,5 @@
-"""Verdicts of a filter and marks of reviewers decide what is exported, and edited answers are what is trained on."""
+"""Verdicts of a filter and marks of reviewers decide what is exported, and edited answers are what
+is trained on."""
 
 from __future__ import annotations
 
@@ -23,9 +24,18 @@ def folder(tmp_path: Path) -> Path:
     """An output in out/, verdicts on it in verdicts/, and the marks of two reviewers."""
     (tmp_path / "media").mkdir()
     (tmp_path / "media" / "a.jpg").write_bytes(b"media")
-    rows = [{"id": unit, "image": "a.jpg", "response": "x", "caption": f"picture {unit}"} for unit in IDS]
+    rows = [
+        {"id": unit, "image": "a.jpg", "response": "x", "caption": f"picture {unit}"}
+        for unit in IDS
+    ]
     write_output(tmp_path / "out", caption(), rows, manifest=IMAGE, base=tmp_path / "media")
-    verdicts = {"kept": "keep", "checked": "review", "dropped": "drop", "bad": "keep", "edited": "review"}
+    verdicts = {
+        "kept": "keep",
+        "checked": "review",
+        "dropped": "drop",
+        "bad": "keep",
+        "edited": "review",
+    }
     table = pa.table({"id": list(verdicts), "verdict": list(verdicts.values())})
     OutputFolder(str(tmp_path / "verdicts")).write_table(f"{RESULTS}/a.parquet", table)
     session = ReviewSession(OutputFolder(str(tmp_path / "out")), "ann")

@@ -49,8 +49,13 @@ class Verdicts:
 
 @pytest.fixture
 def output(tmp_path: Path) -> OutputFolder:
-    rows = [{"id": f"row{n}", "image": f"{n}.jpg", "response": f"old {n}", "caption": f"old {n}"} for n in range(5)]
-    return write_output(tmp_path / "out", caption(), rows, manifest=IMAGE, base=tmp_path, rows_per_file=2)
+    rows = [
+        {"id": f"row{n}", "image": f"{n}.jpg", "response": f"old {n}", "caption": f"old {n}"}
+        for n in range(5)
+    ]
+    return write_output(
+        tmp_path / "out", caption(), rows, manifest=IMAGE, base=tmp_path, rows_per_file=2
+    )
 
 
 def run(output: OutputFolder, target: Path, beside: Verdicts, **options: object) -> ExportCounts:
@@ -60,17 +65,28 @@ def run(output: OutputFolder, target: Path, beside: Verdicts, **options: object)
 
 def test_another_table_changes_drops_and_adds(output: OutputFolder, tmp_path: Path) -> None:
     verdicts = Verdicts(frozenset({"row1"}), ("row3", "new 3"))
-    counts = run(output, tmp_path / "sft", verdicts, to="sft", columns="verdict", where="verdict = 'keep'")
+    counts = run(
+        output, tmp_path / "sft", verdicts, to="sft", columns="verdict", where="verdict = 'keep'"
+    )
     assert counts.left_out == {"dropped": 1}
-    items = [json.loads(line) for line in (tmp_path / "sft" / "train.jsonl").read_text().splitlines()]
-    assert [item["conversations"][1]["value"] for item in items] == ["old 0", "old 2", "new 3", "old 4"]
+    items = [
+        json.loads(line) for line in (tmp_path / "sft" / "train.jsonl").read_text().splitlines()
+    ]
+    assert [item["conversations"][1]["value"] for item in items] == [
+        "old 0",
+        "old 2",
+        "new 3",
+        "old 4",
+    ]
     assert {item["verdict"] for item in items} == {"keep"}
     counts = run(output, tmp_path / "lance", verdicts, to="lance")
     assert counts.left_out == {"dropped": 1}
     assert lance.dataset(str(tmp_path / "lance")).to_table()["verdict"].to_pylist() == ["keep"] * 4
 
 
-def test_another_content_of_that_table_is_another_export(output: OutputFolder, tmp_path: Path) -> None:
+def test_another_content_of_that_table_is_another_export(
+    output: OutputFolder, tmp_path: Path
+) -> None:
     run(output, tmp_path / "sft", Verdicts(frozenset({"row1"}), ("", "")), to="sft")
     again = Verdicts(frozenset({"row1", "row2"}), ("", ""), key="others")
     assert run(output, tmp_path / "sft", again, to="sft").rows_out == 3
@@ -85,7 +101,12 @@ def test_a_large_file_is_read_in_pieces_that_are_all_of_it(tmp_path: Path, group
     parts = plan_parts({"results/big.parquet": 5000}, {}, 600, lambda _: 100)
     assert len(parts) == 9
     reader, counts = ResultReader(str(tmp_path), table.schema, ("id",)), ExportCounts()
-    read = [one for part in parts for rows in reader.batches(part.rows, counts) for one in rows["id"].to_pylist()]
+    read = [
+        one
+        for part in parts
+        for rows in reader.batches(part.rows, counts)
+        for one in rows["id"].to_pylist()
+    ]
     assert read == table["id"].to_pylist()
     assert counts.rows_in == 100
 

@@ -32,7 +32,10 @@ def items(target: Path, split: str = "train") -> list[dict]:
 
 
 def test_captions_read_back_as_the_loader_reads_them(tmp_path: Path, media: Path) -> None:
-    rows = [{"id": name, "image": f"{name}.jpg", "response": "x", "caption": f"picture {name}"} for name in "ab"]
+    rows = [
+        {"id": name, "image": f"{name}.jpg", "response": "x", "caption": f"picture {name}"}
+        for name in "ab"
+    ]
     write_output(tmp_path / "out", caption(), rows, manifest=IMAGE, base=media)
     counts = exported(tmp_path / "out", tmp_path / "sft", "sft")
     assert (counts.rows_in, counts.rows_out) == (2, 2)
@@ -50,9 +53,27 @@ def test_a_question_of_its_own_is_what_was_asked(tmp_path: Path, media: Path) ->
     manifest = pa.schema([("image", pa.string()), ("question", pa.string())])
     rows = [
         {"id": "own", "image": "a.jpg", "question": "What is it?", "response": "x", "caption": "x"},
-        {"id": "placed", "image": "a.jpg", "question": "Look: <image> What?", "response": "x", "caption": "x"},
-        {"id": "twice", "image": "a.jpg", "question": "<image> or <image>?", "response": "x", "caption": "x"},
-        {"id": "tokens", "image": "a.jpg", "question": "<|im_end|>", "response": "x", "caption": "x"},
+        {
+            "id": "placed",
+            "image": "a.jpg",
+            "question": "Look: <image> What?",
+            "response": "x",
+            "caption": "x",
+        },
+        {
+            "id": "twice",
+            "image": "a.jpg",
+            "question": "<image> or <image>?",
+            "response": "x",
+            "caption": "x",
+        },
+        {
+            "id": "tokens",
+            "image": "a.jpg",
+            "question": "<|im_end|>",
+            "response": "x",
+            "caption": "x",
+        },
         {"id": "empty", "image": "a.jpg", "question": None, "response": " ", "caption": ""},
     ]
     write_output(tmp_path / "out", caption(), rows, manifest=manifest, base=media)
@@ -65,8 +86,22 @@ def test_a_question_of_its_own_is_what_was_asked(tmp_path: Path, media: Path) ->
 def test_several_images_turns_and_text_alone(tmp_path: Path, media: Path) -> None:
     turns = [{"question": "First?", "answer": "one"}, {"question": "Second?", "answer": "two"}]
     rows = [
-        {"id": "two", "image": ["a.jpg", "b.jpg"], "response": "two", "answer": "two", "turns": turns},
-        {"id": "text", "image": None, "num_tiles": 0, "width": 0, "response": "two", "answer": "two", "turns": turns},
+        {
+            "id": "two",
+            "image": ["a.jpg", "b.jpg"],
+            "response": "two",
+            "answer": "two",
+            "turns": turns,
+        },
+        {
+            "id": "text",
+            "image": None,
+            "num_tiles": 0,
+            "width": 0,
+            "response": "two",
+            "answer": "two",
+            "turns": turns,
+        },
         {"id": "bytes", "image": None, "response": "two", "answer": "two", "turns": turns},
     ]
     write_output(tmp_path / "out", ask(), rows, manifest=IMAGES, base=media)
@@ -93,7 +128,14 @@ def test_boxes_are_thousandths_of_the_upright_image(tmp_path: Path, media: Path)
     rows = [
         {"id": "boxes", "image": "a.jpg", "response": "…", "boxes": boxes, "found": found},
         {"id": "none", "image": "a.jpg", "response": "…", "boxes": [], "found": found[1:2]},
-        {"id": "no size", "image": "a.jpg", "response": "…", "boxes": boxes, "found": found, "width": None},
+        {
+            "id": "no size",
+            "image": "a.jpg",
+            "response": "…",
+            "boxes": boxes,
+            "found": found,
+            "width": None,
+        },
     ]
     write_output(tmp_path / "out", ground(("dog",)), rows, manifest=IMAGE, base=media)
     counts = exported(tmp_path / "out", tmp_path / "sft", "sft")
@@ -110,7 +152,11 @@ def test_a_row_that_no_job_would_write_costs_that_row(tmp_path: Path, media: Pat
     box = {"label": "dog", "x1": 1, "y1": 1, "x2": 2, "y2": 2}
     found = [{"phrase": "dog", "response": "…", "num_boxes": 1}]
     good = {"id": "good", "image": "a.jpg", "response": "…", "boxes": [box], "found": found}
-    rows = [good, good | {"id": "fewer", "boxes": []}, good | {"id": "null", "boxes": [box | {"x1": None}]}]
+    rows = [
+        good,
+        good | {"id": "fewer", "boxes": []},
+        good | {"id": "null", "boxes": [box | {"x1": None}]},
+    ]
     write_output(tmp_path / "out", ground(("dog",)), rows, manifest=IMAGE, base=media)
     counts = exported(tmp_path / "out", tmp_path / "sft", "sft")
     assert [item["id"] for item in items(tmp_path / "sft")] == ["good"]
@@ -120,7 +166,14 @@ def test_a_row_that_no_job_would_write_costs_that_row(tmp_path: Path, media: Pat
 def test_lines_of_ocr_with_boxes(tmp_path: Path, media: Path) -> None:
     boxes = [{"label": text, "x1": 0, "y1": 0, "x2": 320, "y2": 48} for text in ("one", "two")]
     rows = [{"id": "a", "image": "a.jpg", "response": "…", "text": "one\ntwo", "boxes": boxes}]
-    write_output(tmp_path / "out", ocr("boxes"), rows, manifest=IMAGE, base=media, settings={"ocr_format": "boxes"})
+    write_output(
+        tmp_path / "out",
+        ocr("boxes"),
+        rows,
+        manifest=IMAGE,
+        base=media,
+        settings={"ocr_format": "boxes"},
+    )
     exported(tmp_path / "out", tmp_path / "sft", "sft")
     (item,) = items(tmp_path / "sft")
     assert item["conversations"][1]["value"] == (
@@ -132,7 +185,9 @@ def test_several_tasks_are_turns_of_one_conversation(tmp_path: Path, media: Path
     task = several([caption(), ocr()])
     rows = [{"id": "a", "image": "a.jpg", "response": "…", "caption": "a sign", "text": "STOP"}]
     rows.append({"id": "b", "image": "b.jpg", "response": "…", "caption": "a dog", "text": ""})
-    write_output(tmp_path / "out", task, rows, manifest=IMAGE, base=media, settings={"tasks": "caption,ocr"})
+    write_output(
+        tmp_path / "out", task, rows, manifest=IMAGE, base=media, settings={"tasks": "caption,ocr"}
+    )
     exported(tmp_path / "out", tmp_path / "sft", "sft")
     both, single = items(tmp_path / "sft")
     assert [turn["value"] for turn in both["conversations"]] == [
@@ -144,13 +199,26 @@ def test_several_tasks_are_turns_of_one_conversation(tmp_path: Path, media: Path
 def test_videos_and_clips(tmp_path: Path, media: Path) -> None:
     video = pa.schema([("video", pa.string())])
     rows = [{"id": "v", "video": "c.mp4", "response": "x", "caption": "a film", "num_frames": 8}]
-    write_output(tmp_path / "out", caption(media_kind="video"), rows, manifest=video, kind="video", base=media)
+    write_output(
+        tmp_path / "out",
+        caption(media_kind="video"),
+        rows,
+        manifest=video,
+        kind="video",
+        base=media,
+    )
     exported(tmp_path / "out", tmp_path / "sft", "sft")
     (item,) = items(tmp_path / "sft")
     assert item["video"] == "c.mp4"
     clip = rows[0] | {"id": "v#clip=1", "parent": "v", "clip_start": 1.5, "clip_end": 4.0}
     write_output(
-        tmp_path / "clips", caption(media_kind="video"), [clip], manifest=video, kind="video", explodes=True, base=media
+        tmp_path / "clips",
+        caption(media_kind="video"),
+        [clip],
+        manifest=video,
+        kind="video",
+        explodes=True,
+        base=media,
     )
     exported(tmp_path / "clips", tmp_path / "sft2", "sft")
     (item,) = items(tmp_path / "sft2")
@@ -158,8 +226,15 @@ def test_videos_and_clips(tmp_path: Path, media: Path) -> None:
 
 
 def test_media_that_the_loader_cannot_open_are_left_out(tmp_path: Path, media: Path) -> None:
-    places = {"relative": "a.jpg", "below": f"{media}/b.jpg", "url": "https://example.org/a.jpg", "s3": "s3://b/a.jpg"}
-    rows = [{"id": name, "image": uri, "response": "x", "caption": "x"} for name, uri in places.items()]
+    places = {
+        "relative": "a.jpg",
+        "below": f"{media}/b.jpg",
+        "url": "https://example.org/a.jpg",
+        "s3": "s3://b/a.jpg",
+    }
+    rows = [
+        {"id": name, "image": uri, "response": "x", "caption": "x"} for name, uri in places.items()
+    ]
     write_output(tmp_path / "out", caption(), rows, manifest=IMAGE, base=media)
     counts = exported(tmp_path / "out", tmp_path / "sft", "sft")
     assert [item["image"] for item in items(tmp_path / "sft")] == ["a.jpg", "b.jpg"]
@@ -175,9 +250,24 @@ def test_media_on_s3_have_whole_addresses_and_no_root(tmp_path: Path) -> None:
 
 
 def test_pages_have_no_image_file(tmp_path: Path, media: Path) -> None:
-    row = {"id": "d#page=1", "parent": "d", "page": 1, "document": "d.pdf", "response": "x", "text": "x"}
+    row = {
+        "id": "d#page=1",
+        "parent": "d",
+        "page": 1,
+        "document": "d.pdf",
+        "response": "x",
+        "text": "x",
+    }
     document = pa.schema([("document", pa.string())])
-    write_output(tmp_path / "out", ocr(), [row], manifest=document, kind="document", explodes=True, base=media)
+    write_output(
+        tmp_path / "out",
+        ocr(),
+        [row],
+        manifest=document,
+        kind="document",
+        explodes=True,
+        base=media,
+    )
     counts = exported(tmp_path / "out", tmp_path / "sft", "sft")
     assert counts.left_out == {"document_page": 1}
     assert load_meta(tmp_path / "sft" / "meta.json") == {}
@@ -185,7 +275,9 @@ def test_pages_have_no_image_file(tmp_path: Path, media: Path) -> None:
 
 def test_columns_are_kept_beside_the_conversation(tmp_path: Path, media: Path) -> None:
     manifest = pa.schema([("image", pa.string()), ("licence", pa.string()), ("rank", pa.int64())])
-    rows = [{"id": "a", "image": "a.jpg", "licence": "CC0", "rank": 3, "response": "x", "caption": "x"}]
+    rows = [
+        {"id": "a", "image": "a.jpg", "licence": "CC0", "rank": 3, "response": "x", "caption": "x"}
+    ]
     write_output(tmp_path / "out", caption(), rows, manifest=manifest, base=media)
     exported(tmp_path / "out", tmp_path / "sft", "sft", columns="licence,rank")
     (item,) = items(tmp_path / "sft")
@@ -195,7 +287,10 @@ def test_columns_are_kept_beside_the_conversation(tmp_path: Path, media: Path) -
 def test_copies_of_the_media_stand_in_the_export(tmp_path: Path, media: Path) -> None:
     (media / "a.jpg").write_bytes(b"\xff\xd8\xff one")
     (media / "b.jpg").write_bytes(b"\xff\xd8\xff one")  # the same picture
-    rows = [{"id": name, "image": f"{name}.jpg", "response": "x", "caption": "x"} for name in ("a", "b", "gone")]
+    rows = [
+        {"id": name, "image": f"{name}.jpg", "response": "x", "caption": "x"}
+        for name in ("a", "b", "gone")
+    ]
     write_output(tmp_path / "out", caption(), rows, manifest=IMAGE, base=media)
     counts = exported(tmp_path / "out", tmp_path / "sft", "sft", media="copy")
     assert counts.left_out == {"fetch_not_found": 1}
@@ -214,7 +309,9 @@ def test_copies_of_the_media_stand_in_the_export(tmp_path: Path, media: Path) ->
         ("webdataset", "media", "reference"),
     ],
 )
-def test_options_without_effect_are_refused(tmp_path: Path, media: Path, to: str, option: str, value: object) -> None:
+def test_options_without_effect_are_refused(
+    tmp_path: Path, media: Path, to: str, option: str, value: object
+) -> None:
     rows = [{"id": "a", "image": "a.jpg", "response": "x", "boxes": []}]
     write_output(tmp_path / "out", ground(detect=True), rows, manifest=IMAGE, base=media)
     with pytest.raises(ConfigurationError, match="has no effect"):

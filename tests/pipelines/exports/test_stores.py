@@ -26,14 +26,20 @@ IMAGE = pa.schema([("image", pa.string())])
 
 @pytest.fixture(scope="module")
 def s3_address() -> Iterator[str]:
-    with object_store_process() as address:  # the libraries of tables wait for it with Python's lock held
+    # the libraries of tables wait for it with Python's lock held
+    with object_store_process() as address:
         yield address
 
 
 @pytest.fixture
 def source(bucket: str) -> str:
-    rows = [{"id": f"row{number}", "image": "a.jpg", "response": "x", "caption": "x"} for number in range(5)]
-    write_output(f"{bucket}/out", caption(), rows, manifest=IMAGE, base="s3://outputs/media", rows_per_file=2)
+    rows = [
+        {"id": f"row{number}", "image": "a.jpg", "response": "x", "caption": "x"}
+        for number in range(5)
+    ]
+    write_output(
+        f"{bucket}/out", caption(), rows, manifest=IMAGE, base="s3://outputs/media", rows_per_file=2
+    )
     return f"{bucket}/out"
 
 
@@ -56,7 +62,9 @@ def test_files(source: str, bucket: str) -> None:
     assert lines[4]["image"] == "s3://outputs/media/a.jpg"
 
 
-def test_media_are_fetched_from_the_bucket_of_the_input(source: str, bucket: str, s3_client: Any) -> None:
+def test_media_are_fetched_from_the_bucket_of_the_input(
+    source: str, bucket: str, s3_client: Any
+) -> None:
     s3_client.put_object(Bucket="outputs", Key="media/a.jpg", Body=b"\xff\xd8\xffjpeg")
     assert exported(source, f"{bucket}/web", "webdataset").rows_out == 5
     assert names(f"{bucket}/web") == ["export.json", "train-000000.tar"]

@@ -1,4 +1,5 @@
-"""Tables are read back by their own libraries: a commit for each run, each id once, nothing on a repetition."""
+"""Tables are read back by their own libraries: a commit for each run, each id once, nothing on a
+repetition."""
 
 from __future__ import annotations
 
@@ -34,7 +35,9 @@ def rows(first: int, last: int, phrase: str = "dog") -> list[dict[str, Any]]:
     box = {"label": phrase, "x1": 1, "y1": 2, "x2": 3, "y2": 4}
     found = [{"phrase": phrase, "response": "…", "num_boxes": 1}]
     values = {"response": "…", "boxes": [box], "found": found}
-    return [{"id": f"row{number}", "image": f"{number}.jpg", **values} for number in range(first, last)]
+    return [
+        {"id": f"row{number}", "image": f"{number}.jpg", **values} for number in range(first, last)
+    ]
 
 
 def iceberg(folder: Path) -> StaticTable:
@@ -67,12 +70,17 @@ def source(tmp_path: Path) -> Path:
 
 
 def refreshed(source: Path) -> None:
-    """Another run answers two units again, and three new ones; the old rows are gone, as after --refresh changed."""
+    """Another run answers two units again, and three new ones; the old rows are gone, as after
+    --refresh changed."""
     for path in sorted((source / RESULTS).iterdir()):
         table = pq.read_table(path)
-        left = table.filter(pa.array([one not in ("row1", "row3") for one in table["id"].to_pylist()]))
+        left = table.filter(
+            pa.array([one not in ("row1", "row3") for one in table["id"].to_pylist()])
+        )
         pq.write_table(left, path)
-    again = [row for row in rows(0, 8, "cat") if row["id"] in ("row1", "row3", "row5", "row6", "row7")]
+    again = [
+        row for row in rows(0, 8, "cat") if row["id"] in ("row1", "row3", "row5", "row6", "row7")
+    ]
     write_output(source, ground(("dog",)), again, manifest=IMAGE, run=2)
 
 
@@ -122,7 +130,9 @@ def test_a_repeated_export_commits_nothing(source: Path, tmp_path: Path, to: str
 
 
 @pytest.mark.parametrize("to", TABLES)
-def test_rows_of_a_later_run_are_added_and_replace_those_of_the_same_id(source: Path, tmp_path: Path, to: str) -> None:
+def test_rows_of_a_later_run_are_added_and_replace_those_of_the_same_id(
+    source: Path, tmp_path: Path, to: str
+) -> None:
     exported(source, tmp_path / "table", to)
     refreshed(source)
     counts = exported(source, tmp_path / "table", to)
@@ -143,7 +153,9 @@ def test_a_compacted_output_exports_the_same_rows(source: Path, tmp_path: Path, 
     assert compact(OutputFolder(str(source)), 1 << 30).after == 1
     counts = exported(source, tmp_path / "to", to)
     assert read(tmp_path / "to", to) == before
-    assert counts.rows_out == len(OutputFolder(str(source)).read_table(OutputFolder(str(source)).files(RESULTS)[0]))
+    assert counts.rows_out == len(
+        OutputFolder(str(source)).read_table(OutputFolder(str(source)).files(RESULTS)[0])
+    )
 
 
 def test_commits_name_their_run(source: Path, tmp_path: Path) -> None:
@@ -155,7 +167,10 @@ def test_commits_name_their_run(source: Path, tmp_path: Path) -> None:
     assert delta == expected
     assert [one.summary["run_id"] for one in iceberg(tmp_path / "iceberg").snapshots()] == expected
     dataset = lance.dataset(str(tmp_path / "lance"))
-    told = [dataset.read_transaction(version["version"]).transaction_properties for version in dataset.versions()]
+    told = [
+        dataset.read_transaction(version["version"]).transaction_properties
+        for version in dataset.versions()
+    ]
     assert [one["run_id"] for one in told if one and "run_id" in one] == expected
 
 
@@ -172,7 +187,9 @@ def test_columns_splits_and_conditions(source: Path, tmp_path: Path, to: str) ->
 
 
 @pytest.mark.parametrize("to", TABLES)
-def test_a_killed_export_is_repeated(source: Path, tmp_path: Path, to: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_export_is_repeated(
+    source: Path, tmp_path: Path, to: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_output(source, ground(("dog",)), rows(5, 7), manifest=IMAGE, run=2)
     cls = FORMS[to].load()
     real, commits = cls.commit, iter(range(9))
@@ -191,7 +208,9 @@ def test_a_killed_export_is_repeated(source: Path, tmp_path: Path, to: str, monk
     assert len(read(tmp_path / "table", to)) == 7
 
 
-def test_a_table_of_a_catalog(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_of_a_catalog(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PYICEBERG_CATALOG__PROD__TYPE", "sql")
     monkeypatch.setenv("PYICEBERG_CATALOG__PROD__URI", f"sqlite:///{tmp_path}/catalog.db")
     monkeypatch.setattr("pyiceberg.catalog._ENV_CONFIG", Config())
@@ -205,10 +224,14 @@ def test_a_table_of_a_catalog(source: Path, tmp_path: Path, monkeypatch: pytest.
     refreshed(source)
     exported(source, tmp_path / "to", "iceberg", **given)
     table = load_catalog("prod").load_table("lab.captions")
-    assert sorted(table.scan().to_arrow()["id"].to_pylist()) == sorted(set(table.scan().to_arrow()["id"].to_pylist()))
+    assert sorted(table.scan().to_arrow()["id"].to_pylist()) == sorted(
+        set(table.scan().to_arrow()["id"].to_pylist())
+    )
     with pytest.raises(ConfigurationError, match="the catalog has this table at"):
         exported(source, tmp_path / "other", "iceberg", **given)
-    with pytest.raises(ConfigurationError, match=r"--catalog none:lab.captions: pyiceberg cannot open it"):
+    with pytest.raises(
+        ConfigurationError, match=r"--catalog none:lab.captions: pyiceberg cannot open it"
+    ):
         exported(source, tmp_path / "third", "iceberg", catalog="none:lab.captions")
     with pytest.raises(ConfigurationError, match=r"must be NAME:NAMESPACE.TABLE"):
         exported(source, tmp_path / "third", "iceberg", catalog="captions")
@@ -243,10 +266,14 @@ def test_duckdb_reads_what_a_table_has(source: Path, tmp_path: Path) -> None:
     dataset = DeltaTable(str(tmp_path / "table")).to_pyarrow_dataset()
     connection = duckdb.connect()
     connection.register("exported", dataset)
-    assert connection.sql("SELECT count(*), min(boxes[1].label) FROM exported").fetchall() == [(5, "dog")]
+    assert connection.sql("SELECT count(*), min(boxes[1].label) FROM exported").fetchall() == [
+        (5, "dog")
+    ]
 
 
-@pytest.mark.parametrize(("to", "module"), [("delta", "deltalake"), ("iceberg", "pyiceberg"), ("lance", "lance")])
+@pytest.mark.parametrize(
+    ("to", "module"), [("delta", "deltalake"), ("iceberg", "pyiceberg"), ("lance", "lance")]
+)
 def test_a_missing_library_is_named_with_its_extra(
     source: Path, tmp_path: Path, to: str, module: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -33,7 +33,12 @@ def rows(media: Path, *numbers: int) -> list[dict[str, Any]]:
     with Fetcher(ReadPolicy(str(media))) as fetcher:
         versions = fetcher.versions_now([f"{number}.jpg" for number in numbers])
     return [
-        {"id": f"a/row.{number}", "image": f"{number}.jpg", "response": "x", "caption": f"picture {number}"}
+        {
+            "id": f"a/row.{number}",
+            "image": f"{number}.jpg",
+            "response": "x",
+            "caption": f"picture {number}",
+        }
         | {"source_version": version}
         for number, version in zip(numbers, versions, strict=True)
     ]
@@ -58,11 +63,18 @@ def test_samples_hold_media_columns_and_the_answer(tmp_path: Path, media: Path) 
 
 def test_several_images_and_text_alone(tmp_path: Path, media: Path) -> None:
     said = {"response": "no", "answer": "no", "turns": [{"question": "?", "answer": "no"}]}
-    given = [{"id": "two", "image": ["0.jpg", "3.jpg"]}, {"id": "text", "image": None, "num_tiles": 0, "width": 0}]
+    given = [
+        {"id": "two", "image": ["0.jpg", "3.jpg"]},
+        {"id": "text", "image": None, "num_tiles": 0, "width": 0},
+    ]
     manifest = pa.schema([("image", pa.list_(pa.string()))])
-    write_output(tmp_path / "out", ask(), [row | said for row in given], manifest=manifest, base=media)
+    write_output(
+        tmp_path / "out", ask(), [row | said for row in given], manifest=manifest, base=media
+    )
     exported(tmp_path / "out", tmp_path / "web", "webdataset", columns="image")
-    two, text = webdataset.WebDataset(str(tmp_path / "web" / "train-000000.tar"), shardshuffle=False)
+    two, text = webdataset.WebDataset(
+        str(tmp_path / "web" / "train-000000.tar"), shardshuffle=False
+    )
     assert two["1.jpg"] == (media / "3.jpg").read_bytes()
     assert {name for name in text if not name.startswith("_")} == {"json", "txt"}
     assert text["json"] == b'{"id":"text","image":null}'
@@ -80,7 +92,9 @@ def test_media_that_changed_or_may_not_be_read_are_left_out(tmp_path: Path, medi
     assert counts.rows_out == 13
 
 
-def test_a_full_shard_ends_and_the_same_rows_give_the_same_bytes(tmp_path: Path, media: Path) -> None:
+def test_a_full_shard_ends_and_the_same_rows_give_the_same_bytes(
+    tmp_path: Path, media: Path
+) -> None:
     for number in range(6):
         (media / f"{number}.jpg").write_bytes(JPEG + bytes([number]) * 400_000)
     write_output(tmp_path / "out", caption(), rows(media, *range(6)), manifest=IMAGE, base=media)
@@ -104,9 +118,18 @@ def test_a_job_reads_the_shards_as_its_input(tmp_path: Path, media: Path) -> Non
 
 
 @pytest.mark.slow
-def test_nodes_of_a_cluster_write_the_same_shards(tmp_path: Path, media: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nodes_of_a_cluster_write_the_same_shards(
+    tmp_path: Path, media: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("pipelines.exports.webdataset.PART_BYTES", 1)
-    write_output(tmp_path / "out", caption(), rows(media, *range(6)), manifest=IMAGE, base=media, rows_per_file=1)
+    write_output(
+        tmp_path / "out",
+        caption(),
+        rows(media, *range(6)),
+        manifest=IMAGE,
+        base=media,
+        rows_per_file=1,
+    )
     exported(tmp_path / "out", tmp_path / "here" / "web", "webdataset")
     exported(tmp_path / "out", tmp_path / "there" / "web", "webdataset", ray_address="local")
     assert tree(tmp_path / "here" / "web") == tree(tmp_path / "there" / "web")

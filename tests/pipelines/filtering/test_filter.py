@@ -1,4 +1,5 @@
-"""Verdicts over an output: what each rule finds, which verdict wins, and that every unit has exactly one."""
+"""Verdicts over an output: what each rule finds, which verdict wins, and that every unit has
+exactly one."""
 
 from __future__ import annotations
 
@@ -20,7 +21,10 @@ from pipelines.filtering import duplicates
 from pipelines.output.folder import RESULTS, OutputFolder
 from pipelines.output.reviews import ReviewSession
 
-LONG = "A red bicycle leans against the wall of a small house, and a cat sleeps in the sun before the open door."
+LONG = (
+    "A red bicycle leans against the wall of a small house, and a cat sleeps in the sun before the"
+    " open door."
+)
 
 
 def write(folder: Path, rows: list[dict[str, Any]], name: str = "a") -> str:
@@ -28,12 +32,19 @@ def write(folder: Path, rows: list[dict[str, Any]], name: str = "a") -> str:
     return str(folder)
 
 
-def judge(tmp_path: Path, rows: list[dict[str, Any]], *rules: dict[str, Any], **options: Any) -> dict[str, dict]:
+def judge(
+    tmp_path: Path, rows: list[dict[str, Any]], *rules: dict[str, Any], **options: Any
+) -> dict[str, dict]:
     """The verdicts by id."""
     source = write(tmp_path / "in", rows)
     (tmp_path / "rules.yaml").write_text(yaml.safe_dump({"rules": list(rules)}))
     filter_output(
-        FilterOptions(input=source, output=str(tmp_path / "out"), rules=str(tmp_path / "rules.yaml"), **options)
+        FilterOptions(
+            input=source,
+            output=str(tmp_path / "out"),
+            rules=str(tmp_path / "rules.yaml"),
+            **options,
+        )
     )
     return verdicts(tmp_path / "out")
 
@@ -66,21 +77,33 @@ class TestVerdicts:
             {"name": "even", "where": "score % 2 = 0", "verdict": "review"},
             {"name": "trusted", "where": "id = '0'", "verdict": "keep"},
         )
-        assert (found["0"]["verdict"], found["0"]["reasons"]) == ("keep", ["low", "even", "trusted"])
+        assert (found["0"]["verdict"], found["0"]["reasons"]) == (
+            "keep",
+            ["low", "even", "trusted"],
+        )
         assert (found["2"]["verdict"], found["2"]["reasons"]) == ("drop", ["low", "even"])
         assert (found["3"]["verdict"], found["3"]["reasons"]) == ("drop", ["low"])
         assert (found["8"]["verdict"], found["8"]["reasons"]) == ("review", ["even"])
         assert (found["9"]["verdict"], found["9"]["reasons"]) == ("keep", [])
 
-    def test_a_condition_that_fails_on_a_row_does_not_hold_for_it_and_is_counted(self, tmp_path: Path) -> None:
+    def test_a_condition_that_fails_on_a_row_does_not_hold_for_it_and_is_counted(
+        self, tmp_path: Path
+    ) -> None:
         rows = [{"id": "a", "n": "7"}, {"id": "b", "n": "seven"}, {"id": "c", "n": None}]
-        found = judge(tmp_path, rows, {"name": "low", "where": "CAST(n AS INT) < 8", "verdict": "drop"})
+        found = judge(
+            tmp_path, rows, {"name": "low", "where": "CAST(n AS INT) < 8", "verdict": "drop"}
+        )
         assert [found[unit]["verdict"] for unit in "abc"] == ["drop", "keep", "keep"]
         (record,) = (tmp_path / "out" / "_runs").glob("*/run.json")
         assert json.loads(record.read_text())["rules"][0]["not_evaluated"] == 2
 
     def test_the_report_counts_what_a_rule_took_alone_and_with_others(self, tmp_path: Path) -> None:
-        judge(tmp_path, self.ROWS, {"name": "low", "where": "score < 5"}, {"name": "lower", "where": "score < 2"})
+        judge(
+            tmp_path,
+            self.ROWS,
+            {"name": "low", "where": "score < 5"},
+            {"name": "lower", "where": "score < 2"},
+        )
         (path,) = (tmp_path / "out" / "_runs").glob("*/run.json")
         record = json.loads(path.read_text())
         assert [(rule["name"], rule["held"], rule["alone"]) for rule in record["rules"]] == [
@@ -108,11 +131,20 @@ class TestVerdicts:
         assert [found[unit]["verdict"] for unit in "012"] == ["drop", "review", "keep"]
 
     @settings(max_examples=8, deadline=None)
-    @given(st.lists(st.tuples(st.integers(0, 9), st.sampled_from(["keep", "review", "drop"])), min_size=1, max_size=5))
+    @given(
+        st.lists(
+            st.tuples(st.integers(0, 9), st.sampled_from(["keep", "review", "drop"])),
+            min_size=1,
+            max_size=5,
+        )
+    )
     def test_every_unit_has_the_verdict_that_the_rules_say(
         self, tmp_path_factory: pytest.TempPathFactory, limits: list[tuple[int, str]]
     ) -> None:
-        rules = [{"name": str(i), "where": f"score < {n}", "verdict": v} for i, (n, v) in enumerate(limits)]
+        rules = [
+            {"name": str(i), "where": f"score < {n}", "verdict": v}
+            for i, (n, v) in enumerate(limits)
+        ]
         found = judge(tmp_path_factory.mktemp("filter"), self.ROWS, *rules)
         for row in self.ROWS:
             asked = {verdict for limit, verdict in limits if row["score"] < limit}
@@ -130,14 +162,18 @@ class TestTextRules:
 
     def test_limits_as_percentiles(self, tmp_path: Path) -> None:
         rows = texts(*("x" * length for length in range(1, 101)))
-        found = held(tmp_path, rows, {"rule": "length", "below_percentile": 5, "above_percentile": 95})
+        found = held(
+            tmp_path, rows, {"rule": "length", "below_percentile": 5, "above_percentile": 95}
+        )
         assert found == {"0", "1", "2", "3", "4", "95", "96", "97", "98", "99"}
 
     def test_lines_and_word_runs_that_come_again(self, tmp_path: Path) -> None:
         lines = "first\nsecond\n\nfirst\nfirst\nthird"
         rows = texts(lines, LONG, "short\nshort", " ".join(["the same five words again"] * 4))
         assert held(tmp_path / "a", rows, {"rule": "duplicate_lines", "above": 0.3}) == {"0"}
-        assert held(tmp_path / "b", rows, {"rule": "duplicate_ngrams", "n": 3, "above": 0.5}) == {"3"}
+        assert held(tmp_path / "b", rows, {"rule": "duplicate_ngrams", "n": 3, "above": 0.5}) == {
+            "3"
+        }
 
     def test_a_long_sentence(self, tmp_path: Path) -> None:
         rows = texts("Short. " * 100, "x" * 300, "短句。" * 100)
@@ -148,9 +184,13 @@ class TestTextRules:
         assert held(tmp_path, rows, {"rule": "repetition"}) == {"1"}
 
     def test_languages(self, tmp_path: Path) -> None:
-        german = "Ein rotes Fahrrad lehnt an der Wand eines kleinen Hauses, und eine Katze schläft davor."
+        german = (
+            "Ein rotes Fahrrad lehnt an der Wand eines kleinen Hauses, und eine Katze schläft"
+            " davor."
+        )
         chinese = "一辆红色的自行车靠在一座小房子的墙上，一只猫在敞开的门前的阳光下睡觉。"
-        table = "\n".join(f"| {number} | {number**2} | x{number}y |" for number in range(20))  # in no language
+        # in no language
+        table = "\n".join(f"| {number} | {number**2} | x{number}y |" for number in range(20))
         rows = texts(LONG, german, chinese, "ok", None, table)
         assert held(tmp_path, rows, {"rule": "language", "allowed": ["en", "zh"]}) == {"1"}
 
@@ -171,7 +211,12 @@ class TestTextRules:
         ],
     )
     def test_refusals(self, tmp_path: Path, answer: str) -> None:
-        sound = ["A sign says sorry, we are closed.", "She cannot see the dog.", "The robot is sorry.", LONG]
+        sound = [
+            "A sign says sorry, we are closed.",
+            "She cannot see the dog.",
+            "The robot is sorry.",
+            LONG,
+        ]
         sound += [
             "A label says: no pets. The page is unfortunately torn.",
             "The guidelines of the club hang on the wall.",
@@ -180,12 +225,17 @@ class TestTextRules:
         assert held(tmp_path, texts(answer, *sound), {"rule": "refusal"}) == {"0"}
 
     def test_finish_reasons(self, tmp_path: Path) -> None:
-        rows = [{"id": reason, "finish_reason": reason} for reason in ("stop", "length", "repetition")]
+        rows = [
+            {"id": reason, "finish_reason": reason} for reason in ("stop", "length", "repetition")
+        ]
         assert held(tmp_path, rows, {"rule": "finish_reason"}) == {"length", "repetition"}
 
     def test_boxes_off_the_picture(self, tmp_path: Path) -> None:
         def row(name: str, *boxes: tuple[float, float, float, float]) -> dict[str, Any]:
-            found = [dict(zip(("label", "x1", "y1", "x2", "y2"), ("dog", *box), strict=True)) for box in boxes]
+            found = [
+                dict(zip(("label", "x1", "y1", "x2", "y2"), ("dog", *box), strict=True))
+                for box in boxes
+            ]
             return {"id": name, "width": 100, "height": 50, "boxes": found}
 
         rows = [
@@ -200,12 +250,17 @@ class TestTextRules:
 
 class TestDuplicates:
     def test_equal_texts_but_for_case_and_blanks(self, tmp_path: Path) -> None:
-        found = judge(tmp_path, texts("A cat.", "a  CAT. ", "A dog.", None, None), {"rule": "duplicates"})
+        found = judge(
+            tmp_path, texts("A cat.", "a  CAT. ", "A dog.", None, None), {"rule": "duplicates"}
+        )
         assert found["1"]["duplicate_of"] == "0"
         assert [found[unit]["reasons"] for unit in "01234"] == [[], ["duplicates"], [], [], []]
 
     def test_the_best_is_kept_and_a_dropped_unit_is_no_original(self, tmp_path: Path) -> None:
-        rows = [{"id": str(i), "caption": "same", "score": score} for i, score in enumerate((9, 4, 7, 8))]
+        rows = [
+            {"id": str(i), "caption": "same", "score": score}
+            for i, score in enumerate((9, 4, 7, 8))
+        ]
         found = judge(
             tmp_path,
             rows,
@@ -218,11 +273,20 @@ class TestDuplicates:
 
     def test_pictures_with_near_hashes(self, tmp_path: Path) -> None:
         base = 0x0123456789ABCDEF
-        hashes = [base, base ^ 0b1011, base ^ (1 << 63 | 1 << 40 | 1 << 20 | 1), base ^ 0b11111, 0, base]
+        hashes = [
+            base,
+            base ^ 0b1011,
+            base ^ (1 << 63 | 1 << 40 | 1 << 20 | 1),
+            base ^ 0b11111,
+            0,
+            base,
+        ]
         rows = [{"id": str(i), "image_phash": f"{value:016x}"} for i, value in enumerate(hashes)]
         rows += [{"id": "none", "image_phash": None}, {"id": "odd", "image_phash": "zz"}]
         found = judge(tmp_path, rows, {"rule": "near_duplicate_images", "bits": 4})
-        assert {unit: row["duplicate_of"] for unit, row in found.items() if row["duplicate_of"]} == {
+        assert {
+            unit: row["duplicate_of"] for unit, row in found.items() if row["duplicate_of"]
+        } == {
             "1": "0",
             "2": "0",
             "5": "0",
@@ -235,10 +299,17 @@ class TestDuplicates:
     ) -> None:
         rng = random.Random(seed)
         bases = [rng.getrandbits(64) for _ in range(4)]
-        hashes = [rng.choice(bases) ^ sum(1 << rng.randrange(64) for _ in range(rng.randrange(6))) for _ in range(30)]
+        hashes = [
+            rng.choice(bases) ^ sum(1 << rng.randrange(64) for _ in range(rng.randrange(6)))
+            for _ in range(30)
+        ]
         hashes = [value & ((1 << 64) - 1) for value in hashes]
-        rows = [{"id": f"{i:02d}", "image_phash": f"{value:016x}"} for i, value in enumerate(hashes)]
-        found = judge(tmp_path_factory.mktemp("near"), rows, {"rule": "near_duplicate_images", "bits": bits})
+        rows = [
+            {"id": f"{i:02d}", "image_phash": f"{value:016x}"} for i, value in enumerate(hashes)
+        ]
+        found = judge(
+            tmp_path_factory.mktemp("near"), rows, {"rule": "near_duplicate_images", "bits": bits}
+        )
         kept: list[int] = []
         for i, value in enumerate(hashes):
             near = [k for k in kept if (hashes[k] ^ value).bit_count() <= bits]
@@ -250,18 +321,29 @@ class TestDuplicates:
         long = " ".join(f"word{i}" for i in range(80))
         rows = texts(long, long + " more", " ".join(f"other{i}" for i in range(80)), "", "猫" * 3)
         found = judge(tmp_path, rows, {"rule": "near_duplicate_texts", "verdict": "drop"})
-        assert {unit: row["duplicate_of"] for unit, row in found.items() if row["duplicate_of"]} == {"1": "0"}
+        assert {
+            unit: row["duplicate_of"] for unit, row in found.items() if row["duplicate_of"]
+        } == {"1": "0"}
 
     @pytest.mark.parametrize("exact", [True, False])
-    def test_near_vectors(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exact: bool) -> None:
+    def test_near_vectors(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exact: bool
+    ) -> None:
         """Also by the index that large outputs need."""
         if not exact:
             monkeypatch.setattr(duplicates, "EXACT_VECTORS", 0)
         vectors = np.random.default_rng(2).normal(size=(60, 16)).astype(np.float32)
         vectors[40], vectors[50] = 3 * vectors[5], vectors[5] + 0.01
-        rows = [{"id": f"{number:02d}", "vector": vector.tolist()} for number, vector in enumerate(vectors)]
-        found = judge(tmp_path, [*rows, {"id": "none", "vector": None}], {"rule": "near_duplicate_vectors"})
-        assert {unit: row["duplicate_of"] for unit, row in found.items() if row["duplicate_of"]} == {
+        rows = [
+            {"id": f"{number:02d}", "vector": vector.tolist()}
+            for number, vector in enumerate(vectors)
+        ]
+        found = judge(
+            tmp_path, [*rows, {"id": "none", "vector": None}], {"rule": "near_duplicate_vectors"}
+        )
+        assert {
+            unit: row["duplicate_of"] for unit, row in found.items() if row["duplicate_of"]
+        } == {
             "40": "05",
             "50": "05",
         }
@@ -273,7 +355,10 @@ class TestCard:
         record = filter_output(FilterOptions(input=source, output=str(tmp_path / "out")))
         found = verdicts(tmp_path / "out")
         assert [found[unit]["verdict"] for unit in "012"] == ["keep", "drop", "review"]
-        assert "rule low quality score is left out: the output has no column quality.score" in record["notices"]
+        assert (
+            "rule low quality score is left out: the output has no column quality.score"
+            in record["notices"]
+        )
 
 
 class TestWhatIsWrong:
@@ -294,7 +379,9 @@ class TestWhatIsWrong:
             ({"name": "x"}, "either `where`"),
         ],
     )
-    def test_a_wrong_rule_is_named_and_nothing_is_written(self, tmp_path: Path, rule: dict, said: str) -> None:
+    def test_a_wrong_rule_is_named_and_nothing_is_written(
+        self, tmp_path: Path, rule: dict, said: str
+    ) -> None:
         with pytest.raises(ConfigurationError) as error:
             judge(tmp_path, [{"id": "a", "caption": "x", "score": 3}], rule)
         assert said in str(error.value)
@@ -306,16 +393,24 @@ class TestWhatIsWrong:
         assert "rule 1" in str(error.value)
         assert "rule 2" in str(error.value)
 
-    @pytest.mark.parametrize("text", ["", "rules: []", "- a", "rules: {a: b}", "rules: [", "rules: [3]"])
+    @pytest.mark.parametrize(
+        "text", ["", "rules: []", "- a", "rules: {a: b}", "rules: [", "rules: [3]"]
+    )
     def test_a_file_that_holds_no_rules(self, tmp_path: Path, text: str) -> None:
         (tmp_path / "r.yaml").write_text(text)
         source = write(tmp_path / "in", texts("x"))
         with pytest.raises(ConfigurationError, match="--rules"):
-            filter_output(FilterOptions(input=source, output=str(tmp_path / "out"), rules=str(tmp_path / "r.yaml")))
+            filter_output(
+                FilterOptions(
+                    input=source, output=str(tmp_path / "out"), rules=str(tmp_path / "r.yaml")
+                )
+            )
 
     def test_an_input_without_results(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigurationError, match="holds no results"):
-            filter_output(FilterOptions(input=str(tmp_path), output=str(tmp_path.parent / "verdicts")))
+            filter_output(
+                FilterOptions(input=str(tmp_path), output=str(tmp_path.parent / "verdicts"))
+            )
 
     def test_an_output_within_the_input(self, tmp_path: Path) -> None:
         source = write(tmp_path / "in", texts("x"))
@@ -332,15 +427,26 @@ class TestWhatIsWrong:
 
 
 class TestStores:
-    def test_outputs_in_one_store_are_joined_and_judged_there(self, bucket: str, tmp_path: Path) -> None:
+    def test_outputs_in_one_store_are_joined_and_judged_there(
+        self, bucket: str, tmp_path: Path
+    ) -> None:
         def put(name: str, rows: list[dict[str, Any]]) -> str:
-            OutputFolder(f"{bucket}/{name}").write_table(f"{RESULTS}/a.parquet", pa.Table.from_pylist(rows))
+            OutputFolder(f"{bucket}/{name}").write_table(
+                f"{RESULTS}/a.parquet", pa.Table.from_pylist(rows)
+            )
             return f"{bucket}/{name}"
 
-        source, scores = put("in", texts("a", "b")), put("scores", [{"id": "0", "score": 3}, {"id": "1", "score": 8}])
+        source, scores = (
+            put("in", texts("a", "b")),
+            put("scores", [{"id": "0", "score": 3}, {"id": "1", "score": 8}]),
+        )
         (tmp_path / "r.yaml").write_text("rules: [{name: low, where: score < 7, verdict: drop}]")
         rules = str(tmp_path / "r.yaml")
-        filter_output(FilterOptions(input=source, output=f"{bucket}/out", rules=rules, join=(f"scores={scores}",)))
+        filter_output(
+            FilterOptions(
+                input=source, output=f"{bucket}/out", rules=rules, join=(f"scores={scores}",)
+            )
+        )
         found = OutputFolder(f"{bucket}/out")
         rows = [row for name in found.files(RESULTS) for row in found.read_table(name).to_pylist()]
         assert {row["id"]: row["verdict"] for row in rows} == {"0": "drop", "1": "keep"}
@@ -359,7 +465,13 @@ class TestOtherTables:
             self.ROWS,
             {"name": "marked", "where": "review = 'bad'", "verdict": "drop"},
             {"name": "praised", "where": "reviews.review = 'good'", "verdict": "keep"},
-            {"name": "few", "rule": "value", "column": "reviewers", "below": 2, "verdict": "review"},
+            {
+                "name": "few",
+                "rule": "value",
+                "column": "reviewers",
+                "below": 2,
+                "verdict": "review",
+            },
         )
         assert [found[unit]["verdict"] for unit in "012"] == ["drop", "keep", "keep"]
         assert found["0"]["reasons"] == ["marked", "few"]
@@ -367,9 +479,14 @@ class TestOtherTables:
     def test_the_card_takes_scores_of_both_judges(self, tmp_path: Path) -> None:
         source = write(tmp_path / "in", self.ROWS)
         for name, scores in {"quality": [6, 7, 9], "repetition": [9, 2, 9]}.items():
-            write(tmp_path / name, [{"id": str(number), "score": score} for number, score in enumerate(scores)])
+            write(
+                tmp_path / name,
+                [{"id": str(number), "score": score} for number, score in enumerate(scores)],
+            )
         joined = tuple(f"{name}={tmp_path / name}" for name in ("quality", "repetition"))
-        record = filter_output(FilterOptions(input=source, output=str(tmp_path / "out"), join=joined))
+        record = filter_output(
+            FilterOptions(input=source, output=str(tmp_path / "out"), join=joined)
+        )
         found = verdicts(tmp_path / "out")
         assert {unit: row["reasons"] for unit, row in found.items()} == {
             "0": ["low quality score"],

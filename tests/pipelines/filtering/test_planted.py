@@ -1,4 +1,5 @@
-"""Units with planted faults through filter, review and export: what is found, and what the training data still has."""
+"""Units with planted faults through filter, review and export: what is found, and what the training
+data still has."""
 
 from __future__ import annotations
 
@@ -31,7 +32,9 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any
         "boxes_outside: wrong box",
     ],
 )
-def test_a_rule_finds_every_unit_with_its_fault(records: dict[str, dict[str, Any]], rule: str) -> None:
+def test_a_rule_finds_every_unit_with_its_fault(
+    records: dict[str, dict[str, Any]], rule: str
+) -> None:
     assert records[rule]["got"] == records[rule]["expected"] > 0
 
 
@@ -50,7 +53,14 @@ def test_a_review_keeps_every_sound_unit_and_leaves_only_what_no_rule_found(
 ) -> None:
     before, after = records["exported as it is"], records["exported after a review"]
     assert after["got"] == after["expected"] == before["got"]
-    found = {"loop", "duplicate lines", "long sentence", "cut answer", "other language", "wrong box"}
+    found = {
+        "loop",
+        "duplicate lines",
+        "long sentence",
+        "cut answer",
+        "other language",
+        "wrong box",
+    }
     assert found <= before["left"].keys()
     assert not found & after["left"].keys()
     assert after["ours"] < 0.4 * before["ours"]

@@ -1,4 +1,5 @@
-"""The ledger's promise: every unit is counted once, and one that was read and never written is named."""
+"""The ledger's promise: every unit is counted once, and one that was read and never written is
+named."""
 
 import pytest
 from hypothesis import given

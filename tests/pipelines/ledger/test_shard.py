@@ -1,4 +1,5 @@
-"""A unit belongs to one part of a job, whatever run asks, and the units of a file belong together."""
+"""A unit belongs to one part of a job, whatever run asks, and the units of a file belong
+together."""
 
 from __future__ import annotations
 
@@ -12,7 +13,9 @@ from hypothesis import strategies as st
 from internvl_ops.errors import ConfigurationError
 from pipelines.ledger.shard import RowSum, Shard, hashes, parse_shard
 
-IDS = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=12), min_size=1, max_size=20)
+IDS = st.lists(
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=12), min_size=1, max_size=20
+)
 
 
 @given(ids=IDS, of=st.integers(1, 40))
@@ -23,7 +26,12 @@ def test_every_row_is_in_one_part(ids: list[str], of: int) -> None:
 
 @given(parent=st.text("ab#=/é", max_size=6), of=st.integers(1, 40), number=st.integers(1, 10**6))
 def test_the_units_of_a_file_are_in_its_part(parent: str, of: int, number: int) -> None:
-    ids = [parent, f"{parent}#page={number}", f"{parent}#clip={number}", f"{parent}#page=2#page={number}"]
+    ids = [
+        parent,
+        f"{parent}#page={number}",
+        f"{parent}#clip={number}",
+        f"{parent}#page=2#page={number}",
+    ]
     for part in range(1, of + 1):
         assert len(set(Shard(part, of).own(pa.array(ids)).tolist())) == 1
 
@@ -45,7 +53,9 @@ def test_a_sum_does_not_depend_on_order_or_cuts(ids: list[str], cut: int) -> Non
     assert total([*ids, "one more"]) != total(ids)
 
 
-@pytest.mark.parametrize(("text", "shard"), [("3/16", Shard(3, 16)), (" 1 / 1 ", Shard(1, 1)), (None, None)])
+@pytest.mark.parametrize(
+    ("text", "shard"), [("3/16", Shard(3, 16)), (" 1 / 1 ", Shard(1, 1)), (None, None)]
+)
 def test_what_a_part_is_called(text: str | None, shard: Shard | None) -> None:
     assert parse_shard(text) == shard
 

@@ -1,4 +1,5 @@
-"""A file whose units are all done is skipped as a whole; the outcome is that of listing it again."""
+"""A file whose units are all done is skipped as a whole; the outcome is that of listing it
+again."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ from pipelines.ledger.finished import PartsOfFiles, unit_key
 from pipelines.ledger.ledger import RUN, SKIP, Counts, Ledger, State
 
 SIZES = {"a": 1, "b": 2, "c": 3, "d": 4}
-Row = tuple[str, int, State, bool]  # file, page, state, and whether its row tells the size of the file
+# file, page, state, and whether its row tells the size of the file
+Row = tuple[str, int, State, bool]
 
 rows_before = st.lists(
     st.builds(
@@ -28,7 +30,9 @@ def page_id(name: str, page: int) -> str:
     return f"{name}#page={page}"
 
 
-def night(before: list[Row], manifest: list[str], *, known: bool) -> tuple[list[str], list[int], Counts]:
+def night(
+    before: list[Row], manifest: list[str], *, known: bool
+) -> tuple[list[str], list[int], Counts]:
     """The pages that run, the answers to repeated rows, and the counts.
 
     Args:
@@ -57,7 +61,9 @@ def night(before: list[Row], manifest: list[str], *, known: bool) -> tuple[list[
 
 
 @given(before=rows_before, manifest=st.lists(st.sampled_from("abcd"), max_size=6))
-def test_it_comes_to_the_same_as_listing_every_file_again(before: list[Row], manifest: list[str]) -> None:
+def test_it_comes_to_the_same_as_listing_every_file_again(
+    before: list[Row], manifest: list[str]
+) -> None:
     assert night(before, manifest, known=True) == night(before, manifest, known=False)
 
 

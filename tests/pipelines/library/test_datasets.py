@@ -110,7 +110,12 @@ def test_blocks_stay_below_the_size_of_the_session(target: int | None, rows: int
 
 @pytest.mark.parametrize(
     ("uri", "kind"),
-    [("a.PDF", "document"), ("s3://b/a.mp4", "video"), ("https://h/a.jpg?x=.pdf", "image"), ("a", "image")],
+    [
+        ("a.PDF", "document"),
+        ("s3://b/a.mp4", "video"),
+        ("https://h/a.jpg?x=.pdf", "image"),
+        ("a", "image"),
+    ],
 )
 def test_a_path_tells_the_kind_of_its_media(uri: str, kind: str) -> None:
     assert media_kind_of_uri(uri) == kind

@@ -33,9 +33,20 @@ def test_flags_become_keywords(flags: str, keywords: str) -> None:
 
 
 def test_paths_and_lists_are_options_and_none_is_the_default() -> None:
-    given = {"input": Path("in"), "output": Path("out"), "model": "m", "allow": [Path("/a")], "limit": None}
+    given = {
+        "input": Path("in"),
+        "output": Path("out"),
+        "model": "m",
+        "allow": [Path("/a")],
+        "limit": None,
+    }
     options = options_from(job_options("caption"), given)
-    assert (options.input, options.output, options.allow, options.limit) == ("in", "out", ("/a",), None)
+    assert (options.input, options.output, options.allow, options.limit) == (
+        "in",
+        "out",
+        ("/a",),
+        None,
+    )
 
 
 @pytest.mark.parametrize(
@@ -48,7 +59,9 @@ def test_paths_and_lists_are_options_and_none_is_the_default() -> None:
         ({"model": "no-such-model"}, "model no-such-model"),
     ],
 )
-def test_what_is_wrong_with_a_run_is_said_before_ray_starts(tmp_path: Path, given: dict[str, Any], said: str) -> None:
+def test_what_is_wrong_with_a_run_is_said_before_ray_starts(
+    tmp_path: Path, given: dict[str, Any], said: str
+) -> None:
     with pytest.raises(internvl_batch.ConfigurationError) as error:
         internvl_batch.caption(IMAGES, tmp_path / "out", **{"model": NANO, **given})
     assert said in str(error.value)
@@ -67,5 +80,7 @@ def test_rows_take_no_output(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["limit", "where", "max_error_rate", "ray_address"])
 def test_options_of_a_run_are_refused_for_rows(name: str) -> None:
-    with pytest.raises(internvl_batch.ConfigurationError, match=f"^{name} is for calls that read a manifest"):
+    with pytest.raises(
+        internvl_batch.ConfigurationError, match=f"^{name} is for calls that read a manifest"
+    ):
         internvl_batch.caption([{"image": "a.png"}], model=NANO, **{name: 1})

@@ -1,4 +1,5 @@
-"""A preview in Python: text, boxes and a picture, shown in a notebook without any markup of the model."""
+"""A preview in Python: text, boxes and a picture, shown in a notebook without any markup of the
+model."""
 
 from __future__ import annotations
 
@@ -28,13 +29,17 @@ def collected(tmp_path: Path, task: internvl_batch.Task, engine: type = TalkingS
     picture, broken = tmp_path / "wide.png", tmp_path / "broken.png"
     Image.new("RGB", (900, 300), (200, 30, 30)).save(picture)
     broken.write_bytes(b"no image")
-    options = PreviewOptions.model_validate({"model": NANO, "inputs": [str(picture), str(broken)], "max_tiles": 3})
+    options = PreviewOptions.model_validate(
+        {"model": NANO, "inputs": [str(picture), str(broken)], "max_tiles": 3}
+    )
     collecting = Collecting(options, load_checkpoint(NANO), {"image": task}, engine)
     asyncio.run(collecting.run())
     return Answers(tuple(collecting.answers))
 
 
-def test_each_input_has_an_answer_or_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_input_has_an_answer_or_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     answers = collected(tmp_path, caption())
     assert len(answers) == 2
     assert (answers.text, answers.error) == ("4 tiles, seed 0", None)
@@ -52,7 +57,12 @@ def test_boxes_are_of_the_upright_original(tmp_path: Path) -> None:
 
 def test_a_notebook_shows_text_as_text() -> None:
     hostile = "<script>alert(1)</script>"
-    answers = Answers((Answer(hostile, text=hostile, boxes=(Box(hostile, 0, 0, 1, 1),)), Answer("x", error=hostile)))
+    answers = Answers(
+        (
+            Answer(hostile, text=hostile, boxes=(Box(hostile, 0, 0, 1, 1),)),
+            Answer("x", error=hostile),
+        )
+    )
     shown = answers._repr_html_()
     assert "<script" not in shown
     assert shown.count("&lt;script&gt;") == 4

@@ -1,4 +1,5 @@
-"""What a command makes of its options, as values that can be compared: sources, readers, prompts, engine, workers."""
+"""What a command makes of its options, as values that can be compared: sources, readers, prompts,
+engine, workers."""
 
 from __future__ import annotations
 
@@ -39,7 +40,9 @@ class Described:
 
     steps: tuple[Any, ...]
 
-    def map_batches_internal(self, stage: Any, *, fn_constructor_kwargs: dict[str, Any], **resources: Any) -> Described:
+    def map_batches_internal(
+        self, stage: Any, *, fn_constructor_kwargs: dict[str, Any], **resources: Any
+    ) -> Described:
         return Described((*self.steps, (stage, fn_constructor_kwargs, resources)))
 
 
@@ -54,7 +57,12 @@ class Built(Graph):
         return Described((*files.steps, ("explode", reader, self.workers.prepare_actors // 4)))
 
 
-def built(options_class: type, values: Mapping[str, Any], make_task: Callable[..., Task], make_plan: Any = None) -> Any:
+def built(
+    options_class: type,
+    values: Mapping[str, Any],
+    make_task: Callable[..., Task],
+    make_plan: Any = None,
+) -> Any:
     """All that a run is made of, after the checks of a job.
 
     Raises:
@@ -68,7 +76,17 @@ def built(options_class: type, values: Mapping[str, Any], make_task: Callable[..
     graph = Built(options, task, plan, checkpoint, workers, ledger, columns)
     joining = tuple(getattr(options, name) for name in ("documents", *JOINING))
     documents = joining if graph.makes_documents else None
-    return plain((graph.results(), workers, task, graph.answered, documents, notices(options, plan, checkpoint)), plan)
+    return plain(
+        (
+            graph.results(),
+            workers,
+            task,
+            graph.answered,
+            documents,
+            notices(options, plan, checkpoint),
+        ),
+        plan,
+    )
 
 
 def plain(value: Any, plan: SourcePlan | None = None, depth: int = 0) -> Any:
@@ -89,9 +107,15 @@ def plain(value: Any, plan: SourcePlan | None = None, depth: int = 0) -> Any:
         return _media(value, again, plan)
     if isinstance(value, types.FunctionType):
         held = [cell.cell_contents for cell in value.__closure__ or ()]
-        return value.__qualname__, again([one for one in held if one is not value]), again(value.__kwdefaults__)
+        return (
+            value.__qualname__,
+            again([one for one in held if one is not value]),
+            again(value.__kwdefaults__),
+        )
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return type(value).__name__, again({one.name: getattr(value, one.name) for one in dataclasses.fields(value)})
+        return type(value).__name__, again(
+            {one.name: getattr(value, one.name) for one in dataclasses.fields(value)}
+        )
     if isinstance(value, type | types.BuiltinFunctionType | types.MethodType | types.ModuleType):
         return getattr(value, "__qualname__", repr(value))
     return type(value).__name__, again(vars(value)) if hasattr(value, "__dict__") else repr(value)

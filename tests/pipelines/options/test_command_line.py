@@ -99,7 +99,9 @@ def test_help_is_grouped_and_complete(capsys):
     text = capsys.readouterr().out
     assert ended.value.code == 0
     assert [title for title in groups(JobOptions) if f"{title}:" not in text] == []
-    assert [name for name in JobOptions.model_fields if f"--{name.replace('_', '-')}" not in text] == []
+    assert [
+        name for name in JobOptions.model_fields if f"--{name.replace('_', '-')}" not in text
+    ] == []
 
 
 @pytest.mark.parametrize(
@@ -122,9 +124,13 @@ def test_errors_are_run_again_by_kind(words: list[str], meant: object) -> None:
 
 def test_a_kind_of_error_that_is_none_is_refused() -> None:
     with pytest.raises(
-        ConfigurationError, match=r"'corupt' is not a kind of error\. Allowed are all, .* mean corrupt\?"
+        ConfigurationError,
+        match=r"'corupt' is not a kind of error\. Allowed are all, .* mean corrupt\?",
     ):
-        build_options(JobOptions, {"input": "m", "output": "o", "model": "x", "retry-errors": "timeout,corupt"})
+        build_options(
+            JobOptions,
+            {"input": "m", "output": "o", "model": "x", "retry-errors": "timeout,corupt"},
+        )
 
 
 @pytest.mark.parametrize("command", [name for name, row in COMMANDS.items() if row.modes])
@@ -135,12 +141,18 @@ def test_help_says_what_is_true_on_a_terminal_of_80_columns(command, capsys, mon
         COMMANDS[command].execute(f"internvl-batch {command}", ["--help"])
     text = capsys.readouterr().out
     assert [line for line in text.splitlines() if len(line) > 80] == []
-    assert [wrong for wrong in ("(default: )", "(default: False)", "(default: None)") if wrong in text] == []
+    assert [
+        wrong for wrong in ("(default: )", "(default: False)", "(default: None)") if wrong in text
+    ] == []
     assert re.findall(r"\w-\n", text) == []  # a word that is broken
     flat = " ".join(text.split())
     for name, field in cls.model_fields.items():
         offered = name not in getattr(cls, "left_out", {})
-        if offered and isinstance(field.default, int | float) and not isinstance(field.default, bool):
+        if (
+            offered
+            and isinstance(field.default, int | float)
+            and not isinstance(field.default, bool)
+        ):
             assert f"--{name.replace('_', '-')} " in flat
             assert f"(default: {field.default})" in flat
     own = [title for title in groups(cls) if title not in groups(JobOptions)]
@@ -222,7 +234,9 @@ def test_relative_paths_in_a_job_that_was_submitted(monkeypatch):
     check_ray_job(options.model_copy(update={"output": "s3://b/out"}))
 
 
-@pytest.mark.parametrize(("engine", "names"), [("vllm", vllm_names), ("transformers", transformers_names)])
+@pytest.mark.parametrize(
+    ("engine", "names"), [("vllm", vllm_names), ("transformers", transformers_names)]
+)
 def test_names_of_engine_arguments(engine, names):
     known = names()
     assert {"vllm": "quantization", "transformers": "attn_implementation"}[engine] in known

@@ -17,7 +17,8 @@ Options = job_options("ask")
 NEEDED = "input: in.jsonl\noutput: out\nmodel: m\n"
 # Aliases of aliases: a few lines that stand for billions of values.
 LAUGHS = "engine-args:\n  a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
-    f"  {new}: &{new} [{', '.join([f'*{old}'] * 9)}]\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True)
+    f"  {new}: &{new} [{', '.join([f'*{old}'] * 9)}]\n"
+    for old, new in zip("abcdefgh", "bcdefghi", strict=True)
 )
 
 
@@ -115,7 +116,10 @@ def test_home_and_variables_in_paths(
         ("engine-args: {a: " + "[" * 2_000 + "]" * 2_000 + "}", ["nested too deep"]),
         (LAUGHS, ["more than 100,000 values"]),
         ("prompt: !env HOME", ["the tag !env is not read", "line 4"]),
-        ("engine-args: {a: !!python/name:os.system }", ["the tag !!python/name:os.system is not read"]),
+        (
+            "engine-args: {a: !!python/name:os.system }",
+            ["the tag !!python/name:os.system is not read"],
+        ),
         ("engine-args: {a: !!binary aGVsbG8=}", ["the tag !!binary is not read"]),
         ("engine-args: {a: .nan}", [".nan is no JSON value"]),
         ("engine-args: '{\"a\": Infinity}'", ["--engine-args", "Infinity is no JSON value"]),
@@ -144,8 +148,12 @@ def test_what_is_refused(tmp_path: Path, text: str, said: list[str]) -> None:
     assert "tuple" not in str(refused.value)
 
 
-@pytest.mark.parametrize("content", [b"\xff\xfe", b"- a\n- b\n", b"a: [", b"", b"a: 1\n---\nb: 2\n"])
-def test_a_file_that_holds_no_options(tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "content", [b"\xff\xfe", b"- a\n- b\n", b"a: [", b"", b"a: 1\n---\nb: 2\n"]
+)
+def test_a_file_that_holds_no_options(
+    tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "job.yaml").write_bytes(content)
     with pytest.raises(SystemExit) as ended:
         parse_options(Options, "A job.", ["--config", str(tmp_path / "job.yaml")])

@@ -1,4 +1,5 @@
-"""Every option of every command changes what a run is made of, or is refused or noted with the reason."""
+"""Every option of every command changes what a run is made of, or is refused or noted with the
+reason."""
 
 from __future__ import annotations
 
@@ -35,7 +36,10 @@ JOBS: dict[str, tuple[Callable[..., Task], Any]] = {
     "evaluate_model": (evaluation.make_evaluate, evaluation.plan_benchmark),
 }
 READS = {
-    **{f"{name}_dataset": (*row.media, *(["text"] if row.text_alone else [])) for name, row in tasks.TASKS.items()},
+    **{
+        f"{name}_dataset": (*row.media, *(["text"] if row.text_alone else []))
+        for name, row in tasks.TASKS.items()
+    },
     "annotate_dataset": ("image", "document", "video"),
     "embed_dataset": ("image", "document", "video"),
     "evaluate_model": ("image", "video"),
@@ -74,7 +78,8 @@ ACTS_LATER = {
     "completion_tokens": "tests/pipelines/commands/test_estimate.py",
     "sample_rows": "tests/pipelines/commands/test_estimate.py",
 }
-# What they ask for may hold already, and need not be refused then: most checkpoints are tiled always.
+# What they ask for may hold already, and need not be refused then: most checkpoints are tiled
+# always.
 MAY_HOLD = {"tiling"}
 # Words that look like options and are those of other programs.
 FOREIGN = {"--head", "--num-cpus", "--port", "--option"}
@@ -101,16 +106,30 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         kind: {**asked, kind: name, f"other_{kind}": f"b{name}"} for kind, name in media.items()
     }
     rows["text"] = asked
-    rows["evaluate_image"] = {"image": "a.png", "other_image": "b.png", "question": "?", "answers": ["a"], "key": "k"}
+    rows["evaluate_image"] = {
+        "image": "a.png",
+        "other_image": "b.png",
+        "question": "?",
+        "answers": ["a"],
+        "key": "k",
+    }
     rows["evaluate_video"] = {
-        **{"video": "a.mp4", "other_video": "b.mp4", "question": "?", "answer": "a", "candidates": ["a", "b"]},
+        **{
+            "video": "a.mp4",
+            "other_video": "b.mp4",
+            "question": "?",
+            "answer": "a",
+            "candidates": ["a", "b"],
+        },
         **{"key": "k", "question_type": "Action Sequence"},
     }
     for kind, row in rows.items():
         for number in (1, 2):
             (folder / f"{kind}{number}.jsonl").write_text(json.dumps(row) + "\n")
     (folder / "headless.csv").write_text("a.png,what,yes\n")
-    (folder / "annotations.json").write_text('{"annotations": [{"question_id": 1, "answers": [{"answer": "x"}]}]}')
+    (folder / "annotations.json").write_text(
+        '{"annotations": [{"question_id": 1, "answers": [{"answer": "x"}]}]}'
+    )
     (folder / "root").mkdir()
     (folder / "checkpoint").symlink_to(NANO)
     static = folder / "static"
@@ -126,7 +145,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def base(job: str, kind: str, folder: Path) -> dict[str, Any]:
     """The fewest options with which a job runs."""
     given = f"evaluate_{kind}" if job == "evaluate_model" else kind
-    values = {"input": str(folder / f"{given}1.jsonl"), "output": str(folder / "out"), "model": NANO}
+    values = {
+        "input": str(folder / f"{given}1.jsonl"),
+        "output": str(folder / "out"),
+        "model": NANO,
+    }
     if (name := job.removesuffix("_dataset")) in tasks.TASKS:
         values |= tasks.TASKS[name].examples[0].options  # those that a task cannot do without
     if job == "annotate_dataset" and kind == "video":
@@ -136,7 +159,9 @@ def base(job: str, kind: str, folder: Path) -> dict[str, Any]:
     return values
 
 
-def samples(cls: type[BaseModel], name: str, kind: str, values: Mapping[str, Any], folder: Path) -> list[Any]:
+def samples(
+    cls: type[BaseModel], name: str, kind: str, values: Mapping[str, Any], folder: Path
+) -> list[Any]:
     """Values of an option other than the one it has, as a user gives them."""
     given: dict[str, list[Any]] = {
         "input": [values["input"].replace("1.jsonl", "2.jsonl")] if "input" in values else [],
@@ -191,7 +216,8 @@ BESIDE: dict[str, list[dict[str, Any]]] = {
     "json_schema": [{"ocr_format": "json", "json_schema": '{"type": "array"}'}],
     "ocr_format": [{"json_schema": '{"type": "object"}'}],
     "columns": [
-        {"input": "headless.csv", "columns": f"image,question,{name}"} for name in ("other", "answers", "phrase")
+        {"input": "headless.csv", "columns": f"image,question,{name}"}
+        for name in ("other", "answers", "phrase")
     ],
     "blocks": [{"ocr_format": "markdown"}],
     "choices": [{"tasks": "caption,ask"}],
@@ -206,12 +232,17 @@ BESIDE: dict[str, list[dict[str, Any]]] = {
 }
 
 
-def cases(name: str, values: dict[str, Any], cls: type[BaseModel], folder: Path) -> Iterator[dict[str, Any]]:
+def cases(
+    name: str, values: dict[str, Any], cls: type[BaseModel], folder: Path
+) -> Iterator[dict[str, Any]]:
     """The options to compare with: the fewest, and with others beside them."""
     yield values
     for beside in BESIDE.get(name, ()):
         if set(beside) <= set(names_of(cls)):
-            placed = {key: str(folder / value) if key in ("model", "input") else value for key, value in beside.items()}
+            placed = {
+                key: str(folder / value) if key in ("model", "input") else value
+                for key, value in beside.items()
+            }
             yield values | placed
 
 
@@ -226,12 +257,18 @@ def outcome(
         after = build(values)
     except ConfigurationError as error:
         said = in_flags(str(error))
-        return ("refused" if flag(name) in said or f"--no-{flag(name)[2:]}" in said else "effect"), said
+        return (
+            "refused" if flag(name) in said or f"--no-{flag(name)[2:]}" in said else "effect"
+        ), said
     return ("nothing" if after == before else "effect"), ""
 
 
 def look(
-    cls: type[BaseModel], build: Callable[[Mapping[str, Any]], Any], values: dict[str, Any], kind: str, folder: Path
+    cls: type[BaseModel],
+    build: Callable[[Mapping[str, Any]], Any],
+    values: dict[str, Any],
+    kind: str,
+    folder: Path,
 ) -> dict[str, list[tuple[Any, Outcome, str]]]:
     """Each option's values with what became of them."""
     found: dict[str, list[tuple[Any, Outcome, str]]] = {}
@@ -285,8 +322,14 @@ def test_no_option_is_passed_over(job: str, kind: str, folder: Path) -> None:
 def test_what_a_plan_shows_may_be_given_again(job: str, kind: str, folder: Path) -> None:
     make_task, make_plan = JOBS[job]
     cls, values = options_of(job), base(job, kind, folder)
-    every = {name: value for name, value in safe_options(build_options(cls, values)).items() if name in names_of(cls)}
-    assert built(cls, values | every, make_task, make_plan) == built(cls, values, make_task, make_plan)
+    every = {
+        name: value
+        for name, value in safe_options(build_options(cls, values)).items()
+        if name in names_of(cls)
+    }
+    assert built(cls, values | every, make_task, make_plan) == built(
+        cls, values, make_task, make_plan
+    )
 
 
 @pytest.mark.parametrize("name", ACTS_LATER)
@@ -308,7 +351,12 @@ def preview_parts(values: Mapping[str, Any]) -> Any:
     made = preview.prepared_preview(options)()
     each = [plain(made.preparer_maker(uri)) for uri in options.inputs]
     tokenizer = made.generator_maker().keywords | {"tokenizer": None}
-    return each, plain(vars(made) | {"_tokenizer": None, "_options": None}), plain(tokenizer), options.drawings
+    return (
+        each,
+        plain(vars(made) | {"_tokenizer": None, "_options": None}),
+        plain(tokenizer),
+        options.drawings,
+    )
 
 
 @pytest.mark.parametrize("task", ["caption", "ocr", "ground", "ask"])
@@ -322,7 +370,12 @@ def test_the_preview_passes_no_option_over(task: str, kind: str, folder: Path) -
     values: dict[str, Any] = {"inputs": [str(folder / f"a.{suffix}")], "model": NANO, "task": task}
     values |= {"ground": {"phrase": ["a dog"]}, "ask": {"prompt": "What is it?"}}.get(task, {})
     found = look(preview.PreviewOptions, preview_parts, values, kind, folder)
-    idle = [(name, value) for name, tried in found.items() for value, became, _ in tried if became == "nothing"]
+    idle = [
+        (name, value)
+        for name, tried in found.items()
+        for value, became, _ in tried
+        if became == "nothing"
+    ]
     assert [one for one in idle if one[0] not in {"lora", *MAY_HOLD}] == []
 
 
@@ -340,7 +393,11 @@ def test_what_a_server_does_itself_is_refused(name: str, value: Any, folder: Pat
 
 @pytest.mark.parametrize(("job", "kind"), EVERY)
 def test_messages_name_options_that_the_command_has(job: str, kind: str, folder: Path) -> None:
-    known = {flag(name) for name in names_of(options_of(job))} | {f"--{mode}" for mode in MODES} | {"--config"}
+    known = (
+        {flag(name) for name in names_of(options_of(job))}
+        | {f"--{mode}" for mode in MODES}
+        | {"--config"}
+    )
     for tried in seen(job, kind, folder).values():
         for _, _, said in tried:
             words = re.findall(r"--[a-z][a-z-]*[a-z]", said)

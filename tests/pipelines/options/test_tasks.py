@@ -24,12 +24,18 @@ class TestEachTask:
         options = build_options(job_options(name), NEEDED)
         assert options.max_tiles == row.tiles
         assert options.input_needs.media_optional == row.text_alone
-        assert set(type(options).model_fields) == {*JobOptions.model_fields, *row.options.model_fields}
+        assert set(type(options).model_fields) == {
+            *JobOptions.model_fields,
+            *row.options.model_fields,
+        }
 
     def test_the_job_of_several_tasks_and_the_preview_know_it(self, name: str) -> None:
         assert set(TASKS[name].options.model_fields) <= set(AnnotateOptions.model_fields)
         assert re.search(rf"\b{name}\b", AnnotateOptions.model_fields["tasks"].description or "")
-        assert build_options(PreviewOptions, {"inputs": ["a.png"], "model": "m", "task": name}).task == name
+        assert (
+            build_options(PreviewOptions, {"inputs": ["a.png"], "model": "m", "task": name}).task
+            == name
+        )
 
     def test_an_option_of_its_own_is_told_from_one_that_no_job_has(self, name: str) -> None:
         for option in TASKS[name].options.model_fields:
@@ -43,7 +49,9 @@ class TestEachTask:
             if kind in row.media:
                 assert row.task(options, kind, columns).name == name
             else:
-                with pytest.raises(ConfigurationError, match=rf"The task {name} reads .*; the input has videos"):
+                with pytest.raises(
+                    ConfigurationError, match=rf"The task {name} reads .*; the input has videos"
+                ):
                     row.task(options, kind, columns)
 
 
@@ -56,5 +64,7 @@ def test_several_tasks_refuse_media_that_one_of_them_does_not_read() -> None:
 
 def test_a_task_that_no_row_names_is_refused_by_the_preview() -> None:
     options = build_options(PreviewOptions, {"inputs": [__file__], "model": "m", "task": "capton"})
-    with pytest.raises(ConfigurationError, match=r"--task capton: .* is no task.*Did you mean caption\?"):
+    with pytest.raises(
+        ConfigurationError, match=r"--task capton: .* is no task.*Did you mean caption\?"
+    ):
         prepared_preview(options)

@@ -29,7 +29,8 @@ LARGE = 1 << 30
 
 
 class MortalStore(OutputFolder):
-    """An output folder whose process dies right before or right after its n-th call of the store."""
+    """An output folder whose process dies right before or right after its n-th call of the
+    store."""
 
     def __init__(self, uri: str, killed_at: int | None = None, *, after: bool = False) -> None:
         super().__init__(uri)
@@ -91,7 +92,11 @@ def nights(folder: str, runs: list[Run]) -> list[str]:
 def everything(folder: str | Path) -> Counter[str]:
     """The rows of results as any reader finds them in the folder."""
     names = [str(path) for path in (Path(folder) / RESULTS).glob("*.parquet")]
-    return Counter(pa.dataset.dataset(names).to_table(columns=["id"])["id"].to_pylist()) if names else Counter()
+    return (
+        Counter(pa.dataset.dataset(names).to_table(columns=["id"])["id"].to_pylist())
+        if names
+        else Counter()
+    )
 
 
 @settings(max_examples=60, deadline=None)
@@ -101,7 +106,8 @@ def test_each_unit_keeps_its_row_wherever_a_compaction_dies(
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
         manifest = nights(folder, runs)
-        before, rows_before = observe(folder)  # a run that was killed may have left a result beside an older error
+        # a run that was killed may have left a result beside an older error
+        before, rows_before = observe(folder)
         with contextlib.suppress(Killed):
             compact(MortalStore(folder, killed_at, after=after), LARGE)
         state, rows = observe(folder)  # by a reader of this package, at any moment
@@ -127,7 +133,9 @@ def output(tmp_path: Path) -> OutputFolder:
     return OutputFolder(str(tmp_path))
 
 
-def test_every_step_dies_once(output: OutputFolder, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_every_step_dies_once(
+    output: OutputFolder, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     before, _ = observe(output.uri)
     died = 0
     for killed_at in range(500):
@@ -154,7 +162,9 @@ def test_rows_settings_and_writers_stay(output: OutputFolder) -> None:
     done = compact(output, LARGE)
     assert output.files(RESULTS) == [newest]
     assert output.read_table(newest).to_pylist() == rows
-    kept = {key: value for key, value in output.read_schema(newest).metadata.items() if key != b"merge"}
+    kept = {
+        key: value for key, value in output.read_schema(newest).metadata.items() if key != b"merge"
+    }
     assert kept == known.metadata
     assert output.writer(newest) == newest.partition("/")[2].rpartition("-")[0]
     assert (done.after, done.left) == (2, 0)
@@ -176,7 +186,9 @@ def test_what_does_not_belong_together_stays_apart(tmp_path: Path) -> None:
     one = write(1, pa.table({"id": ["b"]}), prompt="1")
     two = write(2, pa.table({"id": ["c"]}), prompt="2")  # other settings
     three = write(3, pa.table({"id": ["d"], "n": [1]}), prompt="2")  # other columns
-    large = write(4, pa.table({"id": [f"{n:064x}" for n in range(20_000)], "n": range(20_000)}), prompt="2")
+    large = write(
+        4, pa.table({"id": [f"{n:064x}" for n in range(20_000)], "n": range(20_000)}), prompt="2"
+    )
     five = write(5, pa.table({"id": ["e"], "n": [1]}), prompt="2")
     output.write_table(f"{RESULTS}/mine.parquet", pa.table({"id": ["f"], "n": [1]}))
     done = compact(output, 2 * output.size(large))
@@ -184,14 +196,21 @@ def test_what_does_not_belong_together_stays_apart(tmp_path: Path) -> None:
     assert (done.before, done.after, done.left) == (7, 6, 1)
 
 
-def test_full_files_have_several_row_groups_and_about_the_size_that_is_asked_for(tmp_path: Path) -> None:
+def test_full_files_have_several_row_groups_and_about_the_size_that_is_asked_for(
+    tmp_path: Path,
+) -> None:
     output = OutputFolder(str(tmp_path))
     for number in range(24):
         run = f"20260101T0000{number:02d}-abcdef"
         rows = pa.table(
-            {"id": [f"{number}.{n}" for n in range(100)], "text": [f"{n * number:040x}"[:40] for n in range(100)]}
+            {
+                "id": [f"{number}.{n}" for n in range(100)],
+                "text": [f"{n * number:040x}"[:40] for n in range(100)],
+            }
         )
-        output.write_table(f"{RESULTS}/{parquet_name(run, 0)}", rows.replace_schema_metadata(mark(run)))
+        output.write_table(
+            f"{RESULTS}/{parquet_name(run, 0)}", rows.replace_schema_metadata(mark(run))
+        )
     size = output.size(output.files(RESULTS)[0])
     compact(output, 10 * size)
     assert len(output.files(RESULTS)) == 3
@@ -201,7 +220,9 @@ def test_full_files_have_several_row_groups_and_about_the_size_that_is_asked_for
 def test_an_unfinished_overwrite_is_finished_first(tmp_path: Path) -> None:
     with pytest.raises(Killed):
         nights_then_killed(str(tmp_path))
-    with pytest.raises(ConfigurationError, match=r"began to replace everything here \(--overwrite\)"):
+    with pytest.raises(
+        ConfigurationError, match=r"began to replace everything here \(--overwrite\)"
+    ):
         compact(OutputFolder(str(tmp_path)), LARGE)
 
 

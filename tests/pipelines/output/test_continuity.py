@@ -1,4 +1,5 @@
-"""What one night writes and the next one writes reads as one table, or the next night is refused."""
+"""What one night writes and the next one writes reads as one table, or the next night is
+refused."""
 
 from __future__ import annotations
 
@@ -49,10 +50,18 @@ def night(folder: Path, number: int, values: list, type_: pa.DataType) -> None:
         ((["a"], pa.string()), (["b"], pa.string()), ["a", "b"]),
     ],
 )
-def test_a_type_that_fits_takes_the_older_one(tmp_path: Path, first: tuple, second: tuple, read: list) -> None:
+def test_a_type_that_fits_takes_the_older_one(
+    tmp_path: Path, first: tuple, second: tuple, read: list
+) -> None:
     night(tmp_path, 1, *first)
     night(tmp_path, 2, *second)
-    assert pd.read_parquet(tmp_path / "results")["n"].astype(object).where(lambda n: n.notna(), None).tolist() == read
+    assert (
+        pd.read_parquet(tmp_path / "results")["n"]
+        .astype(object)
+        .where(lambda n: n.notna(), None)
+        .tolist()
+        == read
+    )
     found = duckdb.sql(f"select n from '{tmp_path}/results/*.parquet' order by id").fetchall()
     assert [value for (value,) in found] == read
 
@@ -65,7 +74,10 @@ def test_a_type_that_fits_takes_the_older_one(tmp_path: Path, first: tuple, seco
         (([0.5], pa.float32()), ([1], pa.int64())),
         (([1], pa.int64()), ([1], pa.uint64())),
         (([1], pa.int64()), (["1"], pa.string())),
-        (([{"a": 1}], pa.struct([("a", pa.int64())])), ([{"b": 1}], pa.struct([("b", pa.int64())]))),
+        (
+            ([{"a": 1}], pa.struct([("a", pa.int64())])),
+            ([{"b": 1}], pa.struct([("b", pa.int64())])),
+        ),
         ((["a"], pa.string()), ([["a"]], pa.list_(pa.string()))),
     ],
 )
@@ -93,7 +105,9 @@ def test_one_that_does_not_is_refused_by_name(tmp_path: Path, first: tuple, seco
     ],
     ids=str,
 )
-def test_a_column_takes_another_type_where_no_value_is_lost(there: pa.DataType, now: pa.DataType, fits: bool) -> None:
+def test_a_column_takes_another_type_where_no_value_is_lost(
+    there: pa.DataType, now: pa.DataType, fits: bool
+) -> None:
     assert holds(there, now) == fits
 
 
@@ -105,14 +119,20 @@ class Nights:
         self.output = OutputFolder(str(folder / "out"))
 
     def options(self, rows: Sequence[dict[str, Any]] | pa.Table, **given: Any) -> JobOptions:
-        manifest = self.folder / f"{self.number}.{'parquet' if isinstance(rows, pa.Table) else 'jsonl'}"
+        manifest = (
+            self.folder / f"{self.number}.{'parquet' if isinstance(rows, pa.Table) else 'jsonl'}"
+        )
         if isinstance(rows, pa.Table):
             pq.write_table(rows, manifest)
         else:
-            manifest.write_text("".join(json.dumps({"image": "a.jpg", **one}) + "\n" for one in rows))
+            manifest.write_text(
+                "".join(json.dumps({"image": "a.jpg", **one}) + "\n" for one in rows)
+            )
         return JobOptions(input=str(manifest), output=self.output.uri, model="m", **given)
 
-    def run(self, rows: Sequence[dict[str, Any]] | pa.Table, *, fails: bool = False, **given: Any) -> None:
+    def run(
+        self, rows: Sequence[dict[str, Any]] | pa.Table, *, fails: bool = False, **given: Any
+    ) -> None:
         self.number += 1
         options = self.options(rows, **given)
         plan = plan_of(options)
@@ -128,21 +148,28 @@ class Nights:
         ) as writer:
             splits = pa.table({"split": range(len(plan.splits))})
             for table in read(splits, plan, columns.names, ledger, columns.carry(plan)):
-                answers = [row(one, kind="timeout" if fails else None) for one in table[c.ID].to_pylist()]
+                answers = [
+                    row(one, kind="timeout" if fails else None) for one in table[c.ID].to_pylist()
+                ]
                 finished = pa.Table.from_pylist(answers, FINISHED)
                 for field in FINISHED:
                     if field.name not in table.column_names or (fails and field.name == c.ERROR):
-                        table = c.with_columns(table, {field.name: finished[field.name].combine_chunks()}, FINISHED)
+                        table = c.with_columns(
+                            table, {field.name: finished[field.name].combine_chunks()}, FINISHED
+                        )
                 writer.add(table)
 
     def rows(self, folder: str = RESULTS) -> dict[str, dict[str, Any]]:
-        """Rows by id, from files that must be the same in names, order and types of their columns."""
+        """Rows by id, from files that must be the same in names, order and types of their
+        columns."""
         tables = [self.output.read_table(name) for name in self.output.files(folder)]
         first = tables[0].schema
         assert all(one.schema.equals(first) for one in tables)
         found = {one["id"]: one for table in tables for one in table.to_pylist()}
         assert len(pd.read_parquet(f"{self.output.root}/{folder}")) == len(found)
-        assert len(duckdb.sql(f"from '{self.output.root}/{folder}/*.parquet'").fetchall()) == len(found)
+        assert len(duckdb.sql(f"from '{self.output.root}/{folder}/*.parquet'").fetchall()) == len(
+            found
+        )
         return found
 
     def more(self, unit_id: str, folder: str = RESULTS) -> Any:
@@ -158,7 +185,12 @@ def nights(tmp_path: Path) -> Nights:
 class TestColumnsOfTonight:
     def test_what_the_first_night_lacks_is_kept_as_json(self, nights: Nights) -> None:
         nights.run([{"id": "a", "lang": "en"}])
-        nights.run([{"id": "b", "lang": "de", "score": 0.5, "tags": ["x"], "more": {"n": 2**60}}, {"id": "c"}])
+        nights.run(
+            [
+                {"id": "b", "lang": "de", "score": 0.5, "tags": ["x"], "more": {"n": 2**60}},
+                {"id": "c"},
+            ]
+        )
         assert nights.more("a") is None
         assert nights.more("b") == {"score": 0.5, "tags": ["x"], "more": {"n": 2**60}}
         assert nights.more("c") is None
@@ -178,7 +210,8 @@ class TestColumnsOfTonight:
         assert nights.rows()["b"]["n"] is nights.rows()["b"]["deep"] is None
 
     def test_a_row_that_failed_keeps_its_columns_in_the_same_way(self, nights: Nights) -> None:
-        nights.run([{"id": "a", "kind": "x", "n": 1}], fails=True)  # an error has a column `kind` of its own
+        # an error has a column `kind` of its own
+        nights.run([{"id": "a", "kind": "x", "n": 1}], fails=True)
         nights.run([{"id": "b", "kind": "y", "added": 2}], fails=True)
         nights.run([{"id": "c", "kind": "z", "added": 3}])
         nights.run([{"id": "d", "later": 4, "n": 5}], fails=True)
@@ -201,12 +234,16 @@ class TestColumnsOfTonight:
         assert nights.rows()["b"]["n"] == 7
         assert (nights.rows()["c"]["n"], nights.more("c")) == (None, {"n": 2**53 + 1})
 
-    def test_a_new_column_that_the_row_is_asked_by_is_asked_all_the_same(self, nights: Nights) -> None:
+    def test_a_new_column_that_the_row_is_asked_by_is_asked_all_the_same(
+        self, nights: Nights
+    ) -> None:
         nights.run([{"id": "a"}])
         options = nights.options([{"id": "b", "question": "Why?", "other": 1}])
         plan = plan_of(options)
         columns = columns_of(nights.output, options, plan, CAPTION)
-        (table,) = read(pa.table({"split": [0]}), plan, columns.names, Ledger(), columns.carry(plan))
+        (table,) = read(
+            pa.table({"split": [0]}), plan, columns.names, Ledger(), columns.carry(plan)
+        )
         assert table["question"].to_pylist() == ["Why?"]
         assert "other" not in table.column_names
         assert json.loads(table[c.MORE][0].as_py()) == {"question": "Why?", "other": 1}
@@ -256,12 +293,15 @@ class TestColumnsOfTonight:
 
     def test_media_of_another_kind_want_an_output_of_their_own(self, nights: Nights) -> None:
         nights.run([{"id": "a"}])
-        options = nights.options([{"id": "b", "image": None, "video": "v.mp4"}], video_column="video")
+        options = nights.options(
+            [{"id": "b", "image": None, "video": "v.mp4"}], video_column="video"
+        )
         with pytest.raises(ConfigurationError, match="no column 'num_frames'"):
             check_columns(nights.output, options, plan_of(options), CAPTION)
 
     def test_an_output_that_has_no_column_for_json(self, nights: Nights) -> None:
-        """As versions before that column wrote it: the same columns go on, new ones are the user's decision."""
+        """As versions before that column wrote it: the same columns go on, new ones are the user's
+        decision."""
         nights.run([{"id": "a", "n": 1}])
         name = nights.output.files(RESULTS)[0]
         nights.output.write_table(name, nights.output.read_table(name).drop_columns([c.MORE]))
@@ -283,17 +323,25 @@ class TestColumnsOfTonight:
         check_columns(nights.output, options, plan_of(options), CAPTION)
 
 
-values = st.none() | st.booleans() | st.integers(-(2**65), 2**65) | st.floats() | st.text(max_size=5)
-manifests = st.lists(st.dictionaries(st.sampled_from("nxyNX"), values | st.lists(values, max_size=2)), max_size=4)
+values = (
+    st.none() | st.booleans() | st.integers(-(2**65), 2**65) | st.floats() | st.text(max_size=5)
+)
+manifests = st.lists(
+    st.dictionaries(st.sampled_from("nxyNX"), values | st.lists(values, max_size=2)), max_size=4
+)
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(first=manifests, second=manifests)
 def test_two_nights_of_anything_are_one_table_or_the_second_is_refused(
-    tmp_path_factory: pytest.TempPathFactory, first: list[dict[str, Any]], second: list[dict[str, Any]]
+    tmp_path_factory: pytest.TempPathFactory,
+    first: list[dict[str, Any]],
+    second: list[dict[str, Any]],
 ) -> None:
     nights = Nights(tmp_path_factory.mktemp("nights"))
-    nights.run([{**one, "id": f"1-{number}"} for number, one in enumerate(first)] or [{"id": "1-0"}])
+    nights.run(
+        [{**one, "id": f"1-{number}"} for number, one in enumerate(first)] or [{"id": "1-0"}]
+    )
     try:
         nights.run([{**one, "id": f"2-{number}"} for number, one in enumerate(second)])
     except ConfigurationError as error:
@@ -306,9 +354,13 @@ def test_two_nights_of_anything_are_one_table_or_the_second_is_refused(
         for name, value in one.items():
             found = rows[f"2-{number}"]
             kept = {
-                key for key, there in found.items() if there is not None and key.casefold().endswith(name.casefold())
+                key
+                for key, there in found.items()
+                if there is not None and key.casefold().endswith(name.casefold())
             }
-            assert value is None or kept or name in json.loads(found[c.MORE] or "{}") or found["notes"]
+            assert (
+                value is None or kept or name in json.loads(found[c.MORE] or "{}") or found["notes"]
+            )
 
 
 def test_a_row_is_carried_whatever_stands_in_it() -> None:

@@ -1,4 +1,5 @@
-"""Pages become documents again: in order, whole, failed pages marked, whatever file or run they came from."""
+"""Pages become documents again: in order, whole, failed pages marked, whatever file or run they
+came from."""
 
 from __future__ import annotations
 
@@ -24,16 +25,29 @@ def output(tmp_path: Path) -> OutputFolder:
     return OutputFolder(str(tmp_path / "out"))
 
 
-def results(output: OutputFolder, name: str, *pages: tuple[str, int, str], reason: str = "stop") -> None:
+def results(
+    output: OutputFolder, name: str, *pages: tuple[str, int, str], reason: str = "stop"
+) -> None:
     rows = [
-        {"id": f"{parent}#page={page}", "parent": parent, "page": page, "text": text, "finish_reason": reason}
+        {
+            "id": f"{parent}#page={page}",
+            "parent": parent,
+            "page": page,
+            "text": text,
+            "finish_reason": reason,
+        }
         for parent, page, text in pages
     ]
     output.write_table(f"{RESULTS}/{name}.parquet", pa.Table.from_pylist(rows))
 
 
-def errors(output: OutputFolder, name: str, *ids: str, kind: str = "corrupt", stage: str = "decode") -> None:
-    rows = [{"id": unit_id, "stage": stage, "kind": kind, "message": f"--> {unit_id} is\nbroken"} for unit_id in ids]
+def errors(
+    output: OutputFolder, name: str, *ids: str, kind: str = "corrupt", stage: str = "decode"
+) -> None:
+    rows = [
+        {"id": unit_id, "stage": stage, "kind": kind, "message": f"--> {unit_id} is\nbroken"}
+        for unit_id in ids
+    ]
     output.write_table(f"{ERRORS}/{name}.parquet", pa.Table.from_pylist(rows))
 
 
@@ -78,7 +92,11 @@ def test_a_page_that_was_read_in_the_end_did_not_fail(output: OutputFolder) -> N
     ("reason", "text", "mark"),
     [
         ("length", "two", "two\n\n<!-- page 2 ends early: its answer was cut off -->"),
-        ("repetition", "two two", "two two\n\n<!-- page 2 ends early: its answer went round in a circle"),
+        (
+            "repetition",
+            "two two",
+            "two two\n\n<!-- page 2 ends early: its answer went round in a circle",
+        ),
         ("blank", "", "<!-- page 2 is blank -->"),
         ("text_layer", "two", "two"),
     ],
@@ -102,7 +120,14 @@ def test_how_a_page_ended_is_marked_in_its_place_and_counted(
 def test_what_the_pdf_says_of_itself_comes_along(output: OutputFolder) -> None:
     about = '{"title": "A book", "author": "N. N.", "language": "de", "outline": [{"level": 1}]}'
     rows = [
-        {"id": f"b#page={page}", "parent": "b", "page": page, "text": "x", "finish_reason": "stop", "page_label": label}
+        {
+            "id": f"b#page={page}",
+            "parent": "b",
+            "page": page,
+            "text": "x",
+            "finish_reason": "stop",
+            "page_label": label,
+        }
         | {"document_info": about if page == 1 else None}
         for page, label in ((1, "iv"), (2, None))
     ]
@@ -110,14 +135,26 @@ def test_what_the_pdf_says_of_itself_comes_along(output: OutputFolder) -> None:
     results(output, "b", ("old", 1, "one"))  # begun before there were the columns
     write_documents(output, "text", "parquet", "run")
     book, old = documents(output)["b"], documents(output)["old"]
-    assert (book["title"], book["author"], book["language"], book["document_info"]) == ("A book", "N. N.", "de", about)
+    assert (book["title"], book["author"], book["language"], book["document_info"]) == (
+        "A book",
+        "N. N.",
+        "de",
+        about,
+    )
     assert book["page_labels"] == ["iv", None]
     assert (old["title"], old["page_labels"], old["document_info"]) == (None, None, None)
 
 
 def test_how_sure_the_model_was_comes_along(output: OutputFolder) -> None:
     rows = [
-        {"id": f"b#page={page}", "parent": "b", "page": page, "response": "x", "text": "x", "finish_reason": reason}
+        {
+            "id": f"b#page={page}",
+            "parent": "b",
+            "page": page,
+            "response": "x",
+            "text": "x",
+            "finish_reason": reason,
+        }
         | {"mean_logprob": logprob}
         for page, reason, logprob in ((1, "stop", -0.125), (2, "blank", None), (4, "stop", -1.5))
     ]
@@ -131,14 +168,25 @@ def test_how_sure_the_model_was_comes_along(output: OutputFolder) -> None:
 
 
 def test_a_column_of_the_manifest_says_nothing_of_the_model(output: OutputFolder) -> None:
-    row = {"id": "b#page=1", "mean_logprob": "high", "response": "x", "parent": "b", "page": 1, "text": "x"}
-    output.write_table(f"{RESULTS}/a.parquet", pa.Table.from_pylist([row | {"finish_reason": "stop"}]))
+    row = {
+        "id": "b#page=1",
+        "mean_logprob": "high",
+        "response": "x",
+        "parent": "b",
+        "page": 1,
+        "text": "x",
+    }
+    output.write_table(
+        f"{RESULTS}/a.parquet", pa.Table.from_pylist([row | {"finish_reason": "stop"}])
+    )
     write_documents(output, "text", "parquet", "run")
     assert documents(output)["b"]["page_logprobs"] is None
 
 
 def test_pages_are_joined_where_nothing_is_missing_between_them(output: OutputFolder) -> None:
-    results(output, "a", ("book", 1, "for exam-"), ("book", 2, "ple it runs"), ("book", 3, "on and"))
+    results(
+        output, "a", ("book", 1, "for exam-"), ("book", 2, "ple it runs"), ("book", 3, "on and")
+    )
     results(output, "b", ("book", 5, "more it"), ("book", 7, "goes"))
     errors(output, "a", "book#page=4")
     write_documents(output, "text", "parquet", "run", Joining(words=True, paragraphs=True))
@@ -152,11 +200,15 @@ def test_furniture_is_dropped_before_pages_are_joined(output: OutputFolder) -> N
     pages = [("book", page, f"A Journal {page}\n\nit runs\n\n- {page} -") for page in (1, 2, 3)]
     results(output, "a", *pages, ("book", 5, "A Journal 5\n\n7"))
     errors(output, "a", "book#page=4")
-    write_documents(output, "text", "parquet", "run", Joining(paragraphs=True, drops_furniture=True))
+    write_documents(
+        output, "text", "parquet", "run", Joining(paragraphs=True, drops_furniture=True)
+    )
     first, failed, last = documents(output)["book"]["text"].split("\n\n")
     assert (first, failed[:13], last) == ("it runs it runs it runs", "<!-- page 4 f", "7")
     write_documents(output, "text", "parquet", "run-2")
-    assert documents(output)["book"]["text"].startswith("A Journal 1\n\nit runs\n\n- 1 -\n\nA Journal 2")
+    assert documents(output)["book"]["text"].startswith(
+        "A Journal 1\n\nit runs\n\n- 1 -\n\nA Journal 2"
+    )
 
 
 def test_numbered_headings_have_the_levels_of_their_numbers(output: OutputFolder) -> None:
@@ -175,9 +227,12 @@ def test_another_way_to_join_makes_all_documents_anew(output: OutputFolder) -> N
 
 
 @pytest.mark.parametrize(
-    ("unit_id", "stage"), [("book#page=3", "explode"), ("book#page=3", "read"), ("book#page=" + "9" * 20, "decode")]
+    ("unit_id", "stage"),
+    [("book#page=3", "explode"), ("book#page=3", "read"), ("book#page=" + "9" * 20, "decode")],
 )
-def test_a_document_whose_own_id_looks_like_a_page_is_no_page(output: OutputFolder, unit_id: str, stage: str) -> None:
+def test_a_document_whose_own_id_looks_like_a_page_is_no_page(
+    output: OutputFolder, unit_id: str, stage: str
+) -> None:
     results(output, "a", ("book", 1, "one"))
     errors(output, "a", unit_id, stage=stage)
     assert write_documents(output, "text", "parquet", "run") == 1
@@ -210,7 +265,8 @@ def test_a_file_name_can_be_a_file_name(one: str, other: str) -> None:
 
 
 class Watched(OutputFolder):
-    """Keeps the names of the files that are written and removed, and may die at one of these changes."""
+    """Keeps the names of the files that are written and removed, and may die at one of these
+    changes."""
 
     def __init__(self, uri: str, dies_at: int | None = None) -> None:
         super().__init__(uri)
@@ -241,7 +297,9 @@ def finished(output: OutputFolder, run: int, *pages: tuple[str, int, str]) -> No
 
 @pytest.mark.parametrize("form", ["parquet", "markdown"])
 class TestNights:
-    def test_a_night_makes_the_documents_that_have_new_pages(self, output: OutputFolder, form: str) -> None:
+    def test_a_night_makes_the_documents_that_have_new_pages(
+        self, output: OutputFolder, form: str
+    ) -> None:
         finished(output, 1, ("a", 1, "one"), ("b", 1, "one"))
         assert write_documents(output, "text", form, run_name(1)) == 2
         finished(output, 2, ("b", 2, "two"), ("c", 1, "one"))
@@ -255,14 +313,18 @@ class TestNights:
         assert write_documents(again, "text", form, run_name(2)) == 0
         assert again.changed == []
 
-    def test_a_page_that_failed_later_is_in_its_document(self, output: OutputFolder, form: str) -> None:
+    def test_a_page_that_failed_later_is_in_its_document(
+        self, output: OutputFolder, form: str
+    ) -> None:
         finished(output, 1, ("a", 1, "one"))
         write_documents(output, "text", form, run_name(1))
         errors(output, "b", "a#page=2")
         write_documents(output, "text", form, run_name(2))
         assert "page 2 failed" in texts(output, form)["a"]
 
-    def test_documents_that_somebody_removed_are_made_again(self, output: OutputFolder, form: str) -> None:
+    def test_documents_that_somebody_removed_are_made_again(
+        self, output: OutputFolder, form: str
+    ) -> None:
         finished(output, 1, ("a", 1, "one"))
         write_documents(output, "text", form, run_name(1))
         for name in output.list_names(DOCUMENTS):
@@ -293,10 +355,21 @@ class TestNights:
         assert texts(output, form) == {"a": "one", "b": "one\n\ntwo", "c": "one"}
 
     @pytest.mark.parametrize("documented", [1, 2])
-    def test_merged_files_cost_no_document(self, output: OutputFolder, form: str, documented: int) -> None:
-        """``documented``: how many of the two runs had their documents made before their files are merged."""
+    def test_merged_files_cost_no_document(
+        self, output: OutputFolder, form: str, documented: int
+    ) -> None:
+        """``documented``: how many of the two runs had their documents made before their files are
+        merged."""
         for run, page in ((1, ("a", 1, "one")), (2, ("b", 1, "one"))):
-            rows = [{"id": f"{page[0]}#page=1", "parent": page[0], "page": 1, "text": page[2], "finish_reason": "stop"}]
+            rows = [
+                {
+                    "id": f"{page[0]}#page=1",
+                    "parent": page[0],
+                    "page": 1,
+                    "text": page[2],
+                    "finish_reason": "stop",
+                }
+            ]
             table = pa.Table.from_pylist(rows).replace_schema_metadata(mark(run_name(run)))
             output.write_table(f"{RESULTS}/{parquet_name(run_name(run), 0)}", table)
             if run <= documented:
@@ -317,7 +390,9 @@ def texts(output: OutputFolder, form: str) -> dict[str, str]:
 
 @given(
     nights=st.lists(
-        st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 3)), max_size=4, unique=True), min_size=1, max_size=4
+        st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 3)), max_size=4, unique=True),
+        min_size=1,
+        max_size=4,
     )
 )
 def test_nights_come_to_the_same_as_one_run_over_everything(
@@ -332,5 +407,7 @@ def test_nights_come_to_the_same_as_one_run_over_everything(
             finished(output, number, *((name, page, f"{name}{page}") for name, page in new))
         write_documents(outputs[0], "text", "parquet", run_name(number))
     write_documents(outputs[1], "text", "parquet", run_name(99))
-    ours, whole = ({name: row["text"] for name, row in documents(output).items()} for output in outputs)
+    ours, whole = (
+        {name: row["text"] for name, row in documents(output).items()} for output in outputs
+    )
     assert ours == whole

@@ -1,4 +1,5 @@
-"""Two runs never write one output: the second is refused, a dead one's output is taken over, and it writes no more."""
+"""Two runs never write one output: the second is refused, a dead one's output is taken over, and it
+writes no more."""
 
 from __future__ import annotations
 
@@ -49,7 +50,11 @@ class Owner:
 
     def __init__(self, uri: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", OWNER, uri], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", OWNER, uri],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         assert self.process.stdout is not None
         assert self.process.stdout.readline() == "holds\n"
@@ -106,7 +111,9 @@ class TestTheSecondRun:
         with Lease(OutputFolder(uri), "second", said.append):
             assert said == []
 
-    def test_is_refused_by_one_that_has_created_its_lease_and_not_yet_written_to_it(self, tmp_path: Path) -> None:
+    def test_is_refused_by_one_that_has_created_its_lease_and_not_yet_written_to_it(
+        self, tmp_path: Path
+    ) -> None:
         output = OutputFolder(str(tmp_path))
         lease_file = tmp_path / LEASES / "00000001.json"
         lease_file.parent.mkdir(parents=True)
@@ -121,7 +128,9 @@ class TestTheSecondRun:
         ):
             pass
 
-    def test_takes_over_from_one_that_died_before_it_wrote_to_its_lease(self, tmp_path: Path) -> None:
+    def test_takes_over_from_one_that_died_before_it_wrote_to_its_lease(
+        self, tmp_path: Path
+    ) -> None:
         (tmp_path / LEASES).mkdir(parents=True)
         (tmp_path / LEASES / "00000001.json").touch()
         said: list[str] = []
@@ -186,7 +195,9 @@ class TestWhetherAProcessRuns:
 
 
 class TestTheFirstRun:
-    def test_that_was_stopped_and_taken_over_writes_no_more(self, tmp_path: Path, elsewhere: None) -> None:
+    def test_that_was_stopped_and_taken_over_writes_no_more(
+        self, tmp_path: Path, elsewhere: None
+    ) -> None:
         output = OutputFolder(str(tmp_path))
         taken, over = threading.Event(), threading.Event()
 
@@ -221,7 +232,8 @@ class TestTheFirstRun:
     def test_that_wakes_from_suspension_looks_before_it_writes(
         self, tmp_path: Path, elsewhere: None, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Its own renewal thread has not run yet, and its clock does not say that time has passed."""
+        """Its own renewal thread has not run yet, and its clock does not say that time has
+        passed."""
         output = OutputFolder(str(tmp_path))
         with Lease(output, "first", silent) as first:
             first._ended.set()
@@ -232,7 +244,9 @@ class TestTheFirstRun:
                     output.write_bytes("results/a.parquet", b"1")
         assert output.files("results") == []
 
-    def test_waits_with_its_writes_while_it_cannot_renew(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_waits_with_its_writes_while_it_cannot_renew(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         output = OutputFolder(str(tmp_path))
         up = threading.Event()
         replace = OutputFolder.replace_bytes
@@ -285,7 +299,9 @@ class TestLateFiles:
             assert OutputFolder(uri).list_names("results") == [before.removeprefix("results/")]
         assert late != before
 
-    def test_are_told_even_where_the_next_run_died_right_after_it_took_over(self, tmp_path: Path) -> None:
+    def test_are_told_even_where_the_next_run_died_right_after_it_took_over(
+        self, tmp_path: Path
+    ) -> None:
         uri = str(tmp_path)
         output = OutputFolder(uri)
         first, second = Lease(output, "first", silent), Lease(output, "second", silent)
@@ -353,6 +369,7 @@ def test_a_suspended_process_loses_it(tmp_path: Path, elsewhere: None) -> None:
         with Lease(OutputFolder(str(tmp_path)), "second", silent):
             os.kill(owner.process.pid, signal.SIGCONT)
             owner.end()
-        # Stopped in the middle of a renewal it writes its own file once more; the one with the highest number counts.
+        # Stopped in the middle of a renewal it writes its own file once more; the one with the
+        # highest number counts.
         newest = max(OutputFolder(str(tmp_path)).list_names(LEASES))
         assert b'"second"' in OutputFolder(str(tmp_path)).read_bytes(f"{LEASES}/{newest}")

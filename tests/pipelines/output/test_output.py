@@ -41,14 +41,25 @@ class TestEveryStore:
     def test_many_files_are_read_side_by_side_in_order(self, uri: str) -> None:
         output = OutputFolder(uri)
         for number in range(12):
-            output.write_table(f"errors/{number:02d}.parquet", pa.table({"id": [number], "other": [0]}))
+            output.write_table(
+                f"errors/{number:02d}.parquet", pa.table({"id": [number], "other": [0]})
+            )
         read = list(output.read_tables(ERRORS, ["id"], threads=2))
         assert [name for name, _ in read] == output.files(ERRORS)
-        assert [table.to_pydict() for _, table in read] == [{"id": [number]} for number in range(12)]
+        assert [table.to_pydict() for _, table in read] == [
+            {"id": [number]} for number in range(12)
+        ]
 
     def test_only_finished_parquet_files_count(self, uri: str) -> None:
         output = OutputFolder(uri)
-        for name in ("b.parquet", "a.parquet", ".a.parquet.77", ".b.parquet", "_SUCCESS", "notes.txt"):
+        for name in (
+            "b.parquet",
+            "a.parquet",
+            ".a.parquet.77",
+            ".b.parquet",
+            "_SUCCESS",
+            "notes.txt",
+        ):
             output.write_bytes(f"results/{name}", b"")
         assert output.files(RESULTS) == ["results/a.parquet", "results/b.parquet"]
 
@@ -75,7 +86,9 @@ class TestEveryStore:
 
 class TestRefusals:
     def test_a_bucket_that_is_not_there(self, bucket: str) -> None:
-        with pytest.raises(ConfigurationError, match=r"--output s3://no-such-bucket/out: not writable: .*bucket"):
+        with pytest.raises(
+            ConfigurationError, match=r"--output s3://no-such-bucket/out: not writable: .*bucket"
+        ):
             OutputFolder("s3://no-such-bucket/out").check_writable()
 
     def test_a_folder_below_a_file(self, tmp_path: Path) -> None:
@@ -84,7 +97,9 @@ class TestRefusals:
             OutputFolder(str(tmp_path / "file" / "out")).check_writable()
 
     @pytest.mark.parametrize("name", ["a.txt", "a.txt/below", "x" * 300, "loop"])
-    def test_a_path_that_can_be_no_folder(self, tmp_path: Path, waits: list[float], name: str) -> None:
+    def test_a_path_that_can_be_no_folder(
+        self, tmp_path: Path, waits: list[float], name: str
+    ) -> None:
         (tmp_path / "a.txt").write_text("mine")
         (tmp_path / "loop").symlink_to("loop")
         output = OutputFolder(str(tmp_path / name))
@@ -106,18 +121,42 @@ class TestRefusals:
     @pytest.mark.parametrize(
         "uri",
         [
-            *("memory://x", "github://a/b", "http://h/x", "https://h/x", "ftp://h/x", "zip://x", "hf://datasets/a"),
-            *("data:x", "s3:/b/k", "s3://", "s3:///k", "s3://?x", "simplecache::s3://b/k", "MEMORY://x", "", " "),
+            *(
+                "memory://x",
+                "github://a/b",
+                "http://h/x",
+                "https://h/x",
+                "ftp://h/x",
+                "zip://x",
+                "hf://datasets/a",
+            ),
+            *(
+                "data:x",
+                "s3:/b/k",
+                "s3://",
+                "s3:///k",
+                "s3://?x",
+                "simplecache::s3://b/k",
+                "MEMORY://x",
+                "",
+                " ",
+            ),
             *("memory:/x", "S3:b", "dir://x", "reference://x", "S3://"),
         ],
     )
-    def test_a_place_that_keeps_nothing(self, uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_place_that_keeps_nothing(
+        self, uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.chdir(tmp_path)
-        with pytest.raises(ConfigurationError, match=r"--output .* Use a local path or s3://bucket/prefix"):
+        with pytest.raises(
+            ConfigurationError, match=r"--output .* Use a local path or s3://bucket/prefix"
+        ):
             OutputFolder(uri)
         assert list(tmp_path.iterdir()) == []
 
-    @pytest.mark.parametrize("uri", ["out", "out:1", "./a b", "file:///tmp/x", "s3://b", "s3a://b/k", "run:2026"])
+    @pytest.mark.parametrize(
+        "uri", ["out", "out:1", "./a b", "file:///tmp/x", "s3://b", "s3a://b/k", "run:2026"]
+    )
     def test_others_are_taken(self, uri: str) -> None:
         OutputFolder(uri)
 
@@ -142,25 +181,34 @@ class TestLocalFilesAreWhole:
 
     def test_what_a_killed_writer_left_is_no_file(self, tmp_path: Path) -> None:
         dies_before_the_rename = (
-            "import os, sys; from pipelines.output.folder import OutputFolder; os.replace = lambda *_: os._exit(9); "
-            "OutputFolder(sys.argv[1]).write_bytes('results/half.parquet', b'PAR1 and no more')"
+            "import os, sys; from pipelines.output.folder import OutputFolder; os.replace = lambda"
+            " *_: os._exit(9); OutputFolder(sys.argv[1]).write_bytes('results/half.parquet', b'PAR1"
+            " and no more')"
         )
-        killed = subprocess.run([sys.executable, "-c", dies_before_the_rename, tmp_path], cwd=ROOT, check=False)
+        killed = subprocess.run(
+            [sys.executable, "-c", dies_before_the_rename, tmp_path], cwd=ROOT, check=False
+        )
         assert killed.returncode == 9
         assert len(list((tmp_path / "results").iterdir())) == 1
         output = OutputFolder(str(tmp_path))
         assert output.files(RESULTS) == []
         output.write_table("results/whole.parquet", TABLE)
-        assert [name for name, _ in output.read_tables(RESULTS, ["id"])] == ["results/whole.parquet"]
+        assert [name for name, _ in output.read_tables(RESULTS, ["id"])] == [
+            "results/whole.parquet"
+        ]
         assert len(duckdb.sql(f"select * from '{tmp_path}/results/*.parquet'").fetchall()) == 2
         assert len(pd.read_parquet(tmp_path / "results")) == 2
 
-    def test_a_full_disk_is_told_and_leaves_no_file(self, tmp_path: Path, waits: list[float]) -> None:
+    def test_a_full_disk_is_told_and_leaves_no_file(
+        self, tmp_path: Path, waits: list[float]
+    ) -> None:
         output = OutputFolder(str(tmp_path))
         before = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, before[1]))
         try:
-            with pytest.raises(OSError, match=r"results/a\.parquet could not be written: .*too large"):
+            with pytest.raises(
+                OSError, match=r"results/a\.parquet could not be written: .*too large"
+            ):
                 output.write_bytes("results/a.parquet", bytes(3 << 20))
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
@@ -179,7 +227,9 @@ class FailingStore(MemoryFileSystem):
     def _strip_protocol(cls, path: str) -> str:
         return "/" + path.removeprefix("failing://").strip("/")
 
-    def pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **options: object) -> None:
+    def pipe_file(
+        self, path: str, value: bytes, mode: str = "overwrite", **options: object
+    ) -> None:
         if self.failures:
             raise self.failures.pop(0)
         super().pipe_file(path, value, mode, **options)
@@ -206,7 +256,11 @@ class TestAStoreThatFails:
         FailingStore.store.clear()
 
     def test_is_waited_for(self, output: OutputFolder, waits: list[float]) -> None:
-        FailingStore.failures += [OSError("503 Slow Down"), ConnectionResetError("reset"), TimeoutError()]
+        FailingStore.failures += [
+            OSError("503 Slow Down"),
+            ConnectionResetError("reset"),
+            TimeoutError(),
+        ]
         output.write_table("results/a.parquet", TABLE)
         assert output.read_table("results/a.parquet").equals(TABLE)
         assert len(waits) == 3
@@ -214,12 +268,16 @@ class TestAStoreThatFails:
 
     def test_is_given_up_after_some_minutes(self, output: OutputFolder, waits: list[float]) -> None:
         FailingStore.failures += [OSError("503 Slow Down")] * 100
-        with pytest.raises(OSError, match=r"failing://out/results/a\.parquet could not be written: 503 Slow Down"):
+        with pytest.raises(
+            OSError, match=r"failing://out/results/a\.parquet could not be written: 503 Slow Down"
+        ):
             output.write_bytes("results/a.parquet", b"")
         assert 150 < sum(waits) < 310  # a store that is down for two minutes comes back in time
         assert output.files(RESULTS) == []
 
-    @pytest.mark.parametrize("refusal", [PermissionError("AccessDenied"), FileNotFoundError("NoSuchBucket")])
+    @pytest.mark.parametrize(
+        "refusal", [PermissionError("AccessDenied"), FileNotFoundError("NoSuchBucket")]
+    )
     def test_is_not_waited_for_where_it_refuses(
         self, output: OutputFolder, waits: list[float], refusal: OSError
     ) -> None:

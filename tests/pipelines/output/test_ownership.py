@@ -1,4 +1,5 @@
-"""Only what a run of this project wrote is ever removed or rewritten, whatever folder it stands in."""
+"""Only what a run of this project wrote is ever removed or rewritten, whatever folder it stands
+in."""
 
 from __future__ import annotations
 
@@ -20,11 +21,23 @@ RUN = "20260101T000000-abc123"
 ROW = {"id": ["a"], "kind": ["timeout"], "run_id": [RUN]}
 FOREIGN = {
     "another name": ("table.parquet", pa.table(ROW, metadata=mark(RUN))),
-    "the name of another run": (parquet_name("20260101T000000-ffffff", 0), pa.table(ROW, metadata=mark(RUN))),
+    "the name of another run": (
+        parquet_name("20260101T000000-ffffff", 0),
+        pa.table(ROW, metadata=mark(RUN)),
+    ),
     "no metadata and no column run_id": (parquet_name(RUN, 0), pa.table({"id": ["a"]})),
-    "rows of several runs": (parquet_name(RUN, 0), pa.table({"id": ["a", "b"], "run_id": [RUN, "x"]})),
-    "a mark that is no JSON": (parquet_name(RUN, 0), pa.table(ROW, metadata={"internvl_batch": "!"})),
-    "a name without the form of a run": (parquet_name("part", 0), pa.table({"id": ["a"], "run_id": ["part"]})),
+    "rows of several runs": (
+        parquet_name(RUN, 0),
+        pa.table({"id": ["a", "b"], "run_id": [RUN, "x"]}),
+    ),
+    "a mark that is no JSON": (
+        parquet_name(RUN, 0),
+        pa.table(ROW, metadata={"internvl_batch": "!"}),
+    ),
+    "a name without the form of a run": (
+        parquet_name("part", 0),
+        pa.table({"id": ["a"], "run_id": ["part"]}),
+    ),
 }
 OURS = {
     "marked": (parquet_name("any run", 0), pa.table({"x": [1]}, metadata=mark("any run"))),
@@ -40,14 +53,18 @@ def output(tmp_path: Path) -> OutputFolder:
 @pytest.mark.parametrize("folder", [RESULTS, ERRORS, DOCUMENTS])
 class TestClearing:
     @pytest.mark.parametrize("kind", FOREIGN)
-    def test_leaves_what_is_not_proven_to_be_a_runs(self, output: OutputFolder, folder: str, kind: str) -> None:
+    def test_leaves_what_is_not_proven_to_be_a_runs(
+        self, output: OutputFolder, folder: str, kind: str
+    ) -> None:
         name, table = FOREIGN[kind]
         output.write_table(f"{folder}/{name}", table)
         output.clear()
         assert output.files(folder) == [f"{folder}/{name}"]
 
     @pytest.mark.parametrize("data", [b"", b"PAR1 and no more", b"%PDF-1.7"])
-    def test_leaves_files_that_are_no_parquet(self, output: OutputFolder, folder: str, data: bytes) -> None:
+    def test_leaves_files_that_are_no_parquet(
+        self, output: OutputFolder, folder: str, data: bytes
+    ) -> None:
         names = [parquet_name(RUN, 0), "a.pdf", "deeper/b.pdf"]
         for name in names:
             output.write_bytes(f"{folder}/{name}", data)
@@ -81,8 +98,15 @@ class TestDocuments:
         assert output.files(DOCUMENTS) == ["documents/manifest.parquet"]
 
     def page(self, output: OutputFolder, number: int, text: str) -> None:
-        page = {"id": [f"a#page={number}"], "parent": ["a"], "page": pa.array([number], pa.int32()), "text": [text]}
-        output.write_table(f"results/{number}.parquet", pa.table({**page, "finish_reason": ["stop"]}))
+        page = {
+            "id": [f"a#page={number}"],
+            "parent": ["a"],
+            "page": pa.array([number], pa.int32()),
+            "text": [text],
+        }
+        output.write_table(
+            f"results/{number}.parquet", pa.table({**page, "finish_reason": ["stop"]})
+        )
 
     @pytest.fixture
     def book(self, output: OutputFolder) -> OutputFolder:
@@ -93,7 +117,10 @@ class TestDocuments:
         self, book: OutputFolder
     ) -> None:
         book.write_bytes("documents/a.md", b"my own notes")
-        for run, text in (("20261127T100000-000001", b"one\n"), ("20261127T110000-000002", b"one\n\ntwo\n")):
+        for run, text in (
+            ("20261127T100000-000001", b"one\n"),
+            ("20261127T110000-000002", b"one\n\ntwo\n"),
+        ):
             assert write_documents(book, "text", "markdown", run) == 1
             assert book.read_bytes("documents/a.md") == b"my own notes"
             assert book.read_bytes(f"documents/a.{run}.md") == text
@@ -110,7 +137,9 @@ class TestDocuments:
         assert book.read_bytes("documents/a.md") == b"one, corrected"
         assert book.read_bytes("documents/a.run-3.md") == b"one\n\ntwo\n"
 
-    def test_markdown_of_a_run_is_replaced_and_goes_with_its_document(self, book: OutputFolder) -> None:
+    def test_markdown_of_a_run_is_replaced_and_goes_with_its_document(
+        self, book: OutputFolder
+    ) -> None:
         write_documents(book, "text", "markdown", "run-1")
         write_documents(book, "text", "markdown", "run-2")
         assert book.list_names(DOCUMENTS) == ["a.md"]
@@ -136,7 +165,9 @@ class TestOverwriting:
         assert begin(output, "next", wanted=False, kind="k").runs == ()
 
     @pytest.mark.parametrize("wanted", [True, False])
-    def test_the_next_run_goes_on_with_one_that_was_killed(self, output: OutputFolder, wanted: bool) -> None:
+    def test_the_next_run_goes_on_with_one_that_was_killed(
+        self, output: OutputFolder, wanted: bool
+    ) -> None:
         old = self.finished(output, "old", "a", "b")
         begin(output, "new-1", wanted=True, kind="k")
         first = self.finished(output, "new-1", "a")
@@ -150,7 +181,9 @@ class TestOverwriting:
         old = self.finished(output, "old", "a")
         begin(output, "new-1", wanted=True, kind="k")
         first = self.finished(output, "new-1", "a")
-        with pytest.raises(ConfigurationError, match=r"run new-1 began to replace .*Repeat its command"):
+        with pytest.raises(
+            ConfigurationError, match=r"run new-1 began to replace .*Repeat its command"
+        ):
             begin(output, "other", wanted=False, kind="other")
         assert begin(output, "other", wanted=True, kind="other").old == {old, first}
 
@@ -163,17 +196,23 @@ class TestOverwriting:
     def test_one_without_a_result_removes_none(self, output: OutputFolder) -> None:
         old = self.finished(output, "old", "a")
         overwrite = begin(output, "new", wanted=True, kind="k")
-        errors = pa.table({"id": ["a", "b"], "kind": ["not_found", "not_found"]}, metadata=mark("new"))
+        errors = pa.table(
+            {"id": ["a", "b"], "kind": ["not_found", "not_found"]}, metadata=mark("new")
+        )
         output.write_table(f"{ERRORS}/{parquet_name('new', 0)}", errors)
         assert not overwrite.finish(output, results=0)
         assert output.files(RESULTS) == [old]
-        assert [table["id"].to_pylist() for _, table in output.read_tables(ERRORS, ["id"])] == [["b"]]
+        assert [table["id"].to_pylist() for _, table in output.read_tables(ERRORS, ["id"])] == [
+            ["b"]
+        ]
 
     @pytest.mark.parametrize("folder", [RESULTS, ERRORS])
     def test_a_file_of_somebody_else_among_the_results_ends_it_before_it_starts(
         self, output: OutputFolder, folder: str
     ) -> None:
         output.write_table(f"{folder}/mine.parquet", pa.table({"id": ["a"]}))
-        with pytest.raises(ConfigurationError, match=rf"{folder}/mine\.parquet was not written by a run"):
+        with pytest.raises(
+            ConfigurationError, match=rf"{folder}/mine\.parquet was not written by a run"
+        ):
             begin(output, "new", wanted=True, kind="k")
         assert not output.fs.exists(f"{output.root}/{MARKER}")

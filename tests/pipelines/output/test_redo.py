@@ -1,4 +1,5 @@
-"""``--only``: units are answered again, and whenever a run dies, each has its old or its new row, never none or two."""
+"""``--only``: units are answered again, and whenever a run dies, each has its old or its new row,
+never none or two."""
 
 from __future__ import annotations
 
@@ -54,7 +55,8 @@ def go_over(
     retry_errors: bool = False,
     stops: bool = False,
 ) -> Replaced:
-    """What ``annotate`` does with ``--only``, in one process; ``stops`` before the new rows take their places."""
+    """What ``annotate`` does with ``--only``, in one process; ``stops`` before the new rows take
+    their places."""
     finish_redo(output)
     wanted = Choice(condition, output).units(earlier(output, condition, retry_errors))
     if len(wanted):
@@ -66,7 +68,14 @@ def go_over(
     schema = result_schema(pa.schema([]), CAPTION, IMAGE)
     said = {KEEPS_HISTORY: b"yes"} if history else {}
     with Writer(
-        output, ledger, schema, run_id=run_id, model="other", rows_per_file=2, folders=FOLDERS, metadata=said
+        output,
+        ledger,
+        schema,
+        run_id=run_id,
+        model="other",
+        rows_per_file=2,
+        folders=FOLDERS,
+        metadata=said,
     ) as writer:
         for position, unit in enumerate(manifest):
             if ledger.claim([unit], [position]) == [SKIP]:
@@ -85,13 +94,23 @@ def go_over(
 def answers(folder: str | Path, columns: Sequence[str] = ("id", "caption")) -> dict[str, Any]:
     """The results as any reader finds them in the folder."""
     names = sorted(str(path) for path in (Path(folder) / RESULTS).glob("*.parquet"))
-    rows = [row for name in names for row in pa.parquet.read_table(name, columns=list(columns)).to_pylist()]
-    assert max(Counter(row["id"] for row in rows).values(), default=1) == 1, "two results of one unit"
+    rows = [
+        row
+        for name in names
+        for row in pa.parquet.read_table(name, columns=list(columns)).to_pylist()
+    ]
+    assert max(Counter(row["id"] for row in rows).values(), default=1) == 1, (
+        "two results of one unit"
+    )
     return {row["id"]: row[columns[1]] for row in rows}
 
 
 def failed(folder: str) -> dict[str, str]:
-    rows = [row for _, table in OutputFolder(folder).read_tables(ERRORS, ["id", "kind"]) for row in table.to_pylist()]
+    rows = [
+        row
+        for _, table in OutputFolder(folder).read_tables(ERRORS, ["id", "kind"])
+        for row in table.to_pylist()
+    ]
     return {row["id"]: row["kind"] for row in rows}
 
 
@@ -102,7 +121,10 @@ def test_chosen_units_get_new_rows_and_the_others_keep_theirs(tmp_path: Path) ->
     done = go_over(OutputFolder(folder), "abcdex", "id IN ('b', 'e')")
     assert done == Replaced(results=2)
     assert answers(folder) == before | {"b": NEW, "e": NEW}
-    assert answers(folder, ("id", "model")) == {**dict.fromkeys("acd", "tiny"), **dict.fromkeys("be", "other")}
+    assert answers(folder, ("id", "model")) == {
+        **dict.fromkeys("acd", "tiny"),
+        **dict.fromkeys("be", "other"),
+    }
     assert failed(folder) == {"x": "corrupt"}
 
 
@@ -126,7 +148,9 @@ def test_a_unit_that_fails_again_keeps_its_result(tmp_path: Path) -> None:
     assert [pa.parquet.read_table(name)["id"].to_pylist() for name in kept] == [["b"]]
 
 
-def test_errors_are_chosen_by_their_kind_and_give_way_to_results_and_newer_errors(tmp_path: Path) -> None:
+def test_errors_are_chosen_by_their_kind_and_give_way_to_results_and_newer_errors(
+    tmp_path: Path,
+) -> None:
     folder = str(tmp_path)
     execute(folder, "aABCx", Run(outage=True), FIRST)
     assert failed(folder) == {"A": "timeout", "B": "timeout", "C": "timeout", "x": "corrupt"}
@@ -146,17 +170,27 @@ def test_units_that_no_run_did_are_not_begun(tmp_path: Path) -> None:
 def test_the_same_command_does_nothing_more_and_another_condition_does(tmp_path: Path) -> None:
     output = OutputFolder(str(tmp_path))
     first_run(output.uri, "abc")
-    assert go_over(output, "abc", "finish_reason = 'stop'", failing="c") == Replaced(results=2, kept=1)
+    assert go_over(output, "abc", "finish_reason = 'stop'", failing="c") == Replaced(
+        results=2, kept=1
+    )
     assert go_over(output, "abc", "finish_reason = 'stop'", run_id=THIRD) == Replaced()
-    assert go_over(output, "abc", "finish_reason = 'stop'", run_id=THIRD, retry_errors=True) == Replaced(results=1)
-    assert go_over(output, "abc", "model = 'other'", run_id="20260104T000000-abcdef") == Replaced(results=3)
+    assert go_over(
+        output, "abc", "finish_reason = 'stop'", run_id=THIRD, retry_errors=True
+    ) == Replaced(results=1)
+    assert go_over(output, "abc", "model = 'other'", run_id="20260104T000000-abcdef") == Replaced(
+        results=3
+    )
 
 
 def test_replaced_rows_are_kept_if_asked(tmp_path: Path) -> None:
     output = OutputFolder(str(tmp_path))
     first_run(output.uri, "abc")
     go_over(output, "abc", "id <> 'a'", history=True)
-    kept = [row for _, table in output.read_tables(HISTORY, ["id", "caption", "run_id"]) for row in table.to_pylist()]
+    kept = [
+        row
+        for _, table in output.read_tables(HISTORY, ["id", "caption", "run_id"])
+        for row in table.to_pylist()
+    ]
     assert sorted(kept, key=lambda row: row["id"]) == [
         {"id": unit, "caption": f"a picture of {unit}", "run_id": FIRST} for unit in "bc"
     ]
@@ -174,11 +208,21 @@ def test_a_rewritten_file_has_another_size_so_that_exports_see_it(tmp_path: Path
     assert all(one != next_ for one, next_ in itertools.pairwise(sizes))
 
 
-CASES = st.tuples(st.text("abcdefxABC", min_size=1, max_size=9), st.text("abcdefxABC", max_size=9), st.text("abcABC"))
+CASES = st.tuples(
+    st.text("abcdefxABC", min_size=1, max_size=9),
+    st.text("abcdefxABC", max_size=9),
+    st.text("abcABC"),
+)
 
 
 @settings(max_examples=40, deadline=None)
-@given(CASES, st.booleans(), st.integers(0, 80), st.booleans(), st.sampled_from(["again", "next", "compact"]))
+@given(
+    CASES,
+    st.booleans(),
+    st.integers(0, 80),
+    st.booleans(),
+    st.sampled_from(["again", "next", "compact"]),
+)
 def test_each_unit_has_its_old_or_its_new_row_wherever_it_dies(
     case: tuple[str, str, str], outage: bool, killed_at: int, after: bool, then: str
 ) -> None:
@@ -189,7 +233,9 @@ def test_each_unit_has_its_old_or_its_new_row_wherever_it_dies(
         before, _ = observe(folder)
         old = answers(folder)
         with contextlib.suppress(Killed):
-            go_over(MortalStore(folder, killed_at, after=after), manifest, condition, failing=failing)
+            go_over(
+                MortalStore(folder, killed_at, after=after), manifest, condition, failing=failing
+            )
         now = answers(folder)  # by any reader, at any moment; two results of a unit fail here
         for unit in old:
             assert now[unit] in ((old[unit], NEW) if unit in chosen else (old[unit],))
@@ -206,14 +252,18 @@ def test_each_unit_has_its_old_or_its_new_row_wherever_it_dies(
         state, rows = observe(folder)
         assert state.keys() == before.keys()
         assert set(rows.values()) == {1}
-        assert not [name for staged in FOLDERS.values() for name in OutputFolder(folder).files(staged)]
+        assert not [
+            name for staged in FOLDERS.values() for name in OutputFolder(folder).files(staged)
+        ]
         if then == "again":
             for unit in set(chosen) & set(manifest):
                 expected = old.get(unit) if unit in failing else NEW
                 assert answers(folder).get(unit) == expected
 
 
-def test_every_step_of_the_end_dies_once(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_every_step_of_the_end_dies_once(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     """The units have answers of both kinds, an old error gets a result, and one fails again."""
     execute(str(tmp_path), "abcdAB", Run(outage=True), FIRST)
     died = 0
@@ -235,7 +285,10 @@ def test_every_step_of_the_end_dies_once(tmp_path: Path, tmp_path_factory: pytes
             finish_redo(OutputFolder(str(copy)))
             state, _ = observe(str(copy))
             assert len(state) == 6
-            assert answers(copy) == {**dict.fromkeys("adA", NEW), **{unit: f"a picture of {unit}" for unit in "bc"}}
+            assert answers(copy) == {
+                **dict.fromkeys("adA", NEW),
+                **{unit: f"a picture of {unit}" for unit in "bc"},
+            }
     raise AssertionError("it never ended")
 
 
@@ -266,7 +319,9 @@ def test_later_runs_with_the_first_settings_go_on(tmp_path: Path) -> None:
         ("id IN (SELECT content FROM read_text('/etc/hostname'))", "--only"),
     ],
 )
-def test_what_is_no_condition_on_a_unit_is_refused(tmp_path: Path, condition: str, said: str) -> None:
+def test_what_is_no_condition_on_a_unit_is_refused(
+    tmp_path: Path, condition: str, said: str
+) -> None:
     first_run(str(tmp_path), "ab")
     with pytest.raises(ConfigurationError, match=said):
         Choice(condition, OutputFolder(str(tmp_path))).check()
@@ -281,7 +336,9 @@ def test_a_value_that_cannot_be_compared_is_said(tmp_path: Path) -> None:
 def test_other_outputs_and_reviews_are_columns(tmp_path: Path) -> None:
     first_run(str(tmp_path / "out"), "abcd")
     output, scores = OutputFolder(str(tmp_path / "out")), OutputFolder(str(tmp_path / "scores"))
-    scores.write_table(f"{RESULTS}/s.parquet", pa.table({"id": ["a", "b"], "score": [3, 9], "caption": ["x", "y"]}))
+    scores.write_table(
+        f"{RESULTS}/s.parquet", pa.table({"id": ["a", "b"], "score": [3, 9], "caption": ["x", "y"]})
+    )
     review = ReviewSession(output, "Ann")
     review.add("c", "bad", note="a cat")
 
@@ -303,5 +360,7 @@ def test_a_mark_is_about_the_answer_that_was_there(tmp_path: Path) -> None:
     review.add("b", "bad", text="a text of a person")
     tomorrow = f"{datetime.now(UTC).year + 1}0101T000000-abcdef"
     go_over(output, "abc", "review = 'bad' AND id <> 'c'", run_id=tomorrow)
-    found = {row["id"]: (row["review"], row["review_text"]) for row in read_reviews(output).to_pylist()}
+    found = {
+        row["id"]: (row["review"], row["review_text"]) for row in read_reviews(output).to_pylist()
+    }
     assert found == {"a": (None, None), "b": (None, "a text of a person")}

@@ -1,4 +1,5 @@
-"""``--refresh changed``: what was made from media that changed is taken out, and nothing else is."""
+"""``--refresh changed``: what was made from media that changed is taken out, and nothing else
+is."""
 
 from __future__ import annotations
 
@@ -59,7 +60,11 @@ class Dataset:
         drop_changed(self.output, plan, ReadPolicy(self.uri))
 
     def ids(self) -> list[str]:
-        return [id_ for _, table in self.output.read_tables(RESULTS, ["id"]) for id_ in table["id"].to_pylist()]
+        return [
+            id_
+            for _, table in self.output.read_tables(RESULTS, ["id"])
+            for id_ in table["id"].to_pylist()
+        ]
 
 
 @pytest.fixture
@@ -83,7 +88,9 @@ def test_only_what_changed_goes(dataset: Dataset) -> None:
     assert dataset.output.files(RESULTS) == [f"{RESULTS}/{parquet_name('1', 0)}"]
 
 
-def test_rows_gone_from_the_manifest_stay_and_so_do_those_whose_media_are_gone(dataset: Dataset) -> None:
+def test_rows_gone_from_the_manifest_stay_and_so_do_those_whose_media_are_gone(
+    dataset: Dataset,
+) -> None:
     rows = [{"id": name, "image": f"{name}.jpg"} for name in "ab"]
     dataset.manifest(rows[0])
     dataset.finish("1", *rows)
@@ -106,7 +113,8 @@ def test_one_of_several_images_of_a_row(dataset: Dataset) -> None:
 def test_pages_of_a_document_that_changed(dataset: Dataset) -> None:
     dataset.manifest({"id": "doc", "image": "a.jpg"}, {"id": "other", "image": "b.jpg"})
     pages = [
-        {"id": f"{doc}#page=1", "parent": doc, "image": name} for doc, name in (("doc", "a.jpg"), ("other", "b.jpg"))
+        {"id": f"{doc}#page=1", "parent": doc, "image": name}
+        for doc, name in (("doc", "a.jpg"), ("other", "b.jpg"))
     ]
     dataset.finish("1", *pages)
     dataset.put("a.jpg", b"another document")
@@ -115,7 +123,9 @@ def test_pages_of_a_document_that_changed(dataset: Dataset) -> None:
 
 def test_a_result_that_says_no_version_stays(dataset: Dataset) -> None:
     dataset.manifest({"id": "a", "image": "a.jpg"})
-    dataset.output.write_table(f"{RESULTS}/old.parquet", pa.table({"id": ["a"], "image": ["a.jpg"]}))
+    dataset.output.write_table(
+        f"{RESULTS}/old.parquet", pa.table({"id": ["a"], "image": ["a.jpg"]})
+    )
     assert dataset.refresh() == ["a"]
 
 
@@ -141,7 +151,11 @@ def test_errors_whose_media_were_mended_or_came_go_too(dataset: Dataset) -> None
     table = pa.Table.from_pylist(errors).replace_schema_metadata(mark("1"))
     dataset.output.write_table(f"{ERRORS}/{parquet_name('1', 0)}", table)
     dataset.refresh_errors()
-    assert [id_ for _, left in dataset.output.read_tables(ERRORS, ["id"]) for id_ in left["id"].to_pylist()] == ["a"]
+    assert [
+        id_
+        for _, left in dataset.output.read_tables(ERRORS, ["id"])
+        for id_ in left["id"].to_pylist()
+    ] == ["a"]
 
 
 def test_media_that_stand_in_more_columns(dataset: Dataset) -> None:
@@ -152,7 +166,9 @@ def test_media_that_stand_in_more_columns(dataset: Dataset) -> None:
     (name,) = dataset.output.files(RESULTS)
     table = dataset.output.read_table(name)
     beside = pa.array([json.dumps({"image": uri}) for uri in table["image"].to_pylist()])
-    dataset.output.write_table(name, table.drop_columns(["image"]).append_column("more_columns", beside))
+    dataset.output.write_table(
+        name, table.drop_columns(["image"]).append_column("more_columns", beside)
+    )
     dataset.put("b.jpg", b"another picture")
     assert dataset.refresh() == ["a"]
     assert dataset.output.read_table(name).column_names == ["id", "source_version", "more_columns"]

@@ -61,7 +61,8 @@ RUNS = st.builds(
 )
 
 
-# Nights in parts: the number of parts, and the runs of the first, the second, … of them; None is a run over the whole.
+# Nights in parts: the number of parts, and the runs of the first, the second, … of them; None is a
+# run over the whole.
 NIGHTS = st.tuples(st.none() | st.integers(1, 4), st.lists(RUNS, min_size=1, max_size=4))
 
 
@@ -99,7 +100,9 @@ class TestAnySequenceOfRuns:
                     state = self._check(folder, manifest, run, f"run-{number:03d}", shard)
             assert len(state) == len(manifest)
 
-    def _check(self, uri: str, manifest: list[str], run: Run, run_id: str, shard: Shard | None = None) -> Observed:
+    def _check(
+        self, uri: str, manifest: list[str], run: Run, run_id: str, shard: Shard | None = None
+    ) -> Observed:
         going_on = overwriting(uri)
         if shard is not None:
             run = dataclasses.replace(run, overwrite=False)  # is refused before a part begins
@@ -114,11 +117,19 @@ class TestAnySequenceOfRuns:
         before, _ = observe(uri, going_on)
         replaced = self._old(uri, going_on) if going_on else everything
         overwrites = bool(going_on) or (run.overwrite and bool(manifest))
-        own = manifest if shard is None else list(compress(manifest, shard.own(pa.array(manifest, pa.string()))))
+        own = (
+            manifest
+            if shard is None
+            else list(compress(manifest, shard.own(pa.array(manifest, pa.string()))))
+        )
         whole = predict(before, own, run, going_on=bool(going_on))
         tried = dict(whole)
         if overwrites and "result" not in whole.values():
-            whole |= {unit: kind for unit, kind in replaced.items() if kind == "result" or unit not in whole}
+            whole |= {
+                unit: kind
+                for unit, kind in replaced.items()
+                if kind == "result" or unit not in whole
+            }
         try:
             counts = execute(uri, manifest, run, run_id, shard)
         except Killed:
@@ -126,7 +137,8 @@ class TestAnySequenceOfRuns:
             return observe(uri, overwriting(uri))[0]
         still = overwriting(uri)
         after, rows = observe(uri, still)
-        if shard is None or sum_of_parts(OutputFolder(uri), shard.of):  # else an old error may stand beside the new row
+        # else an old error may stand beside the new row
+        if shard is None or sum_of_parts(OutputFolder(uri), shard.of):
             assert set(rows.values()) <= {1}
         assert counts.lost == 0
         if run.interrupted_after is None:
@@ -141,9 +153,12 @@ class TestAnySequenceOfRuns:
         earlier = {run for run in writers.values() if run is not None} - set(runs)
         return observe(uri, earlier)[0] if earlier else {}
 
-    def _check_killed(self, uri: str, before: Observed, whole: Observed, replaced: Observed, tried: Observed) -> None:
-        """Each unit is as it was or as the whole run would have left it, and an old result is gone only when a new row
-        of its unit is there. An overwrite that is under way may also show what it wrote and has yet to take back."""
+    def _check_killed(
+        self, uri: str, before: Observed, whole: Observed, replaced: Observed, tried: Observed
+    ) -> None:
+        """Each unit is as it was or as the whole run would have left it, and an old result is gone
+        only when a new row of its unit is there. An overwrite that is under way may also show what
+        it wrote and has yet to take back."""
         still = overwriting(uri)
         after, _ = observe(uri, still)
         for unit in {**before, **whole}:
@@ -169,7 +184,9 @@ def write_results(output: OutputFolder, name: str, *ids: str) -> None:
 
 
 def write_errors(output: OutputFolder, name: str, *errors: tuple[str, str, bool]) -> None:
-    rows = [{"id": unit_id, "kind": kind, "retriable": retriable} for unit_id, kind, retriable in errors]
+    rows = [
+        {"id": unit_id, "kind": kind, "retriable": retriable} for unit_id, kind, retriable in errors
+    ]
     write(output, ERRORS, name, pa.Table.from_pylist(rows, ERROR_SCHEMA))
 
 
@@ -205,8 +222,11 @@ class TestLoading:
     )
     def test_errors_run_again_by_kind(self, output: OutputFolder, asked: Retry, again: str) -> None:
         kinds = {"c": "corrupt", "d": "timeout", "f": "not_found", "r": "refused"}
-        # A version before this one called no missing file retriable; another one may have called more so.
-        write_errors(output, "1", *((unit, kind, kind == "timeout") for unit, kind in kinds.items()))
+        # A version before this one called no missing file retriable; another one may have called
+        # more so.
+        write_errors(
+            output, "1", *((unit, kind, kind == "timeout") for unit, kind in kinds.items())
+        )
         write_errors(output, "2", ("s", "bad_answer", True))
         ledger = Ledger()
         load_output(ledger, output, retry_errors=asked)
@@ -229,8 +249,12 @@ class TestLoading:
         assert ledger.claim("aaaa", range(4)) == [SKIP, SKIP, SKIP, 4]
 
     @pytest.mark.parametrize("folder", [RESULTS, ERRORS])
-    @pytest.mark.parametrize("odd", [b"", b"PAR1damaged", pa.table({"x": [1]}), pa.table({"id": [1]})])
-    def test_a_file_that_is_no_runs_is_named(self, output: OutputFolder, folder: str, odd: bytes | pa.Table) -> None:
+    @pytest.mark.parametrize(
+        "odd", [b"", b"PAR1damaged", pa.table({"x": [1]}), pa.table({"id": [1]})]
+    )
+    def test_a_file_that_is_no_runs_is_named(
+        self, output: OutputFolder, folder: str, odd: bytes | pa.Table
+    ) -> None:
         if isinstance(odd, bytes):
             output.write_bytes(f"{folder}/odd.parquet", odd)
         else:
@@ -250,12 +274,15 @@ class TestDroppingOldErrors:
         return errors_in(output)
 
     def test_those_of_units_with_a_newer_row_go(self, output: OutputFolder) -> None:
-        write_errors(output, "1", ("a", "timeout", True), ("b", "timeout", True), ("c", "timeout", True))
+        write_errors(
+            output, "1", ("a", "timeout", True), ("b", "timeout", True), ("c", "timeout", True)
+        )
         ledger = Ledger()
         ledger.claim("abc", range(3))
         ledger.written([unit_key("a")], State.RESULT)
         ledger.written([unit_key("b")], State.ERROR)
-        assert self.drop(output, ledger) == [("c", "timeout")]  # interrupted before c: its error still stands
+        # interrupted before c: its error still stands
+        assert self.drop(output, ledger) == [("c", "timeout")]
 
     def test_a_file_without_rows_goes_altogether(self, output: OutputFolder) -> None:
         write_errors(output, "1", ("a", "timeout", True))
@@ -264,7 +291,9 @@ class TestDroppingOldErrors:
         assert self.drop(output, ledger) == []
         assert output.files(ERRORS) == []
 
-    def test_the_error_of_a_document_goes_when_its_pages_are_there(self, output: OutputFolder) -> None:
+    def test_the_error_of_a_document_goes_when_its_pages_are_there(
+        self, output: OutputFolder
+    ) -> None:
         write_errors(output, "1", ("book", "timeout", True))
         ledger = Ledger()
         ledger.claim(["book"], [0])

@@ -1,4 +1,5 @@
-"""Marks of reviewers in an output: nothing is lost, nothing is changed, and a run never removes them."""
+"""Marks of reviewers in an output: nothing is lost, nothing is changed, and a run never removes
+them."""
 
 from __future__ import annotations
 
@@ -15,7 +16,10 @@ from testing import viewed
 
 def reviews(output: OutputFolder) -> dict[str, tuple]:
     rows = read_reviews(output).to_pylist()
-    return {row["id"]: (row["review"], row["review_text"], row["review_note"], row["reviewers"]) for row in rows}
+    return {
+        row["id"]: (row["review"], row["review_text"], row["review_note"], row["reviewers"])
+        for row in rows
+    }
 
 
 def test_the_latest_mark_of_a_reviewer_counts_and_all_are_kept(uri: str) -> None:
@@ -24,8 +28,15 @@ def test_the_latest_mark_of_a_reviewer_counts_and_all_are_kept(uri: str) -> None
     session.add("a", mark="good")
     session.add("a", mark="bad", text="a better text", note="wrong colour")
     session.add("b", note="look again")
-    assert reviews(output) == {"a": ("bad", "a better text", "wrong colour", 1), "b": (None, None, "look again", 1)}
-    assert [(mark.id, mark.mark) for mark in read_marks(output)] == [("a", "good"), ("a", "bad"), ("b", None)]
+    assert reviews(output) == {
+        "a": ("bad", "a better text", "wrong colour", 1),
+        "b": (None, None, "look again", 1),
+    }
+    assert [(mark.id, mark.mark) for mark in read_marks(output)] == [
+        ("a", "good"),
+        ("a", "bad"),
+        ("b", None),
+    ]
 
 
 def test_a_mark_is_one_row_of_a_table_that_others_read(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
-"""An output holds answers of one kind: what would mix in another is refused, and what changes no answer is not."""
+"""An output holds answers of one kind: what would mix in another is refused, and what changes no
+answer is not."""
 
 from __future__ import annotations
 
@@ -31,7 +32,9 @@ NEEDED = {"input": "in", "output": "out", "model": "org/model"}
 
 
 def options(folder: Path, **given: Any) -> JobOptions:
-    return JobOptions.model_validate({"input": "in", "output": str(folder), "model": "org/model", **given})
+    return JobOptions.model_validate(
+        {"input": "in", "output": str(folder), "model": "org/model", **given}
+    )
 
 
 def task(made: JobOptions) -> Task:
@@ -45,7 +48,12 @@ def run(folder: Path, *, fails: bool = False, **given: Any) -> None:
     schema = result_schema(pa.schema([]), CAPTION, IMAGE)
     said = metadata(made, task(made))
     with Writer(
-        OutputFolder(str(folder)), ledger, schema, run_id="1", model=safe_uri(made.model), metadata=said
+        OutputFolder(str(folder)),
+        ledger,
+        schema,
+        run_id="1",
+        model=safe_uri(made.model),
+        metadata=said,
     ) as out:
         out.add(table([row("a", kind="corrupt" if fails else None)]))
 
@@ -68,7 +76,9 @@ def check(folder: Path, **given: Any) -> None:
         ({"engine_args": {"quantization": "awq"}}, "quantization 'awq' there, the default now"),
     ],
 )
-def test_another_setting_is_refused_and_named(tmp_path: Path, changed: dict[str, Any], said: str, fails: bool) -> None:
+def test_another_setting_is_refused_and_named(
+    tmp_path: Path, changed: dict[str, Any], said: str, fails: bool
+) -> None:
     run(tmp_path, fails=fails, **changed)
     check(tmp_path, **changed)
     with pytest.raises(ConfigurationError) as refused:
@@ -100,7 +110,9 @@ class TestWhatIsMeantIsCompared:
             ),
         ],
     )
-    def test_two_that_look_alike(self, tmp_path: Path, one: dict[str, Any], other: dict[str, Any]) -> None:
+    def test_two_that_look_alike(
+        self, tmp_path: Path, one: dict[str, Any], other: dict[str, Any]
+    ) -> None:
         run(tmp_path, **one)
         check(tmp_path, **one)
         with pytest.raises(ConfigurationError, match="holds answers of another kind"):
@@ -110,7 +122,9 @@ class TestWhatIsMeantIsCompared:
         path = tmp_path / "s.json"
 
         def of(given: str) -> Any:
-            return settings_of(AskJob.model_validate({**NEEDED, "json_schema": given}), CAPTION)["json_schema"]
+            return settings_of(AskJob.model_validate({**NEEDED, "json_schema": given}), CAPTION)[
+                "json_schema"
+            ]
 
         path.write_text('{"type": "object"}')
         first = of(str(path))
@@ -118,23 +132,31 @@ class TestWhatIsMeantIsCompared:
         path.write_text('{"type": "array"}')
         assert of(str(path))["blake2b"] != first["blake2b"]
 
-    def test_of_a_version_that_kept_no_digests_what_was_shown_is_compared(self, tmp_path: Path) -> None:
+    def test_of_a_version_that_kept_no_digests_what_was_shown_is_compared(
+        self, tmp_path: Path
+    ) -> None:
         there = {"system_message": safe_uri(LONG), "stop": ["http://a/?…"]}
-        schema = result_schema(pa.schema([]), CAPTION, IMAGE).with_metadata({"settings": json.dumps(there)})
+        schema = result_schema(pa.schema([]), CAPTION, IMAGE).with_metadata(
+            {"settings": json.dumps(there)}
+        )
         OutputFolder(str(tmp_path)).write_table(f"{RESULTS}/old.parquet", schema.empty_table())
         check(tmp_path, system_message=LONG, stop=("http://a/?x=1",))
         with pytest.raises(ConfigurationError, match="--stop"):
             check(tmp_path, system_message=LONG, stop=("http://b/?x=1",))
 
     def test_a_secret_changes_nothing(self) -> None:
-        of = [options(Path("o"), engine_args={"extra_body": {"api_key": key}}) for key in ("one", "two")]
+        of = [
+            options(Path("o"), engine_args={"extra_body": {"api_key": key}})
+            for key in ("one", "two")
+        ]
         assert settings_of(of[0], CAPTION) == settings_of(of[1], CAPTION)
 
 
 def test_the_other_way_round_too(tmp_path: Path) -> None:
     run(tmp_path)
     with pytest.raises(
-        ConfigurationError, match="--max-tiles 12 there, 1 now; quantization the default there, 'awq' now"
+        ConfigurationError,
+        match="--max-tiles 12 there, 1 now; quantization the default there, 'awq' now",
     ):
         check(tmp_path, engine_args={"quantization": "awq"}, max_tiles=1)
 
@@ -171,7 +193,12 @@ def test_an_output_that_says_task_and_prompt_only_is_judged_by_them(tmp_path: Pa
 
 def test_no_secret_stands_in_a_file(tmp_path: Path) -> None:
     hidden = {"hf_token": "s3cret", "hf_overrides": {"api_key": "s3cret"}}
-    run(tmp_path, model="https://me:s3cret@hub/org/model", allow=("https://me:s3cret@cdn/",), engine_args=hidden)
+    run(
+        tmp_path,
+        model="https://me:s3cret@hub/org/model",
+        allow=("https://me:s3cret@cdn/",),
+        engine_args=hidden,
+    )
     (path,) = (tmp_path / "results").iterdir()
     assert b"hub/org/model" in path.read_bytes()
     assert b"s3cret" not in path.read_bytes()
@@ -179,7 +206,9 @@ def test_no_secret_stands_in_a_file(tmp_path: Path) -> None:
 
 def test_an_empty_output_takes_anything(tmp_path: Path) -> None:
     check(tmp_path)
-    OutputFolder(str(tmp_path)).write_table(f"{ERRORS}/of_another_program.parquet", pa.table({"id": ["a"]}))
+    OutputFolder(str(tmp_path)).write_table(
+        f"{ERRORS}/of_another_program.parquet", pa.table({"id": ["a"]})
+    )
     check(tmp_path)
 
 
@@ -193,7 +222,9 @@ class TestWeights:
         self.write(tmp_path, now, "commit abc")
         output = OutputFolder(str(tmp_path))
         check_settings(output, now, task(now), "commit abc")
-        with pytest.raises(ConfigurationError, match=r"files of --model are 'commit abc' there, 'commit def' now"):
+        with pytest.raises(
+            ConfigurationError, match=r"files of --model are 'commit abc' there, 'commit def' now"
+        ):
             check_settings(output, now, task(now), "commit def")
 
     def test_an_output_of_an_older_version_goes_on(self, tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
-"""Parts of a job: side by side on one output, killed, with another number each night; one row a unit."""
+"""Parts of a job: side by side on one output, killed, with another number each night; one row a
+unit."""
 
 from __future__ import annotations
 
@@ -18,7 +19,14 @@ from pipelines.ledger.shard import RowSum, Shard, hashes
 from pipelines.output import lease
 from pipelines.output.folder import OutputFolder
 from pipelines.output.lease import Lease, LeaseLost, running
-from pipelines.output.shards import PartDone, close_parts, forget_parts, note_part, parts_done, sum_of_parts
+from pipelines.output.shards import (
+    PartDone,
+    close_parts,
+    forget_parts,
+    note_part,
+    parts_done,
+    sum_of_parts,
+)
 from tests.pipelines.runs import Killed, Run, execute, observe
 
 
@@ -53,10 +61,15 @@ class TestLeases:
             third.hold()
 
     def test_a_part_is_refused_while_the_whole_job_runs(self, uri: str) -> None:
-        with hold(uri, "whole", None), pytest.raises(ConfigurationError, match="run whole is writing to it"):
+        with (
+            hold(uri, "whole", None),
+            pytest.raises(ConfigurationError, match="run whole is writing to it"),
+        ):
             hold(uri, "part", Shard(1, 2)).__enter__()
 
-    def test_a_part_that_was_thought_dead_writes_nothing_more(self, uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_part_that_was_thought_dead_writes_nothing_more(
+        self, uri: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         asleep = hold(uri, "asleep", Shard(1, 2))
         asleep.__enter__()
         asleep._ended.set()  # renews no more, as a suspended process
@@ -68,8 +81,11 @@ class TestLeases:
             with pytest.raises(LeaseLost):
                 asleep.hold()
 
-    def test_an_export_sees_that_a_part_is_running(self, uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(lease, "EXPIRES_S", 60.0)  # it looks until the part shows itself, however slow the store
+    def test_an_export_sees_that_a_part_is_running(
+        self, uri: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # it looks until the part shows itself, however slow the store
+        monkeypatch.setattr(lease, "EXPIRES_S", 60.0)
         assert running(OutputFolder(uri)) is None
         with hold(uri, "part", Shard(2, 3)):
             assert "part, on" in str(running(OutputFolder(uri)))
@@ -79,13 +95,17 @@ class TestLeases:
 def done(ids: list[str], shard: Shard) -> PartDone:
     found = hashes(pa.array(ids, pa.string()))
     own = found[shard.own(pa.array(ids, pa.string()))]
-    return PartDone(f"run {shard}", RowSum.of(found), RowSum.of(own), Counts(len(own), len(own), 0, 0, 0))
+    return PartDone(
+        f"run {shard}", RowSum.of(found), RowSum.of(own), Counts(len(own), len(own), 0, 0, 0)
+    )
 
 
 class TestTheLastPart:
     def close(self, uri: str, ids: list[str], shard: Shard, made: list[str]) -> str:
         finish = made.append
-        return close_parts(OutputFolder(uri), "run", shard, done(ids, shard), lambda output: finish(output.uri)).said
+        return close_parts(
+            OutputFolder(uri), "run", shard, done(ids, shard), lambda output: finish(output.uri)
+        ).said
 
     def test_proves_the_sum_and_makes_what_is_derived(self, uri: str) -> None:
         made: list[str] = []
@@ -108,7 +128,9 @@ class TestTheLastPart:
         output = OutputFolder(uri)
         for part in (2, 1):
             shard = Shard(part, 2)
-            noted = dataclasses.replace(done(ids, shard), started="2026-11-27T10:00:00", seconds=7.0)
+            noted = dataclasses.replace(
+                done(ids, shard), started="2026-11-27T10:00:00", seconds=7.0
+            )
             closing = close_parts(output, f"run-{part}", shard, noted, lambda whole: None)
         assert closing.whole["counts"] == {"units": 50, "results": 50, "errors": 0}
         runs = closing.whole["runs"]
@@ -139,14 +161,18 @@ class TestTheLastPart:
         assert sum_of_parts(OutputFolder(uri), 2) == ""
 
     @given(nights=st.lists(st.tuples(st.integers(1, 3), st.text("ab", max_size=2)), max_size=12))
-    def test_a_part_has_one_note_and_the_last_one_counts(self, nights: list[tuple[int, str]]) -> None:
+    def test_a_part_has_one_note_and_the_last_one_counts(
+        self, nights: list[tuple[int, str]]
+    ) -> None:
         with tempfile.TemporaryDirectory() as uri:
             output, last = OutputFolder(uri), {}
             for part, ids in nights:
                 note_part(output, Shard(part, 3), done(list(ids), Shard(part, 3)))
                 last[part] = RowSum.of(hashes(pa.array(list(ids), pa.string())))
             for read in set(last.values()):
-                assert list(parts_done(output, 3, read)) == sorted(part for part, one in last.items() if one == read)
+                assert list(parts_done(output, 3, read)) == sorted(
+                    part for part, one in last.items() if one == read
+                )
 
     def test_a_sum_that_does_not_add_up_is_a_failure(self, uri: str) -> None:
         ids = [f"id {number}" for number in range(50)]
@@ -159,7 +185,12 @@ class TestTheLastPart:
 
 NIGHTS = st.lists(
     st.tuples(
-        st.builds(Run, new_ids=st.text("abcdxABC", max_size=8), outage=st.booleans(), retry_errors=st.booleans()),
+        st.builds(
+            Run,
+            new_ids=st.text("abcdxABC", max_size=8),
+            outage=st.booleans(),
+            retry_errors=st.booleans(),
+        ),
         st.integers(1, 4),
         st.lists(st.none() | st.integers(0, 3), min_size=4, max_size=4),
     ),
@@ -184,6 +215,8 @@ def test_any_number_of_parts_on_any_night_ends_with_one_row_a_unit(
         execute(uri, manifest, Run(retry_errors=True), "20261127T110000-aaaaaa")
         state, rows = observe(uri)
         seen = Counter(manifest)
-        assert set(state) == {(name, place) for name, count in seen.items() for place in range(1, count + 1)}
+        assert set(state) == {
+            (name, place) for name, count in seen.items() for place in range(1, count + 1)
+        }
         assert all(state[name, 1] == Run().outcome(name) for name in seen)
         assert set(rows.values()) <= {1}

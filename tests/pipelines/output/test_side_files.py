@@ -1,4 +1,5 @@
-"""Files beside the results: the card that makes an output a data set, and what nobody may overwrite."""
+"""Files beside the results: the card that makes an output a data set, and what nobody may
+overwrite."""
 
 from __future__ import annotations
 
@@ -29,7 +30,9 @@ def write(output: OutputFolder, data: bytes, run: str, *, beside: bool = True) -
 
 
 def there(output: OutputFolder) -> dict[str, bytes]:
-    return {name: output.read_bytes(f"evaluation/{name}") for name in output.list_names("evaluation")}
+    return {
+        name: output.read_bytes(f"evaluation/{name}") for name in output.list_names("evaluation")
+    }
 
 
 class TestOwnership:
@@ -54,9 +57,15 @@ class TestOwnership:
         write(output, b"2", "2")
         output.write_bytes("evaluation/scores.2.json", b"mine, too")
         write(output, b"3", "3")
-        assert there(output) == {"scores.json": b"mine", "scores.2.json": b"mine, too", "scores.3.json": b"3"}
+        assert there(output) == {
+            "scores.json": b"mine",
+            "scores.2.json": b"mine, too",
+            "scores.3.json": b"3",
+        }
 
-    def test_a_run_that_died_before_it_wrote_the_file_leaves_it_a_runs(self, output: OutputFolder) -> None:
+    def test_a_run_that_died_before_it_wrote_the_file_leaves_it_a_runs(
+        self, output: OutputFolder
+    ) -> None:
         write(output, b"1", "1")
         known = json.loads(output.read_bytes(SIDE_FILE_INDEX))
         write(output, b"2", "2")
@@ -64,7 +73,9 @@ class TestOwnership:
         assert known[NAME][0] in json.loads(output.read_bytes(SIDE_FILE_INDEX))[NAME]
         assert write(output, b"3", "3") == NAME
 
-    def test_an_index_that_cannot_be_read_makes_every_file_the_users(self, output: OutputFolder) -> None:
+    def test_an_index_that_cannot_be_read_makes_every_file_the_users(
+        self, output: OutputFolder
+    ) -> None:
         write(output, b"1", "1")
         output.write_bytes(SIDE_FILE_INDEX, b"{")
         assert write(output, b"2", "2", beside=False) is None
@@ -72,11 +83,17 @@ class TestOwnership:
 
 
 class TestCard:
-    def test_it_names_each_folder_for_load_dataset_and_results_by_default(self, output: OutputFolder) -> None:
+    def test_it_names_each_folder_for_load_dataset_and_results_by_default(
+        self, output: OutputFolder
+    ) -> None:
         write_card(output, "1")
         text = output.read_bytes(CARD).decode()
         head = yaml.safe_load(text.split("---")[1])
-        assert head["configs"][0] == {"config_name": "results", "data_files": "results/*.parquet", "default": True}
+        assert head["configs"][0] == {
+            "config_name": "results",
+            "data_files": "results/*.parquet",
+            "default": True,
+        }
         assert head["configs"][1] == {"config_name": "errors", "data_files": "errors/*.parquet"}
 
     def test_it_is_written_once(self, output: OutputFolder) -> None:
@@ -96,7 +113,9 @@ class TestCard:
         assert output.read_bytes(CARD) == b"# My data"
         assert CARD.replace(".md", ".2.md") not in output.list_names("")
 
-    def test_its_lines_read_the_output(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_its_lines_read_the_output(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """Those of the readers that are installed here; the others are names of the same files."""
         output = OutputFolder(str(tmp_path))
         output.write_table(f"{RESULTS}/1.parquet", pa.table({"id": ["a"]}))
@@ -110,8 +129,12 @@ class TestCard:
         found = [eval(line, known) for line in lines if line.startswith(("pd.", "duckdb."))]
         assert [len(one) for one in found] == [1, 1]
 
-    def test_an_output_with_a_card_is_read_as_an_input_as_before(self, output: OutputFolder) -> None:
-        output.write_bytes(f"{RESULTS}/1.parquet", as_parquet(pa.table({"id": ["a"], "image": ["a.jpg"]})))
+    def test_an_output_with_a_card_is_read_as_an_input_as_before(
+        self, output: OutputFolder
+    ) -> None:
+        output.write_bytes(
+            f"{RESULTS}/1.parquet", as_parquet(pa.table({"id": ["a"], "image": ["a.jpg"]}))
+        )
         write_card(output, "1")
         plan = plan_of(output.uri)
         assert [split.name for split in plan.splits] == ["results/1.parquet"]

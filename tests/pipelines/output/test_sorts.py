@@ -23,13 +23,19 @@ ALIKE = [
     ("the answer is no JSON: '{\"a\": [1,'", "the answer is no JSON: '[]'"),
     ("vLLM refused: 'Once upon a…", "vLLM refused: 'There\\'s a…"),
     ("begins with bytes 50 4b 03 04", "begins with bytes ff d8"),
-    ("id 0190163d-8694-739b-aea5-966c26f8ad90 at m.jsonl:3", "id 4f0c9e8d7a6b at part-7.csv.gz:1,234"),
+    (
+        "id 0190163d-8694-739b-aea5-966c26f8ad90 at m.jsonl:3",
+        "id 4f0c9e8d7a6b at part-7.csv.gz:1,234",
+    ),
     ("/data/a.tiff: 7 bands", "b.tif: 3 bands"),
 ]
 APART = [
     ("a.svg: an SVG", "a.svg: an Office document"),
     ("http://a/b: HTTP 403, refused", "http://a/b: HTTP 404, refused"),
-    ("a.jpg: TypeError: no, in media/image.py line 7", "a.jpg: TypeError: no, in media/image.py line 70"),
+    (
+        "a.jpg: TypeError: no, in media/image.py line 7",
+        "a.jpg: TypeError: no, in media/image.py line 70",
+    ),
     ("a float16 TIFF", "a float64 TIFF"),
     ("json.JSONDecodeError", "torch.OutOfMemoryError"),
     ("an mp3 file", "an mp4 file"),
@@ -89,7 +95,10 @@ def test_a_unit_counts_once_for_each_sort_of_its_notes() -> None:
     sorts = Sorts()
     sorts.add_unit(["first frame of 3", "first frame of 12", "decoded at 1/2 size"])
     sorts.add_unit(["first frame of 5"])
-    assert {sort.example.split()[0]: sort.units for sort in sorts.most_common()} == {"first": 2, "decoded": 1}
+    assert {sort.example.split()[0]: sort.units for sort in sorts.most_common()} == {
+        "first": 2,
+        "decoded": 1,
+    }
 
 
 def test_an_example_is_cut() -> None:

@@ -1,4 +1,5 @@
-"""A real store over HTTP of which every fifth request goes wrong: nothing is lost, nothing is there twice."""
+"""A real store over HTTP of which every fifth request goes wrong: nothing is lost, nothing is there
+twice."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ FIFTH = 0.2
 def proxy(bucket: str, s3_address: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyProxy]:
     """In front of the store, and doing nothing yet."""
     wait = patience._wait
-    monkeypatch.setattr(patience, "_wait", lambda attempt: wait(min(attempt, 1)))  # the store does not need to rest
+    # the store does not need to rest
+    monkeypatch.setattr(patience, "_wait", lambda attempt: wait(min(attempt, 1)))
     with FaultyProxy(s3_address) as proxy:
         proxy.stall_s = 0.5
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
@@ -40,13 +42,17 @@ def test_results_are_written_whole_and_read_again(proxy: FaultyProxy) -> None:
     proxy.rate = FIFTH
     output = OutputFolder("s3://outputs/run")
     for number in range(40):
-        output.write_table(f"{RESULTS}/{number:02d}.parquet", pa.table({"id": [f"{number}"], "text": ["x" * 5000]}))
+        output.write_table(
+            f"{RESULTS}/{number:02d}.parquet", pa.table({"id": [f"{number}"], "text": ["x" * 5000]})
+        )
     read = [table["id"].to_pylist() for _, table in output.read_tables(RESULTS, ["id"])]
     assert read == [[f"{number}"] for number in range(40)]
     assert set(proxy.fired) == set(KINDS)
 
 
-def test_a_store_that_is_down_for_a_while_is_waited_for(proxy: FaultyProxy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_is_down_for_a_while_is_waited_for(
+    proxy: FaultyProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
     waits: list[int] = []
 
     def wait(attempt: int) -> None:
@@ -63,13 +69,18 @@ def test_a_store_that_is_down_for_a_while_is_waited_for(proxy: FaultyProxy, monk
 
 def test_every_row_of_a_manifest_is_read_once(proxy: FaultyProxy) -> None:
     rows = "".join(
-        json.dumps({"id": f"{n:06d}", "image": f"{n}.jpg", "text": "y" * 2000}) + "\n" for n in range(12_000)
+        json.dumps({"id": f"{n:06d}", "image": f"{n}.jpg", "text": "y" * 2000}) + "\n"
+        for n in range(12_000)
     )
-    boto3.client("s3", endpoint_url=proxy.upstream).put_object(Bucket="outputs", Key="m.jsonl", Body=rows.encode())
+    boto3.client("s3", endpoint_url=proxy.upstream).put_object(
+        Bucket="outputs", Key="m.jsonl", Body=rows.encode()
+    )
     plan = plan_source(SourceOptions(uri="s3://outputs/m.jsonl"))
     proxy.rate = 0.5
     tables = read_patiently(lambda: read_split(plan, plan.splits[0]), "m.jsonl")
-    assert [id_ for table in tables for id_ in table["id"].to_pylist()] == [f"{n:06d}" for n in range(12_000)]
+    assert [id_ for table in tables for id_ in table["id"].to_pylist()] == [
+        f"{n:06d}" for n in range(12_000)
+    ]
     assert proxy.fired
 
 
@@ -96,7 +107,9 @@ class TestAnotherStore:
     """Google Cloud Storage, whose client tries again by itself, too."""
 
     @pytest.fixture
-    def gs_proxy(self, gs_place: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[FaultyProxy, str]]:
+    def gs_proxy(
+        self, gs_place: str, monkeypatch: pytest.MonkeyPatch
+    ) -> Iterator[tuple[FaultyProxy, str]]:
         wait = patience._wait
         monkeypatch.setattr(patience, "_wait", lambda attempt: wait(min(attempt, 1)))
         with FaultyProxy(os.environ["STORAGE_EMULATOR_HOST"]) as proxy:
@@ -104,7 +117,9 @@ class TestAnotherStore:
             monkeypatch.setenv("STORAGE_EMULATOR_HOST", proxy.url)
             yield proxy, gs_place
 
-    def test_results_are_written_whole_and_media_arrive(self, gs_proxy: tuple[FaultyProxy, str]) -> None:
+    def test_results_are_written_whole_and_media_arrive(
+        self, gs_proxy: tuple[FaultyProxy, str]
+    ) -> None:
         proxy, place = gs_proxy
         bodies = {f"{place}/{number}.jpg": bytes([number]) * 10_000 for number in range(10)}
         output = OutputFolder(f"{place}/out")
@@ -112,8 +127,13 @@ class TestAnotherStore:
             output.store.write(uri, body)
         proxy.rate = FIFTH
         for number in range(10):
-            output.write_table(f"{RESULTS}/{number:02d}.parquet", pa.table({"id": [f"{number}"], "text": ["x" * 5000]}))
-        read = [table["id"].to_pylist() for _, table in output.read_tables(RESULTS, ["id"], threads=2)]
+            output.write_table(
+                f"{RESULTS}/{number:02d}.parquet",
+                pa.table({"id": [f"{number}"], "text": ["x" * 5000]}),
+            )
+        read = [
+            table["id"].to_pylist() for _, table in output.read_tables(RESULTS, ["id"], threads=2)
+        ]
         assert read == [[f"{number}"] for number in range(10)]
         with Fetcher(ReadPolicy(place), backoff_s=0.01, timeout_s=60) as fetcher:
             assert dict(zip(bodies, fetcher.fetch_many(bodies), strict=True)) == bodies

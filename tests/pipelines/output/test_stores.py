@@ -1,4 +1,5 @@
-"""What is promised of an output holds in every store: one run at a time, and one row a unit whatever is killed."""
+"""What is promised of an output holds in every store: one run at a time, and one row a unit
+whatever is killed."""
 
 from __future__ import annotations
 
@@ -52,16 +53,22 @@ def test_a_killed_run_is_resumed_with_one_row_a_unit(place: str) -> None:
     run(place, "first", killed_after=5)
     run(place, "second")
     output = OutputFolder(place)
-    units = [unit for _, table in output.read_tables(RESULTS, ["id"]) for unit in table["id"].to_pylist()]
+    units = [
+        unit for _, table in output.read_tables(RESULTS, ["id"]) for unit in table["id"].to_pylist()
+    ]
     assert sorted(map(int, units)) == list(range(UNITS))
     assert 5 <= sum("/first-" in name for name in output.files(RESULTS)) < UNITS
     done = compacted(CompactOptions(output=place))
     assert (done.before, done.after) == (UNITS, 1)
-    merged = [unit for _, table in output.read_tables(RESULTS, ["id"]) for unit in table["id"].to_pylist()]
+    merged = [
+        unit for _, table in output.read_tables(RESULTS, ["id"]) for unit in table["id"].to_pylist()
+    ]
     assert merged == units
 
 
-def test_of_two_drivers_that_start_at_once_one_runs(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_two_drivers_that_start_at_once_one_runs(
+    place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(lease, "RENEWED_EVERY_S", 0.1)
     start, over = threading.Barrier(2), threading.Event()
     held: list[str] = []
@@ -103,7 +110,10 @@ def test_wrong_credentials_are_said_in_a_line_without_them(
         pytest.skip(str(error))
     for name, value in environment.items():
         monkeypatch.setenv(name, value.replace("Eby8", "hunter2a"))
-    for use in (OutputFolder("az://store-tests/out").check_writable, lambda: plan_of("az://store-tests/m.jsonl")):
+    for use in (
+        OutputFolder("az://store-tests/out").check_writable,
+        lambda: plan_of("az://store-tests/m.jsonl"),
+    ):
         with pytest.raises(ConfigurationError, match="az://store-tests/") as caught:
             use()
         assert "hunter2" not in str(caught.value)
@@ -112,5 +122,7 @@ def test_wrong_credentials_are_said_in_a_line_without_them(
 
 def test_an_output_that_cannot_be_written_is_said(remote_place: str) -> None:
     scheme = remote_place.partition(":")[0]
-    with pytest.raises(ConfigurationError, match=rf"--output {scheme}://no-such-bucket/out: not writable: "):
+    with pytest.raises(
+        ConfigurationError, match=rf"--output {scheme}://no-such-bucket/out: not writable: "
+    ):
         OutputFolder(f"{scheme}://no-such-bucket/out").check_writable()

@@ -1,4 +1,5 @@
-"""Finished rows become whole Parquet files, each unit once, with a real ledger and a real folder."""
+"""Finished rows become whole Parquet files, each unit once, with a real ledger and a real
+folder."""
 
 from __future__ import annotations
 
@@ -17,7 +18,14 @@ from pipelines.ledger.ledger import Ledger, State
 from pipelines.output.folder import ERRORS, RESULTS, OutputFolder
 from pipelines.output.ownership import mark
 from pipelines.output.sorts import SORTS_KEPT
-from pipelines.output.writer import ERROR_SCHEMA, MEASURE_COLUMNS, Writer, kept_names, own_columns, result_schema
+from pipelines.output.writer import (
+    ERROR_SCHEMA,
+    MEASURE_COLUMNS,
+    Writer,
+    kept_names,
+    own_columns,
+    result_schema,
+)
 from tests.pipelines.finished_rows import CAPTION, IMAGE, row, table
 
 NO_COLUMNS = pa.schema([])
@@ -33,7 +41,9 @@ def output(tmp_path: Path) -> OutputFolder:
     return OutputFolder(str(tmp_path / "out"))
 
 
-def writer(output: OutputFolder, ledger: Ledger, passthrough: pa.Schema = NO_COLUMNS, **options) -> Writer:
+def writer(
+    output: OutputFolder, ledger: Ledger, passthrough: pa.Schema = NO_COLUMNS, **options
+) -> Writer:
     schema = result_schema(passthrough, CAPTION, IMAGE)
     return Writer(output, ledger, schema, run_id="run", model="tiny", **options)
 
@@ -47,7 +57,9 @@ def read(output: OutputFolder, folder: str) -> pa.Table:
 
 
 class TestFiles:
-    def test_a_result_says_what_the_schema_promises(self, output: OutputFolder, ledger: Ledger) -> None:
+    def test_a_result_says_what_the_schema_promises(
+        self, output: OutputFolder, ledger: Ledger
+    ) -> None:
         claim(ledger, "a")
         passthrough = pa.schema([("year", pa.int16())])
         with writer(output, ledger, passthrough) as out:
@@ -85,7 +97,9 @@ class TestFiles:
         assert schema.field("caption").metadata == said
         assert schema.field("width").metadata is None
 
-    def test_an_error_says_where_what_and_whether_to_try_again(self, output: OutputFolder, ledger: Ledger) -> None:
+    def test_an_error_says_where_what_and_whether_to_try_again(
+        self, output: OutputFolder, ledger: Ledger
+    ) -> None:
         claim(ledger, "a", "b")
         with writer(output, ledger) as out:
             out.add(table([row("a", kind="corrupt", message="no end"), row("b", kind="timeout")]))
@@ -108,7 +122,9 @@ class TestFiles:
         }
         assert written["retriable"].to_pylist() == [False, True]
 
-    def test_files_hold_the_rows_asked_for_and_the_rest(self, output: OutputFolder, ledger: Ledger) -> None:
+    def test_files_hold_the_rows_asked_for_and_the_rest(
+        self, output: OutputFolder, ledger: Ledger
+    ) -> None:
         ids = [str(number) for number in range(25)]
         claim(ledger, *ids)
         with writer(output, ledger, rows_per_file=10) as out:
@@ -129,19 +145,24 @@ class TestFiles:
         rows = [len(output.read_table(name)) for name in output.files(RESULTS)]
         assert len(sizes) > 2
         assert max(sizes) < 60_000
-        assert rows[1] > rows[0] / 2  # its rows take twice as much memory at most, however well they are packed
+        # its rows take twice as much memory at most, however well they are packed
+        assert rows[1] > rows[0] / 2
 
     def test_without_rows_there_are_no_files(self, output: OutputFolder, ledger: Ledger) -> None:
         with writer(output, ledger) as out:
             out.add(table([]))
         assert output.files(RESULTS) == output.files(ERRORS) == []
 
-    def test_duckdb_and_pandas_read_the_folder(self, tmp_path: Path, output: OutputFolder, ledger: Ledger) -> None:
+    def test_duckdb_and_pandas_read_the_folder(
+        self, tmp_path: Path, output: OutputFolder, ledger: Ledger
+    ) -> None:
         claim(ledger, "a", "b")
         with writer(output, ledger, rows_per_file=1) as out:
             out.add(table([row("a")]))
             out.add(table([row("b")]))
-        found = duckdb.sql(f"select id, caption from '{tmp_path}/out/results/*.parquet' order by id").fetchall()
+        found = duckdb.sql(
+            f"select id, caption from '{tmp_path}/out/results/*.parquet' order by id"
+        ).fetchall()
         assert found == [("a", "a picture of a"), ("b", "a picture of b")]
         assert len(pq.read_table(tmp_path / "out" / "results").to_pandas()) == 2
 
@@ -157,7 +178,10 @@ class TestManifestColumns:
             (["caption", "manifest_caption"], ["manifest_manifest_caption", "manifest_caption"]),
             (["Width", "ID"], ["manifest_Width", "manifest_ID"]),
             (["Foo", "foo", "FOO"], ["Foo", "manifest_foo", "manifest_manifest_FOO"]),
-            (["__key", "__part", "__anything"], ["manifest___key", "manifest___part", "manifest___anything"]),
+            (
+                ["__key", "__part", "__anything"],
+                ["manifest___key", "manifest___part", "manifest___anything"],
+            ),
             (["manifest_caption", "caption"], ["manifest_caption", "manifest_manifest_caption"]),
         ],
     )
@@ -172,7 +196,8 @@ class TestManifestColumns:
     def test_one_that_exploding_needs_is_renamed(self, kind: str) -> None:
         passthrough = pa.schema([("page", pa.string()), ("clip_start", pa.string())])
         names = kept_names(
-            passthrough, own_columns(CAPTION, TEXT.columns(CAPTION.columns), MEASURE_COLUMNS[kind, True])
+            passthrough,
+            own_columns(CAPTION, TEXT.columns(CAPTION.columns), MEASURE_COLUMNS[kind, True]),
         )
         assert names == {"page": "manifest_page", "clip_start": "manifest_clip_start"}
         assert set(kept_names(passthrough, IMAGE).values()) == {"page", "clip_start"}
@@ -187,14 +212,18 @@ class TestOnce:
         assert read(output, RESULTS)["id"].to_pylist() == ["a", "b"]
         assert out.totals.results == 2
 
-    def test_a_row_that_arrives_again_before_the_first_is_written(self, output: OutputFolder, ledger: Ledger) -> None:
+    def test_a_row_that_arrives_again_before_the_first_is_written(
+        self, output: OutputFolder, ledger: Ledger
+    ) -> None:
         claim(ledger, "a", "b")
         with writer(output, ledger) as out:
             out.add(table([row("a"), row("b"), row("a")]))
             out.add(table([row("a")]))
         assert read(output, RESULTS)["id"].to_pylist() == ["a", "b"]
 
-    def test_a_row_that_arrives_again_with_another_outcome(self, output: OutputFolder, ledger: Ledger) -> None:
+    def test_a_row_that_arrives_again_with_another_outcome(
+        self, output: OutputFolder, ledger: Ledger
+    ) -> None:
         claim(ledger, "a")
         with writer(output, ledger) as out:
             out.add(table([row("a")]))
@@ -203,18 +232,29 @@ class TestOnce:
         assert output.files(ERRORS) == []
         assert ledger.counts().lost == 0
 
-    def test_the_rows_of_a_repeated_id_are_units_of_their_own(self, output: OutputFolder, ledger: Ledger) -> None:
+    def test_the_rows_of_a_repeated_id_are_units_of_their_own(
+        self, output: OutputFolder, ledger: Ledger
+    ) -> None:
         claim(ledger, "a", "a")
         with writer(output, ledger) as out:
             out.add(table([row("a"), row("a", kind="duplicate_id", occurrence=2)]))
-        assert read(output, RESULTS)["id"].to_pylist() == read(output, ERRORS)["id"].to_pylist() == ["a"]
+        assert (
+            read(output, RESULTS)["id"].to_pylist()
+            == read(output, ERRORS)["id"].to_pylist()
+            == ["a"]
+        )
         assert ledger.counts().lost == 0
 
 
 class TestTotals:
     def test_they_add_up(self, output: OutputFolder, ledger: Ledger) -> None:
         claim(ledger, *"abcde")
-        rows = [row("a"), row("b"), row("c", kind="corrupt"), row("d", kind="corrupt", message="other")]
+        rows = [
+            row("a"),
+            row("b"),
+            row("c", kind="corrupt"),
+            row("d", kind="corrupt", message="other"),
+        ]
         with writer(output, ledger, rows_per_file=2) as out:
             out.add(table([*rows, row("e", kind="timeout")]))
         totals = out.totals
@@ -226,11 +266,14 @@ class TestTotals:
             "other": 1,
         }
 
-    def test_errors_are_of_one_sort_whatever_the_files_are_called(self, output: OutputFolder, ledger: Ledger) -> None:
+    def test_errors_are_of_one_sort_whatever_the_files_are_called(
+        self, output: OutputFolder, ledger: Ledger
+    ) -> None:
         names = ["a b.tga", "bank (2).TGA", "üñ: x", "12"]
         claim(ledger, *names)
         rows = [
-            row(name, kind="unsupported", message=f"{name}: not an image this job reads") | {c.PLACES: [name]}
+            row(name, kind="unsupported", message=f"{name}: not an image this job reads")
+            | {c.PLACES: [name]}
             for name in names
         ]
         with writer(output, ledger) as out:
@@ -240,18 +283,31 @@ class TestTotals:
 
     def test_notes_of_results_are_counted(self, output: OutputFolder, ledger: Ledger) -> None:
         claim(ledger, *"abc")
-        rows = [row("a") | {"notes": ["first frame of 12"]}, row("b") | {"notes": ["first frame of 3"]}, row("c")]
+        rows = [
+            row("a") | {"notes": ["first frame of 12"]},
+            row("b") | {"notes": ["first frame of 3"]},
+            row("c"),
+        ]
         with writer(output, ledger) as out:
             out.add(table(rows))
         (sort,) = out.totals.notes.most_common()
         assert (sort.units, sort.example) == (2, "first frame of 12")
 
-    def test_a_million_different_messages_are_not_all_kept(self, output: OutputFolder, ledger: Ledger) -> None:
+    def test_a_million_different_messages_are_not_all_kept(
+        self, output: OutputFolder, ledger: Ledger
+    ) -> None:
         ids = [str(number) for number in range(300)]
         claim(ledger, *ids)
         with writer(output, ledger) as out:
             sorts = ["".join(chr(97 + int(digit)) for digit in unit_id) for unit_id in ids]
-            out.add(table([row(i, kind="corrupt", message=text) for i, text in zip(ids, sorts, strict=True)]))
+            out.add(
+                table(
+                    [
+                        row(i, kind="corrupt", message=text)
+                        for i, text in zip(ids, sorts, strict=True)
+                    ]
+                )
+            )
         assert out.totals.kinds == {"corrupt": 300}
         assert len(out.totals.messages["corrupt"]) == SORTS_KEPT
 
@@ -270,7 +326,9 @@ class BookThatTells:
 
 
 class TestTime:
-    def test_a_row_that_waits_is_written_while_the_file_is_not_full(self, output: OutputFolder, ledger: Ledger) -> None:
+    def test_a_row_that_waits_is_written_while_the_file_is_not_full(
+        self, output: OutputFolder, ledger: Ledger
+    ) -> None:
         claim(ledger, "a")
         book = BookThatTells(ledger)
         with writer(output, book, commit_seconds=0.01) as out:  # type: ignore[arg-type]
@@ -279,7 +337,9 @@ class TestTime:
             assert read(output, RESULTS)["id"].to_pylist() == ["a"]
             assert ledger.states([unit_key("a")]) == [State.RESULT]
 
-    def test_a_row_is_in_a_file_before_it_is_booked(self, output: OutputFolder, ledger: Ledger) -> None:
+    def test_a_row_is_in_a_file_before_it_is_booked(
+        self, output: OutputFolder, ledger: Ledger
+    ) -> None:
         claim(ledger, "a")
         seen: list[list[str]] = []
         book = BookThatTells(ledger)
@@ -305,7 +365,9 @@ class TestAStoreThatFails:
             out.close()
         assert ledger.counts().lost == 1  # not booked, so the next run does it again
 
-    def test_add_raises_instead_of_filling_memory(self, blocked: OutputFolder, ledger: Ledger) -> None:
+    def test_add_raises_instead_of_filling_memory(
+        self, blocked: OutputFolder, ledger: Ledger
+    ) -> None:
         ids = [str(number) for number in range(200)]
         claim(ledger, *ids)
         out = writer(blocked, ledger, rows_per_file=1)
@@ -324,7 +386,9 @@ class TestAStoreThatFails:
         with pytest.raises(OSError, match="results"), writer(blocked, ledger) as out:
             out.add(table([row("a")]))
 
-    def test_what_came_before_an_interrupt_is_written(self, output: OutputFolder, ledger: Ledger) -> None:
+    def test_what_came_before_an_interrupt_is_written(
+        self, output: OutputFolder, ledger: Ledger
+    ) -> None:
         claim(ledger, "a")
 
         def interrupted() -> None:
@@ -337,12 +401,18 @@ class TestAStoreThatFails:
         assert read(output, RESULTS)["id"].to_pylist() == ["a"]
 
 
-def test_an_error_says_what_the_manifest_says_of_its_row(output: OutputFolder, ledger: Ledger) -> None:
+def test_an_error_says_what_the_manifest_says_of_its_row(
+    output: OutputFolder, ledger: Ledger
+) -> None:
     claim(ledger, "a")
     passthrough = pa.schema([("year", pa.int16()), ("source", pa.string())])
     failed = row("a", kind="corrupt") | {"year": 1999, "source": "museum"}
     with writer(output, ledger, passthrough) as out:
         out.add(table([failed], passthrough))
     (error,) = read(output, ERRORS).to_pylist()
-    assert (error["year"], error["manifest_source"], error["source"]) == (1999, "museum", "m.jsonl:a")
+    assert (error["year"], error["manifest_source"], error["source"]) == (
+        1999,
+        "museum",
+        "m.jsonl:a",
+    )
     assert error["retry"] == "--retry-errors corrupt"

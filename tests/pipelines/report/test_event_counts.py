@@ -111,5 +111,8 @@ def test_a_store_that_fails_is_away_once_and_back_once(monkeypatch: pytest.Monke
 
         assert patience.patiently(work, "s3://b/out could not be listed") == "done"
         assert patience.patiently(work, "s3://b/out could not be listed") == "done"
-    assert [(one["event"], one["count"]) for one in counts.as_list()] == [("store_away", 1), ("store_back", 1)]
+    assert [(one["event"], one["count"]) for one in counts.as_list()] == [
+        ("store_away", 1),
+        ("store_back", 1),
+    ]
     assert "s3cret" not in str(counts.as_list())

@@ -43,25 +43,42 @@ def events(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_one_event_at_the_start_and_one_at_the_end_with_the_counts(tmp_path: Path, events_at: Path) -> None:
+def test_one_event_at_the_start_and_one_at_the_end_with_the_counts(
+    tmp_path: Path, events_at: Path
+) -> None:
     run = record(tmp_path)
     with lineage(run):
-        run.ended, run.counts = "done", Counts(units=12, results=9, errors=1, already_done=2, already_failed=0)
+        run.ended, run.counts = (
+            "done",
+            Counts(units=12, results=9, errors=1, already_done=2, already_failed=0),
+        )
     start, end = events(events_at)
     assert [start["eventType"], end["eventType"]] == ["START", "COMPLETE"]
     assert start["run"]["runId"] == end["run"]["runId"]
-    assert end["job"] == {**end["job"], "namespace": "internvl-batch", "name": f"caption {tmp_path}/out"}
+    assert end["job"] == {
+        **end["job"],
+        "namespace": "internvl-batch",
+        "name": f"caption {tmp_path}/out",
+    }
     (read,) = end["inputs"]
     assert (read["namespace"], read["name"]) == ("s3://in", "day.jsonl")
     assert read["inputFacets"]["inputStatistics"]["rowCount"] == 12
-    written = {place["name"]: place["outputFacets"]["outputStatistics"]["rowCount"] for place in end["outputs"]}
+    written = {
+        place["name"]: place["outputFacets"]["outputStatistics"]["rowCount"]
+        for place in end["outputs"]
+    }
     assert written == {f"{tmp_path}/out/results": 9, f"{tmp_path}/out/errors": 1}
-    parameters = {one["key"]: one["value"] for one in start["run"]["facets"]["executionParameters"]["parameters"]}
+    parameters = {
+        one["key"]: one["value"]
+        for one in start["run"]["facets"]["executionParameters"]["parameters"]
+    }
     assert parameters["max_tiles"] == str(run.options.max_tiles)
     assert "pass" not in events_at.read_text()
 
 
-@pytest.mark.parametrize(("ended", "said"), [("interrupted", "ABORT"), ("vLLM did not start", "FAIL")])
+@pytest.mark.parametrize(
+    ("ended", "said"), [("interrupted", "ABORT"), ("vLLM did not start", "FAIL")]
+)
 def test_how_a_run_ended_is_said(tmp_path: Path, events_at: Path, ended: str, said: str) -> None:
     run = record(tmp_path)
     with lineage(run):
@@ -72,8 +89,12 @@ def test_how_a_run_ended_is_said(tmp_path: Path, events_at: Path, ended: str, sa
         assert end["run"]["facets"]["errorMessage"]["message"] == ended
 
 
-@pytest.mark.parametrize(("error", "said"), [(OSError("disk full"), "FAIL"), (Interrupted(), "ABORT")])
-def test_an_exception_is_the_end_and_goes_on(tmp_path: Path, events_at: Path, error: Exception, said: str) -> None:
+@pytest.mark.parametrize(
+    ("error", "said"), [(OSError("disk full"), "FAIL"), (Interrupted(), "ABORT")]
+)
+def test_an_exception_is_the_end_and_goes_on(
+    tmp_path: Path, events_at: Path, error: Exception, said: str
+) -> None:
     with pytest.raises(type(error)), lineage(record(tmp_path)):
         raise error
     assert [event["eventType"] for event in events(events_at)] == ["START", said]
@@ -95,10 +116,14 @@ def test_a_service_that_is_away_costs_a_notice(
     run = record(tmp_path)
     with lineage(run):
         run.ended, run.counts = "done", Counts(1, 1, 0, 0, 0)
-    assert [one.event for one in caplog.records if hasattr(one, "event")] == ["lineage_not_sent"] * 2
+    assert [one.event for one in caplog.records if hasattr(one, "event")] == [
+        "lineage_not_sent"
+    ] * 2
 
 
-def test_without_a_destination_nothing_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_destination_nothing_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("OPENLINEAGE_URL", "OPENLINEAGE_CONFIG"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,5 @@
-"""The log of a job: plain lines for a person, JSON for machines, each once and without credentials."""
+"""The log of a job: plain lines for a person, JSON for machines, each once and without
+credentials."""
 
 from __future__ import annotations
 
@@ -45,9 +46,17 @@ def test_a_person_reads_the_time_and_a_sentence(capsys: pytest.CaptureFixture[st
 
 def test_a_line_names_options(capsys: pytest.CaptureFixture[str]) -> None:
     configure(as_json=False)
-    note(logging.getLogger("internvl_ops.engines"), "engine_not_started", f"Lower {keyword('max_tiles')}.")
+    note(
+        logging.getLogger("internvl_ops.engines"),
+        "engine_not_started",
+        f"Lower {keyword('max_tiles')}.",
+    )
     configure(as_json=True)
-    note(logging.getLogger("internvl_ops.engines"), "engine_not_started", f"Lower {keyword('max_tiles')}.")
+    note(
+        logging.getLogger("internvl_ops.engines"),
+        "engine_not_started",
+        f"Lower {keyword('max_tiles')}.",
+    )
     plain, as_json = capsys.readouterr().err.splitlines()
     assert [plain[9:], json.loads(as_json)["message"]] == ["Lower --max-tiles."] * 2
 
@@ -66,7 +75,9 @@ def test_every_line_is_one_json_object(capfd: pytest.CaptureFixture[str]) -> Non
     assert [line["event"] for line in lines] == [
         "engine_died", "phase", None, "phase", "progress", "interrupted",
     ]  # fmt: skip
-    assert {tuple(line) for line in lines} == {("time", "level", "logger", "message", "event", "fields")}
+    assert {tuple(line) for line in lines} == {
+        ("time", "level", "logger", "message", "event", "fields")
+    }
     assert all(datetime.fromisoformat(line["time"]).tzinfo for line in lines)
     assert lines[0]["level"] == "warning"
     assert lines[0]["logger"] == "pipelines.somewhere"
@@ -98,7 +109,9 @@ def test_no_credential_is_written(capsys: pytest.CaptureFixture[str], as_json: b
     assert "bucket" in said
 
 
-def test_a_frequent_event_becomes_rare_in_the_log_and_others_do_not(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_frequent_event_becomes_rare_in_the_log_and_others_do_not(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     configure(as_json=True)
     for number in range(10_000):
         note(logger, "store_away", f"away {number}")
@@ -109,8 +122,17 @@ def test_a_frequent_event_becomes_rare_in_the_log_and_others_do_not(capsys: pyte
 
 
 @pytest.mark.parametrize(("more", "is_json"), [((), False), (("--log-json",), True)])
-def test_a_job_says_why_it_ends_in_the_form_that_is_asked_for(more: tuple[str, ...], is_json: bool) -> None:
-    command = [sys.executable, "jobs/caption_dataset.py", "--input", "no-such-folder", "--output", "x"]
+def test_a_job_says_why_it_ends_in_the_form_that_is_asked_for(
+    more: tuple[str, ...], is_json: bool
+) -> None:
+    command = [
+        sys.executable,
+        "jobs/caption_dataset.py",
+        "--input",
+        "no-such-folder",
+        "--output",
+        "x",
+    ]
     command += ["--model", "examples/nano/checkpoint", *more]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     (line,) = done.stderr.splitlines()[-1:]

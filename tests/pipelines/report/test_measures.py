@@ -1,4 +1,5 @@
-"""What a run says of its own speed: rates, what it made of its GPUs, which stage bound it, and what to do about it."""
+"""What a run says of its own speed: rates, what it made of its GPUs, which stage bound it, and what
+to do about it."""
 
 from __future__ import annotations
 
@@ -26,9 +27,12 @@ TWO_H100 = RunSetup(cost=EIGHT, gpu=GPUS["h100"], gpus=2, in_flight=320)
 START = 1_000.0  # when the first request was made
 
 
-def block(at: float, *, prepare: float, engine: float, busy: float = 1.0, units: int = 8, rate: float = 10) -> pa.Table:
-    """Rows that came to their engine at ``at``, where until then on average ``prepare`` blocks were under way in the
-    one prepare actor, ``engine`` requests in the one engine, and ``busy`` is the share of time in which it had any."""
+def block(
+    at: float, *, prepare: float, engine: float, busy: float = 1.0, units: int = 8, rate: float = 10
+) -> pa.Table:
+    """Rows that came to their engine at ``at``, where until then on average ``prepare`` blocks were
+    under way in the one prepare actor, ``engine`` requests in the one engine, and ``busy`` is the
+    share of time in which it had any."""
     rows = table([row(f"{at}-{number}") for number in range(units)])
     since = at - START
     prepared = Reading(0.0, at, since, since * prepare)
@@ -60,8 +64,10 @@ class TestTheStageThatBinds:
         made = prepare_bound()
         assert made.bound == "prepare"
         assert made.stages() == {"prepare": 0.98, "engine": 0.019, "write": 0.0}
-        assert made.advice() == (
-            "prepare bound: add CPU actors (--prepare-actors, or CPUs to the cluster), or lower --max-tiles"
+        assert (
+            made.advice()
+            == "prepare bound: add CPU actors (--prepare-actors, or CPUs to the cluster), or lower"
+            " --max-tiles"
         )
 
     def test_engine(self) -> None:
@@ -88,7 +94,9 @@ class TestTheStageThatBinds:
         shares = {"prepare": 0.4, "engine": 100.0}
         blocks = [block(START + 2 * number, **shares) for number in range(101)]
         made = measured(blocks, RunSetup(engines=3, gpus=3, in_flight=100), ended=START + 200)
-        assert made.advice() == "2 of 3 engines never had a unit: `ray status` says what they wait for"
+        assert (
+            made.advice() == "2 of 3 engines never had a unit: `ray status` says what they wait for"
+        )
         assert (made.device()["engines"], made.device()["engines_at_work"]) == (3, 1)
 
     def test_of_a_run_of_seconds_none(self) -> None:
@@ -111,8 +119,12 @@ class TestTheStageThatBinds:
         for name, held in (("a", 2.0), ("b", 0.0)):
             for at in (START, START + 100):
                 rows = table([row(f"{name}{at}")])
-                rows = with_reading(rows, c.PREPARE_GAUGE, name, Reading(0, at, 0, held * (at - START)))
-                rows = with_reading(rows, c.ENGINE_GAUGE, "engine", Reading(START, at, 0, 0), device_s=None)
+                rows = with_reading(
+                    rows, c.PREPARE_GAUGE, name, Reading(0, at, 0, held * (at - START))
+                )
+                rows = with_reading(
+                    rows, c.ENGINE_GAUGE, "engine", Reading(START, at, 0, 0), device_s=None
+                )
                 halves.append(rows)
         stages = measured(halves, RunSetup(in_flight=2), ended=START + 100).stages()
         assert stages is not None
@@ -148,7 +160,9 @@ class TestDevice:
         made = run(200, prepare=1, engine=1)
         unit = EIGHT.unit(3, 100, 7)  # as `row` has them
         assert made.device()["model_flop_per_second"] == pytest.approx(808 * unit / 200, rel=1e-3)
-        assert made.device()["model_flop_utilisation"] == pytest.approx(808 * unit / 200 / (2 * 989.5e12), abs=1e-4)
+        assert made.device()["model_flop_utilisation"] == pytest.approx(
+            808 * unit / 200 / (2 * 989.5e12), abs=1e-4
+        )
 
     def test_idle_shares(self) -> None:
         device = run(200, prepare=1, engine=1, busy=0.75).device()
@@ -172,18 +186,26 @@ class TestDevice:
         [
             ({"accelerator_type:H200": 1.0}, "h200", ""),
             ({"accelerator_type:V100": 1.0}, None, "what a V100 can do is not known"),
-            ({"accelerator_type:H100": 1.0, "accelerator_type:A100": 1.0}, None, "2 kinds: H100, A100"),
+            (
+                {"accelerator_type:H100": 1.0, "accelerator_type:A100": 1.0},
+                None,
+                "2 kinds: H100, A100",
+            ),
         ],
     )
     def test_ray_knows_the_gpus(self, gpus: dict[str, float], name: str | None, why: str) -> None:
-        workers = Workers(engines=2, gpus_per_engine=4, prepare_actors=8, in_flight=320, rows_per_block=8)
+        workers = Workers(
+            engines=2, gpus_per_engine=4, prepare_actors=8, in_flight=320, rows_per_block=8
+        )
         setting = cluster.run_setup(workers, None, caption(), {"CPU": 64, "GPU": 8, **gpus})
         assert setting.gpus == 8
         assert (setting.gpu.name if setting.gpu else None) == name
         assert why in setting.no_gpu
 
     def test_several_tasks_share_a_cache(self) -> None:
-        workers = Workers(engines=1, gpus_per_engine=0, prepare_actors=1, in_flight=32, rows_per_block=8)
+        workers = Workers(
+            engines=1, gpus_per_engine=0, prepare_actors=1, in_flight=32, rows_per_block=8
+        )
         both = several([caption()])
         assert cluster.run_setup(workers, SimpleNamespace(), both, {"CPU": 2}).cost is None  # type: ignore[arg-type]
 

@@ -41,7 +41,8 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(
-        "pipelines.report.progress.time", SimpleNamespace(monotonic=clock.monotonic, strftime=lambda form: TIME)
+        "pipelines.report.progress.time",
+        SimpleNamespace(monotonic=clock.monotonic, strftime=lambda form: TIME),
     )
     return clock
 
@@ -109,7 +110,8 @@ def test_the_rate_is_of_the_last_two_minutes(log: Log) -> None:
 def test_a_phase_is_a_line_of_its_own(log: Log) -> None:
     with log.progress:
         log.progress.say("reading s3://bucket/[red]/[/x]")  # what looks like markup is a name
-    assert log.lines == ["reading s3://bucket/[red]/[/x]"]  # nothing finished, so nothing else to say
+    # nothing finished, so nothing else to say
+    assert log.lines == ["reading s3://bucket/[red]/[/x]"]
 
 
 def test_the_first_block_has_no_rate_yet(log: Log) -> None:
@@ -133,11 +135,17 @@ def test_a_long_line_is_one_line(log: Log) -> None:
 
 
 @given(
-    steps=st.lists(st.tuples(st.sampled_from([0.0, 0.0, 1e-9, 5.0, 500.0]), st.integers(0, 9)), min_size=1, max_size=9),
+    steps=st.lists(
+        st.tuples(st.sampled_from([0.0, 0.0, 1e-9, 5.0, 500.0]), st.integers(0, 9)),
+        min_size=1,
+        max_size=9,
+    ),
     total=st.none() | st.integers(0, 50),
     skipped=st.integers(0, 60),
 )
-def test_nothing_divides_by_zero(steps: list[tuple[float, int]], total: int | None, skipped: int) -> None:
+def test_nothing_divides_by_zero(
+    steps: list[tuple[float, int]], total: int | None, skipped: int
+) -> None:
     with pytest.MonkeyPatch.context() as patch:
         clock = Clock()
         time = SimpleNamespace(monotonic=clock.monotonic, strftime=lambda form: TIME)
@@ -167,8 +175,12 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
     return Terminal()
 
 
-def test_a_terminal_gets_stages_rates_failures_by_kind_and_the_time_left(terminal: Terminal, clock: Clock) -> None:
-    with ProgressLine(terminal, shares=lambda: {"prepare": 0.94, "engine": 0.4, "write": 0.01}) as progress:
+def test_a_terminal_gets_stages_rates_failures_by_kind_and_the_time_left(
+    terminal: Terminal, clock: Clock
+) -> None:
+    with ProgressLine(
+        terminal, shares=lambda: {"prepare": 0.94, "engine": 0.4, "write": 0.01}
+    ) as progress:
         progress.total(10_000)
         progress.say("reading s3://bucket/[/x]")
         assert "reading s3://bucket/[/x]" in text_of(progress)
@@ -194,23 +206,38 @@ def text_of(progress: ProgressLine, width: int = 80) -> str:
 @given(
     phase=st.text(max_size=200),
     kinds=st.dictionaries(
-        st.sampled_from(["corrupt", "timeout", "unsupported", "decoder_crashed", "refused"]), st.integers(1, 10**9)
+        st.sampled_from(["corrupt", "timeout", "unsupported", "decoder_crashed", "refused"]),
+        st.integers(1, 10**9),
     ),
     done=st.integers(0, 10**9),
     width=st.integers(20, 120),
 )
-def test_no_line_is_wider_than_the_terminal(phase: str, kinds: dict[str, int], done: int, width: int) -> None:
+def test_no_line_is_wider_than_the_terminal(
+    phase: str, kinds: dict[str, int], done: int, width: int
+) -> None:
     picture = Picture(
-        phase, "1h 02m", done, 10**9, "about 100h 00m left, by an earlier run", "x" * 99, {"a": 1.0}, "e" * 99, kinds
+        phase,
+        "1h 02m",
+        done,
+        10**9,
+        "about 100h 00m left, by an earlier run",
+        "x" * 99,
+        {"a": 1.0},
+        "e" * 99,
+        kinds,
     )
-    console = Console(file=io.StringIO(), width=width, force_terminal=False, markup=False, legacy_windows=False)
+    console = Console(
+        file=io.StringIO(), width=width, force_terminal=False, markup=False, legacy_windows=False
+    )
     console.print(draw(picture, "*"))
     lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
     assert all(cell_len(line) <= width for line in lines)
     assert len(lines) == 5 + bool(kinds)
 
 
-def test_the_time_left_before_the_first_answer_is_that_of_an_earlier_run(terminal: Terminal, clock: Clock) -> None:
+def test_the_time_left_before_the_first_answer_is_that_of_an_earlier_run(
+    terminal: Terminal, clock: Clock
+) -> None:
     progress = ProgressLine(terminal, pace=Pace(start_s=60, rate=10))
     assert "left" not in text_of(progress)  # how many units there are is not known yet
     progress.total(1_000)
@@ -220,7 +247,9 @@ def test_the_time_left_before_the_first_answer_is_that_of_an_earlier_run(termina
     assert "about 1m 40s left" in text_of(progress)
 
 
-def test_a_terminal_that_cannot_move_its_cursor_gets_lines(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
+def test_a_terminal_that_cannot_move_its_cursor_gets_lines(
+    monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
     monkeypatch.setenv("TERM", "dumb")
     terminal = Terminal()
     with ProgressLine(terminal) as progress:
@@ -229,7 +258,9 @@ def test_a_terminal_that_cannot_move_its_cursor_gets_lines(monkeypatch: pytest.M
     assert terminal.getvalue() == f"{TIME} reading\n{TIME} 3 units, 1 failed\n"
 
 
-def test_the_word_of_a_signal_is_not_drawn_over(terminal: Terminal, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_word_of_a_signal_is_not_drawn_over(
+    terminal: Terminal, capfd: pytest.CaptureFixture[str]
+) -> None:
     with ProgressLine(terminal) as progress:
         progress.total(5)
         interruption.say("Stopping.")
@@ -262,7 +293,11 @@ def test_a_log_says_what_engines_do_while_they_start_less_and_less_often(clock: 
 def note_step(news: EngineNews, worker: str, step: str | None, at: float) -> None:
     """An event of an engine; ``step`` None: it is ready."""
     event = "engine_step" if step else "engine_ready"
-    news.handle(logging.makeLogRecord({"event": event, "created": at, "fields": {"step": step, "worker": worker}}))
+    news.handle(
+        logging.makeLogRecord(
+            {"event": event, "created": at, "fields": {"step": step, "worker": worker}}
+        )
+    )
 
 
 def test_the_slowest_engine_is_the_one_that_is_told_of() -> None:
@@ -285,7 +320,10 @@ def test_the_pace_is_of_the_newest_run_that_has_one(tmp_path: Path) -> None:
     runs = {
         "20260101T000000-aaaaaa": {"seconds": 100.0, "rates": {**rates, "units_per_second": 1.0}},
         "20260102T000000-aaaaaa": {"seconds": 100.0, "rates": rates},
-        "20260103T000000-aaaaaa": {"seconds": 3.0, "rates": {"units_per_second": None, "seconds": 0.0}},
+        "20260103T000000-aaaaaa": {
+            "seconds": 3.0,
+            "rates": {"units_per_second": None, "seconds": 0.0},
+        },
     }
     for run, record in runs.items():
         output.write_bytes(f"_runs/{run}/run.json", json.dumps(record).encode())
@@ -295,7 +333,15 @@ def test_the_pace_is_of_the_newest_run_that_has_one(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "said"),
-    [(-5, "0s"), (0, "0s"), (59.4, "59s"), (59.6, "1m 00s"), (725, "12m 05s"), (3599.6, "1h 00m"), (12_000, "3h 20m")],
+    [
+        (-5, "0s"),
+        (0, "0s"),
+        (59.4, "59s"),
+        (59.6, "1m 00s"),
+        (725, "12m 05s"),
+        (3599.6, "1h 00m"),
+        (12_000, "3h 20m"),
+    ],
 )
 def test_durations(seconds: float, said: str) -> None:
     assert duration(seconds) == said
@@ -303,10 +349,18 @@ def test_durations(seconds: float, said: str) -> None:
 
 def test_the_most_frequent_errors_come_with_their_most_frequent_message() -> None:
     totals = Totals()
-    for kind, message in [("corrupt", "rare"), *[("corrupt", "usual")] * 4, *[("timeout", "slow")] * 2]:
+    for kind, message in [
+        ("corrupt", "rare"),
+        *[("corrupt", "usual")] * 4,
+        *[("timeout", "slow")] * 2,
+    ]:
         totals.add_error(kind, message)
     totals.kinds += Counter(refused=1, too_large=1)
-    assert most_frequent(totals) == [(5, "corrupt", "usual"), (2, "timeout", "slow"), (1, "refused", "")]
+    assert most_frequent(totals) == [
+        (5, "corrupt", "usual"),
+        (2, "timeout", "slow"),
+        (1, "refused", ""),
+    ]
 
 
 def test_what_a_kind_does_not_show_is_counted() -> None:
@@ -315,7 +369,12 @@ def test_what_a_kind_does_not_show_is_counted() -> None:
         for _ in range(ord(sort)):
             totals.add_error("unsupported", f"a file of sort {sort}")
     shown = [line for line in error_lines(totals) if line.strip()[0].isdigit()]
-    assert [int(line.split()[0]) for line in shown[1:]] == [ord("h"), ord("g"), ord("f"), sum(map(ord, "abcde"))]
+    assert [int(line.split()[0]) for line in shown[1:]] == [
+        ord("h"),
+        ord("g"),
+        ord("f"),
+        sum(map(ord, "abcde")),
+    ]
 
 
 def test_a_message_of_several_lines_is_one_in_the_closing_words() -> None:

@@ -23,7 +23,8 @@ from tests.pipelines.report.test_measures import prepare_bound
 
 PREVIEW = pa.schema([(c.PREVIEW, pa.binary())])
 ATTACK = (
-    "<script>alert(1)</script><img src=x onerror=alert(1)>\" onmouseover='x' {{ 8191*7919 }} {% endif %} </p></html>"
+    "<script>alert(1)</script><img src=x onerror=alert(1)>\" onmouseover='x' {{ 8191*7919 }} {%"
+    " endif %} </p></html>"
 )
 
 
@@ -32,7 +33,9 @@ def record(tmp_path: Path, **options: object) -> RunRecord:
     return RunRecord(JobOptions.model_validate(given), CAPTION, OutputFolder(str(tmp_path / "out")))
 
 
-def counts(results: int = 0, errors: int = 0, done: int = 0, failed: int = 0, lost: int = 0) -> Counts:
+def counts(
+    results: int = 0, errors: int = 0, done: int = 0, failed: int = 0, lost: int = 0
+) -> Counts:
     return Counts(results + errors + done + failed + lost, results, errors, done, failed)
 
 
@@ -45,7 +48,11 @@ def failures(*errors: tuple[str, str]) -> Totals:
 
 
 def finish(
-    made: RunRecord, *, ended: str = "done", totals: Totals | None = None, counted: Counts | None = None
+    made: RunRecord,
+    *,
+    ended: str = "done",
+    totals: Totals | None = None,
+    counted: Counts | None = None,
 ) -> None:
     made.ended = ended
     made.finish(totals or Totals(results=3), counted or counts(results=3), [])
@@ -64,7 +71,13 @@ def test_decoders_that_are_confined_differently_are_counted(tmp_path: Path) -> N
     finish(made)
     assert written(tmp_path)[0]["decoder_confinement"] == [
         {"landlock": 4, "seccomp": True, "capabilities": True, "missing": [], "decoders": 2},
-        {"landlock": 0, "seccomp": True, "capabilities": True, "missing": ["Landlock"], "decoders": 1},
+        {
+            "landlock": 0,
+            "seccomp": True,
+            "capabilities": True,
+            "missing": ["Landlock"],
+            "decoders": 1,
+        },
     ]
 
 
@@ -96,11 +109,16 @@ class TestTheReportIsText:
         )
         _, html = written(tmp_path)
         page = Page(html)
-        assert {tag for tag, _ in page.elements}.isdisjoint({"script", "iframe", "object", "a", "form"})
+        assert {tag for tag, _ in page.elements}.isdisjoint(
+            {"script", "iframe", "object", "a", "form"}
+        )
         images = [attributes for tag, attributes in page.elements if tag == "img"]
         assert images == [{"src": "data:image/jpeg;base64,/9hqcGVn", "alt": ""}]
-        assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
-        assert page.text.count(ATTACK) >= 6  # prompt, answer, id, note, message, input: all there, as text
+        assert not any(
+            name.startswith("on") for _, attributes in page.elements for name in attributes
+        )
+        # prompt, answer, id, note, message, input: all there, as text
+        assert page.text.count(ATTACK) >= 6
         assert str(8191 * 7919) not in page.text  # nor is it a template
 
     def test_it_needs_nothing_from_elsewhere(self, tmp_path: Path) -> None:
@@ -125,7 +143,11 @@ class TestTheReportIsText:
 
     def test_units_without_a_picture_or_an_answer_are_not_shown(self, tmp_path: Path) -> None:
         made = record(tmp_path)
-        rows = [row("unit-0"), row("unit-1", kind="bad_answer") | {c.PREVIEW: b"jpeg"}, row("unit-2")]
+        rows = [
+            row("unit-0"),
+            row("unit-1", kind="bad_answer") | {c.PREVIEW: b"jpeg"},
+            row("unit-2"),
+        ]
         rows[2][c.PREVIEW] = b"jpeg"
         assert len(made.take_previews(table(rows, PREVIEW))) == 3
         finish(made)
@@ -135,7 +157,8 @@ class TestTheReportIsText:
     def test_a_column_that_is_only_carried_does_not_matter(self, tmp_path: Path) -> None:
         made = record(tmp_path)
         unit = table([row("unit-0") | {c.PREVIEW: b"jpeg"}], PREVIEW)
-        far = pa.array([2**40], pa.int64()).cast(pa.timestamp("s"))  # a year that Python's dates do not reach
+        # a year that Python's dates do not reach
+        far = pa.array([2**40], pa.int64()).cast(pa.timestamp("s"))
         made.take_previews(unit.append_column("taken", far))
         finish(made)
         assert "unit-0" in Page(written(tmp_path)[1]).text
@@ -151,9 +174,13 @@ class TestTheReportIsText:
             c.PREVIEW: b"jpeg",
         }
         unit = row("u") | more | {"response": "<ref>the cat</ref><box>[[100, 100, 500, 500]]</box>"}
-        box_type = pa.struct([("label", pa.string()), *((name, pa.float64()) for name in ("x1", "y1", "x2", "y2"))])
+        box_type = pa.struct(
+            [("label", pa.string()), *((name, pa.float64()) for name in ("x1", "y1", "x2", "y2"))]
+        )
         own = [("question", pa.string()), ("boxes", pa.list_(box_type))]
-        schema = pa.schema([*PREVIEW, *own, ("clip_start", pa.float64()), ("clip_end", pa.float64())])
+        schema = pa.schema(
+            [*PREVIEW, *own, ("clip_start", pa.float64()), ("clip_end", pa.float64())]
+        )
         made.take_previews(table([unit], schema))
         finish(made)
         page = Page(written(tmp_path)[1])
@@ -193,7 +220,9 @@ class TestTheReportIsASideline:
         assert "engine_died" in text
         assert "out of memory <b>" in text
 
-    def test_an_answer_of_nothing_and_a_server_without_tiles_are_said_as_they_are(self, tmp_path: Path) -> None:
+    def test_an_answer_of_nothing_and_a_server_without_tiles_are_said_as_they_are(
+        self, tmp_path: Path
+    ) -> None:
         made = record(tmp_path)
         unit = row("a") | {"response": "", "num_tiles": None, c.PREVIEW: b"jpeg"}
         made.take_previews(table([unit], PREVIEW))
@@ -205,7 +234,11 @@ class TestTheReportIsASideline:
     def test_kinds_of_errors_that_are_not_listed_are_counted(self, tmp_path: Path) -> None:
         made = record(tmp_path)
         kinds = Counter(corrupt=5, timeout=4, refused=3, too_large=2, storage=1)
-        finish(made, totals=Totals(results=1, errors=15, kinds=kinds), counted=counts(results=1, errors=15))
+        finish(
+            made,
+            totals=Totals(results=1, errors=15, kinds=kinds),
+            counted=counts(results=1, errors=15),
+        )
         assert "and 2 other kinds: see the report" in made.summary()
 
 
@@ -214,16 +247,26 @@ class TestSecrets:
         ("options", "still_said"),
         [
             ({"input": "https://me:s3cret@host/m.jsonl"}, "https://host/m.jsonl"),
-            ({"input": "https://host/m.jsonl?X-Amz-Signature=s3cret&X-Amz-Date=1"}, "https://host/m.jsonl"),
+            (
+                {"input": "https://host/m.jsonl?X-Amz-Signature=s3cret&X-Amz-Date=1"},
+                "https://host/m.jsonl",
+            ),
             ({"output": "s3://AKIA:s3cret@bucket/out"}, "s3://bucket/out"),
             ({"model": "https://token:s3cret@hub/org/model"}, "https://hub/org/model"),
             ({"allow": ["https://me:s3cret@cdn/", "s3://open/"]}, "s3://open/"),
             ({"ray_address": "ray://me:s3cret@head:10001"}, "ray://head:10001"),
             ({"engine_args": {"hf_token": "s3cret", "max_num_batched_tokens": 8192}}, "8192"),
             ({"engine_args": {"api_key": "s3cret"}}, "api_key"),
-            ({"engine_args": {"model_loader_extra_config": {"aws_secret_access_key": "s3cret"}}}, "extra_config"),
             (
-                {"engine_args": {"plugins": [{"Password": "s3cret"}, {"url": "https://s3cret@host/x"}]}},
+                {"engine_args": {"model_loader_extra_config": {"aws_secret_access_key": "s3cret"}}},
+                "extra_config",
+            ),
+            (
+                {
+                    "engine_args": {
+                        "plugins": [{"Password": "s3cret"}, {"url": "https://s3cret@host/x"}]
+                    }
+                },
                 "https://host/x",
             ),
         ],
@@ -246,7 +289,9 @@ class TestSecrets:
         assert "s3cret" not in made.summary()
 
     def test_other_options_are_recorded_as_they_were(self, tmp_path: Path) -> None:
-        made = record(tmp_path, prompt="Is the key under the token?", seed=7, engine_args={"dtype": "float32"})
+        made = record(
+            tmp_path, prompt="Is the key under the token?", seed=7, engine_args={"dtype": "float32"}
+        )
         said = made.configuration()
         assert said == made.options.model_dump(mode="json", exclude={"pdf_password"})
 
@@ -257,22 +302,69 @@ class TestTheEnd:
         [
             ("done", counts(results=9, errors=1), 1, "done", 0, "Done."),
             ("done", counts(), 0, "done", 0, "Done."),
-            ("done", counts(errors=2, failed=1), 2, "too many errors", 3, "100.0% of the units failed"),
+            (
+                "done",
+                counts(errors=2, failed=1),
+                2,
+                "too many errors",
+                3,
+                "100.0% of the units failed",
+            ),
             ("done", counts(failed=3), 0, "nothing succeeded", 3, "every one failed"),
             ("done", counts(done=1, failed=3), 0, "done", 0, "Done."),
-            ("done", counts(results=9, errors=3), 3, "too many errors", 3, "25.0% of the units failed"),
+            (
+                "done",
+                counts(results=9, errors=3),
+                3,
+                "too many errors",
+                3,
+                "25.0% of the units failed",
+            ),
             ("done", counts(results=9, lost=1), 0, "rows lost", 1, "never written"),
-            ("too many errors", counts(results=1, errors=9, lost=5), 9, "too many errors", 3, "whatever the others do"),
-            ("interrupted", counts(results=9, lost=1), 0, "interrupted", 1, "the same command goes on"),
-            ("EngineDead: no room", counts(results=9), 0, "failed", 1, "FAILED: EngineDead: no room"),
+            (
+                "too many errors",
+                counts(results=1, errors=9, lost=5),
+                9,
+                "too many errors",
+                3,
+                "whatever the others do",
+            ),
+            (
+                "interrupted",
+                counts(results=9, lost=1),
+                0,
+                "interrupted",
+                1,
+                "the same command goes on",
+            ),
+            (
+                "EngineDead: no room",
+                counts(results=9),
+                0,
+                "failed",
+                1,
+                "FAILED: EngineDead: no room",
+            ),
         ],
     )
     def test_status(
-        self, tmp_path: Path, ended: str, counted: Counts, errors: int, status: str, exit_status: int, said: str
+        self,
+        tmp_path: Path,
+        ended: str,
+        counted: Counts,
+        errors: int,
+        status: str,
+        exit_status: int,
+        said: str,
     ) -> None:
         made = record(tmp_path, max_error_rate=0.2)
         assert made.exit_status == 1  # until the end is known
-        finish(made, ended=ended, totals=Totals(results=counted.results, errors=errors), counted=counted)
+        finish(
+            made,
+            ended=ended,
+            totals=Totals(results=counted.results, errors=errors),
+            counted=counted,
+        )
         assert (made.status, made.exit_status) == (status, exit_status)
         assert said in made.summary()
         run, _ = written(tmp_path)
@@ -291,8 +383,14 @@ class TestTheEnd:
         ("counted", "sentence"),
         [
             (counts(), "0 units in = 0 results + 0 errors + 0 already done"),
-            (counts(results=1200, errors=3, done=40), "1,243 units in = 1,200 results + 3 errors + 40 already done"),
-            (counts(done=1, failed=2), "3 units in = 0 results + 0 errors + 1 already done + 2 already failed"),
+            (
+                counts(results=1200, errors=3, done=40),
+                "1,243 units in = 1,200 results + 3 errors + 40 already done",
+            ),
+            (
+                counts(done=1, failed=2),
+                "3 units in = 0 results + 0 errors + 1 already done + 2 already failed",
+            ),
             (counts(results=1, lost=2), "3 units in ≠ 1 results + 0 errors + 0 already done"),
         ],
     )
@@ -305,7 +403,11 @@ class TestTheEnd:
 
     def test_errors_are_said_by_kind(self, tmp_path: Path) -> None:
         made = record(tmp_path)
-        finish(made, totals=failures(*[("corrupt", "a.jpg: ends early")] * 2), counted=counts(results=1, errors=2))
+        finish(
+            made,
+            totals=failures(*[("corrupt", "a.jpg: ends early")] * 2),
+            counted=counts(results=1, errors=2),
+        )
         assert "2 × corrupt: a.jpg: ends early" in made.summary()
         assert written(tmp_path)[0]["error_kinds"] == {"corrupt": 2}
         assert "a.jpg: ends early" in Page(written(tmp_path)[1]).text
@@ -313,9 +415,12 @@ class TestTheEnd:
     def test_messages_of_one_kind_are_told_apart_and_counted(self, tmp_path: Path) -> None:
         made = record(tmp_path)
         textures = [
-            ("unsupported", f"t{number}.tga: a file that begins with bytes 0{number}, no image") for number in range(9)
+            ("unsupported", f"t{number}.tga: a file that begins with bytes 0{number}, no image")
+            for number in range(9)
         ]
-        totals = failures(*textures, ("unsupported", "a.svg: an SVG"), ("corrupt", "b.jpg: ends early"))
+        totals = failures(
+            *textures, ("unsupported", "a.svg: an SVG"), ("corrupt", "b.jpg: ends early")
+        )
         totals.notes.add_unit(["first frame of 12", "first frame of 3", "decoded at 1/2 size"])
         totals.notes.add_unit(["first frame of 7"])
         finish(made, totals=totals, counted=counts(results=2, errors=11))

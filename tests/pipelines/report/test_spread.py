@@ -27,7 +27,11 @@ def test_every_unit_is_in_one_bar_and_quantiles_are_those_of_numpy(values: list[
 def test_a_few_small_numbers_have_a_bar_each() -> None:
     found = spread({1: 5, 3: 2, 7: 1})
     assert found is not None
-    assert [(bar["from"], bar["to"], bar["units"]) for bar in found["bars"]][:3] == [(1, 1, 5), (2, 2, 0), (3, 3, 2)]
+    assert [(bar["from"], bar["to"], bar["units"]) for bar in found["bars"]][:3] == [
+        (1, 1, 5),
+        (2, 2, 0),
+        (3, 3, 2),
+    ]
 
 
 def test_bars_begin_at_easy_numbers() -> None:

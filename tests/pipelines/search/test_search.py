@@ -1,4 +1,5 @@
-"""Searching an output of vectors, as the command does it, over vectors that the tiny InternVL-14B made."""
+"""Searching an output of vectors, as the command does it, over vectors that the tiny InternVL-14B
+made."""
 
 from __future__ import annotations
 
@@ -22,21 +23,34 @@ from testing.tiny.encoders import make_tiny_internvl
 from tests.pipelines.embedding import embedded, image_rows, picture
 from tests.pipelines.stages.rows import manifest_rows
 
-COLOURS = {"red": (200, 20, 20), "pink": (205, 30, 30), "blue": (20, 20, 200), "navy": (25, 25, 190), "grey": (90,) * 3}
+COLOURS = {
+    "red": (200, 20, 20),
+    "pink": (205, 30, 30),
+    "blue": (20, 20, 200),
+    "navy": (25, 25, 190),
+    "grey": (90,) * 3,
+}
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the checkpoint, pictures, their vectors (out), and those of texts (texts/out)."""
+    """A folder with the checkpoint, pictures, their vectors (out), and those of texts
+    (texts/out)."""
     place = tmp_path_factory.mktemp("search")
     model = str(make_tiny_internvl(place / "model"))
     rows = image_rows([picture(colour) for colour in COLOURS.values()])
     embedded(place, rows, model=model, engine_args={"dtype": "float32"})
     for name, colour in COLOURS.items():
         (place / f"{name}.png").write_bytes(picture(colour))
-    texts = manifest_rows(["t1", "t2", "t3"], text=["a red square", "a blue circle", "grey"], image=["0", '["2"]', "9"])
+    texts = manifest_rows(
+        ["t1", "t2", "t3"],
+        text=["a red square", "a blue circle", "grey"],
+        image=["0", '["2"]', "9"],
+    )
     (place / "texts").mkdir()
-    embedded(place / "texts", texts, model=model, text_column="text", engine_args={"dtype": "float32"})
+    embedded(
+        place / "texts", texts, model=model, text_column="text", engine_args={"dtype": "float32"}
+    )
     return place
 
 
@@ -96,7 +110,11 @@ def test_an_index_of_other_vectors_is_made_anew(place: Path, tmp_path: Path) -> 
     shutil.copytree(place / "out", tmp_path / "out")
     (file,) = (tmp_path / "out" / "results").iterdir()
     shutil.copy(file, file.with_name(file.name.replace("run-", "run-1")))
-    known = find(build_options(SearchOptions, {"input": str(tmp_path / "out"), "query_id": ["0"], "index": str(index)}))
+    known = find(
+        build_options(
+            SearchOptions, {"input": str(tmp_path / "out"), "query_id": ["0"], "index": str(index)}
+        )
+    )
     assert len(known.matches[0]) > len(COLOURS) - 1
 
 
@@ -107,11 +125,21 @@ def test_queries_of_another_output_with_their_truth(place: Path, tmp_path: Path)
     by = found(place, queries=str(place / "texts" / "out"), truth_column="image")
     assert dict(zip(by.names, ids(by.matches), strict=True)) == order
     first = [order["t1"][0] == "0", order["t2"][0] == "2", False]
-    assert by.recall == {1: pytest.approx(sum(first) / 3), 5: pytest.approx(2 / 3), 10: pytest.approx(2 / 3)}
+    assert by.recall == {
+        1: pytest.approx(sum(first) / 3),
+        5: pytest.approx(2 / 3),
+        10: pytest.approx(2 / 3),
+    }
 
 
-def test_matches_are_written(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    values = {"input": str(place / "out"), "queries": str(place / "texts" / "out"), "output": str(tmp_path / "found")}
+def test_matches_are_written(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = {
+        "input": str(place / "out"),
+        "queries": str(place / "texts" / "out"),
+        "output": str(tmp_path / "found"),
+    }
     assert search.run(build_options(SearchOptions, values), "run") == 0
     table = pyarrow.dataset.dataset(tmp_path / "found" / "results").to_table()
     assert {row["id"]: [one["id"] for one in row["matches"]] for row in table.to_pylist()} == {
@@ -137,24 +165,43 @@ def test_what_is_printed(place: Path) -> None:
         ({}, "Nothing to search for: add --query-id"),
         ({"query_id": ["nobody"]}, "--query-id nobody: no unit of .* has this id"),
         ({"query_id": ["0"], "queries": "{texts}"}, "--query-id and --queries: leave one"),
-        ({"query_id": ["0"], "truth_column": "image"}, "--truth-column image: it is a column of --queries"),
+        (
+            {"query_id": ["0"], "truth_column": "image"},
+            "--truth-column image: it is a column of --queries",
+        ),
         ({"query_id": ["0"], "output": "out"}, "--output is for what --queries finds"),
         ({"query_id": ["0"], "overwrite": True}, "--overwrite has no effect"),
         ({"query_id": ["0"], "model": "x"}, "--model x has no effect"),
         ({"query_id": ["0"], "where": "colour = 1"}, "--where colour = 1: .*colour"),
         ({"query_id": ["0"], "where": "true", "index": "{index}"}, "--where with --index"),
-        ({"queries": "{texts}", "truth_column": "caption"}, "--truth-column caption: no such column"),
+        (
+            {"queries": "{texts}", "truth_column": "caption"},
+            "--truth-column caption: no such column",
+        ),
         ({"query_image": ["{place}/none.png"]}, "none.png"),
-        ({"query_text": ["x"], "model": "{other}"}, "its files are not those that made the vectors"),
+        (
+            {"query_text": ["x"], "model": "{other}"},
+            "its files are not those that made the vectors",
+        ),
         ({"input": "{place}", "query_id": ["0"]}, "holds no results"),
     ],
 )
 def test_wrong_options(place: Path, tmp_path: Path, options: dict[str, Any], match: str) -> None:
-    names = {"texts": place / "texts" / "out", "place": place, "index": tmp_path / "index", "other": tmp_path / "other"}
+    names = {
+        "texts": place / "texts" / "out",
+        "place": place,
+        "index": tmp_path / "index",
+        "other": tmp_path / "other",
+    }
     if "{other}" in str(options):
         make_tiny_internvl(tmp_path / "other", seed=8)
-    filled = {name: value.format(**names) if isinstance(value, str) else value for name, value in options.items()} | (
-        {"query_image": [options["query_image"][0].format(**names)]} if "query_image" in options else {}
+    filled = {
+        name: value.format(**names) if isinstance(value, str) else value
+        for name, value in options.items()
+    } | (
+        {"query_image": [options["query_image"][0].format(**names)]}
+        if "query_image" in options
+        else {}
     )
     with pytest.raises(ConfigurationError) as error:
         found(place, **filled)

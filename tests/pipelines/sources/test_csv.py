@@ -33,7 +33,9 @@ def test_a_quoted_value_over_several_lines_of_a_tsv_costs_those_lines(tmp_path: 
 
 
 @pytest.mark.parametrize(("suffix", "sign"), [("csv", ","), ("tsv", "\t")])
-def test_a_file_without_a_header_is_told_its_columns(tmp_path: Path, suffix: str, sign: str) -> None:
+def test_a_file_without_a_header_is_told_its_columns(
+    tmp_path: Path, suffix: str, sign: str
+) -> None:
     rows = [["a.jpg", "one"], ["b.jpg", "two"]]
     (tmp_path / f"m.{suffix}").write_text("\n".join(sign.join(row) for row in rows))
     table = read_manifest(tmp_path / f"m.{suffix}", names=("image", "caption"))
@@ -64,19 +66,29 @@ class TestSeveralMediaInACell:
         plan = plan_of(tmp_path / "m.csv")
         table = read_plan(plan)
         assert plan.several_media
-        assert uris(table) == [["a.jpg"], ["b.jpg", "c d.jpg"], ["e.jpg"], ["[not a list].jpg"], ['["neither']]
+        assert uris(table) == [
+            ["a.jpg"],
+            ["b.jpg", "c d.jpg"],
+            ["e.jpg"],
+            ["[not a list].jpg"],
+            ['["neither'],
+        ]
         assert table["image"].to_pylist() == ["a.jpg", '["b.jpg", "c d.jpg"]', "e.jpg", *cells[3:]]
 
     def test_their_signatures_are_not_kept(self, tmp_path: Path) -> None:
         with (tmp_path / "m.csv").open("w", newline="") as file:
-            csv.writer(file).writerows([["image"], ['["https://h/a?sig=SECRET", "https://me:SECRET@h/b"]']])
+            csv.writer(file).writerows(
+                [["image"], ['["https://h/a?sig=SECRET", "https://me:SECRET@h/b"]']]
+            )
         table = read_manifest(tmp_path / "m.csv")
         assert "SECRET" in str(uris(table))
         assert "SECRET" not in str(table["image"].to_pylist())
 
     def test_a_late_one_is_an_error_with_its_mend(self, tmp_path: Path) -> None:
         with (tmp_path / "m.csv").open("w", newline="") as file:
-            csv.writer(file).writerows([["image"], *([f"{n}.jpg"] for n in range(600)), ['["a.jpg", "b.jpg"]']])
+            csv.writer(file).writerows(
+                [["image"], *([f"{n}.jpg"] for n in range(600)), ['["a.jpg", "b.jpg"]']]
+            )
         plan = plan_of(tmp_path / "m.csv")
         assert not plan.several_media
         found = errors(read_plan(plan))

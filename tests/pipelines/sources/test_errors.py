@@ -1,4 +1,5 @@
-"""Inputs that cannot be read as configured end the job at start, with what is wrong and what is allowed."""
+"""Inputs that cannot be read as configured end the job at start, with what is wrong and what is
+allowed."""
 
 from __future__ import annotations
 
@@ -27,10 +28,25 @@ ROW = {"image": "a.jpg", "key": "k", "picture_url": "x"}
         ({"d/x.bin": b""}, "d", {}, ["no file of a known suffix", ".parquet"]),
         ({"d/.hidden.jpg": b""}, "d", {"format": "files"}, ["no file with a known suffix", ".jpg"]),
         ({"d/x.jpg": b""}, "d", {"format": "parquet"}, ["no file with a suffix of parquet"]),
-        ({"d/a.csv": b"", "d/b.parquet": b""}, "d", {}, ["several formats", "csv (1)", "--input-format"]),
+        (
+            {"d/a.csv": b"", "d/b.parquet": b""},
+            "d",
+            {},
+            ["several formats", "csv (1)", "--input-format"],
+        ),
         ({"d/a.jpg": b"", "d/metadata.jsonl": b""}, "d", {}, ["several formats", "--input-format"]),
-        ({"m.xyz": b""}, "m.xyz", {}, ["'.xyz' does not tell the format", "--input-format", "parquet"]),
-        ({"m.jsonl": b""}, "m.jsonl", {"format": "xml"}, ["--input-format xml", "auto, parquet, jsonl"]),
+        (
+            {"m.xyz": b""},
+            "m.xyz",
+            {},
+            ["'.xyz' does not tell the format", "--input-format", "parquet"],
+        ),
+        (
+            {"m.jsonl": b""},
+            "m.jsonl",
+            {"format": "xml"},
+            ["--input-format xml", "auto, parquet, jsonl"],
+        ),
         ({"m.parquet": b"no such thing"}, "m.parquet", {}, ["m.parquet cannot be read as Parquet"]),
         ({"m.parquet": b""}, "m.parquet", {}, ["m.parquet cannot be read as Parquet"]),
         ({"m.tar": b"no tar" * 200}, "m.tar", {}, ["m.tar is no tar that can be read"]),
@@ -40,18 +56,53 @@ ROW = {"image": "a.jpg", "key": "k", "picture_url": "x"}
         ({"m.csv": "image,é\na".encode("latin-1")}, "m.csv", {}, ["header", "not UTF-8"]),
         ({"m.csv": b'"image\na.jpg'}, "m.csv", {}, ["header", "not CSV"]),
         ({"m.csv": b"image,image\na,b"}, "m.csv", {}, ["names 'image' twice"]),
-        ({"d/1.csv": b"image,a\n", "d/2.csv": b"x.jpg,b\n"}, "d", {}, ["2.csv has columns x.jpg, b", "1.csv"]),
+        (
+            {"d/1.csv": b"image,a\n", "d/2.csv": b"x.jpg,b\n"},
+            "d",
+            {},
+            ["2.csv has columns x.jpg, b", "1.csv"],
+        ),
         ({"m.csv": b"image;text\na.jpg;b\n"}, "m.csv", {}, ["separated by ';'", "image;text"]),
         ({"m.tsv": b"image,text\na.jpg,b\n"}, "m.tsv", {}, ["separated by commas", "image,text"]),
-        ({"m.csv": b"image,text\na,b\n"}, "m.csv", {"names": ("image", "x")}, ["--columns image,x", "names image"]),
+        (
+            {"m.csv": b"image,text\na,b\n"},
+            "m.csv",
+            {"names": ("image", "x")},
+            ["--columns image,x", "names image"],
+        ),
         ({"m.csv": b"a.jpg,b,c\n"}, "m.csv", {"names": ("image", "x")}, ["has 3 values, not 2"]),
-        ({"m.csv": b"url,text\na,b"}, "m.csv", {}, ["no media column", "url, text", "--image-column url"]),
+        (
+            {"m.csv": b"url,text\na,b"},
+            "m.csv",
+            {},
+            ["no media column", "url, text", "--image-column url"],
+        ),
         ({"m.csv": b"imag\na"}, "m.csv", {}, ["Did you mean --image-column imag?"]),
-        ({"m.csv": b"image,video\na,b"}, "m.csv", {}, ["several media columns", "--video-column video"]),
+        (
+            {"m.csv": b"image,video\na,b"},
+            "m.csv",
+            {},
+            ["several media columns", "--video-column video"],
+        ),
         ({"m.jsonl": b'{"image": 1}'}, "m.jsonl", {}, ["Column 'image' is int64", "URI"]),
-        ({"m.csv": b"image,id,key\n"}, "m.csv", {"id_column": "key"}, ["--id-column key", "also has a column 'id'"]),
-        ({"m.csv": b"image\n"}, "m.csv", {"id_column": "key"}, ["--id-column key", "Columns there: image"]),
-        ({"m.csv": b"image\n"}, "m.csv", {"image_column": "imaeg"}, ["--image-column imaeg", "Did you mean image?"]),
+        (
+            {"m.csv": b"image,id,key\n"},
+            "m.csv",
+            {"id_column": "key"},
+            ["--id-column key", "also has a column 'id'"],
+        ),
+        (
+            {"m.csv": b"image\n"},
+            "m.csv",
+            {"id_column": "key"},
+            ["--id-column key", "Columns there: image"],
+        ),
+        (
+            {"m.csv": b"image\n"},
+            "m.csv",
+            {"image_column": "imaeg"},
+            ["--image-column imaeg", "Did you mean image?"],
+        ),
         (
             {"m.csv": b"image,v\n"},
             "m.csv",
@@ -61,7 +112,9 @@ ROW = {"image": "a.jpg", "key": "k", "picture_url": "x"}
         ({"m.csv": b"image\n"}, "m.csv", {"limit": -1}, ["--limit -1"]),
     ],
 )
-def test_says_what_is_wrong(tmp_path: Path, files: dict, uri: str, options: dict, says: list[str]) -> None:
+def test_says_what_is_wrong(
+    tmp_path: Path, files: dict, uri: str, options: dict, says: list[str]
+) -> None:
     for name, data in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(data)
@@ -91,15 +144,22 @@ def test_a_parquet_file_cut_short_is_named_among_many(tmp_path: Path) -> None:
 
 
 def test_a_parquet_file_with_two_columns_of_one_name(tmp_path: Path) -> None:
-    pq.write_table(pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], ["image", "image"]), tmp_path / "m.parquet")
+    pq.write_table(
+        pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], ["image", "image"]),
+        tmp_path / "m.parquet",
+    )
     with pytest.raises(ConfigurationError, match="two columns 'image'"):
         plan_of(tmp_path / "m.parquet")
 
 
-@pytest.mark.parametrize("uri", ["s3://AKIA:hunter2@bucket/x.jsonl", "s3://AKIA:hun/ter2@bucket/x.jsonl"])
+@pytest.mark.parametrize(
+    "uri", ["s3://AKIA:hunter2@bucket/x.jsonl", "s3://AKIA:hun/ter2@bucket/x.jsonl"]
+)
 def test_keys_in_an_address_are_refused_and_not_repeated(uri):
     for refuse in (lambda: plan_source(SourceOptions(uri)), lambda: OutputFolder(uri)):
-        with pytest.raises(ConfigurationError, match=r"s3://bucket/x.jsonl: no keys are taken") as caught:
+        with pytest.raises(
+            ConfigurationError, match=r"s3://bucket/x.jsonl: no keys are taken"
+        ) as caught:
             refuse()
         assert "ter2" not in str(caught.value)
 

@@ -36,7 +36,9 @@ def folder(tmp_path: Path) -> Path:
     ],
     ids=repr,
 )
-def test_lists_what_is_asked_for(folder: Path, pattern: str, options: dict, found: list | None) -> None:
+def test_lists_what_is_asked_for(
+    folder: Path, pattern: str, options: dict, found: list | None
+) -> None:
     if found is None:
         with pytest.raises(Exception, match="no file with a known suffix"):
             read_manifest(f"{folder}{pattern}", **options)
@@ -48,7 +50,9 @@ def test_lists_what_is_asked_for(folder: Path, pattern: str, options: dict, foun
     assert all(Path(item[0]).exists() for item in uris(table))
 
 
-def test_a_long_listing_is_cut_up_and_a_longer_one_streamed_with_the_same_rows(folder: Path, monkeypatch) -> None:
+def test_a_long_listing_is_cut_up_and_a_longer_one_streamed_with_the_same_rows(
+    folder: Path, monkeypatch
+) -> None:
     whole = read_manifest(folder)
     monkeypatch.setattr("pipelines.sources.files._ENTRIES_A_SPLIT", 3)
     cut = plan_of(folder)
@@ -80,8 +84,16 @@ def test_files_that_are_not_read_are_counted_by_suffix(
     assert bool(plan.left_out_in_words) == bool(left_out)
 
 
-def test_a_line_says_what_is_left_out_whatever_the_files_are_called(tmp_path: Path, monkeypatch) -> None:
-    names = ["a.png", "LICENSE", "dot.", "x.sen tence that is no suffix at all", *(f"f.s{n}" for n in range(70))]
+def test_a_line_says_what_is_left_out_whatever_the_files_are_called(
+    tmp_path: Path, monkeypatch
+) -> None:
+    names = [
+        "a.png",
+        "LICENSE",
+        "dot.",
+        "x.sen tence that is no suffix at all",
+        *(f"f.s{n}" for n in range(70)),
+    ]
     for name in [*names, "two.s1"]:
         (tmp_path / name).touch()
     (tmp_path / b"odd.\xff".decode(errors="surrogateescape")).touch()
@@ -136,9 +148,9 @@ def test_a_tiff_is_a_document_or_an_image_by_what_is_beside_it(
         (tmp_path / name).write_bytes(raw_tiff(range(pages)))
     plan = plan_of(str(tmp_path), page_by_page=page_by_page)
     assert plan.media_kind == kind
-    assert len(read_plan(plan)) == sum(1 for name in files if kind == "document" or name[-3:] in ("tif", "png")) - (
-        kind == "document" and "b.png" in files
-    )
+    assert len(read_plan(plan)) == sum(
+        1 for name in files if kind == "document" or name[-3:] in ("tif", "png")
+    ) - (kind == "document" and "b.png" in files)
 
 
 def test_a_damaged_tiff_does_not_hinder_the_look(tmp_path: Path) -> None:

@@ -13,34 +13,57 @@ from internvl_ops.errors import ConfigurationError
 from internvl_ops.media.access import ReadPolicy
 from internvl_ops.media.fetch import Fetcher
 from pipelines.sources.media_column import to_media
-from tests.pipelines.manifests import errors, plan_of, read_manifest, read_plan, shard, uris, write_manifest
+from tests.pipelines.manifests import (
+    errors,
+    plan_of,
+    read_manifest,
+    read_plan,
+    shard,
+    uris,
+    write_manifest,
+)
 
 MANIFESTS = ["parquet", "jsonl", "csv", "txt"]
-ROWS = [{"image": f"pictures/{number}.jpg", "question": f"What is {number}?", "shelf": "00123"} for number in range(25)]
+ROWS = [
+    {"image": f"pictures/{number}.jpg", "question": f"What is {number}?", "shelf": "00123"}
+    for number in range(25)
+]
 
 
 class TestMedia:
-    def test_a_hugging_face_struct_passes_on_its_path_and_keeps_its_bytes_inline(self, tmp_path: Path) -> None:
+    def test_a_hugging_face_struct_passes_on_its_path_and_keeps_its_bytes_inline(
+        self, tmp_path: Path
+    ) -> None:
         images = [
             {"bytes": b"\xff\xd8", "path": "a.jpg"},
             {"bytes": None, "path": "b.jpg"},
             {"bytes": b"PNG", "path": None},
         ]
-        table = read_manifest(write_manifest(tmp_path / "m.parquet", [{"image": image} for image in images]))
+        table = read_manifest(
+            write_manifest(tmp_path / "m.parquet", [{"image": image} for image in images])
+        )
         assert table["image"].to_pylist() == ["a.jpg", "b.jpg", None]
-        assert table["__media"].to_pylist() == [[{"uri": i["path"], "bytes": i["bytes"]}] for i in images]
+        assert table["__media"].to_pylist() == [
+            [{"uri": i["path"], "bytes": i["bytes"]}] for i in images
+        ]
 
     def test_relative_paths_start_from_the_media_root(self, tmp_path: Path) -> None:
         (tmp_path / "elsewhere").mkdir()
         path = write_manifest(tmp_path / "m.jsonl", ROWS)
-        assert plan_of(path, media_root=str(tmp_path / "elsewhere")).base == str(tmp_path / "elsewhere")
+        assert plan_of(path, media_root=str(tmp_path / "elsewhere")).base == str(
+            tmp_path / "elsewhere"
+        )
         with pytest.raises(ConfigurationError, match=r"--media-root .*gone: no such folder"):
             plan_of(path, media_root=str(tmp_path / "gone"))
         with pytest.raises(ConfigurationError, match="the media of files are the input itself"):
             plan_of(path, format="files", media_root=str(tmp_path))
 
     def test_bare_bytes_do_not_pass_through(self, tmp_path: Path) -> None:
-        plan = plan_of(write_manifest(tmp_path / "m.parquet", [{"image": b"one", "n": 1}, {"image": b"two", "n": 2}]))
+        plan = plan_of(
+            write_manifest(
+                tmp_path / "m.parquet", [{"image": b"one", "n": 1}, {"image": b"two", "n": 2}]
+            )
+        )
         table = read_plan(plan)
         assert plan.schema.names == ["n"]
         assert plan.sample_uris == []
@@ -71,34 +94,52 @@ class TestMedia:
         ]
         table = read_manifest(write_manifest(tmp_path / "m.parquet", rows))
         assert table["images"].to_pylist() == [["a", "b"], ["c"]]
-        assert [[m["bytes"] for m in media] for media in table["__media"].to_pylist()] == [[b"x", b"y"], [b"z"]]
+        assert [[m["bytes"] for m in media] for media in table["__media"].to_pylist()] == [
+            [b"x", b"y"],
+            [b"z"],
+        ]
 
     def test_one_uri_and_lists_may_stand_in_one_jsonl_column(self, tmp_path: Path) -> None:
-        (tmp_path / "m.jsonl").write_text('{"image": "a"}\n{"image": ["b", "c"]}\n{"image": {"file": "d"}}\n')
+        (tmp_path / "m.jsonl").write_text(
+            '{"image": "a"}\n{"image": ["b", "c"]}\n{"image": {"file": "d"}}\n'
+        )
         table = read_manifest(tmp_path / "m.jsonl")
         assert uris(table) == [["a"], ["b", "c"], None]
         assert table["image"].to_pylist() == [["a"], ["b", "c"], None]
         assert list(errors(table)) == ["m.jsonl:3"]
 
     def test_a_struct_in_jsonl_names_a_path(self, tmp_path: Path) -> None:
-        (tmp_path / "m.jsonl").write_text('{"image": {"path": "a", "bytes": null}}\n{"image": {"path": "b"}}\n')
+        (tmp_path / "m.jsonl").write_text(
+            '{"image": {"path": "a", "bytes": null}}\n{"image": {"path": "b"}}\n'
+        )
         assert uris(read_manifest(tmp_path / "m.jsonl")) == [["a"], ["b"]]
 
     @pytest.mark.parametrize(
-        ("column", "kind"), [("images", "image"), ("video", "video"), ("document", "document"), ("pdf", "document")]
+        ("column", "kind"),
+        [("images", "image"), ("video", "video"), ("document", "document"), ("pdf", "document")],
     )
-    def test_default_names_say_what_the_media_are(self, tmp_path: Path, column: str, kind: str) -> None:
+    def test_default_names_say_what_the_media_are(
+        self, tmp_path: Path, column: str, kind: str
+    ) -> None:
         plan = plan_of(write_manifest(tmp_path / "m.jsonl", [{column: "x", "note": "y"}]))
         assert (plan.media_column, plan.media_kind) == (column, kind)
 
     def test_an_option_names_another_column(self, tmp_path: Path) -> None:
-        plan = plan_of(write_manifest(tmp_path / "m.csv", [{"image": "i", "clip_url": "v"}]), video_column="clip_url")
+        plan = plan_of(
+            write_manifest(tmp_path / "m.csv", [{"image": "i", "clip_url": "v"}]),
+            video_column="clip_url",
+        )
         assert (plan.media_column, plan.media_kind) == ("clip_url", "video")
-        assert read_plan(plan).select(["image", "clip_url"]).to_pylist() == [{"image": "i", "clip_url": "v"}]
+        assert read_plan(plan).select(["image", "clip_url"]).to_pylist() == [
+            {"image": "i", "clip_url": "v"}
+        ]
 
-    def test_sample_uris_look_at_several_files_and_every_place_in_them(self, tmp_path: Path) -> None:
+    def test_sample_uris_look_at_several_files_and_every_place_in_them(
+        self, tmp_path: Path
+    ) -> None:
         write_manifest(
-            tmp_path / "a.jsonl", [{"image": f"s3://one/{n}.jpg"} for n in range(300)] + [{"image": "/etc/x"}]
+            tmp_path / "a.jsonl",
+            [{"image": f"s3://one/{n}.jpg"} for n in range(300)] + [{"image": "/etc/x"}],
         )
         write_manifest(tmp_path / "b.jsonl", [{"image": "http://two/x.jpg"}])
         sample = plan_of(tmp_path).sample_uris
@@ -117,8 +158,12 @@ class TestIds:
         ],
         ids=["int", "binary", "dictionary", "bool"],
     )
-    def test_an_id_column_of_any_type_becomes_a_string(self, tmp_path: Path, values: pa.Array, ids: list) -> None:
-        pq.write_table(pa.table({"image": ["a", "b"], "id": values, "key": values}), tmp_path / "m.parquet")
+    def test_an_id_column_of_any_type_becomes_a_string(
+        self, tmp_path: Path, values: pa.Array, ids: list
+    ) -> None:
+        pq.write_table(
+            pa.table({"image": ["a", "b"], "id": values, "key": values}), tmp_path / "m.parquet"
+        )
         assert read_manifest(tmp_path / "m.parquet")["id"].to_pylist() == ids
 
     def test_a_prompt_column_of_any_type_counts_towards_a_made_id(self, tmp_path: Path) -> None:
@@ -129,11 +174,15 @@ class TestIds:
             pa.array(["x", "y"]).dictionary_encode(),
         ]
         for values in questions:
-            pq.write_table(pa.table({"image": ["a", "a"], "question": values}), tmp_path / "m.parquet")
+            pq.write_table(
+                pa.table({"image": ["a", "a"], "question": values}), tmp_path / "m.parquet"
+            )
             assert len(set(read_manifest(tmp_path / "m.parquet")["id"].to_pylist())) == 2
 
     def test_a_named_id_column_also_passes_through(self, tmp_path: Path) -> None:
-        table = read_manifest(write_manifest(tmp_path / "m.jsonl", [{"key": 7, "image": "a"}]), id_column="key")
+        table = read_manifest(
+            write_manifest(tmp_path / "m.jsonl", [{"key": 7, "image": "a"}]), id_column="key"
+        )
         assert table.select(["id", "key"]).to_pylist() == [{"id": "7", "key": 7}]
 
     def test_jsonl_ids_may_mix_numbers_and_strings(self, tmp_path: Path) -> None:
@@ -143,7 +192,10 @@ class TestIds:
 
     def test_a_made_id_depends_on_media_and_prompt_only(self, tmp_path: Path) -> None:
         one = write_manifest(tmp_path / "a.jsonl", ROWS)
-        turned = [{"note": n, "image": [row["image"]], "question": row["question"]} for n, row in enumerate(ROWS[::-1])]
+        turned = [
+            {"note": n, "image": [row["image"]], "question": row["question"]}
+            for n, row in enumerate(ROWS[::-1])
+        ]
         other = write_manifest(tmp_path / "b.jsonl", turned)
         ids = read_manifest(one)["id"].to_pylist()
         assert ids == read_manifest(other)["id"].to_pylist()[::-1]
@@ -152,9 +204,12 @@ class TestIds:
     def test_a_made_id_is_the_same_in_every_format(self, tmp_path: Path) -> None:
         plain = [{"image": row["image"]} for row in ROWS]
         made = [
-            read_manifest(write_manifest(tmp_path / f"m.{suffix}", plain))["id"].to_pylist() for suffix in MANIFESTS
+            read_manifest(write_manifest(tmp_path / f"m.{suffix}", plain))["id"].to_pylist()
+            for suffix in MANIFESTS
         ]
-        empty_prompt = write_manifest(tmp_path / "empty.jsonl", [{**row, "question": None} for row in plain])
+        empty_prompt = write_manifest(
+            tmp_path / "empty.jsonl", [{**row, "question": None} for row in plain]
+        )
         assert made.count(made[0]) == len(MANIFESTS)
         assert read_manifest(empty_prompt)["id"].to_pylist() == made[0]
 
@@ -169,12 +224,17 @@ class TestIds:
             ({"image": ["a", "b"]}, {"image": ["ab"]}),
             ({"image": ["a", "b"]}, {"image": ["b", "a"]}),
             ({"image": "a", "question": "x"}, {"image": "a", "question": "y"}),
-            ({"image": "a", "question": "x", "phrase": ""}, {"image": "a", "question": "", "phrase": "x"}),
+            (
+                {"image": "a", "question": "x", "phrase": ""},
+                {"image": "a", "question": "", "phrase": "x"},
+            ),
             ({"image": "1:a|question=1:x"}, {"image": "a", "question": "x"}),
         ],
         ids=repr,
     )
-    def test_different_rows_have_different_made_ids(self, tmp_path: Path, one: dict, other: dict) -> None:
+    def test_different_rows_have_different_made_ids(
+        self, tmp_path: Path, one: dict, other: dict
+    ) -> None:
         ids = [
             read_manifest(write_manifest(tmp_path / f"{name}.jsonl", [row]))["id"].to_pylist()
             for name, row in (("one", one), ("other", other))
@@ -183,7 +243,9 @@ class TestIds:
 
     def test_inline_bytes_count_even_when_every_path_is_the_same(self, tmp_path: Path) -> None:
         rows = [{"image": {"bytes": data, "path": "image.png"}} for data in (b"1", b"2", b"1")]
-        one, other, again = read_manifest(write_manifest(tmp_path / "m.parquet", rows))["id"].to_pylist()
+        one, other, again = read_manifest(write_manifest(tmp_path / "m.parquet", rows))[
+            "id"
+        ].to_pylist()
         assert one == again != other
 
 
@@ -209,16 +271,23 @@ class TestPlaces:
         assert uris(table) == [[there.replace("train", "test", 1)], [there]]
         assert table["image"].to_pylist() == [image, image]
         assert len(set(table["id"].to_pylist())) == (1 if there == image else 2)
-        assert uris(read_manifest(tmp_path, format=suffix, media_root=str(tmp_path))) == [[image], [image]]
+        assert uris(read_manifest(tmp_path, format=suffix, media_root=str(tmp_path))) == [
+            [image],
+            [image],
+        ]
 
-    def test_the_id_of_a_row_does_not_depend_on_the_folder_of_a_single_manifest(self, tmp_path: Path) -> None:
+    def test_the_id_of_a_row_does_not_depend_on_the_folder_of_a_single_manifest(
+        self, tmp_path: Path
+    ) -> None:
         (tmp_path / "sub").mkdir()
         one = read_manifest(write_manifest(tmp_path / "m.jsonl", [{"image": "0.png"}]))
         other = read_manifest(write_manifest(tmp_path / "sub" / "m.jsonl", [{"image": "0.png"}]))
         assert one["id"].equals(other["id"])
 
     @pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet", "tar"])
-    def test_folders_of_one_table_are_columns_and_no_place_for_media(self, tmp_path: Path, suffix: str) -> None:
+    def test_folders_of_one_table_are_columns_and_no_place_for_media(
+        self, tmp_path: Path, suffix: str
+    ) -> None:
         folder = tmp_path / "lang=de%2Fat" / "day=1"
         folder.mkdir(parents=True)
         if suffix == "tar":
@@ -248,12 +317,24 @@ class TestWrittenInto:
         rows = [{"image": text}, {"image": "photos/9j.jpg"}]
         table = read_manifest(write_manifest(tmp_path / "m.jsonl", rows))
         first, second = table["__media"].to_pylist()
-        assert (first[0]["bytes"], first[0]["uri"], second[0]["uri"]) == (JPEG, None, "photos/9j.jpg")
+        assert (first[0]["bytes"], first[0]["uri"], second[0]["uri"]) == (
+            JPEG,
+            None,
+            "photos/9j.jpg",
+        )
         assert table["image"].to_pylist() == [None, "photos/9j.jpg"]
 
     @pytest.mark.parametrize(
         "begin",
-        [b"\x89PNG\r\n\x1a\n", b"GIF89a", b"RIFF0000WEBP", b"II*\x00", b"MM\x00*", b"%PDF-1.7", b"\0\0\0 ftypavif"],
+        [
+            b"\x89PNG\r\n\x1a\n",
+            b"GIF89a",
+            b"RIFF0000WEBP",
+            b"II*\x00",
+            b"MM\x00*",
+            b"%PDF-1.7",
+            b"\0\0\0 ftypavif",
+        ],
     )
     def test_base64_of_every_kind_of_file(self, tmp_path: Path, begin: bytes) -> None:
         data = begin + bytes(range(100))
@@ -262,9 +343,17 @@ class TestWrittenInto:
         assert table["__media"].to_pylist()[0][0]["bytes"] == data
 
     def test_blanks_around_an_address_are_no_part_of_it(self, tmp_path: Path) -> None:
-        rows = [{"image": value} for value in (" https://host/a.jpg", "s3://b/k.jpg \n", "\thttp://h/x", " a b.jpg ")]
+        rows = [
+            {"image": value}
+            for value in (" https://host/a.jpg", "s3://b/k.jpg \n", "\thttp://h/x", " a b.jpg ")
+        ]
         table = read_manifest(write_manifest(tmp_path / "m.jsonl", rows))
-        assert uris(table) == [["https://host/a.jpg"], ["s3://b/k.jpg"], ["http://h/x"], [" a b.jpg "]]
+        assert uris(table) == [
+            ["https://host/a.jpg"],
+            ["s3://b/k.jpg"],
+            ["http://h/x"],
+            [" a b.jpg "],
+        ]
 
 
 @pytest.mark.parametrize("several", [False, True])
@@ -280,7 +369,8 @@ def test_passwords_and_signatures_of_addresses_are_used_and_not_kept(several):
 
 
 class TestMediaThatMetadataDescribe:
-    """Folders as `datasets` lays them out: metadata with file_name beside the media, or above them."""
+    """Folders as `datasets` lays them out: metadata with file_name beside the media, or above
+    them."""
 
     NAMES = ("0.png", "a [1].png", "b {x,y}.png", "c*?.png", "sub/d#%20.png")
 
@@ -293,7 +383,9 @@ class TestMediaThatMetadataDescribe:
             write_manifest(root / part / f"metadata.{suffix}", rows)
 
     @pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
-    @pytest.mark.parametrize("splits", [("",), ("train", "test"), ("data [v2]/train", "data [v2]/{a,b}")])
+    @pytest.mark.parametrize(
+        "splits", [("",), ("train", "test"), ("data [v2]/train", "data [v2]/{a,b}")]
+    )
     def test_each_row_gets_the_file_beside_its_own_metadata(
         self, tmp_path: Path, suffix: str, splits: tuple[str, ...]
     ) -> None:
@@ -308,7 +400,9 @@ class TestMediaThatMetadataDescribe:
     @pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
     def test_the_way_to_read_them_is_said(self, tmp_path: Path, suffix: str) -> None:
         self.laid_out(tmp_path, suffix, ("train",))
-        with pytest.raises(ConfigurationError, match=f"--input-format {suffix} --image-column file_name"):
+        with pytest.raises(
+            ConfigurationError, match=f"--input-format {suffix} --image-column file_name"
+        ):
             plan_of(tmp_path)
 
 
@@ -322,7 +416,9 @@ class TestMediaThatMetadataDescribe:
         ([{"images": [{"bytes": b"x", "path": "a.jpg"}]}], True),
     ],
 )
-def test_a_plan_says_whether_a_row_may_have_several_files(tmp_path: Path, rows: list[dict], several: bool) -> None:
+def test_a_plan_says_whether_a_row_may_have_several_files(
+    tmp_path: Path, rows: list[dict], several: bool
+) -> None:
     inline = "bytes" in str(rows)
     path = write_manifest(tmp_path / ("m.parquet" if inline else "m.jsonl"), rows)
     assert plan_of(path).several_media is several

@@ -1,4 +1,5 @@
-"""Columns that are only carried: what readers of Parquet cannot read is noted, and never costs a row."""
+"""Columns that are only carried: what readers of Parquet cannot read is noted, and never costs a
+row."""
 
 from __future__ import annotations
 
@@ -45,7 +46,10 @@ def test_times_that_no_reader_has_are_null_and_noted(tmp_path: Path, column: pa.
 
 def test_infinity_of_duckdb(tmp_path: Path) -> None:
     path = tmp_path / "m.parquet"
-    duckdb.sql(f"COPY (SELECT 'a.jpg' AS image, 'infinity'::TIMESTAMP AS seen) TO '{path}' (FORMAT parquet)")
+    duckdb.sql(
+        f"COPY (SELECT 'a.jpg' AS image, 'infinity'::TIMESTAMP AS seen) TO '{path}' (FORMAT"
+        " parquet)"
+    )
     table = read_manifest(path)
     assert table["seen"].to_pylist() == [None]
     assert not errors(table)
@@ -61,7 +65,10 @@ def test_moments_in_a_zone_that_is_not_known_are_shown_in_utc(tmp_path: Path, zo
 
 @pytest.mark.parametrize("zone", ["Asia/Kolkata", "+05:30", "UTC"])
 def test_a_zone_that_is_known_stays(tmp_path: Path, zone: str) -> None:
-    assert read_manifest(manifest(tmp_path, pa.array([0], pa.timestamp("us", zone))))["x"].type.tz == zone
+    assert (
+        read_manifest(manifest(tmp_path, pa.array([0], pa.timestamp("us", zone))))["x"].type.tz
+        == zone
+    )
 
 
 @pytest.mark.parametrize(
@@ -102,9 +109,17 @@ class TestColumnsThatCannotBeRead:
         assert len(notes(table)) == 3
 
     @pytest.mark.parametrize("batch_rows", [7, 1_000])
-    def test_damage_costs_the_values_of_its_column_and_row_group(self, tmp_path: Path, batch_rows: int) -> None:
+    def test_damage_costs_the_values_of_its_column_and_row_group(
+        self, tmp_path: Path, batch_rows: int
+    ) -> None:
         values = [f"note {n:06d}" * 3 for n in range(100)]
-        path = manifest(tmp_path, pa.array(values), row_group_size=50, compression="snappy", use_dictionary=False)
+        path = manifest(
+            tmp_path,
+            pa.array(values),
+            row_group_size=50,
+            compression="snappy",
+            use_dictionary=False,
+        )
         column = pq.ParquetFile(path).metadata.row_group(1).column(1)
         data = bytearray(path.read_bytes())
         start = column.data_page_offset

@@ -1,4 +1,5 @@
-"""Manifests that are as they should be: every format, every shape of media, ids, limits, directories."""
+"""Manifests that are as they should be: every format, every shape of media, ids, limits,
+directories."""
 
 from __future__ import annotations
 
@@ -14,10 +15,20 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.sources import read_split
-from tests.pipelines.manifests import errors, plan_of, read_manifest, read_plan, uris, write_manifest
+from tests.pipelines.manifests import (
+    errors,
+    plan_of,
+    read_manifest,
+    read_plan,
+    uris,
+    write_manifest,
+)
 
 MANIFESTS = ["parquet", "jsonl", "csv", "txt"]
-ROWS = [{"image": f"pictures/{number}.jpg", "question": f"What is {number}?", "shelf": "00123"} for number in range(25)]
+ROWS = [
+    {"image": f"pictures/{number}.jpg", "question": f"What is {number}?", "shelf": "00123"}
+    for number in range(25)
+]
 
 
 class TestEveryFormat:
@@ -26,7 +37,12 @@ class TestEveryFormat:
         path = write_manifest(tmp_path / f"m.{suffix}", ROWS)
         plan = plan_of(path)
         table = read_plan(plan, batch_rows=10)
-        assert (plan.format, plan.base, plan.media_column, plan.media_kind) == (suffix, str(tmp_path), "image", "image")
+        assert (plan.format, plan.base, plan.media_column, plan.media_kind) == (
+            suffix,
+            str(tmp_path),
+            "image",
+            "image",
+        )
         assert uris(table) == [[row["image"]] for row in ROWS]
         assert table["__error"].null_count == len(ROWS)
         head = 1 if suffix == "csv" else 0
@@ -35,14 +51,18 @@ class TestEveryFormat:
             assert table.select(["image", "question", "shelf"]).to_pylist() == ROWS
 
     @pytest.mark.parametrize("suffix", MANIFESTS)
-    def test_a_plan_and_its_splits_travel_to_other_processes(self, tmp_path: Path, suffix: str) -> None:
+    def test_a_plan_and_its_splits_travel_to_other_processes(
+        self, tmp_path: Path, suffix: str
+    ) -> None:
         plan = plan_of(write_manifest(tmp_path / f"m.{suffix}", ROWS))
         there = pickle.loads(pickle.dumps(plan))
         assert read_plan(there).equals(read_plan(plan))
 
     @pytest.mark.parametrize("suffix", MANIFESTS)
     @pytest.mark.parametrize("limit", [0, 1, 7, 25, 26])
-    def test_limit_takes_the_first_rows_over_all_files(self, tmp_path: Path, suffix: str, limit: int) -> None:
+    def test_limit_takes_the_first_rows_over_all_files(
+        self, tmp_path: Path, suffix: str, limit: int
+    ) -> None:
         for part in range(5):
             write_manifest(tmp_path / f"part-{part}.{suffix}", ROWS[part * 5 : part * 5 + 5])
         table = read_manifest(tmp_path, limit=limit, format=suffix)
@@ -50,7 +70,9 @@ class TestEveryFormat:
 
     @pytest.mark.parametrize("suffix", ["jsonl", "csv", "txt"])
     @pytest.mark.parametrize("compression", [".gz", ".zst", ".bz2"])
-    def test_compressed_text_reads_as_plain(self, tmp_path: Path, suffix: str, compression: str) -> None:
+    def test_compressed_text_reads_as_plain(
+        self, tmp_path: Path, suffix: str, compression: str
+    ) -> None:
         plain = write_manifest(tmp_path / f"m.{suffix}", ROWS)
         packed = tmp_path / f"m.{suffix}{compression}"
         data = plain.read_bytes()
@@ -64,7 +86,9 @@ class TestEveryFormat:
         assert read_manifest(packed)["id"].equals(read_manifest(plain)["id"])
 
     @pytest.mark.parametrize("suffix", ["jsonl", "csv", "txt"])
-    def test_windows_newlines_byte_order_mark_and_blank_lines(self, tmp_path: Path, suffix: str) -> None:
+    def test_windows_newlines_byte_order_mark_and_blank_lines(
+        self, tmp_path: Path, suffix: str
+    ) -> None:
         plain = write_manifest(tmp_path / f"m.{suffix}", ROWS)
         lines = plain.read_bytes().replace(b"\r\n", b"\n").rstrip(b"\n").split(b"\n")
         other = tmp_path / f"windows.{suffix}"
@@ -105,40 +129,77 @@ class TestTypes:
 
     def test_jsonl_types_come_from_the_sample(self, tmp_path: Path) -> None:
         rows = [
-            {"image": "a", "int": 1, "num": 1, "flag": True, "nested": {"k": {"deep": [1]}}, "void": None, "none": []},
-            {"image": "b", "int": -(2**63), "num": 0.5, "flag": None, "nested": {"k": None}, "void": None, "none": []},
+            {
+                "image": "a",
+                "int": 1,
+                "num": 1,
+                "flag": True,
+                "nested": {"k": {"deep": [1]}},
+                "void": None,
+                "none": [],
+            },
+            {
+                "image": "b",
+                "int": -(2**63),
+                "num": 0.5,
+                "flag": None,
+                "nested": {"k": None},
+                "void": None,
+                "none": [],
+            },
         ]
         table = read_manifest(write_manifest(tmp_path / "m.jsonl", rows))
-        assert [str(table.schema.field(name).type) for name in ("int", "num", "flag", "void", "none")] == [
-            *("int64", "double", "bool", "string", "list<item: string>")
-        ]
+        assert [
+            str(table.schema.field(name).type) for name in ("int", "num", "flag", "void", "none")
+        ] == [*("int64", "double", "bool", "string", "list<item: string>")]
         assert table["nested"].to_pylist() == [{"k": {"deep": [1]}}, {"k": None}]
         assert table["num"].to_pylist() == [1.0, 0.5]
 
     @pytest.mark.parametrize(
         "values",
-        [[1, "one"], [{"a": 1}, [1]], [{}, {}], [2**53 + 1, 0.5], [2**63, 1], [[1], ["x"]], [True, 1]],
+        [
+            [1, "one"],
+            [{"a": 1}, [1]],
+            [{}, {}],
+            [2**53 + 1, 0.5],
+            [2**63, 1],
+            [[1], ["x"]],
+            [True, 1],
+        ],
         ids=repr,
     )
-    def test_a_jsonl_column_without_one_type_passes_through_as_json(self, tmp_path: Path, values: list) -> None:
+    def test_a_jsonl_column_without_one_type_passes_through_as_json(
+        self, tmp_path: Path, values: list
+    ) -> None:
         import json
 
-        path = write_manifest(tmp_path / "m.jsonl", [{"image": "a", "value": value} for value in values])
+        path = write_manifest(
+            tmp_path / "m.jsonl", [{"image": "a", "value": value} for value in values]
+        )
         table = read_manifest(path)
         assert [json.loads(text) for text in table["value"].to_pylist()] == values
 
     def test_rows_further_into_a_large_jsonl_have_their_say(self, tmp_path: Path) -> None:
-        rows = [{"image": "a", "n": n} for n in range(40_000)] + [{"image": "b", "n": 0.5, "late": "x"}] * 10_000
+        rows = [{"image": "a", "n": n} for n in range(40_000)] + [
+            {"image": "b", "n": 0.5, "late": "x"}
+        ] * 10_000
         table = read_manifest(write_manifest(tmp_path / "m.jsonl", rows))
         assert not errors(table)
         assert table["n"].to_pylist()[-1] == 0.5
         assert table["late"].null_count == 40_000
 
     def test_parts_written_at_different_times_share_the_wider_type(self, tmp_path: Path) -> None:
-        pq.write_table(pa.table({"image": ["a"], "n": pa.array([1], pa.int32())}), tmp_path / "1.parquet")
-        pq.write_table(pa.table({"image": ["b"], "n": pa.array([2**40]), "new": ["x"]}), tmp_path / "2.parquet")
+        pq.write_table(
+            pa.table({"image": ["a"], "n": pa.array([1], pa.int32())}), tmp_path / "1.parquet"
+        )
+        pq.write_table(
+            pa.table({"image": ["b"], "n": pa.array([2**40]), "new": ["x"]}), tmp_path / "2.parquet"
+        )
         table = read_manifest(tmp_path)
-        assert table.select(["n", "new"]).to_pylist() == [{"n": 1, "new": None}, {"n": 2**40, "new": "x"}]
+        assert table.select(["n", "new"]).to_pylist() == [
+            {"n": 1, "new": None},
+            {"n": 2**40, "new": "x"},
+        ]
 
     def test_hive_partitions_are_columns(self, tmp_path: Path) -> None:
         for folder in ("lang=en/day=2024-05-01", "lang=de%2Fat/day=2024-05-02"):
@@ -150,10 +211,12 @@ class TestTypes:
         assert sorted(table["day"].to_pylist()) == ["2024-05-01", "2024-05-02"]
 
     def test_csv_keeps_what_stands_there(self, tmp_path: Path) -> None:
-        (tmp_path / "m.csv").write_text('image,"a ""name""",empty\nx.jpg,"two\nlines, one ""value""",\n')
-        assert read_manifest(tmp_path / "m.csv").select(["image", 'a "name"', "empty"]).to_pylist() == [
-            {"image": "x.jpg", 'a "name"': 'two\nlines, one "value"', "empty": ""}
-        ]
+        (tmp_path / "m.csv").write_text(
+            'image,"a ""name""",empty\nx.jpg,"two\nlines, one ""value""",\n'
+        )
+        assert read_manifest(tmp_path / "m.csv").select(
+            ["image", 'a "name"', "empty"]
+        ).to_pylist() == [{"image": "x.jpg", 'a "name"': 'two\nlines, one "value"', "empty": ""}]
 
     def test_a_csv_as_pandas_writes_it_and_one_with_tabs(self, tmp_path: Path) -> None:
         (tmp_path / "m.csv").write_text(",image\n0,a.jpg\n")
@@ -172,14 +235,20 @@ def test_planning_loads_nothing_heavy(tmp_path: Path) -> None:
         "import sys; from pipelines.sources import *; plan_source(SourceOptions(sys.argv[1]));"
         "print([m for m in ('ray', 'torch', 's3fs', 'fsspec', 'aiohttp') if m in sys.modules])"
     )
-    answer = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+    answer = subprocess.run(
+        [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True
+    )
     assert answer.stdout.strip() == "[]"
 
 
 def test_batches_are_short_when_media_are_inline(tmp_path: Path) -> None:
     rows = [{"image": bytes([number]) * 100_000} for number in range(40)]
     plan = plan_of(write_manifest(tmp_path / "m.parquet", rows))
-    sizes = [len(table) for split in plan.splits for table in read_split(plan, split, batch_bytes=1_000_000)]
+    sizes = [
+        len(table)
+        for split in plan.splits
+        for table in read_split(plan, split, batch_bytes=1_000_000)
+    ]
     assert sum(sizes) == 40
     assert max(sizes) <= 10
 

@@ -32,7 +32,9 @@ scalars = (
     | text
 )
 values = st.recursive(
-    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3), max_leaves=6
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3),
+    max_leaves=6,
 )
 
 
@@ -46,13 +48,22 @@ def read_bytes(data: bytes, suffix: str, **options: object) -> pa.Table:
 def without_nulls(value: object) -> object:
     """A struct column gives every row every key, null where it had none."""
     if isinstance(value, dict):
-        return {key: without_nulls(item) for key, item in value.items() if without_nulls(item) not in (None, {})}
+        return {
+            key: without_nulls(item)
+            for key, item in value.items()
+            if without_nulls(item) not in (None, {})
+        }
     return [without_nulls(item) for item in value] if isinstance(value, list) else value
 
 
 @quick
 @given(
-    st.lists(st.fixed_dictionaries({"image": uri}, optional={"a": values, "b": values, "question": text}), min_size=1)
+    st.lists(
+        st.fixed_dictionaries(
+            {"image": uri}, optional={"a": values, "b": values, "question": text}
+        ),
+        min_size=1,
+    )
 )
 def test_jsonl_rows_come_back(rows: list[dict]) -> None:
     table = read_bytes(b"".join(json.dumps(row).encode() + b"\n" for row in rows), ".jsonl")
@@ -64,7 +75,9 @@ def test_jsonl_rows_come_back(rows: list[dict]) -> None:
         )
         for row, value in zip(rows, table[name].to_pylist(), strict=True):
             value = json.loads(value) if is_json and value is not None else value
-            assert without_nulls(value) == without_nulls(row.get(name)) or without_nulls(row.get(name)) in ({}, [])
+            assert without_nulls(value) == without_nulls(row.get(name)) or without_nulls(
+                row.get(name)
+            ) in ({}, [])
 
 
 @quick
@@ -82,11 +95,24 @@ def test_csv_rows_come_back(columns: list[str], data: st.DataObject) -> None:
 @quick
 @given(st.data())
 def test_parquet_rows_come_back(data: st.DataObject) -> None:
-    kinds = [pa.int32(), pa.float64(), pa.string(), pa.bool_(), pa.binary(), pa.list_(pa.int64()), pa.date32()]
+    kinds = [
+        pa.int32(),
+        pa.float64(),
+        pa.string(),
+        pa.bool_(),
+        pa.binary(),
+        pa.list_(pa.int64()),
+        pa.date32(),
+    ]
     size = data.draw(st.integers(0, 30))
     kind = data.draw(st.sampled_from(kinds))
     seeds = data.draw(st.lists(st.none() | st.integers(0, 100), min_size=size, max_size=size))
-    make = {pa.string(): str, pa.binary(): lambda n: bytes([n]), pa.list_(pa.int64()): lambda n: [n], pa.bool_(): bool}
+    make = {
+        pa.string(): str,
+        pa.binary(): lambda n: bytes([n]),
+        pa.list_(pa.int64()): lambda n: [n],
+        pa.bool_(): bool,
+    }
     column = [None if seed is None else make.get(kind, lambda n: n)(seed) for seed in seeds]
     table = pa.table({"image": [f"{n}.jpg" for n in range(size)], "value": pa.array(column, kind)})
     table = table.cast(pa.schema([("image", pa.string()), ("value", kind)]))
@@ -102,12 +128,16 @@ line = st.binary(max_size=40) | st.sampled_from(
 
 @quick
 @given(st.lists(line, max_size=20), st.sampled_from([b"\n", b"\r\n"]), st.booleans())
-def test_every_line_of_any_bytes_is_accounted_for(body: list[bytes], newline: bytes, last: bool) -> None:
+def test_every_line_of_any_bytes_is_accounted_for(
+    body: list[bytes], newline: bytes, last: bool
+) -> None:
     data = newline.join(body) + (newline if last else b"")
     head = {".jsonl": b'{"image": "first"}\n', ".txt": b"", ".csv": b"image,note\n"}
     for suffix, first in head.items():
         table = read_bytes(first + data, suffix)
-        filled = [row for row in (first + data).removeprefix(b"\xef\xbb\xbf").split(b"\n") if row.strip()]
+        filled = [
+            row for row in (first + data).removeprefix(b"\xef\xbb\xbf").split(b"\n") if row.strip()
+        ]
         if suffix == ".csv":  # a quoted value may span lines, so rows are at most the lines
             starts = [int(source.rpartition(":")[2]) for source in table["__source"].to_pylist()]
             assert starts == sorted(set(starts))
@@ -118,17 +148,22 @@ def test_every_line_of_any_bytes_is_accounted_for(body: list[bytes], newline: by
 
 @quick
 @given(
-    st.binary(max_size=300), st.sampled_from([".jsonl", ".csv", ".txt", ".parquet", ".tar", ".jsonl.gz", ".txt.zst"])
+    st.binary(max_size=300),
+    st.sampled_from([".jsonl", ".csv", ".txt", ".parquet", ".tar", ".jsonl.gz", ".txt.zst"]),
 )
 def test_any_bytes_are_read_or_refused_at_start(data: bytes, suffix: str) -> None:
     with contextlib.suppress(ConfigurationError):
         read_bytes(data, suffix)
 
 
-GOOD_SHARD = shard({f"{n:03d}": {"jpg": bytes([n]) * 700, "json": b'{"n": %d}' % n} for n in range(6)})
+GOOD_SHARD = shard(
+    {f"{n:03d}": {"jpg": bytes([n]) * 700, "json": b'{"n": %d}' % n} for n in range(6)}
+)
 GOOD_PARQUET = (
     pq.write_table(
-        pa.table({"image": [f"{n}.jpg" for n in range(500)], "n": range(500)}), sink := io.BytesIO(), row_group_size=100
+        pa.table({"image": [f"{n}.jpg" for n in range(500)], "n": range(500)}),
+        sink := io.BytesIO(),
+        row_group_size=100,
     )
     or sink.getvalue()
 )
@@ -147,7 +182,9 @@ def test_a_shard_with_damage_anywhere_never_fails_the_split(start: int, damage: 
 
 @quick
 @given(st.integers(4, len(GOOD_PARQUET) - 1), st.binary(min_size=1, max_size=60))
-def test_a_parquet_file_with_damage_before_its_footer_keeps_every_row(start: int, damage: bytes) -> None:
+def test_a_parquet_file_with_damage_before_its_footer_keeps_every_row(
+    start: int, damage: bytes
+) -> None:
     footer = len(GOOD_PARQUET) - 8 - int.from_bytes(GOOD_PARQUET[-8:-4], "little")
     start = min(start, footer - len(damage))
     with tempfile.TemporaryDirectory() as folder:

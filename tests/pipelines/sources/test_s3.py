@@ -39,9 +39,16 @@ def test_every_format_reads_as_from_disk(tmp_path: Path, bucket, suffix: str) ->
 
 
 def test_webdataset(bucket) -> None:
-    put(bucket, "w/0.tar", shard({"a": {"jpg": b"1", "txt": b"one"}, "b": {"jpg": b"2", "txt": b"two"}}))
+    put(
+        bucket,
+        "w/0.tar",
+        shard({"a": {"jpg": b"1", "txt": b"one"}, "b": {"jpg": b"2", "txt": b"two"}}),
+    )
     plan = plan_of("s3://manifests/w")
-    assert read_plan(plan).select(["id", "txt"]).to_pylist() == [{"id": "a", "txt": "one"}, {"id": "b", "txt": "two"}]
+    assert read_plan(plan).select(["id", "txt"]).to_pylist() == [
+        {"id": "a", "txt": "one"},
+        {"id": "b", "txt": "two"},
+    ]
     assert len(read_plan(plan_of("s3://manifests/w", limit=1))) == 1
 
 

@@ -36,14 +36,25 @@ def test_parts_of_a_folder_and_of_a_glob(place: str, tmp_path: Path) -> None:
         path = write_manifest(tmp_path / f"{part}.parquet", ROWS[part * 5 : part * 5 + 5])
         put(place, f"parts/lang=en/part-{part}.parquet", path.read_bytes())
     put(place, "parts/_SUCCESS", b"")
-    for uri in (f"{place}/parts", f"{place}/parts/**/*.parquet", f"{place}/parts/lang=en/part-{{0..2}}.parquet"):
+    for uri in (
+        f"{place}/parts",
+        f"{place}/parts/**/*.parquet",
+        f"{place}/parts/lang=en/part-{{0..2}}.parquet",
+    ):
         plan = plan_of(uri)
         assert (len(plan.splits), plan.total_rows) == (3, 15)
 
 
 def test_media_and_shards(place: str) -> None:
-    put(place, "w/0.tar", shard({"a": {"jpg": b"1", "txt": b"one"}, "b": {"jpg": b"2", "txt": b"two"}}))
-    assert read_plan(plan_of(f"{place}/w")).select(["id", "txt"]).to_pylist()[1] == {"id": "b", "txt": "two"}
+    put(
+        place,
+        "w/0.tar",
+        shard({"a": {"jpg": b"1", "txt": b"one"}, "b": {"jpg": b"2", "txt": b"two"}}),
+    )
+    assert read_plan(plan_of(f"{place}/w")).select(["id", "txt"]).to_pylist()[1] == {
+        "id": "b",
+        "txt": "two",
+    }
     names = ["a.jpg", "sub/b.png", "sub/c d#?.webp"]
     for name in [*names, ".hidden.jpg", "notes.md"]:
         put(place, f"in/{name}", b"x")
@@ -61,7 +72,9 @@ def test_a_dataset_of_the_hub(hub: Hub, tmp_path: Path) -> None:
     first = write_manifest(tmp_path / "0.parquet", ROWS[:5]).read_bytes()
     second = write_manifest(tmp_path / "1.parquet", ROWS[5:10]).read_bytes()
     sha = hub.commit("datasets/lab/set", {"data/0.parquet": first, "README.md": b"#"})
-    hub.commit("datasets/lab/set", {"data/0.parquet": first, "data/1.parquet": second, "README.md": b"#"})
+    hub.commit(
+        "datasets/lab/set", {"data/0.parquet": first, "data/1.parquet": second, "README.md": b"#"}
+    )
     plan = plan_of("hf://datasets/lab/set/data")
     assert plan.total_rows == 10
     assert uris(read_plan(plan))[0] == [f"{ROWS[0]['image']}"]
@@ -82,9 +95,13 @@ class TestTheWeb:
 
         (tmp_path / "sets").mkdir()
         for number in range(3):
-            write_manifest(tmp_path / "sets" / f"{number}.parquet", ROWS[number * 5 : number * 5 + 5])
+            write_manifest(
+                tmp_path / "sets" / f"{number}.parquet", ROWS[number * 5 : number * 5 + 5]
+            )
         write_manifest(tmp_path / "sets" / "m.jsonl", ROWS)
-        server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(tmp_path)))
+        server = ThreadingHTTPServer(
+            ("127.0.0.1", 0), functools.partial(Quiet, directory=str(tmp_path))
+        )
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
@@ -100,7 +117,9 @@ class TestTheWeb:
 
     def test_many_by_braces(self, web: str) -> None:
         assert plan_of(f"{web}/sets/{{0..2}}.parquet").total_rows == 15
-        with pytest.raises(ConfigurationError, match=r"2 of the files .* the first is http://127.*/sets/3\.parquet"):
+        with pytest.raises(
+            ConfigurationError, match=r"2 of the files .* the first is http://127.*/sets/3\.parquet"
+        ):
             plan_of(f"{web}/sets/{{0..4}}.parquet")
 
     def test_one_that_is_not_there(self, web: str) -> None:

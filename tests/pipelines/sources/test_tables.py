@@ -63,7 +63,12 @@ def lance_dataset(folder: Path, *parts: pa.Table) -> Path:
 
 
 Write = Callable[..., Path]
-KINDS: dict[str, Write] = {"delta": delta, "iceberg": iceberg, "lance": lance_dataset, "datasets": saved}
+KINDS: dict[str, Write] = {
+    "delta": delta,
+    "iceberg": iceberg,
+    "lance": lance_dataset,
+    "datasets": saved,
+}
 every_kind = pytest.mark.parametrize("kind", KINDS)
 with_versions = pytest.mark.parametrize("kind", ["delta", "iceberg", "lance"])
 
@@ -75,7 +80,10 @@ def halves() -> tuple[pa.Table, pa.Table]:
 def found(uri: object, **options: Any) -> dict[str, dict[str, Any]]:
     table = read_manifest(uri, **options)
     assert not errors(table)
-    return {row["id"]: row for row in table.select([n for n in table.column_names if n[:2] != "__"]).to_pylist()}
+    return {
+        row["id"]: row
+        for row in table.select([n for n in table.column_names if n[:2] != "__"]).to_pylist()
+    }
 
 
 @every_kind
@@ -84,7 +92,10 @@ def test_every_row_and_type_comes_back(tmp_path: Path, kind: str) -> None:
     assert (plan.format, plan.base, len(plan.splits)) == (kind, str(tmp_path / "t"), 2)
     there = pickle.loads(pickle.dumps(plan))
     table = read_plan(there, batch_rows=4)
-    assert sorted(table.select(ROWS.column_names).to_pylist(), key=lambda row: row["year"]) == ROWS.to_pylist()
+    assert (
+        sorted(table.select(ROWS.column_names).to_pylist(), key=lambda row: row["year"])
+        == ROWS.to_pylist()
+    )
     assert sorted(uris(table)) == sorted([[name] for name in ROWS["image"].to_pylist()])
     assert plan.snapshot["format"] == kind
     if kind != "datasets":
@@ -145,7 +156,10 @@ def test_conditions_choose_the_same_rows_as_sql_does(
     rows = found(tables / kind, where=where, names=names)
     kept = ["id", "image", *names] if names else ROWS.column_names
     assert sorted(rows) == sorted(expected["id"].to_pylist())
-    assert all(row == {name: rows[row["id"]][name] for name in kept} for row in expected.select(kept).to_pylist())
+    assert all(
+        row == {name: rows[row["id"]][name] for name in kept}
+        for row in expected.select(kept).to_pylist()
+    )
 
 
 def test_files_without_wanted_rows_are_not_planned(tables: Path) -> None:
@@ -175,7 +189,11 @@ def test_deletion_vectors_of_delta(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     from pipelines.sources.tables import delta as reader
 
     folder = delta(tmp_path / "t", *halves())
-    first = next(uri for uri in DeltaTable(str(folder)).file_uris() if pq.read_table(uri)["year"][0].as_py() == 1900)
+    first = next(
+        uri
+        for uri in DeltaTable(str(folder)).file_uris()
+        if pq.read_table(uri)["year"][0].as_py() == 1900
+    )
     mask = [n not in (0, 3) for n in range(7)]
 
     class WithVectors:
@@ -207,7 +225,12 @@ def test_deletion_vectors_of_delta(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_columns_that_a_table_grew_and_renamed(tmp_path: Path) -> None:
     folder = delta(tmp_path / "d", ROWS.slice(0, 7))
-    write_deltalake(str(folder), ROWS.slice(7).append_column("new", [["x"] * 5]), mode="append", schema_mode="merge")
+    write_deltalake(
+        str(folder),
+        ROWS.slice(7).append_column("new", [["x"] * 5]),
+        mode="append",
+        schema_mode="merge",
+    )
     rows = found(folder)
     assert [rows["r0"]["new"], rows["r9"]["new"]] == [None, "x"]
     catalog = InMemoryCatalog("here", warehouse=f"file://{tmp_path}/i")
@@ -225,7 +248,9 @@ def test_images_in_a_saved_dataset(tmp_path: Path) -> None:
 
     image = np.zeros((8, 8, 3), np.uint8)
     features = Features({"image": Image(), "n": Value("int64")})
-    Dataset.from_dict({"image": [image, image], "n": [1, 2]}, features).save_to_disk(str(tmp_path / "s"))
+    Dataset.from_dict({"image": [image, image], "n": [1, 2]}, features).save_to_disk(
+        str(tmp_path / "s")
+    )
     table = read_manifest(tmp_path / "s")
     assert all(media[0]["bytes"][:4] == b"\x89PNG" for media in table["__media"].to_pylist())
 
@@ -233,7 +258,10 @@ def test_images_in_a_saved_dataset(tmp_path: Path) -> None:
 def test_a_saved_dataset_of_several_splits(tmp_path: Path) -> None:
     part = Dataset(ROWS.slice(0, 3))
     DatasetDict(train=part, test=part).save_to_disk(str(tmp_path / "two"))
-    with pytest.raises(ConfigurationError, match=r"splits train, test. Give one of them, such as --input .*/two/train"):
+    with pytest.raises(
+        ConfigurationError,
+        match=r"splits train, test. Give one of them, such as --input .*/two/train",
+    ):
         plan_of(tmp_path / "two")
     assert len(read_manifest(tmp_path / "two" / "test")) == 3
     DatasetDict(train=part).save_to_disk(str(tmp_path / "one"))
@@ -255,16 +283,22 @@ def test_the_rows_before_damage_are_read(tmp_path: Path) -> None:
 @every_kind
 def test_a_table_is_never_read_as_its_files(tmp_path: Path, kind: str) -> None:
     folder = KINDS[kind](tmp_path / "lake" / "t", *halves())
-    with pytest.raises(ConfigurationError, match=r"its files are not its rows. Leave the option out"):
+    with pytest.raises(
+        ConfigurationError, match=r"its files are not its rows. Leave the option out"
+    ):
         plan_of(folder, format="parquet")
     if kind == "datasets":
         return  # whose files are no Parquet
     for uri in (folder / "*", folder / "*.parquet", folder / "**/*.parquet", folder / "data"):
         if uri.name != "data" or uri.exists():
-            with pytest.raises(ConfigurationError, match=rf"lies in .* \({folder}\), whose log says"):
+            with pytest.raises(
+                ConfigurationError, match=rf"lies in .* \({folder}\), whose log says"
+            ):
                 plan_of(uri)
     for uri in (tmp_path / "lake", tmp_path / "lake" / "*" / "*.parquet"):
-        with pytest.raises(ConfigurationError, match=r"holds .* in t, whose log says which of its files count"):
+        with pytest.raises(
+            ConfigurationError, match=r"holds .* in t, whose log says which of its files count"
+        ):
             plan_of(uri, format="parquet")
 
 
@@ -280,7 +314,9 @@ def test_folders_that_only_look_like_tables(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         pq.write_table(ROWS, tmp_path / name / "0.parquet")
     assert len(read_manifest(tmp_path)) == 24
-    with pytest.raises(ConfigurationError, match=r"--input-format delta: .* no such table: there is no _delta_log"):
+    with pytest.raises(
+        ConfigurationError, match=r"--input-format delta: .* no such table: there is no _delta_log"
+    ):
         plan_of(tmp_path, format="delta")
 
 
@@ -305,7 +341,9 @@ def test_a_table_does_not_choose_files_elsewhere(tmp_path: Path) -> None:
         plan_of(folder)
 
 
-@pytest.mark.parametrize(("kind", "module"), [("delta", "deltalake"), ("iceberg", "pyiceberg"), ("lance", "lance")])
+@pytest.mark.parametrize(
+    ("kind", "module"), [("delta", "deltalake"), ("iceberg", "pyiceberg"), ("lance", "lance")]
+)
 def test_a_missing_library_is_named_with_its_extra(
     tables: Path, kind: str, module: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -53,7 +53,9 @@ class WrittenFiles(StoreFiles):
 
 
 def test_an_iceberg_table(remote_place: str) -> None:
-    catalog = InMemoryCatalog("here", warehouse=remote_place, **{"py-io-impl": f"{__name__}.WrittenFiles"})
+    catalog = InMemoryCatalog(
+        "here", warehouse=remote_place, **{"py-io-impl": f"{__name__}.WrittenFiles"}
+    )
     catalog._load_file_io = lambda *_, **__: WrittenFiles()  # type: ignore[method-assign]
     catalog.create_namespace("n")
     table = catalog.create_table("n.t", schema=ROWS.schema, location=f"{remote_place}/t")
@@ -71,4 +73,7 @@ def test_a_saved_dataset(remote_place: str, tmp_path: Path) -> None:
         store.write(f"{remote_place}/s/{path.name}", path.read_bytes())
     plan = plan_of(f"{remote_place}/s", where="n > 1", names=("n",))
     assert (plan.format, plan.base) == ("datasets", f"{remote_place}/s")
-    assert read_plan(plan).select(["id", "n"]).to_pylist() == [{"id": "b", "n": 2}, {"id": "c", "n": 3}]
+    assert read_plan(plan).select(["id", "n"]).to_pylist() == [
+        {"id": "b", "n": 2},
+        {"id": "c", "n": 3},
+    ]

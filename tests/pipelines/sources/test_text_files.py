@@ -26,7 +26,9 @@ IMAGES = [[row["image"]] for row in ROWS]
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("name", TEXTS)
-def test_every_encoding_and_end_of_line(tmp_path: Path, name: str, newline: str, encoding: str) -> None:
+def test_every_encoding_and_end_of_line(
+    tmp_path: Path, name: str, newline: str, encoding: str
+) -> None:
     mark = "\ufeff" if encoding in ("utf-16-le", "utf-16-be") else ""
     (tmp_path / name).write_bytes((mark + TEXTS[name].replace("\n", newline)).encode(encoding))
     table = read_manifest(tmp_path / name)
@@ -42,7 +44,9 @@ def test_files_that_were_put_together_have_marks_within(tmp_path: Path, name: st
     assert uris(table) == IMAGES * 2
 
 
-@pytest.mark.parametrize(("suffix", "pack"), [("gz", gzip.compress), ("bz2", bz2.compress), ("xz", lzma.compress)])
+@pytest.mark.parametrize(
+    ("suffix", "pack"), [("gz", gzip.compress), ("bz2", bz2.compress), ("xz", lzma.compress)]
+)
 def test_compressed_files_that_were_put_together(tmp_path: Path, suffix: str, pack) -> None:
     data = pack(TEXTS["m.jsonl"].encode())
     (tmp_path / f"m.jsonl.{suffix}").write_bytes(data + data)
@@ -90,7 +94,9 @@ def test_objects_whose_keys_are_data_are_kept_as_json(tmp_path: Path) -> None:
     (tmp_path / "m.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     table = read_manifest(tmp_path / "m.jsonl")
     assert not notes(table)
-    assert [json.loads(value) for value in table["scores"].to_pylist()] == [row["scores"] for row in rows]
+    assert [json.loads(value) for value in table["scores"].to_pylist()] == [
+        row["scores"] for row in rows
+    ]
 
 
 def test_media_written_in_several_ways(tmp_path: Path) -> None:

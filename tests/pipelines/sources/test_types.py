@@ -34,9 +34,17 @@ def naive(value: object) -> object:
         (pa.array(["x", None], pa.string_view()), pa.string(), ["x", None]),
         (pa.array([b"x", None], pa.binary_view()), pa.binary(), [b"x", None]),
         (pa.array(["x", None], pa.large_string()), pa.string(), ["x", None]),
-        (pa.array([["x", None], None], pa.list_view(pa.string_view())), pa.list_(pa.string()), [["x", None], None]),
+        (
+            pa.array([["x", None], None], pa.list_view(pa.string_view())),
+            pa.list_(pa.string()),
+            [["x", None], None],
+        ),
         (pa.array([[1], None], pa.large_list(pa.int8())), pa.list_(pa.int8()), [[1], None]),
-        (pa.array([[0.5, 1], None], pa.list_(pa.float16(), 2)), pa.list_(pa.float32()), [[0.5, 1.0], None]),
+        (
+            pa.array([[0.5, 1], None], pa.list_(pa.float16(), 2)),
+            pa.list_(pa.float32()),
+            [[0.5, 1.0], None],
+        ),
         (pa.array(["x", None]).dictionary_encode(), pa.string(), ["x", None]),
         (pa.array([7, None]).dictionary_encode(), pa.int64(), [7, None]),
         (pa.RunEndEncodedArray.from_arrays([1, 2], ["x", None]), pa.string(), ["x", None]),
@@ -46,13 +54,33 @@ def naive(value: object) -> object:
             [{"k": "x"}, {"k": "y"}],
         ),
         (pa.array([UUID.bytes, None], pa.uuid()), pa.string(), [str(UUID), None]),
-        (pa.ExtensionArray.from_storage(pa.json_(), pa.array(['{"a":1}', None])), pa.string(), ['{"a":1}', None]),
-        (pa.ExtensionArray.from_storage(pa.bool8(), pa.array([1, None], pa.int8())), pa.bool_(), [True, None]),
-        (pa.array([[("a", 1)], None], pa.map_(pa.string(), pa.int64())), pa.string(), ['{"a":1}', None]),
+        (
+            pa.ExtensionArray.from_storage(pa.json_(), pa.array(['{"a":1}', None])),
+            pa.string(),
+            ['{"a":1}', None],
+        ),
+        (
+            pa.ExtensionArray.from_storage(pa.bool8(), pa.array([1, None], pa.int8())),
+            pa.bool_(),
+            [True, None],
+        ),
+        (
+            pa.array([[("a", 1)], None], pa.map_(pa.string(), pa.int64())),
+            pa.string(),
+            ['{"a":1}', None],
+        ),
         (pa.array([datetime.time(1, 2, 3), None]), pa.string(), ["01:02:03", None]),
-        (pa.array([decimal.Decimal("1.5"), None], pa.decimal256(60, 1)), pa.string(), ["1.5", None]),
+        (
+            pa.array([decimal.Decimal("1.5"), None], pa.decimal256(60, 1)),
+            pa.string(),
+            ["1.5", None],
+        ),
         *(
-            (pa.array([number, None], pa.timestamp("ns", zone)), pa.timestamp("us", zone), [moment, None])
+            (
+                pa.array([number, None], pa.timestamp("ns", zone)),
+                pa.timestamp("us", zone),
+                [moment, None],
+            )
             for zone in (None, "UTC")
             for number, moment in (
                 (1_700_000_000_123_456_789, datetime.datetime(2023, 11, 14, 22, 13, 20, 123456)),
@@ -65,7 +93,11 @@ def naive(value: object) -> object:
             pa.struct([("at", pa.list_(pa.timestamp("us")))]),
             [{"at": [datetime.datetime(1970, 1, 1, 0, 0, 0, 1)]}, None],
         ),
-        (pa.array([decimal.Decimal("1.50"), None]), pa.decimal128(3, 2), [decimal.Decimal("1.50"), None]),
+        (
+            pa.array([decimal.Decimal("1.50"), None]),
+            pa.decimal128(3, 2),
+            [decimal.Decimal("1.50"), None],
+        ),
         (pa.array([2**64 - 1, None], pa.uint64()), pa.uint64(), [2**64 - 1, None]),
         (pa.array([float("inf"), None]), pa.float64(), [float("inf"), None]),
         (pa.nulls(2), pa.string(), [None, None]),
@@ -73,7 +105,9 @@ def naive(value: object) -> object:
     ],
     ids=lambda value: str(value.type) if isinstance(value, pa.Array) else "",
 )
-def test_a_type_that_some_readers_lack_becomes_a_plain_one(column: pa.Array, kind: pa.DataType, values: list) -> None:
+def test_a_type_that_some_readers_lack_becomes_a_plain_one(
+    column: pa.Array, kind: pa.DataType, values: list
+) -> None:
     assert settled(plain_type(column.type)) == kind
     for rows, expected in ((column, values), (column.slice(1), values[1:])):
         found = as_type(rows, kind)
@@ -106,7 +140,9 @@ def test_a_type_that_some_readers_lack_becomes_a_plain_one(column: pa.Array, kin
     ],
     ids=str,
 )
-def test_types_of_two_files_have_one_that_holds_both(one: pa.DataType, other: pa.DataType, both: pa.DataType) -> None:
+def test_types_of_two_files_have_one_that_holds_both(
+    one: pa.DataType, other: pa.DataType, both: pa.DataType
+) -> None:
     assert merge(one, other) == merge(other, one) == both
     for kind in (one, other):
         assert as_type(pa.nulls(2, kind), both).type == both
@@ -122,7 +158,9 @@ def test_parts_of_every_type_read_as_one_table(tmp_path: Path) -> None:
         pa.array([{"k": 1}, None]),
     ]
     for number, column in enumerate(columns):
-        pq.write_table(pa.table({"image": ["a.jpg", "b.jpg"], "lang": column}), tmp_path / f"{number}.parquet")
+        pq.write_table(
+            pa.table({"image": ["a.jpg", "b.jpg"], "lang": column}), tmp_path / f"{number}.parquet"
+        )
     table = read_manifest(tmp_path)
     assert not errors(table)
     assert len(table) == 2 * len(columns)
@@ -131,7 +169,10 @@ def test_parts_of_every_type_read_as_one_table(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("image", "found"),
     [
-        (pa.array([{"bytes": b"1", "path": "x.png"}, {"bytes": b"2"}], STRUCT_OF_VIEWS), [b"1", b"2"]),
+        (
+            pa.array([{"bytes": b"1", "path": "x.png"}, {"bytes": b"2"}], STRUCT_OF_VIEWS),
+            [b"1", b"2"],
+        ),
         (pa.array([b"1", b"2"], pa.binary_view()), [b"1", b"2"]),
         (pa.array([b"1", b"2"]).dictionary_encode(), [b"1", b"2"]),
     ],
@@ -141,7 +182,9 @@ def test_media_of_view_types(tmp_path: Path, image: pa.Array, found: list[bytes]
     if pa.types.is_dictionary(image.type):
         image = image.cast(pa.binary())
     pq.write_table(pa.table({"image": image}), tmp_path / "m.parquet")
-    assert [media[0]["bytes"] for media in read_manifest(tmp_path / "m.parquet")["__media"].to_pylist()] == found
+    assert [
+        media[0]["bytes"] for media in read_manifest(tmp_path / "m.parquet")["__media"].to_pylist()
+    ] == found
 
 
 def test_media_that_are_addresses_in_one_file_and_structs_in_another(tmp_path: Path) -> None:
@@ -149,13 +192,20 @@ def test_media_that_are_addresses_in_one_file_and_structs_in_another(tmp_path: P
     pq.write_table(pa.table({"image": [{"bytes": b"B", "path": None}]}), tmp_path / "1.parquet")
     pq.write_table(pa.table({"image": [["c.jpg", "d.jpg"]]}), tmp_path / "2.parquet")
     media = read_manifest(tmp_path)["__media"].to_pylist()
-    assert [[item["bytes"] or item["uri"] for item in row] for row in media] == [["a.jpg"], [b"B"], ["c.jpg", "d.jpg"]]
+    assert [[item["bytes"] or item["uri"] for item in row] for row in media] == [
+        ["a.jpg"],
+        [b"B"],
+        ["c.jpg", "d.jpg"],
+    ]
 
 
 @pytest.mark.parametrize(
     ("ids", "found"),
     [
-        (pa.array([UUID.bytes, uuid.UUID(int=1).bytes], pa.uuid()), [str(UUID), str(uuid.UUID(int=1))]),
+        (
+            pa.array([UUID.bytes, uuid.UUID(int=1).bytes], pa.uuid()),
+            [str(UUID), str(uuid.UUID(int=1))],
+        ),
         (
             pa.array([UUID.bytes, bytes(15) + b"\x01"], pa.binary(16)),
             [UUID.bytes.hex(), "0" * 31 + "1"],
@@ -176,7 +226,10 @@ def test_ids_of_any_type_are_texts_that_do_not_depend_on_their_neighbours(
 
 def test_whole_numbers_above_64_bits_are_exact(tmp_path: Path) -> None:
     large = 123456789012345678901
-    lines = [f'{{"id": {large + n}, "image": "a", "big": {large + n}, "deep": {{"n": {large}}}}}' for n in range(2)]
+    lines = [
+        f'{{"id": {large + n}, "image": "a", "big": {large + n}, "deep": {{"n": {large}}}}}'
+        for n in range(2)
+    ]
     (tmp_path / "m.jsonl").write_text("\n".join(lines))
     table = read_manifest(tmp_path / "m.jsonl")
     assert table["id"].to_pylist() == [str(large), str(large + 1)]
@@ -187,14 +240,19 @@ def test_whole_numbers_above_64_bits_are_exact(tmp_path: Path) -> None:
 def test_durations_are_whole_numbers_to_duckdb(tmp_path: Path) -> None:
     taken = pa.array([datetime.timedelta(microseconds=5), None], pa.duration("us"))
     pq.write_table(pa.table({"image": ["a", "b"], "taken": taken}), tmp_path / "m.parquet")
-    pq.write_table(read_manifest(tmp_path / "m.parquet").select(["taken"]), tmp_path / "out.parquet")
+    pq.write_table(
+        read_manifest(tmp_path / "m.parquet").select(["taken"]), tmp_path / "out.parquet"
+    )
     assert pq.read_table(tmp_path / "out.parquet")["taken"].to_pylist() == taken.to_pylist()
     assert duckdb.sql(f"from '{tmp_path}/out.parquet'").fetchall() == [(5,), (None,)]
 
 
 def test_numbers_that_json_lacks(tmp_path: Path) -> None:
     """They stay where the column is of floats, and are null where it became JSON text."""
-    lines = [f'{{"image": "a", "f": {number}, "mixed": {number}}}' for number in ("NaN", "Infinity", "0.5")]
+    lines = [
+        f'{{"image": "a", "f": {number}, "mixed": {number}}}'
+        for number in ("NaN", "Infinity", "0.5")
+    ]
     (tmp_path / "m.jsonl").write_text("\n".join([*lines, '{"image": "a", "mixed": "text"}']))
     table = read_manifest(tmp_path / "m.jsonl")
     assert str(table["f"].to_pylist()) == "[nan, inf, 0.5, None]"
@@ -202,7 +260,9 @@ def test_numbers_that_json_lacks(tmp_path: Path) -> None:
 
 
 def test_whole_numbers_that_a_double_has_no_digits_for_make_text_of_floats(tmp_path: Path) -> None:
-    (tmp_path / "m.jsonl").write_text(f'{{"image": "a", "n": {2**53 + 1}}}\n{{"image": "b", "n": 0.5}}')
+    (tmp_path / "m.jsonl").write_text(
+        f'{{"image": "a", "n": {2**53 + 1}}}\n{{"image": "b", "n": 0.5}}'
+    )
     assert read_manifest(tmp_path / "m.jsonl")["n"].to_pylist() == [str(2**53 + 1), "0.5"]
 
 
@@ -211,9 +271,17 @@ class TestRepeatedValues:
 
     @pytest.mark.parametrize("nested", [False, True])
     def test_they_are_read_in_pieces(self, tmp_path: Path, nested: bool) -> None:
-        long = pa.DictionaryArray.from_arrays(pa.array([0] * 400, pa.int32()), pa.array(["q" * (1 << 20)]))
-        column = pa.ListArray.from_arrays(pa.array(range(401), pa.int32()), long) if nested else long
-        pq.write_table(pa.table({"image": ["a"] * 400, "note": column}), tmp_path / "m.parquet", compression="zstd")
+        long = pa.DictionaryArray.from_arrays(
+            pa.array([0] * 400, pa.int32()), pa.array(["q" * (1 << 20)])
+        )
+        column = (
+            pa.ListArray.from_arrays(pa.array(range(401), pa.int32()), long) if nested else long
+        )
+        pq.write_table(
+            pa.table({"image": ["a"] * 400, "note": column}),
+            tmp_path / "m.parquet",
+            compression="zstd",
+        )
         plan = plan_of(tmp_path / "m.parquet")
         from pipelines.sources import read_split
 
@@ -224,7 +292,9 @@ class TestRepeatedValues:
         assert max(size for _, size in sizes) < 40 << 20
 
     def test_ordinary_columns_are_read_as_ever(self, tmp_path: Path) -> None:
-        pq.write_table(pa.table({"image": [f"{n}.jpg" for n in range(5_000)]}), tmp_path / "m.parquet")
+        pq.write_table(
+            pa.table({"image": [f"{n}.jpg" for n in range(5_000)]}), tmp_path / "m.parquet"
+        )
         metadata = pq.ParquetFile(tmp_path / "m.parquet").metadata
         assert may_explode(metadata, 1_000) == []
 
@@ -243,7 +313,9 @@ json_values = st.recursive(
     | st.floats()
     | st.text(max_size=8)
     | st.sampled_from(["\ud83d", "a\udc00b"]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abc", max_size=2), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text("abc", max_size=2), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 
@@ -251,7 +323,11 @@ json_values = st.recursive(
 @settings(max_examples=80, deadline=None)
 @given(
     st.lists(
-        st.lists(st.dictionaries(st.sampled_from(["a", "b", "c"]), json_values, max_size=3), min_size=1, max_size=6),
+        st.lists(
+            st.dictionaries(st.sampled_from(["a", "b", "c"]), json_values, max_size=3),
+            min_size=1,
+            max_size=6,
+        ),
         min_size=1,
         max_size=3,
     ),
@@ -269,7 +345,9 @@ def test_whatever_is_carried_no_row_is_lost_and_the_table_can_be_written(
         table = read_manifest(folder)
         again = read_manifest(folder)
     assert not errors(table)
-    assert uris(table) == [[f"{number}-{n}.jpg"] for number, rows in enumerate(parts) for n in range(len(rows))]
+    assert uris(table) == [
+        [f"{number}-{n}.jpg"] for number, rows in enumerate(parts) for n in range(len(rows))
+    ]
     assert table["id"].equals(again["id"])
     buffer = io.BytesIO()
     pq.write_table(table, buffer)

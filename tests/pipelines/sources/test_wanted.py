@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import duckdb
 import pyarrow as pa
@@ -16,17 +16,33 @@ from internvl_ops.errors import ConfigurationError
 from pipelines.sources import parquet
 from pipelines.sources.sql_tree import bounds_in
 from pipelines.sources.wanted import wanted_of
-from tests.pipelines.manifests import errors, plan_of, read_manifest, read_plan, shard, uris, write_manifest
+from tests.pipelines.manifests import (
+    errors,
+    plan_of,
+    read_manifest,
+    read_plan,
+    shard,
+    uris,
+    write_manifest,
+)
 
 ROWS: list[dict[str, Any]] = [
-    {"image": f"{n}.jpg", "question": f"What is {n}?", "lang": ["de", "en", "fr"][n % 3], "year": 1900 + n, "extra": n}
+    {
+        "image": f"{n}.jpg",
+        "question": f"What is {n}?",
+        "lang": ["de", "en", "fr"][n % 3],
+        "year": 1900 + n,
+        "extra": n,
+    }
     for n in range(30)
 ]
 FORMATS = ["parquet", "jsonl", "csv"]
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
-def test_rows_and_columns_are_those_that_are_wanted_and_ids_stay(tmp_path: Path, suffix: str) -> None:
+def test_rows_and_columns_are_those_that_are_wanted_and_ids_stay(
+    tmp_path: Path, suffix: str
+) -> None:
     path = write_manifest(tmp_path / f"m.{suffix}", ROWS)
     every = read_manifest(path)
     plan = plan_of(path, where="lang = 'en' AND CAST(year AS INTEGER) > 1910", names=("lang",))
@@ -34,7 +50,8 @@ def test_rows_and_columns_are_those_that_are_wanted_and_ids_stay(tmp_path: Path,
     kept = [n for n, row in enumerate(ROWS) if row["lang"] == "en" and row["year"] > 1910]
     assert found["id"].to_pylist() == [every["id"][n].as_py() for n in kept]
     assert found["__source"].to_pylist() == [every["__source"][n].as_py() for n in kept]
-    assert plan.schema.names == ["image", "question", "lang"]  # the media, and what is asked, are read anyway
+    # the media, and what is asked, are read anyway
+    assert plan.schema.names == ["image", "question", "lang"]
     assert plan.total_rows is None
 
 
@@ -54,9 +71,16 @@ def test_formats_without_columns_of_their_own(tmp_path: Path) -> None:
     for name in ("a.jpg", "b.png"):
         (tmp_path / "pictures").mkdir(exist_ok=True)
         (tmp_path / "pictures" / name).write_bytes(b"x")
-    assert read_manifest(tmp_path / "pictures", where="image LIKE '%.png'")["id"].to_pylist() == ["b.png"]
+    assert read_manifest(tmp_path / "pictures", where="image LIKE '%.png'")["id"].to_pylist() == [
+        "b.png"
+    ]
     (tmp_path / "0.tar").write_bytes(
-        shard({"a": {"jpg": b"1", "json": b'{"n": 1, "m": 2}'}, "b": {"jpg": b"2", "json": b'{"n": 2, "m": 3}'}})
+        shard(
+            {
+                "a": {"jpg": b"1", "json": b'{"n": 1, "m": 2}'},
+                "b": {"jpg": b"2", "json": b'{"n": 2, "m": 3}'},
+            }
+        )
     )
     plan = plan_of(tmp_path / "0.tar", where="n > 1", names=("n",))
     assert read_plan(plan).select(["id", "n"]).to_pylist() == [{"id": "b", "n": 2}]
@@ -64,15 +88,20 @@ def test_formats_without_columns_of_their_own(tmp_path: Path) -> None:
 
 
 def test_a_row_that_cannot_be_tested_is_an_error_and_not_gone(tmp_path: Path) -> None:
-    (tmp_path / "m.csv").write_text("image,year\na.jpg,1950\nb.jpg,unknown\nc.jpg,1850\nd.jpg,1960,more\n")
+    (tmp_path / "m.csv").write_text(
+        "image,year\na.jpg,1950\nb.jpg,unknown\nc.jpg,1850\nd.jpg,1960,more\n"
+    )
     table = read_manifest(tmp_path / "m.csv", where="CAST(year AS INTEGER) > 1900")
     assert table["__source"].to_pylist() == ["m.csv:2", "m.csv:3", "m.csv:5"]
     assert "--where" in errors(table)["m.csv:3"]
     assert "unknown" in errors(table)["m.csv:3"]
     assert "3 values" in errors(table)["m.csv:5"]
-    (tmp_path / "m.jsonl").write_text('{"image": "a.jpg", "year": 1}\nnot JSON\n{"image": 7, "year": 2}\n')
+    (tmp_path / "m.jsonl").write_text(
+        '{"image": "a.jpg", "year": 1}\nnot JSON\n{"image": 7, "year": 2}\n'
+    )
     table = read_manifest(tmp_path / "m.jsonl", where="year = 1")
-    assert table["__source"].to_pylist() == ["m.jsonl:1", "m.jsonl:2"]  # the third is not wanted, whatever its image
+    # the third is not wanted, whatever its image
+    assert table["__source"].to_pylist() == ["m.jsonl:1", "m.jsonl:2"]
 
 
 def test_partitions_in_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,7 +111,12 @@ def test_partitions_in_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         write_manifest(tmp_path / f"lang={lang}" / "0.parquet", rows)
     plan = plan_of(tmp_path, where="lang = 'en' AND n > 0", names=("lang",))
     opened: list[str] = []
-    monkeypatch.setattr(parquet, "open_input", lambda uri, **_: opened.append(uri) or open(uri, "rb"))  # noqa: SIM115
+
+    def open_input(uri: str, **_: object) -> IO[bytes]:
+        opened.append(uri)
+        return open(uri, "rb")
+
+    monkeypatch.setattr(parquet, "open_input", open_input)
     found = read_plan(plan)
     assert uris(found) == [["en1.jpg"], ["en2.jpg"]]
     assert found["lang"].to_pylist() == ["en", "en"]
@@ -92,9 +126,13 @@ def test_partitions_in_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_parquet_reads_only_the_row_groups_and_columns_that_are_wanted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    large = [{**row, "image": {"bytes": bytes([n]) * 100_000, "path": "x"}} for n, row in enumerate(ROWS)]
+    large = [
+        {**row, "image": {"bytes": bytes([n]) * 100_000, "path": "x"}} for n, row in enumerate(ROWS)
+    ]
     table = pa.Table.from_pylist(large)
-    pq.write_table(table, tmp_path / "m.parquet", row_group_size=3, compression="none", use_dictionary=False)
+    pq.write_table(
+        table, tmp_path / "m.parquet", row_group_size=3, compression="none", use_dictionary=False
+    )
     read: list[int] = []
 
     class Counted(parquet.Watched):
@@ -126,13 +164,18 @@ def test_parquet_reads_only_the_row_groups_and_columns_that_are_wanted(
         ({"where": "year > (SELECT 3)"}, ["must be a condition on one row"]),
         ({"where": "row_number() OVER () > 3"}, ["must be a condition on one row"]),
         ({"where": "random() < 0.5"}, ["random has another value each time"]),
-        ({"where": "current_date > DATE '2026-01-01'"}, ["current_date has another value", "DATE '2026-01-31'"]),
+        (
+            {"where": "current_date > DATE '2026-01-01'"},
+            ["current_date has another value", "DATE '2026-01-31'"],
+        ),
         ({"where": "lang IN (SELECT x FROM 'other.parquet')"}, ["must be a condition on one row"]),
         ({"names": ("year", "yaer")}, ["--columns year,yaer", "no column 'yaer'", "question"]),
     ],
 )
 @pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
-def test_says_what_is_wrong(tmp_path: Path, suffix: str, options: dict[str, Any], says: list[str]) -> None:
+def test_says_what_is_wrong(
+    tmp_path: Path, suffix: str, options: dict[str, Any], says: list[str]
+) -> None:
     path = write_manifest(tmp_path / f"m.{suffix}", ROWS)
     with pytest.raises(ConfigurationError) as caught:
         plan_of(path, **options)
@@ -143,7 +186,9 @@ def test_says_what_is_wrong(tmp_path: Path, suffix: str, options: dict[str, Any]
 def test_columns_of_a_csv_name_its_header_or_choose_of_it(tmp_path: Path) -> None:
     (tmp_path / "bare.csv").write_text("a.jpg,x,1\nb.jpg,y,2\n")
     plan = plan_of(tmp_path / "bare.csv", names=("image", "word", "n"), where="n = '2'")
-    assert read_plan(plan).select(["image", "word", "n"]).to_pylist() == [{"image": "b.jpg", "word": "y", "n": "2"}]
+    assert read_plan(plan).select(["image", "word", "n"]).to_pylist() == [
+        {"image": "b.jpg", "word": "y", "n": "2"}
+    ]
     assert plan.details["headless"] == ["bare.csv"]
     (tmp_path / "m.csv").write_text("image,word,n\na.jpg,x,1\nb.jpg,y,2\n")
     plan = plan_of(tmp_path / "m.csv", names=("n", "image"))
@@ -173,7 +218,9 @@ ATOMS = st.sampled_from(
 CONDITIONS = st.recursive(
     ATOMS,
     lambda inner: st.one_of(
-        st.tuples(inner, st.sampled_from(["AND", "OR"]), inner).map(lambda parts: f"({' '.join(parts)})"),
+        st.tuples(inner, st.sampled_from(["AND", "OR"]), inner).map(
+            lambda parts: f"({' '.join(parts)})"
+        ),
         inner.map(lambda one: f"(NOT {one})"),
     ),
     max_leaves=5,
@@ -192,7 +239,9 @@ def test_no_wanted_row_is_outside_the_bounds(where: str, rows: list[dict[str, An
 
 
 def test_bounds_are_found_in_what_people_write() -> None:
-    found = bounds_in("day >= DATE '2026-01-31' AND lang IN ('de', 'en') AND (n = 1 OR n = 2) AND len(s) > 3")
+    found = bounds_in(
+        "day >= DATE '2026-01-31' AND lang IN ('de', 'en') AND (n = 1 OR n = 2) AND len(s) > 3"
+    )
     assert [(one.column, one.operator, one.values) for one in found] == [
         ("day", ">=", ("2026-01-31",)),
         ("lang", "=", ("de", "en")),

@@ -33,12 +33,22 @@ def test_a_key_makes_a_row(tmp_path: Path) -> None:
     (tmp_path / "1.tar.gz").write_bytes(gzip.compress(shard(samples(2, first=3))))
     plan = plan_of(tmp_path)
     table = read_plan(plan, batch_rows=2)
-    assert (plan.format, plan.schema.names, plan.total_rows) == ("webdataset", ["width", "meta", "txt"], None)
+    assert (plan.format, plan.schema.names, plan.total_rows) == (
+        "webdataset",
+        ["width", "meta", "txt"],
+        None,
+    )
     assert table["id"].to_pylist() == [f"{number:05d}" for number in range(5)]
     assert contents(table) == [[b"image %d" % number + bytes(2_000)] for number in range(5)]
     assert table["txt"].to_pylist() == [f"caption {number}" for number in range(5)]
     assert table["meta"].to_pylist() == [{"from": "web"}] * 5
-    assert table["__source"].to_pylist() == ["0.tar:1", "0.tar:2", "0.tar:3", "1.tar.gz:1", "1.tar.gz:2"]
+    assert table["__source"].to_pylist() == [
+        "0.tar:1",
+        "0.tar:2",
+        "0.tar:3",
+        "1.tar.gz:1",
+        "1.tar.gz:2",
+    ]
 
 
 def test_folders_dots_and_other_members(tmp_path: Path) -> None:
@@ -54,7 +64,9 @@ def test_folders_dots_and_other_members(tmp_path: Path) -> None:
     assert contents(read_manifest(tmp_path / "m.tar", image_column="seg.png"))[2] == [b"4"]
 
 
-@pytest.mark.parametrize(("option", "member"), [("video_column", "mp4"), ("document_column", "pdf")])
+@pytest.mark.parametrize(
+    ("option", "member"), [("video_column", "mp4"), ("document_column", "pdf")]
+)
 def test_other_media(tmp_path: Path, option: str, member: str) -> None:
     (tmp_path / "m.tar").write_bytes(shard({"a": {"jpg": b"no", member: b"yes"}}))
     for name in (member, option.removesuffix("_column")):
@@ -105,7 +117,9 @@ def test_what_is_only_carried_costs_no_sample(
 
 @pytest.mark.parametrize("compressed", [False, True])
 @pytest.mark.parametrize("cut", [0.2, 0.5, 0.51, 0.9, 0.97])
-def test_a_shard_cut_short_keeps_what_comes_before(tmp_path: Path, cut: float, compressed: bool) -> None:
+def test_a_shard_cut_short_keeps_what_comes_before(
+    tmp_path: Path, cut: float, compressed: bool
+) -> None:
     data = shard(samples(100))
     path = tmp_path / ("m.tar.gz" if compressed else "m.tar")
     data = gzip.compress(data, 0) if compressed else data
@@ -136,9 +150,13 @@ def test_limit(tmp_path: Path) -> None:
 def test_batches_stay_within_their_bytes(tmp_path: Path) -> None:
     from pipelines.sources import read_split
 
-    (tmp_path / "m.tar").write_bytes(shard({str(n): {"jpg": bytes([n]) * 300_000} for n in range(20)}))
+    (tmp_path / "m.tar").write_bytes(
+        shard({str(n): {"jpg": bytes([n]) * 300_000} for n in range(20)})
+    )
     plan = plan_of(tmp_path / "m.tar")
-    assert [len(table) for table in read_split(plan, plan.splits[0], batch_bytes=1_000_000)] == [3] * 6 + [2]
+    assert [len(table) for table in read_split(plan, plan.splits[0], batch_bytes=1_000_000)] == [
+        3
+    ] * 6 + [2]
 
 
 def test_a_member_that_is_json_but_no_object_is_a_column(tmp_path: Path) -> None:
@@ -192,7 +210,9 @@ def test_a_member_that_is_there_twice_counts_as_the_later_one(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("compressed", [False, True])
-def test_shards_that_were_put_together_are_read_to_the_last_one(tmp_path: Path, compressed: bool) -> None:
+def test_shards_that_were_put_together_are_read_to_the_last_one(
+    tmp_path: Path, compressed: bool
+) -> None:
     parts = [shard(samples(2, first=2 * number)) for number in range(3)]
     data = b"".join(map(gzip.compress, parts)) if compressed else b"".join(parts)
     (tmp_path / ("m.tar.gz" if compressed else "m.tar")).write_bytes(data)

@@ -1,4 +1,5 @@
-"""Each page of a folder of documents, good and hostile, is read or an error: none is missing, none there twice."""
+"""Each page of a folder of documents, good and hostile, is read or an error: none is missing, none
+there twice."""
 
 from __future__ import annotations
 
@@ -42,16 +43,24 @@ def comic(pages: int) -> bytes:
 
 
 def broken_page(pages: int) -> bytes:
-    return archive({"0.png": b"no picture", **{f"{number}.png": image_file(1) for number in range(1, pages + 1)}})
+    return archive(
+        {
+            "0.png": b"no picture",
+            **{f"{number}.png": image_file(1) for number in range(1, pages + 1)},
+        }
+    )
 
 
 KINDS: dict[str, Callable[[int], Expected]] = {
     "plain.pdf": lambda n: Expected(make(Document(pages=n)), n),
     "huge.pdf": lambda n: Expected(make(Document(pages=n, size=(14_400, 14_400))), n),
-    "locked.pdf": lambda n: Expected(make(Document(pages=n, user_password="secret")), 0, ("unsupported",)),
+    "locked.pdf": lambda n: Expected(
+        make(Document(pages=n, user_password="secret")), 0, ("unsupported",)
+    ),
     "cut.pdf": lambda n: Expected(make(Document(pages=n))[:200], 0, ("corrupt",)),
     "fax.tif": lambda n: Expected(
-        tiff([picture(i, mode="1") for i in range(1, n + 1)], compression="group4", dpi=(204, 98)), n
+        tiff([picture(i, mode="1") for i in range(1, n + 1)], compression="group4", dpi=(204, 98)),
+        n,
     ),
     "raw.tiff": lambda n: Expected(raw_tiff(range(n)), n),
     "cut.tif": lambda n: Expected(raw_tiff(range(n + 1))[: 8 + 550 * n], n, ("corrupt",)),
@@ -71,14 +80,18 @@ def test_pages_and_errors_add_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("PATH", str(tmp_path))  # without LibreOffice
     draw = random.Random(22)
     names = [*KINDS, *draw.choices([*KINDS], k=DOCUMENTS - len(KINDS))]
-    expected = {f"{number}-{name}": KINDS[name](draw.randint(1, 4)) for number, name in enumerate(names)}
+    expected = {
+        f"{number}-{name}": KINDS[name](draw.randint(1, 4)) for number, name in enumerate(names)
+    }
     for name, document in expected.items():
         (tmp_path / name).write_bytes(document.data)
 
     options = DecodeOptions(kind="document", image=ImageOptions(max_tiles=1))
     reader = MediaReader(ReadPolicy(str(tmp_path)), options, ReadLimits(decode_memory_mib=1024))
     ledger = Ledger()
-    rows = manifest_rows(list(expected), **{c.MEDIA: [[{"uri": str(tmp_path / n), "bytes": None}] for n in expected]})
+    rows = manifest_rows(
+        list(expected), **{c.MEDIA: [[{"uri": str(tmp_path / n), "bytes": None}] for n in expected]}
+    )
     ledger.claim(rows[c.ID].to_pylist(), rows[c.POSITION].to_pylist())
     units = Explode(lambda: reader, ledger)(rows)
     assert isinstance(units, pa.Table)
@@ -94,12 +107,18 @@ def test_pages_and_errors_add_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             continue
         part = wire.decode_part(unit) or Part()
         ((_, _, source),) = reader.files([Unit([], [MediaRef(str(tmp_path / name))], part)])
-        found = source if isinstance(source, UnitError) else reader.load(source, Unit([], [MediaRef(name)], part), 0)
+        found = (
+            source
+            if isinstance(source, UnitError)
+            else reader.load(source, Unit([], [MediaRef(name)], part), 0)
+        )
         if isinstance(found, UnitError):
             errors.setdefault(name, []).append(found.kind)
         else:
             read[name] += 1
     reader.close()
     outcome = {name: (read[name], tuple(errors.get(name, ()))) for name in expected}
-    assert outcome == {name: (document.read, document.errors) for name, document in expected.items()}
+    assert outcome == {
+        name: (document.read, document.errors) for name, document in expected.items()
+    }
     assert len(set(units[c.ID].to_pylist())) == len(units)

@@ -26,7 +26,9 @@ class Reader:
 
 def files(*uris: str, ids: list[str] | None = None) -> pa.Table:
     ids = ids or [f"doc{n}" for n in range(len(uris))]
-    return manifest_rows(ids, **{c.MEDIA: [[{"uri": uri, "bytes": None}] for uri in uris], "year": [1999] * len(ids)})
+    return manifest_rows(
+        ids, **{c.MEDIA: [[{"uri": uri, "bytes": None}] for uri in uris], "year": [1999] * len(ids)}
+    )
 
 
 def explode(ledger: Ledger, rows: pa.Table) -> pa.Table:
@@ -73,7 +75,11 @@ def test_a_page_id_that_another_row_has_is_a_duplicate() -> None:
 def test_a_file_that_cannot_be_read_is_one_error_among_its_neighbours_pages() -> None:
     pages = explode(Ledger(), files("1.pdf", "broken.pdf", "1.pdf"))
     assert pages[c.ID].to_pylist() == ["doc0#page=1", "doc1", "doc2#page=1"]
-    assert [error and error["kind"] for error in pages[c.ERROR].to_pylist()] == [None, "corrupt", None]
+    assert [error and error["kind"] for error in pages[c.ERROR].to_pylist()] == [
+        None,
+        "corrupt",
+        None,
+    ]
 
 
 def test_a_row_that_has_failed_is_not_opened() -> None:
@@ -98,15 +104,22 @@ def test_an_empty_block_goes_through() -> None:
 
 def test_pages_that_carry_their_file_come_a_few_at_a_time() -> None:
     data = bytes(3 << 20)
-    media = [[{"uri": uri, "bytes": content}] for uri, content in (("9.pdf", data), ("2.pdf", None), ("4.pdf", data))]
+    media = [
+        [{"uri": uri, "bytes": content}]
+        for uri, content in (("9.pdf", data), ("2.pdf", None), ("4.pdf", data))
+    ]
     rows = manifest_rows(["a", "b", "c"], **{c.MEDIA: media})
     ledger = Ledger()
     ledger.claim(rows[c.ID].to_pylist(), rows[c.POSITION].to_pylist())
     tables = list(Explode(Reader, ledger)(rows))  # type: ignore[arg-type]
     pages = pa.concat_tables(table.drop_columns([c.MEDIA]) for table in tables)
     wanted = {"a": 9, "b": 2, "c": 4}
-    assert pages[c.ID].to_pylist() == [f"{name}#page={page + 1}" for name in wanted for page in range(wanted[name])]
+    assert pages[c.ID].to_pylist() == [
+        f"{name}#page={page + 1}" for name in wanted for page in range(wanted[name])
+    ]
     assert max(table[c.MEDIA].nbytes for table in tables) < 3 * len(data)
     assert all(
-        len(media[0]["bytes"] or b"") in (0, len(data)) for table in tables for media in table[c.MEDIA].to_pylist()
+        len(media[0]["bytes"] or b"") in (0, len(data))
+        for table in tables
+        for media in table[c.MEDIA].to_pylist()
     )

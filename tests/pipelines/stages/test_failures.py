@@ -1,4 +1,5 @@
-"""Whatever one row sets off in a stage costs that row: an error with the place it came from, its neighbours done."""
+"""Whatever one row sets off in a stage costs that row: an error with the place it came from, its
+neighbours done."""
 
 from __future__ import annotations
 
@@ -54,7 +55,9 @@ def errors(table: pa.Table) -> list[dict | None]:
     return table[c.ERROR].to_pylist()
 
 
-def raising(problem: Exception, when: Callable[[Any], bool], otherwise: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def raising(
+    problem: Exception, when: Callable[[Any], bool], otherwise: Callable[[Any], Any]
+) -> Callable[[Any], Any]:
     def work(value: Any) -> Any:
         if when(value):
             raise problem
@@ -69,14 +72,17 @@ def preparer(checkpoint: Checkpoint) -> Preparer:
 
 
 class Echo:
-    """An engine for tests of the stage around it: answers with the last token of the prompt, or as `odd` says."""
+    """An engine for tests of the stage around it: answers with the last token of the prompt, or as
+    `odd` says."""
 
     def __init__(self, odd: Callable[[Request], Completion]) -> None:
         self._odd, self.dead = odd, False
 
     async def start(self) -> None: ...
 
-    async def generate(self, request: Request, sampling: Sampling, watch: Watch | None = None) -> Completion:
+    async def generate(
+        self, request: Request, sampling: Sampling, watch: Watch | None = None
+    ) -> Completion:
         return self._odd(request)
 
     def shutdown(self) -> None: ...
@@ -91,7 +97,10 @@ def prepared(checkpoint: Checkpoint, questions: Sequence[str], task: Task) -> pa
 
 
 def generated(
-    checkpoint: Checkpoint, table: pa.Table, answer: Callable[[Request], Completion], retries: int = 0
+    checkpoint: Checkpoint,
+    table: pa.Table,
+    answer: Callable[[Request], Completion],
+    retries: int = 0,
 ) -> pa.Table:
     tokenizer = Tokenizer(checkpoint)
 
@@ -108,7 +117,9 @@ def completion(text: str = "yes") -> Completion:
 @odd
 def test_what_the_task_asks_of_a_row(checkpoint: Checkpoint, problem: Exception) -> None:
     task = ask()
-    task = replace(task, converse=raising(problem, lambda row: row["question"] == "odd", task.converse))
+    task = replace(
+        task, converse=raising(problem, lambda row: row["question"] == "odd", task.converse)
+    )
     table = prepared(checkpoint, ["Why?", "odd", "How?"], task)
     before, failed, after = errors(table)
     assert before is after is None
@@ -116,7 +127,11 @@ def test_what_the_task_asks_of_a_row(checkpoint: Checkpoint, problem: Exception)
     assert (failed["stage"], failed["kind"]) == ("render", "bad_row")
     assert type(problem).__name__ in failed["message"]
     assert "test_failures.py line" in failed["message"]
-    assert [value is not None for value in table[c.CONVERSATIONS].to_pylist()] == [True, False, True]
+    assert [value is not None for value in table[c.CONVERSATIONS].to_pylist()] == [
+        True,
+        False,
+        True,
+    ]
 
 
 @odd
@@ -140,7 +155,9 @@ def test_preparing_a_unit(checkpoint: Checkpoint, problem: Exception) -> None:
 def test_an_answer_of_the_engine(checkpoint: Checkpoint, problem: Exception) -> None:
     table = prepared(checkpoint, ["Why?", "What goes wrong here?", "How?"], ask())
     longest = max(len(value[0]["token_ids"]) for value in table[c.CONVERSATIONS].to_pylist())
-    answer = raising(problem, lambda request: len(request.token_ids) == longest, lambda _: completion())
+    answer = raising(
+        problem, lambda request: len(request.token_ids) == longest, lambda _: completion()
+    )
     table = generated(checkpoint, table, answer)
     before, failed, after = errors(table)
     assert before is after is None
@@ -168,10 +185,18 @@ def test_an_engine_that_is_gone_is_no_units_fault(checkpoint: Checkpoint) -> Non
 @odd
 def test_parsing_an_answer(checkpoint: Checkpoint, problem: Exception) -> None:
     task = ask()
-    task = replace(task, parse=raising(problem, lambda answered: answered.response == "odd", task.parse))
+    task = replace(
+        task, parse=raising(problem, lambda answered: answered.response == "odd", task.parse)
+    )
     answers = iter(["yes", "odd", "no"])
-    table = generated(checkpoint, prepared(checkpoint, ["a?", "b?", "c?"], ask()), lambda _: completion(next(answers)))
-    table = Parse(checkpoint, task, task.outcome.columns(task.columns), trust_remote_code=False)(table)
+    table = generated(
+        checkpoint,
+        prepared(checkpoint, ["a?", "b?", "c?"], ask()),
+        lambda _: completion(next(answers)),
+    )
+    table = Parse(checkpoint, task, task.outcome.columns(task.columns), trust_remote_code=False)(
+        table
+    )
     said = dict(zip(table["response"].to_pylist(), errors(table), strict=True))
     assert said["yes"] is said["no"] is None
     assert said[None] is not None
@@ -179,19 +204,29 @@ def test_parsing_an_answer(checkpoint: Checkpoint, problem: Exception) -> None:
 
 
 class TestValues:
-    """What a stage makes of a row has to go into columns; a value that does not is that row's error."""
+    """What a stage makes of a row has to go into columns; a value that does not is that row's
+    error."""
 
     def parsed(self, checkpoint: Checkpoint, task: Task, texts: Sequence[str]) -> pa.Table:
         answers = iter(texts)
         table = prepared(checkpoint, ["?"] * len(texts), ask())
         table = generated(checkpoint, table, lambda _: completion(next(answers)))
-        return Parse(checkpoint, task, task.outcome.columns(task.columns), trust_remote_code=False)(table)
+        return Parse(checkpoint, task, task.outcome.columns(task.columns), trust_remote_code=False)(
+            table
+        )
 
     def test_too_large_a_number(self, checkpoint: Checkpoint) -> None:
         def parse(answered: Answered) -> dict[str, object]:
             return {"count": int(answered.response)}
 
-        task = Task("count", "?", pa.schema([("count", pa.int32())]), lambda _: [Conversation(("?",), 4)], parse, 4)
+        task = Task(
+            "count",
+            "?",
+            pa.schema([("count", pa.int32())]),
+            lambda _: [Conversation(("?",), 4)],
+            parse,
+            4,
+        )
         table = self.parsed(checkpoint, task, ["3", str(10**30), "4"])
         assert sorted(table["count"].to_pylist(), key=str) == [3, 4, None]
         (failed,) = [error for error in errors(table) if error]
@@ -210,14 +245,18 @@ class TestValues:
     def test_counts_of_a_server_that_no_column_holds(self, checkpoint: Checkpoint) -> None:
         counts = iter([7, 10**12])
         table = prepared(checkpoint, ["a?", "b?"], ask())
-        table = generated(checkpoint, table, lambda _: replace(completion(), prompt_tokens=next(counts)))
+        table = generated(
+            checkpoint, table, lambda _: replace(completion(), prompt_tokens=next(counts))
+        )
         assert sorted(error is None for error in errors(table)) == [False, True]
 
     def test_an_empty_block_goes_through(self, checkpoint: Checkpoint) -> None:
         table = prepared(checkpoint, ["?"], ask()).slice(0, 0)
         table = generated(checkpoint, table, lambda _: completion())
         task = ask()
-        table = Parse(checkpoint, task, task.outcome.columns(task.columns), trust_remote_code=False)(table)
+        table = Parse(
+            checkpoint, task, task.outcome.columns(task.columns), trust_remote_code=False
+        )(table)
         assert len(table) == 0
         assert "answer" in table.column_names
 
@@ -242,7 +281,9 @@ def test_a_row_that_failed_before_keeps_its_error(checkpoint: Checkpoint) -> Non
     table = stage(c.set_errors(rows(["?"]), [earlier]))
     stage.close()
     table = generated(checkpoint, table, lambda _: completion())
-    table = Parse(checkpoint, touched, task.outcome.columns(task.columns), trust_remote_code=False)(table)
+    table = Parse(checkpoint, touched, task.outcome.columns(task.columns), trust_remote_code=False)(
+        table
+    )
     assert errors(table) == [earlier]
 
 
@@ -256,7 +297,9 @@ class TestUnforeseen:
         assert unforeseen("decode", error) is error
 
     def test_a_message_can_always_be_written(self) -> None:
-        assert unforeseen("parse", ValueError("half \ud83d")).message.startswith("ValueError: half \ufffd")
+        assert unforeseen("parse", ValueError("half \ud83d")).message.startswith(
+            "ValueError: half \ufffd"
+        )
         assert len(unforeseen("parse", ValueError("x" * 10_000)).message) < 400
 
 
@@ -265,18 +308,30 @@ def test_a_value_that_the_results_cannot_hold(tmp_path: Path) -> None:
     ledger, output = Ledger(), OutputFolder(str(tmp_path / "out"))
     ledger.claim(["a", "b", "c"], range(3))
     year, wide = pa.schema([("year", pa.int16())]), pa.schema([("year", pa.int64())])
-    with Writer(output, ledger, result_schema(year, CAPTION, IMAGE), run_id="run", model="tiny") as writer:
-        writer.add(table([row("a") | {"year": 1999}, row("b") | {"year": 10**9}, row("c") | {"year": 3}], wide))
+    with Writer(
+        output, ledger, result_schema(year, CAPTION, IMAGE), run_id="run", model="tiny"
+    ) as writer:
+        writer.add(
+            table(
+                [row("a") | {"year": 1999}, row("b") | {"year": 10**9}, row("c") | {"year": 3}],
+                wide,
+            )
+        )
     (results,) = (output.read_table(name) for name in output.files(RESULTS))
     (failed,) = (output.read_table(name) for name in output.files(ERRORS))
-    assert results.select(["id", "year"]).to_pylist() == [{"id": "a", "year": 1999}, {"id": "c", "year": 3}]
+    assert results.select(["id", "year"]).to_pylist() == [
+        {"id": "a", "year": 1999},
+        {"id": "c", "year": 3},
+    ]
     assert failed["id"].to_pylist() == ["b"]
     assert failed["stage"].to_pylist() == ["write"]
     assert (writer.totals.results, writer.totals.errors) == (2, 1)
 
 
 @odd
-def test_a_row_of_the_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem: Exception) -> None:
+def test_a_row_of_the_manifest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem: Exception
+) -> None:
     def ids(column: pa.Array) -> pa.Array:
         if "odd" in column.to_pylist():
             raise problem
@@ -284,7 +339,9 @@ def test_a_row_of_the_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
 
     monkeypatch.setattr("pipelines.sources.raw_rows.ids_from_column", ids)
     manifest = tmp_path / "m.jsonl"
-    manifest.write_text("".join(json.dumps({"id": name, "image": "x.jpg"}) + "\n" for name in ("a", "odd", "c")))
+    manifest.write_text(
+        "".join(json.dumps({"id": name, "image": "x.jpg"}) + "\n" for name in ("a", "odd", "c"))
+    )
     plan = plan_source(SourceOptions(uri=str(manifest)))
     found = pa.concat_tables(rows for split in plan.splits for rows in read_split(plan, split))
     before, failed, after = errors(found)
@@ -304,14 +361,18 @@ class TestConfiguration:
 
         ledger, output = Ledger(), OutputFolder(str(tmp_path / "out"))
         ledger.claim(["a"], [0])
-        writer = Refused(output, ledger, result_schema(pa.schema([]), CAPTION, IMAGE), run_id="run", model="tiny")
+        writer = Refused(
+            output, ledger, result_schema(pa.schema([]), CAPTION, IMAGE), run_id="run", model="tiny"
+        )
         writer.add(table([row("a")]))
         with pytest.raises(ConfigurationError, match="--output"):
             writer.close()
         assert output.files(ERRORS) == []
         assert ledger.lost() == [0]
 
-    def test_found_while_a_row_is_read(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_found_while_a_row_is_read(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         def ids(_: pa.Array) -> pa.Array:
             raise ConfigurationError("--id-column: not for ids")
 
@@ -328,7 +389,9 @@ class TestConfiguration:
                 raise ConfigurationError("--system-message: not for this checkpoint")
 
         reader = (ReadPolicy("/nowhere", ()), DecodeOptions(kind="image"), ReadLimits())
-        stage = Prepare(lambda: Refuses(checkpoint, reader, sampling=Sampling(max_new_tokens=4)), ask())
+        stage = Prepare(
+            lambda: Refuses(checkpoint, reader, sampling=Sampling(max_new_tokens=4)), ask()
+        )
         with pytest.raises(ConfigurationError, match="--system-message"):
             stage(rows(["Why?"]))
         stage.close()

@@ -15,10 +15,14 @@ from tests.pipelines.stages.rows import manifest_rows
 
 
 def reply(text: str, *, left_out: bool = False) -> Reply:
-    return Reply([], text, prompt_tokens=5, completion_tokens=2, finish_reason="stop", left_out=left_out)
+    return Reply(
+        [], text, prompt_tokens=5, completion_tokens=2, finish_reason="stop", left_out=left_out
+    )
 
 
-def answered_rows(samples: Sequence[Sequence[Reply]], notes: Sequence[list[str] | None] = (None,)) -> pa.Table:
+def answered_rows(
+    samples: Sequence[Sequence[Reply]], notes: Sequence[list[str] | None] = (None,)
+) -> pa.Table:
     """A row of one question for each of ``samples``."""
     size = len(samples)
     rows = manifest_rows([f"u{number}" for number in range(size)], question=["What?"] * size)
@@ -38,7 +42,10 @@ def parsed(*answers: Reply, notes: list[list[str] | None]) -> pa.Table:
 def test_thoughts_are_noted_and_stay_in_the_text() -> None:
     thinking = "<think>It has ears.</think>A cat."
     rows = parsed(
-        reply("A dog."), reply(thinking), reply("A cow.", left_out=True), notes=[None, ["first frame of 3"], []]
+        reply("A dog."),
+        reply(thinking),
+        reply("A cow.", left_out=True),
+        notes=[None, ["first frame of 3"], []],
     )
     assert rows["response"].to_pylist() == ["A dog.", thinking, "A cow."]
     assert rows[c.ERROR].null_count == 3
@@ -65,7 +72,11 @@ class TestSeveralSamples:
         row = self.parsed("7", "many", "9")
         assert row[c.ERROR] is None
         assert (row["response"], row["score"]) == ("7", 7)
-        assert [(one["response"], one["score"]) for one in row["samples"]] == [("7", 7), ("many", None), ("9", 9)]
+        assert [(one["response"], one["score"]) for one in row["samples"]] == [
+            ("7", 7),
+            ("many", None),
+            ("9", 9),
+        ]
         assert row["completion_tokens"] == 6
         assert row["prompt_tokens"] == 5
 
@@ -78,8 +89,14 @@ class TestSeveralSamples:
 def test_a_blank_page_has_an_empty_answer_that_no_model_gave() -> None:
     rows = answered_rows([[reply("A dog.")]], [["rendered at 72 dpi"]])
     rows = rows.set_column(rows.schema.get_field_index(c.UNASKED), c.UNASKED, pa.array(["blank"]))
-    rows = rows.set_column(rows.schema.get_field_index(c.REPLIES), c.REPLIES, pa.nulls(1, TEXT.replies_type))
-    for form, own in (("text", {"text": ""}), ("boxes", {"text": "", "boxes": []}), ("json", {"json": None})):
+    rows = rows.set_column(
+        rows.schema.get_field_index(c.REPLIES), c.REPLIES, pa.nulls(1, TEXT.replies_type)
+    )
+    for form, own in (
+        ("text", {"text": ""}),
+        ("boxes", {"text": "", "boxes": []}),
+        ("json", {"json": None}),
+    ):
         task = ocr(form, json_schema="{}" if form == "json" else None)
         (row,) = Parse(None, task, TEXT.columns(task.columns), False)(rows).to_pylist()
         assert row[c.ERROR] is None

@@ -1,4 +1,5 @@
-"""Manifest rows are claimed: what is done is left out, a repeated id is an error of its second row."""
+"""Manifest rows are claimed: what is done is left out, a repeated id is an error of its second
+row."""
 
 from __future__ import annotations
 
@@ -20,7 +21,13 @@ def test_rows_that_are_done_are_left_out() -> None:
     ledger.preload(unit_key("c"), State.FAILED_BEFORE)
     rows = claim(manifest_rows(["a", "b", "c", "d"]).drop_columns([c.KEY]), ledger)
     assert rows[c.ID].to_pylist() == ["a", "d"]
-    assert ledger.counts().as_dict() == {"units": 4, "results": 0, "errors": 0, "already_done": 1, "already_failed": 1}
+    assert ledger.counts().as_dict() == {
+        "units": 4,
+        "results": 0,
+        "errors": 0,
+        "already_done": 1,
+        "already_failed": 1,
+    }
 
 
 def test_the_first_row_of_an_id_is_kept_and_the_others_are_errors_with_keys_of_their_own() -> None:

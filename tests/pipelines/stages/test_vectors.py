@@ -1,4 +1,5 @@
-"""Vectors from files and texts to Parquet, by the real engine, through the stages as a job makes them."""
+"""Vectors from files and texts to Parquet, by the real engine, through the stages as a job makes
+them."""
 
 from __future__ import annotations
 
@@ -38,7 +39,12 @@ def refused(model: Path, tmp_path: Path, options: dict[str, Any]) -> str:
     """What the job says of the options."""
     manifest = tmp_path / "manifest.jsonl"
     manifest.write_text('{"image": "a.png", "text": "a"}\n')
-    values = {"input": str(manifest), "output": str(tmp_path / "out"), "model": str(model), **options}
+    values = {
+        "input": str(manifest),
+        "output": str(tmp_path / "out"),
+        "model": str(model),
+        **options,
+    }
     with pytest.raises(ConfigurationError) as error:
         check_job(build_options(EmbedJobOptions, values), EmbedJobOptions.make_task)
     return in_flags(str(error.value))
@@ -47,7 +53,9 @@ def refused(model: Path, tmp_path: Path, options: dict[str, Any]) -> str:
 def test_pictures_of_the_same_colour_are_near(internvit: Path, tmp_path: Path) -> None:
     """And a file that is no picture costs its own row."""
     red, blue = picture((200, 20, 20)), picture((20, 20, 200))
-    output = embedded(tmp_path, image_rows([red, blue, red, b"no picture"]), model=str(internvit), pooling="mean")
+    output = embedded(
+        tmp_path, image_rows([red, blue, red, b"no picture"]), model=str(internvit), pooling="mean"
+    )
     vectors = {row["id"]: np.array(row["vector"]) for row in read(output, RESULTS)}
     assert vectors["0"] @ vectors["2"] == pytest.approx(1, abs=1e-3)
     assert vectors["0"] @ vectors["1"] < 0.999
@@ -55,16 +63,24 @@ def test_pictures_of_the_same_colour_are_near(internvit: Path, tmp_path: Path) -
     schema = output.read_table(output.files(RESULTS)[0]).schema
     assert schema.field("vector").type == pa.list_(pa.float32(), 128)
     near = duckdb.sql(
-        f"WITH v AS (FROM '{tmp_path}/out/results/*.parquet') SELECT b.id FROM v a, v b WHERE a.id = '0' AND b.id <> "
-        "'0' ORDER BY list_cosine_distance(a.vector, b.vector)"
+        f"WITH v AS (FROM '{tmp_path}/out/results/*.parquet') SELECT b.id FROM v a, v b WHERE a.id"
+        " = '0' AND b.id <> '0' ORDER BY list_cosine_distance(a.vector, b.vector)"
     )
     assert near.fetchall() == [("2",), ("1",)]
 
 
 def test_half_precision(internvit: Path, tmp_path: Path) -> None:
     rows = image_rows([picture((1, 200, 90))])
-    output = embedded(tmp_path, rows, model=str(internvit), vector_type="float16", engine_args={"dtype": "float32"})
-    assert output.read_table(output.files(RESULTS)[0]).schema.field("vector").type == pa.list_(pa.float16(), 128)
+    output = embedded(
+        tmp_path,
+        rows,
+        model=str(internvit),
+        vector_type="float16",
+        engine_args={"dtype": "float32"},
+    )
+    assert output.read_table(output.files(RESULTS)[0]).schema.field("vector").type == pa.list_(
+        pa.float16(), 128
+    )
     (row,) = read(output, RESULTS)
     assert np.linalg.norm(row["vector"]) == pytest.approx(1, abs=1e-3)
 
@@ -88,7 +104,10 @@ def test_labels_without_training(internvl: Path, tmp_path: Path) -> None:
     (tmp_path / "labels.yaml").write_text("colour:\n  red: a red thing\n  blue:\nnothing:\n")
     rows = image_rows([picture((200, 20, 20)), picture((20, 20, 200))])
     rows = rows.append_column("truth", pa.array(["colour/red", "colour/blue"]))
-    given: dict[str, Any] = {"taxonomy": str(tmp_path / "labels.yaml"), "template": ["a photo of {}.", "{}"]}
+    given: dict[str, Any] = {
+        "taxonomy": str(tmp_path / "labels.yaml"),
+        "template": ["a photo of {}.", "{}"],
+    }
     output = embedded(tmp_path, rows, model=str(internvl), truth_column="truth", **given)
     for row in read(output, RESULTS):
         assert row["labels"][0]["label"] == row["label"]
@@ -97,7 +116,11 @@ def test_labels_without_training(internvl: Path, tmp_path: Path) -> None:
         assert chances == sorted(chances, reverse=True)
         assert sum(chances) == pytest.approx(1, abs=1e-3)
         assert len(row["vector"]) == 64
-    again = {"input": str(tmp_path / "manifest.jsonl"), "output": output.uri, "model": str(internvl)}
+    again = {
+        "input": str(tmp_path / "manifest.jsonl"),
+        "output": output.uri,
+        "model": str(internvl),
+    }
     options = build_options(EmbedJobOptions, {**given, **again, "truth_column": "truth"})
     assert label_texts(options)[0] == ["a photo of a red thing.", "a red thing"]
     assert label_texts(options)[1] == ["a photo of blue.", "blue"]
@@ -109,7 +132,10 @@ def test_labels_without_training(internvl: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({"text_column": "text"}, "--text-column text: .* has no text encoder. Use --model OpenGVLab/InternVL-14B"),
+        (
+            {"text_column": "text"},
+            "--text-column text: .* has no text encoder. Use --model OpenGVLab/InternVL-14B",
+        ),
         ({"text_column": "caption"}, "--text-column caption: no such column"),
         ({"pooling": "projected"}, "--pooling projected: .* gives vectors pooled by class, mean"),
         ({"max_tiles": 4}, "--max-tiles 4 has no effect: the middle of a picture is one tile"),
@@ -119,11 +145,16 @@ def test_labels_without_training(internvl: Path, tmp_path: Path) -> None:
         ({"truth_column": "text"}, "--truth-column text has no effect: there are no labels"),
         ({"prompt": "What?"}, "--prompt is not an option of this command: vectors have no prompt"),
         ({"engine": "vllm"}, "--engine vllm: .*torch"),
-        ({"engine_args": {"quantization": "awq"}}, "--engine-args: 'quantization' is not an argument"),
+        (
+            {"engine_args": {"quantization": "awq"}},
+            "--engine-args: 'quantization' is not an argument",
+        ),
         ({"gpus_per_engine": 2}, "--gpus-per-engine 2: an engine of vectors runs on one GPU"),
     ],
 )
-def test_wrong_options(internvit: Path, tmp_path: Path, options: dict[str, Any], match: str) -> None:
+def test_wrong_options(
+    internvit: Path, tmp_path: Path, options: dict[str, Any], match: str
+) -> None:
     assert re.search(match, refused(internvit, tmp_path, options))
 
 
@@ -132,7 +163,10 @@ def test_wrong_options(internvit: Path, tmp_path: Path, options: dict[str, Any],
     [
         ({"labels": ["a"]}, "--labels a: give at least two labels"),
         ({"labels": ["a", "b"], "template": ["a photo"]}, "--template 'a photo': write {} once"),
-        ({"labels": ["a", "b"], "pooling": "class"}, "only InternVL-14B-224px with --pooling c or g"),
+        (
+            {"labels": ["a", "b"], "pooling": "class"},
+            "only InternVL-14B-224px with --pooling c or g",
+        ),
         ({"labels": ["a", "b"], "truth_column": "truth"}, "--truth-column truth: no such column"),
         ({"labels": ["a", "b"], "text_column": "text"}, "labels are for pictures"),
         ({"labels": ["a", "b"], "taxonomy": "x.yaml"}, "two lists of labels"),
@@ -146,6 +180,15 @@ def test_texts_share_a_space_with_pictures_by_c_and_g_alone(internvl: Path, tmp_
     assert load_encoder(str(internvl)).reads_texts
     manifest = tmp_path / "manifest.jsonl"
     manifest.write_text('{"text": "a"}\n')
-    values = {"input": str(manifest), "output": str(tmp_path / "out"), "model": str(internvl), "text_column": "text"}
-    with pytest.raises(ConfigurationError, match="texts and pictures share a space only by c and g"):
-        check_job(build_options(EmbedJobOptions, values | {"pooling": "class"}), EmbedJobOptions.make_task)
+    values = {
+        "input": str(manifest),
+        "output": str(tmp_path / "out"),
+        "model": str(internvl),
+        "text_column": "text",
+    }
+    with pytest.raises(
+        ConfigurationError, match="texts and pictures share a space only by c and g"
+    ):
+        check_job(
+            build_options(EmbedJobOptions, values | {"pooling": "class"}), EmbedJobOptions.make_task
+        )

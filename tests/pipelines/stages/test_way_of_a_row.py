@@ -56,9 +56,13 @@ class Preparing:
     def _prepared(self, unit: Unit, question: str) -> Prepared:
         tiles = np.full((1, 3, SIDE, SIDE), len(question), np.uint8)
         if question.startswith("chat"):
-            return Prepared([ChatConversation(Chat(question), [], None, Sampling())], tiles[:0], [], [], 4, 3)
+            return Prepared(
+                [ChatConversation(Chat(question), [], None, Sampling())], tiles[:0], [], [], 4, 3
+            )
         ids = np.arange(len(question), dtype=np.int32)
-        return Prepared([RenderedConversation(ids, [], [], None, Sampling())], tiles, [1], ["hash"], 4, 3)
+        return Prepared(
+            [RenderedConversation(ids, [], [], None, Sampling())], tiles, [1], ["hash"], 4, 3
+        )
 
     def version(self, unit: Unit) -> str:
         return ""
@@ -76,21 +80,31 @@ class Answering:
 
     async def start(self) -> None: ...
 
-    async def generate(self, request: Request, sampling: Sampling, watch: Watch | None = None) -> Completion:
+    async def generate(
+        self, request: Request, sampling: Sampling, watch: Watch | None = None
+    ) -> Completion:
         tiles = 0 if request.tiles is None else int(request.tiles.sum())
-        said = request.chat.question if request.chat else f"{len(request.token_ids)} ids, tiles of {tiles}"
+        said = (
+            request.chat.question
+            if request.chat
+            else f"{len(request.token_ids)} ids, tiles of {tiles}"
+        )
         return Completion([], 10, "stop", text=said, completion_tokens=2)
 
     def shutdown(self) -> None: ...
 
 
-def whole_way(task: Task, preparing: Preparing, ledger: Ledger, *, pages: bool = False) -> dict[str, Stage]:
+def whole_way(
+    task: Task, preparing: Preparing, ledger: Ledger, *, pages: bool = False
+) -> dict[str, Stage]:
     """Every stage behind the manifest, by name."""
     stages: dict[str, Stage] = {"claim": lambda rows: claim(rows, ledger)}
     if pages:
         stages["explode"] = Explode(TwoPages, ledger)  # type: ignore[arg-type, assignment]
     stages["prepare"] = Prepare(lambda: preparing, task)  # type: ignore[arg-type, return-value]
-    stages["generate"] = Generate(Answering, lambda engine: Generator(engine, None), SIDE, hang_s=60)
+    stages["generate"] = Generate(
+        Answering, lambda engine: Generator(engine, None), SIDE, hang_s=60
+    )
     stages["parse"] = Parse(None, task, task.outcome.columns(task.columns), trust_remote_code=False)
     return stages
 
@@ -112,8 +126,15 @@ def kinds(rows: pa.Table) -> list[str | None]:
 
 
 def test_a_chat_beside_a_rendered_prompt() -> None:
-    rows = went(unclaimed(["a", "b", "c"], ["Why?", "chat: how?", "Where?"]), whole_way(ask(), Preparing(), Ledger()))
-    assert rows["response"].to_pylist() == ["4 ids, tiles of 48", "chat: how?", "6 ids, tiles of 72"]
+    rows = went(
+        unclaimed(["a", "b", "c"], ["Why?", "chat: how?", "Where?"]),
+        whole_way(ask(), Preparing(), Ledger()),
+    )
+    assert rows["response"].to_pylist() == [
+        "4 ids, tiles of 48",
+        "chat: how?",
+        "6 ids, tiles of 72",
+    ]
     assert kinds(rows) == [None] * 3
     assert rows["year"].to_pylist() == [1999] * 3
 
@@ -136,7 +157,9 @@ def test_an_error_goes_through_every_stage_untouched(pages: bool) -> None:
     for name, stage in whole_way(ask(), preparing, Ledger(), pages=pages).items():
         rows = stage(rows)
         assert rows[c.ERROR][0].as_py() == earlier, name
-        assert rows.select([c.ID, c.SOURCE, c.POSITION, "year"]).slice(0, 1).to_pylist() == before, name
+        assert (
+            rows.select([c.ID, c.SOURCE, c.POSITION, "year"]).slice(0, 1).to_pylist() == before
+        ), name
     assert rows["response"][0].as_py() is None
     assert rows[c.PLACES][0].as_py() == ["a.pdf"]
     assert len(preparing.seen) == len(rows) - 1
@@ -171,18 +194,24 @@ def test_a_blank_unit_reaches_no_engine_and_carries_its_measures() -> None:
     class OneIsBlank(Preparing):
         def _prepared(self, unit: Unit, question: str) -> Prepared:
             return replace(
-                super()._prepared(unit, question), unasked="blank" if question == "blank" else "", stats=stats
+                super()._prepared(unit, question),
+                unasked="blank" if question == "blank" else "",
+                stats=stats,
             )
 
     class NeverAskedAboutBlank(Answering):
-        async def generate(self, request: Request, sampling: Sampling, watch: Watch | None = None) -> Completion:
+        async def generate(
+            self, request: Request, sampling: Sampling, watch: Watch | None = None
+        ) -> Completion:
             assert request.token_ids is not None
             assert len(request.token_ids) != len("blank")
             return await super().generate(request, sampling, watch)
 
     stages = whole_way(ask(), OneIsBlank(), Ledger())
     stages["prepare"] = Prepare(OneIsBlank, ask(), stats=True)  # type: ignore[arg-type, assignment]
-    stages["generate"] = Generate(NeverAskedAboutBlank, lambda engine: Generator(engine, None), SIDE, hang_s=60)
+    stages["generate"] = Generate(
+        NeverAskedAboutBlank, lambda engine: Generator(engine, None), SIDE, hang_s=60
+    )
     rows = went(unclaimed(["a", "b"], ["blank", "What is it?"]), stages)
     assert kinds(rows) == [None, None]
     assert rows["finish_reason"].to_pylist() == ["blank", "stop"]
@@ -201,10 +230,14 @@ def test_a_page_is_answered_by_its_layer_and_the_others_are_compared_with_theirs
             layer = good if own else poor
             info = PageInfo("iv", '{"title": "x"}') if own else None
             unasked = "text_layer" if own else ""
-            return replace(super()._prepared(unit, question), unasked=unasked, layer=layer, info=info)
+            return replace(
+                super()._prepared(unit, question), unasked=unasked, layer=layer, info=info
+            )
 
     class NeverAskedAboutOwn(Answering):
-        async def generate(self, request: Request, sampling: Sampling, watch: Watch | None = None) -> Completion:
+        async def generate(
+            self, request: Request, sampling: Sampling, watch: Watch | None = None
+        ) -> Completion:
             assert request.token_ids is not None
             assert len(request.token_ids) != len("own")
             return await super().generate(request, sampling, watch)
@@ -212,8 +245,12 @@ def test_a_page_is_answered_by_its_layer_and_the_others_are_compared_with_theirs
     task = ocr()
     stages = whole_way(task, HaveLayers(), Ledger())
     stages["prepare"] = Prepare(HaveLayers, task, layer=True)  # type: ignore[arg-type, assignment]
-    stages["generate"] = Generate(NeverAskedAboutOwn, lambda engine: Generator(engine, None), SIDE, hang_s=60)
-    stages["parse"] = Parse(None, task, task.outcome.columns(task.columns), trust_remote_code=False, compares=True)
+    stages["generate"] = Generate(
+        NeverAskedAboutOwn, lambda engine: Generator(engine, None), SIDE, hang_s=60
+    )
+    stages["parse"] = Parse(
+        None, task, task.outcome.columns(task.columns), trust_remote_code=False, compares=True
+    )
     rows = went(unclaimed(["a", "b"], ["own", "x"]), stages)
     assert kinds(rows) == [None, None]
     assert rows["finish_reason"].to_pylist() == ["text_layer", "stop"]

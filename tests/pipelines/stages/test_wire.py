@@ -1,4 +1,5 @@
-"""What one stage sends is what the next one gets, and what only one of them knows is an error that names it."""
+"""What one stage sends is what the next one gets, and what only one of them knows is an error that
+names it."""
 
 from __future__ import annotations
 
@@ -101,7 +102,12 @@ def test_conversations_of_both_kinds_come_back(block: list[list | None]) -> None
 
 
 @unhurried
-@given(st.lists(st.none() | st.lists(st.lists(st.lists(replies, max_size=2), max_size=2), max_size=2), max_size=3))
+@given(
+    st.lists(
+        st.none() | st.lists(st.lists(st.lists(replies, max_size=2), max_size=2), max_size=2),
+        max_size=3,
+    )
+)
 def test_replies_of_any_number_of_samples_and_turns_come_back(block: list[list | None]) -> None:
     values = [None if unit is None else wire.encode_replies(unit, TEXT) for unit in block]
     rows = column(c.REPLIES, values, TEXT.replies_type)
@@ -109,13 +115,23 @@ def test_replies_of_any_number_of_samples_and_turns_come_back(block: list[list |
 
 
 @unhurried
-@given(st.lists(st.none() | st.lists(st.lists(st.floats(allow_nan=False), max_size=3), max_size=2), max_size=3))
+@given(
+    st.lists(
+        st.none() | st.lists(st.lists(st.floats(allow_nan=False), max_size=3), max_size=2),
+        max_size=3,
+    )
+)
 def test_numbers_come_back_exactly(block: list[list[list[float]] | None]) -> None:
-    units = [None if unit is None else [Numbers(values, prompt_tokens=7) for values in unit] for unit in block]
+    units = [
+        None if unit is None else [Numbers(values, prompt_tokens=7) for values in unit]
+        for unit in block
+    ]
     values = [None if unit is None else wire.encode_replies(unit, NUMBERS) for unit in units]
     rows = column(c.REPLIES, values, NUMBERS.replies_type)
     back = [wire.decode_replies(rows, row, NUMBERS) for row in range(len(rows))]
-    assert [unit and [one.values.tolist() for one in unit] for unit in back] == [unit and list(unit) for unit in block]
+    assert [unit and [one.values.tolist() for one in unit] for unit in back] == [
+        unit and list(unit) for unit in block
+    ]
     assert {one.prompt_tokens for unit in back for one in unit or ()} <= {7}
 
 
@@ -148,14 +164,22 @@ def test_parts_come_back(block: list[Part | None]) -> None:
 
 
 @unhurried
-@given(st.none() | st.builds(Reading, number, number, number, number), st.none() | number, st.integers(0, 2))
+@given(
+    st.none() | st.builds(Reading, number, number, number, number),
+    st.none() | number,
+    st.integers(0, 2),
+)
 def test_a_reading_comes_back_from_every_block_that_has_rows(
     reading: Reading | None, device_s: float | None, size: int
 ) -> None:
-    rows = wire.with_reading(pa.table({"id": ["x"] * size}), c.ENGINE_GAUGE, "node-1", reading, device_s=device_s)
+    rows = wire.with_reading(
+        pa.table({"id": ["x"] * size}), c.ENGINE_GAUGE, "node-1", reading, device_s=device_s
+    )
     mark = None
     if reading is not None and size:
-        mark = wire.GaugeReading("node-1", reading.since, reading.at, reading.busy_s, reading.held_s, device_s)
+        mark = wire.GaugeReading(
+            "node-1", reading.since, reading.at, reading.busy_s, reading.held_s, device_s
+        )
     assert wire.decode_reading(rows, c.ENGINE_GAUGE) == mark
 
 
@@ -166,7 +190,17 @@ def test_media_come_back_and_no_media_are_an_empty_list() -> None:
 
 
 def test_hashes_and_pictures_go_with_the_tiles() -> None:
-    unit = Prepared([], np.zeros((0, 3, 1, 1), np.uint8), [], ["h1", "h2"], 4, 3, ["seen"], "etag", [b"one", b"two"])
+    unit = Prepared(
+        [],
+        np.zeros((0, 3, 1, 1), np.uint8),
+        [],
+        ["h1", "h2"],
+        4,
+        3,
+        ["seen"],
+        "etag",
+        [b"one", b"two"],
+    )
     values = wire.prepared(unit, notes=["read"], places=["a.jpg"], preview=None)
     rows = pa.Table.from_pylist([values | {c.TILES: bytes(values[c.TILES])}], c.PREPARED)
     shown = wire.decode_shown(rows, 0, 8)
@@ -179,7 +213,8 @@ def test_hashes_and_pictures_go_with_the_tiles() -> None:
 
 
 def unlike(type_: pa.DataType, change: Callable[[list[pa.Field]], list[pa.Field]]) -> pa.DataType:
-    """``type_`` with the fields of its innermost struct changed, as another version might have them."""
+    """``type_`` with the fields of its innermost struct changed, as another version might have
+    them."""
     if pa.types.is_list(type_):
         return pa.list_(unlike(type_.value_type, change))
     return pa.struct(change(list(type_)))
@@ -222,7 +257,9 @@ class TestAnotherVersion:
         assert f"column {name} lacks '{gone[0]}'" in message
 
     def test_sends_a_field_in_another_type(self, name: str) -> None:
-        sent = unlike(DECODERS[name][0], lambda there: [there[0].with_type(pa.date32()), *there[1:]])
+        sent = unlike(
+            DECODERS[name][0], lambda there: [there[0].with_type(pa.date32()), *there[1:]]
+        )
         assert "date32" in self.refused(name, sent)
 
     def test_does_not_send_the_column(self, name: str) -> None:

@@ -21,13 +21,19 @@ BASE = f"http://127.0.0.1:{PORT}"
 class Client:
     """A person's browser with the page open."""
 
-    def __init__(self, *outputs: Path | str, reviewer: str = "anna", access: Access | None = None) -> None:
-        self.viewer = Viewer([ViewedOutput(str(path), access or Access()) for path in outputs], reviewer)
+    def __init__(
+        self, *outputs: Path | str, reviewer: str = "anna", access: Access | None = None
+    ) -> None:
+        self.viewer = Viewer(
+            [ViewedOutput(str(path), access or Access()) for path in outputs], reviewer
+        )
         self.http = TestClient(self.viewer.app(TOKEN, PORT), base_url=BASE, follow_redirects=False)
         self.http.get(f"/?token={TOKEN}")
 
     def get(self, path: str, status: int = 200, **query: object):
-        answer = self.http.get(f"/api/{path}", params={name: str(value) for name, value in query.items()})
+        answer = self.http.get(
+            f"/api/{path}", params={name: str(value) for name, value in query.items()}
+        )
         assert answer.status_code == status, answer.text
         return answer.json()
 

@@ -31,22 +31,32 @@ Open = Callable[..., Any]
 
 @contextmanager
 def pages(chrome: Any) -> Iterator[Open]:
-    """Opens pages over outputs; at the end no request may have left this machine and no script may have failed."""
+    """Opens pages over outputs; at the end no request may have left this machine and no script may
+    have failed."""
     with ExitStack() as stack:
         requests: list[str] = []
         problems: list[str] = []
 
-        def open_page(*outputs: Path, width: int = 1300, scheme: str = "light", at: str = "") -> Any:
+        def open_page(
+            *outputs: Path, width: int = 1300, scheme: str = "light", at: str = ""
+        ) -> Any:
             viewer = Viewer([ViewedOutput(str(path)) for path in outputs], "anna")
             stack.callback(viewer.close)
             port = stack.enter_context(serving(lambda port: viewer.app(TOKEN, port)))
-            context = chrome.new_context(viewport={"width": width, "height": 850}, color_scheme=scheme)
+            context = chrome.new_context(
+                viewport={"width": width, "height": 850}, color_scheme=scheme
+            )
             stack.callback(context.close)
             page = context.new_page()
             page.set_default_timeout(30_000)
             page.on("request", lambda request: requests.append(request.url))
             page.on("pageerror", lambda error: problems.append(str(error)))
-            page.on("console", lambda said: problems.append(said.text) if "Content Security" in said.text else None)
+            page.on(
+                "console",
+                lambda said: (
+                    problems.append(said.text) if "Content Security" in said.text else None
+                ),
+            )
             page.goto(f"http://127.0.0.1:{port}/?token={TOKEN}")
             if at:
                 page.goto("about:blank")  # else only what follows the "#" would change
@@ -60,13 +70,17 @@ def pages(chrome: Any) -> Iterator[Open]:
 
 
 def ids(page: Any) -> list[str]:
-    return page.locator("#list a[data-id]").evaluate_all("links => links.map(link => link.dataset.id)")
+    return page.locator("#list a[data-id]").evaluate_all(
+        "links => links.map(link => link.dataset.id)"
+    )
 
 
 def expect_ids(page: Any, expected: list[str]) -> None:
     """Waits until these units are listed."""
     listed = "[...document.querySelectorAll('#list a[data-id]')].map((link) => link.dataset.id)"
-    page.wait_for_function(f"(expected) => JSON.stringify({listed}) === JSON.stringify(expected)", arg=expected)
+    page.wait_for_function(
+        f"(expected) => JSON.stringify({listed}) === JSON.stringify(expected)", arg=expected
+    )
 
 
 def said(page: Any, text: str) -> None:

@@ -19,7 +19,11 @@ def output_of(client: Client) -> OutputFolder:
 
 def test_a_mark_is_written_and_is_a_column_at_once(marking: Client) -> None:
     told = marking.post("mark", id="unit-001", mark="bad", note="no rain")
-    assert (told["id"], told["review"]["review"], told["marks"][0]["reviewer"]) == ("unit-001", "bad", "anna")
+    assert (told["id"], told["review"]["review"], told["marks"][0]["reviewer"]) == (
+        "unit-001",
+        "bad",
+        "anna",
+    )
     assert marking.ids(where="review = 'bad' AND review_note LIKE '%rain'") == ["unit-001"]
     assert marking.ids(equal=json.dumps({"review": "bad"})) == ["unit-001"]
     (row,) = read_reviews(output_of(marking)).to_pylist()
@@ -37,7 +41,9 @@ def test_undo_is_a_further_row(marking: Client) -> None:
 def test_an_edited_text_is_found_and_compared(marking: Client) -> None:
     marking.post("mark", id="unit-000", text="a green square beside a blue one")
     assert marking.ids(search="green square") == ["unit-000"]
-    told = marking.get("difference", first=0, second=0, column="caption", other="review_text", id="unit-000")
+    told = marking.get(
+        "difference", first=0, second=0, column="caption", other="review_text", id="unit-000"
+    )
     assert {"op": "second", "text": "green"} in told["parts"]
 
 
@@ -66,17 +72,29 @@ def ben(marking: Client) -> Iterator[Client]:
     client.close()
 
 
-def test_two_reviewers_at_once_see_each_other_and_their_agreement(marking: Client, ben: Client) -> None:
+def test_two_reviewers_at_once_see_each_other_and_their_agreement(
+    marking: Client, ben: Client
+) -> None:
     for client, marks in ((marking, "ggbb"), (ben, "gbbb")):
         for number, letter in enumerate(marks):
             client.post("mark", id=f"unit-00{number}", mark={"g": "good", "b": "bad"}[letter])
     told = marking.get("agreement")
-    assert {one["reviewer"]: one["bad"]["hits"] for one in told["reviewers"]} == {"anna": 2, "ben": 3}
+    assert {one["reviewer"]: one["bad"]["hits"] for one in told["reviewers"]} == {
+        "anna": 2,
+        "ben": 3,
+    }
     (pair,) = told["pairs"]
-    assert (pair["agreement"]["hits"], pair["agreement"]["units"], pair["disagreed"]) == (3, 4, ["unit-001"])
+    assert (pair["agreement"]["hits"], pair["agreement"]["units"], pair["disagreed"]) == (
+        3,
+        4,
+        ["unit-001"],
+    )
     assert marking.ids(where="review = 'disputed'") == ["unit-001"]
     assert marking.get("agreement", search="unit-001")["pairs"][0]["agreement"]["hits"] == 0
-    assert {mark["reviewer"] for mark in marking.get("unit", id="unit-003")["marks"]} == {"anna", "ben"}
+    assert {mark["reviewer"] for mark in marking.get("unit", id="unit-003")["marks"]} == {
+        "anna",
+        "ben",
+    }
 
 
 def test_the_units_of_a_sample_stay_while_they_are_marked(marking: Client) -> None:

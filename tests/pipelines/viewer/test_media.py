@@ -1,4 +1,5 @@
-"""Pictures, pages and clips: as the run could read them, and nothing else; without them all the rest is there."""
+"""Pictures, pages and clips: as the run could read them, and nothing else; without them all the
+rest is there."""
 
 from __future__ import annotations
 
@@ -43,7 +44,9 @@ def test_a_picture_that_is_not_named_cannot_be_asked_for(looking: Client) -> Non
     picture(looking, "no such unit", 404)
     picture(looking, "unit-000", 404, place=1)
     picture(looking, "unit-000", 404, frame=1)
-    assert looking.http.get("/picture", params={"id": "unit-000", "size": "huge"}).status_code == 404
+    assert (
+        looking.http.get("/picture", params={"id": "unit-000", "size": "huge"}).status_code == 404
+    )
 
 
 @pytest.fixture
@@ -99,7 +102,9 @@ def test_only_what_the_run_could_read_is_read(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     rows = [{"id": "out", "image": str(secret), "caption": "x", "width": 9, "height": 9}]
     other = tmp_path / "in" / "other"
-    viewed.write_output(other, tmp_path / "in" / "m.jsonl", caption(), rows, passthrough=viewed.IMAGE)
+    viewed.write_output(
+        other, tmp_path / "in" / "m.jsonl", caption(), rows, passthrough=viewed.IMAGE
+    )
     client = Client(other)
     told = client.get("media", id="out")["error"]
     assert told.startswith("refused: ")

@@ -119,7 +119,10 @@ def test_keys_can_be_switched_off(opened: Open, folder: Path) -> None:
 
 
 def test_two_outputs_are_compared(opened: Open, tmp_path: Path) -> None:
-    page = opened(viewed.captions(tmp_path), viewed.captions(tmp_path, name="others", count=13, changed=[2, 4]))
+    page = opened(
+        viewed.captions(tmp_path),
+        viewed.captions(tmp_path, name="others", count=13, changed=[2, 4]),
+    )
     page.get_by_role("link", name="Compare").click()
     page.locator(".pair").nth(1).wait_for()
     assert page.locator(".pair").count() == 2
@@ -166,8 +169,13 @@ def test_a_sample_is_reviewed_and_agreement_is_stated(opened: Open, folder: Path
     page.get_by_role("region", name="Marks").wait_for()
     page.keyboard.press("b")
     said(page, "Marked bad")
-    page.evaluate("history.replaceState(null, '', location.hash + '&page=review'); dispatchEvent(new Event('state'))")
-    table = page.get_by_role("region", name="Agreement").or_(page.locator("section[aria-label=Agreement]"))
+    page.evaluate(
+        "history.replaceState(null, '', location.hash + '&page=review'); dispatchEvent(new"
+        " Event('state'))"
+    )
+    table = page.get_by_role("region", name="Agreement").or_(
+        page.locator("section[aria-label=Agreement]")
+    )
     table.get_by_text("100.0 %").wait_for()
     assert drawn[0] in {id for id, (mark, *_) in reviews(folder).items() if mark == "bad"}
 
@@ -194,15 +202,24 @@ def test_a_clip_shows_its_frames(opened: Open, tmp_path: Path) -> None:
     frames.nth(3).click()
     assert frames.nth(3).get_attribute("aria-pressed") == "true"
     assert re.fullmatch(r"1\.\d\d s", frames.nth(3).inner_text())
-    page.wait_for_function("() => document.querySelector('#unit .large img')?.src.includes('frame=3')")
+    page.wait_for_function(
+        "() => document.querySelector('#unit .large img')?.src.includes('frame=3')"
+    )
 
 
-@pytest.mark.parametrize(("place", "width"), [("#unit .large", 1300), (".card", 1300), (".card", 400)])
+@pytest.mark.parametrize(
+    ("place", "width"), [("#unit .large", 1300), (".card", 1300), (".card", 400)]
+)
 def test_boxes_lie_where_they_are(opened: Open, tmp_path: Path, place: str, width: int) -> None:
-    page = opened(viewed.boxes(tmp_path), width=width, at="#id=squares-0" if "unit" in place else "")
+    page = opened(
+        viewed.boxes(tmp_path), width=width, at="#id=squares-0" if "unit" in place else ""
+    )
     page.wait_for_function(f"() => document.querySelector('{place} img')?.naturalWidth > 0")
-    picture, box = (page.locator(f"{place} {name}").first.bounding_box() for name in ("img", ".box rect"))
-    scale = min(picture["width"] / 400, picture["height"] / 300)  # it is fitted into the middle of its element
+    picture, box = (
+        page.locator(f"{place} {name}").first.bounding_box() for name in ("img", ".box rect")
+    )
+    # it is fitted into the middle of its element
+    scale = min(picture["width"] / 400, picture["height"] / 300)
     left = picture["x"] + (picture["width"] - 400 * scale) / 2
     top = picture["y"] + (picture["height"] - 300 * scale) / 2
     assert box["x"] == pytest.approx(left + 30 * scale, abs=2)

@@ -53,7 +53,9 @@ def test_a_very_long_answer_keeps_the_page_usable(opened: Open, tmp_path: Path) 
     viewed.write_output(folder, tmp_path / "m", caption(), rows, passthrough=viewed.IMAGE)
     page = opened(folder, at="#id=long")
     page.get_by_role("button", name=re.compile("Show more of its 11,000,000 characters")).click()
-    page.wait_for_function("() => document.querySelector('#unit .text').textContent.length >= 200000")
+    page.wait_for_function(
+        "() => document.querySelector('#unit .text').textContent.length >= 200000"
+    )
     page.get_by_role("button", name="Rendered").click()
     page.locator("#unit .markdown").wait_for()
     page.keyboard.press("g")
@@ -74,12 +76,20 @@ PAGES = (
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_at_400_pixels_nothing_scrolls_sideways(opened: Open, tmp_path: Path, scheme: str) -> None:
-    page = opened(viewed.captions(tmp_path), viewed.captions(tmp_path, name="others"), width=400, scheme=scheme)
+    page = opened(
+        viewed.captions(tmp_path),
+        viewed.captions(tmp_path, name="others"),
+        width=400,
+        scheme=scheme,
+    )
     for at in PAGES:
         page.goto(page.url.partition("#")[0] + (at or "#"))
         page.wait_for_load_state("networkidle")
         assert page.evaluate("document.documentElement.scrollWidth") <= 400, at
-    back, text = (page.evaluate(f"getComputedStyle(document.body).{name}") for name in ("backgroundColor", "color"))
+    back, text = (
+        page.evaluate(f"getComputedStyle(document.body).{name}")
+        for name in ("backgroundColor", "color")
+    )
     assert (brightness(back) > brightness(text)) == (scheme == "light")
 
 
@@ -87,7 +97,9 @@ def brightness(colour: str) -> int:
     return sum(map(int, re.findall(r"\d+", colour)[:3]))
 
 
-def test_on_a_narrow_screen_the_unit_takes_the_place_of_the_list(opened: Open, folder: Path) -> None:
+def test_on_a_narrow_screen_the_unit_takes_the_place_of_the_list(
+    opened: Open, folder: Path
+) -> None:
     page = opened(folder, width=400)
     page.locator('[data-id="unit-001"]').click()
     page.get_by_role("heading", name="unit-001").wait_for()
@@ -109,7 +121,9 @@ def test_a_screen_reader_finds_its_way(opened: Open, tmp_path: Path) -> None:
         page.goto(page.url.partition("#")[0] + (at or "#"))
         page.wait_for_load_state("networkidle")
         assert page.evaluate(NAMELESS) == [], at
-        levels = page.locator("h1, h2, h3").evaluate_all("found => found.map(one => Number(one.tagName[1]))")
+        levels = page.locator("h1, h2, h3").evaluate_all(
+            "found => found.map(one => Number(one.tagName[1]))"
+        )
         assert levels[0] == 1
         assert all(after - before <= 1 for before, after in itertools.pairwise(levels)), at
 
@@ -137,7 +151,10 @@ def test_another_local_page_cannot_use_the_cookie(chrome: Any, folder: Path) -> 
     """A page on another port is the same site for cookies, but not the viewer's own page."""
     other = Starlette(routes=[Route("/", lambda _: HTMLResponse("<p>other"))])
     viewer = Viewer([ViewedOutput(str(folder))], "anna")
-    with serving(lambda port: viewer.app(TOKEN, port)) as port, serving(lambda _: other) as elsewhere:
+    with (
+        serving(lambda port: viewer.app(TOKEN, port)) as port,
+        serving(lambda _: other) as elsewhere,
+    ):
         context = chrome.new_context()
         page = context.new_page()
         page.goto(f"http://127.0.0.1:{port}/?token={TOKEN}")

@@ -13,7 +13,12 @@ from pipelines.viewer.statistics import kappa, summary, wilson
 @pytest.mark.parametrize(
     ("hits", "units", "low", "high"),
     # Newcombe 1998, table I: the score method without continuity correction
-    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
+    [
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ],
 )
 def test_wilson(hits: int, units: int, low: float, high: float) -> None:
     assert wilson(hits, units) == pytest.approx((low, high), abs=5e-5)
@@ -51,10 +56,16 @@ def test_a_summary_counts_the_units_that_both_marked() -> None:
         for number, letter in enumerate(letters)
     ]
     told = summary(latest_marks(marks))
-    assert [(one["reviewer"], one["bad"]["hits"], one["bad"]["units"]) for one in told["reviewers"]] == [
+    assert [
+        (one["reviewer"], one["bad"]["hits"], one["bad"]["units"]) for one in told["reviewers"]
+    ] == [
         ("anna", 2, 4),
         ("ben", 2, 3),
     ]
     (pair,) = told["pairs"]
-    assert (pair["agreement"]["hits"], pair["agreement"]["units"], pair["disagreed"]) == (2, 3, ["1"])
+    assert (pair["agreement"]["hits"], pair["agreement"]["units"], pair["disagreed"]) == (
+        2,
+        3,
+        ["1"],
+    )
     assert summary(latest_marks(marks), {"0"})["pairs"][0]["agreement"]["units"] == 1

@@ -54,7 +54,13 @@ def test_nothing_in_an_answer_becomes_markup_or_an_address(hostile: str) -> None
 def test_blocks_are_a_table_of_types_and_texts() -> None:
     found = [
         {"type": "heading", "level": 2, "order": 1, "text": "<b>A", "html": None},
-        {"type": "table", "level": None, "order": 2, "text": "a\tb\n1\t2", "html": "<table>…</table>"},
+        {
+            "type": "table",
+            "level": None,
+            "order": 2,
+            "text": "a\tb\n1\t2",
+            "html": "<table>…</table>",
+        },
         {"type": "page_number", "level": None, "order": 3, "text": "7", "html": None},
     ]
     tree = blocks(json.dumps(found))
@@ -63,14 +69,17 @@ def test_blocks_are_a_table_of_types_and_texts() -> None:
 
 
 @pytest.mark.parametrize(
-    "said", [None, 7, "", "[]", "three", '[{"type": "heading"}]', '[{"type": "head', "[7]", '{"a": 1}']
+    "said",
+    [None, 7, "", "[]", "three", '[{"type": "heading"}]', '[{"type": "head', "[7]", '{"a": 1}'],
 )
 def test_other_columns_called_blocks_have_no_blocks(said: object) -> None:
     assert blocks(said) == []
 
 
 def test_a_link_shows_where_it_leads() -> None:
-    assert text(rendered("[your bank](https://evil.example/)")) == "your bank (https://evil.example/)"
+    assert (
+        text(rendered("[your bank](https://evil.example/)")) == "your bank (https://evil.example/)"
+    )
 
 
 def test_a_long_text_is_rendered_from_its_beginning() -> None:
@@ -86,8 +95,14 @@ def test_no_text_keeps_the_renderer_busy(nasty: str) -> None:
 
 def test_a_difference_holds_both_texts() -> None:
     told = difference("the red dog sleeps", "the dog sleeps well")
-    assert "".join(part["text"] for part in told["parts"] if part["op"] != "second") == "the red dog sleeps"
-    assert "".join(part["text"] for part in told["parts"] if part["op"] != "first") == "the dog sleeps well"
+    assert (
+        "".join(part["text"] for part in told["parts"] if part["op"] != "second")
+        == "the red dog sleeps"
+    )
+    assert (
+        "".join(part["text"] for part in told["parts"] if part["op"] != "first")
+        == "the dog sleeps well"
+    )
     assert told["complete"]
     assert 0 < told["similarity"] < 1
 

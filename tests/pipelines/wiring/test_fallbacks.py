@@ -20,12 +20,22 @@ def test_engine_arguments_adapters_and_revisions_are_those_of_one_model() -> Non
     options = build_options(
         TASKS["ocr"].job_options(),
         GIVEN
-        | {"engine_args": {"quantization": "awq"}, "revision": "v1", "lora": "a=b", "max_new_tokens": 77}
+        | {
+            "engine_args": {"quantization": "awq"},
+            "revision": "v1",
+            "lora": "a=b",
+            "max_new_tokens": 77,
+        }
         | {"fallback": "second", "fallback_args": {"dtype": "float32"}},
     )
     check_options(options)
     other = fallback_options(options)
-    assert (other.model, other.engine_args, other.revision, other.lora) == ("second", {"dtype": "float32"}, None, None)
+    assert (other.model, other.engine_args, other.revision, other.lora) == (
+        "second",
+        {"dtype": "float32"},
+        None,
+        None,
+    )
     assert (other.max_new_tokens, other.input, other.output) == (77, "m.jsonl", "out")
     assert other.fallback is None
 
@@ -40,13 +50,23 @@ def test_the_server_of_the_fallback_is_that_of_the_job_unless_it_has_one() -> No
 
 def test_what_is_wrong_with_the_second_model_is_said_of_its_own_options() -> None:
     options = build_options(TASKS["caption"].job_options(), GIVEN | {"fallback": "second"})
-    assert of_fallback("--model second: no such folder.", options) == "--fallback second: no such folder."
-    assert of_fallback("--engine-args: 'foo' is none.", options) == "--fallback second: --fallback-args: 'foo' is none."
-    assert of_fallback("--base-url x is down.", options) == "--fallback second: --base-url x is down."
+    assert (
+        of_fallback("--model second: no such folder.", options)
+        == "--fallback second: no such folder."
+    )
+    assert (
+        of_fallback("--engine-args: 'foo' is none.", options)
+        == "--fallback second: --fallback-args: 'foo' is none."
+    )
+    assert (
+        of_fallback("--base-url x is down.", options) == "--fallback second: --base-url x is down."
+    )
 
 
 @pytest.mark.parametrize("only_in", ["out", "./out/", "file://{cwd}/out"])
-def test_an_output_is_not_gone_over_into_itself(only_in: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_output_is_not_gone_over_into_itself(
+    only_in: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     given = GIVEN | {"only": "id = 'a'", "only_in": only_in.format(cwd=tmp_path)}
     with pytest.raises(ConfigurationError, match="is --output itself"):

@@ -80,7 +80,10 @@ class TestPassword:
         chosen = options(pdf_password="s3cret-word")
         read = decode_options(chosen, "document")
         assert read.document.password == "s3cret-word"
-        assert "s3cret-word" not in f"{chosen} {chosen!r} {safe_options(chosen)} {read!r} {chosen.model_dump_json()}"
+        assert (
+            "s3cret-word"
+            not in f"{chosen} {chosen!r} {safe_options(chosen)} {read!r} {chosen.model_dump_json()}"
+        )
 
     def test_the_environment_has_it_too(self, monkeypatch):
         monkeypatch.setenv("INTERNVL_PDF_PASSWORD", "from-there")

@@ -44,7 +44,8 @@ class TestWhatIsRead:
         assert (read.context_length, read.backbone, read.layout) == (8192, "qwen2", "internvl_chat")
         assert (read.dtype, read.quantization) == ("bfloat16", None)
         assert read.weight_bytes == (tiny_checkpoint / "model.safetensors").stat().st_size
-        assert read.kv_bytes_per_token == 2 * 2 * 2 * 1 * 64  # k and v, two bytes, two layers, one head of 64
+        # k and v, two bytes, two layers, one head of 64
+        assert read.kv_bytes_per_token == 2 * 2 * 2 * 1 * 64
 
     def test_a_published_tile_is_256_tokens(self, copy: Path) -> None:
         change(copy, force_image_size=448)
@@ -74,10 +75,13 @@ class TestWhatIsRead:
 
     def test_reading_loads_neither_torch_nor_transformers(self, tiny_checkpoint: Path) -> None:
         code = (
-            "import sys; from internvl_ops.models.checkpoints.config import load_checkpoint; "
-            f"load_checkpoint({str(tiny_checkpoint)!r}); print(sorted({{'torch', 'transformers'}} & set(sys.modules)))"
+            "import sys; from internvl_ops.models.checkpoints.config import load_checkpoint;"
+            f" load_checkpoint({str(tiny_checkpoint)!r}); print(sorted({{'torch', 'transformers'}}"
+            " & set(sys.modules)))"
         )
-        ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        ran = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        )
         assert ran.stdout.strip() == "[]"
 
 
@@ -86,7 +90,11 @@ class TestTheLayoutOfTransformers:
     def native(self, copy: Path) -> Path:
         """The tiny checkpoint's config as transformers writes it; the weights are not looked at."""
         config = json.loads((copy / "config.json").read_text())
-        vision = config["vision_config"] | {"image_size": [112, 112], "patch_size": [14, 14], "attention_bias": True}
+        vision = config["vision_config"] | {
+            "image_size": [112, 112],
+            "patch_size": [14, 14],
+            "attention_bias": True,
+        }
         del vision["qkv_bias"], vision["qk_normalization"]
         native = {
             "model_type": "internvl",
@@ -132,7 +140,9 @@ class TestWhatIsWrong:
     def test_a_file_instead_of_a_folder(self, copy: Path) -> None:
         assert "is a file" in self.refusal(copy / "model.safetensors")
 
-    @pytest.mark.parametrize("model", ["/no/such/folder", "./models/internvl", "model", "a/b/c", "~/internvl"])
+    @pytest.mark.parametrize(
+        "model", ["/no/such/folder", "./models/internvl", "model", "a/b/c", "~/internvl"]
+    )
     def test_neither_folder_nor_hub_name(self, model: str) -> None:
         message = self.refusal(model)
         assert "no such folder" in message
@@ -146,7 +156,11 @@ class TestWhatIsWrong:
 
     def test_the_chat_checkpoints_in_llavas_form(self, copy: Path) -> None:
         change(copy, model_type="llava", mm_vision_tower="OpenGVLab/InternViT-6B-224px")
-        for model in (copy, "OpenGVLab/InternVL-Chat-ViT-6B-Vicuna-7B", "/m/InternVL-Chat-ViT-6B-Vicuna-13B-448px"):
+        for model in (
+            copy,
+            "OpenGVLab/InternVL-Chat-ViT-6B-Vicuna-7B",
+            "/m/InternVL-Chat-ViT-6B-Vicuna-13B-448px",
+        ):
             message = self.refusal(model)
             assert "LLaVA's form, like InternVL-Chat-13B and -19B" in message
             assert "vicuna_v1.1" in message
@@ -179,9 +193,14 @@ class TestWhatIsWrong:
         whole = path.read_bytes()
         path.write_bytes(whole[:-1])
         message = self.refusal(copy)
-        assert f"model.safetensors is {len(whole) - 1:,} bytes long, its header says {len(whole):,}" in message
+        assert (
+            f"model.safetensors is {len(whole) - 1:,} bytes long, its header says {len(whole):,}"
+            in message
+        )
 
-    @pytest.mark.parametrize("content", [b"", b"short", b"<html>not found</html>", b"\x10" + bytes(7) + b"{" * 16])
+    @pytest.mark.parametrize(
+        "content", [b"", b"short", b"<html>not found</html>", b"\x10" + bytes(7) + b"{" * 16]
+    )
     def test_weights_that_are_something_else(self, copy: Path, content: bytes) -> None:
         (copy / "model.safetensors").write_bytes(content)
         assert "not a safetensors file" in self.refusal(copy)
@@ -190,18 +209,23 @@ class TestWhatIsWrong:
         change(copy, use_llm_lora=16)
         load_checkpoint(str(copy))  # merged: the config of the published tool still says so
         (copy / "model.safetensors").rename(copy / "model-00001-of-00001.safetensors")
-        name = "language_model.base_model.model.model.layers.0.self_attn.q_proj.lora_A.default.weight"
+        name = (
+            "language_model.base_model.model.model.layers.0.self_attn.q_proj.lora_A.default.weight"
+        )
         shards = {name: "model-00001-of-00001.safetensors"}
         (copy / "model.safetensors.index.json").write_text(json.dumps({"weight_map": shards}))
         assert "not merged" in self.refusal(copy)
 
     @pytest.mark.parametrize(
-        ("size", "said"), [(3, "2 attention heads, which 3 does not divide"), (4, "2 attention heads")]
+        ("size", "said"),
+        [(3, "2 attention heads, which 3 does not divide"), (4, "2 attention heads")],
     )
     def test_a_tensor_parallel_size(self, tiny_checkpoint: Path, size: int, said: str) -> None:
         checkpoint = load_checkpoint(str(tiny_checkpoint))
         checkpoint.check_tensor_parallel(2)
-        with pytest.raises(ConfigurationError, match=f"`tensor_parallel`={size}: .*{said}.*can be spread over 1, 2"):
+        with pytest.raises(
+            ConfigurationError, match=f"`tensor_parallel`={size}: .*{said}.*can be spread over 1, 2"
+        ):
             checkpoint.check_tensor_parallel(size)
 
     def test_a_missing_shard(self, copy: Path) -> None:
@@ -222,5 +246,10 @@ class TestTheHub:
             "try: load_checkpoint('OpenGVLab/No-Such-Checkpoint')\n"
             "except ConfigurationError as error: print(error)"
         )
-        ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        assert "OpenGVLab/No-Such-Checkpoint: no such local folder, and the Hugging Face hub did not" in ran.stdout
+        ran = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        )
+        assert (
+            "OpenGVLab/No-Such-Checkpoint: no such local folder, and the Hugging Face hub did not"
+            in ran.stdout
+        )

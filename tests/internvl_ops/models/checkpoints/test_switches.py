@@ -1,4 +1,5 @@
-"""A checkpoint's own switches hold: tiles, thumbnail, padding, pixel shuffle, and what an absent key means."""
+"""A checkpoint's own switches hold: tiles, thumbnail, padding, pixel shuffle, and what an absent
+key means."""
 
 from __future__ import annotations
 
@@ -22,7 +23,14 @@ from internvl_ops.models.checkpoints.config import Checkpoint, load_checkpoint
 from internvl_ops.models.prompts.rendering import Renderer
 from tests.reference.internvl import ReferenceInternVL, Variant
 
-KEYS = ("dynamic_image_size", "use_thumbnail", "ps_version", "min_dynamic_patch", "max_dynamic_patch", "pad2square")
+KEYS = (
+    "dynamic_image_size",
+    "use_thumbnail",
+    "ps_version",
+    "min_dynamic_patch",
+    "max_dynamic_patch",
+    "pad2square",
+)
 
 
 @pytest.fixture
@@ -40,12 +48,19 @@ def changed(folder: Path, *without: str, **values: Any) -> Checkpoint:
 def options(checkpoint: Checkpoint) -> ImageOptions:
     media = DecodeOptions(image=ImageOptions(min_tiles=2, max_tiles=12))
     fit: Fit = "pad" if checkpoint.pad_to_square else "stretch"
-    return media.for_tiles(checkpoint.tile_size, checkpoint.use_thumbnail, dynamic=checkpoint.dynamic, fit=fit).image
+    return media.for_tiles(
+        checkpoint.tile_size, checkpoint.use_thumbnail, dynamic=checkpoint.dynamic, fit=fit
+    ).image
 
 
 def test_absent_keys_mean_what_the_published_class_says(folder: Path) -> None:
     read = changed(folder, *KEYS)
-    assert (read.dynamic, read.use_thumbnail, read.pixel_shuffle, read.pad_to_square) == (False, False, "v1", False)
+    assert (read.dynamic, read.use_thumbnail, read.pixel_shuffle, read.pad_to_square) == (
+        False,
+        False,
+        "v1",
+        False,
+    )
     read = changed(folder, *KEYS, dynamic_image_size=True)
     assert (read.min_tiles, read.max_tiles, read.use_thumbnail) == (1, 6, False)
 
@@ -62,8 +77,12 @@ def test_a_job_s_tiles_do_not_make_it_tile(folder: Path, off: dict[str, Any]) ->
 @pytest.mark.parametrize("size", [(200, 100), (100, 203), (101, 64), (90, 90)])
 def test_padding_to_a_square(folder: Path, size: tuple[int, int]) -> None:
     made = options(changed(folder, dynamic_image_size=False, pad2square=True))
-    picture = Image.fromarray(np.random.default_rng(1).integers(0, 256, (size[1], size[0], 3), np.uint8))
-    tiles = tile_image(picture, tile_size=112, max_tiles=made.max_tiles, resize="exact", fit=made.fit)
+    picture = Image.fromarray(
+        np.random.default_rng(1).integers(0, 256, (size[1], size[0], 3), np.uint8)
+    )
+    tiles = tile_image(
+        picture, tile_size=112, max_tiles=made.max_tiles, resize="exact", fit=made.fit
+    )
     square = Image.new("RGB", (max(size), max(size)), (123, 116, 103))
     square.paste(picture, ((max(size) - size[0]) // 2, (max(size) - size[1]) // 2))
     expected = np.asarray(square.resize((112, 112), Image.Resampling.BICUBIC)).transpose(2, 0, 1)
@@ -89,6 +108,10 @@ def test_the_older_pixel_shuffle_in_plain_torch(folder: Path) -> None:
     reference = ReferenceInternVL(folder)
     context = Renderer(checkpoint).tokenizer.image_context_id
     for shuffle, agrees in (("v1", True), ("v2", False)):
-        expected = reference.logprobs(rendered.token_ids, [], tiles, context, Variant(pixel_shuffle=shuffle))[0]
-        most = max(abs(float(expected[token]) - value) for token, value in answer.logprobs[0].items())
+        expected = reference.logprobs(
+            rendered.token_ids, [], tiles, context, Variant(pixel_shuffle=shuffle)
+        )[0]
+        most = max(
+            abs(float(expected[token]) - value) for token, value in answer.logprobs[0].items()
+        )
         assert (most < 1e-3) == agrees

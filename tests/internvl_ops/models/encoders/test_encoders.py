@@ -1,4 +1,5 @@
-"""The encoders in plain torch, compared with independent restatements of the published code, in float32."""
+"""The encoders in plain torch, compared with independent restatements of the published code, in
+float32."""
 
 from __future__ import annotations
 
@@ -40,13 +41,21 @@ def weights_of(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def pictures(side: int, count: int = 3) -> torch.Tensor:
-    return torch.randint(0, 256, (count, 3, side, side), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
+    return torch.randint(
+        0,
+        256,
+        (count, 3, side, side),
+        generator=torch.Generator().manual_seed(1),
+        dtype=torch.uint8,
+    )
 
 
 # The published InternViT, written anew: one picture at a time, head by head.
 
 
-def restated_vision(weights: Weights, config: dict[str, Any], picture: torch.Tensor) -> torch.Tensor:
+def restated_vision(
+    weights: Weights, config: dict[str, Any], picture: torch.Tensor
+) -> torch.Tensor:
     """The last hidden state of one picture, shape (1 + patches, width)."""
     patch, width, heads = config["patch_size"], config["hidden_size"], config["num_attention_heads"]
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
@@ -58,7 +67,8 @@ def restated_vision(weights: Weights, config: dict[str, Any], picture: torch.Ten
             rows.append(weights["embeddings.patch_embedding.weight"].flatten(1) @ seen)
     patches = torch.stack(rows) + weights["embeddings.patch_embedding.bias"]
     hidden = (
-        torch.cat([weights["embeddings.class_embedding"][0], patches]) + weights["embeddings.position_embedding"][0]
+        torch.cat([weights["embeddings.class_embedding"][0], patches])
+        + weights["embeddings.position_embedding"][0]
     )
 
     def norm(given: torch.Tensor, name: str) -> torch.Tensor:
@@ -77,12 +87,16 @@ def restated_vision(weights: Weights, config: dict[str, Any], picture: torch.Ten
         query, key, value = qkv[:, :width], qkv[:, width : 2 * width], qkv[:, 2 * width :]
         if config["qk_normalization"]:
             query, key = (
-                rms(one, weights[f"{layer}.attn.{name}_norm.weight"]) for one, name in ((query, "q"), (key, "k"))
+                rms(one, weights[f"{layer}.attn.{name}_norm.weight"])
+                for one, name in ((query, "q"), (key, "k"))
             )
         read = by_heads(query, key, value, heads)
         read = read @ weights[f"{layer}.attn.proj.weight"].T + weights[f"{layer}.attn.proj.bias"]
         hidden = hidden + read * weights[f"{layer}.ls1"]
-        inner = norm(hidden, f"{layer}.norm2") @ weights[f"{layer}.mlp.fc1.weight"].T + weights[f"{layer}.mlp.fc1.bias"]
+        inner = (
+            norm(hidden, f"{layer}.norm2") @ weights[f"{layer}.mlp.fc1.weight"].T
+            + weights[f"{layer}.mlp.fc1.bias"]
+        )
         inner = inner * 0.5 * (1 + torch.erf(inner / math.sqrt(2)))
         inner = inner @ weights[f"{layer}.mlp.fc2.weight"].T + weights[f"{layer}.mlp.fc2.bias"]
         hidden = hidden + inner * weights[f"{layer}.ls2"]
@@ -94,7 +108,11 @@ def rms(given: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
 
 
 def by_heads(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, heads: int, mask: torch.Tensor | None = None
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    heads: int,
+    mask: torch.Tensor | None = None,
 ) -> torch.Tensor:
     found = []
     for one in zip(*(part.chunk(heads, -1) for part in (query, key, value)), strict=True):
@@ -103,7 +121,8 @@ def by_heads(
     return torch.cat(found, -1)
 
 
-# QLLaMA, written anew: texts padded to 80 with a mask of large negative numbers, as in the published code.
+# QLLaMA, written anew: texts padded to 80 with a mask of large negative numbers, as in the
+# published code.
 
 
 def restated_qllama(
@@ -115,7 +134,9 @@ def restated_qllama(
 ) -> torch.Tensor:
     heads, count = config["num_attention_heads"], len(embedded)
     half = config["hidden_size"] // heads // 2
-    angles = torch.outer(torch.arange(count).float(), 1 / 10000 ** (torch.arange(half).float() / half))
+    angles = torch.outer(
+        torch.arange(count).float(), 1 / 10000 ** (torch.arange(half).float() / half)
+    )
 
     def turned(given: torch.Tensor) -> torch.Tensor:
         """Each head's number ``i`` turns with its number ``i + half``."""
@@ -129,12 +150,17 @@ def restated_qllama(
     for index in range(config["num_hidden_layers"]):
         layer = f"qllama.model.layers.{index}"
         normed = rms(hidden, weights[f"{layer}.input_layernorm.weight"])
-        query, key, value = (normed @ weights[f"{layer}.self_attn.{part}_proj.weight"].T for part in "qkv")
+        query, key, value = (
+            normed @ weights[f"{layer}.self_attn.{part}_proj.weight"].T for part in "qkv"
+        )
         read = by_heads(turned(query), turned(key), value, heads, mask)
         hidden = hidden + read @ weights[f"{layer}.self_attn.o_proj.weight"].T
         if picture is not None and index % config["cross_attention_frequency"] == 0:
             cross = f"{layer}.cross_attn"
-            asks = rms(hidden[:QUERIES], weights[f"{cross}.norm1.weight"]) @ weights[f"{cross}.q_proj.weight"].T
+            asks = (
+                rms(hidden[:QUERIES], weights[f"{cross}.norm1.weight"])
+                @ weights[f"{cross}.q_proj.weight"].T
+            )
             seen = rms(picture, weights[f"{cross}.norm2.weight"])
             key, value = (seen @ weights[f"{cross}.{part}_proj.weight"].T for part in "kv")
             looked = by_heads(asks, key, value, heads) @ weights[f"{cross}.o_proj.weight"].T
@@ -155,11 +181,14 @@ def restated_pool(weights: Weights, name: str, tokens: torch.Tensor) -> torch.Te
 
     given = {"q": tokens.mean(0, keepdim=True), "k": tokens, "v": tokens}
     query, key, value = (
-        normed(one, part) @ weights[f"{name}.cross_attn.{part}.weight"].T + weights[f"{name}.cross_attn.{part}_bias"]
+        normed(one, part) @ weights[f"{name}.cross_attn.{part}.weight"].T
+        + weights[f"{name}.cross_attn.{part}_bias"]
         for part, one in given.items()
     )
     read = by_heads(query, key, value, 4)
-    return (read @ weights[f"{name}.cross_attn.proj.weight"].T + weights[f"{name}.cross_attn.proj.bias"])[0]
+    return (
+        read @ weights[f"{name}.cross_attn.proj.weight"].T + weights[f"{name}.cross_attn.proj.bias"]
+    )[0]
 
 
 def unit(given: torch.Tensor) -> torch.Tensor:
@@ -183,7 +212,9 @@ def test_an_internvit_alone(kind: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("native", [False, True])
 @pytest.mark.parametrize(("vision", "layer"), [("300m", -1), ("6b", -2)])
-def test_the_vision_model_of_a_chat_checkpoint(native: bool, vision: str, layer: int, tmp_path: Path) -> None:
+def test_the_vision_model_of_a_chat_checkpoint(
+    native: bool, vision: str, layer: int, tmp_path: Path
+) -> None:
     """As the language model gets it, by transformers' own class."""
     make = make_tiny_native_checkpoint if native else make_tiny_checkpoint
     folder = make(tmp_path, vision=vision, layers=3, select_layer=layer)
@@ -193,7 +224,9 @@ def test_the_vision_model_of_a_chat_checkpoint(native: bool, vision: str, layer:
     whole = load_native(str(folder), 5, {"dtype": "float32"})
     with torch.inference_mode():
         hidden = whole.model.vision_tower(pixel_values=normalised(shown), output_hidden_states=True)
-        features = whole.get_image_features(pixel_values=normalised(shown), return_dict=True).pooler_output
+        features = whole.get_image_features(
+            pixel_values=normalised(shown), return_dict=True
+        ).pooler_output
         torch.testing.assert_close(tower.pooled(shown, "projected"), features.mean(1), **CLOSE)
         torch.testing.assert_close(tower(shown), hidden.hidden_states[layer], **CLOSE)
 
@@ -203,7 +236,9 @@ def test_texts_of_internvl(dual_folder: Path) -> None:
     encoder = load_encoder(str(dual_folder))
     dual, weights = load_dual(encoder).float(), weights_of(dual_folder)
     texts = ["a photo of a red panda", "一张熊猫的照片", "x", "a red square " * 40]
-    ids = [torch.from_numpy(TextTokenizer(encoder).encode(text)[0].astype(np.int64)) for text in texts]
+    ids = [
+        torch.from_numpy(TextTokenizer(encoder).encode(text)[0].astype(np.int64)) for text in texts
+    ]
     expected = []
     for one in ids:
         padded = functional.pad(one, (0, LONGEST - len(one)))
@@ -225,7 +260,9 @@ def test_pictures_and_logits_of_internvl_c_and_g(dual_folder: Path) -> None:
     expected_c = torch.stack([restated_pool(weights, "clip_projector", one) for one in seen])
     nothing = torch.zeros(QUERIES, QUERIES)
     read = [
-        restated_qllama(weights, encoder.config["qllama_config"], weights["query_tokens"][0], nothing, one)
+        restated_qllama(
+            weights, encoder.config["qllama_config"], weights["query_tokens"][0], nothing, one
+        )
         for one in seen
     ]
     expected_g = torch.stack([restated_pool(weights, "clip_projector2", one) for one in read])
@@ -236,14 +273,19 @@ def test_pictures_and_logits_of_internvl_c_and_g(dual_folder: Path) -> None:
         torch.testing.assert_close(dual.pooled(shown, "g"), expected_g, **CLOSE)
         text = dual.pooled_texts([ids])
         for pooling, expected in (("c", expected_c), ("g", expected_g)):
-            logits = dual.logit_scale.exp() * functional.normalize(dual.pooled(shown, pooling)) @ unit(text).T  # type: ignore[arg-type]
+            logits = (
+                dual.logit_scale.exp()
+                * functional.normalize(dual.pooled(shown, pooling))
+                @ unit(text).T
+            )  # type: ignore[arg-type]
             torch.testing.assert_close(
                 logits, math.exp(weights["logit_scale"]) * unit(expected) @ unit(text).T, **CLOSE
             )
 
 
 def test_captions_of_internvl_g(dual_folder: Path) -> None:
-    """The queries read each other in both directions; the prompt reads them and what stands before it."""
+    """The queries read each other in both directions; the prompt reads them and what stands before
+    it."""
     encoder = load_encoder(str(dual_folder))
     dual, weights, shown = load_dual(encoder).float(), weights_of(dual_folder), pictures(56, 1)
     vision = {name.removeprefix("vision_model."): one for name, one in weights.items()}
@@ -251,7 +293,9 @@ def test_captions_of_internvl_g(dual_folder: Path) -> None:
     said = [int(token) for token in TextTokenizer(encoder).prompt("English caption:")]
     assert said[-1] != 2
     for _ in range(5):
-        embedded = torch.cat([weights["query_tokens"][0], weights["qllama.model.embed_tokens.weight"][said]])
+        embedded = torch.cat(
+            [weights["query_tokens"][0], weights["qllama.model.embed_tokens.weight"][said]]
+        )
         mask = torch.full((len(embedded), len(embedded)), -1e9).triu(1)
         mask[:QUERIES, :QUERIES] = 0
         hidden = restated_qllama(weights, encoder.config["qllama_config"], embedded, mask, picture)
@@ -298,14 +342,18 @@ def test_weights_of_another_checkpoint(fault: str, dual_folder: Path, tmp_path: 
     else:
         weights["qllama.model.layers.9.mlp.up_proj.weight"] = weights["query_tokens"].clone()
     save_file(weights, tmp_path / "model.safetensors")
-    with pytest.raises(ConfigurationError, match=r"1 weights are not those of config\.json: \S+ (is|has)"):
+    with pytest.raises(
+        ConfigurationError, match=r"1 weights are not those of config\.json: \S+ (is|has)"
+    ):
         load_dual(load_encoder(str(tmp_path)))
 
 
 @pytest.mark.parametrize("kind", ["qwen2", "llava", None])
 def test_another_model_is_refused(kind: str | None, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": kind}))
-    with pytest.raises(ConfigurationError, match=f"has model_type {kind!r}; vectors come from an InternViT"):
+    with pytest.raises(
+        ConfigurationError, match=f"has model_type {kind!r}; vectors come from an InternViT"
+    ):
         load_encoder(str(tmp_path))
 
 

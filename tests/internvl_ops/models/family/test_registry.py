@@ -50,14 +50,20 @@ class TestEntries:
         assert architecture(name).language.layers == LAYERS[name]
 
     def test_towers(self) -> None:
-        assert (INTERNVIT_300M.hidden, INTERNVIT_300M.layers, INTERNVIT_300M.heads) == (1024, 24, 16)
+        assert (INTERNVIT_300M.hidden, INTERNVIT_300M.layers, INTERNVIT_300M.heads) == (
+            1024,
+            24,
+            16,
+        )
         assert (INTERNVIT_6B.hidden, INTERNVIT_6B.layers, INTERNVIT_6B.heads) == (3200, 45, 25)
 
 
 class TestSizes:
     @pytest.mark.parametrize("vision", VISIONS)
     @pytest.mark.parametrize("language", LANGUAGES)
-    def test_counted_parameters_are_those_in_the_file(self, tmp_path: Path, vision: str, language: str) -> None:
+    def test_counted_parameters_are_those_in_the_file(
+        self, tmp_path: Path, vision: str, language: str
+    ) -> None:
         from safetensors import safe_open
 
         folder = make_tiny_checkpoint(tmp_path / "model", vision=vision, language=language)
@@ -84,12 +90,18 @@ class TestSizes:
         model = architecture("InternVL2_5-8B")
         assert model.kv_bytes_per_token() == 2 * 2 * 32 * 8 * 128
         assert model.kv_bytes_per_token(4) == model.kv_bytes_per_token() / 4
-        assert model.kv_bytes_per_token(16) == model.kv_bytes_per_token() / 8  # a head is kept at least once
+        # a head is kept at least once
+        assert model.kv_bytes_per_token(16) == model.kv_bytes_per_token() / 8
 
 
 class TestTable:
     def test_the_command_prints_every_checkpoint(self) -> None:
-        ran = subprocess.run([sys.executable, "-m", "internvl_ops.models"], capture_output=True, text=True, check=True)
+        ran = subprocess.run(
+            [sys.executable, "-m", "internvl_ops.models"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         for entry in REGISTRY:
             assert entry.name in ran.stdout
             assert entry.backbone in ran.stdout

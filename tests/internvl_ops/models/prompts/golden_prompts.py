@@ -1,13 +1,16 @@
-"""What the model cards' `chat()` gives to the tokenizer, written out, for every template and kind of prompt.
+"""What the model cards' `chat()` gives to the tokenizer, written out, for every template and kind
+of prompt.
 
-``[7]`` stands for one image of seven tiles: ``<img>``, its context tokens, ``</img>``. The texts follow
-`conversation.py` and `modeling_internvl_chat.py` of the published checkpoints and the examples of their cards.
+``[7]`` stands for one image of seven tiles: ``<img>``, its context tokens, ``</img>``. The texts
+follow `conversation.py` and `modeling_internvl_chat.py` of the published checkpoints and the
+examples of their cards.
 """
 
 GOLDEN: dict[tuple[str, str], str] = {
     ("Hermes-2", "text"): (
         "<|im_start|>system\n"
-        "你是由上海人工智能实验室联合商汤科技开发的书生多模态大模型，英文名叫InternVL, 是一个有用无害的人工智能助手。"
+        "你是由上海人工智能实验室联合商汤科技开发的书生多模态大模型，英文名叫InternVL,"
+        " 是一个有用无害的人工智能助手。"
         "<|im_end|>"
         "<|im_start|>user\n"
         "Hello, who are you?<|im_end|>"
@@ -15,7 +18,8 @@ GOLDEN: dict[tuple[str, str], str] = {
     ),
     ("Hermes-2", "one image"): (
         "<|im_start|>system\n"
-        "你是由上海人工智能实验室联合商汤科技开发的书生多模态大模型，英文名叫InternVL, 是一个有用无害的人工智能助手。"
+        "你是由上海人工智能实验室联合商汤科技开发的书生多模态大模型，英文名叫InternVL,"
+        " 是一个有用无害的人工智能助手。"
         "<|im_end|>"
         "<|im_start|>user\n"
         "[7]\n"
@@ -24,7 +28,8 @@ GOLDEN: dict[tuple[str, str], str] = {
     ),
     ("Hermes-2", "combined images"): (
         "<|im_start|>system\n"
-        "你是由上海人工智能实验室联合商汤科技开发的书生多模态大模型，英文名叫InternVL, 是一个有用无害的人工智能助手。"
+        "你是由上海人工智能实验室联合商汤科技开发的书生多模态大模型，英文名叫InternVL,"
+        " 是一个有用无害的人工智能助手。"
         "<|im_end|>"
         "<|im_start|>user\n"
         "[10]\n"
@@ -33,7 +38,8 @@ GOLDEN: dict[tuple[str, str], str] = {
     ),
     ("Hermes-2", "separate images"): (
         "<|im_start|>system\n"
-        "你是由上海人工智能实验室联合商汤科技开发的书生多模态大模型，英文名叫InternVL, 是一个有用无害的人工智能助手。"
+        "你是由上海人工智能实验室联合商汤科技开发的书生多模态大模型，英文名叫InternVL,"
+        " 是一个有用无害的人工智能助手。"
         "<|im_end|>"
         "<|im_start|>user\n"
         "Image-1: [7]\n"
@@ -43,7 +49,8 @@ GOLDEN: dict[tuple[str, str], str] = {
     ),
     ("Hermes-2", "video"): (
         "<|im_start|>system\n"
-        "你是由上海人工智能实验室联合商汤科技开发的书生多模态大模型，英文名叫InternVL, 是一个有用无害的人工智能助手。"
+        "你是由上海人工智能实验室联合商汤科技开发的书生多模态大模型，英文名叫InternVL,"
+        " 是一个有用无害的人工智能助手。"
         "<|im_end|>"
         "<|im_start|>user\n"
         "Frame1: [1]\n"
@@ -54,7 +61,8 @@ GOLDEN: dict[tuple[str, str], str] = {
     ),
     ("Hermes-2", "second turn"): (
         "<|im_start|>system\n"
-        "你是由上海人工智能实验室联合商汤科技开发的书生多模态大模型，英文名叫InternVL, 是一个有用无害的人工智能助手。"
+        "你是由上海人工智能实验室联合商汤科技开发的书生多模态大模型，英文名叫InternVL,"
+        " 是一个有用无害的人工智能助手。"
         "<|im_end|>"
         "<|im_start|>user\n"
         "[7]\n"
@@ -67,7 +75,8 @@ GOLDEN: dict[tuple[str, str], str] = {
     ),
     ("internlm2-chat", "text"): (
         "<|im_start|>system\n"
-        "你是由上海人工智能实验室联合商汤科技开发的书生多模态大模型，英文名叫InternVL, 是一个有用无害的人工智能助手。"
+        "你是由上海人工智能实验室联合商汤科技开发的书生多模态大模型，英文名叫InternVL,"
+        " 是一个有用无害的人工智能助手。"
         "<|im_end|>"
         "<|im_start|>user\n"
         "Hello, who are you?<|im_end|>"
@@ -75,7 +84,8 @@ GOLDEN: dict[tuple[str, str], str] = {
     ),
     ("internlm2-chat", "one image"): (
         "<|im_start|>system\n"
-        "你是由上海人工智能实验室联合商汤科技开发的书生多模态大模型，英文名叫InternVL, 是一个有用无害的人工智能助手。"
+        "你是由上海人工智能实验室联合商汤科技开发的书生多模态大模型，英文名叫InternVL,"
+        " 是一个有用无害的人工智能助手。"
         "<|im_end|>"
         "<|im_start|>user\n"
         "[7]\n"
@@ -84,7 +94,8 @@ GOLDEN: dict[tuple[str, str], str] = {
     ),
     ("internlm2-chat", "combined images"): (
         "<|im_start|>system\n"
-        "你是由上海人工智能实验室联合商汤科技开发的书生多模态大模型，英文名叫InternVL, 是一个有用无害的人工智能助手。"
+        "你是由上海人工智能实验室联合商汤科技开发的书生多模态大模型，英文名叫InternVL,"
+        " 是一个有用无害的人工智能助手。"
         "<|im_end|>"
         "<|im_start|>user\n"
         "[10]\n"
@@ -93,7 +104,8 @@ GOLDEN: dict[tuple[str, str], str] = {
     ),
     ("internlm2-chat", "separate images"): (
         "<|im_start|>system\n"
-        "你是由上海人工智能实验室联合商汤科技开发的书生多模态大模型，英文名叫InternVL, 是一个有用无害的人工智能助手。"
+        "你是由上海人工智能实验室联合商汤科技开发的书生多模态大模型，英文名叫InternVL,"
+        " 是一个有用无害的人工智能助手。"
         "<|im_end|>"
         "<|im_start|>user\n"
         "Image-1: [7]\n"
@@ -103,7 +115,8 @@ GOLDEN: dict[tuple[str, str], str] = {
     ),
     ("internlm2-chat", "video"): (
         "<|im_start|>system\n"
-        "你是由上海人工智能实验室联合商汤科技开发的书生多模态大模型，英文名叫InternVL, 是一个有用无害的人工智能助手。"
+        "你是由上海人工智能实验室联合商汤科技开发的书生多模态大模型，英文名叫InternVL,"
+        " 是一个有用无害的人工智能助手。"
         "<|im_end|>"
         "<|im_start|>user\n"
         "Frame1: [1]\n"
@@ -114,7 +127,8 @@ GOLDEN: dict[tuple[str, str], str] = {
     ),
     ("internlm2-chat", "second turn"): (
         "<|im_start|>system\n"
-        "你是由上海人工智能实验室联合商汤科技开发的书生多模态大模型，英文名叫InternVL, 是一个有用无害的人工智能助手。"
+        "你是由上海人工智能实验室联合商汤科技开发的书生多模态大模型，英文名叫InternVL,"
+        " 是一个有用无害的人工智能助手。"
         "<|im_end|>"
         "<|im_start|>user\n"
         "[7]\n"
@@ -127,7 +141,8 @@ GOLDEN: dict[tuple[str, str], str] = {
     ),
     ("phi3-chat", "text"): (
         "<|system|>\n"
-        "你是由上海人工智能实验室联合商汤科技开发的书生多模态大模型，英文名叫InternVL, 是一个有用无害的人工智能助手。"
+        "你是由上海人工智能实验室联合商汤科技开发的书生多模态大模型，英文名叫InternVL,"
+        " 是一个有用无害的人工智能助手。"
         "<|end|>"
         "<|user|>\n"
         "Hello, who are you?<|end|>"
@@ -135,7 +150,8 @@ GOLDEN: dict[tuple[str, str], str] = {
     ),
     ("phi3-chat", "one image"): (
         "<|system|>\n"
-        "你是由上海人工智能实验室联合商汤科技开发的书生多模态大模型，英文名叫InternVL, 是一个有用无害的人工智能助手。"
+        "你是由上海人工智能实验室联合商汤科技开发的书生多模态大模型，英文名叫InternVL,"
+        " 是一个有用无害的人工智能助手。"
         "<|end|>"
         "<|user|>\n"
         "[7]\n"
@@ -144,7 +160,8 @@ GOLDEN: dict[tuple[str, str], str] = {
     ),
     ("phi3-chat", "combined images"): (
         "<|system|>\n"
-        "你是由上海人工智能实验室联合商汤科技开发的书生多模态大模型，英文名叫InternVL, 是一个有用无害的人工智能助手。"
+        "你是由上海人工智能实验室联合商汤科技开发的书生多模态大模型，英文名叫InternVL,"
+        " 是一个有用无害的人工智能助手。"
         "<|end|>"
         "<|user|>\n"
         "[10]\n"
@@ -153,7 +170,8 @@ GOLDEN: dict[tuple[str, str], str] = {
     ),
     ("phi3-chat", "separate images"): (
         "<|system|>\n"
-        "你是由上海人工智能实验室联合商汤科技开发的书生多模态大模型，英文名叫InternVL, 是一个有用无害的人工智能助手。"
+        "你是由上海人工智能实验室联合商汤科技开发的书生多模态大模型，英文名叫InternVL,"
+        " 是一个有用无害的人工智能助手。"
         "<|end|>"
         "<|user|>\n"
         "Image-1: [7]\n"
@@ -163,7 +181,8 @@ GOLDEN: dict[tuple[str, str], str] = {
     ),
     ("phi3-chat", "video"): (
         "<|system|>\n"
-        "你是由上海人工智能实验室联合商汤科技开发的书生多模态大模型，英文名叫InternVL, 是一个有用无害的人工智能助手。"
+        "你是由上海人工智能实验室联合商汤科技开发的书生多模态大模型，英文名叫InternVL,"
+        " 是一个有用无害的人工智能助手。"
         "<|end|>"
         "<|user|>\n"
         "Frame1: [1]\n"
@@ -174,7 +193,8 @@ GOLDEN: dict[tuple[str, str], str] = {
     ),
     ("phi3-chat", "second turn"): (
         "<|system|>\n"
-        "你是由上海人工智能实验室联合商汤科技开发的书生多模态大模型，英文名叫InternVL, 是一个有用无害的人工智能助手。"
+        "你是由上海人工智能实验室联合商汤科技开发的书生多模态大模型，英文名叫InternVL,"
+        " 是一个有用无害的人工智能助手。"
         "<|end|>"
         "<|user|>\n"
         "[7]\n"
@@ -187,14 +207,16 @@ GOLDEN: dict[tuple[str, str], str] = {
     ),
     ("internvl2_5", "text"): (
         "<|im_start|>system\n"
-        "你是书生·万象，英文名是InternVL，是由上海人工智能实验室、清华大学及多家合作单位联合开发的多模态大语言模型。<|im_end|>\n"
+        "你是书生·万象，英文名是InternVL，是由上海人工智能实验室、"
+        "清华大学及多家合作单位联合开发的多模态大语言模型。<|im_end|>\n"
         "<|im_start|>user\n"
         "Hello, who are you?<|im_end|>\n"
         "<|im_start|>assistant\n"
     ),
     ("internvl2_5", "one image"): (
         "<|im_start|>system\n"
-        "你是书生·万象，英文名是InternVL，是由上海人工智能实验室、清华大学及多家合作单位联合开发的多模态大语言模型。<|im_end|>\n"
+        "你是书生·万象，英文名是InternVL，是由上海人工智能实验室、"
+        "清华大学及多家合作单位联合开发的多模态大语言模型。<|im_end|>\n"
         "<|im_start|>user\n"
         "[7]\n"
         "Please describe the image shortly.<|im_end|>\n"
@@ -202,7 +224,8 @@ GOLDEN: dict[tuple[str, str], str] = {
     ),
     ("internvl2_5", "combined images"): (
         "<|im_start|>system\n"
-        "你是书生·万象，英文名是InternVL，是由上海人工智能实验室、清华大学及多家合作单位联合开发的多模态大语言模型。<|im_end|>\n"
+        "你是书生·万象，英文名是InternVL，是由上海人工智能实验室、"
+        "清华大学及多家合作单位联合开发的多模态大语言模型。<|im_end|>\n"
         "<|im_start|>user\n"
         "[10]\n"
         "Describe the two images in detail.<|im_end|>\n"
@@ -210,7 +233,8 @@ GOLDEN: dict[tuple[str, str], str] = {
     ),
     ("internvl2_5", "separate images"): (
         "<|im_start|>system\n"
-        "你是书生·万象，英文名是InternVL，是由上海人工智能实验室、清华大学及多家合作单位联合开发的多模态大语言模型。<|im_end|>\n"
+        "你是书生·万象，英文名是InternVL，是由上海人工智能实验室、"
+        "清华大学及多家合作单位联合开发的多模态大语言模型。<|im_end|>\n"
         "<|im_start|>user\n"
         "Image-1: [7]\n"
         "Image-2: [3]\n"
@@ -219,7 +243,8 @@ GOLDEN: dict[tuple[str, str], str] = {
     ),
     ("internvl2_5", "video"): (
         "<|im_start|>system\n"
-        "你是书生·万象，英文名是InternVL，是由上海人工智能实验室、清华大学及多家合作单位联合开发的多模态大语言模型。<|im_end|>\n"
+        "你是书生·万象，英文名是InternVL，是由上海人工智能实验室、"
+        "清华大学及多家合作单位联合开发的多模态大语言模型。<|im_end|>\n"
         "<|im_start|>user\n"
         "Frame1: [1]\n"
         "Frame2: [1]\n"
@@ -229,7 +254,8 @@ GOLDEN: dict[tuple[str, str], str] = {
     ),
     ("internvl2_5", "second turn"): (
         "<|im_start|>system\n"
-        "你是书生·万象，英文名是InternVL，是由上海人工智能实验室、清华大学及多家合作单位联合开发的多模态大语言模型。<|im_end|>\n"
+        "你是书生·万象，英文名是InternVL，是由上海人工智能实验室、"
+        "清华大学及多家合作单位联合开发的多模态大语言模型。<|im_end|>\n"
         "<|im_start|>user\n"
         "[7]\n"
         "Please describe the image in detail.<|im_end|>\n"
@@ -239,13 +265,17 @@ GOLDEN: dict[tuple[str, str], str] = {
         "Please write a poem according to the image.<|im_end|>\n"
         "<|im_start|>assistant\n"
     ),
-    ("internvl_zh", "text"): (" <human>: Hello, who are you? <bot>:"),
-    ("internvl_zh", "one image"): (" <human>: [7]\nPlease describe the image shortly. <bot>:"),
-    ("internvl_zh", "combined images"): (" <human>: [10]\nDescribe the two images in detail. <bot>:"),
-    ("internvl_zh", "separate images"): (
-        " <human>: Image-1: [7]\nImage-2: [3]\nDescribe the two images in detail. <bot>:"
-    ),
-    ("internvl_zh", "video"): (" <human>: Frame1: [1]\nFrame2: [1]\nFrame3: [1]\nWhat is the red panda doing? <bot>:"),
+    ("internvl_zh", "text"): " <human>: Hello, who are you? <bot>:",
+    ("internvl_zh", "one image"): " <human>: [7]\nPlease describe the image shortly. <bot>:",
+    ("internvl_zh", "combined images"): " <human>: [10]\nDescribe the two images in detail. <bot>:",
+    (
+        "internvl_zh",
+        "separate images",
+    ): " <human>: Image-1: [7]\nImage-2: [3]\nDescribe the two images in detail. <bot>:",
+    (
+        "internvl_zh",
+        "video",
+    ): " <human>: Frame1: [1]\nFrame2: [1]\nFrame3: [1]\nWhat is the red panda doing? <bot>:",
     ("internvl_zh", "second turn"): (
         " "
         "<human>: [7]\n"
@@ -372,7 +402,9 @@ OWN_SYSTEM: dict[str, str] = {
         "Please describe the image shortly.<|im_end|>\n"
         "<|im_start|>assistant\n"
     ),
-    "internvl_zh": ("You answer in one word. <human>: [7]\nPlease describe the image shortly. <bot>:"),
+    "internvl_zh": (
+        "You answer in one word. <human>: [7]\nPlease describe the image shortly. <bot>:"
+    ),
     "internvl3_5_gpt_oss": (
         "<|start|>system<|message|>You answer in one word.<|end|>"
         "<|start|>user<|message|>[7]\n"

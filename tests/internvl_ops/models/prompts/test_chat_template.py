@@ -1,4 +1,5 @@
-"""A user hears when the tokenizer's chat template is another than the one that prompts are built from."""
+"""A user hears when the tokenizer's chat template is another than the one that prompts are built
+from."""
 
 from __future__ import annotations
 
@@ -14,8 +15,9 @@ from internvl_ops.models.prompts.chat_template import disagreement
 
 # InternVL 2.5's own, but for its system message, which stands where {} is.
 AS_TRAINED = (
-    "<|im_start|>system\n{}<|im_end|>\n{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>"
-    "\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    "<|im_start|>system\n{}<|im_end|>\n{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{"
+    " m['content'] }}<|im_end|>\n{% endfor %}{% if add_generation_prompt"
+    " %}<|im_start|>assistant\n{% endif %}"
 )
 
 
@@ -42,7 +44,9 @@ def test_another_system_message_is_said(copy: Path) -> None:
 
 def test_another_separator_is_said(copy: Path) -> None:
     system = load_checkpoint(str(copy)).system_message
-    message = said(copy, AS_TRAINED.replace("{}", system, 1).replace("<|im_end|>\n{%", "<|im_end|>{%"))
+    message = said(
+        copy, AS_TRAINED.replace("{}", system, 1).replace("<|im_end|>\n{%", "<|im_end|>{%")
+    )
     assert message is not None
     assert "where that has" in message
 
@@ -99,6 +103,8 @@ def test_a_template_without_end_is_said_and_waited_for_no_longer(copy: Path, end
     assert "does not come to an end" in (said(copy, endless) or "")
 
 
-@pytest.mark.parametrize("refusing", ["{{ raise_exception('no') }}", "{% if %}", "{{ messages[7].content.x.y }}"])
+@pytest.mark.parametrize(
+    "refusing", ["{{ raise_exception('no') }}", "{% if %}", "{{ messages[7].content.x.y }}"]
+)
 def test_a_template_that_takes_no_plain_question_is_no_news(copy: Path, refusing: str) -> None:
     assert said(copy, refusing) is None

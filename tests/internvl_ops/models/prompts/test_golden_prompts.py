@@ -17,15 +17,30 @@ from internvl_ops.models.prompts.rendering import Renderer
 from internvl_ops.models.templates.conversation_template import TEMPLATES
 from tests.internvl_ops.models.prompts.golden_prompts import GOLDEN, OWN_SYSTEM
 
-TOKENS = ["</s>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>", "<|start|>", "<|message|>", "<|return|>"]
+TOKENS = [
+    "</s>",
+    "<|system|>",
+    "<|user|>",
+    "<|assistant|>",
+    "<|end|>",
+    "<|start|>",
+    "<|message|>",
+    "<|return|>",
+]
 PER_TILE = 16  # context tokens, of the tiny checkpoint
 
 # What a user of the cards passes: question, tiles of each image, history, kind of media.
 CASES: dict[str, dict[str, Any]] = {
     "text": {"question": "Hello, who are you?"},
-    "one image": {"question": "<image>\nPlease describe the image shortly.", "num_tiles_per_image": [7]},
+    "one image": {
+        "question": "<image>\nPlease describe the image shortly.",
+        "num_tiles_per_image": [7],
+    },
     # Two pictures of seven and three tiles, given as one.
-    "combined images": {"question": "<image>\nDescribe the two images in detail.", "num_tiles_per_image": [10]},
+    "combined images": {
+        "question": "<image>\nDescribe the two images in detail.",
+        "num_tiles_per_image": [10],
+    },
     "separate images": {
         "question": "Image-1: <image>\nImage-2: <image>\nDescribe the two images in detail.",
         "num_tiles_per_image": [7, 3],
@@ -67,7 +82,9 @@ def renderer(folder: Path, **config: Any) -> Renderer:
 
 def check(rendering: Renderer, golden: str, case: dict[str, Any]) -> None:
     """The whole text, as `chat()` builds it, has the ids that are rendered."""
-    contexts = re.sub(r"\[(\d+)\]", lambda n: f"<img>{'<IMG_CONTEXT>' * PER_TILE * int(n[1])}</img>", golden)
+    contexts = re.sub(
+        r"\[(\d+)\]", lambda n: f"<img>{'<IMG_CONTEXT>' * PER_TILE * int(n[1])}</img>", golden
+    )
     rendered = rendering.render(**case)
     assert np.array_equal(rendered.token_ids, rendering.tokenizer.encode(contexts))
     assert [image.num_tiles for image in rendered.images] == case.get("num_tiles_per_image", [])

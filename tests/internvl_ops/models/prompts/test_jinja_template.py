@@ -1,4 +1,5 @@
-"""A server that renders messages with the generated Jinja template builds the prompt that this project builds."""
+"""A server that renders messages with the generated Jinja template builds the prompt that this
+project builds."""
 
 from __future__ import annotations
 
@@ -60,7 +61,9 @@ def tokenizer(tiny_checkpoint: Path) -> Any:
 @pytest.mark.parametrize("template", TEMPLATES)
 @pytest.mark.parametrize("system", [None, 'You answer "briefly".\n'])
 @pytest.mark.parametrize("asked", QUESTIONS)
-def test_every_template_and_form(tokenizer: Any, template: str, system: str | None, asked: str) -> None:
+def test_every_template_and_form(
+    tokenizer: Any, template: str, system: str | None, asked: str
+) -> None:
     messages, questions = QUESTIONS[asked]
     if system is not None:
         messages = [{"role": "system", "content": system}, *messages]
@@ -72,13 +75,18 @@ def test_every_template_and_form(tokenizer: Any, template: str, system: str | No
     )
     history = [(question, "A square.") for question in questions[:-1]]
     message = TEMPLATES[template].system_message if system is None else system
-    assert given == "<s>" + render(template, message, history, questions[-1]).replace(TAG, PLACEHOLDER)
+    assert given == "<s>" + render(template, message, history, questions[-1]).replace(
+        TAG, PLACEHOLDER
+    )
 
 
 def test_a_checkpoints_own_system_message_and_ids(tokenizer: Any, checkpoint: Checkpoint) -> None:
     messages = QUESTIONS["several images"][0]
     ids = tokenizer.apply_chat_template(
-        messages, chat_template=jinja_template(checkpoint), add_generation_prompt=True, return_dict=False
+        messages,
+        chat_template=jinja_template(checkpoint),
+        add_generation_prompt=True,
+        return_dict=False,
     )
     expected = Renderer(checkpoint).render("What differs?", [2, 1])
     bare = [token for token in ids if token != Renderer(checkpoint).tokenizer.image_context_id]
@@ -89,4 +97,6 @@ def test_a_checkpoints_own_system_message_and_ids(tokenizer: Any, checkpoint: Ch
 
 def test_roles_that_the_family_has_not(tokenizer: Any) -> None:
     with pytest.raises(Exception, match="not tool"):
-        tokenizer.apply_chat_template([{"role": "tool", "content": "4"}], chat_template=jinja("internvl2_5", "Hello."))
+        tokenizer.apply_chat_template(
+            [{"role": "tool", "content": "4"}], chat_template=jinja("internvl2_5", "Hello.")
+        )

@@ -17,15 +17,23 @@ from internvl_ops.models.prompts.rendering import Renderer
 from internvl_ops.models.templates import conversation_template
 from internvl_ops.models.templates.conversation_template import TEMPLATES
 
-V1_5 = "你是由上海人工智能实验室联合商汤科技开发的书生多模态大模型，英文名叫InternVL, 是一个有用无害的人工智能助手。"
-V2_5 = "你是书生·万象，英文名是InternVL，是由上海人工智能实验室、清华大学及多家合作单位联合开发的多模态大语言模型。"
+V1_5 = (
+    "你是由上海人工智能实验室联合商汤科技开发的书生多模态大模型，英文名叫InternVL,"
+    " 是一个有用无害的人工智能助手。"
+)
+V2_5 = (
+    "你是书生·万象，英文名是InternVL，是由上海人工智能实验室、"
+    "清华大学及多家合作单位联合开发的多模态大语言模型。"
+)
 
 # (template, the prompt with {Q} asked, the prompt where {Q} was answered with {A} and {R} is asked)
 WRITTEN_OUT = {
     "Hermes-2": (
         f"<|im_start|>system\n{V1_5}<|im_end|><|im_start|>user\nQ<|im_end|><|im_start|>assistant\n",
-        f"<|im_start|>system\n{V1_5}<|im_end|><|im_start|>user\nQ<|im_end|><|im_start|>assistant\nA<|im_end|>"
-        "<|im_start|>user\nR<|im_end|><|im_start|>assistant\n",
+        (
+            f"<|im_start|>system\n{V1_5}<|im_end|><|im_start|>user\nQ<|im_end|><|im_start|>assistant\nA<|im_end|>"
+            "<|im_start|>user\nR<|im_end|><|im_start|>assistant\n"
+        ),
     ),
     "phi3-chat": (
         f"<|system|>\n{V1_5}<|end|><|user|>\nQ<|end|><|assistant|>\n",
@@ -33,21 +41,31 @@ WRITTEN_OUT = {
     ),
     "internvl2_5": (
         f"<|im_start|>system\n{V2_5}<|im_end|>\n<|im_start|>user\nQ<|im_end|>\n<|im_start|>assistant\n",
-        f"<|im_start|>system\n{V2_5}<|im_end|>\n<|im_start|>user\nQ<|im_end|>\n<|im_start|>assistant\nA<|im_end|>\n"
-        "<|im_start|>user\nR<|im_end|>\n<|im_start|>assistant\n",
+        (
+            f"<|im_start|>system\n{V2_5}<|im_end|>\n<|im_start|>user\nQ<|im_end|>\n<|im_start|>assistant\nA<|im_end|>\n"
+            "<|im_start|>user\nR<|im_end|>\n<|im_start|>assistant\n"
+        ),
     ),
     "internvl_zh": (
         " <human>: Q <bot>:",
         " <human>: Q <bot>: A</s><human>: R <bot>:",
     ),
     "internvl3_5_gpt_oss": (
-        "<|start|>system<|message|>You are InternVL, a large language model trained by Shanghai AI Laboratory.\n"
-        "Knowledge cutoff: 2024-06\nCurrent date: 2025-08-06\n\nReasoning: low\n\n# Valid channels: final. Channel "
-        "must be included for every message.<|end|><|start|>user<|message|>Q<|end|><|start|>assistant",
-        "<|start|>system<|message|>You are InternVL, a large language model trained by Shanghai AI Laboratory.\n"
-        "Knowledge cutoff: 2024-06\nCurrent date: 2025-08-06\n\nReasoning: low\n\n# Valid channels: final. Channel "
-        "must be included for every message.<|end|><|start|>user<|message|>Q<|end|><|start|>assistantA<|end|>"
-        "<|start|>user<|message|>R<|end|><|start|>assistant",
+        (
+            "<|start|>system<|message|>You are InternVL, a large language model trained by Shanghai"
+            " AI Laboratory.\nKnowledge cutoff: 2024-06\nCurrent date: 2025-08-06\n\nReasoning:"
+            " low\n\n# Valid channels: final. Channel must be included for every"
+            " message.<|end|><|start|>user<|message|>Q<|end|><|start|>assistant"
+        ),
+        (
+            "<|start|>system<|message|>You are InternVL, a large language model trained by Shanghai"
+            " AI Laboratory.\n"
+            "Knowledge cutoff: 2024-06\nCurrent date: 2025-08-06\n\nReasoning: low\n\n# Valid"
+            " channels: final. Channel "
+            "must be included for every"
+            " message.<|end|><|start|>user<|message|>Q<|end|><|start|>assistantA<|end|>"
+            "<|start|>user<|message|>R<|end|><|start|>assistant"
+        ),
     ),
 }
 WRITTEN_OUT["internlm2-chat"] = WRITTEN_OUT["Hermes-2"]
@@ -101,15 +119,21 @@ class TestText:
     @pytest.mark.parametrize("template", TEMPLATES)
     def test_second_turn(self, template: str) -> None:
         message = TEMPLATES[template].system_message
-        assert conversation_template.render(template, message, [("Q", "A")], "R") == WRITTEN_OUT[template][1]
+        assert (
+            conversation_template.render(template, message, [("Q", "A")], "R")
+            == WRITTEN_OUT[template][1]
+        )
 
     @pytest.mark.parametrize("template", TEMPLATES)
     def test_stops(self, template: str) -> None:
         assert set(TEMPLATES[template].stop) == STOPS[template]
 
-    @pytest.mark.parametrize("template", ["Hermes-2", "internlm2-chat", "internvl2_5"])  # whose tokens the tiny one has
+    # whose tokens the tiny one has
+    @pytest.mark.parametrize("template", ["Hermes-2", "internlm2-chat", "internvl2_5"])
     @pytest.mark.parametrize("media", MEDIA)
-    def test_media_in_every_template(self, checkpoint: Checkpoint, template: str, media: str) -> None:
+    def test_media_in_every_template(
+        self, checkpoint: Checkpoint, template: str, media: str
+    ) -> None:
         count, kind, question, asked = MEDIA[media]
         message = TEMPLATES[template].system_message
         renderer = Renderer(replace(checkpoint, template=template, system_message=message))
@@ -124,7 +148,9 @@ class TestText:
         count, kind, question, asked = MEDIA[media]
         text = renderer.text("And then?", count, [(question, "A cat.")], media=kind)
         first, second = WRITTEN_OUT["internvl2_5"][1].split("A<|im_end|>")
-        assert text == first.replace("Q", asked) + "A cat.<|im_end|>" + second.replace("R", "And then?")
+        assert text == first.replace("Q", asked) + "A cat.<|im_end|>" + second.replace(
+            "R", "And then?"
+        )
 
     def test_another_system_message(self, checkpoint: Checkpoint) -> None:
         text = Renderer(checkpoint, system_message="Be brief. {}").text("Hi")
@@ -136,7 +162,9 @@ class TestText:
 
 class TestIds:
     @pytest.mark.parametrize("num_tiles", [[1], [13], [41], [3, 1], [1, 7, 2], [1] * 16])
-    def test_ids_equal_those_of_the_whole_text(self, renderer: Renderer, num_tiles: list[int]) -> None:
+    def test_ids_equal_those_of_the_whole_text(
+        self, renderer: Renderer, num_tiles: list[int]
+    ) -> None:
         rendered = renderer.render("Describe.", num_tiles)
         text = renderer.text("Describe.", len(num_tiles))
         assert rendered.token_ids.dtype == np.int32
@@ -157,20 +185,28 @@ class TestIds:
             "图",
             "a",
         ]
-        question = "".join(data.draw(st.lists(st.one_of(st.sampled_from(pieces), st.text(max_size=5)), max_size=8)))
+        question = "".join(
+            data.draw(st.lists(st.one_of(st.sampled_from(pieces), st.text(max_size=5)), max_size=8))
+        )
         images = question.count("<image>")
         num_tiles = data.draw(st.lists(st.integers(1, 5), min_size=images, max_size=images))
         rendered = renderer.render(question, num_tiles)
-        assert np.array_equal(rendered.token_ids, full_ids(renderer, renderer.text(question, images), num_tiles))
+        assert np.array_equal(
+            rendered.token_ids, full_ids(renderer, renderer.text(question, images), num_tiles)
+        )
         self.check_places(renderer, rendered.token_ids, rendered.images, num_tiles)
 
     @pytest.mark.parametrize("num_tiles", [[1], [13], [3, 1], [1] * 8])
-    def test_images_are_where_they_are_said_to_be(self, renderer: Renderer, num_tiles: list[int]) -> None:
+    def test_images_are_where_they_are_said_to_be(
+        self, renderer: Renderer, num_tiles: list[int]
+    ) -> None:
         rendered = renderer.render("Describe.", num_tiles)
         self.check_places(renderer, rendered.token_ids, rendered.images, num_tiles)
 
     @staticmethod
-    def check_places(renderer: Renderer, ids: np.ndarray, images: Sequence, num_tiles: Sequence[int]) -> None:
+    def check_places(
+        renderer: Renderer, ids: np.ndarray, images: Sequence, num_tiles: Sequence[int]
+    ) -> None:
         tokenizer = renderer.tokenizer
         assert [image.num_tiles for image in images] == list(num_tiles)
         for image in images:
@@ -210,11 +246,19 @@ class TestRefusals:
         length = len(renderer.render("Describe.", [2]).token_ids)
         Renderer(checkpoint, context_length=length + 10, max_new_tokens=10).render("Describe.", [2])
         with pytest.raises(UnitError):
-            Renderer(checkpoint, context_length=length + 9, max_new_tokens=10).render("Describe.", [2])
+            Renderer(checkpoint, context_length=length + 9, max_new_tokens=10).render(
+                "Describe.", [2]
+            )
 
-    @pytest.mark.parametrize(("question", "images"), [("<image> and <image>", 1), ("<image>", 2), ("<image>", 0)])
-    def test_tags_that_are_not_as_many_as_images(self, renderer: Renderer, question: str, images: int) -> None:
+    @pytest.mark.parametrize(
+        ("question", "images"), [("<image> and <image>", 1), ("<image>", 2), ("<image>", 0)]
+    )
+    def test_tags_that_are_not_as_many_as_images(
+        self, renderer: Renderer, question: str, images: int
+    ) -> None:
         with pytest.raises(UnitError) as refused:
             renderer.render(question, [1] * images)
         assert refused.value.kind == "bad_row"
-        assert f"{question.count('<image>')} <image> tags for {images} images" in refused.value.message
+        assert (
+            f"{question.count('<image>')} <image> tags for {images} images" in refused.value.message
+        )

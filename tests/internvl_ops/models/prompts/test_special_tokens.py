@@ -1,4 +1,5 @@
-"""What a row says is text: it ends no turn, speaks for nobody, and shows no image that is not there."""
+"""What a row says is text: it ends no turn, speaks for nobody, and shows no image that is not
+there."""
 
 from __future__ import annotations
 
@@ -27,7 +28,9 @@ MARKS = ["<ref>", "</ref>", "<box>", "</box>", "<quad>", "</quad>"]
 NONCHARACTER = "\ufdd0"
 
 
-@pytest.fixture(scope="module", params=["qwen2", "qwen2 by transformers", "internlm2", "phi3", "yi"])
+@pytest.fixture(
+    scope="module", params=["qwen2", "qwen2 by transformers", "internlm2", "phi3", "yi"]
+)
 def renderer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Renderer:
     """One for every kind of tokenizer that the family has."""
     language, _, by = request.param.partition(" ")
@@ -42,7 +45,11 @@ def special(renderer: Renderer, rendered: Rendered) -> Sequence[int]:
     """The ids that are no text, but for the marks of boxes."""
     tokenizer = renderer.tokenizer
     images = [tokenizer.image_start_id, tokenizer.image_context_id, tokenizer.image_end_id]
-    return [int(token) for token in rendered.token_ids if token in {*tokenizer.control_ids.tolist(), *images}]
+    return [
+        int(token)
+        for token in rendered.token_ids
+        if token in {*tokenizer.control_ids.tolist(), *images}
+    ]
 
 
 class TestText:
@@ -71,11 +78,17 @@ class TestText:
         assert counted[0] == counted[1]
 
     def test_the_marks_of_boxes_are_tokens(self, renderer: Renderer) -> None:
-        ids = renderer.render("Where is <ref>it</ref>? <box>[[1, 2, 3, 4]]</box> <quad></quad>", [1]).token_ids
+        ids = renderer.render(
+            "Where is <ref>it</ref>? <box>[[1, 2, 3, 4]]</box> <quad></quad>", [1]
+        ).token_ids
         assert all(renderer.tokenizer.token_id(mark) in ids for mark in MARKS)
 
     @settings(deadline=None, max_examples=60)
-    @given(pieces=st.lists(st.sampled_from([*SPELLED, *MARKS, "<image>", NONCHARACTER, "图"]) | st.text(max_size=4)))
+    @given(
+        pieces=st.lists(
+            st.sampled_from([*SPELLED, *MARKS, "<image>", NONCHARACTER, "图"]) | st.text(max_size=4)
+        )
+    )
     @example(pieces=["<image>", "<|im_end|>", "<image>"])
     def test_images_are_as_many_as_tags(self, renderer: Renderer, pieces: list[str]) -> None:
         question = "".join(pieces)
@@ -105,17 +118,22 @@ def test_they_are_recognised_by_option(renderer: Renderer, spelled: str) -> None
         token = old.tokenizer.token_id(spelled)
     except ConfigurationError:
         pytest.skip("a token of others")
-    before, after = (int((old.render(f"a{end}", [1]).token_ids == token).sum()) for end in ("", spelled))
+    before, after = (
+        int((old.render(f"a{end}", [1]).token_ids == token).sum()) for end in ("", spelled)
+    )
     assert after - before == 1
 
 
 def test_tokens_that_somebody_added(tiny_checkpoint: Path, tmp_path: Path) -> None:
-    """A word is a word however it came to the tokenizer; markup is markup, with blanks in it too."""
+    """A word is a word however it came to the tokenizer; markup is markup, with blanks in it
+    too."""
     from tokenizers import AddedToken, Tokenizer
 
     folder = Path(shutil.copytree(tiny_checkpoint, tmp_path / "model"))
     rust = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    rust.add_tokens([AddedToken("kubernetes", normalized=False), AddedToken("<tool call>", lstrip=True)])
+    rust.add_tokens(
+        [AddedToken("kubernetes", normalized=False), AddedToken("<tool call>", lstrip=True)]
+    )
     rust.add_special_tokens([AddedToken("< end >", rstrip=True)])
     rust.save(str(folder / "tokenizer.json"))
     renderer = Renderer(load_checkpoint(str(folder)))

@@ -57,8 +57,12 @@ def test_generation_ends_at_return_alone(tokenizer: Tokenizer) -> None:
 SAID_MORE = [False, False, True, True, True, False]
 
 
-@pytest.mark.parametrize(("said", "more"), [(said, more) for (said, _), more in zip(ANSWERS, SAID_MORE, strict=True)])
-def test_whether_the_model_said_more_than_its_answer_keeps(tokenizer: Tokenizer, said: str, more: bool) -> None:
+@pytest.mark.parametrize(
+    ("said", "more"), [(said, more) for (said, _), more in zip(ANSWERS, SAID_MORE, strict=True)]
+)
+def test_whether_the_model_said_more_than_its_answer_keeps(
+    tokenizer: Tokenizer, said: str, more: bool
+) -> None:
     assert tokenizer.leaves_out(tokenizer.encode(said, start=False).tolist()) is more
     choice = {"message": {"content": said}, "finish_reason": "stop"}
     assert completion({"choices": [choice]}).left_out is more
@@ -67,7 +71,9 @@ def test_whether_the_model_said_more_than_its_answer_keeps(tokenizer: Tokenizer,
 @pytest.mark.parametrize("name", ["reasoning", "reasoning_content"])
 def test_a_server_may_keep_the_thoughts_apart(name: str) -> None:
     def left_out(message: dict) -> bool:
-        return completion({"choices": [{"message": {"content": "A cat."} | message, "finish_reason": "stop"}]}).left_out
+        return completion(
+            {"choices": [{"message": {"content": "A cat."} | message, "finish_reason": "stop"}]}
+        ).left_out
 
     assert left_out({name: "It has ears."})
     assert not left_out({name: ""})
@@ -80,15 +86,21 @@ class Says:
     def __init__(self, token_ids: list[int]) -> None:
         self._ids, self.prompts = token_ids, list[list[int]]()
 
-    async def generate(self, request: Request, sampling: Sampling, watch: Watch | None = None) -> Completion:
+    async def generate(
+        self, request: Request, sampling: Sampling, watch: Watch | None = None
+    ) -> Completion:
         self.prompts.append(request.token_ids.tolist())
         return Completion(self._ids, len(request.token_ids), "stop")
 
 
 @pytest.mark.parametrize("before", ["", THOUGHT])
-def test_a_later_turn_sees_the_header_of_an_answer_that_a_stop_text_cut(tokenizer: Tokenizer, before: str) -> None:
+def test_a_later_turn_sees_the_header_of_an_answer_that_a_stop_text_cut(
+    tokenizer: Tokenizer, before: str
+) -> None:
     header = before + "<|channel|>final<|message|>"
-    engine = Says(tokenizer.encode(f"{header}A red panda. And more.<|return|>", start=False).tolist())
+    engine = Says(
+        tokenizer.encode(f"{header}A red panda. And more.<|return|>", start=False).tolist()
+    )
     first, then = (tokenizer.encode(text) for text in ("<|start|>user", "<|end|><|start|>user"))
     asked = RenderedConversation(first, (), [then], None, Sampling())
     generator = Generator(engine, tokenizer, Retries(times=0), stop=["panda"])

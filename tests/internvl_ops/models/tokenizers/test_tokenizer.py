@@ -31,7 +31,9 @@ class TestDecode:
         assert tokenizer.decode(ids) == "car[[75, 658, 120, 700]]"
         assert tokenizer.decode(ids, keep_special=True) == GROUNDED
 
-    @pytest.mark.parametrize("text", ["plain", "图像 文字", "emoji 🐈", "a\n\nb", "tab\tand  blanks"])
+    @pytest.mark.parametrize(
+        "text", ["plain", "图像 文字", "emoji 🐈", "a\n\nb", "tab\tand  blanks"]
+    )
     def test_text_comes_back(self, tokenizer: Tokenizer, text: str) -> None:
         assert tokenizer.decode(tokenizer.encode(text).tolist()) == text
 
@@ -40,13 +42,30 @@ class TestDecode:
 
 
 class TestIds:
-    def test_the_nine_tokens_stand_at_the_end_in_the_published_order(self, tokenizer: Tokenizer) -> None:
-        names = ["<img>", "</img>", "<IMG_CONTEXT>", "<quad>", "</quad>", "<ref>", "</ref>", "<box>", "</box>"]
+    def test_the_nine_tokens_stand_at_the_end_in_the_published_order(
+        self, tokenizer: Tokenizer
+    ) -> None:
+        names = [
+            "<img>",
+            "</img>",
+            "<IMG_CONTEXT>",
+            "<quad>",
+            "</quad>",
+            "<ref>",
+            "</ref>",
+            "<box>",
+            "</box>",
+        ]
         first = tokenizer.token_id("<img>")
         assert [tokenizer.token_id(name) for name in names] == list(range(first, first + 9))
 
-    def test_ends_are_the_templates_and_those_of_the_generation_config(self, tokenizer: Tokenizer) -> None:
-        assert tokenizer.stop_ids == {tokenizer.token_id("<|im_end|>"), tokenizer.token_id("<|endoftext|>")}
+    def test_ends_are_the_templates_and_those_of_the_generation_config(
+        self, tokenizer: Tokenizer
+    ) -> None:
+        assert tokenizer.stop_ids == {
+            tokenizer.token_id("<|im_end|>"),
+            tokenizer.token_id("<|endoftext|>"),
+        }
 
 
 class TestLoading:
@@ -56,7 +75,8 @@ class TestLoading:
 
     def test_both_libraries_agree(self, copy: Path, tokenizer: Tokenizer) -> None:
         path = copy / "tokenizer_config.json"
-        path.write_text(json.dumps(json.loads(path.read_text()) | {"tokenizer_class": None}))  # to be found out
+        # to be found out
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"tokenizer_class": None}))
         other = Tokenizer(load_checkpoint(str(copy)))
         text = f"<|im_start|>system\n图<|im_end|>\n<img><IMG_CONTEXT></img>\n{GROUNDED} done"
         assert np.array_equal(other.encode(text), tokenizer.encode(text))
@@ -69,9 +89,14 @@ class TestLoading:
         with pytest.raises(ConfigurationError, match="the tokenizer does not load"):
             Tokenizer(load_checkpoint(str(copy)))
 
-    def test_code_that_comes_with_a_checkpoint_runs_only_where_it_is_allowed(self, copy: Path) -> None:
+    def test_code_that_comes_with_a_checkpoint_runs_only_where_it_is_allowed(
+        self, copy: Path
+    ) -> None:
         path = copy / "tokenizer_config.json"
-        own = {"tokenizer_class": "Own", "auto_map": {"AutoTokenizer": [None, "configuration_internvl_chat.Own"]}}
+        own = {
+            "tokenizer_class": "Own",
+            "auto_map": {"AutoTokenizer": [None, "configuration_internvl_chat.Own"]},
+        }
         path.write_text(json.dumps(json.loads(path.read_text()) | own))
         checkpoint = load_checkpoint(str(copy))
         with pytest.raises(ConfigurationError, match=r"add .`trust_remote_code`") as refused:
