@@ -257,8 +257,9 @@ def spawn(system: str, setting: Setting, model: str, folder: Path, verbose: bool
     with tempfile.NamedTemporaryFile("r", suffix=".json") as answer:
         order = json.dumps([system, asdict(setting), model, str(folder), answer.name])
         command = [sys.executable, "-m", "benchmarks.bench_gpu", "--order", order]
-        done = subprocess.run(command, env=environment, cwd=ROOT, timeout=1800, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, text=True, check=False)  # fmt: skip
+        done = subprocess.run(command, env=environment, cwd=ROOT, timeout=1800,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                              check=False)  # fmt: skip
         if verbose or done.returncode:
             print(done.stdout[-8000:], file=sys.stderr)
         if done.returncode:
@@ -275,8 +276,8 @@ def as_records(
     name = f"{setting.shape} {setting.precision}" + ("" if setting.gpu else ", one layer, on a CPU")
     common = {"expected": setting.images, "not_measured": [] if setting.gpu else NOT_MEASURED}
     if "failed" in mine:
-        return [records.record(f"images end to end, {name}", "images/s", 0, rival_name="", rival=None, got=0,
-                               **common, failed=mine["failed"])]  # fmt: skip
+        return [records.record(f"images end to end, {name}", "images/s", 0, rival_name="",
+                               rival=None, got=0, **common, failed=mine["failed"])]  # fmt: skip
     written = []
     for system, rival in found.items():
         if system == "ours":

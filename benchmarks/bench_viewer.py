@@ -35,8 +35,9 @@ from benchmarks.records import record, write
 
 ROWS_PER_FILE = 1000
 TIMES = 5
-WORDS = ("a", "the", "red", "blue", "car", "dog", "on", "street", "with", "two", "people", "standing", "near", "large",
-         "building", "under", "clear", "sky", "holding", "umbrella", "bicycle", "in", "rain", "market")  # fmt: skip
+WORDS = ("a", "the", "red", "blue", "car", "dog", "on", "street", "with", "two", "people",
+         "standing", "near", "large", "building", "under", "clear", "sky", "holding", "umbrella",
+         "bicycle", "in", "rain", "market")  # fmt: skip
 RUN = "20260101T000000-abcdef"
 
 

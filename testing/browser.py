@@ -15,8 +15,9 @@ from starlette.types import ASGIApp
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 # Without these, Chromium looks for updates and asks its maker's hosts at every start.
-_QUIET = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-          "--disable-component-update", "--disable-sync")  # fmt: skip
+_QUIET = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+          "--disable-background-networking", "--disable-component-update",
+          "--disable-sync")  # fmt: skip
 
 
 def chromium() -> str | None:

@@ -48,7 +48,8 @@ def make(document: Document) -> bytes:
         number = 5 + 2 * page
         objects.append(
             f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 {width} {height}] /Rotate"
-            f" {document.rotate} /Resources << /Font << /F 3 0 R >> >> /Contents {number} 0 R >>".encode()
+            f" {document.rotate} /Resources << /Font << /F 3 0 R >> >>"
+            f" /Contents {number} 0 R >>".encode()
         )
         if key is not None:
             content = key.encrypt(content, number)

@@ -102,9 +102,8 @@ def pptx(texts: Sequence[str]) -> bytes:
         shape = (
             '<p:sp><p:nvSpPr><p:cNvPr id="2" name="t"/><p:cNvSpPr'
             f' txBox="1"/><p:nvPr/></p:nvSpPr><p:spPr>{place}'
-            "<a:prstGeom"
-            f' prst="rect"><a:avLst/></a:prstGeom></p:spPr><p:txBody><a:bodyPr/><a:p><a:r><a:t>{text}</a:t>'
-            "</a:r></a:p></p:txBody></p:sp>"
+            '<a:prstGeom prst="rect"><a:avLst/></a:prstGeom></p:spPr><p:txBody><a:bodyPr/>'
+            f"<a:p><a:r><a:t>{text}</a:t></a:r></a:p></p:txBody></p:sp>"
         )
         name = f"ppt/slides/slide{number}.xml"
         files[name] = f"<p:sld {space}><p:cSld><p:spTree>{group}{shape}</p:spTree></p:cSld></p:sld>"

@@ -8,9 +8,11 @@ from threading import Lock, Thread
 from typing import Any
 
 _THERE = b"""<?xml version="1.0" encoding="UTF-8"?>
-<Error><Code>FileAlreadyExists</Code><Message>The object you specified already exists.</Message></Error>"""
+<Error><Code>FileAlreadyExists</Code><Message>The object you specified already \
+exists.</Message></Error>"""
 _UNKNOWN = b"""<?xml version="1.0" encoding="UTF-8"?>
-<Error><Code>InvalidAccessKeyId</Code><Message>The OSS Access Key Id you provided does not exist.</Message></Error>"""
+<Error><Code>InvalidAccessKeyId</Code><Message>The OSS Access Key Id you provided does not \
+exist.</Message></Error>"""
 _NAMESPACE = b' xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
 Start = Callable[..., Any]
 

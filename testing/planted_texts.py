@@ -5,18 +5,20 @@ from __future__ import annotations
 
 import random
 
-_NOUNS = """bicycle kettle lantern violin ladder basket sailboat tractor umbrella telescope piano suitcase wheelbarrow
-typewriter clock mirror carpet fountain statue bridge lighthouse windmill barn greenhouse staircase balcony chimney
-fisherman baker child nurse guitarist gardener cyclist goat heron squirrel donkey salmon owl beetle horse pumpkin lemon
-loaf teapot saucer scarf glove hammer anvil rope barrel crate poster map letter candle curtain pillow"""
-_ADJECTIVES = """red narrow rusty polished tall striped faded wooden broken shining damp yellow crooked heavy quiet
-painted dusty green enormous tiny silver old new blue folded cracked bright empty crowded leaning"""
-_VERBS = """leans against|stands behind|rests on|hangs above|lies beside|faces|covers|hides|reflects|touches|follows
-carries|passes|shelters|overlooks|supports|crosses|watches|blocks|surrounds"""
-_PLACES = """in the harbour|near the old station|under a grey sky|at the edge of the field|in a workshop|by the window
-on the market square|behind the church|along the canal|in front of a brick wall|between two houses|at dusk
-in heavy rain|on a kitchen table|before the theatre|in the snow|beside the railway|in an orchard|on the pier
-inside a museum"""
+_NOUNS = """bicycle kettle lantern violin ladder basket sailboat tractor umbrella telescope piano
+suitcase wheelbarrow typewriter clock mirror carpet fountain statue bridge lighthouse windmill barn
+greenhouse staircase balcony chimney fisherman baker child nurse guitarist gardener cyclist goat
+heron squirrel donkey salmon owl beetle horse pumpkin lemon loaf teapot saucer scarf glove hammer
+anvil rope barrel crate poster map letter candle curtain pillow"""
+_ADJECTIVES = """red narrow rusty polished tall striped faded wooden broken shining damp yellow
+crooked heavy quiet painted dusty green enormous tiny silver old new blue folded cracked bright
+empty crowded leaning"""
+_VERBS = """leans against|stands behind|rests on|hangs above|lies beside|faces|covers|hides|reflects
+touches|follows|carries|passes|shelters|overlooks|supports|crosses|watches|blocks|surrounds"""
+_PLACES = """in the harbour|near the old station|under a grey sky|at the edge of the field
+in a workshop|by the window|on the market square|behind the church|along the canal
+in front of a brick wall|between two houses|at dusk|in heavy rain|on a kitchen table
+before the theatre|in the snow|beside the railway|in an orchard|on the pier|inside a museum"""
 NOUNS, ADJECTIVES = _NOUNS.split(), _ADJECTIVES.split()
 VERBS, PLACES = (text.replace("\n", "|").split("|") for text in (_VERBS, _PLACES))
 _SHAPES = (

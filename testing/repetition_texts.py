@@ -199,10 +199,12 @@ def _zeros(draw: random.Random) -> str:
 
 def _boxes(draw: random.Random) -> str:
     labels = draw.sample(["car", "person", "traffic light", "树", "书本"], 2)
-    return "\n".join(
-        f"<ref>{draw.choice(labels)}</ref><box>[[{', '.join(str(draw.randrange(1000)) for _ in range(4))}]]</box>"
-        for _ in range(draw.randint(10, 80))
-    )
+    lines = []
+    for _ in range(draw.randint(10, 80)):
+        label = draw.choice(labels)
+        corners = ", ".join(str(draw.randrange(1000)) for _ in range(4))
+        lines.append(f"<ref>{label}</ref><box>[[{corners}]]</box>")
+    return "\n".join(lines)
 
 
 def _form(draw: random.Random) -> str:

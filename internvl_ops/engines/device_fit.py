@@ -12,8 +12,8 @@ from internvl_ops.models.checkpoints.config import Checkpoint
 
 # vLLM's methods to quantise 16-bit weights on load, with the resulting bits per weight.
 ON_LOAD: dict[str, Bits] = {
-    "fp8": 8, "fp8_per_tensor": 8, "fp8_per_channel": 8, "fp8_per_block": 8, "int8_per_channel_weight_only": 8,
-    "mxfp8": 8, "bitsandbytes": 4,
+    "fp8": 8, "fp8_per_tensor": 8, "fp8_per_channel": 8, "fp8_per_block": 8,
+    "int8_per_channel_weight_only": 8, "mxfp8": 8, "bitsandbytes": 4,
 }  # fmt: skip
 
 ON_LOAD_GPU, ON_LOAD_CPU = "fp8", "int8_per_channel_weight_only"  # the recommended ones

@@ -43,8 +43,9 @@ class PublishedRow:
 
 
 def _refcoco() -> Iterator[PublishedRow]:
-    for column in ("avg.", "RefCOCO val", "RefCOCO testA", "RefCOCO testB", "RefCOCO+ val", "RefCOCO+ testA",
-                   "RefCOCO+ testB", "RefCOCOg val", "RefCOCOg test"):  # fmt: skip
+    for column in ("avg.", "RefCOCO val", "RefCOCO testA", "RefCOCO testB", "RefCOCO+ val",
+                   "RefCOCO+ testA", "RefCOCO+ testB", "RefCOCOg val",
+                   "RefCOCOg test"):  # fmt: skip
         yield PublishedRow(GROUNDING, column, "refcoco", column)
 
 
@@ -67,18 +68,22 @@ PUBLISHED_ROWS: tuple[PublishedRow, ...] = (
     PublishedRow(CARD, "SEED-Image", "seed", "SEED-Image"),
     PublishedRow(CARD, "HallBench avg", "hallusionbench", "HallBench avg"),
     PublishedRow(CARD, "MathVista testmini", "mathvista", "MathVista testmini", _JUDGE),
-    PublishedRow(CARD, "OpenCompass avg", why="a mean of eight benchmarks; MMBench V1.1 and MMStar are not offered"),
+    PublishedRow(CARD, "OpenCompass avg", why="a mean of eight benchmarks; MMBench V1.1 and MMStar "
+        "are not offered"),
     PublishedRow(VIDEO, "MVBench", "mvbench", "MVBench"),
-    PublishedRow(VIDEO, "MMBench-Video 8f", "mmbench_video", "MMBench-Video 8f", f"{_JUDGE}; with 8 frames"),
+    PublishedRow(VIDEO, "MMBench-Video 8f", "mmbench_video", "MMBench-Video 8f",
+                 f"{_JUDGE}; with 8 frames"),
     PublishedRow(VIDEO, "MMBench-Video 16f", "mmbench_video", "MMBench-Video 16f", _JUDGE),
     PublishedRow(VIDEO, "Video-MME w/o subs", "videomme", "Video-MME w/o subs"),
     PublishedRow(VIDEO, "Video-MME w subs", "videomme", "Video-MME w subs"),
     *_refcoco(),
     PublishedRow(README, "MMVP", "mmvp", "MMVP"),
-    PublishedRow(README, "MMBench, MMMU, MathVista of V1.2 and V1.2-Plus", "mmbench", "MMBench-EN dev",
-                 "MMBench and MMMU as above; MathVista needs a judge"),
-    PublishedRow(README, "linear-probe classification, 6 sets", why="it trains a classifier on features of InternViT"),
-    PublishedRow(README, "semantic segmentation, 3 decoders", why="it trains decoders, which are not published"),
+    PublishedRow(README, "MMBench, MMMU, MathVista of V1.2 and V1.2-Plus", "mmbench",
+                 "MMBench-EN dev", "MMBench and MMMU as above; MathVista needs a judge"),
+    PublishedRow(README, "linear-probe classification, 6 sets",
+                 why="it trains a classifier on features of InternViT"),
+    PublishedRow(README, "semantic segmentation, 3 decoders",
+                 why="it trains decoders, which are not published"),
     PublishedRow(README, "zero-shot classification, 6 sets", why=_VECTORS),
     PublishedRow(README, "zero-shot classification, 5 languages", why=_VECTORS),
     PublishedRow(README, "zero-shot classification of videos, K400, K600, K700", why=_VECTORS),

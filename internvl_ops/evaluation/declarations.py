@@ -23,10 +23,11 @@ from internvl_ops.metrics import (
 from internvl_ops.tasks.caption import CAPTION_PROMPTS
 from internvl_ops.tasks.ocr import OCR_PROMPTS as OCR_PROMPTS
 
-Name = Literal["refcoco", "docvqa", "infovqa", "chartqa", "textvqa", "vizwiz", "vqav2", "okvqa", "gqa", "ocrbench",
-               "mme", "mmbench", "mmbench_cn", "ccbench", "ai2d", "seed", "realworldqa", "mmmu", "scienceqa", "mmvp",
-               "pope", "hallusionbench", "mmvet", "mathvista", "mmbench_video", "mvbench", "videomme", "captions",
-               "exact_match", "ocr"]  # fmt: skip
+Name = Literal["refcoco", "docvqa", "infovqa", "chartqa", "textvqa", "vizwiz", "vqav2", "okvqa",
+               "gqa", "ocrbench", "mme", "mmbench", "mmbench_cn", "ccbench", "ai2d", "seed",
+               "realworldqa", "mmmu", "scienceqa", "mmvp", "pope", "hallusionbench", "mmvet",
+               "mathvista", "mmbench_video", "mvbench", "videomme", "captions", "exact_match",
+               "ocr"]  # fmt: skip
 
 SHORT = "{} Answer the question using a single word or phrase."
 GROUND = (
@@ -42,8 +43,8 @@ VIDEO_MME = (
 QUESTION_COLUMNS = ("question", "query")
 ANSWERS = ("answers", "answer", "label", "annotation")
 _ASKED = {"question": QUESTION_COLUMNS, "answers": ANSWERS}
-REFCOCO_SPLITS = ("refcoco_val", "refcoco_testA", "refcoco_testB", "refcoco+_val", "refcoco+_testA", "refcoco+_testB",
-                  "refcocog_val", "refcocog_test")  # fmt: skip
+REFCOCO_SPLITS = ("refcoco_val", "refcoco_testA", "refcoco_testB", "refcoco+_val", "refcoco+_testA",
+                  "refcoco+_testB", "refcocog_val", "refcocog_test")  # fmt: skip
 
 
 def _vqa(title: str, splits: tuple[str, ...], **others: Any) -> Benchmark:

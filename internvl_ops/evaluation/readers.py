@@ -18,8 +18,9 @@ Fields = dict[str, Any]
 PEOPLE = 10  # number of people who answered each question of the VQA sets
 # Texts that pandas reads as "no value". The published scripts read MMBench with it, so such options
 # were never shown.
-PANDAS_NA = frozenset({"#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>",
-                       "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"})  # fmt: skip
+PANDAS_NA = frozenset({"#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND",
+                       "1.#QNAN", "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan",
+                       "null"})  # fmt: skip
 MMBENCH_ROUND = 1_000_000  # added to a question's index for each further order of its options
 
 

@@ -9,9 +9,10 @@ from internvl_ops.evaluation.declarations import Name
 from internvl_ops.evaluation.published import PUBLISHED, decimals
 
 SuiteName = Literal["internvl2", "internvl2-more"]
-_CARD: tuple[Name, ...] = ("docvqa", "chartqa", "infovqa", "textvqa", "ocrbench", "mme", "realworldqa", "ai2d", "mmmu",
-                           "mmbench", "mmbench_cn", "ccbench", "mmvet", "seed", "hallusionbench", "mathvista",
-                           "mvbench", "mmbench_video", "videomme", "refcoco")  # fmt: skip
+_CARD: tuple[Name, ...] = ("docvqa", "chartqa", "infovqa", "textvqa", "ocrbench", "mme",
+                           "realworldqa", "ai2d", "mmmu", "mmbench", "mmbench_cn", "ccbench",
+                           "mmvet", "seed", "hallusionbench", "mathvista", "mvbench",
+                           "mmbench_video", "videomme", "refcoco")  # fmt: skip
 # The benchmarks of the model cards of InternVL2, in their order; and with those that only the
 # documentation has.
 SUITES: dict[SuiteName, tuple[Name, ...]] = {

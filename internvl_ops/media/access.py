@@ -297,8 +297,10 @@ def _normalise_key(uri: str, scheme: Scheme) -> str:
     plain = without_keys(canonical(uri))
     bucket, key = split_uri(plain)
     if not bucket or bucket.count("/") + 1 < scheme.levels:
-        example = f"{scheme.example}{'/'.join(['datasets', 'owner', 'name'] if scheme.levels > 1 else ['bucket'])}/key"
-        what = "repository" if scheme.levels > 1 else "bucket"
+        what, name = "bucket", "bucket"
+        if scheme.levels > 1:
+            what, name = "repository", "datasets/owner/name"
+        example = f"{scheme.example}{name}/key"
         raise UnitError("fetch", "bad_row", f"{safe_uri(uri)} names no {what}. Write {example}")
     slash = "/" if len(plain) > len(f"{scheme.example}{bucket}") else ""
     if any(part in (".", "..") for part in key.split("/")):

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 # Codings of pictures that no decoder here reads.
 _CODINGS = {
-    b"vvc1": "VVC (H.266)", b"avc1": "H.264", b"jpeg": "JPEG", b"j2k1": "JPEG 2000", b"unci": "without compression",
-    b"evc1": "EVC", b"mski": "a mask", b"jxl ": "JPEG XL",
+    b"vvc1": "VVC (H.266)", b"avc1": "H.264", b"jpeg": "JPEG", b"j2k1": "JPEG 2000",
+    b"unci": "without compression", b"evc1": "EVC", b"mski": "a mask", b"jxl ": "JPEG XL",
 }  # fmt: skip
 _READ = frozenset({b"hvc1", b"av01", b"grid", b"iden", b"iovl", b"tmap"})
 _MAX_BOXES = 100_000

@@ -36,26 +36,30 @@ _CONNECT_AND_BIND = 3
 _SIGNALS_AND_SOCKETS = 3
 
 # What a decoder must read besides its libraries: properties of the machine, and the time zone.
-_READABLE = ("/usr", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/fonts", "/etc/localtime", "/sys", "/proc/cpuinfo",
-             "/proc/meminfo", "/proc/self", "/dev/zero", "/dev/urandom")  # fmt: skip
+_READABLE = ("/usr", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/fonts", "/etc/localtime", "/sys",
+             "/proc/cpuinfo", "/proc/meminfo", "/proc/self", "/dev/zero",
+             "/dev/urandom")  # fmt: skip
 _WRITABLE = "/dev/null"  # some libraries open it during their import
 
 _AUDIT_ARCHITECTURE = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 # System calls that fail with EPERM, as (x86_64, aarch64); None if the architecture lacks the call.
 _REFUSED: dict[str, tuple[int | None, int | None]] = {
-    "socket": (41, 198), "connect": (42, 203), "bind": (49, 200), "listen": (50, 201), "accept": (43, 202),
-    "accept4": (288, 242), "fork": (57, None), "vfork": (58, None), "execve": (59, 221), "execveat": (322, 281),
-    "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271), "tkill": (200, 130),
-    "pidfd_open": (434, 434), "pidfd_getfd": (438, 438), "pidfd_send_signal": (424, 424), "kcmp": (312, 272),
-    "mount": (165, 40), "umount2": (166, 39), "unshare": (272, 97), "setns": (308, 268), "pivot_root": (155, 41),
-    "chroot": (161, 51), "bpf": (321, 280), "perf_event_open": (298, 241), "reboot": (169, 142),
-    "kexec_load": (246, 104), "init_module": (175, 105), "finit_module": (313, 273), "delete_module": (176, 106),
+    "socket": (41, 198), "connect": (42, 203), "bind": (49, 200), "listen": (50, 201),
+    "accept": (43, 202), "accept4": (288, 242), "fork": (57, None), "vfork": (58, None),
+    "execve": (59, 221), "execveat": (322, 281), "ptrace": (101, 117),
+    "process_vm_readv": (310, 270), "process_vm_writev": (311, 271), "tkill": (200, 130),
+    "pidfd_open": (434, 434), "pidfd_getfd": (438, 438), "pidfd_send_signal": (424, 424),
+    "kcmp": (312, 272), "mount": (165, 40), "umount2": (166, 39), "unshare": (272, 97),
+    "setns": (308, 268), "pivot_root": (155, 41), "chroot": (161, 51), "bpf": (321, 280),
+    "perf_event_open": (298, 241), "reboot": (169, 142), "kexec_load": (246, 104),
+    "init_module": (175, 105), "finit_module": (313, 273), "delete_module": (176, 106),
     "io_uring_setup": (425, 425), "io_uring_enter": (426, 426), "io_uring_register": (427, 427),
-    "add_key": (248, 217), "request_key": (249, 218), "keyctl": (250, 219), "userfaultfd": (323, 282),
-    "open_by_handle_at": (304, 265), "name_to_handle_at": (303, 264), "setsid": (112, 157), "chmod": (90, None),
-    "fchmodat": (268, 53), "chown": (92, None), "fchownat": (260, 54), "mknod": (133, None), "mknodat": (259, 33),
-    "process_madvise": (440, 440), "move_pages": (279, 239), "migrate_pages": (256, 238), "msgget": (68, 186),
-    "shmget": (29, 194), "semget": (64, 190), "mq_open": (240, 180),
+    "add_key": (248, 217), "request_key": (249, 218), "keyctl": (250, 219),
+    "userfaultfd": (323, 282), "open_by_handle_at": (304, 265), "name_to_handle_at": (303, 264),
+    "setsid": (112, 157), "chmod": (90, None), "fchmodat": (268, 53), "chown": (92, None),
+    "fchownat": (260, 54), "mknod": (133, None), "mknodat": (259, 33),
+    "process_madvise": (440, 440), "move_pages": (279, 239), "migrate_pages": (256, 238),
+    "msgget": (68, 186), "shmget": (29, 194), "semget": (64, 190), "mq_open": (240, 180),
 }  # fmt: skip
 # Calls that programs need which start others. None of them gives back what `confine` takes: a
 # socket may be made for this machine alone, and `bind` and `listen` only seem to succeed;

@@ -284,8 +284,8 @@ class Tiff:
         ]
         missing = max(ends, default=0) - len(self._data)
         if page.compression == 1 and not page.is_tiled and len(page.dataoffsets) == 1:
-            missing = max(missing, page.dataoffsets[0] + page.nbytes * (self._bits() or 8) // (8 * page.dtype.itemsize)
-                          - len(self._data))  # fmt: skip
+            stored = page.nbytes * (self._bits() or 8) // (8 * page.dtype.itemsize)
+            missing = max(missing, page.dataoffsets[0] + stored - len(self._data))
         if missing > 0 and not accept_cut:
             message = (
                 f"TIFF file is truncated: {missing:,} bytes of its pixels are missing; fetch it"

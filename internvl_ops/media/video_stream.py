@@ -17,13 +17,14 @@ from internvl_ops.media.sniff import sniffed, unreadable
 # (hls, dash, concat, image sequences): a video must not make the decoder read other files or
 # addresses.
 CONTAINERS = (
-    "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "mpegts", "mpeg", "flv", "asf", "ogg", "gif", "ivf", "nut",
-    "h264", "hevc", "m4v", "mpegvideo", "rm", "dv", "mxf", "wtv", "apng",
+    "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "mpegts", "mpeg", "flv", "asf", "ogg", "gif",
+    "ivf", "nut", "h264", "hevc", "m4v", "mpegvideo", "rm", "dv", "mxf", "wtv", "apng",
 )  # fmt: skip
 _MAGIC = (
-    (4, b"ftyp", "MP4"), (4, b"moov", "QuickTime"), (4, b"mdat", "QuickTime"), (0, b"\x1a\x45\xdf\xa3", "Matroska"),
-    (8, b"AVI ", "AVI"), (0, b"FLV", "FLV"), (0, b"OggS", "Ogg"), (0, b"\x30\x26\xb2\x75", "ASF"),
-    (0, b"\x00\x00\x01", "MPEG"), (188, b"\x47", "MPEG-TS"),
+    (4, b"ftyp", "MP4"), (4, b"moov", "QuickTime"), (4, b"mdat", "QuickTime"),
+    (0, b"\x1a\x45\xdf\xa3", "Matroska"), (8, b"AVI ", "AVI"), (0, b"FLV", "FLV"),
+    (0, b"OggS", "Ogg"), (0, b"\x30\x26\xb2\x75", "ASF"), (0, b"\x00\x00\x01", "MPEG"),
+    (188, b"\x47", "MPEG-TS"),
 )  # fmt: skip
 
 

@@ -9,10 +9,12 @@ from collections.abc import Sequence
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _SIGNS = str.maketrans(dict.fromkeys(".()[],:;!*#{}", " "))
 _REFUSALS = ("Sorry, I can't help with images of people yet.", "I can't process this file.",
-             "I'm sorry, but without the image provided", "Cannot determine the answer")  # fmt: skip
+             "I'm sorry, but without the image provided",
+             "Cannot determine the answer")  # fmt: skip
 # Video-MME's script removes these before it looks for a letter.
-_LEAD_INS = ("The best answer is", "The correct answer is", "The answer is", "The answer", "The best option is",
-             "The correct option is", "Best answer:", "Best option:", "Answer:", "Option:")  # fmt: skip
+_LEAD_INS = ("The best answer is", "The correct answer is", "The answer is", "The answer",
+             "The best option is", "The correct option is", "Best answer:", "Best option:",
+             "Answer:", "Option:")  # fmt: skip
 
 
 _LETTER_IN_FRONT = re.compile(r"^\s*[A-Z]\.")

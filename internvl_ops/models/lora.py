@@ -16,8 +16,8 @@ from internvl_ops.models.family.registry import REGISTRY
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 # Kinds of adapter, by their key in the config, that vLLM refuses only at the first request.
-UNSUPPORTED_KINDS = ("use_dora", "lora_bias", "alora_invocation_tokens", "layer_replication", "use_bdlora",
-                     "use_qalora", "modules_to_save")  # fmt: skip
+UNSUPPORTED_KINDS = ("use_dora", "lora_bias", "alora_invocation_tokens", "layer_replication",
+                     "use_bdlora", "use_qalora", "modules_to_save")  # fmt: skip
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # the maximum ranks that vLLM offers
 
 # Modules whose input is as wide as the language model.

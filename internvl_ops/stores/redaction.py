@@ -16,8 +16,14 @@ _URI = re.compile(
     r"[A-Za-z][A-Za-z0-9+.-]{0,30}://(?:[^\s/@]*@)?[^\s'\"<>|\\?#]+(?:[?#][^\s'\"<>]*)?"
 )
 # Parameters that sign a request or identify the client, by their whole name or a part of it.
-_SECRET_WHOLE = r"sig|sign|key|policy|auth|pass|pwd|jwt|hmac|hdnts|hdnea|Key-Pair-Id|AWSAccessKeyId|OSSAccessKeyId"
-_SECRET_PART = r"signature|credential|token|secret|password|passwd|api[-_]?key|access[-_]?(?:key|id)|authorization"
+_SECRET_WHOLE = (
+    r"sig|sign|key|policy|auth|pass|pwd|jwt|hmac|hdnts|hdnea"
+    r"|Key-Pair-Id|AWSAccessKeyId|OSSAccessKeyId"
+)
+_SECRET_PART = (
+    r"signature|credential|token|secret|password|passwd|api[-_]?key|access[-_]?(?:key|id)"
+    r"|authorization"
+)
 _SECRET_NAME = rf"(?:{_SECRET_WHOLE}|[\w.%-]{{0,100}}(?:{_SECRET_PART})[\w.%-]{{0,100}})"
 _SIGNED = re.compile(rf"([?&#;]{_SECRET_NAME}=)[^&#;\s'\"<>]*", re.IGNORECASE)
 # user:password@ of an address without scheme; a password may contain any character, a user no
@@ -29,7 +35,8 @@ _BEFORE_AT = re.compile(r"(?<![^\s/@'\"])[^\s/@'\"]++@(?=[\w\[])")
 _USER_BEFORE_AT = re.compile(r"(?<![\w.~%+-])[\w.~%+-]++:(?=[^@])")
 _HEADER = re.compile(
     r"((?:authorization|x-api-key|x-auth-token|cookie)['\"]?\s*[:=]\s*['\"]?)(?!…)"
-    r"(?:AWS4-HMAC-SHA256\s[^\r\n'\"]+|(?:Bearer|Basic|Digest|Token)\s+[^\s'\"]+|[^\s'\";]+(?:;\s*[^\s'\"=]+=[^\s'\"]*)*)",
+    r"(?:AWS4-HMAC-SHA256\s[^\r\n'\"]+|(?:Bearer|Basic|Digest|Token)\s+[^\s'\"]+"
+    r"|[^\s'\";]+(?:;\s*[^\s'\"=]+=[^\s'\"]*)*)",
     re.IGNORECASE,
 )
 _AZURE = re.compile(r"[a-z0-9$-]+@[a-z0-9]+(?:\.[a-z0-9-]+)+")

@@ -9,13 +9,15 @@ from bisect import bisect_right
 REF = re.compile(r"<ref>((?:(?!<ref>|<box>|<quad>).)*?)</ref>|<ref>(.*?)(?=<|\[\[|\Z)", re.DOTALL)
 OBJECT_REACH = 2000  # characters; a JSON object with a box is smaller
 LABEL_KEY = re.compile(
-    r"""["'](?:label|text|text_content|name|category|class|object|description|phrase|标签|名称|类别|文字|文本)["']\s*:\s*"""
+    r"""["'](?:label|text|text_content|name|category|class|object|description|phrase"""
+    r"""|标签|名称|类别|文字|文本)["']\s*:\s*"""
     r"""(?:"((?:[^"\\]|\\.)*+)"|'((?:[^'\\]|\\.)*+)')"""
 )
 LAST_KEY = re.compile(r"""["']([^"'{}\[\]]+)["']\s*:[\s\[(]*\Z""")
 BOX_KEY = re.compile(
     r"b?box(?:es)?(?:_?2d)?|bounding_?box(?:es)?|coord\w*|positions?|locations?|rect|坐标\w*|位置|边界框"
-    r"|[xy]_?(?:1|2|min|max)?|left|top|right|bottom|w(?:idth)?|h(?:eight)?|(?:top|upper|bottom|lower)_?(?:left|right)|points?|corners?|start|end",
+    r"|[xy]_?(?:1|2|min|max)?|left|top|right|bottom|w(?:idth)?|h(?:eight)?"
+    r"|(?:top|upper|bottom|lower)_?(?:left|right)|points?|corners?|start|end",
     re.IGNORECASE,
 )
 MARKUP = re.compile(
@@ -27,14 +29,15 @@ NOT_A_LABEL = re.compile(
 )
 # Text that joins two boxes is not a label, neither alone nor in front of the next label.
 JOIN = re.compile(
-    r"(?:(?:and|or|also|then|plus|as well as|along with|together with|followed by|und|et|и|と|および"
-    r"|及び|그리고|및)(?!\w)"
+    r"(?:(?:and|or|also|then|plus|as well as|along with|together with|followed by"
+    r"|und|et|и|と|および|及び|그리고|및)(?!\w)"
     r"|[&+]|以及|还有|或者|(?:和(?![服尚平谐牌室弦解])|与(?!会)|及(?!格)|跟(?!踪)|或|并且?)\s*)\s*",
     re.IGNORECASE,
 )
 JOINING = re.compile(
-    r"(?:(?:and|or|also|then|plus|as|well|along|together|with|followed|by|to|from|between|another|one|the|other|at|in|is"
-    r"|are|located|respectively|und|et|и|と|および|及び|그리고|및|以及|还有|另一个|或者|和|与|及|跟|或|并|且|到|至|在|位于|从)(?![A-Za-z])"
+    r"(?:(?:and|or|also|then|plus|as|well|along|together|with|followed|by|to|from|between"
+    r"|another|one|the|other|at|in|is|are|located|respectively|und|et|и|と|および|及び|그리고|및"
+    r"|以及|还有|另一个|或者|和|与|及|跟|或|并|且|到|至|在|位于|从)(?![A-Za-z])"
     r"|[\s&+,;.*~→>–—、-])++",
     re.IGNORECASE,
 )

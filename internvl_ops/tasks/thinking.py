@@ -19,14 +19,15 @@ from internvl_ops.tasks.outcomes import Decode, ParseAnswer, Text
 SYSTEM_MESSAGE = """\
 You are an AI assistant that rigorously follows this response protocol:
 
-1. First, conduct a detailed analysis of the question. Consider different angles, potential solutions, and reason \
-through the problem step-by-step. Enclose this entire thinking process within <think> and </think> tags.
+1. First, conduct a detailed analysis of the question. Consider different angles, potential \
+solutions, and reason through the problem step-by-step. Enclose this entire thinking process \
+within <think> and </think> tags.
 
-2. After the thinking section, provide a clear, concise, and direct answer to the user's question. Separate the answer \
-from the think section with a newline.
+2. After the thinking section, provide a clear, concise, and direct answer to the user's question. \
+Separate the answer from the think section with a newline.
 
-Ensure that the thinking process is thorough but remains focused on the query. The final answer should be standalone \
-and not reference the thinking section."""
+Ensure that the thinking process is thorough but remains focused on the query. The final answer \
+should be standalone and not reference the thinking section."""
 MAX_NEW_TOKENS = 8192  # by default, for thought and answer together
 THOUGHT = "thought"
 

@@ -69,10 +69,10 @@ def compare(options: Any, plan: SourcePlan) -> str:
 
 def figures_in_words(figures: dict[str, Any]) -> str:
     """The figures for a terminal."""
+    counted = {"without_truth": "without a truth", "failed": "failed"}
     others = "".join(
-        f", {figures[name]:,} {what}" for name, what in (("without_truth", "without a truth"), ("failed", "failed"))
-        if figures[name]
-    )  # fmt: skip
+        f", {figures[name]:,} {what}" for name, what in counted.items() if figures[name]
+    )
     lines = [f"{figures['rows']:,} units with a truth{others}."]
     if not figures["rows"]:
         return lines[0]

@@ -46,7 +46,8 @@ class PreviewOptions(AnnotateOptions, InferenceOptions):
     engine: Literal["vllm", "transformers"] = Field("vllm", description="Run the model with vLLM, "
         "or with plain transformers, which is slow.")  # fmt: skip
     engine_args: dict[str, Any] = Field({}, description="Engine arguments as JSON. For vllm: its "
-        'own, such as \'{"quantization": "awq"}\'. For transformers: those of from_pretrained.')  # fmt: skip
+        'own, such as \'{"quantization": "awq"}\'. For transformers: those of '
+        'from_pretrained.')  # fmt: skip
     gpus_per_engine: Annotated[int, Field(ge=1)] | None = Field(
         None, description="GPUs for the engine (tensor parallel size). Default: 1.")  # fmt: skip
     special_tokens: Literal["text", "recognised"] = Field("text", description="How to read special "

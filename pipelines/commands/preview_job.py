@@ -14,8 +14,8 @@ from pipelines.options.tasks import TASKS
 
 # What is of the preview alone, or is not written into files.
 _NEVER = frozenset({"output", "pdf_password", "http_header"})
-_OF_FILES = frozenset({"input", "input_format", "id_column", "image_column", "video_column", "document_column",
-                       "media_root", "allow"})  # fmt: skip
+_OF_FILES = frozenset({"input", "input_format", "id_column", "image_column", "video_column",
+                       "document_column", "media_root", "allow"})  # fmt: skip
 
 
 def job_yaml(attempt: Try, *, of_files: bool) -> str:

@@ -35,38 +35,43 @@ class TriesOptions(AnnotateOptions, InferenceOptions, InputOptions):
     }
 
     inputs: tuple[str, ...] = Field((), description="Images, PDFs or videos: local paths or URIs.")
-    input: str | None = Field(None, description="Instead of files: a manifest, "  # type: ignore[assignment]
-        "directory, glob or output, of which --sample draws rows.")  # fmt: skip
+    input: str | None = Field(  # type: ignore[assignment]
+        None, description="Instead of files: a manifest, directory, glob or output, of which "
+        "--sample draws rows.")  # fmt: skip
     sample: Annotated[int, Field(ge=1, le=MOST_ROWS)] = Field(
-        12, description="Number of rows to draw at random from --input, from at most 16 of its files. Of a document "
-        "or video in parts, one part is drawn.")  # fmt: skip
+        12, description="Number of rows to draw at random from --input, from at most 16 of its "
+        "files. Of a document or video in parts, one part is drawn.")  # fmt: skip
     sample_seed: Seed = Field(0, description="Seed of the draw: the same seed draws the same rows.")
     task: str = Field(
         "caption",
         description=f"Task to run: {', '.join(TASKS)}, or module:object for a task of your own.",
     )
-    model: tuple[str, ...] = Field(min_length=1, description="InternVL checkpoint: a local "  # type: ignore[assignment]
-        "directory or a Hugging Face name; with --engine openai, the server's name for it. Repeat to compare models, "
-        "which run one after another.")  # fmt: skip
-    lora: tuple[str, ...] = Field((), description="Apply a LoRA adapter to the model: PATH or "  # type: ignore[assignment]
-        "NAME=PATH. Repeat to compare adapters; '' is the model without one.")  # fmt: skip
-    prompt: tuple[str, ...] = Field((), description="Prompt for every unit. Repeat to compare "  # type: ignore[assignment]
-        "prompts; '' is the task's own. Default: the task's own.")  # fmt: skip
+    model: tuple[str, ...] = Field(  # type: ignore[assignment]
+        min_length=1, description="InternVL checkpoint: a local directory or a Hugging Face name; "
+        "with --engine openai, the server's name for it. Repeat to compare models, which run one "
+        "after another.")  # fmt: skip
+    lora: tuple[str, ...] = Field(  # type: ignore[assignment]
+        (), description="Apply a LoRA adapter to the model: PATH or NAME=PATH. Repeat to compare "
+        "adapters; '' is the model without one.")  # fmt: skip
+    prompt: tuple[str, ...] = Field(  # type: ignore[assignment]
+        (), description="Prompt for every unit. Repeat to compare prompts; '' is the task's own. "
+        "Default: the task's own.")  # fmt: skip
     gpus_per_engine: Annotated[int, Field(ge=1)] | None = Field(
         None, description="GPUs for the engine (tensor parallel size). Default: 1.")  # fmt: skip
     max_tiles: int = Field(0, ge=0, le=40, description="Maximum number of tiles per image, not "
         "counting the thumbnail; 0: as in the task's job.")  # fmt: skip
-    interactive: bool = Field(False, description="Keep the engine running: type a prompt, see its answers, and the "
-        "next. :help lists what else can be typed.")  # fmt: skip
-    page: str | None = Field(None, description="Also write the answers side by side, with their pictures, as a page: "
-        "a local HTML file.")  # fmt: skip
-    choose: Annotated[int, Field(ge=1)] | None = Field(None, description="Write the settings of this model and prompt, "
-        "by the number that it is shown under, to --job. On a terminal, a comparison asks at its end.")  # fmt: skip
+    interactive: bool = Field(False, description="Keep the engine running: type a prompt, see its "
+        "answers, and the next. :help lists what else can be typed.")  # fmt: skip
+    page: str | None = Field(None, description="Also write the answers side by side, with their "
+        "pictures, as a page: a local HTML file.")  # fmt: skip
+    choose: Annotated[int, Field(ge=1)] | None = Field(None, description="Write the settings of "
+        "this model and prompt, by the number that it is shown under, to --job. On a terminal, a "
+        "comparison asks at its end.")  # fmt: skip
     job: str = Field(
         "job.yaml", description="File for the chosen settings, as a job's --config takes it."
     )
-    drawings: str = Field(".", description="Folder for pictures with the detected boxes drawn in, where one model "
-        "and one prompt are shown.")  # fmt: skip
+    drawings: str = Field(".", description="Folder for pictures with the detected boxes drawn in, "
+        "where one model and one prompt are shown.")  # fmt: skip
 
     @property
     def compared(self) -> bool:
@@ -82,8 +87,8 @@ class TriesOptions(AnnotateOptions, InferenceOptions, InputOptions):
 
 
 # Options of the command that are no option of a job, or are another there.
-_OWN = frozenset({"inputs", "input", "sample", "sample_seed", "task", "model", "lora", "prompt", "interactive", "page",
-                  "choose", "job", "drawings"})  # fmt: skip
+_OWN = frozenset({"inputs", "input", "sample", "sample_seed", "task", "model", "lora", "prompt",
+                  "interactive", "page", "choose", "job", "drawings"})  # fmt: skip
 
 
 def run(options: TriesOptions, mode: Mode) -> int:

@@ -38,14 +38,15 @@ class ViewOptions(BaseModel):
         0, description="Port on 127.0.0.1. Default: a free one."
     )
     browser: bool = Field(True, description="Open the page in a browser.")
-    reviewer: str | None = Field(None, description="Name that marks are written under. Default: that of the user of "
-        "this machine.")  # fmt: skip
-    media: bool = Field(True, description="Read the pictures. An output names its media and what its runs could read: "
-        "give --no-media for an output whose maker you do not trust.")  # fmt: skip
-    media_root: str | None = Field(None, description="What relative media paths are relative to, if not to what they "
-        "were in the run.")  # fmt: skip
-    allow: tuple[str, ...] = Field((), description="URI prefix of media that may be read, besides what the runs could "
-        "read. Repeat for more.")  # fmt: skip
+    reviewer: str | None = Field(None, description="Name that marks are written under. Default: "
+        "that of the user of this machine.")  # fmt: skip
+    media: bool = Field(True, description="Read the pictures. An output names its media and what "
+        "its runs could read: give --no-media for an output whose maker you do not "
+        "trust.")  # fmt: skip
+    media_root: str | None = Field(None, description="What relative media paths are relative to, "
+        "if not to what they were in the run.")  # fmt: skip
+    allow: tuple[str, ...] = Field((), description="URI prefix of media that may be read, besides "
+        "what the runs could read. Repeat for more.")  # fmt: skip
     s3_anonymous: bool = Field(
         False, description="Read media from S3 without credentials, as public buckets allow."
     )

@@ -29,8 +29,8 @@ PART_BYTES = 256 << 10  # of results whose images make a part; about a thousand 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 _ROWS_AT_ONCE = 64  # whose images are in memory, and make a row group
 _GROUP_BYTES = 256 << 20
-_CATEGORIES = {"caption": "image-to-text", "ocr": "image-to-text", "ask": "visual-question-answering",
-               "ground": "object-detection"}  # fmt: skip
+_CATEGORIES = {"caption": "image-to-text", "ocr": "image-to-text",
+               "ask": "visual-question-answering", "ground": "object-detection"}  # fmt: skip
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"),
           (10_000_000, "1M<n<10M"))  # fmt: skip
 

@@ -68,7 +68,8 @@ class Markdown(RecordForm):
             for split in sorted(counts.out):
                 parts = Parts(target, [name for one in staged for name in one.files.get(split, ())])
                 for entry, text in self._documents(parts):
-                    place = f"{split if self.splitter.asked else FOLDER}/{markdown_name(entry['id'])}.md"
+                    inside = split if self.splitter.asked else FOLDER
+                    place = f"{inside}/{markdown_name(entry['id'])}.md"
                     target.write(f"{folder}/{place}", text.encode())
                     outcome.moves.append((f"{folder}/{place}", place))
                     index.write(

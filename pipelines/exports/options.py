@@ -20,27 +20,31 @@ class ExportInputOptions(BaseModel):
     """Input"""
 
     input: str = Field(description="The --output of a job: the folder that holds results/.")
-    where: str | None = Field(None, description="Condition in SQL (DuckDB) on the columns of results, such as "
-        "\"finish_reason = 'stop' AND len(caption) > 20\". Rows for which it is not true are left out.")  # fmt: skip
-    verdicts: str | None = Field(None, description="Output of `internvl-batch filter` over this input: "
-        "leave out the units that it drops or wants reviewed.")  # fmt: skip
-    take: tuple[Literal["keep", "review", "drop"], ...] = Field(("keep",), description="Verdict whose units are "
-        "exported, with --verdicts. Repeat for more.")  # fmt: skip
-    reviews: bool = Field(False, description="Heed the marks in reviews/ of the input: leave out units marked bad, "
-        "take those marked good whatever their verdict, and export edited texts.")  # fmt: skip
-    columns: str | None = Field(None, description="Columns of results to keep, separated by commas; id is always kept. "
-        "Default: all in a table; in conversations those of the form alone.")  # fmt: skip
+    where: str | None = Field(None, description="Condition in SQL (DuckDB) on the columns of "
+        "results, such as \"finish_reason = 'stop' AND len(caption) > 20\". Rows for which it is "
+        "not true are left out.")  # fmt: skip
+    verdicts: str | None = Field(None, description="Output of `internvl-batch filter` over this "
+        "input: leave out the units that it drops or wants reviewed.")  # fmt: skip
+    take: tuple[Literal["keep", "review", "drop"], ...] = Field(("keep",), description="Verdict "
+        "whose units are exported, with --verdicts. Repeat for more.")  # fmt: skip
+    reviews: bool = Field(False, description="Heed the marks in reviews/ of the input: leave out "
+        "units marked bad, take those marked good whatever their verdict, and export edited "
+        "texts.")  # fmt: skip
+    columns: str | None = Field(None, description="Columns of results to keep, separated by "
+        "commas; id is always kept. Default: all in a table; in conversations those of the form "
+        "alone.")  # fmt: skip
     media_column: str | None = Field(
         None, description="Column with the media. Default: the one that the runs read."
     )
-    media_root: str | None = Field(None, description="What relative media paths are relative to. Default: the folder "
-        "of the input that the runs read.")  # fmt: skip
-    while_running: bool = Field(False, description="Export what is there although a run is still writing; without it "
-        "such an output is refused.")  # fmt: skip
-    allow: tuple[str, ...] = Field((), description="URI prefix that media may be read from besides the folder or "
-        "bucket of the input and public http(s) addresses. Repeat for more.")  # fmt: skip
-    http_header: tuple[str, ...] = Field((), description="Header of http(s) fetches as NAME=VALUE, as for the jobs. "
-        "Never shown. Repeat for more.")  # fmt: skip
+    media_root: str | None = Field(None, description="What relative media paths are relative to. "
+        "Default: the folder of the input that the runs read.")  # fmt: skip
+    while_running: bool = Field(False, description="Export what is there although a run is still "
+        "writing; without it such an output is refused.")  # fmt: skip
+    allow: tuple[str, ...] = Field((), description="URI prefix that media may be read from besides "
+        "the folder or bucket of the input and public http(s) addresses. Repeat for "
+        "more.")  # fmt: skip
+    http_header: tuple[str, ...] = Field((), description="Header of http(s) fetches as NAME=VALUE, "
+        "as for the jobs. Never shown. Repeat for more.")  # fmt: skip
     s3_anonymous: bool = Field(
         False, description="Read media from S3 without credentials, as public buckets allow."
     )
@@ -55,23 +59,27 @@ class ExportInputOptions(BaseModel):
 class ExportOutputOptions(BaseModel):
     """Output"""
 
-    output: str = Field(description="Where the export goes: a local path or s3:// URI; an empty folder, or an earlier "
-        "export.")  # fmt: skip
+    output: str = Field(description="Where the export goes: a local path or s3:// URI; an empty "
+        "folder, or an earlier export.")  # fmt: skip
     to: FormName = Field(description="Form of the export; docs/exports.md says what each writes.")
-    split: str | None = Field(None, description="Splits and their shares, such as train=0.9,val=0.1. A row's split "
-        "follows from its id, and stays the same as the output grows; the rest of 1 is left out.")  # fmt: skip
+    split: str | None = Field(None, description="Splits and their shares, such as "
+        "train=0.9,val=0.1. A row's split follows from its id, and stays the same as the output "
+        "grows; the rest of 1 is left out.")  # fmt: skip
     split_column: str | None = Field(
         None, description="Column with the name of a row's split, instead of --split."
     )
     name: str | None = Field(None, description="Name of the dataset. Default: that of the folder.")
-    media: Literal["auto", "copy", "reference"] = Field("auto", description="Whether the export holds the images, "
-        "fetched again, or their addresses. auto: copy for hf, reference for sft, llava and sharegpt.")  # fmt: skip
-    shard_mb: Annotated[int, Field(ge=1)] = Field(1024, description="Size at which a shard of webdataset is full, in "
-        "MiB.")  # fmt: skip
-    push_to_hub: str | None = Field(None, description="With --to hf: dataset on the Hugging Face Hub, OWNER/NAME, that "
-        "the export is pushed to as well. Uses the token of HF_TOKEN or of `hf auth login`.")  # fmt: skip
-    catalog: str | None = Field(None, description="With --to iceberg: a catalog of pyiceberg's configuration and the "
-        "table in it, NAME:NAMESPACE.TABLE. Default: no catalog.")  # fmt: skip
+    media: Literal["auto", "copy", "reference"] = Field("auto", description="Whether the export "
+        "holds the images, fetched again, or their addresses. auto: copy for hf, reference for "
+        "sft, llava and sharegpt.")  # fmt: skip
+    shard_mb: Annotated[int, Field(ge=1)] = Field(1024, description="Size at which a shard of "
+        "webdataset is full, in MiB.")  # fmt: skip
+    push_to_hub: str | None = Field(None, description="With --to hf: dataset on the Hugging Face "
+        "Hub, OWNER/NAME, that the export is pushed to as well. Uses the token of HF_TOKEN or of "
+        "`hf auth login`.")  # fmt: skip
+    catalog: str | None = Field(None, description="With --to iceberg: a catalog of pyiceberg's "
+        "configuration and the table in it, NAME:NAMESPACE.TABLE. Default: no "
+        "catalog.")  # fmt: skip
     private: bool = Field(False, description="Make that dataset a private one, if it is new.")
     overwrite: bool = Field(
         False, description="Replace an earlier export that has another form or other options."
@@ -110,8 +118,9 @@ class ExportOutputOptions(BaseModel):
 class ExportRunOptions(BaseModel):
     """Running"""
 
-    ray_address: str | None = Field(None, description="Ray cluster whose nodes fetch media. Default: RAY_ADDRESS, "
-        "which `ray job submit` sets; without it this process does all.")  # fmt: skip
+    ray_address: str | None = Field(None, description="Ray cluster whose nodes fetch media. "
+        "Default: RAY_ADDRESS, which `ray job submit` sets; without it this process does "
+        "all.")  # fmt: skip
     log_json: bool = Field(
         False, description="Write the log on standard error as JSON, one object a line."
     )

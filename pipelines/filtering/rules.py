@@ -20,8 +20,9 @@ REFUSALS = (
     r"^\W*(i['’]?m |i am )?(so |very )?(sorry|afraid|unable to)\b",
     r"\bi ((can(no|['’])?t|can ?not|could( not|n['’]t)|(am|was) unable to|(am|was) not able"
     r" to|won['’]t( be able to)?) "
-    r"(help|assist|provide|process|see|view|access|read|identify|analy[sz]e|describe|determine|comply|fulfil|transcribe"
-    r"|extract|make out|recogni[sz]e|answer)|(must|have to|need to|will have to) (decline|refuse)"
+    r"(help|assist|provide|process|see|view|access|read|identify|analy[sz]e|describe|determine"
+    r"|comply|fulfil|transcribe|extract|make out|recogni[sz]e|answer)"
+    r"|(must|have to|need to|will have to) (decline|refuse)"
     r"|would rather not|am not comfortable)",
     r"\bi['’](d rather not|m (unable to|not (able to|comfortable)))",
     r"^\W*(unfortunately|regrettably)\b.*\b(i|me|my)\b",
@@ -55,8 +56,8 @@ class Rule(BaseModel):
     verdict: Verdict = Field(
         "review", description="What becomes of a unit for which the rule holds."
     )
-    if_missing: Literal["error", "skip"] = Field("error", description="When the output lacks a column of the rule: "
-        "end with an error, or leave the rule out with a note.")  # fmt: skip
+    if_missing: Literal["error", "skip"] = Field("error", description="When the output lacks a "
+        "column of the rule: end with an error, or leave the rule out with a note.")  # fmt: skip
 
     @property
     def title(self) -> str:
@@ -346,7 +347,8 @@ def parse_rule(entry: dict[str, Any]) -> Rule:
         ValueError: With what is wrong; pydantic's ``ValidationError`` is one.
     """
     if ("where" in entry) == ("rule" in entry):
-        raise ValueError("needs either `where` with an SQL condition, or `rule` with a built-in one: "
+        raise ValueError("needs either `where` with an SQL condition, or `rule` with a built-in "
+            "one: "
                          + ", ".join(BUILT_IN))  # fmt: skip
     if "where" in entry:
         return Where.model_validate(entry)

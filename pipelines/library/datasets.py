@@ -281,7 +281,8 @@ def _taken(rows: pa.Table, plan: SourcePlan, names: Mapping[str, str]) -> pa.Tab
     elif _holds_bytes(plan):
         rows = rows.drop_columns([plan.media_column])
     rows = rows.rename_columns([names[name] for name in rows.column_names])
-    errors = [c.error_value(UnitError("read", "bad_row", problems[row])) if row in problems else None
+    errors = [c.error_value(UnitError("read", "bad_row",
+                                      problems[row])) if row in problems else None
               for row in range(size)]  # fmt: skip
     return _with_ours(rows, ids, media, errors)
 

@@ -63,7 +63,8 @@ class Answer:
                 f"<small>{self.prompt_tokens} + {self.completion_tokens} tokens, "
                 f"{html.escape(self.finish_reason)}</small>"
             ]
-        return f"<figure><figcaption>{html.escape(self.name)}</figcaption>{self._image()}{''.join(rows)}</figure>"
+        caption = f"<figcaption>{html.escape(self.name)}</figcaption>"
+        return f"<figure>{caption}{self._image()}{''.join(rows)}</figure>"
 
     def _image(self) -> str:
         if self.picture is None:

@@ -34,7 +34,8 @@ class EvaluateOptions(BaseModel):
     beside: str | None = Field(None, description="Published checkpoint whose figures a suite is "
         "compared with. Default: the one that --model names.")  # fmt: skip
     split: str | None = Field(None, description="Split of the benchmark. In a directory, only "
-        "files with this in their names are read. Default: the one in the file's name.")  # fmt: skip
+        "files with this in their names are read. Default: the one in the file's "
+        "name.")  # fmt: skip
     annotations: str | None = Field(None, description="JSON file with the answers by question id, "
         "as published for TextVQA, VizWiz and DocVQA, for an input without answers.")  # fmt: skip
 
@@ -53,7 +54,8 @@ class EvaluateOptions(BaseModel):
         "InternVL2. text: look for an option's text in it, as VLMEvalKit has done since. wrong: "
         "count it as wrong. Default: the release's rule.")  # fmt: skip
     enlarge: int = Field(1, ge=1, le=4, description="Make the first image of a row so many times "
-        "as wide and as high before it is tiled. Default: the benchmark's, which is 2 for mmmu.")  # fmt: skip
+        "as wide and as high before it is tiled. Default: the benchmark's, which is 2 for "
+        "mmmu.")  # fmt: skip
     tile_share: Literal["training", "evaluation"] = Field("training", description="How several "
         "images of a row share --max-tiles. training: it is divided among them. evaluation: each "
         "has as many, up to 64 together, as in VLMEvalKit. Default: the benchmark's.")  # fmt: skip

@@ -20,8 +20,9 @@ from pipelines.flags import flag
 from pipelines.options.yaml_nodes import check_nodes, json_value, pairs_of
 
 # Options whose values are paths or addresses; `~` and `${VAR}` are replaced in them.
-PATH_OPTIONS = frozenset({"input", "inputs", "output", "model", "media_root", "allow", "base_url", "lora",
-                          "json_schema", "annotations", "subtitles", "drawings", "ray_address"})  # fmt: skip
+PATH_OPTIONS = frozenset({"input", "inputs", "output", "model", "media_root", "allow", "base_url",
+                          "lora", "json_schema", "annotations", "subtitles", "drawings",
+                          "ray_address"})  # fmt: skip
 _VARIABLE = re.compile(r"\$(?:\$|\{([^}]*)\}|([A-Za-z_]\w*))")
 _HOME = re.compile(r"^([\w.-]+=)?(~[^/\s]*)(?=/|$)")  # --lora also takes NAME=PATH
 

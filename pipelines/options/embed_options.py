@@ -30,25 +30,29 @@ from pipelines.sources.options import PROMPT_COLUMNS
 class EmbedOptions(BaseModel):
     """Vectors"""
 
-    pooling: Pooling | None = Field(None, description="How to make one vector of a picture's tokens. class: the class "
-        "token. mean: the mean of all others. projected, of chat checkpoints: the mean of the tokens that the language "
-        "model gets. c and g, of InternVL-14B-224px: as InternVL-C and InternVL-G. Default: projected for chat "
+    pooling: Pooling | None = Field(None, description="How to make one vector of a picture's "
+        "tokens. class: the class token. mean: the mean of all others. projected, of chat "
+        "checkpoints: the mean of the tokens that the language model gets. c and g, of "
+        "InternVL-14B-224px: as InternVL-C and InternVL-G. Default: projected for chat "
         "checkpoints, c for InternVL-14B-224px, else class.")  # fmt: skip
-    fit: Fit | None = Field(None, description="How to make a picture square. stretch: distort it. crop: take the "
-        "middle. pad: fill up with the mean colour. Default: as the checkpoint's model card does it. Pages are drawn "
-        "to fill the square unless there is a --dpi.")  # fmt: skip
-    normalise: bool = Field(True, description="Give every vector the length one, so that the product of two is their "
-        "cosine.")  # fmt: skip
-    vector_type: VectorType = Field("float32", description="Type of a vector's numbers. float16 takes half the space "
-        "and keeps three digits.")  # fmt: skip
-    text_column: str | None = Field(None, description="Embed the text in this column, instead of pictures, with the "
-        "text encoder of InternVL-14B-224px.")  # fmt: skip
-    labels: tuple[str, ...] = Field((), description="Also say which of these labels fits a picture best, with the "
-        "probability of each, by InternVL-14B-224px without training (zero-shot). Repeat for more.")  # fmt: skip
-    taxonomy: str | None = Field(None, description="YAML or JSON file with the labels, as of the command classify. A "
-        "text below a label stands for it in --template.")  # fmt: skip
-    template: tuple[str, ...] = Field(("a photo of a {}.",), description="Text that says a label, with {} in its "
-        "place. Repeat for more; a label's vector is the mean of all. Default: a photo of a {}.")  # fmt: skip
+    fit: Fit | None = Field(None, description="How to make a picture square. stretch: distort it. "
+        "crop: take the middle. pad: fill up with the mean colour. Default: as the checkpoint's "
+        "model card does it. Pages are drawn to fill the square unless there is a "
+        "--dpi.")  # fmt: skip
+    normalise: bool = Field(True, description="Give every vector the length one, so that the "
+        "product of two is their cosine.")  # fmt: skip
+    vector_type: VectorType = Field("float32", description="Type of a vector's numbers. float16 "
+        "takes half the space and keeps three digits.")  # fmt: skip
+    text_column: str | None = Field(None, description="Embed the text in this column, instead of "
+        "pictures, with the text encoder of InternVL-14B-224px.")  # fmt: skip
+    labels: tuple[str, ...] = Field((), description="Also say which of these labels fits a picture "
+        "best, with the probability of each, by InternVL-14B-224px without training (zero-shot). "
+        "Repeat for more.")  # fmt: skip
+    taxonomy: str | None = Field(None, description="YAML or JSON file with the labels, as of the "
+        "command classify. A text below a label stands for it in --template.")  # fmt: skip
+    template: tuple[str, ...] = Field(("a photo of a {}.",), description="Text that says a label, "
+        "with {} in its place. Repeat for more; a label's vector is the mean of all. Default: a "
+        "photo of a {}.")  # fmt: skip
     truth_column: str | None = Field(
         None, description="Column with the true label, for the figures at the end."
     )
@@ -60,14 +64,15 @@ class EmbedOptions(BaseModel):
 class EmbedJobOptions(EmbedOptions, JobOptions):
     """Vectors are not generated, so the options of prompts and answers do not apply."""
 
-    model: str = Field(description="Checkpoint that gives the vectors: an InternViT, a chat checkpoint of the family, "
-        "or OpenGVLab/InternVL-14B-224px; a local directory, a directory in a store, or a Hugging Face "
-        "name.")  # fmt: skip
+    model: str = Field(description="Checkpoint that gives the vectors: an InternViT, a chat "
+        "checkpoint of the family, or OpenGVLab/InternVL-14B-224px; a local directory, a directory "
+        "in a store, or a Hugging Face name.")  # fmt: skip
     engine: Literal["torch"] = Field("torch", description="Run the model in plain torch.")  # type: ignore[assignment]
-    engine_args: dict[str, Any] = Field({}, description='Engine arguments as JSON: dtype, such as "float32", and '
+    engine_args: dict[str, Any] = Field({}, description='Engine arguments as JSON: dtype, such as '
+        '"float32", and '
         "batch, the pictures or texts in one pass of the model.")  # fmt: skip
-    engine_timeout: PositiveSeconds = Field(600, description="Restart an engine that has requests but gave no vector "
-        "for this many seconds.")  # fmt: skip
+    engine_timeout: PositiveSeconds = Field(600, description="Restart an engine that has requests "
+        "but gave no vector for this many seconds.")  # fmt: skip
     max_tiles: int = tiles(1)
 
     left_out: ClassVar[dict[str, str]] = {

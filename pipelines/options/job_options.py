@@ -78,15 +78,17 @@ class InputOptions(BaseModel):
     input_format: InputFormat = Field(
         "auto", description="Format of the input; auto detects it from suffix or log."
     )
-    columns: str | None = Field(None, description="Columns of the input to keep, separated by commas, besides the id, "
-        "the media and those that decide what is asked. Default: all. In a CSV or TSV without a header line: the "
-        "names of its columns.")  # fmt: skip
-    where: str | None = Field(None, description="Read only the rows for which this is true: a condition in SQL "
-        "(DuckDB) on the columns of the input, such as \"lang = 'en' AND year >= 1900\".")  # fmt: skip
+    columns: str | None = Field(None, description="Columns of the input to keep, separated by "
+        "commas, besides the id, the media and those that decide what is asked. Default: all. In a "
+        "CSV or TSV without a header line: the names of its columns.")  # fmt: skip
+    where: str | None = Field(None, description="Read only the rows for which this is true: a "
+        "condition in SQL (DuckDB) on the columns of the input, such as \"lang = 'en' AND year >= "
+        "1900\".")  # fmt: skip
     id_column: str | None = Field(None, description="Column with each row's id. Default: the "
-        "column id or, if there is none, a stable id made from the URI and the prompt fields.")  # fmt: skip
-    image_column: str | None = Field(None, description="Column with the image: a URI, a list of URIs, or a Hugging "
-        "Face image struct. Default: image or images.")  # fmt: skip
+        "column id or, if there is none, a stable id made from the URI and the prompt "
+        "fields.")  # fmt: skip
+    image_column: str | None = Field(None, description="Column with the image: a URI, a list of "
+        "URIs, or a Hugging Face image struct. Default: image or images.")  # fmt: skip
     video_column: str | None = Field(None, description="Column with the video URI. Default: video.")
     document_column: str | None = Field(
         None,
@@ -107,9 +109,10 @@ class InputOptions(BaseModel):
         "as Authorization, is sent only to addresses under --allow, and not to other hosts that "
         "these redirect to. Values are never shown. Repeat for more.")  # fmt: skip
     s3_anonymous: bool = Field(False, description="Read the input and its media from S3 without "
-        "credentials, as public buckets allow. The output is still written with credentials.")  # fmt: skip
-    s3_requester_pays: bool = Field(False, description="Pay for the requests that read the input and its media from "
-        "S3, as buckets want whose owner does not pay.")  # fmt: skip
+        "credentials, as public buckets allow. The output is still written with "
+        "credentials.")  # fmt: skip
+    s3_requester_pays: bool = Field(False, description="Pay for the requests that read the input "
+        "and its media from S3, as buckets want whose owner does not pay.")  # fmt: skip
 
     @property
     def store_settings(self) -> Settings:
@@ -120,8 +123,8 @@ class InputOptions(BaseModel):
 class OutputOptions(BaseModel):
     """Output"""
 
-    output: str = Field(description="Directory for results/, errors/ and _runs/: a local path, or a "
-        "URI of a store that keeps files (s3://, gs://, az://, oss://).")  # fmt: skip
+    output: str = Field(description="Directory for results/, errors/ and _runs/: a local path, or "
+        "a URI of a store that keeps files (s3://, gs://, az://, oss://).")  # fmt: skip
     overwrite: bool = Field(False, description="Process everything again, and remove the results "
         "of earlier runs once the new ones are complete. By default, a run resumes.")  # fmt: skip
     refresh: Literal["none", "changed"] = Field("none", description="changed: process finished "
@@ -150,22 +153,24 @@ class OutputOptions(BaseModel):
     join_tables: bool = Field(
         False, description="In documents/, join tables that run over the end of a page."
     )
-    page_furniture: Literal["keep", "drop"] = Field("keep", description="In documents/, keep page numbers and running "
-        "heads and feet, or drop them.")  # fmt: skip
+    page_furniture: Literal["keep", "drop"] = Field("keep", description="In documents/, keep page "
+        "numbers and running heads and feet, or drop them.")  # fmt: skip
     level_headings: bool = Field(
         False, description="In documents/, give numbered headings the levels of their numbers."
     )
-    shards: Annotated[int, Field(ge=1, le=1000)] = Field(1, description="Run the job as so many parts at once on this "
-        "cluster, each with a driver, a ledger and engines of its own, where one driver is the limit.")  # fmt: skip
-    shard: str | None = Field(None, description="Do only part I of N, written I/N, such as 3/16: the rows whose ids "
-        "fall to it. Parts may run at any time and place, also at once on one output. The last one to end proves "
-        "that they add up.")  # fmt: skip
-    file_mb: MebiBytes = Field(128, description="Size of a full Parquet file in results/ and errors/, in MiB. "
-        "--commit-seconds writes smaller ones; `internvl-batch compact` merges them.")  # fmt: skip
-    rows_per_file: Positive | None = Field(None, description="Write a Parquet file after this many rows, even if it is "
-        "smaller than --file-mb.")  # fmt: skip
-    commit_seconds: PositiveSeconds = Field(60, description="Write finished rows at least this often, in "
-        "seconds, so that a killed job repeats little work.")  # fmt: skip
+    shards: Annotated[int, Field(ge=1, le=1000)] = Field(1, description="Run the job as so many "
+        "parts at once on this cluster, each with a driver, a ledger and engines of its own, where "
+        "one driver is the limit.")  # fmt: skip
+    shard: str | None = Field(None, description="Do only part I of N, written I/N, such as 3/16: "
+        "the rows whose ids fall to it. Parts may run at any time and place, also at once on one "
+        "output. The last one to end proves that they add up.")  # fmt: skip
+    file_mb: MebiBytes = Field(128, description="Size of a full Parquet file in results/ and "
+        "errors/, in MiB. --commit-seconds writes smaller ones; `internvl-batch compact` merges "
+        "them.")  # fmt: skip
+    rows_per_file: Positive | None = Field(None, description="Write a Parquet file after this many "
+        "rows, even if it is smaller than --file-mb.")  # fmt: skip
+    commit_seconds: PositiveSeconds = Field(60, description="Write finished rows at least this "
+        "often, in seconds, so that a killed job repeats little work.")  # fmt: skip
 
 
 class ModelOptions(BaseModel):
@@ -180,16 +185,18 @@ class ModelOptions(BaseModel):
         "vllm", description="Run the model with vLLM in this job, on a server with the OpenAI "
         "interface at --base-url, or with plain transformers, which is slow.")  # fmt: skip
     base_url: str | None = Field(None, description="Address of the server for --engine openai, up "
-        "to and including /v1. Its key is read from the environment variable OPENAI_API_KEY.")  # fmt: skip
+        "to and including /v1. Its key is read from the environment variable "
+        "OPENAI_API_KEY.")  # fmt: skip
     engines: Places | None = Field(None, description="Number of engines. Default: as many as fit "
         "the cluster's GPUs, or one on CPUs.")  # fmt: skip
     gpus_per_engine: PlacesOrNone | None = Field(None, description="GPUs per engine (tensor "
         "parallel size). Default: 1, or 0 on a cluster without GPUs.")  # fmt: skip
     engine_args: dict[str, Any] = Field({}, description="Engine arguments as JSON. For vllm: its "
         'own, such as \'{"quantization": "awq"}\'. For transformers: those of from_pretrained. For '
-        "openai: concurrency, away_s, answer_s, attempts, streams, send_max_tiles, extra_body.")  # fmt: skip
-    engine_timeout: PositiveSeconds = Field(600, description="Restart an engine that has requests but "
-        "produced no token for this many seconds.")  # fmt: skip
+        "openai: concurrency, away_s, answer_s, attempts, streams, send_max_tiles, "
+        "extra_body.")  # fmt: skip
+    engine_timeout: PositiveSeconds = Field(600, description="Restart an engine that has requests "
+        "but produced no token for this many seconds.")  # fmt: skip
     lora: str | None = Field(None, description="Apply a LoRA adapter to the model: PATH or "
         "NAME=PATH of a folder as PEFT saves it.")  # fmt: skip
     trust_remote_code: bool = Field(False, description="Allow the checkpoint's own Python code to "
@@ -204,34 +211,36 @@ class PromptOptions(BaseModel):
     system_message: str | None = Field(
         None, description="System message. Default: the checkpoint's."
     )
-    think: bool = Field(False, description="Let the model think before it answers: ask with the system message that "
-        "makes InternVL3.5 think, and put the thoughts into the column thought, out of answers, letters and boxes. "
-        "--max-new-tokens is then 8,192 by default. Its model card recommends --temperature 0.6.")  # fmt: skip
+    think: bool = Field(False, description="Let the model think before it answers: ask with the "
+        "system message that makes InternVL3.5 think, and put the thoughts into the column "
+        "thought, out of answers, letters and boxes. --max-new-tokens is then 8,192 by default. "
+        "Its model card recommends --temperature 0.6.")  # fmt: skip
     max_new_tokens: NewTokens | None = Field(None, description="Maximum number of tokens in an "
         "answer. Default: the task's.")  # fmt: skip
     temperature: Temperature = Field(0.0, description="Sampling temperature; 0 is greedy, as in "
-        'InternVL\'s evaluations. A row\'s own sampling_params column, such as {"temperature": 0.7, '
-        '"seed": 3}, has priority; it may set max_new_tokens, min_new_tokens, '
+        'InternVL\'s evaluations. A row\'s own sampling_params column, such as {"temperature": '
+        '0.7, "seed": 3}, has priority; it may set max_new_tokens, min_new_tokens, '
         "temperature, top_p, top_k, repetition_penalty and seed.")  # fmt: skip
     top_p: TopP = Field(1.0, description="Nucleus sampling: draw from the most likely tokens that "
         "have this total probability. Applies above temperature 0.")  # fmt: skip
     top_k: TopK = Field(0, description="Draw from so many of the most likely tokens; 0 draws from "
         "all. Applies above temperature 0.")  # fmt: skip
-    min_new_tokens: int = Field(0, ge=0, lt=2**31, description="Minimum number of tokens in an answer, "
-        "unless --max-new-tokens is less. Answers of a form, such as JSON, end where it ends. Of "
-        "servers, only vLLM's receive it.")  # fmt: skip
+    min_new_tokens: int = Field(0, ge=0, lt=2**31, description="Minimum number of tokens in an "
+        "answer, unless --max-new-tokens is less. Answers of a form, such as JSON, end where it "
+        "ends. Of servers, only vLLM's receive it.")  # fmt: skip
     repetition_penalty: RepetitionPenalty = Field(1.0, description="Penalty for tokens that "
         "already occurred; 1 is none.")  # fmt: skip
     seed: Seed = Field(0, description="Seed for sampling. Applies above temperature 0.")
     n: Annotated[int, Field(ge=1, le=64)] = Field(1, description="Number of independent answers to "
         "each unit. The first is the result; the column samples has all. Needs a temperature above "
         "0.")  # fmt: skip
-    log_probs: bool = Field(False, description="Add the column mean_logprob: the mean log-probability of the answer's "
-        "tokens.")  # fmt: skip
+    log_probs: bool = Field(False, description="Add the column mean_logprob: the mean "
+        "log-probability of the answer's tokens.")  # fmt: skip
     stop: tuple[str, ...] = Field((), description="End an answer at this text and leave the text "
         "out. Repeat for more.")  # fmt: skip
     retries: Annotated[int, Field(ge=0, le=4)] = Field(2, description="Generate an answer again up "
-        "to this many times if it repeats itself or is cut off, at temperatures 0.2, 0.5, 0.8, 1.")  # fmt: skip
+        "to this many times if it repeats itself or is cut off, at temperatures 0.2, 0.5, 0.8, "
+        "1.")  # fmt: skip
     retry_cut: bool = Field(True, description="Also generate an answer again if it was cut off at "
         "--max-new-tokens, not only if it repeats itself.")  # fmt: skip
     special_tokens: Literal["text", "recognised"] = Field("text", description="How to read special "
@@ -284,11 +293,12 @@ class MediaOptions(BaseModel):
         "unit, id#clip=n.")  # fmt: skip
     pages: str = Field("", description="Pages of a document to read, such as 1-3,7 or 10-. Each "
         "page is a unit, id#page=n. Default: all.")  # fmt: skip
-    text_layer: Literal["ignore", "compare", "prefer", "prompt"] = Field("ignore", description="What to do with the "
-        "text that a PDF stores for a page. compare: tell how answers differ from it, and flag what looks invented or "
-        "omitted. prefer: take it for the answer where it is beyond doubt, with the finish_reason text_layer, and ask "
-        "about the other pages; compare those. prompt: write its lines and their places into the question, and "
-        "compare.")  # fmt: skip
+    text_layer: Literal["ignore", "compare", "prefer", "prompt"] = Field("ignore", description=
+        "What to do with the "
+        "text that a PDF stores for a page. compare: tell how answers differ from it, and flag "
+        "what looks invented or omitted. prefer: take it for the answer where it is beyond doubt, "
+        "with the finish_reason text_layer, and ask about the other pages; compare those. prompt: "
+        "write its lines and their places into the question, and compare.")  # fmt: skip
     dpi: Annotated[float, Field(gt=0)] | None = Field(None, description="Resolution at which to "
         "render pages. Default: the one that fills --max-tiles.")  # fmt: skip
     pdf_password: SecretStr | None = Field(None, description="Password for encrypted PDFs. "
@@ -301,8 +311,8 @@ class MediaOptions(BaseModel):
         6 * 3600, description="Longest video to decode, in seconds."
     )
     fetch_timeout: PositiveSeconds = Field(60, description="Time limit for one fetch, in seconds.")
-    decode_timeout: PositiveSeconds = Field(60, description="Time limit for one decode, in seconds; with "
-        "--clip-scenes, per minute of 1080p video.")  # fmt: skip
+    decode_timeout: PositiveSeconds = Field(60, description="Time limit for one decode, in "
+        "seconds; with --clip-scenes, per minute of 1080p video.")  # fmt: skip
     decode_memory: Annotated[int, Field(ge=1, le=2**40)] = Field(
         4096, description="Memory limit for one decode, in MiB.")  # fmt: skip
 
@@ -344,15 +354,16 @@ class ClusterOptions(BaseModel):
     """Cluster"""
 
     ray_address: str | None = Field(None, description="Ray cluster to run on. Default: "
-        "RAY_ADDRESS, which `ray job submit` sets, or a local cluster started for the job.")  # fmt: skip
+        "RAY_ADDRESS, which `ray job submit` sets, or a local cluster started for the "
+        "job.")  # fmt: skip
     verbose: bool = Field(False, description="Show the output of the workers, including the "
         "engine's log.")  # fmt: skip
-    quiet: bool = Field(False, description="Write only warnings and errors, and the closing summary "
-        "only if the run did not end well.")  # fmt: skip
+    quiet: bool = Field(False, description="Write only warnings and errors, and the closing "
+        "summary only if the run did not end well.")  # fmt: skip
     log_json: bool = Field(False, description="Write the log to standard error as JSON, one object "
         "per line, including progress.")  # fmt: skip
-    openlineage: bool = Field(False, description="Send an OpenLineage event at the start and at the "
-        "end of the run, to where OPENLINEAGE_URL or openlineage.yml say.")  # fmt: skip
+    openlineage: bool = Field(False, description="Send an OpenLineage event at the start and at "
+        "the end of the run, to where OPENLINEAGE_URL or openlineage.yml say.")  # fmt: skip
     autoscaling: bool = Field(False, description="Request --engines, --gpus-per-engine and "
         "--prepare-actors as given, for a cluster that adds nodes on demand, instead of checking "
         "them against its current nodes.")  # fmt: skip

@@ -25,8 +25,9 @@ ENTRY_POINTS = "internvl_batch.tasks"
 class RunOptions(JobOptions):
     """Task"""
 
-    task: str = Field(description="The task: module:object, where the object is a RegisteredTask or a Task of "
-        "internvl_batch; or the name of a task that an installed package provides.")  # fmt: skip
+    task: str = Field(description="The task: module:object, where the object is a RegisteredTask "
+        "or a Task of internvl_batch; or the name of a task that an installed package "
+        "provides.")  # fmt: skip
 
     @property
     def input_needs(self) -> InputNeeds:

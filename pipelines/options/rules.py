@@ -394,8 +394,9 @@ def check_text_layer(options: Any, plan: SourcePlan, task: Task) -> None:
         )
 
 
-_OF_TEXTS = ("max_new_tokens", "min_new_tokens", "temperature", "top_p", "top_k", "repetition_penalty", "seed", "n",
-             "log_probs", "stop", "retries", "retry_cut")  # fmt: skip
+_OF_TEXTS = ("max_new_tokens", "min_new_tokens", "temperature", "top_p", "top_k",
+             "repetition_penalty", "seed", "n", "log_probs", "stop", "retries",
+             "retry_cut")  # fmt: skip
 
 
 def check_outcome(options: Any, task: Task) -> None:

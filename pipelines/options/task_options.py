@@ -35,8 +35,9 @@ class OcrOptions(BaseModel):
     ocr_format: Literal["text", "markdown", "boxes", "json"] = Field(
         "text", description="Format of the answer: plain text, Markdown with tables and formulas, "
         "lines with their boxes, or JSON by --json-schema.")  # fmt: skip
-    blocks: bool = Field(False, description="Add a column with the parts of each page, read from an answer in "
-        "Markdown: headings, paragraphs, lists, tables as HTML, formulas, figures, page numbers.")  # fmt: skip
+    blocks: bool = Field(False, description="Add a column with the parts of each page, read from "
+        "an answer in Markdown: headings, paragraphs, lists, tables as HTML, formulas, figures, "
+        "page numbers.")  # fmt: skip
     language: Literal["en", "zh"] = Field(
         "en", description="Language of the task's own prompt, and so of the answer."
     )
@@ -64,15 +65,17 @@ class AskOptions(BaseModel):
 class ScoreOptions(BaseModel):
     """Score"""
 
-    judge: Judge = Field("quality", description="What to judge from 0 to 10: the quality of a text, whether it "
-        "repeats itself (10: not at all), or its agreement with the pictures.")  # fmt: skip
+    judge: Judge = Field("quality", description="What to judge from 0 to 10: the quality of a "
+        "text, whether it repeats itself (10: not at all), or its agreement with the "
+        "pictures.")  # fmt: skip
     domain: Domain = Field(
         "general", description="What a text of good quality is, for --judge quality."
     )
     reason: Reason = Field(
         "none", description="Ask for a reason in words, before the number or after it."
     )
-    text_column: str | None = Field(None, description="Column with the text to judge, or with a conversation. "
+    text_column: str | None = Field(None, description="Column with the text to judge, or with a "
+        "conversation. "
         f"Default: the first of {', '.join(TEXT_COLUMNS)}.")  # fmt: skip
     pictures: bool = Field(True, description="Show the row's pictures to the judge.")
 
@@ -81,15 +84,16 @@ class ClassifyOptions(BaseModel):
     """Classify"""
 
     labels: tuple[str, ...] = Field((), description="A label. Repeat for more.")
-    taxonomy: str | None = Field(None, description="YAML or JSON file with the labels: a list, or nested mappings "
-        "whose labels become paths, animal/cat.")  # fmt: skip
+    taxonomy: str | None = Field(None, description="YAML or JSON file with the labels: a list, or "
+        "nested mappings whose labels become paths, animal/cat.")  # fmt: skip
     multi: bool = Field(False, description="Several labels may apply: ask for each by itself.")
-    calibrate: str | None = Field(None, description="Correct the probabilities by rows whose truth is known: the "
-        "output of an earlier run, or a Parquet or CSV file with its columns.")  # fmt: skip
-    truth_column: str | None = Field(None, description="Column with the true label, or labels: for the figures at the "
-        "end, and for --calibrate.")  # fmt: skip
-    text_column: str | None = Field(None, description="Column with a text to label, with the pictures if there are "
-        "any. Default: the pictures alone.")  # fmt: skip
+    calibrate: str | None = Field(None, description="Correct the probabilities by rows whose truth "
+        "is known: the output of an earlier run, or a Parquet or CSV file with its "
+        "columns.")  # fmt: skip
+    truth_column: str | None = Field(None, description="Column with the true label, or labels: for "
+        "the figures at the end, and for --calibrate.")  # fmt: skip
+    text_column: str | None = Field(None, description="Column with a text to label, with the "
+        "pictures if there are any. Default: the pictures alone.")  # fmt: skip
     pictures: bool = Field(True, description="Show the row's pictures to the judge.")
 
 

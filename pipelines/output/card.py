@@ -35,9 +35,10 @@ configs:
 
 # Answers of an InternVL model
 
-Written by internvl-batch. `results/` has one row for each unit that was answered, `errors/` one for each that failed;
-`_runs/` says how each run went. Task, prompt, model and settings stand in the metadata of every Parquet file. All files
-of a folder have the same columns; `more_columns` is JSON of what later manifests had besides.
+Written by internvl-batch. `results/` has one row for each unit that was answered, `errors/` one for
+each that failed; `_runs/` says how each run went. Task, prompt, model and settings stand in the
+metadata of every Parquet file. All files of a folder have the same columns; `more_columns` is JSON
+of what later manifests had besides.
 
 ```python
 {place}

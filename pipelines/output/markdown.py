@@ -119,4 +119,5 @@ def markdown_name(document_id: str) -> str:
     name = quote(document_id, safe=" ()[]+,=@")
     if len(name) <= _LONGEST_NAME and name.strip(". "):
         return name
-    return f"{name[: _LONGEST_NAME - 33]}-{hashlib.blake2b(document_id.encode(), digest_size=16).hexdigest()}"
+    digest = hashlib.blake2b(document_id.encode(), digest_size=16).hexdigest()
+    return f"{name[: _LONGEST_NAME - 33]}-{digest}"

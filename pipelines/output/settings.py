@@ -56,9 +56,10 @@ _INDIFFERENT = {
     "judge_model",
     "truth_column",  # decides what is said about the answers
 }
-_ENGINE_ARGS = ("dtype", "quantization", "revision", "code_revision", "tokenizer_revision", "kv_cache_dtype",
-                "hf_overrides", "load_format", "torch_dtype", "mm_processor_kwargs", "override_generation_config",
-                "generation_config", "extra_body", "send_max_tiles")  # fmt: skip
+_ENGINE_ARGS = ("dtype", "quantization", "revision", "code_revision", "tokenizer_revision",
+                "kv_cache_dtype", "hf_overrides", "load_format", "torch_dtype",
+                "mm_processor_kwargs", "override_generation_config", "generation_config",
+                "extra_body", "send_max_tiles")  # fmt: skip
 WEIGHTS = "weights"
 _SHOWN = 200  # characters; longer values are kept shortened, with a digest
 

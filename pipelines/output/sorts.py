@@ -18,11 +18,11 @@ _VARIES = "…"
 # that varies is removed.
 _VARYING = re.compile(
     r"""
-    (?<![A-Za-z]) (?:                                                   # nothing begins inside a word
+    (?<![A-Za-z]) (?:                                            # nothing begins inside a word
     (?P<stays> \bHTTP\ \d{3}\b | \b[\w/]+\.py\ line\ \d+ )
     | (?<![\w'])'(?:[^'\\\n]|\\.)*'(?!\w) | (?<![\w"])"(?:[^"\\\n]|\\.)*"(?!\w)  # a value in quotes
     | “[^”\n]*” | ‘[^’\n]*’ | «[^»\n]*» | `[^`\n]*`
-    | (?<![\w'"])['"][^\n]*…$                                           # one that the end of the message cuts off
+    | (?<![\w'"])['"][^\n]*…$                                   # one cut off by the end
     | (?<![^\s'"(),;:=]) (?:
         [A-Za-z][\w+.-]*://[^\s'"<>]*[^\s'"<>:;,.)]                      # an address
         | [^\s'"(),;:/\\]*[/\\][^\s'"(),;:]*                            # a path
@@ -30,7 +30,8 @@ _VARYING = re.compile(
         | [0-9a-fA-F]{2}(?:\ [0-9a-fA-F]{2})+\b | 0x[0-9a-fA-F]+\b      # bytes
         | [0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b | (?=[a-f]*\d)[0-9a-f]{8,}\b
     )
-    | (?<![A-Za-z_\d])(?:(?<![\w)])[-+])?\d+(?:[.,:_]\d+)*(?:[eE][-+]?\d+)?  # a number, with or without a unit
+    # a number, with or without a unit
+    | (?<![A-Za-z_\d])(?:(?<![\w)])[-+])?\d+(?:[.,:_]\d+)*(?:[eE][-+]?\d+)?
     )
     """,
     re.VERBOSE,

@@ -20,21 +20,23 @@ class SearchOptions(BaseModel):
     )
     query_text: tuple[str, ...] = Field((), description="Find what this text says, in vectors of "
         "InternVL-14B-224px. Repeat for more.")  # fmt: skip
-    query_image: tuple[str, ...] = Field((), description="Find what looks like this picture: a path or URI. Repeat for "
-        "more.")  # fmt: skip
-    queries: str | None = Field(None, description="Find what is near to each unit of this output of the command "
-        "embed.")  # fmt: skip
+    query_image: tuple[str, ...] = Field((), description="Find what looks like this picture: a "
+        "path or URI. Repeat for more.")  # fmt: skip
+    queries: str | None = Field(None, description="Find what is near to each unit of this output "
+        "of the command embed.")  # fmt: skip
     top: Annotated[int, Field(ge=1, le=1000)] = Field(
         10, description="Number of units to find for each query."
     )
-    where: str | None = Field(None, description="Search only the units for which this is true: a condition in SQL over "
-        "their columns.")  # fmt: skip
-    model: str | None = Field(None, description="Where the checkpoint of the vectors is now, for --query-text and "
-        "--query-image. Default: where it was when they were made.")  # fmt: skip
-    index: str | None = Field(None, description="Search by the approximate index in this local file, which is made if "
-        "it is not there or not of these vectors. Default: exact, by comparing with every vector.")  # fmt: skip
-    output: str | None = Field(None, description="Where to write what --queries finds: results/ with id and matches, a "
-        "list of id and similarity.")  # fmt: skip
+    where: str | None = Field(None, description="Search only the units for which this is true: a "
+        "condition in SQL over their columns.")  # fmt: skip
+    model: str | None = Field(None, description="Where the checkpoint of the vectors is now, for "
+        "--query-text and --query-image. Default: where it was when they were made.")  # fmt: skip
+    index: str | None = Field(None, description="Search by the approximate index in this local "
+        "file, which is made if it is not there or not of these vectors. Default: exact, by "
+        "comparing with every vector.")  # fmt: skip
+    output: str | None = Field(None, description="Where to write what --queries finds: results/ "
+        "with id and matches, a list of id and similarity.")  # fmt: skip
     overwrite: bool = Field(False, description="Replace what an earlier search wrote to --output.")
-    truth_column: str | None = Field(None, description="Column of --queries with the id, or the ids, of the right "
-        "units: print how often one of them is among the first 1, 5 and 10.")  # fmt: skip
+    truth_column: str | None = Field(None, description="Column of --queries with the id, or the "
+        "ids, of the right units: print how often one of them is among the first 1, 5 and "
+        "10.")  # fmt: skip

@@ -274,4 +274,5 @@ class SourcePlan:
 
     def place(self, position: int) -> str:
         """A ``__position`` in the form for a person: ``manifest.jsonl:17``."""
-        return f"{self.splits[position >> POSITION_BITS].name}:{(position & (1 << POSITION_BITS) - 1) + 1}"
+        split = self.splits[position >> POSITION_BITS]
+        return f"{split.name}:{(position & (1 << POSITION_BITS) - 1) + 1}"

@@ -19,8 +19,9 @@ from markdown_it.token import Token
 LONGEST_RENDERED = 50_000  # characters; the rest of a longer text is shown as plain text
 MOST_COMPARED = 6_000  # words of one text that are compared
 Node = str | dict[str, Any]  # a text, or {"tag": …, "children": […]}
-_TAGS = frozenset(("p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "li", "blockquote", "pre", "code", "em",
-                   "strong", "s", "table", "thead", "tbody", "tr", "th", "td", "hr", "br"))  # fmt: skip
+_TAGS = frozenset(("p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "li", "blockquote", "pre",
+                   "code", "em", "strong", "s", "table", "thead", "tbody", "tr", "th", "td", "hr",
+                   "br"))  # fmt: skip
 _WORDS = re.compile(r"\s+|\w+|[^\w\s]", re.UNICODE)
 _markdown = MarkdownIt("commonmark", {"html": False, "linkify": False}).enable(
     ["table", "strikethrough"]

@@ -27,8 +27,8 @@ QWEN_TOKENS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 PAD, EOS = 0, 2  # positions in QWEN_TOKENS
 
 # The backbones' own, added to their SentencePiece models.
-INTERNLM2_SPECIAL = ("<|plugin|>", "<|interpreter|>", "<|action_end|>", "<|action_start|>", "<|im_end|>",
-                     "<|im_start|>")  # fmt: skip
+INTERNLM2_SPECIAL = ("<|plugin|>", "<|interpreter|>", "<|action_end|>", "<|action_start|>",
+                     "<|im_end|>", "<|im_start|>")  # fmt: skip
 PHI3_SPECIAL = ("<|endoftext|>", "<|assistant|>", "<|system|>", "<|end|>", "<|user|>")
 YI_SPECIAL = ("<|im_start|>", "<|im_end|>")
 

@@ -29,8 +29,9 @@ DEPLOY = ROOT / "deploy"
 DOCKERFILES = sorted(DEPLOY.glob("docker/*.Dockerfile"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # Fields of KubeRay's RayJobSpec and of what is in it, by ray-operator/apis/ray/v1.
-JOB = {"entrypoint", "backoffLimit", "shutdownAfterJobFinishes", "ttlSecondsAfterFinished", "submissionMode",
-       "rayClusterSpec", "activeDeadlineSeconds", "runtimeEnvYAML", "submitterPodTemplate"}  # fmt: skip
+JOB = {"entrypoint", "backoffLimit", "shutdownAfterJobFinishes", "ttlSecondsAfterFinished",
+       "submissionMode", "rayClusterSpec", "activeDeadlineSeconds", "runtimeEnvYAML",
+       "submitterPodTemplate"}  # fmt: skip
 CLUSTER = {
     "rayVersion",
     "enableInTreeAutoscaling",

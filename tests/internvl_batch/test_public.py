@@ -14,12 +14,14 @@ PROGRAM = """
 import json, logging, os, signal, sys, warnings
 def state():
     handlers = [repr(signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM)]
-    loggers = [logging.getLogger(name).handlers for name in ("", "internvl_ops", "pipelines", "ray.data")]
+    names = ("", "internvl_ops", "pipelines", "ray.data")
+    loggers = [logging.getLogger(name).handlers for name in names]
     return [dict(os.environ), handlers, repr(loggers), list(sys.path)]
 before, filters = state(), repr(warnings.filters)
 import internvl_batch
 same = before == state() and filters == repr(warnings.filters)
-names = [name for name in sys.modules if name.partition(".")[0] in {"ray", "torch", "pydantic", "pyarrow", "numpy"}]
+slow = {"ray", "torch", "pydantic", "pyarrow", "numpy"}
+names = [name for name in sys.modules if name.partition(".")[0] in slow]
 for name in internvl_batch.__all__:
     getattr(internvl_batch, name)
 print(json.dumps([names, same and before == state(), "ray" in sys.modules, "torch" in sys.modules]))

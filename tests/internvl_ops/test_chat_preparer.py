@@ -83,7 +83,8 @@ def cut_by_a_server(prepared: Prepared, checkpoint: Checkpoint) -> np.ndarray:
     max_tiles = chat_of(prepared).chat.max_tiles or 1
     tiles = [
         tile_image(
-            Image.open(io.BytesIO(file)).convert("RGB"), tile_size=checkpoint.tile_size, max_tiles=max_tiles
+            Image.open(io.BytesIO(file)).convert("RGB"), tile_size=checkpoint.tile_size,
+            max_tiles=max_tiles
         )
         for file in prepared.pictures
     ]  # fmt: skip

@@ -20,7 +20,8 @@ from testing.running_engine import RunningEngine
 
 FREE = Sampling(max_new_tokens=12)
 SCHEMA = json.dumps({
-    "type": "object", "properties": {"n": {"enum": [1, 2]}}, "required": ["n"], "additionalProperties": False
+    "type": "object", "properties": {"n": {"enum": [1, 2]}}, "required": ["n"],
+    "additionalProperties": False
 })  # fmt: skip
 
 

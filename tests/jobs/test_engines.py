@@ -88,12 +88,12 @@ def test_captions_on_every_engine(
 ) -> None:
     found = {}
     for engine in ("vllm", "transformers"):
-        done = run("caption", media / "captions.jsonl", tmp_path / engine, tiny_checkpoint, "--engine", engine,
-                   *FLOAT32, *AS_IT_IS)  # fmt: skip
+        done = run("caption", media / "captions.jsonl", tmp_path / engine, tiny_checkpoint,
+                   "--engine", engine, *FLOAT32, *AS_IT_IS)  # fmt: skip
         found[engine] = results(done, tmp_path / engine)
     endpoint = ("--engine", "openai", *AS_IT_IS, "--base-url")
-    away = run("caption", media / "captions.jsonl", tmp_path / "openai", tiny_checkpoint, *endpoint, nobody(),
-               "--engine-args", '{"away_s": 1}')  # fmt: skip
+    away = run("caption", media / "captions.jsonl", tmp_path / "openai", tiny_checkpoint, *endpoint,
+               nobody(), "--engine-args", '{"away_s": 1}')  # fmt: skip
     assert away.returncode == 1
     assert "is away" in away.stdout + away.stderr
     assert "Traceback" not in away.stdout + away.stderr
@@ -158,8 +158,8 @@ def test_conversations_on_an_endpoint(
     here = run(
         "ask", media / "questions.jsonl", tmp_path / "vllm", tiny_checkpoint, *FLOAT32, *asked
     )
-    there = run("ask", media / "questions.jsonl", tmp_path / "openai", tiny_checkpoint, "--engine", "openai",
-                "--base-url", tiny_server, *asked)  # fmt: skip
+    there = run("ask", media / "questions.jsonl", tmp_path / "openai", tiny_checkpoint, "--engine",
+                "openai", "--base-url", tiny_server, *asked)  # fmt: skip
     expected, refused = results(here, tmp_path / "vllm")
     given, also_refused = results(there, tmp_path / "openai")
     assert list(given.index) == list(expected.index) == sorted(row["id"] for row in rows[:-1])
@@ -176,8 +176,8 @@ def test_conversations_on_an_endpoint(
 def test_an_endpoint_that_refuses_the_key_ends_the_job(media: Path, tmp_path: Path) -> None:
     with ModelServer() as server:
         server.otherwise = refuses(401, "who are you?")
-        done = run("caption", media / "captions.jsonl", tmp_path / "out", "tiny", "--engine", "openai",
-                   "--base-url", server.url)  # fmt: skip
+        done = run("caption", media / "captions.jsonl", tmp_path / "out", "tiny", "--engine",
+                   "openai", "--base-url", server.url)  # fmt: skip
     assert done.returncode == 1
     assert "OPENAI_API_KEY" in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
@@ -187,8 +187,9 @@ def test_a_server_without_a_checkpoint_here(media: Path, tmp_path: Path) -> None
     """The model is whatever the server calls it; rubbish costs the row that met it."""
     with ModelServer() as server:
         server.script = [says("rubbish")]
-        done = run("caption", media / "captions.jsonl", tmp_path / "out", "tiny", "--engine", "openai",
-                   "--base-url", server.url, "--engine-args", '{"attempts": 1, "streams": false}')  # fmt: skip
+        done = run("caption", media / "captions.jsonl", tmp_path / "out", "tiny", "--engine",
+                   "openai", "--base-url", server.url, "--engine-args",
+                   '{"attempts": 1, "streams": false}')  # fmt: skip
     found, errors = results(done, tmp_path / "out")
     assert found.caption.tolist() == ["A square."] * 4
     assert sorted(errors.kind) == ["engine_failed", "unsupported"]

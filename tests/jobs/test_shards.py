@@ -26,8 +26,9 @@ def head() -> Iterator[RayHead]:
 
 
 def command(folder: Path, model: Path, *more: str) -> list[str]:
-    return ["jobs/caption_dataset.py", "--input", str(folder / "in"), "--output", str(folder / "out"),
-            "--model", str(model), "--max-new-tokens", "8", "--max-tiles", "1", *more]  # fmt: skip
+    return ["jobs/caption_dataset.py", "--input", str(folder / "in"), "--output",
+            str(folder / "out"), "--model", str(model), "--max-new-tokens", "8", "--max-tiles", "1",
+            *more]  # fmt: skip
 
 
 def parts_of(process: subprocess.Popen[str]) -> list[psutil.Process]:

@@ -24,7 +24,9 @@ SLOW = {
 }
 PROGRAM = """
 import atexit, json, runpy, sys
-atexit.register(lambda: print("\\n" + json.dumps(sorted(name for name in sys.modules if "." not in name))))
+def tell():
+    print("\\n" + json.dumps(sorted(name for name in sys.modules if "." not in name)))
+atexit.register(tell)
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """

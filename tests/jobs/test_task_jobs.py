@@ -148,8 +148,8 @@ def test_ground(media, model):
 
 @pytest.mark.slow
 def test_ocr_of_pages_as_json(media, model):
-    schema = {"type": "object", "properties": {"kind": {"enum": ["letter", "bill"]}}, "required": ["kind"],
-              "additionalProperties": False}  # fmt: skip
+    schema = {"type": "object", "properties": {"kind": {"enum": ["letter", "bill"]}},
+              "required": ["kind"], "additionalProperties": False}  # fmt: skip
     rows = [{"id": "book", "document": "book.pdf"}, {"id": "broken", "document": "red.png"}]
     more = ["--ocr-format", "json", "--json-schema", json.dumps(schema), "--max-new-tokens", "40"]
     results, errors, _ = run("ocr", media, model, rows, *more)

@@ -6,7 +6,8 @@ import pytest
 from pipelines.drive import ErrorLimit, cause, count_retries
 from pipelines.report.event_counts import EventCounts
 
-ACTOR_DIED = """The actor died because of an error raised in its creation task, ray::MapWorker(MapBatches(Generate))
+ACTOR_DIED = """The actor died because of an error raised in its creation task, \
+ray::MapWorker(MapBatches(Generate))
   File "vllm.py", line 96, in _start
     raise EngineDead("vLLM did not start")
 internvl_ops.engines.base.EngineDead: vLLM did not start: no room on the device"""

@@ -35,7 +35,8 @@ def test_each_job_claims_an_engine_once_and_brings_its_own_generator() -> None:
 
 def test_the_gauge_of_a_job_begins_anew() -> None:
     gauges = []
-    host = EngineHost({"make_engine": StandInEngine, "make_generator": lambda engine: gauges.append(engine.asked),
+    host = EngineHost({"make_engine": StandInEngine,
+                       "make_generator": lambda engine: gauges.append(engine.asked),
                        "tile_size": 28, "hang_s": 60})  # fmt: skip
     with gauges[0]:
         pass

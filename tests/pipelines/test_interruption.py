@@ -40,7 +40,8 @@ TREE = """
 import signal, subprocess, sys
 from pipelines import interruption
 interruption.install()
-child = "import subprocess, sys, time; print(subprocess.Popen(['sleep', '600']).pid, flush=True); time.sleep(600)"
+child = "import subprocess, sys, time\\n" \\
+    "print(subprocess.Popen(['sleep', '600']).pid, flush=True); time.sleep(600)"
 process = subprocess.Popen([sys.executable, "-c", child], stdout=subprocess.PIPE, text=True)
 print(process.pid, process.stdout.readline().strip(), flush=True)
 sys.stdin.readline()

@@ -21,7 +21,8 @@ from internvl_ops.models.checkpoints.named_weights import read_weights
 # The language models' types in transformers. InternLM2 is a Llama that keeps query, key and value
 # in one matrix. InternLM3 is a Llama whose two kinds of bias are switched by other names.
 LANGUAGE_MODELS = {
-    "qwen2": "qwen2", "qwen3": "qwen3", "llama": "llama", "phi3": "phi3", "internlm2": "llama", "internlm3": "llama",
+    "qwen2": "qwen2", "qwen3": "qwen3", "llama": "llama", "phi3": "phi3", "internlm2": "llama",
+    "internlm3": "llama",
 }  # fmt: skip
 
 WEIGHT_FILES = ["*.safetensors", "*.bin", "*.json"]

@@ -13,8 +13,8 @@ DEVICES = {24: 24 * 10**9, 80: 80 * 10**9}  # bytes
 PRECISIONS: tuple[Bits, ...] = (16, 8, 4)
 
 HEADER = (
-    "checkpoint", "language model", "vision", "template", "context", "parameters", "weights, GiB", "KiB a token",
-    "GPUs of 24 GB", "GPUs of 80 GB", "tensor parallel", "to load",
+    "checkpoint", "language model", "vision", "template", "context", "parameters", "weights, GiB",
+    "KiB a token", "GPUs of 24 GB", "GPUs of 80 GB", "tensor parallel", "to load",
 )  # fmt: skip
 
 TABLE_NOTES = (

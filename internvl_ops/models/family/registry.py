@@ -23,8 +23,9 @@ INTERNVIT_6B = VisionTower(
 VISION_NAMES = {INTERNVIT_300M: "InternViT-300M", INTERNVIT_6B: "InternViT-6B"}
 
 
-def _model(kind: str, hidden: int, layers: int, heads: int, kv: int, mlp: int, vocabulary: int, context: int,
-           head_dim: int = 0, experts: int = 0, active: int = 0) -> LanguageModel:  # fmt: skip
+def _model(kind: str, hidden: int, layers: int, heads: int, kv: int, mlp: int, vocabulary: int,
+           context: int, head_dim: int = 0, experts: int = 0,
+           active: int = 0) -> LanguageModel:  # fmt: skip
     sizes = (hidden, layers, heads, kv, mlp, vocabulary, context, head_dim)
     return LanguageModel(kind, *sizes, experts=experts, active_experts=active)
 

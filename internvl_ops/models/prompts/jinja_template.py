@@ -33,7 +33,8 @@ _JINJA = """\
 {%- endmacro -%}
 {%- macro question(content) -%}
   {%- set text = texts(content) -%}
-  {%- set images = 0 if content is string else content | selectattr('type', 'equalto', 'image') | list | length -%}
+  {%- set images = 0 if content is string
+      else content | selectattr('type', 'equalto', 'image') | list | length -%}
   {%- if TAG in text -%}{{ text | replace(TAG, PLACEHOLDER) }}
   {%- elif images and content | length > images + 1 -%}
     {%- for part in content -%}{{ part.text if part.type == 'text' else PLACEHOLDER }}{%- endfor -%}
@@ -48,9 +49,11 @@ _JINJA = """\
 {%- if messages[0].role != 'system' -%}{{ SYSTEM }}{%- endif -%}
 {%- for message in messages -%}
   {%- if message.role == 'system' -%}{{ SYSTEM_OPEN ~ texts(message.content) ~ SYSTEM_CLOSE }}
-  {%- elif message.role == 'user' -%}{{ QUESTION_OPEN ~ question(message.content) ~ QUESTION_CLOSE }}
+  {%- elif message.role == 'user' -%}
+    {{- QUESTION_OPEN ~ question(message.content) ~ QUESTION_CLOSE }}
   {%- elif message.role == 'assistant' -%}{{ ANSWER_OPEN ~ texts(message.content) ~ ANSWER_CLOSE }}
-  {%- else -%}{{ raise_exception('messages are of role system, user or assistant, not ' ~ message.role) }}
+  {%- else -%}
+    {{- raise_exception('messages are of role system, user or assistant, not ' ~ message.role) }}
   {%- endif -%}
 {%- endfor -%}
 {%- if add_generation_prompt -%}{{ REPLY }}{%- endif -%}

@@ -33,9 +33,10 @@ def asked(name: str, question: str = "What?", **options: int) -> str:
         ("textvqa", SHORT, 6, 10),
         ("mme", SHORT, 6, 20),
         ("ocrbench", "What?\nAnswer the question using a single word or phrase.", 24, 1024),
-        ("mmbench", "What?\nAnswer with the option's letter from the given choices directly.", 6, 100),
-        ("refcoco", "Please provide the bounding box coordinate of the region this sentence describes: "
-         "<ref>What?</ref>", 6, 100),
+        ("mmbench", "What?\nAnswer with the option's letter from the given choices directly.", 6,
+         100),
+        ("refcoco", "Please provide the bounding box coordinate of the region this sentence "
+         "describes: <ref>What?</ref>", 6, 100),
     ],
 )  # fmt: skip
 def test_images_are_asked_as_the_published_figures_were(

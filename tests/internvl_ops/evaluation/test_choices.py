@@ -38,21 +38,29 @@ def asked(name: str, row: dict[str, Any], split: str = "test", release: Any = "I
 @pytest.mark.parametrize(
     ("name", "row", "prompt"),
     [
-        ("ai2d", {"question": "Which?\nA. x\nB. y\nAnswer now.", "answers": "B"}, "Which?\nA. x\nB. y\nAnswer now."),
-        ("ai2d", {"question": "Which?", "A": "x", "B": "y", "answers": "B"}, f"Which?\nA. x\nB. y\n{LETTER}"),
-        ("ai2d", {"question": "Which?", "choices": ["x", "y"], "answers": "1"}, f"Which?\nA. x\nB. y\n{LETTER}"),
-        ("seed", {"question": f"How many?\nA. 1\nB. 2\n{LETTER}", "answers": "B"}, f"How many?\nA. 1\nB. 2\n{LETTER}"),
-        ("seed", {"question": "How many?", "A": "1", "B": "2", "answers": "B"}, f"How many?\nA. 1\nB. 2\n{LETTER}"),
+        ("ai2d", {"question": "Which?\nA. x\nB. y\nAnswer now.", "answers": "B"},
+         "Which?\nA. x\nB. y\nAnswer now."),
+        ("ai2d", {"question": "Which?", "A": "x", "B": "y", "answers": "B"},
+         f"Which?\nA. x\nB. y\n{LETTER}"),
+        ("ai2d", {"question": "Which?", "choices": ["x", "y"], "answers": "1"},
+         f"Which?\nA. x\nB. y\n{LETTER}"),
+        ("seed", {"question": f"How many?\nA. 1\nB. 2\n{LETTER}", "answers": "B"},
+         f"How many?\nA. 1\nB. 2\n{LETTER}"),
+        ("seed", {"question": "How many?", "A": "1", "B": "2", "answers": "B"},
+         f"How many?\nA. 1\nB. 2\n{LETTER}"),
         ("ccbench", {"question": "哪个?", "A": "甲", "B": "乙", "answers": "B"},
          "哪个?\nA. 甲\nB. 乙\n请直接回答选项字母。"),
-        ("realworldqa", {"question": "Which?", "A": "x", "B": "y", "answers": "A"}, f"Which?\nA. x\nB. y\n{LETTER}"),
+        ("realworldqa", {"question": "Which?", "A": "x", "B": "y", "answers": "A"},
+         f"Which?\nA. x\nB. y\n{LETTER}"),
         ("scienceqa", {"question": "Which?", "hint": "Look.", "choices": ["x", "y"], "answers": 1},
          f"Look.\nWhich?\nA. x\nB. y\n{LETTER}"),
         ("scienceqa", {"question": "Which?", "hint": "", "choices": ["x", "y"], "answers": 0},
          f"Which?\nA. x\nB. y\n{LETTER}"),
-        ("mmvp", {"question": "Open?", "options": "(a) Open (b) Closed", "answers": "(a)", "index": "1"},
+        ("mmvp", {"question": "Open?", "options": "(a) Open (b) Closed", "answers": "(a)",
+                  "index": "1"},
          f"Open?\nA. Open\nB. Closed\n{LETTER}"),
-        ("pope", {"question": f"Is there a cat?\n{SHORT}", "answers": "yes"}, f"Is there a cat?\n{SHORT} "),
+        ("pope", {"question": f"Is there a cat?\n{SHORT}", "answers": "yes"},
+         f"Is there a cat?\n{SHORT} "),
         ("pope", {"question": "Is there a cat?", "answers": "no"}, f"Is there a cat?\n{SHORT} "),
         ("hallusionbench", {"question": "Is it?", "answers": "1", "index": "hb_VD_math_0_1_2"},
          f"Is it? Please answer yes or no. {SHORT}"),
@@ -74,7 +82,8 @@ def test_the_prompt_is_that_of_the_published_script(
          f"Which <image 1>?\nA. x\nB. y\n{LETTER}"),
         ({"question": "Which?", "choices": "['x', 'y']", "answers": "B", "pictures": 2},
          f"Which?\nA. x\nB. y\n{LETTER}<Image-1><Image-2>"),
-        ({"question": "How many?", "choices": "[]", "answers": "5"}, "How many?\nAnswer the question directly."),
+        ({"question": "How many?", "choices": "[]", "answers": "5"},
+         "How many?\nAnswer the question directly."),
         ({"question": "多少?", "answers": "5"}, "多少?\n请直接回答问题。"),
     ],
 )  # fmt: skip
@@ -107,8 +116,8 @@ def test_tiles_and_lengths(name: str, tiles: int, tokens: int, shortest: int) ->
     ("response", "letter"),
     [
         ("B", "B"), ("B. a dog", "B"), ("Because", "B"), (" A ", "A"), ("x", "x"), ("", ""),
-        ("(B)", "(B)"), ("(B) a dog", "B"), ("It is a cat or a dog", "A"), ("It is a Dog", "It is a Dog"),
-        ("D", "D"), ("Dunno", "Dunno"),
+        ("(B)", "(B)"), ("(B) a dog", "B"), ("It is a cat or a dog", "A"),
+        ("It is a Dog", "It is a Dog"), ("D", "D"), ("Dunno", "Dunno"),
     ],
 )  # fmt: skip
 def test_internvls_scripts_take_the_first_character(response: str, letter: str) -> None:
@@ -139,9 +148,9 @@ def test_gqa(response: str, answer: str, score: float) -> None:
 @pytest.mark.parametrize(
     ("response", "answer"),
     [
-        ("Yes", "yes"), ("No", "no"), ("no", "no"), ("No, there is not.", "no"), ("There is not a cat", "no"),
-        ("NO", "yes"), ("no!", "yes"), ("", "yes"), ("Yes. No cat", "yes"), ("None", "yes"), ("No,", "no"),
-        ("no\ncat", "yes"),
+        ("Yes", "yes"), ("No", "no"), ("no", "no"), ("No, there is not.", "no"),
+        ("There is not a cat", "no"), ("NO", "yes"), ("no!", "yes"), ("", "yes"),
+        ("Yes. No cat", "yes"), ("None", "yes"), ("No,", "no"), ("no\ncat", "yes"),
     ],
 )  # fmt: skip
 def test_pope_reads_the_first_sentence(response: str, answer: str) -> None:
@@ -189,9 +198,9 @@ def test_pope_is_the_mean_of_its_categories() -> None:
 @pytest.mark.parametrize(
     ("response", "word"),
     [
-        ("Yes", "yes"), ("No.", "no"), ("yes, it is", "yes"), ("No, yes", ""), ("unsure", ""), ("", ""),
-        ("yes/no", ""), ("(yes)", "yes"), ("yes.no", ""), ("nope", ""), ("It is 1,000: no-one", ""),
-        ("no-one", "no"),
+        ("Yes", "yes"), ("No.", "no"), ("yes, it is", "yes"), ("No, yes", ""), ("unsure", ""),
+        ("", ""), ("yes/no", ""), ("(yes)", "yes"), ("yes.no", ""), ("nope", ""),
+        ("It is 1,000: no-one", ""), ("no-one", "no"),
     ],
 )  # fmt: skip
 def test_yes_or_no_as_vlmevalkit_reads_it(response: str, word: str) -> None:
@@ -272,15 +281,20 @@ def test_one_answer(name: str, response: str, score: float) -> None:
 @pytest.mark.parametrize(
     ("name", "row", "message"),
     [
-        ("ai2d", {"question": "?", "choices": ["x", "y"], "answers": "2"}, "no letter of the 2 options"),
-        ("seed", {"question": "?", "A": "x", "B": "y", "answers": "A", "medium": "video"}, "about a video"),
-        ("seed", {"question": "?", "A": "x", "B": "y", "answers": "A", "kind": 10}, "question_type_id < 10"),
+        ("ai2d", {"question": "?", "choices": ["x", "y"], "answers": "2"},
+         "no letter of the 2 options"),
+        ("seed", {"question": "?", "A": "x", "B": "y", "answers": "A", "medium": "video"},
+         "about a video"),
+        ("seed", {"question": "?", "A": "x", "B": "y", "answers": "A", "kind": 10},
+         "question_type_id < 10"),
         ("seed", {"question": "?", "answers": "E"}, "a letter from A to D"),
         ("scienceqa", {"question": "?", "choices": ["x"], "answers": 0}, r"1 choice\(s\); 2 to 5"),
         ("scienceqa", {"question": "?", "choices": "x, y", "answers": 0}, "is no list"),
-        ("mmvp", {"question": "?", "options": "Open, closed", "answers": "(a)", "index": 1}, "needed are"),
+        ("mmvp", {"question": "?", "options": "Open, closed", "answers": "(a)", "index": 1},
+         "needed are"),
         ("pope", {"question": "?", "answers": "maybe"}, "yes or no is needed"),
-        ("hallusionbench", {"question": "?", "answers": "1", "index": "7"}, "set_id, figure_id and question_id"),
+        ("hallusionbench", {"question": "?", "answers": "1", "index": "7"},
+         "set_id, figure_id and question_id"),
     ],
 )  # fmt: skip
 def test_a_row_that_cannot_be_asked_says_why(name: str, row: dict[str, Any], message: str) -> None:

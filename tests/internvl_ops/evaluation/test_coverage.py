@@ -14,9 +14,10 @@ from internvl_ops.evaluation.published import PUBLISHED
 from internvl_ops.evaluation.suites import SUITES
 
 # The rows of the tables in the model card of InternVL2-1B, in their order.
-IMAGES = ["DocVQA test", "ChartQA test", "InfoVQA test", "TextVQA val", "OCRBench", "MME sum", "RealWorldQA",
-          "AI2D test", "MMMU val", "MMBench-EN test", "MMBench-CN test", "CCBench dev", "MMVet GPT-4-0613",
-          "MMVet GPT-4-Turbo", "SEED-Image", "HallBench avg", "MathVista testmini", "OpenCompass avg"]  # fmt: skip
+IMAGES = ["DocVQA test", "ChartQA test", "InfoVQA test", "TextVQA val", "OCRBench", "MME sum",
+          "RealWorldQA", "AI2D test", "MMMU val", "MMBench-EN test", "MMBench-CN test",
+          "CCBench dev", "MMVet GPT-4-0613", "MMVet GPT-4-Turbo", "SEED-Image", "HallBench avg",
+          "MathVista testmini", "OpenCompass avg"]  # fmt: skip
 VIDEOS = [
     "MVBench",
     "MMBench-Video 8f",

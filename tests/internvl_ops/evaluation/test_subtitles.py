@@ -35,8 +35,8 @@ def shown(*times: float, file: str = SRT) -> str:
         "These are the frames of a video. This video's subtitles are listed below:\n",
         "\nSelect the best ",
     )
-    assert prompt.endswith("Question: Who? {subtitles}\nA. x \nAnswer with the option's letter from the given choices "
-                           "directly.")  # fmt: skip
+    assert prompt.endswith("Question: Who? {subtitles}\nA. x \nAnswer with the option's letter "
+                           "from the given choices directly.")  # fmt: skip
     return prompt.partition(before)[2].partition(after)[0]
 
 

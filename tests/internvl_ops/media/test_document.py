@@ -151,9 +151,8 @@ class TestSize:
         ],
     )
     def test_an_absurd_size_is_an_error_of_its_page_or_fits_the_columns(self, size, dpi):
-        plain = make(Document(pages=2, size=(595, 842))).replace(b"[0 0 595 842]", b"[0 0 %s %s]" % tuple(
-            str(side).encode() for side in size
-        ))  # fmt: skip
+        box = b"[0 0 %s %s]" % tuple(str(side).encode() for side in size)
+        plain = make(Document(pages=2, size=(595, 842))).replace(b"[0 0 595 842]", box)
         page = render_pages(plain, [1], DocumentOptions(dpi=dpi))[0]
         if isinstance(page, UnitError):
             assert page.kind in ("too_large", "corrupt")

@@ -99,7 +99,8 @@ def test_the_last_of_several_threads_puts_them_back() -> None:
 
 IMPORT = """
 import importlib, logging, os, pkgutil, signal, sys, warnings
-import numpy, pandas, PIL.Image, PIL.ImageFile, pillow_heif, pyarrow, ray, tifffile, cv2, fsspec  # a notebook's own
+# a notebook's own
+import numpy, pandas, PIL.Image, PIL.ImageFile, pillow_heif, pyarrow, ray, tifffile, cv2, fsspec
 PIL.Image.init()
 
 def state():
@@ -108,11 +109,14 @@ def state():
         "pixels": PIL.Image.MAX_IMAGE_PIXELS, "cut": PIL.ImageFile.LOAD_TRUNCATED_IMAGES,
         "heif": {name: str(value) for name, value in vars(heif).items() if name.isupper()},
         "readers": sorted(PIL.Image.OPEN), "floats": numpy.geterr(), "threads": cv2.getNumThreads(),
-        "environment": dict(os.environ), "path": list(sys.path), "warnings": list(map(str, warnings.filters)),
+        "environment": dict(os.environ), "path": list(sys.path),
+        "warnings": list(map(str, warnings.filters)),
         "loggers": {name: (log.level, log.disabled, len(log.handlers))
-                    for name, log in [("", logging.getLogger()), *logging.root.manager.loggerDict.items()]
+                    for name, log in [("", logging.getLogger()),
+                                      *logging.root.manager.loggerDict.items()]
                     if isinstance(log, logging.Logger)},
-        "signals": [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE)],
+        "signals": [signal.getsignal(one)
+                    for one in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE)],
         "hooks": (sys.excepthook, sys.unraisablehook), "recursion": sys.getrecursionlimit(),
     }
 

@@ -258,8 +258,10 @@ class TestDecoding:
         assert np.abs(frame.pixels.astype(int) - stored).max() <= 2
         assert frame.pixels[corner].min() > 200
 
-    @pytest.mark.parametrize("matrix", [(1, 0, 0, 1), (-1, 0, 0, 1), (1, 0, 0, -1), (-1, 0, 0, -1),
-                                        (0, 1, 1, 0), (0, 1, -1, 0), (0, -1, 1, 0), (0, -1, -1, 0)])  # fmt: skip
+    @pytest.mark.parametrize("matrix", [
+        (1, 0, 0, 1), (-1, 0, 0, 1), (1, 0, 0, -1), (-1, 0, 0, -1),
+        (0, 1, 1, 0), (0, 1, -1, 0), (0, -1, 1, 0), (0, -1, -1, 0),
+    ])  # fmt: skip
     @pytest.mark.parametrize("size", [1, 3])
     def test_a_display_matrix_turns_and_mirrors(self, matrix, size):
         """A point (x, y) is shown at (a x + c y, b x + d y), from the middle of the picture."""

@@ -100,8 +100,10 @@ class TestStores:
         assert (checkpoint.whole() / WEIGHTS).read_bytes() == FILES[WEIGHTS]
 
     def test_processes_of_a_node_fetch_it_once(self, gs: str, cache: Path) -> None:
-        code = "import sys; from internvl_ops.models.checkpoints.config import load_checkpoint as l; " \
-            "print(l(sys.argv[1]).whole())"  # fmt: skip
+        code = (
+            "import sys; from internvl_ops.models.checkpoints.config import load_checkpoint; "
+            "print(load_checkpoint(sys.argv[1]).whole())"
+        )
         started = [
             subprocess.Popen(
                 [sys.executable, "-c", code, gs], cwd=ROOT, stdout=subprocess.PIPE, text=True

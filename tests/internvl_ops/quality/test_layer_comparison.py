@@ -18,7 +18,8 @@ Coal 1,200 3
 Grain 860 12"""
 ANSWER = """# Annual report of the harbour
 
-The quay was lengthened by 40 metres in spring. Ships of 3 lines call at the port, and the cranes lift **1,250** \
+The quay was lengthened by 40 metres in spring. Ships of 3 lines call at the port, and the cranes \
+lift **1,250** \
 containers a day. A second basin is planned for the coming years.
 
 | Goods | Tonnes | Change |

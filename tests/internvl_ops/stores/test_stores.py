@@ -83,9 +83,8 @@ class TestEveryStore:
     def test_kinds(self, store: Store, place: str) -> None:
         assert store.kind(place) is None
         store.write(f"{place}/folder/a", b"1")
-        assert [store.kind(uri) for uri in (f"{place}/folder", f"{place}/folder/a", f"{place}/fold", place)] == [
-            *("directory", "file"), None, "directory",
-        ]  # fmt: skip
+        uris = (f"{place}/folder", f"{place}/folder/a", f"{place}/fold", place)
+        assert [store.kind(uri) for uri in uris] == ["directory", "file", None, "directory"]
 
     def test_what_is_not_there(self, store: Store, place: str) -> None:
         for ask in (store.read, store.stat, lambda uri: store.receive(uri, 10)):

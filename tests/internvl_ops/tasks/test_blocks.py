@@ -44,16 +44,17 @@ x = 1
 17
 """
 PIECES = st.sampled_from(
-    ["a", "B7", "\u5b57", " ", "  ", "\n", "\n\n", "# ", "## ", "#", "- ", "1. ", "*", "|", "|---|", "---",
-     "$$", "$", "\\[", "\\]", "{", "}",
+    ["a", "B7", "\u5b57", " ", "  ", "\n", "\n\n", "# ", "## ", "#", "- ", "1. ", "*", "|", "|---|",
+     "---", "$$", "$", "\\[", "\\]", "{", "}",
      "\\begin{align}", "\\end{align}", "\\begin{x}", "\\", "```",
      "```md", "~~~", "![", "](", ")", "]", "Table 1", "12", "iv", "\t"]
 )  # fmt: skip
 TAGS = st.sampled_from(
-    ["<table>", "</table>", "<tr>", "</tr>", "<td>", "</td>", "<th colspan=2>", "<td rowspan='3'>", "<td colspan=9999>",
-     "<thead>", "<caption>", "</caption>", "<br>", "<sup>", "</sup>", "<sub>", "<p>", "</p>", "<h1>", "</h1>", "<div>",
-     "<header>", "</header>", "<footer>", "</footer>", "<page_number>", "</page_number>", "<figcaption>", "<figure>",
-     "<img alt='x' src=y>", "<table", "<", ">", "&amp;", "&lt;"]
+    ["<table>", "</table>", "<tr>", "</tr>", "<td>", "</td>", "<th colspan=2>", "<td rowspan='3'>",
+     "<td colspan=9999>", "<thead>", "<caption>", "</caption>", "<br>", "<sup>", "</sup>", "<sub>",
+     "<p>", "</p>", "<h1>", "</h1>", "<div>", "<header>", "</header>", "<footer>", "</footer>",
+     "<page_number>", "</page_number>", "<figcaption>", "<figure>", "<img alt='x' src=y>", "<table",
+     "<", ">", "&amp;", "&lt;"]
 )  # fmt: skip
 PLAIN = st.lists(PIECES, max_size=30).map("".join)
 MARKED = st.lists(st.one_of(PIECES, TAGS), max_size=30).map("".join)
@@ -105,22 +106,28 @@ def test_blocks_fit_their_column() -> None:
     ("source", "html", "repair"),
     [
         (
-            "<table border=1><thead><tr><th colspan='2'>A &amp; B</th></tr></thead><tr><td rowspan=2>x<sup>2</sup></td>"
-            "<td>a<br>b</td></tr><tr><td>c < d</td></tr></table>",
-            '<table><tr><th colspan="2">A &amp; B</th></tr><tr><td rowspan="2">x<sup>2</sup></td><td>a<br>b</td></tr>'
+            "<table border=1><thead><tr><th colspan='2'>A &amp; B</th></tr></thead><tr><td "
+            "rowspan=2>x<sup>2</sup></td><td>a<br>b</td></tr><tr><td>c < d</td></tr></table>",
+            '<table><tr><th colspan="2">A &amp; B</th></tr><tr><td '
+            'rowspan="2">x<sup>2</sup></td><td>a<br>b</td></tr>'
             "<tr><td>c &lt; d</td></tr></table>",
             None,
         ),
-        ("<table><tr><td>a</td><td>b", "<table><tr><td>a</td><td>b</td></tr></table>", "was not closed"),
-        ("<table><tr><td>a<tr><td>b</table>", "<table><tr><td>a</td></tr><tr><td>b</td></tr></table>", None),
+        ("<table><tr><td>a</td><td>b", "<table><tr><td>a</td><td>b</td></tr></table>",
+         "was not closed"),
+        ("<table><tr><td>a<tr><td>b</table>",
+         "<table><tr><td>a</td></tr><tr><td>b</td></tr></table>", None),
         (
             "| a | b |\n|---|---|\n| 1 |",
             "<table><tr><th>a</th><th>b</th></tr><tr><td>1</td><td></td></tr></table>",
             "missing in row 2",
         ),
-        ("| a | b |\n| 1 | 2 |", "<table><tr><td>a</td><td>b</td></tr><tr><td>1</td><td>2</td></tr></table>", "rule"),
-        ("a | b\n--|--\n1 | 2", "<table><tr><th>a</th><th>b</th></tr><tr><td>1</td><td>2</td></tr></table>", None),
-        ("<table><tr><td rowspan=9>a</td></tr></table>", "<table><tr><td>a</td></tr></table>", "spans"),
+        ("| a | b |\n| 1 | 2 |",
+         "<table><tr><td>a</td><td>b</td></tr><tr><td>1</td><td>2</td></tr></table>", "rule"),
+        ("a | b\n--|--\n1 | 2",
+         "<table><tr><th>a</th><th>b</th></tr><tr><td>1</td><td>2</td></tr></table>", None),
+        ("<table><tr><td rowspan=9>a</td></tr></table>", "<table><tr><td>a</td></tr></table>",
+         "spans"),
     ],
 )  # fmt: skip
 def test_tables_have_one_form(source: str, html: str, repair: str | None) -> None:

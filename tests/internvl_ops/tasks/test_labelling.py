@@ -91,8 +91,10 @@ class TestTaxonomy:
         ("tree", "labels"),
         [
             (["cat", "dog"], {"cat": "", "dog": ""}),
-            ({"animal": ["cat", "dog"], "map": None}, {"animal/cat": "", "animal/dog": "", "map": ""}),
-            ({"animal": {"cat": "also lions", "dog": None}}, {"animal/cat": "also lions", "animal/dog": ""}),
+            ({"animal": ["cat", "dog"], "map": None},
+             {"animal/cat": "", "animal/dog": "", "map": ""}),
+            ({"animal": {"cat": "also lions", "dog": None}},
+             {"animal/cat": "also lions", "animal/dog": ""}),
             ({"vehicle": [{"road": ["car", "bus"]}, "boat"]},
              {"vehicle/road/car": "", "vehicle/road/bus": "", "vehicle/boat": ""}),
             ([2024, 2025], {"2024": "", "2025": ""}),

@@ -170,8 +170,9 @@ class TestInternVLsOwnFiles:
         }
 
     def test_mmbench_with_pictures_in_its_table(self, tmp_path: Path) -> None:
-        row = {"index": 1_000_241, "question": "Which?", "hint": "Look\nclosely", "A": "a cat", "B": "a dog", "C": None,
-               "D": None, "answer": "B", "category": "kinds", "image": base64.b64encode(PICTURE).decode()}  # fmt: skip
+        row = {"index": 1_000_241, "question": "Which?", "hint": "Look\nclosely", "A": "a cat",
+               "B": "a dog", "C": None, "D": None, "answer": "B", "category": "kinds",
+               "image": base64.b64encode(PICTURE).decode()}  # fmt: skip
         path = tmp_path / "mmbench_dev_20230712.tsv"
         pd.DataFrame([row]).to_csv(path, sep="\t", index=False)
         read_row = only(read("mmbench", path))
@@ -188,8 +189,9 @@ class TestInternVLsOwnFiles:
 class TestHuggingFaceExports:
     @pytest.mark.parametrize("split", ["val", "validation"])
     def test_docvqa(self, tmp_path: Path, split: str) -> None:
-        row = {"questionId": "337", "question": "what is the date?", "question_types": ["form"], "image": INLINE,
-               "docId": 279, "answers": ["1/8/93"], "data_split": "val"}  # fmt: skip
+        row = {"questionId": "337", "question": "what is the date?", "question_types": ["form"],
+               "image": INLINE, "docId": 279, "answers": ["1/8/93"],
+               "data_split": "val"}  # fmt: skip
         parquet(
             tmp_path / "DocVQA" / "test-00000-of-00001.parquet",
             {**row, "answers": None, "data_split": "test"},
@@ -227,29 +229,33 @@ class TestHuggingFaceExports:
         )
 
     def test_ocrbench(self, tmp_path: Path) -> None:
-        row = {"dataset": "IIIT5K", "question": "what is written?", "question_type": "Regular Text Recognition",
-               "answer": ["CENTRE"], "image": INLINE}  # fmt: skip
+        row = {"dataset": "IIIT5K", "question": "what is written?",
+               "question_type": "Regular Text Recognition", "answer": ["CENTRE"],
+               "image": INLINE}  # fmt: skip
         found = only(read("ocrbench", parquet(tmp_path / "test.parquet", row)))
 
         assert (found["answers"], found["category"]) == (["CENTRE"], "Regular Text Recognition")
 
     def test_ocrbench_as_vlmevalkit_has_it(self, tmp_path: Path) -> None:
-        row = {"index": 0, "image": base64.b64encode(PICTURE).decode(), "question": "what is written?",
-               "answer": "['CENTRE', 'centre']", "category": "Regular Text Recognition"}  # fmt: skip
+        row = {"index": 0, "image": base64.b64encode(PICTURE).decode(),
+               "question": "what is written?", "answer": "['CENTRE', 'centre']",
+               "category": "Regular Text Recognition"}  # fmt: skip
         pd.DataFrame([row]).to_csv(tmp_path / "OCRBench.tsv", sep="\t", index=False)
 
         assert only(read("ocrbench", tmp_path / "OCRBench.tsv"))["answers"] == ["CENTRE", "centre"]
 
     def test_mme_pairs_by_image(self, tmp_path: Path) -> None:
-        row = {"question_id": "count/1.png", "image": INLINE, "question": "Is it? Please answer yes or no.",
-               "answer": "Yes", "category": "count"}  # fmt: skip
+        row = {"question_id": "count/1.png", "image": INLINE,
+               "question": "Is it? Please answer yes or no.", "answer": "Yes",
+               "category": "count"}  # fmt: skip
         path = parquet(tmp_path / "test.parquet", row, {**row, "answer": "No"})
 
         assert read("mme", path)["group"].to_pylist() == ["count/count/1.png"] * 2
 
     def test_mmbench_writes_nan_where_there_is_nothing(self, tmp_path: Path) -> None:
-        row = {"index": 241, "question": "Which?", "hint": "nan", "answer": "A", "A": "a cat", "B": "a dog", "C": "nan",
-               "D": "nan", "category": "kinds", "image": INLINE, "split": "dev"}  # fmt: skip
+        row = {"index": 241, "question": "Which?", "hint": "nan", "answer": "A", "A": "a cat",
+               "B": "a dog", "C": "nan", "D": "nan", "category": "kinds", "image": INLINE,
+               "split": "dev"}  # fmt: skip
         found = only(read("mmbench", parquet(tmp_path / "dev-00000-of-00001.parquet", row)))
 
         assert found["question"] == "Which?\nA. a cat\nB. a dog"
@@ -258,15 +264,16 @@ class TestHuggingFaceExports:
     def test_mmbench_never_shows_options_that_pandas_reads_as_no_value(
         self, tmp_path: Path, option: str
     ) -> None:
-        row = {"index": 241, "question": "Which?", "answer": "B", "A": "a cat", "B": "none", "C": option,
-               "image": INLINE}  # fmt: skip
+        row = {"index": 241, "question": "Which?", "answer": "B", "A": "a cat", "B": "none",
+               "C": option, "image": INLINE}  # fmt: skip
         found = only(read("mmbench", parquet(tmp_path / "dev-00000-of-00001.parquet", row)))
 
         assert found["question"] == "Which?\nA. a cat\nB. none"
 
     def test_video_mme_names_videos_without_their_suffix(self, tmp_path: Path) -> None:
-        row = {"video_id": "001", "duration": "short", "videoID": "fFjv93ACGo8", "question_id": "001-1",
-               "question": "What is it?", "options": ["A. x", "B. y", "C. z", "D. w"], "answer": "C"}  # fmt: skip
+        row = {"video_id": "001", "duration": "short", "videoID": "fFjv93ACGo8",
+               "question_id": "001-1", "question": "What is it?",
+               "options": ["A. x", "B. y", "C. z", "D. w"], "answer": "C"}  # fmt: skip
         found = only(read("videomme", parquet(tmp_path / "test-00000-of-00001.parquet", row)))
 
         assert found["question"] == "What is it?\nA. x\nB. y\nC. z\nD. w"
@@ -274,8 +281,8 @@ class TestHuggingFaceExports:
         assert found["category"] == "short"
 
     def test_mvbench_asks_about_some_seconds(self, tmp_path: Path) -> None:
-        row = {"video": "a.mp4", "question": "What happened?", "candidates": ["a", "b"], "answer": "b", "start": 1.5,
-               "end": 9}  # fmt: skip
+        row = {"video": "a.mp4", "question": "What happened?", "candidates": ["a", "b"],
+               "answer": "b", "start": 1.5, "end": 9}  # fmt: skip
         found = only(read("mvbench", jsonl(tmp_path / "action_sequence.jsonl", row)))
 
         assert found["question"] == "Question: What happened?\nOptions:\n(A) a\n(B) b"
@@ -361,8 +368,9 @@ class TestMVBenchTasks:
             (videos / "tvqa/frames_fps3_hq" if published else videos) / EPISODE["video"], 72
         )
         table = jsonl(videos / "episodic_reasoning.jsonl", {**EPISODE, "start": start, "end": end})
-        options = build_options(Options, {"benchmark": "mvbench", "input": str(table), "output": "out",
-                                          "model": "model", "media_root": str(videos)})  # fmt: skip
+        options = build_options(Options, {"benchmark": "mvbench", "input": str(table),
+                                          "output": "out", "model": "model",
+                                          "media_root": str(videos)})  # fmt: skip
         plan = plan_benchmark(options)
         row = only(next(iter(read_split(plan, plan.splits[0]))))
         with Fetcher(ReadPolicy(plan.base), frame_folders=True) as fetcher:
@@ -416,7 +424,8 @@ class TestMVBenchTasks:
         ]
 
         assert found[0] == ["star/Charades_v1_480/ZS9XR.mp4", "ssv2_video/b.webm",
-                            f"tvqa/frames_fps3_hq/{EPISODE['video']}", "mine/c.mp4", "d.mp4"]  # fmt: skip
+                            f"tvqa/frames_fps3_hq/{EPISODE['video']}", "mine/c.mp4",
+                            "d.mp4"]  # fmt: skip
         assert found[1] == found[2] == [row["video"] for row in rows]
 
 

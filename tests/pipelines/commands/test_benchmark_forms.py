@@ -77,8 +77,9 @@ def test_seed_of_internvl_and_of_hugging_face(tmp_path: Path) -> None:
     }
     assert only(read("seed", jsonl(tmp_path / "seed.jsonl", own)))["question"] == own["text"]
 
-    row = {"question": "How?", "choice_a": "w", "choice_b": "x", "choice_c": "y", "choice_d": "z", "answer": "C",
-           "data_type": "image", "question_type_id": 3, "image": [INLINE], "question_id": "1"}  # fmt: skip
+    row = {"question": "How?", "choice_a": "w", "choice_b": "x", "choice_c": "y", "choice_d": "z",
+           "answer": "C", "data_type": "image", "question_type_id": 3, "image": [INLINE],
+           "question_id": "1"}  # fmt: skip
     path = parquet(
         tmp_path / "test-00000-of-00001.parquet",
         row,
@@ -96,8 +97,9 @@ def test_seed_of_internvl_and_of_hugging_face(tmp_path: Path) -> None:
 
 class TestMMMU:
     def test_hugging_face(self, tmp_path: Path) -> None:
-        row = {"id": "validation_Art_Theory_3", "question": "Which <image 1>?", "options": "['x', 'y']", "answer": "B",
-               "image_1": INLINE, "image_2": None, "image_3": None, "question_type": "multiple-choice"}  # fmt: skip
+        row = {"id": "validation_Art_Theory_3", "question": "Which <image 1>?",
+               "options": "['x', 'y']", "answer": "B", "image_1": INLINE, "image_2": None,
+               "image_3": None, "question_type": "multiple-choice"}  # fmt: skip
         two = {**row, "image_2": INLINE, "id": "validation_Art_4", "options": "[]", "answer": "5"}
         first, second = read(
             "mmmu", parquet(tmp_path / "Art" / "validation-00000-of-00001.parquet", row, two)
@@ -161,16 +163,16 @@ def test_mmvp_finds_its_images_by_their_numbers(tmp_path: Path) -> None:
 class TestPope:
     def test_its_own_files(self, tmp_path: Path) -> None:
         for name in ("random", "adversarial"):
-            jsonl(tmp_path / f"coco_pope_{name}.json", {"question_id": 1, "image": "COCO_val2014_1.jpg",
-                                                        "text": "Is there a cat?", "label": "no"})  # fmt: skip
+            row = {"question_id": 1, "image": "COCO_val2014_1.jpg", "text": "Is there a cat?"}
+            jsonl(tmp_path / f"coco_pope_{name}.json", {**row, "label": "no"})
         rows = read("pope", tmp_path).to_pylist()
 
         assert sorted(row["category"] for row in rows) == ["adversarial", "random"]
         assert (rows[0]["question"], rows[0]["answers"]) == ("Is there a cat?", ["no"])
 
     def test_hugging_face(self, tmp_path: Path) -> None:
-        row = {"question_id": "1", "question": "Is there a cat?", "answer": "yes", "category": "popular",
-               "image": INLINE}  # fmt: skip
+        row = {"question_id": "1", "question": "Is there a cat?", "answer": "yes",
+               "category": "popular", "image": INLINE}  # fmt: skip
         found = only(read("pope", parquet(tmp_path / "test-00000-of-00003.parquet", row)))
         assert (found["category"], found["answers"]) == ("popular", ["yes"])
 
@@ -187,8 +189,9 @@ class TestHallusionBench:
         )
 
     def test_hugging_face(self, tmp_path: Path) -> None:
-        row = {"category": "VD", "subcategory": "math", "set_id": "3", "figure_id": "1", "question_id": "0",
-               "question": "Is it?", "gt_answer": "0", "image": INLINE}  # fmt: skip
+        row = {"category": "VD", "subcategory": "math", "set_id": "3", "figure_id": "1",
+               "question_id": "0", "question": "Is it?", "gt_answer": "0",
+               "image": INLINE}  # fmt: skip
         found = only(
             read("hallusionbench", parquet(tmp_path / "image-00000-of-00001.parquet", row))
         )

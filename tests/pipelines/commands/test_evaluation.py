@@ -32,8 +32,8 @@ def evaluated(folder: Path, responses: list[str], **options: Any) -> tuple[dict,
     rows = [{**ROW, "video": f"{number}.mp4"} for number in range(len(responses))]
     (folder / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     given = build_options(Options, {"benchmark": "videomme", "input": str(folder / "test.jsonl"),
-                                    "output": str(folder / "out"), "model": "OpenGVLab/InternVL2-1B",
-                                    **options})  # fmt: skip
+                                    "output": str(folder / "out"),
+                                    "model": "OpenGVLab/InternVL2-1B", **options})  # fmt: skip
     plan = plan_benchmark(given)
     table = pa.concat_tables([table for split in plan.splits for table in read_split(plan, split)])
     table = table.drop_columns([name for name in table.column_names if name.startswith("__")])
@@ -107,7 +107,8 @@ def test_what_is_read_from_an_answer_is_no_setting_of_the_answer() -> None:
 
 @pytest.mark.parametrize("option", ["no_letter", "subtitles"])
 def test_options_of_video_mme_are_refused_elsewhere(tmp_path: Path, option: str) -> None:
-    options = build_options(Options, {"benchmark": "docvqa", "input": str(tmp_path), "output": "out", "model": "model",
+    options = build_options(Options, {"benchmark": "docvqa", "input": str(tmp_path),
+                                      "output": "out", "model": "model",
                                       option: "text"})  # fmt: skip
     with pytest.raises(ConfigurationError, match=r"text is for --benchmark videomme alone"):
         plan_benchmark(options)

@@ -32,8 +32,8 @@ def suite(path: Path, text: str) -> Path:
 
 
 def planned(folder: Path, text: str, **options: Any) -> Any:
-    values = {"suite": "internvl2", "input": str(suite(folder / "suite.yaml", text)), "model": str(NANO),
-              "output": str(folder / "out"), **options}  # fmt: skip
+    values = {"suite": "internvl2", "input": str(suite(folder / "suite.yaml", text)),
+              "model": str(NANO), "output": str(folder / "out"), **options}  # fmt: skip
     return plan_suite(build_options(Options, values), writes=False)
 
 
@@ -96,16 +96,19 @@ def test_a_judge_is_for_those_that_need_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "options", "message"),
     [
-        ("docvq: docvqa", {}, "docvq is not in the suite. Did you mean docvqa\\? It has: docvqa, chartqa"),
+        ("docvq: docvqa", {}, "docvq is not in the suite. Did you mean docvqa\\? It has: docvqa, "
+            "chartqa"),
         ("docvqa: {split: val}", {}, "docvqa has no input"),
         ("docvqa: {input: x, model: y}", {}, "docvqa sets model, which is for the whole suite"),
         ("docvqa: {input: docvqa, splits: val}", {}, "--suite internvl2, docvqa: .*splits"),
         ("docvqa: {input: gone}", {}, "--suite internvl2, docvqa: .*gone"),
         ("- docvqa", {}, "it names no benchmark"),
         ("docvqa: [", {}, "--input .*suite.yaml"),
-        ("docvqa: docvqa", {"benchmark": "docvqa"}, "--suite internvl2 runs several. Leave one of the two out"),
+        ("docvqa: docvqa", {"benchmark": "docvqa"},
+         "--suite internvl2 runs several. Leave one of the two out"),
         ("docvqa: docvqa", {"shards": 2}, "--shards 2: a suite has no parts"),
-        ("docvqa: docvqa", {"beside": "InternVL2-9B"}, "--beside InternVL2-9B: no figures .* Did you mean InternVL2-"),
+        ("docvqa: docvqa", {"beside": "InternVL2-9B"},
+         "--beside InternVL2-9B: no figures .* Did you mean InternVL2-"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said_before_anything_starts(

@@ -67,8 +67,9 @@ def test_a_key_takes_what_the_flag_takes(tmp_path: Path, text: str, name: str, v
 
 @pytest.mark.parametrize(
     ("values", "name", "value"),
-    [({"stop": "END"}, "stop", ("END",)), ({"pages": 7}, "pages", "7"), ({"engine-args": "{}"}, "engine_args", {}),
-     ({"stop": [1, "b"]}, "stop", ("1", "b")), ({"media-root": "~/m"}, "media_root", "/home/me/m"),
+    [({"stop": "END"}, "stop", ("END",)), ({"pages": 7}, "pages", "7"),
+     ({"engine-args": "{}"}, "engine_args", {}), ({"stop": [1, "b"]}, "stop", ("1", "b")),
+     ({"media-root": "~/m"}, "media_root", "/home/me/m"),
      ({"lora": "a=~/m"}, "lora", "a=/home/me/m"), ({"allow": ["~/p/"]}, "allow", ("/home/me/p/",)),
      ({"prompt": "~"}, "prompt", "~"), ({"model": "s3~x/y"}, "model", "s3~x/y")],
 )  # fmt: skip

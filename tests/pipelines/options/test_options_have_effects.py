@@ -381,8 +381,9 @@ def test_the_preview_passes_no_option_over(task: str, kind: str, folder: Path) -
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("tiling", "always"), ("special_tokens", "recognised"), ("jpeg_scaling", True), ("resize", "exact"),
-     ("min_tiles", 2), ("lora", "/x"), ("trust_remote_code", True), ("combine_images", True), ("gpus_per_engine", 2)],
+    [("tiling", "always"), ("special_tokens", "recognised"), ("jpeg_scaling", True),
+     ("resize", "exact"), ("min_tiles", 2), ("lora", "/x"), ("trust_remote_code", True),
+     ("combine_images", True), ("gpus_per_engine", 2)],
 )  # fmt: skip
 def test_what_a_server_does_itself_is_refused(name: str, value: Any, folder: Path) -> None:
     values = base("caption_dataset", "image", folder)

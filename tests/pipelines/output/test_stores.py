@@ -31,10 +31,12 @@ from pipelines.output.ownership import mark, parquet_name
 uri, run, units = sys.argv[1], sys.argv[2], int(sys.argv[3])
 output = OutputFolder(uri)
 with Lease(output, run):
-    done = {unit for _, table in output.read_tables(RESULTS, ["id"]) for unit in table["id"].to_pylist()}
+    tables = [table for _, table in output.read_tables(RESULTS, ["id"])]
+    done = {unit for table in tables for unit in table["id"].to_pylist()}
     left = [unit for unit in map(str, range(units)) if unit not in done]
     for number, unit in enumerate(left):
-        output.write_table(f"{RESULTS}/{parquet_name(run, number)}", pa.table({"id": [unit]}, metadata=mark(run)))
+        table = pa.table({"id": [unit]}, metadata=mark(run))
+        output.write_table(f"{RESULTS}/{parquet_name(run, number)}", table)
         print(unit, flush=True)
 """
 

@@ -17,8 +17,8 @@ logger = logging.getLogger("pipelines.somewhere")
 
 
 def worker_event(number: int) -> dict[str, object]:
-    return {"logger": "internvl_ops.x", "level": logging.WARNING, "event": "engine_died", "message": f"death {number}",
-            "fields": {}, "at": 1000.0 + number}  # fmt: skip
+    return {"logger": "internvl_ops.x", "level": logging.WARNING, "event": "engine_died",
+            "message": f"death {number}", "fields": {}, "at": 1000.0 + number}  # fmt: skip
 
 
 class Ledger(Mailbox):

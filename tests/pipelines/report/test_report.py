@@ -501,8 +501,8 @@ def test_the_page_says_how_to_look_at_all_units(tmp_path: Path) -> None:
 
 def test_the_run_that_ends_a_job_of_parts_names_them(tmp_path: Path) -> None:
     made = record(tmp_path)
-    run = {"run_id": "20261127T100000-abc", "started": "10:00", "seconds": 7.0, "results": 1234, "errors": 1,
-           "already_done": 0, "already_failed": 0}  # fmt: skip
+    run = {"run_id": "20261127T100000-abc", "started": "10:00", "seconds": 7.0, "results": 1234,
+           "errors": 1, "already_done": 0, "already_failed": 0}  # fmt: skip
     runs = [run | {"part": "1/2"}, run | {"part": "2/2", "run_id": "20261127T110000-def"}]
     sentence = "2,470 units in = 2,468 results + 2 errors"
     made.parts = Closing("all have ended", {"parts": 2, "conservation": sentence, "runs": runs})

@@ -129,8 +129,9 @@ def test_limits(tmp_path: Path, kind: str, limit: int) -> None:
 
 CONDITIONS = st.lists(
     st.sampled_from(
-        ["lang = 'en'", "year >= 1905", "day < DATE '2026-01-08'", "lang IN ('de', 'fr')", "year BETWEEN 1902 AND 1909",
-         "year % 2 = 0", "len(tags) = 1", "id > 'r5'", "year = 1904", "day = '2026-01-03'"]
+        ["lang = 'en'", "year >= 1905", "day < DATE '2026-01-08'", "lang IN ('de', 'fr')",
+         "year BETWEEN 1902 AND 1909", "year % 2 = 0", "len(tags) = 1", "id > 'r5'", "year = 1904",
+         "day = '2026-01-03'"]
     ), min_size=1, max_size=3,
 ).map(" AND ".join)  # fmt: skip
 

@@ -212,8 +212,9 @@ VALUES = {
 }
 SCHEMA = pa.schema([("n", pa.int64()), ("s", pa.string()), ("b", pa.bool_()), ("f", pa.float64())])
 ATOMS = st.sampled_from(
-    ["n = 1", "n < 2", "2 > n", "n >= -1", "n BETWEEN 0 AND 1", "n IN (1, 2)", "s > 'a'", "s = 'ab'", "s IN ('a', '')",
-     "b", "b = true", "f > 0", "f IN (0, 2)", "N <> 1", "s LIKE 'a%'", "n IS NULL", "n + 1 > 0", "n = NULL"]
+    ["n = 1", "n < 2", "2 > n", "n >= -1", "n BETWEEN 0 AND 1", "n IN (1, 2)", "s > 'a'",
+     "s = 'ab'", "s IN ('a', '')", "b", "b = true", "f > 0", "f IN (0, 2)", "N <> 1", "s LIKE 'a%'",
+     "n IS NULL", "n + 1 > 0", "n = NULL"]
 )  # fmt: skip
 CONDITIONS = st.recursive(
     ATOMS,

@@ -56,8 +56,8 @@ def test_hostile_ids_and_notes_come_back_as_they_are(marking: Client) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [{"id": 3, "mark": "good"}, {"mark": "good"}, {"id": "a", "mark": "fine"}, {"id": "a", "note": 5},
-     {"id": "a", "output": 9}, {"id": "a", "output": "x"}, [1]],
+    [{"id": 3, "mark": "good"}, {"mark": "good"}, {"id": "a", "mark": "fine"},
+     {"id": "a", "note": 5}, {"id": "a", "output": 9}, {"id": "a", "output": "x"}, [1]],
 )  # fmt: skip
 def test_a_wrong_mark_changes_nothing(marking: Client, body: object) -> None:
     assert marking.http.post("/api/mark", json=body).status_code == 400

@@ -129,10 +129,12 @@ def test_a_screen_reader_finds_its_way(opened: Open, tmp_path: Path) -> None:
 
 
 # Controls without a name, pictures without a text, and tab stops that go before the others.
-NAMELESS = """() => [...document.querySelectorAll("button, a, input, select, textarea, img, [tabindex]")]
+NAMELESS = """() => [...document.querySelectorAll(
+    "button, a, input, select, textarea, img, [tabindex]")]
   .filter((one) => one.checkVisibility())
   .filter((one) => one.tagName === "IMG" ? !one.hasAttribute("alt")
-    : one.tabIndex > 0 || !(one.getAttribute("aria-label") || one.labels?.length || one.textContent.trim()))
+    : one.tabIndex > 0 || !(one.getAttribute("aria-label") || one.labels?.length
+      || one.textContent.trim()))
   .map((one) => one.outerHTML)"""
 
 
@@ -161,8 +163,10 @@ def test_another_local_page_cannot_use_the_cookie(chrome: Any, folder: Path) -> 
         page.goto(f"http://127.0.0.1:{elsewhere}/")
         answers = page.evaluate(
             """async (base) => {
-              const marked = await fetch(`${base}/api/mark`, {method: "POST", mode: "no-cors", credentials: "include",
-                body: JSON.stringify({id: "unit-000", mark: "bad"})}).then(() => "sent", () => "refused");
+              const mark = {method: "POST", mode: "no-cors", credentials: "include",
+                body: JSON.stringify({id: "unit-000", mark: "bad"})};
+              const marked = await fetch(`${base}/api/mark`, mark)
+                .then(() => "sent", () => "refused");
               const read = await fetch(`${base}/api/rows`, {credentials: "include"})
                 .then((answer) => answer.text(), () => "refused");
               const shown = await new Promise((done) => {

@@ -25,8 +25,8 @@ def text(nodes: list[Node]) -> str:
 def test_markdown_becomes_elements() -> None:
     tree = rendered("# Title\n\nSome *words*.\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n- one\n- two\n")
     tags = [node["tag"] for node in elements(tree)]
-    assert tags == ["h1", "p", "em", "table", "thead", "tr", "th", "th", "tbody", "tr", "td", "td", "ul", "li", "p",
-                    "li", "p"]  # fmt: skip
+    assert tags == ["h1", "p", "em", "table", "thead", "tr", "th", "th", "tbody", "tr", "td", "td",
+                    "ul", "li", "p", "li", "p"]  # fmt: skip
     assert text(tree) == "TitleSome words.ab12onetwo"
 
 

@@ -23,9 +23,10 @@ CARDS = {
 }
 # Layers of the language model, by the cards' `split_model`.
 LAYERS = {
-    "InternVL2-1B": 24, "InternVL2-2B": 24, "InternVL2-4B": 32, "InternVL2-8B": 32, "InternVL2-26B": 48,
-    "InternVL2-40B": 60, "InternVL2-Llama3-76B": 80, "InternVL2_5-1B": 24, "InternVL2_5-2B": 24, "InternVL2_5-4B": 36,
-    "InternVL2_5-8B": 32, "InternVL2_5-26B": 48, "InternVL2_5-38B": 64, "InternVL2_5-78B": 80,
+    "InternVL2-1B": 24, "InternVL2-2B": 24, "InternVL2-4B": 32, "InternVL2-8B": 32,
+    "InternVL2-26B": 48, "InternVL2-40B": 60, "InternVL2-Llama3-76B": 80, "InternVL2_5-1B": 24,
+    "InternVL2_5-2B": 24, "InternVL2_5-4B": 36, "InternVL2_5-8B": 32, "InternVL2_5-26B": 48,
+    "InternVL2_5-38B": 64, "InternVL2_5-78B": 80,
 }  # fmt: skip
 
 

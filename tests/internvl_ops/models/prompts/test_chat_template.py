@@ -51,8 +51,16 @@ def test_another_separator_is_said(copy: Path) -> None:
     assert "where that has" in message
 
 
-@pytest.mark.parametrize("wrap", [str, lambda text: [{"name": "tool_use", "template": "x"},
-                                                     {"name": "default", "template": text}]])  # fmt: skip
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        str,
+        lambda text: [
+            {"name": "tool_use", "template": "x"},
+            {"name": "default", "template": text},
+        ],
+    ],
+)
 def test_the_same_is_no_news(copy: Path, wrap: Any) -> None:
     system = load_checkpoint(str(copy)).system_message
     assert said(copy, wrap(AS_TRAINED.replace("{}", system, 1))) is None

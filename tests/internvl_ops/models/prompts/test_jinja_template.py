@@ -47,7 +47,8 @@ QUESTIONS: dict[str, tuple[list[dict[str, Any]], list[str]]] = {
     ),
     "tags in the text": ([user([IMAGE, text("Is <image> red?"), ])], ["Is <image> red?"]),
     "a second turn": (
-        [user([IMAGE, text("What is it?")]), {"role": "assistant", "content": "A square."}, user("And now?")],
+        [user([IMAGE, text("What is it?")]), {"role": "assistant", "content": "A square."},
+         user("And now?")],
         ["<image>\nWhat is it?", "And now?"],
     ),
 }  # fmt: skip

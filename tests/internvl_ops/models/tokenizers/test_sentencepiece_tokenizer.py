@@ -132,12 +132,12 @@ class Slow:
 # theirs.
 PUBLISHED: dict[str, dict[str, Any]] = {
     "InternLM2": {"added": INTERNLM2, "tokenizer_class": "InternLM2Tokenizer"},
-    "Yi": {"added": ["<|im_start|>", "<|im_end|>", *INTERNLM2[2:]], "tokenizer_class": "LlamaTokenizer",
-           "legacy": True, "add_bos_token": False},
-    "Phi-3": {"added": PHI3, "tokenizer_class": "LlamaTokenizer", "legacy": False, "add_bos_token": True,
-              "rstrip": PHI3[:4]},
-    "Phi-3, as the family saves it": {"added": PHI3, "tokenizer_class": "LlamaTokenizer", "legacy": False,
-                                      "add_bos_token": False, "rstrip": PHI3[:4],
+    "Yi": {"added": ["<|im_start|>", "<|im_end|>", *INTERNLM2[2:]],
+           "tokenizer_class": "LlamaTokenizer", "legacy": True, "add_bos_token": False},
+    "Phi-3": {"added": PHI3, "tokenizer_class": "LlamaTokenizer", "legacy": False,
+              "add_bos_token": True, "rstrip": PHI3[:4]},
+    "Phi-3, as the family saves it": {"added": PHI3, "tokenizer_class": "LlamaTokenizer",
+                                      "legacy": False, "add_bos_token": False, "rstrip": PHI3[:4],
                                       "additional_special_tokens": PHI3[4:]},
 }  # fmt: skip
 
