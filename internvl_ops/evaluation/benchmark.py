@@ -10,6 +10,7 @@ from internvl_ops.evaluation.releases import Release, release_of
 
 if TYPE_CHECKING:
     from internvl_ops.evaluation.judging import JudgeRule
+    from internvl_ops.evaluation.page_truths import PageRule
 
 BenchmarkRow = Mapping[str, Any]
 NoLetter = Literal["skip", "text", "wrong"]
@@ -86,7 +87,7 @@ class Benchmark:
         score: Scores each sample; a failed one is wrong.
         summarise: Computes the figures from all samples and their scores.
         splits: Its published splits, as their files are named.
-        media: ``image`` or ``video``.
+        media: ``image``, ``video`` or, of whole pages, ``document``.
         video_suffix: Suffix of videos that the data names without one. If it is empty, such a name
             is a folder of frames.
         folders: The benchmark's folders of videos, if the videos' names do not include the folder.
@@ -113,6 +114,8 @@ class Benchmark:
         enlarge: How much the first image of a row is enlarged; see `tile_image`.
         tile_share: How several images of a row share their tiles; see `share_tile_budget`.
         judge: What a judge model is asked about the answers; None if there is no judge.
+        pages: Where the pages and what is true of them are, of a benchmark about whole pages; None
+            for one about the rows of a table. Such a benchmark has no ``read``.
         releases: For each release whose figure was measured with other settings, these settings.
     """
 
@@ -146,6 +149,7 @@ class Benchmark:
     enlarge: int = 1
     tile_share: Literal["training", "evaluation"] = "training"
     judge: JudgeRule | None = None
+    pages: PageRule | None = None
     releases: Mapping[Release, Mapping[str, Any]] = field(default_factory=dict)
 
     def for_release(self, release: Release) -> Benchmark:

@@ -10,6 +10,7 @@ from internvl_ops.evaluation import mvbench, readers, scoring
 from internvl_ops.evaluation.benchmark import Benchmark
 from internvl_ops.evaluation.choice_benchmarks import CHOICE_BENCHMARKS
 from internvl_ops.evaluation.judged_benchmarks import JUDGED_BENCHMARKS
+from internvl_ops.evaluation.page_benchmarks import PAGE_BENCHMARKS
 from internvl_ops.evaluation.releases import since
 from internvl_ops.evaluation.yes_no_benchmarks import YES_NO_BENCHMARKS
 from internvl_ops.metrics import (
@@ -27,7 +28,7 @@ Name = Literal["refcoco", "docvqa", "infovqa", "chartqa", "textvqa", "vizwiz", "
                "gqa", "ocrbench", "mme", "mmbench", "mmbench_cn", "ccbench", "ai2d", "seed",
                "realworldqa", "mmmu", "scienceqa", "mmvp", "pope", "hallusionbench", "mmvet",
                "mathvista", "mmbench_video", "mvbench", "videomme", "captions", "exact_match",
-               "ocr"]  # fmt: skip
+               "ocr", "olmocr_bench"]  # fmt: skip
 
 SHORT = "{} Answer the question using a single word or phrase."
 GROUND = (
@@ -260,5 +261,6 @@ BENCHMARKS: dict[str, Benchmark] = {
         max_new_tokens=1536,
         exif="apply",  # there are no published figures to compare with
     ),
+    **PAGE_BENCHMARKS,
 }
 assert tuple(BENCHMARKS) == get_args(Name)

@@ -10,7 +10,7 @@ texts over the length of the longer one.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
@@ -35,12 +35,14 @@ class Node:
         children: Its parts, in order.
         spans: Columns and rows over which a cell reaches.
         text: A cell's text, with single blanks.
+        heading: Whether a cell is a header cell, or stands in the head of its table. Not compared.
     """
 
     tag: str
     children: list[Node] = field(default_factory=list)
     spans: tuple[int, int] = (1, 1)
     text: str = ""
+    heading: bool = False
 
 
 def tables_in(text: str) -> list[Node]:
@@ -50,18 +52,31 @@ def tables_in(text: str) -> list[Node]:
     A header cell is a cell, and rows that stand in no head, body or foot stand in a body, as
     browsers read them.
     """
-    found: list[Node] = []
+    return [table for part, is_html in _parts(text) for table in _read(part, is_html)]
+
+
+def html_tables_in(text: str) -> list[Node]:
+    """The tables of a text in HTML, as `tables_in` finds them."""
+    return [table for part, is_html in _parts(text) if is_html for table in _read(part, is_html)]
+
+
+def _read(part: str, is_html: bool) -> list[Node]:
+    return _in_html(part) if is_html else _in_markdown(part)
+
+
+def _parts(text: str) -> Iterator[tuple[str, bool]]:
+    """Cuts a text into tables in HTML and what is between them."""
     place = depth = 0
     for tag in _TABLE_TAGS.finditer(text):
         if not tag[1] and not depth:
-            found += _in_markdown(text[place : tag.start()])
+            yield text[place : tag.start()], False
             place = tag.start()
         depth += -1 if tag[1] else 1
         if depth == 0:
-            found += _in_html(text[place : tag.end()])
+            yield text[place : tag.end()], True
             place = tag.end()
         depth = max(0, depth)
-    return found + (_in_html(text[place:]) if depth else _in_markdown(text[place:]))
+    yield text[place:], depth > 0
 
 
 def teds(first: Node, second: Node) -> float:
@@ -165,7 +180,9 @@ class _Tables(HTMLParser):
             assert self._row is not None
             values = dict(attrs)
             self._cell = Node(
-                "td", spans=(_span(values.get("colspan")), _span(values.get("rowspan")))
+                "td",
+                spans=(_span(values.get("colspan")), _span(values.get("rowspan"))),
+                heading=tag == "th" or (self._group is not None and self._group.tag == "thead"),
             )
             self._row.children.append(self._cell)
         elif tag == "br":

@@ -120,10 +120,14 @@ def ocr(
     )
 
 
+def without_fence(text: str) -> str:
+    """A page without the code block that models often put it into."""
+    fenced = _FENCE.match(text)
+    return fenced[1].strip() if fenced else text
+
+
 def _parse_text(answered: Answered) -> dict[str, object]:
-    text = without_marks(answered.response).strip()
-    fenced = _FENCE.match(text)  # models often put a whole page into a code block
-    return {"text": fenced[1].strip() if fenced else text}
+    return {"text": without_fence(without_marks(answered.response).strip())}
 
 
 def _parse_text_and_blocks(answered: Answered) -> dict[str, object]:

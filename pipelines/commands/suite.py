@@ -21,7 +21,8 @@ from internvl_ops.evaluation.suites import (
 )
 from internvl_ops.events import note
 from internvl_ops.stores.redaction import safe_uri
-from pipelines.commands.evaluation import SCORES, make_evaluate, plan_benchmark, score_benchmark
+from pipelines.commands.benchmark_scores import SCORES, score_benchmark
+from pipelines.commands.evaluation import make_evaluate, plan_benchmark
 from pipelines.commands.job import check_job, describe
 from pipelines.commands.judges import JudgeFailed, ask_judge_early
 from pipelines.interruption import Interrupted, end, phase, say
