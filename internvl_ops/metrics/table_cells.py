@@ -99,9 +99,9 @@ def _of_rows(rows: Sequence[Sequence[Node]]) -> Cells:
             high = min(high, len(rows) - line)
             if len(grid) + wide * high > _MOST_CELLS:
                 wide = high = 1
-            for down in range(high):
-                for right in range(wide):
-                    grid.setdefault((line + down, column + right), number)
+            for row_below in range(high):
+                for column_beside in range(wide):
+                    grid.setdefault((line + row_below, column + column_beside), number)
             column += wide
     up, down, left, right = ([set[int]() for _ in cells] for _ in range(4))
     for (line, column), number in grid.items():
