@@ -28,7 +28,7 @@ Name = Literal["refcoco", "docvqa", "infovqa", "chartqa", "textvqa", "vizwiz", "
                "gqa", "ocrbench", "mme", "mmbench", "mmbench_cn", "ccbench", "ai2d", "seed",
                "realworldqa", "mmmu", "scienceqa", "mmvp", "pope", "hallusionbench", "mmvet",
                "mathvista", "mmbench_video", "mvbench", "videomme", "captions", "exact_match",
-               "ocr", "olmocr_bench"]  # fmt: skip
+               "ocr", "olmocr_bench", "omnidocbench"]  # fmt: skip
 
 SHORT = "{} Answer the question using a single word or phrase."
 GROUND = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from internvl_ops.evaluation import olmocr_bench
+from internvl_ops.evaluation import olmocr_bench, omnidocbench
 from internvl_ops.evaluation.benchmark import Benchmark, BenchmarkRow
 from internvl_ops.evaluation.page_truths import PageRule
 from internvl_ops.tasks.ocr import OCR_MAX_NEW_TOKENS
@@ -41,5 +41,12 @@ PAGE_BENCHMARKS: dict[str, Benchmark] = {
         summarise=olmocr_bench.summarise,
         media="document",
         pages=PageRule("pdfs", ".jsonl", olmocr_bench.read_facts),
+    ),
+    "omnidocbench": _of_pages(
+        title="OmniDocBench",
+        metric="edit distance of text, formulas and order, TEDS of tables",
+        score=omnidocbench.score,
+        summarise=omnidocbench.summarise,
+        pages=PageRule("images", ".json", omnidocbench.read_pages),
     ),
 }

@@ -190,6 +190,12 @@ PUBLISHED: dict[str, Published] = {
         {V2_5_1B: (50.3, 52.3), V2_5_2B: (51.9, 54.1), V2_5_4B: (62.3, 63.6), V2_5_8B: (64.2, 66.9),
          V2_5_26B: (66.9, 69.2)},
     ),
+    "omnidocbench": Published(  # of version 1.5, by its authors
+        ("Text edit", "Formula CDM", "Table TEDS", "Table TEDS-S", "Read order edit", "Overall"),
+        {"InternVL3-78B": (0.131, 83.42, 70.64, 77.74, 0.113, 80.33),
+         "InternVL3.5-241B": (0.142, 87.23, 75.00, 81.28, 0.125, 82.67)},
+        decimals=3,
+    ),
 }  # fmt: skip
 
 

@@ -41,6 +41,11 @@ def near_matches(wanted: str, text: str, most: int) -> list[NearMatch]:
     return found
 
 
+def least_edits(wanted: str, text: str) -> int:
+    """How many edits make ``wanted`` of the part of ``text`` that is most like it."""
+    return int(_last_row(wanted, text, anywhere=True).min())
+
+
 def _exact(wanted: str, text: str) -> list[NearMatch]:
     found, place = [], text.find(wanted)
     while place >= 0:

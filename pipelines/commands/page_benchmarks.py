@@ -43,15 +43,13 @@ def plan_pages(options: Any, rule: PageRule) -> SourcePlan:
     refuse(options, unused, f"--benchmark {options.benchmark} reads a folder of pages")
     root, files = _root(options), _truth_files(options, rule)
     media = BENCHMARKS[options.benchmark].media
-    plan = plan_source(
-        replace(
-            source_options(options),
-            uri=f"{root}/{rule.folder}",
-            format="files",
-            limit=None,  # counts documents that something is said about
-            **{f"{media}_column": media},
-        )
-    )
+    changes: dict[str, Any] = {
+        "uri": f"{root}/{rule.folder}",
+        "format": "files",
+        "limit": None,  # counts files that something is said about
+        f"{media}_column": media,
+    }
+    plan = plan_source(replace(source_options(options), **changes))
     names = [name for split in plan.splits for name in split.paths or ()]
     if not names:
         raise ConfigurationError(
@@ -97,7 +95,7 @@ def _row(truth: PageTruth, answers: dict[str, str], errors: dict[str, str]) -> d
     error = None
     if answer is None:  # a document that could not be opened fails as a whole
         error = errors.get(truth.unit) or errors.get(truth.file)
-        error = error or f"not_found: {truth.file} has no page {truth.page}"
+        error = error or f"not_found: there is no answer about {truth.unit}"
     return {
         "id": truth.id,
         "page": truth.unit,

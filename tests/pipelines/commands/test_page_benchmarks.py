@@ -79,7 +79,7 @@ def test_each_page_is_asked_once_and_each_fact_is_scored(tmp_path: Path) -> None
         "headers": 100, "tables": 100, "baseline": 50,
     }  # fmt: skip
     assert (scores["questions"], scores["failed"]) == (6, 1)
-    assert rows["t/c.pdf_baseline"]["error"] == "not_found: t/c.pdf has no page 1"
+    assert rows["t/c.pdf_baseline"]["error"] == "not_found: there is no answer about t/c.pdf#page=1"
     assert (rows["3"]["page"], rows["3"]["response"]) == (
         "t/b.pdf#page=1",
         "| May |\n|---|\n| 4 |",
@@ -135,3 +135,31 @@ def test_options_that_do_not_fit_are_refused(tmp_path: Path, more: dict, message
     published(tmp_path)
     with pytest.raises(ConfigurationError, match=message):
         planned(tmp_path, **more)
+
+
+def test_omnidocbench_from_its_folder_to_its_figures(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    pages = []
+    for number, text in enumerate(("a long enough first text", "and the second one")):
+        (tmp_path / "images" / f"{number}.jpg").write_bytes(b"")
+        block = {"category_type": "text_block", "text": text, "order": 1, "anno_id": 0}
+        info = {"image_path": f"{number}.jpg", "page_attribute": {"data_source": "book"}}
+        pages.append({"layout_dets": [block], "page_info": info})
+    (tmp_path / "images" / "stray.jpg").write_bytes(b"")
+    (tmp_path / "OmniDocBench.json").write_text(json.dumps(pages))
+
+    options, plan = planned(tmp_path, benchmark="omnidocbench")
+    assert (plan.media_kind, ids(plan)) == ("image", ["0.jpg", "1.jpg"])
+    scores, samples, said = answered(options, plan, {"0.jpg": "A long enough first text."})
+
+    assert scores["figures"] == {
+        "Text edit": pytest.approx((1 / 20 + 1) / 2),
+        "Read order edit": 0.5,
+    }
+    assert scores["published"]["InternVL3-78B"]["Table TEDS"] == 70.64
+    assert samples["error"].to_pylist() == [None, "not_found: there is no answer about 1.jpg"]
+    assert "| **OpenGVLab/InternVL2-1B**, here | 0.525 |" in said
+
+    (tmp_path / "images" / "1.jpg").unlink()
+    with pytest.raises(ConfigurationError, match=r"are not in images/: 1\.jpg"):
+        planned(tmp_path, benchmark="omnidocbench")
